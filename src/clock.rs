@@ -1,0 +1,124 @@
+//! The only file that asks the operating system the time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::time::{ClockId, clock_gettime};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::model::reading::Stamp;
+use crate::model::time::{Mono, Now, Wall};
+
+/// When the date may be believed.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// `ntp`: when the kernel says that it is synchronised. `rtc`: at once, unless it is before the last committed time.
+    pub source: Source,
+}
+
+/// Where the date comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A time service on the network; believed when the kernel says synchronised.
+    #[default]
+    Ntp,
+    /// A battery-backed clock in the box.
+    Rtc,
+}
+
+/// The clock that every hand carries. Clones share the same trust.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    source: Source,
+    trusted: Arc<AtomicBool>,
+    accepted: Arc<AtomicBool>,
+    not_before: Wall,
+}
+
+impl Clock {
+    /// `not_before` is the last committed time: a battery-backed clock that shows an earlier date is not believed.
+    pub fn new(settings: &Settings, not_before: Wall) -> Self {
+        let clock = Self {
+            source: settings.source,
+            trusted: Arc::new(AtomicBool::new(false)),
+            accepted: Arc::new(AtomicBool::new(false)),
+            not_before,
+        };
+        clock.refresh();
+        clock
+    }
+
+    /// Asks again whether the date may be believed; called every few seconds. Trust, once given, stays for this run.
+    pub fn refresh(&self) -> bool {
+        let trusted = self.trusted()
+            || self.accepted.load(Ordering::Relaxed)
+            || match self.source {
+                Source::Ntp => kernel_synchronised(),
+                Source::Rtc => self.wall() >= self.not_before,
+            };
+        self.trusted.store(trusted, Ordering::Relaxed);
+        trusted
+    }
+
+    /// A person says that the date is right.
+    pub fn accept(&self) {
+        self.accepted.store(true, Ordering::Relaxed);
+        self.refresh();
+    }
+
+    /// Whether the date may be believed.
+    pub fn trusted(&self) -> bool {
+        self.trusted.load(Ordering::Relaxed)
+    }
+
+    /// Monotonic milliseconds.
+    pub fn mono(&self) -> Mono {
+        Mono(mono_us() / 1_000)
+    }
+
+    /// Monotonic microseconds, for measuring and scheduling.
+    pub fn mono_us(&self) -> u64 {
+        mono_us()
+    }
+
+    /// The date as the clock shows it, believed or not.
+    pub fn wall(&self) -> Wall {
+        let t = clock_gettime(ClockId::Realtime);
+        Wall(t.tv_sec.saturating_mul(1_000).saturating_add(t.tv_nsec / 1_000_000))
+    }
+
+    /// What rules are told.
+    pub fn now(&self) -> Now {
+        Now { mono: self.mono(), wall: self.wall(), wall_trusted: self.trusted() }
+    }
+
+    /// The stamp of something that arrives now.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { mono: self.mono(), wall: self.wall(), trusted: self.trusted() }
+    }
+}
+
+fn mono_us() -> u64 {
+    let t = clock_gettime(ClockId::Monotonic);
+    t.tv_sec.unsigned_abs() * 1_000_000 + t.tv_nsec.unsigned_abs() / 1_000
+}
+
+/// What the kernel says of its clock (`adjtimex`: not in error, not marked unsynchronised).
+pub fn kernel_synchronised() -> bool {
+    // SAFETY: an all-zero `timex` is a valid value, and with `modes` = 0 the call only reads.
+    #[expect(unsafe_code, reason = "adjtimex has no safe wrapper in the libraries that are here")]
+    let (state, status) = unsafe {
+        let mut timex: libc::timex = std::mem::zeroed();
+        let state = libc::adjtimex(&raw mut timex);
+        (state, timex.status)
+    };
+    state >= 0 && state != libc::TIME_ERROR && status & libc::STA_UNSYNC == 0
+}
+
+/// The kernel's name of this boot; empty where it has none.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
+}

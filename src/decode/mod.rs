@@ -1,0 +1,230 @@
+//! Register words become samples with quality.
+//!
+//! Pure and total: whatever the words are, a sample comes out, good or bad with its cause. A sentinel, a value outside its
+//! range, a float that is no number: bad, never 0 and never clamped.
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+use crate::model::point::Kind;
+use crate::model::quality::Cause;
+use crate::model::reading::Sample;
+use crate::model::registers::Words;
+use crate::model::value::Value;
+use crate::profile::{Chars, Order, PointDef, Wire};
+
+/// Decodes a point from the reads of a cycle; `None` if none of them holds it.
+pub fn decode(point: &PointDef, reads: &[Words]) -> Option<Sample> {
+    let words = reads.iter().find_map(|r| r.slice(&point.span))?;
+    Some(decode_words(point, words, reads))
+}
+
+/// Decodes a point from its own words; `reads` are asked for the registers that hold a scale.
+pub fn decode_words(point: &PointDef, words: &[u16], reads: &[Words]) -> Sample {
+    match point.wire {
+        Wire::Coil => Ok(Value::Bool((first(words) != 0) != point.invert)),
+        Wire::Bit(bit) => Ok(Value::Bool((ordered(words, point.order) >> bit & 1 == 1) != point.invert)),
+        Wire::Text { chars, .. } => text(words, chars),
+        Wire::Float { registers } => float(point, ordered(words, point.order), registers, reads),
+        Wire::Int { .. } | Wire::Byte { .. } | Wire::Bits { .. } | Wire::Bcd { .. } => {
+            let raw = raw_bits(point.wire, ordered(words, point.order));
+            if let Some(cause) = sentinel(point, raw) {
+                return Err(cause);
+            }
+            exact(point, integer(point.wire, raw)?, reads)
+        }
+    }
+}
+
+fn first(words: &[u16]) -> u16 {
+    words.first().copied().unwrap_or(0)
+}
+
+/// The words as one number, after words and bytes are put in order.
+fn ordered(words: &[u16], order: Order) -> u64 {
+    let swap = |word: u16| if order.bytes_swapped() { word.swap_bytes() } else { word };
+    let push = |acc: u64, word: &u16| acc << 16 | u64::from(swap(*word));
+    if order.words_swapped() { words.iter().rev().fold(0, push) } else { words.iter().fold(0, push) }
+}
+
+/// The bits that belong to the value, as an unsigned number: what sentinels are compared with.
+fn raw_bits(wire: Wire, all: u64) -> u64 {
+    match wire {
+        Wire::Byte { high, .. } => if high { all >> 8 & 0xFF } else { all & 0xFF },
+        Wire::Bits { low, count, .. } => {
+            let mask = if count >= 64 { u64::MAX } else { (1 << count) - 1 };
+            all >> low & mask
+        }
+        _ => all,
+    }
+}
+
+fn sentinel(point: &PointDef, raw: u64) -> Option<Cause> {
+    point.sentinels.iter().find(|(value, _)| *value == raw).map(|(_, cause)| *cause)
+}
+
+/// The raw bits as the integer they stand for.
+fn integer(wire: Wire, raw: u64) -> Result<i128, Cause> {
+    let signed = |bits: u32| i128::from((raw << (64 - bits)).cast_signed() >> (64 - bits));
+    match wire {
+        Wire::Byte { signed: true, .. } => Ok(signed(8)),
+        Wire::Int { registers, signed: true } => Ok(signed(u32::from(registers) * 16)),
+        Wire::Bcd { registers } => {
+            let mut out = 0i128;
+            for nibble in (0..registers * 4).rev() {
+                let digit = raw >> (nibble * 4) & 0xF;
+                if digit > 9 {
+                    return Err(Cause::BadDigits);
+                }
+                out = out * 10 + i128::from(digit);
+            }
+            Ok(out)
+        }
+        _ => Ok(i128::from(raw)),
+    }
+}
+
+/// An integer with its scale and offset, exactly.
+fn exact(point: &PointDef, raw: i128, reads: &[Words]) -> Sample {
+    if point.kind == Kind::Code && point.scale == Decimal::ONE && point.offset.is_zero() {
+        let code = i64::try_from(raw).map_err(|_| Cause::Overflow)?;
+        return in_range_exact(point, Decimal::from(code)).map(|_| Value::Code(code));
+    }
+    let plain = point.scale_from.is_empty() && point.offset.is_zero() && point.scale.mantissa() == 1;
+    let mut value = if plain {
+        Decimal::try_from_i128_with_scale(raw, point.scale.scale()).map_err(|_| Cause::Overflow)?
+    } else {
+        Decimal::try_from_i128_with_scale(raw, 0).ok().and_then(|v| v.checked_mul(point.scale)).ok_or(Cause::Overflow)?
+    };
+    if !plain {
+        if let Some(factor) = factor(point, reads)? {
+            value = value.checked_mul(factor).ok_or(Cause::Overflow)?;
+        }
+        value = value.checked_add(point.offset).ok_or(Cause::Overflow)?;
+    }
+    in_range_exact(point, value).map(Value::Exact)
+}
+
+fn in_range_exact(point: &PointDef, value: Decimal) -> Result<Decimal, Cause> {
+    match point.range {
+        Some((low, high)) if value < low || value > high => Err(Cause::OutOfRange),
+        _ => Ok(value),
+    }
+}
+
+/// The product of the factors that stand in registers; `None` if the point has none.
+fn factor(point: &PointDef, reads: &[Words]) -> Result<Option<Decimal>, Cause> {
+    let mut product: Option<Decimal> = None;
+    for from in &point.scale_from {
+        let words = reads.iter().find_map(|r| r.slice(&from.span)).ok_or(Cause::NoScale)?;
+        let raw = integer(from.wire, raw_bits(from.wire, ordered(words, from.order)))?;
+        let found = i64::try_from(raw).ok().and_then(|raw| from.map.get(&raw)).ok_or(Cause::NoScale)?;
+        product = Some(product.map_or(Some(*found), |p| p.checked_mul(*found)).ok_or(Cause::Overflow)?);
+    }
+    Ok(product)
+}
+
+fn float(point: &PointDef, raw: u64, registers: u8, reads: &[Words]) -> Sample {
+    if let Some(cause) = sentinel(point, raw) {
+        return Err(cause);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "the upper bits are zero: one or two registers were read")]
+    let single = match registers {
+        1 => half(raw as u16),
+        2 => f32::from_bits(raw as u32),
+        _ => {
+            let double = f64::from_bits(raw);
+            return scaled(point, double, reads).map(Value::F64);
+        }
+    };
+    let plain = point.scale_from.is_empty() && point.offset.is_zero() && point.scale == Decimal::ONE;
+    if !plain {
+        // By its shortest digits, so that 1.1 x 1000 is 1100 and not 1100.0000238418579.
+        let double = single.to_string().parse().unwrap_or(f64::from(single));
+        return scaled(point, double, reads).map(Value::F64);
+    }
+    in_range(point, f64::from(single)).map(|_| Value::F32(single))
+}
+
+fn scaled(point: &PointDef, raw: f64, reads: &[Words]) -> Result<f64, Cause> {
+    if !raw.is_finite() {
+        return Err(Cause::NotFinite);
+    }
+    let factor = factor(point, reads)?.unwrap_or(Decimal::ONE);
+    let times = point.scale.checked_mul(factor).ok_or(Cause::Overflow)?;
+    let mut value = if times == Decimal::ONE { raw } else { times_decimal(raw, times) };
+    if !point.offset.is_zero() {
+        value += point.offset.to_f64().ok_or(Cause::Overflow)?;
+    }
+    in_range(point, value)
+}
+
+/// `raw` times a decimal, dividing where the decimal is a fraction: 1536 x 0.001 is 1536 / 1000, correctly rounded.
+fn times_decimal(raw: f64, times: Decimal) -> f64 {
+    let times = times.normalize();
+    let mantissa = times.mantissa().to_f64().unwrap_or(f64::NAN);
+    let divisor = 10f64.powi(i32::try_from(times.scale()).unwrap_or(0));
+    raw * mantissa / divisor
+}
+
+fn in_range(point: &PointDef, value: f64) -> Result<f64, Cause> {
+    if !value.is_finite() {
+        return Err(Cause::NotFinite);
+    }
+    match point.range {
+        Some((low, high)) => {
+            let inside = low.to_f64().is_some_and(|l| value >= l) && high.to_f64().is_some_and(|h| value <= h);
+            if inside { Ok(value) } else { Err(Cause::OutOfRange) }
+        }
+        None => Ok(value),
+    }
+}
+
+/// An IEEE 754 half as a single.
+fn half(bits: u16) -> f32 {
+    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
+    let exponent = i32::from(bits >> 10 & 0x1F);
+    let fraction = f32::from(bits & 0x3FF);
+    sign * match exponent {
+        0 => fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (1024.0 + fraction) * 2f32.powi(exponent - 25),
+    }
+}
+
+/// A text: up to the first NUL, blanks at its ends cut; anything but printable characters makes it bad.
+fn text(words: &[u16], chars: Chars) -> Sample {
+    let mut bytes: Vec<u8> = Vec::with_capacity(words.len() * 2);
+    for word in words {
+        let [high, low] = word.to_be_bytes();
+        match chars {
+            Chars::Two => bytes.extend([high, low]),
+            Chars::TwoSwapped => bytes.extend([low, high]),
+            Chars::One => bytes.push(low),
+        }
+    }
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    let text = std::str::from_utf8(&bytes[..end]).map_err(|_| Cause::BadText)?.trim();
+    if text.chars().any(char::is_control) {
+        return Err(Cause::BadText);
+    }
+    Ok(Value::Text(text.into()))
+}
+
+/// Whether two samples of one point, read one after the other, can both be true: how a serial line is believed again
+/// after a time-out. Numbers may move by 5 % of the larger one or of their range; everything else must be equal.
+pub fn agree(point: &PointDef, a: &Sample, b: &Sample) -> bool {
+    let (a, b) = match (a, b) {
+        (Ok(a), Ok(b)) => (a, b),
+        (a, b) => return a == b,
+    };
+    match (point.kind, a.as_f64(), b.as_f64()) {
+        (Kind::Number | Kind::Counter, Some(x), Some(y)) => {
+            let span = point.range.and_then(|(l, h)| h.checked_sub(l)).and_then(|s| s.to_f64()).unwrap_or(0.0);
+            let base = if point.kind == Kind::Counter { 0.0 } else { span };
+            (x - y).abs() <= 0.05 * x.abs().max(y.abs()).max(base)
+        }
+        _ => a == b,
+    }
+}

@@ -1,0 +1,11 @@
+//! The nouns everybody shares: plain data, no behaviour beyond printing and comparing.
+//!
+//! This room imports nothing of the house. What is here is what two rooms must agree on; what only one room knows stays there.
+
+pub mod point;
+pub mod problem;
+pub mod quality;
+pub mod reading;
+pub mod registers;
+pub mod time;
+pub mod value;

@@ -1,0 +1,102 @@
+//! What a point is: its name, kind, retention; and the fixed list of points that a stream of readings carries.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A text in both languages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Names {
+    /// Chinese.
+    pub zh: String,
+    /// English.
+    pub en: String,
+}
+
+/// What kind of quantity a point is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A measured quantity.
+    Number,
+    /// A cumulative register: energy, run hours, starts.
+    Counter,
+    /// Yes or no.
+    Bool,
+    /// An integer with a text for each value.
+    Code,
+    /// An identification.
+    Text,
+}
+
+/// Which history class keeps a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Retention {
+    /// Measured quantities: thinned first, dropped first.
+    Telemetry,
+    /// States and codes: dropped after telemetry.
+    State,
+    /// Register readings: never thinned, dropped last.
+    Register,
+}
+
+impl Retention {
+    /// All classes, in the order in which they are given up.
+    pub const ALL: [Retention; 3] = [Retention::Telemetry, Retention::State, Retention::Register];
+
+    /// The word used in file names.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Retention::Telemetry => "telemetry",
+            Retention::State => "state",
+            Retention::Register => "register",
+        }
+    }
+}
+
+/// How a point's values usually come, so that they can be stored without a tag each. A value of another form is stored too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// `Value::Bool`.
+    Bool,
+    /// `Value::Exact` with this many decimals.
+    Exact(u8),
+    /// `Value::F32`.
+    F32,
+    /// `Value::F64`.
+    F64,
+    /// `Value::Code`.
+    Code,
+    /// `Value::Text`.
+    Text,
+}
+
+/// One point of a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PointMeta {
+    /// The vocabulary's name, unique within the device.
+    pub name: Arc<str>,
+    /// What kind of quantity.
+    pub kind: Kind,
+    /// Which history class keeps it.
+    pub retention: Retention,
+    /// How its values usually come.
+    pub form: Form,
+}
+
+/// A stream: the readings of one device from one source, always the same points in the same order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stream {
+    /// The device's id.
+    pub device: Arc<str>,
+    /// Where the readings come from: `unit/group`, `derived`, `gateway`.
+    pub source: Arc<str>,
+    /// Milliseconds between readings when all is well; 0 if irregular.
+    pub every_ms: u64,
+    /// The points, in the order of a reading's samples.
+    pub points: Vec<PointMeta>,
+}

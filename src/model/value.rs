@@ -1,0 +1,152 @@
+//! One value of a point, kept in the form in which it can be printed with all its digits and no more.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+/// A good value. A bad sample has no value at all (see [`crate::model::reading::Sample`]).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A coil, a discrete input or one bit of a register.
+    Bool(bool),
+    /// An integer register with its exact scale and offset: exact to the report.
+    Exact(Decimal),
+    /// A 16- or 32-bit float as the device sent it; prints the shortest digits that give the same 32 bits.
+    F32(f32),
+    /// A 64-bit float, or a float that was scaled or computed.
+    F64(f64),
+    /// An enumeration or bit field; its text is in the profile.
+    Code(i64),
+    /// An identification read from the device.
+    Text(Arc<str>),
+}
+
+impl Value {
+    /// The value as a float for comparing and plotting; `None` for a text.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Value::Bool(b) => Some(f64::from(u8::from(*b))),
+            Value::Exact(d) => d.to_f64(),
+            Value::F32(x) => Some(f64::from(*x)),
+            Value::F64(x) => Some(*x),
+            #[expect(clippy::cast_precision_loss, reason = "codes are small")]
+            Value::Code(c) => Some(*c as f64),
+            Value::Text(_) => None,
+        }
+    }
+
+    /// The value as an exact decimal where it is a number; floats by their shortest digits.
+    pub fn as_decimal(&self) -> Option<Decimal> {
+        match self {
+            Value::Exact(d) => Some(*d),
+            Value::Code(c) => Some(Decimal::from(*c)),
+            Value::F32(x) => x.to_string().parse().ok(),
+            Value::F64(x) => x.to_string().parse().ok(),
+            Value::Bool(_) | Value::Text(_) => None,
+        }
+    }
+
+    /// Appends the value as JSON: a number with all its digits, a boolean or a string.
+    pub fn write_json(&self, out: &mut String) {
+        use fmt::Write as _;
+        let printed = match self {
+            Value::Bool(b) => write!(out, "{b}"),
+            Value::Exact(d) => return write_exact(*d, out),
+            Value::F32(x) => write!(out, "{x}"),
+            Value::F64(x) => write!(out, "{x}"),
+            Value::Code(c) => write!(out, "{c}"),
+            Value::Text(t) => return write_json_text(t, out),
+        };
+        debug_assert!(printed.is_ok(), "writing to a String cannot fail");
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(t) => f.write_str(t),
+            other => {
+                let mut out = String::new();
+                other.write_json(&mut out);
+                f.write_str(&out)
+            }
+        }
+    }
+}
+
+/// Prints a decimal without trailing zeros; the common case (mantissa within 64 bits) without the 128-bit arithmetic.
+fn write_exact(decimal: Decimal, out: &mut String) {
+    use fmt::Write as _;
+    let Ok(mut mantissa) = i64::try_from(decimal.mantissa()) else {
+        let _infallible = write!(out, "{}", decimal.normalize());
+        return;
+    };
+    let mut scale = decimal.scale();
+    while scale > 0 && mantissa % 10 == 0 {
+        mantissa /= 10;
+        scale -= 1;
+    }
+    if scale == 0 || mantissa == 0 {
+        let _infallible = write!(out, "{mantissa}");
+        return;
+    }
+    if mantissa < 0 {
+        out.push('-');
+    }
+    let digits = mantissa.unsigned_abs();
+    let Some(unit) = 10u64.checked_pow(scale) else {
+        let _infallible = write!(out, "0.{digits:0width$}", width = scale as usize);
+        return;
+    };
+    let _infallible = write!(out, "{}.{:0width$}", digits / unit, digits % unit, width = scale as usize);
+}
+
+/// Appends a JSON string with its quotes.
+pub fn write_json_text(text: &str, out: &mut String) {
+    use fmt::Write as _;
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if (c as u32) < 0x20 || c == '\u{7f}' => {
+                let _infallible = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(value: Value) -> String {
+        let mut out = String::new();
+        value.write_json(&mut out);
+        out
+    }
+
+    #[test]
+    fn numbers_print_all_their_digits_and_no_more() {
+        assert_eq!(json(Value::Exact("123.4500".parse().unwrap())), "123.45");
+        assert_eq!(json(Value::Exact("-0.050".parse().unwrap())), "-0.05");
+        assert_eq!(json(Value::Exact("0.000".parse().unwrap())), "0");
+        assert_eq!(json(Value::Exact("79228162514264337593543950.335".parse().unwrap())), "79228162514264337593543950.335");
+        assert_eq!(json(Value::Exact(Decimal::new(7, 22))), "0.0000000000000000000007");
+        assert_eq!(json(Value::F32(230.2)), "230.2");
+        assert_eq!(json(Value::F64(0.1)), "0.1");
+        assert_eq!(json(Value::Code(-3)), "-3");
+    }
+
+    #[test]
+    fn texts_are_escaped() {
+        assert_eq!(json(Value::Text("a\"\\\n\u{1}b水".into())), "\"a\\\"\\\\\\n\\u0001b水\"");
+    }
+}

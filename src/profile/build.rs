@@ -1,0 +1,482 @@
+//! From what a profile's file says to a checked profile, with every finding at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+
+use crate::model::point::{Form, Kind, Names, Retention};
+use crate::model::problem::{Finding, did_you_mean};
+use crate::model::quality::Cause;
+use crate::profile::settings::{
+    CharsSetting, IdentValue, PointSettings, ProfileFile, ReadSettings, ScaleFromSettings, Type, VariantSettings,
+};
+use crate::profile::vocabulary::Vocabulary;
+use crate::profile::{Chars, Layout, Order, PointDef, Profile, ReadRules, ScaleFrom, Wire};
+use crate::model::registers::{Area, Span};
+
+/// Checks a profile. Gives a profile when no finding is an error.
+pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, Vec<Finding>) {
+    let mut builder = Builder { file, vocabulary, findings: Vec::new(), groups: BTreeMap::new() };
+    let profile = builder.run();
+    let broken = builder.findings.iter().any(|f| f.severity == crate::model::problem::Severity::Error);
+    (if broken { None } else { profile }, builder.findings)
+}
+
+/// `500ms`, `1s`, `15m`, `1h` in milliseconds.
+pub fn duration_ms(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    let factor = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(factor).filter(|ms| *ms > 0)
+}
+
+/// A raw value as a person writes it: `65535`, `0xFFFF`, `-1`.
+fn integer(text: &str) -> Option<i128> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => i128::from_str_radix(&hex.replace('_', ""), 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+struct Builder<'a> {
+    file: &'a ProfileFile,
+    vocabulary: &'a Vocabulary,
+    findings: Vec<Finding>,
+    groups: BTreeMap<Arc<str>, u64>,
+}
+
+impl Builder<'_> {
+    fn error(&mut self, path: &[&str], what: impl Into<String>, mend: impl Into<String>) {
+        self.findings.push(Finding::error(path, what, mend));
+    }
+
+    fn run(&mut self) -> Option<Profile> {
+        let file = self.file;
+        if file.format != 1 {
+            self.error(&["format"], format!("format {} is not known", file.format), "this version reads format 1");
+        }
+        let classes: Vec<&str> = self.vocabulary.classes.keys().map(|k| &**k).chain(["any"]).collect();
+        if !classes.contains(&file.class.as_str()) {
+            self.error(&["class"], format!("unknown class `{}`", file.class), did_you_mean(&file.class, classes));
+        }
+        for (name, every) in &file.groups {
+            match duration_ms(every) {
+                Some(ms) => drop(self.groups.insert(name.as_str().into(), ms)),
+                None => self.error(&["groups", name], format!("`{every}` is not a duration"), "write it as 500ms, 1s, 15m or 1h"),
+            }
+        }
+        let read = self.read_rules(&file.read);
+        let mut base = Vec::new();
+        for (name, point) in &file.points {
+            base.extend(self.point(&["points", name], name, point));
+        }
+        self.overlaps(&base, &["points"]);
+        let ident = file.ident.as_ref().and_then(|p| self.codec_point(&["ident"], "x_ident", p));
+        let mut layouts = vec![Layout { name: "base".into(), idents: Vec::new(), read: read.clone(), points: base.clone() }];
+        for (name, variant) in &file.variants {
+            layouts.push(self.variant(name, variant, &read, &base));
+        }
+        if !file.variants.is_empty() && file.ident.is_none() {
+            self.error(&["variants"], "variants without an [ident]", "add [ident] with the register that tells them apart");
+        }
+        let mut notes = vec![format!("source: {}", file.source)];
+        if !file.checked_on_hardware {
+            notes.push("not checked on hardware".to_string());
+        }
+        notes.extend(file.left_out.iter().map(|l| format!("left out: {l}")));
+        Some(Profile {
+            name: file.name.as_str().into(),
+            title: format!("{} {}", file.maker, file.model),
+            class: file.class.as_str().into(),
+            ident,
+            layouts,
+            groups: std::mem::take(&mut self.groups),
+            serial: file.serial.clone(),
+            notes,
+        })
+    }
+
+    fn variant(&mut self, name: &str, variant: &VariantSettings, read: &ReadRules, base: &[PointDef]) -> Layout {
+        let mut points: BTreeMap<Arc<str>, PointDef> = base.iter().map(|p| (Arc::clone(&p.name), p.clone())).collect();
+        for gone in &variant.without {
+            if points.remove(gone.as_str()).is_none() {
+                let what = format!("`{gone}` is not a point of the base");
+                self.error(&["variants", name, "without"], what, did_you_mean(gone, base.iter().map(|p| &*p.name)));
+            }
+        }
+        for (point_name, settings) in &variant.points {
+            if let Some(point) = self.point(&["variants", name, "points", point_name], point_name, settings) {
+                points.insert(Arc::clone(&point.name), point);
+            }
+        }
+        let points: Vec<PointDef> = points.into_values().collect();
+        self.overlaps(&points, &["variants", name, "points"]);
+        let mut read = read.clone();
+        if let Some(max) = variant.max_regs {
+            read.max_regs = self.limited(&["variants", name, "max_regs"], max, 125);
+        }
+        let idents = variant.ident.iter().map(|i| match i {
+            IdentValue::Number(n) => n.to_string(),
+            IdentValue::Text(t) => t.clone(),
+        });
+        Layout { name: name.into(), idents: idents.collect(), read, points }
+    }
+
+    fn limited(&mut self, path: &[&str], value: u16, most: u16) -> u16 {
+        if value == 0 || value > most {
+            self.error(path, format!("{value} is not between 1 and {most}"), "the Modbus specification sets the limit");
+        }
+        value.clamp(1, most)
+    }
+
+    fn read_rules(&mut self, read: &ReadSettings) -> ReadRules {
+        let max_regs = self.limited(&["read", "max_regs"], read.max_regs.unwrap_or(125), 125);
+        let max_bits = self.limited(&["read", "max_bits"], read.max_bits.unwrap_or(2000), 2000);
+        let base = read.base.unwrap_or(0);
+        let mut atomic = Vec::new();
+        for (i, run) in read.atomic.iter().enumerate() {
+            let path = ["read", "atomic", &i.to_string()];
+            let area = self.area(&path, run.function);
+            if let Some(span) = self.span(&path, area, run.address, run.count) {
+                let most = if area.is_bits() { max_bits } else { max_regs };
+                if span.count > most {
+                    let what = format!("an atomic run of {} does not fit into one read of {most}", span.count);
+                    self.error(&path, what, "raise max_regs, or split the run");
+                }
+                atomic.push(span);
+            }
+        }
+        let mut barriers = Vec::new();
+        for barrier in &read.barriers {
+            match barrier.checked_sub(base).and_then(|b| u16::try_from(b).ok()) {
+                Some(wire) => barriers.push(wire),
+                None => self.error(&["read", "barriers"], format!("barrier {barrier} is not an address"), "addresses are 0 to 65535 on the wire"),
+            }
+        }
+        barriers.sort_unstable();
+        let (max_gap, pause_ms) = (read.max_gap.unwrap_or(16), read.pause_ms.unwrap_or(0));
+        ReadRules { max_regs, max_bits, max_gap, barriers, atomic, pause_ms, timeout_ms: read.timeout_ms }
+    }
+
+    fn area(&mut self, path: &[&str], function: Option<u8>) -> Area {
+        let function = function.or(self.file.read.function).unwrap_or(3);
+        Area::of(function).unwrap_or_else(|| {
+            self.error(path, format!("function {function} does not read"), "1 coils, 2 discrete inputs, 3 holding registers, 4 input registers");
+            Area::Holding
+        })
+    }
+
+    fn span(&mut self, path: &[&str], area: Area, address: u32, count: u16) -> Option<Span> {
+        let base = self.file.read.base.unwrap_or(0);
+        let path = [path, &["address"]].concat();
+        let Some(wire) = address.checked_sub(base) else {
+            self.error(&path, format!("address {address} is below base {base}"), "addresses are written as the manual counts them");
+            return None;
+        };
+        if wire + u32::from(count) > 65_536 {
+            let last = wire + u32::from(count) - 1;
+            self.error(&path, format!("address {last} is beyond 65535"), "a Modbus area has the addresses 0 to 65535");
+            return None;
+        }
+        Some(Span { area, address: u16::try_from(wire).ok()?, count })
+    }
+
+    /// A point with the vocabulary's kind and its group.
+    fn point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
+        let mut point = self.codec_point(path, name, settings)?;
+        match settings.group.as_deref() {
+            Some(group) if self.groups.contains_key(group) => point.group = group.into(),
+            Some(group) => {
+                let known: Vec<String> = self.groups.keys().map(ToString::to_string).collect();
+                let path = [path, &["group"]].concat();
+                self.error(&path, format!("unknown group `{group}`"), did_you_mean(group, known.iter().map(String::as_str)));
+            }
+            None if self.groups.len() == 1 => point.group = self.groups.keys().next()?.clone(),
+            None => self.error(path, format!("`{name}` has no group"), "group = one of [groups]"),
+        }
+        let class = self.file.class.as_str();
+        let entry = self.vocabulary.point(class, name);
+        if entry.is_none() && class != "any" && !name.starts_with("x_") {
+            let hint = did_you_mean(name, self.vocabulary.point_names(class));
+            self.error(path, format!("class `{class}` has no point `{name}`"), format!("{hint}; a maker's extra begins with x_"));
+        }
+        if let Some(entry) = entry {
+            point.kind = entry.kind;
+            point.retention = entry.retention;
+            for (code, names) in &entry.texts {
+                if let Some(code) = integer(code).and_then(|c| i64::try_from(c).ok()) {
+                    point.texts.entry(code).or_insert_with(|| names.clone());
+                }
+            }
+        }
+        self.fit_kind(path, &mut point);
+        Some(point)
+    }
+
+    /// The form that follows from kind and wire type, or an error where they do not go together.
+    fn fit_kind(&mut self, path: &[&str], point: &mut PointDef) {
+        let is_bool = matches!(point.form, Form::Bool);
+        let is_text = matches!(point.form, Form::Text);
+        let fits = match point.kind {
+            Kind::Bool => is_bool,
+            Kind::Text => is_text,
+            Kind::Number | Kind::Counter => !is_bool && !is_text,
+            Kind::Code => !is_text && !matches!(point.form, Form::F32 | Form::F64),
+        };
+        if !fits {
+            let what = format!("`{}` is a {} in the vocabulary, which this type does not give", point.name, word_of(point.kind));
+            self.error(&[path, &["type"]].concat(), what, "use the type that the vocabulary's kind needs, or an x_ name");
+        }
+        if point.kind == Kind::Code {
+            point.form = Form::Code;
+        }
+        if point.kind == Kind::Counter && point.modulus.is_none() {
+            point.modulus = natural_modulus(point.wire, point.scale);
+        }
+    }
+
+    /// The part of a point that says which registers and how they are read.
+    fn codec_point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
+        let area = self.area(&[path, &["function"]].concat(), settings.function);
+        let wire = self.wire(path, settings, area)?;
+        let span = self.span(path, area, settings.address, wire.count())?;
+        let scale = self.decimal(path, "scale", settings.scale.as_deref()).unwrap_or(Decimal::ONE);
+        let offset = self.decimal(path, "offset", settings.offset.as_deref()).unwrap_or(Decimal::ZERO);
+        let modulus = self.decimal(path, "modulus", settings.modulus.as_deref());
+        let sentinels = self.sentinels(path, settings);
+        let texts = self.texts(path, &settings.texts);
+        let mut scale_from = Vec::new();
+        for (i, from) in settings.scale_from.as_slice().iter().enumerate() {
+            scale_from.extend(self.scale_from(&[path, &["scale_from", &i.to_string()]].concat(), from));
+        }
+        let range = settings.range.and_then(|[low, high]| {
+            let pair = low.to_string().parse().ok().zip(high.to_string().parse().ok());
+            if pair.is_none() || low > high {
+                self.error(&[path, &["range"]].concat(), "the range is not a pair of numbers, lowest first", "range = [0, 500]");
+            }
+            pair
+        });
+        let order = settings.order.or(self.file.read.order).unwrap_or(Order::Abcd);
+        let form = natural_form(wire, scale, offset, !scale_from.is_empty());
+        let kind = match form {
+            Form::Bool => Kind::Bool,
+            Form::Text => Kind::Text,
+            _ if !texts.is_empty() => Kind::Code,
+            _ => Kind::Number,
+        };
+        let retention = if kind == Kind::Number { Retention::Telemetry } else { Retention::State };
+        let (name, group) = (name.into(), "".into());
+        let invert = settings.invert;
+        Some(PointDef {
+            name, kind, retention, form, span, wire, order, group, scale, offset, scale_from, invert, sentinels, range, modulus, texts,
+        })
+    }
+
+    fn wire(&mut self, path: &[&str], s: &PointSettings, area: Area) -> Option<Wire> {
+        let type_path = [path, &["type"]].concat();
+        if area.is_bits() != (s.kind == Type::Bool && s.bit.is_none()) {
+            let mend = "functions 1 and 2 give `bool`; a bool from a register needs `bit`";
+            self.error(&type_path, "this type does not go with this function", mend);
+            return None;
+        }
+        if s.kind == Type::String && s.length.is_none() {
+            self.error(path, "a string needs its length in registers", "length = 8");
+            return None;
+        }
+        let wire = raw_wire(s);
+        let bits_max = wire.count() * 16;
+        match (s.bit, s.bits, wire) {
+            (Some(bit), None, _) if s.kind == Type::Bool && bit < 16 => Some(Wire::Bit(bit)),
+            (Some(_), _, _) => {
+                self.error(&[path, &["bit"]].concat(), "`bit` is 0 to 15, with type = \"bool\"", "for more than one bit use `bits`");
+                None
+            }
+            (None, Some([low, count]), Wire::Int { registers, signed: false })
+                if count > 0 && u16::from(low) + u16::from(count) <= bits_max =>
+            {
+                Some(Wire::Bits { low, count, registers })
+            }
+            (None, Some(_), _) => {
+                self.error(&[path, &["bits"]].concat(), "`bits` is [lowest, count] within a u16, u32 or u64", "a nibble is bits = [4, 4]");
+                None
+            }
+            (None, None, _) => Some(wire),
+        }
+    }
+
+    fn decimal(&mut self, path: &[&str], key: &str, text: Option<&str>) -> Option<Decimal> {
+        let text = text?;
+        let parsed = Decimal::from_str_exact(text).ok();
+        if parsed.is_none() {
+            self.error(&[path, &[key]].concat(), format!("`{text}` is not a decimal number"), "written as text, exactly: \"0.001\"");
+        }
+        parsed
+    }
+
+    fn sentinels(&mut self, path: &[&str], settings: &PointSettings) -> Vec<(u64, Cause)> {
+        let mut out = Vec::new();
+        for (raw, reason) in &settings.sentinels {
+            let at = [path, &["sentinels", raw.as_str()]].concat();
+            let cause = Cause::from_word(reason).filter(|c| c.is_sentinel());
+            let value = integer(raw).and_then(|v| u64::try_from(v).ok());
+            match (value, cause) {
+                (Some(value), Some(cause)) => out.push((value, cause)),
+                (None, _) => self.error(&at, format!("`{raw}` is not a raw value"), "an unsigned number: 65535 or 0xFFFF"),
+                (_, None) => {
+                    let known = Cause::ALL.iter().filter(|c| c.is_sentinel()).map(|c| c.word());
+                    let known: Vec<&str> = known.collect();
+                    self.error(&at, format!("unknown reason `{reason}`"), did_you_mean(reason, known));
+                }
+            }
+        }
+        out
+    }
+
+    fn texts(&mut self, path: &[&str], texts: &BTreeMap<String, Names>) -> BTreeMap<i64, Names> {
+        let mut out = BTreeMap::new();
+        for (code, names) in texts {
+            match integer(code).and_then(|c| i64::try_from(c).ok()) {
+                Some(code) => drop(out.insert(code, names.clone())),
+                None => self.error(&[path, &["texts", code]].concat(), format!("`{code}` is not a code"), "a whole number"),
+            }
+        }
+        out
+    }
+
+    fn scale_from(&mut self, path: &[&str], from: &ScaleFromSettings) -> Option<ScaleFrom> {
+        let area = self.area(path, from.function);
+        let probe = PointSettings { kind: from.kind, ..empty_point(from.address) };
+        let wire = raw_wire(&probe);
+        if area.is_bits() || !matches!(wire, Wire::Int { .. } | Wire::Byte { .. }) {
+            self.error(path, "a scale register is an integer", "type = \"u16\"");
+            return None;
+        }
+        let span = self.span(path, area, from.address, wire.count())?;
+        let mut map = BTreeMap::new();
+        for (raw, factor) in &from.map {
+            let key = integer(raw).and_then(|v| i64::try_from(v).ok());
+            match key.zip(Decimal::from_str_exact(factor).ok()) {
+                Some((key, factor)) => drop(map.insert(key, factor)),
+                None => self.error(&[path, &["map", raw]].concat(), format!("`{raw} = {factor}` is not value = factor"), "2 = \"0.01\""),
+            }
+        }
+        let order = self.file.read.order.unwrap_or(Order::Abcd);
+        Some(ScaleFrom { span, wire, order, map })
+    }
+
+    /// Two points on the same registers, unless both are bits of them.
+    fn overlaps(&mut self, points: &[PointDef], path: &[&str]) {
+        let partial = |w: Wire| matches!(w, Wire::Bit(_) | Wire::Bits { .. } | Wire::Byte { .. });
+        let mut sorted: Vec<&PointDef> = points.iter().collect();
+        sorted.sort_by_key(|p| (p.span, Arc::clone(&p.name)));
+        for (i, a) in sorted.iter().enumerate() {
+            for b in sorted[i + 1..].iter().take_while(|b| a.span.overlaps(&b.span)) {
+                if !(partial(a.wire) && partial(b.wire)) {
+                    let what = format!("`{}` and `{}` lie on the same registers", a.name, b.name);
+                    self.error(&[path, &[&*b.name]].concat(), what, "mend one of the addresses or types; parts of a register need bit or bits");
+                }
+            }
+        }
+    }
+}
+
+fn word_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Number => "number",
+        Kind::Counter => "counter",
+        Kind::Bool => "bool",
+        Kind::Code => "code",
+        Kind::Text => "text",
+    }
+}
+
+fn empty_point(address: u32) -> PointSettings {
+    PointSettings {
+        address,
+        kind: Type::U16,
+        bit: None,
+        bits: None,
+        invert: false,
+        length: None,
+        chars: None,
+        function: None,
+        order: None,
+        scale: None,
+        offset: None,
+        scale_from: crate::profile::settings::OneOrMany::default(),
+        sentinels: BTreeMap::new(),
+        range: None,
+        group: None,
+        modulus: None,
+        texts: BTreeMap::new(),
+        note: String::new(),
+    }
+}
+
+fn raw_wire(s: &PointSettings) -> Wire {
+    let int = |registers, signed| Wire::Int { registers, signed };
+    match s.kind {
+        Type::Bool => Wire::Coil,
+        Type::U8hi => Wire::Byte { high: true, signed: false },
+        Type::U8lo => Wire::Byte { high: false, signed: false },
+        Type::I8hi => Wire::Byte { high: true, signed: true },
+        Type::I8lo => Wire::Byte { high: false, signed: true },
+        Type::U16 => int(1, false),
+        Type::I16 => int(1, true),
+        Type::U32 => int(2, false),
+        Type::I32 => int(2, true),
+        Type::U64 => int(4, false),
+        Type::I64 => int(4, true),
+        Type::F16 => Wire::Float { registers: 1 },
+        Type::F32 => Wire::Float { registers: 2 },
+        Type::F64 => Wire::Float { registers: 4 },
+        Type::Bcd16 => Wire::Bcd { registers: 1 },
+        Type::Bcd32 => Wire::Bcd { registers: 2 },
+        Type::Bcd64 => Wire::Bcd { registers: 4 },
+        Type::String => {
+            let chars = match &s.chars {
+                Some(CharsSetting::Number(1)) => Chars::One,
+                Some(CharsSetting::Word(w)) if w == "swapped" => Chars::TwoSwapped,
+                _ => Chars::Two,
+            };
+            Wire::Text { registers: s.length.unwrap_or(1).max(1), chars }
+        }
+    }
+}
+
+/// How the values of a point usually come.
+fn natural_form(wire: Wire, scale: Decimal, offset: Decimal, scaled_elsewhere: bool) -> Form {
+    match wire {
+        Wire::Coil | Wire::Bit(_) => Form::Bool,
+        Wire::Text { .. } => Form::Text,
+        Wire::Float { registers } if scale == Decimal::ONE && offset.is_zero() && !scaled_elsewhere => {
+            if registers == 4 { Form::F64 } else { Form::F32 }
+        }
+        Wire::Float { .. } => Form::F64,
+        Wire::Bits { .. } | Wire::Byte { .. } | Wire::Int { .. } | Wire::Bcd { .. } => {
+            Form::Exact(u8::try_from(scale.scale().max(offset.scale())).unwrap_or(28))
+        }
+    }
+}
+
+/// Where an integer counter rolls over when the profile does not say: its width times its scale.
+fn natural_modulus(wire: Wire, scale: Decimal) -> Option<Decimal> {
+    let raw = match wire {
+        Wire::Int { registers, signed } => {
+            let bits = u32::from(registers) * 16 - u32::from(signed);
+            Decimal::from_i128_with_scale(1i128 << bits, 0)
+        }
+        Wire::Bcd { registers } => Decimal::from(10u64.pow(u32::from(registers) * 4)),
+        Wire::Bits { count, .. } => Decimal::from_i128_with_scale(1i128 << count, 0),
+        _ => return None,
+    };
+    raw.checked_mul(scale)
+}

@@ -1,0 +1,236 @@
+//! A unit's description (data) becomes a checked profile; the vocabulary of points.
+//!
+//! Nothing here reads a file: `config` hands in what it parsed and gets back a profile and a list of findings.
+//! The format is described in `docs/profiles.md`.
+
+pub mod build;
+pub mod settings;
+pub mod vocabulary;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+
+use crate::model::point::{Form, Kind, Names, Retention};
+use crate::model::quality::Cause;
+use crate::model::registers::Span;
+
+/// The order of words and bytes, named by what a 32-bit ABCD becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub enum Order {
+    /// High word first, high byte first: Modbus as specified.
+    #[serde(rename = "ABCD")]
+    Abcd,
+    /// Low word first.
+    #[serde(rename = "CDAB")]
+    Cdab,
+    /// High word first, bytes of each word swapped.
+    #[serde(rename = "BADC")]
+    Badc,
+    /// Low word first, bytes swapped: fully little-endian.
+    #[serde(rename = "DCBA")]
+    Dcba,
+}
+
+impl Order {
+    /// Whether the low word comes first.
+    pub const fn words_swapped(self) -> bool {
+        matches!(self, Order::Cdab | Order::Dcba)
+    }
+
+    /// Whether the low byte of each word comes first.
+    pub const fn bytes_swapped(self) -> bool {
+        matches!(self, Order::Badc | Order::Dcba)
+    }
+}
+
+/// How a string lies in its registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Chars {
+    /// Two characters a register, high byte first.
+    Two,
+    /// Two characters a register, low byte first.
+    TwoSwapped,
+    /// One character a register, in its low byte.
+    One,
+}
+
+/// How raw words become a raw value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// A coil or discrete input.
+    Coil,
+    /// One bit of a register.
+    Bit(u8),
+    /// `count` bits from bit `low` of an unsigned integer of this many registers.
+    Bits {
+        /// Lowest bit.
+        low: u8,
+        /// How many bits.
+        count: u8,
+        /// 1, 2 or 4 registers.
+        registers: u8,
+    },
+    /// One byte of a register.
+    Byte {
+        /// The high byte instead of the low one.
+        high: bool,
+        /// Two's complement.
+        signed: bool,
+    },
+    /// An integer of 1, 2 or 4 registers.
+    Int {
+        /// 1, 2 or 4.
+        registers: u8,
+        /// Two's complement.
+        signed: bool,
+    },
+    /// An IEEE 754 float of 1 (half), 2 (single) or 4 (double) registers.
+    Float {
+        /// 1, 2 or 4.
+        registers: u8,
+    },
+    /// Binary-coded decimal of 1, 2 or 4 registers, four digits each.
+    Bcd {
+        /// 1, 2 or 4.
+        registers: u8,
+    },
+    /// A text.
+    Text {
+        /// Registers it covers.
+        registers: u8,
+        /// How they lie.
+        chars: Chars,
+    },
+}
+
+impl Wire {
+    /// Registers (or bits, for a coil) that it covers.
+    pub const fn count(self) -> u16 {
+        match self {
+            Wire::Coil | Wire::Bit(_) | Wire::Byte { .. } => 1,
+            Wire::Bits { registers, .. }
+            | Wire::Int { registers, .. }
+            | Wire::Float { registers }
+            | Wire::Bcd { registers }
+            | Wire::Text { registers, .. } => registers as u16,
+        }
+    }
+}
+
+/// A factor that stands in another register.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScaleFrom {
+    /// Which register.
+    pub span: Span,
+    /// How it is read: an integer.
+    pub wire: Wire,
+    /// Order of its words.
+    pub order: Order,
+    /// Its value -> the factor.
+    pub map: BTreeMap<i64, Decimal>,
+}
+
+/// One point of a profile, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointDef {
+    /// The vocabulary's name.
+    pub name: Arc<str>,
+    /// What kind of quantity.
+    pub kind: Kind,
+    /// Which history class keeps it.
+    pub retention: Retention,
+    /// How its values usually come.
+    pub form: Form,
+    /// Which registers.
+    pub span: Span,
+    /// How they are read.
+    pub wire: Wire,
+    /// Order of words and bytes.
+    pub order: Order,
+    /// Poll group.
+    pub group: Arc<str>,
+    /// Exact factor; one if none.
+    pub scale: Decimal,
+    /// Exact offset, added after the factor.
+    pub offset: Decimal,
+    /// Further factors that stand in registers.
+    pub scale_from: Vec<ScaleFrom>,
+    /// A bool that is true when the bit is 0.
+    pub invert: bool,
+    /// Raw value -> why there is none.
+    pub sentinels: Vec<(u64, Cause)>,
+    /// Lowest and highest value that can be true.
+    pub range: Option<(Decimal, Decimal)>,
+    /// Where a counter rolls over, in the unit of the point.
+    pub modulus: Option<Decimal>,
+    /// Texts of a code.
+    pub texts: BTreeMap<i64, Names>,
+}
+
+/// What a read may and may not do on one kind of unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRules {
+    /// Most registers of one read.
+    pub max_regs: u16,
+    /// Most bits of one read.
+    pub max_bits: u16,
+    /// Unused registers or bits that a read may run across.
+    pub max_gap: u16,
+    /// Addresses that no read may run across.
+    pub barriers: Vec<u16>,
+    /// Runs that are read whole or not at all.
+    pub atomic: Vec<Span>,
+    /// Silence before each request, milliseconds.
+    pub pause_ms: u64,
+    /// Longest wait for an answer, milliseconds; `None` lets the link decide.
+    pub timeout_ms: Option<u64>,
+}
+
+/// The points of a profile for one answer to its ident read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    /// The variant's name, `base` for none.
+    pub name: Arc<str>,
+    /// Ident values that choose it, as printed; empty for the base.
+    pub idents: Vec<String>,
+    /// Reading rules.
+    pub read: ReadRules,
+    /// Its points, in order of their names.
+    pub points: Vec<PointDef>,
+}
+
+/// A checked profile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// The file's name.
+    pub name: Arc<str>,
+    /// Maker and model, for people.
+    pub title: String,
+    /// Class of its points; `any` if the site maps them.
+    pub class: Arc<str>,
+    /// Ident register, read once after each connect.
+    pub ident: Option<PointDef>,
+    /// First the base, then the variants.
+    pub layouts: Vec<Layout>,
+    /// Poll groups: name -> milliseconds.
+    pub groups: BTreeMap<Arc<str>, u64>,
+    /// Baud, parity and stop bits that the maker delivers.
+    pub serial: Option<settings::SerialDefaults>,
+    /// What was left out, and the source, for `read` and the reference.
+    pub notes: Vec<String>,
+}
+
+impl Profile {
+    /// The layout for an ident value as printed; the base if none fits or none was read.
+    pub fn layout(&self, ident: Option<&str>) -> &Layout {
+        let fits = |l: &&Layout| ident.is_some_and(|i| l.idents.iter().any(|x| x == i));
+        self.layouts.iter().find(fits).unwrap_or(&self.layouts[0])
+    }
+
+    /// Every point of every layout once: the fixed list that streams carry.
+    pub fn all_points(&self) -> BTreeMap<Arc<str>, &PointDef> {
+        self.layouts.iter().rev().flat_map(|l| &l.points).map(|p| (Arc::clone(&p.name), p)).collect()
+    }
+}
