@@ -1,7 +1,10 @@
 //! `plantroom`: Modbus in, MQTT and a time-series store out, a journal in between. The house is described in
 //! `docs/ARCHITECTURE.md`; which room may import which is a test (`tests/architecture.rs`).
 
+pub mod clock;
 pub mod decode;
+pub mod link;
 pub mod model;
 pub mod plan;
+pub mod poll;
 pub mod profile;

@@ -31,7 +31,12 @@ pub fn decode_words(point: &PointDef, words: &[u16], reads: &[Words]) -> Sample 
             if let Some(cause) = sentinel(point, raw) {
                 return Err(cause);
             }
-            exact(point, integer(point.wire, raw)?, reads)
+            let value = integer(point.wire, raw)?;
+            if !point.true_when.is_empty() {
+                let is_true = point.true_when.iter().any(|code| i128::from(*code) == value);
+                return Ok(Value::Bool(is_true != point.invert));
+            }
+            exact(point, value, reads)
         }
     }
 }

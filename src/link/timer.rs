@@ -17,7 +17,10 @@ impl Timer {
     /// Must be made within the runtime.
     pub fn new() -> io::Result<Self> {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        Ok(Self { fd: AsyncFd::new(fd)? })
+        // SAFETY: the descriptor is owned by the `OwnedFd` that goes in, and lives as long as the registration.
+        #[expect(unsafe_code, reason = "the safe constructor is deprecated in favour of this one")]
+        let fd = unsafe { AsyncFd::register(fd) }?;
+        Ok(Self { fd })
     }
 
     /// Waits this many microseconds.

@@ -24,6 +24,7 @@ fn point(address: u16, count: u16) -> PointDef {
         offset: Decimal::ZERO,
         scale_from: vec![],
         invert: false,
+        true_when: vec![],
         sentinels: vec![],
         range: None,
         modulus: None,
@@ -98,7 +99,8 @@ fn a_refused_block_is_split_at_its_widest_gap_until_the_hole_is_left() {
 
 #[test]
 fn wire_time_of_a_serial_read() {
-    let bus = wire::Bus::Serial { baud: 9600, bits_per_char: 10, turnaround_us: 0 };
+    let line = crate::model::line::Line { baud: 9600, parity: crate::model::line::Parity::None, stop_bits: 1 };
+    let bus = wire::Bus::Serial { line, turnaround_us: 0 };
     let block = Block { span: Span { area: Area::Holding, address: 0, count: 20 }, needs: vec![] };
     // 53 characters of 1041.7 us, and twice 3.5 characters of silence.
     assert_eq!(wire::read_us(bus, &block, 0), 55_209 + 2 * 3_646);

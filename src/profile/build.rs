@@ -265,7 +265,10 @@ impl Builder<'_> {
             pair
         });
         let order = settings.order.or(self.file.read.order).unwrap_or(Order::Abcd);
-        let form = natural_form(wire, scale, offset, !scale_from.is_empty());
+        let form = if settings.true_when.is_empty() { natural_form(wire, scale, offset, &scale_from) } else { Form::Bool };
+        if !settings.true_when.is_empty() && !matches!(wire, Wire::Int { .. } | Wire::Bits { .. } | Wire::Byte { .. }) {
+            self.error(&[path, &["true_when"]].concat(), "`true_when` needs an integer type", "type = \"u16\"");
+        }
         let kind = match form {
             Form::Bool => Kind::Bool,
             Form::Text => Kind::Text,
@@ -274,9 +277,9 @@ impl Builder<'_> {
         };
         let retention = if kind == Kind::Number { Retention::Telemetry } else { Retention::State };
         let (name, group) = (name.into(), "".into());
-        let invert = settings.invert;
+        let (invert, true_when) = (settings.invert, settings.true_when.clone());
         Some(PointDef {
-            name, kind, retention, form, span, wire, order, group, scale, offset, scale_from, invert, sentinels, range, modulus, texts,
+            name, kind, retention, form, span, wire, order, group, scale, offset, scale_from, invert, true_when, sentinels, range, modulus, texts,
         })
     }
 
@@ -374,12 +377,15 @@ impl Builder<'_> {
 
     /// Two points on the same registers, unless both are bits of them.
     fn overlaps(&mut self, points: &[PointDef], path: &[&str]) {
-        let partial = |w: Wire| matches!(w, Wire::Bit(_) | Wire::Bits { .. } | Wire::Byte { .. });
+        let partial = |p: &PointDef| {
+            matches!(p.wire, Wire::Bit(_) | Wire::Bits { .. } | Wire::Byte { .. }) || !p.true_when.is_empty()
+        };
         let mut sorted: Vec<&PointDef> = points.iter().collect();
         sorted.sort_by_key(|p| (p.span, Arc::clone(&p.name)));
         for (i, a) in sorted.iter().enumerate() {
             for b in sorted[i + 1..].iter().take_while(|b| a.span.overlaps(&b.span)) {
-                if !(partial(a.wire) && partial(b.wire)) {
+                let same_code = (a.kind == Kind::Code && partial(b)) || (b.kind == Kind::Code && partial(a));
+                if !(partial(a) && partial(b)) && !same_code {
                     let what = format!("`{}` and `{}` lie on the same registers", a.name, b.name);
                     self.error(&[path, &[&*b.name]].concat(), what, "mend one of the addresses or types; parts of a register need bit or bits");
                 }
@@ -405,6 +411,7 @@ fn empty_point(address: u32) -> PointSettings {
         bit: None,
         bits: None,
         invert: false,
+        true_when: Vec::new(),
         length: None,
         chars: None,
         function: None,
@@ -453,16 +460,17 @@ fn raw_wire(s: &PointSettings) -> Wire {
 }
 
 /// How the values of a point usually come.
-fn natural_form(wire: Wire, scale: Decimal, offset: Decimal, scaled_elsewhere: bool) -> Form {
+fn natural_form(wire: Wire, scale: Decimal, offset: Decimal, scale_from: &[ScaleFrom]) -> Form {
+    let elsewhere: u32 = scale_from.iter().map(|s| s.map.values().map(Decimal::scale).max().unwrap_or(0)).sum();
     match wire {
         Wire::Coil | Wire::Bit(_) => Form::Bool,
         Wire::Text { .. } => Form::Text,
-        Wire::Float { registers } if scale == Decimal::ONE && offset.is_zero() && !scaled_elsewhere => {
+        Wire::Float { registers } if scale == Decimal::ONE && offset.is_zero() && scale_from.is_empty() => {
             if registers == 4 { Form::F64 } else { Form::F32 }
         }
         Wire::Float { .. } => Form::F64,
         Wire::Bits { .. } | Wire::Byte { .. } | Wire::Int { .. } | Wire::Bcd { .. } => {
-            Form::Exact(u8::try_from(scale.scale().max(offset.scale())).unwrap_or(28))
+            Form::Exact(u8::try_from((scale.scale() + elsewhere).max(offset.scale())).unwrap_or(28).min(28))
         }
     }
 }

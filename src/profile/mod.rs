@@ -159,6 +159,8 @@ pub struct PointDef {
     pub scale_from: Vec<ScaleFrom>,
     /// A bool that is true when the bit is 0.
     pub invert: bool,
+    /// A bool that is true at these raw values of an integer; empty for everything else.
+    pub true_when: Vec<i64>,
     /// Raw value -> why there is none.
     pub sentinels: Vec<(u64, Cause)>,
     /// Lowest and highest value that can be true.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::line::Parity;
 use crate::model::point::Names;
 use crate::profile::Order;
 
@@ -65,19 +66,6 @@ pub struct SerialDefaults {
 
 fn one() -> u8 {
     1
-}
-
-/// Parity of a serial line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Parity {
-    /// No parity bit.
-    #[default]
-    None,
-    /// Even.
-    Even,
-    /// Odd.
-    Odd,
 }
 
 /// Reading rules of a profile.
@@ -197,6 +185,9 @@ pub struct PointSettings {
     /// True when the bit is 0.
     #[serde(default)]
     pub invert: bool,
+    /// Makes a bool of an integer: true at these raw values.
+    #[serde(default)]
+    pub true_when: Vec<i64>,
     /// Registers of a string.
     pub length: Option<u8>,
     /// Characters a register of a string: 2, 1 or `swapped`.

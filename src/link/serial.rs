@@ -1,0 +1,87 @@
+//! Serial ports: opened exclusively, locked against other programs of goodwill, with the silence that RTU prescribes.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_serial::{DataBits, SerialPortBuilderExt as _, SerialStream, StopBits};
+
+use crate::model::line::{Line, Parity};
+
+/// A serial port as it is to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSettings {
+    /// Device file.
+    pub path: String,
+    /// Speed and form of the characters.
+    pub line: Line,
+    /// Silence between frames where 3.5 characters are not enough.
+    pub min_silence_us: u64,
+}
+
+impl PortSettings {
+    /// Silence between frames, microseconds.
+    pub fn silence_us(&self) -> u64 {
+        self.line.silence_us().max(self.min_silence_us)
+    }
+}
+
+/// A port with the lock that says that it is ours.
+#[derive(Debug)]
+pub struct Port {
+    stream: SerialStream,
+    _lock: std::fs::File,
+}
+
+/// Opens a port.
+///
+/// # Errors
+/// What the operating system said, in words that name the port.
+pub fn open(settings: &PortSettings) -> Result<Port, String> {
+    let path = &settings.path;
+    let failed = |e: &dyn std::fmt::Display| format!("cannot open {path}: {e}");
+    let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    let lock = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).map_err(|e| failed(&e))?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Err(failed(&"another program holds its lock"));
+    }
+    let parity = match settings.line.parity {
+        Parity::None => tokio_serial::Parity::None,
+        Parity::Even => tokio_serial::Parity::Even,
+        Parity::Odd => tokio_serial::Parity::Odd,
+    };
+    let stop_bits = if settings.line.stop_bits == 2 { StopBits::Two } else { StopBits::One };
+    let stream = tokio_serial::new(path, settings.line.baud)
+        .data_bits(DataBits::Eight)
+        .parity(parity)
+        .stop_bits(stop_bits)
+        .open_native_async()
+        .map_err(|e| failed(&e))?;
+    Ok(Port { stream, _lock: lock })
+}
+
+impl AsyncRead for Port {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Port {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        // SerialStream's own flush calls tcdrain, which blocks the thread until the last bit is on the line.
+        let _ = (self, cx);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,163 @@
+//! What the configuration says of a link.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::link::serial::PortSettings;
+use crate::model::line::{Line, Parity};
+
+/// A link as the configuration writes it: `[[link.tcp]]`, `[[link.serial]]` or `[[link.rtu_over_tcp]]`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TcpLink {
+    /// The link's name, unique among links.
+    pub id: String,
+    /// Host name or IP address.
+    pub host: String,
+    /// TCP port.
+    #[serde(default = "modbus_port")]
+    pub port: u16,
+    /// Longest wait for a connection, milliseconds.
+    #[serde(default = "three_seconds")]
+    pub connect_timeout_ms: u64,
+    /// Longest wait for an answer where the profile does not say, milliseconds.
+    #[serde(default = "one_second")]
+    pub timeout_ms: u64,
+    /// Wait after connecting before the first request: some gateways need it. Milliseconds.
+    #[serde(default)]
+    pub settle_ms: u64,
+    /// Accept answers that bear unit id 0 or 255: some gateways answer so.
+    #[serde(default)]
+    pub any_unit: bool,
+    /// What a round trip is expected to take, for the prediction of `check`. Milliseconds.
+    #[serde(default = "twenty")]
+    pub expected_round_trip_ms: u64,
+}
+
+/// A serial line.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SerialLink {
+    /// The link's name, unique among links.
+    pub id: String,
+    /// The port; a name below /dev/serial/by-id stays the same when adapters are plugged in another order.
+    pub port: String,
+    /// Bits per second. Default: what the profiles on this line agree on, else 9600.
+    pub baud: Option<u32>,
+    /// none, even or odd. Default: what the profiles on this line agree on, else none.
+    pub parity: Option<Parity>,
+    /// 1 or 2. Default: what the profiles on this line agree on, else 1.
+    pub stop_bits: Option<u8>,
+    /// Longest wait for an answer where the profile does not say, milliseconds.
+    #[serde(default = "one_second")]
+    pub timeout_ms: u64,
+    /// Wait after opening before the first request, milliseconds.
+    #[serde(default)]
+    pub settle_ms: u64,
+    /// Silence between frames where 3.5 characters are not enough, microseconds.
+    #[serde(default)]
+    pub min_silence_us: u64,
+}
+
+fn modbus_port() -> u16 {
+    502
+}
+
+fn one_second() -> u64 {
+    1_000
+}
+
+fn three_seconds() -> u64 {
+    3_000
+}
+
+fn twenty() -> u64 {
+    20
+}
+
+/// A link, whatever it runs over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Its name.
+    pub id: String,
+    /// What it runs over.
+    pub transport: Transport,
+    /// Longest wait for a connection.
+    pub connect_timeout_ms: u64,
+    /// Longest wait for an answer.
+    pub timeout_ms: u64,
+    /// Wait after connecting.
+    pub settle_ms: u64,
+    /// See [`TcpLink::any_unit`].
+    pub any_unit: bool,
+    /// See [`TcpLink::expected_round_trip_ms`].
+    pub expected_round_trip_ms: u64,
+}
+
+/// What a link runs over.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Transport {
+    /// Modbus TCP.
+    Tcp {
+        /// `host:port`.
+        address: String,
+    },
+    /// RTU frames over TCP.
+    RtuOverTcp {
+        /// `host:port`.
+        address: String,
+    },
+    /// RTU on a serial line.
+    Serial(PortSettings),
+}
+
+impl Transport {
+    /// The address or port, for people.
+    pub fn address(&self) -> &str {
+        match self {
+            Transport::Tcp { address } | Transport::RtuOverTcp { address } => address,
+            Transport::Serial(port) => &port.path,
+        }
+    }
+}
+
+impl TcpLink {
+    /// As a link; `rtu` for RTU frames over TCP.
+    pub fn settings(&self, rtu: bool) -> Settings {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let address = format!("{host}:{}", self.port);
+        Settings {
+            id: self.id.clone(),
+            transport: if rtu { Transport::RtuOverTcp { address } } else { Transport::Tcp { address } },
+            connect_timeout_ms: self.connect_timeout_ms,
+            timeout_ms: self.timeout_ms,
+            settle_ms: self.settle_ms,
+            any_unit: self.any_unit,
+            expected_round_trip_ms: self.expected_round_trip_ms,
+        }
+    }
+}
+
+impl SerialLink {
+    /// As a link, with what the maker delivers where the configuration does not say.
+    pub fn settings(&self, delivered: Line) -> Settings {
+        let line = Line {
+            baud: self.baud.unwrap_or(delivered.baud),
+            parity: self.parity.unwrap_or(delivered.parity),
+            stop_bits: self.stop_bits.unwrap_or(delivered.stop_bits),
+        };
+        Settings {
+            id: self.id.clone(),
+            transport: Transport::Serial(PortSettings {
+                path: self.port.clone(),
+                line,
+                min_silence_us: self.min_silence_us,
+            }),
+            connect_timeout_ms: 0,
+            timeout_ms: self.timeout_ms,
+            settle_ms: self.settle_ms,
+            any_unit: false,
+            expected_round_trip_ms: 0,
+        }
+    }
+}

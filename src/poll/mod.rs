@@ -1,0 +1,75 @@
+//! Reads each bus at its pace and produces readings. One task owns one bus; it waits for nothing but that bus.
+//!
+//! Three failure domains: the link (connection or port), the unit (silence), the block (an exception). A failed read is
+//! also a reading, whose samples are bad with a cause; a failed cycle of a whole unit is one record with its cause.
+
+pub mod bus;
+pub mod cycle;
+pub mod health;
+pub mod schedule;
+
+use std::sync::Arc;
+
+use crate::link;
+use crate::model::point::Stream;
+use crate::model::reading::Reading;
+use crate::model::registers::{Span, Words};
+use crate::profile::Profile;
+
+/// Where readings go: must not block and cannot refuse.
+pub type Deliver = Arc<dyn Fn(Reading) + Send + Sync>;
+
+/// A bus with its units, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BusConfig {
+    /// How to reach it.
+    pub link: link::settings::Settings,
+    /// What answers on it.
+    pub units: Vec<UnitConfig>,
+}
+
+/// A unit, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnitConfig {
+    /// Its name, unique among units.
+    pub id: Arc<str>,
+    /// Unit id on the wire.
+    pub address: u8,
+    /// What its registers mean.
+    pub profile: Arc<Profile>,
+    /// Longest wait for an answer; overrides profile and link.
+    pub timeout_ms: Option<u64>,
+    /// What is read how often.
+    pub groups: Vec<GroupConfig>,
+}
+
+/// A poll group of a unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupConfig {
+    /// Its name in the profile.
+    pub name: Arc<str>,
+    /// Milliseconds between reads.
+    pub every_ms: u64,
+    /// Which devices get which of its points.
+    pub outs: Vec<OutConfig>,
+}
+
+/// The part of a poll group that one device gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutConfig {
+    /// The device's stream.
+    pub stream: Arc<Stream>,
+    /// The profile's names of the stream's points, in the same order.
+    pub points: Vec<Arc<str>>,
+}
+
+/// A question to a bus that is being polled, answered between two cycles.
+#[derive(Debug)]
+pub struct Ask {
+    /// Unit on the wire.
+    pub address: u8,
+    /// What to read.
+    pub span: Span,
+    /// Where the answer goes.
+    pub reply: tokio::sync::oneshot::Sender<Result<Words, crate::model::quality::Cause>>,
+}

@@ -1,0 +1,84 @@
+//! When which poll group is due: fixed phase with spread, a late cycle is skipped and counted. Pure.
+
+/// One poll group of one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    every_us: u64,
+    anchor_us: u64,
+    next_us: u64,
+}
+
+/// The schedule of one bus.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    slots: Vec<Slot>,
+}
+
+impl Schedule {
+    /// `every_ms` of each slot. Slots of the same interval are spread over it, so that a bus is asked evenly; everything is
+    /// read once within the first second (or its interval, if that is shorter).
+    pub fn new(every_ms: &[u64], start_us: u64) -> Self {
+        let n = every_ms.len().max(1) as u64;
+        let slot = |(i, ms): (usize, &u64)| {
+            let every_us = ms.max(&1) * 1_000;
+            let share = |of: u64| of / n * i as u64;
+            let first = start_us + share(every_us.min(1_000_000));
+            Slot { every_us, anchor_us: start_us + share(every_us), next_us: first }
+        };
+        Self { slots: every_ms.iter().enumerate().map(slot).collect() }
+    }
+
+    /// The slot that is due first, and when; the more frequent one where two are due together.
+    pub fn next(&self) -> Option<(usize, u64)> {
+        let key = |(_, s): &(usize, &Slot)| (s.next_us, s.every_us);
+        self.slots.iter().enumerate().min_by_key(key).map(|(i, s)| (i, s.next_us))
+    }
+
+    /// When a slot is due.
+    pub fn due_of(&self, slot: usize) -> Option<u64> {
+        self.slots.get(slot).map(|s| s.next_us)
+    }
+
+    /// The slot has been served: it is due again at its next phase after `now_us`. Returns how many cycles were missed.
+    pub fn advance(&mut self, slot: usize, now_us: u64) -> u64 {
+        let Some(s) = self.slots.get_mut(slot) else { return 0 };
+        let due = s.next_us;
+        let past = now_us.saturating_sub(s.anchor_us) / s.every_us + 1;
+        s.next_us = s.anchor_us + past * s.every_us;
+        let first = s.anchor_us + (due.saturating_sub(s.anchor_us) / s.every_us + 1) * s.every_us;
+        s.next_us.saturating_sub(first) / s.every_us
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_spread_and_keep_their_phase() {
+        let mut s = Schedule::new(&[1_000, 1_000], 5_000_000);
+        assert_eq!(s.next(), Some((0, 5_000_000)));
+        assert_eq!(s.advance(0, 5_012_345), 0);
+        assert_eq!(s.next(), Some((1, 5_500_000)));
+        assert_eq!(s.advance(1, 5_600_000), 0);
+        assert_eq!(s.next(), Some((0, 6_000_000)), "no drift by the time the read took");
+    }
+
+    #[test]
+    fn missed_cycles_are_skipped_and_counted() {
+        let mut s = Schedule::new(&[1_000], 0);
+        assert_eq!(s.advance(0, 3_200_000), 3);
+        assert_eq!(s.next(), Some((0, 4_000_000)));
+    }
+
+    #[test]
+    fn a_slow_group_is_read_at_once_and_then_at_its_phase() {
+        let mut s = Schedule::new(&[60_000, 60_000], 0);
+        assert_eq!(s.advance(0, 10), 0);
+        assert_eq!(s.next(), Some((1, 500_000)), "within the first second");
+        assert_eq!(s.advance(1, 500_010), 0);
+        assert_eq!(s.next(), Some((1, 30_000_000)), "half an interval after the other");
+        assert_eq!(s.advance(1, 30_000_010), 0);
+        assert_eq!(s.next(), Some((0, 60_000_000)));
+    }
+}
