@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod decode;
+pub mod journal;
 pub mod link;
 pub mod model;
 pub mod plan;

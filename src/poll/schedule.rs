@@ -8,6 +8,16 @@ struct Slot {
     next_us: u64,
 }
 
+impl Slot {
+    /// Its first phase after a moment.
+    fn after(&self, us: u64) -> u64 {
+        match us.checked_sub(self.anchor_us) {
+            Some(past) => self.anchor_us + (past / self.every_us + 1) * self.every_us,
+            None => self.anchor_us,
+        }
+    }
+}
+
 /// The schedule of one bus.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -42,11 +52,9 @@ impl Schedule {
     /// The slot has been served: it is due again at its next phase after `now_us`. Returns how many cycles were missed.
     pub fn advance(&mut self, slot: usize, now_us: u64) -> u64 {
         let Some(s) = self.slots.get_mut(slot) else { return 0 };
-        let due = s.next_us;
-        let past = now_us.saturating_sub(s.anchor_us) / s.every_us + 1;
-        s.next_us = s.anchor_us + past * s.every_us;
-        let first = s.anchor_us + (due.saturating_sub(s.anchor_us) / s.every_us + 1) * s.every_us;
-        s.next_us.saturating_sub(first) / s.every_us
+        let first = s.after(s.next_us);
+        s.next_us = s.after(now_us).max(first);
+        (s.next_us - first) / s.every_us
     }
 }
 

@@ -1,0 +1,287 @@
+//! Readings as bytes: the compact row of a raw segment. Pure; reads foreign bytes (a damaged disk) without panic.
+//!
+//! A value in the form that its point usually has costs no tag: a 16-bit register with a scale takes two or three bytes, a
+//! single float four. A row in which some value has another form tags each value.
+
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+
+use crate::model::point::{Form, Stream};
+use crate::model::quality::Cause;
+use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
+use crate::model::time::{Mono, Wall};
+use crate::model::value::Value;
+
+/// The whole cycle failed; its cause follows.
+const FAILED: u8 = 1;
+/// The date was believed when the reading was taken.
+const TRUSTED: u8 = 2;
+/// Not every sample is good: runs of (count, code) follow.
+const BAD: u8 = 4;
+/// Not every sample came with the same answer: runs of (count, ms) follow.
+const PARTS: u8 = 8;
+/// Every value bears its form.
+const TAGGED: u8 = 16;
+
+/// Code of a sample that history no longer has.
+pub const ABSENT: u8 = 255;
+
+/// Appends a number, seven bits a byte, lowest first.
+pub fn put(out: &mut Vec<u8>, mut n: u64) {
+    while n >= 0x80 {
+        out.push(n.to_le_bytes()[0] | 0x80);
+        n >>= 7;
+    }
+    out.push(n.to_le_bytes()[0]);
+}
+
+/// A signed number as an unsigned one: small in magnitude, small in bytes.
+pub fn zigzag(n: i64) -> u64 {
+    (n << 1 ^ n >> 63).cast_unsigned()
+}
+
+/// The inverse of [`zigzag`].
+pub fn unzigzag(n: u64) -> i64 {
+    (n >> 1).cast_signed() ^ -((n & 1).cast_signed())
+}
+
+/// Bytes being read; every step may find the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    /// One byte.
+    pub fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// So many bytes.
+    pub fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(n)?;
+        self.0 = rest;
+        Some(head)
+    }
+
+    /// So many bytes as an array.
+    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    /// A number written by [`put`].
+    pub fn number(&mut self) -> Option<u64> {
+        let mut n = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            n |= u64::from(byte & 0x7F).checked_shl(shift)?;
+            if byte < 0x80 {
+                return Some(n);
+            }
+        }
+        None
+    }
+
+    /// A number that must be a length of what is still there, or at most `most`.
+    pub fn count(&mut self, most: usize) -> Option<usize> {
+        usize::try_from(self.number()?).ok().filter(|n| *n <= most)
+    }
+}
+
+/// Code of a sample: 0 for a good one.
+pub fn code_of(sample: &Option<Sample>) -> u8 {
+    match sample {
+        None => ABSENT,
+        Some(Ok(_)) => 0,
+        Some(Err(cause)) => cause.code(),
+    }
+}
+
+/// Appends runs of equal codes: (count, code) until all are told.
+pub fn put_runs(out: &mut Vec<u8>, codes: impl IntoIterator<Item = u8>) {
+    let mut run: Option<(u8, u64)> = None;
+    for code in codes {
+        match &mut run {
+            Some((current, n)) if *current == code => *n += 1,
+            _ => {
+                if let Some((current, n)) = run {
+                    put(out, n);
+                    out.push(current);
+                }
+                run = Some((code, 1));
+            }
+        }
+    }
+    if let Some((current, n)) = run {
+        put(out, n);
+        out.push(current);
+    }
+}
+
+/// Reads runs until `total` codes are told.
+pub fn runs(bytes: &mut Bytes<'_>, total: usize) -> Option<Vec<u8>> {
+    let mut codes = Vec::with_capacity(total);
+    while codes.len() < total {
+        let n = bytes.count(total - codes.len())?;
+        if n == 0 {
+            return None;
+        }
+        let code = bytes.byte()?;
+        codes.resize(codes.len() + n, code);
+    }
+    Some(codes)
+}
+
+/// Whether a value has the form that its point usually has, so that it needs no tag.
+fn fits(value: &Value, form: Form) -> bool {
+    match (value, form) {
+        (Value::Bool(_), Form::Bool)
+        | (Value::F32(_), Form::F32)
+        | (Value::F64(_), Form::F64)
+        | (Value::Code(_), Form::Code)
+        | (Value::Text(_), Form::Text) => true,
+        (Value::Exact(d), Form::Exact(scale)) => d.scale() == u32::from(scale) && i64::try_from(d.mantissa()).is_ok(),
+        _ => false,
+    }
+}
+
+fn put_plain(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Bool(b) => out.push(u8::from(*b)),
+        Value::Exact(d) => put(out, zigzag(i64::try_from(d.mantissa()).unwrap_or(0))),
+        Value::F32(x) => out.extend(x.to_le_bytes()),
+        Value::F64(x) => out.extend(x.to_le_bytes()),
+        Value::Code(c) => put(out, zigzag(*c)),
+        Value::Text(t) => {
+            put(out, t.len() as u64);
+            out.extend(t.as_bytes());
+        }
+    }
+}
+
+fn plain(bytes: &mut Bytes<'_>, form: Form) -> Option<Value> {
+    Some(match form {
+        Form::Bool => Value::Bool(bytes.byte()? != 0),
+        Form::Exact(scale) => {
+            let mantissa = i128::from(unzigzag(bytes.number()?));
+            Value::Exact(Decimal::try_from_i128_with_scale(mantissa, u32::from(scale)).ok()?)
+        }
+        Form::F32 => Value::F32(f32::from_le_bytes(bytes.array()?)),
+        Form::F64 => Value::F64(f64::from_le_bytes(bytes.array()?)),
+        Form::Code => Value::Code(unzigzag(bytes.number()?)),
+        Form::Text => {
+            let n = bytes.count(bytes.0.len())?;
+            Value::Text(std::str::from_utf8(bytes.take(n)?).ok()?.into())
+        }
+    })
+}
+
+/// Appends a value with its form.
+pub fn put_tagged(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Bool(_) => out.push(0),
+        Value::F32(_) => out.push(1),
+        Value::F64(_) => out.push(2),
+        Value::Code(_) => out.push(3),
+        Value::Text(_) => out.push(4),
+        Value::Exact(d) => {
+            out.push(5);
+            out.push(d.scale().to_le_bytes()[0]);
+            return out.extend(d.mantissa().to_le_bytes());
+        }
+    }
+    put_plain(out, value);
+}
+
+/// Reads a value with its form.
+pub fn tagged(bytes: &mut Bytes<'_>) -> Option<Value> {
+    let form = match bytes.byte()? {
+        0 => Form::Bool,
+        1 => Form::F32,
+        2 => Form::F64,
+        3 => Form::Code,
+        4 => Form::Text,
+        5 => {
+            let scale = u32::from(bytes.byte()?);
+            let mantissa = i128::from_le_bytes(bytes.array()?);
+            return Decimal::try_from_i128_with_scale(mantissa, scale).ok().map(Value::Exact);
+        }
+        _ => return None,
+    };
+    plain(bytes, form)
+}
+
+/// A reading as the body of a row, with a CRC at its end: SQLite would not notice a flipped bit within a row.
+pub fn encode(reading: &Reading) -> Vec<u8> {
+    crate::journal::column::seal(encode_body(reading))
+}
+
+fn encode_body(reading: &Reading) -> Vec<u8> {
+    let points = &reading.stream.points;
+    let mut out = Vec::with_capacity(24 + points.len() * 4);
+    out.push(if reading.at.trusted { TRUSTED } else { 0 });
+    put(&mut out, reading.at.mono.0);
+    put(&mut out, zigzag(reading.at.wall.0));
+    let (samples, parts) = match &reading.body {
+        Body::Failed(cause) => {
+            out[0] |= FAILED;
+            out.push(cause.code());
+            return out;
+        }
+        Body::Samples { samples, parts } => (samples, parts),
+    };
+    if samples.iter().any(|s| code_of(s) != 0) {
+        out[0] |= BAD;
+        put_runs(&mut out, samples.iter().map(code_of));
+    }
+    if !parts.is_empty() {
+        out[0] |= PARTS;
+        put(&mut out, parts.len() as u64);
+        for part in parts {
+            put(&mut out, u64::from(part.len));
+            put(&mut out, u64::from(part.after_ms));
+        }
+    }
+    let good = || samples.iter().zip(points).filter_map(|(s, p)| Some((s.as_ref()?.as_ref().ok()?, p.form)));
+    if good().all(|(value, form)| fits(value, form)) {
+        good().for_each(|(value, _)| put_plain(&mut out, value));
+    } else {
+        out[0] |= TAGGED;
+        good().for_each(|(value, _)| put_tagged(&mut out, value));
+    }
+    out
+}
+
+/// A reading from the body of a row; `None` if the bytes are not one.
+pub fn decode(body: &[u8], stream: &Arc<Stream>) -> Option<Reading> {
+    let mut bytes = Bytes(crate::journal::column::open(body)?);
+    let flags = bytes.byte()?;
+    let mono = Mono(bytes.number()?);
+    let wall = Wall(unzigzag(bytes.number()?));
+    let at = Stamp { mono, wall, trusted: flags & TRUSTED != 0 };
+    let stream = Arc::clone(stream);
+    if flags & FAILED != 0 {
+        let cause = Cause::from_code(bytes.byte()?)?;
+        return Some(Reading { stream, at, body: Body::Failed(cause) });
+    }
+    let n = stream.points.len();
+    let codes = if flags & BAD != 0 { runs(&mut bytes, n)? } else { vec![0; n] };
+    let mut parts = Vec::new();
+    if flags & PARTS != 0 {
+        for _ in 0..bytes.count(n)? {
+            let len = u32::try_from(bytes.number()?).ok()?;
+            parts.push(Part { len, after_ms: u32::try_from(bytes.number()?).ok()? });
+        }
+    }
+    let mut samples = Vec::with_capacity(n);
+    for (code, point) in codes.iter().zip(&stream.points) {
+        samples.push(match code {
+            0 if flags & TAGGED != 0 => Some(Ok(tagged(&mut bytes)?)),
+            0 => Some(Ok(plain(&mut bytes, point.form)?)),
+            &ABSENT => None,
+            code => Some(Err(Cause::from_code(*code)?)),
+        });
+    }
+    Some(Reading { stream, at, body: Body::Samples { samples, parts } })
+}

@@ -1,0 +1,440 @@
+//! Sealed history as columns: one of numbers, one of times, one a point. Pure; reads foreign bytes without panic.
+//!
+//! Every column is bytes with a CRC-32 at its end; a column whose CRC does not fit is damaged and nothing of it is used.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pco::ChunkConfig;
+use pco::data_types::Number;
+use pco::standalone::{simple_compress, simple_decompress_into};
+use rust_decimal::Decimal;
+
+use crate::journal::codec::{self, ABSENT, Bytes, put, put_runs, put_tagged, runs, tagged, unzigzag, zigzag};
+use crate::model::quality::Cause;
+use crate::model::reading::Sample;
+use crate::model::value::Value;
+
+/// Rows of a quarter of an hour below which aggregates are not worth their bytes: decoding is as fast.
+pub const AGGREGATE_FROM: usize = 150;
+
+/// Puts a CRC behind the bytes.
+pub fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    let crc = crc32fast::hash(&bytes);
+    bytes.extend(crc.to_le_bytes());
+    bytes
+}
+
+/// The bytes before the CRC, if it fits.
+pub fn open(bytes: &[u8]) -> Option<&[u8]> {
+    let (data, crc) = bytes.split_last_chunk::<4>()?;
+    (crc32fast::hash(data) == u32::from_le_bytes(*crc)).then_some(data)
+}
+
+fn config() -> ChunkConfig {
+    ChunkConfig::default().with_compression_level(8)
+}
+
+/// Appends numbers, compressed, with their length in bytes before them.
+fn put_numbers<T: Number>(out: &mut Vec<u8>, numbers: &[T]) {
+    let packed = if numbers.is_empty() { Vec::new() } else { simple_compress(numbers, &config()).unwrap_or_default() };
+    put(out, packed.len() as u64);
+    out.extend(packed);
+}
+
+/// Reads exactly `n` numbers.
+fn numbers<T: Number>(bytes: &mut Bytes<'_>, n: usize) -> Option<Vec<T>> {
+    let len = bytes.count(bytes.0.len())?;
+    let packed = bytes.take(len)?;
+    let mut out = vec![T::default(); n];
+    if n == 0 {
+        return Some(out);
+    }
+    let progress = simple_decompress_into(packed, &mut out).ok()?;
+    (progress.finished && progress.n_processed == n).then_some(out)
+}
+
+/// A column of whole numbers (sequence numbers, times).
+pub fn whole(column: &[i64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_numbers(&mut out, column);
+    seal(out)
+}
+
+/// Reads a column of whole numbers.
+pub fn read_whole(bytes: &[u8], n: usize) -> Option<Vec<i64>> {
+    numbers(&mut Bytes(open(bytes)?), n)
+}
+
+/// How long after the reading's own time each point's sample came: points that always came together share a column.
+pub fn offsets(rows: &[Vec<u32>]) -> Vec<u8> {
+    let points = rows.first().map_or(0, Vec::len);
+    if rows.iter().all(|row| row.iter().all(|ms| *ms == 0)) {
+        return Vec::new();
+    }
+    let mut kinds: BTreeMap<Vec<u32>, u64> = BTreeMap::new();
+    let mut of_point = Vec::with_capacity(points);
+    for p in 0..points {
+        let column: Vec<u32> = rows.iter().map(|row| row[p]).collect();
+        let next = kinds.len() as u64;
+        of_point.push(*kinds.entry(column).or_insert(next));
+    }
+    let mut out = Vec::new();
+    put(&mut out, kinds.len() as u64);
+    of_point.iter().for_each(|k| put(&mut out, *k));
+    let mut in_order: Vec<(&u64, &Vec<u32>)> = kinds.iter().map(|(c, k)| (k, c)).collect();
+    in_order.sort_unstable();
+    in_order.iter().for_each(|(_, column)| put_numbers(&mut out, column));
+    seal(out)
+}
+
+/// Reads offsets: a column for each point.
+pub fn read_offsets(bytes: &[u8], points: usize, n: usize) -> Option<Vec<Arc<[u32]>>> {
+    if bytes.is_empty() {
+        let zeros: Arc<[u32]> = vec![0; n].into();
+        return Some(vec![zeros; points]);
+    }
+    let mut bytes = Bytes(open(bytes)?);
+    let kinds = bytes.count(points)?;
+    let of_point: Option<Vec<usize>> = (0..points).map(|_| bytes.count(kinds.checked_sub(1)?)).collect();
+    let columns: Option<Vec<Arc<[u32]>>> = (0..kinds).map(|_| Some(numbers::<u32>(&mut bytes, n)?.into())).collect();
+    let columns = columns?;
+    Some(of_point?.into_iter().map(|k| Arc::clone(&columns[k])).collect())
+}
+
+/// A point's samples as a column.
+pub fn samples(column: &[Option<Sample>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    if column.iter().all(|s| codec::code_of(s) == 0) {
+        out.push(0);
+    } else {
+        out.push(1);
+        put_runs(&mut out, column.iter().map(codec::code_of));
+    }
+    let values: Vec<&Value> = column.iter().filter_map(|s| s.as_ref()?.as_ref().ok()).collect();
+    put_values(&mut out, &values);
+    seal(out)
+}
+
+/// The form that all values share, if they do; decimals at their largest scale.
+fn put_values(out: &mut Vec<u8>, values: &[&Value]) {
+    if let Some((scale, mantissas)) = mantissas(values) {
+        out.push(2);
+        out.push(scale);
+        return put_shorter(out, &mantissas);
+    }
+    if let Some(singles) = all(values, |v| if let Value::F32(x) = v { Some(*x) } else { None }) {
+        out.push(3);
+        return put_numbers(out, &singles);
+    }
+    if let Some(doubles) = all(values, |v| if let Value::F64(x) = v { Some(*x) } else { None }) {
+        out.push(4);
+        return put_numbers(out, &doubles);
+    }
+    if let Some(codes) = all(values, |v| if let Value::Code(c) = v { Some(*c) } else { None }) {
+        out.push(5);
+        return put_shorter(out, &codes);
+    }
+    if let Some(bools) = all(values, |v| if let Value::Bool(b) = v { Some(i64::from(*b)) } else { None }) {
+        out.push(6);
+        return put_shorter(out, &bools);
+    }
+    out.push(7);
+    for (n, value) in runs_of(values) {
+        put(out, n);
+        put_tagged(out, value);
+    }
+}
+
+fn all<T>(values: &[&Value], f: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+    values.iter().map(|v| f(v)).collect()
+}
+
+/// Decimals as mantissas of one scale; `None` if they are none or do not fit.
+fn mantissas(values: &[&Value]) -> Option<(u8, Vec<i64>)> {
+    let decimals = all(values, |v| if let Value::Exact(d) = v { Some(*d) } else { None })?;
+    let scale = decimals.iter().map(Decimal::scale).max().unwrap_or(0);
+    let mantissa = |d: &Decimal| {
+        let up = 10i128.checked_pow(scale - d.scale())?;
+        i64::try_from(d.mantissa().checked_mul(up)?).ok()
+    };
+    Some((u8::try_from(scale).ok()?, decimals.iter().map(mantissa).collect::<Option<_>>()?))
+}
+
+fn runs_of<T: PartialEq>(values: &[T]) -> Vec<(u64, &T)> {
+    let mut out: Vec<(u64, &T)> = Vec::new();
+    for value in values {
+        match out.last_mut() {
+            Some((n, last)) if *last == value => *n += 1,
+            _ => out.push((1, value)),
+        }
+    }
+    out
+}
+
+/// Whole numbers as runs or compressed, whichever is shorter: states change rarely, measurements always.
+fn put_shorter(out: &mut Vec<u8>, values: &[i64]) {
+    let in_runs = runs_of(values);
+    if in_runs.len() * 4 < values.len() + 8 {
+        out.push(0);
+        for (n, value) in in_runs {
+            put(out, n);
+            put(out, zigzag(*value));
+        }
+    } else {
+        out.push(1);
+        put_numbers(out, values);
+    }
+}
+
+fn shorter(bytes: &mut Bytes<'_>, n: usize) -> Option<Vec<i64>> {
+    if bytes.byte()? == 1 {
+        return numbers(bytes, n);
+    }
+    let mut out = Vec::with_capacity(n);
+    while out.len() < n {
+        let run = bytes.count(n - out.len()).filter(|run| *run > 0)?;
+        let value = unzigzag(bytes.number()?);
+        out.resize(out.len() + run, value);
+    }
+    Some(out)
+}
+
+/// A point's samples as they lie in memory after decompression: a few bytes each, made into values one at a time.
+#[derive(Debug)]
+pub struct Samples {
+    codes: std::vec::IntoIter<u8>,
+    values: Values,
+}
+
+#[derive(Debug)]
+enum Values {
+    Exact(u32, std::vec::IntoIter<i64>),
+    F32(std::vec::IntoIter<f32>),
+    F64(std::vec::IntoIter<f64>),
+    Code(std::vec::IntoIter<i64>),
+    Bool(std::vec::IntoIter<i64>),
+    Runs(std::vec::IntoIter<(usize, Value)>, usize, Option<Value>),
+}
+
+impl Values {
+    fn next(&mut self) -> Option<Value> {
+        match self {
+            Values::Exact(scale, i) => {
+                i.next().and_then(|m| Decimal::try_from_i128_with_scale(i128::from(m), *scale).ok()).map(Value::Exact)
+            }
+            Values::F32(i) => i.next().map(Value::F32),
+            Values::F64(i) => i.next().map(Value::F64),
+            Values::Code(i) => i.next().map(Value::Code),
+            Values::Bool(i) => i.next().map(|b| Value::Bool(b != 0)),
+            Values::Runs(i, left, current) => {
+                if *left == 0 {
+                    let (n, value) = i.next()?;
+                    (*left, *current) = (n, Some(value));
+                }
+                *left -= 1;
+                current.clone()
+            }
+        }
+    }
+}
+
+impl Iterator for Samples {
+    type Item = Option<Sample>;
+
+    fn next(&mut self) -> Option<Option<Sample>> {
+        Some(match self.codes.next()? {
+            0 => Some(Ok(self.values.next()?)),
+            ABSENT => None,
+            code => Some(Err(Cause::from_code(code)?)),
+        })
+    }
+}
+
+/// Reads a column of `n` samples; `None` if it is damaged.
+pub fn read_samples(bytes: &[u8], n: usize) -> Option<Samples> {
+    let mut bytes = Bytes(open(bytes)?);
+    let codes = if bytes.byte()? == 0 { vec![0; n] } else { runs(&mut bytes, n)? };
+    let good = codes.iter().filter(|c| **c == 0).count();
+    if codes.iter().any(|c| *c != 0 && *c != ABSENT && Cause::from_code(*c).is_none()) {
+        return None;
+    }
+    let values = values(&mut bytes, good)?;
+    Some(Samples { codes: codes.into_iter(), values })
+}
+
+fn values(bytes: &mut Bytes<'_>, n: usize) -> Option<Values> {
+    Some(match bytes.byte()? {
+        2 => {
+            let scale = u32::from(bytes.byte()?);
+            Decimal::try_from_i128_with_scale(0, scale).ok()?;
+            Values::Exact(scale, shorter(bytes, n)?.into_iter())
+        }
+        3 => Values::F32(numbers::<f32>(bytes, n)?.into_iter()),
+        4 => Values::F64(numbers::<f64>(bytes, n)?.into_iter()),
+        5 => Values::Code(shorter(bytes, n)?.into_iter()),
+        6 => Values::Bool(shorter(bytes, n)?.into_iter()),
+        7 => {
+            let (mut out, mut told) = (Vec::new(), 0);
+            while told < n {
+                let run = bytes.count(n - told).filter(|run| *run > 0)?;
+                out.push((run, tagged(bytes)?));
+                told += run;
+            }
+            Values::Runs(out.into_iter(), 0, None)
+        }
+        _ => return None,
+    })
+}
+
+/// What a quarter of an hour of one point came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Aggregate {
+    /// Good samples.
+    pub good: u32,
+    /// All samples.
+    pub all: u32,
+    /// Sum of the good values.
+    pub sum: f64,
+    /// Lowest good value.
+    pub min: f64,
+    /// Highest good value.
+    pub max: f64,
+    /// First good value and its time, ms.
+    pub first: (f64, i64),
+    /// Last good value and its time, ms.
+    pub last: (f64, i64),
+}
+
+impl Aggregate {
+    /// Adds a sample; `value` is `None` for a bad one.
+    pub fn add(&mut self, at_ms: i64, value: Option<f64>) {
+        self.all += 1;
+        let Some(value) = value else { return };
+        if self.good == 0 {
+            (self.min, self.max, self.first) = (value, value, (value, at_ms));
+        }
+        self.good += 1;
+        self.sum += value;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.last = (value, at_ms);
+    }
+
+    /// Joins a later aggregate.
+    pub fn join(&mut self, later: &Aggregate) {
+        self.all += later.all;
+        if later.good == 0 {
+            return;
+        }
+        if self.good == 0 {
+            (self.min, self.max, self.first) = (later.min, later.max, later.first);
+        }
+        self.good += later.good;
+        self.sum += later.sum;
+        self.min = self.min.min(later.min);
+        self.max = self.max.max(later.max);
+        self.last = later.last;
+    }
+}
+
+/// Quarter-hour aggregates, by the quarter's start in ms.
+pub fn aggregates(of: &BTreeMap<i64, Aggregate>) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, of.len() as u64);
+    for (start, a) in of {
+        put(&mut out, zigzag(*start));
+        put(&mut out, u64::from(a.good));
+        put(&mut out, u64::from(a.all));
+        for x in [a.sum, a.min, a.max, a.first.0, a.last.0] {
+            out.extend(x.to_le_bytes());
+        }
+        put(&mut out, zigzag(a.first.1 - start));
+        put(&mut out, zigzag(a.last.1 - start));
+    }
+    seal(out)
+}
+
+/// Reads aggregates; `None` if they are damaged.
+pub fn read_aggregates(bytes: &[u8]) -> Option<BTreeMap<i64, Aggregate>> {
+    let mut bytes = Bytes(open(bytes)?);
+    let n = bytes.count(10_000)?;
+    let mut out = BTreeMap::new();
+    for _ in 0..n {
+        let start = unzigzag(bytes.number()?);
+        let good = u32::try_from(bytes.number()?).ok()?;
+        let all = u32::try_from(bytes.number()?).ok()?;
+        let mut floats = [0f64; 5];
+        for x in &mut floats {
+            *x = f64::from_le_bytes(bytes.array()?);
+        }
+        let [sum, min, max, first, last] = floats;
+        let first = (first, start.checked_add(unzigzag(bytes.number()?))?);
+        let last = (last, start.checked_add(unzigzag(bytes.number()?))?);
+        out.insert(start, Aggregate { good, all, sum, min, max, first, last });
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there_and_back(column: Vec<Option<Sample>>) -> usize {
+        let bytes = samples(&column);
+        let back: Vec<Option<Sample>> = read_samples(&bytes, column.len()).unwrap().collect();
+        assert_eq!(back, column);
+        bytes.len()
+    }
+
+    #[test]
+    fn columns_of_every_form_come_back() {
+        let exact = |m: i64, s: u32| Some(Ok(Value::Exact(Decimal::new(m, s))));
+        there_and_back((0..3600).map(|i| exact(2300 + i % 7, 1)).collect());
+        there_and_back(vec![exact(1, 0), None, Some(Err(Cause::Timeout)), exact(-2, 0)]);
+        there_and_back((0..100).map(|i| Some(Ok(Value::Bool(i > 50)))).collect());
+        there_and_back((0..100u16).map(|i| Some(Ok(Value::F32(f32::from(i) * 0.1)))).collect());
+        there_and_back(vec![Some(Ok(Value::F64(0.1))), Some(Ok(Value::F64(f64::MAX)))]);
+        there_and_back(vec![Some(Ok(Value::Code(i64::MIN))), Some(Ok(Value::Code(3)))]);
+        there_and_back(vec![Some(Ok(Value::Text("a".into()))), Some(Ok(Value::Bool(true)))]);
+        there_and_back(vec![Some(Err(Cause::LinkDown)); 3600]);
+        there_and_back(vec![]);
+    }
+
+    #[test]
+    fn a_state_that_never_changes_costs_nothing() {
+        assert!(there_and_back(vec![Some(Ok(Value::Bool(true))); 3600]) < 16);
+    }
+
+    #[test]
+    fn a_changed_bit_is_found() {
+        let bytes = samples(&[Some(Ok(Value::Code(1))), Some(Ok(Value::Code(2)))]);
+        for bit in 0..bytes.len() * 8 {
+            let mut wrong = bytes.clone();
+            wrong[bit / 8] ^= 1 << (bit % 8);
+            assert!(read_samples(&wrong, 2).is_none());
+        }
+    }
+
+    #[test]
+    fn offsets_come_back_by_point() {
+        let rows: Vec<Vec<u32>> = (0..50).map(|i| vec![0, 0, 20 + i % 3, 20 + i % 3]).collect();
+        let bytes = offsets(&rows);
+        let columns = read_offsets(&bytes, 4, 50).unwrap();
+        for (i, row) in rows.iter().enumerate() {
+            assert_eq!(&columns.iter().map(|c| c[i]).collect::<Vec<_>>(), row);
+        }
+        assert!(offsets(&[vec![0, 0]]).is_empty());
+    }
+
+    #[test]
+    fn aggregates_come_back() {
+        let mut a = Aggregate::default();
+        a.add(1_000, Some(2.0));
+        a.add(2_000, None);
+        a.add(3_000, Some(4.0));
+        let of = BTreeMap::from([(0, a)]);
+        assert_eq!(read_aggregates(&aggregates(&of)), Some(of));
+        assert_eq!((a.good, a.all, a.sum, a.min, a.max, a.first, a.last), (2, 3, 6.0, 2.0, 4.0, (2.0, 1_000), (4.0, 3_000)));
+    }
+}

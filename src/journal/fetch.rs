@@ -1,0 +1,187 @@
+//! Reading by cursor: from the tail in memory where that reaches, from raw segments in order of numbers, from sealed hours
+//! device by device.
+
+use std::iter::Peekable;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::journal::cursor::{Position, Walk};
+use crate::journal::sealed::{self, DayFile, DeviceHour};
+use crate::journal::segment::{Reader, Trouble};
+use crate::journal::tail::Entry;
+use crate::journal::{Journal, Place, lock};
+
+/// A reading on its way out, and where its reader stands once it is done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// The reading.
+    pub entry: Arc<Entry>,
+    /// The position when this one and everything before it is done.
+    pub position: Position,
+}
+
+/// A reader of the journal.
+pub struct Cursor {
+    journal: Journal,
+    /// Everything up to here has been handed out.
+    pub position: Position,
+    raw: Option<(u64, Reader)>,
+    hour: Option<(u64, String, Peekable<DeviceHour>)>,
+    names: Option<(u64, Vec<String>)>,
+}
+
+impl Cursor {
+    /// Begins at a position.
+    pub fn new(journal: Journal, position: Position) -> Self {
+        Self { journal, position, raw: None, hour: None, names: None }
+    }
+
+    /// Hands out what the tail in memory has, at most `max`; `None` if files have to be read ([`Cursor::fetch`]).
+    pub fn live(&mut self, max: usize) -> Option<Vec<Item>> {
+        if self.position.walk.is_some() {
+            return None;
+        }
+        let entries = lock(&self.journal.shared.tail).after(self.position.floor, max)?;
+        let item = |entry: Arc<Entry>| Item { position: Position::at(entry.seq), entry };
+        let items: Vec<Item> = entries.into_iter().map(item).collect();
+        if let Some(last) = items.last() {
+            self.position = last.position.clone();
+        }
+        Some(items)
+    }
+
+    /// Hands out the next readings, at most `max`, from wherever they are; blocks on files. Empty: there is nothing more.
+    pub fn fetch(&mut self, max: usize) -> Vec<Item> {
+        loop {
+            if let Some(items) = self.live(max) {
+                return items;
+            }
+            match self.from_files(max) {
+                Ok(items) if items.is_empty() => {}
+                Ok(items) => return items,
+                Err(e) => {
+                    tracing::error!(error = %e, "a journal file could not be read: its readings are passed over");
+                    self.journal.health().damaged_files.fetch_add(1, Ordering::Relaxed);
+                    self.pass_over();
+                }
+            }
+        }
+    }
+
+    /// The segment that holds the next number, or the first one after it.
+    fn place(&self) -> Option<(u64, Place)> {
+        let catalog = lock(&self.journal.shared.catalog);
+        let next = self.position.walk.as_ref().map_or(self.position.floor + 1, |w| w.segment);
+        let holds = |(_, place): &(&u64, &Place)| place.last_seq.is_none_or(|last| last >= next);
+        catalog.iter().find(holds).map(|(first, place)| (*first, place.clone()))
+    }
+
+    fn from_files(&mut self, max: usize) -> Result<Vec<Item>, Trouble> {
+        let Some((first, place)) = self.place() else {
+            // Nothing on disk reaches that far: what the tail has is next.
+            self.skip_to_tail();
+            return Ok(Vec::new());
+        };
+        match &place.raw {
+            Some(path) => self.from_raw(first, &place, path, max),
+            None => self.from_sealed(first, &place, max),
+        }
+    }
+
+    fn from_raw(&mut self, first: u64, place: &Place, path: &PathBuf, max: usize) -> Result<Vec<Item>, Trouble> {
+        // Only this segment's own numbers: an earlier walk through a sealed hour is over.
+        self.position.walk = None;
+        if self.raw.as_ref().is_none_or(|(f, _)| *f != first) {
+            self.raw = Some((first, Reader::open(path)?));
+        }
+        let Some((_, reader)) = &mut self.raw else { return Ok(Vec::new()) };
+        let (entries, damaged) = reader.read(self.position.floor, max)?;
+        self.journal.health().damaged_rows.fetch_add(damaged, Ordering::Relaxed);
+        let item = |entry: Entry| Item { position: Position::at(entry.seq), entry: Arc::new(entry) };
+        let items: Vec<Item> = entries.into_iter().map(item).collect();
+        match (items.last(), place.last_seq) {
+            (Some(last), _) => self.position = last.position.clone(),
+            (None, Some(last)) => {
+                self.raw = None;
+                self.position = Position::at(last.max(self.position.floor));
+            }
+            // The segment that is being written has no more: the tail goes on from there.
+            (None, None) => self.skip_to_tail(),
+        }
+        Ok(items)
+    }
+
+    fn skip_to_tail(&mut self) {
+        self.raw = None;
+        let tail = lock(&self.journal.shared.tail);
+        let first = tail.all().first().map_or(tail.next_seq, |e| e.seq);
+        self.position = Position::at(first.saturating_sub(1).max(self.position.floor));
+    }
+
+    fn from_sealed(&mut self, first: u64, place: &Place, max: usize) -> Result<Vec<Item>, Trouble> {
+        let walk = self.position.walk.clone().filter(|w| w.segment == first);
+        let floor = self.position.floor;
+        if self.names.as_ref().is_none_or(|(f, _)| *f != first) {
+            let names = sealed::devices(&open(&place.sealed)?, first)?;
+            self.names = Some((first, names));
+        }
+        let names = self.names.as_ref().map(|(_, n)| n.as_slice()).unwrap_or_default();
+        let from = walk.as_ref().map_or("", |w| w.device.as_str());
+        let Some(device) = names.iter().find(|n| n.as_str() >= from).cloned() else {
+            self.leave_sealed(place);
+            return Ok(Vec::new());
+        };
+        let done = walk.filter(|w| w.device == device).map_or(0, |w| w.done).max(floor);
+        if self.hour.as_ref().is_none_or(|(f, d, _)| *f != first || *d != device) {
+            let hour = DeviceHour::open(&open(&place.sealed)?, first, &device)?;
+            self.journal.health().damaged_rows.fetch_add(hour.damaged, Ordering::Relaxed);
+            self.hour = Some((first, device.clone(), hour.peekable()));
+        }
+        let Some((_, _, hour)) = &mut self.hour else { return Ok(Vec::new()) };
+        let mut items = Vec::new();
+        while items.len() < max {
+            let Some(entry) = hour.next() else { break };
+            if entry.seq > done {
+                let walk = Some(Walk { segment: first, device: device.clone(), done: entry.seq });
+                items.push(Item { position: Position { floor, walk }, entry: Arc::new(entry) });
+            }
+        }
+        if hour.peek().is_none() {
+            // The device is finished: the next one begins, or the segment ends.
+            self.hour = None;
+            let next = names.iter().find(|n| **n > device).cloned();
+            let last = place.last_seq.unwrap_or(first);
+            let after = match next {
+                Some(device) => Position { floor, walk: Some(Walk { segment: first, device, done: 0 }) },
+                None => Position::at(last.max(floor)),
+            };
+            if let Some(item) = items.last_mut() {
+                item.position = after.clone();
+            }
+            self.position = after;
+        } else if let Some(item) = items.last() {
+            self.position = item.position.clone();
+        }
+        Ok(items)
+    }
+
+    fn leave_sealed(&mut self, place: &Place) {
+        let last = place.last_seq.unwrap_or(self.position.floor);
+        self.position = Position::at(last.max(self.position.floor));
+        (self.hour, self.names) = (None, None);
+    }
+
+    /// Goes on behind a segment that cannot be read.
+    fn pass_over(&mut self) {
+        (self.raw, self.hour, self.names) = (None, None, None);
+        match self.place() {
+            Some((_, Place { last_seq: Some(last), .. })) => self.position = Position::at(last.max(self.position.floor)),
+            _ => self.skip_to_tail(),
+        }
+    }
+}
+
+fn open(paths: &[PathBuf]) -> Result<Vec<DayFile>, Trouble> {
+    paths.iter().map(|p| DayFile::open(p)).collect()
+}

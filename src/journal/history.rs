@@ -1,0 +1,256 @@
+//! Queries: one point of one device between two dates, as samples or as slots with completeness. A point at a time, an
+//! hour at a time: a month never needs the memory of a month.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use crate::journal::column::Aggregate;
+use crate::journal::sealed::{self, DayFile, QUARTER_MS, Slice};
+use crate::journal::segment::{Reader, Trouble};
+use crate::journal::{Journal, Place, lock};
+use crate::model::point::Stream;
+use crate::model::quality::Cause;
+use crate::model::reading::{Reading, Sample};
+use crate::model::value::Value;
+
+/// One sample with its own time, milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// When it was received.
+    pub at_ms: i64,
+    /// Value or cause.
+    pub sample: Sample,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The device.
+    pub device: String,
+    /// The point.
+    pub point: String,
+    /// From this date, milliseconds.
+    pub from_ms: i64,
+    /// To before this date.
+    pub to_ms: i64,
+}
+
+/// One slot of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Slot {
+    /// Its start, milliseconds.
+    pub start_ms: i64,
+    /// What came.
+    pub of: Aggregate,
+    /// How many samples were due; 0 if the source is irregular.
+    pub due: u32,
+}
+
+impl Slot {
+    /// Good samples of due ones, 0 to 1; of those that came where the source is irregular.
+    pub fn completeness(&self) -> f64 {
+        let due = if self.due > 0 { self.due } else { self.of.all };
+        if due == 0 { 0.0 } else { (f64::from(self.of.good) / f64::from(due)).min(1.0) }
+    }
+
+    /// Mean of the good values.
+    pub fn mean(&self) -> Option<f64> {
+        (self.of.good > 0).then(|| self.of.sum / f64::from(self.of.good))
+    }
+}
+
+/// What the walk over history meets.
+enum Met<'a> {
+    Row(i64, Result<&'a Value, Cause>),
+    Quarter(&'a Aggregate),
+}
+
+impl Journal {
+    /// Calls `each` with every sample, in order of segments; `each` says whether to go on.
+    ///
+    /// # Errors
+    /// A file cannot be read for another reason than damage (which is counted and passed over).
+    pub fn samples(&self, query: &Query, mut each: impl FnMut(Row) -> bool) -> Result<(), Trouble> {
+        let mut go_on = true;
+        self.walk(query, false, &mut |met, _| {
+            if let Met::Row(at_ms, sample) = met {
+                go_on = go_on && each(Row { at_ms, sample: sample.cloned() });
+            }
+            go_on
+        })
+    }
+
+    /// The history in slots of `every_ms`, aligned to 1970 UTC; empty slots within the range are there too.
+    ///
+    /// # Errors
+    /// As [`Journal::samples`].
+    pub fn slots(&self, query: &Query, every_ms: i64) -> Result<Vec<Slot>, Trouble> {
+        let every_ms = every_ms.max(1);
+        let mut slots: BTreeMap<i64, Slot> = BTreeMap::new();
+        let start = |ms: i64| ms.div_euclid(every_ms) * every_ms;
+        let mut at = start(query.from_ms);
+        while at < query.to_ms && slots.len() < 200_000 {
+            slots.insert(at, Slot { start_ms: at, ..Slot::default() });
+            at += every_ms;
+        }
+        let mut cadence = 0u64;
+        self.walk(query, every_ms % QUARTER_MS == 0, &mut |met, stream| {
+            if stream.every_ms > 0 {
+                cadence = stream.every_ms;
+            }
+            match met {
+                Met::Row(at_ms, sample) => {
+                    if let Some(slot) = slots.get_mut(&start(at_ms)) {
+                        slot.of.add(at_ms, sample.ok().and_then(Value::as_f64));
+                    }
+                }
+                Met::Quarter(quarter) => {
+                    let at = if quarter.good > 0 { quarter.first.1 } else { return true };
+                    if let Some(slot) = slots.get_mut(&start(at)) {
+                        slot.of.join(quarter);
+                    }
+                }
+            }
+            true
+        })?;
+        let mut out: Vec<Slot> = slots.into_values().collect();
+        if cadence > 0 {
+            for slot in &mut out {
+                let (from, to) = (slot.start_ms.max(query.from_ms), (slot.start_ms + every_ms).min(query.to_ms));
+                let due = (to - from).max(0).unsigned_abs() / cadence;
+                slot.due = u32::try_from(due).unwrap_or(u32::MAX).max(1);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Walks sealed files, raw segments and the tail in order.
+    fn walk(&self, query: &Query, quarters: bool, each: &mut dyn FnMut(Met<'_>, &Stream) -> bool) -> Result<(), Trouble> {
+        let catalog = lock(&self.shared.catalog).clone();
+        let mut files: BTreeMap<std::path::PathBuf, ()> = BTreeMap::new();
+        for place in catalog.values() {
+            files.extend(place.sealed.iter().filter(|p| may_hold(p, query)).map(|p| (p.clone(), ())));
+        }
+        let mut last_seq = 0u64;
+        for path in files.keys() {
+            let result = DayFile::open(path).and_then(|file| walk_sealed(&file, query, quarters, each));
+            match result {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                // The file was thinned or deleted meanwhile, or is damaged: what it held is missing in the answer.
+                Err(_) if !path.exists() => {}
+                Err(e) if e.is_damage() => drop(self.health().damaged_files.fetch_add(1, Ordering::Relaxed)),
+                Err(e) => return Err(e),
+            }
+        }
+        for Place { raw, .. } in catalog.values() {
+            let Some(path) = raw else { continue };
+            let mut reader = match Reader::open(path) {
+                Ok(reader) => reader,
+                Err(_) if !path.exists() => continue,
+                Err(e) => return Err(e),
+            };
+            let mut go_on = true;
+            reader.scan(
+                |s| *s.device == *query.device && point_of(s, &query.point).is_some(),
+                |seq, reading| {
+                    last_seq = last_seq.max(seq);
+                    go_on = go_on && walk_reading(&reading, query, each);
+                },
+            )?;
+            if !go_on {
+                return Ok(());
+            }
+        }
+        let committed = last_seq;
+        for entry in self.recent() {
+            let ours = *entry.reading.stream.device == *query.device && entry.seq > committed;
+            if ours && !self.is_on_disk(&catalog, entry.seq) && !walk_reading(&entry.reading, query, each) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a number of the tail lies in a sealed segment (a tail may reach back into the hour before).
+    fn is_on_disk(&self, catalog: &crate::journal::Catalog, seq: u64) -> bool {
+        catalog.range(..=seq).next_back().is_some_and(|(_, p)| p.raw.is_none() && p.last_seq.is_some_and(|last| last >= seq))
+    }
+}
+
+/// Whether a day's file can hold anything of the range: a segment belongs to the day on which it began.
+fn may_hold(path: &std::path::Path, query: &Query) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let Some(day) = name.strip_prefix("day-").and_then(|n| n.get(..8)) else { return true };
+    let (from, to) = (sealed::day_of(query.from_ms - 86_400_000), sealed::day_of(query.to_ms));
+    (from.as_str()..=to.as_str()).contains(&day)
+}
+
+fn point_of(stream: &Stream, point: &str) -> Option<usize> {
+    stream.points.iter().position(|p| *p.name == *point)
+}
+
+fn walk_reading(reading: &Reading, query: &Query, each: &mut dyn FnMut(Met<'_>, &Stream) -> bool) -> bool {
+    let Some(index) = point_of(&reading.stream, &query.point) else { return true };
+    let at_ms = reading.at.wall.0 + i64::from(reading.after_ms(index));
+    if !reading.at.trusted || at_ms < query.from_ms || at_ms >= query.to_ms {
+        return true;
+    }
+    match reading.sample(index) {
+        Some(sample) => each(Met::Row(at_ms, sample), &reading.stream),
+        None => true,
+    }
+}
+
+fn walk_sealed(
+    file: &DayFile,
+    query: &Query,
+    quarters: bool,
+    each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
+) -> Result<bool, Trouble> {
+    for (id, stream) in file.streams(Some(&query.device))? {
+        let Some(point) = point_of(&stream, &query.point) else { continue };
+        let filter = "stream = ?1 AND dated = 1 AND first_ms < ?3 AND last_ms >= ?2 ORDER BY first_ms";
+        for slice in file.slices(filter, &[id, query.from_ms, query.to_ms])? {
+            if !slice.points.contains(&point) {
+                continue;
+            }
+            let inside = slice.first_ms >= query.from_ms && slice.last_ms < query.to_ms;
+            if quarters
+                && inside
+                && let Some(aggregates) = file.aggregates(&slice, point)?
+            {
+                if !aggregates.values().all(|a| each(Met::Quarter(a), &stream)) {
+                    return Ok(false);
+                }
+            } else if !walk_slice(file, query, &slice, point, &stream, each)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn walk_slice(
+    file: &DayFile,
+    query: &Query,
+    slice: &Slice,
+    point: usize,
+    stream: &Stream,
+    each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
+) -> Result<bool, Trouble> {
+    let (Some(times), Some(samples)) = (file.times(slice)?, file.samples(slice, point)?) else { return Ok(true) };
+    let offsets = file.offsets(slice)?.unwrap_or_default();
+    let lane = slice.points.iter().position(|p| *p == point).and_then(|i| offsets.get(i));
+    for (row, (time, sample)) in times.into_iter().zip(samples).enumerate() {
+        let at_ms = time + lane.and_then(|l| l.get(row)).map_or(0, |ms| i64::from(*ms));
+        let Some(sample) = sample else { continue };
+        if at_ms >= query.from_ms && at_ms < query.to_ms {
+            let sample = sample.as_ref().map_err(|c| *c);
+            if !each(Met::Row(at_ms, sample), stream) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}

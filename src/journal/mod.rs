@@ -1,0 +1,272 @@
+//! Appends readings; hands them out by cursor; seals history; answers queries. The store-and-forward of every sink.
+//!
+//! A directory of files: raw segments (an hour each), sealed files (a day and retention class each). `append` numbers a
+//! reading and puts it into the tail in memory, where readers see it at once; a thread of its own commits, seals, thins
+//! and deletes. A damaged file is set aside and counted, its neighbours untouched. Retention deletes files.
+
+pub mod codec;
+pub mod column;
+pub mod cursor;
+pub mod fetch;
+pub mod history;
+pub mod recover;
+pub mod seal;
+pub mod sealed;
+pub mod segment;
+pub mod tail;
+pub mod thin;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::journal::cursor::Position;
+use crate::journal::segment::{Boot, Trouble};
+use crate::journal::tail::{Entry, Tail};
+use crate::model::reading::Reading;
+use crate::model::time::Wall;
+
+/// Limits of the journal.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where it lies. Relative to `/var/lib/plantroom` for a service, to the working directory otherwise.
+    pub dir: String,
+    /// Most bytes it may take, in GB (10^9).
+    pub max_gb: f64,
+    /// How often readings are written to disk, milliseconds: 1000 to 10000. Less often spares flash; what is lost at a power
+    /// cut is at most this.
+    pub commit_ms: u64,
+    /// How often the disk is told to keep what was written, seconds (a power cut loses at most this).
+    pub sync_s: u64,
+    /// Days that measured quantities are kept.
+    pub telemetry_days: u32,
+    /// Days that states and codes are kept.
+    pub state_days: u32,
+    /// Days that register readings are kept.
+    pub register_days: u32,
+    /// Megabytes of the disk that are left free for everything else.
+    pub keep_free_mb: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            dir: "journal".to_string(),
+            max_gb: 4.0,
+            commit_ms: 1_000,
+            sync_s: 10,
+            telemetry_days: 400,
+            state_days: 800,
+            register_days: 3_650,
+            keep_free_mb: 200,
+        }
+    }
+}
+
+impl Settings {
+    /// Most bytes that the journal may take.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float to bytes saturates, as meant")]
+    pub fn max_bytes(&self) -> u64 {
+        (self.max_gb * 1e9) as u64
+    }
+}
+
+/// What the journal shows of itself. Counts are since the process started.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Bytes on disk.
+    pub bytes: AtomicU64,
+    /// Readings committed.
+    pub committed: AtomicU64,
+    /// Samples committed.
+    pub samples: AtomicU64,
+    /// Commits that failed.
+    pub failures: AtomicU64,
+    /// Files that were found damaged and set aside.
+    pub damaged_files: AtomicU64,
+    /// Rows and slices that could not be decoded.
+    pub damaged_rows: AtomicU64,
+    /// Readings that were lost because the disk took nothing for too long.
+    pub lost: AtomicU64,
+    /// Readings that were deleted before every sink had them.
+    pub lost_unsent: AtomicU64,
+    /// Files that were thinned.
+    pub thinned_files: AtomicU64,
+    /// Files that were deleted for room before their time.
+    pub dropped_files: AtomicU64,
+    /// Segments sealed.
+    pub sealed: AtomicU64,
+    /// Whether the last commit succeeded.
+    pub ok: AtomicBool,
+    /// When the last commit succeeded, monotonic milliseconds.
+    pub last_commit_ms: AtomicU64,
+    /// Last believed date that was committed.
+    pub last_wall: AtomicI64,
+    /// What the disk said, while commits fail.
+    pub error: Mutex<String>,
+}
+
+/// Where the data of a segment are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Last number; `None` while it is written.
+    pub last_seq: Option<u64>,
+    /// The raw file, until it is sealed.
+    pub raw: Option<PathBuf>,
+    /// Day files that hold it, once sealed.
+    pub sealed: Vec<PathBuf>,
+}
+
+/// Which segments there are, by their first number.
+pub type Catalog = BTreeMap<u64, Place>;
+
+/// Shared by every handle and the writer's thread.
+pub struct Shared {
+    dir: PathBuf,
+    settings: Settings,
+    clock: Clock,
+    tail: Mutex<Tail>,
+    newest: watch::Sender<u64>,
+    catalog: Mutex<Catalog>,
+    cursors: Mutex<BTreeMap<String, Position>>,
+    boot: Mutex<Boot>,
+    stop: Mutex<bool>,
+    wake: Condvar,
+    /// What the journal shows of itself.
+    pub health: Health,
+}
+
+/// A handle of the journal.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+/// The writer's thread; stops and joins when told.
+pub struct Writer {
+    shared: Arc<Shared>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Journal {
+    /// Opens the journal in a directory and starts its writer. Damaged files are set aside.
+    ///
+    /// # Errors
+    /// The directory cannot be used, or a newer version wrote it.
+    pub fn open(dir: &Path, settings: &Settings, clock: &Clock, boot_id: &str) -> Result<(Journal, Writer), Trouble> {
+        let found = recover::recover(dir)?;
+        let boot = Boot { first_seq: found.next_seq, id: boot_id.to_string(), offset_ms: None };
+        let shared = Arc::new(Shared {
+            dir: dir.to_path_buf(),
+            settings: settings.clone(),
+            clock: clock.clone(),
+            tail: Mutex::new(Tail::new(found.next_seq)),
+            newest: watch::Sender::new(found.next_seq.saturating_sub(1)),
+            catalog: Mutex::new(found.catalog),
+            cursors: Mutex::new(found.cursors),
+            boot: Mutex::new(boot),
+            stop: Mutex::new(false),
+            wake: Condvar::new(),
+            health: Health::default(),
+        });
+        shared.health.damaged_files.store(found.damaged, Ordering::Relaxed);
+        shared.health.last_wall.store(found.last_wall.0, Ordering::Relaxed);
+        let mut writer = writer::Work::new(Arc::clone(&shared))?;
+        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run());
+        let thread = thread.map_err(|e| Trouble::Sql {
+            path: dir.display().to_string(),
+            source: rusqlite::Error::ToSqlConversionFailure(Box::new(e)),
+        })?;
+        Ok((Journal { shared: Arc::clone(&shared) }, Writer { shared, thread: Some(thread) }))
+    }
+
+    /// Numbers a reading; readers see it at once, the disk within the commit interval. Never blocks on the disk.
+    pub fn append(&self, reading: Reading) -> Arc<Entry> {
+        let mut tail = lock(&self.shared.tail);
+        let entry = tail.push(reading);
+        let lost = tail.lost;
+        drop(tail);
+        self.shared.health.lost.store(lost, Ordering::Relaxed);
+        self.shared.newest.send_replace(entry.seq);
+        entry
+    }
+
+    /// Rings with the newest number at each append.
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.shared.newest.subscribe()
+    }
+
+    /// What the journal shows of itself.
+    pub fn health(&self) -> &Health {
+        &self.shared.health
+    }
+
+    /// The date is believed from now on: what this run wrote without one is dated.
+    pub fn date(&self, wall: Wall, mono: crate::model::time::Mono) {
+        let offset = wall.0 - i64::try_from(mono.0).unwrap_or(i64::MAX);
+        lock(&self.shared.boot).offset_ms = Some(offset);
+    }
+
+    /// The stored position of a cursor; a new one begins at the newest reading (it is not flooded with the past).
+    pub fn position(&self, name: &str) -> Position {
+        let mut cursors = lock(&self.shared.cursors);
+        let newest = *self.shared.newest.borrow();
+        cursors.entry(name.to_string()).or_insert_with(|| Position::at(newest)).clone()
+    }
+
+    /// Everything up to a position is done for this reader; stored with the next commit, never beyond it.
+    pub fn done(&self, name: &str, position: Position) {
+        lock(&self.shared.cursors).insert(name.to_string(), position);
+    }
+
+    /// Forgets cursors that no reader has any more, so that they count as lagging no longer.
+    pub fn keep_cursors(&self, names: &[String]) {
+        lock(&self.shared.cursors).retain(|name, _| names.contains(name));
+    }
+
+    /// Readings that a position has not seen yet, by numbers (an upper bound: gaps mean nothing).
+    pub fn lag(&self, position: &Position) -> u64 {
+        self.shared.newest.borrow().saturating_sub(position.floor)
+    }
+
+    /// Readings in memory, the newest last: what `status` and the live table show.
+    pub fn recent(&self) -> Vec<Arc<Entry>> {
+        lock(&self.shared.tail).all()
+    }
+}
+
+impl Writer {
+    /// Commits what is there and stops the thread.
+    pub fn stop(mut self) {
+        self.shut();
+    }
+
+    fn shut(&mut self) {
+        *lock(&self.shared.stop) = true;
+        self.shared.wake.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _a_panic_was_reported_already = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}

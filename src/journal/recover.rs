@@ -1,0 +1,120 @@
+//! What is found when the process starts: files checked, damaged ones set aside, numbers, cursors and catalog restored.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::journal::cursor::Position;
+use crate::journal::sealed::DayFile;
+use crate::journal::segment::{Reader, Trouble};
+use crate::journal::{Catalog, Place, seal};
+use crate::model::time::Wall;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The next number.
+    pub next_seq: u64,
+    /// Cursors, each at its furthest stored position.
+    pub cursors: BTreeMap<String, Position>,
+    /// Segments.
+    pub catalog: Catalog,
+    /// Files set aside now.
+    pub damaged: u64,
+    /// Last believed date that was committed.
+    pub last_wall: Wall,
+}
+
+/// Numbers that are jumped when a damaged file may have held the reservation: more than a year of a large site.
+const JUMP: u64 = 1 << 36;
+
+/// The files of a kind, sorted by name.
+pub fn files(dir: &Path, prefix: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let ours = |p: &PathBuf| {
+        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        name.starts_with(prefix) && name.ends_with(".db")
+    };
+    let mut out: Vec<PathBuf> = entries.filter(ours).collect();
+    out.sort();
+    out
+}
+
+/// The first number of a raw file, from its name.
+fn first_seq_of(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.strip_prefix("raw-")?.parse().ok()
+}
+
+/// Looks at every file of the directory.
+///
+/// # Errors
+/// The directory cannot be made or read, or a newer version wrote it. Damage is no error.
+pub fn recover(dir: &Path) -> Result<Found, Trouble> {
+    std::fs::create_dir_all(dir).map_err(|e| Trouble::Sql {
+        path: dir.display().to_string(),
+        source: rusqlite::Error::ToSqlConversionFailure(Box::new(e)),
+    })?;
+    let mut found = Found::default();
+    let mut last_known = 0u64;
+    for path in files(dir, "day-") {
+        match DayFile::open(&path).and_then(|f| f.segments()) {
+            Ok(segments) => {
+                for (first, last) in segments {
+                    let place = found.catalog.entry(first).or_default();
+                    place.last_seq = Some(last);
+                    place.sealed.push(path.clone());
+                    last_known = last_known.max(last);
+                }
+            }
+            Err(e) if e.is_damage() => set_aside(&path, &mut found),
+            Err(e) => return Err(e),
+        }
+    }
+    let mut reserved = 0u64;
+    for path in files(dir, "raw-") {
+        let Some(first) = first_seq_of(&path) else { continue };
+        match look(&path, &mut found) {
+            Ok((last, reserves)) => {
+                reserved = reserved.max(reserves);
+                last_known = last_known.max(last.unwrap_or(first.saturating_sub(1)));
+                // A raw file that is still there is the truth, whatever an interrupted sealing has begun.
+                let place = Place { last_seq: Some(last.unwrap_or(first)), raw: Some(path.clone()), sealed: Vec::new() };
+                found.catalog.insert(first, place);
+            }
+            Err(e) if e.is_damage() => {
+                last_known = last_known.max(first);
+                set_aside(&path, &mut found);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    found.next_seq = reserved.max(last_known) + 1;
+    if found.damaged > 0 {
+        found.next_seq += JUMP;
+    }
+    Ok(found)
+}
+
+fn look(path: &Path, found: &mut Found) -> Result<(Option<u64>, u64), Trouble> {
+    let reader = Reader::open(path)?;
+    if !reader.check()? {
+        let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        let source = rusqlite::Error::SqliteFailure(damage, Some("its pages do not fit together".to_string()));
+        return Err(Trouble::Sql { path: path.display().to_string(), source });
+    }
+    for (name, position) in reader.cursors()? {
+        let known = found.cursors.entry(name).or_default();
+        if position.reaches(known) {
+            *known = position;
+        }
+    }
+    let number = |key: &str| reader.state(key).map(|v| v.and_then(|v| v.parse::<i64>().ok()).unwrap_or(0));
+    found.last_wall = found.last_wall.max(Wall(number("wall")?));
+    let reserved = number("reserved")?.unsigned_abs();
+    Ok((reader.bounds()?.map(|(_, last)| last), reserved))
+}
+
+fn set_aside(path: &Path, found: &mut Found) {
+    tracing::error!(file = %path.display(), "journal file is damaged: set aside as .damaged");
+    seal::set_aside(path);
+    found.damaged += 1;
+}

@@ -1,0 +1,182 @@
+//! Sealing: a closed raw segment becomes slices of columns, one stream a step, so that commits are never held up for long.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::journal::sealed::{self, DayFile, Rows, Slice};
+use crate::journal::segment::{Reader, Trouble};
+use crate::model::point::{Retention, Stream};
+use crate::model::reading::{Body, Reading, Sample};
+
+/// Samples that one pass over a stream holds in memory.
+const SAMPLES_MAX: usize = 150_000;
+
+/// A segment on its way.
+pub struct Sealing {
+    /// First number of the segment.
+    pub first_seq: u64,
+    /// Last number of the segment.
+    pub last_seq: u64,
+    path: PathBuf,
+    dir: PathBuf,
+    reader: Reader,
+    todo: Vec<(i64, Vec<i64>)>,
+    files: BTreeMap<PathBuf, DayFile>,
+    /// Rows that could not be decoded.
+    pub damaged: u64,
+}
+
+impl Sealing {
+    /// Begins; forgets what an interrupted attempt left in the day files.
+    pub fn begin(dir: &Path, path: &Path, first_seq: u64, day_files: &[PathBuf]) -> Result<Self, Trouble> {
+        let mut reader = Reader::open(path)?;
+        let todo: Vec<(i64, Vec<i64>)> = reader.index()?.into_iter().collect();
+        let last_seq = reader.bounds()?.map_or(first_seq, |(_, last)| last);
+        for file in day_files {
+            let read = DayFile::open(file)?;
+            if !read.slices("seg = ?1", &[first_seq.cast_signed()])?.is_empty() {
+                DayFile::create(file)?.transaction(|db| sealed::forget(db, first_seq))?;
+            }
+        }
+        let (path, dir) = (path.to_path_buf(), dir.to_path_buf());
+        Ok(Self { first_seq, last_seq, path, dir, reader, todo, files: BTreeMap::new(), damaged: 0 })
+    }
+
+    /// Seals one stream. When nothing is left, the raw file is removed and the day files that hold the segment come back.
+    pub fn step(&mut self) -> Result<Option<Vec<PathBuf>>, Trouble> {
+        if let Some((id, seqs)) = self.todo.pop() {
+            if let Some(stream) = self.reader.stream(id) {
+                self.seal_stream(&stream, &seqs)?;
+            } else {
+                self.damaged += seqs.len() as u64;
+            }
+            return Ok(None);
+        }
+        let (first, last) = (self.first_seq.cast_signed(), self.last_seq.cast_signed());
+        for file in self.files.values_mut() {
+            file.transaction(|db| {
+                db.execute("INSERT OR REPLACE INTO seg (first_seq, last_seq) VALUES (?1, ?2)", [first, last]).map(drop)
+            })?;
+        }
+        remove_db(&self.path);
+        Ok(Some(self.files.keys().cloned().collect()))
+    }
+
+    fn seal_stream(&mut self, stream: &Arc<Stream>, seqs: &[i64]) -> Result<(), Trouble> {
+        for dated in [true, false] {
+            let mut rows = Rows::default();
+            let reader = &self.reader;
+            let mut bad = 0;
+            for seq in seqs {
+                match reader.get(*seq)? {
+                    Some(reading) if reading.at.trusted == dated => {
+                        rows.seqs.push(*seq);
+                        rows.times.push(time_of(&reading));
+                        rows.offsets.push((0..stream.points.len()).map(|p| reading.after_ms(p)).collect());
+                    }
+                    Some(_) => {}
+                    None => bad += 1,
+                }
+            }
+            self.damaged += if dated { bad } else { 0 };
+            if !rows.seqs.is_empty() {
+                for class in Retention::ALL {
+                    self.seal_class(stream, class, dated, &rows)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn seal_class(&mut self, stream: &Arc<Stream>, class: Retention, dated: bool, all: &Rows) -> Result<(), Trouble> {
+        let of_class = |(i, p): (usize, &crate::model::point::PointMeta)| (p.retention == class).then_some(i);
+        let points: Vec<usize> = stream.points.iter().enumerate().filter_map(of_class).collect();
+        if points.is_empty() {
+            return Ok(());
+        }
+        let offsets = all.offsets.iter().map(|row| points.iter().map(|p| row[*p]).collect()).collect();
+        let rows = &Rows { seqs: all.seqs.clone(), times: all.times.clone(), offsets };
+        let n = rows.seqs.len();
+        let (first_ms, last_ms) = (rows.times[0], rows.times[n - 1]);
+        let day = if dated { sealed::day_of(first_ms) } else { "undated".to_string() };
+        let path = sealed::path_of(&self.dir, &day, class);
+        let reader = &self.reader;
+        let file = match self.files.entry(path.clone()) {
+            std::collections::btree_map::Entry::Occupied(e) => e.into_mut(),
+            std::collections::btree_map::Entry::Vacant(e) => e.insert(DayFile::create(&path)?),
+        };
+        let mut trouble = None;
+        let slice = Slice {
+            id: 0,
+            seg: self.first_seq,
+            stream: 0,
+            n,
+            first_seq: rows.seqs[0].cast_unsigned(),
+            last_seq: rows.seqs[n - 1].cast_unsigned(),
+            first_ms,
+            last_ms,
+            dated,
+            thinned: false,
+            points: points.clone(),
+        };
+        file.transaction(|db| {
+            let id = sealed::put_slice(db, &slice, stream, rows)?;
+            let mut lane = 0;
+            for chunk in points.chunks((SAMPLES_MAX / n.max(1)).max(1)) {
+                let columns = match columns(reader, &rows.seqs, chunk) {
+                    Ok(columns) => columns,
+                    Err(e) => {
+                        trouble = Some(e);
+                        return Err(rusqlite::Error::StatementChangedRows(0));
+                    }
+                };
+                for (point, column) in chunk.iter().zip(columns) {
+                    sealed::put_column(db, id, *point, &rows.times_of(lane), &column)?;
+                    lane += 1;
+                }
+            }
+            Ok(())
+        })
+        .map_err(|e| trouble.take().unwrap_or(e))
+    }
+}
+
+/// The time of a row: its date, or monotonic time where there is none.
+fn time_of(reading: &Reading) -> i64 {
+    if reading.at.trusted { reading.at.wall.0 } else { i64::try_from(reading.at.mono.0).unwrap_or(i64::MAX) }
+}
+
+/// The samples of some points over all rows.
+fn columns(reader: &Reader, seqs: &[i64], points: &[usize]) -> Result<Vec<Vec<Option<Sample>>>, Trouble> {
+    let mut out: Vec<Vec<Option<Sample>>> = points.iter().map(|_| Vec::with_capacity(seqs.len())).collect();
+    for seq in seqs {
+        let reading = reader.get(*seq)?;
+        match reading.map(|r| r.body) {
+            Some(Body::Failed(cause)) => out.iter_mut().for_each(|c| c.push(Some(Err(cause)))),
+            Some(Body::Samples { mut samples, .. }) => {
+                for (column, point) in out.iter_mut().zip(points) {
+                    column.push(samples.get_mut(*point).and_then(Option::take));
+                }
+            }
+            None => out.iter_mut().for_each(|c| c.push(None)),
+        }
+    }
+    Ok(out)
+}
+
+/// Removes a database file with what SQLite keeps beside it.
+pub fn remove_db(path: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let _may_not_exist = std::fs::remove_file(format!("{}{suffix}", path.display()));
+    }
+}
+
+/// Sets a damaged file aside.
+pub fn set_aside(path: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let from = format!("{}{suffix}", path.display());
+        let to = format!("{}.damaged{suffix}", path.display());
+        let _may_not_exist = std::fs::rename(from, to);
+    }
+}

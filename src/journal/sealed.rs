@@ -1,0 +1,387 @@
+//! Sealed history: a file a day and retention class, holding for each hour and stream a slice of columns.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use crate::journal::codec::{Bytes, put};
+use crate::journal::column::{self, Aggregate, Samples};
+use crate::journal::segment::{Trouble, at, open_db};
+use crate::journal::tail::Entry;
+use crate::model::point::{Retention, Stream};
+use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
+use crate::model::time::{Mono, Wall};
+
+const CREATE: &str = "
+    PRAGMA page_size = 4096;
+    CREATE TABLE stream (id INTEGER PRIMARY KEY, device TEXT NOT NULL, shape TEXT NOT NULL UNIQUE);
+    CREATE TABLE slice (id INTEGER PRIMARY KEY, seg INTEGER NOT NULL, stream INTEGER NOT NULL, n INTEGER NOT NULL,
+        first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
+        dated INTEGER NOT NULL, thinned INTEGER NOT NULL, points BLOB NOT NULL);
+    CREATE INDEX slice_stream ON slice (stream, first_ms);
+    CREATE INDEX slice_seg ON slice (seg);
+    CREATE TABLE body (slice INTEGER PRIMARY KEY, seqs BLOB NOT NULL, times BLOB NOT NULL, offs BLOB NOT NULL);
+    CREATE TABLE col (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE agg (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE seg (first_seq INTEGER PRIMARY KEY, last_seq INTEGER NOT NULL);
+";
+
+/// A quarter of an hour, milliseconds.
+pub const QUARTER_MS: i64 = 900_000;
+/// Points a stream may have: a column's key is its slice's number times this, plus the point.
+pub const POINTS_MAX: i64 = 4096;
+
+/// The header of a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// Its key.
+    pub id: i64,
+    /// First number of the raw segment that it was sealed from.
+    pub seg: u64,
+    /// Key of its stream.
+    pub stream: i64,
+    /// Rows.
+    pub n: usize,
+    /// First number.
+    pub first_seq: u64,
+    /// Last number.
+    pub last_seq: u64,
+    /// Time of the first row.
+    pub first_ms: i64,
+    /// Time of the last row.
+    pub last_ms: i64,
+    /// Whether times are dates; else they are monotonic times of a boot that never knew the date.
+    pub dated: bool,
+    /// Whether it was thinned.
+    pub thinned: bool,
+    /// Which points of the stream it holds, by their place.
+    pub points: Vec<usize>,
+}
+
+/// Rows of one stream on their way into a slice.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Numbers.
+    pub seqs: Vec<i64>,
+    /// Times: dates, or monotonic where there is none.
+    pub times: Vec<i64>,
+    /// For each row, how long after its time each of the slice's points came.
+    pub offsets: Vec<Vec<u32>>,
+}
+
+/// A day's file of one class.
+pub struct DayFile {
+    /// Its file.
+    pub path: PathBuf,
+    db: Connection,
+}
+
+/// The file of a day and class; `day` is `20261121`, or `undated`.
+pub fn path_of(dir: &Path, day: &str, class: Retention) -> PathBuf {
+    dir.join(format!("day-{day}-{}.db", class.word()))
+}
+
+/// The day of a date, as in file names.
+pub fn day_of(ms: i64) -> String {
+    let date = jiff::Timestamp::from_millisecond(ms).map(|t| t.to_zoned(jiff::tz::TimeZone::UTC).date());
+    date.map_or_else(|_| "undated".to_string(), |d| format!("{:04}{:02}{:02}", d.year(), d.month(), d.day()))
+}
+
+impl DayFile {
+    /// Opens a file to write; makes it if it is not there.
+    pub fn create(path: &Path) -> Result<Self, Trouble> {
+        let db = open_db(path, CREATE, false)?;
+        // Appended pages need no rollback copy, so this journal writes each page once; a write-ahead log writes it twice.
+        db.pragma_update(None, "journal_mode", "TRUNCATE").map_err(at(path))?;
+        db.pragma_update(None, "synchronous", "FULL").map_err(at(path))?;
+        Ok(Self { path: path.to_path_buf(), db })
+    }
+
+    /// Opens a file to read.
+    pub fn open(path: &Path) -> Result<Self, Trouble> {
+        Ok(Self { path: path.to_path_buf(), db: open_db(path, CREATE, true)? })
+    }
+
+    /// Runs a transaction.
+    pub fn transaction(&mut self, f: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Trouble> {
+        let path = self.path.clone();
+        let err = at(&path);
+        let tx = self.db.transaction().map_err(&err)?;
+        f(&tx).map_err(&err)?;
+        tx.commit().map_err(&err)
+    }
+
+    /// Segments that are sealed here: first and last number.
+    pub fn segments(&self) -> Result<Vec<(u64, u64)>, Trouble> {
+        let err = at(&self.path);
+        let mut query = self.db.prepare_cached("SELECT first_seq, last_seq FROM seg ORDER BY first_seq").map_err(&err)?;
+        let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned()));
+        query.query_map([], row).map_err(&err)?.collect::<rusqlite::Result<_>>().map_err(&err)
+    }
+
+    /// Streams of a device, or of all.
+    pub fn streams(&self, device: Option<&str>) -> Result<BTreeMap<i64, Arc<Stream>>, Trouble> {
+        let err = at(&self.path);
+        let sql = "SELECT id, shape FROM stream WHERE ?1 IS NULL OR device = ?1";
+        let mut query = self.db.prepare_cached(sql).map_err(&err)?;
+        let rows = query.query_map([device], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?))).map_err(&err)?;
+        let mut out = BTreeMap::new();
+        for row in rows {
+            let (id, shape) = row.map_err(&err)?;
+            if let Ok(stream) = serde_json::from_str::<Stream>(&shape) {
+                out.insert(id, Arc::new(stream));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Slices that a condition picks; `filter` is SQL over the columns of `slice`.
+    pub fn slices(&self, filter: &str, args: &[i64]) -> Result<Vec<Slice>, Trouble> {
+        let err = at(&self.path);
+        let sql = format!(
+            "SELECT id, seg, stream, n, first_seq, last_seq, first_ms, last_ms, dated, thinned, points FROM slice WHERE {filter}"
+        );
+        let mut query = self.db.prepare_cached(&sql).map_err(&err)?;
+        let rows = query.query_map(rusqlite::params_from_iter(args), slice_of).map_err(&err)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(&err)
+    }
+
+    fn blob(&self, table: &str, column: &str, key: &str, id: i64) -> Result<Option<Vec<u8>>, Trouble> {
+        let sql = format!("SELECT {column} FROM {table} WHERE {key} = ?1");
+        let err = at(&self.path);
+        let mut query = self.db.prepare_cached(&sql).map_err(&err)?;
+        match query.query_row([id], |r| r.get(0)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(e) => Err(err(e)),
+        }
+    }
+
+    /// Times of a slice; `None` if they are damaged.
+    pub fn times(&self, slice: &Slice) -> Result<Option<Vec<i64>>, Trouble> {
+        Ok(self.blob("body", "times", "slice", slice.id)?.and_then(|b| column::read_whole(&b, slice.n)))
+    }
+
+    /// Numbers of a slice; `None` if they are damaged.
+    pub fn seqs(&self, slice: &Slice) -> Result<Option<Vec<i64>>, Trouble> {
+        Ok(self.blob("body", "seqs", "slice", slice.id)?.and_then(|b| column::read_whole(&b, slice.n)))
+    }
+
+    /// Offsets of a slice, a column for each of its points; `None` if they are damaged.
+    pub fn offsets(&self, slice: &Slice) -> Result<Option<Vec<Arc<[u32]>>>, Trouble> {
+        let bytes = self.blob("body", "offs", "slice", slice.id)?;
+        Ok(bytes.and_then(|b| column::read_offsets(&b, slice.points.len(), slice.n)))
+    }
+
+    /// Samples of a point of a slice; `None` if they are damaged or not there.
+    pub fn samples(&self, slice: &Slice, point: usize) -> Result<Option<Samples>, Trouble> {
+        let id = slice.id * POINTS_MAX + point as i64;
+        Ok(self.blob("col", "body", "id", id)?.and_then(|b| column::read_samples(&b, slice.n)))
+    }
+
+    /// Quarter-hour aggregates of a point of a slice; `None` if it has none.
+    pub fn aggregates(&self, slice: &Slice, point: usize) -> Result<Option<BTreeMap<i64, Aggregate>>, Trouble> {
+        let id = slice.id * POINTS_MAX + point as i64;
+        Ok(self.blob("agg", "body", "id", id)?.and_then(|b| column::read_aggregates(&b)))
+    }
+}
+
+fn slice_of(r: &rusqlite::Row<'_>) -> rusqlite::Result<Slice> {
+    let unsigned = |i: usize| r.get::<_, i64>(i).map(i64::cast_unsigned);
+    let mut bytes = Bytes(r.get_ref(10)?.as_blob().unwrap_or_default());
+    let mut points = Vec::new();
+    while let Some(p) = bytes.count(4096) {
+        points.push(p);
+    }
+    Ok(Slice {
+        id: r.get(0)?,
+        seg: unsigned(1)?,
+        stream: r.get(2)?,
+        n: usize::try_from(r.get::<_, i64>(3)?).unwrap_or(0).min(10_000_000),
+        first_seq: unsigned(4)?,
+        last_seq: unsigned(5)?,
+        first_ms: r.get(6)?,
+        last_ms: r.get(7)?,
+        dated: r.get(8)?,
+        thinned: r.get(9)?,
+        points,
+    })
+}
+
+/// The key of a stream in a file; adds it if it is new.
+pub fn stream_id(db: &Connection, stream: &Stream) -> rusqlite::Result<i64> {
+    let shape = serde_json::to_string(stream).unwrap_or_default();
+    db.execute("INSERT OR IGNORE INTO stream (device, shape) VALUES (?1, ?2)", params![&*stream.device, shape])?;
+    db.query_row("SELECT id FROM stream WHERE shape = ?1", [shape], |r| r.get(0))
+}
+
+/// Adds the header and the shared columns of a slice; returns its key. `slice.id` and `slice.stream` are set here.
+pub fn put_slice(db: &Connection, slice: &Slice, stream: &Stream, rows: &Rows) -> rusqlite::Result<i64> {
+    let stream = stream_id(db, stream)?;
+    let mut points = Vec::new();
+    slice.points.iter().for_each(|p| put(&mut points, *p as u64));
+    db.execute(
+        "INSERT INTO slice (seg, stream, n, first_seq, last_seq, first_ms, last_ms, dated, thinned, points)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            slice.seg.cast_signed(), stream, slice.n as i64, slice.first_seq.cast_signed(), slice.last_seq.cast_signed(),
+            slice.first_ms, slice.last_ms, slice.dated, slice.thinned, points
+        ],
+    )?;
+    let id = db.last_insert_rowid();
+    db.execute(
+        "INSERT INTO body (slice, seqs, times, offs) VALUES (?1, ?2, ?3, ?4)",
+        params![id, column::whole(&rows.seqs), column::whole(&rows.times), column::offsets(&rows.offsets)],
+    )?;
+    Ok(id)
+}
+
+impl Rows {
+    /// When each sample of the slice's point number `lane` was received.
+    pub fn times_of(&self, lane: usize) -> Vec<i64> {
+        let after = |row: &Vec<u32>| row.get(lane).map_or(0, |ms| i64::from(*ms));
+        let offsets = self.offsets.iter().map(after).chain(std::iter::repeat(0));
+        self.times.iter().zip(offsets).map(|(time, after)| time + after).collect()
+    }
+}
+
+/// Adds a point's column to a slice, and its aggregates where they are worth their bytes. `times` are the point's own.
+pub fn put_column(db: &Connection, slice: i64, point: usize, times: &[i64], samples: &[Option<Sample>]) -> rusqlite::Result<()> {
+    let id = slice * POINTS_MAX + point as i64;
+    db.execute("INSERT OR REPLACE INTO col (id, body) VALUES (?1, ?2)", params![id, column::samples(samples)])?;
+    let mut quarters: BTreeMap<i64, Aggregate> = BTreeMap::new();
+    for (at, sample) in times.iter().zip(samples) {
+        let Some(sample) = sample else { continue };
+        let value = sample.as_ref().ok().and_then(crate::model::value::Value::as_f64);
+        quarters.entry(at.div_euclid(QUARTER_MS) * QUARTER_MS).or_default().add(*at, value);
+    }
+    if samples.len() >= column::AGGREGATE_FROM * quarters.len().max(1) {
+        let body = column::aggregates(&quarters);
+        db.execute("INSERT OR REPLACE INTO agg (id, body) VALUES (?1, ?2)", params![id, body])?;
+    }
+    Ok(())
+}
+
+/// One class's slice of a stream, walked row by row.
+struct Lane {
+    stream: Arc<Stream>,
+    points: Vec<usize>,
+    seqs: std::vec::IntoIter<i64>,
+    next_seq: Option<u64>,
+    times: std::vec::IntoIter<i64>,
+    dated: bool,
+    columns: Vec<Samples>,
+    offsets: Vec<Arc<[u32]>>,
+    row: usize,
+}
+
+/// A device's readings of one sealed segment, in order of their numbers, put together again from the classes' files.
+pub struct DeviceHour {
+    lanes: Vec<Lane>,
+    /// Slices that could not be read.
+    pub damaged: u64,
+}
+
+impl DeviceHour {
+    /// Opens a device's slices in the files that hold the segment.
+    pub fn open(files: &[DayFile], seg: u64, device: &str) -> Result<Self, Trouble> {
+        let mut hour = Self { lanes: Vec::new(), damaged: 0 };
+        for file in files {
+            let streams = file.streams(Some(device))?;
+            for slice in file.slices("seg = ?1", &[seg.cast_signed()])? {
+                let Some(stream) = streams.get(&slice.stream) else { continue };
+                match lane(file, &slice, stream)? {
+                    Some(lane) => hour.lanes.push(lane),
+                    None => hour.damaged += 1,
+                }
+            }
+        }
+        Ok(hour)
+    }
+}
+
+fn lane(file: &DayFile, slice: &Slice, stream: &Arc<Stream>) -> Result<Option<Lane>, Trouble> {
+    let (Some(seqs), Some(times), Some(offsets)) = (file.seqs(slice)?, file.times(slice)?, file.offsets(slice)?) else {
+        return Ok(None);
+    };
+    let mut columns = Vec::with_capacity(slice.points.len());
+    for point in &slice.points {
+        let Some(samples) = file.samples(slice, *point)? else { return Ok(None) };
+        columns.push(samples);
+    }
+    if slice.points.iter().any(|p| *p >= stream.points.len()) {
+        return Ok(None);
+    }
+    let mut seqs = seqs.into_iter();
+    let next_seq = seqs.next().map(i64::cast_unsigned);
+    let (stream, points) = (Arc::clone(stream), slice.points.clone());
+    Ok(Some(Lane { stream, points, seqs, next_seq, times: times.into_iter(), dated: slice.dated, columns, offsets, row: 0 }))
+}
+
+impl Iterator for DeviceHour {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        let seq = self.lanes.iter().filter_map(|l| l.next_seq).min()?;
+        let mut out: Option<(Arc<Stream>, Stamp, Vec<Option<Sample>>, Vec<u32>)> = None;
+        for lane in self.lanes.iter_mut().filter(|l| l.next_seq == Some(seq)) {
+            let time = lane.times.next().unwrap_or_default();
+            let at = Stamp { mono: Mono(0), wall: Wall(time), trusted: lane.dated };
+            let n = lane.stream.points.len();
+            let (_, _, samples, after) =
+                out.get_or_insert_with(|| (Arc::clone(&lane.stream), at, vec![None; n], vec![0; n]));
+            for (i, point) in lane.points.iter().enumerate() {
+                let sample = lane.columns[i].next().flatten();
+                if let (Some(s), Some(a)) = (samples.get_mut(*point), after.get_mut(*point)) {
+                    *s = sample;
+                    *a = lane.offsets[i].get(lane.row).copied().unwrap_or(0);
+                }
+            }
+            lane.row += 1;
+            lane.next_seq = lane.seqs.next().map(i64::cast_unsigned);
+        }
+        let (stream, at, samples, after) = out?;
+        let mut parts: Vec<Part> = Vec::new();
+        for after_ms in after {
+            match parts.last_mut() {
+                Some(part) if part.after_ms == after_ms => part.len += 1,
+                _ => parts.push(Part { len: 1, after_ms }),
+            }
+        }
+        if parts.iter().all(|p| p.after_ms == 0) {
+            parts.clear();
+        }
+        Some(Entry { seq, reading: Reading { stream, at, body: Body::Samples { samples, parts } } })
+    }
+}
+
+/// Devices that have slices of a segment in these files.
+pub fn devices(files: &[DayFile], seg: u64) -> Result<Vec<String>, Trouble> {
+    let mut out = std::collections::BTreeSet::new();
+    for file in files {
+        let err = at(&file.path);
+        let sql = "SELECT DISTINCT device FROM slice JOIN stream ON stream.id = slice.stream WHERE seg = ?1";
+        let mut query = file.db.prepare_cached(sql).map_err(&err)?;
+        let rows = query.query_map([seg.cast_signed()], |r| r.get::<_, String>(0)).map_err(&err)?;
+        for device in rows {
+            out.insert(device.map_err(&err)?);
+        }
+    }
+    Ok(out.into_iter().collect())
+}
+
+/// Forgets what an interrupted sealing left of a segment.
+pub fn forget(db: &Connection, seg: u64) -> rusqlite::Result<()> {
+    let seg = seg.cast_signed();
+    let cols = "id BETWEEN slice.id * 4096 AND slice.id * 4096 + 4095";
+    for table in ["col", "agg"] {
+        let sql = format!("DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM slice WHERE seg = ?1 AND {table}.{cols})");
+        db.execute(&sql, [seg])?;
+    }
+    db.execute("DELETE FROM body WHERE slice IN (SELECT id FROM slice WHERE seg = ?1)", [seg])?;
+    db.execute("DELETE FROM slice WHERE seg = ?1", [seg])?;
+    db.execute("DELETE FROM seg WHERE first_seq = ?1", [seg])?;
+    Ok(())
+}

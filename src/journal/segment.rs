@@ -1,0 +1,387 @@
+//! Raw segments: an SQLite file an hour, one compact row a reading; cursors, boots and reserved numbers beside them, so
+//! that one transaction carries all that must agree.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+
+use crate::journal::codec;
+use crate::journal::cursor::Position;
+use crate::journal::tail::Entry;
+use crate::model::point::Stream;
+use crate::model::reading::Reading;
+use crate::model::time::Wall;
+
+/// Version of the files of this room.
+pub const FORMAT: i64 = 1;
+
+/// What went wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// A newer version wrote it.
+    #[error("{path} has format {found}; this version reads up to {FORMAT}: install the version that wrote it, or move the file away")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its version.
+        found: i64,
+    },
+    /// SQLite refuses: damaged, full, not permitted.
+    #[error("{path}: {source}")]
+    Sql {
+        /// The file.
+        path: String,
+        /// What it says.
+        source: rusqlite::Error,
+    },
+}
+
+impl Trouble {
+    /// Whether the file itself is damaged, so that it is set aside (and not: disk full, not permitted).
+    pub fn is_damage(&self) -> bool {
+        let Trouble::Sql { source, .. } = self else { return false };
+        matches!(
+            source.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+        )
+    }
+}
+
+/// Names the file in an error.
+pub fn at(path: &Path) -> impl Fn(rusqlite::Error) -> Trouble + '_ {
+    move |source| Trouble::Sql { path: path.display().to_string(), source }
+}
+
+/// The reading before it is stored: which run of the process wrote it, and how its monotonic time becomes a date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// First number of this run.
+    pub first_seq: u64,
+    /// The kernel's name of the boot.
+    pub id: String,
+    /// Date minus monotonic time, once the date was believed.
+    pub offset_ms: Option<i64>,
+}
+
+/// Opens a database file and checks its format.
+pub fn open_db(path: &Path, create: &str, read_only: bool) -> Result<Connection, Trouble> {
+    let flags = if read_only {
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    };
+    let db = Connection::open_with_flags(path, flags).map_err(at(path))?;
+    db.busy_timeout(std::time::Duration::from_secs(5)).map_err(at(path))?;
+    db.pragma_update(None, "cache_size", -1024).map_err(at(path))?;
+    if !read_only {
+        let found: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(at(path))?;
+        if found == 0 {
+            db.execute_batch(&format!("{create} PRAGMA user_version = {FORMAT};")).map_err(at(path))?;
+        }
+    }
+    let found: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(at(path))?;
+    if found > FORMAT {
+        return Err(Trouble::Newer { path: path.display().to_string(), found });
+    }
+    Ok(db)
+}
+
+const CREATE: &str = "
+    PRAGMA page_size = 4096;
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE r (seq INTEGER PRIMARY KEY, stream INTEGER NOT NULL, body BLOB NOT NULL);
+    CREATE TABLE stream (id INTEGER PRIMARY KEY, shape TEXT NOT NULL);
+    CREATE TABLE boot (first_seq INTEGER PRIMARY KEY, id TEXT NOT NULL, offset_ms INTEGER);
+    CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// A raw segment that is written to.
+pub struct Segment {
+    /// Its file.
+    pub path: PathBuf,
+    /// First number it may hold.
+    pub first_seq: u64,
+    db: Connection,
+    streams: Vec<Arc<Stream>>,
+    told: BTreeMap<String, String>,
+}
+
+/// What is committed together.
+pub struct Commit<'a> {
+    /// In order of their numbers.
+    pub entries: &'a [Arc<Entry>],
+    /// Cursor -> position.
+    pub cursors: &'a BTreeMap<String, Position>,
+    /// No number up to this one is given again after a restart.
+    pub reserved: u64,
+    /// The run that writes.
+    pub boot: &'a Boot,
+    /// Last believed date.
+    pub last_wall: Option<Wall>,
+    /// Wait until the disk has it.
+    pub full_sync: bool,
+}
+
+/// The file of a raw segment.
+pub fn path_of(dir: &Path, first_seq: u64) -> PathBuf {
+    dir.join(format!("raw-{first_seq:020}.db"))
+}
+
+impl Segment {
+    /// Makes a new segment.
+    pub fn create(dir: &Path, first_seq: u64) -> Result<Self, Trouble> {
+        let path = path_of(dir, first_seq);
+        let db = open_db(&path, CREATE, false)?;
+        db.pragma_update(None, "synchronous", "NORMAL").map_err(at(&path))?;
+        db.pragma_update(None, "wal_autocheckpoint", 1000).map_err(at(&path))?;
+        Ok(Self { path, first_seq, db, streams: Vec::new(), told: BTreeMap::new() })
+    }
+
+    /// Writes one transaction.
+    pub fn commit(&mut self, commit: &Commit<'_>) -> Result<(), Trouble> {
+        let path = self.path.clone();
+        let err = at(&path);
+        if commit.full_sync {
+            self.db.pragma_update(None, "synchronous", "FULL").map_err(&err)?;
+        }
+        let result = self.write(commit).map_err(&err);
+        if commit.full_sync {
+            self.db.pragma_update(None, "synchronous", "NORMAL").map_err(&err)?;
+        }
+        if result.is_err() {
+            self.streams.clear();
+            self.told.clear();
+        }
+        result
+    }
+
+    fn write(&mut self, commit: &Commit<'_>) -> rusqlite::Result<()> {
+        let tx = self.db.transaction()?;
+        {
+            let mut insert = tx.prepare_cached("INSERT OR REPLACE INTO r (seq, stream, body) VALUES (?1, ?2, ?3)")?;
+            for entry in commit.entries {
+                let stream = &entry.reading.stream;
+                let known = self.streams.iter().position(|s| Arc::ptr_eq(s, stream));
+                let id = match known {
+                    Some(id) => id,
+                    None => {
+                        let shape = serde_json::to_string(&**stream).unwrap_or_default();
+                        let id = self.streams.len();
+                        tx.execute("INSERT OR REPLACE INTO stream (id, shape) VALUES (?1, ?2)", params![id as i64, shape])?;
+                        self.streams.push(Arc::clone(stream));
+                        id
+                    }
+                };
+                insert.execute(params![entry.seq.cast_signed(), id as i64, codec::encode(&entry.reading)])?;
+            }
+        }
+        let boot = commit.boot;
+        let mut state = vec![("reserved".to_string(), commit.reserved.to_string())];
+        state.push(("boot".to_string(), format!("{} {} {:?}", boot.first_seq, boot.id, boot.offset_ms)));
+        state.extend(commit.cursors.iter().map(|(name, p)| (format!("cursor {name}"), p.to_text())));
+        if let Some(wall) = commit.last_wall {
+            // To the minute: a value that changes with every commit would cost a page of flash each.
+            state.push(("wall".to_string(), (wall.0 / 60_000 * 60_000).to_string()));
+        }
+        for (key, value) in state {
+            if self.told.get(&key) == Some(&value) {
+                continue;
+            }
+            if key == "boot" {
+                tx.execute(
+                    "INSERT OR REPLACE INTO boot (first_seq, id, offset_ms) VALUES (?1, ?2, ?3)",
+                    params![boot.first_seq.cast_signed(), boot.id, boot.offset_ms],
+                )?;
+            } else {
+                tx.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)", params![key, value])?;
+            }
+            self.told.insert(key, value);
+        }
+        tx.commit()
+    }
+
+    /// Folds the write-ahead log into the file: before the segment is closed.
+    pub fn close(self) -> Result<(), Trouble> {
+        let path = self.path;
+        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(at(&path))
+    }
+}
+
+/// A raw segment that is read.
+pub struct Reader {
+    path: PathBuf,
+    db: Connection,
+    streams: BTreeMap<i64, Arc<Stream>>,
+    boots: Vec<Boot>,
+}
+
+impl Reader {
+    /// Opens a segment for reading.
+    pub fn open(path: &Path) -> Result<Self, Trouble> {
+        // Not read-only: a reader of a write-ahead log must be able to make its shared memory.
+        let db = open_db(path, CREATE, false)?;
+        let mut reader = Self { path: path.to_path_buf(), db, streams: BTreeMap::new(), boots: Vec::new() };
+        reader.refresh()?;
+        Ok(reader)
+    }
+
+    /// Reads streams and boots again: they grow while the segment is written.
+    pub fn refresh(&mut self) -> Result<(), Trouble> {
+        let path = self.path.clone();
+        let err = at(&path);
+        let mut query = self.db.prepare_cached("SELECT id, shape FROM stream").map_err(&err)?;
+        let rows = query.query_map([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?))).map_err(&err)?;
+        for row in rows {
+            let (id, shape) = row.map_err(&err)?;
+            if let Ok(stream) = serde_json::from_str::<Stream>(&shape) {
+                let known = self.streams.entry(id).or_insert_with(|| Arc::new(stream.clone()));
+                if **known != stream {
+                    *known = Arc::new(stream);
+                }
+            }
+        }
+        drop(query);
+        self.boots = boots(&self.db).map_err(&err)?;
+        Ok(())
+    }
+
+    /// Readings with numbers above `after`, at most `max`, in order; what cannot be decoded is counted.
+    pub fn read(&mut self, after: u64, max: usize) -> Result<(Vec<Entry>, u64), Trouble> {
+        self.refresh()?;
+        let err = at(&self.path);
+        let sql = "SELECT seq, stream, body FROM r WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+        let mut query = self.db.prepare_cached(sql).map_err(&err)?;
+        let mut rows = query.query(params![after.cast_signed(), max as i64]).map_err(&err)?;
+        let (mut out, mut damaged) = (Vec::new(), 0);
+        while let Some(row) = rows.next().map_err(&err)? {
+            let seq: i64 = row.get(0).map_err(&err)?;
+            let stream: i64 = row.get(1).map_err(&err)?;
+            let body = row.get_ref(2).map_err(&err)?.as_blob().unwrap_or_default();
+            match self.decode(seq.cast_unsigned(), stream, body) {
+                Some(reading) => out.push(Entry { seq: seq.cast_unsigned(), reading }),
+                None => damaged += 1,
+            }
+        }
+        Ok((out, damaged))
+    }
+
+    /// Calls `each` with every reading of the wanted streams, in order; what cannot be decoded is counted.
+    pub fn scan(&mut self, want: impl Fn(&Stream) -> bool, mut each: impl FnMut(u64, Reading)) -> Result<u64, Trouble> {
+        self.refresh()?;
+        let err = at(&self.path);
+        let wanted: Vec<i64> = self.streams.iter().filter(|(_, s)| want(s)).map(|(id, _)| *id).collect();
+        let mut damaged = 0;
+        if wanted.is_empty() {
+            return Ok(0);
+        }
+        let mut query = self.db.prepare_cached("SELECT seq, stream, body FROM r ORDER BY seq").map_err(&err)?;
+        let mut rows = query.query([]).map_err(&err)?;
+        while let Some(row) = rows.next().map_err(&err)? {
+            let stream: i64 = row.get(1).map_err(&err)?;
+            if !wanted.contains(&stream) {
+                continue;
+            }
+            let seq: i64 = row.get(0).map_err(&err)?;
+            let body = row.get_ref(2).map_err(&err)?.as_blob().unwrap_or_default();
+            match self.decode(seq.cast_unsigned(), stream, body) {
+                Some(reading) => each(seq.cast_unsigned(), reading),
+                None => damaged += 1,
+            }
+        }
+        Ok(damaged)
+    }
+
+    fn decode(&self, seq: u64, stream: i64, body: &[u8]) -> Option<Reading> {
+        let mut reading = codec::decode(body, self.streams.get(&stream)?)?;
+        if !reading.at.trusted
+            && let Some(boot) = self.boots.iter().rev().find(|b| b.first_seq <= seq)
+            && let Some(offset) = boot.offset_ms
+        {
+            reading.at.wall = Wall(i64::try_from(reading.at.mono.0).unwrap_or(i64::MAX).saturating_add(offset));
+            reading.at.trusted = true;
+        }
+        Some(reading)
+    }
+
+    /// Which numbers belong to which stream: one pass over the file.
+    pub fn index(&mut self) -> Result<BTreeMap<i64, Vec<i64>>, Trouble> {
+        self.refresh()?;
+        let err = at(&self.path);
+        let mut query = self.db.prepare_cached("SELECT seq, stream FROM r ORDER BY seq").map_err(&err)?;
+        let mut rows = query.query([]).map_err(&err)?;
+        let mut out: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        while let Some(row) = rows.next().map_err(&err)? {
+            out.entry(row.get(1).map_err(&err)?).or_default().push(row.get(0).map_err(&err)?);
+        }
+        Ok(out)
+    }
+
+    /// One reading by its number; `None` if it cannot be decoded.
+    pub fn get(&self, seq: i64) -> Result<Option<Reading>, Trouble> {
+        let err = at(&self.path);
+        let mut query = self.db.prepare_cached("SELECT stream, body FROM r WHERE seq = ?1").map_err(&err)?;
+        let mut rows = query.query([seq]).map_err(&err)?;
+        let Some(row) = rows.next().map_err(&err)? else { return Ok(None) };
+        let body = row.get_ref(1).map_err(&err)?.as_blob().unwrap_or_default();
+        Ok(self.decode(seq.cast_unsigned(), row.get(0).map_err(&err)?, body))
+    }
+
+    /// A stream by its key.
+    pub fn stream(&self, id: i64) -> Option<Arc<Stream>> {
+        self.streams.get(&id).map(Arc::clone)
+    }
+
+    /// Devices that have readings here.
+    pub fn devices(&self) -> Vec<Arc<str>> {
+        let mut out: Vec<Arc<str>> = self.streams.values().map(|s| Arc::clone(&s.device)).collect();
+        out.sort();
+        out.dedup();
+        out
+    }
+
+    /// First and last number; `None` if there is no row.
+    pub fn bounds(&self) -> Result<Option<(u64, u64)>, Trouble> {
+        let sql = "SELECT min(seq), max(seq) FROM r";
+        let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, Option<i64>>(0)?, r.get::<_, Option<i64>>(1)?));
+        let (first, last) = self.db.query_row(sql, [], row).map_err(at(&self.path))?;
+        Ok(first.zip(last).map(|(a, b)| (a.cast_unsigned(), b.cast_unsigned())))
+    }
+
+    /// A value of the table `state`.
+    pub fn state(&self, key: &str) -> Result<Option<String>, Trouble> {
+        let sql = "SELECT value FROM state WHERE key = ?1";
+        self.db.query_row(sql, [key], |r| r.get(0)).optional().map_err(at(&self.path))
+    }
+
+    /// All cursors.
+    pub fn cursors(&self) -> Result<BTreeMap<String, Position>, Trouble> {
+        let err = at(&self.path);
+        let sql = "SELECT key, value FROM state WHERE key LIKE 'cursor %'";
+        let mut query = self.db.prepare(sql).map_err(&err)?;
+        let rows = query.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))).map_err(&err)?;
+        let mut out = BTreeMap::new();
+        for row in rows {
+            let (key, value) = row.map_err(&err)?;
+            if let (Some(name), Some(position)) = (key.strip_prefix("cursor "), Position::from_text(&value)) {
+                out.insert(name.to_string(), position);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Whether every page of the file is as it should be; done when the process starts after a crash.
+    pub fn check(&self) -> Result<bool, Trouble> {
+        let said: String = self.db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(at(&self.path))?;
+        Ok(said == "ok")
+    }
+}
+
+fn boots(db: &Connection) -> rusqlite::Result<Vec<Boot>> {
+    let mut query = db.prepare_cached("SELECT first_seq, id, offset_ms FROM boot ORDER BY first_seq")?;
+    let row = |r: &rusqlite::Row<'_>| {
+        Ok(Boot { first_seq: r.get::<_, i64>(0)?.cast_unsigned(), id: r.get(1)?, offset_ms: r.get(2)? })
+    };
+    query.query_map([], row)?.collect()
+}

@@ -1,0 +1,114 @@
+//! The tail: the newest readings in memory, numbered, seen by readers at once, committed by the writer's thread later.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::model::reading::{Body, Reading};
+
+/// A numbered reading.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Its number: rises; gaps mean nothing; none is given twice.
+    pub seq: u64,
+    /// The reading.
+    pub reading: Reading,
+}
+
+impl Entry {
+    /// Samples it holds, for the limits of the tail.
+    pub fn weight(&self) -> usize {
+        match &self.reading.body {
+            Body::Failed(_) => 1,
+            Body::Samples { samples, .. } => samples.len().max(1),
+        }
+    }
+}
+
+/// Committed samples that are kept so that live readers need no file.
+const KEEP_COMMITTED: usize = 15_000;
+/// Samples that are kept while the disk takes nothing; beyond that the oldest are lost, counted.
+const KEEP_UNCOMMITTED: usize = 250_000;
+
+/// The newest readings.
+#[derive(Debug, Default)]
+pub struct Tail {
+    entries: VecDeque<Arc<Entry>>,
+    /// The next number.
+    pub next_seq: u64,
+    /// Everything up to this number is on disk, or was lost.
+    pub committed: u64,
+    weight: usize,
+    uncommitted: usize,
+    /// Readings that were lost because the disk took nothing for too long.
+    pub lost: u64,
+}
+
+impl Tail {
+    /// Begins with this number.
+    pub fn new(next_seq: u64) -> Self {
+        Self { next_seq, committed: next_seq.saturating_sub(1), ..Self::default() }
+    }
+
+    /// Numbers a reading and keeps it.
+    pub fn push(&mut self, reading: Reading) -> Arc<Entry> {
+        let entry = Arc::new(Entry { seq: self.next_seq, reading });
+        self.next_seq += 1;
+        self.weight += entry.weight();
+        self.uncommitted += entry.weight();
+        self.entries.push_back(Arc::clone(&entry));
+        self.trim();
+        entry
+    }
+
+    fn trim(&mut self) {
+        while let Some(first) = self.entries.front() {
+            let is_committed = first.seq <= self.committed;
+            let (weight, seq) = (first.weight(), first.seq);
+            let surplus = if is_committed { self.weight > KEEP_COMMITTED } else { self.uncommitted > KEEP_UNCOMMITTED };
+            if !surplus {
+                return;
+            }
+            if !is_committed {
+                self.lost += 1;
+                self.committed = seq;
+                self.uncommitted -= weight;
+            }
+            self.weight -= weight;
+            self.entries.pop_front();
+        }
+    }
+
+    /// What is not on disk yet, at most `max` readings.
+    pub fn uncommitted(&self, max: usize) -> Vec<Arc<Entry>> {
+        let start = self.entries.partition_point(|e| e.seq <= self.committed);
+        self.entries.iter().skip(start).take(max).map(Arc::clone).collect()
+    }
+
+    /// Everything up to `seq` is on disk.
+    pub fn commit(&mut self, seq: u64) {
+        if seq <= self.committed {
+            return;
+        }
+        let start = self.entries.partition_point(|e| e.seq <= self.committed);
+        let end = self.entries.partition_point(|e| e.seq <= seq);
+        let weight: usize = self.entries.range(start..end).map(|e| e.weight()).sum();
+        self.uncommitted -= weight.min(self.uncommitted);
+        self.committed = seq;
+        self.trim();
+    }
+
+    /// Readings above `after`, at most `max`; `None` if they begin before the tail, so that the files have to be read.
+    pub fn after(&self, after: u64, max: usize) -> Option<Vec<Arc<Entry>>> {
+        let first = self.entries.front().map_or(self.next_seq, |e| e.seq);
+        if after.saturating_add(1) < first {
+            return None;
+        }
+        let start = self.entries.partition_point(|e| e.seq <= after);
+        Some(self.entries.iter().skip(start).take(max).map(Arc::clone).collect())
+    }
+
+    /// Everything in memory, for queries.
+    pub fn all(&self) -> Vec<Arc<Entry>> {
+        self.entries.iter().map(Arc::clone).collect()
+    }
+}

@@ -1,0 +1,226 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fetch::Cursor;
+use super::history::Query;
+use super::*;
+use crate::clock;
+use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
+use crate::model::quality::Cause;
+use crate::model::reading::{Body, Part, Sample, Stamp};
+use crate::model::time::Mono;
+use crate::model::value::Value;
+
+const DAY: i64 = 1_760_000_000_000 / 86_400_000 * 86_400_000;
+
+fn point(name: &str, retention: Retention, form: Form) -> PointMeta {
+    PointMeta { name: name.into(), kind: Kind::Number, retention, form }
+}
+
+fn stream(device: &str) -> Arc<Stream> {
+    let points = vec![
+        point("level_m", Retention::Telemetry, Form::Exact(3)),
+        point("running", Retention::State, Form::Bool),
+        point("energy_kwh", Retention::Register, Form::Exact(2)),
+    ];
+    Arc::new(Stream { device: device.into(), source: "u/fast".into(), every_ms: 1_000, points })
+}
+
+fn exact(mantissa: i64, scale: u32) -> Sample {
+    Ok(Value::Exact(rust_decimal::Decimal::new(mantissa, scale)))
+}
+
+/// The reading that a device gives at second `i`.
+fn reading(stream: &Arc<Stream>, i: i64) -> Reading {
+    let at = Stamp { mono: Mono(i.unsigned_abs() * 1_000), wall: Wall(DAY + i * 1_000), trusted: true };
+    let body = if i % 17 == 3 {
+        Body::Failed(Cause::Timeout)
+    } else {
+        let energy = if i % 5 == 0 { Err(Cause::IllegalAddress) } else { exact(i, 2) };
+        let samples = vec![Some(exact(1_000 + i % 50, 3)), Some(Ok(Value::Bool(i % 100 > 50))), Some(energy)];
+        Body::Samples { samples, parts: vec![Part { len: 2, after_ms: 0 }, Part { len: 1, after_ms: 20 }] }
+    };
+    Reading { stream: Arc::clone(stream), at, body }
+}
+
+struct Dir(std::path::PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("plantroom-{name}-{}", std::process::id()));
+        let _may_not_exist = std::fs::remove_dir_all(&dir);
+        Self(dir)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _best_effort = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn open(dir: &Dir) -> (Journal, Writer) {
+    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let settings = Settings { commit_ms: 20, ..Settings::default() };
+    Journal::open(&dir.0, &settings, &clock, "boot").unwrap()
+}
+
+fn wait(what: &str, f: impl Fn() -> bool) {
+    for _ in 0..1_000 {
+        if f() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("waited ten seconds for {what}");
+}
+
+/// Everything a cursor hands out from the beginning, as (device, reading) in its order.
+fn all(journal: &Journal) -> Vec<Arc<Entry>> {
+    let mut cursor = Cursor::new(journal.clone(), Position::at(0));
+    let mut out = Vec::new();
+    loop {
+        let items = cursor.fetch(7);
+        if items.is_empty() {
+            return out;
+        }
+        out.extend(items.into_iter().map(|i| i.entry));
+    }
+}
+
+fn whole(body: &Body) -> Vec<Option<Sample>> {
+    match body {
+        Body::Failed(cause) => vec![Some(Err(*cause)); 3],
+        Body::Samples { samples, .. } => samples.clone(),
+    }
+}
+
+#[test]
+fn what_is_appended_comes_back_from_tail_raw_and_sealed() {
+    let dir = Dir::new("comes-back");
+    let streams = [stream("a"), stream("b")];
+    let n = 400;
+    {
+        let (journal, writer) = open(&dir);
+        for i in 0..n {
+            streams.iter().for_each(|s| drop(journal.append(reading(s, i))));
+        }
+        assert_eq!(all(&journal).len(), 800, "from the tail, at once");
+        writer.stop();
+    }
+    let (journal, _writer) = open(&dir);
+    wait("the old segment to be sealed", || journal.health().sealed.load(Ordering::Relaxed) == 1);
+    journal.append(reading(&streams[0], n));
+    let entries = all(&journal);
+    assert_eq!(entries.len(), 801);
+    for (device, s) in ["a", "b"].iter().zip(&streams) {
+        let of: Vec<&Arc<Entry>> = entries.iter().filter(|e| *e.reading.stream.device == **device).collect();
+        assert!(of.windows(2).all(|w| w[0].seq < w[1].seq), "order holds per device");
+        for (i, entry) in of.iter().enumerate() {
+            let expect = reading(s, i as i64);
+            assert_eq!(entry.reading.at.wall, expect.at.wall);
+            assert_eq!(whole(&entry.reading.body), whole(&expect.body));
+            assert_eq!(entry.reading.after_ms(2), expect.after_ms(2));
+        }
+    }
+}
+
+#[test]
+fn history_is_the_same_before_and_after_sealing() {
+    let dir = Dir::new("history");
+    let s = stream("a");
+    let query = Query { device: "a".into(), point: "energy_kwh".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
+    let collect = |journal: &Journal| {
+        let mut rows = Vec::new();
+        journal.samples(&query, |row| {
+            rows.push(row);
+            true
+        }).unwrap();
+        (rows, journal.slots(&query, QUARTER).unwrap())
+    };
+    let before = {
+        let (journal, writer) = open(&dir);
+        (0..3_600).for_each(|i| drop(journal.append(reading(&s, i))));
+        let before = collect(&journal);
+        writer.stop();
+        before
+    };
+    assert_eq!(before.0.len(), 3_600);
+    assert_eq!(before.1.len(), 4);
+    let (journal, _writer) = open(&dir);
+    wait("the old segment to be sealed", || journal.health().sealed.load(Ordering::Relaxed) == 1);
+    let after = collect(&journal);
+    assert_eq!(before.0, after.0);
+    for (a, b) in before.1.iter().zip(&after.1) {
+        assert_eq!((a.start_ms, a.of.good, a.of.all, a.due), (b.start_ms, b.of.good, b.of.all, b.due));
+        assert_eq!((a.of.min, a.of.max, a.of.first, a.of.last), (b.of.min, b.of.max, b.of.first, b.of.last));
+        assert!((a.completeness() - b.completeness()).abs() < 1e-9);
+    }
+}
+
+const QUARTER: i64 = sealed::QUARTER_MS;
+
+#[test]
+fn cursors_and_numbers_survive_and_no_number_is_given_twice() {
+    let dir = Dir::new("cursors");
+    let s = stream("a");
+    let last = {
+        let (journal, writer) = open(&dir);
+        let last = journal.append(reading(&s, 1)).seq;
+        journal.done("mqtt", Position::at(last));
+        writer.stop();
+        last
+    };
+    let (journal, _writer) = open(&dir);
+    assert_eq!(journal.position("mqtt"), Position::at(last));
+    assert!(journal.append(reading(&s, 2)).seq > last);
+}
+
+#[test]
+fn every_page_overwritten_in_turn_is_found_or_harmless() {
+    let dir = Dir::new("pages");
+    let s = stream("a");
+    let n = 300;
+    {
+        let (journal, writer) = open(&dir);
+        (0..n).for_each(|i| drop(journal.append(reading(&s, i))));
+        writer.stop();
+    }
+    let raw = recover::files(&dir.0, "raw-").remove(0);
+    let good = std::fs::read(&raw).unwrap();
+    for page in 0..good.len() / 4096 {
+        let mut bad = good.clone();
+        for byte in &mut bad[page * 4096..(page + 1) * 4096] {
+            *byte ^= 0x5A;
+        }
+        let victim = Dir::new(&format!("pages-{page}"));
+        std::fs::create_dir_all(&victim.0).unwrap();
+        std::fs::write(victim.0.join(raw.file_name().unwrap()), &bad).unwrap();
+        let (journal, writer) = open(&victim);
+        let expect: Vec<Vec<Option<Sample>>> = (0..n).map(|i| whole(&reading(&s, i).body)).collect();
+        for entry in all(&journal) {
+            assert!(expect.contains(&whole(&entry.reading.body)), "page {page}: a value that was never written");
+        }
+        let after = journal.append(reading(&s, n));
+        assert!(after.seq > n.unsigned_abs(), "page {page}: a number given twice");
+        writer.stop();
+    }
+}
+
+#[test]
+fn an_undated_boot_is_dated_when_the_clock_is_believed() {
+    let dir = Dir::new("undated");
+    let s = stream("a");
+    let (journal, writer) = open(&dir);
+    let mut early = reading(&s, 1);
+    early.at = Stamp { mono: Mono(5_000), wall: Wall(0), trusted: false };
+    journal.append(early);
+    journal.date(Wall(DAY + 10_000), Mono(10_000));
+    writer.stop();
+    drop(journal);
+    let (journal, _writer) = open(&dir);
+    wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 1);
+    let entry = all(&journal).remove(0);
+    assert!(entry.reading.at.trusted);
+    assert_eq!(entry.reading.at.wall, Wall(DAY + 5_000));
+}

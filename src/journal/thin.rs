@@ -1,0 +1,134 @@
+//! Thinning: fast telemetry that has to go leaves the first, last, lowest and highest sample of each minute behind.
+
+use std::path::{Path, PathBuf};
+
+use crate::journal::sealed::{self, DayFile, Rows, Slice};
+use crate::journal::seal::remove_db;
+use crate::journal::segment::Trouble;
+use crate::model::reading::Sample;
+
+/// A day's file being written anew, a slice a step.
+pub struct Thinning {
+    /// The file that shrinks.
+    pub path: PathBuf,
+    from: DayFile,
+    to: DayFile,
+    todo: Vec<Slice>,
+    segments: Vec<(u64, u64)>,
+}
+
+impl Thinning {
+    /// Begins. `None` if the file was thinned already.
+    pub fn begin(path: &Path) -> Result<Option<Self>, Trouble> {
+        let from = DayFile::open(path)?;
+        let mut todo = from.slices("1 = 1", &[])?;
+        if todo.iter().all(|s| s.thinned) {
+            return Ok(None);
+        }
+        todo.reverse();
+        let target = path.with_extension("thin");
+        remove_db(&target);
+        let segments = from.segments()?;
+        Ok(Some(Self { path: path.to_path_buf(), from, to: DayFile::create(&target)?, todo, segments }))
+    }
+
+    /// Copies one slice; `true` when the thinned file has taken the place of the old one.
+    pub fn step(&mut self) -> Result<bool, Trouble> {
+        if let Some(slice) = self.todo.pop() {
+            self.copy(&slice)?;
+            return Ok(false);
+        }
+        let segments = std::mem::take(&mut self.segments);
+        self.to.transaction(|db| {
+            for (first, last) in segments {
+                db.execute("INSERT INTO seg (first_seq, last_seq) VALUES (?1, ?2)", [first.cast_signed(), last.cast_signed()])?;
+            }
+            Ok(())
+        })?;
+        let renamed = std::fs::rename(&self.to.path, &self.path);
+        if renamed.is_err() {
+            remove_db(&self.to.path);
+        }
+        Ok(true)
+    }
+
+    fn copy(&mut self, slice: &Slice) -> Result<(), Trouble> {
+        let (Some(seqs), Some(times)) = (self.from.seqs(slice)?, self.from.times(slice)?) else { return Ok(()) };
+        let Some(stream) = self.from.streams(None)?.remove(&slice.stream) else { return Ok(()) };
+        let columns_of = self.from.offsets(slice)?.unwrap_or_default();
+        let offsets = (0..slice.n).map(|row| columns_of.iter().map(|c| c.get(row).copied().unwrap_or(0)).collect());
+        let rows = Rows { offsets: offsets.collect(), seqs, times };
+        let header = Slice { thinned: true, ..slice.clone() };
+        let mut columns = Vec::new();
+        for (lane, point) in slice.points.iter().enumerate() {
+            if let Some(samples) = self.from.samples(slice, *point)? {
+                let times = rows.times_of(lane);
+                let kept = thin(&times, samples.collect());
+                columns.push((*point, times, kept));
+            }
+        }
+        self.to.transaction(|db| {
+            let id = sealed::put_slice(db, &header, &stream, &rows)?;
+            columns.iter().try_for_each(|(point, times, column)| sealed::put_column(db, id, *point, times, column))
+        })
+    }
+}
+
+/// Keeps of each minute the first, last, lowest and highest good sample, and every sample where the quality changes.
+pub fn thin(times: &[i64], mut column: Vec<Option<Sample>>) -> Vec<Option<Sample>> {
+    let mut keep = vec![false; column.len()];
+    let value = |i: usize| column[i].as_ref().and_then(|s| s.as_ref().ok()).and_then(crate::model::value::Value::as_f64);
+    let mut start = 0;
+    while start < column.len() {
+        let minute = times[start].div_euclid(60_000);
+        let mut end = start;
+        while end < column.len() && times[end].div_euclid(60_000) == minute {
+            end += 1;
+        }
+        let good: Vec<(usize, f64)> = (start..end).filter_map(|i| Some((i, value(i)?))).collect();
+        let by = |a: &&(usize, f64), b: &&(usize, f64)| a.1.total_cmp(&b.1);
+        for kept in [good.first(), good.last(), good.iter().min_by(by), good.iter().max_by(by)].into_iter().flatten() {
+            keep[kept.0] = true;
+        }
+        if good.is_empty() {
+            keep[start] = true;
+        }
+        start = end;
+    }
+    for i in 0..column.len() {
+        let bad = |s: &Option<Sample>| s.as_ref().and_then(|s| s.as_ref().err().copied());
+        let changed = i == 0 || bad(&column[i]) != bad(&column[i - 1]);
+        keep[i] |= changed;
+    }
+    for (sample, keep) in column.iter_mut().zip(keep) {
+        if !keep {
+            *sample = None;
+        }
+    }
+    column
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::quality::Cause;
+    use crate::model::value::Value;
+
+    #[test]
+    fn a_minute_keeps_first_last_lowest_and_highest() {
+        let times: Vec<i64> = (0..60).map(|i| i * 1_000).collect();
+        let wave = |i: i64| Some(Ok(Value::F64(if i == 20 { -5.0 } else if i == 40 { 9.0 } else { 1.0 })));
+        let kept = thin(&times, (0..60).map(wave).collect());
+        let places: Vec<usize> = (0..60).filter(|i| kept[*i].is_some()).collect();
+        assert_eq!(places, [0, 20, 40, 59]);
+    }
+
+    #[test]
+    fn a_change_of_quality_is_kept() {
+        let times: Vec<i64> = (0..10).map(|i| i * 1_000).collect();
+        let mut column: Vec<Option<Sample>> = (0..10).map(|_| Some(Ok(Value::F64(1.0)))).collect();
+        column[5] = Some(Err(Cause::Timeout));
+        let kept = thin(&times, column);
+        assert!(kept[5].is_some() && kept[6].is_some() && kept[4].is_none());
+    }
+}
