@@ -1,0 +1,218 @@
+//! rumqttc behind one small face for both versions. A client is made anew for every connection, so that nothing of an
+//! earlier session is left in it: the journal is the outbox.
+
+use std::time::Duration;
+
+use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
+
+use crate::sink::mqtt::settings::{Settings, Version};
+
+/// What happened on the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// The broker accepted the connection.
+    Connected {
+        /// Largest packet that the broker takes, if it said so.
+        max_packet: Option<u32>,
+    },
+    /// The next request went out with this packet id.
+    Sent(u16),
+    /// The broker acknowledged a packet; `Some` if it refused it, with its words.
+    Acked(u16, Option<Refused>),
+    /// Nothing that matters here.
+    Other,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The reason, in words.
+    pub reason: String,
+    /// Quota exceeded: it is to be tried again later, however often.
+    pub quota: bool,
+}
+
+/// What is published.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Whole topic.
+    pub topic: String,
+    /// Whether the broker keeps it for later subscribers.
+    pub retain: bool,
+    /// The message.
+    pub payload: String,
+}
+
+enum Inner {
+    V4(rumqttc::AsyncClient, Box<rumqttc::EventLoop>),
+    V5(rumqttc::v5::AsyncClient, Box<rumqttc::v5::EventLoop>),
+}
+
+/// One connection.
+pub struct Connection {
+    inner: Inner,
+}
+
+impl Connection {
+    /// A connection that is made when it is polled. The last will is published, retained, if it breaks.
+    ///
+    /// # Errors
+    /// What is wrong with address or files, in words.
+    pub fn new(settings: &Settings, client_id: &str, will: &Message) -> Result<Self, String> {
+        let address = settings.address()?;
+        let keep_alive = Duration::from_secs(settings.keep_alive_s.max(5));
+        let password = password(settings)?;
+        let transport = if address.tls { Transport::Tls(tls(settings)?) } else { Transport::Tcp };
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        network.set_connection_timeout(5);
+        let window = settings.inflight.max(1);
+        let capacity = usize::from(window);
+        let inner = match settings.version {
+            Version::V311 => {
+                let mut o = rumqttc::MqttOptions::new(client_id, address.host, address.port);
+                o.set_keep_alive(keep_alive).set_clean_session(true).set_inflight(window).set_transport(transport);
+                o.set_max_packet_size(256 * 1024, settings.max_packet_bytes);
+                o.set_last_will(rumqttc::LastWill::new(
+                    &will.topic,
+                    will.payload.as_str(),
+                    rumqttc::QoS::AtLeastOnce,
+                    will.retain,
+                ));
+                if let Some(user) = &settings.username {
+                    o.set_credentials(user, password.as_deref().unwrap_or_default());
+                }
+                let (client, mut event_loop) = rumqttc::AsyncClient::new(o, capacity);
+                event_loop.set_network_options(network);
+                Inner::V4(client, Box::new(event_loop))
+            }
+            Version::V5 => {
+                let mut o = rumqttc::v5::MqttOptions::new(client_id, address.host, address.port);
+                o.set_keep_alive(keep_alive).set_clean_start(true).set_transport(transport).set_connection_timeout(5);
+                o.set_outgoing_inflight_upper_limit(window);
+                o.set_network_options(network);
+                o.set_last_will(rumqttc::v5::mqttbytes::v5::LastWill::new(
+                    will.topic.as_str(),
+                    will.payload.clone(),
+                    rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
+                    will.retain,
+                    None,
+                ));
+                if let Some(user) = &settings.username {
+                    o.set_credentials(user, password.as_deref().unwrap_or_default());
+                }
+                let (client, event_loop) = rumqttc::v5::AsyncClient::new(o, capacity);
+                Inner::V5(client, Box::new(event_loop))
+            }
+        };
+        Ok(Self { inner })
+    }
+
+    /// Waits for the next thing to happen.
+    ///
+    /// # Errors
+    /// The connection is gone, in words; this object is of no use any more.
+    pub async fn poll(&mut self) -> Result<Happened, String> {
+        match &mut self.inner {
+            Inner::V4(_, event_loop) => event_loop.poll().await.map(happened_v4).map_err(|e| words(&e)),
+            Inner::V5(_, event_loop) => event_loop.poll().await.map(happened_v5).map_err(|e| words(&e)),
+        }
+    }
+
+    /// Hands a message over; `false` if the channel is full.
+    pub fn try_publish(&self, message: &Message) -> bool {
+        let Message { topic, retain, payload } = message;
+        match &self.inner {
+            Inner::V4(client, _) => {
+                client.try_publish(topic, rumqttc::QoS::AtLeastOnce, *retain, payload.as_str()).is_ok()
+            }
+            Inner::V5(client, _) => {
+                let qos = rumqttc::v5::mqttbytes::QoS::AtLeastOnce;
+                client.try_publish(topic, qos, *retain, payload.clone()).is_ok()
+            }
+        }
+    }
+
+    /// Says goodbye, so that the broker does not publish the last will.
+    pub fn disconnect(&self) {
+        let _too_late_anyway = match &self.inner {
+            Inner::V4(client, _) => client.try_disconnect().is_ok(),
+            Inner::V5(client, _) => client.try_disconnect().is_ok(),
+        };
+    }
+}
+
+/// An error with what caused it, once each.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        let said = e.to_string();
+        if !out.contains(&said) {
+            out = format!("{out}: {said}");
+        }
+        cause = e.source();
+    }
+    out
+}
+
+fn happened_v4(event: rumqttc::Event) -> Happened {
+    use rumqttc::{Event, Outgoing, Packet};
+    match event {
+        Event::Incoming(Packet::ConnAck(_)) => Happened::Connected { max_packet: None },
+        Event::Incoming(Packet::PubAck(ack)) => Happened::Acked(ack.pkid, None),
+        Event::Outgoing(Outgoing::Publish(pkid)) => Happened::Sent(pkid),
+        _ => Happened::Other,
+    }
+}
+
+fn happened_v5(event: rumqttc::v5::Event) -> Happened {
+    use rumqttc::Outgoing;
+    use rumqttc::v5::Event;
+    use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason};
+    match event {
+        Event::Incoming(Packet::ConnAck(ack)) => {
+            Happened::Connected { max_packet: ack.properties.and_then(|p| p.max_packet_size) }
+        }
+        Event::Incoming(Packet::PubAck(ack)) => {
+            let refused = match ack.reason {
+                PubAckReason::Success | PubAckReason::NoMatchingSubscribers => None,
+                reason => {
+                    let said = ack.properties.and_then(|p| p.reason_string).map_or(String::new(), |s| format!(": {s}"));
+                    Some(Refused { reason: format!("{reason:?}{said}"), quota: reason == PubAckReason::QuotaExceeded })
+                }
+            };
+            Happened::Acked(ack.pkid, refused)
+        }
+        Event::Outgoing(Outgoing::Publish(pkid)) => Happened::Sent(pkid),
+        _ => Happened::Other,
+    }
+}
+
+fn read_file(path: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))
+}
+
+fn password(settings: &Settings) -> Result<Option<String>, String> {
+    match &settings.password_file {
+        Some(path) => {
+            let bytes = read_file(path)?;
+            let text = String::from_utf8(bytes).map_err(|_| format!("{path} is not text"))?;
+            Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
+        }
+        None => Ok(settings.password.clone()),
+    }
+}
+
+/// Where Debian keeps the authorities that the system trusts.
+const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+fn tls(settings: &Settings) -> Result<TlsConfiguration, String> {
+    let ca = read_file(settings.ca_file.as_deref().unwrap_or(SYSTEM_CA))?;
+    let client_auth = match (&settings.cert_file, &settings.key_file) {
+        (Some(cert), Some(key)) => Some((read_file(cert)?, read_file(key)?)),
+        (None, None) => None,
+        _ => return Err("cert_file and key_file belong together".to_string()),
+    };
+    Ok(TlsConfiguration::Simple { ca, alpn: None, client_auth })
+}

@@ -1,0 +1,399 @@
+//! MQTT: rumqttc carries, the journal is its outbox.
+//!
+//! At most W messages are on the way (W = inflight = capacity of rumqttc's channel); the cursor moves when the broker
+//! acknowledges; on any error the window starts again from the oldest reading that is not acknowledged. What arrives twice
+//! bears the same `seq`. Order is promised per device: after dropping numbers not above the last one seen, the rest rises.
+
+pub mod client;
+pub mod payload;
+pub mod settings;
+pub mod window;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::journal::Journal;
+use crate::journal::fetch::{Cursor, Item};
+use crate::sink::mqtt::client::{Connection, Happened, Message, Refused};
+use crate::sink::mqtt::settings::Settings;
+use crate::sink::mqtt::window::{Load, Window};
+use crate::sink::report::Filter;
+use crate::sink::{Health, States};
+
+/// Times a message may be refused before it is set aside.
+const REFUSALS_MAX: u32 = 3;
+
+/// What the sink needs to know.
+#[derive(Clone)]
+pub struct Context {
+    /// Its settings.
+    pub settings: Settings,
+    /// The site's id.
+    pub site: String,
+    /// The outbox.
+    pub journal: Journal,
+    /// What is retained.
+    pub states: States,
+    /// The clock.
+    pub clock: Clock,
+    /// What it shows of itself.
+    pub health: Arc<Health>,
+    /// Where it remembers which topics it has retained with the broker.
+    pub memory: PathBuf,
+}
+
+/// A message that waits for room in the window.
+struct Outgoing {
+    message: Message,
+    load: Load,
+    /// Its place in the window, if it was refused before.
+    again: Option<u64>,
+}
+
+impl Outgoing {
+    fn state(topic: String, payload: String) -> Self {
+        Self { message: Message { topic, retain: true, payload }, load: Load::State, again: None }
+    }
+}
+
+struct Sink {
+    c: Context,
+    cursor: Option<Cursor>,
+    filter: Filter,
+    window: Window,
+    /// Messages that come before the next reading: states, and parts of a reading that did not fit.
+    queue: VecDeque<Outgoing>,
+    /// States as the broker has them.
+    told: BTreeMap<String, String>,
+    max_packet: usize,
+    connected: bool,
+    caught_up_ms: u64,
+    newest: watch::Receiver<u64>,
+    changed: watch::Receiver<u64>,
+}
+
+/// Runs until told to stop; then what is on the way may finish for three seconds.
+pub async fn run(c: Context, stop: CancellationToken) {
+    let name = cursor_name(&c.settings);
+    let position = c.journal.position(&name);
+    let mut sink = Sink {
+        cursor: Some(Cursor::new(c.journal.clone(), position)),
+        filter: Filter::new(c.settings.report.clone()),
+        window: Window::default(),
+        queue: VecDeque::new(),
+        told: BTreeMap::new(),
+        max_packet: c.settings.max_packet_bytes,
+        connected: false,
+        caught_up_ms: c.clock.mono().0,
+        newest: c.journal.newest(),
+        changed: c.states.changed(),
+        c,
+    };
+    let mut pause_ms = 0u64;
+    while !stop.is_cancelled() {
+        let error = sink.connection(&stop).await;
+        sink.lost(&error);
+        if stop.is_cancelled() {
+            return;
+        }
+        pause_ms = if sink.connected { 250 } else { (pause_ms * 2).clamp(250, 15_000) };
+        sink.connected = false;
+        let jitter = sink.c.clock.mono_us() % (pause_ms / 2);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(Duration::from_millis(pause_ms * 3 / 4 + jitter)) => {}
+        }
+    }
+}
+
+/// The cursor of a sink in the journal.
+pub fn cursor_name(settings: &Settings) -> String {
+    format!("mqtt {}", settings.name)
+}
+
+impl Sink {
+    fn topic(&self, below: &str) -> String {
+        format!("{}/{}/{below}", self.c.settings.prefix, self.c.site)
+    }
+
+    /// One connection, from connecting to its end. Returns why it ended.
+    async fn connection(&mut self, stop: &CancellationToken) -> String {
+        let will = Message {
+            topic: self.topic("gateway/status"),
+            retain: true,
+            payload: r#"{"state":"offline","why":"connection lost"}"#.to_string(),
+        };
+        let client_id = self.c.settings.client_id.clone().unwrap_or_else(|| format!("plantroom-{}", self.c.site));
+        let mut connection = match Connection::new(&self.c.settings, &client_id, &will) {
+            Ok(connection) => connection,
+            Err(error) => return error,
+        };
+        loop {
+            let happened = tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.leave(connection).await,
+                happened = connection.poll() => happened,
+                Ok(()) = self.newest.changed(), if self.wants_more() => Ok(Happened::Other),
+                Ok(()) = self.changed.changed(), if self.connected => Ok(Happened::Other),
+            };
+            match happened {
+                Ok(happened) => self.happened(happened),
+                Err(error) => return error,
+            }
+            if self.connected {
+                self.fill(&connection).await;
+                self.show_lag();
+            }
+        }
+    }
+
+    fn wants_more(&self) -> bool {
+        self.connected && self.window.len() < usize::from(self.c.settings.inflight.max(1))
+    }
+
+    fn happened(&mut self, happened: Happened) {
+        match happened {
+            Happened::Connected { max_packet } => {
+                let most = max_packet.map_or(usize::MAX, |m| m as usize);
+                self.max_packet = self.c.settings.max_packet_bytes.min(most);
+                self.connected = true;
+                self.told = self.remembered();
+                self.c.health.connected.store(true, Ordering::Relaxed);
+                self.c.health.connects.fetch_add(1, Ordering::Relaxed);
+                Health::tell(&self.c.health.error, "");
+                tracing::info!(sink = self.c.settings.name, url = self.c.settings.url, "broker is connected");
+            }
+            Happened::Sent(packet) => self.window.sent(packet),
+            Happened::Acked(packet, None) => self.done(packet),
+            Happened::Acked(packet, Some(refused)) => self.refused(packet, &refused),
+            Happened::Other => {}
+        }
+    }
+
+    fn done(&mut self, packet: u16) {
+        let (count, reached) = self.window.done(packet);
+        self.c.health.delivered.fetch_add(count, Ordering::Relaxed);
+        if let Some(position) = reached {
+            self.c.journal.done(&cursor_name(&self.c.settings), position);
+        }
+    }
+
+    /// The broker refused a message: it is sent again up to three times, then set aside. Over quota it waits.
+    fn refused(&mut self, packet: u16, refused: &Refused) {
+        let Some(pending) = self.window.refused(packet, !refused.quota) else { return };
+        if pending.refusals >= REFUSALS_MAX {
+            let what = match &pending.load {
+                Load::Reading { entry, .. } => format!("{} number {}", entry.reading.stream.device, entry.seq),
+                Load::State => "a retained state".to_string(),
+            };
+            self.set_aside(&format!("{what}: refused {REFUSALS_MAX} times, the last time with {}", refused.reason));
+            return self.done(packet);
+        }
+        let Load::Reading { entry, part, .. } = &pending.load else {
+            // The state as it is by now is sent again at its next change; here it counts as done.
+            return self.done(packet);
+        };
+        let Some(payload) = payload::telemetry(entry.seq, &entry.reading, None).into_iter().nth(*part) else {
+            return self.done(packet);
+        };
+        let topic = self.topic(&format!("{}/telemetry", entry.reading.stream.device));
+        let message = Message { topic, retain: false, payload };
+        self.window.release(packet);
+        self.queue.push_back(Outgoing { message, load: pending.load.clone(), again: Some(pending.id) });
+    }
+
+    fn set_aside(&self, why: &str) {
+        self.c.health.set_aside.fetch_add(1, Ordering::Relaxed);
+        Health::tell(&self.c.health.last_set_aside, why);
+        tracing::error!(sink = self.c.settings.name, why, "a message was set aside");
+    }
+
+    /// Hands over as much as fits: states that changed first, then readings.
+    async fn fill(&mut self, connection: &Connection) {
+        self.queue_states();
+        let most = usize::from(self.c.settings.inflight.max(1));
+        loop {
+            while self.window.len() < most {
+                let Some(next) = self.queue.pop_front() else { break };
+                if !connection.try_publish(&next.message) {
+                    self.queue.push_front(next);
+                    return;
+                }
+                match next.again {
+                    Some(id) => self.window.again(id),
+                    None => self.window.push(next.load),
+                }
+            }
+            if self.window.len() >= most {
+                return;
+            }
+            let items = self.next(most - self.window.len()).await;
+            if items.is_empty() {
+                return;
+            }
+            for item in items {
+                self.queue_reading(item);
+            }
+        }
+    }
+
+    /// The next readings, from memory where they are; files are read on a thread of their own.
+    async fn next(&mut self, max: usize) -> Vec<Item> {
+        let Some(mut cursor) = self.cursor.take() else { return Vec::new() };
+        if let Some(items) = cursor.live(max) {
+            self.cursor = Some(cursor);
+            return items;
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let items = cursor.fetch(max);
+            (cursor, items)
+        });
+        match read.await {
+            Ok((cursor, items)) => {
+                self.cursor = Some(cursor);
+                items
+            }
+            Err(_) => {
+                let position = self.c.journal.position(&cursor_name(&self.c.settings));
+                self.cursor = Some(Cursor::new(self.c.journal.clone(), position));
+                Vec::new()
+            }
+        }
+    }
+
+    fn queue_reading(&mut self, item: Item) {
+        let reading = &item.entry.reading;
+        let pick = self.filter.pick(reading);
+        let messages = payload::telemetry(item.entry.seq, reading, pick.as_deref());
+        let count = messages.len();
+        if count == 0 {
+            self.c.health.filtered.fetch_add(1, Ordering::Relaxed);
+            if self.window.is_empty() && self.queue.is_empty() {
+                self.c.journal.done(&cursor_name(&self.c.settings), item.position);
+            }
+            return;
+        }
+        let topic = self.topic(&format!("{}/telemetry", reading.stream.device));
+        for (part, text) in messages.into_iter().enumerate() {
+            if text.len() + topic.len() + 32 > self.max_packet {
+                let (device, seq) = (&reading.stream.device, item.entry.seq);
+                self.set_aside(&format!("{device} number {seq}: {} bytes, the largest packet is {}", text.len(), self.max_packet));
+                continue;
+            }
+            let load = Load::Reading {
+                entry: Arc::clone(&item.entry),
+                position: item.position.clone(),
+                part,
+                last: part + 1 == count,
+            };
+            let message = Message { topic: topic.clone(), retain: false, payload: text };
+            self.queue.push_back(Outgoing { message, load, again: None });
+        }
+    }
+
+    /// Queues, before everything else, the states that the broker does not have as they are now.
+    fn queue_states(&mut self) {
+        let now = self.c.states.get();
+        let mut first = VecDeque::new();
+        for (below, json) in &now {
+            if self.told.get(below) != Some(json) {
+                first.push_back(Outgoing::state(self.topic(below), json.clone()));
+            }
+        }
+        for below in self.told.keys().filter(|t| !now.contains_key(*t)) {
+            first.push_back(Outgoing::state(self.topic(below), String::new()));
+        }
+        if first.is_empty() {
+            return;
+        }
+        let topics_changed = now.keys().collect::<BTreeSet<_>>() != self.told.keys().collect();
+        first.append(&mut self.queue);
+        (self.queue, self.told) = (first, now);
+        if topics_changed {
+            self.remember();
+        }
+    }
+
+    /// Topics that an earlier run has retained with this broker: cleared if they are no longer configured.
+    fn remembered(&self) -> BTreeMap<String, String> {
+        let text = std::fs::read_to_string(&self.c.memory).unwrap_or_default();
+        text.lines().filter(|l| !l.is_empty()).map(|l| (l.to_string(), String::new())).collect()
+    }
+
+    fn remember(&self) {
+        let text: String = self.told.keys().map(|t| format!("{t}\n")).collect();
+        let temporary = self.c.memory.with_extension("new");
+        let kept = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, &self.c.memory));
+        if let Err(error) = kept {
+            tracing::warn!(file = %self.c.memory.display(), %error, "cannot remember which topics are retained");
+        }
+    }
+
+    /// The connection is gone.
+    fn lost(&mut self, error: &str) {
+        self.window.clear();
+        self.queue.clear();
+        self.filter.reset();
+        let position = self.c.journal.position(&cursor_name(&self.c.settings));
+        self.cursor = Some(Cursor::new(self.c.journal.clone(), position));
+        let was = self.c.health.connected.swap(false, Ordering::Relaxed);
+        let first = Health::text(&self.c.health.error).is_empty();
+        Health::tell(&self.c.health.error, error);
+        if (was || first) && !error.is_empty() {
+            tracing::warn!(sink = self.c.settings.name, url = self.c.settings.url, error, "broker is not connected");
+        }
+        self.show_lag();
+    }
+
+    fn show_lag(&mut self) {
+        let position = self.c.journal.position(&cursor_name(&self.c.settings));
+        let lag = self.c.journal.lag(&position);
+        let now = self.c.clock.mono().0;
+        if lag == 0 {
+            self.caught_up_ms = now;
+        }
+        self.c.health.lag.store(lag, Ordering::Relaxed);
+        self.c.health.lag_ms.store(now - self.caught_up_ms, Ordering::Relaxed);
+    }
+
+    /// Told to stop: what is on the way may finish, then the broker is told that this was on purpose.
+    async fn leave(&mut self, mut connection: Connection) -> String {
+        if !self.connected {
+            return String::new();
+        }
+        let bye = Message {
+            topic: self.topic("gateway/status"),
+            retain: true,
+            payload: r#"{"state":"offline","why":"stopped"}"#.to_string(),
+        };
+        let finish = async {
+            let mut said = false;
+            loop {
+                if !said && self.window.len() < usize::from(self.c.settings.inflight.max(1)) {
+                    said = connection.try_publish(&bye);
+                    if said {
+                        self.window.push(Load::State);
+                    }
+                }
+                if said && self.window.is_empty() {
+                    connection.disconnect();
+                    let _last = connection.poll().await;
+                    return;
+                }
+                match connection.poll().await {
+                    Ok(happened) => self.happened(happened),
+                    Err(_) => return,
+                }
+            }
+        };
+        let _whatever_is_left_stays_behind_the_cursor = tokio::time::timeout(Duration::from_secs(3), finish).await;
+        String::new()
+    }
+}

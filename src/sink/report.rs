@@ -1,0 +1,133 @@
+//! Report by exception: what did not change enough is not sent. A filter on the way out; the journal has everything.
+//!
+//! Registers, states and changes of quality always pass.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::model::point::{Retention, Stream};
+use crate::model::reading::{Body, Reading, Sample};
+use crate::model::time::Mono;
+use crate::model::value::Value;
+
+/// What has to change by how much.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Point, or `device.point`, -> how far it must move from what was last sent. A point that is not named is always sent.
+    pub deadband: BTreeMap<String, f64>,
+    /// Milliseconds after which it is sent anyway.
+    pub heartbeat_ms: Option<u64>,
+}
+
+/// What was last sent of one stream.
+struct Last {
+    stream: Arc<Stream>,
+    bands: Vec<Option<f64>>,
+    sent: Vec<Option<(Sample, Mono)>>,
+}
+
+/// The filter of one sink.
+#[derive(Default)]
+pub struct Filter {
+    settings: Settings,
+    streams: Vec<Last>,
+}
+
+const HEARTBEAT_MS: u64 = 300_000;
+
+impl Filter {
+    /// With these settings nothing has been sent yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, streams: Vec::new() }
+    }
+
+    /// Forgets what was sent: after a reconnect the subscriber may have missed it.
+    pub fn reset(&mut self) {
+        self.streams.clear();
+    }
+
+    /// Which samples of a reading are to be sent; `None` for all of them.
+    pub fn pick(&mut self, reading: &Reading) -> Option<Vec<bool>> {
+        if self.settings.deadband.is_empty() {
+            return None;
+        }
+        let heartbeat = self.settings.heartbeat_ms.unwrap_or(HEARTBEAT_MS);
+        let known = self.streams.iter().position(|l| Arc::ptr_eq(&l.stream, &reading.stream));
+        let index = known.unwrap_or_else(|| {
+            self.streams.push(Last::new(&reading.stream, &self.settings));
+            self.streams.len() - 1
+        });
+        let last = &mut self.streams[index];
+        let now = reading.at.mono;
+        let mut out = vec![true; reading.stream.points.len()];
+        for (i, send) in out.iter_mut().enumerate() {
+            let sample: Sample = match (&reading.body, reading.sample(i)) {
+                (Body::Failed(cause), _) => Err(*cause),
+                (_, Some(sample)) => sample.cloned(),
+                (_, None) => continue,
+            };
+            if let (Some(band), Some((before, at))) = (last.bands[i], &last.sent[i]) {
+                *send = now.since(*at) >= heartbeat || moved(before, &sample, band);
+            }
+            if *send {
+                last.sent[i] = Some((sample, now));
+            }
+        }
+        Some(out)
+    }
+}
+
+impl Last {
+    fn new(stream: &Arc<Stream>, settings: &Settings) -> Self {
+        let band = |p: &crate::model::point::PointMeta| {
+            if p.retention != Retention::Telemetry {
+                return None;
+            }
+            let full = format!("{}.{}", stream.device, p.name);
+            settings.deadband.get(&full).or_else(|| settings.deadband.get(&*p.name)).copied()
+        };
+        let bands = stream.points.iter().map(band).collect();
+        Self { stream: Arc::clone(stream), bands, sent: vec![None; stream.points.len()] }
+    }
+}
+
+fn moved(before: &Sample, now: &Sample, band: f64) -> bool {
+    let number = |s: &Sample| s.as_ref().ok().and_then(Value::as_f64);
+    match (number(before), number(now)) {
+        (Some(a), Some(b)) => (a - b).abs() >= band && a.to_bits() != b.to_bits(),
+        _ => before != now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::point::{Form, Kind, PointMeta};
+    use crate::model::quality::Cause;
+    use crate::model::reading::Stamp;
+    use crate::model::time::Wall;
+
+    #[test]
+    fn small_changes_wait_for_the_heartbeat_and_quality_never_does() {
+        let point = |name: &str, retention| PointMeta { name: name.into(), kind: Kind::Number, retention, form: Form::F64 };
+        let points = vec![point("level_m", Retention::Telemetry), point("energy_kwh", Retention::Register)];
+        let stream = Arc::new(Stream { device: "s".into(), source: "u/fast".into(), every_ms: 1_000, points });
+        let deadband = BTreeMap::from([("level_m".to_string(), 0.1), ("energy_kwh".to_string(), 99.0)]);
+        let mut filter = Filter::new(Settings { deadband, heartbeat_ms: Some(10_000) });
+        let mut pick = |ms: u64, level: Sample| {
+            let at = Stamp { mono: Mono(ms), wall: Wall(0), trusted: true };
+            let samples = vec![Some(level), Some(Ok(Value::F64(1.0)))];
+            filter.pick(&Reading { stream: Arc::clone(&stream), at, body: Body::Samples { samples, parts: vec![] } }).unwrap()
+        };
+        assert_eq!(pick(0, Ok(Value::F64(1.0))), [true, true], "first");
+        assert_eq!(pick(1_000, Ok(Value::F64(1.05))), [false, true], "within the band; registers always pass");
+        assert_eq!(pick(2_000, Ok(Value::F64(1.2))), [true, true], "moved");
+        assert_eq!(pick(3_000, Err(Cause::Timeout)), [true, true], "quality changed");
+        assert_eq!(pick(4_000, Err(Cause::Timeout)), [false, true], "still the same");
+        assert_eq!(pick(14_000, Err(Cause::Timeout)), [true, true], "heartbeat");
+    }
+}
