@@ -2,6 +2,7 @@
 //! `docs/ARCHITECTURE.md`; which room may import which is a test (`tests/architecture.rs`).
 
 pub mod clock;
+pub mod config;
 pub mod decode;
 pub mod journal;
 pub mod link;
@@ -10,3 +11,4 @@ pub mod plan;
 pub mod poll;
 pub mod profile;
 pub mod sink;
+pub mod web;

@@ -1,0 +1,126 @@
+//! What a bus will have to carry, predicted before it is used: wire time, share, readings, messages, bytes, days.
+
+use crate::config::Configuration;
+use crate::config::doc::Problems;
+use crate::link::settings::Transport;
+use crate::model::problem::Place;
+use crate::plan;
+use crate::plan::wire::{Bus, read_us};
+use crate::poll::{BusConfig, GroupConfig, UnitConfig};
+use crate::profile::Layout;
+
+/// What a unit on a serial line is taken to need before it answers, microseconds; meters take 5 to 50 ms.
+const TURNAROUND_US: u64 = 10_000;
+/// Bytes that a sample takes on flash over its life (raw, sealed, write-ahead log), measured: see docs/performance.md.
+const FLASH_BYTES_A_SAMPLE: f64 = 14.0;
+/// Bytes that a sample takes in sealed history, measured: see docs/performance.md.
+const SEALED_BYTES_A_SAMPLE: f64 = 1.6;
+
+/// One poll group's share of its bus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupCost {
+    /// `unit/group`.
+    pub name: String,
+    /// The dearest layout's reads.
+    pub plan: plan::Plan,
+    /// Points read.
+    pub points: usize,
+    /// Milliseconds between reads.
+    pub every_ms: u64,
+    /// Microseconds that one cycle occupies the bus.
+    pub cycle_us: u64,
+}
+
+impl GroupCost {
+    /// The part of the bus's time that this group takes.
+    pub fn share(&self) -> f64 {
+        ratio(self.cycle_us, self.every_ms * 1_000)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn ratio(a: u64, b: u64) -> f64 {
+    a as f64 / b.max(1) as f64
+}
+
+/// What a bus is made of, for the prediction.
+fn bus_of(bus: &BusConfig) -> Bus {
+    match &bus.link.transport {
+        Transport::Serial(port) => Bus::Serial { line: port.line, turnaround_us: TURNAROUND_US },
+        Transport::Tcp { .. } | Transport::RtuOverTcp { .. } => {
+            Bus::Network { round_trip_us: bus.link.expected_round_trip_ms * 1_000 }
+        }
+    }
+}
+
+fn plan_of(group: &GroupConfig, layout: &Layout) -> plan::Plan {
+    let wanted = |p: &&crate::profile::PointDef| group.outs.iter().any(|o| o.points.contains(&p.name));
+    plan::plan(layout.points.iter().filter(wanted), &layout.read)
+}
+
+fn cost(bus: Bus, unit: &UnitConfig, group: &GroupConfig) -> GroupCost {
+    let priced = |layout: &Layout| {
+        let plan = plan_of(group, layout);
+        let us = plan.blocks.iter().map(|b| read_us(bus, b, layout.read.pause_ms)).sum::<u64>();
+        (us, plan)
+    };
+    let dearest = unit.profile.layouts.iter().map(priced).max_by_key(|(us, _)| *us);
+    let (cycle_us, plan) = dearest.unwrap_or_default();
+    let points = group.outs.iter().map(|o| o.points.len()).sum();
+    GroupCost { name: format!("{}/{}", unit.id, group.name), plan, points, every_ms: group.every_ms, cycle_us }
+}
+
+/// Every group of a bus.
+pub fn costs(bus: &BusConfig) -> Vec<GroupCost> {
+    let kind = bus_of(bus);
+    bus.units.iter().flat_map(|u| u.groups.iter().map(move |g| cost(kind, u, g))).collect()
+}
+
+/// An error where a bus cannot carry what is asked, a warning where it has no room for a retry.
+pub fn check(bus: &BusConfig, place: Place, problems: &mut Problems) {
+    let costs = costs(bus);
+    let share: f64 = costs.iter().map(GroupCost::share).sum();
+    let percent = share * 100.0;
+    let dearest = costs.iter().max_by(|a, b| a.share().total_cmp(&b.share()));
+    let worst = dearest.map_or(String::new(), |d| {
+        format!("`{}` alone takes {:.0} % ({} ms every {} ms)", d.name, d.share() * 100.0, d.cycle_us / 1_000, d.every_ms)
+    });
+    if share > 1.0 {
+        let what = format!("link `{}` cannot carry this: the poll groups need {percent:.0} % of its time; {worst}", bus.link.id);
+        problems.error(place, what, "read some groups less often (groups = { fast = \"5s\" }), or raise the baud rate");
+    } else if share > 0.8 {
+        let what = format!("link `{}` is {percent:.0} % busy when all is well; {worst}", bus.link.id);
+        problems.warning(place, what, "there is little room for a retry: read some groups less often");
+    }
+}
+
+/// The figures of a whole site.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Load {
+    /// Samples a second.
+    pub samples_per_s: f64,
+    /// Readings a second; as many MQTT messages for each broker without report by exception.
+    pub readings_per_s: f64,
+    /// Bytes a day on flash.
+    pub flash_bytes_a_day: f64,
+    /// Bytes a day of sealed history.
+    pub history_bytes_a_day: f64,
+    /// Days of history within the journal's limit.
+    pub days: f64,
+}
+
+/// What the site will produce.
+pub fn load(configuration: &Configuration) -> Load {
+    let mut load = Load::default();
+    for group in configuration.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups) {
+        let per_s = ratio(1_000, group.every_ms);
+        for out in &group.outs {
+            load.readings_per_s += per_s;
+            load.samples_per_s += per_s * ratio(out.points.len() as u64, 1);
+        }
+    }
+    load.flash_bytes_a_day = load.samples_per_s * 86_400.0 * FLASH_BYTES_A_SAMPLE;
+    load.history_bytes_a_day = load.samples_per_s * 86_400.0 * SEALED_BYTES_A_SAMPLE;
+    load.days = ratio(configuration.journal.max_bytes(), 1) * 0.85 / load.history_bytes_a_day.max(1.0);
+    load
+}

@@ -1,0 +1,68 @@
+//! Links, units and devices, all checked, become buses with the streams that they feed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::Device;
+use crate::config::builtin::Catalogue;
+use crate::config::check::Unit;
+use crate::link::settings::Settings as LinkSettings;
+use crate::model::point::{Form, Kind, PointMeta, Stream};
+use crate::poll::{BusConfig, GroupConfig, OutConfig, UnitConfig};
+use crate::profile::PointDef;
+use crate::profile::build::duration_ms;
+
+/// The buses.
+pub fn buses(
+    links: &[LinkSettings],
+    units: &BTreeMap<&str, Unit<'_>>,
+    devices: &BTreeMap<String, Device>,
+    catalogue: &Catalogue,
+) -> Vec<BusConfig> {
+    let bus = |link: &LinkSettings| {
+        let on_it = units.values().filter(|u| u.file.link == link.id);
+        let units = on_it.map(|u| unit(u, devices, catalogue)).filter(|u| !u.groups.is_empty()).collect();
+        BusConfig { link: link.clone(), units }
+    };
+    links.iter().map(bus).collect()
+}
+
+fn unit(unit: &Unit<'_>, devices: &BTreeMap<String, Device>, catalogue: &Catalogue) -> UnitConfig {
+    let all = unit.profile.all_points();
+    let mut groups = Vec::new();
+    for (name, every_ms) in &unit.profile.groups {
+        let every_ms = unit.file.groups.get(&**name).and_then(|e| duration_ms(e)).unwrap_or(*every_ms);
+        let source: Arc<str> = format!("{}/{name}", unit.file.id).into();
+        let mut outs = Vec::new();
+        for device in devices.values() {
+            let ours = |(point, (from, at)): (&String, &(String, String))| {
+                let def = all.get(at.as_str()).filter(|d| *from == unit.file.id && d.group == *name)?;
+                Some((meta(point, def, device, catalogue), Arc::clone(&def.name)))
+            };
+            let (metas, points): (Vec<PointMeta>, Vec<Arc<str>>) = device.points.iter().filter_map(ours).unzip();
+            if !metas.is_empty() {
+                let stream = Stream { device: Arc::clone(&device.id), source: Arc::clone(&source), every_ms, points: metas };
+                outs.push(OutConfig { stream: Arc::new(stream), points });
+            }
+        }
+        if !outs.is_empty() {
+            groups.push(GroupConfig { name: Arc::clone(name), every_ms, outs });
+        }
+    }
+    UnitConfig {
+        id: unit.file.id.as_str().into(),
+        address: unit.file.address,
+        profile: Arc::clone(unit.profile),
+        timeout_ms: unit.file.timeout_ms,
+        groups,
+    }
+}
+
+/// A device's point: named and classed by the vocabulary, in the form that its source gives.
+fn meta(point: &str, def: &PointDef, device: &Device, catalogue: &Catalogue) -> PointMeta {
+    let meaning = catalogue.vocabulary.point(&device.class, point);
+    let kind = meaning.map_or(def.kind, |m| m.kind);
+    let retention = meaning.map_or(def.retention, |m| m.retention);
+    let form = if kind == Kind::Code && def.kind == Kind::Code { Form::Code } else { def.form };
+    PointMeta { name: point.into(), kind, retention, form }
+}

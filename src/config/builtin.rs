@@ -1,0 +1,87 @@
+//! Vocabulary and profiles: those compiled in, overridden by files of the same name beside the configuration.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::config::doc::{Entry, Problems, Source, Texts, parse, whole};
+use crate::profile::Profile;
+use crate::profile::build;
+use crate::profile::settings::ProfileFile;
+use crate::profile::vocabulary::{ClassFile, Vocabulary};
+
+include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
+
+/// Everything that describes devices.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// The names.
+    pub vocabulary: Vocabulary,
+    /// The profiles.
+    pub profiles: BTreeMap<String, Arc<Profile>>,
+}
+
+/// Reads what is compiled in and what lies in `vocabulary/` and `profiles/` below the directory.
+pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    let own = own_texts(dir, "vocabulary", problems);
+    for_each("vocabulary", VOCABULARY, &own, problems, |stem, entry: Entry<'_, ClassFile>, problems| {
+        if entry.value.class != stem {
+            problems.error(entry.at.place(&["class"]), format!("the file is named `{stem}`"), "class = the file's name");
+        }
+        problems.findings(&entry.at, entry.value.findings());
+        catalogue.vocabulary.classes.insert(stem.into(), entry.value);
+    });
+    let own = own_texts(dir, "profiles", problems);
+    for_each("profiles", PROFILES, &own, problems, |stem, entry: Entry<'_, ProfileFile>, problems| {
+        if entry.value.name != stem {
+            problems.error(entry.at.place(&["name"]), format!("the file is named `{stem}`"), "name = the file's name");
+        }
+        let (profile, findings) = build::build(&entry.value, &catalogue.vocabulary);
+        problems.findings(&entry.at, findings);
+        if let Some(profile) = profile {
+            catalogue.profiles.insert(stem.to_string(), Arc::new(profile));
+        }
+    });
+    catalogue
+}
+
+fn own_texts(dir: Option<&Path>, folder: &str, problems: &mut Problems) -> Texts {
+    dir.map(|d| Texts::read(&d.join(folder), problems)).unwrap_or_default()
+}
+
+fn for_each<T: DeserializeOwned>(
+    folder: &str,
+    builtin: &[(&str, &str)],
+    own: &Texts,
+    problems: &mut Problems,
+    mut each: impl FnMut(&str, Entry<'_, T>, &mut Problems),
+) {
+    let stem = |name: &str| Path::new(name).file_stem().and_then(|s| s.to_str()).unwrap_or_default().to_string();
+    let overridden: Vec<String> = own.files.iter().map(|(name, _)| stem(name)).collect();
+    let names: Vec<String> = builtin.iter().map(|(s, _)| format!("(built in) {folder}/{s}.toml")).collect();
+    for ((name, text), shown) in builtin.iter().zip(&names) {
+        if !overridden.iter().any(|o| o == name) {
+            one(name, Source { name: shown, text }, problems, &mut each);
+        }
+    }
+    for ((name, text), stem) in own.files.iter().zip(&overridden) {
+        if stem.is_empty() {
+            problems.error(whole(name), "the file has no name", "");
+        }
+        one(stem, Source { name, text }, problems, &mut each);
+    }
+}
+
+fn one<'a, T: DeserializeOwned>(
+    stem: &str,
+    source: Source<'a>,
+    problems: &mut Problems,
+    each: &mut impl FnMut(&str, Entry<'a, T>, &mut Problems),
+) {
+    if let Some(entry) = parse(source, problems).and_then(|at| at.read::<T>(problems)) {
+        each(stem, entry, problems);
+    }
+}

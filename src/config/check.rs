@@ -1,0 +1,391 @@
+//! What cannot be seen in one table: names that must be unique, references that must lead somewhere, buses that must cope.
+
+use std::collections::BTreeMap;
+
+use crate::config::builtin::Catalogue;
+use crate::config::doc::{Entry, Problems};
+use crate::config::settings as file;
+use crate::config::{Configuration, Device, Files, budget, build};
+use crate::link::settings::Settings as LinkSettings;
+use crate::model::line::{Line, Parity};
+use crate::model::point::{Form, Kind};
+use crate::model::problem::did_you_mean;
+use crate::profile::Profile;
+use crate::profile::build::duration_ms;
+
+/// Device ids that topics need for themselves.
+const RESERVED: [&str; 5] = ["alarm", "flood", "gateway", "notice", "command"];
+
+/// Checks everything; the result is only of use if no problem is an error. `broken`: some table could not be read, so that
+/// a reference to it is not reported once more.
+pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &mut Problems) -> Option<Configuration> {
+    let site = single(&files.site, "site", problems).cloned();
+    if let Some(entry) = files.site.first() {
+        check_site(entry, problems);
+    } else if !broken {
+        let mend = "[site] with id, zh, en and time_zone, in any of the files";
+        problems.error(crate::config::doc::whole("configuration"), "there is no [site]", mend);
+    }
+    let clock = single(&files.clock, "clock", problems).cloned().unwrap_or_default();
+    let journal = single(&files.journal, "journal", problems).cloned().unwrap_or_default();
+    check_journal(files, problems);
+    let health = single(&files.health, "health", problems).cloned().unwrap_or_default();
+    check_health(files, problems);
+    let c = Check { files, catalogue: &catalogue, broken };
+    let units = c.units(problems);
+    let links = c.links(&units, problems);
+    let devices = c.devices(&units, problems);
+    c.unused(&devices, problems);
+    let buses = build::buses(&links, &units, &devices, &catalogue);
+    for bus in &buses {
+        if let Some(at) = c.link_place(&bus.link.id) {
+            budget::check(bus, at, problems);
+        }
+    }
+    let mqtt = c.mqtt(problems);
+    Some(Configuration { site: site?, clock, journal, health, buses, devices, mqtt, catalogue })
+}
+
+fn single<'a, T>(entries: &'a [Entry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
+    for more in entries.iter().skip(1) {
+        let first = entries[0].at.place(&[]);
+        problems.error(more.at.place(&[]), format!("[{table}] is here a second time"), format!("it is at {first} already"));
+    }
+    entries.first().map(|e| &e.value)
+}
+
+/// Whether a name can stand in a topic and a tag.
+fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 64 && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
+}
+
+const ID_MEND: &str = "lower-case letters, digits, - and _, at most 64 of them";
+
+fn check_site(entry: &Entry<'_, file::Site>, problems: &mut Problems) {
+    let site = &entry.value;
+    if !is_id(&site.id) {
+        problems.error(entry.at.place(&["id"]), format!("`{}` cannot be a site's id", site.id), ID_MEND);
+    }
+    if jiff::tz::TimeZone::get(&site.time_zone).is_err() {
+        let what = format!("unknown time zone `{}`", site.time_zone);
+        problems.error(entry.at.place(&["time_zone"]), what, "an IANA name such as Asia/Shanghai or Europe/London");
+    }
+}
+
+fn check_journal(files: &Files<'_>, problems: &mut Problems) {
+    let Some(entry) = files.journal.first() else { return };
+    let j = &entry.value;
+    if !(1_000..=10_000).contains(&j.commit_ms) {
+        problems.error(entry.at.place(&["commit_ms"]), "commit_ms is 1000 to 10000", "a second is safe, ten spare the flash");
+    }
+    if !(0.01..=10_000.0).contains(&j.max_gb) {
+        problems.error(entry.at.place(&["max_gb"]), "max_gb is 0.01 to 10000", "10^9 bytes each");
+    }
+}
+
+fn check_health(files: &Files<'_>, problems: &mut Problems) {
+    let Some(entry) = files.health.first() else { return };
+    let listen = &entry.value.listen;
+    let address = listen.parse::<std::net::SocketAddr>();
+    let place = entry.at.place(&["listen"]);
+    match address {
+        _ if listen.is_empty() => {}
+        Ok(a) if a.ip().is_loopback() => {}
+        Ok(_) => problems.error(place, format!("{listen} can be reached from outside"), "127.0.0.1:9464 or [::1]:9464"),
+        Err(_) => problems.error(place, format!("`{listen}` is not an address and port"), "127.0.0.1:9464"),
+    }
+}
+
+/// A unit whose profile is known.
+pub struct Unit<'a> {
+    /// What the file says.
+    pub file: &'a file::Unit,
+    /// Its profile.
+    pub profile: &'a std::sync::Arc<Profile>,
+}
+
+struct Check<'a> {
+    files: &'a Files<'a>,
+    catalogue: &'a Catalogue,
+    broken: bool,
+}
+
+impl<'a> Check<'a> {
+    fn link_places(&self) -> BTreeMap<&'a str, crate::model::problem::Place> {
+        let f = self.files;
+        let tcp = f.tcp.iter().chain(&f.rtu_over_tcp).map(|e| (e.value.id.as_str(), e.at.place(&["id"])));
+        tcp.chain(f.serial.iter().map(|e| (e.value.id.as_str(), e.at.place(&["id"])))).collect()
+    }
+
+    fn link_place(&self, id: &str) -> Option<crate::model::problem::Place> {
+        self.link_places().remove(id)
+    }
+
+    /// Units with their profiles; names unique, addresses possible, groups known.
+    fn units(&self, problems: &mut Problems) -> BTreeMap<&'a str, Unit<'a>> {
+        let mut out: BTreeMap<&str, Unit<'_>> = BTreeMap::new();
+        let mut on_wire: BTreeMap<(&str, u8), &str> = BTreeMap::new();
+        let links = self.link_places();
+        for entry in &self.files.unit {
+            let unit = &entry.value;
+            let at = |key: &str| entry.at.place(&[key]);
+            if !is_id(&unit.id) {
+                problems.error(at("id"), format!("`{}` cannot be a unit's id", unit.id), ID_MEND);
+            }
+            if !links.contains_key(unit.link.as_str()) && !self.broken {
+                problems.error(at("link"), format!("unknown link `{}`", unit.link), did_you_mean(&unit.link, links.keys().copied()));
+            }
+            if let Some(other) = on_wire.insert((&unit.link, unit.address), &unit.id) {
+                let what = format!("units `{other}` and `{}` have the address {} on link `{}`", unit.id, unit.address, unit.link);
+                problems.error(at("address"), what, "each unit on a link has an address of its own");
+            }
+            let serial = self.files.serial.iter().any(|l| l.value.id == unit.link);
+            if serial && !(1..=247).contains(&unit.address) {
+                problems.error(at("address"), format!("{} is no address on a serial line", unit.address), "1 to 247");
+            }
+            let Some(profile) = self.catalogue.profiles.get(&unit.profile) else {
+                let known = self.catalogue.profiles.keys().map(String::as_str);
+                problems.error(at("profile"), format!("unknown profile `{}`", unit.profile), did_you_mean(&unit.profile, known));
+                continue;
+            };
+            for (group, every) in &unit.groups {
+                let place = || entry.at.place(&["groups", group]);
+                if !profile.groups.contains_key(group.as_str()) {
+                    let known = profile.groups.keys().map(|k| &**k);
+                    problems.error(place(), format!("profile `{}` has no group `{group}`", unit.profile), did_you_mean(group, known));
+                } else if duration_ms(every).is_none() {
+                    problems.error(place(), format!("`{every}` is not a duration"), "write it as 500ms, 1s, 15m or 1h");
+                }
+            }
+            if out.insert(&unit.id, Unit { file: unit, profile }).is_some() {
+                problems.error(at("id"), format!("there is a unit `{}` already", unit.id), "ids are unique among units");
+            }
+        }
+        out
+    }
+
+    /// Links; names and addresses unique, serial lines with what their units' makers deliver.
+    fn links(&self, units: &BTreeMap<&str, Unit<'_>>, problems: &mut Problems) -> Vec<LinkSettings> {
+        let mut out: Vec<LinkSettings> = Vec::new();
+        let mut add = |link: LinkSettings, entry_place: &dyn Fn(&str) -> crate::model::problem::Place, problems: &mut Problems| {
+            if !is_id(&link.id) {
+                problems.error(entry_place("id"), format!("`{}` cannot be a link's id", link.id), ID_MEND);
+            }
+            if out.iter().any(|l| l.id == link.id) {
+                problems.error(entry_place("id"), format!("there is a link `{}` already", link.id), "ids are unique among links");
+            }
+            if let Some(other) = out.iter().find(|l| l.transport.address() == link.transport.address()) {
+                let what = format!("links `{}` and `{}` lead to the same {}", other.id, link.id, link.transport.address());
+                problems.error(entry_place("id"), what, "one link for one address or port; its units share the connection");
+            }
+            out.push(link);
+        };
+        for (entries, rtu) in [(&self.files.tcp, false), (&self.files.rtu_over_tcp, true)] {
+            for entry in entries {
+                add(entry.value.settings(rtu), &|key| entry.at.place(&[key]), problems);
+            }
+        }
+        for entry in &self.files.serial {
+            let line = self.line_of(&entry.value, units, &entry.at, problems);
+            if entry.value.port.starts_with("/dev/ttyUSB") || entry.value.port.starts_with("/dev/ttyACM") {
+                let what = format!("{} may be another adapter after the next boot", entry.value.port);
+                problems.warning(entry.at.place(&["port"]), what, "use its name below /dev/serial/by-id");
+            }
+            if entry.value.stop_bits.is_some_and(|s| s != 1 && s != 2) {
+                problems.error(entry.at.place(&["stop_bits"]), "stop_bits is 1 or 2", "");
+            }
+            add(entry.value.settings(line), &|key| entry.at.place(&[key]), problems);
+        }
+        out
+    }
+
+    /// What the makers of a line's units deliver, if they agree; a warning where they do not and the link does not say.
+    fn line_of(
+        &self,
+        link: &crate::link::settings::SerialLink,
+        units: &BTreeMap<&str, Unit<'_>>,
+        at: &crate::config::doc::Located<'_>,
+        problems: &mut Problems,
+    ) -> Line {
+        let mut line: Option<(Line, &str)> = None;
+        for unit in units.values().filter(|u| u.file.link == link.id) {
+            let Some(s) = &unit.profile.serial else { continue };
+            let delivered = Line { baud: s.baud, parity: s.parity, stop_bits: s.stop_bits };
+            match line {
+                None => line = Some((delivered, &unit.file.id)),
+                Some((first, name)) if first != delivered && (link.baud.is_none() || link.parity.is_none()) => {
+                    let what = format!("units `{name}` and `{}` on link `{}` are delivered with different line settings", unit.file.id, link.id);
+                    problems.warning(at.place(&["id"]), what, "say baud, parity and stop_bits of the link, as the units are set");
+                }
+                Some(_) => {}
+            }
+        }
+        line.map_or(Line { baud: 9600, parity: Parity::None, stop_bits: 1 }, |(l, _)| l)
+    }
+
+    fn devices(&self, units: &BTreeMap<&str, Unit<'_>>, problems: &mut Problems) -> BTreeMap<String, Device> {
+        let mut out: BTreeMap<String, Device> = BTreeMap::new();
+        for entry in &self.files.device {
+            let d = &entry.value;
+            let at = |key: &str| entry.at.place(&[key]);
+            if !is_id(&d.id) || RESERVED.contains(&d.id.as_str()) {
+                let mend = if is_id(&d.id) { "topics need this name for themselves; take another" } else { ID_MEND };
+                problems.error(at("id"), format!("`{}` cannot be a device's id", d.id), mend);
+            }
+            let classes = || self.catalogue.vocabulary.classes.keys().map(|k| &**k).collect::<Vec<_>>();
+            if !classes().contains(&d.class.as_str()) {
+                problems.error(at("class"), format!("unknown class `{}`", d.class), did_you_mean(&d.class, classes()));
+                continue;
+            }
+            for name in d.numbers.keys() {
+                if !self.catalogue.vocabulary.has_number(&d.class, name) {
+                    let known = self.catalogue.vocabulary.classes[d.class.as_str()].numbers.keys().map(String::as_str);
+                    let what = format!("class `{}` has no number `{name}`", d.class);
+                    problems.error(entry.at.place(&["numbers", name]), what, did_you_mean(name, known));
+                }
+            }
+            let points = self.device_points(entry, units, problems);
+            if points.is_empty() && !self.broken {
+                problems.warning(at("id"), format!("device `{}` has no points", d.id), "unit = \"…\", or [device.points]");
+            }
+            let device = Device {
+                id: d.id.as_str().into(),
+                class: d.class.clone(),
+                area: d.area.clone(),
+                zh: d.zh.clone(),
+                en: d.en.clone(),
+                numbers: d.numbers.clone(),
+                points,
+            };
+            if out.insert(d.id.clone(), device).is_some() {
+                problems.error(at("id"), format!("there is a device `{}` already", d.id), "ids are unique among devices");
+            }
+        }
+        out
+    }
+
+    fn device_points(
+        &self,
+        entry: &Entry<'_, file::Device>,
+        units: &BTreeMap<&str, Unit<'_>>,
+        problems: &mut Problems,
+    ) -> BTreeMap<String, (String, String)> {
+        let d = &entry.value;
+        let mut points = BTreeMap::new();
+        let known_units = || units.keys().copied().collect::<Vec<_>>();
+        if let Some(name) = &d.unit {
+            match units.get(name.as_str()) {
+                Some(unit) => {
+                    for point in unit.profile.all_points().keys() {
+                        if self.fits(entry, "unit", point, point, unit, problems) {
+                            points.insert(point.to_string(), (name.clone(), point.to_string()));
+                        }
+                    }
+                }
+                None if !self.broken => {
+                    problems.error(entry.at.place(&["unit"]), format!("unknown unit `{name}`"), did_you_mean(name, known_units()));
+                }
+                None => {}
+            }
+        }
+        for (point, from) in &d.points {
+            let place = || entry.at.place(&["points", point]);
+            let Some((unit_name, source)) = from.split_once('.') else {
+                problems.error(place(), format!("`{from}` is not unit.point"), format!("{point} = \"unit.point\""));
+                continue;
+            };
+            let Some(unit) = units.get(unit_name) else {
+                if !self.broken {
+                    problems.error(place(), format!("unknown unit `{unit_name}`"), did_you_mean(unit_name, known_units()));
+                }
+                continue;
+            };
+            if unit.profile.all_points().contains_key(source) {
+                if self.fits(entry, point, point, source, unit, problems) {
+                    points.insert(point.clone(), (unit_name.to_string(), source.to_string()));
+                }
+            } else {
+                let all = unit.profile.all_points();
+                let known: Vec<&str> = all.keys().map(|k| &**k).collect();
+                let what = format!("profile `{}` of unit `{unit_name}` has no point `{source}`", unit.file.profile);
+                problems.error(place(), what, did_you_mean(source, known));
+            }
+        }
+        points
+    }
+
+    /// Whether the vocabulary of the device's class has the point, in a kind that the source can give.
+    fn fits(
+        &self,
+        entry: &Entry<'_, file::Device>,
+        key: &str,
+        point: &str,
+        source: &str,
+        unit: &Unit<'_>,
+        problems: &mut Problems,
+    ) -> bool {
+        let class = &entry.value.class;
+        let place = || if key == "unit" { entry.at.place(&["unit"]) } else { entry.at.place(&["points", key]) };
+        if point.starts_with("x_") {
+            return true;
+        }
+        let Some(meaning) = self.catalogue.vocabulary.point(class, point) else {
+            let near = did_you_mean(point, self.catalogue.vocabulary.point_names(class));
+            let what = format!("class `{class}` has no point `{point}`");
+            problems.error(place(), what, format!("{near}; a maker's extra begins with x_"));
+            return false;
+        };
+        let all = unit.profile.all_points();
+        let Some(def) = all.get(source) else { return false };
+        let fits = match meaning.kind {
+            Kind::Bool => def.form == Form::Bool,
+            Kind::Text => def.form == Form::Text,
+            Kind::Code => matches!(def.form, Form::Code | Form::Exact(_)),
+            Kind::Number | Kind::Counter => !matches!(def.form, Form::Bool | Form::Text),
+        };
+        if !fits {
+            let what = format!("`{point}` is a {:?} in the vocabulary, `{source}` gives {:?}", meaning.kind, def.form);
+            problems.error(place(), what.to_lowercase(), "take the point from a source of its kind");
+        }
+        fits
+    }
+
+    /// Units that no device uses are read by nobody.
+    fn unused(&self, devices: &BTreeMap<String, Device>, problems: &mut Problems) {
+        if self.broken {
+            return;
+        }
+        for entry in &self.files.unit {
+            let id = &entry.value.id;
+            let used = devices.values().any(|d| d.points.values().any(|(unit, _)| unit == id));
+            if !used {
+                let what = format!("no device uses unit `{id}`: it is not polled");
+                problems.warning(entry.at.place(&["id"]), what, "a [[device]] with unit = or points = from it");
+            }
+        }
+    }
+
+    fn mqtt(&self, problems: &mut Problems) -> Vec<crate::sink::mqtt::settings::Settings> {
+        let mut out: Vec<crate::sink::mqtt::settings::Settings> = Vec::new();
+        for entry in &self.files.mqtt {
+            let sink = &entry.value;
+            if let Err(mend) = sink.address() {
+                problems.error(entry.at.place(&["url"]), format!("`{}` is not a broker's address", sink.url), mend);
+            }
+            if sink.inflight == 0 {
+                problems.error(entry.at.place(&["inflight"]), "inflight is at least 1", "50 is a good number");
+            }
+            if sink.prefix.is_empty() || sink.prefix.contains(['+', '#']) {
+                problems.error(entry.at.place(&["prefix"]), format!("`{}` cannot begin a topic", sink.prefix), "plantroom");
+            }
+            if sink.cert_file.is_some() != sink.key_file.is_some() {
+                problems.error(entry.at.place(&["cert_file"]), "cert_file and key_file belong together", "name both, or none");
+            }
+            if out.iter().any(|o| o.name == sink.name) {
+                problems.error(entry.at.place(&["name"]), format!("there is a sink `{}` already", sink.name), "names are unique");
+            }
+            out.push(sink.clone());
+        }
+        out
+    }
+}

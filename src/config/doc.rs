@@ -1,0 +1,266 @@
+//! Files as `toml` parsed them, each value with its place; typed reading that reports every problem and not only the first.
+
+use std::ops::Range;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use crate::model::problem::{Finding, Place, Problem, Severity, nearest};
+
+/// A value with its place.
+pub type Node<'a> = Spanned<DeValue<'a>>;
+
+/// The text of a file, for turning offsets into lines and columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The file as the user would name it.
+    pub name: &'a str,
+    /// What it says.
+    pub text: &'a str,
+}
+
+impl Source<'_> {
+    /// The place of a span; a value from the environment has an empty one at the very beginning.
+    pub fn place_of(&self, span: &Range<usize>) -> Place {
+        if *span == (0..0) { whole("environment") } else { self.place(span.start) }
+    }
+
+    /// Line and column of an offset, counted from one; columns in characters.
+    pub fn place(&self, offset: usize) -> Place {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        Place { file: self.name.to_string(), line, column }
+    }
+}
+
+/// A table or value with the file that it stands in.
+#[derive(Clone, Debug)]
+pub struct Located<'a> {
+    /// The file.
+    pub source: Source<'a>,
+    /// The value.
+    pub node: Node<'a>,
+}
+
+/// A value that was read, with the table that it was read from.
+#[derive(Clone, Debug)]
+pub struct Entry<'a, T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub at: Located<'a>,
+}
+
+/// Problems on their way to the user.
+#[derive(Debug, Default)]
+pub struct Problems {
+    /// In the order in which they were found.
+    pub list: Vec<Problem>,
+}
+
+impl Problems {
+    /// Adds an error.
+    pub fn error(&mut self, place: Place, what: impl Into<String>, mend: impl Into<String>) {
+        self.list.push(Problem { place, severity: Severity::Error, what: what.into(), mend: mend.into() });
+    }
+
+    /// Adds a warning.
+    pub fn warning(&mut self, place: Place, what: impl Into<String>, mend: impl Into<String>) {
+        self.list.push(Problem { place, severity: Severity::Warning, what: what.into(), mend: mend.into() });
+    }
+
+    /// Adds what a room found in something that stands here.
+    pub fn findings(&mut self, at: &Located<'_>, findings: Vec<Finding>) {
+        for f in findings {
+            let path: Vec<&str> = f.path.iter().map(String::as_str).collect();
+            self.list.push(Problem { place: at.place(&path), severity: f.severity, what: f.what, mend: f.mend });
+        }
+    }
+
+    /// Whether any of them is an error.
+    pub fn any_error(&self) -> bool {
+        self.list.iter().any(|p| p.severity == Severity::Error)
+    }
+}
+
+impl<'a> Located<'a> {
+    /// The place of what a path of keys leads to; of the last key that is there, if it does not lead on.
+    pub fn place(&self, path: &[&str]) -> Place {
+        let mut node = &self.node;
+        let mut span = node.span();
+        for key in path {
+            let next = match node.get_ref() {
+                DeValue::Table(table) => table.iter().find(|(k, _)| k.get_ref() == key).map(|(k, v)| (k.span(), v)),
+                DeValue::Array(array) => key.parse::<usize>().ok().and_then(|i| array.get(i)).map(|v| (v.span(), v)),
+                _ => None,
+            };
+            let Some((key_span, value)) = next else { break };
+            let is_table = matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_));
+            span = if is_table { key_span } else { value.span() };
+            node = value;
+        }
+        self.source.place_of(&span)
+    }
+
+    /// The value of a key, if this is a table that has it.
+    pub fn get(&self, key: &str) -> Option<Located<'a>> {
+        let DeValue::Table(table) = self.node.get_ref() else { return None };
+        let node = table.iter().find(|(k, _)| k.get_ref() == key).map(|(_, v)| v.clone())?;
+        Some(Located { source: self.source, node })
+    }
+
+    /// The keys, if this is a table.
+    pub fn keys(&self) -> Vec<(String, Range<usize>)> {
+        let DeValue::Table(table) = self.node.get_ref() else { return Vec::new() };
+        table.iter().map(|(k, _)| (k.get_ref().to_string(), k.span())).collect()
+    }
+
+    /// The entries, if this is a list.
+    pub fn items(&self) -> Option<Vec<Located<'a>>> {
+        let DeValue::Array(array) = self.node.get_ref() else { return None };
+        let located = |node: &Node<'a>| Located { source: self.source, node: node.clone() };
+        Some(array.iter().map(located).collect())
+    }
+
+    /// Reads the value as a type. Every problem is reported: what is wrong is taken out and reading begins again.
+    pub fn read<T: DeserializeOwned>(&self, problems: &mut Problems) -> Option<Entry<'a, T>> {
+        let mut node = self.node.clone();
+        let mut removed: Vec<String> = Vec::new();
+        for _ in 0..100 {
+            let error = match T::deserialize(ValueDeserializer::from(node.clone())) {
+                Ok(value) if removed.is_empty() => return Some(Entry { value, at: self.clone() }),
+                Ok(_) => return None,
+                Err(error) => error,
+            };
+            let (what, mend) = words(error.message());
+            let span = error.span().unwrap_or_else(|| node.span());
+            let missing_because_removed = removed.iter().any(|k| what.starts_with("missing") && what.contains(&format!("`{k}`")));
+            if !missing_because_removed {
+                problems.error(self.source.place_of(&span), what, mend);
+            }
+            match take_out(&mut node, &span) {
+                Some(key) => removed.push(key),
+                None => return None,
+            }
+        }
+        None
+    }
+}
+
+/// Takes the innermost key out of which this span lies in key or value; `None` if there is none.
+fn take_out<'a>(node: &mut Node<'a>, span: &Range<usize>) -> Option<String> {
+    let covers = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    match node.get_mut() {
+        DeValue::Table(table) => {
+            let key = table.iter().find(|(k, v)| covers(k.span()) || covers(whole_span(v)))?.0.clone();
+            let name = key.get_ref().to_string();
+            if !covers(key.span())
+                && let Some((_, value)) = table.iter_mut().find(|(k, _)| k.get_ref() == key.get_ref())
+                && let Some(inner) = take_out(value, span)
+            {
+                return Some(inner);
+            }
+            table.remove(&key);
+            Some(name)
+        }
+        DeValue::Array(array) => {
+            let index = array.iter().position(|v| covers(whole_span(v)))?;
+            let mut items: Vec<Node<'a>> = array.iter().cloned().collect();
+            let inner = take_out(&mut items[index], span);
+            if inner.is_none() {
+                items.remove(index);
+            }
+            *array = items.into_iter().collect();
+            Some(inner.unwrap_or_else(|| index.to_string()))
+        }
+        _ => None,
+    }
+}
+
+/// The span of a value with everything in it: a table's own span is only its header.
+fn whole_span(node: &Node<'_>) -> Range<usize> {
+    let own = node.span();
+    match node.get_ref() {
+        DeValue::Table(table) => table.iter().fold(own, |s, (k, v)| join(&join(&s, &k.span()), &whole_span(v))),
+        DeValue::Array(array) => array.iter().fold(own, |s, v| join(&s, &whole_span(v))),
+        _ => own,
+    }
+}
+
+fn join(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
+    a.start.min(b.start)..a.end.max(b.end)
+}
+
+/// What serde said, in our words: (what, mend).
+fn words(message: &str) -> (String, String) {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if let (Some(rest), Some(name)) = (message.strip_prefix("unknown field "), quoted.first()) {
+        let known = || quoted.iter().skip(1).copied();
+        let near = nearest(name, known());
+        let mend = if rest.contains("there are no fields") {
+            "remove it".to_string()
+        } else if near.is_empty() {
+            format!("known keys: {}", known().collect::<Vec<_>>().join(", "))
+        } else {
+            format!("did you mean `{}`?", near.join("` or `"))
+        };
+        return (format!("unknown key `{name}`"), mend);
+    }
+    if let (true, Some(name)) = (message.starts_with("missing field "), quoted.first()) {
+        return (format!("missing key `{name}`"), format!("add `{name} = …`"));
+    }
+    if let (true, Some(name)) = (message.starts_with("unknown variant "), quoted.first()) {
+        let known: Vec<&str> = quoted.iter().skip(1).copied().collect();
+        return (format!("`{name}` is not one of the words that are known here"), format!("one of: {}", known.join(", ")));
+    }
+    (message.replace('\n', " "), String::new())
+}
+
+/// Parses a text; every syntax error is reported.
+pub fn parse<'a>(source: Source<'a>, problems: &mut Problems) -> Option<Located<'a>> {
+    let (table, errors) = DeTable::parse_recoverable(source.text);
+    for error in &errors {
+        let offset = error.span().map_or(0, |s| s.start);
+        problems.error(source.place(offset), format!("not TOML: {}", error.message().replace('\n', " ")), "");
+    }
+    let span = table.span();
+    errors.is_empty().then(|| Located { source, node: Spanned::new(span, DeValue::Table(table.into_inner())) })
+}
+
+/// A directory's files, read before anything is parsed, so that everything parsed can borrow from them.
+#[derive(Debug, Default)]
+pub struct Texts {
+    /// Name in messages, text.
+    pub files: Vec<(String, String)>,
+}
+
+impl Texts {
+    /// Reads the TOML files of a directory, not below it; none if it is not there.
+    pub fn read(dir: &Path, problems: &mut Problems) -> Self {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+        let mut paths: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+        paths.sort();
+        let mut files = Vec::new();
+        for path in paths {
+            let name = path.display().to_string();
+            match std::fs::read_to_string(&path) {
+                Ok(text) => files.push((name, text)),
+                Err(e) => problems.error(whole(&name), format!("cannot read the file: {e}"), ""),
+            }
+        }
+        Self { files }
+    }
+
+    /// The sources.
+    pub fn sources(&self) -> impl Iterator<Item = Source<'_>> {
+        self.files.iter().map(|(name, text)| Source { name, text })
+    }
+}
+
+/// A file as a whole.
+pub fn whole(name: &str) -> Place {
+    Place { file: name.to_string(), line: 0, column: 0 }
+}

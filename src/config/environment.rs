@@ -1,0 +1,86 @@
+//! The environment over the files: `PLANTROOM__JOURNAL__MAX_GB=2`, `PLANTROOM__SINK__<name>__URL="mqtt://…"`.
+//!
+//! The `config` crate reads the environment, nothing else; each value is a TOML literal, read by the same typed reader
+//! as the files. A value that is no literal (`mqtt://host`) is taken as text.
+
+use ::config::{Config, Environment};
+
+use crate::config::doc::{Node, Problems, Source, whole};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// One variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its whole name, for messages.
+    pub name: String,
+    /// The keys that it addresses, in lower case.
+    pub path: Vec<String>,
+    /// Its value as a TOML literal.
+    pub literal: String,
+}
+
+/// Variables of the process that begin with `PLANTROOM__`.
+pub fn variables(problems: &mut Problems) -> Vec<Variable> {
+    from(Environment::with_prefix("PLANTROOM").prefix_separator("__"), problems)
+}
+
+/// Variables of a map: for tests.
+pub fn of_map(map: std::collections::HashMap<String, String>, problems: &mut Problems) -> Vec<Variable> {
+    from(Environment::with_prefix("PLANTROOM").prefix_separator("__").source(Some(map)), problems)
+}
+
+fn from(environment: Environment, problems: &mut Problems) -> Vec<Variable> {
+    let collected = Config::builder().add_source(environment).build();
+    let map = match collected.and_then(|c| c.try_deserialize::<std::collections::BTreeMap<String, String>>()) {
+        Ok(map) => map,
+        Err(e) => {
+            problems.error(whole("environment"), format!("cannot read the environment: {e}"), "");
+            return Vec::new();
+        }
+    };
+    let variable = |(key, value): (String, String)| {
+        let path: Vec<String> = key.split("__").map(str::to_lowercase).collect();
+        let literal = if DeValue::parse(&value).is_ok() { value } else { toml::Value::String(value).to_string() };
+        Variable { name: format!("PLANTROOM__{}", key.to_uppercase()), path, literal }
+    };
+    map.into_iter().map(variable).collect()
+}
+
+/// Puts a variable's value where it belongs in a document; `false` if the path leads nowhere.
+pub fn put<'a>(node: &mut Node<'a>, path: &[String], value: Node<'a>) -> bool {
+    let Some((key, rest)) = path.split_first() else {
+        *node = value;
+        return true;
+    };
+    match node.get_mut() {
+        DeValue::Table(table) => {
+            let known = table.keys().find(|k| same(k.get_ref(), key)).cloned();
+            let at = known.unwrap_or_else(|| Spanned::new(value.span(), key.clone().into()));
+            let fresh = || Spanned::new(value.span(), DeValue::Table(DeTable::new()));
+            let inner = table.entry(at).or_insert_with(fresh);
+            put(inner, rest, value)
+        }
+        // A list is addressed by the name or id of its entry.
+        DeValue::Array(array) => {
+            let named = |n: &&mut Node<'a>| match n.get_ref() {
+                DeValue::Table(t) => t.iter().any(|(k, v)| {
+                    matches!(k.get_ref().as_ref(), "name" | "id") && v.get_ref().as_str().is_some_and(|s| same(s, key))
+                }),
+                _ => false,
+            };
+            array.iter_mut().find(named).is_some_and(|entry| put(entry, rest, value))
+        }
+        _ => false,
+    }
+}
+
+/// Variables are in capitals and cannot have a dash.
+fn same(name: &str, key: &str) -> bool {
+    name.to_lowercase().replace('-', "_") == key.replace('-', "_")
+}
+
+/// The source of a variable's literal, for messages.
+pub fn source(variable: &Variable) -> Source<'_> {
+    Source { name: &variable.name, text: &variable.literal }
+}

@@ -1,0 +1,215 @@
+//! Many files become one checked configuration; every problem at once, each with file, line and mend.
+
+pub mod budget;
+pub mod build;
+pub mod builtin;
+pub mod check;
+pub mod doc;
+pub mod environment;
+pub mod reference;
+pub mod settings;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::builtin::Catalogue;
+use crate::config::doc::{Entry, Located, Problems, Texts};
+use crate::config::settings as file;
+use crate::model::problem::Problem;
+use crate::poll::BusConfig;
+use crate::{clock, journal, link, sink, web};
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The site.
+    pub site: file::Site,
+    /// When the date may be believed.
+    pub clock: clock::Settings,
+    /// Limits of the journal.
+    pub journal: journal::Settings,
+    /// The health page.
+    pub health: web::Settings,
+    /// Buses with their units.
+    pub buses: Vec<BusConfig>,
+    /// Devices, by id.
+    pub devices: BTreeMap<String, Device>,
+    /// MQTT brokers.
+    pub mqtt: Vec<sink::mqtt::settings::Settings>,
+    /// Vocabulary and profiles.
+    pub catalogue: Catalogue,
+}
+
+/// A device, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its class.
+    pub class: String,
+    /// Where it is.
+    pub area: String,
+    /// Chinese name.
+    pub zh: String,
+    /// English name.
+    pub en: String,
+    /// What is known of it.
+    pub numbers: BTreeMap<String, f64>,
+    /// Point -> (unit, the profile's point).
+    pub points: BTreeMap<String, (String, String)>,
+}
+
+/// What loading came to: problems, and a configuration if none of them is an error.
+#[derive(Debug)]
+pub struct Loaded {
+    /// In order of file, line and column.
+    pub problems: Vec<Problem>,
+    /// The configuration.
+    pub configuration: Option<Configuration>,
+}
+
+/// What the files say, each entry with its place.
+#[derive(Default)]
+pub struct Files<'a> {
+    site: Vec<Entry<'a, file::Site>>,
+    clock: Vec<Entry<'a, clock::Settings>>,
+    journal: Vec<Entry<'a, journal::Settings>>,
+    health: Vec<Entry<'a, web::Settings>>,
+    tcp: Vec<Entry<'a, link::settings::TcpLink>>,
+    serial: Vec<Entry<'a, link::settings::SerialLink>>,
+    rtu_over_tcp: Vec<Entry<'a, link::settings::TcpLink>>,
+    unit: Vec<Entry<'a, file::Unit>>,
+    device: Vec<Entry<'a, file::Device>>,
+    mqtt: Vec<Entry<'a, sink::mqtt::settings::Settings>>,
+}
+
+/// Loads and checks the configuration in a directory, with the environment over it.
+pub fn load(dir: &Path) -> Loaded {
+    let mut problems = Problems::default();
+    let variables = environment::variables(&mut problems);
+    let texts = Texts::read(dir, &mut problems);
+    if texts.files.is_empty() {
+        let mend = "`plantroom demo --write DIR` writes a complete example; --config DIR names another directory";
+        problems.error(doc::whole(&dir.display().to_string()), "there is no configuration here (no .toml file)", mend);
+    }
+    finish(&texts, Some(dir), &variables, problems)
+}
+
+/// Loads and checks a configuration from texts: for tests and the demo.
+pub fn load_texts(texts: &Texts, dir: Option<&Path>) -> Loaded {
+    finish(texts, dir, &[], Problems::default())
+}
+
+/// As [`load_texts`], with variables of the environment.
+pub fn load_with(texts: &Texts, variables: &[environment::Variable]) -> Loaded {
+    finish(texts, None, variables, Problems::default())
+}
+
+fn finish(texts: &Texts, dir: Option<&Path>, variables: &[environment::Variable], mut problems: Problems) -> Loaded {
+    let catalogue = builtin::read(dir, &mut problems);
+    let mut documents: Vec<Located<'_>> = Vec::new();
+    for source in texts.sources() {
+        documents.extend(doc::parse(source, &mut problems));
+    }
+    for variable in variables {
+        overlay(&mut documents, variable, &mut problems);
+    }
+    let mut files = Files::default();
+    for document in &documents {
+        split(document, &mut files, &mut problems);
+    }
+    let before = problems.any_error();
+    let configuration = check::check(&files, catalogue, before, &mut problems);
+    let any_error = problems.any_error();
+    let mut list = problems.list;
+    list.sort();
+    list.dedup();
+    Loaded { problems: list, configuration: configuration.filter(|_| !any_error) }
+}
+
+/// Puts a variable into the first document that has its table, or into the first of all.
+fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variable, problems: &mut Problems) {
+    let source = environment::source(variable);
+    let Ok(value) = toml::de::DeValue::parse(source.text) else { return };
+    // Places within the value are told as the variable's own: the span lies beyond every file.
+    let value = toml::Spanned::new(0..0, value.into_inner());
+    let path: Vec<String> = variable.path.clone();
+    let lists = ["link", "sink"];
+    for document in documents.iter_mut() {
+        let has = document.keys().iter().any(|(k, _)| path.first().is_some_and(|p| p == k));
+        if !has {
+            continue;
+        }
+        // `sink` and `link` have one list a kind: the name is looked for in each.
+        let kinds: Vec<String> = match path.first() {
+            Some(first) if lists.contains(&first.as_str()) => {
+                document.get(first).map(|t| t.keys().into_iter().map(|(k, _)| k).collect()).unwrap_or_default()
+            }
+            _ => vec![String::new()],
+        };
+        for kind in kinds {
+            let mut full = path.clone();
+            if !kind.is_empty() {
+                full.insert(1, kind);
+            }
+            if environment::put(&mut document.node, &full, value.clone()) {
+                return;
+            }
+        }
+    }
+    let single = ["site", "clock", "journal", "health"];
+    if let (Some(first), Some(document)) = (path.first(), documents.first_mut())
+        && single.contains(&first.as_str())
+        && environment::put(&mut document.node, &path, value)
+    {
+        return;
+    }
+    let mend = "PLANTROOM__TABLE__KEY, or PLANTROOM__SINK__NAME__KEY for an entry of a list";
+    problems.error(doc::whole(&variable.name), "the variable addresses nothing in the configuration", mend);
+}
+
+/// Sorts the tables of a file into kinds, each entry read on its own.
+fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Problems) {
+    for (key, span) in document.keys() {
+        let Some(at) = document.get(&key) else { continue };
+        match key.as_str() {
+            "site" => files.site.extend(at.read(problems)),
+            "clock" => files.clock.extend(at.read(problems)),
+            "journal" => files.journal.extend(at.read(problems)),
+            "health" => files.health.extend(at.read(problems)),
+            "unit" => list(&at, &mut files.unit, problems),
+            "device" => list(&at, &mut files.device, problems),
+            "link" | "sink" => kinds(&key, &at, files, problems),
+            _ => {
+                let known = ["site", "clock", "journal", "health", "link", "unit", "device", "sink"];
+                let mend = crate::model::problem::did_you_mean(&key, known);
+                problems.error(document.source.place(span.start), format!("unknown table `{key}`"), mend);
+            }
+        }
+    }
+}
+
+fn kinds<'a>(table: &str, at: &Located<'a>, files: &mut Files<'a>, problems: &mut Problems) {
+    for (kind, span) in at.keys() {
+        let Some(entries) = at.get(&kind) else { continue };
+        match (table, kind.as_str()) {
+            ("link", "tcp") => list(&entries, &mut files.tcp, problems),
+            ("link", "serial") => list(&entries, &mut files.serial, problems),
+            ("link", "rtu_over_tcp") => list(&entries, &mut files.rtu_over_tcp, problems),
+            ("sink", "mqtt") => list(&entries, &mut files.mqtt, problems),
+            _ => {
+                let known: &[&str] = if table == "link" { &["tcp", "serial", "rtu_over_tcp"] } else { &["mqtt"] };
+                let mend = crate::model::problem::did_you_mean(&kind, known.iter().copied());
+                problems.error(at.source.place(span.start), format!("unknown kind `{kind}` of {table}"), mend);
+            }
+        }
+    }
+}
+
+fn list<'a, T: serde::de::DeserializeOwned>(at: &Located<'a>, into: &mut Vec<Entry<'a, T>>, problems: &mut Problems) {
+    match at.items() {
+        Some(items) => into.extend(items.iter().filter_map(|item| item.read(problems))),
+        None => problems.error(at.place(&[]), "this is one table where a list is meant", "write it with two brackets: [[…]]"),
+    }
+}

@@ -1,0 +1,115 @@
+//! What the configuration's files may say. The doc comments are the reference; each room owns its own settings.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{clock, journal, link, sink, web};
+
+/// Everything that the files of a configuration may hold, spread over them as the user likes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Root {
+    /// The site.
+    pub site: Site,
+    /// When the date may be believed.
+    #[serde(default)]
+    pub clock: clock::Settings,
+    /// Limits of the journal.
+    #[serde(default)]
+    pub journal: journal::Settings,
+    /// The health page.
+    #[serde(default)]
+    pub health: web::Settings,
+    /// Buses and connections.
+    #[serde(default)]
+    pub link: Links,
+    /// What answers on the wire.
+    #[serde(default)]
+    pub unit: Vec<Unit>,
+    /// Pieces of equipment.
+    #[serde(default)]
+    pub device: Vec<Device>,
+    /// Where readings go.
+    #[serde(default)]
+    pub sink: Sinks,
+}
+
+/// The site.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// In every topic and tag: lower-case letters, digits, `-` and `_`.
+    pub id: String,
+    /// Chinese name.
+    pub zh: String,
+    /// English name.
+    pub en: String,
+    /// IANA name of its time zone.
+    pub time_zone: String,
+}
+
+/// Buses and connections.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Links {
+    /// Modbus TCP: one connection for each host and port.
+    pub tcp: Vec<link::settings::TcpLink>,
+    /// RTU on a serial line.
+    pub serial: Vec<link::settings::SerialLink>,
+    /// RTU frames over TCP (serial servers).
+    pub rtu_over_tcp: Vec<link::settings::TcpLink>,
+}
+
+/// What answers on the wire: `[[unit]]`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unit {
+    /// Its name, unique among units.
+    pub id: String,
+    /// The link that it is on.
+    pub link: String,
+    /// Unit id on the wire, 0 to 255 (1 to 247 on a serial line).
+    pub address: u8,
+    /// What its registers mean.
+    pub profile: String,
+    /// Longest wait for an answer; overrides profile and link. Milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// How often a poll group is read, where it differs from the profile: `fast = "5s"`.
+    #[serde(default)]
+    pub groups: BTreeMap<String, String>,
+}
+
+/// A piece of equipment: `[[device]]`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// In every topic and tag: lower-case letters, digits, `-` and `_`.
+    pub id: String,
+    /// Its class in the vocabulary.
+    pub class: String,
+    /// Where it is, for grouping: a building, a floor.
+    #[serde(default)]
+    pub area: String,
+    /// Chinese name.
+    pub zh: String,
+    /// English name.
+    pub en: String,
+    /// A unit whose points are all this device's.
+    pub unit: Option<String>,
+    /// Point -> `unit.point`.
+    #[serde(default)]
+    pub points: BTreeMap<String, String>,
+    /// What is known of it: `floor_m = 2.4`. The names are the vocabulary's.
+    #[serde(default)]
+    pub numbers: BTreeMap<String, f64>,
+}
+
+/// Where readings go.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sinks {
+    /// MQTT brokers.
+    pub mqtt: Vec<sink::mqtt::settings::Settings>,
+}

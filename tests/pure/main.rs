@@ -1,0 +1,3 @@
+//! Tests that need nothing but the library: data files, the architecture, configurations, rules.
+
+mod captures;
