@@ -4,6 +4,8 @@
 pub mod clock;
 pub mod config;
 pub mod decode;
+pub mod derive;
+pub mod engine;
 pub mod journal;
 pub mod link;
 pub mod model;
@@ -11,4 +13,5 @@ pub mod plan;
 pub mod poll;
 pub mod profile;
 pub mod sink;
+pub mod supervise;
 pub mod web;

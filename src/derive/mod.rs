@@ -1,0 +1,272 @@
+//! Points out of points: sum, difference, ratio, extremes, rate, run time, starts. Data, not a language.
+//!
+//! Pure: a definition names its inputs by (device, point); each reading that brings one of them may give a derived
+//! sample. A bad input makes the derived point bad; run time and starts do not count across a gap.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
+use crate::model::quality::Cause;
+use crate::model::reading::{Body, Reading, Sample, Stamp};
+use crate::model::time::Mono;
+use crate::model::value::Value;
+
+/// A derived point as the configuration writes it: `[[derive]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The device that gets the point.
+    pub device: String,
+    /// Its name in the vocabulary of the device's class.
+    pub point: String,
+    /// What is made of the inputs.
+    pub how: How,
+    /// Inputs, `point` of the same device or `device.point`.
+    pub of: Vec<String>,
+}
+
+/// What is made of the inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// All inputs added.
+    Sum,
+    /// The first less the others.
+    Difference,
+    /// The first divided by the second.
+    Ratio,
+    /// The first as a percentage of the second.
+    SharePct,
+    /// The lowest.
+    Min,
+    /// The highest.
+    Max,
+    /// The mean.
+    Mean,
+    /// Change of the first a minute, over the last minute.
+    RatePerMin,
+    /// Hours for which the first was true, counted here.
+    RunTimeH,
+    /// Times the first became true, counted here.
+    Starts,
+}
+
+/// An input longer ago than this many intervals of its stream is stale.
+const STALE_INTERVALS: u64 = 3;
+/// The window of a rate.
+const RATE_WINDOW_MS: u64 = 60_000;
+
+/// The newest sample of an input.
+#[derive(Clone, Debug)]
+struct Latest {
+    sample: Sample,
+    at: Stamp,
+    every_ms: u64,
+}
+
+/// State of a definition that goes on: what a restart must not lose is in [`Kept`].
+#[derive(Clone, Debug)]
+struct Rule {
+    how: How,
+    of: Vec<usize>,
+    point: usize,
+    kept: Kept,
+    was: Option<(bool, Mono)>,
+    window: Vec<(Mono, f64)>,
+}
+
+/// Counts that survive a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Milliseconds of run time.
+    pub run_ms: u64,
+    /// Starts.
+    pub starts: u64,
+}
+
+/// The rules of one device.
+#[derive(Clone, Debug)]
+struct Target {
+    stream: Arc<Stream>,
+    rules: Vec<Rule>,
+}
+
+/// All derived points.
+#[derive(Clone, Debug, Default)]
+pub struct Derive {
+    inputs: BTreeMap<(Arc<str>, Arc<str>), usize>,
+    latest: Vec<Option<Latest>>,
+    targets: Vec<Target>,
+}
+
+/// A definition, checked: which device, what kind of point.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// What the file says.
+    pub settings: Settings,
+    /// What kind of quantity the vocabulary says it is.
+    pub kind: Kind,
+    /// Which history class keeps it.
+    pub retention: Retention,
+}
+
+impl Derive {
+    /// Builds the rules; `kept` are counts by `device.point`.
+    pub fn new(definitions: &[Definition], kept: &BTreeMap<String, Kept>) -> Self {
+        let mut derive = Self::default();
+        let mut by_device: BTreeMap<&str, Vec<&Definition>> = BTreeMap::new();
+        for d in definitions {
+            by_device.entry(&d.settings.device).or_default().push(d);
+        }
+        for (device, definitions) in by_device {
+            let meta = |d: &&Definition| PointMeta {
+                name: d.settings.point.as_str().into(),
+                kind: d.kind,
+                retention: d.retention,
+                form: if matches!(d.settings.how, How::Starts | How::RunTimeH) { Form::Exact(0) } else { Form::F64 },
+            };
+            let points = definitions.iter().map(meta).collect();
+            let stream = Arc::new(Stream { device: device.into(), source: "derived".into(), every_ms: 0, points });
+            let rules = definitions.iter().enumerate().map(|(point, d)| {
+                let of = d.settings.of.iter().map(|name| derive.input(device, name)).collect();
+                let kept = kept.get(&format!("{device}.{}", d.settings.point)).copied().unwrap_or_default();
+                Rule { how: d.settings.how, of, point, kept, was: None, window: Vec::new() }
+            });
+            let rules = rules.collect();
+            derive.targets.push(Target { stream, rules });
+        }
+        derive
+    }
+
+    fn input(&mut self, device: &str, name: &str) -> usize {
+        let (device, point) = name.split_once('.').unwrap_or((device, name));
+        let next = self.latest.len();
+        let index = *self.inputs.entry((device.into(), point.into())).or_insert(next);
+        if index == next {
+            self.latest.push(None);
+        }
+        index
+    }
+
+    /// A reading came: the derived readings that follow from it.
+    pub fn step(&mut self, reading: &Reading) -> Vec<Reading> {
+        let mut changed = Vec::new();
+        for (i, point) in reading.stream.points.iter().enumerate() {
+            let key = (Arc::clone(&reading.stream.device), Arc::clone(&point.name));
+            if let (Some(index), Some(sample)) = (self.inputs.get(&key), reading.sample(i)) {
+                let (sample, every_ms) = (sample.cloned(), reading.stream.every_ms);
+                self.latest[*index] = Some(Latest { sample, at: reading.at, every_ms });
+                changed.push(*index);
+            }
+        }
+        if changed.is_empty() {
+            return Vec::new();
+        }
+        let Self { latest, targets, .. } = self;
+        targets.iter_mut().filter_map(|t| t.step(latest, &changed, reading.at)).collect()
+    }
+
+    /// Counts to keep over a restart, by `device.point`.
+    pub fn kept(&self) -> BTreeMap<String, Kept> {
+        let of = |t: &Target| {
+            let name = |r: &Rule| (format!("{}.{}", t.stream.device, t.stream.points[r.point].name), r.kept);
+            t.rules.iter().filter(|r| matches!(r.how, How::RunTimeH | How::Starts)).map(name).collect::<Vec<_>>()
+        };
+        self.targets.iter().flat_map(of).collect()
+    }
+}
+
+impl Target {
+    fn step(&mut self, latest: &[Option<Latest>], changed: &[usize], at: Stamp) -> Option<Reading> {
+        if !self.rules.iter().any(|r| r.of.iter().any(|i| changed.contains(i))) {
+            return None;
+        }
+        let mut samples: Vec<Option<Sample>> = vec![None; self.stream.points.len()];
+        for rule in &mut self.rules {
+            if rule.of.iter().any(|i| changed.contains(i)) {
+                samples[rule.point] = Some(rule.step(latest, at));
+            }
+        }
+        Some(Reading { stream: Arc::clone(&self.stream), at, body: Body::Samples { samples, parts: Vec::new() } })
+    }
+}
+
+impl Rule {
+    fn step(&mut self, latest: &[Option<Latest>], at: Stamp) -> Sample {
+        let mut inputs = Vec::with_capacity(self.of.len());
+        for index in &self.of {
+            let Some(l) = &latest[*index] else { return self.bad() };
+            let is_stale = l.every_ms > 0 && at.mono.since(l.at.mono) > l.every_ms * STALE_INTERVALS + 1_000;
+            match &l.sample {
+                Ok(value) if !is_stale => inputs.push(value),
+                _ => return self.bad(),
+            }
+        }
+        let numbers: Option<Vec<f64>> = inputs.iter().map(|v| v.as_f64()).collect();
+        let Some(numbers) = numbers.filter(|n| !n.is_empty()) else { return self.bad() };
+        let first = numbers[0];
+        let rest = || numbers[1..].iter();
+        let value = match self.how {
+            How::Sum => numbers.iter().sum(),
+            How::Difference => first - rest().sum::<f64>(),
+            How::Ratio => first / numbers.get(1).copied().unwrap_or(1.0),
+            How::SharePct => first / numbers.get(1).copied().unwrap_or(1.0) * 100.0,
+            How::Min => rest().fold(first, |a, b| a.min(*b)),
+            How::Max => rest().fold(first, |a, b| a.max(*b)),
+            How::Mean => numbers.iter().sum::<f64>() / numbers.iter().map(|_| 1.0).sum::<f64>(),
+            How::RatePerMin => match self.rate(at.mono, first) {
+                Some(rate) => rate,
+                None => return Err(Cause::StartingUp),
+            },
+            How::RunTimeH | How::Starts => return self.count(at.mono, first > 0.0),
+        };
+        if value.is_finite() { Ok(Value::F64(value)) } else { Err(Cause::NotFinite) }
+    }
+
+    /// A gap: nothing is counted across it.
+    fn bad(&mut self) -> Sample {
+        self.was = None;
+        self.window.clear();
+        Err(Cause::InputBad)
+    }
+
+    fn rate(&mut self, now: Mono, value: f64) -> Option<f64> {
+        self.window.push((now, value));
+        let keep = self.window.iter().rposition(|(at, _)| now.since(*at) >= RATE_WINDOW_MS).unwrap_or(0);
+        self.window.drain(..keep);
+        let (at, before) = *self.window.first()?;
+        let ms = now.since(at);
+        // A rate over less than half its window would shout at the first ripple.
+        if ms < RATE_WINDOW_MS / 2 {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a minute of milliseconds")]
+        let minutes = ms as f64 / 60_000.0;
+        Some((value - before) / minutes)
+    }
+
+    fn count(&mut self, now: Mono, on: bool) -> Sample {
+        if let Some((was_on, since)) = self.was {
+            if was_on {
+                self.kept.run_ms += now.since(since);
+            }
+            if on && !was_on {
+                self.kept.starts += 1;
+            }
+        }
+        self.was = Some((on, now));
+        let decimal = match self.how {
+            How::Starts => rust_decimal::Decimal::from(self.kept.starts),
+            // Hours with three decimals: 3.6 s.
+            _ => rust_decimal::Decimal::new(i64::try_from(self.kept.run_ms / 3_600).unwrap_or(i64::MAX), 3),
+        };
+        Ok(Value::Exact(decimal))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+use super::*;
+use crate::model::time::Wall;
+
+/// Feeds `seconds: value` lines ("-" is bad) and prints what is derived.
+fn check(how: How, lines: &str, expect: &str) {
+    let settings = Settings { device: "d".into(), point: "x_out".into(), how, of: vec!["a".into(), "e.b".into()] };
+    let one = matches!(how, How::RatePerMin | How::RunTimeH | How::Starts);
+    let settings = if one { Settings { of: vec!["a".into()], ..settings } } else { settings };
+    let definition = Definition { settings, kind: Kind::Number, retention: Retention::Telemetry };
+    let mut derive = Derive::new(&[definition], &BTreeMap::new());
+    let stream = |device: &str, name: &str| {
+        let point = PointMeta { name: name.into(), kind: Kind::Number, retention: Retention::Telemetry, form: Form::F64 };
+        Arc::new(Stream { device: device.into(), source: "u/fast".into(), every_ms: 1_000, points: vec![point] })
+    };
+    let (a, b) = (stream("d", "a"), stream("e", "b"));
+    let mut out = Vec::new();
+    for word in lines.split_whitespace() {
+        let (at, value) = word.split_once(':').unwrap();
+        let (s, value) = value.strip_prefix("b=").map_or((&a, value), |v| (&b, v));
+        let at = Stamp { mono: Mono(at.parse::<u64>().unwrap() * 1_000), wall: Wall(0), trusted: true };
+        let sample = value.parse().map(Value::F64).map_err(|_| Cause::Timeout);
+        let reading = Reading { stream: Arc::clone(s), at, body: Body::Samples { samples: vec![Some(sample)], parts: vec![] } };
+        for derived in derive.step(&reading) {
+            out.push(match derived.sample(0) {
+                Some(Ok(v)) => v.to_string(),
+                Some(Err(c)) => c.word().to_string(),
+                None => "none".to_string(),
+            });
+        }
+    }
+    assert_eq!(out.join(" "), expect);
+}
+
+#[test]
+fn two_inputs() {
+    check(How::Sum, "0:1 0:b=2 1:3", "input_bad 3 5");
+    check(How::Difference, "0:5 0:b=2", "input_bad 3");
+    check(How::Ratio, "0:5 0:b=2 1:b=0", "input_bad 2.5 not_finite");
+    check(How::SharePct, "0:5 0:b=20", "input_bad 25");
+    check(How::Min, "0:5 0:b=20", "input_bad 5");
+    check(How::Max, "0:5 0:b=20", "input_bad 20");
+    check(How::Mean, "0:5 0:b=20", "input_bad 12.5");
+}
+
+#[test]
+fn a_stale_or_bad_input_makes_the_point_bad() {
+    check(How::Sum, "0:1 0:b=2 1:- 2:1 30:4", "input_bad 3 input_bad 3 input_bad");
+}
+
+#[test]
+fn run_time_and_starts_do_not_count_across_a_gap() {
+    check(How::RunTimeH, "0:0 1:1 37:1 38:- 60:1 96:0", "0 0 0.01 input_bad 0.01 0.02");
+    check(How::Starts, "0:0 1:1 2:0 3:1 4:- 5:1 6:0 7:1", "0 1 1 2 input_bad 2 2 3");
+}
+
+#[test]
+fn a_rate_needs_half_its_window() {
+    check(How::RatePerMin, "0:0 10:1 30:3 60:6 120:6", "starting_up starting_up 6 6 0");
+}

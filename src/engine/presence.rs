@@ -1,0 +1,178 @@
+//! Whether each device is there: from the readings that come, and from those that do not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::model::quality::Cause;
+use crate::model::reading::{Body, Reading};
+use crate::model::time::{Mono, Now, Wall};
+
+/// A device's state, as its retained topic says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing has come yet.
+    #[default]
+    Unknown,
+    /// Everything that comes is good.
+    Online,
+    /// Some points are bad.
+    Degraded,
+    /// Nothing good comes.
+    Offline,
+}
+
+/// What the state of a device became.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The device.
+    pub device: Arc<str>,
+    /// Its state.
+    pub state: State,
+    /// Why it is not online.
+    pub why: Option<Cause>,
+    /// When it came to be, if the date is known.
+    pub since: Option<Wall>,
+}
+
+#[derive(Debug)]
+struct Source {
+    every_ms: u64,
+    last: Mono,
+    state: State,
+    why: Option<Cause>,
+}
+
+/// All devices.
+#[derive(Debug, Default)]
+pub struct Presence {
+    sources: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Source>>,
+    told: BTreeMap<Arc<str>, (State, Option<Cause>)>,
+}
+
+/// After so many intervals without a reading a source is stale, and five seconds more.
+const STALE_INTERVALS: u64 = 3;
+const STALE_MS: u64 = 5_000;
+
+impl Presence {
+    /// A reading came: the change of its device's state, if it is one.
+    pub fn reading(&mut self, reading: &Reading) -> Option<Change> {
+        if reading.stream.every_ms == 0 {
+            return None;
+        }
+        let (state, why) = judge(reading);
+        let device = Arc::clone(&reading.stream.device);
+        let source = Source { every_ms: reading.stream.every_ms, last: reading.at.mono, state, why };
+        self.sources.entry(Arc::clone(&device)).or_default().insert(Arc::clone(&reading.stream.source), source);
+        let since = reading.at.trusted.then_some(reading.at.wall);
+        self.tell(&device, since)
+    }
+
+    /// Time passed: sources from which nothing came become stale.
+    pub fn tick(&mut self, now: Now) -> Vec<Change> {
+        let mut late = Vec::new();
+        for (device, sources) in &mut self.sources {
+            for source in sources.values_mut() {
+                if source.state != State::Offline && now.mono >= source.deadline() {
+                    (source.state, source.why) = (State::Offline, Some(Cause::Stale));
+                    late.push(Arc::clone(device));
+                }
+            }
+        }
+        late.dedup();
+        let since = now.wall_trusted.then_some(now.wall);
+        late.iter().filter_map(|device| self.tell(device, since)).collect()
+    }
+
+    /// When the next source would be stale.
+    pub fn next_wake(&self) -> Option<Mono> {
+        let waiting = self.sources.values().flat_map(BTreeMap::values).filter(|s| s.state != State::Offline);
+        waiting.map(Source::deadline).min()
+    }
+
+    /// Forgets devices that are configured no longer.
+    pub fn keep(&mut self, devices: impl Fn(&str) -> bool) {
+        self.sources.retain(|device, _| devices(device));
+        self.told.retain(|device, _| devices(device));
+    }
+
+    fn tell(&mut self, device: &Arc<str>, since: Option<Wall>) -> Option<Change> {
+        let sources = self.sources.get(device)?;
+        let all = |state: State| sources.values().all(|s| s.state == state);
+        let state = if all(State::Online) {
+            State::Online
+        } else if all(State::Offline) {
+            State::Offline
+        } else {
+            State::Degraded
+        };
+        let why = sources.values().filter(|s| s.state != State::Online).find_map(|s| s.why);
+        let before = self.told.insert(Arc::clone(device), (state, why));
+        (before != Some((state, why))).then(|| Change { device: Arc::clone(device), state, why, since })
+    }
+}
+
+impl Source {
+    fn deadline(&self) -> Mono {
+        self.last.plus(self.every_ms * STALE_INTERVALS + STALE_MS)
+    }
+}
+
+fn judge(reading: &Reading) -> (State, Option<Cause>) {
+    match &reading.body {
+        Body::Failed(cause) => (State::Offline, Some(*cause)),
+        Body::Samples { samples, .. } => {
+            let first_bad = samples.iter().flatten().find_map(|s| s.as_ref().err().copied());
+            // What a device says of itself (no such sensor) is its normal state; what keeps us from reading is not.
+            let failing = samples.iter().flatten().filter_map(|s| s.as_ref().err()).any(|c| !c.is_sentinel());
+            let (good, _) = reading.good_of_all();
+            match (good, failing) {
+                (0, true) => (State::Offline, first_bad),
+                (_, true) => (State::Degraded, first_bad),
+                (_, false) => (State::Online, None),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
+    use crate::model::reading::{Sample, Stamp};
+    use crate::model::value::Value;
+
+    fn reading(ms: u64, samples: Option<[Sample; 2]>) -> Reading {
+        let point = |name: &str| PointMeta { name: name.into(), kind: Kind::Bool, retention: Retention::State, form: Form::Bool };
+        let points = vec![point("a"), point("b")];
+        let stream = Arc::new(Stream { device: "d".into(), source: "u/fast".into(), every_ms: 1_000, points });
+        let at = Stamp { mono: Mono(ms), wall: Wall(7), trusted: true };
+        let body = match samples {
+            Some(s) => Body::Samples { samples: s.into_iter().map(Some).collect(), parts: vec![] },
+            None => Body::Failed(Cause::Timeout),
+        };
+        Reading { stream, at, body }
+    }
+
+    #[test]
+    fn a_device_is_online_degraded_offline_and_stale() {
+        let mut p = Presence::default();
+        let good = || Ok(Value::Bool(true));
+        let mut state = |r| p.reading(&r).map(|c| (c.state, c.why));
+        assert_eq!(state(reading(0, Some([good(), good()]))), Some((State::Online, None)));
+        assert_eq!(state(reading(1_000, Some([good(), good()]))), None, "told once");
+        assert_eq!(state(reading(2_000, Some([good(), Err(Cause::NotFitted)]))), None, "not fitted is normal");
+        let degraded = Some((State::Degraded, Some(Cause::IllegalAddress)));
+        assert_eq!(state(reading(3_000, Some([good(), Err(Cause::IllegalAddress)]))), degraded);
+        assert_eq!(state(reading(4_000, None)), Some((State::Offline, Some(Cause::Timeout))));
+        assert_eq!(state(reading(5_000, Some([good(), good()]))), Some((State::Online, None)));
+        assert_eq!(p.next_wake(), Some(Mono(13_000)));
+        let now = |ms| Now { mono: Mono(ms), wall: Wall(0), wall_trusted: false };
+        assert!(p.tick(now(12_999)).is_empty());
+        let stale = p.tick(now(13_000));
+        assert_eq!((stale[0].state, stale[0].why, stale[0].since), (State::Offline, Some(Cause::Stale), None));
+        assert_eq!(p.next_wake(), None);
+    }
+}

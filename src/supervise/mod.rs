@@ -1,0 +1,161 @@
+//! Spawns every task, restarts what panics within a budget, drains in order and names what would not stop.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+
+#[cfg(panic = "abort")]
+compile_error!("a task that panics is rebuilt here; with panic = \"abort\" the whole process would end");
+
+/// Restarts that a task may need in ten minutes; then it is tried once every ten minutes.
+const RESTARTS: usize = 5;
+const WINDOW_US: u64 = 600_000_000;
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a supervisor shows of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The task.
+    pub task: String,
+    /// Times it panicked.
+    pub panics: u64,
+    /// Whether its restarts are used up.
+    pub standing: bool,
+}
+
+/// A group of tasks that is stopped together.
+pub struct Group {
+    name: &'static str,
+    clock: Clock,
+    stop: CancellationToken,
+    tasks: Vec<(String, JoinHandle<()>)>,
+    troubles: Arc<Mutex<Vec<Trouble>>>,
+}
+
+impl Group {
+    /// An empty group; `troubles` is shared with whoever shows them.
+    pub fn new(name: &'static str, clock: &Clock, troubles: &Arc<Mutex<Vec<Trouble>>>) -> Self {
+        let (clock, troubles) = (clock.clone(), Arc::clone(troubles));
+        Self { name, clock, stop: CancellationToken::new(), tasks: Vec::new(), troubles }
+    }
+
+    /// A token that is cancelled when this group is drained.
+    pub fn token(&self) -> CancellationToken {
+        self.stop.child_token()
+    }
+
+    /// Spawns a task. `make` builds it anew after a panic; a task that returns is finished. Returns the token that stops
+    /// this task alone.
+    pub fn spawn(&mut self, name: &str, make: impl Fn(CancellationToken) -> Task + Send + 'static) -> CancellationToken {
+        let token = self.stop.child_token();
+        let (clock, troubles) = (self.clock.clone(), Arc::clone(&self.troubles));
+        let (stop, task) = (token.clone(), name.to_string());
+        let handle = tokio::spawn(async move {
+            let mut panics: VecDeque<u64> = VecDeque::new();
+            loop {
+                let inner = tokio::spawn(make(stop.clone()));
+                let aborter = AbortOnDrop(inner.abort_handle());
+                let result = inner.await;
+                drop(aborter);
+                match result {
+                    Err(e) if e.is_panic() => {}
+                    _ => return,
+                }
+                let now = clock.mono_us();
+                panics.push_back(now);
+                panics.retain(|at| now - at < WINDOW_US);
+                let standing = panics.len() > RESTARTS;
+                note(&troubles, &task, standing);
+                tracing::error!(task, standing, "a task panicked and is built anew");
+                let pause = if standing { Duration::from_micros(WINDOW_US) } else { Duration::from_millis(200) };
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        });
+        self.tasks.push((name.to_string(), handle));
+        token
+    }
+
+    /// Stops every task; those that hang longer than the deadline are aborted, by name.
+    pub async fn drain(self, deadline: Duration) {
+        self.stop.cancel();
+        let end = tokio::time::Instant::now() + deadline;
+        for (name, mut handle) in self.tasks {
+            if tokio::time::timeout_at(end, &mut handle).await.is_err() {
+                tracing::warn!(group = self.name, task = name, "would not stop: aborted");
+                handle.abort();
+            }
+        }
+    }
+
+    /// Forgets tasks that have ended (a reload replaces some).
+    pub fn sweep(&mut self) {
+        self.tasks.retain(|(_, handle)| !handle.is_finished());
+    }
+}
+
+fn note(troubles: &Mutex<Vec<Trouble>>, task: &str, standing: bool) {
+    let mut all = troubles.lock().unwrap_or_else(PoisonError::into_inner);
+    match all.iter_mut().find(|t| t.task == task) {
+        Some(trouble) => {
+            trouble.panics += 1;
+            trouble.standing = standing;
+        }
+        None => all.push(Trouble { task: task.to_string(), panics: 1, standing }),
+    }
+}
+
+/// The inner task ends with the outer one.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::clock;
+    use crate::model::time::Wall;
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_rebuilt_and_one_that_hangs_is_aborted() {
+        let clock = Clock::new(&clock::Settings::default(), Wall(0));
+        let troubles = Arc::default();
+        let mut group = Group::new("test", &clock, &troubles);
+        let runs = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&runs);
+        group.spawn("panics twice", move |stop| {
+            let runs = Arc::clone(&counted);
+            Box::pin(async move {
+                assert!(runs.fetch_add(1, Ordering::Relaxed) >= 2, "on purpose");
+                stop.cancelled().await;
+            })
+        });
+        group.spawn("hangs", |_| Box::pin(std::future::pending()));
+        for _ in 0..500 {
+            if runs.load(Ordering::Relaxed) == 3 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(runs.load(Ordering::Relaxed), 3);
+        group.drain(Duration::from_millis(100)).await;
+        let seen = troubles.lock().unwrap().clone();
+        assert_eq!(seen, [Trouble { task: "panics twice".into(), panics: 2, standing: false }]);
+    }
+}
