@@ -1,7 +1,7 @@
 //! The only file that asks the operating system the time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use rustix::time::{ClockId, clock_gettime};
 use schemars::JsonSchema;
@@ -35,7 +35,7 @@ pub struct Clock {
     source: Source,
     trusted: Arc<AtomicBool>,
     accepted: Arc<AtomicBool>,
-    not_before: Wall,
+    not_before: Arc<AtomicI64>,
 }
 
 impl Clock {
@@ -45,7 +45,7 @@ impl Clock {
             source: settings.source,
             trusted: Arc::new(AtomicBool::new(false)),
             accepted: Arc::new(AtomicBool::new(false)),
-            not_before,
+            not_before: Arc::new(AtomicI64::new(not_before.0)),
         };
         clock.refresh();
         clock
@@ -57,10 +57,16 @@ impl Clock {
             || self.accepted.load(Ordering::Relaxed)
             || match self.source {
                 Source::Ntp => kernel_synchronised(),
-                Source::Rtc => self.wall() >= self.not_before,
+                Source::Rtc => self.wall().0 >= self.not_before.load(Ordering::Relaxed),
             };
         self.trusted.store(trusted, Ordering::Relaxed);
         trusted
+    }
+
+    /// The last committed time became known: a battery-backed clock that shows an earlier date is not believed.
+    pub fn not_before(&self, wall: Wall) {
+        self.not_before.store(wall.0, Ordering::Relaxed);
+        self.refresh();
     }
 
     /// A person says that the date is right.

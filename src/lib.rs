@@ -1,8 +1,10 @@
 //! `plantroom`: Modbus in, MQTT and a time-series store out, a journal in between. The house is described in
 //! `docs/ARCHITECTURE.md`; which room may import which is a test (`tests/architecture.rs`).
 
+pub mod app;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod decode;
 pub mod derive;
 pub mod engine;

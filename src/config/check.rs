@@ -8,7 +8,8 @@ use crate::config::settings as file;
 use crate::config::{Configuration, Device, Files, budget, build};
 use crate::link::settings::Settings as LinkSettings;
 use crate::model::line::{Line, Parity};
-use crate::model::point::{Form, Kind};
+use crate::derive::How;
+use crate::model::point::{Form, Kind, Retention};
 use crate::model::problem::did_you_mean;
 use crate::profile::Profile;
 use crate::profile::build::duration_ms;
@@ -42,8 +43,9 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
             budget::check(bus, at, problems);
         }
     }
+    let derive = c.derive(&devices, problems);
     let mqtt = c.mqtt(problems);
-    Some(Configuration { site: site?, clock, journal, health, buses, devices, mqtt, catalogue })
+    Some(Configuration { site: site?, clock, journal, health, buses, devices, derive, mqtt, catalogue })
 }
 
 fn single<'a, T>(entries: &'a [Entry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
@@ -363,6 +365,52 @@ impl<'a> Check<'a> {
                 problems.warning(entry.at.place(&["id"]), what, "a [[device]] with unit = or points = from it");
             }
         }
+    }
+
+    /// Derived points: named by the vocabulary, made of points that exist.
+    fn derive(&self, devices: &BTreeMap<String, Device>, problems: &mut Problems) -> Vec<crate::derive::Definition> {
+        let mut out: Vec<crate::derive::Definition> = Vec::new();
+        for entry in &self.files.derive {
+            let d = &entry.value;
+            let at = |key: &str| entry.at.place(&[key]);
+            let Some(device) = devices.get(&d.device) else {
+                if !self.broken {
+                    let known = devices.keys().map(String::as_str);
+                    problems.error(at("device"), format!("unknown device `{}`", d.device), did_you_mean(&d.device, known));
+                }
+                continue;
+            };
+            let meaning = self.catalogue.vocabulary.point(&device.class, &d.point);
+            if meaning.is_none() && !d.point.starts_with("x_") {
+                let near = did_you_mean(&d.point, self.catalogue.vocabulary.point_names(&device.class));
+                let what = format!("class `{}` has no point `{}`", device.class, d.point);
+                problems.error(at("point"), what, format!("{near}; a maker's extra begins with x_"));
+            }
+            if device.points.contains_key(&d.point) || out.iter().any(|o| o.settings.device == d.device && o.settings.point == d.point) {
+                let what = format!("`{}` of `{}` comes from somewhere else already", d.point, d.device);
+                problems.error(at("point"), what, "one source for each point");
+            }
+            let wants = match d.how {
+                How::Ratio | How::SharePct => 2..=2,
+                How::RatePerMin | How::RunTimeH | How::Starts => 1..=1,
+                _ => 2..=99,
+            };
+            if !wants.contains(&d.of.len()) {
+                problems.error(at("of"), format!("{} inputs where {} to {} are meant", d.of.len(), wants.start(), wants.end()), "");
+            }
+            for (i, name) in d.of.iter().enumerate() {
+                let (from, point) = name.split_once('.').unwrap_or((&d.device, name));
+                let known = devices.get(from).map(|d| d.points.keys().map(String::as_str).collect::<Vec<_>>());
+                let known = known.unwrap_or_default();
+                if !known.contains(&point) && !self.broken {
+                    let what = format!("there is no point `{point}` of `{from}`");
+                    problems.error(entry.at.place(&["of", &i.to_string()]), what, did_you_mean(point, known));
+                }
+            }
+            let (kind, retention) = meaning.map_or((Kind::Number, Retention::Telemetry), |m| (m.kind, m.retention));
+            out.push(crate::derive::Definition { settings: d.clone(), kind, retention });
+        }
+        out
     }
 
     fn mqtt(&self, problems: &mut Problems) -> Vec<crate::sink::mqtt::settings::Settings> {

@@ -18,7 +18,7 @@ use crate::config::doc::{Entry, Located, Problems, Texts};
 use crate::config::settings as file;
 use crate::model::problem::Problem;
 use crate::poll::BusConfig;
-use crate::{clock, journal, link, sink, web};
+use crate::{clock, derive, journal, link, sink, web};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Configuration {
     pub buses: Vec<BusConfig>,
     /// Devices, by id.
     pub devices: BTreeMap<String, Device>,
+    /// Points made out of points.
+    pub derive: Vec<derive::Definition>,
     /// MQTT brokers.
     pub mqtt: Vec<sink::mqtt::settings::Settings>,
     /// Vocabulary and profiles.
@@ -81,6 +83,7 @@ pub struct Files<'a> {
     rtu_over_tcp: Vec<Entry<'a, link::settings::TcpLink>>,
     unit: Vec<Entry<'a, file::Unit>>,
     device: Vec<Entry<'a, file::Device>>,
+    derive: Vec<Entry<'a, derive::Settings>>,
     mqtt: Vec<Entry<'a, sink::mqtt::settings::Settings>>,
 }
 
@@ -180,9 +183,10 @@ fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Probl
             "health" => files.health.extend(at.read(problems)),
             "unit" => list(&at, &mut files.unit, problems),
             "device" => list(&at, &mut files.device, problems),
+            "derive" => list(&at, &mut files.derive, problems),
             "link" | "sink" => kinds(&key, &at, files, problems),
             _ => {
-                let known = ["site", "clock", "journal", "health", "link", "unit", "device", "sink"];
+                let known = ["site", "clock", "journal", "health", "link", "unit", "device", "derive", "sink"];
                 let mend = crate::model::problem::did_you_mean(&key, known);
                 problems.error(document.source.place(span.start), format!("unknown table `{key}`"), mend);
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{clock, journal, link, sink, web};
+use crate::{clock, derive, journal, link, sink, web};
 
 /// Everything that the files of a configuration may hold, spread over them as the user likes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -31,6 +31,9 @@ pub struct Root {
     /// Pieces of equipment.
     #[serde(default)]
     pub device: Vec<Device>,
+    /// Points made out of points.
+    #[serde(default)]
+    pub derive: Vec<derive::Settings>,
     /// Where readings go.
     #[serde(default)]
     pub sink: Sinks,

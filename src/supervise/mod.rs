@@ -31,6 +31,21 @@ pub struct Trouble {
     pub standing: bool,
 }
 
+/// One task of a group, for stopping it alone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    stop: CancellationToken,
+    done: CancellationToken,
+}
+
+impl Handle {
+    /// Stops the task and waits until it has ended.
+    pub async fn end(&self) {
+        self.stop.cancel();
+        self.done.cancelled().await;
+    }
+}
+
 /// A group of tasks that is stopped together.
 pub struct Group {
     name: &'static str,
@@ -52,13 +67,15 @@ impl Group {
         self.stop.child_token()
     }
 
-    /// Spawns a task. `make` builds it anew after a panic; a task that returns is finished. Returns the token that stops
-    /// this task alone.
-    pub fn spawn(&mut self, name: &str, make: impl Fn(CancellationToken) -> Task + Send + 'static) -> CancellationToken {
+    /// Spawns a task. `make` builds it anew after a panic; a task that returns is finished.
+    pub fn spawn(&mut self, name: &str, make: impl Fn(CancellationToken) -> Task + Send + 'static) -> Handle {
         let token = self.stop.child_token();
+        let done = CancellationToken::new();
+        let ends = done.clone().drop_guard();
         let (clock, troubles) = (self.clock.clone(), Arc::clone(&self.troubles));
         let (stop, task) = (token.clone(), name.to_string());
         let handle = tokio::spawn(async move {
+            let _ends = ends;
             let mut panics: VecDeque<u64> = VecDeque::new();
             loop {
                 let inner = tokio::spawn(make(stop.clone()));
@@ -83,7 +100,7 @@ impl Group {
             }
         });
         self.tasks.push((name.to_string(), handle));
-        token
+        Handle { stop: token, done }
     }
 
     /// Stops every task; those that hang longer than the deadline are aborted, by name.

@@ -1,7 +1,17 @@
 //! The listener: for now health and metrics on loopback. A read-only view.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 /// The health page.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -15,4 +25,53 @@ impl Default for Settings {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9464".to_string() }
     }
+}
+
+/// What the pages are made of.
+#[derive(Clone)]
+pub struct View {
+    /// `/metrics` in the Prometheus text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// `/healthz`: whether everything makes progress.
+    pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// `/readyz`: whether everything was started and the journal writes.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// Serves until told to stop. A port that is taken is tried again every five seconds.
+pub async fn serve(settings: Settings, view: View, stop: CancellationToken) {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|State(v): State<View>| async move { verdict((v.alive)()) }))
+        .route("/readyz", get(|State(v): State<View>| async move { verdict((v.ready)()) }))
+        .with_state(view);
+    let mut said = false;
+    loop {
+        match tokio::net::TcpListener::bind(&settings.listen).await {
+            Ok(listener) => {
+                let stopped = stop.clone();
+                let serving = axum::serve(listener, router.clone()).with_graceful_shutdown(async move { stopped.cancelled().await });
+                if let Err(error) = serving.await {
+                    tracing::warn!(%error, "health page ended");
+                }
+            }
+            Err(error) if !said => {
+                said = true;
+                tracing::warn!(listen = settings.listen, %error, "health page cannot listen: tried again every 5 s");
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+        }
+    }
+}
+
+async fn metrics(State(view): State<View>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], (view.metrics)())
+}
+
+fn verdict(good: bool) -> (StatusCode, &'static str) {
+    if good { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ok\n") }
 }

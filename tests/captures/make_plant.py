@@ -93,11 +93,12 @@ BITS = "written by hand, one word for each input: 0000 off, 0001 on"
 
 # ---------------------------------------------------------------- deepsea-dse
 
-def dse_running():
-    s = Scene(3, note="running on load; a model without a named alarm list", filler=0xFFFF)
+def dse_running(note, mode, state, running, selector_auto, on_test):
+    s = Scene(3, note=note, filler=0xFFFF)
+    s.say(running=running, selector_auto=selector_auto, on_test=on_test)
     s.put(768, "u16", 1).put(769, "u16", 7320)
     s.put(770, "u32", 305419896, "x_serial_number", "305419896")
-    s.put(772, "u16", 1, "mode", "1")
+    s.put(772, "u16", mode, "mode", str(mode))
     s.put(774, "u16", 0x0400).say(
         controller_fault=False, common_shutdown=False, common_trip=False, common_warning=True, controlled_shutdown=False)
     s.put(1024, "u16", 412, "oil_pressure_kpa", "412")
@@ -121,7 +122,7 @@ def dse_running():
     ]:
         s.put(address, "i32", raw, name, value)
     s.put(1357, "u16", 88, "oil_level_pct", "88").put(1359, "u16", 95, "coolant_level_pct", "95")
-    s.put(1408, "u16", 3, "engine_state", "3")
+    s.put(1408, "u16", state, "engine_state", str(state))
     s.put(1536, "i32", 78215, "power_kw", "78.215")
     for i, (raw, value) in enumerate([(27710, "27.71"), (27431, "27.431"), (27600, "27.6")]):
         s.put(1538 + 2 * i, "u32", raw, f"apparent_power_l{i + 1}_kva", value)
@@ -138,6 +139,14 @@ def dse_running():
     return s
 
 
+DSE = [    # mode, engine state; running, in automatic, on test
+    dse_running("running on load; a model without a named alarm list", 1, 3, True, True, False),
+    dse_running("test on load, warming up", 3, 2, True, False, True),
+    dse_running("test off load, cooling down", 6, 4, True, False, True),
+    dse_running("manual, post run", 2, 6, False, False, False),
+    dse_running("automatic with manual restore, pre-start", 4, 1, False, True, False),
+    dse_running("switched off, stopped", 7, 0, False, False, False),
+]
 SENTINELS = ["not_available", "over_range", "under_range", "transducer_fault", "bad_data", "not_fitted", "not_fitted", "bad_data"]
 TOP = {"u16": 0xFFFF, "i16": 0x7FFF, "u32": 0xFFFFFFFF, "i32": 0x7FFFFFFF}
 
@@ -170,6 +179,7 @@ def dse_page154():
         controller_fault=True, common_shutdown=True, common_trip=True, common_warning=False, controlled_shutdown=True)
     dse_sentinels(s, 0)
     s.put(1408, "u16", 15, "engine_state", bad="not_available")
+    s.say(selector_auto=False, on_test=False).wrong(running="not_available")
     nibbles = {
         1: ("3211", "alarm_emergency_stop", "alarm_oil_pressure_low", "alarm_coolant_temperature_high", "alarm_coolant_temperature_low"),
         2: ("1301", "alarm_underspeed", "alarm_overspeed", "alarm_frequency_low", "alarm_frequency_high"),
@@ -203,14 +213,15 @@ def dse_page8():
         controller_fault=False, common_shutdown=True, common_trip=False, common_warning=False, controlled_shutdown=False)
     dse_sentinels(s, 3)
     s.put(1408, "u16", 0xFFFB, "engine_state", bad="bad_data")
+    s.say(selector_auto=True, on_test=False).wrong(running="bad_data")
     nibbles = {
-        1: ("1111", "alarm_emergency_stop", "alarm_oil_pressure_low", "alarm_coolant_temperature_high", "alarm_oil_temperature_high"),
-        2: ("1130", "alarm_underspeed", "alarm_overspeed", "alarm_fail_to_start", "alarm_fail_to_stop"),
+        1: ("1351", "alarm_emergency_stop", "alarm_oil_pressure_low", "alarm_coolant_temperature_high", "alarm_oil_temperature_high"),
+        2: ("9130", "alarm_underspeed", "alarm_overspeed", "alarm_fail_to_start", "alarm_fail_to_stop"),
         3: ("F111", "alarm_speed_signal_lost", "alarm_voltage_low", "alarm_voltage_high", "alarm_frequency_low"),
         4: ("1244", "alarm_frequency_high", "alarm_overcurrent", "alarm_earth_fault", "alarm_reverse_power"),
         5: ("1123", None, "alarm_oil_sender", "alarm_coolant_sender", None),
         6: ("2112", "alarm_fuel_sender", None, None, "alarm_charge_alternator"),
-        7: ("2121", "alarm_battery_low", "alarm_battery_high", "alarm_fuel_low", None),
+        7: ("28F1", "alarm_battery_low", "alarm_battery_high", "alarm_fuel_low", None),
         8: ("4111", "alarm_fail_to_close", None, None, None),
         9: ("1111", None, None, None, None),
         10: ("1111", None, None, None, None),
@@ -226,14 +237,29 @@ def dse_page8():
     return s
 
 
+# Alarms that are also given as bools. 2 warning, 3 shutdown, 4 electrical trip, 5 controlled shutdown and 10 active are true;
+# 0 disabled, 1 not active, 8 and 9 inactive are false.
+ALARM_BOOLS = [
+    "emergency_stop", "oil_pressure_low", "coolant_temperature_high", "coolant_temperature_low", "underspeed", "overspeed", "fail_to_start",
+    "fail_to_stop", "fuel_low", "battery_low", "battery_high", "overload", "earth_fault", "maintenance_due",
+]
+ALARM_BOOLS = {f"alarm_{name}": name for name in ALARM_BOOLS} | {"alarm_charge_alternator": "charge_alternator_failed"}
+SHUTDOWN_BOOLS = {f"alarm_{name}": f"{name}_shutdown" for name in ["oil_pressure_low", "coolant_temperature_high"]}
+
+
 def alarms(s, page, nibbles):
     for offset, (digits, *names) in nibbles.items():
         s.put(page + offset, "u16", int(digits, 16))
         for digit, name in zip(digits, names):
-            if name and digit == "F":
-                s.wrong(**{name: "not_fitted"})
-            elif name:
-                s.say(**{name: str(int(digit, 16))})
+            given = {name: str(int(digit, 16))} if name else {}
+            if name in ALARM_BOOLS:
+                given[ALARM_BOOLS[name]] = digit in "2345A"
+            if name in SHUTDOWN_BOOLS:
+                given[SHUTDOWN_BOOLS[name]] = digit in "35"
+            if digit == "F":
+                s.wrong(**dict.fromkeys(given, "not_fitted"))
+            else:
+                s.say(**given)
 
 
 # ---------------------------------------------------------------- grundfos-cim
@@ -382,7 +408,7 @@ RAIN = [
 ]
 
 
-write("deepsea-dse", WORDS, [dse_running(), dse_page154(), dse_page8()])
+write("deepsea-dse", WORDS, [*DSE, dse_page154(), dse_page8()])
 write("grundfos-cim", WORDS, [grundfos_running(), grundfos_dry()])
 write("level-transmitter", WORDS, LEVEL)
 write("level-transmitter-alt", WORDS, LEVEL_ALT)

@@ -148,7 +148,7 @@ impl Sink {
                 Err(error) => return error,
             }
             if self.connected {
-                self.fill(&connection).await;
+                self.fill(&mut connection).await;
                 self.show_lag();
             }
         }
@@ -216,7 +216,7 @@ impl Sink {
     }
 
     /// Hands over as much as fits: states that changed first, then readings.
-    async fn fill(&mut self, connection: &Connection) {
+    async fn fill(&mut self, connection: &mut Connection) {
         self.queue_states();
         let most = usize::from(self.c.settings.inflight.max(1));
         loop {

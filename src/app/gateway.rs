@@ -1,0 +1,223 @@
+//! Own health is a device: every ten seconds a reading of device `gateway`, through the same door as all others.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{Shared, lock};
+use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
+use crate::model::reading::{Body, Reading, Sample};
+use crate::model::value::{Value, write_json_text};
+use crate::poll::health::Presence;
+
+/// Milliseconds between two readings of ourselves.
+const EVERY_MS: u64 = 10_000;
+
+/// What the process has used so far, from /proc.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Clock ticks of CPU.
+    cpu_ticks: u64,
+    /// Resident bytes.
+    pub resident: u64,
+    /// Bytes that went to block devices.
+    pub written: u64,
+}
+
+impl Usage {
+    /// As the kernel tells it; zeros where it does not.
+    pub fn now() -> Self {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+        let stat = read("stat");
+        let after_name = stat.rsplit(") ").next().unwrap_or_default();
+        let fields: Vec<u64> = after_name.split_whitespace().map(|f| f.parse().unwrap_or(0)).collect();
+        let cpu_ticks = fields.get(11).unwrap_or(&0) + fields.get(12).unwrap_or(&0);
+        let pages: u64 = read("statm").split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
+        let io = read("io");
+        let written = io.lines().find_map(|l| l.strip_prefix("write_bytes: ")).and_then(|n| n.parse().ok()).unwrap_or(0);
+        Self { cpu_ticks, resident: pages * 4096, written }
+    }
+
+    /// CPU time in milliseconds (the kernel counts in hundredths of a second).
+    pub fn cpu_ms(&self) -> u64 {
+        self.cpu_ticks * 10
+    }
+}
+
+/// Name, kind and value of each point.
+type Figures = Vec<(&'static str, Kind, Sample)>;
+
+/// Keeps `gateway/status` and the readings of device `gateway`; looks whether the date may be believed.
+pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut before = (Usage::now(), shared.clock.mono(), 0u64, 0u64);
+    let mut stream: Option<Arc<Stream>> = None;
+    let mut due = shared.clock.mono().0;
+    say_online(&shared);
+    loop {
+        believe(&shared);
+        let now = shared.clock.mono().0;
+        if now >= due {
+            due = now.max(due + EVERY_MS);
+            let figures = figures(&shared, &mut before);
+            let stream = stream.get_or_insert_with(|| stream_of(&figures));
+            let samples = figures.into_iter().map(|(_, _, s)| Some(s)).collect();
+            let body = Body::Samples { samples, parts: Vec::new() };
+            let reading = Reading { stream: Arc::clone(stream), at: shared.clock.stamp(), body };
+            let entry = shared.journal.append(reading);
+            shared.inbox.put(entry);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+/// The retained state of the gateway itself.
+fn say_online(shared: &Shared) {
+    let configuration = shared.configuration();
+    let mut json = String::from("{\"state\":\"online\",\"version\":");
+    write_json_text(env!("CARGO_PKG_VERSION"), &mut json);
+    for (key, text) in [("zh", &configuration.site.zh), ("en", &configuration.site.en)] {
+        json.push_str(if key == "zh" { ",\"zh\":" } else { ",\"en\":" });
+        write_json_text(text, &mut json);
+    }
+    let reason = lock(&shared.last_good).clone();
+    json.push_str(if reason.is_some() { ",\"last_good\":true}" } else { ",\"last_good\":false}" });
+    shared.states.set("gateway/status", json);
+}
+
+/// When the date comes to be believed, what was written without one is dated.
+fn believe(shared: &Shared) {
+    let before = shared.clock.trusted();
+    if shared.clock.refresh() && !before {
+        shared.journal.date(shared.clock.wall(), shared.clock.mono());
+        tracing::info!(date = shared.clock.wall().rfc3339(), "the date is believed from now on");
+    }
+}
+
+fn stream_of(figures: &Figures) -> Arc<Stream> {
+    let meta = |(name, kind, _): &(&'static str, Kind, Sample)| PointMeta {
+        name: (*name).into(),
+        kind: *kind,
+        retention: match kind {
+            Kind::Counter => Retention::Register,
+            Kind::Number => Retention::Telemetry,
+            Kind::Bool | Kind::Code | Kind::Text => Retention::State,
+        },
+        form: match kind {
+            Kind::Bool => Form::Bool,
+            Kind::Text => Form::Text,
+            Kind::Code => Form::Code,
+            Kind::Number | Kind::Counter => Form::Exact(0),
+        },
+    };
+    let points = figures.iter().map(meta).collect();
+    Arc::new(Stream { device: "gateway".into(), source: "gateway".into(), every_ms: EVERY_MS, points })
+}
+
+fn whole(n: u64) -> Sample {
+    Ok(Value::Exact(Decimal::from(n)))
+}
+
+fn tenths(n: u64) -> Sample {
+    Ok(Value::Exact(Decimal::new(i64::try_from(n).unwrap_or(i64::MAX), 1)))
+}
+
+fn yes(b: bool) -> Sample {
+    Ok(Value::Bool(b))
+}
+
+fn figures(shared: &Shared, before: &mut (Usage, crate::model::time::Mono, u64, u64)) -> Figures {
+    use Kind::{Bool, Counter, Number, Text};
+    let (usage, now) = (Usage::now(), shared.clock.mono());
+    let j = shared.journal.health();
+    let get = |a: &std::sync::atomic::AtomicU64| a.load(Ordering::Relaxed);
+    let (readings, samples) = (get(&j.committed), get(&j.samples));
+    let ms = now.since(before.1).max(1);
+    let per_s = |n: u64| tenths(n * 10_000 / ms);
+    let cpu = tenths((usage.cpu_ms() - before.0.cpu_ms()) * 1_000 / ms);
+    let rates = (per_s(readings - before.2), per_s(samples - before.3));
+    *before = (usage, now, readings, samples);
+    let limit = shared.configuration().journal.max_bytes().max(1);
+    let mut out: Figures = vec![
+        ("version", Text, Ok(Value::Text(env!("CARGO_PKG_VERSION").into()))),
+        ("uptime_s", Number, whole(now.since(shared.started) / 1_000)),
+        ("config_last_good", Bool, yes(lock(&shared.last_good).is_some())),
+        ("cpu_pct", Number, cpu),
+        ("memory_mb", Number, tenths(usage.resident / 100_000)),
+        ("disk_written_bytes", Counter, whole(usage.written)),
+        ("readings_per_s", Number, rates.0),
+        ("samples_per_s", Number, rates.1),
+        ("journal_bytes", Number, whole(get(&j.bytes))),
+        ("journal_used_pct", Number, tenths(get(&j.bytes) / (limit / 1_000).max(1))),
+        ("journal_write_failed", Bool, yes(!j.ok.load(Ordering::Relaxed))),
+        ("write_errors", Counter, whole(get(&j.failures))),
+        ("damaged_segments", Counter, whole(get(&j.damaged_files))),
+        ("lost_readings", Counter, whole(get(&j.lost) + get(&j.lost_unsent))),
+        ("readings_replaced", Counter, whole(shared.inbox.replaced.load(Ordering::Relaxed))),
+        ("task_restarts", Counter, whole(lock(&shared.troubles).iter().map(|t| t.panics).sum())),
+        ("clock_synchronised", Bool, yes(crate::clock::kernel_synchronised())),
+        ("clock_trusted", Bool, yes(shared.clock.trusted())),
+    ];
+    out.extend(disk(shared));
+    out.extend(field(shared));
+    out.extend(outlets(shared));
+    out
+}
+
+fn disk(shared: &Shared) -> Figures {
+    let Ok(stat) = rustix::fs::statvfs(&shared.paths.state) else { return Vec::new() };
+    let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000;
+    let share = stat.f_bavail.saturating_mul(1_000) / stat.f_blocks.max(1);
+    vec![("disk_free_pct", Kind::Number, tenths(share)), ("disk_free_mb", Kind::Number, whole(free_mb))]
+}
+
+fn field(shared: &Shared) -> Figures {
+    let buses = lock(&shared.buses);
+    let sum = |name: &str| {
+        let of = |b: &super::BusHandle| b.health.counters.list().iter().find(|c| c.0 == name).map_or(0, |c| c.2);
+        buses.iter().map(of).sum::<u64>()
+    };
+    let up = buses.iter().filter(|b| b.health.open.load(Ordering::Relaxed)).count() as u64;
+    let (mut units, mut ok, mut skipped) = (0, 0, 0);
+    for bus in buses.iter() {
+        for i in 0..bus.health.units.len() {
+            let seen = bus.health.unit(i, |u| (u.presence, u.skipped));
+            let Some((presence, late)) = seen else { continue };
+            units += 1;
+            ok += u64::from(presence == Presence::Online);
+            skipped += late;
+        }
+    }
+    vec![
+        ("links", Kind::Number, whole(buses.len() as u64)),
+        ("links_up", Kind::Number, whole(up)),
+        ("units", Kind::Number, whole(units)),
+        ("units_ok", Kind::Number, whole(ok)),
+        ("requests", Kind::Counter, whole(sum("requests"))),
+        ("timeouts", Kind::Counter, whole(sum("timeouts"))),
+        ("exceptions", Kind::Counter, whole(sum("exceptions"))),
+        ("frames_discarded", Kind::Counter, whole(sum("late") + sum("crossed"))),
+        ("reconnects", Kind::Counter, whole(sum("connects"))),
+        ("poll_skipped", Kind::Counter, whole(skipped)),
+    ]
+}
+
+fn outlets(shared: &Shared) -> Figures {
+    let sinks = lock(&shared.sinks);
+    let up = sinks.iter().filter(|s| s.health.connected.load(Ordering::Relaxed)).count() as u64;
+    let lag = sinks.iter().map(|s| s.health.lag.load(Ordering::Relaxed)).max().unwrap_or(0);
+    let lag_ms = sinks.iter().map(|s| s.health.lag_ms.load(Ordering::Relaxed)).max().unwrap_or(0);
+    let aside = sinks.iter().map(|s| s.health.set_aside.load(Ordering::Relaxed)).sum();
+    vec![
+        ("sinks", Kind::Number, whole(sinks.len() as u64)),
+        ("sinks_up", Kind::Number, whole(up)),
+        ("backlog_readings", Kind::Number, whole(lag)),
+        ("sink_lag_s", Kind::Number, tenths(lag_ms / 100)),
+        ("sink_set_aside", Kind::Counter, whole(aside)),
+    ]
+}

@@ -1,0 +1,48 @@
+//! The way into the engine: bounded, because the newest reading of a stream replaces an older one that was not seen yet.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::journal::tail::Entry;
+
+/// Readings on their way to the engine.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    waiting: Mutex<VecDeque<Arc<Entry>>>,
+    bell: Notify,
+    /// Readings that were replaced before the engine saw them.
+    pub replaced: AtomicU64,
+}
+
+/// Below this many nothing is looked up: the engine keeps up, and every reading is seen.
+const SHORT: usize = 64;
+
+impl Inbox {
+    /// Puts a reading in; never blocks for long, never grows beyond one reading a stream.
+    pub fn put(&self, entry: Arc<Entry>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= SHORT {
+            let same = |e: &Arc<Entry>| Arc::ptr_eq(&e.reading.stream, &entry.reading.stream);
+            if let Some(at) = waiting.iter().position(same) {
+                waiting.remove(at);
+                self.replaced.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        waiting.push_back(entry);
+        drop(waiting);
+        self.bell.notify_one();
+    }
+
+    /// Everything that waits.
+    pub fn take(&self) -> VecDeque<Arc<Entry>> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Rings when something was put in.
+    pub async fn ring(&self) {
+        self.bell.notified().await;
+    }
+}

@@ -1,0 +1,338 @@
+//! Wiring: everything that runs, the engine's driver loop, own health, reload.
+
+pub mod driver;
+pub mod gateway;
+pub mod inbox;
+pub mod metrics;
+pub mod questions;
+pub mod status;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::app::inbox::Inbox;
+use crate::clock::{self, Clock};
+use crate::config::Configuration;
+use crate::engine::Engine;
+use crate::journal::{Journal, Writer};
+use crate::model::reading::Reading;
+use crate::model::time::{Mono, Wall};
+use crate::poll::bus::Bus;
+use crate::poll::health::BusHealth;
+use crate::poll::{Ask, BusConfig, Deliver};
+use crate::sink::mqtt;
+use crate::sink::{Health as SinkHealth, States};
+use crate::supervise::{Group, Handle, Trouble};
+
+/// Where a running gateway keeps its things.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// Durable state: journal, snapshot, last-good configuration.
+    pub state: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+}
+
+/// A bus at work.
+pub struct BusHandle {
+    /// As configured.
+    pub config: Arc<BusConfig>,
+    /// How it is doing.
+    pub health: Arc<BusHealth>,
+    asks: Arc<Mutex<Option<mpsc::Sender<Ask>>>>,
+    task: Handle,
+}
+
+/// A sink at work.
+pub struct SinkHandle {
+    /// As configured.
+    pub settings: mqtt::settings::Settings,
+    /// How it is doing.
+    pub health: Arc<SinkHealth>,
+    task: Handle,
+}
+
+/// What every part of a running gateway sees.
+pub struct Shared {
+    /// The clock.
+    pub clock: Clock,
+    /// The journal.
+    pub journal: Journal,
+    /// What is retained.
+    pub states: States,
+    /// The way into the engine.
+    pub inbox: Inbox,
+    /// Buses.
+    pub buses: Mutex<Vec<BusHandle>>,
+    /// Sinks.
+    pub sinks: Mutex<Vec<SinkHandle>>,
+    /// Tasks that panicked.
+    pub troubles: Arc<Mutex<Vec<Trouble>>>,
+    /// When the process started.
+    pub started: Mono,
+    /// When the engine last made a step, monotonic milliseconds.
+    pub engine_progress_ms: AtomicU64,
+    /// Whether this runs on the last-good configuration, and why.
+    pub last_good: Mutex<Option<String>>,
+    /// Whether everything was started.
+    pub ready: AtomicBool,
+    /// Someone wants the configuration to be loaded again.
+    pub reloads: mpsc::Sender<Reload>,
+    configuration: Mutex<Arc<Configuration>>,
+    paths: Paths,
+}
+
+/// A wish for a reload: what was done goes back, or every problem, in words.
+pub type Reload = oneshot::Sender<Result<Vec<String>, String>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// The configuration in force.
+    pub fn configuration(&self) -> Arc<Configuration> {
+        Arc::clone(&lock(&self.configuration))
+    }
+
+    /// The reading's way: numbered and journaled, then to the engine.
+    fn deliver(self: &Arc<Self>) -> Deliver {
+        let shared = Arc::clone(self);
+        Arc::new(move |reading: Reading| {
+            let entry = shared.journal.append(reading);
+            shared.inbox.put(entry);
+        })
+    }
+
+    /// The way to ask a bus something, by the link's name.
+    pub fn asks(&self, link: &str) -> Option<mpsc::Sender<Ask>> {
+        let buses = lock(&self.buses);
+        let bus = buses.iter().find(|b| b.config.link.id == link)?;
+        let sender = lock(&bus.asks).clone();
+        sender
+    }
+}
+
+/// A running gateway.
+pub struct App {
+    /// What every part sees.
+    pub shared: Arc<Shared>,
+    engine: Arc<Mutex<Engine>>,
+    writer: Option<Writer>,
+    pollers: Group,
+    desk: Group,
+    outlets: Group,
+    /// Wishes for a reload; whoever runs the gateway takes them.
+    pub wishes: mpsc::Receiver<Reload>,
+}
+
+impl App {
+    /// Opens the journal and starts everything. Every device and broker may be absent.
+    ///
+    /// # Errors
+    /// The journal cannot be opened, in words.
+    pub fn start(configuration: Configuration, paths: &Paths) -> Result<App, String> {
+        let made = std::fs::create_dir_all(&paths.state);
+        made.map_err(|e| format!("cannot make the state directory {}: {e}", paths.state.display()))?;
+        let clock = Clock::new(&configuration.clock, Wall(i64::MAX));
+        let dir = paths.state.join(&configuration.journal.dir);
+        let opened = Journal::open(&dir, &configuration.journal, &clock, &clock::boot_id());
+        let (journal, writer) = opened.map_err(|e| format!("cannot open the journal: {e}"))?;
+        clock.not_before(Wall(journal.health().last_wall.load(Ordering::Relaxed)));
+        if clock.trusted() {
+            journal.date(clock.wall(), clock.mono());
+        }
+        let names: Vec<String> = configuration.mqtt.iter().map(mqtt::cursor_name).collect();
+        journal.keep_cursors(&names);
+        let snapshot = driver::read(&paths.state.join("engine.json"));
+        let engine = Arc::new(Mutex::new(Engine::new(&configuration.derive, &snapshot)));
+        let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
+        let group = |name| Group::new(name, &clock, &troubles);
+        let (pollers, desk, outlets) = (group("pollers"), group("desk"), group("outlets"));
+        let (reloads, wishes) = mpsc::channel(4);
+        let shared = Arc::new(Shared {
+            reloads,
+            started: clock.mono(),
+            engine_progress_ms: AtomicU64::new(clock.mono().0),
+            clock,
+            journal,
+            states: States::default(),
+            inbox: Inbox::default(),
+            buses: Mutex::default(),
+            sinks: Mutex::default(),
+            troubles: Arc::clone(&troubles),
+            last_good: Mutex::default(),
+            ready: AtomicBool::new(false),
+            configuration: Mutex::new(Arc::new(configuration)),
+            paths: paths.clone(),
+        });
+        let mut app = App { shared, engine, writer: Some(writer), pollers, desk, outlets, wishes };
+        app.start_desk();
+        let configuration = app.shared.configuration();
+        configuration.mqtt.iter().for_each(|settings| app.start_sink(settings));
+        configuration.buses.iter().for_each(|bus| app.start_bus(bus));
+        app.shared.ready.store(true, Ordering::Relaxed);
+        Ok(app)
+    }
+
+    fn start_desk(&mut self) {
+        let (shared, engine) = (Arc::clone(&self.shared), Arc::clone(&self.engine));
+        let snapshot = self.shared.paths.state.join("engine.json");
+        self.desk.spawn("engine", move |stop| {
+            Box::pin(driver::run(Arc::clone(&shared), Arc::clone(&engine), snapshot.clone(), stop))
+        });
+        let shared = Arc::clone(&self.shared);
+        self.desk.spawn("own health", move |stop| Box::pin(gateway::run(Arc::clone(&shared), stop)));
+        let shared = Arc::clone(&self.shared);
+        self.desk.spawn("control", move |stop| {
+            let handler = questions::handler(Arc::clone(&shared));
+            Box::pin(crate::control::serve(shared.paths.socket.clone(), handler, stop))
+        });
+        let shared = Arc::clone(&self.shared);
+        let settings = self.shared.configuration().health.clone();
+        if !settings.listen.is_empty() {
+            self.desk.spawn("health page", move |stop| {
+                Box::pin(crate::web::serve(settings.clone(), metrics::view(&shared), stop))
+            });
+        }
+    }
+
+    fn start_bus(&mut self, config: &BusConfig) {
+        let config = Arc::new(config.clone());
+        let health = Arc::new(BusHealth::new(config.units.len()));
+        health.progress_ms.store(self.shared.clock.mono().0, Ordering::Relaxed);
+        let asks: Arc<Mutex<Option<mpsc::Sender<Ask>>>> = Arc::default();
+        let (clock, deliver) = (self.shared.clock.clone(), self.shared.deliver());
+        let (c, h, a) = (Arc::clone(&config), Arc::clone(&health), Arc::clone(&asks));
+        let task = self.pollers.spawn(&format!("link {}", config.link.id), move |stop| {
+            let (sender, receiver) = mpsc::channel(8);
+            *lock(&a) = Some(sender);
+            let bus = Bus::new(&c, clock.clone(), Arc::clone(&h), Arc::clone(&deliver));
+            Box::pin(bus.run(receiver, stop))
+        });
+        lock(&self.shared.buses).push(BusHandle { config, health, asks, task });
+    }
+
+    fn start_sink(&mut self, settings: &mqtt::settings::Settings) {
+        let health = Arc::new(SinkHealth::default());
+        let context = mqtt::Context {
+            settings: settings.clone(),
+            site: self.shared.configuration().site.id.clone(),
+            journal: self.shared.journal.clone(),
+            states: self.shared.states.clone(),
+            clock: self.shared.clock.clone(),
+            health: Arc::clone(&health),
+            memory: self.shared.paths.state.join(format!("retained-{}.txt", file_name(&settings.name))),
+        };
+        let name = format!("sink {}", settings.name);
+        let task = self.outlets.spawn(&name, move |stop| Box::pin(mqtt::run(context.clone(), stop)));
+        lock(&self.shared.sinks).push(SinkHandle { settings: settings.clone(), health, task });
+    }
+
+    /// A new configuration: what did not change misses no cycle. Returns what was done, in words.
+    pub async fn reload(&mut self, configuration: Configuration) -> Vec<String> {
+        let mut said = Vec::new();
+        let old = self.shared.configuration();
+        if old.journal != configuration.journal || old.clock != configuration.clock || old.health != configuration.health {
+            said.push("journal, clock and health page take effect at the next start".to_string());
+        }
+        let site_changed = old.site != configuration.site;
+        *lock(&self.shared.configuration) = Arc::new(configuration.clone());
+        for id in old.devices.keys().filter(|id| !configuration.devices.contains_key(*id)) {
+            self.shared.states.remove(&format!("{id}/status"));
+            said.push(format!("device {id} is gone"));
+        }
+        lock(&self.engine).reconfigure(&configuration.derive, |id| configuration.devices.contains_key(id));
+        let gone = |b: &BusHandle| !configuration.buses.contains(&b.config);
+        for bus in take_if(&self.shared.buses, gone) {
+            bus.task.end().await;
+            said.push(format!("link {} stopped", bus.config.link.id));
+        }
+        for bus in &configuration.buses {
+            if !lock(&self.shared.buses).iter().any(|b| *b.config == *bus) {
+                self.start_bus(bus);
+                said.push(format!("link {} started", bus.link.id));
+            }
+        }
+        let gone = |s: &SinkHandle| site_changed || !configuration.mqtt.contains(&s.settings);
+        for sink in take_if(&self.shared.sinks, gone) {
+            sink.task.end().await;
+            said.push(format!("sink {} stopped", sink.settings.name));
+        }
+        for settings in &configuration.mqtt {
+            if !lock(&self.shared.sinks).iter().any(|s| s.settings == *settings) {
+                self.start_sink(settings);
+                said.push(format!("sink {} started", settings.name));
+            }
+        }
+        let names: Vec<String> = configuration.mqtt.iter().map(mqtt::cursor_name).collect();
+        self.shared.journal.keep_cursors(&names);
+        self.pollers.sweep();
+        self.outlets.sweep();
+        *lock(&self.shared.last_good) = None;
+        if said.is_empty() {
+            said.push("nothing changed".to_string());
+        }
+        said
+    }
+
+    /// Ordered drain: pollers stop, the engine ends when its input has ended, the journal commits, sinks finish what is on
+    /// the way; the rest stays behind their cursor.
+    pub async fn stop(mut self) {
+        self.shared.ready.store(false, Ordering::Relaxed);
+        self.pollers.drain(Duration::from_secs(3)).await;
+        self.desk.drain(Duration::from_secs(3)).await;
+        self.outlets.drain(Duration::from_secs(4)).await;
+        let writer = self.writer.take();
+        let stopped = tokio::task::spawn_blocking(move || drop(writer)).await;
+        debug_assert!(stopped.is_ok(), "the writer's thread does not panic");
+    }
+
+    /// Whether everything that must make progress does: what the watchdog of systemd is told.
+    pub fn is_alive(&self) -> bool {
+        metrics::is_alive(&self.shared)
+    }
+}
+
+fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {
+    let mut list = lock(list);
+    let (out, keep) = std::mem::take(&mut *list).into_iter().partition(|x| gone(x));
+    *list = keep;
+    out
+}
+
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+/// Copies a configuration that is in force to where it is found when the next one does not check.
+pub fn keep_last_good(from: &Path, state: &Path) {
+    let to = state.join("last-good");
+    let fresh = state.join("last-good.new");
+    let _may_not_exist = std::fs::remove_dir_all(&fresh);
+    let copied = copy(from, &fresh).and_then(|()| {
+        let _may_not_exist = std::fs::remove_dir_all(&to);
+        std::fs::rename(&fresh, &to)
+    });
+    if let Err(error) = copied {
+        tracing::warn!(%error, "the configuration in force cannot be kept as last-good");
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)?.flatten() {
+        let path = entry.path();
+        let target = to.join(entry.file_name());
+        if path.is_dir() && ["profiles", "vocabulary"].iter().any(|n| path.ends_with(n)) {
+            copy(&path, &target)?;
+        } else if path.extension().is_some_and(|e| e == "toml") {
+            std::fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Answers to what the CLI asks: status, a read between two cycles, reload, the date.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::app::{Shared, status};
+use crate::config::Configuration;
+use crate::control::{Answer, Caller, Handler, Request};
+use crate::decode;
+use crate::model::quality::Cause;
+use crate::model::registers::{Span, Words};
+use crate::plan;
+use crate::poll::{Ask, UnitConfig};
+use crate::profile::PointDef;
+
+/// A point as `read` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The device's name of the point.
+    pub point: String,
+    /// The value as it is printed; empty if there is none.
+    pub value: String,
+    /// Unit of the quantity.
+    pub unit_of: String,
+    /// `good`, or the reason why there is no value.
+    pub quality: String,
+    /// Text of a code, in English.
+    pub text: String,
+    /// Where it came from: `unit 7 function 3 address 12+2`.
+    pub from: String,
+    /// The words, in hexadecimal.
+    pub raw: String,
+}
+
+/// Answers to the control socket.
+pub fn handler(shared: Arc<Shared>) -> Handler {
+    Arc::new(move |request, caller| {
+        let shared = Arc::clone(&shared);
+        Box::pin(async move { answer(&shared, request, caller).await })
+    })
+}
+
+async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
+    let json = |value: Result<serde_json::Value, serde_json::Error>| value.map_err(|e| e.to_string());
+    match request {
+        Request::Status => json(serde_json::to_value(status::status(shared))),
+        Request::Read { device, point } => {
+            let configuration = shared.configuration();
+            let rows = read(&configuration, &device, point.as_deref(), |link, unit, span| async move {
+                let asks = shared.asks(&link).ok_or(Cause::LinkDown)?;
+                let (reply, answer) = oneshot::channel();
+                asks.send(Ask { address: unit.address, span, reply }).await.map_err(|_| Cause::LinkDown)?;
+                let wait = std::time::Duration::from_secs(15);
+                tokio::time::timeout(wait, answer).await.ok().and_then(Result::ok).unwrap_or(Err(Cause::Timeout))
+            });
+            json(serde_json::to_value(rows.await?))
+        }
+        Request::Reload => {
+            tracing::info!(uid = caller.uid, "reload is asked for");
+            let (reply, answer) = oneshot::channel();
+            shared.reloads.send(reply).await.map_err(|_| "the gateway is stopping".to_string())?;
+            let said = answer.await.map_err(|_| "the gateway is stopping".to_string())??;
+            json(serde_json::to_value(said))
+        }
+        Request::AcceptClock => {
+            shared.clock.accept();
+            shared.journal.date(shared.clock.wall(), shared.clock.mono());
+            tracing::info!(uid = caller.uid, date = shared.clock.wall().rfc3339(), "a person says that the date is right");
+            json(serde_json::to_value(shared.clock.wall().rfc3339()))
+        }
+    }
+}
+
+/// One point that is wanted: the device's name and what it comes from.
+struct Wanted<'a> {
+    name: &'a str,
+    def: &'a PointDef,
+}
+
+/// Reads a device's points now, over whatever `ask` reaches its units.
+///
+/// # Errors
+/// No such device or point, in words with the nearest names.
+pub async fn read<F>(
+    configuration: &Configuration,
+    device: &str,
+    point: Option<&str>,
+    ask: impl Fn(String, UnitConfig, Span) -> F,
+) -> Result<Vec<Row>, String>
+where
+    F: Future<Output = Result<Words, Cause>>,
+{
+    let devices = &configuration.devices;
+    let Some(d) = devices.get(device) else {
+        let mend = crate::model::problem::did_you_mean(device, devices.keys().map(String::as_str));
+        return Err(format!("unknown device `{device}`; {mend}"));
+    };
+    if let Some(point) = point
+        && !d.points.contains_key(point)
+    {
+        let mend = crate::model::problem::did_you_mean(point, d.points.keys().map(String::as_str));
+        return Err(format!("device `{device}` has no point `{point}`; {mend}"));
+    }
+    let mut rows = Vec::new();
+    let mut units: Vec<(&str, &UnitConfig)> = Vec::new();
+    for bus in &configuration.buses {
+        units.extend(bus.units.iter().map(|u| (bus.link.id.as_str(), u)));
+    }
+    for (link, unit) in units {
+        let all = unit.profile.all_points();
+        let mut wanted: Vec<Wanted<'_>> = Vec::new();
+        for (name, (from, source)) in &d.points {
+            if let Some(def) = all.get(source.as_str()).filter(|_| **from == *unit.id && point.is_none_or(|p| p == name)) {
+                wanted.push(Wanted { name, def });
+            }
+        }
+        if wanted.is_empty() {
+            continue;
+        }
+        rows.extend(read_unit(configuration, &d.class, link, unit, &wanted, &ask).await);
+    }
+    rows.sort_by(|a, b| a.point.cmp(&b.point));
+    Ok(rows)
+}
+
+async fn read_unit<F>(
+    configuration: &Configuration,
+    class: &str,
+    link: &str,
+    unit: &UnitConfig,
+    wanted: &[Wanted<'_>],
+    ask: &impl Fn(String, UnitConfig, Span) -> F,
+) -> Vec<Row>
+where
+    F: Future<Output = Result<Words, Cause>>,
+{
+    let mut reads: Vec<Words> = Vec::new();
+    let mut failed: BTreeMap<Span, Cause> = BTreeMap::new();
+    let rules = &unit.profile.layout(None).read;
+    let defs: Vec<PointDef> = wanted.iter().map(|w| w.def.clone()).collect();
+    for block in plan::plan(&defs, rules).blocks {
+        match ask(link.to_string(), unit.clone(), block.span).await {
+            Ok(words) => reads.push(words),
+            // A refused block is read run by run: a person wants to see what is there.
+            Err(Cause::IllegalAddress | Cause::IllegalValue) if block.needs.len() > 1 => {
+                for need in block.needs {
+                    match ask(link.to_string(), unit.clone(), need).await {
+                        Ok(words) => reads.push(words),
+                        Err(cause) => drop(failed.insert(need, cause)),
+                    }
+                }
+            }
+            Err(cause) => drop(failed.insert(block.span, cause)),
+        }
+    }
+    let row = |w: &Wanted<'_>| {
+        let def = w.def;
+        let sample = decode::decode(def, &reads);
+        let failure = || failed.iter().find(|(span, _)| span.overlaps(&def.span)).map(|(_, c)| *c);
+        let sample = sample.unwrap_or_else(|| Err(failure().unwrap_or(Cause::NotAvailable)));
+        let words = reads.iter().find_map(|r| r.slice(&def.span)).unwrap_or_default();
+        let code = match &sample {
+            Ok(crate::model::value::Value::Code(c)) => Some(*c),
+            _ => None,
+        };
+        let meaning = configuration.catalogue.vocabulary.point(class, w.name);
+        Row {
+            point: w.name.to_string(),
+            value: sample.as_ref().map(ToString::to_string).unwrap_or_default(),
+            unit_of: meaning.and_then(|m| m.unit.clone()).unwrap_or_default(),
+            quality: sample.as_ref().err().map_or("good", |c| c.word()).to_string(),
+            text: code.and_then(|c| def.texts.get(&c)).map(|t| t.en.clone()).unwrap_or_default(),
+            from: format!(
+                "{} unit {} function {} address {}+{}",
+                unit.id, unit.address, def.span.area.function(), def.span.address, def.span.count
+            ),
+            raw: words.iter().map(|w| format!("{w:04X}")).collect::<Vec<_>>().join(" "),
+        }
+    };
+    wanted.iter().map(row).collect()
+}

@@ -1,0 +1,220 @@
+//! What `plantroom status` shows: links, units, sinks, journal, clock, versions.
+
+use std::sync::atomic::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::{BusHandle, Shared, SinkHandle, lock};
+use crate::sink::Health;
+
+/// The whole status.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// The site's id.
+    pub site: String,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+    /// Why it runs on the last-good configuration, if it does.
+    pub last_good: Option<String>,
+    /// Links with their units.
+    pub links: Vec<Link>,
+    /// Sinks.
+    pub sinks: Vec<Sink>,
+    /// The journal.
+    pub journal: Journal,
+    /// The clock.
+    pub clock: Clock,
+    /// Tasks that panicked, in words.
+    pub troubles: Vec<String>,
+}
+
+/// A link.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name.
+    pub id: String,
+    /// Where it leads.
+    pub address: String,
+    /// Whether it is open.
+    pub up: bool,
+    /// Why it is not.
+    pub error: String,
+    /// What happened on it.
+    pub counters: std::collections::BTreeMap<String, u64>,
+    /// Its units.
+    pub units: Vec<Unit>,
+}
+
+/// A unit.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Unit {
+    /// Its name.
+    pub id: String,
+    /// Unit id on the wire.
+    pub address: u8,
+    /// Its profile.
+    pub profile: String,
+    /// The profile's variant in use.
+    pub layout: String,
+    /// online, degraded, offline, unknown.
+    pub state: String,
+    /// Why it is not online.
+    pub why: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Cycles served.
+    pub cycles: u64,
+    /// Cycles in which everything was good.
+    pub good: u64,
+    /// Cycles the bus had no time for.
+    pub skipped: u64,
+    /// Requests without an answer.
+    pub timeouts: u64,
+    /// Answers that were exceptions.
+    pub exceptions: u64,
+    /// Mean round trip, microseconds.
+    pub round_trip_us: u64,
+    /// Runs that the unit refuses.
+    pub holes: Vec<String>,
+}
+
+/// A sink.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sink {
+    /// Its name.
+    pub name: String,
+    /// Where it leads.
+    pub url: String,
+    /// Whether it is connected.
+    pub up: bool,
+    /// Why it is not.
+    pub error: String,
+    /// Messages acknowledged.
+    pub delivered: u64,
+    /// Readings behind, at most.
+    pub lag: u64,
+    /// Seconds behind.
+    pub lag_s: u64,
+    /// Messages set aside.
+    pub set_aside: u64,
+    /// The last of them.
+    pub last_set_aside: String,
+}
+
+/// The journal.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Journal {
+    /// Whether the last commit succeeded.
+    pub ok: bool,
+    /// What the disk said.
+    pub error: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Most bytes.
+    pub max_bytes: u64,
+    /// Readings committed since the start.
+    pub committed: u64,
+    /// Readings lost.
+    pub lost: u64,
+    /// Files found damaged.
+    pub damaged_files: u64,
+    /// Files thinned.
+    pub thinned_files: u64,
+    /// Files deleted before their time.
+    pub dropped_files: u64,
+}
+
+/// The clock.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Clock {
+    /// The date as shown.
+    pub date: String,
+    /// Whether it is believed.
+    pub trusted: bool,
+    /// Whether the kernel calls it synchronised.
+    pub synchronised: bool,
+}
+
+/// The status now.
+pub fn status(shared: &Shared) -> Status {
+    let configuration = shared.configuration();
+    let j = shared.journal.health();
+    let get = |a: &std::sync::atomic::AtomicU64| a.load(Ordering::Relaxed);
+    let trouble = |t: &crate::supervise::Trouble| {
+        let standing = if t.standing { ", now tried every ten minutes" } else { "" };
+        format!("{} panicked {} times{standing}", t.task, t.panics)
+    };
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        site: configuration.site.id.clone(),
+        uptime_s: shared.clock.mono().since(shared.started) / 1_000,
+        last_good: lock(&shared.last_good).clone(),
+        links: lock(&shared.buses).iter().map(link).collect(),
+        sinks: lock(&shared.sinks).iter().map(sink).collect(),
+        journal: Journal {
+            ok: j.ok.load(Ordering::Relaxed),
+            error: lock(&j.error).clone(),
+            bytes: get(&j.bytes),
+            max_bytes: configuration.journal.max_bytes(),
+            committed: get(&j.committed),
+            lost: get(&j.lost) + get(&j.lost_unsent),
+            damaged_files: get(&j.damaged_files),
+            thinned_files: get(&j.thinned_files),
+            dropped_files: get(&j.dropped_files),
+        },
+        clock: Clock {
+            date: shared.clock.wall().rfc3339(),
+            trusted: shared.clock.trusted(),
+            synchronised: crate::clock::kernel_synchronised(),
+        },
+        troubles: lock(&shared.troubles).iter().map(trouble).collect(),
+    }
+}
+
+fn link(bus: &BusHandle) -> Link {
+    let unit = |(i, config): (usize, &crate::poll::UnitConfig)| {
+        let h = bus.health.unit(i, |h| h.clone()).unwrap_or_default();
+        let trips: u64 = h.round_trips.iter().sum();
+        Unit {
+            id: config.id.to_string(),
+            address: config.address,
+            profile: config.profile.name.to_string(),
+            layout: if h.layout.is_empty() { "base".to_string() } else { h.layout },
+            state: format!("{:?}", h.presence).to_lowercase(),
+            why: h.cause.map(|c| c.word().to_string()).unwrap_or_default(),
+            since: if h.since.0 == 0 { String::new() } else { h.since.rfc3339() },
+            cycles: h.cycles,
+            good: h.good,
+            skipped: h.skipped,
+            timeouts: h.timeouts,
+            exceptions: h.exceptions,
+            round_trip_us: h.round_trip_sum_us / trips.max(1),
+            holes: h.holes,
+        }
+    };
+    Link {
+        id: bus.config.link.id.clone(),
+        address: bus.config.link.transport.address().to_string(),
+        up: bus.health.open.load(Ordering::Relaxed),
+        error: bus.health.error(),
+        counters: bus.health.counters.list().into_iter().map(|(name, _, n)| (name.to_string(), n)).collect(),
+        units: bus.config.units.iter().enumerate().map(unit).collect(),
+    }
+}
+
+fn sink(sink: &SinkHandle) -> Sink {
+    let h = &sink.health;
+    Sink {
+        name: sink.settings.name.clone(),
+        url: sink.settings.url.clone(),
+        up: h.connected.load(Ordering::Relaxed),
+        error: Health::text(&h.error),
+        delivered: h.delivered.load(Ordering::Relaxed),
+        lag: h.lag.load(Ordering::Relaxed),
+        lag_s: h.lag_ms.load(Ordering::Relaxed) / 1_000,
+        set_aside: h.set_aside.load(Ordering::Relaxed),
+        last_set_aside: Health::text(&h.last_set_aside),
+    }
+}

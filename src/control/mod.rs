@@ -1,0 +1,135 @@
+//! The unix socket that the CLI speaks to: one JSON request a line, one JSON answer a line. The caller's uid is the person.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+/// What can be asked of a running gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ask")]
+pub enum Request {
+    /// Links, units, sinks, journal, clock.
+    Status,
+    /// Read a device's points now, decoded beside raw words.
+    Read {
+        /// The device.
+        device: String,
+        /// One point, or all.
+        point: Option<String>,
+    },
+    /// Load the configuration again.
+    Reload,
+    /// The date is right: a person says so.
+    AcceptClock,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// User id, as the kernel knows it.
+    pub uid: u32,
+}
+
+/// An answer, or why there is none, in words.
+pub type Answer = Result<Value, String>;
+
+/// Answers requests.
+pub type Handler = Arc<dyn Fn(Request, Caller) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+
+/// Longest request, bytes.
+const REQUEST_MAX: u64 = 64 * 1024;
+/// Connections served at a time.
+const CONNECTIONS_MAX: usize = 16;
+
+/// Serves the socket until told to stop.
+pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
+    let _stale = std::fs::remove_file(&path);
+    if let Some(dir) = path.parent() {
+        let _may_exist = std::fs::create_dir_all(dir);
+    }
+    let listener = match UnixListener::bind(&path) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(socket = %path.display(), %error, "no control socket: `plantroom status` and others will not reach this gateway");
+            return stop.cancelled().await;
+        }
+    };
+    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Too many open files: the next try may find room.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let (handler, stop) = (Arc::clone(&handler), stop.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ended = serve_one(stream, handler) => {}
+            }
+        });
+    }
+    let _best_effort = std::fs::remove_file(&path);
+}
+
+async fn serve_one(stream: UnixStream, handler: Handler) -> std::io::Result<()> {
+    let uid = stream.peer_cred()?.uid();
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read.take(REQUEST_MAX)).lines();
+    while let Some(line) = lines.next_line().await? {
+        let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => handler(request, Caller { uid }).await,
+            Err(e) => Err(format!("not a request: {e}")),
+        };
+        let answer = match answer {
+            Ok(value) => serde_json::json!({ "ok": value }),
+            Err(error) => serde_json::json!({ "error": error }),
+        };
+        write.write_all(format!("{answer}\n").as_bytes()).await?;
+        lines.get_mut().get_mut().set_limit(REQUEST_MAX);
+    }
+    Ok(())
+}
+
+/// Why a gateway did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// No gateway listens.
+    #[error("no gateway runs here ({0})")]
+    NotRunning(String),
+    /// It answered with an error.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks a running gateway.
+///
+/// # Errors
+/// None runs, or it says why not.
+pub async fn ask(socket: &Path, request: &Request) -> Result<Value, Failed> {
+    let gone = |e: std::io::Error| Failed::NotRunning(format!("{}: {e}", socket.display()));
+    let mut stream = UnixStream::connect(socket).await.map_err(gone)?;
+    let line = serde_json::to_string(request).unwrap_or_default();
+    stream.write_all(format!("{line}\n").as_bytes()).await.map_err(gone)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).await.map_err(gone)?;
+    let mut value: Value = serde_json::from_str(&answer).map_err(|e| Failed::Refused(format!("the answer is not JSON: {e}")))?;
+    match value.get("error").and_then(Value::as_str) {
+        Some(error) => Err(Failed::Refused(error.to_string())),
+        None => Ok(value.get_mut("ok").map(Value::take).unwrap_or_default()),
+    }
+}
