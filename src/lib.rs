@@ -2,6 +2,7 @@
 //! `docs/ARCHITECTURE.md`; which room may import which is a test (`tests/architecture.rs`).
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
@@ -14,6 +15,7 @@ pub mod model;
 pub mod plan;
 pub mod poll;
 pub mod profile;
+pub mod simulate;
 pub mod sink;
 pub mod supervise;
 pub mod web;

@@ -170,8 +170,31 @@ impl Journal {
     /// The directory cannot be used, or a newer version wrote it.
     pub fn open(dir: &Path, settings: &Settings, clock: &Clock, boot_id: &str) -> Result<(Journal, Writer), Trouble> {
         let found = recover::recover(dir)?;
+        let (damaged, last_wall) = (found.damaged, found.last_wall);
+        let shared = Self::shared(dir, settings, clock, boot_id, found);
+        shared.health.damaged_files.store(damaged, Ordering::Relaxed);
+        shared.health.last_wall.store(last_wall.0, Ordering::Relaxed);
+        let mut writer = writer::Work::new(Arc::clone(&shared))?;
+        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run());
+        let thread = thread.map_err(|e| Trouble::Sql {
+            path: dir.display().to_string(),
+            source: rusqlite::Error::ToSqlConversionFailure(Box::new(e)),
+        })?;
+        Ok((Journal { shared: Arc::clone(&shared) }, Writer { shared, thread: Some(thread) }))
+    }
+
+    /// Opens the journal to read, beside a running writer or without one. Nothing is written, nothing mended.
+    ///
+    /// # Errors
+    /// A file cannot be read, or a newer version wrote it.
+    pub fn view(dir: &Path, settings: &Settings, clock: &Clock) -> Result<Journal, Trouble> {
+        let found = recover::look_at(dir, false)?;
+        Ok(Journal { shared: Self::shared(dir, settings, clock, "", found) })
+    }
+
+    fn shared(dir: &Path, settings: &Settings, clock: &Clock, boot_id: &str, found: recover::Found) -> Arc<Shared> {
         let boot = Boot { first_seq: found.next_seq, id: boot_id.to_string(), offset_ms: None };
-        let shared = Arc::new(Shared {
+        Arc::new(Shared {
             dir: dir.to_path_buf(),
             settings: settings.clone(),
             clock: clock.clone(),
@@ -183,16 +206,7 @@ impl Journal {
             stop: Mutex::new(false),
             wake: Condvar::new(),
             health: Health::default(),
-        });
-        shared.health.damaged_files.store(found.damaged, Ordering::Relaxed);
-        shared.health.last_wall.store(found.last_wall.0, Ordering::Relaxed);
-        let mut writer = writer::Work::new(Arc::clone(&shared))?;
-        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run());
-        let thread = thread.map_err(|e| Trouble::Sql {
-            path: dir.display().to_string(),
-            source: rusqlite::Error::ToSqlConversionFailure(Box::new(e)),
-        })?;
-        Ok((Journal { shared: Arc::clone(&shared) }, Writer { shared, thread: Some(thread) }))
+        })
     }
 
     /// Numbers a reading; readers see it at once, the disk within the commit interval. Never blocks on the disk.

@@ -44,7 +44,7 @@ fn first_seq_of(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.strip_prefix("raw-")?.parse().ok()
 }
 
-/// Looks at every file of the directory.
+/// Makes the directory if need be, looks at every file, sets damaged ones aside.
 ///
 /// # Errors
 /// The directory cannot be made or read, or a newer version wrote it. Damage is no error.
@@ -53,6 +53,14 @@ pub fn recover(dir: &Path) -> Result<Found, Trouble> {
         path: dir.display().to_string(),
         source: rusqlite::Error::ToSqlConversionFailure(Box::new(e)),
     })?;
+    look_at(dir, true)
+}
+
+/// Looks at every file of the directory; `mend` sets damaged ones aside (a mere reader passes them over).
+///
+/// # Errors
+/// A file cannot be read, or a newer version wrote it.
+pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
     let mut found = Found::default();
     let mut last_known = 0u64;
     for path in files(dir, "day-") {
@@ -65,14 +73,14 @@ pub fn recover(dir: &Path) -> Result<Found, Trouble> {
                     last_known = last_known.max(last);
                 }
             }
-            Err(e) if e.is_damage() => set_aside(&path, &mut found),
+            Err(e) if e.is_damage() => set_aside(&path, mend, &mut found),
             Err(e) => return Err(e),
         }
     }
     let mut reserved = 0u64;
     for path in files(dir, "raw-") {
         let Some(first) = first_seq_of(&path) else { continue };
-        match look(&path, &mut found) {
+        match look(&path, mend, &mut found) {
             Ok((last, reserves)) => {
                 reserved = reserved.max(reserves);
                 last_known = last_known.max(last.unwrap_or(first.saturating_sub(1)));
@@ -82,7 +90,7 @@ pub fn recover(dir: &Path) -> Result<Found, Trouble> {
             }
             Err(e) if e.is_damage() => {
                 last_known = last_known.max(first);
-                set_aside(&path, &mut found);
+                set_aside(&path, mend, &mut found);
             }
             Err(e) => return Err(e),
         }
@@ -94,9 +102,9 @@ pub fn recover(dir: &Path) -> Result<Found, Trouble> {
     Ok(found)
 }
 
-fn look(path: &Path, found: &mut Found) -> Result<(Option<u64>, u64), Trouble> {
+fn look(path: &Path, check: bool, found: &mut Found) -> Result<(Option<u64>, u64), Trouble> {
     let reader = Reader::open(path)?;
-    if !reader.check()? {
+    if check && !reader.check()? {
         let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
         let source = rusqlite::Error::SqliteFailure(damage, Some("its pages do not fit together".to_string()));
         return Err(Trouble::Sql { path: path.display().to_string(), source });
@@ -113,8 +121,10 @@ fn look(path: &Path, found: &mut Found) -> Result<(Option<u64>, u64), Trouble> {
     Ok((reader.bounds()?.map(|(_, last)| last), reserved))
 }
 
-fn set_aside(path: &Path, found: &mut Found) {
-    tracing::error!(file = %path.display(), "journal file is damaged: set aside as .damaged");
-    seal::set_aside(path);
+fn set_aside(path: &Path, mend: bool, found: &mut Found) {
     found.damaged += 1;
+    if mend {
+        tracing::error!(file = %path.display(), "journal file is damaged: set aside as .damaged");
+        seal::set_aside(path);
+    }
 }

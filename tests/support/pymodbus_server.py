@@ -20,6 +20,7 @@ what was put in, or were worked out by hand and stand in the tables below.
 import asyncio
 import json
 import math
+import os
 import signal
 import struct
 import sys
@@ -151,13 +152,14 @@ class Area:
 def orders(area):
     """Every type in every order. In 16 bits there are two: words cannot be swapped."""
     for kind, value in [
-        ("u16", 0x1234), ("i16", -12345), ("u32", 0x12345678), ("i32", -123456789), ("u64", 0x0123456789ABCDEF),
-        ("i64", -81985529216486895), ("f16", 1.5), ("f32", 230.2), ("f64", -1234.5678), ("bcd16", 1234), ("bcd32", 12345678),
-        ("bcd64", 1234567890123456),
+        ("u16", 0x1234), ("i16", -12345), ("f16", 1.5), ("bcd16", 1234),
+        ("u32", 0x12345678), ("i32", -123456789), ("f32", 230.2), ("bcd32", 12345678),
+        ("u64", 0x0123456789ABCDEF), ("i64", -81985529216486895), ("f64", -1234.5678), ("bcd64", 1234567890123456),
     ]:
         for order in ORDERS[::2] if kind.endswith("16") else ORDERS:
             area.put(f"{kind}_{order.lower()}", kind, value, printed(kind, value), order)
-        area.hole()
+        if kind.startswith("bcd") and kind != "bcd16":
+            area.hole()
 
 
 def edges(area):
@@ -228,7 +230,7 @@ def parts(area):
         for low, count, expect in [(0, 8, "239"), (12, 8, "188"), (31, 1, "1"), (4, 24, "10140894"), (0, 32, "2309737967")]:
             area.point(at, f"u32_bits{low}_{count}_{ending}", "u32", expect, bits=[low, count], **keys)
         at = area.write(words_of("u64", 0xFEDCBA9876543210, order))
-        for low, count, expect in [(0, 4, "0"), (28, 16, "43399"), (60, 4, "15"), (16, 32, "3130554964"), (0, 64, "18364758544493064720")]:
+        for low, count, expect in [(0, 4, "0"), (28, 16, "43399"), (60, 4, "15"), (16, 32, "3130553940"), (0, 64, "18364758544493064720")]:
             area.point(at, f"u64_bits{low}_{count}_{ending}", "u64", expect, bits=[low, count], **keys)
     area.hole()
 
@@ -480,7 +482,7 @@ async def serve(kind, where, number):
     loop.add_signal_handler(signal.SIGINT, stop.set)
 
     def watch_input():
-        while sys.stdin.buffer.read(4096):
+        while os.read(0, 4096):
             pass
         loop.call_soon_threadsafe(stop.set)
 

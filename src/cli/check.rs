@@ -1,0 +1,80 @@
+//! `plantroom check`: every problem at once, and what the site will cost.
+
+use crate::cli::{Args as Global, Failure, Outcome, output};
+use crate::config::{self, Configuration, budget};
+use crate::model::problem::Severity;
+
+/// Options of `check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print the read plan, wire time, the share of each bus, bytes a day and days of history.
+    #[arg(long)]
+    plan: bool,
+}
+
+/// Checks; 78 if there is an error.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    let dir = global.config_dir();
+    let loaded = config::load(&dir);
+    for problem in &loaded.problems {
+        output::line(problem.to_string());
+    }
+    let count = |severity| loaded.problems.iter().filter(|p| p.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let Some(configuration) = &loaded.configuration else {
+        return Err(Failure::configuration(format!("{}: {errors} errors, {warnings} warnings", dir.display())));
+    };
+    if args.plan {
+        plan(configuration);
+    }
+    let units: usize = configuration.buses.iter().map(|b| b.units.len()).sum();
+    output::line(format!(
+        "{}: no errors, {warnings} warnings; {} links, {units} units, {} devices",
+        dir.display(),
+        configuration.buses.len(),
+        configuration.devices.len()
+    ));
+    Ok(())
+}
+
+fn plan(configuration: &Configuration) {
+    let mut rows = Vec::new();
+    for bus in &configuration.buses {
+        let costs = budget::costs(bus);
+        for cost in &costs {
+            let reads: Vec<String> = cost
+                .plan
+                .blocks
+                .iter()
+                .map(|b| format!("{}:{}+{}", b.span.area.function(), b.span.address, b.span.count))
+                .collect();
+            rows.push(vec![
+                bus.link.id.clone(),
+                cost.name.clone(),
+                cost.points.to_string(),
+                format!("{} s", seconds(cost.every_ms)),
+                format!("{} ms", cost.cycle_us / 1_000),
+                format!("{:.1} %", cost.share() * 100.0),
+                reads.join(" "),
+            ]);
+        }
+        let share: f64 = costs.iter().map(budget::GroupCost::share).sum();
+        let total = vec![bus.link.id.clone(), "in all".into(), String::new(), String::new(), String::new(), format!("{:.1} %", share * 100.0)];
+        rows.push(total);
+    }
+    output::raw(output::table(&["link", "unit/group", "points", "every", "wire time", "bus", "reads (function:address+count)"], &rows));
+    let load = budget::load(configuration);
+    output::line(format!(
+        "\n{:.1} readings/s, {:.1} samples/s, {:.1} MQTT messages/s for each broker without report by exception",
+        load.readings_per_s, load.samples_per_s, load.readings_per_s
+    ));
+    output::line(format!(
+        "about {:.0} MB a day written to flash, {:.0} MB a day of history, {:.0} days of it within {} GB\n",
+        load.flash_bytes_a_day / 1e6, load.history_bytes_a_day / 1e6, load.days, configuration.journal.max_gb
+    ));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1_000.0
+}

@@ -1,0 +1,256 @@
+//! `plantroom demo`: plant, broker, journal and gateway in one process; no file, no particular directory, free ports.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Paths, Shared};
+use crate::cli::{Args as Global, Failure, Outcome, output, runtime, simulate};
+use crate::clock::{self, Clock};
+use crate::config::doc::{Problems, Texts};
+use crate::config::{self, builtin};
+use crate::model::time::Wall;
+use crate::simulate::{Scenario, serve, site};
+
+/// Options of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What happens in the plant.
+    #[arg(long, value_enum, default_value_t)]
+    scenario: Scenario,
+    /// How many times faster than the clock the plant runs, 1 to 20.
+    #[arg(long, default_value_t = 1.0, value_name = "N")]
+    speed: f64,
+    /// Write the demo's site as a commented configuration into a directory, and do nothing else.
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
+}
+
+/// Runs until Ctrl-C or SIGTERM.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    if let Some(dir) = &args.write {
+        return write(dir);
+    }
+    output::begin_log(global, true);
+    let speed = simulate::speed(args.speed)?;
+    let dir = std::env::temp_dir().join(format!("plantroom-demo-{}", std::process::id()));
+    let outcome = runtime()?.block_on(demo(global, args.scenario, speed, &dir));
+    let _best_effort = std::fs::remove_dir_all(&dir);
+    outcome
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn told_to_stop() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+/// Writes the site; refuses to overwrite.
+fn write(dir: &Path) -> Outcome {
+    let at = site::Whereabouts {
+        ports: site::fixed_ports(),
+        line: simulate::LINE.to_string(),
+        broker: "mqtt://127.0.0.1:1883".to_string(),
+        health: "127.0.0.1:9464".to_string(),
+    };
+    let failed = |path: &Path, e: std::io::Error| Failure::later(format!("cannot write {}", path.display())).because(e.to_string());
+    std::fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
+    let files = site::files(&at);
+    if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).exists()) {
+        return Err(Failure::usage(format!("{} is there already", dir.join(name).display())).hint("name an empty directory"));
+    }
+    for (name, text) in files {
+        let path = dir.join(name);
+        std::fs::write(&path, text).map_err(|e| failed(&path, e))?;
+        output::line(path.display().to_string());
+    }
+    output::line(format!("now: plantroom simulate, and beside it: plantroom --config {} run", dir.display()));
+    Ok(())
+}
+
+async fn demo(global: &Global, scenario: Scenario, speed: f64, dir: &Path) -> Outcome {
+    let broker = broker().map_err(|e| Failure::later("the demo's broker cannot start").because(e))?;
+    output::line(format!("mqtt://127.0.0.1:{}", broker.v4));
+    let catalogue = builtin::read(None, &mut Problems::default());
+    let units = site::units(&catalogue.profiles);
+    let stop = CancellationToken::new();
+    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let started = serve::start(&units, &BTreeMap::new(), scenario, speed, clock, stop.clone()).await;
+    let plant = started.map_err(|e| Failure::later("the plant cannot start").because(e))?;
+    let health = format!("127.0.0.1:{}", free_port().map_err(|e| Failure::later("no free port").because(e))?);
+    let at = site::Whereabouts {
+        ports: plant.tcp.iter().map(|(name, a)| (*name, a.port())).collect(),
+        line: plant.serial.values().next().cloned().unwrap_or_default(),
+        broker: format!("mqtt://127.0.0.1:{}", broker.v5),
+        health: health.clone(),
+    };
+    let loaded = config::load_texts(&Texts { files: site::files(&at) }, None);
+    let Some(configuration) = loaded.configuration else {
+        let said = loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        return Err(Failure { code: 70, ..Failure::usage("the demo's own configuration does not check") }.because(said));
+    };
+    let paths = Paths { state: dir.to_path_buf(), socket: global.state.clone().unwrap_or(dir.to_path_buf()).join("control.sock") };
+    let started = App::start(configuration, &paths);
+    let app = started.map_err(|e| Failure::later("the gateway cannot start").because(e))?;
+    output::line(format!("mqtt 5 on port {}; health page http://{health}/metrics", broker.v5));
+    output::line(format!("status: plantroom --state {} status", dir.display()));
+    output::line(format!("listen: mosquitto_sub -p {} -v -t 'plantroom/demo/#'", broker.v4));
+    let shared = std::sync::Arc::clone(&app.shared);
+    tokio::select! {
+        () = told_to_stop() => {}
+        () = show(&shared) => {}
+    }
+    output::line("stopping");
+    app.stop().await;
+    stop.cancel();
+    Ok(())
+}
+
+/// The live table: on a terminal drawn anew each second, else a line every ten seconds.
+async fn show(shared: &Shared) {
+    let mut drawn = 0;
+    let mut seconds = 0u32;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        seconds += 1;
+        let (table, good, all) = table(shared);
+        if output::is_terminal() {
+            if drawn > 0 {
+                output::raw(format!("\x1b[{drawn}A\x1b[J"));
+            }
+            output::raw(&table);
+            drawn = table.matches('\n').count();
+        } else if seconds == 3 {
+            output::raw(&table);
+        } else if seconds.is_multiple_of(10) {
+            output::line(format!("{seconds} s: {good} of {all} points good"));
+        }
+    }
+}
+
+/// Points that the live table shows of each device, the first that it has.
+const SHOWN: [&str; 14] = [
+    "level_m", "pump1_running", "pump2_running", "high_high_float", "car_running", "door_closed", "occupied", "fault",
+    "supply_pressure_mpa", "flow_m3h", "engine_state", "on_source1", "power_kw", "energy_import_kwh",
+];
+
+/// The table, good points, all points.
+fn table(shared: &Shared) -> (String, usize, usize) {
+    let configuration = shared.configuration();
+    let mut latest: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let (mut good, mut all) = (0, 0);
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in shared.journal.recent().iter().rev() {
+        let stream = &entry.reading.stream;
+        if !seen.insert((stream.device.clone(), stream.source.clone())) {
+            continue;
+        }
+        let (g, a) = entry.reading.good_of_all();
+        (good, all) = (good + g, all + a);
+        let points = latest.entry(stream.device.to_string()).or_default();
+        for (i, point) in stream.points.iter().enumerate() {
+            let text = match entry.reading.sample(i) {
+                Some(Ok(value)) => value.to_string(),
+                Some(Err(cause)) => cause.word().to_string(),
+                None => continue,
+            };
+            points.insert(point.name.to_string(), text);
+        }
+    }
+    let states = shared.states.get();
+    let row = |device: &config::Device| {
+        let points = latest.get(&*device.id);
+        let state = states.get(&format!("{}/status", device.id)).and_then(|j| j.split('"').nth(3)).unwrap_or("-");
+        let shown = SHOWN.iter().filter_map(|name| Some(format!("{name} {}", points?.get(*name)?)));
+        let shown: Vec<String> = shown.take(4).collect();
+        vec![device.id.to_string(), device.zh.clone(), state.to_string(), shown.join("  ")]
+    };
+    let rows: Vec<Vec<String>> = configuration.devices.values().map(row).collect();
+    let mut out = output::table(&["device", "", "state", "values"], &rows);
+    let sinks = shared.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+    let delivered: u64 = sinks.iter().map(|s| s.health.delivered.load(std::sync::atomic::Ordering::Relaxed)).sum();
+    out.push_str(&format!("{good} of {all} points good, {delivered} messages delivered\n"));
+    (out, good, all)
+}
+
+/// Ports of the demo's broker: 3.1.1 and 5.
+struct Broker {
+    v4: u16,
+    v5: u16,
+}
+
+fn free_port() -> Result<u16, String> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(|e| e.to_string())?;
+    listener.local_addr().map(|a| a.port()).map_err(|e| e.to_string())
+}
+
+/// Starts the broker on a thread of its own; it ends with the process.
+#[cfg(feature = "embedded-broker")]
+fn broker() -> Result<Broker, String> {
+    use std::collections::HashMap;
+    let ports = Broker { v4: free_port()?, v5: free_port()? };
+    let server = |name: &str, port: u16| {
+        let connections = rumqttd::ConnectionSettings {
+            connection_timeout_ms: 5_000,
+            max_payload_size: 1_000_000,
+            max_inflight_count: 200,
+            auth: None,
+            external_auth: None,
+            dynamic_filters: true,
+        };
+        let listen = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let settings =
+            rumqttd::ServerSettings { name: name.to_string(), listen, tls: None, next_connection_delay_ms: 1, connections };
+        HashMap::from([(name.to_string(), settings)])
+    };
+    let router = rumqttd::RouterConfig {
+        max_connections: 64,
+        max_outgoing_packet_count: 200,
+        max_segment_size: 4_000_000,
+        max_segment_count: 4,
+        ..rumqttd::RouterConfig::default()
+    };
+    let config = rumqttd::Config {
+        id: 0,
+        router,
+        v4: Some(server("v4", ports.v4)),
+        v5: Some(server("v5", ports.v5)),
+        ..rumqttd::Config::default()
+    };
+    let mut broker = rumqttd::Broker::new(config);
+    let spawned = std::thread::Builder::new().name("broker".into()).spawn(move || {
+        if let Err(e) = broker.start() {
+            output::note(format!("error: the demo's broker ended: {e}"));
+        }
+    });
+    spawned.map_err(|e| e.to_string())?;
+    wait_for(ports.v4)?;
+    wait_for(ports.v5)?;
+    Ok(ports)
+}
+
+/// Without the feature the demo uses a broker that runs already.
+#[cfg(not(feature = "embedded-broker"))]
+fn broker() -> Result<Broker, String> {
+    wait_for(1883).map_err(|_| "this build has no broker of its own, and none listens on 127.0.0.1:1883 (start mosquitto)".to_string())?;
+    Ok(Broker { v4: 1883, v5: 1883 })
+}
+
+fn wait_for(port: u16) -> Result<(), String> {
+    for _ in 0..200 {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(format!("nothing listens on 127.0.0.1:{port}"))
+}

@@ -1,0 +1,200 @@
+//! One file a command. Errors to people: error, caused by, hint; exit codes 0, 64 usage, 70 our bug, 75 try later, 78 bad
+//! configuration.
+
+pub mod check;
+pub mod clock;
+pub mod demo;
+pub mod history;
+pub mod output;
+pub mod read;
+pub mod reference;
+pub mod reload;
+pub mod run;
+pub mod simulate;
+pub mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Edge gateway for plant rooms: Modbus in, MQTT and a time-series store out, a journal in between.
+#[derive(Debug, Parser)]
+#[command(name = "plantroom", version, about, max_term_width = 110)]
+pub struct Args {
+    /// Directory of the configuration. Default: `config` where that is a checkout's, else /etc/plantroom.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub config: Option<PathBuf>,
+    /// Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// How the log is written.
+    #[arg(long, global = true, value_enum, default_value_t = LogForm::Auto)]
+    pub log: LogForm,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogForm {
+    /// To journald where systemd runs us, else text to standard error.
+    Auto,
+    /// Text to standard error.
+    Text,
+    /// JSON, one object a line, to standard error.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a simulated plant, a broker, journal and gateway in one process: needs no file.
+    Demo(demo::Args),
+    /// Run the gateway.
+    Run,
+    /// Check the configuration: every problem at once.
+    Check(check::Args),
+    /// Read a device now: values beside raw words.
+    Read(read::Args),
+    /// Run the demo's plant alone: real Modbus servers on loopback.
+    Simulate(simulate::Args),
+    /// Links, units, sinks, journal and clock of the running gateway.
+    Status(status::Args),
+    /// Read back the history of a point.
+    History(history::Args),
+    /// Load the configuration again; what did not change misses no cycle.
+    Reload,
+    /// The clock of the running gateway.
+    Clock(clock::Args),
+    /// Print the reference of the configuration.
+    Reference(reference::Args),
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// 64, 70, 75 or 78.
+    pub code: u8,
+    /// What could not be done.
+    pub error: String,
+    /// Why, from the outside in.
+    pub causes: Vec<String>,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// What a command gives back.
+pub type Outcome = Result<(), Failure>;
+
+impl Failure {
+    /// The request itself is wrong.
+    pub fn usage(error: impl Into<String>) -> Self {
+        Self { code: 64, error: error.into(), causes: Vec::new(), hint: String::new() }
+    }
+
+    /// It may work later.
+    pub fn later(error: impl Into<String>) -> Self {
+        Self { code: 75, ..Self::usage(error) }
+    }
+
+    /// The configuration cannot be used.
+    pub fn configuration(error: impl Into<String>) -> Self {
+        Self { code: 78, ..Self::usage(error) }
+    }
+
+    /// Adds a cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+}
+
+impl Args {
+    /// The configuration's directory.
+    pub fn config_dir(&self) -> PathBuf {
+        let local = PathBuf::from("config");
+        match &self.config {
+            Some(dir) => dir.clone(),
+            None if local.join("site.toml").exists() => local,
+            None => PathBuf::from("/etc/plantroom"),
+        }
+    }
+
+    /// The directory of durable state.
+    pub fn state_dir(&self) -> PathBuf {
+        let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+        self.state.clone().or_else(from_systemd).unwrap_or_else(|| PathBuf::from("/var/lib/plantroom"))
+    }
+
+    /// The control socket: beside the state, or where systemd makes a directory for it.
+    pub fn socket(&self) -> PathBuf {
+        match (&self.state, std::env::var_os("RUNTIME_DIRECTORY")) {
+            (None, Some(dir)) => PathBuf::from(dir).join("control.sock"),
+            (None, None) if std::path::Path::new("/run/plantroom/control.sock").exists() => {
+                PathBuf::from("/run/plantroom/control.sock")
+            }
+            _ => self.state_dir().join("control.sock"),
+        }
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let _best_effort = e.print();
+            return if e.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
+        }
+    };
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match &args.command {
+        Command::Demo(demo) => demo::run(&args, demo),
+        Command::Run => run::run(&args),
+        Command::Check(check) => check::run(&args, check),
+        Command::Read(read) => read::run(&args, read),
+        Command::Simulate(simulate) => simulate::run(&args, simulate),
+        Command::Status(status) => status::run(&args, status),
+        Command::History(history) => history::run(&args, history),
+        Command::Reload => reload::run(&args),
+        Command::Clock(clock) => clock::run(&args, clock),
+        Command::Reference(reference) => reference::run(reference),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::failure(&failure);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// A runtime for commands that need one: few threads, a gateway is mostly waiting.
+///
+/// # Errors
+/// The operating system gives no threads.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build();
+    built.map_err(|e| Failure::later("cannot start").because(e.to_string()))
+}
+
+/// Asks the running gateway.
+///
+/// # Errors
+/// None runs, or it refuses.
+pub fn ask(args: &Args, request: &crate::control::Request) -> Result<serde_json::Value, Failure> {
+    use crate::control::Failed;
+    let socket = args.socket();
+    runtime()?.block_on(crate::control::ask(&socket, request)).map_err(|e| match e {
+        Failed::NotRunning(_) => Failure::later(e.to_string()).hint("start it with `plantroom run`; --state DIR names another gateway's state"),
+        Failed::Refused(_) => Failure::configuration(e.to_string()),
+    })
+}

@@ -1,0 +1,119 @@
+//! The one door for what a command prints.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one door")]
+
+use std::io::{IsTerminal as _, Write as _};
+
+use crate::cli::{Args, Failure, LogForm};
+
+/// How lists are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For spreadsheets.
+    Csv,
+}
+
+/// A line to standard output; a closed pipe is no error.
+pub fn line(text: impl AsRef<str>) {
+    let mut out = std::io::stdout().lock();
+    let _closed_pipe = writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush());
+}
+
+/// Text to standard output as it is.
+pub fn raw(text: impl AsRef<str>) {
+    let mut out = std::io::stdout().lock();
+    let _closed_pipe = write!(out, "{}", text.as_ref()).and_then(|()| out.flush());
+}
+
+/// A line to standard error.
+pub fn note(text: impl AsRef<str>) {
+    let _closed_pipe = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// Whether standard output is a terminal.
+pub fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// error, caused by, hint.
+pub fn failure(failure: &Failure) {
+    note(format!("error: {}", failure.error));
+    for cause in &failure.causes {
+        note(format!("  caused by: {cause}"));
+    }
+    if !failure.hint.is_empty() {
+        note(format!("  hint: {}", failure.hint));
+    }
+}
+
+/// Width of a text in a terminal: Chinese characters take two columns.
+pub fn width(text: &str) -> usize {
+    text.chars().map(|c| if ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffef}').contains(&c) { 2 } else { 1 }).sum()
+}
+
+/// A table with aligned columns.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = head.iter().map(|h| width(h)).collect();
+    for row in rows {
+        for (w, cell) in widths.iter_mut().zip(row) {
+            *w = (*w).max(width(cell));
+        }
+    }
+    let render = |cells: &[String]| {
+        let mut out = String::new();
+        for (i, (cell, w)) in cells.iter().zip(&widths).enumerate() {
+            out.push_str(cell);
+            if i + 1 < cells.len() {
+                out.push_str(&" ".repeat(w + 2 - width(cell)));
+            }
+        }
+        out.trim_end().to_string() + "\n"
+    };
+    let mut out = render(&head.iter().map(ToString::to_string).collect::<Vec<_>>());
+    rows.iter().for_each(|row| out.push_str(&render(row)));
+    out
+}
+
+/// A list in the wanted form; JSON objects have the head's words as keys.
+pub fn list(format: Format, head: &[&str], rows: &[Vec<String>]) {
+    match format {
+        Format::Table => raw(table(head, rows)),
+        Format::Csv => {
+            line(head.join(","));
+            rows.iter().for_each(|row| line(row.iter().map(|c| csv(c)).collect::<Vec<_>>().join(",")));
+        }
+        Format::Json => {
+            let object = |row: &Vec<String>| {
+                let pairs = head.iter().zip(row).map(|(k, v)| (k.to_string(), serde_json::Value::String(v.clone())));
+                serde_json::Value::Object(pairs.collect())
+            };
+            let all: Vec<serde_json::Value> = rows.iter().map(object).collect();
+            line(serde_json::to_string_pretty(&all).unwrap_or_default());
+        }
+    }
+}
+
+/// A cell of a CSV file (RFC 4180).
+pub fn csv(cell: &str) -> String {
+    if cell.contains([',', '"', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_string() }
+}
+
+/// Begins the log. `quiet`: warnings and errors only, for commands that print something else.
+pub fn begin_log(args: &Args, quiet: bool) {
+    use tracing_subscriber::prelude::*;
+    use tracing_subscriber::{EnvFilter, fmt};
+    let default = if quiet { "warn" } else { "info" };
+    // rumqttd reports every lost client as an error; it serves the demo only.
+    let fallback = || EnvFilter::new(format!("{default},rumqttd=off,rumqttc=off,tokio_modbus=off"));
+    let filter = EnvFilter::try_from_env("PLANTROOM_LOG").unwrap_or_else(|_| fallback());
+    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
+    let journald = (args.log == LogForm::Auto && under_systemd).then(|| tracing_journald::layer().ok()).flatten();
+    let json = (args.log == LogForm::Json).then(|| fmt::layer().json().with_writer(std::io::stderr));
+    let wants_text = journald.is_none() && json.is_none();
+    let text = wants_text.then(|| fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false));
+    let _already_begun = tracing_subscriber::registry().with(filter).with(journald).with(json).with(text).try_init();
+}

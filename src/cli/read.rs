@@ -1,0 +1,79 @@
+//! `plantroom read`: a device's points now, decoded beside raw words; through the running gateway where there is one.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::app::questions::{self, Row};
+use crate::cli::{Args as Global, Failure, Outcome, output, runtime};
+use crate::clock::Clock;
+use crate::config::{self, Configuration};
+use crate::control::{self, Request};
+use crate::link::{Counters, Link};
+use crate::model::quality::Cause;
+use crate::model::time::Wall;
+
+/// Options of `read`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The device.
+    device: String,
+    /// One of its points; all if none is named.
+    point: Option<String>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    format: output::Format,
+}
+
+/// Reads and prints.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    output::begin_log(global, true);
+    let request = Request::Read { device: args.device.clone(), point: args.point.clone() };
+    let socket = global.socket();
+    let runtime = runtime()?;
+    let rows = match runtime.block_on(control::ask(&socket, &request)) {
+        Ok(value) => serde_json::from_value(value).map_err(|e| Failure::later("the answer cannot be read").because(e.to_string()))?,
+        Err(control::Failed::Refused(why)) => return Err(Failure::usage(why)),
+        Err(control::Failed::NotRunning(_)) => {
+            let loaded = config::load(&global.config_dir());
+            let Some(configuration) = loaded.configuration else {
+                return Err(Failure::configuration("the configuration cannot be used").hint("`plantroom check` lists every problem"));
+            };
+            runtime.block_on(directly(&configuration, args)).map_err(Failure::usage)?
+        }
+    };
+    let cells = |r: &Row| {
+        let value = if r.value.is_empty() { r.quality.clone() } else { format!("{} {}", r.value, r.unit_of).trim().to_string() };
+        vec![r.point.clone(), value, r.text.clone(), r.from.clone(), r.raw.clone()]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    output::list(args.format, &["point", "value", "text", "from", "raw"], &rows);
+    Ok(())
+}
+
+/// Without a gateway: every link is opened by ourselves, and waits its turn.
+async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<Row>, String> {
+    let clock = Clock::new(&configuration.clock, Wall(0));
+    let open = |bus: &crate::poll::BusConfig| {
+        let link = Link::new(bus.link.clone(), clock.clone(), Arc::new(Counters::default()));
+        (bus.link.id.clone(), Arc::new(Mutex::new(link)))
+    };
+    let links: Vec<(String, Arc<Mutex<Link>>)> = configuration.buses.iter().map(open).collect();
+    questions::read(configuration, &args.device, args.point.as_deref(), |id, unit, span| {
+        let link = links.iter().find(|(name, _)| *name == id).map(|(_, link)| Arc::clone(link));
+        async move {
+            let Some(link) = link else { return Err(Cause::LinkDown) };
+            let mut link = link.lock().await;
+            if !link.is_open()
+                && let Err(why) = link.open().await
+            {
+                tracing::warn!("{why}");
+                return Err(Cause::LinkDown);
+            }
+            let rules = &unit.profile.layout(None).read;
+            let timeout = unit.timeout_ms.or(rules.timeout_ms).unwrap_or_else(|| link.timeout_ms());
+            link.read(unit.address, span, timeout, rules.pause_ms).await.map(|answer| answer.words)
+        }
+    })
+    .await
+}

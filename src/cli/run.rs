@@ -1,0 +1,131 @@
+//! `plantroom run`: the daemon. Ready when everything was started, alive while everything makes progress.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, Paths, keep_last_good};
+use crate::cli::{Args, Failure, Outcome, output, runtime};
+use crate::config::{self, Configuration};
+use crate::model::problem::{Problem, Severity};
+
+/// Runs until a signal says stop.
+pub fn run(args: &Args) -> Outcome {
+    output::begin_log(args, false);
+    let dir = args.config_dir();
+    let paths = Paths { state: args.state_dir(), socket: args.socket() };
+    let (configuration, last_good) = boot(&dir, &paths)?;
+    runtime()?.block_on(serve(configuration, last_good, &dir, &paths))
+}
+
+/// The configuration to run with: the present one, or last-good with the reason.
+fn boot(dir: &Path, paths: &Paths) -> Result<(Configuration, Option<String>), Failure> {
+    let loaded = config::load(dir);
+    log(&loaded.problems);
+    if let Some(configuration) = loaded.configuration {
+        return Ok((configuration, None));
+    }
+    let why = summary(&loaded.problems);
+    let last_good = paths.state.join("last-good");
+    let kept = last_good.is_dir().then(|| config::load(&last_good).configuration).flatten();
+    match kept {
+        Some(configuration) => {
+            tracing::error!(why, "the configuration does not check: running on the last good one");
+            Ok((configuration, Some(why)))
+        }
+        None => Err(Failure::configuration(format!("the configuration in {} cannot be used", dir.display()))
+            .because(why)
+            .hint("`plantroom check` lists every problem")),
+    }
+}
+
+fn log(problems: &[Problem]) {
+    for problem in problems {
+        let (place, what, mend) = (problem.place.to_string(), &problem.what, &problem.mend);
+        match problem.severity {
+            Severity::Error => tracing::error!(place, mend, "{what}"),
+            Severity::Warning => tracing::warn!(place, mend, "{what}"),
+        }
+    }
+}
+
+/// The errors in one line.
+fn summary(problems: &[Problem]) -> String {
+    let errors: Vec<&Problem> = problems.iter().filter(|p| p.severity == Severity::Error).collect();
+    let first = errors.first().map(|p| format!("{}: {}", p.place, p.what)).unwrap_or_default();
+    if errors.len() > 1 { format!("{first} (and {} more)", errors.len() - 1) } else { first }
+}
+
+async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Path, paths: &Paths) -> Outcome {
+    let on_last_good = last_good.is_some();
+    let started = App::start(configuration, paths);
+    let mut app = started.map_err(|e| Failure::later("the gateway cannot start").because(e))?;
+    *app.shared.last_good.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = last_good;
+    if !on_last_good {
+        keep_last_good(dir, &paths.state);
+    }
+    let broken = |e: std::io::Error| Failure::later("cannot listen to signals").because(e.to_string());
+    let mut term = signal(SignalKind::terminate()).map_err(broken)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(broken)?;
+    let mut hup = signal(SignalKind::hangup()).map_err(broken)?;
+    let beat = sd_notify::watchdog_enabled().map_or(Duration::from_secs(20), |d| d / 3);
+    notify(&[NotifyState::Ready]);
+    tracing::info!(site = app.shared.configuration().site.id, version = env!("CARGO_PKG_VERSION"), "gateway is running");
+    let mut ticks = tokio::time::interval(beat);
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => drop(reload(&mut app, dir, paths).await),
+            Some(wish) = app.wishes.recv() => {
+                let said = reload(&mut app, dir, paths).await;
+                let _nobody_waits = wish.send(said);
+            }
+            _ = ticks.tick() => {
+                if app.is_alive() {
+                    notify(&[NotifyState::Watchdog]);
+                } else {
+                    tracing::error!("something has made no progress for two minutes: the watchdog is not fed");
+                }
+            }
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    tracing::info!("stopping");
+    tokio::select! {
+        () = app.stop() => {}
+        // Asked twice: at once.
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    let _not_under_systemd = sd_notify::notify(states);
+}
+
+/// Loads the configuration again; one that does not check changes nothing.
+async fn reload(app: &mut App, dir: &Path, paths: &Paths) -> Result<Vec<String>, String> {
+    notify(&[NotifyState::Reloading]);
+    let loaded = config::load(dir);
+    log(&loaded.problems);
+    let result = match loaded.configuration {
+        Some(configuration) => {
+            let said = app.reload(configuration).await;
+            keep_last_good(dir, &paths.state);
+            tracing::info!(done = said.join("; "), "configuration is loaded again");
+            Ok(said)
+        }
+        None => {
+            let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+            tracing::error!("the new configuration does not check: the one in force stays");
+            Err(format!("the new configuration does not check, the one in force stays\n{}", said.join("\n")))
+        }
+    };
+    notify(&[NotifyState::Ready]);
+    result
+}

@@ -1,0 +1,114 @@
+//! `plantroom status`: how the running gateway is doing.
+
+use crate::app::status::Status;
+use crate::cli::{Args as Global, Failure, Outcome, ask, output};
+use crate::control::Request;
+
+/// Options of `status`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    format: output::Format,
+}
+
+/// Asks and prints.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    let value = ask(global, &Request::Status)?;
+    if args.format == output::Format::Json {
+        output::line(serde_json::to_string_pretty(&value).unwrap_or_default());
+        return Ok(());
+    }
+    let status: Status = serde_json::from_value(value)
+        .map_err(|e| Failure::later("the running gateway is another version").because(e.to_string()))?;
+    let units = units(&status);
+    let head = ["link", "unit", "address", "profile", "state", "why", "since", "cycles", "good", "skipped", "round trip"];
+    if args.format == output::Format::Csv {
+        output::list(output::Format::Csv, &head, &units);
+        return Ok(());
+    }
+    header(&status);
+    links(&status);
+    output::line("");
+    output::raw(output::table(&head, &units));
+    sinks(&status);
+    journal(&status);
+    status.troubles.iter().for_each(|t| output::line(format!("trouble: {t}")));
+    Ok(())
+}
+
+fn header(s: &Status) {
+    let trusted = if s.clock.trusted { "believed" } else { "not believed: `plantroom clock accept` if it is right" };
+    output::line(format!("plantroom {}  site {}  up {}", s.version, s.site, duration(s.uptime_s)));
+    output::line(format!("clock {} ({trusted})", s.clock.date));
+    if let Some(why) = &s.last_good {
+        output::line(format!("RUNNING ON THE LAST GOOD CONFIGURATION: {why}"));
+    }
+    output::line("");
+}
+
+fn links(s: &Status) {
+    let get = |l: &crate::app::status::Link, name: &str| l.counters.get(name).copied().unwrap_or(0).to_string();
+    let row = |l: &crate::app::status::Link| {
+        let state = if l.up { "up".to_string() } else { format!("down: {}", l.error) };
+        let mut row = vec![l.id.clone(), l.address.clone(), state];
+        row.extend(["requests", "timeouts", "exceptions", "late", "crossed", "connects"].map(|c| get(l, c)));
+        row
+    };
+    let rows: Vec<Vec<String>> = s.links.iter().map(row).collect();
+    output::raw(output::table(&["link", "address", "state", "requests", "timeouts", "exceptions", "late", "crossed", "connects"], &rows));
+}
+
+fn units(s: &Status) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for link in &s.links {
+        for u in &link.units {
+            let profile = if u.layout == "base" { u.profile.clone() } else { format!("{} ({})", u.profile, u.layout) };
+            rows.push(vec![
+                link.id.clone(),
+                u.id.clone(),
+                u.address.to_string(),
+                profile,
+                u.state.clone(),
+                if u.holes.is_empty() { u.why.clone() } else { format!("{} refused: {}", u.why, u.holes.join(", ")).trim().to_string() },
+                u.since.clone(),
+                u.cycles.to_string(),
+                u.good.to_string(),
+                u.skipped.to_string(),
+                format!("{}.{:01} ms", u.round_trip_us / 1_000, u.round_trip_us % 1_000 / 100),
+            ]);
+        }
+    }
+    rows
+}
+
+fn sinks(s: &Status) {
+    output::line("");
+    let row = |k: &crate::app::status::Sink| {
+        let state = if k.up { "up".to_string() } else { format!("down: {}", k.error) };
+        let aside = if k.set_aside > 0 { format!("{} ({})", k.set_aside, k.last_set_aside) } else { "0".to_string() };
+        vec![k.name.clone(), k.url.clone(), state, k.delivered.to_string(), k.lag.to_string(), duration(k.lag_s), aside]
+    };
+    let rows: Vec<Vec<String>> = s.sinks.iter().map(row).collect();
+    output::raw(output::table(&["sink", "url", "state", "delivered", "behind", "for", "set aside"], &rows));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn journal(s: &Status) {
+    let j = &s.journal;
+    let state = if j.ok { "writes".to_string() } else { format!("CANNOT WRITE: {}", j.error) };
+    output::line(format!(
+        "\njournal {state}; {:.1} of {:.1} MB; {} readings since the start; lost {}, damaged files {}, thinned {}, dropped {}",
+        j.bytes as f64 / 1e6, j.max_bytes as f64 / 1e6, j.committed, j.lost, j.damaged_files, j.thinned_files, j.dropped_files
+    ));
+}
+
+/// Seconds for people.
+pub fn duration(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,160 @@
+//! The registers of a simulated unit: values written through its profile, so that a profile is tried both ways.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::{FromPrimitive as _, ToPrimitive as _};
+
+use crate::model::registers::{Area, Span};
+use crate::profile::{Chars, Layout, Order, PointDef, Wire};
+
+/// The registers and bits that a unit has. Whatever else is asked for gets exception 2.
+#[derive(Clone, Debug, Default)]
+pub struct Image {
+    words: BTreeMap<(Area, u16), u16>,
+    defs: BTreeMap<String, PointDef>,
+}
+
+impl Image {
+    /// All registers of a layout, zero.
+    pub fn new(layout: &Layout) -> Self {
+        let mut image = Self::default();
+        for point in &layout.points {
+            image.add(point.span);
+            point.scale_from.iter().for_each(|s| image.add(s.span));
+            image.defs.insert(point.name.to_string(), point.clone());
+        }
+        // Gaps that a read may run across exist too, as they do in real units.
+        let spans: Vec<Span> = layout.points.iter().map(|p| p.span).collect();
+        for (a, b) in spans.iter().flat_map(|a| spans.iter().map(move |b| (a, b))) {
+            if a.area == b.area && a.end() < u32::from(b.address) && u32::from(b.address) - a.end() <= u32::from(layout.read.max_gap) {
+                (a.end()..u32::from(b.address)).filter_map(|x| u16::try_from(x).ok()).for_each(|x| {
+                    image.words.entry((a.area, x)).or_insert(0);
+                });
+            }
+        }
+        image
+    }
+
+    fn add(&mut self, span: Span) {
+        (0..span.count).for_each(|i| {
+            self.words.insert((span.area, span.address + i), 0);
+        });
+    }
+
+    /// The words of a run; `None` if the unit lacks one of them.
+    pub fn get(&self, span: Span) -> Option<Vec<u16>> {
+        (0..span.count).map(|i| self.words.get(&(span.area, span.address.checked_add(i)?)).copied()).collect()
+    }
+
+    /// Gives a point a value; a bool is true when it is not 0. Points that are made of another one's code are left alone.
+    pub fn set(&mut self, point: &str, value: f64) {
+        let Some(def) = self.defs.get(point).cloned() else { return };
+        if !def.true_when.is_empty() {
+            return;
+        }
+        match def.wire {
+            Wire::Coil => self.put(def.span, &[u16::from((value != 0.0) != def.invert)]),
+            Wire::Bit(bit) => {
+                let on = (value != 0.0) != def.invert;
+                self.merge(&def, 1 << bit, if on { 1 << bit } else { 0 });
+            }
+            Wire::Bits { low, count, .. } => {
+                let mask = ((1u64 << count) - 1) << low;
+                self.merge(&def, mask, (self.raw(&def, value).cast_unsigned() << low) & mask);
+            }
+            Wire::Byte { high, .. } => {
+                let shift = if high { 8 } else { 0 };
+                self.merge(&def, 0xFF << shift, (self.raw(&def, value).cast_unsigned() & 0xFF) << shift);
+            }
+            Wire::Int { .. } => self.put_bits(&def, self.raw(&def, value).cast_unsigned()),
+            Wire::Float { registers } => {
+                let raw = self.raw_float(&def, value);
+                #[expect(clippy::cast_possible_truncation, reason = "a single is what goes on the wire")]
+                let bits = if registers == 2 { u64::from((raw as f32).to_bits()) } else { raw.to_bits() };
+                self.put_bits(&def, bits);
+            }
+            Wire::Bcd { .. } => {
+                let digits = self.raw(&def, value).unsigned_abs().to_string();
+                self.put_bits(&def, u64::from_str_radix(&digits, 16).unwrap_or(0));
+            }
+            Wire::Text { .. } => {}
+        }
+    }
+
+    /// Gives a text point a text.
+    pub fn set_text(&mut self, point: &str, text: &str) {
+        let Some(def) = self.defs.get(point).cloned() else { return };
+        let Wire::Text { registers, chars } = def.wire else { return };
+        let mut bytes = text.bytes().chain(std::iter::repeat(0));
+        let mut next = || bytes.next().unwrap_or(0);
+        let word = |_| match chars {
+            Chars::One => u16::from(next()),
+            Chars::Two => u16::from_be_bytes([next(), next()]),
+            Chars::TwoSwapped => u16::from_le_bytes([next(), next()]),
+        };
+        let words: Vec<u16> = (0..registers).map(word).collect();
+        self.put(def.span, &words);
+    }
+
+    /// Gives a register a raw word.
+    pub fn set_word(&mut self, area: Area, address: u16, word: u16) {
+        self.words.insert((area, address), word);
+    }
+
+    /// The raw integer of a value: offset and scale taken off, exactly, then rounded.
+    fn raw(&self, def: &PointDef, value: f64) -> i64 {
+        let decimal = Decimal::from_f64(value).unwrap_or_default();
+        let factor = def.scale * self.factor(def);
+        if factor.is_zero() {
+            return 0;
+        }
+        ((decimal - def.offset) / factor).round().to_i64().unwrap_or(0)
+    }
+
+    fn raw_float(&self, def: &PointDef, value: f64) -> f64 {
+        let factor = (def.scale * self.factor(def)).to_f64().unwrap_or(1.0);
+        (value - def.offset.to_f64().unwrap_or(0.0)) / factor
+    }
+
+    /// The factor that stands in other registers, as they are now.
+    fn factor(&self, def: &PointDef) -> Decimal {
+        let one = |from: &crate::profile::ScaleFrom| {
+            let words = self.get(from.span).unwrap_or_default();
+            let raw = words.iter().fold(0i64, |acc, w| acc << 16 | i64::from(*w));
+            from.map.get(&raw).copied().unwrap_or(Decimal::ONE)
+        };
+        def.scale_from.iter().map(one).product()
+    }
+
+    fn merge(&mut self, def: &PointDef, mask: u64, bits: u64) {
+        let words = self.get(def.span).unwrap_or_default();
+        let now = order(&words, def.order).iter().fold(0u64, |acc, w| acc << 16 | u64::from(*w));
+        self.put_bits(def, now & !mask | bits & mask);
+    }
+
+    fn put_bits(&mut self, def: &PointDef, bits: u64) {
+        let n = usize::from(def.span.count);
+        #[expect(clippy::cast_possible_truncation, reason = "sixteen bits at a time")]
+        let words: Vec<u16> = (0..n).rev().map(|i| (bits >> (16 * i)) as u16).collect();
+        self.put(def.span, &order(&words, def.order));
+    }
+
+    fn put(&mut self, span: Span, words: &[u16]) {
+        for (i, word) in (0..span.count).zip(words) {
+            self.words.insert((span.area, span.address + i), *word);
+        }
+    }
+}
+
+/// Words in the order of the wire; its own inverse.
+fn order(words: &[u16], order: Order) -> Vec<u16> {
+    let mut out: Vec<u16> = words.to_vec();
+    if order.words_swapped() {
+        out.reverse();
+    }
+    if order.bytes_swapped() {
+        out.iter_mut().for_each(|w| *w = w.swap_bytes());
+    }
+    out
+}

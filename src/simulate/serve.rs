@@ -1,0 +1,200 @@
+//! The Modbus servers in front of the plant: TCP on loopback, RTU on a pseudo-terminal.
+
+use std::collections::BTreeMap;
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_modbus::server::{Service, rtu, tcp};
+use tokio_modbus::{ExceptionCode, Request, Response, SlaveRequest};
+use tokio_serial::{SerialPort as _, SerialStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::model::registers::{Area, Span};
+use crate::profile::Profile;
+use crate::simulate::Scenario;
+use crate::simulate::image::Image;
+use crate::simulate::plant::Plant;
+
+/// A simulated unit: where it is and what it is.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// Its name, as the plant's signals know it.
+    pub name: &'static str,
+    /// Which server it is behind.
+    pub server: &'static str,
+    /// Unit id.
+    pub address: u8,
+    /// What it is.
+    pub profile: Arc<Profile>,
+}
+
+/// All units' registers, by server and unit id.
+type Images = Arc<Mutex<BTreeMap<(&'static str, u8), Image>>>;
+
+/// Answers for the units behind one server. Others do not answer, as on a real line.
+#[derive(Clone)]
+struct Answers {
+    images: Images,
+    server: &'static str,
+}
+
+impl Service for Answers {
+    type Request = SlaveRequest<'static>;
+    type Response = Option<Response>;
+    type Exception = ExceptionCode;
+    type Future = Ready<Result<Option<Response>, ExceptionCode>>;
+
+    fn call(&self, request: Self::Request) -> Self::Future {
+        ready(self.answer(&request))
+    }
+}
+
+impl Answers {
+    fn answer(&self, request: &SlaveRequest<'_>) -> Result<Option<Response>, ExceptionCode> {
+        let images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(image) = images.get(&(self.server, request.slave)) else { return Ok(None) };
+        let words = |area, address, count: u16, most: u16| {
+            if count == 0 || count > most {
+                return Err(ExceptionCode::IllegalDataValue);
+            }
+            image.get(Span { area, address, count }).ok_or(ExceptionCode::IllegalDataAddress)
+        };
+        let bits = |words: Vec<u16>| words.into_iter().map(|w| w != 0).collect();
+        Ok(Some(match request.request {
+            Request::ReadCoils(a, n) => Response::ReadCoils(bits(words(Area::Coil, a, n, 2000)?)),
+            Request::ReadDiscreteInputs(a, n) => Response::ReadDiscreteInputs(bits(words(Area::Discrete, a, n, 2000)?)),
+            Request::ReadHoldingRegisters(a, n) => Response::ReadHoldingRegisters(words(Area::Holding, a, n, 125)?),
+            Request::ReadInputRegisters(a, n) => Response::ReadInputRegisters(words(Area::Input, a, n, 125)?),
+            _ => return Err(ExceptionCode::IllegalFunction),
+        }))
+    }
+}
+
+/// A plant that runs, with its servers.
+pub struct Running {
+    /// TCP servers: name -> address.
+    pub tcp: BTreeMap<&'static str, SocketAddr>,
+    /// Serial servers: name -> device file to open.
+    pub serial: BTreeMap<&'static str, String>,
+    /// Keeps the other ends of the pseudo-terminals open.
+    _ends: Vec<SerialStream>,
+}
+
+/// Starts servers and plant. `ports` gives TCP servers their port (0 or absent: any free one). Everything ends with `stop`.
+///
+/// # Errors
+/// A port or pseudo-terminal cannot be had, in words.
+pub async fn start(
+    units: &[Unit],
+    ports: &BTreeMap<&'static str, u16>,
+    scenario: Scenario,
+    speed: f64,
+    clock: Clock,
+    stop: CancellationToken,
+) -> Result<Running, String> {
+    let mut images = BTreeMap::new();
+    for unit in units {
+        images.insert((unit.server, unit.address), Image::new(&unit.profile.layouts[0]));
+    }
+    let images: Images = Arc::new(Mutex::new(images));
+    let names: Vec<(&'static str, &'static str, u8)> = units.iter().map(|u| (u.name, u.server, u.address)).collect();
+    let mut plant = Plant::new(scenario, 42);
+    write(&mut plant, &names, &images);
+    let mut running = Running { tcp: BTreeMap::new(), serial: BTreeMap::new(), _ends: Vec::new() };
+    let mut servers: Vec<&'static str> = units.iter().map(|u| u.server).collect();
+    servers.sort_unstable();
+    servers.dedup();
+    for server in servers {
+        let answers = Answers { images: Arc::clone(&images), server };
+        if server.starts_with("line") {
+            let (name, end) = serve_serial(answers, stop.clone())?;
+            running.serial.insert(server, name);
+            running._ends.push(end);
+        } else {
+            let port = ports.get(server).copied().unwrap_or(0);
+            running.tcp.insert(server, serve_tcp(answers, port, stop.clone()).await?);
+        }
+    }
+    tokio::spawn(go_on(plant, names, images, speed, clock, stop));
+    Ok(running)
+}
+
+/// The plant's time goes on with the clock's, `speed` times as fast.
+async fn go_on(
+    mut plant: Plant,
+    names: Vec<(&'static str, &'static str, u8)>,
+    images: Images,
+    speed: f64,
+    clock: Clock,
+    stop: CancellationToken,
+) {
+    let mut before = clock.mono_us();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+        }
+        let now = clock.mono_us();
+        #[expect(clippy::cast_precision_loss, reason = "a tenth of a second")]
+        let seconds = (now - before) as f64 / 1e6 * speed;
+        before = now;
+        plant.advance(seconds.min(60.0));
+        write(&mut plant, &names, &images);
+    }
+}
+
+/// What the instruments say goes into the registers.
+fn write(plant: &mut Plant, names: &[(&'static str, &'static str, u8)], images: &Images) {
+    let signals = plant.signals();
+    let mut images = images.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, server, address) in names {
+        let Some(image) = images.get_mut(&(*server, *address)) else { continue };
+        if *name == "lt1" {
+            // The transmitter shows metres with three decimals.
+            image.set_word(Area::Holding, 2, 16);
+            image.set_word(Area::Holding, 3, 3);
+        }
+        for (point, value) in signals.by_unit.get(*name).into_iter().flatten() {
+            image.set(point, *value);
+        }
+    }
+}
+
+async fn serve_tcp(answers: Answers, port: u16, stop: CancellationToken) -> Result<SocketAddr, String> {
+    let bound = TcpListener::bind(("127.0.0.1", port)).await;
+    let listener = bound.map_err(|e| format!("cannot listen on 127.0.0.1:{port}: {e}"))?;
+    let address = listener.local_addr().map_err(|e| e.to_string())?;
+    tokio::spawn(async move {
+        let server = tcp::Server::new(listener);
+        let on_connected = |stream: tokio::net::TcpStream, from| {
+            let answers = answers.clone();
+            async move {
+                stream.set_nodelay(true)?;
+                tcp::accept_tcp_connection(stream, from, |_| Ok(Some(answers.clone())))
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ended = server.serve(&on_connected, |_| {}) => {}
+        }
+    });
+    Ok(address)
+}
+
+fn serve_serial(answers: Answers, stop: CancellationToken) -> Result<(String, SerialStream), String> {
+    let (ours, mut theirs) = SerialStream::pair().map_err(|e| format!("cannot make a pseudo-terminal: {e}"))?;
+    let _may_be_opened_by_others = theirs.set_exclusive(false);
+    let name = theirs.name().ok_or("the pseudo-terminal has no name")?;
+    tokio::spawn(async move {
+        let server = rtu::Server::new(ours);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ended = server.serve_forever(answers) => {}
+        }
+    });
+    Ok((name, theirs))
+}

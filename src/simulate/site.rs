@@ -1,0 +1,328 @@
+//! The demo's site: which units there are, and the configuration that reads them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::profile::Profile;
+use crate::simulate::serve::Unit;
+
+/// Name, server, unit id, profile.
+const UNITS: [(&str, &str, u8, &str); 16] = [
+    ("lt1", "line-sump", 1, "level-transmitter"),
+    ("di7", "line-sump", 2, "contact-module-16"),
+    ("vfd1", "line-sump", 3, "vfd-generic"),
+    ("vfd2", "line-sump", 4, "vfd-generic"),
+    ("dw1", "plant", 1, "grundfos-cim"),
+    ("gen1", "plant", 10, "deepsea-dse"),
+    ("ats1", "plant", 11, "ats-generic"),
+    ("rg1", "plant", 20, "rain-gauge-sen0575"),
+    ("di8", "lifts", 1, "contact-module-16"),
+    ("em0", "meters", 1, "schneider-iem3000"),
+    ("em1", "meters", 11, "eastron-sdm630"),
+    ("em2", "meters", 12, "eastron-sdm630"),
+    ("em3", "meters", 13, "abb-b23"),
+    ("em4", "meters", 14, "abb-b23"),
+    ("em5", "meters", 15, "carlo-gavazzi-em340"),
+    ("em6", "meters", 16, "carlo-gavazzi-em340"),
+];
+
+/// The units that are simulated.
+pub fn units(profiles: &BTreeMap<String, Arc<Profile>>) -> Vec<Unit> {
+    let unit = |(name, server, address, profile): &(&'static str, &'static str, u8, &str)| {
+        let profile = Arc::clone(profiles.get(*profile)?);
+        Some(Unit { name, server, address: *address, profile })
+    };
+    UNITS.iter().filter_map(unit).collect()
+}
+
+/// TCP ports that `demo --write` and `simulate` use, so that the written configuration fits the simulator.
+pub fn fixed_ports() -> BTreeMap<&'static str, u16> {
+    BTreeMap::from([("plant", 15_020), ("lifts", 15_021), ("meters", 15_022)])
+}
+
+/// Where the parts of the site are.
+#[derive(Clone, Debug)]
+pub struct Whereabouts {
+    /// TCP servers: name -> port.
+    pub ports: BTreeMap<&'static str, u16>,
+    /// The serial line's device file.
+    pub line: String,
+    /// The broker.
+    pub broker: String,
+    /// Address of the health page; empty for none.
+    pub health: String,
+}
+
+/// The configuration as files: name, text.
+pub fn files(at: &Whereabouts) -> Vec<(String, String)> {
+    let mut links = LINKS.to_string();
+    for (server, port) in &at.ports {
+        links = links.replace(&format!("@{server}@"), &port.to_string());
+    }
+    links = links.replace("@line@", &at.line);
+    let site = SITE.replace("@health@", &at.health).replace("@broker@", &at.broker);
+    vec![
+        ("site.toml".to_string(), site),
+        ("links.toml".to_string(), links),
+        ("units.toml".to_string(), units_text()),
+        ("devices.toml".to_string(), DEVICES.to_string()),
+    ]
+}
+
+fn units_text() -> String {
+    let mut out = String::from("# What answers on the wire: link, unit id, profile.\n");
+    for (name, server, address, profile) in &UNITS {
+        out.push_str(&format!("\n[[unit]]\nid = \"{name}\"\nlink = \"{server}\"\naddress = {address}\nprofile = \"{profile}\"\n"));
+    }
+    out
+}
+
+const SITE: &str = r#"# The site, its journal and its sinks. Every key is explained in docs/reference.md.
+
+[site]
+id = "demo"
+zh = "示范小区"
+en = "Demo estate"
+time_zone = "Asia/Shanghai"
+
+[clock]
+source = "rtc"          # believe the clock of the box at once; "ntp" waits for the kernel to call it synchronised
+
+[journal]
+max_gb = 1.0            # what happens at the limit: docs/operations.md
+
+[health]
+listen = "@health@"
+
+[[sink.mqtt]]
+name = "broker"
+url = "@broker@"
+"#;
+
+const LINKS: &str = r#"# Buses and connections. One link for each address or port; its units share it.
+
+[[link.serial]]
+id = "line-sump"
+port = "@line@"         # on a real box: a name below /dev/serial/by-id
+baud = 19200
+timeout_ms = 500
+
+[[link.tcp]]
+id = "plant"
+host = "127.0.0.1"
+port = @plant@
+expected_round_trip_ms = 10
+
+[[link.tcp]]
+id = "lifts"
+host = "127.0.0.1"
+port = @lifts@
+expected_round_trip_ms = 10
+
+[[link.tcp]]
+id = "meters"
+host = "127.0.0.1"
+port = @meters@
+expected_round_trip_ms = 10
+"#;
+
+const DEVICES: &str = r#"# Pieces of equipment: what staff, alarms and dashboards know. Points come from units.
+
+# One device made of four units: a transmitter, contacts and two drives.
+[[device]]
+id = "sump-1"
+class = "sump"
+area = "B2"
+zh = "地库1#集水井"
+en = "Basement sump 1"
+[device.numbers]
+stop_m = 0.4
+start1_m = 1.0
+start2_m = 1.4
+high_m = 1.6
+high_high_m = 2.2
+floor_m = 2.4
+area_m2 = 4.0
+pumps = 2
+pump1_rated_a = 6.2
+pump2_rated_a = 6.2
+[device.points]
+level_m = "lt1.level_m"
+pump1_running = "di7.in1"
+pump2_running = "di7.in2"
+pump1_overload = "di7.in3"
+pump2_overload = "di7.in4"
+pump1_selector_auto = "di7.in5"
+pump2_selector_auto = "di7.in6"
+high_high_float = "di7.in7"
+leak_wet = "di7.in8"
+pump1_current_a = "vfd1.current_a"
+pump2_current_a = "vfd2.current_a"
+pump1_power_kw = "vfd1.power_kw"
+pump2_power_kw = "vfd2.power_kw"
+pump1_run_h = "vfd1.run_h"
+pump2_run_h = "vfd2.run_h"
+pump1_starts = "vfd1.starts"
+pump2_starts = "vfd2.starts"
+
+[[derive]]
+device = "sump-1"
+point = "pump1_run_counted_h"
+how = "run_time_h"
+of = ["pump1_running"]
+
+[[derive]]
+device = "sump-1"
+point = "pump2_run_counted_h"
+how = "run_time_h"
+of = ["pump2_running"]
+
+[[derive]]
+device = "sump-1"
+point = "pump1_starts_counted"
+how = "starts"
+of = ["pump1_running"]
+
+[[derive]]
+device = "sump-1"
+point = "pump2_starts_counted"
+how = "starts"
+of = ["pump2_running"]
+
+# Two devices on one unit: two lifts on one contact module.
+[[device]]
+id = "lift-1"
+class = "elevator"
+area = "T1"
+zh = "1号楼1#电梯"
+en = "Tower 1 lift 1"
+[device.points]
+car_running = "di8.in1"
+door_closed = "di8.in2"
+door_zone = "di8.in3"
+occupied = "di8.in4"
+fault = "di8.in5"
+alarm_button = "di8.in6"
+in_service = "di8.in7"
+safety_circuit_open = "di8.in8"
+
+[[device]]
+id = "lift-2"
+class = "elevator"
+area = "T1"
+zh = "1号楼2#电梯"
+en = "Tower 1 lift 2"
+[device.points]
+car_running = "di8.in9"
+door_closed = "di8.in10"
+door_zone = "di8.in11"
+occupied = "di8.in12"
+fault = "di8.in13"
+alarm_button = "di8.in14"
+in_service = "di8.in15"
+safety_circuit_open = "di8.in16"
+
+[[device]]
+id = "supply-1"
+class = "water_supply"
+area = "B1"
+zh = "生活水泵房"
+en = "Domestic water"
+[device.numbers]
+setpoint_mpa = 0.42
+[device.points]
+supply_pressure_mpa = "dw1.remote_pressure_mpa"
+flow_m3h = "dw1.flow_m3h"
+tank_level_m = "dw1.tank_level_m"
+volume_m3 = "dw1.volume_m3"
+
+[[device]]
+id = "booster-1"
+class = "pump"
+area = "B1"
+zh = "生活水泵1#"
+en = "Booster pump 1"
+unit = "dw1"
+
+[[device]]
+id = "genset-1"
+class = "generator"
+area = "B1"
+zh = "1#柴油发电机"
+en = "Generating set 1"
+unit = "gen1"
+[device.numbers]
+rated_kw = 200.0
+
+[[device]]
+id = "ats-1"
+class = "ats"
+area = "B1"
+zh = "双电源切换柜"
+en = "Transfer switch"
+unit = "ats1"
+
+[[device]]
+id = "weather-1"
+class = "weather"
+area = "roof"
+zh = "屋面雨量计"
+en = "Rain gauge"
+unit = "rg1"
+
+[[device]]
+id = "meter-main"
+class = "meter"
+area = "B1"
+zh = "总进线"
+en = "Incomer"
+unit = "em0"
+
+[[device]]
+id = "meter-lighting"
+class = "meter"
+area = "B1"
+zh = "公共照明"
+en = "Lighting"
+unit = "em1"
+
+[[device]]
+id = "meter-lifts"
+class = "meter"
+area = "B1"
+zh = "电梯"
+en = "Lifts"
+unit = "em2"
+
+[[device]]
+id = "meter-pumps"
+class = "meter"
+area = "B1"
+zh = "水泵"
+en = "Pumps"
+unit = "em3"
+
+[[device]]
+id = "meter-garage"
+class = "meter"
+area = "B1"
+zh = "车库"
+en = "Garage"
+unit = "em4"
+
+[[device]]
+id = "meter-shops"
+class = "meter"
+area = "B1"
+zh = "商铺"
+en = "Shops"
+unit = "em5"
+
+[[device]]
+id = "meter-hvac"
+class = "meter"
+area = "B1"
+zh = "空调"
+en = "Air conditioning"
+unit = "em6"
+"#;
