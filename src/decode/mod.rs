@@ -144,11 +144,14 @@ fn float(point: &PointDef, raw: u64, registers: u8, reads: &[Words]) -> Sample {
     };
     let plain = point.scale_from.is_empty() && point.offset.is_zero() && point.scale == Decimal::ONE;
     if !plain {
-        // By its shortest digits, so that 1.1 x 1000 is 1100 and not 1100.0000238418579.
-        let double = single.to_string().parse().unwrap_or(f64::from(single));
-        return scaled(point, double, reads).map(Value::F64);
+        return scaled(point, shortest(single), reads).map(Value::F64);
     }
     in_range(point, f64::from(single)).map(|_| Value::F32(single))
+}
+
+/// A single as the double with the same shortest digits, so that 1.1 x 1000 is 1100 and not 1100.0000238418579.
+fn shortest(single: f32) -> f64 {
+    if single.is_finite() { single.to_string().parse().unwrap_or(f64::from(single)) } else { f64::from(single) }
 }
 
 fn scaled(point: &PointDef, raw: f64, reads: &[Words]) -> Result<f64, Cause> {
@@ -157,19 +160,18 @@ fn scaled(point: &PointDef, raw: f64, reads: &[Words]) -> Result<f64, Cause> {
     }
     let factor = factor(point, reads)?.unwrap_or(Decimal::ONE);
     let times = point.scale.checked_mul(factor).ok_or(Cause::Overflow)?;
-    let mut value = if times == Decimal::ONE { raw } else { times_decimal(raw, times) };
-    if !point.offset.is_zero() {
-        value += point.offset.to_f64().ok_or(Cause::Overflow)?;
+    if times == Decimal::ONE && point.offset.is_zero() {
+        return in_range(point, raw);
     }
+    // Through decimal digits: what a person would work out, without the dust of binary fractions. What is too large or
+    // too small for them is worked out in floats.
+    let digits = raw.to_string().parse::<Decimal>().ok().filter(|d| raw == 0.0 || !d.is_zero());
+    let exact = digits.and_then(|d| d.checked_mul(times)?.checked_add(point.offset));
+    let value = match exact.and_then(|d| d.to_string().parse().ok()) {
+        Some(value) => value,
+        None => raw * times.to_f64().ok_or(Cause::Overflow)? + point.offset.to_f64().ok_or(Cause::Overflow)?,
+    };
     in_range(point, value)
-}
-
-/// `raw` times a decimal, dividing where the decimal is a fraction: 1536 x 0.001 is 1536 / 1000, correctly rounded.
-fn times_decimal(raw: f64, times: Decimal) -> f64 {
-    let times = times.normalize();
-    let mantissa = times.mantissa().to_f64().unwrap_or(f64::NAN);
-    let divisor = 10f64.powi(i32::try_from(times.scale()).unwrap_or(0));
-    raw * mantissa / divisor
 }
 
 fn in_range(point: &PointDef, value: f64) -> Result<f64, Cause> {

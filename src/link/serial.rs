@@ -1,11 +1,8 @@
-//! Serial ports: opened exclusively, locked against other programs of goodwill, with the silence that RTU prescribes.
+//! Serial ports: opened exclusively and locked (TIOCEXCL and flock, by the library), with the silence that RTU prescribes.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::{DataBits, SerialPortBuilderExt as _, SerialStream, StopBits};
 
@@ -29,11 +26,10 @@ impl PortSettings {
     }
 }
 
-/// A port with the lock that says that it is ours.
+/// An open port.
 #[derive(Debug)]
 pub struct Port {
     stream: SerialStream,
-    _lock: std::fs::File,
 }
 
 /// Opens a port.
@@ -42,13 +38,6 @@ pub struct Port {
 /// What the operating system said, in words that name the port.
 pub fn open(settings: &PortSettings) -> Result<Port, String> {
     let path = &settings.path;
-    let failed = |e: &dyn std::fmt::Display| format!("cannot open {path}: {e}");
-    let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    let lock = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).map_err(|e| failed(&e))?;
-    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return Err(failed(&"another program holds its lock"));
-    }
     let parity = match settings.line.parity {
         Parity::None => tokio_serial::Parity::None,
         Parity::Even => tokio_serial::Parity::Even,
@@ -60,8 +49,8 @@ pub fn open(settings: &PortSettings) -> Result<Port, String> {
         .parity(parity)
         .stop_bits(stop_bits)
         .open_native_async()
-        .map_err(|e| failed(&e))?;
-    Ok(Port { stream, _lock: lock })
+        .map_err(|e| format!("cannot open {path}: {e} (is it there, does another program hold it, may we open it?)"))?;
+    Ok(Port { stream })
 }
 
 impl AsyncRead for Port {

@@ -33,6 +33,12 @@ impl Image {
                 });
             }
         }
+        // A quantity that cannot be zero (a temperature in kelvin) begins with something that it can be.
+        let zero_is_wrong = |p: &&PointDef| p.range.is_some_and(|(low, high)| p.offset < low || p.offset > high);
+        for point in layout.points.iter().filter(zero_is_wrong) {
+            let (low, high) = point.range.unwrap_or_default();
+            image.set(&point.name, Decimal::from(20).clamp(low, high).to_f64().unwrap_or(0.0));
+        }
         image
     }
 

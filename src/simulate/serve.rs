@@ -81,7 +81,7 @@ pub struct Running {
     /// Serial servers: name -> device file to open.
     pub serial: BTreeMap<&'static str, String>,
     /// Keeps the other ends of the pseudo-terminals open.
-    _ends: Vec<SerialStream>,
+    _ends: Vec<std::fs::File>,
 }
 
 /// Starts servers and plant. `ports` gives TCP servers their port (0 or absent: any free one). Everything ends with `stop`.
@@ -185,10 +185,13 @@ async fn serve_tcp(answers: Answers, port: u16, stop: CancellationToken) -> Resu
     Ok(address)
 }
 
-fn serve_serial(answers: Answers, stop: CancellationToken) -> Result<(String, SerialStream), String> {
+fn serve_serial(answers: Answers, stop: CancellationToken) -> Result<(String, std::fs::File), String> {
     let (ours, mut theirs) = SerialStream::pair().map_err(|e| format!("cannot make a pseudo-terminal: {e}"))?;
     let _may_be_opened_by_others = theirs.set_exclusive(false);
     let name = theirs.name().ok_or("the pseudo-terminal has no name")?;
+    // The far end stays open, or reading ours fails; but without the library's lock, which is the gateway's to take.
+    let end = std::fs::OpenOptions::new().read(true).write(true).open(&name).map_err(|e| format!("{name}: {e}"))?;
+    drop(theirs);
     tokio::spawn(async move {
         let server = rtu::Server::new(ours);
         tokio::select! {
@@ -196,5 +199,5 @@ fn serve_serial(answers: Answers, stop: CancellationToken) -> Result<(String, Se
             _ended = server.serve_forever(answers) => {}
         }
     });
-    Ok((name, theirs))
+    Ok((name, end))
 }
