@@ -177,12 +177,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A runtime for commands that need one: few threads, a gateway is mostly waiting.
+/// A runtime of one thread: a gateway is mostly waiting, and waking another thread costs more than what it would do.
+/// The journal's writer and whatever reads files have threads of their own.
 ///
 /// # Errors
 /// The operating system gives no threads.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build();
+    let built = tokio::runtime::Builder::new_current_thread().max_blocking_threads(8).enable_all().build();
     built.map_err(|e| Failure::later("cannot start").because(e.to_string()))
 }
 

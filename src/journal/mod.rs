@@ -245,7 +245,11 @@ impl Journal {
 
     /// Everything up to a position is done for this reader; stored with the next commit, never beyond it.
     pub fn done(&self, name: &str, position: Position) {
-        lock(&self.shared.cursors).insert(name.to_string(), position);
+        let mut cursors = lock(&self.shared.cursors);
+        match cursors.get_mut(name) {
+            Some(known) => *known = position,
+            None => drop(cursors.insert(name.to_string(), position)),
+        }
     }
 
     /// Forgets cursors that no reader has any more, so that they count as lagging no longer.
@@ -253,9 +257,9 @@ impl Journal {
         lock(&self.shared.cursors).retain(|name, _| names.contains(name));
     }
 
-    /// Readings that a position has not seen yet, by numbers (an upper bound: gaps mean nothing).
-    pub fn lag(&self, position: &Position) -> u64 {
-        self.shared.newest.borrow().saturating_sub(position.floor)
+    /// Readings that a reader who stands here has not seen yet, by numbers (an upper bound: gaps mean nothing).
+    pub fn lag(&self, floor: u64) -> u64 {
+        self.shared.newest.borrow().saturating_sub(floor)
     }
 
     /// Readings in memory, the newest last: what `status` and the live table show.

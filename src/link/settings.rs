@@ -32,6 +32,10 @@ pub struct TcpLink {
     /// What a round trip is expected to take, for the prediction of `check`. Milliseconds.
     #[serde(default = "twenty")]
     pub expected_round_trip_ms: u64,
+    /// Ask for more than fits: the link is read as fast as it goes, cycles for which there is no time are skipped and
+    /// counted, every unit has its turn.
+    #[serde(default)]
+    pub overload: bool,
 }
 
 /// A serial line.
@@ -57,6 +61,10 @@ pub struct SerialLink {
     /// Silence between frames where 3.5 characters are not enough, microseconds.
     #[serde(default)]
     pub min_silence_us: u64,
+    /// Ask for more than fits: the line is read as fast as it goes, cycles for which there is no time are skipped and
+    /// counted, every unit has its turn.
+    #[serde(default)]
+    pub overload: bool,
 }
 
 fn modbus_port() -> u16 {
@@ -92,6 +100,8 @@ pub struct Settings {
     pub any_unit: bool,
     /// See [`TcpLink::expected_round_trip_ms`].
     pub expected_round_trip_ms: u64,
+    /// See [`TcpLink::overload`].
+    pub overload: bool,
 }
 
 /// What a link runs over.
@@ -134,6 +144,7 @@ impl TcpLink {
             settle_ms: self.settle_ms,
             any_unit: self.any_unit,
             expected_round_trip_ms: self.expected_round_trip_ms,
+            overload: self.overload,
         }
     }
 }
@@ -158,6 +169,7 @@ impl SerialLink {
             settle_ms: self.settle_ms,
             any_unit: false,
             expected_round_trip_ms: 0,
+            overload: self.overload,
         }
     }
 }

@@ -32,6 +32,8 @@ struct Unit {
     silent: u32,
     answered_once: bool,
     identified: bool,
+    /// Its figures; a copy is shown after each cycle.
+    figures: UnitHealth,
     next_probe_us: u64,
     probe_pause_us: u64,
     retry_refused_us: u64,
@@ -48,6 +50,7 @@ impl Unit {
             silent: 0,
             answered_once: false,
             identified,
+            figures: UnitHealth::default(),
             next_probe_us: 0,
             probe_pause_us: 0,
             retry_refused_us: 0,
@@ -251,15 +254,14 @@ impl Bus {
             self.last_answer_us = self.clock.mono_us();
             self.open_pause_ms = 0;
         }
-        let skipped = self.schedule.advance(slot, self.clock.mono_us());
-        let _known = self.health.unit(u, |h| h.skipped += skipped);
+        self.units[u].figures.skipped += self.schedule.advance(slot, self.clock.mono_us());
     }
 
     /// One cycle of one group.
     async fn cycle(&mut self, u: usize, g: usize) -> Outcome {
         let Self { link, clock, units, health, deliver, id, .. } = self;
         let unit = &mut units[u];
-        let mut figures = health.unit(u, |h| h.clone()).unwrap_or_default();
+        let mut figures = std::mem::take(&mut unit.figures);
         identify(unit, link, &mut figures).await;
         let now_us = clock.mono_us();
         if now_us >= unit.retry_refused_us {
@@ -281,7 +283,8 @@ impl Bus {
         }
         figures.good += u64::from(outcome == Outcome::Good);
         note(&mut figures, unit, presence, cause, clock, id);
-        let _known = health.unit(u, |h| *h = figures);
+        let _known = health.unit(u, |h| h.clone_from(&figures));
+        unit.figures = figures;
         readings.into_iter().for_each(|r| deliver(r));
         outcome
     }
@@ -376,7 +379,7 @@ async fn identify(unit: &mut Unit, link: &mut Link, figures: &mut UnitHealth) {
 fn fail_due(
     schedule: &mut Schedule,
     clock: &Clock,
-    units: &[Unit],
+    units: &mut [Unit],
     slots: &[(usize, usize)],
     deliver: &Deliver,
     health: &BusHealth,
@@ -387,12 +390,11 @@ fn fail_due(
     let readings: Vec<Reading> = units[u].groups[g].failed(cause, clock);
     readings.into_iter().for_each(|r| deliver(r));
     let skipped = schedule.advance(slot, clock.mono_us());
-    let now = clock.wall();
-    let _known = health.unit(u, |h| {
-        h.cycles += 1;
-        h.skipped += skipped;
-        h.become_state(Presence::Offline, Some(cause), now);
-    });
+    let figures = &mut units[u].figures;
+    figures.cycles += 1;
+    figures.skipped += skipped;
+    figures.become_state(Presence::Offline, Some(cause), clock.wall());
+    let _known = health.unit(u, |h| h.clone_from(figures));
 }
 
 /// Writes the outcome of a cycle into the unit's figures, and logs when the state changes.
@@ -409,6 +411,10 @@ fn note(h: &mut UnitHealth, unit: &Unit, presence: Presence, cause: Option<Cause
             Presence::Degraded => warn!(link, unit, why, "unit answers in part"),
             Presence::Online | Presence::Unknown => {}
         }
+    }
+    let learned = unit.groups.iter().map(|g| g.plan.refused.len() + g.plan.holes.len()).sum::<usize>();
+    if learned == h.holes.len() {
+        return;
     }
     let hole = |s: &crate::model::registers::Span| format!("function {} address {}+{}", s.area.function(), s.address, s.count);
     h.holes = unit.groups.iter().flat_map(|g| g.plan.refused.iter().map(|(s, _)| hole(s)).chain(g.plan.holes.iter().map(hole))).collect();

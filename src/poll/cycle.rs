@@ -93,24 +93,30 @@ impl Group {
         let mut got: Vec<Got> = Vec::with_capacity(self.plan.blocks.len());
         let mut failed: Vec<(Span, Cause)> = Vec::new();
         let mut splits = 0;
-        let blocks = self.plan.blocks.clone();
         let mut fatal = None;
-        for block in &blocks {
+        let mut refused: Vec<(Block, Cause)> = Vec::new();
+        for block in &self.plan.blocks {
             if let Some(cause) = fatal {
                 failed.push((block.span, cause));
                 continue;
             }
             match self.read_block(link, manner, &block.span, health).await {
                 Ok(answer) => got.push(answer),
-                Err(cause @ (Cause::IllegalAddress | Cause::IllegalValue)) if splits < SPLITS_MAX => {
-                    fatal = self.bisect(link, manner, block, cause, &mut splits, &mut got, &mut failed, health).await;
-                }
+                Err(cause @ (Cause::IllegalAddress | Cause::IllegalValue)) => refused.push((block.clone(), cause)),
                 Err(cause) => {
                     failed.push((block.span, cause));
                     if !cause.unit_answered() && cause != Cause::Unsettled {
                         fatal = Some(cause);
                     }
                 }
+            }
+        }
+        for (block, cause) in refused {
+            match fatal {
+                None if splits < SPLITS_MAX => {
+                    fatal = self.bisect(link, manner, &block, cause, &mut splits, &mut got, &mut failed, health).await;
+                }
+                _ => failed.push((block.span, fatal.unwrap_or(cause))),
             }
         }
         let outcome = match (fatal, got.is_empty(), failed.first()) {

@@ -72,9 +72,13 @@ struct Sink {
     queue: VecDeque<Outgoing>,
     /// States as the broker has them.
     told: BTreeMap<String, String>,
+    /// Whether states changed since they were last looked at.
+    states_differ: bool,
     max_packet: usize,
     connected: bool,
     caught_up_ms: u64,
+    /// Everything up to this number is done.
+    reached: u64,
     newest: watch::Receiver<u64>,
     changed: watch::Receiver<u64>,
 }
@@ -84,11 +88,13 @@ pub async fn run(c: Context, stop: CancellationToken) {
     let name = cursor_name(&c.settings);
     let position = c.journal.position(&name);
     let mut sink = Sink {
+        reached: position.floor,
         cursor: Some(Cursor::new(c.journal.clone(), position)),
         filter: Filter::new(c.settings.report.clone()),
         window: Window::default(),
         queue: VecDeque::new(),
         told: BTreeMap::new(),
+        states_differ: true,
         max_packet: c.settings.max_packet_bytes,
         connected: false,
         caught_up_ms: c.clock.mono().0,
@@ -141,7 +147,10 @@ impl Sink {
                 () = stop.cancelled() => return self.leave(connection).await,
                 happened = connection.poll() => happened,
                 Ok(()) = self.newest.changed(), if self.wants_more() => Ok(Happened::Other),
-                Ok(()) = self.changed.changed(), if self.connected => Ok(Happened::Other),
+                Ok(()) = self.changed.changed(), if self.connected => {
+                    self.states_differ = true;
+                    Ok(Happened::Other)
+                }
             };
             match happened {
                 Ok(happened) => self.happened(happened),
@@ -165,6 +174,7 @@ impl Sink {
                 self.max_packet = self.c.settings.max_packet_bytes.min(most);
                 self.connected = true;
                 self.told = self.remembered();
+                self.states_differ = true;
                 self.c.health.connected.store(true, Ordering::Relaxed);
                 self.c.health.connects.fetch_add(1, Ordering::Relaxed);
                 Health::tell(&self.c.health.error, "");
@@ -181,6 +191,7 @@ impl Sink {
         let (count, reached) = self.window.done(packet);
         self.c.health.delivered.fetch_add(count, Ordering::Relaxed);
         if let Some(position) = reached {
+            self.reached = position.floor;
             self.c.journal.done(&cursor_name(&self.c.settings), position);
         }
     }
@@ -217,7 +228,9 @@ impl Sink {
 
     /// Hands over as much as fits: states that changed first, then readings.
     async fn fill(&mut self, connection: &mut Connection) {
-        self.queue_states();
+        if std::mem::take(&mut self.states_differ) {
+            self.queue_states();
+        }
         let most = usize::from(self.c.settings.inflight.max(1));
         loop {
             while self.window.len() < most {
@@ -276,6 +289,7 @@ impl Sink {
         if count == 0 {
             self.c.health.filtered.fetch_add(1, Ordering::Relaxed);
             if self.window.is_empty() && self.queue.is_empty() {
+                self.reached = item.position.floor;
                 self.c.journal.done(&cursor_name(&self.c.settings), item.position);
             }
             return;
@@ -353,8 +367,7 @@ impl Sink {
     }
 
     fn show_lag(&mut self) {
-        let position = self.c.journal.position(&cursor_name(&self.c.settings));
-        let lag = self.c.journal.lag(&position);
+        let lag = self.c.journal.lag(self.reached);
         let now = self.c.clock.mono().0;
         if lag == 0 {
             self.caught_up_ms = now;
