@@ -21,7 +21,7 @@ def main(job_file, out, baud=None):
     (out / "vocabulary").mkdir(parents=True, exist_ok=True)
     (out / "profiles").mkdir(exist_ok=True)
     serial = f"/tmp/gwb{job['mqtt'].split(':')[1]}" if baud else None
-    every = max(int(job["interval_s"] * 1000), 100 if not serial else 500)
+    every = max(int(job["interval_s"] * 1000), 10)
 
     vocabulary = ['format = 1', 'class = "bench"', 'zh = "测试"', 'en = "Bench"']
     profile = ['format = 1', 'name = "bench"', 'maker = "yardstick"', 'model = "farm"', 'class = "bench"',

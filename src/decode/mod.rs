@@ -220,7 +220,8 @@ fn text(words: &[u16], chars: Chars) -> Sample {
 }
 
 /// Whether two samples of one point, read one after the other, can both be true: how a serial line is believed again
-/// after a time-out. Numbers may move by 5 % of the larger one or of their range; everything else must be equal.
+/// after a time-out. Numbers may move by 5 % of the larger one or of their range, or by ten steps of their scale; everything
+/// else must be equal.
 pub fn agree(point: &PointDef, a: &Sample, b: &Sample) -> bool {
     let (a, b) = match (a, b) {
         (Ok(a), Ok(b)) => (a, b),
@@ -230,7 +231,8 @@ pub fn agree(point: &PointDef, a: &Sample, b: &Sample) -> bool {
         (Kind::Number | Kind::Counter, Some(x), Some(y)) => {
             let span = point.range.and_then(|(l, h)| h.checked_sub(l)).and_then(|s| s.to_f64()).unwrap_or(0.0);
             let base = if point.kind == Kind::Counter { 0.0 } else { span };
-            (x - y).abs() <= 0.05 * x.abs().max(y.abs()).max(base)
+            let step = if matches!(point.wire, Wire::Float { .. }) { 0.0 } else { point.scale.to_f64().unwrap_or(0.0).abs() };
+            (x - y).abs() <= (0.05 * x.abs().max(y.abs()).max(base)).max(10.0 * step)
         }
         _ => a == b,
     }

@@ -68,6 +68,9 @@ counters! {
     losses "Connections lost.";
 }
 
+/// How long a late answer is reckoned with: no unit that is still of use answers later.
+const SUSPECT_US: u64 = 30_000_000;
+
 fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
@@ -88,7 +91,8 @@ pub struct Link {
     quiet_since_us: u64,
     /// Until when the line stays silent after a time-out.
     guard_until_us: u64,
-    unsure: bool,
+    /// Requests that got no answer in time: a late answer to one of them looks like an answer to the next of its shape.
+    suspects: Vec<(u8, Span, u64)>,
     /// Shared with whoever shows them.
     pub counters: Arc<Counters>,
 }
@@ -96,7 +100,7 @@ pub struct Link {
 impl Link {
     /// A link that is not open yet.
     pub fn new(settings: Settings, clock: Clock, counters: Arc<Counters>) -> Self {
-        Self { settings, clock, conn: None, timer: None, quiet_since_us: 0, guard_until_us: 0, unsure: false, counters }
+        Self { settings, clock, conn: None, timer: None, quiet_since_us: 0, guard_until_us: 0, suspects: Vec::new(), counters }
     }
 
     /// Whether a connection or port is open.
@@ -199,21 +203,37 @@ impl Link {
             Said::Result(Ok(Err(exception))) => {
                 add(&self.counters.answers, 1);
                 add(&self.counters.exceptions, 1);
-                self.unsure = false;
                 return Err(cause_of(exception));
             }
-            Said::Result(Err(_)) | Said::Broken => return Err(self.broken(timeout_ms, now_us)),
-            Said::Nothing => return Err(self.nothing(timeout_ms, now_us)),
+            Said::Result(Err(_)) | Said::Broken => return Err(self.broken(unit, span, timeout_ms, now_us)),
+            Said::Nothing => return Err(self.nothing(unit, span, timeout_ms, now_us)),
         };
-        let Some(words) = words else { return Err(self.broken(timeout_ms, now_us)) };
+        let Some(words) = words else { return Err(self.broken(unit, span, timeout_ms, now_us)) };
         add(&self.counters.answers, 1);
-        let unsure = std::mem::take(&mut self.unsure);
+        let unsure = self.was_suspect(unit, span, now_us);
         Ok(Answer { words, at, round_trip_us: now_us.saturating_sub(sent_us), unsure })
     }
 
-    /// The next answer is to be read twice once more (two reads did not agree).
-    pub fn doubt(&mut self) {
-        self.unsure = self.is_rtu();
+    /// The next answer of this shape is to be read twice once more (two reads did not agree).
+    pub fn doubt(&mut self, unit: u8, span: Span) {
+        let now_us = self.clock.mono_us();
+        self.suspect(unit, span, now_us);
+    }
+
+    fn suspect(&mut self, unit: u8, span: Span, now_us: u64) {
+        if self.is_rtu() {
+            self.suspects.retain(|(_, _, until)| *until > now_us);
+            self.suspects.push((unit, span, now_us + SUSPECT_US));
+        }
+    }
+
+    /// Whether an answer of this shape may be the late one to an earlier request; it is under suspicion once.
+    fn was_suspect(&mut self, unit: u8, span: Span, now_us: u64) -> bool {
+        let before = self.suspects.len();
+        let same = |u: u8, s: &Span| u == unit && s.area == span.area && s.count == span.count;
+        self.suspects.retain(|(u, s, until)| *until > now_us && !same(*u, s));
+        let same_shape_dropped = self.suspects.len() < before;
+        same_shape_dropped
     }
 
     /// Keeps the line silent: 3.5 characters between frames, the guard time after a time-out, the unit's own pause.
@@ -238,7 +258,7 @@ impl Link {
     }
 
     /// No answer came in time.
-    fn nothing(&mut self, timeout_ms: u64, now_us: u64) -> Cause {
+    fn nothing(&mut self, unit: u8, span: Span, timeout_ms: u64, now_us: u64) -> Cause {
         add(&self.counters.timeouts, 1);
         let state = self.conn.as_ref().map(|c| c.seen.get()).unwrap_or_default();
         if !state.sent {
@@ -248,7 +268,7 @@ impl Link {
         }
         if self.is_rtu() {
             self.guard_until_us = now_us + timeout_ms * 1_000;
-            self.unsure = true;
+            self.suspect(unit, span, now_us);
             if state.received > 0 {
                 return Cause::BadFrame;
             }
@@ -257,7 +277,7 @@ impl Link {
     }
 
     /// The answer was none, or the connection is gone.
-    fn broken(&mut self, timeout_ms: u64, now_us: u64) -> Cause {
+    fn broken(&mut self, unit: u8, span: Span, timeout_ms: u64, now_us: u64) -> Cause {
         let state = self.conn.as_ref().map(|c| c.seen.get()).unwrap_or_default();
         if state.dead.is_some() || !state.refused {
             self.close();
@@ -265,7 +285,7 @@ impl Link {
         }
         if self.is_rtu() {
             self.guard_until_us = now_us + timeout_ms * 1_000;
-            self.unsure = true;
+            self.suspect(unit, span, now_us);
         }
         Cause::BadFrame
     }

@@ -112,7 +112,7 @@ impl Bus {
             deliver,
             units,
             slots,
-            schedule: Schedule::new(&every, now + shift * 1_000),
+            schedule: Schedule::new(&every, now + shift * 1_000, config.link.overload),
             id: config.link.id.clone(),
             address: config.link.transport.address().to_string(),
             probe_credit_us: 0,

@@ -139,7 +139,7 @@ impl Group {
             }
             last = Some(answer);
         }
-        link.doubt();
+        link.doubt(manner.address, *span);
         Err(Cause::Unsettled)
     }
 

@@ -22,12 +22,15 @@ impl Slot {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     slots: Vec<Slot>,
+    overload: bool,
 }
 
 impl Schedule {
     /// `every_ms` of each slot. Slots of the same interval are spread over it, so that a bus is asked evenly; everything is
     /// read once within the first second (or its interval, if that is shorter).
-    pub fn new(every_ms: &[u64], start_us: u64) -> Self {
+    ///
+    /// `overload`: more is asked for than fits. Then a late slot is due again at once, behind those that wait already.
+    pub fn new(every_ms: &[u64], start_us: u64, overload: bool) -> Self {
         let n = every_ms.len().max(1) as u64;
         let slot = |(i, ms): (usize, &u64)| {
             let every_us = ms.max(&1) * 1_000;
@@ -35,7 +38,7 @@ impl Schedule {
             let first = start_us + share(every_us.min(1_000_000));
             Slot { every_us, anchor_us: start_us + share(every_us), next_us: first }
         };
-        Self { slots: every_ms.iter().enumerate().map(slot).collect() }
+        Self { slots: every_ms.iter().enumerate().map(slot).collect(), overload }
     }
 
     /// The slot that is due first, and when; the more frequent one where two are due together.
@@ -52,6 +55,11 @@ impl Schedule {
     /// The slot has been served: it is due again at its next phase after `now_us`. Returns how many cycles were missed.
     pub fn advance(&mut self, slot: usize, now_us: u64) -> u64 {
         let Some(s) = self.slots.get_mut(slot) else { return 0 };
+        if self.overload && now_us >= s.next_us + s.every_us {
+            let missed = (now_us - s.next_us) / s.every_us;
+            s.next_us = now_us;
+            return missed;
+        }
         let first = s.after(s.next_us);
         s.next_us = s.after(now_us).max(first);
         (s.next_us - first) / s.every_us
@@ -64,7 +72,7 @@ mod tests {
 
     #[test]
     fn slots_are_spread_and_keep_their_phase() {
-        let mut s = Schedule::new(&[1_000, 1_000], 5_000_000);
+        let mut s = Schedule::new(&[1_000, 1_000], 5_000_000, false);
         assert_eq!(s.next(), Some((0, 5_000_000)));
         assert_eq!(s.advance(0, 5_012_345), 0);
         assert_eq!(s.next(), Some((1, 5_500_000)));
@@ -74,14 +82,27 @@ mod tests {
 
     #[test]
     fn missed_cycles_are_skipped_and_counted() {
-        let mut s = Schedule::new(&[1_000], 0);
+        let mut s = Schedule::new(&[1_000], 0, false);
         assert_eq!(s.advance(0, 3_200_000), 3);
         assert_eq!(s.next(), Some((0, 4_000_000)));
     }
 
     #[test]
+    fn under_overload_every_slot_has_its_turn_and_the_bus_is_never_idle() {
+        let mut s = Schedule::new(&[100, 100, 100], 0, true);
+        let mut turns = Vec::new();
+        for now in 0..9u64 {
+            let (slot, due) = s.next().unwrap();
+            assert!(due <= now * 70_000 + 100_000);
+            turns.push(slot);
+            s.advance(slot, (now + 1) * 70_000);
+        }
+        assert_eq!(turns, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
     fn a_slow_group_is_read_at_once_and_then_at_its_phase() {
-        let mut s = Schedule::new(&[60_000, 60_000], 0);
+        let mut s = Schedule::new(&[60_000, 60_000], 0, false);
         assert_eq!(s.advance(0, 10), 0);
         assert_eq!(s.next(), Some((1, 500_000)), "within the first second");
         assert_eq!(s.advance(1, 500_010), 0);
