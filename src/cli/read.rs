@@ -43,7 +43,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         }
     };
     let cells = |r: &Row| {
-        let value = if r.value.is_empty() { r.quality.clone() } else { format!("{} {}", r.value, r.unit_of).trim().to_string() };
+        let value = if r.quality != "good" { r.quality.clone() } else { format!("{} {}", r.value, r.unit_of).trim().to_string() };
         vec![r.point.clone(), value, r.text.clone(), r.from.clone(), r.raw.clone()]
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();

@@ -129,6 +129,7 @@ impl<'a> Located<'a> {
     pub fn read<T: DeserializeOwned>(&self, problems: &mut Problems) -> Option<Entry<'a, T>> {
         let mut node = self.node.clone();
         let mut removed: Vec<String> = Vec::new();
+        let before = problems.list.len();
         for _ in 0..100 {
             let error = match T::deserialize(ValueDeserializer::from(node.clone())) {
                 Ok(value) if removed.is_empty() => return Some(Entry { value, at: self.clone() }),
@@ -136,9 +137,12 @@ impl<'a> Located<'a> {
                 Err(error) => error,
             };
             let (what, mend) = words(error.message());
+            // A key that was misspelt is not missing as well.
+            let meant = |p: &Problem| p.what.starts_with("unknown key") && p.mend.contains(&what.replace("missing key ", ""));
+            let misspelt = what.starts_with("missing key") && problems.list[before..].iter().any(meant);
             let span = error.span().unwrap_or_else(|| node.span());
             let missing_because_removed = removed.iter().any(|k| what.starts_with("missing") && what.contains(&format!("`{k}`")));
-            if !missing_because_removed {
+            if !missing_because_removed && !misspelt {
                 problems.error(self.source.place_of(&span), what, mend);
             }
             match take_out(&mut node, &span) {

@@ -146,13 +146,15 @@ impl Segment {
         if commit.full_sync {
             self.db.pragma_update(None, "synchronous", "FULL").map_err(&err)?;
         }
+        // What the transaction added is not there if it fails: a stream's key must never come to mean another stream.
+        let (streams, told) = (self.streams.len(), self.told.clone());
         let result = self.write(commit).map_err(&err);
+        if result.is_err() {
+            self.streams.truncate(streams);
+            self.told = told;
+        }
         if commit.full_sync {
             self.db.pragma_update(None, "synchronous", "NORMAL").map_err(&err)?;
-        }
-        if result.is_err() {
-            self.streams.clear();
-            self.told.clear();
         }
         result
     }
@@ -169,7 +171,7 @@ impl Segment {
                     None => {
                         let shape = serde_json::to_string(&**stream).unwrap_or_default();
                         let id = self.streams.len();
-                        tx.execute("INSERT OR REPLACE INTO stream (id, shape) VALUES (?1, ?2)", params![id as i64, shape])?;
+                        tx.execute("INSERT INTO stream (id, shape) VALUES (?1, ?2)", params![id as i64, shape])?;
                         self.streams.push(Arc::clone(stream));
                         id
                     }

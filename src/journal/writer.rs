@@ -65,6 +65,7 @@ impl Work {
     pub fn run(&mut self) {
         // The first commit reserves numbers before anything else is done.
         self.commit();
+        let mut first = true;
         loop {
             let wait = Duration::from_millis(self.shared.settings.commit_ms.clamp(10, 60_000));
             let guard = lock(&self.shared.stop);
@@ -74,6 +75,10 @@ impl Work {
             if stop {
                 self.close();
                 return;
+            }
+            if std::mem::take(&mut first) {
+                // By now the date is believed, or it is not.
+                self.hour = hour_of(&self.shared);
             }
             self.rotate();
             self.keep_house();
@@ -317,9 +322,12 @@ impl Work {
         let mut bytes = dir_bytes(&self.shared.dir);
         let is_full = std::mem::take(&mut self.full);
         let mut short = free_bytes(&self.shared.dir).is_some_and(|free| free < settings.keep_free_mb * 1_000_000) || is_full;
+        let today = sealed::day_of(self.shared.clock.wall().0);
         for class in Retention::ALL {
             for path in self.day_files(class) {
-                if bytes <= max && !short {
+                // A disk that others have filled costs old days, not this one.
+                let spared = bytes <= max && path.to_string_lossy().contains(&today);
+                if (bytes <= max && !short) || spared {
                     break;
                 }
                 let freed = std::fs::metadata(&path).map_or(0, |m| m.len());
@@ -332,7 +340,6 @@ impl Work {
         }
         self.shared.health.bytes.store(bytes, Ordering::Relaxed);
         if bytes > max / 100 * 85 && self.thinning.is_none() {
-            let today = sealed::day_of(self.shared.clock.wall().0);
             let old = self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
             self.thinning = old.filter_map(|path| Thinning::begin(&path).ok().flatten()).next();
         }

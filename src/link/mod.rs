@@ -1,8 +1,9 @@
 //! One request and its answer on one bus: TCP, RTU on a serial line, RTU over TCP.
 //!
 //! tokio-modbus speaks, [`guard`] sees to it that only the answer to the request in flight comes through. After a time-out a
-//! serial line stays silent for a guard time, and the next answer is marked `unsure`: its reader asks twice.
-//! What comes later than the guard time cannot be told apart on such a wire.
+//! serial line stays silent for a guard time. A late answer can then be taken only for the answer to a request of the same
+//! unit, function and length: the next answer of that shape is marked `unsure`, and its reader asks twice. What comes later
+//! than the guard time cannot be told apart on such a wire.
 
 pub mod frame;
 pub mod guard;

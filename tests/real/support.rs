@@ -188,11 +188,15 @@ impl Subscriber {
         self.messages.lock().unwrap().iter().filter(|m| m.topic != "ping").cloned().collect()
     }
 
+    /// The newest message of a topic, as it came.
+    pub fn newest_text(&self, topic: &str) -> Option<String> {
+        let all = self.messages.lock().unwrap();
+        all.iter().rev().find(|m| m.topic == topic).map(|m| m.payload.clone())
+    }
+
     /// The newest message of a topic.
     pub fn newest(&self, topic: &str) -> Option<serde_json::Value> {
-        let all = self.messages.lock().unwrap();
-        let found = all.iter().rev().find(|m| m.topic == topic)?;
-        serde_json::from_str(&found.payload).ok()
+        serde_json::from_str(&self.newest_text(topic)?).ok()
     }
 }
 

@@ -1,0 +1,169 @@
+//! The commands as their users type them.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Counting, Dir, Mosquitto, PLANTROOM, Process, Subscriber, gateway, plantroom, site, wait};
+
+/// Starts the demo; its broker's port and the state directory.
+fn demo(args: &[&str]) -> (Process, u16, String) {
+    let mut command = Command::new(PLANTROOM);
+    command.arg("demo").args(args).current_dir("/").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Process::start("demo", &mut command);
+    let mut out = BufReader::new(process.child.stdout.take().unwrap());
+    let mut first = String::new();
+    out.read_line(&mut first).unwrap();
+    let port = first.trim().strip_prefix("mqtt://127.0.0.1:").unwrap_or_else(|| panic!("first line: {first}")).parse().unwrap();
+    let mut state = String::new();
+    while !state.starts_with("status: ") {
+        state.clear();
+        assert!(out.read_line(&mut state).unwrap() > 0, "the demo ended");
+    }
+    std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    let state = state.trim().trim_start_matches("status: plantroom --state ").trim_end_matches(" status").to_string();
+    (process, port, state)
+}
+
+#[test]
+fn the_demo_has_values_within_five_seconds_and_stops_cleanly() {
+    let began = Instant::now();
+    let (mut demo, port, state) = demo(&["--scenario", "blackout", "--speed", "20"]);
+    let subscriber = Subscriber::start(port, "plantroom/demo/#", "mqttv311");
+    wait("values", 20, || {
+        let sump = subscriber.newest("plantroom/demo/sump-1/telemetry")?;
+        let status = subscriber.newest("plantroom/demo/sump-1/status")?;
+        (sump["values"].is_object() && status["state"] == "online").then_some(())
+    });
+    // A debug build on a busy machine gets some more; a person on a quiet one waits less than five seconds.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    wait("the generator to take over", 30, || {
+        subscriber.all().iter().any(|m| m.topic.ends_with("ats-1/telemetry") && m.payload.contains("\"on_source2\":true")).then_some(())
+    });
+    let status = Command::new(PLANTROOM).args(["--state", &state, "status"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&status.stdout).contains("deepsea-dse"), "{}", String::from_utf8_lossy(&status.stdout));
+    let took = demo.stop();
+    assert!(took < Duration::from_secs(9), "{took:?}");
+    assert!(!std::path::Path::new(&state).exists(), "it leaves nothing behind");
+}
+
+#[test]
+fn a_calm_day_logs_no_warning() {
+    let (mut demo, _port, _state) = demo(&["--speed", "20"]);
+    std::thread::sleep(Duration::from_secs(15));
+    demo.stop();
+    let mut said = String::new();
+    demo.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "", "twenty times fifteen seconds, the generator's test run included");
+}
+
+#[test]
+fn what_demo_writes_checks_and_runs() {
+    let dir = Dir::new("written");
+    let config = dir.path("site");
+    let written = plantroom(&config, &dir.path("state"), &["demo", "--write", &config.display().to_string()]);
+    assert!(written.contains("devices.toml"), "{written}");
+    let checked = plantroom(&config, &dir.path("state"), &["check", "--plan"]);
+    assert!(checked.contains("no errors, 0 warnings") && checked.contains("days of it"), "{checked}");
+    for (name, text) in [("site.toml", "zh = \"示范小区\""), ("links.toml", "[[link.serial]]")] {
+        assert!(std::fs::read_to_string(config.join(name)).unwrap().contains(text));
+    }
+}
+
+#[test]
+fn reload_changes_what_changed_and_a_broken_file_changes_nothing() {
+    let broker = Mosquitto::start();
+    let (first, second) = (Counting::start(), Counting::start());
+    let dir = Dir::new("reload");
+    let one = first.config(&dir, "50ms");
+    let two = second.config(&dir, "50ms").replace("\"l\"", "\"l2\"").replace("\"u\"", "\"u2\"").replace("\"counter\"", "\"other\"").replace("u.x_n", "u2.x_n");
+    dir.write("site.toml", &site(broker.port, "5", &one));
+    let state = dir.path("state");
+    let subscriber = Subscriber::start(broker.port, "plantroom/#", "mqttv5");
+    let mut running = gateway(&dir.0, &state);
+    wait("the first", 20, || subscriber.newest("plantroom/test/counter/telemetry"));
+    dir.write("site.toml", &site(broker.port, "5", &format!("{one}{two}")));
+    let said = plantroom(&dir.0, &state, &["reload"]);
+    assert_eq!(said.trim(), "link l2 started");
+    wait("the second", 20, || (subscriber.count("plantroom/test/other/telemetry") > 30).then_some(()));
+    dir.write("broken.toml", "[[unit]]\nid = \"x\"\nlink = \"l\"\nadress = 3\nprofile = \"counting\"\n");
+    let out = Command::new(PLANTROOM).arg("--config").arg(&dir.0).arg("--state").arg(&state).arg("reload").output().unwrap();
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(78), "{stderr}");
+    assert!(stderr.contains("broken.toml:4:1") && stderr.contains("did you mean `address`?"), "{stderr}");
+    // A start with a configuration that does not check runs on the last good one.
+    running.stop();
+    let before = subscriber.count("plantroom/test/other/telemetry");
+    let _running = gateway(&dir.0, &state);
+    wait("the last good configuration", 20, || (subscriber.count("plantroom/test/other/telemetry") > before + 5).then_some(()));
+    let status = plantroom(&dir.0, &state, &["status"]);
+    assert!(status.contains("LAST GOOD CONFIGURATION") && status.contains("broken.toml:4:1"), "{status}");
+    // The untouched link missed no cycle through the reload: every value it served is in the history, one after another.
+    let rows = plantroom(&dir.0, &state, &["history", "counter.x_n", "--from", "10m", "--format", "csv"]);
+    let values: Vec<u64> = rows.lines().skip(1).filter_map(|l| l.split(',').nth(1)?.parse().ok()).collect();
+    assert!(values.len() > 20 && values.windows(2).all(|w| w[1] == w[0] + 1), "{values:?}");
+}
+
+#[test]
+fn history_is_read_back_with_completeness() {
+    let broker = Mosquitto::start();
+    let counting = Counting::start();
+    let dir = Dir::new("history");
+    dir.write("site.toml", &site(broker.port, "3.1.1", &counting.config(&dir, "100ms")));
+    let state = dir.path("state");
+    let mut running = gateway(&dir.0, &state);
+    wait("readings", 20, || (counting.served.load(std::sync::atomic::Ordering::SeqCst) > 60).then_some(()));
+    running.stop();
+    let slots = plantroom(&dir.0, &state, &["history", "counter.x_n", "--from", "30s", "--every", "1s", "--format", "json"]);
+    let slots: Vec<serde_json::Value> = serde_json::from_str(&slots).unwrap();
+    let full: Vec<&serde_json::Value> = slots.iter().filter(|s| s["good"] == "10").collect();
+    assert!(!full.is_empty() && full.iter().all(|s| s["complete %"] == "100.0" && s["due"] == "10"), "{slots:?}");
+    let empty = plantroom(&dir.0, &state, &["history", "counter.nothing", "--from", "1h"]);
+    assert_eq!(empty.lines().count(), 1, "a head and nothing more: {empty}");
+    let out = Command::new(PLANTROOM).arg("--state").arg(&state).args(["history", "counter.x_n", "--from", "yesterday"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("`yesterday` is not a date"));
+}
+
+#[test]
+fn health_pages_answer() {
+    let broker = Mosquitto::start();
+    let counting = Counting::start();
+    let dir = Dir::new("health");
+    let port = crate::support::free_port();
+    let text = site(broker.port, "5", &counting.config(&dir, "100ms"));
+    dir.write("site.toml", &text.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\"")));
+    let _running = gateway(&dir.0, &dir.path("state"));
+    crate::support::wait_port(port);
+    let get = |path: &str| {
+        use std::io::Write as _;
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    wait("metrics with a round trip", 20, || get("/metrics").contains("plantroom_unit_round_trip_seconds_bucket{link=\"l\",unit=\"u\"").then_some(()));
+    assert!(get("/healthz").starts_with("HTTP/1.1 200") && get("/readyz").starts_with("HTTP/1.1 200"));
+    wait("the link", 10, || get("/metrics").contains("plantroom_link_up{link=\"l\"} 1").then_some(()));
+}
+
+#[test]
+fn everything_may_be_absent_at_the_start() {
+    let dir = Dir::new("absent");
+    let rest = "[[link.tcp]]\nid = \"l\"\nhost = \"127.0.0.1\"\nport = 9\n[[link.serial]]\nid = \"s\"\nport = \"/dev/nothing\"\n\
+        [[unit]]\nid = \"u\"\nlink = \"l\"\naddress = 1\nprofile = \"vfd-generic\"\n\
+        [[unit]]\nid = \"v\"\nlink = \"s\"\naddress = 1\nprofile = \"vfd-generic\"\n\
+        [[device]]\nid = \"p\"\nclass = \"pump\"\nzh = \"泵\"\nen = \"Pump\"\nunit = \"u\"\n\
+        [[device]]\nid = \"q\"\nclass = \"pump\"\nzh = \"泵\"\nen = \"Pump\"\nunit = \"v\"\n";
+    dir.write("site.toml", &site(crate::support::free_port(), "5", rest));
+    let state = dir.path("state");
+    let mut running = gateway(&dir.0, &state);
+    let status = wait("a status", 20, || {
+        let out = Command::new(PLANTROOM).arg("--state").arg(&state).arg("status").output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        (text.contains("refused") && text.contains("/dev/nothing") && text.contains("offline")).then_some(text)
+    });
+    assert!(status.contains("link_down"), "{status}");
+    assert!(running.stop() < Duration::from_secs(9));
+}

@@ -1,0 +1,239 @@
+//! Faults at the wire, by a server of our own that misbehaves on purpose: no wrong value ever comes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plantroom::clock::{self, Clock};
+use plantroom::link::settings::{Settings, Transport};
+use plantroom::link::{Counters, Link};
+use plantroom::model::quality::Cause;
+use plantroom::model::registers::{Area, Span};
+use plantroom::model::time::Wall;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What the server does with one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    Good,
+    Late(u64),
+    CrossedId,
+    WrongUnit,
+    WrongFunction,
+    WrongLength,
+    Truncated,
+    Garbage,
+    Reset,
+    SlowLoris,
+    Exception(u8),
+    /// An exception code that no specification knows.
+    Silence,
+}
+
+/// The value that register `address` holds: wrong values are seen at once.
+fn truth(address: u16) -> u16 {
+    address.wrapping_mul(7).wrapping_add(3)
+}
+
+fn pdu(function: u8, address: u16, count: u16) -> Vec<u8> {
+    let mut out = vec![function, u8::try_from(count * 2).unwrap()];
+    (address..address + count).for_each(|a| out.extend(truth(a).to_be_bytes()));
+    out
+}
+
+fn crc(frame: &[u8]) -> [u8; 2] {
+    plantroom::link::frame::crc16(frame).to_le_bytes()
+}
+
+struct Ask {
+    id: [u8; 2],
+    unit: u8,
+    function: u8,
+    address: u16,
+    count: u16,
+}
+
+async fn ask(stream: &mut TcpStream, rtu: bool) -> Option<Ask> {
+    let mut bytes = [0u8; 12];
+    let wanted = if rtu { 8 } else { 12 };
+    stream.read_exact(&mut bytes[..wanted]).await.ok()?;
+    let p = if rtu { 0 } else { 6 };
+    let word = |i: usize| u16::from_be_bytes([bytes[i], bytes[i + 1]]);
+    Some(Ask { id: [bytes[0], bytes[1]], unit: bytes[p], function: bytes[p + 1], address: word(p + 2), count: word(p + 4) })
+}
+
+fn frame(rtu: bool, id: [u8; 2], unit: u8, pdu: &[u8]) -> Vec<u8> {
+    if rtu {
+        let mut out = [&[unit], pdu].concat();
+        out.extend(crc(&out));
+        return out;
+    }
+    let length = u16::try_from(pdu.len() + 1).unwrap().to_be_bytes();
+    [&id[..], &[0, 0], &length, &[unit], pdu].concat()
+}
+
+/// Serves connections; the faults come round and round over all of them.
+async fn serve(listener: TcpListener, faults: Vec<Fault>, rtu: bool) {
+    let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let (faults, next) = (faults.clone(), Arc::clone(&next));
+        tokio::spawn(async move {
+            while let Some(ask) = ask(&mut stream, rtu).await {
+                let fault = faults[next.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % faults.len()];
+                if answer(&mut stream, &ask, fault, rtu).await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+async fn answer(stream: &mut TcpStream, ask: &Ask, fault: Fault, rtu: bool) -> Option<()> {
+    let good = pdu(ask.function, ask.address, ask.count);
+    let other = pdu(ask.function, ask.address + 500, ask.count);
+    let bytes = match fault {
+        Fault::Good | Fault::SlowLoris => frame(rtu, ask.id, ask.unit, &good),
+        Fault::Late(ms) => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            frame(rtu, ask.id, ask.unit, &good)
+        }
+        Fault::CrossedId => frame(rtu, [ask.id[0], ask.id[1] ^ 0x55], if rtu { ask.unit ^ 1 } else { ask.unit }, &other),
+        Fault::WrongUnit => frame(rtu, ask.id, ask.unit ^ 2, &other),
+        Fault::WrongFunction => frame(rtu, ask.id, ask.unit, &[&[ask.function ^ 1][..], &other[1..]].concat()),
+        Fault::WrongLength => frame(rtu, ask.id, ask.unit, &pdu(ask.function, ask.address + 500, ask.count - 1)),
+        Fault::Truncated => {
+            let whole = frame(rtu, ask.id, ask.unit, &other);
+            whole[..whole.len() - 3].to_vec()
+        }
+        Fault::Garbage => (0..37u8).map(|i| i.wrapping_mul(91) ^ 0xA5).collect(),
+        Fault::Reset => return None,
+        Fault::Exception(code) => frame(rtu, ask.id, ask.unit, &[ask.function | 0x80, code]),
+        Fault::Silence => return Some(()),
+    };
+    if fault == Fault::SlowLoris {
+        for byte in bytes {
+            stream.write_all(&[byte]).await.ok()?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        return Some(());
+    }
+    stream.write_all(&bytes).await.ok()
+}
+
+async fn link(faults: Vec<Fault>, rtu: bool) -> Link {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(serve(listener, faults, rtu));
+    let settings = Settings {
+        id: "l".into(),
+        transport: if rtu { Transport::RtuOverTcp { address } } else { Transport::Tcp { address } },
+        connect_timeout_ms: 1_000,
+        timeout_ms: 100,
+        settle_ms: 0,
+        any_unit: false,
+        expected_round_trip_ms: 1,
+        overload: false,
+    };
+    let clock = Clock::new(&clock::Settings::default(), Wall(0));
+    Link::new(settings, clock, Arc::new(Counters::default()))
+}
+
+/// Reads different runs as a poller does, reopening what was lost; every word that comes out must be true.
+async fn drive(faults: Vec<Fault>, rtu: bool, reads: u16) -> (u32, Vec<Cause>) {
+    let mut link = link(faults, rtu).await;
+    let (mut good, mut causes) = (0, Vec::new());
+    for i in 0..reads {
+        if !link.is_open() {
+            link.open().await.unwrap();
+        }
+        let span = Span { area: Area::Holding, address: i * 11 % 400, count: 4 + i % 3 };
+        let mut last: Option<Vec<u16>> = None;
+        for _ in 0..5 {
+            match link.read(1, span, 100, 0).await {
+                // As poll does: an unsure answer counts only if the next one agrees.
+                Ok(answer) if answer.unsure => last = Some(answer.words.words),
+                Ok(answer) => {
+                    if last.take().is_none_or(|before| before == answer.words.words) {
+                        let expect: Vec<u16> = (span.address..span.address + span.count).map(truth).collect();
+                        assert_eq!(answer.words.words, expect, "a wrong value came out at read {i}");
+                        good += 1;
+                        break;
+                    }
+                    link.doubt(1, span);
+                }
+                Err(cause) => {
+                    causes.push(cause);
+                    break;
+                }
+            }
+        }
+    }
+    (good, causes)
+}
+
+#[tokio::test]
+async fn tcp_faults_cost_an_error_and_never_a_value() {
+    use Fault::*;
+    for fault in [Late(130), CrossedId, WrongUnit, WrongFunction, WrongLength, Truncated, Garbage, Reset, Silence] {
+        let (good, causes) = drive(vec![Good, fault, Good, Good], false, 24).await;
+        assert!(!causes.is_empty(), "{fault:?} must be seen");
+        // A truncated frame swallows the beginning of the next ones until the connection is given up.
+        let least = if matches!(fault, Truncated) { 4 } else { 11 };
+        assert!(good >= least, "{fault:?}: only {good} of 24 came through, {causes:?}");
+    }
+}
+
+#[tokio::test]
+async fn rtu_faults_cost_an_error_and_never_a_value() {
+    use Fault::*;
+    for fault in [Late(130), Late(190), CrossedId, WrongUnit, WrongFunction, WrongLength, Truncated, Garbage, Silence] {
+        let (good, causes) = drive(vec![Good, fault, Good, Good], true, 16).await;
+        assert!(!causes.is_empty(), "{fault:?} must be seen");
+        assert!(good >= 8, "{fault:?}: only {good} of 16 came through, {causes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_loris_is_waited_for_as_long_as_allowed() {
+    for rtu in [false, true] {
+        let (good, causes) = drive(vec![Fault::SlowLoris], rtu, 6).await;
+        assert_eq!((good, causes), (6, vec![]), "a slow answer within the time is an answer");
+    }
+}
+
+#[tokio::test]
+async fn each_exception_has_its_cause_and_closes_nothing() {
+    let expect = [
+        (1, Cause::IllegalFunction),
+        (2, Cause::IllegalAddress),
+        (3, Cause::IllegalValue),
+        (4, Cause::DeviceFailure),
+        (5, Cause::Busy),
+        (6, Cause::Busy),
+        (10, Cause::GatewayNoPath),
+        (11, Cause::GatewayNoAnswer),
+        (66, Cause::OtherException),
+    ];
+    for rtu in [false, true] {
+        for (code, cause) in expect {
+            let mut link = link(vec![Fault::Exception(code), Fault::Good], rtu).await;
+            link.open().await.unwrap();
+            let span = Span { area: Area::Holding, address: 5, count: 2 };
+            assert_eq!(link.read(1, span, 200, 0).await.unwrap_err(), cause);
+            assert!(link.is_open(), "an exception never closes a link");
+            assert_eq!(link.read(1, span, 200, 0).await.unwrap().words.words, [truth(5), truth(6)]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_no_frame_can_carry_is_refused_before_it_is_sent() {
+    let mut link = link(vec![Fault::Good], false).await;
+    link.open().await.unwrap();
+    for count in [0, 126, 65_535] {
+        let span = Span { area: Area::Holding, address: 0, count };
+        assert_eq!(link.read(1, span, 100, 0).await.unwrap_err(), Cause::IllegalValue);
+    }
+    let counters = link.counters.list();
+    assert_eq!(counters.iter().find(|c| c.0 == "requests").unwrap().2, 0);
+}
