@@ -1,5 +1,7 @@
 //! Compiles the vocabulary and the profiles below `config/` in: a new device is two data files and no Rust.
 
+#![allow(clippy::expect_used, missing_docs, reason = "a build script ends by panicking")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -10,14 +12,20 @@ fn main() {
     for folder in ["vocabulary", "profiles"] {
         let dir = Path::new(&root).join("config").join(folder);
         println!("cargo::rerun-if-changed={}", dir.display());
-        let mut files: Vec<_> = std::fs::read_dir(&dir).expect("a checkout has it").flatten().map(|e| e.path()).collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(&dir).expect("a checkout has it").flatten().map(|e| e.path()).collect();
         files.retain(|p| p.extension().is_some_and(|e| e == "toml"));
         files.sort();
         let name = folder.to_uppercase();
-        writeln!(text, "pub const {name}: &[(&str, &str)] = &[").expect("a String takes it");
+        writeln!(
+            text,
+            "/// Name and text of each file below `config/{folder}`.\npub const {name}: &[(&str, &str)] = &["
+        )
+        .expect("a String takes it");
         for path in files {
             let stem = path.file_stem().and_then(|s| s.to_str()).expect("names are UTF-8");
-            writeln!(text, "    ({stem:?}, include_str!({:?})),", path.display().to_string()).expect("a String takes it");
+            writeln!(text, "    ({stem:?}, include_str!({:?})),", path.display().to_string())
+                .expect("a String takes it");
         }
         text.push_str("];\n");
     }

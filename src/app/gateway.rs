@@ -37,7 +37,8 @@ impl Usage {
         let cpu_ticks = fields.get(11).unwrap_or(&0) + fields.get(12).unwrap_or(&0);
         let pages: u64 = read("statm").split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
         let io = read("io");
-        let written = io.lines().find_map(|l| l.strip_prefix("write_bytes: ")).and_then(|n| n.parse().ok()).unwrap_or(0);
+        let written =
+            io.lines().find_map(|l| l.strip_prefix("write_bytes: ")).and_then(|n| n.parse().ok()).unwrap_or(0);
         Self { cpu_ticks, resident: pages * 4096, written }
     }
 

@@ -64,9 +64,19 @@ fn metrics(shared: &Shared) -> String {
     page.one("resident_bytes", "gauge", "Resident memory.", usage.resident);
     page.one("cpu_milliseconds_total", "counter", "CPU time, user and system.", usage.cpu_ms());
     page.one("written_bytes_total", "counter", "Bytes that went to block devices.", usage.written);
-    page.one("config_last_good", "gauge", "1 while it runs on the last-good configuration.", u8::from(s.last_good.is_some()));
+    page.one(
+        "config_last_good",
+        "gauge",
+        "1 while it runs on the last-good configuration.",
+        u8::from(s.last_good.is_some()),
+    );
     page.one("clock_trusted", "gauge", "1 when the date is believed.", u8::from(s.clock.trusted));
-    page.one("readings_replaced_total", "counter", "Readings the engine did not see because a newer one came.", shared.inbox.replaced.load(Ordering::Relaxed));
+    page.one(
+        "readings_replaced_total",
+        "counter",
+        "Readings the engine did not see because a newer one came.",
+        shared.inbox.replaced.load(Ordering::Relaxed),
+    );
     journal(&mut page, &s);
     links(&mut page, &s);
     round_trips(&mut page, shared);
@@ -106,7 +116,8 @@ fn links(page: &mut Page, s: &Status) {
     }
     page.head("unit_cycles_total", "counter", "Poll cycles by outcome.");
     for (link, unit) in units(s) {
-        let outcomes = [("good", unit.good), ("not_good", unit.cycles - unit.good.min(unit.cycles)), ("skipped", unit.skipped)];
+        let outcomes =
+            [("good", unit.good), ("not_good", unit.cycles - unit.good.min(unit.cycles)), ("skipped", unit.skipped)];
         for (outcome, n) in outcomes {
             page.line("unit_cycles_total", &[("link", link), ("unit", &unit.id), ("outcome", outcome)], n);
         }

@@ -112,8 +112,7 @@ impl Shared {
     pub fn asks(&self, link: &str) -> Option<mpsc::Sender<Ask>> {
         let buses = lock(&self.buses);
         let bus = buses.iter().find(|b| b.config.link.id == link)?;
-        let sender = lock(&bus.asks).clone();
-        sender
+        lock(&bus.asks).clone()
     }
 }
 
@@ -237,7 +236,10 @@ impl App {
     pub async fn reload(&mut self, configuration: Configuration) -> Vec<String> {
         let mut said = Vec::new();
         let old = self.shared.configuration();
-        if old.journal != configuration.journal || old.clock != configuration.clock || old.health != configuration.health {
+        if old.journal != configuration.journal
+            || old.clock != configuration.clock
+            || old.health != configuration.health
+        {
             said.push("journal, clock and health page take effect at the next start".to_string());
         }
         let site_changed = old.site != configuration.site;

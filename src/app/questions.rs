@@ -69,7 +69,11 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
         Request::AcceptClock => {
             shared.clock.accept();
             shared.journal.date(shared.clock.wall(), shared.clock.mono());
-            tracing::info!(uid = caller.uid, date = shared.clock.wall().rfc3339(), "a person says that the date is right");
+            tracing::info!(
+                uid = caller.uid,
+                date = shared.clock.wall().rfc3339(),
+                "a person says that the date is right"
+            );
             json(serde_json::to_value(shared.clock.wall().rfc3339()))
         }
     }
@@ -114,7 +118,9 @@ where
         let all = unit.profile.all_points();
         let mut wanted: Vec<Wanted<'_>> = Vec::new();
         for (name, (from, source)) in &d.points {
-            if let Some(def) = all.get(source.as_str()).filter(|_| **from == *unit.id && point.is_none_or(|p| p == name)) {
+            if let Some(def) =
+                all.get(source.as_str()).filter(|_| **from == *unit.id && point.is_none_or(|p| p == name))
+            {
                 wanted.push(Wanted { name, def });
             }
         }
@@ -176,7 +182,11 @@ where
             text: code.and_then(|c| def.texts.get(&c)).map(|t| t.en.clone()).unwrap_or_default(),
             from: format!(
                 "{} unit {} function {} address {}+{}",
-                unit.id, unit.address, def.span.area.function(), def.span.address, def.span.count
+                unit.id,
+                unit.address,
+                def.span.area.function(),
+                def.span.address,
+                def.span.count
             ),
             raw: words.iter().map(|w| format!("{w:04X}")).collect::<Vec<_>>().join(" "),
         }

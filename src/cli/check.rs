@@ -59,10 +59,20 @@ fn plan(configuration: &Configuration) {
             ]);
         }
         let share: f64 = costs.iter().map(budget::GroupCost::share).sum();
-        let total = vec![bus.link.id.clone(), "in all".into(), String::new(), String::new(), String::new(), format!("{:.1} %", share * 100.0)];
+        let total = vec![
+            bus.link.id.clone(),
+            "in all".into(),
+            String::new(),
+            String::new(),
+            String::new(),
+            format!("{:.1} %", share * 100.0),
+        ];
         rows.push(total);
     }
-    output::raw(output::table(&["link", "unit/group", "points", "every", "wire time", "bus", "reads (function:address+count)"], &rows));
+    output::raw(output::table(
+        &["link", "unit/group", "points", "every", "wire time", "bus", "reads (function:address+count)"],
+        &rows,
+    ));
     let load = budget::load(configuration);
     output::line(format!(
         "\n{:.1} readings/s, {:.1} samples/s, {:.1} MQTT messages/s for each broker without report by exception",
@@ -70,7 +80,10 @@ fn plan(configuration: &Configuration) {
     ));
     output::line(format!(
         "about {:.0} MB a day written to flash, {:.0} MB a day of history, {:.0} days of it within {} GB\n",
-        load.flash_bytes_a_day / 1e6, load.history_bytes_a_day / 1e6, load.days, configuration.journal.max_gb
+        load.flash_bytes_a_day / 1e6,
+        load.history_bytes_a_day / 1e6,
+        load.days,
+        configuration.journal.max_gb
     ));
 }
 

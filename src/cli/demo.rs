@@ -62,11 +62,15 @@ fn write(dir: &Path) -> Outcome {
         broker: "mqtt://127.0.0.1:1883".to_string(),
         health: "127.0.0.1:9464".to_string(),
     };
-    let failed = |path: &Path, e: std::io::Error| Failure::later(format!("cannot write {}", path.display())).because(e.to_string());
+    let failed = |path: &Path, e: std::io::Error| {
+        Failure::later(format!("cannot write {}", path.display())).because(e.to_string())
+    };
     std::fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
     let files = site::files(&at);
     if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).exists()) {
-        return Err(Failure::usage(format!("{} is there already", dir.join(name).display())).hint("name an empty directory"));
+        return Err(
+            Failure::usage(format!("{} is there already", dir.join(name).display())).hint("name an empty directory")
+        );
     }
     for (name, text) in files {
         let path = dir.join(name);
@@ -98,7 +102,10 @@ async fn demo(global: &Global, scenario: Scenario, speed: f64, dir: &Path) -> Ou
         let said = loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         return Err(Failure { code: 70, ..Failure::usage("the demo's own configuration does not check") }.because(said));
     };
-    let paths = Paths { state: dir.to_path_buf(), socket: global.state.clone().unwrap_or(dir.to_path_buf()).join("control.sock") };
+    let paths = Paths {
+        state: dir.to_path_buf(),
+        socket: global.state.clone().unwrap_or(dir.to_path_buf()).join("control.sock"),
+    };
     let started = App::start(configuration, &paths);
     let app = started.map_err(|e| Failure::later("the gateway cannot start").because(e))?;
     output::line(format!("mqtt 5 on port {}; health page http://{health}/metrics", broker.v5));
@@ -139,8 +146,20 @@ async fn show(shared: &Shared) {
 
 /// Points that the live table shows of each device, the first that it has.
 const SHOWN: [&str; 14] = [
-    "level_m", "pump1_running", "pump2_running", "high_high_float", "car_running", "door_closed", "occupied", "fault",
-    "supply_pressure_mpa", "flow_m3h", "engine_state", "on_source1", "power_kw", "energy_import_kwh",
+    "level_m",
+    "pump1_running",
+    "pump2_running",
+    "high_high_float",
+    "car_running",
+    "door_closed",
+    "occupied",
+    "fault",
+    "supply_pressure_mpa",
+    "flow_m3h",
+    "engine_state",
+    "on_source1",
+    "power_kw",
+    "energy_import_kwh",
 ];
 
 /// The table, good points, all points.
@@ -208,8 +227,13 @@ fn broker() -> Result<Broker, String> {
             dynamic_filters: true,
         };
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-        let settings =
-            rumqttd::ServerSettings { name: name.to_string(), listen, tls: None, next_connection_delay_ms: 1, connections };
+        let settings = rumqttd::ServerSettings {
+            name: name.to_string(),
+            listen,
+            tls: None,
+            next_connection_delay_ms: 1,
+            connections,
+        };
         HashMap::from([(name.to_string(), settings)])
     };
     let router = rumqttd::RouterConfig {
@@ -241,10 +265,13 @@ fn broker() -> Result<Broker, String> {
 /// Without the feature the demo uses a broker that runs already.
 #[cfg(not(feature = "embedded-broker"))]
 fn broker() -> Result<Broker, String> {
-    wait_for(1883).map_err(|_| "this build has no broker of its own, and none listens on 127.0.0.1:1883 (start mosquitto)".to_string())?;
+    wait_for(1883).map_err(|_| {
+        "this build has no broker of its own, and none listens on 127.0.0.1:1883 (start mosquitto)".to_string()
+    })?;
     Ok(Broker { v4: 1883, v5: 1883 })
 }
 
+#[expect(clippy::disallowed_methods, reason = "before anything else runs")]
 fn wait_for(port: u16) -> Result<(), String> {
     for _ in 0..200 {
         if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {

@@ -11,7 +11,7 @@ use crate::config;
 use crate::journal::Journal;
 use crate::journal::history::Query;
 use crate::model::time::Wall;
-use crate::profile::build::duration_ms;
+use crate::profile::form::duration_ms;
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,8 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     };
     let dir = global.state_dir().join(&settings.dir);
     if !dir.is_dir() {
-        return Err(Failure::usage(format!("there is no journal in {}", dir.display())).hint("--state DIR names the gateway's state"));
+        return Err(Failure::usage(format!("there is no journal in {}", dir.display()))
+            .hint("--state DIR names the gateway's state"));
     }
     let Some((device, point)) = args.point.split_once('.') else {
         return Err(Failure::usage(format!("`{}` is not device.point", args.point)));
@@ -66,11 +67,13 @@ fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, Failure> {
     }
     let zoned = text.parse::<Timestamp>().ok().or_else(|| {
         let civil = text.parse::<jiff::civil::DateTime>().ok();
-        let civil = civil.or_else(|| text.parse::<jiff::civil::Date>().ok().map(|d| d.to_datetime(jiff::civil::Time::midnight())));
+        let civil = civil
+            .or_else(|| text.parse::<jiff::civil::Date>().ok().map(|d| d.to_datetime(jiff::civil::Time::midnight())));
         civil?.to_zoned(zone.clone()).ok().map(|z: Zoned| z.timestamp())
     });
     zoned.map(jiff::Timestamp::as_millisecond).ok_or_else(|| {
-        Failure::usage(format!("`{text}` is not a date")).hint("2026-11-21, 2026-11-21T08:00, 2026-11-21T08:00+08:00, or 24h for so long ago")
+        Failure::usage(format!("`{text}` is not a date"))
+            .hint("2026-11-21, 2026-11-21T08:00, 2026-11-21T08:00+08:00, or 24h for so long ago")
     })
 }
 

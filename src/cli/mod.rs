@@ -195,7 +195,8 @@ pub fn ask(args: &Args, request: &crate::control::Request) -> Result<serde_json:
     use crate::control::Failed;
     let socket = args.socket();
     runtime()?.block_on(crate::control::ask(&socket, request)).map_err(|e| match e {
-        Failed::NotRunning(_) => Failure::later(e.to_string()).hint("start it with `plantroom run`; --state DIR names another gateway's state"),
+        Failed::NotRunning(_) => Failure::later(e.to_string())
+            .hint("start it with `plantroom run`; --state DIR names another gateway's state"),
         Failed::Refused(_) => Failure::configuration(e.to_string()),
     })
 }

@@ -1,5 +1,4 @@
 //! The one door for what a command prints.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one door")]
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -52,7 +51,9 @@ pub fn failure(failure: &Failure) {
 
 /// Width of a text in a terminal: Chinese characters take two columns.
 pub fn width(text: &str) -> usize {
-    text.chars().map(|c| if ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffef}').contains(&c) { 2 } else { 1 }).sum()
+    text.chars()
+        .map(|c| if ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffef}').contains(&c) { 2 } else { 1 })
+        .sum()
 }
 
 /// A table with aligned columns.
@@ -114,6 +115,8 @@ pub fn begin_log(args: &Args, quiet: bool) {
     let journald = (args.log == LogForm::Auto && under_systemd).then(|| tracing_journald::layer().ok()).flatten();
     let json = (args.log == LogForm::Json).then(|| fmt::layer().json().with_writer(std::io::stderr));
     let wants_text = journald.is_none() && json.is_none();
-    let text = wants_text.then(|| fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false));
+    let text = wants_text.then(|| {
+        fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false)
+    });
     let _already_begun = tracing_subscriber::registry().with(filter).with(journald).with(json).with(text).try_init();
 }

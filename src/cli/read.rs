@@ -32,18 +32,24 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let socket = global.socket();
     let runtime = runtime()?;
     let rows = match runtime.block_on(control::ask(&socket, &request)) {
-        Ok(value) => serde_json::from_value(value).map_err(|e| Failure::later("the answer cannot be read").because(e.to_string()))?,
+        Ok(value) => serde_json::from_value(value)
+            .map_err(|e| Failure::later("the answer cannot be read").because(e.to_string()))?,
         Err(control::Failed::Refused(why)) => return Err(Failure::usage(why)),
         Err(control::Failed::NotRunning(_)) => {
             let loaded = config::load(&global.config_dir());
             let Some(configuration) = loaded.configuration else {
-                return Err(Failure::configuration("the configuration cannot be used").hint("`plantroom check` lists every problem"));
+                return Err(Failure::configuration("the configuration cannot be used")
+                    .hint("`plantroom check` lists every problem"));
             };
             runtime.block_on(directly(&configuration, args)).map_err(Failure::usage)?
         }
     };
     let cells = |r: &Row| {
-        let value = if r.quality != "good" { r.quality.clone() } else { format!("{} {}", r.value, r.unit_of).trim().to_string() };
+        let value = if r.quality == "good" {
+            format!("{} {}", r.value, r.unit_of).trim().to_string()
+        } else {
+            r.quality.clone()
+        };
         vec![r.point.clone(), value, r.text.clone(), r.from.clone(), r.raw.clone()]
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();

@@ -72,7 +72,11 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
     let mut hup = signal(SignalKind::hangup()).map_err(broken)?;
     let beat = sd_notify::watchdog_enabled().map_or(Duration::from_secs(20), |d| d / 3);
     notify(&[NotifyState::Ready]);
-    tracing::info!(site = app.shared.configuration().site.id, version = env!("CARGO_PKG_VERSION"), "gateway is running");
+    tracing::info!(
+        site = app.shared.configuration().site.id,
+        version = env!("CARGO_PKG_VERSION"),
+        "gateway is running"
+    );
     let mut ticks = tokio::time::interval(beat);
     loop {
         tokio::select! {

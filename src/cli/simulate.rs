@@ -30,7 +30,11 @@ pub struct Args {
 /// # Errors
 /// It is not between 1 and 20.
 pub fn speed(speed: f64) -> Result<f64, Failure> {
-    if (1.0..=20.0).contains(&speed) { Ok(speed) } else { Err(Failure::usage(format!("--speed {speed} is not between 1 and 20"))) }
+    if (1.0..=20.0).contains(&speed) {
+        Ok(speed)
+    } else {
+        Err(Failure::usage(format!("--speed {speed} is not between 1 and 20")))
+    }
 }
 
 /// Runs until a signal says stop.
@@ -45,14 +49,18 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         let started = serve::start(&units, &site::fixed_ports(), args.scenario, speed, clock, stop.clone()).await;
         let plant = started.map_err(|e| Failure::later("the plant cannot start").because(e))?;
         for (server, address) in &plant.tcp {
-            let on: Vec<String> = units.iter().filter(|u| u.server == *server).map(|u| format!("{} = {}", u.address, u.name)).collect();
+            let on: Vec<String> =
+                units.iter().filter(|u| u.server == *server).map(|u| format!("{} = {}", u.address, u.name)).collect();
             output::line(format!("tcp://{address}  {server}: unit {}", on.join(", ")));
         }
         for (server, device) in &plant.serial {
             let _stale = std::fs::remove_file(&args.line);
             let linked = std::os::unix::fs::symlink(device, &args.line);
-            linked.map_err(|e| Failure::later(format!("cannot link {} to {device}", args.line.display())).because(e.to_string()))?;
-            let on: Vec<String> = units.iter().filter(|u| u.server == *server).map(|u| format!("{} = {}", u.address, u.name)).collect();
+            linked.map_err(|e| {
+                Failure::later(format!("cannot link {} to {device}", args.line.display())).because(e.to_string())
+            })?;
+            let on: Vec<String> =
+                units.iter().filter(|u| u.server == *server).map(|u| format!("{} = {}", u.address, u.name)).collect();
             output::line(format!("serial:{}  {server}: unit {}", args.line.display(), on.join(", ")));
         }
         output::line("the plant runs; Ctrl-C stops it");

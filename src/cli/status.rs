@@ -22,7 +22,8 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let status: Status = serde_json::from_value(value)
         .map_err(|e| Failure::later("the running gateway is another version").because(e.to_string()))?;
     let units = units(&status);
-    let head = ["link", "unit", "address", "profile", "state", "why", "since", "cycles", "good", "skipped", "round trip"];
+    let head =
+        ["link", "unit", "address", "profile", "state", "why", "since", "cycles", "good", "skipped", "round trip"];
     if args.format == output::Format::Csv {
         output::list(output::Format::Csv, &head, &units);
         return Ok(());
@@ -56,7 +57,10 @@ fn links(s: &Status) {
         row
     };
     let rows: Vec<Vec<String>> = s.links.iter().map(row).collect();
-    output::raw(output::table(&["link", "address", "state", "requests", "timeouts", "exceptions", "late", "crossed", "connects"], &rows));
+    output::raw(output::table(
+        &["link", "address", "state", "requests", "timeouts", "exceptions", "late", "crossed", "connects"],
+        &rows,
+    ));
 }
 
 fn units(s: &Status) -> Vec<Vec<String>> {
@@ -70,7 +74,11 @@ fn units(s: &Status) -> Vec<Vec<String>> {
                 u.address.to_string(),
                 profile,
                 u.state.clone(),
-                if u.holes.is_empty() { u.why.clone() } else { format!("{} refused: {}", u.why, u.holes.join(", ")).trim().to_string() },
+                if u.holes.is_empty() {
+                    u.why.clone()
+                } else {
+                    format!("{} refused: {}", u.why, u.holes.join(", ")).trim().to_string()
+                },
                 u.since.clone(),
                 u.cycles.to_string(),
                 u.good.to_string(),
@@ -99,7 +107,13 @@ fn journal(s: &Status) {
     let state = if j.ok { "writes".to_string() } else { format!("CANNOT WRITE: {}", j.error) };
     output::line(format!(
         "\njournal {state}; {:.1} of {:.1} MB; {} readings since the start; lost {}, damaged files {}, thinned {}, dropped {}",
-        j.bytes as f64 / 1e6, j.max_bytes as f64 / 1e6, j.committed, j.lost, j.damaged_files, j.thinned_files, j.dropped_files
+        j.bytes as f64 / 1e6,
+        j.max_bytes as f64 / 1e6,
+        j.committed,
+        j.lost,
+        j.damaged_files,
+        j.thinned_files,
+        j.dropped_files
     ));
 }
 

@@ -83,13 +83,22 @@ pub fn check(bus: &BusConfig, place: Place, problems: &mut Problems) {
     let percent = share * 100.0;
     let dearest = costs.iter().max_by(|a, b| a.share().total_cmp(&b.share()));
     let worst = dearest.map_or(String::new(), |d| {
-        format!("`{}` alone takes {:.0} % ({} ms every {} ms)", d.name, d.share() * 100.0, d.cycle_us / 1_000, d.every_ms)
+        format!(
+            "`{}` alone takes {:.0} % ({} ms every {} ms)",
+            d.name,
+            d.share() * 100.0,
+            d.cycle_us / 1_000,
+            d.every_ms
+        )
     });
     if bus.link.overload {
         return;
     }
     if share > 1.0 {
-        let what = format!("link `{}` cannot carry this: the poll groups need {percent:.0} % of its time; {worst}", bus.link.id);
+        let what = format!(
+            "link `{}` cannot carry this: the poll groups need {percent:.0} % of its time; {worst}",
+            bus.link.id
+        );
         problems.error(place, what, "read some groups less often (groups = { fast = \"5s\" }), or raise the baud rate");
     } else if share > 0.8 {
         let what = format!("link `{}` is {percent:.0} % busy when all is well; {worst}", bus.link.id);

@@ -10,7 +10,7 @@ use crate::link::settings::Settings as LinkSettings;
 use crate::model::point::{Form, Kind, PointMeta, Stream};
 use crate::poll::{BusConfig, GroupConfig, OutConfig, UnitConfig};
 use crate::profile::PointDef;
-use crate::profile::build::duration_ms;
+use crate::profile::form::duration_ms;
 
 /// The buses.
 pub fn buses(
@@ -41,7 +41,8 @@ fn unit(unit: &Unit<'_>, devices: &BTreeMap<String, Device>, catalogue: &Catalog
             };
             let (metas, points): (Vec<PointMeta>, Vec<Arc<str>>) = device.points.iter().filter_map(ours).unzip();
             if !metas.is_empty() {
-                let stream = Stream { device: Arc::clone(&device.id), source: Arc::clone(&source), every_ms, points: metas };
+                let stream =
+                    Stream { device: Arc::clone(&device.id), source: Arc::clone(&source), every_ms, points: metas };
                 outs.push(OutConfig { stream: Arc::new(stream), points });
             }
         }

@@ -29,7 +29,11 @@ pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
     let own = own_texts(dir, "vocabulary", problems);
     for_each("vocabulary", VOCABULARY, &own, problems, |stem, entry: Entry<'_, ClassFile>, problems| {
         if entry.value.class != stem {
-            problems.error(entry.at.place(&["class"]), format!("the file is named `{stem}`"), "class = the file's name");
+            problems.error(
+                entry.at.place(&["class"]),
+                format!("the file is named `{stem}`"),
+                "class = the file's name",
+            );
         }
         problems.findings(&entry.at, entry.value.findings());
         catalogue.vocabulary.classes.insert(stem.into(), entry.value);

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::config::builtin::Catalogue;
+use crate::config::check_site::{ID_MEND, check_health, check_journal, check_mqtt, check_site, is_id};
 use crate::config::doc::{Entry, Problems};
 use crate::config::settings as file;
 use crate::config::{Configuration, Device, Files, budget, build};
+use crate::derive::How;
 use crate::link::settings::Settings as LinkSettings;
 use crate::model::line::{Line, Parity};
-use crate::derive::How;
 use crate::model::point::{Form, Kind, Retention};
 use crate::model::problem::did_you_mean;
 use crate::profile::Profile;
-use crate::profile::build::duration_ms;
+use crate::profile::form::duration_ms;
 
 /// Device ids that topics need for themselves.
 const RESERVED: [&str; 5] = ["alarm", "flood", "gateway", "notice", "command"];
@@ -44,58 +45,20 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
         }
     }
     let derive = c.derive(&devices, problems);
-    let mqtt = c.mqtt(problems);
+    let mqtt = check_mqtt(files, problems);
     Some(Configuration { site: site?, clock, journal, health, buses, devices, derive, mqtt, catalogue })
 }
 
 fn single<'a, T>(entries: &'a [Entry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
     for more in entries.iter().skip(1) {
         let first = entries[0].at.place(&[]);
-        problems.error(more.at.place(&[]), format!("[{table}] is here a second time"), format!("it is at {first} already"));
+        problems.error(
+            more.at.place(&[]),
+            format!("[{table}] is here a second time"),
+            format!("it is at {first} already"),
+        );
     }
     entries.first().map(|e| &e.value)
-}
-
-/// Whether a name can stand in a topic and a tag.
-fn is_id(id: &str) -> bool {
-    !id.is_empty() && id.len() <= 64 && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
-}
-
-const ID_MEND: &str = "lower-case letters, digits, - and _, at most 64 of them";
-
-fn check_site(entry: &Entry<'_, file::Site>, problems: &mut Problems) {
-    let site = &entry.value;
-    if !is_id(&site.id) {
-        problems.error(entry.at.place(&["id"]), format!("`{}` cannot be a site's id", site.id), ID_MEND);
-    }
-    if jiff::tz::TimeZone::get(&site.time_zone).is_err() {
-        let what = format!("unknown time zone `{}`", site.time_zone);
-        problems.error(entry.at.place(&["time_zone"]), what, "an IANA name such as Asia/Shanghai or Europe/London");
-    }
-}
-
-fn check_journal(files: &Files<'_>, problems: &mut Problems) {
-    let Some(entry) = files.journal.first() else { return };
-    let j = &entry.value;
-    if !(1_000..=10_000).contains(&j.commit_ms) {
-        problems.error(entry.at.place(&["commit_ms"]), "commit_ms is 1000 to 10000", "a second is safe, ten spare the flash");
-    }
-    if !(0.01..=10_000.0).contains(&j.max_gb) {
-        problems.error(entry.at.place(&["max_gb"]), "max_gb is 0.01 to 10000", "10^9 bytes each");
-    }
-}
-
-fn check_health(files: &Files<'_>, problems: &mut Problems) {
-    let Some(entry) = files.health.first() else { return };
-    let listen = &entry.value.listen;
-    let address = listen.parse::<std::net::SocketAddr>();
-    let place = entry.at.place(&["listen"]);
-    match address {
-        _ if listen.is_empty() => {}
-        Ok(a) if a.ip().is_loopback() => {}
-        Ok(_) => problems.error(place, format!("{listen} can be reached from outside"), "127.0.0.1:9464 or [::1]:9464"),
-        Err(_) => problems.error(place, format!("`{listen}` is not an address and port"), "127.0.0.1:9464"),
-    }
 }
 
 /// A unit whose profile is known.
@@ -135,10 +98,17 @@ impl<'a> Check<'a> {
                 problems.error(at("id"), format!("`{}` cannot be a unit's id", unit.id), ID_MEND);
             }
             if !links.contains_key(unit.link.as_str()) && !self.broken {
-                problems.error(at("link"), format!("unknown link `{}`", unit.link), did_you_mean(&unit.link, links.keys().copied()));
+                problems.error(
+                    at("link"),
+                    format!("unknown link `{}`", unit.link),
+                    did_you_mean(&unit.link, links.keys().copied()),
+                );
             }
             if let Some(other) = on_wire.insert((&unit.link, unit.address), &unit.id) {
-                let what = format!("units `{other}` and `{}` have the address {} on link `{}`", unit.id, unit.address, unit.link);
+                let what = format!(
+                    "units `{other}` and `{}` have the address {} on link `{}`",
+                    unit.id, unit.address, unit.link
+                );
                 problems.error(at("address"), what, "each unit on a link has an address of its own");
             }
             let serial = self.files.serial.iter().any(|l| l.value.id == unit.link);
@@ -147,20 +117,32 @@ impl<'a> Check<'a> {
             }
             let Some(profile) = self.catalogue.profiles.get(&unit.profile) else {
                 let known = self.catalogue.profiles.keys().map(String::as_str);
-                problems.error(at("profile"), format!("unknown profile `{}`", unit.profile), did_you_mean(&unit.profile, known));
+                problems.error(
+                    at("profile"),
+                    format!("unknown profile `{}`", unit.profile),
+                    did_you_mean(&unit.profile, known),
+                );
                 continue;
             };
             for (group, every) in &unit.groups {
                 let place = || entry.at.place(&["groups", group]);
                 if !profile.groups.contains_key(group.as_str()) {
                     let known = profile.groups.keys().map(|k| &**k);
-                    problems.error(place(), format!("profile `{}` has no group `{group}`", unit.profile), did_you_mean(group, known));
+                    problems.error(
+                        place(),
+                        format!("profile `{}` has no group `{group}`", unit.profile),
+                        did_you_mean(group, known),
+                    );
                 } else if duration_ms(every).is_none() {
                     problems.error(place(), format!("`{every}` is not a duration"), "write it as 500ms, 1s, 15m or 1h");
                 }
             }
             if out.insert(&unit.id, Unit { file: unit, profile }).is_some() {
-                problems.error(at("id"), format!("there is a unit `{}` already", unit.id), "ids are unique among units");
+                problems.error(
+                    at("id"),
+                    format!("there is a unit `{}` already", unit.id),
+                    "ids are unique among units",
+                );
             }
         }
         out
@@ -169,16 +151,27 @@ impl<'a> Check<'a> {
     /// Links; names and addresses unique, serial lines with what their units' makers deliver.
     fn links(&self, units: &BTreeMap<&str, Unit<'_>>, problems: &mut Problems) -> Vec<LinkSettings> {
         let mut out: Vec<LinkSettings> = Vec::new();
-        let mut add = |link: LinkSettings, entry_place: &dyn Fn(&str) -> crate::model::problem::Place, problems: &mut Problems| {
+        let mut add = |link: LinkSettings,
+                       entry_place: &dyn Fn(&str) -> crate::model::problem::Place,
+                       problems: &mut Problems| {
             if !is_id(&link.id) {
                 problems.error(entry_place("id"), format!("`{}` cannot be a link's id", link.id), ID_MEND);
             }
             if out.iter().any(|l| l.id == link.id) {
-                problems.error(entry_place("id"), format!("there is a link `{}` already", link.id), "ids are unique among links");
+                problems.error(
+                    entry_place("id"),
+                    format!("there is a link `{}` already", link.id),
+                    "ids are unique among links",
+                );
             }
             if let Some(other) = out.iter().find(|l| l.transport.address() == link.transport.address()) {
-                let what = format!("links `{}` and `{}` lead to the same {}", other.id, link.id, link.transport.address());
-                problems.error(entry_place("id"), what, "one link for one address or port; its units share the connection");
+                let what =
+                    format!("links `{}` and `{}` lead to the same {}", other.id, link.id, link.transport.address());
+                problems.error(
+                    entry_place("id"),
+                    what,
+                    "one link for one address or port; its units share the connection",
+                );
             }
             out.push(link);
         };
@@ -188,7 +181,7 @@ impl<'a> Check<'a> {
             }
         }
         for entry in &self.files.serial {
-            let line = self.line_of(&entry.value, units, &entry.at, problems);
+            let line = Self::line_of(&entry.value, units, &entry.at, problems);
             if entry.value.port.starts_with("/dev/ttyUSB") || entry.value.port.starts_with("/dev/ttyACM") {
                 let what = format!("{} may be another adapter after the next boot", entry.value.port);
                 problems.warning(entry.at.place(&["port"]), what, "use its name below /dev/serial/by-id");
@@ -203,7 +196,6 @@ impl<'a> Check<'a> {
 
     /// What the makers of a line's units deliver, if they agree; a warning where they do not and the link does not say.
     fn line_of(
-        &self,
         link: &crate::link::settings::SerialLink,
         units: &BTreeMap<&str, Unit<'_>>,
         at: &crate::config::doc::Located<'_>,
@@ -216,8 +208,15 @@ impl<'a> Check<'a> {
             match line {
                 None => line = Some((delivered, &unit.file.id)),
                 Some((first, name)) if first != delivered && (link.baud.is_none() || link.parity.is_none()) => {
-                    let what = format!("units `{name}` and `{}` on link `{}` are delivered with different line settings", unit.file.id, link.id);
-                    problems.warning(at.place(&["id"]), what, "say baud, parity and stop_bits of the link, as the units are set");
+                    let what = format!(
+                        "units `{name}` and `{}` on link `{}` are delivered with different line settings",
+                        unit.file.id, link.id
+                    );
+                    problems.warning(
+                        at.place(&["id"]),
+                        what,
+                        "say baud, parity and stop_bits of the link, as the units are set",
+                    );
                 }
                 Some(_) => {}
             }
@@ -247,8 +246,12 @@ impl<'a> Check<'a> {
                 }
             }
             let points = self.device_points(entry, units, problems);
-            if points.is_empty() && !self.broken {
-                problems.warning(at("id"), format!("device `{}` has no points", d.id), "unit = \"…\", or [device.points]");
+            if points.is_empty() && !problems.any_error() {
+                problems.warning(
+                    at("id"),
+                    format!("device `{}` has no points", d.id),
+                    "unit = \"…\", or [device.points]",
+                );
             }
             let device = Device {
                 id: d.id.as_str().into(),
@@ -260,7 +263,11 @@ impl<'a> Check<'a> {
                 points,
             };
             if out.insert(d.id.clone(), device).is_some() {
-                problems.error(at("id"), format!("there is a device `{}` already", d.id), "ids are unique among devices");
+                problems.error(
+                    at("id"),
+                    format!("there is a device `{}` already", d.id),
+                    "ids are unique among devices",
+                );
             }
         }
         out
@@ -285,7 +292,11 @@ impl<'a> Check<'a> {
                     }
                 }
                 None if !self.broken => {
-                    problems.error(entry.at.place(&["unit"]), format!("unknown unit `{name}`"), did_you_mean(name, known_units()));
+                    problems.error(
+                        entry.at.place(&["unit"]),
+                        format!("unknown unit `{name}`"),
+                        did_you_mean(name, known_units()),
+                    );
                 }
                 None => {}
             }
@@ -298,7 +309,11 @@ impl<'a> Check<'a> {
             };
             let Some(unit) = units.get(unit_name) else {
                 if !self.broken {
-                    problems.error(place(), format!("unknown unit `{unit_name}`"), did_you_mean(unit_name, known_units()));
+                    problems.error(
+                        place(),
+                        format!("unknown unit `{unit_name}`"),
+                        did_you_mean(unit_name, known_units()),
+                    );
                 }
                 continue;
             };
@@ -332,7 +347,7 @@ impl<'a> Check<'a> {
             return true;
         }
         let Some(meaning) = self.catalogue.vocabulary.point(class, point) else {
-            let near = did_you_mean(point, self.catalogue.vocabulary.point_names(class));
+            let near = self.catalogue.vocabulary.did_you_mean(class, point);
             let what = format!("class `{class}` has no point `{point}`");
             problems.error(place(), what, format!("{near}; a maker's extra begins with x_"));
             return false;
@@ -354,7 +369,7 @@ impl<'a> Check<'a> {
 
     /// Units that no device uses are read by nobody.
     fn unused(&self, devices: &BTreeMap<String, Device>, problems: &mut Problems) {
-        if self.broken {
+        if problems.any_error() {
             return;
         }
         for entry in &self.files.unit {
@@ -376,17 +391,23 @@ impl<'a> Check<'a> {
             let Some(device) = devices.get(&d.device) else {
                 if !self.broken {
                     let known = devices.keys().map(String::as_str);
-                    problems.error(at("device"), format!("unknown device `{}`", d.device), did_you_mean(&d.device, known));
+                    problems.error(
+                        at("device"),
+                        format!("unknown device `{}`", d.device),
+                        did_you_mean(&d.device, known),
+                    );
                 }
                 continue;
             };
             let meaning = self.catalogue.vocabulary.point(&device.class, &d.point);
             if meaning.is_none() && !d.point.starts_with("x_") {
-                let near = did_you_mean(&d.point, self.catalogue.vocabulary.point_names(&device.class));
+                let near = self.catalogue.vocabulary.did_you_mean(&device.class, &d.point);
                 let what = format!("class `{}` has no point `{}`", device.class, d.point);
                 problems.error(at("point"), what, format!("{near}; a maker's extra begins with x_"));
             }
-            if device.points.contains_key(&d.point) || out.iter().any(|o| o.settings.device == d.device && o.settings.point == d.point) {
+            if device.points.contains_key(&d.point)
+                || out.iter().any(|o| o.settings.device == d.device && o.settings.point == d.point)
+            {
                 let what = format!("`{}` of `{}` comes from somewhere else already", d.point, d.device);
                 problems.error(at("point"), what, "one source for each point");
             }
@@ -396,7 +417,11 @@ impl<'a> Check<'a> {
                 _ => 2..=99,
             };
             if !wants.contains(&d.of.len()) {
-                problems.error(at("of"), format!("{} inputs where {} to {} are meant", d.of.len(), wants.start(), wants.end()), "");
+                problems.error(
+                    at("of"),
+                    format!("{} inputs where {} to {} are meant", d.of.len(), wants.start(), wants.end()),
+                    "",
+                );
             }
             for (i, name) in d.of.iter().enumerate() {
                 let (from, point) = name.split_once('.').unwrap_or((&d.device, name));
@@ -409,30 +434,6 @@ impl<'a> Check<'a> {
             }
             let (kind, retention) = meaning.map_or((Kind::Number, Retention::Telemetry), |m| (m.kind, m.retention));
             out.push(crate::derive::Definition { settings: d.clone(), kind, retention });
-        }
-        out
-    }
-
-    fn mqtt(&self, problems: &mut Problems) -> Vec<crate::sink::mqtt::settings::Settings> {
-        let mut out: Vec<crate::sink::mqtt::settings::Settings> = Vec::new();
-        for entry in &self.files.mqtt {
-            let sink = &entry.value;
-            if let Err(mend) = sink.address() {
-                problems.error(entry.at.place(&["url"]), format!("`{}` is not a broker's address", sink.url), mend);
-            }
-            if sink.inflight == 0 {
-                problems.error(entry.at.place(&["inflight"]), "inflight is at least 1", "50 is a good number");
-            }
-            if sink.prefix.is_empty() || sink.prefix.contains(['+', '#']) {
-                problems.error(entry.at.place(&["prefix"]), format!("`{}` cannot begin a topic", sink.prefix), "plantroom");
-            }
-            if sink.cert_file.is_some() != sink.key_file.is_some() {
-                problems.error(entry.at.place(&["cert_file"]), "cert_file and key_file belong together", "name both, or none");
-            }
-            if out.iter().any(|o| o.name == sink.name) {
-                problems.error(entry.at.place(&["name"]), format!("there is a sink `{}` already", sink.name), "names are unique");
-            }
-            out.push(sink.clone());
         }
         out
     }

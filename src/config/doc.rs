@@ -138,10 +138,12 @@ impl<'a> Located<'a> {
             };
             let (what, mend) = words(error.message());
             // A key that was misspelt is not missing as well.
-            let meant = |p: &Problem| p.what.starts_with("unknown key") && p.mend.contains(&what.replace("missing key ", ""));
+            let meant =
+                |p: &Problem| p.what.starts_with("unknown key") && p.mend.contains(&what.replace("missing key ", ""));
             let misspelt = what.starts_with("missing key") && problems.list[before..].iter().any(meant);
             let span = error.span().unwrap_or_else(|| node.span());
-            let missing_because_removed = removed.iter().any(|k| what.starts_with("missing") && what.contains(&format!("`{k}`")));
+            let missing_because_removed =
+                removed.iter().any(|k| what.starts_with("missing") && what.contains(&format!("`{k}`")));
             if !missing_because_removed && !misspelt {
                 problems.error(self.source.place_of(&span), what, mend);
             }
@@ -218,7 +220,10 @@ fn words(message: &str) -> (String, String) {
     }
     if let (true, Some(name)) = (message.starts_with("unknown variant "), quoted.first()) {
         let known: Vec<&str> = quoted.iter().skip(1).copied().collect();
-        return (format!("`{name}` is not one of the words that are known here"), format!("one of: {}", known.join(", ")));
+        return (
+            format!("`{name}` is not one of the words that are known here"),
+            format!("one of: {}", known.join(", ")),
+        );
     }
     (message.replace('\n', " "), String::new())
 }

@@ -26,13 +26,14 @@ pub fn variables(problems: &mut Problems) -> Vec<Variable> {
 }
 
 /// Variables of a map: for tests.
+#[expect(clippy::implicit_hasher, reason = "the `config` crate wants this one")]
 pub fn of_map(map: std::collections::HashMap<String, String>, problems: &mut Problems) -> Vec<Variable> {
     from(Environment::with_prefix("PLANTROOM").prefix_separator("__").source(Some(map)), problems)
 }
 
 fn from(environment: Environment, problems: &mut Problems) -> Vec<Variable> {
     let collected = Config::builder().add_source(environment).build();
-    let map = match collected.and_then(|c| c.try_deserialize::<std::collections::BTreeMap<String, String>>()) {
+    let map = match collected.and_then(Config::try_deserialize::<std::collections::BTreeMap<String, String>>) {
         Ok(map) => map,
         Err(e) => {
             problems.error(whole("environment"), format!("cannot read the environment: {e}"), "");

@@ -4,6 +4,7 @@ pub mod budget;
 pub mod build;
 pub mod builtin;
 pub mod check;
+pub mod check_site;
 pub mod doc;
 pub mod environment;
 pub mod reference;
@@ -214,6 +215,10 @@ fn kinds<'a>(table: &str, at: &Located<'a>, files: &mut Files<'a>, problems: &mu
 fn list<'a, T: serde::de::DeserializeOwned>(at: &Located<'a>, into: &mut Vec<Entry<'a, T>>, problems: &mut Problems) {
     match at.items() {
         Some(items) => into.extend(items.iter().filter_map(|item| item.read(problems))),
-        None => problems.error(at.place(&[]), "this is one table where a list is meant", "write it with two brackets: [[…]]"),
+        None => problems.error(
+            at.place(&[]),
+            "this is one table where a list is meant",
+            "write it with two brackets: [[…]]",
+        ),
     }
 }

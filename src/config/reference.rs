@@ -35,7 +35,11 @@ pub fn page() -> String {
     );
     section::<Root>(&mut out, "Configuration", "");
     section::<ProfileFile>(&mut out, "Profile files", "`profiles/NAME.toml`; explained in [profiles.md](profiles.md).");
-    section::<ClassFile>(&mut out, "Vocabulary files", "`vocabulary/CLASS.toml`; explained in [profiles.md](profiles.md).");
+    section::<ClassFile>(
+        &mut out,
+        "Vocabulary files",
+        "`vocabulary/CLASS.toml`; explained in [profiles.md](profiles.md).",
+    );
     causes(&mut out);
     out
 }
@@ -58,7 +62,8 @@ fn section<T: JsonSchema>(out: &mut String, title: &str, intro: &str) {
 fn table(out: &mut String, name: &str, schema: &Value) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     let about = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    let _infallible = write!(out, "\n### {name}\n\n{}\n\n| key | type | default | meaning |\n|---|---|---|---|\n", line(about));
+    let _infallible =
+        write!(out, "\n### {name}\n\n{}\n\n| key | type | default | meaning |\n|---|---|---|---|\n", line(about));
     let required: Vec<&str> =
         schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     for (key, property) in properties {

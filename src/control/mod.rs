@@ -127,7 +127,8 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<Value, Failed> {
     stream.write_all(format!("{line}\n").as_bytes()).await.map_err(gone)?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).await.map_err(gone)?;
-    let mut value: Value = serde_json::from_str(&answer).map_err(|e| Failed::Refused(format!("the answer is not JSON: {e}")))?;
+    let mut value: Value =
+        serde_json::from_str(&answer).map_err(|e| Failed::Refused(format!("the answer is not JSON: {e}")))?;
     match value.get("error").and_then(Value::as_str) {
         Some(error) => Err(Failed::Refused(error.to_string())),
         None => Ok(value.get_mut("ok").map(Value::take).unwrap_or_default()),

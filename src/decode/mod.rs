@@ -55,7 +55,13 @@ fn ordered(words: &[u16], order: Order) -> u64 {
 /// The bits that belong to the value, as an unsigned number: what sentinels are compared with.
 fn raw_bits(wire: Wire, all: u64) -> u64 {
     match wire {
-        Wire::Byte { high, .. } => if high { all >> 8 & 0xFF } else { all & 0xFF },
+        Wire::Byte { high, .. } => {
+            if high {
+                all >> 8 & 0xFF
+            } else {
+                all & 0xFF
+            }
+        }
         Wire::Bits { low, count, .. } => {
             let mask = if count >= 64 { u64::MAX } else { (1 << count) - 1 };
             all >> low & mask
@@ -99,7 +105,10 @@ fn exact(point: &PointDef, raw: i128, reads: &[Words]) -> Sample {
     let mut value = if plain {
         Decimal::try_from_i128_with_scale(raw, point.scale.scale()).map_err(|_| Cause::Overflow)?
     } else {
-        Decimal::try_from_i128_with_scale(raw, 0).ok().and_then(|v| v.checked_mul(point.scale)).ok_or(Cause::Overflow)?
+        Decimal::try_from_i128_with_scale(raw, 0)
+            .ok()
+            .and_then(|v| v.checked_mul(point.scale))
+            .ok_or(Cause::Overflow)?
     };
     if !plain {
         if let Some(factor) = factor(point, reads)? {
@@ -231,7 +240,8 @@ pub fn agree(point: &PointDef, a: &Sample, b: &Sample) -> bool {
         (Kind::Number | Kind::Counter, Some(x), Some(y)) => {
             let span = point.range.and_then(|(l, h)| h.checked_sub(l)).and_then(|s| s.to_f64()).unwrap_or(0.0);
             let base = if point.kind == Kind::Counter { 0.0 } else { span };
-            let step = if matches!(point.wire, Wire::Float { .. }) { 0.0 } else { point.scale.to_f64().unwrap_or(0.0).abs() };
+            let step =
+                if matches!(point.wire, Wire::Float { .. }) { 0.0 } else { point.scale.to_f64().unwrap_or(0.0).abs() };
             (x - y).abs() <= (0.05 * x.abs().max(y.abs()).max(base)).max(10.0 * step)
         }
         _ => a == b,

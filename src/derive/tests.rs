@@ -9,7 +9,8 @@ fn check(how: How, lines: &str, expect: &str) {
     let definition = Definition { settings, kind: Kind::Number, retention: Retention::Telemetry };
     let mut derive = Derive::new(&[definition], &BTreeMap::new());
     let stream = |device: &str, name: &str| {
-        let point = PointMeta { name: name.into(), kind: Kind::Number, retention: Retention::Telemetry, form: Form::F64 };
+        let point =
+            PointMeta { name: name.into(), kind: Kind::Number, retention: Retention::Telemetry, form: Form::F64 };
         Arc::new(Stream { device: device.into(), source: "u/fast".into(), every_ms: 1_000, points: vec![point] })
     };
     let (a, b) = (stream("d", "a"), stream("e", "b"));
@@ -19,7 +20,8 @@ fn check(how: How, lines: &str, expect: &str) {
         let (s, value) = value.strip_prefix("b=").map_or((&a, value), |v| (&b, v));
         let at = Stamp { mono: Mono(at.parse::<u64>().unwrap() * 1_000), wall: Wall(0), trusted: true };
         let sample = value.parse().map(Value::F64).map_err(|_| Cause::Timeout);
-        let reading = Reading { stream: Arc::clone(s), at, body: Body::Samples { samples: vec![Some(sample)], parts: vec![] } };
+        let reading =
+            Reading { stream: Arc::clone(s), at, body: Body::Samples { samples: vec![Some(sample)], parts: vec![] } };
         for derived in derive.step(&reading) {
             out.push(match derived.sample(0) {
                 Some(Ok(v)) => v.to_string(),

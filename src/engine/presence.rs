@@ -145,7 +145,12 @@ mod tests {
     use crate::model::value::Value;
 
     fn reading(ms: u64, samples: Option<[Sample; 2]>) -> Reading {
-        let point = |name: &str| PointMeta { name: name.into(), kind: Kind::Bool, retention: Retention::State, form: Form::Bool };
+        let point = |name: &str| PointMeta {
+            name: name.into(),
+            kind: Kind::Bool,
+            retention: Retention::State,
+            form: Form::Bool,
+        };
         let points = vec![point("a"), point("b")];
         let stream = Arc::new(Stream { device: "d".into(), source: "u/fast".into(), every_ms: 1_000, points });
         let at = Stamp { mono: Mono(ms), wall: Wall(7), trusted: true };

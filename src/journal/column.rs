@@ -435,6 +435,9 @@ mod tests {
         a.add(3_000, Some(4.0));
         let of = BTreeMap::from([(0, a)]);
         assert_eq!(read_aggregates(&aggregates(&of)), Some(of));
-        assert_eq!((a.good, a.all, a.sum, a.min, a.max, a.first, a.last), (2, 3, 6.0, 2.0, 4.0, (2.0, 1_000), (4.0, 3_000)));
+        assert_eq!(
+            (a.good, a.all, a.sum, a.min, a.max, a.first, a.last),
+            (2, 3, 6.0, 2.0, 4.0, (2.0, 1_000), (4.0, 3_000))
+        );
     }
 }

@@ -66,6 +66,9 @@ mod tests {
             assert_eq!(Position::from_text(&p.to_text()), Some(p));
         }
         assert_eq!(Position::from_text("x"), None);
-        assert!(Position::at(8).reaches(&Position { floor: 7, walk: Some(Walk { segment: 8, device: "z".into(), done: 99 }) }));
+        assert!(
+            Position::at(8)
+                .reaches(&Position { floor: 7, walk: Some(Walk { segment: 8, device: "z".into(), done: 99 }) })
+        );
     }
 }

@@ -2,7 +2,7 @@
 //! device by device.
 
 use std::iter::Peekable;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -57,7 +57,7 @@ impl Cursor {
             if let Some(items) = self.live(max) {
                 return items;
             }
-            match self.from_files(max) {
+            match self.read_files(max) {
                 Ok(items) if items.is_empty() => {}
                 Ok(items) => return items,
                 Err(e) => {
@@ -77,19 +77,19 @@ impl Cursor {
         catalog.iter().find(holds).map(|(first, place)| (*first, place.clone()))
     }
 
-    fn from_files(&mut self, max: usize) -> Result<Vec<Item>, Trouble> {
+    fn read_files(&mut self, max: usize) -> Result<Vec<Item>, Trouble> {
         let Some((first, place)) = self.place() else {
             // Nothing on disk reaches that far: what the tail has is next.
             self.skip_to_tail();
             return Ok(Vec::new());
         };
         match &place.raw {
-            Some(path) => self.from_raw(first, &place, path, max),
-            None => self.from_sealed(first, &place, max),
+            Some(path) => self.read_raw(first, &place, path, max),
+            None => self.read_sealed(first, &place, max),
         }
     }
 
-    fn from_raw(&mut self, first: u64, place: &Place, path: &PathBuf, max: usize) -> Result<Vec<Item>, Trouble> {
+    fn read_raw(&mut self, first: u64, place: &Place, path: &Path, max: usize) -> Result<Vec<Item>, Trouble> {
         // Only this segment's own numbers: an earlier walk through a sealed hour is over.
         self.position.walk = None;
         if self.raw.as_ref().is_none_or(|(f, _)| *f != first) {
@@ -119,7 +119,7 @@ impl Cursor {
         self.position = Position::at(first.saturating_sub(1).max(self.position.floor));
     }
 
-    fn from_sealed(&mut self, first: u64, place: &Place, max: usize) -> Result<Vec<Item>, Trouble> {
+    fn read_sealed(&mut self, first: u64, place: &Place, max: usize) -> Result<Vec<Item>, Trouble> {
         let walk = self.position.walk.clone().filter(|w| w.segment == first);
         let floor = self.position.floor;
         if self.names.as_ref().is_none_or(|(f, _)| *f != first) {
@@ -176,7 +176,9 @@ impl Cursor {
     fn pass_over(&mut self) {
         (self.raw, self.hour, self.names) = (None, None, None);
         match self.place() {
-            Some((_, Place { last_seq: Some(last), .. })) => self.position = Position::at(last.max(self.position.floor)),
+            Some((_, Place { last_seq: Some(last), .. })) => {
+                self.position = Position::at(last.max(self.position.floor));
+            }
             _ => self.skip_to_tail(),
         }
     }

@@ -125,14 +125,19 @@ impl Journal {
     }
 
     /// Walks sealed files, raw segments and the tail in order.
-    fn walk(&self, query: &Query, quarters: bool, each: &mut dyn FnMut(Met<'_>, &Stream) -> bool) -> Result<(), Trouble> {
+    fn walk(
+        &self,
+        query: &Query,
+        quarters: bool,
+        each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
+    ) -> Result<(), Trouble> {
         let catalog = lock(&self.shared.catalog).clone();
-        let mut files: BTreeMap<std::path::PathBuf, ()> = BTreeMap::new();
+        let mut files: std::collections::BTreeSet<std::path::PathBuf> = std::collections::BTreeSet::new();
         for place in catalog.values() {
-            files.extend(place.sealed.iter().filter(|p| may_hold(p, query)).map(|p| (p.clone(), ())));
+            files.extend(place.sealed.iter().filter(|p| may_hold(p, query)).cloned());
         }
         let mut last_seq = 0u64;
-        for path in files.keys() {
+        for path in &files {
             let result = DayFile::open(path).and_then(|file| walk_sealed(&file, query, quarters, each));
             match result {
                 Ok(true) => {}
@@ -165,17 +170,20 @@ impl Journal {
         let committed = last_seq;
         for entry in self.recent() {
             let ours = *entry.reading.stream.device == *query.device && entry.seq > committed;
-            if ours && !self.is_on_disk(&catalog, entry.seq) && !walk_reading(&entry.reading, query, each) {
+            if ours && !is_on_disk(&catalog, entry.seq) && !walk_reading(&entry.reading, query, each) {
                 return Ok(());
             }
         }
         Ok(())
     }
+}
 
-    /// Whether a number of the tail lies in a sealed segment (a tail may reach back into the hour before).
-    fn is_on_disk(&self, catalog: &crate::journal::Catalog, seq: u64) -> bool {
-        catalog.range(..=seq).next_back().is_some_and(|(_, p)| p.raw.is_none() && p.last_seq.is_some_and(|last| last >= seq))
-    }
+/// Whether a number of the tail lies in a sealed segment (a tail may reach back into the hour before).
+fn is_on_disk(catalog: &crate::journal::Catalog, seq: u64) -> bool {
+    catalog
+        .range(..=seq)
+        .next_back()
+        .is_some_and(|(_, p)| p.raw.is_none() && p.last_seq.is_some_and(|last| last >= seq))
 }
 
 /// Whether a day's file can hold anything of the range: a segment belongs to the day on which it began.

@@ -18,6 +18,7 @@ pub mod thin;
 pub mod writer;
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests wait for real things in real time")]
 mod tests;
 
 use std::collections::BTreeMap;

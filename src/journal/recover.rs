@@ -32,7 +32,7 @@ pub fn files(dir: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
     let ours = |p: &PathBuf| {
         let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        name.starts_with(prefix) && name.ends_with(".db")
+        name.starts_with(prefix) && p.extension().is_some_and(|e| e == "db")
     };
     let mut out: Vec<PathBuf> = entries.filter(ours).collect();
     out.sort();
@@ -85,7 +85,8 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
                 reserved = reserved.max(reserves);
                 last_known = last_known.max(last.unwrap_or(first.saturating_sub(1)));
                 // A raw file that is still there is the truth, whatever an interrupted sealing has begun.
-                let place = Place { last_seq: Some(last.unwrap_or(first)), raw: Some(path.clone()), sealed: Vec::new() };
+                let place =
+                    Place { last_seq: Some(last.unwrap_or(first)), raw: Some(path.clone()), sealed: Vec::new() };
                 found.catalog.insert(first, place);
             }
             Err(e) if e.is_damage() => {

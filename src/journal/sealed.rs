@@ -116,8 +116,10 @@ impl DayFile {
     /// Segments that are sealed here: first and last number.
     pub fn segments(&self) -> Result<Vec<(u64, u64)>, Trouble> {
         let err = at(&self.path);
-        let mut query = self.db.prepare_cached("SELECT first_seq, last_seq FROM seg ORDER BY first_seq").map_err(&err)?;
-        let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned()));
+        let mut query =
+            self.db.prepare_cached("SELECT first_seq, last_seq FROM seg ORDER BY first_seq").map_err(&err)?;
+        let row =
+            |r: &rusqlite::Row<'_>| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned()));
         query.query_map([], row).map_err(&err)?.collect::<rusqlite::Result<_>>().map_err(&err)
     }
 
@@ -226,8 +228,16 @@ pub fn put_slice(db: &Connection, slice: &Slice, stream: &Stream, rows: &Rows) -
         "INSERT INTO slice (seg, stream, n, first_seq, last_seq, first_ms, last_ms, dated, thinned, points)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
-            slice.seg.cast_signed(), stream, slice.n as i64, slice.first_seq.cast_signed(), slice.last_seq.cast_signed(),
-            slice.first_ms, slice.last_ms, slice.dated, slice.thinned, points
+            slice.seg.cast_signed(),
+            stream,
+            slice.n as i64,
+            slice.first_seq.cast_signed(),
+            slice.last_seq.cast_signed(),
+            slice.first_ms,
+            slice.last_ms,
+            slice.dated,
+            slice.thinned,
+            points
         ],
     )?;
     let id = db.last_insert_rowid();
@@ -248,7 +258,13 @@ impl Rows {
 }
 
 /// Adds a point's column to a slice, and its aggregates where they are worth their bytes. `times` are the point's own.
-pub fn put_column(db: &Connection, slice: i64, point: usize, times: &[i64], samples: &[Option<Sample>]) -> rusqlite::Result<()> {
+pub fn put_column(
+    db: &Connection,
+    slice: i64,
+    point: usize,
+    times: &[i64],
+    samples: &[Option<Sample>],
+) -> rusqlite::Result<()> {
     let id = slice * POINTS_MAX + point as i64;
     db.execute("INSERT OR REPLACE INTO col (id, body) VALUES (?1, ?2)", params![id, column::samples(samples)])?;
     let mut quarters: BTreeMap<i64, Aggregate> = BTreeMap::new();
@@ -263,6 +279,9 @@ pub fn put_column(db: &Connection, slice: i64, point: usize, times: &[i64], samp
     }
     Ok(())
 }
+
+/// A row being put together: stream, time, samples, and how long after the time each came.
+type Row = (Arc<Stream>, Stamp, Vec<Option<Sample>>, Vec<u32>);
 
 /// One class's slice of a stream, walked row by row.
 struct Lane {
@@ -317,7 +336,17 @@ fn lane(file: &DayFile, slice: &Slice, stream: &Arc<Stream>) -> Result<Option<La
     let mut seqs = seqs.into_iter();
     let next_seq = seqs.next().map(i64::cast_unsigned);
     let (stream, points) = (Arc::clone(stream), slice.points.clone());
-    Ok(Some(Lane { stream, points, seqs, next_seq, times: times.into_iter(), dated: slice.dated, columns, offsets, row: 0 }))
+    Ok(Some(Lane {
+        stream,
+        points,
+        seqs,
+        next_seq,
+        times: times.into_iter(),
+        dated: slice.dated,
+        columns,
+        offsets,
+        row: 0,
+    }))
 }
 
 impl Iterator for DeviceHour {
@@ -325,7 +354,7 @@ impl Iterator for DeviceHour {
 
     fn next(&mut self) -> Option<Entry> {
         let seq = self.lanes.iter().filter_map(|l| l.next_seq).min()?;
-        let mut out: Option<(Arc<Stream>, Stamp, Vec<Option<Sample>>, Vec<u32>)> = None;
+        let mut out: Option<Row> = None;
         for lane in self.lanes.iter_mut().filter(|l| l.next_seq == Some(seq)) {
             let time = lane.times.next().unwrap_or_default();
             let at = Stamp { mono: Mono(0), wall: Wall(time), trusted: lane.dated };

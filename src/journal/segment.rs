@@ -21,7 +21,9 @@ pub const FORMAT: i64 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// A newer version wrote it.
-    #[error("{path} has format {found}; this version reads up to {FORMAT}: install the version that wrote it, or move the file away")]
+    #[error(
+        "{path} has format {found}; this version reads up to {FORMAT}: install the version that wrote it, or move the file away"
+    )]
     Newer {
         /// The file.
         path: String,

@@ -132,10 +132,12 @@ fn history_is_the_same_before_and_after_sealing() {
     let query = Query { device: "a".into(), point: "energy_kwh".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
     let collect = |journal: &Journal| {
         let mut rows = Vec::new();
-        journal.samples(&query, |row| {
-            rows.push(row);
-            true
-        }).unwrap();
+        journal
+            .samples(&query, |row| {
+                rows.push(row);
+                true
+            })
+            .unwrap();
         (rows, journal.slots(&query, QUARTER).unwrap())
     };
     let before = {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::journal::sealed::{self, DayFile, Rows, Slice};
 use crate::journal::seal::remove_db;
+use crate::journal::sealed::{self, DayFile, Rows, Slice};
 use crate::journal::segment::Trouble;
 use crate::model::reading::Sample;
 
@@ -41,7 +41,10 @@ impl Thinning {
         let segments = std::mem::take(&mut self.segments);
         self.to.transaction(|db| {
             for (first, last) in segments {
-                db.execute("INSERT INTO seg (first_seq, last_seq) VALUES (?1, ?2)", [first.cast_signed(), last.cast_signed()])?;
+                db.execute(
+                    "INSERT INTO seg (first_seq, last_seq) VALUES (?1, ?2)",
+                    [first.cast_signed(), last.cast_signed()],
+                )?;
             }
             Ok(())
         })?;
@@ -77,7 +80,8 @@ impl Thinning {
 /// Keeps of each minute the first, last, lowest and highest good sample, and every sample where the quality changes.
 pub fn thin(times: &[i64], mut column: Vec<Option<Sample>>) -> Vec<Option<Sample>> {
     let mut keep = vec![false; column.len()];
-    let value = |i: usize| column[i].as_ref().and_then(|s| s.as_ref().ok()).and_then(crate::model::value::Value::as_f64);
+    let value =
+        |i: usize| column[i].as_ref().and_then(|s| s.as_ref().ok()).and_then(crate::model::value::Value::as_f64);
     let mut start = 0;
     while start < column.len() {
         let minute = times[start].div_euclid(60_000);
@@ -117,7 +121,15 @@ mod tests {
     #[test]
     fn a_minute_keeps_first_last_lowest_and_highest() {
         let times: Vec<i64> = (0..60).map(|i| i * 1_000).collect();
-        let wave = |i: i64| Some(Ok(Value::F64(if i == 20 { -5.0 } else if i == 40 { 9.0 } else { 1.0 })));
+        let wave = |i: i64| {
+            Some(Ok(Value::F64(if i == 20 {
+                -5.0
+            } else if i == 40 {
+                9.0
+            } else {
+                1.0
+            })))
+        };
         let kept = thin(&times, (0..60).map(wave).collect());
         let places: Vec<usize> = (0..60).filter(|i| kept[*i].is_some()).collect();
         assert_eq!(places, [0, 20, 40, 59]);

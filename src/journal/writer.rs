@@ -276,7 +276,9 @@ impl Work {
         let current = self.segment.as_ref().map(|s| s.first_seq);
         let next = {
             let catalog = lock(&self.shared.catalog);
-            let closed = |(first, place): (&u64, &Place)| Some((*first, place.raw.clone()?)).filter(|(f, _)| Some(*f) != current);
+            let closed = |(first, place): (&u64, &Place)| {
+                Some((*first, place.raw.clone()?)).filter(|(f, _)| Some(*f) != current)
+            };
             catalog.iter().find_map(closed)
         };
         let Some((first_seq, path)) = next else { return false };
@@ -321,7 +323,8 @@ impl Work {
         self.delete_aged();
         let mut bytes = dir_bytes(&self.shared.dir);
         let is_full = std::mem::take(&mut self.full);
-        let mut short = free_bytes(&self.shared.dir).is_some_and(|free| free < settings.keep_free_mb * 1_000_000) || is_full;
+        let mut short =
+            free_bytes(&self.shared.dir).is_some_and(|free| free < settings.keep_free_mb * 1_000_000) || is_full;
         let today = sealed::day_of(self.shared.clock.wall().0);
         for class in Retention::ALL {
             for path in self.day_files(class) {
@@ -340,8 +343,9 @@ impl Work {
         }
         self.shared.health.bytes.store(bytes, Ordering::Relaxed);
         if bytes > max / 100 * 85 && self.thinning.is_none() {
-            let old = self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
-            self.thinning = old.filter_map(|path| Thinning::begin(&path).ok().flatten()).next();
+            let old =
+                self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
+            self.thinning = old.into_iter().find_map(|path| Thinning::begin(&path).ok().flatten());
         }
     }
 

@@ -101,7 +101,16 @@ pub struct Link {
 impl Link {
     /// A link that is not open yet.
     pub fn new(settings: Settings, clock: Clock, counters: Arc<Counters>) -> Self {
-        Self { settings, clock, conn: None, timer: None, quiet_since_us: 0, guard_until_us: 0, suspects: Vec::new(), counters }
+        Self {
+            settings,
+            clock,
+            conn: None,
+            timer: None,
+            quiet_since_us: 0,
+            guard_until_us: 0,
+            suspects: Vec::new(),
+            counters,
+        }
     }
 
     /// Whether a connection or port is open.
@@ -136,7 +145,9 @@ impl Link {
                         Ok(attach(Guard::new(stream, framing, Arc::clone(&seen)), framing))
                     }
                     Ok(Err(e)) => Err(format!("cannot connect to {address}: {e}")),
-                    Err(_elapsed) => Err(format!("cannot connect to {address}: no answer within {} ms", wait.as_millis())),
+                    Err(_elapsed) => {
+                        Err(format!("cannot connect to {address}: no answer within {} ms", wait.as_millis()))
+                    }
                 }
             }
             Transport::Serial(port) => {
@@ -233,8 +244,8 @@ impl Link {
         let before = self.suspects.len();
         let same = |u: u8, s: &Span| u == unit && s.area == span.area && s.count == span.count;
         self.suspects.retain(|(u, s, until)| *until > now_us && !same(*u, s));
-        let same_shape_dropped = self.suspects.len() < before;
-        same_shape_dropped
+        // Those whose time is over do not count: only this shape's.
+        self.suspects.len() < before
     }
 
     /// Keeps the line silent: 3.5 characters between frames, the guard time after a time-out, the unit's own pause.

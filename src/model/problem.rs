@@ -113,7 +113,7 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Vec
         .map(|name| (distance(given, name), name))
         .filter(|(d, name)| *d <= 1 + given.len().max(name.len()) / 3 || name.contains(given) || given.contains(name))
         .collect();
-    near.sort();
+    near.sort_unstable();
     near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 

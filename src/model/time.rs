@@ -13,6 +13,7 @@ impl Mono {
     }
 
     /// The moment `ms` milliseconds later.
+    #[must_use]
     pub const fn plus(self, ms: u64) -> Mono {
         Mono(self.0.saturating_add(ms))
     }

@@ -138,7 +138,10 @@ mod tests {
         assert_eq!(json(Value::Exact("123.4500".parse().unwrap())), "123.45");
         assert_eq!(json(Value::Exact("-0.050".parse().unwrap())), "-0.05");
         assert_eq!(json(Value::Exact("0.000".parse().unwrap())), "0");
-        assert_eq!(json(Value::Exact("79228162514264337593543950.335".parse().unwrap())), "79228162514264337593543950.335");
+        assert_eq!(
+            json(Value::Exact("79228162514264337593543950.335".parse().unwrap())),
+            "79228162514264337593543950.335"
+        );
         assert_eq!(json(Value::Exact(Decimal::new(7, 22))), "0.0000000000000000000007");
         assert_eq!(json(Value::F32(230.2)), "230.2");
         assert_eq!(json(Value::F64(0.1)), "0.1");

@@ -90,7 +90,8 @@ pub fn refuse(block: &Block) -> Refusal {
     }
     let gap_before = |i: usize| u32::from(block.needs[i].address).saturating_sub(end_of(&block.needs[..i]));
     let middle = block.needs.len() / 2;
-    let widest = (1..block.needs.len()).max_by_key(|&i| (gap_before(i), usize::MAX - i.abs_diff(middle))).unwrap_or(middle);
+    let widest =
+        (1..block.needs.len()).max_by_key(|&i| (gap_before(i), usize::MAX - i.abs_diff(middle))).unwrap_or(middle);
     let at = if gap_before(widest) > 0 { widest } else { middle };
     Refusal::Split(block_of(&block.needs[..at]), block_of(&block.needs[at..]))
 }

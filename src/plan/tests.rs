@@ -6,7 +6,15 @@ use crate::model::registers::Area;
 use crate::profile::{Order, Wire};
 
 fn rules() -> ReadRules {
-    ReadRules { max_regs: 125, max_bits: 2000, max_gap: 10, barriers: vec![], atomic: vec![], pause_ms: 0, timeout_ms: None }
+    ReadRules {
+        max_regs: 125,
+        max_bits: 2000,
+        max_gap: 10,
+        barriers: vec![],
+        atomic: vec![],
+        pause_ms: 0,
+        timeout_ms: None,
+    }
 }
 
 fn point(address: u16, count: u16) -> PointDef {
@@ -28,7 +36,7 @@ fn point(address: u16, count: u16) -> PointDef {
         sentinels: vec![],
         range: None,
         modulus: None,
-        texts: Default::default(),
+        texts: std::collections::BTreeMap::default(),
     }
 }
 

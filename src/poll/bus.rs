@@ -156,7 +156,10 @@ impl Bus {
             let due = self.schedule.next().map_or(u64::MAX, |(_, at)| at);
             if now >= self.next_open_us {
                 match self.open_while_due(stop).await? {
-                    Ok(()) => return Some(self.opened()),
+                    Ok(()) => {
+                        self.opened();
+                        return Some(());
+                    }
                     Err(error) => self.open_failed(&error),
                 }
                 continue;
@@ -416,8 +419,13 @@ fn note(h: &mut UnitHealth, unit: &Unit, presence: Presence, cause: Option<Cause
     if learned == h.holes.len() {
         return;
     }
-    let hole = |s: &crate::model::registers::Span| format!("function {} address {}+{}", s.area.function(), s.address, s.count);
-    h.holes = unit.groups.iter().flat_map(|g| g.plan.refused.iter().map(|(s, _)| hole(s)).chain(g.plan.holes.iter().map(hole))).collect();
+    let hole =
+        |s: &crate::model::registers::Span| format!("function {} address {}+{}", s.area.function(), s.address, s.count);
+    h.holes = unit
+        .groups
+        .iter()
+        .flat_map(|g| g.plan.refused.iter().map(|(s, _)| hole(s)).chain(g.plan.holes.iter().map(hole)))
+        .collect();
 }
 
 /// tokio's timer has a grain of a millisecond, which is enough between cycles.

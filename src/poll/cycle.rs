@@ -129,7 +129,13 @@ impl Group {
     }
 
     /// One block; busy units are asked again until their time is over, doubtful answers are read until two agree.
-    async fn read_block(&self, link: &mut Link, manner: Manner, span: &Span, health: &mut UnitHealth) -> Result<Got, Cause> {
+    async fn read_block(
+        &self,
+        link: &mut Link,
+        manner: Manner,
+        span: &Span,
+        health: &mut UnitHealth,
+    ) -> Result<Got, Cause> {
         let mut last: Option<Answer> = None;
         for _ in 0..=CONFIRM_MAX {
             let answer = read_patiently(link, manner, *span, health).await?;
@@ -244,7 +250,13 @@ impl Group {
         self.config.outs.iter().zip(&self.picks).map(reading).collect()
     }
 
-    fn sample(&self, pick: Option<usize>, got: &[Got], failed: &[(Span, Cause)], reads: &[Words]) -> (Sample, Option<Stamp>) {
+    fn sample(
+        &self,
+        pick: Option<usize>,
+        got: &[Got],
+        failed: &[(Span, Cause)],
+        reads: &[Words],
+    ) -> (Sample, Option<Stamp>) {
         let Some(def) = pick.and_then(|i| self.defs.get(i)) else { return (Err(Cause::NotFitted), None) };
         for read in got {
             if let Some(words) = read.words.slice(&def.span) {
@@ -289,7 +301,12 @@ async fn read_patiently(link: &mut Link, manner: Manner, span: Span, health: &mu
 ///
 /// # Errors
 /// Why there is none.
-pub async fn read_ident(link: &mut Link, def: &PointDef, manner: Manner, health: &mut UnitHealth) -> Result<String, Cause> {
+pub async fn read_ident(
+    link: &mut Link,
+    def: &PointDef,
+    manner: Manner,
+    health: &mut UnitHealth,
+) -> Result<String, Cause> {
     let answer = read_patiently(link, manner, def.span, health).await?;
     let sample = decode::decode_words(def, &answer.words.words, &[]);
     sample.map(|value| value.to_string())

@@ -8,12 +8,13 @@ use rust_decimal::Decimal;
 use crate::model::point::{Form, Kind, Names, Retention};
 use crate::model::problem::{Finding, did_you_mean};
 use crate::model::quality::Cause;
+use crate::model::registers::{Area, Span};
+use crate::profile::form::{duration_ms, empty_point, integer, natural_form, natural_modulus, raw_wire, word_of};
 use crate::profile::settings::{
-    CharsSetting, IdentValue, PointSettings, ProfileFile, ReadSettings, ScaleFromSettings, Type, VariantSettings,
+    IdentValue, PointSettings, ProfileFile, ReadSettings, ScaleFromSettings, Type, VariantSettings,
 };
 use crate::profile::vocabulary::Vocabulary;
-use crate::profile::{Chars, Layout, Order, PointDef, Profile, ReadRules, ScaleFrom, Wire};
-use crate::model::registers::{Area, Span};
+use crate::profile::{Layout, Order, PointDef, Profile, ReadRules, ScaleFrom, Wire};
 
 /// Checks a profile. Gives a profile when no finding is an error.
 pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, Vec<Finding>) {
@@ -21,29 +22,6 @@ pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, V
     let profile = builder.run();
     let broken = builder.findings.iter().any(|f| f.severity == crate::model::problem::Severity::Error);
     (if broken { None } else { profile }, builder.findings)
-}
-
-/// `500ms`, `1s`, `15m`, `1h` in milliseconds.
-pub fn duration_ms(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().ok()?;
-    let factor = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(factor).filter(|ms| *ms > 0)
-}
-
-/// A raw value as a person writes it: `65535`, `0xFFFF`, `-1`.
-fn integer(text: &str) -> Option<i128> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => i128::from_str_radix(&hex.replace('_', ""), 16).ok(),
-        None => text.parse().ok(),
-    }
 }
 
 struct Builder<'a> {
@@ -70,7 +48,11 @@ impl Builder<'_> {
         for (name, every) in &file.groups {
             match duration_ms(every) {
                 Some(ms) => drop(self.groups.insert(name.as_str().into(), ms)),
-                None => self.error(&["groups", name], format!("`{every}` is not a duration"), "write it as 500ms, 1s, 15m or 1h"),
+                None => self.error(
+                    &["groups", name],
+                    format!("`{every}` is not a duration"),
+                    "write it as 500ms, 1s, 15m or 1h",
+                ),
             }
         }
         let read = self.read_rules(&file.read);
@@ -80,12 +62,17 @@ impl Builder<'_> {
         }
         self.overlaps(&base, &["points"]);
         let ident = file.ident.as_ref().and_then(|p| self.codec_point(&["ident"], "x_ident", p));
-        let mut layouts = vec![Layout { name: "base".into(), idents: Vec::new(), read: read.clone(), points: base.clone() }];
+        let mut layouts =
+            vec![Layout { name: "base".into(), idents: Vec::new(), read: read.clone(), points: base.clone() }];
         for (name, variant) in &file.variants {
             layouts.push(self.variant(name, variant, &read, &base));
         }
         if !file.variants.is_empty() && file.ident.is_none() {
-            self.error(&["variants"], "variants without an [ident]", "add [ident] with the register that tells them apart");
+            self.error(
+                &["variants"],
+                "variants without an [ident]",
+                "add [ident] with the register that tells them apart",
+            );
         }
         let mut notes = vec![format!("source: {}", file.source)];
         if !file.checked_on_hardware {
@@ -158,7 +145,11 @@ impl Builder<'_> {
         for barrier in &read.barriers {
             match barrier.checked_sub(base).and_then(|b| u16::try_from(b).ok()) {
                 Some(wire) => barriers.push(wire),
-                None => self.error(&["read", "barriers"], format!("barrier {barrier} is not an address"), "addresses are 0 to 65535 on the wire"),
+                None => self.error(
+                    &["read", "barriers"],
+                    format!("barrier {barrier} is not an address"),
+                    "addresses are 0 to 65535 on the wire",
+                ),
             }
         }
         barriers.sort_unstable();
@@ -169,7 +160,11 @@ impl Builder<'_> {
     fn area(&mut self, path: &[&str], function: Option<u8>) -> Area {
         let function = function.or(self.file.read.function).unwrap_or(3);
         Area::of(function).unwrap_or_else(|| {
-            self.error(path, format!("function {function} does not read"), "1 coils, 2 discrete inputs, 3 holding registers, 4 input registers");
+            self.error(
+                path,
+                format!("function {function} does not read"),
+                "1 coils, 2 discrete inputs, 3 holding registers, 4 input registers",
+            );
             Area::Holding
         })
     }
@@ -178,7 +173,11 @@ impl Builder<'_> {
         let base = self.file.read.base.unwrap_or(0);
         let path = [path, &["address"]].concat();
         let Some(wire) = address.checked_sub(base) else {
-            self.error(&path, format!("address {address} is below base {base}"), "addresses are written as the manual counts them");
+            self.error(
+                &path,
+                format!("address {address} is below base {base}"),
+                "addresses are written as the manual counts them",
+            );
             return None;
         };
         if wire + u32::from(count) > 65_536 {
@@ -197,7 +196,11 @@ impl Builder<'_> {
             Some(group) => {
                 let known: Vec<String> = self.groups.keys().map(ToString::to_string).collect();
                 let path = [path, &["group"]].concat();
-                self.error(&path, format!("unknown group `{group}`"), did_you_mean(group, known.iter().map(String::as_str)));
+                self.error(
+                    &path,
+                    format!("unknown group `{group}`"),
+                    did_you_mean(group, known.iter().map(String::as_str)),
+                );
             }
             None if self.groups.len() == 1 => point.group = self.groups.keys().next()?.clone(),
             None => self.error(path, format!("`{name}` has no group"), "group = one of [groups]"),
@@ -205,8 +208,12 @@ impl Builder<'_> {
         let class = self.file.class.as_str();
         let entry = self.vocabulary.point(class, name);
         if entry.is_none() && class != "any" && !name.starts_with("x_") {
-            let hint = did_you_mean(name, self.vocabulary.point_names(class));
-            self.error(path, format!("class `{class}` has no point `{name}`"), format!("{hint}; a maker's extra begins with x_"));
+            let hint = self.vocabulary.did_you_mean(class, name);
+            self.error(
+                path,
+                format!("class `{class}` has no point `{name}`"),
+                format!("{hint}; a maker's extra begins with x_"),
+            );
         }
         if let Some(entry) = entry {
             point.kind = entry.kind;
@@ -232,8 +239,16 @@ impl Builder<'_> {
             Kind::Code => !is_text && !matches!(point.form, Form::F32 | Form::F64),
         };
         if !fits {
-            let what = format!("`{}` is a {} in the vocabulary, which this type does not give", point.name, word_of(point.kind));
-            self.error(&[path, &["type"]].concat(), what, "use the type that the vocabulary's kind needs, or an x_ name");
+            let what = format!(
+                "`{}` is a {} in the vocabulary, which this type does not give",
+                point.name,
+                word_of(point.kind)
+            );
+            self.error(
+                &[path, &["type"]].concat(),
+                what,
+                "use the type that the vocabulary's kind needs, or an x_ name",
+            );
         }
         if point.kind == Kind::Code {
             point.form = Form::Code;
@@ -246,8 +261,9 @@ impl Builder<'_> {
     /// The part of a point that says which registers and how they are read.
     fn codec_point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
         let area = self.area(&[path, &["function"]].concat(), settings.function);
-        let wire = self.wire(path, settings, area)?;
-        let span = self.span(path, area, settings.address, wire.count())?;
+        let wire = self.wire(path, settings, area);
+        let (wire, is_known) = (wire.unwrap_or(Wire::Coil), wire.is_some());
+        let span = self.span(path, area, settings.address, wire.count());
         let scale = self.decimal(path, "scale", settings.scale.as_deref()).unwrap_or(Decimal::ONE);
         let offset = self.decimal(path, "offset", settings.offset.as_deref()).unwrap_or(Decimal::ZERO);
         let modulus = self.decimal(path, "modulus", settings.modulus.as_deref());
@@ -260,12 +276,17 @@ impl Builder<'_> {
         let range = settings.range.and_then(|[low, high]| {
             let pair = low.to_string().parse().ok().zip(high.to_string().parse().ok());
             if pair.is_none() || low > high {
-                self.error(&[path, &["range"]].concat(), "the range is not a pair of numbers, lowest first", "range = [0, 500]");
+                self.error(
+                    &[path, &["range"]].concat(),
+                    "the range is not a pair of numbers, lowest first",
+                    "range = [0, 500]",
+                );
             }
             pair
         });
         let order = settings.order.or(self.file.read.order).unwrap_or(Order::Abcd);
-        let form = if settings.true_when.is_empty() { natural_form(wire, scale, offset, &scale_from) } else { Form::Bool };
+        let form =
+            if settings.true_when.is_empty() { natural_form(wire, scale, offset, &scale_from) } else { Form::Bool };
         if !settings.true_when.is_empty() && !matches!(wire, Wire::Int { .. } | Wire::Bits { .. } | Wire::Byte { .. }) {
             self.error(&[path, &["true_when"]].concat(), "`true_when` needs an integer type", "type = \"u16\"");
         }
@@ -276,10 +297,26 @@ impl Builder<'_> {
             _ => Kind::Number,
         };
         let retention = if kind == Kind::Number { Retention::Telemetry } else { Retention::State };
-        let (name, group) = (name.into(), "".into());
+        let (name, group, span) = (name.into(), "".into(), span.filter(|_| is_known)?);
         let (invert, true_when) = (settings.invert, settings.true_when.clone());
         Some(PointDef {
-            name, kind, retention, form, span, wire, order, group, scale, offset, scale_from, invert, true_when, sentinels, range, modulus, texts,
+            name,
+            kind,
+            retention,
+            form,
+            span,
+            wire,
+            order,
+            group,
+            scale,
+            offset,
+            scale_from,
+            invert,
+            true_when,
+            sentinels,
+            range,
+            modulus,
+            texts,
         })
     }
 
@@ -299,7 +336,11 @@ impl Builder<'_> {
         match (s.bit, s.bits, wire) {
             (Some(bit), None, _) if s.kind == Type::Bool && bit < 16 => Some(Wire::Bit(bit)),
             (Some(_), _, _) => {
-                self.error(&[path, &["bit"]].concat(), "`bit` is 0 to 15, with type = \"bool\"", "for more than one bit use `bits`");
+                self.error(
+                    &[path, &["bit"]].concat(),
+                    "`bit` is 0 to 15, with type = \"bool\"",
+                    "for more than one bit use `bits`",
+                );
                 None
             }
             (None, Some([low, count]), Wire::Int { registers, signed: false })
@@ -308,7 +349,11 @@ impl Builder<'_> {
                 Some(Wire::Bits { low, count, registers })
             }
             (None, Some(_), _) => {
-                self.error(&[path, &["bits"]].concat(), "`bits` is [lowest, count] within a u16, u32 or u64", "a nibble is bits = [4, 4]");
+                self.error(
+                    &[path, &["bits"]].concat(),
+                    "`bits` is [lowest, count] within a u16, u32 or u64",
+                    "a nibble is bits = [4, 4]",
+                );
                 None
             }
             (None, None, _) => Some(wire),
@@ -319,7 +364,11 @@ impl Builder<'_> {
         let text = text?;
         let parsed = Decimal::from_str_exact(text).ok();
         if parsed.is_none() {
-            self.error(&[path, &[key]].concat(), format!("`{text}` is not a decimal number"), "written as text, exactly: \"0.001\"");
+            self.error(
+                &[path, &[key]].concat(),
+                format!("`{text}` is not a decimal number"),
+                "written as text, exactly: \"0.001\"",
+            );
         }
         parsed
     }
@@ -332,7 +381,9 @@ impl Builder<'_> {
             let value = integer(raw).and_then(|v| u64::try_from(v).ok());
             match (value, cause) {
                 (Some(value), Some(cause)) => out.push((value, cause)),
-                (None, _) => self.error(&at, format!("`{raw}` is not a raw value"), "an unsigned number: 65535 or 0xFFFF"),
+                (None, _) => {
+                    self.error(&at, format!("`{raw}` is not a raw value"), "an unsigned number: 65535 or 0xFFFF");
+                }
                 (_, None) => {
                     let known = Cause::ALL.iter().filter(|c| c.is_sentinel()).map(|c| c.word());
                     let known: Vec<&str> = known.collect();
@@ -348,7 +399,9 @@ impl Builder<'_> {
         for (code, names) in texts {
             match integer(code).and_then(|c| i64::try_from(c).ok()) {
                 Some(code) => drop(out.insert(code, names.clone())),
-                None => self.error(&[path, &["texts", code]].concat(), format!("`{code}` is not a code"), "a whole number"),
+                None => {
+                    self.error(&[path, &["texts", code]].concat(), format!("`{code}` is not a code"), "a whole number");
+                }
             }
         }
         out
@@ -368,7 +421,11 @@ impl Builder<'_> {
             let key = integer(raw).and_then(|v| i64::try_from(v).ok());
             match key.zip(Decimal::from_str_exact(factor).ok()) {
                 Some((key, factor)) => drop(map.insert(key, factor)),
-                None => self.error(&[path, &["map", raw]].concat(), format!("`{raw} = {factor}` is not value = factor"), "2 = \"0.01\""),
+                None => self.error(
+                    &[path, &["map", raw]].concat(),
+                    format!("`{raw} = {factor}` is not value = factor"),
+                    "2 = \"0.01\"",
+                ),
             }
         }
         let order = self.file.read.order.unwrap_or(Order::Abcd);
@@ -385,106 +442,15 @@ impl Builder<'_> {
         for (i, a) in sorted.iter().enumerate() {
             for b in sorted[i + 1..].iter().take_while(|b| a.span.overlaps(&b.span)) {
                 let same_code = (a.kind == Kind::Code && partial(b)) || (b.kind == Kind::Code && partial(a));
-                if !(partial(a) && partial(b)) && !same_code {
+                if !(same_code || partial(a) && partial(b)) {
                     let what = format!("`{}` and `{}` lie on the same registers", a.name, b.name);
-                    self.error(&[path, &[&*b.name]].concat(), what, "mend one of the addresses or types; parts of a register need bit or bits");
+                    self.error(
+                        &[path, &[&*b.name]].concat(),
+                        what,
+                        "mend one of the addresses or types; parts of a register need bit or bits",
+                    );
                 }
             }
         }
     }
-}
-
-fn word_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Number => "number",
-        Kind::Counter => "counter",
-        Kind::Bool => "bool",
-        Kind::Code => "code",
-        Kind::Text => "text",
-    }
-}
-
-fn empty_point(address: u32) -> PointSettings {
-    PointSettings {
-        address,
-        kind: Type::U16,
-        bit: None,
-        bits: None,
-        invert: false,
-        true_when: Vec::new(),
-        length: None,
-        chars: None,
-        function: None,
-        order: None,
-        scale: None,
-        offset: None,
-        scale_from: crate::profile::settings::OneOrMany::default(),
-        sentinels: BTreeMap::new(),
-        range: None,
-        group: None,
-        modulus: None,
-        texts: BTreeMap::new(),
-        note: String::new(),
-    }
-}
-
-fn raw_wire(s: &PointSettings) -> Wire {
-    let int = |registers, signed| Wire::Int { registers, signed };
-    match s.kind {
-        Type::Bool => Wire::Coil,
-        Type::U8hi => Wire::Byte { high: true, signed: false },
-        Type::U8lo => Wire::Byte { high: false, signed: false },
-        Type::I8hi => Wire::Byte { high: true, signed: true },
-        Type::I8lo => Wire::Byte { high: false, signed: true },
-        Type::U16 => int(1, false),
-        Type::I16 => int(1, true),
-        Type::U32 => int(2, false),
-        Type::I32 => int(2, true),
-        Type::U64 => int(4, false),
-        Type::I64 => int(4, true),
-        Type::F16 => Wire::Float { registers: 1 },
-        Type::F32 => Wire::Float { registers: 2 },
-        Type::F64 => Wire::Float { registers: 4 },
-        Type::Bcd16 => Wire::Bcd { registers: 1 },
-        Type::Bcd32 => Wire::Bcd { registers: 2 },
-        Type::Bcd64 => Wire::Bcd { registers: 4 },
-        Type::String => {
-            let chars = match &s.chars {
-                Some(CharsSetting::Number(1)) => Chars::One,
-                Some(CharsSetting::Word(w)) if w == "swapped" => Chars::TwoSwapped,
-                _ => Chars::Two,
-            };
-            Wire::Text { registers: s.length.unwrap_or(1).max(1), chars }
-        }
-    }
-}
-
-/// How the values of a point usually come.
-fn natural_form(wire: Wire, scale: Decimal, offset: Decimal, scale_from: &[ScaleFrom]) -> Form {
-    let elsewhere: u32 = scale_from.iter().map(|s| s.map.values().map(Decimal::scale).max().unwrap_or(0)).sum();
-    match wire {
-        Wire::Coil | Wire::Bit(_) => Form::Bool,
-        Wire::Text { .. } => Form::Text,
-        Wire::Float { registers } if scale == Decimal::ONE && offset.is_zero() && scale_from.is_empty() => {
-            if registers == 4 { Form::F64 } else { Form::F32 }
-        }
-        Wire::Float { .. } => Form::F64,
-        Wire::Bits { .. } | Wire::Byte { .. } | Wire::Int { .. } | Wire::Bcd { .. } => {
-            Form::Exact(u8::try_from((scale.scale() + elsewhere).max(offset.scale())).unwrap_or(28).min(28))
-        }
-    }
-}
-
-/// Where an integer counter rolls over when the profile does not say: its width times its scale.
-fn natural_modulus(wire: Wire, scale: Decimal) -> Option<Decimal> {
-    let raw = match wire {
-        Wire::Int { registers, signed } => {
-            let bits = u32::from(registers) * 16 - u32::from(signed);
-            Decimal::from_i128_with_scale(1i128 << bits, 0)
-        }
-        Wire::Bcd { registers } => Decimal::from(10u64.pow(u32::from(registers) * 4)),
-        Wire::Bits { count, .. } => Decimal::from_i128_with_scale(1i128 << count, 0),
-        _ => return None,
-    };
-    raw.checked_mul(scale)
 }

@@ -4,6 +4,7 @@
 //! The format is described in `docs/profiles.md`.
 
 pub mod build;
+pub mod form;
 pub mod settings;
 pub mod vocabulary;
 

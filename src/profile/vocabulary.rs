@@ -75,14 +75,25 @@ impl Vocabulary {
 
     /// Whether a class has a number of this name.
     pub fn has_number(&self, class: &str, name: &str) -> bool {
-        self.classes.get(class).is_some_and(|c| {
-            c.numbers.contains_key(name) || indexed(name).is_some_and(|i| c.numbers.contains_key(&i))
-        })
+        self.classes
+            .get(class)
+            .is_some_and(|c| c.numbers.contains_key(name) || indexed(name).is_some_and(|i| c.numbers.contains_key(&i)))
     }
 
     /// Names of a class's points, for hints.
     pub fn point_names(&self, class: &str) -> Vec<&str> {
         self.classes.get(class).map(|c| c.points.keys().map(String::as_str).collect()).unwrap_or_default()
+    }
+}
+
+impl Vocabulary {
+    /// What may have been meant by a point's name: indexed names are compared with the index that was given.
+    pub fn did_you_mean(&self, class: &str, name: &str) -> String {
+        let digits: String =
+            name.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        let index = if digits.is_empty() { "1".to_string() } else { digits };
+        let names: Vec<String> = self.point_names(class).iter().map(|n| n.replace("{n}", &index)).collect();
+        crate::model::problem::did_you_mean(name, names.iter().map(String::as_str))
     }
 }
 
@@ -98,11 +109,39 @@ fn indexed(name: &str) -> Option<String> {
 
 /// Unit suffixes that a point's name may end in.
 const SUFFIXES: &[(&str, &str)] = &[
-    ("_v", "V"), ("_a", "A"), ("_ma", "mA"), ("_w", "W"), ("_kw", "kW"), ("_var", "var"), ("_kvar", "kvar"),
-    ("_va", "VA"), ("_kva", "kVA"), ("_hz", "Hz"), ("_kwh", "kWh"), ("_kvarh", "kvarh"), ("_kvah", "kVAh"),
-    ("_mpa", "MPa"), ("_kpa", "kPa"), ("_bar", "bar"), ("_m", "m"), ("_mm", "mm"), ("_c", "°C"), ("_pct", "%"),
-    ("_m3", "m³"), ("_m3h", "m³/h"), ("_mmh", "mm/h"), ("_h", "h"), ("_s", "s"), ("_min", "min"), ("_ms", "ms"),
-    ("_rpm", "rpm"), ("_mps", "m/s"), ("_cm_min", "cm/min"), ("_per_h", "1/h"), ("_per_d", "1/d"), ("_per_s", "1/s"),
+    ("_v", "V"),
+    ("_a", "A"),
+    ("_ma", "mA"),
+    ("_w", "W"),
+    ("_kw", "kW"),
+    ("_var", "var"),
+    ("_kvar", "kvar"),
+    ("_va", "VA"),
+    ("_kva", "kVA"),
+    ("_hz", "Hz"),
+    ("_kwh", "kWh"),
+    ("_kvarh", "kvarh"),
+    ("_kvah", "kVAh"),
+    ("_mpa", "MPa"),
+    ("_kpa", "kPa"),
+    ("_bar", "bar"),
+    ("_m", "m"),
+    ("_mm", "mm"),
+    ("_c", "°C"),
+    ("_pct", "%"),
+    ("_m3", "m³"),
+    ("_m3h", "m³/h"),
+    ("_mmh", "mm/h"),
+    ("_h", "h"),
+    ("_s", "s"),
+    ("_min", "min"),
+    ("_ms", "ms"),
+    ("_rpm", "rpm"),
+    ("_mps", "m/s"),
+    ("_cm_min", "cm/min"),
+    ("_per_h", "1/h"),
+    ("_per_d", "1/d"),
+    ("_per_s", "1/s"),
 ];
 
 impl ClassFile {
@@ -110,7 +149,11 @@ impl ClassFile {
     pub fn findings(&self) -> Vec<Finding> {
         let mut out = Vec::new();
         if self.format != 1 {
-            out.push(Finding::error(&["format"], format!("format {} is not known", self.format), "this version reads format 1"));
+            out.push(Finding::error(
+                &["format"],
+                format!("format {} is not known", self.format),
+                "this version reads format 1",
+            ));
         }
         for (name, entry) in &self.points {
             if !is_name(name) {

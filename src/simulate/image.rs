@@ -27,7 +27,10 @@ impl Image {
         // Gaps that a read may run across exist too, as they do in real units.
         let spans: Vec<Span> = layout.points.iter().map(|p| p.span).collect();
         for (a, b) in spans.iter().flat_map(|a| spans.iter().map(move |b| (a, b))) {
-            if a.area == b.area && a.end() < u32::from(b.address) && u32::from(b.address) - a.end() <= u32::from(layout.read.max_gap) {
+            if a.area == b.area
+                && a.end() < u32::from(b.address)
+                && u32::from(b.address) - a.end() <= u32::from(layout.read.max_gap)
+            {
                 (a.end()..u32::from(b.address)).filter_map(|x| u16::try_from(x).ok()).for_each(|x| {
                     image.words.entry((a.area, x)).or_insert(0);
                 });

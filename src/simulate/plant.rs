@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::simulate::Scenario;
 use crate::simulate::lifts::{Lift, entraps};
 use crate::simulate::power::Power;
 use crate::simulate::water::Water;
-use crate::simulate::Scenario;
 
 /// What the plant's instruments say: unit -> point -> value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,7 +97,8 @@ impl Plant {
             lift.step(dt, powered, i == 0 && entraps(scenario, t), &mut self.random);
         }
         let lifts = self.lifts.iter().map(Lift::power_kw).sum();
-        let pumps = self.water.pumps.iter().map(crate::simulate::water::Pump::power_kw).sum::<f64>() + self.water.supply_kw(powered);
+        let pumps = self.water.pumps.iter().map(crate::simulate::water::Pump::power_kw).sum::<f64>()
+            + self.water.supply_kw(powered);
         self.power.step(scenario, t, dt, lifts, pumps, noise);
     }
 

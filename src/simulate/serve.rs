@@ -81,7 +81,7 @@ pub struct Running {
     /// Serial servers: name -> device file to open.
     pub serial: BTreeMap<&'static str, String>,
     /// Keeps the other ends of the pseudo-terminals open.
-    _ends: Vec<std::fs::File>,
+    ends: Vec<std::fs::File>,
 }
 
 /// Starts servers and plant. `ports` gives TCP servers their port (0 or absent: any free one). Everything ends with `stop`.
@@ -104,7 +104,7 @@ pub async fn start(
     let names: Vec<(&'static str, &'static str, u8)> = units.iter().map(|u| (u.name, u.server, u.address)).collect();
     let mut plant = Plant::new(scenario, 42);
     write(&mut plant, &names, &images);
-    let mut running = Running { tcp: BTreeMap::new(), serial: BTreeMap::new(), _ends: Vec::new() };
+    let mut running = Running { tcp: BTreeMap::new(), serial: BTreeMap::new(), ends: Vec::new() };
     let mut servers: Vec<&'static str> = units.iter().map(|u| u.server).collect();
     servers.sort_unstable();
     servers.dedup();
@@ -113,7 +113,7 @@ pub async fn start(
         if server.starts_with("line") {
             let (name, end) = serve_serial(answers, stop.clone())?;
             running.serial.insert(server, name);
-            running._ends.push(end);
+            running.ends.push(end);
         } else {
             let port = ports.get(server).copied().unwrap_or(0);
             running.tcp.insert(server, serve_tcp(answers, port, stop.clone()).await?);

@@ -72,7 +72,9 @@ pub fn files(at: &Whereabouts) -> Vec<(String, String)> {
 fn units_text() -> String {
     let mut out = String::from("# What answers on the wire: link, unit id, profile.\n");
     for (name, server, address, profile) in &UNITS {
-        out.push_str(&format!("\n[[unit]]\nid = \"{name}\"\nlink = \"{server}\"\naddress = {address}\nprofile = \"{profile}\"\n"));
+        out.push_str(&format!(
+            "\n[[unit]]\nid = \"{name}\"\nlink = \"{server}\"\naddress = {address}\nprofile = \"{profile}\"\n"
+        ));
     }
     out
 }

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn small_changes_wait_for_the_heartbeat_and_quality_never_does() {
-        let point = |name: &str, retention| PointMeta { name: name.into(), kind: Kind::Number, retention, form: Form::F64 };
+        let point =
+            |name: &str, retention| PointMeta { name: name.into(), kind: Kind::Number, retention, form: Form::F64 };
         let points = vec![point("level_m", Retention::Telemetry), point("energy_kwh", Retention::Register)];
         let stream = Arc::new(Stream { device: "s".into(), source: "u/fast".into(), every_ms: 1_000, points });
         let deadband = BTreeMap::from([("level_m".to_string(), 0.1), ("energy_kwh".to_string(), 99.0)]);
@@ -121,7 +122,9 @@ mod tests {
         let mut pick = |ms: u64, level: Sample| {
             let at = Stamp { mono: Mono(ms), wall: Wall(0), trusted: true };
             let samples = vec![Some(level), Some(Ok(Value::F64(1.0)))];
-            filter.pick(&Reading { stream: Arc::clone(&stream), at, body: Body::Samples { samples, parts: vec![] } }).unwrap()
+            filter
+                .pick(&Reading { stream: Arc::clone(&stream), at, body: Body::Samples { samples, parts: vec![] } })
+                .unwrap()
         };
         assert_eq!(pick(0, Ok(Value::F64(1.0))), [true, true], "first");
         assert_eq!(pick(1_000, Ok(Value::F64(1.05))), [false, true], "within the band; registers always pass");

@@ -142,6 +142,7 @@ impl Drop for AbortOnDrop {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests wait for real things in real time")]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 

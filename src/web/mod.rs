@@ -50,7 +50,8 @@ pub async fn serve(settings: Settings, view: View, stop: CancellationToken) {
         match tokio::net::TcpListener::bind(&settings.listen).await {
             Ok(listener) => {
                 let stopped = stop.clone();
-                let serving = axum::serve(listener, router.clone()).with_graceful_shutdown(async move { stopped.cancelled().await });
+                let serving = axum::serve(listener, router.clone())
+                    .with_graceful_shutdown(async move { stopped.cancelled().await });
                 if let Err(error) = serving.await {
                     tracing::warn!(%error, "health page ended");
                 }

@@ -113,7 +113,8 @@ fn every_profile_decodes_its_capture() {
         };
         let capture: Capture = toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert_eq!(&capture.profile, name);
-        let scenes: Vec<&Scene> = if capture.scene.is_empty() { vec![&capture.only] } else { capture.scene.iter().collect() };
+        let scenes: Vec<&Scene> =
+            if capture.scene.is_empty() { vec![&capture.only] } else { capture.scene.iter().collect() };
         let mut seen: Vec<&str> = Vec::new();
         for scene in scenes {
             let variant = scene.variant.as_deref().unwrap_or("base");

@@ -1,3 +1,16 @@
 //! Tests that need nothing but the library: data files, the architecture, configurations, rules.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::wildcard_imports,
+    clippy::enum_glob_use,
+    reason = "tests fail by panicking, and wait for real things in real time"
+)]
 
+mod architecture;
 mod captures;
+mod configs;
+mod hostile;

@@ -29,7 +29,8 @@ impl Proxy {
                 }
                 let Ok(there) = TcpStream::connect(("127.0.0.1", to)) else { continue };
                 keep.lock().unwrap().extend([stream.try_clone().unwrap(), there.try_clone().unwrap()]);
-                for (mut from, mut into) in [(stream.try_clone().unwrap(), there.try_clone().unwrap()), (there, stream)] {
+                for (mut from, mut into) in [(stream.try_clone().unwrap(), there.try_clone().unwrap()), (there, stream)]
+                {
                     std::thread::spawn(move || {
                         let mut buffer = [0u8; 4096];
                         while let Ok(n @ 1..) = from.read(&mut buffer) {
@@ -82,7 +83,11 @@ fn flows_through_everything(version: &str, mosquitto_version: &str) {
         proxy.open.store(false, Ordering::SeqCst);
         proxy.cut();
         std::thread::sleep(Duration::from_millis(200));
-        if kill { broker.kill() } else { broker.stop() }
+        if kill {
+            broker.kill();
+        } else {
+            broker.stop();
+        }
         std::thread::sleep(Duration::from_millis(300));
         broker.start_again();
         subscriber.is_there(broker.port);

@@ -14,7 +14,12 @@ fn demo(args: &[&str]) -> (Process, u16, String) {
     let mut out = BufReader::new(process.child.stdout.take().unwrap());
     let mut first = String::new();
     out.read_line(&mut first).unwrap();
-    let port = first.trim().strip_prefix("mqtt://127.0.0.1:").unwrap_or_else(|| panic!("first line: {first}")).parse().unwrap();
+    let port = first
+        .trim()
+        .strip_prefix("mqtt://127.0.0.1:")
+        .unwrap_or_else(|| panic!("first line: {first}"))
+        .parse()
+        .unwrap();
     let mut state = String::new();
     while !state.starts_with("status: ") {
         state.clear();
@@ -38,10 +43,18 @@ fn the_demo_has_values_within_five_seconds_and_stops_cleanly() {
     // A debug build on a busy machine gets some more; a person on a quiet one waits less than five seconds.
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     wait("the generator to take over", 30, || {
-        subscriber.all().iter().any(|m| m.topic.ends_with("ats-1/telemetry") && m.payload.contains("\"on_source2\":true")).then_some(())
+        subscriber
+            .all()
+            .iter()
+            .any(|m| m.topic.ends_with("ats-1/telemetry") && m.payload.contains("\"on_source2\":true"))
+            .then_some(())
     });
     let status = Command::new(PLANTROOM).args(["--state", &state, "status"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&status.stdout).contains("deepsea-dse"), "{}", String::from_utf8_lossy(&status.stdout));
+    assert!(
+        String::from_utf8_lossy(&status.stdout).contains("deepsea-dse"),
+        "{}",
+        String::from_utf8_lossy(&status.stdout)
+    );
     let took = demo.stop();
     assert!(took < Duration::from_secs(9), "{took:?}");
     assert!(!std::path::Path::new(&state).exists(), "it leaves nothing behind");
@@ -76,7 +89,12 @@ fn reload_changes_what_changed_and_a_broken_file_changes_nothing() {
     let (first, second) = (Counting::start(), Counting::start());
     let dir = Dir::new("reload");
     let one = first.config(&dir, "50ms");
-    let two = second.config(&dir, "50ms").replace("\"l\"", "\"l2\"").replace("\"u\"", "\"u2\"").replace("\"counter\"", "\"other\"").replace("u.x_n", "u2.x_n");
+    let two = second
+        .config(&dir, "50ms")
+        .replace("\"l\"", "\"l2\"")
+        .replace("\"u\"", "\"u2\"")
+        .replace("\"counter\"", "\"other\"")
+        .replace("u.x_n", "u2.x_n");
     dir.write("site.toml", &site(broker.port, "5", &one));
     let state = dir.path("state");
     let subscriber = Subscriber::start(broker.port, "plantroom/#", "mqttv5");
@@ -87,7 +105,8 @@ fn reload_changes_what_changed_and_a_broken_file_changes_nothing() {
     assert_eq!(said.trim(), "link l2 started");
     wait("the second", 20, || (subscriber.count("plantroom/test/other/telemetry") > 30).then_some(()));
     dir.write("broken.toml", "[[unit]]\nid = \"x\"\nlink = \"l\"\nadress = 3\nprofile = \"counting\"\n");
-    let out = Command::new(PLANTROOM).arg("--config").arg(&dir.0).arg("--state").arg(&state).arg("reload").output().unwrap();
+    let out =
+        Command::new(PLANTROOM).arg("--config").arg(&dir.0).arg("--state").arg(&state).arg("reload").output().unwrap();
     let stderr = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(78), "{stderr}");
     assert!(stderr.contains("broken.toml:4:1") && stderr.contains("did you mean `address`?"), "{stderr}");
@@ -95,7 +114,9 @@ fn reload_changes_what_changed_and_a_broken_file_changes_nothing() {
     running.stop();
     let before = subscriber.count("plantroom/test/other/telemetry");
     let _running = gateway(&dir.0, &state);
-    wait("the last good configuration", 20, || (subscriber.count("plantroom/test/other/telemetry") > before + 5).then_some(()));
+    wait("the last good configuration", 20, || {
+        (subscriber.count("plantroom/test/other/telemetry") > before + 5).then_some(())
+    });
     let status = plantroom(&dir.0, &state, &["status"]);
     assert!(status.contains("LAST GOOD CONFIGURATION") && status.contains("broken.toml:4:1"), "{status}");
     // The untouched link missed no cycle through the reload: every value it served is in the history, one after another.
@@ -114,13 +135,19 @@ fn history_is_read_back_with_completeness() {
     let mut running = gateway(&dir.0, &state);
     wait("readings", 20, || (counting.served.load(std::sync::atomic::Ordering::SeqCst) > 60).then_some(()));
     running.stop();
-    let slots = plantroom(&dir.0, &state, &["history", "counter.x_n", "--from", "30s", "--every", "1s", "--format", "json"]);
+    let slots =
+        plantroom(&dir.0, &state, &["history", "counter.x_n", "--from", "30s", "--every", "1s", "--format", "json"]);
     let slots: Vec<serde_json::Value> = serde_json::from_str(&slots).unwrap();
     let full: Vec<&serde_json::Value> = slots.iter().filter(|s| s["good"] == "10").collect();
     assert!(!full.is_empty() && full.iter().all(|s| s["complete %"] == "100.0" && s["due"] == "10"), "{slots:?}");
     let empty = plantroom(&dir.0, &state, &["history", "counter.nothing", "--from", "1h"]);
     assert_eq!(empty.lines().count(), 1, "a head and nothing more: {empty}");
-    let out = Command::new(PLANTROOM).arg("--state").arg(&state).args(["history", "counter.x_n", "--from", "yesterday"]).output().unwrap();
+    let out = Command::new(PLANTROOM)
+        .arg("--state")
+        .arg(&state)
+        .args(["history", "counter.x_n", "--from", "yesterday"])
+        .output()
+        .unwrap();
     assert_eq!(out.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&out.stderr).contains("`yesterday` is not a date"));
 }
@@ -143,7 +170,9 @@ fn health_pages_answer() {
         stream.read_to_string(&mut answer).unwrap();
         answer
     };
-    wait("metrics with a round trip", 20, || get("/metrics").contains("plantroom_unit_round_trip_seconds_bucket{link=\"l\",unit=\"u\"").then_some(()));
+    wait("metrics with a round trip", 20, || {
+        get("/metrics").contains("plantroom_unit_round_trip_seconds_bucket{link=\"l\",unit=\"u\"").then_some(())
+    });
     assert!(get("/healthz").starts_with("HTTP/1.1 200") && get("/readyz").starts_with("HTTP/1.1 200"));
     wait("the link", 10, || get("/metrics").contains("plantroom_link_up{link=\"l\"} 1").then_some(()));
 }

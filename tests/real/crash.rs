@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use plantroom::clock::{self, Clock};
-use plantroom::journal::fetch::Cursor;
 use plantroom::journal::cursor::Position;
+use plantroom::journal::fetch::Cursor;
 use plantroom::journal::{Journal, Settings};
 use plantroom::model::time::Wall;
 
@@ -55,7 +55,9 @@ fn kill_9_in_a_loop_loses_at_most_what_was_not_committed() {
     }
     let mut running = gateway(&dir.0, &state);
     let before = subscriber.count("plantroom/test/counter/telemetry");
-    wait("the last run to flow", 30, || (subscriber.count("plantroom/test/counter/telemetry") > before + 50).then_some(()));
+    wait("the last run to flow", 30, || {
+        (subscriber.count("plantroom/test/counter/telemetry") > before + 50).then_some(())
+    });
     running.stop();
     let (journal, sent) = (journaled(&state), delivered(&subscriber.all()));
     let values: Vec<u64> = journal.values().copied().collect();
@@ -68,7 +70,11 @@ fn kill_9_in_a_loop_loses_at_most_what_was_not_committed() {
     // At most one commit interval (1 s, some 50 readings) of each run is with the broker and not in the history.
     let only_sent = sent.keys().filter(|seq| !journal.contains_key(seq)).count();
     assert!(only_sent <= 75 * (rounds() as usize + 1), "{only_sent} readings were sent and never committed");
-    let damaged: Vec<_> = std::fs::read_dir(state.join("journal")).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().contains("damaged")).collect();
+    let damaged: Vec<_> = std::fs::read_dir(state.join("journal"))
+        .unwrap()
+        .flatten()
+        .filter(|e| e.file_name().to_string_lossy().contains("damaged"))
+        .collect();
     assert!(damaged.is_empty(), "{damaged:?}");
 }
 
@@ -78,7 +84,8 @@ struct Small(Dir);
 impl Small {
     fn mount() -> Self {
         let dir = Dir::new("small");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&dir.0).status().unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&dir.0).status().unwrap();
         assert!(mounted.success(), "this test mounts a small tmpfs: it needs to be root");
         Self(dir)
     }

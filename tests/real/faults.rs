@@ -59,7 +59,13 @@ async fn ask(stream: &mut TcpStream, rtu: bool) -> Option<Ask> {
     stream.read_exact(&mut bytes[..wanted]).await.ok()?;
     let p = if rtu { 0 } else { 6 };
     let word = |i: usize| u16::from_be_bytes([bytes[i], bytes[i + 1]]);
-    Some(Ask { id: [bytes[0], bytes[1]], unit: bytes[p], function: bytes[p + 1], address: word(p + 2), count: word(p + 4) })
+    Some(Ask {
+        id: [bytes[0], bytes[1]],
+        unit: bytes[p],
+        function: bytes[p + 1],
+        address: word(p + 2),
+        count: word(p + 4),
+    })
 }
 
 fn frame(rtu: bool, id: [u8; 2], unit: u8, pdu: &[u8]) -> Vec<u8> {
@@ -97,7 +103,9 @@ async fn answer(stream: &mut TcpStream, ask: &Ask, fault: Fault, rtu: bool) -> O
             tokio::time::sleep(Duration::from_millis(ms)).await;
             frame(rtu, ask.id, ask.unit, &good)
         }
-        Fault::CrossedId => frame(rtu, [ask.id[0], ask.id[1] ^ 0x55], if rtu { ask.unit ^ 1 } else { ask.unit }, &other),
+        Fault::CrossedId => {
+            frame(rtu, [ask.id[0], ask.id[1] ^ 0x55], if rtu { ask.unit ^ 1 } else { ask.unit }, &other)
+        }
         Fault::WrongUnit => frame(rtu, ask.id, ask.unit ^ 2, &other),
         Fault::WrongFunction => frame(rtu, ask.id, ask.unit, &[&[ask.function ^ 1][..], &other[1..]].concat()),
         Fault::WrongLength => frame(rtu, ask.id, ask.unit, &pdu(ask.function, ask.address + 500, ask.count - 1)),

@@ -2,7 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Dir, Mosquitto, PLANTROOM, Process, Subscriber, free_port, gateway, plantroom, site, wait, wait_port};
+use crate::support::{
+    Dir, Mosquitto, PLANTROOM, Process, Subscriber, free_port, gateway, plantroom, site, wait, wait_port,
+};
 
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/pymodbus_server.py");
 
@@ -51,7 +53,8 @@ fn compare(dir: &Dir, broker: &Mosquitto) {
         let message: serde_json::Value = serde_json::from_str(&text).ok()?;
         let quality = message["quality"].as_object()?;
         // The first cycle may still be busy with finding the holes.
-        (!quality.values().any(|q| q == "illegal_address" || q == "timeout" || q == "link_down")).then_some((text, message.clone()))
+        (!quality.values().any(|q| q == "illegal_address" || q == "timeout" || q == "link_down"))
+            .then_some((text, message.clone()))
     });
     let rows: Vec<serde_json::Value> =
         serde_json::from_str(&plantroom(&dir.0, &state, &["read", "types", "--format", "json"])).unwrap();
@@ -92,7 +95,9 @@ fn every_type_and_order_over_rtu_on_a_socat_pair() {
     let (broker, dir) = (Mosquitto::start(), Dir::new("types-rtu"));
     let (ours, theirs) = (dir.path("ours"), dir.path("theirs"));
     let mut socat = Command::new("socat");
-    socat.arg(format!("pty,raw,echo=0,link={}", ours.display())).arg(format!("pty,raw,echo=0,link={}", theirs.display()));
+    socat
+        .arg(format!("pty,raw,echo=0,link={}", ours.display()))
+        .arg(format!("pty,raw,echo=0,link={}", theirs.display()));
     let _socat = Process::start("socat", &mut socat);
     wait("the pair", 10, || (ours.exists() && theirs.exists()).then_some(()));
     let _server = pymodbus(&["rtu", &theirs.display().to_string(), "115200"]);
@@ -105,10 +110,8 @@ fn every_type_and_order_over_rtu_on_a_socat_pair() {
 fn holes_are_found_in_the_same_cycle_and_a_silent_unit_does_not_hold_up_the_others() {
     let (broker, port, dir) = (Mosquitto::start(), free_port(), Dir::new("holes"));
     let _server = pymodbus(&["tcp", "127.0.0.1", &port.to_string()]);
-    let points: String = [2, 9, 12, 15, 20, 29]
-        .iter()
-        .map(|a| format!("[points.x_a{a}]\naddress = {a}\ntype = \"u16\"\n"))
-        .collect();
+    let points: String =
+        [2, 9, 12, 15, 20, 29].iter().map(|a| format!("[points.x_a{a}]\naddress = {a}\ntype = \"u16\"\n")).collect();
     dir.write(
         "profiles/holes.toml",
         &format!(
@@ -155,7 +158,23 @@ fn mbpoll_reads_the_simulator() {
         text
     };
     // The lighting meter (SDM630, unit 11): voltage of phase 1, a float in input registers 0 and 1.
-    let text = mbpoll(&["-m", "tcp", "-a", "11", "-t", "3:float", "-B", "-r", "1", "-c", "1", "-1", "-p", "15022", "127.0.0.1"]);
+    let text = mbpoll(&[
+        "-m",
+        "tcp",
+        "-a",
+        "11",
+        "-t",
+        "3:float",
+        "-B",
+        "-r",
+        "1",
+        "-c",
+        "1",
+        "-1",
+        "-p",
+        "15022",
+        "127.0.0.1",
+    ]);
     let volts: f64 = text.lines().find_map(|l| l.strip_prefix("[1]:")).expect(&text).trim().parse().unwrap();
     assert!((229.0..231.0).contains(&volts), "{volts}");
     // The contact module of the lifts: sixteen inputs.
@@ -163,6 +182,7 @@ fn mbpoll_reads_the_simulator() {
     assert_eq!(text.lines().filter(|l| l.starts_with('[')).count(), 16, "{text}");
     // The level transmitter on the serial line: unit 16 is metres, three decimals.
     let device = line.display().to_string();
-    let text = mbpoll(&["-m", "rtu", "-b", "9600", "-P", "none", "-a", "1", "-t", "4", "-r", "3", "-c", "3", "-1", &device]);
+    let text =
+        mbpoll(&["-m", "rtu", "-b", "9600", "-P", "none", "-a", "1", "-t", "4", "-r", "3", "-c", "3", "-1", &device]);
     assert!(text.contains("[3]: \t16") && text.contains("[4]: \t3"), "{text}");
 }

@@ -52,7 +52,8 @@ pub struct Process {
 
 impl Process {
     pub fn start(name: &str, command: &mut Command) -> Self {
-        let child = command.spawn().unwrap_or_else(|e| panic!("{name} cannot be started ({e}): run scripts/setup-tests.sh"));
+        let child =
+            command.spawn().unwrap_or_else(|e| panic!("{name} cannot be started ({e}): run scripts/setup-tests.sh"));
         Self { child, name: name.to_string() }
     }
 
@@ -150,7 +151,21 @@ pub struct Subscriber {
 impl Subscriber {
     pub fn start(port: u16, topic: &str, version: &str) -> Self {
         let mut command = Command::new("mosquitto_sub");
-        command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", version, "-q", "1", "-t", topic, "-t", "ping", "-v"]);
+        command.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port.to_string(),
+            "-V",
+            version,
+            "-q",
+            "1",
+            "-t",
+            topic,
+            "-t",
+            "ping",
+            "-v",
+        ]);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = Process::start("mosquitto_sub", &mut command);
         let messages: Arc<Mutex<Vec<Message>>> = Arc::default();
@@ -213,7 +228,8 @@ pub fn gateway(config: &Path, state: &Path) -> Process {
 pub fn plantroom(config: &Path, state: &Path, args: &[&str]) -> String {
     let mut command = Command::new(PLANTROOM);
     let out = command.arg("--config").arg(config).arg("--state").arg(state).args(args).output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
     assert!(out.status.success(), "plantroom {args:?}: {}\n{stdout}\n{stderr}", out.status);
     stdout
 }
@@ -286,7 +302,8 @@ pub fn delivered(messages: &[Message]) -> BTreeMap<u64, u64> {
     let mut by_seq = BTreeMap::new();
     let mut highest = 0;
     for message in messages.iter().filter(|m| m.topic.ends_with("/counter/telemetry")) {
-        let json: serde_json::Value = serde_json::from_str(&message.payload).unwrap_or_else(|e| panic!("{e}: {}", message.payload));
+        let json: serde_json::Value =
+            serde_json::from_str(&message.payload).unwrap_or_else(|e| panic!("{e}: {}", message.payload));
         let seq = json["seq"].as_u64().unwrap();
         let Some(n) = json["values"]["x_n"].as_u64() else { continue };
         if let Some(before) = by_seq.insert(seq, n) {

@@ -298,7 +298,11 @@ impl Sink {
         for (part, text) in messages.into_iter().enumerate() {
             if text.len() + topic.len() + 32 > self.max_packet {
                 let (device, seq) = (&reading.stream.device, item.entry.seq);
-                self.set_aside(&format!("{device} number {seq}: {} bytes, the largest packet is {}", text.len(), self.max_packet));
+                self.set_aside(&format!(
+                    "{device} number {seq}: {} bytes, the largest packet is {}",
+                    text.len(),
+                    self.max_packet
+                ));
                 continue;
             }
             let load = Load::Reading {

@@ -117,7 +117,11 @@ impl Settings {
         let tls = match scheme {
             "mqtt" | "tcp" => false,
             "mqtts" | "ssl" => true,
-            _ => return Err(format!("`{scheme}` is not spoken here; write it as mqtt://host:1883 or mqtts://host:8883")),
+            _ => {
+                return Err(format!(
+                    "`{scheme}` is not spoken here; write it as mqtt://host:1883 or mqtts://host:8883"
+                ));
+            }
         };
         let rest = rest.trim_end_matches('/');
         let default = if tls { 8883 } else { 1883 };
@@ -145,6 +149,11 @@ mod tests {
         assert_eq!(of("mqtt://a"), Ok(Address { host: "a".into(), port: 1883, tls: false }));
         assert_eq!(of("mqtts://a.b:99/"), Ok(Address { host: "a.b".into(), port: 99, tls: true }));
         assert_eq!(of("mqtt://[::1]:5"), Ok(Address { host: "::1".into(), port: 5, tls: false }));
-        assert!(of("http://a").is_err() && of("a:1883").is_err() && of("mqtt://u:p@h").is_err() && of("mqtt://h:x").is_err());
+        assert!(
+            of("http://a").is_err()
+                && of("a:1883").is_err()
+                && of("mqtt://u:p@h").is_err()
+                && of("mqtt://h:x").is_err()
+        );
     }
 }

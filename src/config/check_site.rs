@@ -1,0 +1,90 @@
+//! The parts of a configuration that stand alone: site, journal, health page, sinks.
+
+use crate::config::Files;
+use crate::config::doc::{Entry, Problems};
+use crate::config::settings as file;
+
+/// Whether a name can stand in a topic and a tag.
+pub fn is_id(id: &str) -> bool {
+    !id.is_empty()
+        && id.len() <= 64
+        && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
+}
+
+/// How an id is to be written.
+pub const ID_MEND: &str = "lower-case letters, digits, - and _, at most 64 of them";
+
+/// The site's id and time zone.
+pub fn check_site(entry: &Entry<'_, file::Site>, problems: &mut Problems) {
+    let site = &entry.value;
+    if !is_id(&site.id) {
+        problems.error(entry.at.place(&["id"]), format!("`{}` cannot be a site's id", site.id), ID_MEND);
+    }
+    if jiff::tz::TimeZone::get(&site.time_zone).is_err() {
+        let what = format!("unknown time zone `{}`", site.time_zone);
+        problems.error(entry.at.place(&["time_zone"]), what, "an IANA name such as Asia/Shanghai or Europe/London");
+    }
+}
+
+/// Limits that make sense.
+pub fn check_journal(files: &Files<'_>, problems: &mut Problems) {
+    let Some(entry) = files.journal.first() else { return };
+    let j = &entry.value;
+    if !(1_000..=10_000).contains(&j.commit_ms) {
+        problems.error(
+            entry.at.place(&["commit_ms"]),
+            "commit_ms is 1000 to 10000",
+            "a second is safe, ten spare the flash",
+        );
+    }
+    if !(0.01..=10_000.0).contains(&j.max_gb) {
+        problems.error(entry.at.place(&["max_gb"]), "max_gb is 0.01 to 10000", "10^9 bytes each");
+    }
+}
+
+/// The health page stays on loopback.
+pub fn check_health(files: &Files<'_>, problems: &mut Problems) {
+    let Some(entry) = files.health.first() else { return };
+    let listen = &entry.value.listen;
+    let address = listen.parse::<std::net::SocketAddr>();
+    let place = entry.at.place(&["listen"]);
+    match address {
+        _ if listen.is_empty() => {}
+        Ok(a) if a.ip().is_loopback() => {}
+        Ok(_) => problems.error(place, format!("{listen} can be reached from outside"), "127.0.0.1:9464 or [::1]:9464"),
+        Err(_) => problems.error(place, format!("`{listen}` is not an address and port"), "127.0.0.1:9464"),
+    }
+}
+
+/// Brokers: addresses, names, what belongs together.
+pub fn check_mqtt(files: &Files<'_>, problems: &mut Problems) -> Vec<crate::sink::mqtt::settings::Settings> {
+    let mut out: Vec<crate::sink::mqtt::settings::Settings> = Vec::new();
+    for entry in &files.mqtt {
+        let sink = &entry.value;
+        if let Err(mend) = sink.address() {
+            problems.error(entry.at.place(&["url"]), format!("`{}` is not a broker's address", sink.url), mend);
+        }
+        if sink.inflight == 0 {
+            problems.error(entry.at.place(&["inflight"]), "inflight is at least 1", "50 is a good number");
+        }
+        if sink.prefix.is_empty() || sink.prefix.contains(['+', '#']) {
+            problems.error(entry.at.place(&["prefix"]), format!("`{}` cannot begin a topic", sink.prefix), "plantroom");
+        }
+        if sink.cert_file.is_some() != sink.key_file.is_some() {
+            problems.error(
+                entry.at.place(&["cert_file"]),
+                "cert_file and key_file belong together",
+                "name both, or none",
+            );
+        }
+        if out.iter().any(|o| o.name == sink.name) {
+            problems.error(
+                entry.at.place(&["name"]),
+                format!("there is a sink `{}` already", sink.name),
+                "names are unique",
+            );
+        }
+        out.push(sink.clone());
+    }
+    out
+}

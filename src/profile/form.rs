@@ -1,0 +1,130 @@
+//! Small readings of what a profile's file says: durations, raw numbers, wire types, and what follows from them.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+
+use crate::model::point::{Form, Kind};
+use crate::profile::settings::{CharsSetting, OneOrMany, PointSettings, Type};
+use crate::profile::{Chars, ScaleFrom, Wire};
+
+/// `500ms`, `1s`, `15m`, `1h` in milliseconds.
+pub fn duration_ms(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    let factor = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(factor).filter(|ms| *ms > 0)
+}
+
+/// A raw value as a person writes it: `65535`, `0xFFFF`, `-1`.
+pub fn integer(text: &str) -> Option<i128> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => i128::from_str_radix(&hex.replace('_', ""), 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// A kind as files write it.
+pub fn word_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Number => "number",
+        Kind::Counter => "counter",
+        Kind::Bool => "bool",
+        Kind::Code => "code",
+        Kind::Text => "text",
+    }
+}
+
+/// A point with nothing but an address.
+pub fn empty_point(address: u32) -> PointSettings {
+    PointSettings {
+        address,
+        kind: Type::U16,
+        bit: None,
+        bits: None,
+        invert: false,
+        true_when: Vec::new(),
+        length: None,
+        chars: None,
+        function: None,
+        order: None,
+        scale: None,
+        offset: None,
+        scale_from: OneOrMany::default(),
+        sentinels: BTreeMap::new(),
+        range: None,
+        group: None,
+        modulus: None,
+        texts: BTreeMap::new(),
+        note: String::new(),
+    }
+}
+
+/// How the type says that the registers are read, bits left aside.
+pub fn raw_wire(s: &PointSettings) -> Wire {
+    let int = |registers, signed| Wire::Int { registers, signed };
+    match s.kind {
+        Type::Bool => Wire::Coil,
+        Type::U8hi => Wire::Byte { high: true, signed: false },
+        Type::U8lo => Wire::Byte { high: false, signed: false },
+        Type::I8hi => Wire::Byte { high: true, signed: true },
+        Type::I8lo => Wire::Byte { high: false, signed: true },
+        Type::U16 => int(1, false),
+        Type::I16 => int(1, true),
+        Type::U32 => int(2, false),
+        Type::I32 => int(2, true),
+        Type::U64 => int(4, false),
+        Type::I64 => int(4, true),
+        Type::F16 => Wire::Float { registers: 1 },
+        Type::F32 => Wire::Float { registers: 2 },
+        Type::F64 => Wire::Float { registers: 4 },
+        Type::Bcd16 => Wire::Bcd { registers: 1 },
+        Type::Bcd32 => Wire::Bcd { registers: 2 },
+        Type::Bcd64 => Wire::Bcd { registers: 4 },
+        Type::String => {
+            let chars = match &s.chars {
+                Some(CharsSetting::Number(1)) => Chars::One,
+                Some(CharsSetting::Word(w)) if w == "swapped" => Chars::TwoSwapped,
+                _ => Chars::Two,
+            };
+            Wire::Text { registers: s.length.unwrap_or(1).max(1), chars }
+        }
+    }
+}
+
+/// How the values of a point usually come.
+pub fn natural_form(wire: Wire, scale: Decimal, offset: Decimal, scale_from: &[ScaleFrom]) -> Form {
+    let elsewhere: u32 = scale_from.iter().map(|s| s.map.values().map(Decimal::scale).max().unwrap_or(0)).sum();
+    match wire {
+        Wire::Coil | Wire::Bit(_) => Form::Bool,
+        Wire::Text { .. } => Form::Text,
+        Wire::Float { registers } if scale == Decimal::ONE && offset.is_zero() && scale_from.is_empty() => {
+            if registers == 4 { Form::F64 } else { Form::F32 }
+        }
+        Wire::Float { .. } => Form::F64,
+        Wire::Bits { .. } | Wire::Byte { .. } | Wire::Int { .. } | Wire::Bcd { .. } => {
+            Form::Exact(u8::try_from((scale.scale() + elsewhere).max(offset.scale())).unwrap_or(28).min(28))
+        }
+    }
+}
+
+/// Where an integer counter rolls over when the profile does not say: its width times its scale.
+pub fn natural_modulus(wire: Wire, scale: Decimal) -> Option<Decimal> {
+    let raw = match wire {
+        Wire::Int { registers, signed } => {
+            let bits = u32::from(registers) * 16 - u32::from(signed);
+            Decimal::from_i128_with_scale(1i128 << bits, 0)
+        }
+        Wire::Bcd { registers } => Decimal::from(10u64.pow(u32::from(registers) * 4)),
+        Wire::Bits { count, .. } => Decimal::from_i128_with_scale(1i128 << count, 0),
+        _ => return None,
+    };
+    raw.checked_mul(scale)
+}

@@ -1,0 +1,213 @@
+//! Bad configurations with the exact message that the user sees; the example site; the reference.
+
+use std::path::Path;
+
+use plantroom::config::doc::{Problems, Texts};
+use plantroom::config::{self, environment, reference};
+
+const GOOD: &str = "[site]\nid = \"s\"\nzh = \"站\"\nen = \"Site\"\ntime_zone = \"UTC\"\n";
+const METER: &str = "[[link.tcp]]\nid = \"l\"\nhost = \"h\"\n[[unit]]\nid = \"u\"\nlink = \"l\"\naddress = 1\nprofile = \"eastron-sdm630\"\n\
+    [[device]]\nid = \"d\"\nclass = \"meter\"\nzh = \"表\"\nen = \"Meter\"\nunit = \"u\"\n";
+
+fn said(files: &[(&str, &str)]) -> String {
+    let files = files.iter().map(|(n, t)| ((*n).to_string(), (*t).to_string())).collect();
+    let loaded = config::load_texts(&Texts { files }, None);
+    let lines: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// What is said of a configuration: the good site, then this text as `a.toml`.
+fn check(text: &str, expect: &str) {
+    assert_eq!(said(&[("site.toml", GOOD), ("a.toml", text)]), expect.trim());
+}
+
+#[test]
+fn a_good_one_says_nothing() {
+    check(METER, "");
+}
+
+#[test]
+fn every_problem_of_a_table_is_reported_at_once() {
+    check(
+        "[[unit]]\nid = \"u\"\nlink = \"l\"\nadress = 1\nprofile = 7\ntimeout_ms = \"fast\"\n",
+        "a.toml:4:1: error: unknown key `adress`\n  hint: did you mean `address`?\n\
+         a.toml:5:11: error: invalid type: integer `7`, expected a string\n\
+         a.toml:6:14: error: invalid type: string \"fast\", expected u64",
+    );
+}
+
+#[test]
+fn what_is_not_toml_has_its_place() {
+    let text = said(&[("site.toml", GOOD), ("a.toml", "[[unit]]\nid = \n[site\n")]);
+    assert!(text.contains("a.toml:2:6: error: not TOML:") && text.contains("a.toml:3:6: error: not TOML:"), "{text}");
+}
+
+#[test]
+fn names_that_lead_nowhere_have_their_nearest_names() {
+    check(
+        &METER.replace("sdm630", "sdm360").replace("class = \"meter\"", "class = \"metre\""),
+        "a.toml:8:11: error: unknown profile `eastron-sdm360`\n  hint: did you mean `eastron-sdm630`?\n\
+         a.toml:11:9: error: unknown class `metre`\n  hint: did you mean `meter`?",
+    );
+    check(&METER.replace("link = \"l\"", "link = \"k\""), "a.toml:6:8: error: unknown link `k`\n  hint: known: l");
+}
+
+#[test]
+fn two_units_on_one_address_and_two_links_to_one_place() {
+    let two = format!(
+        "{METER}[[link.tcp]]\nid = \"m\"\nhost = \"h\"\n[[unit]]\nid = \"v\"\nlink = \"l\"\naddress = 1\nprofile = \"abb-b23\"\n"
+    );
+    check(
+        &two,
+        "a.toml:16:6: error: links `l` and `m` lead to the same h:502\n  hint: one link for one address or port; its units share the connection\n\
+         a.toml:21:11: error: units `u` and `v` have the address 1 on link `l`\n  hint: each unit on a link has an address of its own",
+    );
+}
+
+#[test]
+fn points_are_the_vocabularys() {
+    check(
+        "[[link.tcp]]\nid = \"l\"\nhost = \"h\"\n[[unit]]\nid = \"di\"\nlink = \"l\"\naddress = 1\nprofile = \"contact-module-16\"\n\
+         [[device]]\nid = \"d\"\nclass = \"sump\"\nzh = \"井\"\nen = \"Sump\"\n[device.points]\nlevel_m = \"di.in1\"\npump1_runing = \"di.in2\"\n\
+         pump2_running = \"di.in77\"\nleak_wet = \"dj.in1\"\n[device.numbers]\nfloor = 2.4\n",
+        "a.toml:15:11: error: `level_m` is a number in the vocabulary, `in1` gives bool\n  hint: take the point from a source of its kind\n\
+         a.toml:16:16: error: class `sump` has no point `pump1_runing`\n  hint: did you mean `pump1_running` or `pumps_running` or `pump1_run_h`?; a maker's extra begins with x_\n\
+         a.toml:17:17: error: profile `contact-module-16` of unit `di` has no point `in77`\n  hint: did you mean `in7` or `in1` or `in10`?\n\
+         a.toml:18:12: error: unknown unit `dj`\n  hint: did you mean `di`?\n\
+         a.toml:20:9: error: class `sump` has no number `floor`\n  hint: did you mean `floor_m`?",
+    );
+}
+
+#[test]
+fn a_bus_that_cannot_carry_its_groups_is_refused() {
+    let line = METER.replace(
+        "[[link.tcp]]\nid = \"l\"\nhost = \"h\"",
+        "[[link.serial]]\nid = \"l\"\nport = \"/dev/ttyUSB0\"\nbaud = 1200",
+    );
+    let text = said(&[("site.toml", GOOD), ("a.toml", &line)]);
+    assert!(text.contains("error: link `l` cannot carry this: the poll groups need "), "{text}");
+    assert!(text.contains("`u/fast` alone takes"), "{text}");
+    assert!(text.contains("warning: /dev/ttyUSB0 may be another adapter after the next boot\n  hint: use its name below /dev/serial/by-id"), "{text}");
+}
+
+#[test]
+fn sites_sinks_and_limits() {
+    let text = said(&[(
+        "a.toml",
+        "[site]\nid = \"My Site\"\nzh = \"\"\nen = \"\"\ntime_zone = \"Mars/Olympus\"\n[journal]\ncommit_ms = 5\n[health]\nlisten = \"0.0.0.0:80\"\n\
+         [[sink.mqtt]]\nname = \"b\"\nurl = \"http://x\"\n[[sink.kafka]]\nname = \"k\"\n[sitte]\n",
+    )]);
+    for line in [
+        "a.toml:2:6: error: `My Site` cannot be a site's id",
+        "a.toml:5:13: error: unknown time zone `Mars/Olympus`",
+        "a.toml:7:13: error: commit_ms is 1000 to 10000",
+        "a.toml:9:10: error: 0.0.0.0:80 can be reached from outside",
+        "a.toml:12:7: error: `http://x` is not a broker's address",
+        "error: unknown kind `kafka` of sink\n  hint: known: mqtt",
+        "error: unknown table `sitte`\n  hint: did you mean `site`?",
+    ] {
+        assert!(text.contains(line), "missing: {line}\nin:\n{text}");
+    }
+}
+
+#[test]
+fn derived_points_are_made_of_points_that_exist() {
+    check(
+        &format!(
+            "{METER}[[derive]]\ndevice = \"d\"\npoint = \"x_share\"\nhow = \"share_pct\"\nof = [\"power_kw\", \"d.power_kv\", \"power_kw\"]\n"
+        ),
+        "a.toml:19:1: error: 3 inputs where 2 to 2 are meant\na.toml:19:19: error: there is no point `power_kv` of `d`\n  hint: did you mean `power_kw` or `power_l1_kw` or `power_l2_kw`?",
+    );
+}
+
+#[test]
+fn a_profile_beside_the_configuration_is_checked_too() {
+    let dir = std::env::temp_dir().join(format!("plantroom-configs-{}", std::process::id()));
+    std::fs::create_dir_all(dir.join("profiles")).unwrap();
+    let profile = "format = 1\nname = \"own\"\nmaker = \"m\"\nmodel = \"m\"\nclass = \"meter\"\nsource = \"s\"\nchecked_on_hardware = false\n\
+        [read]\nbase = 1\nmax_regs = 200\n[groups]\nfast = \"1 s\"\n[points.power_kw]\naddress = 0\ntype = \"u16\"\nscale = \"0,1\"\n\
+        [points.voltage_l1_v]\naddress = 65536\ntype = \"f32\"\nsentinels = { 0xFFFF = \"nothing\" }\n[points.wattage]\naddress = 7\ntype = \"bool\"\n";
+    std::fs::write(dir.join("profiles/own.toml"), profile).unwrap();
+    let loaded = config::load_texts(&Texts { files: vec![("site.toml".into(), GOOD.into())] }, Some(&dir));
+    let text: Vec<String> =
+        loaded.problems.iter().map(|p| p.to_string().replace(&format!("{}/", dir.display()), "")).collect();
+    let text = text.join("\n");
+    for line in [
+        "profiles/own.toml:10:12: error: 200 is not between 1 and 125",
+        "profiles/own.toml:12:8: error: `1 s` is not a duration\n  hint: write it as 500ms, 1s, 15m or 1h",
+        "profiles/own.toml:14:11: error: address 0 is below base 1",
+        "profiles/own.toml:16:9: error: `0,1` is not a decimal number",
+        "profiles/own.toml:18:11: error: address 65536 is beyond 65535",
+        "error: unknown reason `nothing`",
+        "error: this type does not go with this function",
+    ] {
+        assert!(text.contains(line), "missing: {line}\nin:\n{text}");
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn the_environment_goes_over_the_files_through_the_same_reader() {
+    let load = |pairs: &[(&str, &str)]| {
+        let map = pairs.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
+        let variables = environment::of_map(map, &mut Problems::default());
+        let sink = "[[sink.mqtt]]\nname = \"Main-Broker\"\nurl = \"mqtt://a\"\n";
+        let files = vec![("site.toml".into(), GOOD.into()), ("a.toml".into(), format!("{METER}{sink}"))];
+        config::load_with(&Texts { files }, &variables)
+    };
+    let good = load(&[
+        ("PLANTROOM__JOURNAL__MAX_GB", "2.5"),
+        ("PLANTROOM__SINK__MAIN_BROKER__URL", "mqtt://b:99"),
+        ("PLANTROOM__LINK__L__PORT", "503"),
+    ]);
+    assert_eq!(good.problems, vec![]);
+    let c = good.configuration.unwrap();
+    assert!((c.journal.max_gb - 2.5).abs() < 1e-9);
+    assert_eq!(c.mqtt[0].url, "mqtt://b:99");
+    assert_eq!(c.buses[0].link.transport.address(), "h:503");
+    let bad = load(&[
+        ("PLANTROOM__LINK__L__PORT", "5.7"),
+        ("PLANTROOM__LINK__X__PORT", "1"),
+        ("PLANTROOM__JOURNAL__MAXGB", "1"),
+    ]);
+    let text: Vec<String> = bad.problems.iter().map(ToString::to_string).collect();
+    let text = text.join("\n");
+    assert!(text.contains("environment: error: invalid type: floating point `5.7`, expected u16"), "{text}");
+    assert!(
+        text.contains("PLANTROOM__LINK__X__PORT: error: the variable addresses nothing in the configuration"),
+        "{text}"
+    );
+    assert!(text.contains("unknown key `maxgb`"), "{text}");
+}
+
+#[test]
+fn the_example_site_checks_clean_and_is_what_demo_writes() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let loaded = config::load(&dir);
+    assert_eq!(loaded.problems, vec![]);
+    let at = plantroom::simulate::site::Whereabouts {
+        ports: plantroom::simulate::site::fixed_ports(),
+        line: plantroom::cli::simulate::LINE.to_string(),
+        broker: "mqtt://127.0.0.1:1883".to_string(),
+        health: "127.0.0.1:9464".to_string(),
+    };
+    for (name, text) in plantroom::simulate::site::files(&at) {
+        fresh(&dir.join(name), &text);
+    }
+}
+
+#[test]
+fn reference_and_schema_are_fresh() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fresh(&root.join("docs/reference.md"), &reference::page());
+    fresh(&root.join("docs/schema.json"), &reference::schema());
+}
+
+/// A committed file that is made by the program; `UPDATE=1` writes it anew.
+fn fresh(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, text).unwrap();
+    }
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(there == text, "{} is not fresh: UPDATE=1 cargo test --test pure", path.display());
+}
