@@ -60,10 +60,17 @@ impl Cursor {
             match self.read_files(max) {
                 Ok(items) if items.is_empty() => {}
                 Ok(items) => return items,
-                Err(e) => {
-                    tracing::error!(error = %e, "a journal file could not be read: its readings are passed over");
+                Err(e) if e.is_damage() => {
+                    tracing::error!(error = %e, "a journal file is damaged: its readings are passed over");
                     self.journal.health().damaged_files.fetch_add(1, Ordering::Relaxed);
                     self.pass_over();
+                }
+                Err(e) if !e.path().exists() => (self.raw, self.hour, self.names) = (None, None, None),
+                Err(e) => {
+                    // Busy, too many files, not permitted: it is asked again, nothing is passed over.
+                    tracing::warn!(error = %e, "a journal file cannot be read now: it is tried again");
+                    (self.raw, self.hour, self.names) = (None, None, None);
+                    return Vec::new();
                 }
             }
         }
@@ -92,6 +99,11 @@ impl Cursor {
     fn read_raw(&mut self, first: u64, place: &Place, path: &Path, max: usize) -> Result<Vec<Item>, Trouble> {
         // Only this segment's own numbers: an earlier walk through a sealed hour is over.
         self.position.walk = None;
+        if !path.exists() {
+            // Sealed meanwhile: the catalog says where its readings are now.
+            self.raw = None;
+            return Ok(Vec::new());
+        }
         if self.raw.as_ref().is_none_or(|(f, _)| *f != first) {
             self.raw = Some((first, Reader::open(path)?));
         }
@@ -185,5 +197,6 @@ impl Cursor {
 }
 
 fn open(paths: &[PathBuf]) -> Result<Vec<DayFile>, Trouble> {
-    paths.iter().map(|p| DayFile::open(p)).collect()
+    // A class may have been deleted meanwhile; the others still hold their part.
+    paths.iter().filter(|p| p.exists()).map(|p| DayFile::open(p)).collect()
 }

@@ -62,7 +62,7 @@ impl Slot {
 /// What the walk over history meets.
 enum Met<'a> {
     Row(i64, Result<&'a Value, Cause>),
-    Quarter(&'a Aggregate),
+    Quarter(i64, &'a Aggregate),
 }
 
 impl Journal {
@@ -104,8 +104,7 @@ impl Journal {
                         slot.of.add(at_ms, sample.ok().and_then(Value::as_f64));
                     }
                 }
-                Met::Quarter(quarter) => {
-                    let at = if quarter.good > 0 { quarter.first.1 } else { return true };
+                Met::Quarter(at, quarter) => {
                     if let Some(slot) = slots.get_mut(&start(at)) {
                         slot.of.join(quarter);
                     }
@@ -136,9 +135,11 @@ impl Journal {
         for place in catalog.values() {
             files.extend(place.sealed.iter().filter(|p| may_hold(p, query)).cloned());
         }
+        // While a segment is being sealed its readings stand in both places: the raw file counts until it is gone.
+        let in_raw: Vec<u64> = catalog.iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
         let mut last_seq = 0u64;
         for path in &files {
-            let result = DayFile::open(path).and_then(|file| walk_sealed(&file, query, quarters, each));
+            let result = DayFile::open(path).and_then(|file| walk_sealed(&file, query, quarters, &|seg| !in_raw.contains(&seg), each));
             match result {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
@@ -148,11 +149,17 @@ impl Journal {
                 Err(e) => return Err(e),
             }
         }
-        for Place { raw, .. } in catalog.values() {
+        for (first, Place { raw, .. }) in &catalog {
             let Some(path) = raw else { continue };
             let mut reader = match Reader::open(path) {
                 Ok(reader) => reader,
-                Err(_) if !path.exists() => continue,
+                Err(_) if !path.exists() => {
+                    // Sealed since we looked: where it is now.
+                    if !self.walk_newly_sealed(*first, query, quarters, each)? {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 Err(e) => return Err(e),
             };
             let mut go_on = true;
@@ -175,6 +182,28 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// The slices of a segment that was sealed after the walk began.
+    fn walk_newly_sealed(
+        &self,
+        first: u64,
+        query: &Query,
+        quarters: bool,
+        each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
+    ) -> Result<bool, Trouble> {
+        let sealed = match lock(&self.shared.catalog).get(&first) {
+            Some(place) if !place.sealed.is_empty() => place.sealed.clone(),
+            // Another process seals: its day files are found by looking.
+            _ => crate::journal::recover::files(&self.shared.dir, "day-"),
+        };
+        for path in sealed.iter().filter(|p| may_hold(p, query)) {
+            let file = DayFile::open(path)?;
+            if !walk_sealed(&file, query, quarters, &|seg| seg == first, each)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -214,13 +243,14 @@ fn walk_sealed(
     file: &DayFile,
     query: &Query,
     quarters: bool,
+    wanted: &dyn Fn(u64) -> bool,
     each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
 ) -> Result<bool, Trouble> {
     for (id, stream) in file.streams(Some(&query.device))? {
         let Some(point) = point_of(&stream, &query.point) else { continue };
         let filter = "stream = ?1 AND dated = 1 AND first_ms < ?3 AND last_ms >= ?2 ORDER BY first_ms";
         for slice in file.slices(filter, &[id, query.from_ms, query.to_ms])? {
-            if !slice.points.contains(&point) {
+            if !slice.points.contains(&point) || !wanted(slice.seg) {
                 continue;
             }
             let inside = slice.first_ms >= query.from_ms && slice.last_ms < query.to_ms;
@@ -228,7 +258,7 @@ fn walk_sealed(
                 && inside
                 && let Some(aggregates) = file.aggregates(&slice, point)?
             {
-                if !aggregates.values().all(|a| each(Met::Quarter(a), &stream)) {
+                if !aggregates.iter().all(|(at, a)| each(Met::Quarter(*at, a), &stream)) {
                     return Ok(false);
                 }
             } else if !walk_slice(file, query, &slice, point, &stream, each)? {

@@ -15,6 +15,7 @@ pub mod sealed;
 pub mod segment;
 pub mod tail;
 pub mod thin;
+pub mod upkeep;
 pub mod writer;
 
 #[cfg(test)]
@@ -175,8 +176,8 @@ impl Journal {
         let shared = Self::shared(dir, settings, clock, boot_id, found);
         shared.health.damaged_files.store(damaged, Ordering::Relaxed);
         shared.health.last_wall.store(last_wall.0, Ordering::Relaxed);
-        let mut writer = writer::Work::new(Arc::clone(&shared))?;
-        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run());
+        let writer = writer::Work::new(Arc::clone(&shared))?;
+        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run_guarded());
         let thread = thread.map_err(|e| Trouble::Sql {
             path: dir.display().to_string(),
             source: rusqlite::Error::ToSqlConversionFailure(Box::new(e)),

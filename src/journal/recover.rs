@@ -64,7 +64,8 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
     let mut found = Found::default();
     let mut last_known = 0u64;
     for path in files(dir, "day-") {
-        match DayFile::open(&path).and_then(|f| f.segments()) {
+        let settled = if mend { DayFile::settle(&path) } else { Ok(()) };
+        match settled.and_then(|()| DayFile::open(&path)).and_then(|f| f.segments()) {
             Ok(segments) => {
                 for (first, last) in segments {
                     let place = found.catalog.entry(first).or_default();
@@ -73,6 +74,7 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
                     last_known = last_known.max(last);
                 }
             }
+            Err(Trouble::Unfinished { .. }) => remove(&path, mend),
             Err(e) if e.is_damage() => set_aside(&path, mend, &mut found),
             Err(e) => return Err(e),
         }
@@ -84,11 +86,17 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
             Ok((last, reserves)) => {
                 reserved = reserved.max(reserves);
                 last_known = last_known.max(last.unwrap_or(first.saturating_sub(1)));
+                if last.is_none() && found.catalog.contains_key(&first) {
+                    // An empty shell of what is sealed already.
+                    remove(&path, mend);
+                    continue;
+                }
                 // A raw file that is still there is the truth, whatever an interrupted sealing has begun.
                 let place =
                     Place { last_seq: Some(last.unwrap_or(first)), raw: Some(path.clone()), sealed: Vec::new() };
                 found.catalog.insert(first, place);
             }
+            Err(Trouble::Unfinished { .. }) => remove(&path, mend),
             Err(e) if e.is_damage() => {
                 last_known = last_known.max(first);
                 set_aside(&path, mend, &mut found);
@@ -120,6 +128,13 @@ fn look(path: &Path, check: bool, found: &mut Found) -> Result<(Option<u64>, u64
     found.last_wall = found.last_wall.max(Wall(number("wall")?));
     let reserved = number("reserved")?.unsigned_abs();
     Ok((reader.bounds()?.map(|(_, last)| last), reserved))
+}
+
+/// A file that holds nothing.
+fn remove(path: &Path, mend: bool) {
+    if mend {
+        seal::remove_db(path);
+    }
 }
 
 fn set_aside(path: &Path, mend: bool, found: &mut Found) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
-use crate::journal::segment::{Reader, Trouble};
+use crate::journal::segment::{Boot, Reader, Trouble};
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample};
 
@@ -18,7 +18,8 @@ pub struct Sealing {
     pub first_seq: u64,
     /// Last number of the segment.
     pub last_seq: u64,
-    path: PathBuf,
+    /// The raw file.
+    pub path: PathBuf,
     dir: PathBuf,
     reader: Reader,
     todo: Vec<(i64, Vec<i64>)>,
@@ -28,8 +29,8 @@ pub struct Sealing {
 }
 
 impl Sealing {
-    /// Begins; forgets what an interrupted attempt left in the day files.
-    pub fn begin(dir: &Path, path: &Path, first_seq: u64, day_files: &[PathBuf]) -> Result<Self, Trouble> {
+    /// Begins; forgets what an interrupted attempt left in these day files. `boot` dates what this run wrote without a date.
+    pub fn begin(dir: &Path, path: &Path, first_seq: u64, day_files: &[PathBuf], boot: Option<Boot>) -> Result<Self, Trouble> {
         let mut reader = Reader::open(path)?;
         let todo: Vec<(i64, Vec<i64>)> = reader.index()?.into_iter().collect();
         let last_seq = reader.bounds()?.map_or(first_seq, |(_, last)| last);
@@ -39,11 +40,15 @@ impl Sealing {
                 DayFile::create(file)?.transaction(|db| sealed::forget(db, first_seq))?;
             }
         }
+        if let Some(boot) = boot {
+            reader.add_boot(boot);
+        }
         let (path, dir) = (path.to_path_buf(), dir.to_path_buf());
         Ok(Self { first_seq, last_seq, path, dir, reader, todo, files: BTreeMap::new(), damaged: 0 })
     }
 
-    /// Seals one stream. When nothing is left, the raw file is removed and the day files that hold the segment come back.
+    /// Seals one stream. When nothing is left, the day files that hold the segment come back; the raw file is then to be
+    /// removed, once the catalog says where its data are.
     pub fn step(&mut self) -> Result<Option<Vec<PathBuf>>, Trouble> {
         if let Some((id, seqs)) = self.todo.pop() {
             if let Some(stream) = self.reader.stream(id) {
@@ -59,7 +64,6 @@ impl Sealing {
                 db.execute("INSERT OR REPLACE INTO seg (first_seq, last_seq) VALUES (?1, ?2)", [first, last]).map(drop)
             })?;
         }
-        remove_db(&self.path);
         Ok(Some(self.files.keys().cloned().collect()))
     }
 
@@ -98,8 +102,11 @@ impl Sealing {
         let offsets = all.offsets.iter().map(|row| points.iter().map(|p| row[*p]).collect()).collect();
         let rows = &Rows { seqs: all.seqs.clone(), times: all.times.clone(), offsets };
         let n = rows.seqs.len();
-        let (first_ms, last_ms) = (rows.times[0], rows.times[n - 1]);
-        let day = if dated { sealed::day_of(first_ms) } else { "undated".to_string() };
+        // A clock may have been set back within the hour.
+        let latest = rows.offsets.iter().flatten().max().map_or(0, |ms| i64::from(*ms));
+        let first_ms = rows.times.iter().copied().min().unwrap_or_default();
+        let last_ms = rows.times.iter().copied().max().unwrap_or_default().saturating_add(latest);
+        let day = if dated { sealed::day_of(rows.times[0]) } else { "undated".to_string() };
         let path = sealed::path_of(&self.dir, &day, class);
         let reader = &self.reader;
         let file = match self.files.entry(path.clone()) {

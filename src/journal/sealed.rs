@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use crate::journal::codec::{Bytes, put};
 use crate::journal::column::{self, Aggregate, Samples};
-use crate::journal::segment::{Trouble, at, open_db};
+use crate::journal::segment::{Open, Trouble, at, open_db};
 use crate::journal::tail::Entry;
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
@@ -92,7 +92,7 @@ pub fn day_of(ms: i64) -> String {
 impl DayFile {
     /// Opens a file to write; makes it if it is not there.
     pub fn create(path: &Path) -> Result<Self, Trouble> {
-        let db = open_db(path, CREATE, false)?;
+        let db = open_db(path, Open::Create(CREATE))?;
         // Appended pages need no rollback copy, so this journal writes each page once; a write-ahead log writes it twice.
         db.pragma_update(None, "journal_mode", "TRUNCATE").map_err(at(path))?;
         db.pragma_update(None, "synchronous", "FULL").map_err(at(path))?;
@@ -101,7 +101,20 @@ impl DayFile {
 
     /// Opens a file to read.
     pub fn open(path: &Path) -> Result<Self, Trouble> {
-        Ok(Self { path: path.to_path_buf(), db: open_db(path, CREATE, true)? })
+        let path = path.to_path_buf();
+        match open_db(&path, Open::ReadOnly) {
+            // An interrupted transaction has to be rolled back before anything can be read.
+            Err(Trouble::Sql { source, .. }) if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => {
+                Ok(Self { db: open_db(&path, Open::There)?, path })
+            }
+            result => Ok(Self { db: result?, path }),
+        }
+    }
+
+    /// Rolls back what an interrupted transaction left behind: done once, at the start.
+    pub fn settle(path: &Path) -> Result<(), Trouble> {
+        let db = open_db(path, Open::There)?;
+        db.query_row("SELECT count(*) FROM seg", [], |_| Ok(())).map_err(at(path))
     }
 
     /// Runs a transaction.

@@ -30,6 +30,12 @@ pub enum Trouble {
         /// Its version.
         found: i64,
     },
+    /// Its making was interrupted: it holds nothing.
+    #[error("{path} holds nothing: its making was interrupted")]
+    Unfinished {
+        /// The file.
+        path: String,
+    },
     /// SQLite refuses: damaged, full, not permitted.
     #[error("{path}: {source}")]
     Sql {
@@ -51,6 +57,33 @@ impl Trouble {
     }
 }
 
+impl Trouble {
+    /// Whether the disk has no room.
+    pub fn is_full(&self) -> bool {
+        let Trouble::Sql { source, .. } = self else { return false };
+        matches!(source.sqlite_error_code(), Some(rusqlite::ErrorCode::DiskFull))
+    }
+
+    /// The file that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Trouble::Newer { path, .. } | Trouble::Unfinished { path } | Trouble::Sql { path, .. } => Path::new(path),
+        }
+    }
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open<'a> {
+    /// Made with these statements if it is not there.
+    Create(&'a str),
+    /// It must be there; may be written to (a reader of a write-ahead log needs its shared memory, an interrupted
+    /// transaction has to be rolled back).
+    There,
+    /// It must be there, and nothing is written.
+    ReadOnly,
+}
+
 /// Names the file in an error.
 pub fn at(path: &Path) -> impl Fn(rusqlite::Error) -> Trouble + '_ {
     move |source| Trouble::Sql { path: path.display().to_string(), source }
@@ -68,26 +101,27 @@ pub struct Boot {
 }
 
 /// Opens a database file and checks its format.
-pub fn open_db(path: &Path, create: &str, read_only: bool) -> Result<Connection, Trouble> {
-    let flags = if read_only {
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
-    } else {
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
-    };
+pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, Trouble> {
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | match how {
+            Open::Create(_) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+            Open::There => OpenFlags::SQLITE_OPEN_READ_WRITE,
+            Open::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        };
     let db = Connection::open_with_flags(path, flags).map_err(at(path))?;
     db.busy_timeout(std::time::Duration::from_secs(5)).map_err(at(path))?;
     db.pragma_update(None, "cache_size", -1024).map_err(at(path))?;
-    if !read_only {
-        let found: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(at(path))?;
-        if found == 0 {
-            db.execute_batch(&format!("{create} PRAGMA user_version = {FORMAT};")).map_err(at(path))?;
-        }
+    let version = || db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0)).map_err(at(path));
+    let mut found = version()?;
+    if let (0, Open::Create(create)) = (found, how) {
+        db.execute_batch(&format!("{create} PRAGMA user_version = {FORMAT};")).map_err(at(path))?;
+        found = version()?;
     }
-    let found: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(at(path))?;
-    if found > FORMAT {
-        return Err(Trouble::Newer { path: path.display().to_string(), found });
+    match found {
+        0 => Err(Trouble::Unfinished { path: path.display().to_string() }),
+        FORMAT => Ok(db),
+        _ => Err(Trouble::Newer { path: path.display().to_string(), found }),
     }
-    Ok(db)
 }
 
 const CREATE: &str = "
@@ -135,7 +169,7 @@ impl Segment {
     /// Makes a new segment.
     pub fn create(dir: &Path, first_seq: u64) -> Result<Self, Trouble> {
         let path = path_of(dir, first_seq);
-        let db = open_db(&path, CREATE, false)?;
+        let db = open_db(&path, Open::Create(CREATE))?;
         db.pragma_update(None, "synchronous", "NORMAL").map_err(at(&path))?;
         db.pragma_update(None, "wal_autocheckpoint", 1000).map_err(at(&path))?;
         Ok(Self { path, first_seq, db, streams: Vec::new(), told: BTreeMap::new() })
@@ -224,8 +258,7 @@ pub struct Reader {
 impl Reader {
     /// Opens a segment for reading.
     pub fn open(path: &Path) -> Result<Self, Trouble> {
-        // Not read-only: a reader of a write-ahead log must be able to make its shared memory.
-        let db = open_db(path, CREATE, false)?;
+        let db = open_db(path, Open::There)?;
         let mut reader = Self { path: path.to_path_buf(), db, streams: BTreeMap::new(), boots: Vec::new() };
         reader.refresh()?;
         Ok(reader)
@@ -255,11 +288,12 @@ impl Reader {
     pub fn read(&mut self, after: u64, max: usize) -> Result<(Vec<Entry>, u64), Trouble> {
         self.refresh()?;
         let err = at(&self.path);
-        let sql = "SELECT seq, stream, body FROM r WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+        let sql = "SELECT seq, stream, body FROM r WHERE seq > ?1 ORDER BY seq";
         let mut query = self.db.prepare_cached(sql).map_err(&err)?;
-        let mut rows = query.query(params![after.cast_signed(), max as i64]).map_err(&err)?;
+        let mut rows = query.query([after.cast_signed()]).map_err(&err)?;
         let (mut out, mut damaged) = (Vec::new(), 0);
-        while let Some(row) = rows.next().map_err(&err)? {
+        while out.len() < max {
+            let Some(row) = rows.next().map_err(&err)? else { break };
             let seq: i64 = row.get(0).map_err(&err)?;
             let stream: i64 = row.get(1).map_err(&err)?;
             let body = row.get_ref(2).map_err(&err)?.as_blob().unwrap_or_default();
@@ -330,6 +364,13 @@ impl Reader {
         let Some(row) = rows.next().map_err(&err)? else { return Ok(None) };
         let body = row.get_ref(1).map_err(&err)?.as_blob().unwrap_or_default();
         Ok(self.decode(seq.cast_unsigned(), row.get(0).map_err(&err)?, body))
+    }
+
+    /// How this run's monotonic time becomes a date, where the file itself was closed before that was known.
+    pub fn add_boot(&mut self, boot: Boot) {
+        self.boots.retain(|b| b.first_seq != boot.first_seq);
+        self.boots.push(boot);
+        self.boots.sort_by_key(|b| b.first_seq);
     }
 
     /// A stream by its key.

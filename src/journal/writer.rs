@@ -1,64 +1,77 @@
-//! The writer's thread: commits, begins a new segment each hour, seals closed ones in small steps, keeps within the limits.
+//! The writer's thread: commits, and begins a new segment each hour. What it does in between is in `upkeep`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::journal::cursor::Position;
-use crate::journal::recover::files;
-use crate::journal::seal::{self, Sealing};
+use crate::journal::seal;
 use crate::journal::segment::{Commit, Segment, Trouble};
-use crate::journal::thin::Thinning;
-use crate::journal::{Place, Shared, lock, sealed};
-use crate::model::point::Retention;
+use crate::journal::upkeep::Upkeep;
+use crate::journal::{Place, Shared, lock};
 use crate::model::time::Wall;
 
 /// Numbers reserved at a time.
 const RESERVE: u64 = 10_000_000;
 /// Readings of one transaction.
 const COMMIT_MAX: usize = 20_000;
-/// How often limits are looked at.
-const LIMITS_EVERY_US: u64 = 30_000_000;
-/// Longest stretch of sealing between two commits.
-const STEP_US: u64 = 100_000;
 
 /// What the thread works on.
 pub struct Work {
-    shared: Arc<Shared>,
-    segment: Option<Segment>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) segment: Option<Segment>,
     hour: i64,
     reserved: u64,
-    sealing: Option<Sealing>,
-    thinning: Option<Thinning>,
-    next_limits_us: u64,
+    pub(super) upkeep: Upkeep,
     next_sync_us: u64,
-    failing: bool,
-    full: bool,
+    pub(super) failing: bool,
 }
 
 impl Work {
-    /// Makes the first segment, so that a directory that cannot be written is found at the start.
+    /// Makes the first segment and reserves numbers, so that a directory that cannot be written is found at the start.
     pub fn new(shared: Arc<Shared>) -> Result<Self, Trouble> {
-        let first_seq = lock(&shared.tail).next_seq;
-        let segment = Segment::create(&shared.dir, first_seq)?;
-        let place = Place { last_seq: None, raw: Some(segment.path.clone()), sealed: Vec::new() };
-        lock(&shared.catalog).insert(first_seq, place);
-        shared.health.ok.store(true, Ordering::Relaxed);
+        let leftovers = lock(&shared.catalog).iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
         let hour = hour_of(&shared);
-        Ok(Self {
-            shared,
-            segment: Some(segment),
-            hour,
-            reserved: 0,
-            sealing: None,
-            thinning: None,
-            next_limits_us: 0,
-            next_sync_us: 0,
-            failing: false,
-            full: false,
-        })
+        let upkeep = Upkeep::new(leftovers);
+        let mut work = Self { shared, segment: None, hour, reserved: 0, upkeep, next_sync_us: 0, failing: false };
+        let (next_seq, committed) = {
+            let tail = lock(&work.shared.tail);
+            (tail.next_seq, tail.committed)
+        };
+        work.reserved = next_seq + RESERVE;
+        work.write(&[], committed)?;
+        work.shared.health.ok.store(true, Ordering::Relaxed);
+        Ok(work)
+    }
+
+    /// Works until told to stop. A panic is an error of ours that must not end the journal: it is said, and work begins anew.
+    pub fn run_guarded(mut self) {
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || self.run()));
+            if ended.is_ok() {
+                return;
+            }
+            tracing::error!("the journal's writer panicked and is built anew");
+            shared.health.ok.store(false, Ordering::Relaxed);
+            shared.health.failures.fetch_add(1, Ordering::Relaxed);
+            let committed = lock(&shared.tail).committed;
+            for place in lock(&shared.catalog).values_mut().filter(|p| p.last_seq.is_none()) {
+                place.last_seq = Some(committed);
+            }
+            self = loop {
+                match Self::new(Arc::clone(&shared)) {
+                    Ok(work) => break work,
+                    Err(e) => tracing::error!(error = %e, "the journal's writer cannot begin anew"),
+                }
+                let guard = lock(&shared.stop);
+                let waited = shared.wake.wait_timeout_while(guard, Duration::from_secs(5), |stop| !*stop);
+                if *waited.unwrap_or_else(std::sync::PoisonError::into_inner).0 {
+                    return;
+                }
+            };
+        }
     }
 
     /// Until told to stop; then commits what is left.
@@ -113,7 +126,8 @@ impl Work {
 
     fn write(&mut self, entries: &[Arc<crate::journal::tail::Entry>], committed: u64) -> Result<(), Trouble> {
         if self.segment.is_none() {
-            self.segment = Some(self.new_segment(committed)?);
+            let before = lock(&self.shared.tail).committed;
+            self.segment = Some(self.new_segment(before)?);
         }
         let Some(segment) = &mut self.segment else { return Ok(()) };
         let shared = &self.shared;
@@ -124,15 +138,15 @@ impl Work {
         let boot = lock(&shared.boot).clone();
         let now_us = shared.clock.mono_us();
         let full_sync = now_us >= self.next_sync_us;
-        let last_wall = entries.iter().rev().find(|e| e.reading.at.trusted).map(|e| e.reading.at.wall);
-        let commit = Commit { entries, cursors: &cursors, reserved: self.reserved, boot: &boot, last_wall, full_sync };
+        // Never lowered, and in every segment: the older ones go.
+        let newest = entries.iter().rev().find(|e| e.reading.at.trusted).map_or(0, |e| e.reading.at.wall.0);
+        let last_wall = Wall(newest.max(shared.health.last_wall.load(Ordering::Relaxed)));
+        let commit = Commit { entries, cursors: &cursors, reserved: self.reserved, boot: &boot, last_wall: Some(last_wall).filter(|w| w.0 > 0), full_sync };
         segment.commit(&commit)?;
         if full_sync {
             self.next_sync_us = now_us + shared.settings.sync_s.max(1) * 1_000_000;
         }
-        if let Some(Wall(wall)) = last_wall {
-            shared.health.last_wall.store(wall, Ordering::Relaxed);
-        }
+        shared.health.last_wall.store(last_wall.0, Ordering::Relaxed);
         shared.health.last_commit_ms.store(now_us / 1_000, Ordering::Relaxed);
         Ok(())
     }
@@ -170,8 +184,9 @@ impl Work {
             seal::set_aside(&path);
             self.shared.health.damaged_files.fetch_add(1, Ordering::Relaxed);
         }
-        self.full = true;
-        self.next_limits_us = 0;
+        if trouble.is_full() {
+            self.upkeep.needs_room();
+        }
     }
 
     fn new_segment(&self, committed: u64) -> Result<Segment, Trouble> {
@@ -199,7 +214,8 @@ impl Work {
                     tracing::warn!(error = %e, "journal segment could not be folded");
                 }
                 self.hour = hour;
-                // The new segment must hold the reservation and cursors before the old one goes.
+                // The disk must have the new segment's reservation and cursors before the old one goes.
+                self.next_sync_us = 0;
                 self.commit();
             }
             Err(e) => self.report(&Err(e)),
@@ -213,185 +229,6 @@ impl Work {
             tracing::warn!(error = %e, "journal segment could not be folded");
         }
     }
-
-    /// Sealing, thinning and limits, for a short while.
-    fn keep_house(&mut self) {
-        let clock = self.shared.clock.clone();
-        let began = clock.mono_us();
-        if began >= self.next_limits_us {
-            self.next_limits_us = began + LIMITS_EVERY_US;
-            self.limits();
-        }
-        while clock.mono_us() - began < STEP_US {
-            let busy = self.seal_step() || self.thin_step();
-            if !busy {
-                return;
-            }
-        }
-    }
-
-    /// One step of sealing; whether there was anything to do.
-    fn seal_step(&mut self) -> bool {
-        if self.failing {
-            return false;
-        }
-        let Some(sealing) = &mut self.sealing else { return self.begin_sealing() };
-        match sealing.step() {
-            Ok(None) => {}
-            Ok(Some(sealed)) => {
-                let health = &self.shared.health;
-                health.damaged_rows.fetch_add(sealing.damaged, Ordering::Relaxed);
-                health.sealed.fetch_add(1, Ordering::Relaxed);
-                let mut catalog = lock(&self.shared.catalog);
-                if sealed.is_empty() {
-                    catalog.remove(&sealing.first_seq);
-                } else {
-                    let last_seq = Some(sealing.last_seq);
-                    catalog.insert(sealing.first_seq, Place { last_seq, raw: None, sealed });
-                }
-                drop(catalog);
-                self.sealing = None;
-            }
-            Err(e) => self.sealing_failed(&e),
-        }
-        true
-    }
-
-    fn sealing_failed(&mut self, trouble: &Trouble) {
-        tracing::error!(error = %trouble, "a journal segment could not be sealed");
-        let Some(sealing) = self.sealing.take() else { return };
-        if trouble.is_damage() {
-            lock(&self.shared.catalog).remove(&sealing.first_seq);
-            seal::set_aside(&crate::journal::segment::path_of(&self.shared.dir, sealing.first_seq));
-            self.shared.health.damaged_files.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.full = true;
-            self.next_limits_us = 0;
-            self.failing = true;
-        }
-    }
-
-    /// Takes the oldest closed raw segment in hand.
-    fn begin_sealing(&mut self) -> bool {
-        let current = self.segment.as_ref().map(|s| s.first_seq);
-        let next = {
-            let catalog = lock(&self.shared.catalog);
-            let closed = |(first, place): (&u64, &Place)| {
-                Some((*first, place.raw.clone()?)).filter(|(f, _)| Some(*f) != current)
-            };
-            catalog.iter().find_map(closed)
-        };
-        let Some((first_seq, path)) = next else { return false };
-        match Sealing::begin(&self.shared.dir, &path, first_seq, &files(&self.shared.dir, "day-")) {
-            Ok(sealing) => self.sealing = Some(sealing),
-            Err(e) if e.is_damage() => {
-                tracing::error!(error = %e, "a journal segment is damaged: set aside");
-                lock(&self.shared.catalog).remove(&first_seq);
-                seal::set_aside(&path);
-                self.shared.health.damaged_files.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(e) => {
-                tracing::error!(error = %e, "a journal segment could not be sealed");
-                return false;
-            }
-        }
-        true
-    }
-
-    fn thin_step(&mut self) -> bool {
-        let Some(thinning) = &mut self.thinning else { return false };
-        match thinning.step() {
-            Ok(false) => {}
-            Ok(true) => {
-                self.shared.health.thinned_files.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(file = %thinning.path.display(), "journal is 85 % full: a day of telemetry was thinned");
-                self.thinning = None;
-                self.next_limits_us = 0;
-            }
-            Err(e) => {
-                tracing::error!(error = %e, "a journal file could not be thinned");
-                self.thinning = None;
-            }
-        }
-        true
-    }
-
-    /// Age, bytes, free space: deletes whole files, oldest first, telemetry first.
-    fn limits(&mut self) {
-        let settings = self.shared.settings.clone();
-        let max = settings.max_bytes();
-        self.delete_aged();
-        let mut bytes = dir_bytes(&self.shared.dir);
-        let is_full = std::mem::take(&mut self.full);
-        let mut short =
-            free_bytes(&self.shared.dir).is_some_and(|free| free < settings.keep_free_mb * 1_000_000) || is_full;
-        let today = sealed::day_of(self.shared.clock.wall().0);
-        for class in Retention::ALL {
-            for path in self.day_files(class) {
-                // A disk that others have filled costs old days, not this one.
-                let spared = bytes <= max && path.to_string_lossy().contains(&today);
-                if (bytes <= max && !short) || spared {
-                    break;
-                }
-                let freed = std::fs::metadata(&path).map_or(0, |m| m.len());
-                tracing::warn!(file = %path.display(), "journal is full: its oldest file is deleted");
-                self.delete(&path);
-                self.shared.health.dropped_files.fetch_add(1, Ordering::Relaxed);
-                bytes = bytes.saturating_sub(freed);
-                short = free_bytes(&self.shared.dir).is_some_and(|free| free < settings.keep_free_mb * 1_000_000);
-            }
-        }
-        self.shared.health.bytes.store(bytes, Ordering::Relaxed);
-        if bytes > max / 100 * 85 && self.thinning.is_none() {
-            let old =
-                self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
-            self.thinning = old.into_iter().find_map(|path| Thinning::begin(&path).ok().flatten());
-        }
-    }
-
-    fn delete_aged(&self) {
-        if !self.shared.clock.trusted() {
-            return;
-        }
-        let settings = &self.shared.settings;
-        for class in Retention::ALL {
-            let days = match class {
-                Retention::Telemetry => settings.telemetry_days,
-                Retention::State => settings.state_days,
-                Retention::Register => settings.register_days,
-            };
-            let oldest = sealed::day_of(self.shared.clock.wall().0 - i64::from(days) * 86_400_000);
-            let floor = sealed::path_of(&self.shared.dir, &oldest, class);
-            for path in self.day_files(class).into_iter().filter(|p| *p < floor) {
-                self.delete(&path);
-            }
-        }
-    }
-
-    /// Day files of a class, oldest first; what has no date goes first of all.
-    fn day_files(&self, class: Retention) -> Vec<PathBuf> {
-        let suffix = format!("-{}.db", class.word());
-        let mut out = files(&self.shared.dir, "day-");
-        out.retain(|p| p.to_string_lossy().ends_with(&suffix));
-        out.sort_by_key(|p| (!p.to_string_lossy().contains("undated"), p.clone()));
-        out
-    }
-
-    /// Deletes a day file; counts what some reader had not seen.
-    fn delete(&self, path: &Path) {
-        let floors: Vec<u64> = lock(&self.shared.cursors).values().map(|p| p.floor).collect();
-        if let (Some(floor), Ok(file)) = (floors.into_iter().min(), sealed::DayFile::open(path)) {
-            let unseen = file.slices("last_seq > ?1", &[floor.cast_signed()]).unwrap_or_default();
-            let rows: u64 = unseen.iter().map(|s| s.n as u64).sum();
-            self.shared.health.lost_unsent.fetch_add(rows, Ordering::Relaxed);
-        }
-        seal::remove_db(path);
-        let mut catalog = lock(&self.shared.catalog);
-        for place in catalog.values_mut() {
-            place.sealed.retain(|p| p != path);
-        }
-        catalog.retain(|_, place| place.raw.is_some() || !place.sealed.is_empty());
-    }
 }
 
 /// The hour that a segment belongs to: of the date if it is believed, else of the time since boot.
@@ -401,14 +238,4 @@ fn hour_of(shared: &Shared) -> i64 {
     } else {
         i64::try_from(shared.clock.mono().0 / 3_600_000).unwrap_or(0)
     }
-}
-
-fn dir_bytes(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum()
-}
-
-fn free_bytes(dir: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(dir).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

@@ -1,0 +1,279 @@
+//! What the writer's thread does between two commits: seals closed segments in small steps, thins, keeps within the limits.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use crate::journal::recover::files;
+use crate::journal::seal::{self, Sealing};
+use crate::journal::segment::Trouble;
+use crate::journal::thin::Thinning;
+use crate::journal::writer::Work;
+use crate::journal::{Place, lock, sealed};
+use crate::model::point::Retention;
+
+/// How often limits are looked at.
+const LIMITS_EVERY_US: u64 = 30_000_000;
+/// Longest stretch of upkeep between two commits.
+const STEP_US: u64 = 100_000;
+/// How long a segment that could not be sealed is left alone.
+const SEAL_AGAIN_US: u64 = 600_000_000;
+/// Files that one look at the limits may delete for their age, or for the room that others need: a wrong date or a disk that
+/// others fill must not cost everything at once.
+const DELETE_MAX: usize = 2;
+/// A date this far beyond the newest file is not believed when files are aged.
+const LEAP_MS: i64 = 400 * 86_400_000;
+
+/// Where the upkeep stands.
+pub struct Upkeep {
+    sealing: Option<Sealing>,
+    thinning: Option<Thinning>,
+    next_limits_us: u64,
+    not_before_us: u64,
+    full: bool,
+    /// Segments that an earlier run may have begun to seal.
+    leftovers: BTreeSet<u64>,
+}
+
+impl Upkeep {
+    /// Nothing is in hand yet.
+    pub fn new(leftovers: BTreeSet<u64>) -> Self {
+        Self { sealing: None, thinning: None, next_limits_us: 0, not_before_us: 0, full: false, leftovers }
+    }
+
+    /// The disk took nothing: the limits are looked at now.
+    pub fn needs_room(&mut self) {
+        self.full = true;
+        self.next_limits_us = 0;
+    }
+}
+
+impl Work {
+    /// Sealing, thinning and limits, for a short while.
+    pub(super) fn keep_house(&mut self) {
+        let clock = self.shared.clock.clone();
+        let began = clock.mono_us();
+        if began >= self.upkeep.next_limits_us {
+            self.upkeep.next_limits_us = began + LIMITS_EVERY_US;
+            self.limits();
+        }
+        while clock.mono_us() - began < STEP_US {
+            let busy = self.seal_step() || self.thin_step();
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    /// One step of sealing; whether there was anything to do.
+    fn seal_step(&mut self) -> bool {
+        if self.failing {
+            return false;
+        }
+        let Some(sealing) = &mut self.upkeep.sealing else { return self.begin_sealing() };
+        match sealing.step() {
+            Ok(None) => {}
+            Ok(Some(sealed)) => {
+                let health = &self.shared.health;
+                health.damaged_rows.fetch_add(sealing.damaged, Ordering::Relaxed);
+                let mut catalog = lock(&self.shared.catalog);
+                if sealed.is_empty() {
+                    catalog.remove(&sealing.first_seq);
+                } else {
+                    let last_seq = Some(sealing.last_seq);
+                    catalog.insert(sealing.first_seq, Place { last_seq, raw: None, sealed });
+                }
+                drop(catalog);
+                // Only now: whoever looks for the raw file and does not find it asks the catalog again.
+                seal::remove_db(&sealing.path);
+                self.upkeep.leftovers.remove(&sealing.first_seq);
+                self.upkeep.sealing = None;
+                health.sealed.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(e) => {
+                if let Some(sealing) = self.upkeep.sealing.take() {
+                    self.upkeep.leftovers.insert(sealing.first_seq);
+                    self.sealing_failed(&e, sealing.first_seq, &sealing.path);
+                }
+            }
+        }
+        true
+    }
+
+    /// Sets aside what is damaged, be it the raw file or a day's; anything else is tried again later.
+    fn sealing_failed(&mut self, trouble: &Trouble, first_seq: u64, raw: &Path) {
+        tracing::error!(error = %trouble, "a journal segment could not be sealed");
+        if !trouble.is_damage() {
+            self.upkeep.not_before_us = self.shared.clock.mono_us() + SEAL_AGAIN_US;
+            if trouble.is_full() {
+                self.upkeep.needs_room();
+            }
+            return;
+        }
+        self.shared.health.damaged_files.fetch_add(1, Ordering::Relaxed);
+        let mut catalog = lock(&self.shared.catalog);
+        if trouble.path() == raw {
+            catalog.remove(&first_seq);
+            seal::set_aside(raw);
+        } else {
+            let day = trouble.path().to_path_buf();
+            catalog.values_mut().for_each(|place| place.sealed.retain(|p| *p != day));
+            catalog.retain(|_, place| place.raw.is_some() || !place.sealed.is_empty());
+            seal::set_aside(&day);
+        }
+    }
+
+    /// Takes the oldest closed raw segment in hand.
+    fn begin_sealing(&mut self) -> bool {
+        let current = self.segment.as_ref().map(|s| s.first_seq);
+        let boot = lock(&self.shared.boot).clone();
+        // Thinning rewrites a day's file: nothing is added to it meanwhile. Hours without a date wait for one.
+        let dated = self.shared.clock.trusted();
+        if self.upkeep.thinning.is_some() || self.shared.clock.mono_us() < self.upkeep.not_before_us {
+            return false;
+        }
+        let next = {
+            let catalog = lock(&self.shared.catalog);
+            let closed = |(first, place): (&u64, &Place)| Some((*first, place.raw.clone()?));
+            let ripe = |(first, _): &(u64, PathBuf)| Some(*first) != current && (dated || *first < boot.first_seq);
+            catalog.iter().filter_map(closed).find(ripe)
+        };
+        let Some((first_seq, path)) = next else { return false };
+        let is_leftover = self.upkeep.leftovers.contains(&first_seq);
+        let day_files = if is_leftover { files(&self.shared.dir, "day-") } else { Vec::new() };
+        let of_this_run = (first_seq >= boot.first_seq).then_some(boot);
+        match Sealing::begin(&self.shared.dir, &path, first_seq, &day_files, of_this_run) {
+            Ok(sealing) => self.upkeep.sealing = Some(sealing),
+            Err(e) => self.sealing_failed(&e, first_seq, &path),
+        }
+        true
+    }
+
+    fn thin_step(&mut self) -> bool {
+        let Some(thinning) = &mut self.upkeep.thinning else { return false };
+        match thinning.step() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.shared.health.thinned_files.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(file = %thinning.path.display(), "journal is 85 % full: a day of telemetry was thinned");
+                self.upkeep.thinning = None;
+                self.upkeep.next_limits_us = 0;
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "a journal file could not be thinned");
+                self.upkeep.thinning = None;
+            }
+        }
+        true
+    }
+
+    /// Age, bytes, free space: deletes whole files, oldest first, telemetry first.
+    fn limits(&mut self) {
+        let max = self.shared.settings.max_bytes();
+        self.delete_aged();
+        let mut bytes = dir_bytes(&self.shared.dir);
+        for class in Retention::ALL {
+            for path in self.day_files(class) {
+                if bytes <= max {
+                    break;
+                }
+                bytes = bytes.saturating_sub(self.drop_file(&path, "the journal has reached its limit"));
+            }
+        }
+        self.make_room();
+        self.shared.health.bytes.store(bytes, Ordering::Relaxed);
+        let is_calm = self.upkeep.thinning.is_none() && self.upkeep.sealing.is_none();
+        if bytes > max / 100 * 85 && is_calm {
+            let today = self.today();
+            let old = self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
+            self.upkeep.thinning = old.into_iter().find_map(|path| Thinning::begin(&path).ok().flatten());
+        }
+    }
+
+    /// A disk that others have filled costs a few old days of telemetry, never this one, and nothing else.
+    fn make_room(&mut self) {
+        let is_full = std::mem::take(&mut self.upkeep.full);
+        let keep = self.shared.settings.keep_free_mb * 1_000_000;
+        let is_short = || is_full || free_bytes(&self.shared.dir).is_some_and(|free| free < keep);
+        let today = self.today();
+        let old = self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
+        for path in old.take(DELETE_MAX).collect::<Vec<_>>() {
+            if is_short() {
+                self.drop_file(&path, "the disk is full");
+            }
+        }
+    }
+
+    fn today(&self) -> String {
+        sealed::day_of(self.shared.clock.wall().0)
+    }
+
+    /// Deletes a file before its time; the bytes that it had.
+    fn drop_file(&self, path: &Path, why: &str) -> u64 {
+        let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
+        tracing::warn!(file = %path.display(), why, "the oldest history of its class is deleted");
+        self.delete(path);
+        self.shared.health.dropped_files.fetch_add(1, Ordering::Relaxed);
+        bytes
+    }
+
+    fn delete_aged(&self) {
+        let now = self.shared.clock.wall().0;
+        let newest = self.shared.health.last_wall.load(Ordering::Relaxed);
+        if !self.shared.clock.trusted() || now - newest > LEAP_MS {
+            return;
+        }
+        let settings = &self.shared.settings;
+        for class in Retention::ALL {
+            let days = match class {
+                Retention::Telemetry => settings.telemetry_days,
+                Retention::State => settings.state_days,
+                Retention::Register => settings.register_days,
+            };
+            let oldest = sealed::day_of(now - i64::from(days) * 86_400_000);
+            let floor = sealed::path_of(&self.shared.dir, &oldest, class);
+            let dated = |p: &PathBuf| !p.to_string_lossy().contains("undated");
+            if oldest != "undated" {
+                let aged = self.day_files(class).into_iter().filter(|p| dated(p) && *p < floor);
+                aged.take(DELETE_MAX).for_each(|path| self.delete(&path));
+            }
+        }
+    }
+
+    /// Day files of a class, oldest first; what has no date goes first of all.
+    fn day_files(&self, class: Retention) -> Vec<PathBuf> {
+        let suffix = format!("-{}.db", class.word());
+        let mut out = files(&self.shared.dir, "day-");
+        out.retain(|p| p.to_string_lossy().ends_with(&suffix));
+        out.sort_by_key(|p| (!p.to_string_lossy().contains("undated"), p.clone()));
+        // What is being written to or written anew is not deleted under its writer's hands.
+        out.retain(|p| self.upkeep.thinning.as_ref().is_none_or(|t| t.path != *p));
+        out
+    }
+
+    /// Deletes a day file; counts what some reader had not seen.
+    fn delete(&self, path: &Path) {
+        let floors: Vec<u64> = lock(&self.shared.cursors).values().map(|p| p.floor).collect();
+        if let (Some(floor), Ok(file)) = (floors.into_iter().min(), sealed::DayFile::open(path)) {
+            let unseen = file.slices("last_seq > ?1", &[floor.cast_signed()]).unwrap_or_default();
+            let rows: u64 = unseen.iter().map(|s| s.n as u64).sum();
+            self.shared.health.lost_unsent.fetch_add(rows, Ordering::Relaxed);
+        }
+        seal::remove_db(path);
+        let mut catalog = lock(&self.shared.catalog);
+        for place in catalog.values_mut() {
+            place.sealed.retain(|p| p != path);
+        }
+        catalog.retain(|_, place| place.raw.is_some() || !place.sealed.is_empty());
+    }
+}
+
+fn dir_bytes(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum()
+}
+
+fn free_bytes(dir: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
