@@ -8,7 +8,7 @@
     reason = "a bench"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ fn reading(stream: &Arc<Stream>, second: i64, walk: &mut [i64], noise: &mut Nois
     Reading { stream: Arc::clone(stream), at, body: Body::Samples { samples, parts: vec![] } }
 }
 
-fn open(dir: &PathBuf) -> (Journal, plantroom::journal::Writer) {
+fn open(dir: &Path) -> (Journal, plantroom::journal::Writer) {
     let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
     let settings = Settings { commit_ms: 1_000, max_gb: 50.0, keep_free_mb: 0, ..Settings::default() };
     Journal::open(dir, &settings, &clock, "bench").unwrap()
@@ -81,7 +81,7 @@ fn written() -> u64 {
     io.lines().find_map(|l| l.strip_prefix("write_bytes: ")).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-fn size(dir: &PathBuf) -> u64 {
+fn size(dir: &Path) -> u64 {
     std::fs::read_dir(dir).unwrap().flatten().map(|e| e.metadata().unwrap().len()).sum()
 }
 
@@ -106,7 +106,7 @@ fn main() {
         readings.into_iter().for_each(|r| drop(journal.append(r)));
         append += at.elapsed();
         // An hour in a minute: the writer must not be outrun.
-        while journal.health().samples.load(Ordering::Relaxed) + 100_000 < (second as u64 + 1) * 5_000 {
+        while journal.health().samples.load(Ordering::Relaxed) + 100_000 < (second.unsigned_abs() + 1) * 5_000 {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -155,7 +155,7 @@ fn main() {
 }
 
 /// Thirty days of one meter, a reading of ten registers a minute.
-fn month(dir: &PathBuf) {
+fn month(dir: &Path) {
     let _may_not_exist = std::fs::remove_dir_all(dir);
     let point = |i: usize| PointMeta {
         name: format!("p{i}").into(),

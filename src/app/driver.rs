@@ -46,7 +46,10 @@ pub async fn run(shared: Arc<Shared>, engine: Arc<Mutex<Engine>>, snapshot: Path
             keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);
             let now = lock(&engine).snapshot();
             if now != kept {
-                write(&snapshot, &now);
+                let (path, text) = (snapshot.clone(), now.clone());
+                // A slow card must not hold up the one thread that waits for everything.
+                let written = tokio::task::spawn_blocking(move || write(&path, &text)).await;
+                debug_assert!(written.is_ok(), "writing a file does not panic");
                 kept = now;
             }
         }
@@ -114,7 +117,12 @@ pub fn read(path: &Path) -> Snapshot {
 fn write(path: &Path, snapshot: &Snapshot) {
     let text = serde_json::to_string(snapshot).unwrap_or_default();
     let temporary = path.with_extension("new");
-    let kept = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+    let written = std::fs::File::create(&temporary).and_then(|mut file| {
+        use std::io::Write as _;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()
+    });
+    let kept = written.and_then(|()| std::fs::rename(&temporary, path));
     if let Err(error) = kept {
         tracing::error!(file = %path.display(), %error, "counts cannot be kept");
     }

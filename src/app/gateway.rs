@@ -78,7 +78,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 }
 
 /// The retained state of the gateway itself.
-fn say_online(shared: &Shared) {
+pub fn say_online(shared: &Shared) {
     let configuration = shared.configuration();
     let mut json = String::from("{\"state\":\"online\",\"version\":");
     write_json_text(env!("CARGO_PKG_VERSION"), &mut json);
@@ -140,7 +140,7 @@ fn figures(shared: &Shared, before: &mut (Usage, crate::model::time::Mono, u64, 
     let (readings, samples) = (get(&j.committed), get(&j.samples));
     let ms = now.since(before.1).max(1);
     let per_s = |n: u64| tenths(n * 10_000 / ms);
-    let cpu = tenths((usage.cpu_ms() - before.0.cpu_ms()) * 1_000 / ms);
+    let cpu = tenths(usage.cpu_ms().saturating_sub(before.0.cpu_ms()) * 1_000 / ms);
     let rates = (per_s(readings - before.2), per_s(samples - before.3));
     *before = (usage, now, readings, samples);
     let limit = shared.configuration().journal.max_bytes().max(1);
@@ -171,7 +171,10 @@ fn figures(shared: &Shared, before: &mut (Usage, crate::model::time::Mono, u64, 
 }
 
 fn disk(shared: &Shared) -> Figures {
-    let Ok(stat) = rustix::fs::statvfs(&shared.paths.state) else { return Vec::new() };
+    let Ok(stat) = rustix::fs::statvfs(&shared.paths.state) else {
+        let none = || Err(crate::model::quality::Cause::NotAvailable);
+        return vec![("disk_free_pct", Kind::Number, none()), ("disk_free_mb", Kind::Number, none())];
+    };
     let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000;
     let share = stat.f_bavail.saturating_mul(1_000) / stat.f_blocks.max(1);
     vec![("disk_free_pct", Kind::Number, tenths(share)), ("disk_free_mb", Kind::Number, whole(free_mb))]

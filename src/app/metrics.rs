@@ -29,6 +29,7 @@ pub fn is_alive(shared: &Shared) -> bool {
     let fresh = |ms: u64| now.saturating_sub(ms) < STUCK_MS;
     let buses = lock(&shared.buses);
     fresh(shared.engine_progress_ms.load(Ordering::Relaxed))
+        && fresh(shared.journal.health().tried_ms.load(Ordering::Relaxed).max(shared.started.0))
         && buses.iter().all(|b| fresh(b.health.progress_ms.load(Ordering::Relaxed)))
 }
 

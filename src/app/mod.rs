@@ -172,6 +172,8 @@ impl App {
         let mut app = App { shared, engine, writer: Some(writer), pollers, desk, outlets, wishes };
         app.start_desk();
         let configuration = app.shared.configuration();
+        // Known from the start, so that what is retained of an earlier run does not pass for the present.
+        configuration.devices.keys().for_each(|id| app.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
         configuration.mqtt.iter().for_each(|settings| app.start_sink(settings));
         configuration.buses.iter().for_each(|bus| app.start_bus(bus));
         app.shared.ready.store(true, Ordering::Relaxed);
@@ -248,12 +250,15 @@ impl App {
             self.shared.states.remove(&format!("{id}/status"));
             said.push(format!("device {id} is gone"));
         }
-        lock(&self.engine).reconfigure(&configuration.derive, |id| configuration.devices.contains_key(id));
+        configuration.devices.keys().for_each(|id| self.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
         let gone = |b: &BusHandle| !configuration.buses.contains(&b.config);
         for bus in take_if(&self.shared.buses, gone) {
             bus.task.end().await;
             said.push(format!("link {} stopped", bus.config.link.id));
         }
+        // After the old buses have ended: nothing of theirs comes any more.
+        let sources: std::collections::BTreeSet<(&str, &str)> = streams(&configuration).collect();
+        lock(&self.engine).reconfigure(&configuration.derive, |device, source| sources.contains(&(device, source)));
         for bus in &configuration.buses {
             if !lock(&self.shared.buses).iter().any(|b| *b.config == *bus) {
                 self.start_bus(bus);
@@ -276,6 +281,7 @@ impl App {
         self.pollers.sweep();
         self.outlets.sweep();
         *lock(&self.shared.last_good) = None;
+        gateway::say_online(&self.shared);
         if said.is_empty() {
             said.push("nothing changed".to_string());
         }
@@ -298,6 +304,16 @@ impl App {
     pub fn is_alive(&self) -> bool {
         metrics::is_alive(&self.shared)
     }
+}
+
+/// What a device's status says before anything has come of it.
+const UNKNOWN: &str = "{\"state\":\"unknown\",\"since\":null,\"why\":null}";
+
+/// (device, source) of everything that is polled, and the gateway itself.
+fn streams(configuration: &Configuration) -> impl Iterator<Item = (&str, &str)> {
+    let units = configuration.buses.iter().flat_map(|b| &b.units);
+    let outs = units.flat_map(|u| &u.groups).flat_map(|g| &g.outs);
+    outs.map(|o| (&*o.stream.device, &*o.stream.source)).chain([("gateway", "gateway")])
 }
 
 fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {

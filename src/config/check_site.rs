@@ -37,6 +37,13 @@ pub fn check_journal(files: &Files<'_>, problems: &mut Problems) {
             "a second is safe, ten spare the flash",
         );
     }
+    for (key, days) in
+        [("telemetry_days", j.telemetry_days), ("state_days", j.state_days), ("register_days", j.register_days)]
+    {
+        if !(1..=36_500).contains(&days) {
+            problems.error(entry.at.place(&[key]), format!("{key} is 1 to 36500"), "a hundred years at most");
+        }
+    }
     if !(0.01..=10_000.0).contains(&j.max_gb) {
         problems.error(entry.at.place(&["max_gb"]), "max_gb is 0.01 to 10000", "10^9 bytes each");
     }

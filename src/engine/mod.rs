@@ -76,8 +76,8 @@ impl Engine {
     }
 
     /// A new configuration: rules anew, counts and states go on.
-    pub fn reconfigure(&mut self, definitions: &[Definition], has_device: impl Fn(&str) -> bool) {
+    pub fn reconfigure(&mut self, definitions: &[Definition], has: impl Fn(&str, &str) -> bool) {
         self.derive = Derive::new(definitions, &self.derive.kept());
-        self.presence.keep(has_device);
+        self.presence.keep(has);
     }
 }

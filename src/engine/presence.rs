@@ -92,10 +92,13 @@ impl Presence {
         waiting.map(Source::deadline).min()
     }
 
-    /// Forgets devices that are configured no longer.
-    pub fn keep(&mut self, devices: impl Fn(&str) -> bool) {
-        self.sources.retain(|device, _| devices(device));
-        self.told.retain(|device, _| devices(device));
+    /// Forgets sources, by device and source, that are configured no longer.
+    pub fn keep(&mut self, has: impl Fn(&str, &str) -> bool) {
+        for (device, sources) in &mut self.sources {
+            sources.retain(|source, _| has(device, source));
+        }
+        self.sources.retain(|_, sources| !sources.is_empty());
+        self.told.retain(|device, _| self.sources.contains_key(device));
     }
 
     fn tell(&mut self, device: &Arc<str>, since: Option<Wall>) -> Option<Change> {

@@ -139,7 +139,8 @@ impl Journal {
         let in_raw: Vec<u64> = catalog.iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
         let mut last_seq = 0u64;
         for path in &files {
-            let result = DayFile::open(path).and_then(|file| walk_sealed(&file, query, quarters, &|seg| !in_raw.contains(&seg), each));
+            let result = DayFile::open(path)
+                .and_then(|file| walk_sealed(&file, query, quarters, &|seg| !in_raw.contains(&seg), each));
             match result {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),

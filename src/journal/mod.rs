@@ -113,6 +113,8 @@ pub struct Health {
     pub ok: AtomicBool,
     /// When the last commit succeeded, monotonic milliseconds.
     pub last_commit_ms: AtomicU64,
+    /// When the writer's thread last tried, monotonic milliseconds.
+    pub tried_ms: AtomicU64,
     /// Last believed date that was committed.
     pub last_wall: AtomicI64,
     /// What the disk said, while commits fail.

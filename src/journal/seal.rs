@@ -30,7 +30,13 @@ pub struct Sealing {
 
 impl Sealing {
     /// Begins; forgets what an interrupted attempt left in these day files. `boot` dates what this run wrote without a date.
-    pub fn begin(dir: &Path, path: &Path, first_seq: u64, day_files: &[PathBuf], boot: Option<Boot>) -> Result<Self, Trouble> {
+    pub fn begin(
+        dir: &Path,
+        path: &Path,
+        first_seq: u64,
+        day_files: &[PathBuf],
+        boot: Option<Boot>,
+    ) -> Result<Self, Trouble> {
         let mut reader = Reader::open(path)?;
         let todo: Vec<(i64, Vec<i64>)> = reader.index()?.into_iter().collect();
         let last_seq = reader.bounds()?.map_or(first_seq, |(_, last)| last);

@@ -185,7 +185,8 @@ impl Work {
         let is_calm = self.upkeep.thinning.is_none() && self.upkeep.sealing.is_none();
         if bytes > max / 100 * 85 && is_calm {
             let today = self.today();
-            let old = self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
+            let old =
+                self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
             self.upkeep.thinning = old.into_iter().find_map(|path| Thinning::begin(&path).ok().flatten());
         }
     }

@@ -31,7 +31,8 @@ pub struct Work {
 impl Work {
     /// Makes the first segment and reserves numbers, so that a directory that cannot be written is found at the start.
     pub fn new(shared: Arc<Shared>) -> Result<Self, Trouble> {
-        let leftovers = lock(&shared.catalog).iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
+        let leftovers =
+            lock(&shared.catalog).iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
         let hour = hour_of(&shared);
         let upkeep = Upkeep::new(leftovers);
         let mut work = Self { shared, segment: None, hour, reserved: 0, upkeep, next_sync_us: 0, failing: false };
@@ -99,6 +100,7 @@ impl Work {
     }
 
     fn commit(&mut self) {
+        self.shared.health.tried_ms.store(self.shared.clock.mono().0, Ordering::Relaxed);
         for _ in 0..16 {
             let (entries, next_seq) = {
                 let tail = lock(&self.shared.tail);
@@ -141,7 +143,14 @@ impl Work {
         // Never lowered, and in every segment: the older ones go.
         let newest = entries.iter().rev().find(|e| e.reading.at.trusted).map_or(0, |e| e.reading.at.wall.0);
         let last_wall = Wall(newest.max(shared.health.last_wall.load(Ordering::Relaxed)));
-        let commit = Commit { entries, cursors: &cursors, reserved: self.reserved, boot: &boot, last_wall: Some(last_wall).filter(|w| w.0 > 0), full_sync };
+        let commit = Commit {
+            entries,
+            cursors: &cursors,
+            reserved: self.reserved,
+            boot: &boot,
+            last_wall: Some(last_wall).filter(|w| w.0 > 0),
+            full_sync,
+        };
         segment.commit(&commit)?;
         if full_sync {
             self.next_sync_us = now_us + shared.settings.sync_s.max(1) * 1_000_000;

@@ -162,6 +162,10 @@ impl Link {
         add(&self.counters.connects, 1);
         tokio::time::sleep(Duration::from_millis(self.settings.settle_ms)).await;
         self.quiet_since_us = self.clock.mono_us();
+        if self.is_rtu() {
+            // Whoever had this line before us may have left a question open.
+            self.guard_until_us = self.quiet_since_us + self.settings.timeout_ms * 1_000;
+        }
         Ok(())
     }
 
@@ -215,6 +219,11 @@ impl Link {
             Said::Result(Ok(Err(exception))) => {
                 add(&self.counters.answers, 1);
                 add(&self.counters.exceptions, 1);
+                if self.was_suspect(unit, |s| s.area == span.area, now_us) {
+                    // It may be the late answer to the request before: the line is drained, and it is asked again.
+                    self.guard_until_us = now_us + timeout_ms * 1_000;
+                    return Err(Cause::Unsettled);
+                }
                 return Err(cause_of(exception));
             }
             Said::Result(Err(_)) | Said::Broken => return Err(self.broken(unit, span, timeout_ms, now_us)),
@@ -222,7 +231,11 @@ impl Link {
         };
         let Some(words) = words else { return Err(self.broken(unit, span, timeout_ms, now_us)) };
         add(&self.counters.answers, 1);
-        let unsure = self.was_suspect(unit, span, now_us);
+        let unsure = self.was_suspect(unit, |s| s.area == span.area && s.count == span.count, now_us);
+        if unsure {
+            // If this was a late answer, ours is still on its way: it must not answer the next request.
+            self.guard_until_us = now_us + timeout_ms * 1_000;
+        }
         Ok(Answer { words, at, round_trip_us: now_us.saturating_sub(sent_us), unsure })
     }
 
@@ -240,11 +253,10 @@ impl Link {
     }
 
     /// Whether an answer of this shape may be the late one to an earlier request; it is under suspicion once.
-    fn was_suspect(&mut self, unit: u8, span: Span, now_us: u64) -> bool {
+    fn was_suspect(&mut self, unit: u8, same: impl Fn(&Span) -> bool, now_us: u64) -> bool {
+        self.suspects.retain(|(_, _, until)| *until > now_us);
         let before = self.suspects.len();
-        let same = |u: u8, s: &Span| u == unit && s.area == span.area && s.count == span.count;
-        self.suspects.retain(|(u, s, until)| *until > now_us && !same(*u, s));
-        // Those whose time is over do not count: only this shape's.
+        self.suspects.retain(|(u, s, _)| *u != unit || !same(s));
         self.suspects.len() < before
     }
 

@@ -21,8 +21,6 @@ use crate::poll::{Ask, BusConfig, Deliver, UnitConfig};
 const PROBE_SHARE: u64 = 50;
 /// Longest pause between two probes of a silent unit.
 const PROBE_PAUSE_MAX_US: u64 = 60_000_000;
-/// How long what a unit refused is not asked for again.
-const REFUSED_FOR_US: u64 = 3_600_000_000;
 
 /// A unit at work.
 struct Unit {
@@ -36,7 +34,6 @@ struct Unit {
     figures: UnitHealth,
     next_probe_us: u64,
     probe_pause_us: u64,
-    retry_refused_us: u64,
 }
 
 impl Unit {
@@ -53,7 +50,6 @@ impl Unit {
             figures: UnitHealth::default(),
             next_probe_us: 0,
             probe_pause_us: 0,
-            retry_refused_us: 0,
         }
     }
 
@@ -265,14 +261,19 @@ impl Bus {
         let Self { link, clock, units, health, deliver, id, .. } = self;
         let unit = &mut units[u];
         let mut figures = std::mem::take(&mut unit.figures);
-        identify(unit, link, &mut figures).await;
-        let now_us = clock.mono_us();
-        if now_us >= unit.retry_refused_us {
-            unit.groups.iter_mut().for_each(|g| g.plan.retry_refused());
-            unit.retry_refused_us = now_us + REFUSED_FOR_US;
-        }
         let manner = unit.manner(link);
-        let (readings, outcome) = unit.groups[g].run(link, clock, manner, &mut figures).await;
+        let (readings, outcome) = match identify(unit, link, &mut figures).await {
+            Ok(()) => unit.groups[g].run(link, clock, manner, &mut figures).await,
+            // With the wrong variant's map good answers become wrong values: nothing is read until it is known.
+            Err(cause) => {
+                let outcome = match cause {
+                    Cause::LinkDown => Outcome::LinkLost(cause),
+                    _ if cause.unit_answered() || cause == Cause::Unsettled => Outcome::Degraded(cause),
+                    _ => Outcome::Silent(cause),
+                };
+                (unit.groups[g].failed(cause, clock), outcome)
+            }
+        };
         figures.cycles += 1;
         let (presence, cause) = match outcome {
             Outcome::Good => (Presence::Online, None),
@@ -332,9 +333,19 @@ impl Bus {
         let rules = &unit.config.profile.layout(None).read;
         let Some(span) = cycle::probe_span(&unit.groups, rules) else { return unit.answered() };
         let result = link.read(manner.address, span, manner.timeout_ms, manner.pause_ms).await;
+        // A unit that was away may be another one now.
+        let back = |unit: &mut Unit| {
+            unit.answered();
+            unit.identified = unit.config.profile.ident.is_none();
+        };
         match result {
-            Ok(_) => unit.answered(),
-            Err(cause) if cause.unit_answered() => unit.answered(),
+            Ok(answer) => {
+                if answer.unsure {
+                    link.doubt(manner.address, span);
+                }
+                back(unit);
+            }
+            Err(cause) if cause.unit_answered() || cause == Cause::Unsettled => back(unit),
             Err(_) => {
                 unit.probe_pause_us = (unit.probe_pause_us * 2).clamp(2_000_000, PROBE_PAUSE_MAX_US);
                 unit.next_probe_us = self.clock.mono_us() + unit.probe_pause_us;
@@ -353,8 +364,15 @@ impl Bus {
 
     /// A question from outside, between two cycles.
     async fn answer(&mut self, ask: Ask) {
+        if ask.reply.is_closed() {
+            // Whoever asked has gone.
+            return;
+        }
         let timeout_ms = self.link.timeout_ms();
-        let result = self.link.read(ask.address, ask.span, timeout_ms, 0).await;
+        let mut result = self.link.read(ask.address, ask.span, timeout_ms, 0).await;
+        if result.as_ref().is_ok_and(|answer| answer.unsure) {
+            result = self.link.read(ask.address, ask.span, timeout_ms, 0).await;
+        }
         if !self.link.is_open() {
             self.lost();
         }
@@ -363,19 +381,21 @@ impl Bus {
 }
 
 /// Reads the ident register where that is due, and plans again if another variant answers.
-async fn identify(unit: &mut Unit, link: &mut Link, figures: &mut UnitHealth) {
+async fn identify(unit: &mut Unit, link: &mut Link, figures: &mut UnitHealth) -> Result<(), Cause> {
     let manner = unit.manner(link);
-    let Some(def) = unit.config.profile.ident.clone().filter(|_| !unit.identified) else { return };
+    let Some(def) = unit.config.profile.ident.clone().filter(|_| !unit.identified) else { return Ok(()) };
     let ident = match cycle::read_ident(link, &def, manner, figures).await {
         Ok(ident) => Some(ident),
-        Err(cause) if cause.unit_answered() => None,
-        Err(_) => return,
+        // It has no such register: the base is all there is.
+        Err(Cause::IllegalFunction | Cause::IllegalAddress | Cause::IllegalValue) => None,
+        Err(cause) => return Err(cause),
     };
     let layout = unit.config.profile.layout(ident.as_deref());
     unit.groups = unit.config.groups.iter().map(|g| Group::new(g, layout)).collect();
     unit.identified = true;
     figures.layout = layout.name.to_string();
     figures.ident = ident;
+    Ok(())
 }
 
 /// The slot that is due fails with this cause.

@@ -17,6 +17,8 @@ use crate::profile::{Layout, PointDef, ReadRules};
 
 /// Requests that splitting refused blocks may cost in one cycle.
 const SPLITS_MAX: usize = 40;
+/// How long what a unit refused is not asked for again.
+const REFUSED_FOR_US: u64 = 3_600_000_000;
 /// How often a doubtful answer is read again before it is given up.
 const CONFIRM_MAX: usize = 4;
 
@@ -39,6 +41,11 @@ pub struct Group {
     /// What is read.
     pub plan: Plan,
     defs: Vec<PointDef>,
+    /// Runs that got no answer although the unit answered others: how often in a row.
+    mute: BTreeMap<Span, u32>,
+    /// When what was refused is asked for again, and how long that pause was.
+    retry_at_us: u64,
+    retry_pause_us: u64,
     /// For each out, for each of its points: its definition; `None` if the unit's layout lacks it.
     picks: Vec<Vec<Option<usize>>>,
 }
@@ -79,7 +86,8 @@ impl Group {
         };
         let picks = config.outs.iter().map(|out| out.points.iter().map(&mut pick).collect()).collect();
         let plan = plan::plan(&defs, &layout.read);
-        Self { config: config.clone(), plan, defs, picks }
+        let mute = BTreeMap::new();
+        Self { config: config.clone(), plan, mute, retry_at_us: 0, retry_pause_us: 0, defs, picks }
     }
 
     /// Reads the group once and gives a reading for each device that has points in it.
@@ -93,7 +101,8 @@ impl Group {
         let mut got: Vec<Got> = Vec::with_capacity(self.plan.blocks.len());
         let mut failed: Vec<(Span, Cause)> = Vec::new();
         let mut splits = 0;
-        let mut fatal = None;
+        self.ask_again(clock.mono_us());
+        let (mut fatal, mut silent) = (None, Vec::new());
         let mut refused: Vec<(Block, Cause)> = Vec::new();
         for block in &self.plan.blocks {
             if let Some(cause) = fatal {
@@ -102,6 +111,13 @@ impl Group {
             }
             match self.read_block(link, manner, &block.span, health).await {
                 Ok(answer) => got.push(answer),
+                // One silent block of a unit that just answered is that block's affair; a second one is the unit's.
+                Err(cause @ (Cause::Timeout | Cause::BadFrame))
+                    if !got.is_empty() && silent.is_empty() && link.is_open() =>
+                {
+                    failed.push((block.span, cause));
+                    silent.push(block.span);
+                }
                 Err(cause @ (Cause::IllegalAddress | Cause::IllegalValue)) => refused.push((block.clone(), cause)),
                 Err(cause) => {
                     failed.push((block.span, cause));
@@ -110,6 +126,9 @@ impl Group {
                     }
                 }
             }
+        }
+        if fatal.is_none() {
+            self.note_mute(&silent);
         }
         for (block, cause) in refused {
             match fatal {
@@ -123,9 +142,40 @@ impl Group {
             (Some(Cause::LinkDown), _, _) => Outcome::LinkLost(Cause::LinkDown),
             (Some(cause), true, _) => Outcome::Silent(cause),
             (_, _, Some((_, cause))) => Outcome::Degraded(*cause),
-            (_, _, None) => Outcome::Good,
+            (_, true, None) => Outcome::Degraded(self.plan.refused.first().map_or(Cause::NotAvailable, |r| r.1)),
+            (_, false, None) => Outcome::Good,
         };
         (self.readings(&got, &failed, clock, outcome), outcome)
+    }
+
+    /// What was refused is asked for again: soon where everything was (a unit that is starting), hourly else.
+    fn ask_again(&mut self, now_us: u64) {
+        if self.plan.refused.is_empty() {
+            return;
+        }
+        if self.retry_at_us == 0 {
+            let first = if self.plan.blocks.is_empty() { 10_000_000 } else { REFUSED_FOR_US };
+            self.retry_pause_us = (self.retry_pause_us * 2).clamp(first, REFUSED_FOR_US);
+            self.retry_at_us = now_us + self.retry_pause_us;
+        } else if now_us >= self.retry_at_us {
+            self.retry_at_us = 0;
+            self.plan.retry_refused();
+        }
+    }
+
+    /// A block that is silent three times while others answer is left out like a refused one: asking costs two time-outs.
+    fn note_mute(&mut self, silent: &[Span]) {
+        self.mute.retain(|span, _| silent.contains(span));
+        for span in silent {
+            let times = self.mute.entry(*span).or_insert(0);
+            *times += 1;
+            if *times >= 3
+                && let Some(block) = self.plan.blocks.iter().find(|b| b.span == *span).cloned()
+            {
+                let refused = block.needs.iter().map(|need| (*need, Cause::Timeout)).collect();
+                self.plan.learn(&block, Vec::new(), refused);
+            }
+        }
     }
 
     /// One block; busy units are asked again until their time is over, doubtful answers are read until two agree.
@@ -154,7 +204,9 @@ impl Group {
         let (one, two) = (std::slice::from_ref(a), std::slice::from_ref(b));
         self.defs.iter().all(|def| match (a.slice(&def.span), b.slice(&def.span)) {
             (Some(x), Some(y)) => {
-                decode::agree(def, &decode::decode_words(def, x, one), &decode::decode_words(def, y, two))
+                let (p, q) = (decode::decode_words(def, x, one), decode::decode_words(def, y, two));
+                // Where the scale lies in another block only the words can be compared.
+                if p == Err(Cause::NoScale) { x == y } else { decode::agree(def, &p, &q) }
             }
             _ => true,
         })
@@ -189,6 +241,11 @@ impl Group {
                 Refusal::Split(left, right) => [right, left],
             };
             for half in halves {
+                if let Some(cause) = fatal {
+                    failed.push((half.span, cause));
+                    works.push(half);
+                    continue;
+                }
                 *splits += 1;
                 match self.read_block(link, manner, &half.span, health).await {
                     Ok(answer) => {
@@ -199,7 +256,7 @@ impl Group {
                     Err(other) => {
                         failed.push((half.span, other));
                         works.push(half);
-                        if !other.unit_answered() {
+                        if !other.unit_answered() && other != Cause::Unsettled {
                             fatal = Some(other);
                         }
                     }
@@ -307,9 +364,16 @@ pub async fn read_ident(
     manner: Manner,
     health: &mut UnitHealth,
 ) -> Result<String, Cause> {
-    let answer = read_patiently(link, manner, def.span, health).await?;
-    let sample = decode::decode_words(def, &answer.words.words, &[]);
-    sample.map(|value| value.to_string())
+    let mut before: Option<String> = None;
+    for _ in 0..=CONFIRM_MAX {
+        let answer = read_patiently(link, manner, def.span, health).await?;
+        let ident = decode::decode_words(def, &answer.words.words, &[])?.to_string();
+        if !answer.unsure && before.as_ref().is_none_or(|b| *b == ident) {
+            return Ok(ident);
+        }
+        before = Some(ident);
+    }
+    Err(Cause::Unsettled)
 }
 
 /// The smallest read that a unit cannot refuse for its length: how a silent unit is probed.

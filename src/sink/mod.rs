@@ -70,6 +70,14 @@ impl States {
         }
     }
 
+    /// Sets a state that is not there yet.
+    pub fn set_new(&self, topic: &str, json: &str) {
+        let is_there = self.all.lock().unwrap_or_else(PoisonError::into_inner).contains_key(topic);
+        if !is_there {
+            self.set(topic, json.to_string());
+        }
+    }
+
     /// Removes a state: its retained message is cleared.
     pub fn remove(&self, topic: &str) {
         let removed = self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(topic);

@@ -56,13 +56,20 @@ impl Filter {
             return None;
         }
         let heartbeat = self.settings.heartbeat_ms.unwrap_or(HEARTBEAT_MS);
-        let known = self.streams.iter().position(|l| Arc::ptr_eq(&l.stream, &reading.stream));
+        // What is read back from files has a stream of its own that says the same.
+        let same = |l: &Last| {
+            Arc::ptr_eq(&l.stream, &reading.stream)
+                || (l.stream.device == reading.stream.device
+                    && l.stream.source == reading.stream.source
+                    && l.stream.points == reading.stream.points)
+        };
+        let known = self.streams.iter().position(same);
         let index = known.unwrap_or_else(|| {
             self.streams.push(Last::new(&reading.stream, &self.settings));
             self.streams.len() - 1
         });
         let last = &mut self.streams[index];
-        let now = reading.at.mono;
+        let now = if reading.at.mono.0 > 0 { reading.at.mono } else { Mono(reading.at.wall.0.unsigned_abs()) };
         let mut out = vec![true; reading.stream.points.len()];
         for (i, send) in out.iter_mut().enumerate() {
             let sample: Sample = match (&reading.body, reading.sample(i)) {

@@ -68,7 +68,8 @@ impl Group {
     }
 
     /// Spawns a task. `make` builds it anew after a panic; a task that returns is finished.
-    pub fn spawn(&mut self, name: &str, make: impl Fn(CancellationToken) -> Task + Send + 'static) -> Handle {
+    pub fn spawn(&mut self, name: &str, make: impl Fn(CancellationToken) -> Task + Send + Sync + 'static) -> Handle {
+        let make = Arc::new(make);
         let token = self.stop.child_token();
         let done = CancellationToken::new();
         let ends = done.clone().drop_guard();
@@ -78,7 +79,9 @@ impl Group {
             let _ends = ends;
             let mut panics: VecDeque<u64> = VecDeque::new();
             loop {
-                let inner = tokio::spawn(make(stop.clone()));
+                // Built within the task, so that a panic in building is caught like any other.
+                let (make, stop_inner) = (Arc::clone(&make), stop.clone());
+                let inner = tokio::spawn(async move { make(stop_inner).await });
                 let aborter = AbortOnDrop(inner.abort_handle());
                 let result = inner.await;
                 drop(aborter);

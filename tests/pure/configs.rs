@@ -49,7 +49,10 @@ fn names_that_lead_nowhere_have_their_nearest_names() {
         "a.toml:8:11: error: unknown profile `eastron-sdm360`\n  hint: did you mean `eastron-sdm630`?\n\
          a.toml:11:9: error: unknown class `metre`\n  hint: did you mean `meter`?",
     );
-    check(&METER.replace("link = \"l\"", "link = \"k\""), "a.toml:6:8: error: unknown link `k`\n  hint: did you mean `l`?");
+    check(
+        &METER.replace("link = \"l\"", "link = \"k\""),
+        "a.toml:6:8: error: unknown link `k`\n  hint: did you mean `l`?",
+    );
 }
 
 #[test]

@@ -27,6 +27,8 @@ use crate::sink::mqtt::window::{Load, Window};
 use crate::sink::report::Filter;
 use crate::sink::{Health, States};
 
+/// What stands for a topic whose clearing is on its way.
+const CLEARING: &str = "(clearing)";
 /// Times a message may be refused before it is set aside.
 const REFUSALS_MAX: u32 = 3;
 
@@ -58,8 +60,9 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn state(topic: String, payload: String) -> Self {
-        Self { message: Message { topic, retain: true, payload }, load: Load::State, again: None }
+    fn state(below: &str, topic: String, payload: String) -> Self {
+        let load = Load::State { below: below.to_string(), clears: payload.is_empty() };
+        Self { message: Message { topic, retain: true, payload }, load, again: None }
     }
 }
 
@@ -77,6 +80,8 @@ struct Sink {
     max_packet: usize,
     connected: bool,
     caught_up_ms: u64,
+    /// Over quota: nothing is sent before this moment.
+    quiet_until_us: u64,
     /// Everything up to this number is done.
     reached: u64,
     newest: watch::Receiver<u64>,
@@ -98,6 +103,7 @@ pub async fn run(c: Context, stop: CancellationToken) {
         max_packet: c.settings.max_packet_bytes,
         connected: false,
         caught_up_ms: c.clock.mono().0,
+        quiet_until_us: 0,
         newest: c.journal.newest(),
         changed: c.states.changed(),
         c,
@@ -188,6 +194,11 @@ impl Sink {
     }
 
     fn done(&mut self, packet: u16) {
+        if let Some(Load::State { below, clears: true }) = self.window.find(packet).map(|p| p.load.clone()) {
+            // Only now is it known to be cleared.
+            self.told.remove(&below);
+            self.remember();
+        }
         let (count, reached) = self.window.done(packet);
         self.c.health.delivered.fetch_add(count, Ordering::Relaxed);
         if let Some(position) = reached {
@@ -196,28 +207,22 @@ impl Sink {
         }
     }
 
-    /// The broker refused a message: it is sent again up to three times, then set aside. Over quota it waits.
+    /// The broker refused a message: it is sent again up to three times, then set aside. Over quota it waits a second.
     fn refused(&mut self, packet: u16, refused: &Refused) {
         let Some(pending) = self.window.refused(packet, !refused.quota) else { return };
         if pending.refusals >= REFUSALS_MAX {
             let what = match &pending.load {
                 Load::Reading { entry, .. } => format!("{} number {}", entry.reading.stream.device, entry.seq),
-                Load::State => "a retained state".to_string(),
+                Load::State { below, .. } => format!("the retained state {below}"),
             };
             self.set_aside(&format!("{what}: refused {REFUSALS_MAX} times, the last time with {}", refused.reason));
             return self.done(packet);
         }
-        let Load::Reading { entry, part, .. } = &pending.load else {
-            // The state as it is by now is sent again at its next change; here it counts as done.
-            return self.done(packet);
-        };
-        let Some(payload) = payload::telemetry(entry.seq, &entry.reading, None).into_iter().nth(*part) else {
-            return self.done(packet);
-        };
-        let topic = self.topic(&format!("{}/telemetry", entry.reading.stream.device));
-        let message = Message { topic, retain: false, payload };
+        if refused.quota {
+            self.quiet_until_us = self.c.clock.mono_us() + 1_000_000;
+        }
         self.window.release(packet);
-        self.queue.push_back(Outgoing { message, load: pending.load.clone(), again: Some(pending.id) });
+        self.queue.push_back(Outgoing { message: pending.message, load: pending.load, again: Some(pending.id) });
     }
 
     fn set_aside(&self, why: &str) {
@@ -234,6 +239,9 @@ impl Sink {
         let most = usize::from(self.c.settings.inflight.max(1));
         loop {
             while self.window.len() < most {
+                if self.c.clock.mono_us() < self.quiet_until_us {
+                    return;
+                }
                 let Some(next) = self.queue.pop_front() else { break };
                 if !connection.try_publish(&next.message) {
                     self.queue.push_front(next);
@@ -241,7 +249,7 @@ impl Sink {
                 }
                 match next.again {
                     Some(id) => self.window.again(id),
-                    None => self.window.push(next.load),
+                    None => self.window.push(next.load, next.message),
                 }
             }
             if self.window.len() >= most {
@@ -308,7 +316,6 @@ impl Sink {
             let load = Load::Reading {
                 entry: Arc::clone(&item.entry),
                 position: item.position.clone(),
-                part,
                 last: part + 1 == count,
             };
             let message = Message { topic: topic.clone(), retain: false, payload: text };
@@ -322,18 +329,19 @@ impl Sink {
         let mut first = VecDeque::new();
         for (below, json) in &now {
             if self.told.get(below) != Some(json) {
-                first.push_back(Outgoing::state(self.topic(below), json.clone()));
+                first.push_back(Outgoing::state(below, self.topic(below), json.clone()));
             }
         }
-        for below in self.told.keys().filter(|t| !now.contains_key(*t)) {
-            first.push_back(Outgoing::state(self.topic(below), String::new()));
+        let mut told = now.clone();
+        for (below, was) in self.told.iter().filter(|(t, _)| !now.contains_key(*t)) {
+            if was != CLEARING {
+                first.push_back(Outgoing::state(below, self.topic(below), String::new()));
+            }
+            told.insert(below.clone(), CLEARING.to_string());
         }
-        if first.is_empty() {
-            return;
-        }
-        let topics_changed = now.keys().collect::<BTreeSet<_>>() != self.told.keys().collect();
+        let topics_changed = told.keys().collect::<BTreeSet<_>>() != self.told.keys().collect();
         first.append(&mut self.queue);
-        (self.queue, self.told) = (first, now);
+        (self.queue, self.told) = (first, told);
         if topics_changed {
             self.remember();
         }
@@ -372,12 +380,19 @@ impl Sink {
 
     fn show_lag(&mut self) {
         let lag = self.c.journal.lag(self.reached);
-        let now = self.c.clock.mono().0;
-        if lag == 0 {
-            self.caught_up_ms = now;
+        let now = self.c.clock.now();
+        // While connected: the age of the oldest reading on the way. While not: since when.
+        let age = match self.window.oldest().map(|entry| entry.reading.at) {
+            Some(at) if at.mono.0 > 0 => now.mono.since(at.mono),
+            Some(at) => u64::try_from(now.wall.0 - at.wall.0).unwrap_or(0),
+            None if lag == 0 || self.connected => 0,
+            None => now.mono.0.saturating_sub(self.caught_up_ms),
+        };
+        if self.connected {
+            self.caught_up_ms = now.mono.0.saturating_sub(age);
         }
         self.c.health.lag.store(lag, Ordering::Relaxed);
-        self.c.health.lag_ms.store(now - self.caught_up_ms, Ordering::Relaxed);
+        self.c.health.lag_ms.store(age, Ordering::Relaxed);
     }
 
     /// Told to stop: what is on the way may finish, then the broker is told that this was on purpose.
@@ -396,12 +411,14 @@ impl Sink {
                 if !said && self.window.len() < usize::from(self.c.settings.inflight.max(1)) {
                     said = connection.try_publish(&bye);
                     if said {
-                        self.window.push(Load::State);
+                        let load = Load::State { below: "gateway/status".to_string(), clears: false };
+                        self.window.push(load, bye.clone());
                     }
                 }
                 if said && self.window.is_empty() {
                     connection.disconnect();
-                    let _last = connection.poll().await;
+                    // Until the connection is closed by that.
+                    while connection.poll().await.is_ok() {}
                     return;
                 }
                 match connection.poll().await {

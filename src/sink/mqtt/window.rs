@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::journal::cursor::Position;
 use crate::journal::tail::Entry;
+use crate::sink::mqtt::client::Message;
 
 /// Why a message was sent.
 #[derive(Clone, Debug)]
@@ -15,13 +16,16 @@ pub enum Load {
         entry: Arc<Entry>,
         /// Where its reader stands afterwards.
         position: Position,
-        /// Which of its messages.
-        part: usize,
         /// Whether it is the last one.
         last: bool,
     },
-    /// A retained state.
-    State,
+    /// A retained state: its topic below the site, and whether this clears it.
+    State {
+        /// Topic below the site.
+        below: String,
+        /// An empty message.
+        clears: bool,
+    },
 }
 
 /// One message on the way.
@@ -33,6 +37,8 @@ pub struct Pending {
     pub packet: Option<u16>,
     /// What it is.
     pub load: Load,
+    /// What was sent, in case it has to be sent again.
+    pub message: Message,
     /// Times it was refused.
     pub refusals: u32,
     acked: bool,
@@ -59,8 +65,8 @@ impl Window {
     }
 
     /// A message was handed over.
-    pub fn push(&mut self, load: Load) {
-        self.queue.push_back(Pending { id: self.next_id, packet: None, load, refusals: 0, acked: false });
+    pub fn push(&mut self, load: Load, message: Message) {
+        self.queue.push_back(Pending { id: self.next_id, packet: None, load, message, refusals: 0, acked: false });
         self.handed.push_back(self.next_id);
         self.next_id += 1;
     }
@@ -91,6 +97,16 @@ impl Window {
         if let Some(pending) = self.queue.iter_mut().find(|p| p.packet == Some(packet) && !p.acked) {
             pending.packet = None;
         }
+    }
+
+    /// The message of a packet that is not acknowledged yet.
+    pub fn find(&self, packet: u16) -> Option<&Pending> {
+        self.queue.iter().find(|p| p.packet == Some(packet) && !p.acked)
+    }
+
+    /// The oldest reading on the way.
+    pub fn oldest(&self) -> Option<&Entry> {
+        self.queue.iter().find_map(|p| if let Load::Reading { entry, .. } = &p.load { Some(&**entry) } else { None })
     }
 
     /// A packet is done. Returns how many messages were done by that, and the position that the cursor may move to.
@@ -128,13 +144,17 @@ mod tests {
         let stream = Arc::new(Stream { device: "d".into(), source: "s".into(), every_ms: 0, points: vec![] });
         let at = Stamp { mono: Mono(0), wall: Wall(0), trusted: true };
         let entry = Arc::new(Entry { seq, reading: Reading { stream, at, body: Body::Failed(Cause::Timeout) } });
-        Load::Reading { entry, position: Position::at(seq), part: 0, last }
+        Load::Reading { entry, position: Position::at(seq), last }
+    }
+
+    fn message() -> Message {
+        Message { topic: "t".into(), retain: false, payload: "p".into() }
     }
 
     #[test]
     fn the_cursor_moves_only_over_an_unbroken_front() {
         let mut window = Window::default();
-        (1..=3).for_each(|seq| window.push(load(seq, true)));
+        (1..=3).for_each(|seq| window.push(load(seq, true), message()));
         (11..=13).for_each(|packet| window.sent(packet));
         assert_eq!(window.done(12), (0, None), "1 is still on the way");
         assert_eq!(window.done(11), (2, Some(Position::at(2))));
@@ -145,7 +165,7 @@ mod tests {
     #[test]
     fn a_refused_message_holds_the_cursor_until_it_is_taken() {
         let mut window = Window::default();
-        (1..=2).for_each(|seq| window.push(load(seq, true)));
+        (1..=2).for_each(|seq| window.push(load(seq, true), message()));
         (11..=12).for_each(|packet| window.sent(packet));
         let refused = window.refused(11, true).unwrap();
         assert_eq!(refused.refusals, 1);
@@ -159,8 +179,8 @@ mod tests {
     #[test]
     fn a_reading_of_two_messages_is_done_with_the_second() {
         let mut window = Window::default();
-        window.push(load(5, false));
-        window.push(load(5, true));
+        window.push(load(5, false), message());
+        window.push(load(5, true), message());
         window.sent(1);
         window.sent(2);
         assert_eq!(window.done(1), (1, None));
