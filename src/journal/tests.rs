@@ -61,7 +61,7 @@ impl Drop for Dir {
 
 fn open(dir: &Dir) -> (Journal, Writer) {
     let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
-    let settings = Settings { commit_ms: 20, ..Settings::default() };
+    let settings = Settings { commit_ms: 20, telemetry_days: 36_500, ..Settings::default() };
     Journal::open(&dir.0, &settings, &clock, "boot").unwrap()
 }
 
@@ -225,4 +225,68 @@ fn an_undated_boot_is_dated_when_the_clock_is_believed() {
     let entry = all(&journal).remove(0);
     assert!(entry.reading.at.trusted);
     assert_eq!(entry.reading.at.wall, Wall(DAY + 5_000));
+}
+
+/// A journal whose limit is so small that a few sealed days are too much.
+#[test]
+fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
+    let dir = Dir::new("limit");
+    let s = stream("a");
+    for day in 0..6i64 {
+        let (journal, writer) = open(&dir);
+        (0..3_000).for_each(|i| {
+            let mut r = reading(&s, i);
+            r.at.wall = Wall(DAY + day * 86_400_000 + i * 1_000);
+            journal.append(r);
+        });
+        writer.stop();
+    }
+    let before = {
+        let (journal, _writer) = open(&dir);
+        wait("six days to be sealed", || recover::files(&dir.0, "raw-").len() == 1);
+        let query = Query { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 86_400_000 };
+        let mut rows = Vec::new();
+        journal
+            .samples(&query, |row| {
+                rows.push(row);
+                true
+            })
+            .unwrap();
+        rows
+    };
+    assert_eq!(before.len(), 3_000);
+    let bytes: u64 = std::fs::read_dir(&dir.0).unwrap().flatten().map(|e| e.metadata().unwrap().len()).sum();
+    #[expect(clippy::cast_precision_loss, reason = "a limit just above what is there")]
+    let max_gb = bytes as f64 * 1.17 / 1e9;
+    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let settings = Settings { commit_ms: 20, max_gb, keep_free_mb: 0, telemetry_days: 36_500, ..Settings::default() };
+    let (journal, writer) = Journal::open(&dir.0, &settings, &clock, "boot").unwrap();
+    wait("a day to be thinned", || journal.health().thinned_files.load(Ordering::Relaxed) >= 1);
+    let query = |point: &str| Query { device: "a".into(), point: point.into(), from_ms: DAY, to_ms: DAY + 86_400_000 };
+    let count = |journal: &Journal, point: &str| {
+        let mut n = 0;
+        journal
+            .samples(&query(point), |_| {
+                n += 1;
+                true
+            })
+            .unwrap();
+        n
+    };
+    let thinned = count(&journal, "level_m");
+    assert!((100..2_500).contains(&thinned), "{thinned} samples of 3,000 are left");
+    assert_eq!(count(&journal, "energy_kwh"), 3_000, "registers are never thinned");
+    let slots = journal.slots(&query("level_m"), 60_000).unwrap();
+    let extremes = |rows: &[history::Row]| {
+        let values: Vec<f64> =
+            rows.iter().filter(|r| r.at_ms < DAY + 60_000).filter_map(|r| r.sample.as_ref().ok()?.as_f64()).collect();
+        (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(f64::MIN, f64::max))
+    };
+    assert_eq!((slots[0].of.min, slots[0].of.max), extremes(&before), "each minute keeps its lowest and highest");
+    writer.stop();
+    // A limit that even thinned days do not keep: the oldest telemetry goes, registers stay.
+    let settings = Settings { max_gb: max_gb / 2.0, ..settings };
+    let (journal, _writer) = Journal::open(&dir.0, &settings, &clock, "boot").unwrap();
+    wait("files to be dropped", || journal.health().dropped_files.load(Ordering::Relaxed) >= 1);
+    assert_eq!(count(&journal, "level_m"), 0, "the oldest day of telemetry went first");
 }

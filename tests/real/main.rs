@@ -17,3 +17,4 @@ mod crash;
 mod faults;
 mod field;
 mod support;
+mod tls;
