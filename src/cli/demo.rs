@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Paths, Shared};
-use crate::cli::{Args as Global, Failure, Outcome, output, runtime, simulate};
+use crate::cli::{Args as Global, Failure, Outcome, output, runtime, simulate, told_to_stop};
 use crate::clock::{self, Clock};
 use crate::config::doc::{Problems, Texts};
 use crate::config::{self, builtin};
@@ -41,17 +40,6 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let outcome = runtime()?.block_on(demo(global, args.scenario, speed, &dir));
     let _best_effort = std::fs::remove_dir_all(&dir);
     outcome
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-pub async fn told_to_stop() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
 }
 
 /// Writes the site; refuses to overwrite.

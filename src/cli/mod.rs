@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Edge gateway for plant rooms: Modbus in, MQTT and a time-series store out, a journal in between.
 #[derive(Debug, Parser)]
@@ -199,4 +200,15 @@ pub fn ask(args: &Args, request: &crate::control::Request) -> Result<serde_json:
             .hint("start it with `plantroom run`; --state DIR names another gateway's state"),
         Failed::Refused(_) => Failure::configuration(e.to_string()),
     })
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn told_to_stop() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
 }

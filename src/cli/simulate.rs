@@ -64,7 +64,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
             output::line(format!("serial:{}  {server}: unit {}", args.line.display(), on.join(", ")));
         }
         output::line("the plant runs; Ctrl-C stops it");
-        super::demo::told_to_stop().await;
+        super::told_to_stop().await;
         stop.cancel();
         let _best_effort = std::fs::remove_file(&args.line);
         Ok(())

@@ -5,12 +5,19 @@ use std::sync::Arc;
 
 use crate::config::Device;
 use crate::config::builtin::Catalogue;
-use crate::config::check::Unit;
 use crate::link::settings::Settings as LinkSettings;
 use crate::model::point::{Form, Kind, PointMeta, Stream};
 use crate::poll::{BusConfig, GroupConfig, OutConfig, UnitConfig};
 use crate::profile::PointDef;
 use crate::profile::form::duration_ms;
+
+/// A unit whose profile is known.
+pub struct Unit<'a> {
+    /// What the file says.
+    pub file: &'a crate::config::settings::Unit,
+    /// Its profile.
+    pub profile: &'a Arc<crate::profile::Profile>,
+}
 
 /// The buses.
 pub fn buses(

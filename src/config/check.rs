@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::build::Unit;
 use crate::config::builtin::Catalogue;
 use crate::config::check_site::{ID_MEND, check_health, check_journal, check_mqtt, check_site, is_id};
 use crate::config::doc::{Entry, Problems};
@@ -12,7 +13,6 @@ use crate::link::settings::Settings as LinkSettings;
 use crate::model::line::{Line, Parity};
 use crate::model::point::{Form, Kind, Retention};
 use crate::model::problem::did_you_mean;
-use crate::profile::Profile;
 use crate::profile::form::duration_ms;
 
 /// Device ids that topics need for themselves.
@@ -59,14 +59,6 @@ fn single<'a, T>(entries: &'a [Entry<'_, T>], table: &str, problems: &mut Proble
         );
     }
     entries.first().map(|e| &e.value)
-}
-
-/// A unit whose profile is known.
-pub struct Unit<'a> {
-    /// What the file says.
-    pub file: &'a file::Unit,
-    /// Its profile.
-    pub profile: &'a std::sync::Arc<Profile>,
 }
 
 struct Check<'a> {

@@ -27,6 +27,19 @@ const TAGGED: u8 = 16;
 /// Code of a sample that history no longer has.
 pub const ABSENT: u8 = 255;
 
+/// Puts a CRC behind the bytes.
+pub fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    let crc = crc32fast::hash(&bytes);
+    bytes.extend(crc.to_le_bytes());
+    bytes
+}
+
+/// The bytes before the CRC, if it fits.
+pub fn open(bytes: &[u8]) -> Option<&[u8]> {
+    let (data, crc) = bytes.split_last_chunk::<4>()?;
+    (crc32fast::hash(data) == u32::from_le_bytes(*crc)).then_some(data)
+}
+
 /// Appends a number, seven bits a byte, lowest first.
 pub fn put(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
@@ -214,7 +227,7 @@ pub fn tagged(bytes: &mut Bytes<'_>) -> Option<Value> {
 
 /// A reading as the body of a row, with a CRC at its end: SQLite would not notice a flipped bit within a row.
 pub fn encode(reading: &Reading) -> Vec<u8> {
-    crate::journal::column::seal(encode_body(reading))
+    seal(encode_body(reading))
 }
 
 fn encode_body(reading: &Reading) -> Vec<u8> {
@@ -255,7 +268,7 @@ fn encode_body(reading: &Reading) -> Vec<u8> {
 
 /// A reading from the body of a row; `None` if the bytes are not one.
 pub fn decode(body: &[u8], stream: &Arc<Stream>) -> Option<Reading> {
-    let mut bytes = Bytes(crate::journal::column::open(body)?);
+    let mut bytes = Bytes(open(body)?);
     let flags = bytes.byte()?;
     let mono = Mono(bytes.number()?);
     let wall = Wall(unzigzag(bytes.number()?));

@@ -10,26 +10,15 @@ use pco::data_types::Number;
 use pco::standalone::{simple_compress, simple_decompress_into};
 use rust_decimal::Decimal;
 
-use crate::journal::codec::{self, ABSENT, Bytes, put, put_runs, put_tagged, runs, tagged, unzigzag, zigzag};
+use crate::journal::codec::{
+    self, ABSENT, Bytes, open, put, put_runs, put_tagged, runs, seal, tagged, unzigzag, zigzag,
+};
 use crate::model::quality::Cause;
 use crate::model::reading::Sample;
 use crate::model::value::Value;
 
 /// Rows of a quarter of an hour below which aggregates are not worth their bytes: decoding is as fast.
 pub const AGGREGATE_FROM: usize = 150;
-
-/// Puts a CRC behind the bytes.
-pub fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
-    let crc = crc32fast::hash(&bytes);
-    bytes.extend(crc.to_le_bytes());
-    bytes
-}
-
-/// The bytes before the CRC, if it fits.
-pub fn open(bytes: &[u8]) -> Option<&[u8]> {
-    let (data, crc) = bytes.split_last_chunk::<4>()?;
-    (crc32fast::hash(data) == u32::from_le_bytes(*crc)).then_some(data)
-}
 
 fn config() -> ChunkConfig {
     ChunkConfig::default().with_compression_level(8)

@@ -1,7 +1,7 @@
 //! Lifts: trips with doors; one of them can stop between floors.
 
 use crate::simulate::Scenario;
-use crate::simulate::plant::{Random, Signals};
+use crate::simulate::signals::{Random, Signals};
 
 /// What a lift is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,6 +5,7 @@ pub mod lifts;
 pub mod plant;
 pub mod power;
 pub mod serve;
+pub mod signals;
 pub mod site;
 pub mod water;
 

@@ -1,7 +1,7 @@
 //! Power: mains, generating set, transfer switch, an incomer and six sub-meters whose energy adds up.
 
 use crate::simulate::Scenario;
-use crate::simulate::plant::Signals;
+use crate::simulate::signals::Signals;
 
 /// What the generating set is doing; numbers are GenComm's engine states.
 #[derive(Clone, Copy, Debug, PartialEq)]

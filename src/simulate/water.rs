@@ -1,7 +1,7 @@
 //! Water: a sump that fills with rain and is emptied by two alternating pumps; domestic-water pumps that hold a pressure.
 
 use crate::simulate::Scenario;
-use crate::simulate::plant::Signals;
+use crate::simulate::signals::Signals;
 
 /// Levels of the sump, metres above its bottom, and its plan area.
 pub const STOP_M: f64 = 0.4;

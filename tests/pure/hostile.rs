@@ -241,7 +241,7 @@ fn journal_rows_under_mutation() {
             assert_eq!(codec::decode(&bytes, &reading.stream), None, "the CRC sees it");
         }
         // And behind the CRC: what a newer or older version may have written on purpose.
-        let sealed = column::seal(random.mutate(&good[..good.len() - 4]));
+        let sealed = codec::seal(random.mutate(&good[..good.len() - 4]));
         let _no_panic = codec::decode(&sealed, &reading.stream);
     }
 }
@@ -262,10 +262,10 @@ fn journal_columns_under_mutation() {
         assert!(column::read_samples(&random.mutate(good), 40).is_none_or(|s| s.count() == 40));
         // Behind the CRC the compressed bytes themselves are foreign. Dearer, so fewer.
         if i % 10 == 0 {
-            let sealed = column::seal(random.mutate(&good[..good.len() - 4]));
+            let sealed = codec::seal(random.mutate(&good[..good.len() - 4]));
             let _no_panic = column::read_samples(&sealed, 40).map(Iterator::count);
             let _no_panic = column::read_whole(&sealed, 3);
-            let sealed = column::seal(random.mutate(&offsets[..offsets.len() - 4]));
+            let sealed = codec::seal(random.mutate(&offsets[..offsets.len() - 4]));
             let _no_panic = column::read_offsets(&sealed, 2, 2);
             let _no_panic = column::read_aggregates(&sealed);
         }

@@ -32,9 +32,9 @@ fn journaled(state: &std::path::Path) -> BTreeMap<u64, u64> {
     }
 }
 
-/// Rounds of the loop: 1000 by hand (`PLANTROOM_KILLS=1000`), fewer in CI.
+/// Rounds of the loop: 1000 by hand (`PLANTROOM_KILLS=1000`), 50 otherwise.
 fn rounds() -> u32 {
-    std::env::var("PLANTROOM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(20)
+    std::env::var("PLANTROOM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
 }
 
 #[test]

@@ -115,7 +115,7 @@ pub async fn run(c: Context, stop: CancellationToken) {
         if stop.is_cancelled() {
             return;
         }
-        pause_ms = if sink.connected { 250 } else { (pause_ms * 2).clamp(250, 15_000) };
+        pause_ms = if sink.connected { 250 } else { (pause_ms * 2).clamp(250, 5_000) };
         sink.connected = false;
         let jitter = sink.c.clock.mono_us() % (pause_ms / 2);
         tokio::select! {
