@@ -26,6 +26,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     };
     if args.plan {
         plan(configuration);
+        learned(global);
     }
     let units: usize = configuration.buses.iter().map(|b| b.units.len()).sum();
     output::line(format!(
@@ -85,6 +86,16 @@ fn plan(configuration: &Configuration) {
         load.days,
         configuration.journal.max_gb
     ));
+}
+
+/// What a running gateway has found out about its units.
+fn learned(global: &Global) {
+    // Whether one runs is nothing that a check depends on.
+    let Ok(value) = crate::cli::ask(global, &crate::control::Request::Status) else { return };
+    let Ok(status) = serde_json::from_value::<crate::app::status::Status>(value) else { return };
+    for unit in status.links.iter().flat_map(|l| &l.units).filter(|u| !u.holes.is_empty()) {
+        output::line(format!("unit `{}` refuses (learned by the running gateway): {}", unit.id, unit.holes.join(", ")));
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

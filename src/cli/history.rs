@@ -9,7 +9,7 @@ use crate::cli::{Args as Global, Failure, Outcome, output};
 use crate::clock::Clock;
 use crate::config;
 use crate::journal::Journal;
-use crate::journal::history::Query;
+use crate::journal::history::{Query, SLOTS_MAX};
 use crate::model::time::Wall;
 use crate::profile::form::duration_ms;
 
@@ -135,6 +135,9 @@ fn slots(journal: &Journal, query: &Query, every: &str, format: Format, zone: &T
     let Some(every_ms) = duration_ms(every).and_then(|ms| i64::try_from(ms).ok()) else {
         return Err(Failure::usage(format!("`{every}` is not a duration")).hint("15m, 1h, 1d"));
     };
+    if (query.to_ms - query.from_ms) / every_ms.max(1) >= i64::try_from(SLOTS_MAX).unwrap_or(i64::MAX) {
+        return Err(Failure::usage(format!("more than {SLOTS_MAX} slots")).hint("a longer --every, or a shorter time"));
+    }
     let slots = journal.slots(query, every_ms).map_err(failed)?;
     let number = |x: f64| format!("{}", (x * 1e9).round() / 1e9);
     let some = |has: bool, x: f64| if has { number(x) } else { String::new() };

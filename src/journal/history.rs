@@ -1,7 +1,6 @@
 //! Queries: one point of one device between two dates, as samples or as slots with completeness. A point at a time, an
 //! hour at a time: a month never needs the memory of a month.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use crate::journal::column::Aggregate;
@@ -59,6 +58,9 @@ impl Slot {
     }
 }
 
+/// Slots that one answer may have.
+pub const SLOTS_MAX: usize = 200_000;
+
 /// What the walk over history meets.
 enum Met<'a> {
     Row(i64, Result<&'a Value, Cause>),
@@ -86,13 +88,12 @@ impl Journal {
     /// As [`Journal::samples`].
     pub fn slots(&self, query: &Query, every_ms: i64) -> Result<Vec<Slot>, Trouble> {
         let every_ms = every_ms.max(1);
-        let mut slots: BTreeMap<i64, Slot> = BTreeMap::new();
-        let start = |ms: i64| ms.div_euclid(every_ms) * every_ms;
-        let mut at = start(query.from_ms);
-        while at < query.to_ms && slots.len() < 200_000 {
-            slots.insert(at, Slot { start_ms: at, ..Slot::default() });
-            at += every_ms;
-        }
+        let first = query.from_ms.div_euclid(every_ms) * every_ms;
+        let count = usize::try_from((query.to_ms - first).max(0) / every_ms + 1).unwrap_or(0).min(SLOTS_MAX);
+        let starts = (0..count).map(|i| first + i64::try_from(i).unwrap_or(0) * every_ms);
+        let mut out: Vec<Slot> =
+            starts.filter(|s| *s < query.to_ms).map(|start_ms| Slot { start_ms, ..Slot::default() }).collect();
+        let index = |ms: i64| usize::try_from((ms - first).div_euclid(every_ms)).unwrap_or(usize::MAX);
         let mut cadence = 0u64;
         self.walk(query, every_ms % QUARTER_MS == 0, &mut |met, stream| {
             if stream.every_ms > 0 {
@@ -100,19 +101,18 @@ impl Journal {
             }
             match met {
                 Met::Row(at_ms, sample) => {
-                    if let Some(slot) = slots.get_mut(&start(at_ms)) {
+                    if let Some(slot) = out.get_mut(index(at_ms)) {
                         slot.of.add(at_ms, sample.ok().and_then(Value::as_f64));
                     }
                 }
                 Met::Quarter(at, quarter) => {
-                    if let Some(slot) = slots.get_mut(&start(at)) {
+                    if let Some(slot) = out.get_mut(index(at)) {
                         slot.of.join(quarter);
                     }
                 }
             }
             true
         })?;
-        let mut out: Vec<Slot> = slots.into_values().collect();
         if cadence > 0 {
             for slot in &mut out {
                 let (from, to) = (slot.start_ms.max(query.from_ms), (slot.start_ms + every_ms).min(query.to_ms));

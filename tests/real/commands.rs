@@ -196,3 +196,33 @@ fn everything_may_be_absent_at_the_start() {
     assert!(status.contains("link_down"), "{status}");
     assert!(running.stop() < Duration::from_secs(9));
 }
+
+#[test]
+fn systemd_is_told_ready_and_alive_and_stopping() {
+    let broker = Mosquitto::start();
+    let counting = Counting::start();
+    let dir = Dir::new("notify");
+    dir.write("site.toml", &site(broker.port, "5", &counting.config(&dir, "100ms")));
+    let socket = dir.path("notify.sock");
+    let told = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    told.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut command = Command::new(PLANTROOM);
+    command.arg("--config").arg(&dir.0).arg("--state").arg(dir.path("state")).arg("run").stderr(Stdio::null());
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "900000");
+    let running = Process::start("plantroom", &mut command);
+    let next = || {
+        let mut buffer = [0u8; 256];
+        let n = told.recv(&mut buffer).expect("systemd would be waiting");
+        String::from_utf8_lossy(&buffer[..n]).into_owned()
+    };
+    assert!(next().contains("READY=1"));
+    assert!(next().contains("WATCHDOG=1") && next().contains("WATCHDOG=1"));
+    running.signal("-HUP");
+    let mut words = String::new();
+    wait("a reload", 10, || {
+        words.push_str(&next());
+        (words.contains("RELOADING=1") && words.contains("READY=1")).then_some(())
+    });
+    running.signal("-TERM");
+    wait("the goodbye", 10, || next().contains("STOPPING=1").then_some(()));
+}
