@@ -61,6 +61,17 @@ impl Slot {
 /// Slots that one answer may have.
 pub const SLOTS_MAX: usize = 200_000;
 
+/// What is made of what the walk meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    /// Every sample, handed to somebody who may take his time.
+    Samples,
+    /// Slots of any length.
+    Slots,
+    /// Slots that are made of quarter hours.
+    Quarters,
+}
+
 /// What the walk over history meets.
 enum Met<'a> {
     Row(i64, Result<&'a Value, Cause>),
@@ -74,7 +85,7 @@ impl Journal {
     /// A file cannot be read for another reason than damage (which is counted and passed over).
     pub fn samples(&self, query: &Query, mut each: impl FnMut(Row) -> bool) -> Result<(), Trouble> {
         let mut go_on = true;
-        self.walk(query, false, &mut |met, _| {
+        self.walk(query, Ask::Samples, &mut |met, _| {
             if let Met::Row(at_ms, sample) = met {
                 go_on = go_on && each(Row { at_ms, sample: sample.cloned() });
             }
@@ -95,7 +106,7 @@ impl Journal {
             starts.filter(|s| *s < query.to_ms).map(|start_ms| Slot { start_ms, ..Slot::default() }).collect();
         let index = |ms: i64| usize::try_from((ms - first).div_euclid(every_ms)).unwrap_or(usize::MAX);
         let mut cadence = 0u64;
-        self.walk(query, every_ms % QUARTER_MS == 0, &mut |met, stream| {
+        self.walk(query, if every_ms % QUARTER_MS == 0 { Ask::Quarters } else { Ask::Slots }, &mut |met, stream| {
             if stream.every_ms > 0 {
                 cadence = stream.every_ms;
             }
@@ -124,12 +135,7 @@ impl Journal {
     }
 
     /// Walks sealed files, raw segments and the tail in order.
-    fn walk(
-        &self,
-        query: &Query,
-        quarters: bool,
-        each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
-    ) -> Result<(), Trouble> {
+    fn walk(&self, query: &Query, ask: Ask, each: &mut dyn FnMut(Met<'_>, &Stream) -> bool) -> Result<(), Trouble> {
         let catalog = lock(&self.shared.catalog).clone();
         let mut files: std::collections::BTreeSet<std::path::PathBuf> = std::collections::BTreeSet::new();
         for place in catalog.values() {
@@ -140,7 +146,7 @@ impl Journal {
         let mut last_seq = 0u64;
         for path in &files {
             let result = DayFile::open(path)
-                .and_then(|file| walk_sealed(&file, query, quarters, &|seg| !in_raw.contains(&seg), each));
+                .and_then(|file| walk_sealed(&file, query, ask, &|seg| !in_raw.contains(&seg), each));
             match result {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
@@ -156,7 +162,7 @@ impl Journal {
                 Ok(reader) => reader,
                 Err(_) if !path.exists() => {
                     // Sealed since we looked: where it is now.
-                    if !self.walk_newly_sealed(*first, query, quarters, each)? {
+                    if !self.walk_newly_sealed(*first, query, ask, each)? {
                         return Ok(());
                     }
                     continue;
@@ -190,7 +196,7 @@ impl Journal {
         &self,
         first: u64,
         query: &Query,
-        quarters: bool,
+        ask: Ask,
         each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
     ) -> Result<bool, Trouble> {
         let sealed = match lock(&self.shared.catalog).get(&first) {
@@ -200,7 +206,7 @@ impl Journal {
         };
         for path in sealed.iter().filter(|p| may_hold(p, query)) {
             let file = DayFile::open(path)?;
-            if !walk_sealed(&file, query, quarters, &|seg| seg == first, each)? {
+            if !walk_sealed(&file, query, ask, &|seg| seg == first, each)? {
                 return Ok(false);
             }
         }
@@ -243,10 +249,13 @@ fn walk_reading(reading: &Reading, query: &Query, each: &mut dyn FnMut(Met<'_>, 
 fn walk_sealed(
     file: &DayFile,
     query: &Query,
-    quarters: bool,
+    ask: Ask,
     wanted: &dyn Fn(u64) -> bool,
     each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
 ) -> Result<bool, Trouble> {
+    if ask != Ask::Samples {
+        file.hold()?;
+    }
     for (id, stream) in file.streams(Some(&query.device))? {
         let Some(point) = point_of(&stream, &query.point) else { continue };
         let filter = "stream = ?1 AND dated = 1 AND first_ms < ?3 AND last_ms >= ?2 ORDER BY first_ms";
@@ -255,7 +264,7 @@ fn walk_sealed(
                 continue;
             }
             let inside = slice.first_ms >= query.from_ms && slice.last_ms < query.to_ms;
-            if quarters
+            if ask == Ask::Quarters
                 && inside
                 && let Some(aggregates) = file.aggregates(&slice, point)?
             {

@@ -110,7 +110,9 @@ pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, Trouble> {
         };
     let db = Connection::open_with_flags(path, flags).map_err(at(path))?;
     db.busy_timeout(std::time::Duration::from_secs(5)).map_err(at(path))?;
-    db.pragma_update(None, "cache_size", -1024).map_err(at(path))?;
+    if how != Open::ReadOnly {
+        db.pragma_update(None, "cache_size", -1024).map_err(at(path))?;
+    }
     let version = || db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0)).map_err(at(path));
     let mut found = version()?;
     if let (0, Open::Create(create)) = (found, how) {

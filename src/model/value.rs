@@ -28,7 +28,7 @@ impl Value {
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Value::Bool(b) => Some(f64::from(u8::from(*b))),
-            Value::Exact(d) => d.to_f64(),
+            Value::Exact(d) => exact_as_f64(*d),
             Value::F32(x) => Some(f64::from(*x)),
             Value::F64(x) => Some(*x),
             #[expect(clippy::cast_precision_loss, reason = "codes are small")]
@@ -73,6 +73,18 @@ impl fmt::Display for Value {
                 f.write_str(&out)
             }
         }
+    }
+}
+
+/// A decimal as a float. Where mantissa and power of ten are exact as floats, which they nearly always are, one division
+/// gives the nearest float.
+fn exact_as_f64(decimal: Decimal) -> Option<f64> {
+    const POWERS: [f64; 10] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+    let power = POWERS.get(decimal.scale() as usize);
+    match (i32::try_from(decimal.mantissa() >> 21), power) {
+        #[expect(clippy::cast_precision_loss, reason = "at most 53 bits, so nothing is lost")]
+        (Ok(_), Some(power)) => Some(decimal.mantissa() as f64 / power),
+        _ => decimal.to_f64(),
     }
 }
 
@@ -146,6 +158,16 @@ mod tests {
         assert_eq!(json(Value::F32(230.2)), "230.2");
         assert_eq!(json(Value::F64(0.1)), "0.1");
         assert_eq!(json(Value::Code(-3)), "-3");
+    }
+
+    #[test]
+    fn decimals_become_the_nearest_float() {
+        for text in
+            ["0.1", "-230.2", "9007199254740991", "12345.678901", "-0.000000001", "79228162514264337593543950335"]
+        {
+            let expect: f64 = text.parse().unwrap();
+            assert_eq!(Value::Exact(text.parse().unwrap()).as_f64(), Some(expect), "{text}");
+        }
     }
 
     #[test]
