@@ -63,8 +63,9 @@ def main(binary, devices, seconds, commit_ms="1000", every_ms="1000"):
             p.terminate()
             p.wait()
         n = (b[1] - a[1]) * 62
-        print(f"{n / int(seconds):.0f} samples/s, commits every {commit_ms} ms, {seconds} s: {(b[0] - a[0]) / n:.1f} bytes a sample written; "
-              f"resident {b[2] / 1024:.1f} MiB")
+        files = sum(f.stat().st_size for f in Path(t, "state/journal").glob("*.db"))
+        print(f"{n / int(seconds):.0f} samples/s, commits every {commit_ms} ms, {seconds} s: {(b[0] - a[0]) / n:.1f} bytes a sample written "
+              f"(of the write-ahead log up to {files / (b[1] * 62):.1f} more are due when it is folded, every 4 MB); resident {b[2] / 1024:.1f} MiB")
 
 
 def figures(pid, binary, t):

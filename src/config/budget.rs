@@ -12,9 +12,9 @@ use crate::profile::Layout;
 /// What a unit on a serial line is taken to need before it answers, microseconds; meters take 5 to 50 ms.
 const TURNAROUND_US: u64 = 10_000;
 /// Bytes that a sample takes on flash over its life (raw, sealed, write-ahead log), measured: see docs/performance.md.
-const FLASH_BYTES_A_SAMPLE: f64 = 14.0;
+const FLASH_BYTES_A_SAMPLE: f64 = 14.4;
 /// Bytes that a sample takes in sealed history, measured: see docs/performance.md.
-const SEALED_BYTES_A_SAMPLE: f64 = 1.6;
+const SEALED_BYTES_A_SAMPLE: f64 = 1.0;
 
 /// One poll group's share of its bus.
 #[derive(Clone, Debug, PartialEq)]
