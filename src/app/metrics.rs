@@ -28,9 +28,14 @@ pub fn is_alive(shared: &Shared) -> bool {
     let now = shared.clock.mono().0;
     let fresh = |ms: u64| now.saturating_sub(ms) < STUCK_MS;
     let buses = lock(&shared.buses);
-    fresh(shared.engine_progress_ms.load(Ordering::Relaxed))
+    // A task whose restarts are used up stands still on purpose: that is said, and no reason to end the others.
+    let standing: Vec<String> = lock(&shared.troubles).iter().filter(|t| t.standing).map(|t| t.task.clone()).collect();
+    let stands = |task: &str| standing.iter().any(|s| s == task);
+    (stands("engine") || fresh(shared.engine_progress_ms.load(Ordering::Relaxed)))
         && fresh(shared.journal.health().tried_ms.load(Ordering::Relaxed).max(shared.started.0))
-        && buses.iter().all(|b| fresh(b.health.progress_ms.load(Ordering::Relaxed)))
+        && buses.iter().all(|b| {
+            stands(&format!("link {}", b.config.link.id)) || fresh(b.health.progress_ms.load(Ordering::Relaxed))
+        })
 }
 
 struct Page(String);

@@ -111,7 +111,8 @@ impl Shared {
     /// The way to ask a bus something, by the link's name.
     pub fn asks(&self, link: &str) -> Option<mpsc::Sender<Ask>> {
         let buses = lock(&self.buses);
-        let bus = buses.iter().find(|b| b.config.link.id == link)?;
+        let is_open = |b: &&BusHandle| b.config.link.id == link && b.health.open.load(Ordering::Relaxed);
+        let bus = buses.iter().find(is_open)?;
         lock(&bus.asks).clone()
     }
 }
@@ -252,7 +253,9 @@ impl App {
         }
         configuration.devices.keys().for_each(|id| self.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
         let gone = |b: &BusHandle| !configuration.buses.contains(&b.config);
-        for bus in take_if(&self.shared.buses, gone) {
+        let leaving = take_if(&self.shared.buses, gone);
+        leaving.iter().for_each(|bus| bus.task.stop());
+        for bus in leaving {
             bus.task.end().await;
             said.push(format!("link {} stopped", bus.config.link.id));
         }

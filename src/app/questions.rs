@@ -53,7 +53,10 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             let rows = read(&configuration, &device, point.as_deref(), |link, unit, span| async move {
                 let asks = shared.asks(&link).ok_or(Cause::LinkDown)?;
                 let (reply, answer) = oneshot::channel();
-                asks.send(Ask { address: unit.address, span, reply }).await.map_err(|_| Cause::LinkDown)?;
+                let rules = &unit.profile.layout(None).read;
+                let timeout_ms = unit.timeout_ms.or(rules.timeout_ms);
+                let ask = Ask { address: unit.address, span, timeout_ms, pause_ms: rules.pause_ms, reply };
+                asks.try_send(ask).map_err(|_| Cause::Skipped)?;
                 let wait = std::time::Duration::from_secs(15);
                 tokio::time::timeout(wait, answer).await.ok().and_then(Result::ok).unwrap_or(Err(Cause::Timeout))
             });

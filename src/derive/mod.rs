@@ -104,7 +104,7 @@ pub struct Derive {
 }
 
 /// A definition, checked: which device, what kind of point.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
     /// What the file says.
     pub settings: Settings,

@@ -44,6 +44,7 @@ pub struct Snapshot {
 /// The engine.
 #[derive(Debug, Default)]
 pub struct Engine {
+    definitions: Vec<Definition>,
     derive: Derive,
     presence: Presence,
 }
@@ -51,7 +52,8 @@ pub struct Engine {
 impl Engine {
     /// Builds the rules, going on from a snapshot.
     pub fn new(definitions: &[Definition], snapshot: &Snapshot) -> Self {
-        Self { derive: Derive::new(definitions, &snapshot.derive), presence: Presence::default() }
+        let derive = Derive::new(definitions, &snapshot.derive);
+        Self { definitions: definitions.to_vec(), derive, presence: Presence::default() }
     }
 
     /// One step.
@@ -77,7 +79,11 @@ impl Engine {
 
     /// A new configuration: rules anew, counts and states go on.
     pub fn reconfigure(&mut self, definitions: &[Definition], has: impl Fn(&str, &str) -> bool) {
-        self.derive = Derive::new(definitions, &self.derive.kept());
+        // Windows and edges run on where the definitions are the same.
+        if self.definitions != definitions {
+            self.derive = Derive::new(definitions, &self.derive.kept());
+            self.definitions = definitions.to_vec();
+        }
         self.presence.keep(has);
     }
 }

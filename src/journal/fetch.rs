@@ -198,5 +198,6 @@ impl Cursor {
 
 fn open(paths: &[PathBuf]) -> Result<Vec<DayFile>, Trouble> {
     // A class may have been deleted meanwhile; the others still hold their part.
-    paths.iter().filter(|p| p.exists()).map(|p| DayFile::open(p)).collect()
+    let damaged = |r: &Result<DayFile, Trouble>| r.as_ref().is_err_and(Trouble::is_damage);
+    paths.iter().filter(|p| p.exists()).map(|p| DayFile::open(p)).filter(|r| !damaged(r)).collect()
 }

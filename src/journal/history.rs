@@ -167,16 +167,25 @@ impl Journal {
                     }
                     continue;
                 }
+                Err(e) if e.is_damage() => {
+                    self.health().damaged_files.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
                 Err(e) => return Err(e),
             };
             let mut go_on = true;
-            reader.scan(
+            let scanned = reader.scan(
                 |s| *s.device == *query.device && point_of(s, &query.point).is_some(),
                 |seq, reading| {
                     last_seq = last_seq.max(seq);
                     go_on = go_on && walk_reading(&reading, query, each);
                 },
-            )?;
+            );
+            match scanned {
+                Ok(damaged) => drop(self.health().damaged_rows.fetch_add(damaged, Ordering::Relaxed)),
+                Err(e) if e.is_damage() => drop(self.health().damaged_files.fetch_add(1, Ordering::Relaxed)),
+                Err(e) => return Err(e),
+            }
             if !go_on {
                 return Ok(());
             }

@@ -42,12 +42,12 @@ use crate::model::time::Wall;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where it lies. Relative to `/var/lib/plantroom` for a service, to the working directory otherwise.
+    /// Where it lies, relative to the state directory.
     pub dir: String,
     /// Most bytes it may take, in GB (10^9).
     pub max_gb: f64,
-    /// How often readings are written to disk, milliseconds: 1000 to 10000. Less often spares flash; what is lost at a power
-    /// cut is at most this.
+    /// How often readings are written to disk, milliseconds: 1000 to 10000. Less often spares flash; a
+    /// kill costs at most this much of the history.
     pub commit_ms: u64,
     /// How often the disk is told to keep what was written, seconds (a power cut loses at most this).
     pub sync_s: u64,
@@ -161,6 +161,19 @@ pub struct Journal {
 pub struct Writer {
     shared: Arc<Shared>,
     thread: Option<std::thread::JoinHandle<()>>,
+    _hold: std::fs::File,
+}
+
+/// Takes the directory for this process alone: a second writer would seal the first one's live segment.
+fn hold(dir: &Path) -> Result<std::fs::File, Trouble> {
+    let path = dir.join("lock");
+    let opened = std::fs::create_dir_all(dir)
+        .and_then(|()| std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path));
+    let other = |source| Trouble::Sql { path: path.display().to_string(), source };
+    let file = opened.map_err(|e| other(rusqlite::Error::ToSqlConversionFailure(Box::new(e))))?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| Trouble::Held { path: dir.display().to_string() })?;
+    Ok(file)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -173,6 +186,7 @@ impl Journal {
     /// # Errors
     /// The directory cannot be used, or a newer version wrote it.
     pub fn open(dir: &Path, settings: &Settings, clock: &Clock, boot_id: &str) -> Result<(Journal, Writer), Trouble> {
+        let hold = hold(dir)?;
         let found = recover::recover(dir)?;
         let (damaged, last_wall) = (found.damaged, found.last_wall);
         let shared = Self::shared(dir, settings, clock, boot_id, found);
@@ -184,7 +198,7 @@ impl Journal {
             path: dir.display().to_string(),
             source: rusqlite::Error::ToSqlConversionFailure(Box::new(e)),
         })?;
-        Ok((Journal { shared: Arc::clone(&shared) }, Writer { shared, thread: Some(thread) }))
+        Ok((Journal { shared: Arc::clone(&shared) }, Writer { shared, thread: Some(thread), _hold: hold }))
     }
 
     /// Opens the journal to read, beside a running writer or without one. Nothing is written, nothing mended.

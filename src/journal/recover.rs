@@ -65,8 +65,10 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
     let mut last_known = 0u64;
     for path in files(dir, "day-") {
         let settled = if mend { DayFile::settle(&path) } else { Ok(()) };
-        match settled.and_then(|()| DayFile::open(&path)).and_then(|f| f.segments()) {
-            Ok(segments) => {
+        let looked = settled.and_then(|()| DayFile::open(&path)).and_then(|f| Ok((f.segments()?, f.cursors()?)));
+        match looked {
+            Ok((segments, cursors)) => {
+                further(&mut found, cursors);
                 for (first, last) in segments {
                     let place = found.catalog.entry(first).or_default();
                     place.last_seq = Some(last);
@@ -118,16 +120,21 @@ fn look(path: &Path, check: bool, found: &mut Found) -> Result<(Option<u64>, u64
         let source = rusqlite::Error::SqliteFailure(damage, Some("its pages do not fit together".to_string()));
         return Err(Trouble::Sql { path: path.display().to_string(), source });
     }
-    for (name, position) in reader.cursors()? {
+    further(found, reader.cursors()?);
+    let number = |key: &str| reader.state(key).map(|v| v.and_then(|v| v.parse::<i64>().ok()).unwrap_or(0));
+    found.last_wall = found.last_wall.max(Wall(number("wall")?));
+    let reserved = number("reserved")?.unsigned_abs();
+    Ok((reader.bounds()?.map(|(_, last)| last), reserved))
+}
+
+/// The furthest of each cursor counts.
+fn further(found: &mut Found, cursors: BTreeMap<String, Position>) {
+    for (name, position) in cursors {
         let known = found.cursors.entry(name).or_default();
         if position.reaches(known) {
             *known = position;
         }
     }
-    let number = |key: &str| reader.state(key).map(|v| v.and_then(|v| v.parse::<i64>().ok()).unwrap_or(0));
-    found.last_wall = found.last_wall.max(Wall(number("wall")?));
-    let reserved = number("reserved")?.unsigned_abs();
-    Ok((reader.bounds()?.map(|(_, last)| last), reserved))
 }
 
 /// A file that holds nothing.

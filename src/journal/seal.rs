@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::journal::column::AGGREGATE_FROM;
+use crate::journal::cursor::Position;
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
 use crate::journal::segment::{Boot, Reader, Trouble};
 use crate::model::point::{Retention, Stream};
@@ -55,7 +57,9 @@ impl Sealing {
 
     /// Seals one stream. When nothing is left, the day files that hold the segment come back; the raw file is then to be
     /// removed, once the catalog says where its data are.
-    pub fn step(&mut self) -> Result<Option<Vec<PathBuf>>, Trouble> {
+    ///
+    /// `cursors` go with the segment: should the file that holds them be damaged, these are the next best.
+    pub fn step(&mut self, cursors: &BTreeMap<String, Position>) -> Result<Option<Vec<PathBuf>>, Trouble> {
         if let Some((id, seqs)) = self.todo.pop() {
             if let Some(stream) = self.reader.stream(id) {
                 self.seal_stream(&stream, &seqs)?;
@@ -67,7 +71,12 @@ impl Sealing {
         let (first, last) = (self.first_seq.cast_signed(), self.last_seq.cast_signed());
         for file in self.files.values_mut() {
             file.transaction(|db| {
-                db.execute("INSERT OR REPLACE INTO seg (first_seq, last_seq) VALUES (?1, ?2)", [first, last]).map(drop)
+                db.execute("INSERT OR REPLACE INTO seg (first_seq, last_seq) VALUES (?1, ?2)", [first, last])?;
+                for (name, position) in cursors {
+                    let row = [format!("cursor {name}"), position.to_text()];
+                    db.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)", row)?;
+                }
+                Ok(())
             })?;
         }
         Ok(Some(self.files.keys().cloned().collect()))
@@ -145,7 +154,12 @@ impl Sealing {
                     }
                 };
                 for (point, column) in chunk.iter().zip(columns) {
-                    sealed::put_column(db, id, *point, &rows.times_of(lane), &column)?;
+                    sealed::put_column(db, id, *point, &column)?;
+                    // Only where they are worth their bytes: a short column is decoded as fast.
+                    let quarters = sealed::quarters(&rows.times_of(lane), &column);
+                    if n >= AGGREGATE_FROM * quarters.len().max(1) {
+                        sealed::put_quarters(db, id, *point, &quarters)?;
+                    }
                     lane += 1;
                 }
             }

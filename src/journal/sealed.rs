@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 
 use crate::journal::codec::{Bytes, put};
 use crate::journal::column::{self, Aggregate, Samples};
+use crate::journal::cursor::Position;
 use crate::journal::segment::{Open, Trouble, at, open_db};
 use crate::journal::tail::Entry;
 use crate::model::point::{Retention, Stream};
@@ -25,6 +26,7 @@ const CREATE: &str = "
     CREATE TABLE body (slice INTEGER PRIMARY KEY, seqs BLOB NOT NULL, times BLOB NOT NULL, offs BLOB NOT NULL);
     CREATE TABLE col (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
     CREATE TABLE agg (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE seg (first_seq INTEGER PRIMARY KEY, last_seq INTEGER NOT NULL);
 ";
 
@@ -140,6 +142,11 @@ impl DayFile {
         let row =
             |r: &rusqlite::Row<'_>| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned()));
         query.query_map([], row).map_err(&err)?.collect::<rusqlite::Result<_>>().map_err(&err)
+    }
+
+    /// Cursors as they stood when the last segment was sealed into this file.
+    pub fn cursors(&self) -> Result<BTreeMap<String, Position>, Trouble> {
+        crate::journal::segment::cursors(&self.db).map_err(at(&self.path))
     }
 
     /// Streams of a device, or of all.
@@ -276,27 +283,27 @@ impl Rows {
     }
 }
 
-/// Adds a point's column to a slice, and its aggregates where they are worth their bytes. `times` are the point's own.
-pub fn put_column(
-    db: &Connection,
-    slice: i64,
-    point: usize,
-    times: &[i64],
-    samples: &[Option<Sample>],
-) -> rusqlite::Result<()> {
+/// Adds a point's column to a slice.
+pub fn put_column(db: &Connection, slice: i64, point: usize, samples: &[Option<Sample>]) -> rusqlite::Result<()> {
     let id = slice * POINTS_MAX + point as i64;
-    db.execute("INSERT OR REPLACE INTO col (id, body) VALUES (?1, ?2)", params![id, column::samples(samples)])?;
+    db.execute("INSERT OR REPLACE INTO col (id, body) VALUES (?1, ?2)", params![id, column::samples(samples)]).map(drop)
+}
+
+/// Quarter-hour aggregates of a column, by the quarter's start; `times` are the point's own.
+pub fn quarters(times: &[i64], samples: &[Option<Sample>]) -> BTreeMap<i64, Aggregate> {
     let mut quarters: BTreeMap<i64, Aggregate> = BTreeMap::new();
     for (at, sample) in times.iter().zip(samples) {
         let Some(sample) = sample else { continue };
         let value = sample.as_ref().ok().and_then(crate::model::value::Value::as_f64);
         quarters.entry(at.div_euclid(QUARTER_MS) * QUARTER_MS).or_default().add(*at, value);
     }
-    if samples.len() >= column::AGGREGATE_FROM * quarters.len().max(1) {
-        let body = column::aggregates(&quarters);
-        db.execute("INSERT OR REPLACE INTO agg (id, body) VALUES (?1, ?2)", params![id, body])?;
-    }
-    Ok(())
+    quarters
+}
+
+/// Adds a point's aggregates to a slice.
+pub fn put_quarters(db: &Connection, slice: i64, point: usize, of: &BTreeMap<i64, Aggregate>) -> rusqlite::Result<()> {
+    let id = slice * POINTS_MAX + point as i64;
+    db.execute("INSERT OR REPLACE INTO agg (id, body) VALUES (?1, ?2)", params![id, column::aggregates(of)]).map(drop)
 }
 
 /// A row being put together: stream, time, samples, and how long after the time each came.

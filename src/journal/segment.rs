@@ -30,6 +30,12 @@ pub enum Trouble {
         /// Its version.
         found: i64,
     },
+    /// Another process writes here.
+    #[error("another gateway writes to {path}; give this one another --state, or stop the other")]
+    Held {
+        /// The directory.
+        path: String,
+    },
     /// Its making was interrupted: it holds nothing.
     #[error("{path} holds nothing: its making was interrupted")]
     Unfinished {
@@ -67,7 +73,10 @@ impl Trouble {
     /// The file that it is about.
     pub fn path(&self) -> &Path {
         match self {
-            Trouble::Newer { path, .. } | Trouble::Unfinished { path } | Trouble::Sql { path, .. } => Path::new(path),
+            Trouble::Newer { path, .. }
+            | Trouble::Held { path }
+            | Trouble::Unfinished { path }
+            | Trouble::Sql { path, .. } => Path::new(path),
         }
     }
 }
@@ -404,18 +413,7 @@ impl Reader {
 
     /// All cursors.
     pub fn cursors(&self) -> Result<BTreeMap<String, Position>, Trouble> {
-        let err = at(&self.path);
-        let sql = "SELECT key, value FROM state WHERE key LIKE 'cursor %'";
-        let mut query = self.db.prepare(sql).map_err(&err)?;
-        let rows = query.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))).map_err(&err)?;
-        let mut out = BTreeMap::new();
-        for row in rows {
-            let (key, value) = row.map_err(&err)?;
-            if let (Some(name), Some(position)) = (key.strip_prefix("cursor "), Position::from_text(&value)) {
-                out.insert(name.to_string(), position);
-            }
-        }
-        Ok(out)
+        cursors(&self.db).map_err(at(&self.path))
     }
 
     /// Whether every page of the file is as it should be; done when the process starts after a crash.
@@ -431,4 +429,18 @@ fn boots(db: &Connection) -> rusqlite::Result<Vec<Boot>> {
         Ok(Boot { first_seq: r.get::<_, i64>(0)?.cast_unsigned(), id: r.get(1)?, offset_ms: r.get(2)? })
     };
     query.query_map([], row)?.collect()
+}
+
+/// Cursors in the table `state` of a file.
+pub fn cursors(db: &Connection) -> rusqlite::Result<BTreeMap<String, Position>> {
+    let mut query = db.prepare("SELECT key, value FROM state WHERE key LIKE 'cursor %'")?;
+    let rows = query.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;
+    let mut out = BTreeMap::new();
+    for row in rows {
+        let (key, value) = row?;
+        if let (Some(name), Some(position)) = (key.strip_prefix("cursor "), Position::from_text(&value)) {
+            out.insert(name.to_string(), position);
+        }
+    }
+    Ok(out)
 }

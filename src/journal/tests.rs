@@ -283,6 +283,9 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
         (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(f64::MIN, f64::max))
     };
     assert_eq!((slots[0].of.min, slots[0].of.max), extremes(&before), "each minute keeps its lowest and highest");
+    let quarters = journal.slots(&query("level_m"), QUARTER).unwrap();
+    let all: u32 = quarters.iter().map(|s| s.of.all).sum();
+    assert_eq!(all, 3_000, "quarter hours know of everything that was there");
     writer.stop();
     // A limit that even thinned days do not keep: the oldest telemetry goes, registers stay.
     let settings = Settings { max_gb: max_gb / 2.0, ..settings };

@@ -66,13 +66,21 @@ impl Thinning {
         for (lane, point) in slice.points.iter().enumerate() {
             if let Some(samples) = self.from.samples(slice, *point)? {
                 let times = rows.times_of(lane);
-                let kept = thin(&times, samples.collect());
-                columns.push((*point, times, kept));
+                let whole: Vec<Option<Sample>> = samples.collect();
+                // Sums, means and completeness stay those of everything that was there.
+                let quarters = match self.from.aggregates(slice, *point)? {
+                    Some(quarters) => quarters,
+                    None => sealed::quarters(&times, &whole),
+                };
+                columns.push((*point, quarters, thin(&times, whole)));
             }
         }
         self.to.transaction(|db| {
             let id = sealed::put_slice(db, &header, &stream, &rows)?;
-            columns.iter().try_for_each(|(point, times, column)| sealed::put_column(db, id, *point, times, column))
+            columns.iter().try_for_each(|(point, quarters, column)| {
+                sealed::put_column(db, id, *point, column)?;
+                sealed::put_quarters(db, id, *point, quarters)
+            })
         })
     }
 }

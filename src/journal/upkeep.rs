@@ -70,8 +70,10 @@ impl Work {
         if self.failing {
             return false;
         }
+        let committed = lock(&self.shared.tail).committed;
+        let cursors = self.cursors(committed);
         let Some(sealing) = &mut self.upkeep.sealing else { return self.begin_sealing() };
-        match sealing.step() {
+        match sealing.step(&cursors) {
             Ok(None) => {}
             Ok(Some(sealed)) => {
                 let health = &self.shared.health;

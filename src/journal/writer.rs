@@ -131,12 +131,9 @@ impl Work {
             let before = lock(&self.shared.tail).committed;
             self.segment = Some(self.new_segment(before)?);
         }
+        let cursors = self.cursors(committed);
         let Some(segment) = &mut self.segment else { return Ok(()) };
         let shared = &self.shared;
-        let clamp = |(name, p): (&String, &Position)| {
-            (name.clone(), if p.floor > committed { Position::at(committed) } else { p.clone() })
-        };
-        let cursors: BTreeMap<String, Position> = lock(&shared.cursors).iter().map(clamp).collect();
         let boot = lock(&shared.boot).clone();
         let now_us = shared.clock.mono_us();
         let full_sync = now_us >= self.next_sync_us;
@@ -158,6 +155,14 @@ impl Work {
         shared.health.last_wall.store(last_wall.0, Ordering::Relaxed);
         shared.health.last_commit_ms.store(now_us / 1_000, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Cursors, none beyond what is committed.
+    pub(super) fn cursors(&self, committed: u64) -> BTreeMap<String, Position> {
+        let clamp = |(name, p): (&String, &Position)| {
+            (name.clone(), if p.floor > committed { Position::at(committed) } else { p.clone() })
+        };
+        lock(&self.shared.cursors).iter().map(clamp).collect()
     }
 
     /// Says when failing begins and when it ends.

@@ -368,10 +368,10 @@ impl Bus {
             // Whoever asked has gone.
             return;
         }
-        let timeout_ms = self.link.timeout_ms();
-        let mut result = self.link.read(ask.address, ask.span, timeout_ms, 0).await;
+        let timeout_ms = ask.timeout_ms.unwrap_or_else(|| self.link.timeout_ms());
+        let mut result = self.link.read(ask.address, ask.span, timeout_ms, ask.pause_ms).await;
         if result.as_ref().is_ok_and(|answer| answer.unsure) {
-            result = self.link.read(ask.address, ask.span, timeout_ms, 0).await;
+            result = self.link.read(ask.address, ask.span, timeout_ms, ask.pause_ms).await;
         }
         if !self.link.is_open() {
             self.lost();

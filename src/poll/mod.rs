@@ -70,6 +70,10 @@ pub struct Ask {
     pub address: u8,
     /// What to read.
     pub span: Span,
+    /// Longest wait for an answer; `None` lets the link decide.
+    pub timeout_ms: Option<u64>,
+    /// Silence before the request.
+    pub pause_ms: u64,
     /// Where the answer goes.
     pub reply: tokio::sync::oneshot::Sender<Result<Words, crate::model::quality::Cause>>,
 }

@@ -39,6 +39,11 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Tells the task to stop.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Stops the task and waits until it has ended.
     pub async fn end(&self) {
         self.stop.cancel();

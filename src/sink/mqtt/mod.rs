@@ -29,6 +29,8 @@ use crate::sink::{Health, States};
 
 /// What stands for a topic whose clearing is on its way.
 const CLEARING: &str = "(clearing)";
+/// How long nothing may be acknowledged while something is on the way.
+const STUCK_US: u64 = 30_000_000;
 /// Times a message may be refused before it is set aside.
 const REFUSALS_MAX: u32 = 3;
 
@@ -71,7 +73,7 @@ struct Sink {
     cursor: Option<Cursor>,
     filter: Filter,
     window: Window,
-    /// Messages that come before the next reading: states, and parts of a reading that did not fit.
+    /// Messages that wait for room in the window.
     queue: VecDeque<Outgoing>,
     /// States as the broker has them.
     told: BTreeMap<String, String>,
@@ -82,6 +84,8 @@ struct Sink {
     caught_up_ms: u64,
     /// Over quota: nothing is sent before this moment.
     quiet_until_us: u64,
+    /// When the broker last acknowledged something.
+    heard_us: u64,
     /// Everything up to this number is done.
     reached: u64,
     newest: watch::Receiver<u64>,
@@ -104,6 +108,7 @@ pub async fn run(c: Context, stop: CancellationToken) {
         connected: false,
         caught_up_ms: c.clock.mono().0,
         quiet_until_us: 0,
+        heard_us: 0,
         newest: c.journal.newest(),
         changed: c.states.changed(),
         c,
@@ -153,6 +158,7 @@ impl Sink {
                 () = stop.cancelled() => return self.leave(connection).await,
                 happened = connection.poll() => happened,
                 Ok(()) = self.newest.changed(), if self.wants_more() => Ok(Happened::Other),
+                () = tokio::time::sleep(Duration::from_secs(1)), if self.connected => Ok(Happened::Other),
                 Ok(()) = self.changed.changed(), if self.connected => {
                     self.states_differ = true;
                     Ok(Happened::Other)
@@ -163,10 +169,22 @@ impl Sink {
                 Err(error) => return error,
             }
             if self.connected {
+                if self.is_stuck() {
+                    return "the broker has acknowledged nothing for 30 s".to_string();
+                }
                 self.fill(&mut connection).await;
                 self.show_lag();
             }
         }
+    }
+
+    /// Something is on the way, and nothing has been acknowledged for too long: a message was lost between here and there.
+    fn is_stuck(&mut self) -> bool {
+        let now = self.c.clock.mono_us();
+        if self.window.is_empty() || now < self.quiet_until_us {
+            self.heard_us = now;
+        }
+        now.saturating_sub(self.heard_us) > STUCK_US
     }
 
     fn wants_more(&self) -> bool {
@@ -179,6 +197,7 @@ impl Sink {
                 let most = max_packet.map_or(usize::MAX, |m| m as usize);
                 self.max_packet = self.c.settings.max_packet_bytes.min(most);
                 self.connected = true;
+                self.heard_us = self.c.clock.mono_us();
                 self.told = self.remembered();
                 self.states_differ = true;
                 self.c.health.connected.store(true, Ordering::Relaxed);
@@ -187,8 +206,13 @@ impl Sink {
                 tracing::info!(sink = self.c.settings.name, url = self.c.settings.url, "broker is connected");
             }
             Happened::Sent(packet) => self.window.sent(packet),
-            Happened::Acked(packet, None) => self.done(packet),
-            Happened::Acked(packet, Some(refused)) => self.refused(packet, &refused),
+            Happened::Acked(packet, refused) => {
+                self.heard_us = self.c.clock.mono_us();
+                match refused {
+                    None => self.done(packet),
+                    Some(refused) => self.refused(packet, &refused),
+                }
+            }
             Happened::Other => {}
         }
     }
@@ -222,7 +246,8 @@ impl Sink {
             self.quiet_until_us = self.c.clock.mono_us() + 1_000_000;
         }
         self.window.release(packet);
-        self.queue.push_back(Outgoing { message: pending.message, load: pending.load, again: Some(pending.id) });
+        // It has its place in the window already: it goes before everything that waits for one.
+        self.queue.push_front(Outgoing { message: pending.message, load: pending.load, again: Some(pending.id) });
     }
 
     fn set_aside(&self, why: &str) {
@@ -238,7 +263,7 @@ impl Sink {
         }
         let most = usize::from(self.c.settings.inflight.max(1));
         loop {
-            while self.window.len() < most {
+            while self.window.len() < most || self.queue.front().is_some_and(|next| next.again.is_some()) {
                 if self.c.clock.mono_us() < self.quiet_until_us {
                     return;
                 }
@@ -292,35 +317,23 @@ impl Sink {
     fn queue_reading(&mut self, item: Item) {
         let reading = &item.entry.reading;
         let pick = self.filter.pick(reading);
-        let messages = payload::telemetry(item.entry.seq, reading, pick.as_deref());
-        let count = messages.len();
-        if count == 0 {
+        let Some(text) = payload::telemetry(item.entry.seq, reading, pick.as_deref()) else {
             self.c.health.filtered.fetch_add(1, Ordering::Relaxed);
             if self.window.is_empty() && self.queue.is_empty() {
                 self.reached = item.position.floor;
                 self.c.journal.done(&cursor_name(&self.c.settings), item.position);
             }
             return;
-        }
+        };
         let topic = self.topic(&format!("{}/telemetry", reading.stream.device));
-        for (part, text) in messages.into_iter().enumerate() {
-            if text.len() + topic.len() + 32 > self.max_packet {
-                let (device, seq) = (&reading.stream.device, item.entry.seq);
-                self.set_aside(&format!(
-                    "{device} number {seq}: {} bytes, the largest packet is {}",
-                    text.len(),
-                    self.max_packet
-                ));
-                continue;
-            }
-            let load = Load::Reading {
-                entry: Arc::clone(&item.entry),
-                position: item.position.clone(),
-                last: part + 1 == count,
-            };
-            let message = Message { topic: topic.clone(), retain: false, payload: text };
-            self.queue.push_back(Outgoing { message, load, again: None });
+        if text.len() + topic.len() + 32 > self.max_packet {
+            let (device, seq) = (&reading.stream.device, item.entry.seq);
+            let (len, most) = (text.len(), self.max_packet);
+            return self.set_aside(&format!("{device} number {seq}: {len} bytes, the largest packet is {most}"));
         }
+        let load = Load::Reading { entry: Arc::clone(&item.entry), position: item.position };
+        let message = Message { topic, retain: false, payload: text };
+        self.queue.push_back(Outgoing { message, load, again: None });
     }
 
     /// Queues, before everything else, the states that the broker does not have as they are now.

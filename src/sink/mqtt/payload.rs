@@ -3,32 +3,25 @@
 use crate::model::reading::Reading;
 use crate::model::value::write_json_text;
 
-/// Answers of one cycle that lie further apart than this go out as messages of their own, each with its own time.
-const APART_MS: u32 = 1_000;
+/// A sample that came so much later than the reading's first answer says so.
+const LATER_MS: u32 = 1_000;
 
-/// The messages of a reading: one, or one for each group of answers that lie apart. `pick` says which samples are sent.
-pub fn telemetry(seq: u64, reading: &Reading, pick: Option<&[bool]>) -> Vec<String> {
+/// The message of a reading; `pick` says which samples are sent, `None` if none is. `ts` is the receipt of the first answer of
+/// the cycle; points whose answer came a second or more after it are listed in `later_ms`.
+pub fn telemetry(seq: u64, reading: &Reading, pick: Option<&[bool]>) -> Option<String> {
     let n = reading.stream.points.len();
-    let sent = |i: usize| pick.is_none_or(|p| p[i]) && reading.sample(i).is_some();
-    let mut groups: Vec<(u32, Vec<usize>)> = Vec::new();
-    for i in (0..n).filter(|i| sent(*i)) {
-        let after = reading.after_ms(i);
-        match groups.iter_mut().find(|(from, _)| after.abs_diff(*from) < APART_MS) {
-            Some((_, members)) => members.push(i),
-            None => groups.push((after, vec![i])),
-        }
-    }
-    groups.sort_by_key(|(from, _)| *from);
-    groups.iter().map(|(after, members)| message(seq, reading, *after, members)).collect()
+    let sent = |i: &usize| pick.is_none_or(|p| p[*i]) && reading.sample(*i).is_some();
+    let members: Vec<usize> = (0..n).filter(sent).collect();
+    (!members.is_empty()).then(|| message(seq, reading, &members))
 }
 
-fn message(seq: u64, reading: &Reading, after_ms: u32, members: &[usize]) -> String {
+fn message(seq: u64, reading: &Reading, members: &[usize]) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(64 + members.len() * 28);
     out.push_str("{\"ts\":");
     if reading.at.trusted {
         out.push('"');
-        out.push_str(&crate::model::time::Wall(reading.at.wall.0 + i64::from(after_ms)).rfc3339());
+        out.push_str(&reading.at.wall.rfc3339());
         out.push('"');
     } else {
         out.push_str("null");
@@ -52,7 +45,13 @@ fn message(seq: u64, reading: &Reading, after_ms: u32, members: &[usize]) -> Str
             None => out.push_str("null"),
         }
     }
-    let _infallible = write!(out, "}},\"quality\":{{{bad}}}}}");
+    let _infallible = write!(out, "}},\"quality\":{{{bad}}}");
+    let later: Vec<usize> = members.iter().copied().filter(|i| reading.after_ms(*i) >= LATER_MS).collect();
+    for (at, i) in later.iter().enumerate() {
+        let before = if at == 0 { ",\"later_ms\":{" } else { "," };
+        let _infallible = write!(out, "{before}\"{}\":{}", reading.stream.points[*i].name, reading.after_ms(*i));
+    }
+    out.push_str(if later.is_empty() { "}" } else { "}}" });
     out
 }
 
@@ -85,27 +84,30 @@ mod tests {
     #[test]
     fn a_bad_point_is_null_with_its_reason() {
         let expect = r#"{"ts":"2023-11-14T22:13:20.000Z","seq":7,"values":{"voltage_v":230.2,"running":true,"fuel_pct":null},"quality":{"fuel_pct":"not_fitted"}}"#;
-        assert_eq!(telemetry(7, &reading(vec![], true), None), [expect]);
+        assert_eq!(telemetry(7, &reading(vec![], true), None).as_deref(), Some(expect));
     }
 
     #[test]
     fn without_a_date_there_is_no_time() {
-        assert!(telemetry(7, &reading(vec![], false), None)[0].starts_with(r#"{"ts":null,"seq":7,"#));
+        assert!(telemetry(7, &reading(vec![], false), None).unwrap().starts_with(r#"{"ts":null,"seq":7,"#));
     }
 
     #[test]
-    fn answers_that_lie_apart_have_a_time_each() {
+    fn an_answer_that_came_much_later_says_so() {
         let parts = vec![Part { len: 1, after_ms: 0 }, Part { len: 1, after_ms: 30 }, Part { len: 1, after_ms: 2_500 }];
-        let messages = telemetry(7, &reading(parts, true), None);
-        assert_eq!(messages.len(), 2);
-        assert!(messages[0].contains("13:20.000Z") && messages[0].contains("running"));
-        assert!(messages[1].contains("13:22.500Z") && messages[1].contains("fuel_pct"));
+        let message = telemetry(7, &reading(parts, true), None).unwrap();
+        assert!(
+            message.contains("13:20.000Z")
+                && message.ends_with(r#""quality":{"fuel_pct":"not_fitted"},"later_ms":{"fuel_pct":2500}}"#),
+            "{message}"
+        );
+        assert!(serde_json::from_str::<serde_json::Value>(&message).is_ok());
     }
 
     #[test]
     fn what_is_filtered_out_is_not_there() {
-        let messages = telemetry(7, &reading(vec![], true), Some(&[false, true, false]));
-        assert_eq!(messages, [r#"{"ts":"2023-11-14T22:13:20.000Z","seq":7,"values":{"running":true},"quality":{}}"#]);
-        assert!(telemetry(7, &reading(vec![], true), Some(&[false; 3])).is_empty());
+        let message = telemetry(7, &reading(vec![], true), Some(&[false, true, false])).unwrap();
+        assert_eq!(message, r#"{"ts":"2023-11-14T22:13:20.000Z","seq":7,"values":{"running":true},"quality":{}}"#);
+        assert_eq!(telemetry(7, &reading(vec![], true), Some(&[false; 3])), None);
     }
 }

@@ -10,14 +10,12 @@ use crate::sink::mqtt::client::Message;
 /// Why a message was sent.
 #[derive(Clone, Debug)]
 pub enum Load {
-    /// A reading: when it is done, the cursor stands at the position. Only its last message moves it.
+    /// A reading: when it is done, the cursor stands at the position.
     Reading {
         /// The reading.
         entry: Arc<Entry>,
         /// Where its reader stands afterwards.
         position: Position,
-        /// Whether it is the last one.
-        last: bool,
     },
     /// A retained state: its topic below the site, and whether this clears it.
     State {
@@ -118,7 +116,7 @@ impl Window {
         while self.queue.front().is_some_and(|p| p.acked) {
             let Some(front) = self.queue.pop_front() else { break };
             count += 1;
-            if let Load::Reading { position, last: true, .. } = front.load {
+            if let Load::Reading { position, .. } = front.load {
                 reached = Some(position);
             }
         }
@@ -140,11 +138,11 @@ mod tests {
     use crate::model::reading::{Body, Reading, Stamp};
     use crate::model::time::{Mono, Wall};
 
-    fn load(seq: u64, last: bool) -> Load {
+    fn load(seq: u64) -> Load {
         let stream = Arc::new(Stream { device: "d".into(), source: "s".into(), every_ms: 0, points: vec![] });
         let at = Stamp { mono: Mono(0), wall: Wall(0), trusted: true };
         let entry = Arc::new(Entry { seq, reading: Reading { stream, at, body: Body::Failed(Cause::Timeout) } });
-        Load::Reading { entry, position: Position::at(seq), last }
+        Load::Reading { entry, position: Position::at(seq) }
     }
 
     fn message() -> Message {
@@ -154,7 +152,7 @@ mod tests {
     #[test]
     fn the_cursor_moves_only_over_an_unbroken_front() {
         let mut window = Window::default();
-        (1..=3).for_each(|seq| window.push(load(seq, true), message()));
+        (1..=3).for_each(|seq| window.push(load(seq), message()));
         (11..=13).for_each(|packet| window.sent(packet));
         assert_eq!(window.done(12), (0, None), "1 is still on the way");
         assert_eq!(window.done(11), (2, Some(Position::at(2))));
@@ -165,7 +163,7 @@ mod tests {
     #[test]
     fn a_refused_message_holds_the_cursor_until_it_is_taken() {
         let mut window = Window::default();
-        (1..=2).for_each(|seq| window.push(load(seq, true), message()));
+        (1..=2).for_each(|seq| window.push(load(seq), message()));
         (11..=12).for_each(|packet| window.sent(packet));
         let refused = window.refused(11, true).unwrap();
         assert_eq!(refused.refusals, 1);
@@ -174,16 +172,5 @@ mod tests {
         window.again(refused.id);
         window.sent(13);
         assert_eq!(window.done(13), (2, Some(Position::at(2))));
-    }
-
-    #[test]
-    fn a_reading_of_two_messages_is_done_with_the_second() {
-        let mut window = Window::default();
-        window.push(load(5, false), message());
-        window.push(load(5, true), message());
-        window.sent(1);
-        window.sent(2);
-        assert_eq!(window.done(1), (1, None));
-        assert_eq!(window.done(2), (1, Some(Position::at(5))));
     }
 }
