@@ -165,3 +165,33 @@ fn what_configuration_removes_is_cleared_and_the_last_will_speaks() {
     wait("retained states", 10, || late.newest("plantroom/test/counter-2/status"));
     assert!(late.newest("plantroom/test/counter/status").is_none(), "cleared");
 }
+
+#[test]
+fn what_the_broker_refuses_is_set_aside_and_the_rest_goes_on() {
+    let mut broker = Mosquitto::start();
+    let counting = Counting::start();
+    let dir = Dir::new("refused");
+    let acl = dir.write("acl", "topic read #\ntopic write ping\ntopic write plantroom/test/+/status\ntopic write plantroom/test/gateway/telemetry\n");
+    std::fs::set_permissions(&acl, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    broker.stop();
+    broker.extra = format!("acl_file {}\n", acl.display());
+    broker.start_again();
+    // One message on the way at a time: the one that is refused is the whole window.
+    let text = site(broker.port, "5", "inflight = 1\n");
+    dir.write("site.toml", &format!("{text}{}", counting.config(&dir, "200ms")));
+    let state = dir.path("state");
+    let subscriber = Subscriber::start(broker.port, "plantroom/#", "mqttv5");
+    let _running = gateway(&dir.0, &state);
+    wait("the gateway's own readings", 40, || subscriber.newest("plantroom/test/gateway/telemetry"));
+    let status = wait("messages set aside", 40, || {
+        let json = crate::support::plantroom(&dir.0, &state, &["status", "--format", "json"]);
+        let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+        (status["sinks"][0]["set_aside"].as_u64()? > 10).then(|| status["sinks"][0].clone())
+    });
+    let words = status["last_set_aside"].as_str().unwrap();
+    assert!(
+        words.starts_with("counter number ") && words.contains("refused 3 times") && words.contains("NotAuthorized"),
+        "{words}"
+    );
+    assert_eq!(subscriber.count("plantroom/test/counter/telemetry"), 0);
+}

@@ -226,3 +226,20 @@ fn systemd_is_told_ready_and_alive_and_stopping() {
     running.signal("-TERM");
     wait("the goodbye", 10, || next().contains("STOPPING=1").then_some(()));
 }
+
+#[test]
+fn a_second_gateway_on_the_same_state_is_refused() {
+    let broker = Mosquitto::start();
+    let counting = Counting::start();
+    let dir = Dir::new("second");
+    dir.write("site.toml", &site(broker.port, "5", &counting.config(&dir, "100ms")));
+    let state = dir.path("state");
+    let _first = gateway(&dir.0, &state);
+    wait("the first", 20, || state.join("control.sock").exists().then_some(()));
+    let out =
+        Command::new(PLANTROOM).arg("--config").arg(&dir.0).arg("--state").arg(&state).arg("run").output().unwrap();
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(75), "{stderr}");
+    assert!(stderr.contains("another gateway writes to"), "{stderr}");
+    plantroom(&dir.0, &state, &["status"]);
+}

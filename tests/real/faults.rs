@@ -194,7 +194,9 @@ async fn tcp_faults_cost_an_error_and_never_a_value() {
 #[tokio::test]
 async fn rtu_faults_cost_an_error_and_never_a_value() {
     use Fault::*;
-    for fault in [Late(130), Late(190), CrossedId, WrongUnit, WrongFunction, WrongLength, Truncated, Garbage, Silence] {
+    for fault in
+        [Late(130), Late(190), Late(260), CrossedId, WrongUnit, WrongFunction, WrongLength, Truncated, Garbage, Silence]
+    {
         let (good, causes) = drive(vec![Good, fault, Good, Good], true, 16).await;
         assert!(!causes.is_empty(), "{fault:?} must be seen");
         assert!(good >= 8, "{fault:?}: only {good} of 16 came through, {causes:?}");

@@ -105,6 +105,8 @@ pub fn wait_port(port: u16) {
 
 /// A Mosquitto of our own.
 pub struct Mosquitto {
+    /// More lines of its configuration.
+    pub extra: String,
     pub port: u16,
     dir: Dir,
     process: Option<Process>,
@@ -112,14 +114,14 @@ pub struct Mosquitto {
 
 impl Mosquitto {
     pub fn start() -> Self {
-        let mut broker = Self { port: free_port(), dir: Dir::new("mosquitto"), process: None };
+        let mut broker = Self { extra: String::new(), port: free_port(), dir: Dir::new("mosquitto"), process: None };
         broker.start_again();
         broker
     }
 
     pub fn start_again(&mut self) {
-        let text = format!("listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n", self.port);
-        let conf = self.dir.write("mosquitto.conf", &text);
+        let text = format!("listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 100000\n", self.port);
+        let conf = self.dir.write("mosquitto.conf", &format!("{text}{}", self.extra));
         let mut command = Command::new("mosquitto");
         command.arg("-c").arg(conf).stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(Process::start("mosquitto", &mut command));
