@@ -41,6 +41,10 @@ pub async fn run(shared: Arc<Shared>, engine: Arc<Mutex<Engine>>, snapshot: Path
                 apply(&shared, out);
             }
         }
+        let off = lock(&engine).off().len();
+        if off as u64 != shared.rules_off.swap(off as u64, Ordering::Relaxed) && off > 0 {
+            tracing::error!(rooms = ?lock(&engine).off(), "a room of rules panicked and is switched off: the others go on");
+        }
         shared.engine_progress_ms.store(shared.clock.mono().0, Ordering::Relaxed);
         if stopping || shared.clock.mono() >= keep_at {
             keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);

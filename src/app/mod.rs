@@ -76,6 +76,8 @@ pub struct Shared {
     pub started: Mono,
     /// When the engine last made a step, monotonic milliseconds.
     pub engine_progress_ms: AtomicU64,
+    /// Rooms of rules that are switched off.
+    pub rules_off: AtomicU64,
     /// Whether this runs on the last-good configuration, and why.
     pub last_good: Mutex<Option<String>>,
     /// Whether everything was started.
@@ -165,6 +167,7 @@ impl App {
             buses: Mutex::default(),
             sinks: Mutex::default(),
             troubles: Arc::clone(&troubles),
+            rules_off: AtomicU64::new(0),
             last_good: Mutex::default(),
             ready: AtomicBool::new(false),
             configuration: Mutex::new(Arc::new(configuration)),

@@ -19,6 +19,8 @@ use crate::poll::{Ask, BusConfig, Deliver, UnitConfig};
 
 /// Share of a bus's time that probing silent units may take: one in fifty.
 const PROBE_SHARE: u64 = 50;
+/// How often a fault that lasts is said again.
+const SAY_EVERY_US: u64 = 3_600_000_000;
 /// Longest pause between two probes of a silent unit.
 const PROBE_PAUSE_MAX_US: u64 = 60_000_000;
 
@@ -86,6 +88,9 @@ pub struct Bus {
     next_open_us: u64,
     open_pause_ms: u64,
     down_since_us: Option<u64>,
+    /// Attempts to open that failed since then, and when that is said again.
+    failures: u64,
+    say_again_us: u64,
     last_answer_us: u64,
 }
 
@@ -116,6 +121,8 @@ impl Bus {
             next_open_us: 0,
             open_pause_ms: 0,
             down_since_us: None,
+            failures: 0,
+            say_again_us: 0,
             last_answer_us: now,
             clock,
         }
@@ -194,7 +201,8 @@ impl Bus {
     fn opened(&mut self) {
         if let Some(since) = self.down_since_us.take() {
             let seconds = (self.clock.mono_us() - since) / 1_000_000;
-            info!(link = self.id, address = self.address, seconds, "link is up again");
+            let failures = std::mem::take(&mut self.failures);
+            info!(link = self.id, address = self.address, seconds, failures, "link is up again");
         } else {
             info!(link = self.id, address = self.address, "link is up");
         }
@@ -207,9 +215,14 @@ impl Bus {
     }
 
     fn open_failed(&mut self, error: &str) {
-        if self.down_since_us.is_none() {
-            self.down_since_us = Some(self.clock.mono_us());
-            warn!(link = self.id, error, "link is down");
+        let now = self.clock.mono_us();
+        self.failures += 1;
+        let since = *self.down_since_us.get_or_insert(now);
+        if self.failures == 1 || now >= self.say_again_us {
+            // When it begins, and hourly while it lasts.
+            self.say_again_us = now + SAY_EVERY_US;
+            let (failures, minutes) = (self.failures, (now - since) / 60_000_000);
+            warn!(link = self.id, error, failures, minutes, "link is down");
         }
         *self.health.error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = error.to_string();
         self.back_off();

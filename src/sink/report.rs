@@ -19,14 +19,17 @@ use crate::model::value::Value;
 pub struct Settings {
     /// Point, or `device.point`, -> how far it must move from what was last sent. A point that is not named is always sent.
     pub deadband: BTreeMap<String, f64>,
-    /// Milliseconds after which it is sent anyway.
+    /// Milliseconds after which it is sent anyway. Default 300000.
     pub heartbeat_ms: Option<u64>,
+    /// Point, or `device.point`, -> milliseconds after which it is sent anyway, where that differs.
+    pub heartbeat: BTreeMap<String, u64>,
 }
 
 /// What was last sent of one stream.
 struct Last {
     stream: Arc<Stream>,
     bands: Vec<Option<f64>>,
+    beats: Vec<u64>,
     sent: Vec<Option<(Sample, Mono)>>,
 }
 
@@ -55,7 +58,6 @@ impl Filter {
         if self.settings.deadband.is_empty() {
             return None;
         }
-        let heartbeat = self.settings.heartbeat_ms.unwrap_or(HEARTBEAT_MS);
         // What is read back from files has a stream of its own that says the same.
         let same = |l: &Last| {
             Arc::ptr_eq(&l.stream, &reading.stream)
@@ -78,7 +80,7 @@ impl Filter {
                 (_, None) => continue,
             };
             if let (Some(band), Some((before, at))) = (last.bands[i], &last.sent[i]) {
-                *send = now.since(*at) >= heartbeat || moved(before, &sample, band);
+                *send = now.since(*at) >= last.beats[i] || moved(before, &sample, band);
             }
             if *send {
                 last.sent[i] = Some((sample, now));
@@ -94,12 +96,19 @@ impl Last {
             if p.retention != Retention::Telemetry {
                 return None;
             }
-            let full = format!("{}.{}", stream.device, p.name);
-            settings.deadband.get(&full).or_else(|| settings.deadband.get(&*p.name)).copied()
+            of_point(&settings.deadband, stream, &p.name)
         };
+        let usual = settings.heartbeat_ms.unwrap_or(HEARTBEAT_MS);
+        let beat = |p: &crate::model::point::PointMeta| of_point(&settings.heartbeat, stream, &p.name).unwrap_or(usual);
+        let beats = stream.points.iter().map(beat).collect();
         let bands = stream.points.iter().map(band).collect();
-        Self { stream: Arc::clone(stream), bands, sent: vec![None; stream.points.len()] }
+        Self { stream: Arc::clone(stream), bands, beats, sent: vec![None; stream.points.len()] }
     }
+}
+
+/// What is said of `device.point`, or of the point wherever it is.
+fn of_point<T: Copy>(said: &BTreeMap<String, T>, stream: &Stream, point: &str) -> Option<T> {
+    said.get(&format!("{}.{point}", stream.device)).or_else(|| said.get(point)).copied()
 }
 
 fn moved(before: &Sample, now: &Sample, band: f64) -> bool {
@@ -125,7 +134,11 @@ mod tests {
         let points = vec![point("level_m", Retention::Telemetry), point("energy_kwh", Retention::Register)];
         let stream = Arc::new(Stream { device: "s".into(), source: "u/fast".into(), every_ms: 1_000, points });
         let deadband = BTreeMap::from([("level_m".to_string(), 0.1), ("energy_kwh".to_string(), 99.0)]);
-        let mut filter = Filter::new(Settings { deadband, heartbeat_ms: Some(10_000) });
+        let mut filter = Filter::new(Settings {
+            deadband,
+            heartbeat_ms: None,
+            heartbeat: BTreeMap::from([("s.level_m".to_string(), 10_000)]),
+        });
         let mut pick = |ms: u64, level: Sample| {
             let at = Stamp { mono: Mono(ms), wall: Wall(0), trusted: true };
             let samples = vec![Some(level), Some(Ok(Value::F64(1.0)))];

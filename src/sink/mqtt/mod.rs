@@ -86,6 +86,9 @@ struct Sink {
     quiet_until_us: u64,
     /// When the broker last acknowledged something.
     heard_us: u64,
+    /// Attempts that failed since the last connection, and when that is said again.
+    failures: u64,
+    say_again_us: u64,
     /// Everything up to this number is done.
     reached: u64,
     newest: watch::Receiver<u64>,
@@ -109,6 +112,8 @@ pub async fn run(c: Context, stop: CancellationToken) {
         caught_up_ms: c.clock.mono().0,
         quiet_until_us: 0,
         heard_us: 0,
+        failures: 0,
+        say_again_us: 0,
         newest: c.journal.newest(),
         changed: c.states.changed(),
         c,
@@ -203,7 +208,8 @@ impl Sink {
                 self.c.health.connected.store(true, Ordering::Relaxed);
                 self.c.health.connects.fetch_add(1, Ordering::Relaxed);
                 Health::tell(&self.c.health.error, "");
-                tracing::info!(sink = self.c.settings.name, url = self.c.settings.url, "broker is connected");
+                let failures = std::mem::take(&mut self.failures);
+                tracing::info!(sink = self.c.settings.name, url = self.c.settings.url, failures, "broker is connected");
             }
             Happened::Sent(packet) => self.window.sent(packet),
             Happened::Acked(packet, refused) => {
@@ -383,10 +389,16 @@ impl Sink {
         let position = self.c.journal.position(&cursor_name(&self.c.settings));
         self.cursor = Some(Cursor::new(self.c.journal.clone(), position));
         let was = self.c.health.connected.swap(false, Ordering::Relaxed);
-        let first = Health::text(&self.c.health.error).is_empty();
         Health::tell(&self.c.health.error, error);
-        if (was || first) && !error.is_empty() {
-            tracing::warn!(sink = self.c.settings.name, url = self.c.settings.url, error, "broker is not connected");
+        if !error.is_empty() {
+            let now = self.c.clock.mono_us();
+            self.failures = if was { 1 } else { self.failures + 1 };
+            if self.failures == 1 || now >= self.say_again_us {
+                // When it begins, and hourly while it lasts.
+                self.say_again_us = now + 3_600_000_000;
+                let (sink, url, failures) = (&self.c.settings.name, &self.c.settings.url, self.failures);
+                tracing::warn!(sink, url, error, failures, "broker is not connected");
+            }
         }
         self.show_lag();
     }
