@@ -18,12 +18,8 @@ use crate::simulate::{Scenario, serve, site};
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What happens in the plant.
-    #[arg(long, value_enum, default_value_t)]
-    scenario: Scenario,
-    /// How many times faster than the clock the plant runs, 1 to 20.
-    #[arg(long, default_value_t = 1.0, value_name = "N")]
-    speed: f64,
+    #[command(flatten)]
+    pace: simulate::Pace,
     /// Write the demo's site as a commented configuration into a directory, and do nothing else.
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
@@ -35,9 +31,9 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         return write(dir);
     }
     output::begin_log(global, true);
-    let speed = simulate::speed(args.speed)?;
+    let speed = args.pace.speed()?;
     let dir = std::env::temp_dir().join(format!("plantroom-demo-{}", std::process::id()));
-    let outcome = runtime()?.block_on(demo(global, args.scenario, speed, &dir));
+    let outcome = runtime()?.block_on(demo(global, args.pace.scenario, speed, &dir));
     let _best_effort = std::fs::remove_dir_all(&dir);
     outcome
 }

@@ -11,42 +11,51 @@ use tokio_util::sync::CancellationToken;
 /// Where `demo --write` says that the serial line is.
 pub const LINE: &str = "/tmp/plantroom-line-sump";
 
+/// What the plant does and how fast: the same for `simulate` and `demo`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Pace {
+    /// What happens in the plant.
+    #[arg(long, value_enum, default_value_t)]
+    pub scenario: Scenario,
+    /// How many times faster than the clock the plant runs, 1 to 20.
+    #[arg(long, default_value_t = 1.0, value_name = "N")]
+    speed: f64,
+}
+
+impl Pace {
+    /// A speed that the sockets can follow.
+    ///
+    /// # Errors
+    /// It is not between 1 and 20.
+    pub fn speed(&self) -> Result<f64, Failure> {
+        if (1.0..=20.0).contains(&self.speed) {
+            Ok(self.speed)
+        } else {
+            Err(Failure::usage(format!("--speed {} is not between 1 and 20", self.speed)))
+        }
+    }
+}
+
 /// Options of `simulate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What happens in the plant.
-    #[arg(long, value_enum, default_value_t)]
-    scenario: Scenario,
-    /// How many times faster than the clock, 1 to 20.
-    #[arg(long, default_value_t = 1.0, value_name = "N")]
-    speed: f64,
+    #[command(flatten)]
+    pace: Pace,
     /// Where the serial line's name is linked to.
     #[arg(long, default_value = LINE, value_name = "FILE")]
     line: std::path::PathBuf,
 }
 
-/// A speed that the sockets can follow.
-///
-/// # Errors
-/// It is not between 1 and 20.
-pub fn speed(speed: f64) -> Result<f64, Failure> {
-    if (1.0..=20.0).contains(&speed) {
-        Ok(speed)
-    } else {
-        Err(Failure::usage(format!("--speed {speed} is not between 1 and 20")))
-    }
-}
-
 /// Runs until a signal says stop.
 pub fn run(global: &Global, args: &Args) -> Outcome {
     output::begin_log(global, false);
-    let speed = speed(args.speed)?;
+    let speed = args.pace.speed()?;
     runtime()?.block_on(async {
         let catalogue = builtin::read(None, &mut Problems::default());
         let units = site::units(&catalogue.profiles);
         let stop = CancellationToken::new();
         let clock = Clock::new(&clock::Settings::default(), Wall(0));
-        let started = serve::start(&units, &site::fixed_ports(), args.scenario, speed, clock, stop.clone()).await;
+        let started = serve::start(&units, &site::fixed_ports(), args.pace.scenario, speed, clock, stop.clone()).await;
         let plant = started.map_err(|e| Failure::later("the plant cannot start").because(e))?;
         for (server, address) in &plant.tcp {
             let on: Vec<String> =

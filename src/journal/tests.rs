@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::Cursor;
-use super::history::Query;
+use super::history::{Query, Row};
 use super::*;
 use crate::clock;
 use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
@@ -88,6 +88,17 @@ fn all(journal: &Journal) -> Vec<Arc<Entry>> {
     }
 }
 
+/// Every row that a query finds.
+fn rows(journal: &Journal, query: &Query) -> Vec<Row> {
+    let mut found = Vec::new();
+    let each = |row| {
+        found.push(row);
+        true
+    };
+    journal.samples(query, each).unwrap();
+    found
+}
+
 fn whole(body: &Body) -> Vec<Option<Sample>> {
     match body {
         Body::Failed(cause) => vec![Some(Err(*cause)); 3],
@@ -130,16 +141,7 @@ fn history_is_the_same_before_and_after_sealing() {
     let dir = Dir::new("history");
     let s = stream("a");
     let query = Query { device: "a".into(), point: "energy_kwh".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
-    let collect = |journal: &Journal| {
-        let mut rows = Vec::new();
-        journal
-            .samples(&query, |row| {
-                rows.push(row);
-                true
-            })
-            .unwrap();
-        (rows, journal.slots(&query, QUARTER).unwrap())
-    };
+    let collect = |journal: &Journal| (rows(journal, &query), journal.slots(&query, QUARTER).unwrap());
     let before = {
         let (journal, writer) = open(&dir);
         (0..3_600).for_each(|i| drop(journal.append(reading(&s, i))));
@@ -245,14 +247,7 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
         let (journal, _writer) = open(&dir);
         wait("six days to be sealed", || recover::files(&dir.0, "raw-").len() == 1);
         let query = Query { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 86_400_000 };
-        let mut rows = Vec::new();
-        journal
-            .samples(&query, |row| {
-                rows.push(row);
-                true
-            })
-            .unwrap();
-        rows
+        rows(&journal, &query)
     };
     assert_eq!(before.len(), 3_000);
     let bytes: u64 = std::fs::read_dir(&dir.0).unwrap().flatten().map(|e| e.metadata().unwrap().len()).sum();
@@ -263,16 +258,7 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
     let (journal, writer) = Journal::open(&dir.0, &settings, &clock, "boot").unwrap();
     wait("a day to be thinned", || journal.health().thinned_files.load(Ordering::Relaxed) >= 1);
     let query = |point: &str| Query { device: "a".into(), point: point.into(), from_ms: DAY, to_ms: DAY + 86_400_000 };
-    let count = |journal: &Journal, point: &str| {
-        let mut n = 0;
-        journal
-            .samples(&query(point), |_| {
-                n += 1;
-                true
-            })
-            .unwrap();
-        n
-    };
+    let count = |journal: &Journal, point: &str| rows(journal, &query(point)).len();
     let thinned = count(&journal, "level_m");
     assert!((100..2_500).contains(&thinned), "{thinned} samples of 3,000 are left");
     assert_eq!(count(&journal, "energy_kwh"), 3_000, "registers are never thinned");
