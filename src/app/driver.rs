@@ -119,10 +119,11 @@ pub fn read(path: &Path) -> Snapshot {
 }
 
 fn write(path: &Path, snapshot: &Snapshot) {
-    let text = serde_json::to_string(snapshot).unwrap_or_default();
     let temporary = path.with_extension("new");
-    let written = std::fs::File::create(&temporary).and_then(|mut file| {
+    let text = serde_json::to_string(snapshot).map_err(std::io::Error::other);
+    let written = text.and_then(|text| {
         use std::io::Write as _;
+        let mut file = std::fs::File::create(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_data()
     });

@@ -16,6 +16,8 @@ use crate::model::time::Wall;
 const RESERVE: u64 = 10_000_000;
 /// Readings of one transaction.
 const COMMIT_MAX: usize = 20_000;
+/// Between a panic and the next attempt.
+const REBUILD: Duration = Duration::from_secs(5);
 
 /// What the thread works on.
 pub struct Work {
@@ -46,8 +48,10 @@ impl Work {
         Ok(work)
     }
 
-    /// Works until told to stop. A panic is an error of ours that must not end the journal: it is said, and work begins anew.
+    /// Works until told to stop. A panic is an error of ours that must not end the journal: it is said, and work begins anew
+    /// after a pause, since what caused it may well be met again. Told to stop meanwhile, it tries once more.
     pub fn run_guarded(mut self) {
+        let mut last_try = false;
         loop {
             let shared = Arc::clone(&self.shared);
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || self.run()));
@@ -57,18 +61,22 @@ impl Work {
             tracing::error!("the journal's writer panicked and is built anew");
             shared.health.ok.store(false, Ordering::Relaxed);
             shared.health.failures.fetch_add(1, Ordering::Relaxed);
+            if last_try {
+                return;
+            }
             let committed = lock(&shared.tail).committed;
             for place in lock(&shared.catalog).values_mut().filter(|p| p.last_seq.is_none()) {
                 place.last_seq = Some(committed);
             }
             self = loop {
+                let guard = lock(&shared.stop);
+                let waited = shared.wake.wait_timeout_while(guard, REBUILD, |stop| !*stop);
+                last_try = *waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
                 match Self::new(Arc::clone(&shared)) {
                     Ok(work) => break work,
                     Err(e) => tracing::error!(error = %e, "the journal's writer cannot begin anew"),
                 }
-                let guard = lock(&shared.stop);
-                let waited = shared.wake.wait_timeout_while(guard, Duration::from_secs(5), |stop| !*stop);
-                if *waited.unwrap_or_else(std::sync::PoisonError::into_inner).0 {
+                if last_try {
                     return;
                 }
             };
