@@ -17,5 +17,6 @@ pub mod poll;
 pub mod profile;
 pub mod simulate;
 pub mod sink;
+pub mod store;
 pub mod supervise;
 pub mod web;

@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::app::Shared;
+use crate::app::{Shared, gateway};
 use crate::engine::presence::{Change, State};
 use crate::engine::{Engine, Input, Output, Snapshot};
 use crate::model::value::write_json_text;
+use crate::store::whole;
 
 /// How often counts are kept.
 const KEEP_EVERY_MS: u64 = 10_000;
 
 /// Runs the engine until told to stop and its input has ended.
 pub async fn run(shared: Arc<Shared>, engine: Arc<Mutex<Engine>>, snapshot: PathBuf, stop: CancellationToken) {
+    provoked();
     let mut kept = Snapshot::default();
     let mut keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);
     loop {
@@ -42,8 +44,12 @@ pub async fn run(shared: Arc<Shared>, engine: Arc<Mutex<Engine>>, snapshot: Path
             }
         }
         let off = lock(&engine).off().len();
-        if off as u64 != shared.rules_off.swap(off as u64, Ordering::Relaxed) && off > 0 {
-            tracing::error!(rooms = ?lock(&engine).off(), "a room of rules panicked and is switched off: the others go on");
+        if off as u64 != shared.rules_off.swap(off as u64, Ordering::Relaxed) {
+            if off > 0 {
+                let rooms = lock(&engine).off().to_vec();
+                tracing::error!(?rooms, "a room of rules panicked and is switched off: the others go on");
+            }
+            gateway::say_online(&shared);
         }
         shared.engine_progress_ms.store(shared.clock.mono().0, Ordering::Relaxed);
         if stopping || shared.clock.mono() >= keep_at {
@@ -61,6 +67,12 @@ pub async fn run(shared: Arc<Shared>, engine: Arc<Mutex<Engine>>, snapshot: Path
             return;
         }
     }
+}
+
+/// Panics where a test wants to see what follows: only in builds for tests, never in a release.
+fn provoked() {
+    #[cfg(debug_assertions)]
+    assert!(std::env::var_os("PLANTROOM_PANIC").is_none_or(|what| what != "driver"), "on purpose");
 }
 
 fn lock(engine: &Mutex<Engine>) -> std::sync::MutexGuard<'_, Engine> {
@@ -119,16 +131,8 @@ pub fn read(path: &Path) -> Snapshot {
 }
 
 fn write(path: &Path, snapshot: &Snapshot) {
-    let temporary = path.with_extension("new");
-    let text = serde_json::to_string(snapshot).map_err(std::io::Error::other);
-    let written = text.and_then(|text| {
-        use std::io::Write as _;
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_data()
-    });
-    let kept = written.and_then(|()| std::fs::rename(&temporary, path));
-    if let Err(error) = kept {
+    let json = serde_json::to_vec(snapshot).map_err(std::io::Error::other);
+    if let Err(error) = json.and_then(|json| whole::replace(path, &json)) {
         tracing::error!(file = %path.display(), %error, "counts cannot be kept");
     }
 }

@@ -87,8 +87,14 @@ pub fn say_online(shared: &Shared) {
         write_json_text(text, &mut json);
     }
     let reason = lock(&shared.last_good).clone();
-    json.push_str(if reason.is_some() { ",\"last_good\":true}" } else { ",\"last_good\":false}" });
+    json.push_str(if reason.is_some() { ",\"last_good\":true" } else { ",\"last_good\":false" });
+    json.push_str(if rules_off(shared) > 0 { ",\"rules_off\":true}" } else { ",\"rules_off\":false}" });
     shared.states.set("gateway/status", json);
+}
+
+/// Rooms of rules that decide nothing at present.
+pub fn rules_off(shared: &Shared) -> u64 {
+    if shared.rest.is_resting() { crate::engine::ROOMS } else { shared.rules_off.load(Ordering::Relaxed) }
 }
 
 /// When the date comes to be believed, what was written without one is dated.
@@ -159,7 +165,7 @@ fn figures(shared: &Shared, before: &mut (Usage, crate::model::time::Mono, u64, 
         ("write_errors", Counter, whole(get(&j.failures))),
         ("damaged_segments", Counter, whole(get(&j.damaged_files))),
         ("lost_readings", Counter, whole(get(&j.lost) + get(&j.lost_unsent))),
-        ("rules_off", Number, whole(get(&shared.rules_off))),
+        ("rules_off", Number, whole(rules_off(shared))),
         ("readings_replaced", Counter, whole(shared.inbox.replaced.load(Ordering::Relaxed))),
         ("task_restarts", Counter, whole(lock(&shared.troubles).iter().map(|t| t.panics).sum())),
         ("clock_synchronised", Bool, yes(crate::clock::kernel_synchronised())),

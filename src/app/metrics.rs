@@ -15,10 +15,11 @@ const STUCK_MS: u64 = 120_000;
 
 /// What the health page asks.
 pub fn view(shared: &Arc<Shared>) -> View {
-    let (a, b, c) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
+    let (a, b, c, d) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
     View {
         metrics: Arc::new(move || metrics(&a)),
         alive: Arc::new(move || is_alive(&b)),
+        remark: Arc::new(move || d.rest.remark()),
         ready: Arc::new(move || c.ready.load(Ordering::Relaxed) && c.journal.health().ok.load(Ordering::Relaxed)),
     }
 }
@@ -31,7 +32,7 @@ pub fn is_alive(shared: &Shared) -> bool {
     // A task whose restarts are used up stands still on purpose: that is said, and no reason to end the others.
     let standing: Vec<String> = lock(&shared.troubles).iter().filter(|t| t.standing).map(|t| t.task.clone()).collect();
     let stands = |task: &str| standing.iter().any(|s| s == task);
-    (stands("engine") || fresh(shared.engine_progress_ms.load(Ordering::Relaxed)))
+    (shared.rest.is_resting() || fresh(shared.engine_progress_ms.load(Ordering::Relaxed)))
         && fresh(shared.journal.health().tried_ms.load(Ordering::Relaxed).max(shared.started.0))
         && buses.iter().all(|b| {
             stands(&format!("link {}", b.config.link.id)) || fresh(b.health.progress_ms.load(Ordering::Relaxed))
@@ -76,6 +77,7 @@ fn metrics(shared: &Shared) -> String {
         "1 while it runs on the last-good configuration.",
         u8::from(s.last_good.is_some()),
     );
+    page.one("rules_off", "gauge", "Rooms of rules that are switched off.", crate::app::gateway::rules_off(shared));
     page.one("clock_trusted", "gauge", "1 when the date is believed.", u8::from(s.clock.trusted));
     page.one(
         "readings_replaced_total",

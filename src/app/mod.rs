@@ -5,6 +5,7 @@ pub mod gateway;
 pub mod inbox;
 pub mod metrics;
 pub mod questions;
+pub mod rest;
 pub mod status;
 
 use std::path::{Path, PathBuf};
@@ -13,8 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::app::inbox::Inbox;
+use crate::app::rest::Rest;
 use crate::clock::{self, Clock};
 use crate::config::Configuration;
 use crate::engine::Engine;
@@ -78,6 +81,10 @@ pub struct Shared {
     pub engine_progress_ms: AtomicU64,
     /// Rooms of rules that are switched off.
     pub rules_off: AtomicU64,
+    /// Whether the rules rest, because the engine's driver ended again and again.
+    pub rest: Rest,
+    /// Cancelled when the engine's driver has panicked: the process has to end and begin anew.
+    pub broken: CancellationToken,
     /// Whether this runs on the last-good configuration, and why.
     pub last_good: Mutex<Option<String>>,
     /// Whether everything was started.
@@ -160,6 +167,7 @@ impl App {
             reloads,
             started: clock.mono(),
             engine_progress_ms: AtomicU64::new(clock.mono().0),
+            rest: Rest::new(&paths.state, &clock),
             clock,
             journal,
             states: States::default(),
@@ -168,6 +176,7 @@ impl App {
             sinks: Mutex::default(),
             troubles: Arc::clone(&troubles),
             rules_off: AtomicU64::new(0),
+            broken: CancellationToken::new(),
             last_good: Mutex::default(),
             ready: AtomicBool::new(false),
             configuration: Mutex::new(Arc::new(configuration)),
@@ -187,8 +196,17 @@ impl App {
     fn start_desk(&mut self) {
         let (shared, engine) = (Arc::clone(&self.shared), Arc::clone(&self.engine));
         let snapshot = self.shared.paths.state.join("engine.json");
-        self.desk.spawn("engine", move |stop| {
-            Box::pin(driver::run(Arc::clone(&shared), Arc::clone(&engine), snapshot.clone(), stop))
+        let stop = self.desk.token();
+        let driver = async move {
+            if shared.rest.is_over(&stop).await {
+                gateway::say_online(&shared);
+                driver::run(shared, engine, snapshot, stop).await;
+            }
+        };
+        let shared = Arc::clone(&self.shared);
+        self.desk.spawn_vital("engine", driver, move || {
+            shared.rest.remember(&shared.clock);
+            shared.broken.cancel();
         });
         let shared = Arc::clone(&self.shared);
         self.desk.spawn("own health", move |stop| Box::pin(gateway::run(Arc::clone(&shared), stop)));
@@ -287,6 +305,7 @@ impl App {
         self.pollers.sweep();
         self.outlets.sweep();
         *lock(&self.shared.last_good) = None;
+        self.shared.rest.wake();
         gateway::say_online(&self.shared);
         if said.is_empty() {
             said.push("nothing changed".to_string());

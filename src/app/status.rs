@@ -18,6 +18,8 @@ pub struct Status {
     pub uptime_s: u64,
     /// Why it runs on the last-good configuration, if it does.
     pub last_good: Option<String>,
+    /// Why no rules run, if they do not.
+    pub rules_off: Option<String>,
     /// Links with their units.
     pub links: Vec<Link>,
     /// Sinks.
@@ -151,6 +153,7 @@ pub fn status(shared: &Shared) -> Status {
         site: configuration.site.id.clone(),
         uptime_s: shared.clock.mono().since(shared.started) / 1_000,
         last_good: lock(&shared.last_good).clone(),
+        rules_off: shared.rest.remark(),
         links: lock(&shared.buses).iter().map(link).collect(),
         sinks: lock(&shared.sinks).iter().map(sink).collect(),
         journal: Journal {

@@ -98,12 +98,13 @@ async fn demo(global: &Global, scenario: Scenario, speed: f64, dir: &Path) -> Ou
     let shared = std::sync::Arc::clone(&app.shared);
     tokio::select! {
         () = told_to_stop() => {}
+        () = shared.broken.cancelled() => {}
         () = show(&shared) => {}
     }
     output::line("stopping");
     app.stop().await;
     stop.cancel();
-    Ok(())
+    if shared.broken.is_cancelled() { Err(Failure::driver_ended()) } else { Ok(()) }
 }
 
 /// The live table: on a terminal drawn anew each second, else a line every ten seconds.

@@ -98,6 +98,12 @@ impl Failure {
         Self { code: 75, ..Self::usage(error) }
     }
 
+    /// The engine's driver panicked.
+    pub fn driver_ended() -> Self {
+        Self { code: 70, ..Self::usage("the engine's driver panicked: the gateway ends, to be started anew") }
+            .hint("this is a bug of ours: the log has the place; systemd starts it again")
+    }
+
     /// The configuration cannot be used.
     pub fn configuration(error: impl Into<String>) -> Self {
         Self { code: 78, ..Self::usage(error) }

@@ -78,8 +78,10 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
         "gateway is running"
     );
     let mut ticks = tokio::time::interval(beat);
+    let broken = app.shared.broken.clone();
     loop {
         tokio::select! {
+            () = broken.cancelled() => break,
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = hup.recv() => drop(reload(&mut app, dir, paths).await),
@@ -105,7 +107,7 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
         _ = int.recv() => {}
     }
     tracing::info!("stopped");
-    Ok(())
+    if broken.is_cancelled() { Err(Failure::driver_ended()) } else { Ok(()) }
 }
 
 fn notify(states: &[NotifyState<'_>]) {

@@ -14,6 +14,9 @@ use crate::engine::presence::{Change, Presence};
 use crate::model::reading::Reading;
 use crate::model::time::{Mono, Now};
 
+/// Rooms of rules that run at the desk.
+pub const ROOMS: u64 = 2;
+
 /// What comes in.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {

@@ -111,6 +111,27 @@ impl Group {
         Handle { stop: token, done }
     }
 
+    /// Spawns a task that cannot be rebuilt, because nobody knows what its state is worth after a panic: then `broken` is
+    /// called, once.
+    pub fn spawn_vital(
+        &mut self,
+        name: &str,
+        task: impl Future<Output = ()> + Send + 'static,
+        broken: impl FnOnce() + Send + 'static,
+    ) {
+        let (troubles, named) = (Arc::clone(&self.troubles), name.to_string());
+        let handle = tokio::spawn(async move {
+            let inner = tokio::spawn(task);
+            let _aborter = AbortOnDrop(inner.abort_handle());
+            if inner.await.is_err_and(|e| e.is_panic()) {
+                note(&troubles, &named, true);
+                tracing::error!(task = named, "a task panicked that cannot be built anew");
+                broken();
+            }
+        });
+        self.tasks.push((name.to_string(), handle));
+    }
+
     /// Stops every task; those that hang longer than the deadline are aborted, by name.
     pub async fn drain(self, deadline: Duration) {
         self.stop.cancel();

@@ -34,6 +34,8 @@ pub struct View {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// `/healthz`: whether everything makes progress.
     pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// What is to be said of it all the same.
+    pub remark: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// `/readyz`: whether everything was started and the journal writes.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -42,8 +44,8 @@ pub struct View {
 pub async fn serve(settings: Settings, view: View, stop: CancellationToken) {
     let router = Router::new()
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|State(v): State<View>| async move { verdict((v.alive)()) }))
-        .route("/readyz", get(|State(v): State<View>| async move { verdict((v.ready)()) }))
+        .route("/healthz", get(|State(v): State<View>| async move { verdict((v.alive)(), (v.remark)()) }))
+        .route("/readyz", get(|State(v): State<View>| async move { verdict((v.ready)(), (v.remark)()) }))
         .with_state(view);
     let mut said = false;
     loop {
@@ -73,6 +75,7 @@ async fn metrics(State(view): State<View>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], (view.metrics)())
 }
 
-fn verdict(good: bool) -> (StatusCode, &'static str) {
-    if good { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ok\n") }
+fn verdict(good: bool, remark: Option<String>) -> (StatusCode, String) {
+    let (code, word) = if good { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ok") };
+    (code, format!("{word}\n{}", remark.map(|r| format!("{r}\n")).unwrap_or_default()))
 }

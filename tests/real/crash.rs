@@ -78,6 +78,51 @@ fn kill_9_in_a_loop_loses_at_most_what_was_not_committed() {
     assert!(damaged.is_empty(), "{damaged:?}");
 }
 
+#[test]
+fn a_driver_that_panics_ends_the_process_and_after_three_times_it_starts_without_rules() {
+    let broker = Mosquitto::start();
+    let counting = Counting::start();
+    let dir = Dir::new("driver");
+    dir.write("site.toml", &site(broker.port, "5", &counting.config(&dir, "100ms")));
+    let state = dir.path("state");
+    let provoked = || {
+        let mut command = Command::new(crate::support::PLANTROOM);
+        command.arg("--config").arg(&dir.0).arg("--state").arg(&state).arg("run").env("PLANTROOM_PANIC", "driver");
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        crate::support::Process::start("plantroom", &mut command)
+    };
+    let subscriber = Subscriber::start(broker.port, "plantroom/#", "mqttv5");
+    for round in 0..3 {
+        let mut running = provoked();
+        let ended = wait("the process to end", 20, || running.child.try_wait().unwrap());
+        assert_eq!(ended.code(), Some(70), "round {round}");
+    }
+    // The driver is not even begun: what would make it panic is not met.
+    let mut running = provoked();
+    let before = subscriber.count("plantroom/test/counter/telemetry");
+    wait("polling to go on", 20, || (subscriber.count("plantroom/test/counter/telemetry") > before + 10).then_some(()));
+    let says_off = |off: bool| {
+        wait("the retained state to say so", 20, || {
+            let state = subscriber.newest("plantroom/test/gateway/status")?;
+            (state["state"] == "online" && state["rules_off"] == off).then_some(())
+        });
+    };
+    says_off(true);
+    assert!(plantroom(&dir.0, &state, &["status"]).contains("RULES ARE OFF"));
+    let device = subscriber.newest("plantroom/test/counter/status").unwrap();
+    assert_eq!(device["state"], "unknown", "nobody decides whether it is there");
+    assert!(running.child.try_wait().unwrap().is_none());
+    running.stop();
+    let mut running = gateway(&dir.0, &state);
+    says_off(true);
+    plantroom(&dir.0, &state, &["reload"]);
+    says_off(false);
+    wait("the rules to decide again", 20, || {
+        (subscriber.newest("plantroom/test/counter/status")?["state"] == "online").then_some(())
+    });
+    running.stop();
+}
+
 /// A file system of three megabytes.
 struct Small(Dir);
 

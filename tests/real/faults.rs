@@ -1,5 +1,7 @@
-//! Faults at the wire, by a server of our own that misbehaves on purpose: no wrong value ever comes out.
+//! Faults at the wire, by a server of our own that misbehaves on purpose, and by a proxy of our own between the whole
+//! gateway and a stack that we did not write: no wrong value ever comes out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +14,11 @@ use plantroom::model::time::Wall;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::field::{all_types, digits, expected, pymodbus};
+use crate::support::{Dir, Mosquitto, Subscriber, free_port, gateway, plantroom, site, wait};
+
 /// What the server does with one request.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
     Good,
     Late(u64),
@@ -30,6 +35,15 @@ enum Fault {
     Silence,
 }
 
+/// Where the server has its answers from.
+#[derive(Clone, Copy)]
+enum Source {
+    /// [`truth`].
+    Truth,
+    /// A Modbus TCP server on this port: then ours is a proxy before it.
+    Behind(u16),
+}
+
 /// The value that register `address` holds: wrong values are seen at once.
 fn truth(address: u16) -> u16 {
     address.wrapping_mul(7).wrapping_add(3)
@@ -43,6 +57,27 @@ fn pdu(function: u8, address: u16, count: u16) -> Vec<u8> {
 
 fn crc(frame: &[u8]) -> [u8; 2] {
     plantroom::link::frame::crc16(frame).to_le_bytes()
+}
+
+/// The true answer, and another one of the same form whose values are all wrong.
+async fn answers(ask: &Ask, behind: Option<&mut TcpStream>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let good = match behind {
+        None => pdu(ask.function, ask.address, ask.count),
+        Some(server) => {
+            let [ah, al] = ask.address.to_be_bytes();
+            let [ch, cl] = ask.count.to_be_bytes();
+            server.write_all(&frame(false, ask.id, ask.unit, &[ask.function, ah, al, ch, cl])).await.ok()?;
+            let mut head = [0u8; 7];
+            server.read_exact(&mut head).await.ok()?;
+            let mut pdu = vec![0u8; usize::from(u16::from_be_bytes([head[4], head[5]])) - 1];
+            server.read_exact(&mut pdu).await.ok()?;
+            pdu
+        }
+    };
+    let mut other = good.clone();
+    let data = if good[0] & 0x80 == 0 { 2 } else { good.len() };
+    other[data..].iter_mut().for_each(|b| *b ^= 0x5A);
+    Some((good, other))
 }
 
 struct Ask {
@@ -79,14 +114,19 @@ fn frame(rtu: bool, id: [u8; 2], unit: u8, pdu: &[u8]) -> Vec<u8> {
 }
 
 /// Serves connections; the faults come round and round over all of them.
-async fn serve(listener: TcpListener, faults: Vec<Fault>, rtu: bool) {
+async fn serve(listener: TcpListener, faults: Vec<Fault>, rtu: bool, source: Source) {
     let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     while let Ok((mut stream, _)) = listener.accept().await {
         let (faults, next) = (faults.clone(), Arc::clone(&next));
         tokio::spawn(async move {
+            let mut behind = match source {
+                Source::Truth => None,
+                Source::Behind(port) => Some(TcpStream::connect(("127.0.0.1", port)).await.unwrap()),
+            };
             while let Some(ask) = ask(&mut stream, rtu).await {
                 let fault = faults[next.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % faults.len()];
-                if answer(&mut stream, &ask, fault, rtu).await.is_none() {
+                let Some((good, other)) = answers(&ask, behind.as_mut()).await else { return };
+                if answer(&mut stream, &ask, (&good, &other), fault, rtu).await.is_none() {
                     return;
                 }
             }
@@ -94,29 +134,38 @@ async fn serve(listener: TcpListener, faults: Vec<Fault>, rtu: bool) {
     }
 }
 
-async fn answer(stream: &mut TcpStream, ask: &Ask, fault: Fault, rtu: bool) -> Option<()> {
-    let good = pdu(ask.function, ask.address, ask.count);
-    let other = pdu(ask.function, ask.address + 500, ask.count);
+async fn answer(
+    stream: &mut TcpStream,
+    ask: &Ask,
+    (good, other): (&[u8], &[u8]),
+    fault: Fault,
+    rtu: bool,
+) -> Option<()> {
     let bytes = match fault {
-        Fault::Good | Fault::SlowLoris => frame(rtu, ask.id, ask.unit, &good),
+        Fault::Good | Fault::SlowLoris => frame(rtu, ask.id, ask.unit, good),
         Fault::Late(ms) => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
-            frame(rtu, ask.id, ask.unit, &good)
+            frame(rtu, ask.id, ask.unit, good)
         }
-        Fault::CrossedId => {
-            frame(rtu, [ask.id[0], ask.id[1] ^ 0x55], if rtu { ask.unit ^ 1 } else { ask.unit }, &other)
-        }
-        Fault::WrongUnit => frame(rtu, ask.id, ask.unit ^ 2, &other),
+        Fault::CrossedId => frame(rtu, [ask.id[0], ask.id[1] ^ 0x55], if rtu { ask.unit ^ 1 } else { ask.unit }, other),
+        Fault::WrongUnit => frame(rtu, ask.id, ask.unit ^ 2, other),
         Fault::WrongFunction => frame(rtu, ask.id, ask.unit, &[&[ask.function ^ 1][..], &other[1..]].concat()),
-        Fault::WrongLength => frame(rtu, ask.id, ask.unit, &pdu(ask.function, ask.address + 500, ask.count - 1)),
+        // As an answer to a read of one register (or eight bits) less.
+        Fault::WrongLength if other.len() > 4 => {
+            let shorter = other.len() - if other.len().is_multiple_of(2) { 2 } else { 1 };
+            let mut pdu = other[..shorter].to_vec();
+            pdu[1] = u8::try_from(shorter - 2).unwrap();
+            frame(rtu, ask.id, ask.unit, &pdu)
+        }
         Fault::Truncated => {
-            let whole = frame(rtu, ask.id, ask.unit, &other);
+            let whole = frame(rtu, ask.id, ask.unit, other);
             whole[..whole.len() - 3].to_vec()
         }
         Fault::Garbage => (0..37u8).map(|i| i.wrapping_mul(91) ^ 0xA5).collect(),
         Fault::Reset => return None,
         Fault::Exception(code) => frame(rtu, ask.id, ask.unit, &[ask.function | 0x80, code]),
-        Fault::Silence => return Some(()),
+        // Nothing is shorter than one register.
+        Fault::WrongLength | Fault::Silence => return Some(()),
     };
     if fault == Fault::SlowLoris {
         for byte in bytes {
@@ -131,7 +180,7 @@ async fn answer(stream: &mut TcpStream, ask: &Ask, fault: Fault, rtu: bool) -> O
 async fn link(faults: Vec<Fault>, rtu: bool) -> Link {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(serve(listener, faults, rtu));
+    tokio::spawn(serve(listener, faults, rtu, Source::Truth));
     let settings = Settings {
         id: "l".into(),
         transport: if rtu { Transport::RtuOverTcp { address } } else { Transport::Tcp { address } },
@@ -246,4 +295,102 @@ async fn a_read_that_no_frame_can_carry_is_refused_before_it_is_sent() {
     }
     let counters = link.counters.list();
     assert_eq!(counters.iter().find(|c| c.0 == "requests").unwrap().2, 0);
+}
+
+/// What the whole gateway publishes while every fault comes round and round between it and pymodbus.
+fn whole_gateway(rtu: bool) {
+    use Fault::*;
+    let all = [
+        Late(130),
+        Late(190),
+        Late(260),
+        CrossedId,
+        WrongUnit,
+        WrongFunction,
+        WrongLength,
+        Truncated,
+        Garbage,
+        Reset,
+        SlowLoris,
+        Silence,
+        Exception(1),
+        Exception(4),
+        Exception(5),
+        Exception(6),
+        Exception(10),
+        Exception(11),
+    ];
+    // A good answer after each, and one more now and then: so that every block meets every fault.
+    let faults: Vec<Fault> = all
+        .iter()
+        .enumerate()
+        .flat_map(|(i, f)| [Some(*f), Some(Good), (i % 3 == 0).then_some(Good)])
+        .flatten()
+        .collect();
+    let (broker, port, dir) = (Mosquitto::start(), free_port(), Dir::new("proxy"));
+    let _server = pymodbus(&["tcp", "127.0.0.1", &port.to_string()]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let proxy = listener.local_addr().unwrap().port();
+    runtime.spawn(serve(listener, faults, rtu, Source::Behind(port)));
+    let kind = if rtu { "rtu_over_tcp" } else { "tcp" };
+    let link =
+        format!("[[link.{kind}]]\nid = \"l\"\nhost = \"127.0.0.1\"\nport = {proxy}\ntimeout_ms = 100\noverload = true");
+    let units = all_types(&dir, &link).replace("profile =", "groups = { all = \"200ms\" }\nprofile =");
+    dir.write("site.toml", &site(broker.port, "5", &units));
+    let subscriber = Subscriber::start(broker.port, "plantroom/test/types/telemetry", "mqttv5");
+    let state = dir.path("state");
+    let _gateway = gateway(&dir.0, &state);
+    let (causes, counters) = watch(&subscriber, &expected(), || {
+        let status = plantroom(&dir.0, &state, &["status", "--format", "json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        status["links"][0]["counters"].clone()
+    });
+    assert!(causes.contains("timeout") && causes.len() >= 3, "faults were seen: {causes:?}");
+    // A serial frame that does not fit is bytes that do not fit: it has no number by which to know it.
+    let strange: &[&str] = if rtu { &["noise_bytes"] } else { &["crossed", "late"] };
+    for counter in [&["timeouts", "exceptions"], strange].concat() {
+        assert!(counters[counter].as_u64().unwrap() > 0, "{counter}: {counters}");
+    }
+}
+
+/// Compares every value of every message with what pymodbus put in; the reasons that came, and the link's counters.
+fn watch(
+    subscriber: &Subscriber,
+    expect: &serde_json::Map<String, serde_json::Value>,
+    counters: impl Fn() -> serde_json::Value,
+) -> (BTreeSet<String>, serde_json::Value) {
+    let (mut seen, mut causes, mut values) = (0, BTreeSet::new(), 0u64);
+    wait("forty messages with at least a thousand values", 120, || {
+        let messages = subscriber.all();
+        for message in &messages[seen..] {
+            let json: serde_json::Value = serde_json::from_str(&message.payload).unwrap();
+            for point in json["values"].as_object().unwrap().keys() {
+                if let Some(reason) = json["quality"][point].as_str() {
+                    causes.insert(reason.to_string());
+                    continue;
+                }
+                let expect = expect[point].as_str().map_or_else(|| expect[point].to_string(), str::to_string);
+                let got = match &json["values"][point] {
+                    serde_json::Value::String(s) => s.clone(),
+                    _ => digits(&message.payload, point),
+                };
+                assert_eq!(got.trim(), expect.trim(), "{point}: a wrong value was published: {}", message.payload);
+                values += 1;
+            }
+        }
+        seen = messages.len();
+        (seen >= 40 && values >= 1_000).then_some(())
+    });
+    (causes, counters())
+}
+
+#[test]
+fn the_whole_gateway_publishes_no_wrong_value_through_a_proxy_that_misbehaves_on_tcp() {
+    whole_gateway(false);
+}
+
+#[test]
+fn the_whole_gateway_publishes_no_wrong_value_through_a_proxy_that_misbehaves_on_rtu() {
+    whole_gateway(true);
 }

@@ -15,7 +15,7 @@ fn python(args: &[&str]) -> String {
 }
 
 /// Starts pymodbus; it ends when its standard input is closed.
-fn pymodbus(args: &[&str]) -> Process {
+pub fn pymodbus(args: &[&str]) -> Process {
     let mut command = Command::new("python3");
     command.arg(SERVER).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = Process::start("pymodbus", &mut command);
@@ -27,7 +27,7 @@ fn pymodbus(args: &[&str]) -> Process {
 }
 
 /// The configuration of unit 1 with every point of the profile.
-fn all_types(dir: &Dir, link: &str) -> String {
+pub fn all_types(dir: &Dir, link: &str) -> String {
     dir.write("profiles/test-all-types.toml", &python(&["profile"]));
     format!(
         "{link}\n[[unit]]\nid = \"u\"\nlink = \"l\"\naddress = 1\nprofile = \"test-all-types\"\n\
@@ -36,15 +36,20 @@ fn all_types(dir: &Dir, link: &str) -> String {
 }
 
 /// A number or boolean as it stands in the message: parsing it would round what it must not.
-fn digits(message: &str, point: &str) -> String {
+pub fn digits(message: &str, point: &str) -> String {
     let key = format!("\"{point}\":");
     let Some(at) = message.find(&key) else { return "nothing".to_string() };
     message[at + key.len()..].chars().take_while(|c| !",}".contains(*c)).collect()
 }
 
+/// What pymodbus put into each point.
+pub fn expected() -> serde_json::Map<String, serde_json::Value> {
+    serde_json::from_str(&python(&["expect"])).unwrap()
+}
+
 /// Compares what `read` prints and what MQTT carries with what pymodbus put in.
 fn compare(dir: &Dir, broker: &Mosquitto) {
-    let expect: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&python(&["expect"])).unwrap();
+    let expect = expected();
     let subscriber = Subscriber::start(broker.port, "plantroom/test/types/telemetry", "mqttv5");
     let state = dir.path("state");
     let _gateway = gateway(&dir.0, &state);

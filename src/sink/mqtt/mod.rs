@@ -26,6 +26,7 @@ use crate::sink::mqtt::settings::Settings;
 use crate::sink::mqtt::window::{Load, Window};
 use crate::sink::report::Filter;
 use crate::sink::{Health, States};
+use crate::store::whole;
 
 /// What stands for a topic whose clearing is on its way.
 const CLEARING: &str = "(clearing)";
@@ -374,9 +375,7 @@ impl Sink {
 
     fn remember(&self) {
         let text: String = self.told.keys().map(|t| format!("{t}\n")).collect();
-        let temporary = self.c.memory.with_extension("new");
-        let kept = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, &self.c.memory));
-        if let Err(error) = kept {
+        if let Err(error) = whole::replace(&self.c.memory, text.as_bytes()) {
             tracing::warn!(file = %self.c.memory.display(), %error, "cannot remember which topics are retained");
         }
     }
