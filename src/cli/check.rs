@@ -80,11 +80,11 @@ fn plan(configuration: &Configuration) {
         load.readings_per_s, load.samples_per_s, load.readings_per_s
     ));
     output::line(format!(
-        "about {:.0} MB a day written to flash, {:.0} MB a day of history, {:.0} days of it within {} GB\n",
+        "about {:.0} MB a day written to flash, {:.1} MB a day of history; within {} GB: {}\n",
         load.flash_bytes_a_day / 1e6,
         load.history_bytes_a_day / 1e6,
-        load.days,
-        configuration.journal.max_gb
+        configuration.journal.max_gb,
+        load.days.map(|(class, days)| format!("{} {days:.0} days", class.word())).join(", ")
     ));
 }
 

@@ -88,12 +88,12 @@ fn failed(e: crate::journal::segment::Trouble) -> Failure {
 }
 
 fn samples(journal: &Journal, query: &Query, format: Format, zone: &TimeZone) -> Outcome {
-    let head = ["time", "value", "quality"];
+    let head = ["time", "value", "quality", "thinned"];
     let mut n = 0u64;
     match format {
         Format::Csv => output::line(head.join(",")),
         Format::Json => output::line("["),
-        Format::Table => output::line(format!("{:31}{:20}{}", head[0], head[1], head[2])),
+        Format::Table => output::line(format!("{:31}{:20}{:20}{}", head[0], head[1], head[2], head[3])),
     }
     let each = |row: crate::journal::history::Row| {
         let (value, quality) = match &row.sample {
@@ -101,9 +101,10 @@ fn samples(journal: &Journal, query: &Query, format: Format, zone: &TimeZone) ->
             Err(cause) => (String::new(), cause.word()),
         };
         let at = local(row.at_ms, zone);
+        let thinned = word(row.thinned);
         match format {
-            Format::Csv => output::line(format!("{at},{},{quality}", output::csv(&value))),
-            Format::Table => output::line(format!("{at:31}{value:20}{quality}")),
+            Format::Csv => output::line(format!("{at},{},{quality},{thinned}", output::csv(&value))),
+            Format::Table => output::line(format!("{at:31}{value:20}{quality:20}{thinned}").trim_end()),
             Format::Json => {
                 let mut json = String::new();
                 match &row.sample {
@@ -111,7 +112,10 @@ fn samples(journal: &Journal, query: &Query, format: Format, zone: &TimeZone) ->
                     Err(_) => json.push_str("null"),
                 }
                 let comma = if n == 0 { " " } else { "," };
-                output::line(format!("{comma}{{\"time\":\"{at}\",\"value\":{json},\"quality\":\"{quality}\"}}"));
+                output::line(format!(
+                    "{comma}{{\"time\":\"{at}\",\"value\":{json},\"quality\":\"{quality}\",\"thinned\":{}}}",
+                    row.thinned
+                ));
             }
         }
         n += 1;
@@ -123,6 +127,11 @@ fn samples(journal: &Journal, query: &Query, format: Format, zone: &TimeZone) ->
     }
     nothing(n == 0, query);
     Ok(())
+}
+
+/// Marks what stands for more than is left of it.
+fn word(thinned: bool) -> &'static str {
+    if thinned { "thinned" } else { "" }
 }
 
 fn nothing(is_empty: bool, query: &Query) {
@@ -153,10 +162,11 @@ fn slots(journal: &Journal, query: &Query, every: &str, format: Format, zone: &T
             s.of.good.to_string(),
             if s.due > 0 { s.due.to_string() } else { s.of.all.to_string() },
             format!("{:.1}", s.completeness() * 100.0),
+            word(s.thinned).to_string(),
         ]
     };
     let rows: Vec<Vec<String>> = slots.iter().map(row).collect();
-    let head = ["start", "mean", "min", "max", "first", "last", "good", "due", "complete %"];
+    let head = ["start", "mean", "min", "max", "first", "last", "good", "due", "complete %", "thinned"];
     output::list(format, &head, &rows);
     nothing(slots.iter().all(|s| s.of.all == 0), query);
     Ok(())

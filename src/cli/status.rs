@@ -45,7 +45,7 @@ fn header(s: &Status) {
     if let Some(why) = &s.last_good {
         output::line(format!("RUNNING ON THE LAST GOOD CONFIGURATION: {why}"));
     }
-    s.rules_off.iter().for_each(|why| output::line(why));
+    s.rules_off.iter().for_each(output::line);
     output::line("");
 }
 

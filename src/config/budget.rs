@@ -3,6 +3,7 @@
 use crate::config::Configuration;
 use crate::config::doc::Problems;
 use crate::link::settings::Transport;
+use crate::model::point::Retention;
 use crate::model::problem::Place;
 use crate::plan;
 use crate::plan::wire::{Bus, read_us};
@@ -45,11 +46,13 @@ fn ratio(a: u64, b: u64) -> f64 {
 
 /// What a bus is made of, for the prediction.
 fn bus_of(bus: &BusConfig) -> Bus {
+    let round_trip_us = bus.link.expected_round_trip_ms * 1_000;
     match &bus.link.transport {
         Transport::Serial(port) => Bus::Serial { line: port.line, turnaround_us: TURNAROUND_US },
-        Transport::Tcp { .. } | Transport::RtuOverTcp { .. } => {
-            Bus::Network { round_trip_us: bus.link.expected_round_trip_ms * 1_000 }
-        }
+        Transport::Tcp { .. } | Transport::RtuOverTcp { .. } => match bus.link.behind {
+            Some(line) => Bus::Serial { line, turnaround_us: round_trip_us },
+            None => Bus::Network { round_trip_us },
+        },
     }
 }
 
@@ -107,7 +110,7 @@ pub fn check(bus: &BusConfig, place: Place, problems: &mut Problems) {
 }
 
 /// The figures of a whole site.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     /// Samples a second.
     pub samples_per_s: f64,
@@ -117,22 +120,36 @@ pub struct Load {
     pub flash_bytes_a_day: f64,
     /// Bytes a day of sealed history.
     pub history_bytes_a_day: f64,
-    /// Days of history within the journal's limit.
-    pub days: f64,
+    /// Days of history of each class: at most what is asked for, and what fits the journal's limit. Registers are kept
+    /// first, then states; telemetry gets what is left, and is thinned before it goes.
+    pub days: [(Retention, f64); 3],
 }
 
 /// What the site will produce.
 pub fn load(configuration: &Configuration) -> Load {
-    let mut load = Load::default();
+    let days = [(Retention::Register, 0.0); 3];
+    let mut load =
+        Load { samples_per_s: 0.0, readings_per_s: 0.0, flash_bytes_a_day: 0.0, history_bytes_a_day: 0.0, days };
+    let mut bytes_a_day = [0.0; 3];
+    let classes = [Retention::Register, Retention::State, Retention::Telemetry];
     for group in configuration.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups) {
         let per_s = ratio(1_000, group.every_ms);
         for out in &group.outs {
             load.readings_per_s += per_s;
             load.samples_per_s += per_s * ratio(out.points.len() as u64, 1);
+            for (class, bytes) in classes.iter().zip(&mut bytes_a_day) {
+                let points = out.stream.points.iter().filter(|p| p.retention == *class).count();
+                *bytes += per_s * ratio(points as u64, 1) * 86_400.0 * SEALED_BYTES_A_SAMPLE;
+            }
         }
     }
     load.flash_bytes_a_day = load.samples_per_s * 86_400.0 * FLASH_BYTES_A_SAMPLE;
-    load.history_bytes_a_day = load.samples_per_s * 86_400.0 * SEALED_BYTES_A_SAMPLE;
-    load.days = ratio(configuration.journal.max_bytes(), 1) * 0.85 / load.history_bytes_a_day.max(1.0);
+    load.history_bytes_a_day = bytes_a_day.iter().sum();
+    let mut room = ratio(configuration.journal.max_bytes(), 1) * 0.85;
+    for ((class, bytes), days) in classes.into_iter().zip(bytes_a_day).zip(&mut load.days) {
+        let kept = f64::from(configuration.journal.days(class)).min(room / bytes.max(1.0));
+        room -= kept * bytes;
+        *days = (class, kept);
+    }
     load
 }

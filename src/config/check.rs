@@ -169,11 +169,14 @@ impl<'a> Check<'a> {
         };
         for (entries, rtu) in [(&self.files.tcp, false), (&self.files.rtu_over_tcp, true)] {
             for entry in entries {
-                add(entry.value.settings(rtu), &|key| entry.at.place(&[key]), problems);
+                let is_said = !rtu || entry.value.baud.is_some();
+                let line = Self::line_of(&entry.value.id, is_said, units, &entry.at, problems);
+                add(entry.value.settings(rtu, line), &|key| entry.at.place(&[key]), problems);
             }
         }
         for entry in &self.files.serial {
-            let line = Self::line_of(&entry.value, units, &entry.at, problems);
+            let is_said = entry.value.baud.is_some() && entry.value.parity.is_some();
+            let line = Self::line_of(&entry.value.id, is_said, units, &entry.at, problems);
             if entry.value.port.starts_with("/dev/ttyUSB") || entry.value.port.starts_with("/dev/ttyACM") {
                 let what = format!("{} may be another adapter after the next boot", entry.value.port);
                 problems.warning(entry.at.place(&["port"]), what, "use its name below /dev/serial/by-id");
@@ -188,21 +191,22 @@ impl<'a> Check<'a> {
 
     /// What the makers of a line's units deliver, if they agree; a warning where they do not and the link does not say.
     fn line_of(
-        link: &crate::link::settings::SerialLink,
+        link: &str,
+        is_said: bool,
         units: &BTreeMap<&str, Unit<'_>>,
         at: &crate::config::doc::Located<'_>,
         problems: &mut Problems,
     ) -> Line {
         let mut line: Option<(Line, &str)> = None;
-        for unit in units.values().filter(|u| u.file.link == link.id) {
+        for unit in units.values().filter(|u| u.file.link == link) {
             let Some(s) = &unit.profile.serial else { continue };
             let delivered = Line { baud: s.baud, parity: s.parity, stop_bits: s.stop_bits };
             match line {
                 None => line = Some((delivered, &unit.file.id)),
-                Some((first, name)) if first != delivered && (link.baud.is_none() || link.parity.is_none()) => {
+                Some((first, name)) if first != delivered && !is_said => {
                     let what = format!(
-                        "units `{name}` and `{}` on link `{}` are delivered with different line settings",
-                        unit.file.id, link.id
+                        "units `{name}` and `{}` on link `{link}` are delivered with different line settings",
+                        unit.file.id
                     );
                     problems.warning(
                         at.place(&["id"]),

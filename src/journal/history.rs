@@ -19,6 +19,8 @@ pub struct Row {
     pub at_ms: i64,
     /// Value or cause.
     pub sample: Sample,
+    /// Whether its neighbours were thinned out.
+    pub thinned: bool,
 }
 
 /// What is asked.
@@ -41,8 +43,11 @@ pub struct Slot {
     pub start_ms: i64,
     /// What came.
     pub of: Aggregate,
-    /// How many samples were due; 0 if the source is irregular.
+    /// How many samples were due, at the pace at which the last of this slot were read (an empty one: those before it); 0
+    /// if the source is irregular.
     pub due: u32,
+    /// Whether something of it was thinned: sum, lowest, highest and completeness of whole quarter hours are still of all.
+    pub thinned: bool,
 }
 
 impl Slot {
@@ -78,6 +83,17 @@ enum Met<'a> {
     Quarter(i64, &'a Aggregate),
 }
 
+/// What is done with it; says whether to go on.
+type Each<'a> = &'a mut dyn FnMut(Met<'_>, From) -> bool;
+
+/// Where it is met.
+#[derive(Clone, Copy)]
+struct From {
+    /// Milliseconds between readings; 0 if irregular.
+    every_ms: u64,
+    thinned: bool,
+}
+
 impl Journal {
     /// Calls `each` with every sample, in order of segments; `each` says whether to go on.
     ///
@@ -85,9 +101,9 @@ impl Journal {
     /// A file cannot be read for another reason than damage (which is counted and passed over).
     pub fn samples(&self, query: &Query, mut each: impl FnMut(Row) -> bool) -> Result<(), Trouble> {
         let mut go_on = true;
-        self.walk(query, Ask::Samples, &mut |met, _| {
+        self.walk(query, Ask::Samples, &mut |met, from| {
             if let Met::Row(at_ms, sample) = met {
-                go_on = go_on && each(Row { at_ms, sample: sample.cloned() });
+                go_on = go_on && each(Row { at_ms, sample: sample.cloned(), thinned: from.thinned });
             }
             go_on
         })
@@ -105,27 +121,27 @@ impl Journal {
         let mut out: Vec<Slot> =
             starts.filter(|s| *s < query.to_ms).map(|start_ms| Slot { start_ms, ..Slot::default() }).collect();
         let index = |ms: i64| usize::try_from((ms - first).div_euclid(every_ms)).unwrap_or(usize::MAX);
-        let mut cadence = 0u64;
-        self.walk(query, if every_ms % QUARTER_MS == 0 { Ask::Quarters } else { Ask::Slots }, &mut |met, stream| {
-            if stream.every_ms > 0 {
-                cadence = stream.every_ms;
-            }
+        let mut cadences = vec![0u64; out.len()];
+        self.walk(query, if every_ms % QUARTER_MS == 0 { Ask::Quarters } else { Ask::Slots }, &mut |met, from| {
+            let at = match met {
+                Met::Row(at, _) | Met::Quarter(at, _) => index(at),
+            };
+            let (Some(slot), Some(cadence)) = (out.get_mut(at), cadences.get_mut(at)) else { return true };
             match met {
-                Met::Row(at_ms, sample) => {
-                    if let Some(slot) = out.get_mut(index(at_ms)) {
-                        slot.of.add(at_ms, sample.ok().and_then(Value::as_f64));
-                    }
-                }
-                Met::Quarter(at, quarter) => {
-                    if let Some(slot) = out.get_mut(index(at)) {
-                        slot.of.join(quarter);
-                    }
-                }
+                Met::Row(at_ms, sample) => slot.of.add(at_ms, sample.ok().and_then(Value::as_f64)),
+                Met::Quarter(_, quarter) => slot.of.join(quarter),
             }
+            slot.thinned |= from.thinned;
+            *cadence = from.every_ms;
             true
         })?;
-        if cadence > 0 {
-            for slot in &mut out {
+        // Before the first sample: what was due then is what was due later.
+        let mut cadence = cadences.iter().copied().find(|c| *c > 0).unwrap_or(0);
+        for (slot, own) in out.iter_mut().zip(cadences) {
+            if slot.of.all > 0 {
+                cadence = own;
+            }
+            if cadence > 0 {
                 let (from, to) = (slot.start_ms.max(query.from_ms), (slot.start_ms + every_ms).min(query.to_ms));
                 let due = (to - from).max(0).unsigned_abs() / cadence;
                 slot.due = u32::try_from(due).unwrap_or(u32::MAX).max(1);
@@ -135,7 +151,7 @@ impl Journal {
     }
 
     /// Walks sealed files, raw segments and the tail in order.
-    fn walk(&self, query: &Query, ask: Ask, each: &mut dyn FnMut(Met<'_>, &Stream) -> bool) -> Result<(), Trouble> {
+    fn walk(&self, query: &Query, ask: Ask, each: Each<'_>) -> Result<(), Trouble> {
         let catalog = lock(&self.shared.catalog).clone();
         let mut files: std::collections::BTreeSet<std::path::PathBuf> = std::collections::BTreeSet::new();
         for place in catalog.values() {
@@ -201,13 +217,7 @@ impl Journal {
     }
 
     /// The slices of a segment that was sealed after the walk began.
-    fn walk_newly_sealed(
-        &self,
-        first: u64,
-        query: &Query,
-        ask: Ask,
-        each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
-    ) -> Result<bool, Trouble> {
+    fn walk_newly_sealed(&self, first: u64, query: &Query, ask: Ask, each: Each<'_>) -> Result<bool, Trouble> {
         let sealed = match lock(&self.shared.catalog).get(&first) {
             Some(place) if !place.sealed.is_empty() => place.sealed.clone(),
             // Another process seals: its day files are found by looking.
@@ -243,14 +253,14 @@ fn point_of(stream: &Stream, point: &str) -> Option<usize> {
     stream.points.iter().position(|p| *p.name == *point)
 }
 
-fn walk_reading(reading: &Reading, query: &Query, each: &mut dyn FnMut(Met<'_>, &Stream) -> bool) -> bool {
+fn walk_reading(reading: &Reading, query: &Query, each: Each<'_>) -> bool {
     let Some(index) = point_of(&reading.stream, &query.point) else { return true };
     let at_ms = reading.at.wall.0 + i64::from(reading.after_ms(index));
     if !reading.at.trusted || at_ms < query.from_ms || at_ms >= query.to_ms {
         return true;
     }
     match reading.sample(index) {
-        Some(sample) => each(Met::Row(at_ms, sample), &reading.stream),
+        Some(sample) => each(Met::Row(at_ms, sample), From { every_ms: reading.stream.every_ms, thinned: false }),
         None => true,
     }
 }
@@ -260,7 +270,7 @@ fn walk_sealed(
     query: &Query,
     ask: Ask,
     wanted: &dyn Fn(u64) -> bool,
-    each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
+    each: Each<'_>,
 ) -> Result<bool, Trouble> {
     if ask != Ask::Samples {
         file.hold()?;
@@ -272,15 +282,16 @@ fn walk_sealed(
             if !slice.points.contains(&point) || !wanted(slice.seg) {
                 continue;
             }
+            let from = From { every_ms: stream.every_ms, thinned: slice.thinned };
             let inside = slice.first_ms >= query.from_ms && slice.last_ms < query.to_ms;
             if ask == Ask::Quarters
                 && inside
                 && let Some(aggregates) = file.aggregates(&slice, point)?
             {
-                if !aggregates.iter().all(|(at, a)| each(Met::Quarter(*at, a), &stream)) {
+                if !aggregates.iter().all(|(at, a)| each(Met::Quarter(*at, a), from)) {
                     return Ok(false);
                 }
-            } else if !walk_slice(file, query, &slice, point, &stream, each)? {
+            } else if !walk_slice(file, query, &slice, point, from, each)? {
                 return Ok(false);
             }
         }
@@ -293,8 +304,8 @@ fn walk_slice(
     query: &Query,
     slice: &Slice,
     point: usize,
-    stream: &Stream,
-    each: &mut dyn FnMut(Met<'_>, &Stream) -> bool,
+    from: From,
+    each: Each<'_>,
 ) -> Result<bool, Trouble> {
     let (Some(times), Some(samples)) = (file.times(slice)?, file.samples(slice, point)?) else { return Ok(true) };
     let offsets = file.offsets(slice)?.unwrap_or_default();
@@ -304,7 +315,7 @@ fn walk_slice(
         let Some(sample) = sample else { continue };
         if at_ms >= query.from_ms && at_ms < query.to_ms {
             let sample = sample.as_ref().map_err(|c| *c);
-            if !each(Met::Row(at_ms, sample), stream) {
+            if !each(Met::Row(at_ms, sample), from) {
                 return Ok(false);
             }
         }

@@ -35,6 +35,7 @@ use crate::clock::Clock;
 use crate::journal::cursor::Position;
 use crate::journal::segment::{Boot, Trouble};
 use crate::journal::tail::{Entry, Tail};
+use crate::model::point::Retention;
 use crate::model::reading::Reading;
 use crate::model::time::Wall;
 
@@ -77,6 +78,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Days that a class is kept.
+    pub fn days(&self, class: Retention) -> u32 {
+        match class {
+            Retention::Telemetry => self.telemetry_days,
+            Retention::State => self.state_days,
+            Retention::Register => self.register_days,
+        }
+    }
+
     /// Most bytes that the journal may take.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float to bytes saturates, as meant")]
     pub fn max_bytes(&self) -> u64 {

@@ -229,6 +229,23 @@ fn an_undated_boot_is_dated_when_the_clock_is_believed() {
     assert_eq!(entry.reading.at.wall, Wall(DAY + 5_000));
 }
 
+#[test]
+fn a_change_of_pace_changes_what_was_due_from_then_on() {
+    let dir = Dir::new("pace");
+    let (journal, _writer) = open(&dir);
+    let slow = Arc::new(Stream { every_ms: 10_000, ..(*stream("a")).clone() });
+    let mut at = |s: &Arc<Stream>, second: i64| {
+        let mut r = reading(s, second);
+        r.at.wall = Wall(DAY + second * 1_000);
+        journal.append(r);
+    };
+    (0..60).for_each(|second| at(&stream("a"), second));
+    (60..120).step_by(10).for_each(|second| at(&slow, second));
+    let query = Query { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 180_000 };
+    let due: Vec<u32> = journal.slots(&query, 60_000).unwrap().iter().map(|s| s.due).collect();
+    assert_eq!(due, [60, 6, 6]);
+}
+
 /// A journal whose limit is so small that a few sealed days are too much.
 #[test]
 fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
@@ -272,6 +289,9 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
     let quarters = journal.slots(&query("level_m"), QUARTER).unwrap();
     let all: u32 = quarters.iter().map(|s| s.of.all).sum();
     assert_eq!(all, 3_000, "quarter hours know of everything that was there");
+    assert!(quarters.iter().filter(|s| s.of.all > 0).all(|s| s.thinned), "and say that not all of it is left");
+    assert!(rows(&journal, &query("level_m")).iter().all(|r| r.thinned) && before.iter().all(|r| !r.thinned));
+    assert!(rows(&journal, &query("energy_kwh")).iter().all(|r| !r.thinned));
     writer.stop();
     // A limit that even thinned days do not keep: the oldest telemetry goes, registers stay.
     let settings = Settings { max_gb: max_gb / 2.0, ..settings };

@@ -228,11 +228,7 @@ impl Work {
         }
         let settings = &self.shared.settings;
         for class in Retention::ALL {
-            let days = match class {
-                Retention::Telemetry => settings.telemetry_days,
-                Retention::State => settings.state_days,
-                Retention::Register => settings.register_days,
-            };
+            let days = settings.days(class);
             let oldest = sealed::day_of(now - i64::from(days) * 86_400_000);
             let floor = sealed::path_of(&self.shared.dir, &oldest, class);
             let dated = |p: &PathBuf| !p.to_string_lossy().contains("undated");

@@ -29,9 +29,13 @@ pub struct TcpLink {
     /// Accept answers that bear unit id 0 or 255: some gateways answer so.
     #[serde(default)]
     pub any_unit: bool,
-    /// What a round trip is expected to take, for the prediction of `check`. Milliseconds.
+    /// What a round trip is expected to take, for the prediction of `check`; the time on a serial line behind a gateway
+    /// comes on top. Milliseconds.
     #[serde(default = "twenty")]
     pub expected_round_trip_ms: u64,
+    /// Speed of the serial line behind a gateway or converter, for the prediction of `check`. Default: for `rtu_over_tcp`
+    /// what the profiles on this link agree on, else 9600; for `tcp` there is no line.
+    pub baud: Option<u32>,
     /// Ask for more than fits: the link is read as fast as it goes, cycles for which there is no time are skipped and
     /// counted, every unit has its turn.
     #[serde(default)]
@@ -100,6 +104,8 @@ pub struct Settings {
     pub any_unit: bool,
     /// See [`TcpLink::expected_round_trip_ms`].
     pub expected_round_trip_ms: u64,
+    /// The serial line behind a gateway or converter, as far as it is known.
+    pub behind: Option<Line>,
     /// See [`TcpLink::overload`].
     pub overload: bool,
 }
@@ -132,8 +138,8 @@ impl Transport {
 }
 
 impl TcpLink {
-    /// As a link; `rtu` for RTU frames over TCP.
-    pub fn settings(&self, rtu: bool) -> Settings {
+    /// As a link; `rtu` for RTU frames over TCP. `delivered` is how the makers set the units' serial lines.
+    pub fn settings(&self, rtu: bool, delivered: Line) -> Settings {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let address = format!("{host}:{}", self.port);
         Settings {
@@ -144,6 +150,8 @@ impl TcpLink {
             settle_ms: self.settle_ms,
             any_unit: self.any_unit,
             expected_round_trip_ms: self.expected_round_trip_ms,
+            behind: (rtu || self.baud.is_some())
+                .then(|| Line { baud: self.baud.unwrap_or(delivered.baud), ..delivered }),
             overload: self.overload,
         }
     }
@@ -169,6 +177,7 @@ impl SerialLink {
             settle_ms: self.settle_ms,
             any_unit: false,
             expected_round_trip_ms: 0,
+            behind: None,
             overload: self.overload,
         }
     }

@@ -56,6 +56,17 @@ fn names_that_lead_nowhere_have_their_nearest_names() {
 }
 
 #[test]
+fn a_serial_line_behind_a_converter_has_a_speed() {
+    // Eleven reads of 20 ms each over a network; at 1200 baud behind it a second is not enough.
+    let fast = METER.replace("address = 1", "address = 1\ngroups = { fast = \"1s\" }");
+    check(&fast, "");
+    let rtu = fast.replace("link.tcp", "link.rtu_over_tcp").replace("host =", "baud = 1200\nhost =");
+    assert!(said(&[("site.toml", GOOD), ("a.toml", &rtu)]).contains("link `l` cannot carry this"), "{rtu}");
+    let behind = fast.replace("host =", "baud = 1200\nhost =");
+    assert!(said(&[("site.toml", GOOD), ("a.toml", &behind)]).contains("link `l` cannot carry this"), "{behind}");
+}
+
+#[test]
 fn two_units_on_one_address_and_two_links_to_one_place() {
     let two = format!(
         "{METER}[[link.tcp]]\nid = \"m\"\nhost = \"h\"\n[[unit]]\nid = \"v\"\nlink = \"l\"\naddress = 1\nprofile = \"abb-b23\"\n"

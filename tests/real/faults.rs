@@ -189,6 +189,7 @@ async fn link(faults: Vec<Fault>, rtu: bool) -> Link {
         settle_ms: 0,
         any_unit: false,
         expected_round_trip_ms: 1,
+        behind: None,
         overload: false,
     };
     let clock = Clock::new(&clock::Settings::default(), Wall(0));
