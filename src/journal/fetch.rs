@@ -127,7 +127,7 @@ impl Cursor {
     fn skip_to_tail(&mut self) {
         self.raw = None;
         let tail = lock(&self.journal.shared.tail);
-        let first = tail.all().first().map_or(tail.next_seq, |e| e.seq);
+        let first = tail.first_seq();
         self.position = Position::at(first.saturating_sub(1).max(self.position.floor));
     }
 
@@ -156,7 +156,7 @@ impl Cursor {
             let Some(entry) = hour.next() else { break };
             if entry.seq > done {
                 let walk = Some(Walk { segment: first, device: device.clone(), done: entry.seq });
-                items.push(Item { position: Position { floor, walk }, entry: Arc::new(entry) });
+                items.push(Item { position: Position { walk, ..Position::at(floor) }, entry: Arc::new(entry) });
             }
         }
         if hour.peek().is_none() {
@@ -165,7 +165,9 @@ impl Cursor {
             let next = names.iter().find(|n| **n > device).cloned();
             let last = place.last_seq.unwrap_or(first);
             let after = match next {
-                Some(device) => Position { floor, walk: Some(Walk { segment: first, device, done: 0 }) },
+                Some(device) => {
+                    Position { walk: Some(Walk { segment: first, device, done: 0 }), ..Position::at(floor) }
+                }
                 None => Position::at(last.max(floor)),
             };
             if let Some(item) = items.last_mut() {

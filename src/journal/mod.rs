@@ -286,8 +286,25 @@ impl Journal {
     }
 
     /// Readings that a reader who stands here has not seen yet, by numbers (an upper bound: gaps mean nothing).
-    pub fn lag(&self, floor: u64) -> u64 {
-        self.shared.newest.borrow().saturating_sub(floor)
+    pub fn lag(&self, position: &Position) -> u64 {
+        position.behind(*self.shared.newest.borrow())
+    }
+
+    /// Where a reader begins that wants the newest first: everything after this number is in memory.
+    pub fn begin_of_tail(&self) -> u64 {
+        lock(&self.shared.tail).first_seq().saturating_sub(1)
+    }
+
+    /// When a reading was received, if the date was known then or has come to be known in this run; `None`: not yet, or,
+    /// of an earlier boot, never.
+    pub fn dated(&self, entry: &Entry) -> Option<Wall> {
+        let at = &entry.reading.at;
+        if at.trusted {
+            return Some(at.wall);
+        }
+        let boot = lock(&self.shared.boot);
+        let offset = boot.offset_ms.filter(|_| entry.seq >= boot.first_seq)?;
+        Some(Wall(i64::try_from(at.mono.0).unwrap_or(i64::MAX).saturating_add(offset)))
     }
 
     /// Readings in memory, the newest last: what `status` and the live table show.

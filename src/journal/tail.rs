@@ -99,12 +99,17 @@ impl Tail {
 
     /// Readings above `after`, at most `max`; `None` if they begin before the tail, so that the files have to be read.
     pub fn after(&self, after: u64, max: usize) -> Option<Vec<Arc<Entry>>> {
-        let first = self.entries.front().map_or(self.next_seq, |e| e.seq);
+        let first = self.first_seq();
         if after.saturating_add(1) < first {
             return None;
         }
         let start = self.entries.partition_point(|e| e.seq <= after);
         Some(self.entries.iter().skip(start).take(max).map(Arc::clone).collect())
+    }
+
+    /// The oldest number in memory; the next one where there is none.
+    pub fn first_seq(&self) -> u64 {
+        self.entries.front().map_or(self.next_seq, |e| e.seq)
     }
 
     /// Everything in memory, for queries.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use crate::journal::cursor::Position;
 use crate::journal::recover::files;
 use crate::journal::seal::{self, Sealing};
 use crate::journal::segment::Trouble;
@@ -252,10 +253,11 @@ impl Work {
 
     /// Deletes a day file; counts what some reader had not seen.
     fn delete(&self, path: &Path) {
-        let floors: Vec<u64> = lock(&self.shared.cursors).values().map(|p| p.floor).collect();
-        if let (Some(floor), Ok(file)) = (floors.into_iter().min(), sealed::DayFile::open(path)) {
+        let readers: Vec<Position> = lock(&self.shared.cursors).values().cloned().collect();
+        if let (Some(floor), Ok(file)) = (readers.iter().map(|p| p.floor).min(), sealed::DayFile::open(path)) {
             let unseen = file.slices("last_seq > ?1", &[floor.cast_signed()]).unwrap_or_default();
-            let rows: u64 = unseen.iter().map(|s| s.n as u64).sum();
+            let is_seen = |s: &sealed::Slice| readers.iter().all(|p| p.has(s.first_seq) && p.has(s.last_seq));
+            let rows: u64 = unseen.iter().filter(|s| !is_seen(s)).map(|s| s.n as u64).sum();
             self.shared.health.lost_unsent.fetch_add(rows, Ordering::Relaxed);
         }
         seal::remove_db(path);

@@ -167,9 +167,7 @@ impl Work {
 
     /// Cursors, none beyond what is committed.
     pub(super) fn cursors(&self, committed: u64) -> BTreeMap<String, Position> {
-        let clamp = |(name, p): (&String, &Position)| {
-            (name.clone(), if p.floor > committed { Position::at(committed) } else { p.clone() })
-        };
+        let clamp = |(name, p): (&String, &Position)| (name.clone(), p.clamped(committed));
         lock(&self.shared.cursors).iter().map(clamp).collect()
     }
 

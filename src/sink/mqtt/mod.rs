@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::journal::Journal;
+use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, Item};
 use crate::sink::mqtt::client::{Connection, Happened, Message, Refused};
 use crate::sink::mqtt::settings::Settings;
@@ -403,7 +404,7 @@ impl Sink {
     }
 
     fn show_lag(&mut self) {
-        let lag = self.c.journal.lag(self.reached);
+        let lag = self.c.journal.lag(&Position::at(self.reached));
         let now = self.c.clock.now();
         // While connected: the age of the oldest reading on the way. While not: since when.
         let age = match self.window.oldest().map(|entry| entry.reading.at) {
