@@ -3,7 +3,7 @@
 # Runs as root or with sudo; starts no service.
 set -eu
 
-packages="mosquitto mosquitto-clients mbpoll socat openssl python3"
+packages="mosquitto mosquitto-clients mbpoll socat openssl curl python3 victoria-metrics influxdb"
 modules="pymodbus==3.16.1 pyserial"
 
 as_root() {

@@ -27,8 +27,8 @@ use crate::model::time::{Mono, Wall};
 use crate::poll::bus::Bus;
 use crate::poll::health::BusHealth;
 use crate::poll::{Ask, BusConfig, Deliver};
-use crate::sink::mqtt;
-use crate::sink::{Health as SinkHealth, States};
+use crate::sink::aside::Aside;
+use crate::sink::{self, Health as SinkHealth, Place, Places, States};
 use crate::supervise::{Group, Handle, Trouble};
 
 /// Where a running gateway keeps its things.
@@ -53,9 +53,13 @@ pub struct BusHandle {
 /// A sink at work.
 pub struct SinkHandle {
     /// As configured.
-    pub settings: mqtt::settings::Settings,
+    pub settings: sink::Settings,
     /// How it is doing.
     pub health: Arc<SinkHealth>,
+    /// What the other side refused.
+    pub aside: Aside,
+    /// The devices that it knows.
+    places: Arc<Places>,
     task: Handle,
 }
 
@@ -155,7 +159,7 @@ impl App {
         if clock.trusted() {
             journal.date(clock.wall(), clock.mono());
         }
-        let names: Vec<String> = configuration.mqtt.iter().map(mqtt::cursor_name).collect();
+        let names: Vec<String> = configuration.sinks.iter().map(sink::Settings::cursor).collect();
         journal.keep_cursors(&names);
         let snapshot = driver::read(&paths.state.join("engine.json"));
         let engine = Arc::new(Mutex::new(Engine::new(&configuration.derive, &snapshot)));
@@ -187,7 +191,7 @@ impl App {
         let configuration = app.shared.configuration();
         // Known from the start, so that what is retained of an earlier run does not pass for the present.
         configuration.devices.keys().for_each(|id| app.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
-        configuration.mqtt.iter().for_each(|settings| app.start_sink(settings));
+        configuration.sinks.iter().for_each(|settings| app.start_sink(settings));
         configuration.buses.iter().for_each(|bus| app.start_bus(bus));
         app.shared.ready.store(true, Ordering::Relaxed);
         Ok(app)
@@ -240,20 +244,25 @@ impl App {
         lock(&self.shared.buses).push(BusHandle { config, health, asks, task });
     }
 
-    fn start_sink(&mut self, settings: &mqtt::settings::Settings) {
-        let health = Arc::new(SinkHealth::default());
-        let context = mqtt::Context {
-            settings: settings.clone(),
-            site: self.shared.configuration().site.id.clone(),
+    fn start_sink(&mut self, settings: &sink::Settings) {
+        let (health, name) = (Arc::new(SinkHealth::default()), settings.name());
+        let configuration = self.shared.configuration();
+        let places = Arc::new(places(&configuration));
+        let state_dir = self.shared.paths.state.clone();
+        let common = sink::Common {
+            site: configuration.site.id.clone(),
+            places: Arc::clone(&places),
             journal: self.shared.journal.clone(),
             states: self.shared.states.clone(),
             clock: self.shared.clock.clone(),
             health: Arc::clone(&health),
-            memory: self.shared.paths.state.join(format!("retained-{}.txt", file_name(&settings.name))),
+            aside: Aside::open(&sink::file_of(&state_dir, "aside", name, "jsonl")),
+            state_dir,
         };
-        let name = format!("sink {}", settings.name);
-        let task = self.outlets.spawn(&name, move |stop| Box::pin(mqtt::run(context.clone(), stop)));
-        lock(&self.shared.sinks).push(SinkHandle { settings: settings.clone(), health, task });
+        let aside = common.aside.clone();
+        let runs = settings.clone();
+        let task = self.outlets.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));
+        lock(&self.shared.sinks).push(SinkHandle { settings: settings.clone(), health, aside, places, task });
     }
 
     /// A new configuration: what did not change misses no cycle. Returns what was done, in words.
@@ -289,18 +298,21 @@ impl App {
                 said.push(format!("link {} started", bus.link.id));
             }
         }
-        let gone = |s: &SinkHandle| site_changed || !configuration.mqtt.contains(&s.settings);
+        let now = places(&configuration);
+        // A time-series store writes what a device is and where beside each value.
+        let moved = |s: &SinkHandle| matches!(s.settings, sink::Settings::Influx(_)) && *s.places != now;
+        let gone = |s: &SinkHandle| site_changed || moved(s) || !configuration.sinks.contains(&s.settings);
         for sink in take_if(&self.shared.sinks, gone) {
             sink.task.end().await;
-            said.push(format!("sink {} stopped", sink.settings.name));
+            said.push(format!("sink {} stopped", sink.settings.name()));
         }
-        for settings in &configuration.mqtt {
+        for settings in &configuration.sinks {
             if !lock(&self.shared.sinks).iter().any(|s| s.settings == *settings) {
                 self.start_sink(settings);
-                said.push(format!("sink {} started", settings.name));
+                said.push(format!("sink {} started", settings.name()));
             }
         }
-        let names: Vec<String> = configuration.mqtt.iter().map(mqtt::cursor_name).collect();
+        let names: Vec<String> = configuration.sinks.iter().map(sink::Settings::cursor).collect();
         self.shared.journal.keep_cursors(&names);
         self.pollers.sweep();
         self.outlets.sweep();
@@ -348,8 +360,11 @@ fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {
     out
 }
 
-fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+/// What each device is and where, the gateway itself among them.
+fn places(configuration: &Configuration) -> Places {
+    let place = |d: &crate::config::Device| Place { class: d.class.clone(), area: d.area.clone() };
+    let gateway = ("gateway".to_string(), Place { class: "gateway".to_string(), area: String::new() });
+    configuration.devices.iter().map(|(id, d)| (id.clone(), place(d))).chain([gateway]).collect()
 }
 
 /// Copies a configuration that is in force to where it is found when the next one does not check.

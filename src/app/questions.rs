@@ -7,15 +7,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::app::{Shared, status};
+use crate::app::{Shared, lock, status};
 use crate::config::Configuration;
-use crate::control::{Answer, Caller, Handler, Request};
+use crate::control::{Answer, Caller, Handler, Request, SetAside};
 use crate::decode;
 use crate::model::quality::Cause;
 use crate::model::registers::{Span, Words};
 use crate::plan;
 use crate::poll::{Ask, UnitConfig};
 use crate::profile::PointDef;
+use crate::sink::aside::Record;
 
 /// A point as `read` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,17 @@ pub struct Row {
     pub from: String,
     /// The words, in hexadecimal.
     pub raw: String,
+}
+
+/// A record of a sink as `set-aside` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Aside {
+    /// The sink.
+    pub sink: String,
+    /// How many records were sent again or discarded.
+    pub done: usize,
+    /// The records, where they are listed.
+    pub records: Vec<Record>,
 }
 
 /// Answers to the control socket.
@@ -68,6 +80,12 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             shared.reloads.send(reply).await.map_err(|_| "the gateway is stopping".to_string())?;
             let said = answer.await.map_err(|_| "the gateway is stopping".to_string())??;
             json(serde_json::to_value(said))
+        }
+        Request::SetAside { sink, action } => {
+            if action != SetAside::List {
+                tracing::info!(uid = caller.uid, ?sink, ?action, "what was set aside");
+            }
+            json(serde_json::to_value(set_aside(shared, sink.as_deref(), action)?))
         }
         Request::AcceptClock => {
             shared.clock.accept();
@@ -195,4 +213,25 @@ where
         }
     };
     wanted.iter().map(row).collect()
+}
+
+/// What sinks have set aside: listed, sent again, discarded.
+fn set_aside(shared: &Shared, sink: Option<&str>, action: SetAside) -> Result<Vec<Aside>, String> {
+    let sinks = lock(&shared.sinks);
+    let chosen: Vec<_> = sinks.iter().filter(|s| sink.is_none_or(|name| name == s.settings.name())).collect();
+    if let (Some(name), true) = (sink, chosen.is_empty()) {
+        let known: Vec<&str> = sinks.iter().map(|s| s.settings.name()).collect();
+        return Err(format!("there is no sink `{name}` (there are: {})", known.join(", ")));
+    }
+    let of = |s: &crate::app::SinkHandle| {
+        let done = match action {
+            SetAside::List => Ok(0),
+            SetAside::Send => s.aside.send_again(),
+            SetAside::Discard => s.aside.discard(),
+        };
+        let records = if action == SetAside::List { s.aside.list() } else { Vec::new() };
+        let sink = s.settings.name().to_string();
+        done.map(|done| Aside { sink, done, records }).map_err(|e| format!("the file cannot be written: {e}"))
+    };
+    chosen.into_iter().map(of).collect()
 }

@@ -93,14 +93,29 @@ pub struct Sink {
     pub up: bool,
     /// Why it is not.
     pub error: String,
-    /// Messages acknowledged.
+    /// Whether only a person can mend why it is not.
+    #[serde(default)]
+    pub paused: bool,
+    /// Messages or values acknowledged.
     pub delivered: u64,
     /// Readings behind, at most.
     pub lag: u64,
     /// Seconds behind.
     pub lag_s: u64,
-    /// Messages set aside.
+    /// Of those, readings of the past that are being filled in.
+    #[serde(default)]
+    pub missing: u64,
+    /// Readings without a date, which a time-series store cannot have.
+    #[serde(default)]
+    pub undated: u64,
+    /// Values that are older than what the store keeps.
+    #[serde(default)]
+    pub too_old: u64,
+    /// Messages or values set aside since the start.
     pub set_aside: u64,
+    /// Those that are kept: `plantroom set-aside`.
+    #[serde(default)]
+    pub kept_aside: u64,
     /// The last of them.
     pub last_set_aside: String,
 }
@@ -210,10 +225,15 @@ fn link(bus: &BusHandle) -> Link {
 fn sink(sink: &SinkHandle) -> Sink {
     let h = &sink.health;
     Sink {
-        name: sink.settings.name.clone(),
-        url: sink.settings.url.clone(),
+        name: sink.settings.name().to_string(),
+        url: sink.settings.url().to_string(),
         up: h.connected.load(Ordering::Relaxed),
         error: Health::text(&h.error),
+        paused: h.paused.load(Ordering::Relaxed),
+        missing: h.missing.load(Ordering::Relaxed),
+        undated: h.undated.load(Ordering::Relaxed),
+        too_old: h.too_old.load(Ordering::Relaxed),
+        kept_aside: sink.aside.count() as u64,
         delivered: h.delivered.load(Ordering::Relaxed),
         lag: h.lag.load(Ordering::Relaxed),
         lag_s: h.lag_ms.load(Ordering::Relaxed) / 1_000,

@@ -10,6 +10,7 @@ pub mod read;
 pub mod reference;
 pub mod reload;
 pub mod run;
+pub mod set_aside;
 pub mod simulate;
 pub mod status;
 
@@ -63,6 +64,8 @@ enum Command {
     Status(status::Args),
     /// Read back the history of a point.
     History(history::Args),
+    /// What a store refused for good: listed, sent again, discarded.
+    SetAside(set_aside::Args),
     /// Load the configuration again; what did not change misses no cycle.
     Reload,
     /// The clock of the running gateway.
@@ -171,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(simulate) => simulate::run(&args, simulate),
         Command::Status(status) => status::run(&args, status),
         Command::History(history) => history::run(&args, history),
+        Command::SetAside(args_of) => set_aside::run(&args, args_of),
         Command::Reload => reload::run(&args),
         Command::Clock(clock) => clock::run(&args, clock),
         Command::Reference(reference) => reference::run(reference),

@@ -94,8 +94,15 @@ fn units(s: &Status) -> Vec<Vec<String>> {
 fn sinks(s: &Status) {
     output::line("");
     let row = |k: &crate::app::status::Sink| {
-        let state = if k.up { "up".to_string() } else { format!("down: {}", k.error) };
-        let aside = if k.set_aside > 0 { format!("{} ({})", k.set_aside, k.last_set_aside) } else { "0".to_string() };
+        let state = match (k.up, k.paused) {
+            (true, _) => "up".to_string(),
+            (false, false) => format!("down: {}", k.error),
+            (false, true) => format!("PAUSED until somebody mends it: {}", k.error),
+        };
+        let aside = match (k.set_aside, k.kept_aside) {
+            (0, kept) => kept.to_string(),
+            (_, kept) => format!("{} since the start, {kept} kept ({})", k.set_aside, k.last_set_aside),
+        };
         vec![k.name.clone(), k.url.clone(), state, k.delivered.to_string(), k.lag.to_string(), duration(k.lag_s), aside]
     };
     let rows: Vec<Vec<String>> = s.sinks.iter().map(row).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::build::Unit;
 use crate::config::builtin::Catalogue;
-use crate::config::check_site::{ID_MEND, check_health, check_journal, check_mqtt, check_site, is_id};
+use crate::config::check_site::{ID_MEND, check_health, check_journal, check_sinks, check_site, is_id};
 use crate::config::doc::{Entry, Problems};
 use crate::config::settings as file;
 use crate::config::{Configuration, Device, Files, budget, build};
@@ -45,8 +45,8 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
         }
     }
     let derive = c.derive(&devices, problems);
-    let mqtt = check_mqtt(files, problems);
-    Some(Configuration { site: site?, clock, journal, health, buses, devices, derive, mqtt, catalogue })
+    let sinks = check_sinks(files, problems);
+    Some(Configuration { site: site?, clock, journal, health, buses, devices, derive, sinks, catalogue })
 }
 
 fn single<'a, T>(entries: &'a [Entry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {

@@ -3,6 +3,7 @@
 use crate::config::Files;
 use crate::config::doc::{Entry, Problems};
 use crate::config::settings as file;
+use crate::sink;
 
 /// Whether a name can stand in a topic and a tag.
 pub fn is_id(id: &str) -> bool {
@@ -63,9 +64,28 @@ pub fn check_health(files: &Files<'_>, problems: &mut Problems) {
     }
 }
 
-/// Brokers: addresses, names, what belongs together.
-pub fn check_mqtt(files: &Files<'_>, problems: &mut Problems) -> Vec<crate::sink::mqtt::settings::Settings> {
-    let mut out: Vec<crate::sink::mqtt::settings::Settings> = Vec::new();
+/// Sinks: addresses, names, what belongs together.
+pub fn check_sinks(files: &Files<'_>, problems: &mut Problems) -> Vec<sink::Settings> {
+    check_mqtt(files, problems);
+    for entry in &files.influx {
+        for (key, what, mend) in entry.value.problems() {
+            problems.error(entry.at.place(&[key]), what, mend);
+        }
+    }
+    let mqtt = files.mqtt.iter().map(|e| (sink::Settings::Mqtt(e.value.clone()), &e.at));
+    let influx = files.influx.iter().map(|e| (sink::Settings::Influx(e.value.clone()), &e.at));
+    let mut out: Vec<sink::Settings> = Vec::new();
+    for (settings, at) in mqtt.chain(influx) {
+        if out.iter().any(|o| o.name() == settings.name()) {
+            let what = format!("there is a sink `{}` already", settings.name());
+            problems.error(at.place(&["name"]), what, "names are unique");
+        }
+        out.push(settings);
+    }
+    out
+}
+
+fn check_mqtt(files: &Files<'_>, problems: &mut Problems) {
     for entry in &files.mqtt {
         let sink = &entry.value;
         if let Err(mend) = sink.address() {
@@ -84,14 +104,5 @@ pub fn check_mqtt(files: &Files<'_>, problems: &mut Problems) -> Vec<crate::sink
                 "name both, or none",
             );
         }
-        if out.iter().any(|o| o.name == sink.name) {
-            problems.error(
-                entry.at.place(&["name"]),
-                format!("there is a sink `{}` already", sink.name),
-                "names are unique",
-            );
-        }
-        out.push(sink.clone());
     }
-    out
 }

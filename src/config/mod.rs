@@ -38,8 +38,8 @@ pub struct Configuration {
     pub devices: BTreeMap<String, Device>,
     /// Points made out of points.
     pub derive: Vec<derive::Definition>,
-    /// MQTT brokers.
-    pub mqtt: Vec<sink::mqtt::settings::Settings>,
+    /// Where readings go.
+    pub sinks: Vec<sink::Settings>,
     /// Vocabulary and profiles.
     pub catalogue: Catalogue,
 }
@@ -86,6 +86,7 @@ pub struct Files<'a> {
     device: Vec<Entry<'a, file::Device>>,
     derive: Vec<Entry<'a, derive::Settings>>,
     mqtt: Vec<Entry<'a, sink::mqtt::settings::Settings>>,
+    influx: Vec<Entry<'a, sink::influx::settings::Settings>>,
 }
 
 /// Loads and checks the configuration in a directory, with the environment over it.
@@ -203,8 +204,10 @@ fn kinds<'a>(table: &str, at: &Located<'a>, files: &mut Files<'a>, problems: &mu
             ("link", "serial") => list(&entries, &mut files.serial, problems),
             ("link", "rtu_over_tcp") => list(&entries, &mut files.rtu_over_tcp, problems),
             ("sink", "mqtt") => list(&entries, &mut files.mqtt, problems),
+            ("sink", "influx") => list(&entries, &mut files.influx, problems),
             _ => {
-                let known: &[&str] = if table == "link" { &["tcp", "serial", "rtu_over_tcp"] } else { &["mqtt"] };
+                let known: &[&str] =
+                    if table == "link" { &["tcp", "serial", "rtu_over_tcp"] } else { &["mqtt", "influx"] };
                 let mend = crate::model::problem::did_you_mean(&kind, known.iter().copied());
                 problems.error(at.source.place(span.start), format!("unknown kind `{kind}` of {table}"), mend);
             }

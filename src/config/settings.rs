@@ -115,4 +115,6 @@ pub struct Device {
 pub struct Sinks {
     /// MQTT brokers.
     pub mqtt: Vec<sink::mqtt::settings::Settings>,
+    /// Time-series stores.
+    pub influx: Vec<sink::influx::settings::Settings>,
 }

@@ -29,6 +29,25 @@ pub enum Request {
     Reload,
     /// The date is right: a person says so.
     AcceptClock,
+    /// What sinks have set aside.
+    SetAside {
+        /// One sink, or all.
+        sink: Option<String>,
+        /// What to do with it.
+        action: SetAside,
+    },
+}
+
+/// What to do with what was set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetAside {
+    /// Show it.
+    List,
+    /// Send it again: somebody has mended the cause.
+    Send,
+    /// Forget it.
+    Discard,
 }
 
 /// Who asks.

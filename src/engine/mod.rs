@@ -29,7 +29,7 @@ pub enum Input<'a> {
 /// What goes out.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Derived readings, to be appended.
+    /// Derived readings and states of devices, to be appended.
     pub derived: Vec<Reading>,
     /// Devices whose state changed.
     pub presence: Vec<Change>,
@@ -69,6 +69,10 @@ impl Engine {
             out.presence.extend(self.presence.reading(reading));
         }
         out.presence.extend(self.presence.tick(now));
+        for change in &out.presence {
+            out.derived.push(self.presence.as_reading(change, now));
+        }
+        out.derived.extend(self.presence.beat(now));
         out
     }
 

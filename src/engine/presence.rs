@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
 use crate::model::quality::Cause;
-use crate::model::reading::{Body, Reading};
+use crate::model::reading::{Body, Reading, Stamp};
 use crate::model::time::{Mono, Now, Wall};
+use crate::model::value::Value;
 
 /// A device's state, as its retained topic says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -50,6 +52,25 @@ struct Source {
 pub struct Presence {
     sources: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Source>>,
     told: BTreeMap<Arc<str>, (State, Option<Cause>)>,
+    /// Streams of the states, as the history and the time-series store have them.
+    streams: BTreeMap<Arc<str>, Arc<Stream>>,
+    /// When every state is said once more.
+    beat: Mono,
+}
+
+/// How often every state is said, changed or not: whoever looks at the last one knows how old it may be.
+const BEAT_MS: u64 = 60_000;
+
+impl State {
+    /// The number used in history and in the time-series store.
+    pub const fn code(self) -> i64 {
+        match self {
+            State::Unknown => 0,
+            State::Online => 1,
+            State::Degraded => 2,
+            State::Offline => 3,
+        }
+    }
 }
 
 /// After so many intervals without a reading a source is stale, and five seconds more.
@@ -86,10 +107,34 @@ impl Presence {
         late.iter().filter_map(|device| self.tell(device, since)).collect()
     }
 
-    /// When the next source would be stale.
+    /// When the next source would be stale, or the states are said again.
     pub fn next_wake(&self) -> Option<Mono> {
         let waiting = self.sources.values().flat_map(BTreeMap::values).filter(|s| s.state != State::Offline);
-        waiting.map(Source::deadline).min()
+        let beat = (!self.told.is_empty()).then_some(self.beat);
+        waiting.map(Source::deadline).chain(beat).min()
+    }
+
+    /// A change of state as a reading of the device: `state` ([`State::code`]) and `why` ([`Cause::code`], 0 for none).
+    pub fn as_reading(&mut self, change: &Change, now: Now) -> Reading {
+        self.reading_of(&Arc::clone(&change.device), change.state, change.why, now)
+    }
+
+    /// Once a minute: every state, changed or not.
+    pub fn beat(&mut self, now: Now) -> Vec<Reading> {
+        if now.mono < self.beat || self.told.is_empty() {
+            return Vec::new();
+        }
+        self.beat = now.mono.plus(BEAT_MS);
+        let told: Vec<_> = self.told.iter().map(|(device, (state, why))| (Arc::clone(device), *state, *why)).collect();
+        told.into_iter().map(|(device, state, why)| self.reading_of(&device, state, why, now)).collect()
+    }
+
+    fn reading_of(&mut self, device: &Arc<str>, state: State, why: Option<Cause>, now: Now) -> Reading {
+        let stream = self.streams.entry(Arc::clone(device)).or_insert_with(|| stream_of(device));
+        let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
+        let why = why.map_or(0, |cause| i64::from(cause.code()));
+        let samples = vec![Some(Ok(Value::Code(state.code()))), Some(Ok(Value::Code(why)))];
+        Reading { stream: Arc::clone(stream), at, body: Body::Samples { samples, parts: Vec::new() } }
     }
 
     /// Forgets sources, by device and source, that are configured no longer.
@@ -99,6 +144,7 @@ impl Presence {
         }
         self.sources.retain(|_, sources| !sources.is_empty());
         self.told.retain(|device, _| self.sources.contains_key(device));
+        self.streams.retain(|device, _| self.sources.contains_key(device));
     }
 
     fn tell(&mut self, device: &Arc<str>, since: Option<Wall>) -> Option<Change> {
@@ -115,6 +161,14 @@ impl Presence {
         let before = self.told.insert(Arc::clone(device), (state, why));
         (before != Some((state, why))).then(|| Change { device: Arc::clone(device), state, why, since })
     }
+}
+
+fn stream_of(device: &Arc<str>) -> Arc<Stream> {
+    let point =
+        |name: &str| PointMeta { name: name.into(), kind: Kind::Code, retention: Retention::State, form: Form::Code };
+    // Changes come in between: irregular.
+    let points = vec![point("state"), point("why")];
+    Arc::new(Stream { device: Arc::clone(device), source: STATUS.into(), every_ms: 0, points })
 }
 
 impl Source {
@@ -176,11 +230,17 @@ mod tests {
         assert_eq!(state(reading(3_000, Some([good(), Err(Cause::IllegalAddress)]))), degraded);
         assert_eq!(state(reading(4_000, None)), Some((State::Offline, Some(Cause::Timeout))));
         assert_eq!(state(reading(5_000, Some([good(), good()]))), Some((State::Online, None)));
-        assert_eq!(p.next_wake(), Some(Mono(13_000)));
         let now = |ms| Now { mono: Mono(ms), wall: Wall(0), wall_trusted: false };
+        assert_eq!(p.next_wake(), Some(Mono(0)), "every state is said at once");
+        let said = p.beat(now(5_000));
+        assert_eq!((said.len(), &*said[0].stream.source, said[0].sample(0)), (1, STATUS, Some(Ok(&Value::Code(1)))));
+        assert!(p.beat(now(64_999)).is_empty());
+        assert_eq!(p.next_wake(), Some(Mono(13_000)));
         assert!(p.tick(now(12_999)).is_empty());
         let stale = p.tick(now(13_000));
         assert_eq!((stale[0].state, stale[0].why, stale[0].since), (State::Offline, Some(Cause::Stale), None));
-        assert_eq!(p.next_wake(), None);
+        let reading = p.as_reading(&stale[0], now(13_000));
+        assert_eq!([reading.sample(0), reading.sample(1)], [Some(Ok(&Value::Code(3))), Some(Ok(&Value::Code(61)))]);
+        assert_eq!(p.next_wake(), Some(Mono(65_000)));
     }
 }

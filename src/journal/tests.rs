@@ -234,7 +234,7 @@ fn a_change_of_pace_changes_what_was_due_from_then_on() {
     let dir = Dir::new("pace");
     let (journal, _writer) = open(&dir);
     let slow = Arc::new(Stream { every_ms: 10_000, ..(*stream("a")).clone() });
-    let mut at = |s: &Arc<Stream>, second: i64| {
+    let at = |s: &Arc<Stream>, second: i64| {
         let mut r = reading(s, second);
         r.at.wall = Wall(DAY + second * 1_000);
         journal.append(r);

@@ -75,6 +75,10 @@ pub enum Form {
     Text,
 }
 
+/// The source of the streams that say how a device is: its presence, decided by the engine. In the time-series store the
+/// measurement of that name.
+pub const STATUS: &str = "status";
+
 /// One point of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PointMeta {

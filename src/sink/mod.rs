@@ -1,21 +1,118 @@
 //! Where readings go: one file (or folder) each. A sink is a reader of the journal with a durable cursor; it may be slow
 //! or shut without anyone else waiting.
 
+pub mod aside;
+pub mod influx;
 pub mod mqtt;
 pub mod report;
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::journal::Journal;
+use crate::sink::aside::Aside;
+
+/// Where Debian keeps the authorities that the system trusts.
+pub const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// A sink, as configured: one of each kind that there is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settings {
+    /// `[[sink.mqtt]]`.
+    Mqtt(mqtt::settings::Settings),
+    /// `[[sink.influx]]`.
+    Influx(influx::settings::Settings),
+}
+
+impl Settings {
+    /// Its name, unique among sinks.
+    pub fn name(&self) -> &str {
+        match self {
+            Settings::Mqtt(s) => &s.name,
+            Settings::Influx(s) => &s.name,
+        }
+    }
+
+    /// Where it leads.
+    pub fn url(&self) -> &str {
+        match self {
+            Settings::Mqtt(s) => &s.url,
+            Settings::Influx(s) => &s.url,
+        }
+    }
+
+    /// Its cursor in the journal.
+    pub fn cursor(&self) -> String {
+        match self {
+            Settings::Mqtt(s) => mqtt::cursor_name(s),
+            Settings::Influx(s) => influx::cursor_name(s),
+        }
+    }
+
+    /// Runs it until told to stop.
+    pub fn run(&self, common: Common, stop: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match self.clone() {
+            Settings::Mqtt(settings) => Box::pin(mqtt::run(mqtt::Context::new(settings, common), stop)),
+            Settings::Influx(settings) => Box::pin(influx::run(settings, common, stop)),
+        }
+    }
+}
+
+/// What a device is and where: what a time-series store wants to know of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its class in the vocabulary.
+    pub class: String,
+    /// Building, floor, room.
+    pub area: String,
+}
+
+/// Every device with its place.
+pub type Places = BTreeMap<String, Place>;
+
+/// What every sink is given.
+#[derive(Clone)]
+pub struct Common {
+    /// The site's id.
+    pub site: String,
+    /// Its devices.
+    pub places: Arc<Places>,
+    /// The outbox.
+    pub journal: Journal,
+    /// What is retained.
+    pub states: States,
+    /// The clock.
+    pub clock: Clock,
+    /// What it shows of itself.
+    pub health: Arc<Health>,
+    /// What the other side refused.
+    pub aside: Aside,
+    /// Where small things are remembered.
+    pub state_dir: PathBuf,
+}
+
+/// A file in the state directory that belongs to a sink.
+pub fn file_of(state_dir: &Path, what: &str, sink: &str, extension: &str) -> PathBuf {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    state_dir.join(format!("{what}-{}.{extension}", sink.chars().map(plain).collect::<String>()))
+}
 
 /// What a sink shows of itself.
 #[derive(Debug, Default)]
 pub struct Health {
     /// Whether it is connected.
     pub connected: AtomicBool,
-    /// Messages that the other side acknowledged.
+    /// Whether only a person can mend why it is not: a token, an address.
+    pub paused: AtomicBool,
+    /// Messages or values that the other side acknowledged.
     pub delivered: AtomicU64,
     /// Readings that were filtered out (report by exception).
     pub filtered: AtomicU64,
@@ -25,7 +122,15 @@ pub struct Health {
     pub lag_ms: AtomicU64,
     /// Times the connection was made.
     pub connects: AtomicU64,
-    /// Messages that were refused three times, or are too large.
+    /// Numbers of the past that are still to be filled in.
+    pub missing: AtomicU64,
+    /// When everything was last delivered, monotonic milliseconds.
+    pub reached_ms: AtomicU64,
+    /// Readings of a boot that never got a date: a time-series store cannot have them.
+    pub undated: AtomicU64,
+    /// Values that are older than what the store keeps.
+    pub too_old: AtomicU64,
+    /// Messages or values that are refused for good, or are too large.
     pub set_aside: AtomicU64,
     /// The last of them, in words.
     pub last_set_aside: Mutex<String>,

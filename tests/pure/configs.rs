@@ -109,7 +109,8 @@ fn sites_sinks_and_limits() {
     let text = said(&[(
         "a.toml",
         "[site]\nid = \"My Site\"\nzh = \"\"\nen = \"\"\ntime_zone = \"Mars/Olympus\"\n[journal]\ncommit_ms = 5\n[health]\nlisten = \"0.0.0.0:80\"\n\
-         [[sink.mqtt]]\nname = \"b\"\nurl = \"http://x\"\n[[sink.kafka]]\nname = \"k\"\n[sitte]\n",
+         [[sink.mqtt]]\nname = \"b\"\nurl = \"http://x\"\n[[sink.kafka]]\nname = \"k\"\n[sitte]\n\
+         [[sink.influx]]\nname = \"b\"\nurl = \"http://u:p@h\"\ndatabase = \"d\"\n",
     )]);
     for line in [
         "a.toml:2:6: error: `My Site` cannot be a site's id",
@@ -117,7 +118,11 @@ fn sites_sinks_and_limits() {
         "a.toml:7:13: error: commit_ms is 1000 to 10000",
         "a.toml:9:10: error: 0.0.0.0:80 can be reached from outside",
         "a.toml:12:7: error: `http://x` is not a broker's address",
-        "error: unknown kind `kafka` of sink\n  hint: known: mqtt",
+        "error: unknown kind `kafka` of sink\n  hint: known: influx, mqtt",
+        "a.toml:18:7: error: `http://u:p@h` is not the address of a store",
+        "a.toml:16:1: error: bucket is missing",
+        "a.toml:19:12: error: database belongs to api = \"v1\"",
+        "a.toml:17:8: error: there is a sink `b` already",
         "error: unknown table `sitte`\n  hint: did you mean `site`?",
     ] {
         assert!(text.contains(line), "missing: {line}\nin:\n{text}");
@@ -177,7 +182,7 @@ fn the_environment_goes_over_the_files_through_the_same_reader() {
     assert_eq!(good.problems, vec![]);
     let c = good.configuration.unwrap();
     assert!((c.journal.max_gb - 2.5).abs() < 1e-9);
-    assert_eq!(c.mqtt[0].url, "mqtt://b:99");
+    assert_eq!(c.sinks[0].url(), "mqtt://b:99");
     assert_eq!(c.buses[0].link.transport.address(), "h:503");
     let bad = load(&[
         ("PLANTROOM__LINK__L__PORT", "5.7"),

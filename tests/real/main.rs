@@ -16,5 +16,6 @@ mod commands;
 mod crash;
 mod faults;
 mod field;
+mod store;
 mod support;
 mod tls;

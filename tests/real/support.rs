@@ -269,8 +269,12 @@ impl Counting {
                     let mut ask = [0u8; 12];
                     while stream.read_exact(&mut ask).await.is_ok() {
                         let n = u32::try_from(count.fetch_add(1, Ordering::SeqCst) + 1).unwrap();
-                        let mut answer = vec![ask[0], ask[1], 0, 0, 0, 7, ask[6], ask[7], 4];
+                        // The third register, where it is asked for, counts in sixteen bits.
+                        let bytes = ask[11] * 2;
+                        let mut answer = vec![ask[0], ask[1], 0, 0, 0, 3 + bytes, ask[6], ask[7], bytes];
                         answer.extend(n.to_be_bytes());
+                        answer.extend(n.to_be_bytes().into_iter().skip(2));
+                        answer.truncate(9 + usize::from(bytes));
                         if stream.write_all(&answer).await.is_err() {
                             return;
                         }

@@ -204,11 +204,8 @@ fn password(settings: &Settings) -> Result<Option<String>, String> {
     }
 }
 
-/// Where Debian keeps the authorities that the system trusts.
-const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
-
 fn tls(settings: &Settings) -> Result<TlsConfiguration, String> {
-    let ca = read_file(settings.ca_file.as_deref().unwrap_or(SYSTEM_CA))?;
+    let ca = read_file(settings.ca_file.as_deref().unwrap_or(crate::sink::SYSTEM_CA))?;
     let client_auth = match (&settings.cert_file, &settings.key_file) {
         (Some(cert), Some(key)) => Some((read_file(cert)?, read_file(key)?)),
         (None, None) => None,

@@ -22,11 +22,12 @@ use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, Item};
+use crate::model::point::STATUS;
 use crate::sink::mqtt::client::{Connection, Happened, Message, Refused};
 use crate::sink::mqtt::settings::Settings;
 use crate::sink::mqtt::window::{Load, Window};
 use crate::sink::report::Filter;
-use crate::sink::{Health, States};
+use crate::sink::{Common, Health, States, file_of};
 use crate::store::whole;
 
 /// What stands for a topic whose clearing is on its way.
@@ -53,6 +54,15 @@ pub struct Context {
     pub health: Arc<Health>,
     /// Where it remembers which topics it has retained with the broker.
     pub memory: PathBuf,
+}
+
+impl Context {
+    /// For a broker.
+    pub fn new(settings: Settings, common: Common) -> Self {
+        let memory = file_of(&common.state_dir, "retained", &settings.name, "txt");
+        let Common { site, journal, states, clock, health, .. } = common;
+        Self { settings, site, journal, states, clock, health, memory }
+    }
 }
 
 /// A message that waits for room in the window.
@@ -324,8 +334,11 @@ impl Sink {
 
     fn queue_reading(&mut self, item: Item) {
         let reading = &item.entry.reading;
-        let pick = self.filter.pick(reading);
-        let Some(text) = payload::telemetry(item.entry.seq, reading, pick.as_deref()) else {
+        // A device's state has a retained topic of its own.
+        let is_status = *reading.stream.source == *STATUS;
+        let pick = if is_status { None } else { self.filter.pick(reading) };
+        let text = || payload::telemetry(item.entry.seq, reading, pick.as_deref());
+        let Some(text) = Some(is_status).filter(|s| !s).and_then(|_| text()) else {
             self.c.health.filtered.fetch_add(1, Ordering::Relaxed);
             if self.window.is_empty() && self.queue.is_empty() {
                 self.reached = item.position.floor;

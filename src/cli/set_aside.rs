@@ -1,0 +1,44 @@
+//! `plantroom set-aside`: what a store refused for good, with its words; sent again once the cause is mended.
+
+use crate::app::questions::Aside;
+use crate::cli::{Args as Global, Failure, Outcome, ask, output};
+use crate::control::{Request, SetAside};
+
+/// Options of `set-aside`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// One sink. Default: all.
+    sink: Option<String>,
+    /// Send everything again; what is refused again is set aside again.
+    #[arg(long, conflicts_with = "discard")]
+    send: bool,
+    /// Forget everything.
+    #[arg(long)]
+    discard: bool,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    format: output::Format,
+}
+
+/// Asks and prints.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    let action = match (args.send, args.discard) {
+        (true, _) => SetAside::Send,
+        (_, true) => SetAside::Discard,
+        _ => SetAside::List,
+    };
+    let value = ask(global, &Request::SetAside { sink: args.sink.clone(), action })?;
+    let sinks: Vec<Aside> = serde_json::from_value(value)
+        .map_err(|e| Failure::later("the running gateway is another version").because(e.to_string()))?;
+    if action == SetAside::List {
+        let row = |sink: &str, r: &crate::sink::aside::Record| {
+            vec![sink.to_string(), r.at.clone(), r.what.clone(), r.said.clone()]
+        };
+        let rows: Vec<Vec<String>> = sinks.iter().flat_map(|s| s.records.iter().map(|r| row(&s.sink, r))).collect();
+        output::list(args.format, &["sink", "at", "what", "said"], &rows);
+        return Ok(());
+    }
+    let verb = if action == SetAside::Send { "sent again" } else { "discarded" };
+    sinks.iter().for_each(|s| output::line(format!("{}: {} {verb}", s.sink, s.done)));
+    Ok(())
+}

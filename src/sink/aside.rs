@@ -1,0 +1,172 @@
+//! What the other side refuses for good is set aside: kept in a file with its words, counted, listed and sent again when
+//! somebody has mended the cause.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::store::whole;
+
+/// Records that are kept; beyond that the older half is dropped, counted.
+const RECORDS_MAX: usize = 10_000;
+
+/// Something that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When, RFC 3339.
+    pub at: String,
+    /// What was sent: a line of line protocol.
+    pub what: String,
+    /// What the other side said.
+    pub said: String,
+}
+
+/// The file of one sink.
+#[derive(Clone, Debug)]
+pub struct Aside {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    state: Mutex<State>,
+    bell: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    count: usize,
+    dropped: u64,
+    /// What is to be sent again.
+    again: Vec<Record>,
+}
+
+impl Aside {
+    /// The file of a sink, beside what is there already.
+    pub fn open(path: &Path) -> Self {
+        let count = read(path).len();
+        let state = Mutex::new(State { count, ..State::default() });
+        Self { inner: Arc::new(Inner { path: path.to_path_buf(), state, bell: Notify::new() }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many records there are.
+    pub fn count(&self) -> usize {
+        self.state().count
+    }
+
+    /// How many were dropped for room.
+    pub fn dropped(&self) -> u64 {
+        self.state().dropped
+    }
+
+    /// The records, oldest first.
+    pub fn list(&self) -> Vec<Record> {
+        let _one_at_a_time = self.state();
+        read(&self.inner.path)
+    }
+
+    /// Keeps records.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn keep(&self, records: &[Record]) -> std::io::Result<()> {
+        let mut state = self.state();
+        if state.count + records.len() > RECORDS_MAX {
+            let mut all = read(&self.inner.path);
+            let surplus = all.len().min(RECORDS_MAX / 2);
+            all.drain(..surplus);
+            state.dropped += surplus as u64;
+            whole::replace(&self.inner.path, &bytes(&all)?)?;
+            state.count = all.len();
+        }
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.inner.path)?;
+        file.write_all(&bytes(records)?)?;
+        file.sync_data()?;
+        state.count += records.len();
+        Ok(())
+    }
+
+    /// Forgets every record; how many there were.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn discard(&self) -> std::io::Result<usize> {
+        let mut state = self.state();
+        whole::replace(&self.inner.path, b"")?;
+        Ok(std::mem::take(&mut state.count))
+    }
+
+    /// Hands every record to the sink, to be sent again; what is refused again is kept again. How many there are.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn send_again(&self) -> std::io::Result<usize> {
+        let mut state = self.state();
+        let all = read(&self.inner.path);
+        whole::replace(&self.inner.path, b"")?;
+        let count = all.len();
+        state.again.extend(all);
+        state.count = 0;
+        drop(state);
+        self.inner.bell.notify_one();
+        Ok(count)
+    }
+
+    /// What is to be sent again.
+    pub fn take_again(&self) -> Vec<Record> {
+        std::mem::take(&mut self.state().again)
+    }
+
+    /// Rings when something is to be sent again.
+    pub async fn ring(&self) {
+        self.inner.bell.notified().await;
+    }
+}
+
+/// Records of a file; a line that cannot be read (a power cut while it was written) is passed over.
+fn read(path: &Path) -> Vec<Record> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+fn bytes(records: &[Record]) -> std::io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut out, record).map_err(std::io::Error::other)?;
+        out.push(b'\n');
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_kept_bounded_and_handed_back() {
+        let dir = std::env::temp_dir().join(format!("plantroom-aside-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("aside.jsonl");
+        let record = |i: usize| Record { at: "t".into(), what: format!("m f={i} 5"), said: "no".into() };
+        let records: Vec<Record> = (0..RECORDS_MAX).map(record).collect();
+        let aside = Aside::open(&path);
+        aside.keep(&records).unwrap();
+        aside.keep(&[record(77_777)]).unwrap();
+        assert_eq!((aside.count(), aside.dropped()), (RECORDS_MAX / 2 + 1, (RECORDS_MAX / 2) as u64));
+        let aside = Aside::open(&path);
+        assert_eq!((aside.count(), aside.list().pop()), (RECORDS_MAX / 2 + 1, Some(record(77_777))));
+        assert_eq!(aside.send_again().unwrap(), RECORDS_MAX / 2 + 1);
+        assert_eq!((aside.count(), aside.take_again().len(), aside.take_again().len()), (0, RECORDS_MAX / 2 + 1, 0));
+        aside.keep(&[record(1)]).unwrap();
+        assert_eq!((aside.discard().unwrap(), aside.list().len()), (1, 0));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

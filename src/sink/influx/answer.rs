@@ -1,0 +1,126 @@
+//! What an answer of the store means. Pure.
+
+use std::time::Duration;
+
+/// What came back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// How long the store wants to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Its words.
+    pub body: String,
+}
+
+/// What follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything is stored.
+    Stored,
+    /// Stored but for these values, which are older than what the store keeps.
+    TooOld(u64),
+    /// Stored but for these lines (counted from one), each with the store's words.
+    StoredBut(Vec<(usize, String)>),
+    /// Something in it is refused: which, only smaller bodies tell.
+    Refused,
+    /// The body is too large.
+    TooLarge,
+    /// Not now.
+    Later,
+    /// Not with this configuration: token, address, bucket.
+    Paused,
+}
+
+/// Judges an answer. 408, 429, 5xx: later. 400, 422: something in the body. 413: smaller. 401, 403, 404 and what else no
+/// retry can mend: paused until somebody has looked.
+pub fn judge(answer: &Answer) -> Verdict {
+    match answer.status {
+        200..=299 => Verdict::Stored,
+        408 | 425 | 429 | 500..=599 => Verdict::Later,
+        413 => Verdict::TooLarge,
+        400 | 422 => refused(&answer.body),
+        _ => Verdict::Paused,
+    }
+}
+
+/// InfluxDB 1.x and 2 say `partial write: … dropped=N` and have stored the rest; InfluxDB 3 lists the lines.
+fn refused(body: &str) -> Verdict {
+    if let Some(lines) = listed(body) {
+        return Verdict::StoredBut(lines);
+    }
+    let dropped = body.split("dropped=").nth(1).map(|n| n.chars().take_while(char::is_ascii_digit).collect::<String>());
+    match dropped.and_then(|n| n.parse().ok()) {
+        // Backfill meets the store's own limit of age: that is no fault of a value.
+        Some(n) if body.contains("beyond retention policy") => Verdict::TooOld(n),
+        _ => Verdict::Refused,
+    }
+}
+
+/// The lines that InfluxDB 3 names in its answer to a partial write.
+fn listed(body: &str) -> Option<Vec<(usize, String)>> {
+    let json: serde_json::Value = serde_json::from_str(body).ok()?;
+    let is_partial = json["error"].as_str().is_some_and(|e| e.starts_with("partial write"));
+    let of = |line: &serde_json::Value| {
+        let number = usize::try_from(line["line_number"].as_u64()?).ok()?;
+        Some((number, line["error_message"].as_str().unwrap_or("refused").to_string()))
+    };
+    let lines: Vec<(usize, String)> = json["data"].as_array()?.iter().map(of).collect::<Option<_>>()?;
+    (is_partial && !lines.is_empty()).then_some(lines)
+}
+
+/// The store's words in one line of at most 300 characters.
+pub fn words(answer: &Answer) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_str(&answer.body).ok();
+    let message = json.and_then(|j| j["message"].as_str().or_else(|| j["error"].as_str()).map(str::to_string));
+    let text = message.unwrap_or_else(|| answer.body.clone());
+    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect();
+    if text.is_empty() { format!("status {}", answer.status) } else { format!("status {}: {text}", answer.status) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16, body: &str) -> Verdict {
+        judge(&Answer { status, body: body.to_string(), retry_after: None })
+    }
+
+    #[test]
+    fn every_answer_has_its_meaning() {
+        for (status, verdict) in [
+            (204, Verdict::Stored),
+            (200, Verdict::Stored),
+            (301, Verdict::Paused),
+            (400, Verdict::Refused),
+            (401, Verdict::Paused),
+            (403, Verdict::Paused),
+            (404, Verdict::Paused),
+            (405, Verdict::Paused),
+            (408, Verdict::Later),
+            (413, Verdict::TooLarge),
+            (422, Verdict::Refused),
+            (429, Verdict::Later),
+            (500, Verdict::Later),
+            (503, Verdict::Later),
+        ] {
+            assert_eq!(of(status, ""), verdict, "{status}");
+        }
+    }
+
+    #[test]
+    fn partial_writes_are_recognised() {
+        // InfluxDB 1.6.7, as it was seen.
+        let conflict = r#"{"error":"partial write: field type conflict: input field \"a\" on measurement \"m\" is type float, already exists as type integer dropped=1"}"#;
+        assert_eq!(of(400, conflict), Verdict::Refused);
+        assert!(
+            words(&Answer { status: 400, body: conflict.into(), retry_after: None }).contains("field type conflict")
+        );
+        let old = r#"{"error":"partial write: points beyond retention policy dropped=12"}"#;
+        assert_eq!(of(400, old), Verdict::TooOld(12));
+        // InfluxDB 3, as its documentation has it.
+        let three = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m a=1i","line_number":2,"error_message":"invalid type"}]}"#;
+        assert_eq!(of(400, three), Verdict::StoredBut(vec![(2, "invalid type".into())]));
+        assert_eq!(of(400, r#"{"error":"partial write of line protocol occurred","data":[]}"#), Verdict::Refused);
+    }
+}

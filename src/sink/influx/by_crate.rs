@@ -1,0 +1,55 @@
+//! The transport by the `influxdb2` crate. Only its request is used: its own line protocol, its retries and its other calls
+//! are not (see docs/decisions/0004-own-line-protocol.md).
+
+use std::time::Duration;
+
+use ::influxdb2::RequestError;
+use ::influxdb2::api::write::TimestampPrecision;
+
+use crate::sink::influx::answer::Answer;
+use crate::sink::influx::settings::Settings;
+use crate::sink::influx::transport::secret;
+
+/// A client of one bucket.
+pub struct Client {
+    client: ::influxdb2::Client,
+    org: String,
+    bucket: String,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Reads the token and makes a client; nothing is sent.
+    ///
+    /// # Errors
+    /// What cannot be read, in words.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        let token = secret(settings.token.as_ref(), settings.token_file.as_ref())?.unwrap_or_default();
+        let url = settings.url.trim_end_matches('/');
+        Ok(Self {
+            client: ::influxdb2::Client::new(url, &settings.org, token),
+            org: settings.org.clone(),
+            bucket: settings.bucket.clone(),
+            timeout: Duration::from_millis(settings.timeout_ms),
+        })
+    }
+
+    /// Writes a body.
+    ///
+    /// # Errors
+    /// No answer came: in words.
+    pub async fn write(&self, body: &str) -> Result<Answer, String> {
+        let precision = TimestampPrecision::Milliseconds;
+        let writing =
+            self.client.write_line_protocol_with_precision(&self.org, &self.bucket, body.to_string(), precision);
+        match tokio::time::timeout(self.timeout, writing).await {
+            Err(_) => Err("no answer in time".to_string()),
+            Ok(Ok(())) => Ok(Answer { status: 204, ..Answer::default() }),
+            // The crate takes 200 for an error.
+            Ok(Err(RequestError::Http { status, text })) => {
+                Ok(Answer { status: status.as_u16(), body: text, retry_after: None })
+            }
+            Ok(Err(other)) => Err(format!("no connection: {other}")),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Readings become line protocol. Pure. A field never changes its type: numbers are floats with all their digits; booleans,
+//! enumerations and codes are integers; texts are not written (VictoriaMetrics stores 0 for them). A bad point has no value
+//! and `<field>_bad=<code>`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::model::point::{Kind, STATUS, Stream};
+use crate::model::reading::Reading;
+use crate::model::value::Value;
+use crate::sink::Places;
+
+/// Writes the lines of one site.
+pub struct Encoder {
+    site: String,
+    places: Arc<Places>,
+    /// Measurement and tags of each stream met, by where it lies in memory; what is read from files has streams of its own.
+    heads: BTreeMap<String, Arc<str>>,
+}
+
+impl Encoder {
+    /// For a site and its devices.
+    pub fn new(site: &str, places: Arc<Places>) -> Self {
+        Self { site: site.to_string(), places, heads: BTreeMap::new() }
+    }
+
+    /// Appends the lines of a reading received at `at_ms`; how many values they hold. `pick` says which samples are written.
+    pub fn encode(&mut self, reading: &Reading, at_ms: i64, pick: Option<&[bool]>, out: &mut String) -> usize {
+        let head = self.head(&reading.stream);
+        let mut written = 0;
+        let mut line: Option<u32> = None;
+        for (i, point) in reading.stream.points.iter().enumerate() {
+            if pick.is_some_and(|p| !p[i]) {
+                continue;
+            }
+            let Some(sample) = reading.sample(i) else { continue };
+            let start = out.len();
+            let after_ms = reading.after_ms(i);
+            if line == Some(after_ms) {
+                out.push(',');
+            } else {
+                // What came with another answer has another time, and so a line of its own.
+                if let Some(before) = line {
+                    end(at_ms, before, out);
+                }
+                out.push_str(&head);
+            }
+            let is_written = match sample {
+                Ok(value) => field(&point.name, point.kind, value, out),
+                Err(cause) => {
+                    let _infallible = write!(out, "{}_bad={}i", point.name, cause.code());
+                    true
+                }
+            };
+            if is_written {
+                (line, written) = (Some(after_ms), written + 1);
+            } else {
+                // The line that was ended for it begins again with the next value.
+                out.truncate(start);
+            }
+        }
+        if let Some(after_ms) = line {
+            end(at_ms, after_ms, out);
+        }
+        written
+    }
+
+    /// `measurement,site=…,device=…,area=… `, escaped.
+    fn head(&mut self, stream: &Stream) -> Arc<str> {
+        let key =
+            if *stream.source == *STATUS { format!("{} {STATUS}", stream.device) } else { stream.device.to_string() };
+        if let Some(head) = self.heads.get(&key) {
+            return Arc::clone(head);
+        }
+        let place = self.places.get(&*stream.device);
+        let class = place.map_or("", |p| p.class.as_str());
+        let measurement = match (&*stream.source == STATUS, class) {
+            (true, _) => STATUS,
+            (_, "") => "removed",
+            (_, class) => class,
+        };
+        let mut head = escape(measurement);
+        let is_status = *stream.source == *STATUS;
+        let class_tag = if is_status { class } else { "" };
+        let area = place.map_or("", |p| p.area.as_str());
+        for (key, text) in [("area", area), ("class", class_tag), ("device", &*stream.device), ("site", &self.site)] {
+            if !text.is_empty() {
+                let _infallible = write!(head, ",{key}={}", escape(text));
+            }
+        }
+        head.push(' ');
+        let head: Arc<str> = head.into();
+        self.heads.insert(key, Arc::clone(&head));
+        head
+    }
+}
+
+fn end(at_ms: i64, after_ms: u32, out: &mut String) {
+    let _infallible = writeln!(out, " {}", at_ms + i64::from(after_ms));
+}
+
+/// A field with its value; `false` if there is no way to write it.
+fn field(name: &str, kind: Kind, value: &Value, out: &mut String) -> bool {
+    let before = out.len();
+    out.push_str(name);
+    out.push('=');
+    let is_written = match (kind, value) {
+        (_, Value::Text(_)) | (Kind::Text, _) => false,
+        (Kind::Bool | Kind::Code, value) => whole(value, out),
+        (Kind::Number | Kind::Counter, Value::Bool(b)) => {
+            out.push(if *b { '1' } else { '0' });
+            true
+        }
+        (Kind::Number | Kind::Counter, Value::F32(x)) => float(*x, f64::from(*x), out),
+        (Kind::Number | Kind::Counter, Value::F64(x)) => float(*x, *x, out),
+        (Kind::Number | Kind::Counter, value) => {
+            value.write_json(out);
+            true
+        }
+    };
+    if !is_written {
+        out.truncate(before);
+    }
+    is_written
+}
+
+/// A float by its shortest digits, with an exponent where it is very large or small.
+fn float<T: std::fmt::Display + std::fmt::LowerExp>(x: T, size: f64, out: &mut String) -> bool {
+    let plain = size == 0.0 || (1e-5..1e15).contains(&size.abs());
+    let _infallible = if plain { write!(out, "{x}") } else { write!(out, "{x:e}") };
+    size.is_finite()
+}
+
+fn whole(value: &Value, out: &mut String) -> bool {
+    let n = match value {
+        Value::Bool(b) => Some(i64::from(*b)),
+        Value::Code(c) => Some(*c),
+        other => other.as_decimal().filter(rust_decimal::Decimal::is_integer).and_then(|d| i64::try_from(d).ok()),
+    };
+    let _infallible = n.map(|n| write!(out, "{n}i"));
+    n.is_some()
+}
+
+/// A measurement or tag: comma, space and equals sign behind a backslash. A backslash itself could not be told from those,
+/// so it becomes a slash; what cannot be printed becomes a space.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 4);
+    for c in text.chars() {
+        match c {
+            ',' | ' ' | '=' => out.extend(['\\', c]),
+            '\\' => out.push('/'),
+            c if c.is_control() => out.push_str("\\ "),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Lines of a body.
+pub fn lines(body: &str) -> impl Iterator<Item = &str> {
+    body.split('\n').filter(|l| !l.is_empty())
+}
+
+/// Two halves of a body: by lines, or the fields of its only line; `None` if it is one value.
+pub fn halves(body: &str) -> Option<(String, String)> {
+    let all: Vec<&str> = lines(body).collect();
+    if all.len() > 1 {
+        let (a, b) = all.split_at(all.len() / 2);
+        let join = |lines: &[&str]| lines.iter().map(|l| format!("{l}\n")).collect::<String>();
+        return Some((join(a), join(b)));
+    }
+    // A field holds neither space nor quote: names are the vocabulary's, values are numbers.
+    let (rest, time) = all.first()?.rsplit_once(' ')?;
+    let (head, fields) = rest.rsplit_once(' ')?;
+    let fields: Vec<&str> = fields.split(',').collect();
+    let (a, b) = (fields.len() > 1).then(|| fields.split_at(fields.len() / 2))?;
+    Some((format!("{head} {} {time}\n", a.join(",")), format!("{head} {} {time}\n", b.join(","))))
+}
+
+/// How many values a body holds.
+pub fn values(body: &str) -> usize {
+    let of = |line: &str| {
+        let fields = line.rsplit_once(' ').and_then(|(rest, _)| rest.rsplit_once(' ')).map_or("", |(_, f)| f);
+        fields.matches(',').count() + 1
+    };
+    lines(body).map(of).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::point::{Form, PointMeta, Retention};
+    use crate::model::quality::Cause;
+    use crate::model::reading::{Body, Part, Sample, Stamp};
+    use crate::model::time::{Mono, Wall};
+    use crate::sink::Place;
+
+    fn encoded(source: &str, samples: Vec<(&str, Kind, Option<Sample>)>, parts: Vec<Part>) -> (String, usize) {
+        let place = Place { class: "pump".into(), area: "B1, 泵房\\".into() };
+        let mut encoder = Encoder::new("s 1", Arc::new(BTreeMap::from([("p1".to_string(), place)])));
+        let meta = |(name, kind, _): &(&str, Kind, Option<Sample>)| PointMeta {
+            name: (*name).into(),
+            kind: *kind,
+            retention: Retention::Telemetry,
+            form: Form::F64,
+        };
+        let points = samples.iter().map(meta).collect();
+        let stream = Arc::new(Stream { device: "p1".into(), source: source.into(), every_ms: 1_000, points });
+        let at = Stamp { mono: Mono(0), wall: Wall(5), trusted: true };
+        let samples = samples.into_iter().map(|(_, _, s)| s).collect();
+        let mut out = String::new();
+        let n = encoder.encode(&Reading { stream, at, body: Body::Samples { samples, parts } }, 5, None, &mut out);
+        (out, n)
+    }
+
+    #[test]
+    fn every_kind_has_one_type_for_ever() {
+        let exact = |t: &str| Some(Ok(Value::Exact(t.parse().unwrap())));
+        let (text, n) = encoded(
+            "u/fast",
+            vec![
+                ("a_kwh", Kind::Counter, exact("79228162514264337593543950.335")),
+                ("b", Kind::Number, exact("230.20")),
+                ("c", Kind::Number, Some(Ok(Value::F32(230.2)))),
+                ("d", Kind::Number, Some(Ok(Value::F64(1e300)))),
+                ("e", Kind::Number, Some(Ok(Value::F64(f64::NAN)))),
+                ("f", Kind::Bool, Some(Ok(Value::Bool(true)))),
+                ("g", Kind::Code, Some(Ok(Value::Code(-3)))),
+                ("h", Kind::Code, exact("7")),
+                ("i", Kind::Code, exact("7.5")),
+                ("j", Kind::Text, Some(Ok(Value::Text("v1".into())))),
+                ("k", Kind::Number, Some(Err(Cause::Timeout))),
+                ("l", Kind::Number, Some(Ok(Value::Code(3)))),
+                ("m", Kind::Number, None),
+            ],
+            vec![],
+        );
+        let expect = "pump,area=B1\\,\\ 泵房/,device=p1,site=s\\ 1 a_kwh=79228162514264337593543950.335,b=230.2,c=230.2,d=1e300,\
+             f=1i,g=-3i,h=7i,k_bad=2i,l=3 5\n";
+        assert_eq!((text.as_str(), n), (expect, 9));
+        assert_eq!(values(&text), 9);
+    }
+
+    #[test]
+    fn each_answer_has_its_own_time() {
+        let one = || Some(Ok(Value::F64(1.0)));
+        let (n, t) = (Kind::Number, Kind::Text);
+        let text = || Some(Ok(Value::Text("x".into())));
+        let samples = vec![("a", n, one()), ("b", n, one()), ("c", t, text()), ("d", n, one()), ("e", t, text())];
+        let parts = vec![Part { len: 2, after_ms: 0 }, Part { len: 3, after_ms: 40 }];
+        let (text, n) = encoded("u/fast", samples, parts);
+        let head = "pump,area=B1\\,\\ 泵房/,device=p1,site=s\\ 1";
+        assert_eq!((text, n), (format!("{head} a=1,b=1 5\n{head} d=1 45\n"), 3));
+        assert_eq!(encoded("u/fast", vec![("c", t, Some(Ok(Value::Text("x".into()))))], vec![]), (String::new(), 0));
+    }
+
+    #[test]
+    fn status_is_a_measurement_of_its_own() {
+        let (text, _) = encoded(STATUS, vec![("state", Kind::Code, Some(Ok(Value::Code(1))))], vec![]);
+        assert_eq!(text, "status,area=B1\\,\\ 泵房/,class=pump,device=p1,site=s\\ 1 state=1i 5\n");
+    }
+
+    #[test]
+    fn a_body_is_halved_down_to_one_value() {
+        let body = "a,b=c\\ d x=1,y=2,z=3 5\ne f=1 6\n";
+        let (one, two) = halves(body).unwrap();
+        assert_eq!((one.as_str(), two.as_str()), ("a,b=c\\ d x=1,y=2,z=3 5\n", "e f=1 6\n"));
+        let (x, yz) = halves(&one).unwrap();
+        assert_eq!((x.as_str(), yz.as_str()), ("a,b=c\\ d x=1 5\n", "a,b=c\\ d y=2,z=3 5\n"));
+        assert_eq!((halves(&x), halves(&two), halves("")), (None, None, None));
+        assert_eq!((values(body), values("")), (4, 0));
+    }
+}

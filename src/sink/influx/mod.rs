@@ -1,0 +1,469 @@
+//! A time-series store that takes InfluxDB line protocol: live values first, the past filled in at a limited rate.
+//!
+//! One body is on its way at a time. What is refused is halved until the one value is found that is to blame; that is set
+//! aside with the store's words, everything else is stored. Whatever is in doubt is written again: the same series and time
+//! is the same value.
+
+pub mod answer;
+#[cfg(feature = "influxdb2")]
+pub mod by_crate;
+pub mod line;
+pub mod progress;
+pub mod settings;
+pub mod transport;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::cursor::Position;
+use crate::journal::fetch::{Cursor, Item};
+use crate::sink::aside::Record;
+use crate::sink::influx::answer::{Answer, Verdict, judge, words};
+use crate::sink::influx::line::Encoder;
+use crate::sink::influx::progress::Progress;
+use crate::sink::influx::settings::Settings;
+use crate::sink::influx::transport::Carrier;
+use crate::sink::report::Filter;
+use crate::sink::{Common, Health};
+
+/// Between two attempts while the store answers that nothing but a person can mend.
+const PAUSED_MS: u64 = 20_000;
+/// Longest wait between two attempts otherwise, and the longest that a store may ask for.
+const LATER_MAX_MS: u64 = 30_000;
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+/// Least values of one write, however often bodies are too large.
+const BATCH_MIN: usize = 50;
+/// Readings asked of the journal at a time.
+const FETCH: usize = 16;
+const FETCH_MAX: usize = 500;
+
+/// Runs until told to stop; then what is live is written once more.
+pub async fn run(settings: Settings, common: Common, stop: CancellationToken) {
+    let carrier = loop {
+        match Carrier::new(&settings) {
+            Ok(carrier) => break carrier,
+            Err(error) => {
+                // A secret's file may come later than we do.
+                Health::tell(&common.health.error, &error);
+                tracing::error!(sink = settings.name, error, "the store cannot be written to: tried again every 20 s");
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_millis(PAUSED_MS)) => {}
+                }
+            }
+        }
+    };
+    let mut sink = Sink::new(settings, common, carrier);
+    loop {
+        let wait = Duration::from_millis(sink.wait_ms());
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = sink.common.aside.ring() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        sink.turn(&stop).await;
+    }
+    let last = async {
+        if sink.failures == 0 && sink.is_dated() {
+            sink.live().await;
+        }
+    };
+    let _what_is_left_stays_behind_the_cursor = tokio::time::timeout(Duration::from_secs(3), last).await;
+}
+
+/// A body on its way, and what is left of it.
+struct Sending {
+    /// Bodies still to be written, the next one last.
+    left: Vec<String>,
+    /// What was refused so far.
+    refused: Vec<(String, String)>,
+}
+
+/// What became of a body.
+enum Sent {
+    /// It is stored, or set aside.
+    Done,
+    /// It has to be tried again later.
+    Again(Sending),
+}
+
+struct Sink {
+    s: Settings,
+    common: Common,
+    carrier: Carrier,
+    cursor: String,
+    encoder: Encoder,
+    filter: Filter,
+    /// The past is filtered for itself: its readings come in another order.
+    past_filter: Filter,
+    progress: Progress,
+    live: Option<Cursor>,
+    past: Option<Cursor>,
+    /// A body of the past that could not be written yet, and where its reader stands once it is.
+    past_waits: Option<(Sending, Position)>,
+    /// Records that are being sent again.
+    again: Option<Sending>,
+    batch: usize,
+    failures: u64,
+    not_before_ms: u64,
+    flush_at_ms: u64,
+    /// Values of the past that may be written now, and when that was reckoned.
+    allowance: u64,
+    allowed_at_ms: u64,
+    say_again_ms: u64,
+}
+
+impl Sink {
+    fn new(s: Settings, common: Common, carrier: Carrier) -> Self {
+        let cursor = cursor_name(&s);
+        let progress = Progress::new(common.journal.position(&cursor), common.journal.begin_of_tail());
+        Self {
+            cursor,
+            encoder: Encoder::new(&common.site, Arc::clone(&common.places)),
+            filter: Filter::new(s.report.clone()),
+            past_filter: Filter::new(s.report.clone()),
+            live: None,
+            past: None,
+            past_waits: None,
+            again: None,
+            batch: s.batch_points,
+            failures: 0,
+            not_before_ms: 0,
+            flush_at_ms: 0,
+            allowance: 0,
+            allowed_at_ms: common.clock.mono().0,
+            say_again_ms: 0,
+            progress,
+            s,
+            common,
+            carrier,
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.common.clock.mono().0
+    }
+
+    /// Until something is to be done: the next flush, or sooner if the past waits and may be written.
+    fn wait_ms(&self) -> u64 {
+        let now = self.now_ms();
+        let busy = self.progress.past().is_some() && self.failures == 0 && self.is_dated();
+        let at = if busy { self.flush_at_ms.min(now + 20) } else { self.flush_at_ms };
+        at.max(self.not_before_ms).saturating_sub(now).max(1)
+    }
+
+    /// Whether the date is believed: nothing is written without one.
+    fn is_dated(&self) -> bool {
+        self.common.clock.trusted()
+    }
+
+    async fn turn(&mut self, stop: &CancellationToken) {
+        if self.now_ms() < self.not_before_ms || !self.is_dated() {
+            self.flush_at_ms = self.flush_at_ms.max(self.now_ms() + if self.is_dated() { 0 } else { 1_000 });
+            return self.show();
+        }
+        if self.now_ms() >= self.flush_at_ms {
+            self.flush_at_ms = self.now_ms() + self.s.flush_ms;
+            self.live().await;
+        }
+        self.send_again().await;
+        // The past gets the time that is left until the next flush.
+        let has_time = |s: &Self| (s.not_before_ms..s.flush_at_ms).contains(&s.now_ms()) && !stop.is_cancelled();
+        while has_time(self) && self.fill().await {}
+        self.show();
+    }
+
+    /// Writes what is new.
+    async fn live(&mut self) {
+        loop {
+            let mut reader = self
+                .live
+                .take()
+                .unwrap_or_else(|| Cursor::new(self.common.journal.clone(), Position::at(self.progress.live())));
+            let Some(items) = reader.live(FETCH) else {
+                // Memory does not reach back that far: the newest first, what lies between is the past's.
+                self.progress.jump(self.common.journal.begin_of_tail());
+                continue;
+            };
+            let (mut body, mut values, mut upto) = (String::new(), 0, None);
+            let mut pending = items;
+            loop {
+                for item in &pending {
+                    values += self.encode(item, false, &mut body);
+                    upto = Some(item.entry.seq);
+                }
+                if pending.is_empty() || values >= self.batch {
+                    break;
+                }
+                pending = reader.live(FETCH).unwrap_or_default();
+            }
+            let Some(upto) = upto else {
+                self.live = Some(reader);
+                return;
+            };
+            match self.send(Sending::new(body)).await {
+                Sent::Done => {
+                    self.progress.live_done(upto);
+                    self.common.journal.done(&self.cursor, self.progress.kept());
+                    self.live = Some(reader);
+                }
+                // It is read again: by then the newest may be elsewhere.
+                Sent::Again(_) => {
+                    self.filter.reset();
+                    return;
+                }
+            }
+            if values < self.batch {
+                return;
+            }
+        }
+    }
+
+    fn encode(&mut self, item: &Item, is_past: bool, body: &mut String) -> usize {
+        let reading = &item.entry.reading;
+        let Some(at) = self.common.journal.dated(&item.entry) else {
+            self.common.health.undated.fetch_add(1, Ordering::Relaxed);
+            return 0;
+        };
+        let filter = if is_past { &mut self.past_filter } else { &mut self.filter };
+        let pick = filter.pick(reading);
+        let values = self.encoder.encode(reading, at.0, pick.as_deref(), body);
+        if values == 0 {
+            self.common.health.filtered.fetch_add(1, Ordering::Relaxed);
+        }
+        values
+    }
+
+    /// Writes a body of the past; `false` if there is none, or no more is allowed for now.
+    async fn fill(&mut self) -> bool {
+        if let Some((sending, reached)) = self.past_waits.take() {
+            return self.fill_with(sending, reached).await;
+        }
+        let Some(begin) = self.progress.past() else {
+            self.past = None;
+            return false;
+        };
+        let now = self.now_ms();
+        let earned = (now - self.allowed_at_ms) * self.s.backfill_points_per_s / 1_000;
+        if earned > 0 {
+            self.allowance = (self.allowance + earned).min(self.s.backfill_points_per_s.max(self.batch as u64));
+            self.allowed_at_ms = now;
+        }
+        if self.allowance < self.batch.min(1_000) as u64 {
+            return false;
+        }
+        let reader = self.past.take().unwrap_or_else(|| Cursor::new(self.common.journal.clone(), begin.clone()));
+        let most = usize::try_from(self.allowance).unwrap_or(usize::MAX).min(self.batch);
+        let Some((reader, items)) = fetch(reader, most).await else { return false };
+        let mut body = String::new();
+        let mut values = 0;
+        for item in &items {
+            if self.progress.wants(item.entry.seq) {
+                values += self.encode(item, true, &mut body);
+            }
+        }
+        self.allowance -= (values as u64).min(self.allowance);
+        let reached = reader.position.clone();
+        if items.is_empty() && reached == begin {
+            // The files give nothing now; asked again at the next turn.
+            return false;
+        }
+        self.past = Some(reader);
+        self.fill_with(Sending::new(body), reached).await
+    }
+
+    async fn fill_with(&mut self, sending: Sending, reached: Position) -> bool {
+        match self.send(sending).await {
+            Sent::Done => {
+                if self.progress.past_done(reached) {
+                    self.past = None;
+                    self.past_filter.reset();
+                }
+                self.common.journal.done(&self.cursor, self.progress.kept());
+                true
+            }
+            Sent::Again(left) => {
+                self.past_waits = Some((left, reached));
+                false
+            }
+        }
+    }
+
+    /// Writes what somebody wants to be tried again.
+    async fn send_again(&mut self) {
+        let records = self.common.aside.take_again();
+        if !records.is_empty() {
+            let body: String = records.iter().map(|r| format!("{}\n", r.what)).collect();
+            self.again.get_or_insert_with(|| Sending::new(String::new())).left.push(body);
+        }
+        if self.now_ms() >= self.not_before_ms
+            && let Some(sending) = self.again.take()
+            && let Sent::Again(left) = self.send(sending).await
+        {
+            self.again = Some(left);
+        }
+    }
+
+    /// Writes a body to its end: halved where something in it is refused.
+    async fn send(&mut self, mut sending: Sending) -> Sent {
+        while let Some(body) = sending.left.pop() {
+            if body.is_empty() {
+                continue;
+            }
+            let answer = self.carrier.write(&body).await;
+            let verdict = answer.as_ref().map_or(Verdict::Later, judge);
+            match (verdict, answer) {
+                (Verdict::Stored, _) => self.stored(line::values(&body)),
+                (Verdict::TooOld(n), _) => {
+                    self.common.health.too_old.fetch_add(n, Ordering::Relaxed);
+                    self.stored(line::values(&body).saturating_sub(usize::try_from(n).unwrap_or(0)));
+                }
+                (Verdict::StoredBut(list), _) => {
+                    let lines: Vec<&str> = line::lines(&body).collect();
+                    let of = |(n, said): &(usize, String)| {
+                        Some(((*lines.get(n.checked_sub(1)?)?).to_string(), said.clone()))
+                    };
+                    sending.refused.extend(list.iter().filter_map(of));
+                    self.stored(line::values(&body).saturating_sub(list.len()));
+                }
+                (Verdict::Refused, Ok(answer)) => match line::halves(&body) {
+                    Some((first, second)) => sending.left.extend([second, first]),
+                    None => sending.refused.push((body, words(&answer))),
+                },
+                (Verdict::TooLarge, Ok(answer)) => match line::halves(&body) {
+                    Some((first, second)) => {
+                        self.batch = (line::values(&body) / 2).clamp(BATCH_MIN, self.batch.max(BATCH_MIN));
+                        sending.left.extend([second, first]);
+                    }
+                    None => sending.refused.push((body, words(&answer))),
+                },
+                (verdict, answer) => {
+                    sending.left.push(body);
+                    self.failed(verdict == Verdict::Paused, answer);
+                    return Sent::Again(sending);
+                }
+            }
+        }
+        self.set_aside(sending.refused);
+        Sent::Done
+    }
+
+    fn stored(&mut self, values: usize) {
+        let health = &self.common.health;
+        health.delivered.fetch_add(values as u64, Ordering::Relaxed);
+        let was = health.connected.swap(true, Ordering::Relaxed);
+        if !was {
+            health.connects.fetch_add(1, Ordering::Relaxed);
+            health.paused.store(false, Ordering::Relaxed);
+            Health::tell(&health.error, "");
+            let failures = std::mem::take(&mut self.failures);
+            tracing::info!(sink = self.s.name, url = self.s.url, failures, "store takes what is written");
+        }
+        self.failures = 0;
+    }
+
+    /// No answer, or one that says that it cannot be now.
+    fn failed(&mut self, is_paused: bool, answer: Result<Answer, String>) {
+        let retry_after = answer.as_ref().ok().and_then(|a| a.retry_after);
+        let error = answer.map_or_else(|e| e, |a| words(&a));
+        self.failures += 1;
+        let back_off = 1_000u64 << self.failures.min(6).saturating_sub(1);
+        let wait_ms = if is_paused { PAUSED_MS } else { back_off.min(LATER_MAX_MS) };
+        let asked = retry_after.map_or(0, |d| u64::try_from(d.min(RETRY_AFTER_MAX).as_millis()).unwrap_or(0));
+        let now = self.now_ms();
+        let jitter = self.common.clock.mono_us() % (wait_ms / 4 + 1);
+        self.not_before_ms = now + asked.max(wait_ms * 3 / 4 + jitter);
+        self.common.health.connected.store(false, Ordering::Relaxed);
+        self.common.health.paused.store(is_paused, Ordering::Relaxed);
+        Health::tell(&self.common.health.error, &error);
+        if self.failures == 1 || now >= self.say_again_ms {
+            // When it begins, and hourly while it lasts.
+            self.say_again_ms = now + 3_600_000;
+            let (sink, url, failures) = (&self.s.name, &self.s.url, self.failures);
+            if is_paused {
+                tracing::error!(sink, url, error, failures, "the store refuses us: somebody has to mend that");
+            } else {
+                tracing::warn!(sink, url, error, failures, "the store takes nothing now");
+            }
+        }
+    }
+
+    fn set_aside(&self, refused: Vec<(String, String)>) {
+        if refused.is_empty() {
+            return;
+        }
+        let at = self.common.clock.wall().rfc3339();
+        let record = |(what, said): &(String, String)| Record {
+            at: at.clone(),
+            what: what.trim_end().to_string(),
+            said: said.clone(),
+        };
+        let records: Vec<Record> = refused.iter().map(record).collect();
+        let count: usize = records.iter().map(|r| line::values(&r.what)).sum();
+        self.common.health.set_aside.fetch_add(count as u64, Ordering::Relaxed);
+        if let Some(last) = records.last() {
+            Health::tell(&self.common.health.last_set_aside, format!("{}: {}", last.what, last.said));
+            tracing::error!(
+                sink = self.s.name,
+                values = count,
+                what = last.what,
+                said = last.said,
+                "values were set aside"
+            );
+        }
+        if let Err(error) = self.common.aside.keep(&records) {
+            tracing::error!(sink = self.s.name, %error, "what was set aside cannot be kept");
+        }
+    }
+
+    fn show(&self) {
+        let (journal, health) = (&self.common.journal, &self.common.health);
+        let behind = journal.lag(&Position::at(self.progress.live()));
+        health.missing.store(self.progress.missing(), Ordering::Relaxed);
+        health.lag.store(behind + self.progress.missing(), Ordering::Relaxed);
+        let oldest = Cursor::new(journal.clone(), Position::at(self.progress.live())).live(1);
+        let now = self.now_ms();
+        let age = match oldest.as_deref() {
+            Some([item, ..]) => now.saturating_sub(item.entry.reading.at.mono.0),
+            Some([]) => 0,
+            None => now.saturating_sub(health.reached_ms.load(Ordering::Relaxed)),
+        };
+        if oldest.is_some() {
+            health.reached_ms.store(now.saturating_sub(age), Ordering::Relaxed);
+        }
+        health.lag_ms.store(age, Ordering::Relaxed);
+    }
+}
+
+impl Sending {
+    fn new(body: String) -> Self {
+        Self { left: vec![body], refused: Vec::new() }
+    }
+}
+
+/// Reads the next readings with at least so many values, or none; files are read on a thread of their own.
+async fn fetch(mut reader: Cursor, values: usize) -> Option<(Cursor, Vec<Item>)> {
+    let read = tokio::task::spawn_blocking(move || {
+        let (mut items, mut weight) = (Vec::new(), 0);
+        let mut chunk = FETCH;
+        while weight < values {
+            let more = reader.fetch(chunk);
+            if more.is_empty() {
+                break;
+            }
+            weight += more.iter().map(|i| i.entry.weight()).sum::<usize>();
+            items.extend(more);
+            chunk = (values.saturating_sub(weight) * items.len() / weight.max(1)).clamp(1, FETCH_MAX);
+        }
+        (reader, items)
+    });
+    read.await.ok()
+}
+
+/// The cursor of a sink in the journal.
+pub fn cursor_name(settings: &Settings) -> String {
+    format!("influx {}", settings.name)
+}

@@ -1,0 +1,130 @@
+//! What of the journal a store has: the newest first, the past filled in. Pure.
+
+use crate::journal::cursor::{Done, Position};
+
+/// Ranges that are remembered; with more, the oldest is forgotten, and its readings are written once more.
+const RANGES_MAX: usize = 64;
+
+/// How far a store has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// As it is kept with the journal.
+    position: Position,
+    /// Where the newest readings are being written; everything between the last range ahead (or the floor) and here is
+    /// written or in that range.
+    live: u64,
+}
+
+impl Progress {
+    /// Goes on from what was kept; `newest` is where live reading begins.
+    pub fn new(kept: Position, newest: u64) -> Self {
+        let mut out = Self { live: kept.ahead.last().map_or(kept.floor, |d| d.upto), position: kept };
+        out.jump(newest);
+        out
+    }
+
+    /// Where live reading goes on.
+    pub fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// Live reading goes on from here: what lies between is left to the past.
+    pub fn jump(&mut self, to: u64) {
+        if to > self.live {
+            self.live = to;
+            if self.position.ahead.len() >= RANGES_MAX {
+                self.position.ahead.remove(0);
+            }
+            self.position.ahead.retain(|d| d.after < d.upto);
+            self.position.ahead.push(Done { after: to, upto: to });
+        }
+    }
+
+    /// Everything live up to this number is written.
+    pub fn live_done(&mut self, seq: u64) {
+        self.live = self.live.max(seq);
+        match self.position.ahead.last_mut() {
+            Some(range) => range.upto = self.live,
+            None => self.position = Position::at(self.live),
+        }
+    }
+
+    /// Where reading the past goes on; `None` if there is none.
+    pub fn past(&self) -> Option<Position> {
+        let next = self.position.ahead.first()?;
+        (self.position.floor < next.after)
+            .then(|| Position { walk: self.position.walk.clone(), ..Position::at(self.position.floor) })
+    }
+
+    /// Whether a number is part of the past that is still to be written.
+    pub fn wants(&self, seq: u64) -> bool {
+        seq <= self.live && !self.position.has(seq)
+    }
+
+    /// Everything of the past up to this position is written. Says whether reading has to begin anew elsewhere.
+    pub fn past_done(&mut self, reached: Position) -> bool {
+        // A reader may have looked beyond: what is newer than the live ones is not done by that.
+        let floor = reached.floor.min(self.live);
+        (self.position.floor, self.position.walk) = (floor.max(self.position.floor), reached.walk);
+        while let Some(next) = self.position.ahead.first().filter(|d| d.after <= self.position.floor) {
+            self.position.floor = self.position.floor.max(next.upto);
+            self.position.ahead.remove(0);
+        }
+        self.position.floor != reached.floor
+    }
+
+    /// What is to be kept.
+    pub fn kept(&self) -> Position {
+        let ahead = self.position.ahead.iter().filter(|d| d.after < d.upto).copied().collect();
+        Position { ahead, ..self.position.clone() }
+    }
+
+    /// How many numbers are not written that are older than what is written live.
+    pub fn missing(&self) -> u64 {
+        self.position.behind(self.live)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_leaves_a_gap_that_is_filled() {
+        let mut p = Progress::new(Position::at(10), 10);
+        assert_eq!((p.live(), p.past(), p.missing()), (10, None, 0));
+        p.live_done(20);
+        assert_eq!((p.kept(), p.past()), (Position::at(20), None));
+        // The store was away while 21..=50 came.
+        p.jump(50);
+        assert_eq!((p.live(), p.missing(), p.kept()), (50, 30, Position::at(20)), "nothing is done beyond the floor");
+        p.live_done(60);
+        let ahead = vec![Done { after: 50, upto: 60 }];
+        assert_eq!(p.kept(), Position { ahead, ..Position::at(20) });
+        assert!(p.wants(21) && p.wants(50) && !p.wants(51) && !p.wants(20) && !p.wants(61));
+        assert!(!p.past_done(Position::at(40)), "it goes on where it is");
+        // A second outage, and a restart in the middle of it.
+        p.jump(80);
+        p.live_done(90);
+        let mut p = Progress::new(p.kept(), 100);
+        assert_eq!((p.missing(), p.live()), (10 + 20 + 10, 100));
+        assert!(p.past_done(Position::at(50)), "behind the range that is done");
+        assert_eq!((p.past().unwrap().floor, p.missing()), (60, 30));
+        assert!(p.past_done(Position::at(85)), "a sealed hour may end within what is done");
+        assert_eq!((p.past().unwrap().floor, p.missing()), (90, 10));
+        p.live_done(120);
+        assert!(p.past_done(Position::at(150)), "looking beyond the newest does not make it done");
+        assert_eq!((p.kept(), p.past(), p.missing()), (Position::at(120), None, 0));
+    }
+
+    #[test]
+    fn a_store_that_comes_and_goes_costs_no_memory() {
+        let mut p = Progress::new(Position::at(0), 0);
+        for i in 1..1_000 {
+            p.jump(i * 10);
+            p.live_done(i * 10 + 1);
+        }
+        assert_eq!(p.kept().ahead.len(), RANGES_MAX);
+        assert!(p.wants(11), "what was forgotten is written once more");
+    }
+}

@@ -1,0 +1,222 @@
+//! One request and its answer, by reqwest or by the `influxdb2` crate.
+
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::sink::influx::answer::Answer;
+use crate::sink::influx::settings::{Api, Settings, Transport};
+
+/// What carries the requests.
+pub enum Carrier {
+    /// reqwest.
+    Reqwest(Box<Http>),
+    /// The `influxdb2` crate.
+    #[cfg(feature = "influxdb2")]
+    Influxdb2(Box<super::by_crate::Client>),
+}
+
+/// A client with everything but the body.
+pub struct Http {
+    client: reqwest::Client,
+    url: reqwest::Url,
+    login: Login,
+    gzip: bool,
+}
+
+/// How we say who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Login {
+    No,
+    /// A value of the header `Authorization`.
+    Token(String),
+    Password(String, String),
+}
+
+impl Carrier {
+    /// Reads the secrets and makes a client; nothing is sent.
+    ///
+    /// # Errors
+    /// What cannot be read or understood, in words.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        match settings.transport {
+            Transport::Reqwest => Ok(Carrier::Reqwest(Box::new(http(settings)?))),
+            #[cfg(feature = "influxdb2")]
+            Transport::Influxdb2 => Ok(Carrier::Influxdb2(Box::new(super::by_crate::Client::new(settings)?))),
+            #[cfg(not(feature = "influxdb2"))]
+            Transport::Influxdb2 => Err("this build is without the influxdb2 transport".to_string()),
+        }
+    }
+
+    /// Writes a body; the answer, or why there is none.
+    ///
+    /// # Errors
+    /// No answer came: in words.
+    pub async fn write(&self, body: &str) -> Result<Answer, String> {
+        match self {
+            Carrier::Reqwest(http) => http.write(body).await,
+            #[cfg(feature = "influxdb2")]
+            Carrier::Influxdb2(client) => client.write(body).await,
+        }
+    }
+}
+
+/// A secret as it is given, or from its file.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn secret(given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
+    match (given, file) {
+        (Some(text), _) => Ok(Some(text.clone())),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
+            Ok(Some(text.trim_end().to_string()))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn http(settings: &Settings) -> Result<Http, String> {
+    let mut builder = reqwest::Client::builder()
+        .timeout(Duration::from_millis(settings.timeout_ms))
+        .connect_timeout(Duration::from_millis(settings.timeout_ms.min(5_000)))
+        .pool_max_idle_per_host(1)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .user_agent(concat!("plantroom/", env!("CARGO_PKG_VERSION")));
+    builder = builder.tls_backend_preconfigured(tls(settings)?);
+    let client = builder.build().map_err(|e| words(&e))?;
+    let base = settings.url.trim_end_matches('/');
+    let (path, mut query) = match settings.api {
+        Api::V2 => ("/api/v2/write", vec![("org", settings.org.as_str()), ("bucket", &settings.bucket)]),
+        Api::V1 => ("/write", vec![("db", settings.database.as_str())]),
+    };
+    if let (Api::V1, Some(policy)) = (settings.api, &settings.retention_policy) {
+        query.push(("rp", policy));
+    }
+    query.push(("precision", "ms"));
+    query.retain(|(_, value)| !value.is_empty());
+    let url = reqwest::Url::parse_with_params(&format!("{base}{path}"), query).map_err(|e| e.to_string())?;
+    let login = match (settings.api, &settings.username) {
+        (Api::V2, _) => secret(settings.token.as_ref(), settings.token_file.as_ref())?
+            .map_or(Login::No, |token| Login::Token(format!("Token {token}"))),
+        (Api::V1, None) => Login::No,
+        (Api::V1, Some(user)) => {
+            let password = secret(settings.password.as_ref(), settings.password_file.as_ref())?.unwrap_or_default();
+            Login::Password(user.clone(), password)
+        }
+    };
+    Ok(Http { client, url, login, gzip: settings.gzip })
+}
+
+fn tls(settings: &Settings) -> Result<rustls::ClientConfig, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    if !settings.url.starts_with("https://") {
+        // Without TLS nobody is trusted, and no file has to be there.
+        return Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+    }
+    let path = settings.ca_file.as_deref().unwrap_or(crate::sink::SYSTEM_CA);
+    let pem = std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))?;
+    let certificates = rustls::pki_types::pem::PemObject::pem_slice_iter(&pem);
+    let certificates: Vec<rustls::pki_types::CertificateDer<'static>> =
+        certificates.collect::<Result<_, _>>().map_err(|e| format!("{path}: {e}"))?;
+    let (added, _) = roots.add_parsable_certificates(certificates);
+    if added == 0 {
+        return Err(format!("{path} holds no certificate"));
+    }
+    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+impl Http {
+    async fn write(&self, body: &str) -> Result<Answer, String> {
+        use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+        let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        request = match &self.login {
+            Login::No => request,
+            Login::Token(token) => request.header(AUTHORIZATION, token),
+            Login::Password(user, password) => request.basic_auth(user, Some(password)),
+        };
+        request = if self.gzip {
+            request.header(CONTENT_ENCODING, "gzip").body(gzip(body).map_err(|e| e.to_string())?)
+        } else {
+            request.body(body.to_string())
+        };
+        let response = request.send().await.map_err(|e| words(&e))?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(seconds);
+        // What was stored was stored, whether its explanation arrives or not.
+        let body = if (200..300).contains(&status) { String::new() } else { text(response).await };
+        Ok(Answer { status, retry_after, body })
+    }
+}
+
+/// The first of an explanation: enough for a list of refused lines, not enough to fill the memory.
+async fn text(mut response: reqwest::Response) -> String {
+    const MOST: usize = 262_144;
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= MOST {
+            bytes.truncate(MOST);
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `Retry-After` in seconds; a date is not worth its clock.
+fn seconds(text: &str) -> Option<Duration> {
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn gzip(body: &str) -> std::io::Result<Vec<u8>> {
+    use std::io::Write as _;
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 6), Compression::fast());
+    encoder.write_all(body.as_bytes())?;
+    encoder.finish()
+}
+
+/// An error with what is behind it, without the address that is known anyway.
+fn words(error: &reqwest::Error) -> String {
+    use std::error::Error as _;
+    let mut out = if error.is_timeout() { "no answer in time".to_string() } else { "no connection".to_string() };
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if inner.source().is_none() {
+            out = format!("{out}: {inner}");
+        }
+        source = inner.source();
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_besides_the_body() {
+        let login = |s: &Settings| http(s).unwrap().login;
+        let v2 = Settings {
+            org: "o".into(),
+            bucket: "plant room".into(),
+            token: Some("t".into()),
+            ..Settings::plain("x", "http://h:1/insert/0/influx/", Api::V2)
+        };
+        assert_eq!(
+            http(&v2).unwrap().url.as_str(),
+            "http://h:1/insert/0/influx/api/v2/write?org=o&bucket=plant+room&precision=ms"
+        );
+        assert_eq!(login(&v2), Login::Token("Token t".into()));
+        let v1 =
+            Settings { database: "d".into(), username: Some("u".into()), ..Settings::plain("x", "http://h", Api::V1) };
+        assert_eq!(http(&v1).unwrap().url.as_str(), "http://h/write?db=d&precision=ms");
+        assert_eq!(login(&v1), Login::Password("u".into(), String::new()));
+        assert!(
+            http(&Settings { password: None, password_file: Some("/none".into()), ..v1 })
+                .is_err_and(|e| e.contains("/none"))
+        );
+        assert_eq!((seconds(" 7 "), seconds("Fri, 31 Dec 1999 23:59:59 GMT")), (Some(Duration::from_secs(7)), None));
+    }
+}

@@ -1,0 +1,518 @@
+//! Time-series stores: one contract against a server of our own that answers everything a store may answer, then
+//! VictoriaMetrics and InfluxDB 1.6 themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{Counting, Dir, Mosquitto, Process, free_port, gateway, plantroom, site, wait, wait_port};
+
+/// What the store does with a write.
+#[derive(Clone, Debug, PartialEq)]
+enum Mood {
+    Good,
+    /// A status, further headers, a body.
+    Says(u16, &'static str, &'static str),
+    Hangs,
+    Closes,
+    Garbage,
+    /// 413 beyond this many bytes.
+    Small(usize),
+    /// Refuses whole bodies that hold this.
+    Refuses(String),
+    /// Stores the lines that do not hold this, and lists the others as InfluxDB 3 does.
+    Lists(String),
+    /// Stores what does not hold this, and calls the rest older than its retention.
+    TooOld(String),
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Field values by series, field and time.
+    values: BTreeMap<(String, String, i64), String>,
+    /// When each value of the counter first came.
+    came: BTreeMap<i64, Instant>,
+    writes: Vec<(Instant, u16)>,
+    heads: BTreeSet<String>,
+}
+
+struct Store {
+    port: u16,
+    mood: Arc<Mutex<Mood>>,
+    kept: Arc<Mutex<Kept>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Store {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (mood, kept) = (Arc::new(Mutex::new(Mood::Good)), Arc::<Mutex<Kept>>::default());
+        let shared = (Arc::clone(&mood), Arc::clone(&kept));
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&shared.0), Arc::clone(&shared.1)));
+            }
+        });
+        Self { port, mood, kept, _runtime: runtime }
+    }
+
+    fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    fn writes(&self) -> usize {
+        self.kept.lock().unwrap().writes.len()
+    }
+
+    /// The counter's values that are stored.
+    fn counted(&self) -> BTreeSet<u64> {
+        let kept = self.kept.lock().unwrap();
+        let ours = kept.values.iter().filter(|((series, field, _), _)| series.contains("counter") && field == "x_n");
+        ours.map(|(_, v)| v.parse().unwrap()).collect()
+    }
+
+    /// Waits until a value that is served from now on is stored.
+    fn flows(&self, counting: &Counting) {
+        let from = counting.served.load(std::sync::atomic::Ordering::SeqCst);
+        wait("new values to be stored", 45, || self.counted().last().filter(|n| **n > from + 5).map(|_| ()));
+    }
+}
+
+async fn serve(mut stream: TcpStream, mood: Arc<Mutex<Mood>>, kept: Arc<Mutex<Kept>>) {
+    while let Some((head, body)) = request(&mut stream).await {
+        let mood = mood.lock().unwrap().clone();
+        let (status, headers, said) = match &mood {
+            Mood::Hangs => {
+                kept.lock().unwrap().writes.push((Instant::now(), 0));
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                return;
+            }
+            Mood::Closes => {
+                kept.lock().unwrap().writes.push((Instant::now(), 0));
+                return;
+            }
+            Mood::Garbage => {
+                kept.lock().unwrap().writes.push((Instant::now(), 0));
+                let _gone = stream.write_all(b"\x16\x03\x01 what?\r\n\r\n").await;
+                return;
+            }
+            Mood::Says(status, headers, said) => (*status, *headers, (*said).to_string()),
+            Mood::Small(most) if body.len() > *most => (413, "", String::new()),
+            Mood::Refuses(what) if body.contains(what.as_str()) => {
+                (400, "", format!("{{\"code\":\"invalid\",\"message\":\"unable to parse: {what} is not liked\"}}"))
+            }
+            Mood::Lists(what) | Mood::TooOld(what) if body.contains(what.as_str()) => {
+                let (bad, good): (Vec<_>, Vec<_>) =
+                    body.lines().enumerate().partition(|(_, l)| l.contains(what.as_str()));
+                good.iter().for_each(|(_, l)| kept.lock().unwrap().line(l));
+                let listed: Vec<String> = bad
+                    .iter()
+                    .map(|(i, _)| format!("{{\"line_number\":{},\"error_message\":\"not liked\"}}", i + 1))
+                    .collect();
+                let json = if matches!(mood, Mood::Lists(_)) {
+                    format!("{{\"error\":\"partial write of line protocol occurred\",\"data\":[{}]}}", listed.join(","))
+                } else {
+                    format!("{{\"error\":\"partial write: points beyond retention policy dropped={}\"}}", bad.len())
+                };
+                (400, "", json)
+            }
+            _ => {
+                let mut kept = kept.lock().unwrap();
+                body.lines().for_each(|l| kept.line(l));
+                (204, "", String::new())
+            }
+        };
+        {
+            let mut kept = kept.lock().unwrap();
+            kept.writes.push((Instant::now(), status));
+            kept.heads.insert(head);
+        }
+        let answer = format!("HTTP/1.1 {status} x\r\n{headers}content-length: {}\r\n\r\n{said}", said.len());
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Kept {
+    fn line(&mut self, line: &str) {
+        let (rest, time) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no time: {line}"));
+        let (series, fields) = rest.rsplit_once(' ').unwrap_or_else(|| panic!("no fields: {line}"));
+        let time: i64 = time.parse().unwrap_or_else(|_| panic!("no time: {line}"));
+        for field in fields.split(',') {
+            let (name, value) = field.split_once('=').unwrap_or_else(|| panic!("no value: {line}"));
+            let key = (series.to_string(), name.to_string(), time);
+            if let Some(before) = self.values.insert(key, value.to_string()) {
+                assert_eq!(before, value, "the same series and time is the same value: {line}");
+            }
+            if name == "x_n" {
+                self.came.entry(value.parse().unwrap()).or_insert_with(Instant::now);
+            }
+        }
+    }
+}
+
+/// The head of a request and its body, unpacked.
+async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            break at;
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8(bytes[..end].to_vec()).ok()?.to_lowercase();
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length:"))?.trim().parse::<usize>().ok()?;
+    let mut body = bytes[end + 4..].to_vec();
+    while body.len() < length {
+        if stream.read_buf(&mut body).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let text = if head.contains("content-encoding: gzip") {
+        let mut out = String::new();
+        flate2::read::GzDecoder::new(body.as_slice()).read_to_string(&mut out).ok()?;
+        out
+    } else {
+        String::from_utf8(body).ok()?
+    };
+    let kept = head.lines().filter(|l| !l.starts_with("content-length")).collect::<Vec<_>>().join("\n");
+    Some((kept, text))
+}
+
+/// A gateway that counts with two points, and its store.
+fn counting_site(dir: &Dir, counting: &Counting, broker: u16, sinks: &str) {
+    let rest = counting.config(dir, "50ms");
+    let profile = std::fs::read_to_string(dir.path("profiles/counting.toml")).unwrap();
+    dir.write("profiles/counting.toml", &format!("{profile}[points.x_low]\naddress = 2\ntype = \"u16\"\n"));
+    let rest = rest.replace("x_n = \"u.x_n\"\n", "x_n = \"u.x_n\"\nx_low = \"u.x_low\"\n");
+    dir.write("site.toml", &site(broker, "5", &format!("{rest}\n{sinks}")));
+}
+
+fn sink_status(dir: &Dir, state: &Path, name: &str) -> serde_json::Value {
+    let status = plantroom(&dir.0, state, &["status", "--format", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    status["sinks"].as_array().unwrap().iter().find(|s| s["name"] == name).unwrap().clone()
+}
+
+/// Every value of the counter from the first stored to the last: the journal is the measure.
+fn nothing_is_missing(stored: &BTreeSet<u64>, except: &BTreeSet<u64>) {
+    let (first, last) = (*stored.first().unwrap(), *stored.last().unwrap());
+    let missing: Vec<u64> = (first..=last).filter(|n| !stored.contains(n) && !except.contains(n)).collect();
+    assert!(missing.is_empty(), "{} of {} are missing: {missing:?}", missing.len(), last - first + 1);
+}
+
+#[test]
+fn a_store_may_answer_what_it_likes() {
+    the_contract("reqwest", "");
+}
+
+#[cfg(feature = "influxdb2")]
+#[test]
+fn a_store_may_answer_what_it_likes_to_the_influxdb2_crate() {
+    the_contract("influxdb2", "transport = \"influxdb2\"\n");
+}
+
+fn the_contract(transport: &str, more: &str) {
+    let (store, counting, broker, dir) = (Store::start(), Counting::start(), Mosquitto::start(), Dir::new("contract"));
+    let sink = format!(
+        "[[sink.influx]]\nname = \"store\"\nurl = \"http://127.0.0.1:{}\"\norg = \"o\"\nbucket = \"b 1\"\ntoken = \"t0ken\"\n\
+         flush_ms = 200\ntimeout_ms = 700\n{more}",
+        store.port
+    );
+    counting_site(&dir, &counting, broker.port, &sink);
+    let state = dir.path("state");
+    let mut running = gateway(&dir.0, &state);
+    store.flows(&counting);
+    let head = store.kept.lock().unwrap().heads.first().unwrap().clone();
+    assert!(head.starts_with("post /api/v2/write?"), "{head}");
+    for part in ["bucket=b", "org=o", "precision=ms", "authorization: token t0ken"] {
+        assert!(head.contains(part), "{part}: {head}");
+    }
+    // Not now: nothing is lost, whatever the store says or does not say.
+    for mood in [
+        Mood::Says(500, "", "internal"),
+        Mood::Says(503, "", "{\"message\":\"shutting down\"}"),
+        Mood::Says(429, "", ""),
+        Mood::Says(408, "", ""),
+        Mood::Hangs,
+        Mood::Closes,
+        Mood::Garbage,
+        Mood::Says(401, "", "{\"message\":\"unauthorized access\"}"),
+        Mood::Says(302, "location: http://127.0.0.1:1/\r\n", ""),
+    ] {
+        if transport == "influxdb2" && matches!(mood, Mood::Says(302, ..)) {
+            // The crate follows redirects by itself.
+            continue;
+        }
+        let before = store.writes();
+        store.set(mood.clone());
+        wait("two attempts", 60, || (store.writes() >= before + if needs_person(&mood) { 1 } else { 2 }).then_some(()));
+        wait("status to say so", 10, || {
+            let status = sink_status(&dir, &state, "store");
+            (status["up"] == false && status["paused"] == needs_person(&mood) && status["error"] != "").then_some(())
+        });
+        store.set(Mood::Good);
+        store.flows(&counting);
+    }
+    if transport == "reqwest" {
+        retry_after_is_honoured(&store, &counting);
+    }
+    // Too large: smaller bodies.
+    store.set(Mood::Small(400));
+    store.flows(&counting);
+    nothing_is_missing(&store.counted(), &BTreeSet::new());
+    poison_is_set_aside(&store, &counting, &dir, &state);
+    running.stop();
+    let status_lines = store.kept.lock().unwrap();
+    let states: BTreeSet<&str> = status_lines
+        .values
+        .iter()
+        .filter(|((series, field, _), _)| {
+            series.starts_with("status,") && field == "state" && series.contains("counter")
+        })
+        .map(|(_, v)| v.as_str())
+        .collect();
+    assert!(states.contains("1i"), "the device is online: {states:?}");
+    assert!(
+        status_lines.values.keys().any(|(s, f, _)| s == "gateway,device=gateway,site=test" && f == "samples_per_s")
+    );
+    let series = "environment,device=counter,site=test";
+    assert!(status_lines.values.keys().any(|(s, ..)| s == series), "{:?}", status_lines.values.keys().next());
+}
+
+fn needs_person(mood: &Mood) -> bool {
+    matches!(mood, Mood::Says(401 | 302, ..))
+}
+
+fn retry_after_is_honoured(store: &Store, counting: &Counting) {
+    let before = store.writes();
+    store.set(Mood::Says(503, "retry-after: 4\r\n", ""));
+    wait("a refusal", 20, || (store.writes() > before).then_some(()));
+    store.set(Mood::Good);
+    store.flows(counting);
+    let kept = store.kept.lock().unwrap();
+    let refused = kept.writes.iter().rposition(|(_, status)| *status == 503).unwrap();
+    let waited = kept.writes[refused + 1].0 - kept.writes[refused].0;
+    assert!(waited >= Duration::from_millis(3_950), "asked to wait 4 s, waited {waited:?}");
+}
+
+fn poison_is_set_aside(store: &Store, counting: &Counting, dir: &Dir, state: &Path) {
+    // A whole body is refused for one value: everything else is stored, the value is set aside with the store's words.
+    let aside = || -> Vec<serde_json::Value> {
+        serde_json::from_str(&plantroom(&dir.0, state, &["set-aside", "store", "--format", "json"])).unwrap()
+    };
+    // Ten values that are still to come.
+    let coming = || format!("x_low={}", (counting.served.load(std::sync::atomic::Ordering::SeqCst) + 30) / 10);
+    let what = coming();
+    store.set(Mood::Refuses(what.clone()));
+    wait("something to be set aside", 120, || (!aside().is_empty()).then_some(()));
+    store.set(Mood::Good);
+    store.flows(counting);
+    nothing_is_missing(&store.counted(), &BTreeSet::new());
+    let records = aside();
+    for record in &records {
+        let line = record["what"].as_str().unwrap();
+        assert!(line.contains(&what) && !line.contains("x_n"), "only the value that is to blame: {line}");
+        assert!(record["said"].as_str().unwrap().contains("is not liked"), "{record}");
+    }
+    assert!(sink_status(dir, state, "store")["kept_aside"] == records.len() as u64);
+    let lines: Vec<String> = records.iter().map(|r| r["what"].as_str().unwrap().to_string()).collect();
+    plantroom(&dir.0, state, &["set-aside", "--send"]);
+    wait("them to be stored", 20, || {
+        let kept = store.kept.lock().unwrap();
+        let is_stored = |line: &String| {
+            let time = line.rsplit(' ').next().unwrap().parse::<i64>().unwrap();
+            kept.values.keys().any(|(_, field, t)| field == "x_low" && *t == time)
+        };
+        lines.iter().all(is_stored).then_some(())
+    });
+    assert!(aside().is_empty());
+    // Stored but for the lines that the store lists.
+    store.set(Mood::Lists(coming()));
+    wait("lines to be set aside", 120, || (!aside().is_empty()).then_some(()));
+    store.set(Mood::Good);
+    store.flows(counting);
+    let except: BTreeSet<u64> = aside().iter().map(|r| number_of(r["what"].as_str().unwrap())).collect();
+    nothing_is_missing(&store.counted(), &except);
+    plantroom(&dir.0, state, &["set-aside", "--discard"]);
+    assert!(aside().is_empty());
+    // Older than the store keeps: no fault of a value.
+    store.set(Mood::TooOld(coming()));
+    wait("something to be too old", 120, || (sink_status(dir, state, "store")["too_old"] != 0).then_some(()));
+    store.set(Mood::Good);
+    store.flows(counting);
+    assert!(aside().is_empty());
+}
+
+fn number_of(line: &str) -> u64 {
+    let fields = line.rsplit(' ').nth(1).unwrap();
+    fields.split(',').find_map(|f| f.strip_prefix("x_n=")).unwrap().parse().unwrap()
+}
+
+/// A store of Debian's packages, listening on a port of its own.
+struct Real {
+    pub port: u16,
+    dir: Dir,
+    process: Option<Process>,
+    kind: &'static str,
+}
+
+impl Real {
+    /// `victoria`, `victoria-copies` (without de-duplication) or `influx`.
+    pub fn new(kind: &'static str) -> Self {
+        Self { port: free_port(), dir: Dir::new(kind), process: None, kind }
+    }
+
+    pub fn start(&mut self) {
+        let log = std::fs::File::create(self.dir.path("log")).unwrap();
+        let mut command = if self.kind == "influx" {
+            let other = free_port();
+            let text = format!(
+                "reporting-disabled = true\nbind-address = \"127.0.0.1:{other}\"\n[meta]\ndir = \"{d}/meta\"\n[data]\ndir = \"{d}/data\"\n\
+                 wal-dir = \"{d}/wal\"\n[monitor]\nstore-enabled = false\n[http]\nbind-address = \"127.0.0.1:{}\"\nlog-enabled = false\n",
+                self.port,
+                d = self.dir.0.display()
+            );
+            let mut command = Command::new("influxd");
+            command.arg("-config").arg(self.dir.write("influxdb.conf", &text));
+            command
+        } else {
+            let mut command = Command::new("victoria-metrics");
+            command
+                .arg(format!("-httpListenAddr=127.0.0.1:{}", self.port))
+                .arg(format!("-storageDataPath={}", self.dir.path("data").display()))
+                .args(["-retentionPeriod=10y", "-search.latencyOffset=0s"]);
+            if self.kind == "victoria" {
+                command.arg("-dedup.minScrapeInterval=1ms");
+            }
+            command
+        };
+        command.stdout(Stdio::null()).stderr(log);
+        self.process = Some(Process::start(self.kind, &mut command));
+        wait_port(self.port);
+        if self.kind == "influx" {
+            self.post("/query", "q=CREATE DATABASE plantroom");
+        }
+    }
+
+    /// Killed where that loses nothing; VictoriaMetrics acknowledges what it has in memory only for up to five seconds.
+    pub fn end(&mut self) {
+        let mut process = self.process.take().unwrap();
+        if self.kind == "influx" {
+            process.kill();
+        } else {
+            process.stop();
+        }
+    }
+
+    pub fn post(&self, path: &str, form: &str) -> String {
+        let out = Command::new("curl")
+            .args(["-sS", "--max-time", "20", "--data-urlencode", form])
+            .arg(format!("http://127.0.0.1:{}{path}", self.port))
+            .output()
+            .expect("curl: run scripts/setup-tests.sh");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    pub fn config(&self) -> String {
+        let (api, bucket) =
+            if self.kind == "influx" { ("v1", "database = \"plantroom\"") } else { ("v2", "bucket = \"plantroom\"") };
+        format!(
+            "[[sink.influx]]\nname = \"{}\"\nurl = \"http://127.0.0.1:{}\"\napi = \"{api}\"\n{bucket}\nflush_ms = 200\n",
+            self.kind, self.port
+        )
+    }
+
+    /// Every stored value of the counter, as often as it is stored.
+    fn counted(&self) -> Vec<u64> {
+        if self.kind == "influx" {
+            let answer =
+                self.post("/query?db=plantroom&epoch=ms", "q=SELECT x_n FROM environment WHERE device='counter'");
+            let json: serde_json::Value = serde_json::from_str(&answer).unwrap();
+            let rows = json["results"][0]["series"][0]["values"].as_array().cloned().unwrap_or_default();
+            return rows.iter().map(|r| whole(&r[1])).collect();
+        }
+        let answer = self.post("/api/v1/export", "match[]=environment_x_n{device=\"counter\"}");
+        let lines = answer.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+        lines.flat_map(|l| l["values"].as_array().unwrap().iter().map(whole).collect::<Vec<_>>()).collect()
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts that were written as whole numbers"
+)]
+fn whole(value: &serde_json::Value) -> u64 {
+    let x = value.as_f64().unwrap();
+    assert!(x.fract() == 0.0 && x >= 0.0, "{x}");
+    x as u64
+}
+
+#[test]
+fn real_stores_come_and_go_and_have_everything_once() {
+    let mut stores = ["victoria", "victoria-copies", "influx"].map(Real::new);
+    let (counting, broker, dir) = (Counting::start(), Mosquitto::start(), Dir::new("stores"));
+    let sinks: String = stores.iter().map(Real::config).collect();
+    counting_site(&dir, &counting, broker.port, &sinks);
+    let state = dir.path("state");
+    // No store is there at the start, and the gateway is killed before they come: the past is in files.
+    let mut running = gateway(&dir.0, &state);
+    wait("readings", 20, || (counting.served.load(std::sync::atomic::Ordering::SeqCst) > 60).then_some(()));
+    std::thread::sleep(Duration::from_millis(1_500));
+    running.kill();
+    stores.iter_mut().for_each(Real::start);
+    let mut running = gateway(&dir.0, &state);
+    let reach = |stores: &[Real], n: u64| {
+        for store in stores {
+            wait("values to be stored", 40, || store.counted().iter().any(|v| *v > n).then_some(()));
+        }
+    };
+    let served = || counting.served.load(std::sync::atomic::Ordering::SeqCst);
+    reach(&stores, served() + 10);
+    // Killed and started again while data flow.
+    stores.iter_mut().for_each(Real::end);
+    std::thread::sleep(Duration::from_secs(3));
+    stores.iter_mut().for_each(Real::start);
+    reach(&stores, served() + 10);
+    for store in &stores {
+        wait("the past to be filled in", 40, || {
+            let status = sink_status(&dir, &state, store.kind);
+            (status["missing"] == 0 && status["up"] == true).then_some(())
+        });
+    }
+    running.stop();
+    let rows = plantroom(&dir.0, &state, &["history", "counter.x_n", "--from", "10m", "--format", "csv"]);
+    let journaled: BTreeSet<u64> = rows.lines().skip(1).filter_map(|l| l.split(',').nth(1)?.parse().ok()).collect();
+    assert!(journaled.len() > 150, "{}", journaled.len());
+    for store in &stores {
+        let end = Instant::now() + Duration::from_secs(20);
+        let (all, missing) = loop {
+            let all = store.counted();
+            let distinct: BTreeSet<u64> = all.iter().copied().collect();
+            let missing: Vec<u64> = journaled.difference(&distinct).copied().collect();
+            if missing.is_empty() || Instant::now() > end {
+                break (all, missing);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        };
+        assert!(missing.is_empty(), "{}: {} of {} are missing", store.kind, missing.len(), journaled.len());
+        let distinct = all.iter().collect::<BTreeSet<_>>().len();
+        // Without de-duplication VictoriaMetrics keeps what was written twice; at the kills some may have been.
+        if store.kind != "victoria-copies" {
+            assert_eq!(all.len(), distinct, "{}: each once", store.kind);
+        }
+    }
+}
