@@ -43,10 +43,11 @@ impl Position {
         seq <= self.floor || self.ahead.iter().any(|d| d.after < seq && seq <= d.upto)
     }
 
-    /// How many numbers of those up to `newest` are not done.
-    pub fn behind(&self, newest: u64) -> u64 {
-        let ahead: u64 = self.ahead.iter().map(|d| d.upto.saturating_sub(d.after)).sum();
-        newest.saturating_sub(self.floor).saturating_sub(ahead)
+    /// How many numbers from `first` to `last` are not done.
+    pub fn behind(&self, first: u64, last: u64) -> u64 {
+        let after = self.floor.max(first.saturating_sub(1));
+        let done = |d: &Done| d.upto.min(last).saturating_sub(d.after.max(after));
+        last.saturating_sub(after).saturating_sub(self.ahead.iter().map(done).sum())
     }
 
     /// Nothing beyond this number.
@@ -111,7 +112,7 @@ mod tests {
         }
         assert_eq!((Position::from_text("x"), Position::from_text("5+7")), (None, None));
         assert!(Position::at(8).reaches(&walking) && live.reaches(&walking) && !walking.reaches(&live));
-        assert_eq!((live.behind(50), live.has(30), live.has(31)), (33, true, false));
+        assert_eq!((live.behind(1, 50), live.behind(25, 45), live.has(30), live.has(31)), (33, 14, true, false));
         assert_eq!(live.clamped(25).ahead, [Done { after: 20, upto: 25 }]);
         assert_eq!(live.clamped(5), Position::at(5));
     }

@@ -285,9 +285,19 @@ impl Journal {
         lock(&self.shared.cursors).retain(|name, _| names.contains(name));
     }
 
-    /// Readings that a reader who stands here has not seen yet, by numbers (an upper bound: gaps mean nothing).
-    pub fn lag(&self, position: &Position) -> u64 {
-        position.behind(*self.shared.newest.borrow())
+    /// Readings up to `newest` that a reader who stands here has not seen yet, by the numbers of the segments that there are
+    /// (an upper bound: a few numbers may never have been given).
+    pub fn lag(&self, position: &Position, newest: u64) -> u64 {
+        let catalog = lock(&self.shared.catalog);
+        let begin = catalog.range(..=position.floor).next_back().map_or(0, |(first, _)| *first);
+        let behind =
+            |(first, place): (&u64, &Place)| position.behind(*first, place.last_seq.unwrap_or(newest).min(newest));
+        catalog.range(begin..=newest.max(begin)).map(behind).sum()
+    }
+
+    /// The newest number.
+    pub fn newest_seq(&self) -> u64 {
+        *self.shared.newest.borrow()
     }
 
     /// Where a reader begins that wants the newest first: everything after this number is in memory.

@@ -99,6 +99,12 @@ listen = "@health@"
 [[sink.mqtt]]
 name = "broker"
 url = "@broker@"
+
+# A time-series store for Grafana (docs/timeseries.md): VictoriaMetrics, InfluxDB 2 or 3; `api = "v1"` for InfluxDB 1.x.
+# [[sink.influx]]
+# name = "history"
+# url = "http://127.0.0.1:8428"
+# bucket = "plantroom"
 "#;
 
 const LINKS: &str = r#"# Buses and connections. One link for each address or port; its units share it.

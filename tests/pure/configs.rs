@@ -230,3 +230,12 @@ fn fresh(path: &Path, text: &str) {
     let there = std::fs::read_to_string(path).unwrap_or_default();
     assert!(there == text, "{} is not fresh: UPDATE=1 cargo test --test pure", path.display());
 }
+
+#[test]
+fn the_page_of_the_stores_lists_every_code() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/timeseries.md")).unwrap();
+    for cause in plantroom::model::quality::Cause::ALL {
+        let row = format!("| {} | `{}` | {} |", cause.code(), cause.word(), cause.says());
+        assert!(page.contains(&row), "docs/timeseries.md lacks: {row}");
+    }
+}

@@ -444,6 +444,8 @@ impl Real {
             let rows = json["results"][0]["series"][0]["values"].as_array().cloned().unwrap_or_default();
             return rows.iter().map(|r| whole(&r[1])).collect();
         }
+        // What it has acknowledged it shows seconds later, unless it is told to.
+        self.post("/internal/force_flush", "x=");
         let answer = self.post("/api/v1/export", "match[]=environment_x_n{device=\"counter\"}");
         let lines = answer.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
         lines.flat_map(|l| l["values"].as_array().unwrap().iter().map(whole).collect::<Vec<_>>()).collect()
@@ -514,5 +516,113 @@ fn real_stores_come_and_go_and_have_everything_once() {
         if store.kind != "victoria-copies" {
             assert_eq!(all.len(), distinct, "{}: each once", store.kind);
         }
+    }
+}
+
+/// Hours that the store was away, and values a second meanwhile: a day at 1,000/s by hand (`PLANTROOM_AWAY=24x1000`, in a
+/// release build), two hours at 20/s otherwise.
+fn away() -> (i64, i64) {
+    let given = std::env::var("PLANTROOM_AWAY").unwrap_or_else(|_| "2x20".to_string());
+    let (hours, rate) = given.split_once('x').expect("PLANTROOM_AWAY=24x1000");
+    (hours.parse().unwrap(), rate.parse().unwrap())
+}
+
+/// A journal as it is after the store was away for hours: a segment an hour, the sink's cursor at its beginning. Returns how
+/// many values it holds.
+fn journal_of_the_past(state: &Path, hours: i64, rate: i64) -> i64 {
+    use plantroom::clock::{self, Clock};
+    use plantroom::journal::{Journal, Settings};
+    use plantroom::model::point::{Form, Kind, PointMeta, Retention, Stream};
+    use plantroom::model::reading::{Body, Reading, Stamp};
+    use plantroom::model::time::{Mono, Wall};
+    use plantroom::model::value::Value;
+    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let begin = clock.wall().0 - (hours * 3_600 + 60) * 1_000;
+    let point = |i: i64| PointMeta {
+        name: format!("p{i}").into(),
+        kind: Kind::Number,
+        retention: Retention::Telemetry,
+        form: Form::Exact(1),
+    };
+    let points = (0..rate.min(100)).map(point).collect();
+    let stream = |i: i64| Stream {
+        device: format!("past-{i}").into(),
+        source: "u/fast".into(),
+        every_ms: 1_000,
+        points: Vec::clone(&points),
+    };
+    let streams: Vec<Arc<Stream>> = (0..(rate / 100).max(1)).map(|i| Arc::new(stream(i))).collect();
+    let mut values = 0;
+    for hour in 0..hours {
+        let settings = Settings { commit_ms: 20, ..Settings::default() };
+        let (journal, writer) = Journal::open(&state.join("journal"), &settings, &clock, "past").unwrap();
+        assert_eq!(journal.position("influx victoria").floor, 0, "nothing of it was ever written");
+        for second in hour * 3_600..(hour + 1) * 3_600 {
+            for stream in &streams {
+                let at = Stamp { mono: Mono(1), wall: Wall(begin + second * 1_000), trusted: true };
+                let sample = |i: usize| {
+                    Some(Ok(Value::Exact(rust_decimal::Decimal::new(second * 7 + i64::try_from(i).unwrap(), 1))))
+                };
+                let samples: Vec<_> = (0..stream.points.len()).map(sample).collect();
+                values += i64::try_from(samples.len()).unwrap();
+                journal.append(Reading {
+                    stream: Arc::clone(stream),
+                    at,
+                    body: Body::Samples { samples, parts: Vec::new() },
+                });
+            }
+            let waiting = || journal.health().samples.load(std::sync::atomic::Ordering::Relaxed);
+            let appended = u64::try_from((second + 1 - hour * 3_600) * rate).unwrap();
+            while appended.saturating_sub(waiting()) > 100_000 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        writer.stop();
+    }
+    values
+}
+
+#[test]
+fn a_store_that_was_away_for_long_has_the_present_at_once_and_the_past_in_the_end() {
+    let (hours, rate) = away();
+    let (counting, broker, dir) = (Counting::start(), Mosquitto::start(), Dir::new("away"));
+    let mut store = Real::new("victoria");
+    store.start();
+    let state = dir.path("state");
+    let began = Instant::now();
+    let values = journal_of_the_past(&state, hours, rate);
+    let made = began.elapsed();
+    let sink = store.config().replace("flush_ms = 200", "flush_ms = 200\nbackfill_points_per_s = 10000000");
+    counting_site(&dir, &counting, broker.port, &sink);
+    let began = Instant::now();
+    let mut running = gateway(&dir.0, &state);
+    wait("live values", 30, || store.counted().last().map(|_| ()));
+    let live = began.elapsed();
+    let missing = sink_status(&dir, &state, "victoria")["missing"].as_u64().unwrap();
+    wait("the past to be filled in", 3_600, || {
+        std::thread::sleep(Duration::from_millis(200));
+        (sink_status(&dir, &state, "victoria")["missing"] == 0).then_some(())
+    });
+    let filled = began.elapsed();
+    let count = wait("every value of the past", 60, || {
+        let query = format!("query=sum(count_over_time({{__name__=~\"removed_p.*\"}}[{}h]))", hours + 1);
+        let json: serde_json::Value = serde_json::from_str(&store.post("/api/v1/query", &query)).unwrap();
+        let count: i64 = json["data"]["result"][0]["value"][1].as_str()?.parse().unwrap();
+        (count >= values).then_some(count)
+    });
+    assert_eq!(count, values, "distinct times are complete, and none is there twice");
+    // What was polled meanwhile: no cycle was missed.
+    wait("the newest to be committed", 10, || (store.counted().len() > 50).then_some(()));
+    running.stop();
+    let rows = plantroom(&dir.0, &state, &["history", "counter.x_n", "--from", "2h", "--format", "csv"]);
+    let polled: Vec<u64> = rows.lines().skip(1).filter_map(|l| l.split(',').nth(1)?.parse().ok()).collect();
+    assert!(polled.windows(2).all(|w| w[1] == w[0] + 1), "the poll went on");
+    #[expect(clippy::print_stderr, reason = "figures for who runs it by hand")]
+    {
+        eprintln!(
+            "{values} values of {hours} h (made in {made:.1?}): the first live value after {live:.1?}, {missing} numbers missing then; all \
+         there after {filled:.1?}, {} cycles polled meanwhile",
+            polled.len()
+        );
     }
 }

@@ -421,9 +421,9 @@ impl Sink {
 
     fn show(&self) {
         let (journal, health) = (&self.common.journal, &self.common.health);
-        let behind = journal.lag(&Position::at(self.progress.live()));
-        health.missing.store(self.progress.missing(), Ordering::Relaxed);
-        health.lag.store(behind + self.progress.missing(), Ordering::Relaxed);
+        let kept = self.progress.kept();
+        health.missing.store(journal.lag(&kept, self.progress.live()), Ordering::Relaxed);
+        health.lag.store(journal.lag(&kept, journal.newest_seq()), Ordering::Relaxed);
         let oldest = Cursor::new(journal.clone(), Position::at(self.progress.live())).live(1);
         let now = self.now_ms();
         let age = match oldest.as_deref() {

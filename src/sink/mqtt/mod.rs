@@ -417,7 +417,7 @@ impl Sink {
     }
 
     fn show_lag(&mut self) {
-        let lag = self.c.journal.lag(&Position::at(self.reached));
+        let lag = self.c.journal.lag(&Position::at(self.reached), self.c.journal.newest_seq());
         let now = self.c.clock.now();
         // While connected: the age of the oldest reading on the way. While not: since when.
         let age = match self.window.oldest().map(|entry| entry.reading.at) {
