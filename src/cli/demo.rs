@@ -13,13 +13,17 @@ use crate::clock::{self, Clock};
 use crate::config::doc::{Problems, Texts};
 use crate::config::{self, builtin};
 use crate::model::time::Wall;
-use crate::simulate::{Scenario, serve, site};
+use crate::simulate::{serve, site};
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pace: simulate::Pace,
+    /// Write into a time-series store too: its address (VictoriaMetrics, InfluxDB 2 or 3; bucket `plantroom`), or `v1:` and the
+    /// address for InfluxDB 1.x (database `plantroom`). More than one may be named.
+    #[arg(long, value_name = "URL")]
+    store: Vec<String>,
     /// Write the demo's site as a commented configuration into a directory, and do nothing else.
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
@@ -33,7 +37,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     output::begin_log(global, true);
     let speed = args.pace.speed()?;
     let dir = std::env::temp_dir().join(format!("plantroom-demo-{}", std::process::id()));
-    let outcome = runtime()?.block_on(demo(global, args.pace.scenario, speed, &dir));
+    let outcome = runtime()?.block_on(demo(global, args, speed, &dir));
     let _best_effort = std::fs::remove_dir_all(&dir);
     outcome
 }
@@ -65,14 +69,14 @@ fn write(dir: &Path) -> Outcome {
     Ok(())
 }
 
-async fn demo(global: &Global, scenario: Scenario, speed: f64, dir: &Path) -> Outcome {
+async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> Outcome {
     let broker = broker().map_err(|e| Failure::later("the demo's broker cannot start").because(e))?;
     output::line(format!("mqtt://127.0.0.1:{}", broker.v4));
     let catalogue = builtin::read(None, &mut Problems::default());
     let units = site::units(&catalogue.profiles);
     let stop = CancellationToken::new();
     let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
-    let started = serve::start(&units, &BTreeMap::new(), scenario, speed, clock, stop.clone()).await;
+    let started = serve::start(&units, &BTreeMap::new(), args.pace.scenario, speed, clock, stop.clone()).await;
     let plant = started.map_err(|e| Failure::later("the plant cannot start").because(e))?;
     let health = format!("127.0.0.1:{}", free_port().map_err(|e| Failure::later("no free port").because(e))?);
     let at = site::Whereabouts {
@@ -81,7 +85,9 @@ async fn demo(global: &Global, scenario: Scenario, speed: f64, dir: &Path) -> Ou
         broker: format!("mqtt://127.0.0.1:{}", broker.v5),
         health: health.clone(),
     };
-    let loaded = config::load_texts(&Texts { files: site::files(&at) }, None);
+    let mut files = site::files(&at);
+    files.push(("stores.toml".to_string(), stores(&args.store)));
+    let loaded = config::load_texts(&Texts { files }, None);
     let Some(configuration) = loaded.configuration else {
         let said = loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         return Err(Failure { code: 70, ..Failure::usage("the demo's own configuration does not check") }.because(said));
@@ -105,6 +111,18 @@ async fn demo(global: &Global, scenario: Scenario, speed: f64, dir: &Path) -> Ou
     app.stop().await;
     stop.cancel();
     if shared.broken.is_cancelled() { Err(Failure::driver_ended()) } else { Ok(()) }
+}
+
+/// Sinks for the stores that were named.
+fn stores(urls: &[String]) -> String {
+    let sink = |(i, url): (usize, &String)| {
+        let (url, api) = match url.strip_prefix("v1:") {
+            Some(url) => (url, "api = \"v1\"\ndatabase = \"plantroom\""),
+            None => (url.as_str(), "bucket = \"plantroom\""),
+        };
+        format!("[[sink.influx]]\nname = \"store-{i}\"\nurl = {}\n{api}\n", toml::Value::from(url))
+    };
+    urls.iter().enumerate().map(sink).collect()
 }
 
 /// The live table: on a terminal drawn anew each second, else a line every ten seconds.

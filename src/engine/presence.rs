@@ -114,7 +114,7 @@ impl Presence {
         waiting.map(Source::deadline).chain(beat).min()
     }
 
-    /// A change of state as a reading of the device: `state` ([`State::code`]) and `why` ([`Cause::code`], 0 for none).
+    /// A change of state as a reading of the device: `state` ([`State::code`]), `why` ([`Cause::code`], 0 for none), `online`.
     pub fn as_reading(&mut self, change: &Change, now: Now) -> Reading {
         self.reading_of(&Arc::clone(&change.device), change.state, change.why, now)
     }
@@ -133,7 +133,8 @@ impl Presence {
         let stream = self.streams.entry(Arc::clone(device)).or_insert_with(|| stream_of(device));
         let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
         let why = why.map_or(0, |cause| i64::from(cause.code()));
-        let samples = vec![Some(Ok(Value::Code(state.code()))), Some(Ok(Value::Code(why)))];
+        let online = Value::Bool(state == State::Online);
+        let samples = [Value::Code(state.code()), Value::Code(why), online].map(|v| Some(Ok(v))).to_vec();
         Reading { stream: Arc::clone(stream), at, body: Body::Samples { samples, parts: Vec::new() } }
     }
 
@@ -164,10 +165,10 @@ impl Presence {
 }
 
 fn stream_of(device: &Arc<str>) -> Arc<Stream> {
-    let point =
-        |name: &str| PointMeta { name: name.into(), kind: Kind::Code, retention: Retention::State, form: Form::Code };
+    let point = |name: &str, kind, form| PointMeta { name: name.into(), kind, retention: Retention::State, form };
+    let code = |name| point(name, Kind::Code, Form::Code);
+    let points = vec![code("state"), code("why"), point("online", Kind::Bool, Form::Bool)];
     // Changes come in between: irregular.
-    let points = vec![point("state"), point("why")];
     Arc::new(Stream { device: Arc::clone(device), source: STATUS.into(), every_ms: 0, points })
 }
 

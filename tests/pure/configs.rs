@@ -239,3 +239,13 @@ fn the_page_of_the_stores_lists_every_code() {
         assert!(page.contains(&row), "docs/timeseries.md lacks: {row}");
     }
 }
+
+#[test]
+fn the_dashboards_are_fresh() {
+    let generator = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/generate.py");
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut command = std::process::Command::new("python3");
+    command.arg(generator).args((!update).then_some("--check"));
+    let out = command.output().expect("python3: run scripts/setup-tests.sh");
+    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+}

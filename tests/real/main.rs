@@ -14,6 +14,7 @@
 mod broker;
 mod commands;
 mod crash;
+mod dashboards;
 mod faults;
 mod field;
 mod store;

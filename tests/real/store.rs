@@ -361,7 +361,7 @@ fn number_of(line: &str) -> u64 {
 }
 
 /// A store of Debian's packages, listening on a port of its own.
-struct Real {
+pub struct Real {
     pub port: u16,
     dir: Dir,
     process: Option<Process>,
