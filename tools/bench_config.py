@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes a configuration for one run of the yardstick: bench_config.py JOB.json DIR [BAUD]
 
+PLANTROOM_STORE: address of a time-series store that is written to as well.
 BAUD: the devices are on a serial line whose device file the yardstick names after the broker's port.
 
 The yardstick (a farm of simulated devices, C loops as the limit, other gateways) says in JOB.json which devices and points
@@ -8,6 +9,7 @@ there are; it recognises our messages by the names of device and point, so the p
 vocabulary of their own.
 """
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -36,6 +38,9 @@ def main(job_file, out, baud=None):
     host, port = job["mqtt"].split(":")
     site = ['[site]', 'id = "bench"', 'zh = "测试"', 'en = "Bench"', 'time_zone = "UTC"', '[clock]', 'source = "rtc"',
             '[health]', 'listen = ""', '[[sink.mqtt]]', 'name = "broker"', f'url = "mqtt://{host}:{port}"', 'version = "3.1.1"']
+    store = os.environ.get("PLANTROOM_STORE")
+    if store:
+        site += ['[[sink.influx]]', 'name = "store"', f'url = "{store}"', 'bucket = "bench"']
     links, units, devices = [], [], []
     if serial:
         links += ['[[link.serial]]', 'id = "line"', f'port = "{serial}"', f'baud = {baud}', 'timeout_ms = 300', 'overload = true']
