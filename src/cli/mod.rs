@@ -1,6 +1,7 @@
 //! One file a command. Errors to people: error, caused by, hint; exit codes 0, 64 usage, 70 our bug, 75 try later, 78 bad
 //! configuration.
 
+pub mod backup;
 pub mod check;
 pub mod clock;
 pub mod demo;
@@ -68,6 +69,10 @@ enum Command {
     SetAside(set_aside::Args),
     /// Load the configuration again; what did not change misses no cycle.
     Reload,
+    /// Keep configuration and state in one file; works beside the running gateway.
+    Backup(backup::Args),
+    /// Bring a backup back: unpacked, proved by opening it, put into place.
+    Restore(backup::RestoreArgs),
     /// The clock of the running gateway.
     Clock(clock::Args),
     /// Print the reference of the configuration.
@@ -176,6 +181,8 @@ pub fn main() -> ExitCode {
         Command::History(history) => history::run(&args, history),
         Command::SetAside(args_of) => set_aside::run(&args, args_of),
         Command::Reload => reload::run(&args),
+        Command::Backup(of) => backup::run(&args, of),
+        Command::Restore(of) => backup::restore(&args, of),
         Command::Clock(clock) => clock::run(&args, clock),
         Command::Reference(reference) => reference::run(reference),
     };

@@ -81,6 +81,11 @@ pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
             return stop.cancelled().await;
         }
     };
+    // Whoever is in our group may ask; connecting needs the right to write.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
+    if let Err(error) = std::fs::set_permissions(&path, mode) {
+        tracing::warn!(socket = %path.display(), %error, "only we ourselves can use the control socket");
+    }
     let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {

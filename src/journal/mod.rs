@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod column;
+pub mod copy;
 pub mod cursor;
 pub mod fetch;
 pub mod history;
@@ -203,6 +204,8 @@ impl Journal {
         shared.health.damaged_files.store(damaged, Ordering::Relaxed);
         shared.health.last_wall.store(last_wall.0, Ordering::Relaxed);
         let writer = writer::Work::new(Arc::clone(&shared))?;
+        // From here on the jump is reserved on disk.
+        let _may_not_be_there = std::fs::remove_file(dir.join(copy::RESTORED));
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run_guarded());
         let thread = thread.map_err(|e| Trouble::Sql {
             path: dir.display().to_string(),

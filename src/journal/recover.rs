@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::journal::copy::RESTORED;
 use crate::journal::cursor::Position;
 use crate::journal::sealed::DayFile;
 use crate::journal::segment::{Reader, Trouble};
@@ -24,7 +25,7 @@ pub struct Found {
     pub last_wall: Wall,
 }
 
-/// Numbers that are jumped when a damaged file may have held the reservation: more than a year of a large site.
+/// Numbers that are jumped when a damaged file may have held the reservation, or what came after a backup is unknown: more than a year of a large site.
 const JUMP: u64 = 1 << 36;
 
 /// The files of a kind, sorted by name.
@@ -107,7 +108,7 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
         }
     }
     found.next_seq = reserved.max(last_known) + 1;
-    if found.damaged > 0 {
+    if found.damaged > 0 || dir.join(RESTORED).exists() {
         found.next_seq += JUMP;
     }
     Ok(found)

@@ -243,3 +243,65 @@ fn a_second_gateway_on_the_same_state_is_refused() {
     assert!(stderr.contains("another gateway writes to"), "{stderr}");
     plantroom(&dir.0, &state, &["status"]);
 }
+
+#[test]
+fn a_backup_beside_the_running_gateway_comes_back_whole() {
+    let broker = Mosquitto::start();
+    let counting = Counting::start();
+    let dir = Dir::new("backup");
+    dir.write("site/site.toml", &site(broker.port, "5", ""));
+    let config = Dir(dir.path("site"));
+    let text = site(broker.port, "5", &counting.config(&config, "50ms"));
+    config.write("site.toml", &text);
+    let state = dir.path("state");
+    let subscriber = Subscriber::start(broker.port, "plantroom/#", "mqttv5");
+    let mut running = gateway(&config.0, &state);
+    let topic = "plantroom/test/counter/telemetry";
+    wait("data to flow", 20, || (subscriber.count(topic) > 60).then_some(()));
+    std::thread::sleep(Duration::from_millis(1_200));
+    let archive = dir.path("keep.tar.gz").display().to_string();
+    let said = plantroom(&config.0, &state, &["backup", &archive]);
+    assert!(said.contains("keep.tar.gz: ") && said.contains(" files, "), "{said}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&archive).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "it may hold passwords");
+    wait("more data", 20, || (subscriber.count(topic) > 120).then_some(()));
+    let (new_config, new_state) = (dir.path("new/etc"), dir.path("new/var"));
+    let refused = Command::new(PLANTROOM)
+        .args([
+            "--config",
+            &config.0.display().to_string(),
+            "--state",
+            &state.display().to_string(),
+            "restore",
+            &archive,
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(64), "a journal that is there is not overwritten");
+    running.stop();
+    let values = |config: &std::path::Path, state: &std::path::Path| -> Vec<u64> {
+        let rows = plantroom(config, state, &["history", "counter.x_n", "--from", "10m", "--format", "csv"]);
+        rows.lines().skip(1).filter_map(|l| l.split(',').nth(1)?.parse().ok()).collect()
+    };
+    let all = values(&config.0, &state);
+    let restored = plantroom(&new_config, &new_state, &["restore", &archive]);
+    assert!(restored.contains("site test: 1 devices, a journal that opens"), "{restored}");
+    let before = values(&new_config, &new_state);
+    assert!(before.len() > 40 && all.starts_with(&before), "what was committed at the backup, in order");
+    // It runs on, and no number that the first one gave after the backup is given again.
+    let highest = subscriber.newest(topic).unwrap()["seq"].as_u64().unwrap();
+    let mut running = gateway(&new_config, &new_state);
+    let seq = wait("the restored one to run", 20, || {
+        subscriber.newest(topic)?["seq"].as_u64().filter(|seq| *seq > highest + 1_000_000)
+    });
+    assert!(seq > highest);
+    running.stop();
+    std::fs::write(&archive, b"not an archive").unwrap();
+    let broken = Command::new(PLANTROOM)
+        .args(["--config", &dir.path("x").display().to_string(), "--state", &dir.path("y").display().to_string()])
+        .args(["restore", &archive])
+        .output()
+        .unwrap();
+    assert_eq!(broken.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&broken.stderr).contains("cannot be unpacked"));
+}

@@ -1,0 +1,236 @@
+//! `plantroom backup` and `plantroom restore`: configuration and state in one file, made beside the running daemon, proved by
+//! opening it.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+
+use crate::cli::{Args as Global, Failure, Outcome, output};
+use crate::clock::{self, Clock};
+use crate::config;
+use crate::journal::{self, Journal, copy};
+use crate::model::time::Wall;
+
+/// Version of the archive's form.
+const FORMAT: &str = "plantroom backup 1\n";
+
+/// Options of `backup`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The archive to write: FILE.tar.gz. It may hold passwords: only its owner can read it.
+    file: PathBuf,
+    /// Leave the history away: configuration and small state only.
+    #[arg(long)]
+    without_history: bool,
+}
+
+/// Options of `restore`.
+#[derive(Debug, clap::Args)]
+pub struct RestoreArgs {
+    /// The archive.
+    file: PathBuf,
+}
+
+type Archive = tar::Builder<GzEncoder<File>>;
+
+/// Writes the archive.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    let part = args.file.with_extension("part");
+    let failed = |e: std::io::Error| Failure::later(format!("cannot write {}", part.display())).because(e.to_string());
+    let mut options = std::fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create(true).truncate(true), 0o600);
+    let file = options.open(&part).map_err(failed)?;
+    let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::fast()));
+    let written = write(global, args, &mut archive);
+    let finished = written.and_then(|count| {
+        let file = archive.into_inner().and_then(GzEncoder::finish).map_err(failed)?;
+        file.sync_all().and_then(|()| std::fs::rename(&part, &args.file)).map_err(failed)?;
+        Ok(count)
+    });
+    match finished {
+        Ok(count) => {
+            let bytes = std::fs::metadata(&args.file).map_or(0, |m| m.len());
+            output::line(format!("{}: {count} files, {} kB", args.file.display(), bytes / 1_000));
+            Ok(())
+        }
+        Err(failure) => {
+            let _best_effort = std::fs::remove_file(&part);
+            Err(failure)
+        }
+    }
+}
+
+fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, Failure> {
+    let (config_dir, state_dir) = (global.config_dir(), global.state_dir());
+    if !config_dir.is_dir() {
+        return Err(Failure::usage(format!("there is no configuration in {}", config_dir.display()))
+            .hint("--config DIR names another directory"));
+    }
+    let failed = |what: &Path| {
+        let what = what.display().to_string();
+        move |e: std::io::Error| Failure::later(format!("cannot keep {what}")).because(e.to_string())
+    };
+    put(archive, "format", FORMAT.as_bytes()).map_err(failed(Path::new("format")))?;
+    let mut count = 1;
+    let small =
+        |path: &Path| path.extension().is_some_and(|e| ["toml", "json", "jsonl", "txt"].iter().any(|x| e == *x));
+    for (dir, under) in [(&config_dir, "config"), (&state_dir, "state")] {
+        for path in walk(dir) {
+            let name = path.strip_prefix(dir).unwrap_or(&path).to_path_buf();
+            let is_wanted = if under == "state" { small(&path) && !name.starts_with("journal") } else { true };
+            if is_wanted {
+                let bytes = std::fs::read(&path).map_err(failed(&path))?;
+                put(archive, &format!("{under}/{}", name.display()), &bytes).map_err(failed(&path))?;
+                count += 1;
+            }
+        }
+    }
+    if args.without_history {
+        return Ok(count);
+    }
+    let journal = state_dir.join(journal_dir(global));
+    let beside = args.file.with_extension("part.db");
+    let mut keep = |paths: Vec<PathBuf>| -> Result<(), Failure> {
+        let many = paths.len();
+        for (i, path) in paths.iter().enumerate() {
+            let _left_over = std::fs::remove_file(&beside);
+            let copied = copy::copy(path, &beside);
+            if copied.map_err(|e| Failure::later("the journal cannot be copied").because(e.to_string()))? {
+                let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+                archive.append_path_with_name(&beside, format!("state/journal/{name}")).map_err(failed(path))?;
+                count += 1;
+            }
+            if (i + 1).is_multiple_of(100) {
+                output::note(format!("{} of {many} files of history", i + 1));
+            }
+        }
+        Ok(())
+    };
+    let kept = keep(copy::sources(&journal)).and_then(|()| keep(copy::sealed(&journal)));
+    let _best_effort = std::fs::remove_file(&beside);
+    kept.map(|()| count)
+}
+
+fn put(archive: &mut Archive, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o600);
+    archive.append_data(&mut header, name, bytes)
+}
+
+/// Every file below a directory, sorted.
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            out.extend(walk(&path));
+        } else if path.is_file() {
+            out.push(path);
+        }
+    }
+    out.sort();
+    out
+}
+
+fn journal_dir(global: &Global) -> String {
+    let loaded = config::load(&global.config_dir());
+    loaded.configuration.map_or_else(|| journal::Settings::default().dir, |c| c.journal.dir)
+}
+
+/// Unpacks an archive beside, proves it, and puts it into place.
+pub fn restore(global: &Global, args: &RestoreArgs) -> Outcome {
+    output::begin_log(global, true);
+    let (config_dir, state_dir) = (global.config_dir(), global.state_dir());
+    if state_dir.join("journal").exists() {
+        return Err(Failure::usage(format!("there is a journal in {} already", state_dir.display()))
+            .hint("stop the gateway and move that directory away, or name another with --state DIR"));
+    }
+    let fresh = state_dir.join("restoring");
+    let _left_over = std::fs::remove_dir_all(&fresh);
+    let proved = unpack(&args.file, &fresh).and_then(|()| prove(&fresh));
+    let placed = proved.and_then(|said| place(&fresh, &config_dir, &state_dir).map(|kept| (said, kept)));
+    let _best_effort = std::fs::remove_dir_all(&fresh);
+    let (said, kept_config) = placed?;
+    output::line(said);
+    if kept_config {
+        output::line(format!("the configuration in {} stays as it is", config_dir.display()));
+    }
+    output::line("now: start the gateway");
+    Ok(())
+}
+
+fn unpack(file: &Path, to: &Path) -> Outcome {
+    let broken =
+        |e: std::io::Error| Failure::usage(format!("{} cannot be unpacked", file.display())).because(e.to_string());
+    let mut archive = tar::Archive::new(GzDecoder::new(File::open(file).map_err(broken)?));
+    std::fs::create_dir_all(to).map_err(broken)?;
+    let mut known = false;
+    for entry in archive.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        if !known {
+            let mut text = String::new();
+            let _not_text = entry.by_ref().take(100).read_to_string(&mut text);
+            if text != FORMAT {
+                return Err(Failure::usage(format!("{} is no backup of this version", file.display()))
+                    .because(format!("it begins with {:?}", text.trim())));
+            }
+            known = true;
+        } else if !entry.unpack_in(to).map_err(broken)? {
+            return Err(Failure::usage(format!("{} holds a file that leads outside", file.display())));
+        }
+    }
+    if known { Ok(()) } else { Err(Failure::usage(format!("{} is empty", file.display()))) }
+}
+
+/// Opens everything as the gateway would.
+fn prove(fresh: &Path) -> Result<String, Failure> {
+    let loaded = config::load(&fresh.join("config"));
+    let Some(configuration) = loaded.configuration else {
+        let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        return Err(Failure::configuration("the configuration in the backup does not check").because(said.join("\n")));
+    };
+    let journal = fresh.join("state/journal");
+    std::fs::create_dir_all(&journal)
+        .and_then(|()| File::create(journal.join(copy::RESTORED))?.write_all(b"numbers begin far beyond\n"))
+        .map_err(|e| Failure::later("the backup cannot be unpacked").because(e.to_string()))?;
+    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let opened = Journal::open(&journal, &configuration.journal, &clock, &clock::boot_id());
+    let (opened, writer) =
+        opened.map_err(|e| Failure::usage("the journal in the backup cannot be opened").because(e.to_string()))?;
+    let damaged = opened.health().damaged_files.load(std::sync::atomic::Ordering::Relaxed);
+    let newest = opened.newest_seq();
+    writer.stop();
+    if damaged > 0 {
+        return Err(Failure::usage(format!("{damaged} files of the journal in the backup are damaged")));
+    }
+    let devices = configuration.devices.len();
+    Ok(format!("site {}: {devices} devices, a journal that opens, numbers from {newest} on", configuration.site.id))
+}
+
+/// Puts what was proved into place; true if a configuration was there already and stays.
+fn place(fresh: &Path, config_dir: &Path, state_dir: &Path) -> Result<bool, Failure> {
+    let failed =
+        |e: std::io::Error| Failure::later("what was unpacked cannot be put into place").because(e.to_string());
+    let has_config = config_dir.join("site.toml").exists();
+    if !has_config {
+        std::fs::create_dir_all(config_dir).map_err(failed)?;
+        let from = fresh.join("config");
+        for path in walk(&from) {
+            let to = config_dir.join(path.strip_prefix(&from).unwrap_or(&path));
+            std::fs::create_dir_all(to.parent().unwrap_or(config_dir)).map_err(failed)?;
+            // The two directories may be on different file systems.
+            std::fs::copy(&path, &to).map_err(failed)?;
+        }
+    }
+    for entry in std::fs::read_dir(fresh.join("state")).map_err(failed)?.flatten() {
+        let to = state_dir.join(entry.file_name());
+        let _older = if to.is_dir() { std::fs::remove_dir_all(&to) } else { std::fs::remove_file(&to) };
+        std::fs::rename(entry.path(), to).map_err(failed)?;
+    }
+    Ok(has_config)
+}
