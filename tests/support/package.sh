@@ -1,0 +1,97 @@
+#!/bin/bash
+# Run by scripts/package-test.sh within a clean Debian, booted with systemd.
+set -euo pipefail
+say() { echo "== $*"; }
+until_true() {
+    for _ in $(seq 1 120); do
+        if "$@" > /dev/null 2>&1; then return 0; fi
+        sleep 0.5
+    done
+    echo "waited a minute for: $*"
+    journalctl -u plantroom --no-pager | tail -40
+    exit 1
+}
+values() { curl -s 'http://127.0.0.1:8428/internal/force_flush'; curl -s 'http://127.0.0.1:8428/api/v1/query' --data-urlencode 'query=count(sump_level_m{site="demo"})' | grep -q '"value":\[[0-9.]*,"1"\]'; }
+telemetry() { timeout 5 mosquitto_sub -t "plantroom/demo/$1/telemetry" -C 1 | grep -q '"values"'; }
+rows() { plantroom --config /etc/plantroom history sump-1.level_m --from 1h --format csv | wc -l; }
+
+say "installed: no configuration yet, so it does not start, and says why"
+dpkg -i /root/plantroom_*-1_amd64.deb
+systemctl is-enabled plantroom
+! systemctl is-active --quiet plantroom
+[ "$(stat -c '%U:%G %a' /etc/plantroom)" = "root:plantroom 750" ]
+id plantroom | grep -q dialout
+
+say "configured: the example, with the plant that the package brings"
+systemd-run --quiet --unit=plant plantroom simulate --line /run/plant-line
+until_true test -e /run/plant-line
+chmod 666 "$(readlink -f /run/plant-line)"
+cp /usr/share/plantroom/example/*.toml /etc/plantroom/
+sed -i 's|/tmp/plantroom-line-sump|/run/plant-line|' /etc/plantroom/links.toml
+printf '\n[[sink.influx]]\nname = "history"\nurl = "http://127.0.0.1:8428"\nbucket = "plantroom"\n' >> /etc/plantroom/site.toml
+chgrp plantroom /etc/plantroom/*.toml
+chmod 640 /etc/plantroom/*.toml
+plantroom check
+systemctl start plantroom
+systemctl is-active plantroom
+until_true telemetry sump-1
+until_true telemetry meter-main
+until_true values
+plantroom status
+plantroom status --format json | grep -q '"journal"'
+
+say "hardened: what it runs as and what it may do"
+pid=$(systemctl show -p MainPID --value plantroom)
+[ "$(stat -c %U /proc/$pid)" = plantroom ]
+grep -q 'CapEff:.*0000000000000000' /proc/$pid/status
+grep -q 'NoNewPrivs:.*1' /proc/$pid/status
+[ "$(stat -c '%U:%G %a' /var/lib/plantroom)" = "plantroom:plantroom 750" ]
+systemd-analyze security --no-pager plantroom.service | tail -1
+systemd-analyze security --threshold=20 --no-pager plantroom.service > /dev/null
+
+say "stuck or killed: started again"
+kill -9 "$pid"
+sleep 3
+until_true systemctl is-active --quiet plantroom
+systemctl reload plantroom
+! grep -qi 'warn\|error' <(journalctl -u plantroom -p warning --no-pager --output cat | grep -v 'Main process exited\|Failed with result') || journalctl -u plantroom -p warning --no-pager
+
+say "backed up while it runs"
+plantroom --config /etc/plantroom backup /root/keep.tar.gz
+
+say "upgraded: configuration and data stay, it runs on"
+before=$(rows)
+sum=$(cat /etc/plantroom/*.toml | md5sum)
+dpkg -i /root/plantroom_*-2_amd64.deb
+until_true systemctl is-active --quiet plantroom
+[ "$sum" = "$(cat /etc/plantroom/*.toml | md5sum)" ]
+until_true telemetry sump-1
+sleep 3
+after=$(rows)
+echo "history: $before rows before, $after after"
+[ "$after" -gt "$before" ]
+
+say "removed: configuration and data stay"
+dpkg -r plantroom
+! systemctl is-active --quiet plantroom
+test -e /etc/plantroom/site.toml
+test -d /var/lib/plantroom/journal
+! test -e /usr/bin/plantroom
+
+say "installed again: goes on where it was"
+dpkg -i /root/plantroom_*-2_amd64.deb
+until_true systemctl is-active --quiet plantroom
+until_true telemetry sump-1
+[ "$(rows)" -ge "$after" ]
+
+say "purged: nothing is left"
+systemctl stop plant
+dpkg -P plantroom
+for path in /etc/plantroom /var/lib/plantroom /run/plantroom /usr/bin/plantroom /usr/share/plantroom /usr/lib/systemd/system/plantroom.service; do
+    ! test -e $path || { echo "$path is left"; exit 1; }
+done
+! getent passwd plantroom
+! getent group plantroom
+left=$(find / -xdev -iname '*plantroom*' -not -path '/proc/*' -not -path '/root/*' -not -path '/var/lib/dpkg/*' -not -path '/var/log/*' -not -path '/run/*' 2> /dev/null || true)
+[ -z "$left" ] || { echo "left: $left"; exit 1; }
+say "all good"
