@@ -3,7 +3,7 @@
 # Runs as root or with sudo; starts no service.
 set -eu
 
-packages="mosquitto mosquitto-clients mbpoll socat openssl curl python3 victoria-metrics influxdb"
+packages="mosquitto mosquitto-clients mbpoll socat openssl curl python3 victoria-metrics influxdb systemd"
 modules="pymodbus==3.16.1 pyserial"
 
 as_root() {
@@ -13,6 +13,9 @@ as_root() {
 installed() {
     [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null | cut -c1-2)" = ii ]
 }
+
+# npm comes with Node.js where that is not Debian's.
+command -v npm > /dev/null || packages="$packages npm"
 
 missing=""
 for package in $packages; do

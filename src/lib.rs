@@ -15,6 +15,7 @@ pub mod model;
 pub mod plan;
 pub mod poll;
 pub mod profile;
+pub mod scan;
 pub mod simulate;
 pub mod sink;
 pub mod store;

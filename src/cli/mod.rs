@@ -11,6 +11,7 @@ pub mod read;
 pub mod reference;
 pub mod reload;
 pub mod run;
+pub mod scan;
 pub mod set_aside;
 pub mod simulate;
 pub mod status;
@@ -59,6 +60,8 @@ enum Command {
     Check(check::Args),
     /// Read a device now: values beside raw words.
     Read(read::Args),
+    /// Find out which units answer on a bus, and what they are.
+    Scan(scan::Args),
     /// Run the demo's plant alone: real Modbus servers on loopback.
     Simulate(simulate::Args),
     /// Links, units, sinks, journal and clock of the running gateway.
@@ -176,6 +179,7 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&args),
         Command::Check(check) => check::run(&args, check),
         Command::Read(read) => read::run(&args, read),
+        Command::Scan(of) => scan::run(&args, of),
         Command::Simulate(simulate) => simulate::run(&args, simulate),
         Command::Status(status) => status::run(&args, status),
         Command::History(history) => history::run(&args, history),

@@ -305,3 +305,20 @@ fn a_backup_beside_the_running_gateway_comes_back_whole() {
     assert_eq!(broken.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&broken.stderr).contains("cannot be unpacked"));
 }
+
+#[test]
+fn the_service_is_hardened() {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/plantroom.service");
+    let out = Command::new("systemd-analyze")
+        .args(["security", "--no-pager", "--offline=true", "--threshold=20", unit])
+        .output()
+        .expect("systemd-analyze: run scripts/setup-tests.sh");
+    let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+    let last = said.lines().rfind(|l| l.contains("exposure level")).unwrap_or_default();
+    assert!(out.status.success(), "at most 2.0: {last}");
+    // And yet what it lives from is there.
+    let text = std::fs::read_to_string(unit).unwrap();
+    for needed in ["DeviceAllow=char-ttyUSB rw", "SupplementaryGroups=dialout", "AF_INET", "adjtimex"] {
+        assert!(text.contains(needed), "{needed}");
+    }
+}

@@ -150,8 +150,55 @@ fn holes_are_found_in_the_same_cycle_and_a_silent_unit_does_not_hold_up_the_othe
     assert_eq!(silent["quality"]["x_a2"], "unit_offline");
 }
 
+/// The plant on its fixed ports: one test at a time.
+static PLANT: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+#[test]
+fn a_scan_finds_out_what_is_there_and_writes_what_check_accepts() {
+    let _alone = PLANT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let dir = Dir::new("scan");
+    let line = dir.path("line");
+    let mut command = Command::new(PLANTROOM);
+    command.arg("simulate").arg("--line").arg(&line).stdout(Stdio::null());
+    let _simulator = Process::start("simulate", &mut command);
+    wait("the line", 20, || line.exists().then_some(()));
+    wait_port(15_022);
+    let state = dir.path("state");
+    let scan = |args: &[&str]| -> Vec<serde_json::Value> {
+        let text = plantroom(&dir.0, &state, &[&["scan"], args, &["--format", "json"]].concat());
+        serde_json::from_str(&text[..=text.rfind(']').unwrap()]).unwrap()
+    };
+    let best = |rows: &[serde_json::Value], unit: &str| {
+        let row = rows.iter().find(|r| r["unit"] == unit).unwrap_or_else(|| panic!("unit {unit}: {rows:?}"));
+        (row["profile"].as_str().unwrap().to_string(), row["confidence %"].as_str().unwrap().parse::<u8>().unwrap())
+    };
+    let written = dir.path("written");
+    let text = plantroom(
+        &dir.0,
+        &state,
+        &["scan", "tcp://127.0.0.1:15022", "--units", "1,11-16", "--write", &written.display().to_string()],
+    );
+    assert!(text.contains("units.toml"), "{text}");
+    let meters = scan(&["tcp://127.0.0.1:15022", "--units", "1,11-16,99"]);
+    for (unit, profile) in
+        [("1", "schneider-iem3000"), ("11", "eastron-sdm630"), ("13", "abb-b23"), ("15", "carlo-gavazzi-em340")]
+    {
+        let (found, confidence) = best(&meters, unit);
+        assert!(found == profile && confidence >= 80, "unit {unit}: {found} {confidence} %");
+    }
+    assert!(meters.iter().all(|r| r["unit"] != "99"), "nobody is there");
+    let checked = plantroom(&written, &state, &["check"]);
+    assert!(checked.contains("no errors") && checked.contains("7 units, 7 devices"), "{checked}");
+    // Little evidence stays little: sixteen contacts are no proof of anything.
+    let serial = scan(&[&format!("serial:{}", line.display()), "--units", "1-2"]);
+    let (contacts, confidence) = best(&serial, "2");
+    assert!(contacts == "contact-module-16" && confidence < 20, "{contacts} {confidence}");
+    assert_eq!(best(&serial, "1").0, "level-transmitter");
+}
+
 #[test]
 fn mbpoll_reads_the_simulator() {
+    let _alone = PLANT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let dir = Dir::new("mbpoll");
     let mut command = Command::new(PLANTROOM);
     let line = dir.path("line");

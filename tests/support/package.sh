@@ -11,8 +11,11 @@ until_true() {
     journalctl -u plantroom --no-pager | tail -40
     exit 1
 }
-values() { curl -s 'http://127.0.0.1:8428/internal/force_flush'; curl -s 'http://127.0.0.1:8428/api/v1/query' --data-urlencode 'query=count(sump_level_m{site="demo"})' | grep -q '"value":\[[0-9.]*,"1"\]'; }
-telemetry() { timeout 5 mosquitto_sub -t "plantroom/demo/$1/telemetry" -C 1 | grep -q '"values"'; }
+values() {
+    curl -s 'http://127.0.0.1:8428/internal/force_flush'
+    curl -s 'http://127.0.0.1:8428/api/v1/query' --data-urlencode "query=count($1{$2})" | grep -q '"value":\[[0-9.]*,"1"\]'
+}
+telemetry() { timeout 5 mosquitto_sub -t "plantroom/$1/telemetry" -C 1 | grep -q '"values"'; }
 rows() { plantroom --config /etc/plantroom history sump-1.level_m --from 1h --format csv | wc -l; }
 
 say "installed: no configuration yet, so it does not start, and says why"
@@ -22,21 +25,31 @@ systemctl is-enabled plantroom
 [ "$(stat -c '%U:%G %a' /etc/plantroom)" = "root:plantroom 750" ]
 id plantroom | grep -q dialout
 
-say "configured: the example, with the plant that the package brings"
+say "scanned: a configuration is written from what answers on the wire"
 systemd-run --quiet --unit=plant plantroom simulate --line /run/plant-line
 until_true test -e /run/plant-line
 chmod 666 "$(readlink -f /run/plant-line)"
-cp /usr/share/plantroom/example/*.toml /etc/plantroom/
-sed -i 's|/tmp/plantroom-line-sump|/run/plant-line|' /etc/plantroom/links.toml
-printf '\n[[sink.influx]]\nname = "history"\nurl = "http://127.0.0.1:8428"\nbucket = "plantroom"\n' >> /etc/plantroom/site.toml
+plantroom scan tcp://127.0.0.1:15022 --units 1,11-16 --write /root/scanned
+cp /root/scanned/*.toml /etc/plantroom/
+sed -i 's/^# \(\[\[sink.influx\]\]\|name = "history"\|url = "http\|bucket = \)/\1/; s/^source = "ntp"/source = "rtc"/' /etc/plantroom/site.toml
 chgrp plantroom /etc/plantroom/*.toml
 chmod 640 /etc/plantroom/*.toml
 plantroom check
 systemctl start plantroom
 systemctl is-active plantroom
-until_true telemetry sump-1
-until_true telemetry meter-main
-until_true values
+until_true telemetry site-1/eastron-sdm630-unit-11
+until_true values meter_power_kw 'site="site-1",device="schneider-iem3000-unit-1"'
+
+say "configured: the example instead, its serial line too, by a reload"
+cp /usr/share/plantroom/example/*.toml /etc/plantroom/
+sed -i 's|/tmp/plantroom-line-sump|/run/plant-line|' /etc/plantroom/links.toml
+printf '\n[[sink.influx]]\nname = "history"\nurl = "http://127.0.0.1:8428"\nbucket = "plantroom"\n' >> /etc/plantroom/site.toml
+chgrp plantroom /etc/plantroom/*.toml
+chmod 640 /etc/plantroom/*.toml
+systemctl reload plantroom
+until_true telemetry demo/sump-1
+until_true telemetry demo/meter-main
+until_true values sump_level_m 'site="demo"'
 plantroom status
 plantroom status --format json | grep -q '"journal"'
 
@@ -65,7 +78,7 @@ sum=$(cat /etc/plantroom/*.toml | md5sum)
 dpkg -i /root/plantroom_*-2_amd64.deb
 until_true systemctl is-active --quiet plantroom
 [ "$sum" = "$(cat /etc/plantroom/*.toml | md5sum)" ]
-until_true telemetry sump-1
+until_true telemetry demo/sump-1
 sleep 3
 after=$(rows)
 echo "history: $before rows before, $after after"
@@ -81,7 +94,7 @@ test -d /var/lib/plantroom/journal
 say "installed again: goes on where it was"
 dpkg -i /root/plantroom_*-2_amd64.deb
 until_true systemctl is-active --quiet plantroom
-until_true telemetry sump-1
+until_true telemetry demo/sump-1
 [ "$(rows)" -ge "$after" ]
 
 say "purged: nothing is left"

@@ -1,0 +1,300 @@
+//! `plantroom scan`: which units answer on a bus, and what they are; written as a configuration that `check` accepts.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cli::{Args as Global, Failure, Outcome, output, runtime};
+use crate::clock::{self, Clock};
+use crate::config::builtin;
+use crate::config::doc::{Problems, Texts};
+use crate::config::{self};
+use crate::link::serial::PortSettings;
+use crate::link::settings::{Settings, Transport};
+use crate::link::{Counters, Link};
+use crate::model::line::{Line, Parity};
+use crate::model::time::Wall;
+use crate::scan::{self, Found};
+
+/// Below this a guess is written as a comment only.
+const SURE: u8 = 50;
+
+/// Options of `scan`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// `tcp://host[:port]`, `rtu://host:port` (RTU over TCP), or `serial:/dev/serial/by-id/NAME`.
+    bus: String,
+    /// Unit ids to ask: `1-32`, `1,5,10-20`.
+    #[arg(long, default_value = "1-32")]
+    units: String,
+    /// Serial: speed. Default: each that a profile is delivered with, until somebody answers.
+    #[arg(long)]
+    baud: Option<u32>,
+    /// Serial: none, even or odd, with --baud.
+    #[arg(long, default_value = "none")]
+    parity: String,
+    /// Longest wait for an answer, milliseconds.
+    #[arg(long, default_value_t = 300)]
+    timeout_ms: u64,
+    /// Write what was found as a commented configuration into a directory.
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    format: output::Format,
+}
+
+/// A bus that somebody answered on.
+struct Bus {
+    transport: Transport,
+    found: Vec<Found>,
+}
+
+/// Scans and prints.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    output::begin_log(global, true);
+    let addresses = addresses(&args.units)?;
+    if let Some(dir) = args.write.as_ref().filter(|d| d.join("site.toml").exists()) {
+        return Err(
+            Failure::usage(format!("{} holds a configuration already", dir.display())).hint("name another directory")
+        );
+    }
+    let mut problems = Problems::default();
+    let dir = global.config_dir();
+    let catalogue = builtin::read(dir.is_dir().then_some(dir.as_path()), &mut problems);
+    let transports = transports(args, &catalogue.profiles)?;
+    let bus = runtime()?.block_on(async {
+        for transport in transports {
+            let found = scan(&transport, &addresses, args.timeout_ms, &catalogue.profiles).await?;
+            if !found.is_empty() {
+                return Ok(Some(Bus { transport, found }));
+            }
+        }
+        Ok::<_, Failure>(None)
+    })?;
+    let Some(bus) = bus else {
+        return Err(Failure::later(format!("nobody answered on {} ({} unit ids)", args.bus, addresses.len()))
+            .hint("other ids with --units; on a serial line --baud, --parity, and A and B the right way round"));
+    };
+    show(&bus, args.format);
+    match &args.write {
+        Some(dir) => write(dir, &bus, &catalogue.profiles),
+        None => Ok(()),
+    }
+}
+
+fn addresses(text: &str) -> Result<Vec<u8>, Failure> {
+    let bad = || Failure::usage(format!("`{text}` are no unit ids")).hint("1-32, or 1,5,10-20; 0 to 255");
+    let mut out = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u8, u8) =
+            (first.trim().parse().map_err(|_| bad())?, last.trim().parse().map_err(|_| bad())?);
+        out.extend(first..=last);
+    }
+    if out.is_empty() { Err(bad()) } else { Ok(out) }
+}
+
+type Profiles = std::collections::BTreeMap<String, Arc<crate::profile::Profile>>;
+
+/// What is to be tried, in order: on a serial line every speed that a profile is delivered with.
+fn transports(args: &Args, profiles: &Profiles) -> Result<Vec<Transport>, Failure> {
+    if let Some(rest) = args.bus.strip_prefix("tcp://") {
+        let address = if rest.contains(':') { rest.to_string() } else { format!("{rest}:502") };
+        return Ok(vec![Transport::Tcp { address }]);
+    }
+    if let Some(address) = args.bus.strip_prefix("rtu://") {
+        return Ok(vec![Transport::RtuOverTcp { address: address.to_string() }]);
+    }
+    let Some(path) = args.bus.strip_prefix("serial:") else {
+        return Err(Failure::usage(format!("`{}` is no bus", args.bus))
+            .hint("tcp://192.0.2.10, rtu://192.0.2.10:4001 or serial:/dev/serial/by-id/NAME"));
+    };
+    let parity = match args.parity.as_str() {
+        "none" => Parity::None,
+        "even" => Parity::Even,
+        "odd" => Parity::Odd,
+        other => return Err(Failure::usage(format!("`{other}` is no parity")).hint("none, even or odd")),
+    };
+    let lines = match args.baud {
+        Some(baud) => vec![Line { baud, parity, stop_bits: 1 }],
+        None => {
+            let mut lines = vec![Line { baud: 9_600, parity: Parity::None, stop_bits: 1 }];
+            for s in profiles.values().filter_map(|p| p.serial.as_ref()) {
+                let line = Line { baud: s.baud, parity: s.parity, stop_bits: s.stop_bits };
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
+            lines
+        }
+    };
+    let port = |line| Transport::Serial(PortSettings { path: path.to_string(), line, min_silence_us: 0 });
+    Ok(lines.into_iter().map(port).collect())
+}
+
+async fn scan(
+    transport: &Transport,
+    units: &[u8],
+    timeout_ms: u64,
+    profiles: &Profiles,
+) -> Result<Vec<Found>, Failure> {
+    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let settings = Settings {
+        id: "scan".into(),
+        transport: transport.clone(),
+        connect_timeout_ms: 3_000,
+        timeout_ms,
+        settle_ms: 0,
+        any_unit: false,
+        expected_round_trip_ms: 20,
+        behind: None,
+        overload: true,
+    };
+    let mut link = Link::new(settings, clock, Arc::new(Counters::default()));
+    let opened = link.open().await;
+    opened.map_err(|e| {
+        Failure::later("the bus cannot be opened")
+            .because(e)
+            .hint("a running gateway holds its ports: stop it, or use `plantroom read`")
+    })?;
+    if let Transport::Serial(port) = transport {
+        output::note(format!("{} baud, parity {:?}", port.line.baud, port.line.parity).to_lowercase());
+    }
+    let mut found = Vec::new();
+    for (i, address) in units.iter().enumerate() {
+        if !link.is_open() && link.open().await.is_err() {
+            return Err(Failure::later(format!("the connection was lost at unit {address} and cannot be made again")));
+        }
+        if let Some(round_trip_ms) = scan::is_there(&mut link, *address, timeout_ms).await {
+            output::note(format!("unit {address} answers: reading it with {} profiles", profiles.len()));
+            let guesses = scan::identify(&mut link, *address, timeout_ms, profiles).await;
+            found.push(Found { address: *address, round_trip_ms, guesses });
+        } else if (i + 1) % 16 == 0 {
+            output::note(format!("{} of {} unit ids asked", i + 1, units.len()));
+        }
+    }
+    Ok(found)
+}
+
+fn show(bus: &Bus, format: output::Format) {
+    let mut rows = Vec::new();
+    for unit in &bus.found {
+        if unit.guesses.is_empty() {
+            rows.push(vec![unit.address.to_string(), "unknown".into(), String::new(), String::new(), String::new()]);
+        }
+        for guess in unit.guesses.iter().take(3) {
+            let variant = if &*guess.layout == "base" { String::new() } else { format!(" ({})", guess.layout) };
+            let ident = guess.ident.as_ref().map_or(String::new(), |i| format!("ident {i}  "));
+            let read: Vec<String> = guess.read.iter().map(|(p, v)| format!("{p} {v}")).collect();
+            rows.push(vec![
+                unit.address.to_string(),
+                format!("{}{variant}", guess.profile),
+                guess.confidence.to_string(),
+                format!("{} of {}", guess.good, guess.all),
+                format!("{ident}{}", read.join("  ")),
+            ]);
+        }
+    }
+    output::list(format, &["unit", "profile", "confidence %", "points", "read"], &rows);
+}
+
+/// Writes the configuration; what `check` says of it is said at once.
+fn write(dir: &Path, bus: &Bus, profiles: &Profiles) -> Outcome {
+    let mut files = files(bus, profiles, false);
+    let check = |files: &[(String, String)]| config::load_texts(&Texts { files: files.to_vec() }, None);
+    let mut loaded = check(&files);
+    if loaded.problems.iter().any(|p| p.what.contains("cannot carry this")) {
+        files = self::files(bus, profiles, true);
+        loaded = check(&files);
+    }
+    let failed = |e: std::io::Error| Failure::later(format!("cannot write {}", dir.display())).because(e.to_string());
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    for (name, text) in files {
+        std::fs::write(dir.join(&name), text).map_err(failed)?;
+        output::line(dir.join(name).display().to_string());
+    }
+    loaded.problems.iter().for_each(|p| output::line(p.to_string()));
+    output::line(format!("now: look at the names, then plantroom --config {} check --plan", dir.display()));
+    Ok(())
+}
+
+fn files(bus: &Bus, profiles: &Profiles, overload: bool) -> Vec<(String, String)> {
+    let site = "# Written by `plantroom scan`. Every key is explained in the reference.\n\n[site]\nid = \"site-1\"\nzh = \"现场\"\nen = \"Site\"\n\
+                time_zone = \"Asia/Shanghai\"\n\n[clock]\nsource = \"ntp\"           # \"rtc\" where the box has a battery-backed clock and no network time\n\n\
+                [[sink.mqtt]]\nname = \"broker\"\nurl = \"mqtt://127.0.0.1:1883\"\n\n# [[sink.influx]]\n# name = \"history\"\n# url = \"http://127.0.0.1:8428\"\n\
+                # bucket = \"plantroom\"\n";
+    let busy = if overload {
+        "overload = true           # more is asked than the line carries: it is read as fast as it goes; slower groups would be better\n"
+    } else {
+        ""
+    };
+    let link = match &bus.transport {
+        Transport::Tcp { address } | Transport::RtuOverTcp { address } => {
+            let kind = if matches!(bus.transport, Transport::Tcp { .. }) { "tcp" } else { "rtu_over_tcp" };
+            let (host, port) = address.rsplit_once(':').unwrap_or((address, "502"));
+            format!("[[link.{kind}]]\nid = \"bus-1\"\nhost = {}\nport = {port}\n{busy}", toml::Value::from(host))
+        }
+        Transport::Serial(port) => format!(
+            "[[link.serial]]\nid = \"bus-1\"\nport = {}\nbaud = {}\nparity = \"{}\"\nstop_bits = {}\n{busy}",
+            toml::Value::from(port.path.as_str()),
+            port.line.baud,
+            format!("{:?}", port.line.parity).to_lowercase(),
+            port.line.stop_bits
+        ),
+    };
+    let mut units = String::from(
+        "# What answers on the wire, as far as reading it could tell. Confirm each against its nameplate.\n",
+    );
+    let mut devices = String::from("# One device a unit, to begin with: give them their names, areas and numbers.\n");
+    for unit in &bus.found {
+        let best = unit.guesses.first().and_then(|g| profiles.get(&*g.profile).map(|p| (g, p)));
+        for guess in unit.guesses.iter().take(3) {
+            let read: Vec<String> = guess.read.iter().map(|(p, v)| format!("{p} {v}")).collect();
+            units.push_str(&format!(
+                "\n# unit {}: {} {} %, {} of {} points; {}",
+                unit.address,
+                guess.profile,
+                guess.confidence,
+                guess.good,
+                guess.all,
+                read.join(", ")
+            ));
+        }
+        let id = format!("unit-{}", unit.address);
+        match best.filter(|(guess, _)| guess.confidence >= SURE) {
+            Some((guess, profile)) => {
+                units.push_str(&format!("\n[[unit]]\nid = \"{id}\"\nlink = \"bus-1\"\naddress = {}\nprofile = \"{}\"\n", unit.address, guess.profile));
+                devices.push_str(&device(&id, profile));
+            }
+            None => units.push_str(&format!(
+                "\n# Not sure enough. If one of these is right:\n# [[unit]]\n# id = \"{id}\"\n# link = \"bus-1\"\n# address = {}\n# profile = \"…\"\n",
+                unit.address
+            )),
+        }
+    }
+    vec![
+        ("site.toml".to_string(), site.to_string()),
+        ("links.toml".to_string(), format!("# The bus that was scanned.\n\n{link}")),
+        ("units.toml".to_string(), units),
+        ("devices.toml".to_string(), devices),
+    ]
+}
+
+fn device(unit: &str, profile: &crate::profile::Profile) -> String {
+    let name = format!("{}-{unit}", profile.name);
+    let head = |class: &str| {
+        format!("\n[[device]]\nid = \"{name}\"\nclass = \"{class}\"\narea = \"\"\nzh = \"{name}\"\nen = \"{name}\"\n")
+    };
+    if &*profile.class != "any" {
+        return format!("{}unit = \"{unit}\"\n", head(&profile.class));
+    }
+    // A module that serves many classes: what each input means only the wiring knows.
+    let mut out = format!(
+        "{}[device.points]              # name them as the vocabulary does once the wiring is known\n",
+        head("environment")
+    );
+    for point in &profile.layouts[0].points {
+        out.push_str(&format!("x_{} = \"{unit}.{}\"\n", point.name.trim_start_matches("x_"), point.name));
+    }
+    out
+}

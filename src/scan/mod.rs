@@ -1,0 +1,174 @@
+//! What answers on a bus, and what it is: by asking each unit id, and by reading with each profile and weighing what comes.
+//! Reads only.
+
+pub mod weigh;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::decode;
+use crate::link::Link;
+use crate::model::quality::Cause;
+use crate::model::registers::{Area, Span, Words};
+use crate::plan::{self, Refusal};
+use crate::profile::{Layout, PointDef, Profile};
+use crate::scan::weigh::Weight;
+
+/// A unit that answers.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its id on the wire.
+    pub address: u8,
+    /// Milliseconds that its first answer took.
+    pub round_trip_ms: u64,
+    /// What it may be, the likeliest first; none below a thousandth.
+    pub guesses: Vec<Guess>,
+}
+
+/// What a unit may be.
+#[derive(Clone, Debug)]
+pub struct Guess {
+    /// The profile.
+    pub profile: Arc<str>,
+    /// Its variant.
+    pub layout: Arc<str>,
+    /// 0 to 100: how much speaks for it, and against.
+    pub confidence: u8,
+    /// Points that could be read, and all.
+    pub good: usize,
+    /// All points.
+    pub all: usize,
+    /// What its ident register says, where the profile has one and the unit answers.
+    pub ident: Option<String>,
+    /// What spoke most for it: point and value.
+    pub read: Vec<(Arc<str>, String)>,
+}
+
+/// Asks whether a unit is there; how long it took.
+pub async fn is_there(link: &mut Link, address: u8, timeout_ms: u64) -> Option<u64> {
+    for area in [Area::Holding, Area::Input] {
+        let answer = link.read(address, Span { area, address: 0, count: 1 }, timeout_ms, 0).await;
+        match answer {
+            Ok(answer) => return Some(answer.round_trip_us / 1_000),
+            Err(cause) if cause.unit_answered() => return Some(0),
+            // Nobody is there, or a gateway says so: the other function would be no different.
+            Err(Cause::Timeout | Cause::GatewayNoAnswer | Cause::GatewayNoPath | Cause::LinkDown) => return None,
+            Err(_) => {}
+        }
+    }
+    None
+}
+
+/// What was read of a unit so far: several profiles ask for the same registers.
+#[derive(Default)]
+struct Memory {
+    words: BTreeMap<Span, Words>,
+    refused: BTreeMap<Span, Cause>,
+    /// Time-outs in a row: a unit that answers nothing more is left alone.
+    silent: u32,
+}
+
+/// Requests without an answer after which a profile is given up.
+const SILENT_MAX: u32 = 4;
+
+/// Reads a unit with every profile and says what it may be.
+pub async fn identify(
+    link: &mut Link,
+    address: u8,
+    timeout_ms: u64,
+    profiles: &BTreeMap<String, Arc<Profile>>,
+) -> Vec<Guess> {
+    let mut memory = Memory::default();
+    let mut out = Vec::new();
+    for profile in profiles.values() {
+        memory.silent = 0;
+        out.push(guess(link, address, timeout_ms, profile, &mut memory).await);
+    }
+    out.retain(|g: &Guess| g.confidence > 0);
+    out.sort_by_key(|g| (std::cmp::Reverse(g.confidence), std::cmp::Reverse(g.good)));
+    out
+}
+
+async fn guess(link: &mut Link, address: u8, timeout_ms: u64, profile: &Profile, memory: &mut Memory) -> Guess {
+    let mut weight = Weight::default();
+    let mut ident = None;
+    if let Some(def) = &profile.ident {
+        let pause = profile.layout(None).read.pause_ms;
+        read(link, address, timeout_ms, pause, std::slice::from_ref(def), profile.layout(None), memory).await;
+        let words: Vec<Words> = memory.words.values().cloned().collect();
+        ident = decode::decode(def, &words).and_then(Result::ok).map(|v| v.to_string());
+    }
+    let layout = profile.layout(ident.as_deref());
+    if ident.is_some() && !layout.idents.is_empty() {
+        weight.known_ident();
+    }
+    read(link, address, timeout_ms, layout.read.pause_ms, &layout.points, layout, memory).await;
+    let words: Vec<Words> = memory.words.values().cloned().collect();
+    let mut good = 0;
+    let mut told: Vec<(f64, Arc<str>, String)> = Vec::new();
+    for point in &layout.points {
+        let sample = decode::decode(point, &words).unwrap_or_else(|| {
+            let refused = memory.refused.iter().find(|(span, _)| span.overlaps(&point.span));
+            Err(refused.map_or(Cause::Timeout, |(_, cause)| *cause))
+        });
+        let spoke = weight.add(point, &sample);
+        if let Ok(value) = &sample {
+            good += 1;
+            if spoke > 0.0 {
+                told.push((spoke, Arc::clone(&point.name), value.to_string()));
+            }
+        }
+    }
+    told.sort_by(|a, b| b.0.total_cmp(&a.0));
+    Guess {
+        profile: Arc::clone(&profile.name),
+        layout: Arc::clone(&layout.name),
+        confidence: weight.confidence(),
+        good,
+        all: layout.points.len(),
+        ident,
+        read: told.into_iter().take(4).map(|(_, name, value)| (name, value)).collect(),
+    }
+}
+
+/// Reads what these points need and is not known yet; refused blocks are split.
+async fn read(
+    link: &mut Link,
+    address: u8,
+    timeout_ms: u64,
+    pause_ms: u64,
+    points: &[PointDef],
+    layout: &Layout,
+    memory: &mut Memory,
+) {
+    let mut blocks = plan::plan(points, &layout.read).blocks;
+    while let Some(block) = blocks.pop() {
+        let is_known = memory.words.values().any(|w| w.slice(&block.span).is_some());
+        if is_known || memory.refused.contains_key(&block.span) {
+            continue;
+        }
+        if memory.silent >= SILENT_MAX {
+            return;
+        }
+        match link.read(address, block.span, timeout_ms, pause_ms).await {
+            Ok(answer) => {
+                memory.silent = 0;
+                memory.words.insert(block.span, answer.words);
+            }
+            Err(cause @ (Cause::IllegalAddress | Cause::IllegalValue)) => {
+                memory.silent = 0;
+                match plan::refuse(&block) {
+                    Refusal::Split(a, b) => blocks.extend([b, a]),
+                    Refusal::Hole(span) => drop(memory.refused.insert(span, cause)),
+                }
+            }
+            Err(cause) => {
+                memory.silent += u32::from(!cause.unit_answered());
+                memory.refused.insert(block.span, cause);
+                if !link.is_open() && link.open().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
