@@ -17,7 +17,7 @@ if [ ! -d $base ]; then
 fi
 rm -rf $root
 cp -a $base $root
-cp target/x86_64-unknown-linux-gnu/debian/plantroom_*-[12]_amd64.deb $root/root/
+cp target/debian/plantroom_*-[12]_amd64.deb $root/root/
 install -m 755 tests/support/package.sh $root/root/test.sh
 cat > $root/etc/systemd/system/package-test.service << 'UNIT'
 [Unit]

@@ -1,8 +1,12 @@
 //! `plantroom check`: every problem at once, and what the site will cost.
 
 use crate::cli::{Args as Global, Failure, Outcome, output};
+use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
+use crate::link::{Counters, Link};
 use crate::model::problem::Severity;
+use crate::model::time::Wall;
+use crate::scan;
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
@@ -10,6 +14,9 @@ pub struct Args {
     /// Print the read plan, wire time, the share of each bus, bytes a day and days of history.
     #[arg(long)]
     plan: bool,
+    /// Connect to every link and ask every unit who it is. Writes nothing; only while no gateway runs.
+    #[arg(long)]
+    online: bool,
 }
 
 /// Checks; 78 if there is an error.
@@ -27,6 +34,9 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     if args.plan {
         plan(configuration);
         learned(global);
+    }
+    if args.online {
+        online(global, configuration)?;
     }
     let units: usize = configuration.buses.iter().map(|b| b.units.len()).sum();
     output::line(format!(
@@ -86,6 +96,60 @@ fn plan(configuration: &Configuration) {
         configuration.journal.max_gb,
         load.days.map(|(class, days)| format!("{} {days:.0} days", class.word())).join(", ")
     ));
+}
+
+/// Asks every unit who it is.
+fn online(global: &Global, configuration: &Configuration) -> Outcome {
+    if crate::cli::ask(global, &crate::control::Request::Status).is_ok() {
+        return Err(Failure::later("a gateway is running and holds the links")
+            .hint("`plantroom status` says how each unit is doing"));
+    }
+    let rows = crate::cli::runtime()?.block_on(async {
+        let mut rows = Vec::new();
+        for bus in &configuration.buses {
+            rows.extend(ask_bus(configuration, bus).await);
+        }
+        rows
+    });
+    output::raw(output::table(&["link", "unit", "address", "profile", "answers", "ident", "layout"], &rows));
+    let silent = rows.iter().filter(|r| !r[4].ends_with("ms")).count();
+    if silent > 0 {
+        return Err(Failure::later(format!("{silent} of {} units do not answer", rows.len())));
+    }
+    Ok(())
+}
+
+async fn ask_bus(configuration: &Configuration, bus: &crate::poll::BusConfig) -> Vec<Vec<String>> {
+    let clock = Clock::new(&configuration.clock, Wall(0));
+    let mut link = Link::new(bus.link.clone(), clock, std::sync::Arc::new(Counters::default()));
+    let mut rows = Vec::new();
+    let mut opened = link.open().await;
+    for unit in &bus.units {
+        if !link.is_open() {
+            opened = link.open().await;
+        }
+        let rules = &unit.profile.layout(None).read;
+        let timeout = unit.timeout_ms.or(rules.timeout_ms).unwrap_or_else(|| link.timeout_ms());
+        let answers = match &opened {
+            Err(why) => Err(why.clone()),
+            Ok(()) => scan::is_there(&mut link, unit.address, timeout).await.ok_or_else(|| "no answer".to_string()),
+        };
+        let ident = match (&unit.profile.ident, &answers) {
+            (Some(def), Ok(_)) => scan::ident(&mut link, unit.address, timeout, rules.pause_ms, def).await,
+            _ => None,
+        };
+        let layout = unit.profile.layout(ident.as_deref()).name.to_string();
+        rows.push(vec![
+            bus.link.id.clone(),
+            unit.id.to_string(),
+            unit.address.to_string(),
+            unit.profile.name.to_string(),
+            answers.map_or_else(|why| why, |ms| format!("{ms} ms")),
+            ident.unwrap_or_default(),
+            layout,
+        ]);
+    }
+    rows
 }
 
 /// What a running gateway has found out about its units.

@@ -9,6 +9,7 @@ use crate::cli::{Args as Global, Failure, Outcome, output, runtime};
 use crate::clock::Clock;
 use crate::config::{self, Configuration};
 use crate::control::{self, Request};
+use crate::link::record::Recorder;
 use crate::link::{Counters, Link};
 use crate::model::quality::Cause;
 use crate::model::time::Wall;
@@ -20,6 +21,9 @@ pub struct Args {
     device: String,
     /// One of its points; all if none is named.
     point: Option<String>,
+    /// Write down every byte of it: a fault report that `simulate --play` plays back. Only while no gateway runs.
+    #[arg(long, value_name = "FILE")]
+    record: Option<std::path::PathBuf>,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     format: output::Format,
@@ -32,6 +36,10 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let socket = global.socket();
     let runtime = runtime()?;
     let rows = match runtime.block_on(control::ask(&socket, &request)) {
+        Ok(_) if args.record.is_some() => {
+            return Err(Failure::later("a gateway is running: only who holds the line can write down its bytes")
+                .hint("stop it for the moment"));
+        }
         Ok(value) => serde_json::from_value(value)
             .map_err(|e| Failure::later("the answer cannot be read").because(e.to_string()))?,
         Err(control::Failed::Refused(why)) => return Err(Failure::usage(why)),
@@ -60,12 +68,17 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
 /// Without a gateway: every link is opened by ourselves, and waits its turn.
 async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<Row>, String> {
     let clock = Clock::new(&configuration.clock, Wall(0));
+    let begin = |path: &std::path::PathBuf| {
+        Recorder::begin(path, &clock).map_err(|e| format!("cannot write {}: {e}", path.display()))
+    };
+    let recorder = args.record.as_ref().map(begin).transpose()?;
     let open = |bus: &crate::poll::BusConfig| {
-        let link = Link::new(bus.link.clone(), clock.clone(), Arc::new(Counters::default()));
+        let mut link = Link::new(bus.link.clone(), clock.clone(), Arc::new(Counters::default()));
+        recorder.iter().for_each(|r| link.record(r.clone()));
         (bus.link.id.clone(), Arc::new(Mutex::new(link)))
     };
     let links: Vec<(String, Arc<Mutex<Link>>)> = configuration.buses.iter().map(open).collect();
-    questions::read(configuration, &args.device, args.point.as_deref(), |id, unit, span| {
+    let rows = questions::read(configuration, &args.device, args.point.as_deref(), |id, unit, span| {
         let link = links.iter().find(|(name, _)| *name == id).map(|(_, link)| Arc::clone(link));
         async move {
             let Some(link) = link else { return Err(Cause::LinkDown) };
@@ -81,5 +94,8 @@ async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<Row>
             link.read(unit.address, span, timeout, rules.pause_ms).await.map(|answer| answer.words)
         }
     })
-    .await
+    .await;
+    let ended = recorder.map_or(Ok(()), |r| r.end());
+    ended.map_err(|e| format!("what was recorded is not whole: {e}"))?;
+    rows
 }

@@ -5,7 +5,7 @@ use crate::clock::{self, Clock};
 use crate::config::builtin;
 use crate::config::doc::Problems;
 use crate::model::time::Wall;
-use crate::simulate::{Scenario, serve, site};
+use crate::simulate::{Scenario, play, serve, site};
 use tokio_util::sync::CancellationToken;
 
 /// Where `demo --write` says that the serial line is.
@@ -41,6 +41,9 @@ impl Pace {
 pub struct Args {
     #[command(flatten)]
     pace: Pace,
+    /// Instead of the plant: play back what `read --record` wrote, each link on a port of its own.
+    #[arg(long, value_name = "FILE")]
+    play: Option<std::path::PathBuf>,
     /// Where the serial line's name is linked to.
     #[arg(long, default_value = LINE, value_name = "FILE")]
     line: std::path::PathBuf,
@@ -50,6 +53,9 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> Outcome {
     output::begin_log(global, false);
     let speed = args.pace.speed()?;
+    if let Some(file) = &args.play {
+        return play(file);
+    }
     runtime()?.block_on(async {
         let catalogue = builtin::read(None, &mut Problems::default());
         let units = site::units(&catalogue.profiles);
@@ -76,6 +82,25 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         super::told_to_stop().await;
         stop.cancel();
         let _best_effort = std::fs::remove_file(&args.line);
+        Ok(())
+    })
+}
+
+/// Plays a record back until a signal says stop.
+fn play(file: &std::path::Path) -> Outcome {
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Failure::usage(format!("cannot read {}", file.display())).because(e.to_string()))?;
+    let links = play::read(&text)
+        .map_err(|e| Failure::usage(format!("{} is no record of frames", file.display())).because(e))?;
+    runtime()?.block_on(async {
+        for (name, record) in links {
+            let scheme = if record.is_rtu { "rtu" } else { "tcp" };
+            let address = play::serve(record, 0).await;
+            let address = address.map_err(|e| Failure::later("the record cannot be played").because(e))?;
+            output::line(format!("{scheme}://{address}  {name}"));
+        }
+        output::line("the record is played; Ctrl-C stops it");
+        super::told_to_stop().await;
         Ok(())
     })
 }

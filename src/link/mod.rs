@@ -7,6 +7,7 @@
 
 pub mod frame;
 pub mod guard;
+pub mod record;
 pub mod serial;
 pub mod settings;
 pub mod timer;
@@ -22,6 +23,7 @@ use tokio_modbus::{ExceptionCode, Request, Response};
 
 use crate::clock::Clock;
 use crate::link::guard::{Framing, Guard, Seen};
+use crate::link::record::{Recorder, Tap};
 use crate::link::settings::{Settings, Transport};
 use crate::link::timer::Timer;
 use crate::model::quality::Cause;
@@ -94,6 +96,7 @@ pub struct Link {
     guard_until_us: u64,
     /// Requests that got no answer in time: a late answer to one of them looks like an answer to the next of its shape.
     suspects: Vec<(u8, Span, u64)>,
+    recorder: Option<Recorder>,
     /// Shared with whoever shows them.
     pub counters: Arc<Counters>,
 }
@@ -109,8 +112,14 @@ impl Link {
             quiet_since_us: 0,
             guard_until_us: 0,
             suspects: Vec::new(),
+            recorder: None,
             counters,
         }
+    }
+
+    /// Writes down every byte from the next opening on.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
     }
 
     /// Whether a connection or port is open.
@@ -135,6 +144,7 @@ impl Link {
     pub async fn open(&mut self) -> Result<(), String> {
         let wait = Duration::from_millis(self.settings.connect_timeout_ms);
         let seen = Arc::new(Seen::default());
+        let to = self.recorder.clone().map(|r| (r, self.settings.id.clone(), self.is_rtu()));
         let opened = match &self.settings.transport {
             Transport::Tcp { address } | Transport::RtuOverTcp { address } => {
                 let connected = tokio::time::timeout(wait, TcpStream::connect(address.as_str())).await;
@@ -142,7 +152,7 @@ impl Link {
                     Ok(Ok(stream)) => {
                         let _best_effort = stream.set_nodelay(true);
                         let framing = self.framing();
-                        Ok(attach(Guard::new(stream, framing, Arc::clone(&seen)), framing))
+                        Ok(attach(Guard::new(Tap::new(stream, to), framing, Arc::clone(&seen)), framing))
                     }
                     Ok(Err(e)) => Err(format!("cannot connect to {address}: {e}")),
                     Err(_elapsed) => {
@@ -150,9 +160,8 @@ impl Link {
                     }
                 }
             }
-            Transport::Serial(port) => {
-                serial::open(port).map(|s| attach(Guard::new(s, Framing::Rtu, Arc::clone(&seen)), Framing::Rtu))
-            }
+            Transport::Serial(port) => serial::open(port)
+                .map(|s| attach(Guard::new(Tap::new(s, to), Framing::Rtu, Arc::clone(&seen)), Framing::Rtu)),
         };
         let context = opened.inspect_err(|_| add(&self.counters.failures, 1))?;
         if self.timer.is_none() && matches!(self.settings.transport, Transport::Serial(_)) {

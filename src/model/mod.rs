@@ -2,6 +2,7 @@
 //!
 //! This room imports nothing of the house. What is here is what two rooms must agree on; what only one room knows stays there.
 
+pub mod frames;
 pub mod line;
 pub mod point;
 pub mod problem;

@@ -59,6 +59,12 @@ pub async fn is_there(link: &mut Link, address: u8, timeout_ms: u64) -> Option<u
     None
 }
 
+/// What a unit's ident register says, as it is printed; `None` if it does not answer or has none.
+pub async fn ident(link: &mut Link, address: u8, timeout_ms: u64, pause_ms: u64, def: &PointDef) -> Option<String> {
+    let answer = link.read(address, def.span, timeout_ms, pause_ms).await.ok()?;
+    decode::decode(def, &[answer.words])?.ok().map(|v| v.to_string())
+}
+
 /// What was read of a unit so far: several profiles ask for the same registers.
 #[derive(Default)]
 struct Memory {
@@ -94,9 +100,7 @@ async fn guess(link: &mut Link, address: u8, timeout_ms: u64, profile: &Profile,
     let mut ident = None;
     if let Some(def) = &profile.ident {
         let pause = profile.layout(None).read.pause_ms;
-        read(link, address, timeout_ms, pause, std::slice::from_ref(def), profile.layout(None), memory).await;
-        let words: Vec<Words> = memory.words.values().cloned().collect();
-        ident = decode::decode(def, &words).and_then(Result::ok).map(|v| v.to_string());
+        ident = self::ident(link, address, timeout_ms, pause, def).await;
     }
     let layout = profile.layout(ident.as_deref());
     if ident.is_some() && !layout.idents.is_empty() {

@@ -3,6 +3,7 @@
 pub mod image;
 pub mod lifts;
 pub mod plant;
+pub mod play;
 pub mod power;
 pub mod serve;
 pub mod signals;

@@ -150,6 +150,41 @@ fn holes_are_found_in_the_same_cycle_and_a_silent_unit_does_not_hold_up_the_othe
     assert_eq!(silent["quality"]["x_a2"], "unit_offline");
 }
 
+#[test]
+fn what_was_recorded_is_played_back_and_reads_the_same() {
+    let (port, dir) = (free_port(), Dir::new("record"));
+    let server = pymodbus(&["tcp", "127.0.0.1", &port.to_string()]);
+    let link = |port: u16| format!("[[link.tcp]]\nid = \"l\"\nhost = \"127.0.0.1\"\nport = {port}\noverload = true");
+    let first = all_types(&dir, &link(port));
+    dir.write("site.toml", &site(1, "5", &first));
+    let (state, record) = (dir.path("state"), dir.path("frames.txt").display().to_string());
+    let online = plantroom(&dir.0, &state, &["check", "--online"]);
+    assert!(online.contains(" ms") && online.contains("no errors"), "{online}");
+    let read = |more: &[&str]| -> Vec<serde_json::Value> {
+        let text = plantroom(&dir.0, &state, &[&["read", "types", "--format", "json"], more].concat());
+        serde_json::from_str(&text).unwrap()
+    };
+    let live = read(&["--record", &record]);
+    drop(server);
+    let frames = std::fs::read_to_string(&record).unwrap();
+    assert!(frames.starts_with("# plantroom frames 1\n") && frames.lines().count() > 10, "{frames}");
+    let mut command = Command::new(PLANTROOM);
+    command.args(["simulate", "--play", &record]).stdout(Stdio::piped());
+    let mut player = Process::start("player", &mut command);
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(player.child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    let played: u16 = line.split(['/', ':', ' ']).nth(4).unwrap().parse().unwrap_or_else(|e| panic!("{e}: {line}"));
+    dir.write("site.toml", &site(1, "5", &first.replace(&link(port), &link(played))));
+    assert_eq!(read(&[]), live, "the same values from the same bytes");
+    let out = Command::new(PLANTROOM)
+        .args(["simulate", "--play", &dir.path("site.toml").display().to_string()])
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("is no record of frames"));
+}
+
 /// The plant on its fixed ports: one test at a time.
 static PLANT: std::sync::Mutex<()> = std::sync::Mutex::new(());
 

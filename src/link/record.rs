@@ -1,0 +1,95 @@
+//! Writes down every byte that goes over a link, with its time: a fault report that can be played back.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::clock::Clock;
+use crate::model::frames::{Frame, HEAD};
+
+/// A file that several links write to.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    file: Arc<Mutex<BufWriter<File>>>,
+    clock: Clock,
+    began_us: u64,
+}
+
+impl Recorder {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn begin(path: &Path, clock: &Clock) -> io::Result<Self> {
+        let mut file = BufWriter::new(File::create(path)?);
+        writeln!(file, "{HEAD}")?;
+        Ok(Self { file: Arc::new(Mutex::new(file)), clock: clock.clone(), began_us: clock.mono_us() })
+    }
+
+    /// Ends it: everything is in the file.
+    ///
+    /// # Errors
+    /// What the disk says, now or earlier.
+    pub fn end(&self) -> io::Result<()> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).flush()
+    }
+
+    fn write(&self, link: &str, is_rtu: bool, is_sent: bool, bytes: &[u8]) {
+        let at_us = self.clock.mono_us().saturating_sub(self.began_us);
+        let frame = Frame { at_us, link: link.to_string(), is_rtu, is_sent, bytes: bytes.to_vec() };
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let _said_at_the_end = writeln!(file, "{}", frame.to_line());
+    }
+}
+
+/// A transport whose bytes are written down, if somebody wants them.
+#[derive(Debug)]
+pub struct Tap<T> {
+    inner: T,
+    to: Option<(Recorder, String, bool)>,
+}
+
+impl<T> Tap<T> {
+    /// Wraps a transport; `to` is the recorder, the link's name and whether frames lie as RTU.
+    pub fn new(inner: T, to: Option<(Recorder, String, bool)>) -> Self {
+        Self { inner, to }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let result = ready!(Pin::new(&mut this.inner).poll_read(cx, buf));
+        if let Some((recorder, link, is_rtu)) = &this.to
+            && buf.filled().len() > before
+        {
+            recorder.write(link, *is_rtu, false, &buf.filled()[before..]);
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = ready!(Pin::new(&mut this.inner).poll_write(cx, bytes));
+        if let (Some((recorder, link, is_rtu)), Ok(n)) = (&this.to, &result) {
+            recorder.write(link, *is_rtu, true, &bytes[..*n]);
+        }
+        Poll::Ready(result)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,104 @@
+//! Plays back what `read --record` wrote: whoever asks what was asked then gets the answer that came then, as late as it came;
+//! silence where there was none.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::model::frames::{Frame, HEAD};
+
+/// What came back to one request: bytes with their delays after it.
+type Answer = Vec<(Duration, Vec<u8>)>;
+
+/// One link of a record.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// Whether frames lie as RTU.
+    pub is_rtu: bool,
+    /// Request without transaction id or CRC -> answers in their order; the last one goes on for ever.
+    answers: BTreeMap<Vec<u8>, VecDeque<(Vec<u8>, Answer)>>,
+}
+
+/// Reads a record: links by name.
+///
+/// # Errors
+/// What is wrong, with its line.
+pub fn read(text: &str) -> Result<BTreeMap<String, Record>, String> {
+    if text.lines().next() != Some(HEAD) {
+        return Err(format!("line 1: it does not begin with `{HEAD}`"));
+    }
+    let mut out: BTreeMap<String, Record> = BTreeMap::new();
+    let mut open: BTreeMap<String, (u64, Vec<u8>)> = BTreeMap::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.starts_with('#') && !l.is_empty()) {
+        let frame = Frame::from_line(line).ok_or_else(|| format!("line {}: not a frame", number + 1))?;
+        let record = out.entry(frame.link.clone()).or_default();
+        record.is_rtu = frame.is_rtu;
+        if frame.is_sent {
+            let request = frame.bytes.clone();
+            let Some(key) = key(&request, frame.is_rtu) else { continue };
+            record.answers.entry(key).or_default().push_back((request.clone(), Vec::new()));
+            open.insert(frame.link, (frame.at_us, request));
+        } else if let Some((asked_us, request)) = open.get(&frame.link)
+            && let Some(queue) = key(request, frame.is_rtu).and_then(|k| record.answers.get_mut(&k))
+            && let Some((_, answer)) = queue.back_mut()
+        {
+            answer.push((Duration::from_micros(frame.at_us.saturating_sub(*asked_us)), frame.bytes));
+        }
+    }
+    Ok(out)
+}
+
+/// What a request asks: unit and PDU, whatever its transaction id or CRC.
+fn key(request: &[u8], is_rtu: bool) -> Option<Vec<u8>> {
+    if is_rtu { request.get(..request.len().checked_sub(2)?) } else { request.get(6..) }.map(<[u8]>::to_vec)
+}
+
+/// Serves one link on loopback until the process ends; its address.
+///
+/// # Errors
+/// There is no port, in words.
+pub async fn serve(record: Record, port: u16) -> Result<SocketAddr, String> {
+    let bound = TcpListener::bind(("127.0.0.1", port)).await;
+    let listener = bound.map_err(|e| format!("cannot listen on 127.0.0.1:{port}: {e}"))?;
+    let address = listener.local_addr().map_err(|e| e.to_string())?;
+    let record = Arc::new(Mutex::new(record));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, Arc::clone(&record)));
+        }
+    });
+    Ok(address)
+}
+
+/// The next answer to a request; the last one again and again.
+fn next(record: &Mutex<Record>, key: &[u8]) -> Option<(Vec<u8>, Answer)> {
+    let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+    let queue = record.answers.get_mut(key)?;
+    if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() }
+}
+
+async fn answer(mut stream: TcpStream, record: Arc<Mutex<Record>>) {
+    let is_rtu = record.lock().unwrap_or_else(PoisonError::into_inner).is_rtu;
+    // Every read of registers or bits asks in twelve bytes, or eight with a CRC.
+    let mut request = vec![0u8; if is_rtu { 8 } else { 12 }];
+    while stream.read_exact(&mut request).await.is_ok() {
+        let found = key(&request, is_rtu).and_then(|k| next(&record, &k));
+        let Some((then, answers)) = found else { continue };
+        let mut waited = Duration::ZERO;
+        for (at, mut bytes) in answers {
+            tokio::time::sleep(at.saturating_sub(waited)).await;
+            waited = at.max(waited);
+            if !is_rtu && bytes.len() >= 2 && bytes[..2] == then[..2] {
+                // It bore the id of its request; that is another one now.
+                bytes[..2].copy_from_slice(&request[..2]);
+            }
+            if stream.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    }
+}
