@@ -17,7 +17,7 @@ if [ ! -d $base ]; then
 fi
 rm -rf $root
 cp -a $base $root
-cp target/debian/plantroom_*-[12]_amd64.deb $root/root/
+cp target/packages/plantroom_*-[12]_amd64.deb $root/root/
 install -m 755 tests/support/package.sh $root/root/test.sh
 cat > $root/etc/systemd/system/package-test.service << 'UNIT'
 [Unit]
@@ -28,6 +28,6 @@ ExecStart=/bin/sh -c '/root/test.sh > /root/log 2>&1; echo $? > /root/result; sy
 UNIT
 mkdir -p $root/etc/systemd/system/default.target.wants
 ln -s ../package-test.service $root/etc/systemd/system/default.target.wants/
-timeout 400 systemd-nspawn --quiet --register=no --keep-unit --private-network --boot -D $root > $root/root/boot 2>&1 || true
+timeout -k 10 400 systemd-nspawn --quiet --register=no --keep-unit --private-network --boot -D $root > $root/root/boot 2>&1 || true
 cat $root/root/log
 [ "$(cat $root/root/result)" = 0 ] || { echo "the package does not do what it should" >&2; exit 1; }

@@ -21,7 +21,7 @@ export "CARGO_TARGET_${name^^}_LINKER=$gcc" "CC_$name=$gcc"
 cargo build --release --no-default-features --quiet --target "$target"
 # Libraries by hand: nothing but the C library is linked, and a foreign one cannot be asked.
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
-package=target/debian/plantroom_$version-${revision}_$arch.deb
-mkdir -p target/debian
+package=target/packages/plantroom_$version-${revision}_$arch.deb
+mkdir -p target/packages
 cargo deb --no-build --no-strip --quiet --target "$target" --deb-revision "$revision" --output "$package"
 ls -l "$package"

@@ -89,6 +89,10 @@ fn value_of(point: &PointDef, value: &Value) -> f64 {
             if x == 0.0 {
                 return 0.1;
             }
+            if is_float && x.abs() < 1e-6 {
+                // No instrument shows this: words of something else.
+                return -2.0;
+            }
             let usual = USUAL.iter().find(|(ending, ..)| point.name.ends_with(ending));
             match usual {
                 Some((_, low, high, loud)) if (*low..=*high).contains(&x) => loud + if is_float { 1.0 } else { 0.0 },

@@ -9,13 +9,15 @@ until_true() {
     done
     echo "waited a minute for: $*"
     journalctl -u plantroom --no-pager | tail -40
+    plantroom status || true
+    timeout 5 mosquitto_sub -h 127.0.0.1 -v -t '#' -C 5 | cut -c1-150 || true
     exit 1
 }
 values() {
     curl -s 'http://127.0.0.1:8428/internal/force_flush'
     curl -s 'http://127.0.0.1:8428/api/v1/query' --data-urlencode "query=count($1{$2})" | grep -q '"value":\[[0-9.]*,"1"\]'
 }
-telemetry() { timeout 5 mosquitto_sub -t "plantroom/$1/telemetry" -C 1 | grep -q '"values"'; }
+telemetry() { timeout 5 mosquitto_sub -h 127.0.0.1 -t "plantroom/$1/telemetry" -C 1 | grep -q '"values"'; }
 rows() { plantroom --config /etc/plantroom history sump-1.level_m --from 1h --format csv | wc -l; }
 
 say "installed: no configuration yet, so it does not start, and says why"
