@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 use crate::cli::{Args as Global, Failure, Outcome, output};
 use crate::clock::{self, Clock};
 use crate::config;
-use crate::journal::{self, Journal, copy};
+use crate::journal::{self, Journal, copy, recover};
 use crate::model::time::Wall;
 
 /// Version of the archive's form.
@@ -196,7 +196,7 @@ fn prove(fresh: &Path) -> Result<String, Failure> {
     };
     let journal = fresh.join("state/journal");
     std::fs::create_dir_all(&journal)
-        .and_then(|()| File::create(journal.join(copy::RESTORED))?.write_all(b"numbers begin far beyond\n"))
+        .and_then(|()| File::create(journal.join(recover::RESTORED))?.write_all(b"numbers begin far beyond\n"))
         .map_err(|e| Failure::later("the backup cannot be unpacked").because(e.to_string()))?;
     let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
     let opened = Journal::open(&journal, &configuration.journal, &clock, &clock::boot_id());

@@ -8,9 +8,6 @@ use rusqlite::backup::Backup;
 use crate::journal::recover::files;
 use crate::journal::segment::{Open, Trouble, at, open_db};
 
-/// A file in the journal's directory that says: the numbers that came after the copy are unknown, begin far beyond.
-pub const RESTORED: &str = "restored";
-
 /// Files that hold the journal. Raw ones first: what is sealed while they are copied is then in both, and the raw file counts.
 pub fn sources(dir: &Path) -> Vec<PathBuf> {
     files(dir, "raw-")

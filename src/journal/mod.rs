@@ -205,7 +205,7 @@ impl Journal {
         shared.health.last_wall.store(last_wall.0, Ordering::Relaxed);
         let writer = writer::Work::new(Arc::clone(&shared))?;
         // From here on the jump is reserved on disk.
-        let _may_not_be_there = std::fs::remove_file(dir.join(copy::RESTORED));
+        let _may_not_be_there = std::fs::remove_file(dir.join(recover::RESTORED));
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run_guarded());
         let thread = thread.map_err(|e| Trouble::Sql {
             path: dir.display().to_string(),

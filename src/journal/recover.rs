@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::journal::copy::RESTORED;
 use crate::journal::cursor::Position;
 use crate::journal::sealed::DayFile;
 use crate::journal::segment::{Reader, Trouble};
@@ -24,6 +23,9 @@ pub struct Found {
     /// Last believed date that was committed.
     pub last_wall: Wall,
 }
+
+/// A file in the journal's directory that says: the numbers that were given after the copy are unknown, begin far beyond.
+pub const RESTORED: &str = "restored";
 
 /// Numbers that are jumped when a damaged file may have held the reservation, or what came after a backup is unknown: more than a year of a large site.
 const JUMP: u64 = 1 << 36;

@@ -218,8 +218,12 @@ fn an_undated_boot_is_dated_when_the_clock_is_believed() {
     let (journal, writer) = open(&dir);
     let mut early = reading(&s, 1);
     early.at = Stamp { mono: Mono(5_000), wall: Wall(0), trusted: false };
-    journal.append(early);
+    let entry = journal.append(early);
+    assert_eq!(journal.dated(&entry), None, "a time-series store waits");
     journal.date(Wall(DAY + 10_000), Mono(10_000));
+    assert_eq!(journal.dated(&entry), Some(Wall(DAY + 5_000)), "in memory it is dated at once");
+    let older = Entry { seq: 0, reading: entry.reading.clone() };
+    assert_eq!(journal.dated(&older), None, "an earlier boot's is not dated by this one's clock");
     writer.stop();
     drop(journal);
     let (journal, _writer) = open(&dir);

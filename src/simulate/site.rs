@@ -91,7 +91,9 @@ time_zone = "Asia/Shanghai"
 source = "rtc"          # believe the clock of the box at once; "ntp" waits for the kernel to call it synchronised
 
 [journal]
-max_gb = 1.0            # what happens at the limit: docs/operations.md
+max_gb = 4.0            # what happens at the limit: docs/operations.md; `check --plan` says how many days fit
+state_days = 100        # states and registers are kept before telemetry: what they take, it does not get
+register_days = 1200
 
 [health]
 listen = "@health@"

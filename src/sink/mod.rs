@@ -99,6 +99,21 @@ pub struct Common {
     pub state_dir: PathBuf,
 }
 
+/// A secret as it is given, or from its file, without the end of its line.
+///
+/// # Errors
+/// The file cannot be read, in words.
+pub fn secret(given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
+    match (given, file) {
+        (Some(text), None) => Ok(Some(text.clone())),
+        (_, Some(path)) => {
+            let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
+            Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
 /// A file in the state directory that belongs to a sink.
 pub fn file_of(state_dir: &Path, what: &str, sink: &str, extension: &str) -> PathBuf {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };

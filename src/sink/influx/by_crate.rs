@@ -8,7 +8,7 @@ use ::influxdb2::api::write::TimestampPrecision;
 
 use crate::sink::influx::answer::Answer;
 use crate::sink::influx::settings::Settings;
-use crate::sink::influx::transport::secret;
+use crate::sink::secret;
 
 /// A client of one bucket.
 pub struct Client {

@@ -7,6 +7,7 @@ use flate2::write::GzEncoder;
 
 use crate::sink::influx::answer::Answer;
 use crate::sink::influx::settings::{Api, Settings, Transport};
+use crate::sink::secret;
 
 /// What carries the requests.
 pub enum Carrier {
@@ -59,21 +60,6 @@ impl Carrier {
             #[cfg(feature = "influxdb2")]
             Carrier::Influxdb2(client) => client.write(body).await,
         }
-    }
-}
-
-/// A secret as it is given, or from its file.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn secret(given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
-    match (given, file) {
-        (Some(text), _) => Ok(Some(text.clone())),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
-            Ok(Some(text.trim_end().to_string()))
-        }
-        (None, None) => Ok(None),
     }
 }
 

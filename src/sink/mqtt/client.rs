@@ -6,6 +6,7 @@ use std::time::Duration;
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 
 use crate::sink::mqtt::settings::{Settings, Version};
+use crate::sink::secret;
 
 /// What happened on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Connection {
     pub fn new(settings: &Settings, client_id: &str, will: &Message) -> Result<Self, String> {
         let address = settings.address()?;
         let keep_alive = Duration::from_secs(settings.keep_alive_s.max(5));
-        let password = password(settings)?;
+        let password = secret(settings.password.as_ref(), settings.password_file.as_ref())?;
         let transport = if address.tls { Transport::Tls(tls(settings)?) } else { Transport::Tcp };
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
@@ -191,17 +192,6 @@ fn happened_v5(event: rumqttc::v5::Event) -> Happened {
 
 fn read_file(path: &str) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))
-}
-
-fn password(settings: &Settings) -> Result<Option<String>, String> {
-    match &settings.password_file {
-        Some(path) => {
-            let bytes = read_file(path)?;
-            let text = String::from_utf8(bytes).map_err(|_| format!("{path} is not text"))?;
-            Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
-        }
-        None => Ok(settings.password.clone()),
-    }
 }
 
 fn tls(settings: &Settings) -> Result<TlsConfiguration, String> {
