@@ -11,6 +11,8 @@ use crate::journal::segment::{Boot, Reader, Trouble};
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample};
 
+/// Samples of a step: a transaction writes some pages whatever it holds, so short streams share one.
+const SAMPLES_A_STEP: usize = 40_000;
 /// Samples that one pass over a stream holds in memory.
 const SAMPLES_MAX: usize = 150_000;
 
@@ -26,6 +28,8 @@ pub struct Sealing {
     reader: Reader,
     todo: Vec<(i64, Vec<i64>)>,
     files: BTreeMap<PathBuf, DayFile>,
+    /// Files that are being written in this step. Should it fail, closing them undoes it.
+    held: Vec<PathBuf>,
     /// Rows that could not be decoded.
     pub damaged: u64,
 }
@@ -52,19 +56,28 @@ impl Sealing {
             reader.add_boot(boot);
         }
         let (path, dir) = (path.to_path_buf(), dir.to_path_buf());
-        Ok(Self { first_seq, last_seq, path, dir, reader, todo, files: BTreeMap::new(), damaged: 0 })
+        Ok(Self { first_seq, last_seq, path, dir, reader, todo, files: BTreeMap::new(), held: Vec::new(), damaged: 0 })
     }
 
-    /// Seals one stream. When nothing is left, the day files that hold the segment come back; the raw file is then to be
+    /// Seals one stream, or several short ones. When nothing is left, the day files that hold the segment come back; the raw file is then to be
     /// removed, once the catalog says where its data are.
     ///
     /// `cursors` go with the segment: should the file that holds them be damaged, these are the next best.
     pub fn step(&mut self, cursors: &BTreeMap<String, Position>) -> Result<Option<Vec<PathBuf>>, Trouble> {
-        if let Some((id, seqs)) = self.todo.pop() {
-            if let Some(stream) = self.reader.stream(id) {
-                self.seal_stream(&stream, &seqs)?;
-            } else {
-                self.damaged += seqs.len() as u64;
+        if !self.todo.is_empty() {
+            let mut samples = 0;
+            while samples < SAMPLES_A_STEP
+                && let Some((id, seqs)) = self.todo.pop()
+            {
+                if let Some(stream) = self.reader.stream(id) {
+                    samples += seqs.len() * stream.points.len().max(1);
+                    self.seal_stream(&stream, &seqs)?;
+                } else {
+                    self.damaged += seqs.len() as u64;
+                }
+            }
+            for path in std::mem::take(&mut self.held) {
+                self.files.get(&path).map_or(Ok(()), DayFile::keep)?;
             }
             return Ok(None);
         }
@@ -128,6 +141,10 @@ impl Sealing {
             std::collections::btree_map::Entry::Occupied(e) => e.into_mut(),
             std::collections::btree_map::Entry::Vacant(e) => e.insert(DayFile::create(&path)?),
         };
+        if !self.held.contains(&path) {
+            file.hold()?;
+            self.held.push(path);
+        }
         let mut trouble = None;
         let slice = Slice {
             id: 0,
@@ -142,7 +159,7 @@ impl Sealing {
             thinned: false,
             points: points.clone(),
         };
-        file.transaction(|db| {
+        file.write(|db| {
             let id = sealed::put_slice(db, &slice, stream, rows)?;
             let mut lane = 0;
             for chunk in points.chunks((SAMPLES_MAX / n.max(1)).max(1)) {

@@ -125,6 +125,16 @@ impl DayFile {
         self.db.execute_batch("BEGIN").map_err(at(&self.path))
     }
 
+    /// Ends what [`DayFile::hold`] began; what was written is kept.
+    pub fn keep(&self) -> Result<(), Trouble> {
+        self.db.execute_batch("COMMIT").map_err(at(&self.path))
+    }
+
+    /// Writes within what [`DayFile::hold`] began.
+    pub fn write(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Trouble> {
+        f(&self.db).map_err(at(&self.path))
+    }
+
     /// Runs a transaction.
     pub fn transaction(&mut self, f: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Trouble> {
         let path = self.path.clone();
