@@ -41,15 +41,17 @@ struct Inner {
 struct State {
     count: usize,
     dropped: u64,
-    /// What is to be sent again.
-    again: Vec<Record>,
+    /// Whether the sink has yet to look at what is to be sent again.
+    asked: bool,
 }
 
 impl Aside {
     /// The file of a sink, beside what is there already.
     pub fn open(path: &Path) -> Self {
         let count = read(path).len();
-        let state = Mutex::new(State { count, ..State::default() });
+        // What was being sent again when the last run ended is sent on.
+        let asked = again_of(path).exists();
+        let state = Mutex::new(State { count, asked, ..State::default() });
         Self { inner: Arc::new(Inner { path: path.to_path_buf(), state, bell: Notify::new() }) }
     }
 
@@ -110,25 +112,41 @@ impl Aside {
     /// What the disk says.
     pub fn send_again(&self) -> std::io::Result<usize> {
         let mut state = self.state();
+        let again = again_of(&self.inner.path);
         let all = read(&self.inner.path);
-        whole::replace(&self.inner.path, b"")?;
         let count = all.len();
-        state.again.extend(all);
-        state.count = 0;
+        let waiting: Vec<Record> = read(&again).into_iter().chain(all).collect();
+        // In a file of its own until it is sent: whatever happens meanwhile, nothing is forgotten.
+        whole::replace(&again, &bytes(&waiting)?)?;
+        whole::replace(&self.inner.path, b"")?;
+        (state.count, state.asked) = (0, true);
         drop(state);
         self.inner.bell.notify_one();
         Ok(count)
     }
 
-    /// What is to be sent again.
+    /// What is to be sent again, if it was not taken yet.
     pub fn take_again(&self) -> Vec<Record> {
-        std::mem::take(&mut self.state().again)
+        if std::mem::take(&mut self.state().asked) { read(&again_of(&self.inner.path)) } else { Vec::new() }
+    }
+
+    /// What was taken is sent, or kept again.
+    pub fn sent_again(&self) {
+        let state = self.state();
+        if !state.asked {
+            let _may_be_gone = std::fs::remove_file(again_of(&self.inner.path));
+        }
     }
 
     /// Rings when something is to be sent again.
     pub async fn ring(&self) {
         self.inner.bell.notified().await;
     }
+}
+
+/// Where records wait that are being sent again.
+fn again_of(path: &Path) -> PathBuf {
+    path.with_extension("again")
 }
 
 /// Records of a file; a line that cannot be read (a power cut while it was written) is passed over.
@@ -165,6 +183,10 @@ mod tests {
         assert_eq!((aside.count(), aside.list().pop()), (RECORDS_MAX / 2 + 1, Some(record(77_777))));
         assert_eq!(aside.send_again().unwrap(), RECORDS_MAX / 2 + 1);
         assert_eq!((aside.count(), aside.take_again().len(), aside.take_again().len()), (0, RECORDS_MAX / 2 + 1, 0));
+        let after_a_crash = Aside::open(&path);
+        assert_eq!(after_a_crash.take_again().len(), RECORDS_MAX / 2 + 1, "they were never said to be sent");
+        after_a_crash.sent_again();
+        assert!(Aside::open(&path).take_again().is_empty());
         aside.keep(&[record(1)]).unwrap();
         assert_eq!((aside.discard().unwrap(), aside.list().len()), (1, 0));
         std::fs::remove_dir_all(&dir).unwrap();

@@ -34,6 +34,8 @@ const PAUSED_MS: u64 = 20_000;
 /// Longest wait between two attempts otherwise, and the longest that a store may ask for.
 const LATER_MAX_MS: u64 = 30_000;
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+/// Until files that could not be read are tried again.
+const PAST_AGAIN_MS: u64 = 10_000;
 /// Least values of one write, however often bodies are too large.
 const BATCH_MIN: usize = 50;
 /// Readings asked of the journal at a time.
@@ -113,6 +115,8 @@ struct Sink {
     /// Values of the past that may be written now, and when that was reckoned.
     allowance: u64,
     allowed_at_ms: u64,
+    /// Nothing is read of the past before this moment: its files could not be read.
+    past_at_ms: u64,
     say_again_ms: u64,
 }
 
@@ -135,6 +139,7 @@ impl Sink {
             flush_at_ms: 0,
             allowance: 0,
             allowed_at_ms: common.clock.mono().0,
+            past_at_ms: 0,
             say_again_ms: 0,
             progress,
             s,
@@ -247,6 +252,9 @@ impl Sink {
             return false;
         };
         let now = self.now_ms();
+        if now < self.past_at_ms {
+            return false;
+        }
         let earned = (now - self.allowed_at_ms) * self.s.backfill_points_per_s / 1_000;
         if earned > 0 {
             self.allowance = (self.allowance + earned).min(self.s.backfill_points_per_s.max(self.batch as u64));
@@ -268,7 +276,8 @@ impl Sink {
         self.allowance -= (values as u64).min(self.allowance);
         let reached = reader.position.clone();
         if items.is_empty() && reached == begin {
-            // The files give nothing now; asked again at the next turn.
+            // The files give nothing now.
+            self.past_at_ms = now + PAST_AGAIN_MS;
             return false;
         }
         self.past = Some(reader);
@@ -301,9 +310,11 @@ impl Sink {
         }
         if self.now_ms() >= self.not_before_ms
             && let Some(sending) = self.again.take()
-            && let Sent::Again(left) = self.send(sending).await
         {
-            self.again = Some(left);
+            match self.send(sending).await {
+                Sent::Done => self.common.aside.sent_again(),
+                Sent::Again(left) => self.again = Some(left),
+            }
         }
     }
 
