@@ -74,14 +74,16 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, F
         let what = what.display().to_string();
         move |e: std::io::Error| Failure::later(format!("cannot keep {what}")).because(e.to_string())
     };
+    let history = journal_dir(global);
     put(archive, "format", FORMAT.as_bytes()).map_err(failed(Path::new("format")))?;
     let mut count = 1;
-    let small =
-        |path: &Path| path.extension().is_some_and(|e| ["toml", "json", "jsonl", "txt"].iter().any(|x| e == *x));
+    let small = |path: &Path| {
+        path.extension().is_some_and(|e| ["toml", "json", "jsonl", "again", "txt"].iter().any(|x| e == *x))
+    };
     for (dir, under) in [(&config_dir, "config"), (&state_dir, "state")] {
         for path in walk(dir) {
             let name = path.strip_prefix(dir).unwrap_or(&path).to_path_buf();
-            let is_wanted = if under == "state" { small(&path) && !name.starts_with("journal") } else { true };
+            let is_wanted = if under == "state" { small(&path) && !name.starts_with(&history) } else { true };
             if is_wanted {
                 let bytes = std::fs::read(&path).map_err(failed(&path))?;
                 put(archive, &format!("{under}/{}", name.display()), &bytes).map_err(failed(&path))?;
@@ -92,7 +94,7 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, F
     if args.without_history {
         return Ok(count);
     }
-    let journal = state_dir.join(journal_dir(global));
+    let journal = state_dir.join(&history);
     let beside = args.file.with_extension("part.db");
     let mut keep = |paths: Vec<PathBuf>| -> Result<(), Failure> {
         let many = paths.len();
@@ -101,7 +103,7 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, F
             let copied = copy::copy(path, &beside);
             if copied.map_err(|e| Failure::later("the journal cannot be copied").because(e.to_string()))? {
                 let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-                archive.append_path_with_name(&beside, format!("state/journal/{name}")).map_err(failed(path))?;
+                archive.append_path_with_name(&beside, format!("state/{history}/{name}")).map_err(failed(path))?;
                 count += 1;
             }
             if (i + 1).is_multiple_of(100) {
@@ -146,10 +148,7 @@ fn journal_dir(global: &Global) -> String {
 pub fn restore(global: &Global, args: &RestoreArgs) -> Outcome {
     output::begin_log(global, true);
     let (config_dir, state_dir) = (global.config_dir(), global.state_dir());
-    if state_dir.join("journal").exists() {
-        return Err(Failure::usage(format!("there is a journal in {} already", state_dir.display()))
-            .hint("stop the gateway and move that directory away, or name another with --state DIR"));
-    }
+    refuse_if_there(&state_dir.join(journal::Settings::default().dir))?;
     let fresh = state_dir.join("restoring");
     let _left_over = std::fs::remove_dir_all(&fresh);
     let proved = unpack(&args.file, &fresh).and_then(|()| prove(&fresh));
@@ -194,7 +193,7 @@ fn prove(fresh: &Path) -> Result<String, Failure> {
         let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
         return Err(Failure::configuration("the configuration in the backup does not check").because(said.join("\n")));
     };
-    let journal = fresh.join("state/journal");
+    let journal = fresh.join("state").join(&configuration.journal.dir);
     std::fs::create_dir_all(&journal)
         .and_then(|()| File::create(journal.join(recover::RESTORED))?.write_all(b"numbers begin far beyond\n"))
         .map_err(|e| Failure::later("the backup cannot be unpacked").because(e.to_string()))?;
@@ -212,6 +211,34 @@ fn prove(fresh: &Path) -> Result<String, Failure> {
     Ok(format!("site {}: {devices} devices, a journal that opens, numbers from {newest} on", configuration.site.id))
 }
 
+/// A journal's own file, by which its directory is known.
+const LOCK: &str = "lock";
+
+/// A history that is there is never overwritten.
+fn refuse_if_there(journal: &Path) -> Outcome {
+    if !journal.exists() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("there is a journal in {} already", journal.display()))
+        .hint("stop the gateway and move that directory away, or name another with --state DIR"))
+}
+
+/// Gives what was unpacked to whom the directory belongs: root restores, the service has to read and write it.
+fn own(path: &Path, like: &Path, mode: Option<u32>) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+    let owner = std::fs::metadata(like)?;
+    std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))?;
+    if let Some(mode) = mode {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode))?;
+    }
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            own(&entry?.path(), like, mode)?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts what was proved into place; true if a configuration was there already and stays.
 fn place(fresh: &Path, config_dir: &Path, state_dir: &Path) -> Result<bool, Failure> {
     let failed =
@@ -225,12 +252,18 @@ fn place(fresh: &Path, config_dir: &Path, state_dir: &Path) -> Result<bool, Fail
             std::fs::create_dir_all(to.parent().unwrap_or(config_dir)).map_err(failed)?;
             // The two directories may be on different file systems.
             std::fs::copy(&path, &to).map_err(failed)?;
+            own(&to, config_dir, Some(0o640)).map_err(failed)?;
         }
     }
+    let is_history = |path: &Path| path.join(LOCK).exists();
     for entry in std::fs::read_dir(fresh.join("state")).map_err(failed)?.flatten() {
         let to = state_dir.join(entry.file_name());
+        if is_history(&entry.path()) {
+            refuse_if_there(&to)?;
+        }
         let _older = if to.is_dir() { std::fs::remove_dir_all(&to) } else { std::fs::remove_file(&to) };
-        std::fs::rename(entry.path(), to).map_err(failed)?;
+        std::fs::rename(entry.path(), &to).map_err(failed)?;
+        own(&to, state_dir, None).map_err(failed)?;
     }
     Ok(has_config)
 }

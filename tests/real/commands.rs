@@ -284,8 +284,15 @@ fn a_backup_beside_the_running_gateway_comes_back_whole() {
         rows.lines().skip(1).filter_map(|l| l.split(',').nth(1)?.parse().ok()).collect()
     };
     let all = values(&config.0, &state);
+    // As on a box: root restores what a service of another user reads and writes.
+    std::fs::create_dir_all(&new_state).unwrap();
+    std::os::unix::fs::chown(&new_state, Some(4_711), Some(4_711)).unwrap();
     let restored = plantroom(&new_config, &new_state, &["restore", &archive]);
     assert!(restored.contains("site test: 1 devices, a journal that opens"), "{restored}");
+    let of = |path: &std::path::Path| std::fs::metadata(path).unwrap();
+    let (uid, mode) = (std::os::unix::fs::MetadataExt::uid, std::os::unix::fs::MetadataExt::mode);
+    assert_eq!((uid(&of(&new_state)), uid(&of(&new_state.join("journal")))), (4_711, 4_711), "the service's own");
+    assert_eq!(mode(&of(&new_config.join("site.toml"))) & 0o777, 0o640, "the service can read it");
     let before = values(&new_config, &new_state);
     assert!(before.len() > 40 && all.starts_with(&before), "what was committed at the backup, in order");
     // It runs on, and no number that the first one gave after the backup is given again.
