@@ -273,6 +273,7 @@ fn the_contract(transport: &str, more: &str) {
     store.flows(&counting);
     nothing_is_missing(&store.counted(), &BTreeSet::new());
     poison_is_set_aside(&store, &counting, &dir, &state);
+    refused_for_good(&store, &counting, &dir, &state);
     running.stop();
     let status_lines = store.kept.lock().unwrap();
     let states: BTreeSet<&str> = status_lines
@@ -353,6 +354,24 @@ fn poison_is_set_aside(store: &Store, counting: &Counting, dir: &Dir, state: &Pa
     store.set(Mood::Good);
     store.flows(counting);
     assert!(aside().is_empty());
+}
+
+fn refused_for_good(store: &Store, counting: &Counting, dir: &Dir, state: &Path) {
+    // Everything is refused for good: no fault of any value, so nothing is set aside, and a person has to look.
+    let before = store.counted();
+    store.set(Mood::Says(400, "", "{\"message\":\"limit of series is reached\"}"));
+    wait("a pause", 60, || (sink_status(dir, state, "store")["paused"] == true).then_some(()));
+    assert!(sink_status(dir, state, "store")["error"].as_str().unwrap().contains("limit of series"));
+    let writes = store.writes();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(store.writes() <= writes + 1, "it is left alone");
+    store.set(Mood::Good);
+    store.flows(counting);
+    assert_eq!(sink_status(dir, state, "store")["kept_aside"], 0);
+    let stored = store.counted();
+    let (first, last) = (*before.last().unwrap(), *stored.last().unwrap());
+    let missing: Vec<u64> = (first..=last).filter(|n| !stored.contains(n)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 fn number_of(line: &str) -> u64 {

@@ -66,6 +66,11 @@ impl Encoder {
         written
     }
 
+    /// A line that any store takes that takes something: the gateway is online.
+    pub fn probe(&self, at_ms: i64) -> String {
+        format!("{STATUS},device=gateway,site={} online=1i {at_ms}\n", escape(&self.site))
+    }
+
     /// `measurement,site=…,device=…,area=… `, escaped.
     fn head(&mut self, stream: &Stream) -> Arc<str> {
         let key =

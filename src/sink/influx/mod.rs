@@ -9,6 +9,7 @@ pub mod answer;
 pub mod by_crate;
 pub mod line;
 pub mod progress;
+mod send;
 pub mod settings;
 pub mod transport;
 
@@ -20,10 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, Item};
-use crate::sink::aside::Record;
-use crate::sink::influx::answer::{Answer, Verdict, judge, words};
 use crate::sink::influx::line::Encoder;
 use crate::sink::influx::progress::Progress;
+use crate::sink::influx::send::{Sending, Sent};
 use crate::sink::influx::settings::Settings;
 use crate::sink::influx::transport::Carrier;
 use crate::sink::report::Filter;
@@ -74,22 +74,6 @@ pub async fn run(settings: Settings, common: Common, stop: CancellationToken) {
         }
     };
     let _what_is_left_stays_behind_the_cursor = tokio::time::timeout(Duration::from_secs(3), last).await;
-}
-
-/// A body on its way, and what is left of it.
-struct Sending {
-    /// Bodies still to be written, the next one last.
-    left: Vec<String>,
-    /// What was refused so far.
-    refused: Vec<(String, String)>,
-}
-
-/// What became of a body.
-enum Sent {
-    /// It is stored, or set aside.
-    Done,
-    /// It has to be tried again later.
-    Again(Sending),
 }
 
 struct Sink {
@@ -318,118 +302,6 @@ impl Sink {
         }
     }
 
-    /// Writes a body to its end: halved where something in it is refused.
-    async fn send(&mut self, mut sending: Sending) -> Sent {
-        while let Some(body) = sending.left.pop() {
-            if body.is_empty() {
-                continue;
-            }
-            let answer = self.carrier.write(&body).await;
-            let verdict = answer.as_ref().map_or(Verdict::Later, judge);
-            match (verdict, answer) {
-                (Verdict::Stored, _) => self.stored(line::values(&body)),
-                (Verdict::TooOld(n), _) => {
-                    self.common.health.too_old.fetch_add(n, Ordering::Relaxed);
-                    self.stored(line::values(&body).saturating_sub(usize::try_from(n).unwrap_or(0)));
-                }
-                (Verdict::StoredBut(list), _) => {
-                    let lines: Vec<&str> = line::lines(&body).collect();
-                    let of = |(n, said): &(usize, String)| {
-                        Some(((*lines.get(n.checked_sub(1)?)?).to_string(), said.clone()))
-                    };
-                    sending.refused.extend(list.iter().filter_map(of));
-                    self.stored(line::values(&body).saturating_sub(list.len()));
-                }
-                (Verdict::Refused, Ok(answer)) => match line::halves(&body) {
-                    Some((first, second)) => sending.left.extend([second, first]),
-                    None => sending.refused.push((body, words(&answer))),
-                },
-                (Verdict::TooLarge, Ok(answer)) => match line::halves(&body) {
-                    Some((first, second)) => {
-                        self.batch = (line::values(&body) / 2).clamp(BATCH_MIN, self.batch.max(BATCH_MIN));
-                        sending.left.extend([second, first]);
-                    }
-                    None => sending.refused.push((body, words(&answer))),
-                },
-                (verdict, answer) => {
-                    sending.left.push(body);
-                    self.failed(verdict == Verdict::Paused, answer);
-                    return Sent::Again(sending);
-                }
-            }
-        }
-        self.set_aside(sending.refused);
-        Sent::Done
-    }
-
-    fn stored(&mut self, values: usize) {
-        let health = &self.common.health;
-        health.delivered.fetch_add(values as u64, Ordering::Relaxed);
-        let was = health.connected.swap(true, Ordering::Relaxed);
-        if !was {
-            health.connects.fetch_add(1, Ordering::Relaxed);
-            health.paused.store(false, Ordering::Relaxed);
-            Health::tell(&health.error, "");
-            let failures = std::mem::take(&mut self.failures);
-            tracing::info!(sink = self.s.name, url = self.s.url, failures, "store takes what is written");
-        }
-        self.failures = 0;
-    }
-
-    /// No answer, or one that says that it cannot be now.
-    fn failed(&mut self, is_paused: bool, answer: Result<Answer, String>) {
-        let retry_after = answer.as_ref().ok().and_then(|a| a.retry_after);
-        let error = answer.map_or_else(|e| e, |a| words(&a));
-        self.failures += 1;
-        let back_off = 1_000u64 << self.failures.min(6).saturating_sub(1);
-        let wait_ms = if is_paused { PAUSED_MS } else { back_off.min(LATER_MAX_MS) };
-        let asked = retry_after.map_or(0, |d| u64::try_from(d.min(RETRY_AFTER_MAX).as_millis()).unwrap_or(0));
-        let now = self.now_ms();
-        let jitter = self.common.clock.mono_us() % (wait_ms / 4 + 1);
-        self.not_before_ms = now + asked.max(wait_ms * 3 / 4 + jitter);
-        self.common.health.connected.store(false, Ordering::Relaxed);
-        self.common.health.paused.store(is_paused, Ordering::Relaxed);
-        Health::tell(&self.common.health.error, &error);
-        if self.failures == 1 || now >= self.say_again_ms {
-            // When it begins, and hourly while it lasts.
-            self.say_again_ms = now + 3_600_000;
-            let (sink, url, failures) = (&self.s.name, &self.s.url, self.failures);
-            if is_paused {
-                tracing::error!(sink, url, error, failures, "the store refuses us: somebody has to mend that");
-            } else {
-                tracing::warn!(sink, url, error, failures, "the store takes nothing now");
-            }
-        }
-    }
-
-    fn set_aside(&self, refused: Vec<(String, String)>) {
-        if refused.is_empty() {
-            return;
-        }
-        let at = self.common.clock.wall().rfc3339();
-        let record = |(what, said): &(String, String)| Record {
-            at: at.clone(),
-            what: what.trim_end().to_string(),
-            said: said.clone(),
-        };
-        let records: Vec<Record> = refused.iter().map(record).collect();
-        let count: usize = records.iter().map(|r| line::values(&r.what)).sum();
-        self.common.health.set_aside.fetch_add(count as u64, Ordering::Relaxed);
-        if let Some(last) = records.last() {
-            Health::tell(&self.common.health.last_set_aside, format!("{}: {}", last.what, last.said));
-            tracing::error!(
-                sink = self.s.name,
-                values = count,
-                what = last.what,
-                said = last.said,
-                "values were set aside"
-            );
-        }
-        if let Err(error) = self.common.aside.keep(&records) {
-            tracing::error!(sink = self.s.name, %error, "what was set aside cannot be kept");
-        }
-    }
-
     fn show(&self) {
         let (journal, health) = (&self.common.journal, &self.common.health);
         let kept = self.progress.kept();
@@ -446,12 +318,6 @@ impl Sink {
             health.reached_ms.store(now.saturating_sub(age), Ordering::Relaxed);
         }
         health.lag_ms.store(age, Ordering::Relaxed);
-    }
-}
-
-impl Sending {
-    fn new(body: String) -> Self {
-        Self { left: vec![body], refused: Vec::new() }
     }
 }
 
