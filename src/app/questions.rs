@@ -1,4 +1,4 @@
-//! Answers to what the CLI asks: status, a read between two cycles, reload, the date.
+//! Answers to what the CLI asks: status, reads between two cycles, reload, the date.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,10 +11,11 @@ use crate::app::{Shared, lock, status};
 use crate::config::Configuration;
 use crate::control::{Answer, Caller, Handler, Request, SetAside};
 use crate::decode;
+use crate::link::settings::Transport;
 use crate::model::quality::Cause;
-use crate::model::registers::{Span, Words};
+use crate::model::registers::{Area, Span, Words};
 use crate::plan;
-use crate::poll::{Ask, UnitConfig};
+use crate::poll::{Ask, BusConfig, UnitConfig};
 use crate::profile::PointDef;
 use crate::sink::aside::Record;
 
@@ -35,6 +36,15 @@ pub struct Row {
     pub from: String,
     /// The words, in hexadecimal.
     pub raw: String,
+}
+
+/// A link that a gateway holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// Its name.
+    pub link: String,
+    /// What it runs over.
+    pub transport: Transport,
 }
 
 /// A record of a sink as `set-aside` shows it.
@@ -63,16 +73,21 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
         Request::Read { device, point } => {
             let configuration = shared.configuration();
             let rows = read(&configuration, &device, point.as_deref(), |link, unit, span| async move {
-                let asks = shared.asks(&link).ok_or(Cause::LinkDown)?;
-                let (reply, answer) = oneshot::channel();
                 let rules = &unit.profile.layout(None).read;
                 let timeout_ms = unit.timeout_ms.or(rules.timeout_ms);
-                let ask = Ask { address: unit.address, span, timeout_ms, pause_ms: rules.pause_ms, reply };
-                asks.try_send(ask).map_err(|_| Cause::Skipped)?;
-                let wait = std::time::Duration::from_secs(15);
-                tokio::time::timeout(wait, answer).await.ok().and_then(Result::ok).unwrap_or(Err(Cause::Timeout))
+                between_cycles(shared, &link, unit.address, span, timeout_ms, rules.pause_ms).await
             });
             json(serde_json::to_value(rows.await?))
+        }
+        Request::Links => {
+            let of = |b: &BusConfig| Held { link: b.link.id.clone(), transport: b.link.transport.clone() };
+            json(serde_json::to_value(shared.configuration().buses.iter().map(of).collect::<Vec<_>>()))
+        }
+        Request::Registers { link, unit, function, first, count, timeout_ms, pause_ms } => {
+            let area = Area::of(function).ok_or_else(|| format!("function {function} does not read"))?;
+            let span = Span { area, address: first, count };
+            let read = between_cycles(shared, &link, unit, span, Some(timeout_ms), pause_ms).await;
+            json(serde_json::to_value(read.map(|words| words.words)))
         }
         Request::Reload => {
             tracing::info!(uid = caller.uid, "reload is asked for");
@@ -98,6 +113,22 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             json(serde_json::to_value(shared.clock.wall().rfc3339()))
         }
     }
+}
+
+/// Asks a bus that is being polled.
+async fn between_cycles(
+    shared: &Shared,
+    link: &str,
+    address: u8,
+    span: Span,
+    timeout_ms: Option<u64>,
+    pause_ms: u64,
+) -> Result<Words, Cause> {
+    let asks = shared.asks(link).ok_or(Cause::LinkDown)?;
+    let (reply, answer) = oneshot::channel();
+    asks.try_send(Ask { address, span, timeout_ms, pause_ms, reply }).map_err(|_| Cause::Skipped)?;
+    let wait = std::time::Duration::from_secs(15);
+    tokio::time::timeout(wait, answer).await.ok().and_then(Result::ok).unwrap_or(Err(Cause::Timeout))
 }
 
 /// One point that is wanted: the device's name and what it comes from.

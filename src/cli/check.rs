@@ -1,9 +1,9 @@
 //! `plantroom check`: every problem at once, and what the site will cost.
 
+use crate::cli::bus::{self, Bus};
 use crate::cli::{Args as Global, Failure, Outcome, output};
 use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
-use crate::link::{Counters, Link};
 use crate::model::problem::Severity;
 use crate::model::time::Wall;
 use crate::scan;
@@ -14,7 +14,7 @@ pub struct Args {
     /// Print the read plan, wire time, the share of each bus, bytes a day and days of history.
     #[arg(long)]
     plan: bool,
-    /// Connect to every link and ask every unit who it is. Writes nothing; only while no gateway runs.
+    /// Ask every unit who it is. Writes nothing; a running gateway asks for us, between its cycles.
     #[arg(long)]
     online: bool,
 }
@@ -100,56 +100,52 @@ fn plan(configuration: &Configuration) {
 
 /// Asks every unit who it is.
 fn online(global: &Global, configuration: &Configuration) -> Outcome {
-    if crate::cli::ask(global, &crate::control::Request::Status).is_ok() {
-        return Err(Failure::later("a gateway is running and holds the links")
-            .hint("`plantroom status` says how each unit is doing"));
-    }
-    let rows = crate::cli::runtime()?.block_on(async {
-        let mut rows = Vec::new();
-        for bus in &configuration.buses {
-            rows.extend(ask_bus(configuration, bus).await);
+    let (rows, silent) = crate::cli::runtime()?.block_on(async {
+        let held = bus::held(global).await;
+        let clock = Clock::new(&configuration.clock, Wall(0));
+        let (mut rows, mut silent) = (Vec::new(), 0);
+        for config in &configuration.buses {
+            let reached = Bus::reach(global, &held, config.link.clone(), clock.clone());
+            let (more, quiet) = ask_bus(config, reached).await;
+            rows.extend(more);
+            silent += quiet;
         }
-        rows
+        (rows, silent)
     });
     output::raw(output::table(&["link", "unit", "address", "profile", "answers", "ident", "layout"], &rows));
-    let silent = rows.iter().filter(|r| !r[4].ends_with("ms")).count();
     if silent > 0 {
         return Err(Failure::later(format!("{silent} of {} units do not answer", rows.len())));
     }
     Ok(())
 }
 
-async fn ask_bus(configuration: &Configuration, bus: &crate::poll::BusConfig) -> Vec<Vec<String>> {
-    let clock = Clock::new(&configuration.clock, Wall(0));
-    let mut link = Link::new(bus.link.clone(), clock, std::sync::Arc::new(Counters::default()));
-    let mut rows = Vec::new();
-    let mut opened = link.open().await;
-    for unit in &bus.units {
-        if !link.is_open() {
-            opened = link.open().await;
-        }
+async fn ask_bus(config: &crate::poll::BusConfig, mut bus: Bus) -> (Vec<Vec<String>>, usize) {
+    let (mut rows, mut silent) = (Vec::new(), 0);
+    for unit in &config.units {
         let rules = &unit.profile.layout(None).read;
-        let timeout = unit.timeout_ms.or(rules.timeout_ms).unwrap_or_else(|| link.timeout_ms());
-        let answers = match &opened {
-            Err(why) => Err(why.clone()),
-            Ok(()) => scan::is_there(&mut link, unit.address, timeout).await.ok_or_else(|| "no answer".to_string()),
+        let timeout = unit.timeout_ms.or(rules.timeout_ms).unwrap_or(config.link.timeout_ms);
+        let answers = match bus.open().await {
+            Err(why) => Err(why),
+            Ok(()) => scan::is_there(&mut bus, unit.address, timeout).await.map_err(|cause| cause.says().to_string()),
         };
+        silent += usize::from(answers.is_err());
+        let took = bus.round_trip_ms().map_or_else(|| "yes".to_string(), |ms| format!("{ms} ms"));
         let ident = match (&unit.profile.ident, &answers) {
-            (Some(def), Ok(_)) => scan::ident(&mut link, unit.address, timeout, rules.pause_ms, def).await,
+            (Some(def), Ok(())) => scan::ident(&mut bus, unit.address, timeout, rules.pause_ms, def).await,
             _ => None,
         };
         let layout = unit.profile.layout(ident.as_deref()).name.to_string();
         rows.push(vec![
-            bus.link.id.clone(),
+            config.link.id.clone(),
             unit.id.to_string(),
             unit.address.to_string(),
             unit.profile.name.to_string(),
-            answers.map_or_else(|why| why, |ms| format!("{ms} ms")),
+            answers.map_or_else(|why| why, |()| took),
             ident.unwrap_or_default(),
             layout,
         ]);
     }
-    rows
+    (rows, silent)
 }
 
 /// What a running gateway has found out about its units.

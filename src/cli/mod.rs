@@ -2,6 +2,7 @@
 //! configuration.
 
 pub mod backup;
+mod bus;
 pub mod check;
 pub mod clock;
 pub mod demo;

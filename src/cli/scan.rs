@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cli::bus;
 use crate::cli::{Args as Global, Failure, Outcome, output, runtime};
 use crate::clock::{self, Clock};
 use crate::config::builtin;
@@ -10,8 +11,8 @@ use crate::config::doc::{Problems, Texts};
 use crate::config::{self};
 use crate::link::serial::PortSettings;
 use crate::link::settings::{Settings, Transport};
-use crate::link::{Counters, Link};
 use crate::model::line::{Line, Parity};
+use crate::model::quality::Cause;
 use crate::model::time::Wall;
 use crate::scan::{self, Found};
 
@@ -62,11 +63,20 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let dir = global.config_dir();
     let catalogue = builtin::read(dir.is_dir().then_some(dir.as_path()), &mut problems);
     let transports = transports(args, &catalogue.profiles)?;
+    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
     let bus = runtime()?.block_on(async {
+        let held = bus::held(global).await;
         for transport in transports {
-            let found = scan(&transport, &addresses, args.timeout_ms, &catalogue.profiles).await?;
-            if !found.is_empty() {
-                return Ok(Some(Bus { transport, found }));
+            // A gateway that holds the bus has set its line already.
+            let holder = held.iter().find(|h| bus::is_same(&h.transport, &transport));
+            let transport = holder.map_or(transport, |h| h.transport.clone());
+            if let Some(h) = holder {
+                output::note(format!("the running gateway holds it as link `{}`: asking between its cycles", h.link));
+            }
+            let reached = bus::Bus::reach(global, &held, settings(&transport, args.timeout_ms), clock.clone());
+            let found = scan(&transport, reached, &addresses, args.timeout_ms, &catalogue.profiles).await?;
+            if !found.is_empty() || holder.is_some() {
+                return Ok((!found.is_empty()).then_some(Bus { transport, found }));
             }
         }
         Ok::<_, Failure>(None)
@@ -132,14 +142,8 @@ fn transports(args: &Args, profiles: &Profiles) -> Result<Vec<Transport>, Failur
     Ok(lines.into_iter().map(port).collect())
 }
 
-async fn scan(
-    transport: &Transport,
-    units: &[u8],
-    timeout_ms: u64,
-    profiles: &Profiles,
-) -> Result<Vec<Found>, Failure> {
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
-    let settings = Settings {
+fn settings(transport: &Transport, timeout_ms: u64) -> Settings {
+    Settings {
         id: "scan".into(),
         transport: transport.clone(),
         connect_timeout_ms: 3_000,
@@ -149,28 +153,37 @@ async fn scan(
         expected_round_trip_ms: 20,
         behind: None,
         overload: true,
-    };
-    let mut link = Link::new(settings, clock, Arc::new(Counters::default()));
-    let opened = link.open().await;
-    opened.map_err(|e| {
+    }
+}
+
+async fn scan(
+    transport: &Transport,
+    mut bus: bus::Bus,
+    units: &[u8],
+    timeout_ms: u64,
+    profiles: &Profiles,
+) -> Result<Vec<Found>, Failure> {
+    bus.open().await.map_err(|e| {
         Failure::later("the bus cannot be opened")
             .because(e)
-            .hint("a running gateway holds its ports: stop it, or use `plantroom read`")
+            .hint("another program may hold it; a gateway of another state directory is found with --state DIR")
     })?;
     if let Transport::Serial(port) = transport {
         output::note(format!("{} baud, parity {:?}", port.line.baud, port.line.parity).to_lowercase());
     }
     let mut found = Vec::new();
     for (i, address) in units.iter().enumerate() {
-        if !link.is_open() && link.open().await.is_err() {
-            return Err(Failure::later(format!("the connection was lost at unit {address} and cannot be made again")));
-        }
-        if let Some(round_trip_ms) = scan::is_there(&mut link, *address, timeout_ms).await {
-            output::note(format!("unit {address} answers: reading it with {} profiles", profiles.len()));
-            let guesses = scan::identify(&mut link, *address, timeout_ms, profiles).await;
-            found.push(Found { address: *address, round_trip_ms, guesses });
-        } else if (i + 1) % 16 == 0 {
-            output::note(format!("{} of {} unit ids asked", i + 1, units.len()));
+        match scan::is_there(&mut bus, *address, timeout_ms).await {
+            Ok(()) => {
+                output::note(format!("unit {address} answers: reading it with {} profiles", profiles.len()));
+                let guesses = scan::identify(&mut bus, *address, timeout_ms, profiles).await;
+                found.push(Found { address: *address, guesses });
+            }
+            Err(Cause::LinkDown) => {
+                return Err(Failure::later(format!("the bus was lost at unit {address} and cannot be opened again")));
+            }
+            Err(_) if (i + 1) % 16 == 0 => output::note(format!("{} of {} unit ids asked", i + 1, units.len())),
+            Err(_) => {}
         }
     }
     Ok(found)

@@ -25,6 +25,25 @@ pub enum Request {
         /// One point, or all.
         point: Option<String>,
     },
+    /// Which links the gateway holds.
+    Links,
+    /// Read registers of whatever answers on a link, between two cycles.
+    Registers {
+        /// The link.
+        link: String,
+        /// Unit id on the wire.
+        unit: u8,
+        /// Function code, 1 to 4.
+        function: u8,
+        /// First wire address.
+        first: u16,
+        /// How many.
+        count: u16,
+        /// Longest wait for the answer.
+        timeout_ms: u64,
+        /// Silence before the request.
+        pause_ms: u64,
+    },
     /// Load the configuration again.
     Reload,
     /// The date is right: a person says so.

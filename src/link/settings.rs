@@ -1,7 +1,7 @@
 //! What the configuration says of a link.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::link::serial::PortSettings;
 use crate::model::line::{Line, Parity};
@@ -111,7 +111,8 @@ pub struct Settings {
 }
 
 /// What a link runs over.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Transport {
     /// Modbus TCP.
     Tcp {

@@ -17,7 +17,7 @@ pub enum Parity {
 }
 
 /// Speed and form of the characters; eight data bits always (RTU needs them).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Bits a second.
     pub baud: u32,

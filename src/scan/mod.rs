@@ -4,23 +4,33 @@
 pub mod weigh;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use crate::decode;
-use crate::link::Link;
 use crate::model::quality::Cause;
 use crate::model::registers::{Area, Span, Words};
 use crate::plan::{self, Refusal};
 use crate::profile::{Layout, PointDef, Profile};
 use crate::scan::weigh::Weight;
 
+/// A bus that can be asked: a link of our own, or a gateway that holds it.
+pub trait Reach {
+    /// Reads once; opens the bus where it is ours and closed. [`Cause::LinkDown`] if that cannot be.
+    fn read(
+        &mut self,
+        address: u8,
+        span: Span,
+        timeout_ms: u64,
+        pause_ms: u64,
+    ) -> impl Future<Output = Result<Words, Cause>>;
+}
+
 /// A unit that answers.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Its id on the wire.
     pub address: u8,
-    /// Milliseconds that its first answer took.
-    pub round_trip_ms: u64,
     /// What it may be, the likeliest first; none below a thousandth.
     pub guesses: Vec<Guess>,
 }
@@ -44,25 +54,37 @@ pub struct Guess {
     pub read: Vec<(Arc<str>, String)>,
 }
 
-/// Asks whether a unit is there; how long it took.
-pub async fn is_there(link: &mut Link, address: u8, timeout_ms: u64) -> Option<u64> {
+/// Asks whether a unit is there.
+///
+/// # Errors
+/// Why it is not, as far as one can tell.
+pub async fn is_there(bus: &mut impl Reach, address: u8, timeout_ms: u64) -> Result<(), Cause> {
+    let mut last = Cause::Timeout;
     for area in [Area::Holding, Area::Input] {
-        let answer = link.read(address, Span { area, address: 0, count: 1 }, timeout_ms, 0).await;
+        let answer = bus.read(address, Span { area, address: 0, count: 1 }, timeout_ms, 0).await;
         match answer {
-            Ok(answer) => return Some(answer.round_trip_us / 1_000),
-            Err(cause) if cause.unit_answered() => return Some(0),
+            Ok(_) => return Ok(()),
+            Err(cause) if cause.unit_answered() => return Ok(()),
             // Nobody is there, or a gateway says so: the other function would be no different.
-            Err(Cause::Timeout | Cause::GatewayNoAnswer | Cause::GatewayNoPath | Cause::LinkDown) => return None,
-            Err(_) => {}
+            Err(cause @ (Cause::Timeout | Cause::GatewayNoAnswer | Cause::GatewayNoPath | Cause::LinkDown)) => {
+                return Err(cause);
+            }
+            Err(cause) => last = cause,
         }
     }
-    None
+    Err(last)
 }
 
 /// What a unit's ident register says, as it is printed; `None` if it does not answer or has none.
-pub async fn ident(link: &mut Link, address: u8, timeout_ms: u64, pause_ms: u64, def: &PointDef) -> Option<String> {
-    let answer = link.read(address, def.span, timeout_ms, pause_ms).await.ok()?;
-    decode::decode(def, &[answer.words])?.ok().map(|v| v.to_string())
+pub async fn ident(
+    bus: &mut impl Reach,
+    address: u8,
+    timeout_ms: u64,
+    pause_ms: u64,
+    def: &PointDef,
+) -> Option<String> {
+    let words = bus.read(address, def.span, timeout_ms, pause_ms).await.ok()?;
+    decode::decode(def, &[words])?.ok().map(|v| v.to_string())
 }
 
 /// What was read of a unit so far: several profiles ask for the same registers.
@@ -79,7 +101,7 @@ const SILENT_MAX: u32 = 4;
 
 /// Reads a unit with every profile and says what it may be.
 pub async fn identify(
-    link: &mut Link,
+    bus: &mut impl Reach,
     address: u8,
     timeout_ms: u64,
     profiles: &BTreeMap<String, Arc<Profile>>,
@@ -88,25 +110,25 @@ pub async fn identify(
     let mut out = Vec::new();
     for profile in profiles.values() {
         memory.silent = 0;
-        out.push(guess(link, address, timeout_ms, profile, &mut memory).await);
+        out.push(guess(bus, address, timeout_ms, profile, &mut memory).await);
     }
     out.retain(|g: &Guess| g.confidence > 0);
     out.sort_by_key(|g| (std::cmp::Reverse(g.confidence), std::cmp::Reverse(g.good)));
     out
 }
 
-async fn guess(link: &mut Link, address: u8, timeout_ms: u64, profile: &Profile, memory: &mut Memory) -> Guess {
+async fn guess(bus: &mut impl Reach, address: u8, timeout_ms: u64, profile: &Profile, memory: &mut Memory) -> Guess {
     let mut weight = Weight::default();
     let mut ident = None;
     if let Some(def) = &profile.ident {
         let pause = profile.layout(None).read.pause_ms;
-        ident = self::ident(link, address, timeout_ms, pause, def).await;
+        ident = self::ident(bus, address, timeout_ms, pause, def).await;
     }
     let layout = profile.layout(ident.as_deref());
     if ident.is_some() && !layout.idents.is_empty() {
         weight.known_ident();
     }
-    read(link, address, timeout_ms, layout.read.pause_ms, &layout.points, layout, memory).await;
+    read(bus, address, timeout_ms, layout.read.pause_ms, &layout.points, layout, memory).await;
     let words: Vec<Words> = memory.words.values().cloned().collect();
     let mut good = 0;
     let mut told: Vec<(f64, Arc<str>, String)> = Vec::new();
@@ -137,7 +159,7 @@ async fn guess(link: &mut Link, address: u8, timeout_ms: u64, profile: &Profile,
 
 /// Reads what these points need and is not known yet; refused blocks are split.
 async fn read(
-    link: &mut Link,
+    bus: &mut impl Reach,
     address: u8,
     timeout_ms: u64,
     pause_ms: u64,
@@ -154,10 +176,10 @@ async fn read(
         if memory.silent >= SILENT_MAX {
             return;
         }
-        match link.read(address, block.span, timeout_ms, pause_ms).await {
-            Ok(answer) => {
+        match bus.read(address, block.span, timeout_ms, pause_ms).await {
+            Ok(words) => {
                 memory.silent = 0;
-                memory.words.insert(block.span, answer.words);
+                memory.words.insert(block.span, words);
             }
             Err(cause @ (Cause::IllegalAddress | Cause::IllegalValue)) => {
                 memory.silent = 0;
@@ -166,12 +188,10 @@ async fn read(
                     Refusal::Hole(span) => drop(memory.refused.insert(span, cause)),
                 }
             }
+            Err(Cause::LinkDown) => return,
             Err(cause) => {
                 memory.silent += u32::from(!cause.unit_answered());
                 memory.refused.insert(block.span, cause);
-                if !link.is_open() && link.open().await.is_err() {
-                    return;
-                }
             }
         }
     }

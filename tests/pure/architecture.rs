@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("clock", "hands", &["model"]),
     ("link", "hands", &["model", "clock"]),
     ("poll", "hands", &["model", "profile", "plan", "decode", "link", "clock"]),
-    ("scan", "hands", &["model", "profile", "plan", "decode", "link"]),
+    ("scan", "hands", &["model", "profile", "plan", "decode"]),
     ("journal", "hands", &["model", "clock"]),
     ("store", "hands", &["model", "clock"]),
     ("sink", "hands", &["model", "journal", "store", "clock"]),

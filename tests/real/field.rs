@@ -229,6 +229,31 @@ fn a_scan_finds_out_what_is_there_and_writes_what_check_accepts() {
     let (contacts, confidence) = best(&serial, "2");
     assert!(contacts == "contact-module-16" && confidence < 20, "{contacts} {confidence}");
     assert_eq!(best(&serial, "1").0, "level-transmitter");
+    // A gateway that holds the line reads for us, between its cycles.
+    dir.write(
+        "site.toml",
+        &site(
+            1,
+            "5",
+            &format!(
+                "[[link.serial]]\nid = \"line\"\nport = \"{}\"\n\
+                 [[unit]]\nid = \"level\"\nlink = \"line\"\naddress = 1\nprofile = \"level-transmitter\"\n\
+                 [[device]]\nid = \"sump\"\nclass = \"sump\"\nunit = \"level\"\nzh = \"坑\"\nen = \"Sump\"\n",
+                line.display()
+            ),
+        ),
+    );
+    let _gateway = gateway(&dir.0, &state);
+    let online = || plantroom(&dir.0, &state, &["status"]).contains("online").then_some(());
+    wait("the device to be online", 20, || state.join("control.sock").exists().then(online).flatten());
+    let beside = scan(&[&format!("serial:{}", line.display()), "--units", "1-2"]);
+    assert_eq!(best(&beside, "1"), best(&serial, "1"));
+    assert_eq!(best(&beside, "2"), best(&serial, "2"));
+    let online = plantroom(&dir.0, &state, &["check", "--online"]);
+    assert!(online.lines().any(|l| l.starts_with("line") && l.contains(" yes ")), "{online}");
+    let status: serde_json::Value =
+        serde_json::from_str(&plantroom(&dir.0, &state, &["status", "--format", "json"])).unwrap();
+    assert_eq!(status["links"][0]["units"][0]["state"], "online", "{status}");
 }
 
 #[test]

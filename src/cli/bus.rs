@@ -1,0 +1,109 @@
+//! How a command reaches a bus: by opening it, or through the running gateway that holds it, between its cycles.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::app::questions::Held;
+use crate::cli::Args as Global;
+use crate::clock::Clock;
+use crate::control::{self, Request};
+use crate::link::settings::{Settings, Transport};
+use crate::link::{Counters, Link};
+use crate::model::quality::Cause;
+use crate::model::registers::{Span, Words};
+use crate::scan::Reach;
+
+/// A bus that can be asked.
+pub enum Bus {
+    /// It is ours.
+    Own {
+        /// The link.
+        link: Box<Link>,
+        /// Milliseconds that the last answer took.
+        round_trip_ms: Option<u64>,
+    },
+    /// A gateway polls it.
+    Held {
+        /// The gateway's socket.
+        socket: PathBuf,
+        /// Its link.
+        link: String,
+    },
+}
+
+/// The links of the running gateway; none if none runs.
+pub async fn held(global: &Global) -> Vec<Held> {
+    let answer = control::ask(&global.socket(), &Request::Links).await;
+    answer.ok().and_then(|links| serde_json::from_value(links).ok()).unwrap_or_default()
+}
+
+/// Whether both are the same port or address, under whatever names.
+pub fn is_same(a: &Transport, b: &Transport) -> bool {
+    let real = |path: &str| std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    match (a, b) {
+        (Transport::Serial(a), Transport::Serial(b)) => real(&a.path) == real(&b.path),
+        (Transport::Tcp { address: a }, Transport::Tcp { address: b })
+        | (Transport::RtuOverTcp { address: a }, Transport::RtuOverTcp { address: b }) => a == b,
+        _ => false,
+    }
+}
+
+impl Bus {
+    /// By the gateway if it holds this bus, else by ourselves.
+    pub fn reach(global: &Global, held: &[Held], settings: Settings, clock: Clock) -> Self {
+        match held.iter().find(|h| is_same(&h.transport, &settings.transport)) {
+            Some(h) => Self::Held { socket: global.socket(), link: h.link.clone() },
+            None => Self::Own {
+                link: Box::new(Link::new(settings, clock, Arc::new(Counters::default()))),
+                round_trip_ms: None,
+            },
+        }
+    }
+
+    /// Opens it, if it is ours and is not open.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, in words.
+    pub async fn open(&mut self) -> Result<(), String> {
+        match self {
+            Self::Own { link, .. } if !link.is_open() => link.open().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// What the last answer took, where it is known.
+    pub fn round_trip_ms(&self) -> Option<u64> {
+        match self {
+            Self::Own { round_trip_ms, .. } => *round_trip_ms,
+            Self::Held { .. } => None,
+        }
+    }
+}
+
+impl Reach for Bus {
+    async fn read(&mut self, address: u8, span: Span, timeout_ms: u64, pause_ms: u64) -> Result<Words, Cause> {
+        self.open().await.map_err(|_| Cause::LinkDown)?;
+        match self {
+            Self::Own { link, round_trip_ms, .. } => {
+                let answer = link.read(address, span, timeout_ms, pause_ms).await?;
+                *round_trip_ms = Some(answer.round_trip_us / 1_000);
+                Ok(answer.words)
+            }
+            Self::Held { socket, link } => {
+                let (function, first, count) = (span.area.function(), span.address, span.count);
+                let request = Request::Registers {
+                    link: link.clone(),
+                    unit: address,
+                    function,
+                    first,
+                    count,
+                    timeout_ms,
+                    pause_ms,
+                };
+                let answer = control::ask(socket, &request).await.map_err(|_| Cause::LinkDown)?;
+                let read: Result<Vec<u16>, Cause> = serde_json::from_value(answer).map_err(|_| Cause::LinkDown)?;
+                read.map(|words| Words { span, words })
+            }
+        }
+    }
+}

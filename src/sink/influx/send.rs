@@ -1,0 +1,185 @@
+//! A body on its way: halved where something in it is refused, down to the value that is to blame, which is set aside.
+
+use std::sync::atomic::Ordering;
+
+use crate::sink::Health;
+use crate::sink::aside::Record;
+use crate::sink::influx::answer::{Answer, Verdict, judge, words};
+use crate::sink::influx::{BATCH_MIN, LATER_MAX_MS, PAUSED_MS, RETRY_AFTER_MAX, Sink, line};
+
+/// Values refused in a row, with nothing stored between them, after which the store is asked whether it takes anything.
+const REFUSED_MAX: usize = 20;
+
+/// A body on its way, and what is left of it.
+pub struct Sending {
+    /// Bodies still to be written, the next one last.
+    pub left: Vec<String>,
+    /// What was refused so far.
+    refused: Vec<(String, String)>,
+    /// How many of those in a row, with nothing stored between them.
+    in_a_row: usize,
+}
+
+impl Sending {
+    /// A body of which nothing is written yet.
+    pub fn new(body: String) -> Self {
+        Self { left: vec![body], refused: Vec::new(), in_a_row: 0 }
+    }
+
+    /// The store refuses this for good.
+    fn refuse(&mut self, body: String, said: String) {
+        self.refused.push((body, said));
+        self.in_a_row += 1;
+    }
+}
+
+/// What became of a body.
+pub enum Sent {
+    /// It is stored, or set aside.
+    Done,
+    /// It has to be tried again later.
+    Again(Sending),
+}
+
+impl Sink {
+    /// Writes a body to its end: halved where something in it is refused.
+    pub(super) async fn send(&mut self, mut sending: Sending) -> Sent {
+        while let Some(body) = sending.left.pop() {
+            if body.is_empty() {
+                continue;
+            }
+            if sending.in_a_row >= REFUSED_MAX {
+                sending.left.push(body);
+                if self.takes_anything(&mut sending).await {
+                    continue;
+                }
+                return Sent::Again(sending);
+            }
+            let answer = self.carrier.write(&body).await;
+            let verdict = answer.as_ref().map_or(Verdict::Later, judge);
+            match (verdict, answer) {
+                (Verdict::Stored, _) => {
+                    sending.in_a_row = 0;
+                    self.stored(line::values(&body));
+                }
+                (Verdict::TooOld(n), _) => {
+                    self.common.health.too_old.fetch_add(n, Ordering::Relaxed);
+                    self.stored(line::values(&body).saturating_sub(usize::try_from(n).unwrap_or(0)));
+                }
+                (Verdict::StoredBut(list), _) => {
+                    let lines: Vec<&str> = line::lines(&body).collect();
+                    let of = |(n, said): &(usize, String)| {
+                        Some(((*lines.get(n.checked_sub(1)?)?).to_string(), said.clone()))
+                    };
+                    sending.refused.extend(list.iter().filter_map(of));
+                    self.stored(line::values(&body).saturating_sub(list.len()));
+                }
+                (Verdict::Refused, Ok(answer)) => match line::halves(&body) {
+                    Some((first, second)) => sending.left.extend([second, first]),
+                    None => sending.refuse(body, words(&answer)),
+                },
+                (Verdict::TooLarge, Ok(answer)) => match line::halves(&body) {
+                    Some((first, second)) => {
+                        self.batch = (line::values(&body) / 2).clamp(BATCH_MIN, self.batch.max(BATCH_MIN));
+                        sending.left.extend([second, first]);
+                    }
+                    None => sending.refuse(body, words(&answer)),
+                },
+                (verdict, answer) => {
+                    sending.left.push(body);
+                    self.failed(verdict == Verdict::Paused, answer);
+                    return Sent::Again(sending);
+                }
+            }
+        }
+        if sending.in_a_row > 0 && !self.takes_anything(&mut sending).await {
+            return Sent::Again(sending);
+        }
+        self.set_aside(sending.refused);
+        Sent::Done
+    }
+
+    /// Is it these values that the store refuses, or everything? A limit of series or of space is no fault of a value: then
+    /// what was refused is tried again later.
+    async fn takes_anything(&mut self, sending: &mut Sending) -> bool {
+        let in_a_row = std::mem::take(&mut sending.in_a_row);
+        let probe = self.encoder.probe(self.common.clock.wall().0);
+        let answer = self.carrier.write(&probe).await;
+        let verdict = answer.as_ref().map_or(Verdict::Later, judge);
+        if verdict == Verdict::Stored {
+            return true;
+        }
+        let innocent = sending.refused.split_off(sending.refused.len().saturating_sub(in_a_row));
+        sending.left.extend(innocent.into_iter().rev().map(|(body, _)| body));
+        self.failed(verdict != Verdict::Later, answer);
+        false
+    }
+
+    fn stored(&mut self, values: usize) {
+        let health = &self.common.health;
+        health.delivered.fetch_add(values as u64, Ordering::Relaxed);
+        let was = health.connected.swap(true, Ordering::Relaxed);
+        if !was {
+            health.connects.fetch_add(1, Ordering::Relaxed);
+            health.paused.store(false, Ordering::Relaxed);
+            Health::tell(&health.error, "");
+            let failures = std::mem::take(&mut self.failures);
+            tracing::info!(sink = self.s.name, url = self.s.url, failures, "store takes what is written");
+        }
+        self.failures = 0;
+    }
+
+    /// No answer, or one that says that it cannot be now.
+    fn failed(&mut self, is_paused: bool, answer: Result<Answer, String>) {
+        let retry_after = answer.as_ref().ok().and_then(|a| a.retry_after);
+        let error = answer.map_or_else(|e| e, |a| words(&a));
+        self.failures += 1;
+        let back_off = 1_000u64 << self.failures.min(6).saturating_sub(1);
+        let wait_ms = if is_paused { PAUSED_MS } else { back_off.min(LATER_MAX_MS) };
+        let asked = retry_after.map_or(0, |d| u64::try_from(d.min(RETRY_AFTER_MAX).as_millis()).unwrap_or(0));
+        let now = self.now_ms();
+        let jitter = self.common.clock.mono_us() % (wait_ms / 4 + 1);
+        self.not_before_ms = now + asked.max(wait_ms * 3 / 4 + jitter);
+        self.common.health.connected.store(false, Ordering::Relaxed);
+        self.common.health.paused.store(is_paused, Ordering::Relaxed);
+        Health::tell(&self.common.health.error, &error);
+        if self.failures == 1 || now >= self.say_again_ms {
+            // When it begins, and hourly while it lasts.
+            self.say_again_ms = now + 3_600_000;
+            let (sink, url, failures) = (&self.s.name, &self.s.url, self.failures);
+            if is_paused {
+                tracing::error!(sink, url, error, failures, "the store refuses us: somebody has to mend that");
+            } else {
+                tracing::warn!(sink, url, error, failures, "the store takes nothing now");
+            }
+        }
+    }
+
+    fn set_aside(&self, refused: Vec<(String, String)>) {
+        if refused.is_empty() {
+            return;
+        }
+        let at = self.common.clock.wall().rfc3339();
+        let record = |(what, said): &(String, String)| Record {
+            at: at.clone(),
+            what: what.trim_end().to_string(),
+            said: said.clone(),
+        };
+        let records: Vec<Record> = refused.iter().map(record).collect();
+        let count: usize = records.iter().map(|r| line::values(&r.what)).sum();
+        self.common.health.set_aside.fetch_add(count as u64, Ordering::Relaxed);
+        if let Some(last) = records.last() {
+            Health::tell(&self.common.health.last_set_aside, format!("{}: {}", last.what, last.said));
+            tracing::error!(
+                sink = self.s.name,
+                values = count,
+                what = last.what,
+                said = last.said,
+                "values were set aside"
+            );
+        }
+        if let Err(error) = self.common.aside.keep(&records) {
+            tracing::error!(sink = self.s.name, %error, "what was set aside cannot be kept");
+        }
+    }
+}
