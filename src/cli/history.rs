@@ -10,8 +10,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::journal::Journal;
 use crate::journal::history::{Query, SLOTS_MAX};
-use crate::model::time::Wall;
-use crate::profile::form::duration_ms;
+use crate::model::time::{Wall, duration_ms};
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]

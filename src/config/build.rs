@@ -7,9 +7,9 @@ use crate::config::Device;
 use crate::config::builtin::Catalogue;
 use crate::link::settings::Settings as LinkSettings;
 use crate::model::point::{Form, Kind, PointMeta, Stream};
+use crate::model::time::duration_ms;
 use crate::poll::{BusConfig, GroupConfig, OutConfig, UnitConfig};
 use crate::profile::PointDef;
-use crate::profile::form::duration_ms;
 
 /// A unit whose profile is known.
 pub struct Unit<'a> {

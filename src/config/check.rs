@@ -13,7 +13,7 @@ use crate::link::settings::Settings as LinkSettings;
 use crate::model::line::{Line, Parity};
 use crate::model::point::{Form, Kind, Retention};
 use crate::model::problem::did_you_mean;
-use crate::profile::form::duration_ms;
+use crate::model::time::duration_ms;
 
 /// Device ids that topics need for themselves.
 const RESERVED: [&str; 5] = ["alarm", "flood", "gateway", "notice", "command"];

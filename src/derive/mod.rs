@@ -9,11 +9,13 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::latest::Latest;
 use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample, Stamp};
 use crate::model::time::Mono;
 use crate::model::value::Value;
+use crate::model::window::Window;
 
 /// A derived point as the configuration writes it: `[[derive]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -55,18 +57,8 @@ pub enum How {
     Starts,
 }
 
-/// An input longer ago than this many intervals of its stream is stale.
-const STALE_INTERVALS: u64 = 3;
 /// The window of a rate.
 const RATE_WINDOW_MS: u64 = 60_000;
-
-/// The newest sample of an input.
-#[derive(Clone, Debug)]
-struct Latest {
-    sample: Sample,
-    at: Stamp,
-    every_ms: u64,
-}
 
 /// State of a definition that goes on: what a restart must not lose is in [`Kept`].
 #[derive(Clone, Debug)]
@@ -76,7 +68,7 @@ struct Rule {
     point: usize,
     kept: Kept,
     was: Option<(bool, Mono)>,
-    window: Vec<(Mono, f64)>,
+    window: Window,
 }
 
 /// Counts that survive a restart.
@@ -98,8 +90,7 @@ struct Target {
 /// All derived points.
 #[derive(Clone, Debug, Default)]
 pub struct Derive {
-    inputs: BTreeMap<(Arc<str>, Arc<str>), usize>,
-    latest: Vec<Option<Latest>>,
+    latest: Latest,
     targets: Vec<Target>,
 }
 
@@ -134,7 +125,7 @@ impl Derive {
             let rules = definitions.iter().enumerate().map(|(point, d)| {
                 let of = d.settings.of.iter().map(|name| derive.input(device, name)).collect();
                 let kept = kept.get(&format!("{device}.{}", d.settings.point)).copied().unwrap_or_default();
-                Rule { how: d.settings.how, of, point, kept, was: None, window: Vec::new() }
+                Rule { how: d.settings.how, of, point, kept, was: None, window: Window::new(RATE_WINDOW_MS) }
             });
             let rules = rules.collect();
             derive.targets.push(Target { stream, rules });
@@ -144,25 +135,13 @@ impl Derive {
 
     fn input(&mut self, device: &str, name: &str) -> usize {
         let (device, point) = name.split_once('.').unwrap_or((device, name));
-        let next = self.latest.len();
-        let index = *self.inputs.entry((device.into(), point.into())).or_insert(next);
-        if index == next {
-            self.latest.push(None);
-        }
-        index
+        self.latest.slot(device, point)
     }
 
     /// A reading came: the derived readings that follow from it.
     pub fn step(&mut self, reading: &Reading) -> Vec<Reading> {
         let mut changed = Vec::new();
-        for (i, point) in reading.stream.points.iter().enumerate() {
-            let key = (Arc::clone(&reading.stream.device), Arc::clone(&point.name));
-            if let (Some(index), Some(sample)) = (self.inputs.get(&key), reading.sample(i)) {
-                let (sample, every_ms) = (sample.cloned(), reading.stream.every_ms);
-                self.latest[*index] = Some(Latest { sample, at: reading.at, every_ms });
-                changed.push(*index);
-            }
-        }
+        self.latest.take(reading, |slot| changed.push(slot));
         if changed.is_empty() {
             return Vec::new();
         }
@@ -181,7 +160,7 @@ impl Derive {
 }
 
 impl Target {
-    fn step(&mut self, latest: &[Option<Latest>], changed: &[usize], at: Stamp) -> Option<Reading> {
+    fn step(&mut self, latest: &Latest, changed: &[usize], at: Stamp) -> Option<Reading> {
         if !self.rules.iter().any(|r| r.of.iter().any(|i| changed.contains(i))) {
             return None;
         }
@@ -196,13 +175,11 @@ impl Target {
 }
 
 impl Rule {
-    fn step(&mut self, latest: &[Option<Latest>], at: Stamp) -> Sample {
+    fn step(&mut self, latest: &Latest, at: Stamp) -> Sample {
         let mut inputs = Vec::with_capacity(self.of.len());
         for index in &self.of {
-            let Some(l) = &latest[*index] else { return self.bad() };
-            let is_stale = l.every_ms > 0 && at.mono.since(l.at.mono) > l.every_ms * STALE_INTERVALS + 1_000;
-            match &l.sample {
-                Ok(value) if !is_stale => inputs.push(value),
+            match latest.get(*index).map(|seen| seen.now(at.mono)) {
+                Some(Ok(value)) => inputs.push(value),
                 _ => return self.bad(),
             }
         }
@@ -235,18 +212,8 @@ impl Rule {
     }
 
     fn rate(&mut self, now: Mono, value: f64) -> Option<f64> {
-        self.window.push((now, value));
-        let keep = self.window.iter().rposition(|(at, _)| now.since(*at) >= RATE_WINDOW_MS).unwrap_or(0);
-        self.window.drain(..keep);
-        let (at, before) = *self.window.first()?;
-        let ms = now.since(at);
-        // A rate over less than half its window would shout at the first ripple.
-        if ms < RATE_WINDOW_MS / 2 {
-            return None;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a minute of milliseconds")]
-        let minutes = ms as f64 / 60_000.0;
-        Some((value - before) / minutes)
+        self.window.push(now, value);
+        self.window.per_min()
     }
 
     fn count(&mut self, now: Mono, on: bool) -> Sample {

@@ -3,6 +3,7 @@
 //! This room imports nothing of the house. What is here is what two rooms must agree on; what only one room knows stays there.
 
 pub mod frames;
+pub mod latest;
 pub mod line;
 pub mod point;
 pub mod problem;
@@ -11,3 +12,4 @@ pub mod reading;
 pub mod registers;
 pub mod time;
 pub mod value;
+pub mod window;

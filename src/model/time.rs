@@ -41,6 +41,63 @@ pub struct Now {
     pub wall_trusted: bool,
 }
 
+/// `500ms`, `1s`, `15m`, `1h`, `9d` in milliseconds.
+pub fn duration_ms(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    let factor = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(factor).filter(|ms| *ms > 0)
+}
+
+/// A length of time as files write it: `500ms`, `30s`, `15m`, `1h`, `9d`; `0s` is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Length(pub u64);
+
+impl Length {
+    /// As files write it, in the largest unit that divides it.
+    pub fn text(self) -> String {
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        match units.iter().find(|(ms, _)| self.0 >= *ms && self.0.is_multiple_of(*ms)) {
+            Some((ms, unit)) => format!("{}{unit}", self.0 / ms),
+            None if self.0 == 0 => "0s".to_string(),
+            None => format!("{}ms", self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let is_none = text.trim_start_matches('0').trim_start_matches(|c: char| c.is_ascii_alphabetic()).is_empty();
+        match duration_ms(&text) {
+            Some(ms) => Ok(Self(ms)),
+            None if is_none && text.starts_with('0') => Ok(Self(0)),
+            None => {
+                Err(serde::de::Error::custom(format!("{text:?} is not a length of time: 500ms, 30s, 15m, 1h or 9d")))
+            }
+        }
+    }
+}
+
+impl schemars::JsonSchema for Length {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Length".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string", "pattern": "^[0-9]+(ms|s|m|min|h|d)$", "description": "A length of time: 500ms, 30s, 15m, 1h, 9d."
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,8 @@ use crate::model::point::{Form, Kind, Names, Retention};
 use crate::model::problem::{Finding, did_you_mean};
 use crate::model::quality::Cause;
 use crate::model::registers::{Area, Span};
-use crate::profile::form::{duration_ms, empty_point, integer, natural_form, natural_modulus, raw_wire, word_of};
+use crate::model::time::duration_ms;
+use crate::profile::form::{empty_point, integer, natural_form, natural_modulus, raw_wire, word_of};
 use crate::profile::settings::{
     IdentValue, PointSettings, ProfileFile, ReadSettings, ScaleFromSettings, Type, VariantSettings,
 };

@@ -8,21 +8,6 @@ use crate::model::point::{Form, Kind};
 use crate::profile::settings::{CharsSetting, OneOrMany, PointSettings, Type};
 use crate::profile::{Chars, ScaleFrom, Wire};
 
-/// `500ms`, `1s`, `15m`, `1h` in milliseconds.
-pub fn duration_ms(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().ok()?;
-    let factor = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(factor).filter(|ms| *ms > 0)
-}
-
 /// A raw value as a person writes it: `65535`, `0xFFFF`, `-1`.
 pub fn integer(text: &str) -> Option<i128> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
