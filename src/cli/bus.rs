@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::app::questions::Held;
-use crate::cli::Args as Global;
+use crate::cli::{Args as Global, Failure};
 use crate::clock::Clock;
 use crate::control::{self, Request};
 use crate::link::settings::{Settings, Transport};
@@ -32,9 +32,17 @@ pub enum Bus {
 }
 
 /// The links of the running gateway; none if none runs.
-pub async fn held(global: &Global) -> Vec<Held> {
-    let answer = control::ask(&global.socket(), &Request::Links).await;
-    answer.ok().and_then(|links| serde_json::from_value(links).ok()).unwrap_or_default()
+///
+/// # Errors
+/// One runs, and does not tell: a bus that it polls must not be opened a second time.
+pub async fn held(global: &Global) -> Result<Vec<Held>, Failure> {
+    match control::ask(&global.socket(), &Request::Links).await {
+        Ok(links) => serde_json::from_value(links)
+            .map_err(|e| Failure::later("the answer cannot be read").because(e.to_string())),
+        Err(control::Failed::NotRunning(_)) => Ok(Vec::new()),
+        Err(e @ control::Failed::Denied(_)) => Err(Failure::later(e.to_string()).hint(super::DENIED)),
+        Err(e @ control::Failed::Refused(_)) => Err(Failure::later(e.to_string())),
+    }
 }
 
 /// Whether both are the same port or address, under whatever names.
@@ -69,6 +77,11 @@ impl Bus {
             Self::Own { link, .. } if !link.is_open() => link.open().await,
             _ => Ok(()),
         }
+    }
+
+    /// Whether a gateway polls it.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Held { .. })
     }
 
     /// What the last answer took, where it is known.

@@ -101,7 +101,7 @@ fn plan(configuration: &Configuration) {
 /// Asks every unit who it is.
 fn online(global: &Global, configuration: &Configuration) -> Outcome {
     let (rows, silent) = crate::cli::runtime()?.block_on(async {
-        let held = bus::held(global).await;
+        let held = bus::held(global).await?;
         let clock = Clock::new(&configuration.clock, Wall(0));
         let (mut rows, mut silent) = (Vec::new(), 0);
         for config in &configuration.buses {
@@ -110,8 +110,8 @@ fn online(global: &Global, configuration: &Configuration) -> Outcome {
             rows.extend(more);
             silent += quiet;
         }
-        (rows, silent)
-    });
+        Ok::<_, Failure>((rows, silent))
+    })?;
     output::raw(output::table(&["link", "unit", "address", "profile", "answers", "ident", "layout"], &rows));
     if silent > 0 {
         return Err(Failure::later(format!("{silent} of {} units do not answer", rows.len())));

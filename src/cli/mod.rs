@@ -210,6 +210,9 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|e| Failure::later("cannot start").because(e.to_string()))
 }
 
+/// What helps who may not ask.
+const DENIED: &str = "sudo, or join its group: sudo usermod -aG plantroom $USER";
+
 /// Asks the running gateway.
 ///
 /// # Errors
@@ -220,6 +223,7 @@ pub fn ask(args: &Args, request: &crate::control::Request) -> Result<serde_json:
     runtime()?.block_on(crate::control::ask(&socket, request)).map_err(|e| match e {
         Failed::NotRunning(_) => Failure::later(e.to_string())
             .hint("start it with `plantroom run`; --state DIR names another gateway's state"),
+        Failed::Denied(_) => Failure::later(e.to_string()).hint(DENIED),
         Failed::Refused(_) => Failure::configuration(e.to_string()),
     })
 }

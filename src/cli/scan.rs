@@ -65,7 +65,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let transports = transports(args, &catalogue.profiles)?;
     let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
     let bus = runtime()?.block_on(async {
-        let held = bus::held(global).await;
+        let held = bus::held(global).await?;
         for transport in transports {
             // A gateway that holds the bus has set its line already.
             let holder = held.iter().find(|h| bus::is_same(&h.transport, &transport));
@@ -179,14 +179,32 @@ async fn scan(
                 let guesses = scan::identify(&mut bus, *address, timeout_ms, profiles).await;
                 found.push(Found { address: *address, guesses });
             }
+            // Some close the connection rather than to say nothing.
             Err(Cause::LinkDown) => {
-                return Err(Failure::later(format!("the bus was lost at unit {address} and cannot be opened again")));
+                if let Err(why) = again(&mut bus).await {
+                    output::note(format!("the bus was lost at unit {address} and cannot be opened again: {why}"));
+                    break;
+                }
             }
             Err(_) if (i + 1) % 16 == 0 => output::note(format!("{} of {} unit ids asked", i + 1, units.len())),
             Err(_) => {}
         }
     }
     Ok(found)
+}
+
+/// Opens the bus again, with some patience.
+async fn again(bus: &mut bus::Bus) -> Result<(), String> {
+    let mut opened = bus.open().await;
+    for _ in 0..5 {
+        if opened.is_ok() && !bus.is_held() {
+            break;
+        }
+        // A gateway opens its link by itself.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        opened = bus.open().await;
+    }
+    opened
 }
 
 fn show(bus: &Bus, format: output::Format) {

@@ -89,7 +89,11 @@ fn check_mqtt(files: &Files<'_>, problems: &mut Problems) {
     for entry in &files.mqtt {
         let sink = &entry.value;
         if let Err(mend) = sink.address() {
-            problems.error(entry.at.place(&["url"]), format!("`{}` is not a broker's address", sink.url), mend);
+            problems.error(
+                entry.at.place(&["url"]),
+                format!("`{}` is not a broker's address", sink::without_secrets(&sink.url)),
+                mend,
+            );
         }
         if sink.inflight == 0 {
             problems.error(entry.at.place(&["inflight"]), "inflight is at least 1", "50 is a good number");

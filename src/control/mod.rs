@@ -154,6 +154,9 @@ pub enum Failed {
     /// No gateway listens.
     #[error("no gateway runs here ({0})")]
     NotRunning(String),
+    /// We may not ask it.
+    #[error("a gateway runs here, and we may not ask it ({0})")]
+    Denied(String),
     /// It answered with an error.
     #[error("{0}")]
     Refused(String),
@@ -164,7 +167,10 @@ pub enum Failed {
 /// # Errors
 /// None runs, or it says why not.
 pub async fn ask(socket: &Path, request: &Request) -> Result<Value, Failed> {
-    let gone = |e: std::io::Error| Failed::NotRunning(format!("{}: {e}", socket.display()));
+    let gone = |e: std::io::Error| {
+        let why = format!("{}: {e}", socket.display());
+        if e.kind() == std::io::ErrorKind::PermissionDenied { Failed::Denied(why) } else { Failed::NotRunning(why) }
+    };
     let mut stream = UnixStream::connect(socket).await.map_err(gone)?;
     let line = serde_json::to_string(request).unwrap_or_default();
     stream.write_all(format!("{line}\n").as_bytes()).await.map_err(gone)?;

@@ -48,7 +48,7 @@ struct State {
 impl Aside {
     /// The file of a sink, beside what is there already.
     pub fn open(path: &Path) -> Self {
-        let count = read(path).len();
+        let count = read(path).map_or(0, |all| all.len());
         // What was being sent again when the last run ended is sent on.
         let asked = again_of(path).exists();
         let state = Mutex::new(State { count, asked, ..State::default() });
@@ -72,7 +72,7 @@ impl Aside {
     /// The records, oldest first.
     pub fn list(&self) -> Vec<Record> {
         let _one_at_a_time = self.state();
-        read(&self.inner.path)
+        read(&self.inner.path).unwrap_or_default()
     }
 
     /// Keeps records.
@@ -82,7 +82,7 @@ impl Aside {
     pub fn keep(&self, records: &[Record]) -> std::io::Result<()> {
         let mut state = self.state();
         if state.count + records.len() > RECORDS_MAX {
-            let mut all = read(&self.inner.path);
+            let mut all = read(&self.inner.path)?;
             let surplus = all.len().min(RECORDS_MAX / 2);
             all.drain(..surplus);
             state.dropped += surplus as u64;
@@ -90,7 +90,10 @@ impl Aside {
             state.count = all.len();
         }
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.inner.path)?;
-        file.write_all(&bytes(records)?)?;
+        // A line that was torn off (no space, no power) must not take the next one with it: an empty line is passed over.
+        let mut text = vec![b'\n'];
+        text.extend(bytes(records)?);
+        file.write_all(&text)?;
         file.sync_data()?;
         state.count += records.len();
         Ok(())
@@ -113,9 +116,9 @@ impl Aside {
     pub fn send_again(&self) -> std::io::Result<usize> {
         let mut state = self.state();
         let again = again_of(&self.inner.path);
-        let all = read(&self.inner.path);
+        let all = read(&self.inner.path)?;
         let count = all.len();
-        let waiting: Vec<Record> = read(&again).into_iter().chain(all).collect();
+        let waiting: Vec<Record> = read(&again)?.into_iter().chain(all).collect();
         // In a file of its own until it is sent: whatever happens meanwhile, nothing is forgotten.
         whole::replace(&again, &bytes(&waiting)?)?;
         whole::replace(&self.inner.path, b"")?;
@@ -127,7 +130,11 @@ impl Aside {
 
     /// What is to be sent again, if it was not taken yet.
     pub fn take_again(&self) -> Vec<Record> {
-        if std::mem::take(&mut self.state().asked) { read(&again_of(&self.inner.path)) } else { Vec::new() }
+        if std::mem::take(&mut self.state().asked) {
+            read(&again_of(&self.inner.path)).unwrap_or_default()
+        } else {
+            Vec::new()
+        }
     }
 
     /// What was taken is sent, or kept again.
@@ -150,9 +157,16 @@ fn again_of(path: &Path) -> PathBuf {
 }
 
 /// Records of a file; a line that cannot be read (a power cut while it was written) is passed over.
-fn read(path: &Path) -> Vec<Record> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+///
+/// # Errors
+/// The disk does not give it: what is there must not pass for nothing.
+fn read(path: &Path) -> std::io::Result<Vec<Record>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(e),
+    };
+    Ok(bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
 fn bytes(records: &[Record]) -> std::io::Result<Vec<u8>> {

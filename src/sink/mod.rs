@@ -99,6 +99,15 @@ pub struct Common {
     pub state_dir: PathBuf,
 }
 
+/// An address as it may be printed: what stands before `@` and after `?` may be a password.
+pub fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(s, r)| (s, r));
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let (path, query) = rest.split_once('?').map_or((rest, ""), |(p, _)| (p, "?***"));
+    let host = path.rsplit_once('@').map_or_else(|| path.to_string(), |(_, host)| format!("***@{host}"));
+    format!("{scheme}{host}{query}")
+}
+
 /// A secret as it is given, or from its file, without the end of its line.
 ///
 /// # Errors

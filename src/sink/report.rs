@@ -80,7 +80,8 @@ impl Filter {
                 (_, None) => continue,
             };
             if let (Some(band), Some((before, at))) = (last.bands[i], &last.sent[i]) {
-                *send = now.since(*at) >= last.beats[i] || moved(before, &sample, band);
+                // From files come dates, from memory the time since the boot: who goes back to the shorter one begins anew.
+                *send = now < *at || now.since(*at) >= last.beats[i] || moved(before, &sample, band);
             }
             if *send {
                 last.sent[i] = Some((sample, now));

@@ -18,7 +18,7 @@ pub struct Answer {
 pub enum Verdict {
     /// Everything is stored.
     Stored,
-    /// Stored but for these values, which are older than what the store keeps.
+    /// Stored but for so many lines, which are older than what the store keeps.
     TooOld(u64),
     /// Stored but for these lines (counted from one), each with the store's words.
     StoredBut(Vec<(usize, String)>),
@@ -49,10 +49,13 @@ fn refused(body: &str) -> Verdict {
     if let Some(lines) = listed(body) {
         return Verdict::StoredBut(lines);
     }
-    let dropped = body.split("dropped=").nth(1).map(|n| n.chars().take_while(char::is_ascii_digit).collect::<String>());
-    match dropped.and_then(|n| n.parse().ok()) {
-        // Backfill meets the store's own limit of age: that is no fault of a value.
-        Some(n) if body.contains("beyond retention policy") => Verdict::TooOld(n),
+    let number = |n: &str| n.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+    let after = |word: &str| body.split(word).nth(1).and_then(number);
+    match after("dropped=").or_else(|| after("dropped ")) {
+        // Backfill meets the store's own limit of age (1.x and 2 word it differently): that is no fault of a value.
+        Some(n) if ["beyond", "outside"].iter().any(|w| body.contains(&format!("{w} retention policy"))) => {
+            Verdict::TooOld(n)
+        }
         _ => Verdict::Refused,
     }
 }

@@ -44,13 +44,19 @@ const FETCH_MAX: usize = 500;
 
 /// Runs until told to stop; then what is live is written once more.
 pub async fn run(settings: Settings, common: Common, stop: CancellationToken) {
+    // A new sink begins with what comes from now on, whatever keeps it from writing.
+    let position = common.journal.position(&cursor_name(&settings));
+    let (mut waited_ms, hour_ms) = (0, 3_600_000);
     let carrier = loop {
         match Carrier::new(&settings) {
             Ok(carrier) => break carrier,
             Err(error) => {
                 // A secret's file may come later than we do.
                 Health::tell(&common.health.error, &error);
-                tracing::error!(sink = settings.name, error, "the store cannot be written to: tried again every 20 s");
+                if waited_ms % hour_ms < PAUSED_MS {
+                    tracing::error!(sink = settings.name, error, "the store cannot be written to: tried every 20 s");
+                }
+                waited_ms += PAUSED_MS;
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(Duration::from_millis(PAUSED_MS)) => {}
@@ -58,7 +64,7 @@ pub async fn run(settings: Settings, common: Common, stop: CancellationToken) {
             }
         }
     };
-    let mut sink = Sink::new(settings, common, carrier);
+    let mut sink = Sink::new(settings, common, carrier, position);
     loop {
         let wait = Duration::from_millis(sink.wait_ms());
         tokio::select! {
@@ -66,10 +72,16 @@ pub async fn run(settings: Settings, common: Common, stop: CancellationToken) {
             () = sink.common.aside.ring() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        sink.turn(&stop).await;
+        // A store that hangs must not hold up who wants us to stop; what was on its way is written again.
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = sink.turn(&stop) => {}
+        }
     }
     let last = async {
         if sink.failures == 0 && sink.is_dated() {
+            (sink.live, sink.past_waits) = (None, None);
+            sink.filter.reset();
             sink.live().await;
         }
     };
@@ -102,12 +114,17 @@ struct Sink {
     /// Nothing is read of the past before this moment: its files could not be read.
     past_at_ms: u64,
     say_again_ms: u64,
+    /// When it is next said that values are set aside, and how many were since.
+    aside_say_ms: u64,
+    aside_unsaid: usize,
+    /// The store refused us: secrets are read again before the next attempt.
+    renew: bool,
 }
 
 impl Sink {
-    fn new(s: Settings, common: Common, carrier: Carrier) -> Self {
+    fn new(s: Settings, common: Common, carrier: Carrier, position: Position) -> Self {
         let cursor = cursor_name(&s);
-        let progress = Progress::new(common.journal.position(&cursor), common.journal.begin_of_tail());
+        let progress = Progress::new(position, common.journal.begin_of_tail());
         Self {
             cursor,
             encoder: Encoder::new(&common.site, Arc::clone(&common.places)),
@@ -125,6 +142,9 @@ impl Sink {
             allowed_at_ms: common.clock.mono().0,
             past_at_ms: 0,
             say_again_ms: 0,
+            aside_say_ms: 0,
+            aside_unsaid: 0,
+            renew: false,
             progress,
             s,
             common,
@@ -153,6 +173,11 @@ impl Sink {
         if self.now_ms() < self.not_before_ms || !self.is_dated() {
             self.flush_at_ms = self.flush_at_ms.max(self.now_ms() + if self.is_dated() { 0 } else { 1_000 });
             return self.show();
+        }
+        if std::mem::take(&mut self.renew)
+            && let Ok(carrier) = Carrier::new(&self.s)
+        {
+            self.carrier = carrier;
         }
         if self.now_ms() >= self.flush_at_ms {
             self.flush_at_ms = self.now_ms() + self.s.flush_ms;
@@ -193,7 +218,7 @@ impl Sink {
                 self.live = Some(reader);
                 return;
             };
-            match self.send(Sending::new(body)).await {
+            match self.send(Sending::new(body), true).await {
                 Sent::Done => {
                     self.progress.live_done(upto);
                     self.common.journal.done(&self.cursor, self.progress.kept());
@@ -269,7 +294,7 @@ impl Sink {
     }
 
     async fn fill_with(&mut self, sending: Sending, reached: Position) -> bool {
-        match self.send(sending).await {
+        match self.send(sending, false).await {
             Sent::Done => {
                 if self.progress.past_done(reached) {
                     self.past = None;
@@ -295,7 +320,7 @@ impl Sink {
         if self.now_ms() >= self.not_before_ms
             && let Some(sending) = self.again.take()
         {
-            match self.send(sending).await {
+            match self.send(sending, false).await {
                 Sent::Done => self.common.aside.sent_again(),
                 Sent::Again(left) => self.again = Some(left),
             }

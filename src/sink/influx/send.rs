@@ -10,6 +10,9 @@ use crate::sink::influx::{BATCH_MIN, LATER_MAX_MS, PAUSED_MS, RETRY_AFTER_MAX, S
 /// Values refused in a row, with nothing stored between them, after which the store is asked whether it takes anything.
 const REFUSED_MAX: usize = 20;
 
+/// Lines that InfluxDB 3 lists at most.
+const LISTED_MAX: usize = 100;
+
 /// A body on its way, and what is left of it.
 pub struct Sending {
     /// Bodies still to be written, the next one last.
@@ -43,10 +46,16 @@ pub enum Sent {
 
 impl Sink {
     /// Writes a body to its end: halved where something in it is refused.
-    pub(super) async fn send(&mut self, mut sending: Sending) -> Sent {
+    ///
+    /// What is not `live` is broken off when live values are due: they go first.
+    pub(super) async fn send(&mut self, mut sending: Sending, live: bool) -> Sent {
         while let Some(body) = sending.left.pop() {
             if body.is_empty() {
                 continue;
+            }
+            if !live && self.now_ms() >= self.flush_at_ms {
+                sending.left.push(body);
+                return Sent::Again(sending);
             }
             if sending.in_a_row >= REFUSED_MAX {
                 sending.left.push(body);
@@ -63,17 +72,13 @@ impl Sink {
                     self.stored(line::values(&body));
                 }
                 (Verdict::TooOld(n), _) => {
-                    self.common.health.too_old.fetch_add(n, Ordering::Relaxed);
-                    self.stored(line::values(&body).saturating_sub(usize::try_from(n).unwrap_or(0)));
+                    // The store counts lines, we count values.
+                    let (values, lines) = (line::values(&body), line::lines(&body).count().max(1));
+                    let old = values * usize::try_from(n).unwrap_or(lines).min(lines) / lines;
+                    self.common.health.too_old.fetch_add(old as u64, Ordering::Relaxed);
+                    self.stored(values - old);
                 }
-                (Verdict::StoredBut(list), _) => {
-                    let lines: Vec<&str> = line::lines(&body).collect();
-                    let of = |(n, said): &(usize, String)| {
-                        Some(((*lines.get(n.checked_sub(1)?)?).to_string(), said.clone()))
-                    };
-                    sending.refused.extend(list.iter().filter_map(of));
-                    self.stored(line::values(&body).saturating_sub(list.len()));
-                }
+                (Verdict::StoredBut(list), Ok(answer)) => self.stored_but(&mut sending, &body, &list, &answer),
                 (Verdict::Refused, Ok(answer)) => match line::halves(&body) {
                     Some((first, second)) => sending.left.extend([second, first]),
                     None => sending.refuse(body, words(&answer)),
@@ -95,8 +100,36 @@ impl Sink {
         if sending.in_a_row > 0 && !self.takes_anything(&mut sending).await {
             return Sent::Again(sending);
         }
-        self.set_aside(sending.refused);
+        self.set_aside(sending.refused).await;
         Sent::Done
+    }
+
+    /// Everything is stored but for these lines: in each of them the value is looked for that is to blame.
+    fn stored_but(&mut self, sending: &mut Sending, body: &str, list: &[(usize, String)], answer: &Answer) {
+        let lines: Vec<&str> = line::lines(body).collect();
+        let listed = |i: usize| list.iter().find(|(n, _)| *n == i + 1);
+        let good: String =
+            lines.iter().enumerate().filter(|(i, _)| listed(*i).is_none()).map(|(_, l)| format!("{l}\n")).collect();
+        for (i, text) in lines.iter().enumerate() {
+            let Some((_, said)) = listed(i) else { continue };
+            let text = format!("{text}\n");
+            match line::halves(&text) {
+                Some((first, second)) => sending.left.extend([second, first]),
+                None => sending.refuse(text, said.clone()),
+            }
+        }
+        if good.len() == body.len() {
+            // It lists nothing that we sent.
+            match line::halves(body) {
+                Some((first, second)) => sending.left.extend([second, first]),
+                None => sending.refuse(body.to_string(), words(answer)),
+            }
+        } else if list.len() >= LISTED_MAX || list.len() > lines.len() {
+            // It lists no more than so many: the others are written once more, until it says that they are stored.
+            sending.left.push(good);
+        } else {
+            self.stored(line::values(&good));
+        }
     }
 
     /// Is it these values that the store refuses, or everything? A limit of series or of space is no fault of a value: then
@@ -142,6 +175,7 @@ impl Sink {
         self.not_before_ms = now + asked.max(wait_ms * 3 / 4 + jitter);
         self.common.health.connected.store(false, Ordering::Relaxed);
         self.common.health.paused.store(is_paused, Ordering::Relaxed);
+        self.renew = is_paused;
         Health::tell(&self.common.health.error, &error);
         if self.failures == 1 || now >= self.say_again_ms {
             // When it begins, and hourly while it lasts.
@@ -155,7 +189,7 @@ impl Sink {
         }
     }
 
-    fn set_aside(&self, refused: Vec<(String, String)>) {
+    async fn set_aside(&mut self, refused: Vec<(String, String)>) {
         if refused.is_empty() {
             return;
         }
@@ -168,17 +202,21 @@ impl Sink {
         let records: Vec<Record> = refused.iter().map(record).collect();
         let count: usize = records.iter().map(|r| line::values(&r.what)).sum();
         self.common.health.set_aside.fetch_add(count as u64, Ordering::Relaxed);
+        self.aside_unsaid += count;
         if let Some(last) = records.last() {
             Health::tell(&self.common.health.last_set_aside, format!("{}: {}", last.what, last.said));
-            tracing::error!(
-                sink = self.s.name,
-                values = count,
-                what = last.what,
-                said = last.said,
-                "values were set aside"
-            );
+            if self.now_ms() >= self.aside_say_ms {
+                // When it begins, and hourly while it lasts.
+                self.aside_say_ms = self.now_ms() + 3_600_000;
+                let values = std::mem::take(&mut self.aside_unsaid);
+                let (sink, what, said) = (&self.s.name, &last.what, &last.said);
+                tracing::error!(sink, values, what, said, "values were set aside: `plantroom set-aside` lists them");
+            }
         }
-        if let Err(error) = self.common.aside.keep(&records) {
+        let aside = self.common.aside.clone();
+        // A slow disk must not hold up the one thread that waits for everything.
+        let kept = tokio::task::spawn_blocking(move || aside.keep(&records)).await;
+        if let Ok(Err(error)) = kept {
             tracing::error!(sink = self.s.name, %error, "what was set aside cannot be kept");
         }
     }
