@@ -1,6 +1,7 @@
 //! `plantroom`: Modbus in, MQTT and a time-series store out, a journal in between. The house is described in
 //! `docs/ARCHITECTURE.md`; which room may import which is a test (`tests/architecture.rs`).
 
+pub mod alarm;
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -1,29 +1,35 @@
 //! The engine's driver loop: the only place where rules meet a clock. Sleeps to the engine's next wake-up.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Shared, gateway};
+use crate::app::{Shared, decisions, gateway};
 use crate::engine::presence::{Change, State};
-use crate::engine::{Engine, Input, Output, Snapshot};
+use crate::engine::{Input, Snapshot};
+use crate::model::time::Wall;
 use crate::model::value::write_json_text;
-use crate::store::whole;
+use crate::store::log::{Batch, Store};
 
+/// The room under which the engine keeps what is no decision.
+const ENGINE: &str = "engine";
+/// How often events that are too old are removed.
+const PRUNE_EVERY_MS: u64 = 3_600_000;
 /// How often counts are kept.
 const KEEP_EVERY_MS: u64 = 10_000;
 
 /// Runs the engine until told to stop and its input has ended.
-pub async fn run(shared: Arc<Shared>, engine: Arc<Mutex<Engine>>, snapshot: PathBuf, stop: CancellationToken) {
-    provoked();
+pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    provoked(&shared);
     let mut kept = Snapshot::default();
     let mut keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);
+    let mut prune_at = shared.clock.mono();
     loop {
         let now = shared.clock.now();
-        let wake = lock(&engine).next_wake();
+        let wake = shared.engine().next_wake();
         let until = wake.map_or(keep_at, |w| w.min(keep_at)).since(now.mono).max(1);
         let stopping = tokio::select! {
             biased;
@@ -31,22 +37,11 @@ pub async fn run(shared: Arc<Shared>, engine: Arc<Mutex<Engine>>, snapshot: Path
             () = stop.cancelled() => true,
             () = tokio::time::sleep(Duration::from_millis(until)) => false,
         };
-        let entries = shared.inbox.take();
-        {
-            let mut engine = lock(&engine);
-            for entry in &entries {
-                let out = engine.step(shared.clock.now(), Input::Reading(&entry.reading));
-                apply(&shared, out);
-            }
-            if entries.is_empty() {
-                let out = engine.step(shared.clock.now(), Input::Tick);
-                apply(&shared, out);
-            }
-        }
-        let off = lock(&engine).off().len();
+        step(&shared);
+        let off = shared.engine().off().len();
         if off as u64 != shared.rules_off.swap(off as u64, Ordering::Relaxed) {
             if off > 0 {
-                let rooms = lock(&engine).off().to_vec();
+                let rooms = shared.engine().off().to_vec();
                 tracing::error!(?rooms, "a room of rules panicked and is switched off: the others go on");
             }
             gateway::say_online(&shared);
@@ -54,14 +49,12 @@ pub async fn run(shared: Arc<Shared>, engine: Arc<Mutex<Engine>>, snapshot: Path
         shared.engine_progress_ms.store(shared.clock.mono().0, Ordering::Relaxed);
         if stopping || shared.clock.mono() >= keep_at {
             keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);
-            let now = lock(&engine).snapshot();
-            if now != kept {
-                let (path, text) = (snapshot.clone(), now.clone());
-                // A slow card must not hold up the one thread that waits for everything.
-                let written = tokio::task::spawn_blocking(move || write(&path, &text)).await;
-                debug_assert!(written.is_ok(), "writing a file does not panic");
-                kept = now;
-            }
+            keep(&shared, &mut kept, stopping).await;
+        }
+        if shared.clock.mono() >= prune_at && shared.clock.trusted() {
+            prune_at = shared.clock.mono().plus(PRUNE_EVERY_MS);
+            let days = shared.configuration().alarms.settings.keep_days;
+            shared.store.prune(Wall(shared.clock.wall().0 - i64::from(days) * 86_400_000));
         }
         if stopping {
             return;
@@ -69,28 +62,51 @@ pub async fn run(shared: Arc<Shared>, engine: Arc<Mutex<Engine>>, snapshot: Path
     }
 }
 
+/// Everything that waits, or nothing but time.
+fn step(shared: &Shared) {
+    let entries = shared.inbox.take();
+    let mut engine = shared.engine();
+    let mut one = |input: Input<'_>| {
+        let now = shared.clock.now();
+        let out = engine.step(now, input);
+        let _nobody_waits = decisions::apply(shared, &engine, out, now);
+    };
+    entries.iter().for_each(|entry| one(Input::Reading(&entry.reading)));
+    if entries.is_empty() {
+        one(Input::Tick);
+    }
+}
+
+/// Counts, and what conditions remember, if they changed.
+async fn keep(shared: &Shared, kept: &mut Snapshot, stopping: bool) {
+    let now = shared.engine().snapshot();
+    if now == *kept {
+        return;
+    }
+    let text = serde_json::to_vec(&now).unwrap_or_default();
+    let keep = vec![(ENGINE, "snapshot".to_string(), Some(text))];
+    let answer = shared.store.commit(Batch { rows: Vec::new(), keep });
+    if stopping {
+        let _two_seconds_are_enough = tokio::time::timeout(Duration::from_secs(2), answer).await;
+    }
+    *kept = now;
+}
+
 /// Panics where a test wants to see what follows: only in builds for tests, never in a release.
-fn provoked() {
+fn provoked(shared: &Shared) {
     #[cfg(debug_assertions)]
-    assert!(std::env::var_os("PLANTROOM_PANIC").is_none_or(|what| what != "driver"), "on purpose");
-}
-
-fn lock(engine: &Mutex<Engine>) -> std::sync::MutexGuard<'_, Engine> {
-    engine.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What the engine decided goes its ways.
-fn apply(shared: &Shared, out: Output) {
-    for reading in out.derived {
-        shared.journal.append(reading);
+    if let Some(what) = std::env::var_os("PLANTROOM_PANIC") {
+        assert!(what != "driver", "on purpose");
+        if what == "alarm" {
+            shared.engine().provoke("alarm");
+        }
     }
-    for change in out.presence {
-        tell(shared, &change);
-    }
+    #[cfg(not(debug_assertions))]
+    let _only_in_tests = shared;
 }
 
 /// A device's retained status.
-fn tell(shared: &Shared, change: &Change) {
+pub fn tell(shared: &Shared, change: &Change) {
     use std::fmt::Write as _;
     let configuration = shared.configuration();
     let Some(device) = configuration.devices.get(&*change.device) else { return };
@@ -118,21 +134,16 @@ fn tell(shared: &Shared, change: &Change) {
     shared.states.set(&format!("{}/status", change.device), json);
 }
 
-/// The snapshot that was kept; the default where there is none that can be read.
-pub fn read(path: &Path) -> Snapshot {
-    let Ok(text) = std::fs::read_to_string(path) else { return Snapshot::default() };
-    match serde_json::from_str::<Snapshot>(&text) {
+/// The snapshot that was kept; the default where there is none that can be read. `file` is where earlier versions kept it.
+pub fn read(store: &Store, file: &Path) -> Snapshot {
+    let stored = store.kept(ENGINE).unwrap_or_default().remove("snapshot");
+    let bytes = stored.or_else(|| std::fs::read(file).ok());
+    let Some(bytes) = bytes else { return Snapshot::default() };
+    match serde_json::from_slice::<Snapshot>(&bytes) {
         Ok(snapshot) if snapshot.format == 1 => snapshot,
         _ => {
-            tracing::error!(file = %path.display(), "counts that were kept cannot be read: they begin anew");
+            tracing::error!("counts that were kept cannot be read: they begin anew");
             Snapshot::default()
         }
-    }
-}
-
-fn write(path: &Path, snapshot: &Snapshot) {
-    let json = serde_json::to_vec(snapshot).map_err(std::io::Error::other);
-    if let Err(error) = json.and_then(|json| whole::replace(path, &json)) {
-        tracing::error!(file = %path.display(), %error, "counts cannot be kept");
     }
 }

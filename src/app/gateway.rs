@@ -8,10 +8,13 @@ use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Shared, lock};
-use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
+use crate::model::point::{Form, Kind, OWN_POINTS, PointMeta, Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample};
 use crate::model::value::{Value, write_json_text};
 use crate::poll::health::Presence;
+
+/// The file whose date says when the last backup was made.
+pub const LAST_BACKUP: &str = "last-backup";
 
 /// Milliseconds between two readings of ourselves.
 const EVERY_MS: u64 = 10_000;
@@ -174,7 +177,30 @@ fn figures(shared: &Shared, before: &mut (Usage, crate::model::time::Mono, u64, 
     out.extend(disk(shared));
     out.extend(field(shared));
     out.extend(outlets(shared));
+    out.extend(decided(shared));
+    debug_assert!(out.iter().map(|f| f.0).eq(OWN_POINTS.iter().copied()), "rules are told of the same points");
     out
+}
+
+fn decided(shared: &Shared) -> Figures {
+    let (mut active, mut waiting, mut shelved) = (0, 0, 0);
+    for (_, _, alarm) in shared.engine().alarms() {
+        active += u64::from(alarm.step > 0);
+        waiting += u64::from(alarm.waits);
+        shelved += u64::from(alarm.shelved.is_some());
+    }
+    let failed = shared.store.health.failed.load(Ordering::Relaxed);
+    let mark = std::fs::metadata(shared.paths.state.join(LAST_BACKUP)).and_then(|m| m.modified()).ok();
+    let mark = mark.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let now = u64::try_from(shared.clock.wall().0).unwrap_or(0) / 1_000;
+    let age = mark.filter(|_| shared.clock.trusted()).map(|at| now.saturating_sub(at.as_secs()) / 8_640);
+    vec![
+        ("store_write_failed", Kind::Bool, yes(failed)),
+        ("alarms_active", Kind::Number, whole(active)),
+        ("alarms_unacknowledged", Kind::Number, whole(waiting)),
+        ("alarms_shelved", Kind::Number, whole(shelved)),
+        ("backup_age_d", Kind::Number, age.map_or(Err(crate::model::quality::Cause::NotAvailable), tenths)),
+    ]
 }
 
 fn disk(shared: &Shared) -> Figures {
@@ -220,6 +246,7 @@ fn field(shared: &Shared) -> Figures {
 
 fn outlets(shared: &Shared) -> Figures {
     let sinks = lock(&shared.sinks);
+    let paused = sinks.iter().filter(|s| s.health.paused.load(Ordering::Relaxed)).count() as u64;
     let up = sinks.iter().filter(|s| s.health.connected.load(Ordering::Relaxed)).count() as u64;
     let lag = sinks.iter().map(|s| s.health.lag.load(Ordering::Relaxed)).max().unwrap_or(0);
     let lag_ms = sinks.iter().map(|s| s.health.lag_ms.load(Ordering::Relaxed)).max().unwrap_or(0);
@@ -227,6 +254,7 @@ fn outlets(shared: &Shared) -> Figures {
     vec![
         ("sinks", Kind::Number, whole(sinks.len() as u64)),
         ("sinks_up", Kind::Number, whole(up)),
+        ("sinks_paused", Kind::Number, whole(paused)),
         ("backlog_readings", Kind::Number, whole(lag)),
         ("sink_lag_s", Kind::Number, tenths(lag_ms / 100)),
         ("sink_set_aside", Kind::Counter, whole(aside)),

@@ -1,5 +1,6 @@
 //! Wiring: everything that runs, the engine's driver loop, own health, reload.
 
+pub mod decisions;
 pub mod driver;
 pub mod gateway;
 pub mod inbox;
@@ -16,11 +17,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::app::decisions::Decision;
 use crate::app::inbox::Inbox;
 use crate::app::rest::Rest;
 use crate::clock::{self, Clock};
 use crate::config::Configuration;
-use crate::engine::Engine;
+use crate::engine::{Engine, Plan};
 use crate::journal::{Journal, Writer};
 use crate::model::reading::Reading;
 use crate::model::time::{Mono, Wall};
@@ -29,6 +31,7 @@ use crate::poll::health::BusHealth;
 use crate::poll::{Ask, BusConfig, Deliver};
 use crate::sink::aside::Aside;
 use crate::sink::{self, Health as SinkHealth, Place, Places, States};
+use crate::store::log::Store;
 use crate::supervise::{Group, Handle, Trouble};
 
 /// Where a running gateway keeps its things.
@@ -73,6 +76,12 @@ pub struct Shared {
     pub states: States,
     /// The way into the engine.
     pub inbox: Inbox,
+    /// The desk.
+    engine: Mutex<Engine>,
+    /// What was decided.
+    pub store: Store,
+    /// The way to it.
+    pub decisions: mpsc::Sender<Decision>,
     /// Buses.
     pub buses: Mutex<Vec<BusHandle>>,
     /// Sinks.
@@ -112,6 +121,11 @@ impl Shared {
         Arc::clone(&lock(&self.configuration))
     }
 
+    /// The desk, for one step.
+    pub fn engine(&self) -> std::sync::MutexGuard<'_, Engine> {
+        lock(&self.engine)
+    }
+
     /// The reading's way: numbered and journaled, then to the engine.
     fn deliver(self: &Arc<Self>) -> Deliver {
         let shared = Arc::clone(self);
@@ -134,10 +148,10 @@ impl Shared {
 pub struct App {
     /// What every part sees.
     pub shared: Arc<Shared>,
-    engine: Arc<Mutex<Engine>>,
     writer: Option<Writer>,
     pollers: Group,
     desk: Group,
+    records: Group,
     outlets: Group,
     /// Wishes for a reload; whoever runs the gateway takes them.
     pub wishes: mpsc::Receiver<Reload>,
@@ -161,11 +175,16 @@ impl App {
         }
         let names: Vec<String> = configuration.sinks.iter().map(sink::Settings::cursor).collect();
         journal.keep_cursors(&names);
-        let snapshot = driver::read(&paths.state.join("engine.json"));
-        let engine = Arc::new(Mutex::new(Engine::new(&configuration.derive, &snapshot)));
+        let (store, said) = Store::open(&paths.state.join("store.db"), &clock::boot_id(), &clock)?;
+        if let Some(said) = said {
+            tracing::error!("{said}");
+        }
+        let snapshot = driver::read(&store, &paths.state.join("engine.json"));
+        let engine = Engine::new(plan(&configuration), &snapshot, &decisions::kept(&store), clock.now());
+        let (decisions, queue) = mpsc::channel(decisions::QUEUE);
         let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
         let group = |name| Group::new(name, &clock, &troubles);
-        let (pollers, desk, outlets) = (group("pollers"), group("desk"), group("outlets"));
+        let (pollers, desk, records, outlets) = (group("pollers"), group("desk"), group("records"), group("outlets"));
         let (reloads, wishes) = mpsc::channel(4);
         let shared = Arc::new(Shared {
             reloads,
@@ -176,6 +195,9 @@ impl App {
             journal,
             states: States::default(),
             inbox: Inbox::default(),
+            engine: Mutex::new(engine),
+            store,
+            decisions,
             buses: Mutex::default(),
             sinks: Mutex::default(),
             troubles: Arc::clone(&troubles),
@@ -186,25 +208,30 @@ impl App {
             configuration: Mutex::new(Arc::new(configuration)),
             paths: paths.clone(),
         });
-        let mut app = App { shared, engine, writer: Some(writer), pollers, desk, outlets, wishes };
-        app.start_desk();
+        let mut app = App { shared, writer: Some(writer), pollers, desk, records, outlets, wishes };
+        app.start_desk(queue);
         let configuration = app.shared.configuration();
         // Known from the start, so that what is retained of an earlier run does not pass for the present.
         configuration.devices.keys().for_each(|id| app.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
+        let alarms = decisions::states(&app.shared.engine(), &configuration);
+        alarms.into_iter().for_each(|(topic, json)| app.shared.states.set(&topic, json));
         configuration.sinks.iter().for_each(|settings| app.start_sink(settings));
         configuration.buses.iter().for_each(|bus| app.start_bus(bus));
         app.shared.ready.store(true, Ordering::Relaxed);
         Ok(app)
     }
 
-    fn start_desk(&mut self) {
-        let (shared, engine) = (Arc::clone(&self.shared), Arc::clone(&self.engine));
-        let snapshot = self.shared.paths.state.join("engine.json");
+    fn start_desk(&mut self, queue: mpsc::Receiver<Decision>) {
+        let shared = Arc::clone(&self.shared);
+        let queue = Arc::new(tokio::sync::Mutex::new(queue));
+        self.records
+            .spawn("decisions", move |stop| Box::pin(decisions::run(Arc::clone(&shared), Arc::clone(&queue), stop)));
+        let shared = Arc::clone(&self.shared);
         let stop = self.desk.token();
         let driver = async move {
             if shared.rest.is_over(&stop).await {
                 gateway::say_online(&shared);
-                driver::run(shared, engine, snapshot, stop).await;
+                driver::run(shared, stop).await;
             }
         };
         let shared = Arc::clone(&self.shared);
@@ -291,7 +318,7 @@ impl App {
         }
         // After the old buses have ended: nothing of theirs comes any more.
         let sources: std::collections::BTreeSet<(&str, &str)> = streams(&configuration).collect();
-        lock(&self.engine).reconfigure(&configuration.derive, |device, source| sources.contains(&(device, source)));
+        self.reconfigure(&configuration, |device, source| sources.contains(&(device, source)));
         for bus in &configuration.buses {
             if !lock(&self.shared.buses).iter().any(|b| *b.config == *bus) {
                 self.start_bus(bus);
@@ -325,12 +352,27 @@ impl App {
         said
     }
 
-    /// Ordered drain: pollers stop, the engine ends when its input has ended, the journal commits, sinks finish what is on
-    /// the way; the rest stays behind their cursor.
+    /// New rules at the desk; what they decide at once goes its way.
+    fn reconfigure(&self, configuration: &Configuration, has: impl Fn(&str, &str) -> bool) {
+        let shared = &self.shared;
+        let mut engine = shared.engine();
+        // A room that panicked goes on from what was written down, not from what it left behind.
+        let stored = (!engine.off().is_empty()).then(|| decisions::kept(&shared.store));
+        let now = shared.clock.now();
+        let out = engine.reconfigure(plan(configuration), has, stored, now);
+        let _nobody_waits = decisions::apply(shared, &engine, out, now);
+        // Names and texts may have changed as well.
+        let states = decisions::states(&engine, configuration);
+        states.into_iter().for_each(|(topic, json)| shared.states.set(&topic, json));
+    }
+
+    /// Ordered drain: pollers stop, the engine ends when its input has ended, decisions are written, the journal commits,
+    /// sinks finish what is on the way; the rest stays behind their cursor.
     pub async fn stop(mut self) {
         self.shared.ready.store(false, Ordering::Relaxed);
         self.pollers.drain(Duration::from_secs(3)).await;
         self.desk.drain(Duration::from_secs(3)).await;
+        self.records.drain(Duration::from_secs(4)).await;
         self.outlets.drain(Duration::from_secs(4)).await;
         let writer = self.writer.take();
         let stopped = tokio::task::spawn_blocking(move || drop(writer)).await;
@@ -341,6 +383,11 @@ impl App {
     pub fn is_alive(&self) -> bool {
         metrics::is_alive(&self.shared)
     }
+}
+
+/// What the desk is built from.
+fn plan(configuration: &Configuration) -> Plan {
+    Plan { derive: configuration.derive.clone(), alarms: configuration.alarms.clone() }
 }
 
 /// What a device's status says before anything has come of it.
@@ -386,7 +433,7 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(from)?.flatten() {
         let path = entry.path();
         let target = to.join(entry.file_name());
-        if path.is_dir() && ["profiles", "vocabulary"].iter().any(|n| path.ends_with(n)) {
+        if path.is_dir() && ["profiles", "vocabulary", "alarms"].iter().any(|n| path.ends_with(n)) {
             copy(&path, &target)?;
         } else if path.extension().is_some_and(|e| e == "toml") {
             std::fs::copy(&path, &target)?;

@@ -7,10 +7,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::app::{Shared, lock, status};
+use crate::alarm::event::{Command, Inject};
+use crate::alarm::life::Alarm;
+use crate::alarm::node::Definition;
+use crate::alarm::told;
+use crate::app::{Shared, decisions, lock, status};
 use crate::config::Configuration;
 use crate::control::{Answer, Caller, Handler, Request, SetAside};
 use crate::decode;
+use crate::engine::Input;
 use crate::link::settings::Transport;
 use crate::model::quality::Cause;
 use crate::model::registers::{Area, Span, Words};
@@ -102,6 +107,27 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             }
             json(serde_json::to_value(set_aside(shared, sink.as_deref(), action)?))
         }
+        Request::Alarms { all } => json(serde_json::to_value(alarms(shared, all))),
+        Request::Explain { key } => json(serde_json::to_value(shared.engine().explain(&key, shared.clock.now())?)),
+        Request::Alarm { key, action, note } => {
+            let action = serde_json::from_value(action).map_err(|e| format!("no such action: {e}"))?;
+            let command = Command { key, action, by: caller.name(), note };
+            tracing::info!(key = command.key, action = ?command.action, by = command.by, "alarm");
+            decide(shared, Input::Command(&command)).await?;
+            json(serde_json::to_value(alarm(shared, &command.key)))
+        }
+        Request::Inject { device, point, value, for_ms } => {
+            tracing::warn!(
+                by = caller.name(),
+                device,
+                point,
+                value,
+                for_ms,
+                "a sample is given to the alarms for a trial"
+            );
+            decide(shared, Input::Inject(&Inject { device, point, value, for_ms })).await?;
+            json(serde_json::to_value(alarms(shared, false)))
+        }
         Request::AcceptClock => {
             shared.clock.accept();
             shared.journal.date(shared.clock.wall(), shared.clock.mono());
@@ -113,6 +139,76 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             json(serde_json::to_value(shared.clock.wall().rfc3339()))
         }
     }
+}
+
+/// A step of the desk that a person asks for; it is written down when this returns.
+async fn decide(shared: &Shared, input: Input<'_>) -> Result<(), String> {
+    let (refused, written) = {
+        let mut engine = shared.engine();
+        let now = shared.clock.now();
+        let mut out = engine.step(now, input);
+        (out.refused.take(), decisions::apply(shared, &engine, out, now))
+    };
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
+    if let Some(written) = written {
+        let _it_leaves_in_any_case = written.await;
+    }
+    Ok(())
+}
+
+/// An alarm as `alarm list` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlarmRow {
+    /// `rule.device`.
+    pub key: String,
+    /// How it is seen.
+    pub state: String,
+    /// How much it matters.
+    pub priority: String,
+    /// Since when it is in alarm, if the date is known.
+    pub since: Option<String>,
+    /// Seconds since then.
+    pub age_s: Option<u64>,
+    /// Who took it.
+    pub owner: String,
+    /// `good`, or why its input is not known.
+    pub input: String,
+    /// What it says, in English.
+    pub en: String,
+    /// What it says, in Chinese.
+    pub zh: String,
+    /// What is to be done, in English.
+    pub action: String,
+}
+
+fn alarms(shared: &Shared, all: bool) -> Vec<AlarmRow> {
+    let engine = shared.engine();
+    let (configuration, now) = (shared.configuration(), shared.clock.now());
+    let wanted = engine.alarms().filter(|(_, _, alarm)| all || !alarm.is_normal());
+    let row = |(key, of, alarm): (&Arc<str>, &Definition, &Alarm)| {
+        let text = told::text(of, alarm, &decisions::whose(&configuration, &of.device));
+        AlarmRow {
+            key: key.to_string(),
+            state: alarm.seen().word().to_string(),
+            priority: alarm.priority(of).word().to_string(),
+            since: told::date(alarm.since.as_ref()).filter(|_| !alarm.is_normal()),
+            age_s: alarm.age_s(now).filter(|_| alarm.step > 0),
+            owner: alarm.owner.clone(),
+            input: alarm.unknown.map_or("good", Cause::word).to_string(),
+            en: text.en,
+            zh: text.zh,
+            action: of.action.en.clone(),
+        }
+    };
+    let mut rows: Vec<AlarmRow> = wanted.map(row).collect();
+    rows.sort_by(|a, b| (&a.priority, &a.since, &a.key).cmp(&(&b.priority, &b.since, &b.key)));
+    rows
+}
+
+fn alarm(shared: &Shared, key: &str) -> Option<AlarmRow> {
+    alarms(shared, true).into_iter().find(|row| row.key == key)
 }
 
 /// Asks a bus that is being polled.

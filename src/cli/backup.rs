@@ -9,11 +9,13 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
+use crate::app::gateway::LAST_BACKUP;
 use crate::cli::{Args as Global, Failure, Outcome, output};
 use crate::clock::{self, Clock};
 use crate::config;
 use crate::journal::{self, Journal, copy, recover};
 use crate::model::time::Wall;
+use crate::store::log;
 
 /// Version of the archive's form.
 const FORMAT: &str = "plantroom backup 1\n";
@@ -54,6 +56,8 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     match finished {
         Ok(count) => {
             let bytes = std::fs::metadata(&args.file).map_or(0, |m| m.len());
+            // Its date is the last backup's: a gateway says when that is too long ago.
+            let _best_effort = File::create(global.state_dir().join(LAST_BACKUP));
             output::line(format!("{}: {count} files, {} kB", args.file.display(), bytes / 1_000));
             Ok(())
         }
@@ -75,6 +79,7 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, F
         move |e: std::io::Error| Failure::later(format!("cannot keep {what}")).because(e.to_string())
     };
     let history = journal_dir(global);
+    let store = state_dir.join("store.db");
     put(archive, "format", FORMAT.as_bytes()).map_err(failed(Path::new("format")))?;
     let mut count = 1;
     let small = |path: &Path| {
@@ -91,11 +96,18 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, F
             }
         }
     }
+    let journal = state_dir.join(&history);
+    let beside = args.file.with_extension("part.db");
+    if store.exists() {
+        let _left_over = std::fs::remove_file(&beside);
+        log::copy(&store, &beside).map_err(|e| Failure::later("what was decided cannot be copied").because(e))?;
+        archive.append_path_with_name(&beside, "state/store.db").map_err(failed(&store))?;
+        let _best_effort = std::fs::remove_file(&beside);
+        count += 1;
+    }
     if args.without_history {
         return Ok(count);
     }
-    let journal = state_dir.join(&history);
-    let beside = args.file.with_extension("part.db");
     let mut keep = |paths: Vec<PathBuf>| -> Result<(), Failure> {
         let many = paths.len();
         for (i, path) in paths.iter().enumerate() {
@@ -193,6 +205,10 @@ fn prove(fresh: &Path) -> Result<String, Failure> {
         let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
         return Err(Failure::configuration("the configuration in the backup does not check").because(said.join("\n")));
     };
+    let store = fresh.join("state/store.db");
+    if store.exists() {
+        log::prove(&store).map_err(|e| Failure::usage("what was decided cannot be opened").because(e))?;
+    }
     let journal = fresh.join("state").join(&configuration.journal.dir);
     std::fs::create_dir_all(&journal)
         .and_then(|()| File::create(journal.join(recover::RESTORED))?.write_all(b"numbers begin far beyond\n"))

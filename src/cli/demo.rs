@@ -12,7 +12,6 @@ use crate::cli::{Args as Global, Failure, Outcome, output, runtime, simulate, to
 use crate::clock::{self, Clock};
 use crate::config::doc::{Problems, Texts};
 use crate::config::{self, builtin};
-use crate::model::point::STATUS;
 use crate::model::time::Wall;
 use crate::simulate::{serve, site};
 
@@ -174,8 +173,7 @@ fn table(shared: &Shared) -> (String, usize, usize) {
     let mut seen = std::collections::BTreeSet::new();
     for entry in shared.journal.recent().iter().rev() {
         let stream = &entry.reading.stream;
-        let is_status = *stream.source == *STATUS;
-        if is_status || !seen.insert((stream.device.clone(), stream.source.clone())) {
+        if stream.is_decided() || !seen.insert((stream.device.clone(), stream.source.clone())) {
             continue;
         }
         let (g, a) = entry.reading.good_of_all();

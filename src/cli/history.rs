@@ -60,7 +60,10 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
 }
 
 /// A date, or so long before now, in milliseconds.
-fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, Failure> {
+///
+/// # Errors
+/// It is neither.
+pub fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, Failure> {
     if let Some(ago) = duration_ms(text) {
         return Ok(now - i64::try_from(ago).unwrap_or(now));
     }
@@ -77,7 +80,7 @@ fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, Failure> {
 }
 
 /// A moment in the site's time zone.
-fn local(ms: i64, zone: &TimeZone) -> String {
+pub fn local(ms: i64, zone: &TimeZone) -> String {
     let at = Timestamp::from_millisecond(ms).map(|t| t.to_zoned(zone.clone()));
     at.map_or_else(|_| ms.to_string(), |z| z.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())
 }

@@ -1,6 +1,7 @@
 //! One file a command. Errors to people: error, caused by, hint; exit codes 0, 64 usage, 70 our bug, 75 try later, 78 bad
 //! configuration.
 
+pub mod alarm;
 pub mod backup;
 mod bus;
 pub mod check;
@@ -69,6 +70,16 @@ enum Command {
     Status(status::Args),
     /// Read back the history of a point.
     History(history::Args),
+    /// What is in alarm, and what was.
+    Alarm(alarm::Args),
+    /// Take an alarm: who takes it first owns it.
+    Ack(alarm::Whose),
+    /// Put an alarm aside for a time; it comes back by itself.
+    Shelve(alarm::ShelveArgs),
+    /// Why an alarm is, or is not, and what it waits for.
+    Explain(alarm::ExplainArgs),
+    /// Give the alarms a sample for a trial: marked TEST, never history, evidence or energy.
+    Inject(alarm::InjectArgs),
     /// What a store refused for good: listed, sent again, discarded.
     SetAside(set_aside::Args),
     /// Load the configuration again; what did not change misses no cycle.
@@ -184,6 +195,11 @@ pub fn main() -> ExitCode {
         Command::Simulate(simulate) => simulate::run(&args, simulate),
         Command::Status(status) => status::run(&args, status),
         Command::History(history) => history::run(&args, history),
+        Command::Alarm(a) => alarm::run(&args, a),
+        Command::Ack(a) => alarm::acknowledge(&args, a),
+        Command::Shelve(a) => alarm::shelve(&args, a),
+        Command::Explain(a) => alarm::explain(&args, a),
+        Command::Inject(a) => alarm::inject(&args, a),
         Command::SetAside(args_of) => set_aside::run(&args, args_of),
         Command::Reload => reload::run(&args),
         Command::Backup(of) => backup::run(&args, of),

@@ -1,4 +1,4 @@
-//! Vocabulary and profiles: those compiled in, overridden by files of the same name beside the configuration.
+//! Vocabulary, profiles and alarm rules: those compiled in, overridden by files of the same name beside the configuration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use crate::alarm::settings::{Rule, RulesFile};
+use crate::config::check_alarms;
 use crate::config::doc::{Entry, Problems, Source, Texts, parse, whole};
 use crate::profile::Profile;
 use crate::profile::build;
@@ -21,9 +23,20 @@ pub struct Catalogue {
     pub vocabulary: Vocabulary,
     /// The profiles.
     pub profiles: BTreeMap<String, Arc<Profile>>,
+    /// Alarm rules by class and name.
+    pub rules: BTreeMap<String, BTreeMap<String, Template>>,
 }
 
-/// Reads what is compiled in and what lies in `vocabulary/` and `profiles/` below the directory.
+/// An alarm rule as a file has it.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// The rule.
+    pub rule: Rule,
+    /// Its table, for changing it key by key.
+    pub raw: toml::Table,
+}
+
+/// Reads what is compiled in and what lies in `vocabulary/`, `profiles/` and `alarms/` below the directory.
 pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
     let mut catalogue = Catalogue::default();
     let own = own_texts(dir, "vocabulary", problems);
@@ -49,7 +62,40 @@ pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
             catalogue.profiles.insert(stem.to_string(), Arc::new(profile));
         }
     });
+    let own = own_texts(dir, "alarms", problems);
+    for_each("alarms", ALARMS, &own, problems, |_, entry: Entry<'_, RulesFile>, problems| {
+        rules(&mut catalogue, &entry, problems);
+    });
     catalogue
+}
+
+/// The rules of a file join those of its class.
+fn rules(catalogue: &mut Catalogue, entry: &Entry<'_, RulesFile>, problems: &mut Problems) {
+    let file = &entry.value;
+    let classes = &catalogue.vocabulary.classes;
+    let place = |key: &str| entry.at.place(&[key]);
+    if file.format != 1 {
+        problems.error(place("format"), format!("format {} is not known", file.format), "this version reads format 1");
+    }
+    if !classes.contains_key(file.class.as_str()) && !["any", "link"].contains(&file.class.as_str()) {
+        let known = classes.keys().map(|k| &**k).chain(["any", "link"]);
+        let mend = crate::model::problem::did_you_mean(&file.class, known);
+        problems.error(place("class"), format!("unknown class `{}`", file.class), mend);
+    }
+    for (name, rule) in &file.rules {
+        let Some(at) = entry.at.get("rules").and_then(|rules| rules.get(name)) else { continue };
+        if !check_alarms::is_rule_name(name) {
+            let mend = "lower-case letters, digits and _, beginning with a letter; {n} for an index";
+            problems.error(entry.at.place(&["rules", name]), format!("`{name}` is no rule's name"), mend);
+        }
+        problems.findings(&at, check_alarms::findings(name, rule, &file.class, &catalogue.vocabulary));
+        let template = Template { rule: rule.clone(), raw: check_alarms::raw(&at) };
+        let before = catalogue.rules.entry(file.class.clone()).or_default().insert(name.clone(), template);
+        if before.is_some() {
+            let what = format!("class `{}` has a rule `{name}` already", file.class);
+            problems.error(entry.at.place(&["rules", name]), what, "[[alarm]] in the configuration changes one");
+        }
+    }
 }
 
 fn own_texts(dir: Option<&Path>, folder: &str, problems: &mut Problems) -> Texts {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::build::Unit;
 use crate::config::builtin::Catalogue;
+use crate::config::check_alarms::{self, Plant};
 use crate::config::check_site::{ID_MEND, check_health, check_journal, check_sinks, check_site, is_id};
 use crate::config::doc::{Entry, Problems};
 use crate::config::settings as file;
@@ -46,10 +47,27 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
     }
     let derive = c.derive(&devices, problems);
     let sinks = check_sinks(files, problems);
-    Some(Configuration { site: site?, clock, journal, health, buses, devices, derive, sinks, catalogue })
+    let plant = Plant { devices: &devices, derive: &derive, buses: &buses };
+    let zone =
+        site.as_ref().and_then(|s| jiff::tz::TimeZone::get(&s.time_zone).ok()).unwrap_or(jiff::tz::TimeZone::UTC);
+    let (alarms, applies) = check_alarms::check(files, &catalogue, &plant, zone, problems);
+    Some(Configuration {
+        site: site?,
+        clock,
+        journal,
+        health,
+        buses,
+        devices,
+        derive,
+        alarms,
+        applies,
+        sinks,
+        catalogue,
+    })
 }
 
-fn single<'a, T>(entries: &'a [Entry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
+/// The only table of a kind; a second one is an error.
+pub fn single<'a, T>(entries: &'a [Entry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
     for more in entries.iter().skip(1) {
         let first = entries[0].at.place(&[]);
         problems.error(

@@ -4,6 +4,7 @@ pub mod budget;
 pub mod build;
 pub mod builtin;
 pub mod check;
+pub mod check_alarms;
 pub mod check_site;
 pub mod doc;
 pub mod environment;
@@ -19,7 +20,7 @@ use crate::config::doc::{Entry, Located, Problems, Texts};
 use crate::config::settings as file;
 use crate::model::problem::Problem;
 use crate::poll::BusConfig;
-use crate::{clock, derive, journal, link, sink, web};
+use crate::{alarm, clock, derive, journal, link, sink, web};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -40,7 +41,11 @@ pub struct Configuration {
     pub derive: Vec<derive::Definition>,
     /// Where readings go.
     pub sinks: Vec<sink::Settings>,
-    /// Vocabulary and profiles.
+    /// When what is in alarm.
+    pub alarms: alarm::Rules,
+    /// Which rule is for which device, and what is missing where it is not.
+    pub applies: Vec<check_alarms::Applies>,
+    /// Vocabulary, profiles and alarm rules.
     pub catalogue: Catalogue,
 }
 
@@ -87,6 +92,8 @@ pub struct Files<'a> {
     derive: Vec<Entry<'a, derive::Settings>>,
     mqtt: Vec<Entry<'a, sink::mqtt::settings::Settings>>,
     influx: Vec<Entry<'a, sink::influx::settings::Settings>>,
+    alarms: Vec<Entry<'a, alarm::site::Settings>>,
+    alarm: Vec<Entry<'a, alarm::site::Override>>,
 }
 
 /// Loads and checks the configuration in a directory, with the environment over it.
@@ -163,7 +170,7 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
             }
         }
     }
-    let single = ["site", "clock", "journal", "health"];
+    let single = ["site", "clock", "journal", "health", "alarms"];
     if let (Some(first), Some(document)) = (path.first(), documents.first_mut())
         && single.contains(&first.as_str())
         && environment::put(&mut document.node, &path, value)
@@ -186,9 +193,13 @@ fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Probl
             "unit" => list(&at, &mut files.unit, problems),
             "device" => list(&at, &mut files.device, problems),
             "derive" => list(&at, &mut files.derive, problems),
+            "alarms" => files.alarms.extend(at.read(problems)),
+            "alarm" => list(&at, &mut files.alarm, problems),
             "link" | "sink" => kinds(&key, &at, files, problems),
             _ => {
-                let known = ["site", "clock", "journal", "health", "link", "unit", "device", "derive", "sink"];
+                let known = [
+                    "site", "clock", "journal", "health", "alarms", "link", "unit", "device", "derive", "alarm", "sink",
+                ];
                 let mend = crate::model::problem::did_you_mean(&key, known);
                 problems.error(document.source.place(span.start), format!("unknown table `{key}`"), mend);
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{clock, derive, journal, link, sink, web};
+use crate::{alarm, clock, derive, journal, link, sink, web};
 
 /// Everything that the files of a configuration may hold, spread over them as the user likes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -34,6 +34,12 @@ pub struct Root {
     /// Points made out of points.
     #[serde(default)]
     pub derive: Vec<derive::Settings>,
+    /// Alarms: floods of them, deadlines, how long they are kept.
+    #[serde(default)]
+    pub alarms: alarm::site::Settings,
+    /// What the site changes of alarm rules.
+    #[serde(default)]
+    pub alarm: Vec<alarm::site::Override>,
     /// Where readings go.
     #[serde(default)]
     pub sink: Sinks,

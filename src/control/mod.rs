@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 /// What can be asked of a running gateway.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "ask")]
 pub enum Request {
     /// Links, units, sinks, journal, clock.
@@ -46,6 +46,36 @@ pub enum Request {
     },
     /// Load the configuration again.
     Reload,
+    /// Every alarm that is not normal; all of them.
+    Alarms {
+        /// The normal ones too.
+        all: bool,
+    },
+    /// A person does something with an alarm.
+    Alarm {
+        /// `rule.device`.
+        key: String,
+        /// What: an action of the alarm's.
+        action: Value,
+        /// Why.
+        note: String,
+    },
+    /// Why an alarm is, or is not.
+    Explain {
+        /// `rule.device`.
+        key: String,
+    },
+    /// A sample for a trial of alarms.
+    Inject {
+        /// The device.
+        device: String,
+        /// Its point.
+        point: String,
+        /// A number; true and false are 1 and 0.
+        value: f64,
+        /// Milliseconds.
+        for_ms: u64,
+    },
     /// The date is right: a person says so.
     AcceptClock,
     /// What sinks have set aside.
@@ -74,6 +104,19 @@ pub enum SetAside {
 pub struct Caller {
     /// User id, as the kernel knows it.
     pub uid: u32,
+}
+
+impl Caller {
+    /// The person, as the machine names them.
+    pub fn name(self) -> String {
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let of = |line: &str| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)?.parse() == Ok(self.uid)).then(|| name.to_string())
+        };
+        users.lines().find_map(of).unwrap_or_else(|| format!("uid {}", self.uid))
+    }
 }
 
 /// An answer, or why there is none, in words.

@@ -1,27 +1,39 @@
 //! The desk where everything is decided, without a clock: one door in, one out, and the next wake-up.
 //!
-//! Rooms run in a fixed order; one that needs a later room's result sees it one step later. For now: `derive`, and who is
-//! there (`presence`).
+//! Rooms run in a fixed order; one that needs a later room's result sees it one step later. For now: `derive`, who is there
+//! (`presence`), `alarm`.
 
 pub mod presence;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::derive::{Definition, Derive, Kept};
+use crate::alarm::event::{Command, Inject};
+use crate::alarm::life::Alarm;
+use crate::alarm::node::Definition as AlarmDefinition;
+use crate::alarm::told::Streams;
+use crate::alarm::{self, Alarms, Rules};
+use crate::derive::{self, Definition, Derive};
 use crate::engine::presence::{Change, Presence};
 use crate::model::reading::Reading;
 use crate::model::time::{Mono, Now};
 
 /// Rooms of rules that run at the desk.
-pub const ROOMS: u64 = 2;
+pub const ROOMS: u64 = 3;
+/// How often it is said how many alarms are active.
+const SUMMARY_MS: u64 = 60_000;
 
 /// What comes in.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// A reading.
     Reading(&'a Reading),
+    /// A person does something with an alarm.
+    Command(&'a Command),
+    /// A sample for a trial.
+    Inject(&'a Inject),
     /// Nothing but time.
     Tick,
 }
@@ -29,36 +41,61 @@ pub enum Input<'a> {
 /// What goes out.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Derived readings and states of devices, to be appended.
+    /// Derived readings, states of devices and transitions of alarms, to be appended.
     pub derived: Vec<Reading>,
     /// Devices whose state changed.
     pub presence: Vec<Change>,
+    /// What became of alarms: to be written down before it leaves.
+    pub alarm: alarm::Output,
+    /// Why a command was not carried out, in words.
+    pub refused: Option<String>,
 }
 
-/// What survives a restart.
+/// What the desk is built from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Points out of points.
+    pub derive: Vec<Definition>,
+    /// Alarm rules.
+    pub alarms: Rules,
+}
+
+/// What survives a restart although nothing was decided: counts, and what conditions remember.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Version of this form: 1.
     pub format: u32,
     /// Counts of derived points.
-    pub derive: BTreeMap<String, Kept>,
+    pub derive: BTreeMap<String, derive::Kept>,
+    /// What the conditions of alarms remember.
+    #[serde(default)]
+    pub alarm: BTreeMap<String, Vec<alarm::judge::Kept>>,
 }
 
 /// The engine.
 #[derive(Debug, Default)]
 pub struct Engine {
-    definitions: Vec<Definition>,
+    plan: Plan,
     derive: Derive,
     presence: Presence,
+    alarms: Alarms,
+    streams: Streams,
+    summary: Mono,
     /// Rooms that panicked and were switched off.
     off: Vec<&'static str>,
+    /// A room that is to panic, for a test.
+    provoked: Option<&'static str>,
 }
 
 impl Engine {
-    /// Builds the rules, going on from a snapshot.
-    pub fn new(definitions: &[Definition], snapshot: &Snapshot) -> Self {
-        let derive = Derive::new(definitions, &snapshot.derive);
-        Self { definitions: definitions.to_vec(), derive, presence: Presence::default(), off: Vec::new() }
+    /// Builds the rules, going on from a snapshot and from alarms as they were kept.
+    pub fn new(plan: Plan, snapshot: &Snapshot, alarms: &BTreeMap<String, alarm::Kept>, now: Now) -> Self {
+        Self {
+            derive: Derive::new(&plan.derive, &snapshot.derive),
+            alarms: Alarms::new(plan.alarms.clone(), alarms, &snapshot.alarm, now),
+            plan,
+            ..Self::default()
+        }
     }
 
     /// One step.
@@ -73,7 +110,39 @@ impl Engine {
             out.derived.push(self.presence.as_reading(change, now));
         }
         out.derived.extend(self.presence.beat(now));
+        let Self { alarms, off, provoked, .. } = self;
+        let derived = &out.derived;
+        let (decided, refused) = guarded("alarm", off, || {
+            assert!(*provoked != Some("alarm"), "on purpose");
+            let mut decided = alarm::Output::default();
+            let refused = match input {
+                Input::Reading(reading) => {
+                    alarms.reading(reading, now, &mut decided);
+                    None
+                }
+                Input::Command(command) => alarms.command(command, now, &mut decided).err(),
+                Input::Inject(inject) => alarms.inject(inject, now, &mut decided).err(),
+                Input::Tick => None,
+            };
+            derived.iter().for_each(|reading| alarms.reading(reading, now, &mut decided));
+            alarms.tick(now, &mut decided);
+            (decided, refused)
+        });
+        (out.alarm, out.refused) = (decided, refused);
+        if matches!(input, Input::Command(_) | Input::Inject(_)) && self.off.contains(&"alarm") {
+            out.refused =
+                Some("the alarm rules panicked and are switched off: `plantroom reload` tries them again".into());
+        }
+        out.derived.extend(out.alarm.events.iter().filter_map(|e| self.streams.transition(e, now)));
+        if now.mono >= self.summary && self.has_alarms() {
+            self.summary = now.mono.plus(SUMMARY_MS);
+            out.derived.push(self.streams.summary(self.alarms.all().map(|(_, of, alarm)| (of, alarm)), now));
+        }
         out
+    }
+
+    fn has_alarms(&self) -> bool {
+        !self.off.contains(&"alarm") && self.alarms.all().next().is_some()
     }
 
     /// Rooms that panicked: what they decide is unknown until the next start or reload, the others go on.
@@ -81,25 +150,68 @@ impl Engine {
         &self.off
     }
 
+    /// Makes a room panic at its next step: for a test of what follows.
+    pub fn provoke(&mut self, room: &'static str) {
+        self.provoked = Some(room);
+    }
+
     /// When the engine wants to be asked again although nothing came.
     pub fn next_wake(&self) -> Option<Mono> {
-        self.presence.next_wake()
+        let alarms = (!self.off.contains(&"alarm")).then(|| self.alarms.next_wake()).flatten();
+        let summary = self.has_alarms().then_some(self.summary);
+        [self.presence.next_wake(), alarms, summary].into_iter().flatten().min()
     }
 
     /// What survives a restart.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { format: 1, derive: self.derive.kept() }
+        Snapshot { format: 1, derive: self.derive.kept(), alarm: self.alarms.memory() }
     }
 
-    /// A new configuration: rules anew, counts and states go on.
-    pub fn reconfigure(&mut self, definitions: &[Definition], has: impl Fn(&str, &str) -> bool) {
+    /// Every alarm with its definition, in order of their keys.
+    pub fn alarms(&self) -> impl Iterator<Item = (&Arc<str>, &AlarmDefinition, &Alarm)> {
+        self.alarms.all()
+    }
+
+    /// Whether more alarms come than people can read.
+    pub fn is_flood(&self) -> bool {
+        self.alarms.is_flood()
+    }
+
+    /// Why an alarm is, or is not.
+    ///
+    /// # Errors
+    /// There is no such alarm, in words.
+    pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, String> {
+        self.alarms.explain(key, now)
+    }
+
+    /// A new configuration: rules anew; counts, states and delays go on where the rule is the same.
+    /// `stored`: alarms as they were written down, where a room panicked.
+    pub fn reconfigure(
+        &mut self,
+        plan: Plan,
+        has: impl Fn(&str, &str) -> bool,
+        stored: Option<BTreeMap<String, alarm::Kept>>,
+        now: Now,
+    ) -> Output {
+        let mut out = Output::default();
+        let again = !self.off.is_empty();
         // Windows and edges run on where the definitions are the same.
-        if self.definitions != definitions || !self.off.is_empty() {
-            self.derive = Derive::new(definitions, &self.derive.kept());
-            self.definitions = definitions.to_vec();
-            self.off.clear();
+        if self.plan.derive != plan.derive || again {
+            self.derive = Derive::new(&plan.derive, &self.derive.kept());
         }
+        if let Some(stored) = stored {
+            self.alarms = Alarms::new(self.plan.alarms.clone(), &stored, &BTreeMap::new(), now);
+        }
+        if self.plan.alarms != plan.alarms || again {
+            self.alarms.reconfigure(plan.alarms.clone(), now, &mut out.alarm);
+            out.derived.extend(out.alarm.events.iter().filter_map(|e| self.streams.transition(e, now)));
+        }
+        self.off.clear();
+        self.provoked = None;
+        self.plan = plan;
         self.presence.keep(has);
+        out
     }
 }
 

@@ -101,6 +101,18 @@ impl Latest {
         self.seen.get(slot)?.as_ref()
     }
 
+    /// Takes over what another table had seen.
+    pub fn inherit(&mut self, before: &Latest) {
+        for (device, points) in &self.slots {
+            let Some(old) = before.slots.get(device) else { continue };
+            for (point, slot) in points {
+                if let Some(was) = old.get(point) {
+                    self.seen[*slot].clone_from(&before.seen[*was]);
+                }
+            }
+        }
+    }
+
     fn route(&mut self, stream: &Arc<Stream>) -> Arc<Route> {
         let key = Arc::as_ptr(stream) as usize;
         if let Some((_, route)) = self.routes.get(&key) {

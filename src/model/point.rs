@@ -79,6 +79,72 @@ pub enum Form {
 /// measurement of that name.
 pub const STATUS: &str = "status";
 
+/// The source of the streams that transitions of alarms become: `alarm/{rule}`. In the time-series store the measurement of
+/// that name, with the rule as a tag.
+pub const ALARM: &str = "alarm";
+
+/// The source of the stream that says each minute how many alarms are active.
+pub const ALARMS: &str = "alarms";
+
+impl Stream {
+    /// Whether it says what was decided here rather than what was measured: a broker has that as retained state.
+    pub fn is_decided(&self) -> bool {
+        let source = &*self.source;
+        source == STATUS || source == ALARMS || self.alarm_rule().is_some()
+    }
+
+    /// The rule whose transitions it carries.
+    pub fn alarm_rule(&self) -> Option<&str> {
+        self.source.strip_prefix(ALARM)?.strip_prefix('/')
+    }
+}
+
+/// What the gateway says of itself, in the order in which it does: points of class `gateway`.
+pub const OWN_POINTS: &[&str] = &[
+    "version",
+    "uptime_s",
+    "config_last_good",
+    "cpu_pct",
+    "memory_mb",
+    "disk_written_bytes",
+    "readings_per_s",
+    "samples_per_s",
+    "journal_bytes",
+    "journal_used_pct",
+    "journal_write_failed",
+    "write_errors",
+    "damaged_segments",
+    "lost_readings",
+    "rules_off",
+    "readings_replaced",
+    "task_restarts",
+    "clock_synchronised",
+    "clock_trusted",
+    "disk_free_pct",
+    "disk_free_mb",
+    "links",
+    "links_up",
+    "units",
+    "units_ok",
+    "requests",
+    "timeouts",
+    "exceptions",
+    "frames_discarded",
+    "reconnects",
+    "poll_skipped",
+    "sinks",
+    "sinks_up",
+    "sinks_paused",
+    "backlog_readings",
+    "sink_lag_s",
+    "sink_set_aside",
+    "store_write_failed",
+    "alarms_active",
+    "alarms_unacknowledged",
+    "alarms_shelved",
+    "backup_age_d",
+];
+
 /// One point of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PointMeta {

@@ -153,5 +153,10 @@ mod tests {
         assert_eq!(pick(3_000, Err(Cause::Timeout)), [true, true], "quality changed");
         assert_eq!(pick(4_000, Err(Cause::Timeout)), [false, true], "still the same");
         assert_eq!(pick(14_000, Err(Cause::Timeout)), [true, true], "heartbeat");
+        assert_eq!(
+            pick(500, Err(Cause::Timeout)),
+            [true, true],
+            "another clock: from files come dates, from memory not"
+        );
     }
 }

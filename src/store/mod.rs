@@ -1,3 +1,4 @@
-//! Durable state beside the journal. For now whole small files; the event log comes with alarms.
+//! Durable state beside the journal: the event log with what rooms keep, and small files that are always whole.
 
+pub mod log;
 pub mod whole;

@@ -10,7 +10,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("plan", "rules", &["model", "profile"]),
     ("decode", "rules", &["model", "profile"]),
     ("derive", "rules", &["model"]),
-    ("engine", "rules", &["model", "derive"]),
+    ("alarm", "rules", &["model"]),
+    ("engine", "rules", &["model", "derive", "alarm"]),
     ("clock", "hands", &["model"]),
     ("link", "hands", &["model", "clock"]),
     ("poll", "hands", &["model", "profile", "plan", "decode", "link", "clock"]),
@@ -24,7 +25,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "config",
         "house",
-        &["model", "profile", "plan", "decode", "derive", "clock", "link", "poll", "journal", "sink", "web"],
+        &["model", "profile", "plan", "decode", "derive", "alarm", "clock", "link", "poll", "journal", "sink", "web"],
     ),
     ("supervise", "house", &["clock", "model"]),
     ("app", "house", &["*"]),

@@ -73,23 +73,28 @@ impl Encoder {
 
     /// `measurement,site=…,device=…,area=… `, escaped.
     fn head(&mut self, stream: &Stream) -> Arc<str> {
-        let key =
-            if *stream.source == *STATUS { format!("{} {STATUS}", stream.device) } else { stream.device.to_string() };
+        let key = if stream.is_decided() {
+            format!("{} {}", stream.device, stream.source)
+        } else {
+            stream.device.to_string()
+        };
         if let Some(head) = self.heads.get(&key) {
             return Arc::clone(head);
         }
         let place = self.places.get(&*stream.device);
         let class = place.map_or("", |p| p.class.as_str());
-        let measurement = match (&*stream.source == STATUS, class) {
-            (true, _) => STATUS,
+        let rule = stream.alarm_rule().unwrap_or("");
+        let measurement = match (&*stream.source, class) {
+            (source, _) if stream.is_decided() => source.split('/').next().unwrap_or(source),
             (_, "") => "removed",
             (_, class) => class,
         };
         let mut head = escape(measurement);
-        let is_status = *stream.source == *STATUS;
-        let class_tag = if is_status { class } else { "" };
+        let class_tag = if stream.is_decided() { class } else { "" };
         let area = place.map_or("", |p| p.area.as_str());
-        for (key, text) in [("area", area), ("class", class_tag), ("device", &*stream.device), ("site", &self.site)] {
+        let tags =
+            [("area", area), ("class", class_tag), ("device", &*stream.device), ("rule", rule), ("site", &self.site)];
+        for (key, text) in tags {
             if !text.is_empty() {
                 let _infallible = write!(head, ",{key}={}", escape(text));
             }

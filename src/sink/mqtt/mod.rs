@@ -22,7 +22,6 @@ use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, Item};
-use crate::model::point::STATUS;
 use crate::sink::mqtt::client::{Connection, Happened, Message, Refused};
 use crate::sink::mqtt::settings::Settings;
 use crate::sink::mqtt::window::{Load, Window};
@@ -334,8 +333,8 @@ impl Sink {
 
     fn queue_reading(&mut self, item: Item) {
         let reading = &item.entry.reading;
-        // A device's state has a retained topic of its own.
-        let is_status = *reading.stream.source == *STATUS;
+        // What was decided has a retained topic of its own.
+        let is_status = reading.stream.is_decided();
         let pick = if is_status { None } else { self.filter.pick(reading) };
         let text = || payload::telemetry(item.entry.seq, reading, pick.as_deref());
         let Some(text) = Some(is_status).filter(|s| !s).and_then(|_| text()) else {

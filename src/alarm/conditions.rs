@@ -1,0 +1,308 @@
+//! What each kind of condition looks at.
+
+use std::collections::VecDeque;
+
+use jiff::civil::Date;
+
+use crate::alarm::days::DayByDay;
+use crate::alarm::judge::{Context, State, Verdict, truth, verdict, yes};
+use crate::alarm::node::Days;
+use crate::alarm::settings::Weekday;
+use crate::model::quality::Cause;
+use crate::model::time::{Mono, Wall};
+use crate::model::window::Window;
+
+pub(super) fn level(c: &mut Context<'_>, slots: &[usize], high: bool, limits: &[f64], deadband: f64) -> Verdict {
+    let (mut worst, mut bad): (Option<f64>, Option<Cause>) = (None, None);
+    for slot in slots {
+        match c.number(*slot) {
+            Ok(v) => worst = Some(worst.map_or(v, |w| if high { w.max(v) } else { w.min(v) })),
+            Err(cause) => bad = Some(cause),
+        }
+    }
+    let Some(value) = worst else {
+        return verdict(State::Unknown(bad.unwrap_or(Cause::StartingUp)), None, limits.first().copied());
+    };
+    let mut step = 0u8;
+    for (k, limit) in (1u8..).zip(limits) {
+        let back = if k <= c.held { deadband } else { 0.0 };
+        let is_over = if high {
+            value >= *limit || (back > 0.0 && value > limit - back)
+        } else {
+            value <= *limit || (back > 0.0 && value < limit + back)
+        };
+        if is_over {
+            step = k;
+        }
+    }
+    let limit = limits.get(usize::from(step.max(1)) - 1).copied();
+    let state = match (step, bad) {
+        (0, Some(cause)) => State::Unknown(cause),
+        (0, None) => State::No,
+        (k, _) => State::Yes(k),
+    };
+    verdict(state, Some(value), limit)
+}
+
+pub(super) fn is(c: &mut Context<'_>, slots: &[usize], values: &[i64], every: bool) -> Verdict {
+    let (mut seen, mut bad, mut all) = (None, None, true);
+    for slot in slots {
+        match c.number(*slot) {
+            Ok(v) => {
+                #[expect(clippy::cast_precision_loss, reason = "codes are small")]
+                let holds =
+                    if values.is_empty() { v != 0.0 } else { values.iter().any(|x| (*x as f64 - v).abs() < 0.5) };
+                // One decides: the one that holds, or where every one must, the one that does not.
+                if holds != every {
+                    return verdict(truth(holds), Some(v), None);
+                }
+                all &= holds;
+                seen = Some(v);
+            }
+            Err(cause) => bad = Some(cause),
+        }
+    }
+    verdict(bad.map_or(truth(every && all), State::Unknown), seen, None)
+}
+
+/// Whether a change reaches what is asked for, in its direction.
+pub(super) fn beyond(change: f64, by: f64) -> bool {
+    if by >= 0.0 { change >= by } else { change <= by }
+}
+
+pub(super) fn windowed(
+    c: &mut Context<'_>,
+    slot: usize,
+    window: &mut Window,
+    of: impl FnOnce(&Window) -> Result<(bool, f64, f64), Cause>,
+) -> Verdict {
+    match c.number(slot) {
+        Ok(value) => {
+            window.push(c.now.mono, value);
+            match of(window) {
+                Ok((holds, value, limit)) => verdict(truth(holds), Some(value), Some(limit)),
+                Err(cause) => verdict(State::Unknown(cause), Some(value), None),
+            }
+        }
+        Err(cause) => {
+            window.clear();
+            verdict(State::Unknown(cause), None, None)
+        }
+    }
+}
+
+pub(super) fn frozen(c: &mut Context<'_>, slot: usize, since: &mut Option<(Mono, f64)>, lasts_ms: u64) -> Verdict {
+    let value = match c.number(slot) {
+        Ok(value) => value,
+        Err(cause) => {
+            *since = None;
+            return verdict(State::Unknown(cause), None, None);
+        }
+    };
+    let begin = match since {
+        Some((at, same)) if same.to_bits() == value.to_bits() => *at,
+        _ => {
+            *since = Some((c.now.mono, value));
+            c.now.mono
+        }
+    };
+    c.at(begin.plus(lasts_ms));
+    verdict(truth(c.now.mono.since(begin) >= lasts_ms), Some(value), None)
+}
+
+/// The state of a device: 3 is offline, 0 unknown.
+pub(super) fn offline(c: &mut Context<'_>, slots: &[usize], pct: f64) -> Verdict {
+    let (mut away, mut known) = (0.0, 0.0);
+    for slot in slots {
+        if let Ok(state) = c.number(*slot) {
+            known += 1.0;
+            away += f64::from(u8::from(state > 2.5));
+        }
+    }
+    if known == 0.0 {
+        return verdict(State::Unknown(Cause::StartingUp), None, None);
+    }
+    let share = away / known * 100.0;
+    verdict(truth(share >= pct), Some(share), Some(pct))
+}
+
+pub(super) fn no_effect(c: &mut Context<'_>, slots: &[usize], window: &mut Window, by: f64, within_ms: u64) -> Verdict {
+    let (running, value) = (c.truth(slots[0]), c.number(slots[1]));
+    match (running, value) {
+        (Ok(true), Ok(value)) => {
+            window.push(c.now.mono, value);
+            let change = window.change().unwrap_or(0.0);
+            if window.span_ms() < within_ms {
+                return verdict(State::No, Some(value), Some(by));
+            }
+            verdict(truth(!beyond(change, by)), Some(value), Some(by))
+        }
+        (Ok(false), value) => {
+            window.clear();
+            verdict(State::No, value.ok(), Some(by))
+        }
+        (Err(cause), _) | (_, Err(cause)) => {
+            window.clear();
+            verdict(State::Unknown(cause), None, Some(by))
+        }
+    }
+}
+
+pub(super) fn idle(
+    c: &mut Context<'_>,
+    slot: usize,
+    last: &mut Option<Wall>,
+    since: &mut Option<(Mono, u64)>,
+    lasts_ms: u64,
+) -> Verdict {
+    let on = match c.truth(slot) {
+        Ok(on) => on,
+        Err(cause) => return verdict(State::Unknown(cause), None, None),
+    };
+    let now = c.now;
+    let (begin, before_ms) = match *since {
+        Some(begin) if !on => begin,
+        _ => {
+            // What is not known to have been idle before is idle from now on.
+            let known = last.filter(|_| !on && now.wall_trusted);
+            (now.mono, known.map_or(0, |last| u64::try_from(now.wall.0 - last.0).unwrap_or(0)))
+        }
+    };
+    *since = Some((begin, before_ms));
+    if now.wall_trusted && (on || last.is_none()) {
+        // To the minute: what is kept need not change every second.
+        *last = Some(Wall(now.wall.0 - now.wall.0.rem_euclid(60_000)));
+    }
+    c.at(begin.plus(lasts_ms.saturating_sub(before_ms)));
+    let idle_ms = now.mono.since(begin) + before_ms;
+    let days = |ms: u64| minutes(ms) / 1_440.0;
+    verdict(truth(idle_ms >= lasts_ms), Some(days(idle_ms)), Some(days(lasts_ms)))
+}
+
+pub(super) fn lasting(c: &mut Context<'_>, inner: Verdict, since: &mut Option<(Mono, f64)>, lasts_ms: u64) -> Verdict {
+    match inner.state {
+        State::Yes(_) => {
+            let (begin, _) = *since.get_or_insert((c.now.mono, 0.0));
+            c.at(begin.plus(lasts_ms));
+            let holds = c.now.mono.since(begin) >= lasts_ms;
+            Verdict { state: if holds { inner.state } else { State::No }, ..inner }
+        }
+        State::No | State::Unknown(_) => {
+            *since = None;
+            inner
+        }
+    }
+}
+
+pub(super) fn count(
+    c: &mut Context<'_>,
+    inner: Verdict,
+    was: &mut bool,
+    times: &mut VecDeque<Mono>,
+    at_least: u32,
+    within_ms: u64,
+) -> Verdict {
+    let now = c.now.mono;
+    match inner.state {
+        State::Yes(_) => {
+            if !std::mem::replace(was, true) {
+                times.push_back(now);
+            }
+        }
+        State::No => *was = false,
+        // What becomes known and is true was perhaps true all along: it is not counted.
+        State::Unknown(_) => *was = true,
+    }
+    while times.front().is_some_and(|at| now.since(*at) >= within_ms) || times.len() > 10_000 {
+        times.pop_front();
+    }
+    if let Some(first) = times.front() {
+        c.at(first.plus(within_ms));
+    }
+    let seen = u32::try_from(times.len()).unwrap_or(u32::MAX);
+    let state = match inner.state {
+        _ if seen >= at_least => yes(),
+        unknown @ State::Unknown(_) => unknown,
+        _ => State::No,
+    };
+    verdict(state, Some(f64::from(seen)), Some(f64::from(at_least)))
+}
+
+/// All of them, or any; the value is of the first that decides.
+pub(super) fn together(parts: impl Iterator<Item = Verdict>, any: bool) -> Verdict {
+    let (mut yes, mut no, mut unknown): (Option<Verdict>, Option<Verdict>, Option<Verdict>) = (None, None, None);
+    let mut step = 0;
+    for part in parts {
+        let (slot, k) = match part.state {
+            State::Yes(k) => (&mut yes, k),
+            State::No => (&mut no, 0),
+            State::Unknown(_) => (&mut unknown, 0),
+        };
+        step = step.max(k);
+        match slot {
+            None => *slot = Some(part),
+            Some(first) if first.limit.is_none() && part.limit.is_some() => *slot = Some(part),
+            Some(_) => {}
+        }
+    }
+    let decided = if any { yes.or(unknown).or(no) } else { no.or(unknown).or(yes) };
+    let mut out = decided.unwrap_or(verdict(if any { State::No } else { self::yes() }, None, None));
+    if let State::Yes(k) = &mut out.state {
+        *k = step;
+    }
+    out
+}
+
+pub(super) fn minutes(ms: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "hours of milliseconds")]
+    let minutes = ms as f64 / 60_000.0;
+    minutes
+}
+
+/// The site's date and minute of the day; `None` while the date is not to be believed.
+fn local(c: &Context<'_>) -> Option<(Date, u16)> {
+    if !c.now.wall_trusted {
+        return None;
+    }
+    let at = jiff::Timestamp::from_millisecond(c.now.wall.0).ok()?;
+    let there = c.zone.to_datetime(at);
+    let minute = u16::try_from(i32::from(there.hour()) * 60 + i32::from(there.minute())).ok()?;
+    Some((there.date(), minute))
+}
+
+pub(super) fn hours(c: &mut Context<'_>, from: u16, to: u16, days: &[Weekday]) -> Verdict {
+    let Some((date, minute)) = local(c) else { return verdict(State::Unknown(Cause::StartingUp), None, None) };
+    // Looked at again when the minute is over.
+    c.at(c.now.mono.plus(60_000 - u64::try_from(c.now.wall.0.rem_euclid(60_000)).unwrap_or(0)));
+    let began = |date: Date| days.is_empty() || days.iter().any(|d| weekday(*d) == date.weekday());
+    let holds = if from <= to {
+        (from..to).contains(&minute) && began(date)
+    } else {
+        (minute >= from && began(date)) || (minute < to && date.yesterday().is_ok_and(began))
+    };
+    verdict(truth(holds), None, None)
+}
+
+fn weekday(day: Weekday) -> jiff::civil::Weekday {
+    use jiff::civil::Weekday as W;
+    match day {
+        Weekday::Mon => W::Monday,
+        Weekday::Tue => W::Tuesday,
+        Weekday::Wed => W::Wednesday,
+        Weekday::Thu => W::Thursday,
+        Weekday::Fri => W::Friday,
+        Weekday::Sat => W::Saturday,
+        Weekday::Sun => W::Sunday,
+    }
+}
+
+pub(super) fn day_by_day(c: &mut Context<'_>, slot: usize, days: &Days, memory: &mut DayByDay) -> Verdict {
+    let value = c.number(slot);
+    let Some((date, minute)) = local(c) else { return verdict(State::Unknown(Cause::StartingUp), None, None) };
+    memory.take(days, c.now.mono, date, minute, value.ok());
+    c.at(c.now.mono.plus(60_000));
+    match memory.figures(days) {
+        Some((figure, usual)) => verdict(truth(memory.row() >= days.in_a_row), Some(figure), Some(usual * days.times)),
+        None => verdict(State::Unknown(Cause::StartingUp), value.ok(), None),
+    }
+}

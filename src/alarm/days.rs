@@ -1,0 +1,152 @@
+//! A figure of each day, kept for the days that it is held against.
+
+use std::collections::VecDeque;
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::alarm::node::Days;
+use crate::alarm::settings::{Centre, Figure};
+use crate::model::time::Mono;
+
+/// Days before that there must be at least.
+const DAYS_MIN: usize = 7;
+/// Part of the hours that must have been seen for a day to count.
+const COVERED: f64 = 0.8;
+/// A sample stands for what follows it for at most so long.
+const STANDS_MS: u64 = 300_000;
+
+/// One point, day by day.
+#[derive(Clone, Debug, Default)]
+pub struct DayByDay {
+    today: Option<Today>,
+    kept: Kept,
+    was: Option<bool>,
+}
+
+/// What survives a restart; the day in which it happens is lost if too much of it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Figures of the days before, the newest last.
+    figures: VecDeque<f64>,
+    /// Days in a row that were beyond.
+    row: u16,
+    /// The last day's figure, and what the days before it came to.
+    last: Option<(f64, f64)>,
+}
+
+#[derive(Clone, Debug)]
+struct Today {
+    date: Date,
+    min: f64,
+    max: f64,
+    weighted: f64,
+    covered_ms: u64,
+    starts: u32,
+    newest: Option<(Mono, f64)>,
+}
+
+impl DayByDay {
+    /// Time passed, and perhaps a value came: `minute` is of the day.
+    pub fn take(&mut self, days: &Days, now: Mono, date: Date, minute: u16, value: Option<f64>) {
+        let is_within = (days.from..days.to).contains(&minute);
+        if let Some(today) = &self.today
+            && (today.date != date || !is_within)
+        {
+            self.close(days);
+        }
+        let on = value.map(|v| v != 0.0);
+        let is_start = on == Some(true) && self.was == Some(false);
+        self.was = on;
+        if !is_within {
+            return;
+        }
+        let fresh = Today {
+            date,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            weighted: 0.0,
+            covered_ms: 0,
+            starts: 0,
+            newest: None,
+        };
+        let today = self.today.get_or_insert(fresh);
+        if let Some((at, before)) = today.newest {
+            let ms = now.since(at);
+            if ms <= STANDS_MS {
+                today.covered_ms += ms;
+                #[expect(clippy::cast_precision_loss, reason = "minutes of milliseconds")]
+                let weight = ms as f64;
+                today.weighted += before * weight;
+            }
+        }
+        today.newest = value.map(|v| (now, v));
+        if let Some(v) = value {
+            (today.min, today.max) = (today.min.min(v), today.max.max(v));
+        }
+        today.starts += u32::from(is_start);
+    }
+
+    /// The day is over: its figure joins the others, if enough of it was seen.
+    fn close(&mut self, days: &Days) {
+        let Some(today) = self.today.take() else { return };
+        let whole_ms = u64::from(days.to.saturating_sub(days.from)) * 60_000;
+        #[expect(clippy::cast_precision_loss, reason = "a day of milliseconds")]
+        let (covered, whole) = (today.covered_ms as f64, whole_ms as f64);
+        if covered < whole * COVERED || covered <= 0.0 {
+            return;
+        }
+        let figure = match days.figure {
+            Figure::Min => today.min,
+            Figure::Max => today.max,
+            Figure::Mean => today.weighted / covered,
+            Figure::Starts => f64::from(today.starts),
+        };
+        if self.kept.figures.len() >= DAYS_MIN.min(usize::from(days.days)) {
+            let usual = centre(&self.kept.figures, days.of);
+            let is_beyond = figure >= usual * days.times && figure > usual;
+            self.kept.row = if is_beyond { self.kept.row.saturating_add(1) } else { 0 };
+            self.kept.last = Some((figure, usual));
+            if is_beyond {
+                // What is unusual does not become usual by lasting: it is not held against the days to come.
+                return;
+            }
+        }
+        self.kept.figures.push_back(figure);
+        while self.kept.figures.len() > usize::from(days.days) {
+            self.kept.figures.pop_front();
+        }
+    }
+
+    /// The last day's figure and what the days before came to; `None` while there are too few.
+    pub fn figures(&self, _: &Days) -> Option<(f64, f64)> {
+        self.kept.last
+    }
+
+    /// Days in a row that were beyond.
+    pub fn row(&self) -> u16 {
+        self.kept.row
+    }
+
+    /// What survives a restart.
+    pub fn kept(&self) -> Kept {
+        self.kept.clone()
+    }
+
+    /// Goes on from there.
+    pub fn restore(&mut self, kept: Kept) {
+        self.kept = kept;
+    }
+}
+
+fn centre(figures: &VecDeque<f64>, of: Centre) -> f64 {
+    let mut sorted: Vec<f64> = figures.iter().copied().collect();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len();
+    match of {
+        #[expect(clippy::cast_precision_loss, reason = "days")]
+        Centre::Mean => sorted.iter().sum::<f64>() / n.max(1) as f64,
+        Centre::Median if n % 2 == 1 => sorted[n / 2],
+        Centre::Median => f64::midpoint(sorted[(n / 2).saturating_sub(1)], sorted[n / 2]),
+    }
+}

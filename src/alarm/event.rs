@@ -1,0 +1,246 @@
+//! Transitions of alarms, commands to them, and how an alarm is seen from outside. Plain data.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alarm::settings::Priority;
+use crate::model::time::Wall;
+
+/// How an alarm is seen: the names of ISA-18.2, a projection of condition, acknowledgement, latch and visibility.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// Nothing.
+    #[default]
+    Normal,
+    /// In alarm, and nobody has taken it.
+    Unacknowledged,
+    /// In alarm, and somebody has.
+    Acknowledged,
+    /// Cleared by itself, and nobody has seen it.
+    Returned,
+    /// Cleared, and waits for an inspection and a reset.
+    Latched,
+    /// Put aside by a person for a time.
+    Shelved,
+    /// Hidden by another alarm that explains it.
+    Suppressed,
+    /// Taken out by a person.
+    OutOfService,
+}
+
+impl Seen {
+    /// All, in order of their codes.
+    pub const ALL: [Seen; 8] = [
+        Seen::Normal,
+        Seen::Unacknowledged,
+        Seen::Acknowledged,
+        Seen::Returned,
+        Seen::Latched,
+        Seen::Shelved,
+        Seen::Suppressed,
+        Seen::OutOfService,
+    ];
+
+    /// The number used in the time-series store.
+    pub const fn code(self) -> i64 {
+        self as i64
+    }
+
+    /// As it is printed.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Seen::Normal => "normal",
+            Seen::Unacknowledged => "unacknowledged",
+            Seen::Acknowledged => "acknowledged",
+            Seen::Returned => "returned",
+            Seen::Latched => "latched",
+            Seen::Shelved => "shelved",
+            Seen::Suppressed => "suppressed",
+            Seen::OutOfService => "out_of_service",
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// The condition came and lasted.
+    Raised,
+    /// It is more urgent than it was.
+    Worsened,
+    /// It is less urgent than it was.
+    Eased,
+    /// The condition is gone, and stayed so.
+    Cleared,
+    /// Its input is not known any more: it stays as it is.
+    InputLost,
+    /// Its input is known again.
+    InputBack,
+    /// Somebody took it.
+    Acknowledged,
+    /// Somebody is there.
+    Arrived,
+    /// Somebody reset it after an inspection.
+    Reset,
+    /// It is still there and wants to be acknowledged again.
+    Reminded,
+    /// Put aside for a time.
+    Shelved,
+    /// No longer.
+    Unshelved,
+    /// Taken out by a person.
+    TakenOut,
+    /// Back in service.
+    PutBack,
+    /// Another alarm explains it.
+    Hidden,
+    /// No longer.
+    Shown,
+    /// Nobody took it in time.
+    AcknowledgeOverdue,
+    /// Nobody was there in time.
+    ArriveOverdue,
+    /// It did not clear in time.
+    ResolveOverdue,
+    /// Its rule is gone.
+    Removed,
+    /// More alarms than people can read.
+    FloodBegan,
+    /// No longer.
+    FloodEnded,
+}
+
+impl What {
+    /// As it is printed.
+    pub const fn word(self) -> &'static str {
+        match self {
+            What::Raised => "raised",
+            What::Worsened => "worsened",
+            What::Eased => "eased",
+            What::Cleared => "cleared",
+            What::InputLost => "input_lost",
+            What::InputBack => "input_back",
+            What::Acknowledged => "acknowledged",
+            What::Arrived => "arrived",
+            What::Reset => "reset",
+            What::Reminded => "reminded",
+            What::Shelved => "shelved",
+            What::Unshelved => "unshelved",
+            What::TakenOut => "taken_out",
+            What::PutBack => "put_back",
+            What::Hidden => "hidden",
+            What::Shown => "shown",
+            What::AcknowledgeOverdue => "acknowledge_overdue",
+            What::ArriveOverdue => "arrive_overdue",
+            What::ResolveOverdue => "resolve_overdue",
+            What::Removed => "removed",
+            What::FloodBegan => "flood_began",
+            What::FloodEnded => "flood_ended",
+        }
+    }
+}
+
+/// A transition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// `rule.device`; empty for what concerns all alarms.
+    pub key: Arc<str>,
+    /// What happened.
+    pub what: What,
+    /// How the alarm is seen from now on.
+    pub seen: Seen,
+    /// Which occurrence of it, counted from one.
+    pub occurrence: u64,
+    /// How much it matters.
+    pub priority: Priority,
+    /// The value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// The limit in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
+    /// Why: a quality, another alarm's key, a number.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub cause: String,
+    /// Who.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub by: String,
+    /// What they noted.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub note: String,
+    /// Seconds from raising to this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_s: Option<u64>,
+    /// Nobody is told: it is shelved, out of service, hidden, or one of a flood.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub quiet: bool,
+    /// It comes of a sample that was given for a trial.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub test: bool,
+    /// It was the first of its group.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub first: bool,
+}
+
+/// What a person does with an alarm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum Action {
+    /// I have it.
+    Acknowledge,
+    /// I am there.
+    Arrive,
+    /// It is inspected.
+    Reset,
+    /// Put it aside for so long.
+    Shelve {
+        /// Milliseconds.
+        for_ms: u64,
+    },
+    /// No longer.
+    Unshelve,
+    /// Take it out until I put it back.
+    TakeOut,
+    /// Put it back.
+    PutBack,
+}
+
+/// A person's command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// `rule.device`.
+    pub key: String,
+    /// What.
+    pub action: Action,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub note: String,
+}
+
+/// A sample for a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inject {
+    /// The device.
+    pub device: String,
+    /// Its point.
+    pub point: String,
+    /// A number; true and false are 1 and 0.
+    pub value: f64,
+    /// For so long.
+    pub for_ms: u64,
+}
+
+/// A moment that may lie before the boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// Milliseconds on the monotonic scale; negative before the boot.
+    pub mono: i64,
+    /// The date.
+    pub wall: Wall,
+    /// Whether that may be believed.
+    pub trusted: bool,
+}

@@ -1,0 +1,120 @@
+//! Why an alarm is, or is not: its condition part by part with what each saw, and what it waits for.
+
+use std::fmt::Write as _;
+
+use crate::alarm::Alarms;
+use crate::alarm::judge::{Judge, State, Verdict};
+use crate::alarm::node::{Input, Node};
+use crate::alarm::told::figure;
+use crate::model::time::{Length, Now};
+
+impl Alarms {
+    /// Lines that explain an alarm.
+    ///
+    /// # Errors
+    /// There is no such alarm, in words.
+    pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, String> {
+        let i = self.find(key)?;
+        let live = &self.live[i];
+        let (of, alarm) = (&live.of, &live.alarm);
+        let mut out = Vec::new();
+        out.push(format!("{key}: {} ({}, rule {})", alarm.seen().word(), alarm.priority(of).word(), of.of));
+        if let Some(cause) = alarm.unknown {
+            out.push(format!("  its input is not known: {}", cause.says()));
+        }
+        out.push(format!("  condition: {}", word(live.said)));
+        lines(&live.when, 2, &mut out);
+        if let Some(only) = &live.only {
+            out.push("  only while:".to_string());
+            lines(only, 2, &mut out);
+        }
+        for (k, (debounce, urgency)) in live.steps.iter().zip(&of.steps).enumerate() {
+            let Some(since) = debounce.since else { continue };
+            let delay = if debounce.on { of.off_delay_ms } else { urgency.on_delay_ms };
+            let what = if debounce.on { "clears" } else { "is raised" };
+            let step = if of.steps.len() > 1 { format!(" (step {})", k + 1) } else { String::new() };
+            let left = delay.saturating_sub(now.mono.since(since)) / 1_000;
+            out.push(format!("  {what}{step} in {left} s, if it stays so: the delay is {}", Length(delay).text()));
+        }
+        if let Some(by) = &alarm.hidden_by {
+            out.push(format!("  hidden by {by}, which is active: nobody is told of this one"));
+        }
+        if let Some(shelf) = &alarm.shelved {
+            let left = u64::try_from((shelf.until - super::ms(now.mono)) / 1_000).unwrap_or(0);
+            out.push(format!("  shelved by {} for another {left} s: {}", shelf.by, shelf.note));
+        }
+        if let Some(by) = &alarm.out {
+            out.push(format!("  taken out of service by {by}"));
+        }
+        if alarm.latched {
+            out.push("  latched: wants a reset after an inspection, once its condition is gone".to_string());
+        }
+        if !alarm.owner.is_empty() {
+            out.push(format!("  taken by {} {}", alarm.owner, alarm.note));
+        }
+        for (due, what) in alarm.due.iter().zip(["acknowledged", "attended", "resolved"]) {
+            if let Some(at) = due {
+                let left = u64::try_from((at - super::ms(now.mono)) / 1_000).unwrap_or(0);
+                out.push(format!("  has to be {what} within {left} s"));
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn word(said: Verdict) -> String {
+    match said.state {
+        State::Yes(1) => "yes".to_string(),
+        State::Yes(k) => format!("yes, step {k}"),
+        State::No => "no".to_string(),
+        State::Unknown(cause) => format!("unknown ({})", cause.word()),
+    }
+}
+
+fn lines(judge: &Judge, depth: usize, out: &mut Vec<String>) {
+    let (node, said, parts) = judge.said();
+    let mut line = format!("{}{}: {}", "  ".repeat(depth), describe(node), word(said));
+    if let Some(value) = said.value {
+        let _infallible = write!(line, ", {}", figure(value));
+    }
+    if let Some(limit) = said.limit {
+        let _infallible = write!(line, ", limit {}", figure(limit));
+    }
+    out.push(line);
+    parts.iter().for_each(|p| lines(p, depth + 1, out));
+}
+
+/// A condition in words.
+pub fn describe(node: &Node) -> String {
+    let name = |input: &Input| format!("{}.{}", input.device, input.point);
+    let names = |inputs: &[Input]| inputs.iter().map(name).collect::<Vec<_>>().join(" or ");
+    let time = |ms: u64| Length(ms).text();
+    match node {
+        Node::Level { inputs, high, .. } => format!("{} {}", names(inputs), if *high { "high" } else { "low" }),
+        Node::Is { inputs, values, .. } if values.is_empty() => names(inputs),
+        Node::Is { inputs, values, .. } => format!("{} is one of {values:?}", names(inputs)),
+        Node::Rate { input, within_ms, .. } => format!("{} a minute, over {}", name(input), time(*within_ms)),
+        Node::Change { input, within_ms, .. } => format!("change of {} within {}", name(input), time(*within_ms)),
+        Node::Deviation { a, b, .. } => format!("difference of {} and {}", name(a), name(b)),
+        Node::Frozen { input, lasts_ms } => format!("{} unchanged for {}", name(input), time(*lasts_ms)),
+        Node::Bad { input, .. } => format!("{} bad or stale", name(input)),
+        Node::Offline { inputs, .. } if inputs.len() == 1 => format!("{} offline", inputs[0].device),
+        Node::Offline { inputs, .. } => format!("share of {} devices that are offline", inputs.len()),
+        Node::Count { within_ms, .. } => format!("times within {}", time(*within_ms)),
+        Node::NoEffect { running, input, within_ms, .. } => {
+            format!("{} runs, change of {} within {}", name(running), name(input), time(*within_ms))
+        }
+        Node::Idle { input, lasts_ms } => format!("days since {}, at least {}", name(input), time(*lasts_ms)),
+        Node::Reaches { input, within_ms, .. } => {
+            format!("minutes until {} is at its limit, less than {}", name(input), time(*within_ms))
+        }
+        Node::Days(d) => format!("{} of the day against {} days before", name(&d.input), d.days),
+        Node::Lasting { lasts_ms, .. } => format!("for {}", time(*lasts_ms)),
+        Node::Hours { from, to, .. } => {
+            format!("between {:02}:{:02} and {:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
+        }
+        Node::All(_) => "all of".to_string(),
+        Node::Any(_) => "any of".to_string(),
+        Node::Not(_) => "not".to_string(),
+    }
+}

@@ -1,0 +1,40 @@
+//! Samples that somebody gives for a trial: they stand in for the real ones until their time is over, and whatever comes of
+//! them is marked. They reach nothing but alarms: no history, no evidence, no energy.
+
+use std::collections::BTreeMap;
+
+use crate::model::time::Mono;
+use crate::model::value::Value;
+
+/// Samples by slot, each with its end.
+#[derive(Clone, Debug, Default)]
+pub struct Injected {
+    samples: BTreeMap<usize, (Value, Mono)>,
+}
+
+impl Injected {
+    /// Puts a sample in the place of the real one.
+    pub fn put(&mut self, slot: usize, value: Value, until: Mono) {
+        self.samples.insert(slot, (value, until));
+    }
+
+    /// The sample that stands in.
+    pub fn get(&self, slot: usize) -> Option<(&Value, Mono)> {
+        if self.samples.is_empty() {
+            return None;
+        }
+        self.samples.get(&slot).map(|(value, until)| (value, *until))
+    }
+
+    /// Takes out those whose time is over; their slots.
+    pub fn end(&mut self, now: Mono) -> Vec<usize> {
+        let over: Vec<usize> = self.samples.iter().filter(|(_, (_, until))| now >= *until).map(|(s, _)| *s).collect();
+        over.iter().for_each(|slot| drop(self.samples.remove(slot)));
+        over
+    }
+
+    /// When the next one ends.
+    pub fn next_end(&self) -> Option<Mono> {
+        self.samples.values().map(|(_, until)| *until).min()
+    }
+}

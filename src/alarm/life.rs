@@ -1,0 +1,327 @@
+//! The life of one alarm. Condition, acknowledgement, latch and visibility are four things that do not depend on each other;
+//! the names of ISA-18.2 are a projection of them ([`Seen`]).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alarm::event::{Action, Moment, Seen, What};
+use crate::alarm::node::Definition;
+use crate::alarm::settings::Priority;
+use crate::alarm::site::Deadline;
+use crate::model::quality::Cause;
+use crate::model::time::{Mono, Now};
+
+/// The state of an alarm.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Alarm {
+    /// Condition: 0 not in alarm, else the step of urgency, counted from one.
+    pub step: u8,
+    /// Why its input is not known, if it is not: then the condition is what it was.
+    pub unknown: Option<Cause>,
+    /// Since when it is in alarm, or was last.
+    pub since: Option<Moment>,
+    /// When it cleared.
+    pub cleared: Option<Moment>,
+    /// Acknowledgement: whether somebody still has to take it.
+    pub waits: bool,
+    /// Who took it, and is its owner.
+    pub owner: String,
+    /// What they noted.
+    pub note: String,
+    /// Whether somebody is there.
+    pub arrived: bool,
+    /// Latch: whether it waits for a reset.
+    pub latched: bool,
+    /// Visibility: shelved until then, by whom.
+    pub shelved: Option<Shelf>,
+    /// Visibility: taken out by whom.
+    pub out: Option<String>,
+    /// Visibility: the alarm that explains it.
+    pub hidden_by: Option<Arc<str>>,
+    /// How often it was raised.
+    pub occurrence: u64,
+    /// Whether it was the first of its group.
+    pub first: bool,
+    /// Whether it comes of a trial.
+    pub test: bool,
+    /// The value at the last transition.
+    pub value: Option<f64>,
+    /// The limit in force.
+    pub limit: Option<f64>,
+    /// Deadlines that are still to come, on the monotonic scale: acknowledge, arrive, resolve.
+    pub due: [Option<i64>; 3],
+    /// When it wants to be acknowledged again.
+    pub remind: Option<i64>,
+}
+
+/// Put aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shelf {
+    /// Until then, on the monotonic scale.
+    pub until: i64,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub note: String,
+}
+
+/// What a transition is, before it has a name and a number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Step {
+    /// What happened.
+    pub what: Option<What>,
+    /// Why.
+    pub cause: String,
+    /// Who.
+    pub by: String,
+    /// What they noted.
+    pub note: String,
+}
+
+impl Step {
+    /// A transition without a person.
+    pub fn of(what: What) -> Self {
+        Self { what: Some(what), ..Self::default() }
+    }
+}
+
+/// Milliseconds on the monotonic scale as they can be reckoned with.
+pub fn ms(mono: Mono) -> i64 {
+    i64::try_from(mono.0).unwrap_or(i64::MAX)
+}
+
+fn moment(now: Now) -> Moment {
+    Moment { mono: ms(now.mono), wall: now.wall, trusted: now.wall_trusted }
+}
+
+impl Alarm {
+    /// How it is seen.
+    pub fn seen(&self) -> Seen {
+        if self.out.is_some() {
+            Seen::OutOfService
+        } else if self.shelved.is_some() {
+            Seen::Shelved
+        } else if self.hidden_by.is_some() && self.step > 0 {
+            Seen::Suppressed
+        } else {
+            match (self.step > 0, self.waits) {
+                (true, true) => Seen::Unacknowledged,
+                (true, false) => Seen::Acknowledged,
+                (false, _) if self.latched => Seen::Latched,
+                (false, true) => Seen::Returned,
+                (false, false) => Seen::Normal,
+            }
+        }
+    }
+
+    /// Whether nobody is told of it.
+    pub fn is_quiet(&self) -> bool {
+        self.out.is_some() || self.shelved.is_some() || self.hidden_by.is_some()
+    }
+
+    /// Whether there is nothing to remember of it but how often it was.
+    pub fn is_normal(&self) -> bool {
+        self.step == 0 && !self.waits && !self.latched && self.shelved.is_none() && self.out.is_none()
+    }
+
+    /// How much it matters now, or did when it was last in alarm.
+    pub fn priority(&self, of: &Definition) -> Priority {
+        let step = usize::from(self.step.max(1)) - 1;
+        of.steps.get(step).or(of.steps.last()).map_or(Priority::P4, |s| s.priority)
+    }
+
+    /// Seconds since it was raised.
+    pub fn age_s(&self, now: Now) -> Option<u64> {
+        let since = self.since?;
+        u64::try_from((ms(now.mono) - since.mono) / 1_000).ok()
+    }
+
+    /// The condition is another step now.
+    pub fn set_step(
+        &mut self,
+        to: u8,
+        of: &Definition,
+        deadline: impl Fn(Priority) -> Deadline,
+        now: Now,
+    ) -> Option<What> {
+        let from = std::mem::replace(&mut self.step, to);
+        match (from, to) {
+            (a, b) if a == b => None,
+            (0, _) => {
+                self.occurrence += 1;
+                self.since = Some(moment(now));
+                (self.cleared, self.arrived) = (None, false);
+                (self.owner, self.note) = (String::new(), String::new());
+                self.waits = true;
+                self.latched = of.latch;
+                self.remind = None;
+                self.set_deadlines(deadline(self.priority(of)), now);
+                Some(What::Raised)
+            }
+            (_, 0) => {
+                self.cleared = Some(moment(now));
+                self.due = [None; 3];
+                self.remind = None;
+                Some(What::Cleared)
+            }
+            (a, b) if b > a => {
+                // More urgent: whoever took it took something less.
+                self.waits = true;
+                self.remind = None;
+                self.set_deadlines(deadline(self.priority(of)), now);
+                Some(What::Worsened)
+            }
+            (_, _) => Some(What::Eased),
+        }
+    }
+
+    fn set_deadlines(&mut self, deadline: Deadline, now: Now) {
+        let at = |length: Option<crate::model::time::Length>| length.map(|l| ms(now.mono.plus(l.0)));
+        self.due = [
+            at(deadline.acknowledge).filter(|_| self.waits),
+            at(deadline.arrive).filter(|_| !self.arrived),
+            at(deadline.resolve),
+        ];
+    }
+
+    /// Time passed: what is over, in order.
+    pub fn tick(&mut self, of: &Definition, now: Now) -> Vec<Step> {
+        let mono = ms(now.mono);
+        let mut out = Vec::new();
+        if self.shelved.as_ref().is_some_and(|s| mono >= s.until) {
+            self.shelved = None;
+            out.push(Step { cause: "time is over".into(), ..Step::of(What::Unshelved) });
+        }
+        let overdue = [What::AcknowledgeOverdue, What::ArriveOverdue, What::ResolveOverdue];
+        for (due, what) in self.due.iter_mut().zip(overdue) {
+            if due.is_some_and(|at| mono >= at) {
+                *due = None;
+                out.push(Step::of(what));
+            }
+        }
+        if self.remind.is_some_and(|at| mono >= at) {
+            self.remind = None;
+            self.waits = true;
+            let again = of.realarm_ms.unwrap_or(0) / 1_000;
+            out.push(Step { cause: format!("acknowledged {again} s ago"), ..Step::of(What::Reminded) });
+        }
+        out
+    }
+
+    /// When time next changes something.
+    pub fn wake(&self) -> Option<i64> {
+        let shelf = self.shelved.as_ref().map(|s| s.until);
+        self.due.iter().copied().flatten().chain(shelf).chain(self.remind).min()
+    }
+
+    /// A person does something with it.
+    ///
+    /// # Errors
+    /// It cannot be done, in words.
+    pub fn act(&mut self, of: &Definition, action: &Action, by: &str, note: &str, now: Now) -> Result<Step, String> {
+        let what = match action {
+            Action::Acknowledge => {
+                if !self.waits {
+                    return Err(if self.step == 0 {
+                        "there is nothing to acknowledge".into()
+                    } else {
+                        format!("it is acknowledged already, by {}", self.owner)
+                    });
+                }
+                self.waits = false;
+                if self.owner.is_empty() {
+                    // The first who takes it owns it.
+                    self.owner = by.to_string();
+                }
+                self.note = note.to_string();
+                self.due[0] = None;
+                self.remind = of.realarm_ms.filter(|_| self.step > 0).map(|length| ms(now.mono.plus(length)));
+                What::Acknowledged
+            }
+            Action::Arrive => {
+                if self.step == 0 || self.arrived {
+                    return Err(if self.arrived { "somebody is there already" } else { "it is not in alarm" }.into());
+                }
+                self.arrived = true;
+                self.due[1] = None;
+                What::Arrived
+            }
+            Action::Reset => {
+                if !self.latched {
+                    return Err("it is not latched".into());
+                }
+                if self.step > 0 {
+                    return Err("its condition is still there: mend that first".into());
+                }
+                (self.latched, self.waits) = (false, false);
+                What::Reset
+            }
+            Action::Shelve { .. } | Action::TakeOut if of.never_hidden => {
+                return Err("this alarm may never be shelved or taken out of service".into());
+            }
+            Action::Shelve { for_ms } => {
+                let until = ms(now.mono.plus(*for_ms));
+                self.shelved = Some(Shelf { until, by: by.to_string(), note: note.to_string() });
+                What::Shelved
+            }
+            Action::Unshelve => {
+                self.shelved.take().ok_or("it is not shelved")?;
+                What::Unshelved
+            }
+            Action::TakeOut => {
+                if let Some(by) = &self.out {
+                    return Err(format!("it is out of service already, by {by}"));
+                }
+                self.out = Some(by.to_string());
+                What::TakenOut
+            }
+            Action::PutBack => {
+                self.out.take().ok_or("it is in service")?;
+                What::PutBack
+            }
+        };
+        Ok(Step { by: by.to_string(), note: note.to_string(), ..Step::of(what) })
+    }
+
+    /// Moves every moment from another boot's scale to this one's. What passed in between is known if both dates are.
+    pub fn shift(&mut self, saved: Now, now: Now) {
+        let passed = if saved.wall_trusted && now.wall_trusted { (now.wall.0 - saved.wall.0).max(0) } else { 0 };
+        let by = ms(now.mono) - passed - ms(saved.mono);
+        let move_by = |at: &mut i64| *at = at.saturating_add(by);
+        self.since.iter_mut().chain(&mut self.cleared).for_each(|m| move_by(&mut m.mono));
+        self.due.iter_mut().flatten().chain(&mut self.remind).for_each(move_by);
+        self.shelved.iter_mut().for_each(|s| move_by(&mut s.until));
+    }
+}
+
+/// A condition that has to last before it counts, and to be gone before it counts no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Debounce {
+    /// Whether it counts.
+    pub on: bool,
+    /// Since when it is the other way round.
+    pub since: Option<Mono>,
+}
+
+impl Debounce {
+    /// The condition says this now; `None`: nobody knows, which never clears and never raises. When to look again.
+    pub fn observe(&mut self, says: Option<bool>, on_delay_ms: u64, off_delay_ms: u64, now: Mono) -> Option<Mono> {
+        match says {
+            Some(says) if says != self.on => {
+                let begin = *self.since.get_or_insert(now);
+                let delay = if says { on_delay_ms } else { off_delay_ms };
+                if now.since(begin) >= delay {
+                    (self.on, self.since) = (says, None);
+                    return None;
+                }
+                Some(begin.plus(delay))
+            }
+            _ => {
+                self.since = None;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! When something is in alarm, and the life of each alarm. Pure: time comes in as an argument.
+//!
+//! A rule of a file and a device give a [`Definition`]; its condition is judged at each sample that it looks at and when time
+//! changes something. Unknown input never clears and never raises. Every transition is an [`Event`].
+
+pub mod build;
+mod conditions;
+pub mod days;
+pub mod event;
+pub mod explain;
+mod flood;
+pub mod inject;
+pub mod judge;
+pub mod life;
+pub mod limit;
+pub mod node;
+pub mod settings;
+pub mod site;
+pub mod told;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::alarm::event::{Command, Event, Inject, What};
+use crate::alarm::flood::Flood;
+use crate::alarm::inject::Injected;
+use crate::alarm::judge::{Context, Judge, State, Verdict};
+use crate::alarm::life::{Alarm, Debounce, Step, ms};
+use crate::alarm::node::{Definition, Input};
+use crate::alarm::settings::Priority;
+use crate::alarm::site::Settings;
+use crate::model::latest::Latest;
+use crate::model::reading::Reading;
+use crate::model::time::{Mono, Now};
+use crate::model::value::Value;
+
+/// What the alarms are built from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// Every rule for every device.
+    pub definitions: Vec<Arc<Definition>>,
+    /// What the site says of alarms.
+    pub settings: Settings,
+    /// The site's time zone.
+    pub zone: TimeZone,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { definitions: Vec::new(), settings: Settings::default(), zone: TimeZone::UTC }
+    }
+}
+
+/// What survives a restart of one alarm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The alarm.
+    pub alarm: Alarm,
+    /// When it was kept: its moments are of that boot.
+    pub saved: Now,
+}
+
+/// What came of a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// Transitions, in order.
+    pub events: Vec<Event>,
+    /// Alarms whose state changed, by key; `None`: there is nothing to keep any more.
+    pub changed: BTreeMap<Arc<str>, Option<Kept>>,
+}
+
+/// A rule at work.
+#[derive(Clone, Debug)]
+struct Live {
+    of: Arc<Definition>,
+    key: Arc<str>,
+    when: Judge,
+    only: Option<Judge>,
+    steps: Vec<Debounce>,
+    alarm: Alarm,
+    /// What it said last.
+    said: Verdict,
+    /// When it is on the schedule.
+    wake: Option<Mono>,
+}
+
+/// All alarms.
+#[derive(Debug, Default)]
+pub struct Alarms {
+    rules: Rules,
+    latest: Latest,
+    injected: Injected,
+    live: Vec<Live>,
+    by_key: BTreeMap<Arc<str>, usize>,
+    /// Which alarms look at a slot.
+    lookers: Vec<Vec<usize>>,
+    /// Which alarms each alarm hides.
+    hides: Vec<Vec<usize>>,
+    schedule: BTreeSet<(Mono, usize)>,
+    flood: Flood,
+}
+
+impl Alarms {
+    /// Built from rules; `kept` is what survived, by key, `memory` what their conditions remember.
+    pub fn new(
+        rules: Rules,
+        kept: &BTreeMap<String, Kept>,
+        memory: &BTreeMap<String, Vec<judge::Kept>>,
+        now: Now,
+    ) -> Self {
+        let mut out = Self { rules, ..Self::default() };
+        for of in out.rules.definitions.clone() {
+            out.add(of);
+        }
+        for live in &mut out.live {
+            if let Some(kept) = kept.get(&*live.key) {
+                live.alarm = kept.alarm.clone();
+                live.alarm.shift(kept.saved, now);
+                live.take_up();
+            }
+            if let Some(memory) = memory.get(&*live.key) {
+                let mut kept = memory.iter().cloned();
+                live.when.restore(&mut kept);
+                live.only.iter_mut().for_each(|j| j.restore(&mut kept));
+            }
+        }
+        // Deadlines and shelves may be over by now.
+        out.schedule = (0..out.live.len()).map(|i| (now.mono, i)).collect();
+        out.live.iter_mut().for_each(|l| l.wake = Some(now.mono));
+        out
+    }
+
+    fn add(&mut self, of: Arc<Definition>) {
+        let index = self.live.len();
+        let key: Arc<str> = of.key().into();
+        let Self { latest, lookers, .. } = self;
+        let mut looked = BTreeSet::new();
+        let mut slot = |input: &Input| {
+            let slot = latest.slot(&input.device, &input.point);
+            looked.insert(slot);
+            slot
+        };
+        let when = Judge::new(&of.when, &mut slot);
+        let only = of.only.as_ref().map(|n| Judge::new(n, &mut slot));
+        lookers.resize(latest.len(), Vec::new());
+        looked.iter().for_each(|slot| lookers[*slot].push(index));
+        let steps = vec![Debounce::default(); of.steps.len()];
+        let said = Verdict { state: State::No, value: None, limit: None };
+        self.by_key.insert(Arc::clone(&key), index);
+        self.live.push(Live { of, key, when, only, steps, alarm: Alarm::default(), said, wake: None });
+        self.hides = self.who_hides();
+    }
+
+    fn who_hides(&self) -> Vec<Vec<usize>> {
+        let mut hides = vec![Vec::new(); self.live.len()];
+        for (i, live) in self.live.iter().enumerate() {
+            for by in &live.of.hidden_by {
+                if let Some(by) = self.by_key.get(by) {
+                    hides[*by].push(i);
+                }
+            }
+        }
+        hides
+    }
+
+    /// A reading came.
+    pub fn reading(&mut self, reading: &Reading, now: Now, out: &mut Output) {
+        let Self { latest, lookers, .. } = self;
+        let mut due: Vec<usize> = Vec::new();
+        latest.take(reading, |slot| due.extend(&lookers[slot]));
+        due.sort_unstable();
+        due.dedup();
+        due.into_iter().for_each(|i| self.judge(i, now, out));
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, now: Now, out: &mut Output) {
+        for slot in self.injected.end(now.mono) {
+            self.lookers[slot].clone().into_iter().for_each(|i| self.judge(i, now, out));
+        }
+        while let Some(&(at, i)) = self.schedule.first() {
+            if at > now.mono {
+                break;
+            }
+            self.schedule.remove(&(at, i));
+            self.live[i].wake = None;
+            self.judge(i, now, out);
+        }
+        out.events.extend(self.flood.look(&self.rules.settings, now.mono));
+    }
+
+    /// When time next changes something.
+    pub fn next_wake(&self) -> Option<Mono> {
+        let flood = self.flood.wake(&self.rules.settings);
+        self.schedule.first().map(|(at, _)| *at).into_iter().chain(flood).chain(self.injected.next_end()).min()
+    }
+
+    /// Judges one alarm and lets it live on.
+    fn judge(&mut self, i: usize, now: Now, out: &mut Output) {
+        let live = &mut self.live[i];
+        let held = live.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX));
+        let mut context = Context {
+            latest: &self.latest,
+            injected: &self.injected,
+            now,
+            zone: &self.rules.zone,
+            held,
+            wake: None,
+            simulated: false,
+        };
+        let said = live.say(&mut context);
+        let (mut wake, test) = (context.wake, context.simulated);
+        live.said = said;
+        let mut steps = Vec::new();
+        let unknown = match said.state {
+            State::Unknown(cause) => Some(cause),
+            _ => None,
+        };
+        if live.alarm.step > 0 && unknown.is_some() != live.alarm.unknown.is_some() {
+            let what = if unknown.is_some() { What::InputLost } else { What::InputBack };
+            let cause = unknown.map_or(String::new(), |c| c.word().to_string());
+            steps.push(Step { cause, ..Step::of(what) });
+        }
+        live.alarm.unknown = unknown;
+        let reached = match said.state {
+            State::Yes(k) => Some(k),
+            State::No => Some(0),
+            State::Unknown(_) => None,
+        };
+        for (k, (debounce, urgency)) in (1u8..).zip(live.steps.iter_mut().zip(&live.of.steps)) {
+            let says = reached.map(|r| r >= k);
+            let at = debounce.observe(says, urgency.on_delay_ms, live.of.off_delay_ms, now.mono);
+            wake = earlier(wake, at);
+        }
+        let step = live.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX));
+        if step != live.alarm.step {
+            (live.alarm.value, live.alarm.limit) = (said.value, said.limit);
+            if live.alarm.step == 0 {
+                live.alarm.test = test;
+            }
+            let deadlines = &self.rules.settings.deadlines;
+            let what = live.alarm.set_step(step, &live.of, |p| deadlines.of(p), now);
+            steps.extend(what.map(Step::of));
+        }
+        steps.extend(live.alarm.tick(&live.of, now));
+        wake = earlier(wake, live.alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0))));
+        self.wake(i, wake, now);
+        if !steps.is_empty() {
+            self.transitions(i, steps, now, out);
+        }
+    }
+
+    /// Puts an alarm on the schedule; one that is on it for earlier stays there and is looked at once more than it must be.
+    fn wake(&mut self, i: usize, at: Option<Mono>, now: Now) {
+        let Some(at) = at else { return };
+        let at = at.max(now.mono.plus(1));
+        let live = &mut self.live[i];
+        if live.wake.is_some_and(|before| before <= at) {
+            return;
+        }
+        if let Some(before) = live.wake.replace(at) {
+            self.schedule.remove(&(before, i));
+        }
+        self.schedule.insert((at, i));
+    }
+
+    /// Transitions of an alarm become events; those that it hides or shows follow.
+    fn transitions(&mut self, i: usize, steps: Vec<Step>, now: Now, out: &mut Output) {
+        let hidden_by = self.hidden_by(i);
+        self.live[i].alarm.hidden_by = hidden_by;
+        for step in steps {
+            let Some(what) = step.what else { continue };
+            if what == What::Raised {
+                self.live[i].alarm.first = self.is_first(i);
+                if !self.live[i].alarm.is_quiet() {
+                    self.flood.raised(now.mono);
+                }
+            }
+            let event = self.event(i, what, step, now);
+            out.events.push(event);
+        }
+        out.events.extend(self.flood.look(&self.rules.settings, now.mono));
+        let hides = self.hides[i].clone();
+        for j in hides {
+            let before = self.live[j].alarm.hidden_by.clone();
+            let by = self.hidden_by(j);
+            if before == by {
+                continue;
+            }
+            let is_hidden = by.is_some();
+            self.live[j].alarm.hidden_by.clone_from(&by);
+            if self.live[j].alarm.step > 0 && before.is_some() != is_hidden {
+                let what = if is_hidden { What::Hidden } else { What::Shown };
+                let cause = by.or(before).map_or(String::new(), |key| key.to_string());
+                let event = self.event(j, what, Step { cause, ..Step::of(what) }, now);
+                out.events.push(event);
+            }
+            self.keep(j, now, out);
+        }
+        self.keep(i, now, out);
+    }
+
+    fn keep(&self, i: usize, now: Now, out: &mut Output) {
+        let live = &self.live[i];
+        out.changed.insert(Arc::clone(&live.key), Some(Kept { alarm: live.alarm.clone(), saved: now }));
+    }
+
+    fn event(&self, i: usize, what: What, step: Step, now: Now) -> Event {
+        let live = &self.live[i];
+        let alarm = &live.alarm;
+        Event {
+            key: Arc::clone(&live.key),
+            what,
+            seen: alarm.seen(),
+            occurrence: alarm.occurrence,
+            priority: alarm.priority(&live.of),
+            value: live.said.value.or(alarm.value),
+            limit: live.said.limit.or(alarm.limit),
+            cause: step.cause,
+            by: step.by,
+            note: step.note,
+            after_s: alarm.age_s(now).filter(|_| what != What::Raised),
+            quiet: alarm.is_quiet()
+                || (self.flood.is_on && what == What::Raised && alarm.priority(&live.of) > Priority::P1),
+            test: alarm.test,
+            first: alarm.first,
+        }
+    }
+
+    /// The first alarm that is active and hides this one.
+    fn hidden_by(&self, i: usize) -> Option<Arc<str>> {
+        let is_active = |key: &&Arc<str>| self.by_key.get(*key).is_some_and(|j| self.live[*j].alarm.step > 0);
+        self.live[i].of.hidden_by.iter().find(is_active).cloned()
+    }
+
+    /// Whether no other alarm of its group is active.
+    fn is_first(&self, i: usize) -> bool {
+        let of = &self.live[i].of;
+        let Some(group) = &of.group else { return false };
+        let others = self.live.iter().enumerate().filter(|(j, l)| *j != i && l.of.device == of.device);
+        !others.into_iter().any(|(_, l)| l.of.group.as_ref() == Some(group) && l.alarm.step > 0)
+    }
+
+    /// A person does something with an alarm.
+    ///
+    /// # Errors
+    /// There is no such alarm, or it cannot be done; in words.
+    pub fn command(&mut self, command: &Command, now: Now, out: &mut Output) -> Result<(), String> {
+        let i = self.find(&command.key)?;
+        let live = &mut self.live[i];
+        let step = live.alarm.act(&live.of, &command.action, &command.by, &command.note, now)?;
+        let wake = live.alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0)));
+        self.wake(i, wake, now);
+        self.transitions(i, vec![step], now, out);
+        Ok(())
+    }
+
+    /// A sample for a trial.
+    ///
+    /// # Errors
+    /// No alarm looks at this point, in words.
+    pub fn inject(&mut self, inject: &Inject, now: Now, out: &mut Output) -> Result<usize, String> {
+        let is_it = |input: &Input| *input.device == *inject.device && *input.point == *inject.point;
+        let mut looks = false;
+        let mut known: Vec<String> = Vec::new();
+        for live in &self.live {
+            let mut each = |input: &Input| {
+                looks |= is_it(input);
+                if *input.device == *inject.device {
+                    known.push(input.point.to_string());
+                }
+            };
+            live.of.when.inputs(&mut each);
+            live.of.only.iter().for_each(|n| n.inputs(&mut each));
+        }
+        if !looks {
+            known.sort();
+            known.dedup();
+            let mend = crate::model::problem::did_you_mean(&inject.point, known.iter().map(String::as_str));
+            return Err(format!("no alarm looks at `{}` of `{}`; {mend}", inject.point, inject.device));
+        }
+        let slot = self.latest.slot(&inject.device, &inject.point);
+        self.injected.put(slot, Value::F64(inject.value), now.mono.plus(inject.for_ms));
+        let lookers = self.lookers[slot].clone();
+        let count = lookers.len();
+        lookers.into_iter().for_each(|i| self.judge(i, now, out));
+        Ok(count)
+    }
+
+    fn find(&self, key: &str) -> Result<usize, String> {
+        self.by_key.get(key).copied().ok_or_else(|| {
+            let mend = crate::model::problem::did_you_mean(key, self.by_key.keys().map(|k| &**k));
+            format!("there is no alarm `{key}`; {mend}")
+        })
+    }
+
+    /// Every alarm with its definition, in order of their keys.
+    pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Definition, &Alarm)> {
+        self.by_key.iter().map(|(key, i)| (key, &*self.live[*i].of, &self.live[*i].alarm))
+    }
+
+    /// Whether more come than people can read.
+    pub fn is_flood(&self) -> bool {
+        self.flood.is_on
+    }
+
+    /// What conditions remember that survives a restart, by key.
+    pub fn memory(&self) -> BTreeMap<String, Vec<judge::Kept>> {
+        let of = |live: &Live| {
+            let mut kept = Vec::new();
+            live.when.kept(&mut kept);
+            live.only.iter().for_each(|j| j.kept(&mut kept));
+            (!kept.is_empty()).then(|| (live.key.to_string(), kept))
+        };
+        self.live.iter().filter_map(of).collect()
+    }
+
+    /// New rules: what is the same runs on with its delays and windows; a rule that is gone closes its alarm.
+    pub fn reconfigure(&mut self, rules: Rules, now: Now, out: &mut Output) {
+        let mut before: BTreeMap<Arc<str>, Live> = BTreeMap::new();
+        let removed: Vec<(usize, Arc<str>)> = {
+            let stays: BTreeSet<String> = rules.definitions.iter().map(|d| d.key()).collect();
+            self.by_key.iter().filter(|(k, _)| !stays.contains(&***k)).map(|(k, i)| (*i, Arc::clone(k))).collect()
+        };
+        for (i, key) in removed {
+            if !self.live[i].alarm.is_normal() {
+                self.live[i].alarm = Alarm { occurrence: self.live[i].alarm.occurrence, ..Alarm::default() };
+                let event = self.event(i, What::Removed, Step::of(What::Removed), now);
+                out.events.push(event);
+            }
+            out.changed.insert(key, None);
+        }
+        let old = std::mem::take(self);
+        before.extend(old.live.into_iter().map(|l| (Arc::clone(&l.key), l)));
+        let kept = before.iter().map(|(k, l)| (k.to_string(), Kept { alarm: l.alarm.clone(), saved: now })).collect();
+        let mut fresh = Self::new(rules, &kept, &BTreeMap::new(), now);
+        for live in &mut fresh.live {
+            let Some(was) = before.remove(&live.key).filter(|was| *was.of == *live.of) else { continue };
+            // Slots are numbered anew: the judges keep their memory and take the new numbers.
+            live.when.remember(was.when);
+            if let (Some(only), Some(was)) = (&mut live.only, was.only) {
+                only.remember(was);
+            }
+            (live.steps, live.said) = (was.steps, was.said);
+        }
+        fresh.latest.inherit(&old.latest);
+        fresh.flood = old.flood;
+        *self = fresh;
+    }
+}
+
+impl Live {
+    fn say(&mut self, context: &mut Context<'_>) -> Verdict {
+        let only = self.only.as_mut().map(|j| j.judge(context).state);
+        // The condition is judged in any case: its windows must not miss what comes.
+        let when = self.when.judge(context);
+        let state = match only {
+            None | Some(State::Yes(_)) => when.state,
+            Some(unknown @ State::Unknown(_)) if when.state != State::No => unknown,
+            Some(State::No | State::Unknown(_)) => State::No,
+        };
+        Verdict { state, ..when }
+    }
+
+    /// What is in alarm stays so until a fresh good sample says otherwise; delays that were running begin again.
+    fn take_up(&mut self) {
+        let steps = self.steps.len();
+        self.alarm.step = self.alarm.step.min(u8::try_from(steps).unwrap_or(u8::MAX));
+        for (k, debounce) in (1u8..).zip(&mut self.steps) {
+            *debounce = Debounce { on: k <= self.alarm.step, since: None };
+        }
+    }
+}
+
+fn earlier(a: Option<Mono>, b: Option<Mono>) -> Option<Mono> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Milliseconds between two moments on the monotonic scale, for people.
+pub fn seconds_since(moment: &event::Moment, now: Now) -> u64 {
+    u64::try_from((ms(now.mono) - moment.mono) / 1_000).unwrap_or(0)
+}

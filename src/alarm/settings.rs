@@ -1,0 +1,425 @@
+//! What alarm rules look like in files: `alarms/*.toml`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::point::Names;
+use crate::model::time::Length;
+
+/// How much an alarm matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Priority {
+    /// Urgent: somebody goes now.
+    P1,
+    /// Important: somebody takes it now.
+    P2,
+    /// General: working hours.
+    P3,
+    /// To be known.
+    P4,
+}
+
+impl Priority {
+    /// All, the most urgent first.
+    pub const ALL: [Priority; 4] = [Priority::P1, Priority::P2, Priority::P3, Priority::P4];
+
+    /// 1 to 4.
+    pub const fn number(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// As it is printed.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Priority::P1 => "P1",
+            Priority::P2 => "P2",
+            Priority::P3 => "P3",
+            Priority::P4 => "P4",
+        }
+    }
+}
+
+/// A file of rules for a class of devices: `alarms/NAME.toml`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RulesFile {
+    /// Version of this format: 1.
+    pub format: u32,
+    /// The class of device that the rules are for.
+    pub class: String,
+    /// Name -> rule. `{n}` in a name makes one alarm of each index whose points the device has.
+    pub rules: BTreeMap<String, Rule>,
+}
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Its number in the site's own list, for people.
+    pub no: Option<String>,
+    /// What is said, in Chinese: `{device}`, `{area}`, `{v}` (the value), `{limit}`, `{n}` are filled in.
+    pub zh: String,
+    /// What is said, in English.
+    pub en: String,
+    /// What is to be done.
+    pub action: Names,
+    /// How much it matters.
+    pub priority: Priority,
+    /// When it is in alarm.
+    pub when: Condition,
+    /// Only while this holds: else there is no alarm.
+    pub only: Option<Condition>,
+    /// Not while this holds; left out where the device lacks its points.
+    pub unless: Option<Condition>,
+    /// The condition has to last so long before the alarm is raised.
+    #[serde(default)]
+    pub on_delay: Length,
+    /// The condition has to be gone so long before the alarm clears.
+    #[serde(default)]
+    pub off_delay: Length,
+    /// Acknowledged and still there after so long: it wants to be acknowledged again.
+    pub realarm: Option<Length>,
+    /// Stays until somebody resets it, after an inspection, once its condition is gone.
+    #[serde(default)]
+    pub latch: bool,
+    /// Rules of the same device, or `device.rule`, that hide this one while they are active: it is recorded, nobody is told.
+    #[serde(default)]
+    pub hidden_by: Vec<String>,
+    /// Alarms of one device that follow from each other: the first of them is marked.
+    pub group: Option<String>,
+    /// Cannot be shelved, taken out of service or hidden.
+    #[serde(default)]
+    pub never_hidden: bool,
+}
+
+/// A limit: a number; the name of a number of the device (`high_m`); or a number with a factor and an addend.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limit {
+    /// The device's number, if it is one.
+    pub number: Option<String>,
+    /// Factor of it.
+    pub times: f64,
+    /// Added to it.
+    pub plus: f64,
+    /// Where the device does not have the number; or the limit itself.
+    pub or: Option<f64>,
+}
+
+/// A limit that has a priority of its own.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The limit.
+    pub limit: Limit,
+    /// How much it matters beyond this limit.
+    pub priority: Priority,
+    /// Its own delay.
+    pub on_delay: Option<Length>,
+}
+
+/// When something is in alarm.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Condition {
+    /// At or above a limit.
+    High(Level),
+    /// At or below a limit.
+    Low(Level),
+    /// A state is true, or a code is one of these.
+    Is(Is),
+    /// Rises (or falls) faster than this.
+    Rate(Rate),
+    /// Rose or fell by so much within a time.
+    Change(Change),
+    /// Two points differ by so much.
+    Deviation(Deviation),
+    /// The value did not change for so long.
+    Frozen(Frozen),
+    /// Stale or bad.
+    Bad(Bad),
+    /// The device does not answer.
+    Offline {},
+    /// Most of several devices do not answer.
+    ShareOffline(ShareOffline),
+    /// Came to be so many times within a time.
+    Count(Count),
+    /// Something runs and has no effect.
+    NoEffect(NoEffect),
+    /// Was not true for so long.
+    Idle(Idle),
+    /// Will reach a limit within a time, if it goes on so.
+    Reaches(Reaches),
+    /// A figure of the day against those of the days before.
+    AgainstDays(AgainstDays),
+    /// Holds for so long without a break.
+    Lasting(Lasting),
+    /// Within these hours of the site's day.
+    Hours(Hours),
+    /// All of them.
+    All(Vec<Condition>),
+    /// At least one of them. Those whose points the device lacks are left out.
+    Any(Vec<Condition>),
+    /// Not this.
+    Not(Box<Condition>),
+}
+
+/// One limit, or up to four in order of urgency, the least urgent first.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Level {
+    /// The point; `pump{*}_x` is whichever of them.
+    pub point: String,
+    /// The limit.
+    pub limit: Option<Limit>,
+    /// Several limits, each with its priority.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// How far it must come back before the condition is gone.
+    #[serde(default)]
+    pub deadband: f64,
+}
+
+/// A state or a code.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Is {
+    /// The point; `pump{*}_running` is whichever of them.
+    pub point: String,
+    /// Codes that are meant; without them: true.
+    #[serde(default)]
+    pub values: Vec<i64>,
+    /// Of several points: every one of them.
+    #[serde(default)]
+    pub every: bool,
+}
+
+/// A rate of change.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// The point.
+    pub point: String,
+    /// Change a minute; negative: falling.
+    pub per_min: f64,
+    /// Over how long it is reckoned.
+    pub within: Length,
+}
+
+/// A change within a time.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The point.
+    pub point: String,
+    /// By how much; negative: a fall.
+    pub by: f64,
+    /// Within how long.
+    pub within: Length,
+}
+
+/// Two points that should agree.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deviation {
+    /// The point.
+    pub point: String,
+    /// The other.
+    pub from: String,
+    /// From what difference on, in either direction.
+    pub limit: Limit,
+    /// How much smaller it must be before the condition is gone.
+    #[serde(default)]
+    pub deadband: f64,
+}
+
+/// A value that stands still.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Frozen {
+    /// The point.
+    pub point: String,
+    /// For how long.
+    #[serde(rename = "for")]
+    pub lasts: Length,
+}
+
+/// A point without a value.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bad {
+    /// The point.
+    pub point: String,
+    /// Reasons that are meant; without them: any.
+    #[serde(default)]
+    pub causes: Vec<crate::model::quality::Cause>,
+}
+
+/// Most of several devices.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShareOffline {
+    /// The devices; none: those on the link.
+    #[serde(default)]
+    pub of: Vec<String>,
+    /// From which share on, percent.
+    pub pct: f64,
+    /// How many devices there must be for it to mean anything.
+    #[serde(default = "three")]
+    pub at_least: usize,
+}
+
+/// Times that something came to be.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    /// What.
+    pub when: Box<Condition>,
+    /// How many times.
+    pub at_least: u32,
+    /// Within how long.
+    pub within: Length,
+}
+
+/// Something that runs and does nothing.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoEffect {
+    /// What runs.
+    pub running: String,
+    /// What should change.
+    pub point: String,
+    /// By at least so much; negative: a fall.
+    pub by: f64,
+    /// Within so long.
+    pub within: Length,
+}
+
+/// Something that should happen now and then.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Idle {
+    /// The point.
+    pub point: String,
+    /// For how long it was not true.
+    #[serde(rename = "for")]
+    pub lasts: Length,
+}
+
+/// A limit that comes nearer.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reaches {
+    /// The point.
+    pub point: String,
+    /// The limit, from below.
+    pub limit: Limit,
+    /// Within so long.
+    pub within: Length,
+    /// Over how long the rate is reckoned.
+    pub rate_over: Length,
+}
+
+/// A figure of each day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Figure {
+    /// The lowest value.
+    Min,
+    /// The highest value.
+    Max,
+    /// The mean over time.
+    Mean,
+    /// How often it became true.
+    Starts,
+}
+
+/// What the days before are reckoned to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Centre {
+    /// The middle one.
+    Median,
+    /// The mean.
+    Mean,
+}
+
+/// A day against the days before.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgainstDays {
+    /// The point.
+    pub point: String,
+    /// What is taken of each day.
+    pub figure: Figure,
+    /// From this hour of the site's day; default: the whole day.
+    #[serde(default = "midnight")]
+    pub from: String,
+    /// To this hour.
+    #[serde(default = "end_of_day")]
+    pub to: String,
+    /// How many days before.
+    pub days: u16,
+    /// What they are reckoned to.
+    pub of: Centre,
+    /// From how many times that on.
+    pub times: f64,
+    /// How many days in a row.
+    #[serde(default = "one")]
+    pub in_a_row: u16,
+}
+
+/// Something that holds without a break.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lasting {
+    /// For how long.
+    #[serde(rename = "for")]
+    pub lasts: Length,
+    /// What.
+    pub when: Box<Condition>,
+}
+
+/// Hours of the site's day; `from` after `to` runs over midnight.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hours {
+    /// `02:00`.
+    pub from: String,
+    /// `04:00`, which is not within.
+    pub to: String,
+    /// Days of the week on which it begins, `mon` to `sun`; without them: every day.
+    #[serde(default)]
+    pub days: Vec<Weekday>,
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Weekday {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+fn midnight() -> String {
+    "00:00".into()
+}
+
+fn end_of_day() -> String {
+    "24:00".into()
+}
+
+fn three() -> usize {
+    3
+}
+
+fn one() -> u16 {
+    1
+}

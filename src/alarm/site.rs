@@ -1,0 +1,96 @@
+//! What a site says of alarms: `[alarms]` and `[[alarm]]`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::alarm::settings::Priority;
+use crate::model::time::Length;
+
+/// What a site says of alarms: `[alarms]`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// More alarms raised than this within [`Settings::flood_within`] are a flood: it is recorded, what people are told
+    /// collapses.
+    pub flood_more_than: u32,
+    /// Over how long a flood is reckoned.
+    pub flood_within: Length,
+    /// Days for which transitions are kept.
+    pub keep_days: u32,
+    /// By when somebody must have done what, by priority. The sources contradict each other: it is the site's to say.
+    pub deadlines: Deadlines,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { flood_more_than: 10, flood_within: Length(600_000), keep_days: 1_830, deadlines: Deadlines::default() }
+    }
+}
+
+/// Deadlines by priority.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "priorities")]
+pub struct Deadlines {
+    pub p1: Deadline,
+    pub p2: Deadline,
+    pub p3: Deadline,
+    pub p4: Deadline,
+}
+
+/// By when, from when the alarm was raised; none: no such deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deadline {
+    /// Somebody has taken it.
+    pub acknowledge: Option<Length>,
+    /// Somebody is there.
+    pub arrive: Option<Length>,
+    /// It has cleared.
+    pub resolve: Option<Length>,
+}
+
+impl Default for Deadlines {
+    /// DOMAIN: P1 acknowledged in 5 min, on site in 15 min; P2 acknowledged in 15 min, resolved in 24 h; P3 in a day and three.
+    fn default() -> Self {
+        const MIN: u64 = 60_000;
+        const DAY: u64 = 86_400_000;
+        let of = |acknowledge: u64, arrive: u64, resolve: u64| {
+            let some = |ms: u64| (ms > 0).then_some(Length(ms));
+            Deadline { acknowledge: some(acknowledge), arrive: some(arrive), resolve: some(resolve) }
+        };
+        Self { p1: of(5 * MIN, 15 * MIN, 0), p2: of(15 * MIN, 0, DAY), p3: of(DAY, 0, 3 * DAY), p4: of(0, 0, 0) }
+    }
+}
+
+impl Deadlines {
+    /// Those of a priority.
+    pub fn of(&self, priority: Priority) -> Deadline {
+        match priority {
+            Priority::P1 => self.p1,
+            Priority::P2 => self.p2,
+            Priority::P3 => self.p3,
+            Priority::P4 => self.p4,
+        }
+    }
+}
+
+/// What a site changes of a rule: `[[alarm]]`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    /// `class.rule`, as `check --alarms` prints it.
+    pub rule: String,
+    /// Devices that it is for; without them: all of the class.
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// There is no such alarm.
+    #[serde(default)]
+    pub off: bool,
+    /// Keys of the rule with other values: `set = { on_delay = "60s", when.high.deadband = 0.2 }`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub set: toml::Table,
+}

@@ -1,0 +1,206 @@
+//! What is said of an alarm: its text in both languages, its state as the retained topic has it, its transitions as readings
+//! for the time-series store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::alarm::event::{Event, Moment, Seen, What};
+use crate::alarm::life::Alarm;
+use crate::alarm::node::Definition;
+use crate::model::point::{ALARM, ALARMS, Form, Kind, Names, PointMeta, Retention, Stream};
+use crate::model::reading::{Body, Reading, Sample, Stamp};
+use crate::model::time::Now;
+use crate::model::value::Value;
+
+/// What a device is called and where it is.
+#[derive(Clone, Debug, Default)]
+pub struct Whose {
+    /// Its name.
+    pub name: Names,
+    /// Where it is.
+    pub area: String,
+    /// Its class.
+    pub class: String,
+}
+
+/// A number for people: at most three decimals, no zeros behind.
+pub fn figure(value: f64) -> String {
+    let decimals = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+/// The alarm's text. A trial says so first.
+pub fn text(of: &Definition, alarm: &Alarm, whose: &Whose) -> Names {
+    let number = |v: Option<f64>| v.map_or("–".to_string(), figure);
+    let fill = |template: &str, name: &str, test: &str| {
+        let text = template
+            .replace("{device}", name)
+            .replace("{area}", &whose.area)
+            .replace("{v}", &number(alarm.value))
+            .replace("{limit}", &number(alarm.limit));
+        if alarm.test { format!("{test} {text}") } else { text }
+    };
+    Names { zh: fill(&of.text.zh, &whose.name.zh, "【测试】TEST"), en: fill(&of.text.en, &whose.name.en, "TEST") }
+}
+
+/// The state of an alarm, as `alarm/{rule}.{device}` has it.
+#[derive(Debug, Serialize)]
+pub struct Told<'a> {
+    rule: &'a str,
+    device: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    no: &'a str,
+    state: &'static str,
+    active: bool,
+    acknowledged: bool,
+    latched: bool,
+    shelved: bool,
+    out_of_service: bool,
+    suppressed_by: Option<&'a str>,
+    /// `good`, or why the input is not known.
+    input: &'static str,
+    priority: &'static str,
+    occurrence: u64,
+    since: Option<String>,
+    cleared: Option<String>,
+    value: Option<f64>,
+    limit: Option<f64>,
+    unit: &'a str,
+    owner: &'a str,
+    note: &'a str,
+    first: bool,
+    test: bool,
+    text: Names,
+    action: &'a Names,
+    class: &'a str,
+    area: &'a str,
+}
+
+/// A moment as it is printed, if its date is known.
+pub fn date(moment: Option<&Moment>) -> Option<String> {
+    moment.filter(|m| m.trusted).map(|m| m.wall.rfc3339())
+}
+
+impl<'a> Told<'a> {
+    /// Of an alarm.
+    pub fn new(of: &'a Definition, alarm: &'a Alarm, whose: &'a Whose) -> Self {
+        Self {
+            rule: &of.rule,
+            device: &of.device,
+            no: &of.no,
+            state: alarm.seen().word(),
+            active: alarm.step > 0,
+            acknowledged: !alarm.waits,
+            latched: alarm.latched,
+            shelved: alarm.shelved.is_some(),
+            out_of_service: alarm.out.is_some(),
+            suppressed_by: alarm.hidden_by.as_deref().filter(|_| alarm.step > 0),
+            input: alarm.unknown.map_or("good", crate::model::quality::Cause::word),
+            priority: alarm.priority(of).word(),
+            occurrence: alarm.occurrence,
+            since: date(alarm.since.as_ref()),
+            cleared: date(alarm.cleared.as_ref()),
+            value: alarm.value,
+            limit: alarm.limit,
+            unit: &of.unit,
+            owner: &alarm.owner,
+            note: &alarm.note,
+            first: alarm.first,
+            test: alarm.test,
+            text: text(of, alarm, whose),
+            action: &of.action,
+            class: &whose.class,
+            area: &whose.area,
+        }
+    }
+}
+
+/// Streams of the readings that transitions become.
+#[derive(Debug, Default)]
+pub struct Streams {
+    by_key: BTreeMap<Arc<str>, Arc<Stream>>,
+    all: Option<Arc<Stream>>,
+}
+
+fn point(name: &str, kind: Kind) -> PointMeta {
+    let form = match kind {
+        Kind::Bool => Form::Bool,
+        Kind::Code => Form::Code,
+        _ => Form::Exact(0),
+    };
+    PointMeta { name: name.into(), kind, retention: Retention::State, form }
+}
+
+fn whole(n: u64) -> Sample {
+    Ok(Value::Exact(rust_decimal::Decimal::from(n)))
+}
+
+impl Streams {
+    /// A transition: `state` ([`Seen::code`]), `priority` 1 to 4, `active`, and the seconds to it when it was acknowledged or
+    /// cleared. What concerns all alarms is none.
+    pub fn transition(&mut self, event: &Event, now: Now) -> Option<Reading> {
+        let (rule, device) = event.key.rsplit_once('.')?;
+        let stream = self.by_key.entry(Arc::clone(&event.key)).or_insert_with(|| {
+            let points = vec![
+                point("state", Kind::Code),
+                point("priority", Kind::Code),
+                point("active", Kind::Bool),
+                point("ack_s", Kind::Number),
+                point("clear_s", Kind::Number),
+            ];
+            let source = format!("{ALARM}/{rule}").into();
+            Arc::new(Stream { device: device.into(), source, every_ms: 0, points })
+        });
+        let is_active = match event.what {
+            What::Cleared | What::Removed => false,
+            _ => !matches!(event.seen, Seen::Normal | Seen::Returned | Seen::Latched),
+        };
+        let after = |what: What| event.after_s.filter(|_| event.what == what).map(whole);
+        let samples = vec![
+            Some(Ok(Value::Code(event.seen.code()))),
+            Some(Ok(Value::Code(i64::from(event.priority.number())))),
+            Some(Ok(Value::Bool(is_active))),
+            after(What::Acknowledged),
+            after(What::Cleared),
+        ];
+        Some(reading(stream, samples, now))
+    }
+
+    /// How many alarms are active, by priority, and how many wait for somebody or are put aside.
+    pub fn summary<'a>(&mut self, all: impl Iterator<Item = (&'a Definition, &'a Alarm)>, now: Now) -> Reading {
+        let stream = self.all.get_or_insert_with(|| {
+            let names = ["p1", "p2", "p3", "p4", "unacknowledged", "shelved", "suppressed", "out_of_service"];
+            let points = names.iter().map(|n| point(n, Kind::Number)).collect();
+            Arc::new(Stream { device: "gateway".into(), source: ALARMS.into(), every_ms: 0, points })
+        });
+        let mut counts = [0u64; 8];
+        for (of, alarm) in all {
+            match alarm.seen() {
+                Seen::Shelved => counts[5] += 1,
+                Seen::Suppressed => counts[6] += 1,
+                Seen::OutOfService => counts[7] += 1,
+                _ => {
+                    if alarm.step > 0 {
+                        counts[usize::from(alarm.priority(of).number()) - 1] += 1;
+                    }
+                    counts[4] += u64::from(alarm.waits);
+                }
+            }
+        }
+        let samples = counts.iter().map(|n| Some(whole(*n))).collect();
+        reading(stream, samples, now)
+    }
+}
+
+fn reading(stream: &Arc<Stream>, samples: Vec<Option<Sample>>, now: Now) -> Reading {
+    let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
+    Reading { stream: Arc::clone(stream), at, body: Body::Samples { samples, parts: Vec::new() } }
+}

@@ -1,0 +1,210 @@
+//! What was decided is on the disk before it leaves. If the disk does not take it within two seconds it leaves all the same,
+//! and is written down as soon as that can be.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::alarm::event::Event;
+use crate::alarm::told::{self, Told, Whose};
+use crate::app::Shared;
+use crate::config::Configuration;
+use crate::engine::{Engine, Output};
+use crate::model::point::Names;
+use crate::model::reading::Reading;
+use crate::model::time::Now;
+use crate::store::log::{Batch, Row};
+
+/// The room's name in the log and in what is kept.
+pub const ALARM: &str = "alarm";
+/// How long a decision waits for the disk.
+const WAIT: Duration = Duration::from_secs(2);
+/// Until what could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Decisions that wait for the disk at most; beyond that the oldest are lost to the log, said so.
+const UNWRITTEN_MAX: usize = 10_000;
+/// Decisions on their way; more than that leave at once, unrecorded.
+pub const QUEUE: usize = 4_096;
+
+/// Something that was decided: what is written, and what leaves after that.
+#[derive(Debug, Default)]
+pub struct Decision {
+    batch: Batch,
+    /// Retained states; `None` clears one.
+    states: Vec<(String, Option<String>)>,
+    /// Copies for the time-series stores.
+    readings: Vec<Reading>,
+    /// Told when it is written, or left without.
+    done: Option<oneshot::Sender<()>>,
+}
+
+/// What the engine decided goes its ways; the answer comes when it is written down.
+pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<oneshot::Receiver<()>> {
+    for change in out.presence {
+        super::driver::tell(shared, &change);
+    }
+    let (decided, measured): (Vec<Reading>, Vec<Reading>) =
+        out.derived.into_iter().partition(|r| r.stream.alarm_rule().is_some());
+    for reading in measured {
+        shared.journal.append(reading);
+    }
+    if out.alarm.events.is_empty() && out.alarm.changed.is_empty() {
+        return None;
+    }
+    let configuration = shared.configuration();
+    let mut decision = Decision { readings: decided, ..Decision::default() };
+    decision.batch.rows = out.alarm.events.iter().map(|e| row(engine, &configuration, e, now)).collect();
+    for (key, kept) in out.alarm.changed {
+        let topic = format!("{ALARM}/{key}");
+        let bytes = kept.as_ref().and_then(|k| serde_json::to_vec(k).ok());
+        decision.states.push((topic, kept.and_then(|_| state(engine, &configuration, &key))));
+        decision.batch.keep.push((ALARM, key.to_string(), bytes));
+    }
+    let (done, answer) = oneshot::channel();
+    decision.done = Some(done);
+    if let Err(mpsc::error::TrySendError::Full(decision) | mpsc::error::TrySendError::Closed(decision)) =
+        shared.decisions.try_send(decision)
+    {
+        tracing::error!("too many decisions wait for the disk: one leaves unrecorded");
+        leave(shared, decision);
+    }
+    Some(answer)
+}
+
+/// Every alarm that ever was, as its retained topic has it.
+pub fn states(engine: &Engine, configuration: &Configuration) -> Vec<(String, String)> {
+    let was = engine.alarms().filter(|(_, _, alarm)| alarm.occurrence > 0 || !alarm.is_normal());
+    was.filter_map(|(key, _, _)| Some((format!("{ALARM}/{key}"), state(engine, configuration, key)?))).collect()
+}
+
+fn state(engine: &Engine, configuration: &Configuration, key: &str) -> Option<String> {
+    let (_, of, alarm) = engine.alarms().find(|(k, _, _)| ***k == *key)?;
+    serde_json::to_string(&Told::new(of, alarm, &whose(configuration, &of.device))).ok()
+}
+
+/// What a device is called and where it is; a link and the gateway have no more than a name.
+pub fn whose(configuration: &Configuration, device: &str) -> Whose {
+    let named = |zh: &str, en: &str, class: &str| Whose {
+        name: Names { zh: zh.to_string(), en: en.to_string() },
+        area: String::new(),
+        class: class.to_string(),
+    };
+    match configuration.devices.get(device) {
+        Some(d) => Whose { area: d.area.clone(), ..named(&d.zh, &d.en, &d.class) },
+        None if device == "gateway" => named(&configuration.site.zh, &configuration.site.en, "gateway"),
+        None => named(device, device, "link"),
+    }
+}
+
+/// An event as the log has it: with the words that were said.
+fn row(engine: &Engine, configuration: &Configuration, event: &Event, now: Now) -> Row {
+    let mut body = serde_json::to_value(event).unwrap_or_default();
+    if let Some((_, of, alarm)) = engine.alarms().find(|(k, _, _)| **k == event.key) {
+        let text = told::text(of, alarm, &whose(configuration, &of.device));
+        body["text"] = serde_json::json!({ "zh": text.zh, "en": text.en });
+        body["rule"] = of.of.to_string().into();
+    }
+    Row {
+        id: 0,
+        room: ALARM.to_string(),
+        key: event.key.to_string(),
+        what: event.what.word().to_string(),
+        at: now.wall,
+        trusted: now.wall_trusted,
+        mono: now.mono,
+        body: body.to_string(),
+    }
+}
+
+fn leave(shared: &Shared, decision: Decision) {
+    for reading in decision.readings {
+        shared.journal.append(reading);
+    }
+    for (topic, json) in decision.states {
+        match json {
+            Some(json) => shared.states.set(&topic, json),
+            None => shared.states.remove(&topic),
+        }
+    }
+    if let Some(done) = decision.done {
+        let _nobody_waits = done.send(());
+    }
+}
+
+/// Writes decisions down, one after the other, and lets them leave.
+pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Decision>>>, stop: CancellationToken) {
+    let mut queue = queue.lock().await;
+    let mut unwritten: VecDeque<Batch> = VecDeque::new();
+    loop {
+        let decision = tokio::select! {
+            biased;
+            decision = queue.recv() => decision,
+            () = stop.cancelled() => None,
+            () = tokio::time::sleep(AGAIN), if !unwritten.is_empty() => {
+                catch_up(&shared, &mut unwritten).await;
+                continue;
+            }
+        };
+        // What comes after the end was told is still taken, as long as there is something.
+        let Some(mut decision) = decision else { break };
+        let batch = std::mem::take(&mut decision.batch);
+        catch_up(&shared, &mut unwritten).await;
+        if unwritten.is_empty() {
+            write(&shared, batch, &mut unwritten).await;
+        } else {
+            unwritten.push_back(batch);
+        }
+        if unwritten.len() > UNWRITTEN_MAX {
+            unwritten.pop_front();
+            tracing::error!("the disk has taken no decision for too long: the oldest is lost to the log");
+        }
+        leave(&shared, decision);
+    }
+    catch_up(&shared, &mut unwritten).await;
+}
+
+/// Tries what could not be written, in order.
+async fn catch_up(shared: &Shared, unwritten: &mut VecDeque<Batch>) {
+    while let Some(batch) = unwritten.pop_front() {
+        let before = unwritten.len();
+        write(shared, batch, unwritten).await;
+        if unwritten.len() > before {
+            // It was put back at the end: the others wait as well, in the order in which they came.
+            unwritten.rotate_right(1);
+            return;
+        }
+    }
+}
+
+/// Writes a batch; one that cannot be written joins those that wait.
+async fn write(shared: &Shared, batch: Batch, unwritten: &mut VecDeque<Batch>) {
+    let answer = shared.store.commit(batch.clone());
+    match tokio::time::timeout(WAIT, answer).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => {
+            tracing::error!(error, "a decision cannot be written down: it leaves unrecorded, and is tried again");
+            unwritten.push_back(batch);
+        }
+        Ok(Err(_)) => tracing::error!("the store's thread is gone: decisions leave unrecorded"),
+        Err(_) => tracing::error!("the disk takes longer than 2 s: a decision leaves before it is written down"),
+    }
+}
+
+/// What is kept of alarms.
+pub fn kept(shared_store: &crate::store::log::Store) -> BTreeMap<String, crate::alarm::Kept> {
+    let rows = shared_store.kept(ALARM).unwrap_or_else(|error| {
+        tracing::error!(error, "alarms that were kept cannot be read: they begin anew");
+        BTreeMap::new()
+    });
+    let of = |(key, bytes): (String, Vec<u8>)| match serde_json::from_slice(&bytes) {
+        Ok(kept) => Some((key, kept)),
+        Err(error) => {
+            tracing::error!(key, %error, "an alarm that was kept cannot be read: it begins anew");
+            None
+        }
+    };
+    rows.into_iter().filter_map(of).collect()
+}

@@ -1,0 +1,266 @@
+//! `plantroom alarm`, `ack`, `shelve`, `explain`, `inject`: what is in alarm, why, and what people do with it.
+
+use serde_json::json;
+
+use crate::alarm::event::Action;
+use crate::app::decisions::ALARM;
+use crate::app::questions::AlarmRow;
+use crate::cli::{Args as Global, Failure, Outcome, ask, history, output};
+use crate::clock::{self, Clock};
+use crate::control::Request;
+use crate::model::time::{Length, Wall, duration_ms};
+use crate::store::log::{self, Query, Row};
+
+/// Options of `alarm`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// What is not normal; `--all`: every alarm there could be.
+    List {
+        /// The normal ones too.
+        #[arg(long)]
+        all: bool,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: output::Format,
+    },
+    /// One alarm, and why it is as it is.
+    Show {
+        /// `rule.device`.
+        key: String,
+    },
+    /// What happened.
+    History {
+        /// `rule.device`; all if none is named.
+        key: Option<String>,
+        /// From: a date, or so long ago (`24h`, `7d`).
+        #[arg(long, default_value = "7d")]
+        from: String,
+        /// To.
+        #[arg(long)]
+        to: Option<String>,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: output::Format,
+    },
+    /// Somebody is there.
+    Arrived(Whose),
+    /// It is inspected: a latched alarm goes.
+    Reset(Whose),
+    /// Take it out of service until it is put back.
+    Out(Whose),
+    /// Put it back into service.
+    Back(Whose),
+}
+
+/// An alarm, and a word on it.
+#[derive(Debug, clap::Args)]
+pub struct Whose {
+    /// `rule.device`.
+    key: String,
+    /// Why, for the record.
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
+/// Options of `shelve`.
+#[derive(Debug, clap::Args)]
+pub struct ShelveArgs {
+    #[command(flatten)]
+    whose: Whose,
+    /// For how long: `30m`, `8h`, `2d`.
+    #[arg(long = "for", default_value = "8h")]
+    lasts: String,
+    /// Take it off the shelf.
+    #[arg(long)]
+    off: bool,
+}
+
+/// Options of `explain`.
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    /// `rule.device`.
+    key: String,
+}
+
+/// Options of `inject`.
+#[derive(Debug, clap::Args)]
+pub struct InjectArgs {
+    /// The device.
+    device: String,
+    /// Its point.
+    point: String,
+    /// A number, true or false.
+    value: String,
+    /// For how long.
+    #[arg(long = "for", default_value = "60s")]
+    lasts: String,
+}
+
+/// Longest shelf: whoever wants more takes it out of service, or mends the rule.
+const SHELF_MAX_MS: u64 = 7 * 86_400_000;
+/// Longest trial.
+const TRIAL_MAX_MS: u64 = 3_600_000;
+
+/// Runs `alarm`.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    match &args.what {
+        What::List { all, format } => list(global, *all, *format),
+        What::Show { key } => explain(global, &ExplainArgs { key: key.clone() }),
+        What::History { key, from, to, format } => past(global, key.as_deref(), from, to.as_deref(), *format),
+        What::Arrived(whose) => act(global, whose, &Action::Arrive),
+        What::Reset(whose) => act(global, whose, &Action::Reset),
+        What::Out(whose) => act(global, whose, &Action::TakeOut),
+        What::Back(whose) => act(global, whose, &Action::PutBack),
+    }
+}
+
+/// Runs `ack`.
+pub fn acknowledge(global: &Global, whose: &Whose) -> Outcome {
+    act(global, whose, &Action::Acknowledge)
+}
+
+/// Runs `shelve`.
+pub fn shelve(global: &Global, args: &ShelveArgs) -> Outcome {
+    if args.off {
+        return act(global, &args.whose, &Action::Unshelve);
+    }
+    let for_ms = length(&args.lasts, SHELF_MAX_MS)?;
+    act(global, &args.whose, &Action::Shelve { for_ms })
+}
+
+/// Runs `explain`.
+pub fn explain(global: &Global, args: &ExplainArgs) -> Outcome {
+    let lines: Vec<String> = read(ask(global, &Request::Explain { key: args.key.clone() })?)?;
+    lines.iter().for_each(output::line);
+    Ok(())
+}
+
+/// Runs `inject`.
+pub fn inject(global: &Global, args: &InjectArgs) -> Outcome {
+    let value = match args.value.as_str() {
+        "true" => 1.0,
+        "false" => 0.0,
+        number => number
+            .parse()
+            .map_err(|_| Failure::usage(format!("`{number}` is no value")).hint("a number, true or false"))?,
+    };
+    let for_ms = length(&args.lasts, TRIAL_MAX_MS)?;
+    let request = Request::Inject { device: args.device.clone(), point: args.point.clone(), value, for_ms };
+    let rows: Vec<AlarmRow> = read(ask(global, &request)?)?;
+    output::line(format!("{}.{} is {} for {}, for the alarms only", args.device, args.point, args.value, args.lasts));
+    table(&rows, output::Format::Table);
+    Ok(())
+}
+
+fn length(text: &str, most: u64) -> Result<u64, Failure> {
+    match duration_ms(text) {
+        Some(ms) if ms <= most => Ok(ms),
+        Some(_) => Err(Failure::usage(format!("{text} is too long: at most {}", Length(most).text()))),
+        None => Err(Failure::usage(format!("`{text}` is not a length of time")).hint("30m, 8h, 2d")),
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
+    serde_json::from_value(value).map_err(|e| Failure::later("the answer cannot be read").because(e.to_string()))
+}
+
+fn list(global: &Global, all: bool, format: output::Format) -> Outcome {
+    let rows: Vec<AlarmRow> = read(ask(global, &Request::Alarms { all })?)?;
+    if rows.is_empty() && format == output::Format::Table {
+        output::line("nothing is in alarm");
+        return Ok(());
+    }
+    table(&rows, format);
+    Ok(())
+}
+
+fn table(rows: &[AlarmRow], format: output::Format) {
+    let cells = |r: &AlarmRow| {
+        let age = r.age_s.map_or(String::new(), |s| Length(s / 60 * 60_000).text());
+        let input = if r.input == "good" { String::new() } else { r.input.clone() };
+        let state = if input.is_empty() { r.state.clone() } else { format!("{} ({input})", r.state) };
+        vec![
+            r.priority.clone(),
+            r.key.clone(),
+            state,
+            r.since.clone().unwrap_or_default(),
+            age,
+            r.owner.clone(),
+            r.en.clone(),
+            r.zh.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    output::list(format, &["priority", "alarm", "state", "since", "age", "owner", "en", "zh"], &rows);
+}
+
+fn act(global: &Global, whose: &Whose, action: &Action) -> Outcome {
+    let action = serde_json::to_value(action).unwrap_or(json!(null));
+    let request = Request::Alarm { key: whose.key.clone(), action, note: whose.note.clone() };
+    let row: Option<AlarmRow> = read(ask(global, &request)?)?;
+    if let Some(row) = row {
+        output::line(format!("{}: {} {}", row.key, row.state, row.owner).trim_end());
+    }
+    Ok(())
+}
+
+/// The site's time zone; UTC where the configuration does not say.
+pub fn zone(global: &Global) -> jiff::tz::TimeZone {
+    let loaded = crate::config::load(&global.config_dir());
+    loaded.configuration.map_or(jiff::tz::TimeZone::UTC, |c| c.alarms.zone)
+}
+
+/// Rows of the log, read beside the gateway.
+pub fn rows(global: &Global, query: &Query) -> Result<Vec<Row>, Failure> {
+    let path = global.state_dir().join("store.db");
+    if !path.exists() {
+        return Err(Failure::later(format!("nothing was ever decided here: there is no {}", path.display()))
+            .hint("--state DIR names another gateway's state"));
+    }
+    log::events(&path, query).map_err(|e| Failure::later("the log cannot be read").because(e))
+}
+
+fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format: output::Format) -> Outcome {
+    let zone = zone(global);
+    let now = Clock::new(&clock::Settings::default(), Wall(0)).wall().0;
+    let query = Query {
+        room: ALARM.to_string(),
+        key: key.map(str::to_string),
+        from: Some(Wall(history::moment(from, now, &zone)?)),
+        to: to.map(|t| history::moment(t, now, &zone)).transpose()?.map(Wall),
+        limit: None,
+    };
+    let cells = |row: &Row| {
+        let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
+        let text = |key: &str| body[key].as_str().unwrap_or_default().to_string();
+        let number = |key: &str| body[key].as_f64().map_or(String::new(), crate::alarm::told::figure);
+        let mut why = [text("cause"), text("by"), text("note")].join(" ").trim().to_string();
+        if body["test"] == true {
+            why = format!("TEST {why}");
+        }
+        vec![
+            if row.trusted {
+                history::local(row.at.0, &zone)
+            } else {
+                format!("undated, {} s after the boot", row.mono.0 / 1_000)
+            },
+            row.key.clone(),
+            row.what.clone(),
+            text("priority"),
+            number("value"),
+            number("limit"),
+            why.trim().to_string(),
+            body["text"]["en"].as_str().unwrap_or_default().to_string(),
+            body["text"]["zh"].as_str().unwrap_or_default().to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = rows(global, &query)?.iter().map(cells).collect();
+    output::list(format, &["at", "alarm", "what", "priority", "value", "limit", "why", "en", "zh"], &rows);
+    Ok(())
+}

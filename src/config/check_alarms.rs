@@ -1,0 +1,327 @@
+//! Alarm rules: those compiled in, the site's own, and what the site changes of them; each for each device that has its points
+//! and numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Deserialize as _;
+use toml::de::ValueDeserializer;
+
+use crate::alarm::build::{self, Missing, Subject};
+use crate::alarm::node::{Definition, Input};
+use crate::alarm::settings::{Condition, Rule};
+use crate::alarm::{self, Rules};
+use crate::config::builtin::{Catalogue, Template};
+use crate::config::doc::Problems;
+use crate::config::{Device, Files};
+use crate::model::point::OWN_POINTS;
+use crate::model::problem::{Finding, did_you_mean};
+use crate::poll::BusConfig;
+use crate::profile::vocabulary::Vocabulary;
+
+/// A rule for a device that it could be for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applies {
+    /// The device.
+    pub device: String,
+    /// `class.rule`.
+    pub rule: String,
+    /// The alarms that come of it, or what is missing.
+    pub alarms: Result<Vec<String>, Missing>,
+}
+
+/// What is needed of the rest of the configuration.
+pub struct Plant<'a> {
+    /// Devices.
+    pub devices: &'a BTreeMap<String, Device>,
+    /// Points made out of points.
+    pub derive: &'a [crate::derive::Definition],
+    /// Buses.
+    pub buses: &'a [BusConfig],
+}
+
+/// The class under which rules for links stand, and that under which those for every class do.
+const LINK: &str = "link";
+const ANY: &str = "any";
+
+/// Every rule for every device.
+pub fn check(
+    files: &Files<'_>,
+    catalogue: &Catalogue,
+    plant: &Plant<'_>,
+    zone: jiff::tz::TimeZone,
+    problems: &mut Problems,
+) -> (Rules, Vec<Applies>) {
+    let settings = super::check::single(&files.alarms, "alarms", problems).cloned().unwrap_or_default();
+    if let Some(entry) = files.alarms.first() {
+        for (key, is_bad) in
+            [("flood_more_than", settings.flood_more_than == 0), ("keep_days", settings.keep_days == 0)]
+        {
+            if is_bad {
+                problems.error(entry.at.place(&[key]), format!("{key} is at least 1"), "");
+            }
+        }
+    }
+    let changes = changes(files, catalogue, plant, problems);
+    let mut definitions: Vec<Definition> = Vec::new();
+    let mut applies = Vec::new();
+    for subject in &subjects(plant, &catalogue.vocabulary) {
+        for (name, template) in rules_of(subject.class, catalogue) {
+            let rule = match changes.get(&(subject.id, subject.class, name)) {
+                Some(None) => continue,
+                Some(Some(changed)) => changed,
+                None => &template.rule,
+            };
+            let built = build::build(name, rule, subject);
+            let keys = |d: &Vec<Definition>| d.iter().map(Definition::key).collect();
+            let applied = built.as_ref().map(keys).map_err(Clone::clone);
+            let rule = format!("{}.{name}", subject.class);
+            applies.push(Applies { device: subject.id.to_string(), rule, alarms: applied });
+            definitions.extend(built.unwrap_or_default());
+        }
+    }
+    expand(&mut definitions, plant);
+    short_delays(&definitions, files, plant, problems);
+    (Rules { definitions: definitions.into_iter().map(Arc::new).collect(), settings, zone }, applies)
+}
+
+/// The rules for a class: its own, and those for every class that it has none of the same name for.
+fn rules_of<'a>(class: &str, catalogue: &'a Catalogue) -> impl Iterator<Item = (&'a str, &'a Template)> {
+    let own = catalogue.rules.get(class);
+    let any = catalogue.rules.get(ANY).filter(|_| class != LINK && class != "gateway");
+    let is_own = move |name: &str| own.is_some_and(|o| o.contains_key(name));
+    let any = any.into_iter().flatten().filter(move |(name, _)| !is_own(name));
+    own.into_iter().flatten().chain(any).map(|(name, rule)| (name.as_str(), rule))
+}
+
+/// Devices, the gateway itself and links, as rules see them.
+fn subjects<'a>(plant: &Plant<'a>, vocabulary: &'a Vocabulary) -> Vec<Subject<'a>> {
+    static NONE: BTreeMap<String, f64> = BTreeMap::new();
+    let unit_of = |class: &'a str| -> build::UnitOf<'a> {
+        Box::new(move |point| vocabulary.point(class, point).and_then(|p| p.unit.clone()).unwrap_or_default())
+    };
+    let device = |d: &'a Device| {
+        let mut points: BTreeSet<&str> = d.points.keys().map(String::as_str).collect();
+        points.extend(plant.derive.iter().filter(|x| x.settings.device == *d.id).map(|x| x.settings.point.as_str()));
+        Subject {
+            id: &d.id,
+            class: &d.class,
+            points,
+            numbers: &d.numbers,
+            devices: Vec::new(),
+            unit_of: unit_of(&d.class),
+        }
+    };
+    let link = |bus: &'a BusConfig| Subject {
+        id: &bus.link.id,
+        class: LINK,
+        points: BTreeSet::new(),
+        numbers: &NONE,
+        devices: devices_on(bus).into_iter().collect(),
+        unit_of: unit_of(LINK),
+    };
+    let own = Subject {
+        id: "gateway",
+        class: "gateway",
+        points: OWN_POINTS.iter().copied().collect(),
+        numbers: &NONE,
+        devices: Vec::new(),
+        unit_of: unit_of("gateway"),
+    };
+    plant.devices.values().map(device).chain(plant.buses.iter().map(link)).chain([own]).collect()
+}
+
+fn devices_on(bus: &BusConfig) -> BTreeSet<&str> {
+    let outs = bus.units.iter().flat_map(|u| &u.groups).flat_map(|g| &g.outs);
+    outs.map(|o| &*o.stream.device).collect()
+}
+
+/// `class.rule` in `hidden_by` means that rule of every device of the class; of the links, those that the device hangs on.
+fn expand(definitions: &mut [Definition], plant: &Plant<'_>) {
+    let keys: Vec<(String, String)> = definitions.iter().map(|d| (d.of.to_string(), d.key())).collect();
+    let links: BTreeMap<&str, BTreeSet<&str>> =
+        plant.buses.iter().map(|b| (b.link.id.as_str(), devices_on(b))).collect();
+    for d in definitions.iter_mut() {
+        let device = Arc::clone(&d.device);
+        let one = |by: &Arc<str>| -> Vec<Arc<str>> {
+            if keys.iter().any(|(_, key)| **key == **by) {
+                return vec![Arc::clone(by)];
+            }
+            let of_class = keys.iter().filter(|(of, _)| **of == **by);
+            let is_ours = |key: &str| match (by.starts_with("link."), key.rsplit_once('.')) {
+                (true, Some((_, link))) => links.get(link).is_some_and(|on| on.contains(&*device)),
+                _ => true,
+            };
+            of_class.filter(|(_, key)| is_ours(key)).map(|(_, key)| key.as_str().into()).collect()
+        };
+        d.hidden_by = d.hidden_by.iter().flat_map(one).collect();
+    }
+}
+
+type Changes<'a> = BTreeMap<(&'a str, &'a str, &'a str), Option<Rule>>;
+
+/// What the site changes: by device, class and rule; `None`: there is no such alarm.
+fn changes<'a>(
+    files: &'a Files<'_>,
+    catalogue: &'a Catalogue,
+    plant: &Plant<'a>,
+    problems: &mut Problems,
+) -> Changes<'a> {
+    let mut out = Changes::new();
+    let subjects = subjects(plant, &catalogue.vocabulary);
+    for entry in &files.alarm {
+        let change = &entry.value;
+        let (class, name) = change.rule.split_once('.').unwrap_or(("", &change.rule));
+        let known: Vec<(&str, &Template)> = rules_of(class, catalogue).collect();
+        let Some((name, template)) = known.iter().find(|(n, _)| *n == name) else {
+            let all = catalogue.rules.iter().flat_map(|(c, rules)| rules.keys().map(move |n| format!("{c}.{n}")));
+            let all: Vec<String> = all.collect();
+            let what = format!("there is no rule `{}`", change.rule);
+            problems.error(entry.at.place(&["rule"]), what, did_you_mean(&change.rule, all.iter().map(String::as_str)));
+            continue;
+        };
+        let rule = if change.off { None } else { changed(entry, template, class, catalogue, problems) };
+        if rule.is_none() && !change.off {
+            continue;
+        }
+        for (i, id) in change.devices.iter().enumerate() {
+            if !subjects.iter().any(|s| s.id == id && s.class == class) {
+                let known = subjects.iter().filter(|s| s.class == class).map(|s| s.id);
+                let what = format!("there is no device `{id}` of class `{class}`");
+                problems.error(entry.at.place(&["devices", &i.to_string()]), what, did_you_mean(id, known));
+            }
+        }
+        for s in subjects.iter().filter(|s| s.class == class) {
+            if change.devices.is_empty() || change.devices.iter().any(|id| id == s.id) {
+                out.insert((s.id, s.class, name), rule.clone());
+            }
+        }
+    }
+    out
+}
+
+/// The rule with other values; `None` if it is no rule any more, which is said.
+fn changed(
+    entry: &crate::config::doc::Entry<'_, alarm::site::Override>,
+    template: &Template,
+    class: &str,
+    catalogue: &Catalogue,
+    problems: &mut Problems,
+) -> Option<Rule> {
+    let mut table = template.raw.clone();
+    merge(&mut table, &entry.value.set);
+    match Rule::deserialize(toml::Value::Table(table)) {
+        Ok(rule) => {
+            let mut findings = findings("", &rule, class, &catalogue.vocabulary);
+            findings.iter_mut().for_each(|f| f.path = vec!["set".into()]);
+            let is_good = findings.is_empty();
+            problems.findings(&entry.at, findings);
+            is_good.then_some(rule)
+        }
+        Err(error) => {
+            let what = format!("`{}` with these values is no rule: {}", entry.value.rule, error.message());
+            problems.error(entry.at.place(&["set"]), what, "the keys are those of the rule in alarms/*.toml");
+            None
+        }
+    }
+}
+
+/// A condition is replaced as a whole where it becomes another kind; else key by key.
+fn merge(into: &mut toml::Table, from: &toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(key), value) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => {
+                let is_another_kind = (key == "when" || key == "only") && !new.keys().all(|k| old.contains_key(k));
+                if is_another_kind { *old = new.clone() } else { merge(old, new) }
+            }
+            _ => drop(into.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+/// What is wrong with a rule of a class.
+pub fn findings(name: &str, rule: &Rule, class: &str, vocabulary: &Vocabulary) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let known_class = vocabulary.classes.contains_key(class);
+    build::points(rule, &mut |point| {
+        let plain = point.replace("{*}", "{n}").replace("{n}", "1");
+        if known_class && vocabulary.point(class, &plain).is_none() && !plain.starts_with("x_") {
+            let what = format!("class `{class}` has no point `{point}`");
+            out.push(Finding::error(&["when"], what, vocabulary.did_you_mean(class, &plain)));
+        }
+        if point.contains("{n}") && !name.is_empty() && !name.contains("{n}") {
+            let what = format!("`{point}` has an index, and the rule's name has none");
+            out.push(Finding::error(
+                &["when"],
+                what,
+                format!("name it `…{{n}}…`, or write `{}`", point.replace("{n}", "{*}")),
+            ));
+        }
+    });
+    let mut each = |condition: &Condition| {
+        out.extend(build::problems(condition).into_iter().map(|(what, mend)| Finding::error(&["when"], what, mend)));
+        build::numbers(condition, &mut |number| {
+            let plain = number.replace("{n}", "1");
+            if known_class && !vocabulary.has_number(class, &plain) {
+                let known = vocabulary.classes[class].numbers.keys().map(String::as_str);
+                let what = format!("class `{class}` has no number `{number}`");
+                out.push(Finding::error(&["when"], what, did_you_mean(number, known)));
+            }
+        });
+    };
+    each(&rule.when);
+    rule.only.iter().chain(&rule.unless).for_each(&mut each);
+    for (key, text) in [("zh", &rule.zh), ("en", &rule.en)] {
+        if text.trim().is_empty() {
+            out.push(Finding::error(&[key], "the alarm says nothing", "where, what"));
+        }
+    }
+    out
+}
+
+/// A delay that is shorter than two polls cannot be kept: one warning a device.
+fn short_delays(definitions: &[Definition], files: &Files<'_>, plant: &Plant<'_>, problems: &mut Problems) {
+    let outs = || plant.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.outs);
+    let mut every: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for out in outs() {
+        for point in &out.stream.points {
+            every.insert((&out.stream.device, &point.name), out.stream.every_ms);
+        }
+    }
+    for entry in &files.device {
+        let mut short: Vec<(u64, &str)> = Vec::new();
+        for d in definitions.iter().filter(|d| *d.device == *entry.value.id) {
+            let mut slowest = 0;
+            d.when.inputs(&mut |i: &Input| {
+                slowest = slowest.max(every.get(&(&*i.device, &*i.point)).copied().unwrap_or(0));
+            });
+            let delay = d.steps.iter().map(|s| s.on_delay_ms).filter(|ms| *ms > 0).min();
+            if delay.is_some_and(|ms| ms < 2 * slowest) {
+                short.push((slowest, &d.rule));
+            }
+        }
+        if let Some(slowest) = short.iter().map(|(ms, _)| *ms).max() {
+            let names: Vec<&str> = short.iter().map(|(_, name)| *name).collect();
+            let what = format!(
+                "alarms of `{}` have delays shorter than two polls (of up to {}): {}",
+                entry.value.id,
+                crate::model::time::Length(slowest).text(),
+                names.join(", ")
+            );
+            let mend = "poll the group faster, or give them a longer on_delay: what comes and goes between two polls is not seen";
+            problems.warning(entry.at.place(&["id"]), what, mend);
+        }
+    }
+}
+
+/// Whether a rule may be called so: it stands in a topic.
+pub fn is_rule_name(name: &str) -> bool {
+    let plain = name.replacen("{n}", "1", 1);
+    plain.starts_with(|c: char| c.is_ascii_lowercase())
+        && plain.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// A rule's table as a file has it, for changing it key by key.
+pub fn raw(at: &crate::config::doc::Located<'_>) -> toml::Table {
+    toml::Table::deserialize(ValueDeserializer::from(at.node.clone())).unwrap_or_default()
+}

@@ -1,0 +1,425 @@
+//! The event log and what rooms keep: one SQLite file with full sync. State and event are written in one transaction; that log
+//! is the only home of what was decided.
+//!
+//! It knows rows, not what they mean: `keep(room, key)` holds bytes whose contents only their room understands.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::model::time::{Mono, Wall};
+
+/// Format of the file.
+const FORMAT: i64 = 1;
+/// Disk that is held back for this file, so that the journal fills the disk first.
+const BALLAST: u64 = 4 * 1024 * 1024;
+
+/// A row of the event log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its number; 0 before it has one.
+    pub id: i64,
+    /// The room that it is of.
+    pub room: String,
+    /// What it is about.
+    pub key: String,
+    /// What happened, in one word.
+    pub what: String,
+    /// When, as the clock showed it.
+    pub at: Wall,
+    /// Whether that date may be believed.
+    pub trusted: bool,
+    /// Monotonic time of its boot.
+    pub mono: Mono,
+    /// The rest, as JSON.
+    pub body: String,
+}
+
+/// What is written in one transaction.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Events.
+    pub rows: Vec<Row>,
+    /// What rooms keep: room, key, and the bytes; `None` forgets it.
+    pub keep: Vec<(&'static str, String, Option<Vec<u8>>)>,
+}
+
+/// Which rows are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Room.
+    pub room: String,
+    /// Key, or all.
+    pub key: Option<String>,
+    /// From this moment on.
+    pub from: Option<Wall>,
+    /// Before this moment.
+    pub to: Option<Wall>,
+    /// At most so many, the newest.
+    pub limit: Option<usize>,
+}
+
+/// What it shows of itself.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Whether the last transaction could not be written.
+    pub failed: AtomicBool,
+    /// Bytes of the file.
+    pub bytes: AtomicU64,
+    /// Transactions.
+    pub commits: AtomicU64,
+    /// Milliseconds that the last one took.
+    pub commit_ms: AtomicU64,
+}
+
+enum Job {
+    Commit(Batch, oneshot::Sender<Result<(), String>>),
+    Date { now: Wall, mono: Mono },
+    Prune(Wall),
+}
+
+/// The way to the store's thread; it ends when the last of these is gone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+    path: PathBuf,
+    /// What it shows of itself.
+    pub health: Arc<Health>,
+}
+
+impl Store {
+    /// Opens the file, or makes it. One that is damaged is put beside, with a number of its own, and a new one begun: what was
+    /// said of that is returned.
+    ///
+    /// # Errors
+    /// It cannot be opened, or a newer version wrote it; in words.
+    pub fn open(path: &Path, boot: &str, clock: &Clock) -> Result<(Self, Option<String>), String> {
+        let mut said = None;
+        let mut connection = match begin(path) {
+            Ok(connection) => connection,
+            Err(Begin::Newer(format)) => {
+                return Err(format!(
+                    "{} is of format {format}, this version knows {FORMAT}: use the newer version again",
+                    path.display()
+                ));
+            }
+            Err(Begin::Damaged(why)) => {
+                let beside = put_beside(path).map_err(|e| format!("{why}; it cannot be put aside: {e}"))?;
+                said = Some(format!(
+                    "{} is damaged ({why}): it is {} now, a new one begins",
+                    path.display(),
+                    beside.display()
+                ));
+                begin(path).map_err(|e| format!("cannot begin {}: {e:?}", path.display()))?
+            }
+        };
+        let health = Arc::new(Health::default());
+        let (jobs, work) = mpsc::channel::<Job>();
+        let (shown, file, boot, clock) = (Arc::clone(&health), path.to_path_buf(), boot.to_string(), clock.clone());
+        hold_back(&file);
+        let thread = std::thread::Builder::new().name("store".into());
+        let spawned = thread.spawn(move || {
+            while let Ok(job) = work.recv() {
+                run(&mut connection, job, &boot, &file, &shown, &clock);
+            }
+        });
+        spawned.map_err(|e| format!("no thread for the store: {e}"))?;
+        Ok((Self { jobs, path: path.to_path_buf(), health }, said))
+    }
+
+    /// Writes a transaction; the answer comes when it is on the disk.
+    pub fn commit(&self, batch: Batch) -> oneshot::Receiver<Result<(), String>> {
+        let (done, answer) = oneshot::channel();
+        let _thread_is_gone = self.jobs.send(Job::Commit(batch, done));
+        answer
+    }
+
+    /// The date is known now: what this boot wrote without one gets it.
+    pub fn date(&self, now: Wall, mono: Mono) {
+        let _thread_is_gone = self.jobs.send(Job::Date { now, mono });
+    }
+
+    /// Forgets events before this moment.
+    pub fn prune(&self, before: Wall) {
+        let _thread_is_gone = self.jobs.send(Job::Prune(before));
+    }
+
+    /// What a room keeps, by key.
+    ///
+    /// # Errors
+    /// The file cannot be read, in words.
+    pub fn kept(&self, room: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+        kept(&self.path, room)
+    }
+
+    /// Rows of the log, in order.
+    ///
+    /// # Errors
+    /// The file cannot be read, in words.
+    pub fn events(&self, query: &Query) -> Result<Vec<Row>, String> {
+        events(&self.path, query)
+    }
+}
+
+/// What a room keeps, by key, read beside whoever writes.
+///
+/// # Errors
+/// The file cannot be read, in words.
+pub fn kept(path: &Path, room: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let read = || -> rusqlite::Result<_> {
+        let connection = reader(path)?;
+        let mut select = connection.prepare("SELECT key, bytes FROM keep WHERE room = ?1")?;
+        let rows = select.query_map([room], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        rows.collect()
+    };
+    read().map_err(|e| format!("cannot read {}: {e}", path.display()))
+}
+
+/// Rows of the log, in order, read beside whoever writes.
+///
+/// # Errors
+/// The file cannot be read, in words.
+pub fn events(path: &Path, query: &Query) -> Result<Vec<Row>, String> {
+    let read = || -> rusqlite::Result<Vec<Row>> {
+        let connection = reader(path)?;
+        let mut select = connection.prepare(
+            "SELECT id, room, key, what, at, trusted, mono, body FROM event
+             WHERE room = ?1 AND (?2 IS NULL OR key = ?2) AND at >= ?3 AND at < ?4 ORDER BY id DESC LIMIT ?5",
+        )?;
+        let limit = query.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
+        let (from, to) = (query.from.map_or(i64::MIN, |w| w.0), query.to.map_or(i64::MAX, |w| w.0));
+        let rows = select.query_map(params![query.room, query.key, from, to, limit], |r| {
+            Ok(Row {
+                id: r.get(0)?,
+                room: r.get(1)?,
+                key: r.get(2)?,
+                what: r.get(3)?,
+                at: Wall(r.get(4)?),
+                trusted: r.get(5)?,
+                mono: Mono(u64::try_from(r.get::<_, i64>(6)?).unwrap_or(0)),
+                body: r.get(7)?,
+            })
+        })?;
+        let mut rows: Vec<Row> = rows.collect::<rusqlite::Result<_>>()?;
+        rows.reverse();
+        Ok(rows)
+    };
+    read().map_err(|e| format!("cannot read {}: {e}", path.display()))
+}
+
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(2))?;
+    Ok(connection)
+}
+
+#[derive(Debug)]
+enum Begin {
+    Newer(i64),
+    Damaged(String),
+}
+
+fn begin(path: &Path) -> Result<Connection, Begin> {
+    let damaged = |e: rusqlite::Error| Begin::Damaged(e.to_string());
+    let connection = Connection::open(path).map_err(damaged)?;
+    let pragma = |text: &str| connection.execute_batch(text).map_err(damaged);
+    pragma(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256; PRAGMA busy_timeout = 2000;",
+    )?;
+    let format: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(damaged)?;
+    if format > FORMAT {
+        return Err(Begin::Newer(format));
+    }
+    let check: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(damaged)?;
+    if check != "ok" {
+        return Err(Begin::Damaged(check));
+    }
+    pragma(&format!(
+        "BEGIN;
+         CREATE TABLE IF NOT EXISTS event(id INTEGER PRIMARY KEY, room TEXT NOT NULL, key TEXT NOT NULL, what TEXT NOT NULL,
+            at INTEGER NOT NULL, trusted INTEGER NOT NULL, boot TEXT NOT NULL, mono INTEGER NOT NULL, body TEXT NOT NULL);
+         CREATE INDEX IF NOT EXISTS event_key ON event(room, key, id);
+         CREATE INDEX IF NOT EXISTS event_at ON event(room, at);
+         CREATE TABLE IF NOT EXISTS keep(room TEXT NOT NULL, key TEXT NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY(room, key))
+            WITHOUT ROWID;
+         PRAGMA user_version = {FORMAT}; COMMIT;"
+    ))?;
+    Ok(connection)
+}
+
+fn put_beside(path: &Path) -> std::io::Result<PathBuf> {
+    let name = |n: u32| path.with_extension(format!("db.damaged-{n}"));
+    let free = (1..10_000).map(name).find(|p| !p.exists()).unwrap_or_else(|| name(0));
+    std::fs::rename(path, &free)?;
+    for more in ["db-wal", "db-shm"] {
+        let _may_not_exist = std::fs::rename(path.with_extension(more), free.with_extension(more));
+    }
+    Ok(free)
+}
+
+fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &Health, clock: &Clock) {
+    match job {
+        Job::Commit(batch, done) => {
+            let began = clock.mono();
+            let mut written = write(connection, &batch, boot);
+            if written.is_err() && std::fs::remove_file(ballast(path)).is_ok() {
+                // That was held back for this moment.
+                written = write(connection, &batch, boot);
+            }
+            health.commit_ms.store(clock.mono().since(began), Ordering::Relaxed);
+            health.commits.fetch_add(1, Ordering::Relaxed);
+            health.failed.store(written.is_err(), Ordering::Relaxed);
+            health.bytes.store(std::fs::metadata(path).map_or(0, |m| m.len()), Ordering::Relaxed);
+            let _nobody_waits = done.send(written.map_err(|e| e.to_string()));
+        }
+        Job::Date { now, mono } => {
+            let date = "UPDATE event SET at = ?1 - (?2 - mono), trusted = 1 WHERE boot = ?3 AND trusted = 0";
+            let at = i64::try_from(mono.0).unwrap_or(i64::MAX);
+            if let Err(error) = connection.execute(date, params![now.0, at, boot]) {
+                tracing::error!(%error, "events cannot be given their date");
+            }
+        }
+        Job::Prune(before) => {
+            let pruned = connection.execute("DELETE FROM event WHERE at < ?1 AND trusted = 1", [before.0]);
+            if let Err(error) = pruned {
+                tracing::error!(%error, "old events cannot be removed");
+            }
+            hold_back(path);
+        }
+    }
+}
+
+fn write(connection: &mut Connection, batch: &Batch, boot: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    {
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO event(room, key, what, at, trusted, boot, mono, body) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?;
+        for r in &batch.rows {
+            let mono = i64::try_from(r.mono.0).unwrap_or(i64::MAX);
+            insert.execute(params![r.room, r.key, r.what, r.at.0, r.trusted, boot, mono, r.body])?;
+        }
+        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO keep(room, key, bytes) VALUES(?1, ?2, ?3)")?;
+        let mut forget = transaction.prepare_cached("DELETE FROM keep WHERE room = ?1 AND key = ?2")?;
+        for (room, key, bytes) in &batch.keep {
+            match bytes {
+                Some(bytes) => put.execute(params![room, key, bytes])?,
+                None => forget.execute(params![room, key])?,
+            };
+        }
+    }
+    transaction.commit()
+}
+
+fn ballast(path: &Path) -> PathBuf {
+    path.with_extension("reserve")
+}
+
+/// Holds some disk back, if there is plenty.
+fn hold_back(path: &Path) {
+    let reserve = ballast(path);
+    if reserve.exists() {
+        return;
+    }
+    let free = rustix::fs::statvfs(path.parent().unwrap_or(path)).map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize));
+    if free < 20 * BALLAST {
+        return;
+    }
+    let held = std::fs::File::create(&reserve)
+        .and_then(|f| Ok(rustix::fs::fallocate(&f, rustix::fs::FallocateFlags::empty(), 0, BALLAST)?));
+    if let Err(error) = held {
+        tracing::debug!(%error, "no disk can be held back for the store");
+    }
+}
+
+/// A copy of the file as it is now, beside whoever writes; `to` must not be there.
+///
+/// # Errors
+/// What SQLite says, in words.
+pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let copied = reader(from).and_then(|c| c.execute("VACUUM INTO ?1", [to.display().to_string()]));
+    copied.map(|_| ()).map_err(|e| format!("cannot copy {}: {e}", from.display()))
+}
+
+/// Whether a file is a store of this version that holds together.
+///
+/// # Errors
+/// Why not, in words.
+pub fn prove(path: &Path) -> Result<(), String> {
+    let proved = || -> rusqlite::Result<(i64, String)> {
+        let connection = reader(path)?;
+        let format = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).optional()?.unwrap_or(0);
+        Ok((format, connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?))
+    };
+    match proved() {
+        Ok((format, check)) if format == FORMAT && check == "ok" => Ok(()),
+        Ok((format, check)) => Err(format!("{}: format {format}, {check}", path.display())),
+        Err(e) => Err(format!("{}: {e}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(key: &str, at: i64) -> Row {
+        Row {
+            id: 0,
+            room: "alarm".into(),
+            key: key.into(),
+            what: "raised".into(),
+            at: Wall(at),
+            trusted: at > 0,
+            mono: Mono(5_000),
+            body: "{}".into(),
+        }
+    }
+
+    fn wait(answer: oneshot::Receiver<Result<(), String>>) -> Result<(), String> {
+        answer.blocking_recv().expect("the thread answers")
+    }
+
+    #[test]
+    fn events_and_state_are_written_together_and_a_damaged_file_is_put_beside() {
+        let dir = std::env::temp_dir().join(format!("plantroom-store-{}", std::process::id()));
+        let _earlier = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("store.db");
+        let clock = Clock::new(&crate::clock::Settings { source: crate::clock::Source::Rtc }, Wall(0));
+        let (store, said) = Store::open(&path, "boot", &clock).unwrap();
+        assert_eq!(said, None);
+        let keep =
+            vec![("alarm", "a".to_string(), Some(b"1".to_vec())), ("alarm", "b".to_string(), Some(b"2".to_vec()))];
+        wait(store.commit(Batch { rows: vec![row("a", 100), row("b", -1)], keep })).unwrap();
+        wait(store.commit(Batch { rows: vec![], keep: vec![("alarm", "b".to_string(), None)] })).unwrap();
+        assert_eq!(store.kept("alarm").unwrap(), BTreeMap::from([("a".to_string(), b"1".to_vec())]));
+        store.date(Wall(1_000_000), Mono(6_000));
+        wait(store.commit(Batch::default())).unwrap();
+        let of =
+            |query: Query| store.events(&query).unwrap().iter().map(|r| (r.key.clone(), r.at.0)).collect::<Vec<_>>();
+        let all = || Query { room: "alarm".into(), ..Query::default() };
+        assert_eq!(of(all()), [("a".to_string(), 100), ("b".to_string(), 999_000)], "dated when the date was known");
+        assert_eq!(of(Query { limit: Some(1), ..all() }).len(), 1);
+        assert_eq!(of(Query { key: Some("a".into()), ..all() }).len(), 1);
+        assert_eq!(of(Query { from: Some(Wall(101)), ..all() }).len(), 1);
+        copy(&path, &dir.join("copy.db")).unwrap();
+        prove(&dir.join("copy.db")).unwrap();
+        store.prune(Wall(500));
+        wait(store.commit(Batch::default())).unwrap();
+        assert_eq!(of(all()).len(), 1);
+        drop(store);
+        std::fs::write(&path, b"this is no database, and long enough to be looked at by SQLite as one").unwrap();
+        assert!(prove(&path).is_err());
+        let (store, said) = Store::open(&path, "boot", &clock).unwrap();
+        assert!(said.unwrap().contains("damaged"));
+        assert!(store.kept("alarm").unwrap().is_empty());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
