@@ -14,6 +14,7 @@ pub mod judge;
 pub mod life;
 pub mod limit;
 pub mod node;
+mod people;
 pub mod settings;
 pub mod site;
 pub mod told;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::event::{Command, Event, Inject, What};
+use crate::alarm::event::{Event, What};
 use crate::alarm::flood::Flood;
 use crate::alarm::inject::Injected;
 use crate::alarm::judge::{Context, Judge, State, Verdict};
@@ -33,9 +34,9 @@ use crate::alarm::node::{Definition, Input};
 use crate::alarm::settings::Priority;
 use crate::alarm::site::Settings;
 use crate::model::latest::Latest;
+use crate::model::quality::Cause;
 use crate::model::reading::Reading;
 use crate::model::time::{Mono, Now};
-use crate::model::value::Value;
 
 /// What the alarms are built from.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +102,8 @@ pub struct Alarms {
     hides: Vec<Vec<usize>>,
     schedule: BTreeSet<(Mono, usize)>,
     flood: Flood,
+    /// Alarms whose hiding ones changed in this step: looked at when everything is judged.
+    unsettled: BTreeSet<usize>,
 }
 
 impl Alarms {
@@ -112,9 +115,10 @@ impl Alarms {
         now: Now,
     ) -> Self {
         let mut out = Self { rules, ..Self::default() };
-        for of in out.rules.definitions.clone() {
+        for of in hiding_first(&out.rules.definitions) {
             out.add(of);
         }
+        out.hides = out.who_hides();
         for live in &mut out.live {
             if let Some(kept) = kept.get(&*live.key) {
                 live.alarm = kept.alarm.clone();
@@ -151,7 +155,6 @@ impl Alarms {
         let said = Verdict { state: State::No, value: None, limit: None };
         self.by_key.insert(Arc::clone(&key), index);
         self.live.push(Live { of, key, when, only, steps, alarm: Alarm::default(), said, wake: None });
-        self.hides = self.who_hides();
     }
 
     fn who_hides(&self) -> Vec<Vec<usize>> {
@@ -174,6 +177,7 @@ impl Alarms {
         due.sort_unstable();
         due.dedup();
         due.into_iter().for_each(|i| self.judge(i, now, out));
+        self.settle(now, out);
     }
 
     /// Time passed.
@@ -189,6 +193,7 @@ impl Alarms {
             self.live[i].wake = None;
             self.judge(i, now, out);
         }
+        self.settle(now, out);
         out.events.extend(self.flood.look(&self.rules.settings, now.mono));
     }
 
@@ -219,7 +224,10 @@ impl Alarms {
             State::Unknown(cause) => Some(cause),
             _ => None,
         };
-        if live.alarm.step > 0 && unknown.is_some() != live.alarm.unknown.is_some() {
+        // After a start nothing is known yet: that is no news.
+        let is_news = |c: Option<Cause>| c != Some(Cause::StartingUp);
+        let is_change = unknown.is_some() != live.alarm.unknown.is_some();
+        if live.alarm.step > 0 && is_change && is_news(unknown) && is_news(live.alarm.unknown) {
             let what = if unknown.is_some() { What::InputLost } else { What::InputBack };
             let cause = unknown.map_or(String::new(), |c| c.word().to_string());
             steps.push(Step { cause, ..Step::of(what) });
@@ -267,40 +275,47 @@ impl Alarms {
         self.schedule.insert((at, i));
     }
 
-    /// Transitions of an alarm become events; those that it hides or shows follow.
+    /// Transitions of an alarm become events; those that it hides are looked at later in the step.
     fn transitions(&mut self, i: usize, steps: Vec<Step>, now: Now, out: &mut Output) {
-        let hidden_by = self.hidden_by(i);
-        self.live[i].alarm.hidden_by = hidden_by;
         for step in steps {
             let Some(what) = step.what else { continue };
             if what == What::Raised {
-                self.live[i].alarm.first = self.is_first(i);
-                if !self.live[i].alarm.is_quiet() {
+                let hidden_by = self.hidden_by(i);
+                let first = self.is_first(i);
+                let alarm = &mut self.live[i].alarm;
+                (alarm.hidden_by, alarm.first) = (hidden_by, first);
+                if !alarm.is_quiet() {
                     self.flood.raised(now.mono);
                 }
             }
             let event = self.event(i, what, step, now);
             out.events.push(event);
+            if what == What::Cleared {
+                self.live[i].alarm.hidden_by = None;
+            }
         }
         out.events.extend(self.flood.look(&self.rules.settings, now.mono));
-        let hides = self.hides[i].clone();
-        for j in hides {
+        self.unsettled.extend(&self.hides[i]);
+        self.keep(i, now, out);
+    }
+
+    /// Everything is judged: what is hidden now, and what is not any more.
+    fn settle(&mut self, now: Now, out: &mut Output) {
+        for j in std::mem::take(&mut self.unsettled) {
             let before = self.live[j].alarm.hidden_by.clone();
-            let by = self.hidden_by(j);
+            let by = self.hidden_by(j).filter(|_| self.live[j].alarm.step > 0);
             if before == by {
                 continue;
             }
-            let is_hidden = by.is_some();
             self.live[j].alarm.hidden_by.clone_from(&by);
-            if self.live[j].alarm.step > 0 && before.is_some() != is_hidden {
-                let what = if is_hidden { What::Hidden } else { What::Shown };
+            if before.is_some() != by.is_some() {
+                let what = if by.is_some() { What::Hidden } else { What::Shown };
                 let cause = by.or(before).map_or(String::new(), |key| key.to_string());
                 let event = self.event(j, what, Step { cause, ..Step::of(what) }, now);
                 out.events.push(event);
             }
             self.keep(j, now, out);
         }
-        self.keep(i, now, out);
     }
 
     fn keep(&self, i: usize, now: Now, out: &mut Output) {
@@ -342,59 +357,6 @@ impl Alarms {
         let Some(group) = &of.group else { return false };
         let others = self.live.iter().enumerate().filter(|(j, l)| *j != i && l.of.device == of.device);
         !others.into_iter().any(|(_, l)| l.of.group.as_ref() == Some(group) && l.alarm.step > 0)
-    }
-
-    /// A person does something with an alarm.
-    ///
-    /// # Errors
-    /// There is no such alarm, or it cannot be done; in words.
-    pub fn command(&mut self, command: &Command, now: Now, out: &mut Output) -> Result<(), String> {
-        let i = self.find(&command.key)?;
-        let live = &mut self.live[i];
-        let step = live.alarm.act(&live.of, &command.action, &command.by, &command.note, now)?;
-        let wake = live.alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0)));
-        self.wake(i, wake, now);
-        self.transitions(i, vec![step], now, out);
-        Ok(())
-    }
-
-    /// A sample for a trial.
-    ///
-    /// # Errors
-    /// No alarm looks at this point, in words.
-    pub fn inject(&mut self, inject: &Inject, now: Now, out: &mut Output) -> Result<usize, String> {
-        let is_it = |input: &Input| *input.device == *inject.device && *input.point == *inject.point;
-        let mut looks = false;
-        let mut known: Vec<String> = Vec::new();
-        for live in &self.live {
-            let mut each = |input: &Input| {
-                looks |= is_it(input);
-                if *input.device == *inject.device {
-                    known.push(input.point.to_string());
-                }
-            };
-            live.of.when.inputs(&mut each);
-            live.of.only.iter().for_each(|n| n.inputs(&mut each));
-        }
-        if !looks {
-            known.sort();
-            known.dedup();
-            let mend = crate::model::problem::did_you_mean(&inject.point, known.iter().map(String::as_str));
-            return Err(format!("no alarm looks at `{}` of `{}`; {mend}", inject.point, inject.device));
-        }
-        let slot = self.latest.slot(&inject.device, &inject.point);
-        self.injected.put(slot, Value::F64(inject.value), now.mono.plus(inject.for_ms));
-        let lookers = self.lookers[slot].clone();
-        let count = lookers.len();
-        lookers.into_iter().for_each(|i| self.judge(i, now, out));
-        Ok(count)
-    }
-
-    fn find(&self, key: &str) -> Result<usize, String> {
-        self.by_key.get(key).copied().ok_or_else(|| {
-            let mend = crate::model::problem::did_you_mean(key, self.by_key.keys().map(|k| &**k));
-            format!("there is no alarm `{key}`; {mend}")
-        })
     }
 
     /// Every alarm with its definition, in order of their keys.
@@ -473,6 +435,19 @@ impl Live {
             *debounce = Debounce { on: k <= self.alarm.step, since: None };
         }
     }
+}
+
+/// What hides others is judged before them: an alarm that is raised together with its explanation is hidden from the start.
+fn hiding_first(definitions: &[Arc<Definition>]) -> Vec<Arc<Definition>> {
+    let by_key: BTreeMap<String, &Arc<Definition>> = definitions.iter().map(|d| (d.key(), d)).collect();
+    // As deep as explanations go; a circle of them ends there.
+    fn depth(d: &Definition, by_key: &BTreeMap<String, &Arc<Definition>>, left: u8) -> u8 {
+        let below = d.hidden_by.iter().filter_map(|key| by_key.get(&**key));
+        if left == 0 { 0 } else { below.map(|by| 1 + depth(by, by_key, left - 1)).max().unwrap_or(0) }
+    }
+    let mut sorted: Vec<(u8, &Arc<Definition>)> = definitions.iter().map(|d| (depth(d, &by_key, 4), d)).collect();
+    sorted.sort_by_key(|(depth, _)| *depth);
+    sorted.into_iter().map(|(_, d)| Arc::clone(d)).collect()
 }
 
 fn earlier(a: Option<Mono>, b: Option<Mono>) -> Option<Mono> {

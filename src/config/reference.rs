@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
+use crate::alarm::settings::RulesFile;
 use crate::config::settings::Root;
 use crate::profile::settings::ProfileFile;
 use crate::profile::vocabulary::ClassFile;
@@ -40,6 +41,7 @@ pub fn page() -> String {
         "Vocabulary files",
         "`vocabulary/CLASS.toml`; explained in [profiles.md](profiles.md).",
     );
+    section::<RulesFile>(&mut out, "Alarm rule files", "`alarms/NAME.toml`; explained in [alarms.md](alarms.md).");
     causes(&mut out);
     out
 }
@@ -87,6 +89,10 @@ fn words(out: &mut String, name: &str, schema: &Value) {
         let about = variant.get("description").and_then(Value::as_str).unwrap_or_default();
         if let Some(word) = variant.get("const").and_then(Value::as_str) {
             let _infallible = writeln!(out, "* `{word}`: {}", line(about));
+        } else if let Some((key, of)) =
+            variant.get("properties").and_then(Value::as_object).and_then(|p| p.iter().next())
+        {
+            let _infallible = writeln!(out, "* `{key}` = {}: {}", kind(of), line(about));
         }
     }
 }

@@ -75,6 +75,9 @@ fn units_text() -> String {
         out.push_str(&format!(
             "\n[[unit]]\nid = \"{name}\"\nlink = \"{server}\"\naddress = {address}\nprofile = \"{profile}\"\n"
         ));
+        if *name == "gen1" {
+            out.push_str("groups = { fast = \"2s\" }    # alarms on oil pressure wait 5 s: two polls at least\n");
+        }
     }
     out
 }

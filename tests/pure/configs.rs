@@ -119,7 +119,7 @@ fn sites_sinks_and_limits() {
         "a.toml:9:10: error: 0.0.0.0:80 can be reached from outside",
         "a.toml:12:7: error: `http://x` is not a broker's address",
         "error: unknown kind `kafka` of sink\n  hint: known: influx, mqtt",
-        "a.toml:18:7: error: `http://u:p@h` is not the address of a store",
+        "a.toml:18:7: error: `http://***@h` is not the address of a store",
         "a.toml:16:1: error: bucket is missing",
         "a.toml:19:12: error: database belongs to api = \"v1\"",
         "a.toml:17:8: error: there is a sink `b` already",

@@ -7,9 +7,13 @@
     clippy::disallowed_methods,
     clippy::wildcard_imports,
     clippy::enum_glob_use,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
     reason = "tests fail by panicking, and wait for real things in real time"
 )]
 
+mod alarms;
 mod architecture;
 mod captures;
 mod configs;

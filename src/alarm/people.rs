@@ -1,0 +1,64 @@
+//! What people do with alarms: commands to one, samples for a trial.
+
+use crate::alarm::event::{Command, Inject};
+use crate::alarm::node::Input;
+use crate::alarm::{Alarms, Output};
+use crate::model::time::{Mono, Now};
+use crate::model::value::Value;
+
+impl Alarms {
+    /// A person does something with an alarm.
+    ///
+    /// # Errors
+    /// There is no such alarm, or it cannot be done; in words.
+    pub fn command(&mut self, command: &Command, now: Now, out: &mut Output) -> Result<(), String> {
+        let i = self.find(&command.key)?;
+        let live = &mut self.live[i];
+        let step = live.alarm.act(&live.of, &command.action, &command.by, &command.note, now)?;
+        let wake = live.alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0)));
+        self.wake(i, wake, now);
+        self.transitions(i, vec![step], now, out);
+        self.settle(now, out);
+        Ok(())
+    }
+
+    /// A sample for a trial.
+    ///
+    /// # Errors
+    /// No alarm looks at this point, in words.
+    pub fn inject(&mut self, inject: &Inject, now: Now, out: &mut Output) -> Result<usize, String> {
+        let is_it = |input: &Input| *input.device == *inject.device && *input.point == *inject.point;
+        let mut looks = false;
+        let mut known: Vec<String> = Vec::new();
+        for live in &self.live {
+            let mut each = |input: &Input| {
+                looks |= is_it(input);
+                if *input.device == *inject.device {
+                    known.push(input.point.to_string());
+                }
+            };
+            live.of.when.inputs(&mut each);
+            live.of.only.iter().for_each(|n| n.inputs(&mut each));
+        }
+        if !looks {
+            known.sort();
+            known.dedup();
+            let mend = crate::model::problem::did_you_mean(&inject.point, known.iter().map(String::as_str));
+            return Err(format!("no alarm looks at `{}` of `{}`; {mend}", inject.point, inject.device));
+        }
+        let slot = self.latest.slot(&inject.device, &inject.point);
+        self.injected.put(slot, Value::F64(inject.value), now.mono.plus(inject.for_ms));
+        let lookers = self.lookers[slot].clone();
+        let count = lookers.len();
+        lookers.into_iter().for_each(|i| self.judge(i, now, out));
+        self.settle(now, out);
+        Ok(count)
+    }
+
+    pub(super) fn find(&self, key: &str) -> Result<usize, String> {
+        self.by_key.get(key).copied().ok_or_else(|| {
+            let mend = crate::model::problem::did_you_mean(key, self.by_key.keys().map(|k| &**k));
+            format!("there is no alarm `{key}`; {mend}")
+        })
+    }
+}

@@ -1,0 +1,373 @@
+//! Timelines in text: rules and input above, the transitions that come of it below. `UPDATE=1` writes what lies below.
+//!
+//! A file holds, in TOML, rules as in `alarms/*.toml` and a `[device]` with its numbers; then a line `----`, then what happens,
+//! then a line `====`, then the transitions. A line of input is a moment and what happens at it:
+//!
+//! ```text
+//! 10s level_m 1.7                one sample
+//! 10s..2m/1s level_m 1.7         the same sample each second
+//! 10s..2m/1s level_m 1.0..1.7    from one value to another
+//! 10s level_m !timeout           a bad sample
+//! 10s ack high.d wang: going     a person
+//! 10s clock +2h                  the date jumps
+//! 10s restart 5m                 the process ends and begins again so much later, after a reboot
+//! 10s inject level_m 2.0 30s     a sample for a trial
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use plantroom::alarm::build::{self, Subject};
+use plantroom::alarm::event::{Action, Command, Event, Inject};
+use plantroom::alarm::settings::RulesFile;
+use plantroom::alarm::told::figure;
+use plantroom::alarm::{self, Rules};
+use plantroom::engine::{Engine, Input, Output, Plan, Snapshot};
+use plantroom::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
+use plantroom::model::quality::Cause;
+use plantroom::model::reading::{Body, Reading, Sample, Stamp};
+use plantroom::model::time::{Length, Mono, Now, Wall, duration_ms};
+use plantroom::model::value::Value;
+use serde::Deserialize as _;
+
+/// 2026-06-01T00:00:00 in Shanghai, a Monday.
+const BEGIN: i64 = 1_780_243_200_000;
+/// The boot was so long before.
+const UP: u64 = 1_000_000;
+
+struct World {
+    engine: Engine,
+    plan: Plan,
+    kept: BTreeMap<String, alarm::Kept>,
+    streams: BTreeMap<String, Arc<Stream>>,
+    /// Since the beginning of the timeline.
+    at_ms: u64,
+    mono_offset: i64,
+    wall_offset: i64,
+    trusted: bool,
+    /// Samples of a point come so often; without it a sample holds for ever.
+    every_ms: u64,
+    out: String,
+}
+
+impl World {
+    fn new(header: &str) -> Self {
+        let mut table: toml::Table = header.parse().unwrap_or_else(|e| panic!("the header is no TOML: {e}"));
+        let device = table.remove("device").map_or_else(toml::Table::new, |d| d.as_table().unwrap().clone());
+        let every_ms = device.get("every").map_or(0, |e| duration_ms(e.as_str().unwrap()).unwrap());
+        let numbers: BTreeMap<String, f64> = device
+            .get("numbers")
+            .map(|n| n.as_table().unwrap().iter().map(|(k, v)| (k.clone(), number(v))).collect())
+            .unwrap_or_default();
+        let mut settings = alarm::site::Settings::default();
+        if let Some(text) = table.remove("alarms") {
+            settings = alarm::site::Settings::deserialize(text).unwrap();
+        }
+        table.entry("format").or_insert(toml::Value::Integer(1));
+        table.entry("class").or_insert(toml::Value::String("sump".into()));
+        let file = RulesFile::deserialize(toml::Value::Table(table)).unwrap_or_else(|e| panic!("no rules: {e}"));
+        let named: Vec<String> = device
+            .get("points")
+            .map(|p| p.as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_string()).collect())
+            .unwrap_or_default();
+        let mut points: BTreeSet<&str> = named.iter().map(String::as_str).collect();
+        for rule in file.rules.values() {
+            build::points(rule, &mut |p| {
+                if !p.contains('{') {
+                    points.insert(p);
+                }
+            });
+        }
+        let subject = Subject {
+            id: "d",
+            class: &file.class,
+            points,
+            numbers: &numbers,
+            devices: vec!["d", "e", "f"],
+            unit_of: Box::new(|_| String::new()),
+        };
+        let mut definitions = Vec::new();
+        for (name, rule) in &file.rules {
+            for condition in [Some(&rule.when), rule.only.as_ref()].into_iter().flatten() {
+                assert_eq!(build::problems(condition), [], "{name}");
+            }
+            let built = build::build(name, rule, &subject).unwrap_or_else(|m| panic!("{name} lacks {m:?}"));
+            definitions.extend(built.into_iter().map(Arc::new));
+        }
+        let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+        let plan = Plan { alarms: Rules { definitions, settings, zone }, ..Plan::default() };
+        let mut world = Self {
+            engine: Engine::default(),
+            plan: plan.clone(),
+            kept: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            at_ms: 0,
+            mono_offset: UP as i64,
+            wall_offset: BEGIN,
+            trusted: true,
+            every_ms,
+            out: String::new(),
+        };
+        world.engine = Engine::new(plan, &Snapshot::default(), &BTreeMap::new(), world.now());
+        world
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono: Mono((self.at_ms as i64 + self.mono_offset) as u64),
+            wall: Wall(self.at_ms as i64 + self.wall_offset),
+            wall_trusted: self.trusted,
+        }
+    }
+
+    /// Time goes on to a moment; whoever wants to be asked in between is.
+    fn go(&mut self, to_ms: u64) {
+        while let Some(wake) = self.engine.next_wake() {
+            let at = (wake.0 as i64 - self.mono_offset).max(self.at_ms as i64) as u64;
+            if at >= to_ms {
+                break;
+            }
+            self.at_ms = at;
+            self.step(Input::Tick);
+        }
+        self.at_ms = to_ms;
+    }
+
+    fn step(&mut self, input: Input<'_>) {
+        let out = self.engine.step(self.now(), input);
+        self.take(out);
+    }
+
+    fn take(&mut self, out: Output) {
+        if let Some(refused) = out.refused {
+            let _infallible = writeln!(self.out, "{:>8}  refused: {refused}", self.time());
+        }
+        for event in &out.alarm.events {
+            let line = self.line(event);
+            self.out.push_str(&line);
+        }
+        for (key, kept) in out.alarm.changed {
+            match kept {
+                // As the store has it: written and read back.
+                Some(kept) => {
+                    let text = serde_json::to_vec(&kept).unwrap();
+                    self.kept.insert(key.to_string(), serde_json::from_slice(&text).unwrap());
+                }
+                None => drop(self.kept.remove(&*key)),
+            }
+        }
+    }
+
+    fn time(&self) -> String {
+        let s = self.at_ms / 1_000;
+        if self.at_ms.is_multiple_of(1_000) { clock(s) } else { Length(self.at_ms).text() }
+    }
+
+    fn line(&self, e: &Event) -> String {
+        let mut line = format!("{:>8}  {}", self.time(), e.what.word());
+        if !e.key.is_empty() {
+            let _infallible = write!(line, " {} {} {}", e.key, e.priority.word(), e.seen.word());
+        }
+        if let Some(value) = e.value {
+            let _infallible = write!(line, " {}", figure(value));
+        }
+        if let Some(limit) = e.limit {
+            let _infallible = write!(line, "/{}", figure(limit));
+        }
+        for (word, is) in [("quiet", e.quiet), ("TEST", e.test), ("first", e.first)] {
+            if is {
+                let _infallible = write!(line, " {word}");
+            }
+        }
+        for text in [&e.cause, &e.by, &e.note] {
+            if !text.is_empty() {
+                let _infallible = write!(line, " ({text})");
+            }
+        }
+        line.push('\n');
+        line
+    }
+
+    fn sample(&mut self, point: &str, sample: Sample) {
+        let (device, name) = point.split_once(':').unwrap_or(("d", point));
+        let (source, every_ms, name) = match name.strip_prefix("status/") {
+            Some(name) => (STATUS.to_string(), 0, name),
+            None => (format!("u/{name}"), self.every_ms, name),
+        };
+        let stream = self.streams.entry(point.to_string()).or_insert_with(|| {
+            let meta =
+                PointMeta { name: name.into(), kind: Kind::Number, retention: Retention::Telemetry, form: Form::F64 };
+            Arc::new(Stream { device: device.into(), source: source.into(), every_ms, points: vec![meta] })
+        });
+        let stream = Arc::clone(stream);
+        let now = self.now();
+        let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
+        let reading = Reading { stream, at, body: Body::Samples { samples: vec![Some(sample)], parts: vec![] } };
+        self.step(Input::Reading(&reading));
+    }
+
+    fn restart(&mut self, away_ms: u64) {
+        let snapshot = serde_json::to_vec(&self.engine.snapshot()).unwrap();
+        let snapshot: Snapshot = serde_json::from_slice(&snapshot).unwrap();
+        self.at_ms += away_ms;
+        // The machine was off: its monotonic clock begins anew.
+        self.mono_offset = 60_000 - self.at_ms as i64;
+        self.engine = Engine::new(self.plan.clone(), &snapshot, &self.kept, self.now());
+    }
+
+    /// What happens at a moment.
+    fn happens(&mut self, what: &str, share: f64) {
+        let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
+        let note = |text: &str| text.split_once(": ").map_or(String::new(), |(_, n)| n.to_string());
+        let mut act = |action: Action| {
+            let mut words = rest.split([' ', ':']).filter(|w| !w.is_empty());
+            let key = words.next().unwrap().to_string();
+            let by = words.find(|w| duration_ms(w).is_none()).unwrap_or("somebody").to_string();
+            let command = Command { key, action, by, note: note(rest) };
+            self.step(Input::Command(&command));
+        };
+        let length = || rest.split([' ', ':']).find_map(duration_ms).unwrap_or_else(|| panic!("no length in {what}"));
+        match verb {
+            "ack" => act(Action::Acknowledge),
+            "arrived" => act(Action::Arrive),
+            "reset" => act(Action::Reset),
+            "shelve" => act(Action::Shelve { for_ms: length() }),
+            "unshelve" => act(Action::Unshelve),
+            "out" => act(Action::TakeOut),
+            "back" => act(Action::PutBack),
+            "tick" => self.step(Input::Tick),
+            "restart" => self.restart(length()),
+            "untrusted" => self.trusted = false,
+            "trusted" => self.trusted = true,
+            "clock" => {
+                let (sign, length) = rest.split_at(1);
+                let ms = duration_ms(length).unwrap() as i64;
+                self.wall_offset += if sign == "-" { -ms } else { ms };
+            }
+            "remove" => {
+                let mut plan = self.plan.clone();
+                plan.alarms.definitions.retain(|d| d.key() != rest);
+                self.plan = plan.clone();
+                let now = self.now();
+                let out = self.engine.reconfigure(plan, |_, _| true, None, now);
+                self.take(out);
+            }
+            "reload" => {
+                let (plan, now) = (self.plan.clone(), self.now());
+                let mut other = plan.clone();
+                other.alarms.settings.keep_days += 1;
+                let out = self.engine.reconfigure(other, |_, _| true, None, now);
+                self.take(out);
+            }
+            "inject" => {
+                let words: Vec<&str> = rest.split(' ').collect();
+                let inject = Inject {
+                    device: "d".into(),
+                    point: words[0].into(),
+                    value: words[1].parse().unwrap(),
+                    for_ms: duration_ms(words[2]).unwrap(),
+                };
+                self.step(Input::Inject(&inject));
+            }
+            point => {
+                let sample = match rest.strip_prefix('!') {
+                    Some(cause) => Err(Cause::from_word(cause).unwrap_or_else(|| panic!("no cause {cause}"))),
+                    None => Ok(Value::F64(match rest.split_once("..") {
+                        Some((a, b)) => {
+                            let (a, b): (f64, f64) = (a.parse().unwrap(), b.parse().unwrap());
+                            a + (b - a) * share
+                        }
+                        None => rest.parse().unwrap_or_else(|e| panic!("{what}: {e}")),
+                    })),
+                };
+                self.sample(point, sample);
+            }
+        }
+    }
+
+    fn line_of_input(&mut self, line: &str) {
+        let (when, what) = line.split_once(' ').unwrap_or_else(|| panic!("no moment in {line:?}"));
+        let ms = |text: &str| if text == "0s" { 0 } else { duration(text) };
+        match when.split_once("..") {
+            None => {
+                self.go(ms(when));
+                self.happens(what.trim(), 0.0);
+            }
+            Some((from, rest)) => {
+                let (to, every) = rest.split_once('/').unwrap_or((rest, "1s"));
+                let (from, to, every) = (ms(from), ms(to), ms(every));
+                let mut at = from;
+                while at <= to {
+                    self.go(at);
+                    // Several points at one moment: `a 1 & b 2`.
+                    for one in what.split(" & ") {
+                        self.happens(one.trim(), (at - from) as f64 / (to - from).max(1) as f64);
+                    }
+                    at += every;
+                }
+            }
+        }
+    }
+}
+
+fn number(value: &toml::Value) -> f64 {
+    value.as_float().or_else(|| value.as_integer().map(|i| i as f64)).unwrap()
+}
+
+/// `1h30m`, `90s`, `2d`.
+fn duration(text: &str) -> u64 {
+    let mut total = 0;
+    let mut part = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        part.push(c);
+        let ends = c.is_ascii_alphabetic() && chars.peek().is_none_or(char::is_ascii_digit);
+        if ends {
+            let is_none = part.starts_with('0') && part.len() == 2;
+            total += if is_none { 0 } else { duration_ms(&part).unwrap_or_else(|| panic!("no length: {text}")) };
+            part.clear();
+        }
+    }
+    total
+}
+
+/// Seconds as `1d02:03:04` or `02:03:04` or `03:04`.
+fn clock(s: u64) -> String {
+    let (d, h, m, s) = (s / 86_400, s / 3_600 % 24, s / 60 % 60, s % 60);
+    match (d, h) {
+        (0, 0) => format!("{m:02}:{s:02}"),
+        (0, _) => format!("{h:02}:{m:02}:{s:02}"),
+        _ => format!("{d}d{h:02}:{m:02}:{s:02}"),
+    }
+}
+
+fn play(path: &Path) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let name = path.display();
+    let (head, expected) = text.split_once("\n====\n").unwrap_or((text.trim_end(), ""));
+    let (header, timeline) = head.split_once("\n----\n").unwrap_or_else(|| panic!("{name}: no line ----"));
+    let mut world = World::new(header);
+    for line in timeline.lines().map(|l| l.split('#').next().unwrap().trim()).filter(|l| !l.is_empty()) {
+        world.line_of_input(line);
+    }
+    if world.out == expected {
+        return;
+    }
+    assert!(
+        std::env::var_os("UPDATE").is_some(),
+        "{name}: this came\n{}\nand this was expected\n{expected}",
+        world.out
+    );
+    std::fs::write(path, format!("{head}\n====\n{}", world.out)).unwrap();
+}
+
+#[test]
+fn timelines_come_out_as_they_are_written() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pure/timelines");
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().flatten().map(|e| e.path()).collect();
+    paths.sort();
+    assert!(paths.len() > 20, "the timelines are there");
+    paths.iter().for_each(|p| play(p));
+}
