@@ -223,7 +223,12 @@ impl Builder<'_> {
                 Err(more) => missing.extend(more),
             }
         }
-        if nodes.is_empty() { Err(missing) } else { Ok(Node::Any(nodes)) }
+        if nodes.is_empty() {
+            let mut seen = BTreeSet::new();
+            missing.retain(|m| seen.insert(m.clone()));
+            return Err(vec![missing.join(" or ")]);
+        }
+        Ok(Node::Any(nodes))
     }
 
     fn days(&self, c: &AgainstDays) -> Result<Days, Missing> {

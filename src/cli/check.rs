@@ -14,6 +14,9 @@ pub struct Args {
     /// Print the read plan, wire time, the share of each bus, bytes a day and days of history.
     #[arg(long)]
     plan: bool,
+    /// Which alarm rules apply to which device, and what is missing where one does not.
+    #[arg(long)]
+    alarms: bool,
     /// Ask every unit who it is. Writes nothing; a running gateway asks for us, between its cycles.
     #[arg(long)]
     online: bool,
@@ -34,6 +37,9 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     if args.plan {
         plan(configuration);
         learned(global);
+    }
+    if args.alarms {
+        alarms(configuration);
     }
     if args.online {
         online(global, configuration)?;
@@ -96,6 +102,21 @@ fn plan(configuration: &Configuration) {
         configuration.journal.max_gb,
         load.days.map(|(class, days)| format!("{} {days:.0} days", class.word())).join(", ")
     ));
+}
+
+/// Which rules apply, and what is missing where they do not.
+fn alarms(configuration: &Configuration) {
+    let mut rows = Vec::new();
+    for a in &configuration.applies {
+        let (alarms, missing) = match &a.alarms {
+            Ok(keys) => (keys.join(" "), String::new()),
+            Err(missing) => (String::new(), missing.join(", ")),
+        };
+        rows.push(vec![a.device.clone(), a.rule.clone(), alarms, missing]);
+    }
+    output::raw(output::table(&["device", "rule", "alarms", "missing"], &rows));
+    let applied = configuration.alarms.definitions.len();
+    output::line(format!("{applied} alarms"));
 }
 
 /// Asks every unit who it is.

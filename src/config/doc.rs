@@ -144,7 +144,8 @@ impl<'a> Located<'a> {
             let span = error.span().unwrap_or_else(|| node.span());
             let missing_because_removed =
                 removed.iter().any(|k| what.starts_with("missing") && what.contains(&format!("`{k}`")));
-            if !missing_because_removed && !misspelt {
+            let is_left_empty = !removed.is_empty() && what.starts_with(ONE_WORD);
+            if !missing_because_removed && !misspelt && !is_left_empty {
                 problems.error(self.source.place_of(&span), what, mend);
             }
             match take_out(&mut node, &span) {
@@ -200,6 +201,9 @@ fn join(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
     a.start.min(b.start)..a.end.max(b.end)
 }
 
+/// How we say that a table has to hold one key, the word for what it is.
+const ONE_WORD: &str = "exactly one word is meant here";
+
 /// What serde said, in our words: (what, mend).
 fn words(message: &str) -> (String, String) {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
@@ -224,6 +228,9 @@ fn words(message: &str) -> (String, String) {
             format!("`{name}` is not one of the words that are known here"),
             format!("one of: {}", known.join(", ")),
         );
+    }
+    if let Some(found) = message.strip_prefix("wanted exactly 1 element, found ") {
+        return (format!("{ONE_WORD}, there are {}", found.trim_end_matches(" elements")), String::new());
     }
     (message.replace('\n', " "), String::new())
 }

@@ -371,3 +371,38 @@ fn timelines_come_out_as_they_are_written() {
     assert!(paths.len() > 20, "the timelines are there");
     paths.iter().for_each(|p| play(p));
 }
+
+/// The default rules of DOMAIN.md, by number, that ship with another room than measured points need.
+const ELSEWHERE: [(&str, &str); 10] = [
+    ("SU-14", "flood"),
+    ("CO-11", "flood"),
+    ("GE-15", "maintenance"),
+    ("EL-13", "maintenance"),
+    ("EL-14", "maintenance"),
+    ("EM-7", "energy"),
+    ("EM-11", "energy"),
+    ("EM-12", "energy"),
+    ("CO-5", "on call"),
+    ("CO-12", "on call"),
+];
+
+#[test]
+fn every_default_rule_ships_somewhere() {
+    let catalogue = plantroom::config::builtin::read(None, &mut plantroom::config::doc::Problems::default());
+    let rules = catalogue.rules.values().flatten();
+    let mut shipped: BTreeSet<String> = rules.filter_map(|(_, t)| t.rule.no.clone()).collect();
+    for (no, _) in ELSEWHERE {
+        assert!(shipped.insert(no.to_string()), "{no} ships twice");
+    }
+    // A gateway that is gone cannot say so: its last will does.
+    shipped.insert("CO-4".to_string());
+    let lists = [("SU", 15), ("DW", 8), ("FP", 9), ("GE", 16), ("AT", 4), ("EM", 13), ("EL", 15), ("CO", 13)];
+    let all = lists.iter().flat_map(|(list, n)| (1..=*n).map(move |i| format!("{list}-{i}")));
+    let missing: Vec<String> = all.filter(|no| !shipped.contains(no)).collect();
+    assert!(missing.is_empty(), "nowhere: {missing:?}");
+    for (class, rules) in &catalogue.rules {
+        for name in rules.keys() {
+            assert!(!catalogue.rules.contains_key(name), "`{class}.{name}` bears the name of a class");
+        }
+    }
+}

@@ -249,3 +249,139 @@ fn the_dashboards_are_fresh() {
     let out = command.output().expect("python3: run scripts/setup-tests.sh");
     assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
 }
+
+/// What is said of rules in `alarms/own.toml` beside a good configuration.
+fn rules(text: &str, expect: &str) {
+    let dir = std::env::temp_dir().join(format!("plantroom-rules-{}-{}", std::process::id(), text.len()));
+    std::fs::create_dir_all(dir.join("alarms")).unwrap();
+    std::fs::write(dir.join("alarms/own.toml"), text).unwrap();
+    let files = vec![("site.toml".to_string(), GOOD.to_string())];
+    let loaded = config::load_texts(&Texts { files }, Some(&dir));
+    let lines: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    let said = lines.join("\n").replace(&format!("{}/", dir.display()), "");
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(said, expect.trim());
+}
+
+/// A rule whose condition is this.
+fn rule(when: &str) -> String {
+    format!(
+        "format = 1\nclass = \"sump\"\n[rules.own]\nzh = \"自\"\nen = \"own\"\naction = {{ zh = \"查\", en = \"look\" }}\n\
+         priority = \"P2\"\nwhen = {when}\n"
+    )
+}
+
+#[test]
+fn a_malformed_rule_has_its_line_and_its_mend() {
+    rules(&rule("{ high = { point = \"level_m\", limit = 1 } }"), "");
+    for (when, expect) in [
+        (
+            "{ hgh = { point = \"level_m\", limit = 1 } }",
+            "alarms/own.toml:8:10: error: `hgh` is not one of the words that are known here\n  hint: one of: high, low, is, rate, \
+             change, deviation, frozen, bad, offline, share_offline, count, no_effect, idle, reaches, against_days, lasting, hours, \
+             all, any, not",
+        ),
+        (
+            "{ high = { point = \"leval_m\", limit = 1 } }",
+            "alarms/own.toml:8:1: error: class `sump` has no point `leval_m`\n  hint: did you mean `level_m`?",
+        ),
+        (
+            "{ high = { point = \"level_m\", limit = \"hihg_m\" } }",
+            "alarms/own.toml:8:1: error: class `sump` has no number `hihg_m`\n  hint: did you mean `high_m`?",
+        ),
+        (
+            "{ high = { point = \"level_m\" } }",
+            "alarms/own.toml:8:1: error: no limit\n  hint: limit = 1.6, or limit = \"high_m\"",
+        ),
+        (
+            "{ high = { point = \"level_m\", limit = true } }",
+            "alarms/own.toml:8:46: error: invalid type: boolean `true`, expected a number, the name of a number of the device, or \
+             { number = \"…\", times = …, plus = …, or = … }",
+        ),
+        (
+            "{ high = { point = \"level_m\", limit = 1, steps = [{ limit = 2, priority = \"P1\" }] } }",
+            "alarms/own.toml:8:1: error: both a limit and steps\n  hint: a limit, or steps with a limit each",
+        ),
+        (
+            "{ high = { point = \"level_m\", limit = 1, deadband = -1 } }",
+            "alarms/own.toml:8:1: error: a deadband below nothing\n  hint: 0 or more, in the unit of the point",
+        ),
+        (
+            "{ rate = { point = \"level_m\", per_min = 1, within = \"soon\" } }",
+            "alarms/own.toml:8:60: error: \"soon\" is not a length of time: 500ms, 30s, 15m, 1h or 9d",
+        ),
+        ("{}", "alarms/own.toml:8:8: error: exactly one word is meant here, there are 0"),
+        ("{ all = [] }", "alarms/own.toml:8:1: error: nothing in a list of conditions\n  hint: at least one"),
+        (
+            "{ is = { point = \"pump{n}_running\" } }",
+            "alarms/own.toml:8:1: error: `pump{n}_running` has an index, and the rule's name has none\n  hint: name it `…{n}…`, or \
+             write `pump{*}_running`",
+        ),
+        (
+            "{ not = { hours = { from = \"25:00\", to = \"04:00\" } } }",
+            "alarms/own.toml:8:1: error: hours that are none\n  hint: from = \"22:00\", to = \"06:00\"",
+        ),
+        (
+            "{ all = [{ high = { point = \"level_m\", steps = [{ limit = 2, priority = \"P1\" }] } }] }",
+            "alarms/own.toml:8:1: error: steps within another condition\n  hint: steps stand alone; `only` says when they count",
+        ),
+        (
+            "{ count = { when = { is = { point = \"leak_wet\" } }, at_least = 0, within = \"1h\" } }",
+            "alarms/own.toml:8:1: error: a count of nothing\n  hint: at_least = 3, within = \"10m\"",
+        ),
+    ] {
+        rules(&rule(when), expect);
+    }
+    let good = rule("{ is = { point = \"leak_wet\" } }");
+    rules(
+        &good.replace("P2", "P5"),
+        "alarms/own.toml:7:12: error: `P5` is not one of the words that are known here\n  hint: one of: P1, P2, P3, P4",
+    );
+    rules(&good.replace("zh = \"自\"\n", ""), "alarms/own.toml:3:1: error: missing key `zh`\n  hint: add `zh = …`");
+    rules(
+        &good.replace("priority", "on_dely = \"1s\"\npriority"),
+        "alarms/own.toml:7:1: error: unknown key `on_dely`\n  hint: did you mean `on_delay` or `off_delay` or `only`?",
+    );
+    rules(
+        &good.replace("class = \"sump\"", "class = \"sumpp\""),
+        "alarms/own.toml:2:1: error: unknown class `sumpp`\n  hint: did you mean `sump` or `pump`?",
+    );
+    rules(
+        &good.replace("[rules.own]", "[rules.wet]"),
+        "alarms/own.toml:3:8: error: class `sump` has a rule `wet` already\n  hint: [[alarm]] in the configuration changes one",
+    );
+    rules(
+        &good.replace("[rules.own]", "[rules.\"Own rule\"]"),
+        "alarms/own.toml:3:8: error: `Own rule` is no rule's name\n  hint: lower-case letters, digits and _, beginning with a \
+         letter; {n} for an index",
+    );
+}
+
+#[test]
+fn what_a_site_changes_of_a_rule_is_checked_like_a_rule() {
+    let change = |text: &str| format!("{METER}[[alarm]]\n{text}\n");
+    check(&change("rule = \"meter.frequency\"\nset = { on_delay = \"1m\", priority = \"P4\" }"), "");
+    check(&change("rule = \"meter.frequency\"\noff = true"), "");
+    check(
+        &change("rule = \"meter.frequenzy\""),
+        "a.toml:16:8: error: there is no rule `meter.frequenzy`\n  hint: did you mean `meter.frequency`?",
+    );
+    check(
+        &change("rule = \"meter.frequency\"\ndevices = [\"e\"]\nset = { on_delay = \"1m\" }"),
+        "a.toml:17:12: error: there is no device `e` of class `meter`\n  hint: did you mean `d`?",
+    );
+    check(
+        &change("rule = \"meter.overload\"\nset = { when = { high = { deadband = \"much\" } } }"),
+        "a.toml:17:1: error: `meter.overload` with these values is no rule: invalid type: string \"much\", expected f64\n  hint: the \
+         keys are those of the rule in alarms/*.toml",
+    );
+    check(
+        &change("rule = \"meter.overload\"\nset = { when = { high = { point = \"curent_l1_a\" } } }"),
+        "a.toml:17:1: error: class `meter` has no point `curent_l1_a`\n  hint: did you mean `current_l1_a` or `current_l2_a` or `current_l3_a`?",
+    );
+    check(
+        &METER.replace("[[device]]", "groups = { fast = \"20s\" }\n[[device]]"),
+        "a.toml:11:6: warning: alarms of `d` have delays shorter than two polls (of up to 20s): overvoltage, phase_loss, undervoltage\n  \
+         hint: poll the group faster, or give them a longer on_delay: what comes and goes between two polls is not seen",
+    );
+}
