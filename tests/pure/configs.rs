@@ -332,6 +332,10 @@ fn a_malformed_rule_has_its_line_and_its_mend() {
     ] {
         rules(&rule(when), expect);
     }
+}
+
+#[test]
+fn what_surrounds_a_condition_is_checked_as_well() {
     let good = rule("{ is = { point = \"leak_wet\" } }");
     rules(
         &good.replace("P2", "P5"),
@@ -344,7 +348,7 @@ fn a_malformed_rule_has_its_line_and_its_mend() {
     );
     rules(
         &good.replace("class = \"sump\"", "class = \"sumpp\""),
-        "alarms/own.toml:2:1: error: unknown class `sumpp`\n  hint: did you mean `sump` or `pump`?",
+        "alarms/own.toml:2:9: error: unknown class `sumpp`\n  hint: did you mean `sump` or `pump`?",
     );
     rules(
         &good.replace("[rules.own]", "[rules.wet]"),
