@@ -44,6 +44,9 @@ pub struct Args {
     /// Instead of the plant: play back what `read --record` wrote, each link on a port of its own.
     #[arg(long, value_name = "FILE")]
     play: Option<std::path::PathBuf>,
+    /// Take free ports instead of 15020 to 15022, for more than one plant at a time.
+    #[arg(long)]
+    any_port: bool,
     /// Where the serial line's name is linked to.
     #[arg(long, default_value = LINE, value_name = "FILE")]
     line: std::path::PathBuf,
@@ -61,7 +64,8 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         let units = site::units(&catalogue.profiles);
         let stop = CancellationToken::new();
         let clock = Clock::new(&clock::Settings::default(), Wall(0));
-        let started = serve::start(&units, &site::fixed_ports(), args.pace.scenario, speed, clock, stop.clone()).await;
+        let ports = if args.any_port { std::collections::BTreeMap::new() } else { site::fixed_ports() };
+        let started = serve::start(&units, &ports, args.pace.scenario, speed, clock, stop.clone()).await;
         let plant = started.map_err(|e| Failure::later("the plant cannot start").because(e))?;
         for (server, address) in &plant.tcp {
             let on: Vec<String> =

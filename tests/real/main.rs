@@ -11,6 +11,7 @@
     reason = "tests fail by panicking, and wait for real things in real time"
 )]
 
+mod alarms;
 mod broker;
 mod commands;
 mod crash;

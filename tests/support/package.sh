@@ -71,7 +71,7 @@ sleep 3
 until_true systemctl is-active --quiet plantroom
 systemctl reload plantroom
 warned=$(journalctl -u plantroom -p warning --no-pager --output cat | grep -v 'Main process exited\|Failed with result\|^-- ' || true)
-[ -z "$warned" ] || { echo "it warned: $warned"; exit 1; }
+[ -z "$warned" ] || { echo "it warned: $warned"; journalctl -u plantroom -p warning --no-pager -o json | tail -20; journalctl -u plantroom --no-pager | tail -40; exit 1; }
 
 say "backed up while it runs"
 plantroom --config /etc/plantroom backup /root/keep.tar.gz

@@ -1,0 +1,270 @@
+//! Every rule of the catalogue is raised once and cleared once, by input that is made from its own condition.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use plantroom::alarm::Rules;
+use plantroom::alarm::build::{self, Subject};
+use plantroom::alarm::event::{Action, Command, What};
+use plantroom::alarm::node::{Definition, Input as Point, Node};
+use plantroom::config::builtin;
+use plantroom::config::doc::Problems;
+use plantroom::engine::{Engine, Input, Plan, Snapshot};
+use plantroom::model::latest::of_status;
+use plantroom::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
+use plantroom::model::quality::Cause;
+use plantroom::model::reading::{Body, Reading, Sample, Stamp};
+use plantroom::model::time::{Mono, Now, Wall};
+use plantroom::model::value::Value;
+
+/// What a point does over time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Course {
+    base: f64,
+    /// Change a minute from the beginning of the phase.
+    per_min: f64,
+    /// Goes between 0 and the base with this period.
+    period_ms: Option<u64>,
+    bad: Option<Cause>,
+}
+
+impl Course {
+    fn at(self, ms: u64) -> Sample {
+        if let Some(cause) = self.bad {
+            return Err(cause);
+        }
+        let on = self.period_ms.is_none_or(|p| ms / (p / 2) % 2 == 1);
+        let value = if on { self.base + self.per_min * ms as f64 / 60_000.0 } else { 0.0 };
+        Ok(Value::F64(value))
+    }
+}
+
+type Courses = BTreeMap<String, Course>;
+
+fn name(point: &Point) -> String {
+    format!("{}:{}", point.device, point.point)
+}
+
+/// Puts what makes a condition hold, or not, into the courses of its points.
+fn make(node: &Node, holds: bool, to: &mut Courses) {
+    let mut set = |point: &Point, f: &dyn Fn(&mut Course)| f(to.entry(name(point)).or_default());
+    match node {
+        Node::Level { inputs, high, limits, deadband } => {
+            let (near, far) = (limits[0], limits[limits.len() - 1]);
+            let margin = 0.01 * near.abs().max(1.0);
+            let value = match (holds, high) {
+                (true, true) => far + margin,
+                (true, false) => far - margin,
+                (false, true) => near - deadband - margin,
+                (false, false) => near + deadband + margin,
+            };
+            // What two conditions of a rule say of one point has to go together: the inner of both limits.
+            inputs.iter().for_each(|i| {
+                set(i, &|c| c.base = if c.base == 0.0 || holds != *high { value } else { c.base.max(value) });
+            });
+        }
+        Node::Is { inputs, values, .. } => {
+            let yes = values.first().map_or(1.0, |v| *v as f64);
+            let no = if values.contains(&0) { 9_999.0 } else { 0.0 };
+            inputs.iter().for_each(|i| set(i, &|c| c.base = if holds { yes } else { no }));
+        }
+        Node::Rate { input, per_min, .. } => set(input, &|c| c.per_min = if holds { per_min * 2.0 } else { 0.0 }),
+        Node::Change { input, by, within_ms } => {
+            let per_min = by * 2.0 / (*within_ms as f64 / 60_000.0);
+            set(input, &|c| (c.base, c.per_min) = (1_000.0, if holds { per_min } else { 0.0 }));
+        }
+        Node::Deviation { a, limit, .. } => set(a, &|c| c.base = if holds { limit * 2.0 } else { 0.0 }),
+        Node::Frozen { input, lasts_ms } => {
+            set(input, &|c| (c.base, c.period_ms) = (1.0, (!holds).then_some(lasts_ms / 4)));
+        }
+        Node::Bad { input, causes } => {
+            let cause = causes.first().copied().unwrap_or(Cause::SensorFault);
+            set(input, &|c| c.bad = holds.then_some(cause));
+        }
+        Node::Offline { inputs, .. } => inputs.iter().for_each(|i| set(i, &|c| c.base = if holds { 3.0 } else { 1.0 })),
+        Node::NoEffect { running, .. } => set(running, &|c| c.base = f64::from(u8::from(holds))),
+        Node::Idle { input, .. } => set(input, &|c| c.base = f64::from(u8::from(!holds))),
+        Node::Reaches { input, limit, .. } => set(input, &|c| c.base = if holds { limit + 1.0 } else { limit / 2.0 }),
+        Node::Count { when, at_least, within_ms } => {
+            make(when, true, to);
+            let mut inputs = Vec::new();
+            when.inputs(&mut |i| inputs.push(name(i)));
+            for i in inputs {
+                let course = to.get_mut(&i).unwrap();
+                course.period_ms = holds.then_some(within_ms / (u64::from(*at_least) + 2));
+                course.base = if holds { course.base } else { 0.0 };
+            }
+        }
+        Node::Days(d) => set(&d.input, &|c| {
+            use plantroom::alarm::settings::Figure;
+            match d.figure {
+                Figure::Starts => (c.base, c.period_ms) = (1.0, Some(if holds { 3_600_000 } else { 21_600_000 })),
+                _ => c.base = if holds { 4.0 } else { 2.0 },
+            }
+        }),
+        Node::Lasting { when, .. } => make(when, holds, to),
+        Node::Hours { .. } => {}
+        Node::Not(of) => make(of, !holds, to),
+        Node::All(of) => of.iter().for_each(|n| make(n, holds, to)),
+        Node::Any(of) => of.iter().enumerate().for_each(|(i, n)| {
+            if !holds || i == 0 {
+                make(n, holds, to);
+            }
+        }),
+    }
+}
+
+struct World {
+    engine: Engine,
+    streams: BTreeMap<String, Arc<Stream>>,
+    now_ms: u64,
+    seen: Vec<What>,
+}
+
+impl World {
+    fn new(of: &Definition) -> Self {
+        let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+        // What hides it is not there: here it stands alone.
+        let of = Definition { hidden_by: Vec::new(), ..of.clone() };
+        let rules = Rules { definitions: vec![Arc::new(of)], zone, ..Rules::default() };
+        let plan = Plan { alarms: rules, ..Plan::default() };
+        let mut world = Self { engine: Engine::default(), streams: BTreeMap::new(), now_ms: 0, seen: Vec::new() };
+        world.engine = Engine::new(plan, &Snapshot::default(), &BTreeMap::new(), world.now());
+        world
+    }
+
+    fn now(&self) -> Now {
+        let wall = Wall(1_780_243_200_000 + self.now_ms as i64);
+        Now { mono: Mono(1_000_000 + self.now_ms), wall, wall_trusted: true }
+    }
+
+    fn step(&mut self, input: Input<'_>) {
+        let out = self.engine.step(self.now(), input);
+        self.seen.extend(out.alarm.events.iter().map(|e| e.what));
+    }
+
+    fn phase(&mut self, courses: &Courses, length_ms: u64, every_ms: u64, until: What) -> bool {
+        let begin = self.now_ms;
+        while self.now_ms - begin <= length_ms {
+            for (point, course) in courses {
+                let (device, name) = point.split_once(':').unwrap();
+                let (source, name) = match name.strip_prefix("status/") {
+                    Some(name) => (STATUS.to_string(), name),
+                    None => (format!("u/{name}"), name),
+                };
+                let stream = self.streams.entry(point.clone()).or_insert_with(|| {
+                    let meta = PointMeta {
+                        name: name.into(),
+                        kind: Kind::Number,
+                        retention: Retention::Telemetry,
+                        form: Form::F64,
+                    };
+                    let points = vec![meta];
+                    Arc::new(Stream { device: device.into(), source: source.into(), every_ms: 0, points })
+                });
+                let stream = Arc::clone(stream);
+                let now = self.now();
+                let at = Stamp { mono: now.mono, wall: now.wall, trusted: true };
+                let samples = vec![Some(course.at(self.now_ms - begin))];
+                let reading = Reading { stream, at, body: Body::Samples { samples, parts: vec![] } };
+                self.step(Input::Reading(&reading));
+            }
+            if self.seen.contains(&until) {
+                return true;
+            }
+            self.now_ms += every_ms;
+            self.step(Input::Tick);
+        }
+        false
+    }
+}
+
+/// How often its input comes, so that a window sees enough of it and a test ends.
+fn pace(of: &Definition) -> (u64, u64) {
+    let back = of.when.looks_back_ms() + of.only.as_ref().map_or(0, Node::looks_back_ms);
+    let delay = of.steps.iter().map(|s| s.on_delay_ms).max().unwrap_or(0).max(of.off_delay_ms);
+    let length = (back + delay) * 2 + 60_000;
+    (length, (length / 5_000).clamp(500, 120_000))
+}
+
+fn try_one(of: &Definition) -> Result<(), String> {
+    let mut world = World::new(of);
+    let (length, every) = pace(of);
+    let (mut calm, mut alarm) = (Courses::new(), Courses::new());
+    // What surrounds it holds all the time; the condition itself comes and goes.
+    of.only.iter().for_each(|n| make(n, true, &mut alarm));
+    make(&of.when, true, &mut alarm);
+    make(&of.when, false, &mut calm);
+    of.only.iter().for_each(|n| make(n, true, &mut calm));
+    let mut inputs = Vec::new();
+    of.when.inputs(&mut |i| inputs.push(name(i)));
+    of.only.iter().for_each(|n| n.inputs(&mut |i| inputs.push(name(i))));
+    for i in inputs {
+        alarm.entry(i.clone()).or_default();
+        calm.entry(i).or_default();
+    }
+    if world.phase(&calm, length, every, What::Raised) {
+        return Err(format!("is raised by what is good: {calm:?}"));
+    }
+    if !world.phase(&alarm, length, every, What::Raised) {
+        return Err(format!("is not raised by {alarm:?}"));
+    }
+    if of.latch {
+        let action = Action::Reset;
+        let command = Command { key: of.key(), action, by: "t".into(), note: String::new() };
+        let refused = world.engine.step(world.now(), Input::Command(&command)).refused;
+        assert!(refused.is_some_and(|r| r.contains("still there")), "{}", of.key());
+    }
+    if !world.phase(&calm, length, every, What::Cleared) {
+        return Err(format!("does not clear by {calm:?}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn every_rule_of_the_catalogue_is_raised_and_cleared() {
+    let catalogue = builtin::read(None, &mut Problems::default());
+    let (mut count, mut wrong) = (0, Vec::new());
+    for (class, rules) in &catalogue.rules {
+        for (name, template) in rules {
+            let mut points = BTreeSet::new();
+            build::points(&template.rule, &mut |p| {
+                points.insert(p.replace("{n}", "1").replace("{*}", "1"));
+            });
+            let mut numbers = BTreeMap::new();
+            let rule = &template.rule;
+            for condition in [Some(&rule.when), rule.only.as_ref(), rule.unless.as_ref()].into_iter().flatten() {
+                build::numbers(condition, &mut |n| {
+                    // Numbers that stand in the order in which they are: a level below a limit below the floor.
+                    let value = match n {
+                        "start1_m" => 1.0,
+                        "high_m" => 1.6,
+                        "high_high_m" => 2.2,
+                        "floor_m" => 2.4,
+                        "electrical_room" => 1.0,
+                        _ => 100.0,
+                    };
+                    numbers.insert(n.replace("{n}", "1"), value);
+                });
+            }
+            let subject = Subject {
+                id: "d",
+                class,
+                points: points.iter().map(String::as_str).collect(),
+                numbers: &numbers,
+                devices: vec!["d", "e", "f"],
+                unit_of: Box::new(|_| String::new()),
+            };
+            let built = build::build(name, rule, &subject).unwrap_or_else(|m| panic!("{class}.{name} lacks {m:?}"));
+            for definition in built {
+                count += 1;
+                if let Err(why) = try_one(&definition) {
+                    wrong.push(format!("{class}.{name} {why}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 85, "the catalogue is there: {count}");
+    let _status_is_named_alike = of_status("state");
+}
