@@ -16,6 +16,7 @@ pub mod model;
 pub mod plan;
 pub mod poll;
 pub mod profile;
+pub mod report;
 pub mod scan;
 pub mod simulate;
 pub mod sink;

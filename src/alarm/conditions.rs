@@ -270,10 +270,21 @@ fn local(c: &Context<'_>) -> Option<(Date, u16)> {
     Some((there.date(), minute))
 }
 
+/// Wants to be asked again at the next of these minutes of the day. A day that is shorter or longer is met an hour off, and
+/// asked again then.
+fn at_next(c: &mut Context<'_>, minute: u16, borders: [u16; 2]) {
+    let until = |border: u16| match (border % 1_440 + 1_440 - minute) % 1_440 {
+        0 => 1_440,
+        minutes => minutes,
+    };
+    let minutes = borders.into_iter().map(until).min().unwrap_or(1_440).min(60);
+    let into = u64::try_from(c.now.wall.0.rem_euclid(60_000)).unwrap_or(0);
+    c.at(c.now.mono.plus(u64::from(minutes) * 60_000 - into));
+}
+
 pub(super) fn hours(c: &mut Context<'_>, from: u16, to: u16, days: &[Weekday]) -> Verdict {
     let Some((date, minute)) = local(c) else { return verdict(State::Unknown(Cause::StartingUp), None, None) };
-    // Looked at again when the minute is over.
-    c.at(c.now.mono.plus(60_000 - u64::try_from(c.now.wall.0.rem_euclid(60_000)).unwrap_or(0)));
+    at_next(c, minute, [from, to]);
     let began = |date: Date| days.is_empty() || days.iter().any(|d| weekday(*d) == date.weekday());
     let holds = if from <= to {
         (from..to).contains(&minute) && began(date)
@@ -300,7 +311,7 @@ pub(super) fn day_by_day(c: &mut Context<'_>, slot: usize, days: &Days, memory: 
     let value = c.number(slot);
     let Some((date, minute)) = local(c) else { return verdict(State::Unknown(Cause::StartingUp), None, None) };
     memory.take(days, c.now.mono, date, minute, value.ok());
-    c.at(c.now.mono.plus(60_000));
+    at_next(c, minute, [days.from, days.to]);
     match memory.figures(days) {
         Some((figure, usual)) => verdict(truth(memory.row() >= days.in_a_row), Some(figure), Some(usual * days.times)),
         None => verdict(State::Unknown(Cause::StartingUp), value.ok(), None),

@@ -205,6 +205,10 @@ impl Alarms {
 
     /// Judges one alarm and lets it live on.
     fn judge(&mut self, i: usize, now: Now, out: &mut Output) {
+        // What time brings comes first: each event is seen as the alarm is at that point.
+        let live = &mut self.live[i];
+        let over = live.alarm.tick(&live.of, now);
+        self.transitions(i, over, now, out);
         let live = &mut self.live[i];
         let held = live.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX));
         let mut context = Context {
@@ -219,7 +223,7 @@ impl Alarms {
         let said = live.say(&mut context);
         let (mut wake, test) = (context.wake, context.simulated);
         live.said = said;
-        let mut steps = Vec::new();
+        let mut input = None;
         let unknown = match said.state {
             State::Unknown(cause) => Some(cause),
             _ => None,
@@ -230,7 +234,7 @@ impl Alarms {
         if live.alarm.step > 0 && is_change && is_news(unknown) && is_news(live.alarm.unknown) {
             let what = if unknown.is_some() { What::InputLost } else { What::InputBack };
             let cause = unknown.map_or(String::new(), |c| c.word().to_string());
-            steps.push(Step { cause, ..Step::of(what) });
+            input = Some(Step { cause, ..Step::of(what) });
         }
         live.alarm.unknown = unknown;
         let reached = match said.state {
@@ -244,6 +248,8 @@ impl Alarms {
             wake = earlier(wake, at);
         }
         let step = live.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX));
+        self.transitions(i, input, now, out);
+        let live = &mut self.live[i];
         if step != live.alarm.step {
             (live.alarm.value, live.alarm.limit) = (said.value, said.limit);
             if live.alarm.step == 0 {
@@ -251,14 +257,10 @@ impl Alarms {
             }
             let deadlines = &self.rules.settings.deadlines;
             let what = live.alarm.set_step(step, &live.of, |p| deadlines.of(p), now);
-            steps.extend(what.map(Step::of));
+            self.transitions(i, what.map(Step::of), now, out);
         }
-        steps.extend(live.alarm.tick(&live.of, now));
-        wake = earlier(wake, live.alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0))));
+        wake = earlier(wake, self.live[i].alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0))));
         self.wake(i, wake, now);
-        if !steps.is_empty() {
-            self.transitions(i, steps, now, out);
-        }
     }
 
     /// Puts an alarm on the schedule; one that is on it for earlier stays there and is looked at once more than it must be.
@@ -276,7 +278,8 @@ impl Alarms {
     }
 
     /// Transitions of an alarm become events; those that it hides are looked at later in the step.
-    fn transitions(&mut self, i: usize, steps: Vec<Step>, now: Now, out: &mut Output) {
+    fn transitions(&mut self, i: usize, steps: impl IntoIterator<Item = Step>, now: Now, out: &mut Output) {
+        let before = out.events.len();
         for step in steps {
             let Some(what) = step.what else { continue };
             if what == What::Raised {
@@ -293,6 +296,9 @@ impl Alarms {
             if what == What::Cleared {
                 self.live[i].alarm.hidden_by = None;
             }
+        }
+        if out.events.len() == before {
+            return;
         }
         out.events.extend(self.flood.look(&self.rules.settings, now.mono));
         self.unsettled.extend(&self.hides[i]);

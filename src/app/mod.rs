@@ -387,7 +387,7 @@ impl App {
 
 /// What the desk is built from.
 fn plan(configuration: &Configuration) -> Plan {
-    Plan { derive: configuration.derive.clone(), alarms: configuration.alarms.clone() }
+    Plan { derive: configuration.derive.clone(), alarms: configuration.alarms.clone(), ..Plan::default() }
 }
 
 /// What a device's status says before anything has come of it.

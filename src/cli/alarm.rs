@@ -9,6 +9,7 @@ use crate::cli::{Args as Global, Failure, Outcome, ask, history, output};
 use crate::clock::{self, Clock};
 use crate::control::Request;
 use crate::model::time::{Length, Wall, duration_ms};
+use crate::report::alarms;
 use crate::store::log::{self, Query, Row};
 
 /// Options of `alarm`.
@@ -44,6 +45,15 @@ enum What {
         /// To.
         #[arg(long)]
         to: Option<String>,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: output::Format,
+    },
+    /// How healthy the alarms were: how many, how often, how long, how late.
+    Report {
+        /// The month, `2026-11`; the last 30 days if none is named.
+        #[arg(long)]
+        month: Option<String>,
         /// Form of the output.
         #[arg(long, value_enum, default_value_t)]
         format: output::Format,
@@ -113,6 +123,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         What::List { all, format } => list(global, *all, *format),
         What::Show { key } => explain(global, &ExplainArgs { key: key.clone() }),
         What::History { key, from, to, format } => past(global, key.as_deref(), from, to.as_deref(), *format),
+        What::Report { month, format } => report(global, month.as_deref(), *format),
         What::Arrived(whose) => act(global, whose, &Action::Arrive),
         What::Reset(whose) => act(global, whose, &Action::Reset),
         What::Out(whose) => act(global, whose, &Action::TakeOut),
@@ -206,6 +217,43 @@ fn act(global: &Global, whose: &Whose, action: &Action) -> Outcome {
     let row: Option<AlarmRow> = read(ask(global, &request)?)?;
     if let Some(row) = row {
         output::line(format!("{}: {} {}", row.key, row.state, row.owner).trim_end());
+    }
+    Ok(())
+}
+
+fn report(global: &Global, month: Option<&str>, format: output::Format) -> Outcome {
+    let zone = zone(global);
+    let now = Clock::new(&clock::Settings::default(), Wall(0)).wall().0;
+    let (from, to) = match month {
+        None => (now - 30 * 86_400_000, now),
+        Some(month) => {
+            let first = format!("{month}-01")
+                .parse::<jiff::civil::Date>()
+                .map_err(|_| Failure::usage(format!("`{month}` is no month")).hint("2026-11"))?;
+            let begin =
+                |date: jiff::civil::Date| date.to_zoned(zone.clone()).map_or(now, |z| z.timestamp().as_millisecond());
+            (begin(first), begin(first.last_of_month().tomorrow().unwrap_or(first)).min(now))
+        }
+    };
+    // From before: what stands may have been raised long ago.
+    let query =
+        Query { room: ALARM.into(), from: Some(Wall(from - 366 * 86_400_000)), to: Some(Wall(to)), ..Query::default() };
+    let report = alarms::report(&super::replay::dated(&rows(global, &query)?), from, to);
+    if format == output::Format::Json {
+        output::line(serde_json::to_string_pretty(&report).unwrap_or_default());
+        return Ok(());
+    }
+    let figures: Vec<Vec<String>> =
+        report.figures.iter().map(|f| vec![f.what.clone(), f.value.clone(), f.target.to_string()]).collect();
+    output::list(format, &["figure", "value", "target"], &figures);
+    let top: Vec<Vec<String>> =
+        report.top.iter().map(|t| vec![t.alarm.clone(), t.raised.to_string(), format!("{:.0}", t.share_pct)]).collect();
+    output::line("");
+    output::list(format, &["most frequent", "raised", "share %"], &top);
+    for (what, keys) in [("chattering", &report.chattering), ("standing over 24 h", &report.standing)] {
+        if !keys.is_empty() {
+            output::line(format!("{what}: {}", keys.join(", ")));
+        }
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ pub mod output;
 pub mod read;
 pub mod reference;
 pub mod reload;
+pub mod replay;
 pub mod run;
 pub mod scan;
 pub mod set_aside;
@@ -72,6 +73,8 @@ enum Command {
     History(history::Args),
     /// What is in alarm, and what was.
     Alarm(alarm::Args),
+    /// Try alarm rules on the past: what they would have raised beside what was.
+    Replay(replay::Args),
     /// Take an alarm: who takes it first owns it.
     Ack(alarm::Whose),
     /// Put an alarm aside for a time; it comes back by itself.
@@ -196,6 +199,7 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status::run(&args, status),
         Command::History(history) => history::run(&args, history),
         Command::Alarm(a) => alarm::run(&args, a),
+        Command::Replay(a) => replay::run(&args, a),
         Command::Ack(a) => alarm::acknowledge(&args, a),
         Command::Shelve(a) => alarm::shelve(&args, a),
         Command::Explain(a) => alarm::explain(&args, a),

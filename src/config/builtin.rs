@@ -38,9 +38,24 @@ pub struct Template {
 
 /// Reads what is compiled in and what lies in `vocabulary/`, `profiles/` and `alarms/` below the directory.
 pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
+    read_own(Own { dir, alarms: None }, problems)
+}
+
+/// Where a site's own files lie.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own<'a> {
+    /// The configuration's directory.
+    pub dir: Option<&'a Path>,
+    /// Alarm rules, if not in `alarms/` below it.
+    pub alarms: Option<&'a Path>,
+}
+
+/// As [`read`], with alarm rules from elsewhere.
+pub fn read_own(own: Own<'_>, problems: &mut Problems) -> Catalogue {
+    let dir = own.dir;
     let mut catalogue = Catalogue::default();
-    let own = own_texts(dir, "vocabulary", problems);
-    for_each("vocabulary", VOCABULARY, &own, problems, |stem, entry: Entry<'_, ClassFile>, problems| {
+    let texts = own_texts(dir, "vocabulary", problems);
+    for_each("vocabulary", VOCABULARY, &texts, problems, |stem, entry: Entry<'_, ClassFile>, problems| {
         if entry.value.class != stem {
             problems.error(
                 entry.at.place(&["class"]),
@@ -51,8 +66,8 @@ pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
         problems.findings(&entry.at, entry.value.findings());
         catalogue.vocabulary.classes.insert(stem.into(), entry.value);
     });
-    let own = own_texts(dir, "profiles", problems);
-    for_each("profiles", PROFILES, &own, problems, |stem, entry: Entry<'_, ProfileFile>, problems| {
+    let texts = own_texts(dir, "profiles", problems);
+    for_each("profiles", PROFILES, &texts, problems, |stem, entry: Entry<'_, ProfileFile>, problems| {
         if entry.value.name != stem {
             problems.error(entry.at.place(&["name"]), format!("the file is named `{stem}`"), "name = the file's name");
         }
@@ -62,7 +77,10 @@ pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
             catalogue.profiles.insert(stem.to_string(), Arc::new(profile));
         }
     });
-    let own = own_texts(dir, "alarms", problems);
+    let own = match own.alarms {
+        Some(alarms) => Texts::read(alarms, problems),
+        None => own_texts(dir, "alarms", problems),
+    };
     for_each("alarms", ALARMS, &own, problems, |_, entry: Entry<'_, RulesFile>, problems| {
         rules(&mut catalogue, &entry, problems);
     });

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::builtin::Catalogue;
+use crate::config::builtin::{Catalogue, Own};
 use crate::config::doc::{Entry, Located, Problems, Texts};
 use crate::config::settings as file;
 use crate::model::problem::Problem;
@@ -105,21 +105,29 @@ pub fn load(dir: &Path) -> Loaded {
         let mend = "`plantroom demo --write DIR` writes a complete example; --config DIR names another directory";
         problems.error(doc::whole(&dir.display().to_string()), "there is no configuration here (no .toml file)", mend);
     }
-    finish(&texts, Some(dir), &variables, problems)
+    finish(&texts, Own { dir: Some(dir), alarms: None }, &variables, problems)
+}
+
+/// Loads the configuration in a directory with other alarm rules: for trying them on the past.
+pub fn load_trial(dir: &Path, alarms: Option<&Path>) -> Loaded {
+    let mut problems = Problems::default();
+    let variables = environment::variables(&mut problems);
+    let texts = Texts::read(dir, &mut problems);
+    finish(&texts, Own { dir: Some(dir), alarms }, &variables, problems)
 }
 
 /// Loads and checks a configuration from texts: for tests and the demo.
 pub fn load_texts(texts: &Texts, dir: Option<&Path>) -> Loaded {
-    finish(texts, dir, &[], Problems::default())
+    finish(texts, Own { dir, alarms: None }, &[], Problems::default())
 }
 
 /// As [`load_texts`], with variables of the environment.
 pub fn load_with(texts: &Texts, variables: &[environment::Variable]) -> Loaded {
-    finish(texts, None, variables, Problems::default())
+    finish(texts, Own::default(), variables, Problems::default())
 }
 
-fn finish(texts: &Texts, dir: Option<&Path>, variables: &[environment::Variable], mut problems: Problems) -> Loaded {
-    let catalogue = builtin::read(dir, &mut problems);
+fn finish(texts: &Texts, own: Own<'_>, variables: &[environment::Variable], mut problems: Problems) -> Loaded {
+    let catalogue = builtin::read_own(own, &mut problems);
     let mut documents: Vec<Located<'_>> = Vec::new();
     for source in texts.sources() {
         documents.extend(doc::parse(source, &mut problems));

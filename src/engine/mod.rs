@@ -22,8 +22,8 @@ use crate::model::time::{Mono, Now};
 
 /// Rooms of rules that run at the desk.
 pub const ROOMS: u64 = 3;
-/// How often it is said how many alarms are active.
-const SUMMARY_MS: u64 = 60_000;
+/// How often everything is said once more: each device's state, how many alarms are active.
+pub const SAY_EVERY_MS: u64 = 60_000;
 
 /// What comes in.
 #[derive(Clone, Copy, Debug)]
@@ -52,12 +52,20 @@ pub struct Output {
 }
 
 /// What the desk is built from.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Points out of points.
     pub derive: Vec<Definition>,
     /// Alarm rules.
     pub alarms: Rules,
+    /// How often everything is said once more, changed or not; years are simulated with less.
+    pub say_every_ms: u64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { derive: Vec::new(), alarms: Rules::default(), say_every_ms: SAY_EVERY_MS }
+    }
 }
 
 /// What survives a restart although nothing was decided: counts, and what conditions remember.
@@ -109,7 +117,7 @@ impl Engine {
         for change in &out.presence {
             out.derived.push(self.presence.as_reading(change, now));
         }
-        out.derived.extend(self.presence.beat(now));
+        out.derived.extend(self.presence.beat(now, self.plan.say_every_ms));
         let Self { alarms, off, provoked, .. } = self;
         let derived = &out.derived;
         let (decided, refused) = guarded("alarm", off, || {
@@ -135,7 +143,7 @@ impl Engine {
         }
         out.derived.extend(out.alarm.events.iter().filter_map(|e| self.streams.transition(e, now)));
         if now.mono >= self.summary && self.has_alarms() {
-            self.summary = now.mono.plus(SUMMARY_MS);
+            self.summary = now.mono.plus(self.plan.say_every_ms);
             out.derived.push(self.streams.summary(self.alarms.all().map(|(_, of, alarm)| (of, alarm)), now));
         }
         out

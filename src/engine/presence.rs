@@ -58,9 +58,6 @@ pub struct Presence {
     beat: Mono,
 }
 
-/// How often every state is said, changed or not: whoever looks at the last one knows how old it may be.
-const BEAT_MS: u64 = 60_000;
-
 impl State {
     /// The number used in history and in the time-series store.
     pub const fn code(self) -> i64 {
@@ -119,12 +116,12 @@ impl Presence {
         self.reading_of(&Arc::clone(&change.device), change.state, change.why, now)
     }
 
-    /// Once a minute: every state, changed or not.
-    pub fn beat(&mut self, now: Now) -> Vec<Reading> {
+    /// Now and then every state is said, changed or not: whoever looks at the last one knows how old it may be.
+    pub fn beat(&mut self, now: Now, every_ms: u64) -> Vec<Reading> {
         if now.mono < self.beat || self.told.is_empty() {
             return Vec::new();
         }
-        self.beat = now.mono.plus(BEAT_MS);
+        self.beat = now.mono.plus(every_ms);
         let told: Vec<_> = self.told.iter().map(|(device, (state, why))| (Arc::clone(device), *state, *why)).collect();
         told.into_iter().map(|(device, state, why)| self.reading_of(&device, state, why, now)).collect()
     }
@@ -233,9 +230,9 @@ mod tests {
         assert_eq!(state(reading(5_000, Some([good(), good()]))), Some((State::Online, None)));
         let now = |ms| Now { mono: Mono(ms), wall: Wall(0), wall_trusted: false };
         assert_eq!(p.next_wake(), Some(Mono(0)), "every state is said at once");
-        let said = p.beat(now(5_000));
+        let said = p.beat(now(5_000), 60_000);
         assert_eq!((said.len(), &*said[0].stream.source, said[0].sample(0)), (1, STATUS, Some(Ok(&Value::Code(1)))));
-        assert!(p.beat(now(64_999)).is_empty());
+        assert!(p.beat(now(64_999), 60_000).is_empty());
         assert_eq!(p.next_wake(), Some(Mono(13_000)));
         assert!(p.tick(now(12_999)).is_empty());
         let stale = p.tick(now(13_000));

@@ -12,6 +12,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("derive", "rules", &["model"]),
     ("alarm", "rules", &["model"]),
     ("engine", "rules", &["model", "derive", "alarm"]),
+    ("report", "rules", &["model", "alarm"]),
     ("clock", "hands", &["model"]),
     ("link", "hands", &["model", "clock"]),
     ("poll", "hands", &["model", "profile", "plan", "decode", "link", "clock"]),

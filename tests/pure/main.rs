@@ -16,5 +16,7 @@
 mod alarms;
 mod architecture;
 mod captures;
+mod catalogue;
 mod configs;
 mod hostile;
+mod years;

@@ -105,17 +105,21 @@ fn an_alarm_goes_from_the_wire_to_the_broker_the_log_and_the_person() {
         Some(plantroom(&dir.0, &state, &["history", "counter.x_n", "--from", "1m", "--format", "csv"]))
     });
     assert!(!values.contains("4000000001"), "a trial is no history");
-    // A rule that is gone closes its alarm, and its topic is cleared.
+    a_rule_that_is_gone(&broker, &dir, &state, topic);
+    running.stop();
+}
+
+/// It closes its alarm, and its topic is cleared.
+fn a_rule_that_is_gone(broker: &Mosquitto, dir: &Dir, state: &Path, topic: &str) {
     std::fs::remove_file(dir.path("alarms/own.toml")).unwrap();
-    plantroom(&dir.0, &state, &["reload"]);
+    plantroom(&dir.0, state, &["reload"]);
     wait("the log to say so", 10, || {
-        happened(&history(&dir, &state), "at_1.counter").ends_with(&["removed".to_string()]).then_some(())
+        happened(&history(dir, state), "at_1.counter").ends_with(&["removed".to_string()]).then_some(())
     });
     std::thread::sleep(Duration::from_millis(500));
     let late = Subscriber::start(broker.port, "plantroom/#", "mqttv5");
     wait("what is retained", 10, || late.newest("plantroom/test/counter/status"));
     assert!(late.newest(topic).is_none(), "cleared");
-    running.stop();
 }
 
 /// Rounds of kill -9: `PLANTROOM_KILLS=1000` by hand.

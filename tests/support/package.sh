@@ -70,8 +70,14 @@ kill -9 "$pid"
 sleep 3
 until_true systemctl is-active --quiet plantroom
 systemctl reload plantroom
-warned=$(journalctl -u plantroom -p warning --no-pager --output cat | grep -v 'Main process exited\|Failed with result\|^-- ' || true)
+# A pseudo terminal stays locked after kill -9 as long as its other end lives; a real port does not.
+warned=$(journalctl -u plantroom -p warning --no-pager --output cat | grep -v 'Main process exited\|Failed with result\|link is down\|^-- ' || true)
 [ -z "$warned" ] || { echo "it warned: $warned"; journalctl -u plantroom -p warning --no-pager -o json | tail -20; journalctl -u plantroom --no-pager | tail -40; exit 1; }
+
+systemctl restart plant
+until_true test -e /run/plant-line
+chmod 666 "$(readlink -f /run/plant-line)"
+until_true sh -c "plantroom status | grep -q 'line-sump.* up '"
 
 say "backed up while it runs"
 plantroom --config /etc/plantroom backup /root/keep.tar.gz

@@ -1,0 +1,333 @@
+//! `plantroom replay`: alarm rules on the past. What they would have raised and cleared stands beside what was.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::alarm::event::{Action, Command, Event, What};
+use crate::alarm::node::Input;
+use crate::alarm::{Alarms, Output};
+use crate::app::decisions::ALARM;
+use crate::cli::{Args as Global, Failure, Outcome, alarm, history, output};
+use crate::clock::{self, Clock};
+use crate::config::{self, Configuration};
+use crate::journal::Journal;
+use crate::journal::history::Query;
+use crate::model::latest::of_status;
+use crate::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
+use crate::model::reading::{Body, Reading, Sample, Stamp};
+use crate::model::time::{Mono, Now, Wall};
+use crate::store::log::{Query as Events, Row};
+
+/// Options of `replay`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// From: a date, or so long ago (`24h`, `7d`).
+    #[arg(long, default_value = "24h")]
+    from: String,
+    /// To: a date; now if none is given.
+    #[arg(long)]
+    to: Option<String>,
+    /// A directory with `*.toml` of rules, as `alarms/` beside the configuration; without it the rules in force.
+    #[arg(long, value_name = "DIR")]
+    alarms: Option<PathBuf>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    format: output::Format,
+}
+
+/// History is read in pieces of this length.
+const PIECE_MS: i64 = 3_600_000;
+/// A transition that comes within so long of a recorded one is the same.
+const SAME_MS: i64 = 3_000;
+
+/// An input of the rules: where its samples lie, and since when they matter.
+struct Source {
+    device: Arc<str>,
+    point: Arc<str>,
+    from: i64,
+    /// The stream that brings it: points of one stream come together.
+    stream: usize,
+    seen: u64,
+    thinned: u64,
+}
+
+/// Replays and compares.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    output::begin_log(global, true);
+    let loaded = config::load_trial(&global.config_dir(), args.alarms.as_deref());
+    let Some(configuration) = loaded.configuration else {
+        loaded.problems.iter().for_each(|p| output::note(p.to_string()));
+        return Err(Failure::configuration("these rules do not check"));
+    };
+    let zone = configuration.alarms.zone.clone();
+    let clock = Clock::new(&clock::Settings::default(), Wall(0));
+    let now = clock.wall().0;
+    let from = history::moment(&args.from, now, &zone)?;
+    let to = args.to.as_deref().map_or(Ok(now), |t| history::moment(t, now, &zone))?;
+    let dir = global.state_dir().join(&configuration.journal.dir);
+    let opened = Journal::view(&dir, &configuration.journal, &clock);
+    let journal = opened.map_err(|e| Failure::later("cannot open the journal").because(e.to_string()))?;
+    let query =
+        |from: i64| Events { room: ALARM.into(), from: Some(Wall(from)), to: Some(Wall(to)), ..Events::default() };
+    let (mut sources, streams) = sources(&configuration, from);
+    let begin = sources.iter().map(|s| s.from).min().unwrap_or(from);
+    let people = alarm::rows(global, &query(begin))?;
+    let came = replay(&configuration, &journal, &mut sources, &streams, &people, (begin, to))?;
+    let came: Vec<(i64, Event)> = came.into_iter().filter(|(at, _)| *at >= from).collect();
+    let was: Vec<(i64, Event)> = dated(&people).into_iter().filter(|(at, _)| *at >= from).collect();
+    show(&came, &was, args.format, &zone);
+    say_what_is_missing(&sources, &journal);
+    Ok(())
+}
+
+/// Rows of the log that can be read, with their dates.
+pub fn dated(rows: &[Row]) -> Vec<(i64, Event)> {
+    let of = |row: &Row| Some((row.at.0, serde_json::from_str::<Event>(&row.body).ok()?));
+    rows.iter().filter(|r| r.trusted).filter_map(of).collect()
+}
+
+/// Every input of the rules, each from as early as its rules look back, and the streams that bring them.
+fn sources(configuration: &Configuration, from: i64) -> (Vec<Source>, Vec<u64>) {
+    let mut begins: BTreeMap<(Arc<str>, Arc<str>), i64> = BTreeMap::new();
+    for d in &configuration.alarms.definitions {
+        let only = d.only.as_ref().map_or(0, crate::alarm::node::Node::looks_back_ms);
+        let delay = d.steps.iter().map(|s| s.on_delay_ms).max().unwrap_or(0) + d.off_delay_ms;
+        // An hour more: what was in alarm at the beginning has to be found out.
+        let back = i64::try_from(d.when.looks_back_ms() + only + delay).unwrap_or(0) + PIECE_MS;
+        let mut each = |i: &Input| {
+            let begin = begins.entry((Arc::clone(&i.device), Arc::clone(&i.point))).or_insert(from);
+            *begin = (*begin).min(from - back);
+        };
+        d.when.inputs(&mut each);
+        d.only.iter().for_each(|n| n.inputs(&mut each));
+    }
+    let mut every: Vec<u64> = Vec::new();
+    let mut of: BTreeMap<(Arc<str>, Arc<str>), usize> = BTreeMap::new();
+    let outs = configuration.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.outs);
+    for out in outs {
+        for point in &out.stream.points {
+            of.insert((Arc::clone(&out.stream.device), Arc::clone(&point.name)), every.len());
+        }
+        every.push(out.stream.every_ms);
+    }
+    let mut list = Vec::new();
+    for ((device, point), from) in begins {
+        // What is derived, what is decided and what we say of ourselves has streams of its own.
+        let key = (Arc::clone(&device), Arc::clone(&point));
+        let stream = of.get(&key).copied().unwrap_or_else(|| {
+            every.push(if *device == *"gateway" { 10_000 } else { 0 });
+            every.len() - 1
+        });
+        list.push(Source { device, point, from, stream, seen: 0, thinned: 0 });
+    }
+    (list, every)
+}
+
+/// Samples that came together.
+struct Group {
+    at: i64,
+    stream: usize,
+    samples: Vec<(usize, Sample)>,
+}
+
+/// Runs the rules over what was; their transitions with dates.
+fn replay(
+    configuration: &Configuration,
+    journal: &Journal,
+    sources: &mut [Source],
+    every: &[u64],
+    people: &[Row],
+    (begin, to): (i64, i64),
+) -> Result<Vec<(i64, Event)>, Failure> {
+    let now_at = |at: i64| Now { mono: Mono(at.unsigned_abs()), wall: Wall(at), wall_trusted: true };
+    let mut alarms = Alarms::new(configuration.alarms.clone(), &BTreeMap::new(), &BTreeMap::new(), now_at(begin));
+    let mut streams: BTreeMap<(usize, Vec<usize>), Arc<Stream>> = BTreeMap::new();
+    let mut out = Vec::new();
+    let mut people = people.iter().filter_map(|r| Some((r.at.0, command(r)?))).peekable();
+    let mut piece = begin;
+    while piece < to {
+        let end = (piece + PIECE_MS).min(to);
+        for group in groups(journal, sources, every, piece, end)? {
+            while let Some((at, command)) = people.next_if(|(at, _)| *at <= group.at) {
+                until(&mut alarms, at, &now_at, &mut out);
+                let mut decided = Output::default();
+                // What was refused then is refused now; what is refused now is another course of things.
+                let _refused = alarms.command(&command, now_at(at), &mut decided);
+                out.extend(decided.events.into_iter().map(|e| (at, e)));
+            }
+            until(&mut alarms, group.at, &now_at, &mut out);
+            let ids: Vec<usize> = group.samples.iter().map(|(i, _)| *i).collect();
+            let stream = streams
+                .entry((group.stream, ids.clone()))
+                .or_insert_with(|| stream(sources, &ids, every[group.stream]));
+            let samples = group.samples.into_iter().map(|(_, s)| Some(s)).collect();
+            let stamp = Stamp { mono: Mono(group.at.unsigned_abs()), wall: Wall(group.at), trusted: true };
+            let reading =
+                Reading { stream: Arc::clone(stream), at: stamp, body: Body::Samples { samples, parts: Vec::new() } };
+            let mut decided = Output::default();
+            alarms.reading(&reading, now_at(group.at), &mut decided);
+            alarms.tick(now_at(group.at), &mut decided);
+            out.extend(decided.events.into_iter().map(|e| (group.at, e)));
+        }
+        if (piece - begin) / PIECE_MS % 24 == 23 {
+            output::note(format!("{} of {} days", (piece - begin) / 86_400_000 + 1, (to - begin) / 86_400_000 + 1));
+        }
+        piece = end;
+    }
+    until(&mut alarms, to, &now_at, &mut out);
+    Ok(out)
+}
+
+/// Time goes on to a moment; whoever wants to be asked in between is.
+fn until(alarms: &mut Alarms, to: i64, now_at: &impl Fn(i64) -> Now, out: &mut Vec<(i64, Event)>) {
+    while let Some(wake) = alarms.next_wake() {
+        let at = i64::try_from(wake.0).unwrap_or(i64::MAX);
+        if at >= to {
+            return;
+        }
+        let mut decided = Output::default();
+        alarms.tick(now_at(at), &mut decided);
+        out.extend(decided.events.into_iter().map(|e| (at, e)));
+    }
+}
+
+fn stream(sources: &[Source], ids: &[usize], every_ms: u64) -> Arc<Stream> {
+    let is_status = |i: &usize| sources[*i].point.strip_prefix(&of_status(""));
+    let source = if ids.iter().all(|i| is_status(i).is_some()) { STATUS } else { "replay" };
+    let meta = |i: &usize| PointMeta {
+        name: is_status(i).unwrap_or(&sources[*i].point).into(),
+        kind: Kind::Number,
+        retention: Retention::Telemetry,
+        form: Form::F64,
+    };
+    let points = ids.iter().map(meta).collect();
+    Arc::new(Stream { device: Arc::clone(&sources[ids[0]].device), source: source.into(), every_ms, points })
+}
+
+/// What came in a piece of the past, put together as it came.
+fn groups(journal: &Journal, sources: &mut [Source], every: &[u64], from: i64, to: i64) -> Result<Vec<Group>, Failure> {
+    let mut rows: Vec<(usize, i64, usize, Sample)> = Vec::new();
+    for (i, source) in sources.iter_mut().enumerate() {
+        if source.from >= to {
+            continue;
+        }
+        let prefix = of_status("");
+        let point = source.point.strip_prefix(&prefix).unwrap_or(&source.point);
+        let query = Query {
+            device: source.device.to_string(),
+            point: point.to_string(),
+            from_ms: from.max(source.from),
+            to_ms: to,
+        };
+        let (mut seen, mut thinned, stream) = (0, 0, source.stream);
+        let read = journal.samples(&query, |row| {
+            seen += 1;
+            thinned += u64::from(row.thinned);
+            rows.push((stream, row.at_ms, i, row.sample));
+            true
+        });
+        read.map_err(|e| Failure::later("history cannot be read").because(e.to_string()))?;
+        source.seen += seen;
+        source.thinned += thinned;
+    }
+    rows.sort_by_key(|row| (row.0, row.1, row.2));
+    let mut out: Vec<Group> = Vec::new();
+    let mut begin = i64::MIN;
+    for (stream, at, i, sample) in rows {
+        // A cycle's answers come within a part of its interval; what is irregular comes at one moment.
+        let span = i64::try_from(every[stream] / 2).unwrap_or(0).min(2_000);
+        let fits = out.last().is_some_and(|g| {
+            g.stream == stream && at - begin <= span && !g.samples.iter().any(|(other, _)| *other == i)
+        });
+        match out.last_mut().filter(|_| fits) {
+            Some(group) => {
+                group.at = at;
+                group.samples.push((i, sample));
+            }
+            None => {
+                begin = at;
+                out.push(Group { at, stream, samples: vec![(i, sample)] });
+            }
+        }
+    }
+    out.sort_by_key(|g| g.at);
+    Ok(out)
+}
+
+/// What a person did, as it is recorded.
+fn command(row: &Row) -> Option<Command> {
+    let event: Event = serde_json::from_str(&row.body).ok()?;
+    if event.by.is_empty() {
+        return None;
+    }
+    let action = match event.what {
+        What::Acknowledged => Action::Acknowledge,
+        What::Arrived => Action::Arrive,
+        What::Reset => Action::Reset,
+        // How long is not recorded: its end is.
+        What::Shelved => Action::Shelve { for_ms: 7 * 86_400_000 },
+        What::Unshelved => Action::Unshelve,
+        What::TakenOut => Action::TakeOut,
+        What::PutBack => Action::PutBack,
+        _ => return None,
+    };
+    Some(Command { key: event.key.to_string(), action, by: event.by, note: event.note })
+}
+
+/// Both courses of things, side by side.
+fn show(came: &[(i64, Event)], was: &[(i64, Event)], format: output::Format, zone: &jiff::tz::TimeZone) {
+    let told = |e: &&(i64, Event)| matches!(e.1.what, What::Raised | What::Cleared) && !e.1.test;
+    let mut left: Vec<&(i64, Event)> = was.iter().filter(told).collect();
+    let mut rows: Vec<(i64, Vec<String>)> = Vec::new();
+    let mut same = 0;
+    let cells = |at: i64, e: &Event, replayed: bool, recorded: bool| {
+        let word = |is: bool| if is { "yes" } else { "" }.to_string();
+        let value = e.value.map_or(String::new(), crate::alarm::told::figure);
+        let at = history::local(at, zone);
+        vec![
+            at,
+            e.key.to_string(),
+            e.what.word().into(),
+            e.priority.word().into(),
+            value,
+            word(replayed),
+            word(recorded),
+        ]
+    };
+    for (at, e) in came.iter().filter(told) {
+        let it = |w: &&(i64, Event)| w.1.key == e.key && w.1.what == e.what && (w.0 - at).abs() <= SAME_MS;
+        let found = left.iter().position(it);
+        if let Some(i) = found {
+            left.remove(i);
+        }
+        same += usize::from(found.is_some());
+        rows.push((*at, cells(*at, e, true, found.is_some())));
+    }
+    let only_came = rows.len() - same;
+    rows.extend(left.iter().map(|(at, e)| (*at, cells(*at, e, false, true))));
+    rows.sort_by_key(|(at, _)| *at);
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, cells)| cells).collect();
+    output::list(format, &["at", "alarm", "what", "priority", "value", "replayed", "recorded"], &rows);
+    output::note(format!("{same} as they were, {only_came} only with these rules, {} only then", left.len()));
+}
+
+/// Nothing is guessed: what the past does not say is said.
+fn say_what_is_missing(sources: &[Source], journal: &Journal) {
+    let name = |s: &Source| format!("{}.{}", s.device, s.point);
+    let none: BTreeSet<String> = sources.iter().filter(|s| s.seen == 0).map(name).collect();
+    let thinned: BTreeSet<String> = sources.iter().filter(|s| s.thinned > 0).map(name).collect();
+    let list = |what: &str, names: &BTreeSet<String>| {
+        if !names.is_empty() {
+            let shown: Vec<&str> = names.iter().take(12).map(String::as_str).collect();
+            let more = if names.len() > shown.len() { ", …" } else { "" };
+            output::note(format!("{what} ({}): {}{more}", names.len(), shown.join(", ")));
+        }
+    };
+    list("no history of", &none);
+    list("thinned in part, so that short alarms may be missing", &thinned);
+    let damaged = journal.health().damaged_files.load(std::sync::atomic::Ordering::Relaxed);
+    if damaged > 0 {
+        output::note(format!("{damaged} files of the history are damaged: what they held is missing"));
+    }
+}

@@ -1,0 +1,232 @@
+//! How healthy the alarms are: too many, too often, too long, too late. The figures are those of ISA-18.2 and EEMUA 191, with a
+//! budget for one technician on call.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::alarm::event::{Event, What};
+use crate::alarm::settings::Priority;
+
+/// Milliseconds of a slot in which alarms are counted.
+const SLOT_MS: i64 = 600_000;
+/// So many raised within a slot are a flood.
+const FLOOD: usize = 10;
+/// So many times within a minute is chattering.
+const CHATTER: (usize, i64) = (3, 60_000);
+/// Longer than this is standing.
+const STANDING_MS: i64 = 86_400_000;
+
+/// A transition with its date, milliseconds since 1970.
+pub type Dated = (i64, Event);
+
+/// A figure with what is good.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// What.
+    pub what: String,
+    /// How much.
+    pub value: String,
+    /// What is good; may be empty.
+    pub target: &'static str,
+}
+
+/// An alarm that was raised often.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Top {
+    /// `rule.device`.
+    pub alarm: String,
+    /// Times raised.
+    pub raised: usize,
+    /// Percent of all.
+    pub share_pct: f64,
+}
+
+/// The report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Figures.
+    pub figures: Vec<Figure>,
+    /// The ten that were raised most often.
+    pub top: Vec<Top>,
+    /// Raised three times and more within a minute, at some time.
+    pub chattering: Vec<String>,
+    /// In alarm for more than a day, at the end or before.
+    pub standing: Vec<String>,
+}
+
+/// What is kept of one occurrence.
+struct Occurrence {
+    priority: Priority,
+    raised: i64,
+    acknowledged: Option<i64>,
+    cleared: Option<i64>,
+}
+
+/// Makes the report of what happened from one date to another. Trials do not count.
+pub fn report(events: &[Dated], from: i64, to: i64) -> Report {
+    let mut occurrences: BTreeMap<(&str, u64), Occurrence> = BTreeMap::new();
+    let (mut overdue, mut raised_at): (BTreeMap<What, usize>, BTreeMap<&str, Vec<i64>>) = Default::default();
+    for (at, e) in events.iter().filter(|(_, e)| !e.test && !e.key.is_empty()) {
+        let key = (&*e.key, e.occurrence);
+        match e.what {
+            What::Raised if (from..to).contains(at) => {
+                raised_at.entry(&e.key).or_default().push(*at);
+                let new = Occurrence { priority: e.priority, raised: *at, acknowledged: None, cleared: None };
+                occurrences.insert(key, new);
+            }
+            What::Raised => {
+                // From before: it may stand.
+                let old = Occurrence { priority: e.priority, raised: *at, acknowledged: None, cleared: None };
+                occurrences.insert(key, old);
+            }
+            What::Acknowledged => {
+                if let Some(o) = occurrences.get_mut(&key) {
+                    o.acknowledged.get_or_insert(*at);
+                }
+            }
+            What::Cleared | What::Removed => {
+                if let Some(o) = occurrences.get_mut(&key) {
+                    o.cleared = Some(*at);
+                }
+            }
+            What::AcknowledgeOverdue | What::ArriveOverdue | What::ResolveOverdue if (from..to).contains(at) => {
+                *overdue.entry(e.what).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+    let within: Vec<&Occurrence> = occurrences.values().filter(|o| (from..to).contains(&o.raised)).collect();
+    let standing =
+        occurrences.iter().filter(|(_, o)| o.raised < to && o.cleared.unwrap_or(to).min(to) - o.raised > STANDING_MS);
+    let mut standing: Vec<String> = standing.map(|((key, _), _)| (*key).to_string()).collect();
+    standing.dedup();
+    let mut top: Vec<Top> = raised_at
+        .iter()
+        .map(|(key, at)| Top { alarm: (*key).to_string(), raised: at.len(), share_pct: pct(at.len(), within.len()) })
+        .collect();
+    top.sort_by(|a, b| (b.raised, &a.alarm).cmp(&(a.raised, &b.alarm)));
+    top.truncate(10);
+    let chatters = |at: &&Vec<i64>| at.windows(CHATTER.0).any(|w| w[CHATTER.0 - 1] - w[0] < CHATTER.1);
+    let chattering = raised_at.iter().filter(|(_, at)| chatters(at)).map(|(key, _)| (*key).to_string()).collect();
+    let figures = figures(&within, &overdue, &top, standing.len(), from, to);
+    Report { figures, top, chattering, standing }
+}
+
+fn figures(
+    within: &[&Occurrence],
+    overdue: &BTreeMap<What, usize>,
+    top: &[Top],
+    standing: usize,
+    from: i64,
+    to: i64,
+) -> Vec<Figure> {
+    let mut slots: BTreeMap<i64, usize> = BTreeMap::new();
+    within.iter().for_each(|o| *slots.entry((o.raised - from) / SLOT_MS).or_default() += 1);
+    let all_slots = usize::try_from((to - from).max(1) / SLOT_MS).unwrap_or(1).max(1);
+    let floods = slots.values().filter(|n| **n > FLOOD).count();
+    let figure = |what: &str, value: String, target: &'static str| Figure { what: what.to_string(), value, target };
+    let mut out = vec![
+        figure("alarms raised", within.len().to_string(), ""),
+        figure("alarms in 10 min, mean", format!("{:.2}", share(within.len(), all_slots)), "about 1"),
+        figure("alarms in 10 min, most", slots.values().max().unwrap_or(&0).to_string(), "10"),
+        figure("time in flood", format!("{:.2} %", pct(floods, all_slots)), "under 1 %"),
+        figure("the ten most frequent", format!("{:.0} %", top.iter().map(|t| t.share_pct).sum::<f64>()), "1 to 5 %"),
+        figure("standing over 24 h", standing.to_string(), "under 5, each with a plan"),
+    ];
+    for (priority, target) in Priority::ALL.into_iter().zip(["about 5 % with P2", "", "about 15 %", "about 80 %"]) {
+        let of: Vec<&&Occurrence> = within.iter().filter(|o| o.priority == priority).collect();
+        out.push(figure(
+            &format!("{} raised", priority.word()),
+            format!("{} ({:.0} %)", of.len(), pct(of.len(), within.len())),
+            target,
+        ));
+        let until = |f: fn(&Occurrence) -> Option<i64>| {
+            let mut times: Vec<i64> = of.iter().filter_map(|o| Some(f(o)? - o.raised)).collect();
+            times.sort_unstable();
+            times.get(times.len() / 2).map_or("–".to_string(), |ms| time(*ms))
+        };
+        out.push(figure(&format!("{} until acknowledged, median", priority.word()), until(|o| o.acknowledged), ""));
+        out.push(figure(&format!("{} until cleared, median", priority.word()), until(|o| o.cleared), ""));
+    }
+    for (what, words) in [
+        (What::AcknowledgeOverdue, "acknowledged in time"),
+        (What::ArriveOverdue, "attended in time"),
+        (What::ResolveOverdue, "resolved in time"),
+    ] {
+        let late = overdue.get(&what).copied().unwrap_or(0).min(within.len());
+        out.push(figure(words, format!("{:.1} %", pct(within.len() - late, within.len())), ""));
+    }
+    out
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "counts of alarms")]
+    let (part, whole) = (part as f64, whole.max(1) as f64);
+    part / whole
+}
+
+fn pct(part: usize, whole: usize) -> f64 {
+    share(part, whole) * 100.0
+}
+
+fn time(ms: i64) -> String {
+    let s = ms / 1_000;
+    match s {
+        0..=119 => format!("{s} s"),
+        120..=7_199 => format!("{} min", s / 60),
+        7_200..=172_799 => format!("{} h", s / 3_600),
+        _ => format!("{} d", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alarm::event::Seen;
+
+    fn event(key: &str, what: What, occurrence: u64) -> Event {
+        Event {
+            key: key.into(),
+            what,
+            seen: Seen::Normal,
+            occurrence,
+            priority: Priority::P2,
+            value: None,
+            limit: None,
+            cause: String::new(),
+            by: String::new(),
+            note: String::new(),
+            after_s: None,
+            quiet: false,
+            test: false,
+            first: false,
+        }
+    }
+
+    #[test]
+    fn a_month_of_alarms_in_figures() {
+        const DAY: i64 = 86_400_000;
+        let mut events: Vec<Dated> = Vec::new();
+        // One that chatters, one that stands since before, one that was taken after two minutes and gone after an hour.
+        for i in 0..4 {
+            events.push((DAY + i * 15_000, event("chatter.d", What::Raised, i.unsigned_abs() + 1)));
+            events.push((DAY + i * 15_000 + 5_000, event("chatter.d", What::Cleared, i.unsigned_abs() + 1)));
+        }
+        events.push((-DAY, event("stands.d", What::Raised, 1)));
+        events.push((2 * DAY, event("good.d", What::Raised, 1)));
+        events.push((2 * DAY + 120_000, event("good.d", What::Acknowledged, 1)));
+        events.push((2 * DAY + 3_600_000, event("good.d", What::Cleared, 1)));
+        events.push((3 * DAY, Event { test: true, ..event("trial.d", What::Raised, 1) }));
+        events.push((DAY + 900_000, event("chatter.d", What::AcknowledgeOverdue, 1)));
+        let r = report(&events, 0, 10 * DAY);
+        let value = |what: &str| r.figures.iter().find(|f| f.what == what).unwrap().value.clone();
+        assert_eq!(value("alarms raised"), "5");
+        assert_eq!(value("alarms in 10 min, most"), "4");
+        assert_eq!(value("standing over 24 h"), "1");
+        assert_eq!(value("P2 until acknowledged, median"), "2 min");
+        assert_eq!(value("acknowledged in time"), "80.0 %");
+        assert_eq!((r.chattering, r.standing), (vec!["chatter.d".to_string()], vec!["stands.d".to_string()]));
+        assert_eq!((r.top[0].alarm.as_str(), r.top[0].raised), ("chatter.d", 4));
+    }
+}

@@ -1,0 +1,3 @@
+//! Rows become the tables that people ask for. Pure.
+
+pub mod alarms;
