@@ -375,6 +375,11 @@ impl Alarms {
         self.flood.is_on
     }
 
+    /// Every alarm as it would be kept now, by key.
+    pub fn kept(&self, now: Now) -> BTreeMap<String, Kept> {
+        self.live.iter().map(|l| (l.key.to_string(), Kept { alarm: l.alarm.clone(), saved: now })).collect()
+    }
+
     /// What conditions remember that survives a restart, by key.
     pub fn memory(&self) -> BTreeMap<String, Vec<judge::Kept>> {
         let of = |live: &Live| {
@@ -402,8 +407,8 @@ impl Alarms {
             out.changed.insert(key, None);
         }
         let old = std::mem::take(self);
+        let kept = old.kept(now);
         before.extend(old.live.into_iter().map(|l| (Arc::clone(&l.key), l)));
-        let kept = before.iter().map(|(k, l)| (k.to_string(), Kept { alarm: l.alarm.clone(), saved: now })).collect();
         let mut fresh = Self::new(rules, &kept, &BTreeMap::new(), now);
         for live in &mut fresh.live {
             let Some(was) = before.remove(&live.key).filter(|was| *was.of == *live.of) else { continue };

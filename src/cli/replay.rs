@@ -38,6 +38,8 @@ pub struct Args {
 
 /// History is read in pieces of this length.
 const PIECE_MS: i64 = 3_600_000;
+/// Nothing came for so long: nobody was there to decide, and it is as after a restart.
+const GAP_MS: i64 = 120_000;
 /// A transition that comes within so long of a recorded one is the same.
 const SAME_MS: i64 = 3_000;
 
@@ -145,7 +147,7 @@ fn replay(
     let mut streams: BTreeMap<(usize, Vec<usize>), Arc<Stream>> = BTreeMap::new();
     let mut out = Vec::new();
     let mut people = people.iter().filter_map(|r| Some((r.at.0, command(r)?))).peekable();
-    let mut piece = begin;
+    let (mut piece, mut last) = (begin, begin);
     while piece < to {
         let end = (piece + PIECE_MS).min(to);
         for group in groups(journal, sources, every, piece, end)? {
@@ -156,6 +158,12 @@ fn replay(
                 let _refused = alarms.command(&command, now_at(at), &mut decided);
                 out.extend(decided.events.into_iter().map(|e| (at, e)));
             }
+            if group.at - last > GAP_MS {
+                until(&mut alarms, last + SAME_MS, &now_at, &mut out);
+                let (kept, memory) = (alarms.kept(now_at(last)), alarms.memory());
+                alarms = Alarms::new(configuration.alarms.clone(), &kept, &memory, now_at(group.at));
+            }
+            last = group.at;
             until(&mut alarms, group.at, &now_at, &mut out);
             let ids: Vec<usize> = group.samples.iter().map(|(i, _)| *i).collect();
             let stream = streams
@@ -175,7 +183,7 @@ fn replay(
         }
         piece = end;
     }
-    until(&mut alarms, to, &now_at, &mut out);
+    until(&mut alarms, to.min(last + SAME_MS), &now_at, &mut out);
     Ok(out)
 }
 

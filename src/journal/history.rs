@@ -250,6 +250,10 @@ fn may_hold(path: &std::path::Path, query: &Query) -> bool {
 }
 
 fn point_of(stream: &Stream, point: &str) -> Option<usize> {
+    // Transitions of alarms have a log of their own; here they are copies for the time-series stores.
+    if stream.alarm_rule().is_some() {
+        return None;
+    }
     stream.points.iter().position(|p| *p.name == *point)
 }
 

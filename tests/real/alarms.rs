@@ -249,6 +249,23 @@ fn scenario(name: &str, seconds: u64, expected: &[&str]) {
     let came = raised();
     running.stop();
     assert_eq!(came, expected, "{name}");
+    // The rules in force on what was recorded give what happened.
+    if !expected.is_empty() {
+        let rows = json(&plantroom(&written, &state, &["replay", "--from", "1h", "--format", "json"]));
+        let replayed: Vec<&serde_json::Value> = rows.iter().filter(|r| r["replayed"] == "yes").collect();
+        assert!(
+            replayed
+                .iter()
+                .filter(|r| r["what"] == "raised")
+                .map(|r| r["alarm"].as_str().unwrap())
+                .eq(expected.iter().copied()),
+            "{name}: {rows:#?}"
+        );
+        assert!(rows.iter().all(|r| r["replayed"] == "yes" && r["recorded"] == "yes"), "{name}: {rows:#?}");
+        let report: serde_json::Value =
+            serde_json::from_str(&plantroom(&written, &state, &["alarm", "report", "--format", "json"])).unwrap();
+        assert_eq!(report["figures"][0]["value"], expected.len().to_string(), "{report}");
+    }
     let log = std::fs::read_to_string(written.join("gateway.log")).unwrap_or_default();
     let loud: Vec<&str> = log.lines().filter(|l| l.contains("WARN") || l.contains("ERROR")).collect();
     assert!(name != "calm" || loud.is_empty(), "a calm day logs no warning: {loud:?}");
