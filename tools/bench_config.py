@@ -2,6 +2,7 @@
 """Writes a configuration for one run of the yardstick: bench_config.py JOB.json DIR [BAUD]
 
 PLANTROOM_STORE: address of a time-series store that is written to as well.
+PLANTROOM_RULES: alarm rules for each device; none of them is ever raised.
 BAUD: the devices are on a serial line whose device file the yardstick names after the broker's port.
 
 The yardstick (a farm of simulated devices, C loops as the limit, other gateways) says in JOB.json which devices and points
@@ -35,6 +36,7 @@ def main(job_file, out, baud=None):
     (out / "vocabulary/bench.toml").write_text("\n".join(vocabulary) + "\n")
     (out / "profiles/bench.toml").write_text("\n".join(profile) + "\n")
 
+    rules(out, [p["name"] for p in job["points"] if p["kind"] != "ts"])
     host, port = job["mqtt"].split(":")
     site = ['[site]', 'id = "bench"', 'zh = "测试"', 'en = "Bench"', 'time_zone = "UTC"', '[clock]', 'source = "rtc"',
             '[health]', 'listen = ""', '[[sink.mqtt]]', 'name = "broker"', f'url = "mqtt://{host}:{port}"', 'version = "3.1.1"']
@@ -54,6 +56,30 @@ def main(job_file, out, baud=None):
     for (h, p), name in ports.items():
         links += ['[[link.tcp]]', f'id = "{name}"', f'host = "{h}"', f'port = {p}', 'timeout_ms = 500', 'overload = true']
     (out / "site.toml").write_text("\n".join(site + links + units + devices) + "\n")
+
+
+def rules(out, points):
+    count = int(os.environ.get("PLANTROOM_RULES", "0"))
+    if not count:
+        return
+    (out / "alarms").mkdir(exist_ok=True)
+    text = ['format = 1', 'class = "bench"']
+    for i in range(count):
+        p, other = points[i % len(points)], points[(i + 1) % len(points)]
+        high = f'{{ high = {{ point = "{p}", limit = 1e15, deadband = 1 }} }}'
+        kinds = [
+            high,
+            f'{{ low = {{ point = "{p}", limit = -1e15 }} }}',
+            f'{{ all = [{high}, {{ not = {{ is = {{ point = "{other}" }} }} }}] }}',
+            f'{{ rate = {{ point = "{p}", per_min = 1e15, within = "2m" }} }}',
+            f'{{ lasting = {{ for = "5s", when = {high} }} }}',
+            f'{{ frozen = {{ point = "{p}", for = "9d" }} }}',
+            f'{{ count = {{ when = {high}, at_least = 3, within = "10m" }} }}',
+            f'{{ deviation = {{ point = "{p}", from = "{other}", limit = 1e15 }} }}',
+        ]
+        text += [f'[rules.r{i}]', 'zh = "测"', 'en = "bench"', 'action = { zh = "查", en = "look" }', 'priority = "P3"',
+                 'on_delay = "10s"', f'when = {kinds[i % len(kinds)]}']
+    (out / "alarms/bench.toml").write_text("\n".join(text) + "\n")
 
 
 if __name__ == "__main__":

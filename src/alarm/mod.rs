@@ -370,6 +370,11 @@ impl Alarms {
         self.by_key.iter().map(|(key, i)| (key, &*self.live[*i].of, &self.live[*i].alarm))
     }
 
+    /// One alarm with its definition.
+    pub fn get(&self, key: &str) -> Option<(&Definition, &Alarm)> {
+        self.by_key.get(key).map(|i| (&*self.live[*i].of, &self.live[*i].alarm))
+    }
+
     /// Whether more come than people can read.
     pub fn is_flood(&self) -> bool {
         self.flood.is_on

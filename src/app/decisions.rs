@@ -81,7 +81,7 @@ pub fn states(engine: &Engine, configuration: &Configuration) -> Vec<(String, St
 }
 
 fn state(engine: &Engine, configuration: &Configuration, key: &str) -> Option<String> {
-    let (_, of, alarm) = engine.alarms().find(|(k, _, _)| ***k == *key)?;
+    let (of, alarm) = engine.alarm(key)?;
     serde_json::to_string(&Told::new(of, alarm, &whose(configuration, &of.device))).ok()
 }
 
@@ -102,7 +102,7 @@ pub fn whose(configuration: &Configuration, device: &str) -> Whose {
 /// An event as the log has it: with the words that were said.
 fn row(engine: &Engine, configuration: &Configuration, event: &Event, now: Now) -> Row {
     let mut body = serde_json::to_value(event).unwrap_or_default();
-    if let Some((_, of, alarm)) = engine.alarms().find(|(k, _, _)| **k == event.key) {
+    if let Some((of, alarm)) = engine.alarm(&event.key) {
         let text = told::text(of, alarm, &whose(configuration, &of.device));
         body["text"] = serde_json::json!({ "zh": text.zh, "en": text.en });
         body["rule"] = of.of.to_string().into();

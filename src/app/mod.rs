@@ -374,6 +374,7 @@ impl App {
         self.desk.drain(Duration::from_secs(3)).await;
         self.records.drain(Duration::from_secs(4)).await;
         self.outlets.drain(Duration::from_secs(4)).await;
+        let _two_seconds_are_enough = tokio::time::timeout(Duration::from_secs(2), self.shared.store.end()).await;
         let writer = self.writer.take();
         let stopped = tokio::task::spawn_blocking(move || drop(writer)).await;
         debug_assert!(stopped.is_ok(), "the writer's thread does not panic");

@@ -24,12 +24,32 @@ pub struct Status {
     pub links: Vec<Link>,
     /// Sinks.
     pub sinks: Vec<Sink>,
+    /// Alarms.
+    #[serde(default)]
+    pub alarms: Alarms,
     /// The journal.
     pub journal: Journal,
     /// The clock.
     pub clock: Clock,
     /// Tasks that panicked, in words.
     pub troubles: Vec<String>,
+}
+
+/// Alarms, counted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Alarms {
+    /// There could be.
+    pub all: usize,
+    /// In alarm.
+    pub active: usize,
+    /// Nobody has taken them.
+    pub unacknowledged: usize,
+    /// Put aside, taken out or explained by another.
+    pub quiet: usize,
+    /// Whether more come than people can read.
+    pub flood: bool,
+    /// Whether the last decision could not be written down.
+    pub unwritten: bool,
 }
 
 /// A link.
@@ -154,6 +174,19 @@ pub struct Clock {
     pub synchronised: bool,
 }
 
+fn alarms(shared: &Shared) -> Alarms {
+    let engine = shared.engine();
+    let unwritten = shared.store.health.failed.load(Ordering::Relaxed);
+    let mut out = Alarms { flood: engine.is_flood(), unwritten, ..Alarms::default() };
+    for (_, _, alarm) in engine.alarms() {
+        out.all += 1;
+        out.active += usize::from(alarm.step > 0);
+        out.unacknowledged += usize::from(alarm.waits);
+        out.quiet += usize::from(alarm.is_quiet());
+    }
+    out
+}
+
 /// The status now.
 pub fn status(shared: &Shared) -> Status {
     let configuration = shared.configuration();
@@ -171,6 +204,7 @@ pub fn status(shared: &Shared) -> Status {
         rules_off: shared.rest.remark(),
         links: lock(&shared.buses).iter().map(link).collect(),
         sinks: lock(&shared.sinks).iter().map(sink).collect(),
+        alarms: alarms(shared),
         journal: Journal {
             ok: j.ok.load(Ordering::Relaxed),
             error: lock(&j.error).clone(),

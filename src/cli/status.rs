@@ -33,6 +33,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     output::line("");
     output::raw(output::table(&head, &units));
     sinks(&status);
+    alarms(&status);
     journal(&status);
     status.troubles.iter().for_each(|t| output::line(format!("trouble: {t}")));
     Ok(())
@@ -47,6 +48,17 @@ fn header(s: &Status) {
     }
     s.rules_off.iter().for_each(output::line);
     output::line("");
+}
+
+fn alarms(s: &Status) {
+    let a = &s.alarms;
+    let flood = if a.flood { "; MORE THAN CAN BE READ" } else { "" };
+    let unwritten = if a.unwritten { "; DECISIONS CANNOT BE WRITTEN" } else { "" };
+    output::line("");
+    output::line(format!(
+        "alarms {} of {} active, {} unacknowledged, {} quiet{flood}{unwritten}",
+        a.active, a.all, a.unacknowledged, a.quiet
+    ));
 }
 
 fn links(s: &Status) {

@@ -141,12 +141,19 @@ impl Engine {
             out.refused =
                 Some("the alarm rules panicked and are switched off: `plantroom reload` tries them again".into());
         }
-        out.derived.extend(out.alarm.events.iter().filter_map(|e| self.streams.transition(e, now)));
+        out.derived.extend(self.transitions(&out.alarm, now));
         if now.mono >= self.summary && self.has_alarms() {
             self.summary = now.mono.plus(self.plan.say_every_ms);
             out.derived.push(self.streams.summary(self.alarms.all().map(|(_, of, alarm)| (of, alarm)), now));
         }
         out
+    }
+
+    /// Transitions as readings: of an alarm that made several in one step the last, for one moment of a series has one value.
+    fn transitions(&mut self, of: &alarm::Output, now: Now) -> Vec<Reading> {
+        let last: BTreeMap<&Arc<str>, usize> = of.events.iter().enumerate().map(|(i, e)| (&e.key, i)).collect();
+        let events = of.events.iter().enumerate().filter(|(i, e)| last.get(&e.key) == Some(i));
+        events.filter_map(|(_, e)| self.streams.transition(e, now)).collect()
     }
 
     fn has_alarms(&self) -> bool {
@@ -178,6 +185,11 @@ impl Engine {
     /// Every alarm with its definition, in order of their keys.
     pub fn alarms(&self) -> impl Iterator<Item = (&Arc<str>, &AlarmDefinition, &Alarm)> {
         self.alarms.all()
+    }
+
+    /// One alarm with its definition.
+    pub fn alarm(&self, key: &str) -> Option<(&AlarmDefinition, &Alarm)> {
+        self.alarms.get(key)
     }
 
     /// Whether more alarms come than people can read.
@@ -213,7 +225,7 @@ impl Engine {
         }
         if self.plan.alarms != plan.alarms || again {
             self.alarms.reconfigure(plan.alarms.clone(), now, &mut out.alarm);
-            out.derived.extend(out.alarm.events.iter().filter_map(|e| self.streams.transition(e, now)));
+            out.derived.extend(self.transitions(&out.alarm, now));
         }
         self.off.clear();
         self.provoked = None;

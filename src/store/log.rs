@@ -82,6 +82,7 @@ enum Job {
     Commit(Batch, oneshot::Sender<Result<(), String>>),
     Date { now: Wall, mono: Mono },
     Prune(Wall),
+    End(oneshot::Sender<()>),
 }
 
 /// The way to the store's thread; it ends when the last of these is gone.
@@ -126,6 +127,11 @@ impl Store {
         let thread = std::thread::Builder::new().name("store".into());
         let spawned = thread.spawn(move || {
             while let Ok(job) = work.recv() {
+                if let Job::End(done) = job {
+                    drop(connection);
+                    let _nobody_waits = done.send(());
+                    return;
+                }
                 run(&mut connection, job, &boot, &file, &shown, &clock);
             }
         });
@@ -148,6 +154,13 @@ impl Store {
     /// Forgets events before this moment.
     pub fn prune(&self, before: Wall) {
         let _thread_is_gone = self.jobs.send(Job::Prune(before));
+    }
+
+    /// Closes the file when everything before is written; nothing is written after it.
+    pub fn end(&self) -> oneshot::Receiver<()> {
+        let (done, answer) = oneshot::channel();
+        let _thread_is_gone = self.jobs.send(Job::End(done));
+        answer
     }
 
     /// What a room keeps, by key.
@@ -286,6 +299,8 @@ fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &
                 tracing::error!(%error, "events cannot be given their date");
             }
         }
+        // The loop's own.
+        Job::End(_) => {}
         Job::Prune(before) => {
             let pruned = connection.execute("DELETE FROM event WHERE at < ?1 AND trusted = 1", [before.0]);
             if let Err(error) = pruned {
@@ -414,7 +429,7 @@ mod tests {
         store.prune(Wall(500));
         wait(store.commit(Batch::default())).unwrap();
         assert_eq!(of(all()).len(), 1);
-        drop(store);
+        store.end().blocking_recv().unwrap();
         std::fs::write(&path, b"this is no database, and long enough to be looked at by SQLite as one").unwrap();
         assert!(prove(&path).is_err());
         let (store, said) = Store::open(&path, "boot", &clock).unwrap();

@@ -269,6 +269,8 @@ mod tests {
     fn status_is_a_measurement_of_its_own() {
         let (text, _) = encoded(STATUS, vec![("state", Kind::Code, Some(Ok(Value::Code(1))))], vec![]);
         assert_eq!(text, "status,area=B1\\,\\ 泵房/,class=pump,device=p1,site=s\\ 1 state=1i 5\n");
+        let (text, _) = encoded("alarm/level_high", vec![("state", Kind::Code, Some(Ok(Value::Code(1))))], vec![]);
+        assert_eq!(text, "alarm,area=B1\\,\\ 泵房/,class=pump,device=p1,rule=level_high,site=s\\ 1 state=1i 5\n");
     }
 
     #[test]
