@@ -65,21 +65,28 @@ impl Context<'_> {
         }
     }
 
-    pub(super) fn value(&mut self, slot: usize) -> Result<Value, Cause> {
-        if let Some((value, until)) = self.injected.get(slot) {
+    /// The sample of a slot, or the one that stands in for it.
+    fn sample(&mut self, slot: usize) -> Result<&Value, Cause> {
+        let (injected, latest) = (self.injected, self.latest);
+        if let Some((value, until)) = injected.get(slot) {
             self.simulated = true;
             self.at(until);
-            return Ok(value.clone());
+            return Ok(value);
         }
-        let Some(seen) = self.latest.get(slot) else { return Err(Cause::StartingUp) };
+        let seen = latest.get(slot).ok_or(Cause::StartingUp)?;
         if let Some(at) = seen.stale_at() {
             self.at(at);
         }
-        seen.now(self.now.mono).cloned()
+        seen.now(self.now.mono)
+    }
+
+    /// Why there is no value, if there is none.
+    pub(super) fn bad(&mut self, slot: usize) -> Option<Cause> {
+        self.sample(slot).err()
     }
 
     pub(super) fn number(&mut self, slot: usize) -> Result<f64, Cause> {
-        self.value(slot)?.as_f64().ok_or(Cause::NotFinite)
+        self.sample(slot)?.as_f64().ok_or(Cause::NotFinite)
     }
 
     pub(super) fn truth(&mut self, slot: usize) -> Result<bool, Cause> {
@@ -198,12 +205,12 @@ impl Judge {
                 (Err(cause), _) | (_, Err(cause)) => verdict(State::Unknown(cause), None, Some(*limit)),
             },
             (Node::Frozen { lasts_ms, .. }, Memory::Since(since)) => frozen(c, slots[0], since, *lasts_ms),
-            (Node::Bad { causes, .. }, _) => match c.value(slots[0]) {
-                Ok(value) => verdict(State::No, value.as_f64(), None),
-                Err(Cause::StartingUp) if c.latest.get(slots[0]).is_none() => {
+            (Node::Bad { causes, .. }, _) => match c.bad(slots[0]) {
+                None => verdict(State::No, c.number(slots[0]).ok(), None),
+                Some(Cause::StartingUp) if c.latest.get(slots[0]).is_none() => {
                     verdict(State::Unknown(Cause::StartingUp), None, None)
                 }
-                Err(cause) => verdict(truth(causes.is_empty() || causes.contains(&cause)), None, None),
+                Some(cause) => verdict(truth(causes.is_empty() || causes.contains(&cause)), None, None),
             },
             (Node::Offline { pct, .. }, _) => offline(c, slots, *pct),
             (Node::NoEffect { by, within_ms, .. }, Memory::Window(w)) => no_effect(c, slots, w, *by, *within_ms),

@@ -56,6 +56,8 @@ pub struct Presence {
     streams: BTreeMap<Arc<str>, Arc<Stream>>,
     /// When every state is said once more.
     beat: Mono,
+    /// No source is stale before this moment; none waits where there is none. It may be too early, never too late.
+    due: Option<Mono>,
 }
 
 impl State {
@@ -83,6 +85,10 @@ impl Presence {
         let (state, why) = judge(reading);
         let device = Arc::clone(&reading.stream.device);
         let source = Source { every_ms: reading.stream.every_ms, last: reading.at.mono, state, why };
+        if source.state != State::Offline {
+            let deadline = source.deadline();
+            self.due = Some(self.due.map_or(deadline, |due| due.min(deadline)));
+        }
         self.sources.entry(Arc::clone(&device)).or_default().insert(Arc::clone(&reading.stream.source), source);
         let since = reading.at.trusted.then_some(reading.at.wall);
         self.tell(&device, since)
@@ -90,6 +96,9 @@ impl Presence {
 
     /// Time passed: sources from which nothing came become stale.
     pub fn tick(&mut self, now: Now) -> Vec<Change> {
+        if self.due.is_none_or(|due| now.mono < due) {
+            return Vec::new();
+        }
         let mut late = Vec::new();
         for (device, sources) in &mut self.sources {
             for source in sources.values_mut() {
@@ -99,6 +108,8 @@ impl Presence {
                 }
             }
         }
+        let waiting = self.sources.values().flat_map(BTreeMap::values).filter(|s| s.state != State::Offline);
+        self.due = waiting.map(Source::deadline).min();
         late.dedup();
         let since = now.wall_trusted.then_some(now.wall);
         late.iter().filter_map(|device| self.tell(device, since)).collect()
@@ -106,9 +117,8 @@ impl Presence {
 
     /// When the next source would be stale, or the states are said again.
     pub fn next_wake(&self) -> Option<Mono> {
-        let waiting = self.sources.values().flat_map(BTreeMap::values).filter(|s| s.state != State::Offline);
         let beat = (!self.told.is_empty()).then_some(self.beat);
-        waiting.map(Source::deadline).chain(beat).min()
+        self.due.into_iter().chain(beat).min()
     }
 
     /// A change of state as a reading of the device: `state` ([`State::code`]), `why` ([`Cause::code`], 0 for none), `online`.
@@ -233,8 +243,9 @@ mod tests {
         let said = p.beat(now(5_000), 60_000);
         assert_eq!((said.len(), &*said[0].stream.source, said[0].sample(0)), (1, STATUS, Some(Ok(&Value::Code(1)))));
         assert!(p.beat(now(64_999), 60_000).is_empty());
-        assert_eq!(p.next_wake(), Some(Mono(13_000)));
+        assert_eq!(p.next_wake(), Some(Mono(8_000)), "too early, never too late");
         assert!(p.tick(now(12_999)).is_empty());
+        assert_eq!(p.next_wake(), Some(Mono(13_000)));
         let stale = p.tick(now(13_000));
         assert_eq!((stale[0].state, stale[0].why, stale[0].since), (State::Offline, Some(Cause::Stale), None));
         let reading = p.as_reading(&stale[0], now(13_000));
