@@ -160,6 +160,11 @@ pub(super) fn idle(
         Err(cause) => return verdict(State::Unknown(cause), None, None),
     };
     let now = c.now;
+    if !on && !now.wall_trusted && last.is_some() && since.is_none() {
+        // Since when, only the date tells.
+        c.at(now.mono.plus(60_000));
+        return verdict(State::Unknown(Cause::StartingUp), None, None);
+    }
     let (begin, before_ms) = match *since {
         Some(begin) if !on => begin,
         _ => {

@@ -183,6 +183,9 @@ pub struct Event {
     /// It was the first of its group.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub first: bool,
+    /// Whether it is in alarm from now on.
+    #[serde(default)]
+    pub active: bool,
 }
 
 /// What a person does with an alarm.

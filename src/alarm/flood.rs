@@ -52,6 +52,7 @@ impl Flood {
             quiet: false,
             test: false,
             first: false,
+            active: false,
         })
     }
 }

@@ -131,6 +131,8 @@ impl Alarms {
                 live.only.iter_mut().for_each(|j| j.restore(&mut kept));
             }
         }
+        // What hid an alarm may be gone, or new.
+        out.unsettled = (0..out.live.len()).filter(|i| out.live[*i].alarm.step > 0).collect();
         // Deadlines and shelves may be over by now.
         out.schedule = (0..out.live.len()).map(|i| (now.mono, i)).collect();
         out.live.iter_mut().for_each(|l| l.wake = Some(now.mono));
@@ -248,7 +250,13 @@ impl Alarms {
             wake = earlier(wake, at);
         }
         let step = live.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX));
+        // The trial is over and what it stood for is true.
+        let is_real = live.alarm.test && !test && live.alarm.step > 0 && matches!(said.state, State::Yes(_));
+        live.alarm.test &= !is_real;
         self.transitions(i, input, now, out);
+        if is_real {
+            self.keep(i, now, out);
+        }
         let live = &mut self.live[i];
         if step != live.alarm.step {
             (live.alarm.value, live.alarm.limit) = (said.value, said.limit);
@@ -348,6 +356,7 @@ impl Alarms {
                 || (self.flood.is_on && what == What::Raised && alarm.priority(&live.of) > Priority::P1),
             test: alarm.test,
             first: alarm.first,
+            active: alarm.step > 0,
         }
     }
 
@@ -412,9 +421,9 @@ impl Alarms {
             out.changed.insert(key, None);
         }
         let old = std::mem::take(self);
-        let kept = old.kept(now);
+        let (kept, memory) = (old.kept(now), old.memory());
         before.extend(old.live.into_iter().map(|l| (Arc::clone(&l.key), l)));
-        let mut fresh = Self::new(rules, &kept, &BTreeMap::new(), now);
+        let mut fresh = Self::new(rules, &kept, &memory, now);
         for live in &mut fresh.live {
             let Some(was) = before.remove(&live.key).filter(|was| *was.of == *live.of) else { continue };
             // Slots are numbered anew: the judges keep their memory and take the new numbers.
@@ -447,6 +456,9 @@ impl Live {
     fn take_up(&mut self) {
         let steps = self.steps.len();
         self.alarm.step = self.alarm.step.min(u8::try_from(steps).unwrap_or(u8::MAX));
+        if self.of.never_hidden {
+            (self.alarm.shelved, self.alarm.out) = (None, None);
+        }
         for (k, debounce) in (1u8..).zip(&mut self.steps) {
             *debounce = Debounce { on: k <= self.alarm.step, since: None };
         }

@@ -161,7 +161,7 @@ impl Streams {
         });
         let is_active = match event.what {
             What::Cleared | What::Removed => false,
-            _ => !matches!(event.seen, Seen::Normal | Seen::Returned | Seen::Latched),
+            _ => event.active,
         };
         let after = |what: What| event.after_s.filter(|_| event.what == what).map(whole);
         let samples = vec![

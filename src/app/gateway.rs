@@ -105,6 +105,7 @@ fn believe(shared: &Shared) {
     let before = shared.clock.trusted();
     if shared.clock.refresh() && !before {
         shared.journal.date(shared.clock.wall(), shared.clock.mono());
+        shared.store.date(shared.clock.wall(), shared.clock.mono());
         tracing::info!(date = shared.clock.wall().rfc3339(), "the date is believed from now on");
     }
 }

@@ -179,6 +179,9 @@ impl App {
         if let Some(said) = said {
             tracing::error!("{said}");
         }
+        if clock.trusted() {
+            store.date(clock.wall(), clock.mono());
+        }
         let snapshot = driver::read(&store, &paths.state.join("engine.json"));
         let engine = Engine::new(plan(&configuration), &snapshot, &decisions::kept(&store), clock.now());
         let (decisions, queue) = mpsc::channel(decisions::QUEUE);

@@ -131,6 +131,7 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
         Request::AcceptClock => {
             shared.clock.accept();
             shared.journal.date(shared.clock.wall(), shared.clock.mono());
+            shared.store.date(shared.clock.wall(), shared.clock.mono());
             tracing::info!(
                 uid = caller.uid,
                 date = shared.clock.wall().rfc3339(),

@@ -154,7 +154,9 @@ fn expand(definitions: &mut [Definition], plant: &Plant<'_>) {
             };
             of_class.filter(|(_, key)| is_ours(key)).map(|(_, key)| key.as_str().into()).collect()
         };
-        d.hidden_by = d.hidden_by.iter().flat_map(one).collect();
+        let own = d.key();
+        // Nothing explains itself.
+        d.hidden_by = d.hidden_by.iter().flat_map(one).filter(|key| **key != *own).collect();
     }
 }
 

@@ -221,7 +221,8 @@ impl Engine {
             self.derive = Derive::new(&plan.derive, &self.derive.kept());
         }
         if let Some(stored) = stored {
-            self.alarms = Alarms::new(self.plan.alarms.clone(), &stored, &BTreeMap::new(), now);
+            let memory = self.alarms.memory();
+            self.alarms = Alarms::new(self.plan.alarms.clone(), &stored, &memory, now);
         }
         if self.plan.alarms != plan.alarms || again {
             self.alarms.reconfigure(plan.alarms.clone(), now, &mut out.alarm);

@@ -201,6 +201,7 @@ mod tests {
             quiet: false,
             test: false,
             first: false,
+            active: false,
         }
     }
 

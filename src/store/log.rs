@@ -102,7 +102,12 @@ impl Store {
     /// It cannot be opened, or a newer version wrote it; in words.
     pub fn open(path: &Path, boot: &str, clock: &Clock) -> Result<(Self, Option<String>), String> {
         let mut said = None;
-        let mut connection = match begin(path) {
+        let mut began = begin(path);
+        if matches!(began, Err(Begin::Failed(_))) && std::fs::remove_file(ballast(path)).is_ok() {
+            // A full disk: that was held back for this moment.
+            began = begin(path);
+        }
+        let mut connection = match began {
             Ok(connection) => connection,
             Err(Begin::Newer(format)) => {
                 return Err(format!(
@@ -110,6 +115,7 @@ impl Store {
                     path.display()
                 ));
             }
+            Err(Begin::Failed(why)) => return Err(format!("cannot open {}: {why}", path.display())),
             Err(Begin::Damaged(why)) => {
                 let beside = put_beside(path).map_err(|e| format!("{why}; it cannot be put aside: {e}"))?;
                 said = Some(format!(
@@ -237,10 +243,15 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
 enum Begin {
     Newer(i64),
     Damaged(String),
+    /// The disk or another process: the file is not to blame.
+    Failed(String),
 }
 
 fn begin(path: &Path) -> Result<Connection, Begin> {
-    let damaged = |e: rusqlite::Error| Begin::Damaged(e.to_string());
+    let damaged = |e: rusqlite::Error| match e.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => Begin::Damaged(e.to_string()),
+        _ => Begin::Failed(e.to_string()),
+    };
     let connection = Connection::open(path).map_err(damaged)?;
     let pragma = |text: &str| connection.execute_batch(text).map_err(damaged);
     pragma(
@@ -271,8 +282,9 @@ fn put_beside(path: &Path) -> std::io::Result<PathBuf> {
     let name = |n: u32| path.with_extension(format!("db.damaged-{n}"));
     let free = (1..10_000).map(name).find(|p| !p.exists()).unwrap_or_else(|| name(0));
     std::fs::rename(path, &free)?;
-    for more in ["db-wal", "db-shm"] {
-        let _may_not_exist = std::fs::rename(path.with_extension(more), free.with_extension(more));
+    for more in ["wal", "shm"] {
+        let _may_not_exist =
+            std::fs::rename(format!("{}-{more}", path.display()), format!("{}-{more}", free.display()));
     }
     Ok(free)
 }
