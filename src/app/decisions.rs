@@ -137,7 +137,7 @@ fn leave(shared: &Shared, decision: Decision) {
 /// Writes decisions down, one after the other, and lets them leave.
 pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Decision>>>, stop: CancellationToken) {
     let mut queue = queue.lock().await;
-    let mut unwritten: VecDeque<Batch> = VecDeque::new();
+    let mut unwritten: VecDeque<Unwritten> = VecDeque::new();
     loop {
         let decision = tokio::select! {
             biased;
@@ -153,9 +153,9 @@ pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Decision>>
         let batch = std::mem::take(&mut decision.batch);
         catch_up(&shared, &mut unwritten).await;
         if unwritten.is_empty() {
-            write(&shared, batch, &mut unwritten).await;
+            unwritten.extend(write(&shared, Unwritten::new(batch)).await);
         } else {
-            unwritten.push_back(batch);
+            unwritten.push_back(Unwritten::new(batch));
         }
         if unwritten.len() > UNWRITTEN_MAX {
             unwritten.pop_front();
@@ -166,30 +166,46 @@ pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Decision>>
     catch_up(&shared, &mut unwritten).await;
 }
 
+/// A batch that is not written yet; `answer` where the store's thread still has it.
+struct Unwritten {
+    batch: Batch,
+    answer: Option<oneshot::Receiver<Result<(), String>>>,
+}
+
+impl Unwritten {
+    fn new(batch: Batch) -> Self {
+        Self { batch, answer: None }
+    }
+}
+
 /// Tries what could not be written, in order.
-async fn catch_up(shared: &Shared, unwritten: &mut VecDeque<Batch>) {
-    while let Some(batch) = unwritten.pop_front() {
-        let before = unwritten.len();
-        write(shared, batch, unwritten).await;
-        if unwritten.len() > before {
-            // It was put back at the end: the others wait as well, in the order in which they came.
-            unwritten.rotate_right(1);
+async fn catch_up(shared: &Shared, unwritten: &mut VecDeque<Unwritten>) {
+    while let Some(one) = unwritten.pop_front() {
+        if let Some(left) = write(shared, one).await {
+            unwritten.push_front(left);
             return;
         }
     }
 }
 
-/// Writes a batch; one that cannot be written joins those that wait.
-async fn write(shared: &Shared, batch: Batch, unwritten: &mut VecDeque<Batch>) {
-    let answer = shared.store.commit(batch.clone());
-    match tokio::time::timeout(WAIT, answer).await {
-        Ok(Ok(Ok(()))) => {}
+/// Writes a batch; what is left of it if it cannot be written, or not in time.
+async fn write(shared: &Shared, one: Unwritten) -> Option<Unwritten> {
+    let Unwritten { batch, answer } = one;
+    let mut answer = answer.unwrap_or_else(|| shared.store.commit(batch.clone()));
+    match tokio::time::timeout(WAIT, &mut answer).await {
+        Ok(Ok(Ok(()))) => None,
         Ok(Ok(Err(error))) => {
             tracing::error!(error, "a decision cannot be written down: it leaves unrecorded, and is tried again");
-            unwritten.push_back(batch);
+            Some(Unwritten::new(batch))
         }
-        Ok(Err(_)) => tracing::error!("the store's thread is gone: decisions leave unrecorded"),
-        Err(_) => tracing::error!("the disk takes longer than 2 s: a decision leaves before it is written down"),
+        Ok(Err(_)) => {
+            tracing::error!("the store's thread is gone: decisions leave unrecorded");
+            None
+        }
+        Err(_) => {
+            tracing::error!("the disk takes longer than 2 s: a decision leaves before it is written down");
+            Some(Unwritten { batch, answer: Some(answer) })
+        }
     }
 }
 
