@@ -188,6 +188,29 @@ pub struct Event {
     pub active: bool,
 }
 
+impl Event {
+    /// Something that happened, and nothing more to say of it.
+    pub fn bare(key: &str, what: What, occurrence: u64, priority: Priority) -> Self {
+        Self {
+            key: key.into(),
+            what,
+            seen: Seen::Normal,
+            occurrence,
+            priority,
+            value: None,
+            limit: None,
+            cause: String::new(),
+            by: String::new(),
+            note: String::new(),
+            after_s: None,
+            quiet: false,
+            test: false,
+            first: false,
+            active: false,
+        }
+    }
+}
+
 /// What a person does with an alarm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::alarm::event::{Event, Seen, What};
+use crate::alarm::event::{Event, What};
 use crate::alarm::settings::Priority;
 use crate::alarm::site::Settings;
 use crate::model::time::Mono;
@@ -37,22 +37,8 @@ impl Flood {
             return None;
         }
         self.is_on = is_on;
-        Some(Event {
-            key: "".into(),
-            what: if is_on { What::FloodBegan } else { What::FloodEnded },
-            seen: Seen::Normal,
-            occurrence: 0,
-            priority: Priority::P2,
-            value: None,
-            limit: None,
-            cause: format!("{count} alarms in {}", settings.flood_within.text()),
-            by: String::new(),
-            note: String::new(),
-            after_s: None,
-            quiet: false,
-            test: false,
-            first: false,
-            active: false,
-        })
+        let what = if is_on { What::FloodBegan } else { What::FloodEnded };
+        let cause = format!("{count} alarms in {}", settings.flood_within.text());
+        Some(Event { cause, ..Event::bare("", what, 0, Priority::P2) })
     }
 }

@@ -212,7 +212,7 @@ impl Alarms {
         let over = live.alarm.tick(&live.of, now);
         self.transitions(i, over, now, out);
         let live = &mut self.live[i];
-        let held = live.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX));
+        let held = live.reached();
         let mut context = Context {
             latest: &self.latest,
             injected: &self.injected,
@@ -249,7 +249,7 @@ impl Alarms {
             let at = debounce.observe(says, urgency.on_delay_ms, live.of.off_delay_ms, now.mono);
             wake = earlier(wake, at);
         }
-        let step = live.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX));
+        let step = live.reached();
         // The trial is over and what it stood for is true.
         let is_real = live.alarm.test && !test && live.alarm.step > 0 && matches!(said.state, State::Yes(_));
         live.alarm.test &= !is_real;
@@ -440,6 +440,11 @@ impl Alarms {
 }
 
 impl Live {
+    /// The highest step whose delays are over: 0 for none.
+    fn reached(&self) -> u8 {
+        self.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX))
+    }
+
     fn say(&mut self, context: &mut Context<'_>) -> Verdict {
         let only = self.only.as_mut().map(|j| j.judge(context).state);
         // The condition is judged in any case: its windows must not miss what comes.
@@ -483,9 +488,4 @@ fn earlier(a: Option<Mono>, b: Option<Mono>) -> Option<Mono> {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
-}
-
-/// Milliseconds between two moments on the monotonic scale, for people.
-pub fn seconds_since(moment: &event::Moment, now: Now) -> u64 {
-    u64::try_from((ms(now.mono) - moment.mono) / 1_000).unwrap_or(0)
 }

@@ -137,74 +137,62 @@ fn leave(shared: &Shared, decision: Decision) {
 /// Writes decisions down, one after the other, and lets them leave.
 pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Decision>>>, stop: CancellationToken) {
     let mut queue = queue.lock().await;
-    let mut unwritten: VecDeque<Unwritten> = VecDeque::new();
+    let mut unwritten = Unwritten::default();
     loop {
         let decision = tokio::select! {
             biased;
             decision = queue.recv() => decision,
             () = stop.cancelled() => None,
-            () = tokio::time::sleep(AGAIN), if !unwritten.is_empty() => {
-                catch_up(&shared, &mut unwritten).await;
+            () = tokio::time::sleep(AGAIN), if !unwritten.batches.is_empty() => {
+                unwritten.catch_up(&shared, WAIT).await;
                 continue;
             }
         };
         // What comes after the end was told is still taken, as long as there is something.
         let Some(mut decision) = decision else { break };
-        let batch = std::mem::take(&mut decision.batch);
-        catch_up(&shared, &mut unwritten).await;
-        if unwritten.is_empty() {
-            unwritten.extend(write(&shared, Unwritten::new(batch)).await);
-        } else {
-            unwritten.push_back(Unwritten::new(batch));
-        }
-        if unwritten.len() > UNWRITTEN_MAX {
-            unwritten.pop_front();
-            tracing::error!("the disk has taken no decision for too long: the oldest is lost to the log");
-        }
+        // Only the first waits for a disk that takes nothing: the others leave at once behind it.
+        let wait = if unwritten.batches.is_empty() { WAIT } else { Duration::ZERO };
+        unwritten.batches.push_back((std::mem::take(&mut decision.batch), None));
+        unwritten.catch_up(&shared, wait).await;
         leave(&shared, decision);
     }
-    catch_up(&shared, &mut unwritten).await;
+    unwritten.catch_up(&shared, WAIT).await;
 }
 
-/// A batch that is not written yet; `answer` where the store's thread still has it.
+/// The store's answer to a batch that it still has.
+type Answer = oneshot::Receiver<Result<(), String>>;
+
+/// Batches that are not written yet, in order.
+#[derive(Default)]
 struct Unwritten {
-    batch: Batch,
-    answer: Option<oneshot::Receiver<Result<(), String>>>,
+    batches: VecDeque<(Batch, Option<Answer>)>,
+    /// Whether it was said that they cannot be written.
+    is_said: bool,
 }
 
 impl Unwritten {
-    fn new(batch: Batch) -> Self {
-        Self { batch, answer: None }
-    }
-}
-
-/// Tries what could not be written, in order.
-async fn catch_up(shared: &Shared, unwritten: &mut VecDeque<Unwritten>) {
-    while let Some(one) = unwritten.pop_front() {
-        if let Some(left) = write(shared, one).await {
-            unwritten.push_front(left);
+    /// Writes what can be written, in order; waits so long for each answer.
+    async fn catch_up(&mut self, shared: &Shared, wait: Duration) {
+        while let Some((batch, answer)) = self.batches.pop_front() {
+            let mut answer = answer.unwrap_or_else(|| shared.store.commit(batch.clone()));
+            let (left, error) = match tokio::time::timeout(wait, &mut answer).await {
+                Ok(Ok(Ok(()))) => continue,
+                Ok(Ok(Err(error))) => (None, error),
+                Ok(Err(_)) => (None, "the store's thread is gone".to_string()),
+                Err(_) => (Some(answer), "the disk takes too long".to_string()),
+            };
+            self.batches.push_front((batch, left));
+            if !std::mem::replace(&mut self.is_said, true) {
+                tracing::error!(error, "a decision cannot be written down: it leaves unrecorded, and is tried again");
+            }
+            while self.batches.len() > UNWRITTEN_MAX {
+                self.batches.pop_front();
+                tracing::error!("the disk has taken no decision for too long: the oldest is lost to the log");
+            }
             return;
         }
-    }
-}
-
-/// Writes a batch; what is left of it if it cannot be written, or not in time.
-async fn write(shared: &Shared, one: Unwritten) -> Option<Unwritten> {
-    let Unwritten { batch, answer } = one;
-    let mut answer = answer.unwrap_or_else(|| shared.store.commit(batch.clone()));
-    match tokio::time::timeout(WAIT, &mut answer).await {
-        Ok(Ok(Ok(()))) => None,
-        Ok(Ok(Err(error))) => {
-            tracing::error!(error, "a decision cannot be written down: it leaves unrecorded, and is tried again");
-            Some(Unwritten::new(batch))
-        }
-        Ok(Err(_)) => {
-            tracing::error!("the store's thread is gone: decisions leave unrecorded");
-            None
-        }
-        Err(_) => {
-            tracing::error!("the disk takes longer than 2 s: a decision leaves before it is written down");
-            Some(Unwritten { batch, answer: Some(answer) })
+        if std::mem::take(&mut self.is_said) {
+            tracing::info!("every decision is written down again");
         }
     }
 }

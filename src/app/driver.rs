@@ -24,7 +24,7 @@ const KEEP_EVERY_MS: u64 = 10_000;
 /// Runs the engine until told to stop and its input has ended.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     provoked(&shared);
-    let mut kept = Snapshot::default();
+    let mut kept = Kept::default();
     let mut keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);
     let mut prune_at = shared.clock.mono();
     loop {
@@ -77,19 +77,32 @@ fn step(shared: &Shared) {
     }
 }
 
+/// What was kept last, and whether it is on the disk.
+#[derive(Default)]
+struct Kept {
+    snapshot: Snapshot,
+    answer: Option<tokio::sync::oneshot::Receiver<Result<(), String>>>,
+}
+
 /// Counts, and what conditions remember, if they changed.
-async fn keep(shared: &Shared, kept: &mut Snapshot, stopping: bool) {
+async fn keep(shared: &Shared, kept: &mut Kept, stopping: bool) {
+    if let Some(answer) = &mut kept.answer
+        && matches!(answer.try_recv(), Ok(Err(_)))
+    {
+        // It was not written: the same is tried again.
+        kept.snapshot = Snapshot::default();
+    }
     let now = shared.engine().snapshot();
-    if now == *kept {
+    if now == kept.snapshot {
         return;
     }
     let text = serde_json::to_vec(&now).unwrap_or_default();
     let keep = vec![(ENGINE, "snapshot".to_string(), Some(text))];
-    let answer = shared.store.commit(Batch { rows: Vec::new(), keep });
+    let mut answer = shared.store.commit(Batch { rows: Vec::new(), keep });
     if stopping {
-        let _two_seconds_are_enough = tokio::time::timeout(Duration::from_secs(2), answer).await;
+        let _two_seconds_are_enough = tokio::time::timeout(Duration::from_secs(2), &mut answer).await;
     }
-    *kept = now;
+    *kept = Kept { snapshot: now, answer: Some(answer) };
 }
 
 /// Panics where a test wants to see what follows: only in builds for tests, never in a release.

@@ -183,26 +183,9 @@ fn time(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alarm::event::Seen;
 
     fn event(key: &str, what: What, occurrence: u64) -> Event {
-        Event {
-            key: key.into(),
-            what,
-            seen: Seen::Normal,
-            occurrence,
-            priority: Priority::P2,
-            value: None,
-            limit: None,
-            cause: String::new(),
-            by: String::new(),
-            note: String::new(),
-            after_s: None,
-            quiet: false,
-            test: false,
-            first: false,
-            active: false,
-        }
+        Event::bare(key, what, occurrence, Priority::P2)
     }
 
     #[test]
