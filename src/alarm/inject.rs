@@ -33,6 +33,13 @@ impl Injected {
         over
     }
 
+    /// The same samples in other slots; what nobody looks at any more is dropped.
+    #[must_use]
+    pub fn moved(self, to: impl Fn(usize) -> Option<usize>) -> Self {
+        let of = |(slot, sample)| to(slot).map(|slot| (slot, sample));
+        Self { samples: self.samples.into_iter().filter_map(of).collect() }
+    }
+
     /// When the next one ends.
     pub fn next_end(&self) -> Option<Mono> {
         self.samples.values().map(|(_, until)| *until).min()

@@ -74,9 +74,6 @@ impl Context<'_> {
             return Ok(value);
         }
         let seen = latest.get(slot).ok_or(Cause::StartingUp)?;
-        if let Some(at) = seen.stale_at() {
-            self.at(at);
-        }
         seen.now(self.now.mono)
     }
 

@@ -285,14 +285,11 @@ impl Alarm {
         Ok(Step { by: by.to_string(), note: note.to_string(), ..Step::of(what) })
     }
 
-    /// Moves every moment from another boot's scale to this one's. What passed in between is known if both dates are.
-    pub fn shift(&mut self, saved: Now, now: Now) {
-        let passed = if saved.wall_trusted && now.wall_trusted { (now.wall.0 - saved.wall.0).max(0) } else { 0 };
-        let by = ms(now.mono) - passed - ms(saved.mono);
-        let move_by = |at: &mut i64| *at = at.saturating_add(by);
-        self.since.iter_mut().chain(&mut self.cleared).for_each(|m| move_by(&mut m.mono));
-        self.due.iter_mut().flatten().chain(&mut self.remind).for_each(move_by);
-        self.shelved.iter_mut().for_each(|s| move_by(&mut s.until));
+    /// Every moment on the monotonic scale.
+    pub fn moments(&mut self) -> impl Iterator<Item = &mut i64> {
+        let was = self.since.iter_mut().chain(&mut self.cleared).map(|m| &mut m.mono);
+        let will_be = self.due.iter_mut().flatten().chain(&mut self.remind);
+        was.chain(will_be).chain(self.shelved.iter_mut().map(|s| &mut s.until))
     }
 }
 

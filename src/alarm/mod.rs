@@ -4,6 +4,7 @@
 //! changes something. Unknown input never clears and never raises. Every transition is an [`Event`].
 
 pub mod build;
+mod carry;
 mod conditions;
 pub mod days;
 pub mod event;
@@ -25,12 +26,13 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use crate::alarm::carry::Carried;
 use crate::alarm::event::{Event, What};
 use crate::alarm::flood::Flood;
 use crate::alarm::inject::Injected;
 use crate::alarm::judge::{Context, Judge, State, Verdict};
 use crate::alarm::life::{Alarm, Debounce, Step, ms};
-use crate::alarm::node::{Definition, Input};
+use crate::alarm::node::{Definition, Input, Node};
 use crate::alarm::settings::Priority;
 use crate::alarm::site::Settings;
 use crate::model::latest::Latest;
@@ -60,8 +62,11 @@ impl Default for Rules {
 pub struct Kept {
     /// The alarm.
     pub alarm: Alarm,
-    /// When it was kept: its moments are of that boot.
+    /// When it was kept.
     pub saved: Now,
+    /// The boot that its moments are of.
+    #[serde(default)]
+    pub boot: Arc<str>,
 }
 
 /// What came of a step.
@@ -82,10 +87,14 @@ struct Live {
     only: Option<Judge>,
     steps: Vec<Debounce>,
     alarm: Alarm,
+    /// Whether a sample like the one before changes nothing: what time changes is on the schedule.
+    skips_the_same: bool,
     /// What it said last.
     said: Verdict,
     /// When it is on the schedule.
     wake: Option<Mono>,
+    /// What came from another boot, as long as nobody knows how long ago that was.
+    carried: Option<Box<Carried>>,
 }
 
 /// All alarms.
@@ -104,41 +113,14 @@ pub struct Alarms {
     flood: Flood,
     /// Alarms whose hiding ones changed in this step: looked at when everything is judged.
     unsettled: BTreeSet<usize>,
+    /// This boot, and when this began in it.
+    boot: Arc<str>,
+    began: Mono,
+    /// Whether the date was ever known since.
+    is_dated: bool,
 }
 
 impl Alarms {
-    /// Built from rules; `kept` is what survived, by key, `memory` what their conditions remember.
-    pub fn new(
-        rules: Rules,
-        kept: &BTreeMap<String, Kept>,
-        memory: &BTreeMap<String, Vec<judge::Kept>>,
-        now: Now,
-    ) -> Self {
-        let mut out = Self { rules, ..Self::default() };
-        for of in hiding_first(&out.rules.definitions) {
-            out.add(of);
-        }
-        out.hides = out.who_hides();
-        for live in &mut out.live {
-            if let Some(kept) = kept.get(&*live.key) {
-                live.alarm = kept.alarm.clone();
-                live.alarm.shift(kept.saved, now);
-                live.take_up();
-            }
-            if let Some(memory) = memory.get(&*live.key) {
-                let mut kept = memory.iter().cloned();
-                live.when.restore(&mut kept);
-                live.only.iter_mut().for_each(|j| j.restore(&mut kept));
-            }
-        }
-        // What hid an alarm may be gone, or new.
-        out.unsettled = (0..out.live.len()).filter(|i| out.live[*i].alarm.step > 0).collect();
-        // Deadlines and shelves may be over by now.
-        out.schedule = (0..out.live.len()).map(|i| (now.mono, i)).collect();
-        out.live.iter_mut().for_each(|l| l.wake = Some(now.mono));
-        out
-    }
-
     fn add(&mut self, of: Arc<Definition>) {
         let index = self.live.len();
         let key: Arc<str> = of.key().into();
@@ -151,12 +133,21 @@ impl Alarms {
         };
         let when = Judge::new(&of.when, &mut slot);
         let only = of.only.as_ref().map(|n| Judge::new(n, &mut slot));
-        lookers.resize(latest.len(), Vec::new());
+        lookers.resize(latest.slots(), Vec::new());
         looked.iter().for_each(|slot| lookers[*slot].push(index));
-        let steps = vec![Debounce::default(); of.steps.len()];
-        let said = Verdict { state: State::No, value: None, limit: None };
         self.by_key.insert(Arc::clone(&key), index);
-        self.live.push(Live { of, key, when, only, steps, alarm: Alarm::default(), said, wake: None });
+        self.live.push(Live {
+            key,
+            when,
+            only,
+            steps: vec![Debounce::default(); of.steps.len()],
+            alarm: Alarm::default(),
+            skips_the_same: of.when.skips_the_same() && of.only.as_ref().is_none_or(Node::skips_the_same),
+            said: Verdict { state: State::No, value: None, limit: None },
+            wake: None,
+            carried: None,
+            of,
+        });
     }
 
     fn who_hides(&self) -> Vec<Vec<usize>> {
@@ -173,20 +164,31 @@ impl Alarms {
 
     /// A reading came.
     pub fn reading(&mut self, reading: &Reading, now: Now, out: &mut Output) {
-        let Self { latest, lookers, .. } = self;
+        let Self { latest, lookers, live, .. } = self;
         let mut due: Vec<usize> = Vec::new();
-        latest.take(reading, |slot| due.extend(&lookers[slot]));
+        latest.take(reading, now.mono, |slot, is_same| {
+            due.extend(lookers[slot].iter().filter(|i| !(is_same && live[**i].skips_the_same)));
+        });
+        self.judge_all(due, now, out);
+        self.settle(now, out);
+    }
+
+    /// Judges each of these once, what hides others first.
+    fn judge_all(&mut self, mut due: Vec<usize>, now: Now, out: &mut Output) {
         due.sort_unstable();
         due.dedup();
         due.into_iter().for_each(|i| self.judge(i, now, out));
-        self.settle(now, out);
     }
 
     /// Time passed.
     pub fn tick(&mut self, now: Now, out: &mut Output) {
-        for slot in self.injected.end(now.mono) {
-            self.lookers[slot].clone().into_iter().for_each(|i| self.judge(i, now, out));
+        if now.wall_trusted && !self.is_dated {
+            self.date(now, out);
         }
+        let Self { latest, lookers, injected, .. } = self;
+        let mut due: Vec<usize> = injected.end(now.mono).iter().flat_map(|slot| &lookers[*slot]).copied().collect();
+        latest.stale(now.mono, |slot| due.extend(&lookers[slot]));
+        self.judge_all(due, now, out);
         while let Some(&(at, i)) = self.schedule.first() {
             if at > now.mono {
                 break;
@@ -202,7 +204,14 @@ impl Alarms {
     /// When time next changes something.
     pub fn next_wake(&self) -> Option<Mono> {
         let flood = self.flood.wake(&self.rules.settings);
-        self.schedule.first().map(|(at, _)| *at).into_iter().chain(flood).chain(self.injected.next_end()).min()
+        self.schedule
+            .first()
+            .map(|(at, _)| *at)
+            .into_iter()
+            .chain(flood)
+            .chain(self.injected.next_end())
+            .chain(self.latest.next_stale())
+            .min()
     }
 
     /// Judges one alarm and lets it live on.
@@ -232,13 +241,15 @@ impl Alarms {
         };
         // After a start nothing is known yet: that is no news.
         let is_news = |c: Option<Cause>| c != Some(Cause::StartingUp);
-        let is_change = unknown.is_some() != live.alarm.unknown.is_some();
-        if live.alarm.step > 0 && is_change && is_news(unknown) && is_news(live.alarm.unknown) {
+        let is_change = is_news(unknown) && unknown.is_some() != live.alarm.unknown.is_some();
+        if live.alarm.step > 0 && is_change {
             let what = if unknown.is_some() { What::InputLost } else { What::InputBack };
             let cause = unknown.map_or(String::new(), |c| c.word().to_string());
             input = Some(Step { cause, ..Step::of(what) });
         }
-        live.alarm.unknown = unknown;
+        if is_news(unknown) {
+            live.alarm.unknown = unknown;
+        }
         let reached = match said.state {
             State::Yes(k) => Some(k),
             State::No => Some(0),
@@ -334,7 +345,7 @@ impl Alarms {
 
     fn keep(&self, i: usize, now: Now, out: &mut Output) {
         let live = &self.live[i];
-        out.changed.insert(Arc::clone(&live.key), Some(Kept { alarm: live.alarm.clone(), saved: now }));
+        out.changed.insert(Arc::clone(&live.key), Some(self.kept_of(live, now)));
     }
 
     fn event(&self, i: usize, what: What, step: Step, now: Now) -> Event {
@@ -388,55 +399,6 @@ impl Alarms {
     pub fn is_flood(&self) -> bool {
         self.flood.is_on
     }
-
-    /// Every alarm as it would be kept now, by key.
-    pub fn kept(&self, now: Now) -> BTreeMap<String, Kept> {
-        self.live.iter().map(|l| (l.key.to_string(), Kept { alarm: l.alarm.clone(), saved: now })).collect()
-    }
-
-    /// What conditions remember that survives a restart, by key.
-    pub fn memory(&self) -> BTreeMap<String, Vec<judge::Kept>> {
-        let of = |live: &Live| {
-            let mut kept = Vec::new();
-            live.when.kept(&mut kept);
-            live.only.iter().for_each(|j| j.kept(&mut kept));
-            (!kept.is_empty()).then(|| (live.key.to_string(), kept))
-        };
-        self.live.iter().filter_map(of).collect()
-    }
-
-    /// New rules: what is the same runs on with its delays and windows; a rule that is gone closes its alarm.
-    pub fn reconfigure(&mut self, rules: Rules, now: Now, out: &mut Output) {
-        let mut before: BTreeMap<Arc<str>, Live> = BTreeMap::new();
-        let removed: Vec<(usize, Arc<str>)> = {
-            let stays: BTreeSet<String> = rules.definitions.iter().map(|d| d.key()).collect();
-            self.by_key.iter().filter(|(k, _)| !stays.contains(&***k)).map(|(k, i)| (*i, Arc::clone(k))).collect()
-        };
-        for (i, key) in removed {
-            if !self.live[i].alarm.is_normal() {
-                self.live[i].alarm = Alarm { occurrence: self.live[i].alarm.occurrence, ..Alarm::default() };
-                let event = self.event(i, What::Removed, Step::of(What::Removed), now);
-                out.events.push(event);
-            }
-            out.changed.insert(key, None);
-        }
-        let old = std::mem::take(self);
-        let (kept, memory) = (old.kept(now), old.memory());
-        before.extend(old.live.into_iter().map(|l| (Arc::clone(&l.key), l)));
-        let mut fresh = Self::new(rules, &kept, &memory, now);
-        for live in &mut fresh.live {
-            let Some(was) = before.remove(&live.key).filter(|was| *was.of == *live.of) else { continue };
-            // Slots are numbered anew: the judges keep their memory and take the new numbers.
-            live.when.remember(was.when);
-            if let (Some(only), Some(was)) = (&mut live.only, was.only) {
-                only.remember(was);
-            }
-            (live.steps, live.said) = (was.steps, was.said);
-        }
-        fresh.latest.inherit(&old.latest);
-        fresh.flood = old.flood;
-        *self = fresh;
-    }
 }
 
 impl Live {
@@ -456,31 +418,6 @@ impl Live {
         };
         Verdict { state, ..when }
     }
-
-    /// What is in alarm stays so until a fresh good sample says otherwise; delays that were running begin again.
-    fn take_up(&mut self) {
-        let steps = self.steps.len();
-        self.alarm.step = self.alarm.step.min(u8::try_from(steps).unwrap_or(u8::MAX));
-        if self.of.never_hidden {
-            (self.alarm.shelved, self.alarm.out) = (None, None);
-        }
-        for (k, debounce) in (1u8..).zip(&mut self.steps) {
-            *debounce = Debounce { on: k <= self.alarm.step, since: None };
-        }
-    }
-}
-
-/// What hides others is judged before them: an alarm that is raised together with its explanation is hidden from the start.
-fn hiding_first(definitions: &[Arc<Definition>]) -> Vec<Arc<Definition>> {
-    let by_key: BTreeMap<String, &Arc<Definition>> = definitions.iter().map(|d| (d.key(), d)).collect();
-    // As deep as explanations go; a circle of them ends there.
-    fn depth(d: &Definition, by_key: &BTreeMap<String, &Arc<Definition>>, left: u8) -> u8 {
-        let below = d.hidden_by.iter().filter_map(|key| by_key.get(&**key));
-        if left == 0 { 0 } else { below.map(|by| 1 + depth(by, by_key, left - 1)).max().unwrap_or(0) }
-    }
-    let mut sorted: Vec<(u8, &Arc<Definition>)> = definitions.iter().map(|d| (depth(d, &by_key, 4), d)).collect();
-    sorted.sort_by_key(|(depth, _)| *depth);
-    sorted.into_iter().map(|(_, d)| Arc::clone(d)).collect()
 }
 
 fn earlier(a: Option<Mono>, b: Option<Mono>) -> Option<Mono> {

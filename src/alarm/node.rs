@@ -248,6 +248,28 @@ impl Node {
         }
     }
 
+    /// Whether a sample like the one before says nothing new to it.
+    pub fn skips_the_same(&self) -> bool {
+        match self {
+            Node::Level { .. }
+            | Node::Is { .. }
+            | Node::Deviation { .. }
+            | Node::Frozen { .. }
+            | Node::Bad { .. }
+            | Node::Offline { .. }
+            | Node::Hours { .. } => true,
+            Node::Count { when, .. } | Node::Lasting { when, .. } | Node::Not(when) => when.skips_the_same(),
+            Node::All(of) | Node::Any(of) => of.iter().all(Node::skips_the_same),
+            // Their windows take every sample in.
+            Node::Rate { .. }
+            | Node::Change { .. }
+            | Node::NoEffect { .. }
+            | Node::Idle { .. }
+            | Node::Reaches { .. }
+            | Node::Days(_) => false,
+        }
+    }
+
     /// The longest time that it looks back, milliseconds: how much earlier a trial on the past has to begin.
     pub fn looks_back_ms(&self) -> u64 {
         match self {

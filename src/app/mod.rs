@@ -167,7 +167,8 @@ impl App {
         made.map_err(|e| format!("cannot make the state directory {}: {e}", paths.state.display()))?;
         let clock = Clock::new(&configuration.clock, Wall(i64::MAX));
         let dir = paths.state.join(&configuration.journal.dir);
-        let opened = Journal::open(&dir, &configuration.journal, &clock, &clock::boot_id());
+        let boot = clock::boot_id();
+        let opened = Journal::open(&dir, &configuration.journal, &clock, &boot);
         let (journal, writer) = opened.map_err(|e| format!("cannot open the journal: {e}"))?;
         clock.not_before(Wall(journal.health().last_wall.load(Ordering::Relaxed)));
         if clock.trusted() {
@@ -175,7 +176,7 @@ impl App {
         }
         let names: Vec<String> = configuration.sinks.iter().map(sink::Settings::cursor).collect();
         journal.keep_cursors(&names);
-        let (store, said) = Store::open(&paths.state.join("store.db"), &clock::boot_id(), &clock)?;
+        let (store, said) = Store::open(&paths.state.join("store.db"), &boot)?;
         if let Some(said) = said {
             tracing::error!("{said}");
         }
@@ -183,7 +184,7 @@ impl App {
             store.date(clock.wall(), clock.mono());
         }
         let snapshot = driver::read(&store, &paths.state.join("engine.json"));
-        let engine = Engine::new(plan(&configuration), &snapshot, &decisions::kept(&store), clock.now());
+        let engine = Engine::new(plan(&configuration), &snapshot, &decisions::kept(&store), &boot, clock.now());
         let (decisions, queue) = mpsc::channel(decisions::QUEUE);
         let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
         let group = |name| Group::new(name, &clock, &troubles);

@@ -133,6 +133,9 @@ struct Group {
     samples: Vec<(usize, Sample)>,
 }
 
+/// What stands for the boot: a single one, whose monotonic time is the date.
+const REPLAY: &str = "replay";
+
 /// Runs the rules over what was; their transitions with dates.
 fn replay(
     configuration: &Configuration,
@@ -143,7 +146,8 @@ fn replay(
     (begin, to): (i64, i64),
 ) -> Result<Vec<(i64, Event)>, Failure> {
     let now_at = |at: i64| Now { mono: Mono(at.unsigned_abs()), wall: Wall(at), wall_trusted: true };
-    let mut alarms = Alarms::new(configuration.alarms.clone(), &BTreeMap::new(), &BTreeMap::new(), now_at(begin));
+    let mut alarms =
+        Alarms::new(configuration.alarms.clone(), &BTreeMap::new(), &BTreeMap::new(), REPLAY, now_at(begin));
     let mut streams: BTreeMap<(usize, Vec<usize>), Arc<Stream>> = BTreeMap::new();
     let mut out = Vec::new();
     let mut people = people.iter().filter_map(|r| Some((r.at.0, command(r)?))).peekable();
@@ -161,7 +165,7 @@ fn replay(
             if group.at - last > GAP_MS {
                 until(&mut alarms, last + SAME_MS, &now_at, &mut out);
                 let (kept, memory) = (alarms.kept(now_at(last)), alarms.memory());
-                alarms = Alarms::new(configuration.alarms.clone(), &kept, &memory, now_at(group.at));
+                alarms = Alarms::new(configuration.alarms.clone(), &kept, &memory, REPLAY, now_at(group.at));
             }
             last = group.at;
             until(&mut alarms, group.at, &now_at, &mut out);

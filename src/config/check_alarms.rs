@@ -81,6 +81,7 @@ pub fn check(
         }
     }
     expand(&mut definitions, plant);
+    circles(&mut definitions, files, problems);
     short_delays(&definitions, files, plant, problems);
     (Rules { definitions: definitions.into_iter().map(Arc::new).collect(), settings, zone }, applies)
 }
@@ -138,25 +139,62 @@ fn devices_on(bus: &BusConfig) -> BTreeSet<&str> {
 
 /// `class.rule` in `hidden_by` means that rule of every device of the class; of the links, those that the device hangs on.
 fn expand(definitions: &mut [Definition], plant: &Plant<'_>) {
-    let keys: Vec<(String, String)> = definitions.iter().map(|d| (d.of.to_string(), d.key())).collect();
+    let keys: BTreeSet<Arc<str>> = definitions.iter().map(|d| d.key().into()).collect();
+    let mut of_rule: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
+    for d in definitions.iter() {
+        of_rule.entry(Arc::clone(&d.of)).or_default().push(d.key().into());
+    }
     let links: BTreeMap<&str, BTreeSet<&str>> =
         plant.buses.iter().map(|b| (b.link.id.as_str(), devices_on(b))).collect();
     for d in definitions.iter_mut() {
         let device = Arc::clone(&d.device);
         let one = |by: &Arc<str>| -> Vec<Arc<str>> {
-            if keys.iter().any(|(_, key)| **key == **by) {
+            if keys.contains(by) {
                 return vec![Arc::clone(by)];
             }
-            let of_class = keys.iter().filter(|(of, _)| **of == **by);
-            let is_ours = |key: &str| match (by.starts_with("link."), key.rsplit_once('.')) {
+            let is_ours = |key: &&Arc<str>| match (by.starts_with("link."), key.rsplit_once('.')) {
                 (true, Some((_, link))) => links.get(link).is_some_and(|on| on.contains(&*device)),
                 _ => true,
             };
-            of_class.filter(|(_, key)| is_ours(key)).map(|(_, key)| key.as_str().into()).collect()
+            of_rule.get(by).into_iter().flatten().filter(is_ours).cloned().collect()
         };
         let own = d.key();
         // Nothing explains itself.
         d.hidden_by = d.hidden_by.iter().flat_map(one).filter(|key| **key != *own).collect();
+    }
+}
+
+/// Alarms that hide each other in a circle would all be quiet: said once for each circle, which is opened.
+fn circles(definitions: &mut [Definition], files: &Files<'_>, problems: &mut Problems) {
+    let by_key: BTreeMap<String, usize> = definitions.iter().enumerate().map(|(i, d)| (d.key(), i)).collect();
+    let mut done = vec![false; definitions.len()];
+    for start in 0..definitions.len() {
+        // Where we are, and which of its explanations is next.
+        let mut way: Vec<(usize, usize)> = vec![(start, 0)];
+        while let Some(&mut (i, ref mut next)) = way.last_mut() {
+            let by = (!done[i]).then(|| definitions[i].hidden_by.get(*next).cloned()).flatten();
+            let Some(by) = by else {
+                done[i] = true;
+                way.pop();
+                continue;
+            };
+            *next += 1;
+            let Some(&j) = by_key.get(&*by) else { continue };
+            let Some(begin) = way.iter().position(|(k, _)| *k == j) else {
+                way.push((j, 0));
+                continue;
+            };
+            let circle: Vec<&Definition> = way[begin..].iter().map(|(k, _)| &definitions[*k]).collect();
+            let names: Vec<String> =
+                circle.iter().map(|d| format!("`{}`", d.key())).chain([format!("`{by}`")]).collect();
+            let entry = files.alarm.iter().find(|e| circle.iter().any(|d| *d.of == *e.value.rule));
+            let place = entry.map_or_else(|| crate::config::doc::whole("alarms"), |e| e.at.place(&["set"]));
+            let what =
+                format!("alarms hide each other in a circle, nobody would be told: {}", names.join(" is hidden by "));
+            problems.error(place, what, "take one of them out of the other's hidden_by");
+            definitions[i].hidden_by.retain(|key| *key != by);
+            way.last_mut().into_iter().for_each(|(_, next)| *next -= 1);
+        }
     }
 }
 

@@ -141,7 +141,7 @@ impl Derive {
     /// A reading came: the derived readings that follow from it.
     pub fn step(&mut self, reading: &Reading) -> Vec<Reading> {
         let mut changed = Vec::new();
-        self.latest.take(reading, |slot| changed.push(slot));
+        self.latest.take(reading, reading.at.mono, |slot, _| changed.push(slot));
         if changed.is_empty() {
             return Vec::new();
         }

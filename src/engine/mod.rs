@@ -96,11 +96,11 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Builds the rules, going on from a snapshot and from alarms as they were kept.
-    pub fn new(plan: Plan, snapshot: &Snapshot, alarms: &BTreeMap<String, alarm::Kept>, now: Now) -> Self {
+    /// Builds the rules, going on from a snapshot and from alarms as they were kept; `boot` is the kernel's name of this boot.
+    pub fn new(plan: Plan, snapshot: &Snapshot, alarms: &BTreeMap<String, alarm::Kept>, boot: &str, now: Now) -> Self {
         Self {
             derive: Derive::new(&plan.derive, &snapshot.derive),
-            alarms: Alarms::new(plan.alarms.clone(), alarms, &snapshot.alarm, now),
+            alarms: Alarms::new(plan.alarms.clone(), alarms, &snapshot.alarm, boot, now),
             plan,
             ..Self::default()
         }
@@ -222,7 +222,8 @@ impl Engine {
         }
         if let Some(stored) = stored {
             let memory = self.alarms.memory();
-            self.alarms = Alarms::new(self.plan.alarms.clone(), &stored, &memory, now);
+            let boot = self.alarms.boot();
+            self.alarms = Alarms::new(self.plan.alarms.clone(), &stored, &memory, &boot, now);
         }
         if self.plan.alarms != plan.alarms || again {
             self.alarms.reconfigure(plan.alarms.clone(), now, &mut out.alarm);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::model::latest::stale_after;
 use crate::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Stamp};
@@ -71,10 +72,6 @@ impl State {
         }
     }
 }
-
-/// After so many intervals without a reading a source is stale, and five seconds more.
-const STALE_INTERVALS: u64 = 3;
-const STALE_MS: u64 = 5_000;
 
 impl Presence {
     /// A reading came: the change of its device's state, if it is one.
@@ -181,7 +178,7 @@ fn stream_of(device: &Arc<str>) -> Arc<Stream> {
 
 impl Source {
     fn deadline(&self) -> Mono {
-        self.last.plus(self.every_ms * STALE_INTERVALS + STALE_MS)
+        stale_after(self.last, self.every_ms)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The newest sample of every point that rules look at, and which of them a reading brings.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::model::point::{STATUS, Stream};
@@ -18,16 +18,27 @@ pub struct Seen {
     pub at: Mono,
     /// Milliseconds between samples when all is well; 0 if irregular.
     pub every_ms: u64,
+    /// Whether it was said that it is too old.
+    is_told: bool,
 }
 
 /// After so many intervals, and a little more, a sample is stale.
 const STALE_INTERVALS: u64 = 3;
 const STALE_MS: u64 = 5_000;
 
+/// When what came at a moment is stale, if more should come every so many milliseconds.
+pub fn stale_after(at: Mono, every_ms: u64) -> Mono {
+    at.plus(every_ms * STALE_INTERVALS + STALE_MS)
+}
+
 impl Seen {
     /// When it will be too old; never if its source is irregular.
     pub fn stale_at(&self) -> Option<Mono> {
-        (self.every_ms > 0).then(|| self.at.plus(self.every_ms * STALE_INTERVALS + STALE_MS))
+        (self.every_ms > 0).then(|| stale_after(self.at, self.every_ms))
+    }
+
+    fn is_same(&self, got: Result<&Value, Cause>, every_ms: u64) -> bool {
+        self.every_ms == every_ms && self.sample.as_ref().map_err(|cause| *cause) == got
     }
 
     /// The value, or why there is none now.
@@ -45,8 +56,16 @@ impl Seen {
 /// Streams whose ways are remembered; beyond that they are looked up anew.
 const ROUTES_MAX: usize = 8_192;
 
-/// Sample numbers of a stream and the slots that they go to.
-type Route = Vec<(usize, usize)>;
+/// Where the samples of a stream go: its source, and sample numbers with their slots.
+type Route = (usize, Vec<(usize, usize)>);
+
+/// What brings samples: its slots grow old together.
+#[derive(Clone, Debug, Default)]
+struct Source {
+    slots: Vec<usize>,
+    /// Not before then is any of them too old.
+    due: Option<Mono>,
+}
 
 /// The newest samples.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +74,10 @@ pub struct Latest {
     seen: Vec<Option<Seen>>,
     /// By the stream's address; the stream is kept, so that the address stays its own.
     routes: HashMap<usize, (Arc<Stream>, Arc<Route>)>,
+    /// By device and source.
+    by_name: HashMap<(Arc<str>, Arc<str>), usize>,
+    sources: Vec<Source>,
+    due: BTreeSet<(Mono, usize)>,
 }
 
 /// How a rule names a point of a device's own state ([`STATUS`]): `status/state`.
@@ -75,24 +98,82 @@ impl Latest {
     }
 
     /// How many slots there are.
-    pub fn len(&self) -> usize {
+    pub fn slots(&self) -> usize {
         self.seen.len()
     }
 
-    /// Whether nobody looks at anything.
-    pub fn is_empty(&self) -> bool {
-        self.seen.is_empty()
+    /// The slot that stands for the same point as one of another table.
+    pub fn same(&self, other: &Latest, slot: usize) -> Option<usize> {
+        let of = |(device, points): (&Arc<str>, &BTreeMap<Arc<str>, usize>)| {
+            let (point, _) = points.iter().find(|(_, s)| **s == slot)?;
+            self.slots.get(device)?.get(point).copied()
+        };
+        other.slots.iter().find_map(of)
     }
 
-    /// Takes a reading in; `changed` is called with each slot that it brought something for.
-    pub fn take(&mut self, reading: &Reading, mut changed: impl FnMut(usize)) {
+    /// Takes a reading in. `each` is called with each slot that it brought something for, and whether that is only what was there
+    /// before, with no time in between in which it was too old.
+    pub fn take(&mut self, reading: &Reading, now: Mono, mut each: impl FnMut(usize, bool)) {
         let route = self.route(&reading.stream);
-        for &(sample, slot) in route.iter() {
-            if let Some(got) = reading.sample(sample) {
-                let every_ms = reading.stream.every_ms;
-                self.seen[slot] = Some(Seen { sample: got.cloned(), at: reading.at.mono, every_ms });
-                changed(slot);
+        let (at, every_ms) = (reading.at.mono, reading.stream.every_ms);
+        let mut due: Option<Mono> = None;
+        for &(sample, slot) in &route.1 {
+            let Some(got) = reading.sample(sample) else { continue };
+            match &mut self.seen[slot] {
+                Some(was) if was.is_same(got, every_ms) && was.at <= at && was.stale_at().is_none_or(|s| now < s) => {
+                    was.at = at;
+                    due = was.stale_at();
+                    each(slot, true);
+                }
+                seen => {
+                    let new = Seen { sample: got.cloned(), at, every_ms, is_told: false };
+                    due = new.stale_at();
+                    *seen = Some(new);
+                    each(slot, false);
+                }
             }
+        }
+        self.look_at(route.0, due);
+    }
+
+    /// A source wants to be looked at then, if not before.
+    fn look_at(&mut self, source: usize, at: Option<Mono>) {
+        let Some(at) = at else { return };
+        let due = &mut self.sources[source].due;
+        if due.is_some_and(|before| before <= at) {
+            return;
+        }
+        if let Some(before) = due.replace(at) {
+            self.due.remove(&(before, source));
+        }
+        self.due.insert((at, source));
+    }
+
+    /// When something may next be too old.
+    pub fn next_stale(&self) -> Option<Mono> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Calls with each slot whose sample has become too old.
+    pub fn stale(&mut self, now: Mono, mut each: impl FnMut(usize)) {
+        while let Some(&(at, id)) = self.due.first() {
+            if at > now {
+                break;
+            }
+            self.due.remove(&(at, id));
+            self.sources[id].due = None;
+            let mut next: Option<Mono> = None;
+            for slot in &self.sources[id].slots {
+                let Some(seen) = self.seen[*slot].as_mut().filter(|s| !s.is_told) else { continue };
+                let Some(at) = seen.stale_at() else { continue };
+                if at <= now {
+                    seen.is_told = true;
+                    each(*slot);
+                } else {
+                    next = Some(next.map_or(at, |n| n.min(at)));
+                }
+            }
+            self.look_at(id, next);
         }
     }
 
@@ -103,14 +184,31 @@ impl Latest {
 
     /// Takes over what another table had seen.
     pub fn inherit(&mut self, before: &Latest) {
+        let mut moved: HashMap<usize, usize> = HashMap::new();
         for (device, points) in &self.slots {
             let Some(old) = before.slots.get(device) else { continue };
             for (point, slot) in points {
                 if let Some(was) = old.get(point) {
                     self.seen[*slot].clone_from(&before.seen[*was]);
+                    moved.insert(*was, *slot);
                 }
             }
         }
+        for (name, id) in &before.by_name {
+            let was = &before.sources[*id];
+            let own = self.source(name.clone());
+            self.sources[own].slots = was.slots.iter().filter_map(|slot| moved.get(slot)).copied().collect();
+            self.look_at(own, was.due);
+        }
+    }
+
+    fn source(&mut self, name: (Arc<str>, Arc<str>)) -> usize {
+        let next = self.sources.len();
+        let id = *self.by_name.entry(name).or_insert(next);
+        if id == next {
+            self.sources.push(Source::default());
+        }
+        id
     }
 
     fn route(&mut self, stream: &Arc<Stream>) -> Arc<Route> {
@@ -118,7 +216,7 @@ impl Latest {
         if let Some((_, route)) = self.routes.get(&key) {
             return Arc::clone(route);
         }
-        let mut route = Route::new();
+        let mut to: Vec<(usize, usize)> = Vec::new();
         if let Some(points) = self.slots.get(&stream.device) {
             for (i, point) in stream.points.iter().enumerate() {
                 let slot = if *stream.source == *STATUS {
@@ -126,13 +224,20 @@ impl Latest {
                 } else {
                     points.get(&point.name)
                 };
-                route.extend(slot.map(|slot| (i, *slot)));
+                to.extend(slot.map(|slot| (i, *slot)));
+            }
+        }
+        let id = self.source((Arc::clone(&stream.device), Arc::clone(&stream.source)));
+        let slots = &mut self.sources[id].slots;
+        for (_, slot) in &to {
+            if !slots.contains(slot) {
+                slots.push(*slot);
             }
         }
         if self.routes.len() >= ROUTES_MAX {
             self.routes.clear();
         }
-        let route = Arc::new(route);
+        let route = Arc::new((id, to));
         self.routes.insert(key, (Arc::clone(stream), Arc::clone(&route)));
         route
     }

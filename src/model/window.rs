@@ -43,11 +43,6 @@ impl Window {
         self.newest = None;
     }
 
-    /// Whether it spans its whole length.
-    pub fn is_full(&self) -> bool {
-        self.span_ms() >= self.length_ms
-    }
-
     /// Milliseconds between the oldest and the newest value.
     pub fn span_ms(&self) -> u64 {
         match (self.values.front(), self.newest) {
@@ -102,7 +97,7 @@ mod tests {
             w.push(Mono(u64::from(s) * 100), f64::from(s) / 10.0);
         }
         assert!(w.values.len() <= 62, "{}", w.values.len());
-        assert!(w.is_full());
+        assert!(w.span_ms() >= 60_000);
         assert!((w.per_min().unwrap() - 60.0).abs() < 0.01);
         assert!((w.change_from(true).unwrap() - 60.0).abs() < 1.1);
         assert!(w.change_from(false).unwrap().abs() < 1e-9);

@@ -5,14 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
-use crate::clock::Clock;
 use crate::model::time::{Mono, Wall};
 
 /// Format of the file.
@@ -70,12 +69,6 @@ pub struct Query {
 pub struct Health {
     /// Whether the last transaction could not be written.
     pub failed: AtomicBool,
-    /// Bytes of the file.
-    pub bytes: AtomicU64,
-    /// Transactions.
-    pub commits: AtomicU64,
-    /// Milliseconds that the last one took.
-    pub commit_ms: AtomicU64,
 }
 
 enum Job {
@@ -100,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be opened, or a newer version wrote it; in words.
-    pub fn open(path: &Path, boot: &str, clock: &Clock) -> Result<(Self, Option<String>), String> {
+    pub fn open(path: &Path, boot: &str) -> Result<(Self, Option<String>), String> {
         let mut said = None;
         let mut began = begin(path);
         if matches!(began, Err(Begin::Failed(_))) && std::fs::remove_file(ballast(path)).is_ok() {
@@ -128,7 +121,7 @@ impl Store {
         };
         let health = Arc::new(Health::default());
         let (jobs, work) = mpsc::channel::<Job>();
-        let (shown, file, boot, clock) = (Arc::clone(&health), path.to_path_buf(), boot.to_string(), clock.clone());
+        let (shown, file, boot) = (Arc::clone(&health), path.to_path_buf(), boot.to_string());
         hold_back(&file);
         let thread = std::thread::Builder::new().name("store".into());
         let spawned = thread.spawn(move || {
@@ -138,7 +131,7 @@ impl Store {
                     let _nobody_waits = done.send(());
                     return;
                 }
-                run(&mut connection, job, &boot, &file, &shown, &clock);
+                run(&mut connection, job, &boot, &file, &shown);
             }
         });
         spawned.map_err(|e| format!("no thread for the store: {e}"))?;
@@ -289,19 +282,15 @@ fn put_beside(path: &Path) -> std::io::Result<PathBuf> {
     Ok(free)
 }
 
-fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &Health, clock: &Clock) {
+fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &Health) {
     match job {
         Job::Commit(batch, done) => {
-            let began = clock.mono();
             let mut written = write(connection, &batch, boot);
             if written.is_err() && std::fs::remove_file(ballast(path)).is_ok() {
                 // That was held back for this moment.
                 written = write(connection, &batch, boot);
             }
-            health.commit_ms.store(clock.mono().since(began), Ordering::Relaxed);
-            health.commits.fetch_add(1, Ordering::Relaxed);
             health.failed.store(written.is_err(), Ordering::Relaxed);
-            health.bytes.store(std::fs::metadata(path).map_or(0, |m| m.len()), Ordering::Relaxed);
             let _nobody_waits = done.send(written.map_err(|e| e.to_string()));
         }
         Job::Date { now, mono } => {
@@ -419,8 +408,7 @@ mod tests {
         let _earlier = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("store.db");
-        let clock = Clock::new(&crate::clock::Settings { source: crate::clock::Source::Rtc }, Wall(0));
-        let (store, said) = Store::open(&path, "boot", &clock).unwrap();
+        let (store, said) = Store::open(&path, "boot").unwrap();
         assert_eq!(said, None);
         let keep =
             vec![("alarm", "a".to_string(), Some(b"1".to_vec())), ("alarm", "b".to_string(), Some(b"2".to_vec()))];
@@ -444,7 +432,7 @@ mod tests {
         store.end().blocking_recv().unwrap();
         std::fs::write(&path, b"this is no database, and long enough to be looked at by SQLite as one").unwrap();
         assert!(prove(&path).is_err());
-        let (store, said) = Store::open(&path, "boot", &clock).unwrap();
+        let (store, said) = Store::open(&path, "boot").unwrap();
         assert!(said.unwrap().contains("damaged"));
         assert!(store.kept("alarm").unwrap().is_empty());
         std::fs::remove_dir_all(&dir).unwrap();

@@ -47,6 +47,7 @@ struct World {
     mono_offset: i64,
     wall_offset: i64,
     trusted: bool,
+    boot: String,
     /// Samples of a point come so often; without it a sample holds for ever.
     every_ms: u64,
     out: String,
@@ -107,10 +108,11 @@ impl World {
             mono_offset: UP as i64,
             wall_offset: BEGIN,
             trusted: true,
+            boot: "boot-0".into(),
             every_ms,
             out: String::new(),
         };
-        world.engine = Engine::new(plan, &Snapshot::default(), &BTreeMap::new(), world.now());
+        world.engine = Engine::new(plan, &Snapshot::default(), &BTreeMap::new(), "boot-0", world.now());
         world
     }
 
@@ -214,7 +216,8 @@ impl World {
         self.at_ms += away_ms;
         // The machine was off: its monotonic clock begins anew.
         self.mono_offset = 60_000 - self.at_ms as i64;
-        self.engine = Engine::new(self.plan.clone(), &snapshot, &self.kept, self.now());
+        self.boot = format!("boot-{}", self.at_ms);
+        self.engine = Engine::new(self.plan.clone(), &snapshot, &self.kept, &self.boot, self.now());
     }
 
     /// What happens at a moment.

@@ -134,7 +134,7 @@ impl World {
         let rules = Rules { definitions: vec![Arc::new(of)], zone, ..Rules::default() };
         let plan = Plan { alarms: rules, ..Plan::default() };
         let mut world = Self { engine: Engine::default(), streams: BTreeMap::new(), now_ms: 0, seen: Vec::new() };
-        world.engine = Engine::new(plan, &Snapshot::default(), &BTreeMap::new(), world.now());
+        world.engine = Engine::new(plan, &Snapshot::default(), &BTreeMap::new(), "boot", world.now());
         world
     }
 

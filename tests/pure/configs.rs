@@ -384,6 +384,14 @@ fn what_a_site_changes_of_a_rule_is_checked_like_a_rule() {
         "a.toml:17:1: error: class `meter` has no point `curent_l1_a`\n  hint: did you mean `current_l1_a` or `current_l2_a` or `current_l3_a`?",
     );
     check(
+        &change(
+            "rule = \"meter.frequency\"\nset = { hidden_by = [\"overvoltage\"] }\n[[alarm]]\nrule = \"meter.overvoltage\"\nset = { \
+             hidden_by = [\"phase_loss\", \"frequency\"] }",
+        ),
+        "a.toml:17:1: error: alarms hide each other in a circle, nobody would be told: `frequency.d` is hidden by `overvoltage.d` is \
+         hidden by `frequency.d`\n  hint: take one of them out of the other's hidden_by",
+    );
+    check(
         &METER.replace("[[device]]", "groups = { fast = \"20s\" }\n[[device]]"),
         "a.toml:11:6: warning: alarms of `d` have delays shorter than two polls (of up to 20s): overvoltage, phase_loss, undervoltage\n  \
          hint: poll the group faster, or give them a longer on_delay: what comes and goes between two polls is not seen",

@@ -61,6 +61,8 @@ struct Site {
     plan: Plan,
     kept: BTreeMap<String, alarm::Kept>,
     told: BTreeMap<Arc<str>, Told>,
+    /// Alarms that wait for somebody, or for a reset.
+    waiting: BTreeSet<Arc<str>>,
     devices: Vec<Device>,
     random: Random,
     seed: u64,
@@ -68,6 +70,7 @@ struct Site {
     mono_offset: i64,
     wall_offset: i64,
     trusted: bool,
+    boot: String,
     events: u64,
     raised: BTreeSet<Arc<str>>,
     steps: u64,
@@ -153,6 +156,7 @@ impl Site {
             plan,
             kept: BTreeMap::new(),
             told: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             devices,
             random: Random(seed | 1),
             seed,
@@ -160,12 +164,13 @@ impl Site {
             mono_offset: 100_000,
             wall_offset: 1_767_222_000_000,
             trusted: true,
+            boot: "boot-0".into(),
             events: 0,
             raised: BTreeSet::new(),
             steps: 0,
             faults: std::env::var("PLANTROOM_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60),
         };
-        site.engine = Engine::new(site.plan.clone(), &Snapshot::default(), &BTreeMap::new(), site.now());
+        site.engine = Engine::new(site.plan.clone(), &Snapshot::default(), &BTreeMap::new(), "boot-0", site.now());
         site
     }
 
@@ -196,6 +201,10 @@ impl Site {
             self.check(event);
         }
         for (key, kept) in out.alarm.changed {
+            match kept.as_ref().is_some_and(|k| k.alarm.waits || k.alarm.latched) {
+                true => self.waiting.insert(Arc::clone(&key)),
+                false => self.waiting.remove(&key),
+            };
             match kept {
                 Some(kept) => drop(self.kept.insert(key.to_string(), kept)),
                 None => drop(self.kept.remove(&*key)),
@@ -321,8 +330,7 @@ impl Site {
     }
 
     fn people(&mut self) {
-        let waiting: Vec<String> =
-            self.engine.alarms().filter(|(_, _, a)| a.waits || a.latched).map(|(k, _, _)| k.to_string()).collect();
+        let waiting: Vec<String> = self.waiting.iter().map(ToString::to_string).collect();
         for key in waiting {
             if !self.random.once_in(4) {
                 continue;
@@ -363,8 +371,9 @@ impl Site {
         let snapshot = self.engine.snapshot();
         if self.random.once_in(2) {
             self.mono_offset = 60_000 - self.at as i64;
+            self.boot = format!("boot-{}", self.at);
         }
-        self.engine = Engine::new(self.plan.clone(), &snapshot, &self.kept, self.now());
+        self.engine = Engine::new(self.plan.clone(), &snapshot, &self.kept, &self.boot, self.now());
         let after = state(&self.engine);
         if before != after {
             let lost: Vec<_> = before.iter().filter(|b| !after.contains(b)).take(3).collect();
