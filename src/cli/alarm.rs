@@ -222,7 +222,8 @@ fn act(global: &Global, whose: &Whose, action: &Action) -> Outcome {
 }
 
 fn report(global: &Global, month: Option<&str>, format: output::Format) -> Outcome {
-    let zone = zone(global);
+    let rules = rules(global);
+    let (zone, deadlines) = (rules.zone, rules.settings.deadlines);
     let now = Clock::new(&clock::Settings::default(), Wall(0)).wall().0;
     let (from, to) = match month {
         None => (now - 30 * 86_400_000, now),
@@ -238,7 +239,7 @@ fn report(global: &Global, month: Option<&str>, format: output::Format) -> Outco
     // From before: what stands may have been raised long ago.
     let query =
         Query { room: ALARM.into(), from: Some(Wall(from - 366 * 86_400_000)), to: Some(Wall(to)), ..Query::default() };
-    let report = alarms::report(&super::replay::dated(&rows(global, &query)?), from, to);
+    let report = alarms::report(&super::replay::dated(&rows(global, &query)?), &deadlines, from, to);
     if format == output::Format::Json {
         output::line(serde_json::to_string_pretty(&report).unwrap_or_default());
         return Ok(());
@@ -260,8 +261,11 @@ fn report(global: &Global, month: Option<&str>, format: output::Format) -> Outco
 
 /// The site's time zone; UTC where the configuration does not say.
 pub fn zone(global: &Global) -> jiff::tz::TimeZone {
-    let loaded = crate::config::load(&global.config_dir());
-    loaded.configuration.map_or(jiff::tz::TimeZone::UTC, |c| c.alarms.zone)
+    rules(global).zone
+}
+
+fn rules(global: &Global) -> crate::alarm::Rules {
+    crate::config::load(&global.config_dir()).configuration.map(|c| c.alarms).unwrap_or_default()
 }
 
 /// Rows of the log, read beside the gateway.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::alarm::event::{Event, What};
 use crate::alarm::settings::Priority;
+use crate::alarm::site::Deadlines;
 
 /// Milliseconds of a slot in which alarms are counted.
 const SLOT_MS: i64 = 600_000;
@@ -16,6 +17,13 @@ const FLOOD: usize = 10;
 const CHATTER: (usize, i64) = (3, 60_000);
 /// Longer than this is standing.
 const STANDING_MS: i64 = 86_400_000;
+
+/// What says that a deadline was missed, and what keeping it is called.
+const OVERDUE: [(What, &str); 3] = [
+    (What::AcknowledgeOverdue, "acknowledged in time"),
+    (What::ArriveOverdue, "attended in time"),
+    (What::ResolveOverdue, "resolved in time"),
+];
 
 /// A transition with its date, milliseconds since 1970.
 pub type Dated = (i64, Event);
@@ -61,24 +69,30 @@ struct Occurrence {
     raised: i64,
     acknowledged: Option<i64>,
     cleared: Option<i64>,
+    /// Deadlines that were missed: acknowledge, arrive, resolve.
+    late: [bool; 3],
 }
 
-/// Makes the report of what happened from one date to another. Trials do not count.
-pub fn report(events: &[Dated], from: i64, to: i64) -> Report {
+/// Makes the report of what happened from one date to another, with the deadlines of today. Trials do not count.
+pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Report {
     let mut occurrences: BTreeMap<(&str, u64), Occurrence> = BTreeMap::new();
-    let (mut overdue, mut raised_at): (BTreeMap<What, usize>, BTreeMap<&str, Vec<i64>>) = Default::default();
+    let mut raised_at: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for (at, e) in events.iter().filter(|(_, e)| !e.test && !e.key.is_empty()) {
         let key = (&*e.key, e.occurrence);
         match e.what {
-            What::Raised if (from..to).contains(at) => {
-                raised_at.entry(&e.key).or_default().push(*at);
-                let new = Occurrence { priority: e.priority, raised: *at, acknowledged: None, cleared: None };
-                occurrences.insert(key, new);
-            }
             What::Raised => {
-                // From before: it may stand.
-                let old = Occurrence { priority: e.priority, raised: *at, acknowledged: None, cleared: None };
-                occurrences.insert(key, old);
+                // One from before may stand.
+                if (from..to).contains(at) {
+                    raised_at.entry(&e.key).or_default().push(*at);
+                }
+                let new = Occurrence {
+                    priority: e.priority,
+                    raised: *at,
+                    acknowledged: None,
+                    cleared: None,
+                    late: [false; 3],
+                };
+                occurrences.insert(key, new);
             }
             What::Acknowledged => {
                 if let Some(o) = occurrences.get_mut(&key) {
@@ -90,10 +104,11 @@ pub fn report(events: &[Dated], from: i64, to: i64) -> Report {
                     o.cleared = Some(*at);
                 }
             }
-            What::AcknowledgeOverdue | What::ArriveOverdue | What::ResolveOverdue if (from..to).contains(at) => {
-                *overdue.entry(e.what).or_default() += 1;
+            what => {
+                if let (Some(o), Some(i)) = (occurrences.get_mut(&key), OVERDUE.iter().position(|(w, _)| *w == what)) {
+                    o.late[i] = true;
+                }
             }
-            _ => {}
         }
     }
     let within: Vec<&Occurrence> = occurrences.values().filter(|o| (from..to).contains(&o.raised)).collect();
@@ -109,13 +124,13 @@ pub fn report(events: &[Dated], from: i64, to: i64) -> Report {
     top.truncate(10);
     let chatters = |at: &&Vec<i64>| at.windows(CHATTER.0).any(|w| w[CHATTER.0 - 1] - w[0] < CHATTER.1);
     let chattering = raised_at.iter().filter(|(_, at)| chatters(at)).map(|(key, _)| (*key).to_string()).collect();
-    let figures = figures(&within, &overdue, &top, standing.len(), from, to);
+    let figures = figures(&within, deadlines, &top, standing.len(), from, to);
     Report { figures, top, chattering, standing }
 }
 
 fn figures(
     within: &[&Occurrence],
-    overdue: &BTreeMap<What, usize>,
+    deadlines: &Deadlines,
     top: &[Top],
     standing: usize,
     from: i64,
@@ -149,13 +164,14 @@ fn figures(
         out.push(figure(&format!("{} until acknowledged, median", priority.word()), until(|o| o.acknowledged), ""));
         out.push(figure(&format!("{} until cleared, median", priority.word()), until(|o| o.cleared), ""));
     }
-    for (what, words) in [
-        (What::AcknowledgeOverdue, "acknowledged in time"),
-        (What::ArriveOverdue, "attended in time"),
-        (What::ResolveOverdue, "resolved in time"),
-    ] {
-        let late = overdue.get(&what).copied().unwrap_or(0).min(within.len());
-        out.push(figure(words, format!("{:.1} %", pct(within.len() - late, within.len())), ""));
+    for (i, (_, words)) in OVERDUE.into_iter().enumerate() {
+        let has = |o: &&&Occurrence| {
+            let d = deadlines.of(o.priority);
+            o.late[i] || [d.acknowledge, d.arrive, d.resolve][i].is_some()
+        };
+        let (all, late) = (within.iter().filter(has).count(), within.iter().filter(|o| o.late[i]).count());
+        let value = if all == 0 { "–".to_string() } else { format!("{:.1} % of {all}", pct(all - late, all)) };
+        out.push(figure(words, value, ""));
     }
     out
 }
@@ -183,6 +199,8 @@ fn time(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alarm::site::Deadline;
+    use crate::model::time::Length;
 
     fn event(key: &str, what: What, occurrence: u64) -> Event {
         Event::bare(key, what, occurrence, Priority::P2)
@@ -203,13 +221,16 @@ mod tests {
         events.push((2 * DAY + 3_600_000, event("good.d", What::Cleared, 1)));
         events.push((3 * DAY, Event { test: true, ..event("trial.d", What::Raised, 1) }));
         events.push((DAY + 900_000, event("chatter.d", What::AcknowledgeOverdue, 1)));
-        let r = report(&events, 0, 10 * DAY);
+        let p2 = Deadline { acknowledge: Some(Length(60_000)), ..Deadline::default() };
+        let deadlines = Deadlines { p2, ..Deadlines::default() };
+        let r = report(&events, &deadlines, 0, 10 * DAY);
         let value = |what: &str| r.figures.iter().find(|f| f.what == what).unwrap().value.clone();
         assert_eq!(value("alarms raised"), "5");
         assert_eq!(value("alarms in 10 min, most"), "4");
         assert_eq!(value("standing over 24 h"), "1");
         assert_eq!(value("P2 until acknowledged, median"), "2 min");
-        assert_eq!(value("acknowledged in time"), "80.0 %");
+        assert_eq!(value("acknowledged in time"), "80.0 % of 5");
+        assert_eq!(value("attended in time"), "–");
         assert_eq!((r.chattering, r.standing), (vec!["chatter.d".to_string()], vec!["stands.d".to_string()]));
         assert_eq!((r.top[0].alarm.as_str(), r.top[0].raised), ("chatter.d", 4));
     }

@@ -229,6 +229,13 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(2))?;
+    let is_readable = connection.query_row("PRAGMA user_version", [], |_| Ok(()));
+    let log = PathBuf::from(format!("{}-wal", path.display()));
+    if is_readable.is_err() && std::fs::metadata(log).map_or(0, |m| m.len()) == 0 {
+        // Who may not write here cannot open the files beside it; nobody else has it open, so it will not change.
+        let plain = format!("file:{}?immutable=1", path.display());
+        return Connection::open_with_flags(plain, flags | rusqlite::OpenFlags::SQLITE_OPEN_URI);
+    }
     Ok(connection)
 }
 

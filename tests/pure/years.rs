@@ -201,10 +201,11 @@ impl Site {
             self.check(event);
         }
         for (key, kept) in out.alarm.changed {
-            match kept.as_ref().is_some_and(|k| k.alarm.waits || k.alarm.latched) {
-                true => self.waiting.insert(Arc::clone(&key)),
-                false => self.waiting.remove(&key),
-            };
+            if kept.as_ref().is_some_and(|k| k.alarm.waits || k.alarm.latched) {
+                self.waiting.insert(Arc::clone(&key));
+            } else {
+                self.waiting.remove(&key);
+            }
             match kept {
                 Some(kept) => drop(self.kept.insert(key.to_string(), kept)),
                 None => drop(self.kept.remove(&*key)),
