@@ -2,7 +2,7 @@
 """Bytes that the gateway writes to flash for each sample: flash.py BINARY DEVICES SECONDS [COMMIT_MS [EVERY_MS]]
 
 Runs the gateway on DEVICES simulated devices of 100 points (a small server in this process, whose values walk), reads what the kernel counts as
-written, and divides by the samples that the journal committed. Runs over the turn of an hour, so that sealing is in it, if SECONDS is long enough.
+written, and divides by the samples that the journal committed. Runs over the turn of an hour, so that sealing is in it, if SECONDS is long enough. PLANTROOM_RULES=n and PLANTROOM_STORE=URL as in bench_config.py.
 """
 import json
 import os
@@ -65,15 +65,15 @@ def main(binary, devices, seconds, commit_ms="1000", every_ms="1000"):
         n = (b[1] - a[1]) * 62
         files = sum(f.stat().st_size for f in Path(t, "state/journal").glob("*.db"))
         print(f"{n / int(seconds):.0f} samples/s, commits every {commit_ms} ms, {seconds} s: {(b[0] - a[0]) / n:.1f} bytes a sample written "
-              f"(of the write-ahead log up to {files / (b[1] * 62):.1f} more are due when it is folded, every 4 MB); resident {b[2] / 1024:.1f} MiB")
+              f"(of the write-ahead log up to {files / (b[1] * 62):.1f} more are due when it is folded, every 4 MB); resident {b[2] / 1024:.1f} MiB, at most {b[3] / 1024:.1f}")
 
 
 def figures(pid, binary, t):
     io = Path(f"/proc/{pid}/io").read_text()
     written = int(next(line.split()[1] for line in io.splitlines() if line.startswith("write_bytes")))
-    rss = int(next(line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")))
+    memory = {k: int(v.split()[0]) for k, v in (line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()) if k in ("VmRSS", "VmHWM")}
     status = json.loads(subprocess.run([binary, "--state", f"{t}/state", "status", "--format", "json"], capture_output=True, check=True).stdout)
-    return written, status["journal"]["committed"], rss
+    return written, status["journal"]["committed"], memory["VmRSS"], memory["VmHWM"]
 
 
 if __name__ == "__main__":

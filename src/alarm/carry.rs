@@ -7,7 +7,7 @@ use crate::alarm::event::What;
 use crate::alarm::life::{Alarm, Debounce, Step, ms};
 use crate::alarm::node::Definition;
 use crate::alarm::{Alarms, Kept, Live, Output, Rules, judge};
-use crate::model::time::{Mono, Now, Wall};
+use crate::model::time::{Mono, Now, Wall, carried_by};
 
 /// An alarm that came from another boot while the date was not known: its moments stand as if no time had passed.
 #[derive(Clone, Debug)]
@@ -146,16 +146,11 @@ impl Live {
     /// What is in alarm stays so until a fresh good sample says otherwise; delays that were running begin again.
     fn take_up(&mut self, kept: &Kept, boot: &str, now: Now) {
         self.alarm = kept.alarm.clone();
-        let (saved, is_this_boot) = (kept.saved, !boot.is_empty() && *kept.boot == *boot);
-        if !is_this_boot {
-            // What passed in between is known if both dates are.
-            let is_known = saved.wall_trusted && now.wall_trusted;
-            let passed = if is_known { (now.wall.0 - saved.wall.0).max(0) } else { 0 };
-            let by = ms(now.mono) - passed - ms(saved.mono);
-            self.alarm.moments().for_each(|at| *at = at.saturating_add(by));
-            if saved.wall_trusted && !now.wall_trusted && !self.alarm.is_normal() {
-                self.carried = Some(Box::new(Carried { alarm: self.alarm.clone(), saved: saved.wall }));
-            }
+        let by = carried_by((kept.saved, &kept.boot), (now, boot));
+        self.alarm.moments().for_each(|at| *at = at.saturating_add(by));
+        let is_open = kept.saved.wall_trusted && !now.wall_trusted && !self.alarm.is_normal();
+        if is_open && *kept.boot != *boot {
+            self.carried = Some(Box::new(Carried { alarm: self.alarm.clone(), saved: kept.saved.wall }));
         }
         let steps = u8::try_from(self.steps.len()).unwrap_or(u8::MAX);
         self.alarm.step = self.alarm.step.min(steps);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::settings::Priority;
+use crate::model::priority::Priority;
 use crate::model::time::Wall;
 
 /// How an alarm is seen: the names of ISA-18.2, a projection of condition, acknowledgement, latch and visibility.

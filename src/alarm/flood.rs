@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::alarm::event::{Event, What};
-use crate::alarm::settings::Priority;
 use crate::alarm::site::Settings;
+use crate::model::priority::Priority;
 use crate::model::time::Mono;
 
 /// When alarms were raised lately.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::alarm::event::{Action, Moment, Seen, What};
 use crate::alarm::node::Definition;
-use crate::alarm::settings::Priority;
 use crate::alarm::site::Deadline;
+use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::time::{Mono, Now};
 

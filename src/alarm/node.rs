@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::alarm::settings::{Centre, Figure, Priority, Weekday};
+use crate::alarm::settings::{Centre, Figure, Weekday};
 use crate::model::point::Names;
+use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 
 /// A point of a device.

@@ -6,40 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::point::Names;
+use crate::model::priority::Priority;
 use crate::model::time::Length;
-
-/// How much an alarm matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum Priority {
-    /// Urgent: somebody goes now.
-    P1,
-    /// Important: somebody takes it now.
-    P2,
-    /// General: working hours.
-    P3,
-    /// To be known.
-    P4,
-}
-
-impl Priority {
-    /// All, the most urgent first.
-    pub const ALL: [Priority; 4] = [Priority::P1, Priority::P2, Priority::P3, Priority::P4];
-
-    /// 1 to 4.
-    pub const fn number(self) -> u8 {
-        self as u8 + 1
-    }
-
-    /// As it is printed.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Priority::P1 => "P1",
-            Priority::P2 => "P2",
-            Priority::P3 => "P3",
-            Priority::P4 => "P4",
-        }
-    }
-}
 
 /// A file of rules for a class of devices: `alarms/NAME.toml`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::alarm::settings::Priority;
+use crate::model::priority::Priority;
 use crate::model::time::Length;
 
 /// What a site says of alarms: `[alarms]`.

@@ -428,6 +428,7 @@ impl<'a> Check<'a> {
             let wants = match d.how {
                 How::Ratio | How::SharePct => 2..=2,
                 How::RatePerMin | How::RunTimeH | How::Starts => 1..=1,
+                how if how.is_of_day() => 1..=1,
                 _ => 2..=99,
             };
             if !wants.contains(&d.of.len()) {

@@ -91,7 +91,7 @@ fn check_mqtt(files: &Files<'_>, problems: &mut Problems) {
         if let Err(mend) = sink.address() {
             problems.error(
                 entry.at.place(&["url"]),
-                format!("`{}` is not a broker's address", sink::without_secrets(&sink.url)),
+                format!("`{}` is not a broker's address", crate::http::without_secrets(&sink.url)),
                 mend,
             );
         }

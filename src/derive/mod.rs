@@ -1,4 +1,4 @@
-//! Points out of points: sum, difference, ratio, extremes, rate, run time, starts. Data, not a language.
+//! Points out of points: sum, difference, ratio, extremes, rate, run time, starts, figures of the day. Data, not a language.
 //!
 //! Pure: a definition names its inputs by (device, point); each reading that brings one of them may give a derived
 //! sample. A bad input makes the derived point bad; run time and starts do not count across a gap.
@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,31 @@ pub enum How {
     RunTimeH,
     /// Times the first became true, counted here.
     Starts,
+    /// The lowest of the day so far; days are the site's.
+    DayMin,
+    /// The highest of the day so far.
+    DayMax,
+    /// The mean of the day's samples so far.
+    DayMean,
+    /// How much more it is than the day's first sample: of a register, what was used since midnight.
+    DayIncrease,
+    /// Hours of the day for which the first was true.
+    DayRunTimeH,
+    /// Times of the day that the first became true.
+    DayStarts,
+}
+
+impl How {
+    /// Whether it begins anew at the site's midnight.
+    pub const fn is_of_day(self) -> bool {
+        use How::{DayIncrease, DayMax, DayMean, DayMin, DayRunTimeH, DayStarts};
+        matches!(self, DayMin | DayMax | DayMean | DayIncrease | DayRunTimeH | DayStarts)
+    }
+
+    /// Whether it counts, and so goes on over a restart.
+    const fn counts(self) -> bool {
+        matches!(self, How::RunTimeH | How::Starts) || self.is_of_day()
+    }
 }
 
 /// The window of a rate.
@@ -78,6 +104,38 @@ pub struct Kept {
     pub run_ms: u64,
     /// Starts.
     pub starts: u64,
+    /// Of the day, if it is a figure of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<Day>,
+}
+
+/// What is known of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Day {
+    /// Which.
+    pub date: jiff::civil::Date,
+    /// Its first value.
+    pub first: f64,
+    /// Its lowest.
+    pub min: f64,
+    /// Its highest.
+    pub max: f64,
+    /// All of them added, and how many.
+    pub sum: f64,
+    /// How many.
+    pub count: u32,
+}
+
+impl Day {
+    fn new(date: jiff::civil::Date, value: f64) -> Self {
+        Self { date, first: value, min: value, max: value, sum: 0.0, count: 0 }
+    }
+
+    fn take(&mut self, value: f64) {
+        (self.min, self.max) = (self.min.min(value), self.max.max(value));
+        self.sum += value;
+        self.count += 1;
+    }
 }
 
 /// The rules of one device.
@@ -88,10 +146,17 @@ struct Target {
 }
 
 /// All derived points.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Derive {
     latest: Latest,
     targets: Vec<Target>,
+    zone: TimeZone,
+}
+
+impl Default for Derive {
+    fn default() -> Self {
+        Self { latest: Latest::default(), targets: Vec::new(), zone: TimeZone::UTC }
+    }
 }
 
 /// A definition, checked: which device, what kind of point.
@@ -106,9 +171,9 @@ pub struct Definition {
 }
 
 impl Derive {
-    /// Builds the rules; `kept` are counts by `device.point`.
-    pub fn new(definitions: &[Definition], kept: &BTreeMap<String, Kept>) -> Self {
-        let mut derive = Self::default();
+    /// Builds the rules; `kept` are counts by `device.point`, days are those of `zone`.
+    pub fn new(definitions: &[Definition], kept: &BTreeMap<String, Kept>, zone: &TimeZone) -> Self {
+        let mut derive = Self { zone: zone.clone(), ..Self::default() };
         let mut by_device: BTreeMap<&str, Vec<&Definition>> = BTreeMap::new();
         for d in definitions {
             by_device.entry(&d.settings.device).or_default().push(d);
@@ -118,7 +183,10 @@ impl Derive {
                 name: d.settings.point.as_str().into(),
                 kind: d.kind,
                 retention: d.retention,
-                form: if matches!(d.settings.how, How::Starts | How::RunTimeH) { Form::Exact(0) } else { Form::F64 },
+                form: match d.settings.how {
+                    How::Starts | How::RunTimeH | How::DayStarts | How::DayRunTimeH => Form::Exact(0),
+                    _ => Form::F64,
+                },
             };
             let points = definitions.iter().map(meta).collect();
             let stream = Arc::new(Stream { device: device.into(), source: "derived".into(), every_ms: 0, points });
@@ -145,29 +213,29 @@ impl Derive {
         if changed.is_empty() {
             return Vec::new();
         }
-        let Self { latest, targets, .. } = self;
-        targets.iter_mut().filter_map(|t| t.step(latest, &changed, reading.at)).collect()
+        let Self { latest, targets, zone } = self;
+        targets.iter_mut().filter_map(|t| t.step(latest, &changed, reading.at, zone)).collect()
     }
 
     /// Counts to keep over a restart, by `device.point`.
     pub fn kept(&self) -> BTreeMap<String, Kept> {
         let of = |t: &Target| {
             let name = |r: &Rule| (format!("{}.{}", t.stream.device, t.stream.points[r.point].name), r.kept);
-            t.rules.iter().filter(|r| matches!(r.how, How::RunTimeH | How::Starts)).map(name).collect::<Vec<_>>()
+            t.rules.iter().filter(|r| r.how.counts()).map(name).collect::<Vec<_>>()
         };
         self.targets.iter().flat_map(of).collect()
     }
 }
 
 impl Target {
-    fn step(&mut self, latest: &Latest, changed: &[usize], at: Stamp) -> Option<Reading> {
+    fn step(&mut self, latest: &Latest, changed: &[usize], at: Stamp, zone: &TimeZone) -> Option<Reading> {
         if !self.rules.iter().any(|r| r.of.iter().any(|i| changed.contains(i))) {
             return None;
         }
         let mut samples: Vec<Option<Sample>> = vec![None; self.stream.points.len()];
         for rule in &mut self.rules {
             if rule.of.iter().any(|i| changed.contains(i)) {
-                samples[rule.point] = Some(rule.step(latest, at));
+                samples[rule.point] = Some(rule.step(latest, at, zone));
             }
         }
         Some(Reading { stream: Arc::clone(&self.stream), at, body: Body::Samples { samples, parts: Vec::new() } })
@@ -175,7 +243,7 @@ impl Target {
 }
 
 impl Rule {
-    fn step(&mut self, latest: &Latest, at: Stamp) -> Sample {
+    fn step(&mut self, latest: &Latest, at: Stamp, zone: &TimeZone) -> Sample {
         let mut inputs = Vec::with_capacity(self.of.len());
         for index in &self.of {
             match latest.get(*index).map(|seen| seen.now(at.mono)) {
@@ -186,6 +254,10 @@ impl Rule {
         let numbers: Option<Vec<f64>> = inputs.iter().map(|v| v.as_f64()).collect();
         let Some(numbers) = numbers.filter(|n| !n.is_empty()) else { return self.bad() };
         let first = numbers[0];
+        if self.how.is_of_day() && !self.is_day(at, zone, first) {
+            return Err(Cause::StartingUp);
+        }
+        let day = self.kept.day.unwrap_or_else(|| Day::new(jiff::civil::Date::default(), first));
         let rest = || numbers[1..].iter();
         let value = match self.how {
             How::Sum => numbers.iter().sum(),
@@ -199,9 +271,26 @@ impl Rule {
                 Some(rate) => rate,
                 None => return Err(Cause::StartingUp),
             },
-            How::RunTimeH | How::Starts => return self.count(at.mono, first > 0.0),
+            How::DayMin => day.min,
+            How::DayMax => day.max,
+            How::DayMean => day.sum / f64::from(day.count.max(1)),
+            How::DayIncrease => first - day.first,
+            How::RunTimeH | How::Starts | How::DayRunTimeH | How::DayStarts => {
+                return self.count(at.mono, first > 0.0);
+            }
         };
         if value.is_finite() { Ok(Value::F64(value)) } else { Err(Cause::NotFinite) }
+    }
+
+    /// Takes a value into its day; a new one begins anew. Without a date there is no day.
+    fn is_day(&mut self, at: Stamp, zone: &TimeZone, value: f64) -> bool {
+        let date = jiff::Timestamp::from_millisecond(at.wall.0).map(|t| t.to_zoned(zone.clone()).date());
+        let Some(date) = date.ok().filter(|_| at.trusted) else { return false };
+        if self.kept.day.is_none_or(|day| day.date != date) {
+            self.kept = Kept { day: Some(Day::new(date, value)), ..Kept::default() };
+        }
+        self.kept.day.iter_mut().for_each(|day| day.take(value));
+        true
     }
 
     /// A gap: nothing is counted across it.
@@ -227,7 +316,7 @@ impl Rule {
         }
         self.was = Some((on, now));
         let decimal = match self.how {
-            How::Starts => rust_decimal::Decimal::from(self.kept.starts),
+            How::Starts | How::DayStarts => rust_decimal::Decimal::from(self.kept.starts),
             // Hours with three decimals: 3.6 s.
             _ => rust_decimal::Decimal::new(i64::try_from(self.kept.run_ms / 3_600).unwrap_or(i64::MAX), 3),
         };

@@ -4,10 +4,10 @@ use crate::model::time::Wall;
 /// Feeds `seconds: value` lines ("-" is bad) and prints what is derived.
 fn check(how: How, lines: &str, expect: &str) {
     let settings = Settings { device: "d".into(), point: "x_out".into(), how, of: vec!["a".into(), "e.b".into()] };
-    let one = matches!(how, How::RatePerMin | How::RunTimeH | How::Starts);
+    let one = matches!(how, How::RatePerMin | How::RunTimeH | How::Starts) || how.is_of_day();
     let settings = if one { Settings { of: vec!["a".into()], ..settings } } else { settings };
     let definition = Definition { settings, kind: Kind::Number, retention: Retention::Telemetry };
-    let mut derive = Derive::new(&[definition], &BTreeMap::new());
+    let mut derive = Derive::new(&[definition], &BTreeMap::new(), &TimeZone::fixed(jiff::tz::offset(8)));
     let stream = |device: &str, name: &str| {
         let point =
             PointMeta { name: name.into(), kind: Kind::Number, retention: Retention::Telemetry, form: Form::F64 };
@@ -17,11 +17,17 @@ fn check(how: How, lines: &str, expect: &str) {
     let mut out = Vec::new();
     for word in lines.split_whitespace() {
         let (at, value) = word.split_once(':').unwrap();
-        let (s, value) = value.strip_prefix("b=").map_or((&a, value), |v| (&b, v));
-        let at = Stamp { mono: Mono(at.parse::<u64>().unwrap() * 1_000), wall: Wall(0), trusted: true };
+        let (stream, value) = value.strip_prefix("b=").map_or((&a, value), |v| (&b, v));
+        // A date that nobody believes has a `?` before it.
+        let (at, trusted) = at.strip_prefix('?').map_or((at, true), |at| (at, false));
+        let s_at: u32 = at.parse().unwrap();
+        let at = Stamp { mono: Mono(u64::from(s_at) * 1_000), wall: Wall(i64::from(s_at) * 1_000), trusted };
         let sample = value.parse().map(Value::F64).map_err(|_| Cause::Timeout);
-        let reading =
-            Reading { stream: Arc::clone(s), at, body: Body::Samples { samples: vec![Some(sample)], parts: vec![] } };
+        let reading = Reading {
+            stream: Arc::clone(stream),
+            at,
+            body: Body::Samples { samples: vec![Some(sample)], parts: vec![] },
+        };
         for derived in derive.step(&reading) {
             out.push(match derived.sample(0) {
                 Some(Ok(v)) => v.to_string(),
@@ -58,4 +64,16 @@ fn run_time_and_starts_do_not_count_across_a_gap() {
 #[test]
 fn a_rate_needs_half_its_window() {
     check(How::RatePerMin, "0:0 10:1 30:3 60:6 120:6", "starting_up starting_up 6 6 0");
+}
+
+#[test]
+fn figures_of_a_day_begin_anew_at_the_sites_midnight() {
+    // Midnight at UTC+8 is 57600 s.
+    check(How::DayMin, "0:5 57590:3 57600:7 57601:8", "5 3 7 7");
+    check(How::DayMax, "0:5 57590:3 57600:2 57601:1", "5 5 2 2");
+    check(How::DayMean, "0:5 57590:3 57600:2 57601:1", "5 4 2 1.5");
+    check(How::DayIncrease, "0:100 57590:103 57600:103.5 57601:104", "0 3 0 0.5");
+    check(How::DayStarts, "0:0 1:1 2:0 3:1 57599:0 57600:1", "0 1 1 2 2 1");
+    check(How::DayRunTimeH, "0:1 3600:1 57590:0 57600:1 57636:0", "0 1 15.997 0 0.01");
+    check(How::DayMax, "0:5 ?1:9 2:6", "5 starting_up 6");
 }

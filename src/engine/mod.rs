@@ -99,7 +99,7 @@ impl Engine {
     /// Builds the rules, going on from a snapshot and from alarms as they were kept; `boot` is the kernel's name of this boot.
     pub fn new(plan: Plan, snapshot: &Snapshot, alarms: &BTreeMap<String, alarm::Kept>, boot: &str, now: Now) -> Self {
         Self {
-            derive: Derive::new(&plan.derive, &snapshot.derive),
+            derive: Derive::new(&plan.derive, &snapshot.derive, &plan.alarms.zone),
             alarms: Alarms::new(plan.alarms.clone(), alarms, &snapshot.alarm, boot, now),
             plan,
             ..Self::default()
@@ -217,8 +217,8 @@ impl Engine {
         let mut out = Output::default();
         let again = !self.off.is_empty();
         // Windows and edges run on where the definitions are the same.
-        if self.plan.derive != plan.derive || again {
-            self.derive = Derive::new(&plan.derive, &self.derive.kept());
+        if self.plan.derive != plan.derive || self.plan.alarms.zone != plan.alarms.zone || again {
+            self.derive = Derive::new(&plan.derive, &self.derive.kept(), &plan.alarms.zone);
         }
         if let Some(stored) = stored {
             let memory = self.alarms.memory();

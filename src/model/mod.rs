@@ -6,6 +6,7 @@ pub mod frames;
 pub mod latest;
 pub mod line;
 pub mod point;
+pub mod priority;
 pub mod problem;
 pub mod quality;
 pub mod reading;

@@ -41,6 +41,18 @@ pub struct Now {
     pub wall_trusted: bool,
 }
 
+/// What is added to a monotonic moment of another boot to stand for the same moment now; nothing in the same boot. What passed
+/// in between is known if both dates are; else it counts as nothing.
+pub fn carried_by((saved, saved_boot): (Now, &str), (now, boot): (Now, &str)) -> i64 {
+    if !boot.is_empty() && saved_boot == boot {
+        return 0;
+    }
+    let ms = |mono: Mono| i64::try_from(mono.0).unwrap_or(i64::MAX);
+    let is_known = saved.wall_trusted && now.wall_trusted;
+    let passed = if is_known { (now.wall.0 - saved.wall.0).max(0) } else { 0 };
+    ms(now.mono) - passed - ms(saved.mono)
+}
+
 /// `500ms`, `1s`, `15m`, `1h`, `9d` in milliseconds.
 pub fn duration_ms(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

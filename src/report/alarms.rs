@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::alarm::event::{Event, What};
-use crate::alarm::settings::Priority;
 use crate::alarm::site::Deadlines;
+use crate::model::priority::Priority;
 
 /// Milliseconds of a slot in which alarms are counted.
 const SLOT_MS: i64 = 600_000;

@@ -20,9 +20,6 @@ use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::sink::aside::Aside;
 
-/// Where Debian keeps the authorities that the system trusts.
-pub const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
-
 /// A sink, as configured: one of each kind that there is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settings {
@@ -97,30 +94,6 @@ pub struct Common {
     pub aside: Aside,
     /// Where small things are remembered.
     pub state_dir: PathBuf,
-}
-
-/// An address as it may be printed: what stands before `@` and after `?` may be a password.
-pub fn without_secrets(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(s, r)| (s, r));
-    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
-    let (path, query) = rest.split_once('?').map_or((rest, ""), |(p, _)| (p, "?***"));
-    let host = path.rsplit_once('@').map_or_else(|| path.to_string(), |(_, host)| format!("***@{host}"));
-    format!("{scheme}{host}{query}")
-}
-
-/// A secret as it is given, or from its file, without the end of its line.
-///
-/// # Errors
-/// The file cannot be read, in words.
-pub fn secret(given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
-    match (given, file) {
-        (Some(text), None) => Ok(Some(text.clone())),
-        (_, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
-            Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
-        }
-        (None, None) => Ok(None),
-    }
 }
 
 /// A file in the state directory that belongs to a sink.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use ::influxdb2::RequestError;
 use ::influxdb2::api::write::TimestampPrecision;
 
+use crate::http::secret;
 use crate::sink::influx::answer::Answer;
 use crate::sink::influx::settings::Settings;
-use crate::sink::secret;
 
 /// A client of one bucket.
 pub struct Client {

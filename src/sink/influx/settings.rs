@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::http::{is_address, without_secrets};
 use crate::sink::report;
-use crate::sink::without_secrets;
 
 /// A time-series store that takes InfluxDB line protocol: `[[sink.influx]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -137,7 +137,7 @@ impl Settings {
         let mut out = Vec::new();
         let rest = self.url.strip_prefix("http://").or_else(|| self.url.strip_prefix("https://"));
         let host = rest.map(|r| r.split('/').next().unwrap_or_default());
-        if host.is_none_or(|h| h.is_empty() || h.contains('@')) || self.url.contains(['?', '#', ' ']) {
+        if !is_address(&self.url) {
             let what = format!("`{}` is not the address of a store", without_secrets(&self.url));
             out.push((
                 "url",

@@ -1,13 +1,11 @@
 //! One request and its answer, by reqwest or by the `influxdb2` crate.
 
-use std::time::Duration;
-
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::http::{self, secret};
 use crate::sink::influx::answer::Answer;
 use crate::sink::influx::settings::{Api, Settings, Transport};
-use crate::sink::secret;
 
 /// What carries the requests.
 pub enum Carrier {
@@ -42,7 +40,7 @@ impl Carrier {
     /// What cannot be read or understood, in words.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         match settings.transport {
-            Transport::Reqwest => Ok(Carrier::Reqwest(Box::new(http(settings)?))),
+            Transport::Reqwest => Ok(Carrier::Reqwest(Box::new(carrier(settings)?))),
             #[cfg(feature = "influxdb2")]
             Transport::Influxdb2 => Ok(Carrier::Influxdb2(Box::new(super::by_crate::Client::new(settings)?))),
             #[cfg(not(feature = "influxdb2"))]
@@ -63,16 +61,8 @@ impl Carrier {
     }
 }
 
-fn http(settings: &Settings) -> Result<Http, String> {
-    let mut builder = reqwest::Client::builder()
-        .timeout(Duration::from_millis(settings.timeout_ms))
-        .connect_timeout(Duration::from_millis(settings.timeout_ms.min(5_000)))
-        .pool_max_idle_per_host(1)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .user_agent(concat!("plantroom/", env!("CARGO_PKG_VERSION")));
-    builder = builder.tls_backend_preconfigured(tls(settings)?);
-    let client = builder.build().map_err(|e| words(&e))?;
+fn carrier(settings: &Settings) -> Result<Http, String> {
+    let client = http::client(&settings.url, settings.timeout_ms, settings.ca_file.as_deref())?;
     let base = settings.url.trim_end_matches('/');
     let (path, mut query) = match settings.api {
         Api::V2 => ("/api/v2/write", vec![("org", settings.org.as_str()), ("bucket", &settings.bucket)]),
@@ -96,27 +86,9 @@ fn http(settings: &Settings) -> Result<Http, String> {
     Ok(Http { client, url, login, gzip: settings.gzip })
 }
 
-fn tls(settings: &Settings) -> Result<rustls::ClientConfig, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    if !settings.url.starts_with("https://") {
-        // Without TLS nobody is trusted, and no file has to be there.
-        return Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
-    }
-    let path = settings.ca_file.as_deref().unwrap_or(crate::sink::SYSTEM_CA);
-    let pem = std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))?;
-    let certificates = rustls::pki_types::pem::PemObject::pem_slice_iter(&pem);
-    let certificates: Vec<rustls::pki_types::CertificateDer<'static>> =
-        certificates.collect::<Result<_, _>>().map_err(|e| format!("{path}: {e}"))?;
-    let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 {
-        return Err(format!("{path} holds no certificate"));
-    }
-    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
-}
-
 impl Http {
     async fn write(&self, body: &str) -> Result<Answer, String> {
-        use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+        use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
         let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
         request = match &self.login {
             Login::No => request,
@@ -128,32 +100,13 @@ impl Http {
         } else {
             request.body(body.to_string())
         };
-        let response = request.send().await.map_err(|e| words(&e))?;
+        let response = request.send().await.map_err(|e| http::words(&e))?;
         let status = response.status().as_u16();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(seconds);
+        let retry_after = http::retry_after(&response);
         // What was stored was stored, whether its explanation arrives or not.
-        let body = if (200..300).contains(&status) { String::new() } else { text(response).await };
+        let body = if (200..300).contains(&status) { String::new() } else { http::text(response).await };
         Ok(Answer { status, retry_after, body })
     }
-}
-
-/// The first of an explanation: enough for a list of refused lines, not enough to fill the memory.
-async fn text(mut response: reqwest::Response) -> String {
-    const MOST: usize = 262_144;
-    let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() >= MOST {
-            bytes.truncate(MOST);
-            break;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// `Retry-After` in seconds; a date is not worth its clock.
-fn seconds(text: &str) -> Option<Duration> {
-    text.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn gzip(body: &str) -> std::io::Result<Vec<u8>> {
@@ -163,27 +116,13 @@ fn gzip(body: &str) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// An error with what is behind it, without the address that is known anyway.
-fn words(error: &reqwest::Error) -> String {
-    use std::error::Error as _;
-    let mut out = if error.is_timeout() { "no answer in time".to_string() } else { "no connection".to_string() };
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if inner.source().is_none() {
-            out = format!("{out}: {inner}");
-        }
-        source = inner.source();
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_sent_besides_the_body() {
-        let login = |s: &Settings| http(s).unwrap().login;
+        let login = |s: &Settings| carrier(s).unwrap().login;
         let v2 = Settings {
             org: "o".into(),
             bucket: "plant room".into(),
@@ -191,18 +130,17 @@ mod tests {
             ..Settings::plain("x", "http://h:1/insert/0/influx/", Api::V2)
         };
         assert_eq!(
-            http(&v2).unwrap().url.as_str(),
+            carrier(&v2).unwrap().url.as_str(),
             "http://h:1/insert/0/influx/api/v2/write?org=o&bucket=plant+room&precision=ms"
         );
         assert_eq!(login(&v2), Login::Token("Token t".into()));
         let v1 =
             Settings { database: "d".into(), username: Some("u".into()), ..Settings::plain("x", "http://h", Api::V1) };
-        assert_eq!(http(&v1).unwrap().url.as_str(), "http://h/write?db=d&precision=ms");
+        assert_eq!(carrier(&v1).unwrap().url.as_str(), "http://h/write?db=d&precision=ms");
         assert_eq!(login(&v1), Login::Password("u".into(), String::new()));
         assert!(
-            http(&Settings { password: None, password_file: Some("/none".into()), ..v1 })
+            carrier(&Settings { password: None, password_file: Some("/none".into()), ..v1 })
                 .is_err_and(|e| e.contains("/none"))
         );
-        assert_eq!((seconds(" 7 "), seconds("Fri, 31 Dec 1999 23:59:59 GMT")), (Some(Duration::from_secs(7)), None));
     }
 }

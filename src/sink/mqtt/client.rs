@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 
+use crate::http::secret;
 use crate::sink::mqtt::settings::{Settings, Version};
-use crate::sink::secret;
 
 /// What happened on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,7 +195,7 @@ fn read_file(path: &str) -> Result<Vec<u8>, String> {
 }
 
 fn tls(settings: &Settings) -> Result<TlsConfiguration, String> {
-    let ca = read_file(settings.ca_file.as_deref().unwrap_or(crate::sink::SYSTEM_CA))?;
+    let ca = read_file(settings.ca_file.as_deref().unwrap_or(crate::http::SYSTEM_CA))?;
     let client_auth = match (&settings.cert_file, &settings.key_file) {
         (Some(cert), Some(key)) => Some((read_file(cert)?, read_file(key)?)),
         (None, None) => None,

@@ -1,0 +1,122 @@
+//! What every door to an HTTP service needs: a client that trusts what it should and waits no longer than it should, secrets,
+//! words for errors.
+
+use std::time::Duration;
+
+/// Where Debian keeps the authorities that the system trusts.
+pub const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Longest wait for a connection.
+const CONNECT_MS: u64 = 5_000;
+/// Most of an answer that is read.
+const BODY_MAX: usize = 262_144;
+
+/// An address as it may be printed: what stands before `@` and after `?` may be a password.
+pub fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(s, r)| (s, r));
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let (path, query) = rest.split_once('?').map_or((rest, ""), |(p, _)| (p, "?***"));
+    let host = path.rsplit_once('@').map_or_else(|| path.to_string(), |(_, host)| format!("***@{host}"));
+    format!("{scheme}{host}{query}")
+}
+
+/// Whether this is the address of an HTTP service, with no secret in it.
+pub fn is_address(url: &str) -> bool {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let host = rest.map(|r| r.split('/').next().unwrap_or_default());
+    host.is_some_and(|h| !h.is_empty() && !h.contains('@')) && !url.contains(['?', '#', ' '])
+}
+
+/// A secret as it is given, or from its file, without the end of its line.
+///
+/// # Errors
+/// The file cannot be read, in words.
+pub fn secret(given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
+    match (given, file) {
+        (Some(text), None) => Ok(Some(text.clone())),
+        (_, Some(path)) => {
+            let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
+            Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// A client for one service: no proxy, no redirects, one idle connection.
+///
+/// # Errors
+/// The file of authorities cannot be read or holds none; in words.
+pub fn client(url: &str, timeout_ms: u64, ca_file: Option<&str>) -> Result<reqwest::Client, String> {
+    let builder = reqwest::Client::builder()
+        .timeout(Duration::from_millis(timeout_ms))
+        .connect_timeout(Duration::from_millis(timeout_ms.min(CONNECT_MS)))
+        .pool_max_idle_per_host(1)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .user_agent(concat!("plantroom/", env!("CARGO_PKG_VERSION")));
+    let builder = builder.tls_backend_preconfigured(tls(url.starts_with("https://"), ca_file)?);
+    builder.build().map_err(|e| words(&e))
+}
+
+fn tls(is_needed: bool, ca_file: Option<&str>) -> Result<rustls::ClientConfig, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    if !is_needed {
+        // Without TLS nobody is trusted, and no file has to be there.
+        return Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+    }
+    let path = ca_file.unwrap_or(SYSTEM_CA);
+    let pem = std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))?;
+    let certificates = rustls::pki_types::pem::PemObject::pem_slice_iter(&pem);
+    let certificates: Vec<rustls::pki_types::CertificateDer<'static>> =
+        certificates.collect::<Result<_, _>>().map_err(|e| format!("{path}: {e}"))?;
+    let (added, _) = roots.add_parsable_certificates(certificates);
+    if added == 0 {
+        return Err(format!("{path} holds no certificate"));
+    }
+    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The first of a body: enough for an explanation, not enough to fill the memory.
+pub async fn text(mut response: reqwest::Response) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= BODY_MAX {
+            bytes.truncate(BODY_MAX);
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `Retry-After` in seconds; a date is not worth its clock.
+pub fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    seconds(response.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?)
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// An error with what is behind it, without the address that is known anyway.
+pub fn words(error: &reqwest::Error) -> String {
+    use std::error::Error as _;
+    let mut out = if error.is_timeout() { "no answer in time".to_string() } else { "no connection".to_string() };
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if inner.source().is_none() {
+            out = format!("{out}: {inner}");
+        }
+        source = inner.source();
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_read_and_dates_are_not() {
+        assert_eq!((seconds(" 7 "), seconds("Fri, 31 Dec 1999 23:59:59 GMT")), (Some(Duration::from_secs(7)), None));
+    }
+}

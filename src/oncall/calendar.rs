@@ -1,0 +1,50 @@
+//! Working days: Monday to Friday without holidays, and the days that make up for them.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::{Date, Weekday};
+use serde::Deserialize;
+
+/// Which days are worked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calendar {
+    free: BTreeSet<Date>,
+    working: BTreeSet<Date>,
+    /// The last day that it knows of; none: it knows of no holidays.
+    pub until: Option<Date>,
+}
+
+/// A calendar as its file has it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Version of this format: 1.
+    pub format: u32,
+    /// Days from Monday to Friday that are free.
+    pub free: Vec<String>,
+    /// Saturdays and Sundays that are worked.
+    pub working: Vec<String>,
+    /// The last day that it knows of.
+    pub until: String,
+}
+
+impl Calendar {
+    /// Built from a file.
+    ///
+    /// # Errors
+    /// What is no date.
+    pub fn build(file: &File) -> Result<Self, String> {
+        let date = |text: &String| text.parse::<Date>().map_err(|_| format!("`{text}` is no date: 2026-10-01"));
+        Ok(Self {
+            free: file.free.iter().map(date).collect::<Result<_, _>>()?,
+            working: file.working.iter().map(date).collect::<Result<_, _>>()?,
+            until: Some(date(&file.until)?),
+        })
+    }
+
+    /// Whether a day is worked.
+    pub fn is_working(&self, day: Date) -> bool {
+        let is_weekend = matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday);
+        if is_weekend { self.working.contains(&day) } else { !self.free.contains(&day) }
+    }
+}

@@ -1,0 +1,348 @@
+//! Pages leave: rate, rest, quiet hours, merging; what a service answered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::priority::Priority;
+use crate::model::time::{Mono, Now, Wall};
+use crate::oncall::incident::{Incident, Stage};
+use crate::oncall::page::{About, Answer, Kind, Page, PageState, Send};
+use crate::oncall::plan::Limits;
+use crate::oncall::{Oncall, Output, TEST, hours, ms};
+
+/// Tries of a channel at a time.
+const AT_ONCE: usize = 2;
+/// An answer that has not come by then does not come.
+const ANSWER_MS: u64 = 120_000;
+/// Until every way is tried again, the first time and at most.
+const AGAIN_MS: (u64, u64) = (15_000, 600_000);
+/// How long an urgent page waits for a channel before it goes another way.
+const PATIENCE_MS: u64 = 5_000;
+/// While something is held back by the date, the date is looked at this often: it may be corrected.
+const LOOK_MS: u64 = 60_000;
+
+/// How a channel is doing.
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    /// Messages that may leave now.
+    tokens: f64,
+    /// When that was so.
+    at: Mono,
+    /// It rests until then, and why.
+    pub(super) rests: Option<(Mono, String)>,
+    /// Tries on their way.
+    busy: usize,
+}
+
+/// A try that is on its way.
+#[derive(Clone, Debug)]
+pub(super) struct OnTheWay {
+    channel: String,
+    pages: Vec<(Arc<str>, u64)>,
+    since: Mono,
+}
+
+impl Channel {
+    fn new(limits: Limits, now: Mono) -> Self {
+        Self { tokens: limits.burst, at: now, rests: None, busy: 0 }
+    }
+
+    /// When the next message may leave: now, or later.
+    fn free_at(&mut self, limits: Limits, now: Mono) -> Mono {
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds between two messages")]
+        let passed = now.since(self.at) as f64;
+        let per_ms = limits.per_min / 60_000.0;
+        self.tokens = (self.tokens + passed * per_ms).min(limits.burst);
+        self.at = now;
+        if self.rests.as_ref().is_some_and(|(until, _)| now >= *until) {
+            self.rests = None;
+        }
+        let rest = self.rests.as_ref().map_or(now, |(until, _)| *until);
+        let missing = 1.0 - self.tokens;
+        if missing <= 0.0 {
+            return rest;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "milliseconds until the next message"
+        )]
+        let wait = (missing / per_ms).ceil() as u64;
+        rest.max(now.plus(wait))
+    }
+}
+
+/// A page that could leave.
+struct Candidate {
+    key: Arc<str>,
+    page: u64,
+    priority: Priority,
+    channel: String,
+    to: String,
+    whom: Arc<str>,
+    at: i64,
+    /// What can wait goes together with what else there is.
+    merges: bool,
+}
+
+/// Until when a page is held back by the date, and why.
+pub(super) fn held(
+    plan: &crate::oncall::plan::Plan,
+    incident: &Incident,
+    page: &Page,
+    now: Now,
+) -> Option<(Wall, &'static str)> {
+    if !now.wall_trusted {
+        return None;
+    }
+    if let Some(at) = page.not_before.filter(|at| now.wall < *at) {
+        return Some((at, "waits for the digest"));
+    }
+    let can_wait = incident.priority >= Priority::P3 || page.kind == Kind::Over;
+    let until = can_wait.then(|| hours::quiet_until(plan, now.wall)).flatten()?;
+    Some((until, "quiet hours"))
+}
+
+impl Oncall {
+    /// Whatever may leave does, the most urgent first.
+    pub(super) fn dispatch(&mut self, now: Now, out: &mut Output) {
+        self.give_up(now, out);
+        let mut candidates = self.candidates(now);
+        candidates.sort_by_key(|c| (c.priority, c.at, c.page));
+        let mut gone: Vec<u64> = Vec::new();
+        for i in 0..candidates.len() {
+            let c = &candidates[i];
+            if gone.contains(&c.page) {
+                continue;
+            }
+            let Some(free_at) = self.free_at(&c.channel, now) else { continue };
+            if free_at > now.mono {
+                if c.priority <= Priority::P2 && free_at.since(now.mono) > PATIENCE_MS {
+                    self.other_way(&c.key, c.page, now);
+                }
+                self.wake_at(ms(free_at));
+                continue;
+            }
+            let merged = candidates[i..].iter().filter(|o| {
+                o.page == c.page
+                    || (c.merges && o.merges && (&o.channel, &o.to, &o.whom) == (&c.channel, &c.to, &c.whom))
+            });
+            let pages: Vec<(Arc<str>, u64)> = merged.map(|o| (Arc::clone(&o.key), o.page)).collect();
+            gone.extend(pages.iter().map(|(_, page)| *page));
+            let (channel, to, whom) = (c.channel.clone(), c.to.clone(), Arc::clone(&c.whom));
+            self.send(&channel, to, whom, pages, now, out);
+        }
+    }
+
+    fn free_at(&mut self, channel: &str, now: Now) -> Option<Mono> {
+        let limits = *self.plan.channels.get(channel)?;
+        let state = self.channels.entry(channel.to_string()).or_insert_with(|| Channel::new(limits, now.mono));
+        // An answer frees it: that is an input of its own.
+        (state.busy < AT_ONCE).then(|| state.free_at(limits, now.mono))
+    }
+
+    fn candidates(&mut self, now: Now) -> Vec<Candidate> {
+        let mono = ms(now.mono);
+        let mut out = Vec::new();
+        let mut wake: Option<i64> = None;
+        for (key, incident) in &self.incidents {
+            for page in &incident.pages {
+                let PageState::Waits(at) = page.state else { continue };
+                let mut later = |at: i64| wake = Some(wake.map_or(at, |w: i64| w.min(at)));
+                if at > mono {
+                    later(at);
+                    continue;
+                }
+                if let Some((until, _)) = held(&self.plan, incident, page, now) {
+                    let left = u64::try_from(until.0 - now.wall.0).unwrap_or(0);
+                    later(ms(now.mono.plus(left.min(LOOK_MS))));
+                    continue;
+                }
+                let Some(way) = page.ways.get(page.way) else { continue };
+                out.push(Candidate {
+                    key: Arc::clone(key),
+                    page: page.id,
+                    priority: incident.priority,
+                    channel: way.channel.clone(),
+                    to: way.to.clone(),
+                    whom: Arc::clone(&page.whom),
+                    at,
+                    merges: incident.priority >= Priority::P3 || page.kind == Kind::Over,
+                });
+            }
+        }
+        if let Some(at) = wake {
+            self.wake_at(at);
+        }
+        out
+    }
+
+    fn send(
+        &mut self,
+        channel: &str,
+        to: String,
+        whom: Arc<str>,
+        pages: Vec<(Arc<str>, u64)>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        self.next_send += 1;
+        let mut about = Vec::new();
+        let mut repeat = false;
+        for (key, id) in &pages {
+            let Some(incident) = self.incidents.get_mut(key) else { continue };
+            let (occurrence, priority, test) = (incident.occurrence, incident.priority, incident.test);
+            let by = match &incident.stage {
+                Stage::Taken(by) => by.clone(),
+                _ => String::new(),
+            };
+            let Some(page) = incident.pages.iter_mut().find(|p| p.id == *id) else { continue };
+            page.state = PageState::Sent(ms(now.mono));
+            repeat |= page.repeat;
+            about.push(About { page: *id, kind: page.kind, key: Arc::clone(key), occurrence, priority, by, test });
+            self.touched.insert(Arc::clone(key));
+        }
+        for (key, id) in &pages {
+            self.log(out, key, "page_sent", Some(*id), "");
+        }
+        if let Some(state) = self.channels.get_mut(channel) {
+            state.tokens -= 1.0;
+            state.busy += 1;
+        }
+        let language = self.plan.people.get(&whom).map(|p| p.language).unwrap_or_default();
+        let priority = about.iter().map(|a| a.priority).min().unwrap_or(Priority::P4);
+        let id = self.next_send;
+        self.on_the_way.insert(id, OnTheWay { channel: channel.to_string(), pages, since: now.mono });
+        self.wake_at(ms(now.mono.plus(ANSWER_MS)));
+        out.sends.push(Send { id, channel: channel.into(), to, whom, language, about, priority, repeat });
+    }
+
+    /// What was asked of a service so long ago that it will not answer.
+    fn give_up(&mut self, now: Now, out: &mut Output) {
+        let late = self.on_the_way.iter().filter(|(_, w)| now.mono.since(w.since) >= ANSWER_MS);
+        let late: Vec<u64> = late.map(|(id, _)| *id).collect();
+        for id in late {
+            self.answered(id, &Answer::Unknown { why: "it never answered".to_string() }, now, out);
+        }
+        if let Some(since) = self.on_the_way.values().map(|w| w.since).min() {
+            self.wake_at(ms(since.plus(ANSWER_MS)));
+        }
+    }
+
+    /// What became of a try.
+    pub fn answered(&mut self, id: u64, answer: &Answer, now: Now, out: &mut Output) {
+        let Some(sent) = self.on_the_way.remove(&id) else { return };
+        self.wake = Some(now.mono);
+        let limits = self.plan.channels.get(&sent.channel).copied();
+        if let Some(channel) = self.channels.get_mut(&sent.channel) {
+            channel.busy = channel.busy.saturating_sub(1);
+            if let (Answer::Later { after_ms, why }, Some(limits)) = (answer, limits) {
+                let until = now.mono.plus(after_ms.unwrap_or(limits.rest_ms));
+                channel.rests = Some((until, why.clone()));
+            }
+        }
+        for (key, page) in &sent.pages {
+            let (what, why) = match answer {
+                Answer::Accepted => ("page_accepted", ""),
+                Answer::Later { why, .. } => ("page_later", why.as_str()),
+                Answer::Rejected { why } => ("page_rejected", why.as_str()),
+                Answer::Unknown { why } => ("page_unknown", why.as_str()),
+            };
+            self.log(out, key, what, Some(*page), why);
+            self.page_answered(key, *page, answer, now);
+        }
+    }
+
+    fn page_answered(&mut self, key: &Arc<str>, id: u64, answer: &Answer, now: Now) {
+        self.touched.insert(Arc::clone(key));
+        let Some(incident) = self.incidents.get_mut(key) else { return };
+        let stage = incident.stage.clone();
+        let priority = incident.priority;
+        let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) else { return };
+        let way = page.ways.get(page.way).map_or("", |w| w.channel.as_str());
+        let text = match answer {
+            Answer::Accepted => format!("{} told through {way}", page.whom),
+            Answer::Later { why, .. } => format!("{} not told through {way} yet: {why}", page.whom),
+            Answer::Rejected { why } => format!("{} not told through {way}: {why}", page.whom),
+            Answer::Unknown { why } => format!("{} perhaps told through {way}: {why}", page.whom),
+        };
+        page.said.clone_from(&text);
+        if *answer == Answer::Accepted {
+            page.state = PageState::Accepted(ms(now.mono));
+            page.tries += 1;
+            incident.note(text);
+            return;
+        }
+        page.repeat |= matches!(answer, Answer::Unknown { .. });
+        let is_wanted = matches!(stage, Stage::Wanted) || !page.kind.wants_answer() || page.kind == Kind::HandedOver;
+        if !is_wanted {
+            page.state = PageState::Dropped;
+            incident.note(text);
+            return;
+        }
+        let can_wait = priority >= Priority::P3 && matches!(answer, Answer::Later { .. });
+        if can_wait {
+            // Its channel rests; nothing is lost by waiting for it.
+            page.state = PageState::Waits(ms(now.mono));
+        } else {
+            page.tries += 1;
+            page.way = (page.way + 1) % page.ways.len().max(1);
+            let tried = u64::from(page.tries);
+            let rounds = tried / (page.ways.len().max(1) as u64);
+            let is_round = page.way == 0;
+            if is_round && !page.kind.wants_answer() && rounds >= 3 {
+                page.state = PageState::Dropped;
+            } else {
+                let wait = if is_round { again_ms(rounds, id) } else { 0 };
+                page.state = PageState::Waits(ms(now.mono.plus(wait)));
+            }
+        }
+        incident.note(text);
+        if !key.starts_with(TEST) {
+            self.nobody_reached(key, now);
+        }
+    }
+
+    /// A page whose channel rests goes another way, if there is one that has not been tried.
+    fn other_way(&mut self, key: &Arc<str>, id: u64, now: Now) {
+        let resting: BTreeMap<&String, &Channel> =
+            self.channels.iter().filter(|(_, c)| c.rests.as_ref().is_some_and(|(at, _)| *at > now.mono)).collect();
+        let Some(incident) = self.incidents.get_mut(key) else { return };
+        let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) else { return };
+        let count = page.ways.len();
+        let free = (1..count).map(|k| (page.way + k) % count).find(|k| !resting.contains_key(&page.ways[*k].channel));
+        if let Some(way) = free {
+            let why = resting.get(&page.ways[page.way].channel).and_then(|c| c.rests.as_ref());
+            let why = why.map_or("too many messages", |(_, why)| why.as_str());
+            page.said = format!("{} rests ({why}): it goes another way", page.ways[page.way].channel);
+            page.way = way;
+            let said = page.said.clone();
+            incident.note(said);
+            self.touched.insert(Arc::clone(key));
+            self.wake_at(ms(now.mono.plus(1)));
+        }
+    }
+
+    /// The channels that rest, until when and why.
+    pub fn resting(&self, now: Mono) -> Vec<(&str, Mono, &str)> {
+        let of = |(id, c): (&'_ String, &'_ Channel)| c.rests.as_ref().map(|(at, _)| (id.clone(), *at));
+        let ids: Vec<(String, Mono)> = self.channels.iter().filter_map(of).filter(|(_, at)| *at > now).collect();
+        ids.iter()
+            .filter_map(|(id, at)| {
+                let (id, c) = self.channels.get_key_value(id)?;
+                Some((id.as_str(), *at, c.rests.as_ref()?.1.as_str()))
+            })
+            .collect()
+    }
+}
+
+/// Until every way is tried again: longer each time, and not for all pages at once.
+fn again_ms(rounds: u64, page: u64) -> u64 {
+    let doubled = AGAIN_MS.0.saturating_mul(1 << rounds.saturating_sub(1).min(10)).min(AGAIN_MS.1);
+    // splitmix64: a fifth more or less, the same for the same page and round.
+    let mut z = page.wrapping_mul(31).wrapping_add(rounds).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^= z >> 31;
+    doubled * 4 / 5 + z % (doubled * 2 / 5)
+}

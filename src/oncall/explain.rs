@@ -1,0 +1,59 @@
+//! Who was told of an alarm, who was not, and why.
+
+use crate::model::time::{Mono, Now};
+use crate::oncall::dispatch::held;
+use crate::oncall::incident::Stage;
+use crate::oncall::page::PageState;
+use crate::oncall::{Oncall, ms};
+
+impl Oncall {
+    /// How an alarm's pages stand, in words, a line each.
+    pub fn explain(&self, key: &str, now: Now) -> Vec<String> {
+        let Some(incident) = self.incidents.get(key) else {
+            let why = if self.plan.chains.is_empty() {
+                "nobody is told of anything: the configuration has no [[chain]]"
+            } else {
+                "nobody is being told of it"
+            };
+            return vec![why.to_string()];
+        };
+        let chain = incident.chain.as_deref().unwrap_or("none");
+        let mut out = vec![match &incident.stage {
+            Stage::Wanted => format!("somebody is wanted: chain {chain}, round {}", incident.round + 1),
+            Stage::Taken(by) => format!("{by} has taken it"),
+            Stage::Silent(why) => format!("not told: {why}"),
+            Stage::Over(why) => format!("over: {why}"),
+        }];
+        out.extend(incident.notes.iter().map(|n| format!("  {n}")));
+        let in_s = |at: i64| (at - ms(now.mono)).max(0) / 1_000;
+        for page in &incident.pages {
+            let way = page.ways.get(page.way).map_or(String::new(), |w| format!(" through {}", w.channel));
+            let state = match page.state {
+                PageState::Accepted(at) => format!("told{way} {} s ago", (ms(now.mono) - at).max(0) / 1_000),
+                PageState::Sent(_) => format!("on its way{way}"),
+                PageState::Dropped => format!("not sent any more: {}", page.said),
+                PageState::Waits(at) => {
+                    let hold = held(&self.plan, incident, page, now);
+                    let rest = page.ways.get(page.way).and_then(|w| self.channels.get(&w.channel)?.rests.as_ref());
+                    match (hold, rest) {
+                        (Some((until, why)), _) => format!("waits until {}: {why}", until.rfc3339()),
+                        (None, Some((Mono(until), why))) => {
+                            format!(
+                                "waits{way}, which rests {} s more: {why}",
+                                in_s(i64::try_from(*until).unwrap_or(0))
+                            )
+                        }
+                        _ if at > ms(now.mono) => format!("tried again{way} in {} s: {}", in_s(at), page.said),
+                        _ => format!("waits{way}"),
+                    }
+                }
+            };
+            out.push(format!("  page {} to {} ({}): {state}", page.id, page.whom, page.kind.word()));
+        }
+        if let Some(next) = incident.next {
+            let what = if incident.step == 0 && incident.round > 0 { "begins again" } else { "the next step begins" };
+            out.push(format!("  {what} in {} s", in_s(next)));
+        }
+        out
+    }
+}

@@ -1,0 +1,46 @@
+//! Quiet hours, and when what could wait is told.
+
+use jiff::ToSpan as _;
+use jiff::civil::{Time, Weekday};
+
+use crate::model::time::Wall;
+use crate::oncall::plan::Plan;
+use crate::oncall::rota::moment;
+
+/// When the quiet hours end that this moment is in; none: it is in none.
+pub fn quiet_until(plan: &Plan, at: Wall) -> Option<Wall> {
+    let mut until = None;
+    let mut at = at;
+    // Hours that follow each other are one.
+    for _ in 0..=plan.quiet.len() {
+        let Some(end) = plan.quiet.iter().filter_map(|(from, to)| ends(plan, *from, *to, at)).max() else { break };
+        until = Some(end);
+        at = end;
+    }
+    until
+}
+
+fn ends(plan: &Plan, from: Time, to: Time, at: Wall) -> Option<Wall> {
+    let local = jiff::Timestamp::from_millisecond(at.0).ok()?.to_zoned(plan.zone.clone()).datetime();
+    let (day, time) = (local.date(), local.time());
+    let end = match (from < to, time >= from, time < to) {
+        (true, true, true) | (false, false, true) => day,
+        (false, true, _) => day.tomorrow().ok()?,
+        _ => return None,
+    };
+    moment(end.to_datetime(to), plan).filter(|end| *end > at)
+}
+
+/// The next moment at which it is this time at the site.
+pub fn next(plan: &Plan, time: Time, after: Wall) -> Option<Wall> {
+    let local = jiff::Timestamp::from_millisecond(after.0).ok()?.to_zoned(plan.zone.clone()).datetime();
+    let days = local.date().series(1.day()).take(3);
+    days.filter_map(|day| moment(day.to_datetime(time), plan)).find(|at| *at > after)
+}
+
+/// The next moment at which it is this time on this day of the week at the site.
+pub fn next_weekly(plan: &Plan, day: Weekday, time: Time, after: Wall) -> Option<Wall> {
+    let local = jiff::Timestamp::from_millisecond(after.0).ok()?.to_zoned(plan.zone.clone()).datetime();
+    let days = local.date().series(1.day()).take(9).filter(|d| d.weekday() == day);
+    days.filter_map(|d| moment(d.to_datetime(time), plan)).find(|at| *at > after)
+}

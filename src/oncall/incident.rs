@@ -1,0 +1,133 @@
+//! An alarm that somebody has to be told of, from the first page until somebody has taken it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::priority::Priority;
+use crate::oncall::page::{Kind, Page, PageState};
+
+/// Remarks that are kept of an incident.
+const NOTES: usize = 40;
+/// Pages that are kept of an incident when they are done.
+const DONE: usize = 60;
+
+/// An incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Which occurrence of the alarm.
+    pub occurrence: u64,
+    /// How much it matters.
+    pub priority: Priority,
+    /// What its pages say.
+    pub kind: Kind,
+    /// The chain that it goes through.
+    pub chain: Option<Arc<str>>,
+    /// How it stands.
+    pub stage: Stage,
+    /// The step that is next.
+    pub step: usize,
+    /// How often the chain was gone through.
+    pub round: u32,
+    /// When the next step begins, on the monotonic scale; of a test: when it is missed.
+    pub next: Option<i64>,
+    /// Pages.
+    pub pages: Vec<Page>,
+    /// What became of it, the oldest first.
+    pub notes: Vec<String>,
+    /// Whether it comes of a trial.
+    #[serde(default)]
+    pub test: bool,
+}
+
+/// How an incident stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Somebody is wanted.
+    Wanted,
+    /// Somebody took it.
+    Taken(String),
+    /// Nobody is told, and why.
+    Silent(String),
+    /// It is over, and why.
+    Over(String),
+}
+
+impl Incident {
+    /// A new one.
+    pub fn new(occurrence: u64, priority: Priority, kind: Kind) -> Self {
+        Self {
+            occurrence,
+            priority,
+            kind,
+            chain: None,
+            stage: Stage::Wanted,
+            step: 0,
+            round: 0,
+            next: None,
+            pages: Vec::new(),
+            notes: Vec::new(),
+            test: false,
+        }
+    }
+
+    /// Writes down what became of it.
+    pub fn note(&mut self, text: String) {
+        if self.notes.last() != Some(&text) {
+            self.notes.push(text);
+        }
+        if self.notes.len() > NOTES {
+            self.notes.remove(0);
+        }
+    }
+
+    /// Whether a page waits, or is on its way.
+    pub fn is_live(&self) -> bool {
+        self.pages.iter().any(|p| matches!(p.state, PageState::Waits(_) | PageState::Sent(_)))
+    }
+
+    /// Whom a service took a page for that asked for an answer, each once.
+    pub fn told(&self) -> Vec<Arc<str>> {
+        let mut out: Vec<Arc<str>> = Vec::new();
+        for page in self.pages.iter().filter(|p| p.kind.wants_answer()) {
+            if matches!(page.state, PageState::Accepted(_)) && !out.contains(&page.whom) {
+                out.push(Arc::clone(&page.whom));
+            }
+        }
+        out
+    }
+
+    /// What still waits and asks for an answer is not sent any more; those that were told remain.
+    pub fn drop_waiting(&mut self, why: &str) -> Vec<u64> {
+        let mut out = Vec::new();
+        for page in self.pages.iter_mut().filter(|p| p.kind.wants_answer()) {
+            if matches!(page.state, PageState::Waits(_)) {
+                page.state = PageState::Dropped;
+                page.said = why.to_string();
+                out.push(page.id);
+            }
+        }
+        out
+    }
+
+    /// Forgets the oldest pages that are done.
+    pub fn tidy(&mut self) {
+        let is_done = |p: &Page| matches!(p.state, PageState::Accepted(_) | PageState::Dropped);
+        let mut over = self.pages.iter().filter(|p| is_done(p)).count().saturating_sub(DONE);
+        self.pages.retain(|p| {
+            let forget = over > 0 && is_done(p);
+            over -= usize::from(forget);
+            !forget
+        });
+    }
+
+    /// Every moment on the monotonic scale.
+    pub fn moments(&mut self) -> impl Iterator<Item = &mut i64> {
+        let pages = self.pages.iter_mut().filter_map(|p| match &mut p.state {
+            PageState::Waits(at) | PageState::Sent(at) | PageState::Accepted(at) => Some(at),
+            PageState::Dropped => None,
+        });
+        self.next.iter_mut().chain(pages)
+    }
+}

@@ -1,0 +1,357 @@
+//! Who is told what, when, through which channel, and why not. Pure: time comes in as an argument.
+//!
+//! An alarm that wants somebody is an [`Incident`]: it goes through the steps of its chain, each of which makes pages. A page is
+//! tried through one way to its person after the other until a service has it; rate, rest, merging and quiet hours are decided
+//! here, so that a channel does nothing but try.
+
+pub mod calendar;
+mod dispatch;
+mod explain;
+pub mod hours;
+pub mod incident;
+pub mod page;
+mod people;
+pub mod plan;
+pub mod rota;
+pub mod settings;
+mod steps;
+pub mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::priority::Priority;
+use crate::model::time::{Mono, Now, Wall, carried_by};
+use crate::oncall::dispatch::{Channel, OnTheWay};
+use crate::oncall::incident::{Incident, Stage};
+use crate::oncall::page::{Entry, Heard, Kind, News, Page, PageState, Send};
+use crate::oncall::plan::Plan;
+use crate::oncall::rota::Override;
+
+/// What begins the key of a test: `page_test.wang`.
+pub const TEST: &str = "page_test";
+/// Why an alarm of a flood is not told.
+const FLOOD: &str = "one of a flood of alarms";
+
+/// What survives a restart of an incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The incident.
+    pub incident: Incident,
+    /// When it was kept.
+    pub saved: Now,
+    /// The boot that its moments are of.
+    pub boot: Arc<str>,
+}
+
+/// What else survives.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Meta {
+    /// Who stands in for whom.
+    pub overrides: Vec<Override>,
+    /// The next page's number.
+    pub next_page: u64,
+    /// When the page of the week is due.
+    pub next_test: Option<Wall>,
+}
+
+/// Everything that survives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    /// Incidents by key.
+    pub incidents: BTreeMap<String, Kept>,
+    /// The rest.
+    pub meta: Meta,
+}
+
+/// What came of a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// For the log, in order.
+    pub log: Vec<Entry>,
+    /// Tries, for channels.
+    pub sends: Vec<Send>,
+    /// Incidents that changed; `None`: there is nothing to keep any more.
+    pub changed: BTreeMap<Arc<str>, Option<Kept>>,
+    /// The rest, if it changed.
+    pub meta: Option<Meta>,
+}
+
+/// How the pages are doing, for the gateway's own health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Alarms that want somebody, and of which nobody could be told.
+    pub unreached: u64,
+    /// People who did not answer their last test.
+    pub tests_missed: u64,
+    /// Pages that wait or are on their way.
+    pub waiting: u64,
+}
+
+/// The desk of pages.
+#[derive(Debug, Default)]
+pub struct Oncall {
+    plan: Arc<Plan>,
+    incidents: BTreeMap<Arc<str>, Incident>,
+    meta: Meta,
+    channels: BTreeMap<String, Channel>,
+    on_the_way: BTreeMap<u64, OnTheWay>,
+    next_send: u64,
+    boot: Arc<str>,
+    /// When time next changes something.
+    wake: Option<Mono>,
+    /// Incidents that changed in this step, and whether the rest did.
+    touched: BTreeSet<Arc<str>>,
+    is_meta_touched: bool,
+}
+
+impl Oncall {
+    /// Built from a plan, going on from what survived.
+    pub fn new(plan: Arc<Plan>, stored: Stored, boot: &str, now: Now) -> Self {
+        let mut out = Self { plan, meta: stored.meta, boot: boot.into(), wake: Some(now.mono), ..Self::default() };
+        for (key, kept) in stored.incidents {
+            let mut incident = kept.incident;
+            let by = carried_by((kept.saved, &kept.boot), (now, boot));
+            incident.moments().for_each(|at| *at = at.saturating_add(by));
+            for page in &mut incident.pages {
+                // Its answer was not seen: it may come once more.
+                if let PageState::Sent(at) = page.state {
+                    (page.state, page.repeat) = (PageState::Waits(at), true);
+                }
+            }
+            out.incidents.insert(key.into(), incident);
+        }
+        out.forget_strangers();
+        out
+    }
+
+    /// A new plan: incidents go on; what cannot be told any more is dropped.
+    pub fn reconfigure(&mut self, plan: Arc<Plan>, now: Now) {
+        self.meta.next_test = self.meta.next_test.filter(|_| plan.test == self.plan.test);
+        self.plan = plan;
+        self.wake = Some(now.mono);
+        self.forget_strangers();
+    }
+
+    /// Pages through channels that are gone go another way, or none.
+    fn forget_strangers(&mut self) {
+        let channels = &self.plan.channels;
+        self.channels.retain(|id, _| channels.contains_key(id));
+        for page in self.incidents.values_mut().flat_map(|i| &mut i.pages) {
+            if !matches!(page.state, PageState::Waits(_)) {
+                continue;
+            }
+            page.ways.retain(|w| channels.contains_key(&w.channel));
+            page.way = 0;
+            if page.ways.is_empty() {
+                page.state = PageState::Dropped;
+                page.said = "its channel is gone".to_string();
+            }
+        }
+    }
+
+    /// Something happened to an alarm.
+    pub fn heard(&mut self, news: &News, now: Now, out: &mut Output) {
+        match &news.what {
+            Heard::Wanted(kind) => self.wanted(news, *kind, now, out),
+            Heard::Silenced(why) => self.silenced(news, why),
+            Heard::Taken { by } => self.taken(news, by, now, out),
+            Heard::HandedOver { by, to } => self.handed_over(news, by, to, now, out),
+            Heard::Late => self.late(news, now, out),
+            Heard::Over(why) => self.over(news, why, now, out),
+            Heard::FloodBegan(text) => self.flood(text, now, out),
+            Heard::FloodEnded => {
+                let of = |(key, i): (&Arc<str>, &Incident)| {
+                    let is_of_it = i.stage == Stage::Silent(FLOOD.to_string());
+                    is_of_it.then(|| (Arc::clone(key), i.occurrence, i.priority, i.test))
+                };
+                let held: Vec<_> = self.incidents.iter().filter_map(of).collect();
+                for (key, occurrence, priority, test) in held {
+                    let what = Heard::Wanted(Kind::Raised);
+                    self.wanted(&News { key, occurrence, priority, test, what }, Kind::Raised, now, out);
+                }
+            }
+        }
+        self.touched.insert(Arc::clone(&news.key));
+        self.wake = Some(now.mono);
+    }
+
+    fn wanted(&mut self, news: &News, kind: Kind, now: Now, out: &mut Output) {
+        let device = news.key.rsplit_once('.').map_or("", |(_, d)| d);
+        let chain = self.plan.chain(news.priority, device).map(|c| Arc::clone(&c.id));
+        let fresh = || Incident::new(news.occurrence, news.priority, kind);
+        let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
+        if incident.occurrence != news.occurrence {
+            *incident = fresh();
+        } else if incident.stage == Stage::Wanted && incident.chain.is_some() && incident.priority == news.priority {
+            // It is being told already.
+            return;
+        }
+        let gather = if news.priority >= Priority::P3 { self.plan.gather_ms } else { 0 };
+        (incident.priority, incident.kind, incident.test) = (news.priority, kind, news.test);
+        (incident.step, incident.round, incident.next) = (0, 0, Some(ms(now.mono.plus(gather))));
+        incident.chain = chain;
+        incident.stage = Stage::Wanted;
+        self.touched.insert(Arc::clone(&news.key));
+        if incident.chain.is_none() {
+            let why = if self.plan.chains.is_empty() {
+                "nobody is to be told of anything: the configuration has no [[chain]]".to_string()
+            } else {
+                format!("no [[chain]] is meant for {} of this device", news.priority.word())
+            };
+            incident.next = None;
+            incident.stage = Stage::Silent(why.clone());
+            self.log(out, &news.key, "not_told", None, &why);
+        }
+    }
+
+    fn silenced(&mut self, news: &News, why: &str) {
+        let fresh = || Incident::new(news.occurrence, news.priority, Kind::Raised);
+        let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
+        if incident.occurrence != news.occurrence {
+            *incident = fresh();
+        }
+        if matches!(incident.stage, Stage::Wanted | Stage::Silent(_)) {
+            incident.stage = Stage::Silent(why.to_string());
+            incident.next = None;
+            incident.drop_waiting(why);
+        }
+    }
+
+    fn taken(&mut self, news: &News, by: &str, now: Now, out: &mut Output) {
+        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
+        incident.stage = Stage::Taken(by.to_string());
+        incident.next = None;
+        incident.note(format!("{by} took it"));
+        let told = incident.told();
+        let dropped = incident.drop_waiting(&format!("{by} took it"));
+        for page in dropped {
+            self.log(out, &news.key, "page_dropped", Some(page), &format!("{by} took it"));
+        }
+        if news.priority <= Priority::P2 && *news.key != *TEST && !news.key.starts_with(TEST) {
+            let others = told.into_iter().filter(|whom| **whom != *by && !whom.starts_with("channel:"));
+            self.inform(&news.key, Kind::Taken, others.collect(), now);
+        }
+    }
+
+    fn over(&mut self, news: &News, why: &str, now: Now, out: &mut Output) {
+        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
+        if matches!(incident.stage, Stage::Over(_)) {
+            return;
+        }
+        incident.stage = Stage::Over(why.to_string());
+        incident.next = None;
+        let told = incident.told();
+        for page in incident.drop_waiting(why) {
+            self.log(out, &news.key, "page_dropped", Some(page), why);
+        }
+        self.inform(&news.key, Kind::Over, told, now);
+    }
+
+    /// What happened is in the log.
+    fn log(&self, out: &mut Output, key: &Arc<str>, what: &'static str, page: Option<u64>, why: &str) {
+        let incident = self.incidents.get(key);
+        let found: Option<&Page> = incident.and_then(|i| i.pages.iter().find(|p| Some(p.id) == page));
+        out.log.push(Entry {
+            key: Arc::clone(key),
+            what,
+            page,
+            occurrence: incident.map_or(0, |i| i.occurrence),
+            kind: found.map(|p| p.kind),
+            whom: found.map_or_else(|| "".into(), |p| Arc::clone(&p.whom)),
+            channel: found.and_then(|p| p.ways.get(p.way)).map_or(String::new(), |w| w.channel.clone()),
+            why: why.to_string(),
+        });
+    }
+
+    /// Time passed: steps begin, pages leave, what is over is forgotten.
+    pub fn tick(&mut self, now: Now, out: &mut Output) {
+        if self.wake.is_some_and(|at| at <= now.mono) {
+            self.wake = None;
+            self.tests(now, out);
+            self.steps(now, out);
+            self.dispatch(now, out);
+        }
+        for key in std::mem::take(&mut self.touched) {
+            let Some(incident) = self.incidents.get_mut(&key) else {
+                out.changed.insert(key, None);
+                continue;
+            };
+            incident.tidy();
+            let is_over = matches!(incident.stage, Stage::Over(_)) && !key.starts_with(TEST);
+            if (is_over || key.is_empty()) && !incident.is_live() {
+                self.incidents.remove(&key);
+                out.changed.insert(key, None);
+            } else {
+                let (incident, boot) = (incident.clone(), Arc::clone(&self.boot));
+                out.changed.insert(key, Some(Kept { incident, saved: now, boot }));
+            }
+        }
+        if std::mem::take(&mut self.is_meta_touched) {
+            out.meta = Some(self.meta.clone());
+        }
+    }
+
+    /// When time next changes something.
+    pub fn next_wake(&self) -> Option<Mono> {
+        self.wake
+    }
+
+    fn wake_at(&mut self, at: i64) {
+        let at = Mono(u64::try_from(at).unwrap_or(0));
+        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
+    }
+
+    /// How the pages are doing.
+    pub fn figures(&self) -> Figures {
+        let unreached = self.incidents.values().filter(|i| {
+            let tried = i.pages.iter().filter(|p| p.kind.wants_answer());
+            let (mut any, mut reached) = (false, false);
+            for page in tried {
+                any |= page.tries > 0;
+                reached |= matches!(page.state, PageState::Accepted(_));
+            }
+            i.stage == Stage::Wanted && any && !reached
+        });
+        let missed = |(key, i): &(&Arc<str>, &Incident)| key.starts_with(TEST) && matches!(i.stage, Stage::Over(_));
+        let live = |p: &&Page| matches!(p.state, PageState::Waits(_) | PageState::Sent(_));
+        Figures {
+            unreached: unreached.count() as u64,
+            tests_missed: self.incidents.iter().filter(missed).count() as u64,
+            waiting: self.incidents.values().flat_map(|i| &i.pages).filter(live).count() as u64,
+        }
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Who stands in for whom.
+    pub fn overrides(&self) -> &[Override] {
+        &self.meta.overrides
+    }
+
+    /// An incident.
+    pub fn incident(&self, key: &str) -> Option<&Incident> {
+        self.incidents.get(key)
+    }
+
+    /// A page, with the alarm that it is about.
+    pub fn page(&self, id: u64) -> Option<(&Arc<str>, &Incident, &Page)> {
+        let of = |(key, i): (&'_ Arc<str>, &'_ Incident)| {
+            i.pages.iter().any(|p| p.id == id).then_some(()).map(|()| Arc::clone(key))
+        };
+        let key = self.incidents.iter().find_map(of)?;
+        let (key, incident) = self.incidents.get_key_value(&key)?;
+        Some((key, incident, incident.pages.iter().find(|p| p.id == id)?))
+    }
+}
+
+/// Milliseconds on the monotonic scale as they can be reckoned with.
+fn ms(mono: Mono) -> i64 {
+    i64::try_from(mono.0).unwrap_or(i64::MAX)
+}

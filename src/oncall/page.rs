@@ -1,0 +1,234 @@
+//! Pages, what they are about, and what comes in and goes out. Plain data.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::priority::Priority;
+use crate::model::time::Wall;
+use crate::oncall::settings::{Contact, Language};
+
+/// What happened to an alarm, as far as people are concerned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    /// `rule.device`; empty for what concerns all alarms.
+    pub key: Arc<str>,
+    /// Which occurrence of it.
+    pub occurrence: u64,
+    /// How much it matters.
+    pub priority: Priority,
+    /// Whether it comes of a trial.
+    pub test: bool,
+    /// What happened.
+    pub what: Heard,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It wants somebody: raised, worse, again, or not hidden any more.
+    Wanted(Kind),
+    /// It would, but nobody is told, and why.
+    Silenced(&'static str),
+    /// Somebody took it.
+    Taken {
+        /// Who.
+        by: String,
+    },
+    /// Somebody gave it to somebody else.
+    HandedOver {
+        /// Who.
+        by: String,
+        /// To whom.
+        to: String,
+    },
+    /// Nobody was there in time.
+    Late,
+    /// Its condition is gone, or its rule.
+    Over(&'static str),
+    /// More alarms than people can read, in words.
+    FloodBegan(String),
+    /// No longer.
+    FloodEnded,
+}
+
+/// What a page says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It was raised.
+    Raised,
+    /// It is more urgent than it was.
+    Worsened,
+    /// It is still there, long after somebody took it.
+    Reminded,
+    /// Somebody gave it to you.
+    HandedOver,
+    /// Somebody took it, and nobody is there.
+    Late,
+    /// Somebody took it: for those who were told.
+    Taken,
+    /// It is gone: for those who were told.
+    Over,
+    /// More alarms than people can read.
+    Flood,
+    /// The page of the week, or one that somebody asked for.
+    Test,
+}
+
+impl Kind {
+    /// Whether somebody has to answer: it is tried until somebody is reached.
+    pub fn wants_answer(self) -> bool {
+        !matches!(self, Kind::Taken | Kind::Over | Kind::Flood)
+    }
+
+    /// As it is printed.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Raised => "raised",
+            Kind::Worsened => "worsened",
+            Kind::Reminded => "reminded",
+            Kind::HandedOver => "handed_over",
+            Kind::Late => "late",
+            Kind::Taken => "taken",
+            Kind::Over => "over",
+            Kind::Flood => "flood",
+            Kind::Test => "test",
+        }
+    }
+}
+
+/// One message to one person, or to a channel itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// Its number.
+    pub id: u64,
+    /// What it says.
+    pub kind: Kind,
+    /// A person's id, or `channel:ID`.
+    pub whom: Arc<str>,
+    /// The ways to them, the best first.
+    pub ways: Vec<Contact>,
+    /// The way that is next.
+    pub way: usize,
+    /// How often it was tried.
+    pub tries: u32,
+    /// How it stands.
+    pub state: PageState,
+    /// Not before this date: what can wait for the digest.
+    #[serde(default)]
+    pub not_before: Option<Wall>,
+    /// Whether an earlier try may have arrived: its answer was not seen.
+    #[serde(default)]
+    pub repeat: bool,
+    /// What became of it last, in words.
+    #[serde(default)]
+    pub said: String,
+}
+
+/// How a page stands; moments are on the monotonic scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageState {
+    /// It is tried from then on.
+    Waits(i64),
+    /// It is on its way since then.
+    Sent(i64),
+    /// The service has it.
+    Accepted(i64),
+    /// It is not sent any more.
+    Dropped,
+}
+
+/// A try, for a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Send {
+    /// Its number: the answer names it.
+    pub id: u64,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// Where to.
+    pub to: String,
+    /// Who reads it.
+    pub whom: Arc<str>,
+    /// What they read.
+    pub language: Language,
+    /// What the message says; several of them are merged.
+    pub about: Vec<About>,
+    /// How much the most urgent of it matters.
+    pub priority: Priority,
+    /// Whether an earlier try may have arrived.
+    pub repeat: bool,
+}
+
+/// One thing that a message says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct About {
+    /// The page.
+    pub page: u64,
+    /// What it says.
+    pub kind: Kind,
+    /// `rule.device`; empty for what concerns all.
+    pub key: Arc<str>,
+    /// Which occurrence of it.
+    pub occurrence: u64,
+    /// How much it matters.
+    pub priority: Priority,
+    /// Who took it, or gave it; how many there are.
+    pub by: String,
+    /// Whether it is a trial.
+    pub test: bool,
+}
+
+/// What became of a try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The service has it.
+    Accepted,
+    /// Not now, and for how long, if it says.
+    Later {
+        /// Milliseconds.
+        after_ms: Option<u64>,
+        /// Why, in words.
+        why: String,
+    },
+    /// Not like this.
+    Rejected {
+        /// Why, in words.
+        why: String,
+    },
+    /// Nobody knows: it may have arrived.
+    Unknown {
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// Something for the log.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entry {
+    /// `rule.device`.
+    #[serde(skip)]
+    pub key: Arc<str>,
+    /// What happened.
+    #[serde(skip)]
+    pub what: &'static str,
+    /// The page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<u64>,
+    /// Which occurrence of the alarm.
+    pub occurrence: u64,
+    /// What the page says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Whom.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub whom: Arc<str>,
+    /// Through what.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub channel: String,
+    /// Why, or who.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}

@@ -1,0 +1,161 @@
+//! What people do: hand over, stand in, answer a test; the page of the week.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::priority::Priority;
+use crate::model::time::{Now, Wall};
+use crate::oncall::incident::{Incident, Stage};
+use crate::oncall::page::{Kind, News, Page};
+use crate::oncall::rota::{self, Override};
+use crate::oncall::{Oncall, Output, TEST, hours, ms};
+
+/// A page of the week that could not be sent is made up for within this time.
+const LATE_TEST_MS: i64 = 86_400_000;
+/// Times that somebody stands in for others, at most.
+const OVERRIDES: usize = 1_000;
+
+impl Oncall {
+    pub(super) fn handed_over(&mut self, news: &News, by: &str, to: &str, now: Now, out: &mut Output) {
+        let fresh = || Incident::new(news.occurrence, news.priority, Kind::Raised);
+        let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
+        incident.stage = Stage::Taken(to.to_string());
+        incident.next = None;
+        incident.note(format!("{by} gave it to {to}"));
+        incident.drop_waiting(&format!("{by} gave it to {to}"));
+        let ways = self.plan.ways(to, &[]);
+        if ways.is_empty() {
+            self.incidents
+                .entry(Arc::clone(&news.key))
+                .and_modify(|i| i.note(format!("{to} has no way to be reached")));
+            self.log(out, &news.key, "not_told", None, &format!("{to} has no way to be reached"));
+            return;
+        }
+        let page = self.new_page(Kind::HandedOver, to.into(), ways, now);
+        self.incidents.entry(Arc::clone(&news.key)).and_modify(|i| i.pages.push(page));
+    }
+
+    /// The page of the week, if it is time.
+    pub(super) fn tests(&mut self, now: Now, out: &mut Output) {
+        let plan = Arc::clone(&self.plan);
+        let Some((day, time, _)) = plan.test.filter(|_| now.wall_trusted) else { return };
+        let due = self.meta.next_test;
+        if due.is_none_or(|at| now.wall >= at) {
+            if due.is_some_and(|at| now.wall.0 - at.0 <= LATE_TEST_MS) {
+                let on_call =
+                    plan.rotas.keys().filter_map(|id| rota::on_call(&plan, id, &self.meta.overrides, now.wall));
+                let people: BTreeSet<Arc<str>> = on_call.collect();
+                for person in people {
+                    let _has_ways = self.test(&person, now, out);
+                }
+            }
+            self.meta.next_test = hours::next_weekly(&plan, day, time, now.wall);
+            self.is_meta_touched = true;
+        }
+        if let Some(at) = self.meta.next_test {
+            // A corrected date is looked at within the hour.
+            let left = (at.0 - now.wall.0).clamp(1, 3_600_000);
+            self.wake_at(ms(now.mono) + left);
+        }
+    }
+
+    /// A page that has to be acknowledged, for a trial.
+    ///
+    /// # Errors
+    /// There is no such person, or no way to them; in words.
+    pub fn test(&mut self, person: &str, now: Now, out: &mut Output) -> Result<u64, String> {
+        if !self.plan.people.contains_key(person) {
+            let known = self.plan.people.keys().map(|k| &**k);
+            let mend = crate::model::problem::did_you_mean(person, known);
+            return Err(format!("there is no person `{person}`; {mend}"));
+        }
+        let ways = self.plan.ways(person, &[]);
+        if ways.is_empty() {
+            return Err(format!("{person} has no way to be reached"));
+        }
+        let key: Arc<str> = format!("{TEST}.{person}").into();
+        let occurrence = self.incidents.get(&key).map_or(1, |i| i.occurrence + 1);
+        let page = self.new_page(Kind::Test, person.into(), ways, now);
+        let id = page.id;
+        let mut incident = Incident::new(occurrence, Priority::P2, Kind::Test);
+        let within = self.plan.test.map_or(900_000, |(_, _, within)| within);
+        incident.next = Some(ms(now.mono.plus(within)));
+        incident.pages.push(Page { ..page });
+        self.incidents.insert(Arc::clone(&key), incident);
+        self.touched.insert(Arc::clone(&key));
+        self.log(out, &key, "test", Some(id), "");
+        self.wake = Some(now.mono);
+        Ok(id)
+    }
+
+    pub(super) fn missed(&mut self, key: &Arc<str>, out: &mut Output) {
+        let Some(incident) = self.incidents.get_mut(key) else { return };
+        incident.next = None;
+        incident.drop_waiting("time is over");
+        incident.stage = Stage::Over("nobody answered in time".to_string());
+        self.touched.insert(Arc::clone(key));
+        self.log(out, key, "test_missed", None, "nobody answered in time");
+    }
+
+    /// Somebody answered a test.
+    ///
+    /// # Errors
+    /// There is none, in words.
+    pub fn answer_test(&mut self, key: &str, by: &str, now: Now, out: &mut Output) -> Result<(), String> {
+        let Some((key, incident)) = self.incidents.get_key_value(key).filter(|(k, _)| k.starts_with(TEST)) else {
+            return Err(format!("there is no test `{key}`"));
+        };
+        if incident.stage != Stage::Wanted {
+            return Err("it is answered already, or its time is over".to_string());
+        }
+        let key = Arc::clone(key);
+        let (occurrence, priority) = (incident.occurrence, incident.priority);
+        let what = crate::oncall::page::Heard::Taken { by: by.to_string() };
+        self.heard(&News { key: Arc::clone(&key), occurrence, priority, test: true, what }, now, out);
+        self.log(out, &key, "test_answered", None, by);
+        Ok(())
+    }
+
+    /// Somebody stands in for whoever the plan names.
+    ///
+    /// # Errors
+    /// There is no such rota or person, or no such time; in words.
+    pub fn stand_in(&mut self, wanted: Override, now: Now, out: &mut Output) -> Result<(), String> {
+        let know = |what: &str, name: &str, known: Vec<&str>| {
+            let mend = crate::model::problem::did_you_mean(name, known.iter().copied());
+            if known.contains(&name) { Ok(()) } else { Err(format!("there is no {what} `{name}`; {mend}")) }
+        };
+        know("rota", &wanted.rota, self.plan.rotas.keys().map(String::as_str).collect())?;
+        know("person", &wanted.person, self.plan.people.keys().map(|k| &**k).collect())?;
+        if wanted.to <= wanted.from || wanted.to <= now.wall {
+            return Err("it ends before it begins, or is over already".to_string());
+        }
+        let why = format!("{} stands in until {}", wanted.person, wanted.to.rfc3339());
+        let key: Arc<str> = format!("rota.{}", wanted.rota).into();
+        // What is over is forgotten here; the log has it.
+        self.meta.overrides.retain(|o| o.to > Wall(now.wall.0 - LATE_TEST_MS));
+        if self.meta.overrides.len() >= OVERRIDES {
+            return Err(format!("{OVERRIDES} of them are enough"));
+        }
+        self.log(out, &key, "stand_in", None, &format!("{why} (said {})", wanted.by));
+        self.meta.overrides.push(wanted);
+        self.is_meta_touched = true;
+        Ok(())
+    }
+
+    /// Whom an answer through a channel is from: the page that went there last and still wants somebody.
+    pub fn page_of(&self, channel: &str, from: &str) -> Option<u64> {
+        let is_it = |c: &crate::oncall::settings::Contact| c.channel == channel && same_number(&c.to, from);
+        let wanted = self.incidents.values().filter(|i| i.stage == Stage::Wanted);
+        let pages = wanted.flat_map(|i| &i.pages).filter(|p| p.kind.wants_answer() && p.ways.iter().any(is_it));
+        pages.map(|p| p.id).max()
+    }
+}
+
+/// Whether two numbers are the same telephone: one may have its country before it.
+fn same_number(a: &str, b: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let (a, b) = (digits(a), digits(b));
+    let (short, long) = if a.len() < b.len() { (&a, &b) } else { (&b, &a) };
+    short.len() >= 7 && long.ends_with(short.as_str())
+}

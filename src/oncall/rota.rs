@@ -1,0 +1,145 @@
+//! Who is on call: by the date, the calendar, and what was agreed beside the plan.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::ToSpan as _;
+use jiff::civil::{Date, DateTime};
+use serde::{Deserialize, Serialize};
+
+use crate::model::time::Wall;
+use crate::oncall::plan::{Plan, Rota, Shift};
+use crate::oncall::settings::{Days, Turn};
+
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 86_400_000;
+/// How far is looked for whoever comes next.
+const NEXT_DAYS: i64 = 60;
+
+/// Somebody stands in for whoever the plan names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Override {
+    /// The rota.
+    pub rota: String,
+    /// From this moment.
+    pub from: Wall,
+    /// Until this one.
+    pub to: Wall,
+    /// Who.
+    pub person: Arc<str>,
+    /// Who said so.
+    pub by: String,
+}
+
+/// Somebody's time on call, or nobody's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stretch {
+    /// From.
+    pub from: Wall,
+    /// To.
+    pub to: Wall,
+    /// Who; none: a gap.
+    pub person: Option<Arc<str>>,
+    /// Whether this was agreed beside the plan.
+    pub overridden: bool,
+}
+
+impl Shift {
+    /// The day on which the shift began that covers this moment.
+    fn day_of(&self, at: DateTime, plan: &Plan) -> Option<Date> {
+        let (day, time) = (at.date(), at.time());
+        let yesterday = day.yesterday().ok();
+        let began = match (self.from < self.to, time >= self.from, time < self.to) {
+            (true, true, true) | (false, true, _) => Some(day),
+            (false, false, true) => yesterday,
+            _ => None,
+        };
+        began.filter(|day| self.has(*day, plan))
+    }
+
+    fn has(&self, day: Date, plan: &Plan) -> bool {
+        match self.days {
+            Days::All => true,
+            Days::Working => plan.calendar.is_working(day),
+            Days::Free => !plan.calendar.is_working(day),
+        }
+    }
+
+    fn person(&self, day: Date, plan: &Plan) -> Option<Arc<str>> {
+        let days = i64::from((day - self.since).get_days());
+        let turns = match (self.turn, self.days == Days::All) {
+            (Turn::Weekly, _) => days.div_euclid(7),
+            (Turn::Daily, true) => days,
+            // Only the days that the shift has.
+            (Turn::Daily, false) => {
+                let (first, last, sign) = if day >= self.since { (self.since, day, 1) } else { (day, self.since, -1) };
+                let between = first.series(1.day()).take_while(|d| *d < last);
+                sign * i64::try_from(between.filter(|d| self.has(*d, plan)).count()).unwrap_or(0)
+            }
+        };
+        let count = i64::try_from(self.people.len()).ok().filter(|n| *n > 0)?;
+        self.people.get(usize::try_from(turns.rem_euclid(count)).ok()?).cloned()
+    }
+}
+
+/// The site's date and time of a moment.
+fn local(at: Wall, plan: &Plan) -> Option<DateTime> {
+    let at = jiff::Timestamp::from_millisecond(at.0).ok()?;
+    Some(at.to_zoned(plan.zone.clone()).datetime())
+}
+
+/// The moment of a date and time at the site.
+pub fn moment(at: DateTime, plan: &Plan) -> Option<Wall> {
+    at.to_zoned(plan.zone.clone()).ok().map(|z| Wall(z.timestamp().as_millisecond()))
+}
+
+fn agreed<'a>(id: &str, overrides: &'a [Override], at: Wall) -> Option<&'a Override> {
+    overrides.iter().rev().find(|o| o.rota == id && o.from <= at && at < o.to)
+}
+
+/// Who is on call at a moment; none: nobody.
+pub fn on_call(plan: &Plan, id: &str, overrides: &[Override], at: Wall) -> Option<Arc<str>> {
+    if let Some(o) = agreed(id, overrides, at) {
+        return Some(Arc::clone(&o.person));
+    }
+    let local = local(at, plan)?;
+    plan.rotas.get(id)?.shifts.iter().find_map(|s| s.person(s.day_of(local, plan)?, plan))
+}
+
+/// Who comes next: the first who is somebody else.
+pub fn next(plan: &Plan, id: &str, overrides: &[Override], at: Wall) -> Option<Arc<str>> {
+    let now = on_call(plan, id, overrides, at);
+    let to = Wall(at.0 + NEXT_DAYS * DAY_MS);
+    stretches(plan, id, overrides, at, to).into_iter().find_map(|s| s.person.filter(|p| Some(p) != now.as_ref()))
+}
+
+/// Everybody who may ever be on call.
+pub fn all(rota: &Rota) -> BTreeSet<Arc<str>> {
+    rota.shifts.iter().flat_map(|s| &s.people).cloned().collect()
+}
+
+/// Who is on call from one moment to another, gaps among them.
+pub fn stretches(plan: &Plan, id: &str, overrides: &[Override], from: Wall, to: Wall) -> Vec<Stretch> {
+    let mut bounds: BTreeSet<Wall> = [from].into();
+    bounds.extend(overrides.iter().filter(|o| o.rota == id).flat_map(|o| [o.from, o.to]));
+    if let (Some(first), Some(last), Some(rota)) = (local(from, plan), local(to, plan), plan.rotas.get(id)) {
+        let days = first.date().series(1.day()).take_while(|d| *d <= last.date());
+        for day in days {
+            for shift in &rota.shifts {
+                bounds.extend([shift.from, shift.to].into_iter().filter_map(|t| moment(day.to_datetime(t), plan)));
+            }
+        }
+    }
+    let bounds: Vec<Wall> = bounds.into_iter().filter(|b| (from..to).contains(b)).collect();
+    let ends = bounds.iter().skip(1).copied().chain([to]);
+    let mut out: Vec<Stretch> = Vec::new();
+    for (from, to) in bounds.iter().copied().zip(ends) {
+        let person = on_call(plan, id, overrides, from);
+        let overridden = agreed(id, overrides, from).is_some();
+        match out.last_mut() {
+            Some(last) if last.person == person && last.overridden == overridden => last.to = to,
+            _ => out.push(Stretch { from, to, person, overridden }),
+        }
+    }
+    out
+}

@@ -1,0 +1,242 @@
+//! What a site's files say of people and of who is told: `[[person]]`, `[[rota]]`, `[[chain]]`, `[oncall]`.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::priority::Priority;
+use crate::model::time::Length;
+
+/// The language of what a person reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Language {
+    /// Chinese.
+    #[default]
+    Zh,
+    /// English.
+    En,
+}
+
+/// Somebody who is told: `[[person]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// Unique: lower-case letters, digits, `-` and `_`.
+    pub id: String,
+    /// Chinese name.
+    pub zh: String,
+    /// English name.
+    pub en: String,
+    /// What they read.
+    #[serde(default)]
+    pub language: Language,
+    /// What they are: `role:manager` in a chain means everybody who is.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// How they are reached, the best way first.
+    pub contacts: Vec<Contact>,
+}
+
+/// A way to somebody.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// A channel's id.
+    pub channel: String,
+    /// Where: a phone number, a topic, an address; for a robot the mobile number or user id that it mentions.
+    #[serde(default)]
+    pub to: String,
+}
+
+/// Who is on call when: `[[rota]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rota {
+    /// Unique: lower-case letters, digits, `-` and `_`.
+    pub id: String,
+    /// Shifts; at each moment the first that covers it counts.
+    pub shift: Vec<Shift>,
+}
+
+/// A shift.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shift {
+    /// Who take turns.
+    pub people: Vec<String>,
+    /// How often they do.
+    #[serde(default)]
+    pub turn: Turn,
+    /// The day on which the first of them begins, `2026-11-02`; needed where they take turns.
+    pub since: Option<String>,
+    /// When it begins, `08:00`: the handover time.
+    #[serde(default = "eight")]
+    pub from: String,
+    /// When it ends; the same as it begins: a whole day.
+    #[serde(default = "eight")]
+    pub to: String,
+    /// The days on which it begins.
+    #[serde(default)]
+    pub days: Days,
+}
+
+fn eight() -> String {
+    "08:00".to_string()
+}
+
+/// How often people take turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Turn {
+    /// Every day that the shift has.
+    Daily,
+    /// Every seven days, from `since` on.
+    #[default]
+    Weekly,
+}
+
+/// Days.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Days {
+    /// Every day.
+    #[default]
+    All,
+    /// Working days: Monday to Friday without holidays, and the days that make up for them.
+    Working,
+    /// The others.
+    Free,
+}
+
+/// Whom a step tells: `duty` (a rota), `next:duty`, `role:manager`, `person:wang`, `channel:siren`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Target {
+    /// Whoever is on call.
+    Rota(String),
+    /// Whoever comes next.
+    Next(String),
+    /// Everybody with a role.
+    Role(String),
+    /// A person.
+    Person(String),
+    /// A channel itself: a siren, a robot without mention, a webhook.
+    Channel(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Rota(id) => f.write_str(id),
+            Target::Next(id) => write!(f, "next:{id}"),
+            Target::Role(id) => write!(f, "role:{id}"),
+            Target::Person(id) => write!(f, "person:{id}"),
+            Target::Channel(id) => write!(f, "channel:{id}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let id = |id: &str| id.to_string();
+        match text.split_once(':') {
+            None => Ok(Target::Rota(text)),
+            Some(("rota", r)) => Ok(Target::Rota(id(r))),
+            Some(("next", r)) => Ok(Target::Next(id(r))),
+            Some(("role", r)) => Ok(Target::Role(id(r))),
+            Some(("person", p)) => Ok(Target::Person(id(p))),
+            Some(("channel", c)) => Ok(Target::Channel(id(c))),
+            Some((other, _)) => Err(serde::de::Error::custom(format!(
+                "`{other}:` is nobody: a rota's id, next:ROTA, role:ROLE, person:ID or channel:ID"
+            ))),
+        }
+    }
+}
+
+impl JsonSchema for Target {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Target".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string", "description": "Whom a step tells: a rota's id, next:ROTA, role:ROLE, person:ID or channel:ID."
+        })
+    }
+}
+
+/// Who is told, one step after the other, until somebody has taken it: `[[chain]]`. The first that is meant for an alarm counts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// Unique: lower-case letters, digits, `-` and `_`.
+    pub id: String,
+    /// Priorities that it is for; empty: all.
+    #[serde(default)]
+    pub priorities: Vec<Priority>,
+    /// Classes that it is for; empty: all.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// Areas that it is for; empty: all.
+    #[serde(default)]
+    pub areas: Vec<String>,
+    /// Steps, one to five.
+    pub step: Vec<Step>,
+    /// How often it is gone through, until somebody has taken it; 0: without end.
+    #[serde(default)]
+    pub rounds: u32,
+}
+
+/// A step of a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Whom it tells.
+    pub tell: Vec<Target>,
+    /// Channels that are tried, in this order; empty: each person's own ways.
+    #[serde(default)]
+    pub by: Vec<String>,
+    /// How long it waits for somebody before the next step, or the first one again.
+    #[serde(default = "five_minutes")]
+    pub wait: Length,
+}
+
+fn five_minutes() -> Length {
+    Length(300_000)
+}
+
+/// What holds for all: `[oncall]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Hours in which only P1 and P2 are told, `21:00-08:00`.
+    pub quiet: Vec<String>,
+    /// When what could wait is told: P4 every day, and what the quiet hours held back and did not end by then.
+    pub digest: String,
+    /// How long P3 waits before it is told: what is gone by then is not, and several go into one message.
+    pub gather: Length,
+    /// Holidays and the days that make up for them: `cn`; empty: Saturday and Sunday are free.
+    pub calendar: String,
+    /// A page each week that has to be acknowledged: `mon 10:00`; empty for none.
+    pub test: String,
+    /// How long whoever is on call has for that.
+    pub test_within: Length,
+    /// Where an alarm's page is found, for links in messages: `https://box.example:8443`; empty: no links.
+    pub url: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            quiet: Vec::new(),
+            digest: "08:30".to_string(),
+            gather: Length(30_000),
+            calendar: String::new(),
+            test: String::new(),
+            test_within: Length(900_000),
+            url: String::new(),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The steps of a chain: whom each of them tells, and when the next begins.
+
+use std::sync::Arc;
+
+use crate::model::priority::Priority;
+use crate::model::time::{Mono, Now};
+use crate::oncall::incident::{Incident, Stage};
+use crate::oncall::page::{Kind, News, Page, PageState};
+use crate::oncall::plan::{Chain, Plan, Step};
+use crate::oncall::rota::{self, Override};
+use crate::oncall::settings::{Contact, Target};
+use crate::oncall::{FLOOD, Oncall, Output, TEST, hours, ms};
+
+/// Whom a step tells, each with the ways to them; what there is to say of it.
+type Told = (Vec<(Arc<str>, Vec<Contact>)>, Vec<String>);
+
+/// Whom a step tells at a moment.
+fn resolve(plan: &Plan, overrides: &[Override], step: &Step, now: Now) -> Told {
+    let mut whom: Vec<Arc<str>> = Vec::new();
+    let mut notes = Vec::new();
+    let mut channels: Vec<(Arc<str>, Vec<Contact>)> = Vec::new();
+    for target in &step.tell {
+        match target {
+            Target::Rota(id) | Target::Next(id) => {
+                if !now.wall_trusted {
+                    // Nobody knows who is on call: everybody who may be.
+                    notes.push(format!("the date is not known: everybody of rota {id}"));
+                    whom.extend(plan.rotas.get(id).map(rota::all).unwrap_or_default());
+                    continue;
+                }
+                let is_next = matches!(target, Target::Next(_));
+                let find = if is_next { rota::next } else { rota::on_call };
+                match find(plan, id, overrides, now.wall) {
+                    Some(person) => whom.push(person),
+                    None => notes.push(format!("nobody is on call in rota {id}")),
+                }
+            }
+            Target::Role(role) => {
+                let has = plan.people.iter().filter(|(_, p)| p.roles.contains(role));
+                whom.extend(has.map(|(id, _)| Arc::clone(id)));
+            }
+            Target::Person(id) => whom.push(id.as_str().into()),
+            Target::Channel(id) => {
+                let way = Contact { channel: id.clone(), to: String::new() };
+                channels.push((format!("channel:{id}").into(), vec![way]));
+            }
+        }
+    }
+    let mut out: Vec<(Arc<str>, Vec<Contact>)> = Vec::new();
+    for person in whom {
+        if out.iter().any(|(p, _)| *p == person) {
+            continue;
+        }
+        let ways = plan.ways(&person, &step.by);
+        if ways.is_empty() {
+            notes.push(format!("{person} has no way to be reached"));
+        } else {
+            out.push((person, ways));
+        }
+    }
+    out.extend(channels);
+    (out, notes)
+}
+
+impl Oncall {
+    /// Steps that are due begin.
+    pub(super) fn steps(&mut self, now: Now, out: &mut Output) {
+        let mono = ms(now.mono);
+        let due = self.incidents.iter().filter(|(_, i)| i.next.is_some_and(|at| at <= mono));
+        let due: Vec<Arc<str>> = due.map(|(key, _)| Arc::clone(key)).collect();
+        for key in due {
+            if key.starts_with(TEST) {
+                self.missed(&key, out);
+            } else {
+                self.step(&key, now, out);
+            }
+        }
+        if let Some(next) = self.incidents.values().filter_map(|i| i.next).min() {
+            self.wake_at(next);
+        }
+    }
+
+    /// The next step of an incident; steps that reach nobody are gone over at once.
+    fn step(&mut self, key: &Arc<str>, now: Now, out: &mut Output) {
+        let plan = Arc::clone(&self.plan);
+        let Some(incident) = self.incidents.get_mut(key) else { return };
+        self.touched.insert(Arc::clone(key));
+        if incident.priority >= Priority::P3
+            && let Some(end) = hours::quiet_until(&plan, now.wall).filter(|_| now.wall_trusted && incident.step > 0)
+        {
+            // What can wait does not go on at night.
+            incident.next = Some(ms(now.mono) + (end.0 - now.wall.0));
+            return;
+        }
+        let chain = incident.chain.clone();
+        let Some(chain) = plan.chains.iter().find(|c| Some(&c.id) == chain.as_ref()) else {
+            incident.next = None;
+            incident.stage = Stage::Silent("its chain is gone".to_string());
+            return;
+        };
+        for _ in 0..chain.steps.len() {
+            let (step, reached) = self.one_step(key, chain, now);
+            let Some(incident) = self.incidents.get_mut(key) else { return };
+            let is_last = incident.step == 0;
+            incident.next = Some(ms(now.mono.plus(step.wait_ms)));
+            if is_last && chain.rounds > 0 && incident.round >= chain.rounds {
+                incident.next = None;
+                incident.note(format!("nobody took it in {} rounds of chain {}", chain.rounds, chain.id));
+                self.log(out, key, "exhausted", None, &format!("nobody took it in {} rounds", chain.rounds));
+                return;
+            }
+            if incident.priority == Priority::P4 {
+                incident.next = None;
+                return;
+            }
+            if reached || is_last {
+                return;
+            }
+        }
+    }
+
+    /// Makes the pages of one step; whether it reaches anybody.
+    fn one_step<'a>(&mut self, key: &Arc<str>, chain: &'a Chain, now: Now) -> (&'a Step, bool) {
+        let plan = Arc::clone(&self.plan);
+        let Some(incident) = self.incidents.get_mut(key) else { return (&chain.steps[0], false) };
+        let at = incident.step.min(chain.steps.len() - 1);
+        let step = &chain.steps[at];
+        let (whom, notes) = resolve(&plan, &self.meta.overrides, step, now);
+        for note in notes {
+            incident.note(format!("step {} of {}: {note}", at + 1, chain.id));
+        }
+        let names: Vec<&str> = whom.iter().map(|(w, _)| &**w).collect();
+        incident.note(format!(
+            "step {} of {}: {}",
+            at + 1,
+            chain.id,
+            if names.is_empty() { "nobody".into() } else { names.join(", ") }
+        ));
+        let digest = (incident.priority == Priority::P4 && now.wall_trusted)
+            .then(|| hours::next(&plan, plan.digest, now.wall))
+            .flatten();
+        let kind = incident.kind;
+        incident.step = if at + 1 < chain.steps.len() { at + 1 } else { 0 };
+        incident.round += u32::from(incident.step == 0);
+        let reached = !whom.is_empty();
+        for (whom, ways) in whom {
+            let page = self.new_page(kind, whom, ways, now);
+            if let Some(incident) = self.incidents.get_mut(key) {
+                incident.pages.push(Page { not_before: digest, ..page });
+            }
+        }
+        (step, reached)
+    }
+
+    pub(super) fn new_page(&mut self, kind: Kind, whom: Arc<str>, ways: Vec<Contact>, now: Now) -> Page {
+        self.meta.next_page += 1;
+        self.is_meta_touched = true;
+        Page {
+            id: self.meta.next_page,
+            kind,
+            whom,
+            ways,
+            way: 0,
+            tries: 0,
+            state: PageState::Waits(ms(now.mono)),
+            not_before: None,
+            repeat: false,
+            said: String::new(),
+        }
+    }
+
+    /// Those who were told learn what became of it.
+    pub(super) fn inform(&mut self, key: &Arc<str>, kind: Kind, whom: Vec<Arc<str>>, now: Now) {
+        for whom in whom {
+            // By the way that reached them.
+            let Some(incident) = self.incidents.get(key) else { return };
+            let reached = |p: &&Page| p.whom == whom && matches!(p.state, PageState::Accepted(_));
+            let Some(way) = incident.pages.iter().rev().find(reached).and_then(|p| p.ways.get(p.way).cloned()) else {
+                continue;
+            };
+            let page = self.new_page(kind, whom, vec![way], now);
+            self.incidents.entry(Arc::clone(key)).and_modify(|i| i.pages.push(page));
+        }
+        self.touched.insert(Arc::clone(key));
+        self.wake = Some(now.mono);
+    }
+
+    /// Everybody that a step tells learns something that asks for no answer by itself.
+    fn tell_step(&mut self, key: &Arc<str>, priority: Priority, at: usize, kind: Kind, now: Now) {
+        let plan = Arc::clone(&self.plan);
+        let device = key.rsplit_once('.').map_or("gateway", |(_, d)| d);
+        let Some(chain) = plan.chain(priority, device) else { return };
+        let Some(step) = chain.steps.get(at).or(chain.steps.last()) else { return };
+        let (whom, _) = resolve(&plan, &self.meta.overrides, step, now);
+        for (whom, ways) in whom {
+            let page = self.new_page(kind, whom, ways, now);
+            self.incidents.entry(Arc::clone(key)).and_modify(|i| i.pages.push(page));
+        }
+    }
+
+    pub(super) fn late(&mut self, news: &News, now: Now, out: &mut Output) {
+        if self.incidents.contains_key(&news.key) {
+            self.tell_step(&news.key, news.priority, 1, Kind::Late, now);
+            self.log(out, &news.key, "late", None, "nobody is there");
+        }
+    }
+
+    pub(super) fn flood(&mut self, text: &str, now: Now, out: &mut Output) {
+        let key: Arc<str> = "".into();
+        let mut incident = Incident::new(0, Priority::P2, Kind::Flood);
+        incident.stage = Stage::Taken(text.to_string());
+        self.incidents.insert(Arc::clone(&key), incident);
+        self.tell_step(&key, Priority::P2, 0, Kind::Flood, now);
+        self.log(out, &key, "flood", None, &format!("{FLOOD}: {text}"));
+    }
+
+    /// Somebody who could be reached in no way at all: the next step does not wait.
+    pub(super) fn nobody_reached(&mut self, key: &Arc<str>, now: Now) {
+        let Some(incident) = self.incidents.get_mut(key) else { return };
+        let asks = |p: &&Page| p.kind == incident.kind;
+        let is_in_vain = incident.pages.iter().filter(asks).all(|p| {
+            let all_tried = usize::try_from(p.tries).unwrap_or(usize::MAX) >= p.ways.len();
+            !matches!(p.state, PageState::Accepted(_)) && all_tried
+        });
+        if incident.stage == Stage::Wanted && is_in_vain && incident.round == 0 && incident.next.is_some() {
+            incident.note("nobody could be reached: the next step begins".to_string());
+            incident.next = Some(ms(now.mono));
+            self.wake = Some(Mono(now.mono.0));
+        }
+    }
+}
