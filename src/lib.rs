@@ -3,6 +3,7 @@
 
 pub mod alarm;
 pub mod app;
+pub mod channel;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -4,6 +4,7 @@
 
 pub mod frames;
 pub mod latest;
+pub mod letter;
 pub mod line;
 pub mod point;
 pub mod priority;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::model::letter::Answer;
 use crate::model::priority::Priority;
 use crate::model::time::{Mono, Now, Wall};
 use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{About, Answer, Kind, Page, PageState, Send};
+use crate::oncall::page::{About, Kind, Page, PageState, Send};
 use crate::oncall::plan::Limits;
 use crate::oncall::{Oncall, Output, TEST, hours, ms};
 

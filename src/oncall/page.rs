@@ -180,31 +180,6 @@ pub struct About {
     pub test: bool,
 }
 
-/// What became of a try.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// The service has it.
-    Accepted,
-    /// Not now, and for how long, if it says.
-    Later {
-        /// Milliseconds.
-        after_ms: Option<u64>,
-        /// Why, in words.
-        why: String,
-    },
-    /// Not like this.
-    Rejected {
-        /// Why, in words.
-        why: String,
-    },
-    /// Nobody knows: it may have arrived.
-    Unknown {
-        /// Why, in words.
-        why: String,
-    },
-}
-
 /// Something for the log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {

@@ -1,0 +1,106 @@
+//! A program on this box: a siren, a relay, whatever else there is.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::channel::{Channel, Going};
+use crate::model::letter::{Answer, Letter};
+use crate::model::time::Wall;
+
+/// What a program says when it wants to be asked again later (sysexits.h: EX_TEMPFAIL).
+const LATER: i32 = 75;
+
+/// A program on this box: `[[channel.command]]`. It gets the message as JSON on its standard input, and in the environment
+/// `PLANTROOM_TITLE`, `PLANTROOM_SHORT`, `PLANTROOM_PRIORITY`, `PLANTROOM_ASKS` and `PLANTROOM_TO`. 0: done; 75: later; else no.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The channel's id.
+    pub id: String,
+    /// The program, with its whole path.
+    pub program: String,
+    /// What it is given.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// How long it may take, milliseconds.
+    #[serde(default = "ten_seconds")]
+    pub timeout_ms: u64,
+    /// How often a minute.
+    pub per_min: Option<u32>,
+}
+
+fn ten_seconds() -> u64 {
+    10_000
+}
+
+impl Settings {
+    /// What is wrong with it: the key, what, and the mend.
+    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+        let mut out = Vec::new();
+        if !self.program.starts_with('/') {
+            out.push(("program", format!("`{}` is no whole path", self.program), "/usr/local/bin/siren"));
+        }
+        if !(100..=60_000).contains(&self.timeout_ms) {
+            out.push(("timeout_ms", "timeout_ms makes no sense".to_string(), "100 to 60000"));
+        }
+        out
+    }
+}
+
+/// The channel.
+pub struct Command {
+    settings: Settings,
+}
+
+impl Command {
+    /// Nothing is started yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    async fn run(&self, letter: &Letter) -> Answer {
+        let s = &self.settings;
+        let spawned = tokio::process::Command::new(&s.program)
+            .args(&s.args)
+            .env("PLANTROOM_TITLE", &letter.title)
+            .env("PLANTROOM_SHORT", &letter.short)
+            .env("PLANTROOM_PRIORITY", letter.priority.word())
+            .env("PLANTROOM_ASKS", if letter.asks { "1" } else { "0" })
+            .env("PLANTROOM_TO", &letter.to)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(e) => return Answer::Rejected { why: format!("cannot start {}: {e}", s.program) },
+        };
+        if let Some(mut input) = child.stdin.take() {
+            // A program that does not read is no worse for it.
+            let _closed = input.write_all(letter.object.to_string().as_bytes()).await;
+        }
+        match tokio::time::timeout(Duration::from_millis(s.timeout_ms), child.wait_with_output()).await {
+            Err(_) => Answer::Unknown { why: format!("{} took longer than {} ms", s.program, s.timeout_ms) },
+            Ok(Err(e)) => Answer::Unknown { why: format!("{}: {e}", s.program) },
+            Ok(Ok(output)) => {
+                let words: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(200).collect();
+                match output.status.code() {
+                    Some(0) => Answer::Accepted,
+                    Some(LATER) => Answer::Later { after_ms: None, why: format!("{}: {words}", s.program) },
+                    _ => Answer::Rejected { why: format!("{}: {} {words}", s.program, output.status) },
+                }
+            }
+        }
+    }
+}
+
+impl Channel for Command {
+    fn attempt<'a>(&'a self, letter: &'a Letter, _: Wall) -> Going<'a, Answer> {
+        Box::pin(self.run(letter))
+    }
+}

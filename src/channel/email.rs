@@ -1,0 +1,184 @@
+//! E-mail: for digests, and for people who read it.
+
+use std::time::Duration;
+
+use lettre::message::header::ContentType;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
+use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::channel::{Channel, Going};
+use crate::http;
+use crate::model::letter::{Answer, Letter};
+use crate::model::time::Wall;
+
+/// Longest wait for a mail server.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Until a mail server that cannot be reached is tried again.
+const AGAIN_MS: u64 = 60_000;
+
+/// A mail server: `[[channel.email]]`. A contact's `to` is an address.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The channel's id.
+    pub id: String,
+    /// The server.
+    pub host: String,
+    /// Its port. Default: 465 with `tls`, 587 with `starttls`, 25 with `none`.
+    pub port: Option<u16>,
+    /// How the connection is kept private.
+    #[serde(default)]
+    pub security: Security,
+    /// Who sends.
+    pub from: String,
+    /// User name.
+    pub username: Option<String>,
+    /// Password; better in a file.
+    pub password: Option<String>,
+    /// File that holds it.
+    pub password_file: Option<String>,
+    /// PEM file with the authorities that are trusted. Default: the system's.
+    pub ca_file: Option<String>,
+    /// Messages a minute.
+    pub per_min: Option<u32>,
+}
+
+/// How a connection is kept private.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Security {
+    /// TLS from the first byte.
+    #[default]
+    Tls,
+    /// TLS after asking for it; refused if the server has none.
+    Starttls,
+    /// Not at all: on this box or a network of its own only.
+    None,
+}
+
+impl Settings {
+    /// What is wrong with it: the key, what, and the mend.
+    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+        let mut out = Vec::new();
+        if self.from.parse::<lettre::message::Mailbox>().is_err() {
+            out.push(("from", format!("`{}` is no address", self.from), "plantroom@example.com"));
+        }
+        if self.host.is_empty() || self.host.contains(['/', ':', ' ']) {
+            out.push((
+                "host",
+                format!("`{}` is no server", self.host),
+                "mail.example.com; the port has a key of its own",
+            ));
+        }
+        if self.password.is_some() && self.password_file.is_some() {
+            out.push(("id", "the secret is given twice".to_string(), "in a file, or here"));
+        }
+        if self.security == Security::None && self.username.is_some() {
+            out.push(("security", "a password would go over the wire as it is".to_string(), "tls or starttls"));
+        }
+        out
+    }
+}
+
+/// The channel.
+pub struct Email {
+    settings: Settings,
+}
+
+impl Email {
+    /// Nothing is opened yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    fn tls(&self) -> Result<TlsParameters, String> {
+        let path = self.settings.ca_file.as_deref().unwrap_or(http::SYSTEM_CA);
+        let pem = std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))?;
+        let mut builder = TlsParameters::builder(self.settings.host.clone()).certificate_store(CertificateStore::None);
+        for certificate in rustls::pki_types::pem::PemObject::pem_slice_iter(&pem) {
+            let der: rustls::pki_types::CertificateDer<'static> =
+                certificate.map_err(|e: rustls::pki_types::pem::Error| format!("{path}: {e}"))?;
+            // The system's list may hold one that is not understood: the others still are.
+            if let Ok(certificate) = Certificate::from_der(der.to_vec()) {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        builder.build().map_err(|e| e.to_string())
+    }
+
+    fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+        let s = &self.settings;
+        let (port, tls) = match s.security {
+            Security::Tls => (465, Tls::Wrapper(self.tls()?)),
+            Security::Starttls => (587, Tls::Required(self.tls()?)),
+            Security::None => (25, Tls::None),
+        };
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&s.host)
+            .port(s.port.unwrap_or(port))
+            .tls(tls)
+            .timeout(Some(TIMEOUT));
+        if let Some(user) = &s.username {
+            let password = http::secret(s.password.as_ref(), s.password_file.as_ref())?.unwrap_or_default();
+            builder = builder.credentials(Credentials::new(user.clone(), password));
+        }
+        Ok(builder.build())
+    }
+
+    fn message(&self, letter: &Letter) -> Result<Message, String> {
+        let to = letter.to.parse().map_err(|e| format!("`{}` is no address: {e}", letter.to))?;
+        let from = self.settings.from.parse().map_err(|e| format!("`{}` is no address: {e}", self.settings.from))?;
+        let host = self.settings.from.rsplit_once('@').map_or("plantroom", |(_, h)| h.trim_end_matches('>'));
+        Message::builder()
+            .from(from)
+            .to(to)
+            .subject(&letter.title)
+            .message_id(Some(format!("<{}@{host}>", letter.id)))
+            .header(ContentType::TEXT_PLAIN)
+            .body(letter.text())
+            .map_err(|e| e.to_string())
+    }
+
+    async fn try_once(&self, letter: &Letter) -> Result<Answer, String> {
+        let (transport, message) = (self.transport()?, self.message(letter)?);
+        Ok(match tokio::time::timeout(TIMEOUT, transport.send(message)).await {
+            Err(_) => Answer::Unknown { why: "no answer in time".to_string() },
+            Ok(Ok(_)) => Answer::Accepted,
+            Ok(Err(e)) => {
+                let why = words(&e);
+                if e.is_permanent() {
+                    Answer::Rejected { why }
+                } else if e.is_transient() {
+                    Answer::Later { after_ms: None, why }
+                } else if e.is_timeout() || e.is_response() {
+                    Answer::Unknown { why }
+                } else {
+                    Answer::Later { after_ms: Some(AGAIN_MS), why }
+                }
+            }
+        })
+    }
+}
+
+/// An error with what is behind it.
+fn words(error: &lettre::transport::smtp::Error) -> String {
+    use std::error::Error as _;
+    let mut out = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let text = inner.to_string();
+        if !out.contains(&text) {
+            out = format!("{out}: {text}");
+        }
+        source = inner.source();
+    }
+    out
+}
+
+impl Channel for Email {
+    fn attempt<'a>(&'a self, letter: &'a Letter, _: Wall) -> Going<'a, Answer> {
+        Box::pin(async move { self.try_once(letter).await.unwrap_or_else(|why| Answer::Rejected { why }) })
+    }
+}

@@ -1,0 +1,166 @@
+//! A modem that speaks AT commands on a serial port.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
+
+use crate::channel::pdu;
+
+/// Longest wait for most answers.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Longest wait for the network to take a message.
+const NETWORK: Duration = Duration::from_secs(40);
+/// Most of an answer.
+const ANSWER_MAX: usize = 65_536;
+
+/// Why something did not work.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no modem, or it does not answer: nothing was sent.
+    Away(String),
+    /// It said no.
+    Refused(String),
+    /// It fell silent in the middle of it.
+    Silent(String),
+}
+
+/// A port with a modem that answers.
+pub struct Modem {
+    port: SerialStream,
+}
+
+/// Whether an answer is at its end, and whether it is good.
+fn ended(text: &str) -> Option<bool> {
+    let mut lines = text.lines().rev().map(str::trim).filter(|l| !l.is_empty());
+    let last = lines.next()?;
+    match last {
+        "OK" => Some(true),
+        "ERROR" | "NO CARRIER" | "BUSY" | "NO ANSWER" | "NO DIALTONE" => Some(false),
+        _ if last.starts_with("+CMS ERROR") || last.starts_with("+CME ERROR") => Some(false),
+        _ => None,
+    }
+}
+
+impl Modem {
+    /// Opens a port and sets the modem up: no echo, messages as PDU.
+    ///
+    /// # Errors
+    /// The port cannot be opened, or nobody answers on it.
+    pub async fn open(path: &str, baud: u32) -> Result<Self, Trouble> {
+        let opened = tokio_serial::new(path, baud).open_native_async();
+        let port = opened.map_err(|e| Trouble::Away(format!("cannot open {path}: {e}")))?;
+        let mut modem = Self { port };
+        for set_up in ["ATE0", "AT+CMGF=0"] {
+            modem.ask(set_up, ANSWER).await.map_err(|trouble| match trouble {
+                Trouble::Away(why) | Trouble::Refused(why) | Trouble::Silent(why) => {
+                    Trouble::Away(format!("{path}: {why}"))
+                }
+            })?;
+        }
+        Ok(modem)
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        let written = tokio::time::timeout(ANSWER, self.port.write_all(bytes)).await;
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(Trouble::Away(e.to_string())),
+            Err(_) => Err(Trouble::Away("the port takes nothing".to_string())),
+        }
+    }
+
+    /// Reads until `is_end` says so.
+    async fn read(&mut self, what: &str, wait: Duration, is_end: impl Fn(&str) -> bool) -> Result<String, Trouble> {
+        let mut bytes = Vec::new();
+        let reading = async {
+            let mut buffer = [0u8; 512];
+            loop {
+                let n = self.port.read(&mut buffer).await?;
+                if n == 0 || bytes.len() > ANSWER_MAX {
+                    return Err(std::io::Error::other("the port is closed, or never stops"));
+                }
+                bytes.extend_from_slice(&buffer[..n]);
+                if is_end(&String::from_utf8_lossy(&bytes)) {
+                    return Ok(());
+                }
+            }
+        };
+        match tokio::time::timeout(wait, reading).await {
+            Ok(Ok(())) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Ok(Err(e)) => Err(Trouble::Silent(format!("{what}: {e}"))),
+            Err(_) => Err(Trouble::Silent(format!("{what}: no answer in {} s", wait.as_secs()))),
+        }
+    }
+
+    /// A command and its answer.
+    async fn ask(&mut self, command: &str, wait: Duration) -> Result<String, Trouble> {
+        self.write(format!("{command}\r").as_bytes()).await?;
+        let text = self.read(command, wait, |text| ended(text).is_some()).await?;
+        if ended(&text) == Some(true) {
+            return Ok(text);
+        }
+        let words = text.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+        Err(Trouble::Refused(format!("{command}: {words}")))
+    }
+
+    /// Sends a short message.
+    ///
+    /// # Errors
+    /// It was not sent, or nobody knows.
+    pub async fn send(&mut self, to: &str, text: &str) -> Result<(), Trouble> {
+        let (pdu, length) = pdu::submit(to, text).map_err(Trouble::Refused)?;
+        let command = format!("AT+CMGS={length}");
+        self.write(format!("{command}\r").as_bytes()).await?;
+        let is_end = |text: &str| text.trim_end().ends_with('>') || ended(text).is_some();
+        let prompt = self.read(&command, ANSWER, is_end).await.map_err(|t| match t {
+            // Nothing has been said yet.
+            Trouble::Silent(why) => Trouble::Away(why),
+            other => other,
+        })?;
+        if !prompt.trim_end().ends_with('>') {
+            return Err(Trouble::Refused(format!("{command}: {}", prompt.trim())));
+        }
+        self.write(format!("{pdu}\u{1a}").as_bytes()).await?;
+        let answer = self.read("message", NETWORK, |text| ended(text).is_some()).await?;
+        if ended(&answer) == Some(true) && answer.contains("+CMGS:") {
+            Ok(())
+        } else {
+            Err(Trouble::Refused(format!("message: {}", answer.trim())))
+        }
+    }
+
+    /// Messages that came in, as sender and text; they are taken off the card.
+    ///
+    /// # Errors
+    /// The modem does not answer.
+    pub async fn inbox(&mut self) -> Result<Vec<(String, String)>, Trouble> {
+        let text = self.ask("AT+CMGL=4", ANSWER).await?;
+        let mut out = Vec::new();
+        let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+        while let Some(line) = lines.next() {
+            let Some(head) = line.strip_prefix("+CMGL:") else { continue };
+            let index: Option<u32> = head.split(',').next().and_then(|n| n.trim().parse().ok());
+            let (Some(index), Some(pdu)) = (index, lines.next()) else { continue };
+            out.extend(pdu::deliver(pdu));
+            self.ask(&format!("AT+CMGD={index}"), ANSWER).await?;
+        }
+        Ok(out)
+    }
+
+    /// Rings, so that somebody wakes up.
+    ///
+    /// # Errors
+    /// The modem does not call.
+    pub async fn ring(&mut self, to: &str, length: Duration) -> Result<(), Trouble> {
+        // A voice call; the answer may come at once or when it ends.
+        self.write(format!("ATD{to};\r").as_bytes()).await?;
+        let answered = self.read("call", length, |text| ended(text) == Some(false)).await;
+        self.ask("AT+CHUP", ANSWER).await?;
+        match answered {
+            Ok(text) => Err(Trouble::Refused(format!("call: {}", text.trim()))),
+            // Nobody said no: it rang.
+            Err(_) => Ok(()),
+        }
+    }
+}

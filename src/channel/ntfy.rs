@@ -1,0 +1,207 @@
+//! ntfy: a push to a phone, with a button whose answer comes back through a topic.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use base64::Engine as _;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::channel::{Channel, Going, Hear, Heard, TIMEOUT_MS, address_problems, ask, by_status};
+use crate::http;
+use crate::model::letter::{Answer, Letter, cut_bytes};
+use crate::model::priority::Priority;
+use crate::model::time::Wall;
+
+/// Longest message that ntfy does not turn into a file.
+const MESSAGE_MAX: usize = 4_000;
+/// Until a subscription that broke is made anew.
+const AGAIN: Duration = Duration::from_secs(5);
+/// ntfy says something every 45 s: what is silent for longer is broken.
+const SILENCE: Duration = Duration::from_secs(120);
+/// Longest line of a subscription.
+const LINE_MAX: usize = 65_536;
+
+/// A push through an ntfy server: `[[channel.ntfy]]`. A contact's `to` is a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The channel's id.
+    pub id: String,
+    /// The server: `https://ntfy.sh`, or one of your own.
+    pub url: String,
+    /// The topic where a contact names none.
+    #[serde(default)]
+    pub topic: String,
+    /// The topic through which the button's answer comes back: no connection has to reach this box. Nobody should guess it.
+    #[serde(default)]
+    pub reply_topic: String,
+    /// Access token; better in a file.
+    pub token: Option<String>,
+    /// File that holds it.
+    pub token_file: Option<String>,
+    /// PEM file with the authorities that are trusted. Default: the system's.
+    pub ca_file: Option<String>,
+    /// Messages a minute, where it is not ntfy.sh's limit.
+    pub per_min: Option<u32>,
+}
+
+impl Settings {
+    /// What is wrong with it: the key, what, and the mend.
+    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+        let mut out = address_problems(&self.url, self.token.is_some() && self.token_file.is_some());
+        let is_topic = |t: &str| t.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) && t.len() <= 64;
+        for (key, topic) in [("topic", &self.topic), ("reply_topic", &self.reply_topic)] {
+            if !is_topic(topic) {
+                out.push((key, format!("`{topic}` is not a topic"), "letters, digits, - and _, at most 64 of them"));
+            }
+        }
+        out
+    }
+}
+
+/// The channel.
+pub struct Ntfy {
+    settings: Settings,
+    client: OnceLock<reqwest::Client>,
+}
+
+impl Ntfy {
+    /// Nothing is opened yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, client: OnceLock::new() }
+    }
+
+    fn request(&self, timeout_ms: u64, post: Option<&Value>, path: &str) -> Result<reqwest::RequestBuilder, Answer> {
+        let s = &self.settings;
+        let wrong = |why: String| Answer::Rejected { why };
+        let client = super::kept(&self.client, &s.url, s.ca_file.as_deref()).map_err(wrong)?;
+        let token = http::secret(s.token.as_ref(), s.token_file.as_ref()).map_err(wrong)?;
+        let url = format!("{}/{path}", s.url.trim_end_matches('/'));
+        let request = match post {
+            Some(body) => client.post(url).header("content-type", "application/json").body(body.to_string()),
+            None => client.get(url),
+        };
+        let request = request.timeout(Duration::from_millis(timeout_ms));
+        Ok(match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
+    }
+
+    /// The message as ntfy wants it.
+    pub fn body(&self, letter: &Letter) -> Value {
+        let s = &self.settings;
+        let (priority, tag) = match (letter.asks, letter.priority) {
+            (true, Priority::P1) => (5, "rotating_light"),
+            (true, Priority::P2) => (4, "warning"),
+            (true, Priority::P3) => (3, "warning"),
+            (true, Priority::P4) | (false, _) => (2, "information_source"),
+        };
+        let mut body = json!({
+            "topic": if letter.to.is_empty() { &s.topic } else { &letter.to },
+            "title": cut_bytes(&letter.title, 250),
+            "message": cut_bytes(if letter.body.is_empty() { &letter.title } else { &letter.body }, MESSAGE_MAX),
+            "priority": priority,
+            "tags": [tag],
+        });
+        if let Some(link) = &letter.link {
+            body["click"] = link.as_str().into();
+        }
+        let action = |url: String, text: &str| json!([{ "action": "http", "label": letter.button, "url": url, "method": "POST", "body": text, "clear": true }]);
+        match (&letter.token, &letter.link) {
+            (Some(token), _) if letter.asks && !s.reply_topic.is_empty() => {
+                body["actions"] = action(format!("{}/{}", s.url.trim_end_matches('/'), s.reply_topic), token);
+            }
+            (Some(_), Some(link)) if letter.asks => body["actions"] = action(link.clone(), ""),
+            _ => {}
+        }
+        body
+    }
+
+    /// Reads the reply topic until the connection breaks; messages since `since` come first.
+    async fn subscribe(&self, since: &mut String, hear: &Hear) -> Result<(), String> {
+        let path = format!("{}/json?since={since}", self.settings.reply_topic);
+        // It lasts: only silence ends it.
+        let request = self.request(7 * 86_400_000, None, &path).map_err(|a| format!("{a:?}"))?;
+        let mut response = request.send().await.map_err(|e| http::words(&e))?;
+        if !response.status().is_success() {
+            return Err(format!("HTTP {}", response.status().as_u16()));
+        }
+        let mut line = Vec::new();
+        loop {
+            let chunk =
+                tokio::time::timeout(SILENCE, response.chunk()).await.map_err(|_| "it fell silent".to_string())?;
+            let Some(chunk) = chunk.map_err(|e| http::words(&e))? else { return Ok(()) };
+            for byte in chunk {
+                if byte != b'\n' {
+                    if line.len() >= LINE_MAX {
+                        return Err("a line without end".to_string());
+                    }
+                    line.push(byte);
+                    continue;
+                }
+                if let Some((id, token)) = read(&line) {
+                    *since = id;
+                    hear(Heard::Token(token));
+                }
+                line.clear();
+            }
+        }
+    }
+}
+
+/// A message of a subscription: its id and its text. What is no message is none.
+fn read(line: &[u8]) -> Option<(String, String)> {
+    let value: Value = serde_json::from_slice(line).ok()?;
+    if value["event"] != "message" {
+        return None;
+    }
+    let id = value["id"].as_str().filter(|id| id.len() <= 32 && id.chars().all(|c| c.is_ascii_alphanumeric()))?;
+    let text = value["message"].as_str()?;
+    let text = if value["encoding"] == "base64" {
+        String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).ok()?).ok()?
+    } else {
+        text.to_string()
+    };
+    Some((id.to_string(), text.trim().to_string()))
+}
+
+impl Channel for Ntfy {
+    fn attempt<'a>(&'a self, letter: &'a Letter, now: Wall) -> Going<'a, Answer> {
+        Box::pin(async move {
+            let body = self.body(letter);
+            match self.request(TIMEOUT_MS, Some(&body), "") {
+                Ok(request) => ask(request, now).await.map_or_else(|answer| answer, |said| by_status(&said)),
+                Err(answer) => answer,
+            }
+        })
+    }
+
+    fn listen(&self, hear: Hear) -> Going<'_, ()> {
+        Box::pin(async move {
+            if self.settings.reply_topic.is_empty() {
+                return std::future::pending().await;
+            }
+            // What was answered while this box was away comes first.
+            let mut since = "12h".to_string();
+            let mut said = false;
+            loop {
+                match self.subscribe(&mut since, &hear).await {
+                    Ok(()) => said = false,
+                    Err(why) if !said => {
+                        said = true;
+                        tracing::warn!(
+                            channel = self.settings.id,
+                            why,
+                            "answers cannot be heard: tried again every 5 s"
+                        );
+                    }
+                    Err(_) => {}
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! Robots of group chats: WeCom, DingTalk (signed), Feishu (signed the other way round).
+
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::channel::{Channel, Going, Said, address_problems, ask, by_status, hmac};
+use crate::http;
+use crate::model::letter::{Answer, Letter, cut_bytes};
+use crate::model::time::Wall;
+
+/// A robot of a group chat: `[[channel.wecom]]`, `[[channel.dingtalk]]`, `[[channel.feishu]]`. A contact's `to` is whom it
+/// mentions: a mobile number or a user id; empty: nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The channel's id.
+    pub id: String,
+    /// Where its service is, if not at the vendor's own address.
+    #[serde(default)]
+    pub url: String,
+    /// What the vendor's address of the robot ends with: WeCom's `key`, DingTalk's `access_token`, Feishu's last part. It is a
+    /// secret; better in a file.
+    pub key: Option<String>,
+    /// File that holds it.
+    pub key_file: Option<String>,
+    /// What messages are signed with (DingTalk, Feishu), if the robot wants that; better in a file.
+    pub secret: Option<String>,
+    /// File that holds it.
+    pub secret_file: Option<String>,
+    /// PEM file with the authorities that are trusted. Default: the system's.
+    pub ca_file: Option<String>,
+    /// Messages a minute, where it is not 80 % of the vendor's limit.
+    pub per_min: Option<u32>,
+}
+
+impl Settings {
+    /// What is wrong with it: the key, what, and the mend.
+    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+        let is_twice =
+            self.key.is_some() && self.key_file.is_some() || self.secret.is_some() && self.secret_file.is_some();
+        let url = if self.url.is_empty() { "https://vendor" } else { &self.url };
+        let mut out = address_problems(url, is_twice);
+        if self.key.is_none() && self.key_file.is_none() {
+            out.push(("id", "no key".to_string(), "key_file = \"…\": what the robot's address ends with"));
+        }
+        out
+    }
+}
+
+/// Whose robot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vendor {
+    /// WeCom: a key, no signature.
+    Wecom,
+    /// DingTalk: signature in the address.
+    Dingtalk,
+    /// Feishu: signature in the body.
+    Feishu,
+}
+
+/// The channel.
+pub struct Robot {
+    vendor: Vendor,
+    settings: Settings,
+    client: OnceLock<reqwest::Client>,
+}
+
+/// What DingTalk wants in the address: milliseconds and secret are signed with the secret.
+pub fn dingtalk_sign(secret: &str, ms: i64) -> String {
+    BASE64.encode(hmac(secret.as_bytes(), format!("{ms}\n{secret}").as_bytes()))
+}
+
+/// What Feishu wants in the body: seconds and secret are the key, and nothing is signed with it.
+pub fn feishu_sign(secret: &str, s: i64) -> String {
+    BASE64.encode(hmac(format!("{s}\n{secret}").as_bytes(), b""))
+}
+
+/// A service that is this far from our clock refuses signatures, seconds.
+const CLOCK_S: i64 = 3_600;
+
+impl Robot {
+    /// Nothing is opened yet.
+    pub fn new(vendor: Vendor, settings: Settings) -> Self {
+        Self { vendor, settings, client: OnceLock::new() }
+    }
+
+    /// The message as the vendor wants it.
+    pub fn body(&self, letter: &Letter, secret: Option<&str>, now: Wall) -> Value {
+        let (text, to) = (letter.text(), letter.to.as_str());
+        let is_mobile =
+            to.trim_start_matches('+').len() >= 7 && to.trim_start_matches('+').chars().all(|c| c.is_ascii_digit());
+        match self.vendor {
+            Vendor::Wecom => {
+                let mut of = json!({ "content": cut_bytes(&text, 2_048) });
+                if is_mobile {
+                    of["mentioned_mobile_list"] = json!([to]);
+                } else if !to.is_empty() {
+                    of["mentioned_list"] = json!([to]);
+                }
+                json!({ "msgtype": "text", "text": of })
+            }
+            Vendor::Dingtalk => {
+                let mut at = json!({ "isAtAll": to == "@all" });
+                // Whom it mentions stands in both, or it does not ring.
+                let mention = match (is_mobile, to.is_empty() || to == "@all") {
+                    (_, true) => String::new(),
+                    (true, _) => {
+                        at["atMobiles"] = json!([to]);
+                        format!("\n@{to}")
+                    }
+                    (false, _) => {
+                        at["atUserIds"] = json!([to]);
+                        format!("\n@{to}")
+                    }
+                };
+                let content = format!("{}{mention}", cut_bytes(&text, 10_000));
+                json!({ "msgtype": "text", "text": { "content": content }, "at": at })
+            }
+            Vendor::Feishu => {
+                let mention = match to {
+                    "" => String::new(),
+                    "@all" => "<at user_id=\"all\">所有人</at> ".to_string(),
+                    id => format!("<at user_id=\"{}\"></at> ", id.replace(['"', '<', '>', '&'], "")),
+                };
+                let text = format!("{mention}{}", cut_bytes(&text, 10_000));
+                let mut body = json!({ "msg_type": "text", "content": { "text": text } });
+                if let Some(secret) = secret {
+                    let s = now.0.div_euclid(1_000);
+                    body["timestamp"] = s.to_string().into();
+                    body["sign"] = feishu_sign(secret, s).into();
+                }
+                body
+            }
+        }
+    }
+
+    fn url(&self, key: &str, secret: Option<&str>, now: Wall) -> Result<reqwest::Url, String> {
+        let own = self.settings.url.trim_end_matches('/');
+        let base = |vendor: &'static str| if own.is_empty() { vendor } else { own }.to_string();
+        let ms = now.0.to_string();
+        let mut query: Vec<(&str, String)> = Vec::new();
+        let address = match self.vendor {
+            Vendor::Wecom => {
+                query.push(("key", key.to_string()));
+                format!("{}/cgi-bin/webhook/send", base("https://qyapi.weixin.qq.com"))
+            }
+            Vendor::Dingtalk => {
+                query.push(("access_token", key.to_string()));
+                if let Some(secret) = secret {
+                    query.push(("timestamp", ms));
+                    query.push(("sign", dingtalk_sign(secret, now.0)));
+                }
+                format!("{}/robot/send", base("https://oapi.dingtalk.com"))
+            }
+            Vendor::Feishu => format!("{}/open-apis/bot/v2/hook/{key}", base("https://open.feishu.cn")),
+        };
+        let parsed = if query.is_empty() {
+            reqwest::Url::parse(&address)
+        } else {
+            reqwest::Url::parse_with_params(&address, &query)
+        };
+        parsed.map_err(|e| e.to_string())
+    }
+
+    async fn attempt(&self, letter: &Letter, now: Wall) -> Result<Answer, String> {
+        let s = &self.settings;
+        let key = http::secret(s.key.as_ref(), s.key_file.as_ref())?.unwrap_or_default();
+        let secret = http::secret(s.secret.as_ref(), s.secret_file.as_ref())?;
+        let url = self.url(&key, secret.as_deref(), now)?;
+        let client = super::kept(&self.client, url.as_str(), s.ca_file.as_deref())?;
+        let body = self.body(letter, secret.as_deref(), now).to_string();
+        let request = client.post(url).header("content-type", "application/json; charset=utf-8").body(body);
+        Ok(match ask(request, now).await {
+            Ok(said) => judge(self.vendor, &said),
+            Err(answer) => answer,
+        })
+    }
+}
+
+/// What a robot's answer means: the truth stands in the body, whatever the status says.
+pub fn judge(vendor: Vendor, said: &Said) -> Answer {
+    let body: Value = serde_json::from_str(&said.body).unwrap_or_default();
+    let (code, words) = match vendor {
+        Vendor::Wecom | Vendor::Dingtalk => (body["errcode"].as_i64(), body["errmsg"].as_str()),
+        Vendor::Feishu => (body["code"].as_i64().or(body["StatusCode"].as_i64()), body["msg"].as_str()),
+    };
+    let Some(code) = code else {
+        return match by_status(said) {
+            // It says that all is well, and not how it always does.
+            Answer::Accepted => {
+                let words: String = said.body.chars().take(200).collect();
+                Answer::Unknown { why: format!("an answer that is none of a robot's: {}", words.trim()) }
+            }
+            other => other,
+        };
+    };
+    // WeCom 45009; DingTalk 130101; Feishu 11232 and 9499.
+    let is_rate = matches!(
+        (vendor, code),
+        (Vendor::Wecom, 45_009) | (Vendor::Dingtalk, 130_101 | 130_102) | (Vendor::Feishu, 11_232 | 9_499 | 11_233)
+    );
+    let off = said.clock_off_s.filter(|s| s.abs() >= CLOCK_S);
+    let words = words.unwrap_or_default();
+    match (code, is_rate, off) {
+        (0, ..) => Answer::Accepted,
+        (_, true, _) => Answer::Later { after_ms: said.after_ms, why: format!("too many messages ({code} {words})") },
+        (_, _, Some(off)) => {
+            let why = format!(
+                "refused ({code} {words}): this clock is {} min off the service's, which breaks signatures",
+                off / 60
+            );
+            Answer::Rejected { why }
+        }
+        _ => Answer::Rejected { why: format!("refused ({code} {words})") },
+    }
+}
+
+impl Channel for Robot {
+    fn attempt<'a>(&'a self, letter: &'a Letter, now: Wall) -> Going<'a, Answer> {
+        Box::pin(async move { self.attempt(letter, now).await.unwrap_or_else(|why| Answer::Rejected { why }) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_are_those_of_the_vendors_documents() {
+        assert_eq!(dingtalk_sign("this is secret", 1_577_262_236_757), "hmPWwU+7lVdm3ZZz0r9tSfx0L4Q26jWOZr9+Gs6EZQM=");
+        assert_eq!(feishu_sign("this is secret", 1_599_360_473), "/eYKrXQBzTjUZJ3s6NX16VxGbTwmK7AEs8/FnvC1CSw=");
+        let settings = Settings {
+            id: "d".into(),
+            url: String::new(),
+            key: Some("T".into()),
+            key_file: None,
+            secret: None,
+            secret_file: None,
+            ca_file: None,
+            per_min: None,
+        };
+        let robot = Robot::new(Vendor::Dingtalk, settings);
+        let url = robot.url("T", Some("this is secret"), Wall(1_577_262_236_757)).unwrap();
+        assert_eq!(
+            url.as_str(),
+            "https://oapi.dingtalk.com/robot/send?access_token=T&timestamp=1577262236757&sign=hmPWwU%2B7lVdm3ZZz0r9tSfx0L4Q26jWOZr9%2BGs6EZQM%3D"
+        );
+    }
+
+    #[test]
+    fn the_truth_stands_in_the_body() {
+        let said = |status: u16, body: &str| Said { status, body: body.into(), ..Said::default() };
+        let of = |vendor, status, body: &str| judge(vendor, &said(status, body));
+        assert_eq!(of(Vendor::Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#), Answer::Accepted);
+        assert!(matches!(
+            of(Vendor::Wecom, 200, r#"{"errcode":93000,"errmsg":"invalid webhook url"}"#),
+            Answer::Rejected { .. }
+        ));
+        assert!(matches!(of(Vendor::Wecom, 200, r#"{"errcode":45009}"#), Answer::Later { after_ms: None, .. }));
+        assert!(matches!(of(Vendor::Dingtalk, 200, r#"{"errcode":130101}"#), Answer::Later { .. }));
+        assert!(matches!(of(Vendor::Feishu, 200, r#"{"code":11232,"msg":"frequency limited"}"#), Answer::Later { .. }));
+        assert_eq!(of(Vendor::Feishu, 200, r#"{"StatusCode":0,"code":0}"#), Answer::Accepted);
+        assert!(matches!(
+            of(Vendor::Feishu, 400, r#"{"code":19021,"msg":"sign match fail"}"#),
+            Answer::Rejected { .. }
+        ));
+        assert!(matches!(of(Vendor::Feishu, 200, "<html>"), Answer::Unknown { .. }));
+        assert!(matches!(of(Vendor::Feishu, 502, "<html>"), Answer::Later { .. }));
+        let late = Said { clock_off_s: Some(7_200), ..said(200, r#"{"code":19021}"#) };
+        assert!(matches!(judge(Vendor::Feishu, &late), Answer::Rejected { why } if why.contains("120 min off")));
+    }
+}

@@ -1,0 +1,148 @@
+//! Short messages through a modem on this box: they need no internet. An answer `1` is read from the same modem.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::channel::modem::{Modem, Trouble};
+use crate::channel::{Channel, Going, Hear, Heard};
+use crate::model::letter::{Answer, Letter};
+use crate::model::priority::Priority;
+use crate::model::time::Wall;
+
+/// How often the modem is asked what came in.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a telephone rings.
+const RINGS: Duration = Duration::from_secs(25);
+/// Until a modem that does not answer is tried again.
+const AGAIN_MS: u64 = 30_000;
+
+/// A modem: `[[channel.sms]]`. A contact's `to` is a telephone number.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The channel's id.
+    pub id: String,
+    /// Its serial port: `/dev/serial/by-id/…` stays the same over a restart.
+    pub port: String,
+    /// Its speed; USB modems take any.
+    #[serde(default = "usual")]
+    pub baud: u32,
+    /// Whether a P1 also rings.
+    #[serde(default = "yes")]
+    pub ring: bool,
+    /// Messages a minute.
+    pub per_min: Option<u32>,
+}
+
+fn usual() -> u32 {
+    115_200
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Settings {
+    /// What is wrong with it: the key, what, and the mend.
+    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+        if self.port.starts_with('/') {
+            return Vec::new();
+        }
+        vec![("port", format!("`{}` is no serial port", self.port), "/dev/serial/by-id/… or /dev/ttyUSB2")]
+    }
+}
+
+/// The channel.
+pub struct Sms {
+    settings: Settings,
+    modem: Mutex<Option<Modem>>,
+}
+
+impl Sms {
+    /// Nothing is opened yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, modem: Mutex::new(None) }
+    }
+
+    async fn send(&self, modem: &mut Modem, letter: &Letter) -> Answer {
+        match modem.send(&letter.to, &letter.short).await {
+            Ok(()) => {}
+            Err(Trouble::Refused(why)) => return Answer::Rejected { why },
+            Err(Trouble::Away(why)) => return Answer::Later { after_ms: Some(AGAIN_MS), why },
+            Err(Trouble::Silent(why)) => return Answer::Unknown { why },
+        }
+        if self.settings.ring && letter.asks && letter.priority == Priority::P1 {
+            // The message is out: that nobody could be rung is no reason to send it again.
+            if let Err(trouble) = modem.ring(&letter.to, RINGS).await {
+                tracing::warn!(channel = self.settings.id, ?trouble, "the message went out, and no telephone rang");
+            }
+        }
+        Answer::Accepted
+    }
+
+    /// The modem, opened if it is not.
+    async fn opened(&self) -> Result<MutexGuard<'_, Option<Modem>>, Trouble> {
+        let mut place = self.modem.lock().await;
+        if place.is_none() {
+            *place = Some(Modem::open(&self.settings.port, self.settings.baud).await?);
+        }
+        Ok(place)
+    }
+
+    /// What came in; after trouble the modem is opened anew.
+    async fn inbox(&self) -> Result<Vec<(String, String)>, Trouble> {
+        let mut place = self.opened().await?;
+        let Some(modem) = place.as_mut() else { return Ok(Vec::new()) };
+        let inbox = modem.inbox().await;
+        if inbox.is_err() {
+            *place = None;
+        }
+        inbox
+    }
+}
+
+impl Channel for Sms {
+    fn attempt<'a>(&'a self, letter: &'a Letter, _: Wall) -> Going<'a, Answer> {
+        Box::pin(async move {
+            let mut place = match self.opened().await {
+                Ok(place) => place,
+                Err(Trouble::Away(why) | Trouble::Refused(why) | Trouble::Silent(why)) => {
+                    return Answer::Later { after_ms: Some(AGAIN_MS), why };
+                }
+            };
+            let Some(modem) = place.as_mut() else { return Answer::Later { after_ms: None, why: String::new() } };
+            let answer = self.send(modem, letter).await;
+            if matches!(answer, Answer::Unknown { .. } | Answer::Later { .. }) {
+                *place = None;
+            }
+            answer
+        })
+    }
+
+    fn listen(&self, hear: Hear) -> Going<'_, ()> {
+        Box::pin(async move {
+            let mut said = false;
+            loop {
+                match self.inbox().await {
+                    Ok(messages) => {
+                        said = false;
+                        messages.into_iter().for_each(|(from, text)| hear(Heard::Text { from, text }));
+                    }
+                    Err(trouble) if !said => {
+                        said = true;
+                        tracing::warn!(
+                            channel = self.settings.id,
+                            ?trouble,
+                            "the modem does not answer: tried again every 5 s"
+                        );
+                    }
+                    Err(_) => {}
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! A webhook of anybody's: the whole alarm as JSON, signed.
+
+use std::sync::OnceLock;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::channel::{Channel, Going, address_problems, ask, by_status, hmac};
+use crate::http;
+use crate::model::letter::{Answer, Letter};
+use crate::model::time::Wall;
+
+/// A program that is told: `[[channel.webhook]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The channel's id.
+    pub id: String,
+    /// Where it is told.
+    pub url: String,
+    /// What the message is signed with: header `X-Plantroom-Signature: sha256=…` of `timestamp.body`; better in a file.
+    pub secret: Option<String>,
+    /// File that holds it.
+    pub secret_file: Option<String>,
+    /// PEM file with the authorities that are trusted. Default: the system's.
+    pub ca_file: Option<String>,
+    /// Messages a minute.
+    pub per_min: Option<u32>,
+}
+
+impl Settings {
+    /// What is wrong with it: the key, what, and the mend.
+    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+        address_problems(&self.url, self.secret.is_some() && self.secret_file.is_some())
+    }
+}
+
+/// The channel.
+pub struct Webhook {
+    settings: Settings,
+    client: OnceLock<reqwest::Client>,
+}
+
+/// The signature of a body at a time, seconds since 1970.
+pub fn sign(secret: &str, at_s: i64, body: &str) -> String {
+    let bytes = hmac(secret.as_bytes(), format!("{at_s}.{body}").as_bytes());
+    format!("sha256={}", bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
+}
+
+impl Webhook {
+    /// Nothing is opened yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, client: OnceLock::new() }
+    }
+
+    async fn try_once(&self, letter: &Letter, now: Wall) -> Result<Answer, String> {
+        let s = &self.settings;
+        let client = super::kept(&self.client, &s.url, s.ca_file.as_deref())?;
+        let secret = http::secret(s.secret.as_ref(), s.secret_file.as_ref())?;
+        let at_s = now.0.div_euclid(1_000);
+        let body = json!({
+            "format": 1,
+            "id": letter.id,
+            "to": letter.to,
+            "title": letter.title,
+            "body": letter.body,
+            "link": letter.link,
+            "priority": letter.priority.word(),
+            "asks": letter.asks,
+            "alarms": letter.object,
+        })
+        .to_string();
+        let mut request = client
+            .post(&s.url)
+            .header("content-type", "application/json")
+            .header("x-plantroom-id", &letter.id)
+            .header("x-plantroom-timestamp", at_s.to_string());
+        if let Some(secret) = secret {
+            request = request.header("x-plantroom-signature", sign(&secret, at_s, &body));
+        }
+        Ok(ask(request.body(body), now).await.map_or_else(|answer| answer, |said| by_status(&said)))
+    }
+}
+
+impl Channel for Webhook {
+    fn attempt<'a>(&'a self, letter: &'a Letter, now: Wall) -> Going<'a, Answer> {
+        Box::pin(async move { self.try_once(letter, now).await.unwrap_or_else(|why| Answer::Rejected { why }) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_what_openssl_says() {
+        // printf '1700000000.{}' | openssl dgst -sha256 -hmac secret
+        assert_eq!(
+            sign("secret", 1_700_000_000, "{}"),
+            "sha256=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163"
+        );
+    }
+}
