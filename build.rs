@@ -1,4 +1,4 @@
-//! Compiles the vocabulary, the profiles and the alarm rules below `config/` in: a new device is two data files and no Rust.
+//! Compiles the vocabulary, the profiles, the alarm rules and the calendars below `config/` in: a new device is two data files and no Rust.
 
 #![allow(clippy::expect_used, missing_docs, reason = "a build script ends by panicking")]
 
@@ -9,7 +9,7 @@ fn main() {
     let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     let out = std::env::var("OUT_DIR").expect("cargo sets it");
     let mut text = String::new();
-    for folder in ["vocabulary", "profiles", "alarms"] {
+    for folder in ["vocabulary", "profiles", "alarms", "calendars"] {
         let dir = Path::new(&root).join("config").join(folder);
         println!("cargo::rerun-if-changed={}", dir.display());
         let mut files: Vec<_> =

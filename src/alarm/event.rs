@@ -81,6 +81,8 @@ pub enum What {
     InputBack,
     /// Somebody took it.
     Acknowledged,
+    /// Who had it gave it to somebody else (`cause`).
+    HandedOver,
     /// Somebody is there.
     Arrived,
     /// Somebody reset it after an inspection.
@@ -124,6 +126,7 @@ impl What {
             What::InputLost => "input_lost",
             What::InputBack => "input_back",
             What::Acknowledged => "acknowledged",
+            What::HandedOver => "handed_over",
             What::Arrived => "arrived",
             What::Reset => "reset",
             What::Reminded => "reminded",
@@ -217,6 +220,11 @@ impl Event {
 pub enum Action {
     /// I have it.
     Acknowledge,
+    /// Somebody else has it from now on.
+    HandOver {
+        /// Who.
+        to: String,
+    },
     /// I am there.
     Arrive,
     /// It is inspected.

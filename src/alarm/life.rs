@@ -240,6 +240,7 @@ impl Alarm {
                 self.remind = of.realarm_ms.filter(|_| self.step > 0).map(|length| ms(now.mono.plus(length)));
                 What::Acknowledged
             }
+            Action::HandOver { to } => return self.hand_over(of, to, by, note, now),
             Action::Arrive => {
                 if self.step == 0 || self.arrived {
                     return Err(if self.arrived { "somebody is there already" } else { "it is not in alarm" }.into());
@@ -283,6 +284,17 @@ impl Alarm {
             }
         };
         Ok(Step { by: by.to_string(), note: note.to_string(), ..Step::of(what) })
+    }
+
+    fn hand_over(&mut self, of: &Definition, to: &str, by: &str, note: &str, now: Now) -> Result<Step, String> {
+        if self.step == 0 && !self.waits {
+            return Err("there is nothing to hand over".into());
+        }
+        self.waits = false;
+        (self.owner, self.note) = (to.to_string(), note.to_string());
+        self.due[0] = None;
+        self.remind = of.realarm_ms.filter(|_| self.step > 0).map(|length| ms(now.mono.plus(length)));
+        Ok(Step { cause: to.to_string(), by: by.to_string(), note: note.to_string(), ..Step::of(What::HandedOver) })
     }
 
     /// Every moment on the monotonic scale.

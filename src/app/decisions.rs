@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::alarm::event::Event;
 use crate::alarm::told::{self, Told, Whose};
 use crate::app::Shared;
+use crate::app::pages::{self, Post};
 use crate::config::Configuration;
-use crate::engine::{Engine, Output};
+use crate::engine::{Engine, Input, Output};
 use crate::model::point::Names;
 use crate::model::reading::Reading;
 use crate::model::time::Now;
@@ -37,6 +38,8 @@ pub struct Decision {
     states: Vec<(String, Option<String>)>,
     /// Copies for the time-series stores.
     readings: Vec<Reading>,
+    /// For channels.
+    letters: Vec<(Arc<str>, Post)>,
     /// Told when it is written, or left without.
     done: Option<oneshot::Sender<()>>,
 }
@@ -51,12 +54,17 @@ pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<
     for reading in measured {
         shared.journal.append(reading);
     }
-    if out.alarm.events.is_empty() && out.alarm.changed.is_empty() {
+    let pages = &out.oncall;
+    let is_quiet = pages.log.is_empty() && pages.changed.is_empty() && pages.meta.is_none() && pages.sends.is_empty();
+    if out.alarm.events.is_empty() && out.alarm.changed.is_empty() && is_quiet {
         return None;
     }
     let configuration = shared.configuration();
     let mut decision = Decision { readings: decided, ..Decision::default() };
     decision.batch.rows = out.alarm.events.iter().map(|e| row(engine, &configuration, e, now)).collect();
+    pages::write(pages, now, &mut decision.batch);
+    let letter = |send| pages::letter(shared, engine, &configuration, send);
+    decision.letters = pages.sends.iter().map(|s| (Arc::clone(&s.channel), (s.id, letter(s)))).collect();
     for (key, kept) in out.alarm.changed {
         let topic = format!("{ALARM}/{key}");
         let bytes = kept.as_ref().and_then(|k| serde_json::to_vec(k).ok());
@@ -72,6 +80,28 @@ pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<
         leave(shared, decision);
     }
     Some(answer)
+}
+
+/// Somebody says something to the desk; the answer comes when what was decided is written down.
+///
+/// # Errors
+/// It was not carried out, in words.
+pub async fn decide(shared: &Shared, input: Input<'_>) -> Result<(), String> {
+    let (refused, written) = {
+        let mut engine = shared.engine();
+        let now = shared.clock.now();
+        let mut out = engine.step(now, input);
+        (out.refused.take(), apply(shared, &engine, out, now))
+    };
+    // Time may change something earlier than the driver thinks.
+    shared.inbox.knock();
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
+    if let Some(written) = written {
+        let _it_leaves_in_any_case = written.await;
+    }
+    Ok(())
 }
 
 /// Every alarm that ever was, as its retained topic has it.
@@ -120,6 +150,7 @@ fn row(engine: &Engine, configuration: &Configuration, event: &Event, now: Now) 
 }
 
 fn leave(shared: &Shared, decision: Decision) {
+    pages::post(shared, decision.letters);
     for reading in decision.readings {
         shared.journal.append(reading);
     }

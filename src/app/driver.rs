@@ -110,8 +110,8 @@ fn provoked(shared: &Shared) {
     #[cfg(debug_assertions)]
     if let Some(what) = std::env::var_os("PLANTROOM_PANIC") {
         assert!(what != "driver", "on purpose");
-        if what == "alarm" {
-            shared.engine().provoke("alarm");
+        for room in ["alarm", "oncall"].into_iter().filter(|room| what == *room) {
+            shared.engine().provoke(room);
         }
     }
     #[cfg(not(debug_assertions))]

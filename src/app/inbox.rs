@@ -36,6 +36,11 @@ impl Inbox {
         self.bell.notify_one();
     }
 
+    /// Nothing came, and yet it is to be looked at.
+    pub fn knock(&self) {
+        self.bell.notify_one();
+    }
+
     /// Everything that waits.
     pub fn take(&self) -> VecDeque<Arc<Entry>> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))

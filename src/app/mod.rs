@@ -4,12 +4,14 @@ pub mod decisions;
 pub mod driver;
 pub mod gateway;
 pub mod inbox;
+pub mod last_good;
 pub mod metrics;
+pub mod pages;
 pub mod questions;
 pub mod rest;
 pub mod status;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,10 +22,12 @@ use tokio_util::sync::CancellationToken;
 use crate::app::decisions::Decision;
 use crate::app::inbox::Inbox;
 use crate::app::rest::Rest;
+use crate::channel;
 use crate::clock::{self, Clock};
 use crate::config::Configuration;
-use crate::engine::{Engine, Plan};
+use crate::engine::{Engine, Plan, Survived};
 use crate::journal::{Journal, Writer};
+use crate::model::letter::Answer;
 use crate::model::reading::Reading;
 use crate::model::time::{Mono, Wall};
 use crate::poll::bus::Bus;
@@ -66,6 +70,15 @@ pub struct SinkHandle {
     task: Handle,
 }
 
+/// A channel at work.
+pub struct ChannelHandle {
+    /// As configured.
+    pub settings: channel::Settings,
+    /// The way to it.
+    pub posts: mpsc::Sender<pages::Post>,
+    task: Handle,
+}
+
 /// What every part of a running gateway sees.
 pub struct Shared {
     /// The clock.
@@ -86,6 +99,12 @@ pub struct Shared {
     pub buses: Mutex<Vec<BusHandle>>,
     /// Sinks.
     pub sinks: Mutex<Vec<SinkHandle>>,
+    /// Channels.
+    pub channels: Mutex<Vec<ChannelHandle>>,
+    /// What proves that somebody got a page.
+    pub tokens: pages::Tokens,
+    /// What could not be given to a channel: the desk is told.
+    undelivered: mpsc::Sender<(u64, Answer)>,
     /// Tasks that panicked.
     pub troubles: Arc<Mutex<Vec<Trouble>>>,
     /// When the process started.
@@ -133,6 +152,12 @@ impl Shared {
             let entry = shared.journal.append(reading);
             shared.inbox.put(entry);
         })
+    }
+
+    /// A try came to nothing before it began.
+    pub fn undelivered(&self, id: u64, answer: Answer) {
+        // If there is no room the desk notices that no answer comes.
+        let _it_is_noticed = self.undelivered.try_send((id, answer));
     }
 
     /// The way to ask a bus something, by the link's name.
@@ -184,12 +209,15 @@ impl App {
             store.date(clock.wall(), clock.mono());
         }
         let snapshot = driver::read(&store, &paths.state.join("engine.json"));
-        let engine = Engine::new(plan(&configuration), &snapshot, &decisions::kept(&store), &boot, clock.now());
+        let survived = Survived { snapshot, alarms: decisions::kept(&store), oncall: pages::stored(&store) };
+        let engine = Engine::new(plan(&configuration), survived, &boot, clock.now());
         let (decisions, queue) = mpsc::channel(decisions::QUEUE);
         let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
         let group = |name| Group::new(name, &clock, &troubles);
         let (pollers, desk, records, outlets) = (group("pollers"), group("desk"), group("records"), group("outlets"));
         let (reloads, wishes) = mpsc::channel(4);
+        let (undelivered, returned) = mpsc::channel(decisions::QUEUE);
+        let tokens = pages::Tokens::open(&store);
         let shared = Arc::new(Shared {
             reloads,
             started: clock.mono(),
@@ -204,6 +232,9 @@ impl App {
             decisions,
             buses: Mutex::default(),
             sinks: Mutex::default(),
+            channels: Mutex::default(),
+            tokens,
+            undelivered,
             troubles: Arc::clone(&troubles),
             rules_off: AtomicU64::new(0),
             broken: CancellationToken::new(),
@@ -213,19 +244,25 @@ impl App {
             paths: paths.clone(),
         });
         let mut app = App { shared, writer: Some(writer), pollers, desk, records, outlets, wishes };
-        app.start_desk(queue);
+        app.start_desk(queue, returned);
         let configuration = app.shared.configuration();
         // Known from the start, so that what is retained of an earlier run does not pass for the present.
         configuration.devices.keys().for_each(|id| app.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
         let alarms = decisions::states(&app.shared.engine(), &configuration);
         alarms.into_iter().for_each(|(topic, json)| app.shared.states.set(&topic, json));
         configuration.sinks.iter().for_each(|settings| app.start_sink(settings));
+        configuration.oncall.channels.iter().for_each(|settings| app.start_channel(settings));
         configuration.buses.iter().for_each(|bus| app.start_bus(bus));
         app.shared.ready.store(true, Ordering::Relaxed);
         Ok(app)
     }
 
-    fn start_desk(&mut self, queue: mpsc::Receiver<Decision>) {
+    fn start_desk(&mut self, queue: mpsc::Receiver<Decision>, returned: mpsc::Receiver<(u64, Answer)>) {
+        let shared = Arc::clone(&self.shared);
+        let returned = Arc::new(tokio::sync::Mutex::new(returned));
+        self.desk.spawn("returned pages", move |stop| {
+            Box::pin(pages::take_back(Arc::clone(&shared), Arc::clone(&returned), stop))
+        });
         let shared = Arc::clone(&self.shared);
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
         self.records
@@ -296,6 +333,30 @@ impl App {
         lock(&self.shared.sinks).push(SinkHandle { settings: settings.clone(), health, aside, places, task });
     }
 
+    fn start_channel(&mut self, settings: &channel::Settings) {
+        let (posts, queue) = pages::queue();
+        let (shared, runs) = (Arc::clone(&self.shared), settings.clone());
+        let task = self.outlets.spawn(&format!("channel {}", settings.id()), move |stop| {
+            Box::pin(pages::run(Arc::clone(&shared), runs.clone(), Arc::clone(&queue), stop))
+        });
+        lock(&self.shared.channels).push(ChannelHandle { settings: settings.clone(), posts, task });
+    }
+
+    /// Channels that changed begin anew.
+    async fn change_channels(&mut self, configuration: &Configuration, said: &mut Vec<String>) {
+        let wanted = &configuration.oncall.channels;
+        for channel in take_if(&self.shared.channels, |c| !wanted.contains(&c.settings)) {
+            channel.task.end().await;
+            said.push(format!("channel {} stopped", channel.settings.id()));
+        }
+        for settings in wanted {
+            if !lock(&self.shared.channels).iter().any(|c| c.settings == *settings) {
+                self.start_channel(settings);
+                said.push(format!("channel {} started", settings.id()));
+            }
+        }
+    }
+
     /// A new configuration: what did not change misses no cycle. Returns what was done, in words.
     pub async fn reload(&mut self, configuration: Configuration) -> Vec<String> {
         let mut said = Vec::new();
@@ -343,6 +404,7 @@ impl App {
                 said.push(format!("sink {} started", settings.name()));
             }
         }
+        self.change_channels(&configuration, &mut said).await;
         let names: Vec<String> = configuration.sinks.iter().map(sink::Settings::cursor).collect();
         self.shared.journal.keep_cursors(&names);
         self.pollers.sweep();
@@ -392,7 +454,12 @@ impl App {
 
 /// What the desk is built from.
 fn plan(configuration: &Configuration) -> Plan {
-    Plan { derive: configuration.derive.clone(), alarms: configuration.alarms.clone(), ..Plan::default() }
+    Plan {
+        derive: configuration.derive.clone(),
+        alarms: configuration.alarms.clone(),
+        oncall: Arc::clone(&configuration.oncall.plan),
+        ..Plan::default()
+    }
 }
 
 /// What a device's status says before anything has come of it.
@@ -417,32 +484,4 @@ fn places(configuration: &Configuration) -> Places {
     let place = |d: &crate::config::Device| Place { class: d.class.clone(), area: d.area.clone() };
     let gateway = ("gateway".to_string(), Place { class: "gateway".to_string(), area: String::new() });
     configuration.devices.iter().map(|(id, d)| (id.clone(), place(d))).chain([gateway]).collect()
-}
-
-/// Copies a configuration that is in force to where it is found when the next one does not check.
-pub fn keep_last_good(from: &Path, state: &Path) {
-    let to = state.join("last-good");
-    let fresh = state.join("last-good.new");
-    let _may_not_exist = std::fs::remove_dir_all(&fresh);
-    let copied = copy(from, &fresh).and_then(|()| {
-        let _may_not_exist = std::fs::remove_dir_all(&to);
-        std::fs::rename(&fresh, &to)
-    });
-    if let Err(error) = copied {
-        tracing::warn!(%error, "the configuration in force cannot be kept as last-good");
-    }
-}
-
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)?.flatten() {
-        let path = entry.path();
-        let target = to.join(entry.file_name());
-        if path.is_dir() && ["profiles", "vocabulary", "alarms"].iter().any(|n| path.ends_with(n)) {
-            copy(&path, &target)?;
-        } else if path.extension().is_some_and(|e| e == "toml") {
-            std::fs::copy(&path, &target)?;
-        }
-    }
-    Ok(())
 }

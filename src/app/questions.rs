@@ -113,7 +113,7 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             let action = serde_json::from_value(action).map_err(|e| format!("no such action: {e}"))?;
             let command = Command { key, action, by: caller.name(), note };
             tracing::info!(key = command.key, action = ?command.action, by = command.by, "alarm");
-            decide(shared, Input::Command(&command)).await?;
+            decisions::decide(shared, Input::Command(&command)).await?;
             json(serde_json::to_value(alarm(shared, &command.key)))
         }
         Request::Inject { device, point, value, for_ms } => {
@@ -125,7 +125,7 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
                 for_ms,
                 "a sample is given to the alarms for a trial"
             );
-            decide(shared, Input::Inject(&Inject { device, point, value, for_ms })).await?;
+            decisions::decide(shared, Input::Inject(&Inject { device, point, value, for_ms })).await?;
             json(serde_json::to_value(alarms(shared, false)))
         }
         Request::AcceptClock => {
@@ -140,23 +140,6 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             json(serde_json::to_value(shared.clock.wall().rfc3339()))
         }
     }
-}
-
-/// A step of the desk that a person asks for; it is written down when this returns.
-async fn decide(shared: &Shared, input: Input<'_>) -> Result<(), String> {
-    let (refused, written) = {
-        let mut engine = shared.engine();
-        let now = shared.clock.now();
-        let mut out = engine.step(now, input);
-        (out.refused.take(), decisions::apply(shared, &engine, out, now))
-    };
-    if let Some(refused) = refused {
-        return Err(refused);
-    }
-    if let Some(written) = written {
-        let _it_leaves_in_any_case = written.await;
-    }
-    Ok(())
 }
 
 /// An alarm as `alarm list` shows it.

@@ -276,6 +276,7 @@ fn command(row: &Row) -> Option<Command> {
     let action = match event.what {
         What::Acknowledged => Action::Acknowledge,
         What::Arrived => Action::Arrive,
+        What::HandedOver => Action::HandOver { to: event.cause.clone() },
         What::Reset => Action::Reset,
         // How long is not recorded: its end is.
         What::Shelved => Action::Shelve { for_ms: 7 * 86_400_000 },

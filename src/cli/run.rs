@@ -6,7 +6,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{App, Paths, keep_last_good};
+use crate::app::{App, Paths, last_good};
 use crate::cli::{Args, Failure, Outcome, output, runtime};
 use crate::config::{self, Configuration};
 use crate::model::problem::{Problem, Severity};
@@ -64,7 +64,7 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
     let mut app = started.map_err(|e| Failure::later("the gateway cannot start").because(e))?;
     *app.shared.last_good.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = last_good;
     if !on_last_good {
-        keep_last_good(dir, &paths.state);
+        last_good::keep(dir, &paths.state);
     }
     let broken = |e: std::io::Error| Failure::later("cannot listen to signals").because(e.to_string());
     let mut term = signal(SignalKind::terminate()).map_err(broken)?;
@@ -122,7 +122,7 @@ async fn reload(app: &mut App, dir: &Path, paths: &Paths) -> Result<Vec<String>,
     let result = match loaded.configuration {
         Some(configuration) => {
             let said = app.reload(configuration).await;
-            keep_last_good(dir, &paths.state);
+            last_good::keep(dir, &paths.state);
             tracing::info!(done = said.join("; "), "configuration is loaded again");
             Ok(said)
         }

@@ -1,4 +1,4 @@
-//! Vocabulary, profiles and alarm rules: those compiled in, overridden by files of the same name beside the configuration.
+//! Vocabulary, profiles, alarm rules and calendars: those compiled in, overridden by files of the same name beside the configuration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::alarm::settings::{Rule, RulesFile};
 use crate::config::check_alarms;
 use crate::config::doc::{Entry, Problems, Source, Texts, parse, whole};
+use crate::oncall::calendar::{self, Calendar};
 use crate::profile::Profile;
 use crate::profile::build;
 use crate::profile::settings::ProfileFile;
@@ -25,6 +26,8 @@ pub struct Catalogue {
     pub profiles: BTreeMap<String, Arc<Profile>>,
     /// Alarm rules by class and name.
     pub rules: BTreeMap<String, BTreeMap<String, Template>>,
+    /// Holidays by name.
+    pub calendars: BTreeMap<String, Calendar>,
 }
 
 /// An alarm rule as a file has it.
@@ -36,7 +39,7 @@ pub struct Template {
     pub raw: toml::Table,
 }
 
-/// Reads what is compiled in and what lies in `vocabulary/`, `profiles/` and `alarms/` below the directory.
+/// Reads what is compiled in and what lies in `vocabulary/`, `profiles/`, `calendars/` and `alarms/` below the directory.
 pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
     read_own(Own { dir, alarms: None }, problems)
 }
@@ -75,6 +78,13 @@ pub fn read_own(own: Own<'_>, problems: &mut Problems) -> Catalogue {
         problems.findings(&entry.at, findings);
         if let Some(profile) = profile {
             catalogue.profiles.insert(stem.to_string(), Arc::new(profile));
+        }
+    });
+    let texts = own_texts(dir, "calendars", problems);
+    for_each("calendars", CALENDARS, &texts, problems, |stem, entry: Entry<'_, calendar::File>, problems| {
+        match Calendar::build(&entry.value) {
+            Ok(calendar) => drop(catalogue.calendars.insert(stem.to_string(), calendar)),
+            Err(what) => problems.error(entry.at.place(&["free"]), what, "dates as 2026-10-01"),
         }
     });
     let own = match own.alarms {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::build::Unit;
 use crate::config::builtin::Catalogue;
 use crate::config::check_alarms::{self, Plant};
+use crate::config::check_oncall;
 use crate::config::check_site::{ID_MEND, check_health, check_journal, check_sinks, check_site, is_id};
 use crate::config::doc::{Entry, Problems};
 use crate::config::settings as file;
@@ -50,6 +51,7 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
     let plant = Plant { devices: &devices, derive: &derive, buses: &buses };
     let zone =
         site.as_ref().and_then(|s| jiff::tz::TimeZone::get(&s.time_zone).ok()).unwrap_or(jiff::tz::TimeZone::UTC);
+    let oncall = check_oncall::check(files, &catalogue, &devices, &zone, problems);
     let (alarms, applies) = check_alarms::check(files, &catalogue, &plant, zone, problems);
     Some(Configuration {
         site: site?,
@@ -62,6 +64,7 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
         alarms,
         applies,
         sinks,
+        oncall,
         catalogue,
     })
 }

@@ -5,6 +5,7 @@ pub mod build;
 pub mod builtin;
 pub mod check;
 pub mod check_alarms;
+pub mod check_oncall;
 pub mod check_site;
 pub mod doc;
 pub mod environment;
@@ -20,7 +21,7 @@ use crate::config::doc::{Entry, Located, Problems, Texts};
 use crate::config::settings as file;
 use crate::model::problem::Problem;
 use crate::poll::BusConfig;
-use crate::{alarm, clock, derive, journal, link, sink, web};
+use crate::{alarm, channel, clock, derive, journal, link, oncall, sink, web};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -45,7 +46,9 @@ pub struct Configuration {
     pub alarms: alarm::Rules,
     /// Which rule is for which device, and what is missing where it is not.
     pub applies: Vec<check_alarms::Applies>,
-    /// Vocabulary, profiles and alarm rules.
+    /// Who is told what.
+    pub oncall: check_oncall::Oncall,
+    /// Vocabulary, profiles, alarm rules and calendars.
     pub catalogue: Catalogue,
 }
 
@@ -94,6 +97,11 @@ pub struct Files<'a> {
     influx: Vec<Entry<'a, sink::influx::settings::Settings>>,
     alarms: Vec<Entry<'a, alarm::site::Settings>>,
     alarm: Vec<Entry<'a, alarm::site::Override>>,
+    oncall: Vec<Entry<'a, oncall::settings::Settings>>,
+    person: Vec<Entry<'a, oncall::settings::Person>>,
+    rota: Vec<Entry<'a, oncall::settings::Rota>>,
+    chain: Vec<Entry<'a, oncall::settings::Chain>>,
+    channel: Vec<(channel::Settings, Located<'a>)>,
 }
 
 /// Loads and checks the configuration in a directory, with the environment over it.
@@ -155,7 +163,7 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
     // Places within the value are told as the variable's own: the span lies beyond every file.
     let value = toml::Spanned::new(0..0, value.into_inner());
     let path: Vec<String> = variable.path.clone();
-    let lists = ["link", "sink"];
+    let lists = ["link", "sink", "channel"];
     for document in documents.iter_mut() {
         let has = document.keys().iter().any(|(k, _)| path.first().is_some_and(|p| p == k));
         if !has {
@@ -178,7 +186,7 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
             }
         }
     }
-    let single = ["site", "clock", "journal", "health", "alarms"];
+    let single = ["site", "clock", "journal", "health", "alarms", "oncall"];
     if let (Some(first), Some(document)) = (path.first(), documents.first_mut())
         && single.contains(&first.as_str())
         && environment::put(&mut document.node, &path, value)
@@ -203,10 +211,15 @@ fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Probl
             "derive" => list(&at, &mut files.derive, problems),
             "alarms" => files.alarms.extend(at.read(problems)),
             "alarm" => list(&at, &mut files.alarm, problems),
-            "link" | "sink" => kinds(&key, &at, files, problems),
+            "oncall" => files.oncall.extend(at.read(problems)),
+            "person" => list(&at, &mut files.person, problems),
+            "rota" => list(&at, &mut files.rota, problems),
+            "chain" => list(&at, &mut files.chain, problems),
+            "link" | "sink" | "channel" => kinds(&key, &at, files, problems),
             _ => {
                 let known = [
-                    "site", "clock", "journal", "health", "alarms", "link", "unit", "device", "derive", "alarm", "sink",
+                    "site", "clock", "journal", "health", "alarms", "link", "unit", "device", "derive", "alarm",
+                    "sink", "oncall", "person", "rota", "chain", "channel",
                 ];
                 let mend = crate::model::problem::did_you_mean(&key, known);
                 problems.error(document.source.place(span.start), format!("unknown table `{key}`"), mend);
@@ -224,14 +237,36 @@ fn kinds<'a>(table: &str, at: &Located<'a>, files: &mut Files<'a>, problems: &mu
             ("link", "rtu_over_tcp") => list(&entries, &mut files.rtu_over_tcp, problems),
             ("sink", "mqtt") => list(&entries, &mut files.mqtt, problems),
             ("sink", "influx") => list(&entries, &mut files.influx, problems),
+            ("channel", "ntfy") => channels(&entries, files, channel::Settings::Ntfy, problems),
+            ("channel", "wecom") => channels(&entries, files, channel::Settings::Wecom, problems),
+            ("channel", "dingtalk") => channels(&entries, files, channel::Settings::Dingtalk, problems),
+            ("channel", "feishu") => channels(&entries, files, channel::Settings::Feishu, problems),
+            ("channel", "email") => channels(&entries, files, channel::Settings::Email, problems),
+            ("channel", "webhook") => channels(&entries, files, channel::Settings::Webhook, problems),
+            ("channel", "sms") => channels(&entries, files, channel::Settings::Sms, problems),
+            ("channel", "command") => channels(&entries, files, channel::Settings::Command, problems),
             _ => {
-                let known: &[&str] =
-                    if table == "link" { &["tcp", "serial", "rtu_over_tcp"] } else { &["mqtt", "influx"] };
+                let known: &[&str] = match table {
+                    "link" => &["tcp", "serial", "rtu_over_tcp"],
+                    "sink" => &["mqtt", "influx"],
+                    _ => &["ntfy", "wecom", "dingtalk", "feishu", "email", "webhook", "sms", "command"],
+                };
                 let mend = crate::model::problem::did_you_mean(&kind, known.iter().copied());
                 problems.error(at.source.place(span.start), format!("unknown kind `{kind}` of {table}"), mend);
             }
         }
     }
+}
+
+fn channels<'a, T: serde::de::DeserializeOwned>(
+    at: &Located<'a>,
+    files: &mut Files<'a>,
+    of: fn(T) -> channel::Settings,
+    problems: &mut Problems,
+) {
+    let mut entries: Vec<Entry<'a, T>> = Vec::new();
+    list(at, &mut entries, problems);
+    files.channel.extend(entries.into_iter().map(|e| (of(e.value), e.at)));
 }
 
 fn list<'a, T: serde::de::DeserializeOwned>(at: &Located<'a>, into: &mut Vec<Entry<'a, T>>, problems: &mut Problems) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{alarm, clock, derive, journal, link, sink, web};
+use crate::{alarm, channel, clock, derive, journal, link, oncall, sink, web};
 
 /// Everything that the files of a configuration may hold, spread over them as the user likes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -43,6 +43,21 @@ pub struct Root {
     /// Where readings go.
     #[serde(default)]
     pub sink: Sinks,
+    /// Who is told: what holds for all.
+    #[serde(default)]
+    pub oncall: oncall::settings::Settings,
+    /// Who is told.
+    #[serde(default)]
+    pub person: Vec<oncall::settings::Person>,
+    /// Who is on call when.
+    #[serde(default)]
+    pub rota: Vec<oncall::settings::Rota>,
+    /// Who is told of what, one step after the other.
+    #[serde(default)]
+    pub chain: Vec<oncall::settings::Chain>,
+    /// How people are reached.
+    #[serde(default)]
+    pub channel: Channels,
 }
 
 /// The site.
@@ -123,4 +138,26 @@ pub struct Sinks {
     pub mqtt: Vec<sink::mqtt::settings::Settings>,
     /// Time-series stores.
     pub influx: Vec<sink::influx::settings::Settings>,
+}
+
+/// How people are reached.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Channels {
+    /// A push to a phone, with a button to acknowledge.
+    pub ntfy: Vec<channel::ntfy::Settings>,
+    /// A robot of a WeCom group.
+    pub wecom: Vec<channel::robot::Settings>,
+    /// A robot of a DingTalk group.
+    pub dingtalk: Vec<channel::robot::Settings>,
+    /// A robot of a Feishu group.
+    pub feishu: Vec<channel::robot::Settings>,
+    /// E-mail.
+    pub email: Vec<channel::email::Settings>,
+    /// A program elsewhere.
+    pub webhook: Vec<channel::webhook::Settings>,
+    /// Short messages through a modem.
+    pub sms: Vec<channel::sms::Settings>,
+    /// A program on this box.
+    pub command: Vec<channel::command::Settings>,
 }

@@ -1,8 +1,9 @@
 //! The desk where everything is decided, without a clock: one door in, one out, and the next wake-up.
 //!
 //! Rooms run in a fixed order; one that needs a later room's result sees it one step later. For now: `derive`, who is there
-//! (`presence`), `alarm`.
+//! (`presence`), `alarm`, `oncall`.
 
+mod news;
 pub mod presence;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,10 @@ use crate::derive::{self, Definition, Derive};
 use crate::engine::presence::{Change, Presence};
 use crate::model::reading::Reading;
 use crate::model::time::{Mono, Now};
+use crate::oncall::{self, Oncall};
 
 /// Rooms of rules that run at the desk.
-pub const ROOMS: u64 = 3;
+pub const ROOMS: u64 = 4;
 /// How often everything is said once more: each device's state, how many alarms are active.
 pub const SAY_EVERY_MS: u64 = 60_000;
 
@@ -34,8 +36,19 @@ pub enum Input<'a> {
     Command(&'a Command),
     /// A sample for a trial.
     Inject(&'a Inject),
+    /// Something about pages.
+    Page(&'a oncall::page::Command),
     /// Nothing but time.
     Tick,
+}
+
+impl<'a> Input<'a> {
+    fn page(self) -> Option<&'a oncall::page::Command> {
+        match self {
+            Input::Page(page) => Some(page),
+            _ => None,
+        }
+    }
 }
 
 /// What goes out.
@@ -47,8 +60,21 @@ pub struct Output {
     pub presence: Vec<Change>,
     /// What became of alarms: to be written down before it leaves.
     pub alarm: alarm::Output,
+    /// Who is to be told, and what became of it: to be written down before it leaves.
+    pub oncall: oncall::Output,
     /// Why a command was not carried out, in words.
     pub refused: Option<String>,
+}
+
+/// Everything that survives a restart.
+#[derive(Clone, Debug, Default)]
+pub struct Survived {
+    /// Counts, and what conditions remember.
+    pub snapshot: Snapshot,
+    /// Alarms by key.
+    pub alarms: BTreeMap<String, alarm::Kept>,
+    /// Pages.
+    pub oncall: oncall::Stored,
 }
 
 /// What the desk is built from.
@@ -58,13 +84,15 @@ pub struct Plan {
     pub derive: Vec<Definition>,
     /// Alarm rules.
     pub alarms: Rules,
+    /// Who is told what.
+    pub oncall: Arc<oncall::plan::Plan>,
     /// How often everything is said once more, changed or not; years are simulated with less.
     pub say_every_ms: u64,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { derive: Vec::new(), alarms: Rules::default(), say_every_ms: SAY_EVERY_MS }
+        Self { derive: Vec::new(), alarms: Rules::default(), oncall: Arc::default(), say_every_ms: SAY_EVERY_MS }
     }
 }
 
@@ -87,6 +115,7 @@ pub struct Engine {
     derive: Derive,
     presence: Presence,
     alarms: Alarms,
+    oncall: Oncall,
     streams: Streams,
     summary: Mono,
     /// Rooms that panicked and were switched off.
@@ -96,11 +125,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Builds the rules, going on from a snapshot and from alarms as they were kept; `boot` is the kernel's name of this boot.
-    pub fn new(plan: Plan, snapshot: &Snapshot, alarms: &BTreeMap<String, alarm::Kept>, boot: &str, now: Now) -> Self {
+    /// Builds the rules, going on from what survived; `boot` is the kernel's name of this boot.
+    pub fn new(plan: Plan, survived: Survived, boot: &str, now: Now) -> Self {
+        let Survived { snapshot, alarms, oncall } = survived;
         Self {
             derive: Derive::new(&plan.derive, &snapshot.derive, &plan.alarms.zone),
-            alarms: Alarms::new(plan.alarms.clone(), alarms, &snapshot.alarm, boot, now),
+            alarms: Alarms::new(plan.alarms.clone(), &alarms, &snapshot.alarm, boot, now),
+            oncall: Oncall::new(Arc::clone(&plan.oncall), oncall, boot, now),
             plan,
             ..Self::default()
         }
@@ -118,6 +149,7 @@ impl Engine {
             out.derived.push(self.presence.as_reading(change, now));
         }
         out.derived.extend(self.presence.beat(now, self.plan.say_every_ms));
+        let taken = input.page().and_then(|page| news::taken(&self.oncall, page));
         let Self { alarms, off, provoked, .. } = self;
         let derived = &out.derived;
         let (decided, refused) = guarded("alarm", off, || {
@@ -128,8 +160,16 @@ impl Engine {
                     alarms.reading(reading, now, &mut decided);
                     None
                 }
+                Input::Command(command) if news::is_test(&command.key) => None,
                 Input::Command(command) => alarms.command(command, now, &mut decided).err(),
                 Input::Inject(inject) => alarms.inject(inject, now, &mut decided).err(),
+                Input::Page(_) => match &taken {
+                    Some(Ok(command)) if !news::is_test(&command.key) => {
+                        alarms.command(command, now, &mut decided).err()
+                    }
+                    Some(Err(why)) => Some(why.clone()),
+                    _ => None,
+                },
                 Input::Tick => None,
             };
             derived.iter().for_each(|reading| alarms.reading(reading, now, &mut decided));
@@ -137,16 +177,44 @@ impl Engine {
             (decided, refused)
         });
         (out.alarm, out.refused) = (decided, refused);
-        if matches!(input, Input::Command(_) | Input::Inject(_)) && self.off.contains(&"alarm") {
+        let wants_alarms = matches!(input, Input::Command(_) | Input::Inject(_)) || taken.is_some();
+        if wants_alarms && off.contains(&"alarm") {
             out.refused =
                 Some("the alarm rules panicked and are switched off: `plantroom reload` tries them again".into());
         }
+        self.pages(now, input, taken, &mut out);
         out.derived.extend(self.transitions(&out.alarm, now));
         if now.mono >= self.summary && self.has_alarms() {
             self.summary = now.mono.plus(self.plan.say_every_ms);
             out.derived.push(self.streams.summary(self.alarms.all().map(|(_, of, alarm)| (of, alarm)), now));
         }
         out
+    }
+
+    /// Who is to be told of what was decided, and what people say to that.
+    fn pages(&mut self, now: Now, input: Input<'_>, taken: Option<Result<Command, String>>, out: &mut Output) {
+        let Self { oncall, off, provoked, .. } = self;
+        let answer = match (input, &taken) {
+            (Input::Command(command), _) | (_, Some(Ok(command))) => Some(command),
+            _ => None,
+        };
+        let (pages, refused) = guarded("oncall", off, || {
+            assert!(*provoked != Some("oncall"), "on purpose");
+            let mut pages = oncall::Output::default();
+            for news in out.alarm.events.iter().filter_map(news::of) {
+                oncall.heard(&news, now, &mut pages);
+            }
+            let refused = match answer {
+                Some(test) if news::is_test(&test.key) => {
+                    oncall.answer_test(&test.key, &test.by, now, &mut pages).err()
+                }
+                _ => input.page().and_then(|page| news::page(oncall, page, now, &mut pages)),
+            };
+            oncall.tick(now, &mut pages);
+            (pages, refused)
+        });
+        out.oncall = pages;
+        out.refused = out.refused.take().or(refused);
     }
 
     /// Transitions as readings: of an alarm that made several in one step the last, for one moment of a series has one value.
@@ -174,7 +242,8 @@ impl Engine {
     pub fn next_wake(&self) -> Option<Mono> {
         let alarms = (!self.off.contains(&"alarm")).then(|| self.alarms.next_wake()).flatten();
         let summary = self.has_alarms().then_some(self.summary);
-        [self.presence.next_wake(), alarms, summary].into_iter().flatten().min()
+        let pages = (!self.off.contains(&"oncall")).then(|| self.oncall.next_wake()).flatten();
+        [self.presence.next_wake(), alarms, summary, pages].into_iter().flatten().min()
     }
 
     /// What survives a restart.
@@ -202,7 +271,14 @@ impl Engine {
     /// # Errors
     /// There is no such alarm, in words.
     pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, String> {
-        self.alarms.explain(key, now)
+        let mut lines = if news::is_test(key) { Vec::new() } else { self.alarms.explain(key, now)? };
+        lines.extend(self.oncall.explain(key, now));
+        Ok(lines)
+    }
+
+    /// The desk of pages.
+    pub fn oncall(&self) -> &Oncall {
+        &self.oncall
     }
 
     /// A new configuration: rules anew; counts, states and delays go on where the rule is the same.
@@ -229,6 +305,15 @@ impl Engine {
             self.alarms.reconfigure(plan.alarms.clone(), now, &mut out.alarm);
             out.derived.extend(self.transitions(&out.alarm, now));
         }
+        if self.plan.oncall != plan.oncall || again {
+            self.oncall.reconfigure(Arc::clone(&plan.oncall), now);
+        }
+        for event in &out.alarm.events {
+            if let Some(news) = news::of(event) {
+                self.oncall.heard(&news, now, &mut out.oncall);
+            }
+        }
+        self.oncall.tick(now, &mut out.oncall);
         self.off.clear();
         self.provoked = None;
         self.plan = plan;

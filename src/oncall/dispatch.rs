@@ -17,6 +17,8 @@ const AT_ONCE: usize = 2;
 const ANSWER_MS: u64 = 120_000;
 /// Until every way is tried again, the first time and at most.
 const AGAIN_MS: (u64, u64) = (15_000, 600_000);
+/// How long a channel that is not there rests, the first time and at most.
+const REST_MS: (u64, u64) = (5_000, 120_000);
 /// How long an urgent page waits for a channel before it goes another way.
 const PATIENCE_MS: u64 = 5_000;
 /// While something is held back by the date, the date is looked at this often: it may be corrected.
@@ -33,6 +35,8 @@ pub(super) struct Channel {
     pub(super) rests: Option<(Mono, String)>,
     /// Tries on their way.
     busy: usize,
+    /// How often it was not there in a row.
+    failed: u32,
 }
 
 /// A try that is on its way.
@@ -45,7 +49,7 @@ pub(super) struct OnTheWay {
 
 impl Channel {
     fn new(limits: Limits, now: Mono) -> Self {
-        Self { tokens: limits.burst, at: now, rests: None, busy: 0 }
+        Self { tokens: limits.burst, at: now, rests: None, busy: 0, failed: 0 }
     }
 
     /// When the next message may leave: now, or later.
@@ -111,6 +115,7 @@ impl Oncall {
         let mut candidates = self.candidates(now);
         candidates.sort_by_key(|c| (c.priority, c.at, c.page));
         let mut gone: Vec<u64> = Vec::new();
+        let mut before: BTreeMap<String, u32> = BTreeMap::new();
         for i in 0..candidates.len() {
             let c = &candidates[i];
             if gone.contains(&c.page) {
@@ -118,7 +123,13 @@ impl Oncall {
             }
             let Some(free_at) = self.free_at(&c.channel, now) else { continue };
             if free_at > now.mono {
-                if c.priority <= Priority::P2 && free_at.since(now.mono) > PATIENCE_MS {
+                // Its turn comes after those that wait before it.
+                let ahead = before.entry(c.channel.clone()).or_default();
+                let turn = self.plan.channels.get(&c.channel).map_or(0.0, |l| f64::from(*ahead) * 60_000.0 / l.per_min);
+                *ahead += 1;
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds of a queue")]
+                let wait = free_at.since(now.mono).saturating_add(turn as u64);
+                if c.priority <= Priority::P2 && wait > PATIENCE_MS {
                     self.other_way(&c.key, c.page, now);
                 }
                 self.wake_at(ms(free_at));
@@ -237,8 +248,11 @@ impl Oncall {
         let limits = self.plan.channels.get(&sent.channel).copied();
         if let Some(channel) = self.channels.get_mut(&sent.channel) {
             channel.busy = channel.busy.saturating_sub(1);
+            channel.failed = if *answer == Answer::Accepted { 0 } else { channel.failed.saturating_add(1) };
             if let (Answer::Later { after_ms, why }, Some(limits)) = (answer, limits) {
-                let until = now.mono.plus(after_ms.unwrap_or(limits.rest_ms));
+                // Each time longer, so that a day without it does not fill the log.
+                let longer = REST_MS.0.saturating_mul(1 << channel.failed.saturating_sub(1).min(8)).min(REST_MS.1);
+                let until = now.mono.plus(after_ms.map_or(limits.rest_ms, |ms| ms.max(longer)));
                 channel.rests = Some((until, why.clone()));
             }
         }

@@ -19,6 +19,9 @@ impl Oncall {
         };
         let chain = incident.chain.as_deref().unwrap_or("none");
         let mut out = vec![match &incident.stage {
+            Stage::Wanted if incident.next.is_none() && !incident.is_live() => {
+                format!("nobody took it, and chain {chain} is over")
+            }
             Stage::Wanted => format!("somebody is wanted: chain {chain}, round {}", incident.round + 1),
             Stage::Taken(by) => format!("{by} has taken it"),
             Stage::Silent(why) => format!("not told: {why}"),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::priority::Priority;
 use crate::oncall::page::{Kind, Page, PageState};
+use crate::oncall::settings::Contact;
 
 /// Remarks that are kept of an incident.
 const NOTES: usize = 40;
@@ -109,6 +110,19 @@ impl Incident {
             }
         }
         out
+    }
+
+    /// Whether a page that still waits says the same to the same person; ways that it does not know are tried next.
+    pub fn joins(&mut self, kind: Kind, whom: &str, ways: &[Contact], now: i64) -> bool {
+        let same = |p: &&mut Page| p.kind == kind && *p.whom == *whom && matches!(p.state, PageState::Waits(_));
+        let Some(page) = self.pages.iter_mut().find(same) else { return false };
+        let fresh: Vec<Contact> = ways.iter().filter(|w| !page.ways.contains(w)).cloned().collect();
+        if !fresh.is_empty() {
+            page.way = page.ways.len();
+            page.ways.extend(fresh);
+            page.state = PageState::Waits(now);
+        }
+        true
     }
 
     /// Forgets the oldest pages that are done.

@@ -33,7 +33,10 @@ use crate::oncall::rota::Override;
 /// What begins the key of a test: `page_test.wang`.
 pub const TEST: &str = "page_test";
 /// Why an alarm of a flood is not told.
-const FLOOD: &str = "one of a flood of alarms";
+pub const FLOOD: &str = "one of a flood of alarms";
+
+/// Rounds of one step of the desk.
+const STEPS_AT_ONCE: u32 = 8;
 
 /// What survives a restart of an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -223,6 +226,10 @@ impl Oncall {
 
     fn taken(&mut self, news: &News, by: &str, now: Now, out: &mut Output) {
         let Some(incident) = self.incidents.get_mut(&news.key) else { return };
+        if matches!(incident.stage, Stage::Taken(_)) {
+            // The first who takes it has it.
+            return;
+        }
         incident.stage = Stage::Taken(by.to_string());
         incident.next = None;
         incident.note(format!("{by} took it"));
@@ -269,12 +276,17 @@ impl Oncall {
 
     /// Time passed: steps begin, pages leave, what is over is forgotten.
     pub fn tick(&mut self, now: Now, out: &mut Output) {
-        if self.wake.is_some_and(|at| at <= now.mono) {
+        // A step may want the next one at once.
+        for _ in 0..STEPS_AT_ONCE {
+            if self.wake.is_none_or(|at| at > now.mono) {
+                break;
+            }
             self.wake = None;
             self.tests(now, out);
             self.steps(now, out);
             self.dispatch(now, out);
         }
+        self.wake = self.wake.map(|at| at.max(now.mono.plus(1)));
         for key in std::mem::take(&mut self.touched) {
             let Some(incident) = self.incidents.get_mut(&key) else {
                 out.changed.insert(key, None);

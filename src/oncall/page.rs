@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::letter::Answer;
 use crate::model::priority::Priority;
 use crate::model::time::Wall;
+use crate::oncall::rota::Override;
 use crate::oncall::settings::{Contact, Language};
 
 /// What happened to an alarm, as far as people are concerned.
@@ -50,6 +52,32 @@ pub enum Heard {
     FloodBegan(String),
     /// No longer.
     FloodEnded,
+}
+
+/// What comes in besides alarms.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// What became of a try.
+    Answered {
+        /// The try.
+        id: u64,
+        /// What.
+        answer: Answer,
+    },
+    /// Whoever got a page takes what it is about.
+    Take {
+        /// The page.
+        page: u64,
+        /// How they said so.
+        note: String,
+    },
+    /// A page for a trial.
+    Test {
+        /// To whom.
+        person: String,
+    },
+    /// Somebody stands in for whoever the plan names.
+    StandIn(Override),
 }
 
 /// What a page says.

@@ -85,30 +85,33 @@ impl Oncall {
         let plan = Arc::clone(&self.plan);
         let Some(incident) = self.incidents.get_mut(key) else { return };
         self.touched.insert(Arc::clone(key));
-        if incident.priority >= Priority::P3
-            && let Some(end) = hours::quiet_until(&plan, now.wall).filter(|_| now.wall_trusted && incident.step > 0)
-        {
-            // What can wait does not go on at night.
-            incident.next = Some(ms(now.mono) + (end.0 - now.wall.0));
-            return;
-        }
         let chain = incident.chain.clone();
         let Some(chain) = plan.chains.iter().find(|c| Some(&c.id) == chain.as_ref()) else {
             incident.next = None;
             incident.stage = Stage::Silent("its chain is gone".to_string());
             return;
         };
+        if chain.rounds > 0 && incident.step == 0 && incident.round >= chain.rounds {
+            let why = format!("nobody took it in {} rounds of chain {}", chain.rounds, chain.id);
+            incident.next = None;
+            incident.note(why.clone());
+            self.log(out, key, "exhausted", None, &why);
+            return;
+        }
+        let is_first = incident.step == 0 && incident.round == 0;
+        if incident.priority >= Priority::P3
+            && let Some(end) = hours::quiet_until(&plan, now.wall).filter(|_| now.wall_trusted && !is_first)
+        {
+            // What can wait does not go on at night; whoever is told in the morning has their time then.
+            let waited = chain.steps[incident.step.checked_sub(1).unwrap_or(chain.steps.len() - 1)].wait_ms;
+            incident.next = Some(ms(now.mono.plus(waited)) + (end.0 - now.wall.0));
+            return;
+        }
         for _ in 0..chain.steps.len() {
             let (step, reached) = self.one_step(key, chain, now);
             let Some(incident) = self.incidents.get_mut(key) else { return };
             let is_last = incident.step == 0;
             incident.next = Some(ms(now.mono.plus(step.wait_ms)));
-            if is_last && chain.rounds > 0 && incident.round >= chain.rounds {
-                incident.next = None;
-                incident.note(format!("nobody took it in {} rounds of chain {}", chain.rounds, chain.id));
-                self.log(out, key, "exhausted", None, &format!("nobody took it in {} rounds", chain.rounds));
-                return;
-            }
             if incident.priority == Priority::P4 {
                 incident.next = None;
                 return;
@@ -144,6 +147,9 @@ impl Oncall {
         incident.round += u32::from(incident.step == 0);
         let reached = !whom.is_empty();
         for (whom, ways) in whom {
+            if self.incidents.get_mut(key).is_some_and(|i| i.joins(kind, &whom, &ways, ms(now.mono))) {
+                continue;
+            }
             let page = self.new_page(kind, whom, ways, now);
             if let Some(incident) = self.incidents.get_mut(key) {
                 incident.pages.push(Page { not_before: digest, ..page });

@@ -24,7 +24,7 @@ use plantroom::alarm::event::{Action, Command, Event, Inject};
 use plantroom::alarm::settings::RulesFile;
 use plantroom::alarm::told::figure;
 use plantroom::alarm::{self, Rules};
-use plantroom::engine::{Engine, Input, Output, Plan, Snapshot};
+use plantroom::engine::{Engine, Input, Output, Plan, Snapshot, Survived};
 use plantroom::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
@@ -112,7 +112,7 @@ impl World {
             every_ms,
             out: String::new(),
         };
-        world.engine = Engine::new(plan, &Snapshot::default(), &BTreeMap::new(), "boot-0", world.now());
+        world.engine = Engine::new(plan, Survived::default(), "boot-0", world.now());
         world
     }
 
@@ -217,7 +217,12 @@ impl World {
         // The machine was off: its monotonic clock begins anew.
         self.mono_offset = 60_000 - self.at_ms as i64;
         self.boot = format!("boot-{}", self.at_ms);
-        self.engine = Engine::new(self.plan.clone(), &snapshot, &self.kept, &self.boot, self.now());
+        self.engine = Engine::new(
+            self.plan.clone(),
+            Survived { snapshot, alarms: self.kept.clone(), ..Survived::default() },
+            &self.boot,
+            self.now(),
+        );
     }
 
     /// What happens at a moment.
@@ -235,6 +240,7 @@ impl World {
         match verb {
             "ack" => act(Action::Acknowledge),
             "arrived" => act(Action::Arrive),
+            "handover" => act(Action::HandOver { to: "li".into() }),
             "reset" => act(Action::Reset),
             "shelve" => act(Action::Shelve { for_ms: length() }),
             "unshelve" => act(Action::Unshelve),
@@ -320,7 +326,7 @@ fn number(value: &toml::Value) -> f64 {
 }
 
 /// `1h30m`, `90s`, `2d`.
-fn duration(text: &str) -> u64 {
+pub fn duration(text: &str) -> u64 {
     let mut total = 0;
     let mut part = String::new();
     let mut chars = text.chars().peekable();
@@ -337,7 +343,7 @@ fn duration(text: &str) -> u64 {
 }
 
 /// Seconds as `1d02:03:04` or `02:03:04` or `03:04`.
-fn clock(s: u64) -> String {
+pub fn clock(s: u64) -> String {
     let (d, h, m, s) = (s / 86_400, s / 3_600 % 24, s / 60 % 60, s % 60);
     match (d, h) {
         (0, 0) => format!("{m:02}:{s:02}"),

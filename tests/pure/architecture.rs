@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("journal", "hands", &["model", "clock"]),
     ("store", "hands", &["model", "clock"]),
     ("sink", "hands", &["model", "journal", "store", "clock", "http"]),
+    ("channel", "hands", &["model", "http"]),
     ("web", "hands", &["model", "journal", "clock"]),
     ("control", "hands", &["model"]),
     ("simulate", "hands", &["model", "profile", "clock"]),

@@ -9,7 +9,7 @@ use plantroom::alarm::event::{Action, Command, What};
 use plantroom::alarm::node::{Definition, Input as Point, Node};
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
-use plantroom::engine::{Engine, Input, Plan, Snapshot};
+use plantroom::engine::{Engine, Input, Plan, Survived};
 use plantroom::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
@@ -134,7 +134,7 @@ impl World {
         let rules = Rules { definitions: vec![Arc::new(of)], zone, ..Rules::default() };
         let plan = Plan { alarms: rules, ..Plan::default() };
         let mut world = Self { engine: Engine::default(), streams: BTreeMap::new(), now_ms: 0, seen: Vec::new() };
-        world.engine = Engine::new(plan, &Snapshot::default(), &BTreeMap::new(), "boot", world.now());
+        world.engine = Engine::new(plan, Survived::default(), "boot", world.now());
         world
     }
 

@@ -19,4 +19,5 @@ mod captures;
 mod catalogue;
 mod configs;
 mod hostile;
+mod pages;
 mod years;

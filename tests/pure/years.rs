@@ -10,7 +10,7 @@ use plantroom::alarm::life::Alarm;
 use plantroom::alarm::{self, Rules};
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
-use plantroom::engine::{Engine, Input, Output, Plan, Snapshot};
+use plantroom::engine::{Engine, Input, Output, Plan, Survived};
 use plantroom::model::point::{Form, Kind, PointMeta, Retention, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Stamp};
@@ -170,7 +170,7 @@ impl Site {
             steps: 0,
             faults: std::env::var("PLANTROOM_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60),
         };
-        site.engine = Engine::new(site.plan.clone(), &Snapshot::default(), &BTreeMap::new(), "boot-0", site.now());
+        site.engine = Engine::new(site.plan.clone(), Survived::default(), "boot-0", site.now());
         site
     }
 
@@ -246,6 +246,10 @@ impl Site {
             | What::ArriveOverdue
             | What::ResolveOverdue => told.active,
             What::Acknowledged => !std::mem::replace(&mut told.owned, true),
+            What::HandedOver => {
+                told.owned = true;
+                true
+            }
             What::Shelved => {
                 told.shelved = true;
                 true
@@ -341,13 +345,14 @@ impl Site {
                 Action::Acknowledge,
                 Action::Acknowledge,
                 Action::Arrive,
+                Action::HandOver { to: "another".into() },
                 Action::Reset,
                 Action::Shelve { for_ms },
                 Action::Unshelve,
                 Action::TakeOut,
                 Action::PutBack,
             ];
-            let action = actions[usize::try_from(self.random.below(8)).unwrap()].clone();
+            let action = actions[usize::try_from(self.random.below(9)).unwrap()].clone();
             let command = Command { key, action, by: "somebody".into(), note: String::new() };
             // What cannot be done is refused, and changes nothing.
             self.step(Input::Command(&command));
@@ -374,7 +379,12 @@ impl Site {
             self.mono_offset = 60_000 - self.at as i64;
             self.boot = format!("boot-{}", self.at);
         }
-        self.engine = Engine::new(self.plan.clone(), &snapshot, &self.kept, &self.boot, self.now());
+        self.engine = Engine::new(
+            self.plan.clone(),
+            Survived { snapshot, alarms: self.kept.clone(), ..Survived::default() },
+            &self.boot,
+            self.now(),
+        );
         let after = state(&self.engine);
         if before != after {
             let lost: Vec<_> = before.iter().filter(|b| !after.contains(b)).take(3).collect();

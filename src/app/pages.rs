@@ -1,0 +1,305 @@
+//! Pages on their way: what the desk wants to be told becomes letters, channels try them, and what became of it goes back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use futures_util::StreamExt as _;
+use ring::hmac;
+use ring::rand::SecureRandom as _;
+use serde_json::json;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::alarm::told::{self, Told};
+use crate::app::decisions::whose;
+use crate::app::{Shared, decisions};
+use crate::channel::{self, Heard};
+use crate::config::Configuration;
+use crate::engine::{Engine, Input};
+use crate::model::letter::{Answer, Letter};
+use crate::model::point::Names;
+use crate::model::time::Now;
+use crate::oncall::page::{About, Command, Entry, Send};
+use crate::oncall::settings::Language;
+use crate::oncall::text::{self, Subject};
+use crate::oncall::{Output, Stored};
+use crate::store::log::{Batch, Row, Store};
+
+/// The room's name in the log and in what is kept.
+pub const ONCALL: &str = "oncall";
+/// Under which the rest is kept, and the secret of the tokens.
+const META: &str = "meta";
+const SECRET: &str = "secret";
+/// What stands before an alarm's key.
+const INCIDENT: &str = "incident/";
+/// Tries of a channel at a time; the desk gives no more.
+const AT_ONCE: usize = 2;
+/// Letters that wait for a channel at most; the desk gives no more.
+const QUEUE: usize = 8;
+/// Answers that wait at most.
+const ANSWERS: usize = 64;
+/// Octets of a token's proof: enough that nobody guesses one, few enough for a short message.
+const PROOF: usize = 10;
+
+/// A letter with the number of its try.
+pub type Post = (u64, Letter);
+
+/// What proves that somebody got a page.
+pub struct Tokens {
+    key: hmac::Key,
+}
+
+impl Tokens {
+    /// With the secret that is kept, or a new one.
+    pub fn open(store: &Store) -> Self {
+        let kept = store.kept(ONCALL).unwrap_or_default().remove(SECRET).filter(|s| s.len() >= 32);
+        let secret = kept.unwrap_or_else(|| {
+            let mut fresh = vec![0u8; 32];
+            if ring::rand::SystemRandom::new().fill(&mut fresh).is_err() {
+                tracing::error!("the system has no random numbers: answers through links will not be believed");
+            }
+            let keep = vec![(ONCALL, SECRET.to_string(), Some(fresh.clone()))];
+            // The next start finds it; if not, links of before are not believed.
+            drop(store.commit(Batch { rows: Vec::new(), keep }));
+            fresh
+        });
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret) }
+    }
+
+    /// The token of a page.
+    pub fn of(&self, page: u64) -> String {
+        let number = page.to_be_bytes();
+        let proof = hmac::sign(&self.key, &number);
+        let mut bytes: Vec<u8> = number.into_iter().skip_while(|b| *b == 0).collect();
+        bytes.extend(&proof.as_ref()[..PROOF]);
+        BASE64.encode(bytes)
+    }
+
+    /// The page of a token; none if it is none of ours.
+    pub fn page(&self, token: &str) -> Option<u64> {
+        let bytes = BASE64.decode(token.trim()).ok().filter(|b| (PROOF + 1..=PROOF + 8).contains(&b.len()))?;
+        let number = &bytes[..bytes.len() - PROOF];
+        let page = number.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+        // In constant time: the whole token is made anew and compared as a whole by its proof.
+        let right = hmac::sign(&self.key, &page.to_be_bytes());
+        let differs =
+            right.as_ref()[..PROOF].iter().zip(&bytes[bytes.len() - PROOF..]).fold(0u8, |d, (a, b)| d | (a ^ b));
+        (differs == 0).then_some(page)
+    }
+}
+
+/// What survived of pages.
+pub fn stored(store: &Store) -> Stored {
+    let rows = store.kept(ONCALL).unwrap_or_else(|error| {
+        tracing::error!(error, "pages that were kept cannot be read: they begin anew");
+        BTreeMap::new()
+    });
+    let mut out = Stored::default();
+    for (key, bytes) in rows {
+        let read = if key == META {
+            serde_json::from_slice(&bytes).map(|meta| out.meta = meta)
+        } else if let Some(alarm) = key.strip_prefix(INCIDENT) {
+            serde_json::from_slice(&bytes).map(|kept| drop(out.incidents.insert(alarm.to_string(), kept)))
+        } else {
+            continue;
+        };
+        if let Err(error) = read {
+            tracing::error!(key, %error, "what was kept of pages cannot be read: it begins anew");
+        }
+    }
+    out
+}
+
+/// What is written of a step of the desk.
+pub fn write(out: &Output, now: Now, batch: &mut Batch) {
+    batch.rows.extend(out.log.iter().map(|entry| row(entry, now)));
+    for (key, kept) in &out.changed {
+        let bytes = kept.as_ref().and_then(|k| serde_json::to_vec(k).ok());
+        batch.keep.push((ONCALL, format!("{INCIDENT}{key}"), bytes));
+    }
+    if let Some(meta) = &out.meta {
+        batch.keep.push((ONCALL, META.to_string(), serde_json::to_vec(meta).ok()));
+    }
+}
+
+fn row(entry: &Entry, now: Now) -> Row {
+    Row {
+        id: 0,
+        room: ONCALL.to_string(),
+        key: entry.key.to_string(),
+        what: entry.what.to_string(),
+        at: now.wall,
+        trusted: now.wall_trusted,
+        mono: now.mono,
+        body: serde_json::to_string(entry).unwrap_or_default(),
+    }
+}
+
+/// What an alarm is about, in words, and as an object.
+fn subject(engine: &Engine, configuration: &Configuration, about: &About) -> (Subject, serde_json::Value) {
+    let mut object =
+        json!({ "alarm": about.key, "occurrence": about.occurrence, "page": about.page, "what": about.kind });
+    let Some((of, alarm)) = engine.alarm(&about.key) else {
+        let name = |text: &str| Names { zh: text.to_string(), en: text.to_string() };
+        return (Subject { place: Names::default(), text: name(&about.key), ..Subject::default() }, object);
+    };
+    let whose = whose(configuration, &of.device);
+    let place = |name: &str| if whose.area.is_empty() { name.to_string() } else { format!("{} {name}", whose.area) };
+    let since = alarm.since.filter(|m| m.trusted).and_then(|m| jiff::Timestamp::from_millisecond(m.wall.0).ok());
+    let zone = &configuration.alarms.zone;
+    let since = since.map_or(String::new(), |t| t.to_zoned(zone.clone()).strftime("%m-%d %H:%M").to_string());
+    let subject = Subject {
+        place: Names { zh: place(&whose.name.zh), en: place(&whose.name.en) },
+        text: told::text(of, alarm, &whose),
+        action: of.action.clone(),
+        since,
+    };
+    object["state"] = serde_json::to_value(Told::new(of, alarm, &whose)).unwrap_or_default();
+    (subject, object)
+}
+
+/// The letter of a try.
+pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, send: &Send) -> Letter {
+    let (mut subjects, mut objects) = (Vec::new(), Vec::new());
+    for about in &send.about {
+        let (subject, object) = subject(engine, configuration, about);
+        subjects.push((about.clone(), subject));
+        objects.push(object);
+    }
+    let is_sms = |c: &channel::Settings| c.id() == &*send.channel && matches!(c, channel::Settings::Sms(_));
+    let zh = send.language == Language::Zh;
+    let answer = match (configuration.oncall.channels.iter().any(is_sms), zh) {
+        (true, true) => "回1确认",
+        (true, false) => "reply 1",
+        (false, _) => "",
+    };
+    let message = text::message(&subjects, send.language, send.repeat, answer);
+    let first = send.about.first();
+    // Of several things in one message none can be taken by one answer.
+    let asks = first.filter(|a| send.about.len() == 1 && a.kind.wants_answer());
+    let token = asks.map(|a| shared.tokens.of(a.page));
+    let url = configuration.oncall.settings.url.trim_end_matches('/');
+    let link = token.as_ref().filter(|_| !url.is_empty()).map(|t| format!("{url}/a/{t}"));
+    Letter {
+        id: format!("page-{}", first.map_or(0, |a| a.page)),
+        to: send.to.clone(),
+        title: message.title,
+        body: message.body,
+        short: message.short,
+        priority: send.priority,
+        asks: asks.is_some(),
+        token,
+        link,
+        button: if zh { "确认收到" } else { "Acknowledge" }.to_string(),
+        object: objects.into(),
+    }
+}
+
+/// Letters go to their channels; one that has no room for it says so.
+pub fn post(shared: &Shared, letters: Vec<(Arc<str>, Post)>) {
+    for (channel, (id, letter)) in letters {
+        let sender =
+            super::lock(&shared.channels).iter().find(|c| c.settings.id() == &*channel).map(|c| c.posts.clone());
+        let sent = sender
+            .ok_or("there is no such channel")
+            .and_then(|s| s.try_send((id, letter)).map_err(|_| "too many wait"));
+        if let Err(why) = sent {
+            shared.undelivered(id, Answer::Later { after_ms: Some(5_000), why: why.to_string() });
+        }
+    }
+}
+
+/// Something about pages goes to the desk; what it decides goes its ways.
+///
+/// # Errors
+/// It was not carried out, in words.
+pub async fn tell(shared: &Shared, command: &Command) -> Result<(), String> {
+    decisions::decide(shared, Input::Page(command)).await
+}
+
+/// A channel at work: it tries letters and listens to answers, until told to stop; what is on its way has three seconds.
+pub async fn run(
+    shared: Arc<Shared>,
+    settings: channel::Settings,
+    posts: Arc<Mutex<mpsc::Receiver<Post>>>,
+    stop: CancellationToken,
+) {
+    let channel = channel::open(&settings);
+    let mut posts = posts.lock().await;
+    let (heard, mut answers) = mpsc::channel::<Heard>(ANSWERS);
+    // More at once than that nobody says who means it; what is lost is asked for again by the next page.
+    let hear: channel::Hear = Arc::new(move |said| drop(heard.try_send(said)));
+    let letters = futures_util::stream::poll_fn(|context| posts.poll_recv(context)).take_until(stop.cancelled());
+    let trying = letters.for_each_concurrent(AT_ONCE, |(id, letter)| {
+        let (shared, channel) = (&shared, &channel);
+        async move {
+            let answer = channel.attempt(&letter, shared.clock.wall()).await;
+            let _nothing_is_refused = tell(shared, &Command::Answered { id, answer }).await;
+        }
+    });
+    let answering = async {
+        while let Some(said) = answers.recv().await {
+            hears(&shared, settings.id(), said).await;
+        }
+    };
+    tokio::select! {
+        () = trying => {}
+        () = channel.listen(hear) => {}
+        () = answering => {}
+    }
+}
+
+/// What could not be given to a channel goes back to the desk.
+pub async fn take_back(
+    shared: Arc<Shared>,
+    returned: Arc<Mutex<mpsc::Receiver<(u64, Answer)>>>,
+    stop: CancellationToken,
+) {
+    let mut returned = returned.lock().await;
+    let going = async {
+        while let Some((id, answer)) = returned.recv().await {
+            let _nothing_is_refused = tell(&shared, &Command::Answered { id, answer }).await;
+        }
+    };
+    tokio::select! {
+        () = going => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Somebody answered.
+async fn hears(shared: &Shared, channel: &str, said: Heard) {
+    let (page, how) = match said {
+        Heard::Token(token) => (shared.tokens.page(&token), "button".to_string()),
+        Heard::Text { from, text } => {
+            let digits = text.trim().trim_start_matches(['回', '確', '确', '认']).trim();
+            if !matches!(digits, "1" | "１") {
+                tracing::info!(channel, from = masked(&from), "a message that is no answer");
+                return;
+            }
+            (shared.engine().oncall().page_of(channel, &from), "message".to_string())
+        }
+    };
+    let Some(page) = page else {
+        tracing::warn!(channel, "an answer to nothing that was sent, or to what is over");
+        return;
+    };
+    match tell(shared, &Command::Take { page, note: format!("{channel}: {how}") }).await {
+        Ok(()) => tracing::info!(channel, page, "a page is answered"),
+        Err(why) => tracing::info!(channel, page, why, "an answer that changes nothing"),
+    }
+}
+
+/// A number as it may be printed.
+pub fn masked(number: &str) -> String {
+    let tail: String = number.chars().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect();
+    if number.contains('@') { number.to_string() } else { format!("***{tail}") }
+}
+
+/// The queue of a channel.
+pub fn queue() -> (mpsc::Sender<Post>, Arc<Mutex<mpsc::Receiver<Post>>>) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    (sender, Arc::new(Mutex::new(receiver)))
+}

@@ -1,0 +1,318 @@
+//! People, rotas, chains and channels: every name leads somewhere, nobody is beyond reach, no chain ends with nobody.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::civil::{Date, Time, Weekday};
+use jiff::tz::TimeZone;
+
+use crate::channel;
+use crate::config::builtin::Catalogue;
+use crate::config::check::single;
+use crate::config::check_site::{ID_MEND, is_id};
+use crate::config::doc::{Entry, Problems};
+use crate::config::{Device, Files};
+use crate::http;
+use crate::model::point::Names;
+use crate::model::problem::did_you_mean;
+use crate::oncall::plan::{Chain, Limits, Person, Plan, Rota, Shift, Step};
+use crate::oncall::settings::{self as file, Settings, Target};
+
+/// Steps of a chain at most.
+const STEPS: usize = 5;
+
+/// Who is told what, and through what.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Oncall {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Channels.
+    pub channels: Vec<channel::Settings>,
+    /// What holds for all.
+    pub settings: Settings,
+}
+
+/// Checks all of it.
+pub fn check(
+    files: &Files<'_>,
+    catalogue: &Catalogue,
+    devices: &BTreeMap<String, Device>,
+    zone: &TimeZone,
+    problems: &mut Problems,
+) -> Oncall {
+    let settings = single(&files.oncall, "oncall", problems).cloned().unwrap_or_default();
+    let channels = channels(files, problems);
+    let limits = |c: &channel::Settings| {
+        let pace = c.pace();
+        Limits { per_min: pace.per_min, burst: pace.burst, rest_ms: pace.rest_ms }
+    };
+    let mut plan = Plan {
+        channels: channels.iter().map(|c| (c.id().to_string(), limits(c))).collect(),
+        zone: zone.clone(),
+        gather_ms: settings.gather.0,
+        places: devices.iter().map(|(id, d)| (id.clone(), (d.class.clone(), d.area.clone()))).collect(),
+        ..Plan::default()
+    };
+    plan.places.insert("gateway".to_string(), ("gateway".to_string(), String::new()));
+    if let Some(entry) = files.oncall.first() {
+        general(entry, catalogue, &mut plan, problems);
+    } else {
+        plan.digest = time(&settings.digest).unwrap_or_default();
+    }
+    people(files, &channels, &mut plan, problems);
+    rotas(files, &mut plan, problems);
+    chains(files, catalogue, &mut plan, problems);
+    Oncall { plan: Arc::new(plan), channels, settings }
+}
+
+fn time(text: &str) -> Option<Time> {
+    if text == "24:00" {
+        return Some(Time::midnight());
+    }
+    let (h, m) = text.split_once(':')?;
+    Time::new(h.parse().ok()?, m.parse().ok()?, 0, 0).ok()
+}
+
+fn weekday(text: &str) -> Option<Weekday> {
+    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let index = days.iter().position(|d| *d == text)?;
+    Weekday::from_monday_zero_offset(i8::try_from(index).ok()?).ok()
+}
+
+fn general(entry: &Entry<'_, Settings>, catalogue: &Catalogue, plan: &mut Plan, problems: &mut Problems) {
+    let s = &entry.value;
+    let at = |key: &str| entry.at.place(&[key]);
+    for (i, hours) in s.quiet.iter().enumerate() {
+        match hours.split_once('-').and_then(|(from, to)| Some((time(from.trim())?, time(to.trim())?))) {
+            Some((from, to)) if from != to => plan.quiet.push((from, to)),
+            _ => problems.error(
+                entry.at.place(&["quiet", &i.to_string()]),
+                format!("`{hours}` are no hours"),
+                "21:00-08:00",
+            ),
+        }
+    }
+    match time(&s.digest) {
+        Some(digest) => plan.digest = digest,
+        None => problems.error(at("digest"), format!("`{}` is no time of the day", s.digest), "08:30"),
+    }
+    if !s.test.is_empty() {
+        let read = s.test.split_once(' ').and_then(|(d, t)| Some((weekday(d)?, time(t)?)));
+        match read {
+            Some((day, at)) => plan.test = Some((day, at, s.test_within.0)),
+            None => problems.error(at("test"), format!("`{}` is no day and time", s.test), "mon 10:00"),
+        }
+    }
+    if !s.calendar.is_empty() {
+        match catalogue.calendars.get(&s.calendar) {
+            Some(calendar) => plan.calendar = calendar.clone(),
+            None => {
+                let known = catalogue.calendars.keys().map(String::as_str);
+                problems.error(
+                    at("calendar"),
+                    format!("unknown calendar `{}`", s.calendar),
+                    did_you_mean(&s.calendar, known),
+                );
+            }
+        }
+    }
+    if !s.url.is_empty() && !http::is_address(&s.url) {
+        problems.error(
+            at("url"),
+            format!("`{}` is no address", http::without_secrets(&s.url)),
+            "https://box.example:8443",
+        );
+    }
+}
+
+fn channels(files: &Files<'_>, problems: &mut Problems) -> Vec<channel::Settings> {
+    let mut out: Vec<channel::Settings> = Vec::new();
+    for (settings, at) in &files.channel {
+        if !is_id(settings.id()) {
+            problems.error(at.place(&["id"]), format!("`{}` cannot be a channel's id", settings.id()), ID_MEND);
+        }
+        if out.iter().any(|o| o.id() == settings.id()) {
+            problems.error(
+                at.place(&["id"]),
+                format!("there is a channel `{}` already", settings.id()),
+                "ids are unique",
+            );
+        }
+        if settings.pace().per_min <= 0.0 {
+            problems.error(at.place(&["per_min"]), "per_min is at least 1", "");
+        }
+        for (key, what, mend) in settings.problems() {
+            problems.error(at.place(&[key]), what, mend);
+        }
+        out.push(settings.clone());
+    }
+    out
+}
+
+fn people(files: &Files<'_>, channels: &[channel::Settings], plan: &mut Plan, problems: &mut Problems) {
+    for entry in &files.person {
+        let p = &entry.value;
+        let at = |key: &str| entry.at.place(&[key]);
+        if !is_id(&p.id) {
+            problems.error(at("id"), format!("`{}` cannot be a person's id", p.id), ID_MEND);
+        }
+        if p.contacts.is_empty() {
+            let mend = "contacts = [{ channel = \"…\", to = \"…\" }]: whoever cannot be reached cannot be on call";
+            problems.error(at("contacts"), format!("`{}` has no way to be reached", p.id), mend);
+        }
+        for (i, contact) in p.contacts.iter().enumerate() {
+            let place = |key: &str| entry.at.place(&["contacts", &i.to_string(), key]);
+            match channels.iter().find(|c| c.id() == contact.channel) {
+                None => {
+                    let mend = did_you_mean(&contact.channel, channels.iter().map(channel::Settings::id));
+                    problems.error(place("channel"), format!("unknown channel `{}`", contact.channel), mend);
+                }
+                Some(c) if c.wants_address() && contact.to.is_empty() => {
+                    problems.error(place("channel"), format!("`{}` does not say where to", p.id), "to = \"…\"");
+                }
+                Some(_) => {}
+            }
+        }
+        let person = Person {
+            names: Names { zh: p.zh.clone(), en: p.en.clone() },
+            language: p.language,
+            roles: p.roles.clone(),
+            contacts: p.contacts.clone(),
+        };
+        if plan.people.insert(p.id.as_str().into(), person).is_some() {
+            problems.error(at("id"), format!("there is a person `{}` already", p.id), "ids are unique");
+        }
+    }
+}
+
+fn rotas(files: &Files<'_>, plan: &mut Plan, problems: &mut Problems) {
+    for entry in &files.rota {
+        let rota = &entry.value;
+        if !is_id(&rota.id) {
+            problems.error(entry.at.place(&["id"]), format!("`{}` cannot be a rota's id", rota.id), ID_MEND);
+        }
+        let mut shifts = Vec::new();
+        for (i, shift) in rota.shift.iter().enumerate() {
+            let at = |key: &str| entry.at.place(&["shift", &i.to_string(), key]);
+            for (k, person) in shift.people.iter().enumerate() {
+                if !plan.people.contains_key(person.as_str()) {
+                    let place = entry.at.place(&["shift", &i.to_string(), "people", &k.to_string()]);
+                    let known = plan.people.keys().map(|k| &**k);
+                    problems.error(place, format!("unknown person `{person}`"), did_you_mean(person, known));
+                }
+            }
+            if shift.people.is_empty() {
+                problems.error(at("people"), "a shift of nobody", "people = [\"…\"]");
+            }
+            let since = shift.since.as_ref().map(|s| s.parse::<Date>());
+            let since = match since {
+                Some(Ok(date)) => date,
+                Some(Err(_)) => {
+                    problems.error(at("since"), "that is no date", "2026-11-02");
+                    continue;
+                }
+                None if shift.people.len() > 1 => {
+                    problems.error(
+                        at("people"),
+                        "several people, and nobody says who begins",
+                        "since = \"2026-11-02\"",
+                    );
+                    continue;
+                }
+                None => Date::constant(2024, 1, 1),
+            };
+            match (time(&shift.from), time(&shift.to)) {
+                (Some(from), Some(to)) => {
+                    let people = shift.people.iter().map(|p| p.as_str().into()).collect();
+                    shifts.push(Shift { people, turn: shift.turn, since, from, to, days: shift.days.clone() });
+                }
+                (None, _) => problems.error(at("from"), format!("`{}` is no time of the day", shift.from), "08:00"),
+                (_, None) => problems.error(at("to"), format!("`{}` is no time of the day", shift.to), "08:00"),
+            }
+        }
+        if rota.shift.is_empty() {
+            problems.error(entry.at.place(&["id"]), "a rota without shifts", "[[rota.shift]]");
+        }
+        if plan.rotas.insert(rota.id.clone(), Rota { shifts }).is_some() {
+            problems.error(entry.at.place(&["id"]), format!("there is a rota `{}` already", rota.id), "ids are unique");
+        }
+    }
+}
+
+fn chains(files: &Files<'_>, catalogue: &Catalogue, plan: &mut Plan, problems: &mut Problems) {
+    for entry in &files.chain {
+        let chain = &entry.value;
+        let at = |key: &str| entry.at.place(&[key]);
+        if !is_id(&chain.id) {
+            problems.error(at("id"), format!("`{}` cannot be a chain's id", chain.id), ID_MEND);
+        }
+        if plan.chains.iter().any(|c| *c.id == *chain.id) {
+            problems.error(at("id"), format!("there is a chain `{}` already", chain.id), "ids are unique");
+        }
+        if chain.step.is_empty() || chain.step.len() > STEPS {
+            problems.error(at("step"), format!("{} steps", chain.step.len()), "one to five: [[chain.step]]");
+        }
+        for (i, class) in chain.classes.iter().enumerate() {
+            let classes = &catalogue.vocabulary.classes;
+            if !classes.contains_key(class.as_str()) && class != "link" {
+                let mend = did_you_mean(class, classes.keys().map(|k| &**k));
+                problems.error(entry.at.place(&["classes", &i.to_string()]), format!("unknown class `{class}`"), mend);
+            }
+        }
+        let steps = chain.step.iter().enumerate().map(|(i, s)| step(entry, i, s, plan, problems)).collect::<Vec<_>>();
+        if steps.is_empty() {
+            continue;
+        }
+        plan.chains.push(Chain {
+            id: chain.id.as_str().into(),
+            priorities: chain.priorities.clone(),
+            classes: chain.classes.clone(),
+            areas: chain.areas.clone(),
+            steps,
+            rounds: chain.rounds,
+        });
+    }
+    if let (Some(person), true) = (files.person.first(), files.chain.is_empty()) {
+        let mend = "[[chain]] with steps: who is told first, who next";
+        problems.warning(person.at.place(&["id"]), "there are people, and nobody is told of anything", mend);
+    }
+}
+
+fn step(entry: &Entry<'_, file::Chain>, i: usize, step: &file::Step, plan: &Plan, problems: &mut Problems) -> Step {
+    let n = i.to_string();
+    for (k, target) in step.tell.iter().enumerate() {
+        let place = || entry.at.place(&["step", &n, "tell", &k.to_string()]);
+        let mut unknown = |what: &str, name: &str, known: Vec<&str>| {
+            if !known.contains(&name) {
+                problems.error(place(), format!("unknown {what} `{name}`"), did_you_mean(name, known.iter().copied()));
+            }
+        };
+        match target {
+            Target::Rota(id) | Target::Next(id) => unknown("rota", id, plan.rotas.keys().map(String::as_str).collect()),
+            Target::Person(id) => unknown("person", id, plan.people.keys().map(|k| &**k).collect()),
+            Target::Channel(id) => unknown("channel", id, plan.channels.keys().map(String::as_str).collect()),
+            Target::Role(role) => {
+                let roles: Vec<&str> = plan.people.values().flat_map(|p| &p.roles).map(String::as_str).collect();
+                unknown("role", role, roles);
+            }
+        }
+    }
+    for (k, channel) in step.by.iter().enumerate() {
+        if !plan.channels.contains_key(channel) {
+            let place = entry.at.place(&["step", &n, "by", &k.to_string()]);
+            let mend = did_you_mean(channel, plan.channels.keys().map(String::as_str));
+            problems.error(place, format!("unknown channel `{channel}`"), mend);
+        }
+    }
+    if step.tell.is_empty() {
+        problems.error(
+            entry.at.place(&["step", &n, "tell"]),
+            "a step that tells nobody",
+            "tell = [\"…\"]: a rota's id, role:…",
+        );
+    }
+    if step.wait.0 == 0 {
+        problems.error(entry.at.place(&["step", &n, "wait"]), "a step that waits for nobody", "wait = \"5m\"");
+    }
+    Step { tell: step.tell.clone(), by: step.by.clone(), wait_ms: step.wait.0 }
+}

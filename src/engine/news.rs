@@ -1,0 +1,73 @@
+//! What alarms and people say to the desk of pages.
+
+use crate::alarm::event::{Action, Command as AlarmCommand, Event, Seen, What};
+use crate::model::time::Now;
+use crate::oncall::page::{Command, Heard, Kind, News};
+use crate::oncall::{FLOOD, Oncall, Output, TEST};
+
+/// What an event means to people; none: nothing.
+pub fn of(event: &Event) -> Option<News> {
+    let why = || match event.seen {
+        Seen::Shelved => "it is shelved",
+        Seen::OutOfService => "it is out of service",
+        Seen::Suppressed => "another alarm explains it",
+        _ => FLOOD,
+    };
+    let wanted = |kind| if event.quiet { Heard::Silenced(why()) } else { Heard::Wanted(kind) };
+    let what = match event.what {
+        What::Raised => wanted(Kind::Raised),
+        What::Worsened => wanted(Kind::Worsened),
+        What::Reminded => wanted(Kind::Reminded),
+        What::Unshelved | What::PutBack | What::Shown => {
+            if event.seen != Seen::Unacknowledged {
+                return None;
+            }
+            Heard::Wanted(Kind::Raised)
+        }
+        What::Shelved | What::TakenOut | What::Hidden if event.active => Heard::Silenced(why()),
+        What::Acknowledged => Heard::Taken { by: event.by.clone() },
+        What::HandedOver => Heard::HandedOver { by: event.by.clone(), to: event.cause.clone() },
+        What::ArriveOverdue => Heard::Late,
+        What::Cleared => Heard::Over("its condition is gone"),
+        What::Removed => Heard::Over("its rule is gone"),
+        What::FloodBegan => Heard::FloodBegan(event.cause.clone()),
+        What::FloodEnded => Heard::FloodEnded,
+        _ => return None,
+    };
+    Some(News {
+        key: event.key.clone(),
+        occurrence: event.occurrence,
+        priority: event.priority,
+        test: event.test,
+        what,
+    })
+}
+
+/// Whether a key is a test's, not an alarm's.
+pub fn is_test(key: &str) -> bool {
+    key.split_once('.').is_some_and(|(head, _)| head == TEST)
+}
+
+/// What whoever answers a page does; none where it is no answer.
+pub fn taken(oncall: &Oncall, command: &Command) -> Option<Result<AlarmCommand, String>> {
+    let Command::Take { page, note } = command else { return None };
+    let Some((key, _, found)) = oncall.page(*page) else {
+        return Some(Err("that alarm is over".to_string()));
+    };
+    let by = found.whom.to_string();
+    Some(Ok(AlarmCommand { key: key.to_string(), action: Action::Acknowledge, by, note: note.clone() }))
+}
+
+/// Carries out what is about pages; why not, in words.
+pub fn page(oncall: &mut Oncall, command: &Command, now: Now, out: &mut Output) -> Option<String> {
+    match command {
+        Command::Answered { id, answer } => {
+            oncall.answered(*id, answer, now, out);
+            None
+        }
+        Command::Test { person } => oncall.test(person, now, out).err(),
+        Command::StandIn(wanted) => oncall.stand_in(wanted.clone(), now, out).err(),
+        // That is the alarm's affair.
+        Command::Take { .. } => None,
+    }
+}

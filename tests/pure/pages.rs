@@ -1,0 +1,301 @@
+//! Who is told what and when, as timelines in text: a configuration, what happens, and below what leaves. `UPDATE=1` writes what
+//! came.
+//!
+//! Channels answer after a second: `channel push down` (no connection), `busy 30s` (too many, come back then), `no` (refused),
+//! `silent` (nobody knows), `ok`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use plantroom::config::doc::Texts;
+use plantroom::model::letter::Answer;
+use plantroom::model::priority::Priority;
+use plantroom::model::time::{Mono, Now, Wall, duration_ms};
+use plantroom::oncall::page::{Heard, Kind, News};
+use plantroom::oncall::plan::Plan;
+use plantroom::oncall::rota::Override;
+use plantroom::oncall::{Kept, Meta, Oncall, Output, Stored};
+
+use crate::alarms::{clock, duration};
+
+const COMMON: &str = include_str!("pages/common.toml");
+/// How long a channel takes to answer.
+const LATENCY_MS: u64 = 1_000;
+
+struct World {
+    oncall: Oncall,
+    plan: Arc<Plan>,
+    incidents: BTreeMap<String, Kept>,
+    meta: Meta,
+    at_ms: u64,
+    mono_offset: i64,
+    wall_offset: i64,
+    trusted: bool,
+    boot: u32,
+    channels: BTreeMap<String, String>,
+    /// Answers on their way: when, which try, what.
+    answers: BTreeMap<(u64, u64), Answer>,
+    occurrences: BTreeMap<String, (u64, Priority)>,
+    out: String,
+}
+
+/// The plan of a configuration: the site, what is common, and the header.
+fn plan(header: &str) -> (Arc<Plan>, Wall) {
+    let mut table: toml::Table = header.parse().unwrap_or_else(|e| panic!("the header is no TOML: {e}"));
+    let world = table.remove("world").map_or_else(toml::Table::new, |w| w.as_table().unwrap().clone());
+    let get = |key: &str, or: &str| world.get(key).and_then(|v| v.as_str()).unwrap_or(or).to_string();
+    let zone = get("zone", "Asia/Shanghai");
+    let site = format!("[site]\nid = \"s\"\nzh = \"站\"\nen = \"Site\"\ntime_zone = \"{zone}\"\n");
+    let mut files = vec![("site.toml".to_string(), site), ("own.toml".to_string(), table.to_string())];
+    // Whoever brings people of their own needs nobody else.
+    let mut common: toml::Table = COMMON.parse().unwrap();
+    common.retain(|key, _| !table.contains_key(key));
+    files.push(("common.toml".to_string(), common.to_string()));
+    let loaded = plantroom::config::load_texts(&Texts { files }, None);
+    let configuration = loaded.configuration.unwrap_or_else(|| panic!("{:#?}", loaded.problems));
+    let mut plan = (*configuration.oncall.plan).clone();
+    for (device, class, area) in [("lift", "elevator", "3号楼"), ("sump", "sump", "地库"), ("m1", "meter", "")] {
+        plan.places.insert(device.into(), (class.into(), area.into()));
+    }
+    let begin: jiff::civil::DateTime = get("begin", "2026-06-01T00:00").parse().unwrap();
+    let begin = begin.to_zoned(plan.zone.clone()).unwrap().timestamp().as_millisecond();
+    (Arc::new(plan), Wall(begin))
+}
+
+impl World {
+    fn new(header: &str) -> Self {
+        let (plan, begin) = plan(header);
+        let mut world = Self {
+            oncall: Oncall::default(),
+            plan: Arc::clone(&plan),
+            incidents: BTreeMap::new(),
+            meta: Meta::default(),
+            at_ms: 0,
+            mono_offset: 1_000_000,
+            wall_offset: begin.0,
+            trusted: true,
+            boot: 0,
+            channels: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            occurrences: BTreeMap::new(),
+            out: String::new(),
+        };
+        world.oncall = Oncall::new(plan, Stored::default(), "boot-0", world.now());
+        world
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono: Mono((self.at_ms as i64 + self.mono_offset) as u64),
+            wall: Wall(self.at_ms as i64 + self.wall_offset),
+            wall_trusted: self.trusted,
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        let _infallible = writeln!(self.out, "{:>11}  {}", clock(self.at_ms / 1_000), text.trim_end());
+    }
+
+    /// One step of the desk: something happens, and time has passed.
+    fn step(&mut self, happens: impl FnOnce(&mut Oncall, Now, &mut Output)) {
+        let now = self.now();
+        let mut out = Output::default();
+        happens(&mut self.oncall, now, &mut out);
+        self.oncall.tick(now, &mut out);
+        for entry in out.log.iter().filter(|e| e.what != "page_sent") {
+            let of = [entry.what, &entry.key, &entry.whom, &entry.channel, &entry.why];
+            let words: Vec<&str> = of.into_iter().filter(|w| !w.is_empty()).collect();
+            self.say(&words.join(" "));
+        }
+        for send in &out.sends {
+            let about: Vec<String> =
+                send.about.iter().map(|a| format!("{} {}#{}", a.kind.word(), a.key, a.occurrence)).collect();
+            let again = if send.repeat { " (perhaps again)" } else { "" };
+            let text =
+                format!("-> {} {} {} {}{again}", send.whom, send.channel, send.priority.word(), about.join(", "));
+            self.say(&text);
+            let state = self.channels.get(&*send.channel).cloned().unwrap_or_else(|| "ok".into());
+            let why = |text: &str| text.to_string();
+            let answer = match state.split(' ').collect::<Vec<_>>()[..] {
+                ["ok"] => Answer::Accepted,
+                ["down"] => Answer::Later { after_ms: Some(15_000), why: why("no connection") },
+                ["busy"] => Answer::Later { after_ms: None, why: why("too many messages") },
+                ["busy", for_so_long] => {
+                    Answer::Later { after_ms: duration_ms(for_so_long), why: why("too many messages") }
+                }
+                ["no"] => Answer::Rejected { why: why("refused") },
+                ["silent"] => Answer::Unknown { why: why("no answer in time") },
+                _ => panic!("no such state: {state}"),
+            };
+            self.answers.insert((self.at_ms + LATENCY_MS, send.id), answer);
+        }
+        for (key, kept) in out.changed {
+            match kept {
+                Some(kept) => drop(self.incidents.insert(key.to_string(), kept)),
+                None => drop(self.incidents.remove(&*key)),
+            }
+        }
+        self.meta = out.meta.unwrap_or(std::mem::take(&mut self.meta));
+        let wake = self.oncall.next_wake();
+        assert!(wake.is_none_or(|at| at > now.mono), "wants to be asked again at once: {wake:?}\n{}", self.out);
+    }
+
+    /// Time goes on; whoever wants to be asked in between is.
+    fn go(&mut self, to: u64) {
+        assert!(to >= self.at_ms, "time goes back to {to}");
+        loop {
+            let wake =
+                self.oncall.next_wake().map(|at| (at.0 as i64 - self.mono_offset).max(self.at_ms as i64 + 1) as u64);
+            let answer = self.answers.keys().next().copied();
+            let next = wake.into_iter().chain(answer.map(|(at, _)| at)).min();
+            let Some(next) = next.filter(|at| *at <= to) else { break };
+            self.at_ms = next.max(self.at_ms);
+            if let Some(key) = answer.filter(|(at, _)| *at <= self.at_ms) {
+                let answer = self.answers.remove(&key).unwrap();
+                self.step(|oncall, now, out| oncall.answered(key.1, &answer, now, out));
+            } else {
+                self.step(|_, _, _| {});
+            }
+        }
+        self.at_ms = to;
+    }
+
+    fn news(&mut self, key: &str, what: Heard) {
+        let (occurrence, priority) = self.occurrences.get(key).copied().unwrap_or((0, Priority::P2));
+        let news = News { key: key.into(), occurrence, priority, test: false, what };
+        self.step(|oncall, now, out| oncall.heard(&news, now, out));
+    }
+
+    fn raise(&mut self, key: &str, priority: &str) {
+        let priority = Priority::ALL.into_iter().find(|p| p.word() == priority).unwrap();
+        let occurrence = self.occurrences.get(key).map_or(1, |(n, _)| n + 1);
+        self.occurrences.insert(key.into(), (occurrence, priority));
+        self.news(key, Heard::Wanted(Kind::Raised));
+    }
+
+    fn refused(&mut self, result: Result<(), String>) {
+        if let Err(why) = result {
+            self.say(&format!("refused: {why}"));
+        }
+    }
+
+    fn happens(&mut self, what: &str) {
+        let words: Vec<&str> = what.split_whitespace().collect();
+        match words[..] {
+            ["raise", key, priority] => self.raise(key, priority),
+            ["raise", count, "x", key, priority] => {
+                for n in 1..=count.parse::<u32>().unwrap() {
+                    self.raise(&key.replace("{n}", &n.to_string()), priority);
+                }
+            }
+            ["worse", key, priority] => {
+                let priority = Priority::ALL.into_iter().find(|p| p.word() == priority).unwrap();
+                self.occurrences.get_mut(key).unwrap().1 = priority;
+                self.news(key, Heard::Wanted(Kind::Worsened));
+            }
+            ["clear", key] => self.news(key, Heard::Over("its condition is gone")),
+            ["ack", key, by] => self.news(key, Heard::Taken { by: by.into() }),
+            ["handover", key, by, to] => self.news(key, Heard::HandedOver { by: by.into(), to: to.into() }),
+            ["late", key] => self.news(key, Heard::Late),
+            ["shelve", key] => self.news(key, Heard::Silenced("it is shelved")),
+            ["unshelve", key] => self.news(key, Heard::Wanted(Kind::Raised)),
+            ["flooded", key] => {
+                self.occurrences.insert(key.into(), (1, Priority::P2));
+                self.news(key, Heard::Silenced(plantroom::oncall::FLOOD));
+            }
+            ["flood", "on"] => self.news("", Heard::FloodBegan("11 alarms in 10m".into())),
+            ["flood", "off"] => self.news("", Heard::FloodEnded),
+            ["channel", id, ref state @ ..] => drop(self.channels.insert(id.into(), state.join(" "))),
+            ["test", person] => {
+                let mut refused = Ok(());
+                self.step(|oncall, now, out| refused = oncall.test(person, now, out).map(drop));
+                self.refused(refused);
+            }
+            ["answer", key, by] => {
+                let mut refused = Ok(());
+                self.step(|oncall, now, out| refused = oncall.answer_test(key, by, now, out));
+                self.refused(refused);
+            }
+            ["reply", channel, number] => {
+                let page = self.oncall.page_of(channel, number);
+                let of = page
+                    .and_then(|id| self.oncall.page(id).map(|(key, _, page)| (key.to_string(), page.whom.to_string())));
+                match of {
+                    Some((key, by)) => self.news(&key, Heard::Taken { by }),
+                    None => self.say("an answer to nothing"),
+                }
+            }
+            ["standin", rota, person, after, length] => {
+                let from = Wall(self.now().wall.0 + duration(after) as i64);
+                let to = Wall(from.0 + duration(length) as i64);
+                let wanted = Override { rota: rota.into(), from, to, person: person.into(), by: "boss".into() };
+                let mut refused = Ok(());
+                self.step(|oncall, now, out| refused = oncall.stand_in(wanted, now, out));
+                self.refused(refused);
+            }
+            ["kill"] => self.restart(0, false),
+            ["restart", away] => self.restart(duration(away), true),
+            ["untrusted"] => self.trusted = false,
+            ["trusted"] => self.trusted = true,
+            ["clock", by] => {
+                let (sign, length) = by.split_at(1);
+                let ms = duration(length) as i64;
+                self.wall_offset += if sign == "-" { -ms } else { ms };
+            }
+            ["explain", key] => {
+                let lines = self.oncall.explain(key, self.now());
+                lines.iter().for_each(|l| self.say(&format!("| {l}")));
+            }
+            ["tick"] => self.step(|_, _, _| {}),
+            _ => panic!("nothing happens like that: {what}"),
+        }
+    }
+
+    /// The process ends and begins again; what is on its way is not heard of any more.
+    fn restart(&mut self, away_ms: u64, is_boot: bool) {
+        self.answers.clear();
+        self.at_ms += away_ms;
+        if is_boot {
+            self.mono_offset = 60_000 - self.at_ms as i64;
+            self.boot += 1;
+        }
+        let text = serde_json::to_vec(&self.incidents).unwrap();
+        let incidents = serde_json::from_slice(&text).unwrap();
+        let stored = Stored { incidents, meta: self.meta.clone() };
+        self.oncall = Oncall::new(Arc::clone(&self.plan), stored, &format!("boot-{}", self.boot), self.now());
+        self.step(|_, _, _| {});
+    }
+}
+
+fn play(path: &Path) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let name = path.display();
+    let (head, expected) = text.split_once("\n====\n").unwrap_or((text.trim_end(), ""));
+    let (header, timeline) = head.split_once("\n----\n").unwrap_or_else(|| panic!("{name}: no line ----"));
+    let mut world = World::new(header);
+    for line in timeline.lines().map(|l| l.split('#').next().unwrap().trim()).filter(|l| !l.is_empty()) {
+        let (when, what) = line.split_once(' ').unwrap_or_else(|| panic!("{name}: no moment in {line:?}"));
+        world.go(if when == "0s" { 0 } else { duration(when) });
+        world.happens(what.trim());
+    }
+    if world.out == expected {
+        return;
+    }
+    assert!(
+        std::env::var_os("UPDATE").is_some(),
+        "{name}: this came\n{}\nand this was expected\n{expected}",
+        world.out
+    );
+    std::fs::write(path, format!("{head}\n====\n{}", world.out)).unwrap();
+}
+
+#[test]
+fn pages_come_out_as_they_are_written() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pure/pages");
+    let paths: BTreeSet<_> = std::fs::read_dir(dir).unwrap().flatten().map(|e| e.path()).collect();
+    let paths: Vec<_> = paths.iter().filter(|p| p.extension().is_some_and(|e| e == "txt")).collect();
+    assert!(paths.len() >= 8, "the timelines are there");
+    paths.iter().for_each(|p| play(p));
+}
