@@ -9,8 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{Shared, lock};
 use crate::model::point::{Form, Kind, OWN_POINTS, PointMeta, Retention, Stream};
+use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample};
+use crate::model::time::Wall;
 use crate::model::value::{Value, write_json_text};
+use crate::oncall::rota;
 use crate::poll::health::Presence;
 
 /// The file whose date says when the last backup was made.
@@ -51,12 +54,17 @@ impl Usage {
     }
 }
 
+/// How far ahead rotas are looked at, and how often.
+const GAP_DAYS: i64 = 14;
+const GAP_EVERY_MS: u64 = 600_000;
+
 /// Name, kind and value of each point.
 type Figures = Vec<(&'static str, Kind, Sample)>;
 
 /// Keeps `gateway/status` and the readings of device `gateway`; looks whether the date may be believed.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut before = (Usage::now(), shared.clock.mono(), 0u64, 0u64);
+    let (mut gap, mut gap_at) = (Err(Cause::NotAvailable), 0);
     let mut stream: Option<Arc<Stream>> = None;
     let mut due = shared.clock.mono().0;
     say_online(&shared);
@@ -65,7 +73,10 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         let now = shared.clock.mono().0;
         if now >= due {
             due = now.max(due + EVERY_MS);
-            let figures = figures(&shared, &mut before);
+            if now >= gap_at {
+                (gap, gap_at) = (rota_gap(&shared), now + GAP_EVERY_MS);
+            }
+            let figures = figures(&shared, &mut before, gap.clone());
             let stream = stream.get_or_insert_with(|| stream_of(&figures));
             let samples = figures.into_iter().map(|(_, _, s)| Some(s)).collect();
             let body = Body::Samples { samples, parts: Vec::new() };
@@ -142,7 +153,7 @@ fn yes(b: bool) -> Sample {
     Ok(Value::Bool(b))
 }
 
-fn figures(shared: &Shared, before: &mut (Usage, crate::model::time::Mono, u64, u64)) -> Figures {
+fn figures(shared: &Shared, before: &mut (Usage, crate::model::time::Mono, u64, u64), gap: Sample) -> Figures {
     use Kind::{Bool, Counter, Number, Text};
     let (usage, now) = (Usage::now(), shared.clock.mono());
     let j = shared.journal.health();
@@ -178,13 +189,14 @@ fn figures(shared: &Shared, before: &mut (Usage, crate::model::time::Mono, u64, 
     out.extend(disk(shared));
     out.extend(field(shared));
     out.extend(outlets(shared));
-    out.extend(decided(shared));
+    out.extend(decided(shared, gap));
     debug_assert!(out.iter().map(|f| f.0).eq(OWN_POINTS.iter().copied()), "rules are told of the same points");
     out
 }
 
-fn decided(shared: &Shared) -> Figures {
+fn decided(shared: &Shared, gap: Sample) -> Figures {
     let (mut active, mut waiting, mut shelved) = (0, 0, 0);
+    let pages = shared.engine().oncall().figures();
     for (_, _, alarm) in shared.engine().alarms() {
         active += u64::from(alarm.step > 0);
         waiting += u64::from(alarm.waits);
@@ -200,13 +212,35 @@ fn decided(shared: &Shared) -> Figures {
         ("alarms_active", Kind::Number, whole(active)),
         ("alarms_unacknowledged", Kind::Number, whole(waiting)),
         ("alarms_shelved", Kind::Number, whole(shelved)),
-        ("backup_age_d", Kind::Number, age.map_or(Err(crate::model::quality::Cause::NotAvailable), tenths)),
+        ("channels", Kind::Number, whole(lock(&shared.channels).len() as u64)),
+        ("channels_ok", Kind::Number, whole((lock(&shared.channels).len() as u64).saturating_sub(pages.resting))),
+        ("pages_waiting", Kind::Number, whole(pages.waiting)),
+        ("pages_sent", Kind::Counter, whole(pages.sent)),
+        ("pages_failed", Kind::Counter, whole(pages.failed)),
+        ("pages_unreached", Kind::Number, whole(pages.unreached)),
+        ("rota_unreachable", Kind::Number, whole(pages.tests_missed)),
+        ("rota_gap_d", Kind::Number, gap),
+        ("backup_age_d", Kind::Number, age.map_or(Err(Cause::NotAvailable), tenths)),
     ]
+}
+
+/// Days until the first moment at which nobody is on call in some rota, at most fourteen; nobody knows without a date.
+fn rota_gap(shared: &Shared) -> Sample {
+    let now = shared.clock.now();
+    let engine = shared.engine();
+    let (plan, overrides) = (engine.oncall().plan(), engine.oncall().overrides());
+    if !now.wall_trusted || plan.rotas.is_empty() {
+        return Err(Cause::NotAvailable);
+    }
+    let to = Wall(now.wall.0 + GAP_DAYS * rota::DAY_MS);
+    let stretches = plan.rotas.keys().flat_map(|id| rota::stretches(plan, id, overrides, now.wall, to));
+    let gap = stretches.filter(|s| s.person.is_none()).map(|s| s.from).min().unwrap_or(to);
+    tenths(u64::try_from((gap.0 - now.wall.0) * 10 / rota::DAY_MS).unwrap_or(0))
 }
 
 fn disk(shared: &Shared) -> Figures {
     let Ok(stat) = rustix::fs::statvfs(&shared.paths.state) else {
-        let none = || Err(crate::model::quality::Cause::NotAvailable);
+        let none = || Err(Cause::NotAvailable);
         return vec![("disk_free_pct", Kind::Number, none()), ("disk_free_mb", Kind::Number, none())];
     };
     let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000;

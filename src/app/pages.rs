@@ -1,6 +1,7 @@
 //! Pages on their way: what the desk wants to be told becomes letters, channels try them, and what became of it goes back.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -25,7 +26,7 @@ use crate::oncall::page::{About, Command, Entry, Send};
 use crate::oncall::settings::Language;
 use crate::oncall::text::{self, Subject};
 use crate::oncall::{Output, Stored};
-use crate::store::log::{Batch, Row, Store};
+use crate::store::log::{self, Batch, Row, Store};
 
 /// The room's name in the log and in what is kept.
 pub const ONCALL: &str = "oncall";
@@ -92,10 +93,18 @@ impl Tokens {
 
 /// What survived of pages.
 pub fn stored(store: &Store) -> Stored {
-    let rows = store.kept(ONCALL).unwrap_or_else(|error| {
+    read(store.kept(ONCALL).unwrap_or_else(|error| {
         tracing::error!(error, "pages that were kept cannot be read: they begin anew");
         BTreeMap::new()
-    });
+    }))
+}
+
+/// The same from a file beside whoever writes it; nothing where there is none.
+pub fn stored_at(path: &Path) -> Stored {
+    read(log::kept(path, ONCALL).unwrap_or_default())
+}
+
+fn read(rows: BTreeMap<String, Vec<u8>>) -> Stored {
     let mut out = Stored::default();
     for (key, bytes) in rows {
         let read = if key == META {

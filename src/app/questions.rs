@@ -11,7 +11,7 @@ use crate::alarm::event::{Command, Inject};
 use crate::alarm::life::Alarm;
 use crate::alarm::node::Definition;
 use crate::alarm::told;
-use crate::app::{Shared, decisions, lock, status};
+use crate::app::{Shared, decisions, lock, pages, status};
 use crate::config::Configuration;
 use crate::control::{Answer, Caller, Handler, Request, SetAside};
 use crate::decode;
@@ -19,6 +19,7 @@ use crate::engine::Input;
 use crate::link::settings::Transport;
 use crate::model::quality::Cause;
 use crate::model::registers::{Area, Span, Words};
+use crate::oncall::page;
 use crate::plan;
 use crate::poll::{Ask, BusConfig, UnitConfig};
 use crate::profile::PointDef;
@@ -107,6 +108,30 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             }
             json(serde_json::to_value(set_aside(shared, sink.as_deref(), action)?))
         }
+        Request::AcceptClock => {
+            shared.clock.accept();
+            shared.journal.date(shared.clock.wall(), shared.clock.mono());
+            shared.store.date(shared.clock.wall(), shared.clock.mono());
+            tracing::info!(
+                uid = caller.uid,
+                date = shared.clock.wall().rfc3339(),
+                "a person says that the date is right"
+            );
+            json(serde_json::to_value(shared.clock.wall().rfc3339()))
+        }
+        about_alarms @ (Request::Alarms { .. }
+        | Request::Explain { .. }
+        | Request::Alarm { .. }
+        | Request::PageTest { .. }
+        | Request::StandIn { .. }
+        | Request::Inject { .. }) => self::about_alarms(shared, about_alarms, caller).await,
+    }
+}
+
+/// What is asked and done about alarms and pages.
+async fn about_alarms(shared: &Shared, request: Request, caller: Caller) -> Answer {
+    let json = |value: Result<serde_json::Value, serde_json::Error>| value.map_err(|e| e.to_string());
+    match request {
         Request::Alarms { all } => json(serde_json::to_value(alarms(shared, all))),
         Request::Explain { key } => json(serde_json::to_value(shared.engine().explain(&key, shared.clock.now())?)),
         Request::Alarm { key, action, note } => {
@@ -115,6 +140,18 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             tracing::info!(key = command.key, action = ?command.action, by = command.by, "alarm");
             decisions::decide(shared, Input::Command(&command)).await?;
             json(serde_json::to_value(alarm(shared, &command.key)))
+        }
+        Request::PageTest { person } => {
+            tracing::info!(by = caller.name(), person, "a page for a trial");
+            pages::tell(shared, &page::Command::Test { person }).await?;
+            json(Ok(serde_json::Value::Null))
+        }
+        Request::StandIn { mut wanted } => {
+            wanted["by"] = caller.name().into();
+            let wanted = serde_json::from_value(wanted).map_err(|e| format!("no such time: {e}"))?;
+            tracing::info!(?wanted, "somebody stands in");
+            pages::tell(shared, &page::Command::StandIn(wanted)).await?;
+            json(Ok(serde_json::Value::Null))
         }
         Request::Inject { device, point, value, for_ms } => {
             tracing::warn!(
@@ -128,17 +165,7 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             decisions::decide(shared, Input::Inject(&Inject { device, point, value, for_ms })).await?;
             json(serde_json::to_value(alarms(shared, false)))
         }
-        Request::AcceptClock => {
-            shared.clock.accept();
-            shared.journal.date(shared.clock.wall(), shared.clock.mono());
-            shared.store.date(shared.clock.wall(), shared.clock.mono());
-            tracing::info!(
-                uid = caller.uid,
-                date = shared.clock.wall().rfc3339(),
-                "a person says that the date is right"
-            );
-            json(serde_json::to_value(shared.clock.wall().rfc3339()))
-        }
+        _ => Err("that is not about alarms".to_string()),
     }
 }
 

@@ -58,6 +58,14 @@ enum What {
         #[arg(long, value_enum, default_value_t)]
         format: output::Format,
     },
+    /// Give it to somebody else, who is paged.
+    Handover {
+        #[command(flatten)]
+        whose: Whose,
+        /// A person's id.
+        #[arg(long)]
+        to: String,
+    },
     /// Somebody is there.
     Arrived(Whose),
     /// It is inspected: a latched alarm goes.
@@ -124,6 +132,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         What::Show { key } => explain(global, &ExplainArgs { key: key.clone() }),
         What::History { key, from, to, format } => past(global, key.as_deref(), from, to.as_deref(), *format),
         What::Report { month, format } => report(global, month.as_deref(), *format),
+        What::Handover { whose, to } => act(global, whose, &Action::HandOver { to: to.clone() }),
         What::Arrived(whose) => act(global, whose, &Action::Arrive),
         What::Reset(whose) => act(global, whose, &Action::Reset),
         What::Out(whose) => act(global, whose, &Action::TakeOut),
@@ -268,6 +277,15 @@ fn rules(global: &Global) -> crate::alarm::Rules {
     crate::config::load(&global.config_dir()).configuration.map(|c| c.alarms).unwrap_or_default()
 }
 
+/// When a row of the log was written, for people.
+pub fn dated(row: &Row, zone: &jiff::tz::TimeZone) -> String {
+    if row.trusted {
+        history::local(row.at.0, zone)
+    } else {
+        format!("undated, {} s after the boot", row.mono.0 / 1_000)
+    }
+}
+
 /// Rows of the log, read beside the gateway.
 pub fn rows(global: &Global, query: &Query) -> Result<Vec<Row>, Failure> {
     let path = global.state_dir().join("store.db");
@@ -297,11 +315,7 @@ fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format
             why = format!("TEST {why}");
         }
         vec![
-            if row.trusted {
-                history::local(row.at.0, &zone)
-            } else {
-                format!("undated, {} s after the boot", row.mono.0 / 1_000)
-            },
+            dated(row, &zone),
             row.key.clone(),
             row.what.clone(),
             text("priority"),

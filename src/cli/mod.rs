@@ -9,6 +9,7 @@ pub mod clock;
 pub mod demo;
 pub mod history;
 pub mod output;
+pub mod page;
 pub mod read;
 pub mod reference;
 pub mod reload;
@@ -81,6 +82,10 @@ enum Command {
     Shelve(alarm::ShelveArgs),
     /// Why an alarm is, or is not, and what it waits for.
     Explain(alarm::ExplainArgs),
+    /// Page somebody for a trial; what became of every page.
+    Page(page::Args),
+    /// Who is on call, and who stands in.
+    Rota(page::RotaArgs),
     /// Give the alarms a sample for a trial: marked TEST, never history, evidence or energy.
     Inject(alarm::InjectArgs),
     /// What a store refused for good: listed, sent again, discarded.
@@ -203,6 +208,8 @@ pub fn main() -> ExitCode {
         Command::Ack(a) => alarm::acknowledge(&args, a),
         Command::Shelve(a) => alarm::shelve(&args, a),
         Command::Explain(a) => alarm::explain(&args, a),
+        Command::Page(a) => page::run(&args, a),
+        Command::Rota(a) => page::rota(&args, a),
         Command::Inject(a) => alarm::inject(&args, a),
         Command::SetAside(args_of) => set_aside::run(&args, args_of),
         Command::Reload => reload::run(&args),

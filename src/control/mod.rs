@@ -65,6 +65,16 @@ pub enum Request {
         /// `rule.device`.
         key: String,
     },
+    /// A page for a trial.
+    PageTest {
+        /// A person's id.
+        person: String,
+    },
+    /// Somebody stands in for whoever a rota names.
+    StandIn {
+        /// `rota`, `person`, `from`, `to`.
+        wanted: Value,
+    },
     /// A sample for a trial of alarms.
     Inject {
         /// The device.

@@ -142,6 +142,14 @@ pub const OWN_POINTS: &[&str] = &[
     "alarms_active",
     "alarms_unacknowledged",
     "alarms_shelved",
+    "channels",
+    "channels_ok",
+    "pages_waiting",
+    "pages_sent",
+    "pages_failed",
+    "pages_unreached",
+    "rota_unreachable",
+    "rota_gap_d",
     "backup_age_d",
 ];
 

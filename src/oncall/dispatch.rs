@@ -52,6 +52,11 @@ impl Channel {
         Self { tokens: limits.burst, at: now, rests: None, busy: 0, failed: 0 }
     }
 
+    /// Whether it failed the last time.
+    pub(super) fn is_away(&self) -> bool {
+        self.failed > 0
+    }
+
     /// When the next message may leave: now, or later.
     fn free_at(&mut self, limits: Limits, now: Mono) -> Mono {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds between two messages")]
@@ -255,6 +260,11 @@ impl Oncall {
                 let until = now.mono.plus(after_ms.map_or(limits.rest_ms, |ms| ms.max(longer)));
                 channel.rests = Some((until, why.clone()));
             }
+        }
+        if *answer == Answer::Accepted {
+            self.counted.sent += 1;
+        } else {
+            self.counted.failed += 1;
         }
         for (key, page) in &sent.pages {
             let (what, why) = match answer {

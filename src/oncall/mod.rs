@@ -92,6 +92,12 @@ pub struct Figures {
     pub tests_missed: u64,
     /// Pages that wait or are on their way.
     pub waiting: u64,
+    /// Channels that rest, or were not there the last time.
+    pub resting: u64,
+    /// Tries that a service took, since the start.
+    pub sent: u64,
+    /// Tries that came to nothing, since the start.
+    pub failed: u64,
 }
 
 /// The desk of pages.
@@ -109,6 +115,8 @@ pub struct Oncall {
     /// Incidents that changed in this step, and whether the rest did.
     touched: BTreeSet<Arc<str>>,
     is_meta_touched: bool,
+    /// What is counted since the start.
+    counted: Figures,
 }
 
 impl Oncall {
@@ -334,6 +342,8 @@ impl Oncall {
             unreached: unreached.count() as u64,
             tests_missed: self.incidents.iter().filter(missed).count() as u64,
             waiting: self.incidents.values().flat_map(|i| &i.pages).filter(live).count() as u64,
+            resting: self.channels.values().filter(|c| c.is_away()).count() as u64,
+            ..self.counted
         }
     }
 

@@ -1,0 +1,194 @@
+//! `plantroom page`: a page for a trial, and what became of every page. `plantroom rota`: who is on call, and who stands in.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::app::pages::{ONCALL, masked, stored_at};
+use crate::cli::{Args as Global, Failure, Outcome, alarm, ask, history, output};
+use crate::clock::{self, Clock};
+use crate::control::Request;
+use crate::model::time::{Wall, duration_ms};
+use crate::oncall::rota::{self, DAY_MS, Stretch};
+use crate::store::log::{Query, Row};
+
+/// Options of `page`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Page somebody for a trial: it has to be acknowledged like any other.
+    Test {
+        /// A person's id.
+        person: String,
+    },
+    /// What became of every page: who was told, through what, and why not.
+    Log {
+        /// `rule.device`; all if none is named.
+        key: Option<String>,
+        /// From: a date, or so long ago (`24h`, `7d`).
+        #[arg(long, default_value = "7d")]
+        from: String,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: output::Format,
+    },
+}
+
+/// Options of `rota`.
+#[derive(Debug, clap::Args)]
+pub struct RotaArgs {
+    #[command(subcommand)]
+    what: Rota,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Rota {
+    /// Who is on call when; gaps as well.
+    Show {
+        /// So many days from now on.
+        #[arg(long, default_value_t = 14)]
+        days: u32,
+        /// One rota; all if none is named.
+        #[arg(long)]
+        rota: Option<String>,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: output::Format,
+    },
+    /// Somebody stands in for whoever the plan names.
+    Override {
+        /// Who.
+        person: String,
+        /// The rota; not needed where there is one.
+        #[arg(long)]
+        rota: Option<String>,
+        /// From this moment, `2026-11-23T08:00`; now if none is named.
+        #[arg(long)]
+        from: Option<String>,
+        /// For how long: `12h`, `2d`.
+        #[arg(long = "for")]
+        lasts: String,
+    },
+}
+
+/// Runs `page`.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    match &args.what {
+        What::Test { person } => {
+            ask(global, &Request::PageTest { person: person.clone() })?;
+            output::line(format!("{person} is being paged; `plantroom explain page_test.{person}` says how it stands"));
+            Ok(())
+        }
+        What::Log { key, from, format } => log(global, key.as_deref(), from, *format),
+    }
+}
+
+/// Runs `rota`.
+pub fn rota(global: &Global, args: &RotaArgs) -> Outcome {
+    match &args.what {
+        Rota::Show { days, rota, format } => show(global, *days, rota.as_deref(), *format),
+        Rota::Override { person, rota, from, lasts } => {
+            stand_in(global, person, rota.as_deref(), from.as_deref(), lasts)
+        }
+    }
+}
+
+fn now() -> i64 {
+    Clock::new(&clock::Settings::default(), Wall(0)).wall().0
+}
+
+fn log(global: &Global, key: Option<&str>, from: &str, format: output::Format) -> Outcome {
+    let zone = alarm::zone(global);
+    let from = Some(Wall(history::moment(from, now(), &zone)?));
+    let query = Query { room: ONCALL.to_string(), key: key.map(str::to_string), from, to: None, limit: None };
+    let cells = |row: &Row| {
+        let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
+        let text = |key: &str| body[key].as_str().unwrap_or_default().to_string();
+        vec![
+            alarm::dated(row, &zone),
+            row.what.clone(),
+            row.key.clone(),
+            body["page"].as_u64().map_or(String::new(), |n| n.to_string()),
+            text("kind"),
+            text("whom"),
+            text("channel"),
+            text("why"),
+        ]
+    };
+    let rows: Vec<Vec<String>> = alarm::rows(global, &query)?.iter().map(cells).collect();
+    output::list(format, &["at", "what", "alarm", "page", "says", "whom", "channel", "why"], &rows);
+    Ok(())
+}
+
+fn configuration(global: &Global) -> Result<crate::config::Configuration, Failure> {
+    let loaded = crate::config::load(&global.config_dir());
+    loaded
+        .configuration
+        .ok_or_else(|| Failure::configuration("the configuration has errors").hint("`plantroom check` lists them"))
+}
+
+fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -> Outcome {
+    let configuration = configuration(global)?;
+    let plan = &configuration.oncall.plan;
+    if let Some(id) = one.filter(|id| !plan.rotas.contains_key(*id)) {
+        let known = plan.rotas.keys().map(String::as_str);
+        return Err(
+            Failure::usage(format!("there is no rota `{id}`")).hint(crate::model::problem::did_you_mean(id, known))
+        );
+    }
+    let overrides = stored_at(&global.state_dir().join("store.db")).meta.overrides;
+    let (from, to) = (Wall(now()), Wall(now() + i64::from(days) * DAY_MS));
+    let mut rows: BTreeMap<(Wall, &str), Stretch> = BTreeMap::new();
+    for id in plan.rotas.keys().filter(|id| one.is_none_or(|o| o == *id)) {
+        let stretches = rota::stretches(plan, id, &overrides, from, to);
+        rows.extend(stretches.into_iter().map(|s| ((s.from, id.as_str()), s)));
+    }
+    let zone = &configuration.alarms.zone;
+    let cells = |((_, id), s): (&(Wall, &str), &Stretch)| {
+        let person = s.person.as_ref().and_then(|p| plan.people.get(p));
+        let reach = person.map_or(String::new(), |p| {
+            let way = |c: &crate::oncall::settings::Contact| match c.to.as_str() {
+                "" => c.channel.clone(),
+                to => format!("{} {}", c.channel, masked(to)),
+            };
+            p.contacts.iter().map(way).collect::<Vec<_>>().join(", ")
+        });
+        vec![
+            (*id).to_string(),
+            history::local(s.from.0, zone),
+            history::local(s.to.0, zone),
+            s.person.as_ref().map_or("NOBODY".to_string(), ToString::to_string),
+            person.map_or(String::new(), |p| p.names.en.clone()),
+            person.map_or(String::new(), |p| p.names.zh.clone()),
+            if s.overridden { "stands in" } else { "" }.to_string(),
+            reach,
+        ]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    output::list(format, &["rota", "from", "to", "person", "en", "zh", "remark", "reached by"], &rows);
+    Ok(())
+}
+
+fn stand_in(global: &Global, person: &str, id: Option<&str>, from: Option<&str>, lasts: &str) -> Outcome {
+    let configuration = configuration(global)?;
+    let rotas = &configuration.oncall.plan.rotas;
+    let id = match (id, rotas.len()) {
+        (Some(id), _) => id.to_string(),
+        (None, 1) => rotas.keys().next().cloned().unwrap_or_default(),
+        (None, n) => return Err(Failure::usage(format!("there are {n} rotas")).hint("--rota ID says which")),
+    };
+    let zone = &configuration.alarms.zone;
+    let from = from.map_or(Ok(now()), |text| history::moment(text, now(), zone))?;
+    let length = duration_ms(lasts).and_then(|ms| i64::try_from(ms).ok());
+    let length = length.ok_or_else(|| Failure::usage(format!("`{lasts}` is not a length of time")).hint("12h, 2d"))?;
+    let wanted = json!({ "rota": id, "person": person, "from": from, "to": from + length });
+    ask(global, &Request::StandIn { wanted })?;
+    let until = history::local(from + length, zone);
+    output::line(format!("{person} is on call in rota {id} from {} until {until}", history::local(from, zone)));
+    Ok(())
+}
