@@ -197,6 +197,7 @@ fn figures(shared: &Shared, before: &mut (Usage, crate::model::time::Mono, u64, 
 fn decided(shared: &Shared, gap: Sample) -> Figures {
     let (mut active, mut waiting, mut shelved) = (0, 0, 0);
     let pages = shared.engine().oncall().figures();
+    let channels = lock(&shared.channels).len() as u64;
     for (_, _, alarm) in shared.engine().alarms() {
         active += u64::from(alarm.step > 0);
         waiting += u64::from(alarm.waits);
@@ -212,8 +213,8 @@ fn decided(shared: &Shared, gap: Sample) -> Figures {
         ("alarms_active", Kind::Number, whole(active)),
         ("alarms_unacknowledged", Kind::Number, whole(waiting)),
         ("alarms_shelved", Kind::Number, whole(shelved)),
-        ("channels", Kind::Number, whole(lock(&shared.channels).len() as u64)),
-        ("channels_ok", Kind::Number, whole((lock(&shared.channels).len() as u64).saturating_sub(pages.resting))),
+        ("channels", Kind::Number, whole(channels)),
+        ("channels_ok", Kind::Number, whole(channels.saturating_sub(pages.resting))),
         ("pages_waiting", Kind::Number, whole(pages.waiting)),
         ("pages_sent", Kind::Counter, whole(pages.sent)),
         ("pages_failed", Kind::Counter, whole(pages.failed)),

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::BufRead as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::*;
 
 /// Rules on the counter of [`Counting`]: one is raised at each ten reads, and one looks at what is injected.
-fn counting_rules(dir: &Dir, steps: u32) {
+pub fn counting_rules(dir: &Dir, steps: u32) {
     let mut text = String::from("format = 1\nclass = \"environment\"\n");
     let mut rule = |name: &str, limit: u32, more: &str| {
         text.push_str(&format!(
@@ -212,8 +212,16 @@ rule = \"elevator.out_of_service\"
 set = { on_delay = \"50s\" }
 ";
 
-/// What a scenario raises, in order.
-fn scenario(name: &str, seconds: u64, expected: &[&str]) {
+/// A plant that runs a scenario, and a configuration that reads it.
+pub struct Plant {
+    pub config: PathBuf,
+    pub state: PathBuf,
+    _broker: Mosquitto,
+    _plant: Process,
+    _dir: Dir,
+}
+
+pub fn plant(name: &str) -> Plant {
     let (broker, dir) = (Mosquitto::start(), Dir::new(name));
     let line = dir.path("line");
     let mut command = Command::new(PLANTROOM);
@@ -236,7 +244,13 @@ fn scenario(name: &str, seconds: u64, expected: &[&str]) {
     let site = std::fs::read_to_string(written.join("site.toml")).unwrap();
     let site = site.replace("127.0.0.1:9464", "").replace(":1883", &format!(":{}", broker.port));
     std::fs::write(written.join("site.toml"), format!("{site}\n{SIX_TIMES}")).unwrap();
-    let state = dir.path("state");
+    Plant { config: written, state: dir.path("state"), _broker: broker, _plant: plant, _dir: dir }
+}
+
+/// What a scenario raises, in order.
+fn scenario(name: &str, seconds: u64, expected: &[&str]) {
+    let plant = plant(name);
+    let (written, state) = (plant.config.clone(), plant.state.clone());
     let mut running = gateway(&written, &state);
     let raised = || -> Vec<String> {
         if !state.join("store.db").exists() {

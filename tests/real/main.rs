@@ -18,6 +18,8 @@ mod crash;
 mod dashboards;
 mod faults;
 mod field;
+mod pages;
+mod service;
 mod store;
 mod support;
 mod tls;
