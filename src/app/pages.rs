@@ -213,7 +213,7 @@ pub fn post(shared: &Shared, letters: Vec<(Arc<str>, Post)>) {
             super::lock(&shared.channels).iter().find(|c| c.settings.id() == &*channel).map(|c| c.posts.clone());
         let sent = sender
             .ok_or("there is no such channel")
-            .and_then(|s| s.try_send((id, letter)).map_err(|_| "too many wait"));
+            .and_then(|s| s.try_send((id, letter)).map_err(|_| "it takes nothing"));
         if let Err(why) = sent {
             shared.undelivered(id, Answer::Later { after_ms: Some(5_000), why: why.to_string() });
         }
@@ -238,6 +238,7 @@ pub async fn run(
     let channel = channel::open(&settings);
     let mut posts = posts.lock().await;
     let (heard, mut answers) = mpsc::channel::<Heard>(ANSWERS);
+    let kept = heard.clone();
     // More at once than that nobody says who means it; what is lost is asked for again by the next page.
     let hear: channel::Hear = Arc::new(move |said| drop(heard.try_send(said)));
     let letters = futures_util::stream::poll_fn(|context| posts.poll_recv(context)).take_until(stop.cancelled());
@@ -249,6 +250,8 @@ pub async fn run(
         }
     });
     let answering = async {
+        // Where nobody can answer this waits for ever.
+        let _open = kept;
         while let Some(said) = answers.recv().await {
             hears(&shared, settings.id(), said).await;
         }
