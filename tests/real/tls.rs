@@ -12,7 +12,7 @@ fn openssl(dir: &Dir, args: &[&str]) {
 }
 
 /// An authority, and certificates of it for the broker and for us.
-fn certificates(dir: &Dir) {
+pub fn certificates(dir: &Dir) {
     let new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     let ca = ["req", "-x509", "-subj", "/CN=test authority", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem"];
     openssl(dir, &[&ca[..], &new].concat());

@@ -1,0 +1,172 @@
+//! Pages of the real binary: it pages, escalates, stops; nothing is lost through kill -9.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::alarms::{counting_rules, plant};
+use crate::service::{Got, Mode, Service, ok};
+use crate::support::*;
+
+fn log(config: &Path, state: &Path) -> Vec<serde_json::Value> {
+    serde_json::from_str(&plantroom(config, state, &["page", "log", "--format", "json"])).unwrap()
+}
+
+#[test]
+fn entrapment_pages_escalates_and_stops_when_somebody_takes_it() {
+    let service = Service::start();
+    let plant = plant("entrapment");
+    let (config, state) = (&plant.config, &plant.state);
+    let text = format!(
+        "[oncall]\nurl = \"http://box.example:8443\"\n\
+         [[channel.ntfy]]\nid = \"push\"\nurl = \"{}\"\nreply_topic = \"answers\"\n\
+         [[person]]\nid = \"wang\"\nzh = \"王工\"\nen = \"Wang\"\ncontacts = [{{ channel = \"push\", to = \"wang\" }}]\n\
+         [[person]]\nid = \"li\"\nzh = \"李工\"\nen = \"Li\"\nlanguage = \"en\"\ncontacts = [{{ channel = \"push\", to = \"li\" }}]\n\
+         [[rota]]\nid = \"duty\"\n[[rota.shift]]\npeople = [\"wang\"]\n\
+         [[chain]]\nid = \"lifts\"\nclasses = [\"elevator\"]\npriorities = [\"P1\"]\n\
+         [[chain.step]]\ntell = [\"duty\"]\nwait = \"3s\"\n[[chain.step]]\ntell = [\"person:li\"]\nwait = \"1h\"\n",
+        service.url()
+    );
+    std::fs::write(config.join("people.toml"), text).unwrap();
+    let mut running = gateway(config, state);
+    let entrapment = |topic: &str| -> Option<Got> {
+        let all = service.all();
+        all.into_iter()
+            .find(|g| g.json()["topic"] == topic && g.json()["message"].as_str().unwrap().contains("entrapment"))
+    };
+    let first = wait("the first page", 60, || entrapment("wang"));
+    let said = first.json();
+    let title = said["title"].as_str().unwrap();
+    assert!(title.starts_with("[P1]") && title.contains("困人"), "where, what, what to do: {title}");
+    assert_eq!((&said["priority"], said["actions"][0]["label"].as_str()), (&5.into(), Some("确认收到")));
+    assert!(said["click"].as_str().unwrap().starts_with("http://box.example:8443/a/"));
+    let second = wait("the second page", 20, || entrapment("li"));
+    let apart = second.at - first.at;
+    assert!((Duration::from_secs(2)..Duration::from_secs(10)).contains(&apart), "after three seconds: {apart:?}");
+    let said = second.json();
+    let title = said["title"].as_str().unwrap();
+    assert!(title.starts_with("[P1]") && title.is_ascii() && title.to_lowercase().contains("trap"), "{title}");
+    // She presses the button: what it posts comes back through the topic.
+    let action = &said["actions"][0];
+    assert_eq!(action["url"], format!("{}/answers", service.url()));
+    wait("the gateway to listen", 20, || service.is_read("answers").then_some(()));
+    service.press("answers", "guessed");
+    service.press("answers", action["body"].as_str().unwrap());
+    let taken = wait("those who were told to hear of it", 20, || {
+        service
+            .all()
+            .into_iter()
+            .find(|g| g.json()["topic"] == "wang" && g.json()["title"].as_str().unwrap().contains("已接单"))
+    });
+    assert!(taken.json()["title"].as_str().unwrap().contains("（li）"), "{:?}", taken.json());
+    assert!(taken.json()["actions"].is_null(), "there is nothing to answer");
+    let alarms: Vec<serde_json::Value> =
+        serde_json::from_str(&plantroom(config, state, &["alarm", "list", "--format", "json"])).unwrap();
+    let row = alarms.iter().find(|r| r["alarm"] == "entrapment.lift-1").unwrap();
+    assert!(row["state"].as_str().unwrap().starts_with("acknowledged") && row["owner"] == "li", "{row}");
+    let explained = plantroom(config, state, &["explain", "entrapment.lift-1"]);
+    assert!(explained.contains("li has taken it") && explained.contains("wang told through push"), "{explained}");
+    let count = service.all().len();
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(service.all().len(), count, "nobody is told any more");
+    the_log_has_it(config, state);
+    a_trial(config, state, &service);
+    running.stop();
+}
+
+/// Every try and what became of it.
+fn the_log_has_it(config: &Path, state: &Path) {
+    let whats: Vec<String> = log(config, state)
+        .iter()
+        .filter(|r| r["alarm"] == "entrapment.lift-1")
+        .map(|r| format!("{} {}", r["what"].as_str().unwrap(), r["whom"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        whats,
+        [
+            "page_sent wang",
+            "page_accepted wang",
+            "page_sent li",
+            "page_accepted li",
+            "page_sent wang",
+            "page_accepted wang"
+        ]
+    );
+}
+
+/// A page for a trial, answered; somebody stands in.
+fn a_trial(config: &Path, state: &Path, service: &Service) {
+    let count = service.all().len();
+    plantroom(config, state, &["page", "test", "wang"]);
+    let test = wait("the test", 10, || service.all().get(count).cloned());
+    assert!(test.json()["title"].as_str().unwrap().contains("测试"), "{:?}", test.json());
+    service.press("answers", test.json()["actions"][0]["body"].as_str().unwrap());
+    wait("the answer", 10, || {
+        plantroom(config, state, &["explain", "page_test.wang"]).contains("wang has taken it").then_some(())
+    });
+    plantroom(config, state, &["rota", "override", "li", "--for", "1h"]);
+    let rows: Vec<serde_json::Value> =
+        serde_json::from_str(&plantroom(config, state, &["rota", "show", "--days", "2", "--format", "json"])).unwrap();
+    assert_eq!(
+        (&rows[0]["person"], &rows[0]["remark"], &rows[1]["person"]),
+        (&"li".into(), &"stands in".into(), &"wang".into())
+    );
+}
+
+/// A site whose counter raises one alarm after the other, each of which pages through a webhook.
+fn counting_pages(dir: &Dir, service: &Service, broker: &Mosquitto, counting: &Counting, steps: u32) {
+    let people = format!(
+        "[[channel.webhook]]\nid = \"hook\"\nurl = \"{}/hook\"\nsecret = \"s3cret\"\nper_min = 100000\n\
+         [[person]]\nid = \"wang\"\nzh = \"王工\"\nen = \"Wang\"\nlanguage = \"en\"\ncontacts = [{{ channel = \"hook\" }}]\n\
+         [[chain]]\nid = \"all\"\n[[chain.step]]\ntell = [\"person:wang\"]\nwait = \"1h\"\n[alarms]\nflood_more_than = 100000\n",
+        service.url()
+    );
+    dir.write("site.toml", &site(broker.port, "5", &format!("{}{people}", counting.config(dir, "10ms"))));
+    counting_rules(dir, steps);
+}
+
+#[test]
+fn kill_9_between_decision_and_delivery_loses_no_page() {
+    let (broker, counting, dir, service) = (Mosquitto::start(), Counting::start(), Dir::new("pages"), Service::start());
+    counting_pages(&dir, &service, &broker, &counting, 200);
+    let state = dir.path("state");
+    for round in 0..8u64 {
+        // In every other round the service takes pages and does not answer before the end.
+        service.set(if round % 2 == 0 { ok() } else { Mode::Hangs });
+        let before = service.all().len();
+        let mut running = gateway(&dir.0, &state);
+        wait("a page", 30, || (service.all().len() > before).then_some(()));
+        std::thread::sleep(Duration::from_millis(round * 137 % 500));
+        running.kill();
+    }
+    service.set(ok());
+    let mut running = gateway(&dir.0, &state);
+    let raised: Vec<String> = (1..=200).map(|k| format!("at_{k}.counter")).collect();
+    let key = |g: &Got| g.json()["alarms"][0]["alarm"].as_str().unwrap().to_string();
+    let of = || {
+        let mut pages: BTreeMap<String, Vec<Got>> = BTreeMap::new();
+        service.all().into_iter().for_each(|g| pages.entry(key(&g)).or_default().push(g));
+        pages
+    };
+    wait("every page", 60, || {
+        let pages = of();
+        raised.iter().all(|k| pages.contains_key(k)).then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    running.stop();
+    let mut repeated = 0;
+    for (key, pages) in of() {
+        let ids: Vec<&str> = pages.iter().map(|g| g.header("x-plantroom-id")).collect();
+        assert!(ids.iter().all(|id| *id == ids[0]), "{key}: whoever gets it twice can tell: {ids:?}");
+        for again in &pages[1..] {
+            assert!(again.json()["title"].as_str().unwrap().starts_with("(perhaps again)"), "{key}: {}", again.body);
+        }
+        repeated += pages.len() - 1;
+    }
+    assert!(repeated > 0, "some answers were not seen");
+    assert!(repeated <= 16, "two on their way at each of eight kills at most: {repeated}");
+    // Signed: a program that was told can know who told it.
+    let got = &service.all()[0];
+    let (at, signature) = (got.header("x-plantroom-timestamp"), got.header("x-plantroom-signature"));
+    assert_eq!(signature, plantroom::channel::webhook::sign("s3cret", at.parse().unwrap(), &got.body));
+}
