@@ -1,6 +1,7 @@
 //! Wiring: everything that runs, the engine's driver loop, own health, reload.
 
 pub mod decisions;
+pub mod door;
 pub mod driver;
 pub mod gateway;
 pub mod inbox;
@@ -288,6 +289,13 @@ impl App {
             Box::pin(crate::control::serve(shared.paths.socket.clone(), handler, stop))
         });
         let shared = Arc::clone(&self.shared);
+        let settings = self.shared.configuration().web.clone();
+        if !settings.listen.is_empty() {
+            let shared = Arc::clone(&shared);
+            self.desk.spawn("door", move |stop| {
+                Box::pin(crate::web::door::serve(settings.clone(), door::view(&shared), stop))
+            });
+        }
         let settings = self.shared.configuration().health.clone();
         if !settings.listen.is_empty() {
             self.desk.spawn("health page", move |stop| {
@@ -364,8 +372,9 @@ impl App {
         if old.journal != configuration.journal
             || old.clock != configuration.clock
             || old.health != configuration.health
+            || old.web != configuration.web
         {
-            said.push("journal, clock and health page take effect at the next start".to_string());
+            said.push("journal, clock, health page and door take effect at the next start".to_string());
         }
         let site_changed = old.site != configuration.site;
         *lock(&self.shared.configuration) = Arc::new(configuration.clone());

@@ -22,7 +22,7 @@ use crate::engine::{Engine, Input};
 use crate::model::letter::{Answer, Letter};
 use crate::model::point::Names;
 use crate::model::time::Now;
-use crate::oncall::page::{About, Command, Entry, Send};
+use crate::oncall::page::{Command, Entry, Send};
 use crate::oncall::settings::Language;
 use crate::oncall::text::{self, Subject};
 use crate::oncall::{Output, Stored};
@@ -146,13 +146,11 @@ fn row(entry: &Entry, now: Now) -> Row {
     }
 }
 
-/// What an alarm is about, in words, and as an object.
-fn subject(engine: &Engine, configuration: &Configuration, about: &About) -> (Subject, serde_json::Value) {
-    let mut object =
-        json!({ "alarm": about.key, "occurrence": about.occurrence, "page": about.page, "what": about.kind });
-    let Some((of, alarm)) = engine.alarm(&about.key) else {
-        let name = |text: &str| Names { zh: text.to_string(), en: text.to_string() };
-        return (Subject { place: Names::default(), text: name(&about.key), ..Subject::default() }, object);
+/// What an alarm is about, in words, and as its retained topic has it.
+pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (Subject, serde_json::Value) {
+    let Some((of, alarm)) = engine.alarm(key) else {
+        let text = Names { zh: key.to_string(), en: key.to_string() };
+        return (Subject { text, ..Subject::default() }, serde_json::Value::Null);
     };
     let whose = whose(configuration, &of.device);
     let place = |name: &str| if whose.area.is_empty() { name.to_string() } else { format!("{} {name}", whose.area) };
@@ -165,17 +163,18 @@ fn subject(engine: &Engine, configuration: &Configuration, about: &About) -> (Su
         action: of.action.clone(),
         since,
     };
-    object["state"] = serde_json::to_value(Told::new(of, alarm, &whose)).unwrap_or_default();
-    (subject, object)
+    (subject, serde_json::to_value(Told::new(of, alarm, &whose)).unwrap_or_default())
 }
 
 /// The letter of a try.
 pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, send: &Send) -> Letter {
     let (mut subjects, mut objects) = (Vec::new(), Vec::new());
     for about in &send.about {
-        let (subject, object) = subject(engine, configuration, about);
+        let (subject, state) = subject(engine, configuration, &about.key);
         subjects.push((about.clone(), subject));
-        objects.push(object);
+        objects.push(json!({
+            "alarm": about.key, "occurrence": about.occurrence, "page": about.page, "what": about.kind, "state": state,
+        }));
     }
     let is_sms = |c: &channel::Settings| c.id() == &*send.channel && matches!(c, channel::Settings::Sms(_));
     let zh = send.language == Language::Zh;

@@ -194,7 +194,8 @@ pub struct AlarmRow {
     pub action: String,
 }
 
-fn alarms(shared: &Shared, all: bool) -> Vec<AlarmRow> {
+/// Alarms, the normal ones too if all are wanted.
+pub fn alarms(shared: &Shared, all: bool) -> Vec<AlarmRow> {
     let engine = shared.engine();
     let (configuration, now) = (shared.configuration(), shared.clock.now());
     let wanted = engine.alarms().filter(|(_, _, alarm)| all || !alarm.is_normal());

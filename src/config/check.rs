@@ -35,6 +35,10 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
     check_journal(files, problems);
     let health = single(&files.health, "health", problems).cloned().unwrap_or_default();
     check_health(files, problems);
+    let web = single(&files.web, "web", problems).cloned().unwrap_or_default();
+    for (key, what, mend) in web.problems() {
+        problems.error(files.web[0].at.place(&[key]), what, mend);
+    }
     let c = Check { files, catalogue: &catalogue, broken };
     let units = c.units(problems);
     let links = c.links(&units, problems);
@@ -58,6 +62,7 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
         clock,
         journal,
         health,
+        web,
         buses,
         devices,
         derive,

@@ -34,6 +34,8 @@ pub struct Configuration {
     pub journal: journal::Settings,
     /// The health page.
     pub health: web::Settings,
+    /// The door.
+    pub web: web::door::Settings,
     /// Buses with their units.
     pub buses: Vec<BusConfig>,
     /// Devices, by id.
@@ -87,6 +89,7 @@ pub struct Files<'a> {
     clock: Vec<Entry<'a, clock::Settings>>,
     journal: Vec<Entry<'a, journal::Settings>>,
     health: Vec<Entry<'a, web::Settings>>,
+    web: Vec<Entry<'a, web::door::Settings>>,
     tcp: Vec<Entry<'a, link::settings::TcpLink>>,
     serial: Vec<Entry<'a, link::settings::SerialLink>>,
     rtu_over_tcp: Vec<Entry<'a, link::settings::TcpLink>>,
@@ -186,7 +189,7 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
             }
         }
     }
-    let single = ["site", "clock", "journal", "health", "alarms", "oncall"];
+    let single = ["site", "clock", "journal", "health", "web", "alarms", "oncall"];
     if let (Some(first), Some(document)) = (path.first(), documents.first_mut())
         && single.contains(&first.as_str())
         && environment::put(&mut document.node, &path, value)
@@ -206,6 +209,7 @@ fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Probl
             "clock" => files.clock.extend(at.read(problems)),
             "journal" => files.journal.extend(at.read(problems)),
             "health" => files.health.extend(at.read(problems)),
+            "web" => files.web.extend(at.read(problems)),
             "unit" => list(&at, &mut files.unit, problems),
             "device" => list(&at, &mut files.device, problems),
             "derive" => list(&at, &mut files.derive, problems),
@@ -218,7 +222,7 @@ fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Probl
             "link" | "sink" | "channel" => kinds(&key, &at, files, problems),
             _ => {
                 let known = [
-                    "site", "clock", "journal", "health", "alarms", "link", "unit", "device", "derive", "alarm",
+                    "site", "clock", "journal", "health", "web", "alarms", "link", "unit", "device", "derive", "alarm",
                     "sink", "oncall", "person", "rota", "chain", "channel",
                 ];
                 let mend = crate::model::problem::did_you_mean(&key, known);

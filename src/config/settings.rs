@@ -22,6 +22,9 @@ pub struct Root {
     /// The health page.
     #[serde(default)]
     pub health: web::Settings,
+    /// Who reaches this box over the network.
+    #[serde(default)]
+    pub web: web::door::Settings,
     /// Buses and connections.
     #[serde(default)]
     pub link: Links,

@@ -210,6 +210,11 @@ impl Engine {
                 }
                 _ => input.page().and_then(|page| news::page(oncall, page, now, &mut pages)),
             };
+            if let (Some(oncall::page::Command::Take { page, .. }), None) =
+                (input.page(), out.refused.as_ref().or(refused.as_ref()))
+            {
+                oncall.use_up(*page);
+            }
             oncall.tick(now, &mut pages);
             (pages, refused)
         });

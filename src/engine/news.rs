@@ -54,6 +54,9 @@ pub fn taken(oncall: &Oncall, command: &Command) -> Option<Result<AlarmCommand, 
     let Some((key, _, found)) = oncall.page(*page) else {
         return Some(Err("that alarm is over".to_string()));
     };
+    if found.used {
+        return Some(Err("this page was answered already".to_string()));
+    }
     let by = found.whom.to_string();
     Some(Ok(AlarmCommand { key: key.to_string(), action: Action::Acknowledge, by, note: note.clone() }))
 }

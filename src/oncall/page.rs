@@ -149,6 +149,9 @@ pub struct Page {
     /// Whether an earlier try may have arrived: its answer was not seen.
     #[serde(default)]
     pub repeat: bool,
+    /// Whether it was answered: its token writes once.
+    #[serde(default)]
+    pub used: bool,
     /// What became of it last, in words.
     #[serde(default)]
     pub said: String,

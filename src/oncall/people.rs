@@ -116,6 +116,16 @@ impl Oncall {
         Ok(())
     }
 
+    /// A page is answered: its token writes once.
+    pub fn use_up(&mut self, id: u64) {
+        for (key, incident) in &mut self.incidents {
+            if let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) {
+                page.used = true;
+                self.touched.insert(Arc::clone(key));
+            }
+        }
+    }
+
     /// Somebody stands in for whoever the plan names.
     ///
     /// # Errors

@@ -1,4 +1,7 @@
-//! The listener: for now health and metrics on loopback. A read-only view.
+//! Listeners: health and metrics on loopback, and the door for people and programs. A read-only view that passes commands on.
+
+pub mod door;
+pub mod page;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("store", "hands", &["model", "clock"]),
     ("sink", "hands", &["model", "journal", "store", "clock", "http"]),
     ("channel", "hands", &["model", "http"]),
-    ("web", "hands", &["model", "journal", "clock"]),
+    ("web", "hands", &["model", "journal", "clock", "http"]),
     ("control", "hands", &["model"]),
     ("simulate", "hands", &["model", "profile", "clock"]),
     (

@@ -170,3 +170,95 @@ fn kill_9_between_decision_and_delivery_loses_no_page() {
     let (at, signature) = (got.header("x-plantroom-timestamp"), got.header("x-plantroom-signature"));
     assert_eq!(signature, plantroom::channel::webhook::sign("s3cret", at.parse().unwrap(), &got.body));
 }
+
+fn curl(args: &[&str]) -> (String, String) {
+    let out =
+        std::process::Command::new("curl").args(["-s", "-S", "-w", "\n%{http_code}"]).args(args).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let (body, code) = text.rsplit_once('\n').unwrap();
+    (code.to_string(), body.to_string())
+}
+
+#[test]
+fn the_door_shows_the_alarm_and_one_button() {
+    let (broker, counting, dir, service) = (Mosquitto::start(), Counting::start(), Dir::new("door"), Service::start());
+    counting_pages(&dir, &service, &broker, &counting, 2);
+    let door = free_port();
+    let site = std::fs::read_to_string(dir.path("site.toml")).unwrap();
+    dir.write("token", "0123456789abcdef0123456789abcdef\n");
+    dir.write("reader", "a-token-that-may-only-read\n");
+    let more = format!(
+        "[oncall]\nurl = \"http://127.0.0.1:{door}\"\n[web]\nlisten = \"127.0.0.1:{door}\"\n\
+         [[web.token]]\nid = \"scada\"\nmay = \"acknowledge\"\ntoken_file = \"{0}/token\"\n\
+         [[web.token]]\nid = \"wall\"\ntoken_file = \"{0}/reader\"\n",
+        dir.0.display()
+    );
+    dir.write("site.toml", &format!("{site}{more}"));
+    let state = dir.path("state");
+    let mut running = gateway(&dir.0, &state);
+    let of = |key: &str| service.all().into_iter().find(|g| g.json()["alarms"][0]["alarm"] == key);
+    let first = wait("the page", 30, || of("at_1.counter")).json();
+    let link = first["link"].as_str().unwrap().to_string();
+    // A preview of a messenger looks at it, as often as it likes.
+    for _ in 0..3 {
+        let (code, page) = curl(&[&link]);
+        assert_eq!(code, "200");
+        assert!(
+            page.contains("<form method=\"post\">") && page.contains("I take it") && page.contains("Counter is at"),
+            "{page}"
+        );
+    }
+    let list = || plantroom(&dir.0, &state, &["alarm", "list", "--format", "json"]);
+    assert!(list().contains("\"unacknowledged\""), "looking changes nothing");
+    let (code, page) = curl(&["-X", "POST", &link]);
+    assert!(code == "200" && page.contains("It is yours now") && !page.contains("<form"), "{code} {page}");
+    let (code, page) = curl(&["-X", "POST", &link]);
+    assert!(code == "409" && page.contains("answered already"), "a token writes once: {code} {page}");
+    let (code, page) = curl(&[&link]);
+    assert!(code == "200" && page.contains("acknowledged") && page.contains("wang"), "and can be read: {page}");
+    let guessed = format!("{}AAAA", &link[..link.len() - 4]);
+    assert_eq!(curl(&[&guessed]).0, "410");
+    assert_eq!(curl(&["-X", "POST", &guessed]).0, "410");
+    programs(door, &|| wait("the other", 30, || of("at_2.counter")));
+    limits(door);
+    running.stop();
+}
+
+/// Programs have tokens of their own.
+fn programs(door: u16, there: &dyn Fn() -> Got) {
+    there();
+    let url = |path: &str| format!("http://127.0.0.1:{door}/api/v1/{path}");
+    let bearer = |token: &str| format!("Authorization: Bearer {token}");
+    let (reads, takes) = (bearer("a-token-that-may-only-read"), bearer("0123456789abcdef0123456789abcdef"));
+    assert_eq!(curl(&[&url("alarms")]).0, "401");
+    assert_eq!(curl(&["-H", &bearer("guessed-guessed-guessed"), &url("alarms")]).0, "401");
+    let (code, body) = curl(&["-H", &reads, &url("alarms")]);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap();
+    assert!(code == "200" && rows.iter().any(|r| r["key"] == "at_2.counter"), "{body}");
+    let take = url("alarms/at_2.counter/acknowledge");
+    assert_eq!(curl(&["-X", "POST", "-H", &reads, &take]).0, "403");
+    let (code, body) = curl(&["-X", "POST", "-H", &takes, "-d", "{\"note\": \"seen\"}", &take]);
+    assert_eq!(code, "204", "{body}");
+    let (code, body) = curl(&["-X", "POST", "-H", &takes, &take]);
+    assert!(code == "409" && body.contains("acknowledged already, by scada"), "{code} {body}");
+    assert_eq!(curl(&["-X", "POST", "-H", &takes, "-d", "{", &url("alarms/x/acknowledge")]).0, "400");
+}
+
+/// What is too large or too slow is sent away, and nobody else waits for it.
+fn limits(door: u16) {
+    use std::io::{Read as _, Write as _};
+    let large = "x".repeat(40_000);
+    let (code, _) =
+        curl(&["-X", "POST", "-d", &large, &format!("http://127.0.0.1:{door}/api/v1/alarms/x/acknowledge")]);
+    assert!(code == "413" || code == "401", "{code}");
+    let mut slow: Vec<std::net::TcpStream> =
+        (0..70).map(|_| std::net::TcpStream::connect(("127.0.0.1", door)).unwrap()).collect();
+    slow.iter_mut().for_each(|s| s.write_all(b"GET /a/x HTTP/1.1\r\nhost: x\r\n").unwrap());
+    wait("slow ones to be sent away", 20, || {
+        let (code, _) = curl(&["-m", "2", &format!("http://127.0.0.1:{door}/a/x")]);
+        (code == "410").then_some(())
+    });
+    let mut byte = [0u8; 1];
+    slow[0].set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let _timeout_or_end = slow[0].read(&mut byte);
+}

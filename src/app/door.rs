@@ -1,0 +1,79 @@
+//! What the door shows and passes on.
+
+use std::sync::Arc;
+
+use crate::alarm::event::{Action, Command as AlarmCommand};
+use crate::app::{Shared, decisions, pages, questions};
+use crate::engine::Input;
+use crate::model::point::Names;
+use crate::oncall::page::Command;
+use crate::oncall::settings::Language;
+use crate::web::door::View;
+use crate::web::page::AlarmPage;
+
+/// What the door asks.
+pub fn view(shared: &Arc<Shared>) -> View {
+    let (a, b, c, d) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
+    View {
+        page: Arc::new(move |token| page(&a, token)),
+        take: Arc::new(move |token| {
+            let shared = Arc::clone(&b);
+            Box::pin(async move {
+                let page = shared.tokens.page(&token).ok_or("that is no page of ours")?;
+                tracing::info!(page, "a page is answered through the door");
+                pages::tell(&shared, &Command::Take { page, note: "page".to_string() }).await
+            })
+        }),
+        alarms: Arc::new(move || serde_json::to_value(questions::alarms(&c, false)).unwrap_or_default()),
+        acknowledge: Arc::new(move |key, by, note| {
+            let shared = Arc::clone(&d);
+            Box::pin(async move {
+                tracing::info!(key, by, "alarm");
+                let command = AlarmCommand { key, action: Action::Acknowledge, by, note };
+                decisions::decide(&shared, Input::Command(&command)).await
+            })
+        }),
+    }
+}
+
+/// The page of a token; none where it is none of ours, or what it was for is over.
+fn page(shared: &Shared, token: &str) -> Option<AlarmPage> {
+    let id = shared.tokens.page(token)?;
+    let (engine, configuration) = (shared.engine(), shared.configuration());
+    let (key, incident, page) = engine.oncall().page(id)?;
+    let person = engine.oncall().plan().people.get(&page.whom);
+    let language = person.map(|p| p.language).unwrap_or_default();
+    let zh = language == Language::Zh;
+    let say = |zh_text: &str, en_text: &str| if zh { zh_text } else { en_text }.to_string();
+    let of = |names: &Names| if zh { names.zh.clone() } else { names.en.clone() };
+    let Some((of_alarm, alarm)) = engine.alarm(key) else {
+        // A page for a trial.
+        let is_open = incident.stage == crate::oncall::incident::Stage::Wanted;
+        return Some(AlarmPage {
+            zh,
+            priority: "TEST".to_string(),
+            title: say("呼叫测试", "A page for a trial"),
+            lines: vec![(say("人员", "person"), page.whom.to_string())],
+            can_take: is_open && !page.used,
+            ..AlarmPage::default()
+        });
+    };
+    let (subject, _) = pages::subject(&engine, &configuration, key);
+    let mut lines = vec![
+        (say("地点", "where"), of(&subject.place)),
+        (say("时间", "since"), subject.since.clone()),
+        (say("状态", "state"), alarm.seen().word().to_string()),
+        (say("负责人", "owner"), alarm.owner.clone()),
+        (say("备注", "note"), alarm.note.clone()),
+        (say("编号", "alarm"), format!("{key} #{}", alarm.occurrence)),
+    ];
+    lines.retain(|(_, text)| !text.is_empty());
+    Some(AlarmPage {
+        zh,
+        priority: alarm.priority(of_alarm).word().to_string(),
+        title: of(&subject.text),
+        action: of(&subject.action),
+        lines,
+        can_take: alarm.waits && !page.used,
+    })
+}

@@ -1,0 +1,281 @@
+//! The door for people and programs that reach this box: the page of an alarm behind a signed link, and an interface for programs.
+//!
+//! A GET changes nothing, so that the previews of messengers acknowledge nothing; the button is a POST. Every request has limits of
+//! size and time, and there are only so many at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::http;
+use crate::web::page::{self, AlarmPage};
+
+/// Longest request.
+const BODY_MAX: usize = 16 * 1024;
+/// Longest wait for the head of a request, and for its answer.
+const HEAD: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(15);
+/// Connections at a time.
+const CONNECTIONS: usize = 64;
+
+/// Who reaches this box over the network: `[web]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Address and port, `127.0.0.1:8480`; empty: nobody.
+    pub listen: String,
+    /// Whether it may be reached from other machines without TLS: on a network of its own, or behind a proxy that has TLS.
+    pub insecure_http: bool,
+    /// Programs that may ask.
+    pub token: Vec<Token>,
+}
+
+/// A program that may ask: `[[web.token]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// What it is called in the log.
+    pub id: String,
+    /// File that holds its token, at least 16 characters.
+    pub token_file: String,
+    /// What it may do.
+    #[serde(default)]
+    pub may: May,
+}
+
+/// What a program may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum May {
+    /// Read.
+    #[default]
+    Read,
+    /// Read, and take alarms.
+    Acknowledge,
+}
+
+impl Settings {
+    /// What is wrong with it: the key, what, and the mend.
+    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+        let mut out = Vec::new();
+        match self.listen.parse::<SocketAddr>() {
+            _ if self.listen.is_empty() => {}
+            Err(_) => out.push(("listen", format!("`{}` is not an address and port", self.listen), "127.0.0.1:8480")),
+            Ok(a) if !a.ip().is_loopback() && !self.insecure_http => {
+                let what = format!("{} can be reached from other machines, and without TLS", self.listen);
+                out.push(("listen", what, "127.0.0.1 behind a proxy with TLS; or insecure_http = true"));
+            }
+            Ok(_) => {}
+        }
+        for (i, token) in self.token.iter().enumerate() {
+            if token.id.is_empty() || self.token[..i].iter().any(|t| t.id == token.id) {
+                out.push(("token", format!("`{}` cannot be a program's id", token.id), "ids are unique"));
+            }
+        }
+        out
+    }
+}
+
+/// What became of a wish, when it is written down; why not, in words.
+pub type Done = std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+/// Looks up the page of a token.
+pub type FindPage = dyn Fn(&str) -> Option<AlarmPage> + Send + Sync;
+/// Takes an alarm: key, who, note.
+pub type Acknowledge = dyn Fn(String, String, String) -> Done + Send + Sync;
+
+/// What is asked of the rest of the gateway.
+#[derive(Clone)]
+pub struct View {
+    /// The page of a token; none: it is no token of ours, or what it was for is over.
+    pub page: Arc<FindPage>,
+    /// Whoever has a token takes what it is for; why not, in words.
+    pub take: Arc<dyn Fn(String) -> Done + Send + Sync>,
+    /// Every alarm that is not normal, as JSON.
+    pub alarms: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// A program takes an alarm: key, who, note; why not, in words.
+    pub acknowledge: Arc<Acknowledge>,
+}
+
+#[derive(Clone)]
+struct Door {
+    view: View,
+    tokens: Arc<Vec<Token>>,
+}
+
+/// Serves until told to stop. A port that is taken is tried again every five seconds.
+pub async fn serve(settings: Settings, view: View, stop: CancellationToken) {
+    let door = Door { view, tokens: Arc::new(settings.token.clone()) };
+    let router = Router::new()
+        .route("/a/{token}", get(show).post(take))
+        .route("/api/v1/alarms", get(list))
+        .route("/api/v1/alarms/{key}/acknowledge", post(acknowledge))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn(careful))
+        .with_state(door);
+    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    let mut said = false;
+    while !stop.is_cancelled() {
+        match tokio::net::TcpListener::bind(&settings.listen).await {
+            Ok(listener) => {
+                tracing::info!(listen = settings.listen, "the door is open");
+                accept(&listener, &router, &places, &stop).await;
+            }
+            Err(error) if !said => {
+                said = true;
+                tracing::warn!(listen = settings.listen, %error, "the door cannot listen: tried again every 5 s");
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+        }
+    }
+}
+
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    router: &Router,
+    places: &Arc<tokio::sync::Semaphore>,
+    stop: &CancellationToken,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Too many open files: the next try may find room.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        // Whoever finds no place comes again.
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else { continue };
+        let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BODY_MAX);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ended = http.serve_connection(TokioIo::new(stream), service) => {}
+            }
+        });
+    }
+}
+
+/// Limits of time, and what every answer says of itself.
+async fn careful(request: Request, next: Next) -> Response {
+    let mut response = match tokio::time::timeout(ANSWER, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "too slow\n").into_response(),
+    };
+    let headers = response.headers_mut();
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, policy),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-store"),
+        (axum::http::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn html(status: StatusCode, text: String) -> Response {
+    (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response()
+}
+
+async fn show(State(door): State<Door>, Path(token): Path<String>) -> Response {
+    match (door.view.page)(&token) {
+        Some(alarm) => html(StatusCode::OK, page::alarm(&alarm, None)),
+        None => html(StatusCode::GONE, page::over()),
+    }
+}
+
+async fn take(State(door): State<Door>, Path(token): Path<String>) -> Response {
+    if (door.view.page)(&token).is_none() {
+        return html(StatusCode::GONE, page::over());
+    }
+    let taken = (door.view.take)(token.clone()).await;
+    let status = if taken.is_ok() { StatusCode::OK } else { StatusCode::CONFLICT };
+    match (door.view.page)(&token) {
+        Some(alarm) => html(status, page::alarm(&alarm, Some(taken))),
+        None => html(status, page::over()),
+    }
+}
+
+impl Door {
+    /// The program that asks, if it may.
+    fn program(&self, headers: &HeaderMap, wanted: May) -> Result<String, Box<Response>> {
+        let given = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+        let Some(given) = given else {
+            return Err(Box::new((StatusCode::UNAUTHORIZED, "Authorization: Bearer TOKEN\n").into_response()));
+        };
+        let is_it = |t: &&Token| {
+            let token = http::secret(None, Some(&t.token_file)).ok().flatten().unwrap_or_default();
+            token.len() >= 16 && same(&token, given)
+        };
+        match self.tokens.iter().find(is_it) {
+            Some(token) if wanted == May::Read || token.may == May::Acknowledge => Ok(token.id.clone()),
+            Some(_) => Err(Box::new((StatusCode::FORBIDDEN, "this token may read only\n").into_response())),
+            None => Err(Box::new((StatusCode::UNAUTHORIZED, "no such token\n").into_response())),
+        }
+    }
+}
+
+/// Compares without telling by its time how much is right: both are hashed first.
+fn same(a: &str, b: &str) -> bool {
+    let of = |text: &str| ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    of(a).as_ref() == of(b).as_ref()
+}
+
+async fn list(State(door): State<Door>, headers: HeaderMap) -> Response {
+    match door.program(&headers, May::Read) {
+        Ok(_) => axum::Json((door.view.alarms)()).into_response(),
+        Err(refused) => *refused,
+    }
+}
+
+/// A word on it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Note {
+    note: String,
+}
+
+async fn acknowledge(State(door): State<Door>, Path(key): Path<String>, headers: HeaderMap, body: String) -> Response {
+    let by = match door.program(&headers, May::Acknowledge) {
+        Ok(by) => by,
+        Err(refused) => return *refused,
+    };
+    let note: Note = if body.is_empty() {
+        Note::default()
+    } else {
+        match serde_json::from_str(&body) {
+            Ok(note) => note,
+            Err(e) => {
+                return (StatusCode::BAD_REQUEST, format!("{{\"note\": \"…\"}} or nothing: {e}\n")).into_response();
+            }
+        }
+    };
+    match (door.view.acknowledge)(key, by, note.note).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(why) => (StatusCode::CONFLICT, format!("{why}\n")).into_response(),
+    }
+}
