@@ -8,6 +8,7 @@ use crate::engine::Input;
 use crate::model::point::Names;
 use crate::oncall::page::Command;
 use crate::oncall::settings::Language;
+use crate::sink::mqtt::commands::{Carry, Wish};
 use crate::web::door::View;
 use crate::web::page::AlarmPage;
 
@@ -34,6 +35,14 @@ pub fn view(shared: &Arc<Shared>) -> View {
             })
         }),
     }
+}
+
+/// Carries out what is wished through a broker.
+pub fn carry(shared: &Arc<Shared>) -> Carry {
+    let view = view(shared);
+    Arc::new(move |wish: Wish| {
+        if wish.token.is_empty() { (view.acknowledge)(wish.alarm, wish.by, wish.note) } else { (view.take)(wish.token) }
+    })
 }
 
 /// The page of a token; none where it is none of ours, or what it was for is over.

@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod inbox;
 pub mod last_good;
 pub mod metrics;
+mod outlets;
 pub mod pages;
 pub mod questions;
 pub mod rest;
@@ -69,6 +70,8 @@ pub struct SinkHandle {
     /// The devices that it knows.
     places: Arc<Places>,
     task: Handle,
+    /// What listens to commands there.
+    commands: Option<Handle>,
 }
 
 /// A channel at work.
@@ -320,51 +323,6 @@ impl App {
         lock(&self.shared.buses).push(BusHandle { config, health, asks, task });
     }
 
-    fn start_sink(&mut self, settings: &sink::Settings) {
-        let (health, name) = (Arc::new(SinkHealth::default()), settings.name());
-        let configuration = self.shared.configuration();
-        let places = Arc::new(places(&configuration));
-        let state_dir = self.shared.paths.state.clone();
-        let common = sink::Common {
-            site: configuration.site.id.clone(),
-            places: Arc::clone(&places),
-            journal: self.shared.journal.clone(),
-            states: self.shared.states.clone(),
-            clock: self.shared.clock.clone(),
-            health: Arc::clone(&health),
-            aside: Aside::open(&sink::file_of(&state_dir, "aside", name, "jsonl")),
-            state_dir,
-        };
-        let aside = common.aside.clone();
-        let runs = settings.clone();
-        let task = self.outlets.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));
-        lock(&self.shared.sinks).push(SinkHandle { settings: settings.clone(), health, aside, places, task });
-    }
-
-    fn start_channel(&mut self, settings: &channel::Settings) {
-        let (posts, queue) = pages::queue();
-        let (shared, runs) = (Arc::clone(&self.shared), settings.clone());
-        let task = self.outlets.spawn(&format!("channel {}", settings.id()), move |stop| {
-            Box::pin(pages::run(Arc::clone(&shared), runs.clone(), Arc::clone(&queue), stop))
-        });
-        lock(&self.shared.channels).push(ChannelHandle { settings: settings.clone(), posts, task });
-    }
-
-    /// Channels that changed begin anew.
-    async fn change_channels(&mut self, configuration: &Configuration, said: &mut Vec<String>) {
-        let wanted = &configuration.oncall.channels;
-        for channel in take_if(&self.shared.channels, |c| !wanted.contains(&c.settings)) {
-            channel.task.end().await;
-            said.push(format!("channel {} stopped", channel.settings.id()));
-        }
-        for settings in wanted {
-            if !lock(&self.shared.channels).iter().any(|c| c.settings == *settings) {
-                self.start_channel(settings);
-                said.push(format!("channel {} started", settings.id()));
-            }
-        }
-    }
-
     /// A new configuration: what did not change misses no cycle. Returns what was done, in words.
     pub async fn reload(&mut self, configuration: Configuration) -> Vec<String> {
         let mut said = Vec::new();
@@ -405,6 +363,9 @@ impl App {
         let gone = |s: &SinkHandle| site_changed || moved(s) || !configuration.sinks.contains(&s.settings);
         for sink in take_if(&self.shared.sinks, gone) {
             sink.task.end().await;
+            if let Some(commands) = sink.commands {
+                commands.end().await;
+            }
             said.push(format!("sink {} stopped", sink.settings.name()));
         }
         for settings in &configuration.sinks {

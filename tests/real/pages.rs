@@ -262,3 +262,56 @@ fn limits(door: u16) {
     slow[0].set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let _timeout_or_end = slow[0].read(&mut byte);
 }
+
+#[test]
+fn a_command_through_the_broker_takes_an_alarm_and_is_answered() {
+    let (broker, counting, dir) = (Mosquitto::start(), Counting::start(), Dir::new("commands"));
+    let text = site(broker.port, "5", &counting.config(&dir, "100ms"));
+    dir.write("site.toml", &text.replace("version = \"5\"", "version = \"5\"\ncommands = true"));
+    counting_rules(&dir, 1);
+    let state = dir.path("state");
+    let subscriber = Subscriber::start(broker.port, "plantroom/#", "mqttv5");
+    let mut running = gateway(&dir.0, &state);
+    let topic = "plantroom/test/alarm/at_1.counter";
+    wait("the alarm", 30, || subscriber.newest(topic));
+    let ask = |payload: &str| -> String {
+        let out = std::process::Command::new("mosquitto_rr")
+            .args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-V", "mqttv5", "-q", "1", "-W", "10"])
+            .args(["-t", "plantroom/test/command/acknowledge", "-e", "plantroom/answers/1", "-m", payload])
+            .output()
+            .expect("mosquitto_rr: run scripts/setup-tests.sh");
+        String::from_utf8_lossy(&out.stdout).trim().to_string()
+    };
+    assert!(ask("{").contains("that is no command"));
+    assert!(ask("{\"alarm\": \"at_1.counter\"}").contains("alarm and by are wanted"));
+    assert!(ask("{\"alarm\": \"at_2.counter\", \"by\": \"wang\"}").contains("there is no alarm"));
+    assert!(ask("{\"token\": \"guessed\"}").contains("no page of ours"));
+    assert_eq!(ask("{\"alarm\": \"at_1.counter\", \"by\": \"wang\", \"note\": \"seen\"}"), "{\"ok\":true}");
+    wait("the broker to know", 10, || (subscriber.newest(topic)?["owner"] == "wang").then_some(()));
+    assert!(ask("{\"alarm\": \"at_1.counter\", \"by\": \"li\"}").contains("acknowledged already, by wang"));
+    running.stop();
+}
+
+#[test]
+fn an_answer_by_short_message_takes_an_alarm() {
+    let (broker, counting, dir) = (Mosquitto::start(), Counting::start(), Dir::new("sms"));
+    let modem = crate::channels::FakeModem::start(&dir);
+    let people = format!(
+        "[[channel.sms]]\nid = \"sms\"\nport = \"{}\"\n\
+         [[person]]\nid = \"wang\"\nzh = \"王工\"\nen = \"Wang\"\ncontacts = [{{ channel = \"sms\", to = \"13800001111\" }}]\n\
+         [[chain]]\nid = \"all\"\n[[chain.step]]\ntell = [\"person:wang\"]\nwait = \"1h\"\n",
+        modem.path
+    );
+    dir.write("site.toml", &site(broker.port, "5", &format!("{}{people}", counting.config(&dir, "100ms"))));
+    counting_rules(&dir, 1);
+    let state = dir.path("state");
+    let mut running = gateway(&dir.0, &state);
+    wait("a message", 30, || modem.heard.lock().unwrap().iter().any(|h| h.starts_with("0011")).then_some(()));
+    modem.inbox.lock().unwrap().push("0891683108200505F0040D91683108001011F10000622111028540230131".into());
+    wait("the answer", 20, || {
+        let list = plantroom(&dir.0, &state, &["alarm", "list", "--format", "json"]);
+        list.contains("\"owner\": \"wang\"").then_some(())
+    });
+    assert!(modem.inbox.lock().unwrap().is_empty(), "what is read is taken off the card");
+    running.stop();
+}

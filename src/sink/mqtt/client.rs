@@ -20,8 +20,25 @@ pub enum Happened {
     Sent(u16),
     /// The broker acknowledged a packet; `Some` if it refused it, with its words.
     Acked(u16, Option<Refused>),
+    /// Somebody says something.
+    Heard(Said),
     /// Nothing that matters here.
     Other,
+}
+
+/// A message that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Whole topic.
+    pub topic: String,
+    /// The message.
+    pub payload: Vec<u8>,
+    /// Whether the broker kept it from before.
+    pub retained: bool,
+    /// Where an answer is wanted.
+    pub response_topic: Option<String>,
+    /// What the answer is recognised by.
+    pub correlation: Option<Vec<u8>>,
 }
 
 /// A refusal.
@@ -60,6 +77,18 @@ impl Connection {
     /// # Errors
     /// What is wrong with address or files, in words.
     pub fn new(settings: &Settings, client_id: &str, will: &Message) -> Result<Self, String> {
+        Self::open(settings, client_id, Some(will))
+    }
+
+    /// The same without a last will.
+    ///
+    /// # Errors
+    /// What is wrong with address or files, in words.
+    pub fn without_will(settings: &Settings, client_id: &str) -> Result<Self, String> {
+        Self::open(settings, client_id, None)
+    }
+
+    fn open(settings: &Settings, client_id: &str, will: Option<&Message>) -> Result<Self, String> {
         let address = settings.address()?;
         let keep_alive = Duration::from_secs(settings.keep_alive_s.max(5));
         let password = secret(settings.password.as_ref(), settings.password_file.as_ref())?;
@@ -74,12 +103,10 @@ impl Connection {
                 let mut o = rumqttc::MqttOptions::new(client_id, address.host, address.port);
                 o.set_keep_alive(keep_alive).set_clean_session(true).set_inflight(window).set_transport(transport);
                 o.set_max_packet_size(256 * 1024, settings.max_packet_bytes);
-                o.set_last_will(rumqttc::LastWill::new(
-                    &will.topic,
-                    will.payload.as_str(),
-                    rumqttc::QoS::AtLeastOnce,
-                    will.retain,
-                ));
+                if let Some(will) = will {
+                    let qos = rumqttc::QoS::AtLeastOnce;
+                    o.set_last_will(rumqttc::LastWill::new(&will.topic, will.payload.as_str(), qos, will.retain));
+                }
                 if let Some(user) = &settings.username {
                     o.set_credentials(user, password.as_deref().unwrap_or_default());
                 }
@@ -92,13 +119,15 @@ impl Connection {
                 o.set_keep_alive(keep_alive).set_clean_start(true).set_transport(transport).set_connection_timeout(5);
                 o.set_outgoing_inflight_upper_limit(window);
                 o.set_network_options(network);
-                o.set_last_will(rumqttc::v5::mqttbytes::v5::LastWill::new(
-                    will.topic.as_str(),
-                    will.payload.clone(),
-                    rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
-                    will.retain,
-                    None,
-                ));
+                if let Some(will) = will {
+                    o.set_last_will(rumqttc::v5::mqttbytes::v5::LastWill::new(
+                        will.topic.as_str(),
+                        will.payload.clone(),
+                        rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
+                        will.retain,
+                        None,
+                    ));
+                }
                 if let Some(user) = &settings.username {
                     o.set_credentials(user, password.as_deref().unwrap_or_default());
                 }
@@ -134,6 +163,30 @@ impl Connection {
         }
     }
 
+    /// Wants to hear what is said under topics; `false` if the channel is full.
+    pub fn subscribe(&self, filter: &str) -> bool {
+        match &self.inner {
+            Inner::V4(client, _) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).is_ok(),
+            Inner::V5(client, _) => client.try_subscribe(filter, rumqttc::v5::mqttbytes::QoS::AtLeastOnce).is_ok(),
+        }
+    }
+
+    /// Answers; whoever asked has gone if it cannot be.
+    pub fn respond(&self, message: &Message, correlation: Option<Vec<u8>>) {
+        let _gone = match &self.inner {
+            Inner::V4(..) => self.try_publish(message),
+            Inner::V5(client, _) => {
+                let properties = rumqttc::v5::mqttbytes::v5::PublishProperties {
+                    correlation_data: correlation.map(Into::into),
+                    ..Default::default()
+                };
+                let qos = rumqttc::v5::mqttbytes::QoS::AtLeastOnce;
+                let Message { topic, retain, payload } = message;
+                client.try_publish_with_properties(topic, qos, *retain, payload.clone(), properties).is_ok()
+            }
+        };
+    }
+
     /// Says goodbye, so that the broker does not publish the last will.
     pub fn disconnect(&self) {
         let _too_late_anyway = match &self.inner {
@@ -163,6 +216,13 @@ fn happened_v4(event: rumqttc::Event) -> Happened {
         Event::Incoming(Packet::ConnAck(_)) => Happened::Connected { max_packet: None },
         Event::Incoming(Packet::PubAck(ack)) => Happened::Acked(ack.pkid, None),
         Event::Outgoing(Outgoing::Publish(pkid)) => Happened::Sent(pkid),
+        Event::Incoming(Packet::Publish(p)) => Happened::Heard(Said {
+            topic: p.topic,
+            payload: p.payload.to_vec(),
+            retained: p.retain,
+            response_topic: None,
+            correlation: None,
+        }),
         _ => Happened::Other,
     }
 }
@@ -186,6 +246,16 @@ fn happened_v5(event: rumqttc::v5::Event) -> Happened {
             Happened::Acked(ack.pkid, refused)
         }
         Event::Outgoing(Outgoing::Publish(pkid)) => Happened::Sent(pkid),
+        Event::Incoming(Packet::Publish(p)) => {
+            let properties = p.properties.unwrap_or_default();
+            Happened::Heard(Said {
+                topic: String::from_utf8_lossy(&p.topic).into_owned(),
+                payload: p.payload.to_vec(),
+                retained: p.retain,
+                response_topic: properties.response_topic,
+                correlation: properties.correlation_data.map(|d| d.to_vec()),
+            })
+        }
         _ => Happened::Other,
     }
 }

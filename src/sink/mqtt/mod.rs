@@ -5,6 +5,7 @@
 //! bears the same `seq`. Order is promised per device: after dropping numbers not above the last one seen, the rest rises.
 
 pub mod client;
+pub mod commands;
 pub mod payload;
 pub mod settings;
 pub mod window;
@@ -230,7 +231,8 @@ impl Sink {
                     Some(refused) => self.refused(packet, &refused),
                 }
             }
-            Happened::Other => {}
+            // The outbox subscribes to nothing.
+            Happened::Heard(_) | Happened::Other => {}
         }
     }
 

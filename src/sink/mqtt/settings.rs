@@ -42,6 +42,9 @@ pub struct Settings {
     /// First level of every topic.
     #[serde(default = "plantroom")]
     pub prefix: String,
+    /// Whether commands are taken from this broker: whoever may publish below `…/command/` can take alarms.
+    #[serde(default)]
+    pub commands: bool,
     /// Report by exception.
     #[serde(default)]
     pub report: report::Settings,
@@ -104,6 +107,7 @@ impl Settings {
             keep_alive_s: thirty(),
             max_packet_bytes: one_mb(),
             prefix: plantroom(),
+            commands: false,
             report: report::Settings::default(),
         }
     }

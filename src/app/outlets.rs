@@ -1,0 +1,66 @@
+//! What leaves through other hands: sinks, what listens beside them, and channels.
+
+use std::sync::Arc;
+
+use crate::app::{App, ChannelHandle, SinkHandle, door, lock, pages, places, take_if};
+use crate::channel;
+use crate::config::Configuration;
+use crate::sink::aside::Aside;
+use crate::sink::{self, Health as SinkHealth};
+
+impl App {
+    pub(super) fn start_sink(&mut self, settings: &sink::Settings) {
+        let (health, name) = (Arc::new(SinkHealth::default()), settings.name());
+        let configuration = self.shared.configuration();
+        let places = Arc::new(places(&configuration));
+        let state_dir = self.shared.paths.state.clone();
+        let common = sink::Common {
+            site: configuration.site.id.clone(),
+            places: Arc::clone(&places),
+            journal: self.shared.journal.clone(),
+            states: self.shared.states.clone(),
+            clock: self.shared.clock.clone(),
+            health: Arc::clone(&health),
+            aside: Aside::open(&sink::file_of(&state_dir, "aside", name, "jsonl")),
+            state_dir,
+        };
+        let aside = common.aside.clone();
+        let runs = settings.clone();
+        let task = self.outlets.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));
+        let commands = match settings {
+            sink::Settings::Mqtt(mqtt) if mqtt.commands => {
+                let (mqtt, site, carry) = (mqtt.clone(), configuration.site.id.clone(), door::carry(&self.shared));
+                Some(self.outlets.spawn(&format!("commands of {name}"), move |stop| {
+                    Box::pin(sink::mqtt::commands::run(mqtt.clone(), site.clone(), Arc::clone(&carry), stop))
+                }))
+            }
+            _ => None,
+        };
+        let settings = settings.clone();
+        lock(&self.shared.sinks).push(SinkHandle { settings, health, aside, places, task, commands });
+    }
+
+    pub(super) fn start_channel(&mut self, settings: &channel::Settings) {
+        let (posts, queue) = pages::queue();
+        let (shared, runs) = (Arc::clone(&self.shared), settings.clone());
+        let task = self.outlets.spawn(&format!("channel {}", settings.id()), move |stop| {
+            Box::pin(pages::run(Arc::clone(&shared), runs.clone(), Arc::clone(&queue), stop))
+        });
+        lock(&self.shared.channels).push(ChannelHandle { settings: settings.clone(), posts, task });
+    }
+
+    /// Channels that changed begin anew.
+    pub(super) async fn change_channels(&mut self, configuration: &Configuration, said: &mut Vec<String>) {
+        let wanted = &configuration.oncall.channels;
+        for channel in take_if(&self.shared.channels, |c| !wanted.contains(&c.settings)) {
+            channel.task.end().await;
+            said.push(format!("channel {} stopped", channel.settings.id()));
+        }
+        for settings in wanted {
+            if !lock(&self.shared.channels).iter().any(|c| c.settings == *settings) {
+                self.start_channel(settings);
+                said.push(format!("channel {} started", settings.id()));
+            }
+        }
+    }
+}

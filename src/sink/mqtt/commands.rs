@@ -1,0 +1,112 @@
+//! Commands through a broker: a connection of their own, so that nothing of them is in the outbox's window.
+//!
+//! `…/command/acknowledge` with `{"alarm": "rule.device", "by": "wang", "note": "…"}`, or `{"token": "…"}` of a page. Answered on the
+//! response topic (MQTT 5) with `{"ok": true}` or `{"error": "…"}`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::sink::mqtt::client::{Connection, Happened, Message, Said};
+use crate::sink::mqtt::settings::Settings;
+
+/// Longest command.
+const PAYLOAD_MAX: usize = 4_096;
+/// Until a connection that broke is made anew, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// What somebody wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wish {
+    /// `rule.device`.
+    pub alarm: String,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub note: String,
+    /// The token of a page, instead of all that.
+    pub token: String,
+}
+
+/// Carries a wish out; why not, in words.
+pub type Carry = Arc<dyn Fn(Wish) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// Listens until told to stop.
+pub async fn run(settings: Settings, site: String, carry: Carry, stop: CancellationToken) {
+    let mut pause = AGAIN.0;
+    let mut said = false;
+    while !stop.is_cancelled() {
+        let ended = tokio::select! {
+            () = stop.cancelled() => return,
+            ended = connection(&settings, &site, &carry) => ended,
+        };
+        // What was connected begins anew at once.
+        let (was_connected, error) = ended;
+        pause = if was_connected { AGAIN.0 } else { (pause * 2).min(AGAIN.1) };
+        if !std::mem::replace(&mut said, !was_connected) || was_connected {
+            tracing::warn!(sink = settings.name, error, "commands cannot be heard: tried again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// One connection, until it breaks: whether it ever was one, and why it ended.
+async fn connection(settings: &Settings, site: &str, carry: &Carry) -> (bool, String) {
+    let client_id = format!("{}-commands", settings.client_id.clone().unwrap_or_else(|| format!("plantroom-{site}")));
+    let head = format!("{}/{site}/command/", settings.prefix);
+    let mut connection = match Connection::without_will(settings, &client_id) {
+        Ok(connection) => connection,
+        Err(error) => return (false, error),
+    };
+    let mut is_connected = false;
+    loop {
+        match connection.poll().await {
+            Ok(Happened::Connected { .. }) => {
+                is_connected = true;
+                if !connection.subscribe(&format!("{head}#")) {
+                    return (true, "cannot subscribe".to_string());
+                }
+            }
+            Ok(Happened::Heard(said)) => {
+                let Some(what) = said.topic.strip_prefix(&head) else { continue };
+                let answer = answer(what, &said, carry).await;
+                let payload = match &answer {
+                    Ok(()) => "{\"ok\":true}".to_string(),
+                    Err(why) => serde_json::json!({ "error": why }).to_string(),
+                };
+                tracing::info!(sink = settings.name, what, ?answer, "a command");
+                if let Some(topic) = said.response_topic {
+                    let message = Message { topic, retain: false, payload };
+                    connection.respond(&message, said.correlation);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => return (is_connected, error),
+        }
+    }
+}
+
+async fn answer(what: &str, said: &Said, carry: &Carry) -> Result<(), String> {
+    if what != "acknowledge" {
+        return Err(format!("there is no command `{what}`: acknowledge"));
+    }
+    if said.retained {
+        // It may be of last year.
+        return Err("a retained message is no command".to_string());
+    }
+    if said.payload.len() > PAYLOAD_MAX {
+        return Err(format!("{} bytes are no command", said.payload.len()));
+    }
+    let wish: Wish = serde_json::from_slice(&said.payload).map_err(|e| format!("that is no command: {e}"))?;
+    if wish.token.is_empty() && (wish.alarm.is_empty() || wish.by.is_empty()) {
+        return Err("alarm and by are wanted, or a token".to_string());
+    }
+    carry(wish).await
+}
