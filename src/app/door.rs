@@ -69,7 +69,7 @@ fn page(shared: &Shared, token: &str) -> Option<AlarmPage> {
     };
     let (subject, _) = pages::subject(&engine, &configuration, key);
     let mut lines = vec![
-        (say("地点", "where"), of(&subject.place)),
+        (say("地点", "where"), format!("{} {}", subject.area, of(&subject.name)).trim().to_string()),
         (say("时间", "since"), subject.since.clone()),
         (say("状态", "state"), alarm.seen().word().to_string()),
         (say("负责人", "owner"), alarm.owner.clone()),

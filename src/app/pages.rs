@@ -153,12 +153,12 @@ pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (Su
         return (Subject { text, ..Subject::default() }, serde_json::Value::Null);
     };
     let whose = whose(configuration, &of.device);
-    let place = |name: &str| if whose.area.is_empty() { name.to_string() } else { format!("{} {name}", whose.area) };
     let since = alarm.since.filter(|m| m.trusted).and_then(|m| jiff::Timestamp::from_millisecond(m.wall.0).ok());
     let zone = &configuration.alarms.zone;
     let since = since.map_or(String::new(), |t| t.to_zoned(zone.clone()).strftime("%m-%d %H:%M").to_string());
     let subject = Subject {
-        place: Names { zh: place(&whose.name.zh), en: place(&whose.name.en) },
+        area: whose.area.clone(),
+        name: whose.name.clone(),
         text: told::text(of, alarm, &whose),
         action: of.action.clone(),
         since,

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
 use crate::model::problem::Severity;
 use crate::model::time::Wall;
+use crate::oncall::ahead::ahead;
 use crate::scan;
 
 /// Options of `check`.
@@ -44,6 +45,12 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     if args.online {
         online(global, configuration)?;
     }
+    let now = crate::cli::page::now();
+    let warned = ahead(&configuration.oncall.plan, &crate::cli::page::overrides(global), Wall(now), AHEAD_DAYS);
+    for warning in &warned {
+        output::note(format!("warning: {warning}"));
+    }
+    let warnings = warnings + warned.len();
     let units: usize = configuration.buses.iter().map(|b| b.units.len()).sum();
     output::line(format!(
         "{}: no errors, {warnings} warnings; {} links, {units} units, {} devices",
@@ -53,6 +60,9 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     ));
     Ok(())
 }
+
+/// How far ahead rotas are looked at.
+const AHEAD_DAYS: i64 = 14;
 
 fn plan(configuration: &Configuration) {
     let mut rows = Vec::new();

@@ -98,7 +98,13 @@ pub fn rota(global: &Global, args: &RotaArgs) -> Outcome {
     }
 }
 
-fn now() -> i64 {
+/// Who stands in, as the gateway of this state knows it.
+pub fn overrides(global: &Global) -> Vec<rota::Override> {
+    stored_at(&global.state_dir().join("store.db")).meta.overrides
+}
+
+/// The date as this machine shows it, milliseconds.
+pub fn now() -> i64 {
     Clock::new(&clock::Settings::default(), Wall(0)).wall().0
 }
 
@@ -141,7 +147,7 @@ fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -
             Failure::usage(format!("there is no rota `{id}`")).hint(crate::model::problem::did_you_mean(id, known))
         );
     }
-    let overrides = stored_at(&global.state_dir().join("store.db")).meta.overrides;
+    let overrides = overrides(global);
     let (from, to) = (Wall(now()), Wall(now() + i64::from(days) * DAY_MS));
     let mut rows: BTreeMap<(Wall, &str), Stretch> = BTreeMap::new();
     for id in plan.rotas.keys().filter(|id| one.is_none_or(|o| o == *id)) {

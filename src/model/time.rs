@@ -31,7 +31,7 @@ impl Wall {
 }
 
 /// What a rule is told about time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
     /// For delays.
     pub mono: Mono,

@@ -4,6 +4,7 @@
 //! tried through one way to its person after the other until a service has it; rate, rest, merging and quiet hours are decided
 //! here, so that a channel does nothing but try.
 
+pub mod ahead;
 pub mod calendar;
 mod dispatch;
 mod explain;

@@ -15,7 +15,7 @@ use crate::oncall::{FLOOD, Oncall, Output, TEST, hours, ms};
 type Told = (Vec<(Arc<str>, Vec<Contact>)>, Vec<String>);
 
 /// Whom a step tells at a moment.
-fn resolve(plan: &Plan, overrides: &[Override], step: &Step, now: Now) -> Told {
+pub(super) fn resolve(plan: &Plan, overrides: &[Override], step: &Step, now: Now) -> Told {
     let mut whom: Vec<Arc<str>> = Vec::new();
     let mut notes = Vec::new();
     let mut channels: Vec<(Arc<str>, Vec<Contact>)> = Vec::new();

@@ -14,8 +14,10 @@ pub const SHORT: usize = 70;
 /// What an alarm is about, in words.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Subject {
-    /// Where: the area and the device.
-    pub place: Names,
+    /// Where it is; may be empty.
+    pub area: String,
+    /// What the device is called.
+    pub name: Names,
     /// What, with its value.
     pub text: Names,
     /// What is to be done.
@@ -118,15 +120,19 @@ fn line(about: &About, subject: &Subject, language: Language) -> String {
         }
         Kind::Flood => format!("{head}{}", about.by),
         _ => {
-            let (place, text) = (of(&subject.place, language), of(&subject.text, language));
-            // Many texts name the device themselves.
-            let place = if text.contains(place) || place.is_empty() { String::new() } else { format!("{place} ") };
+            let (name, text) = (of(&subject.name, language), of(&subject.text, language));
+            let area = match subject.area.as_str() {
+                area if area.is_empty() || text.contains(area) => String::new(),
+                area => format!("[{area}] "),
+            };
+            // Most texts name the device themselves.
+            let name = if text.contains(name) { String::new() } else { format!("{name} ") };
             let by = match about.kind {
                 Kind::Taken if zh => format!("（{}）", about.by),
                 Kind::Taken => format!(" ({})", about.by),
                 _ => String::new(),
             };
-            format!("{head}{place}{text}{by}")
+            format!("{head}{area}{name}{text}{by}")
         }
     }
 }

@@ -247,6 +247,24 @@ fn journal_rows_under_mutation() {
 }
 
 #[test]
+fn short_messages_under_mutation() {
+    let mut random = Random::new();
+    let goods = [
+        "0891683108200505F0040D91683108001011F10000622111028540230131",
+        "0891683108200505F0040D91683108001011F1000862211102854023086536523000200031",
+        "0891683108200505F0440D91683108001011F100006221110285402309050003010101E8320A",
+    ];
+    for _ in 0..MUTATIONS {
+        let good = goods[random.below(goods.len())];
+        let bytes = random.mutate(good.as_bytes());
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((from, text)) = plantroom::channel::pdu::deliver(&text) {
+            assert!(from.chars().count() <= 256 && text.chars().count() <= 300, "{from} {text}");
+        }
+    }
+}
+
+#[test]
 fn journal_columns_under_mutation() {
     let mut random = Random::new();
     let exact = |m: i64| Some(Ok(Value::Exact(Decimal::new(m, 2))));

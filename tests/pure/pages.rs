@@ -299,3 +299,131 @@ fn pages_come_out_as_they_are_written() {
     assert!(paths.len() >= 8, "the timelines are there");
     paths.iter().for_each(|p| play(p));
 }
+
+/// Every rule of the catalogue fits into a short message, in both languages, with its first line whole where it can be.
+#[test]
+fn every_alarm_fits_into_a_short_message() {
+    use plantroom::model::point::Names;
+    use plantroom::oncall::page::About;
+    use plantroom::oncall::settings::Language;
+    use plantroom::oncall::text::{SHORT, Subject, message};
+    let catalogue = plantroom::config::builtin::read(None, &mut plantroom::config::doc::Problems::default());
+    let fill = |text: &str| text.replace("{v}", "1.82").replace("{limit}", "1.6").replace("{n}", "2");
+    let mut count = 0;
+    for (name, template) in catalogue.rules.values().flatten() {
+        let rule = &template.rule;
+        let text = |t: &str, device: &str| fill(t).replace("{device}", device).replace("{area}", "3");
+        let subject = Subject {
+            text: Names { zh: text(&rule.zh, "2#集水井"), en: text(&rule.en, "Sump 2") },
+            area: "3号楼地库".into(),
+            name: Names { zh: "2#集水井".into(), en: "Sump 2".into() },
+            action: rule.action.clone(),
+            since: "11-22 14:00".into(),
+        };
+        let about = About {
+            page: 7,
+            kind: Kind::Raised,
+            key: format!("{name}.sump-2").into(),
+            occurrence: 3,
+            priority: rule.priority,
+            by: String::new(),
+            test: false,
+        };
+        for (language, answer) in [(Language::Zh, "回1确认"), (Language::En, "reply 1")] {
+            let said = message(&[(about.clone(), subject.clone())], language, false, answer);
+            assert!(
+                said.short.encode_utf16().count() <= SHORT,
+                "{name}: {} {}",
+                said.short.chars().count(),
+                said.short
+            );
+            assert!(said.short.ends_with(answer) && !said.short.contains('\n'), "{name}: {}", said.short);
+            assert!(said.title.starts_with(&format!("[{}] ", rule.priority.word())), "{name}: {}", said.title);
+            count += 1;
+        }
+    }
+    assert!(count > 150, "{count}");
+}
+
+#[test]
+fn messages_in_both_languages() {
+    use plantroom::model::point::Names;
+    use plantroom::oncall::page::About;
+    use plantroom::oncall::settings::Language;
+    use plantroom::oncall::text::{Subject, message};
+    let about = |kind, key: &str, by: &str| About {
+        page: 7,
+        kind,
+        key: key.into(),
+        occurrence: 3,
+        priority: Priority::P1,
+        by: by.into(),
+        test: false,
+    };
+    let lift = Subject {
+        area: "3号楼".into(),
+        name: Names { zh: "1号梯".into(), en: "Lift 1".into() },
+        text: Names { zh: "1号梯 困人".into(), en: "Lift 1: somebody is trapped".into() },
+        action: Names { zh: "安抚乘客".into(), en: "Talk to them".into() },
+        since: "11-22 14:00".into(),
+    };
+    let one = |kind, by: &str, language, repeat| {
+        let said = message(&[(about(kind, "entrapment.lift-1", by), lift.clone())], language, repeat, "reply 1");
+        format!("{} | {} | {}", said.title, said.body.trim_end().replace('\n', " / "), said.short)
+    };
+    let (zh, en) = (Language::Zh, Language::En);
+    let said = [
+        one(Kind::Raised, "", zh, false),
+        one(Kind::Raised, "", en, true),
+        one(Kind::Worsened, "", en, false),
+        one(Kind::Reminded, "", zh, false),
+        one(Kind::HandedOver, "", en, false),
+        one(Kind::Late, "", zh, false),
+        one(Kind::Taken, "li", zh, false),
+        one(Kind::Over, "", en, false),
+        one(Kind::Test, "", zh, false),
+        one(Kind::Flood, "11 alarms in 10m", en, false),
+    ];
+    let many: Vec<_> = (1..=7).map(|n| (about(Kind::Raised, &format!("a{n}.lift-1"), ""), lift.clone())).collect();
+    let many = message(&many, en, false, "");
+    let text = format!("{}\n{} | {}\n{}\n", said.join("\n"), many.title, many.short, many.body);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pure/pages/messages.md");
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    if text != expected {
+        assert!(std::env::var_os("UPDATE").is_some(), "this came\n{text}\nand this was expected\n{expected}");
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+/// What `check` says of the next two weeks.
+#[test]
+fn gaps_are_seen_two_weeks_ahead() {
+    let (plan, begin) = plan(
+        "[oncall]\ncalendar = \"cn\"\n[[rota]]\nid = \"duty\"\n[[rota.shift]]\npeople = [\"wang\"]\ndays = \"working\"\n\
+         [[chain]]\nid = \"all\"\n[[chain.step]]\ntell = [\"duty\"]\n[world]\nbegin = \"2026-12-24T10:00\"\n",
+    );
+    assert_eq!(
+        plantroom::oncall::ahead::ahead(&plan, &[], begin, 14),
+        [
+            "rota duty: nobody is on call from Sat 2026-12-26 08:00 to Mon 2026-12-28 08:00",
+            "rota duty: nobody is on call from Sat 2027-01-02 08:00 to Mon 2027-01-04 08:00",
+            "chain all ends with nobody from Sat 2026-12-26 08:00 on",
+            "rota duty: the calendar of holidays ends on 2026-12-31: after that Saturday and Sunday are free",
+        ]
+    );
+    // National Day 2026: the first to the seventh of October are free, Saturday the tenth makes up for it.
+    let (plan, begin) = self::plan(
+        "[oncall]\ncalendar = \"cn\"\n[[rota]]\nid = \"duty\"\n[[rota.shift]]\npeople = [\"wang\"]\ndays = \"working\"\n\
+         [[rota.shift]]\npeople = [\"li\"]\n[[chain]]\nid = \"all\"\n[[chain.step]]\ntell = [\"duty\"]\n\
+         [world]\nbegin = \"2026-09-30T10:00\"\n",
+    );
+    let to = Wall(begin.0 + 13 * 86_400_000);
+    let said: Vec<String> = plantroom::oncall::rota::stretches(&plan, "duty", &[], begin, to)
+        .iter()
+        .map(|s| {
+            let at = jiff::Timestamp::from_millisecond(s.from.0).unwrap().to_zoned(plan.zone.clone());
+            format!("{} {}", at.strftime("%m-%d %H:%M"), s.person.as_deref().unwrap_or("-"))
+        })
+        .collect();
+    assert_eq!(said, ["09-30 10:00 wang", "10-01 08:00 li", "10-08 08:00 wang", "10-11 08:00 li", "10-12 08:00 wang"]);
+}

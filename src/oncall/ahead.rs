@@ -1,0 +1,59 @@
+//! What will go wrong with the rotas of the next days: gaps, chains that end with nobody, calendars that end.
+
+use std::sync::Arc;
+
+use crate::model::time::{Now, Wall};
+use crate::oncall::plan::Plan;
+use crate::oncall::rota::{self, DAY_MS, Override, Stretch};
+use crate::oncall::settings::{Days, Target};
+use crate::oncall::steps::resolve;
+
+/// What will go wrong within so many days, in words.
+pub fn ahead(plan: &Plan, overrides: &[Override], from: Wall, days: i64) -> Vec<String> {
+    let mut out = Vec::new();
+    let to = Wall(from.0 + days * DAY_MS);
+    let local = |at: Wall| {
+        let at = jiff::Timestamp::from_millisecond(at.0).map(|t| t.to_zoned(plan.zone.clone()));
+        at.map_or(String::new(), |z| z.strftime("%a %Y-%m-%d %H:%M").to_string())
+    };
+    for (id, rota) in &plan.rotas {
+        let stretches = rota::stretches(plan, id, overrides, from, to);
+        let gaps: Vec<&Stretch> = stretches.iter().filter(|s| s.person.is_none()).collect();
+        for gap in &gaps {
+            out.push(format!("rota {id}: nobody is on call from {} to {}", local(gap.from), local(gap.to)));
+        }
+        for chain in &plan.chains {
+            let Some(last) = chain.steps.last() else { continue };
+            let is_of = |t: &Target| matches!(t, Target::Rota(r) | Target::Next(r) if r == id);
+            let ends = |gap: &&&Stretch| {
+                let now = Now { wall: gap.from, wall_trusted: true, ..Now::default() };
+                resolve(plan, overrides, last, now).0.is_empty()
+            };
+            if last.tell.iter().any(is_of)
+                && let Some(gap) = gaps.iter().find(ends)
+            {
+                out.push(format!("chain {} ends with nobody from {} on", chain.id, local(gap.from)));
+            }
+        }
+        let knows = plan.calendar.until;
+        let uses_it = rota.shifts.iter().any(|s| s.days != Days::All);
+        let last_day = jiff::Timestamp::from_millisecond(to.0).map(|t| t.to_zoned(plan.zone.clone()).date());
+        if let (Some(until), true, Ok(last_day)) = (knows, uses_it, last_day)
+            && last_day > until
+        {
+            out.push(format!(
+                "rota {id}: the calendar of holidays ends on {until}: after that Saturday and Sunday are free"
+            ));
+        }
+    }
+    let known: Vec<&Arc<str>> = plan.rotas.values().flat_map(|r| &r.shifts).flat_map(|s| &s.people).collect();
+    for (id, person) in plan.people.iter().filter(|(id, _)| known.contains(id)) {
+        if person.contacts.len() == 1 {
+            out.push(format!(
+                "{id} is reached in one way only: if {} fails nobody is told",
+                person.contacts[0].channel
+            ));
+        }
+    }
+    out
+}
