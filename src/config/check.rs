@@ -55,7 +55,7 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
     let plant = Plant { devices: &devices, derive: &derive, buses: &buses };
     let zone =
         site.as_ref().and_then(|s| jiff::tz::TimeZone::get(&s.time_zone).ok()).unwrap_or(jiff::tz::TimeZone::UTC);
-    let oncall = check_oncall::check(files, &catalogue, &devices, &zone, problems);
+    let oncall = check_oncall::check(files, &catalogue, &devices, &zone, broken, problems);
     let (alarms, applies) = check_alarms::check(files, &catalogue, &plant, zone, problems);
     Some(Configuration {
         site: site?,

@@ -32,12 +32,13 @@ pub struct Oncall {
     pub settings: Settings,
 }
 
-/// Checks all of it.
+/// Checks all of it. `broken`: some table could not be read, so that what is missing may stand in it.
 pub fn check(
     files: &Files<'_>,
     catalogue: &Catalogue,
     devices: &BTreeMap<String, Device>,
     zone: &TimeZone,
+    broken: bool,
     problems: &mut Problems,
 ) -> Oncall {
     let settings = single(&files.oncall, "oncall", problems).cloned().unwrap_or_default();
@@ -62,6 +63,10 @@ pub fn check(
     people(files, &channels, &mut plan, problems);
     rotas(files, &mut plan, problems);
     chains(files, catalogue, &mut plan, problems);
+    if let (Some(person), true, false) = (files.person.first(), files.chain.is_empty(), broken) {
+        let mend = "[[chain]] with steps: who is told first, who next";
+        problems.warning(person.at.place(&["id"]), "there are people, and nobody is told of anything", mend);
+    }
     Oncall { plan: Arc::new(plan), channels, settings }
 }
 
@@ -271,10 +276,6 @@ fn chains(files: &Files<'_>, catalogue: &Catalogue, plan: &mut Plan, problems: &
             steps,
             rounds: chain.rounds,
         });
-    }
-    if let (Some(person), true) = (files.person.first(), files.chain.is_empty()) {
-        let mend = "[[chain]] with steps: who is told first, who next";
-        problems.warning(person.at.place(&["id"]), "there are people, and nobody is told of anything", mend);
     }
 }
 

@@ -397,3 +397,66 @@ fn what_a_site_changes_of_a_rule_is_checked_like_a_rule() {
          hint: poll the group faster, or give them a longer on_delay: what comes and goes between two polls is not seen",
     );
 }
+
+#[test]
+fn the_example_of_the_page_on_call_checks_clean() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/oncall.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for block in text.split("```toml\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        // The second goes on from the first.
+        let rest = if block.contains("[[person]]") { String::new() } else { block.to_string() };
+        let first = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let first = if rest.is_empty() { first.to_string() } else { String::new() };
+        check(&format!("{first}{rest}"), "");
+    }
+}
+
+#[test]
+fn people_rotas_chains_and_channels_lead_somewhere() {
+    const SMS: &str = "[[channel.sms]]\nid = \"sms\"\nport = \"/dev/ttyUSB2\"\n";
+    let person =
+        |contacts: &str| format!("[[person]]\nid = \"wang\"\nzh = \"王\"\nen = \"Wang\"\ncontacts = {contacts}\n");
+    let wang = person("[{ channel = \"sms\", to = \"13800001111\" }]");
+    let chain = |step: &str| format!("[[chain]]\nid = \"all\"\n[[chain.step]]\n{step}\n");
+    let all = |more: &str| format!("{SMS}{wang}{}{more}", chain("tell = [\"person:wang\"]"));
+    check(&all(""), "");
+    check(
+        &format!("{SMS}{}", person("[]")),
+        "a.toml:5:6: warning: there are people, and nobody is told of anything\n  hint: [[chain]] with steps: who is told first, who next\n\
+         a.toml:8:1: error: `wang` has no way to be reached\n  hint: contacts = [{ channel = \"…\", to = \"…\" }]: whoever cannot be \
+         reached cannot be on call",
+    );
+    check(
+        &format!("{SMS}{}{}", person("[{ channel = \"smss\" }]"), chain("tell = [\"person:wang\"]")),
+        "a.toml:8:25: error: unknown channel `smss`\n  hint: did you mean `sms`?",
+    );
+    check(
+        &format!("{SMS}{}{}", person("[{ channel = \"sms\" }]"), chain("tell = [\"person:wang\"]")),
+        "a.toml:8:25: error: `wang` does not say where to\n  hint: to = \"…\"",
+    );
+    check(
+        &format!("{SMS}{wang}{}", chain("tell = [\"duty\", \"role:boss\", \"person:wan\", \"everybody:x\"]")),
+        "a.toml:12:8: error: `everybody:` is nobody: a rota's id, next:ROTA, role:ROLE, person:ID or channel:ID",
+    );
+    check(
+        &format!("{SMS}{wang}{}", chain("tell = [\"person:wan\"]\nby = [\"push\"]\nwait = \"0s\"")),
+        "a.toml:12:9: error: unknown person `wan`\n  hint: did you mean `wang`?\na.toml:13:7: error: unknown channel `push`\n  hint: known: sms\n\
+         a.toml:14:8: error: a step that waits for nobody\n  hint: wait = \"5m\"",
+    );
+    check(
+        &all("[[rota]]\nid = \"duty\"\n[[rota.shift]]\npeople = [\"wang\", \"li\"]\n"),
+        "a.toml:16:1: error: several people, and nobody says who begins\n  hint: since = \"2026-11-02\"\n\
+         a.toml:16:19: error: unknown person `li`\n  hint: known: wang",
+    );
+    check(
+        &all("[oncall]\nquiet = [\"21-8\"]\ntest = \"monday\"\ncalendar = \"de\"\n"),
+        "a.toml:14:10: error: `21-8` are no hours\n  hint: 21:00-08:00\na.toml:15:8: error: `monday` is no day and time\n  hint: mon 10:00\n\
+         a.toml:16:12: error: unknown calendar `de`\n  hint: known: cn",
+    );
+    check(
+        &all("[web]\nlisten = \"0.0.0.0:80\"\n"),
+        "a.toml:14:10: error: 0.0.0.0:80 can be reached from other machines, and without TLS\n  hint: 127.0.0.1 behind a proxy with TLS; or \
+         insecure_http = true",
+    );
+}
