@@ -27,6 +27,9 @@ pub struct Status {
     /// Alarms.
     #[serde(default)]
     pub alarms: Alarms,
+    /// Pages.
+    #[serde(default)]
+    pub pages: Pages,
     /// The journal.
     pub journal: Journal,
     /// The clock.
@@ -67,6 +70,21 @@ pub struct Link {
     pub counters: std::collections::BTreeMap<String, u64>,
     /// Its units.
     pub units: Vec<Unit>,
+}
+
+/// Pages and the channels that they take.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Pages {
+    /// Pages that wait or are on their way.
+    pub waiting: u64,
+    /// Alarms of which nobody could be told.
+    pub unreached: u64,
+    /// Tries that a service took, since the start.
+    pub sent: u64,
+    /// Tries that came to nothing, since the start.
+    pub failed: u64,
+    /// Channels: id, and why it rests, if it does.
+    pub channels: Vec<(String, String)>,
 }
 
 /// A unit.
@@ -174,6 +192,25 @@ pub struct Clock {
     pub synchronised: bool,
 }
 
+fn pages(shared: &Shared) -> Pages {
+    let ids: Vec<String> = lock(&shared.channels).iter().map(|c| c.settings.id().to_string()).collect();
+    let engine = shared.engine();
+    let now = shared.clock.mono();
+    let figures = engine.oncall().figures();
+    let resting = engine.oncall().resting(now);
+    let why = |id: &str| {
+        let rests = resting.iter().find(|(of, ..)| *of == id);
+        rests.map_or(String::new(), |(_, until, why)| format!("rests {} s: {why}", until.since(now) / 1_000))
+    };
+    Pages {
+        waiting: figures.waiting,
+        unreached: figures.unreached,
+        sent: figures.sent,
+        failed: figures.failed,
+        channels: ids.into_iter().map(|id| (id.clone(), why(&id))).collect(),
+    }
+}
+
 fn alarms(shared: &Shared) -> Alarms {
     let engine = shared.engine();
     let unwritten = shared.store.health.failed.load(Ordering::Relaxed);
@@ -205,6 +242,7 @@ pub fn status(shared: &Shared) -> Status {
         links: lock(&shared.buses).iter().map(link).collect(),
         sinks: lock(&shared.sinks).iter().map(sink).collect(),
         alarms: alarms(shared),
+        pages: pages(shared),
         journal: Journal {
             ok: j.ok.load(Ordering::Relaxed),
             error: lock(&j.error).clone(),

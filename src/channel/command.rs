@@ -15,7 +15,7 @@ use crate::model::time::Wall;
 const LATER: i32 = 75;
 
 /// A program on this box: `[[channel.command]]`. It gets the message as JSON on its standard input, and in the environment
-/// `PLANTROOM_TITLE`, `PLANTROOM_SHORT`, `PLANTROOM_PRIORITY`, `PLANTROOM_ASKS` and `PLANTROOM_TO`. 0: done; 75: later; else no.
+/// `PLANTROOM_TITLE`, `PLANTROOM_SHORT`, `PLANTROOM_PRIORITY`, `PLANTROOM_ASKS`, `PLANTROOM_TO` and `PLANTROOM_LINK`. 0: done; 75: later; else no.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -71,6 +71,7 @@ impl Command {
             .env("PLANTROOM_PRIORITY", letter.priority.word())
             .env("PLANTROOM_ASKS", if letter.asks { "1" } else { "0" })
             .env("PLANTROOM_TO", &letter.to)
+            .env("PLANTROOM_LINK", letter.link.as_deref().unwrap_or_default())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -34,6 +34,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     output::raw(output::table(&head, &units));
     sinks(&status);
     alarms(&status);
+    pages(&status);
     journal(&status);
     status.troubles.iter().for_each(|t| output::line(format!("trouble: {t}")));
     Ok(())
@@ -59,6 +60,18 @@ fn alarms(s: &Status) {
         "alarms {} of {} active, {} unacknowledged, {} quiet{flood}{unwritten}",
         a.active, a.all, a.unacknowledged, a.quiet
     ));
+}
+
+fn pages(s: &Status) {
+    let p = &s.pages;
+    if p.channels.is_empty() {
+        return;
+    }
+    let unreached = if p.unreached > 0 { format!("; NOBODY COULD BE TOLD OF {}", p.unreached) } else { String::new() };
+    output::line(format!("pages {} waiting, {} sent, {} tries failed{unreached}", p.waiting, p.sent, p.failed));
+    let row =
+        |(id, why): &(String, String)| vec![id.clone(), if why.is_empty() { "ready".into() } else { why.clone() }];
+    output::raw(output::table(&["channel", "state"], &p.channels.iter().map(row).collect::<Vec<_>>()));
 }
 
 fn links(s: &Status) {

@@ -350,14 +350,13 @@ impl Oncall {
 
     /// The channels that rest, until when and why.
     pub fn resting(&self, now: Mono) -> Vec<(&str, Mono, &str)> {
-        let of = |(id, c): (&'_ String, &'_ Channel)| c.rests.as_ref().map(|(at, _)| (id.clone(), *at));
-        let ids: Vec<(String, Mono)> = self.channels.iter().filter_map(of).filter(|(_, at)| *at > now).collect();
-        ids.iter()
-            .filter_map(|(id, at)| {
-                let (id, c) = self.channels.get_key_value(id)?;
-                Some((id.as_str(), *at, c.rests.as_ref()?.1.as_str()))
-            })
-            .collect()
+        let mut out = Vec::new();
+        for (id, channel) in &self.channels {
+            if let Some((at, why)) = channel.rests.as_ref().filter(|(at, _)| *at > now) {
+                out.push((id.as_str(), *at, why.as_str()));
+            }
+        }
+        out
     }
 }
 

@@ -22,7 +22,11 @@ impl Oncall {
             Stage::Wanted if incident.next.is_none() && !incident.is_live() => {
                 format!("nobody took it, and chain {chain} is over")
             }
-            Stage::Wanted => format!("somebody is wanted: chain {chain}, round {}", incident.round + 1),
+            Stage::Wanted => {
+                // The round that is being waited for.
+                let round = if incident.step == 0 { incident.round.max(1) } else { incident.round + 1 };
+                format!("somebody is wanted: chain {chain}, round {round}")
+            }
             Stage::Taken(by) => format!("{by} has taken it"),
             Stage::Silent(why) => format!("not told: {why}"),
             Stage::Over(why) => format!("over: {why}"),

@@ -365,12 +365,12 @@ impl Oncall {
 
     /// A page, with the alarm that it is about.
     pub fn page(&self, id: u64) -> Option<(&Arc<str>, &Incident, &Page)> {
-        let of = |(key, i): (&'_ Arc<str>, &'_ Incident)| {
-            i.pages.iter().any(|p| p.id == id).then_some(()).map(|()| Arc::clone(key))
-        };
-        let key = self.incidents.iter().find_map(of)?;
-        let (key, incident) = self.incidents.get_key_value(&key)?;
-        Some((key, incident, incident.pages.iter().find(|p| p.id == id)?))
+        for (key, incident) in &self.incidents {
+            if let Some(page) = incident.pages.iter().find(|p| p.id == id) {
+                return Some((key, incident, page));
+            }
+        }
+        None
     }
 }
 
