@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::alarm::event::{Action, Command as AlarmCommand};
+use crate::alarm::event::{Action, Command as AlarmCommand, Seen};
 use crate::app::{Shared, decisions, pages, questions};
 use crate::engine::Input;
 use crate::model::point::Names;
@@ -22,7 +22,7 @@ pub fn view(shared: &Arc<Shared>) -> View {
             Box::pin(async move {
                 let page = shared.tokens.page(&token).ok_or("that is no page of ours")?;
                 tracing::info!(page, "a page is answered through the door");
-                pages::tell(&shared, &Command::Take { page, note: "page".to_string() }).await
+                pages::tell(&shared, &Command::Take { page, how: "link".to_string() }).await
             })
         }),
         alarms: Arc::new(move || serde_json::to_value(questions::alarms(&c, false)).unwrap_or_default()),
@@ -68,11 +68,13 @@ fn page(shared: &Shared, token: &str) -> Option<AlarmPage> {
         });
     };
     let (subject, _) = pages::subject(&engine, &configuration, key);
+    let owner = engine.oncall().plan().people.get(alarm.owner.as_str());
+    let owner = owner.map_or_else(|| alarm.owner.clone(), |p| of(&p.names));
     let mut lines = vec![
         (say("地点", "where"), format!("{} {}", subject.area, of(&subject.name)).trim().to_string()),
         (say("时间", "since"), subject.since.clone()),
-        (say("状态", "state"), alarm.seen().word().to_string()),
-        (say("负责人", "owner"), alarm.owner.clone()),
+        (say("状态", "state"), say(in_chinese(alarm.seen()), alarm.seen().word())),
+        (say("负责人", "owner"), owner),
         (say("备注", "note"), alarm.note.clone()),
         (say("编号", "alarm"), format!("{key} #{}", alarm.occurrence)),
     ];
@@ -85,4 +87,18 @@ fn page(shared: &Shared, token: &str) -> Option<AlarmPage> {
         lines,
         can_take: alarm.waits && !page.used,
     })
+}
+
+/// How an alarm is seen, for those who read Chinese.
+fn in_chinese(seen: Seen) -> &'static str {
+    match seen {
+        Seen::Normal => "正常",
+        Seen::Unacknowledged => "待确认",
+        Seen::Acknowledged => "已确认，处理中",
+        Seen::Returned => "已恢复，待确认",
+        Seen::Latched => "已恢复，待检查复位",
+        Seen::Shelved => "已搁置",
+        Seen::Suppressed => "由其他告警引起",
+        Seen::OutOfService => "已停用",
+    }
 }

@@ -283,21 +283,21 @@ pub async fn take_back(
 /// Somebody answered.
 async fn hears(shared: &Shared, channel: &str, said: Heard) {
     let (page, how) = match said {
-        Heard::Token(token) => (shared.tokens.page(&token), "button".to_string()),
+        Heard::Token(token) => (shared.tokens.page(&token), "button"),
         Heard::Text { from, text } => {
             let digits = text.trim().trim_start_matches(['回', '確', '确', '认']).trim();
             if !matches!(digits, "1" | "１") {
                 tracing::info!(channel, from = masked(&from), "a message that is no answer");
                 return;
             }
-            (shared.engine().oncall().page_of(channel, &from), "message".to_string())
+            (shared.engine().oncall().page_of(channel, &from), "message")
         }
     };
     let Some(page) = page else {
         tracing::warn!(channel, "an answer to nothing that was sent, or to what is over");
         return;
     };
-    match tell(shared, &Command::Take { page, note: format!("{channel}: {how}") }).await {
+    match tell(shared, &Command::Take { page, how: format!("{channel}: {how}") }).await {
         Ok(()) => tracing::info!(channel, page, "a page is answered"),
         Err(why) => tracing::info!(channel, page, why, "an answer that changes nothing"),
     }

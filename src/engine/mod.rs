@@ -210,10 +210,11 @@ impl Engine {
                 }
                 _ => input.page().and_then(|page| news::page(oncall, page, now, &mut pages)),
             };
-            if let (Some(oncall::page::Command::Take { page, .. }), None) =
-                (input.page(), out.refused.as_ref().or(refused.as_ref()))
+            if let Some(oncall::page::Command::Take { page, how }) = input.page()
+                && out.refused.is_none()
+                && refused.is_none()
             {
-                oncall.use_up(*page);
+                oncall.use_up(*page, how, &mut pages);
             }
             oncall.tick(now, &mut pages);
             (pages, refused)

@@ -50,7 +50,7 @@ pub fn is_test(key: &str) -> bool {
 
 /// What whoever answers a page does; none where it is no answer.
 pub fn taken(oncall: &Oncall, command: &Command) -> Option<Result<AlarmCommand, String>> {
-    let Command::Take { page, note } = command else { return None };
+    let Command::Take { page, .. } = command else { return None };
     let Some((key, _, found)) = oncall.page(*page) else {
         return Some(Err("that alarm is over".to_string()));
     };
@@ -58,7 +58,7 @@ pub fn taken(oncall: &Oncall, command: &Command) -> Option<Result<AlarmCommand, 
         return Some(Err("this page was answered already".to_string()));
     }
     let by = found.whom.to_string();
-    Some(Ok(AlarmCommand { key: key.to_string(), action: Action::Acknowledge, by, note: note.clone() }))
+    Some(Ok(AlarmCommand { key: key.to_string(), action: Action::Acknowledge, by, note: String::new() }))
 }
 
 /// Carries out what is about pages; why not, in words.

@@ -69,7 +69,7 @@ pub enum Command {
         /// The page.
         page: u64,
         /// How they said so.
-        note: String,
+        how: String,
     },
     /// A page for a trial.
     Test {

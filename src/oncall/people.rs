@@ -117,13 +117,12 @@ impl Oncall {
     }
 
     /// A page is answered: its token writes once.
-    pub fn use_up(&mut self, id: u64) {
-        for (key, incident) in &mut self.incidents {
-            if let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) {
-                page.used = true;
-                self.touched.insert(Arc::clone(key));
-            }
-        }
+    pub fn use_up(&mut self, id: u64, how: &str, out: &mut Output) {
+        let Some(key) = self.page(id).map(|(key, ..)| Arc::clone(key)) else { return };
+        let pages = self.incidents.get_mut(&key).into_iter().flat_map(|i| &mut i.pages);
+        pages.filter(|p| p.id == id).for_each(|p| p.used = true);
+        self.log(out, &key, "page_answered", Some(id), how);
+        self.touched.insert(key);
     }
 
     /// Somebody stands in for whoever the plan names.

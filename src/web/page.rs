@@ -37,7 +37,7 @@ const STYLE: &str = "body{font:18px/1.5 sans-serif;margin:0;padding:1em;max-widt
 h1{font-size:1.3em;margin:.2em 0}.p{display:inline-block;padding:.1em .6em;border-radius:.3em;color:#fff;background:#555}\
 .P1{background:#c00000}.P2{background:#b45309}.do{font-size:1.1em;border-left:.3em solid #111;padding-left:.6em}\
 table{border-collapse:collapse;width:100%}td{border-top:1px solid #ccc;padding:.3em .5em .3em 0;vertical-align:top}\
-button{font-size:1.3em;width:100%;padding:.8em;border:0;border-radius:.4em;background:#0b5c2e;color:#fff}.ok{color:#0b5c2e}.no{color:#c00000}";
+button{margin:.3em 0 1em;font-size:1.3em;width:100%;padding:.8em;border:0;border-radius:.4em;background:#0b5c2e;color:#fff}.ok{color:#0b5c2e}.no{color:#c00000}";
 
 fn whole(zh: bool, title: &str, body: &str) -> String {
     let language = if zh { "zh" } else { "en" };
