@@ -78,6 +78,10 @@ fn page(shared: &Shared, token: &str) -> Option<AlarmPage> {
         (say("备注", "note"), alarm.note.clone()),
         (say("编号", "alarm"), format!("{key} #{}", alarm.occurrence)),
     ];
+    for other in page.with.iter().filter_map(|id| engine.oncall().page(*id)) {
+        let (subject, _) = pages::subject(&engine, &configuration, other.0);
+        lines.push((say("同时", "and"), of(&subject.text)));
+    }
     lines.retain(|(_, text)| !text.is_empty());
     Some(AlarmPage {
         zh,

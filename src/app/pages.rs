@@ -185,8 +185,8 @@ pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, s
     };
     let message = text::message(&subjects, send.language, send.repeat, answer);
     let first = send.about.first();
-    // Of several things in one message none can be taken by one answer.
-    let asks = first.filter(|a| send.about.len() == 1 && a.kind.wants_answer());
+    // Whoever answers a message takes all that it says.
+    let asks = first.filter(|_| send.about.iter().any(|a| a.kind.wants_answer()));
     let token = asks.map(|a| shared.tokens.of(a.page));
     let url = configuration.oncall.settings.url.trim_end_matches('/');
     let link = token.as_ref().filter(|_| !url.is_empty()).map(|t| format!("{url}/a/{t}"));

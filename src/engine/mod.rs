@@ -164,11 +164,9 @@ impl Engine {
                 Input::Command(command) => alarms.command(command, now, &mut decided).err(),
                 Input::Inject(inject) => alarms.inject(inject, now, &mut decided).err(),
                 Input::Page(_) => match &taken {
-                    Some(Ok(command)) if !news::is_test(&command.key) => {
-                        alarms.command(command, now, &mut decided).err()
-                    }
+                    Some(Ok(commands)) => take(alarms, commands, now, &mut decided),
                     Some(Err(why)) => Some(why.clone()),
-                    _ => None,
+                    None => None,
                 },
                 Input::Tick => None,
             };
@@ -192,10 +190,11 @@ impl Engine {
     }
 
     /// Who is to be told of what was decided, and what people say to that.
-    fn pages(&mut self, now: Now, input: Input<'_>, taken: Option<Result<Command, String>>, out: &mut Output) {
+    fn pages(&mut self, now: Now, input: Input<'_>, taken: Option<Result<Vec<Command>, String>>, out: &mut Output) {
         let Self { oncall, off, provoked, .. } = self;
         let answer = match (input, &taken) {
-            (Input::Command(command), _) | (_, Some(Ok(command))) => Some(command),
+            (Input::Command(command), _) => Some(command),
+            (_, Some(Ok(commands))) => commands.first(),
             _ => None,
         };
         let (pages, refused) = guarded("oncall", off, || {
@@ -326,6 +325,14 @@ impl Engine {
         self.presence.keep(has);
         out
     }
+}
+
+/// Takes each alarm of a message; why not, in words, if none of them could be taken.
+fn take(alarms: &mut Alarms, commands: &[Command], now: Now, out: &mut alarm::Output) -> Option<String> {
+    let alarms_only = commands.iter().filter(|c| !news::is_test(&c.key));
+    let done: Vec<Result<(), String>> = alarms_only.map(|c| alarms.command(c, now, out)).collect();
+    let is_any = done.iter().any(Result::is_ok);
+    done.into_iter().find_map(Result::err).filter(|_| !is_any)
 }
 
 /// Runs a room; one that panics is switched off, and what it decides is nothing.

@@ -2,7 +2,7 @@
 
 use crate::alarm::event::{Action, Command as AlarmCommand, Event, Seen, What};
 use crate::model::time::Now;
-use crate::oncall::page::{Command, Heard, Kind, News};
+use crate::oncall::page::{Command, Heard, Kind, News, Page};
 use crate::oncall::{FLOOD, Oncall, Output, TEST};
 
 /// What an event means to people; none: nothing.
@@ -48,17 +48,23 @@ pub fn is_test(key: &str) -> bool {
     key.split_once('.').is_some_and(|(head, _)| head == TEST)
 }
 
-/// What whoever answers a page does; none where it is no answer.
-pub fn taken(oncall: &Oncall, command: &Command) -> Option<Result<AlarmCommand, String>> {
+/// What whoever answers a page does, for each alarm of its message; none where it is no answer.
+pub fn taken(oncall: &Oncall, command: &Command) -> Option<Result<Vec<AlarmCommand>, String>> {
     let Command::Take { page, .. } = command else { return None };
-    let Some((key, _, found)) = oncall.page(*page) else {
+    let Some((_, _, found)) = oncall.page(*page) else {
         return Some(Err("that alarm is over".to_string()));
     };
     if found.used {
         return Some(Err("this page was answered already".to_string()));
     }
-    let by = found.whom.to_string();
-    Some(Ok(AlarmCommand { key: key.to_string(), action: Action::Acknowledge, by, note: String::new() }))
+    let all = std::iter::once(page).chain(&found.with).filter_map(|id| oncall.page(*id));
+    let of = |(key, _, page): (&std::sync::Arc<str>, _, &Page)| AlarmCommand {
+        key: key.to_string(),
+        action: Action::Acknowledge,
+        by: page.whom.to_string(),
+        note: String::new(),
+    };
+    Some(Ok(all.map(of).collect()))
 }
 
 /// Carries out what is about pages; why not, in words.

@@ -184,7 +184,7 @@ impl Oncall {
                     to: way.to.clone(),
                     whom: Arc::clone(&page.whom),
                     at,
-                    merges: incident.priority >= Priority::P3 || page.kind == Kind::Over,
+                    merges: incident.merges || incident.priority >= Priority::P3 || page.kind == Kind::Over,
                 });
             }
         }
@@ -221,6 +221,11 @@ impl Oncall {
         }
         for (key, id) in &pages {
             self.log(out, key, "page_sent", Some(*id), "");
+        }
+        if let [(key, first), others @ ..] = pages.as_slice() {
+            let ids = others.iter().map(|(_, id)| *id).collect();
+            let page = self.incidents.get_mut(key).and_then(|i| i.pages.iter_mut().find(|p| p.id == *first));
+            page.into_iter().for_each(|p| p.with.clone_from(&ids));
         }
         if let Some(state) = self.channels.get_mut(channel) {
             state.tokens -= 1.0;

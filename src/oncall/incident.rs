@@ -39,6 +39,9 @@ pub struct Incident {
     /// Whether it comes of a trial.
     #[serde(default)]
     pub test: bool,
+    /// Whether it was one of a flood: what is said of it goes together with the others.
+    #[serde(default)]
+    pub merges: bool,
 }
 
 /// How an incident stands.
@@ -70,6 +73,7 @@ impl Incident {
             pages: Vec::new(),
             notes: Vec::new(),
             test: false,
+            merges: false,
         }
     }
 

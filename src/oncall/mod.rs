@@ -183,6 +183,7 @@ impl Oncall {
                 let held: Vec<_> = self.incidents.iter().filter_map(of).collect();
                 for (key, occurrence, priority, test) in held {
                     let what = Heard::Wanted(Kind::Raised);
+                    self.incidents.entry(Arc::clone(&key)).and_modify(|i| i.merges = true);
                     self.wanted(&News { key, occurrence, priority, test, what }, Kind::Raised, now, out);
                 }
             }

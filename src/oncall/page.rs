@@ -149,6 +149,9 @@ pub struct Page {
     /// Whether an earlier try may have arrived: its answer was not seen.
     #[serde(default)]
     pub repeat: bool,
+    /// Pages that went in the same message: whoever answers it takes them all.
+    #[serde(default)]
+    pub with: Vec<u64>,
     /// Whether it was answered: its token writes once.
     #[serde(default)]
     pub used: bool,

@@ -171,6 +171,7 @@ impl Oncall {
             state: PageState::Waits(ms(now.mono)),
             not_before: None,
             repeat: false,
+            with: Vec::new(),
             used: false,
             said: String::new(),
         }

@@ -381,6 +381,36 @@ fn timelines_come_out_as_they_are_written() {
     paths.iter().for_each(|p| play(p));
 }
 
+/// Two alarms in one message: whoever answers it takes both, once; an alarm that is over cannot be taken by it any more.
+#[test]
+fn whoever_answers_a_message_takes_all_that_it_says() {
+    use plantroom::oncall::page::Command as PageCommand;
+    let rule = "zh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P3\"\n";
+    let mut world = World::new(&format!(
+        "[rules.a]\n{rule}when = {{ is = {{ point = \"a\" }} }}\n[rules.b]\n{rule}when = {{ is = {{ point = \"b\" }} }}\n"
+    ));
+    world.plan.oncall = crate::pages::plan("").0;
+    world.at_ms = 10 * 3_600_000;
+    world.engine = Engine::new(world.plan.clone(), Survived::default(), "boot-0", world.now());
+    world.happens("a 1", 0.0);
+    world.happens("b 1", 0.0);
+    world.at_ms += 30_000;
+    let now = world.now();
+    let sent = world.engine.step(now, Input::Tick).oncall.sends;
+    assert_eq!((sent.len(), sent[0].about.len()), (1, 2), "{sent:?}");
+    let page = sent[0].about[0].page;
+    let take = PageCommand::Take { page, how: "button".into() };
+    let out = world.engine.step(now, Input::Page(&take));
+    let taken: Vec<String> = out.alarm.events.iter().map(|e| format!("{} {} {}", e.what.word(), e.key, e.by)).collect();
+    assert_eq!(taken, ["acknowledged a.d wang", "acknowledged b.d wang"]);
+    assert_eq!(out.oncall.log.last().map(|e| (e.what, e.why.as_str())), Some(("page_answered", "button")));
+    let again = world.engine.step(now, Input::Page(&take));
+    assert_eq!(again.refused.as_deref(), Some("this page was answered already"));
+    world.happens("a 0", 0.0);
+    let late = world.engine.step(world.now(), Input::Page(&PageCommand::Take { page: 99, how: String::new() }));
+    assert_eq!(late.refused.as_deref(), Some("that alarm is over"));
+}
+
 /// The default rules of DOMAIN.md, by number, that ship with another room than measured points need.
 const ELSEWHERE: [(&str, &str); 8] = [
     ("SU-14", "flood"),

@@ -42,7 +42,7 @@ struct World {
 }
 
 /// The plan of a configuration: the site, what is common, and the header.
-fn plan(header: &str) -> (Arc<Plan>, Wall) {
+pub fn plan(header: &str) -> (Arc<Plan>, Wall) {
     let mut table: toml::Table = header.parse().unwrap_or_else(|e| panic!("the header is no TOML: {e}"));
     let world = table.remove("world").map_or_else(toml::Table::new, |w| w.as_table().unwrap().clone());
     let get = |key: &str, or: &str| world.get(key).and_then(|v| v.as_str()).unwrap_or(or).to_string();
