@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Shared, decisions, gateway};
+use crate::app::{Shared, decisions, gateway, pages};
+use crate::config::Configuration;
 use crate::engine::presence::{Change, State};
-use crate::engine::{Input, Snapshot};
-use crate::model::time::Wall;
+use crate::engine::{Input, Snapshot, Survived};
+use crate::model::time::{Mono, Wall};
 use crate::model::value::write_json_text;
 use crate::store::log::{Batch, Store};
 
@@ -18,6 +19,8 @@ use crate::store::log::{Batch, Store};
 const ENGINE: &str = "engine";
 /// How often events that are too old are removed.
 const PRUNE_EVERY_MS: u64 = 3_600_000;
+/// How often rules that panicked are tried again.
+const REVIVE_EVERY_MS: u64 = 600_000;
 /// How often counts are kept.
 const KEEP_EVERY_MS: u64 = 10_000;
 
@@ -27,6 +30,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut kept = Kept::default();
     let mut keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);
     let mut prune_at = shared.clock.mono();
+    let mut revive_at = None;
     loop {
         let now = shared.clock.now();
         let wake = shared.engine().next_wake();
@@ -46,6 +50,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             }
             gateway::say_online(&shared);
         }
+        revive(&shared, &mut revive_at);
         shared.engine_progress_ms.store(shared.clock.mono().0, Ordering::Relaxed);
         if stopping || shared.clock.mono() >= keep_at {
             keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);
@@ -60,6 +65,38 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             return;
         }
     }
+}
+
+/// A room of rules that panicked is tried again from what was written down, every ten minutes.
+fn revive(shared: &Shared, at: &mut Option<Mono>) {
+    let now = shared.clock.mono();
+    if shared.engine().off().is_empty() {
+        return;
+    }
+    let due = *at.get_or_insert(now.plus(REVIVE_EVERY_MS));
+    if now >= due {
+        *at = Some(now.plus(REVIVE_EVERY_MS));
+        tracing::warn!("rules that panicked are tried again");
+        reconfigure(shared, &shared.configuration(), |_, _| true);
+    }
+}
+
+/// What was written down of alarms and pages.
+pub fn stored(store: &Store) -> Survived {
+    Survived { alarms: decisions::kept(store), oncall: pages::stored(store), ..Survived::default() }
+}
+
+/// New rules at the desk; what they decide at once goes its way.
+pub fn reconfigure(shared: &Shared, configuration: &Configuration, has: impl Fn(&str, &str) -> bool) {
+    let mut engine = shared.engine();
+    // A room that panicked goes on from what was written down, not from what it left behind.
+    let stored = (!engine.off().is_empty()).then(|| stored(&shared.store));
+    let now = shared.clock.now();
+    let out = engine.reconfigure(super::plan(configuration), has, stored, now);
+    let _nobody_waits = decisions::apply(shared, &engine, out, now);
+    // Names and texts may have changed as well.
+    let states = decisions::states(&engine, configuration);
+    states.into_iter().for_each(|(topic, json)| shared.states.set(&topic, json));
 }
 
 /// Everything that waits, or nothing but time.

@@ -213,7 +213,7 @@ impl App {
             store.date(clock.wall(), clock.mono());
         }
         let snapshot = driver::read(&store, &paths.state.join("engine.json"));
-        let survived = Survived { snapshot, alarms: decisions::kept(&store), oncall: pages::stored(&store) };
+        let survived = Survived { snapshot, ..driver::stored(&store) };
         let engine = Engine::new(plan(&configuration), survived, &boot, clock.now());
         let (decisions, queue) = mpsc::channel(decisions::QUEUE);
         let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
@@ -390,16 +390,7 @@ impl App {
 
     /// New rules at the desk; what they decide at once goes its way.
     fn reconfigure(&self, configuration: &Configuration, has: impl Fn(&str, &str) -> bool) {
-        let shared = &self.shared;
-        let mut engine = shared.engine();
-        // A room that panicked goes on from what was written down, not from what it left behind.
-        let stored = (!engine.off().is_empty()).then(|| decisions::kept(&shared.store));
-        let now = shared.clock.now();
-        let out = engine.reconfigure(plan(configuration), has, stored, now);
-        let _nobody_waits = decisions::apply(shared, &engine, out, now);
-        // Names and texts may have changed as well.
-        let states = decisions::states(&engine, configuration);
-        states.into_iter().for_each(|(topic, json)| shared.states.set(&topic, json));
+        driver::reconfigure(&self.shared, configuration, has);
     }
 
     /// Ordered drain: pollers stop, the engine ends when its input has ended, decisions are written, the journal commits,

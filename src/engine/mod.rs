@@ -120,6 +120,8 @@ pub struct Engine {
     summary: Mono,
     /// Rooms that panicked and were switched off.
     off: Vec<&'static str>,
+    /// Whether alarms may want somebody that the desk of pages has not heard of: after a start, or with new rules.
+    catches_up: bool,
     /// A room that is to panic, for a test.
     provoked: Option<&'static str>,
 }
@@ -133,6 +135,7 @@ impl Engine {
             alarms: Alarms::new(plan.alarms.clone(), &alarms, &snapshot.alarm, boot, now),
             oncall: Oncall::new(Arc::clone(&plan.oncall), oncall, boot, now),
             plan,
+            catches_up: true,
             ..Self::default()
         }
     }
@@ -191,7 +194,8 @@ impl Engine {
 
     /// Who is to be told of what was decided, and what people say to that.
     fn pages(&mut self, now: Now, input: Input<'_>, taken: Option<Result<Vec<Command>, String>>, out: &mut Output) {
-        let Self { oncall, off, provoked, .. } = self;
+        let Self { alarms, oncall, off, provoked, catches_up, .. } = self;
+        let catches_up = std::mem::take(catches_up) && !off.contains(&"alarm");
         let answer = match (input, &taken) {
             (Input::Command(command), _) => Some(command),
             (_, Some(Ok(commands))) => commands.first(),
@@ -202,6 +206,9 @@ impl Engine {
             let mut pages = oncall::Output::default();
             for news in out.alarm.events.iter().filter_map(news::of) {
                 oncall.heard(&news, now, &mut pages);
+            }
+            if catches_up {
+                news::unheard(alarms).for_each(|news| oncall.heard(&news, now, &mut pages));
             }
             let refused = match answer {
                 Some(test) if news::is_test(&test.key) => {
@@ -287,12 +294,12 @@ impl Engine {
     }
 
     /// A new configuration: rules anew; counts, states and delays go on where the rule is the same.
-    /// `stored`: alarms as they were written down, where a room panicked.
+    /// `stored`: alarms and pages as they were written down, where a room panicked.
     pub fn reconfigure(
         &mut self,
         plan: Plan,
         has: impl Fn(&str, &str) -> bool,
-        stored: Option<BTreeMap<String, alarm::Kept>>,
+        stored: Option<Survived>,
         now: Now,
     ) -> Output {
         let mut out = Output::default();
@@ -304,7 +311,8 @@ impl Engine {
         if let Some(stored) = stored {
             let memory = self.alarms.memory();
             let boot = self.alarms.boot();
-            self.alarms = Alarms::new(self.plan.alarms.clone(), &stored, &memory, &boot, now);
+            self.alarms = Alarms::new(self.plan.alarms.clone(), &stored.alarms, &memory, &boot, now);
+            self.oncall = Oncall::new(Arc::clone(&self.plan.oncall), stored.oncall, &boot, now);
         }
         if self.plan.alarms != plan.alarms || again {
             self.alarms.reconfigure(plan.alarms.clone(), now, &mut out.alarm);
@@ -319,6 +327,7 @@ impl Engine {
             }
         }
         self.oncall.tick(now, &mut out.oncall);
+        self.catches_up = true;
         self.off.clear();
         self.provoked = None;
         self.plan = plan;

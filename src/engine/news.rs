@@ -1,6 +1,9 @@
 //! What alarms and people say to the desk of pages.
 
+use crate::alarm::Alarms;
 use crate::alarm::event::{Action, Command as AlarmCommand, Event, Seen, What};
+use crate::alarm::life::Alarm;
+use crate::model::priority::Priority;
 use crate::model::time::Now;
 use crate::oncall::page::{Command, Heard, Kind, News, Page};
 use crate::oncall::{FLOOD, Oncall, Output, TEST};
@@ -40,6 +43,25 @@ pub fn of(event: &Event) -> Option<News> {
         priority: event.priority,
         test: event.test,
         what,
+    })
+}
+
+/// Every alarm that wants somebody now; what the desk has heard of already says nothing new to it. Those of a flood wait for
+/// its end.
+pub fn unheard(alarms: &Alarms) -> impl Iterator<Item = News> + '_ {
+    let is_flood = alarms.is_flood();
+    let wants = move |alarm: &Alarm, priority: Priority| {
+        alarm.step > 0 && alarm.waits && !alarm.is_quiet() && !(is_flood && priority > Priority::P1)
+    };
+    alarms.all().filter_map(move |(key, of, alarm)| {
+        let priority = alarm.priority(of);
+        wants(alarm, priority).then(|| News {
+            key: key.clone(),
+            occurrence: alarm.occurrence,
+            priority,
+            test: alarm.test,
+            what: Heard::Wanted(Kind::Raised),
+        })
     })
 }
 

@@ -411,6 +411,27 @@ fn whoever_answers_a_message_takes_all_that_it_says() {
     assert_eq!(late.refused.as_deref(), Some("that alarm is over"));
 }
 
+/// The desk of pages panics: alarms go on; when it is back it hears of what it missed, and tells it once.
+#[test]
+fn a_desk_of_pages_that_panics_hears_later_of_what_it_missed() {
+    let mut world = World::new(
+        "[rules.a]\nzh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nwhen = { is = { point = \"a\" } }\n",
+    );
+    world.plan.oncall = crate::pages::plan("").0;
+    world.engine = Engine::new(world.plan.clone(), Survived::default(), "boot-0", world.now());
+    world.engine.provoke("oncall");
+    world.happens("a 1", 0.0);
+    assert_eq!(world.engine.off(), ["oncall"]);
+    assert!(world.out.contains("raised a.d P1"), "alarms go on: {}", world.out);
+    let stored = Survived { alarms: world.kept.clone(), ..Survived::default() };
+    let now = world.now();
+    let out = world.engine.reconfigure(world.plan.clone(), |_, _| true, Some(stored), now);
+    assert!(out.oncall.sends.is_empty());
+    let told = world.engine.step(now, Input::Tick).oncall.sends;
+    assert_eq!((told.len(), &*told[0].about[0].key), (1, "a.d"));
+    assert!(world.engine.step(now, Input::Tick).oncall.sends.is_empty(), "once");
+}
+
 /// The default rules of DOMAIN.md, by number, that ship with another room than measured points need.
 const ELSEWHERE: [(&str, &str); 8] = [
     ("SU-14", "flood"),
