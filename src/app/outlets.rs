@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::app::{App, ChannelHandle, SinkHandle, door, lock, pages, places, take_if};
 use crate::channel;
 use crate::config::Configuration;
+use crate::oncall::page::Command;
 use crate::sink::aside::Aside;
 use crate::sink::{self, Health as SinkHealth};
 
@@ -54,6 +55,8 @@ impl App {
         let wanted = &configuration.oncall.channels;
         for channel in take_if(&self.shared.channels, |c| !wanted.contains(&c.settings)) {
             channel.task.end().await;
+            let lost = Command::Lost { channel: channel.settings.id().to_string() };
+            let _nothing_is_refused = pages::tell(&self.shared, &lost).await;
             said.push(format!("channel {} stopped", channel.settings.id()));
         }
         for settings in wanted {

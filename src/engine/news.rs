@@ -96,6 +96,10 @@ pub fn page(oncall: &mut Oncall, command: &Command, now: Now, out: &mut Output) 
             oncall.answered(*id, answer, now, out);
             None
         }
+        Command::Lost { channel } => {
+            oncall.lost(channel, now, out);
+            None
+        }
         Command::Test { person } => oncall.test(person, now, out).err(),
         Command::StandIn(wanted) => oncall.stand_in(wanted.clone(), now, out).err(),
         // That is the alarm's affair.

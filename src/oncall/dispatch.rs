@@ -251,6 +251,14 @@ impl Oncall {
         }
     }
 
+    /// A channel began anew: of what was on its way nobody will hear.
+    pub fn lost(&mut self, channel: &str, now: Now, out: &mut Output) {
+        let lost = self.on_the_way.iter().filter(|(_, w)| w.channel == channel);
+        for id in lost.map(|(id, _)| *id).collect::<Vec<u64>>() {
+            self.answered(id, &Answer::Unknown { why: "the channel began anew".to_string() }, now, out);
+        }
+    }
+
     /// What became of a try.
     pub fn answered(&mut self, id: u64, answer: &Answer, now: Now, out: &mut Output) {
         let Some(sent) = self.on_the_way.remove(&id) else { return };

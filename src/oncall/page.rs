@@ -64,6 +64,11 @@ pub enum Command {
         /// What.
         answer: Answer,
     },
+    /// A channel began anew: of what was on its way nobody will hear.
+    Lost {
+        /// The channel.
+        channel: String,
+    },
     /// Whoever got a page takes what it is about.
     Take {
         /// The page.
