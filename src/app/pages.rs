@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -41,6 +42,8 @@ const AT_ONCE: usize = 2;
 const QUEUE: usize = 8;
 /// Answers that wait at most.
 const ANSWERS: usize = 64;
+/// How long what is on its way has when the gateway stops.
+const FINISH: Duration = Duration::from_secs(3);
 /// Octets of a token's proof: enough that nobody guesses one, few enough for a short message.
 const PROOF: usize = 10;
 
@@ -255,8 +258,13 @@ pub async fn run(
             hears(&shared, settings.id(), said).await;
         }
     };
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(FINISH).await;
+    };
     tokio::select! {
         () = trying => {}
+        () = late => {}
         () = channel.listen(hear) => {}
         () = answering => {}
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::channel::{Channel, Going};
 use crate::model::letter::{Answer, Letter};
@@ -81,19 +81,33 @@ impl Command {
             Ok(child) => child,
             Err(e) => return Answer::Rejected { why: format!("cannot start {}: {e}", s.program) },
         };
-        if let Some(mut input) = child.stdin.take() {
-            // A program that does not read is no worse for it.
-            let _closed = input.write_all(letter.object.to_string().as_bytes()).await;
-        }
-        match tokio::time::timeout(Duration::from_millis(s.timeout_ms), child.wait_with_output()).await {
+        let (input, mut errors) = (child.stdin.take(), child.stderr.take());
+        let object = letter.object.to_string();
+        let running = async {
+            if let Some(mut input) = input {
+                // A program that does not read is no worse for it.
+                let _closed = input.write_all(object.as_bytes()).await;
+            }
+            child.wait().await
+        };
+        match tokio::time::timeout(Duration::from_millis(s.timeout_ms), running).await {
             Err(_) => Answer::Unknown { why: format!("{} took longer than {} ms", s.program, s.timeout_ms) },
             Ok(Err(e)) => Answer::Unknown { why: format!("{}: {e}", s.program) },
-            Ok(Ok(output)) => {
-                let words: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(200).collect();
-                match output.status.code() {
+            Ok(Ok(status)) => {
+                // What it left running may keep this open: only what is there already is read.
+                let mut bytes = [0u8; 400];
+                let reading = async {
+                    match &mut errors {
+                        Some(errors) => errors.read(&mut bytes).await.unwrap_or(0),
+                        None => 0,
+                    }
+                };
+                let read = tokio::time::timeout(Duration::from_millis(100), reading).await.unwrap_or(0);
+                let words = String::from_utf8_lossy(&bytes[..read]).trim().to_string();
+                match status.code() {
                     Some(0) => Answer::Accepted,
                     Some(LATER) => Answer::Later { after_ms: None, why: format!("{}: {words}", s.program) },
-                    _ => Answer::Rejected { why: format!("{}: {} {words}", s.program, output.status) },
+                    _ => Answer::Rejected { why: format!("{}: {status} {words}", s.program) },
                 }
             }
         }

@@ -81,16 +81,20 @@ impl Settings {
         };
         let (per_min, burst, rest_ms) = match self {
             Settings::Ntfy(_) => (9.6, 48.0, MINUTE),
-            Settings::Wecom(_) => (16.0, 16.0, MINUTE),
-            Settings::Dingtalk(_) => (16.0, 16.0, 10 * MINUTE),
-            Settings::Feishu(_) => (80.0, 4.0, MINUTE),
+            // What is at once and what follows in a minute are 16 together, 80 at Feishu.
+            Settings::Wecom(_) => (10.0, 6.0, MINUTE),
+            Settings::Dingtalk(_) => (10.0, 6.0, 10 * MINUTE),
+            Settings::Feishu(_) => (76.0, 4.0, MINUTE),
             Settings::Email(_) => (20.0, 20.0, 5 * MINUTE),
             Settings::Webhook(_) | Settings::Command(_) => (120.0, 60.0, MINUTE),
             Settings::Sms(_) => (10.0, 5.0, MINUTE),
         };
         match own {
             None => Pace { per_min, burst, rest_ms },
-            Some(n) => Pace { per_min: f64::from(n), burst: f64::from(n).max(1.0), rest_ms },
+            Some(n) => {
+                let burst = (f64::from(n) * 0.4).max(1.0);
+                Pace { per_min: (f64::from(n) - burst).max(f64::from(n) * 0.5), burst, rest_ms }
+            }
         }
     }
 

@@ -11,6 +11,9 @@ use crate::channel::pdu;
 const ANSWER: Duration = Duration::from_secs(5);
 /// Longest wait for the network to take a message.
 const NETWORK: Duration = Duration::from_secs(40);
+/// How long a modem may speak unasked, after opening and before a command.
+const SETTLE: Duration = Duration::from_millis(300);
+const QUICK: Duration = Duration::from_millis(20);
 /// Most of an answer.
 const ANSWER_MAX: usize = 65_536;
 
@@ -32,14 +35,13 @@ pub struct Modem {
 
 /// Whether an answer is at its end, and whether it is good.
 fn ended(text: &str) -> Option<bool> {
-    let mut lines = text.lines().rev().map(str::trim).filter(|l| !l.is_empty());
-    let last = lines.next()?;
-    match last {
+    // What comes unasked may stand before and after it.
+    text.lines().map(str::trim).find_map(|line| match line {
         "OK" => Some(true),
         "ERROR" | "NO CARRIER" | "BUSY" | "NO ANSWER" | "NO DIALTONE" => Some(false),
-        _ if last.starts_with("+CMS ERROR") || last.starts_with("+CME ERROR") => Some(false),
+        _ if line.starts_with("+CMS ERROR") || line.starts_with("+CME ERROR") => Some(false),
         _ => None,
-    }
+    })
 }
 
 impl Modem {
@@ -51,6 +53,9 @@ impl Modem {
         let opened = tokio_serial::new(path, baud).open_native_async();
         let port = opened.map_err(|e| Trouble::Away(format!("cannot open {path}: {e}")))?;
         let mut modem = Self { port };
+        // It may still wait for the text of a message that never came.
+        modem.write(b"\x1b\r").await?;
+        modem.drain(SETTLE).await;
         for set_up in ["ATE0", "AT+CMGF=0"] {
             modem.ask(set_up, ANSWER).await.map_err(|trouble| match trouble {
                 Trouble::Away(why) | Trouble::Refused(why) | Trouble::Silent(why) => {
@@ -67,6 +72,16 @@ impl Modem {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(Trouble::Away(e.to_string())),
             Err(_) => Err(Trouble::Away("the port takes nothing".to_string())),
+        }
+    }
+
+    /// What came unasked, or too late, is no answer to what comes next.
+    async fn drain(&mut self, wait: Duration) {
+        let mut buffer = [0u8; 512];
+        while let Ok(Ok(n)) = tokio::time::timeout(wait, self.port.read(&mut buffer)).await {
+            if n == 0 {
+                return;
+            }
         }
     }
 
@@ -95,6 +110,7 @@ impl Modem {
 
     /// A command and its answer.
     async fn ask(&mut self, command: &str, wait: Duration) -> Result<String, Trouble> {
+        self.drain(QUICK).await;
         self.write(format!("{command}\r").as_bytes()).await?;
         let text = self.read(command, wait, |text| ended(text).is_some()).await?;
         if ended(&text) == Some(true) {
@@ -111,6 +127,7 @@ impl Modem {
     pub async fn send(&mut self, to: &str, text: &str) -> Result<(), Trouble> {
         let (pdu, length) = pdu::submit(to, text).map_err(Trouble::Refused)?;
         let command = format!("AT+CMGS={length}");
+        self.drain(QUICK).await;
         self.write(format!("{command}\r").as_bytes()).await?;
         let is_end = |text: &str| text.trim_end().ends_with('>') || ended(text).is_some();
         let prompt = self.read(&command, ANSWER, is_end).await.map_err(|t| match t {
@@ -142,8 +159,11 @@ impl Modem {
             let Some(head) = line.strip_prefix("+CMGL:") else { continue };
             let index: Option<u32> = head.split(',').next().and_then(|n| n.trim().parse().ok());
             let (Some(index), Some(pdu)) = (index, lines.next()) else { continue };
+            // One that cannot be taken off the card is read again and says nothing new; none that was is lost.
+            if self.ask(&format!("AT+CMGD={index}"), ANSWER).await.is_err() && !out.is_empty() {
+                return Ok(out);
+            }
             out.extend(pdu::deliver(pdu));
-            self.ask(&format!("AT+CMGD={index}"), ANSWER).await?;
         }
         Ok(out)
     }

@@ -163,7 +163,7 @@ impl Engine {
                     alarms.reading(reading, now, &mut decided);
                     None
                 }
-                Input::Command(command) if news::is_test(&command.key) => None,
+                Input::Command(command) if oncall::is_test(&command.key) => None,
                 Input::Command(command) => alarms.command(command, now, &mut decided).err(),
                 Input::Inject(inject) => alarms.inject(inject, now, &mut decided).err(),
                 Input::Page(_) => match &taken {
@@ -208,18 +208,17 @@ impl Engine {
                 oncall.heard(&news, now, &mut pages);
             }
             if catches_up {
+                news::missed(alarms, oncall).iter().for_each(|news| oncall.heard(news, now, &mut pages));
                 news::unheard(alarms).for_each(|news| oncall.heard(&news, now, &mut pages));
             }
             let refused = match answer {
-                Some(test) if news::is_test(&test.key) => {
+                Some(test) if oncall::is_test(&test.key) => {
                     oncall.answer_test(&test.key, &test.by, now, &mut pages).err()
                 }
                 _ => input.page().and_then(|page| news::page(oncall, page, now, &mut pages)),
             };
-            if let Some(oncall::page::Command::Take { page, how }) = input.page()
-                && out.refused.is_none()
-                && refused.is_none()
-            {
+            // Whoever came too late has answered as well: it is not to take what comes later.
+            if let (Some(oncall::page::Command::Take { page, how }), Some(Ok(_))) = (input.page(), &taken) {
                 oncall.use_up(*page, how, &mut pages);
             }
             oncall.tick(now, &mut pages);
@@ -283,7 +282,7 @@ impl Engine {
     /// # Errors
     /// There is no such alarm, in words.
     pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, String> {
-        let mut lines = if news::is_test(key) { Vec::new() } else { self.alarms.explain(key, now)? };
+        let mut lines = if oncall::is_test(key) { Vec::new() } else { self.alarms.explain(key, now)? };
         lines.extend(self.oncall.explain(key, now));
         Ok(lines)
     }
@@ -318,18 +317,21 @@ impl Engine {
             self.alarms.reconfigure(plan.alarms.clone(), now, &mut out.alarm);
             out.derived.extend(self.transitions(&out.alarm, now));
         }
-        if self.plan.oncall != plan.oncall || again {
-            self.oncall.reconfigure(Arc::clone(&plan.oncall), now);
-        }
-        for event in &out.alarm.events {
-            if let Some(news) = news::of(event) {
-                self.oncall.heard(&news, now, &mut out.oncall);
-            }
-        }
-        self.oncall.tick(now, &mut out.oncall);
-        self.catches_up = true;
         self.off.clear();
         self.provoked = None;
+        let Self { oncall, off, plan: old, .. } = self;
+        out.oncall = guarded("oncall", off, || {
+            let mut pages = oncall::Output::default();
+            if old.oncall != plan.oncall || again {
+                oncall.reconfigure(Arc::clone(&plan.oncall), now);
+            }
+            for news in out.alarm.events.iter().filter_map(news::of) {
+                oncall.heard(&news, now, &mut pages);
+            }
+            oncall.tick(now, &mut pages);
+            pages
+        });
+        self.catches_up = true;
         self.plan = plan;
         self.presence.keep(has);
         out
@@ -338,7 +340,7 @@ impl Engine {
 
 /// Takes each alarm of a message; why not, in words, if none of them could be taken.
 fn take(alarms: &mut Alarms, commands: &[Command], now: Now, out: &mut alarm::Output) -> Option<String> {
-    let alarms_only = commands.iter().filter(|c| !news::is_test(&c.key));
+    let alarms_only = commands.iter().filter(|c| !oncall::is_test(&c.key));
     let done: Vec<Result<(), String>> = alarms_only.map(|c| alarms.command(c, now, out)).collect();
     let is_any = done.iter().any(Result::is_ok);
     done.into_iter().find_map(Result::err).filter(|_| !is_any)

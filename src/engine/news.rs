@@ -6,7 +6,7 @@ use crate::alarm::life::Alarm;
 use crate::model::priority::Priority;
 use crate::model::time::Now;
 use crate::oncall::page::{Command, Heard, Kind, News, Page};
-use crate::oncall::{FLOOD, Oncall, Output, TEST};
+use crate::oncall::{FLOOD, Oncall, Output, is_test};
 
 /// What an event means to people; none: nothing.
 pub fn of(event: &Event) -> Option<News> {
@@ -65,9 +65,20 @@ pub fn unheard(alarms: &Alarms) -> impl Iterator<Item = News> + '_ {
     })
 }
 
-/// Whether a key is a test's, not an alarm's.
-pub fn is_test(key: &str) -> bool {
-    key.split_once('.').is_some_and(|(head, _)| head == TEST)
+/// What became of alarms while the desk did not hear of it: gone, over, or taken.
+pub fn missed(alarms: &Alarms, oncall: &Oncall) -> Vec<News> {
+    let of = |key: &std::sync::Arc<str>| {
+        let what = match alarms.get(key) {
+            None => Heard::Over("its rule is gone"),
+            Some((_, alarm)) if alarm.step == 0 => Heard::Over("its condition is gone"),
+            Some((_, alarm)) if !alarm.waits => Heard::Taken { by: alarm.owner.clone() },
+            Some(_) => return None,
+        };
+        let incident = oncall.incident(key)?;
+        let (occurrence, priority, test) = (incident.occurrence, incident.priority, incident.test);
+        Some(News { key: key.clone(), occurrence, priority, test, what })
+    };
+    oncall.keys().filter(|key| !key.is_empty() && !is_test(key)).filter_map(of).collect()
 }
 
 /// What whoever answers a page does, for each alarm of its message; none where it is no answer.

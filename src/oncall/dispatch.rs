@@ -9,7 +9,7 @@ use crate::model::time::{Mono, Now, Wall};
 use crate::oncall::incident::{Incident, Stage};
 use crate::oncall::page::{About, Kind, Page, PageState, Send};
 use crate::oncall::plan::Limits;
-use crate::oncall::{Oncall, Output, TEST, hours, ms};
+use crate::oncall::{Oncall, Output, hours, is_test, ms};
 
 /// Tries of a channel at a time.
 const AT_ONCE: usize = 2;
@@ -19,6 +19,8 @@ const ANSWER_MS: u64 = 120_000;
 const AGAIN_MS: (u64, u64) = (15_000, 600_000);
 /// How long a channel that is not there rests, the first time and at most.
 const REST_MS: (u64, u64) = (5_000, 120_000);
+/// Messages of a channel that are kept for P1.
+const RESERVE: f64 = 2.0;
 /// How long an urgent page waits for a channel before it goes another way.
 const PATIENCE_MS: u64 = 5_000;
 /// While something is held back by the date, the date is looked at this often: it may be corrected.
@@ -57,8 +59,8 @@ impl Channel {
         self.failed > 0
     }
 
-    /// When the next message may leave: now, or later.
-    fn free_at(&mut self, limits: Limits, now: Mono) -> Mono {
+    /// When the next message may leave: now, or later. The last of them are kept for what is most urgent.
+    fn free_at(&mut self, limits: Limits, priority: Priority, now: Mono) -> Mono {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds between two messages")]
         let passed = now.since(self.at) as f64;
         let per_ms = limits.per_min / 60_000.0;
@@ -68,7 +70,8 @@ impl Channel {
             self.rests = None;
         }
         let rest = self.rests.as_ref().map_or(now, |(until, _)| *until);
-        let missing = 1.0 - self.tokens;
+        let reserve = if priority > Priority::P1 && limits.burst >= 4.0 { RESERVE } else { 0.0 };
+        let missing = 1.0 + reserve - self.tokens;
         if missing <= 0.0 {
             return rest;
         }
@@ -126,7 +129,7 @@ impl Oncall {
             if gone.contains(&c.page) {
                 continue;
             }
-            let Some(free_at) = self.free_at(&c.channel, now) else { continue };
+            let Some(free_at) = self.free_at(&c.channel, c.priority, now) else { continue };
             if free_at > now.mono {
                 // Its turn comes after those that wait before it.
                 let ahead = before.entry(c.channel.clone()).or_default();
@@ -134,7 +137,8 @@ impl Oncall {
                 *ahead += 1;
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds of a queue")]
                 let wait = free_at.since(now.mono).saturating_add(turn as u64);
-                if c.priority <= Priority::P2 && wait > PATIENCE_MS {
+                let patience = if c.priority == Priority::P1 { 0 } else { PATIENCE_MS };
+                if c.priority <= Priority::P2 && wait > patience {
                     self.other_way(&c.key, c.page, now);
                 }
                 self.wake_at(ms(free_at));
@@ -151,11 +155,11 @@ impl Oncall {
         }
     }
 
-    fn free_at(&mut self, channel: &str, now: Now) -> Option<Mono> {
+    fn free_at(&mut self, channel: &str, priority: Priority, now: Now) -> Option<Mono> {
         let limits = *self.plan.channels.get(channel)?;
         let state = self.channels.entry(channel.to_string()).or_insert_with(|| Channel::new(limits, now.mono));
         // An answer frees it: that is an input of its own.
-        (state.busy < AT_ONCE).then(|| state.free_at(limits, now.mono))
+        (state.busy < AT_ONCE).then(|| state.free_at(limits, priority, now.mono))
     }
 
     fn candidates(&mut self, now: Now) -> Vec<Candidate> {
@@ -222,10 +226,10 @@ impl Oncall {
         for (key, id) in &pages {
             self.log(out, key, "page_sent", Some(*id), "");
         }
-        if let [(key, first), others @ ..] = pages.as_slice() {
-            let ids = others.iter().map(|(_, id)| *id).collect();
-            let page = self.incidents.get_mut(key).and_then(|i| i.pages.iter_mut().find(|p| p.id == *first));
-            page.into_iter().for_each(|p| p.with.clone_from(&ids));
+        for (key, own) in &pages {
+            let page = self.incidents.get_mut(key).and_then(|i| i.pages.iter_mut().find(|p| p.id == *own));
+            let with = pages.iter().map(|(_, id)| *id).filter(|id| id != own).collect();
+            page.into_iter().for_each(|p| p.with.clone_from(&with));
         }
         if let Some(state) = self.channels.get_mut(channel) {
             state.tokens -= 1.0;
@@ -295,7 +299,6 @@ impl Oncall {
         self.touched.insert(Arc::clone(key));
         let Some(incident) = self.incidents.get_mut(key) else { return };
         let stage = incident.stage.clone();
-        let priority = incident.priority;
         let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) else { return };
         let way = page.ways.get(page.way).map_or("", |w| w.channel.as_str());
         let text = match answer {
@@ -312,53 +315,56 @@ impl Oncall {
             return;
         }
         page.repeat |= matches!(answer, Answer::Unknown { .. });
-        let is_wanted = matches!(stage, Stage::Wanted) || !page.kind.wants_answer() || page.kind == Kind::HandedOver;
+        let is_wanted = matches!(stage, Stage::Wanted)
+            || !page.kind.wants_answer()
+            || matches!(page.kind, Kind::HandedOver | Kind::Late);
         if !is_wanted {
             page.state = PageState::Dropped;
             incident.note(text);
             return;
         }
-        let can_wait = priority >= Priority::P3 && matches!(answer, Answer::Later { .. });
-        if can_wait {
-            // Its channel rests; nothing is lost by waiting for it.
-            page.state = PageState::Waits(ms(now.mono));
+        page.tries += 1;
+        page.way = (page.way + 1) % page.ways.len().max(1);
+        let is_round = page.way == 0;
+        let rounds = u64::from(page.tries) / (page.ways.len().max(1) as u64);
+        // A channel may be gone since.
+        let gone = page.ways.get(page.way).is_none_or(|w| !self.plan.channels.contains_key(&w.channel));
+        if gone {
+            page.ways.retain(|w| self.plan.channels.contains_key(&w.channel));
+            page.way = 0;
+        }
+        if page.ways.is_empty() || (is_round && !page.kind.wants_answer() && rounds >= 3) {
+            page.state = PageState::Dropped;
         } else {
-            page.tries += 1;
-            page.way = (page.way + 1) % page.ways.len().max(1);
-            let tried = u64::from(page.tries);
-            let rounds = tried / (page.ways.len().max(1) as u64);
-            let is_round = page.way == 0;
-            if is_round && !page.kind.wants_answer() && rounds >= 3 {
-                page.state = PageState::Dropped;
-            } else {
-                let wait = if is_round { again_ms(rounds, id) } else { 0 };
-                page.state = PageState::Waits(ms(now.mono.plus(wait)));
-            }
+            let wait = if is_round { again_ms(rounds, id) } else { 0 };
+            page.state = PageState::Waits(ms(now.mono.plus(wait)));
         }
         incident.note(text);
-        if !key.starts_with(TEST) {
+        if !is_test(key) {
             self.nobody_reached(key, now);
         }
     }
 
-    /// A page whose channel rests goes another way, if there is one that has not been tried.
+    /// A page whose channel has no room for it goes another way, if one is free now.
     fn other_way(&mut self, key: &Arc<str>, id: u64, now: Now) {
-        let resting: BTreeMap<&String, &Channel> =
-            self.channels.iter().filter(|(_, c)| c.rests.as_ref().is_some_and(|(at, _)| *at > now.mono)).collect();
+        let page = |i: &Incident| i.pages.iter().find(|p| p.id == id).map(|p| (i.priority, p.way, p.ways.clone()));
+        let Some((priority, way, ways)) = self.incidents.get(key).and_then(page) else { return };
+        let others = (1..ways.len()).map(|k| (way + k) % ways.len());
+        let Some(free) = others.into_iter().find(|k| self.free_at(&ways[*k].channel, priority, now) == Some(now.mono))
+        else {
+            return;
+        };
+        let rests = self.channels.get(&ways[way].channel).and_then(|c| c.rests.as_ref());
+        let why = rests.map_or("too many messages", |(_, why)| why.as_str());
+        let said = format!("{} rests ({why}): it goes another way", ways[way].channel);
         let Some(incident) = self.incidents.get_mut(key) else { return };
-        let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) else { return };
-        let count = page.ways.len();
-        let free = (1..count).map(|k| (page.way + k) % count).find(|k| !resting.contains_key(&page.ways[*k].channel));
-        if let Some(way) = free {
-            let why = resting.get(&page.ways[page.way].channel).and_then(|c| c.rests.as_ref());
-            let why = why.map_or("too many messages", |(_, why)| why.as_str());
-            page.said = format!("{} rests ({why}): it goes another way", page.ways[page.way].channel);
-            page.way = way;
-            let said = page.said.clone();
-            incident.note(said);
-            self.touched.insert(Arc::clone(key));
-            self.wake_at(ms(now.mono.plus(1)));
+        if let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) {
+            page.way = free;
+            page.said.clone_from(&said);
         }
+        incident.note(said);
+        self.touched.insert(Arc::clone(key));
+        self.wake_at(ms(now.mono.plus(1)));
     }
 
     /// The channels that rest, until when and why.

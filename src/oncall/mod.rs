@@ -33,6 +33,11 @@ use crate::oncall::rota::Override;
 
 /// What begins the key of a test: `page_test.wang`.
 pub const TEST: &str = "page_test";
+/// Whether a key is a test's, not an alarm's.
+pub fn is_test(key: &str) -> bool {
+    key.split_once('.').is_some_and(|(head, _)| head == TEST)
+}
+
 /// Why an alarm of a flood is not told.
 pub const FLOOD: &str = "one of a flood of alarms";
 
@@ -204,6 +209,8 @@ impl Oncall {
             return;
         }
         let gather = if news.priority >= Priority::P3 { self.plan.gather_ms } else { 0 };
+        // What was sent before asked for something else: its answer says nothing to this.
+        incident.pages.iter_mut().for_each(|p| p.used = true);
         (incident.priority, incident.kind, incident.test) = (news.priority, kind, news.test);
         (incident.step, incident.round, incident.next) = (0, 0, Some(ms(now.mono.plus(gather))));
         incident.chain = chain;
@@ -248,7 +255,7 @@ impl Oncall {
         for page in dropped {
             self.log(out, &news.key, "page_dropped", Some(page), &format!("{by} took it"));
         }
-        if news.priority <= Priority::P2 && *news.key != *TEST && !news.key.starts_with(TEST) {
+        if news.priority <= Priority::P2 && !is_test(&news.key) {
             let others = told.into_iter().filter(|whom| **whom != *by && !whom.starts_with("channel:"));
             self.inform(&news.key, Kind::Taken, others.collect(), now);
         }
@@ -303,7 +310,7 @@ impl Oncall {
                 continue;
             };
             incident.tidy();
-            let is_over = matches!(incident.stage, Stage::Over(_)) && !key.starts_with(TEST);
+            let is_over = matches!(incident.stage, Stage::Over(_)) && !is_test(&key);
             if (is_over || key.is_empty()) && !incident.is_live() {
                 self.incidents.remove(&key);
                 out.changed.insert(key, None);
@@ -336,9 +343,15 @@ impl Oncall {
                 any |= page.tries > 0;
                 reached |= matches!(page.state, PageState::Accepted(_));
             }
-            i.stage == Stage::Wanted && any && !reached
+            // Steps that found nobody count as well.
+            let is_begun = any || (i.round > 0 && i.pages.is_empty());
+            i.stage == Stage::Wanted && is_begun && !reached
         });
-        let missed = |(key, i): &(&Arc<str>, &Incident)| key.starts_with(TEST) && matches!(i.stage, Stage::Over(_));
+        let people = &self.plan.people;
+        let missed = |(key, i): &(&Arc<str>, &Incident)| {
+            let is_known = key.split_once('.').is_some_and(|(_, person)| people.contains_key(person));
+            is_test(key) && is_known && matches!(i.stage, Stage::Over(_))
+        };
         let live = |p: &&Page| matches!(p.state, PageState::Waits(_) | PageState::Sent(_));
         Figures {
             unreached: unreached.count() as u64,
@@ -371,7 +384,18 @@ impl Oncall {
                 return Some((key, incident, page));
             }
         }
+        // What it was for may be over, and others of its message may not.
+        for (key, incident) in &self.incidents {
+            if let Some(page) = incident.pages.iter().find(|p| p.with.contains(&id)) {
+                return Some((key, incident, page));
+            }
+        }
         None
+    }
+
+    /// The keys of what people are told of.
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.incidents.keys()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::priority::Priority;
 use crate::model::time::{Now, Wall};
 use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{Kind, News, Page};
+use crate::oncall::page::{Kind, News, Page, PageState};
 use crate::oncall::rota::{self, Override};
 use crate::oncall::{Oncall, Output, TEST, hours, ms};
 
@@ -38,7 +38,12 @@ impl Oncall {
     /// The page of the week, if it is time.
     pub(super) fn tests(&mut self, now: Now, out: &mut Output) {
         let plan = Arc::clone(&self.plan);
-        let Some((day, time, _)) = plan.test.filter(|_| now.wall_trusted) else { return };
+        let Some((day, time, _)) = plan.test else { return };
+        if !now.wall_trusted {
+            // The date may be known any moment.
+            self.wake_at(ms(now.mono) + 60_000);
+            return;
+        }
         let due = self.meta.next_test;
         if due.is_none_or(|at| now.wall >= at) {
             if due.is_some_and(|at| now.wall.0 - at.0 <= LATE_TEST_MS) {
@@ -156,7 +161,11 @@ impl Oncall {
     pub fn page_of(&self, channel: &str, from: &str) -> Option<u64> {
         let is_it = |c: &crate::oncall::settings::Contact| c.channel == channel && same_number(&c.to, from);
         let wanted = self.incidents.values().filter(|i| i.stage == Stage::Wanted);
-        let pages = wanted.flat_map(|i| &i.pages).filter(|p| p.kind.wants_answer() && p.ways.iter().any(is_it));
+        // What reached them that way, not what is still to come.
+        let reached = |p: &&Page| {
+            matches!(p.state, PageState::Accepted(_)) && p.ways.get(p.way).is_some_and(is_it) && p.kind.wants_answer()
+        };
+        let pages = wanted.flat_map(|i| &i.pages).filter(reached);
         pages.map(|p| p.id).max()
     }
 }

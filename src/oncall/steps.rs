@@ -9,7 +9,7 @@ use crate::oncall::page::{Kind, News, Page, PageState};
 use crate::oncall::plan::{Chain, Plan, Step};
 use crate::oncall::rota::{self, Override};
 use crate::oncall::settings::{Contact, Target};
-use crate::oncall::{FLOOD, Oncall, Output, TEST, hours, ms};
+use crate::oncall::{FLOOD, Oncall, Output, hours, is_test, ms};
 
 /// Whom a step tells, each with the ways to them; what there is to say of it.
 type Told = (Vec<(Arc<str>, Vec<Contact>)>, Vec<String>);
@@ -69,7 +69,7 @@ impl Oncall {
         let due = self.incidents.iter().filter(|(_, i)| i.next.is_some_and(|at| at <= mono));
         let due: Vec<Arc<str>> = due.map(|(key, _)| Arc::clone(key)).collect();
         for key in due {
-            if key.starts_with(TEST) {
+            if is_test(&key) {
                 self.missed(&key, out);
             } else {
                 self.step(&key, now, out);
@@ -86,7 +86,14 @@ impl Oncall {
         let Some(incident) = self.incidents.get_mut(key) else { return };
         self.touched.insert(Arc::clone(key));
         let chain = incident.chain.clone();
-        let Some(chain) = plan.chains.iter().find(|c| Some(&c.id) == chain.as_ref()) else {
+        let device = key.rsplit_once('.').map_or("", |(_, d)| d);
+        let same = plan.chains.iter().find(|c| Some(&c.id) == chain.as_ref());
+        if same.is_none() {
+            // It is called otherwise now, or gone: whichever is meant for it begins.
+            incident.chain = plan.chain(incident.priority, device).map(|c| Arc::clone(&c.id));
+            (incident.step, incident.round) = (0, 0);
+        }
+        let Some(chain) = same.or_else(|| plan.chain(incident.priority, device)) else {
             incident.next = None;
             incident.stage = Stage::Silent("its chain is gone".to_string());
             return;
@@ -103,7 +110,8 @@ impl Oncall {
             && let Some(end) = hours::quiet_until(&plan, now.wall).filter(|_| now.wall_trusted && !is_first)
         {
             // What can wait does not go on at night; whoever is told in the morning has their time then.
-            let waited = chain.steps[incident.step.checked_sub(1).unwrap_or(chain.steps.len() - 1)].wait_ms;
+            let before = incident.step.checked_sub(1).unwrap_or(chain.steps.len() - 1);
+            let waited = chain.steps[before.min(chain.steps.len() - 1)].wait_ms;
             incident.next = Some(ms(now.mono.plus(waited)) + (end.0 - now.wall.0));
             return;
         }

@@ -193,6 +193,11 @@ impl World {
     }
 
     fn sample(&mut self, point: &str, sample: Sample) {
+        let reading = self.reading(point, sample);
+        self.step(Input::Reading(&reading));
+    }
+
+    fn reading(&mut self, point: &str, sample: Sample) -> Reading {
         let (device, name) = point.split_once(':').unwrap_or(("d", point));
         let (source, every_ms, name) = match name.strip_prefix("status/") {
             Some(name) => (STATUS.to_string(), 0, name),
@@ -206,8 +211,7 @@ impl World {
         let stream = Arc::clone(stream);
         let now = self.now();
         let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
-        let reading = Reading { stream, at, body: Body::Samples { samples: vec![Some(sample)], parts: vec![] } };
-        self.step(Input::Reading(&reading));
+        Reading { stream, at, body: Body::Samples { samples: vec![Some(sample)], parts: vec![] } }
     }
 
     fn restart(&mut self, away_ms: u64) {
@@ -430,6 +434,32 @@ fn a_desk_of_pages_that_panics_hears_later_of_what_it_missed() {
     let told = world.engine.step(now, Input::Tick).oncall.sends;
     assert_eq!((told.len(), &*told[0].about[0].key), (1, "a.d"));
     assert!(world.engine.step(now, Input::Tick).oncall.sends.is_empty(), "once");
+}
+
+/// A rule that is gone at the next start pages nobody any more.
+#[test]
+fn an_alarm_whose_rule_went_while_the_gateway_was_away_pages_nobody() {
+    use plantroom::oncall::Stored;
+    let rule = |name: &str| {
+        format!(
+            "[rules.{name}]\nzh = \"高\"\nen = \"high\"\naction = {{ zh = \"查\", en = \"look\" }}\npriority = \"P1\"\nwhen = {{ is = {{ point = \"a\" }} }}\n"
+        )
+    };
+    let mut world = World::new(&rule("old"));
+    world.plan.oncall = crate::pages::plan("").0;
+    world.engine = Engine::new(world.plan.clone(), Survived::default(), "boot-0", world.now());
+    let reading = world.reading("a", Ok(Value::F64(1.0)));
+    let out = world.engine.step(world.now(), Input::Reading(&reading));
+    let incidents = out.oncall.changed.into_iter().filter_map(|(k, v)| Some((k.to_string(), v?))).collect();
+    let stored = Stored { incidents, meta: out.oncall.meta.unwrap() };
+    assert!(stored.incidents.contains_key("old.d"));
+    let mut other = World::new(&rule("new"));
+    other.plan.oncall = crate::pages::plan("").0;
+    let survived = Survived { oncall: stored, ..Survived::default() };
+    other.engine = Engine::new(other.plan.clone(), survived, "boot-0", other.now());
+    let out = other.engine.step(other.now(), Input::Tick);
+    assert!(out.oncall.sends.is_empty(), "{:?}", out.oncall);
+    assert_eq!(out.oncall.changed.get("old.d"), Some(&None));
 }
 
 /// The default rules of DOMAIN.md, by number, that ship with another room than measured points need.

@@ -427,3 +427,23 @@ fn gaps_are_seen_two_weeks_ahead() {
         .collect();
     assert_eq!(said, ["09-30 10:00 wang", "10-01 08:00 li", "10-08 08:00 wang", "10-11 08:00 li", "10-12 08:00 wang"]);
 }
+
+/// A chain that is shorter, or called otherwise, after a reload: whoever is wanted is told by what is meant for it now.
+#[test]
+fn an_incident_goes_on_when_its_chain_changes() {
+    let chain = |id: &str, steps: usize| {
+        let step = "[[chain.step]]\ntell = [\"person:wang\"]\nwait = \"1h\"\n".repeat(steps);
+        format!("[[chain]]\nid = \"{id}\"\n{step}[world]\nbegin = \"2026-06-01T18:00\"\n")
+    };
+    for (id, steps) in [("long", 1), ("other", 2)] {
+        let mut world = World::new(&chain("long", 5));
+        world.happens("raise filter.sump P3");
+        // In quiet hours, at its last step.
+        world.go(4 * 3_600_000);
+        let now = world.now();
+        world.oncall.reconfigure(plan(&chain(id, steps)).0, now);
+        world.go(15 * 3_600_000);
+        let told = world.out.lines().filter(|l| l.contains("-> wang push P3 raised filter.sump")).count();
+        assert!(told >= 4, "{id}: {}", world.out);
+    }
+}
