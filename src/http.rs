@@ -111,6 +111,20 @@ pub fn words(error: &reqwest::Error) -> String {
     out
 }
 
+/// An error with what caused it, once each.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        let said = e.to_string();
+        if !out.contains(&said) {
+            out = format!("{out}: {said}");
+        }
+        cause = e.source();
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

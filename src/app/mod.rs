@@ -180,6 +180,7 @@ pub struct App {
     writer: Option<Writer>,
     pollers: Group,
     desk: Group,
+    channels: Group,
     records: Group,
     outlets: Group,
     /// Wishes for a reload; whoever runs the gateway takes them.
@@ -218,7 +219,8 @@ impl App {
         let (decisions, queue) = mpsc::channel(decisions::QUEUE);
         let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
         let group = |name| Group::new(name, &clock, &troubles);
-        let (pollers, desk, records, outlets) = (group("pollers"), group("desk"), group("records"), group("outlets"));
+        let (pollers, desk, channels) = (group("pollers"), group("desk"), group("channels"));
+        let (records, outlets) = (group("records"), group("outlets"));
         let (reloads, wishes) = mpsc::channel(4);
         let (undelivered, returned) = mpsc::channel(decisions::QUEUE);
         let tokens = pages::Tokens::open(&store);
@@ -247,7 +249,7 @@ impl App {
             configuration: Mutex::new(Arc::new(configuration)),
             paths: paths.clone(),
         });
-        let mut app = App { shared, writer: Some(writer), pollers, desk, records, outlets, wishes };
+        let mut app = App { shared, writer: Some(writer), pollers, desk, channels, records, outlets, wishes };
         app.start_desk(queue, returned);
         let configuration = app.shared.configuration();
         // Known from the start, so that what is retained of an earlier run does not pass for the present.
@@ -378,6 +380,7 @@ impl App {
         let names: Vec<String> = configuration.sinks.iter().map(sink::Settings::cursor).collect();
         self.shared.journal.keep_cursors(&names);
         self.pollers.sweep();
+        self.channels.sweep();
         self.outlets.sweep();
         *lock(&self.shared.last_good) = None;
         self.shared.rest.wake();
@@ -393,12 +396,14 @@ impl App {
         driver::reconfigure(&self.shared, configuration, has);
     }
 
-    /// Ordered drain: pollers stop, the engine ends when its input has ended, decisions are written, the journal commits,
+    /// Ordered drain: pollers stop, the engine ends when its input has ended, channels bring their answers, decisions are
+    /// written, the journal commits,
     /// sinks finish what is on the way; the rest stays behind their cursor.
     pub async fn stop(mut self) {
         self.shared.ready.store(false, Ordering::Relaxed);
         self.pollers.drain(Duration::from_secs(3)).await;
         self.desk.drain(Duration::from_secs(3)).await;
+        self.channels.drain(Duration::from_secs(4)).await;
         self.records.drain(Duration::from_secs(4)).await;
         self.outlets.drain(Duration::from_secs(4)).await;
         let _two_seconds_are_enough = tokio::time::timeout(Duration::from_secs(2), self.shared.store.end()).await;

@@ -44,7 +44,7 @@ impl App {
     pub(super) fn start_channel(&mut self, settings: &channel::Settings) {
         let (posts, queue) = pages::queue();
         let (shared, runs) = (Arc::clone(&self.shared), settings.clone());
-        let task = self.outlets.spawn(&format!("channel {}", settings.id()), move |stop| {
+        let task = self.channels.spawn(&format!("channel {}", settings.id()), move |stop| {
             Box::pin(pages::run(Arc::clone(&shared), runs.clone(), Arc::clone(&queue), stop))
         });
         lock(&self.shared.channels).push(ChannelHandle { settings: settings.clone(), posts, task });

@@ -147,7 +147,7 @@ impl Email {
             Err(_) => Answer::Unknown { why: "no answer in time".to_string() },
             Ok(Ok(_)) => Answer::Accepted,
             Ok(Err(e)) => {
-                let why = words(&e);
+                let why = http::chain(&e);
                 if e.is_permanent() {
                     Answer::Rejected { why }
                 } else if e.is_transient() {
@@ -160,21 +160,6 @@ impl Email {
             }
         })
     }
-}
-
-/// An error with what is behind it.
-fn words(error: &lettre::transport::smtp::Error) -> String {
-    use std::error::Error as _;
-    let mut out = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let text = inner.to_string();
-        if !out.contains(&text) {
-            out = format!("{out}: {text}");
-        }
-        source = inner.source();
-    }
-    out
 }
 
 impl Channel for Email {

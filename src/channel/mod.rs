@@ -17,7 +17,7 @@ use std::sync::Arc;
 use reqwest::header::DATE;
 
 use crate::http;
-use crate::model::letter::{Answer, Letter};
+use crate::model::letter::{Answer, Letter, Pace};
 use crate::model::time::Wall;
 
 /// A channel, as configured: one of each kind that there is.
@@ -39,17 +39,6 @@ pub enum Settings {
     Sms(sms::Settings),
     /// `[[channel.command]]`.
     Command(command::Settings),
-}
-
-/// How much a service lets itself be asked.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
-    /// Messages a minute, over time.
-    pub per_min: f64,
-    /// Messages at once.
-    pub burst: f64,
-    /// How long it is left alone when it says "too many", unless it says how long.
-    pub rest_ms: u64,
 }
 
 /// DingTalk takes offence for ten of them.

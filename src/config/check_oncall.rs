@@ -15,7 +15,7 @@ use crate::config::{Device, Files};
 use crate::http;
 use crate::model::point::Names;
 use crate::model::problem::did_you_mean;
-use crate::oncall::plan::{Chain, Limits, Person, Plan, Rota, Shift, Step};
+use crate::oncall::plan::{Chain, Person, Plan, Rota, Shift, Step};
 use crate::oncall::settings::{self as file, Settings, Target};
 
 /// Steps of a chain at most.
@@ -43,12 +43,8 @@ pub fn check(
 ) -> Oncall {
     let settings = single(&files.oncall, "oncall", problems).cloned().unwrap_or_default();
     let channels = channels(files, problems);
-    let limits = |c: &channel::Settings| {
-        let pace = c.pace();
-        Limits { per_min: pace.per_min, burst: pace.burst, rest_ms: pace.rest_ms }
-    };
     let mut plan = Plan {
-        channels: channels.iter().map(|c| (c.id().to_string(), limits(c))).collect(),
+        channels: channels.iter().map(|c| (c.id().to_string(), c.pace())).collect(),
         zone: zone.clone(),
         gather_ms: settings.gather.0,
         places: devices.iter().map(|(id, d)| (id.clone(), (d.class.clone(), d.area.clone()))).collect(),

@@ -39,6 +39,17 @@ impl Letter {
     }
 }
 
+/// How much a service lets itself be asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Messages a minute, over time.
+    pub per_min: f64,
+    /// Messages at once.
+    pub burst: f64,
+    /// How long it is left alone when it says "too many", unless it says how long.
+    pub rest_ms: u64,
+}
+
 /// What became of a try.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

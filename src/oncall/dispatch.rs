@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::letter::Answer;
+use crate::model::letter::{Answer, Pace};
 use crate::model::priority::Priority;
 use crate::model::time::{Mono, Now, Wall};
 use crate::oncall::incident::{Incident, Stage};
 use crate::oncall::page::{About, Kind, Page, PageState, Send};
-use crate::oncall::plan::Limits;
 use crate::oncall::{Oncall, Output, hours, is_test, ms};
 
 /// Tries of a channel at a time.
@@ -50,7 +49,7 @@ pub(super) struct OnTheWay {
 }
 
 impl Channel {
-    fn new(limits: Limits, now: Mono) -> Self {
+    fn new(limits: Pace, now: Mono) -> Self {
         Self { tokens: limits.burst, at: now, rests: None, busy: 0, failed: 0 }
     }
 
@@ -60,7 +59,7 @@ impl Channel {
     }
 
     /// When the next message may leave: now, or later. The last of them are kept for what is most urgent.
-    fn free_at(&mut self, limits: Limits, priority: Priority, now: Mono) -> Mono {
+    fn free_at(&mut self, limits: Pace, priority: Priority, now: Mono) -> Mono {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds between two messages")]
         let passed = now.since(self.at) as f64;
         let per_ms = limits.per_min / 60_000.0;

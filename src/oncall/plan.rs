@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 
+use crate::model::letter::Pace;
 use crate::model::point::Names;
 use crate::model::priority::Priority;
 use crate::oncall::calendar::Calendar;
@@ -21,7 +22,7 @@ pub struct Plan {
     /// Chains, in order.
     pub chains: Vec<Chain>,
     /// Channels by id.
-    pub channels: BTreeMap<String, Limits>,
+    pub channels: BTreeMap<String, Pace>,
     /// Hours in which only P1 and P2 are told.
     pub quiet: Vec<(Time, Time)>,
     /// When what could wait is told.
@@ -67,17 +68,6 @@ pub struct Person {
     pub roles: Vec<String>,
     /// How they are reached, the best way first.
     pub contacts: Vec<Contact>,
-}
-
-/// How much a channel may be asked.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
-    /// Messages a minute, over time.
-    pub per_min: f64,
-    /// Messages at once.
-    pub burst: f64,
-    /// How long it rests when its service says "too many", unless that says how long.
-    pub rest_ms: u64,
 }
 
 /// Who is on call when.

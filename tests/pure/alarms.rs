@@ -356,24 +356,27 @@ pub fn clock(s: u64) -> String {
     }
 }
 
-fn play(path: &Path) {
+/// Plays a file: a header, `----`, what happens, `====`, what is expected of it. `UPDATE=1` writes what came.
+pub fn compare(path: &Path, play: impl Fn(&str, &mut dyn Iterator<Item = &str>) -> String) {
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.display();
     let (head, expected) = text.split_once("\n====\n").unwrap_or((text.trim_end(), ""));
     let (header, timeline) = head.split_once("\n----\n").unwrap_or_else(|| panic!("{name}: no line ----"));
-    let mut world = World::new(header);
-    for line in timeline.lines().map(|l| l.split('#').next().unwrap().trim()).filter(|l| !l.is_empty()) {
-        world.line_of_input(line);
-    }
-    if world.out == expected {
+    let came =
+        play(header, &mut timeline.lines().map(|l| l.split('#').next().unwrap().trim()).filter(|l| !l.is_empty()));
+    if came == expected {
         return;
     }
-    assert!(
-        std::env::var_os("UPDATE").is_some(),
-        "{name}: this came\n{}\nand this was expected\n{expected}",
+    assert!(std::env::var_os("UPDATE").is_some(), "{name}: this came\n{came}\nand this was expected\n{expected}");
+    std::fs::write(path, format!("{head}\n====\n{came}")).unwrap();
+}
+
+fn play(path: &Path) {
+    compare(path, |header, lines| {
+        let mut world = World::new(header);
+        lines.for_each(|line| world.line_of_input(line));
         world.out
-    );
-    std::fs::write(path, format!("{head}\n====\n{}", world.out)).unwrap();
+    });
 }
 
 #[test]

@@ -18,7 +18,7 @@ use plantroom::oncall::plan::Plan;
 use plantroom::oncall::rota::Override;
 use plantroom::oncall::{Kept, Meta, Oncall, Output, Stored};
 
-use crate::alarms::{clock, duration};
+use crate::alarms::{clock, compare, duration};
 
 const COMMON: &str = include_str!("pages/common.toml");
 /// How long a channel takes to answer.
@@ -270,25 +270,15 @@ impl World {
 }
 
 fn play(path: &Path) {
-    let text = std::fs::read_to_string(path).unwrap();
-    let name = path.display();
-    let (head, expected) = text.split_once("\n====\n").unwrap_or((text.trim_end(), ""));
-    let (header, timeline) = head.split_once("\n----\n").unwrap_or_else(|| panic!("{name}: no line ----"));
-    let mut world = World::new(header);
-    for line in timeline.lines().map(|l| l.split('#').next().unwrap().trim()).filter(|l| !l.is_empty()) {
-        let (when, what) = line.split_once(' ').unwrap_or_else(|| panic!("{name}: no moment in {line:?}"));
-        world.go(if when == "0s" { 0 } else { duration(when) });
-        world.happens(what.trim());
-    }
-    if world.out == expected {
-        return;
-    }
-    assert!(
-        std::env::var_os("UPDATE").is_some(),
-        "{name}: this came\n{}\nand this was expected\n{expected}",
+    compare(path, |header, lines| {
+        let mut world = World::new(header);
+        for line in lines {
+            let (when, what) = line.split_once(' ').unwrap_or_else(|| panic!("no moment in {line:?}"));
+            world.go(if when == "0s" { 0 } else { duration(when) });
+            world.happens(what.trim());
+        }
         world.out
-    );
-    std::fs::write(path, format!("{head}\n====\n{}", world.out)).unwrap();
+    });
 }
 
 #[test]

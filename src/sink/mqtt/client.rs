@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 
-use crate::http::secret;
+use crate::http::{self, secret};
 use crate::sink::mqtt::settings::{Settings, Version};
 
 /// What happened on the connection.
@@ -144,8 +144,8 @@ impl Connection {
     /// The connection is gone, in words; this object is of no use any more.
     pub async fn poll(&mut self) -> Result<Happened, String> {
         match &mut self.inner {
-            Inner::V4(_, event_loop) => event_loop.poll().await.map(happened_v4).map_err(|e| words(&e)),
-            Inner::V5(_, event_loop) => event_loop.poll().await.map(happened_v5).map_err(|e| words(&e)),
+            Inner::V4(_, event_loop) => event_loop.poll().await.map(happened_v4).map_err(|e| http::chain(&e)),
+            Inner::V5(_, event_loop) => event_loop.poll().await.map(happened_v5).map_err(|e| http::chain(&e)),
         }
     }
 
@@ -194,20 +194,6 @@ impl Connection {
             Inner::V5(client, _) => client.try_disconnect().is_ok(),
         };
     }
-}
-
-/// An error with what caused it, once each.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut out = error.to_string();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        let said = e.to_string();
-        if !out.contains(&said) {
-            out = format!("{out}: {said}");
-        }
-        cause = e.source();
-    }
-    out
 }
 
 fn happened_v4(event: rumqttc::Event) -> Happened {
@@ -265,7 +251,7 @@ fn read_file(path: &str) -> Result<Vec<u8>, String> {
 }
 
 fn tls(settings: &Settings) -> Result<TlsConfiguration, String> {
-    let ca = read_file(settings.ca_file.as_deref().unwrap_or(crate::http::SYSTEM_CA))?;
+    let ca = read_file(settings.ca_file.as_deref().unwrap_or(http::SYSTEM_CA))?;
     let client_auth = match (&settings.cert_file, &settings.key_file) {
         (Some(cert), Some(key)) => Some((read_file(cert)?, read_file(key)?)),
         (None, None) => None,
