@@ -6,7 +6,7 @@ use divan::counter::ItemsCount;
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
 use plantroom::decode;
-use plantroom::link::frame::{Expect, tcp};
+use plantroom::link::frame::{Expect, Lenient, tcp};
 use plantroom::model::registers::Words;
 use plantroom::plan;
 use plantroom::profile::Layout;
@@ -39,7 +39,7 @@ fn decode_all(bencher: Bencher<'_, '_>, profile: &str) {
 
 #[divan::bench]
 fn recognise_an_answer_of_125_registers(bencher: Bencher<'_, '_>) {
-    let ask = Expect::of_tcp(&[0, 5, 0, 0, 0, 6, 7, 3, 0, 16, 0, 125], false).unwrap();
+    let ask = Expect::of_tcp(&[0, 5, 0, 0, 0, 6, 7, 3, 0, 16, 0, 125], Lenient::default()).unwrap();
     let mut answer = vec![0, 5, 0, 0, 0, 253, 7, 3, 250];
     answer.resize(259, 7);
     bencher.bench(|| tcp(divan::black_box(&answer), Some(&ask)));

@@ -29,9 +29,20 @@ pub enum Source {
     Rtc,
 }
 
+/// Gives monotonic microseconds instead of the operating system.
+#[derive(Clone)]
+struct Simulated(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl std::fmt::Debug for Simulated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Simulated")
+    }
+}
+
 /// The clock that every hand carries. Clones share the same trust.
 #[derive(Clone, Debug)]
 pub struct Clock {
+    simulated: Option<Simulated>,
     source: Source,
     trusted: Arc<AtomicBool>,
     accepted: Arc<AtomicBool>,
@@ -42,12 +53,20 @@ impl Clock {
     /// `not_before` is the last committed time: a battery-backed clock that shows an earlier date is not believed.
     pub fn new(settings: &Settings, not_before: Wall) -> Self {
         let clock = Self {
+            simulated: None,
             source: settings.source,
             trusted: Arc::new(AtomicBool::new(false)),
             accepted: Arc::new(AtomicBool::new(false)),
             not_before: Arc::new(AtomicI64::new(not_before.0)),
         };
         clock.refresh();
+        clock
+    }
+
+    /// A clock of a simulation: `now_us` gives its monotonic microseconds, and the date is as much after 1970, and believed.
+    pub fn simulated(now_us: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        let mut clock = Self::new(&Settings { source: Source::Rtc }, Wall(0));
+        clock.simulated = Some(Simulated(Arc::new(now_us)));
         clock
     }
 
@@ -82,16 +101,19 @@ impl Clock {
 
     /// Monotonic milliseconds.
     pub fn mono(&self) -> Mono {
-        Mono(mono_us() / 1_000)
+        Mono(self.mono_us() / 1_000)
     }
 
     /// Monotonic microseconds, for measuring and scheduling.
     pub fn mono_us(&self) -> u64 {
-        mono_us()
+        self.simulated.as_ref().map_or_else(mono_us, |s| (s.0)())
     }
 
     /// The date as the clock shows it, believed or not.
     pub fn wall(&self) -> Wall {
+        if let Some(simulated) = &self.simulated {
+            return Wall(i64::try_from((simulated.0)() / 1_000).unwrap_or(i64::MAX));
+        }
         let t = clock_gettime(ClockId::Realtime);
         Wall(t.tv_sec.saturating_mul(1_000).saturating_add(t.tv_nsec / 1_000_000))
     }

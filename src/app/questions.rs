@@ -308,19 +308,16 @@ where
     let mut failed: BTreeMap<Span, Cause> = BTreeMap::new();
     let rules = &unit.profile.layout(None).read;
     let defs: Vec<PointDef> = wanted.iter().map(|w| w.def.clone()).collect();
-    for block in plan::plan(&defs, rules).blocks {
+    let mut plan = plan::plan(&defs, rules);
+    let mut blocks: Vec<plan::Block> = plan.blocks.iter().rev().copied().collect();
+    while let Some(block) = blocks.pop() {
         match ask(link.to_string(), unit.clone(), block.span).await {
             Ok(words) => reads.push(words),
-            // A refused block is read run by run: a person wants to see what is there.
-            Err(Cause::IllegalAddress | Cause::IllegalValue) if block.needs.len() > 1 => {
-                for need in block.needs {
-                    match ask(link.to_string(), unit.clone(), need).await {
-                        Ok(words) => reads.push(words),
-                        Err(cause) => drop(failed.insert(need, cause)),
-                    }
-                }
-            }
-            Err(cause) => drop(failed.insert(block.span, cause)),
+            // What a unit refuses, or is silent about, is split: a person wants to see what is there.
+            Err(cause) => match plan.split(&block, cause, 0).filter(|_| cause.is_of_block()) {
+                Some((left, right)) => blocks.extend([right, left]),
+                None => drop(failed.insert(block.span, cause)),
+            },
         }
     }
     let row = |w: &Wanted<'_>| {

@@ -62,6 +62,7 @@ fn unit(unit: &Unit<'_>, devices: &BTreeMap<String, Device>, catalogue: &Catalog
         address: unit.file.address,
         profile: Arc::clone(unit.profile),
         timeout_ms: unit.file.timeout_ms,
+        retries: unit.file.retries,
         groups,
     }
 }

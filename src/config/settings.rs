@@ -103,9 +103,16 @@ pub struct Unit {
     pub profile: String,
     /// Longest wait for an answer; overrides profile and link. Milliseconds.
     pub timeout_ms: Option<u64>,
+    /// How often a spoilt or missing answer is asked for once more in the same cycle, if the bus has time for it: 0 to 5. Default 1.
+    #[serde(default = "one_retry")]
+    pub retries: u32,
     /// How often a poll group is read, where it differs from the profile: `fast = "5s"`.
     #[serde(default)]
     pub groups: BTreeMap<String, String>,
+}
+
+fn one_retry() -> u32 {
+    1
 }
 
 /// A piece of equipment: `[[device]]`.

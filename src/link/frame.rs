@@ -1,4 +1,13 @@
 //! Which bytes on the wire answer the request in flight. Pure: bytes in, verdict out; foreign bytes are parsed only here.
+//!
+//! Over TCP the answer is looked for at every offset, so that surplus bytes of a sloppy device never shift the frame borders;
+//! the transaction id, which nobody can guess, keeps a foreign frame from being taken. On a serial line unit, function, byte
+//! count and CRC must fit, and bytes equal to the request are its echo.
+
+use std::fmt;
+
+/// Longest read request on the wire: unit, function, address, count, CRC.
+const RTU_REQUEST: usize = 8;
 
 /// The request that is waiting for its answer, read off the bytes that were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,27 +20,45 @@ pub struct Expect {
     pub function: u8,
     /// Data bytes that the answer to this read must carry; `None` for functions whose answer has another form.
     pub data_bytes: Option<u8>,
-    /// Whether unit ids 0 and 255 in the answer are accepted too: some gateways answer so.
+    /// Which answers are taken although they do not fit the request exactly.
+    pub lenient: Lenient,
+    /// The request as it went out on a serial line: what equals it is its echo.
+    echo: Option<[u8; RTU_REQUEST]>,
+}
+
+/// What a device may do wrong in its answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lenient {
+    /// Answer under any unit id.
     pub any_unit: bool,
+    /// Answer under any transaction id.
+    pub any_transaction: bool,
 }
 
 impl Expect {
     /// Reads a Modbus TCP request; `None` if it is none.
-    pub fn of_tcp(request: &[u8], any_unit: bool) -> Option<Expect> {
+    pub fn of_tcp(request: &[u8], lenient: Lenient) -> Option<Expect> {
         let transaction = word(request, 0)?;
         let (unit, pdu) = request.get(6..)?.split_first()?;
-        Some(Expect { transaction, unit: *unit, function: *pdu.first()?, data_bytes: data_bytes(pdu), any_unit })
+        let function = *pdu.first()?;
+        Some(Expect { transaction, unit: *unit, function, data_bytes: data_bytes(pdu), lenient, echo: None })
     }
 
     /// Reads an RTU request; `None` if it is none.
     pub fn of_rtu(request: &[u8]) -> Option<Expect> {
         let (unit, pdu) = request.split_first()?;
-        let function = *pdu.first()?;
-        Some(Expect { transaction: 0, unit: *unit, function, data_bytes: data_bytes(pdu), any_unit: false })
+        let (function, data_bytes) = (*pdu.first()?, data_bytes(pdu));
+        let (lenient, echo) = (Lenient::default(), request.try_into().ok());
+        Some(Expect { transaction: 0, unit: *unit, function, data_bytes, lenient, echo })
     }
 
     fn unit_fits(&self, unit: u8) -> bool {
-        unit == self.unit || (self.any_unit && (unit == 0 || unit == 255))
+        unit == self.unit || self.lenient.any_unit
+    }
+
+    /// Bytes of the whole answer on a serial line.
+    fn rtu_len(&self) -> Option<usize> {
+        self.data_bytes.map(|bytes| usize::from(bytes) + 5)
     }
 }
 
@@ -48,33 +75,102 @@ fn data_bytes(pdu: &[u8]) -> Option<u8> {
     }
 }
 
+/// What was wrong with a frame that is not the answer to the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    /// It bears another transaction id: the answer to an earlier request, or to none.
+    Transaction,
+    /// It comes from another unit.
+    Unit,
+    /// It answers another function.
+    Function,
+    /// It carries another number of data bytes.
+    ByteCount,
+    /// Its checksum does not fit.
+    Crc,
+    /// Nothing was asked.
+    Unasked,
+}
+
+/// A frame that was not taken: the first field that did not fit, what it held and what was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Which field.
+    pub field: Field,
+    /// What it held.
+    pub got: u16,
+    /// What was expected; of a frame that nobody asked for its transaction id.
+    pub expected: u16,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, got, expected } = self;
+        match field {
+            Field::Transaction => write!(f, "transaction id {got} where {expected} was expected"),
+            Field::Unit => write!(f, "unit id {got} where {expected} was expected"),
+            Field::Function => write!(f, "function {got} where {expected} was expected"),
+            Field::ByteCount => write!(f, "{got} data bytes where {expected} were expected"),
+            Field::Crc => write!(f, "checksum {got:04X} where {expected:04X} was expected"),
+            Field::Unasked => write!(f, "a frame of unit {got} that nobody asked for"),
+        }
+    }
+}
+
 /// What stands at the beginning of the bytes that came over TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tcp {
     /// Not yet a whole frame.
     Partial,
-    /// These bytes answer the request.
-    Answer(usize),
-    /// These bytes are the answer to an earlier request, or to none.
-    Late(usize),
-    /// These bytes bear our transaction id and are not an answer to our request.
-    Crossed(usize),
-    /// This is not Modbus TCP: the frame borders are lost.
-    Unparseable,
+    /// These bytes answer the request; what stands before them is surplus.
+    Answer {
+        /// First byte.
+        start: usize,
+        /// One past the last byte.
+        end: usize,
+    },
+    /// A whole frame of so many bytes that does not answer it.
+    Rejected(usize, Rejection),
+    /// So many bytes that belong to no frame.
+    Surplus(usize),
 }
 
 /// Looks at the bytes that came over TCP.
 pub fn tcp(bytes: &[u8], expect: Option<&Expect>) -> Tcp {
-    let (Some(transaction), Some(protocol), Some(length)) = (word(bytes, 0), word(bytes, 2), word(bytes, 4)) else {
-        return Tcp::Partial;
-    };
-    if protocol != 0 || !(3..=254).contains(&length) {
-        return Tcp::Unparseable;
+    if let Some(expect) = expect {
+        let found = (0..bytes.len()).find_map(|start| Some((start, start + tcp_answer(&bytes[start..], expect)?)));
+        if let Some((start, end)) = found {
+            return Tcp::Answer { start, end };
+        }
     }
+    if !may_begin_tcp(bytes) {
+        let next = (1..bytes.len()).find(|at| may_begin_tcp(&bytes[*at..]));
+        return Tcp::Surplus(next.unwrap_or(bytes.len()));
+    }
+    let Some(length) = word(bytes, 4) else { return Tcp::Partial };
     let end = 6 + usize::from(length);
-    let Some(body) = bytes.get(6..end) else { return Tcp::Partial };
-    let Some(expect) = expect.filter(|e| e.transaction == transaction) else { return Tcp::Late(end) };
-    if expect.unit_fits(body[0]) && pdu_fits(&body[1..], expect) { Tcp::Answer(end) } else { Tcp::Crossed(end) }
+    match bytes.get(6..end) {
+        None => Tcp::Partial,
+        Some(body) => Tcp::Rejected(end, tcp_rejection(word(bytes, 0).unwrap_or(0), body, expect)),
+    }
+}
+
+/// Whether these bytes can be the beginning of a Modbus TCP frame: protocol 0, a length that a frame can have.
+fn may_begin_tcp(bytes: &[u8]) -> bool {
+    let is_zero = |at: usize| bytes.get(at).is_none_or(|b| *b == 0);
+    let length_fits = word(bytes, 4).is_none_or(|length| (3..=254).contains(&length));
+    !bytes.is_empty() && is_zero(2) && is_zero(3) && is_zero(4) && length_fits
+}
+
+/// The length of the answer that begins with the first byte; `None` if none does, or not yet whole.
+fn tcp_answer(bytes: &[u8], expect: &Expect) -> Option<usize> {
+    let transaction_fits = expect.lenient.any_transaction || word(bytes, 0)? == expect.transaction;
+    if !transaction_fits || word(bytes, 2)? != 0 {
+        return None;
+    }
+    let end = 6 + usize::from(word(bytes, 4)?);
+    let (unit, pdu) = bytes.get(6..end)?.split_first()?;
+    (expect.unit_fits(*unit) && pdu_fits(pdu, expect)).then_some(end)
 }
 
 /// Whether a whole PDU answers the request: function and byte count, and nothing after them.
@@ -89,43 +185,117 @@ fn pdu_fits(pdu: &[u8], expect: &Expect) -> bool {
     }
 }
 
+fn tcp_rejection(transaction: u16, body: &[u8], expect: Option<&Expect>) -> Rejection {
+    let unit = u16::from(body.first().copied().unwrap_or(0));
+    let Some(expect) = expect else { return Rejection { field: Field::Unasked, got: unit, expected: transaction } };
+    if transaction != expect.transaction && !expect.lenient.any_transaction {
+        return Rejection { field: Field::Transaction, got: transaction, expected: expect.transaction };
+    }
+    rejection(body, expect, expect.lenient.any_unit)
+}
+
+/// The first field of a frame (unit, function, …) that does not fit.
+fn rejection(body: &[u8], expect: &Expect, any_unit: bool) -> Rejection {
+    let at = |i: usize| u16::from(body.get(i).copied().unwrap_or(0));
+    if at(0) != u16::from(expect.unit) && !any_unit {
+        return Rejection { field: Field::Unit, got: at(0), expected: expect.unit.into() };
+    }
+    if at(1) & 0x7F != u16::from(expect.function) {
+        return Rejection { field: Field::Function, got: at(1), expected: expect.function.into() };
+    }
+    Rejection { field: Field::ByteCount, got: at(2), expected: expect.data_bytes.unwrap_or(0).into() }
+}
+
 /// Where in the bytes that came over a serial line the answer lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rtu {
     /// Nowhere yet.
     Partial,
-    /// Here: what stands before it is noise.
+    /// Here: what stands before it is noise or the request's echo.
     Answer {
         /// First byte.
         start: usize,
         /// One past the last byte.
         end: usize,
     },
+    /// As long as the answer and with its head, and the checksum does not fit: if nothing follows, nothing is on its way.
+    Spoilt,
 }
 
 /// Looks for the answer among the bytes that came over a serial line: anything with the right unit, function, byte count
-/// and CRC, wherever it begins (adapters put junk before it, some units behind it).
+/// and CRC, wherever it begins (adapters put junk before it, some units behind it). Bytes equal to the request are its echo
+/// and never its answer.
 pub fn rtu(bytes: &[u8], expect: &Expect) -> Rtu {
-    for start in 0..bytes.len() {
-        let rest = &bytes[start..];
-        if rest[0] != expect.unit {
-            continue;
+    let (mut start, mut after_echo) = (0, 0);
+    while let Some(rest) = bytes.get(start..).filter(|r| !r.is_empty()) {
+        if let Some(echo) = &expect.echo {
+            if rest.starts_with(echo) {
+                start += echo.len();
+                after_echo = start;
+                continue;
+            }
+            if rest.len() > 2 && echo.starts_with(rest) {
+                return Rtu::Partial;
+            }
         }
-        let length = match rest.get(1) {
-            Some(f) if *f == expect.function | 0x80 => 5,
-            Some(f) if *f == expect.function => match expect.data_bytes {
-                Some(bytes) if rest.get(2) == Some(&bytes) => usize::from(bytes) + 5,
-                _ => continue,
-            },
-            _ => continue,
-        };
-        if let Some(frame) = rest.get(..length)
-            && crc_fits(frame)
+        if let Some(length) = rtu_answer_len(rest, expect)
+            && rest.get(..length).is_some_and(crc_fits)
         {
             return Rtu::Answer { start, end: start + length };
         }
+        start += 1;
     }
-    Rtu::Partial
+    if is_spoilt(&bytes[after_echo..], expect) { Rtu::Spoilt } else { Rtu::Partial }
+}
+
+/// How long the answer is that begins here by its head; `None` if none can begin here.
+fn rtu_answer_len(rest: &[u8], expect: &Expect) -> Option<usize> {
+    if rest[0] != expect.unit {
+        return None;
+    }
+    match *rest.get(1)? {
+        f if f == expect.function | 0x80 => Some(5),
+        f if f == expect.function && rest.get(2).copied() == expect.data_bytes => expect.rtu_len(),
+        _ => None,
+    }
+}
+
+/// Whether these bytes are a whole answer in which something was flipped: exactly as long, and at most one byte of its head
+/// differs. A shorter frame may have its rest on its way; a longer one is not understood.
+fn is_spoilt(bytes: &[u8], expect: &Expect) -> bool {
+    let Some(data_bytes) = expect.data_bytes else { return false };
+    let same = |head: &[u8]| head.iter().zip(bytes).filter(|(a, b)| a == b).count();
+    if Some(bytes.len()) == expect.rtu_len() {
+        return same(&[expect.unit, expect.function, data_bytes]) >= 2;
+    }
+    let is_exception = bytes.len() == 5 && bytes[1] == expect.function | 0x80;
+    is_exception && bytes[2] != data_bytes && (bytes[0] == expect.unit || bytes[2] < 12)
+}
+
+/// What was wrong with bytes on a serial line that brought no answer: the first whole frame with a good checksum names the field,
+/// else it is the checksum. `None`: no frame, noise only.
+pub fn rtu_rejection(bytes: &[u8], expect: Option<&Expect>) -> Option<Rejection> {
+    let frame = (0..bytes.len()).find_map(|start| any_rtu_frame(&bytes[start..]));
+    match (frame, expect) {
+        (Some(frame), Some(expect)) => Some(rejection(frame, expect, false)),
+        (Some(frame), None) => Some(Rejection { field: Field::Unasked, got: frame[0].into(), expected: 0 }),
+        (None, Some(expect)) => {
+            let length = rtu_answer_len(bytes.first().map(|_| bytes)?, expect)?;
+            let (data, crc) = bytes.get(..length)?.split_last_chunk::<2>()?;
+            Some(Rejection { field: Field::Crc, got: u16::from_le_bytes(*crc), expected: crc16(data) })
+        }
+        (None, None) => None,
+    }
+}
+
+/// The answer to any read, with a good checksum, that these bytes begin with.
+fn any_rtu_frame(bytes: &[u8]) -> Option<&[u8]> {
+    let length = match *bytes.get(1)? {
+        1..=4 => usize::from(*bytes.get(2)?) + 5,
+        0x81..=0x84 => 5,
+        _ => return None,
+    };
+    bytes.get(..length).filter(|frame| crc_fits(frame))
 }
 
 /// Whether the last two bytes are the CRC of those before (MODBUS over Serial Line 1.02, 6.2.2), low byte first.
@@ -147,6 +317,7 @@ mod tests {
     /// Read of two holding registers at 16 from unit 7, transaction 5.
     const ASK: [u8; 12] = [0, 5, 0, 0, 0, 6, 7, 3, 0, 16, 0, 2];
     const ANSWER: [u8; 13] = [0, 5, 0, 0, 0, 7, 7, 3, 4, 1, 2, 3, 4];
+    const WHOLE: Tcp = Tcp::Answer { start: 0, end: 13 };
 
     fn changed(at: usize, to: u8) -> Vec<u8> {
         let mut bytes = ANSWER.to_vec();
@@ -154,45 +325,95 @@ mod tests {
         bytes
     }
 
-    #[test]
-    fn tcp_takes_only_the_answer_to_the_request() {
-        let ask = Expect::of_tcp(&ASK, false).unwrap();
-        assert_eq!(ask.data_bytes, Some(4));
-        assert_eq!(tcp(&ANSWER, Some(&ask)), Tcp::Answer(13));
-        assert_eq!(tcp(&ANSWER[..12], Some(&ask)), Tcp::Partial);
-        assert_eq!(tcp(&changed(1, 4), Some(&ask)), Tcp::Late(13), "an earlier transaction");
-        assert_eq!(tcp(&changed(6, 8), Some(&ask)), Tcp::Crossed(13), "another unit");
-        assert_eq!(tcp(&changed(7, 4), Some(&ask)), Tcp::Crossed(13), "another function");
-        assert_eq!(tcp(&changed(8, 2), Some(&ask)), Tcp::Crossed(13), "a byte count that lies");
-        assert_eq!(tcp(&changed(2, 1), Some(&ask)), Tcp::Unparseable, "not Modbus");
-        assert_eq!(tcp(&changed(4, 9), Some(&ask)), Tcp::Unparseable, "longer than a frame can be");
-        assert_eq!(tcp(&ANSWER, None), Tcp::Late(13), "nobody asked");
-        let exception = [0, 5, 0, 0, 0, 3, 7, 0x83, 2];
-        assert_eq!(tcp(&exception, Some(&ask)), Tcp::Answer(9));
+    fn rejected(bytes: &[u8], expect: Option<&Expect>) -> Option<Field> {
+        match tcp(bytes, expect) {
+            Tcp::Rejected(13, why) => Some(why.field),
+            _ => None,
+        }
     }
 
     #[test]
-    fn a_gateway_that_answers_as_unit_255_is_accepted_only_where_the_link_says_so() {
-        let strict = Expect::of_tcp(&ASK, false).unwrap();
-        let lenient = Expect::of_tcp(&ASK, true).unwrap();
-        assert_eq!(tcp(&changed(6, 255), Some(&strict)), Tcp::Crossed(13));
-        assert_eq!(tcp(&changed(6, 255), Some(&lenient)), Tcp::Answer(13));
-        assert_eq!(tcp(&changed(6, 8), Some(&lenient)), Tcp::Crossed(13));
+    fn tcp_takes_only_the_answer_to_the_request() {
+        let ask = Expect::of_tcp(&ASK, Lenient::default()).unwrap();
+        assert_eq!(ask.data_bytes, Some(4));
+        assert_eq!(tcp(&ANSWER, Some(&ask)), WHOLE);
+        assert_eq!(tcp(&ANSWER[..12], Some(&ask)), Tcp::Partial);
+        assert_eq!(rejected(&changed(1, 4), Some(&ask)), Some(Field::Transaction));
+        assert_eq!(rejected(&changed(6, 8), Some(&ask)), Some(Field::Unit));
+        assert_eq!(rejected(&changed(7, 4), Some(&ask)), Some(Field::Function));
+        assert_eq!(rejected(&changed(8, 2), Some(&ask)), Some(Field::ByteCount), "a byte count that lies");
+        assert_eq!(rejected(&ANSWER, None), Some(Field::Unasked));
+        assert!(matches!(tcp(&changed(2, 1), Some(&ask)), Tcp::Surplus(_)), "not Modbus");
+        assert!(matches!(tcp(&changed(4, 9), Some(&ask)), Tcp::Surplus(_)), "longer than a frame can be");
+        let exception = [0, 5, 0, 0, 0, 3, 7, 0x83, 2];
+        assert_eq!(tcp(&exception, Some(&ask)), Tcp::Answer { start: 0, end: 9 });
+    }
+
+    #[test]
+    fn surplus_bytes_do_not_shift_the_frame_borders() {
+        let ask = Expect::of_tcp(&ASK, Lenient::default()).unwrap();
+        for surplus in [&[0u8, 0][..], &[0], &[0, 0, 0, 0, 0], &[0xFF, 3], &[0, 4, 0, 0, 0, 7, 7, 3, 4, 9]] {
+            let bytes = [surplus, &ANSWER].concat();
+            let expect = Tcp::Answer { start: surplus.len(), end: bytes.len() };
+            assert_eq!(tcp(&bytes, Some(&ask)), expect, "{surplus:?} before it");
+        }
+    }
+
+    #[test]
+    fn other_units_and_transactions_are_accepted_only_where_the_link_says_so() {
+        let strict = Expect::of_tcp(&ASK, Lenient::default()).unwrap();
+        let any_unit = Expect::of_tcp(&ASK, Lenient { any_unit: true, ..Lenient::default() }).unwrap();
+        let any_id = Expect::of_tcp(&ASK, Lenient { any_transaction: true, ..Lenient::default() }).unwrap();
+        for unit in [0, 1, 255] {
+            assert_eq!(rejected(&changed(6, unit), Some(&strict)), Some(Field::Unit));
+            assert_eq!(tcp(&changed(6, unit), Some(&any_unit)), WHOLE);
+            assert_eq!(rejected(&changed(6, unit), Some(&any_id)), Some(Field::Unit));
+        }
+        assert_eq!(tcp(&changed(1, 0), Some(&any_id)), WHOLE);
+        assert_eq!(rejected(&changed(1, 0), Some(&any_unit)), Some(Field::Transaction));
+    }
+
+    fn with_crc(bytes: &[u8]) -> Vec<u8> {
+        [bytes, &crc16(bytes).to_le_bytes()].concat()
     }
 
     #[test]
     fn rtu_finds_the_answer_behind_noise_and_nothing_else() {
         let ask = Expect::of_rtu(&[7, 3, 0, 16, 0, 2]).unwrap();
-        let mut frame = vec![7, 3, 4, 1, 2, 3, 4];
-        frame.extend(crc16(&frame).to_le_bytes());
+        let frame = with_crc(&[7, 3, 4, 1, 2, 3, 4]);
         assert_eq!(rtu(&frame, &ask), Rtu::Answer { start: 0, end: 9 });
         let noisy = [&[0xFF, 7, 3][..], &frame, &[0]].concat();
         assert_eq!(rtu(&noisy, &ask), Rtu::Answer { start: 3, end: 12 });
         for bit in 0..frame.len() * 8 {
             let mut wrong = frame.clone();
             wrong[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(rtu(&wrong, &ask), Rtu::Partial, "bit {bit} flipped");
+            assert_eq!(rtu(&wrong, &ask), Rtu::Spoilt, "bit {bit} flipped");
+            assert_eq!(rtu(&wrong[..8], &ask), Rtu::Partial, "its rest may be on its way");
         }
+    }
+
+    #[test]
+    fn bytes_equal_to_the_request_are_its_echo_also_where_they_would_answer_it() {
+        // 17 coils from 0x0302: the request reads like an answer of three data bytes.
+        let request = with_crc(&[1, 1, 3, 2, 0, 17]);
+        let ask = Expect::of_rtu(&request).unwrap();
+        let answer = with_crc(&[1, 1, 3, 0xAA, 0x55, 1]);
+        for cut in 1..=request.len() {
+            assert_eq!(rtu(&request[..cut], &ask), Rtu::Partial, "{cut} bytes of the echo");
+        }
+        assert_eq!(rtu(&[&request[..], &answer].concat(), &ask), Rtu::Answer { start: 8, end: 16 });
+        assert_eq!(rtu(&answer, &ask), Rtu::Answer { start: 0, end: 8 });
+    }
+
+    #[test]
+    fn what_was_wrong_with_a_frame_is_said() {
+        let ask = Expect::of_rtu(&with_crc(&[7, 3, 0, 16, 0, 2])).unwrap();
+        let says = |bytes: &[u8]| rtu_rejection(bytes, Some(&ask)).map(|why| why.to_string());
+        assert_eq!(says(&with_crc(&[8, 3, 4, 1, 2, 3, 4])).as_deref(), Some("unit id 8 where 7 was expected"));
+        assert_eq!(says(&with_crc(&[7, 4, 4, 1, 2, 3, 4])).as_deref(), Some("function 4 where 3 was expected"));
+        assert_eq!(says(&with_crc(&[7, 3, 2, 1, 2])).as_deref(), Some("2 data bytes where 4 were expected"));
+        assert!(says(&[7, 3, 4, 1, 2, 3, 4, 0, 0]).unwrap().starts_with("checksum 0000 where "));
+        assert_eq!(says(&[1, 2, 3]), None, "noise");
     }
 
     #[test]

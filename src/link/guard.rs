@@ -1,8 +1,11 @@
 //! The transport under tokio-modbus: it knows the request in flight and hands up only the frame that answers it.
 //!
 //! On its own the client returns, after one time-out on a serial line, the previous request's value for ever, and on TCP
-//! header mismatches for ever. Here nothing but the answer passes: what is late, crossed or noise is counted and dropped.
+//! header mismatches for ever. Here nothing but the answer passes: whatever came before the request went out is dropped, and
+//! what is late, foreign or noise is counted and named. Transaction ids are drawn at random here, whatever the client counts.
+//! Between two requests the link listens ([`Ear`]), so that a surplus frame is seen before the next request.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,43 +14,39 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use crate::link::frame::{self, Expect, Rtu, Tcp};
+use crate::clock::Clock;
+use crate::link::connect::BoxedWire;
+use crate::link::frame::{self, Expect, Field, Lenient, Rejection, Rtu, Tcp};
+use crate::link::ids::TransactionIds;
 
 /// How frames lie on this transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// Modbus TCP; `any_unit` accepts answers as unit 0 or 255.
-    Tcp {
-        /// See [`Expect::any_unit`].
-        any_unit: bool,
-    },
+    /// Modbus TCP.
+    Tcp(Lenient),
     /// RTU, on a serial line or over TCP.
     Rtu,
 }
 
-/// What the guard saw; shared with the link that owns the request.
-#[derive(Debug, Default)]
-pub struct Seen {
-    state: Mutex<State>,
-    /// Rings when the request has failed for good before its time is over.
-    pub broken: Notify,
-}
-
-/// Counts since the guard was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// Answers that came after their request was given up.
-    pub late: u64,
-    /// Frames that bore our transaction id and were no answer to our request.
-    pub crossed: u64,
-    /// Bytes that belonged to no answer (serial line).
+/// Counts since the guard was made, and what became of the request in flight.
+#[derive(Clone, Debug, Default)]
+pub struct GuardState {
+    /// Frames that were not taken and when they came (monotonic microseconds), oldest first; the newest [`REJECTIONS_MAX`].
+    pub rejections: VecDeque<(Rejection, u64)>,
+    /// Bytes that belonged to no answer.
     pub noise_bytes: u64,
     /// Bytes received since the request was sent.
     pub received: u64,
-    /// The peer closed, or frame borders are lost: the connection is of no use any more.
+    /// Bytes that came while nothing was asked, since the last request.
+    pub stray: u64,
+    /// A whole frame came while nothing was asked or behind the answer (RTU), since the link last cleared it.
+    pub surplus: bool,
+    /// The connection is of no use any more.
     pub dead: Option<Death>,
-    /// The request in flight got a crossed answer.
+    /// The request in flight got a frame that bears its transaction id and does not answer it.
     pub refused: bool,
+    /// What came since the request is as long as its answer, and its checksum is wrong.
+    pub spoilt: bool,
     /// The request has been handed to the operating system whole.
     pub sent: bool,
 }
@@ -57,177 +56,377 @@ pub struct State {
 pub enum Death {
     /// The peer closed it.
     Closed,
-    /// What came is not Modbus.
-    Unparseable,
     /// The operating system reported an error.
     Failed,
-}
-
-impl Seen {
-    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
-        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// A copy of the counts.
-    pub fn get(&self) -> State {
-        self.with(|s| *s)
-    }
-
-    fn die(&self, death: Death) {
-        self.with(|s| s.dead = Some(death));
-        self.broken.notify_one();
-    }
+    /// Bytes without end, and no answer among them.
+    Babble,
 }
 
 /// Most bytes kept while looking for an answer: two frames.
 const MOST: usize = 600;
+/// More bytes than this after one request, and no answer among them: the connection is given up.
+const BABBLE: u64 = 65_536;
+/// Rejections kept until the link asks.
+const REJECTIONS_MAX: usize = 16;
+/// From so many bytes on, what came unasked is taken for a frame, even if its checksum is not whole.
+const SURPLUS_BYTES: usize = 5;
 
-/// A transport that only lets answers through.
 #[derive(Debug)]
-pub struct Guard<T> {
-    inner: T,
+struct Inner {
+    wire: BoxedWire,
+    clock: Clock,
     framing: Framing,
+    ids: TransactionIds,
     expect: Option<Expect>,
-    request_len: usize,
+    /// The client's own transaction id of the request in flight.
+    client_id: [u8; 2],
+    /// The request as it goes out, and how much of it has gone.
+    request: Vec<u8>,
     written: usize,
-    came: Vec<u8>,
-    up: Vec<u8>,
-    seen: Arc<Seen>,
+    incoming: Vec<u8>,
+    answer: Vec<u8>,
+    state: GuardState,
+    changed: Arc<Notify>,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Guard<T> {
-    /// Wraps a transport.
-    pub fn new(inner: T, framing: Framing, seen: Arc<Seen>) -> Self {
-        let (came, up) = (Vec::with_capacity(MOST), Vec::with_capacity(MOST));
-        Self { inner, framing, expect: None, request_len: 0, written: 0, came, up, seen }
+/// The transport that tokio-modbus gets.
+#[derive(Debug)]
+pub struct Guard(Arc<Mutex<Inner>>);
+
+/// The link's side of the same transport.
+#[derive(Clone, Debug)]
+pub struct Ear {
+    inner: Arc<Mutex<Inner>>,
+    changed: Arc<Notify>,
+}
+
+/// A guarded transport and the ear to it.
+pub fn guard(wire: BoxedWire, framing: Framing, ids: TransactionIds, clock: Clock) -> (Guard, Ear) {
+    let changed = Arc::new(Notify::new());
+    let inner = Inner {
+        wire,
+        clock,
+        framing,
+        ids,
+        expect: None,
+        client_id: [0; 2],
+        request: Vec::with_capacity(16),
+        written: 0,
+        incoming: Vec::with_capacity(MOST),
+        answer: Vec::with_capacity(MOST / 2),
+        state: GuardState::default(),
+        changed: Arc::clone(&changed),
+    };
+    let inner = Arc::new(Mutex::new(inner));
+    (Guard(Arc::clone(&inner)), Ear { inner, changed })
+}
+
+impl Ear {
+    fn with<R>(&self, f: impl FnOnce(&mut Inner) -> R) -> R {
+        f(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A new request begins: nothing from before it may pass on a serial line; on TCP a half-received late frame stays,
-    /// or the frame borders would be lost.
-    fn begin(&mut self, request: &[u8], cx: &mut Context<'_>) {
-        self.up.clear();
-        self.request_len = request.len();
-        self.written = 0;
-        self.expect = match self.framing {
-            Framing::Tcp { any_unit } => Expect::of_tcp(request, any_unit),
-            Framing::Rtu => Expect::of_rtu(request),
-        };
-        if self.framing == Framing::Rtu {
-            let mut noise = self.came.len();
-            self.came.clear();
-            while let Poll::Ready(Ok(n @ 1..)) = self.receive(cx) {
-                noise += n;
-                self.came.clear();
+    /// What is known; rejections and counts are handed over and begin anew.
+    pub fn take(&self) -> GuardState {
+        self.with(|inner| {
+            let state = inner.state.clone();
+            inner.state.rejections.clear();
+            inner.state.noise_bytes = 0;
+            inner.state.surplus = false;
+            state
+        })
+    }
+
+    /// The same of what came while nothing was asked.
+    pub fn take_stray(&self) -> GuardState {
+        let state = self.take();
+        self.with(|inner| inner.state.stray = 0);
+        state
+    }
+
+    /// The transaction id of the request in flight.
+    pub fn transaction(&self) -> u16 {
+        self.with(|inner| inner.ids.current())
+    }
+
+    /// Whether the connection is of no use any more.
+    pub fn is_dead(&self) -> bool {
+        self.with(|inner| inner.state.dead.is_some())
+    }
+
+    /// How the request in flight has failed, before its time is over. Never ends while it has not.
+    pub async fn failed(&self) -> Failure {
+        loop {
+            let failure = self.with(|inner| match &inner.state {
+                s if s.dead.is_some() || s.refused => Some(Failure::ForGood),
+                s if s.spoilt => Some(Failure::Spoilt { received: s.received }),
+                _ => None,
+            });
+            match failure {
+                Some(failure) => return failure,
+                None => self.changed.notified().await,
             }
-            self.seen.with(|s| s.noise_bytes += noise as u64);
         }
-        self.seen.with(|s| (s.received, s.refused, s.sent) = (0, false, false));
     }
 
-    /// Takes what the transport has into `came`.
+    /// Bytes received since the request was sent.
+    pub fn received(&self) -> u64 {
+        self.with(|inner| inner.state.received)
+    }
+
+    /// Listens while nothing is asked; ends when something has come, or the connection has died.
+    pub async fn hear(&self) {
+        std::future::poll_fn(|cx| self.with(|inner| inner.hear(cx))).await;
+    }
+
+    /// Takes what has come while nothing was asked, without waiting.
+    pub fn drain(&self) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        self.with(|inner| while inner.hear(&mut cx).is_ready() && inner.state.dead.is_none() {});
+    }
+}
+
+/// How a request failed before its time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The connection is dead, or an answer came that is none.
+    ForGood,
+    /// The answer is whole and its checksum wrong, so many bytes; it stays so if nothing follows.
+    Spoilt {
+        /// Bytes received when that was seen.
+        received: u64,
+    },
+}
+
+impl Inner {
+    /// A new request begins: nothing from before it may pass. On TCP a frame whose beginning is there and whose rest is not stays,
+    /// to be skipped when it is whole.
+    fn begin(&mut self, request: &[u8], cx: &mut Context<'_>) {
+        while self.hear(cx).is_ready() && self.state.dead.is_none() {}
+        self.answer.clear();
+        self.written = 0;
+        self.request.clear();
+        self.request.extend_from_slice(request);
+        match self.framing {
+            Framing::Tcp(lenient) => {
+                self.client_id = [request.first().copied().unwrap_or(0), request.get(1).copied().unwrap_or(0)];
+                let id = self.ids.next().to_be_bytes();
+                self.request.iter_mut().zip(id).for_each(|(byte, id)| *byte = id);
+                self.expect = Expect::of_tcp(&self.request, lenient);
+                if lenient.any_transaction {
+                    self.incoming.clear();
+                }
+            }
+            Framing::Rtu => {
+                self.expect = Expect::of_rtu(request);
+                self.incoming.clear();
+            }
+        }
+        let s = &mut self.state;
+        (s.received, s.refused, s.spoilt, s.sent, s.stray) = (0, false, false, false, 0);
+    }
+
+    /// Takes what the transport has into `incoming`. 0 at its end.
     fn receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut space = [0u8; MOST];
         let mut buf = ReadBuf::new(&mut space);
-        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
-        self.came.extend_from_slice(buf.filled());
+        ready!(Pin::new(&mut self.wire).poll_read(cx, &mut buf))?;
+        self.incoming.extend_from_slice(buf.filled());
         Poll::Ready(Ok(buf.filled().len()))
     }
 
-    /// Moves the answer from `came` to `up` if it is there; drops what is none.
+    /// Takes what comes while nothing is asked.
+    fn hear(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.state.dead.is_some() {
+            return Poll::Ready(());
+        }
+        self.expect = None;
+        match ready!(self.receive(cx)) {
+            Ok(0) => self.die(Death::Closed),
+            Ok(n) => {
+                self.state.stray += n as u64;
+                self.sort();
+            }
+            Err(_) => self.die(Death::Failed),
+        }
+        Poll::Ready(())
+    }
+
+    fn die(&mut self, death: Death) {
+        self.state.dead = Some(death);
+        self.changed.notify_one();
+    }
+
+    fn reject(&mut self, why: Rejection) {
+        let rejections = &mut self.state.rejections;
+        if rejections.len() >= REJECTIONS_MAX {
+            rejections.pop_front();
+        }
+        rejections.push_back((why, self.clock.mono_us()));
+    }
+
+    /// Moves the answer from `incoming` to `answer` if it is there; drops what is none.
     fn sort(&mut self) {
         match self.framing {
-            Framing::Tcp { .. } => self.sort_tcp(),
-            Framing::Rtu => {
-                let Some(expect) = &self.expect else { return self.came.clear() };
-                if let Rtu::Answer { start, end } = frame::rtu(&self.came, expect) {
-                    self.up.extend_from_slice(&self.came[start..end]);
-                    let noise = self.came.len() - (end - start);
-                    self.came.clear();
-                    self.expect = None;
-                    self.seen.with(|s| s.noise_bytes += noise as u64);
-                } else if self.came.len() > MOST {
-                    let surplus = self.came.len() - MOST / 2;
-                    self.came.drain(..surplus);
-                    self.seen.with(|s| s.noise_bytes += surplus as u64);
-                }
+            Framing::Tcp(_) => self.sort_tcp(),
+            Framing::Rtu => self.sort_rtu(),
+        }
+        if self.incoming.len() > MOST {
+            let surplus = self.incoming.len() - MOST / 2;
+            self.drop_noise(surplus);
+        }
+        if self.state.received.max(self.state.stray) > BABBLE {
+            self.die(Death::Babble);
+        }
+    }
+
+    fn drop_noise(&mut self, bytes: usize) {
+        self.incoming.drain(..bytes);
+        self.state.noise_bytes += bytes as u64;
+    }
+
+    fn sort_rtu(&mut self) {
+        let Some(expect) = self.expect else {
+            // Nobody asked: kept until the request begins or a frame is whole.
+            if let Some(why) = frame::rtu_rejection(&self.incoming, None) {
+                self.reject(why);
+                self.drop_noise(self.incoming.len());
+                self.state.surplus = true;
+            } else if self.incoming.len() >= SURPLUS_BYTES {
+                self.state.surplus = true;
             }
+            return;
+        };
+        self.state.spoilt = false;
+        match frame::rtu(&self.incoming, &expect) {
+            Rtu::Answer { start, end } => {
+                self.answer.extend_from_slice(&self.incoming[start..end]);
+                self.expect = None;
+                let behind = self.incoming.len() - end;
+                self.state.surplus |= behind >= SURPLUS_BYTES;
+                self.drop_noise(self.incoming.len());
+                self.state.noise_bytes -= (end - start) as u64;
+            }
+            Rtu::Spoilt => {
+                self.state.spoilt = true;
+                self.changed.notify_one();
+            }
+            Rtu::Partial => {}
         }
     }
 
     fn sort_tcp(&mut self) {
-        while self.up.is_empty() {
-            match frame::tcp(&self.came, self.expect.as_ref()) {
+        while self.answer.is_empty() && !self.incoming.is_empty() {
+            match frame::tcp(&self.incoming, self.expect.as_ref()) {
                 Tcp::Partial => return,
-                Tcp::Answer(end) => {
-                    self.up.extend(self.came.drain(..end));
-                    self.expect = None;
+                Tcp::Answer { start, end } => {
+                    self.drop_noise(start);
+                    self.answer.extend(self.incoming.drain(..end - start));
+                    // The client checks both ids too: it gets its own.
+                    self.answer.iter_mut().zip(self.client_id).for_each(|(byte, id)| *byte = id);
+                    if let (Some(expect), Some(unit)) = (self.expect.take(), self.answer.get_mut(6)) {
+                        *unit = expect.unit;
+                    }
                 }
-                Tcp::Late(end) => {
-                    self.came.drain(..end);
-                    self.seen.with(|s| s.late += 1);
+                Tcp::Rejected(end, why) => {
+                    self.ids.avoid(u16::from_be_bytes([self.incoming[0], self.incoming[1]]));
+                    self.incoming.drain(..end);
+                    self.reject(why);
+                    let is_lenient = matches!(self.framing, Framing::Tcp(l) if l.any_transaction);
+                    self.state.surplus |= is_lenient && why.field == Field::Unasked;
+                    if !matches!(why.field, Field::Transaction | Field::Unasked) && !is_lenient {
+                        self.state.refused = true;
+                        self.expect = None;
+                        self.changed.notify_one();
+                    }
                 }
-                Tcp::Crossed(end) => {
-                    self.came.drain(..end);
-                    self.expect = None;
-                    self.seen.with(|s| {
-                        s.crossed += 1;
-                        s.refused = true;
-                    });
-                    self.seen.broken.notify_one();
-                }
-                Tcp::Unparseable => {
-                    self.came.clear();
-                    return self.seen.die(Death::Unparseable);
-                }
+                Tcp::Surplus(bytes) => self.drop_noise(bytes),
             }
+        }
+    }
+
+    /// What a serial request got that brought no answer, named.
+    fn name_rejected(&mut self) {
+        if self.framing == Framing::Rtu
+            && !self.incoming.is_empty()
+            && let Some(why) = frame::rtu_rejection(&self.incoming, self.expect.as_ref())
+        {
+            self.reject(why);
         }
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<T> {
+impl Ear {
+    /// The request in flight is given up: what came of it is named, and nothing is expected any more.
+    pub fn give_up(&self) {
+        self.with(|inner| {
+            inner.name_rejected();
+            inner.expect = None;
+            if inner.framing == Framing::Rtu {
+                inner.drop_noise(inner.incoming.len());
+            }
+        });
+    }
+}
+
+impl Guard {
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsyncRead for Guard {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
+        let mut this = self.inner();
         loop {
-            if !this.up.is_empty() {
-                let n = this.up.len().min(buf.remaining());
-                buf.put_slice(&this.up[..n]);
-                this.up.drain(..n);
+            if !this.answer.is_empty() {
+                let n = this.answer.len().min(buf.remaining());
+                buf.put_slice(&this.answer[..n]);
+                this.answer.drain(..n);
                 return Poll::Ready(Ok(()));
             }
-            if this.seen.get().dead.is_some() {
-                return Poll::Pending; // `broken` has rung: the link drops this future
+            if this.state.dead.is_some() {
+                return Poll::Pending; // `failed` has ended: the link drops this future
             }
             match ready!(this.receive(cx)) {
-                Ok(0) => this.seen.die(Death::Closed),
+                Ok(0) => this.die(Death::Closed),
                 Ok(n) => {
-                    this.seen.with(|s| s.received += n as u64);
+                    this.state.received += n as u64;
                     this.sort();
                 }
-                Err(_) => this.seen.die(Death::Failed),
+                Err(_) => this.die(Death::Failed),
             }
         }
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<T> {
+impl AsyncWrite for Guard {
+    /// One call brings a whole request (the codec's buffer); it goes out with a transaction id of ours.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.written >= this.request_len {
+        let mut this = self.inner();
+        if this.written >= this.request.len() {
             this.begin(buf, cx);
         }
-        let n = ready!(Pin::new(&mut this.inner).poll_write(cx, buf))?;
-        this.written += n;
-        if this.written >= this.request_len {
-            this.seen.with(|s| s.sent = true);
+        let Inner { wire, request, written, .. } = &mut *this;
+        let n = match ready!(Pin::new(wire).poll_write(cx, &request[*written..])) {
+            Ok(n) => n,
+            Err(e) => {
+                this.die(Death::Failed);
+                return Poll::Ready(Err(e));
+            }
+        };
+        *written += n;
+        if this.written >= this.request.len() {
+            this.state.sent = true;
         }
         Poll::Ready(Ok(n))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+        Pin::new(&mut self.inner().wire).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+        Pin::new(&mut self.inner().wire).poll_shutdown(cx)
     }
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::link::frame::Lenient;
 use crate::link::serial::PortSettings;
 use crate::model::line::{Line, Parity};
 
@@ -26,9 +27,19 @@ pub struct TcpLink {
     /// Wait after connecting before the first request: some gateways need it. Milliseconds.
     #[serde(default)]
     pub settle_ms: u64,
-    /// Accept answers that bear unit id 0 or 255: some gateways answer so.
+    /// Accept answers that bear another unit id than the request: some gateways answer as 0, 1 or 255.
     #[serde(default)]
     pub any_unit: bool,
+    /// `match`: an answer bears the transaction id of its request. `ignore`: for a device that answers with another one, as the
+    /// only unit on its link; its answers are then told apart as on a serial line. Default match.
+    #[serde(default)]
+    pub transaction_id: TransactionId,
+    /// Close the connection after each cycle, for devices that serve one client at a time.
+    #[serde(default)]
+    pub close_after_cycle: bool,
+    /// Let the time-out of a unit grow up to this where its answers come late, and shrink again where they do not.
+    /// Milliseconds. Default: it stays as it is set.
+    pub timeout_max_ms: Option<u64>,
     /// What a round trip is expected to take, for the prediction of `check`; the time on a serial line behind a gateway
     /// comes on top. Milliseconds.
     #[serde(default = "twenty")]
@@ -62,6 +73,9 @@ pub struct SerialLink {
     /// Wait after opening before the first request, milliseconds.
     #[serde(default)]
     pub settle_ms: u64,
+    /// Let the time-out of a unit grow up to this where its answers come late, and shrink again where they do not.
+    /// Milliseconds. Default: it stays as it is set.
+    pub timeout_max_ms: Option<u64>,
     /// Silence between frames where 3.5 characters are not enough, microseconds.
     #[serde(default)]
     pub min_silence_us: u64,
@@ -69,6 +83,17 @@ pub struct SerialLink {
     /// counted, every unit has its turn.
     #[serde(default)]
     pub overload: bool,
+}
+
+/// What is asked of the transaction id of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TransactionId {
+    /// It is the request's.
+    #[default]
+    Match,
+    /// It may be anything.
+    Ignore,
 }
 
 fn modbus_port() -> u16 {
@@ -100,8 +125,12 @@ pub struct Settings {
     pub timeout_ms: u64,
     /// Wait after connecting.
     pub settle_ms: u64,
-    /// See [`TcpLink::any_unit`].
-    pub any_unit: bool,
+    /// See [`TcpLink::any_unit`] and [`TcpLink::transaction_id`].
+    pub lenient: Lenient,
+    /// See [`TcpLink::close_after_cycle`].
+    pub close_after_cycle: bool,
+    /// See [`TcpLink::timeout_max_ms`].
+    pub timeout_max_ms: Option<u64>,
     /// See [`TcpLink::expected_round_trip_ms`].
     pub expected_round_trip_ms: u64,
     /// The serial line behind a gateway or converter, as far as it is known.
@@ -141,7 +170,9 @@ impl Transport {
 impl TcpLink {
     /// As a link; `rtu` for RTU frames over TCP. `delivered` is how the makers set the units' serial lines.
     pub fn settings(&self, rtu: bool, delivered: Line) -> Settings {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        // An IPv6 address may be written with or without its brackets.
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_string() };
         let address = format!("{host}:{}", self.port);
         Settings {
             id: self.id.clone(),
@@ -149,7 +180,12 @@ impl TcpLink {
             connect_timeout_ms: self.connect_timeout_ms,
             timeout_ms: self.timeout_ms,
             settle_ms: self.settle_ms,
-            any_unit: self.any_unit,
+            lenient: Lenient {
+                any_unit: self.any_unit,
+                any_transaction: !rtu && self.transaction_id == TransactionId::Ignore,
+            },
+            close_after_cycle: self.close_after_cycle,
+            timeout_max_ms: self.timeout_max_ms,
             expected_round_trip_ms: self.expected_round_trip_ms,
             behind: (rtu || self.baud.is_some())
                 .then(|| Line { baud: self.baud.unwrap_or(delivered.baud), ..delivered }),
@@ -176,7 +212,9 @@ impl SerialLink {
             connect_timeout_ms: 0,
             timeout_ms: self.timeout_ms,
             settle_ms: self.settle_ms,
-            any_unit: false,
+            lenient: Lenient::default(),
+            close_after_cycle: false,
+            timeout_max_ms: self.timeout_max_ms,
             expected_round_trip_ms: 0,
             behind: None,
             overload: self.overload,

@@ -55,6 +55,7 @@ causes! {
     12 OtherException "other_exception" "The unit answered with another exception.";
     13 Unsettled "unsettled" "Two reads after a time-out did not agree.";
     14 Skipped "skipped" "The bus had no time for this read.";
+    15 Closed "closed" "The unit's side closed the connection instead of answering.";
     20 NotAvailable "not_available" "The device says that it does not have this value.";
     21 NotFitted "not_fitted" "The device says that the sensor is not fitted.";
     22 OverRange "over_range" "The device says that the value is above its range.";
@@ -73,6 +74,9 @@ causes! {
     45 BadText "bad_text" "The text is not readable.";
     60 InputBad "input_bad" "A point that this one is derived from is bad.";
     61 Stale "stale" "The last reading is too old.";
+    62 CounterZero "counter_zero" "The register reads 0 where it did not; whether that is true is not known yet.";
+    63 CounterFell "counter_fell" "The register fell and has not come back: reset, exchange or fault, and what was used is not known.";
+    64 CounterJump "counter_jump" "The register rose by more than can be true in that time.";
 }
 
 impl Cause {
@@ -80,6 +84,11 @@ impl Cause {
     pub const fn is_sentinel(self) -> bool {
         let code = self.code();
         code >= 20 && code <= 29
+    }
+
+    /// Whether it may concern one read and not the whole unit: a shorter read may succeed.
+    pub const fn is_of_block(self) -> bool {
+        matches!(self, Cause::IllegalFunction | Cause::IllegalAddress | Cause::IllegalValue | Cause::DeviceFailure | Cause::Closed)
     }
 
     /// Whether the unit itself answered: it is alive, whatever it said.

@@ -1,22 +1,80 @@
-//! Points become the fewest legal reads; a refused read is split until only the hole is left out.
+//! Points become the fewest legal reads; what a unit does not read is found by splitting, left out, and asked for again.
 //!
-//! Pure: the plan is told what happened and says what to read next. `poll` does the reading.
+//! Pure: the plan is told what happened and says what to read next. `poll` does the reading. Times are monotonic microseconds.
+//!
+//! A plan is a row of *needs* (runs that must not be cut: points, scale registers, atomic runs) in order of their address. Its
+//! reads are always the fewest over the needs that are not *left out*, under the rules and the *cuts* that were learned: a
+//! boundary between two needs that no read may run across. A failed read gets a cut, until the one need is left that fails: it
+//! is left out and asked for again after 10 s, 20 s, 40 s, … up to five minutes if it ever answered, up to an hour if it never
+//! did. A cut is tried again in the same way, up to an hour, so that what a passing fault has split grows together.
 
 pub mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::quality::Cause;
 use crate::model::registers::Span;
+use crate::model::time::Wall;
 use crate::profile::{PointDef, ReadRules};
 
+/// The first pause before something that failed is tried again.
+const RETRY_FIRST_US: u64 = 10_000_000;
+/// The longest pause for a need that once answered.
+const RETRY_MAX_US: u64 = 300_000_000;
+/// The longest pause for a need that never answered, and for a cut.
+const RETRY_NEVER_US: u64 = 3_600_000_000;
+/// Needs put back in one cycle: each may cost a request that fails.
+const PUT_BACK_MAX: usize = 10;
+
 /// One read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
     /// What is read.
     pub span: Span,
-    /// Runs within it that must not be cut, in order of their address: points, scale registers, atomic runs.
-    pub needs: Vec<Span>,
+    /// Number of its first need.
+    pub first: usize,
+    /// Number of its last need.
+    pub last: usize,
+}
+
+impl Block {
+    /// Whether it is one need, which cannot be split.
+    pub fn is_single(&self) -> bool {
+        self.first == self.last
+    }
+}
+
+/// Why a need is not read, and when it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What happened when it was asked for.
+    pub cause: Cause,
+    /// Since when.
+    pub since: Wall,
+    /// Time to the next try.
+    pub pause_us: u64,
+    retry_at_us: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Need {
+    span: Span,
+    left_out: Option<LeftOut>,
+    /// The pause and the beginning of a failure that is being tried again.
+    before: Option<LeftOut>,
+    has_answered: bool,
+    /// Cycles in a row in which it failed.
+    failures: u32,
+}
+
+/// A boundary that no read runs across.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    cause: Cause,
+    pause_us: u64,
+    retry_at_us: u64,
+    /// Being tried: reads run across it.
+    is_open: bool,
 }
 
 /// The reads of one poll group of one unit, and what was learned about them.
@@ -24,33 +82,29 @@ pub struct Block {
 pub struct Plan {
     /// What is read, in order of area and address.
     pub blocks: Vec<Block>,
-    /// Runs that the unit refused when asked for them alone, with the exception that it gave.
-    pub refused: Vec<(Span, Cause)>,
-    /// Gaps that the unit refused to read across: shown by `check --plan`.
-    pub holes: BTreeSet<Span>,
+    needs: Vec<Need>,
+    /// By the number of the need that follows.
+    cuts: BTreeMap<usize, Cut>,
+    rules: ReadRules,
+    /// A need that was tried again has answered: it may be read together with others.
+    is_stale: bool,
+    revision: u64,
 }
 
 /// The fewest reads that cover the points under the rules: from the left, each read as long as it may be.
 ///
 /// That is the least number, because a read that ends earlier can never let a later one begin further right.
 pub fn plan<'a>(points: impl IntoIterator<Item = &'a PointDef>, rules: &ReadRules) -> Plan {
-    let mut needs: BTreeSet<Span> = BTreeSet::new();
+    let mut spans: BTreeSet<Span> = BTreeSet::new();
     for point in points {
-        needs.insert(whole(point.span, rules));
-        needs.extend(point.scale_from.iter().map(|from| whole(from.span, rules)));
+        spans.insert(whole(point.span, rules));
+        spans.extend(point.scale_from.iter().map(|from| whole(from.span, rules)));
     }
-    let mut blocks: Vec<Block> = Vec::new();
-    for need in needs {
-        match blocks.last_mut() {
-            Some(last) if may_join(last, need, rules) => {
-                let end = last.span.end().max(need.end());
-                last.span.count = u16::try_from(end - u32::from(last.span.address)).unwrap_or(u16::MAX);
-                last.needs.push(need);
-            }
-            _ => blocks.push(Block { span: need, needs: vec![need] }),
-        }
-    }
-    Plan { blocks, ..Plan::default() }
+    let need = |span| Need { span, left_out: None, before: None, has_answered: false, failures: 0 };
+    let needs = spans.into_iter().map(need).collect();
+    let mut plan = Plan { needs, rules: rules.clone(), ..Plan::default() };
+    plan.regroup();
+    plan
 }
 
 /// The atomic run that a span lies in, or the span itself.
@@ -58,83 +112,227 @@ fn whole(span: Span, rules: &ReadRules) -> Span {
     rules.atomic.iter().find(|run| run.overlaps(&span)).copied().unwrap_or(span)
 }
 
-fn may_join(block: &Block, need: Span, rules: &ReadRules) -> bool {
-    let span = block.span;
-    let most = if span.area.is_bits() { rules.max_bits } else { rules.max_regs };
-    let start = u32::from(need.address);
-    let end = span.end().max(need.end());
-    let gap = start.saturating_sub(span.end());
-    let atomic = |s: &Span| rules.atomic.contains(s);
-    let barrier = rules.barriers.iter().any(|b| u32::from(span.address) < u32::from(*b) && u32::from(*b) < end);
-    span.area == need.area
-        && end - u32::from(span.address) <= u32::from(most)
-        && gap <= u32::from(rules.max_gap)
-        && !barrier
-        && !atomic(&need)
-        && !block.needs.iter().any(atomic)
-}
-
-/// What to do about a block that was refused.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Read these two instead, in this cycle.
-    Split(Block, Block),
-    /// It cannot be split: this run is what the unit refuses.
-    Hole(Span),
-}
-
-/// Splits a refused block at its widest gap, or in the middle where there is none.
-pub fn refuse(block: &Block) -> Refusal {
-    if block.needs.len() < 2 {
-        return Refusal::Hole(block.span);
-    }
-    let gap_before = |i: usize| u32::from(block.needs[i].address).saturating_sub(end_of(&block.needs[..i]));
-    let middle = block.needs.len() / 2;
-    let widest =
-        (1..block.needs.len()).max_by_key(|&i| (gap_before(i), usize::MAX - i.abs_diff(middle))).unwrap_or(middle);
-    let at = if gap_before(widest) > 0 { widest } else { middle };
-    Refusal::Split(block_of(&block.needs[..at]), block_of(&block.needs[at..]))
-}
-
-fn end_of(needs: &[Span]) -> u32 {
-    needs.iter().map(Span::end).max().unwrap_or(0)
-}
-
-fn block_of(needs: &[Span]) -> Block {
-    let first = needs[0];
-    let count = u16::try_from(end_of(needs) - u32::from(first.address)).unwrap_or(u16::MAX);
-    Block { span: Span { count, ..first }, needs: needs.to_vec() }
-}
-
 impl Plan {
-    /// Replaces a block by what was found to work; `refused` are the runs that did not.
-    pub fn learn(&mut self, block: &Block, works: Vec<Block>, refused: Vec<(Span, Cause)>) {
-        let Some(index) = self.blocks.iter().position(|b| b == block) else { return };
-        let mut ends: Vec<Span> = works.iter().map(|b| b.span).chain(refused.iter().map(|r| r.0)).collect();
-        ends.sort_unstable();
-        for pair in ends.windows(2) {
-            let gap = u32::from(pair[1].address).saturating_sub(pair[0].end());
-            if let (Ok(address), Ok(count)) = (u16::try_from(pair[0].end()), u16::try_from(gap))
-                && gap > 0
-            {
-                self.holes.insert(Span { area: pair[0].area, address, count });
+    fn regroup(&mut self) {
+        let mut blocks: Vec<Block> = Vec::with_capacity(self.blocks.len());
+        for (i, need) in self.needs.iter().enumerate().filter(|(_, n)| n.left_out.is_none()) {
+            let is_cut = self.cuts.get(&i).is_some_and(|c| !c.is_open);
+            match blocks.last_mut() {
+                // What is tried again is tried alone: its failure costs nobody else.
+                Some(last)
+                    if last.last + 1 == i
+                        && !is_cut
+                        && need.before.is_none()
+                        && self.needs[last.last].before.is_none()
+                        && self.may_join(last, need.span) =>
+                {
+                    let end = last.span.end().max(need.span.end());
+                    last.span.count = u16::try_from(end - u32::from(last.span.address)).unwrap_or(u16::MAX);
+                    last.last = i;
+                }
+                _ => blocks.push(Block { span: need.span, first: i, last: i }),
             }
         }
-        self.blocks.splice(index..=index, works);
-        self.refused.extend(refused);
+        self.blocks = blocks;
+        self.is_stale = false;
+        self.revision += 1;
     }
 
-    /// The refused runs become blocks again, to be tried once more.
-    pub fn retry_refused(&mut self) {
-        for (span, _) in std::mem::take(&mut self.refused) {
-            self.blocks.push(Block { span, needs: vec![span] });
+    /// Changes when something was learned or forgotten.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn may_join(&self, block: &Block, need: Span) -> bool {
+        let (span, rules) = (block.span, &self.rules);
+        let most = if span.area.is_bits() { rules.max_bits } else { rules.max_regs };
+        let end = span.end().max(need.end());
+        let gap = u32::from(need.address).saturating_sub(span.end());
+        let atomic = |s: &Span| rules.atomic.contains(s);
+        let barrier = rules.barriers.iter().any(|b| u32::from(span.address) < u32::from(*b) && u32::from(*b) < end);
+        span.area == need.area
+            && end - u32::from(span.address) <= u32::from(most)
+            && gap <= u32::from(rules.max_gap)
+            && !barrier
+            && !atomic(&need)
+            && !self.needs[block.first..=block.last].iter().any(|n| atomic(&n.span))
+    }
+
+    /// A new cycle begins: what is due is tried again. Cuts made by refusals are opened together, for a refusal costs little; of those
+    /// made by silence one at a time.
+    pub fn begin(&mut self, now_us: u64) {
+        let mut changed = 0;
+        for need in &mut self.needs {
+            if changed < PUT_BACK_MAX && need.left_out.is_some_and(|l| now_us >= l.retry_at_us) {
+                need.before = need.left_out.take();
+                changed += 1;
+            }
+        }
+        let mut is_silence_open = self.cuts.values().any(|c| c.is_open && is_silence(c.cause));
+        for cut in self.cuts.values_mut().filter(|c| !c.is_open && now_us >= c.retry_at_us) {
+            if is_silence(cut.cause) && std::mem::replace(&mut is_silence_open, true) {
+                continue;
+            }
+            cut.is_open = true;
+            changed += 1;
+        }
+        if changed > 0 || self.is_stale {
+            self.regroup();
         }
     }
 
-    /// Why a run is not read, if it was refused.
-    pub fn refusal_of(&self, span: &Span) -> Option<Cause> {
-        self.refused.iter().find(|(run, _)| run.overlaps(span)).map(|(_, cause)| *cause)
+    /// The blocks in the order in which they are asked: those that answered last time first.
+    pub fn in_order(&self) -> Vec<Block> {
+        let mut blocks = self.blocks.clone();
+        blocks.sort_by_key(|b| self.failures(b));
+        blocks
     }
+
+    /// Cycles in a row in which a block failed, so far.
+    pub fn failures(&self, block: &Block) -> u32 {
+        self.needs[block.first..=block.last].iter().map(|n| n.failures.max(u32::from(n.before.is_some()))).max().unwrap_or(0)
+    }
+
+    /// Whether something of it ever answered.
+    pub fn has_answered(&self, block: &Block) -> bool {
+        self.needs[block.first..=block.last].iter().any(|n| n.has_answered)
+    }
+
+    /// A block answered: what was in doubt about it is settled.
+    pub fn answered(&mut self, block: &Block) {
+        for need in &mut self.needs[block.first..=block.last] {
+            self.is_stale |= need.before.is_some();
+            (need.has_answered, need.failures, need.before) = (true, 0, None);
+        }
+        if !block.is_single() && !self.cuts.is_empty() {
+            self.cuts.retain(|at, _| *at <= block.first || *at > block.last);
+        }
+    }
+
+    /// A block failed in this cycle although the unit answered. Returns how often in a row that was.
+    pub fn failed(&mut self, block: &Block) -> u32 {
+        self.needs[block.first..=block.last].iter_mut().for_each(|n| n.failures += 1);
+        self.failures(block)
+    }
+
+    /// Cuts a block that failed at its widest gap, or in the middle where there is none. `None`: it is one need.
+    pub fn split(&mut self, block: &Block, cause: Cause, now_us: u64) -> Option<(Block, Block)> {
+        if block.is_single() {
+            return None;
+        }
+        let needs = &self.needs[block.first..=block.last];
+        let gap_before = |i: usize| u32::from(needs[i].span.address).saturating_sub(end_of(&needs[..i]));
+        let middle = needs.len() / 2;
+        let widest = (1..needs.len()).max_by_key(|&i| (gap_before(i), usize::MAX - i.abs_diff(middle))).unwrap_or(middle);
+        let at = block.first + if gap_before(widest) > 0 { widest } else { middle };
+        let pause_us = self.cuts.get(&at).map_or(RETRY_FIRST_US, |c| longer(c.pause_us, RETRY_NEVER_US));
+        self.cuts.insert(at, Cut { cause, pause_us, retry_at_us: now_us + pause_us, is_open: false });
+        self.regroup();
+        Some((self.block_of(block.first, at - 1), self.block_of(at, block.last)))
+    }
+
+    fn block_of(&self, first: usize, last: usize) -> Block {
+        let start = self.needs[first].span;
+        let count = u16::try_from(end_of(&self.needs[first..=last]) - u32::from(start.address)).unwrap_or(u16::MAX);
+        Block { span: Span { count, ..start }, first, last }
+    }
+
+    /// A block over open cuts failed: they are closed again, for twice as long, and these are the reads that are known to work.
+    pub fn close_cuts(&mut self, block: &Block, now_us: u64) -> Vec<Block> {
+        let inside = block.first + 1..block.last + 1;
+        let mut is_closed = false;
+        for (_, cut) in self.cuts.range_mut(inside).filter(|(_, c)| c.is_open) {
+            let pause_us = longer(cut.pause_us, RETRY_NEVER_US);
+            (cut.pause_us, cut.retry_at_us, cut.is_open) = (pause_us, now_us + pause_us, false);
+            is_closed = true;
+        }
+        if !is_closed {
+            return Vec::new();
+        }
+        self.regroup();
+        self.blocks.iter().filter(|b| b.first >= block.first && b.last <= block.last).copied().collect()
+    }
+
+    /// A block of one need is not read for a while.
+    pub fn leave_out(&mut self, block: &Block, cause: Cause, now_us: u64, now: Wall) {
+        for need in &mut self.needs[block.first..=block.last] {
+            let most = if need.has_answered { RETRY_MAX_US } else { RETRY_NEVER_US };
+            let before = need.before.take();
+            let pause_us = before.map_or(RETRY_FIRST_US, |b| longer(b.pause_us, most));
+            let since = before.map_or(now, |b| b.since);
+            need.left_out = Some(LeftOut { cause, since, pause_us, retry_at_us: now_us + pause_us });
+            need.failures = 0;
+        }
+        self.regroup();
+    }
+
+    /// Whether a need that is being tried again lies in it: one failure is enough to leave it out once more.
+    pub fn is_on_trial(&self, block: &Block) -> bool {
+        self.needs[block.first..=block.last].iter().any(|n| n.before.is_some())
+    }
+
+    /// Everything learned is forgotten: the link, the unit or the configuration is new.
+    pub fn forget(&mut self) {
+        self.cuts.clear();
+        for need in &mut self.needs {
+            (need.left_out, need.before, need.failures) = (None, None, 0);
+        }
+        self.regroup();
+    }
+
+    /// Why a run is not read, if it is left out.
+    pub fn left_out_of(&self, span: &Span) -> Option<LeftOut> {
+        self.needs.iter().find_map(|n| n.left_out.or(n.before).filter(|_| n.span.overlaps(span)))
+    }
+
+    /// What is left out.
+    pub fn left_out(&self) -> impl Iterator<Item = (Span, LeftOut)> + '_ {
+        self.needs.iter().filter_map(|n| Some((n.span, n.left_out.or(n.before)?)))
+    }
+
+    /// Gaps that no read runs across any more, and why. A cut between two adjacent needs has no gap.
+    pub fn gaps(&self) -> impl Iterator<Item = (Span, Cause)> + '_ {
+        self.cuts.iter().filter(|(_, c)| !c.is_open).filter_map(|(at, cut)| {
+            let (before, after) = (self.needs[*at - 1].span, self.needs[*at].span);
+            let address = u16::try_from(before.end()).ok()?;
+            let count = u16::try_from(u32::from(after.address).checked_sub(before.end())?).ok().filter(|c| *c > 0)?;
+            (before.area == after.area).then_some((Span { area: before.area, address, count }, cut.cause))
+        })
+    }
+
+    /// Cuts in use: reads that are more than the rules ask for.
+    pub fn cuts(&self) -> usize {
+        self.cuts.values().filter(|c| !c.is_open).count()
+    }
+
+    /// A need that does not lie in any of these spans, or at least is none of them; of those that once answered if there are any.
+    /// `turn` chooses among them.
+    pub fn probe(&self, not_in: &[Span], turn: usize) -> Option<Block> {
+        let outside = |(_, n): &(usize, &Need)| !not_in.iter().any(|s| s.overlaps(&n.span));
+        let all = || self.needs.iter().enumerate();
+        let mut few: Vec<usize> = all().filter(outside).map(|(i, _)| i).collect();
+        if few.is_empty() {
+            few = all().filter(|(_, n)| !not_in.contains(&n.span)).map(|(i, _)| i).collect();
+        }
+        if few.iter().any(|i| self.needs[*i].has_answered) {
+            few.retain(|i| self.needs[*i].has_answered);
+        }
+        let at = *few.get(turn % few.len().max(1))?;
+        Some(self.block_of(at, at))
+    }
+}
+
+fn longer(pause_us: u64, most_us: u64) -> u64 {
+    (pause_us * 2).clamp(RETRY_FIRST_US, most_us)
+}
+
+/// Whether asking costs a time-out or a connection rather than an exception.
+fn is_silence(cause: Cause) -> bool {
+    !cause.unit_answered()
+}
+
+fn end_of(needs: &[Need]) -> u32 {
+    needs.iter().map(|n| n.span.end()).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -86,30 +86,152 @@ fn the_last_address_of_an_area_can_be_read() {
     check("65534+2", &rules(), "65534+2");
 }
 
+const SECOND: u64 = 1_000_000;
+
+fn spans(blocks: &[Block]) -> String {
+    let all: Vec<String> = blocks.iter().map(|b| format!("{}+{}", b.span.address, b.span.count)).collect();
+    all.join(" ")
+}
+
+/// One cycle of a unit that refuses (or is silent about) reads over these addresses; prints the reads that it answered.
+fn cycle(plan: &mut Plan, bad: &[u16], cause: Cause, now_us: u64) -> String {
+    plan.begin(now_us);
+    let mut queue: std::collections::VecDeque<Block> = plan.in_order().into();
+    let mut good = Vec::new();
+    while let Some(block) = queue.pop_front() {
+        let is_bad = bad.iter().any(|a| (u32::from(block.span.address)..block.span.end()).contains(&u32::from(*a)));
+        if !is_bad {
+            plan.answered(&block);
+            good.push(block);
+        } else if let Some((left, right)) = plan.split(&block, cause, now_us) {
+            queue.push_front(right);
+            queue.push_front(left);
+        } else {
+            plan.leave_out(&block, cause, now_us, Wall(7));
+        }
+    }
+    good.sort_by_key(|b| b.span);
+    spans(&good)
+}
+
 #[test]
-fn a_refused_block_is_split_at_its_widest_gap_until_the_hole_is_left() {
+fn a_refused_block_is_split_at_its_widest_gap_until_one_need_is_left_out() {
     let points = [point(0, 1), point(1, 1), point(8, 1), point(9, 1)];
     let mut plan = plan(&points, &rules());
-    let block = plan.blocks[0].clone();
-    let Refusal::Split(left, right) = refuse(&block) else { panic!("four points can be split") };
-    assert_eq!((left.span.address, left.span.count), (0, 2));
-    assert_eq!((right.span.address, right.span.count), (8, 2));
-    let Refusal::Split(a, b) = refuse(&right) else { panic!("two points can be split") };
-    assert_eq!(refuse(&b), Refusal::Hole(Span { area: Area::Holding, address: 9, count: 1 }));
-    plan.learn(&block, vec![left, a], vec![(b.span, Cause::IllegalAddress)]);
-    assert_eq!(plan.blocks.len(), 2);
-    assert_eq!(plan.refusal_of(&points[3].span), Some(Cause::IllegalAddress));
-    assert_eq!(plan.refusal_of(&points[2].span), None);
-    assert_eq!(plan.holes.iter().map(|h| (h.address, h.count)).collect::<Vec<_>>(), [(2, 6)]);
-    plan.retry_refused();
-    assert_eq!(plan.blocks.len(), 3);
+    assert_eq!(cycle(&mut plan, &[9], Cause::IllegalAddress, 0), "0+2 8+1");
+    assert_eq!(plan.left_out_of(&points[3].span).map(|l| (l.cause, l.since)), Some((Cause::IllegalAddress, Wall(7))));
+    assert_eq!(plan.left_out_of(&points[2].span), None);
+    assert_eq!(plan.gaps().map(|(s, _)| (s.address, s.count)).collect::<Vec<_>>(), [(2, 6)]);
+    assert_eq!(cycle(&mut plan, &[9], Cause::IllegalAddress, 1), "0+2 8+1", "nothing is asked twice at once");
+    plan.forget();
+    assert_eq!(spans(&plan.blocks), "0+10");
+}
+
+#[test]
+fn what_is_left_out_is_tried_again_after_10_20_40_seconds_up_to_five_minutes_or_an_hour() {
+    for (has_answered, most) in [(true, 300), (false, 3_600)] {
+        let mut plan = plan(&[point(0, 1), point(100, 1)], &rules());
+        if has_answered {
+            cycle(&mut plan, &[], Cause::Timeout, 0);
+        }
+        let mut tries = Vec::new();
+        for second in 0..20_000u64 {
+            let before = plan.left_out().next();
+            cycle(&mut plan, &[100], Cause::Timeout, second * SECOND);
+            if plan.left_out().next() != before {
+                tries.push(second);
+            }
+        }
+        let pauses: Vec<u64> = tries.windows(2).map(|w| w[1] - w[0]).collect();
+        assert_eq!(&pauses[..5], [10, 20, 40, 80, 160], "{has_answered}");
+        assert_eq!(pauses.last(), Some(&most), "{has_answered}");
+        assert_eq!(plan.left_out().next().map(|(_, l)| l.since), Some(Wall(7)), "since the first time");
+    }
+}
+
+#[test]
+fn what_a_passing_refusal_has_split_grows_together_again() {
+    let points: Vec<PointDef> = (0..40).map(|a| point(a, 1)).collect();
+    let mut plan = plan(&points, &rules());
+    let all: Vec<u16> = (0..40).collect();
+    assert_eq!(cycle(&mut plan, &all, Cause::IllegalAddress, 0), "");
+    assert_eq!(plan.left_out().count(), 40);
+    (1..60u64).for_each(|s| drop(cycle(&mut plan, &[], Cause::IllegalAddress, s * SECOND)));
+    assert_eq!(spans(&plan.blocks), "0+40");
+    assert_eq!((plan.left_out().count(), plan.cuts()), (0, 0));
+}
+
+#[test]
+fn it_grows_together_around_what_stays_refused() {
+    let points: Vec<PointDef> = (0..40).map(|a| point(a, 1)).collect();
+    let mut plan = plan(&points, &rules());
+    let all: Vec<u16> = (0..40).collect();
+    cycle(&mut plan, &all, Cause::IllegalAddress, 0);
+    let mut good = String::new();
+    (1..200u64).for_each(|s| good = cycle(&mut plan, &[17], Cause::IllegalAddress, s * SECOND));
+    assert_eq!(good, "0+17 18+22");
+}
+
+#[test]
+fn what_is_tried_again_after_silence_is_tried_alone() {
+    let points: Vec<PointDef> = (0..4).map(|a| point(a, 1)).collect();
+    let mut plan = plan(&points, &rules());
+    cycle(&mut plan, &[3], Cause::Timeout, 0);
+    plan.begin(11 * SECOND);
+    assert!(plan.blocks.iter().any(|b| b.span.address == 3 && b.span.count == 1), "{}", spans(&plan.blocks));
+}
+
+#[test]
+fn a_block_over_opened_cuts_that_fails_is_read_as_before() {
+    let points: Vec<PointDef> = (0..4).map(|a| point(a, 1)).collect();
+    let mut plan = plan(&points, &rules());
+    let block = plan.blocks[0];
+    plan.split(&block, Cause::Timeout, 0);
+    assert_eq!(spans(&plan.blocks), "0+2 2+2");
+    plan.begin(10 * SECOND);
+    assert_eq!(spans(&plan.blocks), "0+4", "tried together");
+    let whole = plan.blocks[0];
+    assert_eq!(spans(&plan.close_cuts(&whole, 10 * SECOND)), "0+2 2+2");
+    plan.begin(29 * SECOND);
+    assert_eq!(spans(&plan.blocks), "0+2 2+2", "20 s this time");
+    plan.begin(30 * SECOND);
+    assert_eq!(spans(&plan.blocks), "0+4");
+}
+
+#[test]
+fn a_probe_prefers_what_answered_and_is_never_the_silent_span() {
+    let mut plan = plan(&[point(0, 1), point(100, 1), point(200, 2)], &rules());
+    let (silent, living) = (plan.blocks[0], plan.blocks[2]);
+    let probes: Vec<u16> = (0..3).filter_map(|turn| plan.probe(&[silent.span], turn)).map(|b| b.span.address).collect();
+    assert_eq!(probes, [100, 200, 100]);
+    plan.answered(&living);
+    assert!((0..5).all(|turn| plan.probe(&[silent.span], turn) == Some(living)));
+    let mut alone = super::plan(&[point(0, 1)], &rules());
+    assert_eq!(alone.probe(&[alone.blocks[0].span], 0), None);
+    alone.begin(0);
+}
+
+#[test]
+fn a_value_of_two_registers_is_never_cut() {
+    let points: Vec<PointDef> = (0..20).map(|i| point(i * 2, 2)).collect();
+    for max_regs in [2, 3, 5, 7, 39] {
+        let mut plan = plan(&points, &ReadRules { max_regs, ..rules() });
+        for second in 0..300u64 {
+            cycle(&mut plan, &[9, 22], Cause::IllegalAddress, second * SECOND);
+            for p in &points {
+                let holding = plan.blocks.iter().filter(|b| b.span.overlaps(&p.span)).count();
+                let whole = plan.blocks.iter().filter(|b| b.span.address <= p.span.address && b.span.end() >= p.span.end());
+                assert_eq!(holding, whole.count(), "max_regs {max_regs}, {}", p.name);
+            }
+        }
+    }
 }
 
 #[test]
 fn wire_time_of_a_serial_read() {
     let line = crate::model::line::Line { baud: 9600, parity: crate::model::line::Parity::None, stop_bits: 1 };
     let bus = wire::Bus::Serial { line, turnaround_us: 0 };
-    let block = Block { span: Span { area: Area::Holding, address: 0, count: 20 }, needs: vec![] };
+    let block = Block { span: Span { area: Area::Holding, address: 0, count: 20 }, first: 0, last: 0 };
     // 53 characters of 1041.7 us, and twice 3.5 characters of silence.
     assert_eq!(wire::read_us(bus, &block, 0), 55_209 + 2 * 3_646);
 }

@@ -10,10 +10,12 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::link::Link;
+use crate::link::connect::Dialer;
 use crate::model::quality::Cause;
 use crate::model::reading::Reading;
-use crate::poll::cycle::{self, Group, Manner, Outcome};
+use crate::poll::cycle::{Group, Outcome};
 use crate::poll::health::{BusHealth, Presence, UnitHealth};
+use crate::poll::request::{RequestParams, Requester, RetryBudget};
 use crate::poll::schedule::Schedule;
 use crate::poll::{Ask, BusConfig, Deliver, UnitConfig};
 
@@ -21,8 +23,14 @@ use crate::poll::{Ask, BusConfig, Deliver, UnitConfig};
 const PROBE_SHARE: u64 = 50;
 /// How often a fault that lasts is said again.
 const SAY_EVERY_US: u64 = 3_600_000_000;
-/// Longest pause between two probes of a silent unit.
+/// First and longest pause between two probes of a silent unit.
+const PROBE_PAUSE_MIN_US: u64 = 2_000_000;
 const PROBE_PAUSE_MAX_US: u64 = 60_000_000;
+
+/// A unit read more seldom than this is probed from its first silent cycle on: three of them would take too long.
+const SLOW_MS: u64 = 10_000;
+/// A serial port that is gone is looked for this often.
+const SERIAL_PAUSE_MS: u64 = 1_000;
 
 /// A unit at work.
 struct Unit {
@@ -36,6 +44,12 @@ struct Unit {
     figures: UnitHealth,
     next_probe_us: u64,
     probe_pause_us: u64,
+    /// The time-out in force, where late answers have raised it.
+    raised_timeout_ms: Option<u64>,
+    /// Counts probes, so that each asks for something else.
+    probe_turn: usize,
+    /// What of its plans is shown.
+    shown_revision: u64,
 }
 
 impl Unit {
@@ -52,22 +66,66 @@ impl Unit {
             figures: UnitHealth::default(),
             next_probe_us: 0,
             probe_pause_us: 0,
+            raised_timeout_ms: None,
+            probe_turn: 0,
+            shown_revision: 0,
         }
     }
 
-    /// Silent for so long that it is only probed: at once if it never answered, else after three failed cycles.
+    /// Silent for so long that it is only probed: at once if it never answered or is read seldom, else after three failed cycles.
     fn is_dead(&self) -> bool {
-        self.silent >= if self.answered_once { 3 } else { 1 }
+        let is_slow = self.groups.iter().all(|g| g.config.every_ms >= SLOW_MS);
+        self.silent >= if self.answered_once && !is_slow { 3 } else { 1 }
     }
 
-    fn manner(&self, link: &Link) -> Manner {
+    fn timeout_ms(&self, link: &Link) -> u64 {
         let rules = &self.config.profile.layout(None).read;
-        let timeout_ms = self.config.timeout_ms.or(rules.timeout_ms).unwrap_or_else(|| link.timeout_ms());
-        Manner { address: self.config.address, timeout_ms, pause_ms: rules.pause_ms }
+        self.config.timeout_ms.or(rules.timeout_ms).unwrap_or_else(|| link.timeout_ms())
+    }
+
+    fn params(&self, link: &Link) -> RequestParams {
+        let set_ms = self.timeout_ms(link);
+        RequestParams {
+            address: self.config.address,
+            timeout_ms: self.raised_timeout_ms.map_or(set_ms, |raised| raised.max(set_ms)),
+            pause_ms: self.config.profile.layout(None).read.pause_ms,
+            retries: self.config.retries,
+        }
     }
 
     fn answered(&mut self) {
-        (self.silent, self.answered_once, self.probe_pause_us) = (0, true, 0);
+        (self.silent, self.answered_once, self.probe_pause_us, self.next_probe_us) = (0, true, 0, 0);
+    }
+
+    /// It was away, or the link is new: what was learned of it may not hold any more.
+    fn forget(&mut self) {
+        self.identified = self.config.profile.ident.is_none();
+        self.groups.iter_mut().for_each(|g| g.plan.forget());
+    }
+
+    /// An answer came after its request was given up: said in words, and waited for if the link allows it.
+    fn note_late(&mut self, after_us: u64, link: &Link) {
+        let (after_ms, set_ms) = (after_us.div_ceil(1_000), self.timeout_ms(link));
+        self.figures.late += 1;
+        if let Some(most) = link.timeout_max_ms() {
+            self.raised_timeout_ms = Some((after_ms * 5 / 4).clamp(set_ms, most.max(set_ms)));
+        }
+        let seconds = |ms: u64| format!("{}.{:03} s", ms / 1_000, ms % 1_000);
+        self.figures.remark = match self.raised_timeout_ms {
+            Some(raised) => format!(
+                "answers after {}: the time-out was raised from {} to {} (timeout_max_ms)",
+                seconds(after_ms),
+                seconds(set_ms),
+                seconds(raised)
+            ),
+            None => format!("answers after {}, the time-out is {}: raise `timeout_ms`", seconds(after_ms), seconds(set_ms)),
+        };
+    }
+
+    /// A good cycle: a raised time-out comes down slowly.
+    fn lower_timeout(&mut self, link: &Link) {
+        let set_ms = self.timeout_ms(link);
+        self.raised_timeout_ms = self.raised_timeout_ms.map(|raised| (raised - raised / 1_024).max(set_ms)).filter(|r| *r > set_ms);
     }
 }
 
@@ -92,6 +150,8 @@ pub struct Bus {
     failures: u64,
     say_again_us: u64,
     last_answer_us: u64,
+    retry_budget: RetryBudget,
+    closes_after_cycle: bool,
 }
 
 impl Bus {
@@ -124,8 +184,15 @@ impl Bus {
             failures: 0,
             say_again_us: 0,
             last_answer_us: now,
+            retry_budget: RetryBudget::new(now),
+            closes_after_cycle: config.link.close_after_cycle,
             clock,
         }
+    }
+
+    /// Polls a simulated bus instead of the one that the settings name (tests).
+    pub fn simulate(&mut self, dialer: Dialer, id_seed: u64) {
+        self.link.simulate(dialer, id_seed);
     }
 
     /// Polls until told to stop. A cycle that has begun is finished.
@@ -136,7 +203,8 @@ impl Bus {
                 break;
             }
             let due_us = self.schedule.next().map_or(u64::MAX, |(_, at)| at);
-            let wait = due_us.saturating_sub(self.clock.mono_us()).min(1_000_000);
+            let probe_us = self.next_lone_probe();
+            let wait = due_us.min(probe_us).saturating_sub(self.clock.mono_us()).min(1_000_000);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -144,6 +212,8 @@ impl Bus {
                 () = sleep_us(wait) => {
                     if due_us <= self.clock.mono_us() {
                         self.serve().await;
+                    } else if probe_us <= self.clock.mono_us() {
+                        self.probe_between().await;
                     }
                 }
             }
@@ -209,7 +279,8 @@ impl Bus {
         self.health.open.store(true, Ordering::Relaxed);
         *self.health.error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = String::new();
         for unit in &mut self.units {
-            unit.identified = unit.config.profile.ident.is_none();
+            unit.forget();
+            (unit.next_probe_us, unit.probe_pause_us) = (0, 0);
         }
         self.last_answer_us = self.clock.mono_us();
     }
@@ -228,8 +299,13 @@ impl Bus {
         self.back_off();
     }
 
-    /// 0.25 s doubling to 30 s, each with up to a quarter more or less, so that many boxes do not knock at once.
+    /// A connection: 0.25 s doubling to 30 s, each with up to a quarter more or less, so that many boxes do not come at once. A serial
+    /// port costs nobody anything: each second.
     fn back_off(&mut self) {
+        if self.link.is_serial() {
+            self.next_open_us = self.clock.mono_us() + SERIAL_PAUSE_MS * 1_000;
+            return;
+        }
         self.open_pause_ms = (self.open_pause_ms * 2).clamp(250, 30_000);
         let jitter = self.clock.mono_us() % (self.open_pause_ms / 2);
         self.next_open_us = self.clock.mono_us() + (self.open_pause_ms * 3 / 4 + jitter) * 1_000;
@@ -260,23 +336,35 @@ impl Bus {
         }
         let outcome = self.cycle(u, g).await;
         self.health.busy_us.fetch_add(self.clock.mono_us() - began, Ordering::Relaxed);
-        if matches!(outcome, Outcome::LinkLost(_)) || !self.link.is_open() {
-            self.lost();
-        } else if !matches!(outcome, Outcome::Silent(_)) {
-            self.last_answer_us = self.clock.mono_us();
-            self.open_pause_ms = 0;
+        match outcome {
+            Outcome::LinkLost(_) => self.lost(),
+            _ if !self.link.is_open() => self.lost(),
+            // It takes connections and closes them again, whatever is asked.
+            Outcome::Silent(Cause::Closed) => {
+                self.link.close();
+                self.lost();
+            }
+            Outcome::Silent(_) => {}
+            Outcome::Good | Outcome::Degraded(_) => {
+                self.last_answer_us = self.clock.mono_us();
+                self.open_pause_ms = 0;
+            }
+        }
+        if self.closes_after_cycle {
+            self.link.pause();
         }
         self.units[u].figures.skipped += self.schedule.advance(slot, self.clock.mono_us());
     }
 
     /// One cycle of one group.
     async fn cycle(&mut self, u: usize, g: usize) -> Outcome {
-        let Self { link, clock, units, health, deliver, id, .. } = self;
+        let Self { link, clock, units, health, deliver, id, retry_budget, .. } = self;
         let unit = &mut units[u];
         let mut figures = std::mem::take(&mut unit.figures);
-        let manner = unit.manner(link);
-        let (readings, outcome) = match identify(unit, link, &mut figures).await {
-            Ok(()) => unit.groups[g].run(link, clock, manner, &mut figures).await,
+        let (params, is_trusted) = (unit.params(link), unit.answered_once && unit.silent == 0);
+        let mut ask = Requester { link, clock, params, budget: retry_budget, health: &mut figures };
+        let (readings, outcome) = match identify(unit, &mut ask).await {
+            Ok(()) => unit.groups[g].run(&mut ask, is_trusted).await,
             // With the wrong variant's map good answers become wrong values: nothing is read until it is known.
             Err(cause) => {
                 let outcome = match cause {
@@ -288,22 +376,48 @@ impl Bus {
             }
         };
         figures.cycles += 1;
+        figures.good += u64::from(outcome == Outcome::Good);
+        unit.figures = figures;
         let (presence, cause) = match outcome {
             Outcome::Good => (Presence::Online, None),
             Outcome::Degraded(cause) => (Presence::Degraded, Some(cause)),
             Outcome::Silent(cause) | Outcome::LinkLost(cause) => (Presence::Offline, Some(cause)),
         };
         match outcome {
-            Outcome::Good | Outcome::Degraded(_) => unit.answered(),
+            Outcome::Good | Outcome::Degraded(_) => {
+                unit.answered();
+                unit.lower_timeout(link);
+            }
             Outcome::Silent(_) => unit.silent += 1,
             Outcome::LinkLost(_) => {}
         }
-        figures.good += u64::from(outcome == Outcome::Good);
-        note(&mut figures, unit, presence, cause, clock, id);
-        let _known = health.unit(u, |h| h.clone_from(&figures));
-        unit.figures = figures;
+        note_late(link, units, u);
+        let unit = &mut units[u];
+        note(unit, presence, cause, clock, id);
+        let _known = health.unit(u, |h| h.clone_from(&unit.figures));
         readings.into_iter().for_each(|r| deliver(r));
         outcome
+    }
+
+    /// When a silent unit is asked next although nothing is due: only where every unit of the link is silent, so that it costs no one
+    /// anything, and slow polls do not decide how soon a link is found alive.
+    fn next_lone_probe(&self) -> u64 {
+        let all_dead = !self.units.is_empty() && self.units.iter().all(Unit::is_dead);
+        let next = self.units.iter().map(|unit| unit.next_probe_us).min();
+        next.filter(|_| all_dead).unwrap_or(u64::MAX)
+    }
+
+    async fn probe_between(&mut self) {
+        let Some(u) = (0..self.units.len()).min_by_key(|u| self.units[*u].next_probe_us) else { return };
+        self.probe(u).await;
+        if self.closes_after_cycle {
+            self.link.pause();
+        }
+        if !self.units[u].is_dead() {
+            let now = self.clock.mono_us();
+            let own = self.slots.iter().enumerate().filter(|(_, slot)| slot.0 == u).map(|(i, _)| i);
+            own.for_each(|slot| self.schedule.due_now(slot, now));
+        }
     }
 
     /// Whether a silent unit may be asked now: its pause is over, and either the bus is idle for as long as it may take, or
@@ -316,7 +430,7 @@ impl Bus {
         if now < unit.next_probe_us {
             return false;
         }
-        let timeout_us = unit.manner(&self.link).timeout_ms * 1_000;
+        let timeout_us = unit.params(&self.link).timeout_ms * 1_000;
         let cost = if self.link.is_rtu() { timeout_us * 2 } else { timeout_us };
         let alone = self.units.iter().all(Unit::is_dead);
         let next_due = self.slots.iter().enumerate().filter(|(_, s)| !self.units[s.0].is_dead()).map(|(i, _)| i);
@@ -331,41 +445,40 @@ impl Bus {
         true
     }
 
-    /// Asks a silent unit for as little as possible.
+    /// Asks a silent unit for as little as possible, each time for something else.
     async fn probe(&mut self, u: usize) {
-        let now = self.clock.mono_us();
-        let all_silent = now.saturating_sub(self.last_answer_us) > 10_000_000;
-        if all_silent && !self.link.is_rtu() && self.units.iter().all(Unit::is_dead) {
-            // Nothing has answered for long: a new connection costs little and cures a hung one.
-            self.link.close();
-            return self.lost();
-        }
         let Self { link, units, .. } = self;
         let unit = &mut units[u];
-        let manner = unit.manner(link);
-        let rules = &unit.config.profile.layout(None).read;
-        let Some(span) = cycle::probe_span(&unit.groups, rules) else { return unit.answered() };
-        let result = link.read(manner.address, span, manner.timeout_ms, manner.pause_ms).await;
-        // A unit that was away may be another one now.
-        let back = |unit: &mut Unit| {
-            unit.answered();
-            unit.identified = unit.config.profile.ident.is_none();
-        };
-        match result {
+        let params = unit.params(link);
+        unit.probe_turn += 1;
+        let group = unit.probe_turn % unit.groups.len().max(1);
+        let Some(block) = unit.groups.get_mut(group).and_then(|g| g.probe(&[])) else { return unit.answered() };
+        let result = link.read(params.address, block.span, params.timeout_ms, params.pause_ms).await;
+        let is_back = match &result {
             Ok(answer) => {
                 if answer.unsure {
-                    link.doubt(manner.address, span);
+                    link.doubt(params.address, block.span);
                 }
-                back(unit);
+                true
             }
-            Err(cause) if cause.unit_answered() || cause == Cause::Unsettled => back(unit),
-            Err(_) => {
-                unit.probe_pause_us = (unit.probe_pause_us * 2).clamp(2_000_000, PROBE_PAUSE_MAX_US);
-                unit.next_probe_us = self.clock.mono_us() + unit.probe_pause_us;
-            }
+            Err(cause) => cause.unit_answered() || *cause == Cause::Unsettled,
+        };
+        if is_back {
+            // A unit that was away may be another one now.
+            unit.answered();
+            unit.forget();
+            self.last_answer_us = self.clock.mono_us();
+        } else {
+            unit.probe_pause_us = (unit.probe_pause_us * 2).clamp(PROBE_PAUSE_MIN_US, PROBE_PAUSE_MAX_US);
+            unit.next_probe_us = self.clock.mono_us() + unit.probe_pause_us;
         }
+        note_late(link, units, u);
+        let silent_us = self.clock.mono_us().saturating_sub(self.last_answer_us);
         if !self.link.is_open() {
             self.lost();
+        } else if silent_us > 10_000_000 && !self.link.is_serial() && self.units.iter().all(Unit::is_dead) {
+            // Nothing has answered for long: a new connection costs little and cures a hung one. The next request makes it.
+            self.link.pause();
         }
     }
 
@@ -394,10 +507,9 @@ impl Bus {
 }
 
 /// Reads the ident register where that is due, and plans again if another variant answers.
-async fn identify(unit: &mut Unit, link: &mut Link, figures: &mut UnitHealth) -> Result<(), Cause> {
-    let manner = unit.manner(link);
+async fn identify(unit: &mut Unit, ask: &mut Requester<'_>) -> Result<(), Cause> {
     let Some(def) = unit.config.profile.ident.clone().filter(|_| !unit.identified) else { return Ok(()) };
-    let ident = match cycle::read_ident(link, &def, manner, figures).await {
+    let ident = match ask.ident(&def).await {
         Ok(ident) => Some(ident),
         // It has no such register: the base is all there is.
         Err(Cause::IllegalFunction | Cause::IllegalAddress | Cause::IllegalValue) => None,
@@ -406,9 +518,19 @@ async fn identify(unit: &mut Unit, link: &mut Link, figures: &mut UnitHealth) ->
     let layout = unit.config.profile.layout(ident.as_deref());
     unit.groups = unit.config.groups.iter().map(|g| Group::new(g, layout)).collect();
     unit.identified = true;
-    figures.layout = layout.name.to_string();
-    figures.ident = ident;
+    ask.health.layout = layout.name.to_string();
+    ask.health.ident = ident;
     Ok(())
+}
+
+/// An answer came too late: whose it was is told. The unit that is just being asked is looked for first.
+fn note_late(link: &mut Link, units: &mut [Unit], u: usize) {
+    let Some(late) = link.take_late() else { return };
+    let is_own = units[u].config.address == late.unit;
+    let unit = if is_own { units.get_mut(u) } else { units.iter_mut().find(|unit| unit.config.address == late.unit) };
+    if let Some(unit) = unit {
+        unit.note_late(late.after_us, link);
+    }
 }
 
 /// The slot that is due fails with this cause.
@@ -434,7 +556,8 @@ fn fail_due(
 }
 
 /// Writes the outcome of a cycle into the unit's figures, and logs when the state changes.
-fn note(h: &mut UnitHealth, unit: &Unit, presence: Presence, cause: Option<Cause>, clock: &Clock, link: &str) {
+fn note(unit: &mut Unit, presence: Presence, cause: Option<Cause>, clock: &Clock, link: &str) {
+    let h = &mut unit.figures;
     if presence != Presence::Offline {
         h.last_answer = Some(clock.mono());
     }
@@ -448,17 +571,11 @@ fn note(h: &mut UnitHealth, unit: &Unit, presence: Presence, cause: Option<Cause
             Presence::Online | Presence::Unknown => {}
         }
     }
-    let learned = unit.groups.iter().map(|g| g.plan.refused.len() + g.plan.holes.len()).sum::<usize>();
-    if learned == h.holes.len() {
-        return;
+    let revision: u64 = unit.groups.iter().map(|g| g.plan.revision()).sum();
+    if revision != unit.shown_revision {
+        unit.shown_revision = revision;
+        h.holes = unit.groups.iter().flat_map(Group::learned).collect();
     }
-    let hole =
-        |s: &crate::model::registers::Span| format!("function {} address {}+{}", s.area.function(), s.address, s.count);
-    h.holes = unit
-        .groups
-        .iter()
-        .flat_map(|g| g.plan.refused.iter().map(|(s, _)| hole(s)).chain(g.plan.holes.iter().map(hole)))
-        .collect();
 }
 
 /// tokio's timer has a grain of a millisecond, which is enough between cycles.

@@ -1,37 +1,33 @@
-//! One cycle of one poll group: every block read, refused blocks split, doubtful answers read twice, readings built.
+//! One cycle of one poll group: every block read, failed blocks split or left out, readings built.
+//!
+//! Three kinds of failure. A *refusal* (exceptions 1 to 4) is the block's affair and costs little: the block is split in this same
+//! cycle. *Silence* (no answer, a spoilt one, the gateway's own time-out, a closed connection) is the block's affair only if the
+//! unit answers anything else in this cycle, or a probe; a block is split when it was silent in two cycles in a row, and one that
+//! cannot be split is left out after three. A lost *link* ends the cycle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::decode;
-use crate::link::{Answer, Link};
 use crate::model::quality::Cause;
-use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
-use crate::model::registers::{Span, Words};
-use crate::plan::{self, Block, Plan, Refusal};
-use crate::poll::health::UnitHealth;
+use crate::model::reading::{Body, Reading};
+use crate::model::registers::Span;
+use crate::plan::{self, Block, Plan};
+use crate::poll::request::{BlockResponse, Requester};
 use crate::poll::{GroupConfig, OutConfig};
-use crate::profile::{Layout, PointDef, ReadRules};
+use crate::profile::{Layout, PointDef};
 
 /// Requests that splitting refused blocks may cost in one cycle.
 const SPLITS_MAX: usize = 40;
-/// How long what a unit refused is not asked for again.
-const REFUSED_FOR_US: u64 = 3_600_000_000;
-/// How often a doubtful answer is read again before it is given up.
-const CONFIRM_MAX: usize = 4;
-
-/// How a unit is asked.
-#[derive(Clone, Copy, Debug)]
-pub struct Manner {
-    /// Unit id on the wire.
-    pub address: u8,
-    /// Longest wait for an answer.
-    pub timeout_ms: u64,
-    /// Silence before each request.
-    pub pause_ms: u64,
-}
+/// Blocks in a row that may be silent before the cycle ends: while nothing has answered, and afterwards.
+const SILENT_FIRST: usize = 2;
+const SILENT_LATER: usize = 3;
+/// Cycles in a row in which a single need must fail before it is left out: refused though it answered before; a device failure
+/// (exception 4), or silent.
+const REFUSED_TIMES: u32 = 2;
+const SILENT_TIMES: u32 = 3;
+/// Cycles in a row in which a block must be silent before it is split.
+const SPLIT_TIMES: u32 = 2;
 
 /// A poll group with its plan.
 #[derive(Debug)]
@@ -40,20 +36,11 @@ pub struct Group {
     pub config: GroupConfig,
     /// What is read.
     pub plan: Plan,
-    defs: Vec<PointDef>,
-    /// Runs that got no answer although the unit answered others: how often in a row.
-    mute: BTreeMap<Span, u32>,
-    /// When what was refused is asked for again, and how long that pause was.
-    retry_at_us: u64,
-    retry_pause_us: u64,
+    pub(super) defs: Vec<PointDef>,
     /// For each out, for each of its points: its definition; `None` if the unit's layout lacks it.
-    picks: Vec<Vec<Option<usize>>>,
-}
-
-/// One block's outcome.
-struct Got {
-    words: Words,
-    at: Stamp,
+    pub(super) picks: Vec<Vec<Option<usize>>>,
+    /// Which need is probed next.
+    turn: usize,
 }
 
 /// What a cycle came to.
@@ -61,12 +48,27 @@ struct Got {
 pub enum Outcome {
     /// Everything good.
     Good,
-    /// The unit answers, and some blocks are bad.
+    /// The unit answers, and some points are bad.
     Degraded(Cause),
     /// The unit does not answer.
     Silent(Cause),
     /// The connection or port is gone.
     LinkLost(Cause),
+}
+
+/// A cycle under way.
+#[derive(Default)]
+struct Cycle {
+    queue: VecDeque<Block>,
+    got: Vec<BlockResponse>,
+    failed: Vec<(Span, Cause)>,
+    silent: Vec<(Block, Cause)>,
+    silent_in_a_row: usize,
+    splits: usize,
+    has_answered: bool,
+    /// The unit answered a probe and nothing else.
+    is_probed: bool,
+    ended: Option<Cause>,
 }
 
 impl Group {
@@ -86,242 +88,159 @@ impl Group {
         };
         let picks = config.outs.iter().map(|out| out.points.iter().map(&mut pick).collect()).collect();
         let plan = plan::plan(&defs, &layout.read);
-        let mute = BTreeMap::new();
-        Self { config: config.clone(), plan, mute, retry_at_us: 0, retry_pause_us: 0, defs, picks }
+        Self { config: config.clone(), plan, defs, picks, turn: 0 }
     }
 
-    /// Reads the group once and gives a reading for each device that has points in it.
-    pub async fn run(
-        &mut self,
-        link: &mut Link,
-        clock: &Clock,
-        manner: Manner,
-        health: &mut UnitHealth,
-    ) -> (Vec<Reading>, Outcome) {
-        let mut got: Vec<Got> = Vec::with_capacity(self.plan.blocks.len());
-        let mut failed: Vec<(Span, Cause)> = Vec::new();
-        let mut splits = 0;
-        self.ask_again(clock.mono_us());
-        let (mut fatal, mut silent) = (None, Vec::new());
-        let mut refused: Vec<(Block, Cause)> = Vec::new();
-        for block in &self.plan.blocks {
-            if let Some(cause) = fatal {
-                failed.push((block.span, cause));
+    /// Reads the group once and gives a reading for each device that has points in it. `is_trusted`: the unit answered in its last
+    /// cycle, so that a missing answer is worth a retry.
+    pub async fn run(&mut self, ask: &mut Requester<'_>, is_trusted: bool) -> (Vec<Reading>, Outcome) {
+        self.plan.begin(ask.clock.mono_us());
+        let mark = ask.link.surplus();
+        let mut cycle = Cycle { queue: self.plan.in_order().into(), ..Cycle::default() };
+        while let Some(block) = cycle.queue.pop_front() {
+            if let Some(cause) = cycle.ended {
+                cycle.failed.push((block.span, cause));
                 continue;
             }
-            match self.read_block(link, manner, &block.span, health).await {
-                Ok(answer) => got.push(answer),
-                // One silent block of a unit that just answered is that block's affair; a second one is the unit's.
-                Err(cause @ (Cause::Timeout | Cause::BadFrame))
-                    if !got.is_empty() && silent.is_empty() && link.is_open() =>
-                {
-                    failed.push((block.span, cause));
-                    silent.push(block.span);
+            let is_patient = is_trusted && self.plan.failures(&block) < SPLIT_TIMES;
+            match ask.block(&self.defs, block.span, is_patient).await {
+                Ok(response) => {
+                    self.plan.answered(&block);
+                    cycle.has_answered = true;
+                    cycle.silent_in_a_row = 0;
+                    cycle.got.push(response);
                 }
-                Err(cause @ (Cause::IllegalAddress | Cause::IllegalValue)) => refused.push((block.clone(), cause)),
-                Err(cause) => {
-                    failed.push((block.span, cause));
-                    if !cause.unit_answered() && cause != Cause::Unsettled {
-                        fatal = Some(cause);
-                    }
-                }
+                Err(cause) => self.block_failed(block, cause, &mut cycle, ask.clock),
             }
         }
-        if fatal.is_none() {
-            self.note_mute(&silent);
+        if cycle.ended != Some(Cause::LinkDown) && !cycle.silent.is_empty() {
+            self.weigh_silence(&mut cycle, ask).await;
         }
-        for (block, cause) in refused {
-            match fatal {
-                None if splits < SPLITS_MAX => {
-                    fatal = self.bisect(link, manner, &block, cause, &mut splits, &mut got, &mut failed, health).await;
-                }
-                _ => failed.push((block.span, fatal.unwrap_or(cause))),
-            }
-        }
-        let outcome = match (fatal, got.is_empty(), failed.first()) {
-            (Some(Cause::LinkDown), _, _) => Outcome::LinkLost(Cause::LinkDown),
-            (Some(cause), true, _) => Outcome::Silent(cause),
-            (_, _, Some((_, cause))) => Outcome::Degraded(*cause),
-            (_, true, None) => Outcome::Degraded(self.plan.refused.first().map_or(Cause::NotAvailable, |r| r.1)),
-            (_, false, None) => Outcome::Good,
-        };
-        (self.readings(&got, &failed, clock, outcome), outcome)
+        self.confirm(&mut cycle, ask, mark).await;
+        let outcome = self.outcome(&cycle);
+        (self.readings(&cycle.got, &cycle.failed, ask.clock, outcome), outcome)
     }
 
-    /// What was refused is asked for again: soon where everything was (a unit that is starting), hourly else.
-    fn ask_again(&mut self, now_us: u64) {
-        if self.plan.refused.is_empty() {
+    fn outcome(&self, cycle: &Cycle) -> Outcome {
+        let left_out = self.plan.left_out().next().map(|(_, l)| l.cause);
+        match (cycle.ended, cycle.silent.first(), cycle.failed.first().map(|f| f.1).or(left_out)) {
+            (Some(Cause::LinkDown), _, _) => Outcome::LinkLost(Cause::LinkDown),
+            (_, Some((_, cause)), _) if !cycle.has_answered => Outcome::Silent(*cause),
+            (_, _, Some(cause)) => Outcome::Degraded(cause),
+            (_, _, None) => Outcome::Good,
+        }
+    }
+
+    fn block_failed(&mut self, block: Block, cause: Cause, cycle: &mut Cycle, clock: &Clock) {
+        use Cause::{DeviceFailure, IllegalAddress, IllegalFunction, IllegalValue};
+        match cause {
+            Cause::LinkDown => {
+                cycle.failed.push((block.span, cause));
+                cycle.ended = Some(cause);
+            }
+            IllegalFunction | IllegalAddress | IllegalValue | DeviceFailure => {
+                (cycle.has_answered, cycle.silent_in_a_row) = (true, 0);
+                self.refused(block, cause, cycle, clock);
+            }
+            _ if cause.unit_answered() || cause == Cause::Unsettled => {
+                (cycle.has_answered, cycle.silent_in_a_row) = (true, 0);
+                cycle.failed.push((block.span, cause));
+            }
+            _ => {
+                cycle.silent_in_a_row += 1;
+                let most = if cycle.has_answered { SILENT_LATER } else { SILENT_FIRST };
+                // What was tried together again and failed is read as before.
+                let pieces = self.plan.close_cuts(&block, clock.mono_us());
+                if pieces.is_empty() {
+                    cycle.failed.push((block.span, cause));
+                    cycle.silent.push((block, cause));
+                } else {
+                    pieces.into_iter().rev().for_each(|piece| cycle.queue.push_front(piece));
+                }
+                if cycle.silent_in_a_row >= most {
+                    cycle.ended = Some(cause);
+                }
+            }
+        }
+    }
+
+    /// A refused block is split, and its parts are read at once; what cannot be split is left out.
+    fn refused(&mut self, block: Block, cause: Cause, cycle: &mut Cycle, clock: &Clock) {
+        let now_us = clock.mono_us();
+        if !block.is_single() && cycle.splits < SPLITS_MAX {
+            cycle.splits += 2;
+            if let Some((left, right)) = self.plan.split(&block, cause, now_us) {
+                cycle.queue.push_front(right);
+                cycle.queue.push_front(left);
+                return;
+            }
+        }
+        cycle.failed.push((block.span, cause));
+        if !block.is_single() {
+            // No room for more requests in this cycle: the next one goes on.
+            let _read_next_time = self.plan.close_cuts(&block, now_us);
             return;
         }
-        if self.retry_at_us == 0 {
-            let first = if self.plan.blocks.is_empty() { 10_000_000 } else { REFUSED_FOR_US };
-            self.retry_pause_us = (self.retry_pause_us * 2).clamp(first, REFUSED_FOR_US);
-            self.retry_at_us = now_us + self.retry_pause_us;
-        } else if now_us >= self.retry_at_us {
-            self.retry_at_us = 0;
-            self.plan.retry_refused();
-        }
-    }
-
-    /// A block that is silent three times while others answer is left out like a refused one: asking costs two time-outs.
-    fn note_mute(&mut self, silent: &[Span]) {
-        self.mute.retain(|span, _| silent.contains(span));
-        for span in silent {
-            let times = self.mute.entry(*span).or_insert(0);
-            *times += 1;
-            if *times >= 3
-                && let Some(block) = self.plan.blocks.iter().find(|b| b.span == *span).cloned()
-            {
-                let refused = block.needs.iter().map(|need| (*need, Cause::Timeout)).collect();
-                self.plan.learn(&block, Vec::new(), refused);
-            }
-        }
-    }
-
-    /// One block; busy units are asked again until their time is over, doubtful answers are read until two agree.
-    async fn read_block(
-        &self,
-        link: &mut Link,
-        manner: Manner,
-        span: &Span,
-        health: &mut UnitHealth,
-    ) -> Result<Got, Cause> {
-        let mut last: Option<Answer> = None;
-        for _ in 0..=CONFIRM_MAX {
-            let answer = read_patiently(link, manner, *span, health).await?;
-            let agrees = last.as_ref().is_none_or(|before| self.agree(&before.words, &answer.words));
-            if !answer.unsure && agrees {
-                return Ok(Got { words: answer.words, at: answer.at });
-            }
-            last = Some(answer);
-        }
-        link.doubt(manner.address, *span);
-        Err(Cause::Unsettled)
-    }
-
-    /// Whether every point of two reads of the same block can be true in both.
-    fn agree(&self, a: &Words, b: &Words) -> bool {
-        let (one, two) = (std::slice::from_ref(a), std::slice::from_ref(b));
-        self.defs.iter().all(|def| match (a.slice(&def.span), b.slice(&def.span)) {
-            (Some(x), Some(y)) => {
-                let (p, q) = (decode::decode_words(def, x, one), decode::decode_words(def, y, two));
-                // Where the scale lies in another block only the words can be compared.
-                if p == Err(Cause::NoScale) { x == y } else { decode::agree(def, &p, &q) }
-            }
-            _ => true,
-        })
-    }
-
-    /// Splits a refused block until only the hole is left out, and remembers. Returns a cause that ends the cycle.
-    #[expect(clippy::too_many_arguments, reason = "the state of one cycle")]
-    async fn bisect(
-        &mut self,
-        link: &mut Link,
-        manner: Manner,
-        block: &Block,
-        cause: Cause,
-        splits: &mut usize,
-        got: &mut Vec<Got>,
-        failed: &mut Vec<(Span, Cause)>,
-        health: &mut UnitHealth,
-    ) -> Option<Cause> {
-        let mut todo: Vec<(Block, Cause)> = vec![(block.clone(), cause)];
-        let (mut works, mut refused, mut fatal) = (Vec::new(), Vec::new(), None);
-        while let Some((piece, cause)) = todo.pop() {
-            let halves = match plan::refuse(&piece) {
-                Refusal::Hole(span) => {
-                    refused.push((span, cause));
-                    continue;
-                }
-                Refusal::Split(..) if *splits >= SPLITS_MAX || fatal.is_some() => {
-                    failed.push((piece.span, fatal.unwrap_or(cause)));
-                    works.push(piece);
-                    continue;
-                }
-                Refusal::Split(left, right) => [right, left],
-            };
-            for half in halves {
-                if let Some(cause) = fatal {
-                    failed.push((half.span, cause));
-                    works.push(half);
-                    continue;
-                }
-                *splits += 1;
-                match self.read_block(link, manner, &half.span, health).await {
-                    Ok(answer) => {
-                        got.push(answer);
-                        works.push(half);
-                    }
-                    Err(again @ (Cause::IllegalAddress | Cause::IllegalValue)) => todo.push((half, again)),
-                    Err(other) => {
-                        failed.push((half.span, other));
-                        works.push(half);
-                        if !other.unit_answered() && other != Cause::Unsettled {
-                            fatal = Some(other);
-                        }
-                    }
-                }
-            }
-        }
-        works.sort_by_key(|b| b.span);
-        self.plan.learn(block, works, refused);
-        fatal
-    }
-
-    /// A reading for each device.
-    fn readings(&self, got: &[Got], failed: &[(Span, Cause)], clock: &Clock, outcome: Outcome) -> Vec<Reading> {
-        let whole = match outcome {
-            Outcome::Silent(cause) => Some(cause),
-            Outcome::LinkLost(cause) if got.is_empty() => Some(cause),
-            _ => None,
+        let times = match cause {
+            Cause::DeviceFailure => SILENT_TIMES,
+            _ if self.plan.has_answered(&block) => REFUSED_TIMES,
+            _ => 1,
         };
-        let first = got.iter().map(|g| g.at).min_by_key(|at| at.mono);
-        let at = first.unwrap_or_else(|| clock.stamp());
-        let reads: Vec<Words> = if self.defs.iter().any(|d| !d.scale_from.is_empty()) {
-            got.iter().map(|g| g.words.clone()).collect()
-        } else {
-            Vec::new()
-        };
-        let reading = |(out, picks): (&OutConfig, &Vec<Option<usize>>)| {
-            let stream = Arc::clone(&out.stream);
-            if let Some(cause) = whole {
-                return Reading { stream, at, body: Body::Failed(cause) };
-            }
-            let mut samples = Vec::with_capacity(picks.len());
-            let mut parts: Vec<Part> = Vec::new();
-            for pick in picks {
-                let (sample, received) = self.sample(*pick, got, failed, &reads);
-                let after = received.map_or(0, |r| r.mono.since(at.mono));
-                let after_ms = u32::try_from(after).unwrap_or(u32::MAX);
-                match parts.last_mut() {
-                    Some(part) if part.after_ms == after_ms => part.len += 1,
-                    _ => parts.push(Part { len: 1, after_ms }),
-                }
-                samples.push(Some(sample));
-            }
-            if parts.len() == 1 && parts[0].after_ms == 0 {
-                parts.clear();
-            }
-            Reading { stream, at, body: Body::Samples { samples, parts } }
-        };
-        self.config.outs.iter().zip(&self.picks).map(reading).collect()
+        let is_on_trial = self.plan.is_on_trial(&block);
+        if self.plan.failed(&block) >= times || is_on_trial {
+            self.plan.leave_out(&block, cause, now_us, clock.wall());
+        }
     }
 
-    fn sample(
-        &self,
-        pick: Option<usize>,
-        got: &[Got],
-        failed: &[(Span, Cause)],
-        reads: &[Words],
-    ) -> (Sample, Option<Stamp>) {
-        let Some(def) = pick.and_then(|i| self.defs.get(i)) else { return (Err(Cause::NotFitted), None) };
-        for read in got {
-            if let Some(words) = read.words.slice(&def.span) {
-                return (decode::decode_words(def, words, reads), Some(read.at));
+    /// Blocks were silent: whether that is their affair or the unit's, and what follows for them.
+    async fn weigh_silence(&mut self, cycle: &mut Cycle, ask: &mut Requester<'_>) {
+        if !cycle.has_answered {
+            let silent: Vec<Span> = cycle.silent.iter().map(|(b, _)| b.span).collect();
+            let Some(probe) = self.probe(&silent) else { return };
+            match ask.once(probe.span).await {
+                Ok(()) => self.plan.answered(&probe),
+                Err(cause) if cause.unit_answered() || cause == Cause::Unsettled => {}
+                Err(_) => return,
+            }
+            (cycle.has_answered, cycle.is_probed) = (true, true);
+        }
+        let (now_us, now) = (ask.clock.mono_us(), ask.clock.wall());
+        let mut is_split = false;
+        for (block, cause) in &cycle.silent {
+            let is_on_trial = self.plan.is_on_trial(block);
+            let times = self.plan.failed(block);
+            if block.is_single() {
+                if times >= SILENT_TIMES || is_on_trial {
+                    self.plan.leave_out(block, *cause, now_us, now);
+                }
+            } else if !is_split && (times >= SPLIT_TIMES || cycle.is_probed) {
+                // One in a cycle: each may cost a time-out in the next.
+                is_split = self.plan.split(block, *cause, now_us).is_some();
             }
         }
-        let failure = failed.iter().find(|(span, _)| span.overlaps(&def.span)).map(|(_, cause)| *cause);
-        (Err(failure.or_else(|| self.plan.refusal_of(&def.span)).unwrap_or(Cause::NotAvailable)), None)
+    }
+
+    /// A need to be asked for when a unit is silent: another one each time, none of these spans.
+    pub fn probe(&mut self, not_in: &[Span]) -> Option<Block> {
+        self.turn += 1;
+        self.plan.probe(not_in, self.turn - 1)
+    }
+
+    /// Answers that may be copies of earlier ones hold when nothing follows them; else they are read again.
+    async fn confirm(&mut self, cycle: &mut Cycle, ask: &mut Requester<'_>, mark: u64) {
+        if !cycle.got.iter().any(|g| g.is_provisional) || ask.link.is_settled(mark).await {
+            return;
+        }
+        let (doubtful, sure) = std::mem::take(&mut cycle.got).into_iter().partition(|g| g.is_provisional);
+        cycle.got = sure;
+        let doubtful: Vec<BlockResponse> = doubtful;
+        for span in doubtful.into_iter().map(|g| g.words.span) {
+            match ask.block(&self.defs, span, false).await {
+                Ok(response) if !response.is_provisional => cycle.got.push(response),
+                Ok(_) => cycle.failed.push((span, Cause::Unsettled)),
+                Err(cause) => cycle.failed.push((span, cause)),
+            }
+        }
     }
 
     /// Every point bad with the same cause: a cycle that could not begin.
@@ -330,54 +249,21 @@ impl Group {
         let reading = |out: &OutConfig| Reading { stream: Arc::clone(&out.stream), at, body: Body::Failed(cause) };
         self.config.outs.iter().map(reading).collect()
     }
-}
 
-/// Reads until the unit is no longer busy or its time is over; counts.
-async fn read_patiently(link: &mut Link, manner: Manner, span: Span, health: &mut UnitHealth) -> Result<Answer, Cause> {
-    let mut waited_ms = 0;
-    loop {
-        let result = link.read(manner.address, span, manner.timeout_ms, manner.pause_ms).await;
-        match &result {
-            Ok(answer) => health.round_trip(answer.round_trip_us),
-            Err(Cause::Busy) if waited_ms < manner.timeout_ms => {
-                health.exceptions += 1;
-                let pause = 50.max(waited_ms).min(manner.timeout_ms - waited_ms).max(1);
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-                waited_ms += pause;
-                continue;
-            }
-            Err(Cause::Timeout | Cause::BadFrame) => health.timeouts += 1,
-            Err(cause) if cause.unit_answered() => health.exceptions += 1,
-            Err(_) => {}
+    /// What is left out and which gaps are not read across, in words.
+    pub fn learned(&self) -> Vec<String> {
+        let at = |s: &Span| format!("function {} address {}+{}", s.area.function(), s.address, s.count);
+        let left_out = self.plan.left_out().map(|(span, left)| {
+            let of = self.defs.iter().filter(|d| d.span.overlaps(&span)).map(|d| &*d.name);
+            let points: Vec<&str> = of.collect();
+            let (cause, since, pause) = (left.cause.word(), left.since.rfc3339(), left.pause_us / 1_000_000);
+            format!("{} ({}): {cause} since {since}, asked again after {pause} s", at(&span), points.join(", "))
+        });
+        let gaps = self.plan.gaps().map(|(span, cause)| format!("{} (no point): not read across, {}", at(&span), cause.word()));
+        let mut out: Vec<String> = left_out.chain(gaps).collect();
+        if out.is_empty() && self.plan.cuts() > 0 {
+            out.push(format!("{} is read in {} requests more than planned", self.config.name, self.plan.cuts()));
         }
-        return result;
+        out
     }
-}
-
-/// Reads and prints the ident register of a unit.
-///
-/// # Errors
-/// Why there is none.
-pub async fn read_ident(
-    link: &mut Link,
-    def: &PointDef,
-    manner: Manner,
-    health: &mut UnitHealth,
-) -> Result<String, Cause> {
-    let mut before: Option<String> = None;
-    for _ in 0..=CONFIRM_MAX {
-        let answer = read_patiently(link, manner, def.span, health).await?;
-        let ident = decode::decode_words(def, &answer.words.words, &[])?.to_string();
-        if !answer.unsure && before.as_ref().is_none_or(|b| *b == ident) {
-            return Ok(ident);
-        }
-        before = Some(ident);
-    }
-    Err(Cause::Unsettled)
-}
-
-/// The smallest read that a unit cannot refuse for its length: how a silent unit is probed.
-pub fn probe_span(groups: &[Group], rules: &ReadRules) -> Option<Span> {
-    let needs = groups.iter().flat_map(|g| &g.plan.blocks).flat_map(|b| &b.needs);
-    needs.min_by_key(|n| (n.count, n.address)).map(|n| Span { count: n.count.min(rules.max_regs.max(1)), ..*n })
 }

@@ -55,7 +55,13 @@ pub struct UnitHealth {
     pub ident: Option<String>,
     /// The profile's variant in use.
     pub layout: String,
-    /// Runs that the unit refuses, in words.
+    /// Spoilt or missing answers that were asked for once more in the same cycle.
+    pub retries: u64,
+    /// Answers that came after their request was given up.
+    pub late: u64,
+    /// What is to be done about it, in words; empty if nothing is.
+    pub remark: String,
+    /// What is left out and why, and which gaps are not read across, in words.
     pub holes: Vec<String>,
     /// When it last answered.
     #[serde(skip)]

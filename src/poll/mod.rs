@@ -6,6 +6,8 @@
 pub mod bus;
 pub mod cycle;
 pub mod health;
+mod reading;
+pub mod request;
 pub mod schedule;
 
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub struct UnitConfig {
     pub profile: Arc<Profile>,
     /// Longest wait for an answer; overrides profile and link.
     pub timeout_ms: Option<u64>,
+    /// How often a spoilt or missing answer is asked for once more in the same cycle.
+    pub retries: u32,
     /// What is read how often.
     pub groups: Vec<GroupConfig>,
 }

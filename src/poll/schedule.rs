@@ -52,6 +52,13 @@ impl Schedule {
         self.slots.get(slot).map(|s| s.next_us)
     }
 
+    /// A slot is due at once: what it reads was away and is back.
+    pub fn due_now(&mut self, slot: usize, now_us: u64) {
+        if let Some(s) = self.slots.get_mut(slot) {
+            s.next_us = s.next_us.min(now_us);
+        }
+    }
+
     /// The slot has been served: it is due again at its next phase after `now_us`. Returns how many cycles were missed.
     pub fn advance(&mut self, slot: usize, now_us: u64) -> u64 {
         let Some(s) = self.slots.get_mut(slot) else { return 0 };

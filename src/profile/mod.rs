@@ -173,7 +173,7 @@ pub struct PointDef {
 }
 
 /// What a read may and may not do on one kind of unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadRules {
     /// Most registers of one read.
     pub max_regs: u16,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::decode;
 use crate::model::quality::Cause;
 use crate::model::registers::{Area, Span, Words};
-use crate::plan::{self, Refusal};
+use crate::plan;
 use crate::profile::{Layout, PointDef, Profile};
 use crate::scan::weigh::Weight;
 
@@ -167,7 +167,8 @@ async fn read(
     layout: &Layout,
     memory: &mut Memory,
 ) {
-    let mut blocks = plan::plan(points, &layout.read).blocks;
+    let mut plan = plan::plan(points, &layout.read);
+    let mut blocks = plan.blocks.clone();
     while let Some(block) = blocks.pop() {
         let is_known = memory.words.values().any(|w| w.slice(&block.span).is_some());
         if is_known || memory.refused.contains_key(&block.span) {
@@ -183,9 +184,9 @@ async fn read(
             }
             Err(cause @ (Cause::IllegalAddress | Cause::IllegalValue)) => {
                 memory.silent = 0;
-                match plan::refuse(&block) {
-                    Refusal::Split(a, b) => blocks.extend([b, a]),
-                    Refusal::Hole(span) => drop(memory.refused.insert(span, cause)),
+                match plan.split(&block, cause, 0) {
+                    Some((a, b)) => blocks.extend([b, a]),
+                    None => drop(memory.refused.insert(block.span, cause)),
                 }
             }
             Err(Cause::LinkDown) => return,

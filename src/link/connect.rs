@@ -1,0 +1,105 @@
+//! How a link is opened: a serial port, or a connection to the first of a host's addresses that takes one.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use rustix::net::sockopt;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// What bytes go over.
+pub trait Wire: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Wire for T {}
+
+/// Any of them.
+pub type BoxedWire = Box<dyn Wire>;
+
+/// Opens a wire instead of the one that the settings name: a simulated bus.
+pub type Dialer = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<BoxedWire>> + Send>> + Send + Sync>;
+
+/// One address is given this long before the next is tried beside it (RFC 8305: 250 ms).
+const STAGGER: Duration = Duration::from_millis(250);
+/// An idle connection is asked this often whether it lives, and given up after so many questions without an answer.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// Connects to `host:port`: all addresses of the name, side by side.
+///
+/// # Errors
+/// What was said of each address, in words.
+pub async fn tcp(address: &str, wait: Duration) -> Result<TcpStream, String> {
+    let all = async {
+        let found = tokio::net::lookup_host(address).await;
+        let found: Vec<SocketAddr> =
+            found.map_err(|e| format!("cannot find the address of {address}: {e}"))?.collect();
+        side_by_side(address, interleaved(&found)).await
+    };
+    let stream = match tokio::time::timeout(wait, all).await {
+        Ok(result) => result?,
+        Err(_elapsed) => return Err(format!("cannot connect to {address}: no answer within {} ms", wait.as_millis())),
+    };
+    let _best_effort = stream.set_nodelay(true);
+    keep_alive(&stream);
+    Ok(stream)
+}
+
+/// The kinds of addresses in turn, beginning with the kind of the first (RFC 8305, 4).
+fn interleaved(found: &[SocketAddr]) -> VecDeque<SocketAddr> {
+    let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut one, mut other): (VecDeque<SocketAddr>, VecDeque<SocketAddr>) =
+        found.iter().copied().partition(|a| a.is_ipv6() == first_is_v6);
+    let mut out = VecDeque::with_capacity(found.len());
+    while !one.is_empty() || !other.is_empty() {
+        out.extend(one.pop_front());
+        out.extend(other.pop_front());
+    }
+    out
+}
+
+async fn side_by_side(address: &str, mut waiting: VecDeque<SocketAddr>) -> Result<TcpStream, String> {
+    let mut errors: Vec<String> = Vec::new();
+    let mut attempts = FuturesUnordered::new();
+    loop {
+        if let Some(next) = waiting.pop_front() {
+            attempts.push(async move { (next, TcpStream::connect(next).await) });
+        } else if attempts.is_empty() {
+            let why = if errors.is_empty() { "the name has no address".to_string() } else { errors.join("; ") };
+            return Err(format!("cannot connect to {address}: {why}"));
+        }
+        let stagger = if waiting.is_empty() { Duration::MAX } else { STAGGER };
+        match tokio::time::timeout(stagger, attempts.next()).await {
+            Ok(Some((_, Ok(stream)))) => return Ok(stream),
+            Ok(Some((at, Err(e)))) => errors.push(format!("{at}: {e}")),
+            Ok(None) | Err(_) => {}
+        }
+    }
+}
+
+/// The operating system asks an idle connection whether it lives; a path that drops packets is found without a request.
+fn keep_alive(stream: &TcpStream) {
+    let _best_effort = sockopt::set_socket_keepalive(stream, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(stream, KEEPALIVE))
+        .and_then(|()| sockopt::set_tcp_keepintvl(stream, KEEPALIVE))
+        .and_then(|()| sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_addresses_take_turns() {
+        let found: Vec<SocketAddr> =
+            ["[::1]:1", "[::2]:1", "127.0.0.1:1", "127.0.0.2:1"].iter().map(|a| a.parse().unwrap()).collect();
+        let order: Vec<String> = interleaved(&found).iter().map(ToString::to_string).collect();
+        assert_eq!(order, ["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1"]);
+        assert!(interleaved(&[]).is_empty());
+    }
+}

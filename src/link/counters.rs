@@ -1,0 +1,76 @@
+//! What happened on a link, counted and named.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::link::frame::Field;
+use crate::link::guard::GuardState;
+
+macro_rules! counters {
+    ($( $name:ident $says:literal; )*) => {
+        /// What happened on a link since the process started.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $( #[doc = $says] pub $name: AtomicU64, )*
+            last_rejected: Mutex<String>,
+        }
+
+        impl Counters {
+            /// Name, meaning and value of each.
+            pub fn list(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![ $( (stringify!($name), $says, self.$name.load(Ordering::Relaxed)), )* ]
+            }
+        }
+    };
+}
+
+counters! {
+    requests "Requests sent.";
+    answers "Answers received, exceptions included.";
+    exceptions "Answers that were a Modbus exception.";
+    timeouts "Requests that got no answer in time.";
+    late "Answers that came after their request was given up, or to no request.";
+    crossed "Frames that answered another request: other unit, function or byte count.";
+    wrong_unit "Frames rejected for their unit id.";
+    wrong_function "Frames rejected for their function.";
+    wrong_length "Frames rejected for their byte count.";
+    wrong_checksum "Frames rejected for their checksum.";
+    surplus "Frames behind an answer, or while nothing was asked, on a wire that cannot tell them from answers.";
+    noise_bytes "Bytes that belonged to no answer.";
+    connects "Connections made, or ports opened.";
+    failures "Attempts to connect or open that failed.";
+    losses "Connections lost.";
+}
+
+/// Adds to a counter.
+pub fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+impl Counters {
+    /// Adds what the guard counted.
+    pub fn take(&self, state: &GuardState) {
+        add(&self.noise_bytes, state.noise_bytes);
+        for (why, _) in &state.rejections {
+            let counter = match why.field {
+                Field::Transaction | Field::Unasked => &self.late,
+                Field::Unit => &self.wrong_unit,
+                Field::Function => &self.wrong_function,
+                Field::ByteCount => &self.wrong_length,
+                Field::Crc => &self.wrong_checksum,
+            };
+            add(counter, 1);
+            if matches!(why.field, Field::Unit | Field::Function | Field::ByteCount) {
+                add(&self.crossed, 1);
+            }
+        }
+        if let Some((why, _)) = state.rejections.back() {
+            *self.last_rejected.lock().unwrap_or_else(PoisonError::into_inner) = why.to_string();
+        }
+    }
+
+    /// What was wrong with the last frame that was not taken, in words; empty if none was.
+    pub fn last_rejected(&self) -> String {
+        self.last_rejected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,76 @@
+//! From what a cycle brought to a reading for each device.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::decode;
+use crate::model::quality::Cause;
+use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
+use crate::model::registers::{Span, Words};
+use crate::poll::OutConfig;
+use crate::poll::cycle::{Group, Outcome};
+use crate::poll::request::BlockResponse;
+
+impl Group {
+    /// A reading for each device.
+    pub(super) fn readings(
+        &self,
+        got: &[BlockResponse],
+        failed: &[(Span, Cause)],
+        clock: &Clock,
+        outcome: Outcome,
+    ) -> Vec<Reading> {
+        let whole = match outcome {
+            Outcome::Silent(cause) => Some(cause),
+            Outcome::LinkLost(cause) if got.is_empty() => Some(cause),
+            _ => None,
+        };
+        let first = got.iter().map(|g| g.at).min_by_key(|at| at.mono);
+        let at = first.unwrap_or_else(|| clock.stamp());
+        let reads: Vec<Words> = if self.defs.iter().any(|d| !d.scale_from.is_empty()) {
+            got.iter().map(|g| g.words.clone()).collect()
+        } else {
+            Vec::new()
+        };
+        let reading = |(out, picks): (&OutConfig, &Vec<Option<usize>>)| {
+            let stream = Arc::clone(&out.stream);
+            if let Some(cause) = whole {
+                return Reading { stream, at, body: Body::Failed(cause) };
+            }
+            let mut samples = Vec::with_capacity(picks.len());
+            let mut parts: Vec<Part> = Vec::new();
+            for pick in picks {
+                let (sample, received) = self.sample(*pick, got, failed, &reads);
+                let after = received.map_or(0, |r| r.mono.since(at.mono));
+                let after_ms = u32::try_from(after).unwrap_or(u32::MAX);
+                match parts.last_mut() {
+                    Some(part) if part.after_ms == after_ms => part.len += 1,
+                    _ => parts.push(Part { len: 1, after_ms }),
+                }
+                samples.push(Some(sample));
+            }
+            if parts.len() == 1 && parts[0].after_ms == 0 {
+                parts.clear();
+            }
+            Reading { stream, at, body: Body::Samples { samples, parts } }
+        };
+        self.config.outs.iter().zip(&self.picks).map(reading).collect()
+    }
+
+    fn sample(
+        &self,
+        pick: Option<usize>,
+        got: &[BlockResponse],
+        failed: &[(Span, Cause)],
+        reads: &[Words],
+    ) -> (Sample, Option<Stamp>) {
+        let Some(def) = pick.and_then(|i| self.defs.get(i)) else { return (Err(Cause::NotFitted), None) };
+        for read in got {
+            if let Some(words) = read.words.slice(&def.span) {
+                return (decode::decode_words(def, words, reads), Some(read.at));
+            }
+        }
+        let failure = failed.iter().find(|(span, _)| span.overlaps(&def.span)).map(|(_, cause)| *cause);
+        (Err(failure.or_else(|| self.plan.left_out_of(&def.span).map(|l| l.cause)).unwrap_or(Cause::NotAvailable)), None)
+    }
+}

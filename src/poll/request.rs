@@ -1,0 +1,173 @@
+//! One block of a cycle, asked until it is settled: busy units are waited for, spoilt answers asked for once more, doubtful answers
+//! read until two agree.
+
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::decode;
+use crate::link::{Answer, Link};
+use crate::model::quality::Cause;
+use crate::model::reading::Stamp;
+use crate::model::registers::{Span, Words};
+use crate::poll::health::UnitHealth;
+use crate::profile::PointDef;
+
+/// How often a doubtful answer is read again before it is given up.
+const CONFIRM_MAX: usize = 4;
+/// Share of a bus's time that retries may take: one in three.
+const RETRY_SHARE: u64 = 3;
+/// Most time that is saved up for them.
+const RETRY_CREDIT_MAX_US: i64 = 3_000_000;
+
+/// How a unit is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestParams {
+    /// Unit id on the wire.
+    pub address: u8,
+    /// Longest wait for an answer.
+    pub timeout_ms: u64,
+    /// Silence before each request.
+    pub pause_ms: u64,
+    /// How often a spoilt or missing answer is asked for once more in the same cycle.
+    pub retries: u32,
+}
+
+/// Bus time that retries may take: a share of what passes, so that a bad line does not starve the other units.
+#[derive(Debug)]
+pub struct RetryBudget {
+    credit_us: i64,
+    credited_us: u64,
+}
+
+impl RetryBudget {
+    /// Full at the beginning.
+    pub fn new(now_us: u64) -> Self {
+        Self { credit_us: RETRY_CREDIT_MAX_US, credited_us: now_us }
+    }
+
+    /// Whether there is time for a retry that takes so long.
+    fn allows(&mut self, cost_us: u64, now_us: u64) -> bool {
+        let share = i64::try_from(now_us.saturating_sub(self.credited_us) / RETRY_SHARE).unwrap_or(i64::MAX);
+        self.credit_us = self.credit_us.saturating_add(share).min(RETRY_CREDIT_MAX_US);
+        self.credited_us = now_us;
+        self.credit_us >= i64::try_from(cost_us).unwrap_or(i64::MAX)
+    }
+
+    fn pay(&mut self, us: u64) {
+        self.credit_us = self.credit_us.saturating_sub(i64::try_from(us).unwrap_or(i64::MAX));
+    }
+}
+
+/// One block's answer.
+pub struct BlockResponse {
+    /// What it holds.
+    pub words: Words,
+    /// When it came.
+    pub at: Stamp,
+    /// It holds only if no surplus frame follows.
+    pub is_provisional: bool,
+}
+
+/// Asks one unit.
+pub struct Requester<'a> {
+    /// Over this link.
+    pub link: &'a mut Link,
+    /// Time.
+    pub clock: &'a Clock,
+    /// How.
+    pub params: RequestParams,
+    /// Time for retries.
+    pub budget: &'a mut RetryBudget,
+    /// What is counted.
+    pub health: &'a mut UnitHealth,
+}
+
+impl Requester<'_> {
+    /// One block. `is_patient`: a missing answer is asked for once more too, not only a spoilt one.
+    pub async fn block(&mut self, defs: &[PointDef], span: Span, is_patient: bool) -> Result<BlockResponse, Cause> {
+        let mut result = self.settled(defs, span).await;
+        for _ in 0..self.params.retries {
+            let cost_us = match &result {
+                Err(Cause::Timeout) if is_patient => {
+                    self.params.timeout_ms * if self.link.is_rtu() { 2_000 } else { 1_000 }
+                }
+                Err(Cause::BadFrame | Cause::GatewayNoAnswer) => 0,
+                _ => break,
+            };
+            let began_us = self.clock.mono_us();
+            if !self.budget.allows(cost_us, began_us) {
+                break;
+            }
+            self.health.retries += 1;
+            result = self.settled(defs, span).await;
+            self.budget.pay(self.clock.mono_us().saturating_sub(began_us));
+        }
+        result
+    }
+
+    /// Once, with no retry.
+    pub async fn once(&mut self, span: Span) -> Result<(), Cause> {
+        self.waited_for(span).await.map(drop)
+    }
+
+    /// Doubtful answers are read until two agree.
+    async fn settled(&mut self, defs: &[PointDef], span: Span) -> Result<BlockResponse, Cause> {
+        let mut last: Option<Answer> = None;
+        for _ in 0..=CONFIRM_MAX {
+            let answer = self.waited_for(span).await?;
+            let agrees = last.as_ref().is_none_or(|before| agree(defs, &before.words, &answer.words));
+            if !answer.unsure && agrees {
+                let is_provisional = answer.provisional;
+                return Ok(BlockResponse { words: answer.words, at: answer.at, is_provisional });
+            }
+            last = Some(answer);
+        }
+        self.link.doubt(self.params.address, span);
+        Err(Cause::Unsettled)
+    }
+
+    /// Reads until the unit is no longer busy or its time is over; counts.
+    async fn waited_for(&mut self, span: Span) -> Result<Answer, Cause> {
+        let RequestParams { address, timeout_ms, pause_ms, .. } = self.params;
+        let mut waited_ms = 0;
+        loop {
+            let result = self.link.read(address, span, timeout_ms, pause_ms).await;
+            match &result {
+                Ok(answer) => self.health.round_trip(answer.round_trip_us),
+                Err(Cause::Busy) if waited_ms < timeout_ms => {
+                    self.health.exceptions += 1;
+                    let pause = 50.max(waited_ms).min(timeout_ms - waited_ms).max(1);
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    waited_ms += pause;
+                    continue;
+                }
+                Err(Cause::Timeout | Cause::BadFrame) => self.health.timeouts += 1,
+                Err(cause) if cause.unit_answered() => self.health.exceptions += 1,
+                Err(_) => {}
+            }
+            return result;
+        }
+    }
+
+    /// Reads and prints the ident register of a unit.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn ident(&mut self, def: &PointDef) -> Result<String, Cause> {
+        let response = self.block(std::slice::from_ref(def), def.span, true).await?;
+        Ok(decode::decode_words(def, &response.words.words, &[])?.to_string())
+    }
+}
+
+/// Whether every point of two reads of the same block can be true in both.
+fn agree(defs: &[PointDef], a: &Words, b: &Words) -> bool {
+    let (one, two) = (std::slice::from_ref(a), std::slice::from_ref(b));
+    defs.iter().all(|def| match (a.slice(&def.span), b.slice(&def.span)) {
+        (Some(x), Some(y)) => {
+            let (p, q) = (decode::decode_words(def, x, one), decode::decode_words(def, y, two));
+            // Where the scale lies in another block only the words can be compared.
+            if p == Err(Cause::NoScale) { x == y } else { decode::agree(def, &p, &q) }
+        }
+        _ => true,
+    })
+}
