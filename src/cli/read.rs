@@ -35,7 +35,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let request = Request::Read { device: args.device.clone(), point: args.point.clone() };
     let socket = global.socket();
     let runtime = runtime()?;
-    let rows = match runtime.block_on(control::ask(&socket, &request)) {
+    let rows: Vec<Row> = match runtime.block_on(control::ask(&socket, &request)) {
         Ok(_) if args.record.is_some() => {
             return Err(Failure::later("a gateway is running: only who holds the line can write down its bytes")
                 .hint("stop it for the moment"));
@@ -61,8 +61,13 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         };
         vec![r.point.clone(), value, r.text.clone(), r.from.clone(), r.raw.clone()]
     };
-    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    output::list(args.format, &["point", "value", "text", "from", "raw"], &rows);
+    let nothing = !rows.is_empty() && rows.iter().all(|r| r.raw.is_empty());
+    let cells_of: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    output::list(args.format, &["point", "value", "text", "from", "raw"], &cells_of);
+    if nothing {
+        return Err(Failure::later(format!("nothing could be read of `{}`", args.device))
+            .hint("`plantroom status` shows its link and unit; `plantroom check --online` tries the way to it"));
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::build::Unit;
 use crate::config::builtin::Catalogue;
 use crate::config::check_alarms::{self, Plant};
+use crate::config::check_field;
 use crate::config::check_oncall;
 use crate::config::check_site::{ID_MEND, check_health, check_journal, check_sinks, check_site, is_id};
 use crate::config::doc::{Entry, Problems};
@@ -50,7 +51,8 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
             budget::check(bus, at, problems);
         }
     }
-    let derive = c.derive(&devices, problems);
+    check_field::check(files, &buses, problems);
+    let derive = c.derive(&devices, &units, problems);
     let sinks = check_sinks(files, problems);
     let plant = Plant { devices: &devices, derive: &derive, buses: &buses };
     let zone =
@@ -405,7 +407,12 @@ impl<'a> Check<'a> {
     }
 
     /// Derived points: named by the vocabulary, made of points that exist.
-    fn derive(&self, devices: &BTreeMap<String, Device>, problems: &mut Problems) -> Vec<crate::derive::Definition> {
+    fn derive(
+        &self,
+        devices: &BTreeMap<String, Device>,
+        units: &BTreeMap<&str, build::Unit<'_>>,
+        problems: &mut Problems,
+    ) -> Vec<crate::derive::Definition> {
         let mut out: Vec<crate::derive::Definition> = Vec::new();
         for entry in &self.files.derive {
             let d = &entry.value;
@@ -456,7 +463,15 @@ impl<'a> Check<'a> {
                 }
             }
             let (kind, retention) = meaning.map_or((Kind::Number, Retention::Telemetry), |m| (m.kind, m.retention));
-            out.push(crate::derive::Definition { settings: d.clone(), kind, retention });
+            let limits = d.of.first().and_then(|name| {
+                let (from, point) = name.split_once('.').unwrap_or((&d.device, name));
+                let from = devices.get(from)?;
+                let (unit, at) = from.points.get(point)?;
+                let def = *units.get(unit.as_str())?.profile.all_points().get(at.as_str())?;
+                let kind = self.catalogue.vocabulary.point(&from.class, point).map_or(def.kind, |m| m.kind);
+                (kind == Kind::Counter).then(|| crate::config::registers::limits(from, point, def))
+            });
+            out.push(crate::derive::Definition { settings: d.clone(), kind, retention, limits });
         }
         out
     }

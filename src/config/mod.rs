@@ -5,11 +5,13 @@ pub mod build;
 pub mod builtin;
 pub mod check;
 pub mod check_alarms;
+mod check_field;
 pub mod check_oncall;
 pub mod check_site;
 pub mod doc;
 pub mod environment;
 pub mod reference;
+mod registers;
 pub mod settings;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,9 @@
 //! Pure and total: whatever the words are, a sample comes out, good or bad with its cause. A sentinel, a value outside its
 //! range, a float that is no number: bad, never 0 and never clamped.
 
+mod date;
+mod text;
+
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
@@ -11,7 +14,7 @@ use crate::model::quality::Cause;
 use crate::model::reading::Sample;
 use crate::model::registers::Words;
 use crate::model::value::Value;
-use crate::profile::{Chars, Order, PointDef, Wire};
+use crate::profile::{Factor, Order, PointDef, ScaleFrom, Wire};
 
 /// Decodes a point from the reads of a cycle; `None` if none of them holds it.
 pub fn decode(point: &PointDef, reads: &[Words]) -> Option<Sample> {
@@ -21,12 +24,23 @@ pub fn decode(point: &PointDef, reads: &[Words]) -> Option<Sample> {
 
 /// Decodes a point from its own words; `reads` are asked for the registers that hold a scale.
 pub fn decode_words(point: &PointDef, words: &[u16], reads: &[Words]) -> Sample {
+    let gathered: Vec<u16>;
+    let words = if point.apart.is_empty() {
+        words
+    } else {
+        gathered = point.apart.iter().filter_map(|at| words.get(usize::from(*at)).copied()).collect();
+        &gathered
+    };
     match point.wire {
         Wire::Coil => Ok(Value::Bool((first(words) != 0) != point.invert)),
-        Wire::Bit(bit) => Ok(Value::Bool((ordered(words, point.order) >> bit & 1 == 1) != point.invert)),
-        Wire::Text { chars, .. } => text(words, chars),
+        Wire::Bit(bit) => {
+            let raw = ordered(words, point.order);
+            sentinel(point, raw).map_or(Ok(Value::Bool((raw >> bit & 1 == 1) != point.invert)), Err)
+        }
+        Wire::Text { chars, charset, is_number, .. } => text::text(point, words, chars, charset, is_number, reads),
+        Wire::Date(layout) => date::date(words, layout, point.order),
         Wire::Float { registers } => float(point, ordered(words, point.order), registers, reads),
-        Wire::Int { .. } | Wire::Byte { .. } | Wire::Bits { .. } | Wire::Bcd { .. } => {
+        _ => {
             let raw = raw_bits(point.wire, ordered(words, point.order));
             if let Some(cause) = sentinel(point, raw) {
                 return Err(cause);
@@ -48,8 +62,13 @@ fn first(words: &[u16]) -> u16 {
 /// The words as one number, after words and bytes are put in order.
 fn ordered(words: &[u16], order: Order) -> u64 {
     let swap = |word: u16| if order.bytes_swapped() { word.swap_bytes() } else { word };
-    let push = |acc: u64, word: &u16| acc << 16 | u64::from(swap(*word));
-    if order.words_swapped() { words.iter().rev().fold(0, push) } else { words.iter().fold(0, push) }
+    match words {
+        [word] => u64::from(swap(*word)),
+        _ => {
+            let word = |i: usize| words.get(order.place(i, words.len())).copied().unwrap_or(0);
+            (0..words.len()).fold(0, |acc, i| acc << 16 | u64::from(swap(word(i))))
+        }
+    }
 }
 
 /// The bits that belong to the value, as an unsigned number: what sentinels are compared with.
@@ -62,6 +81,7 @@ fn raw_bits(wire: Wire, all: u64) -> u64 {
                 all & 0xFF
             }
         }
+        Wire::Int24 { .. } => all & 0xFF_FFFF,
         Wire::Bits { low, count, .. } => {
             let mask = if count >= 64 { u64::MAX } else { (1 << count) - 1 };
             all >> low & mask
@@ -80,6 +100,23 @@ fn integer(wire: Wire, raw: u64) -> Result<i128, Cause> {
     match wire {
         Wire::Byte { signed: true, .. } => Ok(signed(8)),
         Wire::Int { registers, signed: true } => Ok(signed(u32::from(registers) * 16)),
+        Wire::Int24 { signed: true } => Ok(signed(24)),
+        Wire::SignMagnitude { registers } => {
+            let sign = 1u64 << (u32::from(registers) * 16 - 1);
+            let magnitude = i128::from(raw & (sign - 1));
+            Ok(if raw & sign == 0 { magnitude } else { -magnitude })
+        }
+        Wire::Modulo10k { registers } => {
+            let mut out = 0i128;
+            for at in (0..u32::from(registers)).rev() {
+                let digits = raw >> (at * 16) & 0xFFFF;
+                if digits > 9_999 {
+                    return Err(Cause::BadDigits);
+                }
+                out = out * 10_000 + i128::from(digits);
+            }
+            Ok(out)
+        }
         Wire::Bcd { registers } => {
             let mut out = 0i128;
             for nibble in (0..registers * 4).rev() {
@@ -131,11 +168,43 @@ fn factor(point: &PointDef, reads: &[Words]) -> Result<Option<Decimal>, Cause> {
     let mut product: Option<Decimal> = None;
     for from in &point.scale_from {
         let words = reads.iter().find_map(|r| r.slice(&from.span)).ok_or(Cause::NoScale)?;
-        let raw = integer(from.wire, raw_bits(from.wire, ordered(words, from.order)))?;
-        let found = i64::try_from(raw).ok().and_then(|raw| from.map.get(&raw)).ok_or(Cause::NoScale)?;
-        product = Some(product.map_or(Some(*found), |p| p.checked_mul(*found)).ok_or(Cause::Overflow)?);
+        let found = factor_of(from, ordered(words, from.order))?;
+        product = Some(product.map_or(Some(found), |p| p.checked_mul(found)).ok_or(Cause::Overflow)?);
     }
     Ok(product)
+}
+
+/// The factor that a register stands for. A ratio of 0 is none: nothing would be measured.
+fn factor_of(from: &ScaleFrom, all: u64) -> Result<Decimal, Cause> {
+    if let Wire::Float { registers } = from.wire {
+        let number = single_or_double(all, registers).to_string().parse::<Decimal>().ok();
+        return scaled_factor(from, number);
+    }
+    let raw = integer(from.wire, raw_bits(from.wire, all))?;
+    match &from.factor {
+        Factor::Map(map) => i64::try_from(raw).ok().and_then(|raw| map.get(&raw)).copied().ok_or(Cause::NoScale),
+        Factor::Number(_) => scaled_factor(from, Decimal::try_from_i128_with_scale(raw, 0).ok()),
+        Factor::PowerOfTen => match i32::try_from(raw) {
+            Ok(power @ 0..=28) => Ok(Decimal::from_i128_with_scale(10i128.pow(power.unsigned_abs()), 0)),
+            Ok(power @ -28..0) => Ok(Decimal::from_i128_with_scale(1, power.unsigned_abs())),
+            _ => Err(Cause::NoScale),
+        },
+    }
+}
+
+fn scaled_factor(from: &ScaleFrom, number: Option<Decimal>) -> Result<Decimal, Cause> {
+    let Factor::Number(scale) = &from.factor else { return Err(Cause::NoScale) };
+    number.filter(|n| !n.is_zero()).and_then(|n| n.checked_mul(*scale)).ok_or(Cause::NoScale)
+}
+
+/// A float register as the double with its shortest digits.
+fn single_or_double(raw: u64, registers: u8) -> f64 {
+    #[expect(clippy::cast_possible_truncation, reason = "the upper bits are zero: one or two registers were read")]
+    match registers {
+        1 => shortest(half(raw as u16)),
+        2 => shortest(f32::from_bits(raw as u32)),
+        _ => f64::from_bits(raw),
+    }
 }
 
 fn float(point: &PointDef, raw: u64, registers: u8, reads: &[Words]) -> Sample {
@@ -207,25 +276,6 @@ fn half(bits: u16) -> f32 {
         31 => f32::NAN,
         _ => (1024.0 + fraction) * 2f32.powi(exponent - 25),
     }
-}
-
-/// A text: up to the first NUL, blanks at its ends cut; anything but printable characters makes it bad.
-fn text(words: &[u16], chars: Chars) -> Sample {
-    let mut bytes: Vec<u8> = Vec::with_capacity(words.len() * 2);
-    for word in words {
-        let [high, low] = word.to_be_bytes();
-        match chars {
-            Chars::Two => bytes.extend([high, low]),
-            Chars::TwoSwapped => bytes.extend([low, high]),
-            Chars::One => bytes.push(low),
-        }
-    }
-    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-    let text = std::str::from_utf8(&bytes[..end]).map_err(|_| Cause::BadText)?.trim();
-    if text.chars().any(char::is_control) {
-        return Err(Cause::BadText);
-    }
-    Ok(Value::Text(text.into()))
 }
 
 /// Whether two samples of one point, read one after the other, can both be true: how a serial line is believed again

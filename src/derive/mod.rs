@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::counter::{Counter, Limits, Step, decimal_text};
 use crate::model::latest::Latest;
 use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
 use crate::model::quality::Cause;
@@ -62,7 +64,8 @@ pub enum How {
     DayMax,
     /// The mean of the day's samples so far.
     DayMean,
-    /// How much more it is than the day's first sample: of a register, what was used since midnight.
+    /// What a register has counted since the site's midnight, exactly; roll-overs, momentary zeroes, resets and jumps are told apart. The
+    /// day begins with yesterday's last reading.
     DayIncrease,
     /// Hours of the day for which the first was true.
     DayRunTimeH,
@@ -95,6 +98,11 @@ struct Rule {
     kept: Kept,
     was: Option<(bool, Mono)>,
     window: Window,
+    /// What is known of the register, if the first input is one.
+    limits: Option<Limits>,
+    /// What a register has counted since the start, for its rate.
+    counted: Decimal,
+    rate_counter: Counter,
 }
 
 /// Counts that survive a restart.
@@ -107,6 +115,25 @@ pub struct Kept {
     /// Of the day, if it is a figure of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub day: Option<Day>,
+    /// Of a register.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub register: Option<DayRegister>,
+}
+
+/// What a register has counted in a day.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DayRegister {
+    /// Which day.
+    pub date: jiff::civil::Date,
+    /// The day of the last reading that was believed.
+    pub believed: Option<jiff::civil::Date>,
+    /// What was counted.
+    #[serde(with = "decimal_text")]
+    pub counted: Decimal,
+    /// Why the day's figure is not known, if a part of it was lost.
+    pub lost: Option<Cause>,
+    /// The register itself.
+    pub counter: Counter,
 }
 
 /// What is known of a day.
@@ -168,6 +195,8 @@ pub struct Definition {
     pub kind: Kind,
     /// Which history class keeps it.
     pub retention: Retention,
+    /// What is known of the register that the first input is; `None` if it is none.
+    pub limits: Option<Limits>,
 }
 
 impl Derive {
@@ -184,7 +213,7 @@ impl Derive {
                 kind: d.kind,
                 retention: d.retention,
                 form: match d.settings.how {
-                    How::Starts | How::RunTimeH | How::DayStarts | How::DayRunTimeH => Form::Exact(0),
+                    How::Starts | How::RunTimeH | How::DayStarts | How::DayRunTimeH | How::DayIncrease => Form::Exact(0),
                     _ => Form::F64,
                 },
             };
@@ -193,7 +222,8 @@ impl Derive {
             let rules = definitions.iter().enumerate().map(|(point, d)| {
                 let of = d.settings.of.iter().map(|name| derive.input(device, name)).collect();
                 let kept = kept.get(&format!("{device}.{}", d.settings.point)).copied().unwrap_or_default();
-                Rule { how: d.settings.how, of, point, kept, was: None, window: Window::new(RATE_WINDOW_MS) }
+                let (window, limits, counted) = (Window::new(RATE_WINDOW_MS), d.limits, Decimal::ZERO);
+                Rule { how: d.settings.how, of, point, kept, was: None, window, limits, counted, rate_counter: Counter::default() }
             });
             let rules = rules.collect();
             derive.targets.push(Target { stream, rules });
@@ -251,6 +281,12 @@ impl Rule {
                 _ => return self.bad(),
             }
         }
+        match (self.how, inputs.first().and_then(|v| v.as_decimal())) {
+            (How::DayIncrease, Some(reading)) => return self.day_increase(at, zone, reading),
+            (How::DayIncrease, None) => return self.bad(),
+            (How::RatePerMin, Some(reading)) if self.limits.is_some() => return self.register_rate(at.mono, reading),
+            _ => {}
+        }
         let numbers: Option<Vec<f64>> = inputs.iter().map(|v| v.as_f64()).collect();
         let Some(numbers) = numbers.filter(|n| !n.is_empty()) else { return self.bad() };
         let first = numbers[0];
@@ -274,7 +310,7 @@ impl Rule {
             How::DayMin => day.min,
             How::DayMax => day.max,
             How::DayMean => day.sum / f64::from(day.count.max(1)),
-            How::DayIncrease => first - day.first,
+            How::DayIncrease => return self.bad(), // a text: there is nothing to count
             How::RunTimeH | How::Starts | How::DayRunTimeH | How::DayStarts => {
                 return self.count(at.mono, first > 0.0);
             }
@@ -291,6 +327,45 @@ impl Rule {
         }
         self.kept.day.iter_mut().for_each(|day| day.take(value));
         true
+    }
+
+    /// What a register has counted since midnight. What lies between its last believed reading and this one belongs to today if that
+    /// reading is of yesterday or today; else nobody knows which day it belongs to.
+    fn day_increase(&mut self, at: Stamp, zone: &TimeZone, reading: Decimal) -> Sample {
+        let date = jiff::Timestamp::from_millisecond(at.wall.0).map(|t| t.to_zoned(zone.clone()).date());
+        let Some(date) = date.ok().filter(|_| at.trusted) else { return Err(Cause::StartingUp) };
+        let new = DayRegister { date, believed: None, counted: Decimal::ZERO, lost: None, counter: Counter::default() };
+        let day = self.kept.register.get_or_insert(new);
+        if day.date != date {
+            *day = DayRegister { believed: day.believed, counter: day.counter, ..new };
+        }
+        let step = day.counter.step(reading, at.wall.0, &self.limits.unwrap_or_default());
+        let is_todays = day.believed.is_some_and(|b| b == date || b.tomorrow().is_ok_and(|next| next == date));
+        match step {
+            Step::InDoubt(cause) => return Err(cause),
+            Step::Lost(cause) => day.lost = Some(cause),
+            Step::Counted(counted) | Step::RolledOver(counted) if is_todays => {
+                day.counted = day.counted.checked_add(counted).ok_or(Cause::Overflow)?;
+            }
+            Step::Began | Step::Counted(_) | Step::RolledOver(_) => {}
+        }
+        day.believed = Some(date);
+        day.lost.map_or(Ok(Value::Exact(day.counted)), Err)
+    }
+
+    /// The rate at which a register counts: never negative, and none while it is in doubt.
+    fn register_rate(&mut self, now: Mono, reading: Decimal) -> Sample {
+        let (limits, at_ms) = (self.limits.unwrap_or_default(), i64::try_from(now.0).unwrap_or(i64::MAX));
+        match self.rate_counter.step(reading, at_ms, &limits) {
+            Step::Counted(counted) | Step::RolledOver(counted) => {
+                self.counted = self.counted.checked_add(counted).ok_or(Cause::Overflow)?;
+            }
+            Step::Began => {}
+            Step::Lost(_) => self.window.clear(),
+            Step::InDoubt(cause) => return Err(cause),
+        }
+        let total = Value::Exact(self.counted).as_f64().unwrap_or(0.0);
+        self.rate(now, total).map(Value::F64).ok_or(Cause::StartingUp)
     }
 
     /// A gap: nothing is counted across it.

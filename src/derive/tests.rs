@@ -1,12 +1,18 @@
 use super::*;
 use crate::model::time::Wall;
 
+/// A register of two decimals that rolls over at 1000, where a figure is one of registers.
+fn limits_of(how: How) -> Option<Limits> {
+    let modulus = Some(Decimal::from(1_000));
+    (how == How::DayIncrease).then_some(Limits { modulus, max_per_h: None, resolution: Decimal::new(1, 2) })
+}
+
 /// Feeds `seconds: value` lines ("-" is bad) and prints what is derived.
 fn check(how: How, lines: &str, expect: &str) {
     let settings = Settings { device: "d".into(), point: "x_out".into(), how, of: vec!["a".into(), "e.b".into()] };
     let one = matches!(how, How::RatePerMin | How::RunTimeH | How::Starts) || how.is_of_day();
     let settings = if one { Settings { of: vec!["a".into()], ..settings } } else { settings };
-    let definition = Definition { settings, kind: Kind::Number, retention: Retention::Telemetry };
+    let definition = Definition { settings, kind: Kind::Number, retention: Retention::Telemetry, limits: limits_of(how) };
     let mut derive = Derive::new(&[definition], &BTreeMap::new(), &TimeZone::fixed(jiff::tz::offset(8)));
     let stream = |device: &str, name: &str| {
         let point =
@@ -72,8 +78,20 @@ fn figures_of_a_day_begin_anew_at_the_sites_midnight() {
     check(How::DayMin, "0:5 57590:3 57600:7 57601:8", "5 3 7 7");
     check(How::DayMax, "0:5 57590:3 57600:2 57601:1", "5 5 2 2");
     check(How::DayMean, "0:5 57590:3 57600:2 57601:1", "5 4 2 1.5");
-    check(How::DayIncrease, "0:100 57590:103 57600:103.5 57601:104", "0 3 0 0.5");
+    check(How::DayIncrease, "0:100 57590:103 57600:103.5 57601:104", "0 3 0.5 1");
     check(How::DayStarts, "0:0 1:1 2:0 3:1 57599:0 57600:1", "0 1 1 2 2 1");
     check(How::DayRunTimeH, "0:1 3600:1 57590:0 57600:1 57636:0", "0 1 15.997 0 0.01");
     check(How::DayMax, "0:5 ?1:9 2:6", "5 starting_up 6");
+}
+
+#[test]
+fn what_a_register_counted_since_midnight_is_exact_and_never_guessed() {
+    check(How::DayIncrease, "0:999.9 1:0.1 2:0.3", "0 0.2 0.4");
+    check(How::DayIncrease, "0:500.1 1:0 2:0 3:500.4", "0 counter_zero counter_zero 0.3");
+    check(How::DayIncrease, "0:0 1:0 2:500.1 3:500.2", "counter_zero counter_zero 0 0.1");
+    check(How::DayIncrease, "0:500 1:20 2:21", "0 counter_fell counter_fell");
+    check(How::DayIncrease, "0:0.1 1:0.2 2:0.3", "0 0.1 0.2");
+    // A gap within the day, and one over midnight: the register knows. Over two midnights nobody knows which day it was.
+    check(How::DayIncrease, "0:1 1:- 40000:2 60000:3", "0 input_bad 1 1");
+    check(How::DayIncrease, "0:1 150000:3 150001:4", "0 0 1");
 }

@@ -135,19 +135,38 @@ impl Journal {
             *cadence = from.every_ms;
             true
         })?;
-        // Before the first sample: what was due then is what was due later.
+        // Nothing was due before the point was first configured: from then on every cycle leaves a sample, good or bad. In a hole
+        // after that what was due is what was due later, or before.
         let mut cadence = cadences.iter().copied().find(|c| *c > 0).unwrap_or(0);
+        let is_whole = |s: &Slot| u64::from(s.of.all) * cadence >= every_ms.unsigned_abs();
+        let began_ms = match out.first() {
+            Some(first) if !is_whole(first) => self.first_ms(query)?.unwrap_or(query.to_ms),
+            _ => query.from_ms,
+        };
         for (slot, own) in out.iter_mut().zip(cadences) {
             if slot.of.all > 0 {
                 cadence = own;
             }
             if cadence > 0 {
                 let (from, to) = (slot.start_ms.max(query.from_ms), (slot.start_ms + every_ms).min(query.to_ms));
-                let due = (to - from).max(0).unsigned_abs() / cadence;
-                slot.due = u32::try_from(due).unwrap_or(u32::MAX).max(1);
+                let due = (to - from.max(began_ms)).max(0).unsigned_abs() / cadence;
+                let is_configured = slot.start_ms + every_ms > began_ms;
+                slot.due = u32::try_from(due).unwrap_or(u32::MAX).max(u32::from(is_configured));
             }
         }
         Ok(out)
+    }
+
+    /// When the first sample came that history still has, before a query's end.
+    fn first_ms(&self, query: &Query) -> Result<Option<i64>, Trouble> {
+        let mut first = None;
+        let all = Query { from_ms: 0, ..query.clone() };
+        self.walk(&all, Ask::Samples, &mut |met, _| {
+            let (Met::Row(at_ms, _) | Met::Quarter(at_ms, _)) = met;
+            first = Some(at_ms);
+            false
+        })?;
+        Ok(first)
     }
 
     /// Walks sealed files, raw segments and the tail in order.

@@ -250,6 +250,26 @@ fn a_change_of_pace_changes_what_was_due_from_then_on() {
     assert_eq!(due, [60, 6, 6]);
 }
 
+#[test]
+fn nothing_is_due_before_a_point_was_first_configured() {
+    let dir = Dir::new("configured");
+    let (journal, _writer) = open(&dir);
+    let at = |second: i64| {
+        let mut r = reading(&stream("a"), second);
+        r.at.wall = Wall(DAY + second * 1_000);
+        journal.append(r);
+    };
+    (90..180).for_each(at);
+    let due = |from_s: i64, to_s: i64| -> Vec<u32> {
+        let (from_ms, to_ms) = (DAY + from_s * 1_000, DAY + to_s * 1_000);
+        let query = Query { device: "a".into(), point: "level_m".into(), from_ms, to_ms };
+        journal.slots(&query, 60_000).unwrap().iter().map(|s| s.due).collect()
+    };
+    assert_eq!(due(0, 240), [0, 30, 60, 60], "before it nothing, after it what was due goes on");
+    (400..420).for_each(at);
+    assert_eq!(due(240, 420), [60, 60, 60], "a hole between samples was due");
+}
+
 /// A journal whose limit is so small that a few sealed days are too much.
 #[test]
 fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {

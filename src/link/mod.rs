@@ -8,6 +8,7 @@
 pub mod ambiguity;
 pub mod connect;
 pub mod counters;
+mod exchange;
 pub mod frame;
 pub mod guard;
 pub mod ids;
@@ -20,24 +21,21 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_modbus::client::{Client as _, Context};
-use tokio_modbus::slave::{Slave, SlaveContext as _};
-use tokio_modbus::{ExceptionCode, Request, Response};
+use tokio_modbus::client::Context;
 
 use crate::clock::Clock;
 use crate::link::ambiguity::Ambiguity;
 use crate::link::connect::{BoxedWire, Dialer};
 pub use crate::link::counters::Counters;
 use crate::link::counters::add;
-use crate::link::frame::Field;
-use crate::link::guard::{Death, Ear, Failure, Framing, GuardState};
+use crate::link::guard::{Ear, Framing};
 use crate::link::ids::TransactionIds;
 use crate::link::record::{Recorder, Tap};
 use crate::link::settings::{Settings, Transport};
 use crate::link::timer::Timer;
 use crate::model::quality::Cause;
 use crate::model::reading::Stamp;
-use crate::model::registers::{Area, Span, Words};
+use crate::model::registers::{Span, Words};
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,13 +63,6 @@ pub struct Late {
 
 /// A connection that has been idle for so long, and then gives no answer, may be dead.
 const IDLE_US: u64 = 5_000_000;
-/// What came is as long as an answer and its checksum is wrong: if nothing follows for so long, nothing is on its way.
-const SPOILT: Duration = Duration::from_millis(20);
-/// Requests given up whose late answers are still recognised.
-const GIVEN_UP: usize = 16;
-/// A line that is not silent for so long has no room for a request.
-const BABBLE_US: u64 = 3_000_000;
-
 struct Conn {
     context: Context,
     ear: Ear,
@@ -321,77 +312,6 @@ impl Link {
         conn.answers > 0 && idle_us >= IDLE_US && !self.silent_on_new.contains(&unit)
     }
 
-    async fn exchange(&mut self, unit: u8, span: Span, timeout_ms: u64, pause_ms: u64) -> Result<Answer, Miss> {
-        self.silence(unit, span, pause_ms).await?;
-        let Some(conn) = &mut self.conn else { return Err(Miss::Cause(Cause::LinkDown)) };
-        conn.context.set_slave(Slave(unit));
-        add(&self.counters.requests, 1);
-        let sent_us = self.clock.mono_us();
-        let provisional = self.is_rtu_or_lenient_ask(unit, span, sent_us);
-        let Some(conn) = &mut self.conn else { return Err(Miss::Cause(Cause::LinkDown)) };
-        let ear = conn.ear.clone();
-        let said = tokio::select! {
-            biased;
-            said = conn.context.call(request(span)) => Said::Result(said),
-            () = failed(&ear) => Said::Failed,
-            () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => Said::Nothing,
-        };
-        let at = self.clock.stamp();
-        let now_us = self.clock.mono_us();
-        self.quiet_since_us = now_us;
-        if !matches!(said, Said::Result(Ok(_))) {
-            ear.give_up();
-        }
-        let id = ear.transaction();
-        let state = ear.take();
-        if state.received > 0
-            && let Some(conn) = &mut self.conn
-        {
-            conn.heard_us = now_us;
-        }
-        self.note(&state, now_us);
-        let round_trip_us = now_us.saturating_sub(sent_us);
-        match said {
-            Said::Result(Ok(Ok(response))) => {
-                let Some(words) = words_of(response, span) else { return Err(self.unusable(unit, span, timeout_ms, now_us)) };
-                self.note_answer();
-                let is_ambiguous = self.is_ambiguous();
-                let unsure = is_ambiguous && self.ambiguity.answered(unit, span, round_trip_us, now_us);
-                if unsure {
-                    // If this was a late answer, ours is still on its way: it must not answer the next request.
-                    self.guard_until_us = now_us + self.ambiguity.settle_us().max(timeout_ms * 1_000);
-                }
-                Ok(Answer { words, at, round_trip_us, unsure, provisional })
-            }
-            Said::Result(Ok(Err(exception))) => {
-                self.note_answer();
-                add(&self.counters.exceptions, 1);
-                if self.is_ambiguous() && self.ambiguity.refused(unit, span, now_us) {
-                    return Err(Miss::Unsure);
-                }
-                Err(Miss::Cause(cause_of(exception)))
-            }
-            Said::Nothing => {
-                add(&self.counters.timeouts, 1);
-                self.given_up.push_back((id, unit, sent_us));
-                if self.given_up.len() > GIVEN_UP {
-                    self.given_up.pop_front();
-                }
-                Err(self.nothing(&state, unit, span, timeout_ms, now_us))
-            }
-            Said::Result(Err(_)) | Said::Failed => Err(self.broken(&state, unit, span, timeout_ms, now_us)),
-        }
-    }
-
-    fn is_rtu_or_lenient_ask(&mut self, unit: u8, span: Span, now_us: u64) -> bool {
-        self.is_ambiguous() && self.ambiguity.ask(unit, span, now_us)
-    }
-
-    fn note_answer(&mut self) {
-        add(&self.counters.answers, 1);
-        self.conn.iter_mut().for_each(|c| c.answers += 1);
-    }
-
     /// The next answer of this shape is to be read twice once more (two reads did not agree).
     pub fn doubt(&mut self, unit: u8, span: Span) {
         if self.is_ambiguous() {
@@ -419,207 +339,11 @@ impl Link {
         }
         self.surplus() == mark
     }
-
-    /// Keeps the line silent: 3.5 characters between frames, the guard time after a time-out, the settle time where copies are
-    /// about, the unit's own pause. What comes meanwhile is surplus, and the silence begins anew.
-    async fn silence(&mut self, unit: u8, span: Span, pause_ms: u64) -> Result<(), Miss> {
-        let mut gap_us = match &self.settings.transport {
-            Transport::Serial(port) => port.silence_us().max(pause_ms * 1_000),
-            Transport::Tcp { .. } | Transport::RtuOverTcp { .. } => pause_ms * 1_000,
-        };
-        let began_us = self.clock.mono_us();
-        if self.is_ambiguous() {
-            if let Some(conn) = &self.conn {
-                conn.ear.drain();
-            }
-            self.take_stray();
-        }
-        loop {
-            let now_us = self.clock.mono_us();
-            if self.is_ambiguous() && self.ambiguity.must_settle(unit, span, now_us) {
-                gap_us = gap_us.max(self.ambiguity.settle_us());
-            }
-            let wait_us = (self.quiet_since_us + gap_us).max(self.guard_until_us).saturating_sub(now_us);
-            if wait_us == 0 {
-                return Ok(());
-            }
-            if now_us.saturating_sub(began_us) > BABBLE_US.max(2_000 * self.settings.timeout_ms) {
-                return Err(Miss::Cause(Cause::BadFrame));
-            }
-            if self.is_ambiguous() {
-                self.listen(wait_us).await;
-                if self.conn.as_ref().is_some_and(|c| c.ear.is_dead()) {
-                    return Ok(()); // the exchange finds it so
-                }
-            } else {
-                self.wait(wait_us).await;
-            }
-        }
-    }
-
-    /// Waits, or until something has come; what comes is taken for surplus.
-    async fn listen(&mut self, us: u64) {
-        let Some(ear) = self.conn.as_ref().map(|c| c.ear.clone()) else { return self.wait(us).await };
-        let came = tokio::select! {
-            biased;
-            () = ear.hear() => true,
-            () = self.wait(us) => false,
-        };
-        if came {
-            self.take_stray();
-        }
-    }
-
-    /// What came while nothing was asked: the line was not silent.
-    fn take_stray(&mut self) {
-        let Some(conn) = &mut self.conn else { return };
-        let state = conn.ear.take_stray();
-        if state.stray == 0 && state.rejections.is_empty() {
-            return;
-        }
-        let now_us = self.clock.mono_us();
-        self.quiet_since_us = now_us;
-        self.note(&state, now_us);
-    }
-
-    async fn wait(&mut self, us: u64) {
-        match &mut self.timer {
-            Some(timer) => {
-                if timer.wait_us(us).await.is_err() {
-                    tokio::time::sleep(Duration::from_micros(us)).await;
-                }
-            }
-            None => tokio::time::sleep(Duration::from_micros(us)).await,
-        }
-    }
-
-    /// No answer came in time.
-    fn nothing(&mut self, state: &GuardState, unit: u8, span: Span, timeout_ms: u64, now_us: u64) -> Miss {
-        if !state.sent {
-            // The peer takes no bytes: half a request must not be followed by another.
-            return Miss::Closed;
-        }
-        if self.is_ambiguous() {
-            self.guard_until_us = now_us + timeout_ms * 1_000;
-            self.ambiguity.unanswered(unit, span, now_us);
-        }
-        let is_foreign = |r: &(frame::Rejection, u64)| r.0.field != Field::Transaction && r.0.field != Field::Unasked;
-        if (self.is_rtu() && state.received > 0) || state.rejections.iter().any(is_foreign) {
-            return Miss::Cause(Cause::BadFrame);
-        }
-        Miss::Silent
-    }
-
-    /// The answer was none, or the connection is gone.
-    fn broken(&mut self, state: &GuardState, unit: u8, span: Span, timeout_ms: u64, now_us: u64) -> Miss {
-        match state.dead {
-            Some(Death::Closed | Death::Failed) => return Miss::Closed,
-            Some(Death::Babble) => {
-                self.close();
-                self.is_ready = !self.is_serial();
-                return Miss::Cause(Cause::BadFrame);
-            }
-            None => {}
-        }
-        if state.spoilt {
-            // A whole frame: nothing is on its way.
-            return Miss::Cause(Cause::BadFrame);
-        }
-        self.unusable(unit, span, timeout_ms, now_us)
-    }
-
-    fn unusable(&mut self, unit: u8, span: Span, timeout_ms: u64, now_us: u64) -> Miss {
-        if self.is_ambiguous() {
-            self.guard_until_us = now_us + timeout_ms * 1_000;
-            self.ambiguity.unanswered(unit, span, now_us);
-        }
-        Miss::Cause(Cause::BadFrame)
-    }
-
-    /// Counts what the guard saw, and recognises late answers.
-    fn note(&mut self, state: &GuardState, now_us: u64) {
-        if state.surplus && self.is_ambiguous() {
-            let answers_late = self.given_up.back().is_some_and(|(_, _, sent)| now_us < sent + 30_000_000);
-            add(&self.counters.surplus, 1);
-            // The late answer to a request that was given up is no copy.
-            if !answers_late {
-                self.ambiguity.note_surplus(now_us);
-            }
-        }
-        self.counters.take(state);
-        for (why, at_us) in &state.rejections {
-            let found = match why.field {
-                Field::Transaction => self.given_up.iter().rposition(|g| g.0 == why.got),
-                Field::Unasked if self.is_rtu() => self.given_up.iter().rposition(|g| u16::from(g.1) == why.got),
-                Field::Unasked => self.given_up.iter().rposition(|g| g.0 == why.expected),
-                _ => None,
-            };
-            if let Some((_, unit, sent_us)) = found.and_then(|i| self.given_up.remove(i)) {
-                self.late = Some(Late { unit, after_us: at_us.saturating_sub(sent_us) });
-            }
-        }
-    }
-}
-
-enum Said {
-    Result(tokio_modbus::Result<Response>),
-    Failed,
-    Nothing,
-}
-
-/// Ends when the request in flight has failed before its time is over.
-async fn failed(ear: &Ear) {
-    loop {
-        match ear.failed().await {
-            Failure::ForGood => return,
-            Failure::Spoilt { received } => {
-                tokio::time::sleep(SPOILT).await;
-                if ear.received() == received {
-                    return;
-                }
-            }
-        }
-    }
 }
 
 fn tapped<T: connect::Wire + 'static>(wire: T, to: Option<(Recorder, String, bool)>) -> BoxedWire {
     match to {
         Some(to) => Box::new(Tap::new(wire, Some(to))),
         None => Box::new(wire),
-    }
-}
-
-fn request(span: Span) -> Request<'static> {
-    match span.area {
-        Area::Coil => Request::ReadCoils(span.address, span.count),
-        Area::Discrete => Request::ReadDiscreteInputs(span.address, span.count),
-        Area::Holding => Request::ReadHoldingRegisters(span.address, span.count),
-        Area::Input => Request::ReadInputRegisters(span.address, span.count),
-    }
-}
-
-/// The words of a response, if they are as many as were asked for.
-fn words_of(response: Response, span: Span) -> Option<Words> {
-    let count = usize::from(span.count);
-    let words = match response {
-        Response::ReadCoils(bits) | Response::ReadDiscreteInputs(bits) => {
-            bits.into_iter().take(count).map(u16::from).collect()
-        }
-        Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words) => words,
-        _ => return None,
-    };
-    (words.len() == count).then_some(Words { span, words })
-}
-
-fn cause_of(exception: ExceptionCode) -> Cause {
-    match exception {
-        ExceptionCode::IllegalFunction => Cause::IllegalFunction,
-        ExceptionCode::IllegalDataAddress => Cause::IllegalAddress,
-        ExceptionCode::IllegalDataValue => Cause::IllegalValue,
-        ExceptionCode::ServerDeviceFailure => Cause::DeviceFailure,
-        ExceptionCode::Acknowledge | ExceptionCode::ServerDeviceBusy => Cause::Busy,
-        ExceptionCode::GatewayPathUnavailable => Cause::GatewayNoPath,
-        ExceptionCode::GatewayTargetDevice => Cause::GatewayNoAnswer,
-        _ => Cause::OtherException,
     }
 }

@@ -168,6 +168,11 @@ impl Transport {
 }
 
 impl TcpLink {
+    /// Whether answers may bear any transaction id.
+    pub fn ignores_transactions(&self) -> bool {
+        self.transaction_id == TransactionId::Ignore
+    }
+
     /// As a link; `rtu` for RTU frames over TCP. `delivered` is how the makers set the units' serial lines.
     pub fn settings(&self, rtu: bool, delivered: Line) -> Settings {
         // An IPv6 address may be written with or without its brackets.

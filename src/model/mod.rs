@@ -2,6 +2,7 @@
 //!
 //! This room imports nothing of the house. What is here is what two rooms must agree on; what only one room knows stays there.
 
+pub mod counter;
 pub mod frames;
 pub mod latest;
 pub mod letter;

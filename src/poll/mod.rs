@@ -9,6 +9,7 @@ pub mod health;
 mod reading;
 pub mod request;
 pub mod schedule;
+mod unit;
 
 use std::sync::Arc;
 

@@ -3,19 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rust_decimal::Decimal;
-
-use crate::model::point::{Form, Kind, Names, Retention};
+use crate::model::point::{Form, Kind};
 use crate::model::problem::{Finding, did_you_mean};
-use crate::model::quality::Cause;
 use crate::model::registers::{Area, Span};
 use crate::model::time::duration_ms;
-use crate::profile::form::{empty_point, integer, natural_form, natural_modulus, raw_wire, word_of};
-use crate::profile::settings::{
-    IdentValue, PointSettings, ProfileFile, ReadSettings, ScaleFromSettings, Type, VariantSettings,
-};
+use crate::profile::form::{integer, natural_modulus, word_of};
+use crate::profile::keys;
+use crate::profile::settings::{IdentValue, PointSettings, ProfileFile, ReadSettings, VariantSettings};
 use crate::profile::vocabulary::Vocabulary;
-use crate::profile::{Layout, Order, PointDef, Profile, ReadRules, ScaleFrom, Wire};
+use crate::profile::{Layout, PointDef, Profile, ReadRules, Wire};
 
 /// Checks a profile. Gives a profile when no finding is an error.
 pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, Vec<Finding>) {
@@ -25,15 +21,15 @@ pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, V
     (if broken { None } else { profile }, builder.findings)
 }
 
-struct Builder<'a> {
-    file: &'a ProfileFile,
+pub(super) struct Builder<'a> {
+    pub(super) file: &'a ProfileFile,
     vocabulary: &'a Vocabulary,
     findings: Vec<Finding>,
     groups: BTreeMap<Arc<str>, u64>,
 }
 
 impl Builder<'_> {
-    fn error(&mut self, path: &[&str], what: impl Into<String>, mend: impl Into<String>) {
+    pub(super) fn error(&mut self, path: &[&str], what: impl Into<String>, mend: impl Into<String>) {
         self.findings.push(Finding::error(path, what, mend));
     }
 
@@ -101,7 +97,8 @@ impl Builder<'_> {
             }
         }
         for (point_name, settings) in &variant.points {
-            if let Some(point) = self.point(&["variants", name, "points", point_name], point_name, settings) {
+            let settings = self.file.points.get(point_name).map_or_else(|| settings.clone(), |base| settings.over(base));
+            if let Some(point) = self.point(&["variants", name, "points", point_name], point_name, &settings) {
                 points.insert(Arc::clone(&point.name), point);
             }
         }
@@ -158,7 +155,7 @@ impl Builder<'_> {
         ReadRules { max_regs, max_bits, max_gap, barriers, atomic, pause_ms, timeout_ms: read.timeout_ms }
     }
 
-    fn area(&mut self, path: &[&str], function: Option<u8>) -> Area {
+    pub(super) fn area(&mut self, path: &[&str], function: Option<u8>) -> Area {
         let function = function.or(self.file.read.function).unwrap_or(3);
         Area::of(function).unwrap_or_else(|| {
             self.error(
@@ -170,7 +167,7 @@ impl Builder<'_> {
         })
     }
 
-    fn span(&mut self, path: &[&str], area: Area, address: u32, count: u16) -> Option<Span> {
+    pub(super) fn span(&mut self, path: &[&str], area: Area, address: u32, count: u16) -> Option<Span> {
         let base = self.file.read.base.unwrap_or(0);
         let path = [path, &["address"]].concat();
         let Some(wire) = address.checked_sub(base) else {
@@ -225,12 +222,12 @@ impl Builder<'_> {
                 }
             }
         }
-        self.fit_kind(path, &mut point);
+        self.fit_kind(path, &mut point, settings);
         Some(point)
     }
 
     /// The form that follows from kind and wire type, or an error where they do not go together.
-    fn fit_kind(&mut self, path: &[&str], point: &mut PointDef) {
+    fn fit_kind(&mut self, path: &[&str], point: &mut PointDef, settings: &PointSettings) {
         let is_bool = matches!(point.form, Form::Bool);
         let is_text = matches!(point.form, Form::Text);
         let fits = match point.kind {
@@ -251,186 +248,13 @@ impl Builder<'_> {
                 "use the type that the vocabulary's kind needs, or an x_ name",
             );
         }
+        keys::check_kind(self, path, settings, point.kind);
         if point.kind == Kind::Code {
             point.form = Form::Code;
         }
         if point.kind == Kind::Counter && point.modulus.is_none() {
             point.modulus = natural_modulus(point.wire, point.scale);
         }
-    }
-
-    /// The part of a point that says which registers and how they are read.
-    fn codec_point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
-        let area = self.area(&[path, &["function"]].concat(), settings.function);
-        let wire = self.wire(path, settings, area);
-        let (wire, is_known) = (wire.unwrap_or(Wire::Coil), wire.is_some());
-        let span = self.span(path, area, settings.address, wire.count());
-        let scale = self.decimal(path, "scale", settings.scale.as_deref()).unwrap_or(Decimal::ONE);
-        let offset = self.decimal(path, "offset", settings.offset.as_deref()).unwrap_or(Decimal::ZERO);
-        let modulus = self.decimal(path, "modulus", settings.modulus.as_deref());
-        let sentinels = self.sentinels(path, settings);
-        let texts = self.texts(path, &settings.texts);
-        let mut scale_from = Vec::new();
-        for (i, from) in settings.scale_from.as_slice().iter().enumerate() {
-            scale_from.extend(self.scale_from(&[path, &["scale_from", &i.to_string()]].concat(), from));
-        }
-        let range = settings.range.and_then(|[low, high]| {
-            let pair = low.to_string().parse().ok().zip(high.to_string().parse().ok());
-            if pair.is_none() || low > high {
-                self.error(
-                    &[path, &["range"]].concat(),
-                    "the range is not a pair of numbers, lowest first",
-                    "range = [0, 500]",
-                );
-            }
-            pair
-        });
-        let order = settings.order.or(self.file.read.order).unwrap_or(Order::Abcd);
-        let form =
-            if settings.true_when.is_empty() { natural_form(wire, scale, offset, &scale_from) } else { Form::Bool };
-        if !settings.true_when.is_empty() && !matches!(wire, Wire::Int { .. } | Wire::Bits { .. } | Wire::Byte { .. }) {
-            self.error(&[path, &["true_when"]].concat(), "`true_when` needs an integer type", "type = \"u16\"");
-        }
-        let kind = match form {
-            Form::Bool => Kind::Bool,
-            Form::Text => Kind::Text,
-            _ if !texts.is_empty() => Kind::Code,
-            _ => Kind::Number,
-        };
-        let retention = if kind == Kind::Number { Retention::Telemetry } else { Retention::State };
-        let (name, group, span) = (name.into(), "".into(), span.filter(|_| is_known)?);
-        let (invert, true_when) = (settings.invert, settings.true_when.clone());
-        Some(PointDef {
-            name,
-            kind,
-            retention,
-            form,
-            span,
-            wire,
-            order,
-            group,
-            scale,
-            offset,
-            scale_from,
-            invert,
-            true_when,
-            sentinels,
-            range,
-            modulus,
-            texts,
-        })
-    }
-
-    fn wire(&mut self, path: &[&str], s: &PointSettings, area: Area) -> Option<Wire> {
-        let type_path = [path, &["type"]].concat();
-        if area.is_bits() != (s.kind == Type::Bool && s.bit.is_none()) {
-            let mend = "functions 1 and 2 give `bool`; a bool from a register needs `bit`";
-            self.error(&type_path, "this type does not go with this function", mend);
-            return None;
-        }
-        if s.kind == Type::String && s.length.is_none() {
-            self.error(path, "a string needs its length in registers", "length = 8");
-            return None;
-        }
-        let wire = raw_wire(s);
-        let bits_max = wire.count() * 16;
-        match (s.bit, s.bits, wire) {
-            (Some(bit), None, _) if s.kind == Type::Bool && bit < 16 => Some(Wire::Bit(bit)),
-            (Some(_), _, _) => {
-                self.error(
-                    &[path, &["bit"]].concat(),
-                    "`bit` is 0 to 15, with type = \"bool\"",
-                    "for more than one bit use `bits`",
-                );
-                None
-            }
-            (None, Some([low, count]), Wire::Int { registers, signed: false })
-                if count > 0 && u16::from(low) + u16::from(count) <= bits_max =>
-            {
-                Some(Wire::Bits { low, count, registers })
-            }
-            (None, Some(_), _) => {
-                self.error(
-                    &[path, &["bits"]].concat(),
-                    "`bits` is [lowest, count] within a u16, u32 or u64",
-                    "a nibble is bits = [4, 4]",
-                );
-                None
-            }
-            (None, None, _) => Some(wire),
-        }
-    }
-
-    fn decimal(&mut self, path: &[&str], key: &str, text: Option<&str>) -> Option<Decimal> {
-        let text = text?;
-        let parsed = Decimal::from_str_exact(text).ok();
-        if parsed.is_none() {
-            self.error(
-                &[path, &[key]].concat(),
-                format!("`{text}` is not a decimal number"),
-                "written as text, exactly: \"0.001\"",
-            );
-        }
-        parsed
-    }
-
-    fn sentinels(&mut self, path: &[&str], settings: &PointSettings) -> Vec<(u64, Cause)> {
-        let mut out = Vec::new();
-        for (raw, reason) in &settings.sentinels {
-            let at = [path, &["sentinels", raw.as_str()]].concat();
-            let cause = Cause::from_word(reason).filter(|c| c.is_sentinel());
-            let value = integer(raw).and_then(|v| u64::try_from(v).ok());
-            match (value, cause) {
-                (Some(value), Some(cause)) => out.push((value, cause)),
-                (None, _) => {
-                    self.error(&at, format!("`{raw}` is not a raw value"), "an unsigned number: 65535 or 0xFFFF");
-                }
-                (_, None) => {
-                    let known = Cause::ALL.iter().filter(|c| c.is_sentinel()).map(|c| c.word());
-                    let known: Vec<&str> = known.collect();
-                    self.error(&at, format!("unknown reason `{reason}`"), did_you_mean(reason, known));
-                }
-            }
-        }
-        out
-    }
-
-    fn texts(&mut self, path: &[&str], texts: &BTreeMap<String, Names>) -> BTreeMap<i64, Names> {
-        let mut out = BTreeMap::new();
-        for (code, names) in texts {
-            match integer(code).and_then(|c| i64::try_from(c).ok()) {
-                Some(code) => drop(out.insert(code, names.clone())),
-                None => {
-                    self.error(&[path, &["texts", code]].concat(), format!("`{code}` is not a code"), "a whole number");
-                }
-            }
-        }
-        out
-    }
-
-    fn scale_from(&mut self, path: &[&str], from: &ScaleFromSettings) -> Option<ScaleFrom> {
-        let area = self.area(path, from.function);
-        let probe = PointSettings { kind: from.kind, ..empty_point(from.address) };
-        let wire = raw_wire(&probe);
-        if area.is_bits() || !matches!(wire, Wire::Int { .. } | Wire::Byte { .. }) {
-            self.error(path, "a scale register is an integer", "type = \"u16\"");
-            return None;
-        }
-        let span = self.span(path, area, from.address, wire.count())?;
-        let mut map = BTreeMap::new();
-        for (raw, factor) in &from.map {
-            let key = integer(raw).and_then(|v| i64::try_from(v).ok());
-            match key.zip(Decimal::from_str_exact(factor).ok()) {
-                Some((key, factor)) => drop(map.insert(key, factor)),
-                None => self.error(
-                    &[path, &["map", raw]].concat(),
-                    format!("`{raw} = {factor}` is not value = factor"),
-                    "2 = \"0.01\"",
-                ),
-            }
-        }
-        let order = self.file.read.order.unwrap_or(Order::Abcd);
-        Some(ScaleFrom { span, wire, order, map })
     }
 
     /// Two points on the same registers, unless both are bits of them.

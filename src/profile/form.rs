@@ -1,12 +1,10 @@
 //! Small readings of what a profile's file says: durations, raw numbers, wire types, and what follows from them.
 
-use std::collections::BTreeMap;
-
 use rust_decimal::Decimal;
 
 use crate::model::point::{Form, Kind};
-use crate::profile::settings::{CharsSetting, OneOrMany, PointSettings, Type};
-use crate::profile::{Chars, ScaleFrom, Wire};
+use crate::profile::settings::{CharsSetting, PointSettings, Type};
+use crate::profile::{Chars, DateLayout, Factor, ScaleFrom, Wire};
 
 /// A raw value as a person writes it: `65535`, `0xFFFF`, `-1`.
 pub fn integer(text: &str) -> Option<i128> {
@@ -27,35 +25,10 @@ pub fn word_of(kind: Kind) -> &'static str {
     }
 }
 
-/// A point with nothing but an address.
-pub fn empty_point(address: u32) -> PointSettings {
-    PointSettings {
-        address,
-        kind: Type::U16,
-        bit: None,
-        bits: None,
-        invert: false,
-        true_when: Vec::new(),
-        length: None,
-        chars: None,
-        function: None,
-        order: None,
-        scale: None,
-        offset: None,
-        scale_from: OneOrMany::default(),
-        sentinels: BTreeMap::new(),
-        range: None,
-        group: None,
-        modulus: None,
-        texts: BTreeMap::new(),
-        note: String::new(),
-    }
-}
-
 /// How the type says that the registers are read, bits left aside.
-pub fn raw_wire(s: &PointSettings) -> Wire {
+pub fn raw_wire(kind: Type, s: &PointSettings) -> Wire {
     let int = |registers, signed| Wire::Int { registers, signed };
-    match s.kind {
+    match kind {
         Type::Bool => Wire::Coil,
         Type::U8hi => Wire::Byte { high: true, signed: false },
         Type::U8lo => Wire::Byte { high: false, signed: false },
@@ -63,38 +36,63 @@ pub fn raw_wire(s: &PointSettings) -> Wire {
         Type::I8lo => Wire::Byte { high: false, signed: true },
         Type::U16 => int(1, false),
         Type::I16 => int(1, true),
+        Type::U24 => Wire::Int24 { signed: false },
+        Type::I24 => Wire::Int24 { signed: true },
         Type::U32 => int(2, false),
         Type::I32 => int(2, true),
+        Type::U48 => int(3, false),
+        Type::I48 => int(3, true),
         Type::U64 => int(4, false),
         Type::I64 => int(4, true),
+        Type::Sm16 => Wire::SignMagnitude { registers: 1 },
+        Type::Sm32 => Wire::SignMagnitude { registers: 2 },
+        Type::M10k32 => Wire::Modulo10k { registers: 2 },
+        Type::M10k48 => Wire::Modulo10k { registers: 3 },
+        Type::M10k64 => Wire::Modulo10k { registers: 4 },
         Type::F16 => Wire::Float { registers: 1 },
         Type::F32 => Wire::Float { registers: 2 },
         Type::F64 => Wire::Float { registers: 4 },
         Type::Bcd16 => Wire::Bcd { registers: 1 },
         Type::Bcd32 => Wire::Bcd { registers: 2 },
+        Type::Bcd48 => Wire::Bcd { registers: 3 },
         Type::Bcd64 => Wire::Bcd { registers: 4 },
+        Type::Datetime => Wire::Date(s.layout.unwrap_or(DateLayout::Words)),
         Type::String => {
             let chars = match &s.chars {
                 Some(CharsSetting::Number(1)) => Chars::One,
                 Some(CharsSetting::Word(w)) if w == "swapped" => Chars::TwoSwapped,
                 _ => Chars::Two,
             };
-            Wire::Text { registers: s.length.unwrap_or(1).max(1), chars }
+            let (charset, is_number) = (s.charset.unwrap_or_default(), s.number.unwrap_or(false));
+            Wire::Text { registers: s.length.unwrap_or(1).max(1), chars, charset, is_number }
         }
     }
 }
 
 /// How the values of a point usually come.
 pub fn natural_form(wire: Wire, scale: Decimal, offset: Decimal, scale_from: &[ScaleFrom]) -> Form {
-    let elsewhere: u32 = scale_from.iter().map(|s| s.map.values().map(Decimal::scale).max().unwrap_or(0)).sum();
+    let decimals = |from: &ScaleFrom| match &from.factor {
+        Factor::Map(map) => map.values().map(Decimal::scale).max().unwrap_or(0),
+        Factor::Number(scale) => scale.scale(),
+        Factor::PowerOfTen => 0,
+    };
+    let elsewhere: u32 = scale_from.iter().map(decimals).sum();
     match wire {
         Wire::Coil | Wire::Bit(_) => Form::Bool,
-        Wire::Text { .. } => Form::Text,
+        // As many decimals as the device writes: none is usual.
+        Wire::Text { is_number: true, .. } => Form::Exact(u8::try_from(scale.scale()).unwrap_or(28).min(28)),
+        Wire::Text { .. } | Wire::Date(_) => Form::Text,
         Wire::Float { registers } if scale == Decimal::ONE && offset.is_zero() && scale_from.is_empty() => {
             if registers == 4 { Form::F64 } else { Form::F32 }
         }
         Wire::Float { .. } => Form::F64,
-        Wire::Bits { .. } | Wire::Byte { .. } | Wire::Int { .. } | Wire::Bcd { .. } => {
+        Wire::Bits { .. }
+        | Wire::Byte { .. }
+        | Wire::Int { .. }
+        | Wire::Int24 { .. }
+        | Wire::SignMagnitude { .. }
+        | Wire::Modulo10k { .. }
+        | Wire::Bcd { .. } => {
             Form::Exact(u8::try_from((scale.scale() + elsewhere).max(offset.scale())).unwrap_or(28).min(28))
         }
     }
@@ -107,7 +105,9 @@ pub fn natural_modulus(wire: Wire, scale: Decimal) -> Option<Decimal> {
             let bits = u32::from(registers) * 16 - u32::from(signed);
             Decimal::from_i128_with_scale(1i128 << bits, 0)
         }
-        Wire::Bcd { registers } => Decimal::from(10u64.pow(u32::from(registers) * 4)),
+        Wire::Int24 { signed } => Decimal::from(1u32 << (24 - u32::from(signed))),
+        Wire::SignMagnitude { registers } => Decimal::from(1u64 << (u32::from(registers) * 16 - 1)),
+        Wire::Bcd { registers } | Wire::Modulo10k { registers } => Decimal::from(10u64.pow(u32::from(registers) * 4)),
         Wire::Bits { count, .. } => Decimal::from_i128_with_scale(1i128 << count, 0),
         _ => return None,
     };

@@ -5,6 +5,8 @@
 
 pub mod build;
 pub mod form;
+pub mod keys;
+mod point;
 pub mod settings;
 pub mod vocabulary;
 
@@ -32,17 +34,39 @@ pub enum Order {
     /// Low word first, bytes swapped: fully little-endian.
     #[serde(rename = "DCBA")]
     Dcba,
+    /// 64 bits: low half first, high word first in each.
+    #[serde(rename = "EFGHABCD")]
+    Efghabcd,
+    /// 64 bits: high half first, low word first in each.
+    #[serde(rename = "CDABGHEF")]
+    Cdabghef,
+    /// 64 bits: low half first, high word first in each, bytes swapped.
+    #[serde(rename = "FEHGBADC")]
+    Fehgbadc,
+    /// 64 bits: high half first, low word first in each, bytes swapped.
+    #[serde(rename = "DCBAHGFE")]
+    Dcbahgfe,
 }
 
 impl Order {
-    /// Whether the low word comes first.
-    pub const fn words_swapped(self) -> bool {
-        matches!(self, Order::Cdab | Order::Dcba)
-    }
-
     /// Whether the low byte of each word comes first.
     pub const fn bytes_swapped(self) -> bool {
-        matches!(self, Order::Badc | Order::Dcba)
+        matches!(self, Order::Badc | Order::Dcba | Order::Fehgbadc | Order::Dcbahgfe)
+    }
+
+    /// Whether it says how the halves of 64 bits lie, which nothing shorter has.
+    pub const fn is_of_halves(self) -> bool {
+        matches!(self, Order::Efghabcd | Order::Cdabghef | Order::Fehgbadc | Order::Dcbahgfe)
+    }
+
+    /// Where the word that comes `i`-th by its weight (0 highest) lies among `count` words on the wire, and the other way round.
+    pub const fn place(self, i: usize, count: usize) -> usize {
+        match self {
+            Order::Abcd | Order::Badc => i,
+            Order::Cdab | Order::Dcba => count - 1 - i,
+            Order::Efghabcd | Order::Fehgbadc => (i + count / 2) % count,
+            Order::Cdabghef | Order::Dcbahgfe => i ^ 1,
+        }
     }
 }
 
@@ -55,6 +79,47 @@ pub enum Chars {
     TwoSwapped,
     /// One character a register, in its low byte.
     One,
+}
+
+/// Which characters the bytes of a string stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Charset {
+    /// UTF-8, and so ASCII.
+    #[default]
+    Utf8,
+    /// GBK, as Chinese controllers have it.
+    Gbk,
+    /// ISO 8859-1.
+    Latin1,
+}
+
+/// How date and time lie in their registers. Each is the device's own time, with no zone, except `unix`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DateLayout {
+    /// Six registers: year, month, day, hour, minute, second. A year below 100 is one of 2000 to 2099.
+    Words,
+    /// Three registers, a byte each: year of the century, month, day, hour, minute, second.
+    Bytes,
+    /// The same as two decimal digits a byte.
+    Bcd,
+    /// Two registers: seconds since 1970-01-01 UTC.
+    Unix,
+    /// Four registers as IEC 60870-5-4: year of the century; month and day; hour and minute; milliseconds.
+    Iec,
+}
+
+impl DateLayout {
+    /// Registers that it covers.
+    pub const fn count(self) -> u8 {
+        match self {
+            DateLayout::Words => 6,
+            DateLayout::Bytes | DateLayout::Bcd => 3,
+            DateLayout::Unix => 2,
+            DateLayout::Iec => 4,
+        }
+    }
 }
 
 /// How raw words become a raw value.
@@ -80,21 +145,38 @@ pub enum Wire {
         /// Two's complement.
         signed: bool,
     },
-    /// An integer of 1, 2 or 4 registers.
+    /// An integer of 1 to 4 registers.
     Int {
-        /// 1, 2 or 4.
+        /// 1 to 4.
         registers: u8,
         /// Two's complement.
         signed: bool,
     },
+    /// The lower 24 bits of two registers.
+    Int24 {
+        /// Two's complement.
+        signed: bool,
+    },
+    /// A sign in the highest bit and a magnitude in the others.
+    SignMagnitude {
+        /// 1 or 2.
+        registers: u8,
+    },
+    /// Each register counts to 9999, the next one tens of thousands.
+    Modulo10k {
+        /// 2 to 4.
+        registers: u8,
+    },
+    /// Date and time, as a text.
+    Date(DateLayout),
     /// An IEEE 754 float of 1 (half), 2 (single) or 4 (double) registers.
     Float {
         /// 1, 2 or 4.
         registers: u8,
     },
-    /// Binary-coded decimal of 1, 2 or 4 registers, four digits each.
+    /// Binary-coded decimal of 1 to 4 registers, four digits each.
     Bcd {
-        /// 1, 2 or 4.
+        /// 1 to 4.
         registers: u8,
     },
     /// A text.
@@ -103,6 +185,10 @@ pub enum Wire {
         registers: u8,
         /// How they lie.
         chars: Chars,
+        /// What they stand for.
+        charset: Charset,
+        /// It is a decimal number.
+        is_number: bool,
     },
 }
 
@@ -111,11 +197,27 @@ impl Wire {
     pub const fn count(self) -> u16 {
         match self {
             Wire::Coil | Wire::Bit(_) | Wire::Byte { .. } => 1,
+            Wire::Int24 { .. } => 2,
+            Wire::Date(layout) => layout.count() as u16,
             Wire::Bits { registers, .. }
             | Wire::Int { registers, .. }
+            | Wire::SignMagnitude { registers }
+            | Wire::Modulo10k { registers }
             | Wire::Float { registers }
             | Wire::Bcd { registers }
             | Wire::Text { registers, .. } => registers as u16,
+        }
+    }
+
+    /// Bits of the raw value that sentinels are compared with; `None` where there is no such number.
+    pub const fn raw_bits(self) -> Option<u32> {
+        match self {
+            Wire::Coil | Wire::Text { .. } | Wire::Date(_) => None,
+            Wire::Bit(_) => Some(16),
+            Wire::Bits { count, .. } => Some(count as u32),
+            Wire::Byte { .. } => Some(8),
+            Wire::Int24 { .. } => Some(24),
+            _ => Some(self.count() as u32 * 16),
         }
     }
 }
@@ -129,8 +231,19 @@ pub struct ScaleFrom {
     pub wire: Wire,
     /// Order of its words.
     pub order: Order,
-    /// Its value -> the factor.
-    pub map: BTreeMap<i64, Decimal>,
+    /// How its value becomes the factor.
+    pub factor: Factor,
+}
+
+/// How the value of a register becomes a factor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Factor {
+    /// By a table; other values stand for none.
+    Map(BTreeMap<i64, Decimal>),
+    /// It is the factor itself, times this.
+    Number(Decimal),
+    /// It is a power of ten, -28 to 28.
+    PowerOfTen,
 }
 
 /// One point of a profile, checked.
@@ -146,6 +259,8 @@ pub struct PointDef {
     pub form: Form,
     /// Which registers.
     pub span: Span,
+    /// Where in `span` the words of the value lie, highest first, if they are not all of it.
+    pub apart: Vec<u8>,
     /// How they are read.
     pub wire: Wire,
     /// Order of words and bytes.
@@ -164,6 +279,8 @@ pub struct PointDef {
     pub true_when: Vec<i64>,
     /// Raw value -> why there is none.
     pub sentinels: Vec<(u64, Cause)>,
+    /// Text -> why there is none.
+    pub text_sentinels: Vec<(Arc<str>, Cause)>,
     /// Lowest and highest value that can be true.
     pub range: Option<(Decimal, Decimal)>,
     /// Where a counter rolls over, in the unit of the point.

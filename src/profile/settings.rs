@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::line::Parity;
 use crate::model::point::Names;
-use crate::profile::Order;
+use crate::profile::{Charset, DateLayout, Order};
 
 /// A profile: `config/profiles/NAME.toml`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -146,16 +146,27 @@ pub enum Type {
     I8lo,
     U16,
     I16,
+    U24,
+    I24,
     U32,
     I32,
+    U48,
+    I48,
     U64,
     I64,
+    Sm16,
+    Sm32,
+    M10k32,
+    M10k48,
+    M10k64,
     F16,
     F32,
     F64,
     Bcd16,
     Bcd32,
+    Bcd48,
     Bcd64,
+    Datetime,
     String,
 }
 
@@ -169,29 +180,35 @@ pub enum CharsSetting {
     Word(String),
 }
 
-/// A point of a profile.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+/// A point of a profile. A point of a variant that the base has too inherits the keys that it does not write.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PointSettings {
     /// Register, coil or input, before `base` is subtracted.
-    pub address: u32,
+    pub address: Option<u32>,
+    /// Registers of a value whose words do not lie side by side, highest first, instead of `address`. They are read in one request.
+    pub words: Option<Vec<u32>>,
     /// How it lies in the registers.
     #[serde(rename = "type")]
-    pub kind: Type,
+    pub kind: Option<Type>,
     /// Bit 0 to 15 of a register.
     pub bit: Option<u8>,
     /// Lowest bit and count of a bit field.
     pub bits: Option<[u8; 2]>,
     /// True when the bit is 0.
-    #[serde(default)]
-    pub invert: bool,
+    pub invert: Option<bool>,
     /// Makes a bool of an integer: true at these raw values.
-    #[serde(default)]
-    pub true_when: Vec<i64>,
+    pub true_when: Option<Vec<i64>>,
     /// Registers of a string.
     pub length: Option<u8>,
     /// Characters a register of a string: 2, 1 or `swapped`.
     pub chars: Option<CharsSetting>,
+    /// Which characters the bytes of a string stand for: utf8, gbk or latin1. Default utf8.
+    pub charset: Option<Charset>,
+    /// The string is a decimal number.
+    pub number: Option<bool>,
+    /// How a datetime lies: words, bytes, bcd, unix or iec.
+    pub layout: Option<DateLayout>,
     /// Function code, where it differs from `[read]`.
     pub function: Option<u8>,
     /// Order of words and bytes, where it differs from `[read]`.
@@ -201,11 +218,9 @@ pub struct PointSettings {
     /// Exact offset, written as text.
     pub offset: Option<String>,
     /// Factors that stand in registers.
-    #[serde(default)]
-    pub scale_from: OneOrMany,
-    /// Raw value -> reason.
-    #[serde(default)]
-    pub sentinels: BTreeMap<String, String>,
+    pub scale_from: Option<OneOrMany>,
+    /// Raw value -> reason; of a string the text itself.
+    pub sentinels: Option<BTreeMap<String, String>>,
     /// Lowest and highest value that can be true.
     pub range: Option<[f64; 2]>,
     /// Poll group.
@@ -213,15 +228,51 @@ pub struct PointSettings {
     /// Where a counter rolls over, in the unit of the point, written as text.
     pub modulus: Option<String>,
     /// Texts of a code.
-    #[serde(default)]
-    pub texts: BTreeMap<String, Names>,
+    pub texts: Option<BTreeMap<String, Names>>,
     /// The maker's words for the register; shown by `read`.
     #[serde(default)]
     pub note: String,
 }
 
+impl PointSettings {
+    /// What a variant writes, and what it does not write as the base has it. A new type brings none of the keys that depend on the type.
+    #[must_use]
+    pub fn over(&self, base: &PointSettings) -> PointSettings {
+        let (own, same_type) = (self.clone(), self.kind.is_none() || self.kind == base.kind);
+        let base = base.clone();
+        let of_type = PointSettings { address: None, words: None, function: None, group: None, ..base.clone() };
+        let of_type = if same_type { of_type } else { PointSettings::default() };
+        let is_placed = own.address.is_some() || own.words.is_some();
+        PointSettings {
+            address: if is_placed { own.address } else { base.address },
+            words: if is_placed { own.words } else { base.words },
+            kind: own.kind.or(base.kind),
+            bit: own.bit.or(of_type.bit),
+            bits: own.bits.or(of_type.bits),
+            invert: own.invert.or(of_type.invert),
+            true_when: own.true_when.or(of_type.true_when),
+            length: own.length.or(of_type.length),
+            chars: own.chars.or(of_type.chars),
+            charset: own.charset.or(of_type.charset),
+            number: own.number.or(of_type.number),
+            layout: own.layout.or(of_type.layout),
+            function: own.function.or(base.function),
+            order: own.order.or(of_type.order),
+            scale: own.scale.or(of_type.scale),
+            offset: own.offset.or(of_type.offset),
+            scale_from: own.scale_from.or(of_type.scale_from),
+            sentinels: own.sentinels.or(of_type.sentinels),
+            range: own.range.or(of_type.range),
+            group: own.group.or(base.group),
+            modulus: own.modulus.or(of_type.modulus),
+            texts: own.texts.or(of_type.texts),
+            note: if own.note.is_empty() { base.note } else { own.note },
+        }
+    }
+}
+
 /// One table or a list of them.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMany {
     /// One factor.
@@ -230,9 +281,28 @@ pub enum OneOrMany {
     Many(Vec<ScaleFromSettings>),
 }
 
-impl Default for OneOrMany {
-    fn default() -> Self {
-        OneOrMany::Many(Vec::new())
+impl<'de> Deserialize<'de> for OneOrMany {
+    /// By what is there, so that an error names the key that is wrong or missing.
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a table { address = 10, map = { 0 = \"1\" } } or a list of them")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<OneOrMany, A::Error> {
+                let table = serde::de::value::MapAccessDeserializer::new(map);
+                ScaleFromSettings::deserialize(table).map(OneOrMany::One)
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, seq: A) -> Result<OneOrMany, A::Error> {
+                let list = serde::de::value::SeqAccessDeserializer::new(seq);
+                Vec::deserialize(list).map(OneOrMany::Many)
+            }
+        }
+        from.deserialize_any(Visitor)
     }
 }
 
@@ -246,19 +316,26 @@ impl OneOrMany {
     }
 }
 
-/// A factor that another register's value stands for.
+/// A factor that another register's value stands for: by `map`, as `power_of_ten`, or else the value itself.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScaleFromSettings {
     /// Its address.
     pub address: u32,
-    /// An integer type. Default u16.
+    /// An integer or float type. Default u16.
     #[serde(rename = "type", default = "u16_type")]
     pub kind: Type,
     /// Function code, where it differs from `[read]`.
     pub function: Option<u8>,
+    /// Order of words and bytes, where it differs from `[read]`.
+    pub order: Option<Order>,
     /// Its value -> the factor, written as text.
-    pub map: BTreeMap<String, String>,
+    pub map: Option<BTreeMap<String, String>>,
+    /// Its value is the exponent of a power of ten, -28 to 28.
+    #[serde(default)]
+    pub power_of_ten: bool,
+    /// Exact factor of the value where it is the factor itself, written as text.
+    pub scale: Option<String>,
 }
 
 fn u16_type() -> Type {

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::{FromPrimitive as _, ToPrimitive as _};
 
 use crate::model::registers::{Area, Span};
-use crate::profile::{Chars, Layout, Order, PointDef, Wire};
+use crate::profile::{Chars, Factor, Layout, Order, PointDef, Wire};
 
 /// The registers and bits that a unit has. Whatever else is asked for gets exception 2.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +76,7 @@ impl Image {
                 let shift = if high { 8 } else { 0 };
                 self.merge(&def, 0xFF << shift, (self.raw(&def, value).cast_unsigned() & 0xFF) << shift);
             }
-            Wire::Int { .. } => self.put_bits(&def, self.raw(&def, value).cast_unsigned()),
+            Wire::Int { .. } | Wire::Int24 { .. } => self.put_bits(&def, self.raw(&def, value).cast_unsigned()),
             Wire::Float { registers } => {
                 let raw = self.raw_float(&def, value);
                 #[expect(clippy::cast_possible_truncation, reason = "a single is what goes on the wire")]
@@ -87,14 +87,15 @@ impl Image {
                 let digits = self.raw(&def, value).unsigned_abs().to_string();
                 self.put_bits(&def, u64::from_str_radix(&digits, 16).unwrap_or(0));
             }
-            Wire::Text { .. } => {}
+            // No shipped profile has them.
+            Wire::SignMagnitude { .. } | Wire::Modulo10k { .. } | Wire::Date(_) | Wire::Text { .. } => {}
         }
     }
 
     /// Gives a text point a text.
     pub fn set_text(&mut self, point: &str, text: &str) {
         let Some(def) = self.defs.get(point).cloned() else { return };
-        let Wire::Text { registers, chars } = def.wire else { return };
+        let Wire::Text { registers, chars, .. } = def.wire else { return };
         let mut bytes = text.bytes().chain(std::iter::repeat(0));
         let mut next = || bytes.next().unwrap_or(0);
         let word = |_| match chars {
@@ -131,7 +132,10 @@ impl Image {
         let one = |from: &crate::profile::ScaleFrom| {
             let words = self.get(from.span).unwrap_or_default();
             let raw = words.iter().fold(0i64, |acc, w| acc << 16 | i64::from(*w));
-            from.map.get(&raw).copied().unwrap_or(Decimal::ONE)
+            match &from.factor {
+                Factor::Map(map) => map.get(&raw).copied().unwrap_or(Decimal::ONE),
+                Factor::Number(_) | Factor::PowerOfTen => Decimal::ONE,
+            }
         };
         def.scale_from.iter().map(one).product()
     }
@@ -158,10 +162,7 @@ impl Image {
 
 /// Words in the order of the wire; its own inverse.
 fn order(words: &[u16], order: Order) -> Vec<u16> {
-    let mut out: Vec<u16> = words.to_vec();
-    if order.words_swapped() {
-        out.reverse();
-    }
+    let mut out: Vec<u16> = (0..words.len()).map(|i| words[order.place(i, words.len())]).collect();
     if order.bytes_swapped() {
         out.iter_mut().for_each(|w| *w = w.swap_bytes());
     }

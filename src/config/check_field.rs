@@ -1,0 +1,62 @@
+//! What links, units and streams must hold so that the field side can keep its promises.
+
+use std::collections::BTreeMap;
+
+use crate::config::Files;
+use crate::config::doc::Problems;
+use crate::poll::BusConfig;
+
+/// Points that one poll group of one device may have: what a slice of history and a message can hold.
+const STREAM_POINTS_MAX: usize = 4_096;
+/// A longest wait for an answer beyond this hides that a unit is dead.
+const TIMEOUT_MAX_MS: u64 = 60_000;
+/// More retries than this in one cycle hide that a line is broken.
+const RETRIES_MAX: u32 = 5;
+
+/// Every finding.
+pub fn check(files: &Files<'_>, buses: &[BusConfig], problems: &mut Problems) {
+    let units: BTreeMap<&str, usize> = buses.iter().map(|b| (b.link.id.as_str(), b.units.len())).collect();
+    for entry in files.tcp.iter().chain(&files.rtu_over_tcp) {
+        let (link, at) = (&entry.value, |key: &str| entry.at.place(&[key]));
+        let count = units.get(link.id.as_str()).copied().unwrap_or(0);
+        if link.ignores_transactions() && count > 1 {
+            let what = format!("{count} units are behind link `{}`, and without transaction ids their answers mix", link.id);
+            problems.error(at("transaction_id"), what, "ignore is for a single device: give each its own address or converter");
+        }
+        timeouts(link.timeout_ms, link.timeout_max_ms, &at, problems);
+    }
+    for entry in &files.serial {
+        timeouts(entry.value.timeout_ms, entry.value.timeout_max_ms, &|key| entry.at.place(&[key]), problems);
+    }
+    for entry in &files.unit {
+        if entry.value.retries > RETRIES_MAX {
+            let what = format!("{} retries in one cycle", entry.value.retries);
+            problems.error(entry.at.place(&["retries"]), what, format!("0 to {RETRIES_MAX}; more hides a broken line"));
+        }
+        if entry.value.timeout_ms.is_some_and(|ms| ms == 0 || ms > TIMEOUT_MAX_MS) {
+            problems.error(entry.at.place(&["timeout_ms"]), "not a time-out", format!("1 to {TIMEOUT_MAX_MS} ms"));
+        }
+    }
+    let outs = buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.outs);
+    for out in outs.filter(|o| o.points.len() > STREAM_POINTS_MAX) {
+        let (device, points) = (&*out.stream.device, out.points.len());
+        let Some(entry) = files.device.iter().find(|e| e.value.id == device) else { continue };
+        let what = format!("device `{device}` takes {points} points from {}, and a stream has at most {STREAM_POINTS_MAX}", out.stream.source);
+        problems.error(entry.at.place(&["id"]), what, "split the poll group in two, or the device");
+    }
+}
+
+fn timeouts(
+    timeout_ms: u64,
+    max_ms: Option<u64>,
+    at: &dyn Fn(&str) -> crate::model::problem::Place,
+    problems: &mut Problems,
+) {
+    if timeout_ms == 0 || timeout_ms > TIMEOUT_MAX_MS {
+        problems.error(at("timeout_ms"), format!("{timeout_ms} ms is no time-out"), format!("1 to {TIMEOUT_MAX_MS} ms"));
+    }
+    if max_ms.is_some_and(|max| max < timeout_ms || max > TIMEOUT_MAX_MS) {
+        let what = format!("timeout_max_ms is not between timeout_ms ({timeout_ms}) and {TIMEOUT_MAX_MS}");
+        problems.error(at("timeout_max_ms"), what, "the time-out grows from the one up to the other");
+    }
+}

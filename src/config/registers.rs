@@ -1,0 +1,48 @@
+//! What is known of a cumulative register before it is read: where it rolls over, and the most that it can count in an hour.
+
+use rust_decimal::Decimal;
+
+use crate::config::Device;
+use crate::model::counter::Limits;
+use crate::model::point::Form;
+use crate::profile::PointDef;
+
+/// More than any feeder or pipe of a building carries: a bound against garbage, where the site gives no rating. kWh and the like,
+/// and cubic metres, in an hour.
+const MOST_PER_H: i64 = 1_000_000;
+/// Starts in an hour that nothing survives.
+const MOST_STARTS_PER_H: i64 = 3_600;
+
+/// The limits of a register of a device.
+pub fn limits(device: &Device, point: &str, def: &PointDef) -> Limits {
+    let own = |name: &str| device.numbers.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO);
+    let is_energy = ["_kwh", "_kvarh", "_kvah"].iter().any(|suffix| point.ends_with(suffix));
+    let max_per_h = if is_energy {
+        Some(rating_kw(&own).unwrap_or(Decimal::from(MOST_PER_H)))
+    } else if point.ends_with("_m3") {
+        Some(Decimal::from(MOST_PER_H))
+    } else if point.ends_with("_h") {
+        // Hours of run time do not pass faster than hours.
+        Some(Decimal::ONE)
+    } else if point.ends_with("starts") {
+        Some(Decimal::from(MOST_STARTS_PER_H))
+    } else {
+        None
+    };
+    let decimals = match def.form {
+        Form::Exact(decimals) => u32::from(decimals),
+        _ => 3,
+    };
+    let modulus = own("energy_modulus_kwh").filter(|_| is_energy).or(def.modulus);
+    Limits { modulus, max_per_h, resolution: Decimal::new(1, decimals) }
+}
+
+/// The greatest power that the site says of a device: as given, or from current and voltage of three phases.
+fn rating_kw(own: &impl Fn(&str) -> Option<Decimal>) -> Option<Decimal> {
+    let by_current = || {
+        let (amps, volts) = (own("rated_a")?, own("nominal_v").unwrap_or(Decimal::from(230)));
+        // A feeder carries twice its rated current for minutes.
+        amps.checked_mul(volts)?.checked_mul(Decimal::new(6, 3))
+    };
+    own("max_power_kw").or_else(|| own("transformer_kva")).or_else(by_current)
+}

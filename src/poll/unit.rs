@@ -1,0 +1,150 @@
+//! One unit of a bus: whether it is there, how it is asked, what is shown of it.
+
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::link::Link;
+use crate::model::quality::Cause;
+use crate::poll::UnitConfig;
+use crate::poll::cycle::Group;
+use crate::poll::health::{Presence, UnitHealth};
+use crate::poll::request::{RequestParams, Requester};
+
+/// A unit read more seldom than this is probed from its first silent cycle on: three of them would take too long.
+const SLOW_MS: u64 = 10_000;
+/// A unit at work.
+pub(super) struct Unit {
+    pub(super) config: UnitConfig,
+    pub(super) groups: Vec<Group>,
+    /// Failed cycles in a row.
+    pub(super) silent: u32,
+    pub(super) answered_once: bool,
+    pub(super) identified: bool,
+    /// Its figures; a copy is shown after each cycle.
+    pub(super) figures: UnitHealth,
+    pub(super) next_probe_us: u64,
+    pub(super) probe_pause_us: u64,
+    /// The time-out in force, where late answers have raised it.
+    pub(super) raised_timeout_ms: Option<u64>,
+    /// Counts probes, so that each asks for something else.
+    pub(super) probe_turn: usize,
+    /// What of its plans is shown.
+    pub(super) shown_revision: u64,
+}
+
+impl Unit {
+    pub(super) fn new(config: &UnitConfig) -> Self {
+        let layout = config.profile.layout(None);
+        let groups = config.groups.iter().map(|g| Group::new(g, layout)).collect();
+        let identified = config.profile.ident.is_none();
+        Self {
+            config: config.clone(),
+            groups,
+            silent: 0,
+            answered_once: false,
+            identified,
+            figures: UnitHealth::default(),
+            next_probe_us: 0,
+            probe_pause_us: 0,
+            raised_timeout_ms: None,
+            probe_turn: 0,
+            shown_revision: 0,
+        }
+    }
+
+    /// Silent for so long that it is only probed: at once if it never answered or is read seldom, else after three failed cycles.
+    pub(super) fn is_dead(&self) -> bool {
+        let is_slow = self.groups.iter().all(|g| g.config.every_ms >= SLOW_MS);
+        self.silent >= if self.answered_once && !is_slow { 3 } else { 1 }
+    }
+
+    pub(super) fn timeout_ms(&self, link: &Link) -> u64 {
+        let rules = &self.config.profile.layout(None).read;
+        self.config.timeout_ms.or(rules.timeout_ms).unwrap_or_else(|| link.timeout_ms())
+    }
+
+    pub(super) fn params(&self, link: &Link) -> RequestParams {
+        let set_ms = self.timeout_ms(link);
+        RequestParams {
+            address: self.config.address,
+            timeout_ms: self.raised_timeout_ms.map_or(set_ms, |raised| raised.max(set_ms)),
+            pause_ms: self.config.profile.layout(None).read.pause_ms,
+            retries: self.config.retries,
+        }
+    }
+
+    pub(super) fn answered(&mut self) {
+        (self.silent, self.answered_once, self.probe_pause_us, self.next_probe_us) = (0, true, 0, 0);
+    }
+
+    /// It was away, or the link is new: what was learned of it may not hold any more.
+    pub(super) fn forget(&mut self) {
+        self.identified = self.config.profile.ident.is_none();
+        self.groups.iter_mut().for_each(|g| g.plan.forget());
+    }
+
+    /// An answer came after its request was given up: said in words, and waited for if the link allows it.
+    pub(super) fn note_late(&mut self, after_us: u64, link: &Link) {
+        let (after_ms, set_ms) = (after_us.div_ceil(1_000), self.timeout_ms(link));
+        self.figures.late += 1;
+        if let Some(most) = link.timeout_max_ms() {
+            self.raised_timeout_ms = Some((after_ms * 5 / 4).clamp(set_ms, most.max(set_ms)));
+        }
+        let seconds = |ms: u64| format!("{}.{:03} s", ms / 1_000, ms % 1_000);
+        self.figures.remark = match self.raised_timeout_ms {
+            Some(raised) => format!(
+                "answers after {}: the time-out was raised from {} to {} (timeout_max_ms)",
+                seconds(after_ms),
+                seconds(set_ms),
+                seconds(raised)
+            ),
+            None => format!("answers after {}, the time-out is {}: raise `timeout_ms`", seconds(after_ms), seconds(set_ms)),
+        };
+    }
+
+    /// A good cycle: a raised time-out comes down slowly.
+    pub(super) fn lower_timeout(&mut self, link: &Link) {
+        let set_ms = self.timeout_ms(link);
+        self.raised_timeout_ms = self.raised_timeout_ms.map(|raised| (raised - raised / 1_024).max(set_ms)).filter(|r| *r > set_ms);
+    }
+}
+
+/// Reads the ident register where that is due, and plans again if another variant answers.
+pub(super) async fn identify(unit: &mut Unit, ask: &mut Requester<'_>) -> Result<(), Cause> {
+    let Some(def) = unit.config.profile.ident.clone().filter(|_| !unit.identified) else { return Ok(()) };
+    let ident = match ask.ident(&def).await {
+        Ok(ident) => Some(ident),
+        // It has no such register: the base is all there is.
+        Err(Cause::IllegalFunction | Cause::IllegalAddress | Cause::IllegalValue) => None,
+        Err(cause) => return Err(cause),
+    };
+    let layout = unit.config.profile.layout(ident.as_deref());
+    unit.groups = unit.config.groups.iter().map(|g| Group::new(g, layout)).collect();
+    unit.identified = true;
+    ask.health.layout = layout.name.to_string();
+    ask.health.ident = ident;
+    Ok(())
+}
+
+/// Writes the outcome of a cycle into the unit's figures, and logs when the state changes.
+pub(super) fn note(unit: &mut Unit, presence: Presence, cause: Option<Cause>, clock: &Clock, link: &str) {
+    let h = &mut unit.figures;
+    if presence != Presence::Offline {
+        h.last_answer = Some(clock.mono());
+    }
+    let was = h.presence;
+    if h.become_state(presence, cause, clock.wall()) {
+        let (unit, why) = (&*unit.config.id, cause.map_or("", Cause::says));
+        match presence {
+            Presence::Online if was != Presence::Unknown => info!(link, unit, "unit answers again"),
+            Presence::Offline => warn!(link, unit, why, "unit does not answer"),
+            Presence::Degraded => warn!(link, unit, why, "unit answers in part"),
+            Presence::Online | Presence::Unknown => {}
+        }
+    }
+    let revision: u64 = unit.groups.iter().map(|g| g.plan.revision()).sum();
+    if revision != unit.shown_revision {
+        unit.shown_revision = revision;
+        h.holes = unit.groups.iter().flat_map(Group::learned).collect();
+    }
+}

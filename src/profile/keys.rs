@@ -1,0 +1,107 @@
+//! Which keys of a point have an effect on which type: one that has none is refused, so that nobody relies on it.
+
+use crate::model::point::Kind;
+use crate::profile::Wire;
+use crate::profile::build::Builder;
+use crate::profile::form::word_of;
+use crate::profile::settings::PointSettings;
+
+/// What a type is, as far as keys care.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Coil,
+    Bit,
+    Integer,
+    Float,
+    NumberText,
+    Text,
+    Date,
+}
+
+impl Family {
+    fn of(wire: Wire) -> Self {
+        match wire {
+            Wire::Coil => Family::Coil,
+            Wire::Bit(_) => Family::Bit,
+            Wire::Float { .. } => Family::Float,
+            Wire::Text { is_number: true, .. } => Family::NumberText,
+            Wire::Text { .. } => Family::Text,
+            Wire::Date(_) => Family::Date,
+            _ => Family::Integer,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Family::Coil => "a coil or input",
+            Family::Bit => "a bit",
+            Family::Integer => "an integer",
+            Family::Float => "a float",
+            Family::NumberText => "a number in text",
+            Family::Text => "a string",
+            Family::Date => "a datetime",
+        }
+    }
+}
+
+/// The keys that a type cannot have.
+pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, wire: Wire) {
+    use Family::{Bit, Coil, Date, Float, Integer, NumberText, Text};
+    let family = Family::of(wire);
+    let is_made_bool = s.true_when.is_some();
+    let numbers: &[Family] = &[Integer, Float, NumberText];
+    let table: [(&str, bool, &[Family], &str); 15] = [
+        ("invert", s.invert.is_some(), if is_made_bool { &[Integer] } else { &[Coil, Bit] }, "only a bool is inverted"),
+        ("true_when", s.true_when.is_some(), &[Integer], "`true_when` needs an integer type"),
+        ("length", s.length.is_some(), &[Text, NumberText], "only a string has a length"),
+        ("chars", s.chars.is_some(), &[Text, NumberText], "only a string has characters"),
+        ("charset", s.charset.is_some(), &[Text, NumberText], "only a string has characters"),
+        ("number", s.number.is_some(), &[Text, NumberText], "only a string can hold a number in text"),
+        ("layout", s.layout.is_some(), &[Date], "only a datetime has a layout"),
+        ("order", s.order.is_some(), &[Bit, Integer, Float], "a string has `chars`, a datetime its layout, a coil no order"),
+        ("scale", s.scale.is_some(), numbers, "only numbers are scaled"),
+        ("offset", s.offset.is_some(), numbers, "only numbers are scaled"),
+        ("scale_from", s.scale_from.is_some(), numbers, "only numbers are scaled"),
+        ("range", s.range.is_some(), numbers, "only numbers have a range"),
+        ("modulus", s.modulus.is_some(), &[Integer, Float, NumberText], "only counters roll over"),
+        ("texts", s.texts.is_some(), &[Integer], "only codes have texts"),
+        ("sentinels", s.sentinels.is_some(), &[Bit, Integer, Float, Text, NumberText], "every raw value of it is a value"),
+    ];
+    for (key, is_there, families, why) in table {
+        if is_there && !families.contains(&family) {
+            refuse(builder, path, key, &format!("`{key}` has no effect on {}: {why}", family.word()));
+        }
+    }
+    if s.true_when.as_ref().is_some_and(Vec::is_empty) {
+        refuse(builder, path, "true_when", "`true_when` is empty: the point would never be true");
+    }
+    let of_numbers = [
+        ("scale", s.scale.is_some()),
+        ("offset", s.offset.is_some()),
+        ("scale_from", s.scale_from.is_some()),
+        ("range", s.range.is_some()),
+        ("modulus", s.modulus.is_some()),
+        ("texts", s.texts.is_some()),
+    ];
+    if is_made_bool && family == Integer {
+        for (key, _) in of_numbers.iter().filter(|(_, is_there)| *is_there) {
+            refuse(builder, path, key, &format!("`{key}` has no effect beside `true_when`, which compares raw values"));
+        }
+    }
+}
+
+/// The keys that the kind which the vocabulary gives the point cannot have.
+pub(super) fn check_kind(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, kind: Kind) {
+    if s.modulus.is_some() && kind != Kind::Counter {
+        let what = format!("`modulus` has no effect on a {}: only counters roll over", word_of(kind));
+        refuse(builder, path, "modulus", &what);
+    }
+    if s.texts.is_some() && kind != Kind::Code {
+        let what = format!("`texts` has no effect on a {}: only codes have texts", word_of(kind));
+        refuse(builder, path, "texts", &what);
+    }
+}
+
+fn refuse(builder: &mut Builder<'_>, path: &[&str], key: &str, what: &str) {
+    builder.error(&[path, &[key]].concat(), what.to_string(), "take it out, or change the type");
+}
