@@ -68,6 +68,9 @@ pub struct Link {
     pub error: String,
     /// What happened on it.
     pub counters: std::collections::BTreeMap<String, u64>,
+    /// What was wrong with the last frame that was not taken, in words; empty if none was.
+    #[serde(default)]
+    pub last_rejected: String,
     /// Its units.
     pub units: Vec<Unit>,
 }
@@ -116,7 +119,16 @@ pub struct Unit {
     pub exceptions: u64,
     /// Mean round trip, microseconds.
     pub round_trip_us: u64,
-    /// Runs that the unit refuses.
+    /// Spoilt or missing answers that were asked for once more.
+    #[serde(default)]
+    pub retries: u64,
+    /// Answers that came after their request was given up.
+    #[serde(default)]
+    pub late: u64,
+    /// What is to be done about late answers, in words.
+    #[serde(default)]
+    pub remark: String,
+    /// What is left out and why, and which gaps are not read across, in words.
     pub holes: Vec<String>,
 }
 
@@ -281,6 +293,9 @@ fn link(bus: &BusHandle) -> Link {
             timeouts: h.timeouts,
             exceptions: h.exceptions,
             round_trip_us: h.round_trip_sum_us / trips.max(1),
+            retries: h.retries,
+            late: h.late,
+            remark: h.remark,
             holes: h.holes,
         }
     };
@@ -290,6 +305,7 @@ fn link(bus: &BusHandle) -> Link {
         up: bus.health.open.load(Ordering::Relaxed),
         error: bus.health.error(),
         counters: bus.health.counters.list().into_iter().map(|(name, _, n)| (name.to_string(), n)).collect(),
+        last_rejected: bus.health.counters.last_rejected(),
         units: bus.config.units.iter().enumerate().map(unit).collect(),
     }
 }

@@ -185,7 +185,9 @@ fn learned(global: &Global) {
     let Ok(value) = crate::cli::ask(global, &crate::control::Request::Status) else { return };
     let Ok(status) = serde_json::from_value::<crate::app::status::Status>(value) else { return };
     for unit in status.links.iter().flat_map(|l| &l.units).filter(|u| !u.holes.is_empty()) {
-        output::line(format!("unit `{}` refuses (learned by the running gateway): {}", unit.id, unit.holes.join(", ")));
+        for hole in &unit.holes {
+            output::line(format!("unit `{}` leaves out (learned by the running gateway): {hole}", unit.id));
+        }
     }
 }
 

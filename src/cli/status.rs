@@ -32,12 +32,34 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     links(&status);
     output::line("");
     output::raw(output::table(&head, &units));
+    field_remarks(&status);
     sinks(&status);
     alarms(&status);
     pages(&status);
     journal(&status);
     status.troubles.iter().for_each(|t| output::line(format!("trouble: {t}")));
     Ok(())
+}
+
+/// What a person should know of links and units beyond their state: rejected frames, late answers, what is left out.
+fn field_remarks(s: &Status) {
+    for link in &s.links {
+        let of = |name: &str| link.counters.get(name).copied().unwrap_or(0);
+        let kinds = ["late", "wrong_unit", "wrong_function", "wrong_length", "wrong_checksum", "surplus"];
+        let counts: Vec<String> =
+            kinds.iter().filter(|k| of(k) > 0).map(|k| format!("{} {}", of(k), k.replace('_', " "))).collect();
+        if !link.last_rejected.is_empty() {
+            let line = format!("{}: frames rejected: {}; the last: {}", link.id, counts.join(", "), link.last_rejected);
+            output::line(line);
+        }
+        for unit in &link.units {
+            let name = format!("{}/{}", link.id, unit.id);
+            if !unit.remark.is_empty() {
+                output::line(format!("{name} {} ({} late)", unit.remark, unit.late));
+            }
+            unit.holes.iter().for_each(|hole| output::line(format!("{name} leaves out: {hole}")));
+        }
+    }
 }
 
 fn header(s: &Status) {
@@ -100,11 +122,7 @@ fn units(s: &Status) -> Vec<Vec<String>> {
                 u.address.to_string(),
                 profile,
                 u.state.clone(),
-                if u.holes.is_empty() {
-                    u.why.clone()
-                } else {
-                    format!("{} refused: {}", u.why, u.holes.join(", ")).trim().to_string()
-                },
+                u.why.clone(),
                 u.since.clone(),
                 u.cycles.to_string(),
                 u.good.to_string(),

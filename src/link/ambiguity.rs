@@ -4,10 +4,10 @@
 //! There an answer is known only by its shape: unit, function, number of data bytes. Three things can go wrong.
 //! *Late*: a request got no answer in time; its answer may come as the answer to the next request of its shape. So the line is
 //! silent for a guard time, and the next answer of that shape is `unsure`: its reader asks until two agree.
-//! *Surplus*: a device answers twice. The second copy may come as the answer to the next request of its shape. So an answer to a
-//! request that followed one of its shape within the settle time is `provisional`: it holds when the line has been silent for the
-//! settle time afterwards. Once a surplus frame was seen, for ten minutes requests that share their shape wait for that silence
-//! and are read twice.
+//! *Copy*: a device answers twice. The second copy may come as the answer to the next request of its shape. So an answer that is the
+//! same as the one to another request of its shape, within the settle time of it, is `unsure` too: the line is silent for the settle
+//! time, and it is asked again. Once a surplus frame was seen, for ten minutes all requests that share their shape wait for that
+//! silence and are read twice.
 //! *Echo*: bytes equal to the request ([`crate::link::frame::rtu`]).
 //! A copy that comes later than the settle time, and an answer later than the guard time, cannot be told apart on such a wire.
 
@@ -28,6 +28,17 @@ struct Asked {
     unit: u8,
     span: Span,
     at_us: u64,
+    /// A sum over the bytes of the last answer.
+    sum: Option<u32>,
+}
+
+/// Why an answer is not believed before a second one agrees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// It may be the late answer to an earlier request: ours is still on its way.
+    Late,
+    /// It may be a copy of the answer to another request.
+    Copy,
 }
 
 /// What is in doubt on one link.
@@ -44,7 +55,6 @@ pub struct Ambiguity {
     round_trip_us: u64,
     /// The request that was just read, so that the second read of it confirms the first.
     confirming: Option<(u8, Span)>,
-    surplus: u64,
 }
 
 impl Ambiguity {
@@ -53,58 +63,44 @@ impl Ambiguity {
         (self.round_trip_us.saturating_mul(3) / 2).clamp(SETTLE_MIN_US, 2_000_000)
     }
 
-    /// Surplus frames seen so far: a mark to compare with.
-    pub fn surplus(&self) -> u64 {
-        self.surplus
-    }
-
     /// A surplus frame was seen.
     pub fn note_surplus(&mut self, now_us: u64) {
-        self.surplus += 1;
         self.out_of_step_until_us = now_us + OUT_OF_STEP_US;
     }
 
     /// Whether a request shares its shape with another one and the line has shown surplus frames: it waits for the settle time.
     pub fn must_settle(&self, unit: u8, span: Span, now_us: u64) -> bool {
-        now_us < self.out_of_step_until_us && self.sibling(unit, span).is_some()
+        now_us < self.out_of_step_until_us && self.siblings(unit, span).next().is_some()
     }
 
-    /// The last request of the same shape with another address.
-    fn sibling(&self, unit: u8, span: Span) -> Option<&Asked> {
-        let same = |a: &&Asked| {
+    /// The requests of the same shape with another address.
+    fn siblings(&self, unit: u8, span: Span) -> impl Iterator<Item = &Asked> {
+        self.asked.iter().filter(move |a| {
             a.unit == unit && a.span.area == span.area && same_length(a.span, span) && a.span.address != span.address
-        };
-        self.asked.iter().filter(same).max_by_key(|a| a.at_us)
+        })
     }
 
-    /// A request goes out. Whether its answer is provisional.
-    pub fn ask(&mut self, unit: u8, span: Span, now_us: u64) -> bool {
-        let provisional = self.sibling(unit, span).is_some_and(|a| now_us < a.at_us + self.settle_us());
-        self.touch(unit, span, now_us);
-        provisional
-    }
-
-    /// The line was last used for this request at this moment.
-    fn touch(&mut self, unit: u8, span: Span, now_us: u64) {
+    /// An answer came to a request that went out at `sent_us`. Whether it is in doubt.
+    pub fn answered(&mut self, (unit, span): (u8, Span), sum: u32, sent_us: u64, now_us: u64) -> Option<Doubt> {
+        let (sum, settle_us) = (Some(sum), self.settle_us());
+        let is_copy = self.siblings(unit, span).any(|a| a.sum == sum && sent_us < a.at_us + settle_us);
+        self.round_trip_us = (now_us - sent_us).max(self.round_trip_us - self.round_trip_us / 16);
         match self.asked.iter_mut().find(|a| a.unit == unit && a.span == span) {
-            Some(asked) => asked.at_us = now_us,
+            Some(asked) => (asked.at_us, asked.sum) = (now_us, sum),
             None => {
                 if self.asked.len() >= SHAPES_MAX {
                     self.asked.remove(0);
                 }
-                self.asked.push(Asked { unit, span, at_us: now_us });
+                self.asked.push(Asked { unit, span, at_us: now_us, sum });
             }
         }
-    }
-
-    /// An answer came. Whether it is unsure: it may be the late answer to an earlier request, or copies are about.
-    pub fn answered(&mut self, unit: u8, span: Span, round_trip_us: u64, now_us: u64) -> bool {
-        self.touch(unit, span, now_us);
-        self.round_trip_us = round_trip_us.max(self.round_trip_us - self.round_trip_us / 16);
-        let late = self.was_unanswered(unit, |s| s.area == span.area && same_length(*s, span), now_us);
+        let is_late = self.was_unanswered(unit, |s| s.area == span.area && same_length(*s, span), now_us);
         let is_second = self.confirming == Some((unit, span));
         self.confirming = Some((unit, span));
-        late || (self.must_settle(unit, span, now_us) && !is_second)
+        if is_late {
+            return Some(Doubt::Late);
+        }
+        (!is_second && (is_copy || self.must_settle(unit, span, now_us))).then_some(Doubt::Copy)
     }
 
     /// An exception came. Whether it is unsure.
@@ -120,7 +116,7 @@ impl Ambiguity {
     /// A request got no answer in time, or two reads of it did not agree: the next answer of its shape is unsure.
     pub fn unanswered(&mut self, unit: u8, span: Span, now_us: u64) {
         self.unanswered.retain(|a| a.at_us > now_us);
-        self.unanswered.push(Asked { unit, span, at_us: now_us + SUSPECT_US });
+        self.unanswered.push(Asked { unit, span, at_us: now_us + SUSPECT_US, sum: None });
         self.confirming = None;
     }
 

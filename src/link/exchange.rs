@@ -6,6 +6,7 @@ use tokio_modbus::client::Client as _;
 use tokio_modbus::slave::{Slave, SlaveContext as _};
 use tokio_modbus::{ExceptionCode, Request, Response};
 
+use crate::link::ambiguity::Doubt;
 use crate::link::counters::add;
 use crate::link::frame::{Field, Rejection};
 use crate::link::guard::{Death, Ear, Failure, GuardState};
@@ -28,7 +29,6 @@ impl Link {
         self.silence(unit, span, pause_ms).await?;
         add(&self.counters.requests, 1);
         let sent_us = self.clock.mono_us();
-        let provisional = self.is_ambiguous() && self.ambiguity.ask(unit, span, sent_us);
         let Some(conn) = &mut self.conn else { return Err(Miss::Cause(Cause::LinkDown)) };
         conn.context.set_slave(Slave(unit));
         let ear = conn.ear.clone();
@@ -56,8 +56,8 @@ impl Link {
         match said {
             Said::Result(Ok(Ok(response))) => match words_of(response, span) {
                 Some(words) => {
-                    let (round_trip_us, unsure) = (now_us.saturating_sub(sent_us), self.is_unsure(asked));
-                    Ok(Answer { words, at, round_trip_us, unsure, provisional })
+                    let unsure = self.is_unsure(&state, asked);
+                    Ok(Answer { words, at, round_trip_us: now_us.saturating_sub(sent_us), unsure })
                 }
                 None => Err(self.unusable(asked)),
             },
@@ -65,6 +65,8 @@ impl Link {
                 self.note_answer();
                 add(&self.counters.exceptions, 1);
                 if self.is_ambiguous() && self.ambiguity.refused(unit, span, now_us) {
+                    // Ours may still be on its way: the line is drained, and it is asked again.
+                    self.guard_until_us = (now_us + self.ambiguity.settle_us()).max(sent_us + 2_000 * timeout_ms);
                     return Err(Miss::Unsure);
                 }
                 Err(Miss::Cause(cause_of(exception)))
@@ -81,17 +83,23 @@ impl Link {
         }
     }
 
-    /// An answer came: whether it may be one to an earlier request.
-    fn is_unsure(&mut self, asked: Asked) -> bool {
+    /// An answer came: whether it may be none to this request.
+    fn is_unsure(&mut self, state: &GuardState, asked: Asked) -> bool {
         self.note_answer();
-        let Asked { unit, span, timeout_ms, sent_us, now_us } = asked;
-        let unsure =
-            self.is_ambiguous() && self.ambiguity.answered(unit, span, now_us.saturating_sub(sent_us), now_us);
-        if unsure {
-            // If this was a late answer, ours is still on its way: it must not answer the next request.
-            self.guard_until_us = now_us + self.ambiguity.settle_us().max(timeout_ms * 1_000);
+        if !self.is_ambiguous() {
+            return false;
         }
-        unsure
+        let Asked { unit, span, timeout_ms, sent_us, now_us } = asked;
+        let doubt = self.ambiguity.answered((unit, span), state.answer_sum, sent_us, now_us);
+        let doubt = doubt.or(state.is_behind.then_some(Doubt::Copy));
+        let settle_us = self.ambiguity.settle_us();
+        match doubt {
+            // Ours may still be on its way: it must not answer the next request.
+            Some(Doubt::Late) => self.guard_until_us = (now_us + settle_us).max(sent_us + 2_000 * timeout_ms),
+            Some(Doubt::Copy) => self.guard_until_us = self.guard_until_us.max(now_us + settle_us),
+            None => {}
+        }
+        doubt.is_some()
     }
 
     fn note_answer(&mut self) {
@@ -137,7 +145,7 @@ impl Link {
     }
 
     /// Waits, or until something has come; what comes is taken for surplus.
-    pub(super) async fn listen(&mut self, us: u64) {
+    async fn listen(&mut self, us: u64) {
         let Some(ear) = self.conn.as_ref().map(|c| c.ear.clone()) else { return self.wait(us).await };
         let came = tokio::select! {
             biased;

@@ -107,8 +107,11 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { field, got, expected } = self;
         match field {
-            Field::Transaction => write!(f, "transaction id {got} where {expected} was expected"),
-            Field::Unit => write!(f, "unit id {got} where {expected} was expected"),
+            Field::Transaction => write!(
+                f,
+                "transaction id {got} where {expected} was expected (if all answers are so: transaction_id = \"ignore\")"
+            ),
+            Field::Unit => write!(f, "unit id {got} where {expected} was expected (any_unit = true accepts it)"),
             Field::Function => write!(f, "function {got} where {expected} was expected"),
             Field::ByteCount => write!(f, "{got} data bytes where {expected} were expected"),
             Field::Crc => write!(f, "checksum {got:04X} where {expected:04X} was expected"),
@@ -217,6 +220,8 @@ pub enum Rtu {
         start: usize,
         /// One past the last byte.
         end: usize,
+        /// Bytes before it that are no echo: as many as a frame has, and it may be a second one behind a spoilt answer.
+        noise: usize,
     },
     /// As long as the answer and with its head, and the checksum does not fit: if nothing follows, nothing is on its way.
     Spoilt,
@@ -241,7 +246,7 @@ pub fn rtu(bytes: &[u8], expect: &Expect) -> Rtu {
         if let Some(length) = rtu_answer_len(rest, expect)
             && rest.get(..length).is_some_and(crc_fits)
         {
-            return Rtu::Answer { start, end: start + length };
+            return Rtu::Answer { start, end: start + length, noise: start - after_echo };
         }
         start += 1;
     }
@@ -263,7 +268,8 @@ fn rtu_answer_len(rest: &[u8], expect: &Expect) -> Option<usize> {
 /// Whether these bytes are a whole answer in which something was flipped: exactly as long, and at most one byte of its head
 /// differs. A shorter frame may have its rest on its way; a longer one is not understood.
 fn is_spoilt(bytes: &[u8], expect: &Expect) -> bool {
-    let Some(data_bytes) = expect.data_bytes else { return false };
+    // A whole frame whose checksum fits is another unit's, and ours may be on its way.
+    let Some(data_bytes) = expect.data_bytes.filter(|_| !crc_fits(bytes)) else { return false };
     let same = |head: &[u8]| head.iter().zip(bytes).filter(|(a, b)| a == b).count();
     if Some(bytes.len()) == expect.rtu_len() {
         return same(&[expect.unit, expect.function, data_bytes]) >= 2;
@@ -381,9 +387,9 @@ mod tests {
     fn rtu_finds_the_answer_behind_noise_and_nothing_else() {
         let ask = Expect::of_rtu(&[7, 3, 0, 16, 0, 2]).unwrap();
         let frame = with_crc(&[7, 3, 4, 1, 2, 3, 4]);
-        assert_eq!(rtu(&frame, &ask), Rtu::Answer { start: 0, end: 9 });
+        assert_eq!(rtu(&frame, &ask), Rtu::Answer { start: 0, end: 9, noise: 0 });
         let noisy = [&[0xFF, 7, 3][..], &frame, &[0]].concat();
-        assert_eq!(rtu(&noisy, &ask), Rtu::Answer { start: 3, end: 12 });
+        assert_eq!(rtu(&noisy, &ask), Rtu::Answer { start: 3, end: 12, noise: 3 });
         for bit in 0..frame.len() * 8 {
             let mut wrong = frame.clone();
             wrong[bit / 8] ^= 1 << (bit % 8);
@@ -401,15 +407,21 @@ mod tests {
         for cut in 1..=request.len() {
             assert_eq!(rtu(&request[..cut], &ask), Rtu::Partial, "{cut} bytes of the echo");
         }
-        assert_eq!(rtu(&[&request[..], &answer].concat(), &ask), Rtu::Answer { start: 8, end: 16 });
-        assert_eq!(rtu(&answer, &ask), Rtu::Answer { start: 0, end: 8 });
+        assert_eq!(rtu(&[&request[..], &answer].concat(), &ask), Rtu::Answer { start: 8, end: 16, noise: 0 });
+        assert_eq!(rtu(&answer, &ask), Rtu::Answer { start: 0, end: 8, noise: 0 });
+    }
+
+    #[test]
+    fn a_whole_frame_of_another_unit_is_not_ours_spoilt() {
+        let ask = Expect::of_rtu(&with_crc(&[7, 3, 0, 16, 0, 2])).unwrap();
+        assert_eq!(rtu(&with_crc(&[8, 3, 4, 1, 2, 3, 4]), &ask), Rtu::Partial);
     }
 
     #[test]
     fn what_was_wrong_with_a_frame_is_said() {
         let ask = Expect::of_rtu(&with_crc(&[7, 3, 0, 16, 0, 2])).unwrap();
         let says = |bytes: &[u8]| rtu_rejection(bytes, Some(&ask)).map(|why| why.to_string());
-        assert_eq!(says(&with_crc(&[8, 3, 4, 1, 2, 3, 4])).as_deref(), Some("unit id 8 where 7 was expected"));
+        assert_eq!(says(&with_crc(&[8, 3, 4, 1, 2, 3, 4])).as_deref(), Some("unit id 8 where 7 was expected (any_unit = true accepts it)"));
         assert_eq!(says(&with_crc(&[7, 4, 4, 1, 2, 3, 4])).as_deref(), Some("function 4 where 3 was expected"));
         assert_eq!(says(&with_crc(&[7, 3, 2, 1, 2])).as_deref(), Some("2 data bytes where 4 were expected"));
         assert!(says(&[7, 3, 4, 1, 2, 3, 4, 0, 0]).unwrap().starts_with("checksum 0000 where "));

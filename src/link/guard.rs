@@ -41,6 +41,10 @@ pub struct GuardState {
     pub stray: u64,
     /// A whole frame came while nothing was asked or behind the answer (RTU), since the link last cleared it.
     pub surplus: bool,
+    /// A sum over the answer's bytes, its transaction id left aside; kept where answers are told apart by what they hold.
+    pub answer_sum: u32,
+    /// The answer came behind as many bytes as a frame has (RTU): it may be the second frame behind a spoilt one.
+    pub is_behind: bool,
     /// The connection is of no use any more.
     pub dead: Option<Death>,
     /// The request in flight got a frame that bears its transaction id and does not answer it.
@@ -223,7 +227,7 @@ impl Inner {
             }
         }
         let s = &mut self.state;
-        (s.received, s.refused, s.spoilt, s.sent, s.stray) = (0, false, false, false, 0);
+        (s.received, s.refused, s.spoilt, s.sent, s.stray, s.is_behind) = (0, false, false, false, 0, false);
     }
 
     /// Takes what the transport has into `incoming`. 0 at its end.
@@ -299,8 +303,10 @@ impl Inner {
         };
         self.state.spoilt = false;
         match frame::rtu(&self.incoming, &expect) {
-            Rtu::Answer { start, end } => {
+            Rtu::Answer { start, end, noise } => {
+                self.state.is_behind = noise >= SURPLUS_BYTES;
                 self.answer.extend_from_slice(&self.incoming[start..end]);
+                self.state.answer_sum = crc32fast::hash(&self.answer);
                 self.expect = None;
                 let behind = self.incoming.len() - end;
                 self.state.surplus |= behind >= SURPLUS_BYTES;
@@ -322,6 +328,9 @@ impl Inner {
                 Tcp::Answer { start, end } => {
                     self.drop_noise(start);
                     self.answer.extend(self.incoming.drain(..end - start));
+                    if matches!(self.framing, Framing::Tcp(l) if l.any_transaction) {
+                        self.state.answer_sum = crc32fast::hash(&self.answer[6..]);
+                    }
                     // The client checks both ids too: it gets its own.
                     self.answer.iter_mut().zip(self.client_id).for_each(|(byte, id)| *byte = id);
                     if let (Some(expect), Some(unit)) = (self.expect.take(), self.answer.get_mut(6)) {

@@ -48,8 +48,6 @@ pub struct Answer {
     pub round_trip_us: u64,
     /// It may answer an earlier request: to be read until two agree.
     pub unsure: bool,
-    /// It may be a copy of an earlier answer: it holds when [`Link::is_settled`] says so.
-    pub provisional: bool,
 }
 
 /// An answer that came after its request was given up.
@@ -280,11 +278,7 @@ impl Link {
         }
         let result = self.exchange(unit, span, timeout_ms, pause_ms).await;
         let again = match &result {
-            Err(Miss::Unsure) => {
-                // A copy of the exception before, it may be: the line is drained, and it is asked again.
-                self.guard_until_us = self.clock.mono_us() + self.ambiguity.settle_us().max(timeout_ms * 1_000);
-                true
-            }
+            Err(Miss::Unsure) => true,
             Err(Miss::Closed) if !is_new && !self.is_serial() => {
                 self.reconnect().await?;
                 true
@@ -312,32 +306,19 @@ impl Link {
         conn.answers > 0 && idle_us >= IDLE_US && !self.silent_on_new.contains(&unit)
     }
 
+    /// The next request waits until no copy of an answer is reckoned with any more.
+    pub fn settle(&mut self) {
+        if self.is_ambiguous() {
+            let until_us = self.clock.mono_us() + self.ambiguity.settle_us();
+            self.guard_until_us = self.guard_until_us.max(until_us);
+        }
+    }
+
     /// The next answer of this shape is to be read twice once more (two reads did not agree).
     pub fn doubt(&mut self, unit: u8, span: Span) {
         if self.is_ambiguous() {
             self.ambiguity.unanswered(unit, span, self.clock.mono_us());
         }
-    }
-
-    /// Surplus frames seen so far: what [`Link::is_settled`] compares with.
-    pub fn surplus(&self) -> u64 {
-        self.ambiguity.surplus()
-    }
-
-    /// Listens for the settle time; whether no surplus frame came since the mark: then provisional answers hold.
-    pub async fn is_settled(&mut self, mark: u64) -> bool {
-        let until_us = self.quiet_since_us + self.ambiguity.settle_us();
-        while self.surplus() == mark {
-            let wait_us = until_us.saturating_sub(self.clock.mono_us());
-            if wait_us == 0 {
-                break;
-            }
-            self.listen(wait_us).await;
-            if self.conn.as_ref().is_none_or(|c| c.ear.is_dead()) {
-                break;
-            }
-        }
-        self.surplus() == mark
     }
 }
 

@@ -95,7 +95,6 @@ impl Group {
     /// cycle, so that a missing answer is worth a retry.
     pub async fn run(&mut self, ask: &mut Requester<'_>, is_trusted: bool) -> (Vec<Reading>, Outcome) {
         self.plan.begin(ask.clock.mono_us());
-        let mark = ask.link.surplus();
         let mut cycle = Cycle { queue: self.plan.in_order().into(), ..Cycle::default() };
         while let Some(block) = cycle.queue.pop_front() {
             if let Some(cause) = cycle.ended {
@@ -116,7 +115,6 @@ impl Group {
         if cycle.ended != Some(Cause::LinkDown) && !cycle.silent.is_empty() {
             self.weigh_silence(&mut cycle, ask).await;
         }
-        self.confirm(&mut cycle, ask, mark).await;
         let outcome = self.outcome(&cycle);
         (self.readings(&cycle.got, &cycle.failed, ask.clock, outcome), outcome)
     }
@@ -224,23 +222,6 @@ impl Group {
     pub fn probe(&mut self, not_in: &[Span]) -> Option<Block> {
         self.turn += 1;
         self.plan.probe(not_in, self.turn - 1)
-    }
-
-    /// Answers that may be copies of earlier ones hold when nothing follows them; else they are read again.
-    async fn confirm(&mut self, cycle: &mut Cycle, ask: &mut Requester<'_>, mark: u64) {
-        if !cycle.got.iter().any(|g| g.is_provisional) || ask.link.is_settled(mark).await {
-            return;
-        }
-        let (doubtful, sure) = std::mem::take(&mut cycle.got).into_iter().partition(|g| g.is_provisional);
-        cycle.got = sure;
-        let doubtful: Vec<BlockResponse> = doubtful;
-        for span in doubtful.into_iter().map(|g| g.words.span) {
-            match ask.block(&self.defs, span, false).await {
-                Ok(response) if !response.is_provisional => cycle.got.push(response),
-                Ok(_) => cycle.failed.push((span, Cause::Unsettled)),
-                Err(cause) => cycle.failed.push((span, cause)),
-            }
-        }
     }
 
     /// Every point bad with the same cause: a cycle that could not begin.

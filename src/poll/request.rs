@@ -64,8 +64,6 @@ pub struct BlockResponse {
     pub words: Words,
     /// When it came.
     pub at: Stamp,
-    /// It holds only if no surplus frame follows.
-    pub is_provisional: bool,
 }
 
 /// Asks one unit.
@@ -117,9 +115,10 @@ impl Requester<'_> {
             let answer = self.waited_for(span).await?;
             let agrees = last.as_ref().is_none_or(|before| agree(defs, &before.words, &answer.words));
             if !answer.unsure && agrees {
-                let is_provisional = answer.provisional;
-                return Ok(BlockResponse { words: answer.words, at: answer.at, is_provisional });
+                return Ok(BlockResponse { words: answer.words, at: answer.at });
             }
+            // The next read must not get a copy of this answer.
+            self.link.settle();
             last = Some(answer);
         }
         self.link.doubt(self.params.address, span);

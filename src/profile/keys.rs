@@ -48,7 +48,7 @@ impl Family {
 pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, wire: Wire) {
     use Family::{Bit, Coil, Date, Float, Integer, NumberText, Text};
     let family = Family::of(wire);
-    let is_made_bool = s.true_when.is_some();
+    let is_made_bool = s.true_when.as_ref().is_some_and(|values| !values.is_empty());
     let numbers: &[Family] = &[Integer, Float, NumberText];
     let table: [(&str, bool, &[Family], &str); 15] = [
         ("invert", s.invert.is_some(), if is_made_bool { &[Integer] } else { &[Coil, Bit] }, "only a bool is inverted"),

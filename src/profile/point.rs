@@ -34,14 +34,16 @@ impl Builder<'_> {
             scale_from.extend(self.scale_from(&[path, &["scale_from", &i.to_string()]].concat(), from));
         }
         let range = self.range(path, settings);
+        if let Some(wire) = wire {
+            keys::check_type(self, path, settings, wire);
+        }
+        let (sentinels, text_sentinels) = wire.map(|w| self.sentinels(path, settings, w)).unwrap_or_default();
         let ((span, apart), wire) = place.zip(wire)?;
         let order = settings.order.or(self.file.read.order).unwrap_or(Order::Abcd);
         if order.is_of_halves() && wire.count() != 4 {
             let what = "this order is one of 64 bits, which this type has not";
             self.error(&[path, &["order"]].concat(), what, "ABCD, CDAB, BADC or DCBA");
         }
-        keys::check_type(self, path, settings, wire);
-        let (sentinels, text_sentinels) = self.sentinels(path, settings, wire);
         let true_when = settings.true_when.clone().unwrap_or_default();
         let form = if true_when.is_empty() { natural_form(wire, scale, offset, &scale_from) } else { Form::Bool };
         let kind = match form {

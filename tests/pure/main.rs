@@ -18,6 +18,7 @@ mod architecture;
 mod captures;
 mod catalogue;
 mod configs;
+mod field;
 mod hostile;
 mod pages;
 mod years;
