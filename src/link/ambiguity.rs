@@ -50,6 +50,8 @@ pub struct Ambiguity {
     asked: Vec<Asked>,
     /// The last exception: unit, area, when.
     exception: Option<(u8, Area, u64)>,
+    /// The last request whose answer was spoilt: unit, span, when. What was spoilt may have been a copy, and the answer be on its way.
+    spoilt: Option<(u8, Span, u64)>,
     out_of_step_until_us: u64,
     /// The longest round trip of late; fades by a sixteenth an answer.
     round_trip_us: u64,
@@ -100,7 +102,17 @@ impl Ambiguity {
         if is_late {
             return Some(Doubt::Late);
         }
-        (!is_second && (is_copy || self.must_settle(unit, span, now_us))).then_some(Doubt::Copy)
+        let is_behind_spoilt = self.spoilt.take_if(|(u, s, at)| {
+            *u == unit && s.area == span.area && same_length(*s, span) && s.address != span.address && now_us < *at + OUT_OF_STEP_US
+        });
+        let is_doubtful = is_copy || is_behind_spoilt.is_some() || self.must_settle(unit, span, now_us);
+        (!is_second && is_doubtful).then_some(Doubt::Copy)
+    }
+
+    /// The answer to a request was spoilt.
+    pub fn note_spoilt(&mut self, unit: u8, span: Span, now_us: u64) {
+        self.spoilt = Some((unit, span, now_us));
+        self.confirming = None;
     }
 
     /// An exception came. Whether it is unsure.

@@ -211,7 +211,8 @@ impl Link {
             None => {}
         }
         if state.spoilt {
-            // A whole frame: nothing is on its way.
+            // A whole frame: nothing is on its way, unless it was a copy.
+            self.ambiguity.note_spoilt(asked.unit, asked.span, asked.now_us);
             return Miss::Cause(Cause::BadFrame);
         }
         self.unusable(asked)
