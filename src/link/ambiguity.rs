@@ -6,7 +6,7 @@
 //! silent for a guard time, and the next answer of that shape is `unsure`: its reader asks until two agree.
 //! *Copy*: a device answers twice. The second copy may come as the answer to the next request of its shape. So an answer that is the
 //! same as the one to another request of its shape, within the settle time of it, is `unsure` too: the line is silent for the settle
-//! time, and it is asked again. Once a surplus frame was seen, for ten minutes all requests that share their shape wait for that
+//! time, and it is asked again. Once a surplus frame was seen, for a minute all requests that share their shape wait for that
 //! silence and are read twice.
 //! *Echo*: bytes equal to the request ([`crate::link::frame::rtu`]).
 //! A copy that comes later than the settle time, and an answer later than the guard time, cannot be told apart on such a wire.
@@ -16,7 +16,7 @@ use crate::model::registers::{Area, Span};
 /// How long a late answer is reckoned with: no unit that is still of use answers later.
 const SUSPECT_US: u64 = 30_000_000;
 /// How long a line on which a surplus frame was seen is treated as one that gives more.
-const OUT_OF_STEP_US: u64 = 600_000_000;
+const OUT_OF_STEP_US: u64 = 60_000_000;
 /// Least silence after which no copy of an answer is reckoned with any more.
 const SETTLE_MIN_US: u64 = 50_000;
 /// Requests whose shapes are remembered.

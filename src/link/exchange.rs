@@ -144,6 +144,21 @@ impl Link {
         }
     }
 
+    /// Waits between two cycles. After a request that was given up it listens meanwhile, so that the time of its late answer is known.
+    pub async fn idle(&mut self, us: u64) {
+        let until_us = self.clock.mono_us() + us;
+        while self.given_up.back().is_some_and(|(_, _, sent)| self.clock.mono_us() < sent + LATE_US)
+            && self.conn.as_ref().is_some_and(|c| !c.ear.is_dead())
+            && self.clock.mono_us() < until_us
+        {
+            self.listen(until_us - self.clock.mono_us()).await;
+        }
+        let rest_us = until_us.saturating_sub(self.clock.mono_us());
+        if rest_us > 0 {
+            tokio::time::sleep(Duration::from_micros(rest_us)).await;
+        }
+    }
+
     /// Waits, or until something has come; what comes is taken for surplus.
     async fn listen(&mut self, us: u64) {
         let Some(ear) = self.conn.as_ref().map(|c| c.ear.clone()) else { return self.wait(us).await };
@@ -233,7 +248,7 @@ impl Link {
 
     /// Counts what the guard saw, and recognises late answers.
     fn note(&mut self, state: &GuardState, now_us: u64) {
-        if state.surplus && self.is_ambiguous() {
+        if state.surplus_frame && self.is_ambiguous() {
             let answers_late = self.given_up.back().is_some_and(|(_, _, sent)| now_us < sent + LATE_US);
             add(&self.counters.surplus, 1);
             // The late answer to a request that was given up is no copy.

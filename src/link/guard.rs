@@ -39,8 +39,10 @@ pub struct GuardState {
     pub received: u64,
     /// Bytes that came while nothing was asked, since the last request.
     pub stray: u64,
-    /// A whole frame came while nothing was asked or behind the answer (RTU), since the link last cleared it.
+    /// As many bytes as a frame has came while nothing was asked, or behind the answer, since the link last cleared it.
     pub surplus: bool,
+    /// They were a whole frame with a good checksum: the other side answers more than it is asked.
+    pub surplus_frame: bool,
     /// A sum over the answer's bytes, its transaction id left aside; kept where answers are told apart by what they hold.
     pub answer_sum: u32,
     /// The answer came behind as many bytes as a frame has (RTU): it may be the second frame behind a spoilt one.
@@ -136,7 +138,7 @@ impl Ear {
             let state = inner.state.clone();
             inner.state.rejections.clear();
             inner.state.noise_bytes = 0;
-            inner.state.surplus = false;
+            (inner.state.surplus, inner.state.surplus_frame) = (false, false);
             state
         })
     }
@@ -214,7 +216,7 @@ impl Inner {
         match self.framing {
             Framing::Tcp(lenient) => {
                 self.client_id = [request.first().copied().unwrap_or(0), request.get(1).copied().unwrap_or(0)];
-                let id = self.ids.next().to_be_bytes();
+                let id = self.ids.draw().to_be_bytes();
                 self.request.iter_mut().zip(id).for_each(|(byte, id)| *byte = id);
                 self.expect = Expect::of_tcp(&self.request, lenient);
                 if lenient.any_transaction {
@@ -295,7 +297,7 @@ impl Inner {
             if let Some(why) = frame::rtu_rejection(&self.incoming, None) {
                 self.reject(why);
                 self.drop_noise(self.incoming.len());
-                self.state.surplus = true;
+                (self.state.surplus, self.state.surplus_frame) = (true, true);
             } else if self.incoming.len() >= SURPLUS_BYTES {
                 self.state.surplus = true;
             }
@@ -310,6 +312,7 @@ impl Inner {
                 self.expect = None;
                 let behind = self.incoming.len() - end;
                 self.state.surplus |= behind >= SURPLUS_BYTES;
+                self.state.surplus_frame |= frame::rtu_rejection(&self.incoming[end..], None).is_some();
                 self.drop_noise(self.incoming.len());
                 self.state.noise_bytes -= (end - start) as u64;
             }
@@ -342,7 +345,9 @@ impl Inner {
                     self.incoming.drain(..end);
                     self.reject(why);
                     let is_lenient = matches!(self.framing, Framing::Tcp(l) if l.any_transaction);
-                    self.state.surplus |= is_lenient && why.field == Field::Unasked;
+                    if is_lenient && why.field == Field::Unasked {
+                        (self.state.surplus, self.state.surplus_frame) = (true, true);
+                    }
                     if !matches!(why.field, Field::Transaction | Field::Unasked) && !is_lenient {
                         self.state.refused = true;
                         self.expect = None;

@@ -38,14 +38,11 @@ impl TransactionIds {
     }
 
     /// An id that was not used or seen lately.
-    pub fn next(&mut self) -> u16 {
+    pub fn draw(&mut self) -> u16 {
         loop {
-            let id = match self.drawn.pop() {
-                Some(id) => id,
-                None => {
-                    self.draw();
-                    continue;
-                }
+            let Some(id) = self.drawn.pop() else {
+                self.refill();
+                continue;
             };
             if !self.avoid.contains(&id) {
                 self.avoid(id);
@@ -63,7 +60,7 @@ impl TransactionIds {
         self.avoid.push_back(id);
     }
 
-    fn draw(&mut self) {
+    fn refill(&mut self) {
         let mut bytes = [0u8; DRAWN * 2];
         let is_drawn = match &mut self.source {
             Source::System(random) => random.fill(&mut bytes).is_ok(),
@@ -95,13 +92,13 @@ mod tests {
     fn ids_are_no_sequence_and_none_comes_back_soon() {
         for seed in [None, Some(7)] {
             let mut ids = TransactionIds::new(seed);
-            let given: Vec<u16> = (0..10_000).map(|_| ids.next()).collect();
+            let given: Vec<u16> = (0..10_000).map(|_| ids.draw()).collect();
             let follows = given.windows(2).filter(|w| w[1] == w[0].wrapping_add(1)).count();
             assert!(follows < 5, "{follows} of 10,000 follow the one before");
             assert!(given.windows(33).all(|w| !w[1..].contains(&w[0])));
             let seen = given[9_999].wrapping_add(1);
             ids.avoid(seen);
-            assert!((0..40).all(|_| ids.next() != seen));
+            assert!((0..40).all(|_| ids.draw() != seen));
         }
     }
 }

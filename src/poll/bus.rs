@@ -111,7 +111,7 @@ impl Bus {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ask) = asks.recv() => self.answer(ask).await,
-                () = sleep_us(wait) => {
+                () = self.link.idle(wait) => {
                     if due_us <= self.clock.mono_us() {
                         self.serve().await;
                     } else if probe_us <= self.clock.mono_us() {

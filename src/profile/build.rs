@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::point::{Form, Kind};
+use crate::model::point::{Form, Kind, Retention};
 use crate::model::problem::{Finding, did_you_mean};
 use crate::model::registers::{Area, Span};
 use crate::model::time::duration_ms;
@@ -221,6 +221,10 @@ impl Builder<'_> {
                     point.texts.entry(code).or_insert_with(|| names.clone());
                 }
             }
+        }
+        if entry.is_none() && settings.modulus.is_some() && point.kind == Kind::Number {
+            // A maker's extra that rolls over is a register.
+            (point.kind, point.retention) = (Kind::Counter, Retention::Register);
         }
         self.fit_kind(path, &mut point, settings);
         Some(point)

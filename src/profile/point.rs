@@ -15,6 +15,9 @@ use crate::profile::keys;
 use crate::profile::settings::{OneOrMany, PointSettings, ScaleFromSettings, Type};
 use crate::profile::{Factor, Order, PointDef, ScaleFrom, Wire};
 
+/// Raw values and texts that stand for no value.
+type Sentinels = (Vec<(u64, Cause)>, Vec<(Arc<str>, Cause)>);
+
 impl Builder<'_> {
     /// The part of a point that says which registers and how they are read.
     pub(super) fn codec_point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
@@ -174,7 +177,7 @@ impl Builder<'_> {
     }
 
     /// Raw values, or texts, by which a device says that it has no value.
-    fn sentinels(&mut self, path: &[&str], settings: &PointSettings, wire: Wire) -> (Vec<(u64, Cause)>, Vec<(Arc<str>, Cause)>) {
+    fn sentinels(&mut self, path: &[&str], settings: &PointSettings, wire: Wire) -> Sentinels {
         let (mut raws, mut texts) = (Vec::new(), Vec::new());
         let is_text = matches!(wire, Wire::Text { .. });
         for (raw, reason) in settings.sentinels.iter().flatten() {

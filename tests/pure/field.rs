@@ -25,7 +25,7 @@ use plantroom::profile::vocabulary::Vocabulary;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::time::{Instant, sleep};
 
-const TIMEOUT_MS: u64 = 200;
+pub const TIMEOUT_MS: u64 = 200;
 /// A copy comes at most so long after the answer: less than the least settle time.
 const COPY_MS: u64 = 40;
 /// The truth stays for so long.
@@ -33,10 +33,10 @@ const STEP_US: u64 = 100_000;
 
 /// xorshift: the same numbers for the same seed.
 #[derive(Clone)]
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
@@ -47,11 +47,11 @@ impl Random {
         self.0
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub fn below(&mut self, n: u64) -> u64 {
         (self.next() >> 11) % n
     }
 
-    fn one_in(&mut self, n: u64) -> bool {
+    pub fn one_in(&mut self, n: u64) -> bool {
         n > 0 && self.below(n) == 0
     }
 }
@@ -291,10 +291,11 @@ fn points(random: &mut Random) -> Vec<(String, u8, u16)> {
     out
 }
 
-fn profile(points: &[(String, u8, u16)]) -> Profile {
+pub fn profile(points: &[(String, u8, u16)], every: &str) -> Profile {
     let mut text = "format = 1\nname = \"p\"\nmaker = \"t\"\nmodel = \"t\"\nclass = \"any\"\nsource = \"t\"\n\
-                    checked_on_hardware = false\n[groups]\ng = \"1s\"\n"
+                    checked_on_hardware = false\n"
         .to_string();
+    text.push_str(&format!("[groups]\ng = \"{every}\"\n"));
     for (name, function, address) in points {
         let kind = if *function < 3 { "bool" } else { "u16" };
         text.push_str(&format!("[points.{name}]\naddress = {address}\nfunction = {function}\ntype = \"{kind}\"\n"));
@@ -303,7 +304,7 @@ fn profile(points: &[(String, u8, u16)]) -> Profile {
     profile.unwrap_or_else(|| panic!("{findings:?}"))
 }
 
-fn unit(address: u8, profile: &Arc<Profile>, points: &[(String, u8, u16)]) -> UnitConfig {
+pub fn unit(address: u8, profile: &Arc<Profile>, points: &[(String, u8, u16)], every_ms: u64) -> UnitConfig {
     let names: Vec<Arc<str>> = points.iter().map(|p| p.0.as_str().into()).collect();
     let meta = |name: &Arc<str>| PointMeta {
         name: Arc::clone(name),
@@ -313,10 +314,28 @@ fn unit(address: u8, profile: &Arc<Profile>, points: &[(String, u8, u16)]) -> Un
     };
     let metas = names.iter().map(meta).collect();
     let device: Arc<str> = address.to_string().into();
-    let stream = Stream { device, source: "u/g".into(), every_ms: 1_000, points: metas };
+    let stream = Stream { device, source: "u/g".into(), every_ms, points: metas };
     let out = OutConfig { stream: Arc::new(stream), points: names };
-    let groups = vec![GroupConfig { name: "g".into(), every_ms: 1_000, outs: vec![out] }];
+    let groups = vec![GroupConfig { name: "g".into(), every_ms, outs: vec![out] }];
     UnitConfig { id: "u".into(), address, profile: Arc::clone(profile), timeout_ms: None, retries: 1, groups }
+}
+
+/// A simulated link.
+pub fn link(rtu: bool, lenient: Lenient) -> Settings {
+    let address = "simulated".to_string();
+    Settings {
+        id: "l".into(),
+        transport: if rtu { Transport::RtuOverTcp { address } } else { Transport::Tcp { address } },
+        connect_timeout_ms: 100,
+        timeout_ms: TIMEOUT_MS,
+        settle_ms: 0,
+        lenient,
+        close_after_cycle: false,
+        timeout_max_ms: None,
+        expected_round_trip_ms: 1,
+        behind: None,
+        overload: false,
+    }
 }
 
 /// One run. Returns how many good values came, and what was wrong.
@@ -328,7 +347,7 @@ fn run(seed: u64, loud: bool) -> (u64, Vec<String>) {
         habits.foreign = 0;
     }
     let points = points(&mut random);
-    let profile = Arc::new(profile(&points));
+    let profile = Arc::new(profile(&points, "1s"));
     let units = if random.one_in(3) && !ignores { vec![1, 2] } else { vec![1] };
     if loud {
         println!("seed {seed} rtu {rtu} ignores {ignores} {habits:?} {points:?}");
@@ -339,21 +358,8 @@ fn run(seed: u64, loud: bool) -> (u64, Vec<String>) {
         let asked = Mutex::default();
         let world = Arc::new(World { random: Mutex::new(random), habits, rtu, is_ambiguous: rtu || ignores, began, loud, asked });
         let clock = Clock::simulated(move || u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-        let address = "simulated".to_string();
-        let link = Settings {
-            id: "l".into(),
-            transport: if rtu { Transport::RtuOverTcp { address } } else { Transport::Tcp { address } },
-            connect_timeout_ms: 100,
-            timeout_ms: TIMEOUT_MS,
-            settle_ms: 0,
-            lenient: Lenient { any_unit: false, any_transaction: ignores && !rtu },
-            close_after_cycle: false,
-            timeout_max_ms: None,
-            expected_round_trip_ms: 1,
-            behind: None,
-            overload: false,
-        };
-        let config = BusConfig { link, units: units.iter().map(|u| unit(*u, &profile, &points)).collect() };
+        let link = link(rtu, Lenient { any_unit: false, any_transaction: ignores && !rtu });
+        let config = BusConfig { link, units: units.iter().map(|u| unit(*u, &profile, &points, 1_000)).collect() };
         let readings: Arc<Mutex<Vec<Reading>>> = Arc::default();
         let to = Arc::clone(&readings);
         let deliver = Arc::new(move |reading| to.lock().unwrap().push(reading));

@@ -20,5 +20,6 @@ mod catalogue;
 mod configs;
 mod field;
 mod hostile;
+mod odd;
 mod pages;
 mod years;
