@@ -460,3 +460,41 @@ fn people_rotas_chains_and_channels_lead_somewhere() {
          insecure_http = true",
     );
 }
+
+#[test]
+fn the_field_side_is_bounded() {
+    let two_units = METER.replace("[[device]]", "[[unit]]\nid = \"u2\"\nlink = \"l\"\naddress = 2\nprofile = \"eastron-sdm630\"\n[[device]]");
+    let text = two_units
+        .replace("host = \"h\"", "host = \"h\"\ntransaction_id = \"ignore\"\ntimeout_ms = 500\ntimeout_max_ms = 100")
+        .replace("id = \"u\"\n", "id = \"u\"\nretries = 9\ntimeout_ms = 0\n")
+        + "[[device]]\nid = \"d2\"\nclass = \"meter\"\nunit = \"u2\"\nzh = \"x\"\nen = \"x\"\n";
+    let files = vec![("site.toml".into(), GOOD.into()), ("a.toml".into(), text)];
+    let loaded = config::load_texts(&Texts { files }, None);
+    let text: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    let text = text.join("\n");
+    for line in [
+        "error: 2 units are behind link `l`, and without transaction ids their answers mix\n  hint: ignore is for a single device",
+        "error: timeout_max_ms is not between timeout_ms (500) and 60000",
+        "error: 9 retries in one cycle\n  hint: 0 to 5",
+        "error: not a time-out\n  hint: 1 to 60000 ms",
+    ] {
+        assert!(text.contains(line), "missing: {line}\nin:\n{text}");
+    }
+}
+
+#[test]
+fn a_stream_of_more_points_than_history_holds_is_refused() {
+    let dir = std::env::temp_dir().join(format!("plantroom-stream-{}", std::process::id()));
+    std::fs::create_dir_all(dir.join("profiles")).unwrap();
+    let mut profile = "format = 1\nname = \"own\"\nmaker = \"m\"\nmodel = \"m\"\nclass = \"any\"\nsource = \"s\"\n\
+        checked_on_hardware = false\n[groups]\nfast = \"1h\"\n"
+        .to_string();
+    (0..4_097).for_each(|a| profile.push_str(&format!("[points.x_p{a}]\naddress = {a}\ntype = \"u16\"\n")));
+    std::fs::write(dir.join("profiles/own.toml"), profile).unwrap();
+    let text = METER.replace("eastron-sdm630", "own").replace("class = \"meter\"", "class = \"environment\"");
+    let files = vec![("site.toml".into(), GOOD.into()), ("a.toml".into(), text)];
+    let loaded = config::load_texts(&Texts { files }, Some(&dir));
+    let text: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    assert!(text.join("\n").contains("takes 4097 points from u/fast, and a stream has at most 4096"), "{text:?}");
+    std::fs::remove_dir_all(&dir).unwrap();
+}

@@ -22,4 +22,5 @@ mod field;
 mod hostile;
 mod odd;
 mod pages;
+mod vectors;
 mod years;

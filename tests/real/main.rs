@@ -19,6 +19,7 @@ mod crash;
 mod dashboards;
 mod faults;
 mod field;
+mod odd;
 mod pages;
 mod service;
 mod store;
