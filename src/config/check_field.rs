@@ -20,8 +20,13 @@ pub fn check(files: &Files<'_>, buses: &[BusConfig], problems: &mut Problems) {
         let (link, at) = (&entry.value, |key: &str| entry.at.place(&[key]));
         let count = units.get(link.id.as_str()).copied().unwrap_or(0);
         if link.ignores_transactions() && count > 1 {
-            let what = format!("{count} units are behind link `{}`, and without transaction ids their answers mix", link.id);
-            problems.error(at("transaction_id"), what, "ignore is for a single device: give each its own address or converter");
+            let what =
+                format!("{count} units are behind link `{}`, and without transaction ids their answers mix", link.id);
+            problems.error(
+                at("transaction_id"),
+                what,
+                "ignore is for a single device: give each its own address or converter",
+            );
         }
         timeouts(link.timeout_ms, link.timeout_max_ms, &at, problems);
     }
@@ -41,7 +46,10 @@ pub fn check(files: &Files<'_>, buses: &[BusConfig], problems: &mut Problems) {
     for out in outs.filter(|o| o.points.len() > STREAM_POINTS_MAX) {
         let (device, points) = (&*out.stream.device, out.points.len());
         let Some(entry) = files.device.iter().find(|e| e.value.id == device) else { continue };
-        let what = format!("device `{device}` takes {points} points from {}, and a stream has at most {STREAM_POINTS_MAX}", out.stream.source);
+        let what = format!(
+            "device `{device}` takes {points} points from {}, and a stream has at most {STREAM_POINTS_MAX}",
+            out.stream.source
+        );
         problems.error(entry.at.place(&["id"]), what, "split the poll group in two, or the device");
     }
 }
@@ -53,7 +61,11 @@ fn timeouts(
     problems: &mut Problems,
 ) {
     if timeout_ms == 0 || timeout_ms > TIMEOUT_MAX_MS {
-        problems.error(at("timeout_ms"), format!("{timeout_ms} ms is no time-out"), format!("1 to {TIMEOUT_MAX_MS} ms"));
+        problems.error(
+            at("timeout_ms"),
+            format!("{timeout_ms} ms is no time-out"),
+            format!("1 to {TIMEOUT_MAX_MS} ms"),
+        );
     }
     if max_ms.is_some_and(|max| max < timeout_ms || max > TIMEOUT_MAX_MS) {
         let what = format!("timeout_max_ms is not between timeout_ms ({timeout_ms}) and {TIMEOUT_MAX_MS}");

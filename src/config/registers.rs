@@ -15,7 +15,8 @@ const MOST_STARTS_PER_H: i64 = 3_600;
 
 /// The limits of a register of a device.
 pub fn limits(device: &Device, point: &str, def: &PointDef) -> Limits {
-    let own = |name: &str| device.numbers.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO);
+    let own =
+        |name: &str| device.numbers.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO);
     let is_energy = ["_kwh", "_kvarh", "_kvah"].iter().any(|suffix| point.ends_with(suffix));
     let max_per_h = if is_energy {
         Some(rating_kw(&own).unwrap_or(Decimal::from(MOST_PER_H)))

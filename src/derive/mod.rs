@@ -213,7 +213,9 @@ impl Derive {
                 kind: d.kind,
                 retention: d.retention,
                 form: match d.settings.how {
-                    How::Starts | How::RunTimeH | How::DayStarts | How::DayRunTimeH | How::DayIncrease => Form::Exact(0),
+                    How::Starts | How::RunTimeH | How::DayStarts | How::DayRunTimeH | How::DayIncrease => {
+                        Form::Exact(0)
+                    }
                     _ => Form::F64,
                 },
             };
@@ -223,7 +225,17 @@ impl Derive {
                 let of = d.settings.of.iter().map(|name| derive.input(device, name)).collect();
                 let kept = kept.get(&format!("{device}.{}", d.settings.point)).copied().unwrap_or_default();
                 let (window, limits, counted) = (Window::new(RATE_WINDOW_MS), d.limits, Decimal::ZERO);
-                Rule { how: d.settings.how, of, point, kept, was: None, window, limits, counted, rate_counter: Counter::default() }
+                Rule {
+                    how: d.settings.how,
+                    of,
+                    point,
+                    kept,
+                    was: None,
+                    window,
+                    limits,
+                    counted,
+                    rate_counter: Counter::default(),
+                }
             });
             let rules = rules.collect();
             derive.targets.push(Target { stream, rules });

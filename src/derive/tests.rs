@@ -12,7 +12,8 @@ fn check(how: How, lines: &str, expect: &str) {
     let settings = Settings { device: "d".into(), point: "x_out".into(), how, of: vec!["a".into(), "e.b".into()] };
     let one = matches!(how, How::RatePerMin | How::RunTimeH | How::Starts) || how.is_of_day();
     let settings = if one { Settings { of: vec!["a".into()], ..settings } } else { settings };
-    let definition = Definition { settings, kind: Kind::Number, retention: Retention::Telemetry, limits: limits_of(how) };
+    let definition =
+        Definition { settings, kind: Kind::Number, retention: Retention::Telemetry, limits: limits_of(how) };
     let mut derive = Derive::new(&[definition], &BTreeMap::new(), &TimeZone::fixed(jiff::tz::offset(8)));
     let stream = |device: &str, name: &str| {
         let point =

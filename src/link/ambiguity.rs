@@ -103,7 +103,11 @@ impl Ambiguity {
             return Some(Doubt::Late);
         }
         let is_behind_spoilt = self.spoilt.take_if(|(u, s, at)| {
-            *u == unit && s.area == span.area && same_length(*s, span) && s.address != span.address && now_us < *at + OUT_OF_STEP_US
+            *u == unit
+                && s.area == span.area
+                && same_length(*s, span)
+                && s.address != span.address
+                && now_us < *at + OUT_OF_STEP_US
         });
         let is_doubtful = is_copy || is_behind_spoilt.is_some() || self.must_settle(unit, span, now_us);
         (!is_second && is_doubtful).then_some(Doubt::Copy)

@@ -37,8 +37,7 @@ const KEEPALIVE_PROBES: u32 = 3;
 pub async fn tcp(address: &str, wait: Duration) -> Result<TcpStream, String> {
     let all = async {
         let found = tokio::net::lookup_host(address).await;
-        let found: Vec<SocketAddr> =
-            found.map_err(|e| format!("cannot find the address of {address}: {e}"))?.collect();
+        let found: Vec<SocketAddr> = found.map_err(|e| format!("cannot find the address of {address}: {e}"))?.collect();
         side_by_side(address, interleaved(&found)).await
     };
     let stream = match tokio::time::timeout(wait, all).await {

@@ -25,7 +25,13 @@ const LATE_US: u64 = 30_000_000;
 const BABBLE_US: u64 = 3_000_000;
 
 impl Link {
-    pub(super) async fn exchange(&mut self, unit: u8, span: Span, timeout_ms: u64, pause_ms: u64) -> Result<Answer, Miss> {
+    pub(super) async fn exchange(
+        &mut self,
+        unit: u8,
+        span: Span,
+        timeout_ms: u64,
+        pause_ms: u64,
+    ) -> Result<Answer, Miss> {
         self.silence(unit, span, pause_ms).await?;
         add(&self.counters.requests, 1);
         let sent_us = self.clock.mono_us();

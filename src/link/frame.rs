@@ -421,7 +421,10 @@ mod tests {
     fn what_was_wrong_with_a_frame_is_said() {
         let ask = Expect::of_rtu(&with_crc(&[7, 3, 0, 16, 0, 2])).unwrap();
         let says = |bytes: &[u8]| rtu_rejection(bytes, Some(&ask)).map(|why| why.to_string());
-        assert_eq!(says(&with_crc(&[8, 3, 4, 1, 2, 3, 4])).as_deref(), Some("unit id 8 where 7 was expected (any_unit = true accepts it)"));
+        assert_eq!(
+            says(&with_crc(&[8, 3, 4, 1, 2, 3, 4])).as_deref(),
+            Some("unit id 8 where 7 was expected (any_unit = true accepts it)")
+        );
         assert_eq!(says(&with_crc(&[7, 4, 4, 1, 2, 3, 4])).as_deref(), Some("function 4 where 3 was expected"));
         assert_eq!(says(&with_crc(&[7, 3, 2, 1, 2])).as_deref(), Some("2 data bytes where 4 were expected"));
         assert!(says(&[7, 3, 4, 1, 2, 3, 4, 0, 0]).unwrap().starts_with("checksum 0000 where "));

@@ -129,8 +129,9 @@ impl Counter {
             return Step::Counted(Decimal::ZERO);
         }
         if rise > Decimal::ZERO {
-            if self.old.is_some_and(|old| reading.value >= old.value && is_plausible(reading.value - old.value, old, reading, limits))
-                && !is_close(rise, good, reading.at_ms, limits)
+            if self.old.is_some_and(|old| {
+                reading.value >= old.value && is_plausible(reading.value - old.value, old, reading, limits)
+            }) && !is_close(rise, good, reading.at_ms, limits)
             {
                 // The register that was given up is back.
                 (self.good, self.old) = (Some(reading), None);
@@ -185,7 +186,8 @@ impl Counter {
             return Step::RolledOver(counted);
         }
         let rise = reading.value - doubt.newest.value;
-        let goes_on = rise >= Decimal::ZERO && (doubt.newest.value.is_zero() || is_plausible(rise, doubt.newest, reading, limits));
+        let goes_on = rise >= Decimal::ZERO
+            && (doubt.newest.value.is_zero() || is_plausible(rise, doubt.newest, reading, limits));
         if !goes_on || !is_possible {
             // Neither the old register nor this one: another begins.
             let cause = if reading.value > good.value {
@@ -338,7 +340,10 @@ mod tests {
     fn a_reset_is_believed_when_the_new_register_has_risen_for_an_hour_and_an_old_one_may_still_come_back() {
         let rises: String = (0..80).map(|m| format!(" {}:{}", 60 + m * 60, m)).collect();
         let (said, total) = run(&format!("0:5000{rises}"), None, None);
-        assert!(said.contains("counter_zero counter_fell counter_fell") && said.contains("lost:counter_fell"), "{said}");
+        assert!(
+            said.contains("counter_zero counter_fell counter_fell") && said.contains("lost:counter_fell"),
+            "{said}"
+        );
         assert_eq!(total, decimal("19"), "what was counted after that");
         // An old value that is served again for long never rises.
         let plateau: String = (1..600).map(|m| format!(" {}:24095", m * 60)).collect();

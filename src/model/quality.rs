@@ -88,7 +88,10 @@ impl Cause {
 
     /// Whether it may concern one read and not the whole unit: a shorter read may succeed.
     pub const fn is_of_block(self) -> bool {
-        matches!(self, Cause::IllegalFunction | Cause::IllegalAddress | Cause::IllegalValue | Cause::DeviceFailure | Cause::Closed)
+        matches!(
+            self,
+            Cause::IllegalFunction | Cause::IllegalAddress | Cause::IllegalValue | Cause::DeviceFailure | Cause::Closed
+        )
     }
 
     /// Whether the unit itself answered: it is alive, whatever it said.

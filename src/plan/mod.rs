@@ -190,7 +190,11 @@ impl Plan {
 
     /// Cycles in a row in which a block failed, so far.
     pub fn failures(&self, block: &Block) -> u32 {
-        self.needs[block.first..=block.last].iter().map(|n| n.failures.max(u32::from(n.before.is_some()))).max().unwrap_or(0)
+        self.needs[block.first..=block.last]
+            .iter()
+            .map(|n| n.failures.max(u32::from(n.before.is_some())))
+            .max()
+            .unwrap_or(0)
     }
 
     /// Whether something of it ever answered.
@@ -223,7 +227,8 @@ impl Plan {
         let needs = &self.needs[block.first..=block.last];
         let gap_before = |i: usize| u32::from(needs[i].span.address).saturating_sub(end_of(&needs[..i]));
         let middle = needs.len() / 2;
-        let widest = (1..needs.len()).max_by_key(|&i| (gap_before(i), usize::MAX - i.abs_diff(middle))).unwrap_or(middle);
+        let widest =
+            (1..needs.len()).max_by_key(|&i| (gap_before(i), usize::MAX - i.abs_diff(middle))).unwrap_or(middle);
         let at = block.first + if gap_before(widest) > 0 { widest } else { middle };
         let pause_us = self.cuts.get(&at).map_or(RETRY_FIRST_US, |c| longer(c.pause_us, RETRY_NEVER_US));
         self.cuts.insert(at, Cut { cause, pause_us, retry_at_us: now_us + pause_us, is_open: false });

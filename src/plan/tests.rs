@@ -222,7 +222,8 @@ fn a_value_of_two_registers_is_never_cut() {
             cycle(&mut plan, &[9, 22], Cause::IllegalAddress, second * SECOND);
             for p in &points {
                 let holding = plan.blocks.iter().filter(|b| b.span.overlaps(&p.span)).count();
-                let whole = plan.blocks.iter().filter(|b| b.span.address <= p.span.address && b.span.end() >= p.span.end());
+                let whole =
+                    plan.blocks.iter().filter(|b| b.span.address <= p.span.address && b.span.end() >= p.span.end());
                 assert_eq!(holding, whole.count(), "max_regs {max_regs}, {}", p.name);
             }
         }

@@ -240,7 +240,10 @@ impl Group {
             let (cause, since, pause) = (left.cause.word(), left.since.rfc3339(), left.pause_us / 1_000_000);
             format!("{} ({}): {cause} since {since}, asked again after {pause} s", at(&span), points.join(", "))
         });
-        let gaps = self.plan.gaps().map(|(span, cause)| format!("{} (no point): not read across, {}", at(&span), cause.word()));
+        let gaps = self
+            .plan
+            .gaps()
+            .map(|(span, cause)| format!("{} (no point): not read across, {}", at(&span), cause.word()));
         let mut out: Vec<String> = left_out.chain(gaps).collect();
         if out.is_empty() && self.plan.cuts() > 0 {
             out.push(format!("{} is read in {} requests more than planned", self.config.name, self.plan.cuts()));

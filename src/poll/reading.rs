@@ -71,6 +71,9 @@ impl Group {
             }
         }
         let failure = failed.iter().find(|(span, _)| span.overlaps(&def.span)).map(|(_, cause)| *cause);
-        (Err(failure.or_else(|| self.plan.left_out_of(&def.span).map(|l| l.cause)).unwrap_or(Cause::NotAvailable)), None)
+        (
+            Err(failure.or_else(|| self.plan.left_out_of(&def.span).map(|l| l.cause)).unwrap_or(Cause::NotAvailable)),
+            None,
+        )
     }
 }

@@ -98,14 +98,17 @@ impl Unit {
                 seconds(set_ms),
                 seconds(raised)
             ),
-            None => format!("answers after {}, the time-out is {}: raise `timeout_ms`", seconds(after_ms), seconds(set_ms)),
+            None => {
+                format!("answers after {}, the time-out is {}: raise `timeout_ms`", seconds(after_ms), seconds(set_ms))
+            }
         };
     }
 
     /// A good cycle: a raised time-out comes down slowly.
     pub(super) fn lower_timeout(&mut self, link: &Link) {
         let set_ms = self.timeout_ms(link);
-        self.raised_timeout_ms = self.raised_timeout_ms.map(|raised| (raised - raised / 1_024).max(set_ms)).filter(|r| *r > set_ms);
+        self.raised_timeout_ms =
+            self.raised_timeout_ms.map(|raised| (raised - raised / 1_024).max(set_ms)).filter(|r| *r > set_ms);
     }
 }
 

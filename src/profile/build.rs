@@ -97,7 +97,8 @@ impl Builder<'_> {
             }
         }
         for (point_name, settings) in &variant.points {
-            let settings = self.file.points.get(point_name).map_or_else(|| settings.clone(), |base| settings.over(base));
+            let settings =
+                self.file.points.get(point_name).map_or_else(|| settings.clone(), |base| settings.over(base));
             if let Some(point) = self.point(&["variants", name, "points", point_name], point_name, &settings) {
                 points.insert(Arc::clone(&point.name), point);
             }

@@ -58,14 +58,24 @@ pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSett
         ("charset", s.charset.is_some(), &[Text, NumberText], "only a string has characters"),
         ("number", s.number.is_some(), &[Text, NumberText], "only a string can hold a number in text"),
         ("layout", s.layout.is_some(), &[Date], "only a datetime has a layout"),
-        ("order", s.order.is_some(), &[Bit, Integer, Float], "a string has `chars`, a datetime its layout, a coil no order"),
+        (
+            "order",
+            s.order.is_some(),
+            &[Bit, Integer, Float],
+            "a string has `chars`, a datetime its layout, a coil no order",
+        ),
         ("scale", s.scale.is_some(), numbers, "only numbers are scaled"),
         ("offset", s.offset.is_some(), numbers, "only numbers are scaled"),
         ("scale_from", s.scale_from.is_some(), numbers, "only numbers are scaled"),
         ("range", s.range.is_some(), numbers, "only numbers have a range"),
         ("modulus", s.modulus.is_some(), &[Integer, Float, NumberText], "only counters roll over"),
         ("texts", s.texts.is_some(), &[Integer], "only codes have texts"),
-        ("sentinels", s.sentinels.is_some(), &[Bit, Integer, Float, Text, NumberText], "every raw value of it is a value"),
+        (
+            "sentinels",
+            s.sentinels.is_some(),
+            &[Bit, Integer, Float, Text, NumberText],
+            "every raw value of it is a value",
+        ),
     ];
     for (key, is_there, families, why) in table {
         if is_there && !families.contains(&family) {

@@ -131,7 +131,11 @@ impl Builder<'_> {
             return None;
         }
         if type_ == Type::Datetime && s.layout.is_none() {
-            self.error(path, "a datetime needs its layout", "layout = \"words\", \"bytes\", \"bcd\", \"unix\" or \"iec\"");
+            self.error(
+                path,
+                "a datetime needs its layout",
+                "layout = \"words\", \"bytes\", \"bcd\", \"unix\" or \"iec\"",
+            );
             return None;
         }
         let wire = raw_wire(type_, s);
@@ -188,7 +192,11 @@ impl Builder<'_> {
                 continue;
             };
             if is_text && raw.starts_with("0x") {
-                self.error(&at, format!("`{raw}` is a raw number, and this is a string"), "write the text itself: \"N/A\"");
+                self.error(
+                    &at,
+                    format!("`{raw}` is a raw number, and this is a string"),
+                    "write the text itself: \"N/A\"",
+                );
                 continue;
             }
             if is_text {
@@ -238,14 +246,24 @@ impl Builder<'_> {
         let factor = match (&from.map, from.power_of_ten, &from.scale) {
             (Some(map), false, None) if !is_float => Factor::Map(self.factors(path, map)),
             (None, true, None) if !is_float => Factor::PowerOfTen,
-            (None, false, scale) => Factor::Number(self.decimal(path, "scale", scale.as_deref()).unwrap_or(Decimal::ONE)),
+            (None, false, scale) => {
+                Factor::Number(self.decimal(path, "scale", scale.as_deref()).unwrap_or(Decimal::ONE))
+            }
             _ if is_float => {
-                self.error(path, "a float is the factor itself: it has no `map` and no `power_of_ten`", "leave them out");
+                self.error(
+                    path,
+                    "a float is the factor itself: it has no `map` and no `power_of_ten`",
+                    "leave them out",
+                );
                 return None;
             }
             _ => {
                 let what = "`map`, `power_of_ten` and `scale` exclude each other";
-                self.error(path, what, "map = { 0 = \"1\" }, or power_of_ten = true, or neither: the value itself is the factor");
+                self.error(
+                    path,
+                    what,
+                    "map = { 0 = \"1\" }, or power_of_ten = true, or neither: the value itself is the factor",
+                );
                 return None;
             }
         };

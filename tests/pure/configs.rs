@@ -463,7 +463,10 @@ fn people_rotas_chains_and_channels_lead_somewhere() {
 
 #[test]
 fn the_field_side_is_bounded() {
-    let two_units = METER.replace("[[device]]", "[[unit]]\nid = \"u2\"\nlink = \"l\"\naddress = 2\nprofile = \"eastron-sdm630\"\n[[device]]");
+    let two_units = METER.replace(
+        "[[device]]",
+        "[[unit]]\nid = \"u2\"\nlink = \"l\"\naddress = 2\nprofile = \"eastron-sdm630\"\n[[device]]",
+    );
     let text = two_units
         .replace("host = \"h\"", "host = \"h\"\ntransaction_id = \"ignore\"\ntimeout_ms = 500\ntimeout_max_ms = 100")
         .replace("id = \"u\"\n", "id = \"u\"\nretries = 9\ntimeout_ms = 0\n")

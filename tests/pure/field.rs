@@ -5,6 +5,8 @@
 //!
 //! `SEED=n` runs one seed and prints what went over the wire; `SEEDS=n` sets how many are run (10,000).
 
+#![allow(clippy::print_stdout, clippy::type_complexity, reason = "what a failing seed did is printed")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +26,7 @@ use plantroom::profile::Profile;
 use plantroom::profile::vocabulary::Vocabulary;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 pub const TIMEOUT_MS: u64 = 200;
 /// A copy comes at most so long after the answer: less than the least settle time.
@@ -282,7 +285,8 @@ fn points(random: &mut Random) -> Vec<(String, u8, u16)> {
     let mut out = Vec::new();
     for run in 0..2 + random.below(3) {
         let function = [3, 3, 4, 1][usize::try_from(random.below(4)).unwrap()];
-        let count = if function == 1 { [3, 17, 20][usize::try_from(random.below(3)).unwrap()] } else { 1 + random.below(3) };
+        let count =
+            if function == 1 { [3, 17, 20][usize::try_from(random.below(3)).unwrap()] } else { 1 + random.below(3) };
         for i in 0..count {
             let address = u16::try_from(run * 0x300 + i).unwrap();
             out.push((format!("x_f{function}_{address}"), function, address));
@@ -356,7 +360,15 @@ fn run(seed: u64, loud: bool) -> (u64, Vec<String>) {
     runtime.block_on(async {
         let began = Instant::now();
         let asked = Mutex::default();
-        let world = Arc::new(World { random: Mutex::new(random), habits, rtu, is_ambiguous: rtu || ignores, began, loud, asked });
+        let world = Arc::new(World {
+            random: Mutex::new(random),
+            habits,
+            rtu,
+            is_ambiguous: rtu || ignores,
+            began,
+            loud,
+            asked,
+        });
         let clock = Clock::simulated(move || u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
         let link = link(rtu, Lenient { any_unit: false, any_transaction: ignores && !rtu });
         let config = BusConfig { link, units: units.iter().map(|u| unit(*u, &profile, &points, 1_000)).collect() };
@@ -376,7 +388,8 @@ fn run(seed: u64, loud: bool) -> (u64, Vec<String>) {
         });
         bus.simulate(dialer, seed);
         let (_asks, receiver) = tokio::sync::mpsc::channel(1);
-        let _ended = tokio::time::timeout(Duration::from_secs(6), bus.run(receiver, Default::default())).await;
+        let _ended =
+            tokio::time::timeout(Duration::from_secs(6), bus.run(receiver, CancellationToken::default())).await;
         let readings = std::mem::take(&mut *readings.lock().unwrap());
         judge(&world, &points, &readings)
     })
@@ -402,7 +415,8 @@ fn judge(world: &World, points: &[(String, u8, u16)], readings: &[Reading]) -> (
             moments.sort_unstable();
             // A request in the very millisecond of the receipt may already be the next one.
             let is_next = moments.last().is_some_and(|us| us + 1_000 >= received_us);
-            let is_twice_and_late = world.is_ambiguous && world.habits.repeats + world.habits.glued > 0 && world.habits.late > 0;
+            let is_twice_and_late =
+                world.is_ambiguous && world.habits.repeats + world.habits.glued > 0 && world.habits.late > 0;
             let allowed_us = TIMEOUT_MS * if is_twice_and_late { 2_000 } else { 1_000 };
             let before = moments.iter().rev().nth(1).copied();
             let before = before.filter(|us| (is_next || is_twice_and_late) && us + allowed_us >= received_us);

@@ -190,7 +190,10 @@ fn modbus_tcp_under_mutation() {
             // Whatever passes has our transaction, unit, function and byte count, or is an exception to it.
             let head = &bytes[start..end];
             assert_eq!((&head[..4], head[6]), (&good[..4], 7));
-            assert!(head[7] == 0x83 && head.len() == 9 || head[7] == 3 && head[8] == 4 && head.len() == 13, "{bytes:?}");
+            assert!(
+                head[7] == 0x83 && head.len() == 9 || head[7] == 3 && head[8] == 4 && head.len() == 13,
+                "{bytes:?}"
+            );
         }
         let _no_panic = Expect::of_tcp(&bytes, Lenient::default());
     }

@@ -17,6 +17,7 @@ use plantroom::poll::bus::Bus;
 use plantroom::poll::health::{BusHealth, Presence, UnitHealth};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::field::{Random, link, profile, unit};
 
@@ -67,10 +68,13 @@ fn truth(unit: u8, address: u16) -> u16 {
 
 type Device = Arc<dyn Fn(Ask) -> Act + Send + Sync>;
 
+/// Milliseconds, unit, samples.
+type Row = (u64, u8, Vec<Result<u16, Cause>>);
+
 /// What came of a run.
 struct Run {
     /// Milliseconds, unit, and each point's good value or cause, of each reading.
-    readings: Vec<(u64, u8, Vec<Result<u16, Cause>>)>,
+    readings: Vec<Row>,
     asks: Vec<Ask>,
     health: Vec<UnitHealth>,
     connects: u64,
@@ -142,12 +146,8 @@ impl Plant {
         let health = Arc::new(BusHealth::new(self.units.len()));
         let readings: Arc<Mutex<Vec<Reading>>> = Arc::default();
         let to = Arc::clone(&readings);
-        let mut bus = Bus::new(
-            &config,
-            clock,
-            Arc::clone(&health),
-            Arc::new(move |reading| to.lock().unwrap().push(reading)),
-        );
+        let mut bus =
+            Bus::new(&config, clock, Arc::clone(&health), Arc::new(move |reading| to.lock().unwrap().push(reading)));
         let asks: Arc<Mutex<Vec<Ask>>> = Arc::default();
         let connects = Arc::new(AtomicU64::new(0));
         let (a, c, rtu, down) = (Arc::clone(&asks), Arc::clone(&connects), self.rtu, self.down.clone());
@@ -167,7 +167,9 @@ impl Plant {
         });
         bus.simulate(dialer, 7);
         let (_asks, receiver) = tokio::sync::mpsc::channel(1);
-        let _ended = tokio::time::timeout(Duration::from_secs(self.seconds), bus.run(receiver, Default::default())).await;
+        let _ended =
+            tokio::time::timeout(Duration::from_secs(self.seconds), bus.run(receiver, CancellationToken::default()))
+                .await;
         let sample = |r: &Reading, i: usize| match r.sample(i) {
             Some(Ok(v)) => Ok(v.as_decimal().unwrap().try_into().unwrap()),
             Some(Err(cause)) => Err(cause),
@@ -211,8 +213,7 @@ async fn serve(
         let p = if rtu { 0 } else { 6 };
         let word = |i: usize| u16::from_be_bytes([bytes[i], bytes[i + 1]]);
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap();
-        let ask =
-            Ask { ms, conn, unit: bytes[p], function: bytes[p + 1], address: word(p + 2), count: word(p + 4) };
+        let ask = Ask { ms, conn, unit: bytes[p], function: bytes[p + 1], address: word(p + 2), count: word(p + 4) };
         asks.lock().unwrap().push(ask);
         let act = device(ask);
         let words = (0..ask.count).flat_map(|i| truth(ask.unit, ask.address + i).to_be_bytes());
@@ -353,7 +354,8 @@ fn a_link_with_slow_polls_is_found_alive_again_without_waiting_for_them() {
         let plant = Plant { every_ms, ..Plant::new(&THREE, 3_000) };
         // Well for one poll, away for the next ones, well again; the connection that was there stays mute.
         let (gone, back) = (every_ms + 500, every_ms * 2 + 40_000);
-        let run = plant.run(move |a| if a.ms > gone && (a.ms < back || a.conn == 0) { Act::Silence } else { Act::Good });
+        let run =
+            plant.run(move |a| if a.ms > gone && (a.ms < back || a.conn == 0) { Act::Silence } else { Act::Good });
         let good = run.readings.iter().find(|r| r.0 > back && r.2[0].is_ok()).map(|r| r.0);
         assert!(good.is_some_and(|ms| ms < back + 70_000), "every {every_ms} ms: back at {back}, read at {good:?}");
     }
@@ -440,7 +442,8 @@ fn a_dead_unit_costs_its_neighbours_nothing_and_a_dying_one_little() {
     for rtu in [false, true] {
         let plant = Plant { rtu, units: (1..=10).collect(), ..Plant::new(&[0, 1], 120) };
         let run = plant.run(|a| if a.unit == 4 { Act::Silence } else { Act::Good });
-        let readings: BTreeMap<u8, usize> = (1..=10).map(|u| (u, run.readings.iter().filter(|r| r.1 == u).count())).collect();
+        let readings: BTreeMap<u8, usize> =
+            (1..=10).map(|u| (u, run.readings.iter().filter(|r| r.1 == u).count())).collect();
         assert!(readings.values().all(|n| *n >= 118), "rtu {rtu}: {readings:?}");
         assert!((1..=10).filter(|u| *u != 4).all(|u| run.share(u, 0, 0) >= 1.0));
         let plant = Plant { rtu, units: (1..=10).collect(), ..Plant::new(&[0, 1], 120) };

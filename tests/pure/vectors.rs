@@ -98,7 +98,10 @@ fn words_apart_are_one_value_and_one_read() {
     for (text, what) in [
         ("words = [100, 300]\ntype = \"u32\"", "points.x_p.words: its registers lie 200 apart, and one read takes 125"),
         ("words = [1, 2, 3]\ntype = \"u32\"", "points.x_p.words: this type has 2 registers, and `words` names 3"),
-        ("words = [1, 2]\naddress = 1\ntype = \"u32\"", "points.x_p.words: `address` and `words` both say where it lies"),
+        (
+            "words = [1, 2]\naddress = 1\ntype = \"u32\"",
+            "points.x_p.words: `address` and `words` both say where it lies",
+        ),
         ("type = \"u32\"", "points.x_p: missing field `address`"),
         ("address = 1", "points.x_p: missing field `type`"),
     ] {
@@ -239,5 +242,9 @@ fn a_variant_inherits_what_it_does_not_replace() {
     let of = |ident: &str| profile.layout(Some(ident)).points[0].clone();
     assert_eq!((of("112").span.address, of("112").scale.to_string()), (6, "0.01".to_string()));
     assert_eq!(of("112").order, plantroom::profile::Order::Cdab);
-    assert_eq!((of("113").span.address, of("113").scale.to_string()), (0, "1".to_string()), "a new type brings no scale");
+    assert_eq!(
+        (of("113").span.address, of("113").scale.to_string()),
+        (0, "1".to_string()),
+        "a new type brings no scale"
+    );
 }

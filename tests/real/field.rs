@@ -145,7 +145,10 @@ fn holes_are_found_in_the_same_cycle_and_a_silent_unit_does_not_hold_up_the_othe
     let status = plantroom(&dir.0, &state, &["status"]);
     assert!(status.contains("function 3 address 12+1"), "the hole is remembered: {status}");
     let plan = plantroom(&dir.0, &state, &["check", "--plan"]);
-    assert!(plan.contains("unit `holes` leaves out (learned by the running gateway): function 3 address 12+1"), "{plan}");
+    assert!(
+        plan.contains("unit `holes` leaves out (learned by the running gateway): function 3 address 12+1"),
+        "{plan}"
+    );
     let silent = subscriber.newest("plantroom/test/silent/telemetry").expect("a failed cycle is a reading too");
     assert_eq!(silent["quality"]["x_a2"], "unit_offline");
 }

@@ -54,7 +54,7 @@ fn truth(function: u8, address: u16) -> u16 {
 }
 
 fn coil(address: u16) -> bool {
-    address % 3 == 0
+    address.is_multiple_of(3)
 }
 
 /// Calls the device with each request; it writes what it wants.
@@ -133,7 +133,8 @@ fn run(name: &str, way: Way, points: &[(u8, u16)], seconds: u64, device: fn(&Ask
         let json: serde_json::Value = serde_json::from_str(&message.payload).unwrap();
         for (function, address) in points {
             let value = &json["values"][format!("x_f{function}_{address}")];
-            let expect: serde_json::Value = if *function < 3 { coil(*address).into() } else { truth(*function, *address).into() };
+            let expect: serde_json::Value =
+                if *function < 3 { coil(*address).into() } else { truth(*function, *address).into() };
             assert!(value.is_null() || *value == expect, "{name}: wrong: {}", message.payload);
             if i >= messages.len() / 2 {
                 good += u32::from(!value.is_null());
