@@ -353,6 +353,8 @@ impl App {
         // After the old buses have ended: nothing of theirs comes any more.
         let sources: std::collections::BTreeSet<(&str, &str)> = streams(&configuration).collect();
         self.reconfigure(&configuration, |device, source| sources.contains(&(device, source)));
+        // What is left out of an untouched link is asked for again: whoever reloads has mended something.
+        lock(&self.shared.buses).iter().for_each(|b| b.health.forget.store(true, Ordering::Relaxed));
         for bus in &configuration.buses {
             if !lock(&self.shared.buses).iter().any(|b| *b.config == *bus) {
                 self.start_bus(bus);

@@ -104,6 +104,9 @@ impl Bus {
             if !self.link.is_open() && self.open(&stop).await.is_none() {
                 break;
             }
+            if self.health.forget.swap(false, Ordering::Relaxed) {
+                self.units.iter_mut().for_each(Unit::forget);
+            }
             let due_us = self.schedule.next().map_or(u64::MAX, |(_, at)| at);
             let probe_us = self.next_lone_probe();
             let wait = due_us.min(probe_us).saturating_sub(self.clock.mono_us()).min(1_000_000);

@@ -101,6 +101,8 @@ pub struct BusHealth {
     pub progress_ms: AtomicU64,
     /// Microseconds that requests occupied the bus.
     pub busy_us: AtomicU64,
+    /// Set by a reload: what was learned of the units is forgotten before the next cycle, without a cycle being missed.
+    pub forget: AtomicBool,
     /// One a unit, in the order of the configuration.
     pub units: Vec<Mutex<UnitHealth>>,
 }

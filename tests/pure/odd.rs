@@ -106,6 +106,8 @@ struct Plant {
     settings: Box<dyn Fn(&mut Settings)>,
     seconds: u64,
     retries: u32,
+    /// When a reload tells the bus to forget, milliseconds.
+    reload_ms: Option<u64>,
     /// Milliseconds during which no connection is taken.
     down: std::ops::Range<u64>,
 }
@@ -120,6 +122,7 @@ impl Plant {
             settings: Box::new(|_| {}),
             seconds,
             retries: 1,
+            reload_ms: None,
             down: 0..0,
         }
     }
@@ -167,6 +170,13 @@ impl Plant {
         });
         bus.simulate(dialer, 7);
         let (_asks, receiver) = tokio::sync::mpsc::channel(1);
+        if let Some(ms) = self.reload_ms {
+            let health = Arc::clone(&health);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                health.forget.store(true, Ordering::SeqCst);
+            });
+        }
         let _ended =
             tokio::time::timeout(Duration::from_secs(self.seconds), bus.run(receiver, CancellationToken::default()))
                 .await;
@@ -465,4 +475,13 @@ fn what_was_learned_is_forgotten_when_the_link_was_lost() {
     assert!(run.connects >= 2);
     let back = run.readings.iter().find(|r| r.0 > 32_000 && r.2[0].is_ok()).unwrap();
     assert!(back.2[2].is_ok(), "asked for in the first cycle of the new connection: {back:?}");
+}
+
+#[test]
+fn what_was_learned_is_forgotten_at_a_reload_without_a_missed_cycle() {
+    let plant = Plant { reload_ms: Some(36_500), ..Plant::new(&THREE, 60) };
+    let run = plant.run(|a| if a.ms < 36_000 && a.covers(1_000) { Act::Exception(2) } else { Act::Good });
+    let after: Vec<_> = run.readings.iter().filter(|r| r.0 > 37_500).collect();
+    assert!(after.iter().all(|r| r.2[2].is_ok()), "asked for at once, not when its pause is over");
+    assert!(run.readings.windows(2).all(|w| w[1].0 - w[0].0 <= 1_100), "no cycle is missed");
 }
