@@ -313,7 +313,7 @@ where
     while let Some(block) = blocks.pop() {
         match ask(link.to_string(), unit.clone(), block.span).await {
             Ok(words) => reads.push(words),
-            // What a unit refuses, or is silent about, is split: a person wants to see what is there.
+            // What a unit refuses, or closes the connection at, is split: a person wants to see what is there.
             Err(cause) => match plan.split(&block, cause, 0).filter(|_| cause.is_of_block()) {
                 Some((left, right)) => blocks.extend([right, left]),
                 None => drop(failed.insert(block.span, cause)),

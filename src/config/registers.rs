@@ -18,10 +18,8 @@ pub fn limits(device: &Device, point: &str, def: &PointDef) -> Limits {
     let own =
         |name: &str| device.numbers.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO);
     let is_energy = ["_kwh", "_kvarh", "_kvah"].iter().any(|suffix| point.ends_with(suffix));
-    let max_per_h = if is_energy {
-        Some(rating_kw(&own).unwrap_or(Decimal::from(MOST_PER_H)))
-    } else if point.ends_with("_m3") {
-        Some(Decimal::from(MOST_PER_H))
+    let rating = if is_energy {
+        rating_kw(&own)
     } else if point.ends_with("_h") {
         // Hours of run time do not pass faster than hours.
         Some(Decimal::ONE)
@@ -30,12 +28,14 @@ pub fn limits(device: &Device, point: &str, def: &PointDef) -> Limits {
     } else {
         None
     };
+    let bound = (is_energy || point.ends_with("_m3")).then_some(Decimal::from(MOST_PER_H));
+    let (max_per_h, is_rated) = (rating.or(bound), rating.is_some());
     let decimals = match def.form {
         Form::Exact(decimals) => u32::from(decimals),
         _ => 3,
     };
     let modulus = own("energy_modulus_kwh").filter(|_| is_energy).or(def.modulus);
-    Limits { modulus, max_per_h, resolution: Decimal::new(1, decimals) }
+    Limits { modulus, max_per_h, is_rated, resolution: Decimal::new(1, decimals) }
 }
 
 /// The greatest power that the site says of a device: as given, or from current and voltage of three phases.

@@ -100,6 +100,8 @@ struct Rule {
     window: Window,
     /// What is known of the register, if the first input is one.
     limits: Option<Limits>,
+    /// A sum over the first input's name.
+    source: u64,
     /// What a register has counted since the start, for its rate.
     counted: Decimal,
     rate_counter: Counter,
@@ -123,6 +125,9 @@ pub struct Kept {
 /// What a register has counted in a day.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DayRegister {
+    /// Whose register: a sum over the input's name. Another one begins anew.
+    #[serde(default)]
+    pub of: u64,
     /// Which day.
     pub date: jiff::civil::Date,
     /// The day of the last reading that was believed.
@@ -225,7 +230,9 @@ impl Derive {
                 let of = d.settings.of.iter().map(|name| derive.input(device, name)).collect();
                 let kept = kept.get(&format!("{device}.{}", d.settings.point)).copied().unwrap_or_default();
                 let (window, limits, counted) = (Window::new(RATE_WINDOW_MS), d.limits, Decimal::ZERO);
+                let source = d.settings.of.first().map_or(0, |name| name_sum(device, name));
                 Rule {
+                    source,
                     how: d.settings.how,
                     of,
                     point,
@@ -267,6 +274,13 @@ impl Derive {
         };
         self.targets.iter().flat_map(of).collect()
     }
+}
+
+/// A sum over an input's full name (FNV-1a), the same for `point` of the device itself and for `device.point`.
+fn name_sum(device: &str, name: &str) -> u64 {
+    let (device, point) = name.split_once('.').unwrap_or((device, name));
+    let bytes = device.bytes().chain(std::iter::once(b'.')).chain(point.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Target {
@@ -346,8 +360,13 @@ impl Rule {
     fn day_increase(&mut self, at: Stamp, zone: &TimeZone, reading: Decimal) -> Sample {
         let date = jiff::Timestamp::from_millisecond(at.wall.0).map(|t| t.to_zoned(zone.clone()).date());
         let Some(date) = date.ok().filter(|_| at.trusted) else { return Err(Cause::StartingUp) };
-        let new = DayRegister { date, believed: None, counted: Decimal::ZERO, lost: None, counter: Counter::default() };
+        let of = self.source;
+        let new =
+            DayRegister { of, date, believed: None, counted: Decimal::ZERO, lost: None, counter: Counter::default() };
         let day = self.kept.register.get_or_insert(new);
+        if day.of != of {
+            *day = new;
+        }
         if day.date != date {
             *day = DayRegister { believed: day.believed, counter: day.counter, ..new };
         }
@@ -358,6 +377,10 @@ impl Rule {
             Step::Lost(cause) => day.lost = Some(cause),
             Step::Counted(counted) | Step::RolledOver(counted) if is_todays => {
                 day.counted = day.counted.checked_add(counted).ok_or(Cause::Overflow)?;
+            }
+            // Which part of it is of today nobody knows.
+            Step::Counted(counted) | Step::RolledOver(counted) if !counted.is_zero() => {
+                day.lost = Some(Cause::InputBad);
             }
             Step::Began | Step::Counted(_) | Step::RolledOver(_) => {}
         }

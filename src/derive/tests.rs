@@ -4,7 +4,12 @@ use crate::model::time::Wall;
 /// A register of two decimals that rolls over at 1000, where a figure is one of registers.
 fn limits_of(how: How) -> Option<Limits> {
     let modulus = Some(Decimal::from(1_000));
-    (how == How::DayIncrease).then_some(Limits { modulus, max_per_h: None, resolution: Decimal::new(1, 2) })
+    (how == How::DayIncrease).then_some(Limits {
+        modulus,
+        max_per_h: None,
+        is_rated: false,
+        resolution: Decimal::new(1, 2),
+    })
 }
 
 /// Feeds `seconds: value` lines ("-" is bad) and prints what is derived.
@@ -92,7 +97,9 @@ fn what_a_register_counted_since_midnight_is_exact_and_never_guessed() {
     check(How::DayIncrease, "0:0 1:0 2:500.1 3:500.2", "counter_zero counter_zero 0 0.1");
     check(How::DayIncrease, "0:500 1:20 2:21", "0 counter_fell counter_fell");
     check(How::DayIncrease, "0:0.1 1:0.2 2:0.3", "0 0.1 0.2");
-    // A gap within the day, and one over midnight: the register knows. Over two midnights nobody knows which day it was.
+    // A gap within the day, and one over midnight: the register knows. Over two midnights nobody knows which day it was, unless
+    // nothing was used.
     check(How::DayIncrease, "0:1 1:- 40000:2 60000:3", "0 input_bad 1 1");
-    check(How::DayIncrease, "0:1 150000:3 150001:4", "0 0 1");
+    check(How::DayIncrease, "0:1 150000:3 150001:4", "0 input_bad input_bad");
+    check(How::DayIncrease, "0:1 150000:1 150001:2", "0 0 1");
 }

@@ -11,6 +11,8 @@
 //! *Echo*: bytes equal to the request ([`crate::link::frame::rtu`]).
 //! A copy that comes later than the settle time, and an answer later than the guard time, cannot be told apart on such a wire.
 
+use std::collections::BTreeMap;
+
 use crate::model::registers::{Area, Span};
 
 /// How long a late answer is reckoned with: no unit that is still of use answers later.
@@ -53,16 +55,22 @@ pub struct Ambiguity {
     /// The last request whose answer was spoilt: unit, span, when. What was spoilt may have been a copy, and the answer be on its way.
     spoilt: Option<(u8, Span, u64)>,
     out_of_step_until_us: u64,
-    /// The longest round trip of late; fades by a sixteenth an answer.
-    round_trip_us: u64,
+    /// The longest round trip of late of each unit; fades by a sixteenth an answer.
+    round_trips_us: BTreeMap<u8, u64>,
     /// The request that was just read, so that the second read of it confirms the first.
     confirming: Option<(u8, Span)>,
 }
 
 impl Ambiguity {
     /// Silence after which no copy of an answer is reckoned with any more.
-    pub fn settle_us(&self) -> u64 {
-        (self.round_trip_us.saturating_mul(3) / 2).clamp(SETTLE_MIN_US, 2_000_000)
+    pub fn settle_us(&self, unit: u8) -> u64 {
+        let round_trip_us = self.round_trips_us.get(&unit).copied().unwrap_or(0);
+        (round_trip_us.saturating_mul(3) / 2).clamp(SETTLE_MIN_US, 2_000_000)
+    }
+
+    /// The same for whatever unit a frame may come from.
+    pub fn settle_most_us(&self) -> u64 {
+        self.round_trips_us.keys().map(|unit| self.settle_us(*unit)).max().unwrap_or(SETTLE_MIN_US)
     }
 
     /// A surplus frame was seen.
@@ -83,10 +91,18 @@ impl Ambiguity {
     }
 
     /// An answer came to a request that went out at `sent_us`. Whether it is in doubt.
-    pub fn answered(&mut self, (unit, span): (u8, Span), sum: u32, sent_us: u64, now_us: u64) -> Option<Doubt> {
-        let (sum, settle_us) = (Some(sum), self.settle_us());
+    /// `is_behind`: another frame, or as many bytes, came before it.
+    pub fn answered(
+        &mut self,
+        (unit, span): (u8, Span),
+        (sum, is_behind): (u32, bool),
+        sent_us: u64,
+        now_us: u64,
+    ) -> Option<Doubt> {
+        let (sum, settle_us) = (Some(sum), self.settle_us(unit));
         let is_copy = self.siblings(unit, span).any(|a| a.sum == sum && sent_us < a.at_us + settle_us);
-        self.round_trip_us = (now_us - sent_us).max(self.round_trip_us - self.round_trip_us / 16);
+        let peak_us = self.round_trips_us.entry(unit).or_insert(0);
+        *peak_us = (now_us - sent_us).max(*peak_us - *peak_us / 16);
         match self.asked.iter_mut().find(|a| a.unit == unit && a.span == span) {
             Some(asked) => (asked.at_us, asked.sum) = (now_us, sum),
             None => {
@@ -109,7 +125,7 @@ impl Ambiguity {
                 && s.address != span.address
                 && now_us < *at + OUT_OF_STEP_US
         });
-        let is_doubtful = is_copy || is_behind_spoilt.is_some() || self.must_settle(unit, span, now_us);
+        let is_doubtful = is_copy || is_behind || is_behind_spoilt.is_some() || self.must_settle(unit, span, now_us);
         (!is_second && is_doubtful).then_some(Doubt::Copy)
     }
 
@@ -119,14 +135,20 @@ impl Ambiguity {
         self.confirming = None;
     }
 
-    /// An exception came. Whether it is unsure.
-    pub fn refused(&mut self, unit: u8, span: Span, now_us: u64) -> bool {
-        let copy = self.exception.is_some_and(|(u, area, at)| {
-            u == unit && area == span.area && now_us < at + self.settle_us() && self.confirming != Some((unit, span))
+    /// An exception came. Whether it is in doubt.
+    pub fn refused(&mut self, unit: u8, span: Span, now_us: u64) -> Option<Doubt> {
+        let is_copy = self.exception.is_some_and(|(u, area, at)| {
+            u == unit
+                && area == span.area
+                && now_us < at + self.settle_us(unit)
+                && self.confirming != Some((unit, span))
         });
         self.exception = Some((unit, span.area, now_us));
         self.confirming = Some((unit, span));
-        self.was_unanswered(unit, |s| s.area == span.area, now_us) || copy
+        if self.was_unanswered(unit, |s| s.area == span.area, now_us) {
+            return Some(Doubt::Late);
+        }
+        is_copy.then_some(Doubt::Copy)
     }
 
     /// A request got no answer in time, or two reads of it did not agree: the next answer of its shape is unsure.

@@ -70,9 +70,10 @@ impl Link {
             Said::Result(Ok(Err(exception))) => {
                 self.note_answer();
                 add(&self.counters.exceptions, 1);
-                if self.is_ambiguous() && self.ambiguity.refused(unit, span, now_us) {
-                    // Ours may still be on its way: the line is drained, and it is asked again.
-                    self.guard_until_us = (now_us + self.ambiguity.settle_us()).max(sent_us + 2_000 * timeout_ms);
+                let doubt = if self.is_ambiguous() { self.ambiguity.refused(unit, span, now_us) } else { None };
+                if doubt.is_some() {
+                    // The line is drained, and it is asked again.
+                    self.be_silent(doubt, asked);
                     return Err(Miss::Unsure);
                 }
                 Err(Miss::Cause(cause_of(exception)))
@@ -95,17 +96,24 @@ impl Link {
         if !self.is_ambiguous() {
             return false;
         }
-        let Asked { unit, span, timeout_ms, sent_us, now_us } = asked;
-        let doubt = self.ambiguity.answered((unit, span), state.answer_sum, sent_us, now_us);
-        let doubt = doubt.or(state.is_behind.then_some(Doubt::Copy));
-        let settle_us = self.ambiguity.settle_us();
-        match doubt {
-            // Ours may still be on its way: it must not answer the next request.
-            Some(Doubt::Late) => self.guard_until_us = (now_us + settle_us).max(sent_us + 2_000 * timeout_ms),
-            Some(Doubt::Copy) => self.guard_until_us = self.guard_until_us.max(now_us + settle_us),
-            None => {}
-        }
+        let Asked { unit, span, sent_us, now_us, .. } = asked;
+        let what = (state.answer_sum, state.is_behind);
+        let doubt = self.ambiguity.answered((unit, span), what, sent_us, now_us);
+        let doubt = doubt.or(state.is_behind_frame.then_some(Doubt::Copy));
+        self.be_silent(doubt, asked);
         doubt.is_some()
+    }
+
+    /// The silence after an answer that is in doubt.
+    fn be_silent(&mut self, doubt: Option<Doubt>, asked: Asked) {
+        let settled_us = asked.now_us + self.ambiguity.settle_us(asked.unit);
+        let until_us = match doubt {
+            // Ours may still be on its way: it must not answer the next request.
+            Some(Doubt::Late) => settled_us.max(asked.sent_us + 2_000 * asked.timeout_ms),
+            Some(Doubt::Copy) => settled_us,
+            None => return,
+        };
+        self.guard_until_us = self.guard_until_us.max(until_us);
     }
 
     fn note_answer(&mut self) {
@@ -120,7 +128,7 @@ impl Link {
             Transport::Serial(port) => port.silence_us().max(pause_ms * 1_000),
             Transport::Tcp { .. } | Transport::RtuOverTcp { .. } => pause_ms * 1_000,
         };
-        let began_us = self.clock.mono_us();
+        let began_us = self.clock.mono_us().max(self.guard_until_us);
         if self.is_ambiguous() {
             if let Some(conn) = &self.conn {
                 conn.ear.drain();
@@ -130,7 +138,7 @@ impl Link {
         loop {
             let now_us = self.clock.mono_us();
             if self.is_ambiguous() && self.ambiguity.must_settle(unit, span, now_us) {
-                gap_us = gap_us.max(self.ambiguity.settle_us());
+                gap_us = gap_us.max(self.ambiguity.settle_us(unit));
             }
             let wait_us = (self.quiet_since_us + gap_us).max(self.guard_until_us).saturating_sub(now_us);
             if wait_us == 0 {
@@ -153,15 +161,16 @@ impl Link {
     /// Waits between two cycles. After a request that was given up it listens meanwhile, so that the time of its late answer is known.
     pub async fn idle(&mut self, us: u64) {
         let until_us = self.clock.mono_us() + us;
-        while self.given_up.back().is_some_and(|(_, _, sent)| self.clock.mono_us() < sent + LATE_US)
-            && self.conn.as_ref().is_some_and(|c| !c.ear.is_dead())
-            && self.clock.mono_us() < until_us
-        {
-            self.listen(until_us - self.clock.mono_us()).await;
-        }
-        let rest_us = until_us.saturating_sub(self.clock.mono_us());
-        if rest_us > 0 {
-            tokio::time::sleep(Duration::from_micros(rest_us)).await;
+        loop {
+            let now_us = self.clock.mono_us();
+            let rest_us = until_us.saturating_sub(now_us);
+            let may_be_late = self.given_up.back().is_some_and(|(_, _, sent)| now_us < sent + LATE_US);
+            let is_alive = self.conn.as_ref().is_some_and(|c| !c.ear.is_dead());
+            match (rest_us, may_be_late && is_alive) {
+                (0, _) => return,
+                (_, true) => self.listen(rest_us).await,
+                (_, false) => return tokio::time::sleep(Duration::from_micros(rest_us)).await,
+            }
         }
     }
 
@@ -188,7 +197,7 @@ impl Link {
         let now_us = self.clock.mono_us();
         self.quiet_since_us = now_us;
         if state.surplus {
-            self.guard_until_us = self.guard_until_us.max(now_us + self.ambiguity.settle_us());
+            self.guard_until_us = self.guard_until_us.max(now_us + self.ambiguity.settle_most_us());
         }
         self.note(&state, now_us);
     }
@@ -263,6 +272,9 @@ impl Link {
             }
         }
         self.counters.take(state);
+        while self.given_up.front().is_some_and(|(_, _, sent)| now_us > sent + LATE_US) {
+            self.given_up.pop_front();
+        }
         for (why, at_us) in &state.rejections {
             let found = match why.field {
                 Field::Transaction => self.given_up.iter().rposition(|g| g.0 == why.got),

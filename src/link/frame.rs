@@ -278,6 +278,21 @@ fn is_spoilt(bytes: &[u8], expect: &Expect) -> bool {
     is_exception && bytes[2] != data_bytes && (bytes[0] == expect.unit || bytes[2] < 12)
 }
 
+/// Whether bytes that came before an answer may hold another one, spoilt: then the one behind it may answer nothing.
+pub fn may_hold_spoilt(noise: &[u8], expect: &Expect) -> bool {
+    let Some(length) = expect.rtu_len() else { return false };
+    let same = |a: u8, b: u8| usize::from(a == b);
+    (0..noise.len()).any(|start| {
+        let rest = &noise[start..];
+        let head = |i: usize| rest.get(i).copied().unwrap_or(0);
+        let bytes = expect.data_bytes.unwrap_or(0);
+        let is_answer = rest.len() >= length
+            && same(head(0), expect.unit) + same(head(1), expect.function) + same(head(2), bytes) >= 2;
+        let is_exception = rest.len() >= 5 && (head(0) == expect.unit || head(1) == expect.function | 0x80);
+        is_answer || is_exception
+    })
+}
+
 /// What was wrong with bytes on a serial line that brought no answer: the first whole frame with a good checksum names the field,
 /// else it is the checksum. `None`: no frame, noise only.
 pub fn rtu_rejection(bytes: &[u8], expect: Option<&Expect>) -> Option<Rejection> {

@@ -47,6 +47,8 @@ pub struct GuardState {
     pub answer_sum: u32,
     /// The answer came behind as many bytes as a frame has (RTU): it may be the second frame behind a spoilt one.
     pub is_behind: bool,
+    /// Those bytes look like a spoilt answer to this request: what came behind it may answer nothing.
+    pub is_behind_frame: bool,
     /// The connection is of no use any more.
     pub dead: Option<Death>,
     /// The request in flight got a frame that bears its transaction id and does not answer it.
@@ -229,7 +231,8 @@ impl Inner {
             }
         }
         let s = &mut self.state;
-        (s.received, s.refused, s.spoilt, s.sent, s.stray, s.is_behind) = (0, false, false, false, 0, false);
+        (s.is_behind, s.is_behind_frame) = (false, false);
+        (s.received, s.refused, s.spoilt, s.sent, s.stray) = (0, false, false, false, 0);
     }
 
     /// Takes what the transport has into `incoming`. 0 at its end.
@@ -307,6 +310,8 @@ impl Inner {
         match frame::rtu(&self.incoming, &expect) {
             Rtu::Answer { start, end, noise } => {
                 self.state.is_behind = noise >= SURPLUS_BYTES;
+                let before = &self.incoming[start - noise..start];
+                self.state.is_behind_frame = self.state.is_behind && frame::may_hold_spoilt(before, &expect);
                 self.answer.extend_from_slice(&self.incoming[start..end]);
                 self.state.answer_sum = crc32fast::hash(&self.answer);
                 self.expect = None;

@@ -307,9 +307,9 @@ impl Link {
     }
 
     /// The next request waits until no copy of an answer is reckoned with any more.
-    pub fn settle(&mut self) {
+    pub fn settle(&mut self, unit: u8) {
         if self.is_ambiguous() {
-            let until_us = self.clock.mono_us() + self.ambiguity.settle_us();
+            let until_us = self.clock.mono_us() + self.ambiguity.settle_us(unit);
             self.guard_until_us = self.guard_until_us.max(until_us);
         }
     }

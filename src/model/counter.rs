@@ -27,6 +27,9 @@ pub struct Limits {
     pub modulus: Option<Decimal>,
     /// The most that it can count in an hour, in its unit.
     pub max_per_h: Option<Decimal>,
+    /// Whether that is a rating, or only a bound against garbage. By a rating the first change after a baseline may be as much as an hour
+    /// brings: when the register had changed before is not known.
+    pub is_rated: bool,
     /// The least by which it moves.
     pub resolution: Decimal,
 }
@@ -38,6 +41,9 @@ struct Reading {
     value: Decimal,
     /// When it was first read, milliseconds since 1970.
     at_ms: i64,
+    /// The register was seen to change to it; else it may have held it for long.
+    #[serde(default)]
+    is_change: bool,
 }
 
 /// A register that is not believed yet.
@@ -82,7 +88,7 @@ pub enum Step {
 impl Counter {
     /// Takes the next good reading in.
     pub fn step(&mut self, value: Decimal, at_ms: i64, limits: &Limits) -> Step {
-        let reading = Reading { value, at_ms };
+        let reading = Reading { value, at_ms, is_change: true };
         if let Some(old) = self.old
             && (at_ms - old.at_ms > REMEMBERED_MS)
         {
@@ -115,15 +121,17 @@ impl Counter {
         }
         // From 0 it counts only what is plausible by a known rate.
         let from_zero = self.doubt.take().filter(|d| limits.max_per_h.is_some() && d.first.is_zero());
-        self.good = Some(reading);
+        self.good = Some(Reading { is_change: false, ..reading });
         match from_zero {
-            Some(zero) if is_close(reading.value, zero.newest, reading.at_ms, limits) => Step::Counted(reading.value),
+            Some(zero) if is_close(reading.value, zero.newest, reading, limits) => Step::Counted(reading.value),
             _ => Step::Began,
         }
     }
 
     fn next(&mut self, good: Reading, reading: Reading, limits: &Limits) -> Step {
-        let rise = reading.value - good.value;
+        let Some(rise) = reading.value.checked_sub(good.value) else {
+            return self.begin_doubt(Cause::CounterJump, reading);
+        };
         if rise.is_zero() || (rise < Decimal::ZERO && -rise <= limits.resolution && !reading.value.is_zero()) {
             // Unchanged, or a step back that the next reading takes again.
             return Step::Counted(Decimal::ZERO);
@@ -131,7 +139,7 @@ impl Counter {
         if rise > Decimal::ZERO {
             if self.old.is_some_and(|old| {
                 reading.value >= old.value && is_plausible(reading.value - old.value, old, reading, limits)
-            }) && !is_close(rise, good, reading.at_ms, limits)
+            }) && !is_close(rise, good, reading, limits)
             {
                 // The register that was given up is back.
                 (self.good, self.old) = (Some(reading), None);
@@ -169,10 +177,11 @@ impl Counter {
         // After a jump only what lies below it can be the old register again.
         let is_below = !is_high || reading.value < doubt.first;
         let is_possible = limits.modulus.is_none_or(|modulus| reading.value < modulus);
-        let is_back = reading.value >= good.value - limits.resolution && is_below && is_possible;
-        if is_back && is_plausible(reading.value - good.value, good, reading, limits) {
+        let since_good = reading.value.checked_sub(good.value);
+        let is_back = since_good.is_some_and(|d| d >= -limits.resolution && is_plausible(d, good, reading, limits));
+        if let Some(since_good) = since_good.filter(|_| is_back && is_below && is_possible) {
             self.doubt = None;
-            let counted = (reading.value - good.value).max(Decimal::ZERO);
+            let counted = since_good.max(Decimal::ZERO);
             if !counted.is_zero() {
                 self.good = Some(reading);
             }
@@ -185,7 +194,13 @@ impl Counter {
             (self.good, self.doubt) = (Some(reading), None);
             return Step::RolledOver(counted);
         }
-        let rise = reading.value - doubt.newest.value;
+        let Some(rise) = reading.value.checked_sub(doubt.newest.value) else {
+            return self.begin_doubt(Cause::CounterJump, reading);
+        };
+        if doubt.newest.value.is_zero() && reading.value > good.value {
+            // Neither the old register nor a new one that began at 0.
+            return self.begin_doubt(Cause::CounterJump, reading);
+        }
         let goes_on = rise >= Decimal::ZERO
             && (doubt.newest.value.is_zero() || is_plausible(rise, doubt.newest, reading, limits));
         if !goes_on || !is_possible {
@@ -225,13 +240,17 @@ fn over_modulus(good: Reading, reading: Reading, limits: &Limits) -> Option<Deci
 
 /// Whether so much can have been counted since the register last changed.
 fn is_plausible(counted: Decimal, since: Reading, now: Reading, limits: &Limits) -> bool {
-    is_close(counted, since, now.at_ms, limits) || limits.max_per_h.is_none()
+    is_close(counted, since, now, limits) || limits.max_per_h.is_none()
 }
 
 /// The same where a rate is known; false where none is.
-fn is_close(counted: Decimal, since: Reading, now_ms: i64, limits: &Limits) -> bool {
+fn is_close(counted: Decimal, since: Reading, now: Reading, limits: &Limits) -> bool {
     let Some(max_per_h) = limits.max_per_h else { return false };
-    let hours = Decimal::from((now_ms - since.at_ms).max(0)) / Decimal::from(3_600_000);
+    let passed_ms = now.at_ms - since.at_ms;
+    // When it had changed before a baseline nobody knows, and not how much time passed if the date went back.
+    let is_unknown = limits.is_rated && (!since.is_change || passed_ms < 0);
+    let passed_ms = if is_unknown { passed_ms.max(3_600_000) } else { passed_ms.max(0) };
+    let hours = Decimal::from(passed_ms) / Decimal::from(3_600_000);
     let most = max_per_h.checked_mul(hours).and_then(|m| m.checked_mul(Decimal::new(12, 1)));
     most.is_none_or(|most| counted <= most + limits.resolution)
 }
@@ -270,7 +289,7 @@ mod tests {
     /// Feeds `seconds:value` words and prints what each brought, and the sum of what was counted.
     fn run(words: &str, modulus: Option<&str>, max_per_h: Option<&str>) -> (String, Decimal) {
         let (modulus, max_per_h) = (modulus.map(decimal), max_per_h.map(decimal));
-        let limits = Limits { modulus, max_per_h, resolution: Decimal::new(1, 2) };
+        let limits = Limits { modulus, max_per_h, is_rated: max_per_h.is_some(), resolution: Decimal::new(1, 2) };
         let (mut counter, mut total, mut out) = (Counter::default(), Decimal::ZERO, Vec::new());
         for word in words.split_whitespace() {
             let (at, value) = word.split_once(':').unwrap();
@@ -304,8 +323,8 @@ mod tests {
         assert_eq!(said, "began counter_zero counter_fell", "far from its modulus");
         let (said, _) = run("0:999984.0625 61:20", Some("1000000"), Some("3000"));
         assert_eq!(said, "began over+35.9375");
-        let (said, _) = run("0:999984 61:2000", Some("1000000"), Some("3000"));
-        assert_eq!(said, "began counter_fell", "more than can be in a minute");
+        let (said, _) = run("0:999983 30:999984 91:2000", Some("1000000"), Some("3000"));
+        assert_eq!(said, "began +1 counter_fell", "more than can be in a minute");
     }
 
     #[test]
@@ -324,6 +343,17 @@ mod tests {
         let (said, _) = run("0:0 60:0 120:1103325.75 180:1103349", None, Some("1000000"));
         assert_eq!(said, "counter_zero counter_zero began +23.25");
         assert_eq!(run("0:0 60:0.5 120:1", None, Some("60")).0, "counter_zero +0.5 +0.5", "a new meter");
+    }
+
+    #[test]
+    fn the_first_change_after_a_baseline_may_be_what_an_hour_brings() {
+        // A register that moves each quarter of an hour, first read a second before it does; whole hours of run time.
+        assert_eq!(run("0:5000 1:5010 901:5020", None, Some("50")).0, "began +10 +10");
+        assert_eq!(run("0:17 1:18 3601:19", None, Some("1")).0, "began +1 +1");
+        assert_eq!(run("0:5000 1:5010 2:5060", None, Some("50")).0, "began +10 counter_jump");
+        // Behind a momentary 0 a jump is one all the same.
+        let stays: String = (2..200).map(|m| format!(" {}:18990", m * 60)).collect();
+        assert_eq!(run(&format!("0:17989 1:17990 60:0{stays}"), None, Some("630")).1, decimal("1"));
     }
 
     #[test]

@@ -168,7 +168,8 @@ impl Plan {
                 changed += 1;
             }
         }
-        let mut is_silence_open = self.cuts.values().any(|c| c.is_open && is_silence(c.cause));
+        let is_crossed = |at: usize| self.blocks.iter().any(|b| b.first < at && at <= b.last);
+        let mut is_silence_open = self.cuts.iter().any(|(at, c)| c.is_open && is_silence(c.cause) && is_crossed(*at));
         for cut in self.cuts.values_mut().filter(|c| !c.is_open && now_us >= c.retry_at_us) {
             if is_silence(cut.cause) && std::mem::replace(&mut is_silence_open, true) {
                 continue;
@@ -205,8 +206,8 @@ impl Plan {
     /// A block answered: what was in doubt about it is settled.
     pub fn answered(&mut self, block: &Block) {
         for need in &mut self.needs[block.first..=block.last] {
-            self.is_stale |= need.before.is_some();
-            (need.has_answered, need.failures, need.before) = (true, 0, None);
+            self.is_stale |= need.before.is_some() || need.left_out.is_some();
+            (need.has_answered, need.failures, need.before, need.left_out) = (true, 0, None, None);
         }
         if !block.is_single() && !self.cuts.is_empty() {
             self.cuts.retain(|at, _| *at <= block.first || *at > block.last);
@@ -245,17 +246,18 @@ impl Plan {
     /// A block over open cuts failed: they are closed again, for twice as long, and these are the reads that are known to work.
     pub fn close_cuts(&mut self, block: &Block, now_us: u64) -> Vec<Block> {
         let inside = block.first + 1..block.last + 1;
-        let mut is_closed = false;
-        for (_, cut) in self.cuts.range_mut(inside).filter(|(_, c)| c.is_open) {
+        let mut bounds = vec![block.first];
+        for (at, cut) in self.cuts.range_mut(inside).filter(|(_, c)| c.is_open) {
             let pause_us = longer(cut.pause_us, RETRY_NEVER_US);
             (cut.pause_us, cut.retry_at_us, cut.is_open) = (pause_us, now_us + pause_us, false);
-            is_closed = true;
+            bounds.push(*at);
         }
-        if !is_closed {
+        if bounds.len() == 1 {
             return Vec::new();
         }
+        bounds.push(block.last + 1);
         self.regroup();
-        self.blocks.iter().filter(|b| b.first >= block.first && b.last <= block.last).copied().collect()
+        bounds.windows(2).map(|w| self.block_of(w[0], w[1] - 1)).collect()
     }
 
     /// A block of one need is not read for a while.

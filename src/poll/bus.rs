@@ -249,7 +249,7 @@ impl Bus {
                 self.link.close();
                 self.lost();
             }
-            Outcome::Silent(_) => {}
+            Outcome::Silent(_) | Outcome::Unasked => {}
             Outcome::Good | Outcome::Degraded(_) => {
                 self.last_answer_us = self.clock.mono_us();
                 self.open_pause_ms = 0;
@@ -269,7 +269,7 @@ impl Bus {
         let (params, is_trusted) = (unit.params(link), unit.answered_once && unit.silent == 0);
         let mut ask = Requester { link, clock, params, budget: retry_budget, health: &mut figures };
         let (readings, outcome) = match identify(unit, &mut ask).await {
-            Ok(()) => unit.groups[g].run(&mut ask, is_trusted).await,
+            Ok(is_answered) => unit.groups[g].run(&mut ask, is_trusted, is_answered).await,
             // With the wrong variant's map good answers become wrong values: nothing is read until it is known.
             Err(cause) => {
                 let outcome = match cause {
@@ -287,16 +287,17 @@ impl Bus {
             Outcome::Good => (Presence::Online, None),
             Outcome::Degraded(cause) => (Presence::Degraded, Some(cause)),
             Outcome::Silent(cause) | Outcome::LinkLost(cause) => (Presence::Offline, Some(cause)),
+            Outcome::Unasked => (unit.figures.presence, unit.figures.cause),
         };
         match outcome {
             Outcome::Good | Outcome::Degraded(_) => {
                 unit.answered();
-                unit.lower_timeout(link);
+                unit.lower_timeout(link, clock.mono_us());
             }
             Outcome::Silent(_) => unit.silent += 1,
-            Outcome::LinkLost(_) => {}
+            Outcome::LinkLost(_) | Outcome::Unasked => {}
         }
-        note_late(link, units, u);
+        note_late(link, units, u, clock.mono_us());
         let unit = &mut units[u];
         note(unit, presence, cause, clock, id);
         let _known = health.unit(u, |h| h.clone_from(&unit.figures));
@@ -329,14 +330,15 @@ impl Bus {
     /// the probes so far took less than their share.
     fn may_probe(&mut self, u: usize, due_us: u64) -> bool {
         let now = self.clock.mono_us();
-        self.probe_credit_us = (self.probe_credit_us + (now - self.credited_us) / PROBE_SHARE).min(5_000_000);
-        self.credited_us = now;
         let unit = &self.units[u];
+        let timeout_us = unit.params(&self.link).timeout_ms * 1_000;
+        let cost = if self.link.is_rtu() { timeout_us * 2 } else { timeout_us };
+        let credit_us = self.probe_credit_us + (now - self.credited_us) / PROBE_SHARE;
+        self.probe_credit_us = credit_us.min(cost.max(5_000_000).max(self.probe_credit_us));
+        self.credited_us = now;
         if now < unit.next_probe_us {
             return false;
         }
-        let timeout_us = unit.params(&self.link).timeout_ms * 1_000;
-        let cost = if self.link.is_rtu() { timeout_us * 2 } else { timeout_us };
         let alone = self.units.iter().all(Unit::is_dead);
         let next_due = self.slots.iter().enumerate().filter(|(_, s)| !self.units[s.0].is_dead()).map(|(i, _)| i);
         let living_due = next_due.filter_map(|i| self.schedule.due_of(i)).min().unwrap_or(u64::MAX).max(due_us);
@@ -369,15 +371,19 @@ impl Bus {
             Err(cause) => cause.unit_answered() || *cause == Cause::Unsettled,
         };
         if is_back {
-            // A unit that was away may be another one now.
-            unit.answered();
+            // A unit that was away may be another one now. Until a cycle was good, probes keep their pause.
             unit.forget();
+            if let (Ok(_), Some(group)) = (&result, unit.groups.get_mut(group)) {
+                group.plan.answered(&block);
+            }
+            (unit.silent, unit.answered_once) = (0, true);
             self.last_answer_us = self.clock.mono_us();
+            unit.next_probe_us = self.last_answer_us + unit.probe_pause_us.max(PROBE_PAUSE_MIN_US);
         } else {
             unit.probe_pause_us = (unit.probe_pause_us * 2).clamp(PROBE_PAUSE_MIN_US, PROBE_PAUSE_MAX_US);
             unit.next_probe_us = self.clock.mono_us() + unit.probe_pause_us;
         }
-        note_late(link, units, u);
+        note_late(&mut self.link, &mut self.units, u, self.clock.mono_us());
         let silent_us = self.clock.mono_us().saturating_sub(self.last_answer_us);
         if !self.link.is_open() {
             self.lost();
@@ -400,9 +406,20 @@ impl Bus {
             return;
         }
         let timeout_ms = ask.timeout_ms.unwrap_or_else(|| self.link.timeout_ms());
-        let mut result = self.link.read(ask.address, ask.span, timeout_ms, ask.pause_ms).await;
-        if result.as_ref().is_ok_and(|answer| answer.unsure) {
-            result = self.link.read(ask.address, ask.span, timeout_ms, ask.pause_ms).await;
+        let mut result = Err(Cause::Unsettled);
+        let mut before: Option<Vec<u16>> = None;
+        for _ in 0..4 {
+            match self.link.read(ask.address, ask.span, timeout_ms, ask.pause_ms).await {
+                // In doubt: it counts when another read brings the same.
+                Ok(answer) if answer.unsure && before.as_ref() != Some(&answer.words.words) => {
+                    self.link.settle(ask.address);
+                    before = Some(answer.words.words);
+                }
+                other => {
+                    result = other;
+                    break;
+                }
+            }
         }
         if !self.link.is_open() {
             self.lost();
@@ -412,12 +429,12 @@ impl Bus {
 }
 
 /// An answer came too late: whose it was is told. The unit that is just being asked is looked for first.
-fn note_late(link: &mut Link, units: &mut [Unit], u: usize) {
+fn note_late(link: &mut Link, units: &mut [Unit], u: usize, now_us: u64) {
     let Some(late) = link.take_late() else { return };
     let is_own = units[u].config.address == late.unit;
     let unit = if is_own { units.get_mut(u) } else { units.iter_mut().find(|unit| unit.config.address == late.unit) };
     if let Some(unit) = unit {
-        unit.note_late(late.after_us, link);
+        unit.note_late(late.after_us, link, now_us);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::poll::{GroupConfig, OutConfig};
 use crate::profile::{Layout, PointDef};
 
 /// Requests that splitting refused blocks may cost in one cycle.
-const SPLITS_MAX: usize = 40;
+const SPLITS_MAX: usize = 20;
 /// Blocks in a row that may be silent before the cycle ends: while nothing has answered, and afterwards.
 const SILENT_FIRST: usize = 2;
 const SILENT_LATER: usize = 3;
@@ -54,6 +54,8 @@ pub enum Outcome {
     Silent(Cause),
     /// The connection or port is gone.
     LinkLost(Cause),
+    /// There is nothing to ask: the unit's variant has none of the points.
+    Unasked,
 }
 
 /// A cycle under way.
@@ -92,10 +94,18 @@ impl Group {
     }
 
     /// Reads the group once and gives a reading for each device that has points in it. `is_trusted`: the unit answered in its last
-    /// cycle, so that a missing answer is worth a retry.
-    pub async fn run(&mut self, ask: &mut Requester<'_>, is_trusted: bool) -> (Vec<Reading>, Outcome) {
+    /// cycle, so that a missing answer is worth a retry. `has_answered`: it has just answered something else.
+    pub async fn run(
+        &mut self,
+        ask: &mut Requester<'_>,
+        is_trusted: bool,
+        has_answered: bool,
+    ) -> (Vec<Reading>, Outcome) {
         self.plan.begin(ask.clock.mono_us());
-        let mut cycle = Cycle { queue: self.plan.in_order().into(), ..Cycle::default() };
+        let mut cycle = Cycle { queue: self.plan.in_order().into(), has_answered, ..Cycle::default() };
+        if cycle.queue.is_empty() && !self.is_there(&mut cycle, ask).await {
+            return (self.readings(&[], &[], ask.clock, Outcome::Unasked), Outcome::Unasked);
+        }
         while let Some(block) = cycle.queue.pop_front() {
             if let Some(cause) = cycle.ended {
                 cycle.failed.push((block.span, cause));
@@ -117,6 +127,23 @@ impl Group {
         }
         let outcome = self.outcome(&cycle);
         (self.readings(&cycle.got, &cycle.failed, ask.clock, outcome), outcome)
+    }
+
+    /// Everything is left out: one of it is asked for, so that a unit that is gone is seen to be. False: there is nothing to ask.
+    async fn is_there(&mut self, cycle: &mut Cycle, ask: &mut Requester<'_>) -> bool {
+        let Some(probe) = self.probe(&[]) else { return false };
+        match ask.once(probe.span).await {
+            Ok(()) => self.plan.answered(&probe),
+            Err(Cause::LinkDown) => cycle.ended = Some(Cause::LinkDown),
+            Err(cause) if cause.unit_answered() || cause == Cause::Unsettled => {}
+            Err(cause) => {
+                cycle.failed.push((probe.span, cause));
+                cycle.silent.push((probe, cause));
+                return true;
+            }
+        }
+        cycle.has_answered = true;
+        true
     }
 
     fn outcome(&self, cycle: &Cycle) -> Outcome {

@@ -118,10 +118,9 @@ impl Requester<'_> {
                 return Ok(BlockResponse { words: answer.words, at: answer.at });
             }
             // The next read must not get a copy of this answer.
-            self.link.settle();
+            self.link.settle(self.params.address);
             last = Some(answer);
         }
-        self.link.doubt(self.params.address, span);
         Err(Cause::Unsettled)
     }
 
@@ -164,8 +163,13 @@ fn agree(defs: &[PointDef], a: &Words, b: &Words) -> bool {
     defs.iter().all(|def| match (a.slice(&def.span), b.slice(&def.span)) {
         (Some(x), Some(y)) => {
             let (p, q) = (decode::decode_words(def, x, one), decode::decode_words(def, y, two));
-            // Where the scale lies in another block only the words can be compared.
-            if p == Err(Cause::NoScale) { x == y } else { decode::agree(def, &p, &q) }
+            if p == Err(Cause::NoScale) {
+                // The scale lies in another block: the numbers are compared without it.
+                let bare = PointDef { scale_from: Vec::new(), ..def.clone() };
+                let (p, q) = (decode::decode_words(&bare, x, one), decode::decode_words(&bare, y, two));
+                return decode::agree(&bare, &p, &q);
+            }
+            decode::agree(def, &p, &q)
         }
         _ => true,
     })

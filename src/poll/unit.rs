@@ -1,5 +1,7 @@
 //! One unit of a bus: whether it is there, how it is asked, what is shown of it.
 
+use std::sync::Arc;
+
 use tracing::{info, warn};
 
 use crate::clock::Clock;
@@ -12,6 +14,9 @@ use crate::poll::request::{RequestParams, Requester};
 
 /// A unit read more seldom than this is probed from its first silent cycle on: three of them would take too long.
 const SLOW_MS: u64 = 10_000;
+/// How long a late answer is spoken of.
+const REMARK_US: u64 = 3_600_000_000;
+
 /// A unit at work.
 pub(super) struct Unit {
     pub(super) config: UnitConfig,
@@ -24,6 +29,10 @@ pub(super) struct Unit {
     pub(super) figures: UnitHealth,
     pub(super) next_probe_us: u64,
     pub(super) probe_pause_us: u64,
+    /// The profile's variant that the groups are planned for.
+    layout: Arc<str>,
+    /// When its last late answer came.
+    late_at_us: u64,
     /// The time-out in force, where late answers have raised it.
     pub(super) raised_timeout_ms: Option<u64>,
     /// Counts probes, so that each asks for something else.
@@ -46,6 +55,8 @@ impl Unit {
             figures: UnitHealth::default(),
             next_probe_us: 0,
             probe_pause_us: 0,
+            layout: Arc::clone(&layout.name),
+            late_at_us: 0,
             raised_timeout_ms: None,
             probe_turn: 0,
             shown_revision: 0,
@@ -84,7 +95,8 @@ impl Unit {
     }
 
     /// An answer came after its request was given up: said in words, and waited for if the link allows it.
-    pub(super) fn note_late(&mut self, after_us: u64, link: &Link) {
+    pub(super) fn note_late(&mut self, after_us: u64, link: &Link, now_us: u64) {
+        self.late_at_us = now_us;
         let (after_ms, set_ms) = (after_us.div_ceil(1_000), self.timeout_ms(link));
         self.figures.late += 1;
         if let Some(most) = link.timeout_max_ms() {
@@ -104,17 +116,20 @@ impl Unit {
         };
     }
 
-    /// A good cycle: a raised time-out comes down slowly.
-    pub(super) fn lower_timeout(&mut self, link: &Link) {
+    /// A good cycle: a raised time-out comes down slowly; an hour after the last late answer nothing is said of it any more.
+    pub(super) fn lower_timeout(&mut self, link: &Link, now_us: u64) {
         let set_ms = self.timeout_ms(link);
-        self.raised_timeout_ms =
-            self.raised_timeout_ms.map(|raised| (raised - raised / 1_024).max(set_ms)).filter(|r| *r > set_ms);
+        let lower = |raised: u64| (raised - (raised / 1_024).max(1)).max(set_ms);
+        self.raised_timeout_ms = self.raised_timeout_ms.map(lower).filter(|raised| *raised > set_ms);
+        if !self.figures.remark.is_empty() && now_us > self.late_at_us + REMARK_US {
+            self.figures.remark.clear();
+        }
     }
 }
 
-/// Reads the ident register where that is due, and plans again if another variant answers.
-pub(super) async fn identify(unit: &mut Unit, ask: &mut Requester<'_>) -> Result<(), Cause> {
-    let Some(def) = unit.config.profile.ident.clone().filter(|_| !unit.identified) else { return Ok(()) };
+/// Reads the ident register where that is due, and plans again if another variant answers. Whether the unit has just answered.
+pub(super) async fn identify(unit: &mut Unit, ask: &mut Requester<'_>) -> Result<bool, Cause> {
+    let Some(def) = unit.config.profile.ident.clone().filter(|_| !unit.identified) else { return Ok(false) };
     let ident = match ask.ident(&def).await {
         Ok(ident) => Some(ident),
         // It has no such register: the base is all there is.
@@ -122,11 +137,14 @@ pub(super) async fn identify(unit: &mut Unit, ask: &mut Requester<'_>) -> Result
         Err(cause) => return Err(cause),
     };
     let layout = unit.config.profile.layout(ident.as_deref());
-    unit.groups = unit.config.groups.iter().map(|g| Group::new(g, layout)).collect();
+    if unit.layout != layout.name {
+        unit.groups = unit.config.groups.iter().map(|g| Group::new(g, layout)).collect();
+        unit.layout = Arc::clone(&layout.name);
+    }
     unit.identified = true;
     ask.health.layout = layout.name.to_string();
     ask.health.ident = ident;
-    Ok(())
+    Ok(true)
 }
 
 /// Writes the outcome of a cycle into the unit's figures, and logs when the state changes.

@@ -152,6 +152,12 @@ impl Builder<'_> {
             }
         }
         barriers.sort_unstable();
+        if read.timeout_ms.is_some_and(|ms| ms == 0 || ms > 60_000) {
+            self.error(&["read", "timeout_ms"], "not a time-out", "1 to 60000 ms");
+        }
+        if read.pause_ms.is_some_and(|ms| ms > 10_000) {
+            self.error(&["read", "pause_ms"], "too long a pause", "at most 10000 ms");
+        }
         let (max_gap, pause_ms) = (read.max_gap.unwrap_or(16), read.pause_ms.unwrap_or(0));
         ReadRules { max_regs, max_bits, max_gap, barriers, atomic, pause_ms, timeout_ms: read.timeout_ms }
     }
