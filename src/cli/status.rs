@@ -48,6 +48,12 @@ fn field_remarks(s: &Status) {
         let kinds = ["late", "wrong_unit", "wrong_function", "wrong_length", "wrong_checksum", "surplus"];
         let counts: Vec<String> =
             kinds.iter().filter(|k| of(k) > 0).map(|k| format!("{} {}", of(k), k.replace('_', " "))).collect();
+        if of("noise_bytes") > 0 {
+            output::line(format!("{}: {} bytes of noise, which belonged to no answer", link.id, of("noise_bytes")));
+        }
+        if of("losses") > 0 {
+            output::line(format!("{}: {} connections ended and were made anew", link.id, of("losses")));
+        }
         if !link.last_rejected.is_empty() {
             let line = format!("{}: frames rejected: {}; the last: {}", link.id, counts.join(", "), link.last_rejected);
             output::line(line);

@@ -56,15 +56,16 @@ impl Counters {
                 Field::Transaction | Field::Unasked => &self.late,
                 Field::Unit => &self.wrong_unit,
                 Field::Function => &self.wrong_function,
-                Field::ByteCount => &self.wrong_length,
+                Field::ByteCount | Field::Length => &self.wrong_length,
                 Field::Crc => &self.wrong_checksum,
             };
             add(counter, 1);
-            if matches!(why.field, Field::Unit | Field::Function | Field::ByteCount) {
+            if matches!(why.field, Field::Unit | Field::Function | Field::ByteCount | Field::Length) {
                 add(&self.crossed, 1);
             }
         }
-        if let Some((why, _)) = state.rejections.back() {
+        // The first of one exchange: what follows a frame whose borders are wrong says little.
+        if let Some((why, _)) = state.rejections.front() {
             *self.last_rejected.lock().unwrap_or_else(PoisonError::into_inner) = why.to_string();
         }
     }

@@ -21,6 +21,8 @@ const SPOILT: Duration = Duration::from_millis(20);
 const GIVEN_UP: usize = 16;
 /// A surplus frame so soon after a request that was given up is its late answer and no copy.
 const LATE_US: u64 = 30_000_000;
+/// An answer later than this, and than four time-outs, is not called late.
+const LATE_SAID_US: u64 = 3_000_000;
 /// A line that is not silent for so long has no room for a request.
 const BABBLE_US: u64 = 3_000_000;
 
@@ -38,10 +40,11 @@ impl Link {
         let Some(conn) = &mut self.conn else { return Err(Miss::Cause(Cause::LinkDown)) };
         conn.context.set_slave(Slave(unit));
         let ear = conn.ear.clone();
+        let may_be_late = self.given_up.back().is_some_and(|(_, _, sent)| sent_us < sent + LATE_US);
         let said = tokio::select! {
             biased;
             said = conn.context.call(request(span)) => Said::Result(said),
-            () = failed(&ear) => Said::Failed,
+            () = failed(&ear, may_be_late) => Said::Failed,
             () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => Said::Nothing,
         };
         let at = self.clock.stamp();
@@ -240,7 +243,7 @@ impl Link {
             }
             None => {}
         }
-        if state.spoilt {
+        if state.spoilt || state.misfit {
             // A whole frame: nothing is on its way, unless it was a copy.
             self.ambiguity.note_spoilt(asked.unit, asked.span, asked.now_us);
             return Miss::Cause(Cause::BadFrame);
@@ -278,12 +281,16 @@ impl Link {
         for (why, at_us) in &state.rejections {
             let found = match why.field {
                 Field::Transaction => self.given_up.iter().rposition(|g| g.0 == why.got),
-                Field::Unasked if self.is_rtu() => self.given_up.iter().rposition(|g| u16::from(g.1) == why.got),
+                Field::Unasked if self.is_ambiguous() => self.given_up.iter().rposition(|g| u16::from(g.1) == why.got),
                 Field::Unasked => self.given_up.iter().rposition(|g| g.0 == why.expected),
                 _ => None,
             };
             if let Some((_, unit, sent_us)) = found.and_then(|i| self.given_up.remove(i)) {
-                self.late = Some(Late { unit, after_us: at_us.saturating_sub(sent_us) });
+                let after_us = at_us.saturating_sub(sent_us);
+                // Much later it is no late answer but one that bears the id of the request before.
+                if after_us < LATE_SAID_US.max(4_000 * self.settings.timeout_ms) {
+                    self.late = Some(Late { unit, after_us });
+                }
             }
         }
     }
@@ -305,14 +312,15 @@ enum Said {
     Nothing,
 }
 
-/// Ends when the request in flight has failed before its time is over.
-async fn failed(ear: &Ear) {
+/// Ends when the request in flight has failed before its time is over. `may_be_late`: an earlier one was given up, and a frame of
+/// another length may be its answer.
+async fn failed(ear: &Ear, may_be_late: bool) {
     loop {
         match ear.failed().await {
             Failure::ForGood => return,
-            Failure::Spoilt { received } => {
+            Failure::Spoilt { received, is_misfit } => {
                 tokio::time::sleep(SPOILT).await;
-                if ear.received() == received {
+                if ear.received() == received && !(is_misfit && may_be_late) {
                     return;
                 }
             }

@@ -86,6 +86,8 @@ pub enum Field {
     Function,
     /// It carries another number of data bytes.
     ByteCount,
+    /// Its length field does not fit what it carries (TCP).
+    Length,
     /// Its checksum does not fit.
     Crc,
     /// Nothing was asked.
@@ -113,6 +115,7 @@ impl fmt::Display for Rejection {
             ),
             Field::Unit => write!(f, "unit id {got} where {expected} was expected (any_unit = true accepts it)"),
             Field::Function => write!(f, "function {got} where {expected} was expected"),
+            Field::Length => write!(f, "length field {got} where {expected} was expected"),
             Field::ByteCount => write!(f, "{got} data bytes where {expected} were expected"),
             Field::Crc => write!(f, "checksum {got:04X} where {expected:04X} was expected"),
             Field::Unasked => write!(f, "a frame of unit {got} that nobody asked for"),
@@ -206,6 +209,11 @@ fn rejection(body: &[u8], expect: &Expect, any_unit: bool) -> Rejection {
     if at(1) & 0x7F != u16::from(expect.function) {
         return Rejection { field: Field::Function, got: at(1), expected: expect.function.into() };
     }
+    let fits = at(1) == u16::from(expect.function) && expect.data_bytes.is_some_and(|bytes| at(2) == u16::from(bytes));
+    if fits {
+        let expected = at(2) + 3;
+        return Rejection { field: Field::Length, got: u16::try_from(body.len()).unwrap_or(u16::MAX), expected };
+    }
     Rejection { field: Field::ByteCount, got: at(2), expected: expect.data_bytes.unwrap_or(0).into() }
 }
 
@@ -296,7 +304,19 @@ pub fn may_hold_spoilt(noise: &[u8], expect: &Expect) -> bool {
 /// What was wrong with bytes on a serial line that brought no answer: the first whole frame with a good checksum names the field,
 /// else it is the checksum. `None`: no frame, noise only.
 pub fn rtu_rejection(bytes: &[u8], expect: Option<&Expect>) -> Option<Rejection> {
-    let frame = (0..bytes.len()).find_map(|start| any_rtu_frame(&bytes[start..]));
+    let echo = expect.and_then(|e| e.echo);
+    let mut start = 0;
+    let frame = loop {
+        let Some(rest) = bytes.get(start..).filter(|rest| !rest.is_empty()) else { break None };
+        if echo.is_some_and(|echo| rest.starts_with(&echo)) {
+            start += RTU_REQUEST;
+            continue;
+        }
+        match any_rtu_frame(rest) {
+            Some(frame) => break Some(frame),
+            None => start += 1,
+        }
+    };
     match (frame, expect) {
         (Some(frame), Some(expect)) => Some(rejection(frame, expect, false)),
         (Some(frame), None) => Some(Rejection { field: Field::Unasked, got: frame[0].into(), expected: 0 }),
@@ -364,6 +384,8 @@ mod tests {
         assert_eq!(rejected(&changed(7, 4), Some(&ask)), Some(Field::Function));
         assert_eq!(rejected(&changed(8, 2), Some(&ask)), Some(Field::ByteCount), "a byte count that lies");
         assert_eq!(rejected(&ANSWER, None), Some(Field::Unasked));
+        let longer = [&changed(5, 9)[..], &[0, 0]].concat();
+        assert!(matches!(tcp(&longer, Some(&ask)), Tcp::Rejected(15, why) if why.field == Field::Length));
         assert!(matches!(tcp(&changed(2, 1), Some(&ask)), Tcp::Surplus(_)), "not Modbus");
         assert!(matches!(tcp(&changed(4, 9), Some(&ask)), Tcp::Surplus(_)), "longer than a frame can be");
         let exception = [0, 5, 0, 0, 0, 3, 7, 0x83, 2];
@@ -444,6 +466,9 @@ mod tests {
         assert_eq!(says(&with_crc(&[7, 3, 2, 1, 2])).as_deref(), Some("2 data bytes where 4 were expected"));
         assert!(says(&[7, 3, 4, 1, 2, 3, 4, 0, 0]).unwrap().starts_with("checksum 0000 where "));
         assert_eq!(says(&[1, 2, 3]), None, "noise");
+        // The echo of a read from 0x0300 has the form of an answer of three bytes.
+        let request = with_crc(&[1, 4, 3, 0, 0, 2]);
+        assert_eq!(rtu_rejection(&request, Expect::of_rtu(&request).as_ref()), None);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub struct GuardState {
     pub surplus_frame: bool,
     /// A sum over the answer's bytes, its transaction id left aside; kept where answers are told apart by what they hold.
     pub answer_sum: u32,
-    /// The answer came behind as many bytes as a frame has (RTU): it may be the second frame behind a spoilt one.
+    /// The answer came behind as many bytes as a frame has, the unit's id among them (RTU): it may be the second frame behind a spoilt one.
     pub is_behind: bool,
     /// Those bytes look like a spoilt answer to this request: what came behind it may answer nothing.
     pub is_behind_frame: bool,
@@ -55,6 +55,8 @@ pub struct GuardState {
     pub refused: bool,
     /// What came since the request is as long as its answer, and its checksum is wrong.
     pub spoilt: bool,
+    /// What came is a whole frame of the unit and function, with another number of bytes.
+    pub misfit: bool,
     /// The request has been handed to the operating system whole.
     pub sent: bool,
 }
@@ -167,7 +169,7 @@ impl Ear {
         loop {
             let failure = self.with(|inner| match &inner.state {
                 s if s.dead.is_some() || s.refused => Some(Failure::ForGood),
-                s if s.spoilt => Some(Failure::Spoilt { received: s.received }),
+                s if s.spoilt || s.misfit => Some(Failure::Spoilt { received: s.received, is_misfit: s.misfit }),
                 _ => None,
             });
             match failure {
@@ -203,6 +205,8 @@ pub enum Failure {
     Spoilt {
         /// Bytes received when that was seen.
         received: u64,
+        /// The checksum fits and the number of bytes does not: it may be the late answer to another request.
+        is_misfit: bool,
     },
 }
 
@@ -232,6 +236,7 @@ impl Inner {
         }
         let s = &mut self.state;
         (s.is_behind, s.is_behind_frame) = (false, false);
+        s.misfit = false;
         (s.received, s.refused, s.spoilt, s.sent, s.stray) = (0, false, false, false, 0);
     }
 
@@ -306,12 +311,12 @@ impl Inner {
             }
             return;
         };
-        self.state.spoilt = false;
+        (self.state.spoilt, self.state.misfit) = (false, false);
         match frame::rtu(&self.incoming, &expect) {
             Rtu::Answer { start, end, noise } => {
-                self.state.is_behind = noise >= SURPLUS_BYTES;
                 let before = &self.incoming[start - noise..start];
-                self.state.is_behind_frame = self.state.is_behind && frame::may_hold_spoilt(before, &expect);
+                self.state.is_behind = noise >= SURPLUS_BYTES && before.contains(&expect.unit);
+                self.state.is_behind_frame = noise >= SURPLUS_BYTES && frame::may_hold_spoilt(before, &expect);
                 self.answer.extend_from_slice(&self.incoming[start..end]);
                 self.state.answer_sum = crc32fast::hash(&self.answer);
                 self.expect = None;
@@ -325,7 +330,13 @@ impl Inner {
                 self.state.spoilt = true;
                 self.changed.notify_one();
             }
-            Rtu::Partial => {}
+            Rtu::Partial => {
+                let why = frame::rtu_rejection(&self.incoming, Some(&expect));
+                if why.is_some_and(|why| why.field == Field::ByteCount) {
+                    self.state.misfit = true;
+                    self.changed.notify_one();
+                }
+            }
         }
     }
 

@@ -53,7 +53,7 @@ causes! {
     10 GatewayNoPath "gateway_no_path" "The Modbus gateway has no path to the unit (exception 10).";
     11 GatewayNoAnswer "gateway_no_answer" "The Modbus gateway got no answer from the unit (exception 11).";
     12 OtherException "other_exception" "The unit answered with another exception.";
-    13 Unsettled "unsettled" "Two reads after a time-out did not agree.";
+    13 Unsettled "unsettled" "Reads that were in doubt did not agree.";
     14 Skipped "skipped" "The bus had no time for this read.";
     15 Closed "closed" "The unit's side closed the connection instead of answering.";
     20 NotAvailable "not_available" "The device says that it does not have this value.";

@@ -201,6 +201,29 @@ fn a_block_over_opened_cuts_that_fails_is_read_as_before() {
 }
 
 #[test]
+fn no_need_falls_out_when_cuts_are_closed_and_one_that_cannot_be_tried_stands_in_nobodys_way() {
+    let points: Vec<PointDef> = (0..9).map(|a| point(a, 1)).collect();
+    let mut plan = plan(&points, &ReadRules { max_regs: 6, ..rules() });
+    assert_eq!(spans(&plan.blocks), "0+6 6+3");
+    let first = plan.blocks[0];
+    plan.split(&first, Cause::Timeout, 0);
+    plan.begin(10 * SECOND);
+    let whole = plan.blocks[0];
+    assert_eq!(
+        spans(&plan.close_cuts(&whole, 10 * SECOND)),
+        "0+3 3+3",
+        "what it covered, whatever the next plan joins"
+    );
+    // Around a need that stays silent the cuts are never crossed; others grow together all the same.
+    let mut plan = super::plan(&points, &rules());
+    (0..3u64).for_each(|s| drop(cycle(&mut plan, &[2], Cause::Timeout, s * SECOND)));
+    let block = plan.blocks[1];
+    plan.split(&block, Cause::Timeout, 3 * SECOND);
+    (4..200u64).for_each(|s| drop(cycle(&mut plan, &[2], Cause::Timeout, s * SECOND)));
+    assert_eq!(cycle(&mut plan, &[2], Cause::Timeout, 200 * SECOND), "0+2 3+6");
+}
+
+#[test]
 fn a_probe_prefers_what_answered_and_is_never_the_silent_span() {
     let mut plan = plan(&[point(0, 1), point(100, 1), point(200, 2)], &rules());
     let (silent, living) = (plan.blocks[0], plan.blocks[2]);

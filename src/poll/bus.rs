@@ -20,8 +20,8 @@ use crate::poll::schedule::Schedule;
 use crate::poll::unit::{Unit, identify, note};
 use crate::poll::{Ask, BusConfig, Deliver};
 
-/// Share of a bus's time that probing silent units may take: one in fifty.
-const PROBE_SHARE: u64 = 50;
+/// Share of a bus's time that probing silent units may take: one in twenty-five.
+const PROBE_SHARE: u64 = 25;
 /// How often a fault that lasts is said again.
 const SAY_EVERY_US: u64 = 3_600_000_000;
 /// First and longest pause between two probes of a silent unit.
@@ -30,6 +30,8 @@ const PROBE_PAUSE_MAX_US: u64 = 60_000_000;
 
 /// A serial port that is gone is looked for this often.
 const SERIAL_PAUSE_MS: u64 = 1_000;
+/// Longest pause between two attempts to connect.
+const OPEN_PAUSE_MAX_MS: u64 = 10_000;
 
 /// A bus at work.
 pub struct Bus {
@@ -204,14 +206,14 @@ impl Bus {
         self.back_off();
     }
 
-    /// A connection: 0.25 s doubling to 30 s, each with up to a quarter more or less, so that many boxes do not come at once. A serial
+    /// A connection: 0.25 s doubling to 10 s, each with up to a quarter more or less, so that many boxes do not come at once. A serial
     /// port costs nobody anything: each second.
     fn back_off(&mut self) {
         if self.link.is_serial() {
             self.next_open_us = self.clock.mono_us() + SERIAL_PAUSE_MS * 1_000;
             return;
         }
-        self.open_pause_ms = (self.open_pause_ms * 2).clamp(250, 30_000);
+        self.open_pause_ms = (self.open_pause_ms * 2).clamp(250, OPEN_PAUSE_MAX_MS);
         let jitter = self.clock.mono_us() % (self.open_pause_ms / 2);
         self.next_open_us = self.clock.mono_us() + (self.open_pause_ms * 3 / 4 + jitter) * 1_000;
     }
@@ -232,8 +234,11 @@ impl Bus {
         let (u, g) = self.slots[slot];
         let began = self.clock.mono_us();
         if self.units[u].is_dead() {
-            if self.may_probe(u, due_us) {
-                self.probe(u).await;
+            // Whose turn is longest due: else the unit whose slot meets the credit would have it all.
+            let dead = (0..self.units.len()).filter(|u| self.units[*u].is_dead());
+            let next = dead.min_by_key(|u| self.units[*u].next_probe_us).unwrap_or(u);
+            if self.may_probe(next, due_us) {
+                self.probe(next).await;
             }
             if self.units[u].is_dead() {
                 return self.serve_failed(Cause::UnitOffline);
@@ -267,7 +272,8 @@ impl Bus {
         let unit = &mut units[u];
         let mut figures = std::mem::take(&mut unit.figures);
         let (params, is_trusted) = (unit.params(link), unit.answered_once && unit.silent == 0);
-        let mut ask = Requester { link, clock, params, budget: retry_budget, health: &mut figures };
+        let is_late = unit.is_late(clock.mono_us());
+        let mut ask = Requester { link, clock, params, is_late, budget: retry_budget, health: &mut figures };
         let (readings, outcome) = match identify(unit, &mut ask).await {
             Ok(is_answered) => unit.groups[g].run(&mut ask, is_trusted, is_answered).await,
             // With the wrong variant's map good answers become wrong values: nothing is read until it is known.

@@ -232,6 +232,10 @@ impl Group {
         let (now_us, now) = (ask.clock.mono_us(), ask.clock.wall());
         let mut is_split = false;
         for (block, cause) in &cycle.silent {
+            // Neither silent nor refused, but late: splitting it would not make it faster.
+            if ask.is_late && *cause == Cause::Timeout {
+                continue;
+            }
             let is_on_trial = self.plan.is_on_trial(block);
             let times = self.plan.failed(block);
             if block.is_single() {

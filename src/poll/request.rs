@@ -74,6 +74,8 @@ pub struct Requester<'a> {
     pub clock: &'a Clock,
     /// How.
     pub params: RequestParams,
+    /// Its answers came late a short while ago: what is silent now may be on its way.
+    pub is_late: bool,
     /// Time for retries.
     pub budget: &'a mut RetryBudget,
     /// What is counted.

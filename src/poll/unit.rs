@@ -111,9 +111,18 @@ impl Unit {
                 seconds(raised)
             ),
             None => {
-                format!("answers after {}, the time-out is {}: raise `timeout_ms`", seconds(after_ms), seconds(set_ms))
+                format!(
+                    "answers after {}, the time-out is {}: raise `timeout_ms`, or let it grow by `timeout_max_ms`",
+                    seconds(after_ms),
+                    seconds(set_ms)
+                )
             }
         };
+    }
+
+    /// Whether an answer of it came late within the last minute.
+    pub(super) fn is_late(&self, now_us: u64) -> bool {
+        self.late_at_us > 0 && now_us < self.late_at_us + 60_000_000
     }
 
     /// A good cycle: a raised time-out comes down slowly; an hour after the last late answer nothing is said of it any more.
