@@ -184,22 +184,7 @@ impl Plant {
         let _ended =
             tokio::time::timeout(Duration::from_secs(self.seconds), bus.run(receiver, CancellationToken::default()))
                 .await;
-        let sample = |r: &Reading, i: usize| match r.sample(i) {
-            Some(Ok(v)) => Ok(v.as_decimal().unwrap().try_into().unwrap()),
-            Some(Err(cause)) => Err(cause),
-            None => unreachable!("nothing is thinned"),
-        };
-        let row = |r: &Reading| {
-            let samples = (0..self.points.len()).map(|i| sample(r, i)).collect();
-            (r.at.mono.0, r.stream.device.parse().unwrap(), samples)
-        };
-        let readings: Vec<_> = readings.lock().unwrap().iter().map(row).collect();
-        for (_, unit, samples) in &readings {
-            let samples: &Vec<Result<u16, Cause>> = samples;
-            for (value, address) in samples.iter().zip(&self.points) {
-                assert!(value.is_err() || *value == Ok(truth(*unit, *address)), "unit {unit} {address}: {value:?}");
-            }
-        }
+        let readings = rows(&readings.lock().unwrap(), &self.points);
         let asks = asks.lock().unwrap().clone();
         let of = |i: usize| health.unit(i, |h| h.clone()).unwrap();
         Run {
@@ -211,6 +196,24 @@ impl Plant {
             points: self.points,
         }
     }
+}
+
+/// The readings as rows; no good value may differ from the truth.
+fn rows(readings: &[Reading], points: &[u16]) -> Vec<Row> {
+    let sample = |r: &Reading, i: usize| match r.sample(i) {
+        Some(Ok(v)) => Ok(v.as_decimal().unwrap().try_into().unwrap()),
+        Some(Err(cause)) => Err(cause),
+        None => unreachable!("nothing is thinned"),
+    };
+    let row = |r: &Reading| -> Row {
+        let unit = r.stream.device.parse().unwrap();
+        let samples: Vec<Result<u16, Cause>> = (0..points.len()).map(|i| sample(r, i)).collect();
+        for (value, address) in samples.iter().zip(points) {
+            assert!(value.is_err() || *value == Ok(truth(unit, *address)), "unit {unit} {address}: {value:?}");
+        }
+        (r.at.mono.0, unit, samples)
+    };
+    readings.iter().map(row).collect()
 }
 
 async fn serve(
