@@ -37,6 +37,10 @@ pub struct RestoreArgs {
     file: PathBuf,
 }
 
+/// More entries, or more bytes unpacked, than any backup has.
+const ENTRIES_MAX: usize = 100_000;
+const BYTES_MAX: u64 = 64_000_000_000;
+
 type Archive = tar::Builder<GzEncoder<File>>;
 
 /// Writes the archive.
@@ -136,15 +140,16 @@ fn put(archive: &mut Archive, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     archive.append_data(&mut header, name, bytes)
 }
 
-/// Every file below a directory, sorted.
+/// Every regular file below a directory, sorted. Links are not followed: who may write in the state directory must not decide what a
+/// backup by root holds.
 fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.is_dir() {
-            out.extend(walk(&path));
-        } else if path.is_file() {
-            out.push(path);
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => out.extend(walk(&path)),
+            Ok(kind) if kind.is_file() => out.push(path),
+            _ => output::note(format!("{} is neither a file nor a directory: left out", path.display())),
         }
     }
     out.sort();
@@ -179,8 +184,10 @@ fn unpack(file: &Path, to: &Path) -> Outcome {
     let broken =
         |e: std::io::Error| Failure::usage(format!("{} cannot be unpacked", file.display())).because(e.to_string());
     let mut archive = tar::Archive::new(GzDecoder::new(File::open(file).map_err(broken)?));
-    std::fs::create_dir_all(to).map_err(broken)?;
-    let mut known = false;
+    std::fs::create_dir_all(to.parent().unwrap_or(to)).map_err(broken)?;
+    // New, and nobody else's: a link that stands there is an error.
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(to).map_err(broken)?;
+    let (mut known, mut entries, mut bytes) = (false, 0, 0u64);
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         if !known {
@@ -191,11 +198,46 @@ fn unpack(file: &Path, to: &Path) -> Outcome {
                     .because(format!("it begins with {:?}", text.trim())));
             }
             known = true;
-        } else if !entry.unpack_in(to).map_err(broken)? {
-            return Err(Failure::usage(format!("{} holds a file that leads outside", file.display())));
+            continue;
         }
+        entries += 1;
+        bytes = bytes.saturating_add(entry.size());
+        if entries > ENTRIES_MAX || bytes > BYTES_MAX {
+            return Err(Failure::usage(format!("{} holds more than a backup has", file.display()))
+                .because(format!("at most {ENTRIES_MAX} files and {BYTES_MAX} bytes")));
+        }
+        let name = entry.path().map_err(broken)?.into_owned();
+        unpack_one(&mut entry, &name, to)
+            .map_err(|why| Failure::usage(format!("{} holds {}", file.display(), name.display())).because(why))?;
     }
     if known { Ok(()) } else { Err(Failure::usage(format!("{} is empty", file.display()))) }
+}
+
+/// One file or directory below `to`; anything else, and whatever leads elsewhere, is refused.
+fn unpack_one(entry: &mut tar::Entry<'_, impl std::io::Read>, name: &Path, to: &Path) -> Result<(), String> {
+    use std::path::Component::Normal;
+    let is_inside = name.components().all(|c| matches!(c, Normal(_)))
+        && name.components().next().is_some_and(|c| c.as_os_str() == "config" || c.as_os_str() == "state");
+    if !is_inside {
+        return Err("which leads outside of a backup".to_string());
+    }
+    let failed = |e: std::io::Error| e.to_string();
+    let (path, kind) = (to.join(name), entry.header().entry_type());
+    let dir = if kind.is_dir() { Some(path.as_path()) } else { path.parent() };
+    let mut builder = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
+    dir.map_or(Ok(()), |dir| builder.create(dir)).map_err(failed)?;
+    if kind.is_dir() {
+        return Ok(());
+    }
+    if !kind.is_file() {
+        return Err("which is neither a file nor a directory".to_string());
+    }
+    let mut options = std::fs::OpenOptions::new();
+    // New only: what the archive brought before is never written through.
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    let mut out = options.open(&path).map_err(failed)?;
+    std::io::copy(entry, &mut out).map(drop).map_err(failed)
 }
 
 /// Opens everything as the gateway would.
@@ -243,11 +285,15 @@ fn refuse_if_there(journal: &Path) -> Outcome {
 fn own(path: &Path, like: &Path, mode: Option<u32>) -> std::io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
     let owner = std::fs::metadata(like)?;
-    std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))?;
+    let kind = std::fs::symlink_metadata(path)?.file_type();
+    std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))?;
+    if kind.is_symlink() {
+        return Ok(());
+    }
     if let Some(mode) = mode {
         std::fs::set_permissions(path, PermissionsExt::from_mode(mode))?;
     }
-    if path.is_dir() {
+    if kind.is_dir() {
         for entry in std::fs::read_dir(path)? {
             own(&entry?.path(), like, mode)?;
         }

@@ -329,3 +329,63 @@ fn the_service_is_hardened() {
         assert!(text.contains(needed), "{needed}");
     }
 }
+
+#[test]
+fn a_hostile_archive_is_refused_and_touches_nothing() {
+    use std::io::Write as _;
+    let dir = Dir::new("hostile-archive");
+    let victim = dir.write("victim.txt", "mine");
+    std::os::unix::fs::chown(&victim, Some(4_711), Some(4_711)).unwrap();
+    let archive = |name: &str, add: &dyn Fn(&mut tar::Builder<Vec<u8>>)| -> String {
+        let mut tar = tar::Builder::new(Vec::new());
+        let file = |tar: &mut tar::Builder<Vec<u8>>, name: &str, text: &str| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o666);
+            tar.append_data(&mut header, name, text.as_bytes()).unwrap();
+        };
+        file(&mut tar, "format", "plantroom backup 1\n");
+        file(&mut tar, "config/site.toml", &site(1, "5", ""));
+        add(&mut tar);
+        let path = dir.path(name);
+        let mut gz = flate2::write::GzEncoder::new(std::fs::File::create(&path).unwrap(), flate2::Compression::fast());
+        gz.write_all(&tar.into_inner().unwrap()).unwrap();
+        gz.finish().unwrap();
+        path.display().to_string()
+    };
+    let link = |tar: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        tar.append_link(&mut header, "state/evil.txt", &victim).unwrap();
+    };
+    let raw = |tar: &mut tar::Builder<Vec<u8>>, name: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(4);
+        header.set_cksum();
+        tar.append(&header, &b"evil"[..]).unwrap();
+    };
+    let outside = "which leads outside of a backup";
+    let odd = "which is neither a file nor a directory";
+    let cases: [(&str, &dyn Fn(&mut tar::Builder<Vec<u8>>), &str); 6] = [
+        ("symlink", &|tar| link(tar, tar::EntryType::Symlink), odd),
+        ("hard-link", &|tar| link(tar, tar::EntryType::Link), odd),
+        ("fifo", &|tar| link(tar, tar::EntryType::Fifo), odd),
+        ("up", &|tar| raw(tar, "state/../../up.txt"), outside),
+        ("root", &|tar| raw(tar, "/tmp/plantroom-evil.txt"), outside),
+        ("other", &|tar| raw(tar, "elsewhere/x.txt"), outside),
+    ];
+    for (name, add, why) in cases {
+        let state = dir.path(&format!("state-{name}"));
+        let mut command = Command::new(PLANTROOM);
+        command.arg("--config").arg(dir.path("etc")).arg("--state").arg(&state).arg("restore").arg(archive(name, add));
+        let out = command.output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success() && said.contains(why), "{name}: {said}");
+        assert!(!state.join("restoring").exists() && !dir.path("etc/site.toml").exists(), "{name}: nothing is left");
+    }
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&victim).unwrap());
+    assert_eq!((owner, std::fs::read_to_string(&victim).unwrap().as_str()), (4_711, "mine"));
+    assert!(!dir.path("up.txt").exists() && !std::path::Path::new("/tmp/plantroom-evil.txt").exists());
+}
