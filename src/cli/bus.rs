@@ -98,7 +98,7 @@ impl Reach for Bus {
         self.open().await.map_err(|_| Cause::LinkDown)?;
         match self {
             Self::Own { link, round_trip_ms, .. } => {
-                let answer = link.read(address, span, timeout_ms, pause_ms).await?;
+                let answer = link.read_sure(address, span, timeout_ms, pause_ms).await?;
                 *round_trip_ms = Some(answer.round_trip_us / 1_000);
                 Ok(answer.words)
             }

@@ -97,7 +97,7 @@ async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<Row>
             }
             let rules = &unit.profile.layout(None).read;
             let timeout = unit.timeout_ms.or(rules.timeout_ms).unwrap_or_else(|| link.timeout_ms());
-            link.read(unit.address, span, timeout, rules.pause_ms).await.map(|answer| answer.words)
+            link.read_sure(unit.address, span, timeout, rules.pause_ms).await.map(|answer| answer.words)
         }
     })
     .await;

@@ -101,4 +101,26 @@ mod tests {
         assert_eq!(order, ["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1"]);
         assert!(interleaved(&[]).is_empty());
     }
+
+    #[tokio::test]
+    async fn an_address_that_takes_no_connection_holds_up_nobody_and_idle_ones_are_kept_alive() {
+        let good = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let good_at = good.local_addr().unwrap();
+        let full_at = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), good_at.port());
+        let full =
+            rustix::net::socket(rustix::net::AddressFamily::INET6, rustix::net::SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&full, &full_at).unwrap();
+        rustix::net::listen(&full, 0).unwrap();
+        // Its queue is full: further attempts get no answer at all.
+        let wait = Duration::from_millis(100);
+        let _waiting: Vec<_> = (0..4).map(|_| std::net::TcpStream::connect_timeout(&full_at, wait)).collect();
+        let connected = side_by_side("x", VecDeque::from([full_at, good_at]));
+        let stream = tokio::time::timeout(Duration::from_secs(3), connected).await.unwrap().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), good_at);
+        let refused = side_by_side("x", VecDeque::from(["127.0.0.1:1".parse().unwrap()])).await.unwrap_err();
+        assert!(refused.contains("cannot connect to x: 127.0.0.1:1: "), "{refused}");
+        let stream = tcp(&good_at.to_string(), Duration::from_secs(3)).await.unwrap();
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), KEEPALIVE);
+    }
 }

@@ -61,6 +61,9 @@ pub struct Late {
 
 /// A connection that has been idle for so long, and then gives no answer, may be dead.
 const IDLE_US: u64 = 5_000_000;
+/// Reads after which an answer that stays unsure is given up.
+const SURE_MAX: usize = 4;
+
 struct Conn {
     context: Context,
     ear: Ear,
@@ -264,6 +267,23 @@ impl Link {
                 Err(if is_serial { Cause::LinkDown } else { Cause::Closed })
             }
         }
+    }
+
+    /// The same; an answer that is unsure is read again until two bring the same words.
+    ///
+    /// # Errors
+    /// As [`Link::read`]; [`Cause::Unsettled`] if no two agree.
+    pub async fn read_sure(&mut self, unit: u8, span: Span, timeout_ms: u64, pause_ms: u64) -> Result<Answer, Cause> {
+        let mut before: Option<Vec<u16>> = None;
+        for _ in 0..SURE_MAX {
+            let answer = self.read(unit, span, timeout_ms, pause_ms).await?;
+            if !answer.unsure || before.as_ref() == Some(&answer.words.words) {
+                return Ok(answer);
+            }
+            self.settle(unit);
+            before = Some(answer.words.words);
+        }
+        Err(Cause::Unsettled)
     }
 
     /// One exchange, and once more on a new connection where the old one was gone.

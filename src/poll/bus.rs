@@ -30,6 +30,9 @@ const PROBE_PAUSE_MAX_US: u64 = 60_000_000;
 
 /// A serial port that is gone is looked for this often.
 const SERIAL_PAUSE_MS: u64 = 1_000;
+/// Longest wait and longest pause of a question from outside.
+const ASK_TIMEOUT_MAX_MS: u64 = 5_000;
+const ASK_PAUSE_MAX_MS: u64 = 1_000;
 /// Longest pause between two attempts to connect.
 const OPEN_PAUSE_MAX_MS: u64 = 10_000;
 
@@ -411,22 +414,10 @@ impl Bus {
             // Whoever asked has gone.
             return;
         }
-        let timeout_ms = ask.timeout_ms.unwrap_or_else(|| self.link.timeout_ms());
-        let mut result = Err(Cause::Unsettled);
-        let mut before: Option<Vec<u16>> = None;
-        for _ in 0..4 {
-            match self.link.read(ask.address, ask.span, timeout_ms, ask.pause_ms).await {
-                // In doubt: it counts when another read brings the same.
-                Ok(answer) if answer.unsure && before.as_ref() != Some(&answer.words.words) => {
-                    self.link.settle(ask.address);
-                    before = Some(answer.words.words);
-                }
-                other => {
-                    result = other;
-                    break;
-                }
-            }
-        }
+        // Whoever asks: no question holds the bus for long.
+        let timeout_ms = ask.timeout_ms.unwrap_or_else(|| self.link.timeout_ms()).min(ASK_TIMEOUT_MAX_MS);
+        let pause_ms = ask.pause_ms.min(ASK_PAUSE_MAX_MS);
+        let result = self.link.read_sure(ask.address, ask.span, timeout_ms, pause_ms).await;
         if !self.link.is_open() {
             self.lost();
         }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use plantroom::clock::Clock;
 use plantroom::link::connect::{BoxedWire, Dialer};
 use plantroom::link::frame::{Lenient, crc16};
-use plantroom::link::settings::Settings;
+use plantroom::link::serial::PortSettings;
+use plantroom::link::settings::{Settings, Transport};
+use plantroom::model::line::{Line, Parity};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::Reading;
 use plantroom::poll::BusConfig;
@@ -563,4 +565,28 @@ fn a_short_answer_and_late_ones_do_not_cost_a_serial_line_its_cycles() {
     let plant = Plant { rtu: true, every_ms: 3_000, ..Plant::new(&THREE, 300) };
     let run = plant.run(move |_| Act::Late(n.fetch_add(1, Ordering::SeqCst) * 37 % 290));
     assert!(run.health[0].holes.is_empty(), "{:?}", run.health[0].holes);
+}
+
+#[test]
+fn a_serial_port_that_is_gone_is_tried_each_second() {
+    let serial = |s: &mut Settings| {
+        s.transport = Transport::Serial(PortSettings {
+            path: "simulated".into(),
+            line: Line { baud: 9_600, parity: Parity::None, stop_bits: 1 },
+            min_silence_us: 0,
+        });
+    };
+    let plant = Plant { rtu: true, settings: Box::new(serial), down: 10_000..90_000, ..Plant::new(&[0], 120) };
+    let run = plant.run(|a| if a.ms > 10_000 && a.conn == 0 { Act::Close } else { Act::Good });
+    let back = run.readings.iter().find(|r| r.0 > 80_000 && r.2[0].is_ok()).map(|r| r.0);
+    assert!(back.is_some_and(|ms| (90_000..93_000).contains(&ms)), "{back:?}");
+}
+
+#[test]
+fn pauses_of_probing_end_with_the_connection_that_they_were_for() {
+    // Dead for so long that it is probed once a minute; then the link goes down, and what comes back is well.
+    let plant = Plant { down: 200_000..270_000, ..Plant::new(&[0], 320) };
+    let run = plant.run(|a| if a.ms < 200_000 { Act::Silence } else { Act::Good });
+    let back = run.readings.iter().find(|r| r.2[0].is_ok()).map(|r| r.0);
+    assert!(back.is_some_and(|ms| ms < 285_000), "{back:?}");
 }
