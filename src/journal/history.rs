@@ -149,7 +149,9 @@ impl Journal {
             }
             if cadence > 0 {
                 let (from, to) = (slot.start_ms.max(query.from_ms), (slot.start_ms + every_ms).min(query.to_ms));
-                let due = (to - from.max(began_ms)).max(0).unsigned_abs() / cadence;
+                let passed = (to - from.max(began_ms)).max(0).unsigned_abs();
+                // From its first sample on, that one included.
+                let due = if began_ms > from { passed.div_ceil(cadence) } else { passed / cadence };
                 let is_configured = slot.start_ms + every_ms > began_ms;
                 slot.due = u32::try_from(due).unwrap_or(u32::MAX).max(u32::from(is_configured));
             }

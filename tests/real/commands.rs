@@ -330,6 +330,9 @@ fn the_service_is_hardened() {
     }
 }
 
+/// Puts something into an archive.
+type Add<'a> = &'a dyn Fn(&mut tar::Builder<Vec<u8>>);
+
 #[test]
 fn a_hostile_archive_is_refused_and_touches_nothing() {
     use std::io::Write as _;
@@ -368,7 +371,7 @@ fn a_hostile_archive_is_refused_and_touches_nothing() {
     };
     let outside = "which leads outside of a backup";
     let odd = "which is neither a file nor a directory";
-    let cases: [(&str, &dyn Fn(&mut tar::Builder<Vec<u8>>), &str); 6] = [
+    let cases: [(&str, Add<'_>, &str); 6] = [
         ("symlink", &|tar| link(tar, tar::EntryType::Symlink), odd),
         ("hard-link", &|tar| link(tar, tar::EntryType::Link), odd),
         ("fifo", &|tar| link(tar, tar::EntryType::Fifo), odd),
