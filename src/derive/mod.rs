@@ -146,8 +146,6 @@ pub struct DayRegister {
 pub struct Day {
     /// Which.
     pub date: jiff::civil::Date,
-    /// Its first value.
-    pub first: f64,
     /// Its lowest.
     pub min: f64,
     /// Its highest.
@@ -160,7 +158,7 @@ pub struct Day {
 
 impl Day {
     fn new(date: jiff::civil::Date, value: f64) -> Self {
-        Self { date, first: value, min: value, max: value, sum: 0.0, count: 0 }
+        Self { date, min: value, max: value, sum: 0.0, count: 0 }
     }
 
     fn take(&mut self, value: f64) {

@@ -101,11 +101,6 @@ impl Counter {
         }
     }
 
-    /// Whether a reading is believed now; else why not.
-    pub fn doubt(&self) -> Option<Cause> {
-        self.doubt.map(|d| d.cause)
-    }
-
     /// No reading is believed yet. A 0 is none: many devices read 0 while they start.
     fn first(&mut self, reading: Reading, limits: &Limits) -> Step {
         if reading.value.is_zero() {
@@ -252,7 +247,7 @@ fn is_close(counted: Decimal, since: Reading, now: Reading, limits: &Limits) -> 
     let passed_ms = if is_unknown { passed_ms.max(3_600_000) } else { passed_ms.max(0) };
     let hours = Decimal::from(passed_ms) / Decimal::from(3_600_000);
     let most = max_per_h.checked_mul(hours).and_then(|m| m.checked_mul(Decimal::new(12, 1)));
-    most.is_none_or(|most| counted <= most + limits.resolution)
+    most.is_none_or(|most| counted <= most.saturating_add(limits.resolution))
 }
 
 /// Decimals as text, so that no digit is lost.
