@@ -134,6 +134,7 @@ impl Alarms {
                 only.remember(was);
             }
             (live.steps, live.said) = (was.steps, was.said);
+            (live.chatter, live.shows) = (was.chatter, was.shows);
         }
         fresh.latest.inherit(&old.latest);
         fresh.injected = old.injected.moved(|slot| fresh.latest.same(&old.latest, slot));

@@ -109,6 +109,8 @@ pub enum What {
     ResolveOverdue,
     /// Its rule is gone.
     Removed,
+    /// It comes and goes too often: it is held in alarm until its condition has stayed away.
+    Chatters,
     /// More alarms than people can read.
     FloodBegan,
     /// No longer.
@@ -140,6 +142,7 @@ impl What {
             What::ArriveOverdue => "arrive_overdue",
             What::ResolveOverdue => "resolve_overdue",
             What::Removed => "removed",
+            What::Chatters => "chatters",
             What::FloodBegan => "flood_began",
             What::FloodEnded => "flood_ended",
         }
@@ -177,9 +180,12 @@ pub struct Event {
     /// Seconds from raising to this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_s: Option<u64>,
-    /// Nobody is told: it is shelved, out of service, hidden, or one of a flood.
+    /// Nobody is told: it is shelved, out of service or hidden.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub quiet: bool,
+    /// It is one of an alarm flood: it is told together with the others.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub merged: bool,
     /// It comes of a sample that was given for a trial.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub test: bool,
@@ -207,6 +213,7 @@ impl Event {
             note: String::new(),
             after_s: None,
             quiet: false,
+            merged: false,
             test: false,
             first: false,
             active: false,

@@ -30,14 +30,24 @@ impl Alarms {
         }
         for (k, (debounce, urgency)) in live.steps.iter().zip(&of.steps).enumerate() {
             let Some(since) = debounce.since else { continue };
-            let delay = if debounce.on { of.off_delay_ms } else { urgency.on_delay_ms };
+            let off_delay_ms = alarm.off_delay_ms(of, self.rules.settings.chatter_within.0);
+            let delay = if debounce.on { off_delay_ms } else { urgency.on_delay_ms };
             let what = if debounce.on { "clears" } else { "is raised" };
             let step = if of.steps.len() > 1 { format!(" (step {})", k + 1) } else { String::new() };
             let left = delay.saturating_sub(now.mono.since(since)) / 1_000;
             out.push(format!("  {what}{step} in {left} s, if it stays so: the delay is {}", Length(delay).text()));
         }
-        if let Some(by) = &alarm.hidden_by {
-            out.push(format!("  hidden by {by}, which is active: nobody is told of this one"));
+        if let Some(times) = alarm.chatters {
+            let within = self.rules.settings.chatter_within.text();
+            out.push(format!("  chatters: raised {times} times within {within}; held until it has stayed away for {within}"));
+        }
+        match (&alarm.hidden_by, live.shows) {
+            (Some(by), Some(at)) => {
+                let left = at.since(now.mono) / 1_000;
+                out.push(format!("  was hidden by {by}, which is over: people are told in {left} s, if it stays"));
+            }
+            (Some(by), None) => out.push(format!("  hidden by {by}, which is active: nobody is told of this one")),
+            (None, _) => {}
         }
         if let Some(shelf) = &alarm.shelved {
             let left = u64::try_from((shelf.until - super::ms(now.mono)) / 1_000).unwrap_or(0);
@@ -50,7 +60,8 @@ impl Alarms {
             out.push("  latched: wants a reset after an inspection, once its condition is gone".to_string());
         }
         if !alarm.owner.is_empty() {
-            out.push(format!("  taken by {} {}", alarm.owner, alarm.note));
+            let how = if alarm.handed { "given to, who has not said yes:" } else { "taken by" };
+            out.push(format!("  {how} {} {}", alarm.owner, alarm.note));
         }
         for (due, what) in alarm.due.iter().zip(["acknowledged", "attended", "resolved"]) {
             if let Some(at) = due {

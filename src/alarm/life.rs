@@ -44,6 +44,12 @@ pub struct Alarm {
     pub occurrence: u64,
     /// Whether it was the first of its group.
     pub first: bool,
+    /// Whether nobody was told of this occurrence: then nobody has to acknowledge that it is gone.
+    pub untold: bool,
+    /// Whether it comes and goes too often and is held in alarm; how often it did.
+    pub chatters: Option<u32>,
+    /// Whether it was given to its owner, who has not said yes.
+    pub handed: bool,
     /// Whether it comes of a trial.
     pub test: bool,
     /// The value at the last transition.
@@ -155,7 +161,7 @@ impl Alarm {
                 (self.cleared, self.arrived) = (None, false);
                 (self.owner, self.note) = (String::new(), String::new());
                 self.waits = true;
-                self.latched = of.latch;
+                (self.latched, self.handed) = (of.latch, false);
                 self.remind = None;
                 self.set_deadlines(deadline(self.priority(of)), now);
                 Some(What::Raised)
@@ -164,6 +170,9 @@ impl Alarm {
                 self.cleared = Some(moment(now));
                 self.due = [None; 3];
                 self.remind = None;
+                self.chatters = None;
+                // What nobody was told of, nobody has to acknowledge.
+                self.waits &= !self.untold;
                 Some(What::Cleared)
             }
             (a, b) if b > a => {
@@ -175,6 +184,16 @@ impl Alarm {
             }
             (_, _) => Some(What::Eased),
         }
+    }
+
+    /// How long its condition has to stay away before it counts as gone.
+    pub fn off_delay_ms(&self, of: &Definition, chatter_ms: u64) -> u64 {
+        if self.chatters.is_some() { of.off_delay_ms.max(chatter_ms) } else { of.off_delay_ms }
+    }
+
+    /// Whoever it was given to has this long to say yes.
+    pub fn asks_again(&mut self, deadline: Deadline, now: Now) {
+        self.due[0] = deadline.acknowledge.filter(|_| self.step > 0).map(|l| ms(now.mono.plus(l.0)));
     }
 
     fn set_deadlines(&mut self, deadline: Deadline, now: Now) {
@@ -231,16 +250,17 @@ impl Alarm {
                     });
                 }
                 self.waits = false;
-                if self.owner.is_empty() {
-                    // The first who takes it owns it.
+                if self.owner.is_empty() || self.handed {
+                    // The first who takes it owns it; if whoever it was given to does not say yes, whoever does.
                     self.owner = by.to_string();
                 }
+                self.handed = false;
                 self.note = note.to_string();
                 self.due[0] = None;
                 self.remind = of.realarm_ms.filter(|_| self.step > 0).map(|length| ms(now.mono.plus(length)));
                 What::Acknowledged
             }
-            Action::HandOver { to } => return self.hand_over(of, to, by, note, now),
+            Action::HandOver { to } => return self.hand_over(to, by, note),
             Action::Arrive => {
                 if self.step == 0 || self.arrived {
                     return Err(if self.arrived { "somebody is there already" } else { "it is not in alarm" }.into());
@@ -256,7 +276,7 @@ impl Alarm {
                 if self.step > 0 {
                     return Err("its condition is still there: mend that first".into());
                 }
-                (self.latched, self.waits) = (false, false);
+                (self.latched, self.waits, self.handed) = (false, false, false);
                 What::Reset
             }
             Action::Shelve { .. } | Action::TakeOut if of.never_hidden => {
@@ -286,14 +306,14 @@ impl Alarm {
         Ok(Step { by: by.to_string(), note: note.to_string(), ..Step::of(what) })
     }
 
-    fn hand_over(&mut self, of: &Definition, to: &str, by: &str, note: &str, now: Now) -> Result<Step, String> {
-        if self.step == 0 && !self.waits {
+    /// It is somebody else's from now on, who has to say yes: until then it is not acknowledged.
+    fn hand_over(&mut self, to: &str, by: &str, note: &str) -> Result<Step, String> {
+        if self.step == 0 && !self.waits && !self.latched {
             return Err("there is nothing to hand over".into());
         }
-        self.waits = false;
+        (self.waits, self.handed, self.untold) = (true, true, false);
         (self.owner, self.note) = (to.to_string(), note.to_string());
-        self.due[0] = None;
-        self.remind = of.realarm_ms.filter(|_| self.step > 0).map(|length| ms(now.mono.plus(length)));
+        self.remind = None;
         Ok(Step { cause: to.to_string(), by: by.to_string(), note: note.to_string(), ..Step::of(What::HandedOver) })
     }
 

@@ -10,6 +10,7 @@ pub mod days;
 pub mod event;
 pub mod explain;
 mod flood;
+mod hiding;
 pub mod inject;
 pub mod judge;
 pub mod life;
@@ -28,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alarm::carry::Carried;
 use crate::alarm::event::{Event, What};
-use crate::alarm::flood::Flood;
+use crate::alarm::flood::{Chatter, Flood};
 use crate::alarm::inject::Injected;
 use crate::alarm::judge::{Context, Judge, State, Verdict};
 use crate::alarm::life::{Alarm, Debounce, Step, ms};
@@ -93,6 +94,10 @@ struct Live {
     said: Verdict,
     /// When it is on the schedule.
     wake: Option<Mono>,
+    /// How often it was raised lately.
+    chatter: Chatter,
+    /// What hid it is gone: when it is shown, if it is still there.
+    shows: Option<Mono>,
     /// What came from another boot, as long as nobody knows how long ago that was.
     carried: Option<Box<Carried>>,
 }
@@ -145,21 +150,11 @@ impl Alarms {
             skips_the_same: of.when.skips_the_same() && of.only.as_ref().is_none_or(Node::skips_the_same),
             said: Verdict { state: State::No, value: None, limit: None },
             wake: None,
+            chatter: Chatter::default(),
+            shows: None,
             carried: None,
             of,
         });
-    }
-
-    fn who_hides(&self) -> Vec<Vec<usize>> {
-        let mut hides = vec![Vec::new(); self.live.len()];
-        for (i, live) in self.live.iter().enumerate() {
-            for by in &live.of.hidden_by {
-                if let Some(by) = self.by_key.get(by) {
-                    hides[*by].push(i);
-                }
-            }
-        }
-        hides
     }
 
     /// A reading came.
@@ -255,11 +250,19 @@ impl Alarms {
             State::No => Some(0),
             State::Unknown(_) => None,
         };
+        let off_delay_ms = live.alarm.off_delay_ms(&live.of, self.rules.settings.chatter_within.0);
         for (k, (debounce, urgency)) in (1u8..).zip(live.steps.iter_mut().zip(&live.of.steps)) {
             let says = reached.map(|r| r >= k);
-            let at = debounce.observe(says, urgency.on_delay_ms, live.of.off_delay_ms, now.mono);
+            let at = debounce.observe(says, urgency.on_delay_ms, off_delay_ms, now.mono);
             wake = earlier(wake, at);
         }
+        if let Some(at) = live.shows {
+            // What hid it is gone, and it stayed: people are told now.
+            let is_due = now.mono >= at;
+            self.unsettled.extend(is_due.then_some(i));
+            wake = if is_due { wake } else { earlier(wake, Some(at)) };
+        }
+        let live = &mut self.live[i];
         let step = live.reached();
         // The trial is over and what it stood for is true.
         let is_real = live.alarm.test && !test && live.alarm.step > 0 && matches!(said.state, State::Yes(_));
@@ -304,43 +307,56 @@ impl Alarms {
             if what == What::Raised {
                 let hidden_by = self.hidden_by(i);
                 let first = self.is_first(i);
-                let alarm = &mut self.live[i].alarm;
-                (alarm.hidden_by, alarm.first) = (hidden_by, first);
-                if !alarm.is_quiet() {
-                    self.flood.raised(now.mono);
+                let live = &mut self.live[i];
+                (live.alarm.hidden_by, live.alarm.first) = (hidden_by, first);
+                live.alarm.untold = true;
+                if !live.alarm.is_quiet() {
+                    self.flood.raised(&live.key, now.mono);
+                    out.events.extend(self.flood.look(&self.rules.settings, now.mono));
                 }
             }
+            self.live[i].will_be_told(what);
             let event = self.event(i, what, step, now);
             out.events.push(event);
+            if what == What::Raised {
+                self.count_raised(i, now, out);
+            }
             if what == What::Cleared {
-                self.live[i].alarm.hidden_by = None;
+                let live = &mut self.live[i];
+                (live.alarm.hidden_by, live.shows) = (None, None);
             }
         }
         if out.events.len() == before {
             return;
         }
-        out.events.extend(self.flood.look(&self.rules.settings, now.mono));
         self.unsettled.extend(&self.hides[i]);
         self.keep(i, now, out);
     }
 
-    /// Everything is judged: what is hidden now, and what is not any more.
-    fn settle(&mut self, now: Now, out: &mut Output) {
-        for j in std::mem::take(&mut self.unsettled) {
-            let before = self.live[j].alarm.hidden_by.clone();
-            let by = self.hidden_by(j).filter(|_| self.live[j].alarm.step > 0);
-            if before == by {
-                continue;
-            }
-            self.live[j].alarm.hidden_by.clone_from(&by);
-            if before.is_some() != by.is_some() {
-                let what = if by.is_some() { What::Hidden } else { What::Shown };
-                let cause = by.or(before).map_or(String::new(), |key| key.to_string());
-                let event = self.event(j, what, Step { cause, ..Step::of(what) }, now);
-                out.events.push(event);
-            }
-            self.keep(j, now, out);
+    /// People are being told of an alarm: that it is gone has to be acknowledged.
+    pub fn told(&mut self, key: &str, now: Now, out: &mut Output) {
+        let Some(i) = self.by_key.get(key).copied() else { return };
+        if std::mem::take(&mut self.live[i].alarm.untold) {
+            self.keep(i, now, out);
         }
+    }
+
+    /// What is active because of an alarm, or at the same device: the keys of those that it explains first.
+    pub fn beside(&self, key: &str) -> Vec<Arc<str>> {
+        let Some(own) = self.by_key.get(key).map(|i| &self.live[*i]) else { return Vec::new() };
+        let active = self.live.iter().filter(|l| l.alarm.step > 0 && *l.key != *own.key);
+        let is_told = |l: &&Live| l.alarm.shelved.is_none() && l.alarm.out.is_none();
+        let (explained, rest): (Vec<&Live>, Vec<&Live>) =
+            active.filter(is_told).partition(|l| l.alarm.hidden_by.as_deref() == Some(key));
+        let same = rest.into_iter().filter(|l| l.of.device == own.of.device && l.alarm.hidden_by.is_none());
+        explained.into_iter().chain(same).map(|l| Arc::clone(&l.key)).collect()
+    }
+
+    /// What the condition of an alarm that is active looks at now: its value and limit; none where that is not known.
+    pub fn value_now(&self, key: &str) -> Option<(f64, Option<f64>)> {
+        let live = &self.live[*self.by_key.get(key)?];
+        let is_known = live.alarm.step > 0 && !matches!(live.said.state, State::Unknown(_));
+        Some((live.said.value.filter(|_| is_known)?, live.said.limit))
     }
 
     fn keep(&self, i: usize, now: Now, out: &mut Output) {
@@ -363,18 +379,12 @@ impl Alarms {
             by: step.by,
             note: step.note,
             after_s: alarm.age_s(now).filter(|_| what != What::Raised),
-            quiet: alarm.is_quiet()
-                || (self.flood.is_on && what == What::Raised && alarm.priority(&live.of) > Priority::P1),
+            quiet: alarm.is_quiet(),
+            merged: self.flood.is_on && alarm.priority(&live.of) > Priority::P1,
             test: alarm.test,
             first: alarm.first,
             active: alarm.step > 0,
         }
-    }
-
-    /// The first alarm that is active and hides this one.
-    fn hidden_by(&self, i: usize) -> Option<Arc<str>> {
-        let is_active = |key: &&Arc<str>| self.by_key.get(*key).is_some_and(|j| self.live[*j].alarm.step > 0);
-        self.live[i].of.hidden_by.iter().find(is_active).cloned()
     }
 
     /// Whether no other alarm of its group is active.
@@ -402,6 +412,17 @@ impl Alarms {
 }
 
 impl Live {
+    /// Whether people are about to be told: of what is urgent at once, of the rest when a message leaves.
+    fn will_be_told(&mut self, what: What) {
+        let wants = matches!(
+            what,
+            What::Raised | What::Worsened | What::Reminded | What::Unshelved | What::PutBack | What::Shown
+        );
+        if wants && self.alarm.step > 0 && !self.alarm.is_quiet() && self.alarm.priority(&self.of) <= Priority::P2 {
+            self.alarm.untold = false;
+        }
+    }
+
     /// The highest step whose delays are over: 0 for none.
     fn reached(&self) -> u8 {
         self.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX))

@@ -1,6 +1,6 @@
 //! What people do with alarms: commands to one, samples for a trial.
 
-use crate::alarm::event::{Command, Inject};
+use crate::alarm::event::{Command, Inject, What};
 use crate::alarm::node::Input;
 use crate::alarm::{Alarms, Output};
 use crate::model::time::{Mono, Now};
@@ -13,8 +13,12 @@ impl Alarms {
     /// There is no such alarm, or it cannot be done; in words.
     pub fn command(&mut self, command: &Command, now: Now, out: &mut Output) -> Result<(), String> {
         let i = self.find(&command.key)?;
+        let deadlines = &self.rules.settings.deadlines;
         let live = &mut self.live[i];
         let step = live.alarm.act(&live.of, &command.action, &command.by, &command.note, now)?;
+        if step.what == Some(What::HandedOver) {
+            live.alarm.asks_again(deadlines.of(live.alarm.priority(&live.of)), now);
+        }
         let wake = live.alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0)));
         self.wake(i, wake, now);
         self.transitions(i, vec![step], now, out);

@@ -12,11 +12,16 @@ use crate::model::time::Length;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// More alarms raised than this within [`Settings::flood_within`] are a flood: it is recorded, what people are told
-    /// collapses.
+    /// More different alarms raised than this within [`Settings::flood_within`] are an alarm flood: what is not P1 is told
+    /// in one message a minute.
     pub flood_more_than: u32,
-    /// Over how long a flood is reckoned.
+    /// Over how long an alarm flood is reckoned.
     pub flood_within: Length,
+    /// An alarm that is raised so often within [`Settings::chatter_within`] chatters: it is held in alarm, and clears when its
+    /// condition has stayed away for that long. 0: none is held.
+    pub chatter_times: u32,
+    /// Over how long chattering is reckoned, and how long a condition stays away before it counts as gone.
+    pub chatter_within: Length,
     /// Days for which transitions are kept.
     pub keep_days: u32,
     /// By when somebody must have done what, by priority. The sources contradict each other: it is the site's to say.
@@ -25,7 +30,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { flood_more_than: 10, flood_within: Length(600_000), keep_days: 1_830, deadlines: Deadlines::default() }
+        Self { 
+            flood_more_than: 10,
+            flood_within: Length(600_000),
+            chatter_times: 5,
+            chatter_within: Length(600_000),
+            keep_days: 1_830,
+            deadlines: Deadlines::default(),
+        }
     }
 }
 

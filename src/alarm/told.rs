@@ -37,14 +37,19 @@ pub fn figure(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
-/// The alarm's text. A trial says so first.
+/// The alarm's text, with the value at its last transition. A trial says so first.
 pub fn text(of: &Definition, alarm: &Alarm, whose: &Whose) -> Names {
+    text_with(of, alarm, whose, alarm.value)
+}
+
+/// The alarm's text with another value.
+pub fn text_with(of: &Definition, alarm: &Alarm, whose: &Whose, value: Option<f64>) -> Names {
     let number = |v: Option<f64>| v.map_or("–".to_string(), figure);
     let fill = |template: &str, name: &str, test: &str| {
         let text = template
             .replace("{device}", name)
             .replace("{area}", &whose.area)
-            .replace("{v}", &number(alarm.value))
+            .replace("{v}", &number(value))
             .replace("{limit}", &number(alarm.limit));
         if alarm.test { format!("{test} {text}") } else { text }
     };

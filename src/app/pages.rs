@@ -14,7 +14,9 @@ use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::alarm::told::{self, Told};
+use crate::alarm::life::Alarm;
+use crate::alarm::node::Definition;
+use crate::alarm::told::{self, Told, Whose};
 use crate::app::decisions::whose;
 use crate::app::{Shared, decisions};
 use crate::channel::{self, Heard};
@@ -46,6 +48,9 @@ const ANSWERS: usize = 64;
 const FINISH: Duration = Duration::from_secs(3);
 /// Octets of a token's proof: enough that nobody guesses one, few enough for a short message.
 const PROOF: usize = 10;
+
+/// Other alarms that a message names beside its own.
+const ALSO: usize = 5;
 
 /// A letter with the number of its try.
 pub type Post = (u64, Letter);
@@ -156,17 +161,44 @@ pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (Su
         return (Subject { text, ..Subject::default() }, serde_json::Value::Null);
     };
     let whose = whose(configuration, &of.device);
-    let since = alarm.since.filter(|m| m.trusted).and_then(|m| jiff::Timestamp::from_millisecond(m.wall.0).ok());
     let zone = &configuration.alarms.zone;
-    let since = since.map_or(String::new(), |t| t.to_zoned(zone.clone()).strftime("%m-%d %H:%M").to_string());
+    let clock = |format: &str| {
+        let since = alarm.since.filter(|m| m.trusted).and_then(|m| jiff::Timestamp::from_millisecond(m.wall.0).ok());
+        since.map_or(String::new(), |t| t.to_zoned(zone.clone()).strftime(format).to_string())
+    };
+    let (text, was) = numbers(engine, key, of, alarm, &whose, &clock("%H:%M"));
+    let beside = engine.beside(key).into_iter().take(ALSO);
+    let also = beside.filter_map(|key| {
+        let (of, alarm) = engine.alarm(&key)?;
+        Some(told::text(of, alarm, &decisions::whose(configuration, &of.device)))
+    });
     let subject = Subject {
         area: whose.area.clone(),
         name: whose.name.clone(),
-        text: told::text(of, alarm, &whose),
+        text,
+        was,
+        also: also.collect(),
         action: of.action.clone(),
-        since,
+        since: clock("%m-%d %H:%M"),
     };
     (subject, serde_json::to_value(Told::new(of, alarm, &whose)).unwrap_or_default())
+}
+
+/// The alarm's text with the value of this moment, and the one when it was raised if that is another; where there is no value
+/// now the text says of when it is.
+fn numbers(engine: &Engine, key: &str, of: &Definition, alarm: &Alarm, whose: &Whose, at: &str) -> (Names, Names) {
+    let has_value = of.text.en.contains("{v}");
+    let was = alarm.value.map(told::figure).filter(|_| has_value);
+    if let Some((now, _)) = engine.value_now(key) {
+        let was = was.filter(|w| *w != told::figure(now)).map(|w| format!("{w} {}", of.unit).trim().to_string());
+        let was = was.unwrap_or_default();
+        return (told::text_with(of, alarm, whose, Some(now)), Names { zh: was.clone(), en: was });
+    }
+    let mut text = told::text(of, alarm, whose);
+    if was.is_some() && !at.is_empty() {
+        text = Names { zh: format!("{}（{at}时）", text.zh), en: format!("{} (at {at})", text.en) };
+    }
+    (text, Names::default())
 }
 
 /// The letter of a try.

@@ -47,6 +47,7 @@ pub fn check(
         channels: channels.iter().map(|c| (c.id().to_string(), c.pace())).collect(),
         zone: zone.clone(),
         gather_ms: settings.gather.0,
+        returns_ms: settings.returns_within.0,
         places: devices.iter().map(|(id, d)| (id.clone(), (d.class.clone(), d.area.clone()))).collect(),
         ..Plan::default()
     };

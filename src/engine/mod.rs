@@ -153,7 +153,7 @@ impl Engine {
         }
         out.derived.extend(self.presence.beat(now, self.plan.say_every_ms));
         let taken = input.page().and_then(|page| news::taken(&self.oncall, page));
-        let Self { alarms, off, provoked, .. } = self;
+        let Self { alarms, oncall, off, provoked, .. } = self;
         let derived = &out.derived;
         let (decided, refused) = guarded("alarm", off, || {
             assert!(*provoked != Some("alarm"), "on purpose");
@@ -164,7 +164,10 @@ impl Engine {
                     None
                 }
                 Input::Command(command) if oncall::is_test(&command.key) => None,
-                Input::Command(command) => alarms.command(command, now, &mut decided).err(),
+                Input::Command(command) => match news::names_nobody(oncall, command) {
+                    None => alarms.command(command, now, &mut decided).err(),
+                    nobody => nobody,
+                },
                 Input::Inject(inject) => alarms.inject(inject, now, &mut decided).err(),
                 Input::Page(_) => match &taken {
                     Some(Ok(commands)) => take(alarms, commands, now, &mut decided),
@@ -194,6 +197,7 @@ impl Engine {
 
     /// Who is to be told of what was decided, and what people say to that.
     fn pages(&mut self, now: Now, input: Input<'_>, taken: Option<Result<Vec<Command>, String>>, out: &mut Output) {
+        let flood_ms = &self.plan.alarms.settings.flood_within.0;
         let Self { alarms, oncall, off, provoked, catches_up, .. } = self;
         let catches_up = std::mem::take(catches_up) && !off.contains(&"alarm");
         let answer = match (input, &taken) {
@@ -204,12 +208,12 @@ impl Engine {
         let (pages, refused) = guarded("oncall", off, || {
             assert!(*provoked != Some("oncall"), "on purpose");
             let mut pages = oncall::Output::default();
-            for news in out.alarm.events.iter().filter_map(news::of) {
+            for news in out.alarm.events.iter().filter_map(|e| news::of(e, *flood_ms)) {
                 oncall.heard(&news, now, &mut pages);
             }
             if catches_up {
                 news::missed(alarms, oncall).iter().for_each(|news| oncall.heard(news, now, &mut pages));
-                news::unheard(alarms).for_each(|news| oncall.heard(&news, now, &mut pages));
+                news::unheard(alarms, oncall).iter().for_each(|news| oncall.heard(news, now, &mut pages));
             }
             let refused = match answer {
                 Some(test) if oncall::is_test(&test.key) => {
@@ -224,6 +228,9 @@ impl Engine {
             oncall.tick(now, &mut pages);
             (pages, refused)
         });
+        // Whoever is being told of an alarm has to acknowledge it; so has whoever looks at a list, where nobody is told.
+        let is_told = |e: &&oncall::page::Entry| matches!(e.what, "page_sent" | "not_told");
+        pages.log.iter().filter(is_told).for_each(|e| alarms.told(&e.key, now, &mut out.alarm));
         out.oncall = pages;
         out.refused = out.refused.take().or(refused);
     }
@@ -270,6 +277,16 @@ impl Engine {
     /// One alarm with its definition.
     pub fn alarm(&self, key: &str) -> Option<(&AlarmDefinition, &Alarm)> {
         self.alarms.get(key)
+    }
+
+    /// What the condition of an active alarm looks at now: its value and limit, where they are known.
+    pub fn value_now(&self, key: &str) -> Option<(f64, Option<f64>)> {
+        self.alarms.value_now(key)
+    }
+
+    /// What is active because of an alarm, or at the same device.
+    pub fn beside(&self, key: &str) -> Vec<Arc<str>> {
+        self.alarms.beside(key)
     }
 
     /// Whether more alarms come than people can read.
@@ -319,13 +336,14 @@ impl Engine {
         }
         self.off.clear();
         self.provoked = None;
+        let flood_ms = plan.alarms.settings.flood_within.0;
         let Self { oncall, off, plan: old, .. } = self;
         out.oncall = guarded("oncall", off, || {
             let mut pages = oncall::Output::default();
             if old.oncall != plan.oncall || again {
                 oncall.reconfigure(Arc::clone(&plan.oncall), now);
             }
-            for news in out.alarm.events.iter().filter_map(news::of) {
+            for news in out.alarm.events.iter().filter_map(|e| news::of(e, flood_ms)) {
                 oncall.heard(&news, now, &mut pages);
             }
             oncall.tick(now, &mut pages);

@@ -2,19 +2,17 @@
 
 use crate::alarm::Alarms;
 use crate::alarm::event::{Action, Command as AlarmCommand, Event, Seen, What};
-use crate::alarm::life::Alarm;
 use crate::model::priority::Priority;
 use crate::model::time::Now;
 use crate::oncall::page::{Command, Heard, Kind, News, Page};
-use crate::oncall::{FLOOD, Oncall, Output, is_test};
+use crate::oncall::{Oncall, Output, is_test};
 
-/// What an event means to people; none: nothing.
-pub fn of(event: &Event) -> Option<News> {
+/// What an event means to people; none: nothing. `flood_ms`: over how long an alarm flood is reckoned.
+pub fn of(event: &Event, flood_ms: u64) -> Option<News> {
     let why = || match event.seen {
         Seen::Shelved => "it is shelved",
         Seen::OutOfService => "it is out of service",
-        Seen::Suppressed => "another alarm explains it",
-        _ => FLOOD,
+        _ => "another alarm explains it",
     };
     let wanted = |kind| if event.quiet { Heard::Silenced(why()) } else { Heard::Wanted(kind) };
     let what = match event.what {
@@ -31,9 +29,16 @@ pub fn of(event: &Event) -> Option<News> {
         What::Acknowledged => Heard::Taken { by: event.by.clone() },
         What::HandedOver => Heard::HandedOver { by: event.by.clone(), to: event.cause.clone() },
         What::ArriveOverdue => Heard::Late,
-        What::Cleared => Heard::Over("its condition is gone"),
-        What::Removed => Heard::Over("its rule is gone"),
-        What::FloodBegan => Heard::FloodBegan(event.cause.clone()),
+        What::Arrived => Heard::Arrived { by: event.by.clone() },
+        What::Cleared => Heard::Gone { locked: event.seen == Seen::Latched },
+        What::Reset => Heard::Over(format!("{} has reset it", event.by)),
+        What::Removed => Heard::Over("its rule is gone".to_string()),
+        What::Chatters if !event.quiet => Heard::Chatters,
+        What::FloodBegan => {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of alarms")]
+            let count = event.value.unwrap_or(0.0) as u64;
+            Heard::FloodBegan { count, within_ms: flood_ms }
+        }
         What::FloodEnded => Heard::FloodEnded,
         _ => return None,
     };
@@ -42,43 +47,55 @@ pub fn of(event: &Event) -> Option<News> {
         occurrence: event.occurrence,
         priority: event.priority,
         test: event.test,
+        merged: event.merged,
         what,
     })
 }
 
-/// Every alarm that wants somebody now; what the desk has heard of already says nothing new to it. Those of a flood wait for
-/// its end.
-pub fn unheard(alarms: &Alarms) -> impl Iterator<Item = News> + '_ {
+/// Every alarm that wants somebody now; what the desk has heard of already says nothing new to it. One that went by itself
+/// before the desk heard of it is told all the same, if it is urgent.
+pub fn unheard(alarms: &Alarms, oncall: &Oncall) -> Vec<News> {
     let is_flood = alarms.is_flood();
-    let wants = move |alarm: &Alarm, priority: Priority| {
-        alarm.step > 0 && alarm.waits && !alarm.is_quiet() && !(is_flood && priority > Priority::P1)
-    };
-    alarms.all().filter_map(move |(key, of, alarm)| {
+    let mut out = Vec::new();
+    for (key, of, alarm) in alarms.all() {
         let priority = alarm.priority(of);
-        wants(alarm, priority).then(|| News {
-            key: key.clone(),
-            occurrence: alarm.occurrence,
-            priority,
-            test: alarm.test,
-            what: Heard::Wanted(Kind::Raised),
-        })
-    })
+        let is_gone = alarm.step == 0;
+        let is_told = || oncall.incident(key).is_some() || alarm.untold || priority > Priority::P2;
+        if !alarm.waits || alarm.is_quiet() || (is_gone && is_told()) {
+            continue;
+        }
+        let merged = is_flood && priority > Priority::P1;
+        let (occurrence, test) = (alarm.occurrence, alarm.test);
+        let news = |what| News { key: key.clone(), occurrence, priority, test, merged, what };
+        out.push(news(Heard::Wanted(Kind::Raised)));
+        out.extend(is_gone.then(|| news(Heard::Gone { locked: alarm.latched })));
+    }
+    out
 }
 
 /// What became of alarms while the desk did not hear of it: gone, over, or taken.
 pub fn missed(alarms: &Alarms, oncall: &Oncall) -> Vec<News> {
     let of = |key: &std::sync::Arc<str>| {
         let what = match alarms.get(key) {
-            None => Heard::Over("its rule is gone"),
-            Some((_, alarm)) if alarm.step == 0 => Heard::Over("its condition is gone"),
+            None => Heard::Over("its rule is gone".to_string()),
+            Some((_, alarm)) if alarm.step == 0 && (alarm.waits || alarm.latched) => {
+                Heard::Gone { locked: alarm.latched }
+            }
+            Some((_, alarm)) if alarm.step == 0 => Heard::Over("its condition is gone".to_string()),
             Some((_, alarm)) if !alarm.waits => Heard::Taken { by: alarm.owner.clone() },
             Some(_) => return None,
         };
         let incident = oncall.incident(key)?;
         let (occurrence, priority, test) = (incident.occurrence, incident.priority, incident.test);
-        Some(News { key: key.clone(), occurrence, priority, test, what })
+        Some(News { key: key.clone(), occurrence, priority, test, merged: false, what })
     };
     oncall.keys().filter(|key| !key.is_empty() && !is_test(key)).filter_map(of).collect()
+}
+
+/// Why whoever a command names cannot have it, in words; none: it names nobody, or somebody who can be reached.
+pub fn names_nobody(oncall: &Oncall, command: &AlarmCommand) -> Option<String> {
+    let Action::HandOver { to } = &command.action else { return None };
+    oncall.can_be_reached(to).err()
 }
 
 /// What whoever answers a page does, for each alarm of its message; none where it is no answer.

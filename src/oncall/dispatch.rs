@@ -7,13 +7,18 @@ use crate::model::letter::{Answer, Pace};
 use crate::model::priority::Priority;
 use crate::model::time::{Mono, Now, Wall};
 use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{About, Kind, Page, PageState, Send};
+use crate::oncall::page::{About, Kind, Page, PageState, Send, Stands};
+use crate::oncall::plan::Plan;
 use crate::oncall::{Oncall, Output, hours, is_test, ms};
 
 /// Tries of a channel at a time.
 const AT_ONCE: usize = 2;
 /// An answer that has not come by then does not come.
 const ANSWER_MS: u64 = 120_000;
+/// Longest wait that a service is granted, whatever it asks for.
+const WAIT_MAX_MS: u64 = 600_000;
+/// A P1 that has no other way is tried so often, whatever its service asks for.
+const P1_EVERY_MS: u64 = 60_000;
 /// Until every way is tried again, the first time and at most.
 const AGAIN_MS: (u64, u64) = (15_000, 600_000);
 /// How long a channel that is not there rests, the first time and at most.
@@ -93,13 +98,29 @@ struct Candidate {
     to: String,
     whom: Arc<str>,
     at: i64,
+    tried: Option<i64>,
     /// What can wait goes together with what else there is.
     merges: bool,
+    /// It is urgent and asks for an answer: it goes together with what happens to devices of its class or area.
+    joins: bool,
+}
+
+impl Candidate {
+    fn device(&self) -> &str {
+        self.key.rsplit_once('.').map_or("", |(_, device)| device)
+    }
+
+    /// Whether both go into one message.
+    fn goes_with(&self, other: &Self, plan: &Plan) -> bool {
+        let is_same = (&self.channel, &self.to, &self.whom) == (&other.channel, &other.to, &other.whom);
+        let is_alike = || self.joins && other.joins && plan.is_alike(self.device(), other.device());
+        self.page == other.page || (is_same && ((self.merges && other.merges) || is_alike()))
+    }
 }
 
 /// Until when a page is held back by the date, and why.
 pub(super) fn held(
-    plan: &crate::oncall::plan::Plan,
+    plan: &Plan,
     incident: &Incident,
     page: &Page,
     now: Now,
@@ -110,7 +131,8 @@ pub(super) fn held(
     if let Some(at) = page.not_before.filter(|at| now.wall < *at) {
         return Some((at, "waits for the digest"));
     }
-    let can_wait = incident.priority >= Priority::P3 || page.kind == Kind::Over;
+    let tells_end = matches!(page.kind, Kind::Over | Kind::Locked);
+    let can_wait = !page.urgent && (incident.priority >= Priority::P3 || tells_end);
     let until = can_wait.then(|| hours::quiet_until(plan, now.wall)).flatten()?;
     Some((until, "quiet hours"))
 }
@@ -137,16 +159,16 @@ impl Oncall {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds of a queue")]
                 let wait = free_at.since(now.mono).saturating_add(turn as u64);
                 let patience = if c.priority == Priority::P1 { 0 } else { PATIENCE_MS };
-                if c.priority <= Priority::P2 && wait > patience {
-                    self.other_way(&c.key, c.page, now);
+                let has_other = c.priority <= Priority::P2 && wait > patience && self.other_way(&c.key, c.page, now);
+                let tried_at = c.tried.unwrap_or(c.at);
+                let is_tried = c.priority == Priority::P1 && !has_other;
+                let again = Mono(u64::try_from(tried_at).unwrap_or(0)).plus(P1_EVERY_MS);
+                if !is_tried || again > now.mono {
+                    self.wake_at(ms(if is_tried { free_at.min(again) } else { free_at }));
+                    continue;
                 }
-                self.wake_at(ms(free_at));
-                continue;
             }
-            let merged = candidates[i..].iter().filter(|o| {
-                o.page == c.page
-                    || (c.merges && o.merges && (&o.channel, &o.to, &o.whom) == (&c.channel, &c.to, &c.whom))
-            });
+            let merged = candidates[i..].iter().filter(|o| !gone.contains(&o.page) && c.goes_with(o, &self.plan));
             let pages: Vec<(Arc<str>, u64)> = merged.map(|o| (Arc::clone(&o.key), o.page)).collect();
             gone.extend(pages.iter().map(|(_, page)| *page));
             let (channel, to, whom) = (c.channel.clone(), c.to.clone(), Arc::clone(&c.whom));
@@ -187,7 +209,9 @@ impl Oncall {
                     to: way.to.clone(),
                     whom: Arc::clone(&page.whom),
                     at,
-                    merges: incident.merges || incident.priority >= Priority::P3 || page.kind == Kind::Over,
+                    tried: page.tried,
+                    merges: incident.merges || incident.priority >= Priority::P3 || !page.kind.wants_answer(),
+                    joins: incident.priority <= Priority::P2 && page.kind.wants_answer() && !is_test(key),
                 });
             }
         }
@@ -212,15 +236,19 @@ impl Oncall {
         for (key, id) in &pages {
             let Some(incident) = self.incidents.get_mut(key) else { continue };
             let (occurrence, priority, test) = (incident.occurrence, incident.priority, incident.test);
-            let by = match &incident.stage {
-                Stage::Taken(by) => by.clone(),
-                _ => String::new(),
+            let stands = match (incident.gone, incident.locked) {
+                (Some(_), true) => Stands::Locked,
+                (Some(_), false) => Stands::Gone,
+                (None, _) => Stands::There,
             };
+            let (by, flood) = (incident.by.clone(), incident.flood);
             let Some(page) = incident.pages.iter_mut().find(|p| p.id == *id) else { continue };
             page.state = PageState::Sent(ms(now.mono));
+            page.tried = Some(ms(now.mono));
             repeat |= page.repeat;
-            about.push(About { page: *id, kind: page.kind, key: Arc::clone(key), occurrence, priority, by, test });
             self.touched.insert(Arc::clone(key));
+            let key = Arc::clone(key);
+            about.push(About { page: *id, kind: page.kind, key, occurrence, priority, by, stands, flood, test });
         }
         for (key, id) in &pages {
             self.log(out, key, "page_sent", Some(*id), "");
@@ -273,7 +301,8 @@ impl Oncall {
             if let (Answer::Later { after_ms, why }, Some(limits)) = (answer, limits) {
                 // Each time longer, so that a day without it does not fill the log.
                 let longer = REST_MS.0.saturating_mul(1 << channel.failed.saturating_sub(1).min(8)).min(REST_MS.1);
-                let until = now.mono.plus(after_ms.map_or(limits.rest_ms, |ms| ms.max(longer)));
+                let wait = after_ms.map_or(limits.rest_ms, |ms| ms.max(longer));
+                let until = now.mono.plus(wait.min(WAIT_MAX_MS));
                 channel.rests = Some((until, why.clone()));
             }
         }
@@ -335,7 +364,8 @@ impl Oncall {
         if page.ways.is_empty() || (is_round && !page.kind.wants_answer() && rounds >= 3) {
             page.state = PageState::Dropped;
         } else {
-            let wait = if is_round { again_ms(rounds, id) } else { 0 };
+            let most = if incident.priority == Priority::P1 { P1_EVERY_MS } else { AGAIN_MS.1 };
+            let wait = if is_round { again_ms(rounds, id).min(most) } else { 0 };
             page.state = PageState::Waits(ms(now.mono.plus(wait)));
         }
         incident.note(text);
@@ -345,18 +375,18 @@ impl Oncall {
     }
 
     /// A page whose channel has no room for it goes another way, if one is free now.
-    fn other_way(&mut self, key: &Arc<str>, id: u64, now: Now) {
+    fn other_way(&mut self, key: &Arc<str>, id: u64, now: Now) -> bool {
         let page = |i: &Incident| i.pages.iter().find(|p| p.id == id).map(|p| (i.priority, p.way, p.ways.clone()));
-        let Some((priority, way, ways)) = self.incidents.get(key).and_then(page) else { return };
+        let Some((priority, way, ways)) = self.incidents.get(key).and_then(page) else { return false };
         let others = (1..ways.len()).map(|k| (way + k) % ways.len());
         let Some(free) = others.into_iter().find(|k| self.free_at(&ways[*k].channel, priority, now) == Some(now.mono))
         else {
-            return;
+            return false;
         };
         let rests = self.channels.get(&ways[way].channel).and_then(|c| c.rests.as_ref());
         let why = rests.map_or("too many messages", |(_, why)| why.as_str());
         let said = format!("{} rests ({why}): it goes another way", ways[way].channel);
-        let Some(incident) = self.incidents.get_mut(key) else { return };
+        let Some(incident) = self.incidents.get_mut(key) else { return false };
         if let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) {
             page.way = free;
             page.said.clone_from(&said);
@@ -364,6 +394,7 @@ impl Oncall {
         incident.note(said);
         self.touched.insert(Arc::clone(key));
         self.wake_at(ms(now.mono.plus(1)));
+        true
     }
 
     /// The channels that rest, until when and why.

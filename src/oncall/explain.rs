@@ -23,9 +23,14 @@ impl Oncall {
                 format!("nobody took it, and chain {chain} is over")
             }
             Stage::Wanted => {
+                let stands = match (incident.gone.is_some(), incident.locked) {
+                    (true, true) => " (its condition is gone, and it is locked until somebody has inspected it)",
+                    (true, false) => " (its condition is gone by itself)",
+                    (false, _) => "",
+                };
                 // The round that is being waited for.
                 let round = if incident.step == 0 { incident.round.max(1) } else { incident.round + 1 };
-                format!("somebody is wanted: chain {chain}, round {round}")
+                format!("somebody is wanted: chain {chain}, round {round}{stands}")
             }
             Stage::Taken(by) => format!("{by} has taken it"),
             Stage::Silent(why) => format!("not told: {why}"),

@@ -42,6 +42,27 @@ pub struct Incident {
     /// Whether it was one of a flood: what is said of it goes together with the others.
     #[serde(default)]
     pub merges: bool,
+    /// The occurrence at which people began to be told: one that comes back soon goes on with the same escalation.
+    #[serde(default)]
+    pub first: u64,
+    /// When its condition went, on the monotonic scale.
+    #[serde(default)]
+    pub gone: Option<i64>,
+    /// Whether it is locked until somebody has inspected it.
+    #[serde(default)]
+    pub locked: bool,
+    /// Whether it was said that it comes and goes.
+    #[serde(default)]
+    pub flaps: bool,
+    /// When somebody took it, on the monotonic scale.
+    #[serde(default)]
+    pub taken: Option<i64>,
+    /// Who took it, or gave it to somebody.
+    #[serde(default)]
+    pub by: String,
+    /// How many alarms, and within how many milliseconds; of an alarm flood.
+    #[serde(default)]
+    pub flood: (u64, u64),
 }
 
 /// How an incident stands.
@@ -74,7 +95,26 @@ impl Incident {
             notes: Vec::new(),
             test: false,
             merges: false,
+            first: occurrence,
+            gone: None,
+            locked: false,
+            flaps: false,
+            taken: None,
+            by: String::new(),
+            flood: (0, 0),
         }
+    }
+
+    /// People begin to be told anew. What was sent before stays answerable: an answer to it takes what there is now.
+    pub fn renew(&mut self, occurrence: u64, priority: Priority, kind: Kind) {
+        let pages = std::mem::take(&mut self.pages);
+        let notes = std::mem::take(&mut self.notes);
+        *self = Self { pages, notes, ..Self::new(occurrence, priority, kind) };
+    }
+
+    /// Pages of what people are being told now.
+    pub fn current(&self) -> impl Iterator<Item = &Page> {
+        self.pages.iter().filter(|p| p.occurrence >= self.first)
     }
 
     /// Writes down what became of it.
@@ -95,7 +135,7 @@ impl Incident {
     /// Whom a service took a page for that asked for an answer, each once.
     pub fn told(&self) -> Vec<Arc<str>> {
         let mut out: Vec<Arc<str>> = Vec::new();
-        for page in self.pages.iter().filter(|p| p.kind.wants_answer()) {
+        for page in self.current().filter(|p| p.kind.wants_answer()) {
             if matches!(page.state, PageState::Accepted(_)) && !out.contains(&page.whom) {
                 out.push(Arc::clone(&page.whom));
             }
@@ -118,8 +158,10 @@ impl Incident {
 
     /// Whether a page that still waits says the same to the same person; ways that it does not know are tried next.
     pub fn joins(&mut self, kind: Kind, whom: &str, ways: &[Contact], now: i64) -> bool {
+        let occurrence = self.occurrence;
         let same = |p: &&mut Page| p.kind == kind && *p.whom == *whom && matches!(p.state, PageState::Waits(_));
         let Some(page) = self.pages.iter_mut().find(same) else { return false };
+        page.occurrence = occurrence;
         let fresh: Vec<Contact> = ways.iter().filter(|w| !page.ways.contains(w)).cloned().collect();
         if !fresh.is_empty() {
             page.way = page.ways.len();
@@ -142,10 +184,14 @@ impl Incident {
 
     /// Every moment on the monotonic scale.
     pub fn moments(&mut self) -> impl Iterator<Item = &mut i64> {
-        let pages = self.pages.iter_mut().filter_map(|p| match &mut p.state {
-            PageState::Waits(at) | PageState::Sent(at) | PageState::Accepted(at) => Some(at),
-            PageState::Dropped => None,
+        let pages = self.pages.iter_mut().flat_map(|p| {
+            let state = match &mut p.state {
+                PageState::Waits(at) | PageState::Sent(at) | PageState::Accepted(at) => Some(at),
+                PageState::Dropped => None,
+            };
+            state.into_iter().chain(&mut p.tried)
         });
-        self.next.iter_mut().chain(pages)
+        let own = self.next.iter_mut().chain(&mut self.gone).chain(&mut self.taken);
+        own.chain(pages)
     }
 }

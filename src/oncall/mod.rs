@@ -7,6 +7,7 @@
 pub mod ahead;
 pub mod calendar;
 mod dispatch;
+mod events;
 mod explain;
 pub mod hours;
 pub mod incident;
@@ -23,11 +24,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::priority::Priority;
 use crate::model::time::{Mono, Now, Wall, carried_by};
 use crate::oncall::dispatch::{Channel, OnTheWay};
 use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{Entry, Heard, Kind, News, Page, PageState, Send};
+use crate::oncall::page::{Entry, Page, PageState, Send};
 use crate::oncall::plan::Plan;
 use crate::oncall::rota::Override;
 
@@ -37,9 +37,6 @@ pub const TEST: &str = "page_test";
 pub fn is_test(key: &str) -> bool {
     key.split_once('.').is_some_and(|(head, _)| head == TEST)
 }
-
-/// Why an alarm of a flood is not told.
-pub const FLOOD: &str = "one of a flood of alarms";
 
 /// Rounds of one step of the desk.
 const STEPS_AT_ONCE: u32 = 8;
@@ -121,6 +118,8 @@ pub struct Oncall {
     /// Incidents that changed in this step, and whether the rest did.
     touched: BTreeSet<Arc<str>>,
     is_meta_touched: bool,
+    /// Since when there is an alarm flood: what is not urgent is told once a minute from then on.
+    flood: Option<Mono>,
     /// What is counted since the start.
     counted: Figures,
 }
@@ -133,8 +132,10 @@ impl Oncall {
             let mut incident = kept.incident;
             let by = carried_by((kept.saved, &kept.boot), (now, boot));
             incident.moments().for_each(|at| *at = at.saturating_add(by));
+            incident.first = if incident.first == 0 { incident.occurrence } else { incident.first };
             for page in &mut incident.pages {
                 // Its answer was not seen: it may come once more.
+                page.occurrence = if page.occurrence == 0 { incident.occurrence } else { page.occurrence };
                 if let PageState::Sent(at) = page.state {
                     (page.state, page.repeat) = (PageState::Waits(at), true);
                 }
@@ -168,111 +169,6 @@ impl Oncall {
                 page.said = "its channel is gone".to_string();
             }
         }
-    }
-
-    /// Something happened to an alarm.
-    pub fn heard(&mut self, news: &News, now: Now, out: &mut Output) {
-        match &news.what {
-            Heard::Wanted(kind) => self.wanted(news, *kind, now, out),
-            Heard::Silenced(why) => self.silenced(news, why),
-            Heard::Taken { by } => self.taken(news, by, now, out),
-            Heard::HandedOver { by, to } => self.handed_over(news, by, to, now, out),
-            Heard::Late => self.late(news, now, out),
-            Heard::Over(why) => self.over(news, why, now, out),
-            Heard::FloodBegan(text) => self.flood(text, now, out),
-            Heard::FloodEnded => {
-                let of = |(key, i): (&Arc<str>, &Incident)| {
-                    let is_of_it = i.stage == Stage::Silent(FLOOD.to_string());
-                    is_of_it.then(|| (Arc::clone(key), i.occurrence, i.priority, i.test))
-                };
-                let held: Vec<_> = self.incidents.iter().filter_map(of).collect();
-                for (key, occurrence, priority, test) in held {
-                    let what = Heard::Wanted(Kind::Raised);
-                    self.incidents.entry(Arc::clone(&key)).and_modify(|i| i.merges = true);
-                    self.wanted(&News { key, occurrence, priority, test, what }, Kind::Raised, now, out);
-                }
-            }
-        }
-        self.touched.insert(Arc::clone(&news.key));
-        self.wake = Some(now.mono);
-    }
-
-    fn wanted(&mut self, news: &News, kind: Kind, now: Now, out: &mut Output) {
-        let device = news.key.rsplit_once('.').map_or("", |(_, d)| d);
-        let chain = self.plan.chain(news.priority, device).map(|c| Arc::clone(&c.id));
-        let fresh = || Incident::new(news.occurrence, news.priority, kind);
-        let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
-        if incident.occurrence != news.occurrence {
-            *incident = fresh();
-        } else if incident.stage == Stage::Wanted && incident.chain.is_some() && incident.priority == news.priority {
-            // It is being told already.
-            return;
-        }
-        let gather = if news.priority >= Priority::P3 { self.plan.gather_ms } else { 0 };
-        // What was sent before asked for something else: its answer says nothing to this.
-        incident.pages.iter_mut().for_each(|p| p.used = true);
-        (incident.priority, incident.kind, incident.test) = (news.priority, kind, news.test);
-        (incident.step, incident.round, incident.next) = (0, 0, Some(ms(now.mono.plus(gather))));
-        incident.chain = chain;
-        incident.stage = Stage::Wanted;
-        self.touched.insert(Arc::clone(&news.key));
-        if incident.chain.is_none() {
-            let why = if self.plan.chains.is_empty() {
-                "nobody is to be told of anything: the configuration has no [[chain]]".to_string()
-            } else {
-                format!("no [[chain]] is meant for {} of this device", news.priority.word())
-            };
-            incident.next = None;
-            incident.stage = Stage::Silent(why.clone());
-            self.log(out, &news.key, "not_told", None, &why);
-        }
-    }
-
-    fn silenced(&mut self, news: &News, why: &str) {
-        let fresh = || Incident::new(news.occurrence, news.priority, Kind::Raised);
-        let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
-        if incident.occurrence != news.occurrence {
-            *incident = fresh();
-        }
-        if matches!(incident.stage, Stage::Wanted | Stage::Silent(_)) {
-            incident.stage = Stage::Silent(why.to_string());
-            incident.next = None;
-            incident.drop_waiting(why);
-        }
-    }
-
-    fn taken(&mut self, news: &News, by: &str, now: Now, out: &mut Output) {
-        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
-        if matches!(incident.stage, Stage::Taken(_)) {
-            // The first who takes it has it.
-            return;
-        }
-        incident.stage = Stage::Taken(by.to_string());
-        incident.next = None;
-        incident.note(format!("{by} took it"));
-        let told = incident.told();
-        let dropped = incident.drop_waiting(&format!("{by} took it"));
-        for page in dropped {
-            self.log(out, &news.key, "page_dropped", Some(page), &format!("{by} took it"));
-        }
-        if news.priority <= Priority::P2 && !is_test(&news.key) {
-            let others = told.into_iter().filter(|whom| **whom != *by && !whom.starts_with("channel:"));
-            self.inform(&news.key, Kind::Taken, others.collect(), now);
-        }
-    }
-
-    fn over(&mut self, news: &News, why: &str, now: Now, out: &mut Output) {
-        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
-        if matches!(incident.stage, Stage::Over(_)) {
-            return;
-        }
-        incident.stage = Stage::Over(why.to_string());
-        incident.next = None;
-        let told = incident.told();
-        for page in incident.drop_waiting(why) {
-            self.log(out, &news.key, "page_dropped", Some(page), why);
-        }
-        self.inform(&news.key, Kind::Over, told, now);
     }
 
     /// What happened is in the log.
@@ -337,7 +233,7 @@ impl Oncall {
     /// How the pages are doing.
     pub fn figures(&self) -> Figures {
         let unreached = self.incidents.values().filter(|i| {
-            let tried = i.pages.iter().filter(|p| p.kind.wants_answer());
+            let tried = i.current().filter(|p| p.kind.wants_answer());
             let (mut any, mut reached) = (false, false);
             for page in tried {
                 any |= page.tries > 0;

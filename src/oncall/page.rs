@@ -21,6 +21,8 @@ pub struct News {
     pub priority: Priority,
     /// Whether it comes of a trial.
     pub test: bool,
+    /// Whether it is one of an alarm flood: it is told together with the others.
+    pub merged: bool,
     /// What happened.
     pub what: Heard,
 }
@@ -44,12 +46,29 @@ pub enum Heard {
         /// To whom.
         to: String,
     },
+    /// Somebody is there.
+    Arrived {
+        /// Who.
+        by: String,
+    },
     /// Nobody was there in time.
     Late,
-    /// Its condition is gone, or its rule.
-    Over(&'static str),
-    /// More alarms than people can read, in words.
-    FloodBegan(String),
+    /// Its condition is gone by itself.
+    Gone {
+        /// Whether it is locked until somebody has inspected it.
+        locked: bool,
+    },
+    /// It is over, by what a person did: its rule is gone, or it was reset.
+    Over(String),
+    /// It comes and goes too often and is held.
+    Chatters,
+    /// More alarms than people can read.
+    FloodBegan {
+        /// How many.
+        count: u64,
+        /// Within so many milliseconds.
+        within_ms: u64,
+    },
     /// No longer.
     FloodEnded,
 }
@@ -103,6 +122,10 @@ pub enum Kind {
     Taken,
     /// It is gone: for those who were told.
     Over,
+    /// Its condition is gone and it is locked until somebody has inspected it: for those who were told.
+    Locked,
+    /// It comes and goes: for those who were told, once.
+    Returns,
     /// More alarms than people can read.
     Flood,
     /// The page of the week, or one that somebody asked for.
@@ -112,7 +135,7 @@ pub enum Kind {
 impl Kind {
     /// Whether somebody has to answer: it is tried until somebody is reached.
     pub fn wants_answer(self) -> bool {
-        !matches!(self, Kind::Taken | Kind::Over | Kind::Flood)
+        !matches!(self, Kind::Taken | Kind::Over | Kind::Locked | Kind::Returns | Kind::Flood)
     }
 
     /// As it is printed.
@@ -125,6 +148,8 @@ impl Kind {
             Kind::Late => "late",
             Kind::Taken => "taken",
             Kind::Over => "over",
+            Kind::Locked => "locked",
+            Kind::Returns => "returns",
             Kind::Flood => "flood",
             Kind::Test => "test",
         }
@@ -138,6 +163,9 @@ pub struct Page {
     pub id: u64,
     /// What it says.
     pub kind: Kind,
+    /// Which occurrence of the alarm it was made for; 0: it is from before this was kept.
+    #[serde(default)]
+    pub occurrence: u64,
     /// A person's id, or `channel:ID`.
     pub whom: Arc<str>,
     /// The ways to them, the best first.
@@ -151,6 +179,12 @@ pub struct Page {
     /// Not before this date: what can wait for the digest.
     #[serde(default)]
     pub not_before: Option<Wall>,
+    /// When it was tried last, on the monotonic scale.
+    #[serde(default)]
+    pub tried: Option<i64>,
+    /// Whether it is told at any hour.
+    #[serde(default)]
+    pub urgent: bool,
     /// Whether an earlier try may have arrived: its answer was not seen.
     #[serde(default)]
     pub repeat: bool,
@@ -163,6 +197,13 @@ pub struct Page {
     /// What became of it last, in words.
     #[serde(default)]
     pub said: String,
+}
+
+impl Page {
+    /// Whether it is still to be sent.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, PageState::Waits(_))
+    }
 }
 
 /// How a page stands; moments are on the monotonic scale.
@@ -213,10 +254,26 @@ pub struct About {
     pub occurrence: u64,
     /// How much it matters.
     pub priority: Priority,
-    /// Who took it, or gave it; how many there are.
+    /// Who took it, or gave it.
     pub by: String,
+    /// How its condition stands.
+    pub stands: Stands,
+    /// How many alarms there are, and within how many milliseconds; of an alarm flood.
+    pub flood: (u64, u64),
     /// Whether it is a trial.
     pub test: bool,
+}
+
+/// How the condition of an alarm stands while somebody is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stands {
+    /// It is there.
+    #[default]
+    There,
+    /// It is gone by itself, and nobody has taken it.
+    Gone,
+    /// It is gone, and locked until somebody has inspected it.
+    Locked,
 }
 
 /// Something for the log.

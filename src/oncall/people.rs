@@ -18,21 +18,40 @@ const OVERRIDES: usize = 1_000;
 impl Oncall {
     pub(super) fn handed_over(&mut self, news: &News, by: &str, to: &str, now: Now, out: &mut Output) {
         let fresh = || Incident::new(news.occurrence, news.priority, Kind::Raised);
+        let device = news.key.rsplit_once('.').map_or("", |(_, d)| d);
+        let chain = self.plan.chain(news.priority, device).cloned();
         let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
-        incident.stage = Stage::Taken(to.to_string());
-        incident.next = None;
         incident.note(format!("{by} gave it to {to}"));
-        incident.drop_waiting(&format!("{by} gave it to {to}"));
-        let ways = self.plan.ways(to, &[]);
-        if ways.is_empty() {
-            self.incidents
-                .entry(Arc::clone(&news.key))
-                .and_modify(|i| i.note(format!("{to} has no way to be reached")));
-            self.log(out, &news.key, "not_told", None, &format!("{to} has no way to be reached"));
-            return;
+        for page in incident.drop_waiting(&format!("{by} gave it to {to}")) {
+            self.log(out, &news.key, "page_dropped", Some(page), &format!("{by} gave it to {to}"));
         }
-        let page = self.new_page(Kind::HandedOver, to.into(), ways, now);
+        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
+        incident.pages.iter_mut().for_each(|p| p.used = true);
+        // Whoever it was given to has a step's time to say yes; then its escalation begins.
+        (incident.stage, incident.taken, incident.kind) = (Stage::Wanted, None, Kind::Raised);
+        (incident.step, incident.round, incident.by) = (0, 0, by.to_string());
+        let wait = chain.as_ref().and_then(|c| c.steps.first()).map(|s| s.wait_ms);
+        incident.chain = chain.map(|c| c.id);
+        incident.next = wait.map(|wait| ms(now.mono.plus(wait)));
+        let ways = self.plan.ways(to, &[]);
+        let page = self.new_page(&news.key, Kind::HandedOver, to.into(), ways, now);
         self.incidents.entry(Arc::clone(&news.key)).and_modify(|i| i.pages.push(page));
+    }
+
+    /// Whether somebody can be told of something.
+    ///
+    /// # Errors
+    /// There is no such person, or no way to them; in words, with the nearest name.
+    pub fn can_be_reached(&self, person: &str) -> Result<(), String> {
+        if !self.plan.people.contains_key(person) {
+            let known = self.plan.people.keys().map(|k| &**k);
+            let mend = crate::model::problem::did_you_mean(person, known);
+            return Err(format!("there is no person `{person}`; {mend}"));
+        }
+        if self.plan.ways(person, &[]).is_empty() {
+            return Err(format!("{person} has no way to be reached"));
+        }
+        Ok(())
     }
 
     /// The page of the week, if it is time.
@@ -69,18 +88,12 @@ impl Oncall {
     /// # Errors
     /// There is no such person, or no way to them; in words.
     pub fn test(&mut self, person: &str, now: Now, out: &mut Output) -> Result<u64, String> {
-        if !self.plan.people.contains_key(person) {
-            let known = self.plan.people.keys().map(|k| &**k);
-            let mend = crate::model::problem::did_you_mean(person, known);
-            return Err(format!("there is no person `{person}`; {mend}"));
-        }
+        self.can_be_reached(person)?;
         let ways = self.plan.ways(person, &[]);
-        if ways.is_empty() {
-            return Err(format!("{person} has no way to be reached"));
-        }
         let key: Arc<str> = format!("{TEST}.{person}").into();
         let occurrence = self.incidents.get(&key).map_or(1, |i| i.occurrence + 1);
-        let page = self.new_page(Kind::Test, person.into(), ways, now);
+        let mut page = self.new_page(&key, Kind::Test, person.into(), ways, now);
+        page.occurrence = occurrence;
         let id = page.id;
         let mut incident = Incident::new(occurrence, Priority::P2, Kind::Test);
         let within = self.plan.test.map_or(900_000, |(_, _, within)| within);
@@ -116,7 +129,7 @@ impl Oncall {
         let key = Arc::clone(key);
         let (occurrence, priority) = (incident.occurrence, incident.priority);
         let what = crate::oncall::page::Heard::Taken { by: by.to_string() };
-        self.heard(&News { key: Arc::clone(&key), occurrence, priority, test: true, what }, now, out);
+        self.heard(&News { key: Arc::clone(&key), occurrence, priority, test: true, merged: false, what }, now, out);
         self.log(out, &key, "test_answered", None, by);
         Ok(())
     }

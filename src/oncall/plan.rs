@@ -29,6 +29,8 @@ pub struct Plan {
     pub digest: Time,
     /// How long P3 waits for others.
     pub gather_ms: u64,
+    /// An alarm that comes back within this time goes on with the escalation that it had.
+    pub returns_ms: u64,
     /// The page of each week: when, and how long there is to acknowledge it.
     pub test: Option<(Weekday, Time, u64)>,
     /// Working days.
@@ -49,6 +51,7 @@ impl Default for Plan {
             quiet: Vec::new(),
             digest: Time::midnight(),
             gather_ms: 0,
+            returns_ms: 600_000,
             test: None,
             calendar: Calendar::default(),
             zone: TimeZone::UTC,
@@ -132,6 +135,12 @@ impl Plan {
                 && has(&c.classes, class)
                 && has(&c.areas, area)
         })
+    }
+
+    /// Whether two devices are of one class or in one area: what happens to them at once is told in one message.
+    pub fn is_alike(&self, a: &str, b: &str) -> bool {
+        let (Some(a), Some(b)) = (self.places.get(a), self.places.get(b)) else { return false };
+        (a.0 == b.0 && !a.0.is_empty()) || (a.1 == b.1 && !a.1.is_empty())
     }
 
     /// The ways to a person by these channels; by all if none of theirs is among them.

@@ -217,6 +217,8 @@ pub struct Settings {
     pub digest: String,
     /// How long P3 waits before it is told: what is gone by then is not, and several go into one message.
     pub gather: Length,
+    /// A P1 or P2 that nobody has taken and that comes back within this time goes on with the escalation that it had.
+    pub returns_within: Length,
     /// Holidays and the days that make up for them: `cn`; empty: Saturday and Sunday are free.
     pub calendar: String,
     /// A page each week that has to be acknowledged: `mon 10:00`; empty for none.
@@ -233,6 +235,7 @@ impl Default for Settings {
             quiet: Vec::new(),
             digest: "08:30".to_string(),
             gather: Length(30_000),
+            returns_within: Length(600_000),
             calendar: String::new(),
             test: String::new(),
             test_within: Length(900_000),

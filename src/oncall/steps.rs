@@ -9,7 +9,7 @@ use crate::oncall::page::{Kind, News, Page, PageState};
 use crate::oncall::plan::{Chain, Plan, Step};
 use crate::oncall::rota::{self, Override};
 use crate::oncall::settings::{Contact, Target};
-use crate::oncall::{FLOOD, Oncall, Output, hours, is_test, ms};
+use crate::oncall::{Oncall, Output, hours, is_test, ms};
 
 /// Whom a step tells, each with the ways to them; what there is to say of it.
 type Told = (Vec<(Arc<str>, Vec<Contact>)>, Vec<String>);
@@ -117,9 +117,19 @@ impl Oncall {
         }
         for _ in 0..chain.steps.len() {
             let (step, reached) = self.one_step(key, chain, now);
+            let together = is_first.then(|| self.leader(key)).flatten().and_then(|leader| {
+                let leader = self.incidents.get(&leader)?;
+                Some((leader.step, leader.round, leader.next?))
+            });
             let Some(incident) = self.incidents.get_mut(key) else { return };
             let is_last = incident.step == 0;
             incident.next = Some(ms(now.mono.plus(step.wait_ms)));
+            if let (Some(leader), true) = (together, reached) {
+                // One escalation for what is alike: from now on their steps are the same.
+                let next;
+                (incident.step, incident.round, next) = leader;
+                incident.next = Some(next);
+            }
             if incident.priority == Priority::P4 {
                 incident.next = None;
                 return;
@@ -128,6 +138,23 @@ impl Oncall {
                 return;
             }
         }
+    }
+
+    /// Of what is being told with the same urgency on a device of the same class or area, what began first.
+    pub(super) fn leader(&self, key: &Arc<str>) -> Option<Arc<str>> {
+        let own = self.incidents.get(key)?;
+        let device = |key: &str| key.rsplit_once('.').map_or(String::new(), |(_, d)| d.to_string());
+        let mine = device(key);
+        let leads = |(other, i): &(&Arc<str>, &Incident)| {
+            *other != key
+                && i.stage == Stage::Wanted
+                && (i.priority, &i.chain) == (own.priority, &own.chain)
+                && i.next.is_some()
+                && (i.step, i.round) != (0, 0)
+                && self.plan.is_alike(&device(other), &mine)
+        };
+        let leader = self.incidents.iter().filter(leads).min_by_key(|(_, i)| i.current().map(|p| p.id).min());
+        leader.map(|(key, _)| Arc::clone(key))
     }
 
     /// Makes the pages of one step; whether it reaches anybody.
@@ -158,7 +185,7 @@ impl Oncall {
             if self.incidents.get_mut(key).is_some_and(|i| i.joins(kind, &whom, &ways, ms(now.mono))) {
                 continue;
             }
-            let page = self.new_page(kind, whom, ways, now);
+            let page = self.new_page(key, kind, whom, ways, now);
             if let Some(incident) = self.incidents.get_mut(key) {
                 incident.pages.push(Page { not_before: digest, ..page });
             }
@@ -166,11 +193,19 @@ impl Oncall {
         (step, reached)
     }
 
-    pub(super) fn new_page(&mut self, kind: Kind, whom: Arc<str>, ways: Vec<Contact>, now: Now) -> Page {
+    pub(super) fn new_page(
+        &mut self,
+        key: &Arc<str>,
+        kind: Kind,
+        whom: Arc<str>,
+        ways: Vec<Contact>,
+        now: Now,
+    ) -> Page {
         self.meta.next_page += 1;
         self.is_meta_touched = true;
         Page {
             id: self.meta.next_page,
+            occurrence: self.incidents.get(key).map_or(0, |i| i.occurrence),
             kind,
             whom,
             ways,
@@ -178,6 +213,8 @@ impl Oncall {
             tries: 0,
             state: PageState::Waits(ms(now.mono)),
             not_before: None,
+            tried: None,
+            urgent: false,
             repeat: false,
             with: Vec::new(),
             used: false,
@@ -194,7 +231,7 @@ impl Oncall {
             let Some(way) = incident.pages.iter().rev().find(reached).and_then(|p| p.ways.get(p.way).cloned()) else {
                 continue;
             };
-            let page = self.new_page(kind, whom, vec![way], now);
+            let page = self.new_page(key, kind, whom, vec![way], now);
             self.incidents.entry(Arc::clone(key)).and_modify(|i| i.pages.push(page));
         }
         self.touched.insert(Arc::clone(key));
@@ -202,14 +239,14 @@ impl Oncall {
     }
 
     /// Everybody that a step tells learns something that asks for no answer by itself.
-    fn tell_step(&mut self, key: &Arc<str>, priority: Priority, at: usize, kind: Kind, now: Now) {
+    pub(super) fn tell_step(&mut self, key: &Arc<str>, priority: Priority, at: usize, kind: Kind, now: Now) {
         let plan = Arc::clone(&self.plan);
         let device = key.rsplit_once('.').map_or("gateway", |(_, d)| d);
         let Some(chain) = plan.chain(priority, device) else { return };
         let Some(step) = chain.steps.get(at).or(chain.steps.last()) else { return };
         let (whom, _) = resolve(&plan, &self.meta.overrides, step, now);
         for (whom, ways) in whom {
-            let page = self.new_page(kind, whom, ways, now);
+            let page = self.new_page(key, kind, whom, ways, now);
             self.incidents.entry(Arc::clone(key)).and_modify(|i| i.pages.push(page));
         }
     }
@@ -221,20 +258,11 @@ impl Oncall {
         }
     }
 
-    pub(super) fn flood(&mut self, text: &str, now: Now, out: &mut Output) {
-        let key: Arc<str> = "".into();
-        let mut incident = Incident::new(0, Priority::P2, Kind::Flood);
-        incident.stage = Stage::Taken(text.to_string());
-        self.incidents.insert(Arc::clone(&key), incident);
-        self.tell_step(&key, Priority::P2, 0, Kind::Flood, now);
-        self.log(out, &key, "flood", None, &format!("{FLOOD}: {text}"));
-    }
-
     /// Somebody who could be reached in no way at all: the next step does not wait.
     pub(super) fn nobody_reached(&mut self, key: &Arc<str>, now: Now) {
         let Some(incident) = self.incidents.get_mut(key) else { return };
         let asks = |p: &&Page| p.kind == incident.kind;
-        let is_in_vain = incident.pages.iter().filter(asks).all(|p| {
+        let is_in_vain = incident.current().filter(asks).all(|p| {
             let all_tried = usize::try_from(p.tries).unwrap_or(usize::MAX) >= p.ways.len();
             !matches!(p.state, PageState::Accepted(_)) && all_tried
         });

@@ -2,12 +2,13 @@
 //! do.
 
 use crate::model::point::Names;
-use crate::model::priority::Priority;
-use crate::oncall::page::{About, Kind};
+use crate::oncall::page::{About, Kind, Stands};
 use crate::oncall::settings::Language;
 
-/// Alarms that a digest names.
-const TOP: usize = 5;
+/// Alarms that a message for many names.
+const TOP: usize = 20;
+/// Areas that its first line names.
+const AREAS: usize = 3;
 /// Characters of a short message: one of UCS-2.
 pub const SHORT: usize = 70;
 
@@ -24,6 +25,10 @@ pub struct Subject {
     pub action: Names,
     /// Since when, as the site's clock shows it; empty if nobody knows.
     pub since: String,
+    /// The value when it was raised, where it is another now.
+    pub was: Names,
+    /// What else there is and is explained by it, or is at the same device.
+    pub also: Vec<Names>,
 }
 
 /// A message.
@@ -44,68 +49,29 @@ fn of(names: &Names, language: Language) -> &str {
     }
 }
 
-/// What came before the text: how urgent it is, and what happened.
+/// What happened, in a word or two; Chinese and English.
+const fn happened(about: &About) -> (&'static str, &'static str) {
+    match (about.kind, about.stands) {
+        (Kind::Test, _) => ("【测试】", "TEST "),
+        (Kind::Taken, _) => ("已接单 ", "TAKEN "),
+        (Kind::Over, _) => ("已恢复 ", "OVER "),
+        (Kind::Locked, _) => ("状况已消失，锁定待检查 ", "GONE, LOCKED UNTIL INSPECTED "),
+        (Kind::Returns, _) => ("反复出现 ", "COMES AND GOES "),
+        (Kind::Flood, _) => ("告警过多 ", "ALARM FLOOD "),
+        (_, Stands::Locked) => ("状况已消失，锁定待检查，无人接单 ", "GONE, LOCKED UNTIL INSPECTED, NOT TAKEN "),
+        (_, Stands::Gone) => ("已自行消失，仍无人接单 ", "GONE BY ITSELF, NOT TAKEN "),
+        (Kind::Raised, Stands::There) => ("", ""),
+        (Kind::Worsened, Stands::There) => ("加重 ", "WORSE "),
+        (Kind::Reminded, Stands::There) => ("仍在 ", "STILL THERE "),
+        (Kind::HandedOver, Stands::There) => ("转交给你 ", "HANDED TO YOU "),
+        (Kind::Late, Stands::There) => ("无人到场 ", "NOBODY THERE "),
+    }
+}
+
+/// What comes before the text: how urgent it is, and what happened.
 fn head(about: &About, language: Language) -> String {
-    let zh = language == Language::Zh;
-    let what = match about.kind {
-        Kind::Raised => "",
-        Kind::Worsened => {
-            if zh {
-                "加重 "
-            } else {
-                "WORSE "
-            }
-        }
-        Kind::Reminded => {
-            if zh {
-                "仍在 "
-            } else {
-                "STILL THERE "
-            }
-        }
-        Kind::HandedOver => {
-            if zh {
-                "转交给你 "
-            } else {
-                "HANDED TO YOU "
-            }
-        }
-        Kind::Late => {
-            if zh {
-                "无人到场 "
-            } else {
-                "NOBODY THERE "
-            }
-        }
-        Kind::Taken => {
-            if zh {
-                "已接单 "
-            } else {
-                "TAKEN "
-            }
-        }
-        Kind::Over => {
-            if zh {
-                "已恢复 "
-            } else {
-                "OVER "
-            }
-        }
-        Kind::Flood => {
-            if zh {
-                "告警风暴 "
-            } else {
-                "ALARM FLOOD "
-            }
-        }
-        Kind::Test => {
-            if zh {
-                "【测试】"
-            } else {
-                "TEST "
-            }
-        }
-    };
+    let (zh, en) = happened(about);
+    let what = if language == Language::Zh { zh } else { en };
     if about.kind == Kind::Test { what.to_string() } else { format!("[{}] {what}", about.priority.word()) }
 }
 
@@ -118,23 +84,36 @@ fn line(about: &About, subject: &Subject, language: Language) -> String {
             let ask = if zh { "每周呼叫测试，请确认收到" } else { "page of the week: please acknowledge" };
             format!("{head}{ask}")
         }
-        Kind::Flood => format!("{head}{}", about.by),
-        _ => {
-            let (name, text) = (of(&subject.name, language), of(&subject.text, language));
-            let area = match subject.area.as_str() {
-                area if area.is_empty() || text.contains(area) => String::new(),
-                area => format!("[{area}] "),
+        Kind::Flood => {
+            let (count, minutes) = (about.flood.0, about.flood.1 / 60_000);
+            let text = if zh {
+                format!("{minutes}分钟内{count}条告警，P1以外每分钟合并发送一次")
+            } else {
+                format!("{count} alarms in {minutes} min: all but P1 come in one message a minute")
             };
-            // Most texts name the device themselves.
-            let name = if text.contains(name) { String::new() } else { format!("{name} ") };
+            format!("{head}{text}")
+        }
+        _ => {
+            let said = place_and_text(subject, language);
             let by = match about.kind {
                 Kind::Taken if zh => format!("（{}）", about.by),
                 Kind::Taken => format!(" ({})", about.by),
                 _ => String::new(),
             };
-            format!("{head}{area}{name}{text}{by}")
+            format!("{head}{said}{by}")
         }
     }
+}
+
+/// Where and what. Most texts name the device themselves.
+fn place_and_text(subject: &Subject, language: Language) -> String {
+    let (name, text) = (of(&subject.name, language), of(&subject.text, language));
+    let area = match subject.area.as_str() {
+        area if area.is_empty() || text.contains(area) => String::new(),
+        area => format!("[{area}] "),
+    };
+    let name = if text.contains(name) { String::new() } else { format!("{name} ") };
+    format!("{area}{name}{text}")
 }
 
 /// Cut so that it has at most so many characters.
@@ -156,7 +135,7 @@ pub fn message(about: &[(About, Subject)], language: Language, repeat: bool, ans
         (false, _) => "",
     };
     let [(one, subject)] = about else {
-        return digest(about, language, again);
+        return digest(about, language, again, answer);
     };
     let first = line(one, subject, language);
     let asks = one.kind.wants_answer();
@@ -169,6 +148,14 @@ pub fn message(about: &[(About, Subject)], language: Language, repeat: bool, ans
     if !subject.since.is_empty() && one.kind != Kind::Test {
         body.push_str(&if zh { format!("时间 {}\n", subject.since) } else { format!("since {}\n", subject.since) });
     }
+    let (was, also) = (of(&subject.was, language), &subject.also);
+    if !was.is_empty() && one.stands == Stands::There {
+        body.push_str(&if zh { format!("报警时 {was}\n") } else { format!("{was} when it was raised\n") });
+    }
+    if !also.is_empty() && one.kind.wants_answer() {
+        let texts: Vec<&str> = also.iter().map(|t| of(t, language)).collect();
+        body.push_str(&if zh { format!("同时：{}\n", texts.join("；")) } else { format!("also: {}\n", texts.join("; ")) });
+    }
     if !one.key.is_empty() {
         body.push_str(&format!("{} #{}\n", one.key, one.occurrence));
     }
@@ -177,20 +164,50 @@ pub fn message(about: &[(About, Subject)], language: Language, repeat: bool, ans
     Message { short: format!("{}{tail}", cut(&title, room)), title, body }
 }
 
-fn digest(about: &[(About, Subject)], language: Language, again: &str) -> Message {
+/// Several things in one message: the first line says how many, where and what; the rest lists them.
+fn digest(about: &[(About, Subject)], language: Language, again: &str, answer: &str) -> Message {
+    let zh = language == Language::Zh;
     let count = about.len();
-    let urgent = about.iter().map(|(a, _)| a.priority).min().unwrap_or(Priority::P4);
-    let title = match language {
-        Language::Zh => format!("{again}[{}] {count} 条告警", urgent.word()),
-        Language::En => format!("{again}[{}] {count} alarms", urgent.word()),
-    };
-    let mut lines: Vec<String> = about.iter().take(TOP).map(|(a, s)| line(a, s, language)).collect();
-    if count > TOP {
-        lines.push(match language {
-            Language::Zh => format!("……另有 {} 条", count - TOP),
-            Language::En => format!("… and {} more", count - TOP),
-        });
+    let mut sorted: Vec<&(About, Subject)> = about.iter().collect();
+    sorted.sort_by_key(|(a, _)| a.priority);
+    let Some((first, subject)) = sorted.first() else { return Message::default() };
+    let mut areas: Vec<&str> = Vec::new();
+    for (_, s) in &sorted {
+        if !s.area.is_empty() && !areas.contains(&s.area.as_str()) {
+            areas.push(&s.area);
+        }
     }
-    let short = cut(&format!("{title}: {}", lines.join("; ")), SHORT);
+    let more = areas.len().saturating_sub(AREAS);
+    areas.truncate(AREAS);
+    let mut place = areas.join(if zh { "、" } else { ", " });
+    if more > 0 {
+        place.push_str(if zh { "等" } else { ", …" });
+    }
+    let place = match (place.is_empty(), zh) {
+        (true, _) => String::new(),
+        (false, true) => format!("（{place}）"),
+        (false, false) => format!(" ({place})"),
+    };
+    // What they have in common is said of all; what is urgent is named.
+    let is_one_kind = sorted.iter().all(|(a, _)| happened(a) == happened(first));
+    let head = if is_one_kind { head(first, language) } else { format!("[{}] ", first.priority.word()) };
+    let text = place_and_text(&Subject { area: String::new(), ..subject.clone() }, language);
+    let title = if zh {
+        format!("{again}{head}{count}条告警{place}：{text}等")
+    } else {
+        format!("{again}{head}{count} alarms{place}: {text}, and others")
+    };
+    let action = of(&subject.action, language);
+    let asks = sorted.iter().any(|(a, _)| a.kind.wants_answer());
+    let is_one_action = sorted.iter().all(|(_, s)| of(&s.action, language) == action);
+    let mut lines: Vec<String> = sorted.iter().take(TOP).map(|(a, s)| line(a, s, language)).collect();
+    if count > TOP {
+        lines.push(if zh { format!("……另有 {} 条", count - TOP) } else { format!("… and {} more", count - TOP) });
+    }
+    if asks && is_one_action && !action.is_empty() {
+        lines.push(action.to_string());
+    }
+    let tail = if asks && !answer.is_empty() { format!(" {answer}") } else { String::new() };
+    let short = format!("{}{tail}", cut(&title, SHORT.saturating_sub(tail.chars().count())));
     Message { title, body: lines.join("\n"), short }
 }

@@ -53,6 +53,14 @@ struct World {
     out: String,
 }
 
+/// One person who can be reached, and no chain.
+fn somebody() -> Arc<plantroom::oncall::plan::Plan> {
+    use plantroom::oncall::plan::{Person, Plan};
+    let contacts = vec![plantroom::oncall::settings::Contact { channel: "push".into(), to: String::new() }];
+    let li = Person { names: Default::default(), language: Default::default(), roles: Vec::new(), contacts };
+    Arc::new(Plan { people: [("li".into(), li)].into(), ..Plan::default() })
+}
+
 impl World {
     fn new(header: &str) -> Self {
         let mut table: toml::Table = header.parse().unwrap_or_else(|e| panic!("the header is no TOML: {e}"));
@@ -98,7 +106,7 @@ impl World {
             definitions.extend(built.into_iter().map(Arc::new));
         }
         let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
-        let plan = Plan { alarms: Rules { definitions, settings, zone }, ..Plan::default() };
+        let plan = Plan { alarms: Rules { definitions, settings, zone }, oncall: somebody(), ..Plan::default() };
         let mut world = Self {
             engine: Engine::default(),
             plan: plan.clone(),
@@ -178,7 +186,7 @@ impl World {
         if let Some(limit) = e.limit {
             let _infallible = write!(line, "/{}", figure(limit));
         }
-        for (word, is) in [("quiet", e.quiet), ("TEST", e.test), ("first", e.first)] {
+        for (word, is) in [("quiet", e.quiet), ("merged", e.merged), ("TEST", e.test), ("first", e.first)] {
             if is {
                 let _infallible = write!(line, " {word}");
             }
@@ -245,6 +253,12 @@ impl World {
             "ack" => act(Action::Acknowledge),
             "arrived" => act(Action::Arrive),
             "handover" => act(Action::HandOver { to: "li".into() }),
+            "explain" => {
+                let lines = self.engine.explain(rest, self.now()).unwrap_or_else(|why| panic!("{why}"));
+                for line in lines {
+                    let _infallible = writeln!(self.out, "{:>8}  | {line}", self.time());
+                }
+            }
             "reset" => act(Action::Reset),
             "shelve" => act(Action::Shelve { for_ms: length() }),
             "unshelve" => act(Action::Unshelve),

@@ -13,7 +13,7 @@ use plantroom::config::doc::Texts;
 use plantroom::model::letter::Answer;
 use plantroom::model::priority::Priority;
 use plantroom::model::time::{Mono, Now, Wall, duration_ms};
-use plantroom::oncall::page::{Heard, Kind, News};
+use plantroom::oncall::page::{Heard, Kind, News, Stands};
 use plantroom::oncall::plan::Plan;
 use plantroom::oncall::rota::Override;
 use plantroom::oncall::{Kept, Meta, Oncall, Output, Stored};
@@ -58,6 +58,9 @@ pub fn plan(header: &str) -> (Arc<Plan>, Wall) {
     let mut plan = (*configuration.oncall.plan).clone();
     for (device, class, area) in [("lift", "elevator", "3号楼"), ("sump", "sump", "地库"), ("m1", "meter", "")] {
         plan.places.insert(device.into(), (class.into(), area.into()));
+    }
+    for n in 1..=16 {
+        plan.places.insert(format!("leak-{n}"), ("environment".into(), "B2".into()));
     }
     let begin: jiff::civil::DateTime = get("begin", "2026-06-01T00:00").parse().unwrap();
     let begin = begin.to_zoned(plan.zone.clone()).unwrap().timestamp().as_millisecond();
@@ -111,7 +114,7 @@ impl World {
         }
         for send in &out.sends {
             let about: Vec<String> =
-                send.about.iter().map(|a| format!("{} {}#{}", a.kind.word(), a.key, a.occurrence)).collect();
+                send.about.iter().map(|a| format!("{} {}#{}{}", a.kind.word(), a.key, a.occurrence, stands(a.stands))).collect();
             let again = if send.repeat { " (perhaps again)" } else { "" };
             let text =
                 format!("-> {} {} {} {}{again}", send.whom, send.channel, send.priority.word(), about.join(", "));
@@ -164,15 +167,19 @@ impl World {
 
     fn news(&mut self, key: &str, what: Heard) {
         let (occurrence, priority) = self.occurrences.get(key).copied().unwrap_or((0, Priority::P2));
-        let news = News { key: key.into(), occurrence, priority, test: false, what };
+        self.told(key, occurrence, priority, false, what);
+    }
+
+    fn told(&mut self, key: &str, occurrence: u64, priority: Priority, merged: bool, what: Heard) {
+        let news = News { key: key.into(), occurrence, priority, test: false, merged, what };
         self.step(|oncall, now, out| oncall.heard(&news, now, out));
     }
 
-    fn raise(&mut self, key: &str, priority: &str) {
+    fn raise(&mut self, key: &str, priority: &str, merged: bool) {
         let priority = Priority::ALL.into_iter().find(|p| p.word() == priority).unwrap();
         let occurrence = self.occurrences.get(key).map_or(1, |(n, _)| n + 1);
         self.occurrences.insert(key.into(), (occurrence, priority));
-        self.news(key, Heard::Wanted(Kind::Raised));
+        self.told(key, occurrence, priority, merged && priority > Priority::P1, Heard::Wanted(Kind::Raised));
     }
 
     fn refused(&mut self, result: Result<(), String>) {
@@ -184,10 +191,11 @@ impl World {
     fn happens(&mut self, what: &str) {
         let words: Vec<&str> = what.split_whitespace().collect();
         match words[..] {
-            ["raise", key, priority] => self.raise(key, priority),
+            ["raise", key, priority] => self.raise(key, priority, false),
+            ["flooded", key, priority] => self.raise(key, priority, true),
             ["raise", count, "x", key, priority] => {
                 for n in 1..=count.parse::<u32>().unwrap() {
-                    self.raise(&key.replace("{n}", &n.to_string()), priority);
+                    self.raise(&key.replace("{n}", &n.to_string()), priority, false);
                 }
             }
             ["worse", key, priority] => {
@@ -195,17 +203,17 @@ impl World {
                 self.occurrences.get_mut(key).unwrap().1 = priority;
                 self.news(key, Heard::Wanted(Kind::Worsened));
             }
-            ["clear", key] => self.news(key, Heard::Over("its condition is gone")),
+            ["clear", key] => self.news(key, Heard::Gone { locked: false }),
+            ["lock", key] => self.news(key, Heard::Gone { locked: true }),
+            ["chatters", key] => self.news(key, Heard::Chatters),
+            ["reset", key, by] => self.news(key, Heard::Over(format!("{by} has reset it"))),
+            ["arrived", key, by] => self.news(key, Heard::Arrived { by: by.into() }),
             ["ack", key, by] => self.news(key, Heard::Taken { by: by.into() }),
             ["handover", key, by, to] => self.news(key, Heard::HandedOver { by: by.into(), to: to.into() }),
             ["late", key] => self.news(key, Heard::Late),
             ["shelve", key] => self.news(key, Heard::Silenced("it is shelved")),
             ["unshelve", key] => self.news(key, Heard::Wanted(Kind::Raised)),
-            ["flooded", key] => {
-                self.occurrences.insert(key.into(), (1, Priority::P2));
-                self.news(key, Heard::Silenced(plantroom::oncall::FLOOD));
-            }
-            ["flood", "on"] => self.news("", Heard::FloodBegan("11 alarms in 10m".into())),
+            ["flood", "on"] => self.news("", Heard::FloodBegan { count: 11, within_ms: 600_000 }),
             ["flood", "off"] => self.news("", Heard::FloodEnded),
             ["channel", id, ref state @ ..] => drop(self.channels.insert(id.into(), state.join(" "))),
             ["test", person] => {
@@ -269,6 +277,14 @@ impl World {
     }
 }
 
+fn stands(stands: Stands) -> &'static str {
+    match stands {
+        Stands::There => "",
+        Stands::Gone => " (gone)",
+        Stands::Locked => " (locked)",
+    }
+}
+
 fn play(path: &Path) {
     compare(path, |header, lines| {
         let mut world = World::new(header);
@@ -309,6 +325,7 @@ fn every_alarm_fits_into_a_short_message() {
             name: Names { zh: "2#集水井".into(), en: "Sump 2".into() },
             action: rule.action.clone(),
             since: "11-22 14:00".into(),
+            ..Subject::default()
         };
         let about = About {
             page: 7,
@@ -317,6 +334,8 @@ fn every_alarm_fits_into_a_short_message() {
             occurrence: 3,
             priority: rule.priority,
             by: String::new(),
+            stands: Stands::There,
+            flood: (0, 0),
             test: false,
         };
         for (language, answer) in [(Language::Zh, "回1确认"), (Language::En, "reply 1")] {
@@ -348,6 +367,8 @@ fn messages_in_both_languages() {
         occurrence: 3,
         priority: Priority::P1,
         by: by.into(),
+        stands: Stands::There,
+        flood: (11, 600_000),
         test: false,
     };
     let lift = Subject {
@@ -356,6 +377,7 @@ fn messages_in_both_languages() {
         text: Names { zh: "1号梯 困人".into(), en: "Lift 1: somebody is trapped".into() },
         action: Names { zh: "安抚乘客".into(), en: "Talk to them".into() },
         since: "11-22 14:00".into(),
+        ..Subject::default()
     };
     let one = |kind, by: &str, language, repeat| {
         let said = message(&[(about(kind, "entrapment.lift-1", by), lift.clone())], language, repeat, "reply 1");

@@ -244,10 +244,12 @@ impl Site {
             | What::Shown
             | What::Arrived
             | What::ArriveOverdue
+            | What::Chatters
             | What::ResolveOverdue => told.active,
             What::Acknowledged => !std::mem::replace(&mut told.owned, true),
             What::HandedOver => {
-                told.owned = true;
+                // Whoever has it now has to say yes.
+                told.owned = false;
                 true
             }
             What::Shelved => {

@@ -1,0 +1,70 @@
+//! An alarm that explains others hides them: they are recorded and nobody is told. When it is gone, what is still there is shown
+//! after its on-delay.
+
+use std::sync::Arc;
+
+use crate::alarm::event::What;
+use crate::alarm::life::Step;
+use crate::alarm::{Alarms, Output};
+use crate::model::time::Now;
+
+impl Alarms {
+    /// For each alarm, those that it hides.
+    pub(super) fn who_hides(&self) -> Vec<Vec<usize>> {
+        let mut hides = vec![Vec::new(); self.live.len()];
+        for (i, live) in self.live.iter().enumerate() {
+            for by in &live.of.hidden_by {
+                if let Some(by) = self.by_key.get(by) {
+                    hides[*by].push(i);
+                }
+            }
+        }
+        hides
+    }
+
+    /// Everything is judged: what is hidden now, and what is not any more.
+    pub(super) fn settle(&mut self, now: Now, out: &mut Output) {
+        for j in std::mem::take(&mut self.unsettled) {
+            let before = self.live[j].alarm.hidden_by.clone();
+            let by = self.hidden_by(j).filter(|_| self.live[j].alarm.step > 0);
+            if by.is_some() {
+                self.live[j].shows = None;
+            }
+            if before == by || (by.is_none() && self.waits_again(j, now)) {
+                continue;
+            }
+            self.live[j].alarm.hidden_by.clone_from(&by);
+            if before.is_some() != by.is_some() {
+                let what = if by.is_some() { What::Hidden } else { What::Shown };
+                self.live[j].will_be_told(what);
+                let cause = by.or(before).map_or(String::new(), |key| key.to_string());
+                let event = self.event(j, what, Step { cause, ..Step::of(what) }, now);
+                out.events.push(event);
+            }
+            self.keep(j, now, out);
+        }
+    }
+
+    /// What hid an alarm is gone: it is shown when it has stayed for its on-delay once more.
+    fn waits_again(&mut self, j: usize, now: Now) -> bool {
+        let live = &mut self.live[j];
+        if live.alarm.step == 0 {
+            return false;
+        }
+        let step = usize::from(live.alarm.step) - 1;
+        let delay = live.of.steps.get(step).map_or(0, |s| s.on_delay_ms);
+        let at = *live.shows.get_or_insert(now.mono.plus(delay));
+        if now.mono >= at {
+            live.shows = None;
+            return false;
+        }
+        self.wake(j, Some(at), now);
+        true
+    }
+
+    /// The first alarm that is active and hides this one.
+    pub(super) fn hidden_by(&self, i: usize) -> Option<Arc<str>> {
+        let is_active = |key: &&Arc<str>| self.by_key.get(*key).is_some_and(|j| self.live[*j].alarm.step > 0);
+        self.live[i].of.hidden_by.iter().find(is_active).cloned()
+    }
+}
