@@ -39,7 +39,9 @@ impl Alarms {
         }
         if let Some(times) = alarm.chatters {
             let within = self.rules.settings.chatter_within.text();
-            out.push(format!("  chatters: raised {times} times within {within}; held until it has stayed away for {within}"));
+            out.push(format!(
+                "  chatters: raised {times} times within {within}; held until it has stayed away for {within}"
+            ));
         }
         match (&alarm.hidden_by, live.shows) {
             (Some(by), Some(at)) => {

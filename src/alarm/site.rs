@@ -30,7 +30,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { 
+        Self {
             flood_more_than: 10,
             flood_within: Length(600_000),
             chatter_times: 5,

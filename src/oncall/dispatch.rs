@@ -119,12 +119,7 @@ impl Candidate {
 }
 
 /// Until when a page is held back by the date, and why.
-pub(super) fn held(
-    plan: &Plan,
-    incident: &Incident,
-    page: &Page,
-    now: Now,
-) -> Option<(Wall, &'static str)> {
+pub(super) fn held(plan: &Plan, incident: &Incident, page: &Page, now: Now) -> Option<(Wall, &'static str)> {
     if !now.wall_trusted {
         return None;
     }

@@ -87,7 +87,9 @@ impl Oncall {
         let gather = i64::try_from(self.plan.gather_ms).unwrap_or(i64::MAX);
         match incident.priority {
             Priority::P1 => 0,
-            _ if incident.merges && let Some(since) = self.flood => {
+            _ if incident.merges
+                && let Some(since) = self.flood =>
+            {
                 let passed = now.mono.since(since);
                 i64::try_from(FLOOD_EVERY_MS - passed % FLOOD_EVERY_MS).unwrap_or(0)
             }

@@ -154,7 +154,11 @@ pub fn message(about: &[(About, Subject)], language: Language, repeat: bool, ans
     }
     if !also.is_empty() && one.kind.wants_answer() {
         let texts: Vec<&str> = also.iter().map(|t| of(t, language)).collect();
-        body.push_str(&if zh { format!("同时：{}\n", texts.join("；")) } else { format!("also: {}\n", texts.join("; ")) });
+        body.push_str(&if zh {
+            format!("同时：{}\n", texts.join("；"))
+        } else {
+            format!("also: {}\n", texts.join("; "))
+        });
     }
     if !one.key.is_empty() {
         body.push_str(&format!("{} #{}\n", one.key, one.occurrence));
@@ -202,7 +206,11 @@ fn digest(about: &[(About, Subject)], language: Language, again: &str, answer: &
     let is_one_action = sorted.iter().all(|(_, s)| of(&s.action, language) == action);
     let mut lines: Vec<String> = sorted.iter().take(TOP).map(|(a, s)| line(a, s, language)).collect();
     if count > TOP {
-        lines.push(if zh { format!("……另有 {} 条", count - TOP) } else { format!("… and {} more", count - TOP) });
+        lines.push(if zh {
+            format!("……另有 {} 条", count - TOP)
+        } else {
+            format!("… and {} more", count - TOP)
+        });
     }
     if asks && is_one_action && !action.is_empty() {
         lines.push(action.to_string());

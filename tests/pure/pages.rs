@@ -113,8 +113,11 @@ impl World {
             self.say(&words.join(" "));
         }
         for send in &out.sends {
-            let about: Vec<String> =
-                send.about.iter().map(|a| format!("{} {}#{}{}", a.kind.word(), a.key, a.occurrence, stands(a.stands))).collect();
+            let about: Vec<String> = send
+                .about
+                .iter()
+                .map(|a| format!("{} {}#{}{}", a.kind.word(), a.key, a.occurrence, stands(a.stands)))
+                .collect();
             let again = if send.repeat { " (perhaps again)" } else { "" };
             let text =
                 format!("-> {} {} {} {}{again}", send.whom, send.channel, send.priority.word(), about.join(", "));
