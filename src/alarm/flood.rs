@@ -44,7 +44,7 @@ impl Flood {
         let cause = format!("{count} alarms in {}", settings.flood_within.text());
         #[expect(clippy::cast_precision_loss, reason = "a count of alarms")]
         let value = Some(count as f64);
-        Some(Event { cause, value, ..Event::bare("", what, 0, Priority::P2) })
+        Some(Event { value, cause, ..Event::bare("", what, 0, Priority::P2) })
     }
 }
 

@@ -10,7 +10,10 @@ use crate::alarm::node::Definition;
 use crate::alarm::site::Deadline;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
-use crate::model::time::{Mono, Now};
+use crate::model::time::{Length, Mono, Now};
+
+/// Longest shelf: whoever wants more takes it out of service, or mends the rule.
+pub const SHELF_MAX_MS: u64 = 7 * 86_400_000;
 
 /// The state of an alarm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -197,7 +200,7 @@ impl Alarm {
     }
 
     fn set_deadlines(&mut self, deadline: Deadline, now: Now) {
-        let at = |length: Option<crate::model::time::Length>| length.map(|l| ms(now.mono.plus(l.0)));
+        let at = |length: Option<Length>| length.map(|l| ms(now.mono.plus(l.0)));
         self.due = [
             at(deadline.acknowledge).filter(|_| self.waits),
             at(deadline.arrive).filter(|_| !self.arrived),
@@ -283,6 +286,9 @@ impl Alarm {
                 return Err("this alarm may never be shelved or taken out of service".into());
             }
             Action::Shelve { for_ms } => {
+                if *for_ms > SHELF_MAX_MS {
+                    return Err(format!("at most {} at a time", Length(SHELF_MAX_MS).text()));
+                }
                 let until = ms(now.mono.plus(*for_ms));
                 self.shelved = Some(Shelf { until, by: by.to_string(), note: note.to_string() });
                 What::Shelved

@@ -16,7 +16,7 @@ pub mod judge;
 pub mod life;
 pub mod limit;
 pub mod node;
-mod people;
+pub mod people;
 pub mod settings;
 pub mod site;
 pub mod told;

@@ -3,8 +3,12 @@
 use crate::alarm::event::{Command, Inject, What};
 use crate::alarm::node::Input;
 use crate::alarm::{Alarms, Output};
-use crate::model::time::{Mono, Now};
+use crate::model::text::{KEY, REMARK, one_line};
+use crate::model::time::{Length, Mono, Now};
 use crate::model::value::Value;
+
+/// Longest trial with a sample of one's own.
+pub const TRIAL_MAX_MS: u64 = 3_600_000;
 
 impl Alarms {
     /// A person does something with an alarm.
@@ -13,9 +17,10 @@ impl Alarms {
     /// There is no such alarm, or it cannot be done; in words.
     pub fn command(&mut self, command: &Command, now: Now, out: &mut Output) -> Result<(), String> {
         let i = self.find(&command.key)?;
+        let (by, note) = (one_line(&command.by, REMARK), one_line(&command.note, REMARK));
         let deadlines = &self.rules.settings.deadlines;
         let live = &mut self.live[i];
-        let step = live.alarm.act(&live.of, &command.action, &command.by, &command.note, now)?;
+        let step = live.alarm.act(&live.of, &command.action, &by, &note, now)?;
         if step.what == Some(What::HandedOver) {
             live.alarm.asks_again(deadlines.of(live.alarm.priority(&live.of)), now);
         }
@@ -50,6 +55,9 @@ impl Alarms {
             let mend = crate::model::problem::did_you_mean(&inject.point, known.iter().map(String::as_str));
             return Err(format!("no alarm looks at `{}` of `{}`; {mend}", inject.point, inject.device));
         }
+        if inject.for_ms > TRIAL_MAX_MS {
+            return Err(format!("a trial lasts at most {}", Length(TRIAL_MAX_MS).text()));
+        }
         let slot = self.latest.slot(&inject.device, &inject.point);
         self.injected.put(slot, Value::F64(inject.value), now.mono.plus(inject.for_ms));
         let lookers = self.lookers[slot].clone();
@@ -61,7 +69,8 @@ impl Alarms {
 
     pub(super) fn find(&self, key: &str) -> Result<usize, String> {
         self.by_key.get(key).copied().ok_or_else(|| {
-            let mend = crate::model::problem::did_you_mean(key, self.by_key.keys().map(|k| &**k));
+            let key = one_line(key, KEY);
+            let mend = crate::model::problem::did_you_mean(&key, self.by_key.keys().map(|k| &**k));
             format!("there is no alarm `{key}`; {mend}")
         })
     }

@@ -6,6 +6,7 @@ use crate::alarm::event::{Action, Command as AlarmCommand, Seen};
 use crate::app::{Shared, decisions, pages, questions};
 use crate::engine::Input;
 use crate::model::point::Names;
+use crate::model::text::{KEY, REMARK, one_line};
 use crate::oncall::page::Command;
 use crate::oncall::settings::Language;
 use crate::sink::mqtt::commands::{Carry, Wish};
@@ -29,6 +30,7 @@ pub fn view(shared: &Arc<Shared>) -> View {
         acknowledge: Arc::new(move |key, by, note| {
             let shared = Arc::clone(&d);
             Box::pin(async move {
+                let key = one_line(&key, KEY);
                 tracing::info!(key, by, "alarm");
                 let command = AlarmCommand { key, action: Action::Acknowledge, by, note };
                 decisions::decide(&shared, Input::Command(&command)).await
@@ -40,8 +42,18 @@ pub fn view(shared: &Arc<Shared>) -> View {
 /// Carries out what is wished through a broker.
 pub fn carry(shared: &Arc<Shared>) -> Carry {
     let view = view(shared);
+    let shared = Arc::clone(shared);
     Arc::new(move |wish: Wish| {
-        if wish.token.is_empty() { (view.acknowledge)(wish.alarm, wish.by, wish.note) } else { (view.take)(wish.token) }
+        if !wish.token.is_empty() {
+            return (view.take)(wish.token);
+        }
+        let by = one_line(&wish.by, REMARK);
+        // A broker says nothing of who publishes: at least it is somebody of the configuration.
+        let known = shared.engine().oncall().knows(&by);
+        match known {
+            Ok(()) => (view.acknowledge)(one_line(&wish.alarm, KEY), by, one_line(&wish.note, REMARK)),
+            Err(why) => Box::pin(async move { Err(why) }),
+        }
     })
 }
 

@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod inbox;
 pub mod last_good;
 pub mod metrics;
+pub mod modes;
 mod outlets;
 pub mod pages;
 pub mod questions;
@@ -195,6 +196,7 @@ impl App {
     pub fn start(configuration: Configuration, paths: &Paths) -> Result<App, String> {
         let made = std::fs::create_dir_all(&paths.state);
         made.map_err(|e| format!("cannot make the state directory {}: {e}", paths.state.display()))?;
+        modes::tighten(&paths.state);
         let clock = Clock::new(&configuration.clock, Wall(i64::MAX));
         let dir = paths.state.join(&configuration.journal.dir);
         let boot = clock::boot_id();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::alarm::event::{Command, Inject};
+use crate::alarm::event::{Action, Command, Inject};
 use crate::alarm::life::Alarm;
 use crate::alarm::node::Definition;
 use crate::alarm::told;
@@ -17,6 +17,7 @@ use crate::control::{Answer, Caller, Handler, Request, SetAside};
 use crate::decode;
 use crate::engine::Input;
 use crate::link::settings::Transport;
+use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::registers::{Area, Span, Words};
 use crate::oncall::page;
@@ -122,6 +123,7 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
         about_alarms @ (Request::Alarms { .. }
         | Request::Explain { .. }
         | Request::Alarm { .. }
+        | Request::AcknowledgeAll { .. }
         | Request::PageTest { .. }
         | Request::StandIn { .. }
         | Request::Inject { .. }) => self::about_alarms(shared, about_alarms, caller).await,
@@ -140,6 +142,18 @@ async fn about_alarms(shared: &Shared, request: Request, caller: Caller) -> Answ
             tracing::info!(key = command.key, action = ?command.action, by = command.by, "alarm");
             decisions::decide(shared, Input::Command(&command)).await?;
             json(serde_json::to_value(alarm(shared, &command.key)))
+        }
+        Request::AcknowledgeAll { device, area, priority, note } => {
+            let wanted = waiting(shared, device.as_deref(), area.as_deref(), priority.as_deref())?;
+            let by = caller.name();
+            tracing::info!(by, count = wanted.len(), "alarms are acknowledged");
+            let of = |key: &String| {
+                let (key, by, note) = (key.clone(), by.clone(), note.clone());
+                Command { key, action: Action::Acknowledge, by, note }
+            };
+            let commands: Vec<Command> = wanted.iter().map(of).collect();
+            decisions::decide(shared, Input::Commands(&commands)).await?;
+            json(serde_json::to_value(wanted))
         }
         Request::PageTest { person } => {
             tracing::info!(by = caller.name(), person, "a page for a trial");
@@ -167,6 +181,34 @@ async fn about_alarms(shared: &Shared, request: Request, caller: Caller) -> Answ
         }
         _ => Err("that is not about alarms".to_string()),
     }
+}
+
+/// The alarms that wait for somebody, of a device, an area and a priority.
+fn waiting(
+    shared: &Shared,
+    device: Option<&str>,
+    area: Option<&str>,
+    priority: Option<&str>,
+) -> Result<Vec<String>, String> {
+    let (engine, configuration) = (shared.engine(), shared.configuration());
+    let know = |what: &str, name: Option<&str>, known: Vec<&str>| match name {
+        Some(name) if !known.contains(&name) => {
+            let mend = crate::model::problem::did_you_mean(name, known.iter().copied());
+            Err(format!("there is no {what} `{name}`; {mend}"))
+        }
+        _ => Ok(()),
+    };
+    know("device", device, engine.alarms().map(|(_, of, _)| &*of.device).collect())?;
+    know("area", area, configuration.devices.values().map(|d| d.area.as_str()).filter(|a| !a.is_empty()).collect())?;
+    know("priority", priority, Priority::ALL.iter().map(|p| p.word()).collect())?;
+    let is_wanted = |(_, of, alarm): &(&Arc<str>, &Definition, &Alarm)| {
+        let own = configuration.devices.get(&*of.device).map_or("", |d| d.area.as_str());
+        alarm.waits
+            && device.is_none_or(|d| d == &*of.device)
+            && area.is_none_or(|a| a == own)
+            && priority.is_none_or(|p| p == alarm.priority(of).word())
+    };
+    Ok(engine.alarms().filter(is_wanted).map(|(key, ..)| key.to_string()).collect())
 }
 
 /// An alarm as `alarm list` shows it.

@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use crate::alarm::event::Action;
+use crate::alarm::life::SHELF_MAX_MS;
+use crate::alarm::people::TRIAL_MAX_MS;
 use crate::app::decisions::ALARM;
 use crate::app::questions::AlarmRow;
 use crate::cli::{Args as Global, Failure, Outcome, ask, history, output};
@@ -86,6 +88,29 @@ pub struct Whose {
     note: String,
 }
 
+/// Options of `ack`.
+#[derive(Debug, clap::Args)]
+pub struct AckArgs {
+    /// `rule.device`.
+    #[arg(required_unless_present_any = ["all", "device", "area", "priority"])]
+    key: Option<String>,
+    /// Everything that waits for somebody.
+    #[arg(long, conflicts_with_all = ["key", "device", "area", "priority"])]
+    all: bool,
+    /// Everything of a device.
+    #[arg(long, conflicts_with = "key")]
+    device: Option<String>,
+    /// Everything in an area.
+    #[arg(long, conflicts_with = "key")]
+    area: Option<String>,
+    /// Everything of a priority: `P3`.
+    #[arg(long, conflicts_with = "key")]
+    priority: Option<String>,
+    /// Why, for the record.
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
 /// Options of `shelve`.
 #[derive(Debug, clap::Args)]
 pub struct ShelveArgs {
@@ -120,11 +145,6 @@ pub struct InjectArgs {
     lasts: String,
 }
 
-/// Longest shelf: whoever wants more takes it out of service, or mends the rule.
-const SHELF_MAX_MS: u64 = 7 * 86_400_000;
-/// Longest trial.
-const TRIAL_MAX_MS: u64 = 3_600_000;
-
 /// Runs `alarm`.
 pub fn run(global: &Global, args: &Args) -> Outcome {
     match &args.what {
@@ -141,8 +161,18 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
 }
 
 /// Runs `ack`.
-pub fn acknowledge(global: &Global, whose: &Whose) -> Outcome {
-    act(global, whose, &Action::Acknowledge)
+pub fn acknowledge(global: &Global, args: &AckArgs) -> Outcome {
+    if let Some(key) = &args.key {
+        return act(global, &Whose { key: key.clone(), note: args.note.clone() }, &Action::Acknowledge);
+    }
+    let (device, area) = (args.device.clone(), args.area.clone());
+    let request = Request::AcknowledgeAll { device, area, priority: args.priority.clone(), note: args.note.clone() };
+    let keys: Vec<String> = read(ask(global, &request)?)?;
+    if keys.is_empty() {
+        output::line("nothing waits for that");
+    }
+    keys.iter().for_each(|key| output::line(format!("{key}: acknowledged")));
+    Ok(())
 }
 
 /// Runs `shelve`.
@@ -202,7 +232,7 @@ fn list(global: &Global, all: bool, format: output::Format) -> Outcome {
 
 fn table(rows: &[AlarmRow], format: output::Format) {
     let cells = |r: &AlarmRow| {
-        let age = r.age_s.map_or(String::new(), |s| Length(s / 60 * 60_000).text());
+        let age = r.age_s.map_or(String::new(), |s| Length(if s < 60 { s * 1_000 } else { s / 60 * 60_000 }).text());
         let input = if r.input == "good" { String::new() } else { r.input.clone() };
         let state = if input.is_empty() { r.state.clone() } else { format!("{} ({input})", r.state) };
         vec![

@@ -77,7 +77,7 @@ enum Command {
     /// Try alarm rules on the past: what they would have raised beside what was.
     Replay(replay::Args),
     /// Take an alarm: who takes it first owns it.
-    Ack(alarm::Whose),
+    Ack(alarm::AckArgs),
     /// Put an alarm aside for a time; it comes back by itself.
     Shelve(alarm::ShelveArgs),
     /// Why an alarm is, or is not, and what it waits for.

@@ -48,6 +48,7 @@ pub fn check(
         zone: zone.clone(),
         gather_ms: settings.gather.0,
         returns_ms: settings.returns_within.0,
+        override_ms: settings.override_max.0,
         places: devices.iter().map(|(id, d)| (id.clone(), (d.class.clone(), d.area.clone()))).collect(),
         ..Plan::default()
     };

@@ -60,6 +60,17 @@ pub enum Request {
         /// Why.
         note: String,
     },
+    /// A person takes every alarm that waits for somebody and is of this device, area and priority.
+    AcknowledgeAll {
+        /// A device.
+        device: Option<String>,
+        /// An area.
+        area: Option<String>,
+        /// A priority: `P3`.
+        priority: Option<String>,
+        /// Why.
+        note: String,
+    },
     /// Why an alarm is, or is not.
     Explain {
         /// `rule.device`.

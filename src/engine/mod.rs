@@ -34,6 +34,8 @@ pub enum Input<'a> {
     Reading(&'a Reading),
     /// A person does something with an alarm.
     Command(&'a Command),
+    /// A person does the same with several.
+    Commands(&'a [Command]),
     /// A sample for a trial.
     Inject(&'a Inject),
     /// Something about pages.
@@ -168,6 +170,7 @@ impl Engine {
                     None => alarms.command(command, now, &mut decided).err(),
                     nobody => nobody,
                 },
+                Input::Commands(commands) => take(alarms, commands, now, &mut decided),
                 Input::Inject(inject) => alarms.inject(inject, now, &mut decided).err(),
                 Input::Page(_) => match &taken {
                     Some(Ok(commands)) => take(alarms, commands, now, &mut decided),
@@ -181,7 +184,8 @@ impl Engine {
             (decided, refused)
         });
         (out.alarm, out.refused) = (decided, refused);
-        let wants_alarms = matches!(input, Input::Command(_) | Input::Inject(_)) || taken.is_some();
+        let wants_alarms =
+            matches!(input, Input::Command(_) | Input::Commands(_) | Input::Inject(_)) || taken.is_some();
         if wants_alarms && off.contains(&"alarm") {
             out.refused =
                 Some("the alarm rules panicked and are switched off: `plantroom reload` tries them again".into());

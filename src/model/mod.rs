@@ -13,6 +13,7 @@ pub mod problem;
 pub mod quality;
 pub mod reading;
 pub mod registers;
+pub mod text;
 pub mod time;
 pub mod value;
 pub mod window;

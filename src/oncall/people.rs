@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::priority::Priority;
+use crate::model::text::{REMARK, one_line};
 use crate::model::time::{Now, Wall};
 use crate::oncall::incident::{Incident, Stage};
 use crate::oncall::page::{Kind, News, Page, PageState};
@@ -12,6 +13,8 @@ use crate::oncall::{Oncall, Output, TEST, hours, ms};
 
 /// A page of the week that could not be sent is made up for within this time.
 const LATE_TEST_MS: i64 = 86_400_000;
+/// How far ahead somebody may stand in.
+const AHEAD_MS: i64 = 366 * 86_400_000;
 /// Times that somebody stands in for others, at most.
 const OVERRIDES: usize = 1_000;
 
@@ -38,16 +41,25 @@ impl Oncall {
         self.incidents.entry(Arc::clone(&news.key)).and_modify(|i| i.pages.push(page));
     }
 
+    /// Whether somebody is of the configuration.
+    ///
+    /// # Errors
+    /// There is no such person; in words, with the nearest name.
+    pub fn knows(&self, person: &str) -> Result<(), String> {
+        if self.plan.people.contains_key(person) {
+            return Ok(());
+        }
+        let person = one_line(person, REMARK);
+        let mend = crate::model::problem::did_you_mean(&person, self.plan.people.keys().map(|k| &**k));
+        Err(format!("there is no person `{person}`; {mend}"))
+    }
+
     /// Whether somebody can be told of something.
     ///
     /// # Errors
     /// There is no such person, or no way to them; in words, with the nearest name.
     pub fn can_be_reached(&self, person: &str) -> Result<(), String> {
-        if !self.plan.people.contains_key(person) {
-            let known = self.plan.people.keys().map(|k| &**k);
-            let mend = crate::model::problem::did_you_mean(person, known);
-            return Err(format!("there is no person `{person}`; {mend}"));
-        }
+        self.knows(person)?;
         if self.plan.ways(person, &[]).is_empty() {
             return Err(format!("{person} has no way to be reached"));
         }
@@ -156,6 +168,13 @@ impl Oncall {
         know("person", &wanted.person, self.plan.people.keys().map(|k| &**k).collect())?;
         if wanted.to <= wanted.from || wanted.to <= now.wall {
             return Err("it ends before it begins, or is over already".to_string());
+        }
+        let most = i64::try_from(self.plan.override_ms).unwrap_or(i64::MAX);
+        if wanted.to.0.saturating_sub(wanted.from.0) > most || wanted.from.0.saturating_sub(now.wall.0) > AHEAD_MS {
+            let most = crate::model::time::Length(self.plan.override_ms).text();
+            return Err(format!(
+                "at most {most} at a time (`override_max` of [oncall]), and at most a year ahead: longer is a change of the rota"
+            ));
         }
         let why = format!("{} stands in until {}", wanted.person, wanted.to.rfc3339());
         let key: Arc<str> = format!("rota.{}", wanted.rota).into();

@@ -31,6 +31,8 @@ pub struct Plan {
     pub gather_ms: u64,
     /// An alarm that comes back within this time goes on with the escalation that it had.
     pub returns_ms: u64,
+    /// How long somebody may stand in for another at a time.
+    pub override_ms: u64,
     /// The page of each week: when, and how long there is to acknowledge it.
     pub test: Option<(Weekday, Time, u64)>,
     /// Working days.
@@ -52,6 +54,7 @@ impl Default for Plan {
             digest: Time::midnight(),
             gather_ms: 0,
             returns_ms: 600_000,
+            override_ms: 14 * 86_400_000,
             test: None,
             calendar: Calendar::default(),
             zone: TimeZone::UTC,

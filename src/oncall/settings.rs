@@ -219,6 +219,8 @@ pub struct Settings {
     pub gather: Length,
     /// A P1 or P2 that nobody has taken and that comes back within this time goes on with the escalation that it had.
     pub returns_within: Length,
+    /// How long somebody may stand in for another at a time.
+    pub override_max: Length,
     /// Holidays and the days that make up for them: `cn`; empty: Saturday and Sunday are free.
     pub calendar: String,
     /// A page each week that has to be acknowledged: `mon 10:00`; empty for none.
@@ -236,6 +238,7 @@ impl Default for Settings {
             digest: "08:30".to_string(),
             gather: Length(30_000),
             returns_within: Length(600_000),
+            override_max: Length(14 * 86_400_000),
             calendar: String::new(),
             test: String::new(),
             test_within: Length(900_000),

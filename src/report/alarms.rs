@@ -1,7 +1,7 @@
 //! How healthy the alarms are: too many, too often, too long, too late. The figures are those of ISA-18.2 and EEMUA 191, with a
 //! budget for one technician on call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -57,7 +57,7 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// The ten that were raised most often.
     pub top: Vec<Top>,
-    /// Raised three times and more within a minute, at some time.
+    /// Raised three times and more within a minute, or held because it came and went too often, at some time.
     pub chattering: Vec<String>,
     /// In alarm for more than a day, at the end or before.
     pub standing: Vec<String>,
@@ -77,6 +77,7 @@ struct Occurrence {
 pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Report {
     let mut occurrences: BTreeMap<(&str, u64), Occurrence> = BTreeMap::new();
     let mut raised_at: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    let mut held: BTreeSet<&str> = BTreeSet::new();
     for (at, e) in events.iter().filter(|(_, e)| !e.test && !e.key.is_empty()) {
         let key = (&*e.key, e.occurrence);
         match e.what {
@@ -104,6 +105,9 @@ pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Re
                     o.cleared = Some(*at);
                 }
             }
+            What::Chatters => {
+                held.extend((from..to).contains(at).then_some(&*e.key));
+            }
             what => {
                 if let (Some(o), Some(i)) = (occurrences.get_mut(&key), OVERDUE.iter().position(|(w, _)| *w == what)) {
                     o.late[i] = true;
@@ -123,7 +127,8 @@ pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Re
     top.sort_by(|a, b| (b.raised, &a.alarm).cmp(&(a.raised, &b.alarm)));
     top.truncate(10);
     let chatters = |at: &&Vec<i64>| at.windows(CHATTER.0).any(|w| w[CHATTER.0 - 1] - w[0] < CHATTER.1);
-    let chattering = raised_at.iter().filter(|(_, at)| chatters(at)).map(|(key, _)| (*key).to_string()).collect();
+    held.extend(raised_at.iter().filter(|(_, at)| chatters(at)).map(|(key, _)| *key));
+    let chattering = held.into_iter().map(str::to_string).collect();
     let figures = figures(&within, deadlines, &top, standing.len(), from, to);
     Report { figures, top, chattering, standing }
 }
@@ -163,6 +168,10 @@ fn figures(
         };
         out.push(figure(&format!("{} until acknowledged, median", priority.word()), until(|o| o.acknowledged), ""));
         out.push(figure(&format!("{} until cleared, median", priority.word()), until(|o| o.cleared), ""));
+        // Gone by itself before anybody took it: whoever took it later came after its end.
+        let is_untaken = |o: &&&&Occurrence| o.cleared.is_some_and(|c| o.acknowledged.is_none_or(|a| a > c));
+        let untaken = of.iter().filter(is_untaken).count();
+        out.push(figure(&format!("{} gone before anybody took it", priority.word()), untaken.to_string(), "0"));
     }
     for (i, (_, words)) in OVERDUE.into_iter().enumerate() {
         let has = |o: &&&Occurrence| {
@@ -229,6 +238,7 @@ mod tests {
         assert_eq!(value("alarms in 10 min, most"), "4");
         assert_eq!(value("standing over 24 h"), "1");
         assert_eq!(value("P2 until acknowledged, median"), "2 min");
+        assert_eq!(value("P2 gone before anybody took it"), "4");
         assert_eq!(value("acknowledged in time"), "80.0 % of 5");
         assert_eq!(value("attended in time"), "–");
         assert_eq!((r.chattering, r.standing), (vec!["chatter.d".to_string()], vec!["stands.d".to_string()]));

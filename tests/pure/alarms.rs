@@ -55,9 +55,11 @@ struct World {
 
 /// One person who can be reached, and no chain.
 fn somebody() -> Arc<plantroom::oncall::plan::Plan> {
+    use plantroom::model::point::Names;
     use plantroom::oncall::plan::{Person, Plan};
+    use plantroom::oncall::settings::Language;
     let contacts = vec![plantroom::oncall::settings::Contact { channel: "push".into(), to: String::new() }];
-    let li = Person { names: Default::default(), language: Default::default(), roles: Vec::new(), contacts };
+    let li = Person { names: Names::default(), language: Language::default(), roles: Vec::new(), contacts };
     Arc::new(Plan { people: [("li".into(), li)].into(), ..Plan::default() })
 }
 
@@ -253,12 +255,7 @@ impl World {
             "ack" => act(Action::Acknowledge),
             "arrived" => act(Action::Arrive),
             "handover" => act(Action::HandOver { to: "li".into() }),
-            "explain" => {
-                let lines = self.engine.explain(rest, self.now()).unwrap_or_else(|why| panic!("{why}"));
-                for line in lines {
-                    let _infallible = writeln!(self.out, "{:>8}  | {line}", self.time());
-                }
-            }
+            "explain" => self.explain(rest),
             "reset" => act(Action::Reset),
             "shelve" => act(Action::Shelve { for_ms: length() }),
             "unshelve" => act(Action::Unshelve),
@@ -311,6 +308,13 @@ impl World {
                 };
                 self.sample(point, sample);
             }
+        }
+    }
+
+    fn explain(&mut self, key: &str) {
+        let lines = self.engine.explain(key, self.now()).unwrap_or_else(|why| panic!("{why}"));
+        for line in lines {
+            let _infallible = writeln!(self.out, "{:>8}  | {line}", self.time());
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::model::text::{REMARK, one_line};
 use crate::sink::mqtt::client::{Connection, Happened, Message, Said};
 use crate::sink::mqtt::settings::Settings;
 
@@ -61,6 +62,7 @@ pub async fn run(settings: Settings, site: String, carry: Carry, stop: Cancellat
 async fn connection(settings: &Settings, site: &str, carry: &Carry) -> (bool, String) {
     let client_id = format!("{}-commands", settings.client_id.clone().unwrap_or_else(|| format!("plantroom-{site}")));
     let head = format!("{}/{site}/command/", settings.prefix);
+    let responses = format!("{}/{site}/response/", settings.prefix);
     let mut connection = match Connection::without_will(settings, &client_id) {
         Ok(connection) => connection,
         Err(error) => return (false, error),
@@ -77,12 +79,14 @@ async fn connection(settings: &Settings, site: &str, carry: &Carry) -> (bool, St
             Ok(Happened::Heard(said)) => {
                 let Some(what) = said.topic.strip_prefix(&head) else { continue };
                 let answer = answer(what, &said, carry).await;
+                let what = one_line(what, REMARK);
                 let payload = match &answer {
                     Ok(()) => "{\"ok\":true}".to_string(),
                     Err(why) => serde_json::json!({ "error": why }).to_string(),
                 };
                 tracing::info!(sink = settings.name, what, ?answer, "a command");
-                if let Some(topic) = said.response_topic {
+                // Whoever publishes here does not choose what this gateway publishes elsewhere.
+                if let Some(topic) = said.response_topic.filter(|t| t.starts_with(&responses)) {
                     let message = Message { topic, retain: false, payload };
                     connection.respond(&message, said.correlation);
                 }
@@ -95,7 +99,7 @@ async fn connection(settings: &Settings, site: &str, carry: &Carry) -> (bool, St
 
 async fn answer(what: &str, said: &Said, carry: &Carry) -> Result<(), String> {
     if what != "acknowledge" {
-        return Err(format!("there is no command `{what}`: acknowledge"));
+        return Err(format!("there is no command `{}`: acknowledge", one_line(what, REMARK)));
     }
     if said.retained {
         // It may be of last year.

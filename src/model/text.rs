@@ -1,0 +1,33 @@
+//! Text from outside, before it reaches logs, terminals, chat services or mail.
+
+/// Characters of a name or a remark at most.
+pub const REMARK: usize = 40;
+/// Characters of an alarm's key at most, before it is looked up.
+pub const KEY: usize = 120;
+
+/// One line of at most so many characters: what controls a terminal or turns the direction of writing is taken out.
+pub fn one_line(text: &str, most: usize) -> String {
+    let is_hidden = |c: char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let mut out = String::new();
+    for c in text.chars().filter(|c| !is_hidden(*c)) {
+        // Lines and tabs become spaces, several of them one.
+        let c = if c.is_control() || c.is_whitespace() { ' ' } else { c };
+        if c != ' ' || !(out.is_empty() || out.ends_with(' ')) {
+            out.push(c);
+        }
+    }
+    out.chars().take(most).collect::<String>().trim_end().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_is_one_short_line_without_control_characters() {
+        assert_eq!(one_line("  on\tmy\r\n\nway \u{1b}[31m", REMARK), "on my way [31m");
+        assert_eq!(one_line("wang\u{202e}gnaw\u{0}\u{7f}\u{9b}", REMARK), "wanggnaw");
+        assert_eq!(one_line(&"王".repeat(50), REMARK).chars().count(), 40);
+        assert_eq!(one_line("", REMARK), "");
+    }
+}
