@@ -21,6 +21,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::http;
+use crate::web::guests::{self, Guests};
 use crate::web::page::{self, AlarmPage};
 
 /// Longest request.
@@ -126,12 +127,12 @@ pub async fn serve(settings: Settings, view: View, stop: CancellationToken) {
         .layer(middleware::from_fn(careful))
         .with_state(door);
     let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
-    let mut said = false;
+    let (mut said, guests) = (false, Guests::default());
     while !stop.is_cancelled() {
         match tokio::net::TcpListener::bind(&settings.listen).await {
             Ok(listener) => {
                 tracing::info!(listen = settings.listen, "the door is open");
-                accept(&listener, &router, &places, &stop).await;
+                accept(&listener, &router, &places, &guests, &stop).await;
             }
             Err(error) if !said => {
                 said = true;
@@ -150,6 +151,7 @@ async fn accept(
     listener: &tokio::net::TcpListener,
     router: &Router,
     places: &Arc<tokio::sync::Semaphore>,
+    guests: &Guests,
     stop: &CancellationToken,
 ) {
     loop {
@@ -157,16 +159,17 @@ async fn accept(
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, from)) = accepted else {
             // Too many open files: the next try may find room.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         // Whoever finds no place comes again.
+        let Some(guest) = guests.place(from.ip()) else { continue };
         let Ok(place) = Arc::clone(places).try_acquire_owned() else { continue };
         let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
         tokio::spawn(async move {
-            let _place = place;
+            let _places = (place, guest);
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BODY_MAX);
             tokio::select! {
@@ -204,12 +207,16 @@ fn html(status: StatusCode, text: String) -> Response {
 async fn show(State(door): State<Door>, Path(token): Path<String>) -> Response {
     match (door.view.page)(&token) {
         Some(alarm) => html(StatusCode::OK, page::alarm(&alarm, None)),
-        None => html(StatusCode::GONE, page::over()),
+        None => {
+            guests::refuse("a page").await;
+            html(StatusCode::GONE, page::over())
+        }
     }
 }
 
 async fn take(State(door): State<Door>, Path(token): Path<String>) -> Response {
     if (door.view.page)(&token).is_none() {
+        guests::refuse("a page").await;
         return html(StatusCode::GONE, page::over());
     }
     let taken = (door.view.take)(token.clone()).await;
@@ -248,7 +255,10 @@ fn same(a: &str, b: &str) -> bool {
 async fn list(State(door): State<Door>, headers: HeaderMap) -> Response {
     match door.program(&headers, May::Read) {
         Ok(_) => axum::Json((door.view.alarms)()).into_response(),
-        Err(refused) => *refused,
+        Err(refused) => {
+            guests::refuse("a program").await;
+            *refused
+        }
     }
 }
 
@@ -262,7 +272,10 @@ struct Note {
 async fn acknowledge(State(door): State<Door>, Path(key): Path<String>, headers: HeaderMap, body: String) -> Response {
     let by = match door.program(&headers, May::Acknowledge) {
         Ok(by) => by,
-        Err(refused) => return *refused,
+        Err(refused) => {
+            guests::refuse("a program").await;
+            return *refused;
+        }
     };
     let note: Note = if body.is_empty() {
         Note::default()

@@ -1,6 +1,7 @@
 //! Listeners: health and metrics on loopback, and the door for people and programs. A read-only view that passes commands on.
 
 pub mod door;
+pub mod guests;
 pub mod page;
 
 use std::sync::Arc;

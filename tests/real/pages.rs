@@ -261,7 +261,10 @@ fn limits(door: u16) {
     assert!(code == "413" || code == "401", "{code}");
     let mut slow: Vec<std::net::TcpStream> =
         (0..70).map(|_| std::net::TcpStream::connect(("127.0.0.1", door)).unwrap()).collect();
-    slow.iter_mut().for_each(|s| s.write_all(b"GET /a/x HTTP/1.1\r\nhost: x\r\n").unwrap());
+    // Those beyond eight of one address are sent away at once.
+    slow.iter_mut().for_each(|s| drop(s.write_all(b"GET /a/x HTTP/1.1\r\nhost: x\r\n")));
+    let (code, _) = curl(&["-m", "2", "--interface", "127.0.0.2", &format!("http://127.0.0.1:{door}/a/x")]);
+    assert_eq!(code, "410", "others are served meanwhile");
     wait("slow ones to be sent away", 20, || {
         let (code, _) = curl(&["-m", "2", &format!("http://127.0.0.1:{door}/a/x")]);
         (code == "410").then_some(())
@@ -276,6 +279,10 @@ fn a_command_through_the_broker_takes_an_alarm_and_is_answered() {
     let (broker, counting, dir) = (Mosquitto::start(), Counting::start(), Dir::new("commands"));
     let text = site(broker.port, "5", &counting.config(&dir, "100ms"));
     dir.write("site.toml", &text.replace("version = \"5\"", "version = \"5\"\ncommands = true"));
+    let people = "[[channel.command]]\nid = \"none\"\nprogram = \"/bin/true\"\n\
+         [[person]]\nid = \"wang\"\nzh = \"王工\"\nen = \"Wang\"\ncontacts = [{ channel = \"none\" }]\n\
+         [[person]]\nid = \"li\"\nzh = \"李工\"\nen = \"Li\"\ncontacts = [{ channel = \"none\" }]\n";
+    dir.write("people.toml", people);
     counting_rules(&dir, 1);
     let state = dir.path("state");
     let subscriber = Subscriber::start(broker.port, "plantroom/#", "mqttv5");
@@ -285,7 +292,7 @@ fn a_command_through_the_broker_takes_an_alarm_and_is_answered() {
     let ask = |payload: &str| -> String {
         let out = std::process::Command::new("mosquitto_rr")
             .args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-V", "mqttv5", "-q", "1", "-W", "10"])
-            .args(["-t", "plantroom/test/command/acknowledge", "-e", "plantroom/answers/1", "-m", payload])
+            .args(["-t", "plantroom/test/command/acknowledge", "-e", "plantroom/test/response/1", "-m", payload])
             .output()
             .expect("mosquitto_rr: run scripts/setup-tests.sh");
         String::from_utf8_lossy(&out.stdout).trim().to_string()
@@ -293,11 +300,36 @@ fn a_command_through_the_broker_takes_an_alarm_and_is_answered() {
     assert!(ask("{").contains("that is no command"));
     assert!(ask("{\"alarm\": \"at_1.counter\"}").contains("alarm and by are wanted"));
     assert!(ask("{\"alarm\": \"at_2.counter\", \"by\": \"wang\"}").contains("there is no alarm"));
+    assert!(
+        ask("{\"alarm\": \"at_1.counter\", \"by\": \"wong\"}")
+            .contains("there is no person `wong`; did you mean `wang`")
+    );
     assert!(ask("{\"token\": \"guessed\"}").contains("no page of ours"));
     assert_eq!(ask("{\"alarm\": \"at_1.counter\", \"by\": \"wang\", \"note\": \"seen\"}"), "{\"ok\":true}");
     wait("the broker to know", 10, || (subscriber.newest(topic)?["owner"] == "wang").then_some(()));
     assert!(ask("{\"alarm\": \"at_1.counter\", \"by\": \"li\"}").contains("acknowledged already, by wang"));
+    only_its_owner_reads_the_state(&state);
+    let published = std::process::Command::new("mosquitto_pub")
+        .args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-V", "mqttv5", "-q", "1", "-m", "{"])
+        .args(["-t", "plantroom/test/command/acknowledge", "-D", "publish", "response-topic", "plantroom/elsewhere"])
+        .status();
+    assert!(published.unwrap().success());
+    assert!(ask("{").contains("that is no command"), "that one is answered after the other");
+    assert!(subscriber.newest("plantroom/elsewhere").is_none(), "an answer goes below response/ only");
     running.stop();
+}
+
+/// Whoever runs it, under whatever umask.
+fn only_its_owner_reads_the_state(state: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(state), 0o700);
+    for name in ["store.db", "journal"] {
+        let path = state.join(name);
+        assert_eq!(mode(&path), if path.is_dir() { 0o700 } else { 0o600 }, "{name}");
+    }
+    let inside = std::fs::read_dir(state.join("journal")).unwrap().flatten().filter(|e| e.path().is_file());
+    inside.for_each(|e| assert_eq!(mode(&e.path()), 0o600, "{:?}", e.path()));
 }
 
 #[test]

@@ -1,0 +1,108 @@
+//! Who knocks: so many connections of one address, and how often somebody had no right.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Connections of one address at a time; of IPv6 of one network of 64 bits.
+const ADDRESS_MAX: usize = 8;
+/// How long whoever guesses waits for the answer.
+const GUESS: Duration = Duration::from_millis(500);
+/// Guesses are logged so often, with their count.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
+/// Requests with a token that is none, since the start.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+/// When that was said, and how many there were by then.
+static SAID: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+
+/// Requests with a token that is none, since the start.
+pub fn refused() -> u64 {
+    REFUSED.load(Ordering::Relaxed)
+}
+
+/// Somebody has no right: counted, slowed down, and said once a minute.
+pub async fn refuse(what: &'static str) {
+    let all = REFUSED.fetch_add(1, Ordering::Relaxed) + 1;
+    {
+        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = said.map_or(0, |(_, n)| n);
+        if said.is_none_or(|(at, _)| at.elapsed() >= SAY_EVERY) {
+            tracing::warn!(what, count = all - before, "the door was asked with a token that is none");
+            *said = Some((Instant::now(), all));
+        }
+    }
+    tokio::time::sleep(GUESS).await;
+}
+
+/// Connections by address.
+#[derive(Clone, Debug, Default)]
+pub struct Guests(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
+
+/// A connection's place; given back when it is dropped.
+#[derive(Debug)]
+pub struct Guest {
+    of: Guests,
+    address: IpAddr,
+}
+
+impl Guests {
+    /// A place for another connection of an address; none if it has enough of them.
+    pub fn place(&self, address: IpAddr) -> Option<Guest> {
+        let address = network(address);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.entry(address).or_default();
+        if *count >= ADDRESS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Guest { of: self.clone(), address })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut all = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Whoever has one address of a network of IPv6 has them all.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(a) => match a.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => IpAddr::V6((u128::from(a) >> 64 << 64).into()),
+        },
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_eight_places_and_gets_them_back() {
+        let guests = Guests::default();
+        let at = |text: &str| guests.place(text.parse().unwrap());
+        let mut held: Vec<Guest> = (0..ADDRESS_MAX).map(|_| at("10.0.0.1").unwrap()).collect();
+        assert!(at("10.0.0.1").is_none() && at("::ffff:10.0.0.1").is_none());
+        assert!(at("10.0.0.2").is_some(), "others have theirs");
+        held.pop();
+        held.push(at("10.0.0.1").unwrap());
+        let net: Vec<Guest> = (0..ADDRESS_MAX).map(|n| at(&format!("2001:db8::{n}")).unwrap()).collect();
+        assert!(at("2001:db8::ffff").is_none() && at("2001:db8:0:1::1").is_some());
+        drop((held, net));
+        assert!(guests.0.lock().unwrap().is_empty());
+    }
+}
