@@ -329,7 +329,7 @@ fn only_its_owner_reads_the_state(state: &Path) {
         assert_eq!(mode(&path), if path.is_dir() { 0o700 } else { 0o600 }, "{name}");
     }
     let inside = std::fs::read_dir(state.join("journal")).unwrap().flatten().filter(|e| e.path().is_file());
-    inside.for_each(|e| assert_eq!(mode(&e.path()), 0o600, "{:?}", e.path()));
+    inside.for_each(|e| assert_eq!(mode(&e.path()), 0o600, "{}", e.path().display()));
 }
 
 #[test]
