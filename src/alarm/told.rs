@@ -42,12 +42,20 @@ pub fn text(of: &Definition, alarm: &Alarm, whose: &Whose) -> Names {
     text_with(of, alarm, whose, alarm.value)
 }
 
+/// The template with the device's name; what the name ends with is not said twice: `1#集水井` and `集水井高液位` are
+/// `1#集水井高液位`.
+fn named(template: &str, name: &str) -> String {
+    let Some((before, after)) = template.split_once("{device}") else { return template.to_string() };
+    let ends = after.char_indices().map(|(at, c)| at + c.len_utf8()).skip(1);
+    let twice = ends.filter(|end| name.ends_with(&after[..*end])).last().unwrap_or(0);
+    format!("{before}{name}{}", &after[twice..]).replace("{device}", name)
+}
+
 /// The alarm's text with another value.
 pub fn text_with(of: &Definition, alarm: &Alarm, whose: &Whose, value: Option<f64>) -> Names {
     let number = |v: Option<f64>| v.map_or("–".to_string(), figure);
     let fill = |template: &str, name: &str, test: &str| {
-        let text = template
-            .replace("{device}", name)
+        let text = named(template, name)
             .replace("{area}", &whose.area)
             .replace("{v}", &number(value))
             .replace("{limit}", &number(alarm.limit));
@@ -208,4 +216,19 @@ impl Streams {
 fn reading(stream: &Arc<Stream>, samples: Vec<Option<Sample>>, now: Now) -> Reading {
     let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
     Reading { stream: Arc::clone(stream), at, body: Body::Samples { samples, parts: Vec::new() } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn what_a_name_ends_with_is_not_said_twice() {
+        assert_eq!(named("{device}集水井高液位 {v} m", "地库1#集水井"), "地库1#集水井高液位 {v} m");
+        assert_eq!(named("{device}集水井高液位", "地库1#"), "地库1#集水井高液位");
+        assert_eq!(named("{device}发电机启动失败", "1#发电机"), "1#发电机启动失败");
+        assert_eq!(named("{device}水浸", "车库1#水浸"), "车库1#水浸");
+        assert_eq!(named("{device}: tripped", "Pump 1"), "Pump 1: tripped");
+        assert_eq!(named("no device", "Pump"), "no device");
+    }
 }

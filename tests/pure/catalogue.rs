@@ -16,6 +16,17 @@ use plantroom::model::reading::{Body, Reading, Sample, Stamp};
 use plantroom::model::time::{Mono, Now, Wall};
 use plantroom::model::value::Value;
 
+/// The number of rules that ship stands in the docs as it is.
+#[test]
+fn the_docs_say_how_many_rules_there_are() {
+    let catalogue = builtin::read(None, &mut Problems::default());
+    let count: usize = catalogue.rules.values().map(BTreeMap::len).sum();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let says = |file: &str, text: &str| std::fs::read_to_string(root.join(file)).unwrap().contains(text);
+    assert!(says("docs/alarms.md", &format!("Built in now, {count} rules")), "docs/alarms.md: {count} rules");
+    assert!(says("CHANGELOG.md", &format!("{count} default rules")), "CHANGELOG.md: {count} rules");
+}
+
 /// What a point does over time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Course {
