@@ -194,11 +194,12 @@ impl App {
     /// # Errors
     /// The journal cannot be opened, in words.
     pub fn start(configuration: Configuration, paths: &Paths) -> Result<App, String> {
+        let fresh = !paths.state.exists();
         let made = std::fs::create_dir_all(&paths.state);
         made.map_err(|e| format!("cannot make the state directory {}: {e}", paths.state.display()))?;
-        modes::tighten(&paths.state);
         let clock = Clock::new(&configuration.clock, Wall(i64::MAX));
         let dir = paths.state.join(&configuration.journal.dir);
+        modes::tighten(&paths.state, &dir, fresh);
         let boot = clock::boot_id();
         let opened = Journal::open(&dir, &configuration.journal, &clock, &boot);
         let (journal, writer) = opened.map_err(|e| format!("cannot open the journal: {e}"))?;

@@ -74,10 +74,16 @@ impl Channel {
             self.rests = None;
         }
         let rest = self.rests.as_ref().map_or(now, |(until, _)| *until);
+        rest.max(self.room_at(limits, priority, now))
+    }
+
+    /// When its own limit has room, whatever the service asks for. Brought up to date by [`Channel::free_at`].
+    fn room_at(&self, limits: Pace, priority: Priority, now: Mono) -> Mono {
+        let per_ms = limits.per_min / 60_000.0;
         let reserve = if priority > Priority::P1 && limits.burst >= 4.0 { RESERVE } else { 0.0 };
         let missing = 1.0 + reserve - self.tokens;
         if missing <= 0.0 {
-            return rest;
+            return now;
         }
         #[expect(
             clippy::cast_possible_truncation,
@@ -85,7 +91,7 @@ impl Channel {
             reason = "milliseconds until the next message"
         )]
         let wait = (missing / per_ms).ceil() as u64;
-        rest.max(now.plus(wait))
+        now.plus(wait)
     }
 }
 
@@ -156,7 +162,11 @@ impl Oncall {
                 let patience = if c.priority == Priority::P1 { 0 } else { PATIENCE_MS };
                 let has_other = c.priority <= Priority::P2 && wait > patience && self.other_way(&c.key, c.page, now);
                 let tried_at = c.tried.unwrap_or(c.at);
-                let is_tried = c.priority == Priority::P1 && !has_other;
+                let limits = self.plan.channels.get(&c.channel).copied();
+                let has_room = limits.zip(self.channels.get(&c.channel));
+                let has_room = has_room.is_some_and(|(l, state)| state.room_at(l, c.priority, now.mono) <= now.mono);
+                // Only the service's own wait is not kept; the limit of the channel is.
+                let is_tried = c.priority == Priority::P1 && !has_other && has_room;
                 let again = Mono(u64::try_from(tried_at).unwrap_or(0)).plus(P1_EVERY_MS);
                 if !is_tried || again > now.mono {
                     self.wake_at(ms(if is_tried { free_at.min(again) } else { free_at }));

@@ -11,6 +11,8 @@ use crate::oncall::incident::{Incident, Stage};
 use crate::oncall::page::{Heard, Kind, News, Page, PageState};
 use crate::oncall::{Oncall, Output, is_test, ms};
 
+/// Longest wait of a P2 for others of its class or area, whatever `gather` says.
+const FOLLOW_MAX_MS: i64 = 30_000;
 /// In an alarm flood what is not urgent is told so often, in one message.
 const FLOOD_EVERY_MS: u64 = 60_000;
 /// Whoever took a P1 within this time before its end is told of that at any hour.
@@ -97,7 +99,8 @@ impl Oncall {
                 // Others of its class or area were told of a moment ago: it waits for those that are still to come.
                 let leader = self.leader(key).and_then(|leader| self.incidents.get(&leader));
                 let told = leader.and_then(|l| l.current().filter_map(|p| p.tried).min());
-                told.map_or(0, |at| at + gather - ms(now.mono)).clamp(0, gather)
+                let most = gather.min(FOLLOW_MAX_MS);
+                told.map_or(0, |at| at + most - ms(now.mono)).clamp(0, most)
             }
             Priority::P3 | Priority::P4 => gather,
         }
