@@ -109,6 +109,8 @@ pub enum What {
     ResolveOverdue,
     /// Its rule is gone.
     Removed,
+    /// Somebody gave a sample of one's own for a trial (`cause`).
+    Trial,
     /// It comes and goes too often: it is held in alarm until its condition has stayed away.
     Chatters,
     /// More alarms than people can read.
@@ -142,6 +144,7 @@ impl What {
             What::ArriveOverdue => "arrive_overdue",
             What::ResolveOverdue => "resolve_overdue",
             What::Removed => "removed",
+            What::Trial => "trial",
             What::Chatters => "chatters",
             What::FloodBegan => "flood_began",
             What::FloodEnded => "flood_ended",
@@ -273,6 +276,8 @@ pub struct Inject {
     pub value: f64,
     /// For so long.
     pub for_ms: u64,
+    /// Who.
+    pub by: String,
 }
 
 /// A moment that may lie before the boot.

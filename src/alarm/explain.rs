@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::alarm::Alarms;
 use crate::alarm::judge::{Judge, State, Verdict};
 use crate::alarm::node::{Input, Node};
-use crate::alarm::told::figure;
+use crate::model::text::figure;
 use crate::model::time::{Length, Now};
 
 impl Alarms {
@@ -14,7 +14,7 @@ impl Alarms {
     /// # Errors
     /// There is no such alarm, in words.
     pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, String> {
-        let i = self.find(key)?;
+        let i = self.find(key).map_err(|why| why.en)?;
         let live = &self.live[i];
         let (of, alarm) = (&live.of, &live.alarm);
         let mut out = Vec::new();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::alarm::event::{Action, Moment, Seen, What};
 use crate::alarm::node::Definition;
 use crate::alarm::site::Deadline;
+use crate::model::point::Names;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::time::{Length, Mono, Now};
@@ -242,15 +243,16 @@ impl Alarm {
     ///
     /// # Errors
     /// It cannot be done, in words.
-    pub fn act(&mut self, of: &Definition, action: &Action, by: &str, note: &str, now: Now) -> Result<Step, String> {
+    pub fn act(&mut self, of: &Definition, action: &Action, by: &str, note: &str, now: Now) -> Result<Step, Names> {
+        let no = |zh: &str, en: &str| Err(Names::both(zh, en));
         let what = match action {
             Action::Acknowledge => {
                 if !self.waits {
-                    return Err(if self.step == 0 {
-                        "there is nothing to acknowledge".into()
-                    } else {
-                        format!("it is acknowledged already, by {}", self.owner)
-                    });
+                    if self.step == 0 {
+                        return no("没有需要确认的告警", "there is nothing to acknowledge");
+                    }
+                    let by = &self.owner;
+                    return Err(Names::both(format!("{by} 已接单"), format!("it is acknowledged already, by {by}")));
                 }
                 self.waits = false;
                 if self.owner.is_empty() || self.handed {
@@ -265,8 +267,11 @@ impl Alarm {
             }
             Action::HandOver { to } => return self.hand_over(to, by, note),
             Action::Arrive => {
-                if self.step == 0 || self.arrived {
-                    return Err(if self.arrived { "somebody is there already" } else { "it is not in alarm" }.into());
+                if self.arrived {
+                    return no("已有人到场", "somebody is there already");
+                }
+                if self.step == 0 && !self.latched {
+                    return no("告警已结束", "it is not in alarm");
                 }
                 self.arrived = true;
                 self.due[1] = None;
@@ -274,38 +279,44 @@ impl Alarm {
             }
             Action::Reset => {
                 if !self.latched {
-                    return Err("it is not latched".into());
+                    return no("告警没有锁定，无需复位", "it is not latched");
                 }
                 if self.step > 0 {
-                    return Err("its condition is still there: mend that first".into());
+                    return no("状况仍然存在，请先处理", "its condition is still there: mend that first");
                 }
                 (self.latched, self.waits, self.handed) = (false, false, false);
                 What::Reset
             }
             Action::Shelve { .. } | Action::TakeOut if of.never_hidden => {
-                return Err("this alarm may never be shelved or taken out of service".into());
+                return no("此告警不允许搁置或停用", "this alarm may never be shelved or taken out of service");
             }
             Action::Shelve { for_ms } => {
                 if *for_ms > SHELF_MAX_MS {
-                    return Err(format!("at most {} at a time", Length(SHELF_MAX_MS).text()));
+                    let most = Length(SHELF_MAX_MS).text();
+                    return Err(Names::both(format!("一次最长 {most}"), format!("at most {most} at a time")));
                 }
                 let until = ms(now.mono.plus(*for_ms));
                 self.shelved = Some(Shelf { until, by: by.to_string(), note: note.to_string() });
                 What::Shelved
             }
             Action::Unshelve => {
-                self.shelved.take().ok_or("it is not shelved")?;
+                if self.shelved.take().is_none() {
+                    return no("告警没有搁置", "it is not shelved");
+                }
                 What::Unshelved
             }
             Action::TakeOut => {
                 if let Some(by) = &self.out {
-                    return Err(format!("it is out of service already, by {by}"));
+                    let en = format!("it is out of service already, by {by}");
+                    return Err(Names::both(format!("{by} 已将其停用"), en));
                 }
                 self.out = Some(by.to_string());
                 What::TakenOut
             }
             Action::PutBack => {
-                self.out.take().ok_or("it is in service")?;
+                if self.out.take().is_none() {
+                    return no("告警没有停用", "it is in service");
+                }
                 What::PutBack
             }
         };
@@ -313,9 +324,9 @@ impl Alarm {
     }
 
     /// It is somebody else's from now on, who has to say yes: until then it is not acknowledged.
-    fn hand_over(&mut self, to: &str, by: &str, note: &str) -> Result<Step, String> {
+    fn hand_over(&mut self, to: &str, by: &str, note: &str) -> Result<Step, Names> {
         if self.step == 0 && !self.waits && !self.latched {
-            return Err("there is nothing to hand over".into());
+            return Err(Names::both("没有可转交的告警", "there is nothing to hand over"));
         }
         (self.waits, self.handed, self.untold) = (true, true, false);
         (self.owner, self.note) = (to.to_string(), note.to_string());

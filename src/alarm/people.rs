@@ -1,8 +1,11 @@
 //! What people do with alarms: commands to one, samples for a trial.
 
-use crate::alarm::event::{Command, Inject, What};
+use crate::alarm::event::{Command, Event, Inject, What};
+use crate::alarm::life::Step;
 use crate::alarm::node::Input;
 use crate::alarm::{Alarms, Output};
+use crate::model::point::Names;
+use crate::model::problem::unknown;
 use crate::model::text::{KEY, REMARK, one_line};
 use crate::model::time::{Length, Mono, Now};
 use crate::model::value::Value;
@@ -15,7 +18,7 @@ impl Alarms {
     ///
     /// # Errors
     /// There is no such alarm, or it cannot be done; in words.
-    pub fn command(&mut self, command: &Command, now: Now, out: &mut Output) -> Result<(), String> {
+    pub fn command(&mut self, command: &Command, now: Now, out: &mut Output) -> Result<(), Names> {
         let i = self.find(&command.key)?;
         let (by, note) = (one_line(&command.by, REMARK), one_line(&command.note, REMARK));
         let deadlines = &self.rules.settings.deadlines;
@@ -62,16 +65,19 @@ impl Alarms {
         self.injected.put(slot, Value::F64(inject.value), now.mono.plus(inject.for_ms));
         let lookers = self.lookers[slot].clone();
         let count = lookers.len();
+        for i in &lookers {
+            let cause = format!("{} = {} for {}", inject.point, inject.value, Length(inject.for_ms).text());
+            let step = Step { cause, by: one_line(&inject.by, REMARK), ..Step::of(What::Trial) };
+            let event = self.event(*i, What::Trial, step, now);
+            out.events.push(Event { test: true, ..event });
+        }
         lookers.into_iter().for_each(|i| self.judge(i, now, out));
         self.settle(now, out);
         Ok(count)
     }
 
-    pub(super) fn find(&self, key: &str) -> Result<usize, String> {
-        self.by_key.get(key).copied().ok_or_else(|| {
-            let key = one_line(key, KEY);
-            let mend = crate::model::problem::did_you_mean(&key, self.by_key.keys().map(|k| &**k));
-            format!("there is no alarm `{key}`; {mend}")
-        })
+    pub(super) fn find(&self, key: &str) -> Result<usize, Names> {
+        let known = || self.by_key.keys().map(|k| &**k);
+        self.by_key.get(key).copied().ok_or_else(|| unknown(("告警", "alarm"), &one_line(key, KEY), known()))
     }
 }

@@ -11,6 +11,7 @@ use crate::alarm::life::Alarm;
 use crate::alarm::node::Definition;
 use crate::model::point::{ALARM, ALARMS, Form, Kind, Names, PointMeta, Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample, Stamp};
+use crate::model::text::figure;
 use crate::model::time::Now;
 use crate::model::value::Value;
 
@@ -23,18 +24,6 @@ pub struct Whose {
     pub area: String,
     /// Its class.
     pub class: String,
-}
-
-/// A number for people: at most three decimals, no zeros behind.
-pub fn figure(value: f64) -> String {
-    let decimals = match value.abs() {
-        v if v >= 100.0 => 0,
-        v if v >= 10.0 => 1,
-        v if v >= 1.0 => 2,
-        _ => 3,
-    };
-    let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
 /// The alarm's text, with the value at its last transition. A trial says so first.

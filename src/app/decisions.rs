@@ -27,8 +27,6 @@ const WAIT: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_secs(5);
 /// Decisions that wait for the disk at most; beyond that the oldest are lost to the log, said so.
 const UNWRITTEN_MAX: usize = 10_000;
-/// Decisions on their way; more than that leave at once, unrecorded.
-pub const QUEUE: usize = 4_096;
 
 /// Something that was decided: what is written, and what leaves after that.
 #[derive(Debug, Default)]
@@ -73,10 +71,8 @@ pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<
     }
     let (done, answer) = oneshot::channel();
     decision.done = Some(done);
-    if let Err(mpsc::error::TrySendError::Full(decision) | mpsc::error::TrySendError::Closed(decision)) =
-        shared.decisions.try_send(decision)
-    {
-        tracing::error!("too many decisions wait for the disk: one leaves unrecorded");
+    if let Err(mpsc::error::SendError(decision)) = shared.decisions.send(decision) {
+        tracing::error!("decisions are not taken any more: one leaves unrecorded");
         leave(shared, decision);
     }
     Some(answer)
@@ -86,7 +82,7 @@ pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<
 ///
 /// # Errors
 /// It was not carried out, in words.
-pub async fn decide(shared: &Shared, input: Input<'_>) -> Result<(), String> {
+pub async fn decide(shared: &Shared, input: Input<'_>) -> Result<(), Names> {
     let (refused, written) = {
         let mut engine = shared.engine();
         let now = shared.clock.now();
@@ -165,8 +161,9 @@ fn leave(shared: &Shared, decision: Decision) {
     }
 }
 
-/// Writes decisions down, one after the other, and lets them leave.
-pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Decision>>>, stop: CancellationToken) {
+/// Writes decisions down, one after the other, and lets them leave in that order. Their queue has no bound of its own: at most
+/// one waits for the disk, for two seconds, and the others leave at once behind it.
+pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::UnboundedReceiver<Decision>>>, stop: CancellationToken) {
     let mut queue = queue.lock().await;
     let mut unwritten = Unwritten::default();
     loop {

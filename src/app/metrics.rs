@@ -97,7 +97,7 @@ fn journal(page: &mut Page, s: &Status) {
     page.one("journal_ok", "gauge", "1 when the last commit succeeded.", u8::from(j.ok));
     page.one("journal_bytes", "gauge", "Bytes of the journal on disk.", j.bytes);
     page.one("journal_max_bytes", "gauge", "Most bytes of the journal.", j.max_bytes);
-    let refused = crate::web::guests::refused();
+    let refused = crate::web::connections::refused();
     page.one("web_refused_total", "counter", "Requests to the door with a token that is none.", refused);
     page.one("journal_committed_total", "counter", "Readings committed.", j.committed);
     page.one("journal_lost_total", "counter", "Readings lost.", j.lost);

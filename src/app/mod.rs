@@ -1,5 +1,6 @@
 //! Wiring: everything that runs, the engine's driver loop, own health, reload.
 
+pub mod alarm_page;
 pub mod decisions;
 pub mod door;
 pub mod driver;
@@ -40,6 +41,9 @@ use crate::sink::aside::Aside;
 use crate::sink::{self, Health as SinkHealth, Place, Places, States};
 use crate::store::log::Store;
 use crate::supervise::{Group, Handle, Trouble};
+
+/// Messages that no channel took and that wait to go back at most.
+const UNDELIVERED: usize = 4_096;
 
 /// Where a running gateway keeps its things.
 #[derive(Clone, Debug)]
@@ -99,7 +103,7 @@ pub struct Shared {
     /// What was decided.
     pub store: Store,
     /// The way to it.
-    pub decisions: mpsc::Sender<Decision>,
+    pub decisions: mpsc::UnboundedSender<Decision>,
     /// Buses.
     pub buses: Mutex<Vec<BusHandle>>,
     /// Sinks.
@@ -219,13 +223,13 @@ impl App {
         let snapshot = driver::read(&store, &paths.state.join("engine.json"));
         let survived = Survived { snapshot, ..driver::stored(&store) };
         let engine = Engine::new(plan(&configuration), survived, &boot, clock.now());
-        let (decisions, queue) = mpsc::channel(decisions::QUEUE);
+        let (decisions, queue) = mpsc::unbounded_channel();
         let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
         let group = |name| Group::new(name, &clock, &troubles);
         let (pollers, desk, channels) = (group("pollers"), group("desk"), group("channels"));
         let (records, outlets) = (group("records"), group("outlets"));
         let (reloads, wishes) = mpsc::channel(4);
-        let (undelivered, returned) = mpsc::channel(decisions::QUEUE);
+        let (undelivered, returned) = mpsc::channel(UNDELIVERED);
         let tokens = pages::Tokens::open(&store);
         let shared = Arc::new(Shared {
             reloads,
@@ -266,7 +270,7 @@ impl App {
         Ok(app)
     }
 
-    fn start_desk(&mut self, queue: mpsc::Receiver<Decision>, returned: mpsc::Receiver<(u64, Answer)>) {
+    fn start_desk(&mut self, queue: mpsc::UnboundedReceiver<Decision>, returned: mpsc::Receiver<(u64, Answer)>) {
         let shared = Arc::clone(&self.shared);
         let returned = Arc::new(tokio::sync::Mutex::new(returned));
         self.desk.spawn("returned pages", move |stop| {

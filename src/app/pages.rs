@@ -22,13 +22,14 @@ use crate::app::{Shared, decisions};
 use crate::channel::{self, Heard};
 use crate::config::Configuration;
 use crate::engine::{Engine, Input};
-use crate::model::letter::{Answer, Letter};
+use crate::model::letter::{ARRIVE, Answer, Button, Letter};
 use crate::model::point::Names;
+use crate::model::text::figure;
 use crate::model::time::Now;
-use crate::oncall::page::{Command, Entry, Send};
+use crate::oncall::page::{Command, Entry, PageReply, Reply, Send, code};
 use crate::oncall::settings::Language;
 use crate::oncall::text::{self, Subject};
-use crate::oncall::{Output, Stored};
+use crate::oncall::{Output, Stored, answers};
 use crate::store::log::{self, Batch, Row, Store};
 
 /// The room's name in the log and in what is kept.
@@ -188,9 +189,9 @@ pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (Su
 /// now the text says of when it is.
 fn numbers(engine: &Engine, key: &str, of: &Definition, alarm: &Alarm, whose: &Whose, at: &str) -> (Names, Names) {
     let has_value = of.text.en.contains("{v}");
-    let was = alarm.value.map(told::figure).filter(|_| has_value);
+    let was = alarm.value.map(figure).filter(|_| has_value);
     if let Some((now, _)) = engine.value_now(key) {
-        let was = was.filter(|w| *w != told::figure(now)).map(|w| format!("{w} {}", of.unit).trim().to_string());
+        let was = was.filter(|w| *w != figure(now)).map(|w| format!("{w} {}", of.unit).trim().to_string());
         let was = was.unwrap_or_default();
         return (told::text_with(of, alarm, whose, Some(now)), Names { zh: was.clone(), en: was });
     }
@@ -213,16 +214,14 @@ pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, s
     }
     let is_sms = |c: &channel::Settings| c.id() == &*send.channel && matches!(c, channel::Settings::Sms(_));
     let zh = send.language == Language::Zh;
-    let answer = match (configuration.oncall.channels.iter().any(is_sms), zh) {
-        (true, true) => "回1确认",
-        (true, false) => "reply 1",
-        (false, _) => "",
-    };
-    let message = text::message(&subjects, send.language, send.repeat, answer);
     let first = send.about.first();
-    // Whoever answers a message takes all that it says.
-    let asks = first.filter(|_| send.about.iter().any(|a| a.kind.wants_answer()));
-    let token = asks.map(|a| shared.tokens.of(a.page));
+    // Whoever answers a message answers all that it says.
+    let asks = send.about.iter().any(|a| a.kind.wants_answer());
+    let answerable = first.filter(|_| asks || send.about.iter().any(|a| a.can_arrive));
+    let code = answerable.map(|a| code(a.page)).filter(|_| configuration.oncall.channels.iter().any(is_sms));
+    let answer = code.map_or(String::new(), |code| text::answer(code, asks, send.language));
+    let message = text::message(&subjects, send.language, send.repeat, &answer);
+    let token = answerable.map(|a| shared.tokens.of(a.page));
     let url = configuration.oncall.settings.url.trim_end_matches('/');
     let link = token.as_ref().filter(|_| !url.is_empty()).map(|t| format!("{url}/a/{t}"));
     Letter {
@@ -232,12 +231,22 @@ pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, s
         body: message.body,
         short: message.short,
         priority: send.priority,
-        asks: asks.is_some(),
+        asks,
+        buttons: answerable.map(|_| button(!asks, zh)).into_iter().collect(),
         token,
         link,
-        button: if zh { "确认收到" } else { "Acknowledge" }.to_string(),
         object: objects.into(),
     }
+}
+
+fn button(is_there: bool, zh: bool) -> Button {
+    let label = match (is_there, zh) {
+        (true, true) => "我已到场",
+        (true, false) => "I am there",
+        (false, true) => "确认收到",
+        (false, false) => "Acknowledge",
+    };
+    Button { label: label.to_string(), is_there }
 }
 
 /// Letters go to their channels; one that has no room for it says so.
@@ -258,7 +267,7 @@ pub fn post(shared: &Shared, letters: Vec<(Arc<str>, Post)>) {
 ///
 /// # Errors
 /// It was not carried out, in words.
-pub async fn tell(shared: &Shared, command: &Command) -> Result<(), String> {
+pub async fn tell(shared: &Shared, command: &Command) -> Result<(), Names> {
     decisions::decide(shared, Input::Page(command)).await
 }
 
@@ -322,24 +331,28 @@ pub async fn take_back(
 
 /// Somebody answered.
 async fn hears(shared: &Shared, channel: &str, said: Heard) {
-    let (page, how) = match said {
-        Heard::Token(token) => (shared.tokens.page(&token), "button"),
+    let (page, is_there, how) = match said {
+        Heard::Token(text) => {
+            let (token, verb) = text.split_once(' ').unwrap_or((&text, ""));
+            (shared.tokens.page(token), verb.trim() == ARRIVE, "button")
+        }
         Heard::Text { from, text } => {
-            let digits = text.trim().trim_start_matches(['回', '確', '确', '认']).trim();
-            if !matches!(digits, "1" | "１") {
+            let Some(said) = answers::read(&text) else {
                 tracing::info!(channel, from = masked(&from), "a message that is no answer");
                 return;
-            }
-            (shared.engine().oncall().page_of(channel, &from), "message")
+            };
+            (shared.engine().oncall().page_of(channel, &from, said), said.is_there, "message")
         }
     };
     let Some(page) = page else {
         tracing::warn!(channel, "an answer to nothing that was sent, or to what is over");
         return;
     };
-    match tell(shared, &Command::Take { page, how: format!("{channel}: {how}") }).await {
+    let reply = if is_there { Reply::Arrive } else { Reply::Acknowledge };
+    let reply = PageReply { is_confirmed: true, ..PageReply::new(page, reply, format!("{channel}: {how}")) };
+    match tell(shared, &Command::Reply(reply)).await {
         Ok(()) => tracing::info!(channel, page, "a page is answered"),
-        Err(why) => tracing::info!(channel, page, why, "an answer that changes nothing"),
+        Err(why) => tracing::info!(channel, page, why = why.en, "an answer that changes nothing"),
     }
 }
 

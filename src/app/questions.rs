@@ -74,6 +74,7 @@ pub fn handler(shared: Arc<Shared>) -> Handler {
 }
 
 async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
+    caller.may(&request, &shared.configuration().control)?;
     let json = |value: Result<serde_json::Value, serde_json::Error>| value.map_err(|e| e.to_string());
     match request {
         Request::Status => json(serde_json::to_value(status::status(shared))),
@@ -126,6 +127,7 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
         | Request::AcknowledgeAll { .. }
         | Request::PageTest { .. }
         | Request::StandIn { .. }
+        | Request::Withdraw { .. }
         | Request::Inject { .. }) => self::about_alarms(shared, about_alarms, caller).await,
     }
 }
@@ -140,7 +142,7 @@ async fn about_alarms(shared: &Shared, request: Request, caller: Caller) -> Answ
             let action = serde_json::from_value(action).map_err(|e| format!("no such action: {e}"))?;
             let command = Command { key, action, by: caller.name(), note };
             tracing::info!(key = command.key, action = ?command.action, by = command.by, "alarm");
-            decisions::decide(shared, Input::Command(&command)).await?;
+            decisions::decide(shared, Input::Commands(std::slice::from_ref(&command))).await?;
             json(serde_json::to_value(alarm(shared, &command.key)))
         }
         Request::AcknowledgeAll { device, area, priority, note } => {
@@ -156,8 +158,9 @@ async fn about_alarms(shared: &Shared, request: Request, caller: Caller) -> Answ
             json(serde_json::to_value(wanted))
         }
         Request::PageTest { person } => {
-            tracing::info!(by = caller.name(), person, "a page for a trial");
-            pages::tell(shared, &page::Command::Test { person }).await?;
+            let by = caller.name();
+            tracing::info!(by, person, "a page for a trial");
+            pages::tell(shared, &page::Command::Test { person, by }).await?;
             json(Ok(serde_json::Value::Null))
         }
         Request::StandIn { mut wanted } => {
@@ -167,16 +170,16 @@ async fn about_alarms(shared: &Shared, request: Request, caller: Caller) -> Answ
             pages::tell(shared, &page::Command::StandIn(wanted)).await?;
             json(Ok(serde_json::Value::Null))
         }
+        Request::Withdraw { number } => {
+            let by = caller.name();
+            tracing::info!(number, by, "somebody's standing in is taken back");
+            pages::tell(shared, &page::Command::Withdraw { number, by }).await?;
+            json(Ok(serde_json::Value::Null))
+        }
         Request::Inject { device, point, value, for_ms } => {
-            tracing::warn!(
-                by = caller.name(),
-                device,
-                point,
-                value,
-                for_ms,
-                "a sample is given to the alarms for a trial"
-            );
-            decisions::decide(shared, Input::Inject(&Inject { device, point, value, for_ms })).await?;
+            let by = caller.name();
+            tracing::warn!(by, device, point, value, for_ms, "a sample is given to the alarms for a trial");
+            decisions::decide(shared, Input::Inject(&Inject { device, point, value, for_ms, by })).await?;
             json(serde_json::to_value(alarms(shared, false)))
         }
         _ => Err("that is not about alarms".to_string()),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::channel::{Channel, Going, Hear, Heard, TIMEOUT_MS, address_problems, ask, by_status};
 use crate::http;
-use crate::model::letter::{Answer, Letter, cut_bytes};
+use crate::model::letter::{ARRIVE, Answer, Button, Letter, cut_bytes};
 use crate::model::priority::Priority;
 use crate::model::time::Wall;
 
@@ -109,13 +109,24 @@ impl Ntfy {
         if let Some(link) = &letter.link {
             body["click"] = link.as_str().into();
         }
-        let action = |url: String, text: &str| json!([{ "action": "http", "label": letter.button, "url": url, "method": "POST", "body": text, "clear": true }]);
-        match (&letter.token, &letter.link) {
-            (Some(token), _) if letter.asks && !s.reply_topic.is_empty() => {
-                body["actions"] = action(format!("{}/{}", s.url.trim_end_matches('/'), s.reply_topic), token);
-            }
-            (Some(_), Some(link)) if letter.asks => body["actions"] = action(link.clone(), ""),
-            _ => {}
+        let action = |button: &Button| {
+            let (url, text) = match (&letter.token, &letter.link) {
+                (Some(token), _) if !s.reply_topic.is_empty() => {
+                    let text = if button.is_there { format!("{token} {ARRIVE}") } else { token.clone() };
+                    (format!("{}/{}", s.url.trim_end_matches('/'), s.reply_topic), text)
+                }
+                (Some(_), Some(link)) => {
+                    let verb = if button.is_there { ARRIVE } else { "acknowledge" };
+                    (link.clone(), format!("do={verb}&from=button"))
+                }
+                _ => return None,
+            };
+            let label = &button.label;
+            Some(json!({ "action": "http", "label": label, "url": url, "method": "POST", "body": text, "clear": true }))
+        };
+        let actions: Vec<Value> = letter.buttons.iter().filter_map(action).collect();
+        if !actions.is_empty() {
+            body["actions"] = actions.into();
         }
         body
     }

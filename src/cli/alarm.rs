@@ -339,7 +339,7 @@ fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format
     let cells = |row: &Row| {
         let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
         let text = |key: &str| body[key].as_str().unwrap_or_default().to_string();
-        let number = |key: &str| body[key].as_f64().map_or(String::new(), crate::alarm::told::figure);
+        let number = |key: &str| body[key].as_f64().map_or(String::new(), crate::model::text::figure);
         let mut why = [text("cause"), text("by"), text("note")].join(" ").trim().to_string();
         if body["test"] == true {
             why = format!("TEST {why}");

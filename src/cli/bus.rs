@@ -40,8 +40,7 @@ pub async fn held(global: &Global) -> Result<Vec<Held>, Failure> {
         Ok(links) => serde_json::from_value(links)
             .map_err(|e| Failure::later("the answer cannot be read").because(e.to_string())),
         Err(control::Failed::NotRunning(_)) => Ok(Vec::new()),
-        Err(e @ control::Failed::Denied(_)) => Err(Failure::later(e.to_string()).hint(super::DENIED)),
-        Err(e @ control::Failed::Refused(_)) => Err(Failure::later(e.to_string())),
+        Err(e) => Err(super::unanswered(&e)),
     }
 }
 

@@ -105,7 +105,7 @@ enum Command {
 /// Why a command did not do what was asked.
 #[derive(Debug)]
 pub struct Failure {
-    /// 64, 70, 75 or 78.
+    /// 64: the request is wrong; 69: the gateway refused it; 70: a bug of ours; 75: later; 77: not permitted; 78: configuration.
     pub code: u8,
     /// What could not be done.
     pub error: String,
@@ -245,14 +245,21 @@ const DENIED: &str = "sudo, or join its group: sudo usermod -aG plantroom $USER"
 /// # Errors
 /// None runs, or it refuses.
 pub fn ask(args: &Args, request: &crate::control::Request) -> Result<serde_json::Value, Failure> {
+    runtime()?.block_on(crate::control::ask(&args.socket(), request)).map_err(|e| unanswered(&e))
+}
+
+/// Why a gateway did not do what it was asked, with the exit code of its kind.
+pub fn unanswered(error: &crate::control::Failed) -> Failure {
     use crate::control::Failed;
-    let socket = args.socket();
-    runtime()?.block_on(crate::control::ask(&socket, request)).map_err(|e| match e {
-        Failed::NotRunning(_) => Failure::later(e.to_string())
-            .hint("start it with `plantroom run`; --state DIR names another gateway's state"),
-        Failed::Denied(_) => Failure::later(e.to_string()).hint(DENIED),
-        Failed::Refused(_) => Failure::configuration(e.to_string()),
-    })
+    let failure = Failure::later(error.to_string());
+    match error {
+        Failed::NotRunning(_) => {
+            failure.hint("start it with `plantroom run`; --state DIR names another gateway's state")
+        }
+        Failed::Denied(_) => Failure { code: 77, ..failure }.hint(DENIED),
+        Failed::NotPermitted(_) => Failure { code: 77, ..failure },
+        Failed::Refused(_) => Failure { code: 69, ..failure },
+    }
 }
 
 /// Waits for Ctrl-C or SIGTERM.

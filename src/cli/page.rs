@@ -74,6 +74,17 @@ enum Rota {
         #[arg(long = "for")]
         lasts: String,
     },
+    /// Who stands in for whom, with numbers.
+    Overrides {
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: output::Format,
+    },
+    /// Take one of them back.
+    Withdraw {
+        /// Its number, as `rota overrides` shows it.
+        number: u64,
+    },
 }
 
 /// Runs `page`.
@@ -94,6 +105,12 @@ pub fn rota(global: &Global, args: &RotaArgs) -> Outcome {
         Rota::Show { days, rota, format } => show(global, *days, rota.as_deref(), *format),
         Rota::Override { person, rota, from, lasts } => {
             stand_in(global, person, rota.as_deref(), from.as_deref(), lasts)
+        }
+        Rota::Overrides { format } => list_overrides(global, *format),
+        Rota::Withdraw { number } => {
+            ask(global, &Request::Withdraw { number: *number })?;
+            output::line(format!("override {number} is taken back: the rota holds again"));
+            Ok(())
         }
     }
 }
@@ -177,6 +194,17 @@ fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     output::list(format, &["rota", "from", "to", "person", "en", "zh", "remark", "reached by"], &rows);
+    Ok(())
+}
+
+fn list_overrides(global: &Global, format: output::Format) -> Outcome {
+    let zone = alarm::zone(global);
+    let cells = |o: &rota::Override| {
+        let at = |wall: Wall| history::local(wall.0, &zone);
+        vec![o.number.to_string(), o.rota.clone(), at(o.from), at(o.to), o.person.to_string(), o.by.clone()]
+    };
+    let rows: Vec<Vec<String>> = overrides(global).iter().filter(|o| o.to.0 > now()).map(cells).collect();
+    output::list(format, &["number", "rota", "from", "to", "person", "said by"], &rows);
     Ok(())
 }
 

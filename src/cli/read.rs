@@ -43,7 +43,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         Ok(value) => serde_json::from_value(value)
             .map_err(|e| Failure::later("the answer cannot be read").because(e.to_string()))?,
         Err(control::Failed::Refused(why)) => return Err(Failure::usage(why)),
-        Err(e @ control::Failed::Denied(_)) => return Err(Failure::later(e.to_string()).hint(super::DENIED)),
+        Err(e @ (control::Failed::Denied(_) | control::Failed::NotPermitted(_))) => return Err(super::unanswered(&e)),
         Err(control::Failed::NotRunning(_)) => {
             let loaded = config::load(&global.config_dir());
             let Some(configuration) = loaded.configuration else {

@@ -296,7 +296,7 @@ fn show(came: &[(i64, Event)], was: &[(i64, Event)], format: output::Format, zon
     let mut same = 0;
     let cells = |at: i64, e: &Event, replayed: bool, recorded: bool| {
         let word = |is: bool| if is { "yes" } else { "" }.to_string();
-        let value = e.value.map_or(String::new(), crate::alarm::told::figure);
+        let value = e.value.map_or(String::new(), crate::model::text::figure);
         let at = history::local(at, zone);
         vec![
             at,

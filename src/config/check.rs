@@ -65,6 +65,7 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
         journal,
         health,
         web,
+        control: single(&files.control, "control", problems).cloned().unwrap_or_default(),
         buses,
         devices,
         derive,

@@ -106,6 +106,23 @@ fn general(entry: &Entry<'_, Settings>, catalogue: &Catalogue, plan: &mut Plan, 
             None => problems.error(at("test"), format!("`{}` is no day and time", s.test), "mon 10:00"),
         }
     }
+    let procedure = s.procedure.as_str();
+    if !procedure.is_empty() && !["https://", "http://"].iter().any(|head| procedure.starts_with(head)) {
+        problems.error(at("procedure"), format!("`{procedure}` is no address"), "https://wiki.example/{rule}");
+    }
+    for (i, phone) in s.phone.iter().enumerate() {
+        let place = |key: &str| entry.at.place(&["phone", &i.to_string(), key]);
+        let is_dialled = |c: char| c.is_ascii_digit() || "+- ()".contains(c);
+        let digits = phone.number.chars().filter(char::is_ascii_digit).count();
+        if !phone.number.chars().all(is_dialled) || !(3..=20).contains(&digits) {
+            problems.error(place("number"), format!("`{}` is no telephone number", phone.number), "+86 21 1234 5678");
+        }
+        let classes = &catalogue.vocabulary.classes;
+        for class in phone.classes.iter().filter(|c| !classes.contains_key(c.as_str())) {
+            let mend = did_you_mean(class, classes.keys().map(|c| &**c));
+            problems.error(place("classes"), format!("unknown class `{class}`"), mend);
+        }
+    }
     if !s.calendar.is_empty() {
         match catalogue.calendars.get(&s.calendar) {
             Some(calendar) => plan.calendar = calendar.clone(),

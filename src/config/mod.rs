@@ -23,7 +23,7 @@ use crate::config::doc::{Entry, Located, Problems, Texts};
 use crate::config::settings as file;
 use crate::model::problem::Problem;
 use crate::poll::BusConfig;
-use crate::{alarm, channel, clock, derive, journal, link, oncall, sink, web};
+use crate::{alarm, channel, clock, control, derive, journal, link, oncall, sink, web};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub struct Configuration {
     pub health: web::Settings,
     /// The door.
     pub web: web::door::Settings,
+    /// Who may change something through the control socket.
+    pub control: control::Settings,
     /// Buses with their units.
     pub buses: Vec<BusConfig>,
     /// Devices, by id.
@@ -92,6 +94,7 @@ pub struct Files<'a> {
     journal: Vec<Entry<'a, journal::Settings>>,
     health: Vec<Entry<'a, web::Settings>>,
     web: Vec<Entry<'a, web::door::Settings>>,
+    control: Vec<Entry<'a, control::Settings>>,
     tcp: Vec<Entry<'a, link::settings::TcpLink>>,
     serial: Vec<Entry<'a, link::settings::SerialLink>>,
     rtu_over_tcp: Vec<Entry<'a, link::settings::TcpLink>>,
@@ -191,7 +194,7 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
             }
         }
     }
-    let single = ["site", "clock", "journal", "health", "web", "alarms", "oncall"];
+    let single = ["site", "clock", "journal", "health", "web", "control", "alarms", "oncall"];
     if let (Some(first), Some(document)) = (path.first(), documents.first_mut())
         && single.contains(&first.as_str())
         && environment::put(&mut document.node, &path, value)
@@ -212,6 +215,7 @@ fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Probl
             "journal" => files.journal.extend(at.read(problems)),
             "health" => files.health.extend(at.read(problems)),
             "web" => files.web.extend(at.read(problems)),
+            "control" => files.control.extend(at.read(problems)),
             "unit" => list(&at, &mut files.unit, problems),
             "device" => list(&at, &mut files.device, problems),
             "derive" => list(&at, &mut files.derive, problems),
@@ -224,8 +228,8 @@ fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Probl
             "link" | "sink" | "channel" => kinds(&key, &at, files, problems),
             _ => {
                 let known = [
-                    "site", "clock", "journal", "health", "web", "alarms", "link", "unit", "device", "derive", "alarm",
-                    "sink", "oncall", "person", "rota", "chain", "channel",
+                    "site", "clock", "journal", "health", "web", "control", "alarms", "link", "unit", "device",
+                    "derive", "alarm", "sink", "oncall", "person", "rota", "chain", "channel",
                 ];
                 let mend = crate::model::problem::did_you_mean(&key, known);
                 problems.error(document.source.place(span.start), format!("unknown table `{key}`"), mend);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{alarm, channel, clock, derive, journal, link, oncall, sink, web};
+use crate::{alarm, channel, clock, control, derive, journal, link, oncall, sink, web};
 
 /// Everything that the files of a configuration may hold, spread over them as the user likes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -25,6 +25,9 @@ pub struct Root {
     /// Who reaches this box over the network.
     #[serde(default)]
     pub web: web::door::Settings,
+    /// Who may change something through the control socket.
+    #[serde(default)]
+    pub control: control::Settings,
     /// Buses and connections.
     #[serde(default)]
     pub link: Links,

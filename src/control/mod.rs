@@ -6,11 +6,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
+
+/// Who may change something through the socket: `[control]`. Whoever can connect (the gateway's own user and its group) may read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Users of this machine who may acknowledge, shelve, inject, reload and so on, beside root and the gateway's own user.
+    pub writers: Vec<String>,
+}
 
 /// What can be asked of a running gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +95,11 @@ pub enum Request {
         /// `rota`, `person`, `from`, `to`.
         wanted: Value,
     },
+    /// Somebody's standing in is taken back.
+    Withdraw {
+        /// Its number.
+        number: u64,
+    },
     /// A sample for a trial of alarms.
     Inject {
         /// The device.
@@ -106,6 +120,30 @@ pub enum Request {
         /// What to do with it.
         action: SetAside,
     },
+}
+
+impl Request {
+    /// Whether it changes something, or occupies a bus for whatever registers are named.
+    pub fn changes(&self) -> bool {
+        match self {
+            Request::Status
+            | Request::Read { .. }
+            | Request::Links
+            | Request::Alarms { .. }
+            | Request::Explain { .. }
+            | Request::SetAside { action: SetAside::List, .. } => false,
+            Request::Registers { .. }
+            | Request::Reload
+            | Request::Alarm { .. }
+            | Request::AcknowledgeAll { .. }
+            | Request::PageTest { .. }
+            | Request::StandIn { .. }
+            | Request::Withdraw { .. }
+            | Request::Inject { .. }
+            | Request::AcceptClock
+            | Request::SetAside { .. } => true,
+        }
+    }
 }
 
 /// What to do with what was set aside.
@@ -138,7 +176,23 @@ impl Caller {
         };
         users.lines().find_map(of).unwrap_or_else(|| format!("uid {}", self.uid))
     }
+
+    /// Whether they may ask this.
+    ///
+    /// # Errors
+    /// They may only read; in words, with what to do about it.
+    pub fn may(self, request: &Request, settings: &Settings) -> Result<(), String> {
+        let own = std::fs::metadata("/proc/self").map_or(0, |m| std::os::unix::fs::MetadataExt::uid(&m));
+        if !request.changes() || self.uid == 0 || self.uid == own || settings.writers.contains(&self.name()) {
+            return Ok(());
+        }
+        let name = self.name();
+        Err(format!("{DENIED}{name} may read here and change nothing: sudo, or `writers = [\"{name}\"]` of [control]"))
+    }
 }
+
+/// What a refusal begins with that is one of right, not of state.
+const DENIED: &str = "not permitted: ";
 
 /// An answer, or why there is none, in words.
 pub type Answer = Result<Value, String>;
@@ -221,6 +275,9 @@ pub enum Failed {
     /// We may not ask it.
     #[error("a gateway runs here, and we may not ask it ({0})")]
     Denied(String),
+    /// Whoever asks may not have that done.
+    #[error("{0}")]
+    NotPermitted(String),
     /// It answered with an error.
     #[error("{0}")]
     Refused(String),
@@ -243,6 +300,7 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<Value, Failed> {
     let mut value: Value =
         serde_json::from_str(&answer).map_err(|e| Failed::Refused(format!("the answer is not JSON: {e}")))?;
     match value.get("error").and_then(Value::as_str) {
+        Some(error) if error.starts_with(DENIED) => Err(Failed::NotPermitted(error.to_string())),
         Some(error) => Err(Failed::Refused(error.to_string())),
         None => Ok(value.get_mut("ok").map(Value::take).unwrap_or_default()),
     }

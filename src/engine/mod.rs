@@ -18,6 +18,7 @@ use crate::alarm::told::Streams;
 use crate::alarm::{self, Alarms, Rules};
 use crate::derive::{self, Definition, Derive};
 use crate::engine::presence::{Change, Presence};
+use crate::model::point::Names;
 use crate::model::reading::Reading;
 use crate::model::time::{Mono, Now};
 use crate::oncall::{self, Oncall};
@@ -32,9 +33,7 @@ pub const SAY_EVERY_MS: u64 = 60_000;
 pub enum Input<'a> {
     /// A reading.
     Reading(&'a Reading),
-    /// A person does something with an alarm.
-    Command(&'a Command),
-    /// A person does the same with several.
+    /// A person does something with alarms; refused if none of it can be done.
     Commands(&'a [Command]),
     /// A sample for a trial.
     Inject(&'a Inject),
@@ -48,6 +47,13 @@ impl<'a> Input<'a> {
     fn page(self) -> Option<&'a oncall::page::Command> {
         match self {
             Input::Page(page) => Some(page),
+            _ => None,
+        }
+    }
+
+    fn reply(self) -> Option<&'a oncall::page::PageReply> {
+        match self {
+            Input::Page(oncall::page::Command::Reply(reply)) => Some(reply),
             _ => None,
         }
     }
@@ -65,7 +71,7 @@ pub struct Output {
     /// Who is to be told, and what became of it: to be written down before it leaves.
     pub oncall: oncall::Output,
     /// Why a command was not carried out, in words.
-    pub refused: Option<String>,
+    pub refused: Option<Names>,
 }
 
 /// Everything that survives a restart.
@@ -154,7 +160,7 @@ impl Engine {
             out.derived.push(self.presence.as_reading(change, now));
         }
         out.derived.extend(self.presence.beat(now, self.plan.say_every_ms));
-        let taken = input.page().and_then(|page| news::taken(&self.oncall, page));
+        let replied = input.reply().map(|reply| news::replied(&self.alarms, &self.oncall, reply));
         let Self { alarms, oncall, off, provoked, .. } = self;
         let derived = &out.derived;
         let (decided, refused) = guarded("alarm", off, || {
@@ -165,15 +171,10 @@ impl Engine {
                     alarms.reading(reading, now, &mut decided);
                     None
                 }
-                Input::Command(command) if oncall::is_test(&command.key) => None,
-                Input::Command(command) => match news::names_nobody(oncall, command) {
-                    None => alarms.command(command, now, &mut decided).err(),
-                    nobody => nobody,
-                },
-                Input::Commands(commands) => take(alarms, commands, now, &mut decided),
-                Input::Inject(inject) => alarms.inject(inject, now, &mut decided).err(),
-                Input::Page(_) => match &taken {
-                    Some(Ok(commands)) => take(alarms, commands, now, &mut decided),
+                Input::Commands(commands) => act(alarms, oncall, commands, now, &mut decided),
+                Input::Inject(inject) => alarms.inject(inject, now, &mut decided).err().map(Names::from),
+                Input::Page(_) => match &replied {
+                    Some(Ok(commands)) => act(alarms, oncall, commands, now, &mut decided),
                     Some(Err(why)) => Some(why.clone()),
                     None => None,
                 },
@@ -184,13 +185,14 @@ impl Engine {
             (decided, refused)
         });
         (out.alarm, out.refused) = (decided, refused);
-        let wants_alarms =
-            matches!(input, Input::Command(_) | Input::Commands(_) | Input::Inject(_)) || taken.is_some();
+        let wants_alarms = matches!(input, Input::Commands(_) | Input::Inject(_)) || replied.is_some();
         if wants_alarms && off.contains(&"alarm") {
-            out.refused =
-                Some("the alarm rules panicked and are switched off: `plantroom reload` tries them again".into());
+            out.refused = Some(Names::both(
+                "告警规则出错已停用，请工程师重新加载",
+                "the alarm rules panicked and are switched off: `plantroom reload` tries them again",
+            ));
         }
-        self.pages(now, input, taken, &mut out);
+        self.pages(now, input, replied, &mut out);
         out.derived.extend(self.transitions(&out.alarm, now));
         if now.mono >= self.summary && self.has_alarms() {
             self.summary = now.mono.plus(self.plan.say_every_ms);
@@ -200,15 +202,16 @@ impl Engine {
     }
 
     /// Who is to be told of what was decided, and what people say to that.
-    fn pages(&mut self, now: Now, input: Input<'_>, taken: Option<Result<Vec<Command>, String>>, out: &mut Output) {
+    fn pages(&mut self, now: Now, input: Input<'_>, replied: Option<Result<Vec<Command>, Names>>, out: &mut Output) {
         let flood_ms = &self.plan.alarms.settings.flood_within.0;
         let Self { alarms, oncall, off, provoked, catches_up, .. } = self;
         let catches_up = std::mem::take(catches_up) && !off.contains(&"alarm");
-        let answer = match (input, &taken) {
-            (Input::Command(command), _) => Some(command),
+        let answer = match (input, &replied) {
+            (Input::Commands(commands), _) => commands.first(),
             (_, Some(Ok(commands))) => commands.first(),
             _ => None,
         };
+        let refused_alarm = out.refused.clone();
         let (pages, refused) = guarded("oncall", off, || {
             assert!(*provoked != Some("oncall"), "on purpose");
             let mut pages = oncall::Output::default();
@@ -225,9 +228,11 @@ impl Engine {
                 }
                 _ => input.page().and_then(|page| news::page(oncall, page, now, &mut pages)),
             };
-            // Whoever came too late has answered as well: it is not to take what comes later.
-            if let (Some(oncall::page::Command::Take { page, how }), Some(Ok(_))) = (input.page(), &taken) {
-                oncall.use_up(*page, how, &mut pages);
+            let refused = refused.map(Names::from);
+            if let (Some(reply), Some(replied)) = (input.reply(), &replied) {
+                // Whoever came too late has answered as well: it is not to take what comes later.
+                let why = refused_alarm.as_ref().or(refused.as_ref()).or(replied.as_ref().err());
+                oncall.replied(reply, why, now, &mut pages);
             }
             oncall.tick(now, &mut pages);
             (pages, refused)
@@ -360,10 +365,11 @@ impl Engine {
     }
 }
 
-/// Takes each alarm of a message; why not, in words, if none of them could be taken.
-fn take(alarms: &mut Alarms, commands: &[Command], now: Now, out: &mut alarm::Output) -> Option<String> {
+/// Does each command; why not, in words, if none of them could be done.
+fn act(alarms: &mut Alarms, oncall: &Oncall, commands: &[Command], now: Now, out: &mut alarm::Output) -> Option<Names> {
     let alarms_only = commands.iter().filter(|c| !oncall::is_test(&c.key));
-    let done: Vec<Result<(), String>> = alarms_only.map(|c| alarms.command(c, now, out)).collect();
+    let one = |c: &Command| news::names_somebody(oncall, c).and_then(|()| alarms.command(c, now, out));
+    let done: Vec<Result<(), Names>> = alarms_only.map(one).collect();
     let is_any = done.iter().any(Result::is_ok);
     done.into_iter().find_map(Result::err).filter(|_| !is_any)
 }

@@ -2,9 +2,10 @@
 
 use crate::alarm::Alarms;
 use crate::alarm::event::{Action, Command as AlarmCommand, Event, Seen, What};
+use crate::model::point::Names;
 use crate::model::priority::Priority;
 use crate::model::time::Now;
-use crate::oncall::page::{Command, Heard, Kind, News, Page};
+use crate::oncall::page::{Command, Heard, Kind, News, PageReply, Reply};
 use crate::oncall::{Oncall, Output, is_test};
 
 /// What an event means to people; none: nothing. `flood_ms`: over how long an alarm flood is reckoned.
@@ -92,29 +93,68 @@ pub fn missed(alarms: &Alarms, oncall: &Oncall) -> Vec<News> {
     oncall.keys().filter(|key| !key.is_empty() && !is_test(key)).filter_map(of).collect()
 }
 
-/// Why whoever a command names cannot have it, in words; none: it names nobody, or somebody who can be reached.
-pub fn names_nobody(oncall: &Oncall, command: &AlarmCommand) -> Option<String> {
-    let Action::HandOver { to } = &command.action else { return None };
-    oncall.can_be_reached(to).err()
+/// Whether whoever a command names can have it.
+///
+/// # Errors
+/// There is no such person, or no way to them; in words.
+pub fn names_somebody(oncall: &Oncall, command: &AlarmCommand) -> Result<(), Names> {
+    match &command.action {
+        Action::HandOver { to } => oncall.can_be_reached(to),
+        _ => Ok(()),
+    }
 }
 
-/// What whoever answers a page does, for each alarm of its message; none where it is no answer.
-pub fn taken(oncall: &Oncall, command: &Command) -> Option<Result<Vec<AlarmCommand>, String>> {
-    let Command::Take { page, .. } = command else { return None };
-    let Some((_, _, found)) = oncall.page(*page) else {
-        return Some(Err("that alarm is over".to_string()));
+/// What whoever answers a page does, for each alarm of its message.
+///
+/// # Errors
+/// It cannot be done, in words.
+pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Vec<AlarmCommand>, Names> {
+    let Some((_, _, found)) = oncall.page(reply.page) else {
+        return Err(Names::both("告警已结束", "that alarm is over"));
     };
-    if found.used {
-        return Some(Err("this page was answered already".to_string()));
+    if found.used && reply.reply == Reply::Acknowledge && (!reply.is_single || found.id == reply.page) {
+        return Err(Names::both("这条通知已经答复过", "this page was answered already"));
     }
-    let all = std::iter::once(page).chain(&found.with).filter_map(|id| oncall.page(*id));
-    let of = |(key, _, page): (&std::sync::Arc<str>, _, &Page)| AlarmCommand {
-        key: key.to_string(),
-        action: Action::Acknowledge,
-        by: page.whom.to_string(),
-        note: String::new(),
+    let by = if reply.by.is_empty() || !found.whom.starts_with("channel:") {
+        found.whom.to_string()
+    } else {
+        oncall.knows(&reply.by)?;
+        reply.by.clone()
     };
-    Some(Ok(all.map(of).collect()))
+    let others = found.with.iter().filter(|_| !reply.is_single);
+    let all = std::iter::once(&reply.page).chain(others).filter_map(|id| oncall.page(*id));
+    let mut keys: Vec<&std::sync::Arc<str>> = Vec::new();
+    all.for_each(|(key, ..)| {
+        if !keys.contains(&key) {
+            keys.push(key)
+        }
+    });
+    let mut out = Vec::new();
+    for key in keys {
+        let found = alarms.get(key).map(|(_, alarm)| alarm);
+        let mut push = |action| out.push(command(key, action, &by, &reply.note));
+        match &reply.reply {
+            _ if is_test(key) => push(Action::Acknowledge),
+            Reply::Acknowledge => push(Action::Acknowledge),
+            Reply::Arrive => {
+                if found.is_some_and(|alarm| alarm.waits) {
+                    push(Action::Acknowledge);
+                }
+                push(Action::Arrive);
+            }
+            Reply::HandOver { to } => push(Action::HandOver { to: to.clone() }),
+            Reply::Shelve { .. } | Reply::Reset if found.is_none_or(|alarm| alarm.waits || alarm.owner != by) => {
+                return Err(Names::both("请先接单", "acknowledge it first: whoever has it may do that"));
+            }
+            Reply::Shelve { for_ms } => push(Action::Shelve { for_ms: *for_ms }),
+            Reply::Reset => push(Action::Reset),
+        }
+    }
+    Ok(out)
+}
+
+fn command(key: &str, action: Action, by: &str, note: &str) -> AlarmCommand {
+    AlarmCommand { key: key.to_string(), action, by: by.to_string(), note: note.to_string() }
 }
 
 /// Carries out what is about pages; why not, in words.
@@ -128,9 +168,10 @@ pub fn page(oncall: &mut Oncall, command: &Command, now: Now, out: &mut Output) 
             oncall.lost(channel, now, out);
             None
         }
-        Command::Test { person } => oncall.test(person, now, out).err(),
+        Command::Test { person, by } => oncall.test(person, by, now, out).err(),
         Command::StandIn(wanted) => oncall.stand_in(wanted.clone(), now, out).err(),
-        // That is the alarm's affair.
-        Command::Take { .. } => None,
+        Command::Withdraw { number, by } => oncall.withdraw(*number, by, out).err(),
+        // What it does with the alarm is done by then.
+        Command::Reply(_) => None,
     }
 }

@@ -25,11 +25,23 @@ pub struct Letter {
     pub token: Option<String>,
     /// Where the alarm's page is.
     pub link: Option<String>,
-    /// What the button says.
-    pub button: String,
+    /// What can be answered, the first first.
+    pub buttons: Vec<Button>,
     /// Everything as an object, for programs.
     pub object: serde_json::Value,
 }
+
+/// A button under a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Button {
+    /// What it says.
+    pub label: String,
+    /// Whether it says that somebody is there; else it acknowledges.
+    pub is_there: bool,
+}
+
+/// What an answer through a topic says after its token when somebody is there.
+pub const ARRIVE: &str = "arrive";
 
 impl Letter {
     /// Title, body and link, a line each.

@@ -15,6 +15,33 @@ pub struct Names {
     pub en: String,
 }
 
+impl Names {
+    /// A text in Chinese and English.
+    pub fn both(zh: impl Into<String>, en: impl Into<String>) -> Self {
+        Self { zh: zh.into(), en: en.into() }
+    }
+}
+
+/// A text that exists in English only.
+impl From<String> for Names {
+    fn from(en: String) -> Self {
+        Self { zh: en.clone(), en }
+    }
+}
+
+impl From<Names> for String {
+    fn from(names: Names) -> Self {
+        names.en
+    }
+}
+
+/// English, as logs and commands show it.
+impl std::fmt::Display for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.en)
+    }
+}
+
 /// What kind of quantity a point is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::point::Names;
+
 /// A place in a file, counted from one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -104,6 +106,16 @@ pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str> + 
     } else {
         format!("did you mean {}?", near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or "))
     }
+}
+
+/// There is nothing of that name; with the nearest names.
+pub fn unknown<'a>(what: (&str, &str), given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Names {
+    let near = nearest(given, known.clone()).join("、");
+    let zh = if near.is_empty() { String::new() } else { format!("，是否指 {near}？") };
+    Names::both(
+        format!("没有{}“{given}”{zh}", what.0),
+        format!("there is no {} `{given}`; {}", what.1, did_you_mean(given, known)),
+    )
 }
 
 /// The names among `known` that are nearest to `given`: at most three, and only near ones.

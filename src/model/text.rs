@@ -19,6 +19,18 @@ pub fn one_line(text: &str, most: usize) -> String {
     out.chars().take(most).collect::<String>().trim_end().to_string()
 }
 
+/// A number for people: at most three decimals, no zeros behind.
+pub fn figure(value: f64) -> String {
+    let decimals = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -253,7 +253,20 @@ impl Oncall {
             repeat |= page.repeat;
             self.touched.insert(Arc::clone(key));
             let key = Arc::clone(key);
-            about.push(About { page: *id, kind: page.kind, key, occurrence, priority, by, stands, flood, test });
+            let (kind, answer, can_arrive) = (page.kind, page.answer.clone(), page.can_arrive);
+            about.push(About {
+                page: *id,
+                kind,
+                key,
+                occurrence,
+                priority,
+                by,
+                stands,
+                flood,
+                test,
+                answer,
+                can_arrive,
+            });
         }
         for (key, id) in &pages {
             self.log(out, key, "page_sent", Some(*id), "");

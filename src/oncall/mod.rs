@@ -5,6 +5,7 @@
 //! here, so that a channel does nothing but try.
 
 pub mod ahead;
+pub mod answers;
 pub mod calendar;
 mod dispatch;
 mod events;
@@ -58,6 +59,8 @@ pub struct Kept {
 pub struct Meta {
     /// Who stands in for whom.
     pub overrides: Vec<Override>,
+    /// The number of the last of them.
+    pub last_override: u64,
     /// The next page's number.
     pub next_page: u64,
     /// When the page of the week is due.
@@ -127,7 +130,12 @@ pub struct Oncall {
 impl Oncall {
     /// Built from a plan, going on from what survived.
     pub fn new(plan: Arc<Plan>, stored: Stored, boot: &str, now: Now) -> Self {
-        let mut out = Self { plan, meta: stored.meta, boot: boot.into(), wake: Some(now.mono), ..Self::default() };
+        let mut meta = stored.meta;
+        for o in meta.overrides.iter_mut().filter(|o| o.number == 0) {
+            meta.last_override += 1;
+            o.number = meta.last_override;
+        }
+        let mut out = Self { plan, meta, boot: boot.into(), wake: Some(now.mono), ..Self::default() };
         for (key, kept) in stored.incidents {
             let mut incident = kept.incident;
             let by = carried_by((kept.saved, &kept.boot), (now, boot));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::letter::Answer;
+use crate::model::point::Names;
 use crate::model::priority::Priority;
 use crate::model::time::Wall;
 use crate::oncall::rota::Override;
@@ -88,20 +89,72 @@ pub enum Command {
         /// The channel.
         channel: String,
     },
-    /// Whoever got a page takes what it is about.
-    Take {
-        /// The page.
-        page: u64,
-        /// How they said so.
-        how: String,
-    },
+    /// Whoever got a page answers it.
+    Reply(PageReply),
     /// A page for a trial.
     Test {
         /// To whom.
         person: String,
+        /// Who asks for it.
+        by: String,
     },
     /// Somebody stands in for whoever the plan names.
     StandIn(Override),
+    /// Somebody's standing in is taken back.
+    Withdraw {
+        /// Its number.
+        number: u64,
+        /// Who says so.
+        by: String,
+    },
+}
+
+/// What somebody who was paged does with the alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// I have it.
+    Acknowledge,
+    /// I am there; it is acknowledged with that if nobody has done so.
+    Arrive,
+    /// A colleague has it from now on.
+    HandOver {
+        /// A person's id.
+        to: String,
+    },
+    /// Put it aside for so long.
+    Shelve {
+        /// Milliseconds.
+        for_ms: u64,
+    },
+    /// It is inspected.
+    Reset,
+}
+
+/// An answer to a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageReply {
+    /// The page.
+    pub page: u64,
+    /// What is to be done.
+    pub reply: Reply,
+    /// Who answers a page that went to a channel and not to a person; empty: nobody says so.
+    pub by: String,
+    /// Why.
+    pub note: String,
+    /// By which way it came, for the log.
+    pub how: String,
+    /// Whether only the page's own alarm is meant, not all of its message.
+    pub is_single: bool,
+    /// Whether it is confirmed by a message of its own: the way that it came by shows nothing.
+    pub is_confirmed: bool,
+}
+
+impl PageReply {
+    /// For all that the page's message says.
+    pub fn new(page: u64, reply: Reply, how: impl Into<String>) -> Self {
+        let (by, note) = (String::new(), String::new());
+        Self { page, reply, by, note, how: how.into(), is_single: false, is_confirmed: false }
+    }
 }
 
 /// What a page says.
@@ -126,6 +179,8 @@ pub enum Kind {
     Locked,
     /// It comes and goes: for those who were told, once.
     Returns,
+    /// What became of an answer: for whoever gave it.
+    Answer,
     /// More alarms than people can read.
     Flood,
     /// The page of the week, or one that somebody asked for.
@@ -135,7 +190,8 @@ pub enum Kind {
 impl Kind {
     /// Whether somebody has to answer: it is tried until somebody is reached.
     pub fn wants_answer(self) -> bool {
-        !matches!(self, Kind::Taken | Kind::Over | Kind::Locked | Kind::Returns | Kind::Flood)
+        use Kind::{Answer, Flood, Locked, Over, Returns, Taken};
+        !matches!(self, Taken | Over | Locked | Returns | Answer | Flood)
     }
 
     /// As it is printed.
@@ -150,6 +206,7 @@ impl Kind {
             Kind::Over => "over",
             Kind::Locked => "locked",
             Kind::Returns => "returns",
+            Kind::Answer => "answer",
             Kind::Flood => "flood",
             Kind::Test => "test",
         }
@@ -197,6 +254,12 @@ pub struct Page {
     /// What became of it last, in words.
     #[serde(default)]
     pub said: String,
+    /// What became of an answer, for whoever gave it.
+    #[serde(default)]
+    pub answer: Names,
+    /// Whether whoever reads it may still say that they are there.
+    #[serde(default)]
+    pub can_arrive: bool,
 }
 
 impl Page {
@@ -204,6 +267,16 @@ impl Page {
     pub fn is_waiting(&self) -> bool {
         matches!(self.state, PageState::Waits(_))
     }
+
+    /// Two digits that name it in a short message, 10 to 99: other ones for the next 89 pages.
+    pub fn code(&self) -> u64 {
+        code(self.id)
+    }
+}
+
+/// Two digits that name a page in a short message, 10 to 99.
+pub fn code(page: u64) -> u64 {
+    10 + page % 90
 }
 
 /// How a page stands; moments are on the monotonic scale.
@@ -262,6 +335,10 @@ pub struct About {
     pub flood: (u64, u64),
     /// Whether it is a trial.
     pub test: bool,
+    /// What became of an answer; of [`Kind::Answer`].
+    pub answer: Names,
+    /// Whether whoever reads it may say that they are there.
+    pub can_arrive: bool,
 }
 
 /// How the condition of an alarm stands while somebody is wanted.

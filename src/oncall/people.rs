@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::model::point::Names;
 use crate::model::priority::Priority;
+use crate::model::problem::unknown;
 use crate::model::text::{REMARK, one_line};
 use crate::model::time::{Now, Wall};
 use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{Kind, News, Page, PageState};
+use crate::oncall::page::{Kind, News, Page};
 use crate::oncall::rota::{self, Override};
 use crate::oncall::{Oncall, Output, TEST, hours, ms};
 
@@ -45,23 +47,23 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no such person; in words, with the nearest name.
-    pub fn knows(&self, person: &str) -> Result<(), String> {
+    pub fn knows(&self, person: &str) -> Result<(), Names> {
         if self.plan.people.contains_key(person) {
             return Ok(());
         }
-        let person = one_line(person, REMARK);
-        let mend = crate::model::problem::did_you_mean(&person, self.plan.people.keys().map(|k| &**k));
-        Err(format!("there is no person `{person}`; {mend}"))
+        let known = self.plan.people.keys().map(|k| &**k);
+        Err(unknown(("人员", "person"), &one_line(person, REMARK), known))
     }
 
     /// Whether somebody can be told of something.
     ///
     /// # Errors
     /// There is no such person, or no way to them; in words, with the nearest name.
-    pub fn can_be_reached(&self, person: &str) -> Result<(), String> {
+    pub fn can_be_reached(&self, person: &str) -> Result<(), Names> {
         self.knows(person)?;
         if self.plan.ways(person, &[]).is_empty() {
-            return Err(format!("{person} has no way to be reached"));
+            let en = format!("{person} has no way to be reached");
+            return Err(Names::both(format!("{person} 没有联系方式"), en));
         }
         Ok(())
     }
@@ -82,7 +84,7 @@ impl Oncall {
                     plan.rotas.keys().filter_map(|id| rota::on_call(&plan, id, &self.meta.overrides, now.wall));
                 let people: BTreeSet<Arc<str>> = on_call.collect();
                 for person in people {
-                    let _has_ways = self.test(&person, now, out);
+                    let _has_ways = self.test(&person, "", now, out);
                 }
             }
             self.meta.next_test = hours::next_weekly(&plan, day, time, now.wall);
@@ -99,8 +101,8 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no such person, or no way to them; in words.
-    pub fn test(&mut self, person: &str, now: Now, out: &mut Output) -> Result<u64, String> {
-        self.can_be_reached(person)?;
+    pub fn test(&mut self, person: &str, by: &str, now: Now, out: &mut Output) -> Result<u64, String> {
+        self.can_be_reached(person).map_err(|e| e.en)?;
         let ways = self.plan.ways(person, &[]);
         let key: Arc<str> = format!("{TEST}.{person}").into();
         let occurrence = self.incidents.get(&key).map_or(1, |i| i.occurrence + 1);
@@ -113,7 +115,7 @@ impl Oncall {
         incident.pages.push(Page { ..page });
         self.incidents.insert(Arc::clone(&key), incident);
         self.touched.insert(Arc::clone(&key));
-        self.log(out, &key, "test", Some(id), "");
+        self.log(out, &key, "test", Some(id), &one_line(by, REMARK));
         self.wake = Some(now.mono);
         Ok(id)
     }
@@ -146,20 +148,11 @@ impl Oncall {
         Ok(())
     }
 
-    /// A page is answered: its token writes once.
-    pub fn use_up(&mut self, id: u64, how: &str, out: &mut Output) {
-        let Some(key) = self.page(id).map(|(key, ..)| Arc::clone(key)) else { return };
-        let pages = self.incidents.get_mut(&key).into_iter().flat_map(|i| &mut i.pages);
-        pages.filter(|p| p.id == id).for_each(|p| p.used = true);
-        self.log(out, &key, "page_answered", Some(id), how);
-        self.touched.insert(key);
-    }
-
     /// Somebody stands in for whoever the plan names.
     ///
     /// # Errors
     /// There is no such rota or person, or no such time; in words.
-    pub fn stand_in(&mut self, wanted: Override, now: Now, out: &mut Output) -> Result<(), String> {
+    pub fn stand_in(&mut self, mut wanted: Override, now: Now, out: &mut Output) -> Result<(), String> {
         let know = |what: &str, name: &str, known: Vec<&str>| {
             let mend = crate::model::problem::did_you_mean(name, known.iter().copied());
             if known.contains(&name) { Ok(()) } else { Err(format!("there is no {what} `{name}`; {mend}")) }
@@ -176,7 +169,8 @@ impl Oncall {
                 "at most {most} at a time (`override_max` of [oncall]), and at most a year ahead: longer is a change of the rota"
             ));
         }
-        let why = format!("{} stands in until {}", wanted.person, wanted.to.rfc3339());
+        wanted.number = self.meta.last_override + 1;
+        let why = format!("{} stands in until {} (number {})", wanted.person, wanted.to.rfc3339(), wanted.number);
         let key: Arc<str> = format!("rota.{}", wanted.rota).into();
         // What is over is forgotten here; the log has it.
         self.meta.overrides.retain(|o| o.to > Wall(now.wall.0 - LATE_TEST_MS));
@@ -184,28 +178,27 @@ impl Oncall {
             return Err(format!("{OVERRIDES} of them are enough"));
         }
         self.log(out, &key, "stand_in", None, &format!("{why} (said {})", wanted.by));
+        self.meta.last_override = wanted.number;
         self.meta.overrides.push(wanted);
         self.is_meta_touched = true;
         Ok(())
     }
 
-    /// Whom an answer through a channel is from: the page that went there last and still wants somebody.
-    pub fn page_of(&self, channel: &str, from: &str) -> Option<u64> {
-        let is_it = |c: &crate::oncall::settings::Contact| c.channel == channel && same_number(&c.to, from);
-        let wanted = self.incidents.values().filter(|i| i.stage == Stage::Wanted);
-        // What reached them that way, not what is still to come.
-        let reached = |p: &&Page| {
-            matches!(p.state, PageState::Accepted(_)) && p.ways.get(p.way).is_some_and(is_it) && p.kind.wants_answer()
+    /// Somebody's standing in is taken back: the rota holds again from now on.
+    ///
+    /// # Errors
+    /// There is none of that number, in words.
+    pub fn withdraw(&mut self, number: u64, by: &str, out: &mut Output) -> Result<(), String> {
+        let Some(i) = self.meta.overrides.iter().position(|o| o.number == number) else {
+            let known: Vec<String> = self.meta.overrides.iter().map(|o| o.number.to_string()).collect();
+            let known = if known.is_empty() { "there are none".to_string() } else { known.join(", ") };
+            return Err(format!("there is no override {number} ({known}): `plantroom rota overrides` lists them"));
         };
-        let pages = wanted.flat_map(|i| &i.pages).filter(reached);
-        pages.map(|p| p.id).max()
+        let taken = self.meta.overrides.remove(i);
+        let key: Arc<str> = format!("rota.{}", taken.rota).into();
+        let by = one_line(by, REMARK);
+        self.log(out, &key, "stand_in_withdrawn", None, &format!("{} (number {number}, said {by})", taken.person));
+        self.is_meta_touched = true;
+        Ok(())
     }
-}
-
-/// Whether two numbers are the same telephone: one may have its country before it.
-fn same_number(a: &str, b: &str) -> bool {
-    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
-    let (a, b) = (digits(a), digits(b));
-    let (short, long) = if a.len() < b.len() { (&a, &b) } else { (&b, &a) };
-    short.len() >= 7 && long.ends_with(short.as_str())
 }

@@ -19,6 +19,9 @@ const NEXT_DAYS: i64 = 60;
 /// Somebody stands in for whoever the plan names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Override {
+    /// Its number, given when it is accepted; 0: it is from before there were numbers.
+    #[serde(default)]
+    pub number: u64,
     /// The rota.
     pub rota: String,
     /// From this moment.

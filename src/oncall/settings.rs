@@ -229,6 +229,28 @@ pub struct Settings {
     pub test_within: Length,
     /// Where an alarm's page is found, for links in messages: `https://box.example:8443`; empty: no links.
     pub url: String,
+    /// Where it is written what is to be done, for alarms' pages: an address with `{rule}`, `{device}` and `{class}`; empty: no link.
+    pub procedure: String,
+    /// Telephone numbers that alarms' pages show.
+    pub phone: Vec<Phone>,
+}
+
+/// A telephone number that alarms' pages show: `[[oncall.phone]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Phone {
+    /// Whose it is, in Chinese.
+    pub zh: String,
+    /// Whose it is, in English.
+    pub en: String,
+    /// The number, as it is dialled.
+    pub number: String,
+    /// Classes of devices that it is for; empty: all.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// Areas that it is for; empty: all.
+    #[serde(default)]
+    pub areas: Vec<String>,
 }
 
 impl Default for Settings {
@@ -243,6 +265,8 @@ impl Default for Settings {
             test: String::new(),
             test_within: Length(900_000),
             url: String::new(),
+            procedure: String::new(),
+            phone: Vec::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::point::Names;
 use crate::model::priority::Priority;
 use crate::model::time::{Mono, Now};
 use crate::oncall::incident::{Incident, Stage};
@@ -219,6 +220,8 @@ impl Oncall {
             with: Vec::new(),
             used: false,
             said: String::new(),
+            answer: Names::default(),
+            can_arrive: false,
         }
     }
 

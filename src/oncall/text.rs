@@ -58,6 +58,7 @@ const fn happened(about: &About) -> (&'static str, &'static str) {
         (Kind::Locked, _) => ("状况已消失，锁定待检查 ", "GONE, LOCKED UNTIL INSPECTED "),
         (Kind::Returns, _) => ("反复出现 ", "COMES AND GOES "),
         (Kind::Flood, _) => ("告警过多 ", "ALARM FLOOD "),
+        (Kind::Answer, _) => ("", ""),
         (_, Stands::Locked) => ("状况已消失，锁定待检查，无人接单 ", "GONE, LOCKED UNTIL INSPECTED, NOT TAKEN "),
         (_, Stands::Gone) => ("已自行消失，仍无人接单 ", "GONE BY ITSELF, NOT TAKEN "),
         (Kind::Raised, Stands::There) => ("", ""),
@@ -72,7 +73,11 @@ const fn happened(about: &About) -> (&'static str, &'static str) {
 fn head(about: &About, language: Language) -> String {
     let (zh, en) = happened(about);
     let what = if language == Language::Zh { zh } else { en };
-    if about.kind == Kind::Test { what.to_string() } else { format!("[{}] {what}", about.priority.word()) }
+    match about.kind {
+        Kind::Test => what.to_string(),
+        Kind::Answer => of(&about.answer, language).to_string(),
+        _ => format!("[{}] {what}", about.priority.word()),
+    }
 }
 
 /// One thing in one line.
@@ -126,6 +131,16 @@ fn cut(text: &str, most: usize) -> String {
     out
 }
 
+/// How a short message is answered: with the code of its page, or with 2 and the code by whoever is there.
+pub fn answer(code: u64, asks: bool, language: Language) -> String {
+    match (asks, language) {
+        (true, Language::Zh) => format!("回{code}确认"),
+        (true, Language::En) => format!("reply {code}"),
+        (false, Language::Zh) => format!("到场回2-{code}"),
+        (false, Language::En) => format!("there: reply 2-{code}"),
+    }
+}
+
 /// The message for several things, each with what it is about; `answer`: how it is answered where it goes, may be empty.
 pub fn message(about: &[(About, Subject)], language: Language, repeat: bool, answer: &str) -> Message {
     let zh = language == Language::Zh;
@@ -139,6 +154,7 @@ pub fn message(about: &[(About, Subject)], language: Language, repeat: bool, ans
     };
     let first = line(one, subject, language);
     let asks = one.kind.wants_answer();
+    let is_answerable = asks || one.can_arrive;
     let action = of(&subject.action, language);
     let action = if asks && one.kind != Kind::Test { action } else { "" };
     let separator = if zh { "，" } else { ": " };
@@ -163,7 +179,7 @@ pub fn message(about: &[(About, Subject)], language: Language, repeat: bool, ans
     if !one.key.is_empty() {
         body.push_str(&format!("{} #{}\n", one.key, one.occurrence));
     }
-    let tail = if asks && !answer.is_empty() { format!(" {answer}") } else { String::new() };
+    let tail = if is_answerable && !answer.is_empty() { format!(" {answer}") } else { String::new() };
     let room = SHORT.saturating_sub(tail.chars().count());
     Message { short: format!("{}{tail}", cut(&title, room)), title, body }
 }
@@ -194,6 +210,7 @@ fn digest(about: &[(About, Subject)], language: Language, again: &str, answer: &
     };
     // What they have in common is said of all; what is urgent is named.
     let is_one_kind = sorted.iter().all(|(a, _)| happened(a) == happened(first));
+    let is_one_kind = is_one_kind && sorted.iter().all(|(a, _)| a.answer == first.answer);
     let head = if is_one_kind { head(first, language) } else { format!("[{}] ", first.priority.word()) };
     let text = place_and_text(&Subject { area: String::new(), ..subject.clone() }, language);
     let title = if zh {
@@ -203,6 +220,7 @@ fn digest(about: &[(About, Subject)], language: Language, again: &str, answer: &
     };
     let action = of(&subject.action, language);
     let asks = sorted.iter().any(|(a, _)| a.kind.wants_answer());
+    let is_answerable = asks || sorted.iter().any(|(a, _)| a.can_arrive);
     let is_one_action = sorted.iter().all(|(_, s)| of(&s.action, language) == action);
     let mut lines: Vec<String> = sorted.iter().take(TOP).map(|(a, s)| line(a, s, language)).collect();
     if count > TOP {
@@ -215,7 +233,7 @@ fn digest(about: &[(About, Subject)], language: Language, again: &str, answer: &
     if asks && is_one_action && !action.is_empty() {
         lines.push(action.to_string());
     }
-    let tail = if asks && !answer.is_empty() { format!(" {answer}") } else { String::new() };
+    let tail = if is_answerable && !answer.is_empty() { format!(" {answer}") } else { String::new() };
     let short = format!("{}{tail}", cut(&title, SHORT.saturating_sub(tail.chars().count())));
     Message { title, body: lines.join("\n"), short }
 }

@@ -21,7 +21,9 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::http;
-use crate::web::guests::{self, Guests};
+use crate::model::point::Names;
+use crate::web::connections::{self, Connections};
+use crate::web::course::Course;
 use crate::web::page::{self, AlarmPage};
 
 /// Longest request.
@@ -64,7 +66,7 @@ pub enum May {
     /// Read.
     #[default]
     Read,
-    /// Read, and take alarms.
+    /// Read, take alarms, and say that somebody is there.
     Acknowledge,
 }
 
@@ -90,24 +92,84 @@ impl Settings {
     }
 }
 
-/// What became of a wish, when it is written down; why not, in words.
-pub type Done = std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+/// What will be.
+pub type Later<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+/// What became of a command, when it is written down; why not, in words.
+pub type Done = Later<Result<(), Names>>;
 /// Looks up the page of a token.
 pub type FindPage = dyn Fn(&str) -> Option<AlarmPage> + Send + Sync;
-/// Takes an alarm: key, who, note.
-pub type Acknowledge = dyn Fn(String, String, String) -> Done + Send + Sync;
+/// Looks up how the value of a token's alarm came to be what it is; none where nobody knows, or not in time.
+pub type FindCourse = dyn Fn(String) -> Later<Option<Course>> + Send + Sync;
+/// Does something with an alarm: whether somebody is there (else it is acknowledged), key, who, note.
+pub type Act = dyn Fn(bool, String, String, String) -> Done + Send + Sync;
+
+/// An answer on an alarm's page, as its forms send it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// What is to be done: `acknowledge`, `arrive`, `hand_over`, `shelve` or `reset`; empty: acknowledge.
+    pub does: String,
+    /// To whom.
+    pub to: String,
+    /// For so many hours.
+    pub hours: String,
+    /// Why.
+    pub note: String,
+    /// Who, where the page went to a channel.
+    pub by: String,
+    /// Whether only this alarm is meant, not all of its message.
+    pub only: bool,
+    /// Whether a button under a message sent it, which shows no page.
+    pub is_button: bool,
+}
+
+impl Form {
+    /// Of a body; what it does not know it leaves.
+    fn read(body: &str) -> Self {
+        let mut out = Self::default();
+        for (key, value) in form_urlencoded::parse(body.as_bytes()) {
+            let value = value.into_owned();
+            match &*key {
+                "do" => out.does = value,
+                "to" => out.to = value,
+                "hours" => out.hours = value,
+                "note" => out.note = value,
+                "by" => out.by = value,
+                "only" => out.only = true,
+                "from" => out.is_button = value == "button",
+                _ => {}
+            }
+        }
+        out
+    }
+
+    /// What is said when it is done.
+    fn done(&self) -> Names {
+        let (zh, en) = match self.does.as_str() {
+            "arrive" => ("已记录到场。", "Noted: you are there."),
+            "hand_over" => {
+                ("已转交，对方确认前仍会继续通知。", "Handed over. Until it is acknowledged others are told.")
+            }
+            "shelve" => ("已搁置。", "Shelved."),
+            "reset" => ("已复位。", "It is reset."),
+            _ => ("已接单，由你负责。", "It is yours now."),
+        };
+        Names::both(zh, en)
+    }
+}
 
 /// What is asked of the rest of the gateway.
 #[derive(Clone)]
 pub struct View {
     /// The page of a token; none: it is no token of ours, or what it was for is over.
     pub page: Arc<FindPage>,
-    /// Whoever has a token takes what it is for; why not, in words.
-    pub take: Arc<dyn Fn(String) -> Done + Send + Sync>,
+    /// How the value came to be what it is.
+    pub course: Arc<FindCourse>,
+    /// Whoever has a token answers its page; why not, in words.
+    pub reply: Arc<dyn Fn(String, Form) -> Done + Send + Sync>,
     /// Every alarm that is not normal, as JSON.
     pub alarms: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// A program takes an alarm: key, who, note; why not, in words.
-    pub acknowledge: Arc<Acknowledge>,
+    /// A program acknowledges an alarm, or says that somebody is there; why not, in words.
+    pub act: Arc<Act>,
 }
 
 #[derive(Clone)]
@@ -120,19 +182,20 @@ struct Door {
 pub async fn serve(settings: Settings, view: View, stop: CancellationToken) {
     let door = Door { view, tokens: Arc::new(settings.token.clone()) };
     let router = Router::new()
-        .route("/a/{token}", get(show).post(take))
+        .route("/a/{token}", get(show).post(reply))
         .route("/api/v1/alarms", get(list))
         .route("/api/v1/alarms/{key}/acknowledge", post(acknowledge))
+        .route("/api/v1/alarms/{key}/arrive", post(arrive))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(careful))
         .with_state(door);
     let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
-    let (mut said, guests) = (false, Guests::default());
+    let (mut said, connections) = (false, Connections::default());
     while !stop.is_cancelled() {
         match tokio::net::TcpListener::bind(&settings.listen).await {
             Ok(listener) => {
                 tracing::info!(listen = settings.listen, "the door is open");
-                accept(&listener, &router, &places, &guests, &stop).await;
+                accept(&listener, &router, &places, &connections, &stop).await;
             }
             Err(error) if !said => {
                 said = true;
@@ -151,7 +214,7 @@ async fn accept(
     listener: &tokio::net::TcpListener,
     router: &Router,
     places: &Arc<tokio::sync::Semaphore>,
-    guests: &Guests,
+    connections: &Connections,
     stop: &CancellationToken,
 ) {
     loop {
@@ -165,11 +228,11 @@ async fn accept(
             continue;
         };
         // Whoever finds no place comes again.
-        let Some(guest) = guests.place(from.ip()) else { continue };
+        let Some(slot) = connections.place(from.ip()) else { continue };
         let Ok(place) = Arc::clone(places).try_acquire_owned() else { continue };
         let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
         tokio::spawn(async move {
-            let _places = (place, guest);
+            let _places = (place, slot);
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BODY_MAX);
             tokio::select! {
@@ -206,30 +269,37 @@ fn html(status: StatusCode, text: String) -> Response {
 
 async fn show(State(door): State<Door>, Path(token): Path<String>) -> Response {
     match (door.view.page)(&token) {
-        Some(alarm) => html(StatusCode::OK, page::alarm(&alarm, None)),
-        None => {
-            guests::refuse("a page").await;
-            html(StatusCode::GONE, page::over())
+        Some(alarm) => {
+            let course = (door.view.course)(token).await;
+            html(StatusCode::OK, page::alarm(&AlarmPage { course, ..alarm }, None))
         }
+        None => gone().await,
     }
 }
 
-async fn take(State(door): State<Door>, Path(token): Path<String>) -> Response {
+/// A token that is none, or one of an alarm that is over.
+async fn gone() -> Response {
+    connections::refuse("a page").await;
+    html(StatusCode::GONE, page::over())
+}
+
+async fn reply(State(door): State<Door>, Path(token): Path<String>, body: String) -> Response {
     if (door.view.page)(&token).is_none() {
-        guests::refuse("a page").await;
-        return html(StatusCode::GONE, page::over());
+        return gone().await;
     }
-    let taken = (door.view.take)(token.clone()).await;
-    let status = if taken.is_ok() { StatusCode::OK } else { StatusCode::CONFLICT };
+    let form = Form::read(&body);
+    let done = (door.view.reply)(token.clone(), form.clone()).await.map(|()| form.done());
+    let status = if done.is_ok() { StatusCode::OK } else { StatusCode::CONFLICT };
+    let course = (door.view.course)(token.clone()).await;
     match (door.view.page)(&token) {
-        Some(alarm) => html(status, page::alarm(&alarm, Some(taken))),
+        Some(alarm) => html(status, page::alarm(&AlarmPage { course, ..alarm }, Some(&done))),
         None => html(status, page::over()),
     }
 }
 
 impl Door {
     /// The program that asks, if it may.
-    fn program(&self, headers: &HeaderMap, wanted: May) -> Result<String, Box<Response>> {
+    async fn program(&self, headers: &HeaderMap, wanted: May) -> Result<String, Box<Response>> {
         let given = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
         let Some(given) = given else {
             return Err(Box::new((StatusCode::UNAUTHORIZED, "Authorization: Bearer TOKEN\n").into_response()));
@@ -241,7 +311,10 @@ impl Door {
         match self.tokens.iter().find(is_it) {
             Some(token) if wanted == May::Read || token.may == May::Acknowledge => Ok(token.id.clone()),
             Some(_) => Err(Box::new((StatusCode::FORBIDDEN, "this token may read only\n").into_response())),
-            None => Err(Box::new((StatusCode::UNAUTHORIZED, "no such token\n").into_response())),
+            None => {
+                connections::refuse("a program").await;
+                Err(Box::new((StatusCode::UNAUTHORIZED, "no such token\n").into_response()))
+            }
         }
     }
 }
@@ -253,12 +326,9 @@ fn same(a: &str, b: &str) -> bool {
 }
 
 async fn list(State(door): State<Door>, headers: HeaderMap) -> Response {
-    match door.program(&headers, May::Read) {
+    match door.program(&headers, May::Read).await {
         Ok(_) => axum::Json((door.view.alarms)()).into_response(),
-        Err(refused) => {
-            guests::refuse("a program").await;
-            *refused
-        }
+        Err(refused) => *refused,
     }
 }
 
@@ -269,13 +339,24 @@ struct Note {
     note: String,
 }
 
-async fn acknowledge(State(door): State<Door>, Path(key): Path<String>, headers: HeaderMap, body: String) -> Response {
-    let by = match door.program(&headers, May::Acknowledge) {
+async fn acknowledge(state: State<Door>, key: Path<String>, headers: HeaderMap, body: String) -> Response {
+    act(false, state, key, headers, body).await
+}
+
+async fn arrive(state: State<Door>, key: Path<String>, headers: HeaderMap, body: String) -> Response {
+    act(true, state, key, headers, body).await
+}
+
+async fn act(
+    is_there: bool,
+    State(door): State<Door>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let by = match door.program(&headers, May::Acknowledge).await {
         Ok(by) => by,
-        Err(refused) => {
-            guests::refuse("a program").await;
-            return *refused;
-        }
+        Err(refused) => return *refused,
     };
     let note: Note = if body.is_empty() {
         Note::default()
@@ -287,7 +368,7 @@ async fn acknowledge(State(door): State<Door>, Path(key): Path<String>, headers:
             }
         }
     };
-    match (door.view.acknowledge)(key, by, note.note).await {
+    match (door.view.act)(is_there, key, by, note.note).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(why) => (StatusCode::CONFLICT, format!("{why}\n")).into_response(),
     }

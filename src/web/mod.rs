@@ -1,7 +1,8 @@
 //! Listeners: health and metrics on loopback, and the door for people and programs. A read-only view that passes commands on.
 
+pub mod connections;
+pub mod course;
 pub mod door;
-pub mod guests;
 pub mod page;
 
 use std::sync::Arc;

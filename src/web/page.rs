@@ -1,7 +1,12 @@
-//! The page of an alarm: for an old telephone on a bad network in a basement.
+//! The page of an alarm: for an old telephone on a bad network in a basement. No scripts; forms that post to the page itself.
+
+use std::fmt::Write as _;
+
+use crate::model::point::Names;
+use crate::web::course::{self, Course};
 
 /// What the page shows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlarmPage {
     /// Whether whoever reads it reads Chinese.
     pub zh: bool,
@@ -13,12 +18,55 @@ pub struct AlarmPage {
     pub action: String,
     /// More: a name and a text, a line each.
     pub lines: Vec<(String, String)>,
-    /// Whether there is something to take.
-    pub can_take: bool,
+    /// What can be done here.
+    pub can: Can,
+    /// Colleagues whom it can be handed over to: id and name.
+    pub colleagues: Vec<(String, String)>,
+    /// Where the page went to a channel and not to a person: whoever it may be, id and name.
+    pub askers: Vec<(String, String)>,
+    /// What else its message said.
+    pub others: Vec<Other>,
+    /// What else there is at the device: what and how it stands.
+    pub beside: Vec<(String, String)>,
+    /// Who was told, through what and when.
+    pub told: Vec<(String, String)>,
+    /// Telephone numbers: whose and which.
+    pub phones: Vec<(String, String)>,
+    /// Where it is written what is to be done.
+    pub procedure: Option<String>,
+    /// How the value came to be what it is.
+    pub course: Option<Course>,
+}
+
+/// What whoever reads a page can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a button of its own")]
+pub struct Can {
+    /// Acknowledge it.
+    pub take: bool,
+    /// Say that they are there.
+    pub arrive: bool,
+    /// Hand it over.
+    pub hand_over: bool,
+    /// Put it aside.
+    pub shelve: bool,
+    /// Say that it is inspected.
+    pub reset: bool,
+}
+
+/// Another alarm of the same message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Other {
+    /// The path of its page.
+    pub path: String,
+    /// Where, and what.
+    pub text: String,
+    /// How it stands.
+    pub state: String,
 }
 
 /// Text as a page may show it.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -34,10 +82,12 @@ fn escape(text: &str) -> String {
 }
 
 const STYLE: &str = "body{font:18px/1.5 sans-serif;margin:0;padding:1em;max-width:40em;color:#111;background:#fff}\
-h1{font-size:1.3em;margin:.2em 0}.p{display:inline-block;padding:.1em .6em;border-radius:.3em;color:#fff;background:#555}\
+h1{font-size:1.3em;margin:.2em 0}h2{font-size:1em;margin:1.2em 0 .2em}.p{display:inline-block;padding:.1em .6em;border-radius:.3em;color:#fff;background:#555}\
 .P1{background:#c00000}.P2{background:#b45309}.do{font-size:1.1em;border-left:.3em solid #111;padding-left:.6em}\
-table{border-collapse:collapse;width:100%}td{border-top:1px solid #ccc;padding:.3em .5em .3em 0;vertical-align:top}\
-button{margin:.3em 0 1em;font-size:1.3em;width:100%;padding:.8em;border:0;border-radius:.4em;background:#0b5c2e;color:#fff}.ok{color:#0b5c2e}.no{color:#c00000}";
+table{border-collapse:collapse;width:100%}td{border-top:1px solid #ccc;padding:.3em .5em .3em 0;vertical-align:top;overflow-wrap:anywhere}td:first-child{white-space:nowrap}\
+button,.tel{display:block;box-sizing:border-box;text-align:center;margin:.3em 0;font-size:1.2em;width:100%;padding:.7em;border:0;border-radius:.4em;background:#0b5c2e;color:#fff;text-decoration:none}\
+button.second{background:#333}.tel{background:#0b4a8f}details{border-top:1px solid #ccc;padding:.5em 0}summary{font-size:1.1em;padding:.3em 0}\
+select,input{display:block;box-sizing:border-box;width:100%;font-size:1em;padding:.5em;margin:.3em 0}.ok{color:#0b5c2e}.no{color:#c00000}svg{width:100%;height:auto}";
 
 fn whole(zh: bool, title: &str, body: &str) -> String {
     let language = if zh { "zh" } else { "en" };
@@ -49,49 +99,149 @@ fn whole(zh: bool, title: &str, body: &str) -> String {
     )
 }
 
-/// The page; `taken`: what became of the button.
-pub fn alarm(alarm: &AlarmPage, taken: Option<Result<(), String>>) -> String {
-    use std::fmt::Write as _;
+/// What became of an answer: what was done, or why not.
+pub type Outcome = Result<Names, Names>;
+
+/// The page; `outcome`: what became of the answer that was just given.
+pub fn alarm(alarm: &AlarmPage, outcome: Option<&Outcome>) -> String {
     let say = |zh: &'static str, en: &'static str| if alarm.zh { zh } else { en };
     let mut body = String::new();
     let class = if ["P1", "P2"].contains(&alarm.priority.as_str()) { alarm.priority.as_str() } else { "" };
-    let _infallible = write!(
-        body,
-        "<p><span class=\"p {class}\">{}</span></p><h1>{}</h1>",
-        escape(&alarm.priority),
-        escape(&alarm.title)
-    );
+    put(&mut body, format_args!("<p><span class=\"p {class}\">{}</span></p>", escape(&alarm.priority)));
+    put(&mut body, format_args!("<h1>{}</h1>", escape(&alarm.title)));
     if !alarm.action.is_empty() {
-        let _infallible = write!(body, "<p class=\"do\">{}</p>", escape(&alarm.action));
+        put(&mut body, format_args!("<p class=\"do\">{}</p>", escape(&alarm.action)));
     }
-    match &taken {
-        Some(Ok(())) => {
-            let _infallible =
-                write!(body, "<p class=\"ok\"><b>{}</b></p>", say("已接单，由你负责。", "It is yours now."));
-        }
+    let of = |names: &Names| escape(if alarm.zh { &names.zh } else { &names.en });
+    match outcome {
+        Some(Ok(done)) => put(&mut body, format_args!("<p class=\"ok\"><b>{}</b></p>", of(done))),
         Some(Err(why)) => {
-            let _infallible =
-                write!(body, "<p class=\"no\"><b>{}</b>: {}</p>", say("没有变化", "Nothing changed"), escape(why));
+            let nothing = say("没有变化", "Nothing changed");
+            put(&mut body, format_args!("<p class=\"no\"><b>{nothing}</b>: {}</p>", of(why)));
         }
         None => {}
     }
-    if alarm.can_take && !matches!(taken, Some(Ok(()))) {
-        let _infallible =
-            write!(body, "<form method=\"post\"><button>{}</button></form>", say("确认收到，我来处理", "I take it"));
+    main_buttons(&mut body, alarm);
+    for (whose, number) in &alarm.phones {
+        let dialled: String = number.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect();
+        put(
+            &mut body,
+            format_args!("<a class=\"tel\" href=\"tel:{dialled}\">☎ {} {}</a>", escape(whose), escape(number)),
+        );
+    }
+    if let Some(url) = alarm.procedure.as_ref().filter(|u| u.starts_with("https://") || u.starts_with("http://")) {
+        let word = say("处置规程", "procedure");
+        put(&mut body, format_args!("<p><a href=\"{}\" rel=\"noreferrer\">{word}</a></p>", escape(url)));
+    }
+    if let Some(course) = &alarm.course {
+        body.push_str(&course::svg(course, alarm.zh));
+    }
+    table(&mut body, "", &alarm.lines);
+    several(&mut body, alarm);
+    table(&mut body, say("该设备的其他告警", "other alarms of the device"), &alarm.beside);
+    table(&mut body, say("已通知", "who was told"), &alarm.told);
+    more_actions(&mut body, alarm);
+    whole(alarm.zh, &alarm.title, &body)
+}
+
+fn put(body: &mut String, text: std::fmt::Arguments<'_>) {
+    let _infallible = body.write_fmt(text);
+}
+
+fn table(body: &mut String, title: &str, lines: &[(String, String)]) {
+    if lines.is_empty() {
+        return;
+    }
+    if !title.is_empty() {
+        put(body, format_args!("<h2>{title}</h2>"));
     }
     body.push_str("<table>");
-    for (name, text) in &alarm.lines {
-        let _infallible = write!(body, "<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(text));
+    for (name, text) in lines {
+        put(body, format_args!("<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(text)));
     }
     body.push_str("</table>");
-    whole(alarm.zh, &alarm.title, &body)
+}
+
+fn options(body: &mut String, name: &str, all: &[(String, String)]) {
+    put(body, format_args!("<select name=\"{name}\" required>"));
+    all.iter().for_each(|(id, text)| {
+        put(body, format_args!("<option value=\"{}\">{}</option>", escape(id), escape(text)));
+    });
+    body.push_str("</select>");
+}
+
+/// Acknowledge, and: I am there.
+fn main_buttons(body: &mut String, alarm: &AlarmPage) {
+    let say = |zh: &'static str, en: &'static str| if alarm.zh { zh } else { en };
+    let count = alarm.others.len() + 1;
+    let mut form = |verb: &str, single: bool, class: &str, label: String| {
+        body.push_str("<form method=\"post\">");
+        put(body, format_args!("<input type=\"hidden\" name=\"do\" value=\"{verb}\">"));
+        if single {
+            body.push_str("<input type=\"hidden\" name=\"only\" value=\"1\">");
+        }
+        if !alarm.askers.is_empty() {
+            options(body, "by", &alarm.askers);
+        }
+        put(body, format_args!("<button{class}>{}</button></form>", escape(&label)));
+    };
+    if alarm.can.take && count > 1 {
+        let all =
+            if alarm.zh { format!("全部确认，{count} 条都由我处理") } else { format!("I take all {count}") };
+        form("acknowledge", false, "", all);
+        form("acknowledge", true, " class=\"second\"", say("只确认这一条", "I take only this one").to_string());
+    } else if alarm.can.take {
+        form("acknowledge", false, "", say("确认收到，我来处理", "I take it").to_string());
+    }
+    if alarm.can.arrive {
+        form("arrive", true, "", say("我已到场", "I am there").to_string());
+    }
+}
+
+/// What else the message said: each has a page of its own.
+fn several(body: &mut String, alarm: &AlarmPage) {
+    if alarm.others.is_empty() {
+        return;
+    }
+    put(body, format_args!("<h2>{}</h2><table>", if alarm.zh { "同一条通知中的" } else { "in the same message" }));
+    for other in &alarm.others {
+        let (path, text, state) = (escape(&other.path), escape(&other.text), escape(&other.state));
+        put(body, format_args!("<tr><td>{state}</td><td><a href=\"{path}\">{text}</a></td></tr>"));
+    }
+    body.push_str("</table>");
+}
+
+/// Hand over, shelve, reset: each behind a line that opens it.
+fn more_actions(body: &mut String, alarm: &AlarmPage) {
+    let say = |zh: &'static str, en: &'static str| if alarm.zh { zh } else { en };
+    let mut form = |verb: &str, title: &str, inside: &dyn Fn(&mut String), is_reason_wanted: bool| {
+        put(body, format_args!("<details><summary>{title}</summary><form method=\"post\">"));
+        put(body, format_args!("<input type=\"hidden\" name=\"do\" value=\"{verb}\">"));
+        if !alarm.askers.is_empty() {
+            options(body, "by", &alarm.askers);
+        }
+        inside(body);
+        let (reason, required) = (say("原因", "reason"), if is_reason_wanted { " required" } else { "" });
+        put(body, format_args!("<input name=\"note\" maxlength=\"40\" placeholder=\"{reason}\"{required}>"));
+        put(body, format_args!("<button class=\"second\">{title}</button></form></details>"));
+    };
+    if alarm.can.hand_over && !alarm.colleagues.is_empty() {
+        form("hand_over", say("转交给同事", "Hand over"), &|body| options(body, "to", &alarm.colleagues), false);
+    }
+    if alarm.can.shelve {
+        let hours = ["1", "4", "8", "24"].map(|h| (h.to_string(), format!("{h} {}", say("小时", "h"))));
+        form("shelve", say("搁置", "Shelve"), &|body| options(body, "hours", &hours), true);
+    }
+    if alarm.can.reset {
+        form("reset", say("已检查，复位", "Inspected: reset"), &|_| {}, true);
+    }
 }
 
 /// What is said where there is nothing to show.
 pub fn over() -> String {
     whole(
         true,
-        "plantroom",
+        "Plantroom",
         "<h1>此链接已失效</h1><p>告警已结束，或链接不正确。</p><h1 lang=\"en\">This link leads nowhere any more</h1>\
          <p lang=\"en\">The alarm is over, or the link is not right.</p>",
     )
@@ -103,16 +253,35 @@ mod tests {
 
     #[test]
     fn what_a_rule_says_cannot_become_markup() {
+        let evil = || "<script>alert(1)</script> & \"x\"'".to_string();
+        let pair = || vec![(evil(), evil())];
+        let can = Can { take: true, arrive: true, hand_over: true, shelve: true, reset: true };
         let page = AlarmPage {
-            title: "<script>alert(1)</script> & \"x\"".into(),
-            lines: vec![("<b>".into(), "'".into())],
-            can_take: true,
+            title: evil(),
+            action: evil(),
+            lines: pair(),
+            can,
+            colleagues: pair(),
+            askers: pair(),
+            others: vec![Other { path: evil(), text: evil(), state: evil() }],
+            beside: pair(),
+            told: pair(),
+            phones: pair(),
+            procedure: Some(format!("https://{}", evil())),
             ..AlarmPage::default()
         };
-        let text = alarm(&page, Some(Err("<i>".into())));
-        assert!(!text.contains("<script>") && !text.contains("<b><") && !text.contains("<i>"), "{text}");
-        assert!(text.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;x&quot;") && text.contains("&#39;"));
-        assert!(text.contains("<form method=\"post\">"));
-        assert!(!alarm(&page, Some(Ok(()))).contains("<form"), "what is taken is taken");
+        let text = alarm(&page, Some(&Err(Names::from(evil()))));
+        assert!(!text.contains("<script>") && !text.contains("\"x\"'"), "{text}");
+        assert!(text.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;x&quot;&#39;"));
+        let procedure = AlarmPage { procedure: Some("javascript:alert(1)".into()), ..AlarmPage::default() };
+        assert!(!alarm(&procedure, None).contains("javascript"));
+    }
+
+    #[test]
+    fn what_cannot_be_done_has_no_button() {
+        let page = AlarmPage { can: Can { take: true, ..Can::default() }, ..AlarmPage::default() };
+        let text = alarm(&page, None);
+        assert!(text.contains("value=\"acknowledge\"") && text.matches("<form").count() == 1, "{text}");
+        assert!(!alarm(&AlarmPage::default(), None).contains("<form"));
     }
 }

@@ -22,12 +22,12 @@ use std::sync::Arc;
 use plantroom::alarm::build::{self, Subject};
 use plantroom::alarm::event::{Action, Command, Event, Inject};
 use plantroom::alarm::settings::RulesFile;
-use plantroom::alarm::told::figure;
 use plantroom::alarm::{self, Rules};
 use plantroom::engine::{Engine, Input, Output, Plan, Snapshot, Survived};
 use plantroom::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
+use plantroom::model::text::figure;
 use plantroom::model::time::{Length, Mono, Now, Wall, duration_ms};
 use plantroom::model::value::Value;
 use serde::Deserialize as _;
@@ -248,7 +248,7 @@ impl World {
             let key = words.next().unwrap().to_string();
             let by = words.find(|w| duration_ms(w).is_none()).unwrap_or("somebody").to_string();
             let command = Command { key, action, by, note: note(rest) };
-            self.step(Input::Command(&command));
+            self.step(Input::Commands(&[command]));
         };
         let length = || rest.split([' ', ':']).find_map(duration_ms).unwrap_or_else(|| panic!("no length in {what}"));
         match verb {
@@ -292,6 +292,7 @@ impl World {
                     point: words[0].into(),
                     value: words[1].parse().unwrap(),
                     for_ms: duration_ms(words[2]).unwrap(),
+                    by: "wang".into(),
                 };
                 self.step(Input::Inject(&inject));
             }
@@ -409,7 +410,7 @@ fn timelines_come_out_as_they_are_written() {
 /// Two alarms in one message: whoever answers it takes both, once; an alarm that is over cannot be taken by it any more.
 #[test]
 fn whoever_answers_a_message_takes_all_that_it_says() {
-    use plantroom::oncall::page::Command as PageCommand;
+    use plantroom::oncall::page::{Command as PageCommand, PageReply, Reply};
     let rule = "zh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P3\"\n";
     let mut world = World::new(&format!(
         "[rules.a]\n{rule}when = {{ is = {{ point = \"a\" }} }}\n[rules.b]\n{rule}when = {{ is = {{ point = \"b\" }} }}\n"
@@ -424,16 +425,67 @@ fn whoever_answers_a_message_takes_all_that_it_says() {
     let sent = world.engine.step(now, Input::Tick).oncall.sends;
     assert_eq!((sent.len(), sent[0].about.len()), (1, 2), "{sent:?}");
     let page = sent[0].about[0].page;
-    let take = PageCommand::Take { page, how: "button".into() };
+    let take = PageCommand::Reply(PageReply::new(page, Reply::Acknowledge, "button"));
     let out = world.engine.step(now, Input::Page(&take));
     let taken: Vec<String> = out.alarm.events.iter().map(|e| format!("{} {} {}", e.what.word(), e.key, e.by)).collect();
     assert_eq!(taken, ["acknowledged a.d wang", "acknowledged b.d wang"]);
     assert_eq!(out.oncall.log.last().map(|e| (e.what, e.why.as_str())), Some(("page_answered", "button")));
     let again = world.engine.step(now, Input::Page(&take));
-    assert_eq!(again.refused.as_deref(), Some("this page was answered already"));
+    assert_eq!(again.refused.unwrap().en, "this page was answered already");
     world.happens("a 0", 0.0);
-    let late = world.engine.step(world.now(), Input::Page(&PageCommand::Take { page: 99, how: String::new() }));
-    assert_eq!(late.refused.as_deref(), Some("that alarm is over"));
+    let late = PageCommand::Reply(PageReply::new(99, Reply::Acknowledge, ""));
+    let late = world.engine.step(world.now(), Input::Page(&late));
+    assert_eq!(late.refused.unwrap().en, "that alarm is over");
+}
+
+/// Whoever has a page does more with it than taking it: each is refused in both languages where it makes no sense.
+#[test]
+fn a_page_is_answered_in_every_way_there_is() {
+    use plantroom::model::letter::Answer;
+    use plantroom::oncall::page::{Command as PageCommand, Kind as PageKind, PageReply, Reply};
+    let rule = "zh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nlatch = true\n";
+    let mut world = World::new(&format!("[rules.a]\n{rule}when = {{ is = {{ point = \"a\" }} }}\n"));
+    world.plan.oncall = crate::pages::plan("").0;
+    world.at_ms = 10 * 3_600_000;
+    world.engine = Engine::new(world.plan.clone(), Survived::default(), "boot-0", world.now());
+    world.happens("a 1", 0.0);
+    let now = world.now();
+    let sent = world.engine.step(now, Input::Tick).oncall.sends;
+    let page = sent.first().map_or(1, |s| s.about[0].page);
+    let shelve = || Reply::Shelve { for_ms: 3_600_000 };
+    let answer = |world: &mut World, reply: Reply| {
+        let reply = PageReply { is_confirmed: true, note: "filter".into(), ..PageReply::new(page, reply, "link") };
+        let out = world.engine.step(world.now(), Input::Page(&PageCommand::Reply(reply)));
+        let events: Vec<String> = out
+            .alarm
+            .events
+            .iter()
+            .map(|e| format!("{} {} {}", e.what.word(), e.by, e.note).trim().to_string())
+            .collect();
+        let told = out.oncall.sends.iter().flat_map(|s| &s.about).filter(|a| a.kind == PageKind::Answer);
+        let told: Vec<String> = told.map(|a| a.answer.zh.clone()).collect();
+        for send in &out.oncall.sends {
+            let took = PageCommand::Answered { id: send.id, answer: Answer::Accepted };
+            world.engine.step(world.now(), Input::Page(&took));
+        }
+        (events, out.refused.map(|r| format!("{} / {}", r.zh, r.en)).unwrap_or_default(), told.concat())
+    };
+    let (events, refused, told) = answer(&mut world, shelve());
+    assert!(events.is_empty() && refused.starts_with("请先接单 / acknowledge it first"), "{events:?} {refused}");
+    assert_eq!(told, "没有变化：请先接单。");
+    // Whoever is there has it with that.
+    let (events, refused, told) = answer(&mut world, Reply::Arrive);
+    assert_eq!((events, refused.as_str()), (vec!["acknowledged wang filter".into(), "arrived wang filter".into()], ""));
+    assert_eq!(told, "已记录到场：");
+    let (events, refused, _) = answer(&mut world, Reply::Reset);
+    assert!(events.is_empty() && refused.contains("its condition is still there"), "{refused}");
+    let (events, refused, _) = answer(&mut world, Reply::HandOver { to: "wong".into() });
+    assert!(events.is_empty() && refused.contains("没有人员“wong”，是否指 wang？"), "{refused}");
+    let (events, refused, told) = answer(&mut world, shelve());
+    assert_eq!((events, refused.as_str(), told.as_str()), (vec!["shelved wang filter".into()], "", ""));
+    world.happens("a 0", 0.0);
+    let (events, refused, _) = answer(&mut world, Reply::Reset);
+    assert_eq!((events, refused.as_str()), (vec!["reset wang filter".into()], ""));
 }
 
 /// The desk of pages panics: alarms go on; when it is back it hears of what it missed, and tells it once.

@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "house",
         &[
             "model", "profile", "plan", "decode", "derive", "alarm", "oncall", "clock", "link", "poll", "journal",
-            "sink", "http", "channel", "web",
+            "sink", "http", "channel", "web", "control",
         ],
     ),
     ("supervise", "house", &["clock", "model"]),

@@ -228,8 +228,8 @@ fn try_one(of: &Definition) -> Result<(), String> {
     if of.latch {
         let action = Action::Reset;
         let command = Command { key: of.key(), action, by: "t".into(), note: String::new() };
-        let refused = world.engine.step(world.now(), Input::Command(&command)).refused;
-        assert!(refused.is_some_and(|r| r.contains("still there")), "{}", of.key());
+        let refused = world.engine.step(world.now(), Input::Commands(&[command])).refused;
+        assert!(refused.is_some_and(|r| r.en.contains("still there")), "{}", of.key());
     }
     if !world.phase(&calm, length, every, What::Cleared) {
         return Err(format!("does not clear by {calm:?}"));

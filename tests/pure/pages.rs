@@ -11,9 +11,12 @@ use std::sync::Arc;
 
 use plantroom::config::doc::Texts;
 use plantroom::model::letter::Answer;
+use plantroom::model::point::Names;
 use plantroom::model::priority::Priority;
 use plantroom::model::time::{Mono, Now, Wall, duration_ms};
-use plantroom::oncall::page::{Heard, Kind, News, Stands};
+use plantroom::oncall::answers;
+use plantroom::oncall::incident::Stage;
+use plantroom::oncall::page::{Heard, Kind, News, PageReply, Reply, Stands};
 use plantroom::oncall::plan::Plan;
 use plantroom::oncall::rota::Override;
 use plantroom::oncall::{Kept, Meta, Oncall, Output, Stored};
@@ -191,6 +194,29 @@ impl World {
         }
     }
 
+    /// A short message comes in; what it means for alarms is said in place of the rules.
+    fn reply(&mut self, channel: &str, number: &str, text: &str) {
+        let Some(said) = answers::read(if text.is_empty() { "1" } else { text }) else {
+            return self.say("no answer");
+        };
+        let page = self.oncall.page_of(channel, number, said);
+        let found = page.and_then(|id| self.oncall.page(id));
+        let Some((key, by)) = found.map(|(key, _, page)| (key.to_string(), page.whom.to_string())) else {
+            return self.say("an answer to nothing");
+        };
+        let is_wanted = self.oncall.incident(&key).is_some_and(|i| i.stage == Stage::Wanted);
+        if is_wanted {
+            self.news(&key, Heard::Taken { by: by.clone() });
+        }
+        if said.is_there {
+            self.news(&key, Heard::Arrived { by });
+        }
+        let refused = (!is_wanted && !said.is_there).then(|| Names::both("已有人接单", "somebody has it"));
+        let reply = if said.is_there { Reply::Arrive } else { Reply::Acknowledge };
+        let reply = PageReply { is_confirmed: true, ..PageReply::new(page.unwrap(), reply, channel) };
+        self.step(|oncall, now, out| oncall.replied(&reply, refused.as_ref(), now, out));
+    }
+
     fn happens(&mut self, what: &str) {
         let words: Vec<&str> = what.split_whitespace().collect();
         match words[..] {
@@ -221,7 +247,7 @@ impl World {
             ["channel", id, ref state @ ..] => drop(self.channels.insert(id.into(), state.join(" "))),
             ["test", person] => {
                 let mut refused = Ok(());
-                self.step(|oncall, now, out| refused = oncall.test(person, now, out).map(drop));
+                self.step(|oncall, now, out| refused = oncall.test(person, "", now, out).map(drop));
                 self.refused(refused);
             }
             ["answer", key, by] => {
@@ -229,19 +255,17 @@ impl World {
                 self.step(|oncall, now, out| refused = oncall.answer_test(key, by, now, out));
                 self.refused(refused);
             }
-            ["reply", channel, number] => {
-                let page = self.oncall.page_of(channel, number);
-                let of = page
-                    .and_then(|id| self.oncall.page(id).map(|(key, _, page)| (key.to_string(), page.whom.to_string())));
-                match of {
-                    Some((key, by)) => self.news(&key, Heard::Taken { by }),
-                    None => self.say("an answer to nothing"),
-                }
+            ["reply", channel, number, ref text @ ..] => self.reply(channel, number, &text.join(" ")),
+            ["withdraw", number] => {
+                let mut refused = Ok(());
+                self.step(|oncall, _, out| refused = oncall.withdraw(number.parse().unwrap(), "boss", out));
+                self.refused(refused);
             }
             ["standin", rota, person, after, length] => {
                 let from = Wall(self.now().wall.0 + duration(after) as i64);
                 let to = Wall(from.0 + duration(length) as i64);
-                let wanted = Override { rota: rota.into(), from, to, person: person.into(), by: "boss".into() };
+                let wanted =
+                    Override { rota: rota.into(), from, to, person: person.into(), by: "boss".into(), number: 0 };
                 let mut refused = Ok(());
                 self.step(|oncall, now, out| refused = oncall.stand_in(wanted, now, out));
                 self.refused(refused);
@@ -312,7 +336,6 @@ fn pages_come_out_as_they_are_written() {
 /// Every rule of the catalogue fits into a short message, in both languages, with its first line whole where it can be.
 #[test]
 fn every_alarm_fits_into_a_short_message() {
-    use plantroom::model::point::Names;
     use plantroom::oncall::page::About;
     use plantroom::oncall::settings::Language;
     use plantroom::oncall::text::{SHORT, Subject, message};
@@ -340,8 +363,10 @@ fn every_alarm_fits_into_a_short_message() {
             stands: Stands::There,
             flood: (0, 0),
             test: false,
+            answer: Names::default(),
+            can_arrive: false,
         };
-        for (language, answer) in [(Language::Zh, "回1确认"), (Language::En, "reply 1")] {
+        for (language, answer) in [(Language::Zh, "回37确认"), (Language::En, "reply 37")] {
             let said = message(&[(about.clone(), subject.clone())], language, false, answer);
             assert!(
                 said.short.encode_utf16().count() <= SHORT,
@@ -359,7 +384,6 @@ fn every_alarm_fits_into_a_short_message() {
 
 #[test]
 fn messages_in_both_languages() {
-    use plantroom::model::point::Names;
     use plantroom::oncall::page::About;
     use plantroom::oncall::settings::Language;
     use plantroom::oncall::text::{Subject, message};
@@ -373,6 +397,12 @@ fn messages_in_both_languages() {
         stands: Stands::There,
         flood: (11, 600_000),
         test: false,
+        answer: if kind == Kind::Answer {
+            Names::both("已确认，由你负责：", "YOURS NOW: ")
+        } else {
+            Names::default()
+        },
+        can_arrive: kind == Kind::Answer,
     };
     let lift = Subject {
         area: "3号楼".into(),
@@ -396,6 +426,8 @@ fn messages_in_both_languages() {
         one(Kind::Late, "", zh, false),
         one(Kind::Taken, "li", zh, false),
         one(Kind::Over, "", en, false),
+        one(Kind::Answer, "", zh, false),
+        one(Kind::Answer, "", en, false),
         one(Kind::Test, "", zh, false),
         one(Kind::Flood, "11 alarms in 10m", en, false),
     ];

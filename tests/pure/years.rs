@@ -242,9 +242,9 @@ impl Site {
             | What::InputBack
             | What::Hidden
             | What::Shown
-            | What::Arrived
             | What::ArriveOverdue
             | What::Chatters
+            | What::Trial
             | What::ResolveOverdue => told.active,
             What::Acknowledged => !std::mem::replace(&mut told.owned, true),
             What::HandedOver => {
@@ -259,6 +259,8 @@ impl Site {
             What::Unshelved => std::mem::replace(&mut told.shelved, false),
             What::TakenOut => !std::mem::replace(&mut told.out, true),
             What::PutBack => std::mem::replace(&mut told.out, false),
+            // Whoever inspects what is locked is there although its condition is gone.
+            What::Arrived => told.active || self.engine.alarm(&e.key).is_some_and(|(of, _)| of.latch),
             What::Reset => !told.active,
             What::Removed | What::FloodBegan | What::FloodEnded => true,
         };
@@ -357,7 +359,7 @@ impl Site {
             let action = actions[usize::try_from(self.random.below(9)).unwrap()].clone();
             let command = Command { key, action, by: "somebody".into(), note: String::new() };
             // What cannot be done is refused, and changes nothing.
-            self.step(Input::Command(&command));
+            self.step(Input::Commands(&[command]));
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plantroom::channel::{self, Heard, Settings};
-use plantroom::model::letter::{Answer, Letter};
+use plantroom::model::letter::{Answer, Button, Letter};
 use plantroom::model::priority::Priority;
 use plantroom::model::time::Wall;
 
@@ -30,7 +30,7 @@ fn letter(to: &str) -> Letter {
         asks: true,
         token: Some("TOKEN".into()),
         link: Some("https://box.example/a/TOKEN".into()),
-        button: "确认收到".into(),
+        buttons: vec![Button { label: "确认收到".into(), is_there: false }],
         object: serde_json::json!([{ "alarm": "entrapment.lift-1" }]),
     }
 }
@@ -142,6 +142,9 @@ fn dialects(service: &Service) {
         body["actions"][0]["url"], "https://box.example/a/TOKEN",
         "without a reply topic the button posts to the page"
     );
+    let there = Letter { buttons: vec![Button { label: "我已到场".into(), is_there: true }], ..letter("t") };
+    assert_eq!(attempt(&over_http(&service.url(), "")[0].1, &there), Answer::Accepted);
+    assert_eq!(service.all().last().unwrap().json()["actions"][0]["body"], "do=arrive&from=button");
     let (path, body, _) = of("wecom");
     assert_eq!(path, "/cgi-bin/webhook/send?key=KEY");
     assert_eq!(body["text"]["mentioned_mobile_list"][0], "13800001111");

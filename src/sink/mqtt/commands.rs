@@ -1,7 +1,7 @@
 //! Commands through a broker: a connection of their own, so that nothing of them is in the outbox's window.
 //!
-//! `…/command/acknowledge` with `{"alarm": "rule.device", "by": "wang", "note": "…"}`, or `{"token": "…"}` of a page. Answered on the
-//! response topic (MQTT 5) with `{"ok": true}` or `{"error": "…"}`.
+//! `…/command/acknowledge` and `…/command/arrive` with `{"alarm": "rule.device", "by": "wang", "note": "…"}`, or `{"token": "…"}` of
+//! a page. Answered on the response topic (MQTT 5) with `{"ok": true}` or `{"error": "…"}`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wish {
+    /// Whether it says that somebody is there; else it acknowledges.
+    #[serde(skip)]
+    pub is_there: bool,
     /// `rule.device`.
     pub alarm: String,
     /// Who.
@@ -98,9 +101,11 @@ async fn connection(settings: &Settings, site: &str, carry: &Carry) -> (bool, St
 }
 
 async fn answer(what: &str, said: &Said, carry: &Carry) -> Result<(), String> {
-    if what != "acknowledge" {
-        return Err(format!("there is no command `{}`: acknowledge", one_line(what, REMARK)));
-    }
+    let is_there = match what {
+        "acknowledge" => false,
+        "arrive" => true,
+        other => return Err(format!("there is no command `{}`: acknowledge or arrive", one_line(other, REMARK))),
+    };
     if said.retained {
         // It may be of last year.
         return Err("a retained message is no command".to_string());
@@ -112,5 +117,5 @@ async fn answer(what: &str, said: &Said, carry: &Carry) -> Result<(), String> {
     if wish.token.is_empty() && (wish.alarm.is_empty() || wish.by.is_empty()) {
         return Err("alarm and by are wanted, or a token".to_string());
     }
-    carry(wish).await
+    carry(Wish { is_there, ..wish }).await
 }

@@ -1,4 +1,4 @@
-//! Who knocks: so many connections of one address, and how often somebody had no right.
+//! So many connections of one address at a time; requests with a wrong token are counted and slowed down.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,14 +25,14 @@ pub fn refused() -> u64 {
     REFUSED.load(Ordering::Relaxed)
 }
 
-/// Somebody has no right: counted, slowed down, and said once a minute.
+/// A wrong token: counted, logged once a minute, and answered late.
 pub async fn refuse(what: &'static str) {
     let all = REFUSED.fetch_add(1, Ordering::Relaxed) + 1;
     {
         let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
         let before = said.map_or(0, |(_, n)| n);
         if said.is_none_or(|(at, _)| at.elapsed() >= SAY_EVERY) {
-            tracing::warn!(what, count = all - before, "the door was asked with a token that is none");
+            tracing::warn!(what, count = all - before, "requests with a token that is none");
             *said = Some((Instant::now(), all));
         }
     }
@@ -41,18 +41,18 @@ pub async fn refuse(what: &'static str) {
 
 /// Connections by address.
 #[derive(Clone, Debug, Default)]
-pub struct Guests(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
+pub struct Connections(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
 
 /// A connection's place; given back when it is dropped.
 #[derive(Debug)]
-pub struct Guest {
-    of: Guests,
+pub struct ConnectionSlot {
+    of: Connections,
     address: IpAddr,
 }
 
-impl Guests {
+impl Connections {
     /// A place for another connection of an address; none if it has enough of them.
-    pub fn place(&self, address: IpAddr) -> Option<Guest> {
+    pub fn place(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let address = network(address);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = all.entry(address).or_default();
@@ -60,11 +60,11 @@ impl Guests {
             return None;
         }
         *count += 1;
-        Some(Guest { of: self.clone(), address })
+        Some(ConnectionSlot { of: self.clone(), address })
     }
 }
 
-impl Drop for Guest {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut all = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = all.get_mut(&self.address) {
@@ -93,16 +93,16 @@ mod tests {
 
     #[test]
     fn an_address_has_eight_places_and_gets_them_back() {
-        let guests = Guests::default();
-        let at = |text: &str| guests.place(text.parse().unwrap());
-        let mut held: Vec<Guest> = (0..ADDRESS_MAX).map(|_| at("10.0.0.1").unwrap()).collect();
+        let connections = Connections::default();
+        let at = |text: &str| connections.place(text.parse().unwrap());
+        let mut held: Vec<ConnectionSlot> = (0..ADDRESS_MAX).map(|_| at("10.0.0.1").unwrap()).collect();
         assert!(at("10.0.0.1").is_none() && at("::ffff:10.0.0.1").is_none());
         assert!(at("10.0.0.2").is_some(), "others have theirs");
         held.pop();
         held.push(at("10.0.0.1").unwrap());
-        let net: Vec<Guest> = (0..ADDRESS_MAX).map(|n| at(&format!("2001:db8::{n}")).unwrap()).collect();
+        let net: Vec<ConnectionSlot> = (0..ADDRESS_MAX).map(|n| at(&format!("2001:db8::{n}")).unwrap()).collect();
         assert!(at("2001:db8::ffff").is_none() && at("2001:db8:0:1::1").is_some());
         drop((held, net));
-        assert!(guests.0.lock().unwrap().is_empty());
+        assert!(connections.0.lock().unwrap().is_empty());
     }
 }

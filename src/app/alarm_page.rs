@@ -1,0 +1,269 @@
+//! What the page of an alarm shows: the alarm now, who was told, what else there is, and how its value came to be what it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::alarm::event::Seen;
+use crate::alarm::life::Alarm;
+use crate::alarm::node::{Definition, Input};
+use crate::app::{Shared, decisions, pages};
+use crate::config::Configuration;
+use crate::engine::Engine;
+use crate::journal::history::Query;
+use crate::model::point::Names;
+use crate::model::priority::Priority;
+use crate::model::time::Now;
+use crate::oncall::incident::{Incident, Stage};
+use crate::oncall::page::{Page, PageState};
+use crate::oncall::settings::Language;
+use crate::web::course::Course;
+use crate::web::page::{AlarmPage, Can, Other};
+
+/// How far back the course goes, and how long each of its slots is, milliseconds.
+const COURSE_MS: (i64, i64) = (7_200_000, 60_000);
+/// How long the course is waited for: the page comes without it then.
+const COURSE_WAIT: Duration = Duration::from_millis(700);
+/// Courses that are read at a time.
+const COURSES: usize = 2;
+/// Other alarms of the device that are shown.
+const BESIDE: usize = 10;
+
+/// In whose words a page speaks.
+#[derive(Clone, Copy)]
+struct Reader {
+    zh: bool,
+}
+
+impl Reader {
+    fn say(self, zh: &str, en: &str) -> String {
+        if self.zh { zh } else { en }.to_string()
+    }
+
+    fn of(self, names: &Names) -> String {
+        if self.zh { names.zh.clone() } else { names.en.clone() }
+    }
+}
+
+/// The page of a token; none where it is none of ours, or what it was for is over.
+pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
+    let id = shared.tokens.page(token)?;
+    let (engine, configuration) = (shared.engine(), shared.configuration());
+    let (key, incident, page) = engine.oncall().page(id)?;
+    let people = &engine.oncall().plan().people;
+    let reader = Reader { zh: people.get(&page.whom).map(|p| p.language).unwrap_or_default() == Language::Zh };
+    let mut all: Vec<(String, String)> = people.iter().map(|(id, p)| (id.to_string(), reader.of(&p.names))).collect();
+    let askers = if page.whom.starts_with("channel:") { all.clone() } else { Vec::new() };
+    let Some((definition, alarm)) = engine.alarm(key) else {
+        // A page for a trial.
+        let is_open = incident.stage == Stage::Wanted;
+        return Some(AlarmPage {
+            zh: reader.zh,
+            priority: "TEST".to_string(),
+            title: reader.say("呼叫测试", "A page for a trial"),
+            lines: vec![(reader.say("人员", "person"), page.whom.to_string())],
+            can: Can { take: is_open && !page.used, ..Can::default() },
+            ..AlarmPage::default()
+        });
+    };
+    let now = shared.clock.now();
+    let (subject, _) = pages::subject(&engine, &configuration, key);
+    let is_mine = !alarm.waits && (*alarm.owner == *page.whom || !askers.is_empty());
+    all.retain(|(id, _)| *id != *alarm.owner && engine.oncall().can_be_reached(id).is_ok());
+    let device = configuration.devices.get(&*definition.device);
+    let (class, area) = device.map_or(("", ""), |d| (d.class.as_str(), d.area.as_str()));
+    let settings = &configuration.oncall.settings;
+    let phones = settings.phone.iter().filter(|p| {
+        let has = |list: &[String], name: &str| list.is_empty() || list.iter().any(|x| x == name);
+        has(&p.classes, class) && has(&p.areas, area)
+    });
+    let procedure = Some(settings.procedure.as_str()).filter(|p| !p.is_empty()).map(|p| {
+        p.replace("{rule}", &definition.rule).replace("{device}", &definition.device).replace("{class}", class)
+    });
+    Some(AlarmPage {
+        zh: reader.zh,
+        priority: alarm.priority(definition).word().to_string(),
+        title: reader.of(&subject.text),
+        action: reader.of(&subject.action),
+        lines: lines(&engine, key, alarm, &subject, reader),
+        can: can(definition, alarm, page, is_mine),
+        colleagues: all,
+        askers,
+        others: others(shared, &engine, &configuration, page, key, reader),
+        beside: beside(&engine, &configuration, key, &definition.device, reader),
+        told: told(&engine, &configuration, incident, now, reader),
+        phones: phones.map(|p| (reader.say(&p.zh, &p.en), p.number.clone())).collect(),
+        procedure,
+        course: None,
+    })
+}
+
+/// What whoever got a page can do with its alarm.
+fn can(definition: &Definition, alarm: &Alarm, page: &Page, is_mine: bool) -> Can {
+    let is_there = alarm.step > 0;
+    Can {
+        take: alarm.waits && !page.used,
+        arrive: is_mine && !alarm.arrived && (is_there || alarm.latched),
+        hand_over: is_mine && (is_there || alarm.latched),
+        shelve: is_mine && is_there && !definition.never_hidden && alarm.shelved.is_none(),
+        reset: is_mine && alarm.latched && !is_there,
+    }
+}
+
+fn lines(
+    engine: &Engine,
+    key: &str,
+    alarm: &Alarm,
+    subject: &crate::oncall::text::Subject,
+    reader: Reader,
+) -> Vec<(String, String)> {
+    let owner = engine.oncall().plan().people.get(alarm.owner.as_str());
+    let owner = owner.map_or_else(|| alarm.owner.clone(), |p| reader.of(&p.names));
+    let state = reader.say(in_chinese(alarm.seen()), alarm.seen().word());
+    let arrived = if alarm.arrived { reader.say("，已到场", ", somebody is there") } else { String::new() };
+    let mut out = vec![
+        (reader.say("地点", "where"), format!("{} {}", subject.area, reader.of(&subject.name)).trim().to_string()),
+        (reader.say("时间", "since"), subject.since.clone()),
+        (reader.say("报警时", "when raised"), reader.of(&subject.was)),
+        (reader.say("状态", "state"), format!("{state}{arrived}")),
+        (reader.say("负责人", "owner"), owner),
+        (reader.say("备注", "note"), alarm.note.clone()),
+        (reader.say("编号", "alarm"), format!("{key} #{}", alarm.occurrence)),
+    ];
+    out.retain(|(_, text)| !text.is_empty());
+    out
+}
+
+/// What else the page's message said.
+fn others(
+    shared: &Shared,
+    engine: &Engine,
+    configuration: &Configuration,
+    page: &Page,
+    own: &str,
+    reader: Reader,
+) -> Vec<Other> {
+    let mut out: Vec<(String, Other)> = Vec::new();
+    for id in &page.with {
+        let Some((key, _, _)) = engine.oncall().page(*id).filter(|(_, _, p)| p.id == *id) else { continue };
+        let Some((_, alarm)) = engine.alarm(key).filter(|_| **key != *own) else { continue };
+        if out.iter().any(|(k, _)| **k == **key) {
+            continue;
+        }
+        let (subject, _) = pages::subject(engine, configuration, key);
+        let state = reader.say(in_chinese(alarm.seen()), alarm.seen().word());
+        let path = format!("/a/{}", shared.tokens.of(*id));
+        out.push((key.to_string(), Other { path, text: reader.of(&subject.text), state }));
+    }
+    out.into_iter().map(|(_, other)| other).collect()
+}
+
+/// What else is not normal at the device, or is explained by the alarm.
+fn beside(
+    engine: &Engine,
+    configuration: &Configuration,
+    own: &str,
+    device: &str,
+    reader: Reader,
+) -> Vec<(String, String)> {
+    let explained = engine.beside(own);
+    let is_it = |key: &Arc<str>, of: &Definition, alarm: &Alarm| {
+        **key != *own && ((*of.device == *device && !alarm.is_normal()) || explained.contains(key))
+    };
+    let mut all: Vec<(Priority, String, String)> = Vec::new();
+    for (_, of, alarm) in engine.alarms().filter(|(key, of, alarm)| is_it(key, of, alarm)) {
+        let text = crate::alarm::told::text(of, alarm, &decisions::whose(configuration, &of.device));
+        let state = reader.say(in_chinese(alarm.seen()), alarm.seen().word());
+        let priority = alarm.priority(of);
+        all.push((priority, format!("[{}] {}", priority.word(), reader.of(&text)), state));
+    }
+    all.sort();
+    all.into_iter().take(BESIDE).map(|(_, text, state)| (text, state)).collect()
+}
+
+/// Who was told of what there is now, through what and when; and who was not.
+fn told(
+    engine: &Engine,
+    configuration: &Configuration,
+    incident: &Incident,
+    now: Now,
+    reader: Reader,
+) -> Vec<(String, String)> {
+    let people = &engine.oncall().plan().people;
+    let clock = |at: Option<i64>| {
+        let ago = i64::try_from(now.mono.0).unwrap_or(0) - at?;
+        let at = jiff::Timestamp::from_millisecond(now.wall.0 - ago).ok().filter(|_| now.wall_trusted)?;
+        Some(at.to_zoned(configuration.alarms.zone.clone()).strftime("%H:%M").to_string())
+    };
+    let line = |page: &Page| {
+        let name = people.get(&page.whom).map_or_else(|| page.whom.to_string(), |p| reader.of(&p.names));
+        let way = page.ways.get(page.way).map_or("", |w| w.channel.as_str());
+        let how = match page.state {
+            PageState::Accepted(at) => format!("{way} {}", clock(Some(at)).unwrap_or_default()),
+            PageState::Waits(_) | PageState::Sent(_) => reader.say("尚未送达", "not reached yet"),
+            PageState::Dropped => return None,
+        };
+        Some((name, how.trim().to_string()))
+    };
+    incident.current().filter(|p| p.kind.wants_answer()).filter_map(line).collect()
+}
+
+/// How the value of a token's alarm came to be what it is; none where it has none, nobody knows the date, or it takes too long.
+pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
+    static AT_ONCE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(COURSES);
+    let (input, limit, zone, name, unit) = {
+        let id = shared.tokens.page(&token)?;
+        let (engine, configuration) = (shared.engine(), shared.configuration());
+        let (key, _, page) = engine.oncall().page(id)?;
+        let language = engine.oncall().plan().people.get(&page.whom).map(|p| p.language).unwrap_or_default();
+        let (definition, alarm) = engine.alarm(key)?;
+        let mut first: Option<Input> = None;
+        definition.when.inputs(&mut |input: &Input| {
+            first.get_or_insert_with(|| input.clone());
+        });
+        let input = first?;
+        let class = configuration.devices.get(&*input.device).map_or("", |d| d.class.as_str());
+        let meaning = configuration.catalogue.vocabulary.point(class, &input.point);
+        let reader = Reader { zh: language == Language::Zh };
+        let name = meaning.map_or_else(|| input.point.to_string(), |m| reader.say(&m.zh, &m.en));
+        let unit = meaning.and_then(|m| m.unit.clone()).unwrap_or_default();
+        (input, alarm.limit, configuration.alarms.zone.clone(), name, unit)
+    };
+    let now = shared.clock.now();
+    if !now.wall_trusted {
+        return None;
+    }
+    let place = AT_ONCE.try_acquire().ok()?;
+    let (from_ms, to_ms) = (now.wall.0 - COURSE_MS.0, now.wall.0);
+    let query = Query { device: input.device.to_string(), point: input.point.to_string(), from_ms, to_ms };
+    let journal = shared.journal.clone();
+    // A reader that is left alone ends by itself; its place is free when it has.
+    let reading = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        journal.slots(&query, COURSE_MS.1)
+    });
+    let slots = tokio::time::timeout(COURSE_WAIT, reading).await.ok()?.ok()?.ok()?;
+    let at = |ms: i64| {
+        let at = jiff::Timestamp::from_millisecond(ms).ok();
+        at.map_or(String::new(), |t| t.to_zoned(zone.clone()).strftime("%H:%M").to_string())
+    };
+    // Nothing before the first value: a young gateway has a short course.
+    let mut values: Vec<(i64, Option<f64>)> = slots.iter().map(|s| (s.start_ms, s.mean())).collect();
+    let first = values.iter().position(|(_, v)| v.is_some())?;
+    values.drain(..first);
+    let ends = (at(values.first()?.0), at(to_ms));
+    Some(Course { name, unit, values, limit, ends })
+}
+
+/// How an alarm is seen, for those who read Chinese.
+fn in_chinese(seen: Seen) -> &'static str {
+    match seen {
+        Seen::Normal => "正常",
+        Seen::Unacknowledged => "待确认",
+        Seen::Acknowledged => "已确认，处理中",
+        Seen::Returned => "已自行消失，待确认",
+        Seen::Latched => "状况已消失，锁定待检查复位",
+        Seen::Shelved => "已搁置",
+        Seen::Suppressed => "由其他告警引起",
+        Seen::OutOfService => "已停用",
+    }
+}

@@ -1,0 +1,150 @@
+//! What people answer to a page: which page they mean, and what is said back to them.
+
+use std::sync::Arc;
+
+use crate::model::point::Names;
+use crate::model::priority::Priority;
+use crate::model::time::Now;
+use crate::oncall::incident::{Incident, Stage};
+use crate::oncall::page::{Kind, Page, PageReply, PageState, Reply, code};
+use crate::oncall::settings::Contact;
+use crate::oncall::{Oncall, Output, is_test};
+
+/// What a short message says as an answer: what is wanted, and the code of the page that is meant, if it names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Whether whoever sent it is there; else they acknowledge.
+    pub is_there: bool,
+    /// Two digits.
+    pub code: Option<u64>,
+}
+
+/// Reads an answer: `1` acknowledges what was sent last, `2` says that somebody is there; `37`, `1 37` and `137` acknowledge the
+/// message of code 37, `2 37` and `237` say the same of its alarm. None: it is no answer.
+pub fn read(text: &str) -> Option<Said> {
+    let text: String = text.trim().trim_start_matches(['回', '確', '确', '认']).chars().map(narrow).collect();
+    let is_filler = |c: char| c.is_whitespace() || "-_.,:;#/，。：；、".contains(c);
+    let parts: Vec<&str> = text.split(is_filler).filter(|p| !p.is_empty()).collect();
+    if parts.iter().any(|p| !p.bytes().all(|b| b.is_ascii_digit())) {
+        return None;
+    }
+    let verb = |digit: &str| match digit {
+        "1" => Some(false),
+        "2" => Some(true),
+        _ => None,
+    };
+    let code = |digits: &str| digits.parse().ok().filter(|n| (10..100).contains(n));
+    match parts[..] {
+        [one] if one.len() == 1 => Some(Said { is_there: verb(one)?, code: None }),
+        [both] if both.len() == 3 => Some(Said { is_there: verb(&both[..1])?, code: Some(code(&both[1..])?) }),
+        [one] => Some(Said { is_there: false, code: Some(code(one)?) }),
+        [a, b] if a.len() == 1 => Some(Said { is_there: verb(a)?, code: Some(code(b)?) }),
+        [a, b] => Some(Said { is_there: verb(b)?, code: Some(code(a)?) }),
+        _ => None,
+    }
+}
+
+/// Digits of a Chinese keyboard are digits.
+fn narrow(c: char) -> char {
+    let wide = u32::from(c).checked_sub(u32::from('０')).filter(|n| *n < 10);
+    wide.and_then(|n| char::from_digit(n, 10)).unwrap_or(c)
+}
+
+impl Oncall {
+    /// Which page an answer through a channel is to: the one of its code, or the last that went there and still wants it.
+    pub fn page_of(&self, channel: &str, from: &str, said: Said) -> Option<u64> {
+        let is_it = |c: &Contact| c.channel == channel && same_number(&c.to, from);
+        // What reached them that way, not what is still to come.
+        let reached = |p: &Page| matches!(p.state, PageState::Accepted(_)) && p.ways.get(p.way).is_some_and(is_it);
+        let asks = |p: &Page| p.kind.wants_answer() || p.kind == Kind::Answer;
+        let named = |p: &Page| said.code.is_some_and(|c| c == code(p.id));
+        let is_open = |i: &Incident, p: &Page| match (&i.stage, said.is_there) {
+            (Stage::Wanted, false) => p.kind.wants_answer(),
+            (Stage::Taken(by), true) => **by == *p.whom,
+            _ => false,
+        };
+        let all = self.incidents.values().flat_map(|i| i.pages.iter().map(move |p| (i, p)));
+        let theirs: Vec<(&Incident, &Page)> = all.filter(|(_, p)| asks(p) && reached(p)).collect();
+        let found = theirs.iter().filter(|(i, p)| if said.code.is_some() { named(p) } else { is_open(i, p) });
+        let last = found.map(|(_, p)| p.id).max();
+        // Whoever is there without having taken it takes it with that.
+        let untaken = || theirs.iter().filter(|(i, _)| i.stage == Stage::Wanted).map(|(_, p)| p.id).max();
+        last.or_else(|| if said.is_there && said.code.is_none() { untaken() } else { None })
+    }
+
+    /// A page is answered: it is logged, and its token acknowledges once.
+    pub fn replied(&mut self, reply: &PageReply, refused: Option<&Names>, now: Now, out: &mut Output) {
+        let Some((key, _, found)) = self.page(reply.page) else { return };
+        let (key, found) = (Arc::clone(key), found.clone());
+        if reply.reply == Reply::Acknowledge {
+            let pages = self.incidents.get_mut(&key).into_iter().flat_map(|i| &mut i.pages);
+            pages.filter(|p| p.id == reply.page).for_each(|p| p.used = true);
+        }
+        self.log(out, &key, "page_answered", Some(found.id), &reply.how);
+        self.touched.insert(Arc::clone(&key));
+        if reply.is_confirmed && !is_test(&key) {
+            let others = found.with.iter().filter_map(|id| self.page(*id));
+            let mut keys: Vec<Arc<str>> = others.map(|(key, ..)| Arc::clone(key)).filter(|k| *k != key).collect();
+            keys.insert(0, key);
+            keys.dedup();
+            keys.iter().for_each(|key| self.confirm(key, &found, &reply.reply, refused, now));
+        }
+    }
+
+    /// Whoever answered by a way that shows nothing is told what came of it.
+    fn confirm(&mut self, key: &Arc<str>, to: &Page, reply: &Reply, refused: Option<&Names>, now: Now) {
+        let Some(way) = to.ways.get(to.way).cloned() else { return };
+        let Some(incident) = self.incidents.get(key) else { return };
+        let is_urgent = incident.priority <= Priority::P2;
+        let answer = match (refused, reply) {
+            (Some(why), _) => Names::both(format!("没有变化：{}。", why.zh), format!("NOTHING CHANGED: {}. ", why.en)),
+            (None, Reply::Acknowledge) => Names::both("已确认，由你负责：", "YOURS NOW: "),
+            (None, Reply::Arrive) => Names::both("已记录到场：", "NOTED THAT YOU ARE THERE: "),
+            (None, _) => return,
+        };
+        let can_arrive = refused.is_none() && *reply == Reply::Acknowledge && is_urgent;
+        let page = self.new_page(key, Kind::Answer, Arc::clone(&to.whom), vec![way], now);
+        let page = Page { answer, can_arrive, urgent: true, ..page };
+        self.incidents.entry(Arc::clone(key)).and_modify(|i| i.pages.push(page));
+        self.wake = Some(now.mono);
+    }
+}
+
+/// Whether two numbers are the same telephone: one may have its country before it.
+fn same_number(a: &str, b: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let (a, b) = (digits(a), digits(b));
+    let (short, long) = if a.len() < b.len() { (&a, &b) } else { (&b, &a) };
+    short.len() >= 7 && long.ends_with(short.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_names_what_it_means() {
+        let said = |is_there, code| Some(Said { is_there, code });
+        for (text, expected) in [
+            ("1", said(false, None)),
+            (" １ ", said(false, None)),
+            ("回1", said(false, None)),
+            ("2", said(true, None)),
+            ("37", said(false, Some(37))),
+            ("1 37", said(false, Some(37))),
+            ("137", said(false, Some(37))),
+            ("2-37", said(true, Some(37))),
+            ("２３７", said(true, Some(37))),
+            ("37 2", said(true, Some(37))),
+            ("3", None),
+            ("337", None),
+            ("1 2 3", None),
+            ("1 5", None),
+            ("yes", None),
+            ("", None),
+            ("13800001111", None),
+        ] {
+            assert_eq!(read(text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The course of a value over the last hours as a small drawing (SVG): no scripts, a few kilobytes.
+
+use std::fmt::Write as _;
+
+use crate::model::text::figure;
+use crate::web::page::escape;
+
+/// A value over time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Course {
+    /// What it is; may be empty.
+    pub name: String,
+    /// Its unit; may be empty.
+    pub unit: String,
+    /// When and what: milliseconds since 1970, in order; none: no good value then.
+    pub values: Vec<(i64, Option<f64>)>,
+    /// The limit of the alarm.
+    pub limit: Option<f64>,
+    /// What the first and the last moment are called on the site's clock.
+    pub ends: (String, String),
+}
+
+/// Width and height of the drawing, and the margins left, above and below of the line.
+const WIDTH: f64 = 360.0;
+const HEIGHT: f64 = 130.0;
+const LEFT: f64 = 52.0;
+const TOP: f64 = 8.0;
+const BOTTOM: f64 = 20.0;
+
+/// The drawing; nothing where there is no value.
+pub fn svg(course: &Course, zh: bool) -> String {
+    let good: Vec<f64> = course.values.iter().filter_map(|(_, v)| *v).chain(course.limit).collect();
+    let (Some(first), Some(last)) = (course.values.first(), course.values.last()) else { return String::new() };
+    if good.len() <= usize::from(course.limit.is_some()) {
+        return String::new();
+    }
+    let low = good.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = good.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // A value that does not change is a line in the middle.
+    let (low, high) = if high > low { (low, high) } else { (low - 1.0, high + 1.0) };
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of hours")]
+    let x = |at: i64| LEFT + (WIDTH - LEFT - 4.0) * ((at - first.0) as f64) / ((last.0 - first.0).max(1) as f64);
+    let y = |v: f64| TOP + (HEIGHT - TOP - BOTTOM) * (high - v) / (high - low);
+    let mut line = String::new();
+    let mut is_down = false;
+    for (at, value) in &course.values {
+        let Some(value) = value else {
+            is_down = false;
+            continue;
+        };
+        let _infallible = write!(line, "{}{:.1} {:.1}", if is_down { "L" } else { "M" }, x(*at), y(*value));
+        is_down = true;
+    }
+    let label = format!("{} {}", course.name, course.unit);
+    let mut out = format!(
+        "<h2>{} {}</h2><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\" font-size=\"12\" fill=\"#333\">",
+        if zh { "近期走势" } else { "course" },
+        escape(label.trim()),
+        escape(label.trim()),
+    );
+    for value in [low, high] {
+        let at = y(value);
+        let _infallible = write!(
+            out,
+            "<path d=\"M{LEFT} {at:.1}H{WIDTH}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            LEFT - 4.0,
+            at + 4.0,
+            figure(value)
+        );
+    }
+    if let Some(limit) = course.limit {
+        let at = y(limit);
+        let _infallible = write!(
+            out,
+            "<path d=\"M{LEFT} {at:.1}H{WIDTH}\" stroke=\"#c00000\" stroke-dasharray=\"5 4\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" fill=\"#c00000\">{}</text>",
+            LEFT + 4.0,
+            if at < 22.0 { at + 13.0 } else { at - 3.0 },
+            figure(limit)
+        );
+    }
+    let _infallible = write!(
+        out,
+        "<path d=\"{line}\" fill=\"none\" stroke=\"#0b4a8f\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"/>\
+         <text x=\"{LEFT}\" y=\"{0}\">{1}</text><text x=\"{WIDTH}\" y=\"{0}\" text-anchor=\"end\">{2}</text></svg>",
+        HEIGHT - 4.0,
+        escape(&course.ends.0),
+        escape(&course.ends.1)
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_a_gap_and_the_limit_is_there() {
+        let values = vec![(0, Some(1.0)), (60_000, None), (120_000, Some(2.0)), (180_000, Some(3.0))];
+        let course = Course {
+            unit: "m".into(),
+            values,
+            limit: Some(2.5),
+            ends: ("10:00".into(), "10:03".into()),
+            ..Course::default()
+        };
+        let text = svg(&course, true);
+        assert!(text.contains("M52.0 110.0M255.3 59.0L356.0 8.0"), "{text}");
+        assert!(text.contains("stroke-dasharray") && text.contains(">2.5<") && text.contains("10:03"), "{text}");
+        let none = Course { values: vec![(0, None), (1, None)], limit: Some(1.0), ..Course::default() };
+        assert_eq!(svg(&none, false), "");
+        assert_eq!(svg(&Course::default(), false), "");
+        let same = Course { values: vec![(0, Some(0.0)), (1, Some(0.0))], ..Course::default() };
+        assert!(svg(&same, false).contains("M52.0 59.0L356.0 59.0"));
+    }
+}
