@@ -15,7 +15,8 @@ use crate::model::time::Wall;
 const LATER: i32 = 75;
 
 /// A program on this box: `[[channel.command]]`. It gets the message as JSON on its standard input, and in the environment
-/// `PLANTROOM_TITLE`, `PLANTROOM_SHORT`, `PLANTROOM_PRIORITY`, `PLANTROOM_ASKS`, `PLANTROOM_TO` and `PLANTROOM_LINK`. 0: done; 75: later; else no.
+/// `PLANTROOM_TITLE`, `PLANTROOM_SHORT`, `PLANTROOM_PRIORITY`, `PLANTROOM_ASKS`, `PLANTROOM_TO` and `PLANTROOM_LINK`, with `PATH` and
+/// `LANG` and nothing else. 0: done; 75: later; else no. What takes too long is ended with everything that it began.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -51,6 +52,22 @@ impl Settings {
     }
 }
 
+/// Where programs are found.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The process group of a program: ended with whatever it began, unless it has ended by itself.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let id = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(id) = id {
+            // None of it may be left.
+            let _gone = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 /// The channel.
 pub struct Command {
     settings: Settings,
@@ -66,6 +83,10 @@ impl Command {
         let s = &self.settings;
         let spawned = tokio::process::Command::new(&s.program)
             .args(&s.args)
+            // Nothing of the gateway's own: its environment may hold secrets of the configuration.
+            .env_clear()
+            .env("PATH", PATH)
+            .env("LANG", "C.UTF-8")
             .env("PLANTROOM_TITLE", &letter.title)
             .env("PLANTROOM_SHORT", &letter.short)
             .env("PLANTROOM_PRIORITY", letter.priority.word())
@@ -76,11 +97,17 @@ impl Command {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
+            .process_group(0)
             .spawn();
         let mut child = match spawned {
             Ok(child) => child,
+            // It is being written just now.
+            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                return Answer::Later { after_ms: None, why: format!("cannot start {}: {e}", s.program) };
+            }
             Err(e) => return Answer::Rejected { why: format!("cannot start {}: {e}", s.program) },
         };
+        let mut group = Group(child.id());
         let (input, mut errors) = (child.stdin.take(), child.stderr.take());
         let object = letter.object.to_string();
         let running = async {
@@ -94,6 +121,8 @@ impl Command {
             Err(_) => Answer::Unknown { why: format!("{} took longer than {} ms", s.program, s.timeout_ms) },
             Ok(Err(e)) => Answer::Unknown { why: format!("{}: {e}", s.program) },
             Ok(Ok(status)) => {
+                // It ended by itself: what it left running on purpose is its own affair.
+                group.0 = None;
                 // What it left running may keep this open: only what is there already is read.
                 let mut bytes = [0u8; 400];
                 let reading = async {
