@@ -1,11 +1,14 @@
 //! The only file that asks the operating system the time.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::model::reading::Stamp;
 use crate::model::time::{Mono, Now, Wall};
@@ -134,6 +137,41 @@ fn mono_us() -> u64 {
     t.tv_sec.unsigned_abs() * 1_000_000 + t.tv_nsec.unsigned_abs() / 1_000
 }
 
+/// Causes that a [`LogLimit`] tells apart at most; beyond that it forgets them all.
+const CAUSES_MAX: usize = 1_024;
+/// A cause that goes on is logged so often, with a count.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// Keeps lines of one cause from filling the log: the first is written, then one a minute with a count.
+#[derive(Debug, Default)]
+pub struct LogLimit(Mutex<BTreeMap<String, (Instant, u64)>>);
+
+impl LogLimit {
+    /// None of them yet.
+    pub const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// Whether a line of this cause is to be written: how many there were since the last one, itself included.
+    pub fn allows(&self, cause: &str) -> Option<u64> {
+        let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some((said, count)) = causes.get_mut(cause) {
+            *count += 1;
+            if now.duration_since(*said) < LOG_EVERY {
+                return None;
+            }
+            *said = now;
+            return Some(std::mem::take(count));
+        }
+        if causes.len() >= CAUSES_MAX {
+            causes.clear();
+        }
+        causes.insert(cause.to_string(), (now, 0));
+        Some(1)
+    }
+}
+
 /// What the kernel says of its clock (`adjtimex`: not in error, not marked unsynchronised).
 pub fn kernel_synchronised() -> bool {
     // SAFETY: an all-zero `timex` is a valid value, and with `modes` = 0 the call only reads.
@@ -149,4 +187,22 @@ pub fn kernel_synchronised() -> bool {
 /// The kernel's name of this boot; empty where it has none.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
+}
+
+#[cfg(test)]
+mod log_limit_tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_line_of_a_cause_then_one_a_minute_with_a_count() {
+        let limit = LogLimit::new();
+        assert_eq!((limit.allows("a"), limit.allows("a"), limit.allows("b")), (Some(1), None, Some(1)));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(limit.allows("a"), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!((limit.allows("a"), limit.allows("a")), (Some(3), None));
+        let all = (0..5_000).filter_map(|n| limit.allows(&n.to_string())).sum::<u64>();
+        assert_eq!(all, 5_000);
+        assert!(limit.0.lock().unwrap().len() <= CAUSES_MAX);
+    }
 }

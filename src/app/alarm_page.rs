@@ -10,7 +10,7 @@ use crate::app::{Shared, decisions, pages};
 use crate::config::Configuration;
 use crate::engine::Engine;
 use crate::journal::history::Query;
-use crate::model::point::Names;
+use crate::model::point::{Kind, Names};
 use crate::model::priority::Priority;
 use crate::model::time::Now;
 use crate::oncall::incident::{Incident, Stage};
@@ -216,16 +216,22 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
         let (key, _, page) = engine.oncall().page(id)?;
         let language = engine.oncall().plan().people.get(&page.whom).map(|p| p.language).unwrap_or_default();
         let (definition, alarm) = engine.alarm(key)?;
+        let meaning = |input: &Input| {
+            let class = configuration.devices.get(&*input.device).map_or("", |d| d.class.as_str());
+            configuration.catalogue.vocabulary.point(class, &input.point)
+        };
+        // The first that is a number: a state has no course that is worth a drawing.
         let mut first: Option<Input> = None;
         definition.when.inputs(&mut |input: &Input| {
-            first.get_or_insert_with(|| input.clone());
+            if first.is_none() && meaning(input).is_some_and(|m| m.kind == Kind::Number) {
+                first = Some(input.clone());
+            }
         });
         let input = first?;
-        let class = configuration.devices.get(&*input.device).map_or("", |d| d.class.as_str());
-        let meaning = configuration.catalogue.vocabulary.point(class, &input.point);
-        let reader = Reader { zh: language == Language::Zh };
-        let name = meaning.map_or_else(|| input.point.to_string(), |m| reader.say(&m.zh, &m.en));
-        let unit = meaning.and_then(|m| m.unit.clone()).unwrap_or_default();
+        let meaning = meaning(&input)?;
+        let number: String = input.point.chars().filter(char::is_ascii_digit).collect();
+        let name = Names::both(&*meaning.zh, &*meaning.en).of(language == Language::Zh).replace("{n}", &number);
+        let unit = meaning.unit.clone().unwrap_or_default();
         (input, alarm.limit, configuration.alarms.zone.clone(), name, unit)
     };
     let now = shared.clock.now();

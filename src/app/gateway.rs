@@ -7,7 +7,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Shared, lock};
+use crate::app::{Shared, lock, reply_ways};
 use crate::model::point::{Form, Kind, OWN_POINTS, PointMeta, Retention, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample};
@@ -76,6 +76,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             if now >= gap_at {
                 (gap, gap_at) = (rota_gap(&shared), now + GAP_EVERY_MS);
             }
+            stalled(&shared);
             let figures = figures(&shared, &mut before, gap.clone());
             let stream = stream.get_or_insert_with(|| stream_of(&figures));
             let samples = figures.into_iter().map(|(_, _, s)| Some(s)).collect();
@@ -109,6 +110,22 @@ pub fn say_online(shared: &Shared) {
 /// Rooms of rules that decide nothing at present.
 pub fn rules_off(shared: &Shared) -> u64 {
     if shared.rest.is_resting() { crate::engine::ROOMS } else { shared.rules_off.load(Ordering::Relaxed) }
+}
+
+/// What a bus that makes no step does not read is said in its place: its devices are offline, and nobody guesses from silence.
+fn stalled(shared: &Shared) {
+    let now = shared.clock.mono();
+    for bus in lock(&shared.buses).iter() {
+        if bus.health.stalled_ms(now).is_none() {
+            continue;
+        }
+        let outs = bus.config.units.iter().flat_map(|u| &u.groups).flat_map(|g| &g.outs);
+        for out in outs {
+            let (at, body) = (shared.clock.stamp(), Body::Failed(Cause::Skipped));
+            let entry = shared.journal.append(Reading { stream: Arc::clone(&out.stream), at, body });
+            shared.inbox.put(entry);
+        }
+    }
 }
 
 /// When the date comes to be believed, what was written without one is dated.
@@ -208,6 +225,8 @@ fn decided(shared: &Shared, gap: Sample) -> Figures {
     let mark = mark.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let now = u64::try_from(shared.clock.wall().0).unwrap_or(0) / 1_000;
     let age = mark.filter(|_| shared.clock.trusted()).map(|at| now.saturating_sub(at.as_secs()) / 8_640);
+    let ways = reply_ways::list(shared);
+    let deaf = ways.iter().filter(|w| !w.failed.is_empty()).count() as u64;
     vec![
         ("store_write_failed", Kind::Bool, yes(failed)),
         ("alarms_active", Kind::Number, whole(active)),
@@ -222,6 +241,8 @@ fn decided(shared: &Shared, gap: Sample) -> Figures {
         ("rota_unreachable", Kind::Number, whole(pages.tests_missed)),
         ("rota_gap_d", Kind::Number, gap),
         ("backup_age_d", Kind::Number, age.map_or(Err(Cause::NotAvailable), tenths)),
+        ("reply_ways", Kind::Number, whole(ways.len() as u64)),
+        ("reply_ways_failed", Kind::Number, whole(deaf)),
     ]
 }
 
@@ -255,7 +276,9 @@ fn field(shared: &Shared) -> Figures {
         let of = |b: &super::BusHandle| b.health.counters.list().iter().find(|c| c.0 == name).map_or(0, |c| c.2);
         buses.iter().map(of).sum::<u64>()
     };
-    let up = buses.iter().filter(|b| b.health.open.load(Ordering::Relaxed)).count() as u64;
+    let now = shared.clock.mono();
+    let is_up = |b: &&super::BusHandle| b.health.open.load(Ordering::Relaxed) && b.health.stalled_ms(now).is_none();
+    let up = buses.iter().filter(is_up).count() as u64;
     let (mut units, mut ok, mut skipped) = (0, 0, 0);
     for bus in buses.iter() {
         for i in 0..bus.health.units.len() {

@@ -12,6 +12,7 @@ pub mod modes;
 mod outlets;
 pub mod pages;
 pub mod questions;
+pub mod reply_ways;
 pub mod rest;
 pub mod status;
 
@@ -110,6 +111,8 @@ pub struct Shared {
     pub sinks: Mutex<Vec<SinkHandle>>,
     /// Channels.
     pub channels: Mutex<Vec<ChannelHandle>>,
+    /// Whether answers of people can be heard.
+    pub reply_ways: reply_ways::ReplyWays,
     /// What proves that somebody got a page.
     pub tokens: pages::Tokens,
     /// What could not be given to a channel: the desk is told.
@@ -243,6 +246,7 @@ impl App {
             engine: Mutex::new(engine),
             store,
             decisions,
+            reply_ways: reply_ways::ReplyWays::default(),
             buses: Mutex::default(),
             sinks: Mutex::default(),
             channels: Mutex::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::app::{App, ChannelHandle, SinkHandle, door, lock, pages, places, take_if};
+use crate::app::{App, ChannelHandle, SinkHandle, door, lock, pages, places, reply_ways, take_if};
 use crate::channel;
 use crate::config::Configuration;
 use crate::oncall::page::Command;
@@ -31,8 +31,13 @@ impl App {
         let commands = match settings {
             sink::Settings::Mqtt(mqtt) if mqtt.commands => {
                 let (mqtt, site, carry) = (mqtt.clone(), configuration.site.id.clone(), door::carry(&self.shared));
+                let shared = Arc::clone(&self.shared);
+                let way = reply_ways::of_sink(&name);
+                let listening: sink::mqtt::commands::Listening =
+                    Arc::new(move |says| shared.reply_ways.set(&way, says));
                 Some(self.outlets.spawn(&format!("commands of {name}"), move |stop| {
-                    Box::pin(sink::mqtt::commands::run(mqtt.clone(), site.clone(), Arc::clone(&carry), stop))
+                    let (carry, listening) = (Arc::clone(&carry), Arc::clone(&listening));
+                    Box::pin(sink::mqtt::commands::run(mqtt.clone(), site.clone(), carry, listening, stop))
                 }))
             }
             _ => None,

@@ -20,13 +20,14 @@ use crate::alarm::told::{self, Told, Whose};
 use crate::app::decisions::whose;
 use crate::app::{Shared, decisions};
 use crate::channel::{self, Heard};
+use crate::clock::LogLimit;
 use crate::config::Configuration;
 use crate::engine::{Engine, Input};
 use crate::model::letter::{ARRIVE, Answer, Button, Letter};
 use crate::model::point::Names;
 use crate::model::text::figure;
 use crate::model::time::Now;
-use crate::oncall::page::{Command, Entry, PageReply, Reply, Send, code};
+use crate::oncall::page::{About, Command, Entry, PageReply, Reply, Send, code};
 use crate::oncall::settings::Language;
 use crate::oncall::text::{self, Subject};
 use crate::oncall::{Output, Stored, answers};
@@ -204,16 +205,18 @@ fn numbers(engine: &Engine, key: &str, of: &Definition, alarm: &Alarm, whose: &W
 
 /// The letter of a try.
 pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, send: &Send) -> Letter {
+    let zh = send.language == Language::Zh;
     let (mut subjects, mut objects) = (Vec::new(), Vec::new());
     for about in &send.about {
         let (subject, state) = subject(engine, configuration, &about.key);
-        subjects.push((about.clone(), subject));
+        // Names, not ids, in what people read.
+        let by = engine.oncall().plan().people.get(about.by.as_str()).map(|p| p.names.of(zh).to_string());
+        subjects.push((About { by: by.unwrap_or_else(|| about.by.clone()), ..about.clone() }, subject));
         objects.push(json!({
             "alarm": about.key, "occurrence": about.occurrence, "page": about.page, "what": about.kind, "state": state,
         }));
     }
     let is_sms = |c: &channel::Settings| c.id() == &*send.channel && matches!(c, channel::Settings::Sms(_));
-    let zh = send.language == Language::Zh;
     let first = send.about.first();
     // Whoever answers a message answers all that it says.
     let asks = send.about.iter().any(|a| a.kind.wants_answer());
@@ -329,23 +332,31 @@ pub async fn take_back(
     }
 }
 
+/// Whoever can publish in a reply topic or knows the modem's number may say anything, as often as they like.
+static LOG: LogLimit = LogLimit::new();
+
 /// Somebody answered.
 async fn hears(shared: &Shared, channel: &str, said: Heard) {
     let (page, is_there, how) = match said {
+        Heard::Listening(says) => return shared.reply_ways.set(channel, says),
         Heard::Token(text) => {
             let (token, verb) = text.split_once(' ').unwrap_or((&text, ""));
             (shared.tokens.page(token), verb.trim() == ARRIVE, "button")
         }
         Heard::Text { from, text } => {
             let Some(said) = answers::read(&text) else {
-                tracing::info!(channel, from = masked(&from), "a message that is no answer");
+                if let Some(count) = LOG.allows(&format!("no answer {channel}")) {
+                    tracing::info!(channel, from = masked(&from), count, "a message that is no answer");
+                }
                 return;
             };
             (shared.engine().oncall().page_of(channel, &from, said), said.is_there, "message")
         }
     };
     let Some(page) = page else {
-        tracing::warn!(channel, "an answer to nothing that was sent, or to what is over");
+        if let Some(count) = LOG.allows(&format!("nothing {channel}")) {
+            tracing::warn!(channel, count, "an answer to nothing that was sent, or to what is over");
+        }
         return;
     };
     let reply = if is_there { Reply::Arrive } else { Reply::Acknowledge };

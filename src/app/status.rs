@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::reply_ways::{self, ReplyWay};
 use crate::app::{BusHandle, Shared, SinkHandle, lock};
+use crate::model::time::Mono;
 use crate::sink::Health;
 
 /// The whole status.
@@ -88,6 +90,9 @@ pub struct Pages {
     pub failed: u64,
     /// Channels: id, and why it rests, if it does.
     pub channels: Vec<(String, String)>,
+    /// Whether answers can be heard, by where they come in.
+    #[serde(default)]
+    pub reply_ways: Vec<ReplyWay>,
 }
 
 /// A unit.
@@ -206,6 +211,7 @@ pub struct Clock {
 
 fn pages(shared: &Shared) -> Pages {
     let ids: Vec<String> = lock(&shared.channels).iter().map(|c| c.settings.id().to_string()).collect();
+    let reply_ways = reply_ways::list(shared);
     let engine = shared.engine();
     let now = shared.clock.mono();
     let figures = engine.oncall().figures();
@@ -220,6 +226,7 @@ fn pages(shared: &Shared) -> Pages {
         sent: figures.sent,
         failed: figures.failed,
         channels: ids.into_iter().map(|id| (id.clone(), why(&id))).collect(),
+        reply_ways,
     }
 }
 
@@ -245,16 +252,20 @@ pub fn status(shared: &Shared) -> Status {
         let standing = if t.standing { ", now tried every ten minutes" } else { "" };
         format!("{} panicked {} times{standing}", t.task, t.panics)
     };
+    // One after the other: a guard within the expression below would live to its end, and others lock the same.
+    let links = lock(&shared.buses).iter().map(|b| link(b, shared.clock.mono())).collect();
+    let sinks = lock(&shared.sinks).iter().map(sink).collect();
+    let (alarms, pages) = (alarms(shared), pages(shared));
     Status {
         version: env!("CARGO_PKG_VERSION").to_string(),
         site: configuration.site.id.clone(),
         uptime_s: shared.clock.mono().since(shared.started) / 1_000,
         last_good: lock(&shared.last_good).clone(),
         rules_off: shared.rest.remark(),
-        links: lock(&shared.buses).iter().map(link).collect(),
-        sinks: lock(&shared.sinks).iter().map(sink).collect(),
-        alarms: alarms(shared),
-        pages: pages(shared),
+        links,
+        sinks,
+        alarms,
+        pages,
         journal: Journal {
             ok: j.ok.load(Ordering::Relaxed),
             error: lock(&j.error).clone(),
@@ -275,7 +286,8 @@ pub fn status(shared: &Shared) -> Status {
     }
 }
 
-fn link(bus: &BusHandle) -> Link {
+fn link(bus: &BusHandle, now: Mono) -> Link {
+    let stalled = bus.health.stalled_ms(now);
     let unit = |(i, config): (usize, &crate::poll::UnitConfig)| {
         let h = bus.health.unit(i, |h| h.clone()).unwrap_or_default();
         let trips: u64 = h.round_trips.iter().sum();
@@ -302,8 +314,9 @@ fn link(bus: &BusHandle) -> Link {
     Link {
         id: bus.config.link.id.clone(),
         address: bus.config.link.transport.address().to_string(),
-        up: bus.health.open.load(Ordering::Relaxed),
-        error: bus.health.error(),
+        up: bus.health.open.load(Ordering::Relaxed) && stalled.is_none(),
+        error: stalled
+            .map_or_else(|| bus.health.error(), |ms| format!("nothing is read for {} s: it hangs", ms / 1_000)),
         counters: bus.health.counters.list().into_iter().map(|(name, _, n)| (name.to_string(), n)).collect(),
         last_rejected: bus.health.counters.last_rejected(),
         units: bus.config.units.iter().enumerate().map(unit).collect(),

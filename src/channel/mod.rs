@@ -108,6 +108,8 @@ impl Settings {
 /// What somebody said through a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
+    /// Whether answers can be heard there: said whenever it is tried.
+    Listening(Result<(), String>),
     /// The token of a page: whoever has it was paged.
     Token(String),
     /// A text from a number.

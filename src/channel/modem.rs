@@ -28,6 +28,13 @@ pub enum Trouble {
     Silent(String),
 }
 
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Trouble::Away(why) | Trouble::Refused(why) | Trouble::Silent(why)) = self;
+        write!(f, "the modem does not answer: {why}")
+    }
+}
+
 /// A port with a modem that answers.
 pub struct Modem {
     port: SerialStream,

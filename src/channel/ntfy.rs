@@ -1,6 +1,7 @@
 //! ntfy: a push to a phone, with a button whose answer comes back through a topic.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -65,12 +66,14 @@ impl Settings {
 pub struct Ntfy {
     settings: Settings,
     client: OnceLock<reqwest::Client>,
+    /// Whether the reply topic cannot be read: buttons go to the alarm's page meanwhile, if there is one.
+    is_deaf: AtomicBool,
 }
 
 impl Ntfy {
     /// Nothing is opened yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, client: OnceLock::new() }
+        Self { settings, client: OnceLock::new(), is_deaf: AtomicBool::new(false) }
     }
 
     fn request(&self, timeout_ms: u64, post: Option<&Value>, path: &str) -> Result<reqwest::RequestBuilder, Answer> {
@@ -109,9 +112,10 @@ impl Ntfy {
         if let Some(link) = &letter.link {
             body["click"] = link.as_str().into();
         }
+        let is_deaf = self.is_deaf.load(Ordering::Relaxed);
         let action = |button: &Button| {
             let (url, text) = match (&letter.token, &letter.link) {
-                (Some(token), _) if !s.reply_topic.is_empty() => {
+                (Some(token), link) if !s.reply_topic.is_empty() && (link.is_none() || !is_deaf) => {
                     let text = if button.is_there { format!("{token} {ARRIVE}") } else { token.clone() };
                     (format!("{}/{}", s.url.trim_end_matches('/'), s.reply_topic), text)
                 }
@@ -138,8 +142,10 @@ impl Ntfy {
         let request = self.request(7 * 86_400_000, None, &path).map_err(|a| format!("{a:?}"))?;
         let mut response = request.send().await.map_err(|e| http::words(&e))?;
         if !response.status().is_success() {
-            return Err(format!("HTTP {}", response.status().as_u16()));
+            return Err(format!("topic {}: HTTP {}", self.settings.reply_topic, response.status().as_u16()));
         }
+        self.is_deaf.store(false, Ordering::Relaxed);
+        hear(Heard::Listening(Ok(())));
         let mut line = Vec::new();
         loop {
             let chunk =
@@ -197,19 +203,10 @@ impl Channel for Ntfy {
             }
             // What was answered while this box was away comes first.
             let mut since = "12h".to_string();
-            let mut said = false;
             loop {
-                match self.subscribe(&mut since, &hear).await {
-                    Ok(()) => said = false,
-                    Err(why) if !said => {
-                        said = true;
-                        tracing::warn!(
-                            channel = self.settings.id,
-                            why,
-                            "answers cannot be heard: tried again every 5 s"
-                        );
-                    }
-                    Err(_) => {}
+                if let Err(why) = self.subscribe(&mut since, &hear).await {
+                    self.is_deaf.store(true, Ordering::Relaxed);
+                    hear(Heard::Listening(Err(why)));
                 }
                 tokio::time::sleep(AGAIN).await;
             }

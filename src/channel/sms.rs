@@ -124,22 +124,11 @@ impl Channel for Sms {
 
     fn listen(&self, hear: Hear) -> Going<'_, ()> {
         Box::pin(async move {
-            let mut said = false;
             loop {
-                match self.inbox().await {
-                    Ok(messages) => {
-                        said = false;
-                        messages.into_iter().for_each(|(from, text)| hear(Heard::Text { from, text }));
-                    }
-                    Err(trouble) if !said => {
-                        said = true;
-                        tracing::warn!(
-                            channel = self.settings.id,
-                            ?trouble,
-                            "the modem does not answer: tried again every 5 s"
-                        );
-                    }
-                    Err(_) => {}
+                let inbox = self.inbox().await;
+                hear(Heard::Listening(inbox.as_ref().map(drop).map_err(ToString::to_string)));
+                for (from, text) in inbox.unwrap_or_default() {
+                    hear(Heard::Text { from, text });
                 }
                 tokio::time::sleep(LOOK).await;
             }

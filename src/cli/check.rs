@@ -1,5 +1,12 @@
 //! `plantroom check`: every problem at once, and what the site will cost.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::channel;
 use crate::cli::bus::{self, Bus};
 use crate::cli::{Args as Global, Failure, Outcome, output};
 use crate::clock::Clock;
@@ -8,6 +15,8 @@ use crate::model::problem::Severity;
 use crate::model::time::Wall;
 use crate::oncall::ahead::ahead;
 use crate::scan;
+use crate::sink;
+use crate::sink::mqtt::commands::Carry;
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
@@ -144,10 +153,68 @@ fn online(global: &Global, configuration: &Configuration) -> Outcome {
         Ok::<_, Failure>((rows, silent))
     })?;
     output::raw(output::table(&["link", "unit", "address", "profile", "answers", "ident", "layout"], &rows));
+    let deaf = reply_ways(global, configuration)?;
     if silent > 0 {
         return Err(Failure::later(format!("{silent} of {} units do not answer", rows.len())));
     }
+    if deaf > 0 {
+        return Err(Failure::later(format!("answers of people cannot be heard by {deaf} ways")));
+    }
     Ok(())
+}
+
+/// How long a way for answers has to say that it can be heard.
+const LISTEN: Duration = Duration::from_secs(6);
+
+/// Whether answers of people can be heard: as the running gateway knows it, else tried here. How many ways cannot.
+fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, Failure> {
+    let running = crate::cli::ask(global, &crate::control::Request::Status).ok();
+    if let Some(status) = running.and_then(|v| serde_json::from_value::<crate::app::status::Status>(v).ok()) {
+        crate::cli::status::reply_ways(&status);
+        return Ok(status.pages.reply_ways.iter().filter(|w| !w.failed.is_empty()).count());
+    }
+    let said: Arc<Mutex<BTreeMap<String, Result<(), String>>>> = Arc::default();
+    let listening = |name: String| {
+        let said = Arc::clone(&said);
+        move |says| drop(lock(&said).insert(name.clone(), says))
+    };
+    crate::cli::runtime()?.block_on(async {
+        let stop = CancellationToken::new();
+        let mut all = tokio::task::JoinSet::new();
+        for settings in configuration.oncall.channels.clone() {
+            let says = listening(settings.id().to_string());
+            let hear: channel::Hear = Arc::new(move |heard| {
+                if let channel::Heard::Listening(listens) = heard {
+                    says(listens);
+                }
+            });
+            all.spawn(async move { channel::open(&settings).listen(hear).await });
+        }
+        for sink in &configuration.sinks {
+            let sink::Settings::Mqtt(mqtt) = sink else { continue };
+            if mqtt.commands {
+                let says = Arc::new(listening(crate::app::reply_ways::of_sink(&mqtt.name)));
+                // A trial carries nothing out.
+                let carry: Carry = Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) }));
+                // Beside a gateway of the same name each would throw the other out.
+                let client_id = Some(format!("plantroom-{}-check", configuration.site.id));
+                let mqtt = sink::mqtt::settings::Settings { client_id, ..mqtt.clone() };
+                all.spawn(sink::mqtt::commands::run(mqtt, configuration.site.id.clone(), carry, says, stop.clone()));
+            }
+        }
+        // Who listens does not end.
+        let _over = tokio::time::timeout(LISTEN, async { while all.join_next().await.is_some() {} }).await;
+    });
+    let said = lock(&said).clone();
+    for (name, says) in &said {
+        let text = says.as_ref().map_or_else(|why| format!("CANNOT BE HEARD: {why}"), |()| "can be heard".to_string());
+        output::line(format!("answers through {name}: {text}"));
+    }
+    Ok(said.values().filter(|says| says.is_err()).count())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 async fn ask_bus(config: &crate::poll::BusConfig, mut bus: Bus) -> (Vec<Vec<String>>, usize) {
@@ -184,6 +251,7 @@ fn learned(global: &Global) {
     // Whether one runs is nothing that a check depends on.
     let Ok(value) = crate::cli::ask(global, &crate::control::Request::Status) else { return };
     let Ok(status) = serde_json::from_value::<crate::app::status::Status>(value) else { return };
+    crate::cli::status::reply_ways(&status);
     for unit in status.links.iter().flat_map(|l| &l.units).filter(|u| !u.holes.is_empty()) {
         for hole in &unit.holes {
             output::line(format!("unit `{}` leaves out (learned by the running gateway): {hole}", unit.id));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Paths, Shared};
+use crate::cli::demo_pages::{self, Pages};
 use crate::cli::{Args as Global, Failure, Outcome, output, runtime, simulate, told_to_stop};
 use crate::clock::{self, Clock};
 use crate::config::doc::{Problems, Texts};
@@ -87,6 +88,11 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> Outcome {
     };
     let mut files = site::files(&at);
     files.push(("stores.toml".to_string(), stores(&args.store)));
+    let pages = Pages::default();
+    let no_port = |e: std::io::Error| Failure::later("no free port").because(e.to_string());
+    let shown = demo_pages::listen(pages.clone(), stop.clone()).await.map_err(no_port)?;
+    let door = free_port().map_err(|e| Failure::later("no free port").because(e))?;
+    files.push(("people.toml".to_string(), demo_pages::people(shown, door)));
     let loaded = config::load_texts(&Texts { files }, None);
     let Some(configuration) = loaded.configuration else {
         let said = loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
@@ -105,7 +111,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> Outcome {
     tokio::select! {
         () = told_to_stop() => {}
         () = shared.broken.cancelled() => {}
-        () = show(&shared) => {}
+        () = show(&shared, &pages) => {}
     }
     output::line("stopping");
     app.stop().await;
@@ -126,13 +132,14 @@ fn stores(urls: &[String]) -> String {
 }
 
 /// The live table: on a terminal drawn anew each second, else a line every ten seconds.
-async fn show(shared: &Shared) {
+async fn show(shared: &Shared, pages: &Pages) {
     let mut drawn = 0;
     let mut seconds = 0u32;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         seconds += 1;
-        let (table, good, all) = table(shared);
+        let (mut table, good, all) = table(shared);
+        table.push_str(&pages.text());
         if output::is_terminal() {
             if drawn > 0 {
                 output::raw(format!("\x1b[{drawn}A\x1b[J"));

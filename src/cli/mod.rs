@@ -7,6 +7,7 @@ mod bus;
 pub mod check;
 pub mod clock;
 pub mod demo;
+mod demo_pages;
 pub mod history;
 pub mod output;
 pub mod page;

@@ -100,6 +100,14 @@ fn pages(s: &Status) {
     let row =
         |(id, why): &(String, String)| vec![id.clone(), if why.is_empty() { "ready".into() } else { why.clone() }];
     output::raw(output::table(&["channel", "state"], &p.channels.iter().map(row).collect::<Vec<_>>()));
+    reply_ways(s);
+}
+
+/// Ways by which answers cannot be heard, and what to use instead.
+pub fn reply_ways(s: &Status) {
+    for way in s.pages.reply_ways.iter().filter(|w| !w.failed.is_empty()) {
+        output::line(format!("ANSWERS THROUGH {} CANNOT BE HEARD: {}; use {}", way.name, way.failed, way.instead));
+    }
 }
 
 fn links(s: &Status) {

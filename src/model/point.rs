@@ -20,6 +20,11 @@ impl Names {
     pub fn both(zh: impl Into<String>, en: impl Into<String>) -> Self {
         Self { zh: zh.into(), en: en.into() }
     }
+
+    /// The Chinese text, or the English one.
+    pub fn of(&self, zh: bool) -> &str {
+        if zh { &self.zh } else { &self.en }
+    }
 }
 
 /// A text that exists in English only.
@@ -178,6 +183,8 @@ pub const OWN_POINTS: &[&str] = &[
     "rota_unreachable",
     "rota_gap_d",
     "backup_age_d",
+    "reply_ways",
+    "reply_ways_failed",
 ];
 
 /// One point of a stream.

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, LogLimit};
 use crate::link::Link;
 use crate::link::connect::Dialer;
 use crate::model::quality::Cause;
@@ -19,6 +19,8 @@ use crate::poll::request::{Requester, RetryBudget};
 use crate::poll::schedule::Schedule;
 use crate::poll::unit::{Unit, identify, note};
 use crate::poll::{Ask, BusConfig, Deliver};
+
+static LOG: LogLimit = LogLimit::new();
 
 /// Share of a bus's time that probing silent units may take: one in twenty-five.
 const PROBE_SHARE: u64 = 25;
@@ -182,7 +184,9 @@ impl Bus {
         if let Some(since) = self.down_since_us.take() {
             let seconds = (self.clock.mono_us() - since) / 1_000_000;
             let failures = std::mem::take(&mut self.failures);
-            info!(link = self.id, address = self.address, seconds, failures, "link is up again");
+            if let Some(count) = LOG.allows(&format!("up {}", self.id)) {
+                info!(link = self.id, address = self.address, seconds, failures, count, "link is up again");
+            }
         } else {
             info!(link = self.id, address = self.address, "link is up");
         }
@@ -203,7 +207,9 @@ impl Bus {
             // When it begins, and hourly while it lasts.
             self.say_again_us = now + SAY_EVERY_US;
             let (failures, minutes) = (self.failures, (now - since) / 60_000_000);
-            warn!(link = self.id, error, failures, minutes, "link is down");
+            if let Some(count) = LOG.allows(&format!("down {}", self.id)) {
+                warn!(link = self.id, error, failures, minutes, count, "link is down");
+            }
         }
         *self.health.error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = error.to_string();
         self.back_off();
@@ -226,7 +232,9 @@ impl Bus {
         self.health.open.store(false, Ordering::Relaxed);
         if self.down_since_us.is_none() {
             self.down_since_us = Some(self.clock.mono_us());
-            warn!(link = self.id, address = self.address, "link is lost");
+            if let Some(count) = LOG.allows(&format!("lost {}", self.id)) {
+                warn!(link = self.id, address = self.address, count, "link is lost");
+            }
         }
         self.back_off();
     }

@@ -1,6 +1,6 @@
 //! How units and buses are doing: what `status`, `/metrics` and the device `gateway` show.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -88,6 +88,9 @@ impl UnitHealth {
     }
 }
 
+/// A bus that makes no step for longer than this hangs: whatever it is asked for holds it at most five seconds.
+const STALLED_MS: u64 = 30_000;
+
 /// What a bus shows of itself.
 #[derive(Debug, Default)]
 pub struct BusHealth {
@@ -99,6 +102,8 @@ pub struct BusHealth {
     pub error: Mutex<String>,
     /// When the task last made a step, monotonic milliseconds: the watchdog asks.
     pub progress_ms: AtomicU64,
+    /// Requests when it was last asked whether the bus stalls.
+    requests_seen: AtomicU64,
     /// Microseconds that requests occupied the bus.
     pub busy_us: AtomicU64,
     /// Set by a reload: what was learned of the units is forgotten before the next cycle, without a cycle being missed.
@@ -117,6 +122,17 @@ impl BusHealth {
     pub fn unit<R>(&self, index: usize, f: impl FnOnce(&mut UnitHealth) -> R) -> Option<R> {
         let unit = self.units.get(index)?;
         Some(f(&mut unit.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// For how long the task has made no step, if that is too long: it hangs in something, and nothing is read.
+    pub fn stalled_ms(&self, now: Mono) -> Option<u64> {
+        // A request is a step too: one unit of many blocks may take its time on a slow line.
+        let requests = self.counters.requests.load(Ordering::Relaxed);
+        if self.requests_seen.swap(requests, Ordering::Relaxed) != requests {
+            self.progress_ms.fetch_max(now.0, Ordering::Relaxed);
+        }
+        let since = now.since(Mono(self.progress_ms.load(Ordering::Relaxed)));
+        (since > STALLED_MS).then_some(since)
     }
 
     /// The last error of the link, in words.

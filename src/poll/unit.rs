@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, LogLimit};
 use crate::link::Link;
 use crate::model::quality::Cause;
 use crate::poll::UnitConfig;
 use crate::poll::cycle::Group;
 use crate::poll::health::{Presence, UnitHealth};
 use crate::poll::request::{RequestParams, Requester};
+
+static LOG: LogLimit = LogLimit::new();
 
 /// A unit read more seldom than this is probed from its first silent cycle on: three of them would take too long.
 const SLOW_MS: u64 = 10_000;
@@ -165,11 +167,16 @@ pub(super) fn note(unit: &mut Unit, presence: Presence, cause: Option<Cause>, cl
     let was = h.presence;
     if h.become_state(presence, cause, clock.wall()) {
         let (unit, why) = (&*unit.config.id, cause.map_or("", Cause::says));
+        let count = || LOG.allows(&format!("{unit} {presence:?}"));
         match presence {
-            Presence::Online if was != Presence::Unknown => info!(link, unit, "unit answers again"),
-            Presence::Offline => warn!(link, unit, why, "unit does not answer"),
-            Presence::Degraded => warn!(link, unit, why, "unit answers in part"),
-            Presence::Online | Presence::Unknown => {}
+            Presence::Unknown => {}
+            Presence::Online if was == Presence::Unknown => {}
+            _ => match (presence, count()) {
+                (_, None) | (Presence::Unknown, _) => {}
+                (Presence::Online, Some(count)) => info!(link, unit, count, "unit answers again"),
+                (Presence::Offline, Some(count)) => warn!(link, unit, why, count, "unit does not answer"),
+                (Presence::Degraded, Some(count)) => warn!(link, unit, why, count, "unit answers in part"),
+            },
         }
     }
     let revision: u64 = unit.groups.iter().map(|g| g.plan.revision()).sum();

@@ -6,19 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use crate::clock::LogLimit;
 
 /// Connections of one address at a time; of IPv6 of one network of 64 bits.
 const ADDRESS_MAX: usize = 8;
 /// How long whoever guesses waits for the answer.
 const GUESS: Duration = Duration::from_millis(500);
-/// Guesses are logged so often, with their count.
-const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// Requests with a token that is none, since the start.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
-/// When that was said, and how many there were by then.
-static SAID: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+static LOG: LogLimit = LogLimit::new();
 
 /// Requests with a token that is none, since the start.
 pub fn refused() -> u64 {
@@ -27,14 +24,9 @@ pub fn refused() -> u64 {
 
 /// A wrong token: counted, logged once a minute, and answered late.
 pub async fn refuse(what: &'static str) {
-    let all = REFUSED.fetch_add(1, Ordering::Relaxed) + 1;
-    {
-        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = said.map_or(0, |(_, n)| n);
-        if said.is_none_or(|(at, _)| at.elapsed() >= SAY_EVERY) {
-            tracing::warn!(what, count = all - before, "requests with a token that is none");
-            *said = Some((Instant::now(), all));
-        }
+    REFUSED.fetch_add(1, Ordering::Relaxed);
+    if let Some(count) = LOG.allows(what) {
+        tracing::warn!(what, count, "requests with a token that is none");
     }
     tokio::time::sleep(GUESS).await;
 }

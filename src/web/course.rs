@@ -105,7 +105,7 @@ mod tests {
             ..Course::default()
         };
         let text = svg(&course, true);
-        assert!(text.contains("M52.0 110.0M255.3 59.0L356.0 8.0"), "{text}");
+        assert!(text.contains("M52.0 110.0M254.7 59.0L356.0 8.0"), "{text}");
         assert!(text.contains("stroke-dasharray") && text.contains(">2.5<") && text.contains("10:03"), "{text}");
         let none = Course { values: vec![(0, None), (1, None)], limit: Some(1.0), ..Course::default() };
         assert_eq!(svg(&none, false), "");

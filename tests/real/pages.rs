@@ -58,7 +58,7 @@ fn entrapment_pages_escalates_and_stops_when_somebody_takes_it() {
             .into_iter()
             .find(|g| g.json()["topic"] == "wang" && g.json()["title"].as_str().unwrap().contains("已接单"))
     });
-    assert!(taken.json()["title"].as_str().unwrap().contains("（li）"), "{:?}", taken.json());
+    assert!(taken.json()["title"].as_str().unwrap().contains("（李工）"), "{:?}", taken.json());
     assert!(taken.json()["actions"].is_null(), "there is nothing to answer");
     let alarms: Vec<serde_json::Value> =
         serde_json::from_str(&plantroom(config, state, &["alarm", "list", "--format", "json"])).unwrap();
@@ -66,10 +66,22 @@ fn entrapment_pages_escalates_and_stops_when_somebody_takes_it() {
     assert!(row["state"].as_str().unwrap().starts_with("acknowledged") && row["owner"] == "li", "{row}");
     let explained = plantroom(config, state, &["explain", "entrapment.lift-1"]);
     assert!(explained.contains("li has taken it") && explained.contains("wang told through push"), "{explained}");
+    // Her answer is confirmed, with a button for when she is there.
+    let confirmed = wait("the confirmation", 20, || {
+        service.all().into_iter().find(|g| g.json()["title"].as_str().unwrap().starts_with("YOURS NOW: "))
+    });
+    let there = confirmed.json()["actions"][0].clone();
+    assert_eq!((&confirmed.json()["topic"], there["label"].as_str()), (&"li".into(), Some("I am there")));
     let count = service.all().len();
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(service.all().len(), count, "nobody is told any more");
     the_log_has_it(config, state);
+    service.press("answers", there["body"].as_str().unwrap());
+    wait("her arrival", 20, || {
+        let past = plantroom(config, state, &["alarm", "history", "--format", "json"]);
+        let past: Vec<serde_json::Value> = serde_json::from_str(&past).unwrap();
+        past.iter().any(|r| r["what"] == "arrived" && r["why"].as_str().unwrap().contains("li")).then_some(())
+    });
     a_trial(config, state, &service);
     running.stop();
 }
@@ -380,6 +392,80 @@ fn only_its_owner_reads_the_state(state: &Path) {
     }
     let inside = std::fs::read_dir(state.join("journal")).unwrap().flatten().filter(|e| e.path().is_file());
     inside.for_each(|e| assert_eq!(mode(&e.path()), 0o600, "{}", e.path().display()));
+}
+
+/// A broker that takes the connection and refuses every subscription.
+fn refusing_broker() -> u16 {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut bytes = [0u8; 4_096];
+                while let Ok(n) = stream.read(&mut bytes) {
+                    let answer: &[u8] = match bytes[..n].first() {
+                        Some(0x10) => &[0x20, 3, 0, 0, 0],
+                        Some(0x82) => &[0x90, 4, bytes[2], bytes[3], 0, 0x87],
+                        Some(_) => continue,
+                        None => return,
+                    };
+                    if stream.write_all(answer).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn ways_by_which_answers_cannot_be_heard_are_said() {
+    let (counting, dir, service) = (Counting::start(), Dir::new("deaf"), Service::start());
+    let people = format!(
+        "commands = true\n[oncall]\nurl = \"http://box.example:8443\"\n\
+         [[channel.ntfy]]\nid = \"push\"\nurl = \"{}\"\nreply_topic = \"forbidden\"\n\
+         [[channel.sms]]\nid = \"sms\"\nport = \"/dev/there-is-no-modem\"\n\
+         [[person]]\nid = \"wang\"\nzh = \"王工\"\nen = \"Wang\"\ncontacts = [{{ channel = \"push\", to = \"wang\" }}]\n\
+         [[chain]]\nid = \"all\"\n[[chain.step]]\ntell = [\"person:wang\"]\nwait = \"1h\"\n\
+         [[alarm]]\nrule = \"gateway.replies_unheard\"\ndevices = [\"gateway\"]\nset = {{ on_delay = \"1s\" }}\n",
+        service.url()
+    );
+    dir.write("site.toml", &site(refusing_broker(), "5", &format!("{people}{}", counting.config(&dir, "100ms"))));
+    counting_rules(&dir, 1);
+    let state = dir.path("state");
+    let check = || {
+        let mut command = std::process::Command::new(PLANTROOM);
+        command.arg("--config").arg(&dir.0).arg("--state").arg(&state).args(["check", "--online"]);
+        let out = command.output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned())
+    };
+    let (code, said) = check();
+    assert_eq!(code, Some(75), "{said}");
+    for part in
+        ["push: CANNOT BE HEARD: topic forbidden: HTTP 403", "sms: CANNOT BE HEARD: the modem", "mqtt broker: CANNOT"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let mut running = gateway(&dir.0, &state);
+    // The button goes to the page instead; the alarm says the same to people.
+    let said = wait("the alarm", 60, || {
+        let all = service.all();
+        all.into_iter()
+            .map(|g| g.json())
+            .find(|j| j["message"].as_str().unwrap_or_default().contains("replies_unheard"))
+    });
+    assert!(said["title"].as_str().unwrap().contains("条答复通道收不到答复"), "{said}");
+    assert!(said["actions"][0]["url"].as_str().unwrap().starts_with("http://box.example:8443/a/"), "{said}");
+    let status = wait("three ways", 60, || {
+        let said = plantroom(&dir.0, &state, &["status"]);
+        (said.matches("CANNOT BE HEARD").count() == 3).then_some(said)
+    });
+    assert!(status.contains("ANSWERS THROUGH mqtt broker CANNOT BE HEARD: plantroom/test/command/#"), "{status}");
+    assert!(status.contains("; use the link in the message"), "{status}");
+    assert_eq!(check().0, Some(75), "the running gateway is asked");
+    running.stop();
 }
 
 #[test]

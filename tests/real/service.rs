@@ -115,6 +115,11 @@ fn serve(stream: TcpStream, mode: &Mutex<Mode>, got: &Mutex<Vec<Got>>, readers: 
         }
         if first.starts_with("GET") {
             let topic = path.trim_start_matches('/').split('/').next().unwrap_or_default().to_string();
+            if topic.starts_with("forbidden") {
+                let _may_be_gone =
+                    stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                return;
+            }
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n")
                 .unwrap();

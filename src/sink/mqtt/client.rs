@@ -20,6 +20,8 @@ pub enum Happened {
     Sent(u16),
     /// The broker acknowledged a packet; `Some` if it refused it, with its words.
     Acked(u16, Option<Refused>),
+    /// The broker answered a subscription; why it refused it, in words.
+    Subscribed(Result<(), String>),
     /// Somebody says something.
     Heard(Said),
     /// Nothing that matters here.
@@ -201,6 +203,14 @@ fn happened_v4(event: rumqttc::Event) -> Happened {
     match event {
         Event::Incoming(Packet::ConnAck(_)) => Happened::Connected { max_packet: None },
         Event::Incoming(Packet::PubAck(ack)) => Happened::Acked(ack.pkid, None),
+        Event::Incoming(Packet::SubAck(ack)) => {
+            let is_refused = ack.return_codes.contains(&rumqttc::SubscribeReasonCode::Failure);
+            Happened::Subscribed(if is_refused {
+                Err("the broker refuses the subscription".to_string())
+            } else {
+                Ok(())
+            })
+        }
         Event::Outgoing(Outgoing::Publish(pkid)) => Happened::Sent(pkid),
         Event::Incoming(Packet::Publish(p)) => Happened::Heard(Said {
             topic: p.topic,
@@ -230,6 +240,12 @@ fn happened_v5(event: rumqttc::v5::Event) -> Happened {
                 }
             };
             Happened::Acked(ack.pkid, refused)
+        }
+        Event::Incoming(Packet::SubAck(ack)) => {
+            use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode;
+            let refused = ack.return_codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_)));
+            let says = |code| format!("the broker refuses the subscription: {code:?}");
+            Happened::Subscribed(refused.map_or(Ok(()), |code| Err(says(code))))
         }
         Event::Outgoing(Outgoing::Publish(pkid)) => Happened::Sent(pkid),
         Event::Incoming(Packet::Publish(p)) => {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::LogLimit;
 use crate::model::text::{REMARK, one_line};
 use crate::sink::mqtt::client::{Connection, Happened, Message, Said};
 use crate::sink::mqtt::settings::Settings;
@@ -39,21 +40,23 @@ pub struct Wish {
 /// Carries a wish out; why not, in words.
 pub type Carry = Arc<dyn Fn(Wish) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
+static LOG: LogLimit = LogLimit::new();
+
+/// Told whether commands can be heard, and why not.
+pub type Listening = Arc<dyn Fn(Result<(), String>) + Send + Sync>;
+
 /// Listens until told to stop.
-pub async fn run(settings: Settings, site: String, carry: Carry, stop: CancellationToken) {
+pub async fn run(settings: Settings, site: String, carry: Carry, listening: Listening, stop: CancellationToken) {
     let mut pause = AGAIN.0;
-    let mut said = false;
     while !stop.is_cancelled() {
         let ended = tokio::select! {
             () = stop.cancelled() => return,
-            ended = connection(&settings, &site, &carry) => ended,
+            ended = connection(&settings, &site, &carry, &listening) => ended,
         };
         // What was connected begins anew at once.
         let (was_connected, error) = ended;
         pause = if was_connected { AGAIN.0 } else { (pause * 2).min(AGAIN.1) };
-        if !std::mem::replace(&mut said, !was_connected) || was_connected {
-            tracing::warn!(sink = settings.name, error, "commands cannot be heard: tried again");
-        }
+        listening(Err(error));
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -62,7 +65,7 @@ pub async fn run(settings: Settings, site: String, carry: Carry, stop: Cancellat
 }
 
 /// One connection, until it breaks: whether it ever was one, and why it ended.
-async fn connection(settings: &Settings, site: &str, carry: &Carry) -> (bool, String) {
+async fn connection(settings: &Settings, site: &str, carry: &Carry, listening: &Listening) -> (bool, String) {
     let client_id = format!("{}-commands", settings.client_id.clone().unwrap_or_else(|| format!("plantroom-{site}")));
     let head = format!("{}/{site}/command/", settings.prefix);
     let responses = format!("{}/{site}/response/", settings.prefix);
@@ -87,13 +90,18 @@ async fn connection(settings: &Settings, site: &str, carry: &Carry) -> (bool, St
                     Ok(()) => "{\"ok\":true}".to_string(),
                     Err(why) => serde_json::json!({ "error": why }).to_string(),
                 };
-                tracing::info!(sink = settings.name, what, ?answer, "a command");
+                // What was carried out is in the log of alarms; what was refused may come without end.
+                if let Some(count) = LOG.allows(&format!("{} {}", settings.name, answer.is_ok())) {
+                    tracing::info!(sink = settings.name, what, ?answer, count, "a command");
+                }
                 // Whoever publishes here does not choose what this gateway publishes elsewhere.
                 if let Some(topic) = said.response_topic.filter(|t| t.starts_with(&responses)) {
                     let message = Message { topic, retain: false, payload };
                     connection.respond(&message, said.correlation);
                 }
             }
+            // A broker that refuses the subscription keeps the connection: it may allow it later.
+            Ok(Happened::Subscribed(said)) => listening(said.map_err(|why| format!("{head}#: {why}"))),
             Ok(_) => {}
             Err(error) => return (is_connected, error),
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, LogLimit};
 use crate::journal::Journal;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, Item};
@@ -29,6 +29,8 @@ use crate::sink::mqtt::window::{Load, Window};
 use crate::sink::report::Filter;
 use crate::sink::{Common, Health, States, file_of};
 use crate::store::whole;
+
+static LOG: LogLimit = LogLimit::new();
 
 /// What stands for a topic whose clearing is on its way.
 const CLEARING: &str = "(clearing)";
@@ -221,7 +223,10 @@ impl Sink {
                 self.c.health.connects.fetch_add(1, Ordering::Relaxed);
                 Health::tell(&self.c.health.error, "");
                 let failures = std::mem::take(&mut self.failures);
-                tracing::info!(sink = self.c.settings.name, url = self.c.settings.url, failures, "broker is connected");
+                let (sink, url) = (&self.c.settings.name, &self.c.settings.url);
+                if let Some(count) = LOG.allows(&format!("up {sink}")) {
+                    tracing::info!(sink, url, failures, count, "broker is connected");
+                }
             }
             Happened::Sent(packet) => self.window.sent(packet),
             Happened::Acked(packet, refused) => {
@@ -232,7 +237,7 @@ impl Sink {
                 }
             }
             // The outbox subscribes to nothing.
-            Happened::Heard(_) | Happened::Other => {}
+            Happened::Heard(_) | Happened::Subscribed(_) | Happened::Other => {}
         }
     }
 
@@ -411,7 +416,9 @@ impl Sink {
                 // When it begins, and hourly while it lasts.
                 self.say_again_us = now + 3_600_000_000;
                 let (sink, url, failures) = (&self.c.settings.name, &self.c.settings.url, self.failures);
-                tracing::warn!(sink, url, error, failures, "broker is not connected");
+                if let Some(count) = LOG.allows(&format!("down {sink}")) {
+                    tracing::warn!(sink, url, error, failures, count, "broker is not connected");
+                }
             }
         }
         self.show_lag();

@@ -1,0 +1,74 @@
+//! Whether answers of people can be heard: the reply topic of a push service, a modem, the commands of a broker.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::{Shared, lock};
+use crate::channel;
+use crate::clock::LogLimit;
+
+/// A way for answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyWay {
+    /// A channel's id, or `mqtt` and the sink's name.
+    pub name: String,
+    /// Why nothing can be heard there; empty: it can.
+    pub failed: String,
+    /// How people answer instead; empty where it works.
+    pub instead: String,
+}
+
+/// What each way said last of itself.
+#[derive(Debug, Default)]
+pub struct ReplyWays(Mutex<BTreeMap<String, Result<(), String>>>);
+
+impl ReplyWays {
+    /// A way says whether it can be heard; a change is logged.
+    pub fn set(&self, name: &str, says: Result<(), String>) {
+        let before = lock(&self.0).insert(name.to_string(), says.clone());
+        match (before, says) {
+            (Some(Err(_)), Ok(())) => {
+                if let Some(count) = LOG.allows(&format!("heard {name}")) {
+                    tracing::info!(name, count, "answers can be heard again");
+                }
+            }
+            (Some(Err(_)), Err(_)) | (_, Ok(())) => {}
+            (_, Err(why)) => {
+                if let Some(count) = LOG.allows(name) {
+                    tracing::warn!(name, why, count, "answers cannot be heard: tried again");
+                }
+            }
+        }
+    }
+}
+
+static LOG: LogLimit = LogLimit::new();
+
+/// The name of a broker's commands.
+pub fn of_sink(name: &str) -> String {
+    format!("mqtt {name}")
+}
+
+/// Every way that is configured, whether it can be heard, and what to use instead.
+pub fn list(shared: &Shared) -> Vec<ReplyWay> {
+    let said = lock(&shared.reply_ways.0).clone();
+    let channels: Vec<channel::Settings> = lock(&shared.channels).iter().map(|c| c.settings.clone()).collect();
+    let sinks = lock(&shared.sinks).iter().map(|s| of_sink(s.settings.name())).collect::<Vec<_>>();
+    let is_there = |name: &str| sinks.iter().any(|s| s == name) || channels.iter().any(|c| c.id() == name);
+    let failed = |name: &str| said.get(name).is_some_and(Result::is_err);
+    let has_link = !shared.configuration().oncall.settings.url.is_empty();
+    let sms = channels.iter().find(|c| matches!(c, channel::Settings::Sms(_)) && !failed(c.id()));
+    let of = |(name, says): (&String, &Result<(), String>)| {
+        let failed = says.as_ref().err().cloned().unwrap_or_default();
+        let instead = match sms {
+            _ if failed.is_empty() => String::new(),
+            _ if has_link => "the link in the message".to_string(),
+            Some(sms) => format!("a short message ({})", sms.id()),
+            None => "`plantroom ack` on the box".to_string(),
+        };
+        ReplyWay { name: name.clone(), failed, instead }
+    };
+    said.iter().filter(|(name, _)| is_there(name)).map(of).collect()
+}

@@ -1,0 +1,77 @@
+//! The people of the demo: their pages are shown on the terminal, with the link that their telephone would open.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::output;
+
+/// Pages that the live table shows.
+const SHOWN: usize = 6;
+
+/// The last pages, for the live table.
+#[derive(Clone, Debug, Default)]
+pub struct Pages(Arc<Mutex<VecDeque<String>>>);
+
+impl Pages {
+    /// The last of them, a line each.
+    pub fn text(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+/// Listens on a free port of loopback until told to stop; the port.
+///
+/// # Errors
+/// No port can be had.
+pub async fn listen(pages: Pages, stop: CancellationToken) -> std::io::Result<u16> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+    let port = listener.local_addr()?.port();
+    let router = Router::new().route("/", post(shown)).with_state(pages);
+    tokio::spawn(async move {
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+        if let Err(error) = serving.await {
+            tracing::warn!(%error, "pages of the demo are not shown any more");
+        }
+    });
+    Ok(port)
+}
+
+async fn shown(State(pages): State<Pages>, body: Bytes) {
+    let page: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |key: &str| page[key].as_str().unwrap_or_default().to_string();
+    let line = format!("page to {}: {} {}", text("to"), text("title"), text("link")).trim_end().to_string();
+    if !output::is_terminal() {
+        output::line(&line);
+    }
+    let mut all = pages.0.lock().unwrap_or_else(PoisonError::into_inner);
+    all.push_back(line);
+    let over = all.len().saturating_sub(SHOWN);
+    all.drain(..over);
+}
+
+/// Who is told what in the demo: a technician, half a minute later a second one, then the manager; alarms' pages on a port.
+pub fn people(shown: u16, door: u16) -> String {
+    let person = |id: &str, zh: &str, en: &str, more: &str| {
+        format!(
+            "[[person]]\nid = \"{id}\"\nzh = \"{zh}\"\nen = \"{en}\"\n{more}contacts = [{{ channel = \"terminal\", to = \"{id}\" }}]\n"
+        )
+    };
+    format!(
+        "[oncall]\nurl = \"http://127.0.0.1:{door}\"\nprocedure = \"https://wiki.example/procedures/{{rule}}\"\n\
+         [[oncall.phone]]\nzh = \"电梯维保单位\"\nen = \"Lift firm\"\nnumber = \"+86 21 0000 0000\"\nclasses = [\"elevator\"]\n\
+         [[oncall.phone]]\nzh = \"消控室\"\nen = \"Control room\"\nnumber = \"8001\"\n\
+         [web]\nlisten = \"127.0.0.1:{door}\"\n\
+         [[channel.webhook]]\nid = \"terminal\"\nurl = \"http://127.0.0.1:{shown}/\"\n{}{}{}\
+         [[chain]]\nid = \"demo\"\n[[chain.step]]\ntell = [\"person:wang\"]\nwait = \"30s\"\n\
+         [[chain.step]]\ntell = [\"person:li\"]\nwait = \"2m\"\n[[chain.step]]\ntell = [\"person:zhao\"]\nwait = \"5m\"\n",
+        person("wang", "王工", "Wang", ""),
+        person("li", "李工", "Li", "language = \"en\"\n"),
+        person("zhao", "赵经理", "Zhao", "")
+    )
+}
