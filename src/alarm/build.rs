@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::alarm::node::{Days, Definition, Input, Node, Urgency};
+use crate::alarm::node::{Days, Definition, Input, Node, Rationale, Urgency};
 use crate::alarm::settings::{AgainstDays, Condition, Level, Limit, Rule};
 use crate::model::latest::of_status;
 use crate::model::point::Names;
@@ -98,6 +98,14 @@ fn one(name: &str, rule: &Rule, subject: &Subject<'_>, index: Option<u32>) -> Re
         never_hidden: rule.never_hidden,
         when,
         only,
+        explains_while: rule.explains_while.as_ref().and_then(|c| b.node(c).ok()),
+        in_test: rule.in_test,
+        rationale: Arc::new(Rationale {
+            cause: rule.cause.clone().unwrap_or_default(),
+            consequence: rule.consequence.clone().unwrap_or_default(),
+            respond_ms: rule.respond.map_or(0, |l| l.0),
+            basis: rule.basis.clone().unwrap_or_default(),
+        }),
     })
 }
 
@@ -260,7 +268,7 @@ pub fn minute(text: &str) -> Option<u16> {
 /// Every point that a rule names, as it is written.
 pub fn points<'a>(rule: &'a Rule, each: &mut dyn FnMut(&'a str)) {
     walk(&rule.when, each);
-    rule.only.iter().chain(&rule.unless).for_each(|c| walk(c, each));
+    rule.only.iter().chain(&rule.unless).chain(&rule.explains_while).for_each(|c| walk(c, each));
 }
 
 fn walk<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {

@@ -106,7 +106,8 @@ impl Alarms {
     }
 
     /// New rules: what is the same runs on with its delays and windows; a rule that is gone closes its alarm.
-    pub fn reconfigure(&mut self, rules: Rules, now: Now, out: &mut Output) {
+    pub fn reconfigure(&mut self, rules: Rules, by: &str, now: Now, out: &mut Output) {
+        out.events.extend(self.changes(&rules, by));
         let stays: BTreeSet<String> = rules.definitions.iter().map(|d| d.key()).collect();
         let gone = self.by_key.iter().filter(|(key, _)| !stays.contains(&***key));
         let gone: Vec<(usize, Arc<str>)> = gone.map(|(key, i)| (*i, Arc::clone(key))).collect();
@@ -133,7 +134,10 @@ impl Alarms {
             if let (Some(only), Some(was)) = (&mut live.only, was.only) {
                 only.remember(was);
             }
-            (live.steps, live.said) = (was.steps, was.said);
+            if let (Some(explains), Some(was)) = (&mut live.explains_while, was.explains_while) {
+                explains.remember(was);
+            }
+            (live.steps, live.said, live.explains) = (was.steps, was.said, was.explains);
             (live.chatter, live.shows) = (was.chatter, was.shows);
         }
         fresh.latest.inherit(&old.latest);

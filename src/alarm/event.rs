@@ -109,6 +109,12 @@ pub enum What {
     ResolveOverdue,
     /// Its rule is gone.
     Removed,
+    /// Its rule is new, by a reload (`by`).
+    RuleAdded,
+    /// Its rule says something else, by a reload (`by`).
+    RuleChanged,
+    /// Its rule is not there any more, by a reload (`by`).
+    RuleRemoved,
     /// Somebody gave a sample of one's own for a trial (`cause`).
     Trial,
     /// It comes and goes too often: it is held in alarm until its condition has stayed away.
@@ -144,6 +150,9 @@ impl What {
             What::ArriveOverdue => "arrive_overdue",
             What::ResolveOverdue => "resolve_overdue",
             What::Removed => "removed",
+            What::RuleAdded => "rule_added",
+            What::RuleChanged => "rule_changed",
+            What::RuleRemoved => "rule_removed",
             What::Trial => "trial",
             What::Chatters => "chatters",
             What::FloodBegan => "flood_began",
@@ -241,6 +250,11 @@ pub enum Action {
     Reset,
     /// Put it aside for so long.
     Shelve {
+        /// Milliseconds.
+        for_ms: u64,
+    },
+    /// Its device is tested for so long: nobody is told of what the test raises.
+    AnnounceTest {
         /// Milliseconds.
         for_ms: u64,
     },

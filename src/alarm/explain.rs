@@ -22,6 +22,17 @@ impl Alarms {
         if let Some(cause) = alarm.unknown {
             out.push(format!("  its input is not known: {}", cause.says()));
         }
+        let why = &of.rationale;
+        for (name, text) in
+            [("likely cause", &why.cause.en), ("if nobody acts", &why.consequence.en), ("basis", &why.basis)]
+        {
+            if !text.is_empty() {
+                out.push(format!("  {name}: {text}"));
+            }
+        }
+        if why.respond_ms > 0 {
+            out.push(format!("  time to respond: {}", Length(why.respond_ms).text()));
+        }
         out.push(format!("  condition: {}", word(live.said)));
         lines(&live.when, 2, &mut out);
         if let Some(only) = &live.only {

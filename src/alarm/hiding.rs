@@ -64,7 +64,9 @@ impl Alarms {
 
     /// The first alarm that is active and hides this one.
     pub(super) fn hidden_by(&self, i: usize) -> Option<Arc<str>> {
-        let is_active = |key: &&Arc<str>| self.by_key.get(*key).is_some_and(|j| self.live[*j].alarm.step > 0);
+        let is_active = |key: &&Arc<str>| {
+            self.by_key.get(*key).is_some_and(|j| self.live[*j].alarm.step > 0 && self.live[*j].explains)
+        };
         self.live[i].of.hidden_by.iter().find(is_active).cloned()
     }
 }

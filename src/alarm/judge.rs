@@ -175,6 +175,14 @@ impl Judge {
         self.last
     }
 
+    /// Changes are looked for from now on.
+    pub fn forget_changes(&mut self) {
+        if let (Node::Change { .. }, Memory::Window(window)) = (&self.node, &mut self.memory) {
+            window.clear();
+        }
+        self.parts.iter_mut().for_each(Judge::forget_changes);
+    }
+
     /// What it said last, with its parts: for explaining.
     pub fn said(&self) -> (&Node, Verdict, &[Judge]) {
         (&self.node, self.last, &self.parts)
@@ -191,7 +199,9 @@ impl Judge {
             }),
             (Node::Change { by, .. }, Memory::Window(w)) => windowed(c, slots[0], w, |w| {
                 let change = w.change_from(*by > 0.0).ok_or(Cause::StartingUp)?;
-                Ok((beyond(change, *by), change, *by))
+                // What there is now: people ask what is left.
+                let value = w.newest().ok_or(Cause::StartingUp)?;
+                Ok((beyond(change, *by), value, *by))
             }),
             (Node::Deviation { limit, deadband, .. }, _) => match (c.number(slots[0]), c.number(slots[1])) {
                 (Ok(a), Ok(b)) => {

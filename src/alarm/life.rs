@@ -13,6 +13,8 @@ use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::time::{Length, Mono, Now};
 
+/// Longest test that can be announced at a time.
+pub const TEST_MAX_MS: u64 = 4 * 3_600_000;
 /// Longest shelf: whoever wants more takes it out of service, or mends the rule.
 pub const SHELF_MAX_MS: u64 = 7 * 86_400_000;
 
@@ -75,6 +77,9 @@ pub struct Shelf {
     pub by: String,
     /// Why.
     pub note: String,
+    /// Whether it is a test that was announced: what it raised is over with it.
+    #[serde(default)]
+    pub is_test: bool,
 }
 
 /// What a transition is, before it has a name and a number.
@@ -177,6 +182,9 @@ impl Alarm {
                 self.chatters = None;
                 // What nobody was told of, nobody has to acknowledge.
                 self.waits &= !self.untold;
+                if self.shelved.as_ref().is_some_and(|s| s.is_test) {
+                    (self.waits, self.latched) = (false, false);
+                }
                 Some(What::Cleared)
             }
             (a, b) if b > a => {
@@ -296,7 +304,19 @@ impl Alarm {
                     return Err(Names::both(format!("一次最长 {most}"), format!("at most {most} at a time")));
                 }
                 let until = ms(now.mono.plus(*for_ms));
-                self.shelved = Some(Shelf { until, by: by.to_string(), note: note.to_string() });
+                self.shelved = Some(Shelf { until, by: by.to_string(), note: note.to_string(), is_test: false });
+                What::Shelved
+            }
+            Action::AnnounceTest { for_ms } => {
+                if !of.in_test {
+                    return no("测试不会触发此告警", "a test run does not raise it");
+                }
+                if *for_ms > TEST_MAX_MS {
+                    let most = Length(TEST_MAX_MS).text();
+                    return Err(Names::both(format!("一次最长 {most}"), format!("at most {most} at a time")));
+                }
+                let until = ms(now.mono.plus(*for_ms));
+                self.shelved = Some(Shelf { until, by: by.to_string(), note: note.to_string(), is_test: true });
                 What::Shelved
             }
             Action::Unshelve => {

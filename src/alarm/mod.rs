@@ -5,6 +5,7 @@
 
 pub mod build;
 mod carry;
+pub mod changes;
 mod conditions;
 pub mod days;
 pub mod event;
@@ -33,7 +34,7 @@ use crate::alarm::flood::{Chatter, Flood};
 use crate::alarm::inject::Injected;
 use crate::alarm::judge::{Context, Judge, State, Verdict};
 use crate::alarm::life::{Alarm, Debounce, Step, ms};
-use crate::alarm::node::{Definition, Input, Node};
+use crate::alarm::node::{Definition, Input};
 use crate::alarm::site::Settings;
 use crate::model::latest::Latest;
 use crate::model::priority::Priority;
@@ -86,6 +87,9 @@ struct Live {
     key: Arc<str>,
     when: Judge,
     only: Option<Judge>,
+    /// Whether it hides others, and whether it does now.
+    explains_while: Option<Judge>,
+    explains: bool,
     steps: Vec<Debounce>,
     alarm: Alarm,
     /// Whether a sample like the one before changes nothing: what time changes is on the schedule.
@@ -138,6 +142,9 @@ impl Alarms {
         };
         let when = Judge::new(&of.when, &mut slot);
         let only = of.only.as_ref().map(|n| Judge::new(n, &mut slot));
+        let explains_while = of.explains_while.as_ref().map(|n| Judge::new(n, &mut slot));
+        let skips_the_same =
+            [Some(&of.when), of.only.as_ref(), of.explains_while.as_ref()].iter().flatten().all(|n| n.skips_the_same());
         lookers.resize(latest.slots(), Vec::new());
         looked.iter().for_each(|slot| lookers[*slot].push(index));
         self.by_key.insert(Arc::clone(&key), index);
@@ -145,9 +152,11 @@ impl Alarms {
             key,
             when,
             only,
+            explains_while,
+            explains: true,
             steps: vec![Debounce::default(); of.steps.len()],
             alarm: Alarm::default(),
-            skips_the_same: of.when.skips_the_same() && of.only.as_ref().is_none_or(Node::skips_the_same),
+            skips_the_same,
             said: Verdict { state: State::No, value: None, limit: None },
             wake: None,
             chatter: Chatter::default(),
@@ -216,7 +225,7 @@ impl Alarms {
         let over = live.alarm.tick(&live.of, now);
         self.transitions(i, over, now, out);
         let live = &mut self.live[i];
-        let held = live.reached();
+        let (held, explained) = (live.reached(), live.explains);
         let mut context = Context {
             latest: &self.latest,
             injected: &self.injected,
@@ -229,6 +238,10 @@ impl Alarms {
         let said = live.say(&mut context);
         let (mut wake, test) = (context.wake, context.simulated);
         live.said = said;
+        if explained != live.explains {
+            self.unsettled.extend(&self.hides[i]);
+        }
+        let live = &mut self.live[i];
         let mut input = None;
         let unknown = match said.state {
             State::Unknown(cause) => Some(cause),
@@ -430,6 +443,13 @@ impl Live {
 
     fn say(&mut self, context: &mut Context<'_>) -> Verdict {
         let only = self.only.as_mut().map(|j| j.judge(context).state);
+        if only == Some(State::No) {
+            // A change is of a time in which it counts: fuel that a run has used is not lost afterwards.
+            self.when.forget_changes();
+        }
+        // Where nobody knows it explains nothing: two pages for one cause are the lesser harm.
+        let explains = self.explains_while.as_mut().map(|j| j.judge(context).state);
+        self.explains = matches!(explains, None | Some(State::Yes(_)));
         // The condition is judged in any case: its windows must not miss what comes.
         let when = self.when.judge(context);
         let state = match only {

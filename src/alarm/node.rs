@@ -198,6 +198,8 @@ pub struct Definition {
     pub text: Names,
     /// What is to be done.
     pub action: Names,
+    /// Why there is such a rule.
+    pub rationale: Arc<Rationale>,
     /// The unit of the value.
     pub unit: String,
     /// Steps, the least urgent first; at least one.
@@ -218,6 +220,23 @@ pub struct Definition {
     pub when: Node,
     /// Only while this holds.
     pub only: Option<Node>,
+    /// It hides others only while this holds.
+    pub explains_while: Option<Node>,
+    /// A test run of the device raises it.
+    pub in_test: bool,
+}
+
+/// Why there is such a rule: for people who are woken by it and for those who review it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rationale {
+    /// What is most likely the matter.
+    pub cause: Names,
+    /// What happens if nobody acts.
+    pub consequence: Names,
+    /// How soon somebody has to act, milliseconds; 0: not said.
+    pub respond_ms: u64,
+    /// Where limit and delays come from.
+    pub basis: String,
 }
 
 impl Definition {

@@ -35,6 +35,14 @@ pub struct Rule {
     pub action: Names,
     /// How much it matters.
     pub priority: Priority,
+    /// What is most likely the matter; every P1 and P2 that is built in says so.
+    pub cause: Option<Names>,
+    /// What happens if nobody acts.
+    pub consequence: Option<Names>,
+    /// How soon somebody has to act.
+    pub respond: Option<Length>,
+    /// Where limit and delays come from.
+    pub basis: Option<String>,
     /// When it is in alarm.
     pub when: Condition,
     /// Only while this holds: else there is no alarm.
@@ -55,9 +63,14 @@ pub struct Rule {
     /// Rules of the same device, or `device.rule`, that hide this one while they are active: it is recorded, nobody is told.
     #[serde(default)]
     pub hidden_by: Vec<String>,
+    /// It hides others only while this holds: a supply that has failed explains nothing where the second one feeds.
+    pub explains_while: Option<Condition>,
+    /// A test run of the device raises it: nobody is told while one is announced (`plantroom test`).
+    #[serde(default)]
+    pub in_test: bool,
     /// Alarms of one device that follow from each other: the first of them is marked.
     pub group: Option<String>,
-    /// Cannot be shelved, taken out of service or hidden.
+    /// Cannot be shelved, taken out of service or hidden; a test that is announced keeps `in_test` ones quiet all the same.
     #[serde(default)]
     pub never_hidden: bool,
 }

@@ -101,6 +101,9 @@ pub struct Override {
     /// There is no such alarm.
     #[serde(default)]
     pub off: bool,
+    /// Why a rule that guards lives is switched off, or may be hidden: whose decision, and what guards them instead.
+    #[serde(default)]
+    pub accept_risk: String,
     /// Keys of the rule with other values: `set = { on_delay = "60s", when.high.deadband = 0.2 }`.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::alarm::event::Seen;
 use crate::alarm::life::Alarm;
-use crate::alarm::node::{Definition, Input};
+use crate::alarm::node::{Definition, Input, Node};
 use crate::app::{Shared, decisions, pages};
 use crate::config::Configuration;
 use crate::engine::Engine;
@@ -84,7 +84,14 @@ pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
         priority: alarm.priority(definition).word().to_string(),
         title: reader.of(&subject.text),
         action: reader.of(&subject.action),
-        lines: lines(&engine, key, alarm, &subject, reader),
+        lines: {
+            let why = &definition.rationale;
+            let mut lines = lines(&engine, key, alarm, &subject, reader);
+            lines.push((reader.say("可能原因", "likely cause"), reader.of(&why.cause)));
+            lines.push((reader.say("如不处理", "if nobody acts"), reader.of(&why.consequence)));
+            lines.retain(|(_, text)| !text.is_empty());
+            lines
+        },
         can: can(definition, alarm, page, is_mine),
         colleagues: all,
         askers,
@@ -232,7 +239,9 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
         let number: String = input.point.chars().filter(char::is_ascii_digit).collect();
         let name = Names::both(&*meaning.zh, &*meaning.en).of(language == Language::Zh).replace("{n}", &number);
         let unit = meaning.unit.clone().unwrap_or_default();
-        (input, alarm.limit, configuration.alarms.zone.clone(), name, unit)
+        // Only a level's limit is of the same scale as its value.
+        let limit = alarm.limit.filter(|_| matches!(definition.when, Node::Level { .. }));
+        (input, limit, configuration.alarms.zone.clone(), name, unit)
     };
     let now = shared.clock.now();
     if !now.wall_trusted {

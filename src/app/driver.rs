@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::changes;
 use crate::app::{Shared, decisions, gateway, pages};
 use crate::config::Configuration;
 use crate::engine::presence::{Change, State};
@@ -77,7 +78,7 @@ fn revive(shared: &Shared, at: &mut Option<Mono>) {
     if now >= due {
         *at = Some(now.plus(REVIVE_EVERY_MS));
         tracing::warn!("rules that panicked are tried again");
-        reconfigure(shared, &shared.configuration(), |_, _| true);
+        reconfigure(shared, &shared.configuration(), |_, _| true, "gateway");
     }
 }
 
@@ -87,16 +88,24 @@ pub fn stored(store: &Store) -> Survived {
 }
 
 /// New rules at the desk; what they decide at once goes its way.
-pub fn reconfigure(shared: &Shared, configuration: &Configuration, has: impl Fn(&str, &str) -> bool) {
+/// Returns what changed of alarm rules, in words.
+pub fn reconfigure(
+    shared: &Shared,
+    configuration: &Configuration,
+    has: impl Fn(&str, &str) -> bool,
+    by: &str,
+) -> Vec<String> {
     let mut engine = shared.engine();
     // A room that panicked goes on from what was written down, not from what it left behind.
     let stored = (!engine.off().is_empty()).then(|| stored(&shared.store));
     let now = shared.clock.now();
-    let out = engine.reconfigure(super::plan(configuration), has, stored, now);
+    let out = engine.reconfigure(super::plan(configuration), has, stored, by, now);
+    let said = changes::lines(&out.alarm.events);
     let _nobody_waits = decisions::apply(shared, &engine, out, now);
     // Names and texts may have changed as well.
     let states = decisions::states(&engine, configuration);
     states.into_iter().for_each(|(topic, json)| shared.states.set(&topic, json));
+    said
 }
 
 /// Everything that waits, or nothing but time.

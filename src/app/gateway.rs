@@ -222,6 +222,8 @@ fn decided(shared: &Shared, gap: Sample) -> Figures {
     }
     let failed = shared.store.health.failed.load(Ordering::Relaxed);
     let mark = std::fs::metadata(shared.paths.state.join(LAST_BACKUP)).and_then(|m| m.modified()).ok();
+    // Where none was ever made, since the state began.
+    let mark = mark.or_else(|| std::fs::metadata(&shared.paths.state).and_then(|m| m.created()).ok());
     let mark = mark.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let now = u64::try_from(shared.clock.wall().0).unwrap_or(0) / 1_000;
     let age = mark.filter(|_| shared.clock.trusted()).map(|at| now.saturating_sub(at.as_secs()) / 8_640);

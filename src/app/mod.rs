@@ -139,8 +139,8 @@ pub struct Shared {
     paths: Paths,
 }
 
-/// A wish for a reload: what was done goes back, or every problem, in words.
-pub type Reload = oneshot::Sender<Result<Vec<String>, String>>;
+/// A wish for a reload: whose it is; what was done goes back, or every problem, in words.
+pub type Reload = (String, oneshot::Sender<Result<Vec<String>, String>>);
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -337,7 +337,7 @@ impl App {
     }
 
     /// A new configuration: what did not change misses no cycle. Returns what was done, in words.
-    pub async fn reload(&mut self, configuration: Configuration) -> Vec<String> {
+    pub async fn reload(&mut self, configuration: Configuration, by: &str) -> Vec<String> {
         let mut said = Vec::new();
         let old = self.shared.configuration();
         if old.journal != configuration.journal
@@ -363,7 +363,8 @@ impl App {
         }
         // After the old buses have ended: nothing of theirs comes any more.
         let sources: std::collections::BTreeSet<(&str, &str)> = streams(&configuration).collect();
-        self.reconfigure(&configuration, |device, source| sources.contains(&(device, source)));
+        let has = |device: &str, source: &str| sources.contains(&(device, source));
+        said.extend(driver::reconfigure(&self.shared, &configuration, has, by));
         // What is left out of an untouched link is asked for again: whoever reloads has mended something.
         lock(&self.shared.buses).iter().for_each(|b| b.health.forget.store(true, Ordering::Relaxed));
         for bus in &configuration.buses {
@@ -402,11 +403,6 @@ impl App {
             said.push("nothing changed".to_string());
         }
         said
-    }
-
-    /// New rules at the desk; what they decide at once goes its way.
-    fn reconfigure(&self, configuration: &Configuration, has: impl Fn(&str, &str) -> bool) {
-        driver::reconfigure(&self.shared, configuration, has);
     }
 
     /// Ordered drain: pollers stop, the engine ends when its input has ended, channels bring their answers, decisions are

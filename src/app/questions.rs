@@ -20,6 +20,7 @@ use crate::link::settings::Transport;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::registers::{Area, Span, Words};
+use crate::model::text::{REMARK, one_line};
 use crate::oncall::page;
 use crate::plan;
 use crate::poll::{Ask, BusConfig, UnitConfig};
@@ -100,7 +101,7 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
         Request::Reload => {
             tracing::info!(uid = caller.uid, "reload is asked for");
             let (reply, answer) = oneshot::channel();
-            shared.reloads.send(reply).await.map_err(|_| "the gateway is stopping".to_string())?;
+            shared.reloads.send((caller.name(), reply)).await.map_err(|_| "the gateway is stopping".to_string())?;
             let said = answer.await.map_err(|_| "the gateway is stopping".to_string())??;
             json(serde_json::to_value(said))
         }
@@ -128,6 +129,7 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
         | Request::PageTest { .. }
         | Request::StandIn { .. }
         | Request::Withdraw { .. }
+        | Request::AnnounceTest { .. }
         | Request::Inject { .. }) => self::about_alarms(shared, about_alarms, caller).await,
     }
 }
@@ -170,6 +172,11 @@ async fn about_alarms(shared: &Shared, request: Request, caller: Caller) -> Answ
             pages::tell(shared, &page::Command::StandIn(wanted)).await?;
             json(Ok(serde_json::Value::Null))
         }
+        Request::AnnounceTest { device, for_ms, by } => {
+            let by = if by.is_empty() { caller.name() } else { one_line(&by, REMARK) };
+            tracing::info!(device, for_ms, by, asked_by = caller.name(), "a test is announced");
+            json(serde_json::to_value(announce_test(shared, &device, for_ms, &by).await?))
+        }
         Request::Withdraw { number } => {
             let by = caller.name();
             tracing::info!(number, by, "somebody's standing in is taken back");
@@ -184,6 +191,29 @@ async fn about_alarms(shared: &Shared, request: Request, caller: Caller) -> Answ
         }
         _ => Err("that is not about alarms".to_string()),
     }
+}
+
+/// Every alarm of a device that a test run raises is kept quiet for so long; their keys.
+async fn announce_test(shared: &Shared, device: &str, for_ms: u64, by: &str) -> Result<Vec<String>, String> {
+    let (known, keys) = {
+        let engine = shared.engine();
+        let of_device = engine.alarms().filter(|(_, of, _)| &*of.device == device);
+        let keys: Vec<String> = of_device.filter(|(_, of, _)| of.in_test).map(|(key, ..)| key.to_string()).collect();
+        let known: Vec<String> =
+            engine.alarms().filter(|(_, of, _)| of.in_test).map(|(_, of, _)| of.device.to_string()).collect();
+        (known, keys)
+    };
+    if keys.is_empty() {
+        let mend = crate::model::problem::did_you_mean(device, known.iter().map(String::as_str));
+        return Err(format!("`{device}` has no alarm that a test run raises; {mend}"));
+    }
+    let of = |key: &String| {
+        let (key, by, note) = (key.clone(), by.to_string(), "announced test".to_string());
+        Command { key, action: Action::AnnounceTest { for_ms }, by, note }
+    };
+    let commands: Vec<Command> = keys.iter().map(of).collect();
+    decisions::decide(shared, Input::Commands(&commands)).await?;
+    Ok(keys)
 }
 
 /// The alarms that wait for somebody, of a device, an area and a priority.

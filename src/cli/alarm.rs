@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::alarm::event::Action;
-use crate::alarm::life::SHELF_MAX_MS;
+use crate::alarm::life::{SHELF_MAX_MS, TEST_MAX_MS};
 use crate::alarm::people::TRIAL_MAX_MS;
 use crate::app::decisions::ALARM;
 use crate::app::questions::AlarmRow;
@@ -124,6 +124,19 @@ pub struct ShelveArgs {
     off: bool,
 }
 
+/// Options of `test`.
+#[derive(Debug, clap::Args)]
+pub struct TestArgs {
+    /// The device that is tested.
+    device: String,
+    /// For how long: `30m`, at most 4 hours.
+    #[arg(long = "for", default_value = "30m")]
+    lasts: String,
+    /// Who tests.
+    #[arg(long, default_value = "")]
+    by: String,
+}
+
 /// Options of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
@@ -182,6 +195,17 @@ pub fn shelve(global: &Global, args: &ShelveArgs) -> Outcome {
     }
     let for_ms = length(&args.lasts, SHELF_MAX_MS)?;
     act(global, &args.whose, &Action::Shelve { for_ms })
+}
+
+/// Runs `test`.
+pub fn test(global: &Global, args: &TestArgs) -> Outcome {
+    let for_ms = length(&args.lasts, TEST_MAX_MS)?;
+    let request = Request::AnnounceTest { device: args.device.clone(), for_ms, by: args.by.clone() };
+    let keys: Vec<String> = read(ask(global, &request)?)?;
+    output::line(format!("{} is tested for {}: nobody is told of", args.device, Length(for_ms).text()));
+    keys.iter().for_each(|key| output::line(format!("  {key}")));
+    output::line("what is still there after that is told; `plantroom shelve KEY --off` ends it earlier");
+    Ok(())
 }
 
 /// Runs `explain`.

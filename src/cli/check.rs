@@ -136,6 +136,9 @@ fn alarms(configuration: &Configuration) {
     output::raw(output::table(&["device", "rule", "alarms", "missing"], &rows));
     let applied = configuration.alarms.definitions.len();
     output::line(format!("{applied} alarms"));
+    for (device, point) in config::check_alarms::unwatched(configuration) {
+        output::line(format!("NO RULE LOOKS AT {device}.{point}, which reports a fault"));
+    }
 }
 
 /// Asks every unit who it is.

@@ -81,6 +81,8 @@ enum Command {
     Ack(alarm::AckArgs),
     /// Put an alarm aside for a time; it comes back by itself.
     Shelve(alarm::ShelveArgs),
+    /// Announce a test run of a device: nobody is told of what it raises.
+    Test(alarm::TestArgs),
     /// Why an alarm is, or is not, and what it waits for.
     Explain(alarm::ExplainArgs),
     /// Page somebody for a trial; what became of every page.
@@ -208,6 +210,7 @@ pub fn main() -> ExitCode {
         Command::Replay(a) => replay::run(&args, a),
         Command::Ack(a) => alarm::acknowledge(&args, a),
         Command::Shelve(a) => alarm::shelve(&args, a),
+        Command::Test(a) => alarm::test(&args, a),
         Command::Explain(a) => alarm::explain(&args, a),
         Command::Page(a) => page::run(&args, a),
         Command::Rota(a) => page::rota(&args, a),

@@ -84,10 +84,10 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
             () = broken.cancelled() => break,
             _ = term.recv() => break,
             _ = int.recv() => break,
-            _ = hup.recv() => drop(reload(&mut app, dir, paths).await),
-            Some(wish) = app.wishes.recv() => {
-                let said = reload(&mut app, dir, paths).await;
-                let _nobody_waits = wish.send(said);
+            _ = hup.recv() => drop(reload(&mut app, dir, paths, "SIGHUP").await),
+            Some((by, reply)) = app.wishes.recv() => {
+                let said = reload(&mut app, dir, paths, &by).await;
+                let _nobody_waits = reply.send(said);
             }
             _ = ticks.tick() => {
                 if app.is_alive() {
@@ -115,13 +115,13 @@ fn notify(states: &[NotifyState<'_>]) {
 }
 
 /// Loads the configuration again; one that does not check changes nothing.
-async fn reload(app: &mut App, dir: &Path, paths: &Paths) -> Result<Vec<String>, String> {
+async fn reload(app: &mut App, dir: &Path, paths: &Paths, by: &str) -> Result<Vec<String>, String> {
     notify(&[NotifyState::Reloading]);
     let loaded = config::load(dir);
     log(&loaded.problems);
     let result = match loaded.configuration {
         Some(configuration) => {
-            let said = app.reload(configuration).await;
+            let said = app.reload(configuration, by).await;
             last_good::keep(dir, &paths.state);
             tracing::info!(done = said.join("; "), "configuration is loaded again");
             Ok(said)

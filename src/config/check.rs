@@ -282,6 +282,7 @@ impl<'a> Check<'a> {
                 id: d.id.as_str().into(),
                 class: d.class.clone(),
                 area: d.area.clone(),
+                supply: d.supply.clone(),
                 zh: d.zh.clone(),
                 en: d.en.clone(),
                 numbers: d.numbers.clone(),
@@ -293,6 +294,14 @@ impl<'a> Check<'a> {
                     format!("there is a device `{}` already", d.id),
                     "ids are unique among devices",
                 );
+            }
+        }
+        for entry in &self.files.device {
+            let Some(supply) = &entry.value.supply else { continue };
+            if out.get(supply).is_none_or(|d| d.class != "ats") {
+                let known: Vec<&str> = out.values().filter(|d| d.class == "ats").map(|d| &*d.id).collect();
+                let what = format!("`{supply}` is no transfer switch");
+                problems.error(entry.at.place(&["supply"]), what, did_you_mean(supply, known));
             }
         }
         out

@@ -17,7 +17,7 @@ use crate::config::{Device, Files};
 use crate::model::point::OWN_POINTS;
 use crate::model::problem::{Finding, did_you_mean};
 use crate::poll::BusConfig;
-use crate::profile::vocabulary::Vocabulary;
+use crate::profile::vocabulary::{Vocabulary, reports_fault};
 
 /// A rule for a device that it could be for.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,17 @@ pub fn check(
             }
         }
     }
+    if let Some(entry) = files.alarms.first() {
+        let within = settings.chatter_within;
+        if settings.chatter_times == 1 {
+            let what = "chatter_times is 1: every alarm would be held at once";
+            problems.error(entry.at.place(&["chatter_times"]), what, "3 or more; 0 holds none");
+        }
+        if !(10_000..=3_600_000).contains(&within.0) {
+            let what = format!("chatter_within is {}", within.text());
+            problems.error(entry.at.place(&["chatter_within"]), what, "10s to 1h: so long a held alarm stays in alarm");
+        }
+    }
     let changes = changes(files, catalogue, plant, problems);
     let mut definitions: Vec<Definition> = Vec::new();
     let mut applies = Vec::new();
@@ -80,6 +91,7 @@ pub fn check(
             definitions.extend(built.unwrap_or_default());
         }
     }
+    wanted_numbers(&applies, files, problems);
     expand(&mut definitions, plant);
     circles(&mut definitions, files, problems);
     short_delays(&definitions, files, plant, problems);
@@ -137,7 +149,8 @@ fn devices_on(bus: &BusConfig) -> BTreeSet<&str> {
     outs.map(|o| &*o.stream.device).collect()
 }
 
-/// `class.rule` in `hidden_by` means that rule of every device of the class; of the links, those that the device hangs on.
+/// `class.rule` in `hidden_by` means that rule of every device of the class; of the links, those that the device hangs on, of the
+/// transfer switches, the one that feeds it.
 fn expand(definitions: &mut [Definition], plant: &Plant<'_>) {
     let keys: BTreeSet<Arc<str>> = definitions.iter().map(|d| d.key().into()).collect();
     let mut of_rule: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
@@ -152,8 +165,9 @@ fn expand(definitions: &mut [Definition], plant: &Plant<'_>) {
             if keys.contains(by) {
                 return vec![Arc::clone(by)];
             }
-            let is_ours = |key: &&Arc<str>| match (by.starts_with("link."), key.rsplit_once('.')) {
-                (true, Some((_, link))) => links.get(link).is_some_and(|on| on.contains(&*device)),
+            let is_ours = |key: &&Arc<str>| match (by.split_once('.'), key.rsplit_once('.')) {
+                (Some(("link", _)), Some((_, link))) => links.get(link).is_some_and(|on| on.contains(&*device)),
+                (Some(("ats", _)), Some((_, ats))) => is_fed_by(&device, ats, plant),
                 _ => true,
             };
             of_rule.get(by).into_iter().flatten().filter(is_ours).cloned().collect()
@@ -161,6 +175,15 @@ fn expand(definitions: &mut [Definition], plant: &Plant<'_>) {
         let own = d.key();
         // Nothing explains itself.
         d.hidden_by = d.hidden_by.iter().flat_map(one).filter(|key| **key != *own).collect();
+    }
+}
+
+/// Whether a supply feeds a device: the one that it names, else the one of its own area.
+fn is_fed_by(device: &str, ats: &str, plant: &Plant<'_>) -> bool {
+    let (Some(device), Some(ats)) = (plant.devices.get(device), plant.devices.get(ats)) else { return false };
+    match &device.supply {
+        Some(supply) => supply == &*ats.id,
+        None => device.area == ats.area,
     }
 }
 
@@ -220,6 +243,9 @@ fn changes<'a>(
             problems.error(entry.at.place(&["rule"]), what, did_you_mean(&change.rule, all.iter().map(String::as_str)));
             continue;
         };
+        if !guards_lives_still(entry, name, problems) {
+            continue;
+        }
         let rule = if change.off { None } else { changed(entry, template, class, catalogue, problems) };
         if rule.is_none() && !change.off {
             continue;
@@ -240,6 +266,88 @@ fn changes<'a>(
     out
 }
 
+/// Rules that guard lives: they are not switched off or made hideable in passing.
+const GUARDS_LIVES: [&str; 3] = ["unintended_movement", "entrapment", "overtravel"];
+
+/// Whether a change leaves a rule that guards lives as it is, or says why not.
+fn guards_lives_still(
+    entry: &crate::config::doc::Entry<'_, alarm::site::Override>,
+    name: &str,
+    problems: &mut Problems,
+) -> bool {
+    let change = &entry.value;
+    let is_weaker = |key: &str| match (key, change.set.get(key)) {
+        (_, None) => false,
+        ("never_hidden" | "latch", Some(value)) => value.as_bool() == Some(false),
+        (_, Some(_)) => true,
+    };
+    let what = if change.off {
+        "is switched off"
+    } else if ["never_hidden", "latch", "hidden_by", "priority"].into_iter().any(is_weaker) {
+        "is hidden, unlatched or made less urgent"
+    } else {
+        return true;
+    };
+    if !GUARDS_LIVES.contains(&name) {
+        return true;
+    }
+    let key = if change.off { "off" } else { "set" };
+    if change.accept_risk.trim().is_empty() {
+        let what = format!("`{}` guards lives and {what}", change.rule);
+        let mend = "accept_risk = \"whose decision it is, and what guards people instead\"";
+        problems.error(entry.at.place(&[key]), what, mend);
+        return false;
+    }
+    let what = format!("`{}` guards lives and {what}: {}", change.rule, change.accept_risk.trim());
+    problems.warning(
+        entry.at.place(&[key]),
+        what,
+        "accepted by this configuration; look at it again at each inspection",
+    );
+    true
+}
+
+/// Rules that have their points and lack nothing but a number for which there is no safe default: a warning a number.
+fn wanted_numbers(applies: &[Applies], files: &Files<'_>, problems: &mut Problems) {
+    let mut wanted: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for a in applies {
+        let Err(missing) = &a.alarms else { continue };
+        let numbers: Vec<&str> = missing.iter().filter_map(|m| m.strip_prefix("number ")).collect();
+        for number in numbers.iter().filter(|n| numbers.len() == missing.len() && DANGEROUS.contains(n)) {
+            wanted.entry((&a.device, number)).or_default().push(&a.rule);
+        }
+    }
+    for ((device, number), rules) in wanted {
+        let Some(entry) = files.device.iter().find(|e| *e.value.id == *device) else { continue };
+        let what = format!("`{device}` does not say `{number}`: without it there is no alarm {}", rules.join(", "));
+        let mend = format!(
+            "[device.numbers] {number} = … (a wrong default would be dangerous); or [[alarm]] rule = \"{}\", off = true",
+            rules[0]
+        );
+        problems.warning(entry.at.place(&["id"]), what, mend);
+    }
+}
+
+/// Numbers that a site has to give: a default that is wrong there hides a danger.
+const DANGEROUS: [&str; 4] = ["hydrant_low_mpa", "sprinkler_low_mpa", "diesel_battery_nominal_v", "battery_nominal_v"];
+
+/// Points of a device that report a fault and that no alarm looks at: device and point.
+pub fn unwatched(configuration: &super::Configuration) -> Vec<(String, String)> {
+    let mut watched: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
+    for d in &configuration.alarms.definitions {
+        let mut each = |i: &Input| {
+            watched.insert((Arc::clone(&i.device), Arc::clone(&i.point)));
+        };
+        d.when.inputs(&mut each);
+        d.only.iter().for_each(|n| n.inputs(&mut each));
+    }
+    let devices = configuration.devices.iter();
+    let points = devices.flat_map(|(id, d)| d.points.keys().map(move |point| (id.as_str(), point.as_str())));
+    let is_blind = |(device, point): &(&str, &str)| {
+        reports_fault(point) && !watched.iter().any(|(d, p)| **d == **device && **p == **point)
+    };
+    points.filter(is_blind).map(|(device, point)| (device.to_string(), point.to_string())).collect()
+}
 /// The rule with other values; `None` if it is no rule any more, which is said.
 fn changed(
     entry: &crate::config::doc::Entry<'_, alarm::site::Override>,
@@ -310,7 +418,7 @@ pub fn findings(name: &str, rule: &Rule, class: &str, vocabulary: &Vocabulary) -
         });
     };
     each(&rule.when);
-    rule.only.iter().chain(&rule.unless).for_each(&mut each);
+    rule.only.iter().chain(&rule.unless).chain(&rule.explains_while).for_each(&mut each);
     for (key, text) in [("zh", &rule.zh), ("en", &rule.en)] {
         if text.trim().is_empty() {
             out.push(Finding::error(&[key], "the alarm says nothing", "where, what"));

@@ -7,14 +7,17 @@ use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 
 use crate::channel;
+use crate::clock::{self, Clock};
 use crate::config::builtin::Catalogue;
 use crate::config::check::single;
+use crate::config::check_reach;
 use crate::config::check_site::{ID_MEND, is_id};
 use crate::config::doc::{Entry, Problems};
 use crate::config::{Device, Files};
 use crate::http;
 use crate::model::point::Names;
 use crate::model::problem::did_you_mean;
+use crate::model::time::Wall;
 use crate::oncall::plan::{Chain, Person, Plan, Rota, Shift, Step};
 use crate::oncall::settings::{self as file, Settings, Target};
 
@@ -61,11 +64,17 @@ pub fn check(
     people(files, &channels, &mut plan, problems);
     rotas(files, &mut plan, problems);
     chains(files, catalogue, &mut plan, problems);
+    check_reach::check(files, &plan, now(), problems);
     if let (Some(person), true, false) = (files.person.first(), files.chain.is_empty(), broken) {
         let mend = "[[chain]] with steps: who is told first, who next";
         problems.warning(person.at.place(&["id"]), "there are people, and nobody is told of anything", mend);
     }
     Oncall { plan: Arc::new(plan), channels, settings }
+}
+
+/// The date of this machine, to tell whether a shift has begun.
+fn now() -> Wall {
+    Clock::new(&clock::Settings::default(), Wall(0)).wall()
 }
 
 fn time(text: &str) -> Option<Time> {
@@ -190,7 +199,11 @@ fn people(files: &Files<'_>, channels: &[channel::Settings], plan: &mut Plan, pr
                 Some(c) if c.wants_address() && contact.to.is_empty() => {
                     problems.error(place("channel"), format!("`{}` does not say where to", p.id), "to = \"…\"");
                 }
-                Some(_) => {}
+                Some(c) => {
+                    if let Some((what, example)) = check_reach::impossible(c, contact) {
+                        problems.error(place("to"), format!("`{}` cannot be reached so: {what}", p.id), example);
+                    }
+                }
             }
         }
         let person = Person {

@@ -7,6 +7,7 @@ pub mod check;
 pub mod check_alarms;
 mod check_field;
 pub mod check_oncall;
+mod check_reach;
 pub mod check_site;
 pub mod doc;
 pub mod environment;
@@ -71,6 +72,8 @@ pub struct Device {
     pub zh: String,
     /// English name.
     pub en: String,
+    /// The transfer switch that feeds it, if it names one.
+    pub supply: Option<String>,
     /// What is known of it.
     pub numbers: BTreeMap<String, f64>,
     /// Point -> (unit, the profile's point).

@@ -133,6 +133,8 @@ pub struct Device {
     pub zh: String,
     /// English name.
     pub en: String,
+    /// The transfer switch that feeds it, where that is not the one of its own area: its power failure explains this device's alarms.
+    pub supply: Option<String>,
     /// A unit whose points are all this device's.
     pub unit: Option<String>,
     /// Point -> `unit.point`.

@@ -100,6 +100,15 @@ pub enum Request {
         /// Its number.
         number: u64,
     },
+    /// A test run of a device is announced: nobody is told of what it raises.
+    AnnounceTest {
+        /// The device.
+        device: String,
+        /// Milliseconds.
+        for_ms: u64,
+        /// Who tests; empty: whoever asks.
+        by: String,
+    },
     /// A sample for a trial of alarms.
     Inject {
         /// The device.
@@ -139,6 +148,7 @@ impl Request {
             | Request::PageTest { .. }
             | Request::StandIn { .. }
             | Request::Withdraw { .. }
+            | Request::AnnounceTest { .. }
             | Request::Inject { .. }
             | Request::AcceptClock
             | Request::SetAside { .. } => true,

@@ -319,12 +319,13 @@ impl Engine {
     }
 
     /// A new configuration: rules anew; counts, states and delays go on where the rule is the same.
-    /// `stored`: alarms and pages as they were written down, where a room panicked.
+    /// `stored`: alarms and pages as they were written down, where a room panicked; `by`: whose it is.
     pub fn reconfigure(
         &mut self,
         plan: Plan,
         has: impl Fn(&str, &str) -> bool,
         stored: Option<Survived>,
+        by: &str,
         now: Now,
     ) -> Output {
         let mut out = Output::default();
@@ -340,7 +341,7 @@ impl Engine {
             self.oncall = Oncall::new(Arc::clone(&self.plan.oncall), stored.oncall, &boot, now);
         }
         if self.plan.alarms != plan.alarms || again {
-            self.alarms.reconfigure(plan.alarms.clone(), now, &mut out.alarm);
+            self.alarms.reconfigure(plan.alarms.clone(), by, now, &mut out.alarm);
             out.derived.extend(self.transitions(&out.alarm, now));
         }
         self.off.clear();

@@ -66,6 +66,70 @@ pub struct Vocabulary {
     pub classes: BTreeMap<Arc<str>, ClassFile>,
 }
 
+/// Words in the names of points that report a fault, a trip, fire, gas, water or the loss of a supply.
+const FAULT_WORDS: [&str; 28] = [
+    "fault",
+    "tripped",
+    "trip",
+    "smoke",
+    "gas",
+    "fire",
+    "heat",
+    "leak",
+    "wet",
+    "overload",
+    "overtemperature",
+    "shutdown",
+    "failed",
+    "fail",
+    "blocked",
+    "overspeed",
+    "overcrank",
+    "underspeed",
+    "loss",
+    "lost",
+    "undervoltage",
+    "overvoltage",
+    "reversal",
+    "disagree",
+    "intrusion",
+    "emergency",
+    "alarm",
+    "warning",
+];
+/// Points whose being false is the fault: a supply that should be there.
+const SUPPLY_POINTS: [&str; 3] = ["power_ok", "standby_power_ok", "mains_ok"];
+/// Names that have such a word and report something else.
+const NO_FAULTS: [&str; 8] = [
+    "fire_return",
+    "emergency_power",
+    "heat_alarm_test",
+    "alarm_code",
+    "warning_code",
+    "gas_m3",
+    "fire_mode",
+    "fire_command",
+];
+
+/// Whether a point reports by its name that something is wrong: such a point is worth nothing without an alarm. What is measured
+/// (a name that ends with a unit) reports none.
+pub fn reports_fault(name: &str) -> bool {
+    if SUPPLY_POINTS.contains(&name) {
+        return true;
+    }
+    let plain: String = name.strip_prefix("x_").unwrap_or(name).chars().filter(|c| !c.is_ascii_digit()).collect();
+    if NO_FAULTS.contains(&plain.as_str()) || plain.ends_with("_code") && !plain.ends_with("fault_code") {
+        return false;
+    }
+    let is_measured = [
+        "_v", "_a", "_kw", "_c", "_pct", "_m", "_mm", "_mpa", "_kpa", "_h", "_s", "_ma", "_kwh", "_hz", "_count",
+        "_ppm",
+    ]
+    .iter()
+    .any(|unit| plain.ends_with(unit));
+    !is_measured && plain.split('_').any(|word| FAULT_WORDS.contains(&word))
+}
+
 impl Vocabulary {
     /// The entry of a point of a class; an indexed name finds its `{n}` entry. `None`: the vocabulary lacks it.
     pub fn point(&self, class: &str, name: &str) -> Option<&PointEntry> {

@@ -266,6 +266,7 @@ en = "Generating set 1"
 unit = "gen1"
 [device.numbers]
 rated_kw = 200.0
+battery_nominal_v = 24.0
 
 [[device]]
 id = "ats-1"

@@ -26,6 +26,8 @@ use crate::web::connections::{self, Connections};
 use crate::web::course::Course;
 use crate::web::page::{self, AlarmPage};
 
+/// Characters of a token at least.
+pub const TOKEN_MIN: usize = 16;
 /// Longest request.
 const BODY_MAX: usize = 16 * 1024;
 /// Longest wait for the head of a request, and for its answer.
@@ -306,7 +308,7 @@ impl Door {
         };
         let is_it = |t: &&Token| {
             let token = http::secret(None, Some(&t.token_file)).ok().flatten().unwrap_or_default();
-            token.len() >= 16 && same(&token, given)
+            token.len() >= TOKEN_MIN && same(&token, given)
         };
         match self.tokens.iter().find(is_it) {
             Some(token) if wanted == May::Read || token.may == May::Acknowledge => Ok(token.id.clone()),

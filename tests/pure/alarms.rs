@@ -258,6 +258,7 @@ impl World {
             "explain" => self.explain(rest),
             "reset" => act(Action::Reset),
             "shelve" => act(Action::Shelve { for_ms: length() }),
+            "test" => act(Action::AnnounceTest { for_ms: length() }),
             "unshelve" => act(Action::Unshelve),
             "out" => act(Action::TakeOut),
             "back" => act(Action::PutBack),
@@ -275,14 +276,14 @@ impl World {
                 plan.alarms.definitions.retain(|d| d.key() != rest);
                 self.plan = plan.clone();
                 let now = self.now();
-                let out = self.engine.reconfigure(plan, |_, _| true, None, now);
+                let out = self.engine.reconfigure(plan, |_, _| true, None, "wang", now);
                 self.take(out);
             }
             "reload" => {
                 let (plan, now) = (self.plan.clone(), self.now());
                 let mut other = plan.clone();
                 other.alarms.settings.keep_days += 1;
-                let out = self.engine.reconfigure(other, |_, _| true, None, now);
+                let out = self.engine.reconfigure(other, |_, _| true, None, "wang", now);
                 self.take(out);
             }
             "inject" => {
@@ -502,7 +503,7 @@ fn a_desk_of_pages_that_panics_hears_later_of_what_it_missed() {
     assert!(world.out.contains("raised a.d P1"), "alarms go on: {}", world.out);
     let stored = Survived { alarms: world.kept.clone(), ..Survived::default() };
     let now = world.now();
-    let out = world.engine.reconfigure(world.plan.clone(), |_, _| true, Some(stored), now);
+    let out = world.engine.reconfigure(world.plan.clone(), |_, _| true, Some(stored), "wang", now);
     assert!(out.oncall.sends.is_empty());
     let told = world.engine.step(now, Input::Tick).oncall.sends;
     assert_eq!((told.len(), &*told[0].about[0].key), (1, "a.d"));

@@ -282,3 +282,71 @@ fn every_rule_of_the_catalogue_is_raised_and_cleared() {
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(count > 85, "the catalogue is there: {count}");
 }
+
+/// Whatever reports a fault, a trip, fire, gas, water or the loss of a supply is worth nothing if no rule looks at it.
+#[test]
+fn every_point_that_reports_a_fault_has_a_rule() {
+    use plantroom::alarm::build;
+    use plantroom::model::point::{Kind, OWN_POINTS};
+    use plantroom::profile::vocabulary::reports_fault;
+    let catalogue = plantroom::config::builtin::read(None, &mut plantroom::config::doc::Problems::default());
+    let mut blind = Vec::new();
+    for (class, file) in &catalogue.vocabulary.classes {
+        let mut watched = std::collections::BTreeSet::new();
+        for template in catalogue.rules.get(&**class).into_iter().flat_map(|rules| rules.values()) {
+            build::points(&template.rule, &mut |point| drop(watched.insert(point.replace("{*}", "{n}"))));
+        }
+        for (name, entry) in &file.points {
+            let is_told = matches!(entry.kind, Kind::Bool | Kind::Code) && reports_fault(name);
+            // Of the gateway there is what it measures of itself.
+            let is_there = &**class != "gateway" || OWN_POINTS.contains(&name.as_str());
+            if is_told && is_there && !watched.contains(name) {
+                blind.push(format!("{class}.{name}"));
+            }
+        }
+    }
+    assert!(blind.is_empty(), "no rule looks at {}", blind.join(", "));
+    for (name, is_fault) in [
+        ("smoke", true),
+        ("pump1_overload", true),
+        ("x_door_fault", true),
+        ("power_ok", true),
+        ("gas_m3", false),
+        ("running", false),
+        ("leak_position_m", false),
+        ("alarm_code", false),
+        ("fault_code", true),
+    ] {
+        assert_eq!(reports_fault(name), is_fault, "{name}");
+    }
+}
+
+/// Every rule that wakes people says why; the shares of the priorities are near those of ISA-18.2's alarm management: few urgent ones.
+#[test]
+fn every_urgent_rule_says_why_and_few_are_urgent() {
+    use plantroom::model::priority::Priority;
+    let catalogue = plantroom::config::builtin::read(None, &mut plantroom::config::doc::Problems::default());
+    let (mut count, mut all) = ([0usize; 4], 0usize);
+    let mut silent = Vec::new();
+    for (class, rules) in &catalogue.rules {
+        for (name, template) in rules {
+            let rule = &template.rule;
+            count[usize::from(rule.priority.number()) - 1] += 1;
+            all += 1;
+            let says = |names: &Option<plantroom::model::point::Names>| {
+                names.as_ref().is_some_and(|n| !n.zh.is_empty() && !n.en.is_empty() && !n.zh.contains([',', ':', ';']))
+            };
+            let is_told = says(&rule.cause)
+                && says(&rule.consequence)
+                && rule.respond.is_some_and(|l| l.0 > 0)
+                && rule.basis.as_ref().is_some_and(|b| !b.is_empty());
+            if rule.priority <= Priority::P2 && !is_told {
+                silent.push(format!("{class}.{name}"));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "no cause, consequence, time to respond or basis: {}", silent.join(", "));
+    let share = |k: usize| 100 * count[k] / all;
+    let shares = [share(0), share(1), 100 * (count[2] + count[3]) / all];
+    assert!(shares[0] <= 18 && shares[1] <= 35 && shares[2] >= 50, "{count:?} of {all}: {shares:?} %");
+}

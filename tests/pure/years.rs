@@ -245,6 +245,9 @@ impl Site {
             | What::ArriveOverdue
             | What::Chatters
             | What::Trial
+            | What::RuleAdded
+            | What::RuleChanged
+            | What::RuleRemoved
             | What::ResolveOverdue => told.active,
             What::Acknowledged => !std::mem::replace(&mut told.owned, true),
             What::HandedOver => {

@@ -1,0 +1,55 @@
+//! What a reload changes of alarm rules, alarm by alarm: who is told by which rule is nothing that changes unseen.
+
+use std::sync::Arc;
+
+use crate::alarm::event::{Event, What};
+use crate::alarm::node::Definition;
+use crate::alarm::{Alarms, Rules};
+use crate::model::priority::Priority;
+use crate::model::text::{REMARK, one_line};
+
+impl Alarms {
+    /// New, changed and removed alarms, as events with whoever reloaded.
+    pub(super) fn changes(&self, rules: &Rules, by: &str) -> Vec<Event> {
+        let by = one_line(by, REMARK);
+        let priority = |d: &Definition| d.steps.iter().map(|s| s.priority).min().unwrap_or(Priority::P4);
+        let event = |key: &str, what, d: &Definition| {
+            let occurrence = self.by_key.get(key).map_or(0, |i| self.live[*i].alarm.occurrence);
+            Event { by: by.clone(), cause: d.of.to_string(), ..Event::bare(key, what, occurrence, priority(d)) }
+        };
+        let mut out = Vec::new();
+        let mut stays: std::collections::BTreeSet<Arc<str>> = std::collections::BTreeSet::new();
+        for d in &rules.definitions {
+            let key: Arc<str> = d.key().into();
+            match self.by_key.get(&key).map(|i| &self.live[*i].of) {
+                None => out.push(event(&key, What::RuleAdded, d)),
+                Some(was) if **was != **d => out.push(event(&key, What::RuleChanged, d)),
+                Some(_) => {}
+            }
+            stays.insert(key);
+        }
+        let gone = self.live.iter().filter(|l| !stays.contains(&l.key));
+        out.extend(gone.map(|l| event(&l.key, What::RuleRemoved, &l.of)));
+        out
+    }
+}
+
+/// What changed, a line for each rule, for whoever reloaded.
+pub fn lines(events: &[Event]) -> Vec<String> {
+    let mut out: Vec<(String, Vec<String>)> = Vec::new();
+    for event in events {
+        let word = match event.what {
+            What::RuleAdded => "is new",
+            What::RuleChanged => "is changed",
+            What::RuleRemoved => "IS GONE",
+            _ => continue,
+        };
+        let head = format!("alarm rule {} {word}", event.cause);
+        let device = event.key.rsplit_once('.').map_or("", |(_, d)| d).to_string();
+        match out.iter_mut().find(|(h, _)| *h == head) {
+            Some((_, devices)) => devices.push(device),
+            None => out.push((head, vec![device])),
+        }
+    }
+    out.into_iter().map(|(head, devices)| format!("{head} for {}", devices.join(", "))).collect()
+}

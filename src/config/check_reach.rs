@@ -1,0 +1,97 @@
+//! Whether those who are to be told can be: contacts that can be one, shifts that have begun, priorities that are meant for somebody,
+//! tokens that exist.
+
+use crate::channel;
+use crate::config::Files;
+use crate::config::doc::Problems;
+use crate::model::priority::Priority;
+use crate::model::time::Wall;
+use crate::oncall::plan::Plan;
+use crate::oncall::settings::Contact;
+
+/// What a contact lacks to be one of its channel: what is wrong, and an example.
+pub fn impossible(channel: &channel::Settings, contact: &Contact) -> Option<(String, &'static str)> {
+    let to = contact.to.as_str();
+    let digits = to.chars().filter(char::is_ascii_digit).count();
+    let is_number = to.chars().all(|c| c.is_ascii_digit() || "+- ()".contains(c)) && (5..=15).contains(&digits);
+    let is_mail = to.split_once('@').is_some_and(|(name, host)| {
+        !name.is_empty() && host.contains('.') && !host.ends_with('.') && !to.contains(char::is_whitespace)
+    });
+    let is_topic = to.len() <= 64 && to.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    match channel {
+        _ if to.is_empty() => None,
+        channel::Settings::Sms(_) if !is_number => Some((format!("`{to}` is no telephone number"), "+8613800001111")),
+        channel::Settings::Email(_) if !is_mail => Some((format!("`{to}` is no mail address"), "name@example.com")),
+        channel::Settings::Ntfy(_) if !is_topic => {
+            Some((format!("`{to}` is no topic"), "letters, digits, - and _, at most 64 of them"))
+        }
+        _ => None,
+    }
+}
+
+/// Whatever is left to nobody.
+pub fn check(files: &Files<'_>, plan: &Plan, now: Wall, problems: &mut Problems) {
+    if let Some(chain) = files.chain.first() {
+        uncovered(chain, plan, problems);
+    }
+    for entry in &files.rota {
+        for (i, shift) in entry.value.shift.iter().enumerate() {
+            let since = shift.since.as_ref().and_then(|s| s.parse::<jiff::civil::Date>().ok());
+            let begins = since.and_then(|d| d.to_zoned(plan.zone.clone()).ok()).map(|z| z.timestamp().as_millisecond());
+            if begins.is_some_and(|at| at > now.0) && now.0 > 0 {
+                let place = entry.at.place(&["shift", &i.to_string(), "since"]);
+                let what = format!("rota `{}`: this shift has not begun yet", entry.value.id);
+                problems.warning(
+                    place,
+                    what,
+                    "`since` is the day on which the first of `people` begins: one in the past",
+                );
+            }
+        }
+    }
+    tokens(files, problems);
+}
+
+/// Priorities of devices that no chain is meant for.
+fn uncovered(
+    chain: &crate::config::doc::Entry<'_, crate::oncall::settings::Chain>,
+    plan: &Plan,
+    problems: &mut Problems,
+) {
+    for priority in [Priority::P1, Priority::P2, Priority::P3] {
+        let left = plan.places.keys().filter(|device| plan.chain(priority, device).is_none());
+        let left: Vec<&str> = left.map(String::as_str).collect();
+        if left.is_empty() {
+            continue;
+        }
+        let whose = if left.len() == plan.places.len() { "any device".to_string() } else { left.join(", ") };
+        let what = format!("{} of {whose} is told to nobody: no [[chain]] is meant for it", priority.word());
+        let mend = "a [[chain]] without priorities, classes and areas, behind the others, takes what is left";
+        problems.warning(chain.at.place(&["priorities"]), what, mend);
+    }
+}
+
+/// Files of tokens that are missing or short: their programs would be refused.
+fn tokens(files: &Files<'_>, problems: &mut Problems) {
+    for entry in &files.web {
+        for (i, token) in entry.value.token.iter().enumerate() {
+            let place = || entry.at.place(&["token", &i.to_string(), "token_file"]);
+            match crate::http::secret(None, Some(&token.token_file)) {
+                Ok(Some(text)) if text.len() >= crate::web::door::TOKEN_MIN => {}
+                Ok(text) => {
+                    let length = text.map_or(0, |t| t.len());
+                    let what = format!("the token of `{}` has {length} characters", token.id);
+                    problems.warning(
+                        place(),
+                        what,
+                        "16 or more: openssl rand -hex 16 > FILE; until then it is refused",
+                    );
+                }
+                Err(why) => {
+                    let what = format!("the token of `{}` cannot be read: {why}", token.id);
+                    problems.warning(place(), what, "openssl rand -hex 16 > FILE, readable by the gateway only");
+                }
+            }
+        }
+    }
+}
