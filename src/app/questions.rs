@@ -276,11 +276,12 @@ pub fn alarms(shared: &Shared, all: bool) -> Vec<AlarmRow> {
     let wanted = engine.alarms().filter(|(_, _, alarm)| all || !alarm.is_normal());
     let row = |(key, of, alarm): (&Arc<str>, &Definition, &Alarm)| {
         let text = told::text(of, alarm, &decisions::whose(&configuration, &of.device));
+        let since = alarm.since.as_ref().filter(|m| m.trusted && !alarm.is_normal());
         AlarmRow {
             key: key.to_string(),
             state: alarm.seen().word().to_string(),
             priority: alarm.priority(of).word().to_string(),
-            since: told::date(alarm.since.as_ref()).filter(|_| !alarm.is_normal()),
+            since: since.map(|m| m.wall.local(&configuration.alarms.zone)),
             age_s: alarm.age_s(now).filter(|_| alarm.step > 0),
             owner: alarm.owner.clone(),
             input: alarm.unknown.map_or("good", Cause::word).to_string(),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::app::reply_ways::{self, ReplyWay};
@@ -252,8 +253,9 @@ pub fn status(shared: &Shared) -> Status {
         let standing = if t.standing { ", now tried every ten minutes" } else { "" };
         format!("{} panicked {} times{standing}", t.task, t.panics)
     };
+    let zone = &configuration.alarms.zone;
     // One after the other: a guard within the expression below would live to its end, and others lock the same.
-    let links = lock(&shared.buses).iter().map(|b| link(b, shared.clock.mono())).collect();
+    let links = lock(&shared.buses).iter().map(|b| link(b, zone, shared.clock.mono())).collect();
     let sinks = lock(&shared.sinks).iter().map(sink).collect();
     let (alarms, pages) = (alarms(shared), pages(shared));
     Status {
@@ -278,7 +280,7 @@ pub fn status(shared: &Shared) -> Status {
             dropped_files: get(&j.dropped_files),
         },
         clock: Clock {
-            date: shared.clock.wall().rfc3339(),
+            date: shared.clock.wall().local(zone),
             trusted: shared.clock.trusted(),
             synchronised: crate::clock::kernel_synchronised(),
         },
@@ -286,7 +288,7 @@ pub fn status(shared: &Shared) -> Status {
     }
 }
 
-fn link(bus: &BusHandle, now: Mono) -> Link {
+fn link(bus: &BusHandle, zone: &TimeZone, now: Mono) -> Link {
     let stalled = bus.health.stalled_ms(now);
     let unit = |(i, config): (usize, &crate::poll::UnitConfig)| {
         let h = bus.health.unit(i, |h| h.clone()).unwrap_or_default();
@@ -298,7 +300,7 @@ fn link(bus: &BusHandle, now: Mono) -> Link {
             layout: if h.layout.is_empty() { "base".to_string() } else { h.layout },
             state: format!("{:?}", h.presence).to_lowercase(),
             why: h.cause.map(|c| c.word().to_string()).unwrap_or_default(),
-            since: if h.since.0 == 0 { String::new() } else { h.since.rfc3339() },
+            since: if h.since.0 == 0 { String::new() } else { h.since.local(zone) },
             cycles: h.cycles,
             good: h.good,
             skipped: h.skipped,

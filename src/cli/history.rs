@@ -81,8 +81,7 @@ pub fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, Failure> {
 
 /// A moment in the site's time zone.
 pub fn local(ms: i64, zone: &TimeZone) -> String {
-    let at = Timestamp::from_millisecond(ms).map(|t| t.to_zoned(zone.clone()));
-    at.map_or_else(|_| ms.to_string(), |z| z.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())
+    Wall(ms).local(zone)
 }
 
 fn failed(e: crate::journal::segment::Trouble) -> Failure {

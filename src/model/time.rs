@@ -24,6 +24,12 @@ impl Mono {
 pub struct Wall(pub i64);
 
 impl Wall {
+    /// As people read it: RFC 3339 in the site's time zone, with milliseconds and the offset.
+    pub fn local(self, zone: &jiff::tz::TimeZone) -> String {
+        let at = jiff::Timestamp::from_millisecond(self.0).map(|t| t.to_zoned(zone.clone()));
+        at.map_or_else(|_| self.0.to_string(), |z| z.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())
+    }
+
     /// RFC 3339 in UTC with milliseconds, as in MQTT and history.
     pub fn rfc3339(self) -> String {
         jiff::Timestamp::from_millisecond(self.0).map_or_else(|_| format!("{} ms", self.0), |t| format!("{t:.3}"))

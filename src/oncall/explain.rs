@@ -48,7 +48,7 @@ impl Oncall {
                     let hold = held(&self.plan, incident, page, now);
                     let rest = page.ways.get(page.way).and_then(|w| self.channels.get(&w.channel)?.rests.as_ref());
                     match (hold, rest) {
-                        (Some((until, why)), _) => format!("waits until {}: {why}", until.rfc3339()),
+                        (Some((until, why)), _) => format!("waits until {}: {why}", until.local(&self.plan.zone)),
                         (None, Some((Mono(until), why))) => {
                             format!(
                                 "waits{way}, which rests {} s more: {why}",

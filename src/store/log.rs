@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -64,11 +64,16 @@ pub struct Query {
     pub limit: Option<usize>,
 }
 
+/// Transactions that wait for the disk at most.
+const QUEUE: usize = 1_024;
+
 /// What it shows of itself.
 #[derive(Debug, Default)]
 pub struct Health {
     /// Whether the last transaction could not be written.
     pub failed: AtomicBool,
+    /// Transactions that wait for the disk.
+    queued: AtomicUsize,
 }
 
 enum Job {
@@ -141,6 +146,12 @@ impl Store {
     /// Writes a transaction; the answer comes when it is on the disk.
     pub fn commit(&self, batch: Batch) -> oneshot::Receiver<Result<(), String>> {
         let (done, answer) = oneshot::channel();
+        if self.health.queued.fetch_add(1, Ordering::Relaxed) >= QUEUE {
+            // The disk hangs: whoever asks has their own way of waiting.
+            self.health.queued.fetch_sub(1, Ordering::Relaxed);
+            let _nobody_waits = done.send(Err("the disk takes nothing: too much waits for it".to_string()));
+            return answer;
+        }
         let _thread_is_gone = self.jobs.send(Job::Commit(batch, done));
         answer
     }
@@ -292,6 +303,7 @@ fn put_beside(path: &Path) -> std::io::Result<PathBuf> {
 fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &Health) {
     match job {
         Job::Commit(batch, done) => {
+            health.queued.fetch_sub(1, Ordering::Relaxed);
             let mut written = write(connection, &batch, boot);
             if written.is_err() && std::fs::remove_file(ballast(path)).is_ok() {
                 // That was held back for this moment.

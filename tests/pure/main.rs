@@ -17,6 +17,7 @@ mod alarms;
 mod architecture;
 mod captures;
 mod catalogue;
+mod checks;
 mod configs;
 mod field;
 mod hostile;
