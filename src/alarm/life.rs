@@ -295,6 +295,15 @@ impl Alarm {
                 (self.latched, self.waits, self.handed) = (false, false, false);
                 What::Reset
             }
+            _ => self.put_aside(of, action, by, note, now)?,
+        };
+        Ok(Step { by: by.to_string(), note: note.to_string(), ..Step::of(what) })
+    }
+
+    /// What keeps it quiet, and what ends that.
+    fn put_aside(&mut self, of: &Definition, action: &Action, by: &str, note: &str, now: Now) -> Result<What, Names> {
+        let no = |zh: &str, en: &str| Err(Names::both(zh, en));
+        Ok(match action {
             Action::Shelve { .. } | Action::TakeOut if of.never_hidden => {
                 return no("此告警不允许搁置或停用", "this alarm may never be shelved or taken out of service");
             }
@@ -339,8 +348,8 @@ impl Alarm {
                 }
                 What::PutBack
             }
-        };
-        Ok(Step { by: by.to_string(), note: note.to_string(), ..Step::of(what) })
+            _ => return no("不认识这个操作", "that is something else"),
+        })
     }
 
     /// It is somebody else's from now on, who has to say yes: until then it is not acknowledged.

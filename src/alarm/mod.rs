@@ -238,10 +238,7 @@ impl Alarms {
         let said = live.say(&mut context);
         let (mut wake, test) = (context.wake, context.simulated);
         live.said = said;
-        if explained != live.explains {
-            self.unsettled.extend(&self.hides[i]);
-        }
-        let live = &mut self.live[i];
+        self.unsettled.extend(self.hides[i].iter().filter(|_| explained != live.explains));
         let mut input = None;
         let unknown = match said.state {
             State::Unknown(cause) => Some(cause),

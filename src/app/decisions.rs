@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarm::event::Event;
 use crate::alarm::told::{self, Told, Whose};
-use crate::app::Shared;
 use crate::app::pages::{self, Post};
+use crate::app::{Shared, lock};
 use crate::config::Configuration;
 use crate::engine::{Engine, Input, Output};
 use crate::model::point::Names;
@@ -28,6 +28,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Decisions that wait for the disk at most; beyond that the oldest are lost to the log, said so.
 const UNWRITTEN_MAX: usize = 10_000;
 
+/// Decisions on their way; beyond that they become one, which goes last.
+pub const QUEUE: usize = 4_096;
+
 /// Something that was decided: what is written, and what leaves after that.
 #[derive(Debug, Default)]
 pub struct Decision {
@@ -39,7 +42,25 @@ pub struct Decision {
     /// For channels.
     letters: Vec<(Arc<str>, Post)>,
     /// Told when it is written, or left without.
-    done: Option<oneshot::Sender<()>>,
+    done: Vec<oneshot::Sender<()>>,
+}
+
+impl Decision {
+    /// Another that comes after it, where there is no room for both. Of the log the oldest goes first, said so.
+    fn join(&mut self, other: Decision) {
+        self.batch.rows.extend(other.batch.rows);
+        self.batch.keep.extend(other.batch.keep);
+        self.states.retain(|(topic, _)| !other.states.iter().any(|(t, _)| t == topic));
+        self.states.extend(other.states);
+        self.readings.extend(other.readings);
+        self.letters.extend(other.letters);
+        self.done.extend(other.done);
+        let over = self.batch.rows.len().saturating_sub(UNWRITTEN_MAX);
+        if over > 0 {
+            self.batch.rows.drain(..over);
+            tracing::error!(over, "more is decided than can be written: the oldest is lost to the log");
+        }
+    }
 }
 
 /// What the engine decided goes its ways; the answer comes when it is written down.
@@ -70,12 +91,37 @@ pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<
         decision.batch.keep.push((ALARM, key.to_string(), bytes));
     }
     let (done, answer) = oneshot::channel();
-    decision.done = Some(done);
-    if let Err(mpsc::error::SendError(decision)) = shared.decisions.send(decision) {
-        tracing::error!("decisions are not taken any more: one leaves unrecorded");
-        leave(shared, decision);
-    }
+    decision.done = vec![done];
+    hand_on(shared, decision);
     Some(answer)
+}
+
+/// In order: as long as some have found no room, those after them wait with them.
+fn hand_on(shared: &Shared, decision: Decision) {
+    let mut crowded = lock(&shared.crowded);
+    if let Some(waiting) = crowded.as_mut() {
+        return waiting.join(decision);
+    }
+    match shared.decisions.try_send(decision) {
+        Ok(()) => {}
+        Err(mpsc::error::TrySendError::Full(decision)) => *crowded = Some(decision),
+        Err(mpsc::error::TrySendError::Closed(decision)) => {
+            tracing::error!("decisions are not taken any more: one leaves unrecorded");
+            leave(shared, decision);
+        }
+    }
+}
+
+/// The next decision, in order; those that found no room come when there is nothing before them.
+async fn next(shared: &Shared, queue: &mut mpsc::Receiver<Decision>) -> Option<Decision> {
+    if let Ok(decision) = queue.try_recv() {
+        return Some(decision);
+    }
+    let crowded = lock(&shared.crowded).take();
+    match crowded {
+        Some(decision) => Some(decision),
+        None => queue.recv().await,
+    }
 }
 
 /// Somebody says something to the desk; the answer comes when what was decided is written down.
@@ -156,20 +202,20 @@ fn leave(shared: &Shared, decision: Decision) {
             None => shared.states.remove(&topic),
         }
     }
-    if let Some(done) = decision.done {
+    for done in decision.done {
         let _nobody_waits = done.send(());
     }
 }
 
-/// Writes decisions down, one after the other, and lets them leave in that order. Their queue has no bound of its own: at most
-/// one waits for the disk, for two seconds, and the others leave at once behind it.
-pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::UnboundedReceiver<Decision>>>, stop: CancellationToken) {
+/// Writes decisions down, one after the other, and lets them leave in that order. At most one waits for the disk, for two
+/// seconds; the others leave at once behind it.
+pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Decision>>>, stop: CancellationToken) {
     let mut queue = queue.lock().await;
     let mut unwritten = Unwritten::default();
     loop {
         let decision = tokio::select! {
             biased;
-            decision = queue.recv() => decision,
+            decision = next(&shared, &mut queue) => decision,
             () = stop.cancelled() => None,
             () = tokio::time::sleep(AGAIN), if !unwritten.batches.is_empty() => {
                 unwritten.catch_up(&shared, WAIT).await;

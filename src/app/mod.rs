@@ -104,7 +104,9 @@ pub struct Shared {
     /// What was decided.
     pub store: Store,
     /// The way to it.
-    pub decisions: mpsc::UnboundedSender<Decision>,
+    pub decisions: mpsc::Sender<Decision>,
+    /// Those for which that way has no room, as one.
+    pub crowded: Mutex<Option<Decision>>,
     /// Buses.
     pub buses: Mutex<Vec<BusHandle>>,
     /// Sinks.
@@ -226,7 +228,7 @@ impl App {
         let snapshot = driver::read(&store, &paths.state.join("engine.json"));
         let survived = Survived { snapshot, ..driver::stored(&store) };
         let engine = Engine::new(plan(&configuration), survived, &boot, clock.now());
-        let (decisions, queue) = mpsc::unbounded_channel();
+        let (decisions, queue) = mpsc::channel(decisions::QUEUE);
         let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
         let group = |name| Group::new(name, &clock, &troubles);
         let (pollers, desk, channels) = (group("pollers"), group("desk"), group("channels"));
@@ -247,6 +249,7 @@ impl App {
             store,
             decisions,
             reply_ways: reply_ways::ReplyWays::default(),
+            crowded: Mutex::default(),
             buses: Mutex::default(),
             sinks: Mutex::default(),
             channels: Mutex::default(),
@@ -267,14 +270,19 @@ impl App {
         configuration.devices.keys().for_each(|id| app.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
         let alarms = decisions::states(&app.shared.engine(), &configuration);
         alarms.into_iter().for_each(|(topic, json)| app.shared.states.set(&topic, json));
-        configuration.sinks.iter().for_each(|settings| app.start_sink(settings));
-        configuration.oncall.channels.iter().for_each(|settings| app.start_channel(settings));
-        configuration.buses.iter().for_each(|bus| app.start_bus(bus));
+        app.start_outside(&configuration);
         app.shared.ready.store(true, Ordering::Relaxed);
         Ok(app)
     }
 
-    fn start_desk(&mut self, queue: mpsc::UnboundedReceiver<Decision>, returned: mpsc::Receiver<(u64, Answer)>) {
+    /// Sinks and channels first, so that nothing of the first cycle waits for them.
+    fn start_outside(&mut self, configuration: &Configuration) {
+        configuration.sinks.iter().for_each(|settings| self.start_sink(settings));
+        configuration.oncall.channels.iter().for_each(|settings| self.start_channel(settings));
+        configuration.buses.iter().for_each(|bus| self.start_bus(bus));
+    }
+
+    fn start_desk(&mut self, queue: mpsc::Receiver<Decision>, returned: mpsc::Receiver<(u64, Answer)>) {
         let shared = Arc::clone(&self.shared);
         let returned = Arc::new(tokio::sync::Mutex::new(returned));
         self.desk.spawn("returned pages", move |stop| {

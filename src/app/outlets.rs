@@ -32,7 +32,7 @@ impl App {
             sink::Settings::Mqtt(mqtt) if mqtt.commands => {
                 let (mqtt, site, carry) = (mqtt.clone(), configuration.site.id.clone(), door::carry(&self.shared));
                 let shared = Arc::clone(&self.shared);
-                let way = reply_ways::of_sink(&name);
+                let way = reply_ways::of_sink(name);
                 let listening: sink::mqtt::commands::Listening =
                     Arc::new(move |says| shared.reply_ways.set(&way, says));
                 Some(self.outlets.spawn(&format!("commands of {name}"), move |stop| {

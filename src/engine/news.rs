@@ -126,7 +126,7 @@ pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Ve
     let mut keys: Vec<&std::sync::Arc<str>> = Vec::new();
     all.for_each(|(key, ..)| {
         if !keys.contains(&key) {
-            keys.push(key)
+            keys.push(key);
         }
     });
     let mut out = Vec::new();

@@ -170,7 +170,12 @@ impl Oncall {
             ));
         }
         wanted.number = self.meta.last_override + 1;
-        let why = format!("{} stands in until {} (number {})", wanted.person, wanted.to.local(&self.plan.zone), wanted.number);
+        let why = format!(
+            "{} stands in until {} (number {})",
+            wanted.person,
+            wanted.to.local(&self.plan.zone),
+            wanted.number
+        );
         let key: Arc<str> = format!("rota.{}", wanted.rota).into();
         // What is over is forgotten here; the log has it.
         self.meta.overrides.retain(|o| o.to > Wall(now.wall.0 - LATE_TEST_MS));

@@ -3,7 +3,8 @@
 use plantroom::config::doc::Texts;
 use plantroom::config::{self, Configuration};
 
-const SITE: &str = "[site]\nid = \"s\"\nzh = \"站\"\nen = \"Site\"\ntime_zone = \"UTC\"\n[[link.tcp]]\nid = \"l\"\nhost = \"h\"\n";
+const SITE: &str =
+    "[site]\nid = \"s\"\nzh = \"站\"\nen = \"Site\"\ntime_zone = \"UTC\"\n[[link.tcp]]\nid = \"l\"\nhost = \"h\"\n";
 
 fn load(text: &str) -> (Vec<String>, Option<Configuration>) {
     let files = vec![("a.toml".to_string(), format!("{SITE}{text}"))];
@@ -13,8 +14,10 @@ fn load(text: &str) -> (Vec<String>, Option<Configuration>) {
 
 /// Contacts as points of a device on a contact module.
 fn device(class: &str, id: &str, area: &str, points: &[&str], more: &str) -> String {
-    let unit =
-        format!("[[unit]]\nid = \"di-{id}\"\nlink = \"l\"\naddress = {}\nprofile = \"contact-module-16\"\n", id.len() + 1);
+    let unit = format!(
+        "[[unit]]\nid = \"di-{id}\"\nlink = \"l\"\naddress = {}\nprofile = \"contact-module-16\"\n",
+        id.len() + 1
+    );
     let points: Vec<String> =
         points.iter().enumerate().map(|(i, p)| format!("{p} = \"di-{id}.in{}\"", i + 1)).collect();
     format!(
@@ -32,9 +35,11 @@ fn says(problems: &[String], parts: &[&str]) {
 #[test]
 fn rules_that_guard_lives_are_not_switched_off_in_passing() {
     let lift = device("elevator", "lift", "", &["entrapment", "unintended_movement", "overtravel_top"], "");
-    for change in ["off = true", "set = { never_hidden = false }", "set = { hidden_by = [\"fault\"] }", "set = { latch = false }"]
+    for change in
+        ["off = true", "set = { never_hidden = false }", "set = { hidden_by = [\"fault\"] }", "set = { latch = false }"]
     {
-        let rule = if change.contains("never_hidden") || change.contains("hidden_by") { "entrapment" } else { "overtravel" };
+        let rule =
+            if change.contains("never_hidden") || change.contains("hidden_by") { "entrapment" } else { "overtravel" };
         let text = |risk: &str| format!("{lift}[[alarm]]\nrule = \"elevator.{rule}\"\n{change}\n{risk}");
         let (problems, configuration) = load(&text(""));
         says(&problems, &["error: `elevator.", "guards lives", "accept_risk = "]);
@@ -43,7 +48,8 @@ fn rules_that_guard_lives_are_not_switched_off_in_passing() {
         says(&problems, &["warning: `elevator.", "contract 7"]);
         assert!(configuration.is_some(), "{problems:?}");
     }
-    let (problems, _) = load(&format!("{lift}[[alarm]]\nrule = \"elevator.entrapment\"\nset = {{ on_delay = \"20s\" }}\n"));
+    let (problems, _) =
+        load(&format!("{lift}[[alarm]]\nrule = \"elevator.entrapment\"\nset = {{ on_delay = \"20s\" }}\n"));
     assert!(problems.is_empty(), "a delay is the site's: {problems:?}");
     let (problems, _) = load(&format!("{lift}[[alarm]]\nrule = \"elevator.out_of_service\"\noff = true\n"));
     assert!(problems.is_empty(), "others are the site's: {problems:?}");
@@ -58,7 +64,10 @@ fn a_number_without_a_safe_default_is_asked_for() {
         )
     };
     let (problems, configuration) = load(&set(""));
-    says(&problems, &["warning: `gen` does not say `battery_nominal_v`: without it there is no alarm generator.battery_low"]);
+    says(
+        &problems,
+        &["warning: `gen` does not say `battery_nominal_v`: without it there is no alarm generator.battery_low"],
+    );
     says(&problems, &["battery_nominal_v = …"]);
     assert!(!configuration.unwrap().alarms.definitions.iter().any(|d| &*d.rule == "battery_low"), "no guess");
     let (problems, configuration) = load(&set("numbers = { battery_nominal_v = 24.0 }\n"));
@@ -115,7 +124,10 @@ fn what_is_told_to_nobody_is_said() {
     let bad = [
         (people.replace("13800001111", "wang"), "`wang` cannot be reached so: `wang` is no telephone number"),
         (people.replace("13800001111", "12"), "`12` is no telephone number"),
-        (people.replace("channel = \"sms\", to = \"13800001111\"", "channel = \"mail\", to = \"wang\""), "is no mail address"),
+        (
+            people.replace("channel = \"sms\", to = \"13800001111\"", "channel = \"mail\", to = \"wang\""),
+            "is no mail address",
+        ),
     ];
     for (people, part) in bad {
         let (problems, configuration) = load(&format!("{lift}{people}{}", chain("")));
@@ -133,7 +145,10 @@ fn tokens_and_bounds_are_looked_at() {
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("short"), "hunter2\n").unwrap();
     let token = |file: &str| {
-        format!("[web]\nlisten = \"127.0.0.1:1\"\n[[web.token]]\nid = \"scada\"\ntoken_file = \"{}/{file}\"\n", dir.display())
+        format!(
+            "[web]\nlisten = \"127.0.0.1:1\"\n[[web.token]]\nid = \"scada\"\ntoken_file = \"{}/{file}\"\n",
+            dir.display()
+        )
     };
     says(&load(&token("short")).0, &["warning: the token of `scada` has 7 characters", "openssl rand -hex 16"]);
     says(&load(&token("none")).0, &["warning: the token of `scada` cannot be read"]);
