@@ -160,7 +160,9 @@ impl Live {
         let steps = u8::try_from(self.steps.len()).unwrap_or(u8::MAX);
         self.alarm.step = self.alarm.step.min(steps);
         if self.of.never_hidden {
-            (self.alarm.shelved, self.alarm.out) = (None, None);
+            // A test that was announced goes on.
+            self.alarm.shelved = self.alarm.shelved.take().filter(|s| s.is_test);
+            self.alarm.out = None;
         }
         for (k, debounce) in (1u8..).zip(&mut self.steps) {
             *debounce = Debounce { on: k <= self.alarm.step, since: None };

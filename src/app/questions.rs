@@ -199,7 +199,7 @@ async fn announce_test(shared: &Shared, device: &str, for_ms: u64, by: &str) -> 
         let engine = shared.engine();
         let of_device = engine.alarms().filter(|(_, of, _)| &*of.device == device);
         let keys: Vec<String> = of_device.filter(|(_, of, _)| of.in_test).map(|(key, ..)| key.to_string()).collect();
-        let known: Vec<String> =
+        let known: std::collections::BTreeSet<String> =
             engine.alarms().filter(|(_, of, _)| of.in_test).map(|(_, of, _)| of.device.to_string()).collect();
         (known, keys)
     };

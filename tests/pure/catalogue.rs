@@ -323,7 +323,8 @@ fn every_point_that_reports_a_fault_has_a_rule() {
     }
 }
 
-/// Every rule that wakes people says why; the shares of the priorities are near those of ISA-18.2's alarm management: few urgent ones.
+/// Every rule that wakes people says why; the shares of the priorities stay near 20, 30 and 50 %: the protection
+/// of lives keeps its priority, and what can wait for the day does not wake anybody.
 #[test]
 fn every_urgent_rule_says_why_and_few_are_urgent() {
     use plantroom::model::priority::Priority;
@@ -350,5 +351,5 @@ fn every_urgent_rule_says_why_and_few_are_urgent() {
     assert!(silent.is_empty(), "no cause, consequence, time to respond or basis: {}", silent.join(", "));
     let share = |k: usize| 100 * count[k] / all;
     let shares = [share(0), share(1), 100 * (count[2] + count[3]) / all];
-    assert!(shares[0] <= 18 && shares[1] <= 35 && shares[2] >= 50, "{count:?} of {all}: {shares:?} %");
+    assert!(shares[0] <= 18 && shares[1] <= 33 && shares[2] >= 50, "{count:?} of {all}: {shares:?} %");
 }

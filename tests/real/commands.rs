@@ -102,7 +102,7 @@ fn reload_changes_what_changed_and_a_broken_file_changes_nothing() {
     wait("the first", 20, || subscriber.newest("plantroom/test/counter/telemetry"));
     dir.write("site.toml", &site(broker.port, "5", &format!("{one}{two}")));
     let said = plantroom(&dir.0, &state, &["reload"]);
-    assert_eq!(said.trim(), "link l2 started");
+    assert_eq!(said.trim(), "alarm rule environment.offline is new for other\nlink l2 started");
     wait("the second", 20, || (subscriber.count("plantroom/test/other/telemetry") > 30).then_some(()));
     dir.write("broken.toml", "[[unit]]\nid = \"x\"\nlink = \"l\"\nadress = 3\nprofile = \"counting\"\n");
     let out =

@@ -130,6 +130,28 @@ fn a_trial(config: &Path, state: &Path, service: &Service) {
         (&rows[0]["person"], &rows[0]["remark"], &rows[1]["person"]),
         (&"li".into(), &"stands in".into(), &"wang".into())
     );
+    let overrides = || plantroom(config, state, &["rota", "overrides", "--format", "json"]);
+    assert!(overrides().contains("\"number\": 1") || overrides().contains("\"number\": \"1\""), "{}", overrides());
+    let refused = |args: &[&str]| {
+        let mut command = std::process::Command::new(PLANTROOM);
+        let out = command.arg("--config").arg(config).arg("--state").arg(state).args(args).output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let (code, why) = refused(&["rota", "withdraw", "7"]);
+    assert!(code == Some(69) && why.contains("there is no override 7 (1)"), "{code:?} {why}");
+    plantroom(config, state, &["rota", "withdraw", "1"]);
+    assert!(!overrides().contains("\"li\""), "{}", overrides());
+    let (code, why) = refused(&["rota", "override", "li", "--for", "400d"]);
+    assert!(code == Some(69) && why.contains("at most 14d at a time"), "{code:?} {why}");
+    let (code, why) = refused(&["test", "lift-1", "--for", "30m", "--by", "wang"]);
+    assert!(
+        code == Some(69) && why.contains("`lift-1` has no alarm that a test run raises; known: ats-1, genset-1"),
+        "{code:?} {why}"
+    );
+    let tested = plantroom(config, state, &["test", "genset-1", "--for", "30m", "--by", "wang"]);
+    assert!(tested.contains("supplying.genset-1") && tested.contains("not_auto.genset-1"), "{tested}");
+    let shelved = plantroom(config, state, &["alarm", "history", "supplying.genset-1", "--format", "json"]);
+    assert!(shelved.contains("\"shelved\"") && shelved.contains("wang"), "{shelved}");
 }
 
 /// A site whose counter raises one alarm after the other, each of which pages through a webhook.
