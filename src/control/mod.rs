@@ -315,3 +315,24 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<Value, Failed> {
         None => Ok(value.get_mut("ok").map(Value::take).unwrap_or_default()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_read_changes_nothing_unless_named() {
+        let own = rustix::process::geteuid().as_raw();
+        let stranger = Caller { uid: 4_000_000_001 };
+        let settings = Settings { writers: vec!["uid 4000000002".to_string()] };
+        let take = Request::AcknowledgeAll { device: None, area: None, priority: None, note: String::new() };
+        for uid in [0, own, 4_000_000_002] {
+            assert_eq!(Caller { uid }.may(&take, &settings), Ok(()));
+        }
+        let refused = stranger.may(&take, &settings).unwrap_err();
+        assert!(refused.starts_with(DENIED) && refused.contains("writers = [\"uid 4000000001\"]"), "{refused}");
+        for read in [Request::Status, Request::Alarms { all: true }, Request::Explain { key: String::new() }] {
+            assert_eq!(stranger.may(&read, &settings), Ok(()));
+        }
+    }
+}

@@ -140,3 +140,20 @@ impl BusHealth {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_that_makes_no_step_stalls_and_one_that_asks_does_not() {
+        let health = BusHealth::new(0);
+        health.progress_ms.store(1_000, Ordering::Relaxed);
+        assert_eq!(health.stalled_ms(Mono(31_000)), None);
+        assert_eq!(health.stalled_ms(Mono(31_001)), Some(30_001));
+        // One unit of many blocks on a slow line: its requests are steps.
+        health.counters.requests.store(7, Ordering::Relaxed);
+        assert_eq!(health.stalled_ms(Mono(40_000)), None);
+        assert_eq!(health.stalled_ms(Mono(70_001)), Some(30_001));
+    }
+}
