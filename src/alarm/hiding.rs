@@ -65,7 +65,11 @@ impl Alarms {
     /// The first alarm that is active and hides this one.
     pub(super) fn hidden_by(&self, i: usize) -> Option<Arc<str>> {
         let is_active = |key: &&Arc<str>| {
-            self.by_key.get(*key).is_some_and(|j| self.live[*j].alarm.step > 0 && self.live[*j].explains)
+            self.by_key.get(*key).is_some_and(|j| {
+                let by = &self.live[*j];
+                // What nobody is told of explains nothing to anybody.
+                by.alarm.step > 0 && by.explains && by.alarm.shelved.is_none() && by.alarm.out.is_none()
+            })
         };
         self.live[i].of.hidden_by.iter().find(is_active).cloned()
     }

@@ -320,6 +320,9 @@ impl Alarm {
                 if !of.in_test {
                     return no("测试不会触发此告警", "a test run does not raise it");
                 }
+                if self.step > 0 || self.waits || self.latched || self.shelved.as_ref().is_some_and(|s| !s.is_test) {
+                    return no("告警并非正常状态，请先处理", "it is not normal: it would be taken for the test's");
+                }
                 if *for_ms > TEST_MAX_MS {
                     let most = Length(TEST_MAX_MS).text();
                     return Err(Names::both(format!("一次最长 {most}"), format!("at most {most} at a time")));

@@ -220,7 +220,7 @@ pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, s
     let first = send.about.first();
     // Whoever answers a message answers all that it says.
     let asks = send.about.iter().any(|a| a.kind.wants_answer());
-    let answerable = first.filter(|_| asks || send.about.iter().any(|a| a.can_arrive));
+    let answerable = send.about.iter().find(|a| a.kind.wants_answer() || (!asks && a.can_arrive));
     let code = answerable.map(|a| code(a.page)).filter(|_| configuration.oncall.channels.iter().any(is_sms));
     let answer = code.map_or(String::new(), |code| text::answer(code, asks, send.language));
     let message = text::message(&subjects, send.language, send.repeat, &answer);

@@ -279,11 +279,15 @@ fn guards_lives_still(
     let is_weaker = |key: &str| match (key, change.set.get(key)) {
         (_, None) => false,
         ("never_hidden" | "latch", Some(value)) => value.as_bool() == Some(false),
+        ("in_test", Some(value)) => value.as_bool() == Some(true),
         (_, Some(_)) => true,
     };
     let what = if change.off {
         "is switched off"
-    } else if ["never_hidden", "latch", "hidden_by", "priority"].into_iter().any(is_weaker) {
+    } else if ["never_hidden", "latch", "in_test", "hidden_by", "priority", "when", "only", "unless"]
+        .into_iter()
+        .any(is_weaker)
+    {
         "is hidden, unlatched or made less urgent"
     } else {
         return true;

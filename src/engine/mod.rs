@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::event::{Command, Inject};
+use crate::alarm::event::{Command, Inject, What};
 use crate::alarm::life::Alarm;
 use crate::alarm::node::Definition as AlarmDefinition;
 use crate::alarm::told::Streams;
@@ -248,6 +248,9 @@ impl Engine {
     fn transitions(&mut self, of: &alarm::Output, now: Now) -> Vec<Reading> {
         let last: BTreeMap<&Arc<str>, usize> = of.events.iter().enumerate().map(|(i, e)| (&e.key, i)).collect();
         let events = of.events.iter().enumerate().filter(|(i, e)| last.get(&e.key) == Some(i));
+        // What a reload says of a rule is no state of its alarm.
+        let is_rule = |what| matches!(what, What::RuleAdded | What::RuleChanged | What::RuleRemoved);
+        let events = events.filter(|(_, e)| !is_rule(e.what));
         events.filter_map(|(_, e)| self.streams.transition(e, now)).collect()
     }
 

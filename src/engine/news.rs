@@ -121,6 +121,7 @@ pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Ve
         oncall.knows(&reply.by)?;
         reply.by.clone()
     };
+    let is_used = found.used;
     let others = found.with.iter().filter(|_| !reply.is_single);
     let all = std::iter::once(&reply.page).chain(others).filter_map(|id| oncall.page(*id));
     let mut keys: Vec<&std::sync::Arc<str>> = Vec::new();
@@ -137,15 +138,18 @@ pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Ve
             _ if is_test(key) => push(Action::Acknowledge),
             Reply::Acknowledge => push(Action::Acknowledge),
             Reply::Arrive => {
-                if found.is_some_and(|alarm| alarm.waits) {
+                // An old answer that is heard again takes nothing that came later.
+                if !is_used && found.is_some_and(|alarm| alarm.waits) {
                     push(Action::Acknowledge);
                 }
                 push(Action::Arrive);
             }
-            Reply::HandOver { to } => push(Action::HandOver { to: to.clone() }),
-            Reply::Shelve { .. } | Reply::Reset if found.is_none_or(|alarm| alarm.waits || alarm.owner != by) => {
+            Reply::HandOver { .. } | Reply::Shelve { .. } | Reply::Reset
+                if found.is_none_or(|alarm| alarm.waits || alarm.owner != by) =>
+            {
                 return Err(Names::both("请先接单", "acknowledge it first: whoever has it may do that"));
             }
+            Reply::HandOver { to } => push(Action::HandOver { to: to.clone() }),
             Reply::Shelve { for_ms } => push(Action::Shelve { for_ms: *for_ms }),
             Reply::Reset => push(Action::Reset),
         }
