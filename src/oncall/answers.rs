@@ -57,7 +57,7 @@ impl Oncall {
         // What reached them that way, not what is still to come.
         let reached = |p: &Page| matches!(p.state, PageState::Accepted(_)) && p.ways.get(p.way).is_some_and(is_it);
         let asks = |p: &Page| p.kind.wants_answer() || p.kind == Kind::Answer;
-        let named = |p: &Page| said.code.is_some_and(|c| c == code(p.id));
+        let named = |p: &Page| said.code.is_some_and(|c| c == code(p.id) || p.with.iter().any(|id| c == code(*id)));
         let is_open = |i: &Incident, p: &Page| match (&i.stage, said.is_there) {
             (Stage::Wanted, false) => p.kind.wants_answer(),
             (Stage::Taken(by), true) => **by == *p.whom,
@@ -96,7 +96,12 @@ impl Oncall {
         let Some(way) = to.ways.get(to.way).cloned() else { return };
         let Some(incident) = self.incidents.get(key) else { return };
         let is_urgent = incident.priority <= Priority::P2;
+        let theirs = Stage::Taken(to.whom.to_string());
         let answer = match (refused, reply) {
+            // Of several alarms of a message some may be another's.
+            (None, Reply::Acknowledge) if incident.stage != theirs && !matches!(incident.stage, Stage::Over(_)) => {
+                return;
+            }
             (Some(why), _) => Names::both(format!("没有变化：{}。", why.zh), format!("NOTHING CHANGED: {}. ", why.en)),
             (None, Reply::Acknowledge) => Names::both("已确认，由你负责：", "YOURS NOW: "),
             (None, Reply::Arrive) => Names::both("已记录到场：", "NOTED THAT YOU ARE THERE: "),
