@@ -82,6 +82,21 @@ pub struct Shelf {
     pub is_test: bool,
 }
 
+impl Shelf {
+    /// For so long, at most so long.
+    ///
+    /// # Errors
+    /// It is longer, in words.
+    fn new((for_ms, most_ms): (u64, u64), by: &str, note: &str, is_test: bool, now: Now) -> Result<Self, Names> {
+        if for_ms > most_ms {
+            let most = Length(most_ms).text();
+            return Err(Names::both(format!("一次最长 {most}"), format!("at most {most} at a time")));
+        }
+        let until = ms(now.mono.plus(for_ms));
+        Ok(Self { until, by: by.to_string(), note: note.to_string(), is_test })
+    }
+}
+
 /// What a transition is, before it has a name and a number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {
@@ -308,12 +323,7 @@ impl Alarm {
                 return no("此告警不允许搁置或停用", "this alarm may never be shelved or taken out of service");
             }
             Action::Shelve { for_ms } => {
-                if *for_ms > SHELF_MAX_MS {
-                    let most = Length(SHELF_MAX_MS).text();
-                    return Err(Names::both(format!("一次最长 {most}"), format!("at most {most} at a time")));
-                }
-                let until = ms(now.mono.plus(*for_ms));
-                self.shelved = Some(Shelf { until, by: by.to_string(), note: note.to_string(), is_test: false });
+                self.shelved = Some(Shelf::new((*for_ms, SHELF_MAX_MS), by, note, false, now)?);
                 What::Shelved
             }
             Action::AnnounceTest { for_ms } => {
@@ -323,12 +333,7 @@ impl Alarm {
                 if self.step > 0 || self.waits || self.latched || self.shelved.as_ref().is_some_and(|s| !s.is_test) {
                     return no("告警并非正常状态，请先处理", "it is not normal: it would be taken for the test's");
                 }
-                if *for_ms > TEST_MAX_MS {
-                    let most = Length(TEST_MAX_MS).text();
-                    return Err(Names::both(format!("一次最长 {most}"), format!("at most {most} at a time")));
-                }
-                let until = ms(now.mono.plus(*for_ms));
-                self.shelved = Some(Shelf { until, by: by.to_string(), note: note.to_string(), is_test: true });
+                self.shelved = Some(Shelf::new((*for_ms, TEST_MAX_MS), by, note, true, now)?);
                 What::Shelved
             }
             Action::Unshelve => {

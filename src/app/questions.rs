@@ -122,15 +122,7 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             );
             json(serde_json::to_value(shared.clock.wall().rfc3339()))
         }
-        about_alarms @ (Request::Alarms { .. }
-        | Request::Explain { .. }
-        | Request::Alarm { .. }
-        | Request::AcknowledgeAll { .. }
-        | Request::PageTest { .. }
-        | Request::StandIn { .. }
-        | Request::Withdraw { .. }
-        | Request::AnnounceTest { .. }
-        | Request::Inject { .. }) => self::about_alarms(shared, about_alarms, caller).await,
+        other => about_alarms(shared, other, caller).await,
     }
 }
 
