@@ -40,7 +40,7 @@ impl Alarms {
             if let Some(memory) = memory.get(&*live.key) {
                 let mut kept = memory.iter().cloned();
                 live.when.restore(&mut kept);
-                live.only.iter_mut().for_each(|j| j.restore(&mut kept));
+                live.only.iter_mut().chain(&mut live.explains_while).for_each(|j| j.restore(&mut kept));
             }
         }
         // What hid an alarm may be gone, or new.
@@ -62,7 +62,7 @@ impl Alarms {
     }
 
     pub(super) fn kept_of(&self, live: &Live, now: Now) -> Kept {
-        Kept { alarm: live.alarm.clone(), saved: now, boot: Arc::clone(&self.boot) }
+        Kept { alarm: live.alarm.clone(), saved: now, boot: Arc::clone(&self.boot), explains: live.explains }
     }
 
     /// What conditions remember that survives a restart, by key.
@@ -70,7 +70,7 @@ impl Alarms {
         let of = |live: &Live| {
             let mut kept = Vec::new();
             live.when.kept(&mut kept);
-            live.only.iter().for_each(|j| j.kept(&mut kept));
+            live.only.iter().chain(&live.explains_while).for_each(|j| j.kept(&mut kept));
             (!kept.is_empty()).then(|| (live.key.to_string(), kept))
         };
         self.live.iter().filter_map(of).collect()
@@ -151,6 +151,7 @@ impl Live {
     /// What is in alarm stays so until a fresh good sample says otherwise; delays that were running begin again.
     fn take_up(&mut self, kept: &Kept, boot: &str, now: Now) {
         self.alarm = kept.alarm.clone();
+        self.explains = kept.explains;
         let by = carried_by((kept.saved, &kept.boot), (now, boot));
         self.alarm.moments().for_each(|at| *at = at.saturating_add(by));
         let is_open = kept.saved.wall_trusted && !now.wall_trusted && !self.alarm.is_normal();

@@ -69,6 +69,14 @@ pub struct Kept {
     /// The boot that its moments are of.
     #[serde(default)]
     pub boot: Arc<str>,
+    /// Whether it hides what it explains.
+    #[serde(default = "yes")]
+    pub explains: bool,
+}
+
+/// Alarms that were kept before this was known explain.
+fn yes() -> bool {
+    true
 }
 
 /// What came of a step.
@@ -224,21 +232,8 @@ impl Alarms {
         let live = &mut self.live[i];
         let over = live.alarm.tick(&live.of, now);
         self.transitions(i, over, now, out);
+        let (said, mut wake, test) = self.condition(i, now, out);
         let live = &mut self.live[i];
-        let (held, explained) = (live.reached(), live.explains);
-        let mut context = Context {
-            latest: &self.latest,
-            injected: &self.injected,
-            now,
-            zone: &self.rules.zone,
-            held,
-            wake: None,
-            simulated: false,
-        };
-        let said = live.say(&mut context);
-        let (mut wake, test) = (context.wake, context.simulated);
-        live.said = said;
-        self.unsettled.extend(self.hides[i].iter().filter(|_| explained != live.explains));
         let mut input = None;
         let unknown = match said.state {
             State::Unknown(cause) => Some(cause),
@@ -293,6 +288,29 @@ impl Alarms {
         }
         wake = earlier(wake, self.live[i].alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0))));
         self.wake(i, wake, now);
+    }
+
+    /// What the condition of an alarm says, when time next changes that, and whether it comes of injected values.
+    fn condition(&mut self, i: usize, now: Now, out: &mut Output) -> (Verdict, Option<Mono>, bool) {
+        let live = &mut self.live[i];
+        let (held, explained) = (live.reached(), live.explains);
+        let mut context = Context {
+            latest: &self.latest,
+            injected: &self.injected,
+            now,
+            zone: &self.rules.zone,
+            held,
+            wake: None,
+            simulated: false,
+        };
+        let said = live.say(&mut context);
+        let (wake, is_simulated) = (context.wake, context.simulated);
+        live.said = said;
+        if explained != live.explains {
+            self.unsettled.extend(&self.hides[i]);
+            self.keep(i, now, out);
+        }
+        (said, wake, is_simulated)
     }
 
     /// Puts an alarm on the schedule; one that is on it for earlier stays there and is looked at once more than it must be.
@@ -446,7 +464,10 @@ impl Live {
         }
         // Where nobody knows it explains nothing: two pages for one cause are the lesser harm.
         let explains = self.explains_while.as_mut().map(|j| j.judge(context).state);
-        self.explains = matches!(explains, None | Some(State::Yes(_)));
+        // After a start it stays as it was until a fresh sample says otherwise: what is hidden is not shown for a moment.
+        if explains != Some(State::Unknown(Cause::StartingUp)) {
+            self.explains = matches!(explains, None | Some(State::Yes(_)));
+        }
         // The condition is judged in any case: its windows must not miss what comes.
         let when = self.when.judge(context);
         let state = match only {

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarm::event::Event;
 use crate::alarm::told::{self, Told, Whose};
+use crate::app::Shared;
+use crate::app::ordered_queue::Join;
 use crate::app::pages::{self, Post};
-use crate::app::{Shared, lock};
 use crate::config::Configuration;
 use crate::engine::{Engine, Input, Output};
 use crate::model::point::Names;
@@ -45,8 +46,8 @@ pub struct Decision {
     done: Vec<oneshot::Sender<()>>,
 }
 
-impl Decision {
-    /// Another that comes after it, where there is no room for both. Of the log the oldest goes first, said so.
+impl Join for Decision {
+    /// Of the log the oldest goes first, said so.
     fn join(&mut self, other: Decision) {
         self.batch.rows.extend(other.batch.rows);
         self.batch.keep.extend(other.batch.keep);
@@ -92,36 +93,11 @@ pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<
     }
     let (done, answer) = oneshot::channel();
     decision.done = vec![done];
-    hand_on(shared, decision);
+    if let Err(decision) = shared.decisions.put(decision) {
+        tracing::error!("decisions are not taken any more: one leaves unrecorded");
+        leave(shared, decision);
+    }
     Some(answer)
-}
-
-/// In order: as long as some have found no room, those after them wait with them.
-fn hand_on(shared: &Shared, decision: Decision) {
-    let mut crowded = lock(&shared.crowded);
-    if let Some(waiting) = crowded.as_mut() {
-        return waiting.join(decision);
-    }
-    match shared.decisions.try_send(decision) {
-        Ok(()) => {}
-        Err(mpsc::error::TrySendError::Full(decision)) => *crowded = Some(decision),
-        Err(mpsc::error::TrySendError::Closed(decision)) => {
-            tracing::error!("decisions are not taken any more: one leaves unrecorded");
-            leave(shared, decision);
-        }
-    }
-}
-
-/// The next decision, in order; those that found no room come when there is nothing before them.
-async fn next(shared: &Shared, queue: &mut mpsc::Receiver<Decision>) -> Option<Decision> {
-    if let Ok(decision) = queue.try_recv() {
-        return Some(decision);
-    }
-    let crowded = lock(&shared.crowded).take();
-    match crowded {
-        Some(decision) => Some(decision),
-        None => queue.recv().await,
-    }
 }
 
 /// Somebody says something to the desk; the answer comes when what was decided is written down.
@@ -215,7 +191,7 @@ pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Decision>>
     loop {
         let decision = tokio::select! {
             biased;
-            decision = next(&shared, &mut queue) => decision,
+            decision = shared.decisions.next(&mut queue) => decision,
             () = stop.cancelled() => None,
             () = tokio::time::sleep(AGAIN), if !unwritten.batches.is_empty() => {
                 unwritten.catch_up(&shared, WAIT).await;

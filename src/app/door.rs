@@ -46,8 +46,6 @@ fn reply(shared: &Arc<Shared>, token: &str, form: &Form) -> Done {
     Box::pin(async move {
         let page = page.ok_or_else(|| Names::both("链接不正确", "that is no page of ours"))?;
         let reply = wanted.ok_or_else(|| Names::both("不认识这个操作", "there is no such answer"))?;
-        // What is done with one alarm's page is meant for that alarm, whatever else its message said.
-        let is_single = is_single || matches!(reply, Reply::HandOver { .. } | Reply::Shelve { .. } | Reply::Reset);
         tracing::info!(page, ?reply, "a page is answered through the door");
         let reply = PageReply { by, note, is_single, is_confirmed, ..PageReply::new(page, reply, "link") };
         pages::tell(&shared, &Command::Reply(reply)).await

@@ -9,6 +9,7 @@ pub mod inbox;
 pub mod last_good;
 pub mod metrics;
 pub mod modes;
+pub mod ordered_queue;
 mod outlets;
 pub mod pages;
 pub mod questions;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::decisions::Decision;
 use crate::app::inbox::Inbox;
+use crate::app::ordered_queue::OrderedQueue;
 use crate::app::rest::Rest;
 use crate::channel;
 use crate::clock::{self, Clock};
@@ -104,9 +106,7 @@ pub struct Shared {
     /// What was decided.
     pub store: Store,
     /// The way to it.
-    pub decisions: mpsc::Sender<Decision>,
-    /// Those for which that way has no room, as one.
-    pub crowded: Mutex<Option<Decision>>,
+    pub decisions: OrderedQueue<Decision>,
     /// Buses.
     pub buses: Mutex<Vec<BusHandle>>,
     /// Sinks.
@@ -228,7 +228,7 @@ impl App {
         let snapshot = driver::read(&store, &paths.state.join("engine.json"));
         let survived = Survived { snapshot, ..driver::stored(&store) };
         let engine = Engine::new(plan(&configuration), survived, &boot, clock.now());
-        let (decisions, queue) = mpsc::channel(decisions::QUEUE);
+        let (decisions, queue) = OrderedQueue::new(decisions::QUEUE);
         let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
         let group = |name| Group::new(name, &clock, &troubles);
         let (pollers, desk, channels) = (group("pollers"), group("desk"), group("channels"));
@@ -249,7 +249,6 @@ impl App {
             store,
             decisions,
             reply_ways: reply_ways::ReplyWays::default(),
-            crowded: Mutex::default(),
             buses: Mutex::default(),
             sinks: Mutex::default(),
             channels: Mutex::default(),

@@ -283,6 +283,7 @@ pub async fn run(
 ) {
     let channel = channel::open(&settings);
     let mut posts = posts.lock().await;
+    let last = shared.engine().oncall().last_answer(settings.id()).map(ToString::to_string);
     let (heard, mut answers) = mpsc::channel::<Heard>(ANSWERS);
     let kept = heard.clone();
     // More at once than that nobody says who means it; what is lost is asked for again by the next page.
@@ -309,7 +310,7 @@ pub async fn run(
     tokio::select! {
         () = trying => {}
         () = late => {}
-        () = channel.listen(hear) => {}
+        () = channel.listen(last, hear) => {}
         () = answering => {}
     }
 }
@@ -337,11 +338,11 @@ static LOG: LogLimit = LogLimit::new();
 
 /// Somebody answered.
 async fn hears(shared: &Shared, channel: &str, said: Heard) {
-    let (page, is_there, how) = match said {
+    let (page, is_there, how, id) = match said {
         Heard::Listening(says) => return shared.reply_ways.set(channel, says),
-        Heard::Token(text) => {
+        Heard::Token { text, id } => {
             let (token, verb) = text.split_once(' ').unwrap_or((&text, ""));
-            (shared.tokens.page(token), verb.trim() == ARRIVE, "button")
+            (shared.tokens.page(token), verb.trim() == ARRIVE, "button", Some(id))
         }
         Heard::Text { from, text } => {
             let Some(said) = answers::read(&text) else {
@@ -350,7 +351,7 @@ async fn hears(shared: &Shared, channel: &str, said: Heard) {
                 }
                 return;
             };
-            (shared.engine().oncall().page_of(channel, &from, said), said.is_there, "message")
+            (shared.engine().oncall().page_of(channel, &from, said), said.is_there, "message", None)
         }
     };
     let Some(page) = page else {
@@ -360,7 +361,8 @@ async fn hears(shared: &Shared, channel: &str, said: Heard) {
         return;
     };
     let reply = if is_there { Reply::Arrive } else { Reply::Acknowledge };
-    let reply = PageReply { is_confirmed: true, ..PageReply::new(page, reply, format!("{channel}: {how}")) };
+    let read = id.map(|id| (channel.to_string(), id));
+    let reply = PageReply { is_confirmed: true, read, ..PageReply::new(page, reply, format!("{channel}: {how}")) };
     match tell(shared, &Command::Reply(reply)).await {
         Ok(()) => tracing::info!(channel, page, "a page is answered"),
         Err(why) => tracing::info!(channel, page, why = why.en, "an answer that changes nothing"),

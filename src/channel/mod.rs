@@ -111,7 +111,12 @@ pub enum Heard {
     /// Whether answers can be heard there: said whenever it is tried.
     Listening(Result<(), String>),
     /// The token of a page: whoever has it was paged.
-    Token(String),
+    Token {
+        /// The token, and a word for more than an acknowledgement.
+        text: String,
+        /// The channel's own name of the answer: where it goes on reading after a restart.
+        id: String,
+    },
     /// A text from a number.
     Text {
         /// Whose.
@@ -132,9 +137,10 @@ pub trait Channel: Send + Sync {
     /// One try; `now` is for signatures.
     fn attempt<'a>(&'a self, letter: &'a Letter, now: Wall) -> Going<'a, Answer>;
 
-    /// Listens to what people answer, as long as it lives; nothing where nobody can.
-    fn listen(&self, hear: Hear) -> Going<'_, ()> {
-        drop(hear);
+    /// Listens to what people answer, as long as it lives; nothing where nobody can. `last` is the answer that was carried out
+    /// last, of a channel that can read what came before.
+    fn listen(&self, last: Option<String>, hear: Hear) -> Going<'_, ()> {
+        drop((last, hear));
         Box::pin(std::future::pending())
     }
 }

@@ -159,9 +159,9 @@ impl Ntfy {
                     line.push(byte);
                     continue;
                 }
-                if let Some((id, token)) = read(&line) {
-                    *since = id;
-                    hear(Heard::Token(token));
+                if let Some((id, text)) = read(&line) {
+                    since.clone_from(&id);
+                    hear(Heard::Token { text, id });
                 }
                 line.clear();
             }
@@ -196,13 +196,14 @@ impl Channel for Ntfy {
         })
     }
 
-    fn listen(&self, hear: Hear) -> Going<'_, ()> {
+    fn listen(&self, last: Option<String>, hear: Hear) -> Going<'_, ()> {
         Box::pin(async move {
             if self.settings.reply_topic.is_empty() {
                 return std::future::pending().await;
             }
-            // What was answered while this box was away comes first.
-            let mut since = "12h".to_string();
+            // What was answered while this box was away comes first. The server keeps messages for 12 h; a message that it does
+            // not keep any more is older than all that it has, and it says all of them.
+            let mut since = last.unwrap_or_else(|| "12h".to_string());
             loop {
                 if let Err(why) = self.subscribe(&mut since, &hear).await {
                     self.is_deaf.store(true, Ordering::Relaxed);

@@ -122,7 +122,7 @@ impl Channel for Sms {
         })
     }
 
-    fn listen(&self, hear: Hear) -> Going<'_, ()> {
+    fn listen(&self, _last: Option<String>, hear: Hear) -> Going<'_, ()> {
         Box::pin(async move {
             loop {
                 let inbox = self.inbox().await;

@@ -191,7 +191,7 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, F
                     says(listens);
                 }
             });
-            all.spawn(async move { channel::open(&settings).listen(hear).await });
+            all.spawn(async move { channel::open(&settings).listen(None, hear).await });
         }
         for sink in &configuration.sinks {
             let sink::Settings::Mqtt(mqtt) = sink else { continue };

@@ -16,6 +16,7 @@ use crate::config::doc::Problems;
 use crate::config::{Device, Files};
 use crate::model::point::OWN_POINTS;
 use crate::model::problem::{Finding, did_you_mean};
+use crate::model::time::duration_ms;
 use crate::poll::BusConfig;
 use crate::profile::vocabulary::{Vocabulary, reports_fault};
 
@@ -268,6 +269,8 @@ fn changes<'a>(
 
 /// Rules that guard lives: they are not switched off or made hideable in passing.
 const GUARDS_LIVES: [&str; 3] = ["unintended_movement", "entrapment", "overtravel"];
+/// Longest on-delay of a rule that guards lives, without a decision about it.
+const GUARD_DELAY_MS: u64 = 120_000;
 
 /// Whether a change leaves a rule that guards lives as it is, or says why not.
 fn guards_lives_still(
@@ -276,19 +279,18 @@ fn guards_lives_still(
     problems: &mut Problems,
 ) -> bool {
     let change = &entry.value;
-    let is_weaker = |key: &str| match (key, change.set.get(key)) {
-        (_, None) => false,
-        ("never_hidden" | "latch", Some(value)) => value.as_bool() == Some(false),
-        ("in_test", Some(value)) => value.as_bool() == Some(true),
-        (_, Some(_)) => true,
+    let is_weaker = |key: &str, value: &toml::Value| match key {
+        "no" | "zh" | "en" | "action" | "cause" | "consequence" | "respond" | "basis" | "group" | "off_delay"
+        | "realarm" | "explains_while" => false,
+        "on_delay" => value.as_str().and_then(duration_ms).is_some_and(|ms| ms > GUARD_DELAY_MS),
+        "never_hidden" | "latch" => value.as_bool() == Some(false),
+        "in_test" => value.as_bool() == Some(true),
+        _ => true,
     };
     let what = if change.off {
         "is switched off"
-    } else if ["never_hidden", "latch", "in_test", "hidden_by", "priority", "when", "only", "unless"]
-        .into_iter()
-        .any(is_weaker)
-    {
-        "is hidden, unlatched or made less urgent"
+    } else if change.set.iter().any(|(key, value)| is_weaker(key, value)) {
+        "is hidden, unlatched, late or made less urgent"
     } else {
         return true;
     };

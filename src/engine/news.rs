@@ -112,7 +112,10 @@ pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Ve
     let Some((_, _, found)) = oncall.page(reply.page) else {
         return Err(Names::both("告警已结束", "that alarm is over"));
     };
-    if found.used && reply.reply == Reply::Acknowledge && (!reply.is_single || found.id == reply.page) {
+    // What is done with one alarm's page is meant for that alarm, whatever else its message said.
+    let is_single =
+        reply.is_single || matches!(reply.reply, Reply::HandOver { .. } | Reply::Shelve { .. } | Reply::Reset);
+    if found.used && reply.reply == Reply::Acknowledge {
         return Err(Names::both("这条通知已经答复过", "this page was answered already"));
     }
     let by = if reply.by.is_empty() || !found.whom.starts_with("channel:") {
@@ -122,7 +125,7 @@ pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Ve
         reply.by.clone()
     };
     let is_used = found.used;
-    let others = found.with.iter().filter(|_| !reply.is_single);
+    let others = found.with.iter().filter(|_| !is_single);
     let all = std::iter::once(&reply.page).chain(others).filter_map(|id| oncall.page(*id));
     let mut keys: Vec<&std::sync::Arc<str>> = Vec::new();
     all.for_each(|(key, ..)| {

@@ -76,6 +76,10 @@ impl Oncall {
     pub fn replied(&mut self, reply: &PageReply, refused: Option<&Names>, now: Now, out: &mut Output) {
         let Some((key, _, found)) = self.page(reply.page) else { return };
         let (key, found) = (Arc::clone(key), found.clone());
+        if let Some((channel, id)) = &reply.read {
+            self.meta.answered.insert(channel.clone(), id.clone());
+            self.is_meta_touched = true;
+        }
         if reply.reply == Reply::Acknowledge {
             let pages = self.incidents.get_mut(&key).into_iter().flat_map(|i| &mut i.pages);
             pages.filter(|p| p.id == reply.page).for_each(|p| p.used = true);
@@ -89,6 +93,11 @@ impl Oncall {
             keys.dedup();
             keys.iter().for_each(|key| self.confirm(key, &found, &reply.reply, refused, now));
         }
+    }
+
+    /// The last answer of a channel that was carried out, by the channel's own name of it.
+    pub fn last_answer(&self, channel: &str) -> Option<&str> {
+        self.meta.answered.get(channel).map(String::as_str)
     }
 
     /// Whoever answered by a way that shows nothing is told what came of it.
@@ -110,7 +119,12 @@ impl Oncall {
         let can_arrive = refused.is_none() && *reply == Reply::Acknowledge && is_urgent;
         let page = self.new_page(key, Kind::Answer, Arc::clone(&to.whom), vec![way], now);
         let page = Page { answer, can_arrive, urgent: true, ..page };
-        self.incidents.entry(Arc::clone(key)).and_modify(|i| i.pages.push(page));
+        if let Some(incident) = self.incidents.get_mut(key) {
+            // What was answered several times before it could be confirmed is confirmed once, as it stands now.
+            let is_same = |p: &Page| p.kind == Kind::Answer && p.whom == page.whom && p.ways == page.ways;
+            incident.pages.retain(|p| !(p.is_waiting() && is_same(p)));
+            incident.pages.push(page);
+        }
         self.wake = Some(now.mono);
     }
 }

@@ -65,6 +65,8 @@ pub struct Meta {
     pub next_page: u64,
     /// When the page of the week is due.
     pub next_test: Option<Wall>,
+    /// The last answer that was carried out of each channel that reads its answers again: what came before it is old.
+    pub answered: BTreeMap<String, String>,
 }
 
 /// Everything that survives.

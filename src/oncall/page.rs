@@ -147,13 +147,15 @@ pub struct PageReply {
     pub is_single: bool,
     /// Whether it is confirmed by a message of its own: the way that it came by shows nothing.
     pub is_confirmed: bool,
+    /// The channel, and its own name of the answer, where it can read answers again: what came up to it is not read again.
+    pub read: Option<(String, String)>,
 }
 
 impl PageReply {
     /// For all that the page's message says.
     pub fn new(page: u64, reply: Reply, how: impl Into<String>) -> Self {
         let (by, note) = (String::new(), String::new());
-        Self { page, reply, by, note, how: how.into(), is_single: false, is_confirmed: false }
+        Self { page, reply, by, note, how: how.into(), is_single: false, is_confirmed: false, read: None }
     }
 }
 

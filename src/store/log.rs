@@ -422,6 +422,28 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_a_disk_that_hangs_is_bounded() {
+        let dir = std::env::temp_dir().join(format!("plantroom-bound-{}", std::process::id()));
+        let _earlier = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("store.db");
+        let (store, _) = Store::open(&path, "boot").unwrap();
+        wait(store.commit(Batch::default())).unwrap();
+        // Somebody else holds the file: nothing is written meanwhile.
+        let holds = Connection::open(&path).unwrap();
+        holds.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let batch = |n| Batch { rows: vec![row("a", n)], keep: Vec::new() };
+        let answers: Vec<_> = (0..1_024).map(|n| store.commit(batch(n))).collect();
+        let refused: Vec<_> = (0..100).map(|n| wait(store.commit(batch(n)))).collect();
+        assert!(refused.iter().all(|r| r.as_ref().is_err_and(|e| e.contains("too much waits"))), "{refused:?}");
+        holds.execute_batch("ROLLBACK").unwrap();
+        let written = answers.into_iter().flat_map(wait).count();
+        assert!(written > 1_000, "{written}");
+        wait(store.commit(batch(0))).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
     fn events_and_state_are_written_together_and_a_damaged_file_is_put_beside() {
         let dir = std::env::temp_dir().join(format!("plantroom-store-{}", std::process::id()));
         let _earlier = std::fs::remove_dir_all(&dir);

@@ -433,6 +433,22 @@ fn whoever_answers_a_message_takes_all_that_it_says() {
     assert_eq!(out.oncall.log.last().map(|e| (e.what, e.why.as_str())), Some(("page_answered", "button")));
     let again = world.engine.step(now, Input::Page(&take));
     assert_eq!(again.refused.unwrap().en, "this page was answered already");
+    // What is done with one of them is done with that one only, by whoever has it.
+    let does = |world: &mut World, reply| {
+        let reply = PageCommand::Reply(PageReply::new(page, reply, "link"));
+        let out = world.engine.step(world.now(), Input::Page(&reply));
+        let events = out.alarm.events.iter().map(|e| format!("{} {}", e.what.word(), e.key)).collect::<Vec<_>>();
+        (events, out.refused.map(|r| r.en).unwrap_or_default())
+    };
+    let (events, _) = does(&mut world, Reply::Shelve { for_ms: 3_600_000 });
+    assert_eq!(events, ["shelved a.d"]);
+    world.happens("unshelve a.d wang", 0.0);
+    let (events, refused) = does(&mut world, Reply::HandOver { to: "li".into() });
+    assert_eq!((events, refused.as_str()), (vec!["handed_over a.d".to_string()], ""));
+    for reply in [Reply::HandOver { to: "zhao".into() }, Reply::Shelve { for_ms: 3_600_000 }, Reply::Reset] {
+        let (events, refused) = does(&mut world, reply);
+        assert!(events.is_empty() && refused.starts_with("acknowledge it first"), "it is Li's now: {refused}");
+    }
     world.happens("a 0", 0.0);
     let late = PageCommand::Reply(PageReply::new(99, Reply::Acknowledge, ""));
     let late = world.engine.step(world.now(), Input::Page(&late));

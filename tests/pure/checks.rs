@@ -35,11 +35,19 @@ fn says(problems: &[String], parts: &[&str]) {
 #[test]
 fn rules_that_guard_lives_are_not_switched_off_in_passing() {
     let lift = device("elevator", "lift", "", &["entrapment", "unintended_movement", "overtravel_top"], "");
-    for change in
-        ["off = true", "set = { never_hidden = false }", "set = { hidden_by = [\"fault\"] }", "set = { latch = false }"]
-    {
-        let rule =
-            if change.contains("never_hidden") || change.contains("hidden_by") { "entrapment" } else { "overtravel" };
+    let weaker = [
+        ("entrapment", "off = true"),
+        ("entrapment", "set = { never_hidden = false }"),
+        ("entrapment", "set = { hidden_by = [\"fault\"] }"),
+        ("entrapment", "set = { in_test = true }"),
+        ("entrapment", "set = { on_delay = \"10m\" }"),
+        ("entrapment", "set = { when = { any = [{ is = { point = \"overtravel_top\" } }] } }"),
+        ("entrapment", "set = { only = { is = { point = \"overtravel_top\" } } }"),
+        ("entrapment", "set = { unless = { any = [{ is = { point = \"overtravel_top\" } }] } }"),
+        ("overtravel", "set = { latch = false }"),
+        ("overtravel", "set = { priority = \"P3\" }"),
+    ];
+    for (rule, change) in weaker {
         let text = |risk: &str| format!("{lift}[[alarm]]\nrule = \"elevator.{rule}\"\n{change}\n{risk}");
         let (problems, configuration) = load(&text(""));
         says(&problems, &["error: `elevator.", "guards lives", "accept_risk = "]);

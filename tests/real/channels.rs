@@ -419,7 +419,7 @@ fn a_modem_sends_rings_and_hears_the_answer() {
     runtime().block_on(async {
         let channel = channel::open(&sms);
         let hear: channel::Hear = Arc::new(move |heard| drop(said.send(heard)));
-        let _ended = tokio::time::timeout(Duration::from_secs(3), channel.listen(hear)).await;
+        let _ended = tokio::time::timeout(Duration::from_secs(3), channel.listen(None, hear)).await;
     });
     let heard: Vec<Heard> = answers.try_iter().collect();
     assert!(heard.contains(&Heard::Listening(Ok(()))), "{heard:?}");

@@ -84,6 +84,21 @@ fn entrapment_pages_escalates_and_stops_when_somebody_takes_it() {
     });
     a_trial(config, state, &service);
     running.stop();
+    a_restart_answers_nothing_again(config, state, &service);
+}
+
+/// What was answered before a restart is not carried out and not confirmed again.
+fn a_restart_answers_nothing_again(config: &Path, state: &Path, service: &Service) {
+    let answers = || log(config, state).iter().filter(|r| r["what"] == "page_answered").count();
+    let before = answers();
+    service.hang_up();
+    let mut running = gateway(config, state);
+    wait("the gateway to listen again", 20, || service.is_read("answers").then_some(()));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(answers(), before);
+    let repeated = service.all().into_iter().filter(|g| g.json()["title"].to_string().contains("NOTHING CHANGED"));
+    assert_eq!(repeated.count(), 0);
+    running.stop();
 }
 
 /// Every try and what became of it.

@@ -42,12 +42,19 @@ pub fn ok() -> Mode {
     Mode::Says(200, "", "{}".to_string())
 }
 
+/// Topics that are read, and what was said in them.
+#[derive(Default)]
+struct Topics {
+    readers: Vec<(String, TcpStream)>,
+    /// Topic, id and line, the oldest first.
+    said: Vec<(String, String, String)>,
+}
+
 pub struct Service {
     pub port: u16,
     pub mode: Arc<Mutex<Mode>>,
     got: Arc<Mutex<Vec<Got>>>,
-    /// Whoever reads a topic.
-    readers: Arc<Mutex<Vec<(String, TcpStream)>>>,
+    topics: Arc<Mutex<Topics>>,
     said: AtomicU64,
 }
 
@@ -55,13 +62,13 @@ impl Service {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (mode, got, readers) = (Arc::new(Mutex::new(ok())), Arc::default(), Arc::default());
-        let service = Self { port, mode, got, readers, said: AtomicU64::new(1) };
-        let (mode, got, readers) = (Arc::clone(&service.mode), Arc::clone(&service.got), Arc::clone(&service.readers));
+        let (mode, got, topics) = (Arc::new(Mutex::new(ok())), Arc::default(), Arc::default());
+        let service = Self { port, mode, got, topics, said: AtomicU64::new(1) };
+        let (mode, got, topics) = (Arc::clone(&service.mode), Arc::clone(&service.got), Arc::clone(&service.topics));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (mode, got, readers) = (Arc::clone(&mode), Arc::clone(&got), Arc::clone(&readers));
-                std::thread::spawn(move || serve(stream, &mode, &got, &readers));
+                let (mode, got, topics) = (Arc::clone(&mode), Arc::clone(&got), Arc::clone(&topics));
+                std::thread::spawn(move || serve(stream, &mode, &got, &topics));
             }
         });
         service
@@ -84,18 +91,24 @@ impl Service {
     pub fn press(&self, topic: &str, text: &str) {
         let id = self.said.fetch_add(1, Ordering::Relaxed);
         let line = serde_json::json!({ "id": format!("m{id}"), "event": "message", "topic": topic, "message": text });
-        let mut readers = self.readers.lock().unwrap();
-        assert!(readers.iter().any(|(t, _)| t == topic), "nobody reads {topic}");
-        readers.retain_mut(|(t, stream)| t != topic || writeln!(stream, "{line}").is_ok());
+        let mut topics = self.topics.lock().unwrap();
+        assert!(topics.readers.iter().any(|(t, _)| t == topic), "nobody reads {topic}");
+        topics.readers.retain_mut(|(t, stream)| t != topic || writeln!(stream, "{line}").is_ok());
+        topics.said.push((topic.to_string(), format!("m{id}"), line.to_string()));
+    }
+
+    /// Every connection to whoever reads is closed.
+    pub fn hang_up(&self) {
+        self.topics.lock().unwrap().readers.clear();
     }
 
     /// Whether somebody reads a topic.
     pub fn is_read(&self, topic: &str) -> bool {
-        self.readers.lock().unwrap().iter().any(|(t, _)| t == topic)
+        self.topics.lock().unwrap().readers.iter().any(|(t, _)| t == topic)
     }
 }
 
-fn serve(stream: TcpStream, mode: &Mutex<Mode>, got: &Mutex<Vec<Got>>, readers: &Mutex<Vec<(String, TcpStream)>>) {
+fn serve(stream: TcpStream, mode: &Mutex<Mode>, got: &Mutex<Vec<Got>>, topics: &Mutex<Topics>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     loop {
@@ -124,7 +137,14 @@ fn serve(stream: TcpStream, mode: &Mutex<Mode>, got: &Mutex<Vec<Got>>, readers: 
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n")
                 .unwrap();
             stream.write_all(b"{\"id\":\"o1\",\"event\":\"open\"}\n").unwrap();
-            readers.lock().unwrap().push((topic, stream));
+            let mut topics = topics.lock().unwrap();
+            // What came after that message, or all that is kept.
+            let since = path.split_once("since=").map_or("", |(_, since)| since);
+            let after = topics.said.iter().position(|(_, id, _)| id == since).map_or(0, |i| i + 1);
+            for (_, _, line) in topics.said[after..].iter().filter(|(t, ..)| *t == topic) {
+                writeln!(stream, "{line}").unwrap();
+            }
+            topics.readers.push((topic, stream));
             return;
         }
         let length = headers.iter().find(|(n, _)| n == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
