@@ -25,6 +25,7 @@ use crate::config::Configuration;
 use crate::engine::{Engine, Input};
 use crate::model::letter::{ARRIVE, Answer, Button, Letter};
 use crate::model::point::Names;
+use crate::model::priority::Priority;
 use crate::model::text::figure;
 use crate::model::time::Now;
 use crate::oncall::page::{About, Command, Entry, PageReply, Reply, Send, code};
@@ -333,6 +334,9 @@ pub async fn take_back(
     }
 }
 
+/// The number of a try that is of no page: whatever becomes of it, nobody waits for it.
+const NO_PAGE: u64 = u64::MAX;
+
 /// Whoever can publish in a reply topic or knows the modem's number may say anything, as often as they like.
 static LOG: LogLimit = LogLimit::new();
 
@@ -345,13 +349,12 @@ async fn hears(shared: &Shared, channel: &str, said: Heard) {
             (shared.tokens.page(token), verb.trim() == ARRIVE, "button", Some(id))
         }
         Heard::Text { from, text } => {
-            let Some(said) = answers::read(&text) else {
-                if let Some(count) = LOG.allows(&format!("no answer {channel}")) {
-                    tracing::info!(channel, from = masked(&from), count, "a message that is no answer");
-                }
-                return;
-            };
-            (shared.engine().oncall().page_of(channel, &from, said), said.is_there, "message", None)
+            let said = answers::read(&text);
+            let page = said.and_then(|said| shared.engine().oncall().page_of(channel, &from, said));
+            if page.is_none() {
+                return not_understood(shared, channel, from, &text);
+            }
+            (page, said.is_some_and(|said| said.is_there), "message", None)
         }
     };
     let Some(page) = page else {
@@ -367,6 +370,28 @@ async fn hears(shared: &Shared, channel: &str, said: Heard) {
         Ok(()) => tracing::info!(channel, page, "a page is answered"),
         Err(why) => tracing::info!(channel, page, why = why.en, "an answer that changes nothing"),
     }
+}
+
+/// A short message that means no alarm. Whoever of the configuration sent it is told so, at most once a minute.
+fn not_understood(shared: &Shared, channel: &str, from: String, text: &str) {
+    let Some(count) = LOG.allows(&format!("no answer {channel} {from}")) else { return };
+    tracing::info!(channel, from = masked(&from), count, "a message that answers nothing");
+    let short = shared.engine().oncall().not_understood(channel, &from, text);
+    let Some(short) = short else { return };
+    let letter = Letter {
+        id: String::new(),
+        to: from,
+        title: short.clone(),
+        body: String::new(),
+        short,
+        priority: Priority::P3,
+        asks: false,
+        token: None,
+        link: None,
+        buttons: Vec::new(),
+        object: serde_json::Value::Null,
+    };
+    post(shared, vec![(channel.into(), (NO_PAGE, letter))]);
 }
 
 /// A number as it may be printed.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::model::point::Names;
 use crate::model::priority::Priority;
+use crate::model::text::one_line;
 use crate::model::time::Now;
 use crate::oncall::incident::{Incident, Stage};
 use crate::oncall::page::{Kind, Page, PageReply, PageState, Reply, code};
-use crate::oncall::settings::Contact;
+use crate::oncall::settings::{Contact, Language};
 use crate::oncall::{Oncall, Output, is_test};
 
 /// What a short message says as an answer: what is wanted, and the code of the page that is meant, if it names one.
@@ -93,6 +94,17 @@ impl Oncall {
             keys.dedup();
             keys.iter().for_each(|key| self.confirm(key, &found, &reply.reply, refused, now));
         }
+    }
+
+    /// What a person of the configuration reads who wrote from a number what means no alarm; none: it is nobody's number.
+    pub fn not_understood(&self, channel: &str, from: &str, text: &str) -> Option<String> {
+        let is_theirs = |c: &Contact| c.channel == channel && same_number(&c.to, from);
+        let person = self.plan.people.values().find(|p| p.contacts.iter().any(is_theirs))?;
+        let text = one_line(text, 10);
+        Some(match person.language {
+            Language::Zh => format!("没有变化：没有告警与“{text}”对应。请回复短信中的两位数。"),
+            Language::En => format!("NOTHING CHANGED: \"{text}\" is no alarm. Reply its two digits."),
+        })
     }
 
     /// The last answer of a channel that was carried out, by the channel's own name of it.

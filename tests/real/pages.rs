@@ -536,5 +536,8 @@ fn an_answer_by_short_message_takes_an_alarm() {
     modem.inbox.lock().unwrap().push("0891683108200505F0040D91683108001011F10000622111028540230132".into());
     assert!(said(2).starts_with("已记录到场："), "{:?}", modem.texts());
     assert!(plantroom(&dir.0, &state, &["alarm", "history", "--format", "json"]).contains("\"arrived\""));
+    // What means no alarm changes nothing, and the sender hears that; 3 is no answer.
+    modem.inbox.lock().unwrap().push("0891683108200505F0040D91683108001011F10000622111028540230133".into());
+    assert_eq!(said(3), "没有变化：没有告警与“3”对应。请回复短信中的两位数。");
     running.stop();
 }
