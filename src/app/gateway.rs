@@ -311,7 +311,13 @@ fn outlets(shared: &Shared) -> Figures {
     let up = sinks.iter().filter(|s| s.health.connected.load(Ordering::Relaxed)).count() as u64;
     let lag = sinks.iter().map(|s| s.health.lag.load(Ordering::Relaxed)).max().unwrap_or(0);
     let lag_ms = sinks.iter().map(|s| s.health.lag_ms.load(Ordering::Relaxed)).max().unwrap_or(0);
-    let aside = sinks.iter().map(|s| s.health.set_aside.load(Ordering::Relaxed)).sum();
+    let sum = |of: fn(&super::SinkHandle) -> u64| sinks.iter().map(of).sum::<u64>();
+    let aside = sum(|s| s.health.set_aside.load(Ordering::Relaxed));
+    let dropped = sum(|s| {
+        s.health.too_old.load(Ordering::Relaxed) + s.health.undated.load(Ordering::Relaxed) + s.aside.dropped()
+    });
+    let refused = sum(|s| s.health.refused.load(Ordering::Relaxed));
+    let clashing = sum(|s| u64::from(s.health.clashes.load(Ordering::Relaxed)));
     vec![
         ("sinks", Kind::Number, whole(sinks.len() as u64)),
         ("sinks_up", Kind::Number, whole(up)),
@@ -319,5 +325,8 @@ fn outlets(shared: &Shared) -> Figures {
         ("backlog_readings", Kind::Number, whole(lag)),
         ("sink_lag_s", Kind::Number, tenths(lag_ms / 100)),
         ("sink_set_aside", Kind::Counter, whole(aside)),
+        ("sink_dropped", Kind::Counter, whole(dropped)),
+        ("sink_refused", Kind::Number, whole(refused)),
+        ("sinks_clashing", Kind::Number, whole(clashing)),
     ]
 }

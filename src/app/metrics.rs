@@ -168,4 +168,11 @@ fn sinks(page: &mut Page, s: &Status) {
     s.sinks.iter().for_each(|k| page.line("sink_lag_readings", &[("sink", &k.name)], k.lag));
     page.head("sink_set_aside_total", "counter", "Messages set aside.");
     s.sinks.iter().for_each(|k| page.line("sink_set_aside_total", &[("sink", &k.name)], k.set_aside));
+    page.head("sink_dropped_total", "counter", "Values or messages that the other side will never have.");
+    let dropped = |k: &super::status::Sink| k.too_old + k.undated + k.aside_dropped;
+    s.sinks.iter().for_each(|k| page.line("sink_dropped_total", &[("sink", &k.name)], dropped(k)));
+    page.head("sink_refused", "gauge", "Topics or series that the other side refuses now.");
+    s.sinks.iter().for_each(|k| page.line("sink_refused", &[("sink", &k.name)], k.refused));
+    page.head("sink_clashes", "gauge", "1 while another client of the same id takes the connection.");
+    s.sinks.iter().for_each(|k| page.line("sink_clashes", &[("sink", &k.name)], u8::from(k.clashes)));
 }

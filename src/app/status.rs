@@ -174,6 +174,21 @@ pub struct Sink {
     pub kept_aside: u64,
     /// The last of them.
     pub last_set_aside: String,
+    /// Of those, dropped for room or age, or not kept for want of a disk.
+    #[serde(default)]
+    pub aside_dropped: u64,
+    /// Topics or series that the other side refuses now, and which.
+    #[serde(default)]
+    pub refused: u64,
+    /// Which, with its words.
+    #[serde(default)]
+    pub refused_what: String,
+    /// What the other side cannot do that was wanted, and what follows.
+    #[serde(default)]
+    pub limits: String,
+    /// Whether another client of the same id takes the connection again and again.
+    #[serde(default)]
+    pub clashes: bool,
 }
 
 /// The journal.
@@ -342,5 +357,10 @@ fn sink(sink: &SinkHandle) -> Sink {
         lag_s: h.lag_ms.load(Ordering::Relaxed) / 1_000,
         set_aside: h.set_aside.load(Ordering::Relaxed),
         last_set_aside: Health::text(&h.last_set_aside),
+        aside_dropped: sink.aside.dropped(),
+        refused: h.refused.load(Ordering::Relaxed),
+        refused_what: Health::text(&h.refused_what),
+        limits: Health::text(&h.limits),
+        clashes: h.clashes.load(Ordering::Relaxed),
     }
 }

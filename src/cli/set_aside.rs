@@ -32,10 +32,10 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         .map_err(|e| Failure::later("the running gateway is another version").because(e.to_string()))?;
     if action == SetAside::List {
         let row = |sink: &str, r: &crate::sink::aside::Record| {
-            vec![sink.to_string(), r.at.clone(), r.what.clone(), r.said.clone()]
+            vec![sink.to_string(), r.at.clone(), r.topic.clone(), r.what.clone(), r.said.clone()]
         };
         let rows: Vec<Vec<String>> = sinks.iter().flat_map(|s| s.records.iter().map(|r| row(&s.sink, r))).collect();
-        output::list(args.format, &["sink", "at", "what", "said"], &rows);
+        output::list(args.format, &["sink", "at", "topic", "what", "said"], &rows);
         return Ok(());
     }
     let verb = if action == SetAside::Send { "sent again" } else { "discarded" };

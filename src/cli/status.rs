@@ -164,6 +164,27 @@ fn sinks(s: &Status) {
     };
     let rows: Vec<Vec<String>> = s.sinks.iter().map(row).collect();
     output::raw(output::table(&["sink", "url", "state", "delivered", "behind", "for", "set aside"], &rows));
+    for k in &s.sinks {
+        let name = &k.name;
+        if !k.limits.is_empty() {
+            output::line(format!("{name}: {}", k.limits));
+        }
+        if k.refused > 0 {
+            output::line(format!("{name}: REFUSED NOW, everything else goes on: {}", k.refused_what));
+        }
+        if k.clashes {
+            output::line(format!("{name}: ANOTHER CLIENT HAS THE SAME ID: give each gateway a client_id of its own"));
+        }
+        let dropped = [
+            (k.too_old, "values were older than the store keeps"),
+            (k.undated, "readings have no date, a store cannot have them"),
+            (k.aside_dropped, "of what was set aside were dropped for room, age or want of a disk"),
+        ];
+        dropped
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .for_each(|(n, what)| output::line(format!("{name}: DROPPED {n}: {what}")));
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]

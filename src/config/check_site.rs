@@ -95,18 +95,17 @@ fn check_mqtt(files: &Files<'_>, problems: &mut Problems) {
                 mend,
             );
         }
-        if sink.inflight == 0 {
-            problems.error(entry.at.place(&["inflight"]), "inflight is at least 1", "50 is a good number");
+        for (key, what, mend) in sink.problems() {
+            problems.error(entry.at.place(&[key]), what, mend);
         }
-        if sink.prefix.is_empty() || sink.prefix.contains(['+', '#']) {
-            problems.error(entry.at.place(&["prefix"]), format!("`{}` cannot begin a topic", sink.prefix), "plantroom");
-        }
-        if sink.cert_file.is_some() != sink.key_file.is_some() {
-            problems.error(
-                entry.at.place(&["cert_file"]),
-                "cert_file and key_file belong together",
-                "name both, or none",
-            );
+        // Two clients of one id end each other's connections for ever.
+        let broker = |s: &sink::mqtt::settings::Settings| (s.address(), s.client_id.clone());
+        let is_same = |e: &&Entry<'_, sink::mqtt::settings::Settings>| {
+            sink.client_id.is_some() && broker(&e.value) == broker(sink) && e.value.name != sink.name
+        };
+        if let Some(other) = files.mqtt.iter().find(is_same) {
+            let what = format!("the sink `{}` has the same client id at the same broker", other.value.name);
+            problems.error(entry.at.place(&["client_id"]), what, "one of its own for each; without it one is made");
         }
     }
 }

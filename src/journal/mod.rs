@@ -320,6 +320,12 @@ impl Journal {
         Some(Wall(i64::try_from(at.mono.0).unwrap_or(i64::MAX).saturating_add(offset)))
     }
 
+    /// The kernel's name of the boot that a reading is of, if it is this one.
+    pub fn boot_of(&self, entry: &Entry) -> Option<String> {
+        let boot = lock(&self.shared.boot);
+        (entry.seq >= boot.first_seq).then(|| boot.id.clone())
+    }
+
     /// Readings in memory, the newest last: what `status` and the live table show.
     pub fn recent(&self) -> Vec<Arc<Entry>> {
         lock(&self.shared.tail).all()

@@ -8,17 +8,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::model::time::Wall;
 use crate::store::whole;
 
-/// Records that are kept; beyond that the older half is dropped, counted.
+/// Records that are kept, and their bytes; beyond that the older half is dropped, counted.
 const RECORDS_MAX: usize = 10_000;
+const BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How long a record is kept.
+const AGE_MAX_MS: i64 = 90 * 86_400_000;
 
 /// Something that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// When, RFC 3339.
     pub at: String,
-    /// What was sent: a line of line protocol.
+    /// Where to, of a message; empty for a store.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub topic: String,
+    /// What was sent: a line of line protocol, or a message.
     pub what: String,
     /// What the other side said.
     pub said: String,
@@ -40,6 +47,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     count: usize,
+    bytes: u64,
     dropped: u64,
     /// Whether the sink has yet to look at what is to be sent again.
     asked: bool,
@@ -49,9 +57,10 @@ impl Aside {
     /// The file of a sink, beside what is there already.
     pub fn open(path: &Path) -> Self {
         let count = read(path).map_or(0, |all| all.len());
+        let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
         // What was being sent again when the last run ended is sent on.
         let asked = again_of(path).exists();
-        let state = Mutex::new(State { count, asked, ..State::default() });
+        let state = Mutex::new(State { count, bytes, asked, ..State::default() });
         Self { inner: Arc::new(Inner { path: path.to_path_buf(), state, bell: Notify::new() }) }
     }
 
@@ -75,19 +84,33 @@ impl Aside {
         read(&self.inner.path).unwrap_or_default()
     }
 
-    /// Keeps records.
+    /// Keeps records; `now`, if the date is believed, says which are too old by now.
     ///
     /// # Errors
-    /// What the disk says.
-    pub fn keep(&self, records: &[Record]) -> std::io::Result<()> {
+    /// What the disk says; then they are counted as dropped.
+    pub fn keep(&self, records: &[Record], now: Option<Wall>) -> std::io::Result<()> {
         let mut state = self.state();
-        if state.count + records.len() > RECORDS_MAX {
+        let kept = self.append(&mut state, records, now);
+        if kept.is_err() {
+            state.dropped += records.len() as u64;
+        }
+        kept
+    }
+
+    fn append(&self, state: &mut State, records: &[Record], now: Option<Wall>) -> std::io::Result<()> {
+        if state.count + records.len() > RECORDS_MAX || state.bytes > BYTES_MAX {
             let mut all = read(&self.inner.path)?;
-            let surplus = all.len().min(RECORDS_MAX / 2);
-            all.drain(..surplus);
-            state.dropped += surplus as u64;
-            whole::replace(&self.inner.path, &bytes(&all)?)?;
-            state.count = all.len();
+            let before = all.len();
+            // Of one form and zone: text in order of time.
+            let oldest = now.map(|now| Wall(now.0 - AGE_MAX_MS).rfc3339());
+            all.retain(|r| oldest.as_ref().is_none_or(|oldest| r.at >= *oldest));
+            if all.len() == before {
+                all.drain(..before.div_ceil(2));
+            }
+            state.dropped += (before - all.len()) as u64;
+            let text = bytes(&all)?;
+            whole::replace(&self.inner.path, &text)?;
+            (state.count, state.bytes) = (all.len(), text.len() as u64);
         }
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.inner.path)?;
         // A line that was torn off (no space, no power) must not take the next one with it: an empty line is passed over.
@@ -96,6 +119,7 @@ impl Aside {
         file.write_all(&text)?;
         file.sync_data()?;
         state.count += records.len();
+        state.bytes += text.len() as u64;
         Ok(())
     }
 
@@ -106,6 +130,7 @@ impl Aside {
     pub fn discard(&self) -> std::io::Result<usize> {
         let mut state = self.state();
         whole::replace(&self.inner.path, b"")?;
+        state.bytes = 0;
         Ok(std::mem::take(&mut state.count))
     }
 
@@ -122,7 +147,7 @@ impl Aside {
         // In a file of its own until it is sent: whatever happens meanwhile, nothing is forgotten.
         whole::replace(&again, &bytes(&waiting)?)?;
         whole::replace(&self.inner.path, b"")?;
-        (state.count, state.asked) = (0, true);
+        (state.count, state.bytes, state.asked) = (0, 0, true);
         drop(state);
         self.inner.bell.notify_one();
         Ok(count)
@@ -187,11 +212,12 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("plantroom-aside-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("aside.jsonl");
-        let record = |i: usize| Record { at: "t".into(), what: format!("m f={i} 5"), said: "no".into() };
+        let record =
+            |i: usize| Record { at: "t".into(), topic: String::new(), what: format!("m f={i} 5"), said: "no".into() };
         let records: Vec<Record> = (0..RECORDS_MAX).map(record).collect();
         let aside = Aside::open(&path);
-        aside.keep(&records).unwrap();
-        aside.keep(&[record(77_777)]).unwrap();
+        aside.keep(&records, None).unwrap();
+        aside.keep(&[record(77_777)], None).unwrap();
         assert_eq!((aside.count(), aside.dropped()), (RECORDS_MAX / 2 + 1, (RECORDS_MAX / 2) as u64));
         let aside = Aside::open(&path);
         assert_eq!((aside.count(), aside.list().pop()), (RECORDS_MAX / 2 + 1, Some(record(77_777))));
@@ -201,8 +227,22 @@ mod tests {
         assert_eq!(after_a_crash.take_again().len(), RECORDS_MAX / 2 + 1, "they were never said to be sent");
         after_a_crash.sent_again();
         assert!(Aside::open(&path).take_again().is_empty());
-        aside.keep(&[record(1)]).unwrap();
+        aside.keep(&[record(1)], None).unwrap();
         assert_eq!((aside.discard().unwrap(), aside.list().len()), (1, 0));
+        // Too many bytes: what is too old goes first, and that alone if it makes room.
+        let now = Wall(1_800_000_000_000);
+        let of = |days: i64, text: &str| Record {
+            at: Wall(now.0 - days * 86_400_000).rfc3339(),
+            what: text.into(),
+            ..record(0)
+        };
+        let large = "x".repeat(9 << 20);
+        aside.keep(&[of(100, &large), of(80, &large)], Some(now)).unwrap();
+        aside.keep(&[of(0, "new")], Some(now)).unwrap();
+        assert_eq!(aside.list().iter().map(|r| r.what.len()).collect::<Vec<_>>(), [large.len(), 3]);
+        aside.keep(&[of(0, &large)], None).unwrap();
+        aside.keep(&[of(0, "newer")], None).unwrap();
+        assert_eq!(aside.list().iter().map(|r| r.what.len()).collect::<Vec<_>>(), [large.len(), 5]);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

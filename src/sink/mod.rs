@@ -4,6 +4,7 @@
 pub mod aside;
 pub mod influx;
 pub mod mqtt;
+pub mod refusals;
 pub mod report;
 
 use std::collections::BTreeMap;
@@ -133,12 +134,26 @@ pub struct Health {
     pub last_set_aside: Mutex<String>,
     /// Why it is not connected, in words.
     pub error: Mutex<String>,
+    /// What the other side cannot do that was wanted, and what follows, in words.
+    pub limits: Mutex<String>,
+    /// Topics or series that the other side refuses now, and which, in words.
+    pub refused: AtomicU64,
+    /// Which.
+    pub refused_what: Mutex<String>,
+    /// Whether another client of the same id takes the connection again and again.
+    pub clashes: AtomicBool,
 }
 
 impl Health {
     /// A copy of a text.
     pub fn text(of: &Mutex<String>) -> String {
         of.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many topics or series the other side refuses now, and which.
+    pub fn refuses(&self, (count, which): (u64, String)) {
+        self.refused.store(count, std::sync::atomic::Ordering::Relaxed);
+        Self::tell(&self.refused_what, which);
     }
 
     /// Sets a text.

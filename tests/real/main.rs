@@ -13,6 +13,7 @@
 
 mod alarms;
 mod broker;
+mod brokers;
 mod channels;
 mod commands;
 mod crash;

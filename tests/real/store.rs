@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Counting, Dir, Mosquitto, Process, free_port, gateway, plantroom, site, wait, wait_port};
+use crate::support::{Counting, Dir, Mosquitto, Process, free_port, gateway, is_up, plantroom, site, wait, wait_port};
 
 /// What the store does with a write.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ enum Mood {
     Small(usize),
     /// Refuses whole bodies that hold this.
     Refuses(String),
+    /// The same with a status of the server and these words, after 25 ms.
+    Faults(String, &'static str),
     /// Stores the lines that do not hold this, and lists the others as InfluxDB 3 does.
     Lists(String),
     /// Stores what does not hold this, and calls the rest older than its retention.
@@ -108,6 +110,10 @@ async fn serve(mut stream: TcpStream, mood: Arc<Mutex<Mood>>, kept: Arc<Mutex<Ke
             Mood::Small(most) if body.len() > *most => (413, "", String::new()),
             Mood::Refuses(what) if body.contains(what.as_str()) => {
                 (400, "", format!("{{\"code\":\"invalid\",\"message\":\"unable to parse: {what} is not liked\"}}"))
+            }
+            Mood::Faults(what, words) if body.contains(what.as_str()) => {
+                tokio::time::sleep(Duration::from_millis(25)).await;
+                (500, "", format!("{{\"error\":\"{words}\"}}"))
             }
             Mood::Lists(what) | Mood::TooOld(what) if body.contains(what.as_str()) => {
                 let (bad, good): (Vec<_>, Vec<_>) =
@@ -386,12 +392,14 @@ pub struct Real {
     dir: Dir,
     process: Option<Process>,
     kind: &'static str,
+    /// More lines of InfluxDB's table `data`.
+    data: &'static str,
 }
 
 impl Real {
     /// `victoria`, `victoria-copies` (without de-duplication) or `influx`.
     pub fn new(kind: &'static str) -> Self {
-        Self { port: free_port(), dir: Dir::new(kind), process: None, kind }
+        Self { port: free_port(), dir: Dir::new(kind), process: None, kind, data: "" }
     }
 
     pub fn start(&mut self) {
@@ -404,6 +412,7 @@ impl Real {
                 self.port,
                 d = self.dir.0.display()
             );
+            let text = text.replace("[data]\n", &format!("[data]\n{}", self.data));
             let mut command = Command::new("influxd");
             command.arg("-config").arg(self.dir.write("influxdb.conf", &text));
             command
@@ -537,6 +546,77 @@ fn real_stores_come_and_go_and_have_everything_once() {
             assert_eq!(all.len(), distinct, "{}: each once", store.kind);
         }
     }
+}
+
+/// A field that the store answers with a fault of the server, for ever: everything else is stored, live values first.
+#[test]
+fn a_field_that_the_store_does_not_like_stops_nothing_else() {
+    for words in ["partial write: field type conflict dropped=1", "something went wrong"] {
+        let (store, counting, broker, dir) = (Store::start(), Counting::start(), Mosquitto::start(), Dir::new("field"));
+        let sink = format!(
+            "[[sink.influx]]\nname = \"store\"\nurl = \"http://127.0.0.1:{}\"\nbucket = \"b\"\nflush_ms = 200\n",
+            store.port
+        );
+        counting_site(&dir, &counting, broker.port, &sink);
+        let state = dir.path("state");
+        store.set(Mood::Faults("x_low=".to_string(), words));
+        let mut running = gateway(&dir.0, &state);
+        is_up(&state);
+        let sink = wait("the field to be refused", 90, || {
+            let sink = sink_status(&dir, &state, "store");
+            (sink["refused"] == 1).then_some(sink)
+        });
+        let which = sink["refused_what"].as_str().unwrap();
+        assert!(which.contains("environment,device=counter,site=test x_low refused: status 500"), "{which}");
+        store.flows(&counting);
+        wait("the rest of the past", 60, || (sink_status(&dir, &state, "store")["missing"] == 0).then_some(()));
+        nothing_is_missing(&store.counted(), &BTreeSet::new());
+        // What is live is live.
+        let from = counting.served.load(std::sync::atomic::Ordering::SeqCst);
+        std::thread::sleep(Duration::from_secs(3));
+        let newest = *store.counted().last().unwrap();
+        assert!(newest > from + 20, "{newest} after {from}");
+        let aside = plantroom(&dir.0, &state, &["set-aside", "store", "--format", "json"]);
+        let aside: Vec<serde_json::Value> = serde_json::from_str(&aside).unwrap();
+        assert!(aside.len() > 50 && aside.iter().all(|r| !r["what"].as_str().unwrap().contains("x_n")));
+        running.stop();
+    }
+}
+
+/// A store that takes no new series: those that it has go on.
+#[test]
+fn a_limit_of_series_stops_new_ones_only() {
+    let mut store = Real::new("influx");
+    store.data = "max-series-per-database = 4\n";
+    store.start();
+    let (counting, broker, dir) = (Counting::start(), Mosquitto::start(), Dir::new("series"));
+    counting_site(&dir, &counting, broker.port, &store.config());
+    let state = dir.path("state");
+    let mut running = gateway(&dir.0, &state);
+    wait("values to be stored", 40, || (store.counted().len() > 20).then_some(()));
+    running.stop();
+    // More series than it takes.
+    let text = std::fs::read_to_string(dir.path("site.toml")).unwrap();
+    let mut more = String::new();
+    for n in 2..=6 {
+        more.push_str(&format!(
+            "[[unit]]\nid = \"u{n}\"\nlink = \"l\"\naddress = {n}\nprofile = \"counting\"\n\
+             [[device]]\nid = \"other-{n}\"\nclass = \"environment\"\nzh = \"计{n}\"\nen = \"Other {n}\"\n[device.points]\nx_n = \"u{n}.x_n\"\n"
+        ));
+    }
+    dir.write("site.toml", &format!("{text}\n{more}"));
+    let mut running = gateway(&dir.0, &state);
+    is_up(&state);
+    let sink = wait("new series to be refused", 90, || {
+        let sink = sink_status(&dir, &state, "influx");
+        (sink["refused"].as_u64()? >= 3).then_some(sink)
+    });
+    assert!(sink["refused_what"].as_str().unwrap().contains("max-series-per-database"), "{sink}");
+    let before = store.counted().len();
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(store.counted().len() > before + 20, "what it has goes on live");
+    assert_eq!(sink_status(&dir, &state, "influx")["up"], true);
+    running.stop();
 }
 
 /// Hours that the store was away, and values a second meanwhile: a day at 1,000/s by hand (`PLANTROOM_AWAY=24x1000`, in a

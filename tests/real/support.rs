@@ -226,6 +226,11 @@ pub fn gateway(config: &Path, state: &Path) -> Process {
     Process::start("plantroom", &mut command)
 }
 
+/// Waits until a gateway can be asked.
+pub fn is_up(state: &Path) {
+    wait("the gateway", 20, || state.join("control.sock").exists().then_some(()));
+}
+
 /// Runs a command of the gateway; its standard output. Panics with its errors if it fails.
 pub fn plantroom(config: &Path, state: &Path, args: &[&str]) -> String {
     let mut command = Command::new(PLANTROOM);

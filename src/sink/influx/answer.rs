@@ -32,11 +32,19 @@ pub enum Verdict {
     Paused,
 }
 
-/// Judges an answer. 408, 429, 5xx: later. 400, 422: something in the body. 413: smaller. 401, 403, 404 and what else no
-/// retry can mend: paused until somebody has looked.
+/// Words by which a store says that it is the body, whatever its status. A limit may be one of the
+/// moment where it is only busy (503).
+const OF_THE_BODY: [&str; 4] = ["partial write", "conflict", "retention policy", "unable to parse"];
+const LIMITS: [&str; 3] = ["max-series", "max-values", "limit exceeded"];
+
+/// Judges an answer. 408, 429: later, 5xx too unless it speaks of the body. 400, 422: something in the body. 413: smaller. 401,
+/// 403, 404 and what else no retry can mend: paused until somebody has looked.
 pub fn judge(answer: &Answer) -> Verdict {
+    let speaks_of = |list: &[&str]| list.iter().any(|words| answer.body.contains(words));
+    let is_of_body = || speaks_of(&OF_THE_BODY) || (answer.status != 503 && speaks_of(&LIMITS));
     match answer.status {
         200..=299 => Verdict::Stored,
+        500..=599 if is_of_body() => refused(&answer.body),
         408 | 425 | 429 | 500..=599 => Verdict::Later,
         413 => Verdict::TooLarge,
         400 | 422 => refused(&answer.body),
@@ -49,9 +57,7 @@ fn refused(body: &str) -> Verdict {
     if let Some(lines) = listed(body) {
         return Verdict::StoredBut(lines);
     }
-    let number = |n: &str| n.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
-    let after = |word: &str| body.split(word).nth(1).and_then(number);
-    match after("dropped=").or_else(|| after("dropped ")) {
+    match dropped(body) {
         // Backfill meets the store's own limit of age (1.x and 2 word it differently): that is no fault of a value.
         Some(n) if ["beyond", "outside"].iter().any(|w| body.contains(&format!("{w} retention policy"))) => {
             Verdict::TooOld(n)
@@ -70,6 +76,23 @@ fn listed(body: &str) -> Option<Vec<(usize, String)>> {
     };
     let lines: Vec<(usize, String)> = json["data"].as_array()?.iter().map(of).collect::<Option<_>>()?;
     (is_partial && !lines.is_empty()).then_some(lines)
+}
+
+/// How many lines InfluxDB 1.x dropped of a body; the others are stored.
+fn dropped(body: &str) -> Option<u64> {
+    let number = |n: &str| n.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+    let after = |word: &str| body.split(word).nth(1).and_then(number);
+    after("dropped=").or_else(|| after("dropped "))
+}
+
+/// Whether an answer that refuses something says that the rest of so many lines is stored.
+pub fn is_partly_stored(answer: &Answer, lines: usize) -> bool {
+    answer.body.contains("partial write") && dropped(&answer.body).is_some_and(|n| n < lines as u64)
+}
+
+/// Whether the store takes no new series: one that it has goes on.
+pub fn is_series_limit(said: &str) -> bool {
+    ["max-series", "max-values", "series limit", "cardinality"].iter().any(|words| said.contains(words))
 }
 
 /// The store's words in one line of at most 300 characters.
@@ -109,6 +132,11 @@ mod tests {
         ] {
             assert_eq!(of(status, ""), verdict, "{status}");
         }
+        // influxdb#19779, telegraf#10410: a fault of the body with a status of the server.
+        assert_eq!(of(500, r#"{"error":"partial write: field type conflict dropped=1"}"#), Verdict::Refused);
+        let old = r#"{"message":"unexpected error writing points to database: partial write: points beyond retention policy dropped=3"}"#;
+        assert_eq!(of(500, old), Verdict::TooOld(3));
+        assert_eq!(of(503, "engine: cache-max-memory-size exceeded"), Verdict::Later);
     }
 
     #[test]

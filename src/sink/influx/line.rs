@@ -180,12 +180,52 @@ pub fn halves(body: &str) -> Option<(String, String)> {
         let join = |lines: &[&str]| lines.iter().map(|l| format!("{l}\n")).collect::<String>();
         return Some((join(a), join(b)));
     }
-    // A field holds neither space nor quote: names are the vocabulary's, values are numbers.
-    let (rest, time) = all.first()?.rsplit_once(' ')?;
-    let (head, fields) = rest.rsplit_once(' ')?;
-    let fields: Vec<&str> = fields.split(',').collect();
+    let (head, fields, time) = parts(all.first()?)?;
     let (a, b) = (fields.len() > 1).then(|| fields.split_at(fields.len() / 2))?;
     Some((format!("{head} {} {time}\n", a.join(",")), format!("{head} {} {time}\n", b.join(","))))
+}
+
+/// A line's series, its fields as `name=value`, and its time.
+fn parts(line: &str) -> Option<(&str, Vec<&str>, &str)> {
+    // A field holds neither space nor quote: names are the vocabulary's, values are numbers.
+    let (rest, time) = line.rsplit_once(' ')?;
+    let (head, fields) = rest.rsplit_once(' ')?;
+    Some((head, fields.split(',').collect(), time))
+}
+
+/// A value's series, and its series with its field: what a store may refuse.
+pub fn keys(line: &str) -> Option<(String, String)> {
+    let (head, fields, _) = parts(line.trim_end())?;
+    let name = fields.first()?.split('=').next()?;
+    Some((head.to_string(), format!("{head} {name}")))
+}
+
+/// A line's series and the names of its fields.
+pub fn keys_of(line: &str) -> Option<(String, Vec<&str>)> {
+    let (head, fields, _) = parts(line)?;
+    Some((head.to_string(), fields.into_iter().filter_map(|f| f.split('=').next()).collect()))
+}
+
+/// A body without the values for which `refused` has words, and those as lines of their own with the words.
+pub fn without(body: &str, mut refused: impl FnMut(&str) -> Option<String>) -> (String, Vec<(String, String)>) {
+    let (mut rest, mut out) = (String::with_capacity(body.len()), Vec::new());
+    for line in lines(body) {
+        let Some((head, fields, time)) = parts(line) else { continue };
+        let of_series = refused(head);
+        let mut kept = Vec::with_capacity(fields.len());
+        for field in fields {
+            let said =
+                of_series.clone().or_else(|| refused(&format!("{head} {}", field.split('=').next().unwrap_or(""))));
+            match said {
+                Some(said) => out.push((format!("{head} {field} {time}\n"), said)),
+                None => kept.push(field),
+            }
+        }
+        if !kept.is_empty() {
+            rest.push_str(&format!("{head} {} {time}\n", kept.join(",")));
+        }
+    }
+    (rest, out)
 }
 
 /// How many values a body holds.

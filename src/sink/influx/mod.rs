@@ -13,6 +13,7 @@ mod send;
 pub mod settings;
 pub mod transport;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::sink::influx::progress::Progress;
 use crate::sink::influx::send::{Sending, Sent};
 use crate::sink::influx::settings::Settings;
 use crate::sink::influx::transport::Carrier;
+use crate::sink::refusals::Refusals;
 use crate::sink::report::Filter;
 use crate::sink::{Common, Health};
 
@@ -38,6 +40,10 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 const PAST_AGAIN_MS: u64 = 10_000;
 /// Least values of one write, however often bodies are too large.
 const BATCH_MIN: usize = 50;
+/// How long nothing of a series may be stored before it is refused as a whole.
+const REFUSED_FOR_US: u64 = 10_000_000;
+/// Live bodies in which something is refused that are kept in memory; of more the past takes care.
+const DOUBTED_MAX: usize = 32;
 /// Readings asked of the journal at a time.
 const FETCH: usize = 16;
 const FETCH_MAX: usize = 500;
@@ -104,6 +110,16 @@ struct Sink {
     past_waits: Option<(Sending, Position)>,
     /// Records that are being sent again.
     again: Option<Sending>,
+    /// Live bodies in which something is refused, and the numbers that each reaches from and to.
+    doubted: VecDeque<(Sending, u64, u64)>,
+    /// Series that the store refuses.
+    refusals: Refusals,
+    /// Until then a fault of the server is taken for one of the body, if the store takes something else.
+    blames_until_ms: u64,
+    /// When it last said that it stored a part of a body.
+    partly_stored_ms: u64,
+    /// A line that the store took.
+    known_good: Option<String>,
     batch: usize,
     failures: u64,
     not_before_ms: u64,
@@ -134,6 +150,11 @@ impl Sink {
             past: None,
             past_waits: None,
             again: None,
+            doubted: VecDeque::new(),
+            refusals: Refusals::new(REFUSED_FOR_US),
+            blames_until_ms: 0,
+            partly_stored_ms: 0,
+            known_good: None,
             batch: s.batch_points,
             failures: 0,
             not_before_ms: 0,
@@ -184,6 +205,7 @@ impl Sink {
             self.live().await;
         }
         self.send_again().await;
+        self.look_at_doubted().await;
         // The past gets the time that is left until the next flush.
         let has_time = |s: &Self| (s.not_before_ms..s.flush_at_ms).contains(&s.now_ms()) && !stop.is_cancelled();
         while has_time(self) && self.fill().await {}
@@ -224,6 +246,15 @@ impl Sink {
                     self.common.journal.done(&self.cursor, self.progress.kept());
                     self.live = Some(reader);
                 }
+                Sent::Doubted(sending) => {
+                    // Live goes on behind it; it is a gap of the past until it is known what is refused.
+                    let after = self.progress.live();
+                    self.progress.jump(upto);
+                    if self.doubted.len() < DOUBTED_MAX {
+                        self.doubted.push_back((sending, after, upto));
+                    }
+                    self.live = Some(reader);
+                }
                 // It is read again: by then the newest may be elsewhere.
                 Sent::Again(_) => {
                     self.filter.reset();
@@ -233,6 +264,21 @@ impl Sink {
             if values < self.batch {
                 return;
             }
+        }
+    }
+
+    /// Looks for what is refused in live bodies.
+    async fn look_at_doubted(&mut self) {
+        while self.now_ms() < self.flush_at_ms && self.now_ms() >= self.not_before_ms {
+            let Some((sending, after, upto)) = self.doubted.pop_front() else { return };
+            match self.send(sending, false).await {
+                Sent::Done => {
+                    self.progress.gap_done(after, upto);
+                    self.common.journal.done(&self.cursor, self.progress.kept());
+                }
+                Sent::Again(left) | Sent::Doubted(left) => return self.doubted.push_front((left, after, upto)),
+            }
+            self.show();
         }
     }
 
@@ -303,7 +349,7 @@ impl Sink {
                 self.common.journal.done(&self.cursor, self.progress.kept());
                 true
             }
-            Sent::Again(left) => {
+            Sent::Again(left) | Sent::Doubted(left) => {
                 self.past_waits = Some((left, reached));
                 false
             }
@@ -314,6 +360,8 @@ impl Sink {
     async fn send_again(&mut self) {
         let records = self.common.aside.take_again();
         if !records.is_empty() {
+            // Whoever wants that has mended the cause.
+            self.refusals.forget();
             let body: String = records.iter().map(|r| format!("{}\n", r.what)).collect();
             self.again.get_or_insert_with(|| Sending::new(String::new())).left.push(body);
         }
@@ -322,7 +370,7 @@ impl Sink {
         {
             match self.send(sending, false).await {
                 Sent::Done => self.common.aside.sent_again(),
-                Sent::Again(left) => self.again = Some(left),
+                Sent::Again(left) | Sent::Doubted(left) => self.again = Some(left),
             }
         }
     }

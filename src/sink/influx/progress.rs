@@ -66,11 +66,43 @@ impl Progress {
         // A reader may have looked beyond: what is newer than the live ones is not done by that.
         let floor = reached.floor.min(self.live);
         (self.position.floor, self.position.walk) = (floor.max(self.position.floor), reached.walk);
+        self.absorb();
+        self.position.floor != reached.floor
+    }
+
+    /// What lies between two numbers is written: a gap that live reading left.
+    pub fn gap_done(&mut self, after: u64, upto: u64) {
+        if upto <= self.position.floor {
+            return;
+        }
+        let mut all = std::mem::take(&mut self.position.ahead);
+        // The last range is where live reading goes on.
+        let live = all.pop();
+        all.push(Done { after, upto });
+        all.extend(live);
+        all.sort_by_key(|d| d.after);
+        let mut merged: Vec<Done> = Vec::with_capacity(all.len());
+        for d in all {
+            match merged.last_mut() {
+                Some(before) if d.after <= before.upto => before.upto = before.upto.max(d.upto),
+                _ => merged.push(d),
+            }
+        }
+        if merged.len() > RANGES_MAX {
+            merged.remove(0);
+        }
+        self.position.ahead = merged;
+        self.absorb();
+    }
+
+    /// Ranges that begin at the floor are part of it.
+    fn absorb(&mut self) {
         while let Some(next) = self.position.ahead.first().filter(|d| d.after <= self.position.floor) {
-            self.position.floor = self.position.floor.max(next.upto);
+            if self.position.floor < next.upto {
+                (self.position.floor, self.position.walk) = (next.upto, Position::at(next.upto).walk);
+            }
             self.position.ahead.remove(0);
         }
-        self.position.floor != reached.floor
     }
 
     /// What is to be kept.
@@ -114,6 +146,29 @@ mod tests {
         p.live_done(120);
         assert!(p.past_done(Position::at(150)), "looking beyond the newest does not make it done");
         assert_eq!((p.kept(), p.past(), missing(&p)), (Position::at(120), None, 0));
+    }
+
+    #[test]
+    fn a_gap_that_live_reading_left_is_closed_from_either_side() {
+        let mut p = Progress::new(Position::at(10), 10);
+        p.live_done(20);
+        p.jump(30);
+        p.live_done(35);
+        p.jump(40);
+        p.live_done(45);
+        assert_eq!((p.kept().floor, missing(&p)), (20, 15));
+        p.gap_done(35, 40);
+        assert_eq!((p.kept().floor, p.kept().ahead.len(), missing(&p)), (20, 1, 10));
+        p.gap_done(20, 30);
+        assert_eq!((p.kept(), p.past(), missing(&p)), (Position::at(45), None, 0));
+        p.live_done(50);
+        p.gap_done(20, 30);
+        assert_eq!(p.kept(), Position::at(50), "twice does nothing");
+        // The newest are not done yet.
+        p.jump(60);
+        p.gap_done(50, 60);
+        p.live_done(70);
+        assert_eq!(p.kept(), Position::at(70));
     }
 
     #[test]

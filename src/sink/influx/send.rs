@@ -4,11 +4,18 @@ use std::sync::atomic::Ordering;
 
 use crate::sink::Health;
 use crate::sink::aside::Record;
-use crate::sink::influx::answer::{Answer, Verdict, judge, words};
+use crate::sink::influx::answer::{Answer, Verdict, is_partly_stored, is_series_limit, judge, words};
 use crate::sink::influx::{BATCH_MIN, LATER_MAX_MS, PAUSED_MS, RETRY_AFTER_MAX, Sink, line};
+use crate::sink::refusals::Admits;
 
 /// Values refused in a row, with nothing stored between them, after which the store is asked whether it takes anything.
 const REFUSED_MAX: usize = 20;
+
+/// Failures in a row with a status of the server, after which the store is asked whether it takes anything else.
+const SERVER_FAULTS_MAX: u64 = 3;
+
+/// How long after that each fault of the server is asked about.
+const BLAMES_MS: u64 = 60_000;
 
 /// Lines that InfluxDB 3 lists at most.
 const LISTED_MAX: usize = 100;
@@ -19,14 +26,18 @@ pub struct Sending {
     pub left: Vec<String>,
     /// What was refused so far.
     refused: Vec<(String, String)>,
+    /// What was not sent: its series is refused.
+    left_out: Vec<(String, String)>,
     /// How many of those in a row, with nothing stored between them.
     in_a_row: usize,
+    /// Whether a fault of the server counts as a refusal: the store takes other things meanwhile.
+    is_doubted: bool,
 }
 
 impl Sending {
     /// A body of which nothing is written yet.
     pub fn new(body: String) -> Self {
-        Self { left: vec![body], refused: Vec::new(), in_a_row: 0 }
+        Self { left: vec![body], refused: Vec::new(), left_out: Vec::new(), in_a_row: 0, is_doubted: false }
     }
 
     /// The store refuses this for good.
@@ -42,14 +53,17 @@ pub enum Sent {
     Done,
     /// It has to be tried again later.
     Again(Sending),
+    /// Something in it is refused: which, is found beside what is live.
+    Doubted(Sending),
 }
 
 impl Sink {
-    /// Writes a body to its end: halved where something in it is refused.
+    /// Writes a body to its end: halved where something in it is refused. Values of series that are refused already are left out.
     ///
     /// What is not `live` is broken off when live values are due: they go first.
     pub(super) async fn send(&mut self, mut sending: Sending, live: bool) -> Sent {
         while let Some(body) = sending.left.pop() {
+            let body = self.leave_out(body, &mut sending);
             if body.is_empty() {
                 continue;
             }
@@ -65,11 +79,19 @@ impl Sink {
                 return Sent::Again(sending);
             }
             let answer = self.carrier.write(&body).await;
-            let verdict = answer.as_ref().map_or(Verdict::Later, judge);
+            let verdict = self.judge(&answer, &mut sending).await;
+            if answer.as_ref().is_ok_and(|a| is_partly_stored(a, line::lines(&body).count())) {
+                self.partly_stored_ms = self.now_ms();
+            }
+            if live && matches!(verdict, Verdict::Refused | Verdict::StoredBut(_)) && line::halves(&body).is_some() {
+                sending.left.push(body);
+                return Sent::Doubted(sending);
+            }
             match (verdict, answer) {
                 (Verdict::Stored, _) => {
                     sending.in_a_row = 0;
                     self.stored(line::values(&body));
+                    self.taken(&body);
                 }
                 (Verdict::TooOld(n), _) => {
                     // The store counts lines, we count values.
@@ -100,8 +122,70 @@ impl Sink {
         if sending.in_a_row > 0 && !self.takes_anything(&mut sending).await {
             return Sent::Again(sending);
         }
+        self.remember(&sending.refused);
+        sending.refused.append(&mut sending.left_out);
         self.set_aside(sending.refused).await;
         Sent::Done
+    }
+
+    /// Without the values of series that the store refuses: those are set aside with its words.
+    fn leave_out(&mut self, body: String, sending: &mut Sending) -> String {
+        if self.refusals.is_empty() {
+            return body;
+        }
+        let now = self.common.clock.mono_us();
+        let refusals = &mut self.refusals;
+        let said = |key: &str| if let Admits::No(said) = refusals.admits(key, now) { Some(said) } else { None };
+        let (rest, refused) = line::without(&body, said);
+        sending.left_out.extend(refused);
+        rest
+    }
+
+    /// What an answer means. The third fault of the server in a row is asked about: a store that takes what it took before has
+    /// something against this body.
+    async fn judge(&mut self, answer: &Result<Answer, String>, sending: &mut Sending) -> Verdict {
+        let Ok(answer) = answer else { return Verdict::Later };
+        let verdict = judge(answer);
+        if verdict != Verdict::Later || answer.status < 500 {
+            return verdict;
+        }
+        let is_known = self.now_ms() < self.blames_until_ms;
+        if !sending.is_doubted && (is_known || self.failures + 1 >= SERVER_FAULTS_MAX) {
+            sending.is_doubted = self.probe().await.0 == Verdict::Stored;
+            if sending.is_doubted {
+                self.blames_until_ms = self.now_ms() + BLAMES_MS;
+            }
+        }
+        if sending.is_doubted { Verdict::Refused } else { Verdict::Later }
+    }
+
+    /// Values were stored: nothing is wrong with their series any more.
+    fn taken(&mut self, body: &str) {
+        self.known_good = line::lines(body).next().map(|l| format!("{l}\n"));
+        if self.refusals.is_empty() {
+            return;
+        }
+        for (head, fields) in line::lines(body).filter_map(line::keys_of) {
+            self.refusals.taken(&head);
+            for field in fields {
+                self.refusals.taken(&format!("{head} {field}"));
+            }
+        }
+        self.common.health.refuses(self.refusals.list());
+    }
+
+    /// Writes once more what the store took before, or else what any store takes that takes something.
+    async fn probe(&mut self) -> (Verdict, Result<Answer, String>) {
+        let any = self.encoder.probe(self.common.clock.wall().0);
+        let mut last = (Verdict::Later, Err(String::new()));
+        for body in self.known_good.clone().into_iter().chain([any]) {
+            let answer = self.carrier.write(&body).await;
+            last = (answer.as_ref().map_or(Verdict::Later, judge), answer);
+            if last.0 == Verdict::Stored {
+                break;
+            }
+        }
+        last
     }
 
     /// Everything is stored but for these lines: in each of them the value is looked for that is to blame.
@@ -136,9 +220,13 @@ impl Sink {
     /// what was refused is tried again later.
     async fn takes_anything(&mut self, sending: &mut Sending) -> bool {
         let in_a_row = std::mem::take(&mut sending.in_a_row);
-        let probe = self.encoder.probe(self.common.clock.wall().0);
-        let answer = self.carrier.write(&probe).await;
-        let verdict = answer.as_ref().map_or(Verdict::Later, judge);
+        // A store that takes no new series may have none of those that a probe writes.
+        let last = &sending.refused[sending.refused.len().saturating_sub(in_a_row)..];
+        let is_recent = self.partly_stored_ms > 0 && self.now_ms() - self.partly_stored_ms < BLAMES_MS;
+        if is_recent && last.iter().all(|(_, said)| is_series_limit(said)) {
+            return true;
+        }
+        let (verdict, answer) = self.probe().await;
         if verdict == Verdict::Stored {
             return true;
         }
@@ -146,6 +234,20 @@ impl Sink {
         sending.left.extend(innocent.into_iter().rev().map(|(body, _)| body));
         self.failed(verdict != Verdict::Later, answer);
         false
+    }
+
+    /// The store takes other things: the series of what it refused are kept in mind.
+    fn remember(&mut self, refused: &[(String, String)]) {
+        if refused.is_empty() {
+            return;
+        }
+        let now = self.common.clock.mono_us();
+        for (value, said) in refused {
+            let Some((series, field)) = line::keys(value) else { continue };
+            let is_limit = is_series_limit(said);
+            self.refusals.refused(if is_limit { &series } else { &field }, said, (false, is_limit), now);
+        }
+        self.common.health.refuses(self.refusals.list());
     }
 
     fn stored(&mut self, values: usize) {
@@ -196,6 +298,7 @@ impl Sink {
         let at = self.common.clock.wall().rfc3339();
         let record = |(what, said): &(String, String)| Record {
             at: at.clone(),
+            topic: String::new(),
             what: what.trim_end().to_string(),
             said: said.clone(),
         };
@@ -213,9 +316,10 @@ impl Sink {
                 tracing::error!(sink, values, what, said, "values were set aside: `plantroom set-aside` lists them");
             }
         }
-        let aside = self.common.aside.clone();
+        let (aside, clock) = (self.common.aside.clone(), &self.common.clock);
+        let now = clock.trusted().then(|| clock.wall());
         // A slow disk must not hold up the one thread that waits for everything.
-        let kept = tokio::task::spawn_blocking(move || aside.keep(&records)).await;
+        let kept = tokio::task::spawn_blocking(move || aside.keep(&records, now)).await;
         if let Ok(Err(error)) = kept {
             tracing::error!(sink = self.s.name, %error, "what was set aside cannot be kept");
         }

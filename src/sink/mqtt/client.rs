@@ -6,16 +6,15 @@ use std::time::Duration;
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 
 use crate::http::{self, secret};
+use crate::sink::mqtt::ended;
+use crate::sink::mqtt::offers::Offer;
 use crate::sink::mqtt::settings::{Settings, Version};
 
 /// What happened on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happened {
     /// The broker accepted the connection.
-    Connected {
-        /// Largest packet that the broker takes, if it said so.
-        max_packet: Option<u32>,
-    },
+    Connected(Able),
     /// The next request went out with this packet id.
     Sent(u16),
     /// The broker acknowledged a packet; `Some` if it refused it, with its words.
@@ -26,6 +25,52 @@ pub enum Happened {
     Heard(Said),
     /// Nothing that matters here.
     Other,
+}
+
+/// What a broker can do, as far as it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Able {
+    /// Whether it acknowledges messages (QoS 1).
+    pub acks: bool,
+    /// Whether it retains messages.
+    pub retains: bool,
+    /// Largest packet that it takes, bytes.
+    pub max_packet: Option<u32>,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// What that means.
+    pub end: End,
+    /// In words.
+    pub words: String,
+}
+
+impl Ended {
+    /// The connection broke, in words.
+    pub fn broke(words: impl Into<String>) -> Self {
+        Self { end: End::Broke, words: words.into() }
+    }
+}
+
+/// What the end of a connection means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The other side does not understand this version of MQTT.
+    NotUnderstood,
+    /// It retains nothing and wants no last will to be retained.
+    RetainRefused,
+    /// It takes QoS 0 only.
+    QosRefused,
+    /// Another client of the same id has connected.
+    TakenOver,
+    /// It acknowledged what was never sent.
+    ForeignAck,
+    /// It ended the connection: perhaps because of a message.
+    Closed,
+    /// The connection broke or never came about: no message is to blame.
+    Broke,
 }
 
 /// A message that came.
@@ -53,7 +98,7 @@ pub struct Refused {
 }
 
 /// What is published.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Whole topic.
     pub topic: String,
@@ -71,6 +116,7 @@ enum Inner {
 /// One connection.
 pub struct Connection {
     inner: Inner,
+    offer: Offer,
 }
 
 impl Connection {
@@ -78,21 +124,21 @@ impl Connection {
     ///
     /// # Errors
     /// What is wrong with address or files, in words.
-    pub fn new(settings: &Settings, client_id: &str, will: &Message) -> Result<Self, String> {
-        Self::open(settings, client_id, Some(will))
+    pub fn new(settings: &Settings, offer: Offer, client_id: &str, will: &Message) -> Result<Self, String> {
+        Self::open(settings, offer, client_id, Some(will))
     }
 
     /// The same without a last will.
     ///
     /// # Errors
     /// What is wrong with address or files, in words.
-    pub fn without_will(settings: &Settings, client_id: &str) -> Result<Self, String> {
-        Self::open(settings, client_id, None)
+    pub fn without_will(settings: &Settings, offer: Offer, client_id: &str) -> Result<Self, String> {
+        Self::open(settings, offer, client_id, None)
     }
 
-    fn open(settings: &Settings, client_id: &str, will: Option<&Message>) -> Result<Self, String> {
+    fn open(settings: &Settings, offer: Offer, client_id: &str, will: Option<&Message>) -> Result<Self, String> {
         let address = settings.address()?;
-        let keep_alive = Duration::from_secs(settings.keep_alive_s.max(5));
+        let keep_alive = Duration::from_secs(settings.keep_alive_s);
         let password = secret(settings.password.as_ref(), settings.password_file.as_ref())?;
         let transport = if address.tls { Transport::Tls(tls(settings)?) } else { Transport::Tcp };
         let mut network = NetworkOptions::new();
@@ -100,14 +146,14 @@ impl Connection {
         network.set_connection_timeout(5);
         let window = settings.inflight.max(1);
         let capacity = usize::from(window);
-        let inner = match settings.version {
+        let inner = match offer.version {
             Version::V311 => {
                 let mut o = rumqttc::MqttOptions::new(client_id, address.host, address.port);
                 o.set_keep_alive(keep_alive).set_clean_session(true).set_inflight(window).set_transport(transport);
                 o.set_max_packet_size(256 * 1024, settings.max_packet_bytes);
                 if let Some(will) = will {
-                    let qos = rumqttc::QoS::AtLeastOnce;
-                    o.set_last_will(rumqttc::LastWill::new(&will.topic, will.payload.as_str(), qos, will.retain));
+                    let (qos, retain) = (qos_v4(offer), will.retain && offer.retain);
+                    o.set_last_will(rumqttc::LastWill::new(&will.topic, will.payload.as_str(), qos, retain));
                 }
                 if let Some(user) = &settings.username {
                     o.set_credentials(user, password.as_deref().unwrap_or_default());
@@ -125,8 +171,8 @@ impl Connection {
                     o.set_last_will(rumqttc::v5::mqttbytes::v5::LastWill::new(
                         will.topic.as_str(),
                         will.payload.clone(),
-                        rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
-                        will.retain,
+                        qos_v5(offer),
+                        will.retain && offer.retain,
                         None,
                     ));
                 }
@@ -137,31 +183,32 @@ impl Connection {
                 Inner::V5(client, Box::new(event_loop))
             }
         };
-        Ok(Self { inner })
+        Ok(Self { inner, offer })
     }
 
     /// Waits for the next thing to happen.
     ///
     /// # Errors
     /// The connection is gone, in words; this object is of no use any more.
-    pub async fn poll(&mut self) -> Result<Happened, String> {
+    pub async fn poll(&mut self) -> Result<Happened, Ended> {
         match &mut self.inner {
-            Inner::V4(_, event_loop) => event_loop.poll().await.map(happened_v4).map_err(|e| http::chain(&e)),
-            Inner::V5(_, event_loop) => event_loop.poll().await.map(happened_v5).map_err(|e| http::chain(&e)),
+            Inner::V4(_, event_loop) => event_loop.poll().await.map(happened_v4).map_err(|e| ended::of_v4(&e)),
+            Inner::V5(_, event_loop) => event_loop.poll().await.map(happened_v5).map_err(|e| ended::of_v5(&e)),
         }
+    }
+
+    /// From now on no more is asked of the broker than this.
+    pub fn limit(&mut self, offer: Offer) {
+        self.offer = offer;
     }
 
     /// Hands a message over; `false` if the channel is full.
     pub fn try_publish(&self, message: &Message) -> bool {
-        let Message { topic, retain, payload } = message;
+        let Message { topic, payload, .. } = message;
+        let retain = message.retain && self.offer.retain;
         match &self.inner {
-            Inner::V4(client, _) => {
-                client.try_publish(topic, rumqttc::QoS::AtLeastOnce, *retain, payload.as_str()).is_ok()
-            }
-            Inner::V5(client, _) => {
-                let qos = rumqttc::v5::mqttbytes::QoS::AtLeastOnce;
-                client.try_publish(topic, qos, *retain, payload.clone()).is_ok()
-            }
+            Inner::V4(client, _) => client.try_publish(topic, qos_v4(self.offer), retain, payload.as_str()).is_ok(),
+            Inner::V5(client, _) => client.try_publish(topic, qos_v5(self.offer), retain, payload.clone()).is_ok(),
         }
     }
 
@@ -182,7 +229,7 @@ impl Connection {
                     correlation_data: correlation.map(Into::into),
                     ..Default::default()
                 };
-                let qos = rumqttc::v5::mqttbytes::QoS::AtLeastOnce;
+                let qos = qos_v5(self.offer);
                 let Message { topic, retain, payload } = message;
                 client.try_publish_with_properties(topic, qos, *retain, payload.clone(), properties).is_ok()
             }
@@ -198,10 +245,21 @@ impl Connection {
     }
 }
 
+fn qos_v4(offer: Offer) -> rumqttc::QoS {
+    if offer.acked { rumqttc::QoS::AtLeastOnce } else { rumqttc::QoS::AtMostOnce }
+}
+
+fn qos_v5(offer: Offer) -> rumqttc::v5::mqttbytes::QoS {
+    use rumqttc::v5::mqttbytes::QoS;
+    if offer.acked { QoS::AtLeastOnce } else { QoS::AtMostOnce }
+}
+
 fn happened_v4(event: rumqttc::Event) -> Happened {
     use rumqttc::{Event, Outgoing, Packet};
     match event {
-        Event::Incoming(Packet::ConnAck(_)) => Happened::Connected { max_packet: None },
+        Event::Incoming(Packet::ConnAck(_)) => {
+            Happened::Connected(Able { acks: true, retains: true, max_packet: None })
+        }
         Event::Incoming(Packet::PubAck(ack)) => Happened::Acked(ack.pkid, None),
         Event::Incoming(Packet::SubAck(ack)) => {
             let is_refused = ack.return_codes.contains(&rumqttc::SubscribeReasonCode::Failure);
@@ -226,10 +284,15 @@ fn happened_v4(event: rumqttc::Event) -> Happened {
 fn happened_v5(event: rumqttc::v5::Event) -> Happened {
     use rumqttc::Outgoing;
     use rumqttc::v5::Event;
-    use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason};
+    use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet, PubAckReason};
     match event {
         Event::Incoming(Packet::ConnAck(ack)) => {
-            Happened::Connected { max_packet: ack.properties.and_then(|p| p.max_packet_size) }
+            let says = |f: fn(&ConnAckProperties) -> Option<u8>| ack.properties.as_ref().and_then(f);
+            Happened::Connected(Able {
+                acks: says(|p| p.max_qos) != Some(0),
+                retains: says(|p| p.retain_available) != Some(0),
+                max_packet: ack.properties.as_ref().and_then(|p| p.max_packet_size),
+            })
         }
         Event::Incoming(Packet::PubAck(ack)) => {
             let refused = match ack.reason {

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::LogLimit;
 use crate::model::text::{REMARK, one_line};
-use crate::sink::mqtt::client::{Connection, Happened, Message, Said};
+use crate::sink::mqtt::client::{Connection, Ended, Happened, Message, Said};
+use crate::sink::mqtt::offers::{Accepted, Offers};
 use crate::sink::mqtt::settings::Settings;
 
 /// Longest command.
@@ -48,15 +49,20 @@ pub type Listening = Arc<dyn Fn(Result<(), String>) + Send + Sync>;
 /// Listens until told to stop.
 pub async fn run(settings: Settings, site: String, carry: Carry, listening: Listening, stop: CancellationToken) {
     let mut pause = AGAIN.0;
+    let mut offers = Offers::new(&settings);
     while !stop.is_cancelled() {
         let ended = tokio::select! {
             () = stop.cancelled() => return,
-            ended = connection(&settings, &site, &carry, &listening) => ended,
+            ended = connection(&settings, &site, &mut offers, &carry, &listening) => ended,
         };
         // What was connected begins anew at once.
-        let (was_connected, error) = ended;
+        let (was_connected, ended) = ended;
+        let Some(ended) = ended else { continue };
+        if !was_connected {
+            offers.ended_unheard(ended.end);
+        }
         pause = if was_connected { AGAIN.0 } else { (pause * 2).min(AGAIN.1) };
-        listening(Err(error));
+        listening(Err(ended.words));
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -64,22 +70,32 @@ pub async fn run(settings: Settings, site: String, carry: Carry, listening: List
     }
 }
 
-/// One connection, until it breaks: whether it ever was one, and why it ended.
-async fn connection(settings: &Settings, site: &str, carry: &Carry, listening: &Listening) -> (bool, String) {
-    let client_id = format!("{}-commands", settings.client_id.clone().unwrap_or_else(|| format!("plantroom-{site}")));
+/// One connection, until it breaks: whether it ever was one, and why it ended; none: the next one offers something else, at once.
+async fn connection(
+    settings: &Settings,
+    site: &str,
+    offers: &mut Offers,
+    carry: &Carry,
+    listening: &Listening,
+) -> (bool, Option<Ended>) {
+    let client_id = format!("{}-commands", settings.client_id(site));
     let head = format!("{}/{site}/command/", settings.prefix);
     let responses = format!("{}/{site}/response/", settings.prefix);
-    let mut connection = match Connection::without_will(settings, &client_id) {
+    let mut connection = match Connection::without_will(settings, offers.now(), &client_id) {
         Ok(connection) => connection,
-        Err(error) => return (false, error),
+        Err(error) => return (false, Some(Ended::broke(error))),
     };
     let mut is_connected = false;
     loop {
         match connection.poll().await {
-            Ok(Happened::Connected { .. }) => {
+            Ok(Happened::Connected(able)) => {
+                if offers.accepted(&able) == Accepted::TriesBetter {
+                    return (false, None);
+                }
+                connection.limit(offers.now());
                 is_connected = true;
                 if !connection.subscribe(&format!("{head}#")) {
-                    return (true, "cannot subscribe".to_string());
+                    return (true, Some(Ended::broke("cannot subscribe")));
                 }
             }
             Ok(Happened::Heard(said)) => {
@@ -103,7 +119,7 @@ async fn connection(settings: &Settings, site: &str, carry: &Carry, listening: &
             // A broker that refuses the subscription keeps the connection: it may allow it later.
             Ok(Happened::Subscribed(said)) => listening(said.map_err(|why| format!("{head}#: {why}"))),
             Ok(_) => {}
-            Err(error) => return (is_connected, error),
+            Err(ended) => return (is_connected, Some(ended)),
         }
     }
 }

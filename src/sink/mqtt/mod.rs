@@ -3,11 +3,20 @@
 //! At most W messages are on the way (W = inflight = capacity of rumqttc's channel); the cursor moves when the broker
 //! acknowledges; on any error the window starts again from the oldest reading that is not acknowledged. What arrives twice
 //! bears the same `seq`. Order is promised per device: after dropping numbers not above the last one seen, the rest rises.
+//!
+//! What the broker refuses is set aside with its words and the rest goes on: a message (`trial` finds it where the broker says
+//! nothing but closes), a topic (`topics`), or what the broker cannot do at all (`offers`).
 
 pub mod client;
 pub mod commands;
+pub mod ended;
+pub mod offers;
+mod outbox;
+pub mod pauses;
 pub mod payload;
+mod refuse;
 pub mod settings;
+pub mod trial;
 pub mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,22 +31,23 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, LogLimit};
 use crate::journal::Journal;
 use crate::journal::cursor::Position;
-use crate::journal::fetch::{Cursor, Item};
-use crate::sink::mqtt::client::{Connection, Happened, Message, Refused};
+use crate::journal::fetch::Cursor;
+use crate::sink::aside::{Aside, Record};
+use crate::sink::mqtt::client::{Able, Connection, End, Ended, Happened, Message};
+use crate::sink::mqtt::offers::{Accepted, Offers};
+use crate::sink::mqtt::pauses::{Pauses, Was};
+use crate::sink::mqtt::refuse::Refusing;
 use crate::sink::mqtt::settings::Settings;
+use crate::sink::mqtt::trial::Trial;
 use crate::sink::mqtt::window::{Load, Window};
+use crate::sink::refusals::Refusals;
 use crate::sink::report::Filter;
 use crate::sink::{Common, Health, States, file_of};
-use crate::store::whole;
 
 static LOG: LogLimit = LogLimit::new();
 
-/// What stands for a topic whose clearing is on its way.
-const CLEARING: &str = "(clearing)";
-/// How long nothing may be acknowledged while something is on the way.
-const STUCK_US: u64 = 30_000_000;
-/// Times a message may be refused before it is set aside.
-const REFUSALS_MAX: u32 = 3;
+/// Connections in a row that end soon, after which it is said what that may be.
+const SHORT_MAX: u32 = 5;
 
 /// What the sink needs to know.
 #[derive(Clone)]
@@ -54,6 +64,8 @@ pub struct Context {
     pub clock: Clock,
     /// What it shows of itself.
     pub health: Arc<Health>,
+    /// What the broker refused.
+    pub aside: Aside,
     /// Where it remembers which topics it has retained with the broker.
     pub memory: PathBuf,
 }
@@ -62,8 +74,8 @@ impl Context {
     /// For a broker.
     pub fn new(settings: Settings, common: Common) -> Self {
         let memory = file_of(&common.state_dir, "retained", &settings.name, "txt");
-        let Common { site, journal, states, clock, health, .. } = common;
-        Self { settings, site, journal, states, clock, health, memory }
+        let Common { site, journal, states, clock, health, aside, .. } = common;
+        Self { settings, site, journal, states, clock, health, aside, memory }
     }
 }
 
@@ -71,7 +83,7 @@ impl Context {
 struct Outgoing {
     message: Message,
     load: Load,
-    /// Its place in the window, if it was refused before.
+    /// Its place in the window, if it has one already.
     again: Option<u64>,
 }
 
@@ -89,17 +101,26 @@ struct Sink {
     window: Window,
     /// Messages that wait for room in the window.
     queue: VecDeque<Outgoing>,
+    /// What was set aside and is sent again; none: it is done.
+    again: Vec<Option<Record>>,
+    refusing: Vec<Refusing>,
+    offers: Offers,
+    topics: Refusals,
+    trial: Trial,
     /// States as the broker has them.
     told: BTreeMap<String, String>,
+    /// States that it refused.
+    states_refused: BTreeSet<String>,
     /// Whether states changed since they were last looked at.
     states_differ: bool,
     max_packet: usize,
     connected: bool,
+    /// When the connection was accepted, and whether anything was acknowledged since.
+    accepted_us: u64,
+    has_brought: bool,
+    /// Why the last connection ended.
+    said_last: String,
     caught_up_ms: u64,
-    /// Over quota: nothing is sent before this moment.
-    quiet_until_us: u64,
-    /// When the broker last acknowledged something.
-    heard_us: u64,
     /// Attempts that failed since the last connection, and when that is said again.
     failures: u64,
     say_again_us: u64,
@@ -111,36 +132,22 @@ struct Sink {
 
 /// Runs until told to stop; then what is on the way may finish for three seconds.
 pub async fn run(c: Context, stop: CancellationToken) {
-    let name = cursor_name(&c.settings);
-    let position = c.journal.position(&name);
-    let mut sink = Sink {
-        reached: position.floor,
-        cursor: Some(Cursor::new(c.journal.clone(), position)),
-        filter: Filter::new(c.settings.report.clone()),
-        window: Window::default(),
-        queue: VecDeque::new(),
-        told: BTreeMap::new(),
-        states_differ: true,
-        max_packet: c.settings.max_packet_bytes,
-        connected: false,
-        caught_up_ms: c.clock.mono().0,
-        quiet_until_us: 0,
-        heard_us: 0,
-        failures: 0,
-        say_again_us: 0,
-        newest: c.journal.newest(),
-        changed: c.states.changed(),
-        c,
-    };
-    let mut pause_ms = 0u64;
+    let mut sink = Sink::new(c);
+    let mut pauses = Pauses::default();
     while !stop.is_cancelled() {
-        let error = sink.connection(&stop).await;
-        sink.lost(&error);
+        sink.connected = false;
+        let ended = sink.connection(&stop).await;
         if stop.is_cancelled() {
+            sink.lost(&Ended::broke(""), 0);
             return;
         }
-        pause_ms = if sink.connected { 250 } else { (pause_ms * 2).clamp(250, 5_000) };
-        sink.connected = false;
+        let Some(ended) = ended else { continue };
+        let lasted_ms =
+            if sink.connected { (sink.c.clock.mono_us().saturating_sub(sink.accepted_us) / 1_000).max(1) } else { 0 };
+        let taken_over = ended.end == End::TakenOver;
+        let pause_ms = pauses.next(Was { lasted_ms, brought: sink.has_brought, taken_over });
+        sink.c.health.clashes.store(taken_over && pauses.short() >= 2, Ordering::Relaxed);
+        sink.lost(&ended, pauses.short());
         let jitter = sink.c.clock.mono_us() % (pause_ms / 2);
         tokio::select! {
             () = stop.cancelled() => {}
@@ -155,26 +162,60 @@ pub fn cursor_name(settings: &Settings) -> String {
 }
 
 impl Sink {
+    fn new(c: Context) -> Self {
+        let position = c.journal.position(&cursor_name(&c.settings));
+        Self {
+            reached: position.floor,
+            cursor: Some(Cursor::new(c.journal.clone(), position)),
+            filter: Filter::new(c.settings.report.clone()),
+            window: Window::default(),
+            queue: VecDeque::new(),
+            again: Vec::new(),
+            refusing: Vec::new(),
+            offers: Offers::new(&c.settings),
+            topics: Refusals::default(),
+            trial: Trial::default(),
+            told: BTreeMap::new(),
+            states_refused: BTreeSet::new(),
+            states_differ: true,
+            max_packet: c.settings.max_packet_bytes,
+            connected: false,
+            accepted_us: 0,
+            has_brought: false,
+            said_last: String::new(),
+            caught_up_ms: c.clock.mono().0,
+            failures: 0,
+            say_again_us: 0,
+            newest: c.journal.newest(),
+            changed: c.states.changed(),
+            c,
+        }
+    }
+
     fn topic(&self, below: &str) -> String {
         format!("{}/{}/{below}", self.c.settings.prefix, self.c.site)
     }
 
-    /// One connection, from connecting to its end. Returns why it ended.
-    async fn connection(&mut self, stop: &CancellationToken) -> String {
-        let will = Message {
-            topic: self.topic("gateway/status"),
-            retain: true,
-            payload: r#"{"state":"offline","why":"connection lost"}"#.to_string(),
-        };
-        let client_id = self.c.settings.client_id.clone().unwrap_or_else(|| format!("plantroom-{}", self.c.site));
-        let mut connection = match Connection::new(&self.c.settings, &client_id, &will) {
+    fn bye(&self, why: &str) -> Message {
+        let payload = format!("{{\"state\":\"offline\",\"why\":\"{why}\"}}");
+        Message { topic: self.topic("gateway/status"), retain: true, payload }
+    }
+
+    /// One connection, from connecting to its end. Returns why it ended; none: the next one offers something else, at once.
+    async fn connection(&mut self, stop: &CancellationToken) -> Option<Ended> {
+        let client_id = self.c.settings.client_id(&self.c.site);
+        let will = self.bye("connection lost");
+        let mut connection = match Connection::new(&self.c.settings, self.offers.now(), &client_id, &will) {
             Ok(connection) => connection,
-            Err(error) => return error,
+            Err(error) => return Some(Ended::broke(error)),
         };
         loop {
             let happened = tokio::select! {
                 biased;
-                () = stop.cancelled() => return self.leave(connection).await,
+                () = stop.cancelled() => {
+                    self.leave(connection).await;
+                    return None;
+                }
                 happened = connection.poll() => happened,
                 Ok(()) = self.newest.changed(), if self.wants_more() => Ok(Happened::Other),
                 () = tokio::time::sleep(Duration::from_secs(1)), if self.connected => Ok(Happened::Other),
@@ -182,14 +223,31 @@ impl Sink {
                     self.states_differ = true;
                     Ok(Happened::Other)
                 }
+                () = self.c.aside.ring(), if self.connected => {
+                    // Whoever wants that has mended the cause.
+                    self.topics.forget();
+                    self.queue_again();
+                    Ok(Happened::Other)
+                }
             };
             match happened {
+                Ok(Happened::Connected(able)) => {
+                    if self.offers.accepted(&able) == Accepted::TriesBetter {
+                        connection.disconnect();
+                        // Until the connection is closed by that.
+                        let close = async { while connection.poll().await.is_ok() {} };
+                        let _in_any_case = tokio::time::timeout(Duration::from_secs(1), close).await;
+                        return None;
+                    }
+                    connection.limit(self.offers.now());
+                    self.accepted(&able);
+                }
                 Ok(happened) => self.happened(happened),
-                Err(error) => return error,
+                Err(ended) => return Some(ended),
             }
             if self.connected {
-                if self.is_stuck() {
-                    return "the broker has acknowledged nothing for 30 s".to_string();
+                if let Some(stuck) = self.stuck() {
+                    return Some(stuck);
                 }
                 self.fill(&mut connection).await;
                 self.show_lag();
@@ -197,57 +255,102 @@ impl Sink {
         }
     }
 
-    /// Something is on the way, and nothing has been acknowledged for too long: a message was lost between here and there.
-    fn is_stuck(&mut self) -> bool {
-        let now = self.c.clock.mono_us();
-        if self.window.is_empty() || now < self.quiet_until_us {
-            self.heard_us = now;
-        }
-        now.saturating_sub(self.heard_us) > STUCK_US
+    /// A message is on the way for too long: it was lost between here and there, or the broker keeps silent about it.
+    fn stuck(&self) -> Option<Ended> {
+        let oldest = self.window.oldest_sent()?;
+        let most_s = self.c.settings.ack_timeout_s;
+        let is_stuck = self.c.clock.mono_us().saturating_sub(oldest.sent_us) > most_s * 1_000_000;
+        let words = || format!("the broker has not acknowledged {} for {most_s} s", oldest.load.name());
+        is_stuck.then(|| Ended { end: End::Closed, words: words() })
     }
 
     fn wants_more(&self) -> bool {
-        self.connected && self.window.len() < usize::from(self.c.settings.inflight.max(1))
+        self.connected && self.window.in_flight() < self.most()
+    }
+
+    /// The broker accepted the connection.
+    fn accepted(&mut self, able: &Able) {
+        let most = able.max_packet.map_or(usize::MAX, |m| m as usize);
+        self.max_packet = self.c.settings.max_packet_bytes.min(most);
+        self.connected = true;
+        (self.accepted_us, self.has_brought) = (self.c.clock.mono_us(), false);
+        self.told = self.remembered();
+        self.states_differ = true;
+        self.states_refused.clear();
+        self.queue_again();
+        let health = &self.c.health;
+        health.connected.store(true, Ordering::Relaxed);
+        health.connects.fetch_add(1, Ordering::Relaxed);
+        Health::tell(&health.error, "");
+        let less = self.offers.less_than_wanted().join("; ");
+        let (sink, url) = (&self.c.settings.name, &self.c.settings.url);
+        if less != Health::text(&health.limits) {
+            tracing::warn!(sink, url, less, "the broker can less than is wanted");
+            Health::tell(&health.limits, less);
+        }
+        let failures = std::mem::take(&mut self.failures);
+        if let Some(count) = LOG.allows(&format!("up {sink}")) {
+            tracing::info!(sink, url, failures, count, "broker is connected");
+        }
     }
 
     fn happened(&mut self, happened: Happened) {
         match happened {
-            Happened::Connected { max_packet } => {
-                let most = max_packet.map_or(usize::MAX, |m| m as usize);
-                self.max_packet = self.c.settings.max_packet_bytes.min(most);
-                self.connected = true;
-                self.heard_us = self.c.clock.mono_us();
-                self.told = self.remembered();
-                self.states_differ = true;
-                self.c.health.connected.store(true, Ordering::Relaxed);
-                self.c.health.connects.fetch_add(1, Ordering::Relaxed);
-                Health::tell(&self.c.health.error, "");
-                let failures = std::mem::take(&mut self.failures);
-                let (sink, url) = (&self.c.settings.name, &self.c.settings.url);
-                if let Some(count) = LOG.allows(&format!("up {sink}")) {
-                    tracing::info!(sink, url, failures, count, "broker is connected");
+            Happened::Sent(packet) if self.offers.now().acked => self.window.sent(packet, self.c.clock.mono_us()),
+            Happened::Sent(_) => {
+                if let Some(id) = self.window.handed_first() {
+                    let (count, reached) = self.window.sent_for_good();
+                    self.forget(id);
+                    self.moved(count, reached);
                 }
             }
-            Happened::Sent(packet) => self.window.sent(packet),
             Happened::Acked(packet, refused) => {
-                self.heard_us = self.c.clock.mono_us();
+                let Some(id) = self.window.find(packet).map(|p| p.id) else { return };
+                self.has_brought = true;
                 match refused {
-                    None => self.done(packet),
+                    None => {
+                        if self.trial.is_alone() || !self.topics.is_empty() {
+                            self.taken(id);
+                        }
+                        self.done(id);
+                    }
                     Some(refused) => self.refused(packet, &refused),
                 }
             }
             // The outbox subscribes to nothing.
-            Happened::Heard(_) | Happened::Subscribed(_) | Happened::Other => {}
+            Happened::Connected(_) | Happened::Heard(_) | Happened::Subscribed(_) | Happened::Other => {}
         }
     }
 
-    fn done(&mut self, packet: u16) {
-        if let Some(Load::State { below, clears: true }) = self.window.find(packet).map(|p| p.load.clone()) {
-            // Only now is it known to be cleared.
-            self.told.remove(&below);
-            self.remember();
+    /// A message is done: the cursor may pass it.
+    fn done(&mut self, id: u64) {
+        self.forget(id);
+        let (count, reached) = self.window.done_with(id);
+        self.moved(count, reached);
+    }
+
+    /// What is remembered of a message beside the window.
+    fn forget(&mut self, id: u64) {
+        match self.window.get(id).map(|p| &p.load) {
+            Some(Load::State { below, clears: true }) => {
+                // Only now is it known to be cleared.
+                self.told.remove(below);
+                self.remember();
+            }
+            Some(Load::Aside(n)) => {
+                if let Some(record) = self.again.get_mut(*n) {
+                    *record = None;
+                }
+                if self.again.iter().all(Option::is_none) {
+                    self.again.clear();
+                    self.c.aside.sent_again();
+                }
+            }
+            _ => {}
         }
-        let (count, reached) = self.window.done(packet);
+    }
+
+    fn moved(&mut self, count: u64, reached: Option<Position>) {
         self.c.health.delivered.fetch_add(count, Ordering::Relaxed);
         if let Some(position) = reached {
             self.reached = position.floor;
@@ -255,169 +358,42 @@ impl Sink {
         }
     }
 
-    /// The broker refused a message: it is sent again up to three times, then set aside. Over quota it waits a second.
-    fn refused(&mut self, packet: u16, refused: &Refused) {
-        let Some(pending) = self.window.refused(packet, !refused.quota) else { return };
-        if pending.refusals >= REFUSALS_MAX {
-            let what = match &pending.load {
-                Load::Reading { entry, .. } => format!("{} number {}", entry.reading.stream.device, entry.seq),
-                Load::State { below, .. } => format!("the retained state {below}"),
-            };
-            self.set_aside(&format!("{what}: refused {REFUSALS_MAX} times, the last time with {}", refused.reason));
-            return self.done(packet);
-        }
-        if refused.quota {
-            self.quiet_until_us = self.c.clock.mono_us() + 1_000_000;
-        }
-        self.window.release(packet);
-        // It has its place in the window already: it goes before everything that waits for one.
-        self.queue.push_front(Outgoing { message: pending.message, load: pending.load, again: Some(pending.id) });
-    }
-
-    fn set_aside(&self, why: &str) {
-        self.c.health.set_aside.fetch_add(1, Ordering::Relaxed);
-        Health::tell(&self.c.health.last_set_aside, why);
-        tracing::error!(sink = self.c.settings.name, why, "a message was set aside");
-    }
-
-    /// Hands over as much as fits: states that changed first, then readings.
-    async fn fill(&mut self, connection: &mut Connection) {
-        if std::mem::take(&mut self.states_differ) {
-            self.queue_states();
-        }
-        let most = usize::from(self.c.settings.inflight.max(1));
-        loop {
-            while self.window.len() < most || self.queue.front().is_some_and(|next| next.again.is_some()) {
-                if self.c.clock.mono_us() < self.quiet_until_us {
-                    return;
-                }
-                let Some(next) = self.queue.pop_front() else { break };
-                if !connection.try_publish(&next.message) {
-                    self.queue.push_front(next);
-                    return;
-                }
-                match next.again {
-                    Some(id) => self.window.again(id),
-                    None => self.window.push(next.load, next.message),
-                }
+    /// The connection is gone; so many in a row lasted only shortly.
+    fn lost(&mut self, ended: &Ended, short: u32) {
+        if self.connected {
+            self.offers.ended(ended.end);
+            if ended.end == End::Closed {
+                let oldest = self.window.oldest_sent().map(|p| p.load.name());
+                self.trial.ended(oldest, usize::from(self.c.settings.inflight));
             }
-            if self.window.len() >= most {
-                return;
-            }
-            let items = self.next(most - self.window.len()).await;
-            if items.is_empty() {
-                return;
-            }
-            for item in items {
-                self.queue_reading(item);
-            }
+        } else {
+            self.offers.ended_unheard(ended.end);
         }
-    }
-
-    /// The next readings, from memory where they are; files are read on a thread of their own.
-    async fn next(&mut self, max: usize) -> Vec<Item> {
-        let Some(mut cursor) = self.cursor.take() else { return Vec::new() };
-        if let Some(items) = cursor.live(max) {
-            self.cursor = Some(cursor);
-            return items;
-        }
-        let read = tokio::task::spawn_blocking(move || {
-            let items = cursor.fetch(max);
-            (cursor, items)
-        });
-        match read.await {
-            Ok((cursor, items)) => {
-                self.cursor = Some(cursor);
-                items
-            }
-            Err(_) => {
-                let position = self.c.journal.position(&cursor_name(&self.c.settings));
-                self.cursor = Some(Cursor::new(self.c.journal.clone(), position));
-                Vec::new()
-            }
-        }
-    }
-
-    fn queue_reading(&mut self, item: Item) {
-        let reading = &item.entry.reading;
-        // What was decided has a retained topic of its own.
-        let is_status = reading.stream.is_decided();
-        let pick = if is_status { None } else { self.filter.pick(reading) };
-        let text = || payload::telemetry(item.entry.seq, reading, pick.as_deref());
-        let Some(text) = Some(is_status).filter(|s| !s).and_then(|_| text()) else {
-            self.c.health.filtered.fetch_add(1, Ordering::Relaxed);
-            if self.window.is_empty() && self.queue.is_empty() {
-                self.reached = item.position.floor;
-                self.c.journal.done(&cursor_name(&self.c.settings), item.position);
-            }
-            return;
-        };
-        let topic = self.topic(&format!("{}/telemetry", reading.stream.device));
-        if text.len() + topic.len() + 32 > self.max_packet {
-            let (device, seq) = (&reading.stream.device, item.entry.seq);
-            let (len, most) = (text.len(), self.max_packet);
-            return self.set_aside(&format!("{device} number {seq}: {len} bytes, the largest packet is {most}"));
-        }
-        let load = Load::Reading { entry: Arc::clone(&item.entry), position: item.position };
-        let message = Message { topic, retain: false, payload: text };
-        self.queue.push_back(Outgoing { message, load, again: None });
-    }
-
-    /// Queues, before everything else, the states that the broker does not have as they are now.
-    fn queue_states(&mut self) {
-        let now = self.c.states.get();
-        let mut first = VecDeque::new();
-        for (below, json) in &now {
-            if self.told.get(below) != Some(json) {
-                first.push_back(Outgoing::state(below, self.topic(below), json.clone()));
-            }
-        }
-        let mut told = now.clone();
-        for (below, was) in self.told.iter().filter(|(t, _)| !now.contains_key(*t)) {
-            if was != CLEARING {
-                first.push_back(Outgoing::state(below, self.topic(below), String::new()));
-            }
-            told.insert(below.clone(), CLEARING.to_string());
-        }
-        let topics_changed = told.keys().collect::<BTreeSet<_>>() != self.told.keys().collect();
-        first.append(&mut self.queue);
-        (self.queue, self.told) = (first, told);
-        if topics_changed {
-            self.remember();
-        }
-    }
-
-    /// Topics that an earlier run has retained with this broker: cleared if they are no longer configured.
-    fn remembered(&self) -> BTreeMap<String, String> {
-        let text = std::fs::read_to_string(&self.c.memory).unwrap_or_default();
-        text.lines().filter(|l| !l.is_empty()).map(|l| (l.to_string(), String::new())).collect()
-    }
-
-    fn remember(&self) {
-        let text: String = self.told.keys().map(|t| format!("{t}\n")).collect();
-        if let Err(error) = whole::replace(&self.c.memory, text.as_bytes()) {
-            tracing::warn!(file = %self.c.memory.display(), %error, "cannot remember which topics are retained");
-        }
-    }
-
-    /// The connection is gone.
-    fn lost(&mut self, error: &str) {
         self.window.clear();
         self.queue.clear();
+        self.refusing.clear();
+        self.topics.reconnected();
+        self.show_topics();
         self.filter.reset();
         let position = self.c.journal.position(&cursor_name(&self.c.settings));
         self.cursor = Some(Cursor::new(self.c.journal.clone(), position));
-        let was = self.c.health.connected.swap(false, Ordering::Relaxed);
-        Health::tell(&self.c.health.error, error);
-        if !error.is_empty() {
+        self.c.health.connected.store(false, Ordering::Relaxed);
+        let mut words = ended.words.clone();
+        if self.connected && short >= SHORT_MAX && ended.end == End::Closed && !self.trial.is_alone() {
+            let id = self.c.settings.client_id(&self.c.site);
+            words = format!("{words}; it does so soon after each connect: does another client have the id {id}?");
+        }
+        self.said_last.clone_from(&ended.words);
+        Health::tell(&self.c.health.error, words.as_str());
+        if !words.is_empty() {
             let now = self.c.clock.mono_us();
-            self.failures = if was { 1 } else { self.failures + 1 };
+            self.failures = if self.connected { 1 } else { self.failures + 1 };
             if self.failures == 1 || now >= self.say_again_us {
                 // When it begins, and hourly while it lasts.
                 self.say_again_us = now + 3_600_000_000;
                 let (sink, url, failures) = (&self.c.settings.name, &self.c.settings.url, self.failures);
                 if let Some(count) = LOG.allows(&format!("down {sink}")) {
-                    tracing::warn!(sink, url, error, failures, count, "broker is not connected");
+                    tracing::warn!(sink, url, error = words, failures, count, "broker is not connected");
                 }
             }
         }
@@ -442,26 +418,22 @@ impl Sink {
     }
 
     /// Told to stop: what is on the way may finish, then the broker is told that this was on purpose.
-    async fn leave(&mut self, mut connection: Connection) -> String {
+    async fn leave(&mut self, mut connection: Connection) {
         if !self.connected {
-            return String::new();
+            return;
         }
-        let bye = Message {
-            topic: self.topic("gateway/status"),
-            retain: true,
-            payload: r#"{"state":"offline","why":"stopped"}"#.to_string(),
-        };
+        let bye = self.bye("stopped");
         let finish = async {
             let mut said = false;
             loop {
-                if !said && self.window.len() < usize::from(self.c.settings.inflight.max(1)) {
+                if !said && self.window.in_flight() < self.most() {
                     said = connection.try_publish(&bye);
                     if said {
                         let load = Load::State { below: "gateway/status".to_string(), clears: false };
                         self.window.push(load, bye.clone());
                     }
                 }
-                if said && self.window.is_empty() {
+                if said && self.window.in_flight() == 0 {
                     connection.disconnect();
                     // Until the connection is closed by that.
                     while connection.poll().await.is_ok() {}
@@ -474,6 +446,5 @@ impl Sink {
             }
         };
         let _whatever_is_left_stays_behind_the_cursor = tokio::time::timeout(Duration::from_secs(3), finish).await;
-        String::new()
     }
 }

@@ -1,32 +1,74 @@
 //! What a telemetry message says. Pure.
 
 use crate::model::reading::Reading;
+use crate::model::time::{Mono, Wall};
 use crate::model::value::write_json_text;
 
 /// A sample that came so much later than the reading's first answer says so.
 const LATER_MS: u32 = 1_000;
 
-/// The message of a reading; `pick` says which samples are sent, `None` if none is. `ts` is the receipt of the first answer of
+/// When a reading was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When<'a> {
+    /// At this date.
+    Dated(Wall),
+    /// The date is not known: the boot, if that is known, and the time since; whoever learns when that boot was can date it.
+    SinceBoot(Option<&'a str>, Mono),
+}
+
+/// Bytes for `part` and `parts`, each of at most four digits.
+const PARTS_MOST: usize = 25;
+
+/// The messages of a reading: one, or parts that fit into so many bytes each, with the same `seq`. Beside them the points that do
+/// not fit alone, with the size of their message. `pick` says which samples are sent. `ts` is the receipt of the first answer of
 /// the cycle; points whose answer came a second or more after it are listed in `later_ms`.
-pub fn telemetry(seq: u64, reading: &Reading, pick: Option<&[bool]>) -> Option<String> {
+pub fn telemetry(
+    seq: u64,
+    reading: &Reading,
+    when: When<'_>,
+    pick: Option<&[bool]>,
+    most: usize,
+) -> (Vec<String>, Vec<(usize, usize)>) {
     let n = reading.stream.points.len();
     let sent = |i: &usize| pick.is_none_or(|p| p[*i]) && reading.sample(*i).is_some();
     let members: Vec<usize> = (0..n).filter(sent).collect();
-    (!members.is_empty()).then(|| message(seq, reading, &members))
+    if members.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
+    let whole = message(seq, reading, when, &members, None);
+    if whole.len() <= most {
+        return (vec![whole], Vec::new());
+    }
+    let (mut parts, mut too_large, mut left) = (Vec::new(), Vec::new(), vec![members]);
+    while let Some(mut some) = left.pop() {
+        let size = message(seq, reading, when, &some, None).len() + PARTS_MOST;
+        if size <= most {
+            parts.push(some);
+        } else if let [only] = some[..] {
+            too_large.push((only, size));
+        } else {
+            let rest = some.split_off(some.len() / 2);
+            left.extend([rest, some]);
+        }
+    }
+    let count = parts.len();
+    let text = |(n, some): (usize, &Vec<usize>)| message(seq, reading, when, some, Some((n + 1, count)));
+    (parts.iter().enumerate().map(text).collect(), too_large)
 }
 
-fn message(seq: u64, reading: &Reading, members: &[usize]) -> String {
+fn message(seq: u64, reading: &Reading, when: When<'_>, members: &[usize], part: Option<(usize, usize)>) -> String {
     use std::fmt::Write as _;
-    let mut out = String::with_capacity(64 + members.len() * 28);
-    out.push_str("{\"ts\":");
-    if reading.at.trusted {
-        out.push('"');
-        out.push_str(&reading.at.wall.rfc3339());
-        out.push('"');
-    } else {
-        out.push_str("null");
+    let mut out = String::with_capacity(96 + members.len() * 28);
+    let _infallible = match when {
+        When::Dated(at) => write!(out, "{{\"ts\":\"{}\",\"ts_ms\":{}", at.rfc3339(), at.0),
+        When::SinceBoot(Some(boot), at) => write!(out, "{{\"ts\":null,\"boot\":\"{boot}\",\"mono_ms\":{}", at.0),
+        When::SinceBoot(None, at) => write!(out, "{{\"ts\":null,\"mono_ms\":{}", at.0),
+    };
+    let _infallible = write!(out, ",\"seq\":{seq}");
+    if let Some((part, parts)) = part {
+        let _infallible = write!(out, ",\"part\":{part},\"parts\":{parts}");
     }
-    let _infallible = write!(out, ",\"seq\":{seq},\"values\":{{");
+    out.push_str(",\"values\":{");
     let mut bad = String::new();
     for (at, i) in members.iter().enumerate() {
         if at > 0 {
@@ -66,7 +108,7 @@ mod tests {
     use crate::model::time::{Mono, Wall};
     use crate::model::value::Value;
 
-    fn reading(parts: Vec<Part>, trusted: bool) -> Reading {
+    fn reading(parts: Vec<Part>) -> Reading {
         let point = |name: &str| PointMeta {
             name: name.into(),
             kind: Kind::Number,
@@ -75,39 +117,65 @@ mod tests {
         };
         let points = vec![point("voltage_v"), point("running"), point("fuel_pct")];
         let stream = Arc::new(Stream { device: "g".into(), source: "u/fast".into(), every_ms: 1_000, points });
-        let at = Stamp { mono: Mono(0), wall: Wall(1_700_000_000_000), trusted };
+        let at = Stamp { mono: Mono(0), wall: Wall(1_700_000_000_000), trusted: true };
         let voltage = Value::Exact(rust_decimal::Decimal::new(2302, 1));
         let samples = vec![Some(Ok(voltage)), Some(Ok(Value::Bool(true))), Some(Err(Cause::NotFitted))];
         Reading { stream, at, body: Body::Samples { samples, parts } }
     }
 
-    #[test]
-    fn a_bad_point_is_null_with_its_reason() {
-        let expect = r#"{"ts":"2023-11-14T22:13:20.000Z","seq":7,"values":{"voltage_v":230.2,"running":true,"fuel_pct":null},"quality":{"fuel_pct":"not_fitted"}}"#;
-        assert_eq!(telemetry(7, &reading(vec![], true), None).as_deref(), Some(expect));
+    const AT: When<'_> = When::Dated(Wall(1_700_000_000_000));
+
+    fn one(parts: Vec<Part>, when: When<'_>, pick: Option<&[bool]>) -> String {
+        let (messages, too_large) = telemetry(7, &reading(parts), when, pick, 1_000);
+        assert!(messages.len() < 2 && too_large.is_empty());
+        messages.concat()
     }
 
     #[test]
-    fn without_a_date_there_is_no_time() {
-        assert!(telemetry(7, &reading(vec![], false), None).unwrap().starts_with(r#"{"ts":null,"seq":7,"#));
+    fn a_bad_point_is_null_with_its_reason() {
+        let expect = r#"{"ts":"2023-11-14T22:13:20.000Z","ts_ms":1700000000000,"seq":7,"values":{"voltage_v":230.2,"running":true,"fuel_pct":null},"quality":{"fuel_pct":"not_fitted"}}"#;
+        assert_eq!(one(vec![], AT, None), expect);
+    }
+
+    #[test]
+    fn without_a_date_there_is_the_time_since_the_boot() {
+        let since = |boot| one(vec![], When::SinceBoot(boot, Mono(5_000)), None);
+        assert!(since(None).starts_with(r#"{"ts":null,"mono_ms":5000,"seq":7,"#));
+        assert!(since(Some("b-1")).starts_with(r#"{"ts":null,"boot":"b-1","mono_ms":5000,"seq":7,"#));
     }
 
     #[test]
     fn an_answer_that_came_much_later_says_so() {
         let parts = vec![Part { len: 1, after_ms: 0 }, Part { len: 1, after_ms: 30 }, Part { len: 1, after_ms: 2_500 }];
-        let message = telemetry(7, &reading(parts, true), None).unwrap();
-        assert!(
-            message.contains("13:20.000Z")
-                && message.ends_with(r#""quality":{"fuel_pct":"not_fitted"},"later_ms":{"fuel_pct":2500}}"#),
-            "{message}"
-        );
+        let message = one(parts, AT, None);
+        assert!(message.ends_with(r#""quality":{"fuel_pct":"not_fitted"},"later_ms":{"fuel_pct":2500}}"#), "{message}");
         assert!(serde_json::from_str::<serde_json::Value>(&message).is_ok());
     }
 
     #[test]
     fn what_is_filtered_out_is_not_there() {
-        let message = telemetry(7, &reading(vec![], true), Some(&[false, true, false])).unwrap();
-        assert_eq!(message, r#"{"ts":"2023-11-14T22:13:20.000Z","seq":7,"values":{"running":true},"quality":{}}"#);
-        assert_eq!(telemetry(7, &reading(vec![], true), Some(&[false; 3])), None);
+        let message = one(vec![], AT, Some(&[false, true, false]));
+        assert!(message.ends_with(r#""seq":7,"values":{"running":true},"quality":{}}"#), "{message}");
+        assert_eq!(one(vec![], AT, Some(&[false; 3])), "");
+    }
+
+    #[test]
+    fn what_is_too_large_goes_in_parts_that_fit() {
+        for most in 1..300 {
+            let (messages, too_large) = telemetry(7, &reading(vec![]), AT, None, most);
+            assert!(messages.iter().all(|m| m.len() <= most), "{most}: {messages:?}");
+            let mut points: Vec<String> = Vec::new();
+            for (n, message) in messages.iter().enumerate() {
+                let json: serde_json::Value = serde_json::from_str(message).unwrap();
+                if messages.len() > 1 {
+                    assert_eq!((&json["part"], &json["parts"]), (&(n + 1).into(), &messages.len().into()));
+                }
+                assert_eq!(json["seq"], 7);
+                points.extend(json["values"].as_object().unwrap().keys().cloned());
+            }
+            assert_eq!(points.len() + too_large.len(), 3, "nothing is lost for size: {most}");
+        }
+        let (messages, too_large) = telemetry(7, &reading(vec![]), AT, None, 157);
+        assert_eq!((messages.len(), too_large.len()), (3, 0));
     }
 }

@@ -13,10 +13,15 @@ pub struct Settings {
     pub name: String,
     /// `mqtt://host:1883`, or `mqtts://host:8883` for TLS.
     pub url: String,
-    /// `5` or `3.1.1`.
-    #[serde(default)]
-    pub version: Version,
-    /// Client id. Default: `plantroom-` and the site's id.
+    /// `5` or `3.1.1`. Default: 5, and 3.1.1 where the broker does not understand it.
+    pub version: Option<Version>,
+    /// 1: the broker acknowledges each message. 0: it does not, and what is on the way when a connection breaks is lost.
+    #[serde(default = "one")]
+    pub qos: u8,
+    /// Whether states are retained: the broker keeps them for later subscribers.
+    #[serde(default = "yes")]
+    pub retain: bool,
+    /// Client id, of this sink alone. Default: `plantroom-`, the site's id and the sink's name.
     pub client_id: Option<String>,
     /// User name.
     pub username: Option<String>,
@@ -33,10 +38,13 @@ pub struct Settings {
     /// Messages on the way that the broker has not acknowledged yet.
     #[serde(default = "fifty")]
     pub inflight: u16,
+    /// Seconds after which a message that is not acknowledged ends the connection.
+    #[serde(default = "thirty")]
+    pub ack_timeout_s: u64,
     /// Seconds between signs of life.
     #[serde(default = "thirty")]
     pub keep_alive_s: u64,
-    /// Largest message, bytes: what is larger is set aside, not sent.
+    /// Largest message, bytes: a reading that is larger is sent in parts.
     #[serde(default = "one_mb")]
     pub max_packet_bytes: usize,
     /// First level of every topic.
@@ -51,15 +59,28 @@ pub struct Settings {
 }
 
 /// Version of MQTT.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Version {
     /// 5.
-    #[default]
     #[serde(rename = "5")]
     V5,
     /// 3.1.1.
     #[serde(rename = "3.1.1")]
     V311,
+}
+
+/// Smallest packet that holds a reading of one point.
+const PACKET_MIN: usize = 256;
+/// Longest prefix and client id, bytes.
+const PREFIX_MAX: usize = 200;
+const ID_MAX: usize = 128;
+
+fn one() -> u8 {
+    1
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn fifty() -> u16 {
@@ -95,7 +116,9 @@ impl Settings {
         Self {
             name: name.to_string(),
             url: url.to_string(),
-            version: Version::V5,
+            version: None,
+            qos: one(),
+            retain: yes(),
             client_id: None,
             username: None,
             password: None,
@@ -104,12 +127,67 @@ impl Settings {
             cert_file: None,
             key_file: None,
             inflight: fifty(),
+            ack_timeout_s: thirty(),
             keep_alive_s: thirty(),
             max_packet_bytes: one_mb(),
             prefix: plantroom(),
             commands: false,
             report: report::Settings::default(),
         }
+    }
+
+    /// What is wrong with it, besides address and files: the key, what, and the mend.
+    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+        let mut out = Vec::new();
+        if self.qos > 1 {
+            out.push(("qos", format!("qos is 0 or 1, not {}", self.qos), "1: each message is acknowledged"));
+        }
+        if self.inflight == 0 {
+            out.push(("inflight", "inflight is at least 1".to_string(), "50 is a good number"));
+        }
+        let spans = [("keep_alive_s", self.keep_alive_s, 5, 3_600), ("ack_timeout_s", self.ack_timeout_s, 1, 600)];
+        for (key, value, least, most) in spans {
+            if !(least..=most).contains(&value) {
+                out.push((key, format!("{key} is {least} to {most} s, not {value}"), "30"));
+            }
+        }
+        if self.max_packet_bytes < PACKET_MIN {
+            let what = format!("{} bytes hold no reading", self.max_packet_bytes);
+            out.push(("max_packet_bytes", what, "at least 256; without it a million"));
+        }
+        let is_level = |c: char| !"+#".contains(c) && !c.is_control();
+        let prefix = &self.prefix;
+        if prefix.is_empty() || !prefix.chars().all(is_level) || prefix.starts_with(['/', '$']) || prefix.ends_with('/')
+        {
+            let mend = "plantroom; levels are parted by /, without + # $ and without / at either end";
+            out.push(("prefix", format!("`{prefix}` cannot begin a topic"), mend));
+        }
+        if prefix.len() > PREFIX_MAX {
+            out.push(("prefix", format!("{} bytes are too long to begin a topic", prefix.len()), "at most 200"));
+        }
+        if let Some(id) = &self.client_id
+            && (id.is_empty() || id.len() > ID_MAX || id.chars().any(char::is_control))
+        {
+            let mend = "1 to 128 characters; without it one is made of the site's id and the sink's name";
+            out.push(("client_id", format!("`{id}` is no client id"), mend));
+        }
+        if self.cert_file.is_some() != self.key_file.is_some() {
+            let key = if self.cert_file.is_some() { "cert_file" } else { "key_file" };
+            out.push((key, "cert_file and key_file belong together".to_string(), "name both, or none"));
+        }
+        if self.password.is_some() && self.password_file.is_some() {
+            out.push(("password", "password and password_file are both given".to_string(), "the file alone"));
+        }
+        if self.username.is_none() && (self.password.is_some() || self.password_file.is_some()) {
+            let key = if self.password.is_some() { "password" } else { "password_file" };
+            out.push((key, "a password without a username is not sent".to_string(), "username = \"…\""));
+        }
+        out
+    }
+
+    /// What it calls itself: two clients of one id end each other's connections.
+    pub fn client_id(&self, site: &str) -> String {
+        self.client_id.clone().unwrap_or_else(|| format!("plantroom-{site}-{}", self.name))
     }
 
     /// The address, or what is wrong with it.

@@ -10,23 +10,43 @@ use crate::sink::mqtt::client::Message;
 /// Why a message was sent.
 #[derive(Clone, Debug)]
 pub enum Load {
-    /// A reading: when it is done, the cursor stands at the position.
+    /// A reading, or a part of one.
     Reading {
         /// The reading.
         entry: Arc<Entry>,
-        /// Where its reader stands afterwards.
-        position: Position,
+        /// Which part of how many, from 1.
+        part: (usize, usize),
+        /// Where its reader stands when it is done; none: other parts follow.
+        position: Option<Position>,
     },
-    /// A retained state: its topic below the site, and whether this clears it.
+    /// A retained state.
     State {
         /// Topic below the site.
         below: String,
         /// An empty message.
         clears: bool,
     },
+    /// A message that was set aside and is sent again: its place among those.
+    Aside(usize),
 }
 
-/// One message on the way.
+impl Load {
+    /// What it is, in words; the same for the same message on another connection.
+    pub fn name(&self) -> String {
+        match self {
+            Load::Reading { entry, part: (_, 1), .. } => {
+                format!("{} number {}", entry.reading.stream.device, entry.seq)
+            }
+            Load::Reading { entry, part: (part, parts), .. } => {
+                format!("{} number {} part {part} of {parts}", entry.reading.stream.device, entry.seq)
+            }
+            Load::State { below, .. } => format!("the state {below}"),
+            Load::Aside(n) => format!("message {} of those that were set aside", n + 1),
+        }
+    }
+}
+
+/// One message in the window.
 #[derive(Clone, Debug)]
 pub struct Pending {
     /// Its place in this window, for sending it again.
@@ -39,7 +59,13 @@ pub struct Pending {
     pub message: Message,
     /// Times it was refused.
     pub refusals: u32,
+    /// When it went out, monotonic microseconds.
+    pub sent_us: u64,
+    /// Whether it waits here and is not sent now.
+    pub held: bool,
     acked: bool,
+    /// Whether the broker has it; else it was set aside.
+    delivered: bool,
 }
 
 /// The window.
@@ -52,48 +78,84 @@ pub struct Window {
 }
 
 impl Window {
-    /// Messages on the way.
+    /// Messages that are not done, those that wait for earlier ones included.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether nothing is on the way.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
+    /// Messages on the way: handed over and not acknowledged.
+    pub fn in_flight(&self) -> usize {
+        self.handed.len() + self.queue.iter().filter(|p| p.packet.is_some() && !p.acked).count()
+    }
+
+    /// Messages that wait here and are not sent now.
+    pub fn held(&self) -> impl Iterator<Item = &Pending> {
+        self.queue.iter().filter(|p| p.held)
+    }
+
     /// A message was handed over.
     pub fn push(&mut self, load: Load, message: Message) {
-        self.queue.push_back(Pending { id: self.next_id, packet: None, load, message, refusals: 0, acked: false });
         self.handed.push_back(self.next_id);
+        self.take_in(load, message, false);
+    }
+
+    /// A message takes its place and waits there.
+    pub fn push_held(&mut self, load: Load, message: Message) {
+        self.take_in(load, message, true);
+    }
+
+    fn take_in(&mut self, load: Load, message: Message, held: bool) {
+        let id = self.next_id;
+        self.queue.push_back(Pending {
+            id,
+            packet: None,
+            load,
+            message,
+            refusals: 0,
+            sent_us: 0,
+            held,
+            acked: false,
+            delivered: false,
+        });
         self.next_id += 1;
     }
 
-    /// A message that was refused was handed over again: it keeps its place, so that the cursor does not pass it.
+    /// A message that has its place already was handed over: it keeps it, so that the cursor does not pass it.
     pub fn again(&mut self, id: u64) {
         self.handed.push_back(id);
+        self.queue.iter_mut().filter(|p| p.id == id).for_each(|p| p.held = false);
     }
 
     /// The message that was handed over first went out with this packet id.
-    pub fn sent(&mut self, packet: u16) {
+    pub fn sent(&mut self, packet: u16, now_us: u64) {
         let Some(id) = self.handed.pop_front() else { return };
         if let Some(pending) = self.queue.iter_mut().find(|p| p.id == id) {
-            pending.packet = Some(packet);
+            (pending.packet, pending.sent_us) = (Some(packet), now_us);
         }
+    }
+
+    /// The message that was handed over first went out, and nobody will acknowledge it.
+    pub fn sent_for_good(&mut self) -> (u64, Option<Position>) {
+        let id = self.handed.pop_front();
+        id.map_or((0, None), |id| self.done_with(id))
     }
 
     /// The broker refused a packet: how often it has now been refused.
     pub fn refused(&mut self, packet: u16, counts: bool) -> Option<Pending> {
         let pending = self.queue.iter_mut().find(|p| p.packet == Some(packet) && !p.acked)?;
         pending.refusals += u32::from(counts);
-        let copy = pending.clone();
-        Some(copy)
+        Some(pending.clone())
     }
 
-    /// A refused packet is to be sent again: its packet id is free.
-    pub fn release(&mut self, packet: u16) {
+    /// A refused packet is to be sent again, or held: its packet id is free.
+    pub fn release(&mut self, packet: u16, held: bool) {
         if let Some(pending) = self.queue.iter_mut().find(|p| p.packet == Some(packet) && !p.acked) {
-            pending.packet = None;
+            (pending.packet, pending.held) = (None, held);
         }
     }
 
@@ -102,21 +164,51 @@ impl Window {
         self.queue.iter().find(|p| p.packet == Some(packet) && !p.acked)
     }
 
-    /// The oldest reading on the way.
+    /// The message in a place, if it is not done.
+    pub fn get(&self, id: u64) -> Option<&Pending> {
+        self.queue.iter().find(|p| p.id == id && !p.acked)
+    }
+
+    /// The message that was handed over first and has not gone out.
+    pub fn handed_first(&self) -> Option<u64> {
+        self.handed.front().copied()
+    }
+
+    /// The oldest message that went out and is not acknowledged.
+    pub fn oldest_sent(&self) -> Option<&Pending> {
+        self.queue.iter().find(|p| p.packet.is_some() && !p.acked)
+    }
+
+    /// The oldest reading that is not done.
     pub fn oldest(&self) -> Option<&Entry> {
         self.queue.iter().find_map(|p| if let Load::Reading { entry, .. } = &p.load { Some(&**entry) } else { None })
     }
 
-    /// A packet is done. Returns how many messages were done by that, and the position that the cursor may move to.
+    /// A packet is done. Returns how many messages the broker has by that, and the position that the cursor may move to.
     pub fn done(&mut self, packet: u16) -> (u64, Option<Position>) {
-        if let Some(pending) = self.queue.iter_mut().find(|p| p.packet == Some(packet) && !p.acked) {
-            pending.acked = true;
+        let id = self.find(packet).map(|p| p.id);
+        id.map_or((0, None), |id| self.done_with(id))
+    }
+
+    /// The broker has a message.
+    pub fn done_with(&mut self, id: u64) -> (u64, Option<Position>) {
+        self.end(id, true)
+    }
+
+    /// A message was set aside.
+    pub fn set_aside(&mut self, id: u64) -> (u64, Option<Position>) {
+        self.end(id, false)
+    }
+
+    fn end(&mut self, id: u64, delivered: bool) -> (u64, Option<Position>) {
+        for pending in self.queue.iter_mut().filter(|p| p.id == id) {
+            (pending.acked, pending.held, pending.delivered) = (true, false, delivered);
         }
         let (mut count, mut reached) = (0, None);
         while self.queue.front().is_some_and(|p| p.acked) {
             let Some(front) = self.queue.pop_front() else { break };
-            count += 1;
-            if let Load::Reading { position, .. } = front.load {
+            count += u64::from(front.delivered);
+            if let Load::Reading { position: Some(position), .. } = front.load {
                 reached = Some(position);
             }
         }
@@ -142,7 +234,7 @@ mod tests {
         let stream = Arc::new(Stream { device: "d".into(), source: "s".into(), every_ms: 0, points: vec![] });
         let at = Stamp { mono: Mono(0), wall: Wall(0), trusted: true };
         let entry = Arc::new(Entry { seq, reading: Reading { stream, at, body: Body::Failed(Cause::Timeout) } });
-        Load::Reading { entry, position: Position::at(seq) }
+        Load::Reading { entry, part: (1, 1), position: Some(Position::at(seq)) }
     }
 
     fn message() -> Message {
@@ -153,8 +245,9 @@ mod tests {
     fn the_cursor_moves_only_over_an_unbroken_front() {
         let mut window = Window::default();
         (1..=3).for_each(|seq| window.push(load(seq), message()));
-        (11..=13).for_each(|packet| window.sent(packet));
+        (11..=13).for_each(|packet| window.sent(packet, 0));
         assert_eq!(window.done(12), (0, None), "1 is still on the way");
+        assert_eq!((window.len(), window.in_flight()), (3, 2));
         assert_eq!(window.done(11), (2, Some(Position::at(2))));
         assert_eq!(window.done(11), (0, None), "twice counts once");
         assert_eq!(window.done(13), (1, Some(Position::at(3))));
@@ -164,13 +257,40 @@ mod tests {
     fn a_refused_message_holds_the_cursor_until_it_is_taken() {
         let mut window = Window::default();
         (1..=2).for_each(|seq| window.push(load(seq), message()));
-        (11..=12).for_each(|packet| window.sent(packet));
+        (11..=12).for_each(|packet| window.sent(packet, 0));
         let refused = window.refused(11, true).unwrap();
         assert_eq!(refused.refusals, 1);
-        window.release(11);
+        window.release(11, false);
         assert_eq!(window.done(12), (0, None));
+        assert_eq!(window.in_flight(), 0, "it waits to be sent again");
         window.again(refused.id);
-        window.sent(13);
+        window.sent(13, 0);
         assert_eq!(window.done(13), (2, Some(Position::at(2))));
+    }
+
+    #[test]
+    fn what_is_held_keeps_its_place_and_takes_no_room() {
+        let mut window = Window::default();
+        (1..=3).for_each(|seq| window.push(load(seq), message()));
+        (11..=13).for_each(|packet| window.sent(packet, 0));
+        window.release(11, true);
+        window.push_held(load(4), message());
+        assert_eq!((window.in_flight(), window.held().count()), (2, 2));
+        assert_eq!((window.done(12), window.done(13)), ((0, None), (0, None)), "the cursor does not pass it");
+        let held: Vec<u64> = window.held().map(|p| p.id).collect();
+        assert_eq!(window.done_with(held[0]), (3, Some(Position::at(3))));
+        window.again(held[1]);
+        window.sent(21, 5);
+        assert_eq!(window.oldest_sent().map(|p| p.sent_us), Some(5));
+        assert_eq!(window.done(21), (1, Some(Position::at(4))));
+    }
+
+    #[test]
+    fn without_acknowledgements_what_went_out_is_done() {
+        let mut window = Window::default();
+        (1..=2).for_each(|seq| window.push(load(seq), message()));
+        assert_eq!(window.sent_for_good(), (1, Some(Position::at(1))));
+        assert_eq!(window.sent_for_good(), (1, Some(Position::at(2))));
+        assert_eq!(window.sent_for_good(), (0, None));
     }
 }

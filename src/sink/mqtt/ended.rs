@@ -1,0 +1,74 @@
+//! What an error of rumqttc says of a connection's end.
+
+use std::io;
+
+use crate::http;
+use crate::sink::mqtt::client::{End, Ended};
+
+/// Of a connection of 3.1.1.
+pub fn of_v4(error: &rumqttc::ConnectionError) -> Ended {
+    use rumqttc::{ConnectReturnCode, ConnectionError as C, StateError as S};
+    let end = match error {
+        C::MqttState(S::Unsolicited(_)) => End::ForeignAck,
+        C::MqttState(S::ConnectionAborted) => End::Closed,
+        C::MqttState(S::Io(e) | S::Deserialization(rumqttc::mqttbytes::Error::Io(e))) | C::Io(e) => of_io(e),
+        C::ConnectionRefused(ConnectReturnCode::RefusedProtocolVersion) | C::NotConnAck(_) => End::NotUnderstood,
+        _ => End::Broke,
+    };
+    Ended { end, words: words(end, http::chain(error)) }
+}
+
+/// Of a connection of 5.
+pub fn of_v5(error: &rumqttc::v5::ConnectionError) -> Ended {
+    use rumqttc::v5::mqttbytes::v5::ConnectReturnCode as Code;
+    use rumqttc::v5::{ConnectionError as C, StateError as S};
+    let end = match error {
+        C::MqttState(S::ServerDisconnect { reason_code, reason_string }) => {
+            let said = reason_string.as_ref().map_or(String::new(), |s| format!(": {s}"));
+            let code = *reason_code as u8;
+            let words = format!("the broker ended the connection: {reason_code:?} (0x{code:02X}){said}");
+            let end = of_code(code);
+            return Ended { end, words: self::words(end, words) };
+        }
+        C::MqttState(S::Unsolicited(_)) => End::ForeignAck,
+        C::MqttState(S::ConnectionAborted) => End::Closed,
+        C::MqttState(S::Io(e) | S::Deserialization(rumqttc::v5::mqttbytes::Error::Io(e))) | C::Io(e) => of_io(e),
+        C::ConnectionRefused(Code::RetainNotSupported) => End::RetainRefused,
+        C::ConnectionRefused(Code::QoSNotSupported) => End::QosRefused,
+        C::ConnectionRefused(Code::RefusedProtocolVersion | Code::UnsupportedProtocolVersion)
+        | C::MqttState(S::Deserialization(_))
+        | C::NotConnAck(_) => End::NotUnderstood,
+        _ => End::Broke,
+    };
+    Ended { end, words: words(end, http::chain(error)) }
+}
+
+/// A reason of MQTT 5 for which a broker ends a connection. What concerns the connection or the broker blames no message.
+fn of_code(code: u8) -> End {
+    match code {
+        0x8E => End::TakenOver,
+        // Shutting down, busy, too long silent, rates, an administrator, another server, the longest time.
+        0x89 | 0x8B | 0x8D | 0x96 | 0x98 | 0x9C | 0x9D | 0x9F | 0xA0 => End::Broke,
+        _ => End::Closed,
+    }
+}
+
+fn of_io(error: &io::Error) -> End {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => End::Closed,
+        _ => End::Broke,
+    }
+}
+
+fn words(end: End, said: String) -> String {
+    match end {
+        End::Closed if said.contains("closed by peer") => "the broker closed the connection without a word".to_string(),
+        End::TakenOver => format!("{said}; another client has the same id: give each a client_id of its own"),
+        End::RetainRefused => format!("{said}; retain = false says the same"),
+        End::QosRefused => format!("{said}; qos = 0 says the same"),
+        _ => said,
+    }
+}

@@ -1,0 +1,204 @@
+//! What is offered to a broker at connect: version, quality of service, retained messages; less where it does not take that. Pure.
+
+use crate::sink::mqtt::client::{Able, End};
+use crate::sink::mqtt::settings::{Settings, Version};
+
+/// Connections that end without a word before less is offered.
+const SILENT_MAX: u32 = 3;
+/// Connections in a row that end because something was acknowledged that was never sent, before nothing is to be acknowledged.
+const FOREIGN_MAX: u32 = 5;
+
+/// What is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Version of MQTT.
+    pub version: Version,
+    /// Whether messages are acknowledged (QoS 1) or not (QoS 0).
+    pub acked: bool,
+    /// Whether the broker keeps states for later subscribers.
+    pub retain: bool,
+}
+
+/// What came of a connection that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is used.
+    Stays,
+    /// Less was offered than could be: before that is kept, what is better is tried once more.
+    TriesBetter,
+}
+
+/// What may be offered, the best first, and how far that has come.
+#[derive(Debug)]
+pub struct Offers {
+    all: Vec<Offer>,
+    at: usize,
+    silent: u32,
+    /// Where a connection was accepted: what is better than that is being tried once more.
+    works_at: Option<usize>,
+    /// The broker's own words: QoS 0 only, nothing retained.
+    unacked: bool,
+    unretained: bool,
+    foreign: u32,
+    wanted: Offer,
+}
+
+impl Offers {
+    /// For a broker.
+    pub fn new(settings: &Settings) -> Self {
+        let versions = settings.version.map_or(vec![Version::V5, Version::V311], |v| vec![v]);
+        let (acked, retain) = (settings.qos > 0, settings.retain);
+        let wanted = Offer { version: versions[0], acked, retain };
+        let mut all: Vec<Offer> = versions.iter().map(|v| Offer { version: *v, ..wanted }).collect();
+        let last = all[all.len() - 1];
+        for less in [Offer { retain: false, ..last }, Offer { retain: false, acked: false, ..last }] {
+            if all.last() != Some(&less) {
+                all.push(less);
+            }
+        }
+        Self { all, at: 0, silent: 0, works_at: None, unacked: false, unretained: false, foreign: 0, wanted }
+    }
+
+    /// What is offered now.
+    pub fn now(&self) -> Offer {
+        let offer = self.all[self.at];
+        Offer { acked: offer.acked && !self.unacked, retain: offer.retain && !self.unretained, ..offer }
+    }
+
+    /// A connection ended before it was accepted.
+    pub fn ended_unheard(&mut self, end: End) {
+        match end {
+            End::RetainRefused => self.unretained = true,
+            End::QosRefused => self.unacked = true,
+            End::NotUnderstood => self.less(),
+            End::Closed => {
+                self.silent += 1;
+                if self.silent >= SILENT_MAX || self.works_at.is_some() {
+                    self.less();
+                }
+            }
+            End::TakenOver | End::ForeignAck | End::Broke => {}
+        }
+    }
+
+    fn less(&mut self) {
+        (self.at, self.silent) = ((self.at + 1) % self.all.len(), 0);
+    }
+
+    /// A connection was accepted.
+    pub fn accepted(&mut self, able: &Able) -> Accepted {
+        self.silent = 0;
+        self.unacked |= !able.acks;
+        self.unretained |= !able.retains;
+        if self.at == 0 || self.works_at.is_some() {
+            self.works_at = Some(self.at);
+            return Accepted::Stays;
+        }
+        // A broker that was just starting closes whatever is offered.
+        self.works_at = Some(self.at);
+        self.at = 0;
+        Accepted::TriesBetter
+    }
+
+    /// A connection that was accepted ended.
+    pub fn ended(&mut self, end: End) {
+        self.foreign = if end == End::ForeignAck { self.foreign + 1 } else { 0 };
+        self.unacked |= self.foreign >= FOREIGN_MAX;
+    }
+
+    /// What was wanted and is not offered, and what follows; empty: nothing.
+    pub fn less_than_wanted(&self) -> Vec<String> {
+        let (now, wanted) = (self.now(), self.wanted);
+        let mut out = Vec::new();
+        if now.version != wanted.version {
+            out.push(
+                "the broker does not understand MQTT 5: 3.1.1 is spoken, it refuses messages without a word"
+                    .to_string(),
+            );
+        }
+        if wanted.acked && !now.acked {
+            let why = if self.foreign >= FOREIGN_MAX { "acknowledges what was never sent" } else { "takes QoS 0 only" };
+            out.push(format!("the broker {why}: messages are sent without acknowledgement, what is on the way when a connection breaks is lost"));
+        }
+        if wanted.retain && !now.retain {
+            out.push(
+                "the broker retains nothing: states are sent at each connect and change, later subscribers miss them"
+                    .to_string(),
+            );
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn able() -> Able {
+        Able { acks: true, retains: true, max_packet: None }
+    }
+
+    fn offers() -> Offers {
+        Offers::new(&Settings::plain("b", "mqtt://h"))
+    }
+
+    const fn offer(version: Version, acked: bool, retain: bool) -> Offer {
+        Offer { version, acked, retain }
+    }
+
+    #[test]
+    fn a_broker_of_3_1_1_is_found_by_itself() {
+        let mut offers = offers();
+        assert_eq!(offers.now(), offer(Version::V5, true, true));
+        offers.ended_unheard(End::NotUnderstood);
+        assert_eq!(offers.now(), offer(Version::V311, true, true));
+        // What is better is tried once more before that is kept.
+        assert_eq!(offers.accepted(&able()), Accepted::TriesBetter);
+        assert_eq!(offers.now().version, Version::V5);
+        offers.ended_unheard(End::NotUnderstood);
+        assert_eq!(offers.accepted(&able()), Accepted::Stays);
+        assert_eq!(offers.now(), offer(Version::V311, true, true));
+        assert_eq!(offers.less_than_wanted().len(), 1);
+    }
+
+    #[test]
+    fn a_broker_that_was_only_starting_gets_what_is_best() {
+        let mut offers = offers();
+        (0..9).for_each(|_| offers.ended_unheard(End::Closed));
+        assert_eq!(offers.now(), offer(Version::V311, false, false));
+        assert_eq!(offers.accepted(&able()), Accepted::TriesBetter);
+        assert_eq!(offers.accepted(&able()), Accepted::Stays);
+        assert_eq!(offers.now(), offer(Version::V5, true, true));
+        assert!(offers.less_than_wanted().is_empty());
+        (0..50).for_each(|_| offers.ended_unheard(End::Broke));
+        assert_eq!(offers.now(), offer(Version::V5, true, true), "a broker that is away refuses nothing");
+    }
+
+    #[test]
+    fn what_the_broker_says_is_obeyed() {
+        let mut offers = offers();
+        offers.ended_unheard(End::RetainRefused);
+        assert_eq!(offers.now(), offer(Version::V5, true, false));
+        assert_eq!(offers.accepted(&Able { acks: false, ..able() }), Accepted::Stays);
+        assert_eq!(offers.now(), offer(Version::V5, false, false));
+        assert_eq!(offers.less_than_wanted().len(), 2);
+        let mut offers = Offers::new(&Settings { qos: 0, retain: false, ..Settings::plain("b", "mqtt://h") });
+        assert_eq!(offers.now(), offer(Version::V5, false, false));
+        assert!(offers.less_than_wanted().is_empty(), "that was wanted");
+        offers.ended_unheard(End::NotUnderstood);
+        offers.ended_unheard(End::NotUnderstood);
+        assert_eq!(offers.now(), offer(Version::V5, false, false), "there is nothing less than that");
+    }
+
+    #[test]
+    fn whoever_acknowledges_what_was_never_sent_gets_nothing_to_acknowledge() {
+        let mut offers = offers();
+        assert_eq!(offers.accepted(&able()), Accepted::Stays);
+        (0..4).for_each(|_| offers.ended(End::ForeignAck));
+        offers.ended(End::Closed);
+        (0..4).for_each(|_| offers.ended(End::ForeignAck));
+        assert!(offers.now().acked);
+        offers.ended(End::ForeignAck);
+        assert!(!offers.now().acked && offers.less_than_wanted()[0].contains("never sent"));
+    }
+}

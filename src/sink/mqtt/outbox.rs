@@ -1,0 +1,238 @@
+//! What goes to the broker next: what is tried again, states that changed, readings in the journal's order.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::journal::fetch::{Cursor, Item};
+use crate::sink::mqtt::client::{Connection, Message};
+use crate::sink::mqtt::payload::{self, When};
+use crate::sink::mqtt::refuse::Refusing;
+use crate::sink::mqtt::window::Load;
+use crate::sink::mqtt::{Outgoing, Sink, cursor_name};
+use crate::sink::refusals::Admits;
+use crate::store::whole;
+
+/// What stands for a topic whose clearing is on its way.
+const CLEARING: &str = "(clearing)";
+/// Bytes of a message besides topic and payload.
+const OVERHEAD: usize = 16;
+/// Messages in the window at most, those included that wait for a topic's quota.
+const WINDOW_MAX: usize = 2_000;
+
+impl Sink {
+    /// How many messages may be on the way.
+    pub(super) fn most(&self) -> usize {
+        if self.trial.is_alone() { 1 } else { usize::from(self.c.settings.inflight.max(1)) }
+    }
+
+    /// Hands over as much as fits: states that changed first, then readings.
+    pub(super) async fn fill(&mut self, connection: &mut Connection) {
+        self.look_at_topics();
+        if std::mem::take(&mut self.states_differ) {
+            self.queue_states();
+        }
+        loop {
+            while self.window.in_flight() < self.most() && self.window.len() < WINDOW_MAX {
+                let Some(next) = self.queue.pop_front() else { break };
+                if let Some(next) = self.admit(next)
+                    && !self.publish(connection, next)
+                {
+                    return;
+                }
+            }
+            if self.window.len() >= WINDOW_MAX {
+                self.give_up(true);
+            }
+            if self.set_aside().await {
+                continue;
+            }
+            if self.window.in_flight() >= self.most() || !self.queue.is_empty() {
+                return;
+            }
+            let items = self.next(self.most() - self.window.in_flight()).await;
+            if items.is_empty() {
+                return;
+            }
+            for item in items {
+                self.queue_reading(item);
+            }
+        }
+    }
+
+    /// Whether a message goes now; else it takes its place in the window and waits, or is set aside.
+    fn admit(&mut self, next: Outgoing) -> Option<Outgoing> {
+        let Outgoing { message, load, again: None } = next else { return Some(next) };
+        let now = self.c.clock.mono_us();
+        if self.trial.is_alone() && self.trial.is_suspended(&load.name()) {
+            self.window.push_held(load, message);
+            if self.trial.is_proven() {
+                self.refuse_suspended();
+            }
+            return None;
+        }
+        match self.topics.admits(&message.topic, now) {
+            Admits::Yes => {}
+            Admits::Alone => self.trial.begin(usize::from(self.c.settings.inflight)),
+            Admits::Waits => {
+                self.window.push_held(load, message);
+                return None;
+            }
+            Admits::No(said) => {
+                self.window.push_held(load, message);
+                let id = self.window.held().last().map(|p| p.id)?;
+                self.refusing.push(Refusing { id, said, is_new: false, ends: false });
+                return None;
+            }
+        }
+        Some(Outgoing { message, load, again: None })
+    }
+
+    /// Hands a message over; `false`: there is no room, it comes next.
+    fn publish(&mut self, connection: &Connection, next: Outgoing) -> bool {
+        if !connection.try_publish(&next.message) {
+            self.queue.push_front(next);
+            return false;
+        }
+        match next.again {
+            Some(id) => self.window.again(id),
+            None => self.window.push(next.load, next.message),
+        }
+        true
+    }
+
+    /// What time brings: topics over quota are tried, or given up; a state of a refused topic is tried again.
+    fn look_at_topics(&mut self) {
+        let now = self.c.clock.mono_us();
+        for topic in self.topics.due(now) {
+            let first = self.window.held().find(|p| p.message.topic == topic).cloned();
+            if let Some(held) = first {
+                self.once_more(held);
+            }
+        }
+        self.give_up(false);
+        let due: Vec<String> =
+            self.states_refused.iter().filter(|b| self.topics.is_due(&self.topic(b), now)).cloned().collect();
+        for below in due {
+            self.states_refused.remove(&below);
+            self.told.remove(&below);
+            self.states_differ = true;
+        }
+    }
+
+    /// The next readings, from memory where they are; files are read on a thread of their own.
+    async fn next(&mut self, max: usize) -> Vec<Item> {
+        let Some(mut cursor) = self.cursor.take() else { return Vec::new() };
+        if let Some(items) = cursor.live(max) {
+            self.cursor = Some(cursor);
+            return items;
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let items = cursor.fetch(max);
+            (cursor, items)
+        });
+        match read.await {
+            Ok((cursor, items)) => {
+                self.cursor = Some(cursor);
+                items
+            }
+            Err(_) => {
+                let position = self.c.journal.position(&cursor_name(&self.c.settings));
+                self.cursor = Some(Cursor::new(self.c.journal.clone(), position));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Bytes that a message for a topic may have.
+    fn room(&self, topic: &str) -> usize {
+        self.max_packet.saturating_sub(topic.len() + OVERHEAD)
+    }
+
+    fn queue_reading(&mut self, item: Item) {
+        let reading = &item.entry.reading;
+        let topic = self.topic(&format!("{}/telemetry", reading.stream.device));
+        // What was decided has a retained topic of its own.
+        let is_decided = reading.stream.is_decided();
+        let pick = if is_decided { None } else { self.filter.pick(reading) };
+        let dated = self.c.journal.dated(&item.entry);
+        let boot = if dated.is_some() { None } else { self.c.journal.boot_of(&item.entry) };
+        let when = dated.map_or(When::SinceBoot(boot.as_deref(), reading.at.mono), When::Dated);
+        let (messages, too_large) = if is_decided {
+            (Vec::new(), Vec::new())
+        } else {
+            payload::telemetry(item.entry.seq, reading, when, pick.as_deref(), self.room(&topic))
+        };
+        for (point, size) in too_large {
+            let (device, name) = (&reading.stream.device, &reading.stream.points[point].name);
+            let (seq, most) = (item.entry.seq, self.max_packet);
+            self.was_set_aside(&format!("{device}.{name} number {seq}: {size} bytes, the largest packet is {most}"));
+        }
+        if messages.is_empty() {
+            self.c.health.filtered.fetch_add(1, Ordering::Relaxed);
+            if self.window.is_empty() && self.queue.is_empty() {
+                self.reached = item.position.floor;
+                self.c.journal.done(&cursor_name(&self.c.settings), item.position);
+            }
+            return;
+        }
+        let parts = messages.len();
+        for (n, payload) in (1..).zip(messages) {
+            let position = (n == parts).then(|| item.position.clone());
+            let load = Load::Reading { entry: Arc::clone(&item.entry), part: (n, parts), position };
+            let message = Message { topic: topic.clone(), retain: false, payload };
+            self.queue.push_back(Outgoing { message, load, again: None });
+        }
+    }
+
+    /// Queues, before everything else, the states that the broker does not have as they are now.
+    fn queue_states(&mut self) {
+        let now = self.c.states.get();
+        let mut first = VecDeque::new();
+        let mut told = now.clone();
+        for (below, json) in now.iter().filter(|(below, json)| self.told.get(*below) != Some(json)) {
+            let topic = self.topic(below);
+            if json.len() > self.room(&topic) {
+                let (size, most) = (json.len() + topic.len() + OVERHEAD, self.max_packet);
+                self.was_set_aside(&format!("the state {below}: {size} bytes, the largest packet is {most}"));
+            } else {
+                first.push_back(Outgoing::state(below, topic, json.clone()));
+            }
+        }
+        for (below, was) in self.told.iter().filter(|(t, _)| !now.contains_key(*t)) {
+            if was != CLEARING && self.offers.now().retain {
+                first.push_back(Outgoing::state(below, self.topic(below), String::new()));
+                told.insert(below.clone(), CLEARING.to_string());
+            }
+        }
+        let topics_changed = told.keys().collect::<BTreeSet<_>>() != self.told.keys().collect();
+        first.append(&mut self.queue);
+        (self.queue, self.told) = (first, told);
+        if topics_changed {
+            self.remember();
+        }
+    }
+
+    /// What somebody wants to be sent again goes out with the rest.
+    pub(super) fn queue_again(&mut self) {
+        self.again.extend(self.c.aside.take_again().into_iter().map(Some));
+        for (n, record) in self.again.iter().enumerate() {
+            let Some(record) = record.as_ref().filter(|r| !r.topic.is_empty()) else { continue };
+            let message = Message { topic: record.topic.clone(), retain: false, payload: record.what.clone() };
+            self.queue.push_back(Outgoing { message, load: Load::Aside(n), again: None });
+        }
+    }
+
+    /// Topics that an earlier run has retained with this broker: cleared if they are no longer configured.
+    pub(super) fn remembered(&self) -> BTreeMap<String, String> {
+        let text = std::fs::read_to_string(&self.c.memory).unwrap_or_default();
+        text.lines().filter(|l| !l.is_empty()).map(|l| (l.to_string(), String::new())).collect()
+    }
+
+    pub(super) fn remember(&self) {
+        let text: String = self.told.keys().map(|t| format!("{t}\n")).collect();
+        if let Err(error) = whole::replace(&self.c.memory, text.as_bytes()) {
+            tracing::warn!(file = %self.c.memory.display(), %error, "cannot remember which topics are retained");
+        }
+    }
+}

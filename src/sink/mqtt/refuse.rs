@@ -1,0 +1,150 @@
+//! What the broker refuses: sent again, held for its topic's quota, or set aside with the broker's words.
+
+use std::sync::atomic::Ordering;
+
+use crate::sink::Health;
+use crate::sink::aside::Record;
+use crate::sink::mqtt::client::Refused;
+use crate::sink::mqtt::window::{Load, Pending};
+use crate::sink::mqtt::{LOG, Outgoing, Sink};
+
+/// Times a message may be refused before it is set aside.
+const REFUSALS_MAX: u32 = 3;
+
+/// A message in the window that is refused for good.
+pub(super) struct Refusing {
+    /// Its place in the window.
+    pub id: u64,
+    /// The broker's words.
+    pub said: String,
+    /// Whether the broker said so of this message; else its topic was refused before.
+    pub is_new: bool,
+    /// Whether the broker ended the connection at it.
+    pub ends: bool,
+}
+
+impl Sink {
+    /// The broker refused a message: it is sent again up to three times, then set aside. Over quota its topic waits.
+    pub(super) fn refused(&mut self, packet: u16, refused: &Refused) {
+        let Some(pending) = self.window.refused(packet, !refused.quota) else { return };
+        if refused.quota {
+            self.topics.over_quota(&pending.message.topic, &refused.reason, self.c.clock.mono_us());
+            self.window.release(packet, true);
+            return self.show_topics();
+        }
+        if pending.refusals >= REFUSALS_MAX {
+            let (id, said) =
+                (pending.id, format!("refused {REFUSALS_MAX} times, the last time with {}", refused.reason));
+            return self.refusing.push(Refusing { id, said, is_new: true, ends: false });
+        }
+        self.window.release(packet, false);
+        self.once_more(pending);
+    }
+
+    /// Something is set aside, in words.
+    pub(super) fn was_set_aside(&self, what: &str) {
+        self.c.health.set_aside.fetch_add(1, Ordering::Relaxed);
+        Health::tell(&self.c.health.last_set_aside, what);
+        let sink = &self.c.settings.name;
+        if let Some(count) = LOG.allows(&format!("aside {sink}")) {
+            tracing::error!(
+                sink,
+                what,
+                count,
+                "a message was set aside: `plantroom set-aside` lists those that are kept"
+            );
+        }
+    }
+
+    pub(super) fn show_topics(&self) {
+        self.c.health.refuses(self.topics.list());
+    }
+
+    /// The broker takes a message: what that says of its topic, and of messages that connections ended at.
+    pub(super) fn taken(&mut self, id: u64) {
+        let Some(pending) = self.window.get(id) else { return };
+        self.trial.taken(matches!(pending.load, Load::Reading { .. }));
+        let topic = pending.message.topic.clone();
+        if self.topics.taken(&topic) {
+            // What waited for its quota goes on, in order.
+            let held: Vec<Pending> = self.window.held().filter(|p| p.message.topic == topic).cloned().collect();
+            held.into_iter().rev().for_each(|p| self.once_more(p));
+            self.show_topics();
+        }
+        if self.trial.is_proven() {
+            self.refuse_suspended();
+        }
+    }
+
+    /// Messages that connections ended at, while others were taken.
+    pub(super) fn refuse_suspended(&mut self) {
+        let is_meant =
+            |p: &&Pending| self.trial.is_suspended(&p.load.name()) && !self.refusing.iter().any(|r| r.id == p.id);
+        let refusing = |p: &Pending| Refusing { id: p.id, said: self.said_last.clone(), is_new: true, ends: true };
+        let refusing: Vec<Refusing> = self.window.held().filter(is_meant).map(refusing).collect();
+        self.refusing.extend(refusing);
+    }
+
+    /// A message that has its place in the window goes before everything that waits for one.
+    pub(super) fn once_more(&mut self, pending: Pending) {
+        self.queue.push_front(Outgoing { message: pending.message, load: pending.load, again: Some(pending.id) });
+    }
+
+    /// Topics that are over quota for too long, or all of them, are refused with what waits for them.
+    pub(super) fn give_up(&mut self, is_full: bool) {
+        for (topic, said) in self.topics.give_up(is_full, self.c.clock.mono_us()) {
+            let held: Vec<u64> = self.window.held().filter(|p| p.message.topic == topic).map(|p| p.id).collect();
+            for id in held {
+                self.refusing.push(Refusing { id, said: format!("over quota: {said}"), is_new: false, ends: false });
+            }
+            self.show_topics();
+        }
+    }
+
+    /// What is refused for good is kept with the broker's words, then the cursor may pass it.
+    /// Whether there was any.
+    pub(super) async fn set_aside(&mut self) -> bool {
+        let refusing = std::mem::take(&mut self.refusing);
+        if refusing.is_empty() {
+            return false;
+        }
+        let at = self.c.clock.wall().rfc3339();
+        let (mut records, mut done) = (Vec::new(), Vec::new());
+        for refusing in refusing {
+            let Some(pending) = self.window.get(refusing.id) else { continue };
+            let (name, topic) = (pending.load.name(), pending.message.topic.clone());
+            match &pending.load {
+                Load::State { below, .. } => drop(self.states_refused.insert(below.clone())),
+                Load::Reading { .. } | Load::Aside(_) => records.push(Record {
+                    at: at.clone(),
+                    topic: topic.clone(),
+                    what: pending.message.payload.clone(),
+                    said: refusing.said.clone(),
+                }),
+            }
+            let at_once = matches!(pending.load, Load::State { .. });
+            if refusing.is_new {
+                self.topics.refused(&topic, &refusing.said, (refusing.ends, at_once), self.c.clock.mono_us());
+            }
+            self.trial.judged(&name);
+            self.was_set_aside(&format!("{name}: {}", refusing.said));
+            done.push(refusing.id);
+        }
+        if !records.is_empty() {
+            let (aside, clock) = (self.c.aside.clone(), self.c.clock.clone());
+            let now = clock.trusted().then(|| clock.wall());
+            // A slow disk must not hold up the one thread that waits for everything.
+            let kept = tokio::task::spawn_blocking(move || aside.keep(&records, now)).await;
+            if let Ok(Err(error)) = kept {
+                tracing::error!(sink = self.c.settings.name, %error, "what was set aside cannot be kept");
+            }
+        }
+        for id in done {
+            self.forget(id);
+            let (count, reached) = self.window.set_aside(id);
+            self.moved(count, reached);
+        }
+        self.show_topics();
+        true
+    }
+}
