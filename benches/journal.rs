@@ -139,7 +139,7 @@ fn main() {
         .unwrap();
     println!("one point of one hour, every sample ({n}): {:.1} ms", at.elapsed().as_secs_f64() * 1e3);
     let at = Instant::now();
-    let slots = journal.slots(&query, 900_000).unwrap();
+    let slots = journal.slots(&query, 900_000).unwrap().slots;
     println!("the same in {} quarter hours: {:.2} ms", slots.len(), at.elapsed().as_secs_f64() * 1e3);
 
     let at = Instant::now();
@@ -185,14 +185,14 @@ fn month(dir: &Path) {
     }
     let query = Query { device: "meter".into(), point: "p3".into(), from_ms: DAY, to_ms: DAY + 30 * 86_400_000 };
     let at = Instant::now();
-    let slots = journal.slots(&query, 900_000).unwrap();
+    let slots = journal.slots(&query, 900_000).unwrap().slots;
     println!(
         "30 days of one meter at 15 min ({} slots): {:.1} ms the first time",
         slots.len(),
         at.elapsed().as_secs_f64() * 1e3
     );
     let at = Instant::now();
-    let slots = journal.slots(&query, 900_000).unwrap();
+    let slots = journal.slots(&query, 900_000).unwrap().slots;
     let full = slots.iter().filter(|s| s.of.good == 15).count();
     println!(
         "again: {:.1} ms; {full} of {} slots complete; {:.2} bytes/sample",

@@ -254,7 +254,7 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
     // A reader that is left alone ends by itself; its place is free when it has.
     let reading = tokio::task::spawn_blocking(move || {
         let _place = place;
-        journal.slots(&query, COURSE_MS.1)
+        journal.slots(&query, COURSE_MS.1).map(|answer| answer.slots)
     });
     let slots = tokio::time::timeout(COURSE_WAIT, reading).await.ok()?.ok()?.ok()?;
     let at = |ms: i64| {

@@ -103,6 +103,7 @@ fn journal(page: &mut Page, s: &Status) {
     page.one("journal_lost_total", "counter", "Readings lost.", j.lost);
     page.one("journal_damaged_files_total", "counter", "Files found damaged and set aside.", j.damaged_files);
     page.one("journal_thinned_files_total", "counter", "Files thinned.", j.thinned_files);
+    page.one("journal_aged_files_total", "counter", "Files deleted because they have served their time.", j.aged_files);
     page.one("journal_dropped_files_total", "counter", "Files deleted for room before their time.", j.dropped_files);
 }
 

@@ -25,6 +25,8 @@ impl App {
             aside: Aside::open(&sink::file_of(&state_dir, "aside", name, "jsonl")),
             state_dir,
         };
+        // A new sink begins with what comes from now on, whenever its task gets its turn.
+        let _begins_here = self.shared.journal.position(&settings.cursor());
         let aside = common.aside.clone();
         let runs = settings.clone();
         let task = self.outlets.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));

@@ -212,6 +212,9 @@ pub struct Journal {
     pub thinned_files: u64,
     /// Files deleted before their time.
     pub dropped_files: u64,
+    /// Files deleted because they have served their time.
+    #[serde(default)]
+    pub aged_files: u64,
 }
 
 /// The clock.
@@ -293,6 +296,7 @@ pub fn status(shared: &Shared) -> Status {
             damaged_files: get(&j.damaged_files),
             thinned_files: get(&j.thinned_files),
             dropped_files: get(&j.dropped_files),
+            aged_files: get(&j.aged_files),
         },
         clock: Clock {
             date: shared.clock.wall().local(zone),

@@ -9,6 +9,7 @@ use crate::cli::{Args as Global, Failure, Outcome, output};
 use crate::clock::Clock;
 use crate::config;
 use crate::journal::Journal;
+use crate::journal::damage::Damage;
 use crate::journal::history::{Query, SLOTS_MAX};
 use crate::model::time::{Wall, duration_ms};
 
@@ -122,12 +123,26 @@ fn samples(journal: &Journal, query: &Query, format: Format, zone: &TimeZone) ->
         n += 1;
         true
     };
-    journal.samples(query, each).map_err(failed)?;
+    let damage = journal.samples(query, each).map_err(failed)?;
     if format == Format::Json {
         output::line("]");
     }
     nothing(n == 0, query);
-    Ok(())
+    say(&damage, zone)
+}
+
+/// What is there and cannot be read: nobody takes what is printed for everything.
+fn say(damage: &[Damage], zone: &TimeZone) -> Outcome {
+    if damage.is_empty() {
+        return Ok(());
+    }
+    for d in damage {
+        let device = if d.device.is_empty() { "all devices" } else { &d.device };
+        let hours =
+            d.hours.map_or("some hour".to_string(), |(a, b)| format!("{} to {}", local(a, zone), local(b, zone)));
+        output::note(format!("MISSING: {device}, {hours}: {}: {}", d.file, d.why));
+    }
+    Err(Failure::damaged("a part of this time is recorded and cannot be read: what is printed is not all"))
 }
 
 /// Marks what stands for more than is left of it.
@@ -148,7 +163,7 @@ fn slots(journal: &Journal, query: &Query, every: &str, format: Format, zone: &T
     if (query.to_ms - query.from_ms) / every_ms.max(1) >= i64::try_from(SLOTS_MAX).unwrap_or(i64::MAX) {
         return Err(Failure::usage(format!("more than {SLOTS_MAX} slots")).hint("a longer --every, or a shorter time"));
     }
-    let slots = journal.slots(query, every_ms).map_err(failed)?;
+    let crate::journal::history::Slots { slots, damage } = journal.slots(query, every_ms).map_err(failed)?;
     let number = |x: f64| format!("{}", (x * 1e9).round() / 1e9);
     let some = |has: bool, x: f64| if has { number(x) } else { String::new() };
     let row = |s: &crate::journal::history::Slot| {
@@ -164,11 +179,12 @@ fn slots(journal: &Journal, query: &Query, every: &str, format: Format, zone: &T
             if s.due > 0 { s.due.to_string() } else { s.of.all.to_string() },
             format!("{:.1}", s.completeness() * 100.0),
             word(s.thinned).to_string(),
+            if s.damaged { "damaged" } else { "" }.to_string(),
         ]
     };
     let rows: Vec<Vec<String>> = slots.iter().map(row).collect();
-    let head = ["start", "mean", "min", "max", "first", "last", "good", "due", "complete %", "thinned"];
+    let head = ["start", "mean", "min", "max", "first", "last", "good", "due", "complete %", "thinned", "damaged"];
     output::list(format, &head, &rows);
     nothing(slots.iter().all(|s| s.of.all == 0), query);
-    Ok(())
+    say(&damage, zone)
 }

@@ -132,6 +132,11 @@ impl Failure {
         Self { code: 75, ..Self::usage(error) }
     }
 
+    /// What was asked is answered in part: files are damaged.
+    pub fn damaged(error: impl Into<String>) -> Self {
+        Self { code: 65, ..Self::usage(error) }
+    }
+
     /// The engine's driver panicked.
     pub fn driver_ended() -> Self {
         Self { code: 70, ..Self::usage("the engine's driver panicked: the gateway ends, to be started anew") }

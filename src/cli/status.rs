@@ -192,14 +192,15 @@ fn journal(s: &Status) {
     let j = &s.journal;
     let state = if j.ok { "writes".to_string() } else { format!("CANNOT WRITE: {}", j.error) };
     output::line(format!(
-        "\njournal {state}; {:.1} of {:.1} MB; {} readings since the start; lost {}, damaged files {}, thinned {}, dropped {}",
+        "\njournal {state}; {:.1} of {:.1} MB; {} readings since the start; lost {}, damaged files {}, thinned {}, dropped {}, served their time {}",
         j.bytes as f64 / 1e6,
         j.max_bytes as f64 / 1e6,
         j.committed,
         j.lost,
         j.damaged_files,
         j.thinned_files,
-        j.dropped_files
+        j.dropped_files,
+        j.aged_files
     ));
 }
 

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::journal::column::Aggregate;
+use crate::journal::damage::{self, Damage};
 use crate::journal::sealed::{self, DayFile, QUARTER_MS, Slice};
 use crate::journal::segment::{Reader, Trouble};
 use crate::journal::{Journal, Place, lock};
@@ -46,6 +47,8 @@ pub struct Slot {
     /// How many samples were due, at the pace at which the last of this slot were read (an empty one: those before it); 0
     /// if the source is irregular.
     pub due: u32,
+    /// Whether something of it is there and cannot be read.
+    pub damaged: bool,
     /// Whether something of it was thinned: sum, lowest, highest and completeness of whole quarter hours are still of all.
     pub thinned: bool,
 }
@@ -61,6 +64,23 @@ impl Slot {
     pub fn mean(&self) -> Option<f64> {
         (self.of.good > 0).then(|| self.of.sum / f64::from(self.of.good))
     }
+}
+
+/// An answer in slots.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Slots {
+    /// In order of time.
+    pub slots: Vec<Slot>,
+    /// What is there and could not be read.
+    pub damage: Vec<Damage>,
+}
+
+/// How a walk through a slice ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walked {
+    On,
+    Enough,
+    Unreadable,
 }
 
 /// Slots that one answer may have.
@@ -99,21 +119,22 @@ impl Journal {
     ///
     /// # Errors
     /// A file cannot be read for another reason than damage (which is counted and passed over).
-    pub fn samples(&self, query: &Query, mut each: impl FnMut(Row) -> bool) -> Result<(), Trouble> {
-        let mut go_on = true;
-        self.walk(query, Ask::Samples, &mut |met, from| {
+    pub fn samples(&self, query: &Query, mut each: impl FnMut(Row) -> bool) -> Result<Vec<Damage>, Trouble> {
+        let (mut go_on, mut damage) = (true, Vec::new());
+        self.walk(query, Ask::Samples, &mut damage, &mut |met, from| {
             if let Met::Row(at_ms, sample) = met {
                 go_on = go_on && each(Row { at_ms, sample: sample.cloned(), thinned: from.thinned });
             }
             go_on
-        })
+        })?;
+        Ok(damage)
     }
 
     /// The history in slots of `every_ms`, aligned to 1970 UTC; empty slots within the range are there too.
     ///
     /// # Errors
     /// As [`Journal::samples`].
-    pub fn slots(&self, query: &Query, every_ms: i64) -> Result<Vec<Slot>, Trouble> {
+    pub fn slots(&self, query: &Query, every_ms: i64) -> Result<Slots, Trouble> {
         let every_ms = every_ms.max(1);
         let first = query.from_ms.div_euclid(every_ms) * every_ms;
         let count = usize::try_from((query.to_ms - first).max(0) / every_ms + 1).unwrap_or(0).min(SLOTS_MAX);
@@ -122,7 +143,9 @@ impl Journal {
             starts.filter(|s| *s < query.to_ms).map(|start_ms| Slot { start_ms, ..Slot::default() }).collect();
         let index = |ms: i64| usize::try_from((ms - first).div_euclid(every_ms)).unwrap_or(usize::MAX);
         let mut cadences = vec![0u64; out.len()];
-        self.walk(query, if every_ms % QUARTER_MS == 0 { Ask::Quarters } else { Ask::Slots }, &mut |met, from| {
+        let mut damage = Vec::new();
+        let ask = if every_ms % QUARTER_MS == 0 { Ask::Quarters } else { Ask::Slots };
+        self.walk(query, ask, &mut damage, &mut |met, from| {
             let at = match met {
                 Met::Row(at, _) | Met::Quarter(at, _) => index(at),
             };
@@ -156,14 +179,17 @@ impl Journal {
                 slot.due = u32::try_from(due).unwrap_or(u32::MAX).max(u32::from(is_configured));
             }
         }
-        Ok(out)
+        for slot in &mut out {
+            slot.damaged = damage.iter().any(|d| d.touches(slot.start_ms, slot.start_ms + every_ms));
+        }
+        Ok(Slots { slots: out, damage })
     }
 
     /// When the first sample came that history still has, before a query's end.
     fn first_ms(&self, query: &Query) -> Result<Option<i64>, Trouble> {
         let mut first = None;
         let all = Query { from_ms: 0, ..query.clone() };
-        self.walk(&all, Ask::Samples, &mut |met, _| {
+        self.walk(&all, Ask::Samples, &mut Vec::new(), &mut |met, _| {
             let (Met::Row(at_ms, _) | Met::Quarter(at_ms, _)) = met;
             first = Some(at_ms);
             false
@@ -172,7 +198,10 @@ impl Journal {
     }
 
     /// Walks sealed files, raw segments and the tail in order.
-    fn walk(&self, query: &Query, ask: Ask, each: Each<'_>) -> Result<(), Trouble> {
+    fn walk(&self, query: &Query, ask: Ask, damage: &mut Vec<Damage>, each: Each<'_>) -> Result<(), Trouble> {
+        let aside = damage::set_aside(&self.shared.dir);
+        let all = aside.into_iter().chain(self.shared.passed_over.iter().cloned());
+        damage.extend(all.filter(|d| d.touches(query.from_ms, query.to_ms)));
         let catalog = lock(&self.shared.catalog).clone();
         let mut files: std::collections::BTreeSet<std::path::PathBuf> = std::collections::BTreeSet::new();
         for place in catalog.values() {
@@ -183,13 +212,13 @@ impl Journal {
         let mut last_seq = 0u64;
         for path in &files {
             let result = DayFile::open(path)
-                .and_then(|file| walk_sealed(&file, query, ask, &|seg| !in_raw.contains(&seg), each));
+                .and_then(|file| walk_sealed(&file, query, ask, &|seg| !in_raw.contains(&seg), damage, each));
             match result {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 // The file was thinned or deleted meanwhile, or is damaged: what it held is missing in the answer.
                 Err(_) if !path.exists() => {}
-                Err(e) if e.is_damage() => drop(self.health().damaged_files.fetch_add(1, Ordering::Relaxed)),
+                Err(e) if e.is_unreadable() => damage.push(self.unreadable(path, query, &e)),
                 Err(e) => return Err(e),
             }
         }
@@ -199,13 +228,13 @@ impl Journal {
                 Ok(reader) => reader,
                 Err(_) if !path.exists() => {
                     // Sealed since we looked: where it is now.
-                    if !self.walk_newly_sealed(*first, query, ask, each)? {
+                    if !self.walk_newly_sealed(*first, query, ask, damage, each)? {
                         return Ok(());
                     }
                     continue;
                 }
-                Err(e) if e.is_damage() => {
-                    self.health().damaged_files.fetch_add(1, Ordering::Relaxed);
+                Err(e) if e.is_unreadable() => {
+                    damage.push(self.unreadable(path, query, &e));
                     continue;
                 }
                 Err(e) => return Err(e),
@@ -219,8 +248,12 @@ impl Journal {
                 },
             );
             match scanned {
-                Ok(damaged) => drop(self.health().damaged_rows.fetch_add(damaged, Ordering::Relaxed)),
-                Err(e) if e.is_damage() => drop(self.health().damaged_files.fetch_add(1, Ordering::Relaxed)),
+                Ok(0) => {}
+                Ok(damaged) => {
+                    self.health().damaged_rows.fetch_add(damaged, Ordering::Relaxed);
+                    damage.push(Damage::file(path, &query.device, format!("{damaged} of its rows cannot be read")));
+                }
+                Err(e) if e.is_unreadable() => damage.push(self.unreadable(path, query, &e)),
                 Err(e) => return Err(e),
             }
             if !go_on {
@@ -237,8 +270,21 @@ impl Journal {
         Ok(())
     }
 
+    /// A file that gives nothing is counted, and said with the answer.
+    fn unreadable(&self, path: &std::path::Path, query: &Query, why: &Trouble) -> Damage {
+        self.health().damaged_files.fetch_add(1, Ordering::Relaxed);
+        Damage::file(path, &query.device, why.to_string())
+    }
+
     /// The slices of a segment that was sealed after the walk began.
-    fn walk_newly_sealed(&self, first: u64, query: &Query, ask: Ask, each: Each<'_>) -> Result<bool, Trouble> {
+    fn walk_newly_sealed(
+        &self,
+        first: u64,
+        query: &Query,
+        ask: Ask,
+        damage: &mut Vec<Damage>,
+        each: Each<'_>,
+    ) -> Result<bool, Trouble> {
         let sealed = match lock(&self.shared.catalog).get(&first) {
             Some(place) if !place.sealed.is_empty() => place.sealed.clone(),
             // Another process seals: its day files are found by looking.
@@ -246,7 +292,7 @@ impl Journal {
         };
         for path in sealed.iter().filter(|p| may_hold(p, query)) {
             let file = DayFile::open(path)?;
-            if !walk_sealed(&file, query, ask, &|seg| seg == first, each)? {
+            if !walk_sealed(&file, query, ask, &|seg| seg == first, damage, each)? {
                 return Ok(false);
             }
         }
@@ -295,29 +341,61 @@ fn walk_sealed(
     query: &Query,
     ask: Ask,
     wanted: &dyn Fn(u64) -> bool,
+    damage: &mut Vec<Damage>,
     each: Each<'_>,
 ) -> Result<bool, Trouble> {
     if ask != Ask::Samples {
         file.hold()?;
     }
-    for (id, stream) in file.streams(Some(&query.device))? {
+    let (streams, unknown) = file.streams(Some(&query.device))?;
+    if unknown > 0 {
+        let why = format!("{unknown} of its streams cannot be read: whose they are nobody knows");
+        damage.push(Damage::file(&file.path, "", why));
+    }
+    if file.path.to_string_lossy().contains("-register") {
+        // Of counters each header is looked at: one that says another time, or another stream, would be missed.
+        let all = damage::slices(file, &query.device, "1 = 1", &[], damage)?;
+        let bad = all.iter().filter(|s| !s.is_whole).count();
+        if bad > 0 {
+            damage.push(Damage::file(
+                &file.path,
+                "",
+                format!("{bad} of its slices cannot be read: whose they are nobody knows"),
+            ));
+        }
+    }
+    for (id, stream) in streams {
         let Some(point) = point_of(&stream, &query.point) else { continue };
         let filter = "stream = ?1 AND dated = 1 AND first_ms < ?3 AND last_ms >= ?2 ORDER BY first_ms";
-        for slice in file.slices(filter, &[id, query.from_ms, query.to_ms])? {
+        for slice in damage::slices(file, &query.device, filter, &[id, query.from_ms, query.to_ms], damage)? {
+            if !slice.is_whole {
+                damage.push(Damage::file(&file.path, &query.device, "the header of a slice cannot be read"));
+                continue;
+            }
             if !slice.points.contains(&point) || !wanted(slice.seg) {
                 continue;
             }
             let from = From { every_ms: stream.every_ms, thinned: slice.thinned };
             let inside = slice.first_ms >= query.from_ms && slice.last_ms < query.to_ms;
-            if ask == Ask::Quarters
-                && inside
-                && let Some(aggregates) = file.aggregates(&slice, point)?
-            {
+            // Figures that cannot be read are made of the samples.
+            let figures =
+                if ask == Ask::Quarters && inside { file.aggregates(&slice, point).ok().flatten() } else { None };
+            if let Some(aggregates) = figures {
                 if !aggregates.iter().all(|(at, a)| each(Met::Quarter(*at, a), from)) {
                     return Ok(false);
                 }
-            } else if !walk_slice(file, query, &slice, point, from, each)? {
-                return Ok(false);
+                continue;
+            }
+            match walk_slice(file, query, &slice, point, from, each) {
+                Ok(Walked::On) => {}
+                Ok(Walked::Enough) => return Ok(false),
+                Ok(Walked::Unreadable) => {
+                    damage.push(Damage::slice(&file.path, &query.device, &slice, "its columns cannot be read"));
+                }
+                Err(e) if e.is_unreadable() => {
+                    damage.push(Damage::slice(&file.path, &query.device, &slice, e.to_string()));
+                }
+                Err(e) => return Err(e),
             }
         }
     }
@@ -331,9 +409,12 @@ fn walk_slice(
     point: usize,
     from: From,
     each: Each<'_>,
-) -> Result<bool, Trouble> {
-    let (Some(times), Some(samples)) = (file.times(slice)?, file.samples(slice, point)?) else { return Ok(true) };
-    let offsets = file.offsets(slice)?.unwrap_or_default();
+) -> Result<Walked, Trouble> {
+    let (Some(times), Some(samples), Some(offsets)) =
+        (file.times(slice)?, file.samples(slice, point)?, file.offsets(slice)?)
+    else {
+        return Ok(Walked::Unreadable);
+    };
     let lane = slice.points.iter().position(|p| *p == point).and_then(|i| offsets.get(i));
     for (row, (time, sample)) in times.into_iter().zip(samples).enumerate() {
         let at_ms = time + lane.and_then(|l| l.get(row)).map_or(0, |ms| i64::from(*ms));
@@ -341,9 +422,9 @@ fn walk_slice(
         if at_ms >= query.from_ms && at_ms < query.to_ms {
             let sample = sample.as_ref().map_err(|c| *c);
             if !each(Met::Row(at_ms, sample), from) {
-                return Ok(false);
+                return Ok(Walked::Enough);
             }
         }
     }
-    Ok(true)
+    Ok(Walked::On)
 }

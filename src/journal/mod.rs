@@ -8,12 +8,15 @@ pub mod codec;
 pub mod column;
 pub mod copy;
 pub mod cursor;
+pub mod damage;
 pub mod fetch;
 pub mod history;
 pub mod recover;
+pub mod retention;
 pub mod seal;
 pub mod sealed;
 pub mod segment;
+pub mod slice;
 pub mod tail;
 pub mod thin;
 pub mod upkeep;
@@ -116,6 +119,8 @@ pub struct Health {
     pub lost_unsent: AtomicU64,
     /// Files that were thinned.
     pub thinned_files: AtomicU64,
+    /// Files that have served their time and were deleted.
+    pub aged_files: AtomicU64,
     /// Files that were deleted for room before their time.
     pub dropped_files: AtomicU64,
     /// Segments sealed.
@@ -151,6 +156,8 @@ pub struct Shared {
     dir: PathBuf,
     settings: Settings,
     clock: Clock,
+    /// Files that cannot be read and are not set aside: this is a mere reader.
+    passed_over: Vec<damage::Damage>,
     tail: Mutex<Tail>,
     newest: watch::Sender<u64>,
     catalog: Mutex<Catalog>,
@@ -229,6 +236,7 @@ impl Journal {
             dir: dir.to_path_buf(),
             settings: settings.clone(),
             clock: clock.clone(),
+            passed_over: found.passed_over,
             tail: Mutex::new(Tail::new(found.next_seq)),
             newest: watch::Sender::new(found.next_seq.saturating_sub(1)),
             catalog: Mutex::new(found.catalog),

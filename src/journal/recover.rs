@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::journal::cursor::Position;
+use crate::journal::damage::Damage;
 use crate::journal::sealed::DayFile;
 use crate::journal::segment::{Reader, Trouble};
 use crate::journal::{Catalog, Place, seal};
@@ -20,6 +21,8 @@ pub struct Found {
     pub catalog: Catalog,
     /// Files set aside now.
     pub damaged: u64,
+    /// Files that a mere reader passes over.
+    pub passed_over: Vec<Damage>,
     /// Last believed date that was committed.
     pub last_wall: Wall,
 }
@@ -65,7 +68,7 @@ pub fn recover(dir: &Path) -> Result<Found, Trouble> {
 /// A file cannot be read, or a newer version wrote it.
 pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
     let mut found = Found::default();
-    let mut last_known = 0u64;
+    let (mut last_known, mut newer) = (0u64, Vec::new());
     for path in files(dir, "day-") {
         let settled = if mend { DayFile::settle(&path) } else { Ok(()) };
         let looked = settled.and_then(|()| DayFile::open(&path)).and_then(|f| Ok((f.segments()?, f.cursors()?)));
@@ -80,11 +83,12 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
                 }
             }
             Err(Trouble::Unfinished { .. }) => remove(&path, mend),
-            Err(e) if e.is_damage() => set_aside(&path, mend, &mut found),
+            Err(e @ Trouble::Newer { .. }) => newer.push(e),
+            Err(e) if e.is_unreadable() => set_aside(&path, &e, mend, &mut found),
             Err(e) => return Err(e),
         }
     }
-    let mut reserved = 0u64;
+    let (mut reserved, mut is_raw_lost) = (0u64, false);
     for path in files(dir, "raw-") {
         let Some(first) = first_seq_of(&path) else { continue };
         match look(&path, mend, &mut found) {
@@ -101,16 +105,32 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
                     Place { last_seq: Some(last.unwrap_or(first)), raw: Some(path.clone()), sealed: Vec::new() };
                 found.catalog.insert(first, place);
             }
-            Err(Trouble::Unfinished { .. }) => remove(&path, mend),
-            Err(e) if e.is_damage() => {
+            Err(Trouble::Unfinished { .. }) => {
+                // Its making was interrupted, and the one before it holds the reservation; or a power cut took what it held.
+                is_raw_lost = true;
                 last_known = last_known.max(first);
-                set_aside(&path, mend, &mut found);
+                remove(&path, mend);
+            }
+            Err(e @ Trouble::Newer { .. }) => {
+                last_known = last_known.max(first);
+                newer.push(e);
+            }
+            Err(e) if e.is_unreadable() => {
+                last_known = last_known.max(first);
+                set_aside(&path, &e, mend, &mut found);
             }
             Err(e) => return Err(e),
         }
     }
+    // One file alone whose format is ours with one bit turned is damaged; more of them are a newer version's.
+    if let Some(first) = newer.pop() {
+        if !newer.is_empty() || !first.is_turned_bit() {
+            return Err(first);
+        }
+        set_aside(first.path(), &first, mend, &mut found);
+    }
     found.next_seq = reserved.max(last_known) + 1;
-    if found.damaged > 0 || dir.join(RESTORED).exists() {
+    if found.damaged > 0 || (is_raw_lost && reserved == 0) || dir.join(RESTORED).exists() {
         found.next_seq += JUMP;
     }
     Ok(found)
@@ -147,10 +167,12 @@ fn remove(path: &Path, mend: bool) {
     }
 }
 
-fn set_aside(path: &Path, mend: bool, found: &mut Found) {
+fn set_aside(path: &Path, why: &Trouble, mend: bool, found: &mut Found) {
     found.damaged += 1;
     if mend {
-        tracing::error!(file = %path.display(), "journal file is damaged: set aside as .damaged");
+        tracing::error!(file = %path.display(), %why, "journal file cannot be read: set aside as .damaged");
         seal::set_aside(path);
+    } else {
+        found.passed_over.push(Damage::file(path, "", why.to_string()));
     }
 }

@@ -158,6 +158,7 @@ impl Sealing {
             dated,
             thinned: false,
             points: points.clone(),
+            is_whole: true,
         };
         file.write(|db| {
             let id = sealed::put_slice(db, &slice, stream, rows)?;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use crate::journal::codec::{Bytes, put};
+use crate::journal::codec::{self, put};
 use crate::journal::column::{self, Aggregate, Samples};
 use crate::journal::cursor::Position;
 use crate::journal::segment::{Open, Trouble, at, open_db};
+pub use crate::journal::slice::Slice;
+use crate::journal::slice::{bound, slice_of, sum_of};
 use crate::journal::tail::Entry;
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
@@ -34,33 +36,6 @@ const CREATE: &str = "
 pub const QUARTER_MS: i64 = 900_000;
 /// Points a stream may have: a column's key is its slice's number times this, plus the point.
 pub const POINTS_MAX: i64 = 4096;
-
-/// The header of a slice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slice {
-    /// Its key.
-    pub id: i64,
-    /// First number of the raw segment that it was sealed from.
-    pub seg: u64,
-    /// Key of its stream.
-    pub stream: i64,
-    /// Rows.
-    pub n: usize,
-    /// First number.
-    pub first_seq: u64,
-    /// Last number.
-    pub last_seq: u64,
-    /// Time of the first row.
-    pub first_ms: i64,
-    /// Time of the last row.
-    pub last_ms: i64,
-    /// Whether times are dates; else they are monotonic times of a boot that never knew the date.
-    pub dated: bool,
-    /// Whether it was thinned.
-    pub thinned: bool,
-    /// Which points of the stream it holds, by their place.
-    pub points: Vec<usize>,
-}
 
 /// Rows of one stream on their way into a slice.
 #[derive(Debug, Default)]
@@ -159,20 +134,35 @@ impl DayFile {
         crate::journal::segment::cursors(&self.db).map_err(at(&self.path))
     }
 
-    /// Streams of a device, or of all.
-    pub fn streams(&self, device: Option<&str>) -> Result<BTreeMap<i64, Arc<Stream>>, Trouble> {
+    /// Streams of a device, or of all, and how many more there are that cannot be read.
+    pub fn streams(&self, device: Option<&str>) -> Result<(BTreeMap<i64, Arc<Stream>>, u64), Trouble> {
         let err = at(&self.path);
-        let sql = "SELECT id, shape FROM stream WHERE ?1 IS NULL OR device = ?1";
+        let sql = "SELECT stream.id, device, shape, value FROM stream LEFT JOIN state ON key = 'shape ' || stream.id";
         let mut query = self.db.prepare_cached(sql).map_err(&err)?;
-        let rows = query.query_map([device], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?))).map_err(&err)?;
-        let mut out = BTreeMap::new();
-        for row in rows {
-            let (id, shape) = row.map_err(&err)?;
-            if let Ok(stream) = serde_json::from_str::<Stream>(&shape) {
-                out.insert(id, Arc::new(stream));
+        let row = |r: &rusqlite::Row<'_>| {
+            // A turned bit may make a text none.
+            let text =
+                |i: usize| r.get_ref(i).map(|v| String::from_utf8_lossy(v.as_bytes().unwrap_or_default()).into_owned());
+            Ok((r.get::<_, i64>(0)?, text(1)?, text(2)?, r.get::<_, Option<String>>(3).unwrap_or_default()))
+        };
+        let (mut out, mut damaged) = (BTreeMap::new(), 0);
+        for row in query.query_map([], row).map_err(&err)? {
+            let (id, name, shape, sum) = row.map_err(&err)?;
+            let is_whole = sum.is_none_or(|sum| sum == sum_of(&shape));
+            let is_of_name =
+                is_whole && shape.starts_with(&format!("{{\"device\":{},", serde_json::Value::from(name.as_str())));
+            if is_of_name && device.is_some_and(|d| d != name) {
+                continue;
+            }
+            match serde_json::from_str::<Stream>(&shape) {
+                Ok(stream) if is_whole && device.is_none_or(|d| d == &*stream.device) => {
+                    out.insert(id, Arc::new(stream));
+                }
+                Ok(_) if is_whole => {}
+                _ => damaged += 1,
             }
         }
-        Ok(out)
+        Ok((out, damaged))
     }
 
     /// Slices that a condition picks; `filter` is SQL over the columns of `slice`.
@@ -186,12 +176,19 @@ impl DayFile {
         rows.collect::<rusqlite::Result<_>>().map_err(&err)
     }
 
+    /// The highest key of a slice.
+    pub fn last_slice(&self) -> Option<i64> {
+        self.db.query_row("SELECT max(id) FROM slice", [], |r| r.get(0)).ok()
+    }
+
     fn blob(&self, table: &str, column: &str, key: &str, id: i64) -> Result<Option<Vec<u8>>, Trouble> {
         let sql = format!("SELECT {column} FROM {table} WHERE {key} = ?1");
         let err = at(&self.path);
         let mut query = self.db.prepare_cached(&sql).map_err(&err)?;
-        match query.query_row([id], |r| r.get(0)) {
-            Ok(bytes) => Ok(Some(bytes)),
+        match query.query_row([id], |r| r.get::<_, Vec<u8>>(0)) {
+            // Files of earlier versions do not bind a sum to its place.
+            Ok(bytes) if codec::open(&bytes).is_some() => Ok(Some(bytes)),
+            Ok(bytes) => Ok(Some(bound(bytes, table, column, id))),
             Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
             Err(e) => Err(err(e)),
         }
@@ -226,33 +223,18 @@ impl DayFile {
     }
 }
 
-fn slice_of(r: &rusqlite::Row<'_>) -> rusqlite::Result<Slice> {
-    let unsigned = |i: usize| r.get::<_, i64>(i).map(i64::cast_unsigned);
-    let mut bytes = Bytes(r.get_ref(10)?.as_blob().unwrap_or_default());
-    let mut points = Vec::new();
-    while let Some(p) = bytes.count(4096) {
-        points.push(p);
-    }
-    Ok(Slice {
-        id: r.get(0)?,
-        seg: unsigned(1)?,
-        stream: r.get(2)?,
-        n: usize::try_from(r.get::<_, i64>(3)?).unwrap_or(0).min(10_000_000),
-        first_seq: unsigned(4)?,
-        last_seq: unsigned(5)?,
-        first_ms: r.get(6)?,
-        last_ms: r.get(7)?,
-        dated: r.get(8)?,
-        thinned: r.get(9)?,
-        points,
-    })
-}
-
 /// The key of a stream in a file; adds it if it is new.
 pub fn stream_id(db: &Connection, stream: &Stream) -> rusqlite::Result<i64> {
     let shape = serde_json::to_string(stream).unwrap_or_default();
-    db.execute("INSERT OR IGNORE INTO stream (device, shape) VALUES (?1, ?2)", params![&*stream.device, shape])?;
-    db.query_row("SELECT id FROM stream WHERE shape = ?1", [shape], |r| r.get(0))
+    let is_new = db
+        .execute("INSERT OR IGNORE INTO stream (device, shape) VALUES (?1, ?2)", params![&*stream.device, shape])?
+        > 0;
+    let id: i64 = db.query_row("SELECT id FROM stream WHERE shape = ?1", [&shape], |r| r.get(0))?;
+    if is_new {
+        let row = [format!("shape {id}"), sum_of(&shape)];
+        db.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)", row)?;
+    }
+    Ok(id)
 }
 
 /// Adds the header and the shared columns of a slice; returns its key. `slice.id` and `slice.stream` are set here.
@@ -260,6 +242,7 @@ pub fn put_slice(db: &Connection, slice: &Slice, stream: &Stream, rows: &Rows) -
     let stream = stream_id(db, stream)?;
     let mut points = Vec::new();
     slice.points.iter().for_each(|p| put(&mut points, *p as u64));
+    put(&mut points, slice.sum(stream));
     db.execute(
         "INSERT INTO slice (seg, stream, n, first_seq, last_seq, first_ms, last_ms, dated, thinned, points)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -279,7 +262,12 @@ pub fn put_slice(db: &Connection, slice: &Slice, stream: &Stream, rows: &Rows) -
     let id = db.last_insert_rowid();
     db.execute(
         "INSERT INTO body (slice, seqs, times, offs) VALUES (?1, ?2, ?3, ?4)",
-        params![id, column::whole(&rows.seqs), column::whole(&rows.times), column::offsets(&rows.offsets)],
+        params![
+            id,
+            bound(column::whole(&rows.seqs), "body", "seqs", id),
+            bound(column::whole(&rows.times), "body", "times", id),
+            bound(column::offsets(&rows.offsets), "body", "offs", id)
+        ],
     )?;
     Ok(id)
 }
@@ -296,7 +284,8 @@ impl Rows {
 /// Adds a point's column to a slice.
 pub fn put_column(db: &Connection, slice: i64, point: usize, samples: &[Option<Sample>]) -> rusqlite::Result<()> {
     let id = slice * POINTS_MAX + point as i64;
-    db.execute("INSERT OR REPLACE INTO col (id, body) VALUES (?1, ?2)", params![id, column::samples(samples)]).map(drop)
+    let bytes = bound(column::samples(samples), "col", "body", id);
+    db.execute("INSERT OR REPLACE INTO col (id, body) VALUES (?1, ?2)", params![id, bytes]).map(drop)
 }
 
 /// Quarter-hour aggregates of a column, by the quarter's start; `times` are the point's own.
@@ -313,7 +302,8 @@ pub fn quarters(times: &[i64], samples: &[Option<Sample>]) -> BTreeMap<i64, Aggr
 /// Adds a point's aggregates to a slice.
 pub fn put_quarters(db: &Connection, slice: i64, point: usize, of: &BTreeMap<i64, Aggregate>) -> rusqlite::Result<()> {
     let id = slice * POINTS_MAX + point as i64;
-    db.execute("INSERT OR REPLACE INTO agg (id, body) VALUES (?1, ?2)", params![id, column::aggregates(of)]).map(drop)
+    let bytes = bound(column::aggregates(of), "agg", "body", id);
+    db.execute("INSERT OR REPLACE INTO agg (id, body) VALUES (?1, ?2)", params![id, bytes]).map(drop)
 }
 
 /// A row being put together: stream, time, samples, and how long after the time each came.
@@ -344,7 +334,8 @@ impl DeviceHour {
     pub fn open(files: &[DayFile], seg: u64, device: &str) -> Result<Self, Trouble> {
         let mut hour = Self { lanes: Vec::new(), damaged: 0 };
         for file in files {
-            let streams = file.streams(Some(device))?;
+            let (streams, damaged) = file.streams(Some(device))?;
+            hour.damaged += damaged;
             for slice in file.slices("seg = ?1", &[seg.cast_signed()])? {
                 let Some(stream) = streams.get(&slice.stream) else { continue };
                 match lane(file, &slice, stream)? {
@@ -358,6 +349,9 @@ impl DeviceHour {
 }
 
 fn lane(file: &DayFile, slice: &Slice, stream: &Arc<Stream>) -> Result<Option<Lane>, Trouble> {
+    if !slice.is_whole {
+        return Ok(None);
+    }
     let (Some(seqs), Some(times), Some(offsets)) = (file.seqs(slice)?, file.times(slice)?, file.offsets(slice)?) else {
         return Ok(None);
     };

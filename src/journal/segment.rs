@@ -64,6 +64,22 @@ impl Trouble {
 }
 
 impl Trouble {
+    /// Whether the file gives nothing, whatever the reason is, so that the start goes on without it: not while another process
+    /// holds it, memory or room is short, or it is not ours to read.
+    pub fn is_unreadable(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory};
+        let Trouble::Sql { path, source } = self else { return false };
+        let is_of_others =
+            matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory));
+        let opened = std::fs::File::open(path);
+        !is_of_others && !opened.is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether a newer version's number is ours with one bit turned: then, beside files of ours, it is damage.
+    pub fn is_turned_bit(&self) -> bool {
+        matches!(self, Trouble::Newer { found, .. } if ((found ^ FORMAT) & 0xFFFF_FFFF).count_ones() == 1)
+    }
+
     /// Whether the disk has no room.
     pub fn is_full(&self) -> bool {
         let Trouble::Sql { source, .. } = self else { return false };
@@ -124,6 +140,11 @@ pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, Trouble> {
     }
     let version = || db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0)).map_err(at(path));
     let mut found = version()?;
+    if found == 0 && holds_rows(&db).map_err(at(path))? {
+        let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        let source = rusqlite::Error::SqliteFailure(damage, Some("it has rows and no format".to_string()));
+        return Err(at(path)(source));
+    }
     if let (0, Open::Create(create)) = (found, how) {
         db.execute_batch(&format!("{create} PRAGMA user_version = {FORMAT};")).map_err(at(path))?;
         found = version()?;
@@ -133,6 +154,19 @@ pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, Trouble> {
         FORMAT => Ok(db),
         _ => Err(Trouble::Newer { path: path.display().to_string(), found }),
     }
+}
+
+/// Whether any table has a row: a file whose making was interrupted has none.
+fn holds_rows(db: &Connection) -> rusqlite::Result<bool> {
+    let mut query = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+    let tables: Vec<String> = query.query_map([], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for table in tables {
+        let sql = format!("SELECT EXISTS(SELECT 1 FROM \"{}\")", table.replace('"', "\"\""));
+        if db.query_row(&sql, [], |r| r.get::<_, bool>(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 const CREATE: &str = "

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::Cursor;
-use super::history::{Query, Row};
+use super::history::{Query, Row, Slot};
 use super::*;
 use crate::clock;
 use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
@@ -141,7 +141,7 @@ fn history_is_the_same_before_and_after_sealing() {
     let dir = Dir::new("history");
     let s = stream("a");
     let query = Query { device: "a".into(), point: "energy_kwh".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
-    let collect = |journal: &Journal| (rows(journal, &query), journal.slots(&query, QUARTER).unwrap());
+    let collect = |journal: &Journal| (rows(journal, &query), journal.slots(&query, QUARTER).unwrap().slots);
     let before = {
         let (journal, writer) = open(&dir);
         (0..3_600).for_each(|i| drop(journal.append(reading(&s, i))));
@@ -211,6 +211,146 @@ fn every_page_overwritten_in_turn_is_found_or_harmless() {
     }
 }
 
+/// One bit of any header, a file cut short, an empty one, a directory in its place: the journal opens all the same, what cannot
+/// be read is set aside and counted, and nothing is deleted.
+#[test]
+fn it_opens_whatever_is_unreadable() {
+    let dir = Dir::new("headers");
+    let s = stream("a");
+    {
+        let (journal, writer) = open(&dir);
+        (0..300).for_each(|i| drop(journal.append(reading(&s, i))));
+        writer.stop();
+        drop(journal);
+        let (journal, writer) = open(&dir);
+        wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 1);
+        (300..310).for_each(|i| drop(journal.append(reading(&s, i))));
+        writer.stop();
+    }
+    let mut victims = recover::files(&dir.0, "day-");
+    victims.extend(recover::files(&dir.0, "raw-"));
+    assert!(victims.len() >= 2, "{victims:?}");
+    let copy = |n: usize| {
+        let to = Dir::new(&format!("headers-{n}"));
+        std::fs::create_dir_all(&to.0).unwrap();
+        for file in &victims {
+            std::fs::copy(file, to.0.join(file.file_name().unwrap())).unwrap();
+        }
+        to
+    };
+    let mut n = 0;
+    let mut bits: Vec<(usize, u8)> = (0..100).map(|byte| (byte, 1 << (byte % 8))).collect();
+    bits.extend((60..64).flat_map(|byte| (0..8).map(move |bit| (byte, 1 << bit))));
+    for victim in &victims {
+        let good = std::fs::read(victim).unwrap();
+        let bad = bits.iter().map(|(byte, bit)| {
+            let mut bad = good.clone();
+            bad[*byte] ^= bit;
+            Some(bad)
+        });
+        for bad in bad.chain([Some(Vec::new()), Some(good[..good.len() / 2].to_vec()), Some(vec![0; 4096]), None]) {
+            n += 1;
+            let to = copy(n);
+            let path = to.0.join(victim.file_name().unwrap());
+            match &bad {
+                Some(bytes) => std::fs::write(&path, bytes).unwrap(),
+                None => {
+                    std::fs::remove_file(&path).unwrap();
+                    std::fs::create_dir(&path).unwrap();
+                }
+            }
+            let settings = Settings { commit_ms: 50, ..Settings::default() };
+            let clock = Clock::new(&crate::clock::Settings { source: crate::clock::Source::Rtc }, Wall(0));
+            let (journal, writer) = Journal::open(&to.0, &settings, &clock, "boot")
+                .unwrap_or_else(|e| panic!("{} case {n}: {e}", victim.display()));
+            let after = journal.append(reading(&s, 1_000));
+            assert!(after.seq > 310, "a number given twice");
+            let damaged = journal.health().damaged_files.load(Ordering::Relaxed);
+            let is_empty = bad.as_ref().is_some_and(|b| b.iter().all(|b| *b == 0));
+            let is_there = std::fs::read_dir(&to.0).unwrap().flatten().any(|e| {
+                let name = e.file_name().into_string().unwrap();
+                name.starts_with(victim.file_stem().unwrap().to_str().unwrap())
+            });
+            assert!(is_there || is_empty, "{} case {n}: it is gone, {damaged} damaged", victim.display());
+            writer.stop();
+        }
+    }
+}
+
+/// A device's register readings, as a mere reader finds them in the files: samples, what is missing of them, and in slots.
+fn registers(dir: &Dir, device: &str) -> (Vec<Row>, Vec<damage::Damage>, history::Slots) {
+    let query = Query { device: device.into(), point: "energy_kwh".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
+    let settings = Settings { telemetry_days: 36_500, ..Settings::default() };
+    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let journal = Journal::view(&dir.0, &settings, &clock).unwrap();
+    let mut found = Vec::new();
+    let each = |row| {
+        found.push(row);
+        true
+    };
+    let damage = journal.samples(&query, each).unwrap();
+    let slots = journal.slots(&query, QUARTER).unwrap();
+    (found, damage, slots)
+}
+
+/// One bit, or a whole page, anywhere in a sealed file: what is read is true, and what is missing is said.
+#[test]
+fn damage_of_sealed_files_is_said_with_every_answer() {
+    let dir = Dir::new("said");
+    let streams = [stream("a"), stream("b")];
+    let n = 600i64;
+    {
+        let (journal, writer) = open(&dir);
+        for i in 0..n {
+            streams.iter().for_each(|s| drop(journal.append(reading(s, i))));
+        }
+        writer.stop();
+        drop(journal);
+        let (journal, writer) = open(&dir);
+        wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 1);
+        writer.stop();
+    }
+    let ask = |device: &str| registers(&dir, device);
+    let whole: Vec<_> = streams.iter().map(|s| ask(&s.device)).collect();
+    assert!(whole.iter().all(|(found, damage, _)| found.len() == usize::try_from(n).unwrap() && damage.is_empty()));
+    let (mut missing, mut read_around) = (0, 0);
+    for file in recover::files(&dir.0, "day-").into_iter().filter(|p| p.to_string_lossy().contains("register")) {
+        let good = std::fs::read(&file).unwrap();
+        for page in 0..good.len() / 4096 {
+            for (at, bits, length) in [(3_900, 0x01, 1), (2_000, 0x01, 1), (0, 0x5A, 4_096)] {
+                let mut bad = good.clone();
+                bad[page * 4_096 + at..page * 4_096 + at + length].iter_mut().for_each(|byte| *byte ^= bits);
+                std::fs::write(&file, &bad).unwrap();
+                let mut lacks = 0;
+                for (s, (all, _, slots)) in streams.iter().zip(&whole) {
+                    let (found, damage, now) = ask(&s.device);
+                    let odd: Vec<&Row> = found.iter().filter(|row| !all.contains(row)).collect();
+                    assert!(
+                        odd.is_empty(),
+                        "page {page} at {at}: {} of {} rows were never written: {:?}",
+                        odd.len(),
+                        found.len(),
+                        odd[0]
+                    );
+                    let is_less = found.len() < all.len();
+                    assert!(
+                        !is_less || !damage.is_empty(),
+                        "page {page} at {at}: {} of {n}, and nothing is said",
+                        found.len()
+                    );
+                    let same = |a: &Slot, b: &Slot| a.of == b.of || b.damaged;
+                    assert!(slots.slots.iter().zip(&now.slots).all(|(a, b)| same(a, b)), "page {page} at {at}");
+                    lacks += usize::from(is_less);
+                }
+                missing += lacks;
+                read_around += usize::from(lacks == 1);
+            }
+        }
+        std::fs::write(&file, &good).unwrap();
+    }
+    assert!(missing > 0 && read_around > 0, "{missing} {read_around}");
+}
+
 #[test]
 fn an_undated_boot_is_dated_when_the_clock_is_believed() {
     let dir = Dir::new("undated");
@@ -246,7 +386,7 @@ fn a_change_of_pace_changes_what_was_due_from_then_on() {
     (0..60).for_each(|second| at(&stream("a"), second));
     (60..120).step_by(10).for_each(|second| at(&slow, second));
     let query = Query { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 180_000 };
-    let due: Vec<u32> = journal.slots(&query, 60_000).unwrap().iter().map(|s| s.due).collect();
+    let due: Vec<u32> = journal.slots(&query, 60_000).unwrap().slots.iter().map(|s| s.due).collect();
     assert_eq!(due, [60, 6, 6]);
 }
 
@@ -263,7 +403,7 @@ fn nothing_is_due_before_a_point_was_first_configured() {
     let due = |from_s: i64, to_s: i64| -> Vec<u32> {
         let (from_ms, to_ms) = (DAY + from_s * 1_000, DAY + to_s * 1_000);
         let query = Query { device: "a".into(), point: "level_m".into(), from_ms, to_ms };
-        journal.slots(&query, 60_000).unwrap().iter().map(|s| s.due).collect()
+        journal.slots(&query, 60_000).unwrap().slots.iter().map(|s| s.due).collect()
     };
     assert_eq!(due(0, 240), [0, 30, 60, 60], "before it nothing, after it what was due goes on");
     (400..420).for_each(at);
@@ -303,14 +443,14 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
     let thinned = count(&journal, "level_m");
     assert!((100..2_500).contains(&thinned), "{thinned} samples of 3,000 are left");
     assert_eq!(count(&journal, "energy_kwh"), 3_000, "registers are never thinned");
-    let slots = journal.slots(&query("level_m"), 60_000).unwrap();
+    let slots = journal.slots(&query("level_m"), 60_000).unwrap().slots;
     let extremes = |rows: &[history::Row]| {
         let values: Vec<f64> =
             rows.iter().filter(|r| r.at_ms < DAY + 60_000).filter_map(|r| r.sample.as_ref().ok()?.as_f64()).collect();
         (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(f64::MIN, f64::max))
     };
     assert_eq!((slots[0].of.min, slots[0].of.max), extremes(&before), "each minute keeps its lowest and highest");
-    let quarters = journal.slots(&query("level_m"), QUARTER).unwrap();
+    let quarters = journal.slots(&query("level_m"), QUARTER).unwrap().slots;
     let all: u32 = quarters.iter().map(|s| s.of.all).sum();
     assert_eq!(all, 3_000, "quarter hours know of everything that was there");
     assert!(quarters.iter().filter(|s| s.of.all > 0).all(|s| s.thinned), "and say that not all of it is left");

@@ -57,8 +57,8 @@ impl Thinning {
 
     fn copy(&mut self, slice: &Slice) -> Result<(), Trouble> {
         let (Some(seqs), Some(times)) = (self.from.seqs(slice)?, self.from.times(slice)?) else { return Ok(()) };
-        let Some(stream) = self.from.streams(None)?.remove(&slice.stream) else { return Ok(()) };
-        let columns_of = self.from.offsets(slice)?.unwrap_or_default();
+        let Some(stream) = self.from.streams(None)?.0.remove(&slice.stream) else { return Ok(()) };
+        let Some(columns_of) = self.from.offsets(slice)?.filter(|_| slice.is_whole) else { return Ok(()) };
         let offsets = (0..slice.n).map(|row| columns_of.iter().map(|c| c.get(row).copied().unwrap_or(0)).collect());
         let rows = Rows { offsets: offsets.collect(), seqs, times };
         let header = Slice { thinned: true, ..slice.clone() };

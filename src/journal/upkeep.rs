@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::journal::cursor::Position;
 use crate::journal::recover::files;
+use crate::journal::retention::{self, Proof};
 use crate::journal::seal::{self, Sealing};
 use crate::journal::segment::Trouble;
 use crate::journal::thin::Thinning;
@@ -22,8 +23,6 @@ const SEAL_AGAIN_US: u64 = 600_000_000;
 /// Files that one look at the limits may delete for their age, or for the room that others need: a wrong date or a disk that
 /// others fill must not cost everything at once.
 const DELETE_MAX: usize = 2;
-/// A date this far beyond the newest file is not believed when files are aged.
-const LEAP_MS: i64 = 400 * 86_400_000;
 
 /// Where the upkeep stands.
 pub struct Upkeep {
@@ -32,6 +31,8 @@ pub struct Upkeep {
     next_limits_us: u64,
     not_before_us: u64,
     full: bool,
+    /// Whether files are deleted by the date.
+    proof: Proof,
     /// Segments that an earlier run may have begun to seal.
     leftovers: BTreeSet<u64>,
 }
@@ -39,7 +40,15 @@ pub struct Upkeep {
 impl Upkeep {
     /// Nothing is in hand yet.
     pub fn new(leftovers: BTreeSet<u64>) -> Self {
-        Self { sealing: None, thinning: None, next_limits_us: 0, not_before_us: 0, full: false, leftovers }
+        Self {
+            sealing: None,
+            thinning: None,
+            next_limits_us: 0,
+            not_before_us: 0,
+            full: false,
+            proof: Proof::default(),
+            leftovers,
+        }
     }
 
     /// The disk took nothing: the limits are looked at now.
@@ -221,31 +230,31 @@ impl Work {
         bytes
     }
 
-    fn delete_aged(&self) {
-        let now = self.shared.clock.wall().0;
-        let newest = self.shared.health.last_wall.load(Ordering::Relaxed);
-        if !self.shared.clock.trusted() || now - newest > LEAP_MS {
+    /// Deletes what has served its time, said and counted.
+    fn delete_aged(&mut self) {
+        let now = self.shared.clock.now();
+        if !self.upkeep.proof.holds(now) {
             return;
         }
-        let settings = &self.shared.settings;
         for class in Retention::ALL {
-            let days = settings.days(class);
-            let oldest = sealed::day_of(now - i64::from(days) * 86_400_000);
-            let floor = sealed::path_of(&self.shared.dir, &oldest, class);
-            let dated = |p: &PathBuf| !p.to_string_lossy().contains("undated");
-            if oldest != "undated" {
-                let aged = self.day_files(class).into_iter().filter(|p| dated(p) && *p < floor);
-                aged.take(DELETE_MAX).for_each(|path| self.delete(&path));
+            let keep_days = self.shared.settings.days(class);
+            let days: Vec<String> = self.day_files(class).iter().filter_map(|p| day_of_file(p)).collect();
+            for day in retention::aged(&days, keep_days, now, sealed::day_of).into_iter().take(DELETE_MAX) {
+                let path = sealed::path_of(&self.shared.dir, &day, class);
+                tracing::info!(file = %path.display(), keep_days, "history that has served its time is deleted");
+                self.delete(&path);
+                self.shared.health.aged_files.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 
-    /// Day files of a class, oldest first; what has no date goes first of all.
+    /// Day files of a class in the order in which they go: what has no date, what is of a day to come, then the oldest.
     fn day_files(&self, class: Retention) -> Vec<PathBuf> {
         let suffix = format!("-{}.db", class.word());
-        let mut out = files(&self.shared.dir, "day-");
-        out.retain(|p| p.to_string_lossy().ends_with(&suffix));
-        out.sort_by_key(|p| (!p.to_string_lossy().contains("undated"), p.clone()));
+        let all = files(&self.shared.dir, "day-");
+        let of_class = all.iter().filter(|p| p.to_string_lossy().ends_with(&suffix)).filter_map(|p| day_of_file(p));
+        let days = retention::in_order(of_class.collect(), self.shared.clock.now(), sealed::day_of);
+        let mut out: Vec<PathBuf> = days.iter().map(|day| sealed::path_of(&self.shared.dir, day, class)).collect();
         // What is being written to or written anew is not deleted under its writer's hands.
         out.retain(|p| self.upkeep.thinning.as_ref().is_none_or(|t| t.path != *p));
         out
@@ -267,6 +276,12 @@ impl Work {
         }
         catalog.retain(|_, place| place.raw.is_some() || !place.sealed.is_empty());
     }
+}
+
+/// The day in a day file's name.
+fn day_of_file(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?.strip_prefix("day-")?;
+    name.split_once('-').map(|(day, _)| day.to_string())
 }
 
 fn dir_bytes(dir: &Path) -> u64 {

@@ -259,9 +259,13 @@ enum Begin {
 }
 
 fn begin(path: &Path) -> Result<Connection, Begin> {
-    let damaged = |e: rusqlite::Error| match e.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => Begin::Damaged(e.to_string()),
-        _ => Begin::Failed(e.to_string()),
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory};
+    // Whatever is unreadable is put beside: people are to be paged whatever became of a file.
+    let damaged = |e: rusqlite::Error| {
+        let is_of_others =
+            matches!(e.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory));
+        let is_ours = || std::fs::File::open(path).is_ok() && !is_read_only(path);
+        if !is_of_others && is_ours() { Begin::Damaged(e.to_string()) } else { Begin::Failed(e.to_string()) }
     };
     let connection = Connection::open(path).map_err(damaged)?;
     let pragma = |text: &str| connection.execute_batch(text).map_err(damaged);
@@ -270,7 +274,13 @@ fn begin(path: &Path) -> Result<Connection, Begin> {
     )?;
     let format: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(damaged)?;
     if format > FORMAT {
-        return Err(Begin::Newer(format));
+        // Ours with one bit turned, and made of our tables: damage.
+        let ours = "SELECT count(*) FROM sqlite_master WHERE name IN ('event', 'keep')";
+        let tables: i64 = connection.query_row(ours, [], |r| r.get(0)).map_err(damaged)?;
+        if ((format ^ FORMAT) & 0xFFFF_FFFF).count_ones() != 1 || tables != 2 {
+            return Err(Begin::Newer(format));
+        }
+        return Err(Begin::Damaged(format!("its format {format} is no number of a version")));
     }
     let check: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(damaged)?;
     if check != "ok" {
@@ -287,6 +297,13 @@ fn begin(path: &Path) -> Result<Connection, Begin> {
          PRAGMA user_version = {FORMAT}; COMMIT;"
     ))?;
     Ok(connection)
+}
+
+/// Whether the file, or its directory, may not be written to.
+fn is_read_only(path: &Path) -> bool {
+    std::fs::OpenOptions::new().append(true).open(path).is_err_and(|e| {
+        matches!(e.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem)
+    })
 }
 
 fn put_beside(path: &Path) -> std::io::Result<PathBuf> {
@@ -401,81 +418,5 @@ pub fn prove(path: &Path) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(key: &str, at: i64) -> Row {
-        Row {
-            id: 0,
-            room: "alarm".into(),
-            key: key.into(),
-            what: "raised".into(),
-            at: Wall(at),
-            trusted: at > 0,
-            mono: Mono(5_000),
-            body: "{}".into(),
-        }
-    }
-
-    fn wait(answer: oneshot::Receiver<Result<(), String>>) -> Result<(), String> {
-        answer.blocking_recv().expect("the thread answers")
-    }
-
-    #[test]
-    fn what_waits_for_a_disk_that_hangs_is_bounded() {
-        let dir = std::env::temp_dir().join(format!("plantroom-bound-{}", std::process::id()));
-        let _earlier = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("store.db");
-        let (store, _) = Store::open(&path, "boot").unwrap();
-        wait(store.commit(Batch::default())).unwrap();
-        // Somebody else holds the file: nothing is written meanwhile.
-        let holds = Connection::open(&path).unwrap();
-        holds.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let batch = |n| Batch { rows: vec![row("a", n)], keep: Vec::new() };
-        let answers: Vec<_> = (0..1_024).map(|n| store.commit(batch(n))).collect();
-        let refused: Vec<_> = (0..100).map(|n| wait(store.commit(batch(n)))).collect();
-        assert!(refused.iter().all(|r| r.as_ref().is_err_and(|e| e.contains("too much waits"))), "{refused:?}");
-        holds.execute_batch("ROLLBACK").unwrap();
-        let written = answers.into_iter().flat_map(wait).count();
-        assert!(written > 1_000, "{written}");
-        wait(store.commit(batch(0))).unwrap();
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-
-    #[test]
-    fn events_and_state_are_written_together_and_a_damaged_file_is_put_beside() {
-        let dir = std::env::temp_dir().join(format!("plantroom-store-{}", std::process::id()));
-        let _earlier = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("store.db");
-        let (store, said) = Store::open(&path, "boot").unwrap();
-        assert_eq!(said, None);
-        let keep =
-            vec![("alarm", "a".to_string(), Some(b"1".to_vec())), ("alarm", "b".to_string(), Some(b"2".to_vec()))];
-        wait(store.commit(Batch { rows: vec![row("a", 100), row("b", -1)], keep })).unwrap();
-        wait(store.commit(Batch { rows: vec![], keep: vec![("alarm", "b".to_string(), None)] })).unwrap();
-        assert_eq!(store.kept("alarm").unwrap(), BTreeMap::from([("a".to_string(), b"1".to_vec())]));
-        store.date(Wall(1_000_000), Mono(6_000));
-        wait(store.commit(Batch::default())).unwrap();
-        let of =
-            |query: Query| store.events(&query).unwrap().iter().map(|r| (r.key.clone(), r.at.0)).collect::<Vec<_>>();
-        let all = || Query { room: "alarm".into(), ..Query::default() };
-        assert_eq!(of(all()), [("a".to_string(), 100), ("b".to_string(), 999_000)], "dated when the date was known");
-        assert_eq!(of(Query { limit: Some(1), ..all() }).len(), 1);
-        assert_eq!(of(Query { key: Some("a".into()), ..all() }).len(), 1);
-        assert_eq!(of(Query { from: Some(Wall(101)), ..all() }).len(), 1);
-        copy(&path, &dir.join("copy.db")).unwrap();
-        prove(&dir.join("copy.db")).unwrap();
-        store.prune(Wall(500));
-        wait(store.commit(Batch::default())).unwrap();
-        assert_eq!(of(all()).len(), 1);
-        store.end().blocking_recv().unwrap();
-        std::fs::write(&path, b"this is no database, and long enough to be looked at by SQLite as one").unwrap();
-        assert!(prove(&path).is_err());
-        let (store, said) = Store::open(&path, "boot").unwrap();
-        assert!(said.unwrap().contains("damaged"));
-        assert!(store.kept("alarm").unwrap().is_empty());
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-}
+#[path = "log_tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+//! What of the history cannot be read: said with every answer that meets it.
+
+use std::path::Path;
+
+use crate::journal::sealed::{DayFile, Slice};
+use crate::journal::segment::Trouble;
+
+/// Something that is there and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file's name.
+    pub file: String,
+    /// Whose readings; empty: of all devices.
+    pub device: String,
+    /// From when to when, milliseconds since 1970; none: nobody knows.
+    pub hours: Option<(i64, i64)>,
+    /// Why.
+    pub why: String,
+}
+
+impl Damage {
+    /// A whole file.
+    pub fn file(path: &Path, device: &str, why: impl Into<String>) -> Self {
+        let file = path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
+        Self { hours: day_of(&file), file, device: device.to_string(), why: why.into() }
+    }
+
+    /// A slice of a file.
+    pub fn slice(path: &Path, device: &str, slice: &Slice, why: impl Into<String>) -> Self {
+        Self { hours: Some((slice.first_ms, slice.last_ms)), ..Self::file(path, device, why) }
+    }
+
+    /// Whether it may hold something of a time.
+    pub fn touches(&self, from_ms: i64, to_ms: i64) -> bool {
+        self.hours.is_none_or(|(first, last)| first < to_ms && last >= from_ms)
+    }
+}
+
+/// The day in a file's name, and what of the day after may stand in it (an hour belongs to the day on which it began).
+fn day_of(name: &str) -> Option<(i64, i64)> {
+    let day: jiff::civil::Date = name.strip_prefix("day-")?.get(..8)?.parse().ok()?;
+    let at = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond();
+    Some((at, at + 25 * 3_600_000))
+}
+
+/// Files of the directory that were set aside, as damage.
+pub fn set_aside(dir: &Path) -> Vec<Damage> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let is_ours = |path: &std::path::PathBuf| {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        (name.starts_with("day-") || name.starts_with("raw-")) && name.ends_with(".damaged")
+    };
+    let mut out: Vec<Damage> = entries.filter(is_ours).map(|p| Damage::file(&p, "", "it was set aside")).collect();
+    out.sort_by(|a, b| a.file.cmp(&b.file));
+    out
+}
+
+/// Slices that a condition picks; where a page of the table is damaged each slice is asked for by its key, and those that give
+/// nothing are named.
+///
+/// # Errors
+/// The file cannot be read at all.
+pub fn slices(
+    file: &DayFile,
+    device: &str,
+    filter: &str,
+    args: &[i64],
+    out: &mut Vec<Damage>,
+) -> Result<Vec<Slice>, Trouble> {
+    match file.slices(filter, args) {
+        Err(e) if e.is_damage() => {}
+        result => return result,
+    }
+    let (mut found, mut lost) = (Vec::new(), 0);
+    let condition = filter.split(" ORDER BY").next().unwrap_or(filter);
+    for id in 1..=file.last_slice().unwrap_or(SLICES_MAX) {
+        match file.slices(&format!("id = {id} AND {condition}"), args) {
+            Ok(slices) => found.extend(slices),
+            Err(_) => lost += 1,
+        }
+    }
+    if lost > 0 {
+        out.push(Damage::file(&file.path, device, format!("{lost} of its slices cannot be read")));
+    }
+    found.sort_by_key(|s| s.first_ms);
+    Ok(found)
+}
+
+/// Slices of a day's file that are looked for one by one at most.
+const SLICES_MAX: i64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_says_which_day_it_was() {
+        let damage = Damage::file(Path::new("/j/day-20251009-register.db.damaged"), "", "set aside");
+        let day = 1_759_968_000_000;
+        assert_eq!(
+            (damage.file.as_str(), damage.hours),
+            ("day-20251009-register.db.damaged", Some((day, day + 90_000_000)))
+        );
+        assert!(
+            damage.touches(day - 1, day + 1)
+                && !damage.touches(day - 10, day)
+                && !damage.touches(day + 90_000_001, i64::MAX)
+        );
+        let raw = Damage::file(Path::new("/j/raw-7.db.damaged"), "", "set aside");
+        assert!(raw.hours.is_none() && raw.touches(0, 1));
+    }
+}

@@ -1,0 +1,119 @@
+//! Which day files have served their time. Pure.
+//!
+//! A date alone deletes nothing: a file goes when it is older than its class is kept *and* there are as many newer ones as the class
+//! has days, and only while the date has run on without a jump for a day. A clock that shows 2099 for a while costs nothing.
+
+use crate::model::time::{Mono, Now};
+
+/// A date that moves so far beside the monotonic clock has jumped, milliseconds.
+const JUMP_MS: i64 = 3_600_000;
+/// How long a date has to run on before files are deleted by it.
+const CALM_MS: u64 = 6 * 3_600_000;
+/// A file of a day so far ahead of the date was written under a wrong one.
+const AHEAD_MS: i64 = 2 * 86_400_000;
+
+/// Whether the date runs on.
+#[derive(Debug, Default)]
+pub struct Proof {
+    /// Date less monotonic time, and since when that holds.
+    runs: Option<(i64, Mono)>,
+}
+
+impl Proof {
+    /// Whether the date has run on for long enough: to be asked every few minutes at least.
+    pub fn holds(&mut self, now: Now) -> bool {
+        if !now.wall_trusted {
+            self.runs = None;
+            return false;
+        }
+        let offset = now.wall.0.saturating_sub(i64::try_from(now.mono.0).unwrap_or(i64::MAX));
+        let (before, since) = *self.runs.get_or_insert((offset, now.mono));
+        if (offset - before).abs() > JUMP_MS {
+            self.runs = Some((offset, now.mono));
+            return false;
+        }
+        now.mono.since(since) >= CALM_MS
+    }
+}
+
+/// Days of files in the order in which they go: without a date, of a day ahead of today, then the oldest. `day` is `20261121`, or
+/// `undated`.
+pub fn in_order(mut days: Vec<String>, now: Now, day_of: impl Fn(i64) -> String) -> Vec<String> {
+    let ahead = day_of(now.wall.0.saturating_add(AHEAD_MS));
+    let rank = |day: &str| match day {
+        "undated" => 0,
+        day if now.wall_trusted && day > ahead.as_str() => 1,
+        _ => 2,
+    };
+    days.sort_by(|a, b| (rank(a), a).cmp(&(rank(b), b)));
+    days
+}
+
+/// Of the days in order, those that have served their time: older than so many days, and more than so many.
+pub fn aged(in_order: &[String], keep_days: u32, now: Now, day_of: impl Fn(i64) -> String) -> Vec<String> {
+    let surplus = in_order.len().saturating_sub(keep_days as usize);
+    let oldest = day_of(now.wall.0.saturating_sub(i64::from(keep_days) * 86_400_000));
+    let ahead = day_of(now.wall.0.saturating_add(AHEAD_MS));
+    let has_served = |day: &&String| day.as_str() == "undated" || **day < oldest || **day > ahead;
+    in_order.iter().take(surplus).filter(has_served).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::sealed::day_of;
+    use crate::model::time::Wall;
+
+    const DAY: i64 = 86_400_000;
+    const TODAY: i64 = 20_000 * DAY;
+
+    fn at(mono_ms: u64, wall: i64) -> Now {
+        Now { mono: Mono(mono_ms), wall: Wall(wall), wall_trusted: true }
+    }
+
+    fn days(ago: impl Iterator<Item = i64>) -> Vec<String> {
+        ago.map(|n| day_of(TODAY - n * DAY)).collect()
+    }
+
+    #[test]
+    fn a_date_is_proven_by_running_on() {
+        let mut proof = Proof::default();
+        let hour = 3_600_000;
+        let ask = |proof: &mut Proof, hours: u64, wall: i64| proof.holds(at(hours * 3_600_000, wall));
+        assert!(
+            !ask(&mut proof, 0, TODAY) && !ask(&mut proof, 5, TODAY + 5 * hour) && ask(&mut proof, 6, TODAY + 6 * hour)
+        );
+        // 2099 for a moment, and back: both are jumps.
+        assert!(!ask(&mut proof, 7, TODAY + 26_000 * DAY) && !ask(&mut proof, 8, TODAY + 8 * hour));
+        assert!(!ask(&mut proof, 13, TODAY + 13 * hour) && ask(&mut proof, 14, TODAY + 14 * hour));
+        assert!(!proof.holds(Now { wall_trusted: false, ..at(0, TODAY) }));
+    }
+
+    #[test]
+    fn files_go_by_number_and_age_and_never_by_a_date_alone() {
+        let now = at(0, TODAY);
+        let all = days((0..13).rev());
+        assert!(aged(&in_order(all.clone(), now, day_of), 13, now, day_of).is_empty());
+        // Far in the future all of them are old, and there are not too many.
+        let wrong = at(0, TODAY + 26_000 * DAY);
+        assert!(aged(&in_order(all.clone(), wrong, day_of), 13, wrong, day_of).is_empty());
+        assert_eq!(
+            aged(&in_order(all.clone(), now, day_of), 10, now, day_of),
+            days((11..13).rev()),
+            "a day that is kept is kept"
+        );
+        // A gap in the record keeps more, not less.
+        let sparse = days((0..13).rev().map(|n| n * 30));
+        assert!(aged(&in_order(sparse, now, day_of), 13, now, day_of).is_empty());
+    }
+
+    #[test]
+    fn what_has_no_date_or_a_future_one_goes_first() {
+        let now = at(0, TODAY);
+        let mut all = days((0..5).rev());
+        all.extend(["20990101".to_string(), "undated".to_string()]);
+        let order = in_order(all, now, day_of);
+        assert_eq!(order[..3], ["undated".to_string(), "20990101".to_string(), day_of(TODAY - 4 * DAY)]);
+        assert_eq!(aged(&order, 5, now, day_of), ["undated", "20990101"]);
+    }
+}

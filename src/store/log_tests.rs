@@ -1,0 +1,125 @@
+use super::*;
+
+fn row(key: &str, at: i64) -> Row {
+    Row {
+        id: 0,
+        room: "alarm".into(),
+        key: key.into(),
+        what: "raised".into(),
+        at: Wall(at),
+        trusted: at > 0,
+        mono: Mono(5_000),
+        body: "{}".into(),
+    }
+}
+
+fn wait(answer: oneshot::Receiver<Result<(), String>>) -> Result<(), String> {
+    answer.blocking_recv().expect("the thread answers")
+}
+
+#[test]
+fn what_waits_for_a_disk_that_hangs_is_bounded() {
+    let dir = std::env::temp_dir().join(format!("plantroom-bound-{}", std::process::id()));
+    let _earlier = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("store.db");
+    let (store, _) = Store::open(&path, "boot").unwrap();
+    wait(store.commit(Batch::default())).unwrap();
+    // Somebody else holds the file: nothing is written meanwhile.
+    let holds = Connection::open(&path).unwrap();
+    holds.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let batch = |n| Batch { rows: vec![row("a", n)], keep: Vec::new() };
+    let answers: Vec<_> = (0..1_200).map(|n| store.commit(batch(n))).collect();
+    let (mut refused, mut waiting) = (0, Vec::new());
+    for mut answer in answers {
+        match answer.try_recv() {
+            Ok(Err(why)) if why.contains("too much waits") => refused += 1,
+            Err(oneshot::error::TryRecvError::Empty) => waiting.push(answer),
+            other => panic!("{other:?}"),
+        }
+    }
+    // The thread has one or two in hand.
+    assert!((170..=176).contains(&refused), "{refused}");
+    holds.execute_batch("ROLLBACK").unwrap();
+    let written = waiting.into_iter().flat_map(wait).count();
+    assert!(written > 1_000, "{written}");
+    wait(store.commit(batch(0))).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn it_opens_whatever_is_unreadable() {
+    let dir = std::env::temp_dir().join(format!("plantroom-store-bits-{}", std::process::id()));
+    let _earlier = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("store.db");
+    let (store, _) = Store::open(&path, "boot").unwrap();
+    wait(store.commit(Batch { rows: vec![row("a", 100)], keep: Vec::new() })).unwrap();
+    drop(store);
+    let folded = Connection::open(&path).unwrap();
+    // The store's thread ends when it comes to it.
+    let is_busy = || folded.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get::<_, i64>(0)).unwrap() > 0;
+    while is_busy() {
+        std::thread::yield_now();
+    }
+    drop(folded);
+    let good = std::fs::read(&path).unwrap();
+    let mut bits: Vec<(usize, u8)> = (0..100).map(|byte| (byte, 1 << (byte % 8))).collect();
+    bits.extend((60..64).flat_map(|byte| (0..8).map(move |bit| (byte, 1 << bit))));
+    let flipped = bits.iter().map(|(byte, bit)| {
+        let mut bad = good.clone();
+        bad[*byte] ^= bit;
+        bad
+    });
+    for (n, bad) in flipped.chain([Vec::new(), good[..good.len() / 2].to_vec()]).enumerate() {
+        // The thread of the case before may still be at its file.
+        let path = dir.join(format!("case-{n}.db"));
+        std::fs::write(&path, &bad).unwrap();
+        let (store, said) = Store::open(&path, "boot").unwrap();
+        wait(store.commit(Batch { rows: vec![row("b", 200)], keep: Vec::new() })).unwrap();
+        let rows = store.events(&Query { room: "alarm".into(), ..Query::default() }).unwrap();
+        let is_all_there = rows.len() == 2;
+        let turned: Vec<usize> = (0..bad.len()).filter(|i| bad[*i] != good[*i]).collect();
+        assert!(
+            is_all_there || said.is_some() || bad.is_empty(),
+            "{turned:?} of {}: what is put aside is said",
+            bad.len()
+        );
+        assert_eq!(rows.last().map(|r| r.key.as_str()), Some("b"));
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn events_and_state_are_written_together_and_a_damaged_file_is_put_beside() {
+    let dir = std::env::temp_dir().join(format!("plantroom-store-{}", std::process::id()));
+    let _earlier = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("store.db");
+    let (store, said) = Store::open(&path, "boot").unwrap();
+    assert_eq!(said, None);
+    let keep = vec![("alarm", "a".to_string(), Some(b"1".to_vec())), ("alarm", "b".to_string(), Some(b"2".to_vec()))];
+    wait(store.commit(Batch { rows: vec![row("a", 100), row("b", -1)], keep })).unwrap();
+    wait(store.commit(Batch { rows: vec![], keep: vec![("alarm", "b".to_string(), None)] })).unwrap();
+    assert_eq!(store.kept("alarm").unwrap(), BTreeMap::from([("a".to_string(), b"1".to_vec())]));
+    store.date(Wall(1_000_000), Mono(6_000));
+    wait(store.commit(Batch::default())).unwrap();
+    let of = |query: Query| store.events(&query).unwrap().iter().map(|r| (r.key.clone(), r.at.0)).collect::<Vec<_>>();
+    let all = || Query { room: "alarm".into(), ..Query::default() };
+    assert_eq!(of(all()), [("a".to_string(), 100), ("b".to_string(), 999_000)], "dated when the date was known");
+    assert_eq!(of(Query { limit: Some(1), ..all() }).len(), 1);
+    assert_eq!(of(Query { key: Some("a".into()), ..all() }).len(), 1);
+    assert_eq!(of(Query { from: Some(Wall(101)), ..all() }).len(), 1);
+    copy(&path, &dir.join("copy.db")).unwrap();
+    prove(&dir.join("copy.db")).unwrap();
+    store.prune(Wall(500));
+    wait(store.commit(Batch::default())).unwrap();
+    assert_eq!(of(all()).len(), 1);
+    store.end().blocking_recv().unwrap();
+    std::fs::write(&path, b"this is no database, and long enough to be looked at by SQLite as one").unwrap();
+    assert!(prove(&path).is_err());
+    let (store, said) = Store::open(&path, "boot").unwrap();
+    assert!(said.unwrap().contains("damaged"));
+    assert!(store.kept("alarm").unwrap().is_empty());
+    std::fs::remove_dir_all(&dir).unwrap();
+}
