@@ -1,6 +1,8 @@
 //! What every door to an HTTP service needs: a client that trusts what it should and waits no longer than it should, secrets,
 //! words for errors.
 
+pub mod files;
+
 use std::time::Duration;
 
 /// Where Debian keeps the authorities that the system trusts.

@@ -127,6 +127,16 @@ impl Email {
         Ok(builder.build())
     }
 
+    /// Whether the server lets us in.
+    async fn log_in(&self) -> Result<String, String> {
+        let transport = self.transport()?;
+        match transport.test_connection().await {
+            Ok(true) => Ok("the server lets us in".to_string()),
+            Ok(false) => Err("the server does not answer as a mail server does".to_string()),
+            Err(e) => Err(http::chain(&e)),
+        }
+    }
+
     fn message(&self, letter: &Letter) -> Result<Message, String> {
         let to = letter.to.parse().map_err(|e| format!("`{}` is no address: {e}", letter.to))?;
         let from = self.settings.from.parse().map_err(|e| format!("`{}` is no address: {e}", self.settings.from))?;
@@ -163,6 +173,10 @@ impl Email {
 }
 
 impl Channel for Email {
+    fn probe(&self) -> Going<'_, Option<Result<String, String>>> {
+        Box::pin(async { Some(self.log_in().await) })
+    }
+
     fn attempt<'a>(&'a self, letter: &'a Letter, _: Wall) -> Going<'a, Answer> {
         Box::pin(async move { self.try_once(letter).await.unwrap_or_else(|why| Answer::Rejected { why }) })
     }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use reqwest::header::DATE;
 
 use crate::http;
+use crate::http::files::File;
 use crate::model::letter::{Answer, Letter, Pace};
 use crate::model::time::Wall;
 
@@ -92,6 +93,21 @@ impl Settings {
         matches!(self, Settings::Email(_) | Settings::Sms(_)) || matches!(self, Settings::Ntfy(s) if s.topic.is_empty())
     }
 
+    /// Files that it names.
+    pub fn files(&self) -> Vec<File> {
+        let (secrets, authorities): (Vec<(&'static str, &Option<String>)>, Option<&String>) = match self {
+            Settings::Ntfy(s) => (vec![("token_file", &s.token_file)], s.ca_file.as_ref()),
+            Settings::Wecom(s) | Settings::Dingtalk(s) | Settings::Feishu(s) => {
+                (vec![("key_file", &s.key_file), ("secret_file", &s.secret_file)], s.ca_file.as_ref())
+            }
+            Settings::Email(s) => (vec![("password_file", &s.password_file)], s.ca_file.as_ref()),
+            Settings::Webhook(s) => (vec![("secret_file", &s.secret_file)], s.ca_file.as_ref()),
+            Settings::Sms(_) | Settings::Command(_) => (Vec::new(), None),
+        };
+        let secrets = secrets.into_iter().filter_map(|(key, path)| File::secret(key, path.as_ref()));
+        secrets.chain(File::authorities(authorities)).collect()
+    }
+
     /// What is wrong with it: the key, what, and the mend.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         match self {
@@ -136,6 +152,11 @@ pub type Going<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Channel: Send + Sync {
     /// One try; `now` is for signatures.
     fn attempt<'a>(&'a self, letter: &'a Letter, now: Wall) -> Going<'a, Answer>;
+
+    /// Tries whether it would work, without telling anybody anything; none: that cannot be tried.
+    fn probe(&self) -> Going<'_, Option<Result<String, String>>> {
+        Box::pin(async { None })
+    }
 
     /// Listens to what people answer, as long as it lives; nothing where nobody can. `last` is the answer that was carried out
     /// last, of a channel that can read what came before.

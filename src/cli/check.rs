@@ -55,11 +55,13 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         online(global, configuration)?;
     }
     let now = crate::cli::page::now();
+    let unfit = crate::cli::doors::files(configuration, Wall(now));
+    unfit.iter().for_each(|what| output::line(format!("warning: {what}")));
     let warned = ahead(&configuration.oncall.plan, &crate::cli::page::overrides(global), Wall(now), AHEAD_DAYS);
     for warning in &warned {
         output::note(format!("warning: {warning}"));
     }
-    let warnings = warnings + warned.len();
+    let warnings = warnings + warned.len() + unfit.len();
     let units: usize = configuration.buses.iter().map(|b| b.units.len()).sum();
     output::line(format!(
         "{}: no errors, {warnings} warnings; {} links, {units} units, {} devices",
@@ -157,8 +159,12 @@ fn online(global: &Global, configuration: &Configuration) -> Outcome {
     })?;
     output::raw(output::table(&["link", "unit", "address", "profile", "answers", "ident", "layout"], &rows));
     let deaf = reply_ways(global, configuration)?;
+    let shut = crate::cli::doors::online(configuration, Wall(crate::cli::page::now()))?;
     if silent > 0 {
         return Err(Failure::later(format!("{silent} of {} units do not answer", rows.len())));
+    }
+    if shut > 0 {
+        return Err(Failure::later(format!("{shut} of what was tried at sinks and channels does not work")));
     }
     if deaf > 0 {
         return Err(Failure::later(format!("answers of people cannot be heard by {deaf} ways")));

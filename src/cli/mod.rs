@@ -8,6 +8,7 @@ pub mod check;
 pub mod clock;
 pub mod demo;
 mod demo_pages;
+pub mod doors;
 pub mod history;
 pub mod output;
 pub mod page;

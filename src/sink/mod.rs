@@ -18,7 +18,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::http::files::File;
 use crate::journal::Journal;
+use crate::model::time::Wall;
 use crate::sink::aside::Aside;
 
 /// A sink, as configured: one of each kind that there is.
@@ -52,6 +54,22 @@ impl Settings {
         match self {
             Settings::Mqtt(s) => mqtt::cursor_name(s),
             Settings::Influx(s) => influx::cursor_name(s),
+        }
+    }
+
+    /// Files that it names.
+    pub fn files(&self) -> Vec<File> {
+        match self {
+            Settings::Mqtt(s) => s.files(),
+            Settings::Influx(s) => s.files(),
+        }
+    }
+
+    /// Tries whether it would work now; what was tried, in words, and why it would not.
+    pub async fn probe(&self, site: &str, now: Wall) -> Vec<(String, Result<String, String>)> {
+        match self {
+            Settings::Mqtt(s) => mqtt::probe::probe(s, site).await,
+            Settings::Influx(s) => vec![("a value is written".to_string(), influx::probe(s, site, now).await)],
         }
     }
 

@@ -392,3 +392,55 @@ fn a_hostile_archive_is_refused_and_touches_nothing() {
     assert_eq!((owner, std::fs::read_to_string(&victim).unwrap().as_str()), (4_711, "mine"));
     assert!(!dir.path("up.txt").exists() && !std::path::Path::new("/tmp/plantroom-evil.txt").exists());
 }
+
+/// `check` looks at files, `check --online` tries each sink: what works and what does not, in words.
+#[test]
+fn check_tries_every_sink_and_looks_at_its_files() {
+    let (mut strict, counting, dir) = (Mosquitto::start(), Counting::start(), Dir::new("doors"));
+    let acl = dir.write("acl", "topic read #\ntopic write plantroom/test/+/status\n");
+    std::fs::set_permissions(&acl, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    strict.stop();
+    strict.extra = format!("acl_file {}\n", acl.display());
+    strict.start_again();
+    let open = Mosquitto::start();
+    let empty = dir.write("empty", "\n");
+    let sinks = format!(
+        "commands = true\n\
+         [[sink.mqtt]]\nname = \"strict\"\nurl = \"mqtt://127.0.0.1:{}\"\n\
+         [[sink.mqtt]]\nname = \"away\"\nurl = \"mqtt://127.0.0.1:1\"\nusername = \"u\"\npassword_file = \"/no/such\"\n\
+         [[sink.influx]]\nname = \"store\"\nurl = \"http://127.0.0.1:1\"\nbucket = \"b\"\ntoken_file = \"{}\"\n",
+        strict.port,
+        empty.display()
+    );
+    dir.write("site.toml", &site(open.port, "5", &format!("{sinks}{}", counting.config(&dir, "1s"))));
+    let check = |more: &[&str]| {
+        let mut command = std::process::Command::new(PLANTROOM);
+        command.arg("--config").arg(&dir.0).arg("--state").arg(dir.path("state")).arg("check").args(more);
+        let out = command.output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        (out.status.code(), text)
+    };
+    let (code, said) = check(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    for part in [
+        "warning: sink `away`: password_file = \"/no/such\": cannot be read: No such file",
+        "warning: sink `store`: token_file = \"",
+        ": is empty",
+        "no errors, 2 warnings",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let (code, said) = check(&["--online"]);
+    assert_eq!(code, Some(75), "{said}");
+    for part in [
+        "sink broker: connect: accepted",
+        "sink broker: publish to plantroom/test/gateway/check: acknowledged",
+        "sink broker: subscribe to plantroom/test/command/#: allowed",
+        "sink strict: publish to plantroom/test/gateway/check: DOES NOT WORK: NotAuthorized",
+        "sink away: connect: DOES NOT WORK: cannot read /no/such",
+        "sink store: a value is written: DOES NOT WORK: no connection",
+        "3 of what was tried at sinks and channels does not work",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, Item};
+use crate::model::time::Wall;
 use crate::sink::influx::line::Encoder;
 use crate::sink::influx::progress::Progress;
 use crate::sink::influx::send::{Sending, Sent};
@@ -92,6 +93,19 @@ pub async fn run(settings: Settings, common: Common, stop: CancellationToken) {
         }
     };
     let _what_is_left_stays_behind_the_cursor = tokio::time::timeout(Duration::from_secs(3), last).await;
+}
+
+/// Writes that the gateway is online: whether the store would take what we have.
+///
+/// # Errors
+/// Why not, in words.
+pub async fn probe(settings: &Settings, site: &str, now: Wall) -> Result<String, String> {
+    let carrier = Carrier::new(settings)?;
+    let answer = carrier.write(&Encoder::new(site, Arc::default()).probe(now.0)).await?;
+    match answer::judge(&answer) {
+        answer::Verdict::Stored => Ok("stored".to_string()),
+        _ => Err(answer::words(&answer)),
+    }
 }
 
 struct Sink {

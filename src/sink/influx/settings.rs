@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::http::files::File;
 use crate::http::{is_address, without_secrets};
 use crate::sink::report;
 
@@ -106,6 +107,13 @@ fn ten_thousand() -> u64 {
 }
 
 impl Settings {
+    /// Files that it names.
+    pub fn files(&self) -> Vec<File> {
+        let secrets = [("token_file", &self.token_file), ("password_file", &self.password_file)];
+        let secrets = secrets.into_iter().filter_map(|(key, path)| File::secret(key, path.as_ref()));
+        secrets.chain(File::authorities(self.ca_file.as_ref())).collect()
+    }
+
     /// A sink with nothing but a name and an address.
     pub fn plain(name: &str, url: &str, api: Api) -> Self {
         Self {

@@ -14,6 +14,7 @@ pub mod offers;
 mod outbox;
 pub mod pauses;
 pub mod payload;
+pub mod probe;
 mod refuse;
 pub mod settings;
 pub mod trial;

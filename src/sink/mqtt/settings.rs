@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::http::files::{File, Kind};
 use crate::sink::report;
 
 /// A broker: `[[sink.mqtt]]`.
@@ -183,6 +184,14 @@ impl Settings {
             out.push((key, "a password without a username is not sent".to_string(), "username = \"…\""));
         }
         out
+    }
+
+    /// Files that it names.
+    pub fn files(&self) -> Vec<File> {
+        let certificate = self.cert_file.clone().zip(self.key_file.clone());
+        let certificate = certificate.map(|(path, key)| File { key: "cert_file", path, kind: Kind::Certificate(key) });
+        let secret = File::secret("password_file", self.password_file.as_ref());
+        [File::authorities(self.ca_file.as_ref()), certificate, secret].into_iter().flatten().collect()
     }
 
     /// What it calls itself: two clients of one id end each other's connections.

@@ -1,0 +1,42 @@
+//! Doors to the outside: whether their files are fit, and whether they would open now.
+
+use crate::channel;
+use crate::cli::{Failure, output};
+use crate::config::Configuration;
+use crate::model::time::Wall;
+
+/// Files of sinks and channels that are not fit, in words.
+pub fn files(configuration: &Configuration, now: Wall) -> Vec<String> {
+    let sinks = configuration.sinks.iter().map(|s| (format!("sink `{}`", s.name()), s.files()));
+    let channels = configuration.oncall.channels.iter().map(|c| (format!("channel `{}`", c.id()), c.files()));
+    let mut out = Vec::new();
+    for (name, files) in sinks.chain(channels) {
+        out.extend(files.iter().filter_map(|f| f.problem(now)).map(|why| format!("{name}: {why}")));
+    }
+    out
+}
+
+/// Tries every sink, and every channel that can be tried without telling anybody anything; how many things do not work.
+///
+/// # Errors
+/// There is no runtime for it.
+pub fn online(configuration: &Configuration, now: Wall) -> Result<usize, Failure> {
+    let tried = crate::cli::runtime()?.block_on(async {
+        let mut tried = Vec::new();
+        for sink in &configuration.sinks {
+            let all = sink.probe(&configuration.site.id, now).await;
+            tried.extend(all.into_iter().map(|(what, result)| (format!("sink {}", sink.name()), what, result)));
+        }
+        for settings in &configuration.oncall.channels {
+            if let Some(result) = channel::open(settings).probe().await {
+                tried.push((format!("channel {}", settings.id()), "log in".to_string(), result));
+            }
+        }
+        tried
+    });
+    for (door, what, result) in &tried {
+        let said = result.as_ref().map_or_else(|why| format!("DOES NOT WORK: {why}"), Clone::clone);
+        output::line(format!("{door}: {what}: {said}"));
+    }
+    Ok(tried.iter().filter(|(.., result)| result.is_err()).count())
+}

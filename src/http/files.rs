@@ -1,0 +1,202 @@
+//! Files that doors need: authorities, certificates, keys, secrets. What is wrong with them now, in words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::CertificateError;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+
+use crate::model::time::Wall;
+
+/// A certificate that ends so soon is named before it does.
+const SOON: Duration = Duration::from_secs(30 * 86_400);
+
+/// What a file is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Certificates of authorities.
+    Authorities,
+    /// Our certificate, and the file of its key.
+    Certificate(String),
+    /// A password, token or key of a service.
+    Secret,
+}
+
+/// A file that a table of the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// The key that names it.
+    pub key: &'static str,
+    /// Where it is.
+    pub path: String,
+    /// What it is to hold.
+    pub kind: Kind,
+}
+
+impl File {
+    /// A secret, if it is named.
+    pub fn secret(key: &'static str, path: Option<&String>) -> Option<Self> {
+        Some(Self { key, path: path?.clone(), kind: Kind::Secret })
+    }
+
+    /// Authorities, if they are named.
+    pub fn authorities(path: Option<&String>) -> Option<Self> {
+        Some(Self { key: "ca_file", path: path?.clone(), kind: Kind::Authorities })
+    }
+
+    /// What is wrong with it; `now`: the date.
+    pub fn problem(&self, now: Wall) -> Option<String> {
+        let looked = match &self.kind {
+            Kind::Secret => secret(&self.path),
+            Kind::Authorities => certificates(&self.path).and_then(|all| authorities(&all, now)),
+            Kind::Certificate(key) => certificates(&self.path).and_then(|all| own(all, key, now)),
+        };
+        looked.err().map(|why| format!("{} = \"{}\": {why}", self.key, self.path))
+    }
+}
+
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))
+}
+
+fn secret(path: &str) -> Result<(), String> {
+    let text = String::from_utf8(read(path)?).map_err(|_| "holds no text".to_string())?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err("is empty".to_string()),
+        line if line.contains(['\r', '\n']) => Err("holds more than one line".to_string()),
+        line if line.trim() != line => Err("begins or ends with a blank, which belongs to the secret then".to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = read(path)?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let all = all.map_err(|e| format!("is no PEM file: {e}"))?;
+    if all.is_empty() { Err("holds no certificate (-----BEGIN CERTIFICATE-----)".to_string()) } else { Ok(all) }
+}
+
+/// A list of authorities is good as long as one of them is.
+fn authorities(all: &[CertificateDer<'static>], now: Wall) -> Result<(), String> {
+    let states: Vec<Result<(), String>> = all.iter().map(|c| valid(c, now)).collect();
+    if states.iter().any(Result::is_ok) { Ok(()) } else { states.into_iter().next().unwrap_or(Ok(())) }
+}
+
+fn own(chain: Vec<CertificateDer<'static>>, key: &str, now: Wall) -> Result<(), String> {
+    valid(&chain[0], now)?;
+    let pem = read(key).map_err(|why| format!("its key {key} {why}"))?;
+    let private =
+        PrivateKeyDer::from_pem_slice(&pem).map_err(|e| format!("its key {key} is no PEM file of a key: {e}"))?;
+    let provider = rustls::crypto::ring::default_provider();
+    rustls::sign::CertifiedKey::from_der(chain, private, &provider)
+        .map(drop)
+        .map_err(|e| format!("does not belong to the key {key}: {e}"))
+}
+
+/// Whether a certificate is valid now, and in a while.
+fn valid(certificate: &CertificateDer<'static>, now: Wall) -> Result<(), String> {
+    let now = Duration::from_millis(u64::try_from(now.0).unwrap_or(0));
+    match state(certificate, now) {
+        Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Err("has expired".to_string()),
+        Some(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+            Err("is not valid yet: is the date of this machine right?".to_string())
+        }
+        Some(CertificateError::BadEncoding) => Err("holds what is no certificate".to_string()),
+        _ => match state(certificate, now + SOON) {
+            Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+                Err("expires within 30 days".to_string())
+            }
+            _ => Ok(()),
+        },
+    }
+}
+
+/// What rustls says of a certificate at a moment: its dates come before everything else.
+fn state(certificate: &CertificateDer<'static>, at: Duration) -> Option<CertificateError> {
+    let mut roots = rustls::RootCertStore::empty();
+    // Any root will do: who signed it is not asked.
+    let (added, _) = roots.add_parsable_certificates([certificate.clone()]);
+    if added == 0 {
+        return Some(CertificateError::BadEncoding);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
+    let name = ServerName::try_from("certificate.invalid").ok()?;
+    match verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::since_unix_epoch(at)) {
+        Err(rustls::Error::InvalidCertificate(error)) => Some(error),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made for this test (openssl req -x509, CN=box), valid from 2026-11-26 for ten years, its key, and another key.
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
+         MIIBcTCCARegAwIBAgIUblQfmP8VFAQkef8+TcjeUxZvqdswCgYIKoZIzj0EAwIw\n\
+         DjEMMAoGA1UEAwwDYm94MB4XDTI2MTEyNjE5NDc1OVoXDTM2MTEyMzE5NDc1OVow\n\
+         DjEMMAoGA1UEAwwDYm94MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEOhcl+1Ks\n\
+         fOvftPBFiC+cjaUf+P1getjQa9wn4DViDcRNvVLQm7sTkiR4UXo8ZuFrzMH6QM+r\n\
+         zLFL+BL1TJsnm6NTMFEwHQYDVR0OBBYEFD0LOS7GAMJlgZEQrMuLcXkVSh1aMB8G\n\
+         A1UdIwQYMBaAFD0LOS7GAMJlgZEQrMuLcXkVSh1aMA8GA1UdEwEB/wQFMAMBAf8w\n\
+         CgYIKoZIzj0EAwIDSAAwRQIhALdhVnOFrxT9jAervDBN9y52ngXLZzjSsCIEmslf\n\
+         bx0ZAiArQGp++f07Af9EFyS5Nupk2+ypFvNeR5o26WvNa2JcDA==\n\
+         -----END CERTIFICATE-----\n";
+    const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+         MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgEky/cBbzWTJ/Zd/M\n\
+         WGltLao/7++6CClHu/kuPRhwPzmhRANCAAQ6FyX7Uqx869+08EWIL5yNpR/4/WB6\n\
+         2NBr3CfgNWINxE29UtCbuxOSJHhRejxm4WvMwfpAz6vMsUv4EvVMmyeb\n\
+         -----END PRIVATE KEY-----\n";
+    const OTHER_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+         MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgvL8c4XQnoKCpfBG0\n\
+         8N7CjidbnHiwUqXz0EONW9xd+IGhRANCAATerwWBvF3TQxCSfFz/Qk5XFqPdYrDO\n\
+         ihxfO4hRkPRPkwGrrp3XKzeOaUWPum7Y5Ox/sausvgqSbdXcijIPIcVr\n\
+         -----END PRIVATE KEY-----\n";
+    const NO_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    const DAY: i64 = 86_400_000;
+    /// 2026-12-01.
+    const NOW: i64 = 20_788 * DAY;
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let dir = std::env::temp_dir().join(format!("plantroom-files-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let problem = |kind: Kind, path: &str, days: i64| {
+            File { key: "k", path: path.to_string(), kind }.problem(Wall(NOW + days * DAY)).unwrap_or_default()
+        };
+        for (text, expected) in [
+            ("s3cret\n", ""),
+            ("s3cret", ""),
+            ("", "is empty"),
+            ("\n", "is empty"),
+            ("a\nb\n", "more than one line"),
+            (" a\n", "a blank"),
+        ] {
+            let said = problem(Kind::Secret, &write("secret", text), 0);
+            assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{text:?}: {said}");
+        }
+        assert!(problem(Kind::Secret, "/no/such", 0).contains("cannot be read: No such file"));
+        let (pem, key, other) = (write("a.pem", CERTIFICATE), write("a.key", KEY), write("b.key", OTHER_KEY));
+        let own = |key: &str| Kind::Certificate(key.to_string());
+        assert_eq!((problem(own(&key), &pem, 0), problem(Kind::Authorities, &pem, 0)), (String::new(), String::new()));
+        assert!(problem(own(&other), &pem, 0).contains("does not belong to the key"));
+        assert!(problem(own(&pem), &pem, 0).contains("is no PEM file of a key"));
+        assert!(problem(own(&key), &key, 0).contains("holds no certificate"));
+        assert!(problem(own(&key), &pem, 3_630).contains("expires within 30 days"));
+        for kind in [own(&key), Kind::Authorities] {
+            assert!(problem(kind.clone(), &pem, 3_700).contains("has expired"));
+            assert!(problem(kind, &pem, -30).contains("not valid yet"));
+        }
+        assert!(problem(Kind::Authorities, &write("none.pem", NO_CERTIFICATE), 0).contains("what is no certificate"));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

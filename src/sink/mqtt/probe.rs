@@ -1,0 +1,90 @@
+//! Whether a broker would take what we have: connect, publish to a topic for trials, subscribe to commands.
+
+use std::time::Duration;
+
+use crate::sink::mqtt::client::{Connection, End, Happened, Message};
+use crate::sink::mqtt::offers::{Accepted, Offers};
+use crate::sink::mqtt::settings::Settings;
+
+/// How long all of it may take.
+const MOST: Duration = Duration::from_secs(20);
+/// Connections that are tried with less and less.
+const TRIES: usize = 16;
+
+/// Tries it; what was tried, in words, and why it would not work.
+pub async fn probe(settings: &Settings, site: &str) -> Vec<(String, Result<String, String>)> {
+    let mut out = Vec::new();
+    if tokio::time::timeout(MOST, connect(settings, site, &mut out)).await.is_err() {
+        out.push(("the broker".to_string(), Err("no answer in time".to_string())));
+    }
+    out
+}
+
+async fn connect(settings: &Settings, site: &str, out: &mut Vec<(String, Result<String, String>)>) {
+    // Beside a gateway of the same name each would throw the other out.
+    let client_id = format!("{}-check", settings.client_id(site));
+    let mut offers = Offers::new(settings);
+    let mut last = String::new();
+    for _ in 0..TRIES {
+        let mut connection = match Connection::without_will(settings, offers.now(), &client_id) {
+            Ok(connection) => connection,
+            Err(why) => return out.push(("connect".to_string(), Err(why))),
+        };
+        match connection.poll().await {
+            Ok(Happened::Connected(able)) if offers.accepted(&able) == Accepted::Stays => {
+                connection.limit(offers.now());
+                let less = offers.less_than_wanted();
+                let said = if less.is_empty() { "accepted".to_string() } else { less.join("; ") };
+                out.push(("connect".to_string(), Ok(said)));
+                return talk(settings, site, &mut connection, offers.now().acked, out).await;
+            }
+            Ok(_) => {}
+            Err(ended) => {
+                let is_away = ended.end == End::Broke;
+                offers.ended_unheard(ended.end);
+                last = ended.words;
+                if is_away {
+                    break;
+                }
+            }
+        }
+    }
+    out.push(("connect".to_string(), Err(last)));
+}
+
+async fn talk(
+    settings: &Settings,
+    site: &str,
+    connection: &mut Connection,
+    is_acked: bool,
+    out: &mut Vec<(String, Result<String, String>)>,
+) {
+    let head = format!("{}/{site}", settings.prefix);
+    let topic = format!("{head}/gateway/check");
+    connection.try_publish(&Message { topic: topic.clone(), retain: false, payload: "{}".to_string() });
+    let published = loop {
+        match connection.poll().await {
+            Ok(Happened::Acked(_, None)) => break Ok("acknowledged".to_string()),
+            Ok(Happened::Acked(_, Some(refused))) => break Err(refused.reason),
+            Ok(Happened::Sent(_)) if !is_acked => break Ok("sent, without acknowledgement".to_string()),
+            Ok(_) => {}
+            Err(ended) => break Err(ended.words),
+        }
+    };
+    let is_over = published.is_err();
+    out.push((format!("publish to {topic}"), published));
+    if !settings.commands || is_over {
+        return connection.disconnect();
+    }
+    let filter = format!("{head}/command/#");
+    connection.subscribe(&filter);
+    let subscribed = loop {
+        match connection.poll().await {
+            Ok(Happened::Subscribed(said)) => break said.map(|()| "allowed".to_string()),
+            Ok(_) => {}
+            Err(ended) => break Err(ended.words),
+        }
+    };
+    out.push((format!("subscribe to {filter}"), subscribed));
+    connection.disconnect();
+}
