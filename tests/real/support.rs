@@ -231,6 +231,13 @@ pub fn is_up(state: &Path) {
     wait("the gateway", 20, || state.join("control.sock").exists().then_some(()));
 }
 
+/// Runs a command of the gateway; its standard output, whatever its exit code.
+pub fn says(config: &Path, state: &Path, args: &[&str]) -> String {
+    let mut command = Command::new(PLANTROOM);
+    let out = command.arg("--config").arg(config).arg("--state").arg(state).args(args).output().unwrap();
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
 /// Runs a command of the gateway; its standard output. Panics with its errors if it fails.
 pub fn plantroom(config: &Path, state: &Path, args: &[&str]) -> String {
     let mut command = Command::new(PLANTROOM);
