@@ -8,6 +8,11 @@ use std::path::Path;
 fn main() {
     let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     let out = std::env::var("OUT_DIR").expect("cargo sets it");
+    // No date before this can be right; a build that is to be the same each time gives it.
+    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let built = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|s| s.parse().ok()).unwrap_or_else(now);
+    println!("cargo::rustc-env=PLANTROOM_BUILT={built}");
     let mut text = String::new();
     for folder in ["vocabulary", "profiles", "alarms", "calendars"] {
         let dir = Path::new(&root).join("config").join(folder);

@@ -17,7 +17,7 @@ use crate::model::time::{Mono, Now, Wall};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// `ntp`: when the kernel says that it is synchronised. `rtc`: at once, unless it is before the last committed time.
+    /// `ntp`: when the kernel says that it is synchronised. `rtc`: at once, unless it is before the last committed time or the build.
     pub source: Source,
 }
 
@@ -79,10 +79,29 @@ impl Clock {
             || self.accepted.load(Ordering::Relaxed)
             || match self.source {
                 Source::Ntp => kernel_synchronised(),
-                Source::Rtc => self.wall().0 >= self.not_before.load(Ordering::Relaxed),
+                Source::Rtc => self.doubt().is_none(),
             };
         self.trusted.store(trusted, Ordering::Relaxed);
         trusted
+    }
+
+    /// Why the date is not believed, in words; none: it is.
+    pub fn disbelief(&self) -> Option<String> {
+        match self.source {
+            _ if self.trusted() => None,
+            Source::Ntp => Some("the kernel does not say that it is synchronised with a time service".to_string()),
+            Source::Rtc => self.doubt(),
+        }
+    }
+
+    /// What speaks against a battery-backed clock's date.
+    fn doubt(&self) -> Option<String> {
+        let (now, last) = (self.wall(), Wall(self.not_before.load(Ordering::Relaxed)));
+        let built = Wall(env!("PLANTROOM_BUILT").parse::<i64>().unwrap_or(0).saturating_mul(1_000));
+        if now < built {
+            return Some(format!("it is before this program was built ({})", built.rfc3339()));
+        }
+        (now < last).then(|| format!("it is before the last date of the journal ({})", last.rfc3339()))
     }
 
     /// The last committed time became known: a battery-backed clock that shows an earlier date is not believed.
@@ -135,6 +154,25 @@ impl Clock {
 fn mono_us() -> u64 {
     let t = clock_gettime(ClockId::Monotonic);
     t.tv_sec.unsigned_abs() * 1_000_000 + t.tv_nsec.unsigned_abs() / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_that_cannot_be_is_not_believed_and_why_is_said() {
+        let rtc = Settings { source: Source::Rtc };
+        let clock = Clock::new(&rtc, Wall(0));
+        assert!(clock.trusted() && clock.disbelief().is_none());
+        let behind = Clock::new(&rtc, Wall(clock.wall().0 + 3_600_000));
+        assert!(behind.disbelief().is_some_and(|why| why.contains("before the last date of the journal")));
+        let in_1970 = Clock { simulated: Some(Simulated(Arc::new(|| 0))), ..Clock::new(&rtc, Wall(i64::MAX)) };
+        in_1970.not_before(Wall(0));
+        assert!(in_1970.disbelief().is_some_and(|why| why.contains("before this program was built")));
+        in_1970.accept();
+        assert!(in_1970.trusted() && in_1970.disbelief().is_none(), "a person says so");
+    }
 }
 
 /// Causes that a [`LogLimit`] tells apart at most; beyond that it forgets them all.

@@ -114,6 +114,8 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
         Request::AcceptClock => {
             shared.clock.accept();
             shared.journal.date(shared.clock.wall(), shared.clock.mono());
+            // A date of the future that was once believed must not stand against every later start.
+            shared.journal.accept(shared.clock.wall());
             shared.store.date(shared.clock.wall(), shared.clock.mono());
             tracing::info!(
                 uid = caller.uid,

@@ -226,6 +226,9 @@ pub struct Clock {
     pub trusted: bool,
     /// Whether the kernel calls it synchronised.
     pub synchronised: bool,
+    /// Why it is not believed.
+    #[serde(default)]
+    pub why: String,
 }
 
 fn pages(shared: &Shared) -> Pages {
@@ -302,6 +305,7 @@ pub fn status(shared: &Shared) -> Status {
             date: shared.clock.wall().local(zone),
             trusted: shared.clock.trusted(),
             synchronised: crate::clock::kernel_synchronised(),
+            why: shared.clock.disbelief().unwrap_or_default(),
         },
         troubles: lock(&shared.troubles).iter().map(trouble).collect(),
     }

@@ -69,7 +69,11 @@ fn field_remarks(s: &Status) {
 }
 
 fn header(s: &Status) {
-    let trusted = if s.clock.trusted { "believed" } else { "not believed: `plantroom clock accept` if it is right" };
+    let trusted = if s.clock.trusted {
+        "believed".to_string()
+    } else {
+        format!("not believed: {}; `plantroom clock accept` if it is right", s.clock.why)
+    };
     output::line(format!("plantroom {}  site {}  up {}", s.version, s.site, duration(s.uptime_s)));
     output::line(format!("clock {} ({trusted})", s.clock.date));
     if let Some(why) = &s.last_good {

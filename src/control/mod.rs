@@ -215,6 +215,11 @@ const REQUEST_MAX: u64 = 64 * 1024;
 /// Connections served at a time.
 const CONNECTIONS_MAX: usize = 16;
 
+/// How long a connection may say nothing.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// What one too many is told.
+const BUSY: &str = "{\"error\":\"the gateway is busy: 16 others are asking it; try again in a moment\"}\n";
+
 /// Serves the socket until told to stop.
 pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
     let _stale = std::fs::remove_file(&path);
@@ -244,7 +249,11 @@ pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            // It fits into the socket's buffer: whoever does not read it holds nobody up.
+            let _gone = stream.try_write(BUSY.as_bytes());
+            continue;
+        };
         let (handler, stop) = (Arc::clone(&handler), stop.clone());
         tokio::spawn(async move {
             let _place = place;
@@ -261,7 +270,8 @@ async fn serve_one(stream: UnixStream, handler: Handler) -> std::io::Result<()> 
     let uid = stream.peer_cred()?.uid();
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read.take(REQUEST_MAX)).lines();
-    while let Some(line) = lines.next_line().await? {
+    let idle = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+    while let Some(line) = tokio::time::timeout(IDLE_MAX, lines.next_line()).await.map_err(|_| idle())?? {
         let answer = match serde_json::from_str::<Request>(&line) {
             Ok(request) => handler(request, Caller { uid }).await,
             Err(e) => Err(format!("not a request: {e}")),
@@ -302,11 +312,16 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<Value, Failed> {
         let why = format!("{}: {e}", socket.display());
         if e.kind() == std::io::ErrorKind::PermissionDenied { Failed::Denied(why) } else { Failed::NotRunning(why) }
     };
-    let mut stream = UnixStream::connect(socket).await.map_err(gone)?;
+    let (read, mut write) = UnixStream::connect(socket).await.map_err(gone)?.into_split();
     let line = serde_json::to_string(request).unwrap_or_default();
-    stream.write_all(format!("{line}\n").as_bytes()).await.map_err(gone)?;
+    // One that is busy answers before it is asked, and closes.
+    let written = write.write_all(format!("{line}\n").as_bytes()).await;
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).await.map_err(gone)?;
+    let read = BufReader::new(read).read_line(&mut answer).await;
+    if answer.is_empty() {
+        let why = written.err().or(read.err()).map_or("it is stopping".to_string(), |e| e.to_string());
+        return Err(Failed::Refused(format!("the gateway closed the connection: {why}")));
+    }
     let mut value: Value =
         serde_json::from_str(&answer).map_err(|e| Failed::Refused(format!("the answer is not JSON: {e}")))?;
     match value.get("error").and_then(Value::as_str) {
@@ -319,6 +334,28 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<Value, Failed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_too_many_hears_that_the_gateway_is_busy() {
+        let path = std::env::temp_dir().join(format!("plantroom-busy-{}.sock", std::process::id()));
+        let stop = CancellationToken::new();
+        let handler: Handler = Arc::new(|_, _| Box::pin(async { Ok(Value::from(1)) }));
+        let serving = tokio::spawn(serve(path.clone(), handler, stop.clone()));
+        while !path.exists() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ask(&path, &Request::Status).await.unwrap(), Value::from(1));
+        let mut others = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            others.push(UnixStream::connect(&path).await.unwrap());
+        }
+        let busy = ask(&path, &Request::Status).await.unwrap_err();
+        assert!(matches!(&busy, Failed::Refused(why) if why.contains("busy")), "{busy}");
+        stop.cancel();
+        serving.await.unwrap();
+        let gone = ask(&path, &Request::Status).await.unwrap_err();
+        assert!(matches!(gone, Failed::NotRunning(_)), "{gone}");
+    }
 
     #[test]
     fn whoever_may_read_changes_nothing_unless_named() {

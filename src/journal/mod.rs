@@ -275,6 +275,11 @@ impl Journal {
         lock(&self.shared.boot).offset_ms = Some(offset);
     }
 
+    /// A person says that this date is right: what later starts are measured by, though readings of a later date are stored.
+    pub fn accept(&self, wall: Wall) {
+        self.shared.health.last_wall.store(wall.0, Ordering::Relaxed);
+    }
+
     /// The stored position of a cursor; a new one begins at the newest reading (it is not flooded with the past).
     pub fn position(&self, name: &str) -> Position {
         let mut cursors = lock(&self.shared.cursors);

@@ -88,12 +88,16 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
             Err(e) => return Err(e),
         }
     }
-    let (mut reserved, mut is_raw_lost) = (0u64, false);
+    let (mut reserved, mut is_raw_lost, mut newest) = (0u64, false, None::<u64>);
     for path in files(dir, "raw-") {
         let Some(first) = first_seq_of(&path) else { continue };
         match look(&path, mend, &mut found) {
-            Ok((last, reserves)) => {
+            Ok((last, reserves, wall)) => {
                 reserved = reserved.max(reserves);
+                // The newest file counts: each bears on what the one before it had, unless somebody has put it right.
+                if wall.0 > 0 && newest.is_none_or(|seq| first > seq) {
+                    (newest, found.last_wall) = (Some(first), wall);
+                }
                 last_known = last_known.max(last.unwrap_or(first.saturating_sub(1)));
                 if last.is_none() && found.catalog.contains_key(&first) {
                     // An empty shell of what is sealed already.
@@ -136,7 +140,7 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
     Ok(found)
 }
 
-fn look(path: &Path, check: bool, found: &mut Found) -> Result<(Option<u64>, u64), Trouble> {
+fn look(path: &Path, check: bool, found: &mut Found) -> Result<(Option<u64>, u64, Wall), Trouble> {
     let reader = Reader::open(path)?;
     if check && !reader.check()? {
         let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
@@ -145,9 +149,9 @@ fn look(path: &Path, check: bool, found: &mut Found) -> Result<(Option<u64>, u64
     }
     further(found, reader.cursors()?);
     let number = |key: &str| reader.state(key).map(|v| v.and_then(|v| v.parse::<i64>().ok()).unwrap_or(0));
-    found.last_wall = found.last_wall.max(Wall(number("wall")?));
+    let wall = Wall(number("wall")?);
     let reserved = number("reserved")?.unsigned_abs();
-    Ok((reader.bounds()?.map(|(_, last)| last), reserved))
+    Ok((reader.bounds()?.map(|(_, last)| last), reserved, wall))
 }
 
 /// The furthest of each cursor counts.

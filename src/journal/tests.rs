@@ -352,6 +352,30 @@ fn damage_of_sealed_files_is_said_with_every_answer() {
 }
 
 #[test]
+fn a_date_of_the_future_that_was_once_believed_can_be_put_right() {
+    let dir = Dir::new("future");
+    let s = stream("a");
+    let future = DAY + 30_000 * 86_400_000;
+    {
+        let (journal, writer) = open(&dir);
+        let mut late = reading(&s, 1);
+        late.at.wall = Wall(future);
+        journal.append(late);
+        writer.stop();
+    }
+    {
+        let (journal, writer) = open(&dir);
+        assert_eq!(journal.health().last_wall.load(Ordering::Relaxed), future);
+        journal.accept(Wall(DAY));
+        journal.append(reading(&s, 2));
+        writer.stop();
+    }
+    let (journal, _writer) = open(&dir);
+    // It is kept to the minute.
+    assert_eq!(journal.health().last_wall.load(Ordering::Relaxed), DAY);
+}
+
+#[test]
 fn an_undated_boot_is_dated_when_the_clock_is_believed() {
     let dir = Dir::new("undated");
     let s = stream("a");
