@@ -11,6 +11,7 @@ use crate::config;
 use crate::journal::Journal;
 use crate::journal::damage::Damage;
 use crate::journal::history::{Query, SLOTS_MAX};
+use crate::model::problem::did_you_mean;
 use crate::model::time::{Wall, duration_ms};
 
 /// Options of `history`.
@@ -24,9 +25,13 @@ pub struct Args {
     /// To: the same. Default: now.
     #[arg(long)]
     to: Option<String>,
-    /// In slots of this length (15m, 1h) instead of every sample.
+    /// In slots of this length instead of every sample: 15m, 1h on the clock's own grid; days, weeks, months and years (1d, 1w, 1mo,
+    /// 1y) of the calendar, the first from `--from` on.
     #[arg(long)]
     every: Option<String>,
+    /// Time zone of dates and of the calendar. Default: the site's.
+    #[arg(long)]
+    zone: Option<String>,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -47,6 +52,12 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     }
     let Some((device, point)) = args.point.split_once('.') else {
         return Err(Failure::usage(format!("`{}` is not device.point", args.point)));
+    };
+    let zone = match &args.zone {
+        None => zone,
+        Some(name) => TimeZone::get(name).map_err(|_| {
+            Failure::usage(format!("there is no time zone `{name}`")).hint("as in Asia/Shanghai, Europe/London, UTC")
+        })?,
     };
     let clock = Clock::new(&crate::clock::Settings::default(), Wall(0));
     let now = clock.wall().0;
@@ -127,7 +138,7 @@ fn samples(journal: &Journal, query: &Query, format: Format, zone: &TimeZone) ->
     if format == Format::Json {
         output::line("]");
     }
-    nothing(n == 0, query);
+    nothing(n == 0, journal, query)?;
     say(&damage, zone)
 }
 
@@ -150,21 +161,72 @@ fn word(thinned: bool) -> &'static str {
     if thinned { "thinned" } else { "" }
 }
 
-fn nothing(is_empty: bool, query: &Query) {
-    if is_empty {
-        output::note(format!("no samples of {}.{} in this time", query.device, query.point));
+/// Says why there is nothing: a slip of the pen is an error.
+fn nothing(is_empty: bool, journal: &Journal, query: &Query) -> Outcome {
+    if !is_empty {
+        return Ok(());
+    }
+    let known = journal.names();
+    let Some(points) = known.get(&query.device) else {
+        let near = did_you_mean(&query.device, known.keys().map(String::as_str));
+        return Err(Failure::usage(format!("the journal has no device `{}`", query.device)).hint(near));
+    };
+    if !points.contains(&query.point) {
+        let near = did_you_mean(&query.point, points.iter().map(String::as_str));
+        let what = format!("`{}` has no point `{}` in the journal", query.device, query.point);
+        return Err(Failure::usage(what).hint(near));
+    }
+    output::note(format!("no samples of {}.{} in this time", query.device, query.point));
+    Ok(())
+}
+
+/// Days, weeks, months and years as steps of the calendar; none: it is another duration.
+fn calendar_step(text: &str) -> Option<jiff::Span> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let n: i32 = digits.parse().ok().filter(|n| (1..=1_000).contains(n))?;
+    let span = jiff::Span::new();
+    match &text[digits.len()..] {
+        "d" => Some(span.days(n)),
+        "w" => Some(span.weeks(n)),
+        "mo" => Some(span.months(n)),
+        "y" => Some(span.years(n)),
+        _ => None,
     }
 }
 
-fn slots(journal: &Journal, query: &Query, every: &str, format: Format, zone: &TimeZone) -> Outcome {
-    let Some(every_ms) = duration_ms(every).and_then(|ms| i64::try_from(ms).ok()) else {
-        return Err(Failure::usage(format!("`{every}` is not a duration")).hint("15m, 1h, 1d"));
-    };
-    if (query.to_ms - query.from_ms) / every_ms.max(1) >= i64::try_from(SLOTS_MAX).unwrap_or(i64::MAX) {
-        return Err(Failure::usage(format!("more than {SLOTS_MAX} slots")).hint("a longer --every, or a shorter time"));
+/// The beginnings of calendar slots from a query's begin to beyond its end, each reckoned from the first, so that months that are
+/// too short do not move the days after them; none: too many.
+fn calendar(query: &Query, step: jiff::Span, zone: &TimeZone) -> Option<Vec<i64>> {
+    let first = Timestamp::from_millisecond(query.from_ms).ok()?.to_zoned(zone.clone());
+    let mut bounds = vec![query.from_ms];
+    for n in 1..=i64::try_from(SLOTS_MAX).ok()? {
+        let at = first.checked_add(step.checked_mul(n).ok()?).ok()?.timestamp().as_millisecond();
+        bounds.push(at);
+        if at >= query.to_ms {
+            return Some(bounds);
+        }
     }
-    let crate::journal::history::Slots { slots, damage } = journal.slots(query, every_ms).map_err(failed)?;
-    let number = |x: f64| format!("{}", (x * 1e9).round() / 1e9);
+    None
+}
+
+fn slots(journal: &Journal, query: &Query, every: &str, format: Format, zone: &TimeZone) -> Outcome {
+    let too_many =
+        || Failure::usage(format!("more than {SLOTS_MAX} slots")).hint("a longer --every, or a shorter time");
+    let answer = if let Some(step) = calendar_step(every) {
+        let bounds = calendar(query, step, zone).ok_or_else(too_many)?;
+        journal.slots_between(query, &bounds)
+    } else {
+        let Some(every_ms) = duration_ms(every).and_then(|ms| i64::try_from(ms).ok()) else {
+            return Err(Failure::usage(format!("`{every}` is not a duration")).hint("15m, 1h, 1d, 1w, 1mo, 1y"));
+        };
+        if (query.to_ms - query.from_ms) / every_ms.max(1) >= i64::try_from(SLOTS_MAX).unwrap_or(i64::MAX) {
+            return Err(too_many());
+        }
+        journal.slots(query, every_ms)
+    };
+    let crate::journal::history::Slots { slots, damage } = answer.map_err(failed)?;
+    // Minus nothing is nothing.
+    let number = |x: f64| format!("{}", (x * 1e9).round() / 1e9 + 0.0);
     let some = |has: bool, x: f64| if has { number(x) } else { String::new() };
     let row = |s: &crate::journal::history::Slot| {
         let has = s.of.good > 0;
@@ -183,8 +245,54 @@ fn slots(journal: &Journal, query: &Query, every: &str, format: Format, zone: &T
         ]
     };
     let rows: Vec<Vec<String>> = slots.iter().map(row).collect();
-    let head = ["start", "mean", "min", "max", "first", "last", "good", "due", "complete %", "thinned", "damaged"];
+    let head = ["start", "mean", "min", "max", "first", "last", "good", "due", "complete_pct", "thinned", "damaged"];
     output::list(format, &head, &rows);
-    nothing(slots.iter().all(|s| s.of.all == 0), query);
+    nothing(slots.iter().all(|s| s.of.all == 0), journal, query)?;
     say(&damage, zone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounds(from: &str, to: &str, every: &str, zone: &str) -> Vec<String> {
+        let zone = TimeZone::get(zone).unwrap();
+        let at = |text: &str| moment(text, 0, &zone).unwrap();
+        let query = Query { device: "d".into(), point: "p".into(), from_ms: at(from), to_ms: at(to) };
+        let all = calendar(&query, calendar_step(every).unwrap(), &zone).unwrap();
+        all.iter()
+            .map(|ms| {
+                Timestamp::from_millisecond(*ms).unwrap().to_zoned(zone.clone()).strftime("%m-%d %H:%M").to_string()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn days_and_months_are_the_calendars() {
+        assert_eq!(
+            bounds("2026-11-21", "2026-11-23", "1d", "Asia/Shanghai"),
+            ["11-21 00:00", "11-22 00:00", "11-23 00:00"]
+        );
+        // Days of 23 and 25 hours.
+        assert_eq!(
+            bounds("2026-03-28", "2026-03-30", "1d", "Europe/London"),
+            ["03-28 00:00", "03-29 00:00", "03-30 00:00"]
+        );
+        let zone = TimeZone::get("Europe/London").unwrap();
+        let at = |text: &str| moment(text, 0, &zone).unwrap();
+        let day = |from: &str, to: &str| {
+            let query = Query { device: "d".into(), point: "p".into(), from_ms: at(from), to_ms: at(to) };
+            let all = calendar(&query, calendar_step("1d").unwrap(), &zone).unwrap();
+            (all[1] - all[0]) / 3_600_000
+        };
+        assert_eq!((day("2026-03-29", "2026-03-30"), day("2026-10-25", "2026-10-26")), (23, 25));
+        // The end of a month stays the end of a month.
+        assert_eq!(
+            bounds("2026-01-31", "2026-04-01", "1mo", "UTC"),
+            ["01-31 00:00", "02-28 00:00", "03-31 00:00", "04-30 00:00"]
+        );
+        assert_eq!(bounds("2026-02-01", "2027-02-01", "1y", "UTC"), ["02-01 00:00", "02-01 00:00"]);
+        assert_eq!(bounds("2026-11-21T10:00", "2026-11-28", "1w", "UTC"), ["11-21 10:00", "11-28 10:00"]);
+        assert!(calendar_step("15m").is_none() && calendar_step("0d").is_none() && calendar_step("24h").is_none());
+    }
 }

@@ -1,6 +1,7 @@
 //! Queries: one point of one device between two dates, as samples or as slots with completeness. A point at a time, an
 //! hour at a time: a month never needs the memory of a month.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use crate::journal::column::Aggregate;
@@ -83,6 +84,9 @@ enum Walked {
     Unreadable,
 }
 
+/// Segments that are asked for names.
+const NAMES_FROM: usize = 48;
+
 /// Slots that one answer may have.
 pub const SLOTS_MAX: usize = 200_000;
 
@@ -139,12 +143,23 @@ impl Journal {
         let first = query.from_ms.div_euclid(every_ms) * every_ms;
         let count = usize::try_from((query.to_ms - first).max(0) / every_ms + 1).unwrap_or(0).min(SLOTS_MAX);
         let starts = (0..count).map(|i| first + i64::try_from(i).unwrap_or(0) * every_ms);
+        let mut bounds: Vec<i64> = starts.filter(|s| *s < query.to_ms).collect();
+        bounds.extend(bounds.last().map(|last| last + every_ms));
+        self.slots_between(query, &bounds)
+    }
+
+    /// The history in slots from each of these moments to the next, which rise.
+    ///
+    /// # Errors
+    /// As [`Journal::samples`].
+    pub fn slots_between(&self, query: &Query, bounds: &[i64]) -> Result<Slots, Trouble> {
+        let spans: Vec<(i64, i64)> = bounds.windows(2).take(SLOTS_MAX).map(|w| (w[0], w[1])).collect();
         let mut out: Vec<Slot> =
-            starts.filter(|s| *s < query.to_ms).map(|start_ms| Slot { start_ms, ..Slot::default() }).collect();
-        let index = |ms: i64| usize::try_from((ms - first).div_euclid(every_ms)).unwrap_or(usize::MAX);
+            spans.iter().map(|(start_ms, _)| Slot { start_ms: *start_ms, ..Slot::default() }).collect();
+        let index = |ms: i64| spans.partition_point(|(start, _)| *start <= ms).wrapping_sub(1);
         let mut cadences = vec![0u64; out.len()];
         let mut damage = Vec::new();
-        let ask = if every_ms % QUARTER_MS == 0 { Ask::Quarters } else { Ask::Slots };
+        let ask = if bounds.iter().all(|b| b % QUARTER_MS == 0) { Ask::Quarters } else { Ask::Slots };
         self.walk(query, ask, &mut damage, &mut |met, from| {
             let at = match met {
                 Met::Row(at, _) | Met::Quarter(at, _) => index(at),
@@ -158,31 +173,61 @@ impl Journal {
             *cadence = from.every_ms;
             true
         })?;
-        // Nothing was due before the point was first configured: from then on every cycle leaves a sample, good or bad. In a hole
-        // after that what was due is what was due later, or before.
+        self.due(query, &spans, &cadences, &mut out)?;
+        for (slot, (start, end)) in out.iter_mut().zip(&spans) {
+            slot.damaged = damage.iter().any(|d| d.touches(*start, *end));
+        }
+        Ok(Slots { slots: out, damage })
+    }
+
+    /// How many samples were due in each slot. Nothing was before the point was first configured: from then on every cycle leaves a
+    /// sample, good or bad. In a hole after that what was due is what was due later, or before.
+    fn due(&self, query: &Query, spans: &[(i64, i64)], cadences: &[u64], out: &mut [Slot]) -> Result<(), Trouble> {
         let mut cadence = cadences.iter().copied().find(|c| *c > 0).unwrap_or(0);
-        let is_whole = |s: &Slot| u64::from(s.of.all) * cadence >= every_ms.unsigned_abs();
-        let began_ms = match out.first() {
-            Some(first) if !is_whole(first) => self.first_ms(query)?.unwrap_or(query.to_ms),
+        let is_whole =
+            |s: &Slot, (start, end): (i64, i64)| u64::from(s.of.all) * cadence >= (end - start).unsigned_abs();
+        let began_ms = match (out.first(), spans.first()) {
+            (Some(first), Some(span)) if !is_whole(first, *span) => self.first_ms(query)?.unwrap_or(query.to_ms),
             _ => query.from_ms,
         };
-        for (slot, own) in out.iter_mut().zip(cadences) {
+        for ((slot, own), (start, end)) in out.iter_mut().zip(cadences).zip(spans) {
             if slot.of.all > 0 {
-                cadence = own;
+                cadence = *own;
             }
             if cadence > 0 {
-                let (from, to) = (slot.start_ms.max(query.from_ms), (slot.start_ms + every_ms).min(query.to_ms));
+                let (from, to) = ((*start).max(query.from_ms), (*end).min(query.to_ms));
                 let passed = (to - from.max(began_ms)).max(0).unsigned_abs();
                 // From its first sample on, that one included.
                 let due = if began_ms > from { passed.div_ceil(cadence) } else { passed / cadence };
-                let is_configured = slot.start_ms + every_ms > began_ms;
+                let is_configured = *end > began_ms;
                 slot.due = u32::try_from(due).unwrap_or(u32::MAX).max(u32::from(is_configured));
             }
         }
-        for slot in &mut out {
-            slot.damaged = damage.iter().any(|d| d.touches(slot.start_ms, slot.start_ms + every_ms));
+        Ok(())
+    }
+
+    /// Devices and their points, as far as the newest files and the memory know them.
+    pub fn names(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut take = |stream: &Stream| {
+            if stream.alarm_rule().is_none() {
+                let points = out.entry(stream.device.to_string()).or_default();
+                points.extend(stream.points.iter().map(|p| p.name.to_string()));
+            }
+        };
+        self.recent().iter().for_each(|entry| take(&entry.reading.stream));
+        let catalog = lock(&self.shared.catalog).clone();
+        let mut files: BTreeSet<&std::path::Path> = BTreeSet::new();
+        for place in catalog.values().rev().take(NAMES_FROM) {
+            if let Some(Ok(reader)) = place.raw.as_deref().map(Reader::open) {
+                reader.streams().for_each(|stream| take(stream));
+            }
+            files.extend(place.sealed.iter().map(std::path::PathBuf::as_path));
         }
-        Ok(Slots { slots: out, damage })
+        for (streams, _) in files.into_iter().filter_map(|path| DayFile::open(path).ok()?.streams(None).ok()) {
+            streams.values().for_each(|stream| take(stream));
+        }
+        out
     }
 
     /// When the first sample came that history still has, before a query's end.
@@ -203,7 +248,7 @@ impl Journal {
         let all = aside.into_iter().chain(self.shared.passed_over.iter().cloned());
         damage.extend(all.filter(|d| d.touches(query.from_ms, query.to_ms)));
         let catalog = lock(&self.shared.catalog).clone();
-        let mut files: std::collections::BTreeSet<std::path::PathBuf> = std::collections::BTreeSet::new();
+        let mut files: BTreeSet<std::path::PathBuf> = BTreeSet::new();
         for place in catalog.values() {
             files.extend(place.sealed.iter().filter(|p| may_hold(p, query)).cloned());
         }

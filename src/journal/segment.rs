@@ -309,6 +309,11 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Streams that it holds.
+    pub fn streams(&self) -> impl Iterator<Item = &Arc<Stream>> {
+        self.streams.values()
+    }
+
     /// Reads streams and boots again: they grow while the segment is written.
     pub fn refresh(&mut self) -> Result<(), Trouble> {
         let path = self.path.clone();

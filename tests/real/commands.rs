@@ -139,17 +139,21 @@ fn history_is_read_back_with_completeness() {
         plantroom(&dir.0, &state, &["history", "counter.x_n", "--from", "30s", "--every", "1s", "--format", "json"]);
     let slots: Vec<serde_json::Value> = serde_json::from_str(&slots).unwrap();
     let full: Vec<&serde_json::Value> = slots.iter().filter(|s| s["good"] == "10").collect();
-    assert!(!full.is_empty() && full.iter().all(|s| s["complete %"] == "100.0" && s["due"] == "10"), "{slots:?}");
-    let empty = plantroom(&dir.0, &state, &["history", "counter.nothing", "--from", "1h"]);
-    assert_eq!(empty.lines().count(), 1, "a head and nothing more: {empty}");
-    let out = Command::new(PLANTROOM)
-        .arg("--state")
-        .arg(&state)
-        .args(["history", "counter.x_n", "--from", "yesterday"])
-        .output()
-        .unwrap();
-    assert_eq!(out.status.code(), Some(64));
-    assert!(String::from_utf8_lossy(&out.stderr).contains("`yesterday` is not a date"));
+    assert!(!full.is_empty() && full.iter().all(|s| s["complete_pct"] == "100.0" && s["due"] == "10"), "{slots:?}");
+    let before = ["history", "counter.x_n", "--from", "2020-01-01", "--to", "2020-01-03", "--every", "1d"];
+    let empty = plantroom(&dir.0, &state, &before);
+    assert_eq!(empty.lines().count(), 3, "a head and two empty days: {empty}");
+    for (args, said) in [
+        (["counter.x_n", "--from", "yesterday"], "`yesterday` is not a date"),
+        (["counter.x_m", "--from", "1h"], "`counter` has no point `x_m` in the journal\n  hint: did you mean `x_n`"),
+        (["count.x_n", "--from", "1h"], "the journal has no device `count`\n  hint: did you mean `counter`"),
+        (["counter.x_n", "--zone", "Mars"], "there is no time zone `Mars`"),
+    ] {
+        let mut command = Command::new(PLANTROOM);
+        let out = command.arg("--state").arg(&state).arg("history").args(args).output().unwrap();
+        let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(64) && stderr.contains(said), "{said}: {stderr}");
+    }
 }
 
 #[test]
