@@ -94,6 +94,14 @@ impl Clock {
         }
     }
 
+    /// Says in the log why the date is not believed.
+    pub fn say(&self) {
+        if let Some(why) = self.disbelief() {
+            let date = self.wall().rfc3339();
+            tracing::warn!(date, why, "the date is not believed: `plantroom clock accept` if it is right");
+        }
+    }
+
     /// What speaks against a battery-backed clock's date.
     fn doubt(&self) -> Option<String> {
         let (now, last) = (self.wall(), Wall(self.not_before.load(Ordering::Relaxed)));

@@ -216,10 +216,7 @@ impl App {
         if clock.trusted() {
             journal.date(clock.wall(), clock.mono());
         }
-        if let Some(why) = clock.disbelief() {
-            let date = clock.wall().rfc3339();
-            tracing::warn!(date, why, "the date is not believed: `plantroom clock accept` if it is right");
-        }
+        clock.say();
         let names: Vec<String> = configuration.sinks.iter().map(sink::Settings::cursor).collect();
         journal.keep_cursors(&names);
         let (store, said) = Store::open(&paths.state.join("store.db"), &boot)?;

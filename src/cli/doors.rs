@@ -9,7 +9,7 @@ use crate::model::time::Wall;
 pub fn files(configuration: &Configuration, now: Wall) -> Vec<String> {
     let sinks = configuration.sinks.iter().map(|s| (format!("sink `{}`", s.name()), s.files()));
     let channels = configuration.oncall.channels.iter().map(|c| (format!("channel `{}`", c.id()), c.files()));
-    let mut out = Vec::new();
+    let (mut out, now) = (Vec::new(), std::time::Duration::from_millis(u64::try_from(now.0).unwrap_or(0)));
     for (name, files) in sinks.chain(channels) {
         out.extend(files.iter().filter_map(|f| f.problem(now)).map(|why| format!("{name}: {why}")));
     }

@@ -37,6 +37,21 @@ pub struct Args {
     format: Format,
 }
 
+/// How the answer is printed.
+struct Form {
+    format: Format,
+    zone: TimeZone,
+    /// The point's unit; empty where it has none, or nobody knows.
+    unit: String,
+}
+
+impl Form {
+    /// What a file says in each line besides time and value.
+    fn of(&self, query: &Query) -> [String; 3] {
+        [query.device.clone(), query.point.clone(), self.unit.clone()]
+    }
+}
+
 /// Reads and prints.
 pub fn run(global: &Global, args: &Args) -> Outcome {
     output::begin_log(global, true);
@@ -65,9 +80,13 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let query = Query { device: device.into(), point: point.into(), from_ms: moment(&args.from, now, &zone)?, to_ms };
     let opened = Journal::view(&dir, &settings, &clock);
     let journal = opened.map_err(|e| Failure::later("cannot open the journal").because(e.to_string()))?;
+    let configuration = loaded.configuration.as_ref();
+    let unit =
+        configuration.and_then(|c| c.catalogue.vocabulary.point(&c.devices.get(device)?.class, point)?.unit.clone());
+    let form = Form { format: args.format, zone, unit: unit.unwrap_or_default() };
     match &args.every {
-        Some(every) => slots(&journal, &query, every, args.format, &zone),
-        None => samples(&journal, &query, args.format, &zone),
+        Some(every) => slots(&journal, &query, every, &form),
+        None => samples(&journal, &query, &form),
     }
 }
 
@@ -100,11 +119,13 @@ fn failed(e: crate::journal::segment::Trouble) -> Failure {
     Failure::later("history cannot be read").because(e.to_string())
 }
 
-fn samples(journal: &Journal, query: &Query, format: Format, zone: &TimeZone) -> Outcome {
+fn samples(journal: &Journal, query: &Query, form: &Form) -> Outcome {
+    let (format, zone) = (form.format, &form.zone);
+    let of = form.of(query).map(|cell| output::csv(&cell)).join(",");
     let head = ["time", "value", "quality", "thinned"];
     let mut n = 0u64;
     match format {
-        Format::Csv => output::line(head.join(",")),
+        Format::Csv => output::line(format!("{},device,point,unit", head.join(","))),
         Format::Json => output::line("["),
         Format::Table => output::line(format!("{:31}{:20}{:20}{}", head[0], head[1], head[2], head[3])),
     }
@@ -116,7 +137,7 @@ fn samples(journal: &Journal, query: &Query, format: Format, zone: &TimeZone) ->
         let at = local(row.at_ms, zone);
         let thinned = word(row.thinned);
         match format {
-            Format::Csv => output::line(format!("{at},{},{quality},{thinned}", output::csv(&value))),
+            Format::Csv => output::line(format!("{at},{},{quality},{thinned},{of}", output::csv(&value))),
             Format::Table => output::line(format!("{at:31}{value:20}{quality:20}{thinned}").trim_end()),
             Format::Json => {
                 let mut json = String::new();
@@ -180,6 +201,17 @@ fn nothing(is_empty: bool, journal: &Journal, query: &Query) -> Outcome {
     Ok(())
 }
 
+/// A slot as an object: numbers are numbers, what is not there is null.
+fn slot_json(s: &crate::journal::history::Slot, query: &Query, form: &Form) -> serde_json::Value {
+    let has = |x: f64| (s.of.good > 0).then_some(x + 0.0);
+    serde_json::json!({
+        "device": query.device, "point": query.point, "unit": form.unit, "start": local(s.start_ms, &form.zone), "start_ms": s.start_ms,
+        "mean": s.mean().and_then(has), "min": has(s.of.min), "max": has(s.of.max), "first": has(s.of.first.0),
+        "last": has(s.of.last.0), "good": s.of.good, "due": if s.due > 0 { s.due } else { s.of.all },
+        "complete_pct": (s.completeness() * 1_000.0).round() / 10.0, "thinned": s.thinned, "damaged": s.damaged,
+    })
+}
+
 /// Days, weeks, months and years as steps of the calendar; none: it is another duration.
 fn calendar_step(text: &str) -> Option<jiff::Span> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -209,7 +241,8 @@ fn calendar(query: &Query, step: jiff::Span, zone: &TimeZone) -> Option<Vec<i64>
     None
 }
 
-fn slots(journal: &Journal, query: &Query, every: &str, format: Format, zone: &TimeZone) -> Outcome {
+fn slots(journal: &Journal, query: &Query, every: &str, form: &Form) -> Outcome {
+    let (format, zone) = (form.format, &form.zone);
     let too_many =
         || Failure::usage(format!("more than {SLOTS_MAX} slots")).hint("a longer --every, or a shorter time");
     let answer = if let Some(step) = calendar_step(every) {
@@ -244,8 +277,19 @@ fn slots(journal: &Journal, query: &Query, every: &str, format: Format, zone: &T
             if s.damaged { "damaged" } else { "" }.to_string(),
         ]
     };
-    let rows: Vec<Vec<String>> = slots.iter().map(row).collect();
-    let head = ["start", "mean", "min", "max", "first", "last", "good", "due", "complete_pct", "thinned", "damaged"];
+    if format == Format::Json {
+        let objects = slots.iter().map(|s| slot_json(s, query, form)).collect::<Vec<_>>();
+        output::line(serde_json::to_string_pretty(&objects).unwrap_or_default());
+        nothing(slots.iter().all(|s| s.of.all == 0), journal, query)?;
+        return say(&damage, zone);
+    }
+    let mut rows: Vec<Vec<String>> = slots.iter().map(row).collect();
+    let mut head =
+        vec!["start", "mean", "min", "max", "first", "last", "good", "due", "complete_pct", "thinned", "damaged"];
+    if format == Format::Csv {
+        head.extend(["device", "point", "unit"]);
+        rows.iter_mut().for_each(|row| row.extend(form.of(query)));
+    }
     output::list(format, &head, &rows);
     nothing(slots.iter().all(|s| s.of.all == 0), journal, query)?;
     say(&damage, zone)

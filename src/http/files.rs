@@ -9,8 +9,6 @@ use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
-use crate::model::time::Wall;
-
 /// A certificate that ends so soon is named before it does.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
 
@@ -47,8 +45,8 @@ impl File {
         Some(Self { key: "ca_file", path: path?.clone(), kind: Kind::Authorities })
     }
 
-    /// What is wrong with it; `now`: the date.
-    pub fn problem(&self, now: Wall) -> Option<String> {
+    /// What is wrong with it; `now`: the time since 1970.
+    pub fn problem(&self, now: Duration) -> Option<String> {
         let looked = match &self.kind {
             Kind::Secret => secret(&self.path),
             Kind::Authorities => certificates(&self.path).and_then(|all| authorities(&all, now)),
@@ -80,12 +78,12 @@ fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// A list of authorities is good as long as one of them is.
-fn authorities(all: &[CertificateDer<'static>], now: Wall) -> Result<(), String> {
+fn authorities(all: &[CertificateDer<'static>], now: Duration) -> Result<(), String> {
     let states: Vec<Result<(), String>> = all.iter().map(|c| valid(c, now)).collect();
     if states.iter().any(Result::is_ok) { Ok(()) } else { states.into_iter().next().unwrap_or(Ok(())) }
 }
 
-fn own(chain: Vec<CertificateDer<'static>>, key: &str, now: Wall) -> Result<(), String> {
+fn own(chain: Vec<CertificateDer<'static>>, key: &str, now: Duration) -> Result<(), String> {
     valid(&chain[0], now)?;
     let pem = read(key).map_err(|why| format!("its key {key} {why}"))?;
     let private =
@@ -97,8 +95,7 @@ fn own(chain: Vec<CertificateDer<'static>>, key: &str, now: Wall) -> Result<(), 
 }
 
 /// Whether a certificate is valid now, and in a while.
-fn valid(certificate: &CertificateDer<'static>, now: Wall) -> Result<(), String> {
-    let now = Duration::from_millis(u64::try_from(now.0).unwrap_or(0));
+fn valid(certificate: &CertificateDer<'static>, now: Duration) -> Result<(), String> {
     match state(certificate, now) {
         Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Err("has expired".to_string()),
         Some(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
@@ -157,9 +154,9 @@ mod tests {
          ihxfO4hRkPRPkwGrrp3XKzeOaUWPum7Y5Ox/sausvgqSbdXcijIPIcVr\n\
          -----END PRIVATE KEY-----\n";
     const NO_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    const DAY: i64 = 86_400_000;
+    const DAY: u64 = 86_400;
     /// 2026-12-01.
-    const NOW: i64 = 20_788 * DAY;
+    const NOW: u64 = 20_788 * DAY;
 
     #[test]
     fn what_is_wrong_with_a_file_is_said() {
@@ -171,7 +168,8 @@ mod tests {
             path.display().to_string()
         };
         let problem = |kind: Kind, path: &str, days: i64| {
-            File { key: "k", path: path.to_string(), kind }.problem(Wall(NOW + days * DAY)).unwrap_or_default()
+            let now = Duration::from_secs(NOW.saturating_add_signed(days * DAY.cast_signed()));
+            File { key: "k", path: path.to_string(), kind }.problem(now).unwrap_or_default()
         };
         for (text, expected) in [
             ("s3cret\n", ""),
