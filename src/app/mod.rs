@@ -40,6 +40,7 @@ use crate::model::time::{Mono, Wall};
 use crate::poll::bus::Bus;
 use crate::poll::health::BusHealth;
 use crate::poll::{Ask, BusConfig, Deliver};
+use crate::sink::again::Again;
 use crate::sink::aside::Aside;
 use crate::sink::{self, Health as SinkHealth, Place, Places, States};
 use crate::store::log::Store;
@@ -75,6 +76,8 @@ pub struct SinkHandle {
     pub health: Arc<SinkHealth>,
     /// What the other side refused.
     pub aside: Aside,
+    /// What a store is to be given again.
+    pub again: Again,
     /// The devices that it knows.
     places: Arc<Places>,
     task: Handle,

@@ -6,6 +6,7 @@ use crate::app::{App, ChannelHandle, SinkHandle, door, lock, pages, places, repl
 use crate::channel;
 use crate::config::Configuration;
 use crate::oncall::page::Command;
+use crate::sink::again::Again;
 use crate::sink::aside::Aside;
 use crate::sink::{self, Health as SinkHealth};
 
@@ -23,11 +24,12 @@ impl App {
             clock: self.shared.clock.clone(),
             health: Arc::clone(&health),
             aside: Aside::open(&sink::file_of(&state_dir, "aside", name, "jsonl")),
+            again: Again::open(&sink::file_of(&state_dir, "again", name, "json")),
             state_dir,
         };
         // A new sink begins with what comes from now on, whenever its task gets its turn.
         let _begins_here = self.shared.journal.position(&settings.cursor());
-        let aside = common.aside.clone();
+        let (aside, again) = (common.aside.clone(), common.again.clone());
         let runs = settings.clone();
         let task = self.outlets.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));
         let commands = match settings {
@@ -45,7 +47,7 @@ impl App {
             _ => None,
         };
         let settings = settings.clone();
-        lock(&self.shared.sinks).push(SinkHandle { settings, health, aside, places, task, commands });
+        lock(&self.shared.sinks).push(SinkHandle { settings, health, aside, again, places, task, commands });
     }
 
     pub(super) fn start_channel(&mut self, settings: &channel::Settings) {

@@ -111,6 +111,14 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             }
             json(serde_json::to_value(set_aside(shared, sink.as_deref(), action)?))
         }
+        Request::Verify => {
+            shared.journal.verify_now();
+            json(serde_json::to_value(true))
+        }
+        Request::Resend { sink, from_ms, to_ms } => {
+            tracing::info!(uid = caller.uid, sink, from_ms, to_ms, "a range of the journal is to be written again");
+            json(serde_json::to_value(resend(shared, &sink, from_ms, to_ms)?))
+        }
         Request::AcceptClock => {
             shared.clock.accept();
             shared.journal.date(shared.clock.wall(), shared.clock.mono());
@@ -421,14 +429,33 @@ where
     wanted.iter().map(row).collect()
 }
 
+/// A range of the journal is written to a store again.
+fn resend(shared: &Shared, name: &str, from_ms: i64, to_ms: i64) -> Result<(), String> {
+    let sinks = lock(&shared.sinks);
+    let sink = find(&sinks, name)?;
+    match sink.settings {
+        crate::sink::Settings::Influx(_) => sink.again.ask(crate::sink::again::Range { from_ms, to_ms }),
+        crate::sink::Settings::Mqtt(_) => Err(format!(
+            "`{name}` is a broker: whoever subscribes has had these messages; history is written again to stores only"
+        )),
+    }
+}
+
+/// The sink of a name.
+fn find<'a>(sinks: &'a [crate::app::SinkHandle], name: &str) -> Result<&'a crate::app::SinkHandle, String> {
+    sinks.iter().find(|s| s.settings.name() == name).ok_or_else(|| {
+        let known: Vec<&str> = sinks.iter().map(|s| s.settings.name()).collect();
+        format!("there is no sink `{name}` (there are: {})", known.join(", "))
+    })
+}
+
 /// What sinks have set aside: listed, sent again, discarded.
 fn set_aside(shared: &Shared, sink: Option<&str>, action: SetAside) -> Result<Vec<Aside>, String> {
     let sinks = lock(&shared.sinks);
-    let chosen: Vec<_> = sinks.iter().filter(|s| sink.is_none_or(|name| name == s.settings.name())).collect();
-    if let (Some(name), true) = (sink, chosen.is_empty()) {
-        let known: Vec<&str> = sinks.iter().map(|s| s.settings.name()).collect();
-        return Err(format!("there is no sink `{name}` (there are: {})", known.join(", ")));
-    }
+    let chosen = match sink {
+        Some(name) => vec![find(&sinks, name)?],
+        None => sinks.iter().collect(),
+    };
     let of = |s: &crate::app::SinkHandle| {
         let done = match action {
             SetAside::List => Ok(0),

@@ -177,6 +177,9 @@ pub struct Sink {
     /// Of those, dropped for room or age, or not kept for want of a disk.
     #[serde(default)]
     pub aside_dropped: u64,
+    /// How far the history is that is being written again; empty: none is.
+    #[serde(default)]
+    pub resending: String,
     /// Topics or series that the other side refuses now, and which.
     #[serde(default)]
     pub refused: u64,
@@ -215,6 +218,22 @@ pub struct Journal {
     /// Files deleted because they have served their time.
     #[serde(default)]
     pub aged_files: u64,
+    /// What the last verification found; none: there was none yet.
+    #[serde(default)]
+    pub verified: Option<Verified>,
+}
+
+/// What the last verification of the journal's files found.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Verified {
+    /// When it ended; empty: the date was not known.
+    pub at: String,
+    /// Files read.
+    pub files: u64,
+    /// Places that cannot be read: `plantroom verify` names them.
+    pub damaged: u64,
+    /// Files of registers that were mended from their second copy.
+    pub mended: u64,
 }
 
 /// The clock.
@@ -300,6 +319,12 @@ pub fn status(shared: &Shared) -> Status {
             thinned_files: get(&j.thinned_files),
             dropped_files: get(&j.dropped_files),
             aged_files: get(&j.aged_files),
+            verified: shared.journal.verified().map(|report| Verified {
+                at: if report.ended_ms > 0 { crate::model::time::Wall(report.ended_ms).local(zone) } else { String::new() },
+                files: report.files,
+                damaged: report.damage.len() as u64,
+                mended: report.mended.len() as u64,
+            }),
         },
         clock: Clock {
             date: shared.clock.wall().local(zone),
@@ -366,6 +391,7 @@ fn sink(sink: &SinkHandle) -> Sink {
         set_aside: h.set_aside.load(Ordering::Relaxed),
         last_set_aside: Health::text(&h.last_set_aside),
         aside_dropped: sink.aside.dropped(),
+        resending: sink.again.says(),
         refused: h.refused.load(Ordering::Relaxed),
         refused_what: Health::text(&h.refused_what),
         limits: Health::text(&h.limits),

@@ -16,11 +16,13 @@ pub mod read;
 pub mod reference;
 pub mod reload;
 pub mod replay;
+pub mod resend;
 pub mod run;
 pub mod scan;
 pub mod set_aside;
 pub mod simulate;
 pub mod status;
+pub mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,6 +96,10 @@ enum Command {
     Inject(alarm::InjectArgs),
     /// What a store refused for good: listed, sent again, discarded.
     SetAside(set_aside::Args),
+    /// Read every file of the history once, slowly, and say what of it cannot be read.
+    Verify(verify::Args),
+    /// Write a range of the history to a store again.
+    Resend(resend::Args),
     /// Load the configuration again; what did not change misses no cycle.
     Reload,
     /// Keep configuration and state in one file; works beside the running gateway.
@@ -222,6 +228,8 @@ pub fn main() -> ExitCode {
         Command::Rota(a) => page::rota(&args, a),
         Command::Inject(a) => alarm::inject(&args, a),
         Command::SetAside(args_of) => set_aside::run(&args, args_of),
+        Command::Verify(of) => verify::run(&args, of),
+        Command::Resend(of) => resend::run(&args, of),
         Command::Reload => reload::run(&args),
         Command::Backup(of) => backup::run(&args, of),
         Command::Restore(of) => backup::restore(&args, of),

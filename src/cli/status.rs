@@ -173,6 +173,9 @@ fn sinks(s: &Status) {
         if !k.limits.is_empty() {
             output::line(format!("{name}: {}", k.limits));
         }
+        if !k.resending.is_empty() {
+            output::line(format!("{name}: {}", k.resending));
+        }
         if k.refused > 0 {
             output::line(format!("{name}: REFUSED NOW, everything else goes on: {}", k.refused_what));
         }
@@ -206,6 +209,15 @@ fn journal(s: &Status) {
         j.dropped_files,
         j.aged_files
     ));
+    if let Some(v) = &j.verified {
+        let (at, files) = (if v.at.is_empty() { "without a date" } else { &v.at }, v.files);
+        let found = match (v.damaged, v.mended) {
+            (0, 0) => "nothing is damaged".to_string(),
+            (0, mended) => format!("{mended} files of registers mended from their second copy"),
+            (damaged, mended) => format!("{damaged} PLACES CANNOT BE READ (`plantroom verify` names them), {mended} mended"),
+        };
+        output::line(format!("verified {at}: {files} files, {found}"));
+    }
 }
 
 /// Seconds for people.

@@ -122,6 +122,17 @@ pub enum Request {
     },
     /// The date is right: a person says so.
     AcceptClock,
+    /// All sealed files are read once, now.
+    Verify,
+    /// A range of the journal is written to a store again.
+    Resend {
+        /// The sink.
+        sink: String,
+        /// From this date, milliseconds since 1970.
+        from_ms: i64,
+        /// To before this date.
+        to_ms: i64,
+    },
     /// What sinks have set aside.
     SetAside {
         /// One sink, or all.
@@ -151,6 +162,8 @@ impl Request {
             | Request::AnnounceTest { .. }
             | Request::Inject { .. }
             | Request::AcceptClock
+            | Request::Verify
+            | Request::Resend { .. }
             | Request::SetAside { .. } => true,
         }
     }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::journal::sealed::{DayFile, Slice};
 use crate::journal::segment::Trouble;
 
 /// Something that is there and cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
     /// The file's name.
     pub file: String,
@@ -28,6 +30,12 @@ impl Damage {
     /// A slice of a file.
     pub fn slice(path: &Path, device: &str, slice: &Slice, why: impl Into<String>) -> Self {
         Self { hours: Some((slice.first_ms, slice.last_ms)), ..Self::file(path, device, why) }
+    }
+
+    /// Whether any of these is of the same time.
+    pub fn is_of_any(&self, others: &[Damage]) -> bool {
+        let (first, last) = self.hours.unwrap_or((i64::MIN, i64::MAX));
+        others.iter().any(|other| other.touches(first, last.saturating_add(1)))
     }
 
     /// Whether it may hold something of a time.
@@ -73,10 +81,18 @@ pub fn slices(
     }
     let (mut found, mut lost) = (Vec::new(), 0);
     let condition = filter.split(" ORDER BY").next().unwrap_or(filter);
+    let by_key = format!("id = ?{} AND {condition}", args.len() + 1);
+    let mut args = args.to_vec();
+    args.push(0);
     for id in 1..=file.last_slice().unwrap_or(SLICES_MAX) {
-        match file.slices(&format!("id = {id} AND {condition}"), args) {
+        args.last_mut().into_iter().for_each(|key| *key = id);
+        match file.slices(&by_key, &args) {
             Ok(slices) => found.extend(slices),
             Err(_) => lost += 1,
+        }
+        // Each leaf of the table has some of them: its root is damaged.
+        if lost == GIVE_UP && lost == id {
+            break;
         }
     }
     if lost > 0 {
@@ -86,6 +102,8 @@ pub fn slices(
     Ok(found)
 }
 
+/// Slices of which none can be read, from the first one on, after which no more are tried.
+const GIVE_UP: i64 = 2_000;
 /// Slices of a day's file that are looked for one by one at most.
 const SLICES_MAX: i64 = 100_000;
 

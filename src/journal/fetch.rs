@@ -10,7 +10,7 @@ use crate::journal::cursor::{Position, Walk};
 use crate::journal::sealed::{self, DayFile, DeviceHour};
 use crate::journal::segment::{Reader, Trouble};
 use crate::journal::tail::Entry;
-use crate::journal::{Journal, Place, lock};
+use crate::journal::{Journal, Place, lock, mirror};
 
 /// A reading on its way out, and where its reader stands once it is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,12 +29,17 @@ pub struct Cursor {
     raw: Option<(u64, Reader)>,
     hour: Option<(u64, String, Peekable<DeviceHour>)>,
     names: Option<(u64, Vec<String>)>,
+    /// How often in a row a file could not be read.
+    failures: u32,
 }
+
+/// So often a file that cannot be read is tried again; then what it does not give is passed over.
+const TRIES: u32 = 5;
 
 impl Cursor {
     /// Begins at a position.
     pub fn new(journal: Journal, position: Position) -> Self {
-        Self { journal, position, raw: None, hour: None, names: None }
+        Self { journal, position, raw: None, hour: None, names: None, failures: 0 }
     }
 
     /// Hands out what the tail in memory has, at most `max`; `None` if files have to be read ([`Cursor::fetch`]).
@@ -59,15 +64,20 @@ impl Cursor {
             }
             match self.read_files(max) {
                 Ok(items) if items.is_empty() => {}
-                Ok(items) => return items,
-                Err(e) if e.is_damage() => {
+                Ok(items) => {
+                    self.failures = 0;
+                    return items;
+                }
+                Err(e) if e.is_damage() || (e.is_unreadable() && e.path().exists() && self.failures > TRIES) => {
+                    self.failures = 0;
                     tracing::error!(error = %e, "a journal file is damaged: its readings are passed over");
                     self.journal.health().damaged_files.fetch_add(1, Ordering::Relaxed);
                     self.pass_over();
                 }
                 Err(e) if !e.path().exists() => (self.raw, self.hour, self.names) = (None, None, None),
                 Err(e) => {
-                    // Busy, too many files, not permitted: it is asked again, nothing is passed over.
+                    // Busy, too many files, a disk that stumbles: it is asked again.
+                    self.failures += 1;
                     tracing::warn!(error = %e, "a journal file cannot be read now: it is tried again");
                     (self.raw, self.hour, self.names) = (None, None, None);
                     return Vec::new();
@@ -146,7 +156,7 @@ impl Cursor {
         };
         let done = walk.filter(|w| w.device == device).map_or(0, |w| w.done).max(floor);
         if self.hour.as_ref().is_none_or(|(f, d, _)| *f != first || *d != device) {
-            let hour = DeviceHour::open(&open(&place.sealed)?, first, &device)?;
+            let hour = DeviceHour::open(&open(&place.sealed)?, first, &device, self.failures >= TRIES)?;
             self.journal.health().damaged_rows.fetch_add(hour.damaged, Ordering::Relaxed);
             self.hour = Some((first, device.clone(), hour.peekable()));
         }
@@ -201,5 +211,5 @@ impl Cursor {
 fn open(paths: &[PathBuf]) -> Result<Vec<DayFile>, Trouble> {
     // A class may have been deleted meanwhile; the others still hold their part.
     let damaged = |r: &Result<DayFile, Trouble>| r.as_ref().is_err_and(Trouble::is_damage);
-    paths.iter().filter(|p| p.exists()).map(|p| DayFile::open(p)).filter(|r| !damaged(r)).collect()
+    paths.iter().filter(|p| p.exists()).map(|p| mirror::open(p)).filter(|r| !damaged(r)).collect()
 }

@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod damage;
 pub mod fetch;
 pub mod history;
+pub mod mirror;
 pub mod recover;
 pub mod retention;
 pub mod seal;
@@ -20,8 +21,12 @@ pub mod slice;
 pub mod tail;
 pub mod thin;
 pub mod upkeep;
+pub mod verify;
+pub mod walk;
 pub mod writer;
 
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "tests wait for real things in real time")]
 mod tests;
@@ -37,7 +42,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::journal::cursor::Position;
-use crate::journal::segment::{Boot, Trouble};
+use crate::journal::segment::{Boot, Trouble, io_at};
 use crate::journal::tail::{Entry, Tail};
 use crate::model::point::Retention;
 use crate::model::reading::Reading;
@@ -165,6 +170,7 @@ pub struct Shared {
     boot: Mutex<Boot>,
     stop: Mutex<bool>,
     wake: Condvar,
+    verify_now: AtomicBool,
     /// What the journal shows of itself.
     pub health: Health,
 }
@@ -187,8 +193,7 @@ fn hold(dir: &Path) -> Result<std::fs::File, Trouble> {
     let path = dir.join("lock");
     let opened = std::fs::create_dir_all(dir)
         .and_then(|()| std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path));
-    let other = |source| Trouble::Sql { path: path.display().to_string(), source };
-    let file = opened.map_err(|e| other(rusqlite::Error::ToSqlConversionFailure(Box::new(e))))?;
+    let file = opened.map_err(io_at(&path))?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| Trouble::Held { path: dir.display().to_string() })?;
     Ok(file)
@@ -214,10 +219,7 @@ impl Journal {
         // From here on the jump is reserved on disk.
         let _may_not_be_there = std::fs::remove_file(dir.join(recover::RESTORED));
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run_guarded());
-        let thread = thread.map_err(|e| Trouble::Sql {
-            path: dir.display().to_string(),
-            source: rusqlite::Error::ToSqlConversionFailure(Box::new(e)),
-        })?;
+        let thread = thread.map_err(io_at(dir))?;
         Ok((Journal { shared: Arc::clone(&shared) }, Writer { shared, thread: Some(thread), _hold: hold }))
     }
 
@@ -244,6 +246,7 @@ impl Journal {
             boot: Mutex::new(boot),
             stop: Mutex::new(false),
             wake: Condvar::new(),
+            verify_now: AtomicBool::new(false),
             health: Health::default(),
         })
     }
@@ -278,6 +281,45 @@ impl Journal {
     /// A person says that this date is right: what later starts are measured by, though readings of a later date are stored.
     pub fn accept(&self, wall: Wall) {
         self.shared.health.last_wall.store(wall.0, Ordering::Relaxed);
+    }
+
+    /// Reads all sealed files once, now and not only when a week has passed.
+    pub fn verify_now(&self) {
+        self.shared.verify_now.store(true, Ordering::Relaxed);
+    }
+
+    /// What the last verification found.
+    pub fn verified(&self) -> Option<verify::Report> {
+        verify::Report::load(&self.shared.dir)
+    }
+
+    /// Reads every file once here and now. Whoever alone holds the directory mends registers; beside a running gateway nothing is
+    /// written. `each` is told which file comes next.
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub fn verify(dir: &Path, ended_ms: i64, mut each: impl FnMut(&Path)) -> Result<verify::Report, Trouble> {
+        let alone = match hold(dir) {
+            Ok(lock) => Some(lock),
+            Err(Trouble::Held { .. }) => None,
+            Err(e) => return Err(e),
+        };
+        let mut verification = verify::Verification::begin(dir, alone.is_some(), true);
+        let mut last = PathBuf::new();
+        loop {
+            if let Some(file) = verification.file().filter(|file| **file != last) {
+                last = file.to_path_buf();
+                each(&last);
+            }
+            match verification.step() {
+                Ok(true) => {}
+                Ok(false) => return Ok(verification.end(ended_ms)),
+                Err(e) => {
+                    let why = format!("it cannot be read now: {e}");
+                    verification.report.damage.push(damage::Damage::file(e.path(), "", why));
+                }
+            }
+        }
     }
 
     /// The stored position of a cursor; a new one begins at the newest reading (it is not flooded with the past).

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::journal::cursor::Position;
 use crate::journal::damage::Damage;
+use crate::journal::mirror;
 use crate::journal::sealed::DayFile;
-use crate::journal::segment::{Reader, Trouble};
+use crate::journal::segment::{Reader, Trouble, io_at};
 use crate::journal::{Catalog, Place, seal};
 use crate::model::time::Wall;
 
@@ -55,10 +56,7 @@ fn first_seq_of(path: &Path) -> Option<u64> {
 /// # Errors
 /// The directory cannot be made or read, or a newer version wrote it. Damage is no error.
 pub fn recover(dir: &Path) -> Result<Found, Trouble> {
-    std::fs::create_dir_all(dir).map_err(|e| Trouble::Sql {
-        path: dir.display().to_string(),
-        source: rusqlite::Error::ToSqlConversionFailure(Box::new(e)),
-    })?;
+    std::fs::create_dir_all(dir).map_err(io_at(dir))?;
     look_at(dir, true)
 }
 
@@ -69,19 +67,9 @@ pub fn recover(dir: &Path) -> Result<Found, Trouble> {
 pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
     let mut found = Found::default();
     let (mut last_known, mut newer) = (0u64, Vec::new());
-    for path in files(dir, "day-") {
-        let settled = if mend { DayFile::settle(&path) } else { Ok(()) };
-        let looked = settled.and_then(|()| DayFile::open(&path)).and_then(|f| Ok((f.segments()?, f.cursors()?)));
-        match looked {
-            Ok((segments, cursors)) => {
-                further(&mut found, cursors);
-                for (first, last) in segments {
-                    let place = found.catalog.entry(first).or_default();
-                    place.last_seq = Some(last);
-                    place.sealed.push(path.clone());
-                    last_known = last_known.max(last);
-                }
-            }
+    for path in files(dir, "day-").into_iter().chain(mirror::orphans(dir)) {
+        match look_at_day(&path, mend, &mut found) {
+            Ok(last) => last_known = last_known.max(last),
             Err(Trouble::Unfinished { .. }) => remove(&path, mend),
             Err(e @ Trouble::Newer { .. }) => newer.push(e),
             Err(e) if e.is_unreadable() => set_aside(&path, &e, mend, &mut found),
@@ -138,6 +126,36 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
         found.next_seq += JUMP;
     }
     Ok(found)
+}
+
+/// Takes a day's file into the catalog, or its mirror where it gives nothing; the last number that it holds.
+fn look_at_day(path: &Path, mend: bool, found: &mut Found) -> Result<u64, Trouble> {
+    let read = |path: PathBuf| {
+        let file = DayFile::open(&path)?;
+        Ok((file.segments()?, file.cursors()?, path))
+    };
+    let settled = if mend { DayFile::settle(path) } else { Ok(()) };
+    let looked = match settled.and_then(|()| read(path.to_path_buf())) {
+        Err(e) if e.is_unreadable() || e.is_turned_bit() || matches!(e, Trouble::Unfinished { .. }) => {
+            let instead = if mend { mirror::restore(path).then(|| path.to_path_buf()) } else { mirror::of(path) };
+            match instead.map(read) {
+                Some(Ok(looked)) => {
+                    found.damaged += u64::from(mend && !matches!(e, Trouble::Unfinished { .. }));
+                    Ok(looked)
+                }
+                _ => Err(e),
+            }
+        }
+        looked => looked,
+    };
+    let (segments, cursors, path) = looked?;
+    further(found, cursors);
+    for (first, last) in &segments {
+        let place = found.catalog.entry(*first).or_default();
+        place.last_seq = Some(*last);
+        place.sealed.push(path.clone());
+    }
+    Ok(segments.last().map_or(0, |(_, last)| *last))
 }
 
 fn look(path: &Path, check: bool, found: &mut Found) -> Result<(Option<u64>, u64, Wall), Trouble> {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use crate::journal::column::AGGREGATE_FROM;
 use crate::journal::cursor::Position;
+use crate::journal::mirror;
+use crate::journal::recover::files;
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
-use crate::journal::segment::{Boot, Reader, Trouble};
+use crate::journal::segment::{Boot, Reader, Trouble, io_at};
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample};
 
@@ -35,21 +37,22 @@ pub struct Sealing {
 }
 
 impl Sealing {
-    /// Begins; forgets what an interrupted attempt left in these day files. `boot` dates what this run wrote without a date.
+    /// Begins; forgets what an interrupted attempt may have left in day files. `boot` dates what this run wrote without a date.
     pub fn begin(
         dir: &Path,
         path: &Path,
         first_seq: u64,
-        day_files: &[PathBuf],
+        is_leftover: bool,
         boot: Option<Boot>,
     ) -> Result<Self, Trouble> {
         let mut reader = Reader::open(path)?;
         let todo: Vec<(i64, Vec<i64>)> = reader.index()?.into_iter().collect();
         let last_seq = reader.bounds()?.map_or(first_seq, |(_, last)| last);
+        let day_files = if is_leftover { [files(dir, "day-"), files(dir, "mirror-")].concat() } else { Vec::new() };
         for file in day_files {
-            let read = DayFile::open(file)?;
+            let read = DayFile::open(&file)?;
             if !read.slices("seg = ?1", &[first_seq.cast_signed()])?.is_empty() {
-                DayFile::create(file)?.transaction(|db| sealed::forget(db, first_seq))?;
+                DayFile::create(&file)?.transaction(|db| sealed::forget(db, first_seq))?;
             }
         }
         if let Some(boot) = boot {
@@ -92,7 +95,8 @@ impl Sealing {
                 Ok(())
             })?;
         }
-        Ok(Some(self.files.keys().cloned().collect()))
+        let is_day = |path: &&PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("day-"));
+        Ok(Some(self.files.keys().filter(is_day).cloned().collect()))
     }
 
     fn seal_stream(&mut self, stream: &Arc<Stream>, seqs: &[i64]) -> Result<(), Trouble> {
@@ -136,16 +140,6 @@ impl Sealing {
         let last_ms = rows.times.iter().copied().max().unwrap_or_default().saturating_add(latest);
         let day = if dated { sealed::day_of(rows.times[0]) } else { "undated".to_string() };
         let path = sealed::path_of(&self.dir, &day, class);
-        let reader = &self.reader;
-        let file = match self.files.entry(path.clone()) {
-            std::collections::btree_map::Entry::Occupied(e) => e.into_mut(),
-            std::collections::btree_map::Entry::Vacant(e) => e.insert(DayFile::create(&path)?),
-        };
-        if !self.held.contains(&path) {
-            file.hold()?;
-            self.held.push(path);
-        }
-        let mut trouble = None;
         let slice = Slice {
             id: 0,
             seg: self.first_seq,
@@ -157,13 +151,33 @@ impl Sealing {
             last_ms,
             dated,
             thinned: false,
-            points: points.clone(),
+            points,
             is_whole: true,
         };
+        if let Some(mirror) = mirror::of(&path) {
+            mirror::begin(&path, &mirror).map_err(io_at(&mirror))?;
+            self.put(&mirror, &slice, stream, rows)?;
+        }
+        self.put(&path, &slice, stream, rows)
+    }
+
+    /// Writes a slice with its columns into a day's file.
+    fn put(&mut self, path: &Path, slice: &Slice, stream: &Stream, rows: &Rows) -> Result<(), Trouble> {
+        let reader = &self.reader;
+        let file = match self.files.entry(path.to_path_buf()) {
+            std::collections::btree_map::Entry::Occupied(e) => e.into_mut(),
+            std::collections::btree_map::Entry::Vacant(e) => e.insert(DayFile::create(path)?),
+        };
+        if !self.held.iter().any(|held| held == path) {
+            file.hold()?;
+            self.held.push(path.to_path_buf());
+        }
+        let mut trouble = None;
+        let n = slice.n;
         file.write(|db| {
-            let id = sealed::put_slice(db, &slice, stream, rows)?;
+            let id = sealed::put_slice(db, slice, stream, rows)?;
             let mut lane = 0;
-            for chunk in points.chunks((SAMPLES_MAX / n.max(1)).max(1)) {
+            for chunk in slice.points.chunks((SAMPLES_MAX / n.max(1)).max(1)) {
                 let columns = match columns(reader, &rows.seqs, chunk) {
                     Ok(columns) => columns,
                     Err(e) => {

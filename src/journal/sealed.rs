@@ -9,7 +9,9 @@ use rusqlite::{Connection, params};
 use crate::journal::codec::{self, put};
 use crate::journal::column::{self, Aggregate, Samples};
 use crate::journal::cursor::Position;
-use crate::journal::segment::{Open, Trouble, at, open_db};
+use crate::journal::damage;
+use crate::journal::mirror;
+use crate::journal::segment::{Open, Trouble, at, is_sound, open_db};
 pub use crate::journal::slice::Slice;
 use crate::journal::slice::{bound, slice_of, sum_of};
 use crate::journal::tail::Entry;
@@ -127,6 +129,11 @@ impl DayFile {
         let row =
             |r: &rusqlite::Row<'_>| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned()));
         query.query_map([], row).map_err(&err)?.collect::<rusqlite::Result<_>>().map_err(&err)
+    }
+
+    /// Whether every page of the file is as it should be.
+    pub fn check(&self) -> Result<bool, Trouble> {
+        is_sound(&self.db).map_err(at(&self.path))
     }
 
     /// Cursors as they stood when the last segment was sealed into this file.
@@ -330,22 +337,51 @@ pub struct DeviceHour {
 }
 
 impl DeviceHour {
-    /// Opens a device's slices in the files that hold the segment.
-    pub fn open(files: &[DayFile], seg: u64, device: &str) -> Result<Self, Trouble> {
+    /// Opens a device's slices in the files that hold the segment: of registers those of the mirror where more of them can be read.
+    /// `is_final`: what cannot be read now is passed over, else it is an error.
+    pub fn open(files: &[DayFile], seg: u64, device: &str, is_final: bool) -> Result<Self, Trouble> {
         let mut hour = Self { lanes: Vec::new(), damaged: 0 };
         for file in files {
-            let (streams, damaged) = file.streams(Some(device))?;
-            hour.damaged += damaged;
-            for slice in file.slices("seg = ?1", &[seg.cast_signed()])? {
-                let Some(stream) = streams.get(&slice.stream) else { continue };
-                match lane(file, &slice, stream)? {
-                    Some(lane) => hour.lanes.push(lane),
-                    None => hour.damaged += 1,
-                }
+            let mut of_file = of_device(file, seg, device, is_final);
+            if of_file.as_ref().map_or(true, |(_, damaged)| *damaged > 0)
+                && let Some(mirror) = mirror::of(&file.path).filter(|mirror| mirror.exists())
+                && let Ok(second) = DayFile::open(&mirror).and_then(|m| of_device(&m, seg, device, is_final))
+                && of_file.as_ref().map_or(true, |(_, damaged)| second.1 < *damaged)
+            {
+                of_file = Ok(second);
             }
+            let (lanes, damaged) = of_file?;
+            hour.lanes.extend(lanes);
+            hour.damaged += damaged;
         }
         Ok(hour)
     }
+}
+
+/// A device's slices of a segment in one file, and how many cannot be read.
+fn of_device(file: &DayFile, seg: u64, device: &str, is_final: bool) -> Result<(Vec<Lane>, u64), Trouble> {
+    let is_passed_over = |e: &Trouble| e.is_damage() || (is_final && e.is_unreadable());
+    let (streams, mut damaged) = match file.streams(Some(device)) {
+        Err(e) if is_passed_over(&e) => return Ok((Vec::new(), 1)),
+        streams => streams?,
+    };
+    let mut said = Vec::new();
+    let slices = match damage::slices(file, device, "seg = ?1", &[seg.cast_signed()], &mut said) {
+        Err(e) if is_passed_over(&e) => return Ok((Vec::new(), 1)),
+        slices => slices?,
+    };
+    damaged += said.len() as u64;
+    let mut lanes = Vec::new();
+    for slice in slices {
+        let Some(stream) = streams.get(&slice.stream) else { continue };
+        match lane(file, &slice, stream) {
+            Ok(Some(lane)) => lanes.push(lane),
+            Ok(None) => damaged += 1,
+            Err(e) if is_passed_over(&e) => damaged += 1,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok((lanes, damaged))
 }
 
 fn lane(file: &DayFile, slice: &Slice, stream: &Arc<Stream>) -> Result<Option<Lane>, Trouble> {
@@ -422,10 +458,18 @@ pub fn devices(files: &[DayFile], seg: u64) -> Result<Vec<String>, Trouble> {
     for file in files {
         let err = at(&file.path);
         let sql = "SELECT DISTINCT device FROM slice JOIN stream ON stream.id = slice.stream WHERE seg = ?1";
-        let mut query = file.db.prepare_cached(sql).map_err(&err)?;
-        let rows = query.query_map([seg.cast_signed()], |r| r.get::<_, String>(0)).map_err(&err)?;
-        for device in rows {
-            out.insert(device.map_err(&err)?);
+        let ask = || -> rusqlite::Result<Vec<String>> {
+            let mut query = file.db.prepare_cached(sql)?;
+            query.query_map([seg.cast_signed()], |r| r.get(0))?.collect()
+        };
+        match ask().map_err(&err) {
+            Ok(devices) => out.extend(devices),
+            // Whatever stands in the file; those that have nothing in this segment give nothing.
+            Err(e) if e.is_unreadable() => {
+                let streams = file.streams(None).map(|(streams, _)| streams).unwrap_or_default();
+                out.extend(streams.values().map(|stream| stream.device.to_string()));
+            }
+            Err(e) => return Err(e),
         }
     }
     Ok(out.into_iter().collect())

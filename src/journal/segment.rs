@@ -114,6 +114,11 @@ pub fn at(path: &Path) -> impl Fn(rusqlite::Error) -> Trouble + '_ {
     move |source| Trouble::Sql { path: path.display().to_string(), source }
 }
 
+/// Names the file in an error of the file system.
+pub fn io_at(path: &Path) -> impl Fn(std::io::Error) -> Trouble + '_ {
+    move |error| at(path)(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
 /// The reading before it is stored: which run of the process wrote it, and how its monotonic time becomes a date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
@@ -457,9 +462,13 @@ impl Reader {
 
     /// Whether every page of the file is as it should be; done when the process starts after a crash.
     pub fn check(&self) -> Result<bool, Trouble> {
-        let said: String = self.db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(at(&self.path))?;
-        Ok(said == "ok")
+        is_sound(&self.db).map_err(at(&self.path))
     }
+}
+
+/// Whether every page of a file is as it should be.
+pub fn is_sound(db: &Connection) -> rusqlite::Result<bool> {
+    Ok(db.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0))? == "ok")
 }
 
 fn boots(db: &Connection) -> rusqlite::Result<Vec<Boot>> {

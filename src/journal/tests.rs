@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::Cursor;
-use super::history::{Query, Row, Slot};
+use super::history::{Query, Row};
 use super::*;
 use crate::clock;
 use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
@@ -11,13 +11,13 @@ use crate::model::reading::{Body, Part, Sample, Stamp};
 use crate::model::time::Mono;
 use crate::model::value::Value;
 
-const DAY: i64 = 1_760_000_000_000 / 86_400_000 * 86_400_000;
+pub(super) const DAY: i64 = 1_760_000_000_000 / 86_400_000 * 86_400_000;
 
 fn point(name: &str, retention: Retention, form: Form) -> PointMeta {
     PointMeta { name: name.into(), kind: Kind::Number, retention, form }
 }
 
-fn stream(device: &str) -> Arc<Stream> {
+pub(super) fn stream(device: &str) -> Arc<Stream> {
     let points = vec![
         point("level_m", Retention::Telemetry, Form::Exact(3)),
         point("running", Retention::State, Form::Bool),
@@ -31,7 +31,7 @@ fn exact(mantissa: i64, scale: u32) -> Sample {
 }
 
 /// The reading that a device gives at second `i`.
-fn reading(stream: &Arc<Stream>, i: i64) -> Reading {
+pub(super) fn reading(stream: &Arc<Stream>, i: i64) -> Reading {
     let at = Stamp { mono: Mono(i.unsigned_abs() * 1_000), wall: Wall(DAY + i * 1_000), trusted: true };
     let body = if i % 17 == 3 {
         Body::Failed(Cause::Timeout)
@@ -43,10 +43,10 @@ fn reading(stream: &Arc<Stream>, i: i64) -> Reading {
     Reading { stream: Arc::clone(stream), at, body }
 }
 
-struct Dir(std::path::PathBuf);
+pub(super) struct Dir(pub(super) std::path::PathBuf);
 
 impl Dir {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("plantroom-{name}-{}", std::process::id()));
         let _may_not_exist = std::fs::remove_dir_all(&dir);
         Self(dir)
@@ -59,13 +59,13 @@ impl Drop for Dir {
     }
 }
 
-fn open(dir: &Dir) -> (Journal, Writer) {
+pub(super) fn open(dir: &Dir) -> (Journal, Writer) {
     let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
     let settings = Settings { commit_ms: 20, telemetry_days: 36_500, ..Settings::default() };
     Journal::open(&dir.0, &settings, &clock, "boot").unwrap()
 }
 
-fn wait(what: &str, f: impl Fn() -> bool) {
+pub(super) fn wait(what: &str, f: impl Fn() -> bool) {
     for _ in 0..1_000 {
         if f() {
             return;
@@ -76,7 +76,7 @@ fn wait(what: &str, f: impl Fn() -> bool) {
 }
 
 /// Everything a cursor hands out from the beginning, as (device, reading) in its order.
-fn all(journal: &Journal) -> Vec<Arc<Entry>> {
+pub(super) fn all(journal: &Journal) -> Vec<Arc<Entry>> {
     let mut cursor = Cursor::new(journal.clone(), Position::at(0));
     let mut out = Vec::new();
     loop {
@@ -89,7 +89,7 @@ fn all(journal: &Journal) -> Vec<Arc<Entry>> {
 }
 
 /// Every row that a query finds.
-fn rows(journal: &Journal, query: &Query) -> Vec<Row> {
+pub(super) fn rows(journal: &Journal, query: &Query) -> Vec<Row> {
     let mut found = Vec::new();
     let each = |row| {
         found.push(row);
@@ -209,146 +209,6 @@ fn every_page_overwritten_in_turn_is_found_or_harmless() {
         assert!(after.seq > n.unsigned_abs(), "page {page}: a number given twice");
         writer.stop();
     }
-}
-
-/// One bit of any header, a file cut short, an empty one, a directory in its place: the journal opens all the same, what cannot
-/// be read is set aside and counted, and nothing is deleted.
-#[test]
-fn it_opens_whatever_is_unreadable() {
-    let dir = Dir::new("headers");
-    let s = stream("a");
-    {
-        let (journal, writer) = open(&dir);
-        (0..300).for_each(|i| drop(journal.append(reading(&s, i))));
-        writer.stop();
-        drop(journal);
-        let (journal, writer) = open(&dir);
-        wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 1);
-        (300..310).for_each(|i| drop(journal.append(reading(&s, i))));
-        writer.stop();
-    }
-    let mut victims = recover::files(&dir.0, "day-");
-    victims.extend(recover::files(&dir.0, "raw-"));
-    assert!(victims.len() >= 2, "{victims:?}");
-    let copy = |n: usize| {
-        let to = Dir::new(&format!("headers-{n}"));
-        std::fs::create_dir_all(&to.0).unwrap();
-        for file in &victims {
-            std::fs::copy(file, to.0.join(file.file_name().unwrap())).unwrap();
-        }
-        to
-    };
-    let mut n = 0;
-    let mut bits: Vec<(usize, u8)> = (0..100).map(|byte| (byte, 1 << (byte % 8))).collect();
-    bits.extend((60..64).flat_map(|byte| (0..8).map(move |bit| (byte, 1 << bit))));
-    for victim in &victims {
-        let good = std::fs::read(victim).unwrap();
-        let bad = bits.iter().map(|(byte, bit)| {
-            let mut bad = good.clone();
-            bad[*byte] ^= bit;
-            Some(bad)
-        });
-        for bad in bad.chain([Some(Vec::new()), Some(good[..good.len() / 2].to_vec()), Some(vec![0; 4096]), None]) {
-            n += 1;
-            let to = copy(n);
-            let path = to.0.join(victim.file_name().unwrap());
-            match &bad {
-                Some(bytes) => std::fs::write(&path, bytes).unwrap(),
-                None => {
-                    std::fs::remove_file(&path).unwrap();
-                    std::fs::create_dir(&path).unwrap();
-                }
-            }
-            let settings = Settings { commit_ms: 50, ..Settings::default() };
-            let clock = Clock::new(&crate::clock::Settings { source: crate::clock::Source::Rtc }, Wall(0));
-            let (journal, writer) = Journal::open(&to.0, &settings, &clock, "boot")
-                .unwrap_or_else(|e| panic!("{} case {n}: {e}", victim.display()));
-            let after = journal.append(reading(&s, 1_000));
-            assert!(after.seq > 310, "a number given twice");
-            let damaged = journal.health().damaged_files.load(Ordering::Relaxed);
-            let is_empty = bad.as_ref().is_some_and(|b| b.iter().all(|b| *b == 0));
-            let is_there = std::fs::read_dir(&to.0).unwrap().flatten().any(|e| {
-                let name = e.file_name().into_string().unwrap();
-                name.starts_with(victim.file_stem().unwrap().to_str().unwrap())
-            });
-            assert!(is_there || is_empty, "{} case {n}: it is gone, {damaged} damaged", victim.display());
-            writer.stop();
-        }
-    }
-}
-
-/// A device's register readings, as a mere reader finds them in the files: samples, what is missing of them, and in slots.
-fn registers(dir: &Dir, device: &str) -> (Vec<Row>, Vec<damage::Damage>, history::Slots) {
-    let query = Query { device: device.into(), point: "energy_kwh".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
-    let settings = Settings { telemetry_days: 36_500, ..Settings::default() };
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
-    let journal = Journal::view(&dir.0, &settings, &clock).unwrap();
-    let mut found = Vec::new();
-    let each = |row| {
-        found.push(row);
-        true
-    };
-    let damage = journal.samples(&query, each).unwrap();
-    let slots = journal.slots(&query, QUARTER).unwrap();
-    (found, damage, slots)
-}
-
-/// One bit, or a whole page, anywhere in a sealed file: what is read is true, and what is missing is said.
-#[test]
-fn damage_of_sealed_files_is_said_with_every_answer() {
-    let dir = Dir::new("said");
-    let streams = [stream("a"), stream("b")];
-    let n = 600i64;
-    {
-        let (journal, writer) = open(&dir);
-        for i in 0..n {
-            streams.iter().for_each(|s| drop(journal.append(reading(s, i))));
-        }
-        writer.stop();
-        drop(journal);
-        let (journal, writer) = open(&dir);
-        wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 1);
-        writer.stop();
-    }
-    let ask = |device: &str| registers(&dir, device);
-    let whole: Vec<_> = streams.iter().map(|s| ask(&s.device)).collect();
-    assert!(whole.iter().all(|(found, damage, _)| found.len() == usize::try_from(n).unwrap() && damage.is_empty()));
-    let (mut missing, mut read_around) = (0, 0);
-    for file in recover::files(&dir.0, "day-").into_iter().filter(|p| p.to_string_lossy().contains("register")) {
-        let good = std::fs::read(&file).unwrap();
-        for page in 0..good.len() / 4096 {
-            for (at, bits, length) in [(3_900, 0x01, 1), (2_000, 0x01, 1), (0, 0x5A, 4_096)] {
-                let mut bad = good.clone();
-                bad[page * 4_096 + at..page * 4_096 + at + length].iter_mut().for_each(|byte| *byte ^= bits);
-                std::fs::write(&file, &bad).unwrap();
-                let mut lacks = 0;
-                for (s, (all, _, slots)) in streams.iter().zip(&whole) {
-                    let (found, damage, now) = ask(&s.device);
-                    let odd: Vec<&Row> = found.iter().filter(|row| !all.contains(row)).collect();
-                    assert!(
-                        odd.is_empty(),
-                        "page {page} at {at}: {} of {} rows were never written: {:?}",
-                        odd.len(),
-                        found.len(),
-                        odd[0]
-                    );
-                    let is_less = found.len() < all.len();
-                    assert!(
-                        !is_less || !damage.is_empty(),
-                        "page {page} at {at}: {} of {n}, and nothing is said",
-                        found.len()
-                    );
-                    let same = |a: &Slot, b: &Slot| a.of == b.of || b.damaged;
-                    assert!(slots.slots.iter().zip(&now.slots).all(|(a, b)| same(a, b)), "page {page} at {at}");
-                    lacks += usize::from(is_less);
-                }
-                missing += lacks;
-                read_around += usize::from(lacks == 1);
-            }
-        }
-        std::fs::write(&file, &good).unwrap();
-    }
-    assert!(missing > 0 && read_around > 0, "{missing} {read_around}");
 }
 
 #[test]

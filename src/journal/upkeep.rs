@@ -2,20 +2,29 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::journal::cursor::Position;
+use crate::journal::mirror;
 use crate::journal::recover::files;
 use crate::journal::retention::{self, Proof};
 use crate::journal::seal::{self, Sealing};
 use crate::journal::segment::Trouble;
 use crate::journal::thin::Thinning;
+use crate::journal::verify::{Report, Verification};
 use crate::journal::writer::Work;
 use crate::journal::{Place, lock, sealed};
 use crate::model::point::Retention;
 
 /// How often limits are looked at.
 const LIMITS_EVERY_US: u64 = 30_000_000;
+/// How often files are read once.
+const VERIFY_EVERY_MS: i64 = 7 * 86_400_000;
+/// How often it is asked whether that time has come.
+const LOOK_AT_THE_DATE_US: u64 = 600_000_000;
+/// How long files are read at a time.
+const VERIFY_US: u64 = 20_000;
 /// Longest stretch of upkeep between two commits.
 const STEP_US: u64 = 100_000;
 /// How long a segment that could not be sealed is left alone.
@@ -33,6 +42,8 @@ pub struct Upkeep {
     full: bool,
     /// Whether files are deleted by the date.
     proof: Proof,
+    verification: Option<Verification>,
+    next_verify_us: u64,
     /// Segments that an earlier run may have begun to seal.
     leftovers: BTreeSet<u64>,
 }
@@ -47,6 +58,8 @@ impl Upkeep {
             not_before_us: 0,
             full: false,
             proof: Proof::default(),
+            verification: None,
+            next_verify_us: 0,
             leftovers,
         }
     }
@@ -70,9 +83,59 @@ impl Work {
         while clock.mono_us() - began < STEP_US {
             let busy = self.seal_step() || self.thin_step();
             if !busy {
+                self.verify(began + VERIFY_US);
                 return;
             }
         }
+    }
+
+    /// Reads on in the files that are sealed, for a short while: all of them once a week, and when somebody asks for it. Nothing is being
+    /// sealed or thinned now, so that a file may be put into the place of another.
+    fn verify(&mut self, until_us: u64) {
+        let shared = Arc::clone(&self.shared);
+        let now_us = shared.clock.mono_us();
+        let is_asked = shared.verify_now.swap(false, Ordering::Relaxed);
+        if self.upkeep.verification.is_none() {
+            if now_us < self.upkeep.next_verify_us && !is_asked {
+                return;
+            }
+            self.upkeep.next_verify_us = now_us + LOOK_AT_THE_DATE_US;
+            let now = shared.clock.now();
+            let age = Report::load(&shared.dir).map(|last| now.wall.0 - last.ended_ms);
+            if is_asked || (now.wall_trusted && age.is_none_or(|age| !(0..VERIFY_EVERY_MS).contains(&age))) {
+                self.upkeep.verification = Some(Verification::begin(&shared.dir, true, false));
+            }
+        }
+        while let Some(verification) = &mut self.upkeep.verification {
+            match verification.step() {
+                Ok(true) => {}
+                Ok(false) => {
+                    let ended_ms = if shared.clock.trusted() { shared.clock.wall().0 } else { 0 };
+                    let report = self.upkeep.verification.take().map(|v| v.end(ended_ms)).unwrap_or_default();
+                    self.verified(&report);
+                }
+                Err(e) => tracing::warn!(error = %e, "a journal file cannot be verified now"),
+            }
+            if shared.clock.mono_us() >= until_us {
+                return;
+            }
+        }
+    }
+
+    fn verified(&self, report: &Report) {
+        let (files, damaged, mended) = (report.files, report.damage.len(), report.mended.len());
+        tracing::info!(files, slices = report.slices, damaged, mended, "the journal's files were read once for a verification");
+        for damage in &report.damage {
+            let (file, device) = (&damage.file, &damage.device);
+            tracing::error!(%file, %device, why = %damage.why, "history is damaged");
+        }
+        for file in &report.mended {
+            tracing::warn!(%file, "a day of registers was mended from its second copy");
+        }
+        let health = &self.shared.health;
+        // What was set aside was counted when that was done.
+        let found = report.damage.iter().filter(|d| !d.file.ends_with(".damaged")).count() + mended;
+        health.damaged_files.fetch_add(found as u64, Ordering::Relaxed);
     }
 
     /// One step of sealing; whether there was anything to do.
@@ -103,9 +166,10 @@ impl Work {
                 health.sealed.fetch_add(1, Ordering::Relaxed);
             }
             Err(e) => {
-                if let Some(sealing) = self.upkeep.sealing.take() {
-                    self.upkeep.leftovers.insert(sealing.first_seq);
-                    self.sealing_failed(&e, sealing.first_seq, &sealing.path);
+                let begun = self.upkeep.sealing.take().map(|sealing| (sealing.first_seq, sealing.path.clone()));
+                if let Some((first_seq, path)) = begun {
+                    self.upkeep.leftovers.insert(first_seq);
+                    self.sealing_failed(&e, first_seq, &path);
                 }
             }
         }
@@ -129,6 +193,9 @@ impl Work {
             seal::set_aside(raw);
         } else {
             let day = trouble.path().to_path_buf();
+            if mirror::restore(&day) {
+                return;
+            }
             catalog.values_mut().for_each(|place| place.sealed.retain(|p| *p != day));
             catalog.retain(|_, place| place.raw.is_some() || !place.sealed.is_empty());
             seal::set_aside(&day);
@@ -152,9 +219,8 @@ impl Work {
         };
         let Some((first_seq, path)) = next else { return false };
         let is_leftover = self.upkeep.leftovers.contains(&first_seq);
-        let day_files = if is_leftover { files(&self.shared.dir, "day-") } else { Vec::new() };
         let of_this_run = (first_seq >= boot.first_seq).then_some(boot);
-        match Sealing::begin(&self.shared.dir, &path, first_seq, &day_files, of_this_run) {
+        match Sealing::begin(&self.shared.dir, &path, first_seq, is_leftover, of_this_run) {
             Ok(sealing) => self.upkeep.sealing = Some(sealing),
             Err(e) => self.sealing_failed(&e, first_seq, &path),
         }
@@ -223,7 +289,8 @@ impl Work {
 
     /// Deletes a file before its time; the bytes that it had.
     fn drop_file(&self, path: &Path, why: &str) -> u64 {
-        let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
+        let bytes = length(path) + mirror::of(path).as_deref().map_or(0, length);
         tracing::warn!(file = %path.display(), why, "the oldest history of its class is deleted");
         self.delete(path);
         self.shared.health.dropped_files.fetch_add(1, Ordering::Relaxed);
@@ -269,6 +336,8 @@ impl Work {
             let rows: u64 = unseen.iter().filter(|s| !is_seen(s)).map(|s| s.n as u64).sum();
             self.shared.health.lost_unsent.fetch_add(rows, Ordering::Relaxed);
         }
+        // The mirror first: one that is left over would be taken for a day that was lost.
+        mirror::remove(path);
         seal::remove_db(path);
         let mut catalog = lock(&self.shared.catalog);
         for place in catalog.values_mut() {

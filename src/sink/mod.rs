@@ -1,6 +1,7 @@
 //! Where readings go: one file (or folder) each. A sink is a reader of the journal with a durable cursor; it may be slow
 //! or shut without anyone else waiting.
 
+pub mod again;
 pub mod aside;
 pub mod influx;
 pub mod mqtt;
@@ -21,6 +22,7 @@ use crate::clock::Clock;
 use crate::http::files::File;
 use crate::journal::Journal;
 use crate::model::time::Wall;
+use crate::sink::again::Again;
 use crate::sink::aside::Aside;
 
 /// A sink, as configured: one of each kind that there is.
@@ -111,6 +113,8 @@ pub struct Common {
     pub health: Arc<Health>,
     /// What the other side refused.
     pub aside: Aside,
+    /// What a store is to be given again.
+    pub again: Again,
     /// Where small things are remembered.
     pub state_dir: PathBuf,
 }

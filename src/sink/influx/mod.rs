@@ -7,6 +7,7 @@
 pub mod answer;
 #[cfg(feature = "influxdb2")]
 pub mod by_crate;
+mod give_again;
 pub mod line;
 pub mod progress;
 mod send;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, Item};
 use crate::model::time::Wall;
+use crate::sink::influx::give_again::GiveAgain;
 use crate::sink::influx::line::Encoder;
 use crate::sink::influx::progress::Progress;
 use crate::sink::influx::send::{Sending, Sent};
@@ -77,6 +79,7 @@ pub async fn run(settings: Settings, common: Common, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => break,
             () = sink.common.aside.ring() => {}
+            () = sink.common.again.ring() => {}
             () = tokio::time::sleep(wait) => {}
         }
         // A store that hangs must not hold up who wants us to stop; what was on its way is written again.
@@ -124,6 +127,8 @@ struct Sink {
     past_waits: Option<(Sending, Position)>,
     /// Records that are being sent again.
     again: Option<Sending>,
+    /// A range of the history that is being written again.
+    given: Option<GiveAgain>,
     /// Live bodies in which something is refused, and the numbers that each reaches from and to.
     doubted: VecDeque<(Sending, u64, u64)>,
     /// Series that the store refuses.
@@ -164,6 +169,7 @@ impl Sink {
             past: None,
             past_waits: None,
             again: None,
+            given: None,
             doubted: VecDeque::new(),
             refusals: Refusals::new(REFUSED_FOR_US),
             blames_until_ms: 0,
@@ -194,7 +200,8 @@ impl Sink {
     /// Until something is to be done: the next flush, or sooner if the past waits and may be written.
     fn wait_ms(&self) -> u64 {
         let now = self.now_ms();
-        let busy = self.progress.past().is_some() && self.failures == 0 && self.is_dated();
+        let has_past = self.progress.past().is_some() || self.common.again.range().is_some();
+        let busy = has_past && self.failures == 0 && self.is_dated();
         let at = if busy { self.flush_at_ms.min(now + 20) } else { self.flush_at_ms };
         at.max(self.not_before_ms).saturating_sub(now).max(1)
     }
@@ -223,6 +230,7 @@ impl Sink {
         // The past gets the time that is left until the next flush.
         let has_time = |s: &Self| (s.not_before_ms..s.flush_at_ms).contains(&s.now_ms()) && !stop.is_cancelled();
         while has_time(self) && self.fill().await {}
+        while has_time(self) && self.give_again().await {}
         self.show();
     }
 
@@ -299,7 +307,7 @@ impl Sink {
     fn encode(&mut self, item: &Item, is_past: bool, body: &mut String) -> usize {
         let reading = &item.entry.reading;
         let Some(at) = self.common.journal.dated(&item.entry) else {
-            self.common.health.undated.fetch_add(1, Ordering::Relaxed);
+            self.undated();
             return 0;
         };
         let filter = if is_past { &mut self.past_filter } else { &mut self.filter };
@@ -324,17 +332,11 @@ impl Sink {
         if now < self.past_at_ms {
             return false;
         }
-        let earned = (now - self.allowed_at_ms) * self.s.backfill_points_per_s / 1_000;
-        if earned > 0 {
-            self.allowance = (self.allowance + earned).min(self.s.backfill_points_per_s.max(self.batch as u64));
-            self.allowed_at_ms = now;
-        }
-        if self.allowance < self.batch.min(1_000) as u64 {
+        if !self.has_allowance() {
             return false;
         }
         let reader = self.past.take().unwrap_or_else(|| Cursor::new(self.common.journal.clone(), begin.clone()));
-        let most = usize::try_from(self.allowance).unwrap_or(usize::MAX).min(self.batch);
-        let Some((reader, items)) = fetch(reader, most).await else { return false };
+        let Some((reader, items)) = fetch(reader, self.allowed()).await else { return false };
         let mut body = String::new();
         let mut values = 0;
         for item in &items {
@@ -342,7 +344,7 @@ impl Sink {
                 values += self.encode(item, true, &mut body);
             }
         }
-        self.allowance -= (values as u64).min(self.allowance);
+        self.spend(values);
         let reached = reader.position.clone();
         if items.is_empty() && reached == begin {
             // The files give nothing now.

@@ -1,0 +1,36 @@
+//! `plantroom resend`: a range of the history is written to a store again, beside what is live.
+
+use jiff::tz::TimeZone;
+
+use crate::cli::history::{local, moment};
+use crate::cli::{Args as Global, Outcome, ask, output};
+use crate::clock::Clock;
+use crate::config;
+use crate::control::Request;
+use crate::model::time::Wall;
+
+/// Options of `resend`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The store, by its name in `[[sink.influx]]`.
+    sink: String,
+    /// From: a date (2026-11-21, 2026-11-21T08:00, with or without zone), or so long ago (24h).
+    #[arg(long)]
+    from: String,
+    /// To before: the same. Default: now.
+    #[arg(long)]
+    to: Option<String>,
+}
+
+/// Asks the running gateway.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    let configuration = config::load(&global.config_dir()).configuration;
+    let zone = configuration.and_then(|c| TimeZone::get(&c.site.time_zone).ok()).unwrap_or(TimeZone::UTC);
+    let now = Clock::new(&crate::clock::Settings::default(), Wall(0)).wall().0;
+    let from_ms = moment(&args.from, now, &zone)?;
+    let to_ms = args.to.as_deref().map_or(Ok(now), |to| moment(to, now, &zone))?;
+    ask(global, &Request::Resend { sink: args.sink.clone(), from_ms, to_ms })?;
+    let (from, to) = (local(from_ms, &zone), local(to_ms, &zone));
+    output::line(format!("{}: {from} to {to} is written again; `plantroom status` shows how far it is", args.sink));
+    Ok(())
+}

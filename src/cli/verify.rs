@@ -1,0 +1,87 @@
+//! `plantroom verify`: every file of the journal and the alarm log read once, slowly; what of them cannot be read. Beside a running
+//! gateway, or without one.
+
+use std::path::Path;
+
+use crate::cli::output::Format;
+use crate::cli::{Args as Global, Failure, Outcome, ask, output};
+use crate::clock::Clock;
+use crate::control::Request;
+use crate::journal::Journal;
+use crate::journal::damage::Damage;
+use crate::model::time::Wall;
+use crate::{config, store};
+
+/// Options of `verify`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Reads and prints.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    output::begin_log(global, true);
+    let configuration = config::load(&global.config_dir()).configuration;
+    let settings = configuration.map_or_else(crate::journal::Settings::default, |c| c.journal);
+    let (state, dir) = (global.state_dir(), global.state_dir().join(&settings.dir));
+    if !dir.is_dir() {
+        return Err(Failure::usage(format!("there is no journal in {}", dir.display()))
+            .hint("--state DIR names the gateway's state"));
+    }
+    // The gateway comes first.
+    let _may_not_be_permitted = rustix::process::nice(10);
+    let clock = Clock::new(&crate::clock::Settings::default(), Wall(0));
+    let is_watched = args.format == Format::Table && output::is_terminal();
+    let each = |file: &Path| {
+        if is_watched {
+            output::note(format!("reading {}", file.display()));
+        }
+    };
+    let verified = Journal::verify(&dir, clock.wall().0, each);
+    let mut report = verified.map_err(|e| Failure::later("the journal cannot be read").because(e.to_string()))?;
+    let alarms = state.join("store.db");
+    if alarms.exists() {
+        report.files += 1;
+        report.bytes += std::fs::metadata(&alarms).map_or(0, |m| m.len());
+        if let Err(why) = store::log::prove(&alarms) {
+            report.damage.push(Damage::file(&alarms, "", why));
+        }
+    }
+    let is_running = global.socket().exists() && ask(global, &Request::Status).is_ok();
+    print(args.format, &report);
+    if !report.mended.is_empty() {
+        let asked = !is_running || ask(global, &Request::Verify).is_ok();
+        let what = match (is_running, asked) {
+            (false, _) => "mended from the other copy",
+            (true, true) => "the running gateway mends it from the other copy now",
+            (true, false) => "the running gateway mends it from the other copy within a week",
+        };
+        report.mended.iter().for_each(|file| output::note(format!("{file}: {what}")));
+    }
+    if report.damage.is_empty() {
+        return Ok(());
+    }
+    let n = report.damage.len();
+    Err(Failure::damaged(format!("{n} places of the history cannot be read"))
+        .hint("everything else is there; a backup may still hold what is missing (`plantroom restore`)"))
+}
+
+fn print(format: Format, report: &crate::journal::verify::Report) {
+    if format == Format::Json {
+        return output::line(serde_json::to_string(report).unwrap_or_default());
+    }
+    let date = |ms: i64| Wall(ms).rfc3339();
+    let row = |d: &Damage| {
+        let (from, to) = d.hours.map_or((String::new(), String::new()), |(from, to)| (date(from), date(to)));
+        vec![d.file.clone(), d.device.clone(), from, to, d.why.clone()]
+    };
+    let rows: Vec<Vec<String>> = report.damage.iter().map(row).collect();
+    if !rows.is_empty() || format == Format::Csv {
+        output::list(format, &["file", "device", "from", "to", "why"], &rows);
+    }
+    let (files, slices, damaged) = (report.files, report.slices, report.damage.len());
+    let megabytes = report.bytes / 1_000_000;
+    output::note(format!("{files} files, {megabytes} MB, {slices} slices and rows read; {damaged} places cannot be read"));
+}

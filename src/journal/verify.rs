@@ -1,0 +1,260 @@
+//! Reads every file once and says what of it cannot be read; a day of registers is mended from its second copy.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::damage::{self, Damage};
+use crate::journal::mirror;
+use crate::journal::recover::files;
+use crate::journal::sealed::DayFile;
+use crate::journal::segment::{Reader, Trouble, io_at};
+use crate::journal::slice::Slice;
+use crate::model::point::Stream;
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// When it ended, milliseconds since 1970; 0: the date was not known.
+    pub ended_ms: i64,
+    /// Files read.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Hours of a device and class (slices) read, and rows of hours that are not sealed yet.
+    pub slices: u64,
+    /// Files of registers that were mended (by a mere reader: that can be): the day's from its mirror, or the mirror from the day's.
+    pub mended: Vec<String>,
+    /// What cannot be read and has no second copy.
+    pub damage: Vec<Damage>,
+}
+
+impl Report {
+    /// The last one of a journal's directory.
+    pub fn load(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(dir.join(FILE)).ok()?).ok()
+    }
+
+    /// Keeps it. One that is lost costs a verification more.
+    pub fn store(&self, dir: &Path) {
+        let written = std::fs::write(dir.join(FILE), serde_json::to_vec(self).unwrap_or_default());
+        if let Err(error) = written {
+            tracing::warn!(%error, "what the verification of the journal found could not be kept");
+        }
+    }
+}
+
+/// Where the last report is kept.
+const FILE: &str = "verified.json";
+
+/// A file that is being read.
+struct Look {
+    file: DayFile,
+    streams: BTreeMap<i64, Arc<Stream>>,
+    todo: Vec<Slice>,
+    damage: Vec<Damage>,
+    slices: u64,
+}
+
+impl Look {
+    fn begin(path: &Path) -> Result<Self, Trouble> {
+        let file = DayFile::open(path)?;
+        let mut damage = Vec::new();
+        // Every page, where they are few; of the others those that the slices stand on.
+        if mirror::of(path).is_some() && !file.check()? {
+            damage.push(Damage::file(path, "", "its pages do not fit together"));
+        }
+        file.segments()?;
+        let (streams, unknown) = file.streams(None)?;
+        if unknown > 0 {
+            damage.push(Damage::file(path, "", format!("{unknown} of its streams cannot be read")));
+        }
+        let mut todo = damage::slices(&file, "", "1 = 1", &[], &mut damage)?;
+        todo.reverse();
+        Ok(Self { file, streams, todo, damage, slices: 0 })
+    }
+
+    /// Reads a slice; `false` when none is left.
+    fn step(&mut self) -> Result<bool, Trouble> {
+        let Some(slice) = self.todo.pop() else { return Ok(false) };
+        self.slices += 1;
+        let device = self.streams.get(&slice.stream).map_or(String::new(), |stream| stream.device.to_string());
+        let path = self.file.path.clone();
+        let why = match self.is_whole(&slice) {
+            Ok(true) => return Ok(true),
+            Ok(false) => "its columns cannot be read".to_string(),
+            Err(e) if e.is_unreadable() => e.to_string(),
+            Err(e) => return Err(e),
+        };
+        self.damage.push(match slice.is_whole {
+            true => Damage::slice(&path, &device, &slice, why),
+            false => Damage::file(&path, "", "the header of a slice cannot be read"),
+        });
+        Ok(true)
+    }
+
+    fn is_whole(&self, slice: &Slice) -> Result<bool, Trouble> {
+        let file = &self.file;
+        let has_shared = file.times(slice)?.is_some() && file.seqs(slice)?.is_some() && file.offsets(slice)?.is_some();
+        if !slice.is_whole || !has_shared || !self.streams.contains_key(&slice.stream) {
+            return Ok(false);
+        }
+        for point in &slice.points {
+            if file.samples(slice, *point)?.map(Iterator::count) != Some(slice.n) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What a file does not give; `Err` if it cannot be asked now.
+fn damage_of(path: &Path) -> Result<Vec<Damage>, Trouble> {
+    let look = Look::begin(path).and_then(|mut look| {
+        while look.step()? {}
+        Ok(look.damage)
+    });
+    match look {
+        Err(e) if e.is_unreadable() || e.is_turned_bit() => Ok(vec![Damage::file(path, "", e.to_string())]),
+        result => result,
+    }
+}
+
+/// A verification on its way.
+pub struct Verification {
+    dir: PathBuf,
+    /// Whether files of registers are mended: for whoever alone writes here, while nothing is being sealed.
+    mends: bool,
+    todo: Vec<PathBuf>,
+    look: Option<Look>,
+    /// What was found so far.
+    pub report: Report,
+}
+
+impl Verification {
+    /// Begins. `has_raw`: hours that are not sealed yet are read too.
+    pub fn begin(dir: &Path, mends: bool, has_raw: bool) -> Self {
+        let mut todo = files(dir, "day-");
+        todo.extend(mirror::orphans(dir));
+        if has_raw {
+            todo.extend(files(dir, "raw-"));
+        }
+        todo.reverse();
+        let report = Report { damage: damage::set_aside(dir), ..Report::default() };
+        Self { dir: dir.to_path_buf(), mends, todo, look: None, report }
+    }
+
+    /// The file that is being read, or the next one.
+    pub fn file(&self) -> Option<&Path> {
+        self.look.as_ref().map(|look| look.file.path.as_path()).or(self.todo.last().map(PathBuf::as_path))
+    }
+
+    /// Reads a slice, or a file that is not sealed yet; `false` when nothing is left.
+    ///
+    /// # Errors
+    /// A file cannot be read now, for another reason than damage. It counts as read.
+    pub fn step(&mut self) -> Result<bool, Trouble> {
+        if let Some(mut look) = self.look.take() {
+            if look.step()? {
+                self.look = Some(look);
+            } else {
+                self.report.slices += look.slices;
+                let path = look.file.path.clone();
+                drop(look.file);
+                self.end_file(&path, look.damage)?;
+            }
+            return Ok(true);
+        }
+        let Some(path) = self.todo.pop() else { return Ok(false) };
+        let is_raw = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("raw-"));
+        if !path.exists() && (is_raw || mirror::of(&path).is_none_or(|mirror| !mirror.exists())) {
+            return Ok(true); // Sealed or deleted since the beginning.
+        }
+        self.report.files += 1;
+        self.report.bytes += std::fs::metadata(&path).map_or(0, |m| m.len());
+        if is_raw {
+            self.read_raw(&path)?;
+            return Ok(true);
+        }
+        match Look::begin(&path) {
+            Ok(look) => self.look = Some(look),
+            Err(e) if e.is_unreadable() || e.is_turned_bit() => {
+                self.end_file(&path, vec![Damage::file(&path, "", e.to_string())])?;
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(true)
+    }
+
+    fn read_raw(&mut self, path: &Path) -> Result<(), Trouble> {
+        let read = Reader::open(path).and_then(|mut reader| {
+            let (is_sound, mut rows) = (reader.check()?, 0);
+            let lost = reader.scan(|_| true, |_, _| rows += 1)?;
+            Ok((is_sound, rows, lost))
+        });
+        match read {
+            Ok((is_sound, rows, lost)) => {
+                self.report.slices += rows;
+                if !is_sound || lost > 0 {
+                    let why = format!("{lost} of its rows cannot be read, or its pages do not fit together");
+                    self.report.damage.push(Damage::file(path, "", why));
+                }
+            }
+            Err(_) if !path.exists() => {}
+            Err(Trouble::Unfinished { .. }) => {}
+            Err(e) if e.is_unreadable() => self.report.damage.push(Damage::file(path, "", e.to_string())),
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    /// A day's file is read: of registers the second copy is looked at too, and whichever is damaged is mended from the other.
+    fn end_file(&mut self, path: &Path, damage: Vec<Damage>) -> Result<(), Trouble> {
+        let Some(mirror) = mirror::of(path) else {
+            self.report.damage.extend(damage);
+            return Ok(());
+        };
+        let of_mirror = if mirror.exists() { Some(damage_of(&mirror)?) } else { None };
+        self.report.files += u64::from(of_mirror.is_some());
+        let segments = |path: &Path| DayFile::open(path).and_then(|file| file.segments()).unwrap_or_default();
+        let has_all = |of: &Path, other: &Path| {
+            let of = segments(of);
+            segments(other).iter().all(|segment| of.contains(segment))
+        };
+        let is_mirror_whole = of_mirror.as_ref().is_some_and(Vec::is_empty);
+        let name = |path: &Path| path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
+        match (damage.is_empty(), is_mirror_whole) {
+            (true, true) if has_all(&mirror, path) => {}
+            (true, _) => {
+                if self.mends {
+                    mirror::renew(path, &mirror).map_err(io_at(&mirror))?;
+                }
+                self.report.mended.push(name(&mirror));
+            }
+            (false, true) if has_all(&mirror, path) => {
+                if self.mends && !mirror::restore(path) {
+                    self.report.damage.extend(damage);
+                } else {
+                    self.report.mended.push(name(path));
+                }
+            }
+            // Both are damaged, each elsewhere perhaps: what is damaged in both is lost, the rest is read from either.
+            (false, _) => {
+                let other = of_mirror.unwrap_or_default();
+                self.report.damage.extend(damage.into_iter().filter(|d| other.is_empty() || d.is_of_any(&other)));
+            }
+        }
+        Ok(())
+    }
+
+    /// It has come to its end: whoever mends keeps the report.
+    pub fn end(mut self, ended_ms: i64) -> Report {
+        self.report.ended_ms = ended_ms;
+        if self.mends {
+            self.report.store(&self.dir);
+        }
+        self.report
+    }
+}

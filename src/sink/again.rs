@@ -1,0 +1,117 @@
+//! A range of the history that a store is to be given again: kept in a file until that is done, so that a restart begins it anew.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::model::time::Wall;
+use crate::store::whole;
+
+/// From a date to before another, milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    /// From.
+    pub from_ms: i64,
+    /// To before.
+    pub to_ms: i64,
+}
+
+/// What one store is to be given again.
+#[derive(Clone, Debug)]
+pub struct Again {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    state: Mutex<State>,
+    bell: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    range: Option<Range>,
+    says: String,
+}
+
+impl Again {
+    /// What an earlier run was asked for goes on.
+    pub fn open(path: &Path) -> Self {
+        let range = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let state = Mutex::new(State { range, says: String::new() });
+        Self { inner: Arc::new(Inner { path: path.to_path_buf(), state, bell: Notify::new() }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a range.
+    ///
+    /// # Errors
+    /// Another one is on its way; the range is empty; the file cannot be written.
+    pub fn ask(&self, range: Range) -> Result<(), String> {
+        let mut state = self.state();
+        if let Some(other) = state.range {
+            let (from, to) = (Wall(other.from_ms).rfc3339(), Wall(other.to_ms).rfc3339());
+            return Err(format!("{from} to {to} is being written again: one range at a time (`plantroom status`)"));
+        }
+        if range.from_ms >= range.to_ms {
+            return Err("the range ends before it begins".to_string());
+        }
+        let bytes = serde_json::to_vec(&range).map_err(|e| e.to_string())?;
+        whole::replace(&self.inner.path, &bytes).map_err(|e| format!("{} cannot be written: {e}", self.inner.path.display()))?;
+        state.range = Some(range);
+        self.inner.bell.notify_one();
+        Ok(())
+    }
+
+    /// What is to be written again.
+    pub fn range(&self) -> Option<Range> {
+        self.state().range
+    }
+
+    /// It is written.
+    pub fn done(&self) {
+        let _may_not_exist = std::fs::remove_file(&self.inner.path);
+        *self.state() = State::default();
+    }
+
+    /// How far it is, in words; empty: nothing is written again.
+    pub fn says(&self) -> String {
+        self.state().says.clone()
+    }
+
+    /// Sets that.
+    pub fn tell(&self, text: String) {
+        self.state().says = text;
+    }
+
+    /// Rings when a range is asked for.
+    pub async fn ring(&self) {
+        self.inner.bell.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_kept_until_it_is_written() {
+        let path = std::env::temp_dir().join(format!("plantroom-again-{}", std::process::id()));
+        let _may_not_exist = std::fs::remove_file(&path);
+        let again = Again::open(&path);
+        let range = Range { from_ms: 10, to_ms: 20 };
+        assert!(again.ask(Range { from_ms: 10, to_ms: 10 }).is_err() && again.range().is_none());
+        assert_eq!(again.ask(range), Ok(()));
+        let said = again.ask(Range { from_ms: 30, to_ms: 40 }).unwrap_err();
+        assert!(said.contains("1970-01-01T00:00:00.010Z") && said.contains("one range at a time"), "{said}");
+        assert_eq!(Again::open(&path).range(), Some(range), "a restart goes on with it");
+        again.done();
+        assert_eq!((Again::open(&path).range(), again.range()), (None, None));
+    }
+}

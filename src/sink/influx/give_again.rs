@@ -1,0 +1,132 @@
+//! A range of the history is written again, at the pace of the past: whatever the store lost, or was not there for, it has then.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use crate::journal::cursor::Position;
+use crate::journal::fetch::Cursor;
+use crate::model::time::Wall;
+use crate::sink::again::Range;
+use crate::sink::influx::send::{Sending, Sent};
+use crate::sink::influx::{PAST_AGAIN_MS, Sink, fetch};
+use crate::sink::report::Filter;
+
+/// A range on its way.
+pub struct GiveAgain {
+    range: Range,
+    /// Segments that hold something of it: first and last number, the next one first.
+    todo: VecDeque<(u64, u64)>,
+    /// How many there were.
+    of: usize,
+    reader: Option<Cursor>,
+    filter: Filter,
+    waits: Option<Sending>,
+    values: u64,
+    /// Nothing is read before this moment: the files gave nothing.
+    not_before_ms: u64,
+}
+
+impl Sink {
+    /// Writes a body of the range that is to be written again; `false` if there is none, or no more is allowed for now.
+    pub(super) async fn give_again(&mut self) -> bool {
+        let Some(range) = self.common.again.range() else { return false };
+        let mut given = match self.given.take().filter(|given| given.range == range) {
+            Some(given) => given,
+            None => {
+                let journal = self.common.journal.clone();
+                let found = tokio::task::spawn_blocking(move || journal.segments_between(range.from_ms, range.to_ms)).await;
+                let todo: VecDeque<(u64, u64)> = found.unwrap_or_default().into();
+                let (of, filter) = (todo.len(), Filter::new(self.s.report.clone()));
+                GiveAgain { range, todo, of, reader: None, filter, waits: None, values: 0, not_before_ms: 0 }
+            }
+        };
+        let went_on = self.give(&mut given).await;
+        if given.todo.is_empty() && given.waits.is_none() {
+            tracing::info!(sink = self.s.name, values = given.values, "a range of the history was written again");
+            self.common.again.done();
+            return true;
+        }
+        let date = |ms: i64| Wall(ms).rfc3339();
+        let (done, of) = (given.of - given.todo.len(), given.of);
+        self.common.again.tell(format!(
+            "{} to {} is written again: {done} of {of} hours, {} values",
+            date(range.from_ms),
+            date(range.to_ms),
+            given.values
+        ));
+        self.given = Some(given);
+        went_on
+    }
+
+    async fn give(&mut self, given: &mut GiveAgain) -> bool {
+        if let Some(sending) = given.waits.take() {
+            return self.give_body(given, sending).await;
+        }
+        let Some((first, last)) = given.todo.front().copied() else { return true };
+        if self.now_ms() < given.not_before_ms || !self.has_allowance() {
+            return false;
+        }
+        let reader = given.reader.take().unwrap_or_else(|| {
+            Cursor::new(self.common.journal.clone(), Position::at(first.saturating_sub(1)))
+        });
+        let before = reader.position.clone();
+        let Some((reader, items)) = fetch(reader, self.allowed()).await else { return false };
+        let mut body = String::new();
+        let mut values = 0;
+        for item in items.iter().filter(|item| (first..=last).contains(&item.entry.seq)) {
+            let Some(at) = self.common.journal.dated(&item.entry) else { continue };
+            if (given.range.from_ms..given.range.to_ms).contains(&at.0) {
+                let pick = given.filter.pick(&item.entry.reading);
+                values += self.encoder.encode(&item.entry.reading, at.0, pick.as_deref(), &mut body);
+            }
+        }
+        self.spend(values);
+        let is_done = reader.position.walk.is_none() && reader.position.floor >= last;
+        if is_done {
+            given.todo.pop_front();
+        } else {
+            if items.is_empty() && reader.position == before {
+                given.not_before_ms = self.now_ms() + PAST_AGAIN_MS;
+            }
+            given.reader = Some(reader);
+        }
+        given.values += values as u64;
+        self.give_body(given, Sending::new(body)).await
+    }
+
+    async fn give_body(&mut self, given: &mut GiveAgain, sending: Sending) -> bool {
+        match self.send(sending, false).await {
+            Sent::Done => true,
+            Sent::Again(left) | Sent::Doubted(left) => {
+                given.waits = Some(left);
+                false
+            }
+        }
+    }
+
+    /// Whether values of the past may be written now: so many a second as the settings say.
+    pub(super) fn has_allowance(&mut self) -> bool {
+        let now = self.now_ms();
+        let earned = (now - self.allowed_at_ms) * self.s.backfill_points_per_s / 1_000;
+        if earned > 0 {
+            self.allowance = (self.allowance + earned).min(self.s.backfill_points_per_s.max(self.batch as u64));
+            self.allowed_at_ms = now;
+        }
+        self.allowance >= self.batch.min(1_000) as u64
+    }
+
+    /// Values that may be written in one body now.
+    pub(super) fn allowed(&self) -> usize {
+        usize::try_from(self.allowance).unwrap_or(usize::MAX).min(self.batch)
+    }
+
+    /// So many values are written.
+    pub(super) fn spend(&mut self, values: usize) {
+        self.allowance -= (values as u64).min(self.allowance);
+    }
+
+    /// A reading without a date is counted: a time-series store cannot have it.
+    pub(super) fn undated(&self) {
+        self.common.health.undated.fetch_add(1, Ordering::Relaxed);
+    }
+}
