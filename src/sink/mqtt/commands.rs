@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::LogLimit;
 use crate::model::text::{REMARK, one_line};
-use crate::sink::mqtt::client::{Connection, Ended, Happened, Message, Said};
+use crate::sink::mqtt::client::{Connection, End, Ended, Happened, Message, Said};
 use crate::sink::mqtt::offers::{Accepted, Offers};
+use crate::sink::mqtt::pauses::{Pauses, Was};
 use crate::sink::mqtt::settings::Settings;
 
 /// Longest command.
 const PAYLOAD_MAX: usize = 4_096;
-/// Until a connection that broke is made anew, at first and at most.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// What somebody wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -48,54 +48,56 @@ pub type Listening = Arc<dyn Fn(Result<(), String>) + Send + Sync>;
 
 /// Listens until told to stop.
 pub async fn run(settings: Settings, site: String, carry: Carry, listening: Listening, stop: CancellationToken) {
-    let mut pause = AGAIN.0;
+    let mut pauses = Pauses::default();
     let mut offers = Offers::new(&settings);
     while !stop.is_cancelled() {
         let ended = tokio::select! {
             () = stop.cancelled() => return,
             ended = connection(&settings, &site, &mut offers, &carry, &listening) => ended,
         };
-        // What was connected begins anew at once.
-        let (was_connected, ended) = ended;
+        let (accepted, ended) = ended;
         let Some(ended) = ended else { continue };
-        if !was_connected {
-            offers.ended_unheard(ended.end);
+        match accepted {
+            Some(_) => offers.ended(ended.end),
+            None => offers.ended_unheard(ended.end),
         }
-        pause = if was_connected { AGAIN.0 } else { (pause * 2).min(AGAIN.1) };
+        let lasted_ms = accepted.map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1));
+        let taken_over = ended.end == End::TakenOver;
+        let pause_ms = pauses.next(Was { lasted_ms, brought: false, taken_over });
         listening(Err(ended.words));
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
         }
     }
 }
 
-/// One connection, until it breaks: whether it ever was one, and why it ended; none: the next one offers something else, at once.
+/// One connection, until it breaks: since when it was accepted, and why it ended; none: the next one offers something else, at once.
 async fn connection(
     settings: &Settings,
     site: &str,
     offers: &mut Offers,
     carry: &Carry,
     listening: &Listening,
-) -> (bool, Option<Ended>) {
+) -> (Option<Instant>, Option<Ended>) {
     let client_id = format!("{}-commands", settings.client_id(site));
     let head = format!("{}/{site}/command/", settings.prefix);
     let responses = format!("{}/{site}/response/", settings.prefix);
     let mut connection = match Connection::without_will(settings, offers.now(), &client_id) {
         Ok(connection) => connection,
-        Err(error) => return (false, Some(Ended::broke(error))),
+        Err(error) => return (None, Some(Ended::broke(error))),
     };
-    let mut is_connected = false;
+    let mut accepted = None;
     loop {
         match connection.poll().await {
             Ok(Happened::Connected(able)) => {
                 if offers.accepted(&able) == Accepted::TriesBetter {
-                    return (false, None);
+                    return (None, None);
                 }
                 connection.limit(offers.now());
-                is_connected = true;
+                accepted = Some(Instant::now());
                 if !connection.subscribe(&format!("{head}#")) {
-                    return (true, Some(Ended::broke("cannot subscribe")));
+                    return (accepted, Some(Ended::broke("cannot subscribe")));
                 }
             }
             Ok(Happened::Heard(said)) => {
@@ -119,7 +121,7 @@ async fn connection(
             // A broker that refuses the subscription keeps the connection: it may allow it later.
             Ok(Happened::Subscribed(said)) => listening(said.map_err(|why| format!("{head}#: {why}"))),
             Ok(_) => {}
-            Err(ended) => return (is_connected, Some(ended)),
+            Err(ended) => return (accepted, Some(ended)),
         }
     }
 }

@@ -47,6 +47,9 @@ use crate::sink::{Common, Health, States, file_of};
 
 static LOG: LogLimit = LogLimit::new();
 
+/// A connection that lasts so long is of no other client's.
+const GOOD_US: u64 = 60_000_000;
+
 /// Connections in a row that end soon, after which it is said what that may be.
 const SHORT_MAX: u32 = 5;
 
@@ -112,6 +115,10 @@ struct Sink {
     told: BTreeMap<String, String>,
     /// States that it refused.
     states_refused: BTreeSet<String>,
+    /// What was said to be too large for a packet.
+    said_too_large: BTreeSet<String>,
+    /// Whether there is more to do at once.
+    goes_on: bool,
     /// Whether states changed since they were last looked at.
     states_differ: bool,
     max_packet: usize,
@@ -178,6 +185,8 @@ impl Sink {
             trial: Trial::default(),
             told: BTreeMap::new(),
             states_refused: BTreeSet::new(),
+            said_too_large: BTreeSet::new(),
+            goes_on: false,
             states_differ: true,
             max_packet: c.settings.max_packet_bytes,
             connected: false,
@@ -219,6 +228,7 @@ impl Sink {
                 }
                 happened = connection.poll() => happened,
                 Ok(()) = self.newest.changed(), if self.wants_more() => Ok(Happened::Other),
+                () = std::future::ready(()), if std::mem::take(&mut self.goes_on) => Ok(Happened::Other),
                 () = tokio::time::sleep(Duration::from_secs(1)), if self.connected => Ok(Happened::Other),
                 Ok(()) = self.changed.changed(), if self.connected => {
                     self.states_differ = true;
@@ -227,6 +237,10 @@ impl Sink {
                 () = self.c.aside.ring(), if self.connected => {
                     // Whoever wants that has mended the cause.
                     self.topics.forget();
+                    for below in std::mem::take(&mut self.states_refused) {
+                        self.told.remove(&below);
+                        self.states_differ = true;
+                    }
                     self.queue_again();
                     Ok(Happened::Other)
                 }
@@ -301,7 +315,7 @@ impl Sink {
             Happened::Sent(_) => {
                 if let Some(id) = self.window.handed_first() {
                     let (count, reached) = self.window.sent_for_good();
-                    self.forget(id);
+                    self.forget(id, true);
                     self.moved(count, reached);
                 }
             }
@@ -325,15 +339,15 @@ impl Sink {
 
     /// A message is done: the cursor may pass it.
     fn done(&mut self, id: u64) {
-        self.forget(id);
+        self.forget(id, true);
         let (count, reached) = self.window.done_with(id);
         self.moved(count, reached);
     }
 
-    /// What is remembered of a message beside the window.
-    fn forget(&mut self, id: u64) {
+    /// What is remembered of a message beside the window, once the broker has it or has refused it for good.
+    fn forget(&mut self, id: u64, is_delivered: bool) {
         match self.window.get(id).map(|p| &p.load) {
-            Some(Load::State { below, clears: true }) => {
+            Some(Load::State { below, clears: true }) if is_delivered => {
                 // Only now is it known to be cleared.
                 self.told.remove(below);
                 self.remember();
@@ -402,6 +416,9 @@ impl Sink {
     }
 
     fn show_lag(&mut self) {
+        if self.connected && self.c.clock.mono_us().saturating_sub(self.accepted_us) > GOOD_US {
+            self.c.health.clashes.store(false, Ordering::Relaxed);
+        }
         let lag = self.c.journal.lag(&Position::at(self.reached), self.c.journal.newest_seq());
         let now = self.c.clock.now();
         // While connected: the age of the oldest reading on the way. While not: since when.

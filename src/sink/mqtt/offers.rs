@@ -34,12 +34,18 @@ pub struct Offers {
     all: Vec<Offer>,
     at: usize,
     silent: u32,
-    /// Where a connection was accepted: what is better than that is being tried once more.
-    works_at: Option<usize>,
-    /// The broker's own words: QoS 0 only, nothing retained.
-    unacked: bool,
-    unretained: bool,
+    /// Less than the best was accepted there: the best is being tried once more.
+    falls_back_to: Option<usize>,
+    /// Whether what is offered is the best that is accepted, as far as was tried.
+    is_settled: bool,
+    /// The broker's own words at the last connect.
+    says: Able,
+    /// What it refused a connect for.
+    refuses_acks: bool,
+    refuses_retain: bool,
     foreign: u32,
+    /// Whether it acknowledges what was never sent.
+    confuses_acks: bool,
     wanted: Offer,
 }
 
@@ -56,24 +62,39 @@ impl Offers {
                 all.push(less);
             }
         }
-        Self { all, at: 0, silent: 0, works_at: None, unacked: false, unretained: false, foreign: 0, wanted }
+        let says = Able { acks: true, retains: true, max_packet: None };
+        Self {
+            all,
+            at: 0,
+            silent: 0,
+            falls_back_to: None,
+            is_settled: false,
+            says,
+            refuses_acks: false,
+            refuses_retain: false,
+            foreign: 0,
+            confuses_acks: false,
+            wanted,
+        }
     }
 
     /// What is offered now.
     pub fn now(&self) -> Offer {
         let offer = self.all[self.at];
-        Offer { acked: offer.acked && !self.unacked, retain: offer.retain && !self.unretained, ..offer }
+        let acked = offer.acked && self.says.acks && !self.refuses_acks && !self.confuses_acks;
+        Offer { acked, retain: offer.retain && self.says.retains && !self.refuses_retain, ..offer }
     }
 
     /// A connection ended before it was accepted.
     pub fn ended_unheard(&mut self, end: End) {
         match end {
-            End::RetainRefused => self.unretained = true,
-            End::QosRefused => self.unacked = true,
+            End::RetainRefused => self.refuses_retain = true,
+            End::QosRefused => self.refuses_acks = true,
             End::NotUnderstood => self.less(),
             End::Closed => {
                 self.silent += 1;
-                if self.silent >= SILENT_MAX || self.works_at.is_some() {
+                // What was accepted until now may be closed at by a broker, or a proxy before it, that is just starting.
+                if self.silent >= SILENT_MAX || self.falls_back_to.is_some() {
                     self.less();
                 }
             }
@@ -82,20 +103,23 @@ impl Offers {
     }
 
     fn less(&mut self) {
-        (self.at, self.silent) = ((self.at + 1) % self.all.len(), 0);
+        self.silent = 0;
+        match self.falls_back_to.take() {
+            Some(at) => (self.at, self.is_settled) = (at, true),
+            None => (self.at, self.is_settled) = ((self.at + 1) % self.all.len(), false),
+        }
     }
 
     /// A connection was accepted.
     pub fn accepted(&mut self, able: &Able) -> Accepted {
         self.silent = 0;
-        self.unacked |= !able.acks;
-        self.unretained |= !able.retains;
-        if self.at == 0 || self.works_at.is_some() {
-            self.works_at = Some(self.at);
+        self.says = able.clone();
+        if self.at == 0 || self.is_settled {
+            (self.falls_back_to, self.is_settled) = (None, true);
             return Accepted::Stays;
         }
         // A broker that was just starting closes whatever is offered.
-        self.works_at = Some(self.at);
+        self.falls_back_to = Some(self.at);
         self.at = 0;
         Accepted::TriesBetter
     }
@@ -103,7 +127,7 @@ impl Offers {
     /// A connection that was accepted ended.
     pub fn ended(&mut self, end: End) {
         self.foreign = if end == End::ForeignAck { self.foreign + 1 } else { 0 };
-        self.unacked |= self.foreign >= FOREIGN_MAX;
+        self.confuses_acks |= self.foreign >= FOREIGN_MAX;
     }
 
     /// What was wanted and is not offered, and what follows; empty: nothing.
@@ -117,7 +141,7 @@ impl Offers {
             );
         }
         if wanted.acked && !now.acked {
-            let why = if self.foreign >= FOREIGN_MAX { "acknowledges what was never sent" } else { "takes QoS 0 only" };
+            let why = if self.confuses_acks { "acknowledges what was never sent" } else { "takes QoS 0 only" };
             out.push(format!("the broker {why}: messages are sent without acknowledgement, what is on the way when a connection breaks is lost"));
         }
         if wanted.retain && !now.retain {
@@ -175,6 +199,23 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_behind_a_proxy_takes_nothing_away() {
+        let mut offers = offers();
+        assert_eq!(offers.accepted(&able()), Accepted::Stays);
+        for closes in 1..30 {
+            (0..closes).for_each(|_| offers.ended_unheard(End::Closed));
+            while offers.accepted(&able()) == Accepted::TriesBetter {}
+            assert_eq!(offers.now(), offer(Version::V5, true, true), "after {closes} that were closed");
+            assert!(offers.less_than_wanted().is_empty());
+        }
+        // What the broker announces counts as long as it announces it.
+        assert_eq!(offers.accepted(&Able { acks: false, retains: false, ..able() }), Accepted::Stays);
+        assert_eq!(offers.now(), offer(Version::V5, false, false));
+        assert_eq!(offers.accepted(&able()), Accepted::Stays);
+        assert_eq!(offers.now(), offer(Version::V5, true, true));
+    }
+
+    #[test]
     fn what_the_broker_says_is_obeyed() {
         let mut offers = offers();
         offers.ended_unheard(End::RetainRefused);
@@ -200,5 +241,8 @@ mod tests {
         assert!(offers.now().acked);
         offers.ended(End::ForeignAck);
         assert!(!offers.now().acked && offers.less_than_wanted()[0].contains("never sent"));
+        offers.ended(End::Closed);
+        assert_eq!(offers.accepted(&able()), Accepted::Stays);
+        assert!(!offers.now().acked && offers.less_than_wanted()[0].contains("never sent"), "it is not forgotten");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::journal::fetch::{Cursor, Item};
 use crate::sink::mqtt::client::{Connection, Message};
 use crate::sink::mqtt::payload::{self, When};
-use crate::sink::mqtt::refuse::Refusing;
+use crate::sink::mqtt::refuse::{Refusing, Why};
 use crate::sink::mqtt::window::Load;
 use crate::sink::mqtt::{Outgoing, Sink, cursor_name};
 use crate::sink::refusals::Admits;
@@ -17,6 +17,8 @@ use crate::store::whole;
 const CLEARING: &str = "(clearing)";
 /// Bytes of a message besides topic and payload.
 const OVERHEAD: usize = 16;
+/// How long messages are handed over, or set aside, before the connection gets its turn.
+const TURN_US: u64 = 100_000;
 /// Messages in the window at most, those included that wait for a topic's quota.
 const WINDOW_MAX: usize = 2_000;
 
@@ -28,6 +30,7 @@ impl Sink {
 
     /// Hands over as much as fits: states that changed first, then readings.
     pub(super) async fn fill(&mut self, connection: &mut Connection) {
+        let began_us = self.c.clock.mono_us();
         self.look_at_topics();
         if std::mem::take(&mut self.states_differ) {
             self.queue_states();
@@ -45,6 +48,11 @@ impl Sink {
                 self.give_up(true);
             }
             if self.set_aside().await {
+                // Where much is refused, the connection gets its turn in between.
+                if self.c.clock.mono_us().saturating_sub(began_us) > TURN_US {
+                    self.goes_on = true;
+                    return;
+                }
                 continue;
             }
             if self.window.in_flight() >= self.most() || !self.queue.is_empty() {
@@ -64,8 +72,14 @@ impl Sink {
     fn admit(&mut self, next: Outgoing) -> Option<Outgoing> {
         let Outgoing { message, load, again: None } = next else { return Some(next) };
         let now = self.c.clock.mono_us();
+        if message.payload.len() > self.room(&message.topic) {
+            let said = self.too_large(message.payload.len(), &message.topic);
+            let id = self.window.push_held(load, message);
+            self.refusing.push(Refusing { id, said, why: Why::Size });
+            return None;
+        }
         if self.trial.is_alone() && self.trial.is_suspended(&load.name()) {
-            self.window.push_held(load, message);
+            let _its_place = self.window.push_held(load, message);
             if self.trial.is_proven() {
                 self.refuse_suspended();
             }
@@ -75,13 +89,12 @@ impl Sink {
             Admits::Yes => {}
             Admits::Alone => self.trial.begin(usize::from(self.c.settings.inflight)),
             Admits::Waits => {
-                self.window.push_held(load, message);
+                let _its_place = self.window.push_held(load, message);
                 return None;
             }
             Admits::No(said) => {
-                self.window.push_held(load, message);
-                let id = self.window.held().last().map(|p| p.id)?;
-                self.refusing.push(Refusing { id, said, is_new: false, ends: false });
+                let id = self.window.push_held(load, message);
+                self.refusing.push(Refusing { id, said, why: Why::Topic });
                 return None;
             }
         }
@@ -144,6 +157,12 @@ impl Sink {
         }
     }
 
+    /// Why a message of so many bytes is not sent, in words.
+    fn too_large(&self, bytes: usize, topic: &str) -> String {
+        let (size, most) = (bytes + topic.len() + OVERHEAD, self.max_packet);
+        format!("{size} bytes, the largest packet is {most}")
+    }
+
     /// Bytes that a message for a topic may have.
     fn room(&self, topic: &str) -> usize {
         self.max_packet.saturating_sub(topic.len() + OVERHEAD)
@@ -158,16 +177,11 @@ impl Sink {
         let dated = self.c.journal.dated(&item.entry);
         let boot = if dated.is_some() { None } else { self.c.journal.boot_of(&item.entry) };
         let when = dated.map_or(When::SinceBoot(boot.as_deref(), reading.at.mono), When::Dated);
-        let (messages, too_large) = if is_decided {
-            (Vec::new(), Vec::new())
+        let messages = if is_decided {
+            Vec::new()
         } else {
             payload::telemetry(item.entry.seq, reading, when, pick.as_deref(), self.room(&topic))
         };
-        for (point, size) in too_large {
-            let (device, name) = (&reading.stream.device, &reading.stream.points[point].name);
-            let (seq, most) = (item.entry.seq, self.max_packet);
-            self.was_set_aside(&format!("{device}.{name} number {seq}: {size} bytes, the largest packet is {most}"));
-        }
         if messages.is_empty() {
             self.c.health.filtered.fetch_add(1, Ordering::Relaxed);
             if self.window.is_empty() && self.queue.is_empty() {
@@ -193,17 +207,22 @@ impl Sink {
         for (below, json) in now.iter().filter(|(below, json)| self.told.get(*below) != Some(json)) {
             let topic = self.topic(below);
             if json.len() > self.room(&topic) {
-                let (size, most) = (json.len() + topic.len() + OVERHEAD, self.max_packet);
-                self.was_set_aside(&format!("the state {below}: {size} bytes, the largest packet is {most}"));
+                let said = self.too_large(json.len(), &topic);
+                // Once, however often the connection is made anew.
+                if self.said_too_large.insert(format!("{below} {}", json.len())) {
+                    self.was_set_aside(&format!("the state {below}: {said}"));
+                }
             } else {
                 first.push_back(Outgoing::state(below, topic, json.clone()));
             }
         }
+        // Remembered until the broker has cleared them, by a later run if need be.
+        let clears = self.offers.now().retain;
         for (below, was) in self.told.iter().filter(|(t, _)| !now.contains_key(*t)) {
-            if was != CLEARING && self.offers.now().retain {
+            if was != CLEARING && clears {
                 first.push_back(Outgoing::state(below, self.topic(below), String::new()));
-                told.insert(below.clone(), CLEARING.to_string());
             }
+            told.insert(below.clone(), if clears { CLEARING.to_string() } else { was.clone() });
         }
         let topics_changed = told.keys().collect::<BTreeSet<_>>() != self.told.keys().collect();
         first.append(&mut self.queue);
@@ -215,9 +234,14 @@ impl Sink {
 
     /// What somebody wants to be sent again goes out with the rest.
     pub(super) fn queue_again(&mut self) {
-        self.again.extend(self.c.aside.take_again().into_iter().map(Some));
+        // A record without a topic is none of a message.
+        self.again.extend(self.c.aside.take_again().into_iter().filter(|r| !r.topic.is_empty()).map(Some));
+        if self.again.iter().all(Option::is_none) {
+            self.again.clear();
+            return self.c.aside.sent_again();
+        }
         for (n, record) in self.again.iter().enumerate() {
-            let Some(record) = record.as_ref().filter(|r| !r.topic.is_empty()) else { continue };
+            let Some(record) = record else { continue };
             let message = Message { topic: record.topic.clone(), retain: false, payload: record.what.clone() };
             self.queue.push_back(Outgoing { message, load: Load::Aside(n), again: None });
         }

@@ -4,9 +4,6 @@ use crate::model::reading::Reading;
 use crate::model::time::{Mono, Wall};
 use crate::model::value::write_json_text;
 
-/// A sample that came so much later than the reading's first answer says so.
-const LATER_MS: u32 = 1_000;
-
 /// When a reading was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When<'a> {
@@ -19,33 +16,31 @@ pub enum When<'a> {
 /// Bytes for `part` and `parts`, each of at most four digits.
 const PARTS_MOST: usize = 25;
 
-/// The messages of a reading: one, or parts that fit into so many bytes each, with the same `seq`. Beside them the points that do
-/// not fit alone, with the size of their message. `pick` says which samples are sent. `ts` is the receipt of the first answer of
-/// the cycle; points whose answer came a second or more after it are listed in `later_ms`.
+/// The messages of a reading: one, or parts that fit into so many bytes each, with the same `seq`; a point that does not fit alone is
+/// a part that is too large. `pick` says which samples are sent. `ts` is the receipt of the first answer of the cycle;
+/// points of later answers are listed in `later_ms`: each point has the time that store and history have.
 pub fn telemetry(
     seq: u64,
     reading: &Reading,
     when: When<'_>,
     pick: Option<&[bool]>,
     most: usize,
-) -> (Vec<String>, Vec<(usize, usize)>) {
+) -> Vec<String> {
     let n = reading.stream.points.len();
     let sent = |i: &usize| pick.is_none_or(|p| p[*i]) && reading.sample(*i).is_some();
     let members: Vec<usize> = (0..n).filter(sent).collect();
     if members.is_empty() {
-        return (Vec::new(), Vec::new());
+        return Vec::new();
     }
     let whole = message(seq, reading, when, &members, None);
     if whole.len() <= most {
-        return (vec![whole], Vec::new());
+        return vec![whole];
     }
-    let (mut parts, mut too_large, mut left) = (Vec::new(), Vec::new(), vec![members]);
+    let (mut parts, mut left) = (Vec::new(), vec![members]);
     while let Some(mut some) = left.pop() {
         let size = message(seq, reading, when, &some, None).len() + PARTS_MOST;
-        if size <= most {
+        if size <= most || some.len() == 1 {
             parts.push(some);
-        } else if let [only] = some[..] {
-            too_large.push((only, size));
         } else {
             let rest = some.split_off(some.len() / 2);
             left.extend([rest, some]);
@@ -53,7 +48,7 @@ pub fn telemetry(
     }
     let count = parts.len();
     let text = |(n, some): (usize, &Vec<usize>)| message(seq, reading, when, some, Some((n + 1, count)));
-    (parts.iter().enumerate().map(text).collect(), too_large)
+    parts.iter().enumerate().map(text).collect()
 }
 
 fn message(seq: u64, reading: &Reading, when: When<'_>, members: &[usize], part: Option<(usize, usize)>) -> String {
@@ -88,7 +83,7 @@ fn message(seq: u64, reading: &Reading, when: When<'_>, members: &[usize], part:
         }
     }
     let _infallible = write!(out, "}},\"quality\":{{{bad}}}");
-    let later: Vec<usize> = members.iter().copied().filter(|i| reading.after_ms(*i) >= LATER_MS).collect();
+    let later: Vec<usize> = members.iter().copied().filter(|i| reading.after_ms(*i) > 0).collect();
     for (at, i) in later.iter().enumerate() {
         let before = if at == 0 { ",\"later_ms\":{" } else { "," };
         let _infallible = write!(out, "{before}\"{}\":{}", reading.stream.points[*i].name, reading.after_ms(*i));
@@ -126,8 +121,8 @@ mod tests {
     const AT: When<'_> = When::Dated(Wall(1_700_000_000_000));
 
     fn one(parts: Vec<Part>, when: When<'_>, pick: Option<&[bool]>) -> String {
-        let (messages, too_large) = telemetry(7, &reading(parts), when, pick, 1_000);
-        assert!(messages.len() < 2 && too_large.is_empty());
+        let messages = telemetry(7, &reading(parts), when, pick, 1_000);
+        assert!(messages.len() < 2);
         messages.concat()
     }
 
@@ -145,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_came_much_later_says_so() {
+    fn an_answer_that_came_later_says_so() {
         let parts = vec![Part { len: 1, after_ms: 0 }, Part { len: 1, after_ms: 30 }, Part { len: 1, after_ms: 2_500 }];
         let message = one(parts, AT, None);
-        assert!(message.ends_with(r#""quality":{"fuel_pct":"not_fitted"},"later_ms":{"fuel_pct":2500}}"#), "{message}");
+        assert!(message.ends_with(r#""quality":{"fuel_pct":"not_fitted"},"later_ms":{"running":30,"fuel_pct":2500}}"#), "{message}");
         assert!(serde_json::from_str::<serde_json::Value>(&message).is_ok());
     }
 
@@ -162,8 +157,9 @@ mod tests {
     #[test]
     fn what_is_too_large_goes_in_parts_that_fit() {
         for most in 1..300 {
-            let (messages, too_large) = telemetry(7, &reading(vec![]), AT, None, most);
-            assert!(messages.iter().all(|m| m.len() <= most), "{most}: {messages:?}");
+            let messages = telemetry(7, &reading(vec![]), AT, None, most);
+            let too_large = messages.iter().filter(|m| m.len() > most).count();
+            assert!(too_large == 0 || messages.len() == 3, "only a single point is larger: {most}: {messages:?}");
             let mut points: Vec<String> = Vec::new();
             for (n, message) in messages.iter().enumerate() {
                 let json: serde_json::Value = serde_json::from_str(message).unwrap();
@@ -173,9 +169,9 @@ mod tests {
                 assert_eq!(json["seq"], 7);
                 points.extend(json["values"].as_object().unwrap().keys().cloned());
             }
-            assert_eq!(points.len() + too_large.len(), 3, "nothing is lost for size: {most}");
+            assert_eq!(points.len(), 3, "nothing is lost for size: {most}");
         }
-        let (messages, too_large) = telemetry(7, &reading(vec![]), AT, None, 157);
-        assert_eq!((messages.len(), too_large.len()), (3, 0));
+        let messages = telemetry(7, &reading(vec![]), AT, None, 157);
+        assert_eq!((messages.len(), messages.iter().all(|m| m.len() <= 157)), (3, true));
     }
 }

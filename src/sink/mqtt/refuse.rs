@@ -17,10 +17,19 @@ pub(super) struct Refusing {
     pub id: u64,
     /// The broker's words.
     pub said: String,
-    /// Whether the broker said so of this message; else its topic was refused before.
-    pub is_new: bool,
-    /// Whether the broker ended the connection at it.
-    pub ends: bool,
+    /// What is to blame.
+    pub why: Why,
+}
+
+/// What is to blame for a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The broker said so of this message, or ended the connection at it.
+    Message { ends: bool },
+    /// Its topic was refused before.
+    Topic,
+    /// It is larger than a packet may be. A part of a reading comes again with each connection until the others are taken.
+    Size,
 }
 
 impl Sink {
@@ -35,7 +44,7 @@ impl Sink {
         if pending.refusals >= REFUSALS_MAX {
             let (id, said) =
                 (pending.id, format!("refused {REFUSALS_MAX} times, the last time with {}", refused.reason));
-            return self.refusing.push(Refusing { id, said, is_new: true, ends: false });
+            return self.refusing.push(Refusing { id, said, why: Why::Message { ends: false } });
         }
         self.window.release(packet, false);
         self.once_more(pending);
@@ -80,7 +89,7 @@ impl Sink {
     pub(super) fn refuse_suspended(&mut self) {
         let is_meant =
             |p: &&Pending| self.trial.is_suspended(&p.load.name()) && !self.refusing.iter().any(|r| r.id == p.id);
-        let refusing = |p: &Pending| Refusing { id: p.id, said: self.said_last.clone(), is_new: true, ends: true };
+        let refusing = |p: &Pending| Refusing { id: p.id, said: self.said_last.clone(), why: Why::Message { ends: true } };
         let refusing: Vec<Refusing> = self.window.held().filter(is_meant).map(refusing).collect();
         self.refusing.extend(refusing);
     }
@@ -95,7 +104,7 @@ impl Sink {
         for (topic, said) in self.topics.give_up(is_full, self.c.clock.mono_us()) {
             let held: Vec<u64> = self.window.held().filter(|p| p.message.topic == topic).map(|p| p.id).collect();
             for id in held {
-                self.refusing.push(Refusing { id, said: format!("over quota: {said}"), is_new: false, ends: false });
+                self.refusing.push(Refusing { id, said: format!("over quota: {said}"), why: Why::Topic });
             }
             self.show_topics();
         }
@@ -115,6 +124,7 @@ impl Sink {
             let (name, topic) = (pending.load.name(), pending.message.topic.clone());
             match &pending.load {
                 Load::State { below, .. } => drop(self.states_refused.insert(below.clone())),
+                Load::Reading { .. } if refusing.why == Why::Size && !self.said_too_large.insert(name.clone()) => {}
                 Load::Reading { .. } | Load::Aside(_) => records.push(Record {
                     at: at.clone(),
                     topic: topic.clone(),
@@ -123,8 +133,8 @@ impl Sink {
                 }),
             }
             let at_once = matches!(pending.load, Load::State { .. });
-            if refusing.is_new {
-                self.topics.refused(&topic, &refusing.said, (refusing.ends, at_once), self.c.clock.mono_us());
+            if let Why::Message { ends } = refusing.why {
+                self.topics.refused(&topic, &refusing.said, (ends, at_once), self.c.clock.mono_us());
             }
             self.trial.judged(&name);
             self.was_set_aside(&format!("{name}: {}", refusing.said));
@@ -140,7 +150,7 @@ impl Sink {
             }
         }
         for id in done {
-            self.forget(id);
+            self.forget(id, false);
             let (count, reached) = self.window.set_aside(id);
             self.moved(count, reached);
         }

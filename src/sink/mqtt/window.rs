@@ -104,12 +104,12 @@ impl Window {
         self.take_in(load, message, false);
     }
 
-    /// A message takes its place and waits there.
-    pub fn push_held(&mut self, load: Load, message: Message) {
-        self.take_in(load, message, true);
+    /// A message takes its place and waits there; which place.
+    pub fn push_held(&mut self, load: Load, message: Message) -> u64 {
+        self.take_in(load, message, true)
     }
 
-    fn take_in(&mut self, load: Load, message: Message, held: bool) {
+    fn take_in(&mut self, load: Load, message: Message, held: bool) -> u64 {
         let id = self.next_id;
         self.queue.push_back(Pending {
             id,
@@ -123,6 +123,7 @@ impl Window {
             delivered: false,
         });
         self.next_id += 1;
+        id
     }
 
     /// A message that has its place already was handed over: it keeps it, so that the cursor does not pass it.
