@@ -75,12 +75,8 @@ impl Clock {
 
     /// Asks again whether the date may be believed; called every few seconds. Trust, once given, stays for this run.
     pub fn refresh(&self) -> bool {
-        let trusted = self.trusted()
-            || self.accepted.load(Ordering::Relaxed)
-            || match self.source {
-                Source::Ntp => kernel_synchronised(),
-                Source::Rtc => self.doubt().is_none(),
-            };
+        let is_good = || is_believed(self.source, self.doubt().as_deref(), kernel_synchronised());
+        let trusted = self.trusted() || self.accepted.load(Ordering::Relaxed) || is_good();
         self.trusted.store(trusted, Ordering::Relaxed);
         trusted
     }
@@ -230,14 +226,32 @@ pub fn kernel_synchronised() -> bool {
     state >= 0 && state != libc::TIME_ERROR && status & libc::STA_UNSYNC == 0
 }
 
+/// Whether a date is believed. A time service outranks whatever speaks against a battery-backed clock.
+fn is_believed(source: Source, doubt: Option<&str>, is_synchronised: bool) -> bool {
+    is_synchronised || (source == Source::Rtc && doubt.is_none())
+}
+
 /// The kernel's name of this boot; empty where it has none.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
 }
 
 #[cfg(test)]
-mod log_limit_tests {
+mod trust_tests {
     use super::*;
+
+    #[test]
+    fn a_time_service_outranks_a_stored_date() {
+        let future = Some("it is before the last date of the journal");
+        let believed = [
+            is_believed(Source::Rtc, None, false),
+            is_believed(Source::Rtc, future, false),
+            is_believed(Source::Rtc, future, true),
+            is_believed(Source::Ntp, None, false),
+            is_believed(Source::Ntp, future, true),
+        ];
+        assert_eq!(believed, [true, false, true, false, true]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_first_line_of_a_cause_then_one_a_minute_with_a_count() {

@@ -8,6 +8,8 @@ use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Shared, lock, reply_ways};
+use crate::clock::{self, Clock};
+use crate::journal::Journal;
 use crate::model::point::{Form, Kind, OWN_POINTS, PointMeta, Retention, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample};
@@ -134,7 +136,17 @@ fn believe(shared: &Shared) {
     if shared.clock.refresh() && !before {
         shared.journal.date(shared.clock.wall(), shared.clock.mono());
         shared.store.date(shared.clock.wall(), shared.clock.mono());
+        outrank(&shared.clock, &shared.journal);
         tracing::info!(date = shared.clock.wall().rfc3339(), "the date is believed from now on");
+    }
+}
+
+/// What a time service says outranks a later date that was once believed and stored: later starts are measured by it.
+pub(super) fn outrank(clock: &Clock, journal: &Journal) {
+    let (date, stored) = (clock.wall(), Wall(journal.health().last_wall.load(Ordering::Relaxed)));
+    if clock::kernel_synchronised() && date < stored {
+        tracing::warn!(date = date.rfc3339(), stored = stored.rfc3339(), "a later date was stored: the time service is believed");
+        journal.accept(date);
     }
 }
 

@@ -218,6 +218,7 @@ impl App {
         clock.not_before(Wall(journal.health().last_wall.load(Ordering::Relaxed)));
         if clock.trusted() {
             journal.date(clock.wall(), clock.mono());
+            gateway::outrank(&clock, &journal);
         }
         clock.say();
         let names: Vec<String> = configuration.sinks.iter().map(sink::Settings::cursor).collect();

@@ -83,6 +83,12 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let configuration = loaded.configuration.as_ref();
     let unit =
         configuration.and_then(|c| c.catalogue.vocabulary.point(&c.devices.get(device)?.class, point)?.unit.clone());
+    let undated = journal.undated(&query);
+    if undated > 0 {
+        output::note(format!(
+            "UNDATED: {undated} readings of {device}.{point} have no date (the gateway never knew it while they were made): they stand neither here nor in a store"
+        ));
+    }
     let form = Form { format: args.format, zone, unit: unit.unwrap_or_default() };
     match &args.every {
         Some(every) => slots(&journal, &query, every, &form),
@@ -174,7 +180,8 @@ fn say(damage: &[Damage], zone: &TimeZone) -> Outcome {
             d.hours.map_or("some hour".to_string(), |(a, b)| format!("{} to {}", local(a, zone), local(b, zone)));
         output::note(format!("MISSING: {device}, {hours}: {}: {}", d.file, d.why));
     }
-    Err(Failure::damaged("a part of this time is recorded and cannot be read: what is printed is not all"))
+    Err(Failure::damaged("a part of this time is recorded and cannot be read: what is printed is not all")
+        .hint("`plantroom verify` names all of it; what was set aside is said until the `.damaged` file is moved away"))
 }
 
 /// Marks what stands for more than is left of it.

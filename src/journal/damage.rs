@@ -24,7 +24,7 @@ impl Damage {
     /// A whole file.
     pub fn file(path: &Path, device: &str, why: impl Into<String>) -> Self {
         let file = path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
-        Self { hours: day_of(&file), file, device: device.to_string(), why: why.into() }
+        Self { hours: day_of(&file).or_else(|| hour_of(&file, path)), file, device: device.to_string(), why: why.into() }
     }
 
     /// A slice of a file.
@@ -49,6 +49,13 @@ fn day_of(name: &str) -> Option<(i64, i64)> {
     let day: jiff::civil::Date = name.strip_prefix("day-")?.get(..8)?.parse().ok()?;
     let at = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond();
     Some((at, at + 25 * 3_600_000))
+}
+
+/// A file that is not sealed yet holds at most what came in the hour before it was last written to, or a little more.
+fn hour_of(name: &str, path: &Path) -> Option<(i64, i64)> {
+    let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok().filter(|_| name.starts_with("raw-"))?;
+    let at = i64::try_from(modified.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()?;
+    Some((at - 2 * 3_600_000, at + 60_000))
 }
 
 /// Files of the directory that were set aside, as damage.

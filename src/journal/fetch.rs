@@ -71,7 +71,9 @@ impl Cursor {
                 Err(e) if e.is_damage() || (e.is_unreadable() && e.path().exists() && self.failures > TRIES) => {
                     self.failures = 0;
                     tracing::error!(error = %e, "a journal file is damaged: its readings are passed over");
-                    self.journal.health().damaged_files.fetch_add(1, Ordering::Relaxed);
+                    if lock(&self.journal.shared.counted).insert(e.path().to_path_buf()) {
+                        self.journal.health().damaged_files.fetch_add(1, Ordering::Relaxed);
+                    }
                     self.pass_over();
                 }
                 Err(e) if !e.path().exists() => (self.raw, self.hour, self.names) = (None, None, None),
@@ -115,7 +117,8 @@ impl Cursor {
             return Ok(Vec::new());
         }
         if self.raw.as_ref().is_none_or(|(f, _)| *f != first) {
-            self.raw = Some((first, Reader::open(path)?));
+            let offsets = lock(&self.journal.shared.offsets).clone();
+            self.raw = Some((first, Reader::open(path, &offsets)?));
         }
         let Some((_, reader)) = &mut self.raw else { return Ok(Vec::new()) };
         let (entries, damaged) = reader.read(self.position.floor, max)?;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::journal::column::Aggregate;
 use crate::journal::damage::Damage;
 use crate::journal::sealed::{DayFile, QUARTER_MS};
-use crate::journal::segment::{Reader, Trouble};
-use crate::journal::walk::{Ask, Met, may_hold};
+use crate::journal::segment::{Offsets, Reader, Trouble};
+use crate::journal::walk::{Ask, Met, may_hold, point_of};
 use crate::journal::{Journal, lock};
 use crate::model::point::Stream;
 use crate::model::reading::Sample;
@@ -182,7 +182,7 @@ impl Journal {
         let catalog = lock(&self.shared.catalog).clone();
         let mut files: BTreeSet<&std::path::Path> = BTreeSet::new();
         for place in catalog.values().rev().take(NAMES_FROM) {
-            if let Some(Ok(reader)) = place.raw.as_deref().map(Reader::open) {
+            if let Some(Ok(reader)) = place.raw.as_deref().map(|path| Reader::open(path, &Offsets::new())) {
                 reader.streams().for_each(|stream| take(stream));
             }
             files.extend(place.sealed.iter().map(std::path::PathBuf::as_path));
@@ -212,6 +212,32 @@ impl Journal {
         }
         let last = |first: u64| catalog.get(&first).map(|place| (first, place.last_seq.unwrap_or(newest)));
         found.into_iter().filter_map(last).collect()
+    }
+
+    /// Readings of a point that have no date: of runs that never knew it, in a boot that never did. They stand in no answer and no
+    /// store.
+    pub fn undated(&self, query: &Query) -> u64 {
+        let is_ours = |stream: &Stream| *stream.device == *query.device && point_of(stream, &query.point).is_some();
+        let catalog = lock(&self.shared.catalog).clone();
+        let offsets = lock(&self.shared.offsets).clone();
+        let files: BTreeSet<&std::path::PathBuf> = catalog.values().flat_map(|place| &place.sealed).collect();
+        let mut count = 0;
+        for path in files.into_iter().filter(|path| path.to_string_lossy().contains("-undated-")) {
+            let Ok(file) = DayFile::open(path) else { continue };
+            let streams = file.streams(Some(&query.device)).map(|(streams, _)| streams).unwrap_or_default();
+            for slice in file.slices("dated = 0", &[]).unwrap_or_default() {
+                let point = streams.get(&slice.stream).and_then(|stream| point_of(stream, &query.point));
+                count += if point.is_some_and(|p| slice.points.contains(&p)) { slice.n as u64 } else { 0 };
+            }
+        }
+        for path in catalog.values().filter_map(|place| place.raw.as_ref()) {
+            let Ok(mut reader) = Reader::open(path, &offsets) else { continue };
+            if reader.boots().iter().any(|boot| boot.offset_ms.is_none()) {
+                let counted = reader.scan(is_ours, |_, reading| count += u64::from(!reading.at.trusted));
+                let _damage_is_said_elsewhere = counted;
+            }
+        }
+        count
     }
 
     /// When the first sample came that history still has, before a query's end.

@@ -31,7 +31,7 @@ mod damage_tests;
 #[allow(clippy::disallowed_methods, reason = "tests wait for real things in real time")]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -42,7 +42,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::journal::cursor::Position;
-use crate::journal::segment::{Boot, Trouble, io_at};
+use crate::journal::segment::{Boot, Offsets, Trouble, io_at};
 use crate::journal::tail::{Entry, Tail};
 use crate::model::point::Retention;
 use crate::model::reading::Reading;
@@ -168,9 +168,15 @@ pub struct Shared {
     catalog: Mutex<Catalog>,
     cursors: Mutex<BTreeMap<String, Position>>,
     boot: Mutex<Boot>,
+    /// What is known of the dates of boots, by runs of theirs.
+    offsets: Mutex<Offsets>,
     stop: Mutex<bool>,
     wake: Condvar,
     verify_now: AtomicBool,
+    /// Dates of readings up to this number say nothing of today's: somebody has put the date right since.
+    accepted_upto: AtomicU64,
+    /// Files that were found damaged and are counted: whoever reads one again finds nothing new.
+    counted: Mutex<BTreeSet<PathBuf>>,
     /// What the journal shows of itself.
     pub health: Health,
 }
@@ -244,9 +250,12 @@ impl Journal {
             catalog: Mutex::new(found.catalog),
             cursors: Mutex::new(found.cursors),
             boot: Mutex::new(boot),
+            offsets: Mutex::new(found.offsets),
             stop: Mutex::new(false),
             wake: Condvar::new(),
             verify_now: AtomicBool::new(false),
+            accepted_upto: AtomicU64::new(0),
+            counted: Mutex::default(),
             health: Health::default(),
         })
     }
@@ -272,14 +281,20 @@ impl Journal {
         &self.shared.health
     }
 
-    /// The date is believed from now on: what this run wrote without one is dated.
+    /// The date is believed from now on: what this run, and earlier ones of the same boot, wrote without one is dated.
     pub fn date(&self, wall: Wall, mono: crate::model::time::Mono) {
         let offset = wall.0 - i64::try_from(mono.0).unwrap_or(i64::MAX);
-        lock(&self.shared.boot).offset_ms = Some(offset);
+        let mut boot = lock(&self.shared.boot);
+        boot.offset_ms = Some(offset);
+        // Earlier runs of the same boot are dated with it.
+        if !boot.id.is_empty() {
+            lock(&self.shared.offsets).insert(boot.id.clone(), offset);
+        }
     }
 
     /// A person says that this date is right: what later starts are measured by, though readings of a later date are stored.
     pub fn accept(&self, wall: Wall) {
+        self.shared.accepted_upto.store(self.newest_seq(), Ordering::Relaxed);
         self.shared.health.last_wall.store(wall.0, Ordering::Relaxed);
     }
 

@@ -7,7 +7,7 @@ use crate::journal::cursor::Position;
 use crate::journal::damage::Damage;
 use crate::journal::mirror;
 use crate::journal::sealed::DayFile;
-use crate::journal::segment::{Reader, Trouble, io_at};
+use crate::journal::segment::{Boot, Offsets, Reader, Trouble, io_at};
 use crate::journal::{Catalog, Place, seal};
 use crate::model::time::Wall;
 
@@ -24,6 +24,8 @@ pub struct Found {
     pub damaged: u64,
     /// Files that a mere reader passes over.
     pub passed_over: Vec<Damage>,
+    /// Dates of boots.
+    pub offsets: Offsets,
     /// Last believed date that was committed.
     pub last_wall: Wall,
 }
@@ -159,7 +161,9 @@ fn look_at_day(path: &Path, mend: bool, found: &mut Found) -> Result<u64, Troubl
 }
 
 fn look(path: &Path, check: bool, found: &mut Found) -> Result<(Option<u64>, u64, Wall), Trouble> {
-    let reader = Reader::open(path)?;
+    let reader = Reader::open(path, &Offsets::new())?;
+    let dated = |b: &Boot| Some((b.id.clone(), b.offset_ms?)).filter(|(id, _)| !id.is_empty());
+    found.offsets.extend(reader.boots().iter().filter_map(dated));
     if check && !reader.check()? {
         let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
         let source = rusqlite::Error::SqliteFailure(damage, Some("its pages do not fit together".to_string()));

@@ -1,7 +1,7 @@
 //! Which day files have served their time. Pure.
 //!
 //! A date alone deletes nothing: a file goes when it is older than its class is kept *and* there are as many newer ones as the class
-//! has days, and only while the date has run on without a jump for a day. A clock that shows 2099 for a while costs nothing.
+//! has days, and only while the date has run on without a jump for six hours. A clock that shows 2099 for a while costs nothing.
 
 use crate::model::time::{Mono, Now};
 

@@ -9,7 +9,7 @@ use crate::journal::cursor::Position;
 use crate::journal::mirror;
 use crate::journal::recover::files;
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
-use crate::journal::segment::{Boot, Reader, Trouble, io_at};
+use crate::journal::segment::{Offsets, Reader, Trouble, io_at};
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample};
 
@@ -34,18 +34,20 @@ pub struct Sealing {
     held: Vec<PathBuf>,
     /// Rows that could not be decoded.
     pub damaged: u64,
+    /// Whether rows that the disk does not give are passed over: it was asked often enough.
+    is_final: bool,
 }
 
 impl Sealing {
-    /// Begins; forgets what an interrupted attempt may have left in day files. `boot` dates what this run wrote without a date.
+    /// Begins; forgets what an interrupted attempt may have left in day files. `offsets` date what was written without a date.
     pub fn begin(
         dir: &Path,
         path: &Path,
         first_seq: u64,
-        is_leftover: bool,
-        boot: Option<Boot>,
+        (is_leftover, is_final): (bool, bool),
+        offsets: &Offsets,
     ) -> Result<Self, Trouble> {
-        let mut reader = Reader::open(path)?;
+        let mut reader = Reader::open(path, offsets)?;
         let todo: Vec<(i64, Vec<i64>)> = reader.index()?.into_iter().collect();
         let last_seq = reader.bounds()?.map_or(first_seq, |(_, last)| last);
         let day_files = if is_leftover { [files(dir, "day-"), files(dir, "mirror-")].concat() } else { Vec::new() };
@@ -55,11 +57,13 @@ impl Sealing {
                 DayFile::create(&file)?.transaction(|db| sealed::forget(db, first_seq))?;
             }
         }
-        if let Some(boot) = boot {
-            reader.add_boot(boot);
-        }
         let (path, dir) = (path.to_path_buf(), dir.to_path_buf());
-        Ok(Self { first_seq, last_seq, path, dir, reader, todo, files: BTreeMap::new(), held: Vec::new(), damaged: 0 })
+        Ok(Self { first_seq, last_seq, path, dir, reader, todo, files: BTreeMap::new(), held: Vec::new(), damaged: 0, is_final })
+    }
+
+    /// Whether a file is being written to.
+    pub fn writes(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
     }
 
     /// Seals one stream, or several short ones. When nothing is left, the day files that hold the segment come back; the raw file is then to be
@@ -105,7 +109,7 @@ impl Sealing {
             let reader = &self.reader;
             let mut bad = 0;
             for seq in seqs {
-                match reader.get(*seq)? {
+                match get(reader, *seq, self.is_final)? {
                     Some(reading) if reading.at.trusted == dated => {
                         rows.seqs.push(*seq);
                         rows.times.push(time_of(&reading));
@@ -178,7 +182,7 @@ impl Sealing {
             let id = sealed::put_slice(db, slice, stream, rows)?;
             let mut lane = 0;
             for chunk in slice.points.chunks((SAMPLES_MAX / n.max(1)).max(1)) {
-                let columns = match columns(reader, &rows.seqs, chunk) {
+                let columns = match columns(reader, &rows.seqs, chunk, self.is_final) {
                     Ok(columns) => columns,
                     Err(e) => {
                         trouble = Some(e);
@@ -206,11 +210,24 @@ fn time_of(reading: &Reading) -> i64 {
     if reading.at.trusted { reading.at.wall.0 } else { i64::try_from(reading.at.mono.0).unwrap_or(i64::MAX) }
 }
 
+/// A row; of a disk that does not give it, if that is final, none.
+fn get(reader: &Reader, seq: i64, is_final: bool) -> Result<Option<Reading>, Trouble> {
+    match reader.get(seq) {
+        Err(e) if is_final && e.is_unreadable() => Ok(None),
+        result => result,
+    }
+}
+
 /// The samples of some points over all rows.
-fn columns(reader: &Reader, seqs: &[i64], points: &[usize]) -> Result<Vec<Vec<Option<Sample>>>, Trouble> {
+fn columns(
+    reader: &Reader,
+    seqs: &[i64],
+    points: &[usize],
+    is_final: bool,
+) -> Result<Vec<Vec<Option<Sample>>>, Trouble> {
     let mut out: Vec<Vec<Option<Sample>>> = points.iter().map(|_| Vec::with_capacity(seqs.len())).collect();
     for seq in seqs {
-        let reading = reader.get(*seq)?;
+        let reading = get(reader, *seq, is_final)?;
         match reading.map(|r| r.body) {
             Some(Body::Failed(cause)) => out.iter_mut().for_each(|c| c.push(Some(Err(cause)))),
             Some(Body::Samples { mut samples, .. }) => {

@@ -13,6 +13,7 @@ use crate::journal::tail::Entry;
 use crate::model::point::Stream;
 use crate::model::reading::Reading;
 use crate::model::time::Wall;
+use crate::store::fault::is_of_file;
 
 /// Version of the files of this room.
 pub const FORMAT: i64 = 1;
@@ -67,12 +68,7 @@ impl Trouble {
     /// Whether the file gives nothing, whatever the reason is, so that the start goes on without it: not while another process
     /// holds it, memory or room is short, or it is not ours to read.
     pub fn is_unreadable(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory};
-        let Trouble::Sql { path, source } = self else { return false };
-        let is_of_others =
-            matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory));
-        let opened = std::fs::File::open(path);
-        !is_of_others && !opened.is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+        matches!(self, Trouble::Sql { path, source } if is_of_file(source, Path::new(path)))
     }
 
     /// Whether a newer version's number is ours with one bit turned: then, beside files of ours, it is damage.
@@ -303,13 +299,18 @@ pub struct Reader {
     db: Connection,
     streams: BTreeMap<i64, Arc<Stream>>,
     boots: Vec<Boot>,
+    offsets: Offsets,
 }
 
+/// By the kernel's name of a boot: date minus monotonic time, where any run of that boot came to know it.
+pub type Offsets = BTreeMap<String, i64>;
+
 impl Reader {
-    /// Opens a segment for reading.
-    pub fn open(path: &Path) -> Result<Self, Trouble> {
+    /// Opens a segment for reading. `offsets` date what a run wrote that never knew the date, where another of its boot did.
+    pub fn open(path: &Path, offsets: &Offsets) -> Result<Self, Trouble> {
         let db = open_db(path, Open::There)?;
-        let mut reader = Self { path: path.to_path_buf(), db, streams: BTreeMap::new(), boots: Vec::new() };
+        let (path, offsets) = (path.to_path_buf(), offsets.clone());
+        let mut reader = Self { path, db, streams: BTreeMap::new(), boots: Vec::new(), offsets };
         reader.refresh()?;
         Ok(reader)
     }
@@ -336,6 +337,9 @@ impl Reader {
         }
         drop(query);
         self.boots = boots(&self.db).map_err(&err)?;
+        for boot in self.boots.iter_mut().filter(|b| b.offset_ms.is_none()) {
+            boot.offset_ms = self.offsets.get(&boot.id).copied();
+        }
         Ok(())
     }
 
@@ -421,11 +425,9 @@ impl Reader {
         Ok(self.decode(seq.cast_unsigned(), row.get(0).map_err(&err)?, body))
     }
 
-    /// How this run's monotonic time becomes a date, where the file itself was closed before that was known.
-    pub fn add_boot(&mut self, boot: Boot) {
-        self.boots.retain(|b| b.first_seq != boot.first_seq);
-        self.boots.push(boot);
-        self.boots.sort_by_key(|b| b.first_seq);
+    /// Runs that wrote here, as far as they say so.
+    pub fn boots(&self) -> &[Boot] {
+        &self.boots
     }
 
     /// A stream by its key.

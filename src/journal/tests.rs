@@ -257,6 +257,58 @@ fn an_undated_boot_is_dated_when_the_clock_is_believed() {
     assert_eq!(entry.reading.at.wall, Wall(DAY + 5_000));
 }
 
+/// A run that ended before its date was known is dated by a later run of the same boot; one of another boot stays without a date, and
+/// is counted.
+#[test]
+fn an_earlier_run_of_the_same_boot_is_dated_later() {
+    let query = Query { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
+    for (later_boot, dated) in [("boot", 1), ("another", 0)] {
+        let dir = Dir::new(&format!("dated-later-{later_boot}"));
+        let settings = Settings { commit_ms: 20, telemetry_days: 36_500, ..Settings::default() };
+        let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+        {
+            let (journal, writer) = open(&dir);
+            let at = Stamp { mono: Mono(5_000), wall: Wall(0), trusted: false };
+            journal.append(Reading { at, ..reading(&stream("a"), 1) });
+            writer.stop();
+        }
+        let view = || Journal::view(&dir.0, &settings, &clock).unwrap();
+        assert_eq!((rows(&view(), &query).len(), view().undated(&query)), (0, 1), "nobody knows yet");
+        let (journal, writer) = Journal::open(&dir.0, &settings, &clock, later_boot).unwrap();
+        journal.date(Wall(DAY + 10_000), Mono(10_000));
+        let entry = all(&journal).remove(0);
+        assert_eq!(entry.reading.at.trusted, dated == 1, "what a sink is given");
+        wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 1);
+        writer.stop();
+        let found: Vec<i64> = rows(&view(), &query).iter().map(|row| row.at_ms).collect();
+        assert_eq!(found, vec![DAY + 5_000; dated]);
+        assert_eq!(view().undated(&query), 1 - dated as u64);
+    }
+}
+
+/// A run that knew the date dates an earlier one of its boot for whoever comes after both.
+#[test]
+fn what_a_run_knew_of_its_boot_is_kept() {
+    let dir = Dir::new("dated-between");
+    let settings = Settings { commit_ms: 20, telemetry_days: 36_500, ..Settings::default() };
+    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let run = |boot: &str, date: Option<Wall>| {
+        let (journal, writer) = Journal::open(&dir.0, &Settings { commit_ms: 10_000, ..settings.clone() }, &clock, boot).unwrap();
+        date.into_iter().for_each(|date| journal.date(date, Mono(10_000)));
+        let at = Stamp { mono: Mono(5_000), wall: Wall(0), trusted: false };
+        journal.append(Reading { at, ..reading(&stream("a"), 1) });
+        writer.stop();
+    };
+    run("first", None);
+    run("first", Some(Wall(DAY + 10_000)));
+    let (journal, writer) = Journal::open(&dir.0, &settings, &clock, "second").unwrap();
+    wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 2);
+    writer.stop();
+    let query = Query { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
+    let view = Journal::view(&dir.0, &settings, &clock).unwrap();
+    assert_eq!((rows(&view, &query).len(), view.undated(&query)), (2, 0));
+}
+
 #[test]
 fn a_change_of_pace_changes_what_was_due_from_then_on() {
     let dir = Dir::new("pace");

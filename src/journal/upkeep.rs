@@ -1,6 +1,6 @@
 //! What the writer's thread does between two commits: seals closed segments in small steps, thins, keeps within the limits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +10,7 @@ use crate::journal::mirror;
 use crate::journal::recover::files;
 use crate::journal::retention::{self, Proof};
 use crate::journal::seal::{self, Sealing};
-use crate::journal::segment::Trouble;
+use crate::journal::segment::{Boot, Offsets, Reader, Trouble};
 use crate::journal::thin::Thinning;
 use crate::journal::verify::{Report, Verification};
 use crate::journal::writer::Work;
@@ -29,6 +29,8 @@ const VERIFY_US: u64 = 20_000;
 const STEP_US: u64 = 100_000;
 /// How long a segment that could not be sealed is left alone.
 const SEAL_AGAIN_US: u64 = 600_000_000;
+/// Times that sealing a segment fails because a block cannot be read before that block is given up.
+const SEAL_TRIES: u32 = 3;
 /// Files that one look at the limits may delete for their age, or for the room that others need: a wrong date or a disk that
 /// others fill must not cost everything at once.
 const DELETE_MAX: usize = 2;
@@ -46,6 +48,10 @@ pub struct Upkeep {
     next_verify_us: u64,
     /// Segments that an earlier run may have begun to seal.
     leftovers: BTreeSet<u64>,
+    /// Segments of this boot, of a run that did not know the date.
+    waiting: BTreeSet<u64>,
+    /// How often sealing a segment failed because something could not be read.
+    failures: BTreeMap<u64, u32>,
 }
 
 impl Upkeep {
@@ -61,6 +67,8 @@ impl Upkeep {
             verification: None,
             next_verify_us: 0,
             leftovers,
+            waiting: BTreeSet::new(),
+            failures: BTreeMap::new(),
         }
     }
 
@@ -162,6 +170,7 @@ impl Work {
                 // Only now: whoever looks for the raw file and does not find it asks the catalog again.
                 seal::remove_db(&sealing.path);
                 self.upkeep.leftovers.remove(&sealing.first_seq);
+                self.upkeep.failures.remove(&sealing.first_seq);
                 self.upkeep.sealing = None;
                 health.sealed.fetch_add(1, Ordering::Relaxed);
             }
@@ -179,7 +188,10 @@ impl Work {
     /// Sets aside what is damaged, be it the raw file or a day's; anything else is tried again later.
     fn sealing_failed(&mut self, trouble: &Trouble, first_seq: u64, raw: &Path) {
         tracing::error!(error = %trouble, "a journal segment could not be sealed");
-        if !trouble.is_damage() {
+        let failures = self.upkeep.failures.entry(first_seq).or_default();
+        *failures += u32::from(trouble.is_unreadable());
+        // A disk that stumbles once has lost nothing; one that keeps a block for itself has.
+        if !trouble.is_damage() && *failures <= SEAL_TRIES {
             self.upkeep.not_before_us = self.shared.clock.mono_us() + SEAL_AGAIN_US;
             if trouble.is_full() {
                 self.upkeep.needs_room();
@@ -214,13 +226,20 @@ impl Work {
         let next = {
             let catalog = lock(&self.shared.catalog);
             let closed = |(first, place): (&u64, &Place)| Some((*first, place.raw.clone()?));
-            let ripe = |(first, _): &(u64, PathBuf)| Some(*first) != current && (dated || *first < boot.first_seq);
+            let waits = |first: u64| first >= boot.first_seq || self.upkeep.waiting.contains(&first);
+            let ripe = |(first, _): &(u64, PathBuf)| Some(*first) != current && (dated || !waits(*first));
             catalog.iter().filter_map(closed).find(ripe)
         };
         let Some((first_seq, path)) = next else { return false };
         let is_leftover = self.upkeep.leftovers.contains(&first_seq);
-        let of_this_run = (first_seq >= boot.first_seq).then_some(boot);
-        match Sealing::begin(&self.shared.dir, &path, first_seq, is_leftover, of_this_run) {
+        let is_final = self.upkeep.failures.get(&first_seq).is_some_and(|n| *n >= SEAL_TRIES);
+        let offsets = lock(&self.shared.offsets).clone();
+        if !dated && is_of_boot(&path, &boot.id, &offsets) {
+            // This boot may come to know its date.
+            self.upkeep.waiting.insert(first_seq);
+            return true;
+        }
+        match Sealing::begin(&self.shared.dir, &path, first_seq, (is_leftover, is_final), &offsets) {
             Ok(sealing) => self.upkeep.sealing = Some(sealing),
             Err(e) => self.sealing_failed(&e, first_seq, &path),
         }
@@ -306,8 +325,12 @@ impl Work {
         for class in Retention::ALL {
             let keep_days = self.shared.settings.days(class);
             let days: Vec<String> = self.day_files(class).iter().filter_map(|p| day_of_file(p)).collect();
-            for day in retention::aged(&days, keep_days, now, sealed::day_of).into_iter().take(DELETE_MAX) {
-                let path = sealed::path_of(&self.shared.dir, &day, class);
+            let aged = retention::aged(&days, keep_days, now, sealed::day_of);
+            let paths = aged.iter().map(|day| sealed::path_of(&self.shared.dir, day, class));
+            // What has no date may be of last night: it is as old as its file.
+            let oldest_ms = now.wall.0.saturating_sub(i64::from(keep_days) * 86_400_000);
+            let is_recent = |path: &Path| path.to_string_lossy().contains("undated") && written_ms(path) >= oldest_ms;
+            for path in paths.filter(|path| !is_recent(path)).take(DELETE_MAX).collect::<Vec<_>>() {
                 tracing::info!(file = %path.display(), keep_days, "history that has served its time is deleted");
                 self.delete(&path);
                 self.shared.health.aged_files.fetch_add(1, Ordering::Relaxed);
@@ -324,6 +347,7 @@ impl Work {
         let mut out: Vec<PathBuf> = days.iter().map(|day| sealed::path_of(&self.shared.dir, day, class)).collect();
         // What is being written to or written anew is not deleted under its writer's hands.
         out.retain(|p| self.upkeep.thinning.as_ref().is_none_or(|t| t.path != *p));
+        out.retain(|p| self.upkeep.sealing.as_ref().is_none_or(|s| !s.writes(p)));
         out
     }
 
@@ -347,10 +371,23 @@ impl Work {
     }
 }
 
+/// Whether a run of this boot wrote to a segment that did not know the date.
+fn is_of_boot(path: &Path, boot: &str, offsets: &Offsets) -> bool {
+    let is_undated = |b: &Boot| b.offset_ms.is_none() && !boot.is_empty() && b.id == boot;
+    Reader::open(path, offsets).is_ok_and(|reader| reader.boots().iter().any(is_undated))
+}
+
 /// The day in a day file's name.
 fn day_of_file(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?.strip_prefix("day-")?;
     name.split_once('-').map(|(day, _)| day.to_string())
+}
+
+/// When a file was last written to, milliseconds since 1970; not known: now.
+fn written_ms(path: &Path) -> i64 {
+    let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    since.and_then(|d| i64::try_from(d.as_millis()).ok()).unwrap_or(i64::MAX)
 }
 
 fn dir_bytes(dir: &Path) -> u64 {

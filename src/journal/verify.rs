@@ -10,9 +10,10 @@ use crate::journal::damage::{self, Damage};
 use crate::journal::mirror;
 use crate::journal::recover::files;
 use crate::journal::sealed::DayFile;
-use crate::journal::segment::{Reader, Trouble, io_at};
+use crate::journal::segment::{Offsets, Reader, Trouble, io_at};
 use crate::journal::slice::Slice;
 use crate::model::point::Stream;
+use crate::store::whole;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +40,7 @@ impl Report {
 
     /// Keeps it. One that is lost costs a verification more.
     pub fn store(&self, dir: &Path) {
-        let written = std::fs::write(dir.join(FILE), serde_json::to_vec(self).unwrap_or_default());
+        let written = whole::replace(&dir.join(FILE), &serde_json::to_vec(self).unwrap_or_default());
         if let Err(error) = written {
             tracing::warn!(%error, "what the verification of the journal found could not be kept");
         }
@@ -189,7 +190,7 @@ impl Verification {
     }
 
     fn read_raw(&mut self, path: &Path) -> Result<(), Trouble> {
-        let read = Reader::open(path).and_then(|mut reader| {
+        let read = Reader::open(path, &Offsets::new()).and_then(|mut reader| {
             let (is_sound, mut rows) = (reader.check()?, 0);
             let lost = reader.scan(|_| true, |_, _| rows += 1)?;
             Ok((is_sound, rows, lost))

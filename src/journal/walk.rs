@@ -108,6 +108,7 @@ impl Journal {
         let all = aside.into_iter().chain(self.shared.passed_over.iter().cloned());
         damage.extend(all.filter(|d| d.touches(query.from_ms, query.to_ms)));
         let catalog = lock(&self.shared.catalog).clone();
+        let offsets = lock(&self.shared.offsets).clone();
         let mut files: BTreeMap<String, &Path> = BTreeMap::new();
         for path in catalog.values().flat_map(|place| &place.sealed).filter(|p| may_hold(p, query.from_ms, query.to_ms)) {
             files.insert(day_name(path), path);
@@ -122,7 +123,7 @@ impl Journal {
         }
         for (first, Place { raw, .. }) in &catalog {
             let Some(path) = raw else { continue };
-            let mut reader = match Reader::open(path) {
+            let mut reader = match Reader::open(path, &offsets) {
                 Ok(reader) => reader,
                 Err(_) if !path.exists() => {
                     // Sealed since we looked: where it is now.
@@ -227,7 +228,9 @@ impl Journal {
 
     /// A file that gives nothing is counted, and said with the answer.
     fn unreadable(&self, path: &Path, query: &Query, why: &Trouble) -> Damage {
-        self.health().damaged_files.fetch_add(1, Ordering::Relaxed);
+        if lock(&self.shared.counted).insert(path.to_path_buf()) {
+            self.health().damaged_files.fetch_add(1, Ordering::Relaxed);
+        }
         Damage::file(path, &query.device, why.to_string())
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::journal::cursor::Position;
 use crate::journal::seal;
+use crate::journal::tail::Entry;
 use crate::journal::segment::{Commit, Segment, Trouble};
 use crate::journal::upkeep::Upkeep;
 use crate::journal::{Place, Shared, lock};
@@ -134,7 +135,7 @@ impl Work {
         }
     }
 
-    fn write(&mut self, entries: &[Arc<crate::journal::tail::Entry>], committed: u64) -> Result<(), Trouble> {
+    fn write(&mut self, entries: &[Arc<Entry>], committed: u64) -> Result<(), Trouble> {
         if self.segment.is_none() {
             let before = lock(&self.shared.tail).committed;
             self.segment = Some(self.new_segment(before)?);
@@ -145,9 +146,12 @@ impl Work {
         let boot = lock(&shared.boot).clone();
         let now_us = shared.clock.mono_us();
         let full_sync = now_us >= self.next_sync_us;
-        // Never lowered, and in every segment: the older ones go.
-        let newest = entries.iter().rev().find(|e| e.reading.at.trusted).map_or(0, |e| e.reading.at.wall.0);
-        let last_wall = Wall(newest.max(shared.health.last_wall.load(Ordering::Relaxed)));
+        // In every segment, because the older ones go; lowered by nobody but whoever says that an earlier date is right.
+        let accepted_upto = shared.accepted_upto.load(Ordering::Relaxed);
+        let counts = |e: &&Arc<Entry>| e.reading.at.trusted && e.seq > accepted_upto;
+        let newest = entries.iter().rev().find(counts).map_or(0, |e| e.reading.at.wall.0);
+        let before = shared.health.last_wall.load(Ordering::Relaxed);
+        let last_wall = Wall(newest.max(before));
         let commit = Commit {
             entries,
             cursors: &cursors,
@@ -160,7 +164,8 @@ impl Work {
         if full_sync {
             self.next_sync_us = now_us + shared.settings.sync_s.max(1) * 1_000_000;
         }
-        shared.health.last_wall.store(last_wall.0, Ordering::Relaxed);
+        let last = &shared.health.last_wall;
+        let _was_put_right = last.compare_exchange(before, last_wall.0, Ordering::Relaxed, Ordering::Relaxed);
         shared.health.last_commit_ms.store(now_us / 1_000, Ordering::Relaxed);
         Ok(())
     }

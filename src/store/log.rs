@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
 use crate::model::time::{Mono, Wall};
+use crate::store::fault::is_of_file;
 
 /// Format of the file.
 const FORMAT: i64 = 1;
@@ -101,7 +102,7 @@ impl Store {
     pub fn open(path: &Path, boot: &str) -> Result<(Self, Option<String>), String> {
         let mut said = None;
         let mut began = begin(path);
-        if matches!(began, Err(Begin::Failed(_))) && std::fs::remove_file(ballast(path)).is_ok() {
+        if matches!(began, Err(Begin::Failed(_) | Begin::Damaged(_))) && std::fs::remove_file(ballast(path)).is_ok() {
             // A full disk: that was held back for this moment.
             began = begin(path);
         }
@@ -259,13 +260,9 @@ enum Begin {
 }
 
 fn begin(path: &Path) -> Result<Connection, Begin> {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory};
     // Whatever is unreadable is put beside: people are to be paged whatever became of a file.
     let damaged = |e: rusqlite::Error| {
-        let is_of_others =
-            matches!(e.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory));
-        let is_ours = || std::fs::File::open(path).is_ok() && !is_read_only(path);
-        if !is_of_others && is_ours() { Begin::Damaged(e.to_string()) } else { Begin::Failed(e.to_string()) }
+        if is_of_file(&e, path) && !is_read_only(path) { Begin::Damaged(e.to_string()) } else { Begin::Failed(e.to_string()) }
     };
     let connection = Connection::open(path).map_err(damaged)?;
     let pragma = |text: &str| connection.execute_batch(text).map_err(damaged);

@@ -1,4 +1,5 @@
 //! Durable state beside the journal: the event log with what rooms keep, and small files that are always whole.
 
+pub mod fault;
 pub mod log;
 pub mod whole;

@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("link", "hands", &["model", "clock"]),
     ("poll", "hands", &["model", "profile", "plan", "decode", "link", "clock"]),
     ("scan", "hands", &["model", "profile", "plan", "decode"]),
-    ("journal", "hands", &["model", "clock"]),
+    ("journal", "hands", &["model", "clock", "store"]),
     ("store", "hands", &["model", "clock"]),
     ("sink", "hands", &["model", "journal", "store", "clock", "http"]),
     ("channel", "hands", &["model", "http"]),
