@@ -91,7 +91,7 @@ impl Sink {
             given.reader = Some(reader);
         }
         given.values += values as u64;
-        self.give_body(given, Sending::new(body)).await
+        self.give_body(given, Sending::past(body)).await
     }
 
     async fn give_body(&mut self, given: &mut GiveAgain, sending: Sending) -> bool {

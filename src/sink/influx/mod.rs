@@ -8,6 +8,7 @@ pub mod answer;
 #[cfg(feature = "influxdb2")]
 pub mod by_crate;
 mod give_again;
+mod horizon;
 pub mod line;
 pub mod progress;
 mod send;
@@ -25,6 +26,7 @@ use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, Item};
 use crate::model::time::Wall;
 use crate::sink::influx::give_again::GiveAgain;
+use crate::sink::influx::horizon::Horizon;
 use crate::sink::influx::line::Encoder;
 use crate::sink::influx::progress::Progress;
 use crate::sink::influx::send::{Sending, Sent};
@@ -131,8 +133,10 @@ struct Sink {
     given: Option<GiveAgain>,
     /// Live bodies in which something is refused, and the numbers that each reaches from and to.
     doubted: VecDeque<(Sending, u64, u64)>,
-    /// Series that the store refuses.
+    /// Series that the store refuses: values of now, and values of the past.
     refusals: Refusals,
+    past_refusals: Refusals,
+    horizon: Horizon,
     /// Until then a fault of the server is taken for one of the body, if the store takes something else.
     blames_until_ms: u64,
     /// When it last said that it stored a part of a body.
@@ -172,6 +176,8 @@ impl Sink {
             given: None,
             doubted: VecDeque::new(),
             refusals: Refusals::new(REFUSED_FOR_US),
+            past_refusals: Refusals::new(REFUSED_FOR_US),
+            horizon: Horizon::default(),
             blames_until_ms: 0,
             partly_stored_ms: 0,
             known_good: None,
@@ -227,6 +233,7 @@ impl Sink {
         }
         self.send_again().await;
         self.look_at_doubted().await;
+        self.look_at_horizon().await;
         // The past gets the time that is left until the next flush.
         let has_time = |s: &Self| (s.not_before_ms..s.flush_at_ms).contains(&s.now_ms()) && !stop.is_cancelled();
         while has_time(self) && self.fill().await {}
@@ -352,7 +359,7 @@ impl Sink {
             return false;
         }
         self.past = Some(reader);
-        self.fill_with(Sending::new(body), reached).await
+        self.fill_with(Sending::past(body), reached).await
     }
 
     async fn fill_with(&mut self, sending: Sending, reached: Position) -> bool {
@@ -378,8 +385,9 @@ impl Sink {
         if !records.is_empty() {
             // Whoever wants that has mended the cause.
             self.refusals.forget();
+            self.past_refusals.forget();
             let body: String = records.iter().map(|r| format!("{}\n", r.what)).collect();
-            self.again.get_or_insert_with(|| Sending::new(String::new())).left.push(body);
+            self.again.get_or_insert_with(|| Sending::past(String::new())).left.push(body);
         }
         if self.now_ms() >= self.not_before_ms
             && let Some(sending) = self.again.take()

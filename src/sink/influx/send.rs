@@ -14,6 +14,10 @@ const REFUSED_MAX: usize = 20;
 /// Failures in a row with a status of the server, after which the store is asked whether it takes anything else.
 const SERVER_FAULTS_MAX: u64 = 3;
 
+/// Times that a single value is answered with a fault of the server before it is to blame; a gateway's faults.
+const VALUE_FAULTS_MAX: u32 = 3;
+const GATEWAY_FAULTS_MAX: u32 = 6;
+
 /// How long after that each fault of the server is asked about.
 const BLAMES_MS: u64 = 60_000;
 
@@ -32,12 +36,42 @@ pub struct Sending {
     in_a_row: usize,
     /// Whether a fault of the server counts as a refusal: the store takes other things meanwhile.
     is_doubted: bool,
+    /// Faults of the server at this body, and, once it is down to one value, at that.
+    faults: u64,
+    faults_of_value: u32,
+    /// Whether it is of the past: the journal has it, `resend` writes it again.
+    is_past: bool,
 }
 
 impl Sending {
     /// A body of which nothing is written yet.
     pub fn new(body: String) -> Self {
-        Self { left: vec![body], refused: Vec::new(), left_out: Vec::new(), in_a_row: 0, is_doubted: false }
+        Self {
+            left: vec![body],
+            refused: Vec::new(),
+            left_out: Vec::new(),
+            in_a_row: 0,
+            is_doubted: false,
+            faults: 0,
+            faults_of_value: 0,
+            is_past: false,
+        }
+    }
+
+    /// The same of the past.
+    pub fn past(body: String) -> Self {
+        Self { is_past: true, ..Self::new(body) }
+    }
+
+    /// Whether a single value is to blame for a fault of the server: each time with other values taken in between. A gateway before the
+    /// store (502 to 504) may send one request to a store that runs and the next to one that does not.
+    fn is_blamed(&mut self, status: u16) -> bool {
+        self.faults_of_value += 1;
+        let is_blamed = self.faults_of_value >= if matches!(status, 502..=504) { GATEWAY_FAULTS_MAX } else { VALUE_FAULTS_MAX };
+        if is_blamed {
+            self.faults_of_value = 0;
+        }
+        is_blamed
     }
 
     /// The store refuses this for good.
@@ -45,6 +79,11 @@ impl Sending {
         self.refused.push((body, said));
         self.in_a_row += 1;
     }
+}
+
+/// Whether an answer is a fault of the server that says nothing of the body.
+fn is_of_server(answer: &Answer) -> bool {
+    answer.status >= 500 && judge(answer) == Verdict::Later
 }
 
 /// What became of a body.
@@ -89,9 +128,9 @@ impl Sink {
             }
             match (verdict, answer) {
                 (Verdict::Stored, _) => {
-                    sending.in_a_row = 0;
+                    (sending.in_a_row, sending.faults_of_value) = (0, 0);
                     self.stored(line::values(&body));
-                    self.taken(&body);
+                    self.taken(&body, sending.is_past);
                 }
                 (Verdict::TooOld(n), _) => {
                     // The store counts lines, we count values.
@@ -103,6 +142,14 @@ impl Sink {
                 (Verdict::StoredBut(list), Ok(answer)) => self.stored_but(&mut sending, &body, &list, &answer),
                 (Verdict::Refused, Ok(answer)) => match line::halves(&body) {
                     Some((first, second)) => sending.left.extend([second, first]),
+                    None if is_of_server(&answer) && !sending.is_blamed(answer.status) => {
+                        sending.left.push(body);
+                        sending.is_doubted = self.probe().await.0 == Verdict::Stored;
+                        if !sending.is_doubted {
+                            self.failed(false, Ok(answer));
+                            return Sent::Again(sending);
+                        }
+                    }
                     None => sending.refuse(body, words(&answer)),
                 },
                 (Verdict::TooLarge, Ok(answer)) => match line::halves(&body) {
@@ -122,19 +169,32 @@ impl Sink {
         if sending.in_a_row > 0 && !self.takes_anything(&mut sending).await {
             return Sent::Again(sending);
         }
-        self.remember(&sending.refused);
-        sending.refused.append(&mut sending.left_out);
+        self.remember(&sending.refused, sending.is_past);
+        if sending.is_past {
+            self.left_out_of_the_past(&sending.left_out);
+        } else {
+            sending.refused.append(&mut sending.left_out);
+        }
         self.set_aside(sending.refused).await;
         Sent::Done
     }
 
+    /// Values of the past whose series is refused: counted, not kept one by one, since the journal has them.
+    fn left_out_of_the_past(&mut self, left_out: &[(String, String)]) {
+        let Some((what, said)) = left_out.last() else { return };
+        let values: usize = left_out.iter().map(|(what, _)| line::values(what)).sum();
+        self.common.health.set_aside.fetch_add(values as u64, Ordering::Relaxed);
+        let words = format!("{}: {said} (of the past: `plantroom resend` writes it again)", what.trim_end());
+        Health::tell(&self.common.health.last_set_aside, words);
+    }
+
     /// Without the values of series that the store refuses: those are set aside with its words.
     fn leave_out(&mut self, body: String, sending: &mut Sending) -> String {
-        if self.refusals.is_empty() {
+        let refusals = if sending.is_past { &mut self.past_refusals } else { &mut self.refusals };
+        if refusals.is_empty() {
             return body;
         }
         let now = self.common.clock.mono_us();
-        let refusals = &mut self.refusals;
         let said = |key: &str| if let Admits::No(said) = refusals.admits(key, now) { Some(said) } else { None };
         let (rest, refused) = line::without(&body, said);
         sending.left_out.extend(refused);
@@ -150,7 +210,8 @@ impl Sink {
             return verdict;
         }
         let is_known = self.now_ms() < self.blames_until_ms;
-        if !sending.is_doubted && (is_known || self.failures + 1 >= SERVER_FAULTS_MAX) {
+        sending.faults += 1;
+        if !sending.is_doubted && (is_known || sending.faults >= SERVER_FAULTS_MAX) {
             sending.is_doubted = self.probe().await.0 == Verdict::Stored;
             if sending.is_doubted {
                 self.blames_until_ms = self.now_ms() + BLAMES_MS;
@@ -160,18 +221,25 @@ impl Sink {
     }
 
     /// Values were stored: nothing is wrong with their series any more.
-    fn taken(&mut self, body: &str) {
+    fn taken(&mut self, body: &str, is_past: bool) {
         self.known_good = line::lines(body).next().map(|l| format!("{l}\n"));
-        if self.refusals.is_empty() {
+        let refusals = if is_past { &mut self.past_refusals } else { &mut self.refusals };
+        if refusals.is_empty() {
             return;
         }
         for (head, fields) in line::lines(body).filter_map(line::keys_of) {
-            self.refusals.taken(&head);
+            refusals.taken(&head);
             for field in fields {
-                self.refusals.taken(&format!("{head} {field}"));
+                refusals.taken(&format!("{head} {field}"));
             }
         }
-        self.common.health.refuses(self.refusals.list());
+        self.show_refusals();
+    }
+
+    /// What is refused of now; if nothing is, of the past.
+    fn show_refusals(&self) {
+        let now = self.refusals.list();
+        self.common.health.refuses(if now.0 > 0 { now } else { self.past_refusals.list() });
     }
 
     /// Writes once more what the store took before, or else what any store takes that takes something.
@@ -237,7 +305,7 @@ impl Sink {
     }
 
     /// The store takes other things: the series of what it refused are kept in mind.
-    fn remember(&mut self, refused: &[(String, String)]) {
+    fn remember(&mut self, refused: &[(String, String)], is_past: bool) {
         if refused.is_empty() {
             return;
         }
@@ -245,9 +313,10 @@ impl Sink {
         for (value, said) in refused {
             let Some((series, field)) = line::keys(value) else { continue };
             let is_limit = is_series_limit(said);
-            self.refusals.refused(if is_limit { &series } else { &field }, said, (false, is_limit), now);
+            let refusals = if is_past { &mut self.past_refusals } else { &mut self.refusals };
+            refusals.refused(if is_limit { &series } else { &field }, said, (false, is_limit), now);
         }
-        self.common.health.refuses(self.refusals.list());
+        self.show_refusals();
     }
 
     fn stored(&mut self, values: usize) {

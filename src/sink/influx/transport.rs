@@ -20,8 +20,16 @@ pub enum Carrier {
 pub struct Http {
     client: reqwest::Client,
     url: reqwest::Url,
+    /// Where values can be read back, one of them perhaps: address and query, to which the time is added.
+    reads: Vec<Read>,
     login: Login,
     gzip: bool,
+}
+
+/// A way to read back.
+enum Read {
+    InfluxQl(reqwest::Url),
+    Export(reqwest::Url),
 }
 
 /// How we say who we are.
@@ -61,6 +69,18 @@ impl Carrier {
     }
 }
 
+impl Carrier {
+    /// What the store gives back of `plantroom_probe` since a date, in whatever language it answers: InfluxQL, or the export of
+    /// VictoriaMetrics. Empty where it answers none of them.
+    pub async fn read_back(&self, since_ms: i64) -> Vec<String> {
+        match self {
+            Carrier::Reqwest(http) => http.read_back(since_ms).await,
+            #[cfg(feature = "influxdb2")]
+            Carrier::Influxdb2(_) => Vec::new(),
+        }
+    }
+}
+
 fn carrier(settings: &Settings) -> Result<Http, String> {
     let client = http::client(&settings.url, settings.timeout_ms, settings.ca_file.as_deref())?;
     let base = settings.url.trim_end_matches('/');
@@ -83,18 +103,54 @@ fn carrier(settings: &Settings) -> Result<Http, String> {
             Login::Password(user.clone(), password)
         }
     };
-    Ok(Http { client, url, login, gzip: settings.gzip })
+    let at = |path: &str| reqwest::Url::parse(&format!("{base}{path}"));
+    let mut reads: Vec<Read> = at("/api/v1/export").map(Read::Export).into_iter().collect();
+    if let (Api::V1, Ok(mut url)) = (settings.api, at("/query")) {
+        url.query_pairs_mut().append_pair("db", &settings.database).append_pair("epoch", "ms");
+        reads.push(Read::InfluxQl(url));
+    }
+    Ok(Http { client, url, reads, login, gzip: settings.gzip })
 }
 
 impl Http {
-    async fn write(&self, body: &str) -> Result<Answer, String> {
-        use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
-        let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
-        request = match &self.login {
+    fn login(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.login {
             Login::No => request,
-            Login::Token(token) => request.header(AUTHORIZATION, token),
+            Login::Token(token) => request.header(reqwest::header::AUTHORIZATION, token),
             Login::Password(user, password) => request.basic_auth(user, Some(password)),
-        };
+        }
+    }
+
+    async fn read_back(&self, since_ms: i64) -> Vec<String> {
+        let mut answers = Vec::new();
+        for read in &self.reads {
+            let url = match read {
+                Read::InfluxQl(url) => {
+                    let mut url = url.clone();
+                    let query = format!("SELECT age FROM plantroom_probe WHERE time > {since_ms}ms");
+                    url.query_pairs_mut().append_pair("q", &query);
+                    url
+                }
+                Read::Export(url) => {
+                    let mut url = url.clone();
+                    let start = (since_ms / 1_000).to_string();
+                    url.query_pairs_mut().append_pair("match[]", "plantroom_probe_age").append_pair("start", &start);
+                    url
+                }
+            };
+            if let Ok(response) = self.login(self.client.get(url)).send().await
+                && response.status().is_success()
+            {
+                answers.push(http::text(response).await);
+            }
+        }
+        answers
+    }
+
+    async fn write(&self, body: &str) -> Result<Answer, String> {
+        use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+        let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        let mut request = self.login(request);
         request = if self.gzip {
             request.header(CONTENT_ENCODING, "gzip").body(gzip(body).map_err(|e| e.to_string())?)
         } else {

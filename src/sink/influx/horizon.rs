@@ -1,0 +1,116 @@
+//! Stores that take a value and drop it without a word: what is older than they keep, or too far ahead. Once a run, values of
+//! several ages are written and read back; what does not come back is said.
+
+use std::time::Duration;
+
+use crate::sink::Health;
+use crate::sink::influx::Sink;
+use crate::sink::influx::answer::{Verdict, judge};
+
+const DAY_MS: i64 = 86_400_000;
+/// Ages of the values that are written: the first is the one by which it is known that the store can be read.
+const AGES_D: [i64; 6] = [0, 8, 32, 100, 400, -3];
+/// Between writing and reading back, and how often that is tried: a store may need a while before it shows what it has.
+const WAIT_MS: u64 = 5_000;
+const TRIES: u32 = 4;
+
+/// How far the look at a store has come.
+#[derive(Debug, Default)]
+pub enum Horizon {
+    /// Nothing was stored yet.
+    #[default]
+    Unknown,
+    /// Written under this mark; read back at that time.
+    Written { mark: i64, at_ms: u64, tries: u32 },
+    /// What there is to say was said.
+    Known,
+}
+
+/// One value for each age, as line protocol; each value is the mark with the number of its age.
+fn body(site: &str, now_ms: i64, mark: i64) -> String {
+    let site = site.replace([' ', ',', '='], "_");
+    let line = |(n, days): (usize, &i64)| {
+        format!("plantroom_probe,site={site} age={}i {}\n", mark * 10 + n as i64, now_ms - days * DAY_MS)
+    };
+    AGES_D.iter().enumerate().map(line).collect()
+}
+
+/// What the store dropped, in words; `None` if the answer does not have the value of now.
+fn dropped(answer: &str, mark: i64) -> Option<String> {
+    let numbers: Vec<&str> = answer.split(|c: char| !c.is_ascii_digit()).collect();
+    let has = |n: usize| numbers.contains(&(mark * 10 + n as i64).to_string().as_str());
+    if !has(0) {
+        return None;
+    }
+    let lacks: Vec<i64> = AGES_D.iter().enumerate().filter(|(n, _)| !has(*n)).map(|(_, days)| *days).collect();
+    let mut said = Vec::new();
+    if let Some(days) = lacks.iter().filter(|days| **days > 0).min() {
+        let before = AGES_D.iter().filter(|d| **d > 0 && *d < days).max().copied().unwrap_or(0);
+        said.push(format!("of the past it has {before} days and not {days}: a longer history is here only"));
+    }
+    if lacks.iter().any(|days| *days < 0) {
+        said.push("what is three days ahead of its date is dropped".to_string());
+    }
+    let words = if said.is_empty() { String::new() } else { format!("the store takes values and drops them without a word: {}", said.join("; ")) };
+    Some(words)
+}
+
+impl Sink {
+    /// Goes on with that look, if it is time.
+    pub(super) async fn look_at_horizon(&mut self) {
+        let now_ms = self.now_ms();
+        match self.horizon {
+            Horizon::Unknown if self.failures == 0 && self.known_good.is_some() => {
+                let wall = self.common.clock.wall().0;
+                let mark = wall / 1_000;
+                // A store that refuses it says so when values of that age come.
+                let answer = self.carrier.write(&body(&self.common.site, wall, mark)).await;
+                let is_stored = answer.is_ok_and(|a| judge(&a) == Verdict::Stored);
+                self.horizon = if is_stored {
+                    Horizon::Written { mark, at_ms: now_ms + WAIT_MS, tries: 0 }
+                } else {
+                    Horizon::Known
+                };
+            }
+            Horizon::Written { mark, at_ms, tries } if now_ms >= at_ms => {
+                let since = self.common.clock.wall().0 - 500 * DAY_MS;
+                let read = tokio::time::timeout(Duration::from_millis(self.s.timeout_ms), self.carrier.read_back(since)).await;
+                match read.ok().and_then(|answers| answers.iter().find_map(|a| dropped(a, mark))) {
+                    Some(words) => {
+                        if !words.is_empty() {
+                            tracing::warn!(sink = self.s.name, url = self.s.url, "{words}");
+                        }
+                        Health::tell(&self.common.health.limits, words);
+                        self.horizon = Horizon::Known;
+                    }
+                    None if tries + 1 < TRIES => {
+                        self.horizon = Horizon::Written { mark, at_ms: now_ms + WAIT_MS, tries: tries + 1 };
+                    }
+                    // It cannot be read with what we know: nothing is said.
+                    None => self.horizon = Horizon::Known,
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_come_back_is_said() {
+        let text = body("a b", 1_764_000_000_000, 1_764_000_000);
+        assert_eq!(text.lines().next(), Some("plantroom_probe,site=a_b age=17640000000i 1764000000000"));
+        assert_eq!(text.lines().nth(5), Some("plantroom_probe,site=a_b age=17640000005i 1764259200000"));
+        let of = |numbers: &[i64]| {
+            let all: Vec<String> = numbers.iter().map(|n| format!("[{}]", 17_640_000_000 + n)).collect();
+            dropped(&all.join(","), 1_764_000_000)
+        };
+        assert_eq!(of(&[0, 1, 2, 3, 4, 5]), Some(String::new()));
+        assert_eq!(of(&[1, 2, 3, 4, 5]), None, "it cannot be read");
+        assert!(of(&[0, 1]).is_some_and(|s| s.contains("has 8 days and not 32") && s.contains("ahead")));
+        assert!(of(&[0, 1, 2, 3, 4]).is_some_and(|s| !s.contains("past") && s.contains("ahead")));
+    }
+}
