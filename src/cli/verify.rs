@@ -83,5 +83,6 @@ fn print(format: Format, report: &crate::journal::verify::Report) {
     }
     let (files, slices, damaged) = (report.files, report.slices, report.damage.len());
     let megabytes = report.bytes / 1_000_000;
-    output::note(format!("{files} files, {megabytes} MB, {slices} slices and rows read; {damaged} places cannot be read"));
+    let said = if format == Format::Table { output::line } else { output::note };
+    said(format!("{files} files, {megabytes} MB, {slices} slices and rows read; {damaged} places cannot be read"));
 }

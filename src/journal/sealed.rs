@@ -230,6 +230,14 @@ impl DayFile {
     }
 }
 
+impl DayFile {
+    /// Whether the aggregates of a point are there as they were written, or not at all.
+    pub fn has_whole_aggregates(&self, slice: &Slice, point: usize) -> Result<bool, Trouble> {
+        let bytes = self.blob("agg", "body", "id", slice.id * POINTS_MAX + point as i64)?;
+        Ok(bytes.is_none_or(|b| column::read_aggregates(&b).is_some()))
+    }
+}
+
 /// The key of a stream in a file; adds it if it is new.
 pub fn stream_id(db: &Connection, stream: &Stream) -> rusqlite::Result<i64> {
     let shape = serde_json::to_string(stream).unwrap_or_default();

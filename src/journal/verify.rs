@@ -103,6 +103,9 @@ impl Look {
             return Ok(false);
         }
         for point in &slice.points {
+            if !file.has_whole_aggregates(slice, *point)? {
+                return Ok(false);
+            }
             if file.samples(slice, *point)?.map(Iterator::count) != Some(slice.n) {
                 return Ok(false);
             }

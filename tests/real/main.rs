@@ -11,6 +11,7 @@
     reason = "tests fail by panicking, and wait for real things in real time"
 )]
 
+mod again;
 mod alarms;
 mod broker;
 mod brokers;

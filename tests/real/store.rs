@@ -209,7 +209,7 @@ fn counting_site(dir: &Dir, counting: &Counting, broker: u16, sinks: &str) {
     dir.write("site.toml", &site(broker, "5", &format!("{rest}\n{sinks}")));
 }
 
-fn sink_status(dir: &Dir, state: &Path, name: &str) -> serde_json::Value {
+pub fn sink_status(dir: &Dir, state: &Path, name: &str) -> serde_json::Value {
     let status = plantroom(&dir.0, state, &["status", "--format", "json"]);
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     status["sinks"].as_array().unwrap().iter().find(|s| s["name"] == name).unwrap().clone()
@@ -389,17 +389,19 @@ fn refused_for_good(store: &Store, counting: &Counting, dir: &Dir, state: &Path)
 /// A store of Debian's packages, listening on a port of its own.
 pub struct Real {
     pub port: u16,
-    dir: Dir,
+    pub dir: Dir,
     process: Option<Process>,
     kind: &'static str,
     /// More lines of InfluxDB's table `data`.
     data: &'static str,
+    /// How long VictoriaMetrics keeps values.
+    pub retention: &'static str,
 }
 
 impl Real {
     /// `victoria`, `victoria-copies` (without de-duplication) or `influx`.
     pub fn new(kind: &'static str) -> Self {
-        Self { port: free_port(), dir: Dir::new(kind), process: None, kind, data: "" }
+        Self { port: free_port(), dir: Dir::new(kind), process: None, kind, data: "", retention: "10y" }
     }
 
     pub fn start(&mut self) {
@@ -421,7 +423,7 @@ impl Real {
             command
                 .arg(format!("-httpListenAddr=127.0.0.1:{}", self.port))
                 .arg(format!("-storageDataPath={}", self.dir.path("data").display()))
-                .args(["-retentionPeriod=10y", "-search.latencyOffset=0s"]);
+                .args([&format!("-retentionPeriod={}", self.retention), "-search.latencyOffset=0s"]);
             if self.kind == "victoria" {
                 command.arg("-dedup.minScrapeInterval=1ms");
             }
@@ -462,6 +464,11 @@ impl Real {
             "[[sink.influx]]\nname = \"{}\"\nurl = \"http://127.0.0.1:{}\"\napi = \"{api}\"\n{bucket}\nflush_ms = 200\n",
             self.kind, self.port
         )
+    }
+
+    /// Whether it has values of the counter.
+    pub fn is_live(&self) -> bool {
+        !self.counted().is_empty()
     }
 
     /// Every stored value of the counter, as often as it is stored.
@@ -629,7 +636,7 @@ fn away() -> (i64, i64) {
 
 /// A journal as it is after the store was away for hours: a segment an hour, the sink's cursor at its beginning. Returns how
 /// many values it holds.
-fn journal_of_the_past(state: &Path, hours: i64, rate: i64) -> i64 {
+pub fn journal_of_the_past(state: &Path, hours: i64, rate: i64) -> i64 {
     use plantroom::clock::{self, Clock};
     use plantroom::journal::{Journal, Settings};
     use plantroom::model::point::{Form, Kind, PointMeta, Retention, Stream};
@@ -682,6 +689,12 @@ fn journal_of_the_past(state: &Path, hours: i64, rate: i64) -> i64 {
     values
 }
 
+/// The counting device and a store that is given the past as fast as it takes it.
+pub fn away_site(dir: &Dir, counting: &Counting, broker: u16, store: &Real) {
+    let sink = store.config().replace("flush_ms = 200", "flush_ms = 200\nbackfill_points_per_s = 10000000");
+    counting_site(dir, counting, broker, &sink);
+}
+
 #[test]
 fn a_store_that_was_away_for_long_has_the_present_at_once_and_the_past_in_the_end() {
     let (hours, rate) = away();
@@ -692,8 +705,7 @@ fn a_store_that_was_away_for_long_has_the_present_at_once_and_the_past_in_the_en
     let began = Instant::now();
     let values = journal_of_the_past(&state, hours, rate);
     let made = began.elapsed();
-    let sink = store.config().replace("flush_ms = 200", "flush_ms = 200\nbackfill_points_per_s = 10000000");
-    counting_site(&dir, &counting, broker.port, &sink);
+    away_site(&dir, &counting, broker.port, &store);
     let began = Instant::now();
     let mut running = gateway(&dir.0, &state);
     wait("live values", 30, || store.counted().last().map(|_| ()));
