@@ -145,7 +145,11 @@ fn believe(shared: &Shared) {
 pub(super) fn outrank(clock: &Clock, journal: &Journal) {
     let (date, stored) = (clock.wall(), Wall(journal.health().last_wall.load(Ordering::Relaxed)));
     if clock::kernel_synchronised() && date < stored {
-        tracing::warn!(date = date.rfc3339(), stored = stored.rfc3339(), "a later date was stored: the time service is believed");
+        tracing::warn!(
+            date = date.rfc3339(),
+            stored = stored.rfc3339(),
+            "a later date was stored: the time service is believed"
+        );
         journal.accept(date);
     }
 }

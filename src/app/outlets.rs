@@ -35,13 +35,19 @@ impl App {
         let commands = match settings {
             sink::Settings::Mqtt(mqtt) if mqtt.commands => {
                 let (mqtt, site, carry) = (mqtt.clone(), configuration.site.id.clone(), door::carry(&self.shared));
-                let shared = Arc::clone(&self.shared);
+                let (shared, outbox) = (Arc::clone(&self.shared), Arc::clone(&health));
                 let way = reply_ways::of_sink(name);
                 let listening: sink::mqtt::commands::Listening =
                     Arc::new(move |says| shared.reply_ways.set(&way, says));
                 Some(self.outlets.spawn(&format!("commands of {name}"), move |stop| {
-                    let (carry, listening) = (Arc::clone(&carry), Arc::clone(&listening));
-                    Box::pin(sink::mqtt::commands::run(mqtt.clone(), site.clone(), carry, listening, stop))
+                    let hears = sink::mqtt::commands::Hears {
+                        settings: mqtt.clone(),
+                        site: site.clone(),
+                        carry: Arc::clone(&carry),
+                        listening: Arc::clone(&listening),
+                        outbox: Arc::clone(&outbox),
+                    };
+                    Box::pin(sink::mqtt::commands::run(hears, stop))
                 }))
             }
             _ => None,

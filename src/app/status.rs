@@ -320,7 +320,11 @@ pub fn status(shared: &Shared) -> Status {
             dropped_files: get(&j.dropped_files),
             aged_files: get(&j.aged_files),
             verified: shared.journal.verified().map(|report| Verified {
-                at: if report.ended_ms > 0 { crate::model::time::Wall(report.ended_ms).local(zone) } else { String::new() },
+                at: if report.ended_ms > 0 {
+                    crate::model::time::Wall(report.ended_ms).local(zone)
+                } else {
+                    String::new()
+                },
                 files: report.files,
                 damaged: report.damage.len() as u64,
                 mended: report.mended.len() as u64,

@@ -208,7 +208,18 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, F
                 // Beside a gateway of the same name each would throw the other out.
                 let client_id = Some(format!("plantroom-{}-check", configuration.site.id));
                 let mqtt = sink::mqtt::settings::Settings { client_id, ..mqtt.clone() };
-                all.spawn(sink::mqtt::commands::run(mqtt, configuration.site.id.clone(), carry, says, stop.clone()));
+                let outbox = sink::Health::default();
+                // Here this connection is the only one.
+                outbox.connected.store(true, std::sync::atomic::Ordering::Relaxed);
+                let site = configuration.site.id.clone();
+                let hears = sink::mqtt::commands::Hears {
+                    settings: mqtt,
+                    site,
+                    carry,
+                    listening: says,
+                    outbox: std::sync::Arc::new(outbox),
+                };
+                all.spawn(sink::mqtt::commands::run(hears, stop.clone()));
             }
         }
         // Who listens does not end.

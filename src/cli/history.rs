@@ -13,6 +13,7 @@ use crate::journal::damage::Damage;
 use crate::journal::history::{Query, SLOTS_MAX};
 use crate::model::problem::did_you_mean;
 use crate::model::time::{Wall, duration_ms};
+use crate::model::value::Value;
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]
@@ -128,12 +129,12 @@ fn failed(e: crate::journal::segment::Trouble) -> Failure {
 fn samples(journal: &Journal, query: &Query, form: &Form) -> Outcome {
     let (format, zone) = (form.format, &form.zone);
     let of = form.of(query).map(|cell| output::csv(&cell)).join(",");
-    let head = ["time", "value", "quality", "thinned"];
-    let mut n = 0u64;
+    let head = ["time", "value", "quality", "thinned", "clock"];
+    let (mut n, mut last_ms) = (0u64, i64::MIN);
     match format {
         Format::Csv => output::line(format!("{},device,point,unit", head.join(","))),
         Format::Json => output::line("["),
-        Format::Table => output::line(format!("{:31}{:20}{:20}{}", head[0], head[1], head[2], head[3])),
+        Format::Table => output::line(format!("{:31}{:20}{:20}{:9}{}", head[0], head[1], head[2], head[3], head[4])),
     }
     let each = |row: crate::journal::history::Row| {
         let (value, quality) = match &row.sample {
@@ -142,9 +143,13 @@ fn samples(journal: &Journal, query: &Query, form: &Form) -> Outcome {
         };
         let at = local(row.at_ms, zone);
         let thinned = word(row.thinned);
+        // Rows are in the order in which they came: where a time is not after the one before, the clock was set back.
+        let is_back = row.at_ms < last_ms;
+        last_ms = row.at_ms;
+        let back = if is_back { "set back" } else { "" };
         match format {
-            Format::Csv => output::line(format!("{at},{},{quality},{thinned},{of}", output::csv(&value))),
-            Format::Table => output::line(format!("{at:31}{value:20}{quality:20}{thinned}").trim_end()),
+            Format::Csv => output::line(format!("{at},{},{quality},{thinned},{back},{of}", output::csv(&value))),
+            Format::Table => output::line(format!("{at:31}{value:20}{quality:20}{thinned:9}{back}").trim_end()),
             Format::Json => {
                 let mut json = String::new();
                 match &row.sample {
@@ -153,7 +158,7 @@ fn samples(journal: &Journal, query: &Query, form: &Form) -> Outcome {
                 }
                 let comma = if n == 0 { " " } else { "," };
                 output::line(format!(
-                    "{comma}{{\"time\":\"{at}\",\"value\":{json},\"quality\":\"{quality}\",\"thinned\":{}}}",
+                    "{comma}{{\"time\":\"{at}\",\"value\":{json},\"quality\":\"{quality}\",\"thinned\":{},\"clock_set_back\":{is_back}}}",
                     row.thinned
                 ));
             }
@@ -208,12 +213,17 @@ fn nothing(is_empty: bool, journal: &Journal, query: &Query) -> Outcome {
     Ok(())
 }
 
+/// A mean to twelve digits: what lies beyond is the arithmetic's.
+fn rounded(x: f64) -> f64 {
+    format!("{x:.11e}").parse().unwrap_or(x)
+}
+
 /// A slot as an object: numbers are numbers, what is not there is null.
 fn slot_json(s: &crate::journal::history::Slot, query: &Query, form: &Form) -> serde_json::Value {
     let has = |x: f64| (s.of.good > 0).then_some(x + 0.0);
     serde_json::json!({
         "device": query.device, "point": query.point, "unit": form.unit, "start": local(s.start_ms, &form.zone), "start_ms": s.start_ms,
-        "mean": s.mean().and_then(has), "min": has(s.of.min), "max": has(s.of.max), "first": has(s.of.first.0),
+        "mean": s.mean().map(rounded).and_then(has), "min": has(s.of.min), "max": has(s.of.max), "first": has(s.of.first.0),
         "last": has(s.of.last.0), "good": s.of.good, "due": if s.due > 0 { s.due } else { s.of.all },
         "complete_pct": (s.completeness() * 1_000.0).round() / 10.0, "thinned": s.thinned, "damaged": s.damaged,
     })
@@ -265,14 +275,13 @@ fn slots(journal: &Journal, query: &Query, every: &str, form: &Form) -> Outcome 
         journal.slots(query, every_ms)
     };
     let crate::journal::history::Slots { slots, damage } = answer.map_err(failed)?;
-    // Minus nothing is nothing.
-    let number = |x: f64| format!("{}", (x * 1e9).round() / 1e9 + 0.0);
+    let number = |x: f64| Value::F64(x).to_string();
     let some = |has: bool, x: f64| if has { number(x) } else { String::new() };
     let row = |s: &crate::journal::history::Slot| {
         let has = s.of.good > 0;
         vec![
             local(s.start_ms, zone),
-            s.mean().map(number).unwrap_or_default(),
+            s.mean().map(|x| number(rounded(x))).unwrap_or_default(),
             some(has, s.of.min),
             some(has, s.of.max),
             some(has, s.of.first.0),

@@ -173,6 +173,11 @@ fn sinks(s: &Status) {
         if !k.limits.is_empty() {
             output::line(format!("{name}: {}", k.limits));
         }
+        let commands = s.pages.reply_ways.iter().find(|way| way.name == format!("mqtt {name}"));
+        if let Some(way) = commands {
+            let state = if way.failed.is_empty() { "heard".to_string() } else { format!("NOT HEARD: {}", way.failed) };
+            output::line(format!("{name}: commands are {state}"));
+        }
         if !k.resending.is_empty() {
             output::line(format!("{name}: {}", k.resending));
         }
@@ -214,7 +219,9 @@ fn journal(s: &Status) {
         let found = match (v.damaged, v.mended) {
             (0, 0) => "nothing is damaged".to_string(),
             (0, mended) => format!("{mended} files of registers mended from their second copy"),
-            (damaged, mended) => format!("{damaged} PLACES CANNOT BE READ (`plantroom verify` names them), {mended} mended"),
+            (damaged, mended) => {
+                format!("{damaged} PLACES CANNOT BE READ (`plantroom verify` names them), {mended} mended")
+            }
         };
         output::line(format!("verified {at}: {files} files, {found}"));
     }

@@ -24,7 +24,12 @@ impl Damage {
     /// A whole file.
     pub fn file(path: &Path, device: &str, why: impl Into<String>) -> Self {
         let file = path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
-        Self { hours: day_of(&file).or_else(|| hour_of(&file, path)), file, device: device.to_string(), why: why.into() }
+        Self {
+            hours: day_of(&file).or_else(|| hour_of(&file, path)),
+            file,
+            device: device.to_string(),
+            why: why.into(),
+        }
     }
 
     /// A slice of a file.

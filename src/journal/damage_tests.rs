@@ -167,7 +167,10 @@ fn one_damaged_file_costs_no_register() {
             for (device, (all, _, slots)) in ["a", "b"].iter().zip(&whole) {
                 let (rows, damage, now) = found(&dir, device, "energy_kwh");
                 assert_eq!((&rows, &damage), (all, &Vec::new()), "{prefix} {place}");
-                assert!(slots.slots.iter().zip(&now.slots).all(|(a, b)| a.of == b.of && !b.damaged), "{prefix} {place}");
+                assert!(
+                    slots.slots.iter().zip(&now.slots).all(|(a, b)| a.of == b.of && !b.damaged),
+                    "{prefix} {place}"
+                );
             }
         });
     }

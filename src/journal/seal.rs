@@ -58,7 +58,18 @@ impl Sealing {
             }
         }
         let (path, dir) = (path.to_path_buf(), dir.to_path_buf());
-        Ok(Self { first_seq, last_seq, path, dir, reader, todo, files: BTreeMap::new(), held: Vec::new(), damaged: 0, is_final })
+        Ok(Self {
+            first_seq,
+            last_seq,
+            path,
+            dir,
+            reader,
+            todo,
+            files: BTreeMap::new(),
+            held: Vec::new(),
+            damaged: 0,
+            is_final,
+        })
     }
 
     /// Whether a file is being written to.

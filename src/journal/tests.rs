@@ -293,7 +293,8 @@ fn what_a_run_knew_of_its_boot_is_kept() {
     let settings = Settings { commit_ms: 20, telemetry_days: 36_500, ..Settings::default() };
     let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
     let run = |boot: &str, date: Option<Wall>| {
-        let (journal, writer) = Journal::open(&dir.0, &Settings { commit_ms: 10_000, ..settings.clone() }, &clock, boot).unwrap();
+        let (journal, writer) =
+            Journal::open(&dir.0, &Settings { commit_ms: 10_000, ..settings.clone() }, &clock, boot).unwrap();
         date.into_iter().for_each(|date| journal.date(date, Mono(10_000)));
         let at = Stamp { mono: Mono(5_000), wall: Wall(0), trusted: false };
         journal.append(Reading { at, ..reading(&stream("a"), 1) });

@@ -132,7 +132,13 @@ impl Work {
 
     fn verified(&self, report: &Report) {
         let (files, damaged, mended) = (report.files, report.damage.len(), report.mended.len());
-        tracing::info!(files, slices = report.slices, damaged, mended, "the journal's files were read once for a verification");
+        tracing::info!(
+            files,
+            slices = report.slices,
+            damaged,
+            mended,
+            "the journal's files were read once for a verification"
+        );
         for damage in &report.damage {
             let (file, device) = (&damage.file, &damage.device);
             tracing::error!(%file, %device, why = %damage.why, "history is damaged");

@@ -103,14 +103,21 @@ pub(super) struct From {
 
 impl Journal {
     /// Walks sealed files, raw segments and the tail in order.
-    pub(super) fn walk(&self, query: &Query, ask: Ask, damage: &mut Vec<Damage>, each: Each<'_>) -> Result<(), Trouble> {
+    pub(super) fn walk(
+        &self,
+        query: &Query,
+        ask: Ask,
+        damage: &mut Vec<Damage>,
+        each: Each<'_>,
+    ) -> Result<(), Trouble> {
         let aside = damage::set_aside(&self.shared.dir);
         let all = aside.into_iter().chain(self.shared.passed_over.iter().cloned());
         damage.extend(all.filter(|d| d.touches(query.from_ms, query.to_ms)));
         let catalog = lock(&self.shared.catalog).clone();
         let offsets = lock(&self.shared.offsets).clone();
         let mut files: BTreeMap<String, &Path> = BTreeMap::new();
-        for path in catalog.values().flat_map(|place| &place.sealed).filter(|p| may_hold(p, query.from_ms, query.to_ms)) {
+        for path in catalog.values().flat_map(|place| &place.sealed).filter(|p| may_hold(p, query.from_ms, query.to_ms))
+        {
             files.insert(day_name(path), path);
         }
         // While a segment is being sealed its readings stand in both places: the raw file counts until it is gone.
@@ -345,8 +352,7 @@ fn walk_sealed(
         let from = From { every_ms: stream.every_ms, thinned: slice.thinned };
         let inside = slice.first_ms >= query.from_ms && slice.last_ms < query.to_ms;
         // Figures that cannot be read are made of the samples.
-        let figures =
-            if ask == Ask::Quarters && inside { file.aggregates(&slice, point).ok().flatten() } else { None };
+        let figures = if ask == Ask::Quarters && inside { file.aggregates(&slice, point).ok().flatten() } else { None };
         if let Some(aggregates) = figures {
             if !aggregates.iter().all(|(at, a)| each(Met::Quarter(*at, a), from)) {
                 return Ok(false);

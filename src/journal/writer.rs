@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::journal::cursor::Position;
 use crate::journal::seal;
-use crate::journal::tail::Entry;
 use crate::journal::segment::{Commit, Segment, Trouble};
+use crate::journal::tail::Entry;
 use crate::journal::upkeep::Upkeep;
 use crate::journal::{Place, Shared, lock};
 use crate::model::time::Wall;

@@ -29,7 +29,7 @@ impl Value {
         match self {
             Value::Bool(b) => Some(f64::from(u8::from(*b))),
             Value::Exact(d) => exact_as_f64(*d),
-            Value::F32(x) => Some(f64::from(*x)),
+            Value::F32(x) => Some(widened(*x)),
             Value::F64(x) => Some(*x),
             #[expect(clippy::cast_precision_loss, reason = "codes are small")]
             Value::Code(c) => Some(*c as f64),
@@ -48,14 +48,15 @@ impl Value {
         }
     }
 
-    /// Appends the value as JSON: a number with all its digits, a boolean or a string.
+    /// Appends the value as JSON: a number with all its digits, a boolean or a string; a float that is no number is null.
     pub fn write_json(&self, out: &mut String) {
         use fmt::Write as _;
         let printed = match self {
             Value::Bool(b) => write!(out, "{b}"),
             Value::Exact(d) => return write_exact(*d, out),
-            Value::F32(x) => write!(out, "{x}"),
-            Value::F64(x) => write!(out, "{x}"),
+            Value::F32(x) if x.is_finite() => return write_float(x + 0.0, f64::from(*x), out),
+            Value::F64(x) if x.is_finite() => return write_float(x + 0.0, *x, out),
+            Value::F32(_) | Value::F64(_) => write!(out, "null"),
             Value::Code(c) => write!(out, "{c}"),
             Value::Text(t) => return write_json_text(t, out),
         };
@@ -74,6 +75,25 @@ impl fmt::Display for Value {
             }
         }
     }
+}
+
+/// A 32-bit float as the 64-bit one with the same shortest digits: 230.2, and not 230.1999969482422.
+fn widened(x: f32) -> f64 {
+    const POWERS: [f64; 8] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
+    let wide = f64::from(x);
+    if !(1e-3..1e7).contains(&wide.abs()) {
+        return wide;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "whether it is the same 32-bit float is what is asked")]
+    let is_same = |decimal: &f64| (*decimal as f32).to_bits() == x.to_bits();
+    POWERS.iter().map(|power| (wide * power).round() / power).find(is_same).unwrap_or(wide)
+}
+
+/// Appends a float by its shortest digits, with an exponent where it is very large or small; `size` is the float itself.
+pub fn write_float<T: fmt::Display + fmt::LowerExp>(x: T, size: f64, out: &mut String) {
+    use fmt::Write as _;
+    let plain = size == 0.0 || (1e-5..1e15).contains(&size.abs());
+    let _infallible = if plain { write!(out, "{x}") } else { write!(out, "{x:e}") };
 }
 
 /// A decimal as a float. Where mantissa and power of ten are exact as floats, which they nearly always are, one division
@@ -157,6 +177,16 @@ mod tests {
         assert_eq!(json(Value::Exact(Decimal::new(7, 22))), "0.0000000000000000000007");
         assert_eq!(json(Value::F32(230.2)), "230.2");
         assert_eq!(json(Value::F64(0.1)), "0.1");
+        assert_eq!([json(Value::F64(-0.0)), json(Value::F32(-0.0)), json(Value::F64(f64::NAN))], ["0", "0", "null"]);
+        assert_eq!([json(Value::F64(1e300)), json(Value::F64(-2.5e-7))], ["1e300", "-2.5e-7"]);
+        // A float that is shown in a slot is the one that was read.
+        for (short, long) in
+            [(230.2f32, 230.2f64), (0.1, 0.1), (-4.375, -4.375), (123_456.7, 123_456.7), (0.001, 0.001)]
+        {
+            assert_eq!(Value::F32(short).as_f64(), Some(long));
+        }
+        assert_eq!(Value::F32(f32::MAX).as_f64(), Some(f64::from(f32::MAX)));
+        assert!(Value::F32(f32::NAN).as_f64().is_some_and(f64::is_nan));
         assert_eq!(json(Value::Code(-3)), "-3");
     }
 

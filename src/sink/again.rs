@@ -63,7 +63,8 @@ impl Again {
             return Err("the range ends before it begins".to_string());
         }
         let bytes = serde_json::to_vec(&range).map_err(|e| e.to_string())?;
-        whole::replace(&self.inner.path, &bytes).map_err(|e| format!("{} cannot be written: {e}", self.inner.path.display()))?;
+        whole::replace(&self.inner.path, &bytes)
+            .map_err(|e| format!("{} cannot be written: {e}", self.inner.path.display()))?;
         state.range = Some(range);
         self.inner.bell.notify_one();
         Ok(())

@@ -36,7 +36,8 @@ fn cannot_be_read(path: &Path) -> bool {
     let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut first));
     let is_short = |e: &std::io::Error| {
         // Too many open files, of this process or of the system.
-        matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::OutOfMemory) || matches!(e.raw_os_error(), Some(23 | 24))
+        matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::OutOfMemory)
+            || matches!(e.raw_os_error(), Some(23 | 24))
     };
     read.is_err_and(|e| !is_short(&e))
 }

@@ -262,7 +262,11 @@ enum Begin {
 fn begin(path: &Path) -> Result<Connection, Begin> {
     // Whatever is unreadable is put beside: people are to be paged whatever became of a file.
     let damaged = |e: rusqlite::Error| {
-        if is_of_file(&e, path) && !is_read_only(path) { Begin::Damaged(e.to_string()) } else { Begin::Failed(e.to_string()) }
+        if is_of_file(&e, path) && !is_read_only(path) {
+            Begin::Damaged(e.to_string())
+        } else {
+            Begin::Failed(e.to_string())
+        }
     };
     let connection = Connection::open(path).map_err(damaged)?;
     let pragma = |text: &str| connection.execute_batch(text).map_err(damaged);

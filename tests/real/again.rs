@@ -13,7 +13,9 @@ fn past(store: &Real) -> BTreeSet<String> {
     store.post("/internal/force_flush", "x=");
     let answer = store.post("/api/v1/export", "match[]=removed_p0{device=\"past-0\"}");
     let lines = answer.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    lines.flat_map(|line| line["timestamps"].as_array().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()).collect()
+    lines
+        .flat_map(|line| line["timestamps"].as_array().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>())
+        .collect()
 }
 
 /// A store that comes back empty is given a range again, while what is live goes on; one that keeps a month says so.
@@ -51,7 +53,12 @@ fn a_store_that_lost_its_data_is_given_them_again() {
         (sink_status(&dir, &state, "victoria")["resending"] == "" && past(&store).len() > 3_000).then_some(())
     });
     let first = past(&store);
-    assert!(first.len() < whole.len() && first.iter().all(|at| whole.contains(at)), "{} of {}", first.len(), whole.len());
+    assert!(
+        first.len() < whole.len() && first.iter().all(|at| whole.contains(at)),
+        "{} of {}",
+        first.len(),
+        whole.len()
+    );
     // A kill in the middle: what was asked for goes on.
     says(&dir.0, &state, &["resend", "victoria", "--from", "30d"]);
     running.kill();
@@ -80,7 +87,8 @@ fn files_that_turn_bits_are_named_and_registers_mended() {
     let journal = state.join("journal");
     let sealed = wait("the past to be sealed", 60, || {
         let all: Vec<_> = std::fs::read_dir(&journal).unwrap().flatten().map(|e| e.path()).collect();
-        let raw = all.iter().filter(|p| p.to_string_lossy().contains("/raw-") && p.extension().is_some_and(|e| e == "db"));
+        let raw =
+            all.iter().filter(|p| p.to_string_lossy().contains("/raw-") && p.extension().is_some_and(|e| e == "db"));
         (raw.count() == 1).then(|| all.into_iter().find(|p| p.to_string_lossy().ends_with("-telemetry.db"))).flatten()
     });
     assert!(all_of(&dir, &state, &["verify"]).contains("0 places cannot be read"));

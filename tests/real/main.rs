@@ -22,6 +22,7 @@ mod dashboards;
 mod faults;
 mod field;
 mod odd;
+mod other_brokers;
 mod pages;
 mod service;
 mod store;

@@ -13,37 +13,27 @@ fn openssl(dir: &Dir, args: &[&str]) {
 
 /// An authority, and certificates of it for the broker and for us.
 pub fn certificates(dir: &Dir) {
-    let new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    authority(dir);
+    ["broker", "client"].iter().for_each(|name| certificate(dir, name, "2"));
+}
+
+const NEW: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+
+/// An authority.
+pub fn authority(dir: &Dir) {
     let ca = ["req", "-x509", "-subj", "/CN=test authority", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem"];
-    openssl(dir, &[&ca[..], &new].concat());
-    for (name, san) in
-        [("broker", "subjectAltName=IP:127.0.0.1,DNS:localhost"), ("client", "subjectAltName=DNS:client")]
-    {
-        let subject = format!("/CN={name}");
-        let (key, csr, pem) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
-        openssl(dir, &[&["req", "-subj", &subject, "-keyout", &key, "-out", &csr][..], &new].concat());
-        let ext = dir.write(&format!("{name}.ext"), san).display().to_string();
-        openssl(
-            dir,
-            &[
-                "x509",
-                "-req",
-                "-in",
-                &csr,
-                "-CA",
-                "ca.pem",
-                "-CAkey",
-                "ca.key",
-                "-CAcreateserial",
-                "-days",
-                "2",
-                "-extfile",
-                &ext,
-                "-out",
-                &pem,
-            ],
-        );
-    }
+    openssl(dir, &[&ca[..], &NEW].concat());
+}
+
+/// A certificate of it, `broker` or `client`, that is good for so many days; less than none: it has expired.
+pub fn certificate(dir: &Dir, name: &str, days: &str) {
+    let san = if name == "broker" { "subjectAltName=IP:127.0.0.1,DNS:localhost" } else { "subjectAltName=DNS:client" };
+    let (subject, csr, pem) = (format!("/CN={name}"), format!("{name}.csr"), format!("{name}.pem"));
+    let key = format!("{name}.key");
+    openssl(dir, &[&["req", "-subj", &subject, "-keyout", &key, "-out", &csr][..], &NEW].concat());
+    let ext = dir.write(&format!("{name}.ext"), san).display().to_string();
+    let sign = ["x509", "-req", "-in", &csr, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+    openssl(dir, &[&sign[..], &["-days", days, "-extfile", &ext, "-out", &pem]].concat());
 }
 
 fn strict_mosquitto(dir: &Dir, port: u16) -> Process {

@@ -34,7 +34,8 @@ impl Sink {
             Some(given) => given,
             None => {
                 let journal = self.common.journal.clone();
-                let found = tokio::task::spawn_blocking(move || journal.segments_between(range.from_ms, range.to_ms)).await;
+                let found =
+                    tokio::task::spawn_blocking(move || journal.segments_between(range.from_ms, range.to_ms)).await;
                 let todo: VecDeque<(u64, u64)> = found.unwrap_or_default().into();
                 let (of, filter) = (todo.len(), Filter::new(self.s.report.clone()));
                 GiveAgain { range, todo, of, reader: None, filter, waits: None, values: 0, not_before_ms: 0 }
@@ -66,9 +67,10 @@ impl Sink {
         if self.now_ms() < given.not_before_ms || !self.has_allowance() {
             return false;
         }
-        let reader = given.reader.take().unwrap_or_else(|| {
-            Cursor::new(self.common.journal.clone(), Position::at(first.saturating_sub(1)))
-        });
+        let reader = given
+            .reader
+            .take()
+            .unwrap_or_else(|| Cursor::new(self.common.journal.clone(), Position::at(first.saturating_sub(1))));
         let before = reader.position.clone();
         let Some((reader, items)) = fetch(reader, self.allowed()).await else { return false };
         let mut body = String::new();

@@ -51,7 +51,11 @@ fn dropped(answer: &str, mark: i64) -> Option<String> {
     if lacks.iter().any(|days| *days < 0) {
         said.push("what is three days ahead of its date is dropped".to_string());
     }
-    let words = if said.is_empty() { String::new() } else { format!("the store takes values and drops them without a word: {}", said.join("; ")) };
+    let words = if said.is_empty() {
+        String::new()
+    } else {
+        format!("the store takes values and drops them without a word: {}", said.join("; "))
+    };
     Some(words)
 }
 
@@ -74,7 +78,8 @@ impl Sink {
             }
             Horizon::Written { mark, at_ms, tries } if now_ms >= at_ms => {
                 let since = self.common.clock.wall().0 - 500 * DAY_MS;
-                let read = tokio::time::timeout(Duration::from_millis(self.s.timeout_ms), self.carrier.read_back(since)).await;
+                let read =
+                    tokio::time::timeout(Duration::from_millis(self.s.timeout_ms), self.carrier.read_back(since)).await;
                 match read.ok().and_then(|answers| answers.iter().find_map(|a| dropped(a, mark))) {
                     Some(words) => {
                         if !words.is_empty() {

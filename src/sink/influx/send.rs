@@ -67,7 +67,8 @@ impl Sending {
     /// store (502 to 504) may send one request to a store that runs and the next to one that does not.
     fn is_blamed(&mut self, status: u16) -> bool {
         self.faults_of_value += 1;
-        let is_blamed = self.faults_of_value >= if matches!(status, 502..=504) { GATEWAY_FAULTS_MAX } else { VALUE_FAULTS_MAX };
+        let is_blamed =
+            self.faults_of_value >= if matches!(status, 502..=504) { GATEWAY_FAULTS_MAX } else { VALUE_FAULTS_MAX };
         if is_blamed {
             self.faults_of_value = 0;
         }

@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::LogLimit;
 use crate::model::text::{REMARK, one_line};
+use crate::sink::Health;
 use crate::sink::mqtt::client::{Connection, End, Ended, Happened, Message, Said};
 use crate::sink::mqtt::offers::{Accepted, Offers};
 use crate::sink::mqtt::pauses::{Pauses, Was};
@@ -46,16 +48,58 @@ static LOG: LogLimit = LogLimit::new();
 /// Told whether commands can be heard, and why not.
 pub type Listening = Arc<dyn Fn(Result<(), String>) + Send + Sync>;
 
+/// What listening needs.
+pub struct Hears {
+    /// The broker.
+    pub settings: Settings,
+    /// The site's id.
+    pub site: String,
+    /// Carries a wish out.
+    pub carry: Carry,
+    /// Told whether commands can be heard.
+    pub listening: Listening,
+    /// The sink's own connection: it comes first. A broker may take but so many.
+    pub outbox: Arc<Health>,
+}
+
+/// How long the sink's own connection may be away before this one makes room for it.
+const ROOM_AFTER: Duration = Duration::from_secs(3);
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Returns once the sink's own connection is there.
+async fn outbox_is_up(outbox: &Health) {
+    while !outbox.connected.load(Ordering::Relaxed) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Returns once the sink's own connection is away for a while.
+async fn outbox_is_away(outbox: &Health) {
+    let mut since = Instant::now();
+    while since.elapsed() < ROOM_AFTER {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if outbox.connected.load(Ordering::Relaxed) {
+            since = Instant::now();
+        }
+    }
+}
+
 /// Listens until told to stop.
-pub async fn run(settings: Settings, site: String, carry: Carry, listening: Listening, stop: CancellationToken) {
+pub async fn run(hears: Hears, stop: CancellationToken) {
     let mut pauses = Pauses::default();
-    let mut offers = Offers::new(&settings);
+    let mut offers = Offers::new(&hears.settings);
     while !stop.is_cancelled() {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = outbox_is_up(&hears.outbox) => {}
+        }
+        let mut accepted = None;
         let ended = tokio::select! {
             () = stop.cancelled() => return,
-            ended = connection(&settings, &site, &mut offers, &carry, &listening) => ended,
+            () = outbox_is_away(&hears.outbox) => Some(Ended::broke("the sink's own connection is down")),
+            ended = connection(&hears, &mut offers, &mut accepted) => ended,
         };
-        let (accepted, ended) = ended;
         let Some(ended) = ended else { continue };
         match accepted {
             Some(_) => offers.ended(ended.end),
@@ -64,7 +108,7 @@ pub async fn run(settings: Settings, site: String, carry: Carry, listening: List
         let lasted_ms = accepted.map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1));
         let taken_over = ended.end == End::TakenOver;
         let pause_ms = pauses.next(Was { lasted_ms, brought: false, taken_over });
-        listening(Err(ended.words));
+        (hears.listening)(Err(ended.words));
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
@@ -72,37 +116,31 @@ pub async fn run(settings: Settings, site: String, carry: Carry, listening: List
     }
 }
 
-/// One connection, until it breaks: since when it was accepted, and why it ended; none: the next one offers something else, at once.
-async fn connection(
-    settings: &Settings,
-    site: &str,
-    offers: &mut Offers,
-    carry: &Carry,
-    listening: &Listening,
-) -> (Option<Instant>, Option<Ended>) {
+/// One connection, until it breaks: why it ended; none: the next one offers something else, at once. `accepted` is when it was.
+async fn connection(hears: &Hears, offers: &mut Offers, accepted: &mut Option<Instant>) -> Option<Ended> {
+    let (settings, site) = (&hears.settings, &hears.site);
     let client_id = format!("{}-commands", settings.client_id(site));
     let head = format!("{}/{site}/command/", settings.prefix);
     let responses = format!("{}/{site}/response/", settings.prefix);
     let mut connection = match Connection::without_will(settings, offers.now(), &client_id) {
         Ok(connection) => connection,
-        Err(error) => return (None, Some(Ended::broke(error))),
+        Err(error) => return Some(Ended::broke(error)),
     };
-    let mut accepted = None;
     loop {
         match connection.poll().await {
             Ok(Happened::Connected(able)) => {
                 if offers.accepted(&able) == Accepted::TriesBetter {
-                    return (None, None);
+                    return None;
                 }
                 connection.limit(offers.now());
-                accepted = Some(Instant::now());
+                *accepted = Some(Instant::now());
                 if !connection.subscribe(&format!("{head}#")) {
-                    return (accepted, Some(Ended::broke("cannot subscribe")));
+                    return Some(Ended::broke("cannot subscribe"));
                 }
             }
             Ok(Happened::Heard(said)) => {
                 let Some(what) = said.topic.strip_prefix(&head) else { continue };
-                let answer = answer(what, &said, carry).await;
+                let answer = answer(what, &said, &hears.carry).await;
                 let what = one_line(what, REMARK);
                 let payload = match &answer {
                     Ok(()) => "{\"ok\":true}".to_string(),
@@ -119,9 +157,9 @@ async fn connection(
                 }
             }
             // A broker that refuses the subscription keeps the connection: it may allow it later.
-            Ok(Happened::Subscribed(said)) => listening(said.map_err(|why| format!("{head}#: {why}"))),
+            Ok(Happened::Subscribed(said)) => (hears.listening)(said.map_err(|why| format!("{head}#: {why}"))),
             Ok(_) => {}
-            Err(ended) => return (accepted, Some(ended)),
+            Err(ended) => return Some(ended),
         }
     }
 }

@@ -13,6 +13,8 @@ pub fn of_v4(error: &rumqttc::ConnectionError) -> Ended {
         C::MqttState(S::ConnectionAborted) => End::Closed,
         C::MqttState(S::Io(e) | S::Deserialization(rumqttc::mqttbytes::Error::Io(e))) | C::Io(e) => of_io(e),
         C::ConnectionRefused(ConnectReturnCode::RefusedProtocolVersion) | C::NotConnAck(_) => End::NotUnderstood,
+        // A broker that does not understand a connect may wait for more of it.
+        C::NetworkTimeout => End::Closed,
         _ => End::Broke,
     };
     Ended { end, words: words(end, http::chain(error)) }
@@ -30,6 +32,19 @@ pub fn of_v5(error: &rumqttc::v5::ConnectionError) -> Ended {
             let end = of_code(code);
             return Ended { end, words: self::words(end, words) };
         }
+        // A reason that the library does not know, of a DISCONNECT; or a CONNACK of another version.
+        C::MqttState(S::Deserialization(rumqttc::v5::mqttbytes::Error::InvalidConnectReturnCode(code))) => {
+            let what = match code {
+                0x93 => " (more messages than it takes at a time)",
+                0x95 => " (packet too large)",
+                0x99 => " (payload format)",
+                _ => "",
+            };
+            return Ended {
+                end: End::NotUnderstood,
+                words: format!("the broker ended the connection with 0x{code:02X}{what}"),
+            };
+        }
         C::MqttState(S::Unsolicited(_)) => End::ForeignAck,
         C::MqttState(S::ConnectionAborted) => End::Closed,
         C::MqttState(S::Io(e) | S::Deserialization(rumqttc::v5::mqttbytes::Error::Io(e))) | C::Io(e) => of_io(e),
@@ -38,6 +53,7 @@ pub fn of_v5(error: &rumqttc::v5::ConnectionError) -> Ended {
         C::ConnectionRefused(Code::RefusedProtocolVersion | Code::UnsupportedProtocolVersion)
         | C::MqttState(S::Deserialization(_))
         | C::NotConnAck(_) => End::NotUnderstood,
+        C::Timeout(_) => End::Closed,
         _ => End::Broke,
     };
     Ended { end, words: words(end, http::chain(error)) }

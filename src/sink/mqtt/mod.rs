@@ -377,7 +377,8 @@ impl Sink {
     fn lost(&mut self, ended: &Ended, short: u32) {
         if self.connected {
             self.offers.ended(ended.end);
-            if ended.end == End::Closed {
+            // What is not understood of a broker that was understood before is its last word.
+            if matches!(ended.end, End::Closed | End::NotUnderstood) {
                 let oldest = self.window.oldest_sent().map(|p| p.load.name());
                 self.trial.ended(oldest, usize::from(self.c.settings.inflight));
             }

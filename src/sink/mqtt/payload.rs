@@ -19,13 +19,7 @@ const PARTS_MOST: usize = 25;
 /// The messages of a reading: one, or parts that fit into so many bytes each, with the same `seq`; a point that does not fit alone is
 /// a part that is too large. `pick` says which samples are sent. `ts` is the receipt of the first answer of the cycle;
 /// points of later answers are listed in `later_ms`: each point has the time that store and history have.
-pub fn telemetry(
-    seq: u64,
-    reading: &Reading,
-    when: When<'_>,
-    pick: Option<&[bool]>,
-    most: usize,
-) -> Vec<String> {
+pub fn telemetry(seq: u64, reading: &Reading, when: When<'_>, pick: Option<&[bool]>, most: usize) -> Vec<String> {
     let n = reading.stream.points.len();
     let sent = |i: &usize| pick.is_none_or(|p| p[*i]) && reading.sample(*i).is_some();
     let members: Vec<usize> = (0..n).filter(sent).collect();
@@ -143,7 +137,10 @@ mod tests {
     fn an_answer_that_came_later_says_so() {
         let parts = vec![Part { len: 1, after_ms: 0 }, Part { len: 1, after_ms: 30 }, Part { len: 1, after_ms: 2_500 }];
         let message = one(parts, AT, None);
-        assert!(message.ends_with(r#""quality":{"fuel_pct":"not_fitted"},"later_ms":{"running":30,"fuel_pct":2500}}"#), "{message}");
+        assert!(
+            message.ends_with(r#""quality":{"fuel_pct":"not_fitted"},"later_ms":{"running":30,"fuel_pct":2500}}"#),
+            "{message}"
+        );
         assert!(serde_json::from_str::<serde_json::Value>(&message).is_ok());
     }
 

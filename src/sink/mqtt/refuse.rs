@@ -89,7 +89,8 @@ impl Sink {
     pub(super) fn refuse_suspended(&mut self) {
         let is_meant =
             |p: &&Pending| self.trial.is_suspended(&p.load.name()) && !self.refusing.iter().any(|r| r.id == p.id);
-        let refusing = |p: &Pending| Refusing { id: p.id, said: self.said_last.clone(), why: Why::Message { ends: true } };
+        let refusing =
+            |p: &Pending| Refusing { id: p.id, said: self.said_last.clone(), why: Why::Message { ends: true } };
         let refusing: Vec<Refusing> = self.window.held().filter(is_meant).map(refusing).collect();
         self.refusing.extend(refusing);
     }
