@@ -89,9 +89,10 @@ impl Look {
             Err(e) if e.is_unreadable() => e.to_string(),
             Err(e) => return Err(e),
         };
-        self.damage.push(match slice.is_whole {
-            true => Damage::slice(&path, &device, &slice, why),
-            false => Damage::file(&path, "", "the header of a slice cannot be read"),
+        self.damage.push(if slice.is_whole {
+            Damage::slice(&path, &device, &slice, why)
+        } else {
+            Damage::file(&path, "", "the header of a slice cannot be read")
         });
         Ok(true)
     }

@@ -141,18 +141,12 @@ impl Sink {
                     self.stored(values - old);
                 }
                 (Verdict::StoredBut(list), Ok(answer)) => self.stored_but(&mut sending, &body, &list, &answer),
-                (Verdict::Refused, Ok(answer)) => match line::halves(&body) {
-                    Some((first, second)) => sending.left.extend([second, first]),
-                    None if is_of_server(&answer) && !sending.is_blamed(answer.status) => {
-                        sending.left.push(body);
-                        sending.is_doubted = self.probe().await.0 == Verdict::Stored;
-                        if !sending.is_doubted {
-                            self.failed(false, Ok(answer));
-                            return Sent::Again(sending);
-                        }
+                (Verdict::Refused, Ok(answer)) => {
+                    if !self.is_refused(&mut sending, body, &answer).await {
+                        self.failed(false, Ok(answer));
+                        return Sent::Again(sending);
                     }
-                    None => sending.refuse(body, words(&answer)),
-                },
+                }
                 (Verdict::TooLarge, Ok(answer)) => match line::halves(&body) {
                     Some((first, second)) => {
                         self.batch = (line::values(&body) / 2).clamp(BATCH_MIN, self.batch.max(BATCH_MIN));
@@ -178,6 +172,20 @@ impl Sink {
         }
         self.set_aside(sending.refused).await;
         Sent::Done
+    }
+
+    /// A body is refused: it is halved, and a single value is refused for good, if it is to blame. `false`: the store takes nothing now.
+    async fn is_refused(&mut self, sending: &mut Sending, body: String, answer: &Answer) -> bool {
+        match line::halves(&body) {
+            Some((first, second)) => sending.left.extend([second, first]),
+            None if is_of_server(answer) && !sending.is_blamed(answer.status) => {
+                sending.left.push(body);
+                sending.is_doubted = self.probe().await.0 == Verdict::Stored;
+                return sending.is_doubted;
+            }
+            None => sending.refuse(body, words(answer)),
+        }
+        true
     }
 
     /// Values of the past whose series is refused: counted, not kept one by one, since the journal has them.

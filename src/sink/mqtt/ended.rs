@@ -10,11 +10,10 @@ pub fn of_v4(error: &rumqttc::ConnectionError) -> Ended {
     use rumqttc::{ConnectReturnCode, ConnectionError as C, StateError as S};
     let end = match error {
         C::MqttState(S::Unsolicited(_)) => End::ForeignAck,
-        C::MqttState(S::ConnectionAborted) => End::Closed,
+        // A broker that does not understand a connect may wait for more of it.
+        C::MqttState(S::ConnectionAborted) | C::NetworkTimeout => End::Closed,
         C::MqttState(S::Io(e) | S::Deserialization(rumqttc::mqttbytes::Error::Io(e))) | C::Io(e) => of_io(e),
         C::ConnectionRefused(ConnectReturnCode::RefusedProtocolVersion) | C::NotConnAck(_) => End::NotUnderstood,
-        // A broker that does not understand a connect may wait for more of it.
-        C::NetworkTimeout => End::Closed,
         _ => End::Broke,
     };
     Ended { end, words: words(end, http::chain(error)) }
@@ -46,14 +45,13 @@ pub fn of_v5(error: &rumqttc::v5::ConnectionError) -> Ended {
             };
         }
         C::MqttState(S::Unsolicited(_)) => End::ForeignAck,
-        C::MqttState(S::ConnectionAborted) => End::Closed,
+        C::MqttState(S::ConnectionAborted) | C::Timeout(_) => End::Closed,
         C::MqttState(S::Io(e) | S::Deserialization(rumqttc::v5::mqttbytes::Error::Io(e))) | C::Io(e) => of_io(e),
         C::ConnectionRefused(Code::RetainNotSupported) => End::RetainRefused,
         C::ConnectionRefused(Code::QoSNotSupported) => End::QosRefused,
         C::ConnectionRefused(Code::RefusedProtocolVersion | Code::UnsupportedProtocolVersion)
         | C::MqttState(S::Deserialization(_))
         | C::NotConnAck(_) => End::NotUnderstood,
-        C::Timeout(_) => End::Closed,
         _ => End::Broke,
     };
     Ended { end, words: words(end, http::chain(error)) }
