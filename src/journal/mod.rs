@@ -14,6 +14,7 @@ pub mod history;
 pub mod mirror;
 pub mod recover;
 pub mod retention;
+pub mod rows;
 pub mod seal;
 pub mod sealed;
 pub mod segment;
@@ -25,6 +26,8 @@ pub mod verify;
 pub mod walk;
 pub mod writer;
 
+#[cfg(test)]
+mod clock_tests;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]

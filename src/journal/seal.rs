@@ -13,6 +13,8 @@ use crate::journal::segment::{Offsets, Reader, Trouble, io_at};
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample};
 
+/// Where the clock was set by more than this within a segment, what follows belongs to another day's file.
+const JUMP_MS: i64 = 3_600_000;
 /// Samples of a step: a transaction writes some pages whatever it holds, so short streams share one.
 const SAMPLES_A_STEP: usize = 40_000;
 /// Samples that one pass over a stream holds in memory.
@@ -131,7 +133,7 @@ impl Sealing {
                 }
             }
             self.damaged += if dated { bad } else { 0 };
-            if !rows.seqs.is_empty() {
+            for rows in rows.between_jumps(JUMP_MS) {
                 for class in Retention::ALL {
                     self.seal_class(stream, class, dated, &rows)?;
                 }

@@ -11,6 +11,7 @@ use crate::journal::column::{self, Aggregate, Samples};
 use crate::journal::cursor::Position;
 use crate::journal::damage;
 use crate::journal::mirror;
+pub use crate::journal::rows::Rows;
 use crate::journal::segment::{Open, Trouble, at, is_sound, open_db};
 pub use crate::journal::slice::Slice;
 use crate::journal::slice::{bound, slice_of, sum_of};
@@ -38,17 +39,6 @@ const CREATE: &str = "
 pub const QUARTER_MS: i64 = 900_000;
 /// Points a stream may have: a column's key is its slice's number times this, plus the point.
 pub const POINTS_MAX: i64 = 4096;
-
-/// Rows of one stream on their way into a slice.
-#[derive(Debug, Default)]
-pub struct Rows {
-    /// Numbers.
-    pub seqs: Vec<i64>,
-    /// Times: dates, or monotonic where there is none.
-    pub times: Vec<i64>,
-    /// For each row, how long after its time each of the slice's points came.
-    pub offsets: Vec<Vec<u32>>,
-}
 
 /// A day's file of one class.
 pub struct DayFile {
@@ -285,15 +275,6 @@ pub fn put_slice(db: &Connection, slice: &Slice, stream: &Stream, rows: &Rows) -
         ],
     )?;
     Ok(id)
-}
-
-impl Rows {
-    /// When each sample of the slice's point number `lane` was received.
-    pub fn times_of(&self, lane: usize) -> Vec<i64> {
-        let after = |row: &Vec<u32>| row.get(lane).map_or(0, |ms| i64::from(*ms));
-        let offsets = self.offsets.iter().map(after).chain(std::iter::repeat(0));
-        self.times.iter().zip(offsets).map(|(time, after)| time + after).collect()
-    }
 }
 
 /// Adds a point's column to a slice.

@@ -276,7 +276,9 @@ fn is_on_disk(catalog: &crate::journal::Catalog, seq: u64) -> bool {
 pub(super) fn may_hold(path: &Path, from_ms: i64, to_ms: i64) -> bool {
     let name = day_name(path);
     let Some(day) = name.strip_prefix("day-").and_then(|n| n.get(..8)) else { return true };
-    let (from, to) = (sealed::day_of(from_ms.saturating_sub(86_400_000)), sealed::day_of(to_ms));
+    // A clock that was set back by less than an hour leaves what follows in the file.
+    let (from, to) = (from_ms.saturating_sub(86_400_000), to_ms.saturating_add(3_600_000));
+    let (from, to) = (sealed::day_of(from), sealed::day_of(to));
     (from.as_str()..=to.as_str()).contains(&day)
 }
 
