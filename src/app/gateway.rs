@@ -47,7 +47,7 @@ impl Usage {
         let io = read("io");
         let written =
             io.lines().find_map(|l| l.strip_prefix("write_bytes: ")).and_then(|n| n.parse().ok()).unwrap_or(0);
-        Self { cpu_ticks, resident: pages * 4096, written }
+        Self { cpu_ticks, resident: pages * rustix::param::page_size() as u64, written }
     }
 
     /// CPU time in milliseconds (the kernel counts in hundredths of a second).
@@ -97,7 +97,10 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 /// The retained state of the gateway itself.
 pub fn say_online(shared: &Shared) {
     let configuration = shared.configuration();
-    let mut json = String::from("{\"state\":\"online\",\"version\":");
+    let now = shared.clock.now();
+    let since = Wall(now.wall.0 - i64::try_from(now.mono.since(shared.started)).unwrap_or(0)).rfc3339();
+    let since = if now.wall_trusted { format!("\"{since}\"") } else { "null".to_string() };
+    let mut json = format!("{{\"state\":\"online\",\"since\":{since},\"why\":null,\"version\":");
     write_json_text(env!("CARGO_PKG_VERSION"), &mut json);
     for (key, text) in [("zh", &configuration.site.zh), ("en", &configuration.site.en)] {
         json.push_str(if key == "zh" { ",\"zh\":" } else { ",\"en\":" });
@@ -137,6 +140,7 @@ fn believe(shared: &Shared) {
         shared.journal.date(shared.clock.wall(), shared.clock.mono());
         shared.store.date(shared.clock.wall(), shared.clock.mono());
         outrank(&shared.clock, &shared.journal);
+        say_online(shared);
         tracing::info!(date = shared.clock.wall().rfc3339(), "the date is believed from now on");
     }
 }

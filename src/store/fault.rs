@@ -19,12 +19,18 @@ pub fn is_of_file(error: &rusqlite::Error, path: &Path) -> bool {
             matches!(extended, ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ | SQLITE_IOERR_CORRUPTFS)
                 || cannot_be_read(path)
         }
-        Some(CannotOpen | ReadOnly) => cannot_be_read(path),
+        Some(CannotOpen) => cannot_be_read(path),
+        // A file that may be written to, with a version of its format that may not.
+        Some(ReadOnly) => extended == ffi::SQLITE_READONLY && is_writable(path),
         _ => !is_forbidden(path),
     }
 }
 
 const SQLITE_IOERR_CORRUPTFS: i32 = ffi::SQLITE_IOERR | (33 << 8);
+
+fn is_writable(path: &Path) -> bool {
+    std::fs::OpenOptions::new().append(true).open(path).is_ok()
+}
 
 fn is_forbidden(path: &Path) -> bool {
     std::fs::File::open(path).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied)
@@ -40,4 +46,48 @@ fn cannot_be_read(path: &Path) -> bool {
             || matches!(e.raw_os_error(), Some(23 | 24))
     };
     read.is_err_and(|e| !is_short(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn a_sound_file_is_never_to_blame_for_the_disk() {
+        let path = std::env::temp_dir().join(format!("plantroom-fault-{}", std::process::id()));
+        std::fs::write(&path, [0; 200]).unwrap();
+        let of = |code: i32| is_of_file(&error(code), &path);
+        for code in [
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_BUSY,
+            ffi::SQLITE_NOMEM,
+            // What opening a write-ahead log on a full disk gives.
+            ffi::SQLITE_IOERR_SHMSIZE,
+            ffi::SQLITE_IOERR_SHMMAP,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_IOERR_FSYNC,
+            ffi::SQLITE_CANTOPEN,
+            ffi::SQLITE_READONLY_CANTINIT,
+        ] {
+            assert!(!of(code), "{code}");
+        }
+        for code in [
+            ffi::SQLITE_CORRUPT,
+            ffi::SQLITE_NOTADB,
+            ffi::SQLITE_IOERR_READ,
+            ffi::SQLITE_IOERR_SHORT_READ,
+            ffi::SQLITE_READONLY,
+            ffi::SQLITE_ERROR,
+        ] {
+            assert!(of(code), "{code}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(of(ffi::SQLITE_CANTOPEN), "a directory in its place");
+        std::fs::remove_dir(&path).unwrap();
+    }
 }

@@ -207,7 +207,7 @@ impl Sink {
     }
 
     fn bye(&self, why: &str) -> Message {
-        let payload = format!("{{\"state\":\"offline\",\"why\":\"{why}\"}}");
+        let payload = format!("{{\"state\":\"offline\",\"since\":null,\"why\":\"{why}\"}}");
         Message { topic: self.topic("gateway/status"), retain: true, payload }
     }
 
