@@ -105,6 +105,17 @@ impl Sms {
 }
 
 impl Channel for Sms {
+    fn probe(&self) -> Going<'_, Option<Result<String, String>>> {
+        Box::pin(async move {
+            match self.opened().await {
+                Ok(_) => Some(Ok("the modem answers".to_string())),
+                // The running gateway has it.
+                Err(trouble) if trouble.to_string().to_lowercase().contains("busy") => None,
+                Err(trouble) => Some(Err(trouble.to_string())),
+            }
+        })
+    }
+
     fn attempt<'a>(&'a self, letter: &'a Letter, _: Wall) -> Going<'a, Answer> {
         Box::pin(async move {
             let mut place = match self.opened().await {

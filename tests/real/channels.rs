@@ -413,7 +413,10 @@ fn a_modem_sends_rings_and_hears_the_answer() {
     *modem.mode.lock().unwrap() = "silent";
     let silent = attempt(&sms, &letter("13800001111"));
     assert!(matches!(silent, Answer::Later { .. }), "nothing was sent: {silent:?}");
+    let probe = || runtime().block_on(channel::open(&sms).probe());
+    assert!(probe().is_some_and(|said| said.is_err()), "what `check --online` says of a modem that is silent");
     *modem.mode.lock().unwrap() = "ok";
+    assert_eq!(probe(), Some(Ok("the modem answers".to_string())));
     modem.inbox.lock().unwrap().push("0891683108200505F0040D91683108001011F10000622111028540230131".into());
     let (said, answers) = std::sync::mpsc::channel();
     runtime().block_on(async {

@@ -161,6 +161,11 @@ impl Sink {
                 }
             }
         }
+        self.end(sending).await
+    }
+
+    /// Everything of a body is stored or refused: what is refused is kept in mind and set aside.
+    async fn end(&mut self, mut sending: Sending) -> Sent {
         if sending.in_a_row > 0 && !self.takes_anything(&mut sending).await {
             return Sent::Again(sending);
         }
