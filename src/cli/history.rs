@@ -4,7 +4,7 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use crate::cli::output::Format;
+use crate::cli::output::{BYTE_ORDER_MARK, Format};
 use crate::cli::{Args as Global, Failure, Outcome, output};
 use crate::clock::Clock;
 use crate::config;
@@ -122,6 +122,12 @@ pub fn local(ms: i64, zone: &TimeZone) -> String {
     Wall(ms).local(zone)
 }
 
+/// The same as a spreadsheet takes for a date: without zone.
+fn plain(ms: i64, zone: &TimeZone) -> String {
+    let at = Timestamp::from_millisecond(ms).map(|t| t.to_zoned(zone.clone()));
+    at.map_or_else(|_| ms.to_string(), |z| z.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
+}
+
 fn failed(e: crate::journal::segment::Trouble) -> Failure {
     Failure::later("history cannot be read").because(e.to_string())
 }
@@ -132,7 +138,7 @@ fn samples(journal: &Journal, query: &Query, form: &Form) -> Outcome {
     let head = ["time", "value", "quality", "thinned", "clock"];
     let (mut n, mut last_ms) = (0u64, i64::MIN);
     match format {
-        Format::Csv => output::line(format!("{},device,point,unit", head.join(","))),
+        Format::Csv => output::line(format!("{BYTE_ORDER_MARK}{},device,point,unit,local", head.join(","))),
         Format::Json => output::line("["),
         Format::Table => output::line(format!("{:31}{:20}{:20}{:9}{}", head[0], head[1], head[2], head[3], head[4])),
     }
@@ -148,7 +154,11 @@ fn samples(journal: &Journal, query: &Query, form: &Form) -> Outcome {
         last_ms = row.at_ms;
         let back = if is_back { "set back" } else { "" };
         match format {
-            Format::Csv => output::line(format!("{at},{},{quality},{thinned},{back},{of}", output::csv(&value))),
+            Format::Csv => output::line(format!(
+                "{at},{},{quality},{thinned},{back},{of},{}",
+                output::csv(&value),
+                plain(row.at_ms, zone)
+            )),
             Format::Table => output::line(format!("{at:31}{value:20}{quality:20}{thinned:9}{back}").trim_end()),
             Format::Json => {
                 let mut json = String::new();
@@ -303,8 +313,12 @@ fn slots(journal: &Journal, query: &Query, every: &str, form: &Form) -> Outcome 
     let mut head =
         vec!["start", "mean", "min", "max", "first", "last", "good", "due", "complete_pct", "thinned", "damaged"];
     if format == Format::Csv {
-        head.extend(["device", "point", "unit"]);
-        rows.iter_mut().for_each(|row| row.extend(form.of(query)));
+        head.extend(["device", "point", "unit", "local"]);
+        for (row, slot) in rows.iter_mut().zip(&slots) {
+            row.extend(form.of(query));
+            row.push(plain(slot.start_ms, zone));
+        }
+        output::raw(BYTE_ORDER_MARK);
     }
     output::list(format, &head, &rows);
     nothing(slots.iter().all(|s| s.of.all == 0), journal, query)?;

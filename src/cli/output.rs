@@ -98,9 +98,14 @@ pub fn list(format: Format, head: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-/// A cell of a CSV file (RFC 4180).
+/// At the beginning of a CSV file: without it spreadsheets take `m³` for something else. What reads UTF-8 passes over it.
+pub const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// A cell of a CSV file (RFC 4180). A text of a device that a spreadsheet would carry out is marked as text.
 pub fn csv(cell: &str) -> String {
-    if cell.contains([',', '"', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_string() }
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    let cell = if is_formula { format!("'{cell}") } else { cell.to_string() };
+    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
 /// Begins the log. `quiet`: warnings and errors only, for commands that print something else.
