@@ -62,7 +62,7 @@ fn a_size_limit_that_is_not_announced_costs_only_what_is_larger() {
         (!aside.is_empty()).then_some(aside)
     });
     assert!(aside.iter().all(|r| r["topic"] == "plantroom/test/gateway/telemetry"), "{aside:?}");
-    wait("it to be up", 30, || (sink(&dir)["up"] == true).then_some(()));
+    wait("it to be up", 120, || (sink(&dir)["up"] == true).then_some(()));
 }
 
 /// A broker that takes one connection: it is the one of the readings, and `status` says that commands are not heard.

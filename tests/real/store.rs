@@ -379,6 +379,7 @@ fn refused_for_good(store: &Store, counting: &Counting, dir: &Dir, state: &Path)
     assert!(store.writes() <= writes + 1, "it is left alone");
     store.set(Mood::Good);
     store.flows(counting);
+    wait("what was refused meanwhile", 60, || (sink_status(dir, state, "store")["missing"] == 0).then_some(()));
     assert_eq!(sink_status(dir, state, "store")["kept_aside"], 0);
     let stored = store.counted();
     let (first, last) = (*before.last().unwrap(), *stored.last().unwrap());

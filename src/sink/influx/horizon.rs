@@ -10,7 +10,8 @@ use crate::sink::influx::answer::{Verdict, judge};
 const DAY_MS: i64 = 86_400_000;
 /// Ages of the values that are written: the first is the one by which it is known that the store can be read.
 const AGES_D: [i64; 6] = [0, 8, 32, 100, 400, -3];
-/// Between writing and reading back, and how often that is tried: a store may need a while before it shows what it has.
+/// From the first value that is stored to that; between writing and reading back, and how often that is tried: a store may need a while before it shows what it has.
+const FIRST_MS: u64 = 30_000;
 const WAIT_MS: u64 = 5_000;
 const TRIES: u32 = 4;
 
@@ -20,6 +21,8 @@ pub enum Horizon {
     /// Nothing was stored yet.
     #[default]
     Unknown,
+    /// Something was: the series of the readings come first, in case that the store takes but so many.
+    Waits { at_ms: u64 },
     /// Written under this mark; read back at that time.
     Written { mark: i64, at_ms: u64, tries: u32 },
     /// What there is to say was said.
@@ -64,7 +67,8 @@ impl Sink {
     pub(super) async fn look_at_horizon(&mut self) {
         let now_ms = self.now_ms();
         match self.horizon {
-            Horizon::Unknown if self.failures == 0 && self.known_good.is_some() => {
+            Horizon::Unknown if self.known_good.is_some() => self.horizon = Horizon::Waits { at_ms: now_ms + FIRST_MS },
+            Horizon::Waits { at_ms } if now_ms >= at_ms && self.failures == 0 => {
                 let wall = self.common.clock.wall().0;
                 let mark = wall / 1_000;
                 // A store that refuses it says so when values of that age come.

@@ -122,11 +122,8 @@ fn field(name: &str, kind: Kind, value: &Value, out: &mut String) -> bool {
             out.push(if *b { '1' } else { '0' });
             true
         }
-        (Kind::Number | Kind::Counter, Value::F32(_) | Value::F64(_))
-            if !value.as_f64().is_some_and(f64::is_finite) =>
-        {
-            false
-        }
+        (Kind::Number | Kind::Counter, Value::F32(x)) => float(x + 0.0, f64::from(*x), out),
+        (Kind::Number | Kind::Counter, Value::F64(x)) => float(x + 0.0, *x, out),
         (Kind::Number | Kind::Counter, value) => {
             value.write_json(out);
             true
@@ -136,6 +133,13 @@ fn field(name: &str, kind: Kind, value: &Value, out: &mut String) -> bool {
         out.truncate(before);
     }
     is_written
+}
+
+/// A float by its shortest digits, with an exponent where it is very large or small.
+fn float<T: std::fmt::Display + std::fmt::LowerExp>(x: T, size: f64, out: &mut String) -> bool {
+    let plain = size == 0.0 || (1e-5..1e15).contains(&size.abs());
+    let _infallible = if plain { write!(out, "{x}") } else { write!(out, "{x:e}") };
+    size.is_finite()
 }
 
 fn whole(value: &Value, out: &mut String) -> bool {
