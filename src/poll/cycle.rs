@@ -7,11 +7,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::clock::Clock;
 use crate::model::quality::Cause;
-use crate::model::reading::{Body, Reading};
+use crate::model::reading::{Body, Reading, Stamp};
 use crate::model::registers::Span;
+use crate::model::time::{Mono, Wall};
 use crate::plan::{self, Block, Plan};
 use crate::poll::request::{BlockResponse, Requester};
 use crate::poll::{GroupConfig, OutConfig};
@@ -41,7 +43,23 @@ pub struct Group {
     pub(super) picks: Vec<Vec<Option<usize>>>,
     /// Which need is probed next.
     turn: usize,
+    /// The date of the last readings, milliseconds.
+    last_ms: AtomicI64,
 }
+
+/// A moment, moved behind the last one where it is the same millisecond, or one that readings were moved to.
+fn after(last_ms: i64, at: Stamp) -> Stamp {
+    match last_ms.checked_sub(at.wall.0) {
+        Some(back @ 0..SAME_MS) => {
+            let later = back + 1;
+            Stamp { mono: Mono(at.mono.0 + later.unsigned_abs()), wall: Wall(at.wall.0 + later), ..at }
+        }
+        _ => at,
+    }
+}
+
+/// Readings that are moved on at most, milliseconds: a clock that was set back further is believed.
+const SAME_MS: i64 = 10;
 
 /// What a cycle came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +108,7 @@ impl Group {
         };
         let picks = config.outs.iter().map(|out| out.points.iter().map(&mut pick).collect()).collect();
         let plan = plan::plan(&defs, &layout.read);
-        Self { config: config.clone(), plan, defs, picks, turn: 0 }
+        Self { config: config.clone(), plan, defs, picks, turn: 0, last_ms: AtomicI64::new(i64::MIN) }
     }
 
     /// Reads the group once and gives a reading for each device that has points in it. `is_trusted`: the unit answered in its last
@@ -257,9 +275,17 @@ impl Group {
 
     /// Every point bad with the same cause: a cycle that could not begin.
     pub fn failed(&self, cause: Cause, clock: &Clock) -> Vec<Reading> {
-        let at = clock.stamp();
+        let at = self.distinct(clock.stamp());
         let reading = |out: &OutConfig| Reading { stream: Arc::clone(&out.stream), at, body: Body::Failed(cause) };
         self.config.outs.iter().map(reading).collect()
+    }
+
+    /// A moment that is none of the last readings': two of one stream at the same millisecond are one for a time-series store. A late
+    /// cycle may be followed by the next one at once.
+    pub(super) fn distinct(&self, at: Stamp) -> Stamp {
+        let at = after(self.last_ms.load(Ordering::Relaxed), at);
+        self.last_ms.store(at.wall.0, Ordering::Relaxed);
+        at
     }
 
     /// What is left out and which gaps are not read across, in words.
@@ -280,5 +306,23 @@ impl Group {
             out.push(format!("{} is read in {} requests more than planned", self.config.name, self.plan.cuts()));
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_readings_of_a_stream_never_have_the_same_millisecond() {
+        let at = |ms: i64| Stamp { mono: Mono(7), wall: Wall(ms), trusted: true };
+        let mut last = i64::MIN;
+        let given = [100, 100, 100, 101, 102, 300, 250, 250];
+        let made = given.map(|ms| {
+            last = after(last, at(ms)).wall.0;
+            last
+        });
+        assert_eq!(made, [100, 101, 102, 103, 104, 300, 250, 251], "and a clock that was set back is believed");
+        assert_eq!(after(100, at(100)).mono, Mono(8));
     }
 }

@@ -26,7 +26,7 @@ impl Group {
             _ => None,
         };
         let first = got.iter().map(|g| g.at).min_by_key(|at| at.mono);
-        let at = first.unwrap_or_else(|| clock.stamp());
+        let at = self.distinct(first.unwrap_or_else(|| clock.stamp()));
         let reads: Vec<Words> = if self.defs.iter().any(|d| !d.scale_from.is_empty()) {
             got.iter().map(|g| g.words.clone()).collect()
         } else {
