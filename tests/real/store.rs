@@ -32,6 +32,8 @@ enum Mood {
     Lists(String),
     /// Stores what does not hold this, and calls the rest older than its retention.
     TooOld(String),
+    /// Answers whole bodies that hold something older than this with a fault of the server, without a word of it.
+    FaultsAtOld(i64),
 }
 
 #[derive(Default)]
@@ -114,6 +116,11 @@ async fn serve(mut stream: TcpStream, mood: Arc<Mutex<Mood>>, kept: Arc<Mutex<Ke
             Mood::Faults(what, words) if body.contains(what.as_str()) => {
                 tokio::time::sleep(Duration::from_millis(25)).await;
                 (500, "", format!("{{\"error\":\"{words}\"}}"))
+            }
+            Mood::FaultsAtOld(ms)
+                if body.lines().any(|l| l.rsplit(' ').next().unwrap().parse::<i64>().unwrap() < *ms) =>
+            {
+                (500, "", "{\"error\":\"internal error\"}".to_string())
             }
             Mood::Lists(what) | Mood::TooOld(what) if body.contains(what.as_str()) => {
                 let (bad, good): (Vec<_>, Vec<_>) =
@@ -589,6 +596,44 @@ fn a_field_that_the_store_does_not_like_stops_nothing_else() {
         assert!(aside.len() > 50 && aside.iter().all(|r| !r["what"].as_str().unwrap().contains("x_n")));
         running.stop();
     }
+}
+
+/// Old values that the store answers with a fault of the server: they are counted, and what is live goes on, of the same series too.
+#[test]
+fn old_values_that_are_refused_close_nothing_of_now() {
+    let (store, counting, broker, dir) = (Store::start(), Counting::start(), Mosquitto::start(), Dir::new("old"));
+    let sink = format!(
+        "[[sink.influx]]\nname = \"store\"\nurl = \"http://127.0.0.1:{}\"\nbucket = \"b\"\nflush_ms = 200\n",
+        store.port
+    );
+    counting_site(&dir, &counting, broker.port, &sink);
+    let state = dir.path("state");
+    store.set(Mood::Closes);
+    // Killed, so that what the store missed is in files and the past begins with it.
+    let mut running = gateway(&dir.0, &state);
+    is_up(&state);
+    wait("readings", 20, || (counting.served.load(std::sync::atomic::Ordering::SeqCst) > 80).then_some(()));
+    running.kill();
+    std::fs::remove_file(state.join("control.sock")).unwrap();
+    let now = || {
+        i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    };
+    store.set(Mood::FaultsAtOld(now()));
+    let mut running = gateway(&dir.0, &state);
+    is_up(&state);
+    wait("the past to be refused", 120, || {
+        let sink = sink_status(&dir, &state, "store");
+        (sink["missing"] == 0 && sink["set_aside"].as_u64()? > 50).then_some(())
+    });
+    let from = counting.served.load(std::sync::atomic::Ordering::SeqCst);
+    std::thread::sleep(Duration::from_secs(4));
+    let stored = store.counted();
+    let newest = *stored.last().unwrap();
+    assert!(newest > from + 40, "live goes on: {newest} after {from}");
+    let first = *stored.first().unwrap();
+    let missing: Vec<u64> = (first..=newest).filter(|n| !stored.contains(n)).collect();
+    assert!(missing.is_empty(), "of now nothing is left out: {missing:?}");
+    running.stop();
 }
 
 /// A store that takes no new series: those that it has go on.

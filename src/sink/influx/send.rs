@@ -36,7 +36,8 @@ pub struct Sending {
     in_a_row: usize,
     /// Whether a fault of the server counts as a refusal: the store takes other things meanwhile.
     is_doubted: bool,
-    /// Faults of the server at a body that is down to one value.
+    /// Faults of the server at this body, and, once it is down to one value, at that.
+    faults: u64,
     faults_of_value: u32,
     /// Whether it is of the past: the journal has it, `resend` writes it again.
     is_past: bool,
@@ -51,6 +52,7 @@ impl Sending {
             left_out: Vec::new(),
             in_a_row: 0,
             is_doubted: false,
+            faults: 0,
             faults_of_value: 0,
             is_past: false,
         }
@@ -222,8 +224,11 @@ impl Sink {
             return verdict;
         }
         let is_known = self.now_ms() < self.blames_until_ms;
-        // What failed is read again from the same place: failures in a row are of the same values.
-        if !sending.is_doubted && (is_known || self.failures + 1 >= SERVER_FAULTS_MAX) {
+        sending.faults += 1;
+        // What is live is read again from the same place: failures in a row are of the same values. A body of the past is kept, and live
+        // ones are stored in between.
+        let is_third = self.failures + 1 >= SERVER_FAULTS_MAX || sending.faults >= SERVER_FAULTS_MAX;
+        if !sending.is_doubted && (is_known || is_third) {
             sending.is_doubted = self.probe().await.0 == Verdict::Stored;
             if sending.is_doubted {
                 self.blames_until_ms = self.now_ms() + BLAMES_MS;
