@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use plantroom::clock::{self, Clock};
 use plantroom::journal::cursor::Position;
 use plantroom::journal::fetch::Cursor;
-use plantroom::journal::history::Query;
-use plantroom::journal::{Journal, Settings};
-use plantroom::model::point::{Form, Kind, PointMeta, Retention, Stream};
+use plantroom::journal::history::HistoryQuery;
+use plantroom::journal::{Journal, JournalSettings};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
-use plantroom::model::time::{Mono, Wall};
+use plantroom::model::time::{MonotonicMillis, UnixMillis};
 use plantroom::model::value::Value;
 use rust_decimal::Decimal;
 
@@ -30,10 +30,10 @@ fn stream(device: usize) -> Arc<Stream> {
     // As in a plant: 60 % scaled integers, 20 % noisy floats, 15 % counters, 5 % states.
     let point = |i: usize| {
         let (kind, retention, form) = match i % 20 {
-            0..=11 => (Kind::Number, Retention::Telemetry, Form::Exact(1)),
-            12..=15 => (Kind::Number, Retention::Telemetry, Form::F32),
-            16..=18 => (Kind::Counter, Retention::Register, Form::Exact(2)),
-            _ => (Kind::Bool, Retention::State, Form::Bool),
+            0..=11 => (PointKind::Number, Retention::Telemetry, Encoding::Exact(1)),
+            12..=15 => (PointKind::Number, Retention::Telemetry, Encoding::F32),
+            16..=18 => (PointKind::Counter, Retention::Register, Encoding::Exact(2)),
+            _ => (PointKind::Bool, Retention::State, Encoding::Bool),
         };
         PointMeta { name: format!("p{i}").into(), kind, retention, form }
     };
@@ -54,8 +54,11 @@ impl Noise {
 
 fn reading(stream: &Arc<Stream>, second: i64, walk: &mut [i64], noise: &mut Noise) -> Reading {
     let jitter = noise.next() + 3;
-    let at =
-        Stamp { mono: Mono(second.unsigned_abs() * 1_000), wall: Wall(DAY + second * 1_000 + jitter), trusted: true };
+    let at = Stamp {
+        mono: MonotonicMillis(second.unsigned_abs() * 1_000),
+        wall: UnixMillis(DAY + second * 1_000 + jitter),
+        trusted: true,
+    };
     let sample = |(i, w): (usize, &mut i64)| -> Option<Sample> {
         *w += noise.next();
         Some(Ok(match i % 20 {
@@ -70,8 +73,8 @@ fn reading(stream: &Arc<Stream>, second: i64, walk: &mut [i64], noise: &mut Nois
 }
 
 fn open(dir: &Path) -> (Journal, plantroom::journal::Writer) {
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
-    let settings = Settings { commit_ms: 1_000, max_gb: 50.0, keep_free_mb: 0, ..Settings::default() };
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
+    let settings = JournalSettings { commit_ms: 1_000, max_gb: 50.0, keep_free_mb: 0, ..JournalSettings::default() };
     Journal::open(dir, &settings, &clock, "bench").unwrap()
 }
 
@@ -128,7 +131,7 @@ fn main() {
     println!("sealed: {:.2} bytes/sample on disk", size(&dir) as f64 / samples);
     println!("sealed: {:.2} bytes/sample written", (written() - wrote) as f64 / samples);
 
-    let query = Query { device: "d07".into(), point: "p3".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
+    let query = HistoryQuery { device: "d07".into(), point: "p3".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
     let at = Instant::now();
     let mut n = 0u64;
     journal
@@ -162,9 +165,9 @@ fn month(dir: &Path) {
     let _may_not_exist = std::fs::remove_dir_all(dir);
     let point = |i: usize| PointMeta {
         name: format!("p{i}").into(),
-        kind: Kind::Counter,
+        kind: PointKind::Counter,
         retention: Retention::Register,
-        form: Form::Exact(2),
+        form: Encoding::Exact(2),
     };
     let points = (0..10).map(point).collect();
     let stream = Arc::new(Stream { device: "meter".into(), source: "u/slow".into(), every_ms: 60_000, points });
@@ -174,7 +177,7 @@ fn month(dir: &Path) {
             let wall = DAY + (day * 1_440 + minute) * 60_000;
             let samples =
                 (0..10).map(|i| Some(Ok(Value::Exact(Decimal::new((day * 1_440 + minute) * 7 + i, 2))))).collect();
-            let at = Stamp { mono: Mono(0), wall: Wall(wall), trusted: true };
+            let at = Stamp { mono: MonotonicMillis(0), wall: UnixMillis(wall), trusted: true };
             journal.append(Reading { stream: Arc::clone(&stream), at, body: Body::Samples { samples, parts: vec![] } });
         }
         writer.stop();
@@ -183,7 +186,7 @@ fn month(dir: &Path) {
     while plantroom::journal::recover::files(dir, "raw-").len() > 1 {
         std::thread::sleep(Duration::from_millis(50));
     }
-    let query = Query { device: "meter".into(), point: "p3".into(), from_ms: DAY, to_ms: DAY + 30 * 86_400_000 };
+    let query = HistoryQuery { device: "meter".into(), point: "p3".into(), from_ms: DAY, to_ms: DAY + 30 * 86_400_000 };
     let at = Instant::now();
     let slots = journal.slots(&query, 900_000).unwrap().slots;
     println!(

@@ -13,11 +13,11 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plantroom::model::point::{Form, Kind, PointMeta, Retention, Stream};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
-use plantroom::model::time::{Mono, Wall};
+use plantroom::model::time::{MonotonicMillis, UnixMillis};
 use plantroom::model::value::Value;
-use plantroom::sink::Place;
+use plantroom::sink::DeviceTags;
 use plantroom::sink::influx::line::{Encoder, values};
 use rust_decimal::Decimal;
 
@@ -34,10 +34,10 @@ fn readings(devices: usize, seconds: i64) -> Vec<Reading> {
     };
     let point = |i: usize| {
         let (kind, form) = match i % 20 {
-            0..=11 => (Kind::Number, Form::Exact(1)),
-            12..=15 => (Kind::Number, Form::F32),
-            16..=18 => (Kind::Counter, Form::Exact(2)),
-            _ => (Kind::Bool, Form::Bool),
+            0..=11 => (PointKind::Number, Encoding::Exact(1)),
+            12..=15 => (PointKind::Number, Encoding::F32),
+            16..=18 => (PointKind::Counter, Encoding::Exact(2)),
+            _ => (PointKind::Bool, Encoding::Bool),
         };
         PointMeta { name: format!("power_l{i}_kw").into(), kind, retention: Retention::Telemetry, form }
     };
@@ -67,7 +67,7 @@ fn readings(devices: usize, seconds: i64) -> Vec<Reading> {
                 }))
             };
             let samples = walk.iter_mut().enumerate().map(sample).collect();
-            let at = Stamp { mono: Mono(1), wall: Wall(BEGIN + second * 1_000), trusted: true };
+            let at = Stamp { mono: MonotonicMillis(1), wall: UnixMillis(BEGIN + second * 1_000), trusted: true };
             out.push(Reading { stream: Arc::clone(stream), at, body: Body::Samples { samples, parts: Vec::new() } });
         }
     }
@@ -109,8 +109,8 @@ fn main() {
     }
     // What a flush a second holds at 5,000 values/s.
     let readings = readings(50, 1);
-    let place = Place { class: "meter".into(), area: "B1".into() };
-    let places: BTreeMap<String, Place> = (0..50).map(|d| (format!("meter-{d:02}"), place.clone())).collect();
+    let place = DeviceTags { class: "meter".into(), area: "B1".into() };
+    let places: BTreeMap<String, DeviceTags> = (0..50).map(|d| (format!("meter-{d:02}"), place.clone())).collect();
     let mut encoder = Encoder::new("tower", Arc::new(places));
     let (ours, time) = timed(|| {
         let mut body = String::new();

@@ -7,15 +7,15 @@ use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
 use plantroom::decode;
 use plantroom::link::frame::{Expect, Lenient, tcp};
-use plantroom::model::registers::Words;
+use plantroom::model::registers::RegisterBlock;
 use plantroom::plan;
-use plantroom::profile::Layout;
+use plantroom::profile::ProfileVariant;
 
 fn main() {
     divan::main();
 }
 
-fn layout(profile: &str) -> Layout {
+fn layout(profile: &str) -> ProfileVariant {
     builtin::read(None, &mut Problems::default()).profiles[profile].layouts[0].clone()
 }
 
@@ -30,8 +30,8 @@ fn plan(bencher: Bencher<'_, '_>, profile: &str) {
 #[divan::bench(args = PROFILES)]
 fn decode_all(bencher: Bencher<'_, '_>, profile: &str) {
     let layout = layout(profile);
-    let read = |b: plan::Block| Words { span: b.span, words: (0..b.span.count).map(|i| 0x4366 ^ i).collect() };
-    let reads: Vec<Words> = plan::plan(&layout.points, &layout.read).blocks.into_iter().map(read).collect();
+    let read = |b: plan::Block| RegisterBlock { span: b.span, words: (0..b.span.count).map(|i| 0x4366 ^ i).collect() };
+    let reads: Vec<RegisterBlock> = plan::plan(&layout.points, &layout.read).blocks.into_iter().map(read).collect();
     bencher
         .counter(ItemsCount::new(layout.points.len()))
         .bench(|| layout.points.iter().filter_map(|p| decode::decode(p, &reads)).flatten().count());

@@ -11,20 +11,20 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::model::reading::Stamp;
-use crate::model::time::{Mono, Now, Wall};
+use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 
 /// When the date may be believed.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct ClockSettings {
     /// `ntp`: when the kernel says that it is synchronised. `rtc`: at once, unless it is before the last committed time or the build.
-    pub source: Source,
+    pub source: ClockSource,
 }
 
 /// Where the date comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum ClockSource {
     /// A time service on the network; believed when the kernel says synchronised.
     #[default]
     Ntp,
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Simulated {
 #[derive(Clone, Debug)]
 pub struct Clock {
     simulated: Option<Simulated>,
-    source: Source,
+    source: ClockSource,
     trusted: Arc<AtomicBool>,
     accepted: Arc<AtomicBool>,
     not_before: Arc<AtomicI64>,
@@ -54,7 +54,7 @@ pub struct Clock {
 
 impl Clock {
     /// `not_before` is the last committed time: a battery-backed clock that shows an earlier date is not believed.
-    pub fn new(settings: &Settings, not_before: Wall) -> Self {
+    pub fn new(settings: &ClockSettings, not_before: UnixMillis) -> Self {
         let clock = Self {
             simulated: None,
             source: settings.source,
@@ -68,7 +68,7 @@ impl Clock {
 
     /// A clock of a simulation: `now_us` gives its monotonic microseconds, and the date is as much after 1970, and believed.
     pub fn simulated(now_us: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
-        let mut clock = Self::new(&Settings { source: Source::Rtc }, Wall(0));
+        let mut clock = Self::new(&ClockSettings { source: ClockSource::Rtc }, UnixMillis(0));
         clock.simulated = Some(Simulated(Arc::new(now_us)));
         clock
     }
@@ -85,8 +85,8 @@ impl Clock {
     pub fn disbelief(&self) -> Option<String> {
         match self.source {
             _ if self.trusted() => None,
-            Source::Ntp => Some("the kernel does not say that it is synchronised with a time service".to_string()),
-            Source::Rtc => self.doubt(),
+            ClockSource::Ntp => Some("the kernel does not say that it is synchronised with a time service".to_string()),
+            ClockSource::Rtc => self.doubt(),
         }
     }
 
@@ -100,8 +100,8 @@ impl Clock {
 
     /// What speaks against a battery-backed clock's date.
     fn doubt(&self) -> Option<String> {
-        let (now, last) = (self.wall(), Wall(self.not_before.load(Ordering::Relaxed)));
-        let built = Wall(env!("PLANTROOM_BUILT").parse::<i64>().unwrap_or(0).saturating_mul(1_000));
+        let (now, last) = (self.wall(), UnixMillis(self.not_before.load(Ordering::Relaxed)));
+        let built = UnixMillis(env!("PLANTROOM_BUILT").parse::<i64>().unwrap_or(0).saturating_mul(1_000));
         if now < built {
             return Some(format!("it is before this program was built ({})", built.rfc3339()));
         }
@@ -109,7 +109,7 @@ impl Clock {
     }
 
     /// The last committed time became known: a battery-backed clock that shows an earlier date is not believed.
-    pub fn not_before(&self, wall: Wall) {
+    pub fn not_before(&self, wall: UnixMillis) {
         self.not_before.store(wall.0, Ordering::Relaxed);
         self.refresh();
     }
@@ -126,8 +126,8 @@ impl Clock {
     }
 
     /// Monotonic milliseconds.
-    pub fn mono(&self) -> Mono {
-        Mono(self.mono_us() / 1_000)
+    pub fn mono(&self) -> MonotonicMillis {
+        MonotonicMillis(self.mono_us() / 1_000)
     }
 
     /// Monotonic microseconds, for measuring and scheduling.
@@ -136,12 +136,12 @@ impl Clock {
     }
 
     /// The date as the clock shows it, believed or not.
-    pub fn wall(&self) -> Wall {
+    pub fn wall(&self) -> UnixMillis {
         if let Some(simulated) = &self.simulated {
-            return Wall(i64::try_from((simulated.0)() / 1_000).unwrap_or(i64::MAX));
+            return UnixMillis(i64::try_from((simulated.0)() / 1_000).unwrap_or(i64::MAX));
         }
         let t = clock_gettime(ClockId::Realtime);
-        Wall(t.tv_sec.saturating_mul(1_000).saturating_add(t.tv_nsec / 1_000_000))
+        UnixMillis(t.tv_sec.saturating_mul(1_000).saturating_add(t.tv_nsec / 1_000_000))
     }
 
     /// What rules are told.
@@ -166,13 +166,13 @@ mod tests {
 
     #[test]
     fn a_date_that_cannot_be_is_not_believed_and_why_is_said() {
-        let rtc = Settings { source: Source::Rtc };
-        let clock = Clock::new(&rtc, Wall(0));
+        let rtc = ClockSettings { source: ClockSource::Rtc };
+        let clock = Clock::new(&rtc, UnixMillis(0));
         assert!(clock.trusted() && clock.disbelief().is_none());
-        let behind = Clock::new(&rtc, Wall(clock.wall().0 + 3_600_000));
+        let behind = Clock::new(&rtc, UnixMillis(clock.wall().0 + 3_600_000));
         assert!(behind.disbelief().is_some_and(|why| why.contains("before the last date of the journal")));
-        let in_1970 = Clock { simulated: Some(Simulated(Arc::new(|| 0))), ..Clock::new(&rtc, Wall(i64::MAX)) };
-        in_1970.not_before(Wall(0));
+        let in_1970 = Clock { simulated: Some(Simulated(Arc::new(|| 0))), ..Clock::new(&rtc, UnixMillis(i64::MAX)) };
+        in_1970.not_before(UnixMillis(0));
         assert!(in_1970.disbelief().is_some_and(|why| why.contains("before this program was built")));
         in_1970.accept();
         assert!(in_1970.trusted() && in_1970.disbelief().is_none(), "a person says so");
@@ -227,8 +227,8 @@ pub fn kernel_synchronised() -> bool {
 }
 
 /// Whether a date is believed. A time service outranks whatever speaks against a battery-backed clock.
-fn is_believed(source: Source, doubt: Option<&str>, is_synchronised: bool) -> bool {
-    is_synchronised || (source == Source::Rtc && doubt.is_none())
+fn is_believed(source: ClockSource, doubt: Option<&str>, is_synchronised: bool) -> bool {
+    is_synchronised || (source == ClockSource::Rtc && doubt.is_none())
 }
 
 /// The kernel's name of this boot; empty where it has none.
@@ -244,11 +244,11 @@ mod trust_tests {
     fn a_time_service_outranks_a_stored_date() {
         let future = Some("it is before the last date of the journal");
         let believed = [
-            is_believed(Source::Rtc, None, false),
-            is_believed(Source::Rtc, future, false),
-            is_believed(Source::Rtc, future, true),
-            is_believed(Source::Ntp, None, false),
-            is_believed(Source::Ntp, future, true),
+            is_believed(ClockSource::Rtc, None, false),
+            is_believed(ClockSource::Rtc, future, false),
+            is_believed(ClockSource::Rtc, future, true),
+            is_believed(ClockSource::Ntp, None, false),
+            is_believed(ClockSource::Ntp, future, true),
         ];
         assert_eq!(believed, [true, false, true, false, true]);
     }

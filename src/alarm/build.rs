@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::alarm::node::{Days, Definition, Input, Node, Rationale, Urgency};
-use crate::alarm::settings::{AgainstDays, Condition, Level, Limit, Rule};
+use crate::alarm::resolved_condition::{ConditionInput, Days, Definition, Rationale, ResolvedCondition, Urgency};
+use crate::alarm::settings::{Baseline, Condition, Level, Limit, RuleSettings};
 use crate::model::latest::of_status;
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 
 /// A device as rules see it.
-pub struct Subject<'a> {
+pub struct RuleSubject<'a> {
     /// Its id.
     pub id: &'a str,
     /// Its class.
@@ -34,7 +34,7 @@ pub type Missing = Vec<String>;
 ///
 /// # Errors
 /// The rule does not apply: what is missing.
-pub fn build(name: &str, rule: &Rule, subject: &Subject<'_>) -> Result<Vec<Definition>, Missing> {
+pub fn build(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>) -> Result<Vec<Definition>, Missing> {
     if !name.contains("{n}") {
         return one(name, rule, subject, None).map(|d| vec![d]);
     }
@@ -59,14 +59,14 @@ pub fn build(name: &str, rule: &Rule, subject: &Subject<'_>) -> Result<Vec<Defin
     Ok(out)
 }
 
-fn one(name: &str, rule: &Rule, subject: &Subject<'_>, index: Option<u32>) -> Result<Definition, Missing> {
+fn one(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>, index: Option<u32>) -> Result<Definition, Missing> {
     let fill = |text: &str| index.map_or_else(|| text.to_string(), |n| text.replace("{n}", &n.to_string()));
     let b = Builder { subject, index };
     let when = b.node(&rule.when)?;
     let only = rule.only.as_ref().map(|c| b.node(c)).transpose()?;
-    let not = rule.unless.as_ref().and_then(|c| b.node(c).ok()).map(|n| Node::Not(Box::new(n)));
+    let not = rule.unless.as_ref().and_then(|c| b.node(c).ok()).map(|n| ResolvedCondition::Not(Box::new(n)));
     let only = match (only, not) {
-        (Some(a), Some(b)) => Some(Node::All(vec![a, b])),
+        (Some(a), Some(b)) => Some(ResolvedCondition::All(vec![a, b])),
         (a, b) => a.or(b),
     };
     let mut steps = b.urgencies(&rule.when, rule);
@@ -86,8 +86,8 @@ fn one(name: &str, rule: &Rule, subject: &Subject<'_>, index: Option<u32>) -> Re
         of: format!("{}.{name}", subject.class).into(),
         device: subject.id.into(),
         no: rule.no.clone().unwrap_or_default(),
-        text: Names { zh: fill(&rule.zh), en: fill(&rule.en) },
-        action: Names { zh: fill(&rule.action.zh), en: fill(&rule.action.en) },
+        text: LocalizedText { zh: fill(&rule.zh), en: fill(&rule.en) },
+        action: LocalizedText { zh: fill(&rule.action.zh), en: fill(&rule.action.en) },
         unit,
         steps,
         off_delay_ms: rule.off_delay.0,
@@ -110,27 +110,27 @@ fn one(name: &str, rule: &Rule, subject: &Subject<'_>, index: Option<u32>) -> Re
 }
 
 struct Builder<'a> {
-    subject: &'a Subject<'a>,
+    subject: &'a RuleSubject<'a>,
     index: Option<u32>,
 }
 
 impl Builder<'_> {
-    fn input(&self, name: &str) -> Result<Input, Missing> {
+    fn input(&self, name: &str) -> Result<ConditionInput, Missing> {
         let name = self.index.map_or_else(|| name.to_string(), |n| name.replace("{n}", &n.to_string()));
         if self.subject.points.contains(name.as_str()) {
-            Ok(Input { device: self.subject.id.into(), point: name.as_str().into() })
+            Ok(ConditionInput { device: self.subject.id.into(), point: name.as_str().into() })
         } else {
             Err(vec![format!("point {name}")])
         }
     }
 
     /// `{*}` stands for every index.
-    fn inputs(&self, name: &str) -> Result<Vec<Input>, Missing> {
+    fn inputs(&self, name: &str) -> Result<Vec<ConditionInput>, Missing> {
         if !name.contains("{*}") {
             return Ok(vec![self.input(name)?]);
         }
         let all = indices_of(name, self.subject);
-        let inputs: Vec<Input> =
+        let inputs: Vec<ConditionInput> =
             all.iter().filter_map(|n| self.input(&name.replace("{*}", &n.to_string())).ok()).collect();
         if inputs.is_empty() { Err(vec![format!("point {}", name.replace("{*}", "{n}"))]) } else { Ok(inputs) }
     }
@@ -140,14 +140,14 @@ impl Builder<'_> {
     }
 
     /// The steps whose numbers the device has.
-    fn urgencies(&self, condition: &Condition, rule: &Rule) -> Vec<Urgency> {
+    fn urgencies(&self, condition: &Condition, rule: &RuleSettings) -> Vec<Urgency> {
         let (Condition::High(level) | Condition::Low(level)) = condition else { return Vec::new() };
         let has = level.steps.iter().filter(|s| self.limit(&s.limit).is_ok());
-        let of = |on_delay: Option<crate::model::time::Length>| on_delay.unwrap_or(rule.on_delay).0;
+        let of = |on_delay: Option<crate::model::time::HumanDuration>| on_delay.unwrap_or(rule.on_delay).0;
         has.map(|s| Urgency { priority: s.priority, on_delay_ms: of(s.on_delay) }).collect()
     }
 
-    fn level(&self, level: &Level, high: bool) -> Result<Node, Missing> {
+    fn level(&self, level: &Level, high: bool) -> Result<ResolvedCondition, Missing> {
         let inputs = self.inputs(&level.point)?;
         let mut limits = Vec::new();
         let mut missing = Missing::new();
@@ -160,27 +160,31 @@ impl Builder<'_> {
         if limits.is_empty() {
             return Err(missing);
         }
-        Ok(Node::Level { inputs, high, limits, deadband: level.deadband })
+        Ok(ResolvedCondition::Level { inputs, high, limits, deadband: level.deadband })
     }
 
-    fn node(&self, condition: &Condition) -> Result<Node, Missing> {
+    fn node(&self, condition: &Condition) -> Result<ResolvedCondition, Missing> {
         Ok(match condition {
             Condition::High(level) => self.level(level, true)?,
             Condition::Low(level) => self.level(level, false)?,
-            Condition::Is(c) => Node::Is { inputs: self.inputs(&c.point)?, values: c.values.clone(), every: c.every },
-            Condition::Rate(c) => {
-                Node::Rate { input: self.input(&c.point)?, per_min: c.per_min, within_ms: c.within.0 }
+            Condition::Is(c) => {
+                ResolvedCondition::Is { inputs: self.inputs(&c.point)?, values: c.values.clone(), every: c.every }
             }
-            Condition::Change(c) => Node::Change { input: self.input(&c.point)?, by: c.by, within_ms: c.within.0 },
-            Condition::Deviation(c) => Node::Deviation {
+            Condition::Rate(c) => {
+                ResolvedCondition::Rate { input: self.input(&c.point)?, per_min: c.per_min, within_ms: c.within.0 }
+            }
+            Condition::Change(c) => {
+                ResolvedCondition::Change { input: self.input(&c.point)?, by: c.by, within_ms: c.within.0 }
+            }
+            Condition::Deviation(c) => ResolvedCondition::Deviation {
                 a: self.input(&c.point)?,
                 b: self.input(&c.from)?,
                 limit: self.limit(&c.limit)?,
                 deadband: c.deadband,
             },
-            Condition::Frozen(c) => Node::Frozen { input: self.input(&c.point)?, lasts_ms: c.lasts.0 },
-            Condition::Bad(c) => Node::Bad { input: self.input(&c.point)?, causes: c.causes.clone() },
-            Condition::Offline {} => Node::Offline { inputs: vec![state_of(self.subject.id)], pct: 100.0 },
+            Condition::Frozen(c) => ResolvedCondition::Frozen { input: self.input(&c.point)?, lasts_ms: c.lasts.0 },
+            Condition::Bad(c) => ResolvedCondition::Bad { input: self.input(&c.point)?, causes: c.causes.clone() },
+            Condition::Offline {} => ResolvedCondition::Offline { inputs: vec![state_of(self.subject.id)], pct: 100.0 },
             Condition::ShareOffline(c) => {
                 let of: Vec<&str> = if c.of.is_empty() {
                     self.subject.devices.clone()
@@ -190,39 +194,43 @@ impl Builder<'_> {
                 if of.len() < c.at_least {
                     return Err(vec![format!("{} devices on it", c.at_least)]);
                 }
-                Node::Offline { inputs: of.into_iter().map(state_of).collect(), pct: c.pct }
+                ResolvedCondition::Offline { inputs: of.into_iter().map(state_of).collect(), pct: c.pct }
             }
-            Condition::Count(c) => {
-                Node::Count { when: Box::new(self.node(&c.when)?), at_least: c.at_least, within_ms: c.within.0 }
-            }
-            Condition::NoEffect(c) => Node::NoEffect {
+            Condition::Count(c) => ResolvedCondition::Count {
+                when: Box::new(self.node(&c.when)?),
+                at_least: c.at_least,
+                within_ms: c.within.0,
+            },
+            Condition::NoEffect(c) => ResolvedCondition::NoEffect {
                 running: self.input(&c.running)?,
                 input: self.input(&c.point)?,
                 by: c.by,
                 within_ms: c.within.0,
             },
-            Condition::Idle(c) => Node::Idle { input: self.input(&c.point)?, lasts_ms: c.lasts.0 },
-            Condition::Reaches(c) => Node::Reaches {
+            Condition::Idle(c) => ResolvedCondition::Idle { input: self.input(&c.point)?, lasts_ms: c.lasts.0 },
+            Condition::Reaches(c) => ResolvedCondition::Reaches {
                 input: self.input(&c.point)?,
                 limit: self.limit(&c.limit)?,
                 within_ms: c.within.0,
                 over_ms: c.rate_over.0,
             },
-            Condition::AgainstDays(c) => Node::Days(self.days(c)?),
-            Condition::Lasting(c) => Node::Lasting { when: Box::new(self.node(&c.when)?), lasts_ms: c.lasts.0 },
-            Condition::Hours(c) => Node::Hours {
+            Condition::AgainstDays(c) => ResolvedCondition::Days(self.days(c)?),
+            Condition::Lasting(c) => {
+                ResolvedCondition::Lasting { when: Box::new(self.node(&c.when)?), lasts_ms: c.lasts.0 }
+            }
+            Condition::Hours(c) => ResolvedCondition::Hours {
                 from: minute(&c.from).unwrap_or(0),
                 to: minute(&c.to).unwrap_or(1_440),
                 days: c.days.clone(),
             },
-            Condition::All(of) => Node::All(of.iter().map(|c| self.node(c)).collect::<Result<_, _>>()?),
+            Condition::All(of) => ResolvedCondition::All(of.iter().map(|c| self.node(c)).collect::<Result<_, _>>()?),
             Condition::Any(of) => self.any(of)?,
-            Condition::Not(c) => Node::Not(Box::new(self.node(c)?)),
+            Condition::Not(c) => ResolvedCondition::Not(Box::new(self.node(c)?)),
         })
     }
 
     /// What the device lacks is left out, if something remains.
-    fn any(&self, of: &[Condition]) -> Result<Node, Missing> {
+    fn any(&self, of: &[Condition]) -> Result<ResolvedCondition, Missing> {
         let mut nodes = Vec::new();
         let mut missing = Missing::new();
         for condition in of {
@@ -236,10 +244,10 @@ impl Builder<'_> {
             missing.retain(|m| seen.insert(m.clone()));
             return Err(vec![missing.join(" or ")]);
         }
-        Ok(Node::Any(nodes))
+        Ok(ResolvedCondition::Any(nodes))
     }
 
-    fn days(&self, c: &AgainstDays) -> Result<Days, Missing> {
+    fn days(&self, c: &Baseline) -> Result<Days, Missing> {
         Ok(Days {
             input: self.input(&c.point)?,
             figure: c.figure,
@@ -254,8 +262,8 @@ impl Builder<'_> {
 }
 
 /// How a rule sees whether a device answers.
-fn state_of(device: &str) -> Input {
-    Input { device: device.into(), point: of_status("state").into() }
+fn state_of(device: &str) -> ConditionInput {
+    ConditionInput { device: device.into(), point: of_status("state").into() }
 }
 
 /// Minutes after midnight of `02:30`; `24:00` is the end of the day.
@@ -266,7 +274,7 @@ pub fn minute(text: &str) -> Option<u16> {
 }
 
 /// Every point that a rule names, as it is written.
-pub fn points<'a>(rule: &'a Rule, each: &mut dyn FnMut(&'a str)) {
+pub fn points<'a>(rule: &'a RuleSettings, each: &mut dyn FnMut(&'a str)) {
     walk(&rule.when, each);
     rule.only.iter().chain(&rule.unless).chain(&rule.explains_while).for_each(|c| walk(c, each));
 }
@@ -306,7 +314,7 @@ fn point_of_value(condition: &Condition) -> Option<&str> {
 }
 
 /// The indices with which a device has a point of this pattern.
-fn indices_of(pattern: &str, subject: &Subject<'_>) -> BTreeSet<u32> {
+fn indices_of(pattern: &str, subject: &RuleSubject<'_>) -> BTreeSet<u32> {
     let Some((head, tail)) = pattern.split_once("{n}").or_else(|| pattern.split_once("{*}")) else {
         return BTreeSet::new();
     };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::alarm::event::{Event, What};
-use crate::alarm::node::Definition;
+use crate::alarm::event::{Event, EventKind};
+use crate::alarm::resolved_condition::Definition;
 use crate::alarm::{Alarms, Rules};
 use crate::model::priority::Priority;
 use crate::model::text::{REMARK, one_line};
@@ -22,14 +22,14 @@ impl Alarms {
         for d in &rules.definitions {
             let key: Arc<str> = d.key().into();
             match self.by_key.get(&key).map(|i| &self.live[*i].of) {
-                None => out.push(event(&key, What::RuleAdded, d)),
-                Some(was) if **was != **d => out.push(event(&key, What::RuleChanged, d)),
+                None => out.push(event(&key, EventKind::RuleAdded, d)),
+                Some(was) if **was != **d => out.push(event(&key, EventKind::RuleChanged, d)),
                 Some(_) => {}
             }
             stays.insert(key);
         }
         let gone = self.live.iter().filter(|l| !stays.contains(&l.key));
-        out.extend(gone.map(|l| event(&l.key, What::RuleRemoved, &l.of)));
+        out.extend(gone.map(|l| event(&l.key, EventKind::RuleRemoved, &l.of)));
         out
     }
 }
@@ -39,9 +39,9 @@ pub fn lines(events: &[Event]) -> Vec<String> {
     let mut out: Vec<(String, Vec<String>)> = Vec::new();
     for event in events {
         let word = match event.what {
-            What::RuleAdded => "is new",
-            What::RuleChanged => "is changed",
-            What::RuleRemoved => "IS GONE",
+            EventKind::RuleAdded => "is new",
+            EventKind::RuleChanged => "is changed",
+            EventKind::RuleRemoved => "IS GONE",
             _ => continue,
         };
         let head = format!("alarm rule {} {word}", event.cause);

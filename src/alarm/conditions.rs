@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use jiff::civil::Date;
 
 use crate::alarm::days::DayByDay;
-use crate::alarm::judge::{Context, State, Verdict, truth, verdict, yes};
-use crate::alarm::node::Days;
+use crate::alarm::evaluator::{Context, Evaluation, Truth, truth, verdict, yes};
+use crate::alarm::resolved_condition::Days;
 use crate::alarm::settings::Weekday;
 use crate::model::quality::Cause;
-use crate::model::time::{Mono, Wall};
-use crate::model::window::Window;
+use crate::model::time::{MonotonicMillis, UnixMillis};
+use crate::model::window::SampleWindow;
 
-pub(super) fn level(c: &mut Context<'_>, slots: &[usize], high: bool, limits: &[f64], deadband: f64) -> Verdict {
+pub(super) fn level(c: &mut Context<'_>, slots: &[usize], high: bool, limits: &[f64], deadband: f64) -> Evaluation {
     let (mut worst, mut bad): (Option<f64>, Option<Cause>) = (None, None);
     for slot in slots {
         match c.number(*slot) {
@@ -21,7 +21,7 @@ pub(super) fn level(c: &mut Context<'_>, slots: &[usize], high: bool, limits: &[
         }
     }
     let Some(value) = worst else {
-        return verdict(State::Unknown(bad.unwrap_or(Cause::StartingUp)), None, limits.first().copied());
+        return verdict(Truth::Unknown(bad.unwrap_or(Cause::StartingUp)), None, limits.first().copied());
     };
     let mut step = 0u8;
     for (k, limit) in (1u8..).zip(limits) {
@@ -37,14 +37,14 @@ pub(super) fn level(c: &mut Context<'_>, slots: &[usize], high: bool, limits: &[
     }
     let limit = limits.get(usize::from(step.max(1)) - 1).copied();
     let state = match (step, bad) {
-        (0, Some(cause)) => State::Unknown(cause),
-        (0, None) => State::No,
-        (k, _) => State::Yes(k),
+        (0, Some(cause)) => Truth::Unknown(cause),
+        (0, None) => Truth::No,
+        (k, _) => Truth::Yes(k),
     };
     verdict(state, Some(value), limit)
 }
 
-pub(super) fn is(c: &mut Context<'_>, slots: &[usize], values: &[i64], every: bool) -> Verdict {
+pub(super) fn is(c: &mut Context<'_>, slots: &[usize], values: &[i64], every: bool) -> Evaluation {
     let (mut seen, mut bad, mut all) = (None, None, true);
     for slot in slots {
         match c.number(*slot) {
@@ -62,7 +62,7 @@ pub(super) fn is(c: &mut Context<'_>, slots: &[usize], values: &[i64], every: bo
             Err(cause) => bad = Some(cause),
         }
     }
-    verdict(bad.map_or(truth(every && all), State::Unknown), seen, None)
+    verdict(bad.map_or(truth(every && all), Truth::Unknown), seen, None)
 }
 
 /// Whether a change reaches what is asked for, in its direction.
@@ -73,30 +73,35 @@ pub(super) fn beyond(change: f64, by: f64) -> bool {
 pub(super) fn windowed(
     c: &mut Context<'_>,
     slot: usize,
-    window: &mut Window,
-    of: impl FnOnce(&Window) -> Result<(bool, f64, f64), Cause>,
-) -> Verdict {
+    window: &mut SampleWindow,
+    of: impl FnOnce(&SampleWindow) -> Result<(bool, f64, f64), Cause>,
+) -> Evaluation {
     match c.number(slot) {
         Ok(value) => {
             window.push(c.now.mono, value);
             match of(window) {
                 Ok((holds, value, limit)) => verdict(truth(holds), Some(value), Some(limit)),
-                Err(cause) => verdict(State::Unknown(cause), Some(value), None),
+                Err(cause) => verdict(Truth::Unknown(cause), Some(value), None),
             }
         }
         Err(cause) => {
             window.clear();
-            verdict(State::Unknown(cause), None, None)
+            verdict(Truth::Unknown(cause), None, None)
         }
     }
 }
 
-pub(super) fn frozen(c: &mut Context<'_>, slot: usize, since: &mut Option<(Mono, f64)>, lasts_ms: u64) -> Verdict {
+pub(super) fn frozen(
+    c: &mut Context<'_>,
+    slot: usize,
+    since: &mut Option<(MonotonicMillis, f64)>,
+    lasts_ms: u64,
+) -> Evaluation {
     let value = match c.number(slot) {
         Ok(value) => value,
         Err(cause) => {
             *since = None;
-            return verdict(State::Unknown(cause), None, None);
+            return verdict(Truth::Unknown(cause), None, None);
         }
     };
     let begin = match since {
@@ -111,7 +116,7 @@ pub(super) fn frozen(c: &mut Context<'_>, slot: usize, since: &mut Option<(Mono,
 }
 
 /// The state of a device: 3 is offline, 0 unknown.
-pub(super) fn offline(c: &mut Context<'_>, slots: &[usize], pct: f64) -> Verdict {
+pub(super) fn offline(c: &mut Context<'_>, slots: &[usize], pct: f64) -> Evaluation {
     let (mut away, mut known) = (0.0, 0.0);
     for slot in slots {
         if let Ok(state) = c.number(*slot) {
@@ -120,30 +125,36 @@ pub(super) fn offline(c: &mut Context<'_>, slots: &[usize], pct: f64) -> Verdict
         }
     }
     if known == 0.0 {
-        return verdict(State::Unknown(Cause::StartingUp), None, None);
+        return verdict(Truth::Unknown(Cause::StartingUp), None, None);
     }
     let share = away / known * 100.0;
     verdict(truth(share >= pct), Some(share), Some(pct))
 }
 
-pub(super) fn no_effect(c: &mut Context<'_>, slots: &[usize], window: &mut Window, by: f64, within_ms: u64) -> Verdict {
+pub(super) fn no_effect(
+    c: &mut Context<'_>,
+    slots: &[usize],
+    window: &mut SampleWindow,
+    by: f64,
+    within_ms: u64,
+) -> Evaluation {
     let (running, value) = (c.truth(slots[0]), c.number(slots[1]));
     match (running, value) {
         (Ok(true), Ok(value)) => {
             window.push(c.now.mono, value);
             let change = window.change().unwrap_or(0.0);
             if window.span_ms() < within_ms {
-                return verdict(State::No, Some(value), Some(by));
+                return verdict(Truth::No, Some(value), Some(by));
             }
             verdict(truth(!beyond(change, by)), Some(value), Some(by))
         }
         (Ok(false), value) => {
             window.clear();
-            verdict(State::No, value.ok(), Some(by))
+            verdict(Truth::No, value.ok(), Some(by))
         }
         (Err(cause), _) | (_, Err(cause)) => {
             window.clear();
-            verdict(State::Unknown(cause), None, Some(by))
+            verdict(Truth::Unknown(cause), None, Some(by))
         }
     }
 }
@@ -151,19 +162,19 @@ pub(super) fn no_effect(c: &mut Context<'_>, slots: &[usize], window: &mut Windo
 pub(super) fn idle(
     c: &mut Context<'_>,
     slot: usize,
-    last: &mut Option<Wall>,
-    since: &mut Option<(Mono, u64)>,
+    last: &mut Option<UnixMillis>,
+    since: &mut Option<(MonotonicMillis, u64)>,
     lasts_ms: u64,
-) -> Verdict {
+) -> Evaluation {
     let on = match c.truth(slot) {
         Ok(on) => on,
-        Err(cause) => return verdict(State::Unknown(cause), None, None),
+        Err(cause) => return verdict(Truth::Unknown(cause), None, None),
     };
     let now = c.now;
     if !on && !now.wall_trusted && last.is_some() && since.is_none() {
         // Since when, only the date tells.
         c.at(now.mono.plus(60_000));
-        return verdict(State::Unknown(Cause::StartingUp), None, None);
+        return verdict(Truth::Unknown(Cause::StartingUp), None, None);
     }
     let (begin, before_ms) = match *since {
         Some(begin) if !on => begin,
@@ -176,7 +187,7 @@ pub(super) fn idle(
     *since = Some((begin, before_ms));
     if now.wall_trusted && (on || last.is_none()) {
         // To the minute: what is kept need not change every second.
-        *last = Some(Wall(now.wall.0 - now.wall.0.rem_euclid(60_000)));
+        *last = Some(UnixMillis(now.wall.0 - now.wall.0.rem_euclid(60_000)));
     }
     c.at(begin.plus(lasts_ms.saturating_sub(before_ms)));
     let idle_ms = now.mono.since(begin) + before_ms;
@@ -184,15 +195,20 @@ pub(super) fn idle(
     verdict(truth(idle_ms >= lasts_ms), Some(days(idle_ms)), Some(days(lasts_ms)))
 }
 
-pub(super) fn lasting(c: &mut Context<'_>, inner: Verdict, since: &mut Option<(Mono, f64)>, lasts_ms: u64) -> Verdict {
+pub(super) fn lasting(
+    c: &mut Context<'_>,
+    inner: Evaluation,
+    since: &mut Option<(MonotonicMillis, f64)>,
+    lasts_ms: u64,
+) -> Evaluation {
     match inner.state {
-        State::Yes(_) => {
+        Truth::Yes(_) => {
             let (begin, _) = *since.get_or_insert((c.now.mono, 0.0));
             c.at(begin.plus(lasts_ms));
             let holds = c.now.mono.since(begin) >= lasts_ms;
-            Verdict { state: if holds { inner.state } else { State::No }, ..inner }
+            Evaluation { state: if holds { inner.state } else { Truth::No }, ..inner }
         }
-        State::No | State::Unknown(_) => {
+        Truth::No | Truth::Unknown(_) => {
             *since = None;
             inner
         }
@@ -201,22 +217,22 @@ pub(super) fn lasting(c: &mut Context<'_>, inner: Verdict, since: &mut Option<(M
 
 pub(super) fn count(
     c: &mut Context<'_>,
-    inner: Verdict,
+    inner: Evaluation,
     was: &mut bool,
-    times: &mut VecDeque<Mono>,
+    times: &mut VecDeque<MonotonicMillis>,
     at_least: u32,
     within_ms: u64,
-) -> Verdict {
+) -> Evaluation {
     let now = c.now.mono;
     match inner.state {
-        State::Yes(_) => {
+        Truth::Yes(_) => {
             if !std::mem::replace(was, true) {
                 times.push_back(now);
             }
         }
-        State::No => *was = false,
+        Truth::No => *was = false,
         // What becomes known and is true was perhaps true all along: it is not counted.
-        State::Unknown(_) => *was = true,
+        Truth::Unknown(_) => *was = true,
     }
     while times.front().is_some_and(|at| now.since(*at) >= within_ms) || times.len() > 10_000 {
         times.pop_front();
@@ -227,21 +243,22 @@ pub(super) fn count(
     let seen = u32::try_from(times.len()).unwrap_or(u32::MAX);
     let state = match inner.state {
         _ if seen >= at_least => yes(),
-        unknown @ State::Unknown(_) => unknown,
-        _ => State::No,
+        unknown @ Truth::Unknown(_) => unknown,
+        _ => Truth::No,
     };
     verdict(state, Some(f64::from(seen)), Some(f64::from(at_least)))
 }
 
 /// All of them, or any; the value is of the first that decides.
-pub(super) fn together(parts: impl Iterator<Item = Verdict>, any: bool) -> Verdict {
-    let (mut yes, mut no, mut unknown): (Option<Verdict>, Option<Verdict>, Option<Verdict>) = (None, None, None);
+pub(super) fn together(parts: impl Iterator<Item = Evaluation>, any: bool) -> Evaluation {
+    let (mut yes, mut no, mut unknown): (Option<Evaluation>, Option<Evaluation>, Option<Evaluation>) =
+        (None, None, None);
     let mut step = 0;
     for part in parts {
         let (slot, k) = match part.state {
-            State::Yes(k) => (&mut yes, k),
-            State::No => (&mut no, 0),
-            State::Unknown(_) => (&mut unknown, 0),
+            Truth::Yes(k) => (&mut yes, k),
+            Truth::No => (&mut no, 0),
+            Truth::Unknown(_) => (&mut unknown, 0),
         };
         step = step.max(k);
         match slot {
@@ -251,8 +268,8 @@ pub(super) fn together(parts: impl Iterator<Item = Verdict>, any: bool) -> Verdi
         }
     }
     let decided = if any { yes.or(unknown).or(no) } else { no.or(unknown).or(yes) };
-    let mut out = decided.unwrap_or(verdict(if any { State::No } else { self::yes() }, None, None));
-    if let State::Yes(k) = &mut out.state {
+    let mut out = decided.unwrap_or(verdict(if any { Truth::No } else { self::yes() }, None, None));
+    if let Truth::Yes(k) = &mut out.state {
         *k = step;
     }
     out
@@ -287,8 +304,8 @@ fn at_next(c: &mut Context<'_>, minute: u16, borders: [u16; 2]) {
     c.at(c.now.mono.plus(u64::from(minutes) * 60_000 - into));
 }
 
-pub(super) fn hours(c: &mut Context<'_>, from: u16, to: u16, days: &[Weekday]) -> Verdict {
-    let Some((date, minute)) = local(c) else { return verdict(State::Unknown(Cause::StartingUp), None, None) };
+pub(super) fn hours(c: &mut Context<'_>, from: u16, to: u16, days: &[Weekday]) -> Evaluation {
+    let Some((date, minute)) = local(c) else { return verdict(Truth::Unknown(Cause::StartingUp), None, None) };
     at_next(c, minute, [from, to]);
     let began = |date: Date| days.is_empty() || days.iter().any(|d| weekday(*d) == date.weekday());
     let holds = if from <= to {
@@ -312,13 +329,13 @@ fn weekday(day: Weekday) -> jiff::civil::Weekday {
     }
 }
 
-pub(super) fn day_by_day(c: &mut Context<'_>, slot: usize, days: &Days, memory: &mut DayByDay) -> Verdict {
+pub(super) fn day_by_day(c: &mut Context<'_>, slot: usize, days: &Days, memory: &mut DayByDay) -> Evaluation {
     let value = c.number(slot);
-    let Some((date, minute)) = local(c) else { return verdict(State::Unknown(Cause::StartingUp), None, None) };
+    let Some((date, minute)) = local(c) else { return verdict(Truth::Unknown(Cause::StartingUp), None, None) };
     memory.take(days, c.now.mono, date, minute, value.ok());
     at_next(c, minute, [days.from, days.to]);
     match memory.figures(days) {
         Some((figure, usual)) => verdict(truth(memory.row() >= days.in_a_row), Some(figure), Some(usual * days.times)),
-        None => verdict(State::Unknown(Cause::StartingUp), value.ok(), None),
+        None => verdict(Truth::Unknown(Cause::StartingUp), value.ok(), None),
     }
 }

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::node::Days;
-use crate::alarm::settings::{Centre, Figure};
-use crate::model::time::Mono;
+use crate::alarm::resolved_condition::Days;
+use crate::alarm::settings::{BaselineFigure, Centre};
+use crate::model::time::MonotonicMillis;
 
 /// Days before that there must be at least.
 const DAYS_MIN: usize = 7;
@@ -20,13 +20,13 @@ const STANDS_MS: u64 = 300_000;
 #[derive(Clone, Debug, Default)]
 pub struct DayByDay {
     today: Option<Today>,
-    kept: Kept,
+    kept: PersistedBaseline,
     was: Option<bool>,
 }
 
 /// What survives a restart; the day in which it happens is lost if too much of it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct PersistedBaseline {
     /// Figures of the days before, the newest last.
     figures: VecDeque<f64>,
     /// Days in a row that were beyond.
@@ -43,12 +43,12 @@ struct Today {
     weighted: f64,
     covered_ms: u64,
     starts: u32,
-    newest: Option<(Mono, f64)>,
+    newest: Option<(MonotonicMillis, f64)>,
 }
 
 impl DayByDay {
     /// Time passed, and perhaps a value came: `minute` is of the day.
-    pub fn take(&mut self, days: &Days, now: Mono, date: Date, minute: u16, value: Option<f64>) {
+    pub fn take(&mut self, days: &Days, now: MonotonicMillis, date: Date, minute: u16, value: Option<f64>) {
         let is_within = (days.from..days.to).contains(&minute);
         if let Some(today) = &self.today
             && (today.date != date || !is_within)
@@ -97,10 +97,10 @@ impl DayByDay {
             return;
         }
         let figure = match days.figure {
-            Figure::Min => today.min,
-            Figure::Max => today.max,
-            Figure::Mean => today.weighted / covered,
-            Figure::Starts => f64::from(today.starts),
+            BaselineFigure::Min => today.min,
+            BaselineFigure::Max => today.max,
+            BaselineFigure::Mean => today.weighted / covered,
+            BaselineFigure::Starts => f64::from(today.starts),
         };
         if self.kept.figures.len() >= DAYS_MIN.min(usize::from(days.days)) {
             let usual = centre(&self.kept.figures, days.of);
@@ -129,12 +129,12 @@ impl DayByDay {
     }
 
     /// What survives a restart.
-    pub fn kept(&self) -> Kept {
+    pub fn kept(&self) -> PersistedBaseline {
         self.kept.clone()
     }
 
     /// Goes on from there.
-    pub fn restore(&mut self, kept: Kept) {
+    pub fn restore(&mut self, kept: PersistedBaseline) {
         self.kept = kept;
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::priority::Priority;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 
 /// How an alarm is seen: the names of ISA-18.2, a projection of condition, acknowledgement, latch and visibility.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Seen {
+pub enum AlarmState {
     /// Nothing.
     #[default]
     Normal,
@@ -30,17 +30,17 @@ pub enum Seen {
     OutOfService,
 }
 
-impl Seen {
+impl AlarmState {
     /// All, in order of their codes.
-    pub const ALL: [Seen; 8] = [
-        Seen::Normal,
-        Seen::Unacknowledged,
-        Seen::Acknowledged,
-        Seen::Returned,
-        Seen::Latched,
-        Seen::Shelved,
-        Seen::Suppressed,
-        Seen::OutOfService,
+    pub const ALL: [AlarmState; 8] = [
+        AlarmState::Normal,
+        AlarmState::Unacknowledged,
+        AlarmState::Acknowledged,
+        AlarmState::Returned,
+        AlarmState::Latched,
+        AlarmState::Shelved,
+        AlarmState::Suppressed,
+        AlarmState::OutOfService,
     ];
 
     /// The number used in the time-series store.
@@ -51,14 +51,14 @@ impl Seen {
     /// As it is printed.
     pub const fn word(self) -> &'static str {
         match self {
-            Seen::Normal => "normal",
-            Seen::Unacknowledged => "unacknowledged",
-            Seen::Acknowledged => "acknowledged",
-            Seen::Returned => "returned",
-            Seen::Latched => "latched",
-            Seen::Shelved => "shelved",
-            Seen::Suppressed => "suppressed",
-            Seen::OutOfService => "out_of_service",
+            AlarmState::Normal => "normal",
+            AlarmState::Unacknowledged => "unacknowledged",
+            AlarmState::Acknowledged => "acknowledged",
+            AlarmState::Returned => "returned",
+            AlarmState::Latched => "latched",
+            AlarmState::Shelved => "shelved",
+            AlarmState::Suppressed => "suppressed",
+            AlarmState::OutOfService => "out_of_service",
         }
     }
 }
@@ -66,7 +66,7 @@ impl Seen {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum EventKind {
     /// The condition came and lasted.
     Raised,
     /// It is more urgent than it was.
@@ -125,38 +125,38 @@ pub enum What {
     FloodEnded,
 }
 
-impl What {
+impl EventKind {
     /// As it is printed.
     pub const fn word(self) -> &'static str {
         match self {
-            What::Raised => "raised",
-            What::Worsened => "worsened",
-            What::Eased => "eased",
-            What::Cleared => "cleared",
-            What::InputLost => "input_lost",
-            What::InputBack => "input_back",
-            What::Acknowledged => "acknowledged",
-            What::HandedOver => "handed_over",
-            What::Arrived => "arrived",
-            What::Reset => "reset",
-            What::Reminded => "reminded",
-            What::Shelved => "shelved",
-            What::Unshelved => "unshelved",
-            What::TakenOut => "taken_out",
-            What::PutBack => "put_back",
-            What::Hidden => "hidden",
-            What::Shown => "shown",
-            What::AcknowledgeOverdue => "acknowledge_overdue",
-            What::ArriveOverdue => "arrive_overdue",
-            What::ResolveOverdue => "resolve_overdue",
-            What::Removed => "removed",
-            What::RuleAdded => "rule_added",
-            What::RuleChanged => "rule_changed",
-            What::RuleRemoved => "rule_removed",
-            What::Trial => "trial",
-            What::Chatters => "chatters",
-            What::FloodBegan => "flood_began",
-            What::FloodEnded => "flood_ended",
+            EventKind::Raised => "raised",
+            EventKind::Worsened => "worsened",
+            EventKind::Eased => "eased",
+            EventKind::Cleared => "cleared",
+            EventKind::InputLost => "input_lost",
+            EventKind::InputBack => "input_back",
+            EventKind::Acknowledged => "acknowledged",
+            EventKind::HandedOver => "handed_over",
+            EventKind::Arrived => "arrived",
+            EventKind::Reset => "reset",
+            EventKind::Reminded => "reminded",
+            EventKind::Shelved => "shelved",
+            EventKind::Unshelved => "unshelved",
+            EventKind::TakenOut => "taken_out",
+            EventKind::PutBack => "put_back",
+            EventKind::Hidden => "hidden",
+            EventKind::Shown => "shown",
+            EventKind::AcknowledgeOverdue => "acknowledge_overdue",
+            EventKind::ArriveOverdue => "arrive_overdue",
+            EventKind::ResolveOverdue => "resolve_overdue",
+            EventKind::Removed => "removed",
+            EventKind::RuleAdded => "rule_added",
+            EventKind::RuleChanged => "rule_changed",
+            EventKind::RuleRemoved => "rule_removed",
+            EventKind::Trial => "trial",
+            EventKind::Chatters => "chatters",
+            EventKind::FloodBegan => "flood_began",
+            EventKind::FloodEnded => "flood_ended",
         }
     }
 }
@@ -167,9 +167,9 @@ pub struct Event {
     /// `rule.device`; empty for what concerns all alarms.
     pub key: Arc<str>,
     /// What happened.
-    pub what: What,
+    pub what: EventKind,
     /// How the alarm is seen from now on.
-    pub seen: Seen,
+    pub seen: AlarmState,
     /// Which occurrence of it, counted from one.
     pub occurrence: u64,
     /// How much it matters.
@@ -211,11 +211,11 @@ pub struct Event {
 
 impl Event {
     /// Something that happened, and nothing more to say of it.
-    pub fn bare(key: &str, what: What, occurrence: u64, priority: Priority) -> Self {
+    pub fn bare(key: &str, what: EventKind, occurrence: u64, priority: Priority) -> Self {
         Self {
             key: key.into(),
             what,
-            seen: Seen::Normal,
+            seen: AlarmState::Normal,
             occurrence,
             priority,
             value: None,
@@ -268,7 +268,7 @@ pub enum Action {
 
 /// A person's command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Command {
+pub struct AlarmCommand {
     /// `rule.device`.
     pub key: String,
     /// What.
@@ -300,7 +300,7 @@ pub struct Moment {
     /// Milliseconds on the monotonic scale; negative before the boot.
     pub mono: i64,
     /// The date.
-    pub wall: Wall,
+    pub wall: UnixMillis,
     /// Whether that may be believed.
     pub trusted: bool,
 }

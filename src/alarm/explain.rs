@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::alarm::Alarms;
-use crate::alarm::judge::{Judge, State, Verdict};
-use crate::alarm::node::{Input, Node};
+use crate::alarm::evaluator::{Evaluation, Evaluator, Truth};
+use crate::alarm::resolved_condition::{ConditionInput, ResolvedCondition};
 use crate::model::text::figure;
-use crate::model::time::{Length, Now};
+use crate::model::time::{HumanDuration, Now};
 
 impl Alarms {
     /// Lines that explain an alarm.
@@ -31,7 +31,7 @@ impl Alarms {
             }
         }
         if why.respond_ms > 0 {
-            out.push(format!("  time to respond: {}", Length(why.respond_ms).text()));
+            out.push(format!("  time to respond: {}", HumanDuration(why.respond_ms).text()));
         }
         out.push(format!("  condition: {}", word(live.said)));
         lines(&live.when, 2, &mut out);
@@ -46,7 +46,8 @@ impl Alarms {
             let what = if debounce.on { "clears" } else { "is raised" };
             let step = if of.steps.len() > 1 { format!(" (step {})", k + 1) } else { String::new() };
             let left = delay.saturating_sub(now.mono.since(since)) / 1_000;
-            out.push(format!("  {what}{step} in {left} s, if it stays so: the delay is {}", Length(delay).text()));
+            let delay = HumanDuration(delay).text();
+            out.push(format!("  {what}{step} in {left} s, if it stays so: the delay is {delay}"));
         }
         if let Some(times) = alarm.chatters {
             let within = self.rules.settings.chatter_within.text();
@@ -86,16 +87,16 @@ impl Alarms {
     }
 }
 
-fn word(said: Verdict) -> String {
+fn word(said: Evaluation) -> String {
     match said.state {
-        State::Yes(1) => "yes".to_string(),
-        State::Yes(k) => format!("yes, step {k}"),
-        State::No => "no".to_string(),
-        State::Unknown(cause) => format!("unknown ({})", cause.word()),
+        Truth::Yes(1) => "yes".to_string(),
+        Truth::Yes(k) => format!("yes, step {k}"),
+        Truth::No => "no".to_string(),
+        Truth::Unknown(cause) => format!("unknown ({})", cause.word()),
     }
 }
 
-fn lines(judge: &Judge, depth: usize, out: &mut Vec<String>) {
+fn lines(judge: &Evaluator, depth: usize, out: &mut Vec<String>) {
     let (node, said, parts) = judge.said();
     let mut line = format!("{}{}: {}", "  ".repeat(depth), describe(node), word(said));
     if let Some(value) = said.value {
@@ -109,36 +110,44 @@ fn lines(judge: &Judge, depth: usize, out: &mut Vec<String>) {
 }
 
 /// A condition in words.
-pub fn describe(node: &Node) -> String {
-    let name = |input: &Input| format!("{}.{}", input.device, input.point);
-    let names = |inputs: &[Input]| inputs.iter().map(name).collect::<Vec<_>>().join(" or ");
-    let time = |ms: u64| Length(ms).text();
+pub fn describe(node: &ResolvedCondition) -> String {
+    let name = |input: &ConditionInput| format!("{}.{}", input.device, input.point);
+    let names = |inputs: &[ConditionInput]| inputs.iter().map(name).collect::<Vec<_>>().join(" or ");
+    let time = |ms: u64| HumanDuration(ms).text();
     match node {
-        Node::Level { inputs, high, .. } => format!("{} {}", names(inputs), if *high { "high" } else { "low" }),
-        Node::Is { inputs, values, .. } if values.is_empty() => names(inputs),
-        Node::Is { inputs, values, .. } => format!("{} is one of {values:?}", names(inputs)),
-        Node::Rate { input, within_ms, .. } => format!("{} a minute, over {}", name(input), time(*within_ms)),
-        Node::Change { input, within_ms, .. } => format!("change of {} within {}", name(input), time(*within_ms)),
-        Node::Deviation { a, b, .. } => format!("difference of {} and {}", name(a), name(b)),
-        Node::Frozen { input, lasts_ms } => format!("{} unchanged for {}", name(input), time(*lasts_ms)),
-        Node::Bad { input, .. } => format!("{} bad or stale", name(input)),
-        Node::Offline { inputs, .. } if inputs.len() == 1 => format!("{} offline", inputs[0].device),
-        Node::Offline { inputs, .. } => format!("share of {} devices that are offline", inputs.len()),
-        Node::Count { within_ms, .. } => format!("times within {}", time(*within_ms)),
-        Node::NoEffect { running, input, within_ms, .. } => {
+        ResolvedCondition::Level { inputs, high, .. } => {
+            format!("{} {}", names(inputs), if *high { "high" } else { "low" })
+        }
+        ResolvedCondition::Is { inputs, values, .. } if values.is_empty() => names(inputs),
+        ResolvedCondition::Is { inputs, values, .. } => format!("{} is one of {values:?}", names(inputs)),
+        ResolvedCondition::Rate { input, within_ms, .. } => {
+            format!("{} a minute, over {}", name(input), time(*within_ms))
+        }
+        ResolvedCondition::Change { input, within_ms, .. } => {
+            format!("change of {} within {}", name(input), time(*within_ms))
+        }
+        ResolvedCondition::Deviation { a, b, .. } => format!("difference of {} and {}", name(a), name(b)),
+        ResolvedCondition::Frozen { input, lasts_ms } => format!("{} unchanged for {}", name(input), time(*lasts_ms)),
+        ResolvedCondition::Bad { input, .. } => format!("{} bad or stale", name(input)),
+        ResolvedCondition::Offline { inputs, .. } if inputs.len() == 1 => format!("{} offline", inputs[0].device),
+        ResolvedCondition::Offline { inputs, .. } => format!("share of {} devices that are offline", inputs.len()),
+        ResolvedCondition::Count { within_ms, .. } => format!("times within {}", time(*within_ms)),
+        ResolvedCondition::NoEffect { running, input, within_ms, .. } => {
             format!("{} runs, change of {} within {}", name(running), name(input), time(*within_ms))
         }
-        Node::Idle { input, lasts_ms } => format!("days since {}, at least {}", name(input), time(*lasts_ms)),
-        Node::Reaches { input, within_ms, .. } => {
+        ResolvedCondition::Idle { input, lasts_ms } => {
+            format!("days since {}, at least {}", name(input), time(*lasts_ms))
+        }
+        ResolvedCondition::Reaches { input, within_ms, .. } => {
             format!("minutes until {} is at its limit, less than {}", name(input), time(*within_ms))
         }
-        Node::Days(d) => format!("{} of the day against {} days before", name(&d.input), d.days),
-        Node::Lasting { lasts_ms, .. } => format!("for {}", time(*lasts_ms)),
-        Node::Hours { from, to, .. } => {
+        ResolvedCondition::Days(d) => format!("{} of the day against {} days before", name(&d.input), d.days),
+        ResolvedCondition::Lasting { lasts_ms, .. } => format!("for {}", time(*lasts_ms)),
+        ResolvedCondition::Hours { from, to, .. } => {
             format!("between {:02}:{:02} and {:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
         }
-        Node::All(_) => "all of".to_string(),
-        Node::Any(_) => "any of".to_string(),
-        Node::Not(_) => "not".to_string(),
+        ResolvedCondition::All(_) => "all of".to_string(),
+        ResolvedCondition::Any(_) => "any of".to_string(),
+        ResolvedCondition::Not(_) => "not".to_string(),
     }
 }

@@ -3,23 +3,23 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::time::Mono;
+use crate::model::time::MonotonicMillis;
 use crate::model::value::Value;
 
 /// Samples by slot, each with its end.
 #[derive(Clone, Debug, Default)]
 pub struct Injected {
-    samples: BTreeMap<usize, (Value, Mono)>,
+    samples: BTreeMap<usize, (Value, MonotonicMillis)>,
 }
 
 impl Injected {
     /// Puts a sample in the place of the real one.
-    pub fn put(&mut self, slot: usize, value: Value, until: Mono) {
+    pub fn put(&mut self, slot: usize, value: Value, until: MonotonicMillis) {
         self.samples.insert(slot, (value, until));
     }
 
     /// The sample that stands in.
-    pub fn get(&self, slot: usize) -> Option<(&Value, Mono)> {
+    pub fn get(&self, slot: usize) -> Option<(&Value, MonotonicMillis)> {
         if self.samples.is_empty() {
             return None;
         }
@@ -27,7 +27,7 @@ impl Injected {
     }
 
     /// Takes out those whose time is over; their slots.
-    pub fn end(&mut self, now: Mono) -> Vec<usize> {
+    pub fn end(&mut self, now: MonotonicMillis) -> Vec<usize> {
         let over: Vec<usize> = self.samples.iter().filter(|(_, (_, until))| now >= *until).map(|(s, _)| *s).collect();
         over.iter().for_each(|slot| drop(self.samples.remove(slot)));
         over
@@ -41,7 +41,7 @@ impl Injected {
     }
 
     /// When the next one ends.
-    pub fn next_end(&self) -> Option<Mono> {
+    pub fn next_end(&self) -> Option<MonotonicMillis> {
         self.samples.values().map(|(_, until)| *until).min()
     }
 }

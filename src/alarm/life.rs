@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::event::{Action, Moment, Seen, What};
-use crate::alarm::node::Definition;
+use crate::alarm::event::{Action, AlarmState, EventKind, Moment};
+use crate::alarm::resolved_condition::Definition;
 use crate::alarm::site::Deadline;
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
-use crate::model::time::{Length, Mono, Now};
+use crate::model::time::{HumanDuration, MonotonicMillis, Now};
 
 /// Longest test that can be announced at a time.
 pub const TEST_MAX_MS: u64 = 4 * 3_600_000;
@@ -87,10 +87,16 @@ impl Shelf {
     ///
     /// # Errors
     /// It is longer, in words.
-    fn new((for_ms, most_ms): (u64, u64), by: &str, note: &str, is_test: bool, now: Now) -> Result<Self, Names> {
+    fn new(
+        (for_ms, most_ms): (u64, u64),
+        by: &str,
+        note: &str,
+        is_test: bool,
+        now: Now,
+    ) -> Result<Self, LocalizedText> {
         if for_ms > most_ms {
-            let most = Length(most_ms).text();
-            return Err(Names::both(format!("一次最长 {most}"), format!("at most {most} at a time")));
+            let most = HumanDuration(most_ms).text();
+            return Err(LocalizedText::both(format!("一次最长 {most}"), format!("at most {most} at a time")));
         }
         let until = ms(now.mono.plus(for_ms));
         Ok(Self { until, by: by.to_string(), note: note.to_string(), is_test })
@@ -99,9 +105,9 @@ impl Shelf {
 
 /// What a transition is, before it has a name and a number.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Step {
+pub struct LifeStep {
     /// What happened.
-    pub what: Option<What>,
+    pub what: Option<EventKind>,
     /// Why.
     pub cause: String,
     /// Who.
@@ -110,15 +116,15 @@ pub struct Step {
     pub note: String,
 }
 
-impl Step {
+impl LifeStep {
     /// A transition without a person.
-    pub fn of(what: What) -> Self {
+    pub fn of(what: EventKind) -> Self {
         Self { what: Some(what), ..Self::default() }
     }
 }
 
 /// Milliseconds on the monotonic scale as they can be reckoned with.
-pub fn ms(mono: Mono) -> i64 {
+pub fn ms(mono: MonotonicMillis) -> i64 {
     i64::try_from(mono.0).unwrap_or(i64::MAX)
 }
 
@@ -128,20 +134,20 @@ fn moment(now: Now) -> Moment {
 
 impl Alarm {
     /// How it is seen.
-    pub fn seen(&self) -> Seen {
+    pub fn seen(&self) -> AlarmState {
         if self.out.is_some() {
-            Seen::OutOfService
+            AlarmState::OutOfService
         } else if self.shelved.is_some() {
-            Seen::Shelved
+            AlarmState::Shelved
         } else if self.hidden_by.is_some() && self.step > 0 {
-            Seen::Suppressed
+            AlarmState::Suppressed
         } else {
             match (self.step > 0, self.waits) {
-                (true, true) => Seen::Unacknowledged,
-                (true, false) => Seen::Acknowledged,
-                (false, _) if self.latched => Seen::Latched,
-                (false, true) => Seen::Returned,
-                (false, false) => Seen::Normal,
+                (true, true) => AlarmState::Unacknowledged,
+                (true, false) => AlarmState::Acknowledged,
+                (false, _) if self.latched => AlarmState::Latched,
+                (false, true) => AlarmState::Returned,
+                (false, false) => AlarmState::Normal,
             }
         }
     }
@@ -175,7 +181,7 @@ impl Alarm {
         of: &Definition,
         deadline: impl Fn(Priority) -> Deadline,
         now: Now,
-    ) -> Option<What> {
+    ) -> Option<EventKind> {
         let from = std::mem::replace(&mut self.step, to);
         match (from, to) {
             (a, b) if a == b => None,
@@ -188,7 +194,7 @@ impl Alarm {
                 (self.latched, self.handed) = (of.latch, false);
                 self.remind = None;
                 self.set_deadlines(deadline(self.priority(of)), now);
-                Some(What::Raised)
+                Some(EventKind::Raised)
             }
             (_, 0) => {
                 self.cleared = Some(moment(now));
@@ -200,16 +206,16 @@ impl Alarm {
                 if self.shelved.as_ref().is_some_and(|s| s.is_test) {
                     (self.waits, self.latched) = (false, false);
                 }
-                Some(What::Cleared)
+                Some(EventKind::Cleared)
             }
             (a, b) if b > a => {
                 // More urgent: whoever took it took something less.
                 self.waits = true;
                 self.remind = None;
                 self.set_deadlines(deadline(self.priority(of)), now);
-                Some(What::Worsened)
+                Some(EventKind::Worsened)
             }
-            (_, _) => Some(What::Eased),
+            (_, _) => Some(EventKind::Eased),
         }
     }
 
@@ -224,7 +230,7 @@ impl Alarm {
     }
 
     fn set_deadlines(&mut self, deadline: Deadline, now: Now) {
-        let at = |length: Option<Length>| length.map(|l| ms(now.mono.plus(l.0)));
+        let at = |length: Option<HumanDuration>| length.map(|l| ms(now.mono.plus(l.0)));
         self.due = [
             at(deadline.acknowledge).filter(|_| self.waits),
             at(deadline.arrive).filter(|_| !self.arrived),
@@ -233,25 +239,25 @@ impl Alarm {
     }
 
     /// Time passed: what is over, in order.
-    pub fn tick(&mut self, of: &Definition, now: Now) -> Vec<Step> {
+    pub fn tick(&mut self, of: &Definition, now: Now) -> Vec<LifeStep> {
         let mono = ms(now.mono);
         let mut out = Vec::new();
         if self.shelved.as_ref().is_some_and(|s| mono >= s.until) {
             self.shelved = None;
-            out.push(Step { cause: "time is over".into(), ..Step::of(What::Unshelved) });
+            out.push(LifeStep { cause: "time is over".into(), ..LifeStep::of(EventKind::Unshelved) });
         }
-        let overdue = [What::AcknowledgeOverdue, What::ArriveOverdue, What::ResolveOverdue];
+        let overdue = [EventKind::AcknowledgeOverdue, EventKind::ArriveOverdue, EventKind::ResolveOverdue];
         for (due, what) in self.due.iter_mut().zip(overdue) {
             if due.is_some_and(|at| mono >= at) {
                 *due = None;
-                out.push(Step::of(what));
+                out.push(LifeStep::of(what));
             }
         }
         if self.remind.is_some_and(|at| mono >= at) {
             self.remind = None;
             self.waits = true;
             let again = of.realarm_ms.unwrap_or(0) / 1_000;
-            out.push(Step { cause: format!("acknowledged {again} s ago"), ..Step::of(What::Reminded) });
+            out.push(LifeStep { cause: format!("acknowledged {again} s ago"), ..LifeStep::of(EventKind::Reminded) });
         }
         out
     }
@@ -266,8 +272,15 @@ impl Alarm {
     ///
     /// # Errors
     /// It cannot be done, in words.
-    pub fn act(&mut self, of: &Definition, action: &Action, by: &str, note: &str, now: Now) -> Result<Step, Names> {
-        let no = |zh: &str, en: &str| Err(Names::both(zh, en));
+    pub fn act(
+        &mut self,
+        of: &Definition,
+        action: &Action,
+        by: &str,
+        note: &str,
+        now: Now,
+    ) -> Result<LifeStep, LocalizedText> {
+        let no = |zh: &str, en: &str| Err(LocalizedText::both(zh, en));
         let what = match action {
             Action::Acknowledge => {
                 if !self.waits {
@@ -275,7 +288,10 @@ impl Alarm {
                         return no("没有需要确认的告警", "there is nothing to acknowledge");
                     }
                     let by = &self.owner;
-                    return Err(Names::both(format!("{by} 已接单"), format!("it is acknowledged already, by {by}")));
+                    return Err(LocalizedText::both(
+                        format!("{by} 已接单"),
+                        format!("it is acknowledged already, by {by}"),
+                    ));
                 }
                 self.waits = false;
                 if self.owner.is_empty() || self.handed {
@@ -286,7 +302,7 @@ impl Alarm {
                 self.note = note.to_string();
                 self.due[0] = None;
                 self.remind = of.realarm_ms.filter(|_| self.step > 0).map(|length| ms(now.mono.plus(length)));
-                What::Acknowledged
+                EventKind::Acknowledged
             }
             Action::HandOver { to } => return self.hand_over(to, by, note),
             Action::Arrive => {
@@ -298,7 +314,7 @@ impl Alarm {
                 }
                 self.arrived = true;
                 self.due[1] = None;
-                What::Arrived
+                EventKind::Arrived
             }
             Action::Reset => {
                 if !self.latched {
@@ -308,23 +324,30 @@ impl Alarm {
                     return no("状况仍然存在，请先处理", "its condition is still there: mend that first");
                 }
                 (self.latched, self.waits, self.handed) = (false, false, false);
-                What::Reset
+                EventKind::Reset
             }
             _ => self.put_aside(of, action, by, note, now)?,
         };
-        Ok(Step { by: by.to_string(), note: note.to_string(), ..Step::of(what) })
+        Ok(LifeStep { by: by.to_string(), note: note.to_string(), ..LifeStep::of(what) })
     }
 
     /// What keeps it quiet, and what ends that.
-    fn put_aside(&mut self, of: &Definition, action: &Action, by: &str, note: &str, now: Now) -> Result<What, Names> {
-        let no = |zh: &str, en: &str| Err(Names::both(zh, en));
+    fn put_aside(
+        &mut self,
+        of: &Definition,
+        action: &Action,
+        by: &str,
+        note: &str,
+        now: Now,
+    ) -> Result<EventKind, LocalizedText> {
+        let no = |zh: &str, en: &str| Err(LocalizedText::both(zh, en));
         Ok(match action {
             Action::Shelve { .. } | Action::TakeOut if of.never_hidden => {
                 return no("此告警不允许搁置或停用", "this alarm may never be shelved or taken out of service");
             }
             Action::Shelve { for_ms } => {
                 self.shelved = Some(Shelf::new((*for_ms, SHELF_MAX_MS), by, note, false, now)?);
-                What::Shelved
+                EventKind::Shelved
             }
             Action::AnnounceTest { for_ms } => {
                 if !of.in_test {
@@ -334,41 +357,46 @@ impl Alarm {
                     return no("告警并非正常状态，请先处理", "it is not normal: it would be taken for the test's");
                 }
                 self.shelved = Some(Shelf::new((*for_ms, TEST_MAX_MS), by, note, true, now)?);
-                What::Shelved
+                EventKind::Shelved
             }
             Action::Unshelve => {
                 if self.shelved.take().is_none() {
                     return no("告警没有搁置", "it is not shelved");
                 }
-                What::Unshelved
+                EventKind::Unshelved
             }
             Action::TakeOut => {
                 if let Some(by) = &self.out {
                     let en = format!("it is out of service already, by {by}");
-                    return Err(Names::both(format!("{by} 已将其停用"), en));
+                    return Err(LocalizedText::both(format!("{by} 已将其停用"), en));
                 }
                 self.out = Some(by.to_string());
-                What::TakenOut
+                EventKind::TakenOut
             }
             Action::PutBack => {
                 if self.out.take().is_none() {
                     return no("告警没有停用", "it is in service");
                 }
-                What::PutBack
+                EventKind::PutBack
             }
             _ => return no("不认识这个操作", "that is something else"),
         })
     }
 
     /// It is somebody else's from now on, who has to say yes: until then it is not acknowledged.
-    fn hand_over(&mut self, to: &str, by: &str, note: &str) -> Result<Step, Names> {
+    fn hand_over(&mut self, to: &str, by: &str, note: &str) -> Result<LifeStep, LocalizedText> {
         if self.step == 0 && !self.waits && !self.latched {
-            return Err(Names::both("没有可转交的告警", "there is nothing to hand over"));
+            return Err(LocalizedText::both("没有可转交的告警", "there is nothing to hand over"));
         }
         (self.waits, self.handed, self.untold) = (true, true, false);
         (self.owner, self.note) = (to.to_string(), note.to_string());
         self.remind = None;
-        Ok(Step { cause: to.to_string(), by: by.to_string(), note: note.to_string(), ..Step::of(What::HandedOver) })
+        Ok(LifeStep {
+            cause: to.to_string(),
+            by: by.to_string(),
+            note: note.to_string(),
+            ..LifeStep::of(EventKind::HandedOver)
+        })
     }
 
     /// Every moment on the monotonic scale.
@@ -385,12 +413,18 @@ pub struct Debounce {
     /// Whether it counts.
     pub on: bool,
     /// Since when it is the other way round.
-    pub since: Option<Mono>,
+    pub since: Option<MonotonicMillis>,
 }
 
 impl Debounce {
     /// The condition says this now; `None`: nobody knows, which never clears and never raises. When to look again.
-    pub fn observe(&mut self, says: Option<bool>, on_delay_ms: u64, off_delay_ms: u64, now: Mono) -> Option<Mono> {
+    pub fn observe(
+        &mut self,
+        says: Option<bool>,
+        on_delay_ms: u64,
+        off_delay_ms: u64,
+        now: MonotonicMillis,
+    ) -> Option<MonotonicMillis> {
         match says {
             Some(says) if says != self.on => {
                 let begin = *self.since.get_or_insert(now);

@@ -3,24 +3,24 @@
 //! A rule of a file and a device give a [`Definition`]; its condition is judged at each sample that it looks at and when time
 //! changes something. Unknown input never clears and never raises. Every transition is an [`Event`].
 
+mod alarm_flood;
+pub mod alarm_view;
 pub mod build;
-mod carry;
 pub mod changes;
 mod conditions;
 pub mod days;
+pub mod evaluator;
 pub mod event;
 pub mod explain;
-mod flood;
-mod hiding;
 pub mod inject;
-pub mod judge;
 pub mod life;
 pub mod limit;
-pub mod node;
 pub mod people;
+pub mod resolved_condition;
+mod restore;
 pub mod settings;
 pub mod site;
-pub mod told;
+mod suppression;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,19 +28,19 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::carry::Carried;
-use crate::alarm::event::{Event, What};
-use crate::alarm::flood::{Chatter, Flood};
+use crate::alarm::alarm_flood::{Chatter, Flood};
+use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth};
+use crate::alarm::event::{Event, EventKind};
 use crate::alarm::inject::Injected;
-use crate::alarm::judge::{Context, Judge, State, Verdict};
-use crate::alarm::life::{Alarm, Debounce, Step, ms};
-use crate::alarm::node::{Definition, Input};
-use crate::alarm::site::Settings;
+use crate::alarm::life::{Alarm, Debounce, LifeStep, ms};
+use crate::alarm::resolved_condition::{ConditionInput, Definition};
+use crate::alarm::restore::RestoredState;
+use crate::alarm::site::AlarmSettings;
 use crate::model::latest::Latest;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::reading::Reading;
-use crate::model::time::{Mono, Now};
+use crate::model::time::{MonotonicMillis, Now};
 
 /// What the alarms are built from.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,20 +48,20 @@ pub struct Rules {
     /// Every rule for every device.
     pub definitions: Vec<Arc<Definition>>,
     /// What the site says of alarms.
-    pub settings: Settings,
+    pub settings: AlarmSettings,
     /// The site's time zone.
     pub zone: TimeZone,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { definitions: Vec::new(), settings: Settings::default(), zone: TimeZone::UTC }
+        Self { definitions: Vec::new(), settings: AlarmSettings::default(), zone: TimeZone::UTC }
     }
 }
 
 /// What survives a restart of one alarm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct PersistedAlarm {
     /// The alarm.
     pub alarm: Alarm,
     /// When it was kept.
@@ -81,11 +81,11 @@ fn yes() -> bool {
 
 /// What came of a step.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Output {
+pub struct AlarmOutput {
     /// Transitions, in order.
     pub events: Vec<Event>,
     /// Alarms whose state changed, by key; `None`: there is nothing to keep any more.
-    pub changed: BTreeMap<Arc<str>, Option<Kept>>,
+    pub changed: BTreeMap<Arc<str>, Option<PersistedAlarm>>,
 }
 
 /// A rule at work.
@@ -93,25 +93,25 @@ pub struct Output {
 struct Live {
     of: Arc<Definition>,
     key: Arc<str>,
-    when: Judge,
-    only: Option<Judge>,
+    when: Evaluator,
+    only: Option<Evaluator>,
     /// Whether it hides others, and whether it does now.
-    explains_while: Option<Judge>,
+    explains_while: Option<Evaluator>,
     explains: bool,
     steps: Vec<Debounce>,
     alarm: Alarm,
     /// Whether a sample like the one before changes nothing: what time changes is on the schedule.
     skips_the_same: bool,
     /// What it said last.
-    said: Verdict,
+    said: Evaluation,
     /// When it is on the schedule.
-    wake: Option<Mono>,
+    wake: Option<MonotonicMillis>,
     /// How often it was raised lately.
     chatter: Chatter,
     /// What hid it is gone: when it is shown, if it is still there.
-    shows: Option<Mono>,
+    shows: Option<MonotonicMillis>,
     /// What came from another boot, as long as nobody knows how long ago that was.
-    carried: Option<Box<Carried>>,
+    carried: Option<Box<RestoredState>>,
 }
 
 /// All alarms.
@@ -123,16 +123,16 @@ pub struct Alarms {
     live: Vec<Live>,
     by_key: BTreeMap<Arc<str>, usize>,
     /// Which alarms look at a slot.
-    lookers: Vec<Vec<usize>>,
+    subscribers: Vec<Vec<usize>>,
     /// Which alarms each alarm hides.
     hides: Vec<Vec<usize>>,
-    schedule: BTreeSet<(Mono, usize)>,
+    schedule: BTreeSet<(MonotonicMillis, usize)>,
     flood: Flood,
     /// Alarms whose hiding ones changed in this step: looked at when everything is judged.
     unsettled: BTreeSet<usize>,
     /// This boot, and when this began in it.
     boot: Arc<str>,
-    began: Mono,
+    began: MonotonicMillis,
     /// Whether the date was ever known since.
     is_dated: bool,
 }
@@ -141,16 +141,16 @@ impl Alarms {
     fn add(&mut self, of: Arc<Definition>) {
         let index = self.live.len();
         let key: Arc<str> = of.key().into();
-        let Self { latest, lookers, .. } = self;
+        let Self { latest, subscribers: lookers, .. } = self;
         let mut looked = BTreeSet::new();
-        let mut slot = |input: &Input| {
+        let mut slot = |input: &ConditionInput| {
             let slot = latest.slot(&input.device, &input.point);
             looked.insert(slot);
             slot
         };
-        let when = Judge::new(&of.when, &mut slot);
-        let only = of.only.as_ref().map(|n| Judge::new(n, &mut slot));
-        let explains_while = of.explains_while.as_ref().map(|n| Judge::new(n, &mut slot));
+        let when = Evaluator::new(&of.when, &mut slot);
+        let only = of.only.as_ref().map(|n| Evaluator::new(n, &mut slot));
+        let explains_while = of.explains_while.as_ref().map(|n| Evaluator::new(n, &mut slot));
         let skips_the_same =
             [Some(&of.when), of.only.as_ref(), of.explains_while.as_ref()].iter().flatten().all(|n| n.skips_the_same());
         lookers.resize(latest.slots(), Vec::new());
@@ -165,7 +165,7 @@ impl Alarms {
             steps: vec![Debounce::default(); of.steps.len()],
             alarm: Alarm::default(),
             skips_the_same,
-            said: Verdict { state: State::No, value: None, limit: None },
+            said: Evaluation { state: Truth::No, value: None, limit: None },
             wake: None,
             chatter: Chatter::default(),
             shows: None,
@@ -175,8 +175,8 @@ impl Alarms {
     }
 
     /// A reading came.
-    pub fn reading(&mut self, reading: &Reading, now: Now, out: &mut Output) {
-        let Self { latest, lookers, live, .. } = self;
+    pub fn reading(&mut self, reading: &Reading, now: Now, out: &mut AlarmOutput) {
+        let Self { latest, subscribers: lookers, live, .. } = self;
         let mut due: Vec<usize> = Vec::new();
         latest.take(reading, now.mono, |slot, is_same| {
             due.extend(lookers[slot].iter().filter(|i| !(is_same && live[**i].skips_the_same)));
@@ -186,18 +186,18 @@ impl Alarms {
     }
 
     /// Judges each of these once, what hides others first.
-    fn judge_all(&mut self, mut due: Vec<usize>, now: Now, out: &mut Output) {
+    fn judge_all(&mut self, mut due: Vec<usize>, now: Now, out: &mut AlarmOutput) {
         due.sort_unstable();
         due.dedup();
-        due.into_iter().for_each(|i| self.judge(i, now, out));
+        due.into_iter().for_each(|i| self.evaluate(i, now, out));
     }
 
     /// Time passed.
-    pub fn tick(&mut self, now: Now, out: &mut Output) {
+    pub fn tick(&mut self, now: Now, out: &mut AlarmOutput) {
         if now.wall_trusted && !self.is_dated {
             self.date(now, out);
         }
-        let Self { latest, lookers, injected, .. } = self;
+        let Self { latest, subscribers: lookers, injected, .. } = self;
         let mut due: Vec<usize> = injected.end(now.mono).iter().flat_map(|slot| &lookers[*slot]).copied().collect();
         latest.stale(now.mono, |slot| due.extend(&lookers[slot]));
         self.judge_all(due, now, out);
@@ -207,14 +207,14 @@ impl Alarms {
             }
             self.schedule.remove(&(at, i));
             self.live[i].wake = None;
-            self.judge(i, now, out);
+            self.evaluate(i, now, out);
         }
         self.settle(now, out);
         out.events.extend(self.flood.look(&self.rules.settings, now.mono));
     }
 
     /// When time next changes something.
-    pub fn next_wake(&self) -> Option<Mono> {
+    pub fn next_wake(&self) -> Option<MonotonicMillis> {
         let flood = self.flood.wake(&self.rules.settings);
         self.schedule
             .first()
@@ -227,7 +227,7 @@ impl Alarms {
     }
 
     /// Judges one alarm and lets it live on.
-    fn judge(&mut self, i: usize, now: Now, out: &mut Output) {
+    fn evaluate(&mut self, i: usize, now: Now, out: &mut AlarmOutput) {
         // What time brings comes first: each event is seen as the alarm is at that point.
         let live = &mut self.live[i];
         let over = live.alarm.tick(&live.of, now);
@@ -236,24 +236,24 @@ impl Alarms {
         let live = &mut self.live[i];
         let mut input = None;
         let unknown = match said.state {
-            State::Unknown(cause) => Some(cause),
+            Truth::Unknown(cause) => Some(cause),
             _ => None,
         };
         // After a start nothing is known yet: that is no news.
         let is_news = |c: Option<Cause>| c != Some(Cause::StartingUp);
         let is_change = is_news(unknown) && unknown.is_some() != live.alarm.unknown.is_some();
         if live.alarm.step > 0 && is_change {
-            let what = if unknown.is_some() { What::InputLost } else { What::InputBack };
+            let what = if unknown.is_some() { EventKind::InputLost } else { EventKind::InputBack };
             let cause = unknown.map_or(String::new(), |c| c.word().to_string());
-            input = Some(Step { cause, ..Step::of(what) });
+            input = Some(LifeStep { cause, ..LifeStep::of(what) });
         }
         if is_news(unknown) {
             live.alarm.unknown = unknown;
         }
         let reached = match said.state {
-            State::Yes(k) => Some(k),
-            State::No => Some(0),
-            State::Unknown(_) => None,
+            Truth::Yes(k) => Some(k),
+            Truth::No => Some(0),
+            Truth::Unknown(_) => None,
         };
         let off_delay_ms = live.alarm.off_delay_ms(&live.of, self.rules.settings.chatter_within.0);
         for (k, (debounce, urgency)) in (1u8..).zip(live.steps.iter_mut().zip(&live.of.steps)) {
@@ -270,7 +270,7 @@ impl Alarms {
         let live = &mut self.live[i];
         let step = live.reached();
         // The trial is over and what it stood for is true.
-        let is_real = live.alarm.test && !test && live.alarm.step > 0 && matches!(said.state, State::Yes(_));
+        let is_real = live.alarm.test && !test && live.alarm.step > 0 && matches!(said.state, Truth::Yes(_));
         live.alarm.test &= !is_real;
         self.transitions(i, input, now, out);
         if is_real {
@@ -284,14 +284,14 @@ impl Alarms {
             }
             let deadlines = &self.rules.settings.deadlines;
             let what = live.alarm.set_step(step, &live.of, |p| deadlines.of(p), now);
-            self.transitions(i, what.map(Step::of), now, out);
+            self.transitions(i, what.map(LifeStep::of), now, out);
         }
-        wake = earlier(wake, self.live[i].alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0))));
+        wake = earlier(wake, self.live[i].alarm.wake().map(|at| MonotonicMillis(u64::try_from(at).unwrap_or(0))));
         self.wake(i, wake, now);
     }
 
     /// What the condition of an alarm says, when time next changes that, and whether it comes of injected values.
-    fn condition(&mut self, i: usize, now: Now, out: &mut Output) -> (Verdict, Option<Mono>, bool) {
+    fn condition(&mut self, i: usize, now: Now, out: &mut AlarmOutput) -> (Evaluation, Option<MonotonicMillis>, bool) {
         let live = &mut self.live[i];
         let (held, explained) = (live.reached(), live.explains);
         let mut context = Context {
@@ -314,7 +314,7 @@ impl Alarms {
     }
 
     /// Puts an alarm on the schedule; one that is on it for earlier stays there and is looked at once more than it must be.
-    fn wake(&mut self, i: usize, at: Option<Mono>, now: Now) {
+    fn wake(&mut self, i: usize, at: Option<MonotonicMillis>, now: Now) {
         let Some(at) = at else { return };
         let at = at.max(now.mono.plus(1));
         let live = &mut self.live[i];
@@ -328,11 +328,11 @@ impl Alarms {
     }
 
     /// Transitions of an alarm become events; those that it hides are looked at later in the step.
-    fn transitions(&mut self, i: usize, steps: impl IntoIterator<Item = Step>, now: Now, out: &mut Output) {
+    fn transitions(&mut self, i: usize, steps: impl IntoIterator<Item = LifeStep>, now: Now, out: &mut AlarmOutput) {
         let before = out.events.len();
         for step in steps {
             let Some(what) = step.what else { continue };
-            if what == What::Raised {
+            if what == EventKind::Raised {
                 let hidden_by = self.hidden_by(i);
                 let first = self.is_first(i);
                 let live = &mut self.live[i];
@@ -346,10 +346,10 @@ impl Alarms {
             self.live[i].will_be_told(what);
             let event = self.event(i, what, step, now);
             out.events.push(event);
-            if what == What::Raised {
+            if what == EventKind::Raised {
                 self.count_raised(i, now, out);
             }
-            if what == What::Cleared {
+            if what == EventKind::Cleared {
                 let live = &mut self.live[i];
                 (live.alarm.hidden_by, live.shows) = (None, None);
             }
@@ -362,7 +362,7 @@ impl Alarms {
     }
 
     /// People are being told of an alarm: that it is gone has to be acknowledged.
-    pub fn told(&mut self, key: &str, now: Now, out: &mut Output) {
+    pub fn told(&mut self, key: &str, now: Now, out: &mut AlarmOutput) {
         let Some(i) = self.by_key.get(key).copied() else { return };
         if std::mem::take(&mut self.live[i].alarm.untold) {
             self.keep(i, now, out);
@@ -383,16 +383,16 @@ impl Alarms {
     /// What the condition of an alarm that is active looks at now: its value and limit; none where that is not known.
     pub fn value_now(&self, key: &str) -> Option<(f64, Option<f64>)> {
         let live = &self.live[*self.by_key.get(key)?];
-        let is_known = live.alarm.step > 0 && !matches!(live.said.state, State::Unknown(_));
+        let is_known = live.alarm.step > 0 && !matches!(live.said.state, Truth::Unknown(_));
         Some((live.said.value.filter(|_| is_known)?, live.said.limit))
     }
 
-    fn keep(&self, i: usize, now: Now, out: &mut Output) {
+    fn keep(&self, i: usize, now: Now, out: &mut AlarmOutput) {
         let live = &self.live[i];
         out.changed.insert(Arc::clone(&live.key), Some(self.kept_of(live, now)));
     }
 
-    fn event(&self, i: usize, what: What, step: Step, now: Now) -> Event {
+    fn event(&self, i: usize, what: EventKind, step: LifeStep, now: Now) -> Event {
         let live = &self.live[i];
         let alarm = &live.alarm;
         Event {
@@ -406,7 +406,7 @@ impl Alarms {
             cause: step.cause,
             by: step.by,
             note: step.note,
-            after_s: alarm.age_s(now).filter(|_| what != What::Raised),
+            after_s: alarm.age_s(now).filter(|_| what != EventKind::Raised),
             quiet: alarm.is_quiet(),
             merged: self.flood.is_on && alarm.priority(&live.of) > Priority::P1,
             test: alarm.test,
@@ -441,10 +441,15 @@ impl Alarms {
 
 impl Live {
     /// Whether people are about to be told: of what is urgent at once, of the rest when a message leaves.
-    fn will_be_told(&mut self, what: What) {
+    fn will_be_told(&mut self, what: EventKind) {
         let wants = matches!(
             what,
-            What::Raised | What::Worsened | What::Reminded | What::Unshelved | What::PutBack | What::Shown
+            EventKind::Raised
+                | EventKind::Worsened
+                | EventKind::Reminded
+                | EventKind::Unshelved
+                | EventKind::PutBack
+                | EventKind::Shown
         );
         if wants && self.alarm.step > 0 && !self.alarm.is_quiet() && self.alarm.priority(&self.of) <= Priority::P2 {
             self.alarm.untold = false;
@@ -456,30 +461,30 @@ impl Live {
         self.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX))
     }
 
-    fn say(&mut self, context: &mut Context<'_>) -> Verdict {
-        let only = self.only.as_mut().map(|j| j.judge(context).state);
-        if only == Some(State::No) {
+    fn say(&mut self, context: &mut Context<'_>) -> Evaluation {
+        let only = self.only.as_mut().map(|j| j.evaluate(context).state);
+        if only == Some(Truth::No) {
             // A change is of a time in which it counts: fuel that a run has used is not lost afterwards.
             self.when.forget_changes();
         }
         // Where nobody knows it explains nothing: two pages for one cause are the lesser harm.
-        let explains = self.explains_while.as_mut().map(|j| j.judge(context).state);
+        let explains = self.explains_while.as_mut().map(|j| j.evaluate(context).state);
         // After a start it stays as it was until a fresh sample says otherwise: what is hidden is not shown for a moment.
-        if explains != Some(State::Unknown(Cause::StartingUp)) {
-            self.explains = matches!(explains, None | Some(State::Yes(_)));
+        if explains != Some(Truth::Unknown(Cause::StartingUp)) {
+            self.explains = matches!(explains, None | Some(Truth::Yes(_)));
         }
         // The condition is judged in any case: its windows must not miss what comes.
-        let when = self.when.judge(context);
+        let when = self.when.evaluate(context);
         let state = match only {
-            None | Some(State::Yes(_)) => when.state,
-            Some(unknown @ State::Unknown(_)) if when.state != State::No => unknown,
-            Some(State::No | State::Unknown(_)) => State::No,
+            None | Some(Truth::Yes(_)) => when.state,
+            Some(unknown @ Truth::Unknown(_)) if when.state != Truth::No => unknown,
+            Some(Truth::No | Truth::Unknown(_)) => Truth::No,
         };
-        Verdict { state, ..when }
+        Evaluation { state, ..when }
     }
 }
 
-fn earlier(a: Option<Mono>, b: Option<Mono>) -> Option<Mono> {
+fn earlier(a: Option<MonotonicMillis>, b: Option<MonotonicMillis>) -> Option<MonotonicMillis> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),

@@ -1,13 +1,13 @@
 //! What people do with alarms: commands to one, samples for a trial.
 
-use crate::alarm::event::{Command, Event, Inject, What};
-use crate::alarm::life::Step;
-use crate::alarm::node::Input;
-use crate::alarm::{Alarms, Output};
-use crate::model::point::Names;
+use crate::alarm::event::{AlarmCommand, Event, EventKind, Inject};
+use crate::alarm::life::LifeStep;
+use crate::alarm::resolved_condition::ConditionInput;
+use crate::alarm::{AlarmOutput, Alarms};
+use crate::model::point::LocalizedText;
 use crate::model::problem::unknown;
 use crate::model::text::{KEY, REMARK, one_line};
-use crate::model::time::{Length, Mono, Now};
+use crate::model::time::{HumanDuration, MonotonicMillis, Now};
 use crate::model::value::Value;
 
 /// Longest trial with a sample of one's own.
@@ -18,16 +18,16 @@ impl Alarms {
     ///
     /// # Errors
     /// There is no such alarm, or it cannot be done; in words.
-    pub fn command(&mut self, command: &Command, now: Now, out: &mut Output) -> Result<(), Names> {
+    pub fn command(&mut self, command: &AlarmCommand, now: Now, out: &mut AlarmOutput) -> Result<(), LocalizedText> {
         let i = self.find(&command.key)?;
         let (by, note) = (one_line(&command.by, REMARK), one_line(&command.note, REMARK));
         let deadlines = &self.rules.settings.deadlines;
         let live = &mut self.live[i];
         let step = live.alarm.act(&live.of, &command.action, &by, &note, now)?;
-        if step.what == Some(What::HandedOver) {
+        if step.what == Some(EventKind::HandedOver) {
             live.alarm.asks_again(deadlines.of(live.alarm.priority(&live.of)), now);
         }
-        let wake = live.alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0)));
+        let wake = live.alarm.wake().map(|at| MonotonicMillis(u64::try_from(at).unwrap_or(0)));
         self.wake(i, wake, now);
         self.transitions(i, vec![step], now, out);
         self.settle(now, out);
@@ -38,12 +38,12 @@ impl Alarms {
     ///
     /// # Errors
     /// No alarm looks at this point, in words.
-    pub fn inject(&mut self, inject: &Inject, now: Now, out: &mut Output) -> Result<usize, String> {
-        let is_it = |input: &Input| *input.device == *inject.device && *input.point == *inject.point;
+    pub fn inject(&mut self, inject: &Inject, now: Now, out: &mut AlarmOutput) -> Result<usize, String> {
+        let is_it = |input: &ConditionInput| *input.device == *inject.device && *input.point == *inject.point;
         let mut looks = false;
         let mut known: Vec<String> = Vec::new();
         for live in &self.live {
-            let mut each = |input: &Input| {
+            let mut each = |input: &ConditionInput| {
                 looks |= is_it(input);
                 if *input.device == *inject.device {
                     known.push(input.point.to_string());
@@ -59,24 +59,24 @@ impl Alarms {
             return Err(format!("no alarm looks at `{}` of `{}`; {mend}", inject.point, inject.device));
         }
         if inject.for_ms > TRIAL_MAX_MS {
-            return Err(format!("a trial lasts at most {}", Length(TRIAL_MAX_MS).text()));
+            return Err(format!("a trial lasts at most {}", HumanDuration(TRIAL_MAX_MS).text()));
         }
         let slot = self.latest.slot(&inject.device, &inject.point);
         self.injected.put(slot, Value::F64(inject.value), now.mono.plus(inject.for_ms));
-        let lookers = self.lookers[slot].clone();
+        let lookers = self.subscribers[slot].clone();
         let count = lookers.len();
         for i in &lookers {
-            let cause = format!("{} = {} for {}", inject.point, inject.value, Length(inject.for_ms).text());
-            let step = Step { cause, by: one_line(&inject.by, REMARK), ..Step::of(What::Trial) };
-            let event = self.event(*i, What::Trial, step, now);
+            let cause = format!("{} = {} for {}", inject.point, inject.value, HumanDuration(inject.for_ms).text());
+            let step = LifeStep { cause, by: one_line(&inject.by, REMARK), ..LifeStep::of(EventKind::Trial) };
+            let event = self.event(*i, EventKind::Trial, step, now);
             out.events.push(Event { test: true, ..event });
         }
-        lookers.into_iter().for_each(|i| self.judge(i, now, out));
+        lookers.into_iter().for_each(|i| self.evaluate(i, now, out));
         self.settle(now, out);
         Ok(count)
     }
 
-    pub(super) fn find(&self, key: &str) -> Result<usize, Names> {
+    pub(super) fn find(&self, key: &str) -> Result<usize, LocalizedText> {
         let known = || self.by_key.keys().map(|k| &**k);
         self.by_key.get(key).copied().ok_or_else(|| unknown(("告警", "alarm"), &one_line(key, KEY), known()))
     }

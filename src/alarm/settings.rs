@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
-use crate::model::time::Length;
+use crate::model::time::HumanDuration;
 
 /// A file of rules for a class of devices: `alarms/NAME.toml`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -18,13 +18,13 @@ pub struct RulesFile {
     /// The class of device that the rules are for.
     pub class: String,
     /// Name -> rule. `{n}` in a name makes one alarm of each index whose points the device has.
-    pub rules: BTreeMap<String, Rule>,
+    pub rules: BTreeMap<String, RuleSettings>,
 }
 
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Rule {
+pub struct RuleSettings {
     /// Its number in the site's own list, for people.
     pub no: Option<String>,
     /// What is said, in Chinese: `{device}`, `{area}`, `{v}` (the value), `{limit}`, `{n}` are filled in.
@@ -32,15 +32,15 @@ pub struct Rule {
     /// What is said, in English.
     pub en: String,
     /// What is to be done.
-    pub action: Names,
+    pub action: LocalizedText,
     /// How much it matters.
     pub priority: Priority,
     /// What is most likely the matter; every P1 and P2 that is built in says so.
-    pub cause: Option<Names>,
+    pub cause: Option<LocalizedText>,
     /// What happens if nobody acts.
-    pub consequence: Option<Names>,
+    pub consequence: Option<LocalizedText>,
     /// How soon somebody has to act.
-    pub respond: Option<Length>,
+    pub respond: Option<HumanDuration>,
     /// Where limit and delays come from.
     pub basis: Option<String>,
     /// When it is in alarm.
@@ -51,12 +51,12 @@ pub struct Rule {
     pub unless: Option<Condition>,
     /// The condition has to last so long before the alarm is raised.
     #[serde(default)]
-    pub on_delay: Length,
+    pub on_delay: HumanDuration,
     /// The condition has to be gone so long before the alarm clears.
     #[serde(default)]
-    pub off_delay: Length,
+    pub off_delay: HumanDuration,
     /// Acknowledged and still there after so long: it wants to be acknowledged again.
-    pub realarm: Option<Length>,
+    pub realarm: Option<HumanDuration>,
     /// Stays until somebody resets it, after an inspection, once its condition is gone.
     #[serde(default)]
     pub latch: bool,
@@ -91,13 +91,13 @@ pub struct Limit {
 /// A limit that has a priority of its own.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub struct ConditionStep {
     /// The limit.
     pub limit: Limit,
     /// How much it matters beyond this limit.
     pub priority: Priority,
     /// Its own delay.
-    pub on_delay: Option<Length>,
+    pub on_delay: Option<HumanDuration>,
 }
 
 /// When something is in alarm.
@@ -129,13 +129,13 @@ pub enum Condition {
     /// Something runs and has no effect.
     NoEffect(NoEffect),
     /// Was not true for so long.
-    Idle(Idle),
+    Idle(NotTrueFor),
     /// Will reach a limit within a time, if it goes on so.
-    Reaches(Reaches),
+    Reaches(TimeToLimit),
     /// A figure of the day against those of the days before.
-    AgainstDays(AgainstDays),
+    AgainstDays(Baseline),
     /// Holds for so long without a break.
-    Lasting(Lasting),
+    Lasting(Sustained),
     /// Within these hours of the site's day.
     Hours(Hours),
     /// All of them.
@@ -156,7 +156,7 @@ pub struct Level {
     pub limit: Option<Limit>,
     /// Several limits, each with its priority.
     #[serde(default)]
-    pub steps: Vec<Step>,
+    pub steps: Vec<ConditionStep>,
     /// How far it must come back before the condition is gone.
     #[serde(default)]
     pub deadband: f64,
@@ -185,7 +185,7 @@ pub struct Rate {
     /// Change a minute; negative: falling.
     pub per_min: f64,
     /// Over how long it is reckoned.
-    pub within: Length,
+    pub within: HumanDuration,
 }
 
 /// A change within a time.
@@ -197,7 +197,7 @@ pub struct Change {
     /// By how much; negative: a fall.
     pub by: f64,
     /// Within how long.
-    pub within: Length,
+    pub within: HumanDuration,
 }
 
 /// Two points that should agree.
@@ -223,7 +223,7 @@ pub struct Frozen {
     pub point: String,
     /// For how long.
     #[serde(rename = "for")]
-    pub lasts: Length,
+    pub lasts: HumanDuration,
 }
 
 /// A point without a value.
@@ -260,7 +260,7 @@ pub struct Count {
     /// How many times.
     pub at_least: u32,
     /// Within how long.
-    pub within: Length,
+    pub within: HumanDuration,
 }
 
 /// Something that runs and does nothing.
@@ -274,38 +274,38 @@ pub struct NoEffect {
     /// By at least so much; negative: a fall.
     pub by: f64,
     /// Within so long.
-    pub within: Length,
+    pub within: HumanDuration,
 }
 
 /// Something that should happen now and then.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Idle {
+pub struct NotTrueFor {
     /// The point.
     pub point: String,
     /// For how long it was not true.
     #[serde(rename = "for")]
-    pub lasts: Length,
+    pub lasts: HumanDuration,
 }
 
 /// A limit that comes nearer.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Reaches {
+pub struct TimeToLimit {
     /// The point.
     pub point: String,
     /// The limit, from below.
     pub limit: Limit,
     /// Within so long.
-    pub within: Length,
+    pub within: HumanDuration,
     /// Over how long the rate is reckoned.
-    pub rate_over: Length,
+    pub rate_over: HumanDuration,
 }
 
 /// A figure of each day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Figure {
+pub enum BaselineFigure {
     /// The lowest value.
     Min,
     /// The highest value.
@@ -329,11 +329,11 @@ pub enum Centre {
 /// A day against the days before.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AgainstDays {
+pub struct Baseline {
     /// The point.
     pub point: String,
     /// What is taken of each day.
-    pub figure: Figure,
+    pub figure: BaselineFigure,
     /// From this hour of the site's day; default: the whole day.
     #[serde(default = "midnight")]
     pub from: String,
@@ -354,10 +354,10 @@ pub struct AgainstDays {
 /// Something that holds without a break.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Lasting {
+pub struct Sustained {
     /// For how long.
     #[serde(rename = "for")]
-    pub lasts: Length,
+    pub lasts: HumanDuration,
     /// What.
     pub when: Box<Condition>,
 }

@@ -6,35 +6,35 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::model::priority::Priority;
-use crate::model::time::Length;
+use crate::model::time::HumanDuration;
 
 /// What a site says of alarms: `[alarms]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct AlarmSettings {
     /// More different alarms raised than this within [`Settings::flood_within`] are an alarm flood: what is not P1 is told
     /// in one message a minute.
     pub flood_more_than: u32,
     /// Over how long an alarm flood is reckoned.
-    pub flood_within: Length,
+    pub flood_within: HumanDuration,
     /// An alarm that is raised so often within [`Settings::chatter_within`] chatters: it is held in alarm, and clears when its
     /// condition has stayed away for that long. 0: none is held.
     pub chatter_times: u32,
     /// Over how long chattering is reckoned, and how long a condition stays away before it counts as gone.
-    pub chatter_within: Length,
+    pub chatter_within: HumanDuration,
     /// Days for which transitions are kept.
     pub keep_days: u32,
     /// By when somebody must have done what, by priority. The sources contradict each other: it is the site's to say.
     pub deadlines: Deadlines,
 }
 
-impl Default for Settings {
+impl Default for AlarmSettings {
     fn default() -> Self {
         Self {
             flood_more_than: 10,
-            flood_within: Length(600_000),
+            flood_within: HumanDuration(600_000),
             chatter_times: 5,
-            chatter_within: Length(600_000),
+            chatter_within: HumanDuration(600_000),
             keep_days: 1_830,
             deadlines: Deadlines::default(),
         }
@@ -57,11 +57,11 @@ pub struct Deadlines {
 #[serde(deny_unknown_fields, default)]
 pub struct Deadline {
     /// Somebody has taken it.
-    pub acknowledge: Option<Length>,
+    pub acknowledge: Option<HumanDuration>,
     /// Somebody is there.
-    pub arrive: Option<Length>,
+    pub arrive: Option<HumanDuration>,
     /// It has cleared.
-    pub resolve: Option<Length>,
+    pub resolve: Option<HumanDuration>,
 }
 
 impl Default for Deadlines {
@@ -70,7 +70,7 @@ impl Default for Deadlines {
         const MIN: u64 = 60_000;
         const DAY: u64 = 86_400_000;
         let of = |acknowledge: u64, arrive: u64, resolve: u64| {
-            let some = |ms: u64| (ms > 0).then_some(Length(ms));
+            let some = |ms: u64| (ms > 0).then_some(HumanDuration(ms));
             Deadline { acknowledge: some(acknowledge), arrive: some(arrive), resolve: some(resolve) }
         };
         Self { p1: of(5 * MIN, 15 * MIN, 0), p2: of(15 * MIN, 0, DAY), p3: of(DAY, 0, 3 * DAY), p4: of(0, 0, 0) }
@@ -92,7 +92,7 @@ impl Deadlines {
 /// What a site changes of a rule: `[[alarm]]`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Override {
+pub struct RuleOverride {
     /// `class.rule`, as `check --alarms` prints it.
     pub rule: String,
     /// Devices that it is for; without them: all of the class.

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alarm::event::Seen;
+use crate::alarm::event::AlarmState;
 use crate::alarm::life::Alarm;
-use crate::alarm::node::{Definition, Input, Node};
-use crate::app::{Shared, decisions, pages};
+use crate::alarm::resolved_condition::{ConditionInput, Definition, ResolvedCondition};
+use crate::app::{Shared, outbox, pages};
 use crate::config::Configuration;
 use crate::engine::Engine;
-use crate::journal::history::Query;
-use crate::model::point::{Kind, Names};
+use crate::journal::history::HistoryQuery;
+use crate::model::point::{LocalizedText, PointKind};
 use crate::model::priority::Priority;
 use crate::model::time::Now;
-use crate::oncall::incident::{Incident, Stage};
+use crate::oncall::incident::{Incident, IncidentStage};
 use crate::oncall::page::{Page, PageState};
 use crate::oncall::settings::Language;
 use crate::web::course::Course;
@@ -30,16 +30,16 @@ const BESIDE: usize = 10;
 
 /// In whose words a page speaks.
 #[derive(Clone, Copy)]
-struct Reader {
+struct PageReader {
     zh: bool,
 }
 
-impl Reader {
+impl PageReader {
     fn say(self, zh: &str, en: &str) -> String {
         if self.zh { zh } else { en }.to_string()
     }
 
-    fn of(self, names: &Names) -> String {
+    fn of(self, names: &LocalizedText) -> String {
         if self.zh { names.zh.clone() } else { names.en.clone() }
     }
 }
@@ -50,12 +50,12 @@ pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
     let (engine, configuration) = (shared.engine(), shared.configuration());
     let (key, incident, page) = engine.oncall().page(id)?;
     let people = &engine.oncall().plan().people;
-    let reader = Reader { zh: people.get(&page.whom).map(|p| p.language).unwrap_or_default() == Language::Zh };
+    let reader = PageReader { zh: people.get(&page.whom).map(|p| p.language).unwrap_or_default() == Language::Zh };
     let mut all: Vec<(String, String)> = people.iter().map(|(id, p)| (id.to_string(), reader.of(&p.names))).collect();
     let askers = if page.whom.starts_with("channel:") { all.clone() } else { Vec::new() };
     let Some((definition, alarm)) = engine.alarm(key) else {
         // A page for a trial.
-        let is_open = incident.stage == Stage::Wanted;
+        let is_open = incident.stage == IncidentStage::Wanted;
         return Some(AlarmPage {
             zh: reader.zh,
             priority: "TEST".to_string(),
@@ -120,8 +120,8 @@ fn lines(
     engine: &Engine,
     key: &str,
     alarm: &Alarm,
-    subject: &crate::oncall::text::Subject,
-    reader: Reader,
+    subject: &crate::oncall::text::MessageSubject,
+    reader: PageReader,
 ) -> Vec<(String, String)> {
     let owner = engine.oncall().plan().people.get(alarm.owner.as_str());
     let owner = owner.map_or_else(|| alarm.owner.clone(), |p| reader.of(&p.names));
@@ -147,7 +147,7 @@ fn others(
     configuration: &Configuration,
     page: &Page,
     own: &str,
-    reader: Reader,
+    reader: PageReader,
 ) -> Vec<Other> {
     let mut out: Vec<(String, Other)> = Vec::new();
     for id in &page.with {
@@ -170,7 +170,7 @@ fn beside(
     configuration: &Configuration,
     own: &str,
     device: &str,
-    reader: Reader,
+    reader: PageReader,
 ) -> Vec<(String, String)> {
     let explained = engine.beside(own);
     let is_it = |key: &Arc<str>, of: &Definition, alarm: &Alarm| {
@@ -178,7 +178,7 @@ fn beside(
     };
     let mut all: Vec<(Priority, String, String)> = Vec::new();
     for (_, of, alarm) in engine.alarms().filter(|(key, of, alarm)| is_it(key, of, alarm)) {
-        let text = crate::alarm::told::text(of, alarm, &decisions::whose(configuration, &of.device));
+        let text = crate::alarm::alarm_view::text(of, alarm, &outbox::whose(configuration, &of.device));
         let state = reader.say(in_chinese(alarm.seen()), alarm.seen().word());
         let priority = alarm.priority(of);
         all.push((priority, format!("[{}] {}", priority.word(), reader.of(&text)), state));
@@ -193,7 +193,7 @@ fn told(
     configuration: &Configuration,
     incident: &Incident,
     now: Now,
-    reader: Reader,
+    reader: PageReader,
 ) -> Vec<(String, String)> {
     let people = &engine.oncall().plan().people;
     let clock = |at: Option<i64>| {
@@ -223,24 +223,24 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
         let (key, _, page) = engine.oncall().page(id)?;
         let language = engine.oncall().plan().people.get(&page.whom).map(|p| p.language).unwrap_or_default();
         let (definition, alarm) = engine.alarm(key)?;
-        let meaning = |input: &Input| {
+        let meaning = |input: &ConditionInput| {
             let class = configuration.devices.get(&*input.device).map_or("", |d| d.class.as_str());
             configuration.catalogue.vocabulary.point(class, &input.point)
         };
         // The first that is a number: a state has no course that is worth a drawing.
-        let mut first: Option<Input> = None;
-        definition.when.inputs(&mut |input: &Input| {
-            if first.is_none() && meaning(input).is_some_and(|m| m.kind == Kind::Number) {
+        let mut first: Option<ConditionInput> = None;
+        definition.when.inputs(&mut |input: &ConditionInput| {
+            if first.is_none() && meaning(input).is_some_and(|m| m.kind == PointKind::Number) {
                 first = Some(input.clone());
             }
         });
         let input = first?;
         let meaning = meaning(&input)?;
         let number: String = input.point.chars().filter(char::is_ascii_digit).collect();
-        let name = Names::both(&*meaning.zh, &*meaning.en).of(language == Language::Zh).replace("{n}", &number);
+        let name = LocalizedText::both(&*meaning.zh, &*meaning.en).of(language == Language::Zh).replace("{n}", &number);
         let unit = meaning.unit.clone().unwrap_or_default();
         // Only a level's limit is of the same scale as its value.
-        let limit = alarm.limit.filter(|_| matches!(definition.when, Node::Level { .. }));
+        let limit = alarm.limit.filter(|_| matches!(definition.when, ResolvedCondition::Level { .. }));
         (input, limit, configuration.alarms.zone.clone(), name, unit)
     };
     let now = shared.clock.now();
@@ -249,7 +249,7 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
     }
     let place = AT_ONCE.try_acquire().ok()?;
     let (from_ms, to_ms) = (now.wall.0 - COURSE_MS.0, now.wall.0);
-    let query = Query { device: input.device.to_string(), point: input.point.to_string(), from_ms, to_ms };
+    let query = HistoryQuery { device: input.device.to_string(), point: input.point.to_string(), from_ms, to_ms };
     let journal = shared.journal.clone();
     // A reader that is left alone ends by itself; its place is free when it has.
     let reading = tokio::task::spawn_blocking(move || {
@@ -270,15 +270,15 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
 }
 
 /// How an alarm is seen, for those who read Chinese.
-fn in_chinese(seen: Seen) -> &'static str {
+fn in_chinese(seen: AlarmState) -> &'static str {
     match seen {
-        Seen::Normal => "正常",
-        Seen::Unacknowledged => "待确认",
-        Seen::Acknowledged => "已确认，处理中",
-        Seen::Returned => "已自行消失，待确认",
-        Seen::Latched => "状况已消失，锁定待检查复位",
-        Seen::Shelved => "已搁置",
-        Seen::Suppressed => "由其他告警引起",
-        Seen::OutOfService => "已停用",
+        AlarmState::Normal => "正常",
+        AlarmState::Unacknowledged => "待确认",
+        AlarmState::Acknowledged => "已确认，处理中",
+        AlarmState::Returned => "已自行消失，待确认",
+        AlarmState::Latched => "状况已消失，锁定待检查复位",
+        AlarmState::Shelved => "已搁置",
+        AlarmState::Suppressed => "由其他告警引起",
+        AlarmState::OutOfService => "已停用",
     }
 }

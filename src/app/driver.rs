@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::changes;
-use crate::app::{Shared, decisions, gateway, pages};
+use crate::app::{Shared, outbox, pages, self_metrics};
 use crate::config::Configuration;
-use crate::engine::presence::{Change, State};
-use crate::engine::{Input, Snapshot, Survived};
-use crate::model::time::{Mono, Wall};
+use crate::engine::liveness::{Change, DeviceState};
+use crate::engine::{EngineInput, PersistedEngine, Snapshot};
+use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::write_json_text;
 use crate::store::log::{Batch, Store};
 
@@ -27,8 +27,8 @@ const KEEP_EVERY_MS: u64 = 10_000;
 
 /// Runs the engine until told to stop and its input has ended.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
-    provoked(&shared);
-    let mut kept = Kept::default();
+    fault_injection(&shared);
+    let mut kept = LastSnapshot::default();
     let mut keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);
     let mut prune_at = shared.clock.mono();
     let mut revive_at = None;
@@ -38,7 +38,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         let until = wake.map_or(keep_at, |w| w.min(keep_at)).since(now.mono).max(1);
         let stopping = tokio::select! {
             biased;
-            () = shared.inbox.ring() => false,
+            () = shared.inbox.notified() => false,
             () = stop.cancelled() => true,
             () = tokio::time::sleep(Duration::from_millis(until)) => false,
         };
@@ -49,7 +49,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                 let rooms = shared.engine().off().to_vec();
                 tracing::error!(?rooms, "a room of rules panicked and is switched off: the others go on");
             }
-            gateway::say_online(&shared);
+            self_metrics::say_online(&shared);
         }
         revive(&shared, &mut revive_at);
         shared.engine_progress_ms.store(shared.clock.mono().0, Ordering::Relaxed);
@@ -60,7 +60,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         if shared.clock.mono() >= prune_at && shared.clock.trusted() {
             prune_at = shared.clock.mono().plus(PRUNE_EVERY_MS);
             let days = shared.configuration().alarms.settings.keep_days;
-            shared.store.prune(Wall(shared.clock.wall().0 - i64::from(days) * 86_400_000));
+            shared.store.prune(UnixMillis(shared.clock.wall().0 - i64::from(days) * 86_400_000));
         }
         if stopping {
             return;
@@ -69,7 +69,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 }
 
 /// A room of rules that panicked is tried again from what was written down, every ten minutes.
-fn revive(shared: &Shared, at: &mut Option<Mono>) {
+fn revive(shared: &Shared, at: &mut Option<MonotonicMillis>) {
     let now = shared.clock.mono();
     if shared.engine().off().is_empty() {
         return;
@@ -83,8 +83,8 @@ fn revive(shared: &Shared, at: &mut Option<Mono>) {
 }
 
 /// What was written down of alarms and pages.
-pub fn stored(store: &Store) -> Survived {
-    Survived { alarms: decisions::kept(store), oncall: pages::stored(store), ..Survived::default() }
+pub fn stored(store: &Store) -> PersistedEngine {
+    PersistedEngine { alarms: outbox::kept(store), oncall: pages::stored(store), ..PersistedEngine::default() }
 }
 
 /// New rules at the desk; what they decide at once goes its way.
@@ -101,9 +101,9 @@ pub fn reconfigure(
     let now = shared.clock.now();
     let out = engine.reconfigure(super::plan(configuration), has, stored, by, now);
     let said = changes::lines(&out.alarm.events);
-    let _nobody_waits = decisions::apply(shared, &engine, out, now);
+    let _nobody_waits = outbox::apply(shared, &engine, out, now);
     // Names and texts may have changed as well.
-    let states = decisions::states(&engine, configuration);
+    let states = outbox::states(&engine, configuration);
     states.into_iter().for_each(|(topic, json)| shared.states.set(&topic, json));
     said
 }
@@ -112,26 +112,26 @@ pub fn reconfigure(
 fn step(shared: &Shared) {
     let entries = shared.inbox.take();
     let mut engine = shared.engine();
-    let mut one = |input: Input<'_>| {
+    let mut one = |input: EngineInput<'_>| {
         let now = shared.clock.now();
         let out = engine.step(now, input);
-        let _nobody_waits = decisions::apply(shared, &engine, out, now);
+        let _nobody_waits = outbox::apply(shared, &engine, out, now);
     };
-    entries.iter().for_each(|entry| one(Input::Reading(&entry.reading)));
+    entries.iter().for_each(|entry| one(EngineInput::Reading(&entry.reading)));
     if entries.is_empty() {
-        one(Input::Tick);
+        one(EngineInput::Tick);
     }
 }
 
 /// What was kept last, and whether it is on the disk.
 #[derive(Default)]
-struct Kept {
+struct LastSnapshot {
     snapshot: Snapshot,
     answer: Option<tokio::sync::oneshot::Receiver<Result<(), String>>>,
 }
 
 /// Counts, and what conditions remember, if they changed.
-async fn keep(shared: &Shared, kept: &mut Kept, stopping: bool) {
+async fn keep(shared: &Shared, kept: &mut LastSnapshot, stopping: bool) {
     if let Some(answer) = &mut kept.answer
         && matches!(answer.try_recv(), Ok(Err(_)))
     {
@@ -148,11 +148,11 @@ async fn keep(shared: &Shared, kept: &mut Kept, stopping: bool) {
     if stopping {
         let _two_seconds_are_enough = tokio::time::timeout(Duration::from_secs(2), &mut answer).await;
     }
-    *kept = Kept { snapshot: now, answer: Some(answer) };
+    *kept = LastSnapshot { snapshot: now, answer: Some(answer) };
 }
 
 /// Panics where a test wants to see what follows: only in builds for tests, never in a release.
-fn provoked(shared: &Shared) {
+fn fault_injection(shared: &Shared) {
     #[cfg(debug_assertions)]
     if let Some(what) = std::env::var_os("PLANTROOM_PANIC") {
         assert!(what != "driver", "on purpose");
@@ -170,10 +170,10 @@ pub fn tell(shared: &Shared, change: &Change) {
     let configuration = shared.configuration();
     let Some(device) = configuration.devices.get(&*change.device) else { return };
     let word = match change.state {
-        State::Unknown => "unknown",
-        State::Online => "online",
-        State::Degraded => "degraded",
-        State::Offline => "offline",
+        DeviceState::Unknown => "unknown",
+        DeviceState::Online => "online",
+        DeviceState::Degraded => "degraded",
+        DeviceState::Offline => "offline",
     };
     let mut json = format!("{{\"state\":\"{word}\",\"since\":");
     match change.since {

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::journal::tail::Entry;
+use crate::journal::tail::JournalEntry;
 
 /// Readings on their way to the engine.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    waiting: Mutex<VecDeque<Arc<Entry>>>,
+    waiting: Mutex<VecDeque<Arc<JournalEntry>>>,
     bell: Notify,
     /// Readings that were replaced before the engine saw them.
     pub replaced: AtomicU64,
@@ -22,10 +22,10 @@ const SHORT: usize = 64;
 
 impl Inbox {
     /// Puts a reading in; never blocks for long, never grows beyond one reading a stream.
-    pub fn put(&self, entry: Arc<Entry>) {
+    pub fn put(&self, entry: Arc<JournalEntry>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= SHORT {
-            let same = |e: &Arc<Entry>| Arc::ptr_eq(&e.reading.stream, &entry.reading.stream);
+            let same = |e: &Arc<JournalEntry>| Arc::ptr_eq(&e.reading.stream, &entry.reading.stream);
             if let Some(at) = waiting.iter().position(same) {
                 waiting.remove(at);
                 self.replaced.fetch_add(1, Ordering::Relaxed);
@@ -37,17 +37,17 @@ impl Inbox {
     }
 
     /// Nothing came, and yet it is to be looked at.
-    pub fn knock(&self) {
+    pub fn notify(&self) {
         self.bell.notify_one();
     }
 
     /// Everything that waits.
-    pub fn take(&self) -> VecDeque<Arc<Entry>> {
+    pub fn take(&self) -> VecDeque<Arc<JournalEntry>> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Rings when something was put in.
-    pub async fn ring(&self) {
+    pub async fn notified(&self) {
         self.bell.notified().await;
     }
 }

@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::app::gateway::Usage;
+use crate::app::self_metrics::Usage;
 use crate::app::status::{Status, status};
 use crate::app::{Shared, lock};
 use crate::poll::health::BORDERS_US;
-use crate::web::View;
+use crate::web::HealthPage;
 
 /// Longest time without a step before the gateway is taken for stuck.
 const STUCK_MS: u64 = 120_000;
 
 /// What the health page asks.
-pub fn view(shared: &Arc<Shared>) -> View {
+pub fn view(shared: &Arc<Shared>) -> HealthPage {
     let (a, b, c, d) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
-    View {
+    HealthPage {
         metrics: Arc::new(move || metrics(&a)),
         alive: Arc::new(move || is_alive(&b)),
         remark: Arc::new(move || d.rest.remark()),
@@ -39,9 +39,9 @@ pub fn is_alive(shared: &Shared) -> bool {
         })
 }
 
-struct Page(String);
+struct MetricsPage(String);
 
-impl Page {
+impl MetricsPage {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _infallible = write!(self.0, "# HELP plantroom_{name} {help}\n# TYPE plantroom_{name} {kind}\n");
     }
@@ -63,7 +63,7 @@ impl Page {
 
 fn metrics(shared: &Shared) -> String {
     let s = status(shared);
-    let mut page = Page(String::with_capacity(16_384));
+    let mut page = MetricsPage(String::with_capacity(16_384));
     page.head("info", "gauge", "Version and site.");
     page.line("info", &[("version", &s.version), ("site", &s.site)], 1);
     page.one("uptime_seconds", "gauge", "Seconds since the start.", s.uptime_s);
@@ -77,7 +77,12 @@ fn metrics(shared: &Shared) -> String {
         "1 while it runs on the last-good configuration.",
         u8::from(s.last_good.is_some()),
     );
-    page.one("rules_off", "gauge", "Rooms of rules that are switched off.", crate::app::gateway::rules_off(shared));
+    page.one(
+        "rules_off",
+        "gauge",
+        "Rooms of rules that are switched off.",
+        crate::app::self_metrics::rules_off(shared),
+    );
     page.one("clock_trusted", "gauge", "1 when the date is believed.", u8::from(s.clock.trusted));
     page.one(
         "readings_replaced_total",
@@ -92,7 +97,7 @@ fn metrics(shared: &Shared) -> String {
     page.0
 }
 
-fn journal(page: &mut Page, s: &Status) {
+fn journal(page: &mut MetricsPage, s: &Status) {
     let j = &s.journal;
     page.one("journal_ok", "gauge", "1 when the last commit succeeded.", u8::from(j.ok));
     page.one("journal_bytes", "gauge", "Bytes of the journal on disk.", j.bytes);
@@ -107,7 +112,7 @@ fn journal(page: &mut Page, s: &Status) {
     page.one("journal_dropped_files_total", "counter", "Files deleted for room before their time.", j.dropped_files);
 }
 
-fn links(page: &mut Page, s: &Status) {
+fn links(page: &mut MetricsPage, s: &Status) {
     page.head("link_up", "gauge", "1 when the connection or port is open.");
     s.links.iter().for_each(|l| page.line("link_up", &[("link", &l.id)], u8::from(l.up)));
     page.head("link_events_total", "counter", "What happened on a link, by kind.");
@@ -135,12 +140,12 @@ fn links(page: &mut Page, s: &Status) {
     }
 }
 
-fn units(s: &Status) -> impl Iterator<Item = (&str, &crate::app::status::Unit)> {
+fn units(s: &Status) -> impl Iterator<Item = (&str, &crate::app::status::UnitStatus)> {
     s.links.iter().flat_map(|l| l.units.iter().map(move |u| (l.id.as_str(), u)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
-fn round_trips(page: &mut Page, shared: &Shared) {
+fn round_trips(page: &mut MetricsPage, shared: &Shared) {
     page.head("unit_round_trip_seconds", "histogram", "Round trips of requests.");
     for bus in lock(&shared.buses).iter() {
         for (i, unit) in bus.config.units.iter().enumerate() {
@@ -160,7 +165,7 @@ fn round_trips(page: &mut Page, shared: &Shared) {
     }
 }
 
-fn sinks(page: &mut Page, s: &Status) {
+fn sinks(page: &mut MetricsPage, s: &Status) {
     page.head("sink_up", "gauge", "1 when connected.");
     s.sinks.iter().for_each(|k| page.line("sink_up", &[("sink", &k.name)], u8::from(k.up)));
     page.head("sink_delivered_total", "counter", "Messages acknowledged.");
@@ -170,7 +175,7 @@ fn sinks(page: &mut Page, s: &Status) {
     page.head("sink_set_aside_total", "counter", "Messages set aside.");
     s.sinks.iter().for_each(|k| page.line("sink_set_aside_total", &[("sink", &k.name)], k.set_aside));
     page.head("sink_dropped_total", "counter", "Values or messages that the other side will never have.");
-    let dropped = |k: &super::status::Sink| k.too_old + k.undated + k.aside_dropped;
+    let dropped = |k: &super::status::SinkStatus| k.too_old + k.undated + k.aside_dropped;
     s.sinks.iter().for_each(|k| page.line("sink_dropped_total", &[("sink", &k.name)], dropped(k)));
     page.head("sink_refused", "gauge", "Topics or series that the other side refuses now.");
     s.sinks.iter().for_each(|k| page.line("sink_refused", &[("sink", &k.name)], k.refused));

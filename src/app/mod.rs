@@ -1,20 +1,20 @@
 //! Wiring: everything that runs, the engine's driver loop, own health, reload.
 
 pub mod alarm_page;
-pub mod decisions;
-pub mod door;
+pub mod alarm_server;
+pub mod control_handlers;
+pub mod crash_loop_guard;
 pub mod driver;
-pub mod gateway;
+pub mod file_modes;
 pub mod inbox;
 pub mod last_good;
 pub mod metrics;
-pub mod modes;
 pub mod ordered_queue;
-mod outlets;
+pub mod outbox;
+mod outputs;
 pub mod pages;
-pub mod questions;
 pub mod reply_ways;
-pub mod rest;
+pub mod self_metrics;
 pub mod status;
 
 use std::path::PathBuf;
@@ -25,26 +25,26 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::decisions::Decision;
+use crate::app::crash_loop_guard::CrashLoopGuard;
 use crate::app::inbox::Inbox;
 use crate::app::ordered_queue::OrderedQueue;
-use crate::app::rest::Rest;
+use crate::app::outbox::OutboxEntry;
 use crate::channel;
 use crate::clock::{self, Clock};
 use crate::config::Configuration;
-use crate::engine::{Engine, Plan, Survived};
+use crate::engine::{Engine, EnginePlan, PersistedEngine};
 use crate::journal::{Journal, Writer};
-use crate::model::letter::Answer;
+use crate::model::notification::DeliveryOutcome;
 use crate::model::reading::Reading;
-use crate::model::time::{Mono, Wall};
-use crate::poll::bus::Bus;
+use crate::model::time::{MonotonicMillis, UnixMillis};
+use crate::poll::bus::LinkWorker;
 use crate::poll::health::BusHealth;
-use crate::poll::{Ask, BusConfig, Deliver};
-use crate::sink::again::Again;
-use crate::sink::aside::Aside;
-use crate::sink::{self, Health as SinkHealth, Place, Places, States};
+use crate::poll::{BusConfig, Deliver, ReadRequest};
+use crate::sink::dead_letters::DeadLetters;
+use crate::sink::resend::Resend;
+use crate::sink::{self, DeviceTags, Places, RetainedTopics, SinkHealth};
 use crate::store::log::Store;
-use crate::supervise::{Group, Handle, Trouble};
+use crate::supervise::{Handle, TaskFailure, TaskGroup};
 
 /// Messages that no channel took and that wait to go back at most.
 const UNDELIVERED: usize = 4_096;
@@ -64,20 +64,20 @@ pub struct BusHandle {
     pub config: Arc<BusConfig>,
     /// How it is doing.
     pub health: Arc<BusHealth>,
-    asks: Arc<Mutex<Option<mpsc::Sender<Ask>>>>,
+    asks: Arc<Mutex<Option<mpsc::Sender<ReadRequest>>>>,
     task: Handle,
 }
 
 /// A sink at work.
 pub struct SinkHandle {
     /// As configured.
-    pub settings: sink::Settings,
+    pub settings: sink::SinkSettings,
     /// How it is doing.
     pub health: Arc<SinkHealth>,
     /// What the other side refused.
-    pub aside: Aside,
+    pub dead_letters: DeadLetters,
     /// What a store is to be given again.
-    pub again: Again,
+    pub resend: Resend,
     /// The devices that it knows.
     places: Arc<Places>,
     task: Handle,
@@ -88,7 +88,7 @@ pub struct SinkHandle {
 /// A channel at work.
 pub struct ChannelHandle {
     /// As configured.
-    pub settings: channel::Settings,
+    pub settings: channel::ChannelSettings,
     /// The way to it.
     pub posts: mpsc::Sender<pages::Post>,
     task: Handle,
@@ -101,7 +101,7 @@ pub struct Shared {
     /// The journal.
     pub journal: Journal,
     /// What is retained.
-    pub states: States,
+    pub states: RetainedTopics,
     /// The way into the engine.
     pub inbox: Inbox,
     /// The desk.
@@ -109,7 +109,7 @@ pub struct Shared {
     /// What was decided.
     pub store: Store,
     /// The way to it.
-    pub decisions: OrderedQueue<Decision>,
+    pub decisions: OrderedQueue<OutboxEntry>,
     /// Buses.
     pub buses: Mutex<Vec<BusHandle>>,
     /// Sinks.
@@ -121,19 +121,19 @@ pub struct Shared {
     /// What proves that somebody got a page.
     pub tokens: pages::Tokens,
     /// What could not be given to a channel: the desk is told.
-    undelivered: mpsc::Sender<(u64, Answer)>,
+    undelivered: mpsc::Sender<(u64, DeliveryOutcome)>,
     /// Tasks that panicked.
-    pub troubles: Arc<Mutex<Vec<Trouble>>>,
+    pub troubles: Arc<Mutex<Vec<TaskFailure>>>,
     /// When the process started.
-    pub started: Mono,
+    pub started: MonotonicMillis,
     /// When the engine last made a step, monotonic milliseconds.
     pub engine_progress_ms: AtomicU64,
     /// Rooms of rules that are switched off.
     pub rules_off: AtomicU64,
     /// Whether the rules rest, because the engine's driver ended again and again.
-    pub rest: Rest,
+    pub rest: CrashLoopGuard,
     /// Cancelled when the engine's driver has panicked: the process has to end and begin anew.
-    pub broken: CancellationToken,
+    pub fatal: CancellationToken,
     /// Whether this runs on the last-good configuration, and why.
     pub last_good: Mutex<Option<String>>,
     /// Whether everything was started.
@@ -172,13 +172,13 @@ impl Shared {
     }
 
     /// A try came to nothing before it began.
-    pub fn undelivered(&self, id: u64, answer: Answer) {
+    pub fn undelivered(&self, id: u64, answer: DeliveryOutcome) {
         // If there is no room the desk notices that no answer comes.
         let _it_is_noticed = self.undelivered.try_send((id, answer));
     }
 
     /// The way to ask a bus something, by the link's name.
-    pub fn asks(&self, link: &str) -> Option<mpsc::Sender<Ask>> {
+    pub fn asks(&self, link: &str) -> Option<mpsc::Sender<ReadRequest>> {
         let buses = lock(&self.buses);
         let is_open = |b: &&BusHandle| b.config.link.id == link && b.health.open.load(Ordering::Relaxed);
         let bus = buses.iter().find(is_open)?;
@@ -191,13 +191,13 @@ pub struct App {
     /// What every part sees.
     pub shared: Arc<Shared>,
     writer: Option<Writer>,
-    pollers: Group,
-    desk: Group,
-    channels: Group,
-    records: Group,
-    outlets: Group,
+    pollers: TaskGroup,
+    desk: TaskGroup,
+    channels: TaskGroup,
+    records: TaskGroup,
+    outlets: TaskGroup,
     /// Wishes for a reload; whoever runs the gateway takes them.
-    pub wishes: mpsc::Receiver<Reload>,
+    pub reloads_wanted: mpsc::Receiver<Reload>,
 }
 
 impl App {
@@ -209,19 +209,19 @@ impl App {
         let fresh = !paths.state.exists();
         let made = std::fs::create_dir_all(&paths.state);
         made.map_err(|e| format!("cannot make the state directory {}: {e}", paths.state.display()))?;
-        let clock = Clock::new(&configuration.clock, Wall(i64::MAX));
+        let clock = Clock::new(&configuration.clock, UnixMillis(i64::MAX));
         let dir = paths.state.join(&configuration.journal.dir);
-        modes::tighten(&paths.state, &dir, fresh);
+        file_modes::tighten(&paths.state, &dir, fresh);
         let boot = clock::boot_id();
         let opened = Journal::open(&dir, &configuration.journal, &clock, &boot);
         let (journal, writer) = opened.map_err(|e| format!("cannot open the journal: {e}"))?;
-        clock.not_before(Wall(journal.health().last_wall.load(Ordering::Relaxed)));
+        clock.not_before(UnixMillis(journal.health().last_wall.load(Ordering::Relaxed)));
         if clock.trusted() {
             journal.date(clock.wall(), clock.mono());
-            gateway::outrank(&clock, &journal);
+            self_metrics::outrank(&clock, &journal);
         }
         clock.say();
-        let names: Vec<String> = configuration.sinks.iter().map(sink::Settings::cursor).collect();
+        let names: Vec<String> = configuration.sinks.iter().map(sink::SinkSettings::cursor).collect();
         journal.keep_cursors(&names);
         let (store, said) = Store::open(&paths.state.join("store.db"), &boot)?;
         if let Some(said) = said {
@@ -231,24 +231,24 @@ impl App {
             store.date(clock.wall(), clock.mono());
         }
         let snapshot = driver::read(&store, &paths.state.join("engine.json"));
-        let survived = Survived { snapshot, ..driver::stored(&store) };
+        let survived = PersistedEngine { snapshot, ..driver::stored(&store) };
         let engine = Engine::new(plan(&configuration), survived, &boot, clock.now());
-        let (decisions, queue) = OrderedQueue::new(decisions::QUEUE);
-        let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
-        let group = |name| Group::new(name, &clock, &troubles);
+        let (decisions, queue) = OrderedQueue::new(outbox::QUEUE);
+        let troubles: Arc<Mutex<Vec<TaskFailure>>> = Arc::default();
+        let group = |name| TaskGroup::new(name, &clock, &troubles);
         let (pollers, desk, channels) = (group("pollers"), group("desk"), group("channels"));
         let (records, outlets) = (group("records"), group("outlets"));
-        let (reloads, wishes) = mpsc::channel(4);
+        let (reloads, reloads_wanted) = mpsc::channel(4);
         let (undelivered, returned) = mpsc::channel(UNDELIVERED);
         let tokens = pages::Tokens::open(&store);
         let shared = Arc::new(Shared {
             reloads,
             started: clock.mono(),
             engine_progress_ms: AtomicU64::new(clock.mono().0),
-            rest: Rest::new(&paths.state, &clock),
+            rest: CrashLoopGuard::new(&paths.state, &clock),
             clock,
             journal,
-            states: States::default(),
+            states: RetainedTopics::default(),
             inbox: Inbox::default(),
             engine: Mutex::new(engine),
             store,
@@ -261,18 +261,18 @@ impl App {
             undelivered,
             troubles: Arc::clone(&troubles),
             rules_off: AtomicU64::new(0),
-            broken: CancellationToken::new(),
+            fatal: CancellationToken::new(),
             last_good: Mutex::default(),
             ready: AtomicBool::new(false),
             configuration: Mutex::new(Arc::new(configuration)),
             paths: paths.clone(),
         });
-        let mut app = App { shared, writer: Some(writer), pollers, desk, channels, records, outlets, wishes };
+        let mut app = App { shared, writer: Some(writer), pollers, desk, channels, records, outlets, reloads_wanted };
         app.start_desk(queue, returned);
         let configuration = app.shared.configuration();
         // Known from the start, so that what is retained of an earlier run does not pass for the present.
         configuration.devices.keys().for_each(|id| app.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
-        let alarms = decisions::states(&app.shared.engine(), &configuration);
+        let alarms = outbox::states(&app.shared.engine(), &configuration);
         alarms.into_iter().for_each(|(topic, json)| app.shared.states.set(&topic, json));
         app.start_outside(&configuration);
         app.shared.ready.store(true, Ordering::Relaxed);
@@ -286,7 +286,7 @@ impl App {
         configuration.buses.iter().for_each(|bus| self.start_bus(bus));
     }
 
-    fn start_desk(&mut self, queue: mpsc::Receiver<Decision>, returned: mpsc::Receiver<(u64, Answer)>) {
+    fn start_desk(&mut self, queue: mpsc::Receiver<OutboxEntry>, returned: mpsc::Receiver<(u64, DeliveryOutcome)>) {
         let shared = Arc::clone(&self.shared);
         let returned = Arc::new(tokio::sync::Mutex::new(returned));
         self.desk.spawn("returned pages", move |stop| {
@@ -295,25 +295,25 @@ impl App {
         let shared = Arc::clone(&self.shared);
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
         self.records
-            .spawn("decisions", move |stop| Box::pin(decisions::run(Arc::clone(&shared), Arc::clone(&queue), stop)));
+            .spawn("decisions", move |stop| Box::pin(outbox::run(Arc::clone(&shared), Arc::clone(&queue), stop)));
         let shared = Arc::clone(&self.shared);
         let stop = self.desk.token();
         let driver = async move {
             if shared.rest.is_over(&stop).await {
-                gateway::say_online(&shared);
+                self_metrics::say_online(&shared);
                 driver::run(shared, stop).await;
             }
         };
         let shared = Arc::clone(&self.shared);
         self.desk.spawn_vital("engine", driver, move || {
             shared.rest.remember(&shared.clock);
-            shared.broken.cancel();
+            shared.fatal.cancel();
         });
         let shared = Arc::clone(&self.shared);
-        self.desk.spawn("own health", move |stop| Box::pin(gateway::run(Arc::clone(&shared), stop)));
+        self.desk.spawn("own health", move |stop| Box::pin(self_metrics::run(Arc::clone(&shared), stop)));
         let shared = Arc::clone(&self.shared);
         self.desk.spawn("control", move |stop| {
-            let handler = questions::handler(Arc::clone(&shared));
+            let handler = control_handlers::handler(Arc::clone(&shared));
             Box::pin(crate::control::serve(shared.paths.socket.clone(), handler, stop))
         });
         let shared = Arc::clone(&self.shared);
@@ -321,7 +321,7 @@ impl App {
         if !settings.listen.is_empty() {
             let shared = Arc::clone(&shared);
             self.desk.spawn("door", move |stop| {
-                Box::pin(crate::web::door::serve(settings.clone(), door::view(&shared), stop))
+                Box::pin(crate::web::server::serve(settings.clone(), alarm_server::view(&shared), stop))
             });
         }
         let settings = self.shared.configuration().health.clone();
@@ -336,13 +336,13 @@ impl App {
         let config = Arc::new(config.clone());
         let health = Arc::new(BusHealth::new(config.units.len()));
         health.progress_ms.store(self.shared.clock.mono().0, Ordering::Relaxed);
-        let asks: Arc<Mutex<Option<mpsc::Sender<Ask>>>> = Arc::default();
+        let asks: Arc<Mutex<Option<mpsc::Sender<ReadRequest>>>> = Arc::default();
         let (clock, deliver) = (self.shared.clock.clone(), self.shared.deliver());
         let (c, h, a) = (Arc::clone(&config), Arc::clone(&health), Arc::clone(&asks));
         let task = self.pollers.spawn(&format!("link {}", config.link.id), move |stop| {
             let (sender, receiver) = mpsc::channel(8);
             *lock(&a) = Some(sender);
-            let bus = Bus::new(&c, clock.clone(), Arc::clone(&h), Arc::clone(&deliver));
+            let bus = LinkWorker::new(&c, clock.clone(), Arc::clone(&h), Arc::clone(&deliver));
             Box::pin(bus.run(receiver, stop))
         });
         lock(&self.shared.buses).push(BusHandle { config, health, asks, task });
@@ -387,7 +387,7 @@ impl App {
         }
         let now = places(&configuration);
         // A time-series store writes what a device is and where beside each value.
-        let moved = |s: &SinkHandle| matches!(s.settings, sink::Settings::Influx(_)) && *s.places != now;
+        let moved = |s: &SinkHandle| matches!(s.settings, sink::SinkSettings::Influx(_)) && *s.places != now;
         let gone = |s: &SinkHandle| site_changed || moved(s) || !configuration.sinks.contains(&s.settings);
         for sink in take_if(&self.shared.sinks, gone) {
             sink.task.end().await;
@@ -403,14 +403,14 @@ impl App {
             }
         }
         self.change_channels(&configuration, &mut said).await;
-        let names: Vec<String> = configuration.sinks.iter().map(sink::Settings::cursor).collect();
+        let names: Vec<String> = configuration.sinks.iter().map(sink::SinkSettings::cursor).collect();
         self.shared.journal.keep_cursors(&names);
         self.pollers.sweep();
         self.channels.sweep();
         self.outlets.sweep();
         *lock(&self.shared.last_good) = None;
         self.shared.rest.wake();
-        gateway::say_online(&self.shared);
+        self_metrics::say_online(&self.shared);
         if said.is_empty() {
             said.push("nothing changed".to_string());
         }
@@ -440,12 +440,12 @@ impl App {
 }
 
 /// What the desk is built from.
-fn plan(configuration: &Configuration) -> Plan {
-    Plan {
+fn plan(configuration: &Configuration) -> EnginePlan {
+    EnginePlan {
         derive: configuration.derive.clone(),
         alarms: configuration.alarms.clone(),
         oncall: Arc::clone(&configuration.oncall.plan),
-        ..Plan::default()
+        ..EnginePlan::default()
     }
 }
 
@@ -468,7 +468,7 @@ fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {
 
 /// What each device is and where, the gateway itself among them.
 fn places(configuration: &Configuration) -> Places {
-    let place = |d: &crate::config::Device| Place { class: d.class.clone(), area: d.area.clone() };
-    let gateway = ("gateway".to_string(), Place { class: "gateway".to_string(), area: String::new() });
+    let place = |d: &crate::config::Device| DeviceTags { class: d.class.clone(), area: d.area.clone() };
+    let gateway = ("gateway".to_string(), DeviceTags { class: "gateway".to_string(), area: String::new() });
     configuration.devices.iter().map(|(id, d)| (id.clone(), place(d))).chain([gateway]).collect()
 }

@@ -14,25 +14,25 @@ use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::alarm_view::{self, AlarmView, DeviceInfo};
 use crate::alarm::life::Alarm;
-use crate::alarm::node::Definition;
-use crate::alarm::told::{self, Told, Whose};
-use crate::app::decisions::whose;
-use crate::app::{Shared, decisions};
-use crate::channel::{self, Heard};
+use crate::alarm::resolved_condition::Definition;
+use crate::app::outbox::whose;
+use crate::app::{Shared, outbox};
+use crate::channel::{self, InboundReply};
 use crate::clock::LogLimit;
 use crate::config::Configuration;
-use crate::engine::{Engine, Input};
-use crate::model::letter::{ARRIVE, Answer, Button, Letter};
-use crate::model::point::Names;
+use crate::engine::{Engine, EngineInput};
+use crate::model::notification::{ARRIVE, Button, DeliveryOutcome, Notification};
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::text::figure;
 use crate::model::time::Now;
-use crate::oncall::page::{About, Command, Entry, PageReply, Reply, Send, code};
+use crate::oncall::page::{OncallCommand, PageItem, PageLogEntry, PageReply, Reply, Send, code};
 use crate::oncall::settings::Language;
-use crate::oncall::text::{self, Subject};
-use crate::oncall::{Output, Stored, answers};
-use crate::store::log::{self, Batch, Row, Store};
+use crate::oncall::text::{self, MessageSubject};
+use crate::oncall::{OncallOutput, PersistedOncall, answers};
+use crate::store::log::{self, Batch, EventRow, Store};
 
 /// The room's name in the log and in what is kept.
 pub const ONCALL: &str = "oncall";
@@ -56,7 +56,7 @@ const PROOF: usize = 10;
 const ALSO: usize = 5;
 
 /// A letter with the number of its try.
-pub type Post = (u64, Letter);
+pub type Post = (u64, Notification);
 
 /// What proves that somebody got a page.
 pub struct Tokens {
@@ -103,7 +103,7 @@ impl Tokens {
 }
 
 /// What survived of pages.
-pub fn stored(store: &Store) -> Stored {
+pub fn stored(store: &Store) -> PersistedOncall {
     read(store.kept(ONCALL).unwrap_or_else(|error| {
         tracing::error!(error, "pages that were kept cannot be read: they begin anew");
         BTreeMap::new()
@@ -111,12 +111,12 @@ pub fn stored(store: &Store) -> Stored {
 }
 
 /// The same from a file beside whoever writes it; nothing where there is none.
-pub fn stored_at(path: &Path) -> Stored {
+pub fn stored_at(path: &Path) -> PersistedOncall {
     read(log::kept(path, ONCALL).unwrap_or_default())
 }
 
-fn read(rows: BTreeMap<String, Vec<u8>>) -> Stored {
-    let mut out = Stored::default();
+fn read(rows: BTreeMap<String, Vec<u8>>) -> PersistedOncall {
+    let mut out = PersistedOncall::default();
     for (key, bytes) in rows {
         let read = if key == META {
             serde_json::from_slice(&bytes).map(|meta| out.meta = meta)
@@ -133,7 +133,7 @@ fn read(rows: BTreeMap<String, Vec<u8>>) -> Stored {
 }
 
 /// What is written of a step of the desk.
-pub fn write(out: &Output, now: Now, batch: &mut Batch) {
+pub fn write(out: &OncallOutput, now: Now, batch: &mut Batch) {
     batch.rows.extend(out.log.iter().map(|entry| row(entry, now)));
     for (key, kept) in &out.changed {
         let bytes = kept.as_ref().and_then(|k| serde_json::to_vec(k).ok());
@@ -144,8 +144,8 @@ pub fn write(out: &Output, now: Now, batch: &mut Batch) {
     }
 }
 
-fn row(entry: &Entry, now: Now) -> Row {
-    Row {
+fn row(entry: &PageLogEntry, now: Now) -> EventRow {
+    EventRow {
         id: 0,
         room: ONCALL.to_string(),
         key: entry.key.to_string(),
@@ -158,10 +158,10 @@ fn row(entry: &Entry, now: Now) -> Row {
 }
 
 /// What an alarm is about, in words, and as its retained topic has it.
-pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (Subject, serde_json::Value) {
+pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (MessageSubject, serde_json::Value) {
     let Some((of, alarm)) = engine.alarm(key) else {
-        let text = Names { zh: key.to_string(), en: key.to_string() };
-        return (Subject { text, ..Subject::default() }, serde_json::Value::Null);
+        let text = LocalizedText { zh: key.to_string(), en: key.to_string() };
+        return (MessageSubject { text, ..MessageSubject::default() }, serde_json::Value::Null);
     };
     let whose = whose(configuration, &of.device);
     let zone = &configuration.alarms.zone;
@@ -173,9 +173,9 @@ pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (Su
     let beside = engine.beside(key).into_iter().take(ALSO);
     let also = beside.filter_map(|key| {
         let (of, alarm) = engine.alarm(&key)?;
-        Some(told::text(of, alarm, &decisions::whose(configuration, &of.device)))
+        Some(alarm_view::text(of, alarm, &outbox::whose(configuration, &of.device)))
     });
-    let subject = Subject {
+    let subject = MessageSubject {
         area: whose.area.clone(),
         name: whose.name.clone(),
         text,
@@ -184,40 +184,48 @@ pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (Su
         action: of.action.clone(),
         since: clock("%m-%d %H:%M"),
     };
-    (subject, serde_json::to_value(Told::new(of, alarm, &whose)).unwrap_or_default())
+    (subject, serde_json::to_value(AlarmView::new(of, alarm, &whose)).unwrap_or_default())
 }
 
 /// The alarm's text with the value of this moment, and the one when it was raised if that is another; where there is no value
 /// now the text says of when it is.
-fn numbers(engine: &Engine, key: &str, of: &Definition, alarm: &Alarm, whose: &Whose, at: &str) -> (Names, Names) {
+fn numbers(
+    engine: &Engine,
+    key: &str,
+    of: &Definition,
+    alarm: &Alarm,
+    whose: &DeviceInfo,
+    at: &str,
+) -> (LocalizedText, LocalizedText) {
     let has_value = of.text.en.contains("{v}");
     let was = alarm.value.map(figure).filter(|_| has_value);
     if let Some((now, _)) = engine.value_now(key) {
         let was = was.filter(|w| *w != figure(now)).map(|w| format!("{w} {}", of.unit).trim().to_string());
         let was = was.unwrap_or_default();
-        return (told::text_with(of, alarm, whose, Some(now)), Names { zh: was.clone(), en: was });
+        return (alarm_view::text_with(of, alarm, whose, Some(now)), LocalizedText { zh: was.clone(), en: was });
     }
-    let mut text = told::text(of, alarm, whose);
+    let mut text = alarm_view::text(of, alarm, whose);
     if was.is_some() && !at.is_empty() {
-        text = Names { zh: format!("{}（{at}时）", text.zh), en: format!("{} (at {at})", text.en) };
+        text = LocalizedText { zh: format!("{}（{at}时）", text.zh), en: format!("{} (at {at})", text.en) };
     }
-    (text, Names::default())
+    (text, LocalizedText::default())
 }
 
 /// The letter of a try.
-pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, send: &Send) -> Letter {
+pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, send: &Send) -> Notification {
     let zh = send.language == Language::Zh;
     let (mut subjects, mut objects) = (Vec::new(), Vec::new());
     for about in &send.about {
         let (subject, state) = subject(engine, configuration, &about.key);
         // Names, not ids, in what people read.
         let by = engine.oncall().plan().people.get(about.by.as_str()).map(|p| p.names.of(zh).to_string());
-        subjects.push((About { by: by.unwrap_or_else(|| about.by.clone()), ..about.clone() }, subject));
+        subjects.push((PageItem { by: by.unwrap_or_else(|| about.by.clone()), ..about.clone() }, subject));
         objects.push(json!({
             "alarm": about.key, "occurrence": about.occurrence, "page": about.page, "what": about.kind, "state": state,
         }));
     }
-    let is_sms = |c: &channel::Settings| c.id() == &*send.channel && matches!(c, channel::Settings::Sms(_));
+    let is_sms =
+        |c: &channel::ChannelSettings| c.id() == &*send.channel && matches!(c, channel::ChannelSettings::Sms(_));
     let first = send.about.first();
     // Whoever answers a message answers all that it says.
     let asks = send.about.iter().any(|a| a.kind.wants_answer());
@@ -228,14 +236,14 @@ pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, s
     let token = answerable.map(|a| shared.tokens.of(a.page));
     let url = configuration.oncall.settings.url.trim_end_matches('/');
     let link = token.as_ref().filter(|_| !url.is_empty()).map(|t| format!("{url}/a/{t}"));
-    Letter {
+    Notification {
         id: format!("page-{}", first.map_or(0, |a| a.page)),
         to: send.to.clone(),
         title: message.title,
         body: message.body,
         short: message.short,
         priority: send.priority,
-        asks,
+        requires_ack: asks,
         buttons: answerable.map(|_| button(!asks, zh)).into_iter().collect(),
         token,
         link,
@@ -262,7 +270,7 @@ pub fn post(shared: &Shared, letters: Vec<(Arc<str>, Post)>) {
             .ok_or("there is no such channel")
             .and_then(|s| s.try_send((id, letter)).map_err(|_| "it takes nothing"));
         if let Err(why) = sent {
-            shared.undelivered(id, Answer::Later { after_ms: Some(5_000), why: why.to_string() });
+            shared.undelivered(id, DeliveryOutcome::Later { after_ms: Some(5_000), why: why.to_string() });
         }
     }
 }
@@ -271,30 +279,30 @@ pub fn post(shared: &Shared, letters: Vec<(Arc<str>, Post)>) {
 ///
 /// # Errors
 /// It was not carried out, in words.
-pub async fn tell(shared: &Shared, command: &Command) -> Result<(), Names> {
-    decisions::decide(shared, Input::Page(command)).await
+pub async fn tell(shared: &Shared, command: &OncallCommand) -> Result<(), LocalizedText> {
+    outbox::decide(shared, EngineInput::Page(command)).await
 }
 
 /// A channel at work: it tries letters and listens to answers, until told to stop; what is on its way has three seconds.
 pub async fn run(
     shared: Arc<Shared>,
-    settings: channel::Settings,
+    settings: channel::ChannelSettings,
     posts: Arc<Mutex<mpsc::Receiver<Post>>>,
     stop: CancellationToken,
 ) {
     let channel = channel::open(&settings);
     let mut posts = posts.lock().await;
     let last = shared.engine().oncall().last_answer(settings.id()).map(ToString::to_string);
-    let (heard, mut answers) = mpsc::channel::<Heard>(ANSWERS);
+    let (heard, mut answers) = mpsc::channel::<InboundReply>(ANSWERS);
     let kept = heard.clone();
     // More at once than that nobody says who means it; what is lost is asked for again by the next page.
-    let hear: channel::Hear = Arc::new(move |said| drop(heard.try_send(said)));
+    let hear: channel::ReplyHandler = Arc::new(move |said| drop(heard.try_send(said)));
     let letters = futures_util::stream::poll_fn(|context| posts.poll_recv(context)).take_until(stop.cancelled());
     let trying = letters.for_each_concurrent(AT_ONCE, |(id, letter)| {
         let (shared, channel) = (&shared, &channel);
         async move {
-            let answer = channel.attempt(&letter, shared.clock.wall()).await;
-            let _nothing_is_refused = tell(shared, &Command::Answered { id, answer }).await;
+            let answer = channel.send(&letter, shared.clock.wall()).await;
+            let _nothing_is_refused = tell(shared, &OncallCommand::Answered { id, answer }).await;
         }
     });
     let answering = async {
@@ -319,13 +327,13 @@ pub async fn run(
 /// What could not be given to a channel goes back to the desk.
 pub async fn take_back(
     shared: Arc<Shared>,
-    returned: Arc<Mutex<mpsc::Receiver<(u64, Answer)>>>,
+    returned: Arc<Mutex<mpsc::Receiver<(u64, DeliveryOutcome)>>>,
     stop: CancellationToken,
 ) {
     let mut returned = returned.lock().await;
     let going = async {
         while let Some((id, answer)) = returned.recv().await {
-            let _nothing_is_refused = tell(&shared, &Command::Answered { id, answer }).await;
+            let _nothing_is_refused = tell(&shared, &OncallCommand::Answered { id, answer }).await;
         }
     };
     tokio::select! {
@@ -341,14 +349,14 @@ const NO_PAGE: u64 = u64::MAX;
 static LOG: LogLimit = LogLimit::new();
 
 /// Somebody answered.
-async fn hears(shared: &Shared, channel: &str, said: Heard) {
+async fn hears(shared: &Shared, channel: &str, said: InboundReply) {
     let (page, is_there, how, id) = match said {
-        Heard::Listening(says) => return shared.reply_ways.set(channel, says),
-        Heard::Token { text, id } => {
+        InboundReply::Listening(says) => return shared.reply_ways.set(channel, says),
+        InboundReply::Token { text, id } => {
             let (token, verb) = text.split_once(' ').unwrap_or((&text, ""));
             (shared.tokens.page(token), verb.trim() == ARRIVE, "button", Some(id))
         }
-        Heard::Text { from, text } => {
+        InboundReply::Text { from, text } => {
             let said = answers::read(&text);
             let page = said.and_then(|said| shared.engine().oncall().page_of(channel, &from, said));
             if page.is_none() {
@@ -366,7 +374,7 @@ async fn hears(shared: &Shared, channel: &str, said: Heard) {
     let reply = if is_there { Reply::Arrive } else { Reply::Acknowledge };
     let read = id.map(|id| (channel.to_string(), id));
     let reply = PageReply { is_confirmed: true, read, ..PageReply::new(page, reply, format!("{channel}: {how}")) };
-    match tell(shared, &Command::Reply(reply)).await {
+    match tell(shared, &OncallCommand::Reply(reply)).await {
         Ok(()) => tracing::info!(channel, page, "a page is answered"),
         Err(why) => tracing::info!(channel, page, why = why.en, "an answer that changes nothing"),
     }
@@ -378,14 +386,14 @@ fn not_understood(shared: &Shared, channel: &str, from: String, text: &str) {
     tracing::info!(channel, from = masked(&from), count, "a message that answers nothing");
     let short = shared.engine().oncall().not_understood(channel, &from, text);
     let Some(short) = short else { return };
-    let letter = Letter {
+    let letter = Notification {
         id: String::new(),
         to: from,
         title: short.clone(),
         body: String::new(),
         short,
         priority: Priority::P3,
-        asks: false,
+        requires_ack: false,
         token: None,
         link: None,
         buttons: Vec::new(),

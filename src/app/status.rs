@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::reply_ways::{self, ReplyWay};
 use crate::app::{BusHandle, Shared, SinkHandle, lock};
-use crate::model::time::Mono;
-use crate::sink::Health;
+use crate::model::time::MonotonicMillis;
+use crate::sink::SinkHealth;
 
 /// The whole status.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -24,17 +24,17 @@ pub struct Status {
     /// Why no rules run, if they do not.
     pub rules_off: Option<String>,
     /// Links with their units.
-    pub links: Vec<Link>,
+    pub links: Vec<LinkStatus>,
     /// Sinks.
-    pub sinks: Vec<Sink>,
+    pub sinks: Vec<SinkStatus>,
     /// Alarms.
     #[serde(default)]
     pub alarms: Alarms,
     /// Pages.
     #[serde(default)]
-    pub pages: Pages,
+    pub pages: OncallStatus,
     /// The journal.
-    pub journal: Journal,
+    pub journal: JournalStatus,
     /// The clock.
     pub clock: Clock,
     /// Tasks that panicked, in words.
@@ -60,7 +60,7 @@ pub struct Alarms {
 
 /// A link.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Link {
+pub struct LinkStatus {
     /// Its name.
     pub id: String,
     /// Where it leads.
@@ -75,12 +75,12 @@ pub struct Link {
     #[serde(default)]
     pub last_rejected: String,
     /// Its units.
-    pub units: Vec<Unit>,
+    pub units: Vec<UnitStatus>,
 }
 
 /// Pages and the channels that they take.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Pages {
+pub struct OncallStatus {
     /// Pages that wait or are on their way.
     pub waiting: u64,
     /// Alarms of which nobody could be told.
@@ -98,7 +98,7 @@ pub struct Pages {
 
 /// A unit.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Unit {
+pub struct UnitStatus {
     /// Its name.
     pub id: String,
     /// Unit id on the wire.
@@ -140,7 +140,7 @@ pub struct Unit {
 
 /// A sink.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Sink {
+pub struct SinkStatus {
     /// Its name.
     pub name: String,
     /// Where it leads.
@@ -196,7 +196,7 @@ pub struct Sink {
 
 /// The journal.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Journal {
+pub struct JournalStatus {
     /// Whether the last commit succeeded.
     pub ok: bool,
     /// What the disk said.
@@ -250,7 +250,7 @@ pub struct Clock {
     pub why: String,
 }
 
-fn pages(shared: &Shared) -> Pages {
+fn pages(shared: &Shared) -> OncallStatus {
     let ids: Vec<String> = lock(&shared.channels).iter().map(|c| c.settings.id().to_string()).collect();
     let reply_ways = reply_ways::list(shared);
     let engine = shared.engine();
@@ -261,7 +261,7 @@ fn pages(shared: &Shared) -> Pages {
         let rests = resting.iter().find(|(of, ..)| *of == id);
         rests.map_or(String::new(), |(_, until, why)| format!("rests {} s: {why}", until.since(now) / 1_000))
     };
-    Pages {
+    OncallStatus {
         waiting: figures.waiting,
         unreached: figures.unreached,
         sent: figures.sent,
@@ -289,7 +289,7 @@ pub fn status(shared: &Shared) -> Status {
     let configuration = shared.configuration();
     let j = shared.journal.health();
     let get = |a: &std::sync::atomic::AtomicU64| a.load(Ordering::Relaxed);
-    let trouble = |t: &crate::supervise::Trouble| {
+    let trouble = |t: &crate::supervise::TaskFailure| {
         let standing = if t.standing { ", now tried every ten minutes" } else { "" };
         format!("{} panicked {} times{standing}", t.task, t.panics)
     };
@@ -308,7 +308,7 @@ pub fn status(shared: &Shared) -> Status {
         sinks,
         alarms,
         pages,
-        journal: Journal {
+        journal: JournalStatus {
             ok: j.ok.load(Ordering::Relaxed),
             error: lock(&j.error).clone(),
             bytes: get(&j.bytes),
@@ -321,7 +321,7 @@ pub fn status(shared: &Shared) -> Status {
             aged_files: get(&j.aged_files),
             verified: shared.journal.verified().map(|report| Verified {
                 at: if report.ended_ms > 0 {
-                    crate::model::time::Wall(report.ended_ms).local(zone)
+                    crate::model::time::UnixMillis(report.ended_ms).local(zone)
                 } else {
                     String::new()
                 },
@@ -340,12 +340,12 @@ pub fn status(shared: &Shared) -> Status {
     }
 }
 
-fn link(bus: &BusHandle, zone: &TimeZone, now: Mono) -> Link {
+fn link(bus: &BusHandle, zone: &TimeZone, now: MonotonicMillis) -> LinkStatus {
     let stalled = bus.health.stalled_ms(now);
     let unit = |(i, config): (usize, &crate::poll::UnitConfig)| {
         let h = bus.health.unit(i, |h| h.clone()).unwrap_or_default();
         let trips: u64 = h.round_trips.iter().sum();
-        Unit {
+        UnitStatus {
             id: config.id.to_string(),
             address: config.address,
             profile: config.profile.name.to_string(),
@@ -365,7 +365,7 @@ fn link(bus: &BusHandle, zone: &TimeZone, now: Mono) -> Link {
             holes: h.holes,
         }
     };
-    Link {
+    LinkStatus {
         id: bus.config.link.id.clone(),
         address: bus.config.link.transport.address().to_string(),
         up: bus.health.open.load(Ordering::Relaxed) && stalled.is_none(),
@@ -377,28 +377,28 @@ fn link(bus: &BusHandle, zone: &TimeZone, now: Mono) -> Link {
     }
 }
 
-fn sink(sink: &SinkHandle) -> Sink {
+fn sink(sink: &SinkHandle) -> SinkStatus {
     let h = &sink.health;
-    Sink {
+    SinkStatus {
         name: sink.settings.name().to_string(),
         url: sink.settings.url().to_string(),
         up: h.connected.load(Ordering::Relaxed),
-        error: Health::text(&h.error),
+        error: SinkHealth::text(&h.error),
         paused: h.paused.load(Ordering::Relaxed),
         missing: h.missing.load(Ordering::Relaxed),
         undated: h.undated.load(Ordering::Relaxed),
         too_old: h.too_old.load(Ordering::Relaxed),
-        kept_aside: sink.aside.count() as u64,
+        kept_aside: sink.dead_letters.count() as u64,
         delivered: h.delivered.load(Ordering::Relaxed),
         lag: h.lag.load(Ordering::Relaxed),
         lag_s: h.lag_ms.load(Ordering::Relaxed) / 1_000,
         set_aside: h.set_aside.load(Ordering::Relaxed),
-        last_set_aside: Health::text(&h.last_set_aside),
-        aside_dropped: sink.aside.dropped(),
-        resending: sink.again.says(),
+        last_set_aside: SinkHealth::text(&h.last_set_aside),
+        aside_dropped: sink.dead_letters.dropped(),
+        resending: sink.resend.says(),
         refused: h.refused.load(Ordering::Relaxed),
-        refused_what: Health::text(&h.refused_what),
-        limits: Health::text(&h.limits),
+        refused_what: SinkHealth::text(&h.refused_what),
+        limits: SinkHealth::text(&h.limits),
         clashes: h.clashes.load(Ordering::Relaxed),
     }
 }

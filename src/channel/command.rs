@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::channel::{Channel, Going};
-use crate::model::letter::{Answer, Letter};
-use crate::model::time::Wall;
+use crate::channel::{BoxFuture, Channel};
+use crate::model::notification::{DeliveryOutcome, Notification};
+use crate::model::time::UnixMillis;
 
 /// What a program says when it wants to be asked again later (sysexits.h: EX_TEMPFAIL).
 const LATER: i32 = 75;
@@ -19,7 +19,7 @@ const LATER: i32 = 75;
 /// `LANG` and nothing else. 0: done; 75: later; else no. What takes too long is ended with everything that it began.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct CommandSettings {
     /// The channel's id.
     pub id: String,
     /// The program, with its whole path.
@@ -38,7 +38,7 @@ fn ten_seconds() -> u64 {
     10_000
 }
 
-impl Settings {
+impl CommandSettings {
     /// What is wrong with it: the key, what, and the mend.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = Vec::new();
@@ -56,9 +56,9 @@ impl Settings {
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The process group of a program: ended with whatever it began, unless it has ended by itself.
-struct Group(Option<u32>);
+struct ProcessGroup(Option<u32>);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         let id = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         if let Some(id) = id {
@@ -69,17 +69,17 @@ impl Drop for Group {
 }
 
 /// The channel.
-pub struct Command {
-    settings: Settings,
+pub struct CommandChannel {
+    settings: CommandSettings,
 }
 
-impl Command {
+impl CommandChannel {
     /// Nothing is started yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: CommandSettings) -> Self {
         Self { settings }
     }
 
-    async fn run(&self, letter: &Letter) -> Answer {
+    async fn run(&self, letter: &Notification) -> DeliveryOutcome {
         let s = &self.settings;
         let spawned = tokio::process::Command::new(&s.program)
             .args(&s.args)
@@ -90,7 +90,7 @@ impl Command {
             .env("PLANTROOM_TITLE", &letter.title)
             .env("PLANTROOM_SHORT", &letter.short)
             .env("PLANTROOM_PRIORITY", letter.priority.word())
-            .env("PLANTROOM_ASKS", if letter.asks { "1" } else { "0" })
+            .env("PLANTROOM_ASKS", if letter.requires_ack { "1" } else { "0" })
             .env("PLANTROOM_TO", &letter.to)
             .env("PLANTROOM_LINK", letter.link.as_deref().unwrap_or_default())
             .stdin(Stdio::piped())
@@ -103,11 +103,11 @@ impl Command {
             Ok(child) => child,
             // It is being written just now.
             Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                return Answer::Later { after_ms: None, why: format!("cannot start {}: {e}", s.program) };
+                return DeliveryOutcome::Later { after_ms: None, why: format!("cannot start {}: {e}", s.program) };
             }
-            Err(e) => return Answer::Rejected { why: format!("cannot start {}: {e}", s.program) },
+            Err(e) => return DeliveryOutcome::Rejected { why: format!("cannot start {}: {e}", s.program) },
         };
-        let mut group = Group(child.id());
+        let mut group = ProcessGroup(child.id());
         let (input, mut errors) = (child.stdin.take(), child.stderr.take());
         let object = letter.object.to_string();
         let running = async {
@@ -118,8 +118,8 @@ impl Command {
             child.wait().await
         };
         match tokio::time::timeout(Duration::from_millis(s.timeout_ms), running).await {
-            Err(_) => Answer::Unknown { why: format!("{} took longer than {} ms", s.program, s.timeout_ms) },
-            Ok(Err(e)) => Answer::Unknown { why: format!("{}: {e}", s.program) },
+            Err(_) => DeliveryOutcome::Unknown { why: format!("{} took longer than {} ms", s.program, s.timeout_ms) },
+            Ok(Err(e)) => DeliveryOutcome::Unknown { why: format!("{}: {e}", s.program) },
             Ok(Ok(status)) => {
                 // It ended by itself: what it left running on purpose is its own affair.
                 group.0 = None;
@@ -134,17 +134,17 @@ impl Command {
                 let read = tokio::time::timeout(Duration::from_millis(100), reading).await.unwrap_or(0);
                 let words = String::from_utf8_lossy(&bytes[..read]).trim().to_string();
                 match status.code() {
-                    Some(0) => Answer::Accepted,
-                    Some(LATER) => Answer::Later { after_ms: None, why: format!("{}: {words}", s.program) },
-                    _ => Answer::Rejected { why: format!("{}: {status} {words}", s.program) },
+                    Some(0) => DeliveryOutcome::Accepted,
+                    Some(LATER) => DeliveryOutcome::Later { after_ms: None, why: format!("{}: {words}", s.program) },
+                    _ => DeliveryOutcome::Rejected { why: format!("{}: {status} {words}", s.program) },
                 }
             }
         }
     }
 }
 
-impl Channel for Command {
-    fn attempt<'a>(&'a self, letter: &'a Letter, _: Wall) -> Going<'a, Answer> {
+impl Channel for CommandChannel {
+    fn send<'a>(&'a self, letter: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(self.run(letter))
     }
 }

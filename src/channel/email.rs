@@ -9,10 +9,10 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::channel::{Channel, Going};
+use crate::channel::{BoxFuture, Channel};
 use crate::http;
-use crate::model::letter::{Answer, Letter};
-use crate::model::time::Wall;
+use crate::model::notification::{DeliveryOutcome, Notification};
+use crate::model::time::UnixMillis;
 
 /// Longest wait for a mail server.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -22,7 +22,7 @@ const AGAIN_MS: u64 = 60_000;
 /// A mail server: `[[channel.email]]`. A contact's `to` is an address.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct EmailSettings {
     /// The channel's id.
     pub id: String,
     /// The server.
@@ -59,7 +59,7 @@ pub enum Security {
     None,
 }
 
-impl Settings {
+impl EmailSettings {
     /// What is wrong with it: the key, what, and the mend.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = Vec::new();
@@ -85,12 +85,12 @@ impl Settings {
 
 /// The channel.
 pub struct Email {
-    settings: Settings,
+    settings: EmailSettings,
 }
 
 impl Email {
     /// Nothing is opened yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: EmailSettings) -> Self {
         Self { settings }
     }
 
@@ -137,7 +137,7 @@ impl Email {
         }
     }
 
-    fn message(&self, letter: &Letter) -> Result<Message, String> {
+    fn message(&self, letter: &Notification) -> Result<Message, String> {
         let to = letter.to.parse().map_err(|e| format!("`{}` is no address: {e}", letter.to))?;
         let from = self.settings.from.parse().map_err(|e| format!("`{}` is no address: {e}", self.settings.from))?;
         let host = self.settings.from.rsplit_once('@').map_or("plantroom", |(_, h)| h.trim_end_matches('>'));
@@ -151,21 +151,21 @@ impl Email {
             .map_err(|e| e.to_string())
     }
 
-    async fn try_once(&self, letter: &Letter) -> Result<Answer, String> {
+    async fn try_once(&self, letter: &Notification) -> Result<DeliveryOutcome, String> {
         let (transport, message) = (self.transport()?, self.message(letter)?);
         Ok(match tokio::time::timeout(TIMEOUT, transport.send(message)).await {
-            Err(_) => Answer::Unknown { why: "no answer in time".to_string() },
-            Ok(Ok(_)) => Answer::Accepted,
+            Err(_) => DeliveryOutcome::Unknown { why: "no answer in time".to_string() },
+            Ok(Ok(_)) => DeliveryOutcome::Accepted,
             Ok(Err(e)) => {
                 let why = http::chain(&e);
                 if e.is_permanent() {
-                    Answer::Rejected { why }
+                    DeliveryOutcome::Rejected { why }
                 } else if e.is_transient() {
-                    Answer::Later { after_ms: None, why }
+                    DeliveryOutcome::Later { after_ms: None, why }
                 } else if e.is_timeout() || e.is_response() {
-                    Answer::Unknown { why }
+                    DeliveryOutcome::Unknown { why }
                 } else {
-                    Answer::Later { after_ms: Some(AGAIN_MS), why }
+                    DeliveryOutcome::Later { after_ms: Some(AGAIN_MS), why }
                 }
             }
         })
@@ -173,11 +173,11 @@ impl Email {
 }
 
 impl Channel for Email {
-    fn probe(&self) -> Going<'_, Option<Result<String, String>>> {
+    fn probe(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
         Box::pin(async { Some(self.log_in().await) })
     }
 
-    fn attempt<'a>(&'a self, letter: &'a Letter, _: Wall) -> Going<'a, Answer> {
-        Box::pin(async move { self.try_once(letter).await.unwrap_or_else(|why| Answer::Rejected { why }) })
+    fn send<'a>(&'a self, letter: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
+        Box::pin(async move { self.try_once(letter).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { why }) })
     }
 }

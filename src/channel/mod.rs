@@ -3,10 +3,10 @@
 
 pub mod command;
 pub mod email;
+pub mod group_webhook;
 pub mod modem;
 pub mod ntfy;
 pub mod pdu;
-pub mod robot;
 pub mod sms;
 pub mod webhook;
 
@@ -17,113 +17,114 @@ use std::sync::Arc;
 use reqwest::header::DATE;
 
 use crate::http;
-use crate::http::files::File;
-use crate::model::letter::{Answer, Letter, Pace};
-use crate::model::time::Wall;
+use crate::http::files::NamedFile;
+use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
+use crate::model::time::UnixMillis;
 
 /// A channel, as configured: one of each kind that there is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Settings {
+pub enum ChannelSettings {
     /// `[[channel.ntfy]]`.
-    Ntfy(ntfy::Settings),
+    Ntfy(ntfy::NtfySettings),
     /// `[[channel.wecom]]`.
-    Wecom(robot::Settings),
+    Wecom(group_webhook::GroupWebhookSettings),
     /// `[[channel.dingtalk]]`.
-    Dingtalk(robot::Settings),
+    Dingtalk(group_webhook::GroupWebhookSettings),
     /// `[[channel.feishu]]`.
-    Feishu(robot::Settings),
+    Feishu(group_webhook::GroupWebhookSettings),
     /// `[[channel.email]]`.
-    Email(email::Settings),
+    Email(email::EmailSettings),
     /// `[[channel.webhook]]`.
-    Webhook(webhook::Settings),
+    Webhook(webhook::WebhookSettings),
     /// `[[channel.sms]]`.
-    Sms(sms::Settings),
+    Sms(sms::SmsSettings),
     /// `[[channel.command]]`.
-    Command(command::Settings),
+    Command(command::CommandSettings),
 }
 
 /// DingTalk takes offence for ten of them.
 const MINUTE: u64 = 60_000;
 
-impl Settings {
+impl ChannelSettings {
     /// Its id, unique among channels.
     pub fn id(&self) -> &str {
         match self {
-            Settings::Ntfy(s) => &s.id,
-            Settings::Wecom(s) | Settings::Dingtalk(s) | Settings::Feishu(s) => &s.id,
-            Settings::Email(s) => &s.id,
-            Settings::Webhook(s) => &s.id,
-            Settings::Sms(s) => &s.id,
-            Settings::Command(s) => &s.id,
+            ChannelSettings::Ntfy(s) => &s.id,
+            ChannelSettings::Wecom(s) | ChannelSettings::Dingtalk(s) | ChannelSettings::Feishu(s) => &s.id,
+            ChannelSettings::Email(s) => &s.id,
+            ChannelSettings::Webhook(s) => &s.id,
+            ChannelSettings::Sms(s) => &s.id,
+            ChannelSettings::Command(s) => &s.id,
         }
     }
 
     /// 80 % of what the service allows (ntfy: a bucket of 60, one more each 5 s; WeCom and DingTalk: 20 a minute; Feishu: 100
     /// a minute), or what the site says.
-    pub fn pace(&self) -> Pace {
+    pub fn pace(&self) -> RateLimit {
         let own = match self {
-            Settings::Ntfy(s) => s.per_min,
-            Settings::Wecom(s) | Settings::Dingtalk(s) | Settings::Feishu(s) => s.per_min,
-            Settings::Email(s) => s.per_min,
-            Settings::Webhook(s) => s.per_min,
-            Settings::Sms(s) => s.per_min,
-            Settings::Command(s) => s.per_min,
+            ChannelSettings::Ntfy(s) => s.per_min,
+            ChannelSettings::Wecom(s) | ChannelSettings::Dingtalk(s) | ChannelSettings::Feishu(s) => s.per_min,
+            ChannelSettings::Email(s) => s.per_min,
+            ChannelSettings::Webhook(s) => s.per_min,
+            ChannelSettings::Sms(s) => s.per_min,
+            ChannelSettings::Command(s) => s.per_min,
         };
         let (per_min, burst, rest_ms) = match self {
-            Settings::Ntfy(_) => (9.6, 48.0, MINUTE),
+            ChannelSettings::Ntfy(_) => (9.6, 48.0, MINUTE),
             // What is at once and what follows in a minute are 16 together, 80 at Feishu.
-            Settings::Wecom(_) => (10.0, 6.0, MINUTE),
-            Settings::Dingtalk(_) => (10.0, 6.0, 10 * MINUTE),
-            Settings::Feishu(_) => (76.0, 4.0, MINUTE),
-            Settings::Email(_) => (20.0, 20.0, 5 * MINUTE),
-            Settings::Webhook(_) | Settings::Command(_) => (120.0, 60.0, MINUTE),
-            Settings::Sms(_) => (10.0, 5.0, MINUTE),
+            ChannelSettings::Wecom(_) => (10.0, 6.0, MINUTE),
+            ChannelSettings::Dingtalk(_) => (10.0, 6.0, 10 * MINUTE),
+            ChannelSettings::Feishu(_) => (76.0, 4.0, MINUTE),
+            ChannelSettings::Email(_) => (20.0, 20.0, 5 * MINUTE),
+            ChannelSettings::Webhook(_) | ChannelSettings::Command(_) => (120.0, 60.0, MINUTE),
+            ChannelSettings::Sms(_) => (10.0, 5.0, MINUTE),
         };
         match own {
-            None => Pace { per_min, burst, rest_ms },
+            None => RateLimit { per_min, burst, cooldown_ms: rest_ms },
             Some(n) => {
                 let burst = (f64::from(n) * 0.4).max(1.0);
-                Pace { per_min: (f64::from(n) - burst).max(f64::from(n) * 0.5), burst, rest_ms }
+                RateLimit { per_min: (f64::from(n) - burst).max(f64::from(n) * 0.5), burst, cooldown_ms: rest_ms }
             }
         }
     }
 
     /// Whether a contact has to say where to.
     pub fn wants_address(&self) -> bool {
-        matches!(self, Settings::Email(_) | Settings::Sms(_)) || matches!(self, Settings::Ntfy(s) if s.topic.is_empty())
+        matches!(self, ChannelSettings::Email(_) | ChannelSettings::Sms(_))
+            || matches!(self, ChannelSettings::Ntfy(s) if s.topic.is_empty())
     }
 
     /// Files that it names.
-    pub fn files(&self) -> Vec<File> {
+    pub fn files(&self) -> Vec<NamedFile> {
         let (secrets, authorities): (Vec<(&'static str, &Option<String>)>, Option<&String>) = match self {
-            Settings::Ntfy(s) => (vec![("token_file", &s.token_file)], s.ca_file.as_ref()),
-            Settings::Wecom(s) | Settings::Dingtalk(s) | Settings::Feishu(s) => {
+            ChannelSettings::Ntfy(s) => (vec![("token_file", &s.token_file)], s.ca_file.as_ref()),
+            ChannelSettings::Wecom(s) | ChannelSettings::Dingtalk(s) | ChannelSettings::Feishu(s) => {
                 (vec![("key_file", &s.key_file), ("secret_file", &s.secret_file)], s.ca_file.as_ref())
             }
-            Settings::Email(s) => (vec![("password_file", &s.password_file)], s.ca_file.as_ref()),
-            Settings::Webhook(s) => (vec![("secret_file", &s.secret_file)], s.ca_file.as_ref()),
-            Settings::Sms(_) | Settings::Command(_) => (Vec::new(), None),
+            ChannelSettings::Email(s) => (vec![("password_file", &s.password_file)], s.ca_file.as_ref()),
+            ChannelSettings::Webhook(s) => (vec![("secret_file", &s.secret_file)], s.ca_file.as_ref()),
+            ChannelSettings::Sms(_) | ChannelSettings::Command(_) => (Vec::new(), None),
         };
-        let secrets = secrets.into_iter().filter_map(|(key, path)| File::secret(key, path.as_ref()));
-        secrets.chain(File::authorities(authorities)).collect()
+        let secrets = secrets.into_iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
+        secrets.chain(NamedFile::authorities(authorities)).collect()
     }
 
     /// What is wrong with it: the key, what, and the mend.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         match self {
-            Settings::Ntfy(s) => s.problems(),
-            Settings::Wecom(s) | Settings::Dingtalk(s) | Settings::Feishu(s) => s.problems(),
-            Settings::Email(s) => s.problems(),
-            Settings::Webhook(s) => s.problems(),
-            Settings::Sms(s) => s.problems(),
-            Settings::Command(s) => s.problems(),
+            ChannelSettings::Ntfy(s) => s.problems(),
+            ChannelSettings::Wecom(s) | ChannelSettings::Dingtalk(s) | ChannelSettings::Feishu(s) => s.problems(),
+            ChannelSettings::Email(s) => s.problems(),
+            ChannelSettings::Webhook(s) => s.problems(),
+            ChannelSettings::Sms(s) => s.problems(),
+            ChannelSettings::Command(s) => s.problems(),
         }
     }
 }
 
 /// What somebody said through a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum InboundReply {
     /// Whether answers can be heard there: said whenever it is tried.
     Listening(Result<(), String>),
     /// The token of a page: whoever has it was paged.
@@ -143,40 +144,46 @@ pub enum Heard {
 }
 
 /// Told what somebody said.
-pub type Hear = Arc<dyn Fn(Heard) + Send + Sync>;
+pub type ReplyHandler = Arc<dyn Fn(InboundReply) + Send + Sync>;
 
 /// A try, or listening, on its way.
-pub type Going<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A channel at work.
 pub trait Channel: Send + Sync {
     /// One try; `now` is for signatures.
-    fn attempt<'a>(&'a self, letter: &'a Letter, now: Wall) -> Going<'a, Answer>;
+    fn send<'a>(&'a self, letter: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome>;
 
     /// Tries whether it would work, without telling anybody anything; none: that cannot be tried.
-    fn probe(&self) -> Going<'_, Option<Result<String, String>>> {
+    fn probe(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
         Box::pin(async { None })
     }
 
     /// Listens to what people answer, as long as it lives; nothing where nobody can. `last` is the answer that was carried out
     /// last, of a channel that can read what came before.
-    fn listen(&self, last: Option<String>, hear: Hear) -> Going<'_, ()> {
+    fn listen(&self, last: Option<String>, hear: ReplyHandler) -> BoxFuture<'_, ()> {
         drop((last, hear));
         Box::pin(std::future::pending())
     }
 }
 
 /// The channel of these settings; nothing is opened before it is used.
-pub fn open(settings: &Settings) -> Box<dyn Channel> {
+pub fn open(settings: &ChannelSettings) -> Box<dyn Channel> {
     match settings.clone() {
-        Settings::Ntfy(s) => Box::new(ntfy::Ntfy::new(s)),
-        Settings::Wecom(s) => Box::new(robot::Robot::new(robot::Vendor::Wecom, s)),
-        Settings::Dingtalk(s) => Box::new(robot::Robot::new(robot::Vendor::Dingtalk, s)),
-        Settings::Feishu(s) => Box::new(robot::Robot::new(robot::Vendor::Feishu, s)),
-        Settings::Email(s) => Box::new(email::Email::new(s)),
-        Settings::Webhook(s) => Box::new(webhook::Webhook::new(s)),
-        Settings::Sms(s) => Box::new(sms::Sms::new(s)),
-        Settings::Command(s) => Box::new(command::Command::new(s)),
+        ChannelSettings::Ntfy(s) => Box::new(ntfy::Ntfy::new(s)),
+        ChannelSettings::Wecom(s) => {
+            Box::new(group_webhook::GroupWebhook::new(group_webhook::GroupWebhookVendor::Wecom, s))
+        }
+        ChannelSettings::Dingtalk(s) => {
+            Box::new(group_webhook::GroupWebhook::new(group_webhook::GroupWebhookVendor::Dingtalk, s))
+        }
+        ChannelSettings::Feishu(s) => {
+            Box::new(group_webhook::GroupWebhook::new(group_webhook::GroupWebhookVendor::Feishu, s))
+        }
+        ChannelSettings::Email(s) => Box::new(email::Email::new(s)),
+        ChannelSettings::Webhook(s) => Box::new(webhook::Webhook::new(s)),
+        ChannelSettings::Sms(s) => Box::new(sms::Sms::new(s)),
+        ChannelSettings::Command(s) => Box::new(command::CommandChannel::new(s)),
     }
 }
 
@@ -187,7 +194,7 @@ pub const TIMEOUT_MS: u64 = 10_000;
 
 /// What a service answered over HTTP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct HttpAnswer {
     /// HTTP status.
     pub status: u16,
     /// The body.
@@ -199,14 +206,14 @@ pub struct Said {
 }
 
 /// Sends a request; an answer where there is none to judge.
-pub async fn ask(request: reqwest::RequestBuilder, now: Wall) -> Result<Said, Answer> {
+pub async fn ask(request: reqwest::RequestBuilder, now: UnixMillis) -> Result<HttpAnswer, DeliveryOutcome> {
     let response = request.send().await.map_err(|e| {
         let why = http::words(&e);
         // Where no connection came about nothing was sent.
         if e.is_connect() || e.is_builder() {
-            Answer::Later { after_ms: Some(UNREACHED_MS), why }
+            DeliveryOutcome::Later { after_ms: Some(UNREACHED_MS), why }
         } else {
-            Answer::Unknown { why }
+            DeliveryOutcome::Unknown { why }
         }
     })?;
     let status = response.status().as_u16();
@@ -214,20 +221,20 @@ pub async fn ask(request: reqwest::RequestBuilder, now: Wall) -> Result<Said, An
     let date = response.headers().get(DATE).and_then(|v| v.to_str().ok());
     let clock_off_s =
         date.and_then(|d| jiff::fmt::rfc2822::parse(d).ok()).map(|d| d.timestamp().as_second() - now.0 / 1_000);
-    Ok(Said { status, body: http::text(response).await, after_ms, clock_off_s })
+    Ok(HttpAnswer { status, body: http::text(response).await, after_ms, clock_off_s })
 }
 
 /// What a status alone means: 408, 425, 429 and 5xx are "not now".
-pub fn by_status(said: &Said) -> Answer {
+pub fn by_status(said: &HttpAnswer) -> DeliveryOutcome {
     let why = || {
         let words: String = said.body.chars().take(200).collect();
         format!("HTTP {} {}", said.status, words.trim()).trim_end().to_string()
     };
     match said.status {
-        200..=299 => Answer::Accepted,
-        429 => Answer::Later { after_ms: said.after_ms, why: why() },
-        408 | 425 | 500..=599 => Answer::Later { after_ms: said.after_ms.or(Some(UNREACHED_MS)), why: why() },
-        _ => Answer::Rejected { why: why() },
+        200..=299 => DeliveryOutcome::Accepted,
+        429 => DeliveryOutcome::Later { after_ms: said.after_ms, why: why() },
+        408 | 425 | 500..=599 => DeliveryOutcome::Later { after_ms: said.after_ms.or(Some(UNREACHED_MS)), why: why() },
+        _ => DeliveryOutcome::Rejected { why: why() },
     }
 }
 

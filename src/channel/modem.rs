@@ -19,7 +19,7 @@ const ANSWER_MAX: usize = 65_536;
 
 /// Why something did not work.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum ModemError {
     /// There is no modem, or it does not answer: nothing was sent.
     Away(String),
     /// It said no.
@@ -28,9 +28,9 @@ pub enum Trouble {
     Silent(String),
 }
 
-impl std::fmt::Display for Trouble {
+impl std::fmt::Display for ModemError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Trouble::Away(why) | Trouble::Refused(why) | Trouble::Silent(why)) = self;
+        let (ModemError::Away(why) | ModemError::Refused(why) | ModemError::Silent(why)) = self;
         write!(f, "the modem does not answer: {why}")
     }
 }
@@ -56,29 +56,29 @@ impl Modem {
     ///
     /// # Errors
     /// The port cannot be opened, or nobody answers on it.
-    pub async fn open(path: &str, baud: u32) -> Result<Self, Trouble> {
+    pub async fn open(path: &str, baud: u32) -> Result<Self, ModemError> {
         let opened = tokio_serial::new(path, baud).open_native_async();
-        let port = opened.map_err(|e| Trouble::Away(format!("cannot open {path}: {e}")))?;
+        let port = opened.map_err(|e| ModemError::Away(format!("cannot open {path}: {e}")))?;
         let mut modem = Self { port };
         // It may still wait for the text of a message that never came.
         modem.write(b"\x1b\r").await?;
         modem.drain(SETTLE).await;
         for set_up in ["ATE0", "AT+CMGF=0"] {
             modem.ask(set_up, ANSWER).await.map_err(|trouble| match trouble {
-                Trouble::Away(why) | Trouble::Refused(why) | Trouble::Silent(why) => {
-                    Trouble::Away(format!("{path}: {why}"))
+                ModemError::Away(why) | ModemError::Refused(why) | ModemError::Silent(why) => {
+                    ModemError::Away(format!("{path}: {why}"))
                 }
             })?;
         }
         Ok(modem)
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), ModemError> {
         let written = tokio::time::timeout(ANSWER, self.port.write_all(bytes)).await;
         match written {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(Trouble::Away(e.to_string())),
-            Err(_) => Err(Trouble::Away("the port takes nothing".to_string())),
+            Ok(Err(e)) => Err(ModemError::Away(e.to_string())),
+            Err(_) => Err(ModemError::Away("the port takes nothing".to_string())),
         }
     }
 
@@ -93,7 +93,7 @@ impl Modem {
     }
 
     /// Reads until `is_end` says so.
-    async fn read(&mut self, what: &str, wait: Duration, is_end: impl Fn(&str) -> bool) -> Result<String, Trouble> {
+    async fn read(&mut self, what: &str, wait: Duration, is_end: impl Fn(&str) -> bool) -> Result<String, ModemError> {
         let mut bytes = Vec::new();
         let reading = async {
             let mut buffer = [0u8; 512];
@@ -110,13 +110,13 @@ impl Modem {
         };
         match tokio::time::timeout(wait, reading).await {
             Ok(Ok(())) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            Ok(Err(e)) => Err(Trouble::Silent(format!("{what}: {e}"))),
-            Err(_) => Err(Trouble::Silent(format!("{what}: no answer in {} s", wait.as_secs()))),
+            Ok(Err(e)) => Err(ModemError::Silent(format!("{what}: {e}"))),
+            Err(_) => Err(ModemError::Silent(format!("{what}: no answer in {} s", wait.as_secs()))),
         }
     }
 
     /// A command and its answer.
-    async fn ask(&mut self, command: &str, wait: Duration) -> Result<String, Trouble> {
+    async fn ask(&mut self, command: &str, wait: Duration) -> Result<String, ModemError> {
         self.drain(QUICK).await;
         self.write(format!("{command}\r").as_bytes()).await?;
         let text = self.read(command, wait, |text| ended(text).is_some()).await?;
@@ -124,33 +124,33 @@ impl Modem {
             return Ok(text);
         }
         let words = text.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
-        Err(Trouble::Refused(format!("{command}: {words}")))
+        Err(ModemError::Refused(format!("{command}: {words}")))
     }
 
     /// Sends a short message.
     ///
     /// # Errors
     /// It was not sent, or nobody knows.
-    pub async fn send(&mut self, to: &str, text: &str) -> Result<(), Trouble> {
-        let (pdu, length) = pdu::submit(to, text).map_err(Trouble::Refused)?;
+    pub async fn send(&mut self, to: &str, text: &str) -> Result<(), ModemError> {
+        let (pdu, length) = pdu::submit(to, text).map_err(ModemError::Refused)?;
         let command = format!("AT+CMGS={length}");
         self.drain(QUICK).await;
         self.write(format!("{command}\r").as_bytes()).await?;
         let is_end = |text: &str| text.trim_end().ends_with('>') || ended(text).is_some();
         let prompt = self.read(&command, ANSWER, is_end).await.map_err(|t| match t {
             // Nothing has been said yet.
-            Trouble::Silent(why) => Trouble::Away(why),
+            ModemError::Silent(why) => ModemError::Away(why),
             other => other,
         })?;
         if !prompt.trim_end().ends_with('>') {
-            return Err(Trouble::Refused(format!("{command}: {}", prompt.trim())));
+            return Err(ModemError::Refused(format!("{command}: {}", prompt.trim())));
         }
         self.write(format!("{pdu}\u{1a}").as_bytes()).await?;
         let answer = self.read("message", NETWORK, |text| ended(text).is_some()).await?;
         if ended(&answer) == Some(true) && answer.contains("+CMGS:") {
             Ok(())
         } else {
-            Err(Trouble::Refused(format!("message: {}", answer.trim())))
+            Err(ModemError::Refused(format!("message: {}", answer.trim())))
         }
     }
 
@@ -158,7 +158,7 @@ impl Modem {
     ///
     /// # Errors
     /// The modem does not answer.
-    pub async fn inbox(&mut self) -> Result<Vec<(String, String)>, Trouble> {
+    pub async fn inbox(&mut self) -> Result<Vec<(String, String)>, ModemError> {
         let text = self.ask("AT+CMGL=4", ANSWER).await?;
         let mut out = Vec::new();
         let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
@@ -179,13 +179,13 @@ impl Modem {
     ///
     /// # Errors
     /// The modem does not call.
-    pub async fn ring(&mut self, to: &str, length: Duration) -> Result<(), Trouble> {
+    pub async fn ring(&mut self, to: &str, length: Duration) -> Result<(), ModemError> {
         // A voice call; the answer may come at once or when it ends.
         self.write(format!("ATD{to};\r").as_bytes()).await?;
         let answered = self.read("call", length, |text| ended(text) == Some(false)).await;
         self.ask("AT+CHUP", ANSWER).await?;
         match answered {
-            Ok(text) => Err(Trouble::Refused(format!("call: {}", text.trim()))),
+            Ok(text) => Err(ModemError::Refused(format!("call: {}", text.trim()))),
             // Nobody said no: it rang.
             Err(_) => Ok(()),
         }

@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::channel::{Channel, Going, Hear, Heard, TIMEOUT_MS, address_problems, ask, by_status};
+use crate::channel::{BoxFuture, Channel, InboundReply, ReplyHandler, TIMEOUT_MS, address_problems, ask, by_status};
 use crate::http;
-use crate::model::letter::{ARRIVE, Answer, Button, Letter, cut_bytes};
+use crate::model::notification::{ARRIVE, Button, DeliveryOutcome, Notification, cut_bytes};
 use crate::model::priority::Priority;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 
 /// Longest message that ntfy does not turn into a file.
 const MESSAGE_MAX: usize = 4_000;
@@ -27,7 +27,7 @@ const LINE_MAX: usize = 65_536;
 /// A push through an ntfy server: `[[channel.ntfy]]`. A contact's `to` is a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct NtfySettings {
     /// The channel's id.
     pub id: String,
     /// The server: `https://ntfy.sh`, or one of your own.
@@ -48,7 +48,7 @@ pub struct Settings {
     pub per_min: Option<u32>,
 }
 
-impl Settings {
+impl NtfySettings {
     /// What is wrong with it: the key, what, and the mend.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = address_problems(&self.url, self.token.is_some() && self.token_file.is_some());
@@ -64,7 +64,7 @@ impl Settings {
 
 /// The channel.
 pub struct Ntfy {
-    settings: Settings,
+    settings: NtfySettings,
     client: OnceLock<reqwest::Client>,
     /// Whether the reply topic cannot be read: buttons go to the alarm's page meanwhile, if there is one.
     is_deaf: AtomicBool,
@@ -72,13 +72,18 @@ pub struct Ntfy {
 
 impl Ntfy {
     /// Nothing is opened yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: NtfySettings) -> Self {
         Self { settings, client: OnceLock::new(), is_deaf: AtomicBool::new(false) }
     }
 
-    fn request(&self, timeout_ms: u64, post: Option<&Value>, path: &str) -> Result<reqwest::RequestBuilder, Answer> {
+    fn request(
+        &self,
+        timeout_ms: u64,
+        post: Option<&Value>,
+        path: &str,
+    ) -> Result<reqwest::RequestBuilder, DeliveryOutcome> {
         let s = &self.settings;
-        let wrong = |why: String| Answer::Rejected { why };
+        let wrong = |why: String| DeliveryOutcome::Rejected { why };
         let client = super::kept(&self.client, &s.url, s.ca_file.as_deref()).map_err(wrong)?;
         let token = http::secret(s.token.as_ref(), s.token_file.as_ref()).map_err(wrong)?;
         let url = format!("{}/{path}", s.url.trim_end_matches('/'));
@@ -94,9 +99,9 @@ impl Ntfy {
     }
 
     /// The message as ntfy wants it.
-    pub fn body(&self, letter: &Letter) -> Value {
+    pub fn body(&self, letter: &Notification) -> Value {
         let s = &self.settings;
-        let (priority, tag) = match (letter.asks, letter.priority) {
+        let (priority, tag) = match (letter.requires_ack, letter.priority) {
             (true, Priority::P1) => (5, "rotating_light"),
             (true, Priority::P2) => (4, "warning"),
             (true, Priority::P3) => (3, "warning"),
@@ -136,7 +141,7 @@ impl Ntfy {
     }
 
     /// Reads the reply topic until the connection breaks; messages since `since` come first.
-    async fn subscribe(&self, since: &mut String, hear: &Hear) -> Result<(), String> {
+    async fn subscribe(&self, since: &mut String, hear: &ReplyHandler) -> Result<(), String> {
         let path = format!("{}/json?since={since}", self.settings.reply_topic);
         // It lasts: only silence ends it.
         let request = self.request(7 * 86_400_000, None, &path).map_err(|a| format!("{a:?}"))?;
@@ -145,7 +150,7 @@ impl Ntfy {
             return Err(format!("topic {}: HTTP {}", self.settings.reply_topic, response.status().as_u16()));
         }
         self.is_deaf.store(false, Ordering::Relaxed);
-        hear(Heard::Listening(Ok(())));
+        hear(InboundReply::Listening(Ok(())));
         let mut line = Vec::new();
         loop {
             let chunk =
@@ -161,7 +166,7 @@ impl Ntfy {
                 }
                 if let Some((id, text)) = read(&line) {
                     since.clone_from(&id);
-                    hear(Heard::Token { text, id });
+                    hear(InboundReply::Token { text, id });
                 }
                 line.clear();
             }
@@ -186,7 +191,7 @@ fn read(line: &[u8]) -> Option<(String, String)> {
 }
 
 impl Channel for Ntfy {
-    fn attempt<'a>(&'a self, letter: &'a Letter, now: Wall) -> Going<'a, Answer> {
+    fn send<'a>(&'a self, letter: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(async move {
             let body = self.body(letter);
             match self.request(TIMEOUT_MS, Some(&body), "") {
@@ -196,7 +201,7 @@ impl Channel for Ntfy {
         })
     }
 
-    fn listen(&self, last: Option<String>, hear: Hear) -> Going<'_, ()> {
+    fn listen(&self, last: Option<String>, hear: ReplyHandler) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if self.settings.reply_topic.is_empty() {
                 return std::future::pending().await;
@@ -207,7 +212,7 @@ impl Channel for Ntfy {
             loop {
                 if let Err(why) = self.subscribe(&mut since, &hear).await {
                     self.is_deaf.store(true, Ordering::Relaxed);
-                    hear(Heard::Listening(Err(why)));
+                    hear(InboundReply::Listening(Err(why)));
                 }
                 tokio::time::sleep(AGAIN).await;
             }

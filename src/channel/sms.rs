@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::channel::modem::{Modem, Trouble};
-use crate::channel::{Channel, Going, Hear, Heard};
-use crate::model::letter::{Answer, Letter};
+use crate::channel::modem::{Modem, ModemError};
+use crate::channel::{BoxFuture, Channel, InboundReply, ReplyHandler};
+use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::priority::Priority;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 
 /// How often the modem is asked what came in.
 const LOOK: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const AGAIN_MS: u64 = 30_000;
 /// A modem: `[[channel.sms]]`. A contact's `to` is a telephone number.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct SmsSettings {
     /// The channel's id.
     pub id: String,
     /// Its serial port: `/dev/serial/by-id/…` stays the same over a restart.
@@ -45,7 +45,7 @@ fn yes() -> bool {
     true
 }
 
-impl Settings {
+impl SmsSettings {
     /// What is wrong with it: the key, what, and the mend.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         if self.port.starts_with('/') {
@@ -57,34 +57,34 @@ impl Settings {
 
 /// The channel.
 pub struct Sms {
-    settings: Settings,
+    settings: SmsSettings,
     modem: Mutex<Option<Modem>>,
 }
 
 impl Sms {
     /// Nothing is opened yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: SmsSettings) -> Self {
         Self { settings, modem: Mutex::new(None) }
     }
 
-    async fn send(&self, modem: &mut Modem, letter: &Letter) -> Answer {
+    async fn send_by_modem(&self, modem: &mut Modem, letter: &Notification) -> DeliveryOutcome {
         match modem.send(&letter.to, &letter.short).await {
             Ok(()) => {}
-            Err(Trouble::Refused(why)) => return Answer::Rejected { why },
-            Err(Trouble::Away(why)) => return Answer::Later { after_ms: Some(AGAIN_MS), why },
-            Err(Trouble::Silent(why)) => return Answer::Unknown { why },
+            Err(ModemError::Refused(why)) => return DeliveryOutcome::Rejected { why },
+            Err(ModemError::Away(why)) => return DeliveryOutcome::Later { after_ms: Some(AGAIN_MS), why },
+            Err(ModemError::Silent(why)) => return DeliveryOutcome::Unknown { why },
         }
-        if self.settings.ring && letter.asks && letter.priority == Priority::P1 {
+        if self.settings.ring && letter.requires_ack && letter.priority == Priority::P1 {
             // The message is out: that nobody could be rung is no reason to send it again.
             if let Err(trouble) = modem.ring(&letter.to, RINGS).await {
                 tracing::warn!(channel = self.settings.id, ?trouble, "the message went out, and no telephone rang");
             }
         }
-        Answer::Accepted
+        DeliveryOutcome::Accepted
     }
 
     /// The modem, opened if it is not.
-    async fn opened(&self) -> Result<MutexGuard<'_, Option<Modem>>, Trouble> {
+    async fn opened(&self) -> Result<MutexGuard<'_, Option<Modem>>, ModemError> {
         let mut place = self.modem.lock().await;
         if place.is_none() {
             *place = Some(Modem::open(&self.settings.port, self.settings.baud).await?);
@@ -93,7 +93,7 @@ impl Sms {
     }
 
     /// What came in; after trouble the modem is opened anew.
-    async fn inbox(&self) -> Result<Vec<(String, String)>, Trouble> {
+    async fn inbox(&self) -> Result<Vec<(String, String)>, ModemError> {
         let mut place = self.opened().await?;
         let Some(modem) = place.as_mut() else { return Ok(Vec::new()) };
         let inbox = modem.inbox().await;
@@ -105,7 +105,7 @@ impl Sms {
 }
 
 impl Channel for Sms {
-    fn probe(&self) -> Going<'_, Option<Result<String, String>>> {
+    fn probe(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
         Box::pin(async move {
             match self.opened().await {
                 Ok(_) => Some(Ok("the modem answers".to_string())),
@@ -116,30 +116,32 @@ impl Channel for Sms {
         })
     }
 
-    fn attempt<'a>(&'a self, letter: &'a Letter, _: Wall) -> Going<'a, Answer> {
+    fn send<'a>(&'a self, letter: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(async move {
             let mut place = match self.opened().await {
                 Ok(place) => place,
-                Err(Trouble::Away(why) | Trouble::Refused(why) | Trouble::Silent(why)) => {
-                    return Answer::Later { after_ms: Some(AGAIN_MS), why };
+                Err(ModemError::Away(why) | ModemError::Refused(why) | ModemError::Silent(why)) => {
+                    return DeliveryOutcome::Later { after_ms: Some(AGAIN_MS), why };
                 }
             };
-            let Some(modem) = place.as_mut() else { return Answer::Later { after_ms: None, why: String::new() } };
-            let answer = self.send(modem, letter).await;
-            if matches!(answer, Answer::Unknown { .. } | Answer::Later { .. }) {
+            let Some(modem) = place.as_mut() else {
+                return DeliveryOutcome::Later { after_ms: None, why: String::new() };
+            };
+            let answer = self.send_by_modem(modem, letter).await;
+            if matches!(answer, DeliveryOutcome::Unknown { .. } | DeliveryOutcome::Later { .. }) {
                 *place = None;
             }
             answer
         })
     }
 
-    fn listen(&self, _last: Option<String>, hear: Hear) -> Going<'_, ()> {
+    fn listen(&self, _last: Option<String>, hear: ReplyHandler) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             loop {
                 let inbox = self.inbox().await;
-                hear(Heard::Listening(inbox.as_ref().map(drop).map_err(ToString::to_string)));
+                hear(InboundReply::Listening(inbox.as_ref().map(drop).map_err(ToString::to_string)));
                 for (from, text) in inbox.unwrap_or_default() {
-                    hear(Heard::Text { from, text });
+                    hear(InboundReply::Text { from, text });
                 }
                 tokio::time::sleep(LOOK).await;
             }

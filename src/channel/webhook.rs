@@ -6,15 +6,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::channel::{Channel, Going, address_problems, ask, by_status, hmac};
+use crate::channel::{BoxFuture, Channel, address_problems, ask, by_status, hmac};
 use crate::http;
-use crate::model::letter::{Answer, Letter};
-use crate::model::time::Wall;
+use crate::model::notification::{DeliveryOutcome, Notification};
+use crate::model::time::UnixMillis;
 
 /// A program that is told: `[[channel.webhook]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct WebhookSettings {
     /// The channel's id.
     pub id: String,
     /// Where it is told.
@@ -29,7 +29,7 @@ pub struct Settings {
     pub per_min: Option<u32>,
 }
 
-impl Settings {
+impl WebhookSettings {
     /// What is wrong with it: the key, what, and the mend.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         address_problems(&self.url, self.secret.is_some() && self.secret_file.is_some())
@@ -38,7 +38,7 @@ impl Settings {
 
 /// The channel.
 pub struct Webhook {
-    settings: Settings,
+    settings: WebhookSettings,
     client: OnceLock<reqwest::Client>,
 }
 
@@ -50,11 +50,11 @@ pub fn sign(secret: &str, at_s: i64, body: &str) -> String {
 
 impl Webhook {
     /// Nothing is opened yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: WebhookSettings) -> Self {
         Self { settings, client: OnceLock::new() }
     }
 
-    async fn try_once(&self, letter: &Letter, now: Wall) -> Result<Answer, String> {
+    async fn try_once(&self, letter: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, String> {
         let s = &self.settings;
         let client = super::kept(&self.client, &s.url, s.ca_file.as_deref())?;
         let secret = http::secret(s.secret.as_ref(), s.secret_file.as_ref())?;
@@ -67,7 +67,7 @@ impl Webhook {
             "body": letter.body,
             "link": letter.link,
             "priority": letter.priority.word(),
-            "asks": letter.asks,
+            "asks": letter.requires_ack,
             "alarms": letter.object,
         })
         .to_string();
@@ -84,8 +84,10 @@ impl Webhook {
 }
 
 impl Channel for Webhook {
-    fn attempt<'a>(&'a self, letter: &'a Letter, now: Wall) -> Going<'a, Answer> {
-        Box::pin(async move { self.try_once(letter, now).await.unwrap_or_else(|why| Answer::Rejected { why }) })
+    fn send<'a>(&'a self, letter: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
+        Box::pin(
+            async move { self.try_once(letter, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { why }) },
+        )
     }
 }
 

@@ -5,24 +5,24 @@ use serde_json::json;
 use crate::alarm::event::Action;
 use crate::alarm::life::{SHELF_MAX_MS, TEST_MAX_MS};
 use crate::alarm::people::TRIAL_MAX_MS;
-use crate::app::decisions::ALARM;
-use crate::app::questions::AlarmRow;
-use crate::cli::{Args as Global, Failure, Outcome, ask, history, output};
+use crate::app::control_handlers::AlarmRow;
+use crate::app::outbox::ALARM;
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask, history, output};
 use crate::clock::{self, Clock};
-use crate::control::Request;
-use crate::model::time::{Length, Wall, duration_ms};
+use crate::control::ControlRequest;
+use crate::model::time::{HumanDuration, UnixMillis, duration_ms};
 use crate::report::alarms;
-use crate::store::log::{self, Query, Row};
+use crate::store::log::{self, EventQuery, EventRow};
 
 /// Options of `alarm`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    what: AlarmQuestion,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
+enum AlarmQuestion {
     /// What is not normal; `--all`: every alarm there could be.
     List {
         /// The normal ones too.
@@ -63,24 +63,24 @@ enum What {
     /// Give it to somebody else, who is paged.
     Handover {
         #[command(flatten)]
-        whose: Whose,
+        whose: AlarmArgs,
         /// A person's id.
         #[arg(long)]
         to: String,
     },
     /// Somebody is there.
-    Arrived(Whose),
+    Arrived(AlarmArgs),
     /// It is inspected: a latched alarm goes.
-    Reset(Whose),
+    Reset(AlarmArgs),
     /// Take it out of service until it is put back.
-    Out(Whose),
+    Out(AlarmArgs),
     /// Put it back into service.
-    Back(Whose),
+    Back(AlarmArgs),
 }
 
 /// An alarm, and a word on it.
 #[derive(Debug, clap::Args)]
-pub struct Whose {
+pub struct AlarmArgs {
     /// `rule.device`.
     key: String,
     /// Why, for the record.
@@ -115,7 +115,7 @@ pub struct AckArgs {
 #[derive(Debug, clap::Args)]
 pub struct ShelveArgs {
     #[command(flatten)]
-    whose: Whose,
+    whose: AlarmArgs,
     /// For how long: `30m`, `8h`, `2d`.
     #[arg(long = "for", default_value = "8h")]
     lasts: String,
@@ -159,27 +159,28 @@ pub struct InjectArgs {
 }
 
 /// Runs `alarm`.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     match &args.what {
-        What::List { all, format } => list(global, *all, *format),
-        What::Show { key } => explain(global, &ExplainArgs { key: key.clone() }),
-        What::History { key, from, to, format } => past(global, key.as_deref(), from, to.as_deref(), *format),
-        What::Report { month, format } => report(global, month.as_deref(), *format),
-        What::Handover { whose, to } => act(global, whose, &Action::HandOver { to: to.clone() }),
-        What::Arrived(whose) => act(global, whose, &Action::Arrive),
-        What::Reset(whose) => act(global, whose, &Action::Reset),
-        What::Out(whose) => act(global, whose, &Action::TakeOut),
-        What::Back(whose) => act(global, whose, &Action::PutBack),
+        AlarmQuestion::List { all, format } => list(global, *all, *format),
+        AlarmQuestion::Show { key } => explain(global, &ExplainArgs { key: key.clone() }),
+        AlarmQuestion::History { key, from, to, format } => past(global, key.as_deref(), from, to.as_deref(), *format),
+        AlarmQuestion::Report { month, format } => report(global, month.as_deref(), *format),
+        AlarmQuestion::Handover { whose, to } => act(global, whose, &Action::HandOver { to: to.clone() }),
+        AlarmQuestion::Arrived(whose) => act(global, whose, &Action::Arrive),
+        AlarmQuestion::Reset(whose) => act(global, whose, &Action::Reset),
+        AlarmQuestion::Out(whose) => act(global, whose, &Action::TakeOut),
+        AlarmQuestion::Back(whose) => act(global, whose, &Action::PutBack),
     }
 }
 
 /// Runs `ack`.
-pub fn acknowledge(global: &Global, args: &AckArgs) -> Outcome {
+pub fn acknowledge(global: &Global, args: &AckArgs) -> CommandOutcome {
     if let Some(key) = &args.key {
-        return act(global, &Whose { key: key.clone(), note: args.note.clone() }, &Action::Acknowledge);
+        return act(global, &AlarmArgs { key: key.clone(), note: args.note.clone() }, &Action::Acknowledge);
     }
     let (device, area) = (args.device.clone(), args.area.clone());
-    let request = Request::AcknowledgeAll { device, area, priority: args.priority.clone(), note: args.note.clone() };
+    let request =
+        ControlRequest::AcknowledgeAll { device, area, priority: args.priority.clone(), note: args.note.clone() };
     let keys: Vec<String> = read(ask(global, &request)?)?;
     if keys.is_empty() {
         output::line("nothing waits for that");
@@ -189,7 +190,7 @@ pub fn acknowledge(global: &Global, args: &AckArgs) -> Outcome {
 }
 
 /// Runs `shelve`.
-pub fn shelve(global: &Global, args: &ShelveArgs) -> Outcome {
+pub fn shelve(global: &Global, args: &ShelveArgs) -> CommandOutcome {
     if args.off {
         return act(global, &args.whose, &Action::Unshelve);
     }
@@ -198,54 +199,54 @@ pub fn shelve(global: &Global, args: &ShelveArgs) -> Outcome {
 }
 
 /// Runs `test`.
-pub fn test(global: &Global, args: &TestArgs) -> Outcome {
+pub fn test(global: &Global, args: &TestArgs) -> CommandOutcome {
     let for_ms = length(&args.lasts, TEST_MAX_MS)?;
-    let request = Request::AnnounceTest { device: args.device.clone(), for_ms, by: args.by.clone() };
+    let request = ControlRequest::AnnounceTest { device: args.device.clone(), for_ms, by: args.by.clone() };
     let keys: Vec<String> = read(ask(global, &request)?)?;
-    output::line(format!("{} is tested for {}: nobody is told of", args.device, Length(for_ms).text()));
+    output::line(format!("{} is tested for {}: nobody is told of", args.device, HumanDuration(for_ms).text()));
     keys.iter().for_each(|key| output::line(format!("  {key}")));
     output::line("what is still there after that is told; `plantroom shelve KEY --off` ends it earlier");
     Ok(())
 }
 
 /// Runs `explain`.
-pub fn explain(global: &Global, args: &ExplainArgs) -> Outcome {
-    let lines: Vec<String> = read(ask(global, &Request::Explain { key: args.key.clone() })?)?;
+pub fn explain(global: &Global, args: &ExplainArgs) -> CommandOutcome {
+    let lines: Vec<String> = read(ask(global, &ControlRequest::Explain { key: args.key.clone() })?)?;
     lines.iter().for_each(output::line);
     Ok(())
 }
 
 /// Runs `inject`.
-pub fn inject(global: &Global, args: &InjectArgs) -> Outcome {
+pub fn inject(global: &Global, args: &InjectArgs) -> CommandOutcome {
     let value = match args.value.as_str() {
         "true" => 1.0,
         "false" => 0.0,
         number => number
             .parse()
-            .map_err(|_| Failure::usage(format!("`{number}` is no value")).hint("a number, true or false"))?,
+            .map_err(|_| CommandFailure::usage(format!("`{number}` is no value")).hint("a number, true or false"))?,
     };
     let for_ms = length(&args.lasts, TRIAL_MAX_MS)?;
-    let request = Request::Inject { device: args.device.clone(), point: args.point.clone(), value, for_ms };
+    let request = ControlRequest::Inject { device: args.device.clone(), point: args.point.clone(), value, for_ms };
     let rows: Vec<AlarmRow> = read(ask(global, &request)?)?;
     output::line(format!("{}.{} is {} for {}, for the alarms only", args.device, args.point, args.value, args.lasts));
     table(&rows, output::Format::Table);
     Ok(())
 }
 
-fn length(text: &str, most: u64) -> Result<u64, Failure> {
+fn length(text: &str, most: u64) -> Result<u64, CommandFailure> {
     match duration_ms(text) {
         Some(ms) if ms <= most => Ok(ms),
-        Some(_) => Err(Failure::usage(format!("{text} is too long: at most {}", Length(most).text()))),
-        None => Err(Failure::usage(format!("`{text}` is not a length of time")).hint("30m, 8h, 2d")),
+        Some(_) => Err(CommandFailure::usage(format!("{text} is too long: at most {}", HumanDuration(most).text()))),
+        None => Err(CommandFailure::usage(format!("`{text}` is not a length of time")).hint("30m, 8h, 2d")),
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
-    serde_json::from_value(value).map_err(|e| Failure::later("the answer cannot be read").because(e.to_string()))
+fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, CommandFailure> {
+    serde_json::from_value(value).map_err(|e| CommandFailure::later("the answer cannot be read").because(e.to_string()))
 }
 
-fn list(global: &Global, all: bool, format: output::Format) -> Outcome {
-    let rows: Vec<AlarmRow> = read(ask(global, &Request::Alarms { all })?)?;
+fn list(global: &Global, all: bool, format: output::Format) -> CommandOutcome {
+    let rows: Vec<AlarmRow> = read(ask(global, &ControlRequest::Alarms { all })?)?;
     if rows.is_empty() && format == output::Format::Table {
         output::line("nothing is in alarm");
         return Ok(());
@@ -256,7 +257,8 @@ fn list(global: &Global, all: bool, format: output::Format) -> Outcome {
 
 fn table(rows: &[AlarmRow], format: output::Format) {
     let cells = |r: &AlarmRow| {
-        let age = r.age_s.map_or(String::new(), |s| Length(if s < 60 { s * 1_000 } else { s / 60 * 60_000 }).text());
+        let age =
+            r.age_s.map_or(String::new(), |s| HumanDuration(if s < 60 { s * 1_000 } else { s / 60 * 60_000 }).text());
         let input = if r.input == "good" { String::new() } else { r.input.clone() };
         let state = if input.is_empty() { r.state.clone() } else { format!("{} ({input})", r.state) };
         vec![
@@ -274,9 +276,9 @@ fn table(rows: &[AlarmRow], format: output::Format) {
     output::list(format, &["priority", "alarm", "state", "since", "age", "owner", "en", "zh"], &rows);
 }
 
-fn act(global: &Global, whose: &Whose, action: &Action) -> Outcome {
+fn act(global: &Global, whose: &AlarmArgs, action: &Action) -> CommandOutcome {
     let action = serde_json::to_value(action).unwrap_or(json!(null));
-    let request = Request::Alarm { key: whose.key.clone(), action, note: whose.note.clone() };
+    let request = ControlRequest::Alarm { key: whose.key.clone(), action, note: whose.note.clone() };
     let row: Option<AlarmRow> = read(ask(global, &request)?)?;
     if let Some(row) = row {
         output::line(format!("{}: {} {}", row.key, row.state, row.owner).trim_end());
@@ -284,24 +286,28 @@ fn act(global: &Global, whose: &Whose, action: &Action) -> Outcome {
     Ok(())
 }
 
-fn report(global: &Global, month: Option<&str>, format: output::Format) -> Outcome {
+fn report(global: &Global, month: Option<&str>, format: output::Format) -> CommandOutcome {
     let rules = rules(global);
     let (zone, deadlines) = (rules.zone, rules.settings.deadlines);
-    let now = Clock::new(&clock::Settings::default(), Wall(0)).wall().0;
+    let now = Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall().0;
     let (from, to) = match month {
         None => (now - 30 * 86_400_000, now),
         Some(month) => {
             let first = format!("{month}-01")
                 .parse::<jiff::civil::Date>()
-                .map_err(|_| Failure::usage(format!("`{month}` is no month")).hint("2026-11"))?;
+                .map_err(|_| CommandFailure::usage(format!("`{month}` is no month")).hint("2026-11"))?;
             let begin =
                 |date: jiff::civil::Date| date.to_zoned(zone.clone()).map_or(now, |z| z.timestamp().as_millisecond());
             (begin(first), begin(first.last_of_month().tomorrow().unwrap_or(first)).min(now))
         }
     };
     // From before: what stands may have been raised long ago.
-    let query =
-        Query { room: ALARM.into(), from: Some(Wall(from - 366 * 86_400_000)), to: Some(Wall(to)), ..Query::default() };
+    let query = EventQuery {
+        room: ALARM.into(),
+        from: Some(UnixMillis(from - 366 * 86_400_000)),
+        to: Some(UnixMillis(to)),
+        ..EventQuery::default()
+    };
     let report = alarms::report(&super::replay::dated(&rows(global, &query)?), &deadlines, from, to);
     if format == output::Format::Json {
         output::line(serde_json::to_string_pretty(&report).unwrap_or_default());
@@ -332,7 +338,7 @@ fn rules(global: &Global) -> crate::alarm::Rules {
 }
 
 /// When a row of the log was written, for people.
-pub fn dated(row: &Row, zone: &jiff::tz::TimeZone) -> String {
+pub fn dated(row: &EventRow, zone: &jiff::tz::TimeZone) -> String {
     if row.trusted {
         history::local(row.at.0, zone)
     } else {
@@ -341,26 +347,26 @@ pub fn dated(row: &Row, zone: &jiff::tz::TimeZone) -> String {
 }
 
 /// Rows of the log, read beside the gateway.
-pub fn rows(global: &Global, query: &Query) -> Result<Vec<Row>, Failure> {
+pub fn rows(global: &Global, query: &EventQuery) -> Result<Vec<EventRow>, CommandFailure> {
     let path = global.state_dir().join("store.db");
     if !path.exists() {
-        return Err(Failure::later(format!("nothing was ever decided here: there is no {}", path.display()))
+        return Err(CommandFailure::later(format!("nothing was ever decided here: there is no {}", path.display()))
             .hint("--state DIR names another gateway's state"));
     }
-    log::events(&path, query).map_err(|e| Failure::later("the log cannot be read").because(e))
+    log::events(&path, query).map_err(|e| CommandFailure::later("the log cannot be read").because(e))
 }
 
-fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format: output::Format) -> Outcome {
+fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format: output::Format) -> CommandOutcome {
     let zone = zone(global);
-    let now = Clock::new(&clock::Settings::default(), Wall(0)).wall().0;
-    let query = Query {
+    let now = Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall().0;
+    let query = EventQuery {
         room: ALARM.to_string(),
         key: key.map(str::to_string),
-        from: Some(Wall(history::moment(from, now, &zone)?)),
-        to: to.map(|t| history::moment(t, now, &zone)).transpose()?.map(Wall),
+        from: Some(UnixMillis(history::moment(from, now, &zone)?)),
+        to: to.map(|t| history::moment(t, now, &zone)).transpose()?.map(UnixMillis),
         limit: None,
     };
-    let cells = |row: &Row| {
+    let cells = |row: &EventRow| {
         let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
         let text = |key: &str| body[key].as_str().unwrap_or_default().to_string();
         let number = |key: &str| body[key].as_f64().map_or(String::new(), crate::model::text::figure);

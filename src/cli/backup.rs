@@ -9,12 +9,12 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-use crate::app::gateway::LAST_BACKUP;
-use crate::cli::{Args as Global, Failure, Outcome, output};
+use crate::app::self_metrics::LAST_BACKUP;
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::{self, Clock};
 use crate::config;
 use crate::journal::{self, Journal, copy, recover};
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 use crate::store::log;
 
 /// Version of the archive's form.
@@ -44,9 +44,10 @@ const BYTES_MAX: u64 = 64_000_000_000;
 type Archive = tar::Builder<GzEncoder<File>>;
 
 /// Writes the archive.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let part = args.file.with_extension("part");
-    let failed = |e: std::io::Error| Failure::later(format!("cannot write {}", part.display())).because(e.to_string());
+    let failed =
+        |e: std::io::Error| CommandFailure::later(format!("cannot write {}", part.display())).because(e.to_string());
     let mut options = std::fs::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create(true).truncate(true), 0o600);
     let file = options.open(&part).map_err(failed)?;
@@ -72,15 +73,15 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     }
 }
 
-fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, Failure> {
+fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, CommandFailure> {
     let (config_dir, state_dir) = (global.config_dir(), global.state_dir());
     if !config_dir.is_dir() {
-        return Err(Failure::usage(format!("there is no configuration in {}", config_dir.display()))
+        return Err(CommandFailure::usage(format!("there is no configuration in {}", config_dir.display()))
             .hint("--config DIR names another directory"));
     }
     let failed = |what: &Path| {
         let what = what.display().to_string();
-        move |e: std::io::Error| Failure::later(format!("cannot keep {what}")).because(e.to_string())
+        move |e: std::io::Error| CommandFailure::later(format!("cannot keep {what}")).because(e.to_string())
     };
     let history = journal_dir(global);
     let store = state_dir.join("store.db");
@@ -104,7 +105,8 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, F
     let beside = args.file.with_extension("part.db");
     if store.exists() {
         let _left_over = std::fs::remove_file(&beside);
-        log::copy(&store, &beside).map_err(|e| Failure::later("what was decided cannot be copied").because(e))?;
+        log::copy(&store, &beside)
+            .map_err(|e| CommandFailure::later("what was decided cannot be copied").because(e))?;
         archive.append_path_with_name(&beside, "state/store.db").map_err(failed(&store))?;
         let _best_effort = std::fs::remove_file(&beside);
         count += 1;
@@ -112,12 +114,12 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, F
     if args.without_history {
         return Ok(count);
     }
-    let mut keep = |paths: Vec<PathBuf>| -> Result<(), Failure> {
+    let mut keep = |paths: Vec<PathBuf>| -> Result<(), CommandFailure> {
         let many = paths.len();
         for (i, path) in paths.iter().enumerate() {
             let _left_over = std::fs::remove_file(&beside);
             let copied = copy::copy(path, &beside);
-            if copied.map_err(|e| Failure::later("the journal cannot be copied").because(e.to_string()))? {
+            if copied.map_err(|e| CommandFailure::later("the journal cannot be copied").because(e.to_string()))? {
                 let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
                 archive.append_path_with_name(&beside, format!("state/{history}/{name}")).map_err(failed(path))?;
                 count += 1;
@@ -158,14 +160,14 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
 
 fn journal_dir(global: &Global) -> String {
     let loaded = config::load(&global.config_dir());
-    loaded.configuration.map_or_else(|| journal::Settings::default().dir, |c| c.journal.dir)
+    loaded.configuration.map_or_else(|| journal::JournalSettings::default().dir, |c| c.journal.dir)
 }
 
 /// Unpacks an archive beside, proves it, and puts it into place.
-pub fn restore(global: &Global, args: &RestoreArgs) -> Outcome {
+pub fn restore(global: &Global, args: &RestoreArgs) -> CommandOutcome {
     output::begin_log(global, true);
     let (config_dir, state_dir) = (global.config_dir(), global.state_dir());
-    refuse_if_there(&state_dir.join(journal::Settings::default().dir))?;
+    refuse_if_there(&state_dir.join(journal::JournalSettings::default().dir))?;
     let fresh = state_dir.join("restoring");
     let _left_over = std::fs::remove_dir_all(&fresh);
     let proved = unpack(&args.file, &fresh).and_then(|()| prove(&fresh));
@@ -180,9 +182,10 @@ pub fn restore(global: &Global, args: &RestoreArgs) -> Outcome {
     Ok(())
 }
 
-fn unpack(file: &Path, to: &Path) -> Outcome {
-    let broken =
-        |e: std::io::Error| Failure::usage(format!("{} cannot be unpacked", file.display())).because(e.to_string());
+fn unpack(file: &Path, to: &Path) -> CommandOutcome {
+    let broken = |e: std::io::Error| {
+        CommandFailure::usage(format!("{} cannot be unpacked", file.display())).because(e.to_string())
+    };
     let mut archive = tar::Archive::new(GzDecoder::new(File::open(file).map_err(broken)?));
     std::fs::create_dir_all(to.parent().unwrap_or(to)).map_err(broken)?;
     // New, and nobody else's: a link that stands there is an error.
@@ -194,7 +197,7 @@ fn unpack(file: &Path, to: &Path) -> Outcome {
             let mut text = String::new();
             let _not_text = entry.by_ref().take(100).read_to_string(&mut text);
             if text != FORMAT {
-                return Err(Failure::usage(format!("{} is no backup of this version", file.display()))
+                return Err(CommandFailure::usage(format!("{} is no backup of this version", file.display()))
                     .because(format!("it begins with {:?}", text.trim())));
             }
             known = true;
@@ -203,14 +206,15 @@ fn unpack(file: &Path, to: &Path) -> Outcome {
         entries += 1;
         bytes = bytes.saturating_add(entry.size());
         if entries > ENTRIES_MAX || bytes > BYTES_MAX {
-            return Err(Failure::usage(format!("{} holds more than a backup has", file.display()))
+            return Err(CommandFailure::usage(format!("{} holds more than a backup has", file.display()))
                 .because(format!("at most {ENTRIES_MAX} files and {BYTES_MAX} bytes")));
         }
         let name = entry.path().map_err(broken)?.into_owned();
-        unpack_one(&mut entry, &name, to)
-            .map_err(|why| Failure::usage(format!("{} holds {}", file.display(), name.display())).because(why))?;
+        unpack_one(&mut entry, &name, to).map_err(|why| {
+            CommandFailure::usage(format!("{} holds {}", file.display(), name.display())).because(why)
+        })?;
     }
-    if known { Ok(()) } else { Err(Failure::usage(format!("{} is empty", file.display()))) }
+    if known { Ok(()) } else { Err(CommandFailure::usage(format!("{} is empty", file.display()))) }
 }
 
 /// One file or directory below `to`; anything else, and whatever leads elsewhere, is refused.
@@ -241,29 +245,31 @@ fn unpack_one(entry: &mut tar::Entry<'_, impl std::io::Read>, name: &Path, to: &
 }
 
 /// Opens everything as the gateway would.
-fn prove(fresh: &Path) -> Result<String, Failure> {
+fn prove(fresh: &Path) -> Result<String, CommandFailure> {
     let loaded = config::load(&fresh.join("config"));
     let Some(configuration) = loaded.configuration else {
         let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
-        return Err(Failure::configuration("the configuration in the backup does not check").because(said.join("\n")));
+        return Err(
+            CommandFailure::configuration("the configuration in the backup does not check").because(said.join("\n"))
+        );
     };
     let store = fresh.join("state/store.db");
     if store.exists() {
-        log::prove(&store).map_err(|e| Failure::usage("what was decided cannot be opened").because(e))?;
+        log::verify(&store).map_err(|e| CommandFailure::usage("what was decided cannot be opened").because(e))?;
     }
     let journal = fresh.join("state").join(&configuration.journal.dir);
     std::fs::create_dir_all(&journal)
         .and_then(|()| File::create(journal.join(recover::RESTORED))?.write_all(b"numbers begin far beyond\n"))
-        .map_err(|e| Failure::later("the backup cannot be unpacked").because(e.to_string()))?;
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+        .map_err(|e| CommandFailure::later("the backup cannot be unpacked").because(e.to_string()))?;
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
     let opened = Journal::open(&journal, &configuration.journal, &clock, &clock::boot_id());
-    let (opened, writer) =
-        opened.map_err(|e| Failure::usage("the journal in the backup cannot be opened").because(e.to_string()))?;
+    let (opened, writer) = opened
+        .map_err(|e| CommandFailure::usage("the journal in the backup cannot be opened").because(e.to_string()))?;
     let damaged = opened.health().damaged_files.load(std::sync::atomic::Ordering::Relaxed);
     let newest = opened.newest_seq();
     writer.stop();
     if damaged > 0 {
-        return Err(Failure::usage(format!("{damaged} files of the journal in the backup are damaged")));
+        return Err(CommandFailure::usage(format!("{damaged} files of the journal in the backup are damaged")));
     }
     let devices = configuration.devices.len();
     Ok(format!("site {}: {devices} devices, a journal that opens, numbers from {newest} on", configuration.site.id))
@@ -273,11 +279,11 @@ fn prove(fresh: &Path) -> Result<String, Failure> {
 const LOCK: &str = "lock";
 
 /// A history that is there is never overwritten.
-fn refuse_if_there(journal: &Path) -> Outcome {
+fn refuse_if_there(journal: &Path) -> CommandOutcome {
     if !journal.exists() {
         return Ok(());
     }
-    Err(Failure::usage(format!("there is a journal in {} already", journal.display()))
+    Err(CommandFailure::usage(format!("there is a journal in {} already", journal.display()))
         .hint("stop the gateway and move that directory away, or name another with --state DIR"))
 }
 
@@ -302,9 +308,9 @@ fn own(path: &Path, like: &Path, mode: Option<u32>) -> std::io::Result<()> {
 }
 
 /// Puts what was proved into place; true if a configuration was there already and stays.
-fn place(fresh: &Path, config_dir: &Path, state_dir: &Path) -> Result<bool, Failure> {
+fn place(fresh: &Path, config_dir: &Path, state_dir: &Path) -> Result<bool, CommandFailure> {
     let failed =
-        |e: std::io::Error| Failure::later("what was unpacked cannot be put into place").because(e.to_string());
+        |e: std::io::Error| CommandFailure::later("what was unpacked cannot be put into place").because(e.to_string());
     let has_config = config_dir.join("site.toml").exists();
     if !has_config {
         std::fs::create_dir_all(config_dir).map_err(failed)?;

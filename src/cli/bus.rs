@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::app::questions::Held;
-use crate::cli::{Args as Global, Failure};
+use crate::app::control_handlers::Held;
+use crate::cli::{Args as Global, CommandFailure};
 use crate::clock::Clock;
-use crate::control::{self, Request};
-use crate::link::settings::{Settings, Transport};
+use crate::control::{self, ControlRequest};
+use crate::link::settings::{LinkSettings, LinkTransport};
 use crate::link::{Counters, Link};
 use crate::model::quality::Cause;
-use crate::model::registers::{Span, Words};
-use crate::scan::Reach;
+use crate::model::registers::{RegisterBlock, RegisterRange};
+use crate::scan::RegisterReader;
 
 /// A bus that can be asked.
-pub enum Bus {
+pub enum BusAccess {
     /// It is ours.
     Own {
         /// The link.
@@ -35,29 +35,29 @@ pub enum Bus {
 ///
 /// # Errors
 /// One runs, and does not tell: a bus that it polls must not be opened a second time.
-pub async fn held(global: &Global) -> Result<Vec<Held>, Failure> {
-    match control::ask(&global.socket(), &Request::Links).await {
+pub async fn held(global: &Global) -> Result<Vec<Held>, CommandFailure> {
+    match control::ask(&global.socket(), &ControlRequest::Links).await {
         Ok(links) => serde_json::from_value(links)
-            .map_err(|e| Failure::later("the answer cannot be read").because(e.to_string())),
+            .map_err(|e| CommandFailure::later("the answer cannot be read").because(e.to_string())),
         Err(control::Failed::NotRunning(_)) => Ok(Vec::new()),
         Err(e) => Err(super::unanswered(&e)),
     }
 }
 
 /// Whether both are the same port or address, under whatever names.
-pub fn is_same(a: &Transport, b: &Transport) -> bool {
+pub fn is_same(a: &LinkTransport, b: &LinkTransport) -> bool {
     let real = |path: &str| std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
     match (a, b) {
-        (Transport::Serial(a), Transport::Serial(b)) => real(&a.path) == real(&b.path),
-        (Transport::Tcp { address: a }, Transport::Tcp { address: b })
-        | (Transport::RtuOverTcp { address: a }, Transport::RtuOverTcp { address: b }) => a == b,
+        (LinkTransport::Serial(a), LinkTransport::Serial(b)) => real(&a.path) == real(&b.path),
+        (LinkTransport::Tcp { address: a }, LinkTransport::Tcp { address: b })
+        | (LinkTransport::RtuOverTcp { address: a }, LinkTransport::RtuOverTcp { address: b }) => a == b,
         _ => false,
     }
 }
 
-impl Bus {
+impl BusAccess {
     /// By the gateway if it holds this bus, else by ourselves.
-    pub fn reach(global: &Global, held: &[Held], settings: Settings, clock: Clock) -> Self {
+    pub fn reach(global: &Global, held: &[Held], settings: LinkSettings, clock: Clock) -> Self {
         match held.iter().find(|h| is_same(&h.transport, &settings.transport)) {
             Some(h) => Self::Held { socket: global.socket(), link: h.link.clone() },
             None => Self::Own {
@@ -92,8 +92,14 @@ impl Bus {
     }
 }
 
-impl Reach for Bus {
-    async fn read(&mut self, address: u8, span: Span, timeout_ms: u64, pause_ms: u64) -> Result<Words, Cause> {
+impl RegisterReader for BusAccess {
+    async fn read(
+        &mut self,
+        address: u8,
+        span: RegisterRange,
+        timeout_ms: u64,
+        pause_ms: u64,
+    ) -> Result<RegisterBlock, Cause> {
         self.open().await.map_err(|_| Cause::LinkDown)?;
         match self {
             Self::Own { link, round_trip_ms, .. } => {
@@ -103,7 +109,7 @@ impl Reach for Bus {
             }
             Self::Held { socket, link } => {
                 let (function, first, count) = (span.area.function(), span.address, span.count);
-                let request = Request::Registers {
+                let request = ControlRequest::Registers {
                     link: link.clone(),
                     unit: address,
                     function,
@@ -114,7 +120,7 @@ impl Reach for Bus {
                 };
                 let answer = control::ask(socket, &request).await.map_err(|_| Cause::LinkDown)?;
                 let read: Result<Vec<u16>, Cause> = serde_json::from_value(answer).map_err(|_| Cause::LinkDown)?;
-                read.map(|words| Words { span, words })
+                read.map(|words| RegisterBlock { span, words })
             }
         }
     }

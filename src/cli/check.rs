@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel;
-use crate::cli::bus::{self, Bus};
-use crate::cli::{Args as Global, Failure, Outcome, output};
+use crate::cli::bus::{self, BusAccess};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
 use crate::model::problem::Severity;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 use crate::oncall::ahead::ahead;
 use crate::scan;
 use crate::sink;
-use crate::sink::mqtt::commands::Carry;
+use crate::sink::mqtt::commands::CommandHandler;
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub struct Args {
 }
 
 /// Checks; 78 if there is an error.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let dir = global.config_dir();
     let loaded = config::load(&dir);
     for problem in &loaded.problems {
@@ -42,7 +42,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let count = |severity| loaded.problems.iter().filter(|p| p.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let Some(configuration) = &loaded.configuration else {
-        return Err(Failure::configuration(format!("{}: {errors} errors, {warnings} warnings", dir.display())));
+        return Err(CommandFailure::configuration(format!("{}: {errors} errors, {warnings} warnings", dir.display())));
     };
     if args.plan {
         plan(configuration);
@@ -55,9 +55,9 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         online(global, configuration)?;
     }
     let now = crate::cli::page::now();
-    let unfit = crate::cli::doors::files(configuration, Wall(now));
+    let unfit = crate::cli::probes::files(configuration, UnixMillis(now));
     unfit.iter().for_each(|what| output::line(format!("warning: {what}")));
-    let warned = ahead(&configuration.oncall.plan, &crate::cli::page::overrides(global), Wall(now), AHEAD_DAYS);
+    let warned = ahead(&configuration.oncall.plan, &crate::cli::page::overrides(global), UnixMillis(now), AHEAD_DAYS);
     for warning in &warned {
         output::note(format!("warning: {warning}"));
     }
@@ -144,30 +144,30 @@ fn alarms(configuration: &Configuration) {
 }
 
 /// Asks every unit who it is.
-fn online(global: &Global, configuration: &Configuration) -> Outcome {
+fn online(global: &Global, configuration: &Configuration) -> CommandOutcome {
     let (rows, silent) = crate::cli::runtime()?.block_on(async {
         let held = bus::held(global).await?;
-        let clock = Clock::new(&configuration.clock, Wall(0));
+        let clock = Clock::new(&configuration.clock, UnixMillis(0));
         let (mut rows, mut silent) = (Vec::new(), 0);
         for config in &configuration.buses {
-            let reached = Bus::reach(global, &held, config.link.clone(), clock.clone());
+            let reached = BusAccess::reach(global, &held, config.link.clone(), clock.clone());
             let (more, quiet) = ask_bus(config, reached).await;
             rows.extend(more);
             silent += quiet;
         }
-        Ok::<_, Failure>((rows, silent))
+        Ok::<_, CommandFailure>((rows, silent))
     })?;
     output::raw(output::table(&["link", "unit", "address", "profile", "answers", "ident", "layout"], &rows));
     let deaf = reply_ways(global, configuration)?;
-    let shut = crate::cli::doors::online(configuration, Wall(crate::cli::page::now()))?;
+    let shut = crate::cli::probes::online(configuration, UnixMillis(crate::cli::page::now()))?;
     if silent > 0 {
-        return Err(Failure::later(format!("{silent} of {} units do not answer", rows.len())));
+        return Err(CommandFailure::later(format!("{silent} of {} units do not answer", rows.len())));
     }
     if shut > 0 {
-        return Err(Failure::later(format!("{shut} of what was tried at sinks and channels does not work")));
+        return Err(CommandFailure::later(format!("{shut} of what was tried at sinks and channels does not work")));
     }
     if deaf > 0 {
-        return Err(Failure::later(format!("answers of people cannot be heard by {deaf} ways")));
+        return Err(CommandFailure::later(format!("answers of people cannot be heard by {deaf} ways")));
     }
     Ok(())
 }
@@ -176,8 +176,8 @@ fn online(global: &Global, configuration: &Configuration) -> Outcome {
 const LISTEN: Duration = Duration::from_secs(6);
 
 /// Whether answers of people can be heard: as the running gateway knows it, else tried here. How many ways cannot.
-fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, Failure> {
-    let running = crate::cli::ask(global, &crate::control::Request::Status).ok();
+fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, CommandFailure> {
+    let running = crate::cli::ask(global, &crate::control::ControlRequest::Status).ok();
     if let Some(status) = running.and_then(|v| serde_json::from_value::<crate::app::status::Status>(v).ok()) {
         crate::cli::status::reply_ways(&status);
         return Ok(status.pages.reply_ways.iter().filter(|w| !w.failed.is_empty()).count());
@@ -192,23 +192,23 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, F
         let mut all = tokio::task::JoinSet::new();
         for settings in configuration.oncall.channels.clone() {
             let says = listening(settings.id().to_string());
-            let hear: channel::Hear = Arc::new(move |heard| {
-                if let channel::Heard::Listening(listens) = heard {
+            let hear: channel::ReplyHandler = Arc::new(move |heard| {
+                if let channel::InboundReply::Listening(listens) = heard {
                     says(listens);
                 }
             });
             all.spawn(async move { channel::open(&settings).listen(None, hear).await });
         }
         for sink in &configuration.sinks {
-            let sink::Settings::Mqtt(mqtt) = sink else { continue };
+            let sink::SinkSettings::Mqtt(mqtt) = sink else { continue };
             if mqtt.commands {
                 let says = Arc::new(listening(crate::app::reply_ways::of_sink(&mqtt.name)));
                 // A trial carries nothing out.
-                let carry: Carry = Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) }));
+                let carry: CommandHandler = Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) }));
                 // Beside a gateway of the same name each would throw the other out.
                 let client_id = Some(format!("plantroom-{}-check", configuration.site.id));
-                let mqtt = sink::mqtt::settings::Settings { client_id, ..mqtt.clone() };
-                let outbox = sink::Health::default();
+                let mqtt = sink::mqtt::settings::MqttSettings { client_id, ..mqtt.clone() };
+                let outbox = sink::SinkHealth::default();
                 // Here this connection is the only one.
                 outbox.connected.store(true, std::sync::atomic::Ordering::Relaxed);
                 let site = configuration.site.id.clone();
@@ -237,7 +237,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-async fn ask_bus(config: &crate::poll::BusConfig, mut bus: Bus) -> (Vec<Vec<String>>, usize) {
+async fn ask_bus(config: &crate::poll::BusConfig, mut bus: BusAccess) -> (Vec<Vec<String>>, usize) {
     let (mut rows, mut silent) = (Vec::new(), 0);
     for unit in &config.units {
         let rules = &unit.profile.layout(None).read;
@@ -269,7 +269,7 @@ async fn ask_bus(config: &crate::poll::BusConfig, mut bus: Bus) -> (Vec<Vec<Stri
 /// What a running gateway has found out about its units.
 fn learned(global: &Global) {
     // Whether one runs is nothing that a check depends on.
-    let Ok(value) = crate::cli::ask(global, &crate::control::Request::Status) else { return };
+    let Ok(value) = crate::cli::ask(global, &crate::control::ControlRequest::Status) else { return };
     let Ok(status) = serde_json::from_value::<crate::app::status::Status>(value) else { return };
     crate::cli::status::reply_ways(&status);
     for unit in status.links.iter().flat_map(|l| &l.units).filter(|u| !u.holes.is_empty()) {

@@ -8,19 +8,19 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Paths, Shared};
-use crate::cli::demo_pages::{self, Pages};
-use crate::cli::{Args as Global, Failure, Outcome, output, runtime, simulate, told_to_stop};
+use crate::cli::demo_pages::{self, DemoPages};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime, simulate, told_to_stop};
 use crate::clock::{self, Clock};
 use crate::config::doc::{Problems, Texts};
 use crate::config::{self, builtin};
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 use crate::simulate::{serve, site};
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pace: simulate::Pace,
+    pace: simulate::SimulationSpeed,
     /// Write into a time-series store too: its address (VictoriaMetrics, InfluxDB 2 or 3; bucket `plantroom`), or `v1:` and the
     /// address for InfluxDB 1.x (database `plantroom`). More than one may be named.
     #[arg(long, value_name = "URL")]
@@ -31,7 +31,7 @@ pub struct Args {
 }
 
 /// Runs until Ctrl-C or SIGTERM.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     if let Some(dir) = &args.write {
         return write(dir);
     }
@@ -44,7 +44,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
 }
 
 /// Writes the site; refuses to overwrite.
-fn write(dir: &Path) -> Outcome {
+fn write(dir: &Path) -> CommandOutcome {
     let at = site::Whereabouts {
         ports: site::fixed_ports(),
         line: simulate::LINE.to_string(),
@@ -52,14 +52,13 @@ fn write(dir: &Path) -> Outcome {
         health: "127.0.0.1:9464".to_string(),
     };
     let failed = |path: &Path, e: std::io::Error| {
-        Failure::later(format!("cannot write {}", path.display())).because(e.to_string())
+        CommandFailure::later(format!("cannot write {}", path.display())).because(e.to_string())
     };
     std::fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
     let files = site::files(&at);
     if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).exists()) {
-        return Err(
-            Failure::usage(format!("{} is there already", dir.join(name).display())).hint("name an empty directory")
-        );
+        return Err(CommandFailure::usage(format!("{} is there already", dir.join(name).display()))
+            .hint("name an empty directory"));
     }
     for (name, text) in files {
         let path = dir.join(name);
@@ -70,16 +69,16 @@ fn write(dir: &Path) -> Outcome {
     Ok(())
 }
 
-async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> Outcome {
-    let broker = broker().map_err(|e| Failure::later("the demo's broker cannot start").because(e))?;
+async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOutcome {
+    let broker = broker().map_err(|e| CommandFailure::later("the demo's broker cannot start").because(e))?;
     output::line(format!("mqtt://127.0.0.1:{}", broker.v4));
     let catalogue = builtin::read(None, &mut Problems::default());
     let units = site::units(&catalogue.profiles);
     let stop = CancellationToken::new();
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
     let started = serve::start(&units, &BTreeMap::new(), args.pace.scenario, speed, clock, stop.clone()).await;
-    let plant = started.map_err(|e| Failure::later("the plant cannot start").because(e))?;
-    let health = format!("127.0.0.1:{}", free_port().map_err(|e| Failure::later("no free port").because(e))?);
+    let plant = started.map_err(|e| CommandFailure::later("the plant cannot start").because(e))?;
+    let health = format!("127.0.0.1:{}", free_port().map_err(|e| CommandFailure::later("no free port").because(e))?);
     let at = site::Whereabouts {
         ports: plant.tcp.iter().map(|(name, a)| (*name, a.port())).collect(),
         line: plant.serial.values().next().cloned().unwrap_or_default(),
@@ -88,35 +87,39 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> Outcome {
     };
     let mut files = site::files(&at);
     files.push(("stores.toml".to_string(), stores(&args.store)));
-    let pages = Pages::default();
-    let no_port = |e: std::io::Error| Failure::later("no free port").because(e.to_string());
+    let pages = DemoPages::default();
+    let no_port = |e: std::io::Error| CommandFailure::later("no free port").because(e.to_string());
     let shown = demo_pages::listen(pages.clone(), stop.clone()).await.map_err(no_port)?;
-    let door = free_port().map_err(|e| Failure::later("no free port").because(e))?;
+    let door = free_port().map_err(|e| CommandFailure::later("no free port").because(e))?;
     files.push(("people.toml".to_string(), demo_pages::people(shown, door)));
     let loaded = config::load_texts(&Texts { files }, None);
     let Some(configuration) = loaded.configuration else {
         let said = loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        return Err(Failure { code: 70, ..Failure::usage("the demo's own configuration does not check") }.because(said));
+        return Err(CommandFailure {
+            code: 70,
+            ..CommandFailure::usage("the demo's own configuration does not check")
+        }
+        .because(said));
     };
     let paths = Paths {
         state: dir.to_path_buf(),
         socket: global.state.clone().unwrap_or(dir.to_path_buf()).join("control.sock"),
     };
     let started = App::start(configuration, &paths);
-    let app = started.map_err(|e| Failure::later("the gateway cannot start").because(e))?;
+    let app = started.map_err(|e| CommandFailure::later("the gateway cannot start").because(e))?;
     output::line(format!("mqtt 5 on port {}; health page http://{health}/metrics", broker.v5));
     output::line(format!("status: plantroom --state {} status", dir.display()));
     output::line(format!("listen: mosquitto_sub -p {} -v -t 'plantroom/demo/#'", broker.v4));
     let shared = std::sync::Arc::clone(&app.shared);
     tokio::select! {
         () = told_to_stop() => {}
-        () = shared.broken.cancelled() => {}
+        () = shared.fatal.cancelled() => {}
         () = show(&shared, &pages) => {}
     }
     output::line("stopping");
     app.stop().await;
     stop.cancel();
-    if shared.broken.is_cancelled() { Err(Failure::driver_ended()) } else { Ok(()) }
+    if shared.fatal.is_cancelled() { Err(CommandFailure::driver_ended()) } else { Ok(()) }
 }
 
 /// Sinks for the stores that were named.
@@ -132,7 +135,7 @@ fn stores(urls: &[String]) -> String {
 }
 
 /// The live table: on a terminal drawn anew each second, else a line every ten seconds.
-async fn show(shared: &Shared, pages: &Pages) {
+async fn show(shared: &Shared, pages: &DemoPages) {
     let mut drawn = 0;
     let mut seconds = 0u32;
     loop {

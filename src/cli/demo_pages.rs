@@ -16,9 +16,9 @@ const SHOWN: usize = 6;
 
 /// The last pages, for the live table.
 #[derive(Clone, Debug, Default)]
-pub struct Pages(Arc<Mutex<VecDeque<String>>>);
+pub struct DemoPages(Arc<Mutex<VecDeque<String>>>);
 
-impl Pages {
+impl DemoPages {
     /// The last of them, a line each.
     pub fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|line| format!("{line}\n")).collect()
@@ -29,7 +29,7 @@ impl Pages {
 ///
 /// # Errors
 /// No port can be had.
-pub async fn listen(pages: Pages, stop: CancellationToken) -> std::io::Result<u16> {
+pub async fn listen(pages: DemoPages, stop: CancellationToken) -> std::io::Result<u16> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let port = listener.local_addr()?.port();
     let router = Router::new().route("/", post(shown)).with_state(pages);
@@ -42,7 +42,7 @@ pub async fn listen(pages: Pages, stop: CancellationToken) -> std::io::Result<u1
     Ok(port)
 }
 
-async fn shown(State(pages): State<Pages>, body: Bytes) {
+async fn shown(State(pages): State<DemoPages>, body: Bytes) {
     let page: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |key: &str| page[key].as_str().unwrap_or_default().to_string();
     let line = format!("page to {}: {} {}", text("to"), text("title"), text("link")).trim_end().to_string();

@@ -5,14 +5,14 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::cli::output::{BYTE_ORDER_MARK, Format};
-use crate::cli::{Args as Global, Failure, Outcome, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::Clock;
 use crate::config;
 use crate::journal::Journal;
 use crate::journal::damage::Damage;
-use crate::journal::history::{Query, SLOTS_MAX};
+use crate::journal::history::{HistoryQuery, SLOTS_MAX};
 use crate::model::problem::did_you_mean;
-use crate::model::time::{Wall, duration_ms};
+use crate::model::time::{UnixMillis, duration_ms};
 use crate::model::value::Value;
 
 /// Options of `history`.
@@ -39,48 +39,50 @@ pub struct Args {
 }
 
 /// How the answer is printed.
-struct Form {
+struct OutputForm {
     format: Format,
     zone: TimeZone,
     /// The point's unit; empty where it has none, or nobody knows.
     unit: String,
 }
 
-impl Form {
+impl OutputForm {
     /// What a file says in each line besides time and value.
-    fn of(&self, query: &Query) -> [String; 3] {
+    fn of(&self, query: &HistoryQuery) -> [String; 3] {
         [query.device.clone(), query.point.clone(), self.unit.clone()]
     }
 }
 
 /// Reads and prints.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let loaded = config::load(&global.config_dir());
     let (settings, zone) = match &loaded.configuration {
         Some(c) => (c.journal.clone(), TimeZone::get(&c.site.time_zone).unwrap_or(TimeZone::UTC)),
-        None => (crate::journal::Settings::default(), TimeZone::UTC),
+        None => (crate::journal::JournalSettings::default(), TimeZone::UTC),
     };
     let dir = global.state_dir().join(&settings.dir);
     if !dir.is_dir() {
-        return Err(Failure::usage(format!("there is no journal in {}", dir.display()))
+        return Err(CommandFailure::usage(format!("there is no journal in {}", dir.display()))
             .hint("--state DIR names the gateway's state"));
     }
     let Some((device, point)) = args.point.split_once('.') else {
-        return Err(Failure::usage(format!("`{}` is not device.point", args.point)));
+        return Err(CommandFailure::usage(format!("`{}` is not device.point", args.point)));
     };
     let zone = match &args.zone {
         None => zone,
         Some(name) => TimeZone::get(name).map_err(|_| {
-            Failure::usage(format!("there is no time zone `{name}`")).hint("as in Asia/Shanghai, Europe/London, UTC")
+            CommandFailure::usage(format!("there is no time zone `{name}`"))
+                .hint("as in Asia/Shanghai, Europe/London, UTC")
         })?,
     };
-    let clock = Clock::new(&crate::clock::Settings::default(), Wall(0));
+    let clock = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0));
     let now = clock.wall().0;
     let to_ms = args.to.as_deref().map_or(Ok(now), |to| moment(to, now, &zone))?;
-    let query = Query { device: device.into(), point: point.into(), from_ms: moment(&args.from, now, &zone)?, to_ms };
+    let query =
+        HistoryQuery { device: device.into(), point: point.into(), from_ms: moment(&args.from, now, &zone)?, to_ms };
     let opened = Journal::view(&dir, &settings, &clock);
-    let journal = opened.map_err(|e| Failure::later("cannot open the journal").because(e.to_string()))?;
+    let journal = opened.map_err(|e| CommandFailure::later("cannot open the journal").because(e.to_string()))?;
     let configuration = loaded.configuration.as_ref();
     let unit =
         configuration.and_then(|c| c.catalogue.vocabulary.point(&c.devices.get(device)?.class, point)?.unit.clone());
@@ -90,7 +92,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
             "UNDATED: {undated} readings of {device}.{point} have no date (the gateway never knew it while they were made): they stand neither here nor in a store"
         ));
     }
-    let form = Form { format: args.format, zone, unit: unit.unwrap_or_default() };
+    let form = OutputForm { format: args.format, zone, unit: unit.unwrap_or_default() };
     match &args.every {
         Some(every) => slots(&journal, &query, every, &form),
         None => samples(&journal, &query, &form),
@@ -101,7 +103,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
 ///
 /// # Errors
 /// It is neither.
-pub fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, Failure> {
+pub fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, CommandFailure> {
     if let Some(ago) = duration_ms(text) {
         return Ok(now - i64::try_from(ago).unwrap_or(now));
     }
@@ -112,14 +114,14 @@ pub fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, Failure> {
         civil?.to_zoned(zone.clone()).ok().map(|z: Zoned| z.timestamp())
     });
     zoned.map(jiff::Timestamp::as_millisecond).ok_or_else(|| {
-        Failure::usage(format!("`{text}` is not a date"))
+        CommandFailure::usage(format!("`{text}` is not a date"))
             .hint("2026-11-21, 2026-11-21T08:00, 2026-11-21T08:00+08:00, or 24h for so long ago")
     })
 }
 
 /// A moment in the site's time zone.
 pub fn local(ms: i64, zone: &TimeZone) -> String {
-    Wall(ms).local(zone)
+    UnixMillis(ms).local(zone)
 }
 
 /// The same as a spreadsheet takes for a date: without zone.
@@ -128,11 +130,11 @@ fn plain(ms: i64, zone: &TimeZone) -> String {
     at.map_or_else(|_| ms.to_string(), |z| z.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
 }
 
-fn failed(e: crate::journal::segment::Trouble) -> Failure {
-    Failure::later("history cannot be read").because(e.to_string())
+fn failed(e: crate::journal::segment::JournalError) -> CommandFailure {
+    CommandFailure::later("history cannot be read").because(e.to_string())
 }
 
-fn samples(journal: &Journal, query: &Query, form: &Form) -> Outcome {
+fn samples(journal: &Journal, query: &HistoryQuery, form: &OutputForm) -> CommandOutcome {
     let (format, zone) = (form.format, &form.zone);
     let of = form.of(query).map(|cell| output::csv(&cell)).join(",");
     let head = ["time", "value", "quality", "thinned", "clock"];
@@ -142,7 +144,7 @@ fn samples(journal: &Journal, query: &Query, form: &Form) -> Outcome {
         Format::Json => output::line("["),
         Format::Table => output::line(format!("{:31}{:20}{:20}{:9}{}", head[0], head[1], head[2], head[3], head[4])),
     }
-    let each = |row: crate::journal::history::Row| {
+    let each = |row: crate::journal::history::HistoryRow| {
         let (value, quality) = match &row.sample {
             Ok(value) => (value.to_string(), "good"),
             Err(cause) => (String::new(), cause.word()),
@@ -185,7 +187,7 @@ fn samples(journal: &Journal, query: &Query, form: &Form) -> Outcome {
 }
 
 /// What is there and cannot be read: nobody takes what is printed for everything.
-fn say(damage: &[Damage], zone: &TimeZone) -> Outcome {
+fn say(damage: &[Damage], zone: &TimeZone) -> CommandOutcome {
     if damage.is_empty() {
         return Ok(());
     }
@@ -195,7 +197,7 @@ fn say(damage: &[Damage], zone: &TimeZone) -> Outcome {
             d.hours.map_or("some hour".to_string(), |(a, b)| format!("{} to {}", local(a, zone), local(b, zone)));
         output::note(format!("MISSING: {device}, {hours}: {}: {}", d.file, d.why));
     }
-    Err(Failure::damaged("a part of this time is recorded and cannot be read: what is printed is not all")
+    Err(CommandFailure::damaged("a part of this time is recorded and cannot be read: what is printed is not all")
         .hint("`plantroom verify` names all of it; what was set aside is said until the `.damaged` file is moved away"))
 }
 
@@ -205,19 +207,19 @@ fn word(thinned: bool) -> &'static str {
 }
 
 /// Says why there is nothing: a slip of the pen is an error.
-fn nothing(is_empty: bool, journal: &Journal, query: &Query) -> Outcome {
+fn nothing(is_empty: bool, journal: &Journal, query: &HistoryQuery) -> CommandOutcome {
     if !is_empty {
         return Ok(());
     }
     let known = journal.names();
     let Some(points) = known.get(&query.device) else {
         let near = did_you_mean(&query.device, known.keys().map(String::as_str));
-        return Err(Failure::usage(format!("the journal has no device `{}`", query.device)).hint(near));
+        return Err(CommandFailure::usage(format!("the journal has no device `{}`", query.device)).hint(near));
     };
     if !points.contains(&query.point) {
         let near = did_you_mean(&query.point, points.iter().map(String::as_str));
         let what = format!("`{}` has no point `{}` in the journal", query.device, query.point);
-        return Err(Failure::usage(what).hint(near));
+        return Err(CommandFailure::usage(what).hint(near));
     }
     output::note(format!("no samples of {}.{} in this time", query.device, query.point));
     Ok(())
@@ -229,7 +231,7 @@ fn rounded(x: f64) -> f64 {
 }
 
 /// A slot as an object: numbers are numbers, what is not there is null.
-fn slot_json(s: &crate::journal::history::Slot, query: &Query, form: &Form) -> serde_json::Value {
+fn slot_json(s: &crate::journal::history::Slot, query: &HistoryQuery, form: &OutputForm) -> serde_json::Value {
     let has = |x: f64| (s.of.good > 0).then_some(x + 0.0);
     serde_json::json!({
         "device": query.device, "point": query.point, "unit": form.unit, "start": local(s.start_ms, &form.zone), "start_ms": s.start_ms,
@@ -255,7 +257,7 @@ fn calendar_step(text: &str) -> Option<jiff::Span> {
 
 /// The beginnings of calendar slots from a query's begin to beyond its end, each reckoned from the first, so that months that are
 /// too short do not move the days after them; none: too many.
-fn calendar(query: &Query, step: jiff::Span, zone: &TimeZone) -> Option<Vec<i64>> {
+fn calendar(query: &HistoryQuery, step: jiff::Span, zone: &TimeZone) -> Option<Vec<i64>> {
     let first = Timestamp::from_millisecond(query.from_ms).ok()?.to_zoned(zone.clone());
     let mut bounds = vec![query.from_ms];
     for n in 1..=i64::try_from(SLOTS_MAX).ok()? {
@@ -268,16 +270,16 @@ fn calendar(query: &Query, step: jiff::Span, zone: &TimeZone) -> Option<Vec<i64>
     None
 }
 
-fn slots(journal: &Journal, query: &Query, every: &str, form: &Form) -> Outcome {
+fn slots(journal: &Journal, query: &HistoryQuery, every: &str, form: &OutputForm) -> CommandOutcome {
     let (format, zone) = (form.format, &form.zone);
     let too_many =
-        || Failure::usage(format!("more than {SLOTS_MAX} slots")).hint("a longer --every, or a shorter time");
+        || CommandFailure::usage(format!("more than {SLOTS_MAX} slots")).hint("a longer --every, or a shorter time");
     let answer = if let Some(step) = calendar_step(every) {
         let bounds = calendar(query, step, zone).ok_or_else(too_many)?;
         journal.slots_between(query, &bounds)
     } else {
         let Some(every_ms) = duration_ms(every).and_then(|ms| i64::try_from(ms).ok()) else {
-            return Err(Failure::usage(format!("`{every}` is not a duration")).hint("15m, 1h, 1d, 1w, 1mo, 1y"));
+            return Err(CommandFailure::usage(format!("`{every}` is not a duration")).hint("15m, 1h, 1d, 1w, 1mo, 1y"));
         };
         if (query.to_ms - query.from_ms) / every_ms.max(1) >= i64::try_from(SLOTS_MAX).unwrap_or(i64::MAX) {
             return Err(too_many());
@@ -332,7 +334,7 @@ mod tests {
     fn bounds(from: &str, to: &str, every: &str, zone: &str) -> Vec<String> {
         let zone = TimeZone::get(zone).unwrap();
         let at = |text: &str| moment(text, 0, &zone).unwrap();
-        let query = Query { device: "d".into(), point: "p".into(), from_ms: at(from), to_ms: at(to) };
+        let query = HistoryQuery { device: "d".into(), point: "p".into(), from_ms: at(from), to_ms: at(to) };
         let all = calendar(&query, calendar_step(every).unwrap(), &zone).unwrap();
         all.iter()
             .map(|ms| {
@@ -355,7 +357,7 @@ mod tests {
         let zone = TimeZone::get("Europe/London").unwrap();
         let at = |text: &str| moment(text, 0, &zone).unwrap();
         let day = |from: &str, to: &str| {
-            let query = Query { device: "d".into(), point: "p".into(), from_ms: at(from), to_ms: at(to) };
+            let query = HistoryQuery { device: "d".into(), point: "p".into(), from_ms: at(from), to_ms: at(to) };
             let all = calendar(&query, calendar_step("1d").unwrap(), &zone).unwrap();
             (all[1] - all[0]) / 3_600_000
         };

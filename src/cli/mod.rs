@@ -8,10 +8,10 @@ pub mod check;
 pub mod clock;
 pub mod demo;
 mod demo_pages;
-pub mod doors;
 pub mod history;
 pub mod output;
 pub mod page;
+pub mod probes;
 pub mod read;
 pub mod reference;
 pub mod reload;
@@ -114,7 +114,7 @@ enum Command {
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CommandFailure {
     /// 64: the request is wrong; 69: the gateway refused it; 70: a bug of ours; 75: later; 77: not permitted; 78: configuration.
     pub code: u8,
     /// What could not be done.
@@ -126,9 +126,9 @@ pub struct Failure {
 }
 
 /// What a command gives back.
-pub type Outcome = Result<(), Failure>;
+pub type CommandOutcome = Result<(), CommandFailure>;
 
-impl Failure {
+impl CommandFailure {
     /// The request itself is wrong.
     pub fn usage(error: impl Into<String>) -> Self {
         Self { code: 64, error: error.into(), causes: Vec::new(), hint: String::new() }
@@ -250,9 +250,9 @@ pub fn main() -> ExitCode {
 ///
 /// # Errors
 /// The operating system gives no threads.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub fn runtime() -> Result<tokio::runtime::Runtime, CommandFailure> {
     let built = tokio::runtime::Builder::new_current_thread().max_blocking_threads(8).enable_all().build();
-    built.map_err(|e| Failure::later("cannot start").because(e.to_string()))
+    built.map_err(|e| CommandFailure::later("cannot start").because(e.to_string()))
 }
 
 /// What helps who may not ask.
@@ -262,21 +262,21 @@ const DENIED: &str = "sudo, or join its group: sudo usermod -aG plantroom $USER"
 ///
 /// # Errors
 /// None runs, or it refuses.
-pub fn ask(args: &Args, request: &crate::control::Request) -> Result<serde_json::Value, Failure> {
+pub fn ask(args: &Args, request: &crate::control::ControlRequest) -> Result<serde_json::Value, CommandFailure> {
     runtime()?.block_on(crate::control::ask(&args.socket(), request)).map_err(|e| unanswered(&e))
 }
 
 /// Why a gateway did not do what it was asked, with the exit code of its kind.
-pub fn unanswered(error: &crate::control::Failed) -> Failure {
+pub fn unanswered(error: &crate::control::Failed) -> CommandFailure {
     use crate::control::Failed;
-    let failure = Failure::later(error.to_string());
+    let failure = CommandFailure::later(error.to_string());
     match error {
         Failed::NotRunning(_) => {
             failure.hint("start it with `plantroom run`; --state DIR names another gateway's state")
         }
-        Failed::Denied(_) => Failure { code: 77, ..failure }.hint(DENIED),
-        Failed::NotPermitted(_) => Failure { code: 77, ..failure },
-        Failed::Refused(_) => Failure { code: 69, ..failure },
+        Failed::Denied(_) => CommandFailure { code: 77, ..failure }.hint(DENIED),
+        Failed::NotPermitted(_) => CommandFailure { code: 77, ..failure },
+        Failed::Refused(_) => CommandFailure { code: 69, ..failure },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use crate::cli::{Args, Failure, LogForm};
+use crate::cli::{Args, CommandFailure, LogForm};
 
 /// How lists are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -39,7 +39,7 @@ pub fn is_terminal() -> bool {
 }
 
 /// error, caused by, hint.
-pub fn failure(failure: &Failure) {
+pub fn failure(failure: &CommandFailure) {
     note(format!("error: {}", failure.error));
     for cause in &failure.causes {
         note(format!("  caused by: {cause}"));

@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::app::pages::{ONCALL, masked, stored_at};
-use crate::cli::{Args as Global, Failure, Outcome, alarm, ask, history, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, ask, history, output};
 use crate::clock::{self, Clock};
-use crate::control::Request;
-use crate::model::time::{Wall, duration_ms};
-use crate::oncall::rota::{self, DAY_MS, Stretch};
-use crate::store::log::{Query, Row};
+use crate::control::ControlRequest;
+use crate::model::time::{UnixMillis, duration_ms};
+use crate::oncall::rota::{self, DAY_MS, OnCallPeriod};
+use crate::store::log::{EventQuery, EventRow};
 
 /// Options of `page`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    what: PageAction,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
+enum PageAction {
     /// Page somebody for a trial: it has to be acknowledged like any other.
     Test {
         /// A person's id.
@@ -43,11 +43,11 @@ enum What {
 #[derive(Debug, clap::Args)]
 pub struct RotaArgs {
     #[command(subcommand)]
-    what: Rota,
+    what: RotaAction,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Rota {
+enum RotaAction {
     /// Who is on call when; gaps as well.
     Show {
         /// So many days from now on.
@@ -88,27 +88,27 @@ enum Rota {
 }
 
 /// Runs `page`.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     match &args.what {
-        What::Test { person } => {
-            ask(global, &Request::PageTest { person: person.clone() })?;
+        PageAction::Test { person } => {
+            ask(global, &ControlRequest::PageTest { person: person.clone() })?;
             output::line(format!("{person} is being paged; `plantroom explain page_test.{person}` says how it stands"));
             Ok(())
         }
-        What::Log { key, from, format } => log(global, key.as_deref(), from, *format),
+        PageAction::Log { key, from, format } => log(global, key.as_deref(), from, *format),
     }
 }
 
 /// Runs `rota`.
-pub fn rota(global: &Global, args: &RotaArgs) -> Outcome {
+pub fn rota(global: &Global, args: &RotaArgs) -> CommandOutcome {
     match &args.what {
-        Rota::Show { days, rota, format } => show(global, *days, rota.as_deref(), *format),
-        Rota::Override { person, rota, from, lasts } => {
+        RotaAction::Show { days, rota, format } => show(global, *days, rota.as_deref(), *format),
+        RotaAction::Override { person, rota, from, lasts } => {
             stand_in(global, person, rota.as_deref(), from.as_deref(), lasts)
         }
-        Rota::Overrides { format } => list_overrides(global, *format),
-        Rota::Withdraw { number } => {
-            ask(global, &Request::Withdraw { number: *number })?;
+        RotaAction::Overrides { format } => list_overrides(global, *format),
+        RotaAction::Withdraw { number } => {
+            ask(global, &ControlRequest::Withdraw { number: *number })?;
             output::line(format!("override {number} is taken back: the rota holds again"));
             Ok(())
         }
@@ -122,14 +122,14 @@ pub fn overrides(global: &Global) -> Vec<rota::Override> {
 
 /// The date as this machine shows it, milliseconds.
 pub fn now() -> i64 {
-    Clock::new(&clock::Settings::default(), Wall(0)).wall().0
+    Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall().0
 }
 
-fn log(global: &Global, key: Option<&str>, from: &str, format: output::Format) -> Outcome {
+fn log(global: &Global, key: Option<&str>, from: &str, format: output::Format) -> CommandOutcome {
     let zone = alarm::zone(global);
-    let from = Some(Wall(history::moment(from, now(), &zone)?));
-    let query = Query { room: ONCALL.to_string(), key: key.map(str::to_string), from, to: None, limit: None };
-    let cells = |row: &Row| {
+    let from = Some(UnixMillis(history::moment(from, now(), &zone)?));
+    let query = EventQuery { room: ONCALL.to_string(), key: key.map(str::to_string), from, to: None, limit: None };
+    let cells = |row: &EventRow| {
         let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
         let text = |key: &str| body[key].as_str().unwrap_or_default().to_string();
         vec![
@@ -148,31 +148,30 @@ fn log(global: &Global, key: Option<&str>, from: &str, format: output::Format) -
     Ok(())
 }
 
-fn configuration(global: &Global) -> Result<crate::config::Configuration, Failure> {
+fn configuration(global: &Global) -> Result<crate::config::Configuration, CommandFailure> {
     let loaded = crate::config::load(&global.config_dir());
-    loaded
-        .configuration
-        .ok_or_else(|| Failure::configuration("the configuration has errors").hint("`plantroom check` lists them"))
+    loaded.configuration.ok_or_else(|| {
+        CommandFailure::configuration("the configuration has errors").hint("`plantroom check` lists them")
+    })
 }
 
-fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -> Outcome {
+fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -> CommandOutcome {
     let configuration = configuration(global)?;
     let plan = &configuration.oncall.plan;
     if let Some(id) = one.filter(|id| !plan.rotas.contains_key(*id)) {
         let known = plan.rotas.keys().map(String::as_str);
-        return Err(
-            Failure::usage(format!("there is no rota `{id}`")).hint(crate::model::problem::did_you_mean(id, known))
-        );
+        return Err(CommandFailure::usage(format!("there is no rota `{id}`"))
+            .hint(crate::model::problem::did_you_mean(id, known)));
     }
     let overrides = overrides(global);
-    let (from, to) = (Wall(now()), Wall(now() + i64::from(days) * DAY_MS));
-    let mut rows: BTreeMap<(Wall, &str), Stretch> = BTreeMap::new();
+    let (from, to) = (UnixMillis(now()), UnixMillis(now() + i64::from(days) * DAY_MS));
+    let mut rows: BTreeMap<(UnixMillis, &str), OnCallPeriod> = BTreeMap::new();
     for id in plan.rotas.keys().filter(|id| one.is_none_or(|o| o == *id)) {
         let stretches = rota::stretches(plan, id, &overrides, from, to);
         rows.extend(stretches.into_iter().map(|s| ((s.from, id.as_str()), s)));
     }
     let zone = &configuration.alarms.zone;
-    let cells = |((_, id), s): (&(Wall, &str), &Stretch)| {
+    let cells = |((_, id), s): (&(UnixMillis, &str), &OnCallPeriod)| {
         let person = s.person.as_ref().and_then(|p| plan.people.get(p));
         let reach = person.map_or(String::new(), |p| {
             let way = |c: &crate::oncall::settings::Contact| match c.to.as_str() {
@@ -197,10 +196,10 @@ fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -
     Ok(())
 }
 
-fn list_overrides(global: &Global, format: output::Format) -> Outcome {
+fn list_overrides(global: &Global, format: output::Format) -> CommandOutcome {
     let zone = alarm::zone(global);
     let cells = |o: &rota::Override| {
-        let at = |wall: Wall| history::local(wall.0, &zone);
+        let at = |wall: UnixMillis| history::local(wall.0, &zone);
         vec![o.number.to_string(), o.rota.clone(), at(o.from), at(o.to), o.person.to_string(), o.by.clone()]
     };
     let rows: Vec<Vec<String>> = overrides(global).iter().filter(|o| o.to.0 > now()).map(cells).collect();
@@ -208,20 +207,21 @@ fn list_overrides(global: &Global, format: output::Format) -> Outcome {
     Ok(())
 }
 
-fn stand_in(global: &Global, person: &str, id: Option<&str>, from: Option<&str>, lasts: &str) -> Outcome {
+fn stand_in(global: &Global, person: &str, id: Option<&str>, from: Option<&str>, lasts: &str) -> CommandOutcome {
     let configuration = configuration(global)?;
     let rotas = &configuration.oncall.plan.rotas;
     let id = match (id, rotas.len()) {
         (Some(id), _) => id.to_string(),
         (None, 1) => rotas.keys().next().cloned().unwrap_or_default(),
-        (None, n) => return Err(Failure::usage(format!("there are {n} rotas")).hint("--rota ID says which")),
+        (None, n) => return Err(CommandFailure::usage(format!("there are {n} rotas")).hint("--rota ID says which")),
     };
     let zone = &configuration.alarms.zone;
     let from = from.map_or(Ok(now()), |text| history::moment(text, now(), zone))?;
     let length = duration_ms(lasts).and_then(|ms| i64::try_from(ms).ok());
-    let length = length.ok_or_else(|| Failure::usage(format!("`{lasts}` is not a length of time")).hint("12h, 2d"))?;
+    let length =
+        length.ok_or_else(|| CommandFailure::usage(format!("`{lasts}` is not a length of time")).hint("12h, 2d"))?;
     let wanted = json!({ "rota": id, "person": person, "from": from, "to": from + length });
-    ask(global, &Request::StandIn { wanted })?;
+    ask(global, &ControlRequest::StandIn { wanted })?;
     let until = history::local(from + length, zone);
     output::line(format!("{person} is on call in rota {id} from {} until {until}", history::local(from, zone)));
     Ok(())

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::app::questions::{self, Row};
-use crate::cli::{Args as Global, Failure, Outcome, output, runtime};
+use crate::app::control_handlers::{self, ReadRow};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime};
 use crate::clock::Clock;
 use crate::config::{self, Configuration};
-use crate::control::{self, Request};
+use crate::control::{self, ControlRequest};
 use crate::link::record::Recorder;
 use crate::link::{Counters, Link};
 use crate::model::quality::Cause;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 
 /// Options of `read`.
 #[derive(Debug, clap::Args)]
@@ -30,30 +30,32 @@ pub struct Args {
 }
 
 /// Reads and prints.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
-    let request = Request::Read { device: args.device.clone(), point: args.point.clone() };
+    let request = ControlRequest::Read { device: args.device.clone(), point: args.point.clone() };
     let socket = global.socket();
     let runtime = runtime()?;
-    let rows: Vec<Row> = match runtime.block_on(control::ask(&socket, &request)) {
+    let rows: Vec<ReadRow> = match runtime.block_on(control::ask(&socket, &request)) {
         Ok(_) if args.record.is_some() => {
-            return Err(Failure::later("a gateway is running: only who holds the line can write down its bytes")
-                .hint("stop it for the moment"));
+            return Err(CommandFailure::later(
+                "a gateway is running: only who holds the line can write down its bytes",
+            )
+            .hint("stop it for the moment"));
         }
         Ok(value) => serde_json::from_value(value)
-            .map_err(|e| Failure::later("the answer cannot be read").because(e.to_string()))?,
-        Err(control::Failed::Refused(why)) => return Err(Failure::usage(why)),
+            .map_err(|e| CommandFailure::later("the answer cannot be read").because(e.to_string()))?,
+        Err(control::Failed::Refused(why)) => return Err(CommandFailure::usage(why)),
         Err(e @ (control::Failed::Denied(_) | control::Failed::NotPermitted(_))) => return Err(super::unanswered(&e)),
         Err(control::Failed::NotRunning(_)) => {
             let loaded = config::load(&global.config_dir());
             let Some(configuration) = loaded.configuration else {
-                return Err(Failure::configuration("the configuration cannot be used")
+                return Err(CommandFailure::configuration("the configuration cannot be used")
                     .hint("`plantroom check` lists every problem"));
             };
-            runtime.block_on(directly(&configuration, args)).map_err(Failure::usage)?
+            runtime.block_on(directly(&configuration, args)).map_err(CommandFailure::usage)?
         }
     };
-    let cells = |r: &Row| {
+    let cells = |r: &ReadRow| {
         let value = if r.quality == "good" {
             format!("{} {}", r.value, r.unit_of).trim().to_string()
         } else {
@@ -65,15 +67,15 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let cells_of: Vec<Vec<String>> = rows.iter().map(cells).collect();
     output::list(args.format, &["point", "value", "text", "from", "raw"], &cells_of);
     if nothing {
-        return Err(Failure::later(format!("nothing could be read of `{}`", args.device))
+        return Err(CommandFailure::later(format!("nothing could be read of `{}`", args.device))
             .hint("`plantroom status` shows its link and unit; `plantroom check --online` tries the way to it"));
     }
     Ok(())
 }
 
 /// Without a gateway: every link is opened by ourselves, and waits its turn.
-async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<Row>, String> {
-    let clock = Clock::new(&configuration.clock, Wall(0));
+async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<ReadRow>, String> {
+    let clock = Clock::new(&configuration.clock, UnixMillis(0));
     let begin = |path: &std::path::PathBuf| {
         Recorder::begin(path, &clock).map_err(|e| format!("cannot write {}: {e}", path.display()))
     };
@@ -84,7 +86,7 @@ async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<Row>
         (bus.link.id.clone(), Arc::new(Mutex::new(link)))
     };
     let links: Vec<(String, Arc<Mutex<Link>>)> = configuration.buses.iter().map(open).collect();
-    let rows = questions::read(configuration, &args.device, args.point.as_deref(), |id, unit, span| {
+    let rows = control_handlers::read(configuration, &args.device, args.point.as_deref(), |id, unit, span| {
         let link = links.iter().find(|(name, _)| *name == id).map(|(_, link)| Arc::clone(link));
         async move {
             let Some(link) = link else { return Err(Cause::LinkDown) };

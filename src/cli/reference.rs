@@ -1,6 +1,6 @@
 //! `plantroom reference`: the reference of the configuration, from its doc comments.
 
-use crate::cli::{Outcome, output};
+use crate::cli::{CommandOutcome, output};
 use crate::config::reference;
 
 /// Options of `reference`.
@@ -12,7 +12,7 @@ pub struct Args {
 }
 
 /// Prints it.
-pub fn run(args: &Args) -> Outcome {
+pub fn run(args: &Args) -> CommandOutcome {
     output::raw(if args.schema { reference::schema() } else { reference::page() });
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! `plantroom reload`: the running gateway loads its configuration again.
 
-use crate::cli::{Args, Failure, Outcome, ask, output};
-use crate::control::Request;
+use crate::cli::{Args, CommandFailure, CommandOutcome, ask, output};
+use crate::control::ControlRequest;
 
 /// Asks and prints what was done.
-pub fn run(args: &Args) -> Outcome {
+pub fn run(args: &Args) -> CommandOutcome {
     // What is refused here is the configuration.
-    let said = ask(args, &Request::Reload).map_err(|f| if f.code == 69 { Failure { code: 78, ..f } } else { f })?;
+    let said = ask(args, &ControlRequest::Reload)
+        .map_err(|f| if f.code == 69 { CommandFailure { code: 78, ..f } } else { f })?;
     for line in said.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str) {
         output::line(line);
     }

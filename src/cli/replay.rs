@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::alarm::event::{Action, Command, Event, What};
-use crate::alarm::node::Input;
-use crate::alarm::{Alarms, Output};
-use crate::app::decisions::ALARM;
-use crate::cli::{Args as Global, Failure, Outcome, alarm, history, output};
+use crate::alarm::event::{Action, AlarmCommand, Event, EventKind};
+use crate::alarm::resolved_condition::ConditionInput;
+use crate::alarm::{AlarmOutput, Alarms};
+use crate::app::outbox::ALARM;
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, history, output};
 use crate::clock::{self, Clock};
 use crate::config::{self, Configuration};
 use crate::journal::Journal;
-use crate::journal::history::Query;
+use crate::journal::history::HistoryQuery;
 use crate::model::latest::of_status;
-use crate::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
+use crate::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use crate::model::reading::{Body, Reading, Sample, Stamp};
-use crate::model::time::{Mono, Now, Wall};
-use crate::store::log::{Query as Events, Row};
+use crate::model::time::{MonotonicMillis, Now, UnixMillis};
+use crate::store::log::{EventQuery as Events, EventRow};
 
 /// Options of `replay`.
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,7 @@ const GAP_MS: i64 = 120_000;
 const SAME_MS: i64 = 3_000;
 
 /// An input of the rules: where its samples lie, and since when they matter.
-struct Source {
+struct ReplaySource {
     device: Arc<str>,
     point: Arc<str>,
     from: i64,
@@ -55,23 +55,27 @@ struct Source {
 }
 
 /// Replays and compares.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let loaded = config::load_trial(&global.config_dir(), args.alarms.as_deref());
     let Some(configuration) = loaded.configuration else {
         loaded.problems.iter().for_each(|p| output::note(p.to_string()));
-        return Err(Failure::configuration("these rules do not check"));
+        return Err(CommandFailure::configuration("these rules do not check"));
     };
     let zone = configuration.alarms.zone.clone();
-    let clock = Clock::new(&clock::Settings::default(), Wall(0));
+    let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
     let now = clock.wall().0;
     let from = history::moment(&args.from, now, &zone)?;
     let to = args.to.as_deref().map_or(Ok(now), |t| history::moment(t, now, &zone))?;
     let dir = global.state_dir().join(&configuration.journal.dir);
     let opened = Journal::view(&dir, &configuration.journal, &clock);
-    let journal = opened.map_err(|e| Failure::later("cannot open the journal").because(e.to_string()))?;
-    let query =
-        |from: i64| Events { room: ALARM.into(), from: Some(Wall(from)), to: Some(Wall(to)), ..Events::default() };
+    let journal = opened.map_err(|e| CommandFailure::later("cannot open the journal").because(e.to_string()))?;
+    let query = |from: i64| Events {
+        room: ALARM.into(),
+        from: Some(UnixMillis(from)),
+        to: Some(UnixMillis(to)),
+        ..Events::default()
+    };
     let (mut sources, streams) = sources(&configuration, from);
     let begin = sources.iter().map(|s| s.from).min().unwrap_or(from);
     let people = alarm::rows(global, &query(begin))?;
@@ -84,20 +88,20 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
 }
 
 /// Rows of the log that can be read, with their dates.
-pub fn dated(rows: &[Row]) -> Vec<(i64, Event)> {
-    let of = |row: &Row| Some((row.at.0, serde_json::from_str::<Event>(&row.body).ok()?));
+pub fn dated(rows: &[EventRow]) -> Vec<(i64, Event)> {
+    let of = |row: &EventRow| Some((row.at.0, serde_json::from_str::<Event>(&row.body).ok()?));
     rows.iter().filter(|r| r.trusted).filter_map(of).collect()
 }
 
 /// Every input of the rules, each from as early as its rules look back, and the streams that bring them.
-fn sources(configuration: &Configuration, from: i64) -> (Vec<Source>, Vec<u64>) {
+fn sources(configuration: &Configuration, from: i64) -> (Vec<ReplaySource>, Vec<u64>) {
     let mut begins: BTreeMap<(Arc<str>, Arc<str>), i64> = BTreeMap::new();
     for d in &configuration.alarms.definitions {
-        let only = d.only.as_ref().map_or(0, crate::alarm::node::Node::looks_back_ms);
+        let only = d.only.as_ref().map_or(0, crate::alarm::resolved_condition::ResolvedCondition::looks_back_ms);
         let delay = d.steps.iter().map(|s| s.on_delay_ms).max().unwrap_or(0) + d.off_delay_ms;
         // An hour more: what was in alarm at the beginning has to be found out.
         let back = i64::try_from(d.when.looks_back_ms() + only + delay).unwrap_or(0) + PIECE_MS;
-        let mut each = |i: &Input| {
+        let mut each = |i: &ConditionInput| {
             let begin = begins.entry((Arc::clone(&i.device), Arc::clone(&i.point))).or_insert(from);
             *begin = (*begin).min(from - back);
         };
@@ -121,13 +125,13 @@ fn sources(configuration: &Configuration, from: i64) -> (Vec<Source>, Vec<u64>) 
             every.push(if *device == *"gateway" { 10_000 } else { 0 });
             every.len() - 1
         });
-        list.push(Source { device, point, from, stream, seen: 0, thinned: 0 });
+        list.push(ReplaySource { device, point, from, stream, seen: 0, thinned: 0 });
     }
     (list, every)
 }
 
 /// Samples that came together.
-struct Group {
+struct ReplayGroup {
     at: i64,
     stream: usize,
     samples: Vec<(usize, Sample)>,
@@ -140,12 +144,12 @@ const REPLAY: &str = "replay";
 fn replay(
     configuration: &Configuration,
     journal: &Journal,
-    sources: &mut [Source],
+    sources: &mut [ReplaySource],
     every: &[u64],
-    people: &[Row],
+    people: &[EventRow],
     (begin, to): (i64, i64),
-) -> Result<Vec<(i64, Event)>, Failure> {
-    let now_at = |at: i64| Now { mono: Mono(at.unsigned_abs()), wall: Wall(at), wall_trusted: true };
+) -> Result<Vec<(i64, Event)>, CommandFailure> {
+    let now_at = |at: i64| Now { mono: MonotonicMillis(at.unsigned_abs()), wall: UnixMillis(at), wall_trusted: true };
     let mut alarms =
         Alarms::new(configuration.alarms.clone(), &BTreeMap::new(), &BTreeMap::new(), REPLAY, now_at(begin));
     let mut streams: BTreeMap<(usize, Vec<usize>), Arc<Stream>> = BTreeMap::new();
@@ -157,7 +161,7 @@ fn replay(
         for group in groups(journal, sources, every, piece, end)? {
             while let Some((at, command)) = people.next_if(|(at, _)| *at <= group.at) {
                 until(&mut alarms, at, &now_at, &mut out);
-                let mut decided = Output::default();
+                let mut decided = AlarmOutput::default();
                 // What was refused then is refused now; what is refused now is another course of things.
                 let _refused = alarms.command(&command, now_at(at), &mut decided);
                 out.extend(decided.events.into_iter().map(|e| (at, e)));
@@ -174,10 +178,11 @@ fn replay(
                 .entry((group.stream, ids.clone()))
                 .or_insert_with(|| stream(sources, &ids, every[group.stream]));
             let samples = group.samples.into_iter().map(|(_, s)| Some(s)).collect();
-            let stamp = Stamp { mono: Mono(group.at.unsigned_abs()), wall: Wall(group.at), trusted: true };
+            let stamp =
+                Stamp { mono: MonotonicMillis(group.at.unsigned_abs()), wall: UnixMillis(group.at), trusted: true };
             let reading =
                 Reading { stream: Arc::clone(stream), at: stamp, body: Body::Samples { samples, parts: Vec::new() } };
-            let mut decided = Output::default();
+            let mut decided = AlarmOutput::default();
             alarms.reading(&reading, now_at(group.at), &mut decided);
             alarms.tick(now_at(group.at), &mut decided);
             out.extend(decided.events.into_iter().map(|e| (group.at, e)));
@@ -198,27 +203,33 @@ fn until(alarms: &mut Alarms, to: i64, now_at: &impl Fn(i64) -> Now, out: &mut V
         if at >= to {
             return;
         }
-        let mut decided = Output::default();
+        let mut decided = AlarmOutput::default();
         alarms.tick(now_at(at), &mut decided);
         out.extend(decided.events.into_iter().map(|e| (at, e)));
     }
 }
 
-fn stream(sources: &[Source], ids: &[usize], every_ms: u64) -> Arc<Stream> {
+fn stream(sources: &[ReplaySource], ids: &[usize], every_ms: u64) -> Arc<Stream> {
     let is_status = |i: &usize| sources[*i].point.strip_prefix(&of_status(""));
     let source = if ids.iter().all(|i| is_status(i).is_some()) { STATUS } else { "replay" };
     let meta = |i: &usize| PointMeta {
         name: is_status(i).unwrap_or(&sources[*i].point).into(),
-        kind: Kind::Number,
+        kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form: Form::F64,
+        form: Encoding::F64,
     };
     let points = ids.iter().map(meta).collect();
     Arc::new(Stream { device: Arc::clone(&sources[ids[0]].device), source: source.into(), every_ms, points })
 }
 
 /// What came in a piece of the past, put together as it came.
-fn groups(journal: &Journal, sources: &mut [Source], every: &[u64], from: i64, to: i64) -> Result<Vec<Group>, Failure> {
+fn groups(
+    journal: &Journal,
+    sources: &mut [ReplaySource],
+    every: &[u64],
+    from: i64,
+    to: i64,
+) -> Result<Vec<ReplayGroup>, CommandFailure> {
     let mut rows: Vec<(usize, i64, usize, Sample)> = Vec::new();
     for (i, source) in sources.iter_mut().enumerate() {
         if source.from >= to {
@@ -226,7 +237,7 @@ fn groups(journal: &Journal, sources: &mut [Source], every: &[u64], from: i64, t
         }
         let prefix = of_status("");
         let point = source.point.strip_prefix(&prefix).unwrap_or(&source.point);
-        let query = Query {
+        let query = HistoryQuery {
             device: source.device.to_string(),
             point: point.to_string(),
             from_ms: from.max(source.from),
@@ -239,12 +250,12 @@ fn groups(journal: &Journal, sources: &mut [Source], every: &[u64], from: i64, t
             rows.push((stream, row.at_ms, i, row.sample));
             true
         });
-        read.map_err(|e| Failure::later("history cannot be read").because(e.to_string()))?;
+        read.map_err(|e| CommandFailure::later("history cannot be read").because(e.to_string()))?;
         source.seen += seen;
         source.thinned += thinned;
     }
     rows.sort_by_key(|row| (row.0, row.1, row.2));
-    let mut out: Vec<Group> = Vec::new();
+    let mut out: Vec<ReplayGroup> = Vec::new();
     let mut begin = i64::MIN;
     for (stream, at, i, sample) in rows {
         // A cycle's answers come within a part of its interval; what is irregular comes at one moment.
@@ -259,7 +270,7 @@ fn groups(journal: &Journal, sources: &mut [Source], every: &[u64], from: i64, t
             }
             None => {
                 begin = at;
-                out.push(Group { at, stream, samples: vec![(i, sample)] });
+                out.push(ReplayGroup { at, stream, samples: vec![(i, sample)] });
             }
         }
     }
@@ -268,29 +279,29 @@ fn groups(journal: &Journal, sources: &mut [Source], every: &[u64], from: i64, t
 }
 
 /// What a person did, as it is recorded.
-fn command(row: &Row) -> Option<Command> {
+fn command(row: &EventRow) -> Option<AlarmCommand> {
     let event: Event = serde_json::from_str(&row.body).ok()?;
     if event.by.is_empty() {
         return None;
     }
     let action = match event.what {
-        What::Acknowledged => Action::Acknowledge,
-        What::Arrived => Action::Arrive,
-        What::HandedOver => Action::HandOver { to: event.cause.clone() },
-        What::Reset => Action::Reset,
+        EventKind::Acknowledged => Action::Acknowledge,
+        EventKind::Arrived => Action::Arrive,
+        EventKind::HandedOver => Action::HandOver { to: event.cause.clone() },
+        EventKind::Reset => Action::Reset,
         // How long is not recorded: its end is.
-        What::Shelved => Action::Shelve { for_ms: 7 * 86_400_000 },
-        What::Unshelved => Action::Unshelve,
-        What::TakenOut => Action::TakeOut,
-        What::PutBack => Action::PutBack,
+        EventKind::Shelved => Action::Shelve { for_ms: 7 * 86_400_000 },
+        EventKind::Unshelved => Action::Unshelve,
+        EventKind::TakenOut => Action::TakeOut,
+        EventKind::PutBack => Action::PutBack,
         _ => return None,
     };
-    Some(Command { key: event.key.to_string(), action, by: event.by, note: event.note })
+    Some(AlarmCommand { key: event.key.to_string(), action, by: event.by, note: event.note })
 }
 
 /// Both courses of things, side by side.
 fn show(came: &[(i64, Event)], was: &[(i64, Event)], format: output::Format, zone: &jiff::tz::TimeZone) {
-    let told = |e: &&(i64, Event)| matches!(e.1.what, What::Raised | What::Cleared) && !e.1.test;
+    let told = |e: &&(i64, Event)| matches!(e.1.what, EventKind::Raised | EventKind::Cleared) && !e.1.test;
     let mut left: Vec<&(i64, Event)> = was.iter().filter(told).collect();
     let mut rows: Vec<(i64, Vec<String>)> = Vec::new();
     let mut same = 0;
@@ -326,8 +337,8 @@ fn show(came: &[(i64, Event)], was: &[(i64, Event)], format: output::Format, zon
 }
 
 /// Nothing is guessed: what the past does not say is said.
-fn say_what_is_missing(sources: &[Source], journal: &Journal) {
-    let name = |s: &Source| format!("{}.{}", s.device, s.point);
+fn say_what_is_missing(sources: &[ReplaySource], journal: &Journal) {
+    let name = |s: &ReplaySource| format!("{}.{}", s.device, s.point);
     let none: BTreeSet<String> = sources.iter().filter(|s| s.seen == 0).map(name).collect();
     let thinned: BTreeSet<String> = sources.iter().filter(|s| s.thinned > 0).map(name).collect();
     let list = |what: &str, names: &BTreeSet<String>| {

@@ -3,11 +3,11 @@
 use jiff::tz::TimeZone;
 
 use crate::cli::history::{local, moment};
-use crate::cli::{Args as Global, Outcome, ask, output};
+use crate::cli::{Args as Global, CommandOutcome, ask, output};
 use crate::clock::Clock;
 use crate::config;
-use crate::control::Request;
-use crate::model::time::Wall;
+use crate::control::ControlRequest;
+use crate::model::time::UnixMillis;
 
 /// Options of `resend`.
 #[derive(Debug, clap::Args)]
@@ -23,13 +23,13 @@ pub struct Args {
 }
 
 /// Asks the running gateway.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let configuration = config::load(&global.config_dir()).configuration;
     let zone = configuration.and_then(|c| TimeZone::get(&c.site.time_zone).ok()).unwrap_or(TimeZone::UTC);
-    let now = Clock::new(&crate::clock::Settings::default(), Wall(0)).wall().0;
+    let now = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0)).wall().0;
     let from_ms = moment(&args.from, now, &zone)?;
     let to_ms = args.to.as_deref().map_or(Ok(now), |to| moment(to, now, &zone))?;
-    ask(global, &Request::Resend { sink: args.sink.clone(), from_ms, to_ms })?;
+    ask(global, &ControlRequest::Resend { sink: args.sink.clone(), from_ms, to_ms })?;
     let (from, to) = (local(from_ms, &zone), local(to_ms, &zone));
     output::line(format!("{}: {from} to {to} is written again; `plantroom status` shows how far it is", args.sink));
     Ok(())

@@ -7,12 +7,12 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, Paths, last_good};
-use crate::cli::{Args, Failure, Outcome, output, runtime};
+use crate::cli::{Args, CommandFailure, CommandOutcome, output, runtime};
 use crate::config::{self, Configuration};
 use crate::model::problem::{Problem, Severity};
 
 /// Runs until a signal says stop.
-pub fn run(args: &Args) -> Outcome {
+pub fn run(args: &Args) -> CommandOutcome {
     output::begin_log(args, false);
     let dir = args.config_dir();
     let paths = Paths { state: args.state_dir(), socket: args.socket() };
@@ -21,7 +21,7 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 /// The configuration to run with: the present one, or last-good with the reason.
-fn boot(dir: &Path, paths: &Paths) -> Result<(Configuration, Option<String>), Failure> {
+fn boot(dir: &Path, paths: &Paths) -> Result<(Configuration, Option<String>), CommandFailure> {
     let loaded = config::load(dir);
     log(&loaded.problems);
     if let Some(configuration) = loaded.configuration {
@@ -35,7 +35,7 @@ fn boot(dir: &Path, paths: &Paths) -> Result<(Configuration, Option<String>), Fa
             tracing::error!(why, "the configuration does not check: running on the last good one");
             Ok((configuration, Some(why)))
         }
-        None => Err(Failure::configuration(format!("the configuration in {} cannot be used", dir.display()))
+        None => Err(CommandFailure::configuration(format!("the configuration in {} cannot be used", dir.display()))
             .because(why)
             .hint("`plantroom check` lists every problem")),
     }
@@ -58,15 +58,15 @@ fn summary(problems: &[Problem]) -> String {
     if errors.len() > 1 { format!("{first} (and {} more)", errors.len() - 1) } else { first }
 }
 
-async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Path, paths: &Paths) -> Outcome {
+async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Path, paths: &Paths) -> CommandOutcome {
     let on_last_good = last_good.is_some();
     let started = App::start(configuration, paths);
-    let mut app = started.map_err(|e| Failure::later("the gateway cannot start").because(e))?;
+    let mut app = started.map_err(|e| CommandFailure::later("the gateway cannot start").because(e))?;
     *app.shared.last_good.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = last_good;
     if !on_last_good {
         last_good::keep(dir, &paths.state);
     }
-    let broken = |e: std::io::Error| Failure::later("cannot listen to signals").because(e.to_string());
+    let broken = |e: std::io::Error| CommandFailure::later("cannot listen to signals").because(e.to_string());
     let mut term = signal(SignalKind::terminate()).map_err(broken)?;
     let mut int = signal(SignalKind::interrupt()).map_err(broken)?;
     let mut hup = signal(SignalKind::hangup()).map_err(broken)?;
@@ -78,14 +78,14 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
         "gateway is running"
     );
     let mut ticks = tokio::time::interval(beat);
-    let broken = app.shared.broken.clone();
+    let broken = app.shared.fatal.clone();
     loop {
         tokio::select! {
             () = broken.cancelled() => break,
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = hup.recv() => drop(reload(&mut app, dir, paths, "SIGHUP").await),
-            Some((by, reply)) = app.wishes.recv() => {
+            Some((by, reply)) = app.reloads_wanted.recv() => {
                 let said = reload(&mut app, dir, paths, &by).await;
                 let _nobody_waits = reply.send(said);
             }
@@ -107,7 +107,7 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
         _ = int.recv() => {}
     }
     tracing::info!("stopped");
-    if broken.is_cancelled() { Err(Failure::driver_ended()) } else { Ok(()) }
+    if broken.is_cancelled() { Err(CommandFailure::driver_ended()) } else { Ok(()) }
 }
 
 fn notify(states: &[NotifyState<'_>]) {

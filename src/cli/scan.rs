@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::bus;
-use crate::cli::{Args as Global, Failure, Outcome, output, runtime};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime};
 use crate::clock::{self, Clock};
 use crate::config::builtin;
 use crate::config::doc::{Problems, Texts};
 use crate::config::{self};
 use crate::link::serial::PortSettings;
-use crate::link::settings::{Settings, Transport};
-use crate::model::line::{Line, Parity};
+use crate::link::settings::{LinkSettings, LinkTransport};
+use crate::model::line::{Parity, SerialParams};
 use crate::model::quality::Cause;
-use crate::model::time::Wall;
-use crate::scan::{self, Found};
+use crate::model::time::UnixMillis;
+use crate::scan::{self, FoundUnit};
 
 /// Below this a guess is written as a comment only.
 const SURE: u8 = 50;
@@ -45,25 +45,24 @@ pub struct Args {
 }
 
 /// A bus that somebody answered on.
-struct Bus {
-    transport: Transport,
-    found: Vec<Found>,
+struct ScannedBus {
+    transport: LinkTransport,
+    found: Vec<FoundUnit>,
 }
 
 /// Scans and prints.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let addresses = addresses(&args.units)?;
     if let Some(dir) = args.write.as_ref().filter(|d| d.join("site.toml").exists()) {
-        return Err(
-            Failure::usage(format!("{} holds a configuration already", dir.display())).hint("name another directory")
-        );
+        return Err(CommandFailure::usage(format!("{} holds a configuration already", dir.display()))
+            .hint("name another directory"));
     }
     let mut problems = Problems::default();
     let dir = global.config_dir();
     let catalogue = builtin::read(dir.is_dir().then_some(dir.as_path()), &mut problems);
     let transports = transports(args, &catalogue.profiles)?;
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
     let bus = runtime()?.block_on(async {
         let held = bus::held(global).await?;
         for transport in transports {
@@ -73,16 +72,16 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
             if let Some(h) = holder {
                 output::note(format!("the running gateway holds it as link `{}`: asking between its cycles", h.link));
             }
-            let reached = bus::Bus::reach(global, &held, settings(&transport, args.timeout_ms), clock.clone());
+            let reached = bus::BusAccess::reach(global, &held, settings(&transport, args.timeout_ms), clock.clone());
             let found = scan(&transport, reached, &addresses, args.timeout_ms, &catalogue.profiles).await?;
             if !found.is_empty() || holder.is_some() {
-                return Ok((!found.is_empty()).then_some(Bus { transport, found }));
+                return Ok((!found.is_empty()).then_some(ScannedBus { transport, found }));
             }
         }
-        Ok::<_, Failure>(None)
+        Ok::<_, CommandFailure>(None)
     })?;
     let Some(bus) = bus else {
-        return Err(Failure::later(format!("nobody answered on {} ({} unit ids)", args.bus, addresses.len()))
+        return Err(CommandFailure::later(format!("nobody answered on {} ({} unit ids)", args.bus, addresses.len()))
             .hint("other ids with --units; on a serial line --baud, --parity, and A and B the right way round"));
     };
     show(&bus, args.format);
@@ -92,8 +91,8 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     }
 }
 
-fn addresses(text: &str) -> Result<Vec<u8>, Failure> {
-    let bad = || Failure::usage(format!("`{text}` are no unit ids")).hint("1-32, or 1,5,10-20; 0 to 255");
+fn addresses(text: &str) -> Result<Vec<u8>, CommandFailure> {
+    let bad = || CommandFailure::usage(format!("`{text}` are no unit ids")).hint("1-32, or 1,5,10-20; 0 to 255");
     let mut out = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -107,30 +106,30 @@ fn addresses(text: &str) -> Result<Vec<u8>, Failure> {
 type Profiles = std::collections::BTreeMap<String, Arc<crate::profile::Profile>>;
 
 /// What is to be tried, in order: on a serial line every speed that a profile is delivered with.
-fn transports(args: &Args, profiles: &Profiles) -> Result<Vec<Transport>, Failure> {
+fn transports(args: &Args, profiles: &Profiles) -> Result<Vec<LinkTransport>, CommandFailure> {
     if let Some(rest) = args.bus.strip_prefix("tcp://") {
         let address = if rest.contains(':') { rest.to_string() } else { format!("{rest}:502") };
-        return Ok(vec![Transport::Tcp { address }]);
+        return Ok(vec![LinkTransport::Tcp { address }]);
     }
     if let Some(address) = args.bus.strip_prefix("rtu://") {
-        return Ok(vec![Transport::RtuOverTcp { address: address.to_string() }]);
+        return Ok(vec![LinkTransport::RtuOverTcp { address: address.to_string() }]);
     }
     let Some(path) = args.bus.strip_prefix("serial:") else {
-        return Err(Failure::usage(format!("`{}` is no bus", args.bus))
+        return Err(CommandFailure::usage(format!("`{}` is no bus", args.bus))
             .hint("tcp://192.0.2.10, rtu://192.0.2.10:4001 or serial:/dev/serial/by-id/NAME"));
     };
     let parity = match args.parity.as_str() {
         "none" => Parity::None,
         "even" => Parity::Even,
         "odd" => Parity::Odd,
-        other => return Err(Failure::usage(format!("`{other}` is no parity")).hint("none, even or odd")),
+        other => return Err(CommandFailure::usage(format!("`{other}` is no parity")).hint("none, even or odd")),
     };
     let lines = match args.baud {
-        Some(baud) => vec![Line { baud, parity, stop_bits: 1 }],
+        Some(baud) => vec![SerialParams { baud, parity, stop_bits: 1 }],
         None => {
-            let mut lines = vec![Line { baud: 9_600, parity: Parity::None, stop_bits: 1 }];
+            let mut lines = vec![SerialParams { baud: 9_600, parity: Parity::None, stop_bits: 1 }];
             for s in profiles.values().filter_map(|p| p.serial.as_ref()) {
-                let line = Line { baud: s.baud, parity: s.parity, stop_bits: s.stop_bits };
+                let line = SerialParams { baud: s.baud, parity: s.parity, stop_bits: s.stop_bits };
                 if !lines.contains(&line) {
                     lines.push(line);
                 }
@@ -138,12 +137,12 @@ fn transports(args: &Args, profiles: &Profiles) -> Result<Vec<Transport>, Failur
             lines
         }
     };
-    let port = |line| Transport::Serial(PortSettings { path: path.to_string(), line, min_silence_us: 0 });
+    let port = |line| LinkTransport::Serial(PortSettings { path: path.to_string(), line, min_silence_us: 0 });
     Ok(lines.into_iter().map(port).collect())
 }
 
-fn settings(transport: &Transport, timeout_ms: u64) -> Settings {
-    Settings {
+fn settings(transport: &LinkTransport, timeout_ms: u64) -> LinkSettings {
+    LinkSettings {
         id: "scan".into(),
         transport: transport.clone(),
         connect_timeout_ms: 3_000,
@@ -159,18 +158,18 @@ fn settings(transport: &Transport, timeout_ms: u64) -> Settings {
 }
 
 async fn scan(
-    transport: &Transport,
-    mut bus: bus::Bus,
+    transport: &LinkTransport,
+    mut bus: bus::BusAccess,
     units: &[u8],
     timeout_ms: u64,
     profiles: &Profiles,
-) -> Result<Vec<Found>, Failure> {
+) -> Result<Vec<FoundUnit>, CommandFailure> {
     bus.open().await.map_err(|e| {
-        Failure::later("the bus cannot be opened")
+        CommandFailure::later("the bus cannot be opened")
             .because(e)
             .hint("another program may hold it; a gateway of another state directory is found with --state DIR")
     })?;
-    if let Transport::Serial(port) = transport {
+    if let LinkTransport::Serial(port) = transport {
         output::note(format!("{} baud, parity {:?}", port.line.baud, port.line.parity).to_lowercase());
     }
     let mut found = Vec::new();
@@ -179,7 +178,7 @@ async fn scan(
             Ok(()) => {
                 output::note(format!("unit {address} answers: reading it with {} profiles", profiles.len()));
                 let guesses = scan::identify(&mut bus, *address, timeout_ms, profiles).await;
-                found.push(Found { address: *address, guesses });
+                found.push(FoundUnit { address: *address, guesses });
             }
             // Some close the connection rather than to say nothing.
             Err(Cause::LinkDown) => {
@@ -196,7 +195,7 @@ async fn scan(
 }
 
 /// Opens the bus again, with some patience.
-async fn again(bus: &mut bus::Bus) -> Result<(), String> {
+async fn again(bus: &mut bus::BusAccess) -> Result<(), String> {
     let mut opened = bus.open().await;
     for _ in 0..5 {
         if opened.is_ok() && !bus.is_held() {
@@ -209,7 +208,7 @@ async fn again(bus: &mut bus::Bus) -> Result<(), String> {
     opened
 }
 
-fn show(bus: &Bus, format: output::Format) {
+fn show(bus: &ScannedBus, format: output::Format) {
     let mut rows = Vec::new();
     for unit in &bus.found {
         if unit.guesses.is_empty() {
@@ -232,7 +231,7 @@ fn show(bus: &Bus, format: output::Format) {
 }
 
 /// Writes the configuration; what `check` says of it is said at once.
-fn write(dir: &Path, bus: &Bus, profiles: &Profiles) -> Outcome {
+fn write(dir: &Path, bus: &ScannedBus, profiles: &Profiles) -> CommandOutcome {
     let mut files = files(bus, profiles, false);
     let check = |files: &[(String, String)]| config::load_texts(&Texts { files: files.to_vec() }, None);
     let mut loaded = check(&files);
@@ -240,7 +239,8 @@ fn write(dir: &Path, bus: &Bus, profiles: &Profiles) -> Outcome {
         files = self::files(bus, profiles, true);
         loaded = check(&files);
     }
-    let failed = |e: std::io::Error| Failure::later(format!("cannot write {}", dir.display())).because(e.to_string());
+    let failed =
+        |e: std::io::Error| CommandFailure::later(format!("cannot write {}", dir.display())).because(e.to_string());
     std::fs::create_dir_all(dir).map_err(failed)?;
     for (name, text) in files {
         std::fs::write(dir.join(&name), text).map_err(failed)?;
@@ -251,7 +251,7 @@ fn write(dir: &Path, bus: &Bus, profiles: &Profiles) -> Outcome {
     Ok(())
 }
 
-fn files(bus: &Bus, profiles: &Profiles, overload: bool) -> Vec<(String, String)> {
+fn files(bus: &ScannedBus, profiles: &Profiles, overload: bool) -> Vec<(String, String)> {
     let site = "# Written by `plantroom scan`. Every key is explained in the reference.\n\n[site]\nid = \"site-1\"\nzh = \"现场\"\nen = \"Site\"\n\
                 time_zone = \"Asia/Shanghai\"\n\n[clock]\nsource = \"ntp\"           # \"rtc\" where the box has a battery-backed clock and no network time\n\n\
                 [[sink.mqtt]]\nname = \"broker\"\nurl = \"mqtt://127.0.0.1:1883\"\n\n# [[sink.influx]]\n# name = \"history\"\n# url = \"http://127.0.0.1:8428\"\n\
@@ -262,12 +262,12 @@ fn files(bus: &Bus, profiles: &Profiles, overload: bool) -> Vec<(String, String)
         ""
     };
     let link = match &bus.transport {
-        Transport::Tcp { address } | Transport::RtuOverTcp { address } => {
-            let kind = if matches!(bus.transport, Transport::Tcp { .. }) { "tcp" } else { "rtu_over_tcp" };
+        LinkTransport::Tcp { address } | LinkTransport::RtuOverTcp { address } => {
+            let kind = if matches!(bus.transport, LinkTransport::Tcp { .. }) { "tcp" } else { "rtu_over_tcp" };
             let (host, port) = address.rsplit_once(':').unwrap_or((address, "502"));
             format!("[[link.{kind}]]\nid = \"bus-1\"\nhost = {}\nport = {port}\n{busy}", toml::Value::from(host))
         }
-        Transport::Serial(port) => format!(
+        LinkTransport::Serial(port) => format!(
             "[[link.serial]]\nid = \"bus-1\"\nport = {}\nbaud = {}\nparity = \"{}\"\nstop_bits = {}\n{busy}",
             toml::Value::from(port.path.as_str()),
             port.line.baud,

@@ -1,8 +1,8 @@
 //! `plantroom set-aside`: what a store refused for good, with its words; sent again once the cause is mended.
 
-use crate::app::questions::Aside;
-use crate::cli::{Args as Global, Failure, Outcome, ask, output};
-use crate::control::{Request, SetAside};
+use crate::app::control_handlers::DeadLetterList;
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask, output};
+use crate::control::{ControlRequest, SetAside};
 
 /// Options of `set-aside`.
 #[derive(Debug, clap::Args)]
@@ -21,17 +21,17 @@ pub struct Args {
 }
 
 /// Asks and prints.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let action = match (args.send, args.discard) {
         (true, _) => SetAside::Send,
         (_, true) => SetAside::Discard,
         _ => SetAside::List,
     };
-    let value = ask(global, &Request::SetAside { sink: args.sink.clone(), action })?;
-    let sinks: Vec<Aside> = serde_json::from_value(value)
-        .map_err(|e| Failure::later("the running gateway is another version").because(e.to_string()))?;
+    let value = ask(global, &ControlRequest::SetAside { sink: args.sink.clone(), action })?;
+    let sinks: Vec<DeadLetterList> = serde_json::from_value(value)
+        .map_err(|e| CommandFailure::later("the running gateway is another version").because(e.to_string()))?;
     if action == SetAside::List {
-        let row = |sink: &str, r: &crate::sink::aside::Record| {
+        let row = |sink: &str, r: &crate::sink::dead_letters::DeadLetter| {
             vec![sink.to_string(), r.at.clone(), r.topic.clone(), r.what.clone(), r.said.clone()]
         };
         let rows: Vec<Vec<String>> = sinks.iter().flat_map(|s| s.records.iter().map(|r| row(&s.sink, r))).collect();

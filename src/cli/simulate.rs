@@ -1,10 +1,10 @@
 //! `plantroom simulate`: the demo's plant alone, on fixed ports, for whoever wants to try a configuration.
 
-use crate::cli::{Args as Global, Failure, Outcome, output, runtime};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime};
 use crate::clock::{self, Clock};
 use crate::config::builtin;
 use crate::config::doc::Problems;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 use crate::simulate::{Scenario, play, serve, site};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ pub const LINE: &str = "/tmp/plantroom-line-sump";
 
 /// What the plant does and how fast: the same for `simulate` and `demo`.
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Pace {
+pub struct SimulationSpeed {
     /// What happens in the plant.
     #[arg(long, value_enum, default_value_t)]
     pub scenario: Scenario,
@@ -22,16 +22,16 @@ pub struct Pace {
     speed: f64,
 }
 
-impl Pace {
+impl SimulationSpeed {
     /// A speed that the sockets can follow.
     ///
     /// # Errors
     /// It is not between 1 and 20.
-    pub fn speed(&self) -> Result<f64, Failure> {
+    pub fn speed(&self) -> Result<f64, CommandFailure> {
         if (1.0..=20.0).contains(&self.speed) {
             Ok(self.speed)
         } else {
-            Err(Failure::usage(format!("--speed {} is not between 1 and 20", self.speed)))
+            Err(CommandFailure::usage(format!("--speed {} is not between 1 and 20", self.speed)))
         }
     }
 }
@@ -40,7 +40,7 @@ impl Pace {
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pace: Pace,
+    pace: SimulationSpeed,
     /// Instead of the plant: play back what `read --record` wrote, each link on a port of its own.
     #[arg(long, value_name = "FILE")]
     play: Option<std::path::PathBuf>,
@@ -53,7 +53,7 @@ pub struct Args {
 }
 
 /// Runs until a signal says stop.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, false);
     let speed = args.pace.speed()?;
     if let Some(file) = &args.play {
@@ -63,10 +63,10 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         let catalogue = builtin::read(None, &mut Problems::default());
         let units = site::units(&catalogue.profiles);
         let stop = CancellationToken::new();
-        let clock = Clock::new(&clock::Settings::default(), Wall(0));
+        let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
         let ports = if args.any_port { std::collections::BTreeMap::new() } else { site::fixed_ports() };
         let started = serve::start(&units, &ports, args.pace.scenario, speed, clock, stop.clone()).await;
-        let plant = started.map_err(|e| Failure::later("the plant cannot start").because(e))?;
+        let plant = started.map_err(|e| CommandFailure::later("the plant cannot start").because(e))?;
         for (server, address) in &plant.tcp {
             let on: Vec<String> =
                 units.iter().filter(|u| u.server == *server).map(|u| format!("{} = {}", u.address, u.name)).collect();
@@ -76,7 +76,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
             let _stale = std::fs::remove_file(&args.line);
             let linked = std::os::unix::fs::symlink(device, &args.line);
             linked.map_err(|e| {
-                Failure::later(format!("cannot link {} to {device}", args.line.display())).because(e.to_string())
+                CommandFailure::later(format!("cannot link {} to {device}", args.line.display())).because(e.to_string())
             })?;
             let on: Vec<String> =
                 units.iter().filter(|u| u.server == *server).map(|u| format!("{} = {}", u.address, u.name)).collect();
@@ -91,16 +91,16 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
 }
 
 /// Plays a record back until a signal says stop.
-fn play(file: &std::path::Path) -> Outcome {
+fn play(file: &std::path::Path) -> CommandOutcome {
     let text = std::fs::read_to_string(file)
-        .map_err(|e| Failure::usage(format!("cannot read {}", file.display())).because(e.to_string()))?;
+        .map_err(|e| CommandFailure::usage(format!("cannot read {}", file.display())).because(e.to_string()))?;
     let links = play::read(&text)
-        .map_err(|e| Failure::usage(format!("{} is no record of frames", file.display())).because(e))?;
+        .map_err(|e| CommandFailure::usage(format!("{} is no record of frames", file.display())).because(e))?;
     runtime()?.block_on(async {
         for (name, record) in links {
             let scheme = if record.is_rtu { "rtu" } else { "tcp" };
             let address = play::serve(record, 0).await;
-            let address = address.map_err(|e| Failure::later("the record cannot be played").because(e))?;
+            let address = address.map_err(|e| CommandFailure::later("the record cannot be played").because(e))?;
             output::line(format!("{scheme}://{address}  {name}"));
         }
         output::line("the record is played; Ctrl-C stops it");

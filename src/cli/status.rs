@@ -1,8 +1,8 @@
 //! `plantroom status`: how the running gateway is doing.
 
 use crate::app::status::Status;
-use crate::cli::{Args as Global, Failure, Outcome, ask, output};
-use crate::control::Request;
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask, output};
+use crate::control::ControlRequest;
 
 /// Options of `status`.
 #[derive(Debug, clap::Args)]
@@ -13,14 +13,14 @@ pub struct Args {
 }
 
 /// Asks and prints.
-pub fn run(global: &Global, args: &Args) -> Outcome {
-    let value = ask(global, &Request::Status)?;
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
+    let value = ask(global, &ControlRequest::Status)?;
     if args.format == output::Format::Json {
         output::line(serde_json::to_string_pretty(&value).unwrap_or_default());
         return Ok(());
     }
     let status: Status = serde_json::from_value(value)
-        .map_err(|e| Failure::later("the running gateway is another version").because(e.to_string()))?;
+        .map_err(|e| CommandFailure::later("the running gateway is another version").because(e.to_string()))?;
     let units = units(&status);
     let head =
         ["link", "unit", "address", "profile", "state", "why", "since", "cycles", "good", "skipped", "round trip"];
@@ -115,8 +115,8 @@ pub fn reply_ways(s: &Status) {
 }
 
 fn links(s: &Status) {
-    let get = |l: &crate::app::status::Link, name: &str| l.counters.get(name).copied().unwrap_or(0).to_string();
-    let row = |l: &crate::app::status::Link| {
+    let get = |l: &crate::app::status::LinkStatus, name: &str| l.counters.get(name).copied().unwrap_or(0).to_string();
+    let row = |l: &crate::app::status::LinkStatus| {
         let state = if l.up { "up".to_string() } else { format!("down: {}", l.error) };
         let mut row = vec![l.id.clone(), l.address.clone(), state];
         row.extend(["requests", "timeouts", "exceptions", "late", "crossed", "connects"].map(|c| get(l, c)));
@@ -154,7 +154,7 @@ fn units(s: &Status) -> Vec<Vec<String>> {
 
 fn sinks(s: &Status) {
     output::line("");
-    let row = |k: &crate::app::status::Sink| {
+    let row = |k: &crate::app::status::SinkStatus| {
         let state = match (k.up, k.paused) {
             (true, _) => "up".to_string(),
             (false, false) => format!("down: {}", k.error),

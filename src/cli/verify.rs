@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use crate::cli::output::Format;
-use crate::cli::{Args as Global, Failure, Outcome, ask, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask, output};
 use crate::clock::Clock;
-use crate::control::Request;
+use crate::control::ControlRequest;
 use crate::journal::Journal;
 use crate::journal::damage::Damage;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 use crate::{config, store};
 
 /// Options of `verify`.
@@ -21,18 +21,18 @@ pub struct Args {
 }
 
 /// Reads and prints.
-pub fn run(global: &Global, args: &Args) -> Outcome {
+pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let configuration = config::load(&global.config_dir()).configuration;
-    let settings = configuration.map_or_else(crate::journal::Settings::default, |c| c.journal);
+    let settings = configuration.map_or_else(crate::journal::JournalSettings::default, |c| c.journal);
     let (state, dir) = (global.state_dir(), global.state_dir().join(&settings.dir));
     if !dir.is_dir() {
-        return Err(Failure::usage(format!("there is no journal in {}", dir.display()))
+        return Err(CommandFailure::usage(format!("there is no journal in {}", dir.display()))
             .hint("--state DIR names the gateway's state"));
     }
     // The gateway comes first.
     let _may_not_be_permitted = rustix::process::nice(10);
-    let clock = Clock::new(&crate::clock::Settings::default(), Wall(0));
+    let clock = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0));
     let is_watched = args.format == Format::Table && output::is_terminal();
     let each = |file: &Path| {
         if is_watched {
@@ -40,19 +40,20 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         }
     };
     let verified = Journal::verify(&dir, clock.wall().0, each);
-    let mut report = verified.map_err(|e| Failure::later("the journal cannot be read").because(e.to_string()))?;
+    let mut report =
+        verified.map_err(|e| CommandFailure::later("the journal cannot be read").because(e.to_string()))?;
     let alarms = state.join("store.db");
     if alarms.exists() {
         report.files += 1;
         report.bytes += std::fs::metadata(&alarms).map_or(0, |m| m.len());
-        if let Err(why) = store::log::prove(&alarms) {
+        if let Err(why) = store::log::verify(&alarms) {
             report.damage.push(Damage::file(&alarms, "", why));
         }
     }
-    let is_running = global.socket().exists() && ask(global, &Request::Status).is_ok();
+    let is_running = global.socket().exists() && ask(global, &ControlRequest::Status).is_ok();
     print(args.format, &report);
     if !report.mended.is_empty() {
-        let asked = !is_running || ask(global, &Request::Verify).is_ok();
+        let asked = !is_running || ask(global, &ControlRequest::Verify).is_ok();
         let what = match (is_running, asked) {
             (false, _) => "mended from the other copy",
             (true, true) => "the running gateway mends it from the other copy now",
@@ -64,15 +65,15 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         return Ok(());
     }
     let n = report.damage.len();
-    Err(Failure::damaged(format!("{n} places of the history cannot be read"))
+    Err(CommandFailure::damaged(format!("{n} places of the history cannot be read"))
         .hint("everything else is there; a backup may still hold what is missing (`plantroom restore`)"))
 }
 
-fn print(format: Format, report: &crate::journal::verify::Report) {
+fn print(format: Format, report: &crate::journal::verify::VerifyReport) {
     if format == Format::Json {
         return output::line(serde_json::to_string(report).unwrap_or_default());
     }
-    let date = |ms: i64| Wall(ms).rfc3339();
+    let date = |ms: i64| UnixMillis(ms).rfc3339();
     let row = |d: &Damage| {
         let (from, to) = d.hours.map_or((String::new(), String::new()), |(from, to)| (date(from), date(to)));
         vec![d.file.clone(), d.device.clone(), from, to, d.why.clone()]

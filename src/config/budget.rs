@@ -2,13 +2,13 @@
 
 use crate::config::Configuration;
 use crate::config::doc::Problems;
-use crate::link::settings::Transport;
+use crate::link::settings::LinkTransport;
 use crate::model::point::Retention;
-use crate::model::problem::Place;
+use crate::model::problem::SourceLocation;
 use crate::plan;
-use crate::plan::wire::{Bus, read_us};
+use crate::plan::wire::{BusTiming, read_us};
 use crate::poll::{BusConfig, GroupConfig, UnitConfig};
-use crate::profile::Layout;
+use crate::profile::ProfileVariant;
 
 /// What a unit on a serial line is taken to need before it answers, microseconds; meters take 5 to 50 ms.
 const TURNAROUND_US: u64 = 10_000;
@@ -31,7 +31,7 @@ pub struct GroupCost {
     /// `unit/group`.
     pub name: String,
     /// The dearest layout's reads.
-    pub plan: plan::Plan,
+    pub plan: plan::ReadPlan,
     /// Points read.
     pub points: usize,
     /// Milliseconds between reads.
@@ -53,24 +53,24 @@ fn ratio(a: u64, b: u64) -> f64 {
 }
 
 /// What a bus is made of, for the prediction.
-fn bus_of(bus: &BusConfig) -> Bus {
+fn bus_of(bus: &BusConfig) -> BusTiming {
     let round_trip_us = bus.link.expected_round_trip_ms * 1_000;
     match &bus.link.transport {
-        Transport::Serial(port) => Bus::Serial { line: port.line, turnaround_us: TURNAROUND_US },
-        Transport::Tcp { .. } | Transport::RtuOverTcp { .. } => match bus.link.behind {
-            Some(line) => Bus::Serial { line, turnaround_us: round_trip_us },
-            None => Bus::Network { round_trip_us },
+        LinkTransport::Serial(port) => BusTiming::Serial { line: port.line, turnaround_us: TURNAROUND_US },
+        LinkTransport::Tcp { .. } | LinkTransport::RtuOverTcp { .. } => match bus.link.behind {
+            Some(line) => BusTiming::Serial { line, turnaround_us: round_trip_us },
+            None => BusTiming::Network { round_trip_us },
         },
     }
 }
 
-fn plan_of(group: &GroupConfig, layout: &Layout) -> plan::Plan {
+fn plan_of(group: &GroupConfig, layout: &ProfileVariant) -> plan::ReadPlan {
     let wanted = |p: &&crate::profile::PointDef| group.outs.iter().any(|o| o.points.contains(&p.name));
     plan::plan(layout.points.iter().filter(wanted), &layout.read)
 }
 
-fn cost(bus: Bus, unit: &UnitConfig, group: &GroupConfig) -> GroupCost {
-    let priced = |layout: &Layout| {
+fn cost(bus: BusTiming, unit: &UnitConfig, group: &GroupConfig) -> GroupCost {
+    let priced = |layout: &ProfileVariant| {
         let plan = plan_of(group, layout);
         let us = plan.blocks.iter().map(|b| read_us(bus, b, layout.read.pause_ms)).sum::<u64>();
         (us, plan)
@@ -88,7 +88,7 @@ pub fn costs(bus: &BusConfig) -> Vec<GroupCost> {
 }
 
 /// An error where a bus cannot carry what is asked, a warning where it has no room for a retry.
-pub fn check(bus: &BusConfig, place: Place, problems: &mut Problems) {
+pub fn check(bus: &BusConfig, place: SourceLocation, problems: &mut Problems) {
     let costs = costs(bus);
     let share: f64 = costs.iter().map(GroupCost::share).sum();
     let percent = share * 100.0;
@@ -119,7 +119,7 @@ pub fn check(bus: &BusConfig, place: Place, problems: &mut Problems) {
 
 /// The figures of a whole site.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Load {
+pub struct LinkLoad {
     /// Samples a second.
     pub samples_per_s: f64,
     /// Readings a second; as many MQTT messages for each broker without report by exception.
@@ -134,10 +134,10 @@ pub struct Load {
 }
 
 /// What the site will produce.
-pub fn load(configuration: &Configuration) -> Load {
+pub fn load(configuration: &Configuration) -> LinkLoad {
     let days = [(Retention::Register, 0.0); 3];
     let mut load =
-        Load { samples_per_s: 0.0, readings_per_s: 0.0, flash_bytes_a_day: 0.0, history_bytes_a_day: 0.0, days };
+        LinkLoad { samples_per_s: 0.0, readings_per_s: 0.0, flash_bytes_a_day: 0.0, history_bytes_a_day: 0.0, days };
     let mut bytes_a_day = [SEALED_BYTES_A_FILE; 3];
     let classes = [Retention::Register, Retention::State, Retention::Telemetry];
     for group in configuration.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups) {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use crate::config::Device;
 use crate::config::builtin::Catalogue;
-use crate::link::settings::Settings as LinkSettings;
-use crate::model::point::{Form, Kind, PointMeta, Stream};
+use crate::link::settings::LinkSettings;
+use crate::model::point::{Encoding, PointKind, PointMeta, Stream};
 use crate::model::time::duration_ms;
 use crate::poll::{BusConfig, GroupConfig, OutConfig, UnitConfig};
 use crate::profile::PointDef;
 
 /// A unit whose profile is known.
-pub struct Unit<'a> {
+pub struct UnitEntry<'a> {
     /// What the file says.
-    pub file: &'a crate::config::settings::Unit,
+    pub file: &'a crate::config::settings::UnitSettings,
     /// Its profile.
     pub profile: &'a Arc<crate::profile::Profile>,
 }
@@ -22,7 +22,7 @@ pub struct Unit<'a> {
 /// The buses.
 pub fn buses(
     links: &[LinkSettings],
-    units: &BTreeMap<&str, Unit<'_>>,
+    units: &BTreeMap<&str, UnitEntry<'_>>,
     devices: &BTreeMap<String, Device>,
     catalogue: &Catalogue,
 ) -> Vec<BusConfig> {
@@ -34,7 +34,7 @@ pub fn buses(
     links.iter().map(bus).collect()
 }
 
-fn unit(unit: &Unit<'_>, devices: &BTreeMap<String, Device>, catalogue: &Catalogue) -> UnitConfig {
+fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, Device>, catalogue: &Catalogue) -> UnitConfig {
     let all = unit.profile.all_points();
     let mut groups = Vec::new();
     for (name, every_ms) in &unit.profile.groups {
@@ -72,6 +72,6 @@ fn meta(point: &str, def: &PointDef, device: &Device, catalogue: &Catalogue) -> 
     let meaning = catalogue.vocabulary.point(&device.class, point);
     let kind = meaning.map_or(def.kind, |m| m.kind);
     let retention = meaning.map_or(def.retention, |m| m.retention);
-    let form = if kind == Kind::Code && def.kind == Kind::Code { Form::Code } else { def.form };
+    let form = if kind == PointKind::Code && def.kind == PointKind::Code { Encoding::Code } else { def.form };
     PointMeta { name: point.into(), kind, retention, form }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::alarm::settings::{Rule, RulesFile};
+use crate::alarm::settings::{RuleSettings, RulesFile};
 use crate::config::check_alarms;
-use crate::config::doc::{Entry, Problems, Source, Texts, parse, whole};
+use crate::config::doc::{Problems, Texts, TomlEntry, TomlSource, parse, whole};
 use crate::oncall::calendar::{self, Calendar};
 use crate::profile::Profile;
 use crate::profile::build;
@@ -34,7 +34,7 @@ pub struct Catalogue {
 #[derive(Clone, Debug)]
 pub struct Template {
     /// The rule.
-    pub rule: Rule,
+    pub rule: RuleSettings,
     /// Its table, for changing it key by key.
     pub raw: toml::Table,
 }
@@ -58,7 +58,7 @@ pub fn read_own(own: Own<'_>, problems: &mut Problems) -> Catalogue {
     let dir = own.dir;
     let mut catalogue = Catalogue::default();
     let texts = own_texts(dir, "vocabulary", problems);
-    for_each("vocabulary", VOCABULARY, &texts, problems, |stem, entry: Entry<'_, ClassFile>, problems| {
+    for_each("vocabulary", VOCABULARY, &texts, problems, |stem, entry: TomlEntry<'_, ClassFile>, problems| {
         if entry.value.class != stem {
             problems.error(
                 entry.at.place(&["class"]),
@@ -70,7 +70,7 @@ pub fn read_own(own: Own<'_>, problems: &mut Problems) -> Catalogue {
         catalogue.vocabulary.classes.insert(stem.into(), entry.value);
     });
     let texts = own_texts(dir, "profiles", problems);
-    for_each("profiles", PROFILES, &texts, problems, |stem, entry: Entry<'_, ProfileFile>, problems| {
+    for_each("profiles", PROFILES, &texts, problems, |stem, entry: TomlEntry<'_, ProfileFile>, problems| {
         if entry.value.name != stem {
             problems.error(entry.at.place(&["name"]), format!("the file is named `{stem}`"), "name = the file's name");
         }
@@ -81,24 +81,28 @@ pub fn read_own(own: Own<'_>, problems: &mut Problems) -> Catalogue {
         }
     });
     let texts = own_texts(dir, "calendars", problems);
-    for_each("calendars", CALENDARS, &texts, problems, |stem, entry: Entry<'_, calendar::File>, problems| {
-        match Calendar::build(&entry.value) {
+    for_each(
+        "calendars",
+        CALENDARS,
+        &texts,
+        problems,
+        |stem, entry: TomlEntry<'_, calendar::HolidayFile>, problems| match Calendar::build(&entry.value) {
             Ok(calendar) => drop(catalogue.calendars.insert(stem.to_string(), calendar)),
             Err(what) => problems.error(entry.at.place(&["free"]), what, "dates as 2026-10-01"),
-        }
-    });
+        },
+    );
     let own = match own.alarms {
         Some(alarms) => Texts::read(alarms, problems),
         None => own_texts(dir, "alarms", problems),
     };
-    for_each("alarms", ALARMS, &own, problems, |_, entry: Entry<'_, RulesFile>, problems| {
+    for_each("alarms", ALARMS, &own, problems, |_, entry: TomlEntry<'_, RulesFile>, problems| {
         rules(&mut catalogue, &entry, problems);
     });
     catalogue
 }
 
 /// The rules of a file join those of its class.
-fn rules(catalogue: &mut Catalogue, entry: &Entry<'_, RulesFile>, problems: &mut Problems) {
+fn rules(catalogue: &mut Catalogue, entry: &TomlEntry<'_, RulesFile>, problems: &mut Problems) {
     let file = &entry.value;
     let classes = &catalogue.vocabulary.classes;
     let place = |key: &str| entry.at.place(&[key]);
@@ -135,29 +139,29 @@ fn for_each<T: DeserializeOwned>(
     builtin: &[(&str, &str)],
     own: &Texts,
     problems: &mut Problems,
-    mut each: impl FnMut(&str, Entry<'_, T>, &mut Problems),
+    mut each: impl FnMut(&str, TomlEntry<'_, T>, &mut Problems),
 ) {
     let stem = |name: &str| Path::new(name).file_stem().and_then(|s| s.to_str()).unwrap_or_default().to_string();
     let overridden: Vec<String> = own.files.iter().map(|(name, _)| stem(name)).collect();
     let names: Vec<String> = builtin.iter().map(|(s, _)| format!("(built in) {folder}/{s}.toml")).collect();
     for ((name, text), shown) in builtin.iter().zip(&names) {
         if !overridden.iter().any(|o| o == name) {
-            one(name, Source { name: shown, text }, problems, &mut each);
+            one(name, TomlSource { name: shown, text }, problems, &mut each);
         }
     }
     for ((name, text), stem) in own.files.iter().zip(&overridden) {
         if stem.is_empty() {
             problems.error(whole(name), "the file has no name", "");
         }
-        one(stem, Source { name, text }, problems, &mut each);
+        one(stem, TomlSource { name, text }, problems, &mut each);
     }
 }
 
 fn one<'a, T: DeserializeOwned>(
     stem: &str,
-    source: Source<'a>,
+    source: TomlSource<'a>,
     problems: &mut Problems,
-    each: &mut impl FnMut(&str, Entry<'a, T>, &mut Problems),
+    each: &mut impl FnMut(&str, TomlEntry<'a, T>, &mut Problems),
 ) {
     if let Some(entry) = parse(source, problems).and_then(|at| at.read::<T>(problems)) {
         each(stem, entry, problems);

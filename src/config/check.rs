@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::build::Unit;
+use crate::config::build::UnitEntry;
 use crate::config::builtin::Catalogue;
-use crate::config::check_alarms::{self, Plant};
+use crate::config::check_alarms::{self, CheckedPlant};
 use crate::config::check_field;
 use crate::config::check_oncall;
 use crate::config::check_site::{ID_MEND, check_health, check_journal, check_sinks, check_site, is_id};
-use crate::config::doc::{Entry, Problems};
+use crate::config::doc::{Problems, TomlEntry};
 use crate::config::settings as file;
 use crate::config::{Configuration, Device, Files, budget, build};
-use crate::derive::How;
-use crate::link::settings::Settings as LinkSettings;
-use crate::model::line::{Line, Parity};
-use crate::model::point::{Form, Kind, Retention};
+use crate::derive::DerivedFunction;
+use crate::link::settings::LinkSettings;
+use crate::model::line::{Parity, SerialParams};
+use crate::model::point::{Encoding, PointKind, Retention};
 use crate::model::problem::did_you_mean;
 use crate::model::time::duration_ms;
 
@@ -54,7 +54,7 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
     check_field::check(files, &buses, problems);
     let derive = c.derive(&devices, &units, problems);
     let sinks = check_sinks(files, problems);
-    let plant = Plant { devices: &devices, derive: &derive, buses: &buses };
+    let plant = CheckedPlant { devices: &devices, derive: &derive, buses: &buses };
     let zone =
         site.as_ref().and_then(|s| jiff::tz::TimeZone::get(&s.time_zone).ok()).unwrap_or(jiff::tz::TimeZone::UTC);
     let oncall = check_oncall::check(files, &catalogue, &devices, &zone, broken, problems);
@@ -78,7 +78,7 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
 }
 
 /// The only table of a kind; a second one is an error.
-pub fn single<'a, T>(entries: &'a [Entry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
+pub fn single<'a, T>(entries: &'a [TomlEntry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
     for more in entries.iter().skip(1) {
         let first = entries[0].at.place(&[]);
         problems.error(
@@ -97,19 +97,19 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn link_places(&self) -> BTreeMap<&'a str, crate::model::problem::Place> {
+    fn link_places(&self) -> BTreeMap<&'a str, crate::model::problem::SourceLocation> {
         let f = self.files;
         let tcp = f.tcp.iter().chain(&f.rtu_over_tcp).map(|e| (e.value.id.as_str(), e.at.place(&["id"])));
         tcp.chain(f.serial.iter().map(|e| (e.value.id.as_str(), e.at.place(&["id"])))).collect()
     }
 
-    fn link_place(&self, id: &str) -> Option<crate::model::problem::Place> {
+    fn link_place(&self, id: &str) -> Option<crate::model::problem::SourceLocation> {
         self.link_places().remove(id)
     }
 
     /// Units with their profiles; names unique, addresses possible, groups known.
-    fn units(&self, problems: &mut Problems) -> BTreeMap<&'a str, Unit<'a>> {
-        let mut out: BTreeMap<&str, Unit<'_>> = BTreeMap::new();
+    fn units(&self, problems: &mut Problems) -> BTreeMap<&'a str, UnitEntry<'a>> {
+        let mut out: BTreeMap<&str, UnitEntry<'_>> = BTreeMap::new();
         let mut on_wire: BTreeMap<(&str, u8), &str> = BTreeMap::new();
         let links = self.link_places();
         for entry in &self.files.unit {
@@ -158,7 +158,7 @@ impl<'a> Check<'a> {
                     problems.error(place(), format!("`{every}` is not a duration"), "write it as 500ms, 1s, 15m or 1h");
                 }
             }
-            if out.insert(&unit.id, Unit { file: unit, profile }).is_some() {
+            if out.insert(&unit.id, UnitEntry { file: unit, profile }).is_some() {
                 problems.error(
                     at("id"),
                     format!("there is a unit `{}` already", unit.id),
@@ -170,10 +170,10 @@ impl<'a> Check<'a> {
     }
 
     /// Links; names and addresses unique, serial lines with what their units' makers deliver.
-    fn links(&self, units: &BTreeMap<&str, Unit<'_>>, problems: &mut Problems) -> Vec<LinkSettings> {
+    fn links(&self, units: &BTreeMap<&str, UnitEntry<'_>>, problems: &mut Problems) -> Vec<LinkSettings> {
         let mut out: Vec<LinkSettings> = Vec::new();
         let mut add = |link: LinkSettings,
-                       entry_place: &dyn Fn(&str) -> crate::model::problem::Place,
+                       entry_place: &dyn Fn(&str) -> crate::model::problem::SourceLocation,
                        problems: &mut Problems| {
             if !is_id(&link.id) {
                 problems.error(entry_place("id"), format!("`{}` cannot be a link's id", link.id), ID_MEND);
@@ -222,14 +222,14 @@ impl<'a> Check<'a> {
     fn line_of(
         link: &str,
         is_said: bool,
-        units: &BTreeMap<&str, Unit<'_>>,
+        units: &BTreeMap<&str, UnitEntry<'_>>,
         at: &crate::config::doc::Located<'_>,
         problems: &mut Problems,
-    ) -> Line {
-        let mut line: Option<(Line, &str)> = None;
+    ) -> SerialParams {
+        let mut line: Option<(SerialParams, &str)> = None;
         for unit in units.values().filter(|u| u.file.link == link) {
             let Some(s) = &unit.profile.serial else { continue };
-            let delivered = Line { baud: s.baud, parity: s.parity, stop_bits: s.stop_bits };
+            let delivered = SerialParams { baud: s.baud, parity: s.parity, stop_bits: s.stop_bits };
             match line {
                 None => line = Some((delivered, &unit.file.id)),
                 Some((first, name)) if first != delivered && !is_said => {
@@ -246,10 +246,10 @@ impl<'a> Check<'a> {
                 Some(_) => {}
             }
         }
-        line.map_or(Line { baud: 9600, parity: Parity::None, stop_bits: 1 }, |(l, _)| l)
+        line.map_or(SerialParams { baud: 9600, parity: Parity::None, stop_bits: 1 }, |(l, _)| l)
     }
 
-    fn devices(&self, units: &BTreeMap<&str, Unit<'_>>, problems: &mut Problems) -> BTreeMap<String, Device> {
+    fn devices(&self, units: &BTreeMap<&str, UnitEntry<'_>>, problems: &mut Problems) -> BTreeMap<String, Device> {
         let mut out: BTreeMap<String, Device> = BTreeMap::new();
         for entry in &self.files.device {
             let d = &entry.value;
@@ -309,8 +309,8 @@ impl<'a> Check<'a> {
 
     fn device_points(
         &self,
-        entry: &Entry<'_, file::Device>,
-        units: &BTreeMap<&str, Unit<'_>>,
+        entry: &TomlEntry<'_, file::Device>,
+        units: &BTreeMap<&str, UnitEntry<'_>>,
         problems: &mut Problems,
     ) -> BTreeMap<String, (String, String)> {
         let d = &entry.value;
@@ -368,11 +368,11 @@ impl<'a> Check<'a> {
     /// Whether the vocabulary of the device's class has the point, in a kind that the source can give.
     fn fits(
         &self,
-        entry: &Entry<'_, file::Device>,
+        entry: &TomlEntry<'_, file::Device>,
         key: &str,
         point: &str,
         source: &str,
-        unit: &Unit<'_>,
+        unit: &UnitEntry<'_>,
         problems: &mut Problems,
     ) -> bool {
         let class = &entry.value.class;
@@ -389,10 +389,10 @@ impl<'a> Check<'a> {
         let all = unit.profile.all_points();
         let Some(def) = all.get(source) else { return false };
         let fits = match meaning.kind {
-            Kind::Bool => def.form == Form::Bool,
-            Kind::Text => def.form == Form::Text,
-            Kind::Code => matches!(def.form, Form::Code | Form::Exact(_)),
-            Kind::Number | Kind::Counter => !matches!(def.form, Form::Bool | Form::Text),
+            PointKind::Bool => def.form == Encoding::Bool,
+            PointKind::Text => def.form == Encoding::Text,
+            PointKind::Code => matches!(def.form, Encoding::Code | Encoding::Exact(_)),
+            PointKind::Number | PointKind::Counter => !matches!(def.form, Encoding::Bool | Encoding::Text),
         };
         if !fits {
             let what = format!("`{point}` is a {:?} in the vocabulary, `{source}` gives {:?}", meaning.kind, def.form);
@@ -420,7 +420,7 @@ impl<'a> Check<'a> {
     fn derive(
         &self,
         devices: &BTreeMap<String, Device>,
-        units: &BTreeMap<&str, build::Unit<'_>>,
+        units: &BTreeMap<&str, build::UnitEntry<'_>>,
         problems: &mut Problems,
     ) -> Vec<crate::derive::Definition> {
         let mut out: Vec<crate::derive::Definition> = Vec::new();
@@ -451,8 +451,8 @@ impl<'a> Check<'a> {
                 problems.error(at("point"), what, "one source for each point");
             }
             let wants = match d.how {
-                How::Ratio | How::SharePct => 2..=2,
-                How::RatePerMin | How::RunTimeH | How::Starts => 1..=1,
+                DerivedFunction::Ratio | DerivedFunction::SharePct => 2..=2,
+                DerivedFunction::RatePerMin | DerivedFunction::RunTimeH | DerivedFunction::Starts => 1..=1,
                 how if how.is_of_day() => 1..=1,
                 _ => 2..=99,
             };
@@ -472,14 +472,15 @@ impl<'a> Check<'a> {
                     problems.error(entry.at.place(&["of", &i.to_string()]), what, did_you_mean(point, known));
                 }
             }
-            let (kind, retention) = meaning.map_or((Kind::Number, Retention::Telemetry), |m| (m.kind, m.retention));
+            let (kind, retention) =
+                meaning.map_or((PointKind::Number, Retention::Telemetry), |m| (m.kind, m.retention));
             let limits = d.of.first().and_then(|name| {
                 let (from, point) = name.split_once('.').unwrap_or((&d.device, name));
                 let from = devices.get(from)?;
                 let (unit, at) = from.points.get(point)?;
                 let def = *units.get(unit.as_str())?.profile.all_points().get(at.as_str())?;
                 let kind = self.catalogue.vocabulary.point(&from.class, point).map_or(def.kind, |m| m.kind);
-                (kind == Kind::Counter).then(|| crate::config::registers::limits(from, point, def))
+                (kind == PointKind::Counter).then(|| crate::config::registers::limits(from, point, def))
             });
             out.push(crate::derive::Definition { settings: d.clone(), kind, retention, limits });
         }

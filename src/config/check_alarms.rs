@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::Deserialize as _;
 use toml::de::ValueDeserializer;
 
-use crate::alarm::build::{self, Missing, Subject};
-use crate::alarm::node::{Definition, Input};
-use crate::alarm::settings::{Condition, Rule};
+use crate::alarm::build::{self, Missing, RuleSubject};
+use crate::alarm::resolved_condition::{ConditionInput, Definition};
+use crate::alarm::settings::{Condition, RuleSettings};
 use crate::alarm::{self, Rules};
 use crate::config::builtin::{Catalogue, Template};
 use crate::config::doc::Problems;
@@ -32,7 +32,7 @@ pub struct Applies {
 }
 
 /// What is needed of the rest of the configuration.
-pub struct Plant<'a> {
+pub struct CheckedPlant<'a> {
     /// Devices.
     pub devices: &'a BTreeMap<String, Device>,
     /// Points made out of points.
@@ -49,7 +49,7 @@ const ANY: &str = "any";
 pub fn check(
     files: &Files<'_>,
     catalogue: &Catalogue,
-    plant: &Plant<'_>,
+    plant: &CheckedPlant<'_>,
     zone: jiff::tz::TimeZone,
     problems: &mut Problems,
 ) -> (Rules, Vec<Applies>) {
@@ -109,7 +109,7 @@ fn rules_of<'a>(class: &str, catalogue: &'a Catalogue) -> impl Iterator<Item = (
 }
 
 /// Devices, the gateway itself and links, as rules see them.
-fn subjects<'a>(plant: &Plant<'a>, vocabulary: &'a Vocabulary) -> Vec<Subject<'a>> {
+fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<RuleSubject<'a>> {
     static NONE: BTreeMap<String, f64> = BTreeMap::new();
     let unit_of = |class: &'a str| -> build::UnitOf<'a> {
         Box::new(move |point| vocabulary.point(class, point).and_then(|p| p.unit.clone()).unwrap_or_default())
@@ -117,7 +117,7 @@ fn subjects<'a>(plant: &Plant<'a>, vocabulary: &'a Vocabulary) -> Vec<Subject<'a
     let device = |d: &'a Device| {
         let mut points: BTreeSet<&str> = d.points.keys().map(String::as_str).collect();
         points.extend(plant.derive.iter().filter(|x| x.settings.device == *d.id).map(|x| x.settings.point.as_str()));
-        Subject {
+        RuleSubject {
             id: &d.id,
             class: &d.class,
             points,
@@ -126,7 +126,7 @@ fn subjects<'a>(plant: &Plant<'a>, vocabulary: &'a Vocabulary) -> Vec<Subject<'a
             unit_of: unit_of(&d.class),
         }
     };
-    let link = |bus: &'a BusConfig| Subject {
+    let link = |bus: &'a BusConfig| RuleSubject {
         id: &bus.link.id,
         class: LINK,
         points: BTreeSet::new(),
@@ -134,7 +134,7 @@ fn subjects<'a>(plant: &Plant<'a>, vocabulary: &'a Vocabulary) -> Vec<Subject<'a
         devices: devices_on(bus).into_iter().collect(),
         unit_of: unit_of(LINK),
     };
-    let own = Subject {
+    let own = RuleSubject {
         id: "gateway",
         class: "gateway",
         points: OWN_POINTS.iter().copied().collect(),
@@ -152,7 +152,7 @@ fn devices_on(bus: &BusConfig) -> BTreeSet<&str> {
 
 /// `class.rule` in `hidden_by` means that rule of every device of the class; of the links, those that the device hangs on, of the
 /// transfer switches, the one that feeds it.
-fn expand(definitions: &mut [Definition], plant: &Plant<'_>) {
+fn expand(definitions: &mut [Definition], plant: &CheckedPlant<'_>) {
     let keys: BTreeSet<Arc<str>> = definitions.iter().map(|d| d.key().into()).collect();
     let mut of_rule: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
     for d in definitions.iter() {
@@ -180,7 +180,7 @@ fn expand(definitions: &mut [Definition], plant: &Plant<'_>) {
 }
 
 /// Whether a supply feeds a device: the one that it names, else the one of its own area.
-fn is_fed_by(device: &str, ats: &str, plant: &Plant<'_>) -> bool {
+fn is_fed_by(device: &str, ats: &str, plant: &CheckedPlant<'_>) -> bool {
     let (Some(device), Some(ats)) = (plant.devices.get(device), plant.devices.get(ats)) else { return false };
     match &device.supply {
         Some(supply) => supply == &*ats.id,
@@ -222,13 +222,13 @@ fn circles(definitions: &mut [Definition], files: &Files<'_>, problems: &mut Pro
     }
 }
 
-type Changes<'a> = BTreeMap<(&'a str, &'a str, &'a str), Option<Rule>>;
+type Changes<'a> = BTreeMap<(&'a str, &'a str, &'a str), Option<RuleSettings>>;
 
 /// What the site changes: by device, class and rule; `None`: there is no such alarm.
 fn changes<'a>(
     files: &'a Files<'_>,
     catalogue: &'a Catalogue,
-    plant: &Plant<'a>,
+    plant: &CheckedPlant<'a>,
     problems: &mut Problems,
 ) -> Changes<'a> {
     let mut out = Changes::new();
@@ -274,7 +274,7 @@ const GUARD_DELAY_MS: u64 = 120_000;
 
 /// Whether a change leaves a rule that guards lives as it is, or says why not.
 fn guards_lives_still(
-    entry: &crate::config::doc::Entry<'_, alarm::site::Override>,
+    entry: &crate::config::doc::TomlEntry<'_, alarm::site::RuleOverride>,
     name: &str,
     problems: &mut Problems,
 ) -> bool {
@@ -341,7 +341,7 @@ const DANGEROUS: [&str; 4] = ["hydrant_low_mpa", "sprinkler_low_mpa", "diesel_ba
 pub fn unwatched(configuration: &super::Configuration) -> Vec<(String, String)> {
     let mut watched: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
     for d in &configuration.alarms.definitions {
-        let mut each = |i: &Input| {
+        let mut each = |i: &ConditionInput| {
             watched.insert((Arc::clone(&i.device), Arc::clone(&i.point)));
         };
         d.when.inputs(&mut each);
@@ -356,15 +356,15 @@ pub fn unwatched(configuration: &super::Configuration) -> Vec<(String, String)> 
 }
 /// The rule with other values; `None` if it is no rule any more, which is said.
 fn changed(
-    entry: &crate::config::doc::Entry<'_, alarm::site::Override>,
+    entry: &crate::config::doc::TomlEntry<'_, alarm::site::RuleOverride>,
     template: &Template,
     class: &str,
     catalogue: &Catalogue,
     problems: &mut Problems,
-) -> Option<Rule> {
+) -> Option<RuleSettings> {
     let mut table = template.raw.clone();
     merge(&mut table, &entry.value.set);
-    match Rule::deserialize(toml::Value::Table(table)) {
+    match RuleSettings::deserialize(toml::Value::Table(table)) {
         Ok(rule) => {
             let mut findings = findings("", &rule, class, &catalogue.vocabulary);
             findings.iter_mut().for_each(|f| f.path = vec!["set".into()]);
@@ -394,7 +394,7 @@ fn merge(into: &mut toml::Table, from: &toml::Table) {
 }
 
 /// What is wrong with a rule of a class.
-pub fn findings(name: &str, rule: &Rule, class: &str, vocabulary: &Vocabulary) -> Vec<Finding> {
+pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocabulary) -> Vec<Finding> {
     let mut out = Vec::new();
     let known_class = vocabulary.classes.contains_key(class);
     build::points(rule, &mut |point| {
@@ -434,7 +434,7 @@ pub fn findings(name: &str, rule: &Rule, class: &str, vocabulary: &Vocabulary) -
 }
 
 /// A delay that is shorter than two polls cannot be kept: one warning a device.
-fn short_delays(definitions: &[Definition], files: &Files<'_>, plant: &Plant<'_>, problems: &mut Problems) {
+fn short_delays(definitions: &[Definition], files: &Files<'_>, plant: &CheckedPlant<'_>, problems: &mut Problems) {
     let outs = || plant.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.outs);
     let mut every: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for out in outs() {
@@ -446,7 +446,7 @@ fn short_delays(definitions: &[Definition], files: &Files<'_>, plant: &Plant<'_>
         let mut short: Vec<(u64, &str)> = Vec::new();
         for d in definitions.iter().filter(|d| *d.device == *entry.value.id) {
             let mut slowest = 0;
-            d.when.inputs(&mut |i: &Input| {
+            d.when.inputs(&mut |i: &ConditionInput| {
                 slowest = slowest.max(every.get(&(&*i.device, &*i.point)).copied().unwrap_or(0));
             });
             let delay = d.steps.iter().map(|s| s.on_delay_ms).filter(|ms| *ms > 0).min();
@@ -459,7 +459,7 @@ fn short_delays(definitions: &[Definition], files: &Files<'_>, plant: &Plant<'_>
             let what = format!(
                 "alarms of `{}` have delays shorter than two polls (of up to {}): {}",
                 entry.value.id,
-                crate::model::time::Length(slowest).text(),
+                crate::model::time::HumanDuration(slowest).text(),
                 names.join(", ")
             );
             let mend = "poll the group faster, or give them a longer on_delay: what comes and goes between two polls is not seen";

@@ -57,7 +57,7 @@ pub fn check(files: &Files<'_>, buses: &[BusConfig], problems: &mut Problems) {
 fn timeouts(
     timeout_ms: u64,
     max_ms: Option<u64>,
-    at: &dyn Fn(&str) -> crate::model::problem::Place,
+    at: &dyn Fn(&str) -> crate::model::problem::SourceLocation,
     problems: &mut Problems,
 ) {
     if timeout_ms == 0 || timeout_ms > TIMEOUT_MAX_MS {

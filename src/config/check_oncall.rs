@@ -12,27 +12,27 @@ use crate::config::builtin::Catalogue;
 use crate::config::check::single;
 use crate::config::check_reach;
 use crate::config::check_site::{ID_MEND, is_id};
-use crate::config::doc::{Entry, Problems};
+use crate::config::doc::{Problems, TomlEntry};
 use crate::config::{Device, Files};
 use crate::http;
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 use crate::model::problem::did_you_mean;
-use crate::model::time::Wall;
-use crate::oncall::plan::{Chain, Person, Plan, Rota, Shift, Step};
-use crate::oncall::settings::{self as file, Settings, Target};
+use crate::model::time::UnixMillis;
+use crate::oncall::plan::{Chain, EscalationStep, OncallPlan, PersonPlan, RotaPlan, ShiftPlan};
+use crate::oncall::settings::{self as file, OncallSettings, StepTarget};
 
 /// Steps of a chain at most.
 const STEPS: usize = 5;
 
 /// Who is told what, and through what.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Oncall {
+pub struct OncallTables {
     /// The plan.
-    pub plan: Arc<Plan>,
+    pub plan: Arc<OncallPlan>,
     /// Channels.
-    pub channels: Vec<channel::Settings>,
+    pub channels: Vec<channel::ChannelSettings>,
     /// What holds for all.
-    pub settings: Settings,
+    pub settings: OncallSettings,
 }
 
 /// Checks all of it. `broken`: some table could not be read, so that what is missing may stand in it.
@@ -43,17 +43,17 @@ pub fn check(
     zone: &TimeZone,
     broken: bool,
     problems: &mut Problems,
-) -> Oncall {
+) -> OncallTables {
     let settings = single(&files.oncall, "oncall", problems).cloned().unwrap_or_default();
     let channels = channels(files, problems);
-    let mut plan = Plan {
+    let mut plan = OncallPlan {
         channels: channels.iter().map(|c| (c.id().to_string(), c.pace())).collect(),
         zone: zone.clone(),
         gather_ms: settings.gather.0,
         returns_ms: settings.returns_within.0,
         override_ms: settings.override_max.0,
         places: devices.iter().map(|(id, d)| (id.clone(), (d.class.clone(), d.area.clone()))).collect(),
-        ..Plan::default()
+        ..OncallPlan::default()
     };
     plan.places.insert("gateway".to_string(), ("gateway".to_string(), String::new()));
     if let Some(entry) = files.oncall.first() {
@@ -69,12 +69,12 @@ pub fn check(
         let mend = "[[chain]] with steps: who is told first, who next";
         problems.warning(person.at.place(&["id"]), "there are people, and nobody is told of anything", mend);
     }
-    Oncall { plan: Arc::new(plan), channels, settings }
+    OncallTables { plan: Arc::new(plan), channels, settings }
 }
 
 /// The date of this machine, to tell whether a shift has begun.
-fn now() -> Wall {
-    Clock::new(&clock::Settings::default(), Wall(0)).wall()
+fn now() -> UnixMillis {
+    Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall()
 }
 
 fn time(text: &str) -> Option<Time> {
@@ -91,7 +91,12 @@ fn weekday(text: &str) -> Option<Weekday> {
     Weekday::from_monday_zero_offset(i8::try_from(index).ok()?).ok()
 }
 
-fn general(entry: &Entry<'_, Settings>, catalogue: &Catalogue, plan: &mut Plan, problems: &mut Problems) {
+fn general(
+    entry: &TomlEntry<'_, OncallSettings>,
+    catalogue: &Catalogue,
+    plan: &mut OncallPlan,
+    problems: &mut Problems,
+) {
     let s = &entry.value;
     let at = |key: &str| entry.at.place(&[key]);
     for (i, hours) in s.quiet.iter().enumerate() {
@@ -154,8 +159,8 @@ fn general(entry: &Entry<'_, Settings>, catalogue: &Catalogue, plan: &mut Plan, 
     }
 }
 
-fn channels(files: &Files<'_>, problems: &mut Problems) -> Vec<channel::Settings> {
-    let mut out: Vec<channel::Settings> = Vec::new();
+fn channels(files: &Files<'_>, problems: &mut Problems) -> Vec<channel::ChannelSettings> {
+    let mut out: Vec<channel::ChannelSettings> = Vec::new();
     for (settings, at) in &files.channel {
         if !is_id(settings.id()) {
             problems.error(at.place(&["id"]), format!("`{}` cannot be a channel's id", settings.id()), ID_MEND);
@@ -178,7 +183,7 @@ fn channels(files: &Files<'_>, problems: &mut Problems) -> Vec<channel::Settings
     out
 }
 
-fn people(files: &Files<'_>, channels: &[channel::Settings], plan: &mut Plan, problems: &mut Problems) {
+fn people(files: &Files<'_>, channels: &[channel::ChannelSettings], plan: &mut OncallPlan, problems: &mut Problems) {
     for entry in &files.person {
         let p = &entry.value;
         let at = |key: &str| entry.at.place(&[key]);
@@ -193,7 +198,7 @@ fn people(files: &Files<'_>, channels: &[channel::Settings], plan: &mut Plan, pr
             let place = |key: &str| entry.at.place(&["contacts", &i.to_string(), key]);
             match channels.iter().find(|c| c.id() == contact.channel) {
                 None => {
-                    let mend = did_you_mean(&contact.channel, channels.iter().map(channel::Settings::id));
+                    let mend = did_you_mean(&contact.channel, channels.iter().map(channel::ChannelSettings::id));
                     problems.error(place("channel"), format!("unknown channel `{}`", contact.channel), mend);
                 }
                 Some(c) if c.wants_address() && contact.to.is_empty() => {
@@ -206,8 +211,8 @@ fn people(files: &Files<'_>, channels: &[channel::Settings], plan: &mut Plan, pr
                 }
             }
         }
-        let person = Person {
-            names: Names { zh: p.zh.clone(), en: p.en.clone() },
+        let person = PersonPlan {
+            names: LocalizedText { zh: p.zh.clone(), en: p.en.clone() },
             language: p.language,
             roles: p.roles.clone(),
             contacts: p.contacts.clone(),
@@ -218,7 +223,7 @@ fn people(files: &Files<'_>, channels: &[channel::Settings], plan: &mut Plan, pr
     }
 }
 
-fn rotas(files: &Files<'_>, plan: &mut Plan, problems: &mut Problems) {
+fn rotas(files: &Files<'_>, plan: &mut OncallPlan, problems: &mut Problems) {
     for entry in &files.rota {
         let rota = &entry.value;
         if !is_id(&rota.id) {
@@ -257,7 +262,7 @@ fn rotas(files: &Files<'_>, plan: &mut Plan, problems: &mut Problems) {
             match (time(&shift.from), time(&shift.to)) {
                 (Some(from), Some(to)) => {
                     let people = shift.people.iter().map(|p| p.as_str().into()).collect();
-                    shifts.push(Shift { people, turn: shift.turn, since, from, to, days: shift.days.clone() });
+                    shifts.push(ShiftPlan { people, turn: shift.turn, since, from, to, days: shift.days.clone() });
                 }
                 (None, _) => problems.error(at("from"), format!("`{}` is no time of the day", shift.from), "08:00"),
                 (_, None) => problems.error(at("to"), format!("`{}` is no time of the day", shift.to), "08:00"),
@@ -266,13 +271,13 @@ fn rotas(files: &Files<'_>, plan: &mut Plan, problems: &mut Problems) {
         if rota.shift.is_empty() {
             problems.error(entry.at.place(&["id"]), "a rota without shifts", "[[rota.shift]]");
         }
-        if plan.rotas.insert(rota.id.clone(), Rota { shifts }).is_some() {
+        if plan.rotas.insert(rota.id.clone(), RotaPlan { shifts }).is_some() {
             problems.error(entry.at.place(&["id"]), format!("there is a rota `{}` already", rota.id), "ids are unique");
         }
     }
 }
 
-fn chains(files: &Files<'_>, catalogue: &Catalogue, plan: &mut Plan, problems: &mut Problems) {
+fn chains(files: &Files<'_>, catalogue: &Catalogue, plan: &mut OncallPlan, problems: &mut Problems) {
     for entry in &files.chain {
         let chain = &entry.value;
         let at = |key: &str| entry.at.place(&[key]);
@@ -307,7 +312,13 @@ fn chains(files: &Files<'_>, catalogue: &Catalogue, plan: &mut Plan, problems: &
     }
 }
 
-fn step(entry: &Entry<'_, file::Chain>, i: usize, step: &file::Step, plan: &Plan, problems: &mut Problems) -> Step {
+fn step(
+    entry: &TomlEntry<'_, file::Chain>,
+    i: usize,
+    step: &file::StepSettings,
+    plan: &OncallPlan,
+    problems: &mut Problems,
+) -> EscalationStep {
     let n = i.to_string();
     for (k, target) in step.tell.iter().enumerate() {
         let place = || entry.at.place(&["step", &n, "tell", &k.to_string()]);
@@ -317,10 +328,12 @@ fn step(entry: &Entry<'_, file::Chain>, i: usize, step: &file::Step, plan: &Plan
             }
         };
         match target {
-            Target::Rota(id) | Target::Next(id) => unknown("rota", id, plan.rotas.keys().map(String::as_str).collect()),
-            Target::Person(id) => unknown("person", id, plan.people.keys().map(|k| &**k).collect()),
-            Target::Channel(id) => unknown("channel", id, plan.channels.keys().map(String::as_str).collect()),
-            Target::Role(role) => {
+            StepTarget::Rota(id) | StepTarget::Next(id) => {
+                unknown("rota", id, plan.rotas.keys().map(String::as_str).collect());
+            }
+            StepTarget::Person(id) => unknown("person", id, plan.people.keys().map(|k| &**k).collect()),
+            StepTarget::Channel(id) => unknown("channel", id, plan.channels.keys().map(String::as_str).collect()),
+            StepTarget::Role(role) => {
                 let roles: Vec<&str> = plan.people.values().flat_map(|p| &p.roles).map(String::as_str).collect();
                 unknown("role", role, roles);
             }
@@ -343,5 +356,5 @@ fn step(entry: &Entry<'_, file::Chain>, i: usize, step: &file::Step, plan: &Plan
     if step.wait.0 == 0 {
         problems.error(entry.at.place(&["step", &n, "wait"]), "a step that waits for nobody", "wait = \"5m\"");
     }
-    Step { tell: step.tell.clone(), by: step.by.clone(), wait_ms: step.wait.0 }
+    EscalationStep { tell: step.tell.clone(), by: step.by.clone(), wait_ms: step.wait.0 }
 }

@@ -5,12 +5,12 @@ use crate::channel;
 use crate::config::Files;
 use crate::config::doc::Problems;
 use crate::model::priority::Priority;
-use crate::model::time::Wall;
-use crate::oncall::plan::Plan;
+use crate::model::time::UnixMillis;
+use crate::oncall::plan::OncallPlan;
 use crate::oncall::settings::Contact;
 
 /// What a contact lacks to be one of its channel: what is wrong, and an example.
-pub fn impossible(channel: &channel::Settings, contact: &Contact) -> Option<(String, &'static str)> {
+pub fn impossible(channel: &channel::ChannelSettings, contact: &Contact) -> Option<(String, &'static str)> {
     let to = contact.to.as_str();
     let digits = to.chars().filter(char::is_ascii_digit).count();
     let is_number = to.chars().all(|c| c.is_ascii_digit() || "+- ()".contains(c)) && (5..=15).contains(&digits);
@@ -20,9 +20,13 @@ pub fn impossible(channel: &channel::Settings, contact: &Contact) -> Option<(Str
     let is_topic = to.len() <= 64 && to.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     match channel {
         _ if to.is_empty() => None,
-        channel::Settings::Sms(_) if !is_number => Some((format!("`{to}` is no telephone number"), "+8613800001111")),
-        channel::Settings::Email(_) if !is_mail => Some((format!("`{to}` is no mail address"), "name@example.com")),
-        channel::Settings::Ntfy(_) if !is_topic => {
+        channel::ChannelSettings::Sms(_) if !is_number => {
+            Some((format!("`{to}` is no telephone number"), "+8613800001111"))
+        }
+        channel::ChannelSettings::Email(_) if !is_mail => {
+            Some((format!("`{to}` is no mail address"), "name@example.com"))
+        }
+        channel::ChannelSettings::Ntfy(_) if !is_topic => {
             Some((format!("`{to}` is no topic"), "letters, digits, - and _, at most 64 of them"))
         }
         _ => None,
@@ -30,7 +34,7 @@ pub fn impossible(channel: &channel::Settings, contact: &Contact) -> Option<(Str
 }
 
 /// Whatever is left to nobody.
-pub fn check(files: &Files<'_>, plan: &Plan, now: Wall, problems: &mut Problems) {
+pub fn check(files: &Files<'_>, plan: &OncallPlan, now: UnixMillis, problems: &mut Problems) {
     if let Some(chain) = files.chain.first() {
         uncovered(chain, plan, problems);
     }
@@ -54,8 +58,8 @@ pub fn check(files: &Files<'_>, plan: &Plan, now: Wall, problems: &mut Problems)
 
 /// Priorities of devices that no chain is meant for.
 fn uncovered(
-    chain: &crate::config::doc::Entry<'_, crate::oncall::settings::Chain>,
-    plan: &Plan,
+    chain: &crate::config::doc::TomlEntry<'_, crate::oncall::settings::Chain>,
+    plan: &OncallPlan,
     problems: &mut Problems,
 ) {
     for priority in [Priority::P1, Priority::P2, Priority::P3] {
@@ -77,7 +81,7 @@ fn tokens(files: &Files<'_>, problems: &mut Problems) {
         for (i, token) in entry.value.token.iter().enumerate() {
             let place = || entry.at.place(&["token", &i.to_string(), "token_file"]);
             match crate::http::secret(None, Some(&token.token_file)) {
-                Ok(Some(text)) if text.len() >= crate::web::door::TOKEN_MIN => {}
+                Ok(Some(text)) if text.len() >= crate::web::server::TOKEN_MIN => {}
                 Ok(text) => {
                     let length = text.map_or(0, |t| t.len());
                     let what = format!("the token of `{}` has {length} characters", token.id);

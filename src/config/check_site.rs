@@ -1,7 +1,7 @@
 //! The parts of a configuration that stand alone: site, journal, health page, sinks.
 
 use crate::config::Files;
-use crate::config::doc::{Entry, Problems};
+use crate::config::doc::{Problems, TomlEntry};
 use crate::config::settings as file;
 use crate::sink;
 
@@ -16,7 +16,7 @@ pub fn is_id(id: &str) -> bool {
 pub const ID_MEND: &str = "lower-case letters, digits, - and _, at most 64 of them";
 
 /// The site's id and time zone.
-pub fn check_site(entry: &Entry<'_, file::Site>, problems: &mut Problems) {
+pub fn check_site(entry: &TomlEntry<'_, file::Site>, problems: &mut Problems) {
     let site = &entry.value;
     if !is_id(&site.id) {
         problems.error(entry.at.place(&["id"]), format!("`{}` cannot be a site's id", site.id), ID_MEND);
@@ -65,16 +65,16 @@ pub fn check_health(files: &Files<'_>, problems: &mut Problems) {
 }
 
 /// Sinks: addresses, names, what belongs together.
-pub fn check_sinks(files: &Files<'_>, problems: &mut Problems) -> Vec<sink::Settings> {
+pub fn check_sinks(files: &Files<'_>, problems: &mut Problems) -> Vec<sink::SinkSettings> {
     check_mqtt(files, problems);
     for entry in &files.influx {
         for (key, what, mend) in entry.value.problems() {
             problems.error(entry.at.place(&[key]), what, mend);
         }
     }
-    let mqtt = files.mqtt.iter().map(|e| (sink::Settings::Mqtt(e.value.clone()), &e.at));
-    let influx = files.influx.iter().map(|e| (sink::Settings::Influx(e.value.clone()), &e.at));
-    let mut out: Vec<sink::Settings> = Vec::new();
+    let mqtt = files.mqtt.iter().map(|e| (sink::SinkSettings::Mqtt(e.value.clone()), &e.at));
+    let influx = files.influx.iter().map(|e| (sink::SinkSettings::Influx(e.value.clone()), &e.at));
+    let mut out: Vec<sink::SinkSettings> = Vec::new();
     for (settings, at) in mqtt.chain(influx) {
         if out.iter().any(|o| o.name() == settings.name()) {
             let what = format!("there is a sink `{}` already", settings.name());
@@ -99,8 +99,8 @@ fn check_mqtt(files: &Files<'_>, problems: &mut Problems) {
             problems.error(entry.at.place(&[key]), what, mend);
         }
         // Two clients of one id end each other's connections for ever.
-        let broker = |s: &sink::mqtt::settings::Settings| (s.address(), s.client_id.clone());
-        let is_same = |e: &&Entry<'_, sink::mqtt::settings::Settings>| {
+        let broker = |s: &sink::mqtt::settings::MqttSettings| (s.address(), s.client_id.clone());
+        let is_same = |e: &&TomlEntry<'_, sink::mqtt::settings::MqttSettings>| {
             sink.client_id.is_some() && broker(&e.value) == broker(sink) && e.value.name != sink.name
         };
         if let Some(other) = files.mqtt.iter().find(is_same) {

@@ -7,32 +7,32 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use crate::model::problem::{Finding, Place, Problem, Severity, nearest};
+use crate::model::problem::{Finding, Problem, Severity, SourceLocation, nearest};
 
 /// A value with its place.
-pub type Node<'a> = Spanned<DeValue<'a>>;
+pub type TomlNode<'a> = Spanned<DeValue<'a>>;
 
 /// The text of a file, for turning offsets into lines and columns.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
+pub struct TomlSource<'a> {
     /// The file as the user would name it.
     pub name: &'a str,
     /// What it says.
     pub text: &'a str,
 }
 
-impl Source<'_> {
+impl TomlSource<'_> {
     /// The place of a span; a value from the environment has an empty one at the very beginning.
-    pub fn place_of(&self, span: &Range<usize>) -> Place {
+    pub fn place_of(&self, span: &Range<usize>) -> SourceLocation {
         if *span == (0..0) { whole("environment") } else { self.place(span.start) }
     }
 
     /// Line and column of an offset, counted from one; columns in characters.
-    pub fn place(&self, offset: usize) -> Place {
+    pub fn place(&self, offset: usize) -> SourceLocation {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        Place { file: self.name.to_string(), line, column }
+        SourceLocation { file: self.name.to_string(), line, column }
     }
 }
 
@@ -40,14 +40,14 @@ impl Source<'_> {
 #[derive(Clone, Debug)]
 pub struct Located<'a> {
     /// The file.
-    pub source: Source<'a>,
+    pub source: TomlSource<'a>,
     /// The value.
-    pub node: Node<'a>,
+    pub node: TomlNode<'a>,
 }
 
 /// A value that was read, with the table that it was read from.
 #[derive(Clone, Debug)]
-pub struct Entry<'a, T> {
+pub struct TomlEntry<'a, T> {
     /// The value.
     pub value: T,
     /// Where it stands.
@@ -63,12 +63,12 @@ pub struct Problems {
 
 impl Problems {
     /// Adds an error.
-    pub fn error(&mut self, place: Place, what: impl Into<String>, mend: impl Into<String>) {
+    pub fn error(&mut self, place: SourceLocation, what: impl Into<String>, mend: impl Into<String>) {
         self.list.push(Problem { place, severity: Severity::Error, what: what.into(), mend: mend.into() });
     }
 
     /// Adds a warning.
-    pub fn warning(&mut self, place: Place, what: impl Into<String>, mend: impl Into<String>) {
+    pub fn warning(&mut self, place: SourceLocation, what: impl Into<String>, mend: impl Into<String>) {
         self.list.push(Problem { place, severity: Severity::Warning, what: what.into(), mend: mend.into() });
     }
 
@@ -88,7 +88,7 @@ impl Problems {
 
 impl<'a> Located<'a> {
     /// The place of what a path of keys leads to; of the last key that is there, if it does not lead on.
-    pub fn place(&self, path: &[&str]) -> Place {
+    pub fn place(&self, path: &[&str]) -> SourceLocation {
         let mut node = &self.node;
         let mut span = node.span();
         for key in path {
@@ -121,18 +121,18 @@ impl<'a> Located<'a> {
     /// The entries, if this is a list.
     pub fn items(&self) -> Option<Vec<Located<'a>>> {
         let DeValue::Array(array) = self.node.get_ref() else { return None };
-        let located = |node: &Node<'a>| Located { source: self.source, node: node.clone() };
+        let located = |node: &TomlNode<'a>| Located { source: self.source, node: node.clone() };
         Some(array.iter().map(located).collect())
     }
 
     /// Reads the value as a type. Every problem is reported: what is wrong is taken out and reading begins again.
-    pub fn read<T: DeserializeOwned>(&self, problems: &mut Problems) -> Option<Entry<'a, T>> {
+    pub fn read<T: DeserializeOwned>(&self, problems: &mut Problems) -> Option<TomlEntry<'a, T>> {
         let mut node = self.node.clone();
         let mut removed: Vec<String> = Vec::new();
         let before = problems.list.len();
         for _ in 0..100 {
             let error = match T::deserialize(ValueDeserializer::from(node.clone())) {
-                Ok(value) if removed.is_empty() => return Some(Entry { value, at: self.clone() }),
+                Ok(value) if removed.is_empty() => return Some(TomlEntry { value, at: self.clone() }),
                 Ok(_) => return None,
                 Err(error) => error,
             };
@@ -158,7 +158,7 @@ impl<'a> Located<'a> {
 }
 
 /// Takes the innermost key out of which this span lies in key or value; `None` if there is none.
-fn take_out<'a>(node: &mut Node<'a>, span: &Range<usize>) -> Option<String> {
+fn take_out<'a>(node: &mut TomlNode<'a>, span: &Range<usize>) -> Option<String> {
     let covers = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
     match node.get_mut() {
         DeValue::Table(table) => {
@@ -175,7 +175,7 @@ fn take_out<'a>(node: &mut Node<'a>, span: &Range<usize>) -> Option<String> {
         }
         DeValue::Array(array) => {
             let index = array.iter().position(|v| covers(whole_span(v)))?;
-            let mut items: Vec<Node<'a>> = array.iter().cloned().collect();
+            let mut items: Vec<TomlNode<'a>> = array.iter().cloned().collect();
             let inner = take_out(&mut items[index], span);
             if inner.is_none() {
                 items.remove(index);
@@ -188,7 +188,7 @@ fn take_out<'a>(node: &mut Node<'a>, span: &Range<usize>) -> Option<String> {
 }
 
 /// The span of a value with everything in it: a table's own span is only its header.
-fn whole_span(node: &Node<'_>) -> Range<usize> {
+fn whole_span(node: &TomlNode<'_>) -> Range<usize> {
     let own = node.span();
     match node.get_ref() {
         DeValue::Table(table) => table.iter().fold(own, |s, (k, v)| join(&join(&s, &k.span()), &whole_span(v))),
@@ -236,7 +236,7 @@ fn words(message: &str) -> (String, String) {
 }
 
 /// Parses a text; every syntax error is reported.
-pub fn parse<'a>(source: Source<'a>, problems: &mut Problems) -> Option<Located<'a>> {
+pub fn parse<'a>(source: TomlSource<'a>, problems: &mut Problems) -> Option<Located<'a>> {
     let (table, errors) = DeTable::parse_recoverable(source.text);
     for error in &errors {
         let offset = error.span().map_or(0, |s| s.start);
@@ -271,12 +271,12 @@ impl Texts {
     }
 
     /// The sources.
-    pub fn sources(&self) -> impl Iterator<Item = Source<'_>> {
-        self.files.iter().map(|(name, text)| Source { name, text })
+    pub fn sources(&self) -> impl Iterator<Item = TomlSource<'_>> {
+        self.files.iter().map(|(name, text)| TomlSource { name, text })
     }
 }
 
 /// A file as a whole.
-pub fn whole(name: &str) -> Place {
-    Place { file: name.to_string(), line: 0, column: 0 }
+pub fn whole(name: &str) -> SourceLocation {
+    SourceLocation { file: name.to_string(), line: 0, column: 0 }
 }

@@ -5,7 +5,7 @@
 
 use ::config::{Config, Environment};
 
-use crate::config::doc::{Node, Problems, Source, whole};
+use crate::config::doc::{Problems, TomlNode, TomlSource, whole};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -49,7 +49,7 @@ fn from(environment: Environment, problems: &mut Problems) -> Vec<Variable> {
 }
 
 /// Puts a variable's value where it belongs in a document; `false` if the path leads nowhere.
-pub fn put<'a>(node: &mut Node<'a>, path: &[String], value: Node<'a>) -> bool {
+pub fn put<'a>(node: &mut TomlNode<'a>, path: &[String], value: TomlNode<'a>) -> bool {
     let Some((key, rest)) = path.split_first() else {
         *node = value;
         return true;
@@ -64,7 +64,7 @@ pub fn put<'a>(node: &mut Node<'a>, path: &[String], value: Node<'a>) -> bool {
         }
         // A list is addressed by the name or id of its entry.
         DeValue::Array(array) => {
-            let named = |n: &&mut Node<'a>| match n.get_ref() {
+            let named = |n: &&mut TomlNode<'a>| match n.get_ref() {
                 DeValue::Table(t) => t.iter().any(|(k, v)| {
                     matches!(k.get_ref().as_ref(), "name" | "id") && v.get_ref().as_str().is_some_and(|s| same(s, key))
                 }),
@@ -82,6 +82,6 @@ fn same(name: &str, key: &str) -> bool {
 }
 
 /// The source of a variable's literal, for messages.
-pub fn source(variable: &Variable) -> Source<'_> {
-    Source { name: &variable.name, text: &variable.literal }
+pub fn source(variable: &Variable) -> TomlSource<'_> {
+    TomlSource { name: &variable.name, text: &variable.literal }
 }

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::builtin::{Catalogue, Own};
-use crate::config::doc::{Entry, Located, Problems, Texts};
+use crate::config::doc::{Located, Problems, Texts, TomlEntry};
 use crate::config::settings as file;
 use crate::model::problem::Problem;
 use crate::poll::BusConfig;
@@ -32,15 +32,15 @@ pub struct Configuration {
     /// The site.
     pub site: file::Site,
     /// When the date may be believed.
-    pub clock: clock::Settings,
+    pub clock: clock::ClockSettings,
     /// Limits of the journal.
-    pub journal: journal::Settings,
+    pub journal: journal::JournalSettings,
     /// The health page.
-    pub health: web::Settings,
+    pub health: web::HealthPageSettings,
     /// The door.
-    pub web: web::door::Settings,
+    pub web: web::server::ServerSettings,
     /// Who may change something through the control socket.
-    pub control: control::Settings,
+    pub control: control::ControlSettings,
     /// Buses with their units.
     pub buses: Vec<BusConfig>,
     /// Devices, by id.
@@ -48,13 +48,13 @@ pub struct Configuration {
     /// Points made out of points.
     pub derive: Vec<derive::Definition>,
     /// Where readings go.
-    pub sinks: Vec<sink::Settings>,
+    pub sinks: Vec<sink::SinkSettings>,
     /// When what is in alarm.
     pub alarms: alarm::Rules,
     /// Which rule is for which device, and what is missing where it is not.
     pub applies: Vec<check_alarms::Applies>,
     /// Who is told what.
-    pub oncall: check_oncall::Oncall,
+    pub oncall: check_oncall::OncallTables,
     /// Vocabulary, profiles, alarm rules and calendars.
     pub catalogue: Catalogue,
 }
@@ -92,27 +92,27 @@ pub struct Loaded {
 /// What the files say, each entry with its place.
 #[derive(Default)]
 pub struct Files<'a> {
-    site: Vec<Entry<'a, file::Site>>,
-    clock: Vec<Entry<'a, clock::Settings>>,
-    journal: Vec<Entry<'a, journal::Settings>>,
-    health: Vec<Entry<'a, web::Settings>>,
-    web: Vec<Entry<'a, web::door::Settings>>,
-    control: Vec<Entry<'a, control::Settings>>,
-    tcp: Vec<Entry<'a, link::settings::TcpLink>>,
-    serial: Vec<Entry<'a, link::settings::SerialLink>>,
-    rtu_over_tcp: Vec<Entry<'a, link::settings::TcpLink>>,
-    unit: Vec<Entry<'a, file::Unit>>,
-    device: Vec<Entry<'a, file::Device>>,
-    derive: Vec<Entry<'a, derive::Settings>>,
-    mqtt: Vec<Entry<'a, sink::mqtt::settings::Settings>>,
-    influx: Vec<Entry<'a, sink::influx::settings::Settings>>,
-    alarms: Vec<Entry<'a, alarm::site::Settings>>,
-    alarm: Vec<Entry<'a, alarm::site::Override>>,
-    oncall: Vec<Entry<'a, oncall::settings::Settings>>,
-    person: Vec<Entry<'a, oncall::settings::Person>>,
-    rota: Vec<Entry<'a, oncall::settings::Rota>>,
-    chain: Vec<Entry<'a, oncall::settings::Chain>>,
-    channel: Vec<(channel::Settings, Located<'a>)>,
+    site: Vec<TomlEntry<'a, file::Site>>,
+    clock: Vec<TomlEntry<'a, clock::ClockSettings>>,
+    journal: Vec<TomlEntry<'a, journal::JournalSettings>>,
+    health: Vec<TomlEntry<'a, web::HealthPageSettings>>,
+    web: Vec<TomlEntry<'a, web::server::ServerSettings>>,
+    control: Vec<TomlEntry<'a, control::ControlSettings>>,
+    tcp: Vec<TomlEntry<'a, link::settings::TcpLink>>,
+    serial: Vec<TomlEntry<'a, link::settings::SerialLink>>,
+    rtu_over_tcp: Vec<TomlEntry<'a, link::settings::TcpLink>>,
+    unit: Vec<TomlEntry<'a, file::UnitSettings>>,
+    device: Vec<TomlEntry<'a, file::Device>>,
+    derive: Vec<TomlEntry<'a, derive::DerivedSettings>>,
+    mqtt: Vec<TomlEntry<'a, sink::mqtt::settings::MqttSettings>>,
+    influx: Vec<TomlEntry<'a, sink::influx::settings::InfluxSettings>>,
+    alarms: Vec<TomlEntry<'a, alarm::site::AlarmSettings>>,
+    alarm: Vec<TomlEntry<'a, alarm::site::RuleOverride>>,
+    oncall: Vec<TomlEntry<'a, oncall::settings::OncallSettings>>,
+    person: Vec<TomlEntry<'a, oncall::settings::PersonSettings>>,
+    rota: Vec<TomlEntry<'a, oncall::settings::RotaSettings>>,
+    chain: Vec<TomlEntry<'a, oncall::settings::Chain>>,
+    channel: Vec<(channel::ChannelSettings, Located<'a>)>,
 }
 
 /// Loads and checks the configuration in a directory, with the environment over it.
@@ -250,14 +250,14 @@ fn kinds<'a>(table: &str, at: &Located<'a>, files: &mut Files<'a>, problems: &mu
             ("link", "rtu_over_tcp") => list(&entries, &mut files.rtu_over_tcp, problems),
             ("sink", "mqtt") => list(&entries, &mut files.mqtt, problems),
             ("sink", "influx") => list(&entries, &mut files.influx, problems),
-            ("channel", "ntfy") => channels(&entries, files, channel::Settings::Ntfy, problems),
-            ("channel", "wecom") => channels(&entries, files, channel::Settings::Wecom, problems),
-            ("channel", "dingtalk") => channels(&entries, files, channel::Settings::Dingtalk, problems),
-            ("channel", "feishu") => channels(&entries, files, channel::Settings::Feishu, problems),
-            ("channel", "email") => channels(&entries, files, channel::Settings::Email, problems),
-            ("channel", "webhook") => channels(&entries, files, channel::Settings::Webhook, problems),
-            ("channel", "sms") => channels(&entries, files, channel::Settings::Sms, problems),
-            ("channel", "command") => channels(&entries, files, channel::Settings::Command, problems),
+            ("channel", "ntfy") => channels(&entries, files, channel::ChannelSettings::Ntfy, problems),
+            ("channel", "wecom") => channels(&entries, files, channel::ChannelSettings::Wecom, problems),
+            ("channel", "dingtalk") => channels(&entries, files, channel::ChannelSettings::Dingtalk, problems),
+            ("channel", "feishu") => channels(&entries, files, channel::ChannelSettings::Feishu, problems),
+            ("channel", "email") => channels(&entries, files, channel::ChannelSettings::Email, problems),
+            ("channel", "webhook") => channels(&entries, files, channel::ChannelSettings::Webhook, problems),
+            ("channel", "sms") => channels(&entries, files, channel::ChannelSettings::Sms, problems),
+            ("channel", "command") => channels(&entries, files, channel::ChannelSettings::Command, problems),
             _ => {
                 let known: &[&str] = match table {
                     "link" => &["tcp", "serial", "rtu_over_tcp"],
@@ -274,15 +274,19 @@ fn kinds<'a>(table: &str, at: &Located<'a>, files: &mut Files<'a>, problems: &mu
 fn channels<'a, T: serde::de::DeserializeOwned>(
     at: &Located<'a>,
     files: &mut Files<'a>,
-    of: fn(T) -> channel::Settings,
+    of: fn(T) -> channel::ChannelSettings,
     problems: &mut Problems,
 ) {
-    let mut entries: Vec<Entry<'a, T>> = Vec::new();
+    let mut entries: Vec<TomlEntry<'a, T>> = Vec::new();
     list(at, &mut entries, problems);
     files.channel.extend(entries.into_iter().map(|e| (of(e.value), e.at)));
 }
 
-fn list<'a, T: serde::de::DeserializeOwned>(at: &Located<'a>, into: &mut Vec<Entry<'a, T>>, problems: &mut Problems) {
+fn list<'a, T: serde::de::DeserializeOwned>(
+    at: &Located<'a>,
+    into: &mut Vec<TomlEntry<'a, T>>,
+    problems: &mut Problems,
+) {
     match at.items() {
         Some(items) => into.extend(items.iter().filter_map(|item| item.read(problems))),
         None => problems.error(

@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 
 use crate::config::Device;
 use crate::model::counter::Limits;
-use crate::model::point::Form;
+use crate::model::point::Encoding;
 use crate::profile::PointDef;
 
 /// More than any feeder or pipe of a building carries: a bound against garbage, where the site gives no rating. kWh and the like,
@@ -31,7 +31,7 @@ pub fn limits(device: &Device, point: &str, def: &PointDef) -> Limits {
     let bound = (is_energy || point.ends_with("_m3")).then_some(Decimal::from(MOST_PER_H));
     let (max_per_h, is_rated) = (rating.or(bound), rating.is_some());
     let decimals = match def.form {
-        Form::Exact(decimals) => u32::from(decimals),
+        Encoding::Exact(decimals) => u32::from(decimals),
         _ => 3,
     };
     let modulus = own("energy_modulus_kwh").filter(|_| is_energy).or(def.modulus);

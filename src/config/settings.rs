@@ -15,49 +15,49 @@ pub struct Root {
     pub site: Site,
     /// When the date may be believed.
     #[serde(default)]
-    pub clock: clock::Settings,
+    pub clock: clock::ClockSettings,
     /// Limits of the journal.
     #[serde(default)]
-    pub journal: journal::Settings,
+    pub journal: journal::JournalSettings,
     /// The health page.
     #[serde(default)]
-    pub health: web::Settings,
+    pub health: web::HealthPageSettings,
     /// Who reaches this box over the network.
     #[serde(default)]
-    pub web: web::door::Settings,
+    pub web: web::server::ServerSettings,
     /// Who may change something through the control socket.
     #[serde(default)]
-    pub control: control::Settings,
+    pub control: control::ControlSettings,
     /// Buses and connections.
     #[serde(default)]
     pub link: Links,
     /// What answers on the wire.
     #[serde(default)]
-    pub unit: Vec<Unit>,
+    pub unit: Vec<UnitSettings>,
     /// Pieces of equipment.
     #[serde(default)]
     pub device: Vec<Device>,
     /// Points made out of points.
     #[serde(default)]
-    pub derive: Vec<derive::Settings>,
+    pub derive: Vec<derive::DerivedSettings>,
     /// Alarms: floods of them, deadlines, how long they are kept.
     #[serde(default)]
-    pub alarms: alarm::site::Settings,
+    pub alarms: alarm::site::AlarmSettings,
     /// What the site changes of alarm rules.
     #[serde(default)]
-    pub alarm: Vec<alarm::site::Override>,
+    pub alarm: Vec<alarm::site::RuleOverride>,
     /// Where readings go.
     #[serde(default)]
     pub sink: Sinks,
     /// Who is told: what holds for all.
     #[serde(default)]
-    pub oncall: oncall::settings::Settings,
+    pub oncall: oncall::settings::OncallSettings,
     /// Who is told.
     #[serde(default)]
-    pub person: Vec<oncall::settings::Person>,
+    pub person: Vec<oncall::settings::PersonSettings>,
     /// Who is on call when.
     #[serde(default)]
-    pub rota: Vec<oncall::settings::Rota>,
+    pub rota: Vec<oncall::settings::RotaSettings>,
     /// Who is told of what, one step after the other.
     #[serde(default)]
     pub chain: Vec<oncall::settings::Chain>,
@@ -95,7 +95,7 @@ pub struct Links {
 /// What answers on the wire: `[[unit]]`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Unit {
+pub struct UnitSettings {
     /// Its name, unique among units.
     pub id: String,
     /// The link that it is on.
@@ -150,9 +150,9 @@ pub struct Device {
 #[serde(deny_unknown_fields, default)]
 pub struct Sinks {
     /// MQTT brokers.
-    pub mqtt: Vec<sink::mqtt::settings::Settings>,
+    pub mqtt: Vec<sink::mqtt::settings::MqttSettings>,
     /// Time-series stores.
-    pub influx: Vec<sink::influx::settings::Settings>,
+    pub influx: Vec<sink::influx::settings::InfluxSettings>,
 }
 
 /// How people are reached.
@@ -160,19 +160,19 @@ pub struct Sinks {
 #[serde(deny_unknown_fields, default)]
 pub struct Channels {
     /// A push to a phone, with a button to acknowledge.
-    pub ntfy: Vec<channel::ntfy::Settings>,
+    pub ntfy: Vec<channel::ntfy::NtfySettings>,
     /// A robot of a WeCom group.
-    pub wecom: Vec<channel::robot::Settings>,
+    pub wecom: Vec<channel::group_webhook::GroupWebhookSettings>,
     /// A robot of a DingTalk group.
-    pub dingtalk: Vec<channel::robot::Settings>,
+    pub dingtalk: Vec<channel::group_webhook::GroupWebhookSettings>,
     /// A robot of a Feishu group.
-    pub feishu: Vec<channel::robot::Settings>,
+    pub feishu: Vec<channel::group_webhook::GroupWebhookSettings>,
     /// E-mail.
-    pub email: Vec<channel::email::Settings>,
+    pub email: Vec<channel::email::EmailSettings>,
     /// A program elsewhere.
-    pub webhook: Vec<channel::webhook::Settings>,
+    pub webhook: Vec<channel::webhook::WebhookSettings>,
     /// Short messages through a modem.
-    pub sms: Vec<channel::sms::Settings>,
+    pub sms: Vec<channel::sms::SmsSettings>,
     /// A program on this box.
-    pub command: Vec<channel::command::Settings>,
+    pub command: Vec<channel::command::CommandSettings>,
 }

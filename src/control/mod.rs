@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Who may change something through the socket: `[control]`. Whoever can connect (the gateway's own user and its group) may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct ControlSettings {
     /// Users of this machine who may acknowledge, shelve, inject, reload and so on, beside root and the gateway's own user.
     pub writers: Vec<String>,
 }
@@ -24,7 +24,7 @@ pub struct Settings {
 /// What can be asked of a running gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "ask")]
-pub enum Request {
+pub enum ControlRequest {
     /// Links, units, sinks, journal, clock.
     Status,
     /// Read a device's points now, decoded beside raw words.
@@ -142,29 +142,29 @@ pub enum Request {
     },
 }
 
-impl Request {
+impl ControlRequest {
     /// Whether it changes something, or occupies a bus for whatever registers are named.
     pub fn changes(&self) -> bool {
         match self {
-            Request::Status
-            | Request::Read { .. }
-            | Request::Links
-            | Request::Alarms { .. }
-            | Request::Explain { .. }
-            | Request::SetAside { action: SetAside::List, .. } => false,
-            Request::Registers { .. }
-            | Request::Reload
-            | Request::Alarm { .. }
-            | Request::AcknowledgeAll { .. }
-            | Request::PageTest { .. }
-            | Request::StandIn { .. }
-            | Request::Withdraw { .. }
-            | Request::AnnounceTest { .. }
-            | Request::Inject { .. }
-            | Request::AcceptClock
-            | Request::Verify
-            | Request::Resend { .. }
-            | Request::SetAside { .. } => true,
+            ControlRequest::Status
+            | ControlRequest::Read { .. }
+            | ControlRequest::Links
+            | ControlRequest::Alarms { .. }
+            | ControlRequest::Explain { .. }
+            | ControlRequest::SetAside { action: SetAside::List, .. } => false,
+            ControlRequest::Registers { .. }
+            | ControlRequest::Reload
+            | ControlRequest::Alarm { .. }
+            | ControlRequest::AcknowledgeAll { .. }
+            | ControlRequest::PageTest { .. }
+            | ControlRequest::StandIn { .. }
+            | ControlRequest::Withdraw { .. }
+            | ControlRequest::AnnounceTest { .. }
+            | ControlRequest::Inject { .. }
+            | ControlRequest::AcceptClock
+            | ControlRequest::Verify
+            | ControlRequest::Resend { .. }
+            | ControlRequest::SetAside { .. } => true,
         }
     }
 }
@@ -204,7 +204,7 @@ impl Caller {
     ///
     /// # Errors
     /// They may only read; in words, with what to do about it.
-    pub fn may(self, request: &Request, settings: &Settings) -> Result<(), String> {
+    pub fn may(self, request: &ControlRequest, settings: &ControlSettings) -> Result<(), String> {
         let own = rustix::process::geteuid().as_raw();
         if !request.changes() || self.uid == 0 || self.uid == own || settings.writers.contains(&self.name()) {
             return Ok(());
@@ -218,10 +218,11 @@ impl Caller {
 const DENIED: &str = "not permitted: ";
 
 /// An answer, or why there is none, in words.
-pub type Answer = Result<Value, String>;
+pub type ControlAnswer = Result<Value, String>;
 
 /// Answers requests.
-pub type Handler = Arc<dyn Fn(Request, Caller) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+pub type Handler =
+    Arc<dyn Fn(ControlRequest, Caller) -> Pin<Box<dyn Future<Output = ControlAnswer> + Send>> + Send + Sync>;
 
 /// Longest request, bytes.
 const REQUEST_MAX: u64 = 64 * 1024;
@@ -285,7 +286,7 @@ async fn serve_one(stream: UnixStream, handler: Handler) -> std::io::Result<()> 
     let mut lines = BufReader::new(read.take(REQUEST_MAX)).lines();
     let idle = || std::io::Error::from(std::io::ErrorKind::TimedOut);
     while let Some(line) = tokio::time::timeout(IDLE_MAX, lines.next_line()).await.map_err(|_| idle())?? {
-        let answer = match serde_json::from_str::<Request>(&line) {
+        let answer = match serde_json::from_str::<ControlRequest>(&line) {
             Ok(request) => handler(request, Caller { uid }).await,
             Err(e) => Err(format!("not a request: {e}")),
         };
@@ -320,7 +321,7 @@ pub enum Failed {
 ///
 /// # Errors
 /// None runs, or it says why not.
-pub async fn ask(socket: &Path, request: &Request) -> Result<Value, Failed> {
+pub async fn ask(socket: &Path, request: &ControlRequest) -> Result<Value, Failed> {
     let gone = |e: std::io::Error| {
         let why = format!("{}: {e}", socket.display());
         if e.kind() == std::io::ErrorKind::PermissionDenied { Failed::Denied(why) } else { Failed::NotRunning(why) }
@@ -357,16 +358,16 @@ mod tests {
         while !path.exists() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(ask(&path, &Request::Status).await.unwrap(), Value::from(1));
+        assert_eq!(ask(&path, &ControlRequest::Status).await.unwrap(), Value::from(1));
         let mut others = Vec::new();
         for _ in 0..CONNECTIONS_MAX {
             others.push(UnixStream::connect(&path).await.unwrap());
         }
-        let busy = ask(&path, &Request::Status).await.unwrap_err();
+        let busy = ask(&path, &ControlRequest::Status).await.unwrap_err();
         assert!(matches!(&busy, Failed::Refused(why) if why.contains("busy")), "{busy}");
         stop.cancel();
         serving.await.unwrap();
-        let gone = ask(&path, &Request::Status).await.unwrap_err();
+        let gone = ask(&path, &ControlRequest::Status).await.unwrap_err();
         assert!(matches!(gone, Failed::NotRunning(_)), "{gone}");
     }
 
@@ -374,14 +375,18 @@ mod tests {
     fn whoever_may_read_changes_nothing_unless_named() {
         let own = rustix::process::geteuid().as_raw();
         let stranger = Caller { uid: 4_000_000_001 };
-        let settings = Settings { writers: vec!["uid 4000000002".to_string()] };
-        let take = Request::AcknowledgeAll { device: None, area: None, priority: None, note: String::new() };
+        let settings = ControlSettings { writers: vec!["uid 4000000002".to_string()] };
+        let take = ControlRequest::AcknowledgeAll { device: None, area: None, priority: None, note: String::new() };
         for uid in [0, own, 4_000_000_002] {
             assert_eq!(Caller { uid }.may(&take, &settings), Ok(()));
         }
         let refused = stranger.may(&take, &settings).unwrap_err();
         assert!(refused.starts_with(DENIED) && refused.contains("writers = [\"uid 4000000001\"]"), "{refused}");
-        for read in [Request::Status, Request::Alarms { all: true }, Request::Explain { key: String::new() }] {
+        for read in [
+            ControlRequest::Status,
+            ControlRequest::Alarms { all: true },
+            ControlRequest::Explain { key: String::new() },
+        ] {
             assert_eq!(stranger.may(&read, &settings), Ok(()));
         }
     }

@@ -9,21 +9,21 @@ mod text;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
-use crate::model::point::Kind;
+use crate::model::point::PointKind;
 use crate::model::quality::Cause;
 use crate::model::reading::Sample;
-use crate::model::registers::Words;
+use crate::model::registers::RegisterBlock;
 use crate::model::value::Value;
-use crate::profile::{Factor, Order, PointDef, ScaleFrom, Wire};
+use crate::profile::{Factor, Order, PointDef, RegisterEncoding, ScaleFrom};
 
 /// Decodes a point from the reads of a cycle; `None` if none of them holds it.
-pub fn decode(point: &PointDef, reads: &[Words]) -> Option<Sample> {
+pub fn decode(point: &PointDef, reads: &[RegisterBlock]) -> Option<Sample> {
     let words = reads.iter().find_map(|r| r.slice(&point.span))?;
     Some(decode_words(point, words, reads))
 }
 
 /// Decodes a point from its own words; `reads` are asked for the registers that hold a scale.
-pub fn decode_words(point: &PointDef, words: &[u16], reads: &[Words]) -> Sample {
+pub fn decode_words(point: &PointDef, words: &[u16], reads: &[RegisterBlock]) -> Sample {
     let gathered: Vec<u16>;
     let words = if point.apart.is_empty() {
         words
@@ -32,14 +32,16 @@ pub fn decode_words(point: &PointDef, words: &[u16], reads: &[Words]) -> Sample 
         &gathered
     };
     match point.wire {
-        Wire::Coil => Ok(Value::Bool((first(words) != 0) != point.invert)),
-        Wire::Bit(bit) => {
+        RegisterEncoding::Coil => Ok(Value::Bool((first(words) != 0) != point.invert)),
+        RegisterEncoding::Bit(bit) => {
             let raw = ordered(words, point.order);
             sentinel(point, raw).map_or(Ok(Value::Bool((raw >> bit & 1 == 1) != point.invert)), Err)
         }
-        Wire::Text { chars, charset, is_number, .. } => text::text(point, words, chars, charset, is_number, reads),
-        Wire::Date(layout) => date::date(words, layout, point.order),
-        Wire::Float { registers } => float(point, ordered(words, point.order), registers, reads),
+        RegisterEncoding::Text { chars, charset, is_number, .. } => {
+            text::text(point, words, chars, charset, is_number, reads)
+        }
+        RegisterEncoding::Date(layout) => date::date(words, layout, point.order),
+        RegisterEncoding::Float { registers } => float(point, ordered(words, point.order), registers, reads),
         _ => {
             let raw = raw_bits(point.wire, ordered(words, point.order));
             if let Some(cause) = sentinel(point, raw) {
@@ -72,17 +74,17 @@ fn ordered(words: &[u16], order: Order) -> u64 {
 }
 
 /// The bits that belong to the value, as an unsigned number: what sentinels are compared with.
-fn raw_bits(wire: Wire, all: u64) -> u64 {
+fn raw_bits(wire: RegisterEncoding, all: u64) -> u64 {
     match wire {
-        Wire::Byte { high, .. } => {
+        RegisterEncoding::Byte { high, .. } => {
             if high {
                 all >> 8 & 0xFF
             } else {
                 all & 0xFF
             }
         }
-        Wire::Int24 { .. } => all & 0xFF_FFFF,
-        Wire::Bits { low, count, .. } => {
+        RegisterEncoding::Int24 { .. } => all & 0xFF_FFFF,
+        RegisterEncoding::Bits { low, count, .. } => {
             let mask = if count >= 64 { u64::MAX } else { (1 << count) - 1 };
             all >> low & mask
         }
@@ -95,18 +97,18 @@ fn sentinel(point: &PointDef, raw: u64) -> Option<Cause> {
 }
 
 /// The raw bits as the integer they stand for.
-fn integer(wire: Wire, raw: u64) -> Result<i128, Cause> {
+fn integer(wire: RegisterEncoding, raw: u64) -> Result<i128, Cause> {
     let signed = |bits: u32| i128::from((raw << (64 - bits)).cast_signed() >> (64 - bits));
     match wire {
-        Wire::Byte { signed: true, .. } => Ok(signed(8)),
-        Wire::Int { registers, signed: true } => Ok(signed(u32::from(registers) * 16)),
-        Wire::Int24 { signed: true } => Ok(signed(24)),
-        Wire::SignMagnitude { registers } => {
+        RegisterEncoding::Byte { signed: true, .. } => Ok(signed(8)),
+        RegisterEncoding::Int { registers, signed: true } => Ok(signed(u32::from(registers) * 16)),
+        RegisterEncoding::Int24 { signed: true } => Ok(signed(24)),
+        RegisterEncoding::SignMagnitude { registers } => {
             let sign = 1u64 << (u32::from(registers) * 16 - 1);
             let magnitude = i128::from(raw & (sign - 1));
             Ok(if raw & sign == 0 { magnitude } else { -magnitude })
         }
-        Wire::Modulo10k { registers } => {
+        RegisterEncoding::Modulo10k { registers } => {
             let mut out = 0i128;
             for at in (0..u32::from(registers)).rev() {
                 let digits = raw >> (at * 16) & 0xFFFF;
@@ -117,7 +119,7 @@ fn integer(wire: Wire, raw: u64) -> Result<i128, Cause> {
             }
             Ok(out)
         }
-        Wire::Bcd { registers } => {
+        RegisterEncoding::Bcd { registers } => {
             let mut out = 0i128;
             for nibble in (0..registers * 4).rev() {
                 let digit = raw >> (nibble * 4) & 0xF;
@@ -133,8 +135,8 @@ fn integer(wire: Wire, raw: u64) -> Result<i128, Cause> {
 }
 
 /// An integer with its scale and offset, exactly.
-fn exact(point: &PointDef, raw: i128, reads: &[Words]) -> Sample {
-    if point.kind == Kind::Code && point.scale == Decimal::ONE && point.offset.is_zero() {
+fn exact(point: &PointDef, raw: i128, reads: &[RegisterBlock]) -> Sample {
+    if point.kind == PointKind::Code && point.scale == Decimal::ONE && point.offset.is_zero() {
         let code = i64::try_from(raw).map_err(|_| Cause::Overflow)?;
         return in_range_exact(point, Decimal::from(code)).map(|_| Value::Code(code));
     }
@@ -164,7 +166,7 @@ fn in_range_exact(point: &PointDef, value: Decimal) -> Result<Decimal, Cause> {
 }
 
 /// The product of the factors that stand in registers; `None` if the point has none.
-fn factor(point: &PointDef, reads: &[Words]) -> Result<Option<Decimal>, Cause> {
+fn factor(point: &PointDef, reads: &[RegisterBlock]) -> Result<Option<Decimal>, Cause> {
     let mut product: Option<Decimal> = None;
     for from in &point.scale_from {
         let words = reads.iter().find_map(|r| r.slice(&from.span)).ok_or(Cause::NoScale)?;
@@ -176,7 +178,7 @@ fn factor(point: &PointDef, reads: &[Words]) -> Result<Option<Decimal>, Cause> {
 
 /// The factor that a register stands for. A ratio of 0 is none: nothing would be measured.
 fn factor_of(from: &ScaleFrom, all: u64) -> Result<Decimal, Cause> {
-    if let Wire::Float { registers } = from.wire {
+    if let RegisterEncoding::Float { registers } = from.wire {
         let number = single_or_double(all, registers).to_string().parse::<Decimal>().ok();
         return scaled_factor(from, number);
     }
@@ -207,7 +209,7 @@ fn single_or_double(raw: u64, registers: u8) -> f64 {
     }
 }
 
-fn float(point: &PointDef, raw: u64, registers: u8, reads: &[Words]) -> Sample {
+fn float(point: &PointDef, raw: u64, registers: u8, reads: &[RegisterBlock]) -> Sample {
     if let Some(cause) = sentinel(point, raw) {
         return Err(cause);
     }
@@ -232,7 +234,7 @@ fn shortest(single: f32) -> f64 {
     if single.is_finite() { single.to_string().parse().unwrap_or(f64::from(single)) } else { f64::from(single) }
 }
 
-fn scaled(point: &PointDef, raw: f64, reads: &[Words]) -> Result<f64, Cause> {
+fn scaled(point: &PointDef, raw: f64, reads: &[RegisterBlock]) -> Result<f64, Cause> {
     if !raw.is_finite() {
         return Err(Cause::NotFinite);
     }
@@ -287,11 +289,14 @@ pub fn agree(point: &PointDef, a: &Sample, b: &Sample) -> bool {
         (a, b) => return a == b,
     };
     match (point.kind, a.as_f64(), b.as_f64()) {
-        (Kind::Number | Kind::Counter, Some(x), Some(y)) => {
+        (PointKind::Number | PointKind::Counter, Some(x), Some(y)) => {
             let span = point.range.and_then(|(l, h)| h.checked_sub(l)).and_then(|s| s.to_f64()).unwrap_or(0.0);
-            let base = if point.kind == Kind::Counter { 0.0 } else { span };
-            let step =
-                if matches!(point.wire, Wire::Float { .. }) { 0.0 } else { point.scale.to_f64().unwrap_or(0.0).abs() };
+            let base = if point.kind == PointKind::Counter { 0.0 } else { span };
+            let step = if matches!(point.wire, RegisterEncoding::Float { .. }) {
+                0.0
+            } else {
+                point.scale.to_f64().unwrap_or(0.0).abs()
+            };
             (x - y).abs() <= (0.05 * x.abs().max(y.abs()).max(base)).max(10.0 * step)
         }
         _ => a == b,

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use crate::decode::{factor, in_range_exact};
 use crate::model::quality::Cause;
 use crate::model::reading::Sample;
-use crate::model::registers::Words;
+use crate::model::registers::RegisterBlock;
 use crate::model::value::Value;
 use crate::profile::{Chars, Charset, PointDef};
 
@@ -16,7 +16,7 @@ pub fn text(
     chars: Chars,
     charset: Charset,
     is_number: bool,
-    reads: &[Words],
+    reads: &[RegisterBlock],
 ) -> Sample {
     let mut bytes: Vec<u8> = Vec::with_capacity(words.len() * 2);
     for word in words {
@@ -51,7 +51,7 @@ fn characters(bytes: &[u8], charset: Charset) -> Result<String, Cause> {
 }
 
 /// A number as devices write it: sign, digits, one point; exact.
-fn number(point: &PointDef, text: &str, reads: &[Words]) -> Sample {
+fn number(point: &PointDef, text: &str, reads: &[RegisterBlock]) -> Sample {
     let digits = text.strip_prefix('+').unwrap_or(text);
     let is_plain = digits.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '-');
     let value = Decimal::from_str_exact(digits).ok().filter(|_| is_plain).ok_or(Cause::BadText)?;

@@ -11,25 +11,25 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::counter::{Counter, Limits, Step, decimal_text};
+use crate::model::counter::{Counter, CounterStep, Limits, decimal_text};
 use crate::model::latest::Latest;
-use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
+use crate::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample, Stamp};
-use crate::model::time::Mono;
+use crate::model::time::MonotonicMillis;
 use crate::model::value::Value;
-use crate::model::window::Window;
+use crate::model::window::SampleWindow;
 
 /// A derived point as the configuration writes it: `[[derive]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct DerivedSettings {
     /// The device that gets the point.
     pub device: String,
     /// Its name in the vocabulary of the device's class.
     pub point: String,
     /// What is made of the inputs.
-    pub how: How,
+    pub how: DerivedFunction,
     /// Inputs, `point` of the same device or `device.point`.
     pub of: Vec<String>,
 }
@@ -37,7 +37,7 @@ pub struct Settings {
 /// What is made of the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum How {
+pub enum DerivedFunction {
     /// All inputs added.
     Sum,
     /// The first less the others.
@@ -73,16 +73,16 @@ pub enum How {
     DayStarts,
 }
 
-impl How {
+impl DerivedFunction {
     /// Whether it begins anew at the site's midnight.
     pub const fn is_of_day(self) -> bool {
-        use How::{DayIncrease, DayMax, DayMean, DayMin, DayRunTimeH, DayStarts};
+        use DerivedFunction::{DayIncrease, DayMax, DayMean, DayMin, DayRunTimeH, DayStarts};
         matches!(self, DayMin | DayMax | DayMean | DayIncrease | DayRunTimeH | DayStarts)
     }
 
     /// Whether it counts, and so goes on over a restart.
     const fn counts(self) -> bool {
-        matches!(self, How::RunTimeH | How::Starts) || self.is_of_day()
+        matches!(self, DerivedFunction::RunTimeH | DerivedFunction::Starts) || self.is_of_day()
     }
 }
 
@@ -91,13 +91,13 @@ const RATE_WINDOW_MS: u64 = 60_000;
 
 /// State of a definition that goes on: what a restart must not lose is in [`Kept`].
 #[derive(Clone, Debug)]
-struct Rule {
-    how: How,
+struct DerivedRule {
+    how: DerivedFunction,
     of: Vec<usize>,
     point: usize,
-    kept: Kept,
-    was: Option<(bool, Mono)>,
-    window: Window,
+    kept: PersistedDerived,
+    was: Option<(bool, MonotonicMillis)>,
+    window: SampleWindow,
     /// What is known of the register, if the first input is one.
     limits: Option<Limits>,
     /// A sum over the first input's name.
@@ -109,7 +109,7 @@ struct Rule {
 
 /// Counts that survive a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct PersistedDerived {
     /// Milliseconds of run time.
     pub run_ms: u64,
     /// Starts.
@@ -170,16 +170,16 @@ impl Day {
 
 /// The rules of one device.
 #[derive(Clone, Debug)]
-struct Target {
+struct DerivedTarget {
     stream: Arc<Stream>,
-    rules: Vec<Rule>,
+    rules: Vec<DerivedRule>,
 }
 
 /// All derived points.
 #[derive(Clone, Debug)]
 pub struct Derive {
     latest: Latest,
-    targets: Vec<Target>,
+    targets: Vec<DerivedTarget>,
     zone: TimeZone,
 }
 
@@ -193,9 +193,9 @@ impl Default for Derive {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
     /// What the file says.
-    pub settings: Settings,
+    pub settings: DerivedSettings,
     /// What kind of quantity the vocabulary says it is.
-    pub kind: Kind,
+    pub kind: PointKind,
     /// Which history class keeps it.
     pub retention: Retention,
     /// What is known of the register that the first input is; `None` if it is none.
@@ -204,7 +204,7 @@ pub struct Definition {
 
 impl Derive {
     /// Builds the rules; `kept` are counts by `device.point`, days are those of `zone`.
-    pub fn new(definitions: &[Definition], kept: &BTreeMap<String, Kept>, zone: &TimeZone) -> Self {
+    pub fn new(definitions: &[Definition], kept: &BTreeMap<String, PersistedDerived>, zone: &TimeZone) -> Self {
         let mut derive = Self { zone: zone.clone(), ..Self::default() };
         let mut by_device: BTreeMap<&str, Vec<&Definition>> = BTreeMap::new();
         for d in definitions {
@@ -216,10 +216,12 @@ impl Derive {
                 kind: d.kind,
                 retention: d.retention,
                 form: match d.settings.how {
-                    How::Starts | How::RunTimeH | How::DayStarts | How::DayRunTimeH | How::DayIncrease => {
-                        Form::Exact(0)
-                    }
-                    _ => Form::F64,
+                    DerivedFunction::Starts
+                    | DerivedFunction::RunTimeH
+                    | DerivedFunction::DayStarts
+                    | DerivedFunction::DayRunTimeH
+                    | DerivedFunction::DayIncrease => Encoding::Exact(0),
+                    _ => Encoding::F64,
                 },
             };
             let points = definitions.iter().map(meta).collect();
@@ -227,9 +229,9 @@ impl Derive {
             let rules = definitions.iter().enumerate().map(|(point, d)| {
                 let of = d.settings.of.iter().map(|name| derive.input(device, name)).collect();
                 let kept = kept.get(&format!("{device}.{}", d.settings.point)).copied().unwrap_or_default();
-                let (window, limits, counted) = (Window::new(RATE_WINDOW_MS), d.limits, Decimal::ZERO);
+                let (window, limits, counted) = (SampleWindow::new(RATE_WINDOW_MS), d.limits, Decimal::ZERO);
                 let source = d.settings.of.first().map_or(0, |name| name_sum(device, name));
-                Rule {
+                DerivedRule {
                     source,
                     how: d.settings.how,
                     of,
@@ -243,7 +245,7 @@ impl Derive {
                 }
             });
             let rules = rules.collect();
-            derive.targets.push(Target { stream, rules });
+            derive.targets.push(DerivedTarget { stream, rules });
         }
         derive
     }
@@ -265,9 +267,9 @@ impl Derive {
     }
 
     /// Counts to keep over a restart, by `device.point`.
-    pub fn kept(&self) -> BTreeMap<String, Kept> {
-        let of = |t: &Target| {
-            let name = |r: &Rule| (format!("{}.{}", t.stream.device, t.stream.points[r.point].name), r.kept);
+    pub fn kept(&self) -> BTreeMap<String, PersistedDerived> {
+        let of = |t: &DerivedTarget| {
+            let name = |r: &DerivedRule| (format!("{}.{}", t.stream.device, t.stream.points[r.point].name), r.kept);
             t.rules.iter().filter(|r| r.how.counts()).map(name).collect::<Vec<_>>()
         };
         self.targets.iter().flat_map(of).collect()
@@ -281,7 +283,7 @@ fn name_sum(device: &str, name: &str) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-impl Target {
+impl DerivedTarget {
     fn step(&mut self, latest: &Latest, changed: &[usize], at: Stamp, zone: &TimeZone) -> Option<Reading> {
         if !self.rules.iter().any(|r| r.of.iter().any(|i| changed.contains(i))) {
             return None;
@@ -296,7 +298,7 @@ impl Target {
     }
 }
 
-impl Rule {
+impl DerivedRule {
     fn step(&mut self, latest: &Latest, at: Stamp, zone: &TimeZone) -> Sample {
         let mut inputs = Vec::with_capacity(self.of.len());
         for index in &self.of {
@@ -306,9 +308,11 @@ impl Rule {
             }
         }
         match (self.how, inputs.first().and_then(|v| v.as_decimal())) {
-            (How::DayIncrease, Some(reading)) => return self.day_increase(at, zone, reading),
-            (How::DayIncrease, None) => return self.bad(),
-            (How::RatePerMin, Some(reading)) if self.limits.is_some() => return self.register_rate(at.mono, reading),
+            (DerivedFunction::DayIncrease, Some(reading)) => return self.day_increase(at, zone, reading),
+            (DerivedFunction::DayIncrease, None) => return self.bad(),
+            (DerivedFunction::RatePerMin, Some(reading)) if self.limits.is_some() => {
+                return self.register_rate(at.mono, reading);
+            }
             _ => {}
         }
         let numbers: Option<Vec<f64>> = inputs.iter().map(|v| v.as_f64()).collect();
@@ -320,22 +324,25 @@ impl Rule {
         let day = self.kept.day.unwrap_or_else(|| Day::new(jiff::civil::Date::default(), first));
         let rest = || numbers[1..].iter();
         let value = match self.how {
-            How::Sum => numbers.iter().sum(),
-            How::Difference => first - rest().sum::<f64>(),
-            How::Ratio => first / numbers.get(1).copied().unwrap_or(1.0),
-            How::SharePct => first / numbers.get(1).copied().unwrap_or(1.0) * 100.0,
-            How::Min => rest().fold(first, |a, b| a.min(*b)),
-            How::Max => rest().fold(first, |a, b| a.max(*b)),
-            How::Mean => numbers.iter().sum::<f64>() / numbers.iter().map(|_| 1.0).sum::<f64>(),
-            How::RatePerMin => match self.rate(at.mono, first) {
+            DerivedFunction::Sum => numbers.iter().sum(),
+            DerivedFunction::Difference => first - rest().sum::<f64>(),
+            DerivedFunction::Ratio => first / numbers.get(1).copied().unwrap_or(1.0),
+            DerivedFunction::SharePct => first / numbers.get(1).copied().unwrap_or(1.0) * 100.0,
+            DerivedFunction::Min => rest().fold(first, |a, b| a.min(*b)),
+            DerivedFunction::Max => rest().fold(first, |a, b| a.max(*b)),
+            DerivedFunction::Mean => numbers.iter().sum::<f64>() / numbers.iter().map(|_| 1.0).sum::<f64>(),
+            DerivedFunction::RatePerMin => match self.rate(at.mono, first) {
                 Some(rate) => rate,
                 None => return Err(Cause::StartingUp),
             },
-            How::DayMin => day.min,
-            How::DayMax => day.max,
-            How::DayMean => day.sum / f64::from(day.count.max(1)),
-            How::DayIncrease => return self.bad(), // a text: there is nothing to count
-            How::RunTimeH | How::Starts | How::DayRunTimeH | How::DayStarts => {
+            DerivedFunction::DayMin => day.min,
+            DerivedFunction::DayMax => day.max,
+            DerivedFunction::DayMean => day.sum / f64::from(day.count.max(1)),
+            DerivedFunction::DayIncrease => return self.bad(), // a text: there is nothing to count
+            DerivedFunction::RunTimeH
+            | DerivedFunction::Starts
+            | DerivedFunction::DayRunTimeH
+            | DerivedFunction::DayStarts => {
                 return self.count(at.mono, first > 0.0);
             }
         };
@@ -347,7 +354,7 @@ impl Rule {
         let date = jiff::Timestamp::from_millisecond(at.wall.0).map(|t| t.to_zoned(zone.clone()).date());
         let Some(date) = date.ok().filter(|_| at.trusted) else { return false };
         if self.kept.day.is_none_or(|day| day.date != date) {
-            self.kept = Kept { day: Some(Day::new(date, value)), ..Kept::default() };
+            self.kept = PersistedDerived { day: Some(Day::new(date, value)), ..PersistedDerived::default() };
         }
         self.kept.day.iter_mut().for_each(|day| day.take(value));
         true
@@ -371,31 +378,31 @@ impl Rule {
         let step = day.counter.step(reading, at.wall.0, &self.limits.unwrap_or_default());
         let is_todays = day.believed.is_some_and(|b| b == date || b.tomorrow().is_ok_and(|next| next == date));
         match step {
-            Step::InDoubt(cause) => return Err(cause),
-            Step::Lost(cause) => day.lost = Some(cause),
-            Step::Counted(counted) | Step::RolledOver(counted) if is_todays => {
+            CounterStep::InDoubt(cause) => return Err(cause),
+            CounterStep::Lost(cause) => day.lost = Some(cause),
+            CounterStep::Counted(counted) | CounterStep::RolledOver(counted) if is_todays => {
                 day.counted = day.counted.checked_add(counted).ok_or(Cause::Overflow)?;
             }
             // Which part of it is of today nobody knows.
-            Step::Counted(counted) | Step::RolledOver(counted) if !counted.is_zero() => {
+            CounterStep::Counted(counted) | CounterStep::RolledOver(counted) if !counted.is_zero() => {
                 day.lost = Some(Cause::InputBad);
             }
-            Step::Began | Step::Counted(_) | Step::RolledOver(_) => {}
+            CounterStep::Began | CounterStep::Counted(_) | CounterStep::RolledOver(_) => {}
         }
         day.believed = Some(date);
         day.lost.map_or(Ok(Value::Exact(day.counted)), Err)
     }
 
     /// The rate at which a register counts: never negative, and none while it is in doubt.
-    fn register_rate(&mut self, now: Mono, reading: Decimal) -> Sample {
+    fn register_rate(&mut self, now: MonotonicMillis, reading: Decimal) -> Sample {
         let (limits, at_ms) = (self.limits.unwrap_or_default(), i64::try_from(now.0).unwrap_or(i64::MAX));
         match self.rate_counter.step(reading, at_ms, &limits) {
-            Step::Counted(counted) | Step::RolledOver(counted) => {
+            CounterStep::Counted(counted) | CounterStep::RolledOver(counted) => {
                 self.counted = self.counted.checked_add(counted).ok_or(Cause::Overflow)?;
             }
-            Step::Began => {}
-            Step::Lost(_) => self.window.clear(),
-            Step::InDoubt(cause) => return Err(cause),
+            CounterStep::Began => {}
+            CounterStep::Lost(_) => self.window.clear(),
+            CounterStep::InDoubt(cause) => return Err(cause),
         }
         let total = Value::Exact(self.counted).as_f64().unwrap_or(0.0);
         self.rate(now, total).map(Value::F64).ok_or(Cause::StartingUp)
@@ -408,12 +415,12 @@ impl Rule {
         Err(Cause::InputBad)
     }
 
-    fn rate(&mut self, now: Mono, value: f64) -> Option<f64> {
+    fn rate(&mut self, now: MonotonicMillis, value: f64) -> Option<f64> {
         self.window.push(now, value);
         self.window.per_min()
     }
 
-    fn count(&mut self, now: Mono, on: bool) -> Sample {
+    fn count(&mut self, now: MonotonicMillis, on: bool) -> Sample {
         if let Some((was_on, since)) = self.was {
             if was_on {
                 self.kept.run_ms += now.since(since);
@@ -424,7 +431,7 @@ impl Rule {
         }
         self.was = Some((on, now));
         let decimal = match self.how {
-            How::Starts | How::DayStarts => rust_decimal::Decimal::from(self.kept.starts),
+            DerivedFunction::Starts | DerivedFunction::DayStarts => rust_decimal::Decimal::from(self.kept.starts),
             // Hours with three decimals: 3.6 s.
             _ => rust_decimal::Decimal::new(i64::try_from(self.kept.run_ms / 3_600).unwrap_or(i64::MAX), 3),
         };

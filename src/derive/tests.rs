@@ -1,10 +1,10 @@
 use super::*;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 
 /// A register of two decimals that rolls over at 1000, where a figure is one of registers.
-fn limits_of(how: How) -> Option<Limits> {
+fn limits_of(how: DerivedFunction) -> Option<Limits> {
     let modulus = Some(Decimal::from(1_000));
-    (how == How::DayIncrease).then_some(Limits {
+    (how == DerivedFunction::DayIncrease).then_some(Limits {
         modulus,
         max_per_h: None,
         is_rated: false,
@@ -13,16 +13,22 @@ fn limits_of(how: How) -> Option<Limits> {
 }
 
 /// Feeds `seconds: value` lines ("-" is bad) and prints what is derived.
-fn check(how: How, lines: &str, expect: &str) {
-    let settings = Settings { device: "d".into(), point: "x_out".into(), how, of: vec!["a".into(), "e.b".into()] };
-    let one = matches!(how, How::RatePerMin | How::RunTimeH | How::Starts) || how.is_of_day();
-    let settings = if one { Settings { of: vec!["a".into()], ..settings } } else { settings };
+fn check(how: DerivedFunction, lines: &str, expect: &str) {
+    let settings =
+        DerivedSettings { device: "d".into(), point: "x_out".into(), how, of: vec!["a".into(), "e.b".into()] };
+    let one = matches!(how, DerivedFunction::RatePerMin | DerivedFunction::RunTimeH | DerivedFunction::Starts)
+        || how.is_of_day();
+    let settings = if one { DerivedSettings { of: vec!["a".into()], ..settings } } else { settings };
     let definition =
-        Definition { settings, kind: Kind::Number, retention: Retention::Telemetry, limits: limits_of(how) };
+        Definition { settings, kind: PointKind::Number, retention: Retention::Telemetry, limits: limits_of(how) };
     let mut derive = Derive::new(&[definition], &BTreeMap::new(), &TimeZone::fixed(jiff::tz::offset(8)));
     let stream = |device: &str, name: &str| {
-        let point =
-            PointMeta { name: name.into(), kind: Kind::Number, retention: Retention::Telemetry, form: Form::F64 };
+        let point = PointMeta {
+            name: name.into(),
+            kind: PointKind::Number,
+            retention: Retention::Telemetry,
+            form: Encoding::F64,
+        };
         Arc::new(Stream { device: device.into(), source: "u/fast".into(), every_ms: 1_000, points: vec![point] })
     };
     let (a, b) = (stream("d", "a"), stream("e", "b"));
@@ -33,7 +39,11 @@ fn check(how: How, lines: &str, expect: &str) {
         // A date that nobody believes has a `?` before it.
         let (at, trusted) = at.strip_prefix('?').map_or((at, true), |at| (at, false));
         let s_at: u32 = at.parse().unwrap();
-        let at = Stamp { mono: Mono(u64::from(s_at) * 1_000), wall: Wall(i64::from(s_at) * 1_000), trusted };
+        let at = Stamp {
+            mono: MonotonicMillis(u64::from(s_at) * 1_000),
+            wall: UnixMillis(i64::from(s_at) * 1_000),
+            trusted,
+        };
         let sample = value.parse().map(Value::F64).map_err(|_| Cause::Timeout);
         let reading = Reading {
             stream: Arc::clone(stream),
@@ -53,53 +63,53 @@ fn check(how: How, lines: &str, expect: &str) {
 
 #[test]
 fn two_inputs() {
-    check(How::Sum, "0:1 0:b=2 1:3", "input_bad 3 5");
-    check(How::Difference, "0:5 0:b=2", "input_bad 3");
-    check(How::Ratio, "0:5 0:b=2 1:b=0", "input_bad 2.5 not_finite");
-    check(How::SharePct, "0:5 0:b=20", "input_bad 25");
-    check(How::Min, "0:5 0:b=20", "input_bad 5");
-    check(How::Max, "0:5 0:b=20", "input_bad 20");
-    check(How::Mean, "0:5 0:b=20", "input_bad 12.5");
+    check(DerivedFunction::Sum, "0:1 0:b=2 1:3", "input_bad 3 5");
+    check(DerivedFunction::Difference, "0:5 0:b=2", "input_bad 3");
+    check(DerivedFunction::Ratio, "0:5 0:b=2 1:b=0", "input_bad 2.5 not_finite");
+    check(DerivedFunction::SharePct, "0:5 0:b=20", "input_bad 25");
+    check(DerivedFunction::Min, "0:5 0:b=20", "input_bad 5");
+    check(DerivedFunction::Max, "0:5 0:b=20", "input_bad 20");
+    check(DerivedFunction::Mean, "0:5 0:b=20", "input_bad 12.5");
 }
 
 #[test]
 fn a_stale_or_bad_input_makes_the_point_bad() {
-    check(How::Sum, "0:1 0:b=2 1:- 2:1 30:4", "input_bad 3 input_bad 3 input_bad");
+    check(DerivedFunction::Sum, "0:1 0:b=2 1:- 2:1 30:4", "input_bad 3 input_bad 3 input_bad");
 }
 
 #[test]
 fn run_time_and_starts_do_not_count_across_a_gap() {
-    check(How::RunTimeH, "0:0 1:1 37:1 38:- 60:1 96:0", "0 0 0.01 input_bad 0.01 0.02");
-    check(How::Starts, "0:0 1:1 2:0 3:1 4:- 5:1 6:0 7:1", "0 1 1 2 input_bad 2 2 3");
+    check(DerivedFunction::RunTimeH, "0:0 1:1 37:1 38:- 60:1 96:0", "0 0 0.01 input_bad 0.01 0.02");
+    check(DerivedFunction::Starts, "0:0 1:1 2:0 3:1 4:- 5:1 6:0 7:1", "0 1 1 2 input_bad 2 2 3");
 }
 
 #[test]
 fn a_rate_needs_half_its_window() {
-    check(How::RatePerMin, "0:0 10:1 30:3 60:6 120:6", "starting_up starting_up 6 6 0");
+    check(DerivedFunction::RatePerMin, "0:0 10:1 30:3 60:6 120:6", "starting_up starting_up 6 6 0");
 }
 
 #[test]
 fn figures_of_a_day_begin_anew_at_the_sites_midnight() {
     // Midnight at UTC+8 is 57600 s.
-    check(How::DayMin, "0:5 57590:3 57600:7 57601:8", "5 3 7 7");
-    check(How::DayMax, "0:5 57590:3 57600:2 57601:1", "5 5 2 2");
-    check(How::DayMean, "0:5 57590:3 57600:2 57601:1", "5 4 2 1.5");
-    check(How::DayIncrease, "0:100 57590:103 57600:103.5 57601:104", "0 3 0.5 1");
-    check(How::DayStarts, "0:0 1:1 2:0 3:1 57599:0 57600:1", "0 1 1 2 2 1");
-    check(How::DayRunTimeH, "0:1 3600:1 57590:0 57600:1 57636:0", "0 1 15.997 0 0.01");
-    check(How::DayMax, "0:5 ?1:9 2:6", "5 starting_up 6");
+    check(DerivedFunction::DayMin, "0:5 57590:3 57600:7 57601:8", "5 3 7 7");
+    check(DerivedFunction::DayMax, "0:5 57590:3 57600:2 57601:1", "5 5 2 2");
+    check(DerivedFunction::DayMean, "0:5 57590:3 57600:2 57601:1", "5 4 2 1.5");
+    check(DerivedFunction::DayIncrease, "0:100 57590:103 57600:103.5 57601:104", "0 3 0.5 1");
+    check(DerivedFunction::DayStarts, "0:0 1:1 2:0 3:1 57599:0 57600:1", "0 1 1 2 2 1");
+    check(DerivedFunction::DayRunTimeH, "0:1 3600:1 57590:0 57600:1 57636:0", "0 1 15.997 0 0.01");
+    check(DerivedFunction::DayMax, "0:5 ?1:9 2:6", "5 starting_up 6");
 }
 
 #[test]
 fn what_a_register_counted_since_midnight_is_exact_and_never_guessed() {
-    check(How::DayIncrease, "0:999.9 1:0.1 2:0.3", "0 0.2 0.4");
-    check(How::DayIncrease, "0:500.1 1:0 2:0 3:500.4", "0 counter_zero counter_zero 0.3");
-    check(How::DayIncrease, "0:0 1:0 2:500.1 3:500.2", "counter_zero counter_zero 0 0.1");
-    check(How::DayIncrease, "0:500 1:20 2:21", "0 counter_fell counter_fell");
-    check(How::DayIncrease, "0:0.1 1:0.2 2:0.3", "0 0.1 0.2");
+    check(DerivedFunction::DayIncrease, "0:999.9 1:0.1 2:0.3", "0 0.2 0.4");
+    check(DerivedFunction::DayIncrease, "0:500.1 1:0 2:0 3:500.4", "0 counter_zero counter_zero 0.3");
+    check(DerivedFunction::DayIncrease, "0:0 1:0 2:500.1 3:500.2", "counter_zero counter_zero 0 0.1");
+    check(DerivedFunction::DayIncrease, "0:500 1:20 2:21", "0 counter_fell counter_fell");
+    check(DerivedFunction::DayIncrease, "0:0.1 1:0.2 2:0.3", "0 0.1 0.2");
     // A gap within the day, and one over midnight: the register knows. Over two midnights nobody knows which day it was, unless
     // nothing was used.
-    check(How::DayIncrease, "0:1 1:- 40000:2 60000:3", "0 input_bad 1 1");
-    check(How::DayIncrease, "0:1 150000:3 150001:4", "0 input_bad input_bad");
-    check(How::DayIncrease, "0:1 150000:1 150001:2", "0 0 1");
+    check(DerivedFunction::DayIncrease, "0:1 1:- 40000:2 60000:3", "0 input_bad 1 1");
+    check(DerivedFunction::DayIncrease, "0:1 150000:3 150001:4", "0 input_bad input_bad");
+    check(DerivedFunction::DayIncrease, "0:1 150000:1 150001:2", "0 0 1");
 }

@@ -3,24 +3,24 @@
 //! Rooms run in a fixed order; one that needs a later room's result sees it one step later. For now: `derive`, who is there
 //! (`presence`), `alarm`, `oncall`.
 
-mod news;
-pub mod presence;
+pub mod liveness;
+mod oncall_events;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::event::{Command, Inject, What};
+use crate::alarm::alarm_view::Streams;
+use crate::alarm::event::{AlarmCommand, EventKind, Inject};
 use crate::alarm::life::Alarm;
-use crate::alarm::node::Definition as AlarmDefinition;
-use crate::alarm::told::Streams;
+use crate::alarm::resolved_condition::Definition as AlarmDefinition;
 use crate::alarm::{self, Alarms, Rules};
 use crate::derive::{self, Definition, Derive};
-use crate::engine::presence::{Change, Presence};
-use crate::model::point::Names;
+use crate::engine::liveness::{Change, Liveness};
+use crate::model::point::LocalizedText;
 use crate::model::reading::Reading;
-use crate::model::time::{Mono, Now};
+use crate::model::time::{MonotonicMillis, Now};
 use crate::oncall::{self, Oncall};
 
 /// Rooms of rules that run at the desk.
@@ -30,30 +30,30 @@ pub const SAY_EVERY_MS: u64 = 60_000;
 
 /// What comes in.
 #[derive(Clone, Copy, Debug)]
-pub enum Input<'a> {
+pub enum EngineInput<'a> {
     /// A reading.
     Reading(&'a Reading),
     /// A person does something with alarms; refused if none of it can be done.
-    Commands(&'a [Command]),
+    Commands(&'a [AlarmCommand]),
     /// A sample for a trial.
     Inject(&'a Inject),
     /// Something about pages.
-    Page(&'a oncall::page::Command),
+    Page(&'a oncall::page::OncallCommand),
     /// Nothing but time.
     Tick,
 }
 
-impl<'a> Input<'a> {
-    fn page(self) -> Option<&'a oncall::page::Command> {
+impl<'a> EngineInput<'a> {
+    fn page(self) -> Option<&'a oncall::page::OncallCommand> {
         match self {
-            Input::Page(page) => Some(page),
+            EngineInput::Page(page) => Some(page),
             _ => None,
         }
     }
 
     fn reply(self) -> Option<&'a oncall::page::PageReply> {
         match self {
-            Input::Page(oncall::page::Command::Reply(reply)) => Some(reply),
+            EngineInput::Page(oncall::page::OncallCommand::Reply(reply)) => Some(reply),
             _ => None,
         }
     }
@@ -61,44 +61,44 @@ impl<'a> Input<'a> {
 
 /// What goes out.
 #[derive(Debug, Default)]
-pub struct Output {
+pub struct EngineOutput {
     /// Derived readings, states of devices and transitions of alarms, to be appended.
     pub derived: Vec<Reading>,
     /// Devices whose state changed.
     pub presence: Vec<Change>,
     /// What became of alarms: to be written down before it leaves.
-    pub alarm: alarm::Output,
+    pub alarm: alarm::AlarmOutput,
     /// Who is to be told, and what became of it: to be written down before it leaves.
-    pub oncall: oncall::Output,
+    pub oncall: oncall::OncallOutput,
     /// Why a command was not carried out, in words.
-    pub refused: Option<Names>,
+    pub refused: Option<LocalizedText>,
 }
 
 /// Everything that survives a restart.
 #[derive(Clone, Debug, Default)]
-pub struct Survived {
+pub struct PersistedEngine {
     /// Counts, and what conditions remember.
     pub snapshot: Snapshot,
     /// Alarms by key.
-    pub alarms: BTreeMap<String, alarm::Kept>,
+    pub alarms: BTreeMap<String, alarm::PersistedAlarm>,
     /// Pages.
-    pub oncall: oncall::Stored,
+    pub oncall: oncall::PersistedOncall,
 }
 
 /// What the desk is built from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct EnginePlan {
     /// Points out of points.
     pub derive: Vec<Definition>,
     /// Alarm rules.
     pub alarms: Rules,
     /// Who is told what.
-    pub oncall: Arc<oncall::plan::Plan>,
+    pub oncall: Arc<oncall::plan::OncallPlan>,
     /// How often everything is said once more, changed or not; years are simulated with less.
     pub say_every_ms: u64,
 }
 
-impl Default for Plan {
+impl Default for EnginePlan {
     fn default() -> Self {
         Self { derive: Vec::new(), alarms: Rules::default(), oncall: Arc::default(), say_every_ms: SAY_EVERY_MS }
     }
@@ -110,49 +110,49 @@ pub struct Snapshot {
     /// Version of this form: 1.
     pub format: u32,
     /// Counts of derived points.
-    pub derive: BTreeMap<String, derive::Kept>,
+    pub derive: BTreeMap<String, derive::PersistedDerived>,
     /// What the conditions of alarms remember.
     #[serde(default)]
-    pub alarm: BTreeMap<String, Vec<alarm::judge::Kept>>,
+    pub alarm: BTreeMap<String, Vec<alarm::evaluator::PersistedEvaluator>>,
 }
 
 /// The engine.
 #[derive(Debug, Default)]
 pub struct Engine {
-    plan: Plan,
+    plan: EnginePlan,
     derive: Derive,
-    presence: Presence,
+    presence: Liveness,
     alarms: Alarms,
     oncall: Oncall,
     streams: Streams,
-    summary: Mono,
+    summary: MonotonicMillis,
     /// Rooms that panicked and were switched off.
-    off: Vec<&'static str>,
+    disabled_rooms: Vec<&'static str>,
     /// Whether alarms may want somebody that the desk of pages has not heard of: after a start, or with new rules.
-    catches_up: bool,
+    needs_backfill: bool,
     /// A room that is to panic, for a test.
     provoked: Option<&'static str>,
 }
 
 impl Engine {
     /// Builds the rules, going on from what survived; `boot` is the kernel's name of this boot.
-    pub fn new(plan: Plan, survived: Survived, boot: &str, now: Now) -> Self {
-        let Survived { snapshot, alarms, oncall } = survived;
+    pub fn new(plan: EnginePlan, survived: PersistedEngine, boot: &str, now: Now) -> Self {
+        let PersistedEngine { snapshot, alarms, oncall } = survived;
         Self {
             derive: Derive::new(&plan.derive, &snapshot.derive, &plan.alarms.zone),
             alarms: Alarms::new(plan.alarms.clone(), &alarms, &snapshot.alarm, boot, now),
             oncall: Oncall::new(Arc::clone(&plan.oncall), oncall, boot, now),
             plan,
-            catches_up: true,
+            needs_backfill: true,
             ..Self::default()
         }
     }
 
     /// One step.
-    pub fn step(&mut self, now: Now, input: Input<'_>) -> Output {
-        let mut out = Output::default();
-        if let Input::Reading(reading) = input {
-            out.derived = guarded("derive", &mut self.off, || self.derive.step(reading));
+    pub fn step(&mut self, now: Now, input: EngineInput<'_>) -> EngineOutput {
+        let mut out = EngineOutput::default();
+        if let EngineInput::Reading(reading) = input {
+            out.derived = guarded("derive", &mut self.disabled_rooms, || self.derive.step(reading));
             out.presence.extend(self.presence.reading(reading));
         }
         out.presence.extend(self.presence.tick(now));
@@ -160,34 +160,34 @@ impl Engine {
             out.derived.push(self.presence.as_reading(change, now));
         }
         out.derived.extend(self.presence.beat(now, self.plan.say_every_ms));
-        let replied = input.reply().map(|reply| news::replied(&self.alarms, &self.oncall, reply));
-        let Self { alarms, oncall, off, provoked, .. } = self;
+        let replied = input.reply().map(|reply| oncall_events::replied(&self.alarms, &self.oncall, reply));
+        let Self { alarms, oncall, disabled_rooms: off, provoked, .. } = self;
         let derived = &out.derived;
         let (decided, refused) = guarded("alarm", off, || {
             assert!(*provoked != Some("alarm"), "on purpose");
-            let mut decided = alarm::Output::default();
+            let mut decided = alarm::AlarmOutput::default();
             let refused = match input {
-                Input::Reading(reading) => {
+                EngineInput::Reading(reading) => {
                     alarms.reading(reading, now, &mut decided);
                     None
                 }
-                Input::Commands(commands) => act(alarms, oncall, commands, now, &mut decided),
-                Input::Inject(inject) => alarms.inject(inject, now, &mut decided).err().map(Names::from),
-                Input::Page(_) => match &replied {
+                EngineInput::Commands(commands) => act(alarms, oncall, commands, now, &mut decided),
+                EngineInput::Inject(inject) => alarms.inject(inject, now, &mut decided).err().map(LocalizedText::from),
+                EngineInput::Page(_) => match &replied {
                     Some(Ok(commands)) => act(alarms, oncall, commands, now, &mut decided),
                     Some(Err(why)) => Some(why.clone()),
                     None => None,
                 },
-                Input::Tick => None,
+                EngineInput::Tick => None,
             };
             derived.iter().for_each(|reading| alarms.reading(reading, now, &mut decided));
             alarms.tick(now, &mut decided);
             (decided, refused)
         });
         (out.alarm, out.refused) = (decided, refused);
-        let wants_alarms = matches!(input, Input::Commands(_) | Input::Inject(_)) || replied.is_some();
+        let wants_alarms = matches!(input, EngineInput::Commands(_) | EngineInput::Inject(_)) || replied.is_some();
         if wants_alarms && off.contains(&"alarm") {
-            out.refused = Some(Names::both(
+            out.refused = Some(LocalizedText::both(
                 "告警规则出错已停用，请工程师重新加载",
                 "the alarm rules panicked and are switched off: `plantroom reload` tries them again",
             ));
@@ -202,33 +202,43 @@ impl Engine {
     }
 
     /// Who is to be told of what was decided, and what people say to that.
-    fn pages(&mut self, now: Now, input: Input<'_>, replied: Option<Result<Vec<Command>, Names>>, out: &mut Output) {
+    fn pages(
+        &mut self,
+        now: Now,
+        input: EngineInput<'_>,
+        replied: Option<Result<Vec<AlarmCommand>, LocalizedText>>,
+        out: &mut EngineOutput,
+    ) {
         let flood_ms = &self.plan.alarms.settings.flood_within.0;
-        let Self { alarms, oncall, off, provoked, catches_up, .. } = self;
+        let Self { alarms, oncall, disabled_rooms: off, provoked, needs_backfill: catches_up, .. } = self;
         let catches_up = std::mem::take(catches_up) && !off.contains(&"alarm");
         let answer = match (input, &replied) {
-            (Input::Commands(commands), _) => commands.first(),
+            (EngineInput::Commands(commands), _) => commands.first(),
             (_, Some(Ok(commands))) => commands.first(),
             _ => None,
         };
         let refused_alarm = out.refused.clone();
         let (pages, refused) = guarded("oncall", off, || {
             assert!(*provoked != Some("oncall"), "on purpose");
-            let mut pages = oncall::Output::default();
-            for news in out.alarm.events.iter().filter_map(|e| news::of(e, *flood_ms)) {
-                oncall.heard(&news, now, &mut pages);
+            let mut pages = oncall::OncallOutput::default();
+            for news in out.alarm.events.iter().filter_map(|e| oncall_events::of(e, *flood_ms)) {
+                oncall.handle_event(&news, now, &mut pages);
             }
             if catches_up {
-                news::missed(alarms, oncall).iter().for_each(|news| oncall.heard(news, now, &mut pages));
-                news::unheard(alarms, oncall).iter().for_each(|news| oncall.heard(news, now, &mut pages));
+                oncall_events::missed(alarms, oncall)
+                    .iter()
+                    .for_each(|news| oncall.handle_event(news, now, &mut pages));
+                oncall_events::unheard(alarms, oncall)
+                    .iter()
+                    .for_each(|news| oncall.handle_event(news, now, &mut pages));
             }
             let refused = match answer {
                 Some(test) if oncall::is_test(&test.key) => {
                     oncall.answer_test(&test.key, &test.by, now, &mut pages).err()
                 }
-                _ => input.page().and_then(|page| news::page(oncall, page, now, &mut pages)),
+                _ => input.page().and_then(|page| oncall_events::page(oncall, page, now, &mut pages)),
             };
-            let refused = refused.map(Names::from);
+            let refused = refused.map(LocalizedText::from);
             if let (Some(reply), Some(replied)) = (input.reply(), &replied) {
                 // Whoever came too late has answered as well: it is not to take what comes later.
                 let why = refused_alarm.as_ref().or(refused.as_ref()).or(replied.as_ref().err());
@@ -238,29 +248,29 @@ impl Engine {
             (pages, refused)
         });
         // Whoever is being told of an alarm has to acknowledge it; so has whoever looks at a list, where nobody is told.
-        let is_told = |e: &&oncall::page::Entry| matches!(e.what, "page_sent" | "not_told");
+        let is_told = |e: &&oncall::page::PageLogEntry| matches!(e.what, "page_sent" | "not_told");
         pages.log.iter().filter(is_told).for_each(|e| alarms.told(&e.key, now, &mut out.alarm));
         out.oncall = pages;
         out.refused = out.refused.take().or(refused);
     }
 
     /// Transitions as readings: of an alarm that made several in one step the last, for one moment of a series has one value.
-    fn transitions(&mut self, of: &alarm::Output, now: Now) -> Vec<Reading> {
+    fn transitions(&mut self, of: &alarm::AlarmOutput, now: Now) -> Vec<Reading> {
         let last: BTreeMap<&Arc<str>, usize> = of.events.iter().enumerate().map(|(i, e)| (&e.key, i)).collect();
         let events = of.events.iter().enumerate().filter(|(i, e)| last.get(&e.key) == Some(i));
         // What a reload says of a rule is no state of its alarm.
-        let is_rule = |what| matches!(what, What::RuleAdded | What::RuleChanged | What::RuleRemoved);
+        let is_rule = |what| matches!(what, EventKind::RuleAdded | EventKind::RuleChanged | EventKind::RuleRemoved);
         let events = events.filter(|(_, e)| !is_rule(e.what));
         events.filter_map(|(_, e)| self.streams.transition(e, now)).collect()
     }
 
     fn has_alarms(&self) -> bool {
-        !self.off.contains(&"alarm") && self.alarms.all().next().is_some()
+        !self.disabled_rooms.contains(&"alarm") && self.alarms.all().next().is_some()
     }
 
     /// Rooms that panicked: what they decide is unknown until the next start or reload, the others go on.
     pub fn off(&self) -> &[&'static str] {
-        &self.off
+        &self.disabled_rooms
     }
 
     /// Makes a room panic at its next step: for a test of what follows.
@@ -269,10 +279,10 @@ impl Engine {
     }
 
     /// When the engine wants to be asked again although nothing came.
-    pub fn next_wake(&self) -> Option<Mono> {
-        let alarms = (!self.off.contains(&"alarm")).then(|| self.alarms.next_wake()).flatten();
+    pub fn next_wake(&self) -> Option<MonotonicMillis> {
+        let alarms = (!self.disabled_rooms.contains(&"alarm")).then(|| self.alarms.next_wake()).flatten();
         let summary = self.has_alarms().then_some(self.summary);
-        let pages = (!self.off.contains(&"oncall")).then(|| self.oncall.next_wake()).flatten();
+        let pages = (!self.disabled_rooms.contains(&"oncall")).then(|| self.oncall.next_wake()).flatten();
         [self.presence.next_wake(), alarms, summary, pages].into_iter().flatten().min()
     }
 
@@ -325,14 +335,14 @@ impl Engine {
     /// `stored`: alarms and pages as they were written down, where a room panicked; `by`: whose it is.
     pub fn reconfigure(
         &mut self,
-        plan: Plan,
+        plan: EnginePlan,
         has: impl Fn(&str, &str) -> bool,
-        stored: Option<Survived>,
+        stored: Option<PersistedEngine>,
         by: &str,
         now: Now,
-    ) -> Output {
-        let mut out = Output::default();
-        let again = !self.off.is_empty();
+    ) -> EngineOutput {
+        let mut out = EngineOutput::default();
+        let again = !self.disabled_rooms.is_empty();
         // Windows and edges run on where the definitions are the same.
         if self.plan.derive != plan.derive || self.plan.alarms.zone != plan.alarms.zone || again {
             self.derive = Derive::new(&plan.derive, &self.derive.kept(), &plan.alarms.zone);
@@ -347,22 +357,22 @@ impl Engine {
             self.alarms.reconfigure(plan.alarms.clone(), by, now, &mut out.alarm);
             out.derived.extend(self.transitions(&out.alarm, now));
         }
-        self.off.clear();
+        self.disabled_rooms.clear();
         self.provoked = None;
         let flood_ms = plan.alarms.settings.flood_within.0;
-        let Self { oncall, off, plan: old, .. } = self;
+        let Self { oncall, disabled_rooms: off, plan: old, .. } = self;
         out.oncall = guarded("oncall", off, || {
-            let mut pages = oncall::Output::default();
+            let mut pages = oncall::OncallOutput::default();
             if old.oncall != plan.oncall || again {
                 oncall.reconfigure(Arc::clone(&plan.oncall), now);
             }
-            for news in out.alarm.events.iter().filter_map(|e| news::of(e, flood_ms)) {
-                oncall.heard(&news, now, &mut pages);
+            for news in out.alarm.events.iter().filter_map(|e| oncall_events::of(e, flood_ms)) {
+                oncall.handle_event(&news, now, &mut pages);
             }
             oncall.tick(now, &mut pages);
             pages
         });
-        self.catches_up = true;
+        self.needs_backfill = true;
         self.plan = plan;
         self.presence.keep(has);
         out
@@ -370,10 +380,16 @@ impl Engine {
 }
 
 /// Does each command; why not, in words, if none of them could be done.
-fn act(alarms: &mut Alarms, oncall: &Oncall, commands: &[Command], now: Now, out: &mut alarm::Output) -> Option<Names> {
+fn act(
+    alarms: &mut Alarms,
+    oncall: &Oncall,
+    commands: &[AlarmCommand],
+    now: Now,
+    out: &mut alarm::AlarmOutput,
+) -> Option<LocalizedText> {
     let alarms_only = commands.iter().filter(|c| !oncall::is_test(&c.key));
-    let one = |c: &Command| news::names_somebody(oncall, c).and_then(|()| alarms.command(c, now, out));
-    let done: Vec<Result<(), Names>> = alarms_only.map(one).collect();
+    let one = |c: &AlarmCommand| oncall_events::names_somebody(oncall, c).and_then(|()| alarms.command(c, now, out));
+    let done: Vec<Result<(), LocalizedText>> = alarms_only.map(one).collect();
     let is_any = done.iter().any(Result::is_ok);
     done.into_iter().find_map(Result::err).filter(|_| !is_any)
 }

@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(30 * 86_400);
 
 /// What a file is to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// Certificates of authorities.
     Authorities,
     /// Our certificate, and the file of its key.
@@ -25,32 +25,32 @@ pub enum Kind {
 
 /// A file that a table of the configuration names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
+pub struct NamedFile {
     /// The key that names it.
     pub key: &'static str,
     /// Where it is.
     pub path: String,
     /// What it is to hold.
-    pub kind: Kind,
+    pub kind: FileKind,
 }
 
-impl File {
+impl NamedFile {
     /// A secret, if it is named.
     pub fn secret(key: &'static str, path: Option<&String>) -> Option<Self> {
-        Some(Self { key, path: path?.clone(), kind: Kind::Secret })
+        Some(Self { key, path: path?.clone(), kind: FileKind::Secret })
     }
 
     /// Authorities, if they are named.
     pub fn authorities(path: Option<&String>) -> Option<Self> {
-        Some(Self { key: "ca_file", path: path?.clone(), kind: Kind::Authorities })
+        Some(Self { key: "ca_file", path: path?.clone(), kind: FileKind::Authorities })
     }
 
     /// What is wrong with it; `now`: the time since 1970.
     pub fn problem(&self, now: Duration) -> Option<String> {
         let looked = match &self.kind {
-            Kind::Secret => secret(&self.path),
-            Kind::Authorities => certificates(&self.path).and_then(|all| authorities(&all, now)),
-            Kind::Certificate(key) => certificates(&self.path).and_then(|all| own(all, key, now)),
+            FileKind::Secret => secret(&self.path),
+            FileKind::Authorities => certificates(&self.path).and_then(|all| authorities(&all, now)),
+            FileKind::Certificate(key) => certificates(&self.path).and_then(|all| own(all, key, now)),
         };
         looked.err().map(|why| format!("{} = \"{}\": {why}", self.key, self.path))
     }
@@ -167,9 +167,9 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path.display().to_string()
         };
-        let problem = |kind: Kind, path: &str, days: i64| {
+        let problem = |kind: FileKind, path: &str, days: i64| {
             let now = Duration::from_secs(NOW.saturating_add_signed(days * DAY.cast_signed()));
-            File { key: "k", path: path.to_string(), kind }.problem(now).unwrap_or_default()
+            NamedFile { key: "k", path: path.to_string(), kind }.problem(now).unwrap_or_default()
         };
         for (text, expected) in [
             ("s3cret\n", ""),
@@ -179,22 +179,27 @@ mod tests {
             ("a\nb\n", "more than one line"),
             (" a\n", "a blank"),
         ] {
-            let said = problem(Kind::Secret, &write("secret", text), 0);
+            let said = problem(FileKind::Secret, &write("secret", text), 0);
             assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{text:?}: {said}");
         }
-        assert!(problem(Kind::Secret, "/no/such", 0).contains("cannot be read: No such file"));
+        assert!(problem(FileKind::Secret, "/no/such", 0).contains("cannot be read: No such file"));
         let (pem, key, other) = (write("a.pem", CERTIFICATE), write("a.key", KEY), write("b.key", OTHER_KEY));
-        let own = |key: &str| Kind::Certificate(key.to_string());
-        assert_eq!((problem(own(&key), &pem, 0), problem(Kind::Authorities, &pem, 0)), (String::new(), String::new()));
+        let own = |key: &str| FileKind::Certificate(key.to_string());
+        assert_eq!(
+            (problem(own(&key), &pem, 0), problem(FileKind::Authorities, &pem, 0)),
+            (String::new(), String::new())
+        );
         assert!(problem(own(&other), &pem, 0).contains("does not belong to the key"));
         assert!(problem(own(&pem), &pem, 0).contains("is no PEM file of a key"));
         assert!(problem(own(&key), &key, 0).contains("holds no certificate"));
         assert!(problem(own(&key), &pem, 3_630).contains("expires within 30 days"));
-        for kind in [own(&key), Kind::Authorities] {
+        for kind in [own(&key), FileKind::Authorities] {
             assert!(problem(kind.clone(), &pem, 3_700).contains("has expired"));
             assert!(problem(kind, &pem, -30).contains("not valid yet"));
         }
-        assert!(problem(Kind::Authorities, &write("none.pem", NO_CERTIFICATE), 0).contains("what is no certificate"));
+        assert!(
+            problem(FileKind::Authorities, &write("none.pem", NO_CERTIFICATE), 0).contains("what is no certificate")
+        );
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

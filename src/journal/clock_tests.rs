@@ -1,7 +1,7 @@
 //! Dates that were wrong: before the start, while running, over a restart. No reading is lost, none is given twice, each stands under
 //! the date that it was made with, and no file goes.
 
-use super::history::{Query, Row};
+use super::history::{HistoryQuery, HistoryRow};
 use super::tests::{DAY, Dir, all, open, reading, rows, stream, wait};
 use super::*;
 
@@ -22,11 +22,11 @@ fn run(dir: &Dir, seconds: std::ops::Range<i64>, shift: impl Fn(i64) -> i64) {
     writer.stop();
 }
 
-fn found(dir: &Dir, around_ms: i64) -> Vec<Row> {
-    let clock = Clock::new(&crate::clock::Settings { source: crate::clock::Source::Rtc }, Wall(0));
-    let journal = Journal::view(&dir.0, &Settings::default(), &clock).unwrap();
+fn found(dir: &Dir, around_ms: i64) -> Vec<HistoryRow> {
+    let clock = Clock::new(&crate::clock::ClockSettings { source: crate::clock::ClockSource::Rtc }, UnixMillis(0));
+    let journal = Journal::view(&dir.0, &JournalSettings::default(), &clock).unwrap();
     let (from_ms, to_ms) = (around_ms - 600_000, around_ms + 3_000_000);
-    rows(&journal, &Query { device: "a".into(), point: "running".into(), from_ms, to_ms })
+    rows(&journal, &HistoryQuery { device: "a".into(), point: "running".into(), from_ms, to_ms })
 }
 
 #[test]

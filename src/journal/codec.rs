@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
-use crate::model::point::{Form, Stream};
+use crate::model::point::{Encoding, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
-use crate::model::time::{Mono, Wall};
+use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::Value;
 
 /// The whole cycle failed; its cause follows.
@@ -147,14 +147,16 @@ pub fn runs(bytes: &mut Bytes<'_>, total: usize) -> Option<Vec<u8>> {
 }
 
 /// Whether a value has the form that its point usually has, so that it needs no tag.
-fn fits(value: &Value, form: Form) -> bool {
+fn fits(value: &Value, form: Encoding) -> bool {
     match (value, form) {
-        (Value::Bool(_), Form::Bool)
-        | (Value::F32(_), Form::F32)
-        | (Value::F64(_), Form::F64)
-        | (Value::Code(_), Form::Code)
-        | (Value::Text(_), Form::Text) => true,
-        (Value::Exact(d), Form::Exact(scale)) => d.scale() == u32::from(scale) && i64::try_from(d.mantissa()).is_ok(),
+        (Value::Bool(_), Encoding::Bool)
+        | (Value::F32(_), Encoding::F32)
+        | (Value::F64(_), Encoding::F64)
+        | (Value::Code(_), Encoding::Code)
+        | (Value::Text(_), Encoding::Text) => true,
+        (Value::Exact(d), Encoding::Exact(scale)) => {
+            d.scale() == u32::from(scale) && i64::try_from(d.mantissa()).is_ok()
+        }
         _ => false,
     }
 }
@@ -173,17 +175,17 @@ fn put_plain(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-fn plain(bytes: &mut Bytes<'_>, form: Form) -> Option<Value> {
+fn plain(bytes: &mut Bytes<'_>, form: Encoding) -> Option<Value> {
     Some(match form {
-        Form::Bool => Value::Bool(bytes.byte()? != 0),
-        Form::Exact(scale) => {
+        Encoding::Bool => Value::Bool(bytes.byte()? != 0),
+        Encoding::Exact(scale) => {
             let mantissa = i128::from(unzigzag(bytes.number()?));
             Value::Exact(Decimal::try_from_i128_with_scale(mantissa, u32::from(scale)).ok()?)
         }
-        Form::F32 => Value::F32(f32::from_le_bytes(bytes.array()?)),
-        Form::F64 => Value::F64(f64::from_le_bytes(bytes.array()?)),
-        Form::Code => Value::Code(unzigzag(bytes.number()?)),
-        Form::Text => {
+        Encoding::F32 => Value::F32(f32::from_le_bytes(bytes.array()?)),
+        Encoding::F64 => Value::F64(f64::from_le_bytes(bytes.array()?)),
+        Encoding::Code => Value::Code(unzigzag(bytes.number()?)),
+        Encoding::Text => {
             let n = bytes.count(bytes.0.len())?;
             Value::Text(std::str::from_utf8(bytes.take(n)?).ok()?.into())
         }
@@ -210,11 +212,11 @@ pub fn put_tagged(out: &mut Vec<u8>, value: &Value) {
 /// Reads a value with its form.
 pub fn tagged(bytes: &mut Bytes<'_>) -> Option<Value> {
     let form = match bytes.byte()? {
-        0 => Form::Bool,
-        1 => Form::F32,
-        2 => Form::F64,
-        3 => Form::Code,
-        4 => Form::Text,
+        0 => Encoding::Bool,
+        1 => Encoding::F32,
+        2 => Encoding::F64,
+        3 => Encoding::Code,
+        4 => Encoding::Text,
         5 => {
             let scale = u32::from(bytes.byte()?);
             let mantissa = i128::from_le_bytes(bytes.array()?);
@@ -270,8 +272,8 @@ fn encode_body(reading: &Reading) -> Vec<u8> {
 pub fn decode(body: &[u8], stream: &Arc<Stream>) -> Option<Reading> {
     let mut bytes = Bytes(open(body)?);
     let flags = bytes.byte()?;
-    let mono = Mono(bytes.number()?);
-    let wall = Wall(unzigzag(bytes.number()?));
+    let mono = MonotonicMillis(bytes.number()?);
+    let wall = UnixMillis(unzigzag(bytes.number()?));
     let at = Stamp { mono, wall, trusted: flags & TRUSTED != 0 };
     let stream = Arc::clone(stream);
     if flags & FAILED != 0 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::backup::Backup;
 
 use crate::journal::recover::files;
-use crate::journal::segment::{Open, Trouble, at, open_db};
+use crate::journal::segment::{JournalError, Open, at, open_db};
 
 /// Files that hold the journal. Raw ones first: what is sealed while they are copied is then in both, and the raw file counts.
 pub fn sources(dir: &Path) -> Vec<PathBuf> {
@@ -22,11 +22,11 @@ pub fn sealed(dir: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// It cannot be read, or the copy cannot be written.
-pub fn copy(from: &Path, to: &Path) -> Result<bool, Trouble> {
+pub fn copy(from: &Path, to: &Path) -> Result<bool, JournalError> {
     let source = match open_db(from, Open::ReadOnly) {
         Ok(source) => source,
         Err(_) if !from.exists() => return Ok(false),
-        Err(Trouble::Unfinished { .. }) => return Ok(false),
+        Err(JournalError::Unfinished { .. }) => return Ok(false),
         Err(e) => return Err(e),
     };
     let mut target = rusqlite::Connection::open(to).map_err(at(to))?;

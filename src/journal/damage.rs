@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::sealed::{DayFile, Slice};
-use crate::journal::segment::Trouble;
+use crate::journal::segment::JournalError;
 
 /// Something that is there and cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ pub fn slices(
     filter: &str,
     args: &[i64],
     out: &mut Vec<Damage>,
-) -> Result<Vec<Slice>, Trouble> {
+) -> Result<Vec<Slice>, JournalError> {
     match file.slices(filter, args) {
         Err(e) if e.is_damage() => {}
         result => return result,

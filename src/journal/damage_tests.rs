@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::damage::Damage;
-use super::history::{Query, Row, Slot, Slots};
+use super::history::{HistoryQuery, HistoryRow, Slot, Slots};
 use super::tests::{DAY, Dir, all, open, reading, stream, wait};
 use super::*;
 use crate::clock;
@@ -60,8 +60,9 @@ fn it_opens_whatever_is_unreadable() {
                     std::fs::create_dir(&path).unwrap();
                 }
             }
-            let settings = Settings { commit_ms: 50, ..Settings::default() };
-            let clock = Clock::new(&crate::clock::Settings { source: crate::clock::Source::Rtc }, Wall(0));
+            let settings = JournalSettings { commit_ms: 50, ..JournalSettings::default() };
+            let clock =
+                Clock::new(&crate::clock::ClockSettings { source: crate::clock::ClockSource::Rtc }, UnixMillis(0));
             let (journal, writer) = Journal::open(&to.0, &settings, &clock, "boot")
                 .unwrap_or_else(|e| panic!("{} case {n}: {e}", victim.display()));
             let after = journal.append(reading(&s, 1_000));
@@ -95,10 +96,10 @@ fn sealed(name: &str) -> Dir {
 }
 
 /// A device's readings of a point, as a mere reader finds them in the files: samples, what is missing of them, and in slots.
-fn found(dir: &Dir, device: &str, point: &str) -> (Vec<Row>, Vec<Damage>, Slots) {
-    let query = Query { device: device.into(), point: point.into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
-    let settings = Settings { telemetry_days: 36_500, ..Settings::default() };
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+fn found(dir: &Dir, device: &str, point: &str) -> (Vec<HistoryRow>, Vec<Damage>, Slots) {
+    let query = HistoryQuery { device: device.into(), point: point.into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
+    let settings = JournalSettings { telemetry_days: 36_500, ..JournalSettings::default() };
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
     let journal = Journal::view(&dir.0, &settings, &clock).unwrap();
     let mut rows = Vec::new();
     let each = |row| {

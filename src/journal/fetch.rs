@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::journal::cursor::{Position, Walk};
+use crate::journal::cursor::{Position, SealedCursor};
 use crate::journal::sealed::{self, DayFile, DeviceHour};
-use crate::journal::segment::{Reader, Trouble};
-use crate::journal::tail::Entry;
-use crate::journal::{Journal, Place, lock, mirror};
+use crate::journal::segment::{JournalError, SegmentReader};
+use crate::journal::tail::JournalEntry;
+use crate::journal::{Journal, SegmentLocation, lock, mirror};
 
 /// A reading on its way out, and where its reader stands once it is done.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Item {
+pub struct JournalItem {
     /// The reading.
-    pub entry: Arc<Entry>,
+    pub entry: Arc<JournalEntry>,
     /// The position when this one and everything before it is done.
     pub position: Position,
 }
@@ -26,7 +26,7 @@ pub struct Cursor {
     journal: Journal,
     /// Everything up to here has been handed out.
     pub position: Position,
-    raw: Option<(u64, Reader)>,
+    raw: Option<(u64, SegmentReader)>,
     hour: Option<(u64, String, Peekable<DeviceHour>)>,
     names: Option<(u64, Vec<String>)>,
     /// How often in a row a file could not be read.
@@ -43,13 +43,13 @@ impl Cursor {
     }
 
     /// Hands out what the tail in memory has, at most `max`; `None` if files have to be read ([`Cursor::fetch`]).
-    pub fn live(&mut self, max: usize) -> Option<Vec<Item>> {
-        if self.position.walk.is_some() {
+    pub fn live(&mut self, max: usize) -> Option<Vec<JournalItem>> {
+        if self.position.sealed_cursor.is_some() {
             return None;
         }
-        let entries = lock(&self.journal.shared.tail).after(self.position.floor, max)?;
-        let item = |entry: Arc<Entry>| Item { position: Position::at(entry.seq), entry };
-        let items: Vec<Item> = entries.into_iter().map(item).collect();
+        let entries = lock(&self.journal.shared.tail).after(self.position.low_watermark, max)?;
+        let item = |entry: Arc<JournalEntry>| JournalItem { position: Position::at(entry.seq), entry };
+        let items: Vec<JournalItem> = entries.into_iter().map(item).collect();
         if let Some(last) = items.last() {
             self.position = last.position.clone();
         }
@@ -57,7 +57,7 @@ impl Cursor {
     }
 
     /// Hands out the next readings, at most `max`, from wherever they are; blocks on files. Empty: there is nothing more.
-    pub fn fetch(&mut self, max: usize) -> Vec<Item> {
+    pub fn fetch(&mut self, max: usize) -> Vec<JournalItem> {
         loop {
             if let Some(items) = self.live(max) {
                 return items;
@@ -89,14 +89,14 @@ impl Cursor {
     }
 
     /// The segment that holds the next number, or the first one after it.
-    fn place(&self) -> Option<(u64, Place)> {
+    fn place(&self) -> Option<(u64, SegmentLocation)> {
         let catalog = lock(&self.journal.shared.catalog);
-        let next = self.position.walk.as_ref().map_or(self.position.floor + 1, |w| w.segment);
-        let holds = |(_, place): &(&u64, &Place)| place.last_seq.is_none_or(|last| last >= next);
+        let next = self.position.sealed_cursor.as_ref().map_or(self.position.low_watermark + 1, |w| w.segment);
+        let holds = |(_, place): &(&u64, &SegmentLocation)| place.last_seq.is_none_or(|last| last >= next);
         catalog.iter().find(holds).map(|(first, place)| (*first, place.clone()))
     }
 
-    fn read_files(&mut self, max: usize) -> Result<Vec<Item>, Trouble> {
+    fn read_files(&mut self, max: usize) -> Result<Vec<JournalItem>, JournalError> {
         let Some((first, place)) = self.place() else {
             // Nothing on disk reaches that far: what the tail has is next.
             self.skip_to_tail();
@@ -108,9 +108,15 @@ impl Cursor {
         }
     }
 
-    fn read_raw(&mut self, first: u64, place: &Place, path: &Path, max: usize) -> Result<Vec<Item>, Trouble> {
+    fn read_raw(
+        &mut self,
+        first: u64,
+        place: &SegmentLocation,
+        path: &Path,
+        max: usize,
+    ) -> Result<Vec<JournalItem>, JournalError> {
         // Only this segment's own numbers: an earlier walk through a sealed hour is over.
-        self.position.walk = None;
+        self.position.sealed_cursor = None;
         if !path.exists() {
             // Sealed meanwhile: the catalog says where its readings are now.
             self.raw = None;
@@ -118,18 +124,18 @@ impl Cursor {
         }
         if self.raw.as_ref().is_none_or(|(f, _)| *f != first) {
             let offsets = lock(&self.journal.shared.offsets).clone();
-            self.raw = Some((first, Reader::open(path, &offsets)?));
+            self.raw = Some((first, SegmentReader::open(path, &offsets)?));
         }
         let Some((_, reader)) = &mut self.raw else { return Ok(Vec::new()) };
-        let (entries, damaged) = reader.read(self.position.floor, max)?;
+        let (entries, damaged) = reader.read(self.position.low_watermark, max)?;
         self.journal.health().damaged_rows.fetch_add(damaged, Ordering::Relaxed);
-        let item = |entry: Entry| Item { position: Position::at(entry.seq), entry: Arc::new(entry) };
-        let items: Vec<Item> = entries.into_iter().map(item).collect();
+        let item = |entry: JournalEntry| JournalItem { position: Position::at(entry.seq), entry: Arc::new(entry) };
+        let items: Vec<JournalItem> = entries.into_iter().map(item).collect();
         match (items.last(), place.last_seq) {
             (Some(last), _) => self.position = last.position.clone(),
             (None, Some(last)) => {
                 self.raw = None;
-                self.position = Position::at(last.max(self.position.floor));
+                self.position = Position::at(last.max(self.position.low_watermark));
             }
             // The segment that is being written has no more: the tail goes on from there.
             (None, None) => self.skip_to_tail(),
@@ -141,12 +147,17 @@ impl Cursor {
         self.raw = None;
         let tail = lock(&self.journal.shared.tail);
         let first = tail.first_seq();
-        self.position = Position::at(first.saturating_sub(1).max(self.position.floor));
+        self.position = Position::at(first.saturating_sub(1).max(self.position.low_watermark));
     }
 
-    fn read_sealed(&mut self, first: u64, place: &Place, max: usize) -> Result<Vec<Item>, Trouble> {
-        let walk = self.position.walk.clone().filter(|w| w.segment == first);
-        let floor = self.position.floor;
+    fn read_sealed(
+        &mut self,
+        first: u64,
+        place: &SegmentLocation,
+        max: usize,
+    ) -> Result<Vec<JournalItem>, JournalError> {
+        let walk = self.position.sealed_cursor.clone().filter(|w| w.segment == first);
+        let floor = self.position.low_watermark;
         if self.names.as_ref().is_none_or(|(f, _)| *f != first) {
             let names = sealed::devices(&open(&place.sealed)?, first)?;
             self.names = Some((first, names));
@@ -168,8 +179,11 @@ impl Cursor {
         while items.len() < max {
             let Some(entry) = hour.next() else { break };
             if entry.seq > done {
-                let walk = Some(Walk { segment: first, device: device.clone(), done: entry.seq });
-                items.push(Item { position: Position { walk, ..Position::at(floor) }, entry: Arc::new(entry) });
+                let walk = Some(SealedCursor { segment: first, device: device.clone(), done: entry.seq });
+                items.push(JournalItem {
+                    position: Position { sealed_cursor: walk, ..Position::at(floor) },
+                    entry: Arc::new(entry),
+                });
             }
         }
         if hour.peek().is_none() {
@@ -178,9 +192,10 @@ impl Cursor {
             let next = names.iter().find(|n| **n > device).cloned();
             let last = place.last_seq.unwrap_or(first);
             let after = match next {
-                Some(device) => {
-                    Position { walk: Some(Walk { segment: first, device, done: 0 }), ..Position::at(floor) }
-                }
+                Some(device) => Position {
+                    sealed_cursor: Some(SealedCursor { segment: first, device, done: 0 }),
+                    ..Position::at(floor)
+                },
                 None => Position::at(last.max(floor)),
             };
             if let Some(item) = items.last_mut() {
@@ -193,9 +208,9 @@ impl Cursor {
         Ok(items)
     }
 
-    fn leave_sealed(&mut self, place: &Place) {
-        let last = place.last_seq.unwrap_or(self.position.floor);
-        self.position = Position::at(last.max(self.position.floor));
+    fn leave_sealed(&mut self, place: &SegmentLocation) {
+        let last = place.last_seq.unwrap_or(self.position.low_watermark);
+        self.position = Position::at(last.max(self.position.low_watermark));
         (self.hour, self.names) = (None, None);
     }
 
@@ -203,16 +218,16 @@ impl Cursor {
     fn pass_over(&mut self) {
         (self.raw, self.hour, self.names) = (None, None, None);
         match self.place() {
-            Some((_, Place { last_seq: Some(last), .. })) => {
-                self.position = Position::at(last.max(self.position.floor));
+            Some((_, SegmentLocation { last_seq: Some(last), .. })) => {
+                self.position = Position::at(last.max(self.position.low_watermark));
             }
             _ => self.skip_to_tail(),
         }
     }
 }
 
-fn open(paths: &[PathBuf]) -> Result<Vec<DayFile>, Trouble> {
+fn open(paths: &[PathBuf]) -> Result<Vec<DayFile>, JournalError> {
     // A class may have been deleted meanwhile; the others still hold their part.
-    let damaged = |r: &Result<DayFile, Trouble>| r.as_ref().is_err_and(Trouble::is_damage);
+    let damaged = |r: &Result<DayFile, JournalError>| r.as_ref().is_err_and(JournalError::is_damage);
     paths.iter().filter(|p| p.exists()).map(|p| mirror::open(p)).filter(|r| !damaged(r)).collect()
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::journal::column::Aggregate;
 use crate::journal::damage::Damage;
 use crate::journal::sealed::{DayFile, QUARTER_MS};
-use crate::journal::segment::{Offsets, Reader, Trouble};
-use crate::journal::walk::{Ask, Met, may_hold, point_of};
+use crate::journal::segment::{JournalError, Offsets, SegmentReader};
+use crate::journal::walk::{VisitMode, Visited, may_hold, point_of};
 use crate::journal::{Journal, lock};
 use crate::model::point::Stream;
 use crate::model::reading::Sample;
@@ -15,7 +15,7 @@ use crate::model::value::Value;
 
 /// One sample with its own time, milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct HistoryRow {
     /// When it was received.
     pub at_ms: i64,
     /// Value or cause.
@@ -26,7 +26,7 @@ pub struct Row {
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct Query {
+pub struct HistoryQuery {
     /// The device.
     pub device: String,
     /// The point.
@@ -86,11 +86,15 @@ impl Journal {
     ///
     /// # Errors
     /// A file cannot be read for another reason than damage (which is counted and passed over).
-    pub fn samples(&self, query: &Query, mut each: impl FnMut(Row) -> bool) -> Result<Vec<Damage>, Trouble> {
+    pub fn samples(
+        &self,
+        query: &HistoryQuery,
+        mut each: impl FnMut(HistoryRow) -> bool,
+    ) -> Result<Vec<Damage>, JournalError> {
         let (mut go_on, mut damage) = (true, Vec::new());
-        self.walk(query, Ask::Samples, &mut damage, &mut |met, from| {
-            if let Met::Row(at_ms, sample) = met {
-                go_on = go_on && each(Row { at_ms, sample: sample.cloned(), thinned: from.thinned });
+        self.walk(query, VisitMode::Samples, &mut damage, &mut |met, from| {
+            if let Visited::Row(at_ms, sample) = met {
+                go_on = go_on && each(HistoryRow { at_ms, sample: sample.cloned(), thinned: from.thinned });
             }
             go_on
         })?;
@@ -101,7 +105,7 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Journal::samples`].
-    pub fn slots(&self, query: &Query, every_ms: i64) -> Result<Slots, Trouble> {
+    pub fn slots(&self, query: &HistoryQuery, every_ms: i64) -> Result<Slots, JournalError> {
         let every_ms = every_ms.max(1);
         let first = query.from_ms.div_euclid(every_ms) * every_ms;
         let count = usize::try_from((query.to_ms - first).max(0) / every_ms + 1).unwrap_or(0).min(SLOTS_MAX);
@@ -115,22 +119,22 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Journal::samples`].
-    pub fn slots_between(&self, query: &Query, bounds: &[i64]) -> Result<Slots, Trouble> {
+    pub fn slots_between(&self, query: &HistoryQuery, bounds: &[i64]) -> Result<Slots, JournalError> {
         let spans: Vec<(i64, i64)> = bounds.windows(2).take(SLOTS_MAX).map(|w| (w[0], w[1])).collect();
         let mut out: Vec<Slot> =
             spans.iter().map(|(start_ms, _)| Slot { start_ms: *start_ms, ..Slot::default() }).collect();
         let index = |ms: i64| spans.partition_point(|(start, _)| *start <= ms).wrapping_sub(1);
         let mut cadences = vec![0u64; out.len()];
         let mut damage = Vec::new();
-        let ask = if bounds.iter().all(|b| b % QUARTER_MS == 0) { Ask::Quarters } else { Ask::Slots };
+        let ask = if bounds.iter().all(|b| b % QUARTER_MS == 0) { VisitMode::Quarters } else { VisitMode::Slots };
         self.walk(query, ask, &mut damage, &mut |met, from| {
             let at = match met {
-                Met::Row(at, _) | Met::Quarter(at, _) => index(at),
+                Visited::Row(at, _) | Visited::Quarter(at, _) => index(at),
             };
             let (Some(slot), Some(cadence)) = (out.get_mut(at), cadences.get_mut(at)) else { return true };
             match met {
-                Met::Row(at_ms, sample) => slot.of.add(at_ms, sample.ok().and_then(Value::as_f64)),
-                Met::Quarter(_, quarter) => slot.of.join(quarter),
+                Visited::Row(at_ms, sample) => slot.of.add(at_ms, sample.ok().and_then(Value::as_f64)),
+                Visited::Quarter(_, quarter) => slot.of.join(quarter),
             }
             slot.thinned |= from.thinned;
             *cadence = from.every_ms;
@@ -145,7 +149,13 @@ impl Journal {
 
     /// How many samples were due in each slot. Nothing was before the point was first configured: from then on every cycle leaves a
     /// sample, good or bad. In a hole after that what was due is what was due later, or before.
-    fn due(&self, query: &Query, spans: &[(i64, i64)], cadences: &[u64], out: &mut [Slot]) -> Result<(), Trouble> {
+    fn due(
+        &self,
+        query: &HistoryQuery,
+        spans: &[(i64, i64)],
+        cadences: &[u64],
+        out: &mut [Slot],
+    ) -> Result<(), JournalError> {
         let mut cadence = cadences.iter().copied().find(|c| *c > 0).unwrap_or(0);
         let is_whole =
             |s: &Slot, (start, end): (i64, i64)| u64::from(s.of.all) * cadence >= (end - start).unsigned_abs();
@@ -182,7 +192,7 @@ impl Journal {
         let catalog = lock(&self.shared.catalog).clone();
         let mut files: BTreeSet<&std::path::Path> = BTreeSet::new();
         for place in catalog.values().rev().take(NAMES_FROM) {
-            if let Some(Ok(reader)) = place.raw.as_deref().map(|path| Reader::open(path, &Offsets::new())) {
+            if let Some(Ok(reader)) = place.raw.as_deref().map(|path| SegmentReader::open(path, &Offsets::new())) {
                 reader.streams().for_each(|stream| take(stream));
             }
             files.extend(place.sealed.iter().map(std::path::PathBuf::as_path));
@@ -216,7 +226,7 @@ impl Journal {
 
     /// Readings of a point that have no date: of runs that never knew it, in a boot that never did. They stand in no answer and no
     /// store.
-    pub fn undated(&self, query: &Query) -> u64 {
+    pub fn undated(&self, query: &HistoryQuery) -> u64 {
         let is_ours = |stream: &Stream| *stream.device == *query.device && point_of(stream, &query.point).is_some();
         let catalog = lock(&self.shared.catalog).clone();
         let offsets = lock(&self.shared.offsets).clone();
@@ -231,7 +241,7 @@ impl Journal {
             }
         }
         for path in catalog.values().filter_map(|place| place.raw.as_ref()) {
-            let Ok(mut reader) = Reader::open(path, &offsets) else { continue };
+            let Ok(mut reader) = SegmentReader::open(path, &offsets) else { continue };
             if reader.boots().iter().any(|boot| boot.offset_ms.is_none()) {
                 let counted = reader.scan(is_ours, |_, reading| count += u64::from(!reading.at.trusted));
                 let _damage_is_said_elsewhere = counted;
@@ -241,11 +251,11 @@ impl Journal {
     }
 
     /// When the first sample came that history still has, before a query's end.
-    fn first_ms(&self, query: &Query) -> Result<Option<i64>, Trouble> {
+    fn first_ms(&self, query: &HistoryQuery) -> Result<Option<i64>, JournalError> {
         let mut first = None;
-        let all = Query { from_ms: 0, ..query.clone() };
-        self.walk(&all, Ask::Samples, &mut Vec::new(), &mut |met, _| {
-            let (Met::Row(at_ms, _) | Met::Quarter(at_ms, _)) = met;
+        let all = HistoryQuery { from_ms: 0, ..query.clone() };
+        self.walk(&all, VisitMode::Samples, &mut Vec::new(), &mut |met, _| {
+            let (Visited::Row(at_ms, _) | Visited::Quarter(at_ms, _)) = met;
             first = Some(at_ms);
             false
         })?;

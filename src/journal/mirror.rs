@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::journal::recover::files;
 use crate::journal::seal::{remove_db, set_aside};
 use crate::journal::sealed::DayFile;
-use crate::journal::segment::Trouble;
+use crate::journal::segment::JournalError;
 
 /// What a day file is called that was replaced by its mirror.
 const REPLACED: &str = "replaced";
@@ -32,7 +32,7 @@ pub fn orphans(dir: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// Neither can be read: what the first one says.
-pub fn open(path: &Path) -> Result<DayFile, Trouble> {
+pub fn open(path: &Path) -> Result<DayFile, JournalError> {
     let opened = DayFile::open(path);
     match (&opened, of(path)) {
         (Err(e), Some(mirror)) if e.is_unreadable() && mirror.exists() => DayFile::open(&mirror).or(opened),
@@ -50,7 +50,7 @@ pub fn restore(day: &Path) -> bool {
     let Some(mirror) = of(day).filter(|mirror| mirror.exists()) else { return false };
     match DayFile::settle(&mirror).and_then(|()| DayFile::open(&mirror)?.segments()) {
         Ok(_) => {}
-        Err(Trouble::Unfinished { .. }) => {
+        Err(JournalError::Unfinished { .. }) => {
             remove_db(&mirror);
             return false;
         }

@@ -9,8 +9,10 @@ pub mod column;
 pub mod copy;
 pub mod cursor;
 pub mod damage;
+pub mod downsample;
 pub mod fetch;
 pub mod history;
+pub mod maintenance;
 pub mod mirror;
 pub mod recover;
 pub mod retention;
@@ -20,8 +22,6 @@ pub mod sealed;
 pub mod segment;
 pub mod slice;
 pub mod tail;
-pub mod thin;
-pub mod upkeep;
 pub mod verify;
 pub mod walk;
 pub mod writer;
@@ -45,16 +45,16 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::journal::cursor::Position;
-use crate::journal::segment::{Boot, Offsets, Trouble, io_at};
-use crate::journal::tail::{Entry, Tail};
+use crate::journal::segment::{Boot, JournalError, Offsets, io_at};
+use crate::journal::tail::{JournalEntry, Tail};
 use crate::model::point::Retention;
 use crate::model::reading::Reading;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 
 /// Limits of the journal.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct JournalSettings {
     /// Where it lies, relative to the state directory.
     pub dir: String,
     /// Most bytes it may take, in GB (10^9).
@@ -74,7 +74,7 @@ pub struct Settings {
     pub keep_free_mb: u64,
 }
 
-impl Default for Settings {
+impl Default for JournalSettings {
     fn default() -> Self {
         Self {
             dir: "journal".to_string(),
@@ -89,7 +89,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl JournalSettings {
     /// Days that a class is kept.
     pub fn days(&self, class: Retention) -> u32 {
         match class {
@@ -108,7 +108,7 @@ impl Settings {
 
 /// What the journal shows of itself. Counts are since the process started.
 #[derive(Debug, Default)]
-pub struct Health {
+pub struct JournalHealth {
     /// Bytes on disk.
     pub bytes: AtomicU64,
     /// Readings committed.
@@ -147,7 +147,7 @@ pub struct Health {
 
 /// Where the data of a segment are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct SegmentLocation {
     /// Last number; `None` while it is written.
     pub last_seq: Option<u64>,
     /// The raw file, until it is sealed.
@@ -157,12 +157,12 @@ pub struct Place {
 }
 
 /// Which segments there are, by their first number.
-pub type Catalog = BTreeMap<u64, Place>;
+pub type Catalog = BTreeMap<u64, SegmentLocation>;
 
 /// Shared by every handle and the writer's thread.
-pub struct Shared {
+pub struct JournalShared {
     dir: PathBuf,
-    settings: Settings,
+    settings: JournalSettings,
     clock: Clock,
     /// Files that cannot be read and are not set aside: this is a mere reader.
     passed_over: Vec<damage::Damage>,
@@ -181,30 +181,30 @@ pub struct Shared {
     /// Files that were found damaged and are counted: whoever reads one again finds nothing new.
     counted: Mutex<BTreeSet<PathBuf>>,
     /// What the journal shows of itself.
-    pub health: Health,
+    pub health: JournalHealth,
 }
 
 /// A handle of the journal.
 #[derive(Clone)]
 pub struct Journal {
-    shared: Arc<Shared>,
+    shared: Arc<JournalShared>,
 }
 
 /// The writer's thread; stops and joins when told.
 pub struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<JournalShared>,
     thread: Option<std::thread::JoinHandle<()>>,
     _hold: std::fs::File,
 }
 
 /// Takes the directory for this process alone: a second writer would seal the first one's live segment.
-fn hold(dir: &Path) -> Result<std::fs::File, Trouble> {
+fn hold(dir: &Path) -> Result<std::fs::File, JournalError> {
     let path = dir.join("lock");
     let opened = std::fs::create_dir_all(dir)
         .and_then(|()| std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path));
     let file = opened.map_err(io_at(&path))?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| Trouble::Held { path: dir.display().to_string() })?;
+        .map_err(|_| JournalError::Held { path: dir.display().to_string() })?;
     Ok(file)
 }
 
@@ -217,7 +217,12 @@ impl Journal {
     ///
     /// # Errors
     /// The directory cannot be used, or a newer version wrote it.
-    pub fn open(dir: &Path, settings: &Settings, clock: &Clock, boot_id: &str) -> Result<(Journal, Writer), Trouble> {
+    pub fn open(
+        dir: &Path,
+        settings: &JournalSettings,
+        clock: &Clock,
+        boot_id: &str,
+    ) -> Result<(Journal, Writer), JournalError> {
         let hold = hold(dir)?;
         let found = recover::recover(dir)?;
         let (damaged, last_wall) = (found.damaged, found.last_wall);
@@ -236,14 +241,20 @@ impl Journal {
     ///
     /// # Errors
     /// A file cannot be read, or a newer version wrote it.
-    pub fn view(dir: &Path, settings: &Settings, clock: &Clock) -> Result<Journal, Trouble> {
+    pub fn view(dir: &Path, settings: &JournalSettings, clock: &Clock) -> Result<Journal, JournalError> {
         let found = recover::look_at(dir, false)?;
         Ok(Journal { shared: Self::shared(dir, settings, clock, "", found) })
     }
 
-    fn shared(dir: &Path, settings: &Settings, clock: &Clock, boot_id: &str, found: recover::Found) -> Arc<Shared> {
+    fn shared(
+        dir: &Path,
+        settings: &JournalSettings,
+        clock: &Clock,
+        boot_id: &str,
+        found: recover::Recovered,
+    ) -> Arc<JournalShared> {
         let boot = Boot { first_seq: found.next_seq, id: boot_id.to_string(), offset_ms: None };
-        Arc::new(Shared {
+        Arc::new(JournalShared {
             dir: dir.to_path_buf(),
             settings: settings.clone(),
             clock: clock.clone(),
@@ -259,12 +270,12 @@ impl Journal {
             verify_now: AtomicBool::new(false),
             accepted_upto: AtomicU64::new(0),
             counted: Mutex::default(),
-            health: Health::default(),
+            health: JournalHealth::default(),
         })
     }
 
     /// Numbers a reading; readers see it at once, the disk within the commit interval. Never blocks on the disk.
-    pub fn append(&self, reading: Reading) -> Arc<Entry> {
+    pub fn append(&self, reading: Reading) -> Arc<JournalEntry> {
         let mut tail = lock(&self.shared.tail);
         let entry = tail.push(reading);
         let lost = tail.lost;
@@ -280,12 +291,12 @@ impl Journal {
     }
 
     /// What the journal shows of itself.
-    pub fn health(&self) -> &Health {
+    pub fn health(&self) -> &JournalHealth {
         &self.shared.health
     }
 
     /// The date is believed from now on: what this run, and earlier ones of the same boot, wrote without one is dated.
-    pub fn date(&self, wall: Wall, mono: crate::model::time::Mono) {
+    pub fn date(&self, wall: UnixMillis, mono: crate::model::time::MonotonicMillis) {
         let offset = wall.0 - i64::try_from(mono.0).unwrap_or(i64::MAX);
         let mut boot = lock(&self.shared.boot);
         boot.offset_ms = Some(offset);
@@ -296,7 +307,7 @@ impl Journal {
     }
 
     /// A person says that this date is right: what later starts are measured by, though readings of a later date are stored.
-    pub fn accept(&self, wall: Wall) {
+    pub fn accept(&self, wall: UnixMillis) {
         self.shared.accepted_upto.store(self.newest_seq(), Ordering::Relaxed);
         self.shared.health.last_wall.store(wall.0, Ordering::Relaxed);
     }
@@ -307,8 +318,8 @@ impl Journal {
     }
 
     /// What the last verification found.
-    pub fn verified(&self) -> Option<verify::Report> {
-        verify::Report::load(&self.shared.dir)
+    pub fn verified(&self) -> Option<verify::VerifyReport> {
+        verify::VerifyReport::load(&self.shared.dir)
     }
 
     /// Reads every file once here and now. Whoever alone holds the directory mends registers; beside a running gateway nothing is
@@ -316,10 +327,14 @@ impl Journal {
     ///
     /// # Errors
     /// The directory cannot be used.
-    pub fn verify(dir: &Path, ended_ms: i64, mut each: impl FnMut(&Path)) -> Result<verify::Report, Trouble> {
+    pub fn verify(
+        dir: &Path,
+        ended_ms: i64,
+        mut each: impl FnMut(&Path),
+    ) -> Result<verify::VerifyReport, JournalError> {
         let alone = match hold(dir) {
             Ok(lock) => Some(lock),
-            Err(Trouble::Held { .. }) => None,
+            Err(JournalError::Held { .. }) => None,
             Err(e) => return Err(e),
         };
         let mut verification = verify::Verification::begin(dir, alone.is_some(), true);
@@ -348,7 +363,7 @@ impl Journal {
     }
 
     /// Everything up to a position is done for this reader; stored with the next commit, never beyond it.
-    pub fn done(&self, name: &str, position: Position) {
+    pub fn ack(&self, name: &str, position: Position) {
         let mut cursors = lock(&self.shared.cursors);
         match cursors.get_mut(name) {
             Some(known) => *known = position,
@@ -365,9 +380,10 @@ impl Journal {
     /// (an upper bound: a few numbers may never have been given).
     pub fn lag(&self, position: &Position, newest: u64) -> u64 {
         let catalog = lock(&self.shared.catalog);
-        let begin = catalog.range(..=position.floor).next_back().map_or(0, |(first, _)| *first);
-        let behind =
-            |(first, place): (&u64, &Place)| position.behind(*first, place.last_seq.unwrap_or(newest).min(newest));
+        let begin = catalog.range(..=position.low_watermark).next_back().map_or(0, |(first, _)| *first);
+        let behind = |(first, place): (&u64, &SegmentLocation)| {
+            position.behind(*first, place.last_seq.unwrap_or(newest).min(newest))
+        };
         catalog.range(begin..=newest.max(begin)).map(behind).sum()
     }
 
@@ -383,24 +399,24 @@ impl Journal {
 
     /// When a reading was received, if the date was known then or has come to be known in this run; `None`: not yet, or,
     /// of an earlier boot, never.
-    pub fn dated(&self, entry: &Entry) -> Option<Wall> {
+    pub fn dated(&self, entry: &JournalEntry) -> Option<UnixMillis> {
         let at = &entry.reading.at;
         if at.trusted {
             return Some(at.wall);
         }
         let boot = lock(&self.shared.boot);
         let offset = boot.offset_ms.filter(|_| entry.seq >= boot.first_seq)?;
-        Some(Wall(i64::try_from(at.mono.0).unwrap_or(i64::MAX).saturating_add(offset)))
+        Some(UnixMillis(i64::try_from(at.mono.0).unwrap_or(i64::MAX).saturating_add(offset)))
     }
 
     /// The kernel's name of the boot that a reading is of, if it is this one.
-    pub fn boot_of(&self, entry: &Entry) -> Option<String> {
+    pub fn boot_of(&self, entry: &JournalEntry) -> Option<String> {
         let boot = lock(&self.shared.boot);
         (entry.seq >= boot.first_seq).then(|| boot.id.clone())
     }
 
     /// Readings in memory, the newest last: what `status` and the live table show.
-    pub fn recent(&self) -> Vec<Arc<Entry>> {
+    pub fn recent(&self) -> Vec<Arc<JournalEntry>> {
         lock(&self.shared.tail).all()
     }
 }

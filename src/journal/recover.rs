@@ -7,13 +7,13 @@ use crate::journal::cursor::Position;
 use crate::journal::damage::Damage;
 use crate::journal::mirror;
 use crate::journal::sealed::DayFile;
-use crate::journal::segment::{Boot, Offsets, Reader, Trouble, io_at};
-use crate::journal::{Catalog, Place, seal};
-use crate::model::time::Wall;
+use crate::journal::segment::{Boot, JournalError, Offsets, SegmentReader, io_at};
+use crate::journal::{Catalog, SegmentLocation, seal};
+use crate::model::time::UnixMillis;
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Recovered {
     /// The next number.
     pub next_seq: u64,
     /// Cursors, each at its furthest stored position.
@@ -27,7 +27,7 @@ pub struct Found {
     /// Dates of boots.
     pub offsets: Offsets,
     /// Last believed date that was committed.
-    pub last_wall: Wall,
+    pub last_wall: UnixMillis,
 }
 
 /// A file in the journal's directory that says: the numbers that were given after the copy are unknown, begin far beyond.
@@ -57,7 +57,7 @@ fn first_seq_of(path: &Path) -> Option<u64> {
 ///
 /// # Errors
 /// The directory cannot be made or read, or a newer version wrote it. Damage is no error.
-pub fn recover(dir: &Path) -> Result<Found, Trouble> {
+pub fn recover(dir: &Path) -> Result<Recovered, JournalError> {
     std::fs::create_dir_all(dir).map_err(io_at(dir))?;
     look_at(dir, true)
 }
@@ -66,14 +66,14 @@ pub fn recover(dir: &Path) -> Result<Found, Trouble> {
 ///
 /// # Errors
 /// A file cannot be read, or a newer version wrote it.
-pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
-    let mut found = Found::default();
+pub fn look_at(dir: &Path, mend: bool) -> Result<Recovered, JournalError> {
+    let mut found = Recovered::default();
     let (mut last_known, mut newer) = (0u64, Vec::new());
     for path in files(dir, "day-").into_iter().chain(mirror::orphans(dir)) {
         match look_at_day(&path, mend, &mut found) {
             Ok(last) => last_known = last_known.max(last),
-            Err(Trouble::Unfinished { .. }) => remove(&path, mend),
-            Err(e @ Trouble::Newer { .. }) => newer.push(e),
+            Err(JournalError::Unfinished { .. }) => remove(&path, mend),
+            Err(e @ JournalError::Newer { .. }) => newer.push(e),
             Err(e) if e.is_unreadable() => set_aside(&path, &e, mend, &mut found),
             Err(e) => return Err(e),
         }
@@ -95,17 +95,20 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
                     continue;
                 }
                 // A raw file that is still there is the truth, whatever an interrupted sealing has begun.
-                let place =
-                    Place { last_seq: Some(last.unwrap_or(first)), raw: Some(path.clone()), sealed: Vec::new() };
+                let place = SegmentLocation {
+                    last_seq: Some(last.unwrap_or(first)),
+                    raw: Some(path.clone()),
+                    sealed: Vec::new(),
+                };
                 found.catalog.insert(first, place);
             }
-            Err(Trouble::Unfinished { .. }) => {
+            Err(JournalError::Unfinished { .. }) => {
                 // Its making was interrupted, and the one before it holds the reservation; or a power cut took what it held.
                 is_raw_lost = true;
                 last_known = last_known.max(first);
                 remove(&path, mend);
             }
-            Err(e @ Trouble::Newer { .. }) => {
+            Err(e @ JournalError::Newer { .. }) => {
                 last_known = last_known.max(first);
                 newer.push(e);
             }
@@ -131,18 +134,18 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Found, Trouble> {
 }
 
 /// Takes a day's file into the catalog, or its mirror where it gives nothing; the last number that it holds.
-fn look_at_day(path: &Path, mend: bool, found: &mut Found) -> Result<u64, Trouble> {
+fn look_at_day(path: &Path, mend: bool, found: &mut Recovered) -> Result<u64, JournalError> {
     let read = |path: PathBuf| {
         let file = DayFile::open(&path)?;
         Ok((file.segments()?, file.cursors()?, path))
     };
     let settled = if mend { DayFile::settle(path) } else { Ok(()) };
     let looked = match settled.and_then(|()| read(path.to_path_buf())) {
-        Err(e) if e.is_unreadable() || e.is_turned_bit() || matches!(e, Trouble::Unfinished { .. }) => {
+        Err(e) if e.is_unreadable() || e.is_turned_bit() || matches!(e, JournalError::Unfinished { .. }) => {
             let instead = if mend { mirror::restore(path).then(|| path.to_path_buf()) } else { mirror::of(path) };
             match instead.map(read) {
                 Some(Ok(looked)) => {
-                    found.damaged += u64::from(mend && !matches!(e, Trouble::Unfinished { .. }));
+                    found.damaged += u64::from(mend && !matches!(e, JournalError::Unfinished { .. }));
                     Ok(looked)
                 }
                 _ => Err(e),
@@ -160,24 +163,24 @@ fn look_at_day(path: &Path, mend: bool, found: &mut Found) -> Result<u64, Troubl
     Ok(segments.last().map_or(0, |(_, last)| *last))
 }
 
-fn look(path: &Path, check: bool, found: &mut Found) -> Result<(Option<u64>, u64, Wall), Trouble> {
-    let reader = Reader::open(path, &Offsets::new())?;
+fn look(path: &Path, check: bool, found: &mut Recovered) -> Result<(Option<u64>, u64, UnixMillis), JournalError> {
+    let reader = SegmentReader::open(path, &Offsets::new())?;
     let dated = |b: &Boot| Some((b.id.clone(), b.offset_ms?)).filter(|(id, _)| !id.is_empty());
     found.offsets.extend(reader.boots().iter().filter_map(dated));
     if check && !reader.check()? {
         let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
         let source = rusqlite::Error::SqliteFailure(damage, Some("its pages do not fit together".to_string()));
-        return Err(Trouble::Sql { path: path.display().to_string(), source });
+        return Err(JournalError::Sql { path: path.display().to_string(), source });
     }
     further(found, reader.cursors()?);
     let number = |key: &str| reader.state(key).map(|v| v.and_then(|v| v.parse::<i64>().ok()).unwrap_or(0));
-    let wall = Wall(number("wall")?);
+    let wall = UnixMillis(number("wall")?);
     let reserved = number("reserved")?.unsigned_abs();
     Ok((reader.bounds()?.map(|(_, last)| last), reserved, wall))
 }
 
 /// The furthest of each cursor counts.
-fn further(found: &mut Found, cursors: BTreeMap<String, Position>) {
+fn further(found: &mut Recovered, cursors: BTreeMap<String, Position>) {
     for (name, position) in cursors {
         let known = found.cursors.entry(name).or_default();
         if position.reaches(known) {
@@ -193,7 +196,7 @@ fn remove(path: &Path, mend: bool) {
     }
 }
 
-fn set_aside(path: &Path, why: &Trouble, mend: bool, found: &mut Found) {
+fn set_aside(path: &Path, why: &JournalError, mend: bool, found: &mut Recovered) {
     found.damaged += 1;
     if mend {
         tracing::error!(file = %path.display(), %why, "journal file cannot be read: set aside as .damaged");

@@ -3,7 +3,7 @@
 //! A date alone deletes nothing: a file goes when it is older than its class is kept *and* there are as many newer ones as the class
 //! has days, and only while the date has run on without a jump for six hours. A clock that shows 2099 for a while costs nothing.
 
-use crate::model::time::{Mono, Now};
+use crate::model::time::{MonotonicMillis, Now};
 
 /// A date that moves so far beside the monotonic clock has jumped, milliseconds.
 const JUMP_MS: i64 = 3_600_000;
@@ -16,7 +16,7 @@ const AHEAD_MS: i64 = 2 * 86_400_000;
 #[derive(Debug, Default)]
 pub struct Proof {
     /// Date less monotonic time, and since when that holds.
-    runs: Option<(i64, Mono)>,
+    runs: Option<(i64, MonotonicMillis)>,
 }
 
 impl Proof {
@@ -62,13 +62,13 @@ pub fn aged(in_order: &[String], keep_days: u32, now: Now, day_of: impl Fn(i64) 
 mod tests {
     use super::*;
     use crate::journal::sealed::day_of;
-    use crate::model::time::Wall;
+    use crate::model::time::UnixMillis;
 
     const DAY: i64 = 86_400_000;
     const TODAY: i64 = 20_000 * DAY;
 
     fn at(mono_ms: u64, wall: i64) -> Now {
-        Now { mono: Mono(mono_ms), wall: Wall(wall), wall_trusted: true }
+        Now { mono: MonotonicMillis(mono_ms), wall: UnixMillis(wall), wall_trusted: true }
     }
 
     fn days(ago: impl Iterator<Item = i64>) -> Vec<String> {

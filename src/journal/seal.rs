@@ -9,7 +9,7 @@ use crate::journal::cursor::Position;
 use crate::journal::mirror;
 use crate::journal::recover::files;
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
-use crate::journal::segment::{Offsets, Reader, Trouble, io_at};
+use crate::journal::segment::{JournalError, Offsets, SegmentReader, io_at};
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample};
 
@@ -29,7 +29,7 @@ pub struct Sealing {
     /// The raw file.
     pub path: PathBuf,
     dir: PathBuf,
-    reader: Reader,
+    reader: SegmentReader,
     todo: Vec<(i64, Vec<i64>)>,
     files: BTreeMap<PathBuf, DayFile>,
     /// Files that are being written in this step. Should it fail, closing them undoes it.
@@ -48,8 +48,8 @@ impl Sealing {
         first_seq: u64,
         (is_leftover, is_final): (bool, bool),
         offsets: &Offsets,
-    ) -> Result<Self, Trouble> {
-        let mut reader = Reader::open(path, offsets)?;
+    ) -> Result<Self, JournalError> {
+        let mut reader = SegmentReader::open(path, offsets)?;
         let todo: Vec<(i64, Vec<i64>)> = reader.index()?.into_iter().collect();
         let last_seq = reader.bounds()?.map_or(first_seq, |(_, last)| last);
         let day_files = if is_leftover { [files(dir, "day-"), files(dir, "mirror-")].concat() } else { Vec::new() };
@@ -83,7 +83,7 @@ impl Sealing {
     /// removed, once the catalog says where its data are.
     ///
     /// `cursors` go with the segment: should the file that holds them be damaged, these are the next best.
-    pub fn step(&mut self, cursors: &BTreeMap<String, Position>) -> Result<Option<Vec<PathBuf>>, Trouble> {
+    pub fn step(&mut self, cursors: &BTreeMap<String, Position>) -> Result<Option<Vec<PathBuf>>, JournalError> {
         if !self.todo.is_empty() {
             let mut samples = 0;
             while samples < SAMPLES_A_STEP
@@ -97,7 +97,7 @@ impl Sealing {
                 }
             }
             for path in std::mem::take(&mut self.held) {
-                self.files.get(&path).map_or(Ok(()), DayFile::keep)?;
+                self.files.get(&path).map_or(Ok(()), DayFile::commit)?;
             }
             return Ok(None);
         }
@@ -116,7 +116,7 @@ impl Sealing {
         Ok(Some(self.files.keys().filter(is_day).cloned().collect()))
     }
 
-    fn seal_stream(&mut self, stream: &Arc<Stream>, seqs: &[i64]) -> Result<(), Trouble> {
+    fn seal_stream(&mut self, stream: &Arc<Stream>, seqs: &[i64]) -> Result<(), JournalError> {
         for dated in [true, false] {
             let mut rows = Rows::default();
             let reader = &self.reader;
@@ -142,7 +142,13 @@ impl Sealing {
         Ok(())
     }
 
-    fn seal_class(&mut self, stream: &Arc<Stream>, class: Retention, dated: bool, all: &Rows) -> Result<(), Trouble> {
+    fn seal_class(
+        &mut self,
+        stream: &Arc<Stream>,
+        class: Retention,
+        dated: bool,
+        all: &Rows,
+    ) -> Result<(), JournalError> {
         let of_class = |(i, p): (usize, &crate::model::point::PointMeta)| (p.retention == class).then_some(i);
         let points: Vec<usize> = stream.points.iter().enumerate().filter_map(of_class).collect();
         if points.is_empty() {
@@ -179,14 +185,14 @@ impl Sealing {
     }
 
     /// Writes a slice with its columns into a day's file.
-    fn put(&mut self, path: &Path, slice: &Slice, stream: &Stream, rows: &Rows) -> Result<(), Trouble> {
+    fn put(&mut self, path: &Path, slice: &Slice, stream: &Stream, rows: &Rows) -> Result<(), JournalError> {
         let reader = &self.reader;
         let file = match self.files.entry(path.to_path_buf()) {
             std::collections::btree_map::Entry::Occupied(e) => e.into_mut(),
             std::collections::btree_map::Entry::Vacant(e) => e.insert(DayFile::create(path)?),
         };
         if !self.held.iter().any(|held| held == path) {
-            file.hold()?;
+            file.begin()?;
             self.held.push(path.to_path_buf());
         }
         let mut trouble = None;
@@ -224,7 +230,7 @@ fn time_of(reading: &Reading) -> i64 {
 }
 
 /// A row; of a disk that does not give it, if that is final, none.
-fn get(reader: &Reader, seq: i64, is_final: bool) -> Result<Option<Reading>, Trouble> {
+fn get(reader: &SegmentReader, seq: i64, is_final: bool) -> Result<Option<Reading>, JournalError> {
     match reader.get(seq) {
         Err(e) if is_final && e.is_unreadable() => Ok(None),
         result => result,
@@ -233,11 +239,11 @@ fn get(reader: &Reader, seq: i64, is_final: bool) -> Result<Option<Reading>, Tro
 
 /// The samples of some points over all rows.
 fn columns(
-    reader: &Reader,
+    reader: &SegmentReader,
     seqs: &[i64],
     points: &[usize],
     is_final: bool,
-) -> Result<Vec<Vec<Option<Sample>>>, Trouble> {
+) -> Result<Vec<Vec<Option<Sample>>>, JournalError> {
     let mut out: Vec<Vec<Option<Sample>>> = points.iter().map(|_| Vec::with_capacity(seqs.len())).collect();
     for seq in seqs {
         let reading = get(reader, *seq, is_final)?;

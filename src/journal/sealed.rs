@@ -12,13 +12,13 @@ use crate::journal::cursor::Position;
 use crate::journal::damage;
 use crate::journal::mirror;
 pub use crate::journal::rows::Rows;
-use crate::journal::segment::{Open, Trouble, at, is_sound, open_db};
+use crate::journal::segment::{JournalError, Open, at, is_sound, open_db};
 pub use crate::journal::slice::Slice;
 use crate::journal::slice::{bound, slice_of, sum_of};
-use crate::journal::tail::Entry;
+use crate::journal::tail::JournalEntry;
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
-use crate::model::time::{Mono, Wall};
+use crate::model::time::{MonotonicMillis, UnixMillis};
 
 const CREATE: &str = "
     PRAGMA page_size = 4096;
@@ -60,7 +60,7 @@ pub fn day_of(ms: i64) -> String {
 
 impl DayFile {
     /// Opens a file to write; makes it if it is not there.
-    pub fn create(path: &Path) -> Result<Self, Trouble> {
+    pub fn create(path: &Path) -> Result<Self, JournalError> {
         let db = open_db(path, Open::Create(CREATE))?;
         // Appended pages need no rollback copy, so this journal writes each page once; a write-ahead log writes it twice.
         db.pragma_update(None, "journal_mode", "TRUNCATE").map_err(at(path))?;
@@ -69,11 +69,13 @@ impl DayFile {
     }
 
     /// Opens a file to read.
-    pub fn open(path: &Path) -> Result<Self, Trouble> {
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
         let path = path.to_path_buf();
         match open_db(&path, Open::ReadOnly) {
             // An interrupted transaction has to be rolled back before anything can be read.
-            Err(Trouble::Sql { source, .. }) if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => {
+            Err(JournalError::Sql { source, .. })
+                if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) =>
+            {
                 Ok(Self { db: open_db(&path, Open::There)?, path })
             }
             result => Ok(Self { db: result?, path }),
@@ -81,29 +83,29 @@ impl DayFile {
     }
 
     /// Rolls back what an interrupted transaction left behind: done once, at the start.
-    pub fn settle(path: &Path) -> Result<(), Trouble> {
+    pub fn settle(path: &Path) -> Result<(), JournalError> {
         let db = open_db(path, Open::There)?;
         db.query_row("SELECT count(*) FROM seg", [], |_| Ok(())).map_err(at(path))
     }
 
     /// One look at the file instead of one for each question: cheaper, and for short readings only, because nobody can
     /// write meanwhile.
-    pub fn hold(&self) -> Result<(), Trouble> {
+    pub fn begin(&self) -> Result<(), JournalError> {
         self.db.execute_batch("BEGIN").map_err(at(&self.path))
     }
 
     /// Ends what [`DayFile::hold`] began; what was written is kept.
-    pub fn keep(&self) -> Result<(), Trouble> {
+    pub fn commit(&self) -> Result<(), JournalError> {
         self.db.execute_batch("COMMIT").map_err(at(&self.path))
     }
 
     /// Writes within what [`DayFile::hold`] began.
-    pub fn write(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Trouble> {
+    pub fn write(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), JournalError> {
         f(&self.db).map_err(at(&self.path))
     }
 
     /// Runs a transaction.
-    pub fn transaction(&mut self, f: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Trouble> {
+    pub fn transaction(&mut self, f: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), JournalError> {
         let path = self.path.clone();
         let err = at(&path);
         let tx = self.db.transaction().map_err(&err)?;
@@ -112,7 +114,7 @@ impl DayFile {
     }
 
     /// Segments that are sealed here: first and last number.
-    pub fn segments(&self) -> Result<Vec<(u64, u64)>, Trouble> {
+    pub fn segments(&self) -> Result<Vec<(u64, u64)>, JournalError> {
         let err = at(&self.path);
         let mut query =
             self.db.prepare_cached("SELECT first_seq, last_seq FROM seg ORDER BY first_seq").map_err(&err)?;
@@ -122,17 +124,17 @@ impl DayFile {
     }
 
     /// Whether every page of the file is as it should be.
-    pub fn check(&self) -> Result<bool, Trouble> {
+    pub fn check(&self) -> Result<bool, JournalError> {
         is_sound(&self.db).map_err(at(&self.path))
     }
 
     /// Cursors as they stood when the last segment was sealed into this file.
-    pub fn cursors(&self) -> Result<BTreeMap<String, Position>, Trouble> {
+    pub fn cursors(&self) -> Result<BTreeMap<String, Position>, JournalError> {
         crate::journal::segment::cursors(&self.db).map_err(at(&self.path))
     }
 
     /// Streams of a device, or of all, and how many more there are that cannot be read.
-    pub fn streams(&self, device: Option<&str>) -> Result<(BTreeMap<i64, Arc<Stream>>, u64), Trouble> {
+    pub fn streams(&self, device: Option<&str>) -> Result<(BTreeMap<i64, Arc<Stream>>, u64), JournalError> {
         let err = at(&self.path);
         let sql = "SELECT stream.id, device, shape, value FROM stream LEFT JOIN state ON key = 'shape ' || stream.id";
         let mut query = self.db.prepare_cached(sql).map_err(&err)?;
@@ -163,7 +165,7 @@ impl DayFile {
     }
 
     /// Slices that a condition picks; `filter` is SQL over the columns of `slice`.
-    pub fn slices(&self, filter: &str, args: &[i64]) -> Result<Vec<Slice>, Trouble> {
+    pub fn slices(&self, filter: &str, args: &[i64]) -> Result<Vec<Slice>, JournalError> {
         let err = at(&self.path);
         let sql = format!(
             "SELECT id, seg, stream, n, first_seq, last_seq, first_ms, last_ms, dated, thinned, points FROM slice WHERE {filter}"
@@ -178,7 +180,7 @@ impl DayFile {
         self.db.query_row("SELECT max(id) FROM slice", [], |r| r.get(0)).ok()
     }
 
-    fn blob(&self, table: &str, column: &str, key: &str, id: i64) -> Result<Option<Vec<u8>>, Trouble> {
+    fn blob(&self, table: &str, column: &str, key: &str, id: i64) -> Result<Option<Vec<u8>>, JournalError> {
         let sql = format!("SELECT {column} FROM {table} WHERE {key} = ?1");
         let err = at(&self.path);
         let mut query = self.db.prepare_cached(&sql).map_err(&err)?;
@@ -192,29 +194,29 @@ impl DayFile {
     }
 
     /// Times of a slice; `None` if they are damaged.
-    pub fn times(&self, slice: &Slice) -> Result<Option<Vec<i64>>, Trouble> {
+    pub fn times(&self, slice: &Slice) -> Result<Option<Vec<i64>>, JournalError> {
         Ok(self.blob("body", "times", "slice", slice.id)?.and_then(|b| column::read_whole(&b, slice.n)))
     }
 
     /// Numbers of a slice; `None` if they are damaged.
-    pub fn seqs(&self, slice: &Slice) -> Result<Option<Vec<i64>>, Trouble> {
+    pub fn seqs(&self, slice: &Slice) -> Result<Option<Vec<i64>>, JournalError> {
         Ok(self.blob("body", "seqs", "slice", slice.id)?.and_then(|b| column::read_whole(&b, slice.n)))
     }
 
     /// Offsets of a slice, a column for each of its points; `None` if they are damaged.
-    pub fn offsets(&self, slice: &Slice) -> Result<Option<Vec<Arc<[u32]>>>, Trouble> {
+    pub fn offsets(&self, slice: &Slice) -> Result<Option<Vec<Arc<[u32]>>>, JournalError> {
         let bytes = self.blob("body", "offs", "slice", slice.id)?;
         Ok(bytes.and_then(|b| column::read_offsets(&b, slice.points.len(), slice.n)))
     }
 
     /// Samples of a point of a slice; `None` if they are damaged or not there.
-    pub fn samples(&self, slice: &Slice, point: usize) -> Result<Option<Samples>, Trouble> {
+    pub fn samples(&self, slice: &Slice, point: usize) -> Result<Option<Samples>, JournalError> {
         let id = slice.id * POINTS_MAX + point as i64;
         Ok(self.blob("col", "body", "id", id)?.and_then(|b| column::read_samples(&b, slice.n)))
     }
 
     /// Quarter-hour aggregates of a point of a slice; `None` if it has none.
-    pub fn aggregates(&self, slice: &Slice, point: usize) -> Result<Option<BTreeMap<i64, Aggregate>>, Trouble> {
+    pub fn aggregates(&self, slice: &Slice, point: usize) -> Result<Option<BTreeMap<i64, Aggregate>>, JournalError> {
         let id = slice.id * POINTS_MAX + point as i64;
         Ok(self.blob("agg", "body", "id", id)?.and_then(|b| column::read_aggregates(&b)))
     }
@@ -222,7 +224,7 @@ impl DayFile {
 
 impl DayFile {
     /// Whether the aggregates of a point are there as they were written, or not at all.
-    pub fn has_whole_aggregates(&self, slice: &Slice, point: usize) -> Result<bool, Trouble> {
+    pub fn has_whole_aggregates(&self, slice: &Slice, point: usize) -> Result<bool, JournalError> {
         let bytes = self.blob("agg", "body", "id", slice.id * POINTS_MAX + point as i64)?;
         Ok(bytes.is_none_or(|b| column::read_aggregates(&b).is_some()))
     }
@@ -303,10 +305,10 @@ pub fn put_quarters(db: &Connection, slice: i64, point: usize, of: &BTreeMap<i64
 }
 
 /// A row being put together: stream, time, samples, and how long after the time each came.
-type Row = (Arc<Stream>, Stamp, Vec<Option<Sample>>, Vec<u32>);
+type PartialRow = (Arc<Stream>, Stamp, Vec<Option<Sample>>, Vec<u32>);
 
 /// One class's slice of a stream, walked row by row.
-struct Lane {
+struct ColumnReader {
     stream: Arc<Stream>,
     points: Vec<usize>,
     seqs: std::vec::IntoIter<i64>,
@@ -320,7 +322,7 @@ struct Lane {
 
 /// A device's readings of one sealed segment, in order of their numbers, put together again from the classes' files.
 pub struct DeviceHour {
-    lanes: Vec<Lane>,
+    lanes: Vec<ColumnReader>,
     /// Slices that could not be read.
     pub damaged: u64,
 }
@@ -328,7 +330,7 @@ pub struct DeviceHour {
 impl DeviceHour {
     /// Opens a device's slices in the files that hold the segment: of registers those of the mirror where more of them can be read.
     /// `is_final`: what cannot be read now is passed over, else it is an error.
-    pub fn open(files: &[DayFile], seg: u64, device: &str, is_final: bool) -> Result<Self, Trouble> {
+    pub fn open(files: &[DayFile], seg: u64, device: &str, is_final: bool) -> Result<Self, JournalError> {
         let mut hour = Self { lanes: Vec::new(), damaged: 0 };
         for file in files {
             let mut of_file = of_device(file, seg, device, is_final);
@@ -348,8 +350,8 @@ impl DeviceHour {
 }
 
 /// A device's slices of a segment in one file, and how many cannot be read.
-fn of_device(file: &DayFile, seg: u64, device: &str, is_final: bool) -> Result<(Vec<Lane>, u64), Trouble> {
-    let is_passed_over = |e: &Trouble| e.is_damage() || (is_final && e.is_unreadable());
+fn of_device(file: &DayFile, seg: u64, device: &str, is_final: bool) -> Result<(Vec<ColumnReader>, u64), JournalError> {
+    let is_passed_over = |e: &JournalError| e.is_damage() || (is_final && e.is_unreadable());
     let (streams, mut damaged) = match file.streams(Some(device)) {
         Err(e) if is_passed_over(&e) => return Ok((Vec::new(), 1)),
         streams => streams?,
@@ -363,7 +365,7 @@ fn of_device(file: &DayFile, seg: u64, device: &str, is_final: bool) -> Result<(
     let mut lanes = Vec::new();
     for slice in slices {
         let Some(stream) = streams.get(&slice.stream) else { continue };
-        match lane(file, &slice, stream) {
+        match open_column_reader(file, &slice, stream) {
             Ok(Some(lane)) => lanes.push(lane),
             Ok(None) => damaged += 1,
             Err(e) if is_passed_over(&e) => damaged += 1,
@@ -373,7 +375,11 @@ fn of_device(file: &DayFile, seg: u64, device: &str, is_final: bool) -> Result<(
     Ok((lanes, damaged))
 }
 
-fn lane(file: &DayFile, slice: &Slice, stream: &Arc<Stream>) -> Result<Option<Lane>, Trouble> {
+fn open_column_reader(
+    file: &DayFile,
+    slice: &Slice,
+    stream: &Arc<Stream>,
+) -> Result<Option<ColumnReader>, JournalError> {
     if !slice.is_whole {
         return Ok(None);
     }
@@ -391,7 +397,7 @@ fn lane(file: &DayFile, slice: &Slice, stream: &Arc<Stream>) -> Result<Option<La
     let mut seqs = seqs.into_iter();
     let next_seq = seqs.next().map(i64::cast_unsigned);
     let (stream, points) = (Arc::clone(stream), slice.points.clone());
-    Ok(Some(Lane {
+    Ok(Some(ColumnReader {
         stream,
         points,
         seqs,
@@ -405,14 +411,14 @@ fn lane(file: &DayFile, slice: &Slice, stream: &Arc<Stream>) -> Result<Option<La
 }
 
 impl Iterator for DeviceHour {
-    type Item = Entry;
+    type Item = JournalEntry;
 
-    fn next(&mut self) -> Option<Entry> {
+    fn next(&mut self) -> Option<JournalEntry> {
         let seq = self.lanes.iter().filter_map(|l| l.next_seq).min()?;
-        let mut out: Option<Row> = None;
+        let mut out: Option<PartialRow> = None;
         for lane in self.lanes.iter_mut().filter(|l| l.next_seq == Some(seq)) {
             let time = lane.times.next().unwrap_or_default();
-            let at = Stamp { mono: Mono(0), wall: Wall(time), trusted: lane.dated };
+            let at = Stamp { mono: MonotonicMillis(0), wall: UnixMillis(time), trusted: lane.dated };
             let n = lane.stream.points.len();
             let (_, _, samples, after) =
                 out.get_or_insert_with(|| (Arc::clone(&lane.stream), at, vec![None; n], vec![0; n]));
@@ -437,12 +443,12 @@ impl Iterator for DeviceHour {
         if parts.iter().all(|p| p.after_ms == 0) {
             parts.clear();
         }
-        Some(Entry { seq, reading: Reading { stream, at, body: Body::Samples { samples, parts } } })
+        Some(JournalEntry { seq, reading: Reading { stream, at, body: Body::Samples { samples, parts } } })
     }
 }
 
 /// Devices that have slices of a segment in these files.
-pub fn devices(files: &[DayFile], seg: u64) -> Result<Vec<String>, Trouble> {
+pub fn devices(files: &[DayFile], seg: u64) -> Result<Vec<String>, JournalError> {
     let mut out = std::collections::BTreeSet::new();
     for file in files {
         let err = at(&file.path);

@@ -9,10 +9,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::journal::codec;
 use crate::journal::cursor::Position;
-use crate::journal::tail::Entry;
+use crate::journal::tail::JournalEntry;
 use crate::model::point::Stream;
 use crate::model::reading::Reading;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 use crate::store::fault::is_of_file;
 
 /// Version of the files of this room.
@@ -20,7 +20,7 @@ pub const FORMAT: i64 = 1;
 
 /// What went wrong with a file.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum JournalError {
     /// A newer version wrote it.
     #[error(
         "{path} has format {found}; this version reads up to {FORMAT}: install the version that wrote it, or move the file away"
@@ -53,10 +53,10 @@ pub enum Trouble {
     },
 }
 
-impl Trouble {
+impl JournalError {
     /// Whether the file itself is damaged, so that it is set aside (and not: disk full, not permitted).
     pub fn is_damage(&self) -> bool {
-        let Trouble::Sql { source, .. } = self else { return false };
+        let JournalError::Sql { source, .. } = self else { return false };
         matches!(
             source.sqlite_error_code(),
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
@@ -64,31 +64,31 @@ impl Trouble {
     }
 }
 
-impl Trouble {
+impl JournalError {
     /// Whether the file gives nothing, whatever the reason is, so that the start goes on without it: not while another process
     /// holds it, memory or room is short, or it is not ours to read.
     pub fn is_unreadable(&self) -> bool {
-        matches!(self, Trouble::Sql { path, source } if is_of_file(source, Path::new(path)))
+        matches!(self, JournalError::Sql { path, source } if is_of_file(source, Path::new(path)))
     }
 
     /// Whether a newer version's number is ours with one bit turned: then, beside files of ours, it is damage.
     pub fn is_turned_bit(&self) -> bool {
-        matches!(self, Trouble::Newer { found, .. } if ((found ^ FORMAT) & 0xFFFF_FFFF).count_ones() == 1)
+        matches!(self, JournalError::Newer { found, .. } if ((found ^ FORMAT) & 0xFFFF_FFFF).count_ones() == 1)
     }
 
     /// Whether the disk has no room.
     pub fn is_full(&self) -> bool {
-        let Trouble::Sql { source, .. } = self else { return false };
+        let JournalError::Sql { source, .. } = self else { return false };
         matches!(source.sqlite_error_code(), Some(rusqlite::ErrorCode::DiskFull))
     }
 
     /// The file that it is about.
     pub fn path(&self) -> &Path {
         match self {
-            Trouble::Newer { path, .. }
-            | Trouble::Held { path }
-            | Trouble::Unfinished { path }
-            | Trouble::Sql { path, .. } => Path::new(path),
+            JournalError::Newer { path, .. }
+            | JournalError::Held { path }
+            | JournalError::Unfinished { path }
+            | JournalError::Sql { path, .. } => Path::new(path),
         }
     }
 }
@@ -106,12 +106,12 @@ pub enum Open<'a> {
 }
 
 /// Names the file in an error.
-pub fn at(path: &Path) -> impl Fn(rusqlite::Error) -> Trouble + '_ {
-    move |source| Trouble::Sql { path: path.display().to_string(), source }
+pub fn at(path: &Path) -> impl Fn(rusqlite::Error) -> JournalError + '_ {
+    move |source| JournalError::Sql { path: path.display().to_string(), source }
 }
 
 /// Names the file in an error of the file system.
-pub fn io_at(path: &Path) -> impl Fn(std::io::Error) -> Trouble + '_ {
+pub fn io_at(path: &Path) -> impl Fn(std::io::Error) -> JournalError + '_ {
     move |error| at(path)(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
@@ -127,7 +127,7 @@ pub struct Boot {
 }
 
 /// Opens a database file and checks its format.
-pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, Trouble> {
+pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX
         | match how {
             Open::Create(_) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
@@ -151,9 +151,9 @@ pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, Trouble> {
         found = version()?;
     }
     match found {
-        0 => Err(Trouble::Unfinished { path: path.display().to_string() }),
+        0 => Err(JournalError::Unfinished { path: path.display().to_string() }),
         FORMAT => Ok(db),
-        _ => Err(Trouble::Newer { path: path.display().to_string(), found }),
+        _ => Err(JournalError::Newer { path: path.display().to_string(), found }),
     }
 }
 
@@ -193,7 +193,7 @@ pub struct Segment {
 /// What is committed together.
 pub struct Commit<'a> {
     /// In order of their numbers.
-    pub entries: &'a [Arc<Entry>],
+    pub entries: &'a [Arc<JournalEntry>],
     /// Cursor -> position.
     pub cursors: &'a BTreeMap<String, Position>,
     /// No number up to this one is given again after a restart.
@@ -201,7 +201,7 @@ pub struct Commit<'a> {
     /// The run that writes.
     pub boot: &'a Boot,
     /// Last believed date.
-    pub last_wall: Option<Wall>,
+    pub last_wall: Option<UnixMillis>,
     /// Wait until the disk has it.
     pub full_sync: bool,
 }
@@ -213,7 +213,7 @@ pub fn path_of(dir: &Path, first_seq: u64) -> PathBuf {
 
 impl Segment {
     /// Makes a new segment.
-    pub fn create(dir: &Path, first_seq: u64) -> Result<Self, Trouble> {
+    pub fn create(dir: &Path, first_seq: u64) -> Result<Self, JournalError> {
         let path = path_of(dir, first_seq);
         let db = open_db(&path, Open::Create(CREATE))?;
         db.pragma_update(None, "synchronous", "NORMAL").map_err(at(&path))?;
@@ -222,7 +222,7 @@ impl Segment {
     }
 
     /// Writes one transaction.
-    pub fn commit(&mut self, commit: &Commit<'_>) -> Result<(), Trouble> {
+    pub fn commit(&mut self, commit: &Commit<'_>) -> Result<(), JournalError> {
         let path = self.path.clone();
         let err = at(&path);
         if commit.full_sync {
@@ -287,14 +287,14 @@ impl Segment {
     }
 
     /// Folds the write-ahead log into the file: before the segment is closed.
-    pub fn close(self) -> Result<(), Trouble> {
+    pub fn close(self) -> Result<(), JournalError> {
         let path = self.path;
         self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(at(&path))
     }
 }
 
 /// A raw segment that is read.
-pub struct Reader {
+pub struct SegmentReader {
     path: PathBuf,
     db: Connection,
     streams: BTreeMap<i64, Arc<Stream>>,
@@ -305,9 +305,9 @@ pub struct Reader {
 /// By the kernel's name of a boot: date minus monotonic time, where any run of that boot came to know it.
 pub type Offsets = BTreeMap<String, i64>;
 
-impl Reader {
+impl SegmentReader {
     /// Opens a segment for reading. `offsets` date what a run wrote that never knew the date, where another of its boot did.
-    pub fn open(path: &Path, offsets: &Offsets) -> Result<Self, Trouble> {
+    pub fn open(path: &Path, offsets: &Offsets) -> Result<Self, JournalError> {
         let db = open_db(path, Open::There)?;
         let (path, offsets) = (path.to_path_buf(), offsets.clone());
         let mut reader = Self { path, db, streams: BTreeMap::new(), boots: Vec::new(), offsets };
@@ -321,7 +321,7 @@ impl Reader {
     }
 
     /// Reads streams and boots again: they grow while the segment is written.
-    pub fn refresh(&mut self) -> Result<(), Trouble> {
+    pub fn refresh(&mut self) -> Result<(), JournalError> {
         let path = self.path.clone();
         let err = at(&path);
         let mut query = self.db.prepare_cached("SELECT id, shape FROM stream").map_err(&err)?;
@@ -344,7 +344,7 @@ impl Reader {
     }
 
     /// Readings with numbers above `after`, at most `max`, in order; what cannot be decoded is counted.
-    pub fn read(&mut self, after: u64, max: usize) -> Result<(Vec<Entry>, u64), Trouble> {
+    pub fn read(&mut self, after: u64, max: usize) -> Result<(Vec<JournalEntry>, u64), JournalError> {
         self.refresh()?;
         let err = at(&self.path);
         let sql = "SELECT seq, stream, body FROM r WHERE seq > ?1 ORDER BY seq";
@@ -357,7 +357,7 @@ impl Reader {
             let stream: i64 = row.get(1).map_err(&err)?;
             let body = row.get_ref(2).map_err(&err)?.as_blob().unwrap_or_default();
             match self.decode(seq.cast_unsigned(), stream, body) {
-                Some(reading) => out.push(Entry { seq: seq.cast_unsigned(), reading }),
+                Some(reading) => out.push(JournalEntry { seq: seq.cast_unsigned(), reading }),
                 None => damaged += 1,
             }
         }
@@ -365,7 +365,11 @@ impl Reader {
     }
 
     /// Calls `each` with every reading of the wanted streams, in order; what cannot be decoded is counted.
-    pub fn scan(&mut self, want: impl Fn(&Stream) -> bool, mut each: impl FnMut(u64, Reading)) -> Result<u64, Trouble> {
+    pub fn scan(
+        &mut self,
+        want: impl Fn(&Stream) -> bool,
+        mut each: impl FnMut(u64, Reading),
+    ) -> Result<u64, JournalError> {
         self.refresh()?;
         let err = at(&self.path);
         let wanted: Vec<i64> = self.streams.iter().filter(|(_, s)| want(s)).map(|(id, _)| *id).collect();
@@ -396,14 +400,14 @@ impl Reader {
             && let Some(boot) = self.boots.iter().rev().find(|b| b.first_seq <= seq)
             && let Some(offset) = boot.offset_ms
         {
-            reading.at.wall = Wall(i64::try_from(reading.at.mono.0).unwrap_or(i64::MAX).saturating_add(offset));
+            reading.at.wall = UnixMillis(i64::try_from(reading.at.mono.0).unwrap_or(i64::MAX).saturating_add(offset));
             reading.at.trusted = true;
         }
         Some(reading)
     }
 
     /// Which numbers belong to which stream: one pass over the file.
-    pub fn index(&mut self) -> Result<BTreeMap<i64, Vec<i64>>, Trouble> {
+    pub fn index(&mut self) -> Result<BTreeMap<i64, Vec<i64>>, JournalError> {
         self.refresh()?;
         let err = at(&self.path);
         let mut query = self.db.prepare_cached("SELECT seq, stream FROM r ORDER BY seq").map_err(&err)?;
@@ -416,7 +420,7 @@ impl Reader {
     }
 
     /// One reading by its number; `None` if it cannot be decoded.
-    pub fn get(&self, seq: i64) -> Result<Option<Reading>, Trouble> {
+    pub fn get(&self, seq: i64) -> Result<Option<Reading>, JournalError> {
         let err = at(&self.path);
         let mut query = self.db.prepare_cached("SELECT stream, body FROM r WHERE seq = ?1").map_err(&err)?;
         let mut rows = query.query([seq]).map_err(&err)?;
@@ -444,7 +448,7 @@ impl Reader {
     }
 
     /// First and last number; `None` if there is no row.
-    pub fn bounds(&self) -> Result<Option<(u64, u64)>, Trouble> {
+    pub fn bounds(&self) -> Result<Option<(u64, u64)>, JournalError> {
         let sql = "SELECT min(seq), max(seq) FROM r";
         let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, Option<i64>>(0)?, r.get::<_, Option<i64>>(1)?));
         let (first, last) = self.db.query_row(sql, [], row).map_err(at(&self.path))?;
@@ -452,18 +456,18 @@ impl Reader {
     }
 
     /// A value of the table `state`.
-    pub fn state(&self, key: &str) -> Result<Option<String>, Trouble> {
+    pub fn state(&self, key: &str) -> Result<Option<String>, JournalError> {
         let sql = "SELECT value FROM state WHERE key = ?1";
         self.db.query_row(sql, [key], |r| r.get(0)).optional().map_err(at(&self.path))
     }
 
     /// All cursors.
-    pub fn cursors(&self) -> Result<BTreeMap<String, Position>, Trouble> {
+    pub fn cursors(&self) -> Result<BTreeMap<String, Position>, JournalError> {
         cursors(&self.db).map_err(at(&self.path))
     }
 
     /// Whether every page of the file is as it should be; done when the process starts after a crash.
-    pub fn check(&self) -> Result<bool, Trouble> {
+    pub fn check(&self) -> Result<bool, JournalError> {
         is_sound(&self.db).map_err(at(&self.path))
     }
 }

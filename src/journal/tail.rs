@@ -7,14 +7,14 @@ use crate::model::reading::{Body, Reading};
 
 /// A numbered reading.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// Its number: rises; gaps mean nothing; none is given twice.
     pub seq: u64,
     /// The reading.
     pub reading: Reading,
 }
 
-impl Entry {
+impl JournalEntry {
     /// Samples it holds, for the limits of the tail.
     pub fn weight(&self) -> usize {
         match &self.reading.body {
@@ -32,7 +32,7 @@ const KEEP_UNCOMMITTED: usize = 250_000;
 /// The newest readings.
 #[derive(Debug, Default)]
 pub struct Tail {
-    entries: VecDeque<Arc<Entry>>,
+    entries: VecDeque<Arc<JournalEntry>>,
     /// The next number.
     pub next_seq: u64,
     /// Everything up to this number is on disk, or was lost.
@@ -50,8 +50,8 @@ impl Tail {
     }
 
     /// Numbers a reading and keeps it.
-    pub fn push(&mut self, reading: Reading) -> Arc<Entry> {
-        let entry = Arc::new(Entry { seq: self.next_seq, reading });
+    pub fn push(&mut self, reading: Reading) -> Arc<JournalEntry> {
+        let entry = Arc::new(JournalEntry { seq: self.next_seq, reading });
         self.next_seq += 1;
         self.weight += entry.weight();
         self.uncommitted += entry.weight();
@@ -79,7 +79,7 @@ impl Tail {
     }
 
     /// What is not on disk yet, at most `max` readings.
-    pub fn uncommitted(&self, max: usize) -> Vec<Arc<Entry>> {
+    pub fn uncommitted(&self, max: usize) -> Vec<Arc<JournalEntry>> {
         let start = self.entries.partition_point(|e| e.seq <= self.committed);
         self.entries.iter().skip(start).take(max).map(Arc::clone).collect()
     }
@@ -98,7 +98,7 @@ impl Tail {
     }
 
     /// Readings above `after`, at most `max`; `None` if they begin before the tail, so that the files have to be read.
-    pub fn after(&self, after: u64, max: usize) -> Option<Vec<Arc<Entry>>> {
+    pub fn after(&self, after: u64, max: usize) -> Option<Vec<Arc<JournalEntry>>> {
         let first = self.first_seq();
         if after.saturating_add(1) < first {
             return None;
@@ -113,7 +113,7 @@ impl Tail {
     }
 
     /// Everything in memory, for queries.
-    pub fn all(&self) -> Vec<Arc<Entry>> {
+    pub fn all(&self) -> Vec<Arc<JournalEntry>> {
         self.entries.iter().map(Arc::clone).collect()
     }
 }

@@ -2,26 +2,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::Cursor;
-use super::history::{Query, Row};
+use super::history::{HistoryQuery, HistoryRow};
 use super::*;
 use crate::clock;
-use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
+use crate::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Part, Sample, Stamp};
-use crate::model::time::Mono;
+use crate::model::time::MonotonicMillis;
 use crate::model::value::Value;
 
 pub(super) const DAY: i64 = 1_760_000_000_000 / 86_400_000 * 86_400_000;
 
-fn point(name: &str, retention: Retention, form: Form) -> PointMeta {
-    PointMeta { name: name.into(), kind: Kind::Number, retention, form }
+fn point(name: &str, retention: Retention, form: Encoding) -> PointMeta {
+    PointMeta { name: name.into(), kind: PointKind::Number, retention, form }
 }
 
 pub(super) fn stream(device: &str) -> Arc<Stream> {
     let points = vec![
-        point("level_m", Retention::Telemetry, Form::Exact(3)),
-        point("running", Retention::State, Form::Bool),
-        point("energy_kwh", Retention::Register, Form::Exact(2)),
+        point("level_m", Retention::Telemetry, Encoding::Exact(3)),
+        point("running", Retention::State, Encoding::Bool),
+        point("energy_kwh", Retention::Register, Encoding::Exact(2)),
     ];
     Arc::new(Stream { device: device.into(), source: "u/fast".into(), every_ms: 1_000, points })
 }
@@ -32,7 +32,8 @@ fn exact(mantissa: i64, scale: u32) -> Sample {
 
 /// The reading that a device gives at second `i`.
 pub(super) fn reading(stream: &Arc<Stream>, i: i64) -> Reading {
-    let at = Stamp { mono: Mono(i.unsigned_abs() * 1_000), wall: Wall(DAY + i * 1_000), trusted: true };
+    let at =
+        Stamp { mono: MonotonicMillis(i.unsigned_abs() * 1_000), wall: UnixMillis(DAY + i * 1_000), trusted: true };
     let body = if i % 17 == 3 {
         Body::Failed(Cause::Timeout)
     } else {
@@ -60,8 +61,8 @@ impl Drop for Dir {
 }
 
 pub(super) fn open(dir: &Dir) -> (Journal, Writer) {
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
-    let settings = Settings { commit_ms: 20, telemetry_days: 36_500, ..Settings::default() };
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
+    let settings = JournalSettings { commit_ms: 20, telemetry_days: 36_500, ..JournalSettings::default() };
     Journal::open(&dir.0, &settings, &clock, "boot").unwrap()
 }
 
@@ -76,7 +77,7 @@ pub(super) fn wait(what: &str, f: impl Fn() -> bool) {
 }
 
 /// Everything a cursor hands out from the beginning, as (device, reading) in its order.
-pub(super) fn all(journal: &Journal) -> Vec<Arc<Entry>> {
+pub(super) fn all(journal: &Journal) -> Vec<Arc<JournalEntry>> {
     let mut cursor = Cursor::new(journal.clone(), Position::at(0));
     let mut out = Vec::new();
     loop {
@@ -89,7 +90,7 @@ pub(super) fn all(journal: &Journal) -> Vec<Arc<Entry>> {
 }
 
 /// Every row that a query finds.
-pub(super) fn rows(journal: &Journal, query: &Query) -> Vec<Row> {
+pub(super) fn rows(journal: &Journal, query: &HistoryQuery) -> Vec<HistoryRow> {
     let mut found = Vec::new();
     let each = |row| {
         found.push(row);
@@ -125,7 +126,7 @@ fn what_is_appended_comes_back_from_tail_raw_and_sealed() {
     let entries = all(&journal);
     assert_eq!(entries.len(), 801);
     for (device, s) in ["a", "b"].iter().zip(&streams) {
-        let of: Vec<&Arc<Entry>> = entries.iter().filter(|e| *e.reading.stream.device == **device).collect();
+        let of: Vec<&Arc<JournalEntry>> = entries.iter().filter(|e| *e.reading.stream.device == **device).collect();
         assert!(of.windows(2).all(|w| w[0].seq < w[1].seq), "order holds per device");
         for (i, entry) in of.iter().enumerate() {
             let expect = reading(s, i as i64);
@@ -140,7 +141,7 @@ fn what_is_appended_comes_back_from_tail_raw_and_sealed() {
 fn history_is_the_same_before_and_after_sealing() {
     let dir = Dir::new("history");
     let s = stream("a");
-    let query = Query { device: "a".into(), point: "energy_kwh".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
+    let query = HistoryQuery { device: "a".into(), point: "energy_kwh".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
     let collect = |journal: &Journal| (rows(journal, &query), journal.slots(&query, QUARTER).unwrap().slots);
     let before = {
         let (journal, writer) = open(&dir);
@@ -171,7 +172,7 @@ fn cursors_and_numbers_survive_and_no_number_is_given_twice() {
     let last = {
         let (journal, writer) = open(&dir);
         let last = journal.append(reading(&s, 1)).seq;
-        journal.done("mqtt", Position::at(last));
+        journal.ack("mqtt", Position::at(last));
         writer.stop();
         last
     };
@@ -219,14 +220,14 @@ fn a_date_of_the_future_that_was_once_believed_can_be_put_right() {
     {
         let (journal, writer) = open(&dir);
         let mut late = reading(&s, 1);
-        late.at.wall = Wall(future);
+        late.at.wall = UnixMillis(future);
         journal.append(late);
         writer.stop();
     }
     {
         let (journal, writer) = open(&dir);
         assert_eq!(journal.health().last_wall.load(Ordering::Relaxed), future);
-        journal.accept(Wall(DAY));
+        journal.accept(UnixMillis(DAY));
         journal.append(reading(&s, 2));
         writer.stop();
     }
@@ -241,12 +242,12 @@ fn an_undated_boot_is_dated_when_the_clock_is_believed() {
     let s = stream("a");
     let (journal, writer) = open(&dir);
     let mut early = reading(&s, 1);
-    early.at = Stamp { mono: Mono(5_000), wall: Wall(0), trusted: false };
+    early.at = Stamp { mono: MonotonicMillis(5_000), wall: UnixMillis(0), trusted: false };
     let entry = journal.append(early);
     assert_eq!(journal.dated(&entry), None, "a time-series store waits");
-    journal.date(Wall(DAY + 10_000), Mono(10_000));
-    assert_eq!(journal.dated(&entry), Some(Wall(DAY + 5_000)), "in memory it is dated at once");
-    let older = Entry { seq: 0, reading: entry.reading.clone() };
+    journal.date(UnixMillis(DAY + 10_000), MonotonicMillis(10_000));
+    assert_eq!(journal.dated(&entry), Some(UnixMillis(DAY + 5_000)), "in memory it is dated at once");
+    let older = JournalEntry { seq: 0, reading: entry.reading.clone() };
     assert_eq!(journal.dated(&older), None, "an earlier boot's is not dated by this one's clock");
     writer.stop();
     drop(journal);
@@ -254,28 +255,28 @@ fn an_undated_boot_is_dated_when_the_clock_is_believed() {
     wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 1);
     let entry = all(&journal).remove(0);
     assert!(entry.reading.at.trusted);
-    assert_eq!(entry.reading.at.wall, Wall(DAY + 5_000));
+    assert_eq!(entry.reading.at.wall, UnixMillis(DAY + 5_000));
 }
 
 /// A run that ended before its date was known is dated by a later run of the same boot; one of another boot stays without a date, and
 /// is counted.
 #[test]
 fn an_earlier_run_of_the_same_boot_is_dated_later() {
-    let query = Query { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
+    let query = HistoryQuery { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
     for (later_boot, dated) in [("boot", 1), ("another", 0)] {
         let dir = Dir::new(&format!("dated-later-{later_boot}"));
-        let settings = Settings { commit_ms: 20, telemetry_days: 36_500, ..Settings::default() };
-        let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+        let settings = JournalSettings { commit_ms: 20, telemetry_days: 36_500, ..JournalSettings::default() };
+        let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
         {
             let (journal, writer) = open(&dir);
-            let at = Stamp { mono: Mono(5_000), wall: Wall(0), trusted: false };
+            let at = Stamp { mono: MonotonicMillis(5_000), wall: UnixMillis(0), trusted: false };
             journal.append(Reading { at, ..reading(&stream("a"), 1) });
             writer.stop();
         }
         let view = || Journal::view(&dir.0, &settings, &clock).unwrap();
         assert_eq!((rows(&view(), &query).len(), view().undated(&query)), (0, 1), "nobody knows yet");
         let (journal, writer) = Journal::open(&dir.0, &settings, &clock, later_boot).unwrap();
-        journal.date(Wall(DAY + 10_000), Mono(10_000));
+        journal.date(UnixMillis(DAY + 10_000), MonotonicMillis(10_000));
         let entry = all(&journal).remove(0);
         assert_eq!(entry.reading.at.trusted, dated == 1, "what a sink is given");
         wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 1);
@@ -290,22 +291,22 @@ fn an_earlier_run_of_the_same_boot_is_dated_later() {
 #[test]
 fn what_a_run_knew_of_its_boot_is_kept() {
     let dir = Dir::new("dated-between");
-    let settings = Settings { commit_ms: 20, telemetry_days: 36_500, ..Settings::default() };
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
-    let run = |boot: &str, date: Option<Wall>| {
+    let settings = JournalSettings { commit_ms: 20, telemetry_days: 36_500, ..JournalSettings::default() };
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
+    let run = |boot: &str, date: Option<UnixMillis>| {
         let (journal, writer) =
-            Journal::open(&dir.0, &Settings { commit_ms: 10_000, ..settings.clone() }, &clock, boot).unwrap();
-        date.into_iter().for_each(|date| journal.date(date, Mono(10_000)));
-        let at = Stamp { mono: Mono(5_000), wall: Wall(0), trusted: false };
+            Journal::open(&dir.0, &JournalSettings { commit_ms: 10_000, ..settings.clone() }, &clock, boot).unwrap();
+        date.into_iter().for_each(|date| journal.date(date, MonotonicMillis(10_000)));
+        let at = Stamp { mono: MonotonicMillis(5_000), wall: UnixMillis(0), trusted: false };
         journal.append(Reading { at, ..reading(&stream("a"), 1) });
         writer.stop();
     };
     run("first", None);
-    run("first", Some(Wall(DAY + 10_000)));
+    run("first", Some(UnixMillis(DAY + 10_000)));
     let (journal, writer) = Journal::open(&dir.0, &settings, &clock, "second").unwrap();
     wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 2);
     writer.stop();
-    let query = Query { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
+    let query = HistoryQuery { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
     let view = Journal::view(&dir.0, &settings, &clock).unwrap();
     assert_eq!((rows(&view, &query).len(), view.undated(&query)), (2, 0));
 }
@@ -317,12 +318,12 @@ fn a_change_of_pace_changes_what_was_due_from_then_on() {
     let slow = Arc::new(Stream { every_ms: 10_000, ..(*stream("a")).clone() });
     let at = |s: &Arc<Stream>, second: i64| {
         let mut r = reading(s, second);
-        r.at.wall = Wall(DAY + second * 1_000);
+        r.at.wall = UnixMillis(DAY + second * 1_000);
         journal.append(r);
     };
     (0..60).for_each(|second| at(&stream("a"), second));
     (60..120).step_by(10).for_each(|second| at(&slow, second));
-    let query = Query { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 180_000 };
+    let query = HistoryQuery { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 180_000 };
     let due: Vec<u32> = journal.slots(&query, 60_000).unwrap().slots.iter().map(|s| s.due).collect();
     assert_eq!(due, [60, 6, 6]);
 }
@@ -333,13 +334,13 @@ fn nothing_is_due_before_a_point_was_first_configured() {
     let (journal, _writer) = open(&dir);
     let at = |second: i64| {
         let mut r = reading(&stream("a"), second);
-        r.at.wall = Wall(DAY + second * 1_000);
+        r.at.wall = UnixMillis(DAY + second * 1_000);
         journal.append(r);
     };
     (90..180).for_each(at);
     let due = |from_s: i64, to_s: i64| -> Vec<u32> {
         let (from_ms, to_ms) = (DAY + from_s * 1_000, DAY + to_s * 1_000);
-        let query = Query { device: "a".into(), point: "level_m".into(), from_ms, to_ms };
+        let query = HistoryQuery { device: "a".into(), point: "level_m".into(), from_ms, to_ms };
         journal.slots(&query, 60_000).unwrap().slots.iter().map(|s| s.due).collect()
     };
     assert_eq!(due(0, 240), [0, 30, 60, 60], "before it nothing, after it what was due goes on");
@@ -356,7 +357,7 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
         let (journal, writer) = open(&dir);
         (0..3_000).for_each(|i| {
             let mut r = reading(&s, i);
-            r.at.wall = Wall(DAY + day * 86_400_000 + i * 1_000);
+            r.at.wall = UnixMillis(DAY + day * 86_400_000 + i * 1_000);
             journal.append(r);
         });
         writer.stop();
@@ -364,24 +365,31 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
     let before = {
         let (journal, _writer) = open(&dir);
         wait("six days to be sealed", || recover::files(&dir.0, "raw-").len() == 1);
-        let query = Query { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 86_400_000 };
+        let query = HistoryQuery { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 86_400_000 };
         rows(&journal, &query)
     };
     assert_eq!(before.len(), 3_000);
     let bytes: u64 = std::fs::read_dir(&dir.0).unwrap().flatten().map(|e| e.metadata().unwrap().len()).sum();
     #[expect(clippy::cast_precision_loss, reason = "a limit just above what is there")]
     let max_gb = bytes as f64 * 1.17 / 1e9;
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
-    let settings = Settings { commit_ms: 20, max_gb, keep_free_mb: 0, telemetry_days: 36_500, ..Settings::default() };
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
+    let settings = JournalSettings {
+        commit_ms: 20,
+        max_gb,
+        keep_free_mb: 0,
+        telemetry_days: 36_500,
+        ..JournalSettings::default()
+    };
     let (journal, writer) = Journal::open(&dir.0, &settings, &clock, "boot").unwrap();
     wait("a day to be thinned", || journal.health().thinned_files.load(Ordering::Relaxed) >= 1);
-    let query = |point: &str| Query { device: "a".into(), point: point.into(), from_ms: DAY, to_ms: DAY + 86_400_000 };
+    let query =
+        |point: &str| HistoryQuery { device: "a".into(), point: point.into(), from_ms: DAY, to_ms: DAY + 86_400_000 };
     let count = |journal: &Journal, point: &str| rows(journal, &query(point)).len();
     let thinned = count(&journal, "level_m");
     assert!((100..2_500).contains(&thinned), "{thinned} samples of 3,000 are left");
     assert_eq!(count(&journal, "energy_kwh"), 3_000, "registers are never thinned");
     let slots = journal.slots(&query("level_m"), 60_000).unwrap().slots;
-    let extremes = |rows: &[history::Row]| {
+    let extremes = |rows: &[history::HistoryRow]| {
         let values: Vec<f64> =
             rows.iter().filter(|r| r.at_ms < DAY + 60_000).filter_map(|r| r.sample.as_ref().ok()?.as_f64()).collect();
         (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(f64::MIN, f64::max))
@@ -395,7 +403,7 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
     assert!(rows(&journal, &query("energy_kwh")).iter().all(|r| !r.thinned));
     writer.stop();
     // A limit that even thinned days do not keep: the oldest telemetry goes, registers stay.
-    let settings = Settings { max_gb: max_gb / 2.0, ..settings };
+    let settings = JournalSettings { max_gb: max_gb / 2.0, ..settings };
     let (journal, _writer) = Journal::open(&dir.0, &settings, &clock, "boot").unwrap();
     wait("files to be dropped", || journal.health().dropped_files.load(Ordering::Relaxed) >= 1);
     assert_eq!(count(&journal, "level_m"), 0, "the oldest day of telemetry went first");

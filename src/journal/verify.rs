@@ -10,14 +10,14 @@ use crate::journal::damage::{self, Damage};
 use crate::journal::mirror;
 use crate::journal::recover::files;
 use crate::journal::sealed::DayFile;
-use crate::journal::segment::{Offsets, Reader, Trouble, io_at};
+use crate::journal::segment::{JournalError, Offsets, SegmentReader, io_at};
 use crate::journal::slice::Slice;
 use crate::model::point::Stream;
-use crate::store::whole;
+use crate::store::atomic_file;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct VerifyReport {
     /// When it ended, milliseconds since 1970; 0: the date was not known.
     pub ended_ms: i64,
     /// Files read.
@@ -32,7 +32,7 @@ pub struct Report {
     pub damage: Vec<Damage>,
 }
 
-impl Report {
+impl VerifyReport {
     /// The last one of a journal's directory.
     pub fn load(dir: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(dir.join(FILE)).ok()?).ok()
@@ -40,7 +40,7 @@ impl Report {
 
     /// Keeps it. One that is lost costs a verification more.
     pub fn store(&self, dir: &Path) {
-        let written = whole::replace(&dir.join(FILE), &serde_json::to_vec(self).unwrap_or_default());
+        let written = atomic_file::replace(&dir.join(FILE), &serde_json::to_vec(self).unwrap_or_default());
         if let Err(error) = written {
             tracing::warn!(%error, "what the verification of the journal found could not be kept");
         }
@@ -60,7 +60,7 @@ struct Look {
 }
 
 impl Look {
-    fn begin(path: &Path) -> Result<Self, Trouble> {
+    fn begin(path: &Path) -> Result<Self, JournalError> {
         let file = DayFile::open(path)?;
         let mut damage = Vec::new();
         // Every page, where they are few; of the others those that the slices stand on.
@@ -78,7 +78,7 @@ impl Look {
     }
 
     /// Reads a slice; `false` when none is left.
-    fn step(&mut self) -> Result<bool, Trouble> {
+    fn step(&mut self) -> Result<bool, JournalError> {
         let Some(slice) = self.todo.pop() else { return Ok(false) };
         self.slices += 1;
         let device = self.streams.get(&slice.stream).map_or(String::new(), |stream| stream.device.to_string());
@@ -97,7 +97,7 @@ impl Look {
         Ok(true)
     }
 
-    fn is_whole(&self, slice: &Slice) -> Result<bool, Trouble> {
+    fn is_whole(&self, slice: &Slice) -> Result<bool, JournalError> {
         let file = &self.file;
         let has_shared = file.times(slice)?.is_some() && file.seqs(slice)?.is_some() && file.offsets(slice)?.is_some();
         if !slice.is_whole || !has_shared || !self.streams.contains_key(&slice.stream) {
@@ -116,7 +116,7 @@ impl Look {
 }
 
 /// What a file does not give; `Err` if it cannot be asked now.
-fn damage_of(path: &Path) -> Result<Vec<Damage>, Trouble> {
+fn damage_of(path: &Path) -> Result<Vec<Damage>, JournalError> {
     let look = Look::begin(path).and_then(|mut look| {
         while look.step()? {}
         Ok(look.damage)
@@ -135,7 +135,7 @@ pub struct Verification {
     todo: Vec<PathBuf>,
     look: Option<Look>,
     /// What was found so far.
-    pub report: Report,
+    pub report: VerifyReport,
 }
 
 impl Verification {
@@ -147,7 +147,7 @@ impl Verification {
             todo.extend(files(dir, "raw-"));
         }
         todo.reverse();
-        let report = Report { damage: damage::set_aside(dir), ..Report::default() };
+        let report = VerifyReport { damage: damage::set_aside(dir), ..VerifyReport::default() };
         Self { dir: dir.to_path_buf(), mends, todo, look: None, report }
     }
 
@@ -160,7 +160,7 @@ impl Verification {
     ///
     /// # Errors
     /// A file cannot be read now, for another reason than damage. It counts as read.
-    pub fn step(&mut self) -> Result<bool, Trouble> {
+    pub fn step(&mut self) -> Result<bool, JournalError> {
         if let Some(mut look) = self.look.take() {
             if look.step()? {
                 self.look = Some(look);
@@ -193,8 +193,8 @@ impl Verification {
         Ok(true)
     }
 
-    fn read_raw(&mut self, path: &Path) -> Result<(), Trouble> {
-        let read = Reader::open(path, &Offsets::new()).and_then(|mut reader| {
+    fn read_raw(&mut self, path: &Path) -> Result<(), JournalError> {
+        let read = SegmentReader::open(path, &Offsets::new()).and_then(|mut reader| {
             let (is_sound, mut rows) = (reader.check()?, 0);
             let lost = reader.scan(|_| true, |_, _| rows += 1)?;
             Ok((is_sound, rows, lost))
@@ -208,7 +208,7 @@ impl Verification {
                 }
             }
             Err(_) if !path.exists() => {}
-            Err(Trouble::Unfinished { .. }) => {}
+            Err(JournalError::Unfinished { .. }) => {}
             Err(e) if e.is_unreadable() => self.report.damage.push(Damage::file(path, "", e.to_string())),
             Err(e) => return Err(e),
         }
@@ -216,7 +216,7 @@ impl Verification {
     }
 
     /// A day's file is read: of registers the second copy is looked at too, and whichever is damaged is mended from the other.
-    fn end_file(&mut self, path: &Path, damage: Vec<Damage>) -> Result<(), Trouble> {
+    fn end_file(&mut self, path: &Path, damage: Vec<Damage>) -> Result<(), JournalError> {
         let Some(mirror) = mirror::of(path) else {
             self.report.damage.extend(damage);
             return Ok(());
@@ -255,7 +255,7 @@ impl Verification {
     }
 
     /// It has come to its end: whoever mends keeps the report.
-    pub fn end(mut self, ended_ms: i64) -> Report {
+    pub fn end(mut self, ended_ms: i64) -> VerifyReport {
         self.report.ended_ms = ended_ms;
         if self.mends {
             self.report.store(&self.dir);

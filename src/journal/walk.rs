@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 
 use crate::journal::column::Aggregate;
 use crate::journal::damage::{self, Damage};
-use crate::journal::history::Query;
+use crate::journal::history::HistoryQuery;
 use crate::journal::sealed::{self, DayFile};
-use crate::journal::segment::{Reader, Trouble};
+use crate::journal::segment::{JournalError, SegmentReader};
 use crate::journal::slice::Slice;
-use crate::journal::{Journal, Place, lock, mirror};
+use crate::journal::{Journal, SegmentLocation, lock, mirror};
 use crate::model::point::Stream;
 use crate::model::quality::Cause;
 use crate::model::reading::{Reading, Sample};
@@ -27,7 +27,7 @@ enum Walked {
 
 /// What is made of what the walk meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum VisitMode {
     /// Every sample, handed to somebody who may take his time.
     Samples,
     /// Slots of any length.
@@ -37,37 +37,37 @@ pub(super) enum Ask {
 }
 
 /// What the walk over history meets.
-pub(super) enum Met<'a> {
+pub(super) enum Visited<'a> {
     Row(i64, Result<&'a Value, Cause>),
     Quarter(i64, &'a Aggregate),
 }
 
 /// The same, kept.
 #[derive(Clone, Debug)]
-enum Kept {
+enum OwnedVisit {
     Row(i64, Sample),
     Quarter(i64, Aggregate),
 }
 
-impl Met<'_> {
-    fn kept(&self) -> Kept {
+impl Visited<'_> {
+    fn kept(&self) -> OwnedVisit {
         match self {
-            Met::Row(at_ms, sample) => Kept::Row(*at_ms, sample.cloned()),
-            Met::Quarter(at_ms, quarter) => Kept::Quarter(*at_ms, **quarter),
+            Visited::Row(at_ms, sample) => OwnedVisit::Row(*at_ms, sample.cloned()),
+            Visited::Quarter(at_ms, quarter) => OwnedVisit::Quarter(*at_ms, **quarter),
         }
     }
 }
 
-impl Kept {
-    fn lent(&self) -> Met<'_> {
+impl OwnedVisit {
+    fn lent(&self) -> Visited<'_> {
         match self {
-            Kept::Row(at_ms, sample) => Met::Row(*at_ms, sample.as_ref().map_err(|c| *c)),
-            Kept::Quarter(at_ms, quarter) => Met::Quarter(*at_ms, quarter),
+            OwnedVisit::Row(at_ms, sample) => Visited::Row(*at_ms, sample.as_ref().map_err(|c| *c)),
+            OwnedVisit::Quarter(at_ms, quarter) => Visited::Quarter(*at_ms, quarter),
         }
     }
 
     fn at_ms(&self) -> i64 {
-        let (Kept::Row(at_ms, _) | Kept::Quarter(at_ms, _)) = self;
+        let (OwnedVisit::Row(at_ms, _) | OwnedVisit::Quarter(at_ms, _)) = self;
         *at_ms
     }
 }
@@ -75,7 +75,7 @@ impl Kept {
 /// What a file gave.
 #[derive(Default)]
 struct Gathered {
-    met: Vec<(Kept, From)>,
+    met: Vec<(OwnedVisit, VisitSource)>,
     damage: Vec<Damage>,
 }
 
@@ -91,11 +91,11 @@ impl Gathered {
 }
 
 /// What is done with it; says whether to go on.
-pub(super) type Each<'a> = &'a mut dyn FnMut(Met<'_>, From) -> bool;
+pub(super) type Visitor<'a> = &'a mut dyn FnMut(Visited<'_>, VisitSource) -> bool;
 
 /// Where it is met.
 #[derive(Clone, Copy)]
-pub(super) struct From {
+pub(super) struct VisitSource {
     /// Milliseconds between readings; 0 if irregular.
     pub(super) every_ms: u64,
     pub(super) thinned: bool,
@@ -105,11 +105,11 @@ impl Journal {
     /// Walks sealed files, raw segments and the tail in order.
     pub(super) fn walk(
         &self,
-        query: &Query,
-        ask: Ask,
+        query: &HistoryQuery,
+        ask: VisitMode,
         damage: &mut Vec<Damage>,
-        each: Each<'_>,
-    ) -> Result<(), Trouble> {
+        each: Visitor<'_>,
+    ) -> Result<(), JournalError> {
         let aside = damage::set_aside(&self.shared.dir);
         let all = aside.into_iter().chain(self.shared.passed_over.iter().cloned());
         damage.extend(all.filter(|d| d.touches(query.from_ms, query.to_ms)));
@@ -128,9 +128,9 @@ impl Journal {
                 return Ok(());
             }
         }
-        for (first, Place { raw, .. }) in &catalog {
+        for (first, SegmentLocation { raw, .. }) in &catalog {
             let Some(path) = raw else { continue };
-            let mut reader = match Reader::open(path, &offsets) {
+            let mut reader = match SegmentReader::open(path, &offsets) {
                 Ok(reader) => reader,
                 Err(_) if !path.exists() => {
                     // Sealed since we looked: where it is now.
@@ -180,23 +180,23 @@ impl Journal {
     fn walk_day(
         &self,
         path: &Path,
-        query: &Query,
-        ask: Ask,
+        query: &HistoryQuery,
+        ask: VisitMode,
         wanted: &dyn Fn(u64) -> bool,
         damage: &mut Vec<Damage>,
-        each: Each<'_>,
-    ) -> Result<bool, Trouble> {
+        each: Visitor<'_>,
+    ) -> Result<bool, JournalError> {
         let Some(mirror) = mirror::of(path).filter(|mirror| mirror.exists()) else {
             return self.walk_file(path, query, ask, wanted, damage, each);
         };
-        let gather = |path: &Path, ask: Ask| {
+        let gather = |path: &Path, ask: VisitMode| {
             let mut of = Gathered::default();
             let rows = &mut of.met;
             self.walk_file(path, query, ask, wanted, &mut of.damage, &mut |met, from| {
                 rows.push((met.kept(), from));
                 true
             })?;
-            Ok::<_, Trouble>(of)
+            Ok::<_, JournalError>(of)
         };
         let mut day = gather(path, ask)?;
         if !day.damage.is_empty() {
@@ -204,7 +204,7 @@ impl Journal {
             if second.damage.is_empty() {
                 day = second;
             } else {
-                let ask = if ask == Ask::Quarters { Ask::Slots } else { ask };
+                let ask = if ask == VisitMode::Quarters { VisitMode::Slots } else { ask };
                 day = gather(path, ask)?.joined(gather(&mirror, ask)?);
             }
         }
@@ -216,12 +216,12 @@ impl Journal {
     fn walk_file(
         &self,
         path: &Path,
-        query: &Query,
-        ask: Ask,
+        query: &HistoryQuery,
+        ask: VisitMode,
         wanted: &dyn Fn(u64) -> bool,
         damage: &mut Vec<Damage>,
-        each: Each<'_>,
-    ) -> Result<bool, Trouble> {
+        each: Visitor<'_>,
+    ) -> Result<bool, JournalError> {
         match DayFile::open(path).and_then(|file| walk_sealed(&file, query, ask, wanted, damage, each)) {
             // The file was thinned or deleted meanwhile.
             Err(_) if !path.exists() => Ok(true),
@@ -234,7 +234,7 @@ impl Journal {
     }
 
     /// A file that gives nothing is counted, and said with the answer.
-    fn unreadable(&self, path: &Path, query: &Query, why: &Trouble) -> Damage {
+    fn unreadable(&self, path: &Path, query: &HistoryQuery, why: &JournalError) -> Damage {
         if lock(&self.shared.counted).insert(path.to_path_buf()) {
             self.health().damaged_files.fetch_add(1, Ordering::Relaxed);
         }
@@ -245,11 +245,11 @@ impl Journal {
     fn walk_newly_sealed(
         &self,
         first: u64,
-        query: &Query,
-        ask: Ask,
+        query: &HistoryQuery,
+        ask: VisitMode,
         damage: &mut Vec<Damage>,
-        each: Each<'_>,
-    ) -> Result<bool, Trouble> {
+        each: Visitor<'_>,
+    ) -> Result<bool, JournalError> {
         let sealed = match lock(&self.shared.catalog).get(&first) {
             Some(place) if !place.sealed.is_empty() => place.sealed.clone(),
             // Another process seals: its day files are found by looking.
@@ -296,28 +296,30 @@ pub(super) fn point_of(stream: &Stream, point: &str) -> Option<usize> {
     stream.points.iter().position(|p| *p.name == *point)
 }
 
-fn walk_reading(reading: &Reading, query: &Query, each: Each<'_>) -> bool {
+fn walk_reading(reading: &Reading, query: &HistoryQuery, each: Visitor<'_>) -> bool {
     let Some(index) = point_of(&reading.stream, &query.point) else { return true };
     let at_ms = reading.at.wall.0 + i64::from(reading.after_ms(index));
     if !reading.at.trusted || at_ms < query.from_ms || at_ms >= query.to_ms {
         return true;
     }
     match reading.sample(index) {
-        Some(sample) => each(Met::Row(at_ms, sample), From { every_ms: reading.stream.every_ms, thinned: false }),
+        Some(sample) => {
+            each(Visited::Row(at_ms, sample), VisitSource { every_ms: reading.stream.every_ms, thinned: false })
+        }
         None => true,
     }
 }
 
 fn walk_sealed(
     file: &DayFile,
-    query: &Query,
-    ask: Ask,
+    query: &HistoryQuery,
+    ask: VisitMode,
     wanted: &dyn Fn(u64) -> bool,
     damage: &mut Vec<Damage>,
-    each: Each<'_>,
-) -> Result<bool, Trouble> {
-    if ask != Ask::Samples {
-        file.hold()?;
+    each: Visitor<'_>,
+) -> Result<bool, JournalError> {
+    if ask != VisitMode::Samples {
+        file.begin()?;
     }
     let (streams, unknown) = file.streams(Some(&query.device))?;
     if unknown > 0 {
@@ -351,12 +353,13 @@ fn walk_sealed(
     // A device that was configured anew within the day has several streams.
     found.sort_by_key(|(slice, ..)| slice.first_ms);
     for (slice, stream, point) in found {
-        let from = From { every_ms: stream.every_ms, thinned: slice.thinned };
+        let from = VisitSource { every_ms: stream.every_ms, thinned: slice.thinned };
         let inside = slice.first_ms >= query.from_ms && slice.last_ms < query.to_ms;
         // Figures that cannot be read are made of the samples.
-        let figures = if ask == Ask::Quarters && inside { file.aggregates(&slice, point).ok().flatten() } else { None };
+        let figures =
+            if ask == VisitMode::Quarters && inside { file.aggregates(&slice, point).ok().flatten() } else { None };
         if let Some(aggregates) = figures {
-            if !aggregates.iter().all(|(at, a)| each(Met::Quarter(*at, a), from)) {
+            if !aggregates.iter().all(|(at, a)| each(Visited::Quarter(*at, a), from)) {
                 return Ok(false);
             }
             continue;
@@ -378,12 +381,12 @@ fn walk_sealed(
 
 fn walk_slice(
     file: &DayFile,
-    query: &Query,
+    query: &HistoryQuery,
     slice: &Slice,
     point: usize,
-    from: From,
-    each: Each<'_>,
-) -> Result<Walked, Trouble> {
+    from: VisitSource,
+    each: Visitor<'_>,
+) -> Result<Walked, JournalError> {
     let (Some(times), Some(samples), Some(offsets)) =
         (file.times(slice)?, file.samples(slice, point)?, file.offsets(slice)?)
     else {
@@ -395,7 +398,7 @@ fn walk_slice(
         let Some(sample) = sample else { continue };
         if at_ms >= query.from_ms && at_ms < query.to_ms {
             let sample = sample.as_ref().map_err(|c| *c);
-            if !each(Met::Row(at_ms, sample), from) {
+            if !each(Visited::Row(at_ms, sample), from) {
                 return Ok(Walked::Enough);
             }
         }

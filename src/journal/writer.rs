@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::journal::cursor::Position;
+use crate::journal::maintenance::Upkeep;
 use crate::journal::seal;
-use crate::journal::segment::{Commit, Segment, Trouble};
-use crate::journal::tail::Entry;
-use crate::journal::upkeep::Upkeep;
-use crate::journal::{Place, Shared, lock};
-use crate::model::time::Wall;
+use crate::journal::segment::{Commit, JournalError, Segment};
+use crate::journal::tail::JournalEntry;
+use crate::journal::{JournalShared, SegmentLocation, lock};
+use crate::model::time::UnixMillis;
 
 /// Numbers reserved at a time.
 const RESERVE: u64 = 10_000_000;
@@ -22,7 +22,7 @@ const REBUILD: Duration = Duration::from_secs(5);
 
 /// What the thread works on.
 pub struct Work {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<JournalShared>,
     pub(super) segment: Option<Segment>,
     hour: i64,
     reserved: u64,
@@ -33,7 +33,7 @@ pub struct Work {
 
 impl Work {
     /// Makes the first segment and reserves numbers, so that a directory that cannot be written is found at the start.
-    pub fn new(shared: Arc<Shared>) -> Result<Self, Trouble> {
+    pub fn new(shared: Arc<JournalShared>) -> Result<Self, JournalError> {
         let leftovers =
             lock(&shared.catalog).iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
         let hour = hour_of(&shared);
@@ -104,7 +104,7 @@ impl Work {
                 self.hour = hour_of(&self.shared);
             }
             self.rotate();
-            self.keep_house();
+            self.run_maintenance();
         }
     }
 
@@ -135,7 +135,7 @@ impl Work {
         }
     }
 
-    fn write(&mut self, entries: &[Arc<Entry>], committed: u64) -> Result<(), Trouble> {
+    fn write(&mut self, entries: &[Arc<JournalEntry>], committed: u64) -> Result<(), JournalError> {
         if self.segment.is_none() {
             let before = lock(&self.shared.tail).committed;
             self.segment = Some(self.new_segment(before)?);
@@ -148,10 +148,10 @@ impl Work {
         let full_sync = now_us >= self.next_sync_us;
         // In every segment, because the older ones go; lowered by nobody but whoever says that an earlier date is right.
         let accepted_upto = shared.accepted_upto.load(Ordering::Relaxed);
-        let counts = |e: &&Arc<Entry>| e.reading.at.trusted && e.seq > accepted_upto;
+        let counts = |e: &&Arc<JournalEntry>| e.reading.at.trusted && e.seq > accepted_upto;
         let newest = entries.iter().rev().find(counts).map_or(0, |e| e.reading.at.wall.0);
         let before = shared.health.last_wall.load(Ordering::Relaxed);
-        let last_wall = Wall(newest.max(before));
+        let last_wall = UnixMillis(newest.max(before));
         let commit = Commit {
             entries,
             cursors: &cursors,
@@ -177,7 +177,7 @@ impl Work {
     }
 
     /// Says when failing begins and when it ends.
-    fn report(&mut self, result: &Result<(), Trouble>) {
+    fn report(&mut self, result: &Result<(), JournalError>) {
         let health = &self.shared.health;
         let mut error = lock(&health.error);
         match result {
@@ -199,7 +199,7 @@ impl Work {
     }
 
     /// A damaged segment is set aside and a new one begun; a full disk gets room.
-    fn after_failure(&mut self, trouble: &Trouble) {
+    fn after_failure(&mut self, trouble: &JournalError) {
         if trouble.is_damage()
             && let Some(segment) = self.segment.take()
         {
@@ -214,9 +214,9 @@ impl Work {
         }
     }
 
-    fn new_segment(&self, committed: u64) -> Result<Segment, Trouble> {
+    fn new_segment(&self, committed: u64) -> Result<Segment, JournalError> {
         let segment = Segment::create(&self.shared.dir, committed + 1)?;
-        let place = Place { last_seq: None, raw: Some(segment.path.clone()), sealed: Vec::new() };
+        let place = SegmentLocation { last_seq: None, raw: Some(segment.path.clone()), sealed: Vec::new() };
         lock(&self.shared.catalog).insert(segment.first_seq, place);
         Ok(segment)
     }
@@ -257,7 +257,7 @@ impl Work {
 }
 
 /// The hour that a segment belongs to: of the date if it is believed, else of the time since boot.
-fn hour_of(shared: &Shared) -> i64 {
+fn hour_of(shared: &JournalShared) -> i64 {
     if shared.clock.trusted() {
         shared.clock.wall().0.div_euclid(3_600_000)
     } else {

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::registers::{Area, Span};
+use crate::model::registers::{RegisterRange, RegisterType};
 
 /// How long a late answer is reckoned with: no unit that is still of use answers later.
 const SUSPECT_US: u64 = 30_000_000;
@@ -28,7 +28,7 @@ const SHAPES_MAX: usize = 256;
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     unit: u8,
-    span: Span,
+    span: RegisterRange,
     at_us: u64,
     /// A sum over the bytes of the last answer.
     sum: Option<u32>,
@@ -51,14 +51,14 @@ pub struct Ambiguity {
     /// The requests of late, one of each unit and span.
     asked: Vec<Asked>,
     /// The last exception: unit, area, when.
-    exception: Option<(u8, Area, u64)>,
+    exception: Option<(u8, RegisterType, u64)>,
     /// The last request whose answer was spoilt: unit, span, when. What was spoilt may have been a copy, and the answer be on its way.
-    spoilt: Option<(u8, Span, u64)>,
+    spoilt: Option<(u8, RegisterRange, u64)>,
     out_of_step_until_us: u64,
     /// The longest round trip of late of each unit; fades by a sixteenth an answer.
     round_trips_us: BTreeMap<u8, u64>,
     /// The request that was just read, so that the second read of it confirms the first.
-    confirming: Option<(u8, Span)>,
+    confirming: Option<(u8, RegisterRange)>,
 }
 
 impl Ambiguity {
@@ -79,12 +79,12 @@ impl Ambiguity {
     }
 
     /// Whether a request shares its shape with another one and the line has shown surplus frames: it waits for the settle time.
-    pub fn must_settle(&self, unit: u8, span: Span, now_us: u64) -> bool {
+    pub fn must_settle(&self, unit: u8, span: RegisterRange, now_us: u64) -> bool {
         now_us < self.out_of_step_until_us && self.siblings(unit, span).next().is_some()
     }
 
     /// The requests of the same shape with another address.
-    fn siblings(&self, unit: u8, span: Span) -> impl Iterator<Item = &Asked> {
+    fn siblings(&self, unit: u8, span: RegisterRange) -> impl Iterator<Item = &Asked> {
         self.asked.iter().filter(move |a| {
             a.unit == unit && a.span.area == span.area && same_length(a.span, span) && a.span.address != span.address
         })
@@ -94,7 +94,7 @@ impl Ambiguity {
     /// `is_behind`: another frame, or as many bytes, came before it.
     pub fn answered(
         &mut self,
-        (unit, span): (u8, Span),
+        (unit, span): (u8, RegisterRange),
         (sum, is_behind): (u32, bool),
         sent_us: u64,
         now_us: u64,
@@ -130,13 +130,13 @@ impl Ambiguity {
     }
 
     /// The answer to a request was spoilt.
-    pub fn note_spoilt(&mut self, unit: u8, span: Span, now_us: u64) {
+    pub fn note_spoilt(&mut self, unit: u8, span: RegisterRange, now_us: u64) {
         self.spoilt = Some((unit, span, now_us));
         self.confirming = None;
     }
 
     /// An exception came. Whether it is in doubt.
-    pub fn refused(&mut self, unit: u8, span: Span, now_us: u64) -> Option<Doubt> {
+    pub fn refused(&mut self, unit: u8, span: RegisterRange, now_us: u64) -> Option<Doubt> {
         let is_copy = self.exception.is_some_and(|(u, area, at)| {
             u == unit
                 && area == span.area
@@ -152,14 +152,14 @@ impl Ambiguity {
     }
 
     /// A request got no answer in time, or two reads of it did not agree: the next answer of its shape is unsure.
-    pub fn unanswered(&mut self, unit: u8, span: Span, now_us: u64) {
+    pub fn unanswered(&mut self, unit: u8, span: RegisterRange, now_us: u64) {
         self.unanswered.retain(|a| a.at_us > now_us);
         self.unanswered.push(Asked { unit, span, at_us: now_us + SUSPECT_US, sum: None });
         self.confirming = None;
     }
 
     /// Whether an answer of this shape may be the late one to an earlier request; it is under suspicion once.
-    fn was_unanswered(&mut self, unit: u8, same: impl Fn(&Span) -> bool, now_us: u64) -> bool {
+    fn was_unanswered(&mut self, unit: u8, same: impl Fn(&RegisterRange) -> bool, now_us: u64) -> bool {
         self.unanswered.retain(|a| a.at_us > now_us);
         let before = self.unanswered.len();
         self.unanswered.retain(|a| a.unit != unit || !same(&a.span));
@@ -168,6 +168,6 @@ impl Ambiguity {
 }
 
 /// Whether two spans of one area are answered with the same number of bytes.
-fn same_length(a: Span, b: Span) -> bool {
+fn same_length(a: RegisterRange, b: RegisterRange) -> bool {
     if a.area.is_bits() { a.count.div_ceil(8) == b.count.div_ceil(8) } else { a.count == b.count }
 }

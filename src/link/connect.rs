@@ -14,12 +14,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// What bytes go over.
-pub trait Wire: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Wire for T {}
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> ByteStream for T {}
 
 /// Any of them.
-pub type BoxedWire = Box<dyn Wire>;
+pub type BoxedWire = Box<dyn ByteStream>;
 
 /// Opens a wire instead of the one that the settings name: a simulated bus.
 pub type Dialer = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<BoxedWire>> + Send>> + Send + Sync>;

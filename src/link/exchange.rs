@@ -9,11 +9,11 @@ use tokio_modbus::{ExceptionCode, Request, Response};
 use crate::link::ambiguity::Doubt;
 use crate::link::counters::add;
 use crate::link::frame::{Field, Rejection};
-use crate::link::guard::{Death, Ear, Failure, GuardState};
-use crate::link::settings::Transport;
-use crate::link::{Answer, Late, Link, Miss};
+use crate::link::guard::{Death, Ear, GuardState, LinkFailure};
+use crate::link::settings::LinkTransport;
+use crate::link::{Late, Link, LinkAnswer, Miss};
 use crate::model::quality::Cause;
-use crate::model::registers::{Area, Span, Words};
+use crate::model::registers::{RegisterBlock, RegisterRange, RegisterType};
 
 /// What came is as long as an answer and its checksum is wrong: if nothing follows for so long, nothing is on its way.
 const SPOILT: Duration = Duration::from_millis(20);
@@ -30,10 +30,10 @@ impl Link {
     pub(super) async fn exchange(
         &mut self,
         unit: u8,
-        span: Span,
+        span: RegisterRange,
         timeout_ms: u64,
         pause_ms: u64,
-    ) -> Result<Answer, Miss> {
+    ) -> Result<LinkAnswer, Miss> {
         self.silence(unit, span, pause_ms).await?;
         add(&self.counters.requests, 1);
         let sent_us = self.clock.mono_us();
@@ -43,14 +43,14 @@ impl Link {
         let may_be_late = self.given_up.back().is_some_and(|(_, _, sent)| sent_us < sent + LATE_US);
         let said = tokio::select! {
             biased;
-            said = conn.context.call(request(span)) => Said::Result(said),
-            () = failed(&ear, may_be_late) => Said::Failed,
-            () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => Said::Nothing,
+            said = conn.context.call(request(span)) => ExchangeResult::Result(said),
+            () = failed(&ear, may_be_late) => ExchangeResult::Failed,
+            () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => ExchangeResult::Nothing,
         };
         let at = self.clock.stamp();
         let now_us = self.clock.mono_us();
         self.quiet_since_us = now_us;
-        if !matches!(said, Said::Result(Ok(_))) {
+        if !matches!(said, ExchangeResult::Result(Ok(_))) {
             ear.give_up();
         }
         let id = ear.transaction();
@@ -63,14 +63,14 @@ impl Link {
         self.note(&state, now_us);
         let asked = Asked { unit, span, timeout_ms, sent_us, now_us };
         match said {
-            Said::Result(Ok(Ok(response))) => match words_of(response, span) {
+            ExchangeResult::Result(Ok(Ok(response))) => match words_of(response, span) {
                 Some(words) => {
                     let unsure = self.is_unsure(&state, asked);
-                    Ok(Answer { words, at, round_trip_us: now_us.saturating_sub(sent_us), unsure })
+                    Ok(LinkAnswer { words, at, round_trip_us: now_us.saturating_sub(sent_us), is_ambiguous: unsure })
                 }
                 None => Err(self.unusable(asked)),
             },
-            Said::Result(Ok(Err(exception))) => {
+            ExchangeResult::Result(Ok(Err(exception))) => {
                 self.note_answer();
                 add(&self.counters.exceptions, 1);
                 let doubt = if self.is_ambiguous() { self.ambiguity.refused(unit, span, now_us) } else { None };
@@ -81,7 +81,7 @@ impl Link {
                 }
                 Err(Miss::Cause(cause_of(exception)))
             }
-            Said::Nothing => {
+            ExchangeResult::Nothing => {
                 add(&self.counters.timeouts, 1);
                 self.given_up.push_back((id, unit, sent_us));
                 if self.given_up.len() > GIVEN_UP {
@@ -89,7 +89,7 @@ impl Link {
                 }
                 Err(self.nothing(&state, asked))
             }
-            Said::Result(Err(_)) | Said::Failed => Err(self.broken(&state, asked)),
+            ExchangeResult::Result(Err(_)) | ExchangeResult::Failed => Err(self.broken(&state, asked)),
         }
     }
 
@@ -126,10 +126,10 @@ impl Link {
 
     /// Keeps the line silent: 3.5 characters between frames, the guard time after a time-out, the settle time where copies are
     /// about, the unit's own pause. What comes meanwhile is surplus, and the silence begins anew.
-    async fn silence(&mut self, unit: u8, span: Span, pause_ms: u64) -> Result<(), Miss> {
+    async fn silence(&mut self, unit: u8, span: RegisterRange, pause_ms: u64) -> Result<(), Miss> {
         let mut gap_us = match &self.settings.transport {
-            Transport::Serial(port) => port.silence_us().max(pause_ms * 1_000),
-            Transport::Tcp { .. } | Transport::RtuOverTcp { .. } => pause_ms * 1_000,
+            LinkTransport::Serial(port) => port.silence_us().max(pause_ms * 1_000),
+            LinkTransport::Tcp { .. } | LinkTransport::RtuOverTcp { .. } => pause_ms * 1_000,
         };
         let began_us = self.clock.mono_us().max(self.guard_until_us);
         if self.is_ambiguous() {
@@ -300,13 +300,13 @@ impl Link {
 #[derive(Clone, Copy)]
 struct Asked {
     unit: u8,
-    span: Span,
+    span: RegisterRange,
     timeout_ms: u64,
     sent_us: u64,
     now_us: u64,
 }
 
-enum Said {
+enum ExchangeResult {
     Result(tokio_modbus::Result<Response>),
     Failed,
     Nothing,
@@ -317,8 +317,8 @@ enum Said {
 async fn failed(ear: &Ear, may_be_late: bool) {
     loop {
         match ear.failed().await {
-            Failure::ForGood => return,
-            Failure::Spoilt { received, is_misfit } => {
+            LinkFailure::ForGood => return,
+            LinkFailure::Spoilt { received, is_misfit } => {
                 tokio::time::sleep(SPOILT).await;
                 if ear.received() == received && !(is_misfit && may_be_late) {
                     return;
@@ -328,17 +328,17 @@ async fn failed(ear: &Ear, may_be_late: bool) {
     }
 }
 
-fn request(span: Span) -> Request<'static> {
+fn request(span: RegisterRange) -> Request<'static> {
     match span.area {
-        Area::Coil => Request::ReadCoils(span.address, span.count),
-        Area::Discrete => Request::ReadDiscreteInputs(span.address, span.count),
-        Area::Holding => Request::ReadHoldingRegisters(span.address, span.count),
-        Area::Input => Request::ReadInputRegisters(span.address, span.count),
+        RegisterType::Coil => Request::ReadCoils(span.address, span.count),
+        RegisterType::Discrete => Request::ReadDiscreteInputs(span.address, span.count),
+        RegisterType::Holding => Request::ReadHoldingRegisters(span.address, span.count),
+        RegisterType::Input => Request::ReadInputRegisters(span.address, span.count),
     }
 }
 
 /// The words of a response, if they are as many as were asked for.
-fn words_of(response: Response, span: Span) -> Option<Words> {
+fn words_of(response: Response, span: RegisterRange) -> Option<RegisterBlock> {
     let count = usize::from(span.count);
     let words = match response {
         Response::ReadCoils(bits) | Response::ReadDiscreteInputs(bits) => {
@@ -347,7 +347,7 @@ fn words_of(response: Response, span: Span) -> Option<Words> {
         Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words) => words,
         _ => return None,
     };
-    (words.len() == count).then_some(Words { span, words })
+    (words.len() == count).then_some(RegisterBlock { span, words })
 }
 
 fn cause_of(exception: ExceptionCode) -> Cause {

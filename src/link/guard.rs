@@ -82,7 +82,7 @@ const REJECTIONS_MAX: usize = 16;
 const SURPLUS_BYTES: usize = 5;
 
 #[derive(Debug)]
-struct Inner {
+struct GuardInner {
     wire: BoxedWire,
     clock: Clock,
     framing: Framing,
@@ -101,19 +101,19 @@ struct Inner {
 
 /// The transport that tokio-modbus gets.
 #[derive(Debug)]
-pub struct Guard(Arc<Mutex<Inner>>);
+pub struct Guard(Arc<Mutex<GuardInner>>);
 
 /// The link's side of the same transport.
 #[derive(Clone, Debug)]
 pub struct Ear {
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<GuardInner>>,
     changed: Arc<Notify>,
 }
 
 /// A guarded transport and the ear to it.
 pub fn guard(wire: BoxedWire, framing: Framing, ids: TransactionIds, clock: Clock) -> (Guard, Ear) {
     let changed = Arc::new(Notify::new());
-    let inner = Inner {
+    let inner = GuardInner {
         wire,
         clock,
         framing,
@@ -132,7 +132,7 @@ pub fn guard(wire: BoxedWire, framing: Framing, ids: TransactionIds, clock: Cloc
 }
 
 impl Ear {
-    fn with<R>(&self, f: impl FnOnce(&mut Inner) -> R) -> R {
+    fn with<R>(&self, f: impl FnOnce(&mut GuardInner) -> R) -> R {
         f(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -165,11 +165,11 @@ impl Ear {
     }
 
     /// How the request in flight has failed, before its time is over. Never ends while it has not.
-    pub async fn failed(&self) -> Failure {
+    pub async fn failed(&self) -> LinkFailure {
         loop {
             let failure = self.with(|inner| match &inner.state {
-                s if s.dead.is_some() || s.refused => Some(Failure::ForGood),
-                s if s.spoilt || s.misfit => Some(Failure::Spoilt { received: s.received, is_misfit: s.misfit }),
+                s if s.dead.is_some() || s.refused => Some(LinkFailure::ForGood),
+                s if s.spoilt || s.misfit => Some(LinkFailure::Spoilt { received: s.received, is_misfit: s.misfit }),
                 _ => None,
             });
             match failure {
@@ -198,7 +198,7 @@ impl Ear {
 
 /// How a request failed before its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum LinkFailure {
     /// The connection is dead, or an answer came that is none.
     ForGood,
     /// The answer is whole and its checksum wrong, so many bytes; it stays so if nothing follows.
@@ -210,7 +210,7 @@ pub enum Failure {
     },
 }
 
-impl Inner {
+impl GuardInner {
     /// A new request begins: nothing from before it may pass. On TCP a frame whose beginning is there and whose rest is not stays,
     /// to be skipped when it is whole.
     fn begin(&mut self, request: &[u8], cx: &mut Context<'_>) {
@@ -400,7 +400,7 @@ impl Ear {
 }
 
 impl Guard {
-    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn inner(&self) -> std::sync::MutexGuard<'_, GuardInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -437,7 +437,7 @@ impl AsyncWrite for Guard {
         if this.written >= this.request.len() {
             this.begin(buf, cx);
         }
-        let Inner { wire, request, written, .. } = &mut *this;
+        let GuardInner { wire, request, written, .. } = &mut *this;
         let n = match ready!(Pin::new(wire).poll_write(cx, &request[*written..])) {
             Ok(n) => n,
             Err(e) => {

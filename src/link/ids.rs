@@ -12,14 +12,14 @@ const AVOIDED: usize = 64;
 /// A source of ids.
 #[derive(Debug)]
 pub struct TransactionIds {
-    source: Source,
+    source: IdSource,
     drawn: Vec<u16>,
     avoid: VecDeque<u16>,
     current: u16,
 }
 
 #[derive(Debug)]
-enum Source {
+enum IdSource {
     System(SystemRandom),
     /// For tests: the same ids for the same seed.
     Seeded(u64),
@@ -28,7 +28,7 @@ enum Source {
 impl TransactionIds {
     /// Ids from the operating system's random numbers; the same ids for the same seed where one is given (tests).
     pub fn new(seed: Option<u64>) -> Self {
-        let source = seed.map_or_else(|| Source::System(SystemRandom::new()), Source::Seeded);
+        let source = seed.map_or_else(|| IdSource::System(SystemRandom::new()), IdSource::Seeded);
         Self { source, drawn: Vec::new(), avoid: VecDeque::with_capacity(AVOIDED), current: 0 }
     }
 
@@ -63,20 +63,20 @@ impl TransactionIds {
     fn refill(&mut self) {
         let mut bytes = [0u8; DRAWN * 2];
         let is_drawn = match &mut self.source {
-            Source::System(random) => random.fill(&mut bytes).is_ok(),
-            Source::Seeded(_) => false,
+            IdSource::System(random) => random.fill(&mut bytes).is_ok(),
+            IdSource::Seeded(_) => false,
         };
         if !is_drawn {
             // A test's seed; or the operating system gave none, and what it gave before goes on.
             let mut state = match &self.source {
-                Source::Seeded(state) => *state,
-                Source::System(_) => u64::from(self.current) ^ 0x9E37_79B9_7F4A_7C15,
+                IdSource::Seeded(state) => *state,
+                IdSource::System(_) => u64::from(self.current) ^ 0x9E37_79B9_7F4A_7C15,
             };
             for pair in bytes.chunks_exact_mut(2) {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 pair.copy_from_slice(&state.to_be_bytes()[1..3]);
             }
-            if let Source::Seeded(seed) = &mut self.source {
+            if let IdSource::Seeded(seed) = &mut self.source {
                 *seed = state;
             }
         }

@@ -30,24 +30,24 @@ pub use crate::link::counters::Counters;
 use crate::link::counters::add;
 use crate::link::guard::{Ear, Framing};
 use crate::link::ids::TransactionIds;
-use crate::link::record::{Recorder, Tap};
-use crate::link::settings::{Settings, Transport};
+use crate::link::record::{FrameRecorder, Recorder};
+use crate::link::settings::{LinkSettings, LinkTransport};
 use crate::link::timer::Timer;
 use crate::model::quality::Cause;
 use crate::model::reading::Stamp;
-use crate::model::registers::{Span, Words};
+use crate::model::registers::{RegisterBlock, RegisterRange};
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct LinkAnswer {
     /// What came.
-    pub words: Words,
+    pub words: RegisterBlock,
     /// When it came.
     pub at: Stamp,
     /// Microseconds from the request to the answer.
     pub round_trip_us: u64,
     /// It may answer an earlier request: to be read until two agree.
-    pub unsure: bool,
+    pub is_ambiguous: bool,
 }
 
 /// An answer that came after its request was given up.
@@ -85,7 +85,7 @@ enum Miss {
 
 /// One bus, owned by one task.
 pub struct Link {
-    settings: Settings,
+    settings: LinkSettings,
     clock: Clock,
     dialer: Option<Dialer>,
     id_seed: Option<u64>,
@@ -110,7 +110,7 @@ pub struct Link {
 
 impl Link {
     /// A link that is not open yet.
-    pub fn new(settings: Settings, clock: Clock, counters: Arc<Counters>) -> Self {
+    pub fn new(settings: LinkSettings, clock: Clock, counters: Arc<Counters>) -> Self {
         Self {
             settings,
             clock,
@@ -157,12 +157,12 @@ impl Link {
 
     /// Whether frames lie on this link as RTU: a time-out makes the next answer ambiguous.
     pub fn is_rtu(&self) -> bool {
-        !matches!(self.settings.transport, Transport::Tcp { .. })
+        !matches!(self.settings.transport, LinkTransport::Tcp { .. })
     }
 
     /// Whether this is a serial port of our own.
     pub fn is_serial(&self) -> bool {
-        matches!(self.settings.transport, Transport::Serial(_))
+        matches!(self.settings.transport, LinkTransport::Serial(_))
     }
 
     /// Whether only the shape of an answer tells what it answers.
@@ -219,10 +219,10 @@ impl Link {
         }
         let wait = Duration::from_millis(self.settings.connect_timeout_ms);
         Ok(match &self.settings.transport {
-            Transport::Tcp { address } | Transport::RtuOverTcp { address } => {
+            LinkTransport::Tcp { address } | LinkTransport::RtuOverTcp { address } => {
                 tapped(connect::tcp(address, wait).await?, to)
             }
-            Transport::Serial(port) => tapped(serial::open(port)?, to),
+            LinkTransport::Serial(port) => tapped(serial::open(port)?, to),
         })
     }
 
@@ -250,7 +250,13 @@ impl Link {
     /// # Errors
     /// The cause. An exception leaves the link open. [`Cause::Closed`]: the other side closed the connection instead of
     /// answering, on a new one too; the next request opens it again. [`Cause::LinkDown`]: it cannot be opened.
-    pub async fn read(&mut self, unit: u8, span: Span, timeout_ms: u64, pause_ms: u64) -> Result<Answer, Cause> {
+    pub async fn read(
+        &mut self,
+        unit: u8,
+        span: RegisterRange,
+        timeout_ms: u64,
+        pause_ms: u64,
+    ) -> Result<LinkAnswer, Cause> {
         let most = if span.area.is_bits() { 2000 } else { 125 };
         if span.count == 0 || span.count > most {
             return Err(Cause::IllegalValue);
@@ -273,11 +279,17 @@ impl Link {
     ///
     /// # Errors
     /// As [`Link::read`]; [`Cause::Unsettled`] if no two agree.
-    pub async fn read_sure(&mut self, unit: u8, span: Span, timeout_ms: u64, pause_ms: u64) -> Result<Answer, Cause> {
+    pub async fn read_sure(
+        &mut self,
+        unit: u8,
+        span: RegisterRange,
+        timeout_ms: u64,
+        pause_ms: u64,
+    ) -> Result<LinkAnswer, Cause> {
         let mut before: Option<Vec<u16>> = None;
         for _ in 0..SURE_MAX {
             let answer = self.read(unit, span, timeout_ms, pause_ms).await?;
-            if !answer.unsure || before.as_ref() == Some(&answer.words.words) {
+            if !answer.is_ambiguous || before.as_ref() == Some(&answer.words.words) {
                 return Ok(answer);
             }
             self.settle(unit);
@@ -287,7 +299,13 @@ impl Link {
     }
 
     /// One exchange, and once more on a new connection where the old one was gone.
-    async fn read_again(&mut self, unit: u8, span: Span, timeout_ms: u64, pause_ms: u64) -> Result<Answer, Miss> {
+    async fn read_again(
+        &mut self,
+        unit: u8,
+        span: RegisterRange,
+        timeout_ms: u64,
+        pause_ms: u64,
+    ) -> Result<LinkAnswer, Miss> {
         let mut is_new = false;
         if self.conn.as_ref().is_none_or(|c| c.ear.is_dead()) && !(self.is_serial() && self.conn.is_some()) {
             if !self.is_ready {
@@ -335,16 +353,16 @@ impl Link {
     }
 
     /// The next answer of this shape is to be read twice once more (two reads did not agree).
-    pub fn doubt(&mut self, unit: u8, span: Span) {
+    pub fn doubt(&mut self, unit: u8, span: RegisterRange) {
         if self.is_ambiguous() {
             self.ambiguity.unanswered(unit, span, self.clock.mono_us());
         }
     }
 }
 
-fn tapped<T: connect::Wire + 'static>(wire: T, to: Option<(Recorder, String, bool)>) -> BoxedWire {
+fn tapped<T: connect::ByteStream + 'static>(wire: T, to: Option<(Recorder, String, bool)>) -> BoxedWire {
     match to {
-        Some(to) => Box::new(Tap::new(wire, Some(to))),
+        Some(to) => Box::new(FrameRecorder::new(wire, Some(to))),
         None => Box::new(wire),
     }
 }

@@ -49,19 +49,19 @@ impl Recorder {
 
 /// A transport whose bytes are written down, if somebody wants them.
 #[derive(Debug)]
-pub struct Tap<T> {
+pub struct FrameRecorder<T> {
     inner: T,
     to: Option<(Recorder, String, bool)>,
 }
 
-impl<T> Tap<T> {
+impl<T> FrameRecorder<T> {
     /// Wraps a transport; `to` is the recorder, the link's name and whether frames lie as RTU.
     pub fn new(inner: T, to: Option<(Recorder, String, bool)>) -> Self {
         Self { inner, to }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for FrameRecorder<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
@@ -75,7 +75,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for FrameRecorder<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = ready!(Pin::new(&mut this.inner).poll_write(cx, bytes));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::{DataBits, SerialPortBuilderExt as _, SerialStream, StopBits};
 
-use crate::model::line::{Line, Parity};
+use crate::model::line::{Parity, SerialParams};
 
 /// A serial port as it is to be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct PortSettings {
     /// Device file.
     pub path: String,
     /// Speed and form of the characters.
-    pub line: Line,
+    pub line: SerialParams,
     /// Silence between frames where 3.5 characters are not enough.
     pub min_silence_us: u64,
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::link::frame::Lenient;
 use crate::link::serial::PortSettings;
-use crate::model::line::{Line, Parity};
+use crate::model::line::{Parity, SerialParams};
 
 /// A link as the configuration writes it: `[[link.tcp]]`, `[[link.serial]]` or `[[link.rtu_over_tcp]]`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -114,11 +114,11 @@ fn twenty() -> u64 {
 
 /// A link, whatever it runs over.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct LinkSettings {
     /// Its name.
     pub id: String,
     /// What it runs over.
-    pub transport: Transport,
+    pub transport: LinkTransport,
     /// Longest wait for a connection.
     pub connect_timeout_ms: u64,
     /// Longest wait for an answer.
@@ -134,7 +134,7 @@ pub struct Settings {
     /// See [`TcpLink::expected_round_trip_ms`].
     pub expected_round_trip_ms: u64,
     /// The serial line behind a gateway or converter, as far as it is known.
-    pub behind: Option<Line>,
+    pub behind: Option<SerialParams>,
     /// See [`TcpLink::overload`].
     pub overload: bool,
 }
@@ -142,7 +142,7 @@ pub struct Settings {
 /// What a link runs over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Transport {
+pub enum LinkTransport {
     /// Modbus TCP.
     Tcp {
         /// `host:port`.
@@ -157,12 +157,12 @@ pub enum Transport {
     Serial(PortSettings),
 }
 
-impl Transport {
+impl LinkTransport {
     /// The address or port, for people.
     pub fn address(&self) -> &str {
         match self {
-            Transport::Tcp { address } | Transport::RtuOverTcp { address } => address,
-            Transport::Serial(port) => &port.path,
+            LinkTransport::Tcp { address } | LinkTransport::RtuOverTcp { address } => address,
+            LinkTransport::Serial(port) => &port.path,
         }
     }
 }
@@ -174,14 +174,14 @@ impl TcpLink {
     }
 
     /// As a link; `rtu` for RTU frames over TCP. `delivered` is how the makers set the units' serial lines.
-    pub fn settings(&self, rtu: bool, delivered: Line) -> Settings {
+    pub fn settings(&self, rtu: bool, delivered: SerialParams) -> LinkSettings {
         // An IPv6 address may be written with or without its brackets.
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_string() };
         let address = format!("{host}:{}", self.port);
-        Settings {
+        LinkSettings {
             id: self.id.clone(),
-            transport: if rtu { Transport::RtuOverTcp { address } } else { Transport::Tcp { address } },
+            transport: if rtu { LinkTransport::RtuOverTcp { address } } else { LinkTransport::Tcp { address } },
             connect_timeout_ms: self.connect_timeout_ms,
             timeout_ms: self.timeout_ms,
             settle_ms: self.settle_ms,
@@ -193,7 +193,7 @@ impl TcpLink {
             timeout_max_ms: self.timeout_max_ms,
             expected_round_trip_ms: self.expected_round_trip_ms,
             behind: (rtu || self.baud.is_some())
-                .then(|| Line { baud: self.baud.unwrap_or(delivered.baud), ..delivered }),
+                .then(|| SerialParams { baud: self.baud.unwrap_or(delivered.baud), ..delivered }),
             overload: self.overload,
         }
     }
@@ -201,15 +201,15 @@ impl TcpLink {
 
 impl SerialLink {
     /// As a link, with what the maker delivers where the configuration does not say.
-    pub fn settings(&self, delivered: Line) -> Settings {
-        let line = Line {
+    pub fn settings(&self, delivered: SerialParams) -> LinkSettings {
+        let line = SerialParams {
             baud: self.baud.unwrap_or(delivered.baud),
             parity: self.parity.unwrap_or(delivered.parity),
             stop_bits: self.stop_bits.unwrap_or(delivered.stop_bits),
         };
-        Settings {
+        LinkSettings {
             id: self.id.clone(),
-            transport: Transport::Serial(PortSettings {
+            transport: LinkTransport::Serial(PortSettings {
                 path: self.port.clone(),
                 line,
                 min_silence_us: self.min_silence_us,

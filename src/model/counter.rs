@@ -36,7 +36,7 @@ pub struct Limits {
 
 /// A reading of the register.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Reading {
+struct CounterReading {
     #[serde(with = "decimal_text")]
     value: Decimal,
     /// When it was first read, milliseconds since 1970.
@@ -52,7 +52,7 @@ struct Doubt {
     cause: Cause,
     /// When it began, and the newest of its readings.
     began_ms: i64,
-    newest: Reading,
+    newest: CounterReading,
     /// The first of its readings.
     #[serde(with = "decimal_text")]
     first: Decimal,
@@ -64,15 +64,15 @@ struct Doubt {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counter {
     /// The last reading that is believed; its time is when the register last changed.
-    good: Option<Reading>,
+    good: Option<CounterReading>,
     doubt: Option<Doubt>,
     /// The register that was given up for a new one.
-    old: Option<Reading>,
+    old: Option<CounterReading>,
 }
 
 /// What one reading brought.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Step {
+pub enum CounterStep {
     /// The first reading, or a new baseline after readings of 0.
     Began,
     /// So much was counted since the last believed reading.
@@ -87,8 +87,8 @@ pub enum Step {
 
 impl Counter {
     /// Takes the next good reading in.
-    pub fn step(&mut self, value: Decimal, at_ms: i64, limits: &Limits) -> Step {
-        let reading = Reading { value, at_ms, is_change: true };
+    pub fn step(&mut self, value: Decimal, at_ms: i64, limits: &Limits) -> CounterStep {
+        let reading = CounterReading { value, at_ms, is_change: true };
         if let Some(old) = self.old
             && (at_ms - old.at_ms > REMEMBERED_MS)
         {
@@ -102,7 +102,7 @@ impl Counter {
     }
 
     /// No reading is believed yet. A 0 is none: many devices read 0 while they start.
-    fn first(&mut self, reading: Reading, limits: &Limits) -> Step {
+    fn first(&mut self, reading: CounterReading, limits: &Limits) -> CounterStep {
         if reading.value.is_zero() {
             let doubt = self.doubt.get_or_insert(Doubt {
                 cause: Cause::CounterZero,
@@ -112,24 +112,24 @@ impl Counter {
                 steps: 0,
             });
             doubt.newest.at_ms = reading.at_ms;
-            return Step::InDoubt(Cause::CounterZero);
+            return CounterStep::InDoubt(Cause::CounterZero);
         }
         // From 0 it counts only what is plausible by a known rate.
         let from_zero = self.doubt.take().filter(|d| limits.max_per_h.is_some() && d.first.is_zero());
-        self.good = Some(Reading { is_change: false, ..reading });
+        self.good = Some(CounterReading { is_change: false, ..reading });
         match from_zero {
-            Some(zero) if is_close(reading.value, zero.newest, reading, limits) => Step::Counted(reading.value),
-            _ => Step::Began,
+            Some(zero) if is_close(reading.value, zero.newest, reading, limits) => CounterStep::Counted(reading.value),
+            _ => CounterStep::Began,
         }
     }
 
-    fn next(&mut self, good: Reading, reading: Reading, limits: &Limits) -> Step {
+    fn next(&mut self, good: CounterReading, reading: CounterReading, limits: &Limits) -> CounterStep {
         let Some(rise) = reading.value.checked_sub(good.value) else {
             return self.begin_doubt(Cause::CounterJump, reading);
         };
         if rise.is_zero() || (rise < Decimal::ZERO && -rise <= limits.resolution && !reading.value.is_zero()) {
             // Unchanged, or a step back that the next reading takes again.
-            return Step::Counted(Decimal::ZERO);
+            return CounterStep::Counted(Decimal::ZERO);
         }
         if rise > Decimal::ZERO {
             if self.old.is_some_and(|old| {
@@ -138,12 +138,12 @@ impl Counter {
             {
                 // The register that was given up is back.
                 (self.good, self.old) = (Some(reading), None);
-                return Step::Lost(Cause::CounterFell);
+                return CounterStep::Lost(Cause::CounterFell);
             }
             let is_possible = limits.modulus.is_none_or(|modulus| reading.value < modulus);
             if is_possible && is_plausible(rise, good, reading, limits) {
                 self.good = Some(reading);
-                return Step::Counted(rise);
+                return CounterStep::Counted(rise);
             }
             return self.begin_doubt(Cause::CounterJump, reading);
         }
@@ -154,20 +154,26 @@ impl Counter {
         match over_modulus(good, reading, limits) {
             Some(counted) => {
                 self.good = Some(reading);
-                Step::RolledOver(counted)
+                CounterStep::RolledOver(counted)
             }
             None => self.begin_doubt(Cause::CounterFell, reading),
         }
     }
 
-    fn begin_doubt(&mut self, cause: Cause, reading: Reading) -> Step {
+    fn begin_doubt(&mut self, cause: Cause, reading: CounterReading) -> CounterStep {
         let first = reading.value;
         self.doubt = Some(Doubt { cause, began_ms: reading.at_ms, newest: reading, first, steps: 0 });
-        Step::InDoubt(cause)
+        CounterStep::InDoubt(cause)
     }
 
     /// A reading while the register is in doubt.
-    fn resolve(&mut self, good: Reading, mut doubt: Doubt, reading: Reading, limits: &Limits) -> Step {
+    fn resolve(
+        &mut self,
+        good: CounterReading,
+        mut doubt: Doubt,
+        reading: CounterReading,
+        limits: &Limits,
+    ) -> CounterStep {
         let is_high = doubt.cause == Cause::CounterJump;
         // After a jump only what lies below it can be the old register again.
         let is_below = !is_high || reading.value < doubt.first;
@@ -180,14 +186,14 @@ impl Counter {
             if !counted.is_zero() {
                 self.good = Some(reading);
             }
-            return Step::Counted(counted);
+            return CounterStep::Counted(counted);
         }
         if doubt.cause == Cause::CounterZero
             && !reading.value.is_zero()
             && let Some(counted) = over_modulus(good, reading, limits)
         {
             (self.good, self.doubt) = (Some(reading), None);
-            return Step::RolledOver(counted);
+            return CounterStep::RolledOver(counted);
         }
         let Some(rise) = reading.value.checked_sub(doubt.newest.value) else {
             return self.begin_doubt(Cause::CounterJump, reading);
@@ -218,15 +224,15 @@ impl Counter {
         }
         if doubt.steps >= PROVEN_STEPS && reading.at_ms - doubt.began_ms >= PROVEN_MS {
             *self = Self { good: Some(reading), doubt: None, old: Some(good) };
-            return Step::Lost(doubt.cause);
+            return CounterStep::Lost(doubt.cause);
         }
         self.doubt = Some(doubt);
-        Step::InDoubt(doubt.cause)
+        CounterStep::InDoubt(doubt.cause)
     }
 }
 
 /// What was counted over a roll-over, if it was one: the register stood in its last tenth, and stands in its first.
-fn over_modulus(good: Reading, reading: Reading, limits: &Limits) -> Option<Decimal> {
+fn over_modulus(good: CounterReading, reading: CounterReading, limits: &Limits) -> Option<Decimal> {
     let modulus = limits.modulus.filter(|m| good.value < *m && reading.value < good.value)?;
     let counted = modulus.checked_sub(good.value)?.checked_add(reading.value)?;
     let is_small = counted <= modulus / Decimal::TEN;
@@ -234,12 +240,12 @@ fn over_modulus(good: Reading, reading: Reading, limits: &Limits) -> Option<Deci
 }
 
 /// Whether so much can have been counted since the register last changed.
-fn is_plausible(counted: Decimal, since: Reading, now: Reading, limits: &Limits) -> bool {
+fn is_plausible(counted: Decimal, since: CounterReading, now: CounterReading, limits: &Limits) -> bool {
     is_close(counted, since, now, limits) || limits.max_per_h.is_none()
 }
 
 /// The same where a rate is known; false where none is.
-fn is_close(counted: Decimal, since: Reading, now: Reading, limits: &Limits) -> bool {
+fn is_close(counted: Decimal, since: CounterReading, now: CounterReading, limits: &Limits) -> bool {
     let Some(max_per_h) = limits.max_per_h else { return false };
     let passed_ms = now.at_ms - since.at_ms;
     // When it had changed before a baseline nobody knows, and not how much time passed if the date went back.
@@ -292,13 +298,13 @@ mod tests {
             // What is kept over a restart is all there is.
             counter = serde_json::from_str(&serde_json::to_string(&counter).unwrap()).unwrap();
             out.push(match step {
-                Step::Began => "began".to_string(),
-                Step::Counted(d) => format!("+{}", d.normalize()),
-                Step::RolledOver(d) => format!("over+{}", d.normalize()),
-                Step::InDoubt(cause) => cause.word().to_string(),
-                Step::Lost(cause) => format!("lost:{}", cause.word()),
+                CounterStep::Began => "began".to_string(),
+                CounterStep::Counted(d) => format!("+{}", d.normalize()),
+                CounterStep::RolledOver(d) => format!("over+{}", d.normalize()),
+                CounterStep::InDoubt(cause) => cause.word().to_string(),
+                CounterStep::Lost(cause) => format!("lost:{}", cause.word()),
             });
-            if let Step::Counted(d) | Step::RolledOver(d) = step {
+            if let CounterStep::Counted(d) | CounterStep::RolledOver(d) = step {
                 assert!(d >= Decimal::ZERO, "never backwards");
                 total += d;
             }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use crate::model::point::{STATUS, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Reading, Sample};
-use crate::model::time::Mono;
+use crate::model::time::MonotonicMillis;
 use crate::model::value::Value;
 
 /// A sample and its age.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct LatestSample {
     /// The sample.
     pub sample: Sample,
     /// When it came.
-    pub at: Mono,
+    pub at: MonotonicMillis,
     /// Milliseconds between samples when all is well; 0 if irregular.
     pub every_ms: u64,
     /// Whether it was said that it is too old.
@@ -27,13 +27,13 @@ const STALE_INTERVALS: u64 = 3;
 const STALE_MS: u64 = 5_000;
 
 /// When what came at a moment is stale, if more should come every so many milliseconds.
-pub fn stale_after(at: Mono, every_ms: u64) -> Mono {
+pub fn stale_after(at: MonotonicMillis, every_ms: u64) -> MonotonicMillis {
     at.plus(every_ms * STALE_INTERVALS + STALE_MS)
 }
 
-impl Seen {
+impl LatestSample {
     /// When it will be too old; never if its source is irregular.
-    pub fn stale_at(&self) -> Option<Mono> {
+    pub fn stale_at(&self) -> Option<MonotonicMillis> {
         (self.every_ms > 0).then(|| stale_after(self.at, self.every_ms))
     }
 
@@ -45,7 +45,7 @@ impl Seen {
     ///
     /// # Errors
     /// The sample is bad, or too old.
-    pub fn now(&self, now: Mono) -> Result<&Value, Cause> {
+    pub fn now(&self, now: MonotonicMillis) -> Result<&Value, Cause> {
         match self.stale_at() {
             Some(at) if now >= at => Err(Cause::Stale),
             _ => self.sample.as_ref().map_err(|cause| *cause),
@@ -61,23 +61,23 @@ type Route = (usize, Vec<(usize, usize)>);
 
 /// What brings samples: its slots grow old together.
 #[derive(Clone, Debug, Default)]
-struct Source {
+struct SourceAge {
     slots: Vec<usize>,
     /// Not before then is any of them too old.
-    due: Option<Mono>,
+    due: Option<MonotonicMillis>,
 }
 
 /// The newest samples.
 #[derive(Clone, Debug, Default)]
 pub struct Latest {
     slots: BTreeMap<Arc<str>, BTreeMap<Arc<str>, usize>>,
-    seen: Vec<Option<Seen>>,
+    seen: Vec<Option<LatestSample>>,
     /// By the stream's address; the stream is kept, so that the address stays its own.
     routes: HashMap<usize, (Arc<Stream>, Arc<Route>)>,
     /// By device and source.
     by_name: HashMap<(Arc<str>, Arc<str>), usize>,
-    sources: Vec<Source>,
-    due: BTreeSet<(Mono, usize)>,
+    sources: Vec<SourceAge>,
+    due: BTreeSet<(MonotonicMillis, usize)>,
 }
 
 /// How a rule names a point of a device's own state ([`STATUS`]): `status/state`.
@@ -113,10 +113,10 @@ impl Latest {
 
     /// Takes a reading in. `each` is called with each slot that it brought something for, and whether that is only what was there
     /// before, with no time in between in which it was too old.
-    pub fn take(&mut self, reading: &Reading, now: Mono, mut each: impl FnMut(usize, bool)) {
+    pub fn take(&mut self, reading: &Reading, now: MonotonicMillis, mut each: impl FnMut(usize, bool)) {
         let route = self.route(&reading.stream);
         let (at, every_ms) = (reading.at.mono, reading.stream.every_ms);
-        let mut due: Option<Mono> = None;
+        let mut due: Option<MonotonicMillis> = None;
         for &(sample, slot) in &route.1 {
             let Some(got) = reading.sample(sample) else { continue };
             match &mut self.seen[slot] {
@@ -126,7 +126,7 @@ impl Latest {
                     each(slot, true);
                 }
                 seen => {
-                    let new = Seen { sample: got.cloned(), at, every_ms, is_told: false };
+                    let new = LatestSample { sample: got.cloned(), at, every_ms, is_told: false };
                     due = new.stale_at();
                     *seen = Some(new);
                     each(slot, false);
@@ -137,7 +137,7 @@ impl Latest {
     }
 
     /// A source wants to be looked at then, if not before.
-    fn look_at(&mut self, source: usize, at: Option<Mono>) {
+    fn look_at(&mut self, source: usize, at: Option<MonotonicMillis>) {
         let Some(at) = at else { return };
         let due = &mut self.sources[source].due;
         if due.is_some_and(|before| before <= at) {
@@ -150,19 +150,19 @@ impl Latest {
     }
 
     /// When something may next be too old.
-    pub fn next_stale(&self) -> Option<Mono> {
+    pub fn next_stale(&self) -> Option<MonotonicMillis> {
         self.due.first().map(|(at, _)| *at)
     }
 
     /// Calls with each slot whose sample has become too old.
-    pub fn stale(&mut self, now: Mono, mut each: impl FnMut(usize)) {
+    pub fn stale(&mut self, now: MonotonicMillis, mut each: impl FnMut(usize)) {
         while let Some(&(at, id)) = self.due.first() {
             if at > now {
                 break;
             }
             self.due.remove(&(at, id));
             self.sources[id].due = None;
-            let mut next: Option<Mono> = None;
+            let mut next: Option<MonotonicMillis> = None;
             for slot in &self.sources[id].slots {
                 let Some(seen) = self.seen[*slot].as_mut().filter(|s| !s.is_told) else { continue };
                 let Some(at) = seen.stale_at() else { continue };
@@ -178,7 +178,7 @@ impl Latest {
     }
 
     /// What was last seen.
-    pub fn get(&self, slot: usize) -> Option<&Seen> {
+    pub fn get(&self, slot: usize) -> Option<&LatestSample> {
         self.seen.get(slot)?.as_ref()
     }
 
@@ -206,7 +206,7 @@ impl Latest {
         let next = self.sources.len();
         let id = *self.by_name.entry(name).or_insert(next);
         if id == next {
-            self.sources.push(Source::default());
+            self.sources.push(SourceAge::default());
         }
         id
     }

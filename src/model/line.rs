@@ -18,7 +18,7 @@ pub enum Parity {
 
 /// Speed and form of the characters; eight data bits always (RTU needs them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct SerialParams {
     /// Bits a second.
     pub baud: u32,
     /// Parity.
@@ -27,7 +27,7 @@ pub struct Line {
     pub stop_bits: u8,
 }
 
-impl Line {
+impl SerialParams {
     /// Bits of a character: start, eight data bits, parity, stop bits.
     pub fn bits_per_char(&self) -> u32 {
         9 + u32::from(self.parity != Parity::None) + u32::from(self.stop_bits)

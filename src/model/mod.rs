@@ -5,8 +5,8 @@
 pub mod counter;
 pub mod frames;
 pub mod latest;
-pub mod letter;
 pub mod line;
+pub mod notification;
 pub mod point;
 pub mod priority;
 pub mod problem;

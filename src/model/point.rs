@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 /// A text in both languages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Names {
+pub struct LocalizedText {
     /// Chinese.
     pub zh: String,
     /// English.
     pub en: String,
 }
 
-impl Names {
+impl LocalizedText {
     /// A text in Chinese and English.
     pub fn both(zh: impl Into<String>, en: impl Into<String>) -> Self {
         Self { zh: zh.into(), en: en.into() }
@@ -28,20 +28,20 @@ impl Names {
 }
 
 /// A text that exists in English only.
-impl From<String> for Names {
+impl From<String> for LocalizedText {
     fn from(en: String) -> Self {
         Self { zh: en.clone(), en }
     }
 }
 
-impl From<Names> for String {
-    fn from(names: Names) -> Self {
+impl From<LocalizedText> for String {
+    fn from(names: LocalizedText) -> Self {
         names.en
     }
 }
 
 /// English, as logs and commands show it.
-impl std::fmt::Display for Names {
+impl std::fmt::Display for LocalizedText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.en)
     }
@@ -50,7 +50,7 @@ impl std::fmt::Display for Names {
 /// What kind of quantity a point is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum PointKind {
     /// A measured quantity.
     Number,
     /// A cumulative register: energy, run hours, starts.
@@ -92,7 +92,7 @@ impl Retention {
 /// How a point's values usually come, so that they can be stored without a tag each. A value of another form is stored too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
+pub enum Encoding {
     /// `Value::Bool`.
     Bool,
     /// `Value::Exact` with this many decimals.
@@ -196,11 +196,11 @@ pub struct PointMeta {
     /// The vocabulary's name, unique within the device.
     pub name: Arc<str>,
     /// What kind of quantity.
-    pub kind: Kind,
+    pub kind: PointKind,
     /// Which history class keeps it.
     pub retention: Retention,
     /// How its values usually come.
-    pub form: Form,
+    pub form: Encoding,
 }
 
 /// A stream: the readings of one device from one source, always the same points in the same order.

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 
 /// A place in a file, counted from one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct SourceLocation {
     /// The file as the user named it, or `environment`.
     pub file: String,
     /// Line, 0 if the whole file is meant.
@@ -15,7 +15,7 @@ pub struct Place {
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.line, self.column) {
             (0, _) => f.write_str(&self.file),
@@ -38,7 +38,7 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// Where.
-    pub place: Place,
+    pub place: SourceLocation,
     /// Whether it can be lived with.
     pub severity: Severity,
     /// What is wrong, in one sentence.
@@ -109,10 +109,10 @@ pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str> + 
 }
 
 /// There is nothing of that name; with the nearest names.
-pub fn unknown<'a>(what: (&str, &str), given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Names {
+pub fn unknown<'a>(what: (&str, &str), given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> LocalizedText {
     let near = nearest(given, known.clone()).join("、");
     let zh = if near.is_empty() { String::new() } else { format!("，是否指 {near}？") };
-    Names::both(
+    LocalizedText::both(
         format!("没有{}“{given}”{zh}", what.0),
         format!("there is no {} `{given}`; {}", what.1, did_you_mean(given, known)),
     )

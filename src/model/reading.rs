@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::point::Stream;
 use crate::model::quality::Cause;
-use crate::model::time::{Mono, Wall};
+use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::Value;
 
 /// A good value or the cause why there is none. A bad sample is never 0 and never the last good value.
@@ -14,9 +14,9 @@ pub type Sample = Result<Value, Cause>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Monotonic time of this boot.
-    pub mono: Mono,
+    pub mono: MonotonicMillis,
     /// The date as the clock showed it.
-    pub wall: Wall,
+    pub wall: UnixMillis,
     /// Whether that date may be believed.
     pub trusted: bool,
 }

@@ -4,26 +4,26 @@ use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the machine booted; goes on through corrections of the date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Mono(pub u64);
+pub struct MonotonicMillis(pub u64);
 
-impl Mono {
+impl MonotonicMillis {
     /// Milliseconds from `earlier` to `self`; 0 if `earlier` is later.
-    pub const fn since(self, earlier: Mono) -> u64 {
+    pub const fn since(self, earlier: MonotonicMillis) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
     /// The moment `ms` milliseconds later.
     #[must_use]
-    pub const fn plus(self, ms: u64) -> Mono {
-        Mono(self.0.saturating_add(ms))
+    pub const fn plus(self, ms: u64) -> MonotonicMillis {
+        MonotonicMillis(self.0.saturating_add(ms))
     }
 }
 
 /// Milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Wall(pub i64);
+pub struct UnixMillis(pub i64);
 
-impl Wall {
+impl UnixMillis {
     /// As people read it: RFC 3339 in the site's time zone, with milliseconds and the offset.
     pub fn local(self, zone: &jiff::tz::TimeZone) -> String {
         let at = jiff::Timestamp::from_millisecond(self.0).map(|t| t.to_zoned(zone.clone()));
@@ -40,9 +40,9 @@ impl Wall {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
     /// For delays.
-    pub mono: Mono,
+    pub mono: MonotonicMillis,
     /// For calendars, once trusted.
-    pub wall: Wall,
+    pub wall: UnixMillis,
     /// Whether `wall` may be believed.
     pub wall_trusted: bool,
 }
@@ -53,7 +53,7 @@ pub fn carried_by((saved, saved_boot): (Now, &str), (now, boot): (Now, &str)) ->
     if !boot.is_empty() && saved_boot == boot {
         return 0;
     }
-    let ms = |mono: Mono| i64::try_from(mono.0).unwrap_or(i64::MAX);
+    let ms = |mono: MonotonicMillis| i64::try_from(mono.0).unwrap_or(i64::MAX);
     let is_known = saved.wall_trusted && now.wall_trusted;
     let passed = if is_known { (now.wall.0 - saved.wall.0).max(0) } else { 0 };
     ms(now.mono) - passed - ms(saved.mono)
@@ -76,9 +76,9 @@ pub fn duration_ms(text: &str) -> Option<u64> {
 
 /// A length of time as files write it: `500ms`, `30s`, `15m`, `1h`, `9d`; `0s` is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Length(pub u64);
+pub struct HumanDuration(pub u64);
 
-impl Length {
+impl HumanDuration {
     /// As files write it, in the largest unit that divides it.
     pub fn text(self) -> String {
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
@@ -90,7 +90,7 @@ impl Length {
     }
 }
 
-impl<'de> Deserialize<'de> for Length {
+impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         let is_none = text.trim_start_matches('0').trim_start_matches(|c: char| c.is_ascii_alphabetic()).is_empty();
@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for Length {
     }
 }
 
-impl schemars::JsonSchema for Length {
+impl schemars::JsonSchema for HumanDuration {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Length".into()
     }
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn wall_prints_milliseconds_always() {
-        assert_eq!(Wall(0).rfc3339(), "1970-01-01T00:00:00.000Z");
-        assert_eq!(Wall(1_700_000_000_120).rfc3339(), "2023-11-14T22:13:20.120Z");
+        assert_eq!(UnixMillis(0).rfc3339(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(UnixMillis(1_700_000_000_120).rfc3339(), "2023-11-14T22:13:20.120Z");
     }
 }

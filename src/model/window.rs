@@ -2,28 +2,28 @@
 
 use std::collections::VecDeque;
 
-use crate::model::time::Mono;
+use crate::model::time::MonotonicMillis;
 
 /// Values that a window holds about.
 const KEPT: u64 = 60;
 
 /// A sliding window.
 #[derive(Clone, Debug)]
-pub struct Window {
+pub struct SampleWindow {
     length_ms: u64,
-    values: VecDeque<(Mono, f64)>,
+    values: VecDeque<(MonotonicMillis, f64)>,
     /// The newest value, kept or not.
-    newest: Option<(Mono, f64)>,
+    newest: Option<(MonotonicMillis, f64)>,
 }
 
-impl Window {
+impl SampleWindow {
     /// A window of this length.
     pub fn new(length_ms: u64) -> Self {
         Self { length_ms, values: VecDeque::new(), newest: None }
     }
 
     /// Takes a value in. A value at or before the newest is not taken.
-    pub fn push(&mut self, now: Mono, value: f64) {
+    pub fn push(&mut self, now: MonotonicMillis, value: f64) {
         if self.newest.is_some_and(|(at, _)| now <= at) {
             return;
         }
@@ -87,14 +87,14 @@ mod tests {
 
     #[test]
     fn a_window_forgets_what_is_older_and_stays_small() {
-        let mut w = Window::new(60_000);
+        let mut w = SampleWindow::new(60_000);
         assert_eq!((w.per_min(), w.change()), (None, None));
         for s in 0..20u32 {
-            w.push(Mono(u64::from(s) * 1_000), f64::from(s));
+            w.push(MonotonicMillis(u64::from(s) * 1_000), f64::from(s));
         }
         assert_eq!(w.per_min(), None, "less than half of it");
         for s in 20..100_000u32 {
-            w.push(Mono(u64::from(s) * 100), f64::from(s) / 10.0);
+            w.push(MonotonicMillis(u64::from(s) * 100), f64::from(s) / 10.0);
         }
         assert!(w.values.len() <= 62, "{}", w.values.len());
         assert!(w.span_ms() >= 60_000);

@@ -2,30 +2,30 @@
 
 use std::sync::Arc;
 
-use crate::model::time::{Now, Wall};
-use crate::oncall::plan::Plan;
-use crate::oncall::rota::{self, DAY_MS, Override, Stretch};
-use crate::oncall::settings::{Days, Target};
+use crate::model::time::{Now, UnixMillis};
+use crate::oncall::plan::OncallPlan;
+use crate::oncall::rota::{self, DAY_MS, OnCallPeriod, Override};
+use crate::oncall::settings::{Days, StepTarget};
 use crate::oncall::steps::resolve;
 
 /// What will go wrong within so many days, in words.
-pub fn ahead(plan: &Plan, overrides: &[Override], from: Wall, days: i64) -> Vec<String> {
+pub fn ahead(plan: &OncallPlan, overrides: &[Override], from: UnixMillis, days: i64) -> Vec<String> {
     let mut out = Vec::new();
-    let to = Wall(from.0 + days * DAY_MS);
-    let local = |at: Wall| {
+    let to = UnixMillis(from.0 + days * DAY_MS);
+    let local = |at: UnixMillis| {
         let at = jiff::Timestamp::from_millisecond(at.0).map(|t| t.to_zoned(plan.zone.clone()));
         at.map_or(String::new(), |z| z.strftime("%a %Y-%m-%d %H:%M").to_string())
     };
     for (id, rota) in &plan.rotas {
         let stretches = rota::stretches(plan, id, overrides, from, to);
-        let gaps: Vec<&Stretch> = stretches.iter().filter(|s| s.person.is_none()).collect();
+        let gaps: Vec<&OnCallPeriod> = stretches.iter().filter(|s| s.person.is_none()).collect();
         for gap in &gaps {
             out.push(format!("rota {id}: nobody is on call from {} to {}", local(gap.from), local(gap.to)));
         }
         for chain in &plan.chains {
             let Some(last) = chain.steps.last() else { continue };
-            let is_of = |t: &Target| matches!(t, Target::Rota(r) | Target::Next(r) if r == id);
-            let ends = |gap: &&&Stretch| {
+            let is_of = |t: &StepTarget| matches!(t, StepTarget::Rota(r) | StepTarget::Next(r) if r == id);
+            let ends = |gap: &&&OnCallPeriod| {
                 let now = Now { wall: gap.from, wall_trusted: true, ..Now::default() };
                 resolve(plan, overrides, last, now).0.is_empty()
             };

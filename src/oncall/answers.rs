@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::text::one_line;
 use crate::model::time::Now;
-use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{Kind, Page, PageReply, PageState, Reply, code};
+use crate::oncall::incident::{Incident, IncidentStage};
+use crate::oncall::page::{Page, PageKind, PageReply, PageState, Reply, code};
 use crate::oncall::settings::{Contact, Language};
-use crate::oncall::{Oncall, Output, is_test};
+use crate::oncall::{Oncall, OncallOutput, is_test};
 
 /// What a short message says as an answer: what is wanted, and the code of the page that is meant, if it names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct DeliveryReport {
     /// Whether whoever sent it is there; else they acknowledge.
     pub is_there: bool,
     /// Two digits.
@@ -22,7 +22,7 @@ pub struct Said {
 
 /// Reads an answer: `1` acknowledges what was sent last, `2` says that somebody is there; `37`, `1 37` and `137` acknowledge the
 /// message of code 37, `2 37` and `237` say the same of its alarm. None: it is no answer.
-pub fn read(text: &str) -> Option<Said> {
+pub fn read(text: &str) -> Option<DeliveryReport> {
     let text: String = text.trim().trim_start_matches(['回', '確', '确', '认']).chars().map(narrow).collect();
     let is_filler = |c: char| c.is_whitespace() || "-_.,:;#/，。：；、".contains(c);
     let parts: Vec<&str> = text.split(is_filler).filter(|p| !p.is_empty()).collect();
@@ -36,11 +36,13 @@ pub fn read(text: &str) -> Option<Said> {
     };
     let code = |digits: &str| digits.parse().ok().filter(|n| (10..100).contains(n));
     match parts[..] {
-        [one] if one.len() == 1 => Some(Said { is_there: verb(one)?, code: None }),
-        [both] if both.len() == 3 => Some(Said { is_there: verb(&both[..1])?, code: Some(code(&both[1..])?) }),
-        [one] => Some(Said { is_there: false, code: Some(code(one)?) }),
-        [a, b] if a.len() == 1 => Some(Said { is_there: verb(a)?, code: Some(code(b)?) }),
-        [a, b] => Some(Said { is_there: verb(b)?, code: Some(code(a)?) }),
+        [one] if one.len() == 1 => Some(DeliveryReport { is_there: verb(one)?, code: None }),
+        [both] if both.len() == 3 => {
+            Some(DeliveryReport { is_there: verb(&both[..1])?, code: Some(code(&both[1..])?) })
+        }
+        [one] => Some(DeliveryReport { is_there: false, code: Some(code(one)?) }),
+        [a, b] if a.len() == 1 => Some(DeliveryReport { is_there: verb(a)?, code: Some(code(b)?) }),
+        [a, b] => Some(DeliveryReport { is_there: verb(b)?, code: Some(code(a)?) }),
         _ => None,
     }
 }
@@ -53,15 +55,15 @@ fn narrow(c: char) -> char {
 
 impl Oncall {
     /// Which page an answer through a channel is to: the one of its code, or the last that went there and still wants it.
-    pub fn page_of(&self, channel: &str, from: &str, said: Said) -> Option<u64> {
+    pub fn page_of(&self, channel: &str, from: &str, said: DeliveryReport) -> Option<u64> {
         let is_it = |c: &Contact| c.channel == channel && same_number(&c.to, from);
         // What reached them that way, not what is still to come.
         let reached = |p: &Page| matches!(p.state, PageState::Accepted(_)) && p.ways.get(p.way).is_some_and(is_it);
-        let asks = |p: &Page| p.kind.wants_answer() || p.kind == Kind::Answer;
+        let asks = |p: &Page| p.kind.wants_answer() || p.kind == PageKind::Answer;
         let named = |p: &Page| said.code.is_some_and(|c| c == code(p.id) || p.with.iter().any(|id| c == code(*id)));
         let is_open = |i: &Incident, p: &Page| match (&i.stage, said.is_there) {
-            (Stage::Wanted, false) => p.kind.wants_answer(),
-            (Stage::Taken(by), true) => **by == *p.whom,
+            (IncidentStage::Wanted, false) => p.kind.wants_answer(),
+            (IncidentStage::Taken(by), true) => **by == *p.whom,
             _ => false,
         };
         let all = self.incidents.values().flat_map(|i| i.pages.iter().map(move |p| (i, p)));
@@ -69,12 +71,12 @@ impl Oncall {
         let found = theirs.iter().filter(|(i, p)| if said.code.is_some() { named(p) } else { is_open(i, p) });
         let last = found.map(|(_, p)| p.id).max();
         // Whoever is there without having taken it takes it with that.
-        let untaken = || theirs.iter().filter(|(i, _)| i.stage == Stage::Wanted).map(|(_, p)| p.id).max();
+        let untaken = || theirs.iter().filter(|(i, _)| i.stage == IncidentStage::Wanted).map(|(_, p)| p.id).max();
         last.or_else(|| if said.is_there && said.code.is_none() { untaken() } else { None })
     }
 
     /// A page is answered: it is logged, and its token acknowledges once.
-    pub fn replied(&mut self, reply: &PageReply, refused: Option<&Names>, now: Now, out: &mut Output) {
+    pub fn replied(&mut self, reply: &PageReply, refused: Option<&LocalizedText>, now: Now, out: &mut OncallOutput) {
         let Some((key, _, found)) = self.page(reply.page) else { return };
         let (key, found) = (Arc::clone(key), found.clone());
         if let Some((channel, id)) = &reply.read {
@@ -113,27 +115,31 @@ impl Oncall {
     }
 
     /// Whoever answered by a way that shows nothing is told what came of it.
-    fn confirm(&mut self, key: &Arc<str>, to: &Page, reply: &Reply, refused: Option<&Names>, now: Now) {
+    fn confirm(&mut self, key: &Arc<str>, to: &Page, reply: &Reply, refused: Option<&LocalizedText>, now: Now) {
         let Some(way) = to.ways.get(to.way).cloned() else { return };
         let Some(incident) = self.incidents.get(key) else { return };
         let is_urgent = incident.priority <= Priority::P2;
-        let theirs = Stage::Taken(to.whom.to_string());
+        let theirs = IncidentStage::Taken(to.whom.to_string());
         let answer = match (refused, reply) {
             // Of several alarms of a message some may be another's.
-            (None, Reply::Acknowledge) if incident.stage != theirs && !matches!(incident.stage, Stage::Over(_)) => {
+            (None, Reply::Acknowledge)
+                if incident.stage != theirs && !matches!(incident.stage, IncidentStage::Over(_)) =>
+            {
                 return;
             }
-            (Some(why), _) => Names::both(format!("没有变化：{}。", why.zh), format!("NOTHING CHANGED: {}. ", why.en)),
-            (None, Reply::Acknowledge) => Names::both("已确认，由你负责：", "YOURS NOW: "),
-            (None, Reply::Arrive) => Names::both("已记录到场：", "NOTED THAT YOU ARE THERE: "),
+            (Some(why), _) => {
+                LocalizedText::both(format!("没有变化：{}。", why.zh), format!("NOTHING CHANGED: {}. ", why.en))
+            }
+            (None, Reply::Acknowledge) => LocalizedText::both("已确认，由你负责：", "YOURS NOW: "),
+            (None, Reply::Arrive) => LocalizedText::both("已记录到场：", "NOTED THAT YOU ARE THERE: "),
             (None, _) => return,
         };
         let can_arrive = refused.is_none() && *reply == Reply::Acknowledge && is_urgent;
-        let page = self.new_page(key, Kind::Answer, Arc::clone(&to.whom), vec![way], now);
+        let page = self.new_page(key, PageKind::Answer, Arc::clone(&to.whom), vec![way], now);
         let page = Page { answer, can_arrive, urgent: true, ..page };
         if let Some(incident) = self.incidents.get_mut(key) {
             // What was answered several times before it could be confirmed is confirmed once, as it stands now.
-            let is_same = |p: &Page| p.kind == Kind::Answer && p.whom == page.whom && p.ways == page.ways;
+            let is_same = |p: &Page| p.kind == PageKind::Answer && p.whom == page.whom && p.ways == page.ways;
             incident.pages.retain(|p| !(p.is_waiting() && is_same(p)));
             incident.pages.push(page);
         }
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_answer_names_what_it_means() {
-        let said = |is_there, code| Some(Said { is_there, code });
+        let said = |is_there, code| Some(DeliveryReport { is_there, code });
         for (text, expected) in [
             ("1", said(false, None)),
             (" １ ", said(false, None)),

@@ -17,7 +17,7 @@ pub struct Calendar {
 /// A calendar as its file has it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct File {
+pub struct HolidayFile {
     /// Version of this format: 1.
     pub format: u32,
     /// Days from Monday to Friday that are free.
@@ -33,7 +33,7 @@ impl Calendar {
     ///
     /// # Errors
     /// What is no date.
-    pub fn build(file: &File) -> Result<Self, String> {
+    pub fn build(file: &HolidayFile) -> Result<Self, String> {
         let date = |text: &String| text.parse::<Date>().map_err(|_| format!("`{text}` is no date: 2026-10-01"));
         Ok(Self {
             free: file.free.iter().map(date).collect::<Result<_, _>>()?,

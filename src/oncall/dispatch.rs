@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::letter::{Answer, Pace};
+use crate::model::notification::{DeliveryOutcome, RateLimit};
 use crate::model::priority::Priority;
-use crate::model::time::{Mono, Now, Wall};
-use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{About, Kind, Page, PageState, Send, Stands};
-use crate::oncall::plan::Plan;
-use crate::oncall::{Oncall, Output, hours, is_test, ms};
+use crate::model::time::{MonotonicMillis, Now, UnixMillis};
+use crate::oncall::incident::{Incident, IncidentStage};
+use crate::oncall::page::{Page, PageItem, PageKind, PageState, Send, Stands};
+use crate::oncall::plan::OncallPlan;
+use crate::oncall::{Oncall, OncallOutput, hours, is_test, ms};
 
 /// Tries of a channel at a time.
 const AT_ONCE: usize = 2;
@@ -36,9 +36,9 @@ pub(super) struct Channel {
     /// Messages that may leave now.
     tokens: f64,
     /// When that was so.
-    at: Mono,
+    at: MonotonicMillis,
     /// It rests until then, and why.
-    pub(super) rests: Option<(Mono, String)>,
+    pub(super) rests: Option<(MonotonicMillis, String)>,
     /// Tries on their way.
     busy: usize,
     /// How often it was not there in a row.
@@ -50,11 +50,11 @@ pub(super) struct Channel {
 pub(super) struct OnTheWay {
     channel: String,
     pages: Vec<(Arc<str>, u64)>,
-    since: Mono,
+    since: MonotonicMillis,
 }
 
 impl Channel {
-    fn new(limits: Pace, now: Mono) -> Self {
+    fn new(limits: RateLimit, now: MonotonicMillis) -> Self {
         Self { tokens: limits.burst, at: now, rests: None, busy: 0, failed: 0 }
     }
 
@@ -64,7 +64,7 @@ impl Channel {
     }
 
     /// When the next message may leave: now, or later. The last of them are kept for what is most urgent.
-    fn free_at(&mut self, limits: Pace, priority: Priority, now: Mono) -> Mono {
+    fn free_at(&mut self, limits: RateLimit, priority: Priority, now: MonotonicMillis) -> MonotonicMillis {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds between two messages")]
         let passed = now.since(self.at) as f64;
         let per_ms = limits.per_min / 60_000.0;
@@ -78,7 +78,7 @@ impl Channel {
     }
 
     /// When its own limit has room, whatever the service asks for. Brought up to date by [`Channel::free_at`].
-    fn room_at(&self, limits: Pace, priority: Priority, now: Mono) -> Mono {
+    fn room_at(&self, limits: RateLimit, priority: Priority, now: MonotonicMillis) -> MonotonicMillis {
         let per_ms = limits.per_min / 60_000.0;
         let reserve = if priority > Priority::P1 && limits.burst >= 4.0 { RESERVE } else { 0.0 };
         let missing = 1.0 + reserve - self.tokens;
@@ -117,7 +117,7 @@ impl Candidate {
     }
 
     /// Whether both go into one message.
-    fn goes_with(&self, other: &Self, plan: &Plan) -> bool {
+    fn goes_with(&self, other: &Self, plan: &OncallPlan) -> bool {
         let is_same = (&self.channel, &self.to, &self.whom) == (&other.channel, &other.to, &other.whom);
         let is_alike = || self.joins && other.joins && plan.is_alike(self.device(), other.device());
         self.page == other.page || (is_same && ((self.merges && other.merges) || is_alike()))
@@ -125,14 +125,19 @@ impl Candidate {
 }
 
 /// Until when a page is held back by the date, and why.
-pub(super) fn held(plan: &Plan, incident: &Incident, page: &Page, now: Now) -> Option<(Wall, &'static str)> {
+pub(super) fn held(
+    plan: &OncallPlan,
+    incident: &Incident,
+    page: &Page,
+    now: Now,
+) -> Option<(UnixMillis, &'static str)> {
     if !now.wall_trusted {
         return None;
     }
     if let Some(at) = page.not_before.filter(|at| now.wall < *at) {
         return Some((at, "waits for the digest"));
     }
-    let tells_end = matches!(page.kind, Kind::Over | Kind::Locked);
+    let tells_end = matches!(page.kind, PageKind::Over | PageKind::Locked);
     let can_wait = !page.urgent && (incident.priority >= Priority::P3 || tells_end);
     let until = can_wait.then(|| hours::quiet_until(plan, now.wall)).flatten()?;
     Some((until, "quiet hours"))
@@ -140,7 +145,7 @@ pub(super) fn held(plan: &Plan, incident: &Incident, page: &Page, now: Now) -> O
 
 impl Oncall {
     /// Whatever may leave does, the most urgent first.
-    pub(super) fn dispatch(&mut self, now: Now, out: &mut Output) {
+    pub(super) fn dispatch(&mut self, now: Now, out: &mut OncallOutput) {
         self.give_up(now, out);
         let mut candidates = self.candidates(now);
         candidates.sort_by_key(|c| (c.priority, c.at, c.page));
@@ -167,7 +172,7 @@ impl Oncall {
                 let has_room = has_room.is_some_and(|(l, state)| state.room_at(l, c.priority, now.mono) <= now.mono);
                 // Only the service's own wait is not kept; the limit of the channel is.
                 let is_tried = c.priority == Priority::P1 && !has_other && has_room;
-                let again = Mono(u64::try_from(tried_at).unwrap_or(0)).plus(P1_EVERY_MS);
+                let again = MonotonicMillis(u64::try_from(tried_at).unwrap_or(0)).plus(P1_EVERY_MS);
                 if !is_tried || again > now.mono {
                     self.wake_at(ms(if is_tried { free_at.min(again) } else { free_at }));
                     continue;
@@ -181,7 +186,7 @@ impl Oncall {
         }
     }
 
-    fn free_at(&mut self, channel: &str, priority: Priority, now: Now) -> Option<Mono> {
+    fn free_at(&mut self, channel: &str, priority: Priority, now: Now) -> Option<MonotonicMillis> {
         let limits = *self.plan.channels.get(channel)?;
         let state = self.channels.entry(channel.to_string()).or_insert_with(|| Channel::new(limits, now.mono));
         // An answer frees it: that is an input of its own.
@@ -233,7 +238,7 @@ impl Oncall {
         whom: Arc<str>,
         pages: Vec<(Arc<str>, u64)>,
         now: Now,
-        out: &mut Output,
+        out: &mut OncallOutput,
     ) {
         self.next_send += 1;
         let mut about = Vec::new();
@@ -254,7 +259,7 @@ impl Oncall {
             self.touched.insert(Arc::clone(key));
             let key = Arc::clone(key);
             let (kind, answer, can_arrive) = (page.kind, page.answer.clone(), page.can_arrive);
-            about.push(About {
+            about.push(PageItem {
                 page: *id,
                 kind,
                 key,
@@ -289,11 +294,11 @@ impl Oncall {
     }
 
     /// What was asked of a service so long ago that it will not answer.
-    fn give_up(&mut self, now: Now, out: &mut Output) {
+    fn give_up(&mut self, now: Now, out: &mut OncallOutput) {
         let late = self.on_the_way.iter().filter(|(_, w)| now.mono.since(w.since) >= ANSWER_MS);
         let late: Vec<u64> = late.map(|(id, _)| *id).collect();
         for id in late {
-            self.answered(id, &Answer::Unknown { why: "it never answered".to_string() }, now, out);
+            self.answered(id, &DeliveryOutcome::Unknown { why: "it never answered".to_string() }, now, out);
         }
         if let Some(since) = self.on_the_way.values().map(|w| w.since).min() {
             self.wake_at(ms(since.plus(ANSWER_MS)));
@@ -301,69 +306,69 @@ impl Oncall {
     }
 
     /// A channel began anew: of what was on its way nobody will hear.
-    pub fn lost(&mut self, channel: &str, now: Now, out: &mut Output) {
+    pub fn lost(&mut self, channel: &str, now: Now, out: &mut OncallOutput) {
         let lost = self.on_the_way.iter().filter(|(_, w)| w.channel == channel);
         for id in lost.map(|(id, _)| *id).collect::<Vec<u64>>() {
-            self.answered(id, &Answer::Unknown { why: "the channel began anew".to_string() }, now, out);
+            self.answered(id, &DeliveryOutcome::Unknown { why: "the channel began anew".to_string() }, now, out);
         }
     }
 
     /// What became of a try.
-    pub fn answered(&mut self, id: u64, answer: &Answer, now: Now, out: &mut Output) {
+    pub fn answered(&mut self, id: u64, answer: &DeliveryOutcome, now: Now, out: &mut OncallOutput) {
         let Some(sent) = self.on_the_way.remove(&id) else { return };
         self.wake = Some(now.mono);
         let limits = self.plan.channels.get(&sent.channel).copied();
         if let Some(channel) = self.channels.get_mut(&sent.channel) {
             channel.busy = channel.busy.saturating_sub(1);
-            channel.failed = if *answer == Answer::Accepted { 0 } else { channel.failed.saturating_add(1) };
-            if let (Answer::Later { after_ms, why }, Some(limits)) = (answer, limits) {
+            channel.failed = if *answer == DeliveryOutcome::Accepted { 0 } else { channel.failed.saturating_add(1) };
+            if let (DeliveryOutcome::Later { after_ms, why }, Some(limits)) = (answer, limits) {
                 // Each time longer, so that a day without it does not fill the log.
                 let longer = REST_MS.0.saturating_mul(1 << channel.failed.saturating_sub(1).min(8)).min(REST_MS.1);
-                let wait = after_ms.map_or(limits.rest_ms, |ms| ms.max(longer));
+                let wait = after_ms.map_or(limits.cooldown_ms, |ms| ms.max(longer));
                 let until = now.mono.plus(wait.min(WAIT_MAX_MS));
                 channel.rests = Some((until, why.clone()));
             }
         }
-        if *answer == Answer::Accepted {
+        if *answer == DeliveryOutcome::Accepted {
             self.counted.sent += 1;
         } else {
             self.counted.failed += 1;
         }
         for (key, page) in &sent.pages {
             let (what, why) = match answer {
-                Answer::Accepted => ("page_accepted", ""),
-                Answer::Later { why, .. } => ("page_later", why.as_str()),
-                Answer::Rejected { why } => ("page_rejected", why.as_str()),
-                Answer::Unknown { why } => ("page_unknown", why.as_str()),
+                DeliveryOutcome::Accepted => ("page_accepted", ""),
+                DeliveryOutcome::Later { why, .. } => ("page_later", why.as_str()),
+                DeliveryOutcome::Rejected { why } => ("page_rejected", why.as_str()),
+                DeliveryOutcome::Unknown { why } => ("page_unknown", why.as_str()),
             };
             self.log(out, key, what, Some(*page), why);
             self.page_answered(key, *page, answer, now);
         }
     }
 
-    fn page_answered(&mut self, key: &Arc<str>, id: u64, answer: &Answer, now: Now) {
+    fn page_answered(&mut self, key: &Arc<str>, id: u64, answer: &DeliveryOutcome, now: Now) {
         self.touched.insert(Arc::clone(key));
         let Some(incident) = self.incidents.get_mut(key) else { return };
         let stage = incident.stage.clone();
         let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) else { return };
         let way = page.ways.get(page.way).map_or("", |w| w.channel.as_str());
         let text = match answer {
-            Answer::Accepted => format!("{} told through {way}", page.whom),
-            Answer::Later { why, .. } => format!("{} not told through {way} yet: {why}", page.whom),
-            Answer::Rejected { why } => format!("{} not told through {way}: {why}", page.whom),
-            Answer::Unknown { why } => format!("{} perhaps told through {way}: {why}", page.whom),
+            DeliveryOutcome::Accepted => format!("{} told through {way}", page.whom),
+            DeliveryOutcome::Later { why, .. } => format!("{} not told through {way} yet: {why}", page.whom),
+            DeliveryOutcome::Rejected { why } => format!("{} not told through {way}: {why}", page.whom),
+            DeliveryOutcome::Unknown { why } => format!("{} perhaps told through {way}: {why}", page.whom),
         };
         page.said.clone_from(&text);
-        if *answer == Answer::Accepted {
+        if *answer == DeliveryOutcome::Accepted {
             page.state = PageState::Accepted(ms(now.mono));
             page.tries += 1;
             incident.note(text);
             return;
         }
-        page.repeat |= matches!(answer, Answer::Unknown { .. });
-        let is_wanted = matches!(stage, Stage::Wanted)
+        page.repeat |= matches!(answer, DeliveryOutcome::Unknown { .. });
+        let is_wanted = matches!(stage, IncidentStage::Wanted)
             || !page.kind.wants_answer()
-            || matches!(page.kind, Kind::HandedOver | Kind::Late);
+            || matches!(page.kind, PageKind::HandedOver | PageKind::Late);
         if !is_wanted {
             page.state = PageState::Dropped;
             incident.note(text);
@@ -416,7 +421,7 @@ impl Oncall {
     }
 
     /// The channels that rest, until when and why.
-    pub fn resting(&self, now: Mono) -> Vec<(&str, Mono, &str)> {
+    pub fn resting(&self, now: MonotonicMillis) -> Vec<(&str, MonotonicMillis, &str)> {
         let mut out = Vec::new();
         for (id, channel) in &self.channels {
             if let Some((at, why)) = channel.rests.as_ref().filter(|(at, _)| *at > now) {

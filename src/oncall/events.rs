@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::model::priority::Priority;
 use crate::model::time::Now;
-use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{Heard, Kind, News, Page, PageState};
-use crate::oncall::{Oncall, Output, is_test, ms};
+use crate::oncall::incident::{Incident, IncidentStage};
+use crate::oncall::page::{OncallEvent, OncallEventKind, Page, PageKind, PageState};
+use crate::oncall::{Oncall, OncallOutput, is_test, ms};
 
 /// Longest wait of a P2 for others of its class or area, whatever `gather` says.
 const FOLLOW_MAX_MS: i64 = 30_000;
@@ -20,39 +20,40 @@ const STILL_AWAKE_MS: i64 = 7_200_000;
 
 impl Oncall {
     /// Something happened to an alarm.
-    pub fn heard(&mut self, news: &News, now: Now, out: &mut Output) {
+    pub fn handle_event(&mut self, news: &OncallEvent, now: Now, out: &mut OncallOutput) {
         match &news.what {
-            Heard::Wanted(kind) => self.wanted(news, *kind, now, out),
-            Heard::Silenced(why) => self.silenced(news, why),
-            Heard::Taken { by } => self.taken(news, by, now, out),
-            Heard::HandedOver { by, to } => self.handed_over(news, by, to, now, out),
-            Heard::Arrived { by } => self.arrived(news, by),
-            Heard::Late => self.late(news, now, out),
-            Heard::Gone { locked } => self.gone(news, *locked, now, out),
-            Heard::Over(why) => self.over(news, why, Kind::Over, now, out),
-            Heard::Chatters => self.comes_and_goes(&news.key, "it chatters", now),
-            Heard::FloodBegan { count, within_ms } => self.flood_begins((*count, *within_ms), now, out),
-            Heard::FloodEnded => self.flood = None,
+            OncallEventKind::Wanted(kind) => self.wanted(news, *kind, now, out),
+            OncallEventKind::Silenced(why) => self.silenced(news, why),
+            OncallEventKind::Taken { by } => self.taken(news, by, now, out),
+            OncallEventKind::HandedOver { by, to } => self.handed_over(news, by, to, now, out),
+            OncallEventKind::Arrived { by } => self.arrived(news, by),
+            OncallEventKind::Late => self.late(news, now, out),
+            OncallEventKind::Gone { locked } => self.gone(news, *locked, now, out),
+            OncallEventKind::Over(why) => self.over(news, why, PageKind::Over, now, out),
+            OncallEventKind::Chatters => self.comes_and_goes(&news.key, "it chatters", now),
+            OncallEventKind::FloodBegan { count, within_ms } => self.flood_begins((*count, *within_ms), now, out),
+            OncallEventKind::FloodEnded => self.flood = None,
         }
         self.touched.insert(Arc::clone(&news.key));
         self.wake = Some(now.mono);
     }
 
-    fn wanted(&mut self, news: &News, kind: Kind, now: Now, out: &mut Output) {
+    fn wanted(&mut self, news: &OncallEvent, kind: PageKind, now: Now, out: &mut OncallOutput) {
         let device = news.key.rsplit_once('.').map_or("", |(_, d)| d);
         let chain = self.plan.chain(news.priority, device).map(|c| Arc::clone(&c.id));
         let fresh = || Incident::new(news.occurrence, news.priority, kind);
         let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
-        let is_told = incident.stage == Stage::Wanted && incident.chain.is_some() && incident.priority == news.priority;
+        let is_told =
+            incident.stage == IncidentStage::Wanted && incident.chain.is_some() && incident.priority == news.priority;
         if incident.occurrence == news.occurrence {
-            if is_told && kind != Kind::Reminded {
+            if is_told && kind != PageKind::Reminded {
                 // It is being told already.
                 return;
             }
         } else {
             let returns = ms(now.mono.plus(0)) - incident.gone.unwrap_or(i64::MIN / 2);
             let is_soon = u64::try_from(returns).is_ok_and(|r| r < self.plan.returns_ms);
-            if is_told && is_soon && kind == Kind::Raised {
+            if is_told && is_soon && kind == PageKind::Raised {
                 (incident.occurrence, incident.gone, incident.locked) = (news.occurrence, None, false);
                 incident.test = news.test;
                 self.comes_and_goes(&news.key, "it came back", now);
@@ -60,12 +61,12 @@ impl Oncall {
             }
             incident.renew(news.occurrence, news.priority, kind);
         }
-        if kind != Kind::Raised {
+        if kind != PageKind::Raised {
             // What was sent before said less: its answer says nothing to this.
             incident.pages.iter_mut().for_each(|p| p.used = true);
         }
         (incident.priority, incident.kind, incident.test) = (news.priority, kind, news.test);
-        (incident.merges, incident.chain, incident.stage) = (news.merged, chain, Stage::Wanted);
+        (incident.merges, incident.chain, incident.stage) = (news.merged, chain, IncidentStage::Wanted);
         (incident.step, incident.round, incident.taken) = (0, 0, None);
         self.touched.insert(Arc::clone(&news.key));
         let begins = ms(now.mono) + self.gather_ms(&news.key, now);
@@ -78,7 +79,7 @@ impl Oncall {
                 format!("no [[chain]] is meant for {} of this device", news.priority.word())
             };
             incident.next = None;
-            incident.stage = Stage::Silent(why.clone());
+            incident.stage = IncidentStage::Silent(why.clone());
             self.log(out, &news.key, "not_told", None, &why);
         }
     }
@@ -114,31 +115,34 @@ impl Oncall {
             return;
         }
         let told = incident.told();
-        self.inform(key, Kind::Returns, told, now);
+        self.inform(key, PageKind::Returns, told, now);
     }
 
-    fn silenced(&mut self, news: &News, why: &str) {
-        let fresh = || Incident::new(news.occurrence, news.priority, Kind::Raised);
+    fn silenced(&mut self, news: &OncallEvent, why: &str) {
+        let fresh = || Incident::new(news.occurrence, news.priority, PageKind::Raised);
         let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
         if incident.occurrence != news.occurrence {
-            incident.renew(news.occurrence, news.priority, Kind::Raised);
+            incident.renew(news.occurrence, news.priority, PageKind::Raised);
         }
-        if matches!(incident.stage, Stage::Wanted | Stage::Silent(_)) {
-            incident.stage = Stage::Silent(why.to_string());
+        if matches!(incident.stage, IncidentStage::Wanted | IncidentStage::Silent(_)) {
+            incident.stage = IncidentStage::Silent(why.to_string());
             incident.next = None;
             incident.drop_waiting(why);
         }
     }
 
-    fn taken(&mut self, news: &News, by: &str, now: Now, out: &mut Output) {
+    fn taken(&mut self, news: &OncallEvent, by: &str, now: Now, out: &mut OncallOutput) {
         let Some(incident) = self.incidents.get_mut(&news.key) else { return };
-        if matches!(incident.stage, Stage::Taken(_)) {
+        if matches!(incident.stage, IncidentStage::Taken(_)) {
             // The first who takes it has it.
             return;
         }
         let is_over = incident.gone.is_some() && !incident.locked;
-        incident.stage =
-            if is_over { Stage::Over(format!("{by} took it after it had gone")) } else { Stage::Taken(by.to_string()) };
+        incident.stage = if is_over {
+            IncidentStage::Over(format!("{by} took it after it had gone"))
+        } else {
+            IncidentStage::Taken(by.to_string())
+        };
         incident.next = None;
         (incident.taken, incident.by) = (Some(ms(now.mono)), by.to_string());
         incident.note(format!("{by} took it"));
@@ -149,54 +153,55 @@ impl Oncall {
         }
         if news.priority <= Priority::P2 && !is_test(&news.key) {
             let others = told.into_iter().filter(|whom| **whom != *by && !whom.starts_with("channel:"));
-            self.inform(&news.key, Kind::Taken, others.collect(), now);
+            self.inform(&news.key, PageKind::Taken, others.collect(), now);
         }
     }
 
-    fn arrived(&mut self, news: &News, by: &str) {
+    fn arrived(&mut self, news: &OncallEvent, by: &str) {
         let Some(incident) = self.incidents.get_mut(&news.key) else { return };
         incident.note(format!("{by} is there"));
-        let waits = |p: &&mut Page| p.kind == Kind::Late && p.is_waiting();
+        let waits = |p: &&mut Page| p.kind == PageKind::Late && p.is_waiting();
         for page in incident.pages.iter_mut().filter(waits) {
             (page.state, page.said) = (PageState::Dropped, format!("{by} is there"));
         }
     }
 
     /// The condition is gone by itself: what is urgent goes on being told until a person has taken it.
-    fn gone(&mut self, news: &News, locked: bool, now: Now, out: &mut Output) {
+    fn gone(&mut self, news: &OncallEvent, locked: bool, now: Now, out: &mut OncallOutput) {
         let Some(incident) = self.incidents.get_mut(&news.key) else { return };
-        let is_news = incident.gone.is_none() && !matches!(incident.stage, Stage::Over(_));
+        let is_news = incident.gone.is_none() && !matches!(incident.stage, IncidentStage::Over(_));
         incident.locked = locked;
         if !is_news {
             return;
         }
         incident.gone = Some(ms(now.mono));
-        let goes_on = incident.stage == Stage::Wanted && incident.priority <= Priority::P2 && incident.chain.is_some();
+        let goes_on =
+            incident.stage == IncidentStage::Wanted && incident.priority <= Priority::P2 && incident.chain.is_some();
         if goes_on {
             let how = if locked { "and it is locked until somebody has inspected it" } else { "by itself" };
             incident.note(format!("its condition is gone {how}: nobody has taken it"));
-        } else if locked && matches!(incident.stage, Stage::Taken(_)) {
+        } else if locked && matches!(incident.stage, IncidentStage::Taken(_)) {
             incident.note("its condition is gone, and it is locked until somebody has inspected it".to_string());
             let told = incident.told();
-            self.inform(&news.key, Kind::Locked, told, now);
+            self.inform(&news.key, PageKind::Locked, told, now);
         } else {
-            let kind = if locked { Kind::Locked } else { Kind::Over };
+            let kind = if locked { PageKind::Locked } else { PageKind::Over };
             self.over(news, "its condition is gone", kind, now, out);
         }
     }
 
-    fn over(&mut self, news: &News, why: &str, kind: Kind, now: Now, out: &mut Output) {
+    fn over(&mut self, news: &OncallEvent, why: &str, kind: PageKind, now: Now, out: &mut OncallOutput) {
         let Some(incident) = self.incidents.get_mut(&news.key) else { return };
-        if matches!(incident.stage, Stage::Over(_)) {
+        if matches!(incident.stage, IncidentStage::Over(_)) {
             return;
         }
         let awake = match (&incident.stage, incident.taken) {
-            (Stage::Taken(by), Some(at)) if incident.priority == Priority::P1 => {
+            (IncidentStage::Taken(by), Some(at)) if incident.priority == Priority::P1 => {
                 (ms(now.mono) - at <= STILL_AWAKE_MS).then(|| by.clone())
             }
             _ => None,
         };
-        incident.stage = Stage::Over(why.to_string());
+        incident.stage = IncidentStage::Over(why.to_string());
         incident.next = None;
         let told = incident.told();
         for page in incident.drop_waiting(why) {
@@ -208,14 +213,14 @@ impl Oncall {
         pages.filter(is_theirs).for_each(|p| p.urgent = true);
     }
 
-    fn flood_begins(&mut self, flood: (u64, u64), now: Now, out: &mut Output) {
+    fn flood_begins(&mut self, flood: (u64, u64), now: Now, out: &mut OncallOutput) {
         self.flood = Some(now.mono);
         let key: Arc<str> = "".into();
-        let mut incident = Incident::new(0, Priority::P2, Kind::Flood);
-        incident.stage = Stage::Taken(String::new());
+        let mut incident = Incident::new(0, Priority::P2, PageKind::Flood);
+        incident.stage = IncidentStage::Taken(String::new());
         incident.flood = flood;
         self.incidents.insert(Arc::clone(&key), incident);
-        self.tell_step(&key, Priority::P2, 0, Kind::Flood, now);
+        self.tell_step(&key, Priority::P2, 0, PageKind::Flood, now);
         self.log(out, &key, "flood", None, &format!("{} alarms in {} s", flood.0, flood.1 / 1_000));
     }
 }

@@ -1,8 +1,8 @@
 //! Who was told of an alarm, who was not, and why.
 
-use crate::model::time::{Mono, Now};
+use crate::model::time::{MonotonicMillis, Now};
 use crate::oncall::dispatch::held;
-use crate::oncall::incident::Stage;
+use crate::oncall::incident::IncidentStage;
 use crate::oncall::page::PageState;
 use crate::oncall::{Oncall, ms};
 
@@ -19,10 +19,10 @@ impl Oncall {
         };
         let chain = incident.chain.as_deref().unwrap_or("none");
         let mut out = vec![match &incident.stage {
-            Stage::Wanted if incident.next.is_none() && !incident.is_live() => {
+            IncidentStage::Wanted if incident.next.is_none() && !incident.is_live() => {
                 format!("nobody took it, and chain {chain} is over")
             }
-            Stage::Wanted => {
+            IncidentStage::Wanted => {
                 let stands = match (incident.gone.is_some(), incident.locked) {
                     (true, true) => " (its condition is gone, and it is locked until somebody has inspected it)",
                     (true, false) => " (its condition is gone by itself)",
@@ -32,9 +32,9 @@ impl Oncall {
                 let round = if incident.step == 0 { incident.round.max(1) } else { incident.round + 1 };
                 format!("somebody is wanted: chain {chain}, round {round}{stands}")
             }
-            Stage::Taken(by) => format!("{by} has taken it"),
-            Stage::Silent(why) => format!("not told: {why}"),
-            Stage::Over(why) => format!("over: {why}"),
+            IncidentStage::Taken(by) => format!("{by} has taken it"),
+            IncidentStage::Silent(why) => format!("not told: {why}"),
+            IncidentStage::Over(why) => format!("over: {why}"),
         }];
         out.extend(incident.notes.iter().map(|n| format!("  {n}")));
         let in_s = |at: i64| (at - ms(now.mono)).max(0) / 1_000;
@@ -49,7 +49,7 @@ impl Oncall {
                     let rest = page.ways.get(page.way).and_then(|w| self.channels.get(&w.channel)?.rests.as_ref());
                     match (hold, rest) {
                         (Some((until, why)), _) => format!("waits until {}: {why}", until.local(&self.plan.zone)),
-                        (None, Some((Mono(until), why))) => {
+                        (None, Some((MonotonicMillis(until), why))) => {
                             format!(
                                 "waits{way}, which rests {} s more: {why}",
                                 in_s(i64::try_from(*until).unwrap_or(0))

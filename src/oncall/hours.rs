@@ -3,12 +3,12 @@
 use jiff::ToSpan as _;
 use jiff::civil::{Time, Weekday};
 
-use crate::model::time::Wall;
-use crate::oncall::plan::Plan;
+use crate::model::time::UnixMillis;
+use crate::oncall::plan::OncallPlan;
 use crate::oncall::rota::moment;
 
 /// When the quiet hours end that this moment is in; none: it is in none.
-pub fn quiet_until(plan: &Plan, at: Wall) -> Option<Wall> {
+pub fn quiet_until(plan: &OncallPlan, at: UnixMillis) -> Option<UnixMillis> {
     let mut until = None;
     let mut at = at;
     // Hours that follow each other are one.
@@ -20,7 +20,7 @@ pub fn quiet_until(plan: &Plan, at: Wall) -> Option<Wall> {
     until
 }
 
-fn ends(plan: &Plan, from: Time, to: Time, at: Wall) -> Option<Wall> {
+fn ends(plan: &OncallPlan, from: Time, to: Time, at: UnixMillis) -> Option<UnixMillis> {
     let local = jiff::Timestamp::from_millisecond(at.0).ok()?.to_zoned(plan.zone.clone()).datetime();
     let (day, time) = (local.date(), local.time());
     let end = match (from < to, time >= from, time < to) {
@@ -32,14 +32,14 @@ fn ends(plan: &Plan, from: Time, to: Time, at: Wall) -> Option<Wall> {
 }
 
 /// The next moment at which it is this time at the site.
-pub fn next(plan: &Plan, time: Time, after: Wall) -> Option<Wall> {
+pub fn next(plan: &OncallPlan, time: Time, after: UnixMillis) -> Option<UnixMillis> {
     let local = jiff::Timestamp::from_millisecond(after.0).ok()?.to_zoned(plan.zone.clone()).datetime();
     let days = local.date().series(1.day()).take(3);
     days.filter_map(|day| moment(day.to_datetime(time), plan)).find(|at| *at > after)
 }
 
 /// The next moment at which it is this time on this day of the week at the site.
-pub fn next_weekly(plan: &Plan, day: Weekday, time: Time, after: Wall) -> Option<Wall> {
+pub fn next_weekly(plan: &OncallPlan, day: Weekday, time: Time, after: UnixMillis) -> Option<UnixMillis> {
     let local = jiff::Timestamp::from_millisecond(after.0).ok()?.to_zoned(plan.zone.clone()).datetime();
     let days = local.date().series(1.day()).take(9).filter(|d| d.weekday() == day);
     days.filter_map(|d| moment(d.to_datetime(time), plan)).find(|at| *at > after)

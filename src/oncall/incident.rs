@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::priority::Priority;
-use crate::oncall::page::{Kind, Page, PageState};
+use crate::oncall::page::{Page, PageKind, PageState};
 use crate::oncall::settings::Contact;
 
 /// Remarks that are kept of an incident.
@@ -21,11 +21,11 @@ pub struct Incident {
     /// How much it matters.
     pub priority: Priority,
     /// What its pages say.
-    pub kind: Kind,
+    pub kind: PageKind,
     /// The chain that it goes through.
     pub chain: Option<Arc<str>>,
     /// How it stands.
-    pub stage: Stage,
+    pub stage: IncidentStage,
     /// The step that is next.
     pub step: usize,
     /// How often the chain was gone through.
@@ -68,7 +68,7 @@ pub struct Incident {
 /// How an incident stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stage {
+pub enum IncidentStage {
     /// Somebody is wanted.
     Wanted,
     /// Somebody took it.
@@ -81,13 +81,13 @@ pub enum Stage {
 
 impl Incident {
     /// A new one.
-    pub fn new(occurrence: u64, priority: Priority, kind: Kind) -> Self {
+    pub fn new(occurrence: u64, priority: Priority, kind: PageKind) -> Self {
         Self {
             occurrence,
             priority,
             kind,
             chain: None,
-            stage: Stage::Wanted,
+            stage: IncidentStage::Wanted,
             step: 0,
             round: 0,
             next: None,
@@ -106,7 +106,7 @@ impl Incident {
     }
 
     /// People begin to be told anew. What was sent before stays answerable: an answer to it takes what there is now.
-    pub fn renew(&mut self, occurrence: u64, priority: Priority, kind: Kind) {
+    pub fn renew(&mut self, occurrence: u64, priority: Priority, kind: PageKind) {
         let pages = std::mem::take(&mut self.pages);
         let notes = std::mem::take(&mut self.notes);
         *self = Self { pages, notes, ..Self::new(occurrence, priority, kind) };
@@ -157,7 +157,7 @@ impl Incident {
     }
 
     /// Whether a page that still waits says the same to the same person; ways that it does not know are tried next.
-    pub fn joins(&mut self, kind: Kind, whom: &str, ways: &[Contact], now: i64) -> bool {
+    pub fn joins(&mut self, kind: PageKind, whom: &str, ways: &[Contact], now: i64) -> bool {
         let occurrence = self.occurrence;
         let same = |p: &&mut Page| p.kind == kind && *p.whom == *whom && matches!(p.state, PageState::Waits(_));
         let Some(page) = self.pages.iter_mut().find(same) else { return false };

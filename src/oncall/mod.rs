@@ -25,11 +25,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::time::{Mono, Now, Wall, carried_by};
+use crate::model::time::{MonotonicMillis, Now, UnixMillis, carried_by};
 use crate::oncall::dispatch::{Channel, OnTheWay};
-use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{Entry, Page, PageState, Send};
-use crate::oncall::plan::Plan;
+use crate::oncall::incident::{Incident, IncidentStage};
+use crate::oncall::page::{Page, PageLogEntry, PageState, Send};
+use crate::oncall::plan::OncallPlan;
 use crate::oncall::rota::Override;
 
 /// What begins the key of a test: `page_test.wang`.
@@ -44,7 +44,7 @@ const STEPS_AT_ONCE: u32 = 8;
 
 /// What survives a restart of an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct PersistedIncident {
     /// The incident.
     pub incident: Incident,
     /// When it was kept.
@@ -64,36 +64,36 @@ pub struct Meta {
     /// The next page's number.
     pub next_page: u64,
     /// When the page of the week is due.
-    pub next_test: Option<Wall>,
+    pub next_test: Option<UnixMillis>,
     /// The last answer that was carried out of each channel that reads its answers again: what came before it is old.
     pub answered: BTreeMap<String, String>,
 }
 
 /// Everything that survives.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stored {
+pub struct PersistedOncall {
     /// Incidents by key.
-    pub incidents: BTreeMap<String, Kept>,
+    pub incidents: BTreeMap<String, PersistedIncident>,
     /// The rest.
     pub meta: Meta,
 }
 
 /// What came of a step.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Output {
+pub struct OncallOutput {
     /// For the log, in order.
-    pub log: Vec<Entry>,
+    pub log: Vec<PageLogEntry>,
     /// Tries, for channels.
     pub sends: Vec<Send>,
     /// Incidents that changed; `None`: there is nothing to keep any more.
-    pub changed: BTreeMap<Arc<str>, Option<Kept>>,
+    pub changed: BTreeMap<Arc<str>, Option<PersistedIncident>>,
     /// The rest, if it changed.
     pub meta: Option<Meta>,
 }
 
 /// How the pages are doing, for the gateway's own health.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct OncallFigures {
     /// Alarms that want somebody, and of which nobody could be told.
     pub unreached: u64,
     /// People who did not answer their last test.
@@ -111,7 +111,7 @@ pub struct Figures {
 /// The desk of pages.
 #[derive(Debug, Default)]
 pub struct Oncall {
-    plan: Arc<Plan>,
+    plan: Arc<OncallPlan>,
     incidents: BTreeMap<Arc<str>, Incident>,
     meta: Meta,
     channels: BTreeMap<String, Channel>,
@@ -119,19 +119,19 @@ pub struct Oncall {
     next_send: u64,
     boot: Arc<str>,
     /// When time next changes something.
-    wake: Option<Mono>,
+    wake: Option<MonotonicMillis>,
     /// Incidents that changed in this step, and whether the rest did.
     touched: BTreeSet<Arc<str>>,
     is_meta_touched: bool,
     /// Since when there is an alarm flood: what is not urgent is told once a minute from then on.
-    flood: Option<Mono>,
+    flood: Option<MonotonicMillis>,
     /// What is counted since the start.
-    counted: Figures,
+    counted: OncallFigures,
 }
 
 impl Oncall {
     /// Built from a plan, going on from what survived.
-    pub fn new(plan: Arc<Plan>, stored: Stored, boot: &str, now: Now) -> Self {
+    pub fn new(plan: Arc<OncallPlan>, stored: PersistedOncall, boot: &str, now: Now) -> Self {
         let mut meta = stored.meta;
         for o in meta.overrides.iter_mut().filter(|o| o.number == 0) {
             meta.last_override += 1;
@@ -152,20 +152,20 @@ impl Oncall {
             }
             out.incidents.insert(key.into(), incident);
         }
-        out.forget_strangers();
+        out.drop_removed_channels();
         out
     }
 
     /// A new plan: incidents go on; what cannot be told any more is dropped.
-    pub fn reconfigure(&mut self, plan: Arc<Plan>, now: Now) {
+    pub fn reconfigure(&mut self, plan: Arc<OncallPlan>, now: Now) {
         self.meta.next_test = self.meta.next_test.filter(|_| plan.test == self.plan.test);
         self.plan = plan;
         self.wake = Some(now.mono);
-        self.forget_strangers();
+        self.drop_removed_channels();
     }
 
     /// Pages through channels that are gone go another way, or none.
-    fn forget_strangers(&mut self) {
+    fn drop_removed_channels(&mut self) {
         let channels = &self.plan.channels;
         self.channels.retain(|id, _| channels.contains_key(id));
         for page in self.incidents.values_mut().flat_map(|i| &mut i.pages) {
@@ -182,10 +182,10 @@ impl Oncall {
     }
 
     /// What happened is in the log.
-    fn log(&self, out: &mut Output, key: &Arc<str>, what: &'static str, page: Option<u64>, why: &str) {
+    fn log(&self, out: &mut OncallOutput, key: &Arc<str>, what: &'static str, page: Option<u64>, why: &str) {
         let incident = self.incidents.get(key);
         let found: Option<&Page> = incident.and_then(|i| i.pages.iter().find(|p| Some(p.id) == page));
-        out.log.push(Entry {
+        out.log.push(PageLogEntry {
             key: Arc::clone(key),
             what,
             page,
@@ -198,7 +198,7 @@ impl Oncall {
     }
 
     /// Time passed: steps begin, pages leave, what is over is forgotten.
-    pub fn tick(&mut self, now: Now, out: &mut Output) {
+    pub fn tick(&mut self, now: Now, out: &mut OncallOutput) {
         // A step may want the next one at once.
         for _ in 0..STEPS_AT_ONCE {
             if self.wake.is_none_or(|at| at > now.mono) {
@@ -216,13 +216,13 @@ impl Oncall {
                 continue;
             };
             incident.tidy();
-            let is_over = matches!(incident.stage, Stage::Over(_)) && !is_test(&key);
+            let is_over = matches!(incident.stage, IncidentStage::Over(_)) && !is_test(&key);
             if (is_over || key.is_empty()) && !incident.is_live() {
                 self.incidents.remove(&key);
                 out.changed.insert(key, None);
             } else {
                 let (incident, boot) = (incident.clone(), Arc::clone(&self.boot));
-                out.changed.insert(key, Some(Kept { incident, saved: now, boot }));
+                out.changed.insert(key, Some(PersistedIncident { incident, saved: now, boot }));
             }
         }
         if std::mem::take(&mut self.is_meta_touched) {
@@ -231,17 +231,17 @@ impl Oncall {
     }
 
     /// When time next changes something.
-    pub fn next_wake(&self) -> Option<Mono> {
+    pub fn next_wake(&self) -> Option<MonotonicMillis> {
         self.wake
     }
 
     fn wake_at(&mut self, at: i64) {
-        let at = Mono(u64::try_from(at).unwrap_or(0));
+        let at = MonotonicMillis(u64::try_from(at).unwrap_or(0));
         self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
     }
 
     /// How the pages are doing.
-    pub fn figures(&self) -> Figures {
+    pub fn figures(&self) -> OncallFigures {
         let unreached = self.incidents.values().filter(|i| {
             let tried = i.current().filter(|p| p.kind.wants_answer());
             let (mut any, mut reached) = (false, false);
@@ -251,15 +251,15 @@ impl Oncall {
             }
             // Steps that found nobody count as well.
             let is_begun = any || (i.round > 0 && i.pages.is_empty());
-            i.stage == Stage::Wanted && is_begun && !reached
+            i.stage == IncidentStage::Wanted && is_begun && !reached
         });
         let people = &self.plan.people;
         let missed = |(key, i): &(&Arc<str>, &Incident)| {
             let is_known = key.split_once('.').is_some_and(|(_, person)| people.contains_key(person));
-            is_test(key) && is_known && matches!(i.stage, Stage::Over(_))
+            is_test(key) && is_known && matches!(i.stage, IncidentStage::Over(_))
         };
         let live = |p: &&Page| matches!(p.state, PageState::Waits(_) | PageState::Sent(_));
-        Figures {
+        OncallFigures {
             unreached: unreached.count() as u64,
             tests_missed: self.incidents.iter().filter(missed).count() as u64,
             waiting: self.incidents.values().flat_map(|i| &i.pages).filter(live).count() as u64,
@@ -269,7 +269,7 @@ impl Oncall {
     }
 
     /// The plan in force.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &OncallPlan {
         &self.plan
     }
 
@@ -306,6 +306,6 @@ impl Oncall {
 }
 
 /// Milliseconds on the monotonic scale as they can be reckoned with.
-fn ms(mono: Mono) -> i64 {
+fn ms(mono: MonotonicMillis) -> i64 {
     i64::try_from(mono.0).unwrap_or(i64::MAX)
 }

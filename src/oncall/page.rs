@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::letter::Answer;
-use crate::model::point::Names;
+use crate::model::notification::DeliveryOutcome;
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 use crate::oncall::rota::Override;
 use crate::oncall::settings::{Contact, Language};
 
 /// What happened to an alarm, as far as people are concerned.
 #[derive(Clone, Debug, PartialEq)]
-pub struct News {
+pub struct OncallEvent {
     /// `rule.device`; empty for what concerns all alarms.
     pub key: Arc<str>,
     /// Which occurrence of it.
@@ -25,14 +25,14 @@ pub struct News {
     /// Whether it is one of an alarm flood: it is told together with the others.
     pub merged: bool,
     /// What happened.
-    pub what: Heard,
+    pub what: OncallEventKind,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum OncallEventKind {
     /// It wants somebody: raised, worse, again, or not hidden any more.
-    Wanted(Kind),
+    Wanted(PageKind),
     /// It would, but nobody is told, and why.
     Silenced(&'static str),
     /// Somebody took it.
@@ -76,13 +76,13 @@ pub enum Heard {
 
 /// What comes in besides alarms.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Command {
+pub enum OncallCommand {
     /// What became of a try.
     Answered {
         /// The try.
         id: u64,
         /// What.
-        answer: Answer,
+        answer: DeliveryOutcome,
     },
     /// A channel began anew: of what was on its way nobody will hear.
     Lost {
@@ -162,7 +162,7 @@ impl PageReply {
 /// What a page says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum PageKind {
     /// It was raised.
     Raised,
     /// It is more urgent than it was.
@@ -189,28 +189,28 @@ pub enum Kind {
     Test,
 }
 
-impl Kind {
+impl PageKind {
     /// Whether somebody has to answer: it is tried until somebody is reached.
     pub fn wants_answer(self) -> bool {
-        use Kind::{Answer, Flood, Locked, Over, Returns, Taken};
+        use PageKind::{Answer, Flood, Locked, Over, Returns, Taken};
         !matches!(self, Taken | Over | Locked | Returns | Answer | Flood)
     }
 
     /// As it is printed.
     pub const fn word(self) -> &'static str {
         match self {
-            Kind::Raised => "raised",
-            Kind::Worsened => "worsened",
-            Kind::Reminded => "reminded",
-            Kind::HandedOver => "handed_over",
-            Kind::Late => "late",
-            Kind::Taken => "taken",
-            Kind::Over => "over",
-            Kind::Locked => "locked",
-            Kind::Returns => "returns",
-            Kind::Answer => "answer",
-            Kind::Flood => "flood",
-            Kind::Test => "test",
+            PageKind::Raised => "raised",
+            PageKind::Worsened => "worsened",
+            PageKind::Reminded => "reminded",
+            PageKind::HandedOver => "handed_over",
+            PageKind::Late => "late",
+            PageKind::Taken => "taken",
+            PageKind::Over => "over",
+            PageKind::Locked => "locked",
+            PageKind::Returns => "returns",
+            PageKind::Answer => "answer",
+            PageKind::Flood => "flood",
+            PageKind::Test => "test",
         }
     }
 }
@@ -221,7 +221,7 @@ pub struct Page {
     /// Its number.
     pub id: u64,
     /// What it says.
-    pub kind: Kind,
+    pub kind: PageKind,
     /// Which occurrence of the alarm it was made for; 0: it is from before this was kept.
     #[serde(default)]
     pub occurrence: u64,
@@ -237,7 +237,7 @@ pub struct Page {
     pub state: PageState,
     /// Not before this date: what can wait for the digest.
     #[serde(default)]
-    pub not_before: Option<Wall>,
+    pub not_before: Option<UnixMillis>,
     /// When it was tried last, on the monotonic scale.
     #[serde(default)]
     pub tried: Option<i64>,
@@ -258,7 +258,7 @@ pub struct Page {
     pub said: String,
     /// What became of an answer, for whoever gave it.
     #[serde(default)]
-    pub answer: Names,
+    pub answer: LocalizedText,
     /// Whether whoever reads it may still say that they are there.
     #[serde(default)]
     pub can_arrive: bool,
@@ -309,7 +309,7 @@ pub struct Send {
     /// What they read.
     pub language: Language,
     /// What the message says; several of them are merged.
-    pub about: Vec<About>,
+    pub about: Vec<PageItem>,
     /// How much the most urgent of it matters.
     pub priority: Priority,
     /// Whether an earlier try may have arrived.
@@ -318,11 +318,11 @@ pub struct Send {
 
 /// One thing that a message says.
 #[derive(Clone, Debug, PartialEq)]
-pub struct About {
+pub struct PageItem {
     /// The page.
     pub page: u64,
     /// What it says.
-    pub kind: Kind,
+    pub kind: PageKind,
     /// `rule.device`; empty for what concerns all.
     pub key: Arc<str>,
     /// Which occurrence of it.
@@ -338,7 +338,7 @@ pub struct About {
     /// Whether it is a trial.
     pub test: bool,
     /// What became of an answer; of [`Kind::Answer`].
-    pub answer: Names,
+    pub answer: LocalizedText,
     /// Whether whoever reads it may say that they are there.
     pub can_arrive: bool,
 }
@@ -357,7 +357,7 @@ pub enum Stands {
 
 /// Something for the log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Entry {
+pub struct PageLogEntry {
     /// `rule.device`.
     #[serde(skip)]
     pub key: Arc<str>,
@@ -371,7 +371,7 @@ pub struct Entry {
     pub occurrence: u64,
     /// What the page says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Kind>,
+    pub kind: Option<PageKind>,
     /// Whom.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub whom: Arc<str>,

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::problem::unknown;
 use crate::model::text::{REMARK, one_line};
-use crate::model::time::{Now, Wall};
-use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{Kind, News, Page};
+use crate::model::time::{Now, UnixMillis};
+use crate::oncall::incident::{Incident, IncidentStage};
+use crate::oncall::page::{OncallEvent, Page, PageKind};
 use crate::oncall::rota::{self, Override};
-use crate::oncall::{Oncall, Output, TEST, hours, ms};
+use crate::oncall::{Oncall, OncallOutput, TEST, hours, ms};
 
 /// A page of the week that could not be sent is made up for within this time.
 const LATE_TEST_MS: i64 = 86_400_000;
@@ -21,8 +21,8 @@ const AHEAD_MS: i64 = 366 * 86_400_000;
 const OVERRIDES: usize = 1_000;
 
 impl Oncall {
-    pub(super) fn handed_over(&mut self, news: &News, by: &str, to: &str, now: Now, out: &mut Output) {
-        let fresh = || Incident::new(news.occurrence, news.priority, Kind::Raised);
+    pub(super) fn handed_over(&mut self, news: &OncallEvent, by: &str, to: &str, now: Now, out: &mut OncallOutput) {
+        let fresh = || Incident::new(news.occurrence, news.priority, PageKind::Raised);
         let device = news.key.rsplit_once('.').map_or("", |(_, d)| d);
         let chain = self.plan.chain(news.priority, device).cloned();
         let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
@@ -33,13 +33,13 @@ impl Oncall {
         let Some(incident) = self.incidents.get_mut(&news.key) else { return };
         incident.pages.iter_mut().for_each(|p| p.used = true);
         // Whoever it was given to has a step's time to say yes; then its escalation begins.
-        (incident.stage, incident.taken, incident.kind) = (Stage::Wanted, None, Kind::Raised);
+        (incident.stage, incident.taken, incident.kind) = (IncidentStage::Wanted, None, PageKind::Raised);
         (incident.step, incident.round, incident.by) = (0, 0, by.to_string());
         let wait = chain.as_ref().and_then(|c| c.steps.first()).map(|s| s.wait_ms);
         incident.chain = chain.map(|c| c.id);
         incident.next = wait.map(|wait| ms(now.mono.plus(wait)));
         let ways = self.plan.ways(to, &[]);
-        let page = self.new_page(&news.key, Kind::HandedOver, to.into(), ways, now);
+        let page = self.new_page(&news.key, PageKind::HandedOver, to.into(), ways, now);
         self.incidents.entry(Arc::clone(&news.key)).and_modify(|i| i.pages.push(page));
     }
 
@@ -47,7 +47,7 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no such person; in words, with the nearest name.
-    pub fn knows(&self, person: &str) -> Result<(), Names> {
+    pub fn knows(&self, person: &str) -> Result<(), LocalizedText> {
         if self.plan.people.contains_key(person) {
             return Ok(());
         }
@@ -59,17 +59,17 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no such person, or no way to them; in words, with the nearest name.
-    pub fn can_be_reached(&self, person: &str) -> Result<(), Names> {
+    pub fn can_be_reached(&self, person: &str) -> Result<(), LocalizedText> {
         self.knows(person)?;
         if self.plan.ways(person, &[]).is_empty() {
             let en = format!("{person} has no way to be reached");
-            return Err(Names::both(format!("{person} 没有联系方式"), en));
+            return Err(LocalizedText::both(format!("{person} 没有联系方式"), en));
         }
         Ok(())
     }
 
     /// The page of the week, if it is time.
-    pub(super) fn tests(&mut self, now: Now, out: &mut Output) {
+    pub(super) fn tests(&mut self, now: Now, out: &mut OncallOutput) {
         let plan = Arc::clone(&self.plan);
         let Some((day, time, _)) = plan.test else { return };
         if !now.wall_trusted {
@@ -101,15 +101,15 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no such person, or no way to them; in words.
-    pub fn test(&mut self, person: &str, by: &str, now: Now, out: &mut Output) -> Result<u64, String> {
+    pub fn test(&mut self, person: &str, by: &str, now: Now, out: &mut OncallOutput) -> Result<u64, String> {
         self.can_be_reached(person).map_err(|e| e.en)?;
         let ways = self.plan.ways(person, &[]);
         let key: Arc<str> = format!("{TEST}.{person}").into();
         let occurrence = self.incidents.get(&key).map_or(1, |i| i.occurrence + 1);
-        let mut page = self.new_page(&key, Kind::Test, person.into(), ways, now);
+        let mut page = self.new_page(&key, PageKind::Test, person.into(), ways, now);
         page.occurrence = occurrence;
         let id = page.id;
-        let mut incident = Incident::new(occurrence, Priority::P2, Kind::Test);
+        let mut incident = Incident::new(occurrence, Priority::P2, PageKind::Test);
         let within = self.plan.test.map_or(900_000, |(_, _, within)| within);
         incident.next = Some(ms(now.mono.plus(within)));
         incident.pages.push(Page { ..page });
@@ -120,11 +120,11 @@ impl Oncall {
         Ok(id)
     }
 
-    pub(super) fn missed(&mut self, key: &Arc<str>, out: &mut Output) {
+    pub(super) fn missed(&mut self, key: &Arc<str>, out: &mut OncallOutput) {
         let Some(incident) = self.incidents.get_mut(key) else { return };
         incident.next = None;
         incident.drop_waiting("time is over");
-        incident.stage = Stage::Over("nobody answered in time".to_string());
+        incident.stage = IncidentStage::Over("nobody answered in time".to_string());
         self.touched.insert(Arc::clone(key));
         self.log(out, key, "test_missed", None, "nobody answered in time");
     }
@@ -133,17 +133,21 @@ impl Oncall {
     ///
     /// # Errors
     /// There is none, in words.
-    pub fn answer_test(&mut self, key: &str, by: &str, now: Now, out: &mut Output) -> Result<(), String> {
+    pub fn answer_test(&mut self, key: &str, by: &str, now: Now, out: &mut OncallOutput) -> Result<(), String> {
         let Some((key, incident)) = self.incidents.get_key_value(key).filter(|(k, _)| k.starts_with(TEST)) else {
             return Err(format!("there is no test `{key}`"));
         };
-        if incident.stage != Stage::Wanted {
+        if incident.stage != IncidentStage::Wanted {
             return Err("it is answered already, or its time is over".to_string());
         }
         let key = Arc::clone(key);
         let (occurrence, priority) = (incident.occurrence, incident.priority);
-        let what = crate::oncall::page::Heard::Taken { by: by.to_string() };
-        self.heard(&News { key: Arc::clone(&key), occurrence, priority, test: true, merged: false, what }, now, out);
+        let what = crate::oncall::page::OncallEventKind::Taken { by: by.to_string() };
+        self.handle_event(
+            &OncallEvent { key: Arc::clone(&key), occurrence, priority, test: true, merged: false, what },
+            now,
+            out,
+        );
         self.log(out, &key, "test_answered", None, by);
         Ok(())
     }
@@ -152,7 +156,7 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no such rota or person, or no such time; in words.
-    pub fn stand_in(&mut self, mut wanted: Override, now: Now, out: &mut Output) -> Result<(), String> {
+    pub fn stand_in(&mut self, mut wanted: Override, now: Now, out: &mut OncallOutput) -> Result<(), String> {
         let know = |what: &str, name: &str, known: Vec<&str>| {
             let mend = crate::model::problem::did_you_mean(name, known.iter().copied());
             if known.contains(&name) { Ok(()) } else { Err(format!("there is no {what} `{name}`; {mend}")) }
@@ -164,7 +168,7 @@ impl Oncall {
         }
         let most = i64::try_from(self.plan.override_ms).unwrap_or(i64::MAX);
         if wanted.to.0.saturating_sub(wanted.from.0) > most || wanted.from.0.saturating_sub(now.wall.0) > AHEAD_MS {
-            let most = crate::model::time::Length(self.plan.override_ms).text();
+            let most = crate::model::time::HumanDuration(self.plan.override_ms).text();
             return Err(format!(
                 "at most {most} at a time (`override_max` of [oncall]), and at most a year ahead: longer is a change of the rota"
             ));
@@ -178,7 +182,7 @@ impl Oncall {
         );
         let key: Arc<str> = format!("rota.{}", wanted.rota).into();
         // What is over is forgotten here; the log has it.
-        self.meta.overrides.retain(|o| o.to > Wall(now.wall.0 - LATE_TEST_MS));
+        self.meta.overrides.retain(|o| o.to > UnixMillis(now.wall.0 - LATE_TEST_MS));
         if self.meta.overrides.len() >= OVERRIDES {
             return Err(format!("{OVERRIDES} of them are enough"));
         }
@@ -193,7 +197,7 @@ impl Oncall {
     ///
     /// # Errors
     /// There is none of that number, in words.
-    pub fn withdraw(&mut self, number: u64, by: &str, out: &mut Output) -> Result<(), String> {
+    pub fn withdraw(&mut self, number: u64, by: &str, out: &mut OncallOutput) -> Result<(), String> {
         let Some(i) = self.meta.overrides.iter().position(|o| o.number == number) else {
             let known: Vec<String> = self.meta.overrides.iter().map(|o| o.number.to_string()).collect();
             let known = if known.is_empty() { "there are none".to_string() } else { known.join(", ") };

@@ -6,23 +6,23 @@ use std::sync::Arc;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 
-use crate::model::letter::Pace;
-use crate::model::point::Names;
+use crate::model::notification::RateLimit;
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::oncall::calendar::Calendar;
-use crate::oncall::settings::{Contact, Days, Language, Target, Turn};
+use crate::oncall::settings::{Contact, Days, Language, StepTarget, Turn};
 
 /// Who is told what, when and how.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct OncallPlan {
     /// People by id.
-    pub people: BTreeMap<Arc<str>, Person>,
+    pub people: BTreeMap<Arc<str>, PersonPlan>,
     /// Rotas by id.
-    pub rotas: BTreeMap<String, Rota>,
+    pub rotas: BTreeMap<String, RotaPlan>,
     /// Chains, in order.
     pub chains: Vec<Chain>,
     /// Channels by id.
-    pub channels: BTreeMap<String, Pace>,
+    pub channels: BTreeMap<String, RateLimit>,
     /// Hours in which only P1 and P2 are told.
     pub quiet: Vec<(Time, Time)>,
     /// When what could wait is told.
@@ -43,7 +43,7 @@ pub struct Plan {
     pub places: BTreeMap<String, (String, String)>,
 }
 
-impl Default for Plan {
+impl Default for OncallPlan {
     fn default() -> Self {
         Self {
             people: BTreeMap::new(),
@@ -65,9 +65,9 @@ impl Default for Plan {
 
 /// Somebody who is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Person {
+pub struct PersonPlan {
     /// Names.
-    pub names: Names,
+    pub names: LocalizedText,
     /// What they read.
     pub language: Language,
     /// What they are.
@@ -78,14 +78,14 @@ pub struct Person {
 
 /// Who is on call when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rota {
+pub struct RotaPlan {
     /// Shifts; at each moment the first that covers it counts.
-    pub shifts: Vec<Shift>,
+    pub shifts: Vec<ShiftPlan>,
 }
 
 /// A shift.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shift {
+pub struct ShiftPlan {
     /// Who take turns.
     pub people: Vec<Arc<str>>,
     /// How often they do.
@@ -112,23 +112,23 @@ pub struct Chain {
     /// Areas that it is for; empty: all.
     pub areas: Vec<String>,
     /// Steps; at least one.
-    pub steps: Vec<Step>,
+    pub steps: Vec<EscalationStep>,
     /// How often it is gone through; 0: without end.
     pub rounds: u32,
 }
 
 /// A step of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct EscalationStep {
     /// Whom it tells.
-    pub tell: Vec<Target>,
+    pub tell: Vec<StepTarget>,
     /// Channels that are tried, in this order; empty: each person's own ways.
     pub by: Vec<String>,
     /// How long it waits.
     pub wait_ms: u64,
 }
 
-impl Plan {
+impl OncallPlan {
     /// The chain that is meant for an alarm of this priority on this device.
     pub fn chain(&self, priority: Priority, device: &str) -> Option<&Chain> {
         let (class, area) = self.places.get(device).map_or(("", ""), |(c, a)| (c.as_str(), a.as_str()));

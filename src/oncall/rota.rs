@@ -7,8 +7,8 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};
 use serde::{Deserialize, Serialize};
 
-use crate::model::time::Wall;
-use crate::oncall::plan::{Plan, Rota, Shift};
+use crate::model::time::UnixMillis;
+use crate::oncall::plan::{OncallPlan, RotaPlan, ShiftPlan};
 use crate::oncall::settings::{Days, Turn};
 
 /// Milliseconds of a day.
@@ -25,9 +25,9 @@ pub struct Override {
     /// The rota.
     pub rota: String,
     /// From this moment.
-    pub from: Wall,
+    pub from: UnixMillis,
     /// Until this one.
-    pub to: Wall,
+    pub to: UnixMillis,
     /// Who.
     pub person: Arc<str>,
     /// Who said so.
@@ -36,20 +36,20 @@ pub struct Override {
 
 /// Somebody's time on call, or nobody's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stretch {
+pub struct OnCallPeriod {
     /// From.
-    pub from: Wall,
+    pub from: UnixMillis,
     /// To.
-    pub to: Wall,
+    pub to: UnixMillis,
     /// Who; none: a gap.
     pub person: Option<Arc<str>>,
     /// Whether this was agreed beside the plan.
     pub overridden: bool,
 }
 
-impl Shift {
+impl ShiftPlan {
     /// The day on which the shift began that covers this moment.
-    fn day_of(&self, at: DateTime, plan: &Plan) -> Option<Date> {
+    fn day_of(&self, at: DateTime, plan: &OncallPlan) -> Option<Date> {
         let (day, time) = (at.date(), at.time());
         let yesterday = day.yesterday().ok();
         let began = match (self.from < self.to, time >= self.from, time < self.to) {
@@ -60,7 +60,7 @@ impl Shift {
         began.filter(|day| self.has(*day, plan))
     }
 
-    fn has(&self, day: Date, plan: &Plan) -> bool {
+    fn has(&self, day: Date, plan: &OncallPlan) -> bool {
         match self.days {
             Days::All => true,
             Days::Working => plan.calendar.is_working(day),
@@ -68,7 +68,7 @@ impl Shift {
         }
     }
 
-    fn person(&self, day: Date, plan: &Plan) -> Option<Arc<str>> {
+    fn person(&self, day: Date, plan: &OncallPlan) -> Option<Arc<str>> {
         let days = i64::from((day - self.since).get_days());
         let turns = match (self.turn, self.days == Days::All) {
             (Turn::Weekly, _) => days.div_euclid(7),
@@ -86,22 +86,22 @@ impl Shift {
 }
 
 /// The site's date and time of a moment.
-fn local(at: Wall, plan: &Plan) -> Option<DateTime> {
+fn local(at: UnixMillis, plan: &OncallPlan) -> Option<DateTime> {
     let at = jiff::Timestamp::from_millisecond(at.0).ok()?;
     Some(at.to_zoned(plan.zone.clone()).datetime())
 }
 
 /// The moment of a date and time at the site.
-pub fn moment(at: DateTime, plan: &Plan) -> Option<Wall> {
-    at.to_zoned(plan.zone.clone()).ok().map(|z| Wall(z.timestamp().as_millisecond()))
+pub fn moment(at: DateTime, plan: &OncallPlan) -> Option<UnixMillis> {
+    at.to_zoned(plan.zone.clone()).ok().map(|z| UnixMillis(z.timestamp().as_millisecond()))
 }
 
-fn agreed<'a>(id: &str, overrides: &'a [Override], at: Wall) -> Option<&'a Override> {
+fn agreed<'a>(id: &str, overrides: &'a [Override], at: UnixMillis) -> Option<&'a Override> {
     overrides.iter().rev().find(|o| o.rota == id && o.from <= at && at < o.to)
 }
 
 /// Who is on call at a moment; none: nobody.
-pub fn on_call(plan: &Plan, id: &str, overrides: &[Override], at: Wall) -> Option<Arc<str>> {
+pub fn on_call(plan: &OncallPlan, id: &str, overrides: &[Override], at: UnixMillis) -> Option<Arc<str>> {
     if let Some(o) = agreed(id, overrides, at) {
         return Some(Arc::clone(&o.person));
     }
@@ -110,20 +110,26 @@ pub fn on_call(plan: &Plan, id: &str, overrides: &[Override], at: Wall) -> Optio
 }
 
 /// Who comes next: the first who is somebody else.
-pub fn next(plan: &Plan, id: &str, overrides: &[Override], at: Wall) -> Option<Arc<str>> {
+pub fn next(plan: &OncallPlan, id: &str, overrides: &[Override], at: UnixMillis) -> Option<Arc<str>> {
     let now = on_call(plan, id, overrides, at);
-    let to = Wall(at.0 + NEXT_DAYS * DAY_MS);
+    let to = UnixMillis(at.0 + NEXT_DAYS * DAY_MS);
     stretches(plan, id, overrides, at, to).into_iter().find_map(|s| s.person.filter(|p| Some(p) != now.as_ref()))
 }
 
 /// Everybody who may ever be on call.
-pub fn all(rota: &Rota) -> BTreeSet<Arc<str>> {
+pub fn all(rota: &RotaPlan) -> BTreeSet<Arc<str>> {
     rota.shifts.iter().flat_map(|s| &s.people).cloned().collect()
 }
 
 /// Who is on call from one moment to another, gaps among them.
-pub fn stretches(plan: &Plan, id: &str, overrides: &[Override], from: Wall, to: Wall) -> Vec<Stretch> {
-    let mut bounds: BTreeSet<Wall> = [from].into();
+pub fn stretches(
+    plan: &OncallPlan,
+    id: &str,
+    overrides: &[Override],
+    from: UnixMillis,
+    to: UnixMillis,
+) -> Vec<OnCallPeriod> {
+    let mut bounds: BTreeSet<UnixMillis> = [from].into();
     bounds.extend(overrides.iter().filter(|o| o.rota == id).flat_map(|o| [o.from, o.to]));
     if let (Some(first), Some(last), Some(rota)) = (local(from, plan), local(to, plan), plan.rotas.get(id)) {
         let days = first.date().series(1.day()).take_while(|d| *d <= last.date());
@@ -133,15 +139,15 @@ pub fn stretches(plan: &Plan, id: &str, overrides: &[Override], from: Wall, to: 
             }
         }
     }
-    let bounds: Vec<Wall> = bounds.into_iter().filter(|b| (from..to).contains(b)).collect();
+    let bounds: Vec<UnixMillis> = bounds.into_iter().filter(|b| (from..to).contains(b)).collect();
     let ends = bounds.iter().skip(1).copied().chain([to]);
-    let mut out: Vec<Stretch> = Vec::new();
+    let mut out: Vec<OnCallPeriod> = Vec::new();
     for (from, to) in bounds.iter().copied().zip(ends) {
         let person = on_call(plan, id, overrides, from);
         let overridden = agreed(id, overrides, from).is_some();
         match out.last_mut() {
             Some(last) if last.person == person && last.overridden == overridden => last.to = to,
-            _ => out.push(Stretch { from, to, person, overridden }),
+            _ => out.push(OnCallPeriod { from, to, person, overridden }),
         }
     }
     out

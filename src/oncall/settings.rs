@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::priority::Priority;
-use crate::model::time::Length;
+use crate::model::time::HumanDuration;
 
 /// The language of what a person reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +22,7 @@ pub enum Language {
 /// Somebody who is told: `[[person]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Person {
+pub struct PersonSettings {
     /// Unique: lower-case letters, digits, `-` and `_`.
     pub id: String,
     /// Chinese name.
@@ -53,17 +53,17 @@ pub struct Contact {
 /// Who is on call when: `[[rota]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Rota {
+pub struct RotaSettings {
     /// Unique: lower-case letters, digits, `-` and `_`.
     pub id: String,
     /// Shifts; at each moment the first that covers it counts.
-    pub shift: Vec<Shift>,
+    pub shift: Vec<ShiftSettings>,
 }
 
 /// A shift.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Shift {
+pub struct ShiftSettings {
     /// Who take turns.
     pub people: Vec<String>,
     /// How often they do.
@@ -112,7 +112,7 @@ pub enum Days {
 
 /// Whom a step tells: `duty` (a rota), `next:duty`, `role:manager`, `person:wang`, `channel:siren`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum Target {
+pub enum StepTarget {
     /// Whoever is on call.
     Rota(String),
     /// Whoever comes next.
@@ -125,29 +125,29 @@ pub enum Target {
     Channel(String),
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for StepTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Rota(id) => f.write_str(id),
-            Target::Next(id) => write!(f, "next:{id}"),
-            Target::Role(id) => write!(f, "role:{id}"),
-            Target::Person(id) => write!(f, "person:{id}"),
-            Target::Channel(id) => write!(f, "channel:{id}"),
+            StepTarget::Rota(id) => f.write_str(id),
+            StepTarget::Next(id) => write!(f, "next:{id}"),
+            StepTarget::Role(id) => write!(f, "role:{id}"),
+            StepTarget::Person(id) => write!(f, "person:{id}"),
+            StepTarget::Channel(id) => write!(f, "channel:{id}"),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Target {
+impl<'de> Deserialize<'de> for StepTarget {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         let id = |id: &str| id.to_string();
         match text.split_once(':') {
-            None => Ok(Target::Rota(text)),
-            Some(("rota", r)) => Ok(Target::Rota(id(r))),
-            Some(("next", r)) => Ok(Target::Next(id(r))),
-            Some(("role", r)) => Ok(Target::Role(id(r))),
-            Some(("person", p)) => Ok(Target::Person(id(p))),
-            Some(("channel", c)) => Ok(Target::Channel(id(c))),
+            None => Ok(StepTarget::Rota(text)),
+            Some(("rota", r)) => Ok(StepTarget::Rota(id(r))),
+            Some(("next", r)) => Ok(StepTarget::Next(id(r))),
+            Some(("role", r)) => Ok(StepTarget::Role(id(r))),
+            Some(("person", p)) => Ok(StepTarget::Person(id(p))),
+            Some(("channel", c)) => Ok(StepTarget::Channel(id(c))),
             Some((other, _)) => Err(serde::de::Error::custom(format!(
                 "`{other}:` is nobody: a rota's id, next:ROTA, role:ROLE, person:ID or channel:ID"
             ))),
@@ -155,7 +155,7 @@ impl<'de> Deserialize<'de> for Target {
     }
 }
 
-impl JsonSchema for Target {
+impl JsonSchema for StepTarget {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Target".into()
     }
@@ -183,7 +183,7 @@ pub struct Chain {
     #[serde(default)]
     pub areas: Vec<String>,
     /// Steps, one to five.
-    pub step: Vec<Step>,
+    pub step: Vec<StepSettings>,
     /// How often it is gone through, until somebody has taken it; 0: without end.
     #[serde(default)]
     pub rounds: u32,
@@ -192,41 +192,41 @@ pub struct Chain {
 /// A step of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub struct StepSettings {
     /// Whom it tells.
-    pub tell: Vec<Target>,
+    pub tell: Vec<StepTarget>,
     /// Channels that are tried, in this order; empty: each person's own ways.
     #[serde(default)]
     pub by: Vec<String>,
     /// How long it waits for somebody before the next step, or the first one again.
     #[serde(default = "five_minutes")]
-    pub wait: Length,
+    pub wait: HumanDuration,
 }
 
-fn five_minutes() -> Length {
-    Length(300_000)
+fn five_minutes() -> HumanDuration {
+    HumanDuration(300_000)
 }
 
 /// What holds for all: `[oncall]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct OncallSettings {
     /// Hours in which only P1 and P2 are told, `21:00-08:00`.
     pub quiet: Vec<String>,
     /// When what could wait is told: P4 every day, and what the quiet hours held back and did not end by then.
     pub digest: String,
     /// How long P3 waits before it is told: what is gone by then is not, and several go into one message.
-    pub gather: Length,
+    pub gather: HumanDuration,
     /// A P1 or P2 that nobody has taken and that comes back within this time goes on with the escalation that it had.
-    pub returns_within: Length,
+    pub returns_within: HumanDuration,
     /// How long somebody may stand in for another at a time.
-    pub override_max: Length,
+    pub override_max: HumanDuration,
     /// Holidays and the days that make up for them: `cn`; empty: Saturday and Sunday are free.
     pub calendar: String,
     /// A page each week that has to be acknowledged: `mon 10:00`; empty for none.
     pub test: String,
     /// How long whoever is on call has for that.
-    pub test_within: Length,
+    pub test_within: HumanDuration,
     /// Where an alarm's page is found, for links in messages: `https://box.example:8443`; empty: no links.
     pub url: String,
     /// Where it is written what is to be done, for alarms' pages: an address with `{rule}`, `{device}` and `{class}`; empty: no link.
@@ -253,17 +253,17 @@ pub struct Phone {
     pub areas: Vec<String>,
 }
 
-impl Default for Settings {
+impl Default for OncallSettings {
     fn default() -> Self {
         Self {
             quiet: Vec::new(),
             digest: "08:30".to_string(),
-            gather: Length(30_000),
-            returns_within: Length(600_000),
-            override_max: Length(14 * 86_400_000),
+            gather: HumanDuration(30_000),
+            returns_within: HumanDuration(600_000),
+            override_max: HumanDuration(14 * 86_400_000),
             calendar: String::new(),
             test: String::new(),
-            test_within: Length(900_000),
+            test_within: HumanDuration(900_000),
             url: String::new(),
             procedure: String::new(),
             phone: Vec::new(),

@@ -2,46 +2,46 @@
 
 use std::sync::Arc;
 
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
-use crate::model::time::{Mono, Now};
-use crate::oncall::incident::{Incident, Stage};
-use crate::oncall::page::{Kind, News, Page, PageState};
-use crate::oncall::plan::{Chain, Plan, Step};
+use crate::model::time::{MonotonicMillis, Now};
+use crate::oncall::incident::{Incident, IncidentStage};
+use crate::oncall::page::{OncallEvent, Page, PageKind, PageState};
+use crate::oncall::plan::{Chain, EscalationStep, OncallPlan};
 use crate::oncall::rota::{self, Override};
-use crate::oncall::settings::{Contact, Target};
-use crate::oncall::{Oncall, Output, hours, is_test, ms};
+use crate::oncall::settings::{Contact, StepTarget};
+use crate::oncall::{Oncall, OncallOutput, hours, is_test, ms};
 
 /// Whom a step tells, each with the ways to them; what there is to say of it.
-type Told = (Vec<(Arc<str>, Vec<Contact>)>, Vec<String>);
+type NotifiedContacts = (Vec<(Arc<str>, Vec<Contact>)>, Vec<String>);
 
 /// Whom a step tells at a moment.
-pub(super) fn resolve(plan: &Plan, overrides: &[Override], step: &Step, now: Now) -> Told {
+pub(super) fn resolve(plan: &OncallPlan, overrides: &[Override], step: &EscalationStep, now: Now) -> NotifiedContacts {
     let mut whom: Vec<Arc<str>> = Vec::new();
     let mut notes = Vec::new();
     let mut channels: Vec<(Arc<str>, Vec<Contact>)> = Vec::new();
     for target in &step.tell {
         match target {
-            Target::Rota(id) | Target::Next(id) => {
+            StepTarget::Rota(id) | StepTarget::Next(id) => {
                 if !now.wall_trusted {
                     // Nobody knows who is on call: everybody who may be.
                     notes.push(format!("the date is not known: everybody of rota {id}"));
                     whom.extend(plan.rotas.get(id).map(rota::all).unwrap_or_default());
                     continue;
                 }
-                let is_next = matches!(target, Target::Next(_));
+                let is_next = matches!(target, StepTarget::Next(_));
                 let find = if is_next { rota::next } else { rota::on_call };
                 match find(plan, id, overrides, now.wall) {
                     Some(person) => whom.push(person),
                     None => notes.push(format!("nobody is on call in rota {id}")),
                 }
             }
-            Target::Role(role) => {
+            StepTarget::Role(role) => {
                 let has = plan.people.iter().filter(|(_, p)| p.roles.contains(role));
                 whom.extend(has.map(|(id, _)| Arc::clone(id)));
             }
-            Target::Person(id) => whom.push(id.as_str().into()),
-            Target::Channel(id) => {
+            StepTarget::Person(id) => whom.push(id.as_str().into()),
+            StepTarget::Channel(id) => {
                 let way = Contact { channel: id.clone(), to: String::new() };
                 channels.push((format!("channel:{id}").into(), vec![way]));
             }
@@ -65,7 +65,7 @@ pub(super) fn resolve(plan: &Plan, overrides: &[Override], step: &Step, now: Now
 
 impl Oncall {
     /// Steps that are due begin.
-    pub(super) fn steps(&mut self, now: Now, out: &mut Output) {
+    pub(super) fn steps(&mut self, now: Now, out: &mut OncallOutput) {
         let mono = ms(now.mono);
         let due = self.incidents.iter().filter(|(_, i)| i.next.is_some_and(|at| at <= mono));
         let due: Vec<Arc<str>> = due.map(|(key, _)| Arc::clone(key)).collect();
@@ -82,7 +82,7 @@ impl Oncall {
     }
 
     /// The next step of an incident; steps that reach nobody are gone over at once.
-    fn step(&mut self, key: &Arc<str>, now: Now, out: &mut Output) {
+    fn step(&mut self, key: &Arc<str>, now: Now, out: &mut OncallOutput) {
         let plan = Arc::clone(&self.plan);
         let Some(incident) = self.incidents.get_mut(key) else { return };
         self.touched.insert(Arc::clone(key));
@@ -96,7 +96,7 @@ impl Oncall {
         }
         let Some(chain) = same.or_else(|| plan.chain(incident.priority, device)) else {
             incident.next = None;
-            incident.stage = Stage::Silent("its chain is gone".to_string());
+            incident.stage = IncidentStage::Silent("its chain is gone".to_string());
             return;
         };
         if chain.rounds > 0 && incident.step == 0 && incident.round >= chain.rounds {
@@ -148,7 +148,7 @@ impl Oncall {
         let mine = device(key);
         let leads = |(other, i): &(&Arc<str>, &Incident)| {
             *other != key
-                && i.stage == Stage::Wanted
+                && i.stage == IncidentStage::Wanted
                 && (i.priority, &i.chain) == (own.priority, &own.chain)
                 && i.next.is_some()
                 && (i.step, i.round) != (0, 0)
@@ -159,7 +159,7 @@ impl Oncall {
     }
 
     /// Makes the pages of one step; whether it reaches anybody.
-    fn one_step<'a>(&mut self, key: &Arc<str>, chain: &'a Chain, now: Now) -> (&'a Step, bool) {
+    fn one_step<'a>(&mut self, key: &Arc<str>, chain: &'a Chain, now: Now) -> (&'a EscalationStep, bool) {
         let plan = Arc::clone(&self.plan);
         let Some(incident) = self.incidents.get_mut(key) else { return (&chain.steps[0], false) };
         let at = incident.step.min(chain.steps.len() - 1);
@@ -197,7 +197,7 @@ impl Oncall {
     pub(super) fn new_page(
         &mut self,
         key: &Arc<str>,
-        kind: Kind,
+        kind: PageKind,
         whom: Arc<str>,
         ways: Vec<Contact>,
         now: Now,
@@ -220,13 +220,13 @@ impl Oncall {
             with: Vec::new(),
             used: false,
             said: String::new(),
-            answer: Names::default(),
+            answer: LocalizedText::default(),
             can_arrive: false,
         }
     }
 
     /// Those who were told learn what became of it.
-    pub(super) fn inform(&mut self, key: &Arc<str>, kind: Kind, whom: Vec<Arc<str>>, now: Now) {
+    pub(super) fn inform(&mut self, key: &Arc<str>, kind: PageKind, whom: Vec<Arc<str>>, now: Now) {
         for whom in whom {
             // By the way that reached them.
             let Some(incident) = self.incidents.get(key) else { return };
@@ -242,7 +242,7 @@ impl Oncall {
     }
 
     /// Everybody that a step tells learns something that asks for no answer by itself.
-    pub(super) fn tell_step(&mut self, key: &Arc<str>, priority: Priority, at: usize, kind: Kind, now: Now) {
+    pub(super) fn tell_step(&mut self, key: &Arc<str>, priority: Priority, at: usize, kind: PageKind, now: Now) {
         let plan = Arc::clone(&self.plan);
         let device = key.rsplit_once('.').map_or("gateway", |(_, d)| d);
         let Some(chain) = plan.chain(priority, device) else { return };
@@ -254,9 +254,9 @@ impl Oncall {
         }
     }
 
-    pub(super) fn late(&mut self, news: &News, now: Now, out: &mut Output) {
+    pub(super) fn late(&mut self, news: &OncallEvent, now: Now, out: &mut OncallOutput) {
         if self.incidents.contains_key(&news.key) {
-            self.tell_step(&news.key, news.priority, 1, Kind::Late, now);
+            self.tell_step(&news.key, news.priority, 1, PageKind::Late, now);
             self.log(out, &news.key, "late", None, "nobody is there");
         }
     }
@@ -269,10 +269,10 @@ impl Oncall {
             let all_tried = usize::try_from(p.tries).unwrap_or(usize::MAX) >= p.ways.len();
             !matches!(p.state, PageState::Accepted(_)) && all_tried
         });
-        if incident.stage == Stage::Wanted && is_in_vain && incident.round == 0 && incident.next.is_some() {
+        if incident.stage == IncidentStage::Wanted && is_in_vain && incident.round == 0 && incident.next.is_some() {
             incident.note("nobody could be reached: the next step begins".to_string());
             incident.next = Some(ms(now.mono));
-            self.wake = Some(Mono(now.mono.0));
+            self.wake = Some(MonotonicMillis(now.mono.0));
         }
     }
 }

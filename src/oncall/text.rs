@@ -1,8 +1,8 @@
 //! What a message says, in both languages: one set of templates for every channel. The first line says where, what and what to
 //! do.
 
-use crate::model::point::Names;
-use crate::oncall::page::{About, Kind, Stands};
+use crate::model::point::LocalizedText;
+use crate::oncall::page::{PageItem, PageKind, Stands};
 use crate::oncall::settings::Language;
 
 /// Alarms that a message for many names.
@@ -14,26 +14,26 @@ pub const SHORT: usize = 70;
 
 /// What an alarm is about, in words.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Subject {
+pub struct MessageSubject {
     /// Where it is; may be empty.
     pub area: String,
     /// What the device is called.
-    pub name: Names,
+    pub name: LocalizedText,
     /// What, with its value.
-    pub text: Names,
+    pub text: LocalizedText,
     /// What is to be done.
-    pub action: Names,
+    pub action: LocalizedText,
     /// Since when, as the site's clock shows it; empty if nobody knows.
     pub since: String,
     /// The value when it was raised, where it is another now.
-    pub was: Names,
+    pub was: LocalizedText,
     /// What else there is and is explained by it, or is at the same device.
-    pub also: Vec<Names>,
+    pub also: Vec<LocalizedText>,
 }
 
 /// A message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Message {
+pub struct PageMessage {
     /// The first line: where, what and what to do.
     pub title: String,
     /// The rest.
@@ -42,7 +42,7 @@ pub struct Message {
     pub short: String,
 }
 
-fn of(names: &Names, language: Language) -> &str {
+fn of(names: &LocalizedText, language: Language) -> &str {
     match language {
         Language::Zh => &names.zh,
         Language::En => &names.en,
@@ -50,45 +50,45 @@ fn of(names: &Names, language: Language) -> &str {
 }
 
 /// What happened, in a word or two; Chinese and English.
-const fn happened(about: &About) -> (&'static str, &'static str) {
+const fn happened(about: &PageItem) -> (&'static str, &'static str) {
     match (about.kind, about.stands) {
-        (Kind::Test, _) => ("【测试】", "TEST "),
-        (Kind::Taken, _) => ("已接单 ", "TAKEN "),
-        (Kind::Over, _) => ("已恢复 ", "OVER "),
-        (Kind::Locked, _) => ("状况已消失，锁定待检查 ", "GONE, LOCKED UNTIL INSPECTED "),
-        (Kind::Returns, _) => ("反复出现 ", "COMES AND GOES "),
-        (Kind::Flood, _) => ("告警过多 ", "ALARM FLOOD "),
-        (Kind::Answer, _) | (Kind::Raised, Stands::There) => ("", ""),
+        (PageKind::Test, _) => ("【测试】", "TEST "),
+        (PageKind::Taken, _) => ("已接单 ", "TAKEN "),
+        (PageKind::Over, _) => ("已恢复 ", "OVER "),
+        (PageKind::Locked, _) => ("状况已消失，锁定待检查 ", "GONE, LOCKED UNTIL INSPECTED "),
+        (PageKind::Returns, _) => ("反复出现 ", "COMES AND GOES "),
+        (PageKind::Flood, _) => ("告警过多 ", "ALARM FLOOD "),
+        (PageKind::Answer, _) | (PageKind::Raised, Stands::There) => ("", ""),
         (_, Stands::Locked) => ("状况已消失，锁定待检查，无人接单 ", "GONE, LOCKED UNTIL INSPECTED, NOT TAKEN "),
         (_, Stands::Gone) => ("已自行消失，仍无人接单 ", "GONE BY ITSELF, NOT TAKEN "),
-        (Kind::Worsened, Stands::There) => ("加重 ", "WORSE "),
-        (Kind::Reminded, Stands::There) => ("仍在 ", "STILL THERE "),
-        (Kind::HandedOver, Stands::There) => ("转交给你 ", "HANDED TO YOU "),
-        (Kind::Late, Stands::There) => ("无人到场 ", "NOBODY THERE "),
+        (PageKind::Worsened, Stands::There) => ("加重 ", "WORSE "),
+        (PageKind::Reminded, Stands::There) => ("仍在 ", "STILL THERE "),
+        (PageKind::HandedOver, Stands::There) => ("转交给你 ", "HANDED TO YOU "),
+        (PageKind::Late, Stands::There) => ("无人到场 ", "NOBODY THERE "),
     }
 }
 
 /// What comes before the text: how urgent it is, and what happened.
-fn head(about: &About, language: Language) -> String {
+fn head(about: &PageItem, language: Language) -> String {
     let (zh, en) = happened(about);
     let what = if language == Language::Zh { zh } else { en };
     match about.kind {
-        Kind::Test => what.to_string(),
-        Kind::Answer => of(&about.answer, language).to_string(),
+        PageKind::Test => what.to_string(),
+        PageKind::Answer => of(&about.answer, language).to_string(),
         _ => format!("[{}] {what}", about.priority.word()),
     }
 }
 
 /// One thing in one line.
-fn line(about: &About, subject: &Subject, language: Language) -> String {
+fn line(about: &PageItem, subject: &MessageSubject, language: Language) -> String {
     let zh = language == Language::Zh;
     let head = head(about, language);
     match about.kind {
-        Kind::Test => {
+        PageKind::Test => {
             let ask = if zh { "每周呼叫测试，请确认收到" } else { "page of the week: please acknowledge" };
             format!("{head}{ask}")
         }
-        Kind::Flood => {
+        PageKind::Flood => {
             let (count, minutes) = (about.flood.0, about.flood.1 / 60_000);
             let text = if zh {
                 format!("{minutes}分钟内{count}条告警，P1以外每分钟合并发送一次")
@@ -100,8 +100,8 @@ fn line(about: &About, subject: &Subject, language: Language) -> String {
         _ => {
             let said = place_and_text(subject, language);
             let by = match about.kind {
-                Kind::Taken if zh => format!("（{}）", about.by),
-                Kind::Taken => format!(" ({})", about.by),
+                PageKind::Taken if zh => format!("（{}）", about.by),
+                PageKind::Taken => format!(" ({})", about.by),
                 _ => String::new(),
             };
             format!("{head}{said}{by}")
@@ -110,7 +110,7 @@ fn line(about: &About, subject: &Subject, language: Language) -> String {
 }
 
 /// Where and what. Most texts name the device themselves.
-fn place_and_text(subject: &Subject, language: Language) -> String {
+fn place_and_text(subject: &MessageSubject, language: Language) -> String {
     let (name, text) = (of(&subject.name, language), of(&subject.text, language));
     let area = match subject.area.as_str() {
         area if area.is_empty() || text.contains(area) => String::new(),
@@ -141,7 +141,7 @@ pub fn answer(code: u64, asks: bool, language: Language) -> String {
 }
 
 /// The message for several things, each with what it is about; `answer`: how it is answered where it goes, may be empty.
-pub fn message(about: &[(About, Subject)], language: Language, repeat: bool, answer: &str) -> Message {
+pub fn message(about: &[(PageItem, MessageSubject)], language: Language, repeat: bool, answer: &str) -> PageMessage {
     let zh = language == Language::Zh;
     let again = match (repeat, zh) {
         (true, true) => "（可能重复）",
@@ -155,12 +155,12 @@ pub fn message(about: &[(About, Subject)], language: Language, repeat: bool, ans
     let asks = one.kind.wants_answer();
     let is_answerable = asks || one.can_arrive;
     let action = of(&subject.action, language);
-    let action = if asks && one.kind != Kind::Test { action } else { "" };
+    let action = if asks && one.kind != PageKind::Test { action } else { "" };
     let separator = if zh { "，" } else { ": " };
     let title =
         if action.is_empty() { format!("{again}{first}") } else { format!("{again}{first}{separator}{action}") };
     let mut body = String::new();
-    if !subject.since.is_empty() && one.kind != Kind::Test {
+    if !subject.since.is_empty() && one.kind != PageKind::Test {
         body.push_str(&if zh { format!("时间 {}\n", subject.since) } else { format!("since {}\n", subject.since) });
     }
     let (was, also) = (of(&subject.was, language), &subject.also);
@@ -180,16 +180,16 @@ pub fn message(about: &[(About, Subject)], language: Language, repeat: bool, ans
     }
     let tail = if is_answerable && !answer.is_empty() { format!(" {answer}") } else { String::new() };
     let room = SHORT.saturating_sub(tail.chars().count());
-    Message { short: format!("{}{tail}", cut(&title, room)), title, body }
+    PageMessage { short: format!("{}{tail}", cut(&title, room)), title, body }
 }
 
 /// Several things in one message: the first line says how many, where and what; the rest lists them.
-fn digest(about: &[(About, Subject)], language: Language, again: &str, answer: &str) -> Message {
+fn digest(about: &[(PageItem, MessageSubject)], language: Language, again: &str, answer: &str) -> PageMessage {
     let zh = language == Language::Zh;
     let count = about.len();
-    let mut sorted: Vec<&(About, Subject)> = about.iter().collect();
+    let mut sorted: Vec<&(PageItem, MessageSubject)> = about.iter().collect();
     sorted.sort_by_key(|(a, _)| a.priority);
-    let Some((first, subject)) = sorted.first() else { return Message::default() };
+    let Some((first, subject)) = sorted.first() else { return PageMessage::default() };
     let mut areas: Vec<&str> = Vec::new();
     for (_, s) in &sorted {
         if !s.area.is_empty() && !areas.contains(&s.area.as_str()) {
@@ -211,7 +211,7 @@ fn digest(about: &[(About, Subject)], language: Language, again: &str, answer: &
     let is_one_kind = sorted.iter().all(|(a, _)| happened(a) == happened(first));
     let is_one_kind = is_one_kind && sorted.iter().all(|(a, _)| a.answer == first.answer);
     let head = if is_one_kind { head(first, language) } else { format!("[{}] ", first.priority.word()) };
-    let text = place_and_text(&Subject { area: String::new(), ..subject.clone() }, language);
+    let text = place_and_text(&MessageSubject { area: String::new(), ..subject.clone() }, language);
     let title = if zh {
         format!("{again}{head}{count}条告警{place}：{text}等")
     } else {
@@ -234,5 +234,5 @@ fn digest(about: &[(About, Subject)], language: Language, again: &str, answer: &
     }
     let tail = if is_answerable && !answer.is_empty() { format!(" {answer}") } else { String::new() };
     let short = format!("{}{tail}", cut(&title, SHORT.saturating_sub(tail.chars().count())));
-    Message { title, body: lines.join("\n"), short }
+    PageMessage { title, body: lines.join("\n"), short }
 }

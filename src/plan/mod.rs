@@ -13,8 +13,8 @@ pub mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::quality::Cause;
-use crate::model::registers::Span;
-use crate::model::time::Wall;
+use crate::model::registers::RegisterRange;
+use crate::model::time::UnixMillis;
 use crate::profile::{PointDef, ReadRules};
 
 /// The first pause before something that failed is tried again.
@@ -30,7 +30,7 @@ const PUT_BACK_MAX: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
     /// What is read.
-    pub span: Span,
+    pub span: RegisterRange,
     /// Number of its first need.
     pub first: usize,
     /// Number of its last need.
@@ -50,7 +50,7 @@ pub struct LeftOut {
     /// What happened when it was asked for.
     pub cause: Cause,
     /// Since when.
-    pub since: Wall,
+    pub since: UnixMillis,
     /// Time to the next try.
     pub pause_us: u64,
     retry_at_us: u64,
@@ -58,7 +58,7 @@ pub struct LeftOut {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Need {
-    span: Span,
+    span: RegisterRange,
     left_out: Option<LeftOut>,
     /// The pause and the beginning of a failure that is being tried again.
     before: Option<LeftOut>,
@@ -79,7 +79,7 @@ struct Cut {
 
 /// The reads of one poll group of one unit, and what was learned about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct ReadPlan {
     /// What is read, in order of area and address.
     pub blocks: Vec<Block>,
     needs: Vec<Need>,
@@ -94,25 +94,25 @@ pub struct Plan {
 /// The fewest reads that cover the points under the rules: from the left, each read as long as it may be.
 ///
 /// That is the least number, because a read that ends earlier can never let a later one begin further right.
-pub fn plan<'a>(points: impl IntoIterator<Item = &'a PointDef>, rules: &ReadRules) -> Plan {
-    let mut spans: BTreeSet<Span> = BTreeSet::new();
+pub fn plan<'a>(points: impl IntoIterator<Item = &'a PointDef>, rules: &ReadRules) -> ReadPlan {
+    let mut spans: BTreeSet<RegisterRange> = BTreeSet::new();
     for point in points {
         spans.insert(whole(point.span, rules));
         spans.extend(point.scale_from.iter().map(|from| whole(from.span, rules)));
     }
     let need = |span| Need { span, left_out: None, before: None, has_answered: false, failures: 0 };
     let needs = spans.into_iter().map(need).collect();
-    let mut plan = Plan { needs, rules: rules.clone(), ..Plan::default() };
+    let mut plan = ReadPlan { needs, rules: rules.clone(), ..ReadPlan::default() };
     plan.regroup();
     plan
 }
 
 /// The atomic run that a span lies in, or the span itself.
-fn whole(span: Span, rules: &ReadRules) -> Span {
+fn whole(span: RegisterRange, rules: &ReadRules) -> RegisterRange {
     rules.atomic.iter().find(|run| run.overlaps(&span)).copied().unwrap_or(span)
 }
 
-impl Plan {
+impl ReadPlan {
     fn regroup(&mut self) {
         let mut blocks: Vec<Block> = Vec::with_capacity(self.blocks.len());
         for (i, need) in self.needs.iter().enumerate().filter(|(_, n)| n.left_out.is_none()) {
@@ -143,12 +143,12 @@ impl Plan {
         self.revision
     }
 
-    fn may_join(&self, block: &Block, need: Span) -> bool {
+    fn may_join(&self, block: &Block, need: RegisterRange) -> bool {
         let (span, rules) = (block.span, &self.rules);
         let most = if span.area.is_bits() { rules.max_bits } else { rules.max_regs };
         let end = span.end().max(need.end());
         let gap = u32::from(need.address).saturating_sub(span.end());
-        let atomic = |s: &Span| rules.atomic.contains(s);
+        let atomic = |s: &RegisterRange| rules.atomic.contains(s);
         let barrier = rules.barriers.iter().any(|b| u32::from(span.address) < u32::from(*b) && u32::from(*b) < end);
         span.area == need.area
             && end - u32::from(span.address) <= u32::from(most)
@@ -240,7 +240,7 @@ impl Plan {
     fn block_of(&self, first: usize, last: usize) -> Block {
         let start = self.needs[first].span;
         let count = u16::try_from(end_of(&self.needs[first..=last]) - u32::from(start.address)).unwrap_or(u16::MAX);
-        Block { span: Span { count, ..start }, first, last }
+        Block { span: RegisterRange { count, ..start }, first, last }
     }
 
     /// A block over open cuts failed: they are closed again, for twice as long, and these are the reads that are known to work.
@@ -261,7 +261,7 @@ impl Plan {
     }
 
     /// A block of one need is not read for a while.
-    pub fn leave_out(&mut self, block: &Block, cause: Cause, now_us: u64, now: Wall) {
+    pub fn leave_out(&mut self, block: &Block, cause: Cause, now_us: u64, now: UnixMillis) {
         for need in &mut self.needs[block.first..=block.last] {
             let most = if need.has_answered { RETRY_MAX_US } else { RETRY_NEVER_US };
             let before = need.before.take();
@@ -288,22 +288,22 @@ impl Plan {
     }
 
     /// Why a run is not read, if it is left out.
-    pub fn left_out_of(&self, span: &Span) -> Option<LeftOut> {
+    pub fn left_out_of(&self, span: &RegisterRange) -> Option<LeftOut> {
         self.needs.iter().find_map(|n| n.left_out.or(n.before).filter(|_| n.span.overlaps(span)))
     }
 
     /// What is left out.
-    pub fn left_out(&self) -> impl Iterator<Item = (Span, LeftOut)> + '_ {
+    pub fn left_out(&self) -> impl Iterator<Item = (RegisterRange, LeftOut)> + '_ {
         self.needs.iter().filter_map(|n| Some((n.span, n.left_out.or(n.before)?)))
     }
 
     /// Gaps that no read runs across any more, and why. A cut between two adjacent needs has no gap.
-    pub fn gaps(&self) -> impl Iterator<Item = (Span, Cause)> + '_ {
+    pub fn gaps(&self) -> impl Iterator<Item = (RegisterRange, Cause)> + '_ {
         self.cuts.iter().filter(|(_, c)| !c.is_open).filter_map(|(at, cut)| {
             let (before, after) = (self.needs[*at - 1].span, self.needs[*at].span);
             let address = u16::try_from(before.end()).ok()?;
             let count = u16::try_from(u32::from(after.address).checked_sub(before.end())?).ok().filter(|c| *c > 0)?;
-            (before.area == after.area).then_some((Span { area: before.area, address, count }, cut.cause))
+            (before.area == after.area).then_some((RegisterRange { area: before.area, address, count }, cut.cause))
         })
     }
 
@@ -314,7 +314,7 @@ impl Plan {
 
     /// A need that does not lie in any of these spans, or at least is none of them; of those that once answered if there are any.
     /// `turn` chooses among them.
-    pub fn probe(&self, not_in: &[Span], turn: usize) -> Option<Block> {
+    pub fn probe(&self, not_in: &[RegisterRange], turn: usize) -> Option<Block> {
         let outside = |(_, n): &(usize, &Need)| !not_in.iter().any(|s| s.overlaps(&n.span));
         let all = || self.needs.iter().enumerate();
         let mut few: Vec<usize> = all().filter(outside).map(|(i, _)| i).collect();

@@ -1,9 +1,9 @@
 use rust_decimal::Decimal;
 
 use super::*;
-use crate::model::point::{Form, Kind, Retention};
-use crate::model::registers::Area;
-use crate::profile::{Order, Wire};
+use crate::model::point::{Encoding, PointKind, Retention};
+use crate::model::registers::RegisterType;
+use crate::profile::{Order, RegisterEncoding};
 
 fn rules() -> ReadRules {
     ReadRules {
@@ -18,15 +18,15 @@ fn rules() -> ReadRules {
 }
 
 fn point(address: u16, count: u16) -> PointDef {
-    let span = Span { area: Area::Holding, address, count };
+    let span = RegisterRange { area: RegisterType::Holding, address, count };
     PointDef {
         name: format!("p{address}").into(),
-        kind: Kind::Number,
+        kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form: Form::Exact(0),
+        form: Encoding::Exact(0),
         span,
         apart: vec![],
-        wire: Wire::Int { registers: 1, signed: false },
+        wire: RegisterEncoding::Int { registers: 1, signed: false },
         order: Order::Abcd,
         group: "fast".into(),
         scale: Decimal::ONE,
@@ -79,7 +79,7 @@ fn a_read_may_begin_at_a_barrier_and_never_cross_it() {
 
 #[test]
 fn an_atomic_run_is_read_whole_and_alone() {
-    let atomic = vec![Span { area: Area::Holding, address: 10, count: 16 }];
+    let atomic = vec![RegisterRange { area: RegisterType::Holding, address: 10, count: 16 }];
     check("8+1 12+1 14+1 26+1", &ReadRules { atomic, ..rules() }, "8+1 10+16 26+1");
 }
 
@@ -96,7 +96,7 @@ fn spans(blocks: &[Block]) -> String {
 }
 
 /// One cycle of a unit that refuses (or is silent about) reads over these addresses; prints the reads that it answered.
-fn cycle(plan: &mut Plan, bad: &[u16], cause: Cause, now_us: u64) -> String {
+fn cycle(plan: &mut ReadPlan, bad: &[u16], cause: Cause, now_us: u64) -> String {
     plan.begin(now_us);
     let mut queue: std::collections::VecDeque<Block> = plan.in_order().into();
     let mut good = Vec::new();
@@ -109,7 +109,7 @@ fn cycle(plan: &mut Plan, bad: &[u16], cause: Cause, now_us: u64) -> String {
             queue.push_front(right);
             queue.push_front(left);
         } else {
-            plan.leave_out(&block, cause, now_us, Wall(7));
+            plan.leave_out(&block, cause, now_us, UnixMillis(7));
         }
     }
     good.sort_by_key(|b| b.span);
@@ -121,7 +121,10 @@ fn a_refused_block_is_split_at_its_widest_gap_until_one_need_is_left_out() {
     let points = [point(0, 1), point(1, 1), point(8, 1), point(9, 1)];
     let mut plan = plan(&points, &rules());
     assert_eq!(cycle(&mut plan, &[9], Cause::IllegalAddress, 0), "0+2 8+1");
-    assert_eq!(plan.left_out_of(&points[3].span).map(|l| (l.cause, l.since)), Some((Cause::IllegalAddress, Wall(7))));
+    assert_eq!(
+        plan.left_out_of(&points[3].span).map(|l| (l.cause, l.since)),
+        Some((Cause::IllegalAddress, UnixMillis(7)))
+    );
     assert_eq!(plan.left_out_of(&points[2].span), None);
     assert_eq!(plan.gaps().map(|(s, _)| (s.address, s.count)).collect::<Vec<_>>(), [(2, 6)]);
     assert_eq!(cycle(&mut plan, &[9], Cause::IllegalAddress, 1), "0+2 8+1", "nothing is asked twice at once");
@@ -147,7 +150,7 @@ fn what_is_left_out_is_tried_again_after_10_20_40_seconds_up_to_five_minutes_or_
         let pauses: Vec<u64> = tries.windows(2).map(|w| w[1] - w[0]).collect();
         assert_eq!(&pauses[..5], [10, 20, 40, 80, 160], "{has_answered}");
         assert_eq!(pauses.last(), Some(&most), "{has_answered}");
-        assert_eq!(plan.left_out().next().map(|(_, l)| l.since), Some(Wall(7)), "since the first time");
+        assert_eq!(plan.left_out().next().map(|(_, l)| l.since), Some(UnixMillis(7)), "since the first time");
     }
 }
 
@@ -255,9 +258,9 @@ fn a_value_of_two_registers_is_never_cut() {
 
 #[test]
 fn wire_time_of_a_serial_read() {
-    let line = crate::model::line::Line { baud: 9600, parity: crate::model::line::Parity::None, stop_bits: 1 };
-    let bus = wire::Bus::Serial { line, turnaround_us: 0 };
-    let block = Block { span: Span { area: Area::Holding, address: 0, count: 20 }, first: 0, last: 0 };
+    let line = crate::model::line::SerialParams { baud: 9600, parity: crate::model::line::Parity::None, stop_bits: 1 };
+    let bus = wire::BusTiming::Serial { line, turnaround_us: 0 };
+    let block = Block { span: RegisterRange { area: RegisterType::Holding, address: 0, count: 20 }, first: 0, last: 0 };
     // 53 characters of 1041.7 us, and twice 3.5 characters of silence.
     assert_eq!(wire::read_us(bus, &block, 0), 55_209 + 2 * 3_646);
 }

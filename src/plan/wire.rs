@@ -1,15 +1,15 @@
 //! How long a read takes on the wire.
 
-use crate::model::line::Line;
+use crate::model::line::SerialParams;
 use crate::plan::Block;
 
 /// What is known of a bus before it is used.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Bus {
+pub enum BusTiming {
     /// A serial line.
     Serial {
         /// Speed and form of the characters.
-        line: Line,
+        line: SerialParams,
         /// Microseconds that a unit takes to begin its answer.
         turnaround_us: u64,
     },
@@ -27,10 +27,10 @@ pub fn answer_bytes(block: &Block) -> u64 {
 }
 
 /// Microseconds that one read occupies the bus, silence and pause included.
-pub fn read_us(bus: Bus, block: &Block, pause_ms: u64) -> u64 {
+pub fn read_us(bus: BusTiming, block: &Block, pause_ms: u64) -> u64 {
     match bus {
-        Bus::Network { round_trip_us } => round_trip_us + pause_ms * 1_000,
-        Bus::Serial { line, turnaround_us } => {
+        BusTiming::Network { round_trip_us } => round_trip_us + pause_ms * 1_000,
+        BusTiming::Serial { line, turnaround_us } => {
             let silence = line.silence_us();
             line.chars_us(8 + answer_bytes(block)) + silence + turnaround_us.max(silence) + pause_ms * 1_000
         }

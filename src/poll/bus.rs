@@ -13,12 +13,12 @@ use crate::link::Link;
 use crate::link::connect::Dialer;
 use crate::model::quality::Cause;
 use crate::model::reading::Reading;
-use crate::poll::cycle::Outcome;
-use crate::poll::health::{BusHealth, Presence};
+use crate::poll::cycle::BlockOutcome;
+use crate::poll::health::{BusHealth, UnitPresence};
 use crate::poll::request::{Requester, RetryBudget};
 use crate::poll::schedule::Schedule;
-use crate::poll::unit::{Unit, identify, note};
-use crate::poll::{Ask, BusConfig, Deliver};
+use crate::poll::unit::{PolledUnit, identify, note};
+use crate::poll::{BusConfig, Deliver, ReadRequest};
 
 static LOG: LogLimit = LogLimit::new();
 
@@ -39,12 +39,12 @@ const ASK_PAUSE_MAX_MS: u64 = 1_000;
 const OPEN_PAUSE_MAX_MS: u64 = 10_000;
 
 /// A bus at work.
-pub struct Bus {
+pub struct LinkWorker {
     link: Link,
     clock: Clock,
     health: Arc<BusHealth>,
     deliver: Deliver,
-    units: Vec<Unit>,
+    units: Vec<PolledUnit>,
     /// (unit, group) of each slot of the schedule.
     slots: Vec<(usize, usize)>,
     schedule: Schedule,
@@ -63,11 +63,11 @@ pub struct Bus {
     closes_after_cycle: bool,
 }
 
-impl Bus {
+impl LinkWorker {
     /// A bus that has not been opened yet.
     pub fn new(config: &BusConfig, clock: Clock, health: Arc<BusHealth>, deliver: Deliver) -> Self {
         let link = Link::new(config.link.clone(), clock.clone(), Arc::clone(&health.counters));
-        let units: Vec<Unit> = config.units.iter().map(Unit::new).collect();
+        let units: Vec<PolledUnit> = config.units.iter().map(PolledUnit::new).collect();
         let mut slots = Vec::new();
         for (u, unit) in units.iter().enumerate() {
             slots.extend((0..unit.groups.len()).map(|g| (u, g)));
@@ -105,14 +105,14 @@ impl Bus {
     }
 
     /// Polls until told to stop. A cycle that has begun is finished.
-    pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>, stop: CancellationToken) {
+    pub async fn run(mut self, mut asks: mpsc::Receiver<ReadRequest>, stop: CancellationToken) {
         loop {
             self.health.progress_ms.store(self.clock.mono().0, Ordering::Relaxed);
             if !self.link.is_open() && self.open(&stop).await.is_none() {
                 break;
             }
             if self.health.forget.swap(false, Ordering::Relaxed) {
-                self.units.iter_mut().for_each(Unit::forget);
+                self.units.iter_mut().for_each(PolledUnit::forget);
             }
             let due_us = self.schedule.next().map_or(u64::MAX, |(_, at)| at);
             let probe_us = self.next_lone_probe();
@@ -258,15 +258,15 @@ impl Bus {
         let outcome = self.cycle(u, g).await;
         self.health.busy_us.fetch_add(self.clock.mono_us() - began, Ordering::Relaxed);
         match outcome {
-            Outcome::LinkLost(_) => self.lost(),
+            BlockOutcome::LinkLost(_) => self.lost(),
             _ if !self.link.is_open() => self.lost(),
             // It takes connections and closes them again, whatever is asked.
-            Outcome::Silent(Cause::Closed) => {
+            BlockOutcome::Silent(Cause::Closed) => {
                 self.link.close();
                 self.lost();
             }
-            Outcome::Silent(_) | Outcome::Unasked => {}
-            Outcome::Good | Outcome::Degraded(_) => {
+            BlockOutcome::Silent(_) | BlockOutcome::Unasked => {}
+            BlockOutcome::Good | BlockOutcome::Degraded(_) => {
                 self.last_answer_us = self.clock.mono_us();
                 self.open_pause_ms = 0;
             }
@@ -278,7 +278,7 @@ impl Bus {
     }
 
     /// One cycle of one group.
-    async fn cycle(&mut self, u: usize, g: usize) -> Outcome {
+    async fn cycle(&mut self, u: usize, g: usize) -> BlockOutcome {
         let Self { link, clock, units, health, deliver, id, retry_budget, .. } = self;
         let unit = &mut units[u];
         let mut figures = std::mem::take(&mut unit.figures);
@@ -290,29 +290,29 @@ impl Bus {
             // With the wrong variant's map good answers become wrong values: nothing is read until it is known.
             Err(cause) => {
                 let outcome = match cause {
-                    Cause::LinkDown => Outcome::LinkLost(cause),
-                    _ if cause.unit_answered() || cause == Cause::Unsettled => Outcome::Degraded(cause),
-                    _ => Outcome::Silent(cause),
+                    Cause::LinkDown => BlockOutcome::LinkLost(cause),
+                    _ if cause.unit_answered() || cause == Cause::Unsettled => BlockOutcome::Degraded(cause),
+                    _ => BlockOutcome::Silent(cause),
                 };
                 (unit.groups[g].failed(cause, clock), outcome)
             }
         };
         figures.cycles += 1;
-        figures.good += u64::from(outcome == Outcome::Good);
+        figures.good += u64::from(outcome == BlockOutcome::Good);
         unit.figures = figures;
         let (presence, cause) = match outcome {
-            Outcome::Good => (Presence::Online, None),
-            Outcome::Degraded(cause) => (Presence::Degraded, Some(cause)),
-            Outcome::Silent(cause) | Outcome::LinkLost(cause) => (Presence::Offline, Some(cause)),
-            Outcome::Unasked => (unit.figures.presence, unit.figures.cause),
+            BlockOutcome::Good => (UnitPresence::Online, None),
+            BlockOutcome::Degraded(cause) => (UnitPresence::Degraded, Some(cause)),
+            BlockOutcome::Silent(cause) | BlockOutcome::LinkLost(cause) => (UnitPresence::Offline, Some(cause)),
+            BlockOutcome::Unasked => (unit.figures.presence, unit.figures.cause),
         };
         match outcome {
-            Outcome::Good | Outcome::Degraded(_) => {
+            BlockOutcome::Good | BlockOutcome::Degraded(_) => {
                 unit.answered();
                 unit.lower_timeout(link, clock.mono_us());
             }
-            Outcome::Silent(_) => unit.silent += 1,
-            Outcome::LinkLost(_) | Outcome::Unasked => {}
+            BlockOutcome::Silent(_) => unit.silent += 1,
+            BlockOutcome::LinkLost(_) | BlockOutcome::Unasked => {}
         }
         note_late(link, units, u, clock.mono_us());
         let unit = &mut units[u];
@@ -325,7 +325,7 @@ impl Bus {
     /// When a silent unit is asked next although nothing is due: only where every unit of the link is silent, so that it costs no one
     /// anything, and slow polls do not decide how soon a link is found alive.
     fn next_lone_probe(&self) -> u64 {
-        let all_dead = !self.units.is_empty() && self.units.iter().all(Unit::is_dead);
+        let all_dead = !self.units.is_empty() && self.units.iter().all(PolledUnit::is_dead);
         let next = self.units.iter().map(|unit| unit.next_probe_us).min();
         next.filter(|_| all_dead).unwrap_or(u64::MAX)
     }
@@ -356,7 +356,7 @@ impl Bus {
         if now < unit.next_probe_us {
             return false;
         }
-        let alone = self.units.iter().all(Unit::is_dead);
+        let alone = self.units.iter().all(PolledUnit::is_dead);
         let next_due = self.slots.iter().enumerate().filter(|(_, s)| !self.units[s.0].is_dead()).map(|(i, _)| i);
         let living_due = next_due.filter_map(|i| self.schedule.due_of(i)).min().unwrap_or(u64::MAX).max(due_us);
         if alone || now + cost < living_due {
@@ -380,7 +380,7 @@ impl Bus {
         let result = link.read(params.address, block.span, params.timeout_ms, params.pause_ms).await;
         let is_back = match &result {
             Ok(answer) => {
-                if answer.unsure {
+                if answer.is_ambiguous {
                     link.doubt(params.address, block.span);
                 }
                 true
@@ -404,7 +404,7 @@ impl Bus {
         let silent_us = self.clock.mono_us().saturating_sub(self.last_answer_us);
         if !self.link.is_open() {
             self.lost();
-        } else if silent_us > 10_000_000 && !self.link.is_serial() && self.units.iter().all(Unit::is_dead) {
+        } else if silent_us > 10_000_000 && !self.link.is_serial() && self.units.iter().all(PolledUnit::is_dead) {
             // Nothing has answered for long: a new connection costs little and cures a hung one. The next request makes it.
             self.link.pause();
         }
@@ -417,7 +417,7 @@ impl Bus {
     }
 
     /// A question from outside, between two cycles.
-    async fn answer(&mut self, ask: Ask) {
+    async fn answer(&mut self, ask: ReadRequest) {
         if ask.reply.is_closed() {
             // Whoever asked has gone.
             return;
@@ -434,7 +434,7 @@ impl Bus {
 }
 
 /// An answer came too late: whose it was is told. The unit that is just being asked is looked for first.
-fn note_late(link: &mut Link, units: &mut [Unit], u: usize, now_us: u64) {
+fn note_late(link: &mut Link, units: &mut [PolledUnit], u: usize, now_us: u64) {
     let Some(late) = link.take_late() else { return };
     let is_own = units[u].config.address == late.unit;
     let unit = if is_own { units.get_mut(u) } else { units.iter_mut().find(|unit| unit.config.address == late.unit) };
@@ -447,7 +447,7 @@ fn note_late(link: &mut Link, units: &mut [Unit], u: usize, now_us: u64) {
 fn fail_due(
     schedule: &mut Schedule,
     clock: &Clock,
-    units: &mut [Unit],
+    units: &mut [PolledUnit],
     slots: &[(usize, usize)],
     deliver: &Deliver,
     health: &BusHealth,
@@ -461,7 +461,7 @@ fn fail_due(
     let figures = &mut units[u].figures;
     figures.cycles += 1;
     figures.skipped += skipped;
-    figures.become_state(Presence::Offline, Some(cause), clock.wall());
+    figures.become_state(UnitPresence::Offline, Some(cause), clock.wall());
     let _known = health.unit(u, |h| h.clone_from(figures));
 }
 

@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crate::clock::Clock;
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Stamp};
-use crate::model::registers::Span;
-use crate::model::time::{Mono, Wall};
-use crate::plan::{self, Block, Plan};
+use crate::model::registers::RegisterRange;
+use crate::model::time::{MonotonicMillis, UnixMillis};
+use crate::plan::{self, Block, ReadPlan};
 use crate::poll::request::{BlockResponse, Requester};
 use crate::poll::{GroupConfig, OutConfig};
-use crate::profile::{Layout, PointDef};
+use crate::profile::{PointDef, ProfileVariant};
 
 /// Requests that splitting refused blocks may cost in one cycle.
 const SPLITS_MAX: usize = 20;
@@ -33,11 +33,11 @@ const SPLIT_TIMES: u32 = 2;
 
 /// A poll group with its plan.
 #[derive(Debug)]
-pub struct Group {
+pub struct PollGroup {
     /// As configured.
     pub config: GroupConfig,
     /// What is read.
-    pub plan: Plan,
+    pub plan: ReadPlan,
     pub(super) defs: Vec<PointDef>,
     /// For each out, for each of its points: its definition; `None` if the unit's layout lacks it.
     pub(super) picks: Vec<Vec<Option<usize>>>,
@@ -52,7 +52,7 @@ fn after(last_ms: i64, at: Stamp) -> Stamp {
     match last_ms.checked_sub(at.wall.0) {
         Some(back @ 0..SAME_MS) => {
             let later = back + 1;
-            Stamp { mono: Mono(at.mono.0 + later.unsigned_abs()), wall: Wall(at.wall.0 + later), ..at }
+            Stamp { mono: MonotonicMillis(at.mono.0 + later.unsigned_abs()), wall: UnixMillis(at.wall.0 + later), ..at }
         }
         _ => at,
     }
@@ -63,7 +63,7 @@ const SAME_MS: i64 = 10;
 
 /// What a cycle came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum BlockOutcome {
     /// Everything good.
     Good,
     /// The unit answers, and some points are bad.
@@ -81,7 +81,7 @@ pub enum Outcome {
 struct Cycle {
     queue: VecDeque<Block>,
     got: Vec<BlockResponse>,
-    failed: Vec<(Span, Cause)>,
+    failed: Vec<(RegisterRange, Cause)>,
     silent: Vec<(Block, Cause)>,
     silent_in_a_row: usize,
     splits: usize,
@@ -91,9 +91,9 @@ struct Cycle {
     ended: Option<Cause>,
 }
 
-impl Group {
+impl PollGroup {
     /// Plans the group for a layout.
-    pub fn new(config: &GroupConfig, layout: &Layout) -> Self {
+    pub fn new(config: &GroupConfig, layout: &ProfileVariant) -> Self {
         let by_name: BTreeMap<&str, &PointDef> = layout.points.iter().map(|p| (&*p.name, p)).collect();
         let mut defs: Vec<PointDef> = Vec::new();
         let mut index: BTreeMap<Arc<str>, usize> = BTreeMap::new();
@@ -118,11 +118,11 @@ impl Group {
         ask: &mut Requester<'_>,
         is_trusted: bool,
         has_answered: bool,
-    ) -> (Vec<Reading>, Outcome) {
+    ) -> (Vec<Reading>, BlockOutcome) {
         self.plan.begin(ask.clock.mono_us());
         let mut cycle = Cycle { queue: self.plan.in_order().into(), has_answered, ..Cycle::default() };
         if cycle.queue.is_empty() && !self.is_there(&mut cycle, ask).await {
-            return (self.readings(&[], &[], ask.clock, Outcome::Unasked), Outcome::Unasked);
+            return (self.readings(&[], &[], ask.clock, BlockOutcome::Unasked), BlockOutcome::Unasked);
         }
         while let Some(block) = cycle.queue.pop_front() {
             if let Some(cause) = cycle.ended {
@@ -164,13 +164,13 @@ impl Group {
         true
     }
 
-    fn outcome(&self, cycle: &Cycle) -> Outcome {
+    fn outcome(&self, cycle: &Cycle) -> BlockOutcome {
         let left_out = self.plan.left_out().next().map(|(_, l)| l.cause);
         match (cycle.ended, cycle.silent.first(), cycle.failed.first().map(|f| f.1).or(left_out)) {
-            (Some(Cause::LinkDown), _, _) => Outcome::LinkLost(Cause::LinkDown),
-            (_, Some((_, cause)), _) if !cycle.has_answered => Outcome::Silent(*cause),
-            (_, _, Some(cause)) => Outcome::Degraded(cause),
-            (_, _, None) => Outcome::Good,
+            (Some(Cause::LinkDown), _, _) => BlockOutcome::LinkLost(Cause::LinkDown),
+            (_, Some((_, cause)), _) if !cycle.has_answered => BlockOutcome::Silent(*cause),
+            (_, _, Some(cause)) => BlockOutcome::Degraded(cause),
+            (_, _, None) => BlockOutcome::Good,
         }
     }
 
@@ -238,7 +238,7 @@ impl Group {
     /// Blocks were silent: whether that is their affair or the unit's, and what follows for them.
     async fn weigh_silence(&mut self, cycle: &mut Cycle, ask: &mut Requester<'_>) {
         if !cycle.has_answered {
-            let silent: Vec<Span> = cycle.silent.iter().map(|(b, _)| b.span).collect();
+            let silent: Vec<RegisterRange> = cycle.silent.iter().map(|(b, _)| b.span).collect();
             let Some(probe) = self.probe(&silent) else { return };
             match ask.once(probe.span).await {
                 Ok(()) => self.plan.answered(&probe),
@@ -268,7 +268,7 @@ impl Group {
     }
 
     /// A need to be asked for when a unit is silent: another one each time, none of these spans.
-    pub fn probe(&mut self, not_in: &[Span]) -> Option<Block> {
+    pub fn probe(&mut self, not_in: &[RegisterRange]) -> Option<Block> {
         self.turn += 1;
         self.plan.probe(not_in, self.turn - 1)
     }
@@ -290,7 +290,7 @@ impl Group {
 
     /// What is left out and which gaps are not read across, in words.
     pub fn learned(&self) -> Vec<String> {
-        let at = |s: &Span| format!("function {} address {}+{}", s.area.function(), s.address, s.count);
+        let at = |s: &RegisterRange| format!("function {} address {}+{}", s.area.function(), s.address, s.count);
         let left_out = self.plan.left_out().map(|(span, left)| {
             let of = self.defs.iter().filter(|d| d.span.overlaps(&span)).map(|d| &*d.name);
             let points: Vec<&str> = of.collect();
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn two_readings_of_a_stream_never_have_the_same_millisecond() {
-        let at = |ms: i64| Stamp { mono: Mono(7), wall: Wall(ms), trusted: true };
+        let at = |ms: i64| Stamp { mono: MonotonicMillis(7), wall: UnixMillis(ms), trusted: true };
         let mut last = i64::MIN;
         let given = [100, 100, 100, 101, 102, 300, 250, 250];
         let made = given.map(|ms| {
@@ -323,6 +323,6 @@ mod tests {
             last
         });
         assert_eq!(made, [100, 101, 102, 103, 104, 300, 250, 251], "and a clock that was set back is believed");
-        assert_eq!(after(100, at(100)).mono, Mono(8));
+        assert_eq!(after(100, at(100)).mono, MonotonicMillis(8));
     }
 }

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::link::Counters;
 use crate::model::quality::Cause;
-use crate::model::time::{Mono, Wall};
+use crate::model::time::{MonotonicMillis, UnixMillis};
 
 /// Whether a unit answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Presence {
+pub enum UnitPresence {
     /// Not asked yet.
     #[default]
     Unknown,
@@ -32,9 +32,9 @@ pub const BORDERS_US: [u64; 12] =
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct UnitHealth {
     /// Whether it answers.
-    pub presence: Presence,
+    pub presence: UnitPresence,
     /// Since when.
-    pub since: Wall,
+    pub since: UnixMillis,
     /// Why it is not online.
     pub cause: Option<Cause>,
     /// Cycles that were due and served.
@@ -65,7 +65,7 @@ pub struct UnitHealth {
     pub holes: Vec<String>,
     /// When it last answered.
     #[serde(skip)]
-    pub last_answer: Option<Mono>,
+    pub last_answer: Option<MonotonicMillis>,
 }
 
 impl UnitHealth {
@@ -77,7 +77,7 @@ impl UnitHealth {
     }
 
     /// A new state; `since` moves only when the state does. Returns whether it did.
-    pub fn become_state(&mut self, presence: Presence, cause: Option<Cause>, now: Wall) -> bool {
+    pub fn become_state(&mut self, presence: UnitPresence, cause: Option<Cause>, now: UnixMillis) -> bool {
         let changed = self.presence != presence;
         if changed {
             self.since = now;
@@ -125,13 +125,13 @@ impl BusHealth {
     }
 
     /// For how long the task has made no step, if that is too long: it hangs in something, and nothing is read.
-    pub fn stalled_ms(&self, now: Mono) -> Option<u64> {
+    pub fn stalled_ms(&self, now: MonotonicMillis) -> Option<u64> {
         // A request is a step too: one unit of many blocks may take its time on a slow line.
         let requests = self.counters.requests.load(Ordering::Relaxed);
         if self.requests_seen.swap(requests, Ordering::Relaxed) != requests {
             self.progress_ms.fetch_max(now.0, Ordering::Relaxed);
         }
-        let since = now.since(Mono(self.progress_ms.load(Ordering::Relaxed)));
+        let since = now.since(MonotonicMillis(self.progress_ms.load(Ordering::Relaxed)));
         (since > STALLED_MS).then_some(since)
     }
 
@@ -149,11 +149,11 @@ mod tests {
     fn a_bus_that_makes_no_step_stalls_and_one_that_asks_does_not() {
         let health = BusHealth::new(0);
         health.progress_ms.store(1_000, Ordering::Relaxed);
-        assert_eq!(health.stalled_ms(Mono(31_000)), None);
-        assert_eq!(health.stalled_ms(Mono(31_001)), Some(30_001));
+        assert_eq!(health.stalled_ms(MonotonicMillis(31_000)), None);
+        assert_eq!(health.stalled_ms(MonotonicMillis(31_001)), Some(30_001));
         // One unit of many blocks on a slow line: its requests are steps.
         health.counters.requests.store(7, Ordering::Relaxed);
-        assert_eq!(health.stalled_ms(Mono(40_000)), None);
-        assert_eq!(health.stalled_ms(Mono(70_001)), Some(30_001));
+        assert_eq!(health.stalled_ms(MonotonicMillis(40_000)), None);
+        assert_eq!(health.stalled_ms(MonotonicMillis(70_001)), Some(30_001));
     }
 }

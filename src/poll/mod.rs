@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::link;
 use crate::model::point::Stream;
 use crate::model::reading::Reading;
-use crate::model::registers::{Span, Words};
+use crate::model::registers::{RegisterBlock, RegisterRange};
 use crate::profile::Profile;
 
 /// Where readings go: must not block and cannot refuse.
@@ -26,7 +26,7 @@ pub type Deliver = Arc<dyn Fn(Reading) + Send + Sync>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct BusConfig {
     /// How to reach it.
-    pub link: link::settings::Settings,
+    pub link: link::settings::LinkSettings,
     /// What answers on it.
     pub units: Vec<UnitConfig>,
 }
@@ -70,15 +70,15 @@ pub struct OutConfig {
 
 /// A question to a bus that is being polled, answered between two cycles.
 #[derive(Debug)]
-pub struct Ask {
+pub struct ReadRequest {
     /// Unit on the wire.
     pub address: u8,
     /// What to read.
-    pub span: Span,
+    pub span: RegisterRange,
     /// Longest wait for an answer; `None` lets the link decide.
     pub timeout_ms: Option<u64>,
     /// Silence before the request.
     pub pause_ms: u64,
     /// Where the answer goes.
-    pub reply: tokio::sync::oneshot::Sender<Result<Words, crate::model::quality::Cause>>,
+    pub reply: tokio::sync::oneshot::Sender<Result<RegisterBlock, crate::model::quality::Cause>>,
 }

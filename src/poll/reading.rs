@@ -6,28 +6,28 @@ use crate::clock::Clock;
 use crate::decode;
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
-use crate::model::registers::{Span, Words};
+use crate::model::registers::{RegisterBlock, RegisterRange};
 use crate::poll::OutConfig;
-use crate::poll::cycle::{Group, Outcome};
+use crate::poll::cycle::{BlockOutcome, PollGroup};
 use crate::poll::request::BlockResponse;
 
-impl Group {
+impl PollGroup {
     /// A reading for each device.
     pub(super) fn readings(
         &self,
         got: &[BlockResponse],
-        failed: &[(Span, Cause)],
+        failed: &[(RegisterRange, Cause)],
         clock: &Clock,
-        outcome: Outcome,
+        outcome: BlockOutcome,
     ) -> Vec<Reading> {
         let whole = match outcome {
-            Outcome::Silent(cause) => Some(cause),
-            Outcome::LinkLost(cause) if got.is_empty() => Some(cause),
+            BlockOutcome::Silent(cause) => Some(cause),
+            BlockOutcome::LinkLost(cause) if got.is_empty() => Some(cause),
             _ => None,
         };
         let first = got.iter().map(|g| g.at).min_by_key(|at| at.mono);
         let at = self.distinct(first.unwrap_or_else(|| clock.stamp()));
-        let reads: Vec<Words> = if self.defs.iter().any(|d| !d.scale_from.is_empty()) {
+        let reads: Vec<RegisterBlock> = if self.defs.iter().any(|d| !d.scale_from.is_empty()) {
             got.iter().map(|g| g.words.clone()).collect()
         } else {
             Vec::new()
@@ -61,8 +61,8 @@ impl Group {
         &self,
         pick: Option<usize>,
         got: &[BlockResponse],
-        failed: &[(Span, Cause)],
-        reads: &[Words],
+        failed: &[(RegisterRange, Cause)],
+        reads: &[RegisterBlock],
     ) -> (Sample, Option<Stamp>) {
         let Some(def) = pick.and_then(|i| self.defs.get(i)) else { return (Err(Cause::NotFitted), None) };
         for read in got {

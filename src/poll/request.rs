@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::decode;
-use crate::link::{Answer, Link};
+use crate::link::{Link, LinkAnswer};
 use crate::model::quality::Cause;
 use crate::model::reading::Stamp;
-use crate::model::registers::{Span, Words};
+use crate::model::registers::{RegisterBlock, RegisterRange};
 use crate::poll::health::UnitHealth;
 use crate::profile::PointDef;
 
@@ -61,7 +61,7 @@ impl RetryBudget {
 /// One block's answer.
 pub struct BlockResponse {
     /// What it holds.
-    pub words: Words,
+    pub words: RegisterBlock,
     /// When it came.
     pub at: Stamp,
 }
@@ -84,7 +84,12 @@ pub struct Requester<'a> {
 
 impl Requester<'_> {
     /// One block. `is_patient`: a missing answer is asked for once more too, not only a spoilt one.
-    pub async fn block(&mut self, defs: &[PointDef], span: Span, is_patient: bool) -> Result<BlockResponse, Cause> {
+    pub async fn block(
+        &mut self,
+        defs: &[PointDef],
+        span: RegisterRange,
+        is_patient: bool,
+    ) -> Result<BlockResponse, Cause> {
         let mut result = self.settled(defs, span).await;
         for _ in 0..self.params.retries {
             let cost_us = match &result {
@@ -106,17 +111,17 @@ impl Requester<'_> {
     }
 
     /// Once, with no retry.
-    pub async fn once(&mut self, span: Span) -> Result<(), Cause> {
+    pub async fn once(&mut self, span: RegisterRange) -> Result<(), Cause> {
         self.waited_for(span).await.map(drop)
     }
 
     /// Doubtful answers are read until two agree.
-    async fn settled(&mut self, defs: &[PointDef], span: Span) -> Result<BlockResponse, Cause> {
-        let mut last: Option<Answer> = None;
+    async fn settled(&mut self, defs: &[PointDef], span: RegisterRange) -> Result<BlockResponse, Cause> {
+        let mut last: Option<LinkAnswer> = None;
         for _ in 0..=CONFIRM_MAX {
             let answer = self.waited_for(span).await?;
             let agrees = last.as_ref().is_none_or(|before| agree(defs, &before.words, &answer.words));
-            if !answer.unsure && agrees {
+            if !answer.is_ambiguous && agrees {
                 return Ok(BlockResponse { words: answer.words, at: answer.at });
             }
             // The next read must not get a copy of this answer.
@@ -127,7 +132,7 @@ impl Requester<'_> {
     }
 
     /// Reads until the unit is no longer busy or its time is over; counts.
-    async fn waited_for(&mut self, span: Span) -> Result<Answer, Cause> {
+    async fn waited_for(&mut self, span: RegisterRange) -> Result<LinkAnswer, Cause> {
         let RequestParams { address, timeout_ms, pause_ms, .. } = self.params;
         let mut waited_ms = 0;
         loop {
@@ -160,7 +165,7 @@ impl Requester<'_> {
 }
 
 /// Whether every point of two reads of the same block can be true in both.
-fn agree(defs: &[PointDef], a: &Words, b: &Words) -> bool {
+fn agree(defs: &[PointDef], a: &RegisterBlock, b: &RegisterBlock) -> bool {
     let (one, two) = (std::slice::from_ref(a), std::slice::from_ref(b));
     defs.iter().all(|def| match (a.slice(&def.span), b.slice(&def.span)) {
         (Some(x), Some(y)) => {

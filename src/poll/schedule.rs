@@ -2,13 +2,13 @@
 
 /// One poll group of one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Slot {
+struct ScheduleSlot {
     every_us: u64,
     anchor_us: u64,
     next_us: u64,
 }
 
-impl Slot {
+impl ScheduleSlot {
     /// Its first phase after a moment.
     fn after(&self, us: u64) -> u64 {
         match us.checked_sub(self.anchor_us) {
@@ -21,7 +21,7 @@ impl Slot {
 /// The schedule of one bus.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    slots: Vec<Slot>,
+    slots: Vec<ScheduleSlot>,
     overload: bool,
 }
 
@@ -36,14 +36,14 @@ impl Schedule {
             let every_us = ms.max(&1) * 1_000;
             let share = |of: u64| of / n * i as u64;
             let first = start_us + share(every_us.min(1_000_000));
-            Slot { every_us, anchor_us: start_us + share(every_us), next_us: first }
+            ScheduleSlot { every_us, anchor_us: start_us + share(every_us), next_us: first }
         };
         Self { slots: every_ms.iter().enumerate().map(slot).collect(), overload }
     }
 
     /// The slot that is due first, and when; the more frequent one where two are due together.
     pub fn next(&self) -> Option<(usize, u64)> {
-        let key = |(_, s): &(usize, &Slot)| (s.next_us, s.every_us);
+        let key = |(_, s): &(usize, &ScheduleSlot)| (s.next_us, s.every_us);
         self.slots.iter().enumerate().min_by_key(key).map(|(i, s)| (i, s.next_us))
     }
 

@@ -8,8 +8,8 @@ use crate::clock::{Clock, LogLimit};
 use crate::link::Link;
 use crate::model::quality::Cause;
 use crate::poll::UnitConfig;
-use crate::poll::cycle::Group;
-use crate::poll::health::{Presence, UnitHealth};
+use crate::poll::cycle::PollGroup;
+use crate::poll::health::{UnitHealth, UnitPresence};
 use crate::poll::request::{RequestParams, Requester};
 
 static LOG: LogLimit = LogLimit::new();
@@ -20,9 +20,9 @@ const SLOW_MS: u64 = 10_000;
 const REMARK_US: u64 = 3_600_000_000;
 
 /// A unit at work.
-pub(super) struct Unit {
+pub(super) struct PolledUnit {
     pub(super) config: UnitConfig,
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<PollGroup>,
     /// Failed cycles in a row.
     pub(super) silent: u32,
     pub(super) answered_once: bool,
@@ -43,10 +43,10 @@ pub(super) struct Unit {
     pub(super) shown_revision: u64,
 }
 
-impl Unit {
+impl PolledUnit {
     pub(super) fn new(config: &UnitConfig) -> Self {
         let layout = config.profile.layout(None);
-        let groups = config.groups.iter().map(|g| Group::new(g, layout)).collect();
+        let groups = config.groups.iter().map(|g| PollGroup::new(g, layout)).collect();
         let identified = config.profile.ident.is_none();
         Self {
             config: config.clone(),
@@ -139,7 +139,7 @@ impl Unit {
 }
 
 /// Reads the ident register where that is due, and plans again if another variant answers. Whether the unit has just answered.
-pub(super) async fn identify(unit: &mut Unit, ask: &mut Requester<'_>) -> Result<bool, Cause> {
+pub(super) async fn identify(unit: &mut PolledUnit, ask: &mut Requester<'_>) -> Result<bool, Cause> {
     let Some(def) = unit.config.profile.ident.clone().filter(|_| !unit.identified) else { return Ok(false) };
     let ident = match ask.ident(&def).await {
         Ok(ident) => Some(ident),
@@ -149,7 +149,7 @@ pub(super) async fn identify(unit: &mut Unit, ask: &mut Requester<'_>) -> Result
     };
     let layout = unit.config.profile.layout(ident.as_deref());
     if unit.layout != layout.name {
-        unit.groups = unit.config.groups.iter().map(|g| Group::new(g, layout)).collect();
+        unit.groups = unit.config.groups.iter().map(|g| PollGroup::new(g, layout)).collect();
         unit.layout = Arc::clone(&layout.name);
     }
     unit.identified = true;
@@ -159,9 +159,9 @@ pub(super) async fn identify(unit: &mut Unit, ask: &mut Requester<'_>) -> Result
 }
 
 /// Writes the outcome of a cycle into the unit's figures, and logs when the state changes.
-pub(super) fn note(unit: &mut Unit, presence: Presence, cause: Option<Cause>, clock: &Clock, link: &str) {
+pub(super) fn note(unit: &mut PolledUnit, presence: UnitPresence, cause: Option<Cause>, clock: &Clock, link: &str) {
     let h = &mut unit.figures;
-    if presence != Presence::Offline {
+    if presence != UnitPresence::Offline {
         h.last_answer = Some(clock.mono());
     }
     let was = h.presence;
@@ -169,19 +169,19 @@ pub(super) fn note(unit: &mut Unit, presence: Presence, cause: Option<Cause>, cl
         let (unit, why) = (&*unit.config.id, cause.map_or("", Cause::says));
         let count = || LOG.allows(&format!("{unit} {presence:?}"));
         match presence {
-            Presence::Unknown => {}
-            Presence::Online if was == Presence::Unknown => {}
+            UnitPresence::Unknown => {}
+            UnitPresence::Online if was == UnitPresence::Unknown => {}
             _ => match (presence, count()) {
-                (_, None) | (Presence::Unknown, _) => {}
-                (Presence::Online, Some(count)) => info!(link, unit, count, "unit answers again"),
-                (Presence::Offline, Some(count)) => warn!(link, unit, why, count, "unit does not answer"),
-                (Presence::Degraded, Some(count)) => warn!(link, unit, why, count, "unit answers in part"),
+                (_, None) | (UnitPresence::Unknown, _) => {}
+                (UnitPresence::Online, Some(count)) => info!(link, unit, count, "unit answers again"),
+                (UnitPresence::Offline, Some(count)) => warn!(link, unit, why, count, "unit does not answer"),
+                (UnitPresence::Degraded, Some(count)) => warn!(link, unit, why, count, "unit answers in part"),
             },
         }
     }
     let revision: u64 = unit.groups.iter().map(|g| g.plan.revision()).sum();
     if revision != unit.shown_revision {
         unit.shown_revision = revision;
-        h.holes = unit.groups.iter().flat_map(Group::learned).collect();
+        h.holes = unit.groups.iter().flat_map(PollGroup::learned).collect();
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::point::{Form, Kind, Retention};
+use crate::model::point::{Encoding, PointKind, Retention};
 use crate::model::problem::{Finding, did_you_mean};
-use crate::model::registers::{Area, Span};
+use crate::model::registers::{RegisterRange, RegisterType};
 use crate::model::time::duration_ms;
 use crate::profile::form::{integer, natural_modulus, word_of};
 use crate::profile::keys;
 use crate::profile::settings::{IdentValue, PointSettings, ProfileFile, ReadSettings, VariantSettings};
 use crate::profile::vocabulary::Vocabulary;
-use crate::profile::{Layout, PointDef, Profile, ReadRules, Wire};
+use crate::profile::{PointDef, Profile, ProfileVariant, ReadRules, RegisterEncoding};
 
 /// Checks a profile. Gives a profile when no finding is an error.
 pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, Vec<Finding>) {
@@ -60,7 +60,7 @@ impl Builder<'_> {
         self.overlaps(&base, &["points"]);
         let ident = file.ident.as_ref().and_then(|p| self.codec_point(&["ident"], "x_ident", p));
         let mut layouts =
-            vec![Layout { name: "base".into(), idents: Vec::new(), read: read.clone(), points: base.clone() }];
+            vec![ProfileVariant { name: "base".into(), idents: Vec::new(), read: read.clone(), points: base.clone() }];
         for (name, variant) in &file.variants {
             layouts.push(self.variant(name, variant, &read, &base));
         }
@@ -88,7 +88,13 @@ impl Builder<'_> {
         })
     }
 
-    fn variant(&mut self, name: &str, variant: &VariantSettings, read: &ReadRules, base: &[PointDef]) -> Layout {
+    fn variant(
+        &mut self,
+        name: &str,
+        variant: &VariantSettings,
+        read: &ReadRules,
+        base: &[PointDef],
+    ) -> ProfileVariant {
         let mut points: BTreeMap<Arc<str>, PointDef> = base.iter().map(|p| (Arc::clone(&p.name), p.clone())).collect();
         for gone in &variant.without {
             if points.remove(gone.as_str()).is_none() {
@@ -113,7 +119,7 @@ impl Builder<'_> {
             IdentValue::Number(n) => n.to_string(),
             IdentValue::Text(t) => t.clone(),
         });
-        Layout { name: name.into(), idents: idents.collect(), read, points }
+        ProfileVariant { name: name.into(), idents: idents.collect(), read, points }
     }
 
     fn limited(&mut self, path: &[&str], value: u16, most: u16) -> u16 {
@@ -162,19 +168,25 @@ impl Builder<'_> {
         ReadRules { max_regs, max_bits, max_gap, barriers, atomic, pause_ms, timeout_ms: read.timeout_ms }
     }
 
-    pub(super) fn area(&mut self, path: &[&str], function: Option<u8>) -> Area {
+    pub(super) fn area(&mut self, path: &[&str], function: Option<u8>) -> RegisterType {
         let function = function.or(self.file.read.function).unwrap_or(3);
-        Area::of(function).unwrap_or_else(|| {
+        RegisterType::of(function).unwrap_or_else(|| {
             self.error(
                 path,
                 format!("function {function} does not read"),
                 "1 coils, 2 discrete inputs, 3 holding registers, 4 input registers",
             );
-            Area::Holding
+            RegisterType::Holding
         })
     }
 
-    pub(super) fn span(&mut self, path: &[&str], area: Area, address: u32, count: u16) -> Option<Span> {
+    pub(super) fn span(
+        &mut self,
+        path: &[&str],
+        area: RegisterType,
+        address: u32,
+        count: u16,
+    ) -> Option<RegisterRange> {
         let base = self.file.read.base.unwrap_or(0);
         let path = [path, &["address"]].concat();
         let Some(wire) = address.checked_sub(base) else {
@@ -190,7 +202,7 @@ impl Builder<'_> {
             self.error(&path, format!("address {last} is beyond 65535"), "a Modbus area has the addresses 0 to 65535");
             return None;
         }
-        Some(Span { area, address: u16::try_from(wire).ok()?, count })
+        Some(RegisterRange { area, address: u16::try_from(wire).ok()?, count })
     }
 
     /// A point with the vocabulary's kind and its group.
@@ -229,9 +241,9 @@ impl Builder<'_> {
                 }
             }
         }
-        if entry.is_none() && settings.modulus.is_some() && point.kind == Kind::Number {
+        if entry.is_none() && settings.modulus.is_some() && point.kind == PointKind::Number {
             // A maker's extra that rolls over is a register.
-            (point.kind, point.retention) = (Kind::Counter, Retention::Register);
+            (point.kind, point.retention) = (PointKind::Counter, Retention::Register);
         }
         self.fit_kind(path, &mut point, settings);
         Some(point)
@@ -239,13 +251,13 @@ impl Builder<'_> {
 
     /// The form that follows from kind and wire type, or an error where they do not go together.
     fn fit_kind(&mut self, path: &[&str], point: &mut PointDef, settings: &PointSettings) {
-        let is_bool = matches!(point.form, Form::Bool);
-        let is_text = matches!(point.form, Form::Text);
+        let is_bool = matches!(point.form, Encoding::Bool);
+        let is_text = matches!(point.form, Encoding::Text);
         let fits = match point.kind {
-            Kind::Bool => is_bool,
-            Kind::Text => is_text,
-            Kind::Number | Kind::Counter => !is_bool && !is_text,
-            Kind::Code => !is_text && !matches!(point.form, Form::F32 | Form::F64),
+            PointKind::Bool => is_bool,
+            PointKind::Text => is_text,
+            PointKind::Number | PointKind::Counter => !is_bool && !is_text,
+            PointKind::Code => !is_text && !matches!(point.form, Encoding::F32 | Encoding::F64),
         };
         if !fits {
             let what = format!(
@@ -260,10 +272,10 @@ impl Builder<'_> {
             );
         }
         keys::check_kind(self, path, settings, point.kind);
-        if point.kind == Kind::Code {
-            point.form = Form::Code;
+        if point.kind == PointKind::Code {
+            point.form = Encoding::Code;
         }
-        if point.kind == Kind::Counter && point.modulus.is_none() {
+        if point.kind == PointKind::Counter && point.modulus.is_none() {
             point.modulus = natural_modulus(point.wire, point.scale);
         }
     }
@@ -271,13 +283,14 @@ impl Builder<'_> {
     /// Two points on the same registers, unless both are bits of them.
     fn overlaps(&mut self, points: &[PointDef], path: &[&str]) {
         let partial = |p: &PointDef| {
-            matches!(p.wire, Wire::Bit(_) | Wire::Bits { .. } | Wire::Byte { .. }) || !p.true_when.is_empty()
+            matches!(p.wire, RegisterEncoding::Bit(_) | RegisterEncoding::Bits { .. } | RegisterEncoding::Byte { .. })
+                || !p.true_when.is_empty()
         };
         let mut sorted: Vec<&PointDef> = points.iter().collect();
         sorted.sort_by_key(|p| (p.span, Arc::clone(&p.name)));
         for (i, a) in sorted.iter().enumerate() {
             for b in sorted[i + 1..].iter().take_while(|b| a.span.overlaps(&b.span)) {
-                let same_code = (a.kind == Kind::Code && partial(b)) || (b.kind == Kind::Code && partial(a));
+                let same_code = (a.kind == PointKind::Code && partial(b)) || (b.kind == PointKind::Code && partial(a));
                 if !(same_code || partial(a) && partial(b)) {
                     let what = format!("`{}` and `{}` lie on the same registers", a.name, b.name);
                     self.error(

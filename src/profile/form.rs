@@ -2,9 +2,9 @@
 
 use rust_decimal::Decimal;
 
-use crate::model::point::{Form, Kind};
+use crate::model::point::{Encoding, PointKind};
 use crate::profile::settings::{CharsSetting, PointSettings, Type};
-use crate::profile::{Chars, DateLayout, Factor, ScaleFrom, Wire};
+use crate::profile::{Chars, DateLayout, Factor, RegisterEncoding, ScaleFrom};
 
 /// A raw value as a person writes it: `65535`, `0xFFFF`, `-1`.
 pub fn integer(text: &str) -> Option<i128> {
@@ -15,48 +15,48 @@ pub fn integer(text: &str) -> Option<i128> {
 }
 
 /// A kind as files write it.
-pub fn word_of(kind: Kind) -> &'static str {
+pub fn word_of(kind: PointKind) -> &'static str {
     match kind {
-        Kind::Number => "number",
-        Kind::Counter => "counter",
-        Kind::Bool => "bool",
-        Kind::Code => "code",
-        Kind::Text => "text",
+        PointKind::Number => "number",
+        PointKind::Counter => "counter",
+        PointKind::Bool => "bool",
+        PointKind::Code => "code",
+        PointKind::Text => "text",
     }
 }
 
 /// How the type says that the registers are read, bits left aside.
-pub fn raw_wire(kind: Type, s: &PointSettings) -> Wire {
-    let int = |registers, signed| Wire::Int { registers, signed };
+pub fn raw_wire(kind: Type, s: &PointSettings) -> RegisterEncoding {
+    let int = |registers, signed| RegisterEncoding::Int { registers, signed };
     match kind {
-        Type::Bool => Wire::Coil,
-        Type::U8hi => Wire::Byte { high: true, signed: false },
-        Type::U8lo => Wire::Byte { high: false, signed: false },
-        Type::I8hi => Wire::Byte { high: true, signed: true },
-        Type::I8lo => Wire::Byte { high: false, signed: true },
+        Type::Bool => RegisterEncoding::Coil,
+        Type::U8hi => RegisterEncoding::Byte { high: true, signed: false },
+        Type::U8lo => RegisterEncoding::Byte { high: false, signed: false },
+        Type::I8hi => RegisterEncoding::Byte { high: true, signed: true },
+        Type::I8lo => RegisterEncoding::Byte { high: false, signed: true },
         Type::U16 => int(1, false),
         Type::I16 => int(1, true),
-        Type::U24 => Wire::Int24 { signed: false },
-        Type::I24 => Wire::Int24 { signed: true },
+        Type::U24 => RegisterEncoding::Int24 { signed: false },
+        Type::I24 => RegisterEncoding::Int24 { signed: true },
         Type::U32 => int(2, false),
         Type::I32 => int(2, true),
         Type::U48 => int(3, false),
         Type::I48 => int(3, true),
         Type::U64 => int(4, false),
         Type::I64 => int(4, true),
-        Type::Sm16 => Wire::SignMagnitude { registers: 1 },
-        Type::Sm32 => Wire::SignMagnitude { registers: 2 },
-        Type::M10k32 => Wire::Modulo10k { registers: 2 },
-        Type::M10k48 => Wire::Modulo10k { registers: 3 },
-        Type::M10k64 => Wire::Modulo10k { registers: 4 },
-        Type::F16 => Wire::Float { registers: 1 },
-        Type::F32 => Wire::Float { registers: 2 },
-        Type::F64 => Wire::Float { registers: 4 },
-        Type::Bcd16 => Wire::Bcd { registers: 1 },
-        Type::Bcd32 => Wire::Bcd { registers: 2 },
-        Type::Bcd48 => Wire::Bcd { registers: 3 },
-        Type::Bcd64 => Wire::Bcd { registers: 4 },
-        Type::Datetime => Wire::Date(s.layout.unwrap_or(DateLayout::Words)),
+        Type::Sm16 => RegisterEncoding::SignMagnitude { registers: 1 },
+        Type::Sm32 => RegisterEncoding::SignMagnitude { registers: 2 },
+        Type::M10k32 => RegisterEncoding::Modulo10k { registers: 2 },
+        Type::M10k48 => RegisterEncoding::Modulo10k { registers: 3 },
+        Type::M10k64 => RegisterEncoding::Modulo10k { registers: 4 },
+        Type::F16 => RegisterEncoding::Float { registers: 1 },
+        Type::F32 => RegisterEncoding::Float { registers: 2 },
+        Type::F64 => RegisterEncoding::Float { registers: 4 },
+        Type::Bcd16 => RegisterEncoding::Bcd { registers: 1 },
+        Type::Bcd32 => RegisterEncoding::Bcd { registers: 2 },
+        Type::Bcd48 => RegisterEncoding::Bcd { registers: 3 },
+        Type::Bcd64 => RegisterEncoding::Bcd { registers: 4 },
+        Type::Datetime => RegisterEncoding::Date(s.layout.unwrap_or(DateLayout::Words)),
         Type::String => {
             let chars = match &s.chars {
                 Some(CharsSetting::Number(1)) => Chars::One,
@@ -64,13 +64,13 @@ pub fn raw_wire(kind: Type, s: &PointSettings) -> Wire {
                 _ => Chars::Two,
             };
             let (charset, is_number) = (s.charset.unwrap_or_default(), s.number.unwrap_or(false));
-            Wire::Text { registers: s.length.unwrap_or(1).max(1), chars, charset, is_number }
+            RegisterEncoding::Text { registers: s.length.unwrap_or(1).max(1), chars, charset, is_number }
         }
     }
 }
 
 /// How the values of a point usually come.
-pub fn natural_form(wire: Wire, scale: Decimal, offset: Decimal, scale_from: &[ScaleFrom]) -> Form {
+pub fn natural_form(wire: RegisterEncoding, scale: Decimal, offset: Decimal, scale_from: &[ScaleFrom]) -> Encoding {
     let decimals = |from: &ScaleFrom| match &from.factor {
         Factor::Map(map) => map.values().map(Decimal::scale).max().unwrap_or(0),
         Factor::Number(scale) => scale.scale(),
@@ -78,37 +78,45 @@ pub fn natural_form(wire: Wire, scale: Decimal, offset: Decimal, scale_from: &[S
     };
     let elsewhere: u32 = scale_from.iter().map(decimals).sum();
     match wire {
-        Wire::Coil | Wire::Bit(_) => Form::Bool,
+        RegisterEncoding::Coil | RegisterEncoding::Bit(_) => Encoding::Bool,
         // As many decimals as the device writes: none is usual.
-        Wire::Text { is_number: true, .. } => Form::Exact(u8::try_from(scale.scale()).unwrap_or(28).min(28)),
-        Wire::Text { .. } | Wire::Date(_) => Form::Text,
-        Wire::Float { registers } if scale == Decimal::ONE && offset.is_zero() && scale_from.is_empty() => {
-            if registers == 4 { Form::F64 } else { Form::F32 }
+        RegisterEncoding::Text { is_number: true, .. } => {
+            Encoding::Exact(u8::try_from(scale.scale()).unwrap_or(28).min(28))
         }
-        Wire::Float { .. } => Form::F64,
-        Wire::Bits { .. }
-        | Wire::Byte { .. }
-        | Wire::Int { .. }
-        | Wire::Int24 { .. }
-        | Wire::SignMagnitude { .. }
-        | Wire::Modulo10k { .. }
-        | Wire::Bcd { .. } => {
-            Form::Exact(u8::try_from((scale.scale() + elsewhere).max(offset.scale())).unwrap_or(28).min(28))
+        RegisterEncoding::Text { .. } | RegisterEncoding::Date(_) => Encoding::Text,
+        RegisterEncoding::Float { registers } if scale == Decimal::ONE && offset.is_zero() && scale_from.is_empty() => {
+            if registers == 4 {
+                Encoding::F64
+            } else {
+                Encoding::F32
+            }
+        }
+        RegisterEncoding::Float { .. } => Encoding::F64,
+        RegisterEncoding::Bits { .. }
+        | RegisterEncoding::Byte { .. }
+        | RegisterEncoding::Int { .. }
+        | RegisterEncoding::Int24 { .. }
+        | RegisterEncoding::SignMagnitude { .. }
+        | RegisterEncoding::Modulo10k { .. }
+        | RegisterEncoding::Bcd { .. } => {
+            Encoding::Exact(u8::try_from((scale.scale() + elsewhere).max(offset.scale())).unwrap_or(28).min(28))
         }
     }
 }
 
 /// Where an integer counter rolls over when the profile does not say: its width times its scale.
-pub fn natural_modulus(wire: Wire, scale: Decimal) -> Option<Decimal> {
+pub fn natural_modulus(wire: RegisterEncoding, scale: Decimal) -> Option<Decimal> {
     let raw = match wire {
-        Wire::Int { registers, signed } => {
+        RegisterEncoding::Int { registers, signed } => {
             let bits = u32::from(registers) * 16 - u32::from(signed);
             Decimal::from_i128_with_scale(1i128 << bits, 0)
         }
-        Wire::Int24 { signed } => Decimal::from(1u32 << (24 - u32::from(signed))),
-        Wire::SignMagnitude { registers } => Decimal::from(1u64 << (u32::from(registers) * 16 - 1)),
-        Wire::Bcd { registers } | Wire::Modulo10k { registers } => Decimal::from(10u64.pow(u32::from(registers) * 4)),
-        Wire::Bits { count, .. } => Decimal::from_i128_with_scale(1i128 << count, 0),
+        RegisterEncoding::Int24 { signed } => Decimal::from(1u32 << (24 - u32::from(signed))),
+        RegisterEncoding::SignMagnitude { registers } => Decimal::from(1u64 << (u32::from(registers) * 16 - 1)),
+        RegisterEncoding::Bcd { registers } | RegisterEncoding::Modulo10k { registers } => {
+            Decimal::from(10u64.pow(u32::from(registers) * 4))
+        }
+        RegisterEncoding::Bits { count, .. } => Decimal::from_i128_with_scale(1i128 << count, 0),
         _ => return None,
     };
     raw.checked_mul(scale)

@@ -1,7 +1,7 @@
 //! Which keys of a point have an effect on which type: one that has none is refused, so that nobody relies on it.
 
-use crate::model::point::Kind;
-use crate::profile::Wire;
+use crate::model::point::PointKind;
+use crate::profile::RegisterEncoding;
 use crate::profile::build::Builder;
 use crate::profile::form::word_of;
 use crate::profile::settings::PointSettings;
@@ -19,14 +19,14 @@ enum Family {
 }
 
 impl Family {
-    fn of(wire: Wire) -> Self {
+    fn of(wire: RegisterEncoding) -> Self {
         match wire {
-            Wire::Coil => Family::Coil,
-            Wire::Bit(_) => Family::Bit,
-            Wire::Float { .. } => Family::Float,
-            Wire::Text { is_number: true, .. } => Family::NumberText,
-            Wire::Text { .. } => Family::Text,
-            Wire::Date(_) => Family::Date,
+            RegisterEncoding::Coil => Family::Coil,
+            RegisterEncoding::Bit(_) => Family::Bit,
+            RegisterEncoding::Float { .. } => Family::Float,
+            RegisterEncoding::Text { is_number: true, .. } => Family::NumberText,
+            RegisterEncoding::Text { .. } => Family::Text,
+            RegisterEncoding::Date(_) => Family::Date,
             _ => Family::Integer,
         }
     }
@@ -45,7 +45,7 @@ impl Family {
 }
 
 /// The keys that a type cannot have.
-pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, wire: Wire) {
+pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, wire: RegisterEncoding) {
     use Family::{Bit, Coil, Date, Float, Integer, NumberText, Text};
     let family = Family::of(wire);
     let is_made_bool = s.true_when.as_ref().is_some_and(|values| !values.is_empty());
@@ -101,12 +101,12 @@ pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSett
 }
 
 /// The keys that the kind which the vocabulary gives the point cannot have.
-pub(super) fn check_kind(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, kind: Kind) {
-    if s.modulus.is_some() && kind != Kind::Counter {
+pub(super) fn check_kind(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, kind: PointKind) {
+    if s.modulus.is_some() && kind != PointKind::Counter {
         let what = format!("`modulus` has no effect on a {}: only counters roll over", word_of(kind));
         refuse(builder, path, "modulus", &what);
     }
-    if s.texts.is_some() && kind != Kind::Code {
+    if s.texts.is_some() && kind != PointKind::Code {
         let what = format!("`texts` has no effect on a {}: only codes have texts", word_of(kind));
         refuse(builder, path, "texts", &what);
     }

@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
-use crate::model::point::{Form, Kind, Names, Retention};
+use crate::model::point::{Encoding, LocalizedText, PointKind, Retention};
 use crate::model::quality::Cause;
-use crate::model::registers::Span;
+use crate::model::registers::RegisterRange;
 
 /// The order of words and bytes, named by what a 32-bit ABCD becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -124,7 +124,7 @@ impl DateLayout {
 
 /// How raw words become a raw value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Wire {
+pub enum RegisterEncoding {
     /// A coil or discrete input.
     Coil,
     /// One bit of a register.
@@ -192,31 +192,31 @@ pub enum Wire {
     },
 }
 
-impl Wire {
+impl RegisterEncoding {
     /// Registers (or bits, for a coil) that it covers.
     pub const fn count(self) -> u16 {
         match self {
-            Wire::Coil | Wire::Bit(_) | Wire::Byte { .. } => 1,
-            Wire::Int24 { .. } => 2,
-            Wire::Date(layout) => layout.count() as u16,
-            Wire::Bits { registers, .. }
-            | Wire::Int { registers, .. }
-            | Wire::SignMagnitude { registers }
-            | Wire::Modulo10k { registers }
-            | Wire::Float { registers }
-            | Wire::Bcd { registers }
-            | Wire::Text { registers, .. } => registers as u16,
+            RegisterEncoding::Coil | RegisterEncoding::Bit(_) | RegisterEncoding::Byte { .. } => 1,
+            RegisterEncoding::Int24 { .. } => 2,
+            RegisterEncoding::Date(layout) => layout.count() as u16,
+            RegisterEncoding::Bits { registers, .. }
+            | RegisterEncoding::Int { registers, .. }
+            | RegisterEncoding::SignMagnitude { registers }
+            | RegisterEncoding::Modulo10k { registers }
+            | RegisterEncoding::Float { registers }
+            | RegisterEncoding::Bcd { registers }
+            | RegisterEncoding::Text { registers, .. } => registers as u16,
         }
     }
 
     /// Bits of the raw value that sentinels are compared with; `None` where there is no such number.
     pub const fn raw_bits(self) -> Option<u32> {
         match self {
-            Wire::Coil | Wire::Text { .. } | Wire::Date(_) => None,
-            Wire::Bit(_) => Some(16),
-            Wire::Bits { count, .. } => Some(count as u32),
-            Wire::Byte { .. } => Some(8),
-            Wire::Int24 { .. } => Some(24),
+            RegisterEncoding::Coil | RegisterEncoding::Text { .. } | RegisterEncoding::Date(_) => None,
+            RegisterEncoding::Bit(_) => Some(16),
+            RegisterEncoding::Bits { count, .. } => Some(count as u32),
+            RegisterEncoding::Byte { .. } => Some(8),
+            RegisterEncoding::Int24 { .. } => Some(24),
             _ => Some(self.count() as u32 * 16),
         }
     }
@@ -226,9 +226,9 @@ impl Wire {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScaleFrom {
     /// Which register.
-    pub span: Span,
+    pub span: RegisterRange,
     /// How it is read: an integer.
-    pub wire: Wire,
+    pub wire: RegisterEncoding,
     /// Order of its words.
     pub order: Order,
     /// How its value becomes the factor.
@@ -252,17 +252,17 @@ pub struct PointDef {
     /// The vocabulary's name.
     pub name: Arc<str>,
     /// What kind of quantity.
-    pub kind: Kind,
+    pub kind: PointKind,
     /// Which history class keeps it.
     pub retention: Retention,
     /// How its values usually come.
-    pub form: Form,
+    pub form: Encoding,
     /// Which registers.
-    pub span: Span,
+    pub span: RegisterRange,
     /// Where in `span` the words of the value lie, highest first, if they are not all of it.
     pub apart: Vec<u8>,
     /// How they are read.
-    pub wire: Wire,
+    pub wire: RegisterEncoding,
     /// Order of words and bytes.
     pub order: Order,
     /// Poll group.
@@ -286,7 +286,7 @@ pub struct PointDef {
     /// Where a counter rolls over, in the unit of the point.
     pub modulus: Option<Decimal>,
     /// Texts of a code.
-    pub texts: BTreeMap<i64, Names>,
+    pub texts: BTreeMap<i64, LocalizedText>,
 }
 
 /// What a read may and may not do on one kind of unit.
@@ -301,7 +301,7 @@ pub struct ReadRules {
     /// Addresses that no read may run across.
     pub barriers: Vec<u16>,
     /// Runs that are read whole or not at all.
-    pub atomic: Vec<Span>,
+    pub atomic: Vec<RegisterRange>,
     /// Silence before each request, milliseconds.
     pub pause_ms: u64,
     /// Longest wait for an answer, milliseconds; `None` lets the link decide.
@@ -310,7 +310,7 @@ pub struct ReadRules {
 
 /// The points of a profile for one answer to its ident read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct ProfileVariant {
     /// The variant's name, `base` for none.
     pub name: Arc<str>,
     /// Ident values that choose it, as printed; empty for the base.
@@ -333,7 +333,7 @@ pub struct Profile {
     /// Ident register, read once after each connect.
     pub ident: Option<PointDef>,
     /// First the base, then the variants.
-    pub layouts: Vec<Layout>,
+    pub layouts: Vec<ProfileVariant>,
     /// Poll groups: name -> milliseconds.
     pub groups: BTreeMap<Arc<str>, u64>,
     /// Baud, parity and stop bits that the maker delivers.
@@ -344,8 +344,8 @@ pub struct Profile {
 
 impl Profile {
     /// The layout for an ident value as printed; the base if none fits or none was read.
-    pub fn layout(&self, ident: Option<&str>) -> &Layout {
-        let fits = |l: &&Layout| ident.is_some_and(|i| l.idents.iter().any(|x| x == i));
+    pub fn layout(&self, ident: Option<&str>) -> &ProfileVariant {
+        let fits = |l: &&ProfileVariant| ident.is_some_and(|i| l.idents.iter().any(|x| x == i));
         self.layouts.iter().find(fits).unwrap_or(&self.layouts[0])
     }
 

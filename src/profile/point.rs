@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
-use crate::model::point::{Form, Kind, Names, Retention};
+use crate::model::point::{Encoding, LocalizedText, PointKind, Retention};
 use crate::model::problem::did_you_mean;
 use crate::model::quality::Cause;
-use crate::model::registers::{Area, Span};
+use crate::model::registers::{RegisterRange, RegisterType};
 use crate::profile::build::Builder;
 use crate::profile::form::{integer, natural_form, raw_wire};
 use crate::profile::keys;
 use crate::profile::settings::{OneOrMany, PointSettings, ScaleFromSettings, Type};
-use crate::profile::{Factor, Order, PointDef, ScaleFrom, Wire};
+use crate::profile::{Factor, Order, PointDef, RegisterEncoding, ScaleFrom};
 
 /// Raw values and texts that stand for no value.
 type Sentinels = (Vec<(u64, Cause)>, Vec<(Arc<str>, Cause)>);
@@ -27,7 +27,7 @@ impl Builder<'_> {
             return None;
         };
         let wire = self.wire(path, type_, settings, area);
-        let place = self.place(path, settings, area, wire.map_or(1, Wire::count));
+        let place = self.place(path, settings, area, wire.map_or(1, RegisterEncoding::count));
         let scale = self.decimal(path, "scale", settings.scale.as_deref()).unwrap_or(Decimal::ONE);
         let offset = self.decimal(path, "offset", settings.offset.as_deref()).unwrap_or(Decimal::ZERO);
         let modulus = self.decimal(path, "modulus", settings.modulus.as_deref());
@@ -48,14 +48,14 @@ impl Builder<'_> {
             self.error(&[path, &["order"]].concat(), what, "ABCD, CDAB, BADC or DCBA");
         }
         let true_when = settings.true_when.clone().unwrap_or_default();
-        let form = if true_when.is_empty() { natural_form(wire, scale, offset, &scale_from) } else { Form::Bool };
+        let form = if true_when.is_empty() { natural_form(wire, scale, offset, &scale_from) } else { Encoding::Bool };
         let kind = match form {
-            Form::Bool => Kind::Bool,
-            Form::Text => Kind::Text,
-            _ if !texts.is_empty() => Kind::Code,
-            _ => Kind::Number,
+            Encoding::Bool => PointKind::Bool,
+            Encoding::Text => PointKind::Text,
+            _ if !texts.is_empty() => PointKind::Code,
+            _ => PointKind::Number,
         };
-        let retention = if kind == Kind::Number { Retention::Telemetry } else { Retention::State };
+        let retention = if kind == PointKind::Number { Retention::Telemetry } else { Retention::State };
         Some(PointDef {
             name: name.into(),
             kind,
@@ -80,7 +80,13 @@ impl Builder<'_> {
     }
 
     /// The run of registers, and where in it the words lie if they do not lie side by side.
-    fn place(&mut self, path: &[&str], s: &PointSettings, area: Area, count: u16) -> Option<(Span, Vec<u8>)> {
+    fn place(
+        &mut self,
+        path: &[&str],
+        s: &PointSettings,
+        area: RegisterType,
+        count: u16,
+    ) -> Option<(RegisterRange, Vec<u8>)> {
         let Some(words) = &s.words else {
             let Some(address) = s.address else {
                 self.error(path, "missing field `address`", "address = 0, as the manual counts it (less `base`)");
@@ -119,7 +125,7 @@ impl Builder<'_> {
         pair
     }
 
-    fn wire(&mut self, path: &[&str], type_: Type, s: &PointSettings, area: Area) -> Option<Wire> {
+    fn wire(&mut self, path: &[&str], type_: Type, s: &PointSettings, area: RegisterType) -> Option<RegisterEncoding> {
         let type_path = [path, &["type"]].concat();
         if area.is_bits() != (type_ == Type::Bool && s.bit.is_none()) {
             let mend = "functions 1 and 2 give `bool`; a bool from a register needs `bit`";
@@ -141,7 +147,7 @@ impl Builder<'_> {
         let wire = raw_wire(type_, s);
         let bits_max = wire.count() * 16;
         match (s.bit, s.bits, wire) {
-            (Some(bit), None, _) if type_ == Type::Bool && bit < 16 => Some(Wire::Bit(bit)),
+            (Some(bit), None, _) if type_ == Type::Bool && bit < 16 => Some(RegisterEncoding::Bit(bit)),
             (Some(_), _, _) => {
                 self.error(
                     &[path, &["bit"]].concat(),
@@ -150,10 +156,10 @@ impl Builder<'_> {
                 );
                 None
             }
-            (None, Some([low, count]), Wire::Int { registers, signed: false })
+            (None, Some([low, count]), RegisterEncoding::Int { registers, signed: false })
                 if count > 0 && u16::from(low) + u16::from(count) <= bits_max =>
             {
-                Some(Wire::Bits { low, count, registers })
+                Some(RegisterEncoding::Bits { low, count, registers })
             }
             (None, Some(_), _) => {
                 self.error(
@@ -181,9 +187,9 @@ impl Builder<'_> {
     }
 
     /// Raw values, or texts, by which a device says that it has no value.
-    fn sentinels(&mut self, path: &[&str], settings: &PointSettings, wire: Wire) -> Sentinels {
+    fn sentinels(&mut self, path: &[&str], settings: &PointSettings, wire: RegisterEncoding) -> Sentinels {
         let (mut raws, mut texts) = (Vec::new(), Vec::new());
-        let is_text = matches!(wire, Wire::Text { .. });
+        let is_text = matches!(wire, RegisterEncoding::Text { .. });
         for (raw, reason) in settings.sentinels.iter().flatten() {
             let at = [path, &["sentinels", raw.as_str()]].concat();
             let Some(cause) = Cause::from_word(reason).filter(|c| c.is_sentinel()) else {
@@ -219,7 +225,7 @@ impl Builder<'_> {
         (raws, texts)
     }
 
-    fn texts(&mut self, path: &[&str], texts: &BTreeMap<String, Names>) -> BTreeMap<i64, Names> {
+    fn texts(&mut self, path: &[&str], texts: &BTreeMap<String, LocalizedText>) -> BTreeMap<i64, LocalizedText> {
         let mut out = BTreeMap::new();
         for (code, names) in texts {
             match integer(code).and_then(|c| i64::try_from(c).ok()) {
@@ -242,7 +248,7 @@ impl Builder<'_> {
         }
         let span = self.span(path, area, from.address, wire.count())?;
         let order = from.order.or(self.file.read.order).unwrap_or(Order::Abcd);
-        let is_float = matches!(wire, Wire::Float { .. });
+        let is_float = matches!(wire, RegisterEncoding::Float { .. });
         let factor = match (&from.map, from.power_of_ten, &from.scale) {
             (Some(map), false, None) if !is_float => Factor::Map(self.factors(path, map)),
             (None, true, None) if !is_float => Factor::PowerOfTen,

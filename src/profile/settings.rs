@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::line::Parity;
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 use crate::profile::{Charset, DateLayout, Order};
 
 /// A profile: `config/profiles/NAME.toml`.
@@ -228,7 +228,7 @@ pub struct PointSettings {
     /// Where a counter rolls over, in the unit of the point, written as text.
     pub modulus: Option<String>,
     /// Texts of a code.
-    pub texts: Option<BTreeMap<String, Names>>,
+    pub texts: Option<BTreeMap<String, LocalizedText>>,
     /// The maker's words for the register; shown by `read`.
     #[serde(default)]
     pub note: String,

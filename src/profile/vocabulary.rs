@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::model::point::{Kind, Names, Retention};
+use crate::model::point::{LocalizedText, PointKind, Retention};
 use crate::model::problem::Finding;
 
 /// A class: `config/vocabulary/CLASS.toml`.
@@ -33,7 +33,7 @@ pub struct ClassFile {
 #[serde(deny_unknown_fields)]
 pub struct PointEntry {
     /// What kind of quantity.
-    pub kind: Kind,
+    pub kind: PointKind,
     /// Its unit, for people; none for dimensionless points.
     pub unit: Option<String>,
     /// Which history class keeps it.
@@ -44,7 +44,7 @@ pub struct PointEntry {
     pub en: String,
     /// Texts of a code where a standard gives them; a profile may override.
     #[serde(default)]
-    pub texts: BTreeMap<String, Names>,
+    pub texts: BTreeMap<String, LocalizedText>,
 }
 
 /// A number that the site gives.
@@ -224,14 +224,14 @@ impl ClassFile {
                 let mend = "lower-case letters, digits and _, beginning with a letter; {n} for an index";
                 out.push(Finding::error(&["points", name], format!("`{name}` is not a point name"), mend));
             }
-            if (entry.kind == Kind::Counter) != (entry.retention == Retention::Register) {
+            if (entry.kind == PointKind::Counter) != (entry.retention == Retention::Register) {
                 let what = format!("`{name}`: a counter is kept as `register`, and nothing else is");
                 out.push(Finding::error(&["points", name, "retention"], what, "set retention to match the kind"));
             }
             let unit = SUFFIXES.iter().filter(|(s, _)| name.ends_with(s)).max_by_key(|(s, _)| s.len());
             if let Some((suffix, unit)) = unit
                 && entry.unit.is_none()
-                && matches!(entry.kind, Kind::Number | Kind::Counter)
+                && matches!(entry.kind, PointKind::Number | PointKind::Counter)
             {
                 let what = format!("`{name}` ends in {suffix} and has no unit");
                 out.push(Finding::error(&["points", name], what, format!("unit = \"{unit}\"")));

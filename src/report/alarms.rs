@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::alarm::event::{Event, What};
+use crate::alarm::event::{Event, EventKind};
 use crate::alarm::site::Deadlines;
 use crate::model::priority::Priority;
 
@@ -19,10 +19,10 @@ const CHATTER: (usize, i64) = (3, 60_000);
 const STANDING_MS: i64 = 86_400_000;
 
 /// What says that a deadline was missed, and what keeping it is called.
-const OVERDUE: [(What, &str); 3] = [
-    (What::AcknowledgeOverdue, "acknowledged in time"),
-    (What::ArriveOverdue, "attended in time"),
-    (What::ResolveOverdue, "resolved in time"),
+const OVERDUE: [(EventKind, &str); 3] = [
+    (EventKind::AcknowledgeOverdue, "acknowledged in time"),
+    (EventKind::ArriveOverdue, "attended in time"),
+    (EventKind::ResolveOverdue, "resolved in time"),
 ];
 
 /// A transition with its date, milliseconds since 1970.
@@ -30,7 +30,7 @@ pub type Dated = (i64, Event);
 
 /// A figure with what is good.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Figure {
+pub struct ReportFigure {
     /// What.
     pub what: String,
     /// How much.
@@ -52,9 +52,9 @@ pub struct Top {
 
 /// The report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct AlarmReport {
     /// Figures.
-    pub figures: Vec<Figure>,
+    pub figures: Vec<ReportFigure>,
     /// The ten that were raised most often.
     pub top: Vec<Top>,
     /// Raised three times and more within a minute, or held because it came and went too often, at some time.
@@ -74,14 +74,14 @@ struct Occurrence {
 }
 
 /// Makes the report of what happened from one date to another, with the deadlines of today. Trials do not count.
-pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Report {
+pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> AlarmReport {
     let mut occurrences: BTreeMap<(&str, u64), Occurrence> = BTreeMap::new();
     let mut raised_at: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     let mut held: BTreeSet<&str> = BTreeSet::new();
     for (at, e) in events.iter().filter(|(_, e)| !e.test && !e.key.is_empty()) {
         let key = (&*e.key, e.occurrence);
         match e.what {
-            What::Raised => {
+            EventKind::Raised => {
                 // One from before may stand.
                 if (from..to).contains(at) {
                     raised_at.entry(&e.key).or_default().push(*at);
@@ -95,17 +95,17 @@ pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Re
                 };
                 occurrences.insert(key, new);
             }
-            What::Acknowledged => {
+            EventKind::Acknowledged => {
                 if let Some(o) = occurrences.get_mut(&key) {
                     o.acknowledged.get_or_insert(*at);
                 }
             }
-            What::Cleared | What::Removed => {
+            EventKind::Cleared | EventKind::Removed => {
                 if let Some(o) = occurrences.get_mut(&key) {
                     o.cleared = Some(*at);
                 }
             }
-            What::Chatters => {
+            EventKind::Chatters => {
                 held.extend((from..to).contains(at).then_some(&*e.key));
             }
             what => {
@@ -130,7 +130,7 @@ pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Re
     held.extend(raised_at.iter().filter(|(_, at)| chatters(at)).map(|(key, _)| *key));
     let chattering = held.into_iter().map(str::to_string).collect();
     let figures = figures(&within, deadlines, &top, standing.len(), from, to);
-    Report { figures, top, chattering, standing }
+    AlarmReport { figures, top, chattering, standing }
 }
 
 fn figures(
@@ -140,12 +140,13 @@ fn figures(
     standing: usize,
     from: i64,
     to: i64,
-) -> Vec<Figure> {
+) -> Vec<ReportFigure> {
     let mut slots: BTreeMap<i64, usize> = BTreeMap::new();
     within.iter().for_each(|o| *slots.entry((o.raised - from) / SLOT_MS).or_default() += 1);
     let all_slots = usize::try_from((to - from).max(1) / SLOT_MS).unwrap_or(1).max(1);
     let floods = slots.values().filter(|n| **n > FLOOD).count();
-    let figure = |what: &str, value: String, target: &'static str| Figure { what: what.to_string(), value, target };
+    let figure =
+        |what: &str, value: String, target: &'static str| ReportFigure { what: what.to_string(), value, target };
     let mut out = vec![
         figure("alarms raised", within.len().to_string(), ""),
         figure("alarms in 10 min, mean", format!("{:.2}", share(within.len(), all_slots)), "about 1"),
@@ -209,9 +210,9 @@ fn time(ms: i64) -> String {
 mod tests {
     use super::*;
     use crate::alarm::site::Deadline;
-    use crate::model::time::Length;
+    use crate::model::time::HumanDuration;
 
-    fn event(key: &str, what: What, occurrence: u64) -> Event {
+    fn event(key: &str, what: EventKind, occurrence: u64) -> Event {
         Event::bare(key, what, occurrence, Priority::P2)
     }
 
@@ -221,16 +222,16 @@ mod tests {
         let mut events: Vec<Dated> = Vec::new();
         // One that chatters, one that stands since before, one that was taken after two minutes and gone after an hour.
         for i in 0..4 {
-            events.push((DAY + i * 15_000, event("chatter.d", What::Raised, i.unsigned_abs() + 1)));
-            events.push((DAY + i * 15_000 + 5_000, event("chatter.d", What::Cleared, i.unsigned_abs() + 1)));
+            events.push((DAY + i * 15_000, event("chatter.d", EventKind::Raised, i.unsigned_abs() + 1)));
+            events.push((DAY + i * 15_000 + 5_000, event("chatter.d", EventKind::Cleared, i.unsigned_abs() + 1)));
         }
-        events.push((-DAY, event("stands.d", What::Raised, 1)));
-        events.push((2 * DAY, event("good.d", What::Raised, 1)));
-        events.push((2 * DAY + 120_000, event("good.d", What::Acknowledged, 1)));
-        events.push((2 * DAY + 3_600_000, event("good.d", What::Cleared, 1)));
-        events.push((3 * DAY, Event { test: true, ..event("trial.d", What::Raised, 1) }));
-        events.push((DAY + 900_000, event("chatter.d", What::AcknowledgeOverdue, 1)));
-        let p2 = Deadline { acknowledge: Some(Length(60_000)), ..Deadline::default() };
+        events.push((-DAY, event("stands.d", EventKind::Raised, 1)));
+        events.push((2 * DAY, event("good.d", EventKind::Raised, 1)));
+        events.push((2 * DAY + 120_000, event("good.d", EventKind::Acknowledged, 1)));
+        events.push((2 * DAY + 3_600_000, event("good.d", EventKind::Cleared, 1)));
+        events.push((3 * DAY, Event { test: true, ..event("trial.d", EventKind::Raised, 1) }));
+        events.push((DAY + 900_000, event("chatter.d", EventKind::AcknowledgeOverdue, 1)));
+        let p2 = Deadline { acknowledge: Some(HumanDuration(60_000)), ..Deadline::default() };
         let deadlines = Deadlines { p2, ..Deadlines::default() };
         let r = report(&events, &deadlines, 0, 10 * DAY);
         let value = |what: &str| r.figures.iter().find(|f| f.what == what).unwrap().value.clone();

@@ -1,7 +1,7 @@
 //! What answers on a bus, and what it is: by asking each unit id, and by reading with each profile and weighing what comes.
 //! Reads only.
 
-pub mod weigh;
+pub mod score;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -9,26 +9,26 @@ use std::sync::Arc;
 
 use crate::decode;
 use crate::model::quality::Cause;
-use crate::model::registers::{Area, Span, Words};
+use crate::model::registers::{RegisterBlock, RegisterRange, RegisterType};
 use crate::plan;
-use crate::profile::{Layout, PointDef, Profile};
-use crate::scan::weigh::Weight;
+use crate::profile::{PointDef, Profile, ProfileVariant};
+use crate::scan::score::Weight;
 
 /// A bus that can be asked: a link of our own, or a gateway that holds it.
-pub trait Reach {
+pub trait RegisterReader {
     /// Reads once; opens the bus where it is ours and closed. [`Cause::LinkDown`] if that cannot be.
     fn read(
         &mut self,
         address: u8,
-        span: Span,
+        span: RegisterRange,
         timeout_ms: u64,
         pause_ms: u64,
-    ) -> impl Future<Output = Result<Words, Cause>>;
+    ) -> impl Future<Output = Result<RegisterBlock, Cause>>;
 }
 
 /// A unit that answers.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundUnit {
     /// Its id on the wire.
     pub address: u8,
     /// What it may be, the likeliest first; none below a thousandth.
@@ -58,10 +58,10 @@ pub struct Guess {
 ///
 /// # Errors
 /// Why it is not, as far as one can tell.
-pub async fn is_there(bus: &mut impl Reach, address: u8, timeout_ms: u64) -> Result<(), Cause> {
+pub async fn is_there(bus: &mut impl RegisterReader, address: u8, timeout_ms: u64) -> Result<(), Cause> {
     let mut last = Cause::Timeout;
-    for area in [Area::Holding, Area::Input] {
-        let answer = bus.read(address, Span { area, address: 0, count: 1 }, timeout_ms, 0).await;
+    for area in [RegisterType::Holding, RegisterType::Input] {
+        let answer = bus.read(address, RegisterRange { area, address: 0, count: 1 }, timeout_ms, 0).await;
         match answer {
             Ok(_) => return Ok(()),
             Err(cause) if cause.unit_answered() => return Ok(()),
@@ -77,7 +77,7 @@ pub async fn is_there(bus: &mut impl Reach, address: u8, timeout_ms: u64) -> Res
 
 /// What a unit's ident register says, as it is printed; `None` if it does not answer or has none.
 pub async fn ident(
-    bus: &mut impl Reach,
+    bus: &mut impl RegisterReader,
     address: u8,
     timeout_ms: u64,
     pause_ms: u64,
@@ -89,9 +89,9 @@ pub async fn ident(
 
 /// What was read of a unit so far: several profiles ask for the same registers.
 #[derive(Default)]
-struct Memory {
-    words: BTreeMap<Span, Words>,
-    refused: BTreeMap<Span, Cause>,
+struct ScanMemory {
+    words: BTreeMap<RegisterRange, RegisterBlock>,
+    refused: BTreeMap<RegisterRange, Cause>,
     /// Time-outs in a row: a unit that answers nothing more is left alone.
     silent: u32,
 }
@@ -101,12 +101,12 @@ const SILENT_MAX: u32 = 4;
 
 /// Reads a unit with every profile and says what it may be.
 pub async fn identify(
-    bus: &mut impl Reach,
+    bus: &mut impl RegisterReader,
     address: u8,
     timeout_ms: u64,
     profiles: &BTreeMap<String, Arc<Profile>>,
 ) -> Vec<Guess> {
-    let mut memory = Memory::default();
+    let mut memory = ScanMemory::default();
     let mut out = Vec::new();
     for profile in profiles.values() {
         memory.silent = 0;
@@ -117,7 +117,13 @@ pub async fn identify(
     out
 }
 
-async fn guess(bus: &mut impl Reach, address: u8, timeout_ms: u64, profile: &Profile, memory: &mut Memory) -> Guess {
+async fn guess(
+    bus: &mut impl RegisterReader,
+    address: u8,
+    timeout_ms: u64,
+    profile: &Profile,
+    memory: &mut ScanMemory,
+) -> Guess {
     let mut weight = Weight::default();
     let mut ident = None;
     if let Some(def) = &profile.ident {
@@ -129,7 +135,7 @@ async fn guess(bus: &mut impl Reach, address: u8, timeout_ms: u64, profile: &Pro
         weight.known_ident();
     }
     read(bus, address, timeout_ms, layout.read.pause_ms, &layout.points, layout, memory).await;
-    let words: Vec<Words> = memory.words.values().cloned().collect();
+    let words: Vec<RegisterBlock> = memory.words.values().cloned().collect();
     let mut good = 0;
     let mut told: Vec<(f64, Arc<str>, String)> = Vec::new();
     for point in &layout.points {
@@ -159,13 +165,13 @@ async fn guess(bus: &mut impl Reach, address: u8, timeout_ms: u64, profile: &Pro
 
 /// Reads what these points need and is not known yet; refused blocks are split.
 async fn read(
-    bus: &mut impl Reach,
+    bus: &mut impl RegisterReader,
     address: u8,
     timeout_ms: u64,
     pause_ms: u64,
     points: &[PointDef],
-    layout: &Layout,
-    memory: &mut Memory,
+    layout: &ProfileVariant,
+    memory: &mut ScanMemory,
 ) {
     let mut plan = plan::plan(points, &layout.read);
     let mut blocks = plan.blocks.clone();

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::{FromPrimitive as _, ToPrimitive as _};
 
-use crate::model::registers::{Area, Span};
-use crate::profile::{Chars, Factor, Layout, Order, PointDef, Wire};
+use crate::model::registers::{RegisterRange, RegisterType};
+use crate::profile::{Chars, Factor, Order, PointDef, ProfileVariant, RegisterEncoding};
 
 /// The registers and bits that a unit has. Whatever else is asked for gets exception 2.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
-    words: BTreeMap<(Area, u16), u16>,
+    words: BTreeMap<(RegisterType, u16), u16>,
     defs: BTreeMap<String, PointDef>,
 }
 
 impl Image {
     /// All registers of a layout, zero.
-    pub fn new(layout: &Layout) -> Self {
+    pub fn new(layout: &ProfileVariant) -> Self {
         let mut image = Self::default();
         for point in &layout.points {
             image.add(point.span);
@@ -25,7 +25,7 @@ impl Image {
             image.defs.insert(point.name.to_string(), point.clone());
         }
         // Gaps that a read may run across exist too, as they do in real units.
-        let spans: Vec<Span> = layout.points.iter().map(|p| p.span).collect();
+        let spans: Vec<RegisterRange> = layout.points.iter().map(|p| p.span).collect();
         for (a, b) in spans.iter().flat_map(|a| spans.iter().map(move |b| (a, b))) {
             if a.area == b.area
                 && a.end() < u32::from(b.address)
@@ -45,14 +45,14 @@ impl Image {
         image
     }
 
-    fn add(&mut self, span: Span) {
+    fn add(&mut self, span: RegisterRange) {
         (0..span.count).for_each(|i| {
             self.words.insert((span.area, span.address + i), 0);
         });
     }
 
     /// The words of a run; `None` if the unit lacks one of them.
-    pub fn get(&self, span: Span) -> Option<Vec<u16>> {
+    pub fn get(&self, span: RegisterRange) -> Option<Vec<u16>> {
         (0..span.count).map(|i| self.words.get(&(span.area, span.address.checked_add(i)?)).copied()).collect()
     }
 
@@ -63,39 +63,44 @@ impl Image {
             return;
         }
         match def.wire {
-            Wire::Coil => self.put(def.span, &[u16::from((value != 0.0) != def.invert)]),
-            Wire::Bit(bit) => {
+            RegisterEncoding::Coil => self.put(def.span, &[u16::from((value != 0.0) != def.invert)]),
+            RegisterEncoding::Bit(bit) => {
                 let on = (value != 0.0) != def.invert;
                 self.merge(&def, 1 << bit, if on { 1 << bit } else { 0 });
             }
-            Wire::Bits { low, count, .. } => {
+            RegisterEncoding::Bits { low, count, .. } => {
                 let mask = ((1u64 << count) - 1) << low;
                 self.merge(&def, mask, (self.raw(&def, value).cast_unsigned() << low) & mask);
             }
-            Wire::Byte { high, .. } => {
+            RegisterEncoding::Byte { high, .. } => {
                 let shift = if high { 8 } else { 0 };
                 self.merge(&def, 0xFF << shift, (self.raw(&def, value).cast_unsigned() & 0xFF) << shift);
             }
-            Wire::Int { .. } | Wire::Int24 { .. } => self.put_bits(&def, self.raw(&def, value).cast_unsigned()),
-            Wire::Float { registers } => {
+            RegisterEncoding::Int { .. } | RegisterEncoding::Int24 { .. } => {
+                self.put_bits(&def, self.raw(&def, value).cast_unsigned());
+            }
+            RegisterEncoding::Float { registers } => {
                 let raw = self.raw_float(&def, value);
                 #[expect(clippy::cast_possible_truncation, reason = "a single is what goes on the wire")]
                 let bits = if registers == 2 { u64::from((raw as f32).to_bits()) } else { raw.to_bits() };
                 self.put_bits(&def, bits);
             }
-            Wire::Bcd { .. } => {
+            RegisterEncoding::Bcd { .. } => {
                 let digits = self.raw(&def, value).unsigned_abs().to_string();
                 self.put_bits(&def, u64::from_str_radix(&digits, 16).unwrap_or(0));
             }
             // No shipped profile has them.
-            Wire::SignMagnitude { .. } | Wire::Modulo10k { .. } | Wire::Date(_) | Wire::Text { .. } => {}
+            RegisterEncoding::SignMagnitude { .. }
+            | RegisterEncoding::Modulo10k { .. }
+            | RegisterEncoding::Date(_)
+            | RegisterEncoding::Text { .. } => {}
         }
     }
 
     /// Gives a text point a text.
     pub fn set_text(&mut self, point: &str, text: &str) {
         let Some(def) = self.defs.get(point).cloned() else { return };
-        let Wire::Text { registers, chars, .. } = def.wire else { return };
+        let RegisterEncoding::Text { registers, chars, .. } = def.wire else { return };
         let mut bytes = text.bytes().chain(std::iter::repeat(0));
         let mut next = || bytes.next().unwrap_or(0);
         let word = |_| match chars {
@@ -108,7 +113,7 @@ impl Image {
     }
 
     /// Gives a register a raw word.
-    pub fn set_word(&mut self, area: Area, address: u16, word: u16) {
+    pub fn set_word(&mut self, area: RegisterType, address: u16, word: u16) {
         self.words.insert((area, address), word);
     }
 
@@ -153,7 +158,7 @@ impl Image {
         self.put(def.span, &order(&words, def.order));
     }
 
-    fn put(&mut self, span: Span, words: &[u16]) {
+    fn put(&mut self, span: RegisterRange, words: &[u16]) {
         for (i, word) in (0..span.count).zip(words) {
             self.words.insert((span.area, span.address + i), *word);
         }

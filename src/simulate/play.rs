@@ -12,26 +12,26 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::model::frames::{Frame, HEAD};
 
 /// What came back to one request: bytes with their delays after it.
-type Answer = Vec<(Duration, Vec<u8>)>;
+type PlayedAnswer = Vec<(Duration, Vec<u8>)>;
 
 /// One link of a record.
 #[derive(Debug, Default)]
-pub struct Record {
+pub struct Recording {
     /// Whether frames lie as RTU.
     pub is_rtu: bool,
     /// Request without transaction id or CRC -> answers in their order; the last one goes on for ever.
-    answers: BTreeMap<Vec<u8>, VecDeque<(Vec<u8>, Answer)>>,
+    answers: BTreeMap<Vec<u8>, VecDeque<(Vec<u8>, PlayedAnswer)>>,
 }
 
 /// Reads a record: links by name.
 ///
 /// # Errors
 /// What is wrong, with its line.
-pub fn read(text: &str) -> Result<BTreeMap<String, Record>, String> {
+pub fn read(text: &str) -> Result<BTreeMap<String, Recording>, String> {
     if text.lines().next() != Some(HEAD) {
         return Err(format!("line 1: it does not begin with `{HEAD}`"));
     }
-    let mut out: BTreeMap<String, Record> = BTreeMap::new();
+    let mut out: BTreeMap<String, Recording> = BTreeMap::new();
     let mut open: BTreeMap<String, (u64, Vec<u8>)> = BTreeMap::new();
     for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.starts_with('#') && !l.is_empty()) {
         let frame = Frame::from_line(line).ok_or_else(|| format!("line {}: not a frame", number + 1))?;
@@ -61,7 +61,7 @@ fn key(request: &[u8], is_rtu: bool) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// There is no port, in words.
-pub async fn serve(record: Record, port: u16) -> Result<SocketAddr, String> {
+pub async fn serve(record: Recording, port: u16) -> Result<SocketAddr, String> {
     let bound = TcpListener::bind(("127.0.0.1", port)).await;
     let listener = bound.map_err(|e| format!("cannot listen on 127.0.0.1:{port}: {e}"))?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
@@ -75,13 +75,13 @@ pub async fn serve(record: Record, port: u16) -> Result<SocketAddr, String> {
 }
 
 /// The next answer to a request; the last one again and again.
-fn next(record: &Mutex<Record>, key: &[u8]) -> Option<(Vec<u8>, Answer)> {
+fn next(record: &Mutex<Recording>, key: &[u8]) -> Option<(Vec<u8>, PlayedAnswer)> {
     let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
     let queue = record.answers.get_mut(key)?;
     if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() }
 }
 
-async fn answer(mut stream: TcpStream, record: Arc<Mutex<Record>>) {
+async fn answer(mut stream: TcpStream, record: Arc<Mutex<Recording>>) {
     let is_rtu = record.lock().unwrap_or_else(PoisonError::into_inner).is_rtu;
     // Every read of registers or bits asks in twelve bytes, or eight with a CRC.
     let mut request = vec![0u8; if is_rtu { 8 } else { 12 }];

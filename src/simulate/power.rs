@@ -5,7 +5,7 @@ use crate::simulate::signals::Signals;
 
 /// What the generating set is doing; numbers are GenComm's engine states.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Engine {
+enum EngineState {
     /// Stopped, ready.
     Stopped,
     /// Cranking for so many seconds already.
@@ -20,7 +20,7 @@ enum Engine {
 #[derive(Debug)]
 pub struct Power {
     mains: bool,
-    engine: Engine,
+    engine: EngineState,
     on_generator: bool,
     mains_good_s: f64,
     fuel_pct: f64,
@@ -43,7 +43,7 @@ impl Default for Power {
     fn default() -> Self {
         Self {
             mains: true,
-            engine: Engine::Stopped,
+            engine: EngineState::Stopped,
             on_generator: false,
             mains_good_s: 1e6,
             fuel_pct: 78.0,
@@ -63,7 +63,7 @@ const COS: [f64; 6] = [0.96, 0.86, 0.84, 0.88, 0.93, 0.9];
 impl Power {
     /// Whether the plant has power from either source.
     pub fn powered(&self) -> bool {
-        if self.on_generator { self.engine == Engine::Running } else { self.mains }
+        if self.on_generator { self.engine == EngineState::Running } else { self.mains }
     }
 
     /// Goes on. `lifts` and `pumps` are what those take, kW.
@@ -73,26 +73,26 @@ impl Power {
         let test_run = scenario == Scenario::Calm && (300.0..600.0).contains(&t);
         let wanted = test_run || !self.mains || (self.on_generator && self.mains_good_s < 30.0);
         self.engine = match self.engine {
-            Engine::Stopped if wanted => {
+            EngineState::Stopped if wanted => {
                 self.starts += 1.0;
-                Engine::Cranking(0.0)
+                EngineState::Cranking(0.0)
             }
-            Engine::Cranking(s) if s >= 6.0 => Engine::Running,
-            Engine::Cranking(s) => Engine::Cranking(s + dt),
-            Engine::Running if !wanted => Engine::Cooling(0.0),
-            Engine::Cooling(_) if wanted => Engine::Running,
-            Engine::Cooling(s) if s >= 60.0 => Engine::Stopped,
-            Engine::Cooling(s) => Engine::Cooling(s + dt),
+            EngineState::Cranking(s) if s >= 6.0 => EngineState::Running,
+            EngineState::Cranking(s) => EngineState::Cranking(s + dt),
+            EngineState::Running if !wanted => EngineState::Cooling(0.0),
+            EngineState::Cooling(_) if wanted => EngineState::Running,
+            EngineState::Cooling(s) if s >= 60.0 => EngineState::Stopped,
+            EngineState::Cooling(s) => EngineState::Cooling(s + dt),
             other => other,
         };
-        let turning = matches!(self.engine, Engine::Running | Engine::Cooling(_));
+        let turning = matches!(self.engine, EngineState::Running | EngineState::Cooling(_));
         if turning {
             self.run_s += dt;
             self.fuel_pct -= dt * 0.002;
         }
         let warm = if turning { 82.0 } else { 41.0 };
         self.temperature_c += (warm - self.temperature_c) * (dt / 120.0).min(1.0);
-        if !self.mains && self.engine == Engine::Running {
+        if !self.mains && self.engine == EngineState::Running {
             self.on_generator = true;
         } else if self.on_generator && self.mains && self.mains_good_s >= 30.0 {
             self.on_generator = false;
@@ -121,7 +121,7 @@ impl Power {
         self.tell_generator(noise, out);
         for (point, value) in [
             ("source1_available", self.mains),
-            ("source2_available", self.engine == Engine::Running),
+            ("source2_available", self.engine == EngineState::Running),
             ("on_source1", !self.on_generator),
             ("on_source2", self.on_generator),
             ("auto", true),
@@ -141,16 +141,16 @@ impl Power {
     }
 
     fn tell_generator(&self, noise: f64, out: &mut Signals) {
-        let turning = matches!(self.engine, Engine::Running | Engine::Cooling(_));
+        let turning = matches!(self.engine, EngineState::Running | EngineState::Cooling(_));
         let state = match self.engine {
-            Engine::Stopped => 0.0,
-            Engine::Cranking(_) => 1.0,
-            Engine::Running => 3.0,
-            Engine::Cooling(_) => 4.0,
+            EngineState::Stopped => 0.0,
+            EngineState::Cranking(_) => 1.0,
+            EngineState::Running => 3.0,
+            EngineState::Cooling(_) => 4.0,
         };
         let when = |running: f64| if turning { running } else { 0.0 };
         let kw = if self.on_generator { self.loads.iter().sum() } else { 0.0 };
-        let battery = if matches!(self.engine, Engine::Cranking(_)) { 21.4 } else { 27.2 };
+        let battery = if matches!(self.engine, EngineState::Cranking(_)) { 21.4 } else { 27.2 };
         for (point, value) in [
             ("mode", 1.0),
             ("engine_state", state),

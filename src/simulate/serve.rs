@@ -13,7 +13,7 @@ use tokio_serial::{SerialPort as _, SerialStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::model::registers::{Area, Span};
+use crate::model::registers::{RegisterRange, RegisterType};
 use crate::profile::Profile;
 use crate::simulate::Scenario;
 use crate::simulate::image::Image;
@@ -21,7 +21,7 @@ use crate::simulate::plant::Plant;
 
 /// A simulated unit: where it is and what it is.
 #[derive(Clone, Debug)]
-pub struct Unit {
+pub struct SimulatedUnit {
     /// Its name, as the plant's signals know it.
     pub name: &'static str,
     /// Which server it is behind.
@@ -61,14 +61,18 @@ impl Answers {
             if count == 0 || count > most {
                 return Err(ExceptionCode::IllegalDataValue);
             }
-            image.get(Span { area, address, count }).ok_or(ExceptionCode::IllegalDataAddress)
+            image.get(RegisterRange { area, address, count }).ok_or(ExceptionCode::IllegalDataAddress)
         };
         let bits = |words: Vec<u16>| words.into_iter().map(|w| w != 0).collect();
         Ok(Some(match request.request {
-            Request::ReadCoils(a, n) => Response::ReadCoils(bits(words(Area::Coil, a, n, 2000)?)),
-            Request::ReadDiscreteInputs(a, n) => Response::ReadDiscreteInputs(bits(words(Area::Discrete, a, n, 2000)?)),
-            Request::ReadHoldingRegisters(a, n) => Response::ReadHoldingRegisters(words(Area::Holding, a, n, 125)?),
-            Request::ReadInputRegisters(a, n) => Response::ReadInputRegisters(words(Area::Input, a, n, 125)?),
+            Request::ReadCoils(a, n) => Response::ReadCoils(bits(words(RegisterType::Coil, a, n, 2000)?)),
+            Request::ReadDiscreteInputs(a, n) => {
+                Response::ReadDiscreteInputs(bits(words(RegisterType::Discrete, a, n, 2000)?))
+            }
+            Request::ReadHoldingRegisters(a, n) => {
+                Response::ReadHoldingRegisters(words(RegisterType::Holding, a, n, 125)?)
+            }
+            Request::ReadInputRegisters(a, n) => Response::ReadInputRegisters(words(RegisterType::Input, a, n, 125)?),
             _ => return Err(ExceptionCode::IllegalFunction),
         }))
     }
@@ -89,7 +93,7 @@ pub struct Running {
 /// # Errors
 /// A port or pseudo-terminal cannot be had, in words.
 pub async fn start(
-    units: &[Unit],
+    units: &[SimulatedUnit],
     ports: &BTreeMap<&'static str, u16>,
     scenario: Scenario,
     speed: f64,
@@ -155,8 +159,8 @@ fn write(plant: &mut Plant, names: &[(&'static str, &'static str, u8)], images: 
         let Some(image) = images.get_mut(&(*server, *address)) else { continue };
         if *name == "lt1" {
             // The transmitter shows metres with three decimals.
-            image.set_word(Area::Holding, 2, 16);
-            image.set_word(Area::Holding, 3, 3);
+            image.set_word(RegisterType::Holding, 2, 16);
+            image.set_word(RegisterType::Holding, 3, 3);
         }
         for (point, value) in signals.by_unit.get(*name).into_iter().flatten() {
             image.set(point, *value);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::profile::Profile;
-use crate::simulate::serve::Unit;
+use crate::simulate::serve::SimulatedUnit;
 
 /// Name, server, unit id, profile.
 const UNITS: [(&str, &str, u8, &str); 16] = [
@@ -27,10 +27,10 @@ const UNITS: [(&str, &str, u8, &str); 16] = [
 ];
 
 /// The units that are simulated.
-pub fn units(profiles: &BTreeMap<String, Arc<Profile>>) -> Vec<Unit> {
+pub fn units(profiles: &BTreeMap<String, Arc<Profile>>) -> Vec<SimulatedUnit> {
     let unit = |(name, server, address, profile): &(&'static str, &'static str, u8, &str)| {
         let profile = Arc::clone(profiles.get(*profile)?);
-        Some(Unit { name, server, address: *address, profile })
+        Some(SimulatedUnit { name, server, address: *address, profile })
     };
     UNITS.iter().filter_map(unit).collect()
 }

@@ -1,12 +1,12 @@
 //! Where readings go: one file (or folder) each. A sink is a reader of the journal with a durable cursor; it may be slow
 //! or shut without anyone else waiting.
 
-pub mod again;
-pub mod aside;
+pub mod dead_letters;
 pub mod influx;
 pub mod mqtt;
 pub mod refusals;
 pub mod report;
+pub mod resend;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,74 +19,74 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::http::files::File;
+use crate::http::files::NamedFile;
 use crate::journal::Journal;
-use crate::model::time::Wall;
-use crate::sink::again::Again;
-use crate::sink::aside::Aside;
+use crate::model::time::UnixMillis;
+use crate::sink::dead_letters::DeadLetters;
+use crate::sink::resend::Resend;
 
 /// A sink, as configured: one of each kind that there is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Settings {
+pub enum SinkSettings {
     /// `[[sink.mqtt]]`.
-    Mqtt(mqtt::settings::Settings),
+    Mqtt(mqtt::settings::MqttSettings),
     /// `[[sink.influx]]`.
-    Influx(influx::settings::Settings),
+    Influx(influx::settings::InfluxSettings),
 }
 
-impl Settings {
+impl SinkSettings {
     /// Its name, unique among sinks.
     pub fn name(&self) -> &str {
         match self {
-            Settings::Mqtt(s) => &s.name,
-            Settings::Influx(s) => &s.name,
+            SinkSettings::Mqtt(s) => &s.name,
+            SinkSettings::Influx(s) => &s.name,
         }
     }
 
     /// Where it leads.
     pub fn url(&self) -> &str {
         match self {
-            Settings::Mqtt(s) => &s.url,
-            Settings::Influx(s) => &s.url,
+            SinkSettings::Mqtt(s) => &s.url,
+            SinkSettings::Influx(s) => &s.url,
         }
     }
 
     /// Its cursor in the journal.
     pub fn cursor(&self) -> String {
         match self {
-            Settings::Mqtt(s) => mqtt::cursor_name(s),
-            Settings::Influx(s) => influx::cursor_name(s),
+            SinkSettings::Mqtt(s) => mqtt::cursor_name(s),
+            SinkSettings::Influx(s) => influx::cursor_name(s),
         }
     }
 
     /// Files that it names.
-    pub fn files(&self) -> Vec<File> {
+    pub fn files(&self) -> Vec<NamedFile> {
         match self {
-            Settings::Mqtt(s) => s.files(),
-            Settings::Influx(s) => s.files(),
+            SinkSettings::Mqtt(s) => s.files(),
+            SinkSettings::Influx(s) => s.files(),
         }
     }
 
     /// Tries whether it would work now; what was tried, in words, and why it would not.
-    pub async fn probe(&self, site: &str, now: Wall) -> Vec<(String, Result<String, String>)> {
+    pub async fn probe(&self, site: &str, now: UnixMillis) -> Vec<(String, Result<String, String>)> {
         match self {
-            Settings::Mqtt(s) => mqtt::probe::probe(s, site).await,
-            Settings::Influx(s) => vec![("a value is written".to_string(), influx::probe(s, site, now).await)],
+            SinkSettings::Mqtt(s) => mqtt::probe::probe(s, site).await,
+            SinkSettings::Influx(s) => vec![("a value is written".to_string(), influx::probe(s, site, now).await)],
         }
     }
 
     /// Runs it until told to stop.
-    pub fn run(&self, common: Common, stop: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    pub fn run(&self, common: SinkContext, stop: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self.clone() {
-            Settings::Mqtt(settings) => Box::pin(mqtt::run(mqtt::Context::new(settings, common), stop)),
-            Settings::Influx(settings) => Box::pin(influx::run(settings, common, stop)),
+            SinkSettings::Mqtt(settings) => Box::pin(mqtt::run(mqtt::Context::new(settings, common), stop)),
+            SinkSettings::Influx(settings) => Box::pin(influx::run(settings, common, stop)),
         }
     }
 }
 
 /// What a device is and where: what a time-series store wants to know of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct DeviceTags {
     /// Its class in the vocabulary.
     pub class: String,
     /// Building, floor, room.
@@ -94,11 +94,11 @@ pub struct Place {
 }
 
 /// Every device with its place.
-pub type Places = BTreeMap<String, Place>;
+pub type Places = BTreeMap<String, DeviceTags>;
 
 /// What every sink is given.
 #[derive(Clone)]
-pub struct Common {
+pub struct SinkContext {
     /// The site's id.
     pub site: String,
     /// Its devices.
@@ -106,15 +106,15 @@ pub struct Common {
     /// The outbox.
     pub journal: Journal,
     /// What is retained.
-    pub states: States,
+    pub states: RetainedTopics,
     /// The clock.
     pub clock: Clock,
     /// What it shows of itself.
-    pub health: Arc<Health>,
+    pub health: Arc<SinkHealth>,
     /// What the other side refused.
-    pub aside: Aside,
+    pub dead_letters: DeadLetters,
     /// What a store is to be given again.
-    pub again: Again,
+    pub resend: Resend,
     /// Where small things are remembered.
     pub state_dir: PathBuf,
 }
@@ -127,7 +127,7 @@ pub fn file_of(state_dir: &Path, what: &str, sink: &str, extension: &str) -> Pat
 
 /// What a sink shows of itself.
 #[derive(Debug, Default)]
-pub struct Health {
+pub struct SinkHealth {
     /// Whether it is connected.
     pub connected: AtomicBool,
     /// Whether only a person can mend why it is not: a token, an address.
@@ -166,7 +166,7 @@ pub struct Health {
     pub clashes: AtomicBool,
 }
 
-impl Health {
+impl SinkHealth {
     /// A copy of a text.
     pub fn text(of: &Mutex<String>) -> String {
         of.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -187,18 +187,18 @@ impl Health {
 /// The current state of everything that is retained: topic below the site -> JSON. Sent first at every connect and at each
 /// change, never queued behind telemetry.
 #[derive(Clone, Debug)]
-pub struct States {
+pub struct RetainedTopics {
     all: Arc<Mutex<BTreeMap<String, String>>>,
     changed: watch::Sender<u64>,
 }
 
-impl Default for States {
+impl Default for RetainedTopics {
     fn default() -> Self {
         Self { all: Arc::default(), changed: watch::Sender::new(0) }
     }
 }
 
-impl States {
+impl RetainedTopics {
     /// Sets a state; rings if it is new.
     pub fn set(&self, topic: &str, json: String) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,13 +10,13 @@ use serde::Deserialize;
 
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample};
-use crate::model::time::Mono;
+use crate::model::time::MonotonicMillis;
 use crate::model::value::Value;
 
 /// What has to change by how much.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct ReportSettings {
     /// Point, or `device.point`, -> how far it must move from what was last sent. A point that is not named is always sent.
     pub deadband: BTreeMap<String, f64>,
     /// Milliseconds after which it is sent anyway. Default 300000.
@@ -30,13 +30,13 @@ struct Last {
     stream: Arc<Stream>,
     bands: Vec<Option<f64>>,
     beats: Vec<u64>,
-    sent: Vec<Option<(Sample, Mono)>>,
+    sent: Vec<Option<(Sample, MonotonicMillis)>>,
 }
 
 /// The filter of one sink.
 #[derive(Default)]
 pub struct Filter {
-    settings: Settings,
+    settings: ReportSettings,
     streams: Vec<Last>,
 }
 
@@ -44,7 +44,7 @@ const HEARTBEAT_MS: u64 = 300_000;
 
 impl Filter {
     /// With these settings nothing has been sent yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: ReportSettings) -> Self {
         Self { settings, streams: Vec::new() }
     }
 
@@ -71,7 +71,8 @@ impl Filter {
             self.streams.len() - 1
         });
         let last = &mut self.streams[index];
-        let now = if reading.at.mono.0 > 0 { reading.at.mono } else { Mono(reading.at.wall.0.unsigned_abs()) };
+        let now =
+            if reading.at.mono.0 > 0 { reading.at.mono } else { MonotonicMillis(reading.at.wall.0.unsigned_abs()) };
         let mut out = vec![true; reading.stream.points.len()];
         for (i, send) in out.iter_mut().enumerate() {
             let sample: Sample = match (&reading.body, reading.sample(i)) {
@@ -92,7 +93,7 @@ impl Filter {
 }
 
 impl Last {
-    fn new(stream: &Arc<Stream>, settings: &Settings) -> Self {
+    fn new(stream: &Arc<Stream>, settings: &ReportSettings) -> Self {
         let band = |p: &crate::model::point::PointMeta| {
             if p.retention != Retention::Telemetry {
                 return None;
@@ -123,25 +124,29 @@ fn moved(before: &Sample, now: &Sample, band: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::point::{Form, Kind, PointMeta};
+    use crate::model::point::{Encoding, PointKind, PointMeta};
     use crate::model::quality::Cause;
     use crate::model::reading::Stamp;
-    use crate::model::time::Wall;
+    use crate::model::time::UnixMillis;
 
     #[test]
     fn small_changes_wait_for_the_heartbeat_and_quality_never_does() {
-        let point =
-            |name: &str, retention| PointMeta { name: name.into(), kind: Kind::Number, retention, form: Form::F64 };
+        let point = |name: &str, retention| PointMeta {
+            name: name.into(),
+            kind: PointKind::Number,
+            retention,
+            form: Encoding::F64,
+        };
         let points = vec![point("level_m", Retention::Telemetry), point("energy_kwh", Retention::Register)];
         let stream = Arc::new(Stream { device: "s".into(), source: "u/fast".into(), every_ms: 1_000, points });
         let deadband = BTreeMap::from([("level_m".to_string(), 0.1), ("energy_kwh".to_string(), 99.0)]);
-        let mut filter = Filter::new(Settings {
+        let mut filter = Filter::new(ReportSettings {
             deadband,
             heartbeat_ms: None,
             heartbeat: BTreeMap::from([("s.level_m".to_string(), 10_000)]),
         });
         let mut pick = |ms: u64, level: Sample| {
-            let at = Stamp { mono: Mono(ms), wall: Wall(0), trusted: true };
+            let at = Stamp { mono: MonotonicMillis(ms), wall: UnixMillis(0), trusted: true };
             let samples = vec![Some(level), Some(Ok(Value::F64(1.0)))];
             filter
                 .pick(&Reading { stream: Arc::clone(&stream), at, body: Body::Samples { samples, parts: vec![] } })

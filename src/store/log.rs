@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
-use crate::model::time::{Mono, Wall};
+use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::store::fault::is_of_file;
 
 /// Format of the file.
@@ -22,7 +22,7 @@ const BALLAST: u64 = 4 * 1024 * 1024;
 
 /// A row of the event log.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct EventRow {
     /// Its number; 0 before it has one.
     pub id: i64,
     /// The room that it is of.
@@ -32,11 +32,11 @@ pub struct Row {
     /// What happened, in one word.
     pub what: String,
     /// When, as the clock showed it.
-    pub at: Wall,
+    pub at: UnixMillis,
     /// Whether that date may be believed.
     pub trusted: bool,
     /// Monotonic time of its boot.
-    pub mono: Mono,
+    pub mono: MonotonicMillis,
     /// The rest, as JSON.
     pub body: String,
 }
@@ -45,22 +45,22 @@ pub struct Row {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// Events.
-    pub rows: Vec<Row>,
+    pub rows: Vec<EventRow>,
     /// What rooms keep: room, key, and the bytes; `None` forgets it.
     pub keep: Vec<(&'static str, String, Option<Vec<u8>>)>,
 }
 
 /// Which rows are wanted.
 #[derive(Clone, Debug, Default)]
-pub struct Query {
+pub struct EventQuery {
     /// Room.
     pub room: String,
     /// Key, or all.
     pub key: Option<String>,
     /// From this moment on.
-    pub from: Option<Wall>,
+    pub from: Option<UnixMillis>,
     /// Before this moment.
-    pub to: Option<Wall>,
+    pub to: Option<UnixMillis>,
     /// At most so many, the newest.
     pub limit: Option<usize>,
 }
@@ -70,7 +70,7 @@ const QUEUE: usize = 1_024;
 
 /// What it shows of itself.
 #[derive(Debug, Default)]
-pub struct Health {
+pub struct StoreHealth {
     /// Whether the last transaction could not be written.
     pub failed: AtomicBool,
     /// Transactions that wait for the disk.
@@ -79,8 +79,8 @@ pub struct Health {
 
 enum Job {
     Commit(Batch, oneshot::Sender<Result<(), String>>),
-    Date { now: Wall, mono: Mono },
-    Prune(Wall),
+    Date { now: UnixMillis, mono: MonotonicMillis },
+    Prune(UnixMillis),
     End(oneshot::Sender<()>),
 }
 
@@ -90,7 +90,7 @@ pub struct Store {
     jobs: mpsc::Sender<Job>,
     path: PathBuf,
     /// What it shows of itself.
-    pub health: Arc<Health>,
+    pub health: Arc<StoreHealth>,
 }
 
 impl Store {
@@ -116,7 +116,7 @@ impl Store {
             }
             Err(Begin::Failed(why)) => return Err(format!("cannot open {}: {why}", path.display())),
             Err(Begin::Damaged(why)) => {
-                let beside = put_beside(path).map_err(|e| format!("{why}; it cannot be put aside: {e}"))?;
+                let beside = quarantine(path).map_err(|e| format!("{why}; it cannot be put aside: {e}"))?;
                 said = Some(format!(
                     "{} is damaged ({why}): it is {} now, a new one begins",
                     path.display(),
@@ -125,10 +125,10 @@ impl Store {
                 begin(path).map_err(|e| format!("cannot begin {}: {e:?}", path.display()))?
             }
         };
-        let health = Arc::new(Health::default());
+        let health = Arc::new(StoreHealth::default());
         let (jobs, work) = mpsc::channel::<Job>();
         let (shown, file, boot) = (Arc::clone(&health), path.to_path_buf(), boot.to_string());
-        hold_back(&file);
+        reserve_disk(&file);
         let thread = std::thread::Builder::new().name("store".into());
         let spawned = thread.spawn(move || {
             while let Ok(job) = work.recv() {
@@ -158,12 +158,12 @@ impl Store {
     }
 
     /// The date is known now: what this boot wrote without one gets it.
-    pub fn date(&self, now: Wall, mono: Mono) {
+    pub fn date(&self, now: UnixMillis, mono: MonotonicMillis) {
         let _thread_is_gone = self.jobs.send(Job::Date { now, mono });
     }
 
     /// Forgets events before this moment.
-    pub fn prune(&self, before: Wall) {
+    pub fn prune(&self, before: UnixMillis) {
         let _thread_is_gone = self.jobs.send(Job::Prune(before));
     }
 
@@ -186,7 +186,7 @@ impl Store {
     ///
     /// # Errors
     /// The file cannot be read, in words.
-    pub fn events(&self, query: &Query) -> Result<Vec<Row>, String> {
+    pub fn events(&self, query: &EventQuery) -> Result<Vec<EventRow>, String> {
         events(&self.path, query)
     }
 }
@@ -209,8 +209,8 @@ pub fn kept(path: &Path, room: &str) -> Result<BTreeMap<String, Vec<u8>>, String
 ///
 /// # Errors
 /// The file cannot be read, in words.
-pub fn events(path: &Path, query: &Query) -> Result<Vec<Row>, String> {
-    let read = || -> rusqlite::Result<Vec<Row>> {
+pub fn events(path: &Path, query: &EventQuery) -> Result<Vec<EventRow>, String> {
+    let read = || -> rusqlite::Result<Vec<EventRow>> {
         let connection = reader(path)?;
         let mut select = connection.prepare(
             "SELECT id, room, key, what, at, trusted, mono, body FROM event
@@ -219,18 +219,18 @@ pub fn events(path: &Path, query: &Query) -> Result<Vec<Row>, String> {
         let limit = query.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
         let (from, to) = (query.from.map_or(i64::MIN, |w| w.0), query.to.map_or(i64::MAX, |w| w.0));
         let rows = select.query_map(params![query.room, query.key, from, to, limit], |r| {
-            Ok(Row {
+            Ok(EventRow {
                 id: r.get(0)?,
                 room: r.get(1)?,
                 key: r.get(2)?,
                 what: r.get(3)?,
-                at: Wall(r.get(4)?),
+                at: UnixMillis(r.get(4)?),
                 trusted: r.get(5)?,
-                mono: Mono(u64::try_from(r.get::<_, i64>(6)?).unwrap_or(0)),
+                mono: MonotonicMillis(u64::try_from(r.get::<_, i64>(6)?).unwrap_or(0)),
                 body: r.get(7)?,
             })
         })?;
-        let mut rows: Vec<Row> = rows.collect::<rusqlite::Result<_>>()?;
+        let mut rows: Vec<EventRow> = rows.collect::<rusqlite::Result<_>>()?;
         rows.reverse();
         Ok(rows)
     };
@@ -307,7 +307,7 @@ fn is_read_only(path: &Path) -> bool {
     })
 }
 
-fn put_beside(path: &Path) -> std::io::Result<PathBuf> {
+fn quarantine(path: &Path) -> std::io::Result<PathBuf> {
     let name = |n: u32| path.with_extension(format!("db.damaged-{n}"));
     let free = (1..10_000).map(name).find(|p| !p.exists()).unwrap_or_else(|| name(0));
     std::fs::rename(path, &free)?;
@@ -318,7 +318,7 @@ fn put_beside(path: &Path) -> std::io::Result<PathBuf> {
     Ok(free)
 }
 
-fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &Health) {
+fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &StoreHealth) {
     match job {
         Job::Commit(batch, done) => {
             health.queued.fetch_sub(1, Ordering::Relaxed);
@@ -344,7 +344,7 @@ fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &
             if let Err(error) = pruned {
                 tracing::error!(%error, "old events cannot be removed");
             }
-            hold_back(path);
+            reserve_disk(path);
         }
     }
 }
@@ -376,7 +376,7 @@ fn ballast(path: &Path) -> PathBuf {
 }
 
 /// Holds some disk back, if there is plenty.
-fn hold_back(path: &Path) {
+fn reserve_disk(path: &Path) {
     let reserve = ballast(path);
     if reserve.exists() {
         return;
@@ -405,7 +405,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
 ///
 /// # Errors
 /// Why not, in words.
-pub fn prove(path: &Path) -> Result<(), String> {
+pub fn verify(path: &Path) -> Result<(), String> {
     let proved = || -> rusqlite::Result<(i64, String)> {
         let connection = reader(path)?;
         let format = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).optional()?.unwrap_or(0);

@@ -1,14 +1,14 @@
 use super::*;
 
-fn row(key: &str, at: i64) -> Row {
-    Row {
+fn row(key: &str, at: i64) -> EventRow {
+    EventRow {
         id: 0,
         room: "alarm".into(),
         key: key.into(),
         what: "raised".into(),
-        at: Wall(at),
+        at: UnixMillis(at),
         trusted: at > 0,
-        mono: Mono(5_000),
+        mono: MonotonicMillis(5_000),
         body: "{}".into(),
     }
 }
@@ -77,7 +77,7 @@ fn it_opens_whatever_is_unreadable() {
         std::fs::write(&path, &bad).unwrap();
         let (store, said) = Store::open(&path, "boot").unwrap();
         wait(store.commit(Batch { rows: vec![row("b", 200)], keep: Vec::new() })).unwrap();
-        let rows = store.events(&Query { room: "alarm".into(), ..Query::default() }).unwrap();
+        let rows = store.events(&EventQuery { room: "alarm".into(), ..EventQuery::default() }).unwrap();
         let is_all_there = rows.len() == 2;
         let turned: Vec<usize> = (0..bad.len()).filter(|i| bad[*i] != good[*i]).collect();
         assert!(
@@ -102,22 +102,23 @@ fn events_and_state_are_written_together_and_a_damaged_file_is_put_beside() {
     wait(store.commit(Batch { rows: vec![row("a", 100), row("b", -1)], keep })).unwrap();
     wait(store.commit(Batch { rows: vec![], keep: vec![("alarm", "b".to_string(), None)] })).unwrap();
     assert_eq!(store.kept("alarm").unwrap(), BTreeMap::from([("a".to_string(), b"1".to_vec())]));
-    store.date(Wall(1_000_000), Mono(6_000));
+    store.date(UnixMillis(1_000_000), MonotonicMillis(6_000));
     wait(store.commit(Batch::default())).unwrap();
-    let of = |query: Query| store.events(&query).unwrap().iter().map(|r| (r.key.clone(), r.at.0)).collect::<Vec<_>>();
-    let all = || Query { room: "alarm".into(), ..Query::default() };
+    let of =
+        |query: EventQuery| store.events(&query).unwrap().iter().map(|r| (r.key.clone(), r.at.0)).collect::<Vec<_>>();
+    let all = || EventQuery { room: "alarm".into(), ..EventQuery::default() };
     assert_eq!(of(all()), [("a".to_string(), 100), ("b".to_string(), 999_000)], "dated when the date was known");
-    assert_eq!(of(Query { limit: Some(1), ..all() }).len(), 1);
-    assert_eq!(of(Query { key: Some("a".into()), ..all() }).len(), 1);
-    assert_eq!(of(Query { from: Some(Wall(101)), ..all() }).len(), 1);
+    assert_eq!(of(EventQuery { limit: Some(1), ..all() }).len(), 1);
+    assert_eq!(of(EventQuery { key: Some("a".into()), ..all() }).len(), 1);
+    assert_eq!(of(EventQuery { from: Some(UnixMillis(101)), ..all() }).len(), 1);
     copy(&path, &dir.join("copy.db")).unwrap();
-    prove(&dir.join("copy.db")).unwrap();
-    store.prune(Wall(500));
+    verify(&dir.join("copy.db")).unwrap();
+    store.prune(UnixMillis(500));
     wait(store.commit(Batch::default())).unwrap();
     assert_eq!(of(all()).len(), 1);
     store.end().blocking_recv().unwrap();
     std::fs::write(&path, b"this is no database, and long enough to be looked at by SQLite as one").unwrap();
-    assert!(prove(&path).is_err());
+    assert!(verify(&path).is_err());
     let (store, said) = Store::open(&path, "boot").unwrap();
     assert!(said.unwrap().contains("damaged"));
     assert!(store.kept("alarm").unwrap().is_empty());

@@ -22,7 +22,7 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a supervisor shows of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct TaskFailure {
     /// The task.
     pub task: String,
     /// Times it panicked.
@@ -52,17 +52,17 @@ impl Handle {
 }
 
 /// A group of tasks that is stopped together.
-pub struct Group {
+pub struct TaskGroup {
     name: &'static str,
     clock: Clock,
     stop: CancellationToken,
     tasks: Vec<(String, JoinHandle<()>)>,
-    troubles: Arc<Mutex<Vec<Trouble>>>,
+    troubles: Arc<Mutex<Vec<TaskFailure>>>,
 }
 
-impl Group {
+impl TaskGroup {
     /// An empty group; `troubles` is shared with whoever shows them.
-    pub fn new(name: &'static str, clock: &Clock, troubles: &Arc<Mutex<Vec<Trouble>>>) -> Self {
+    pub fn new(name: &'static str, clock: &Clock, troubles: &Arc<Mutex<Vec<TaskFailure>>>) -> Self {
         let (clock, troubles) = (clock.clone(), Arc::clone(troubles));
         Self { name, clock, stop: CancellationToken::new(), tasks: Vec::new(), troubles }
     }
@@ -150,14 +150,14 @@ impl Group {
     }
 }
 
-fn note(troubles: &Mutex<Vec<Trouble>>, task: &str, standing: bool) {
+fn note(troubles: &Mutex<Vec<TaskFailure>>, task: &str, standing: bool) {
     let mut all = troubles.lock().unwrap_or_else(PoisonError::into_inner);
     match all.iter_mut().find(|t| t.task == task) {
         Some(trouble) => {
             trouble.panics += 1;
             trouble.standing = standing;
         }
-        None => all.push(Trouble { task: task.to_string(), panics: 1, standing }),
+        None => all.push(TaskFailure { task: task.to_string(), panics: 1, standing }),
     }
 }
 
@@ -177,13 +177,13 @@ mod tests {
 
     use super::*;
     use crate::clock;
-    use crate::model::time::Wall;
+    use crate::model::time::UnixMillis;
 
     #[tokio::test]
     async fn a_task_that_panics_is_rebuilt_and_one_that_hangs_is_aborted() {
-        let clock = Clock::new(&clock::Settings::default(), Wall(0));
+        let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
         let troubles = Arc::default();
-        let mut group = Group::new("test", &clock, &troubles);
+        let mut group = TaskGroup::new("test", &clock, &troubles);
         let runs = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&runs);
         group.spawn("panics twice", move |stop| {
@@ -203,6 +203,6 @@ mod tests {
         assert_eq!(runs.load(Ordering::Relaxed), 3);
         group.drain(Duration::from_millis(100)).await;
         let seen = troubles.lock().unwrap().clone();
-        assert_eq!(seen, [Trouble { task: "panics twice".into(), panics: 2, standing: false }]);
+        assert_eq!(seen, [TaskFailure { task: "panics twice".into(), panics: 2, standing: false }]);
     }
 }

@@ -2,8 +2,8 @@
 
 pub mod connections;
 pub mod course;
-pub mod door;
 pub mod page;
+pub mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use tokio_util::sync::CancellationToken;
 /// The health page.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct HealthPageSettings {
     /// Address and port, loopback only; empty for none.
     pub listen: String,
 }
 
-impl Default for Settings {
+impl Default for HealthPageSettings {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9464".to_string() }
     }
@@ -34,7 +34,7 @@ impl Default for Settings {
 
 /// What the pages are made of.
 #[derive(Clone)]
-pub struct View {
+pub struct HealthPage {
     /// `/metrics` in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// `/healthz`: whether everything makes progress.
@@ -46,11 +46,11 @@ pub struct View {
 }
 
 /// Serves until told to stop. A port that is taken is tried again every five seconds.
-pub async fn serve(settings: Settings, view: View, stop: CancellationToken) {
+pub async fn serve(settings: HealthPageSettings, view: HealthPage, stop: CancellationToken) {
     let router = Router::new()
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|State(v): State<View>| async move { verdict((v.alive)(), (v.remark)()) }))
-        .route("/readyz", get(|State(v): State<View>| async move { verdict((v.ready)(), (v.remark)()) }))
+        .route("/healthz", get(|State(v): State<HealthPage>| async move { verdict((v.alive)(), (v.remark)()) }))
+        .route("/readyz", get(|State(v): State<HealthPage>| async move { verdict((v.ready)(), (v.remark)()) }))
         .with_state(view);
     let mut said = false;
     loop {
@@ -76,7 +76,7 @@ pub async fn serve(settings: Settings, view: View, stop: CancellationToken) {
     }
 }
 
-async fn metrics(State(view): State<View>) -> impl IntoResponse {
+async fn metrics(State(view): State<HealthPage>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], (view.metrics)())
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 use crate::web::course::{self, Course};
 
 /// What the page shows.
@@ -100,10 +100,10 @@ fn whole(zh: bool, title: &str, body: &str) -> String {
 }
 
 /// What became of an answer: what was done, or why not.
-pub type Outcome = Result<Names, Names>;
+pub type ActionOutcome = Result<LocalizedText, LocalizedText>;
 
 /// The page; `outcome`: what became of the answer that was just given.
-pub fn alarm(alarm: &AlarmPage, outcome: Option<&Outcome>) -> String {
+pub fn alarm(alarm: &AlarmPage, outcome: Option<&ActionOutcome>) -> String {
     let say = |zh: &'static str, en: &'static str| if alarm.zh { zh } else { en };
     let mut body = String::new();
     let class = if ["P1", "P2"].contains(&alarm.priority.as_str()) { alarm.priority.as_str() } else { "" };
@@ -112,7 +112,7 @@ pub fn alarm(alarm: &AlarmPage, outcome: Option<&Outcome>) -> String {
     if !alarm.action.is_empty() {
         put(&mut body, format_args!("<p class=\"do\">{}</p>", escape(&alarm.action)));
     }
-    let of = |names: &Names| escape(if alarm.zh { &names.zh } else { &names.en });
+    let of = |names: &LocalizedText| escape(if alarm.zh { &names.zh } else { &names.en });
     match outcome {
         Some(Ok(done)) => put(&mut body, format_args!("<p class=\"ok\"><b>{}</b></p>", of(done))),
         Some(Err(why)) => {
@@ -270,7 +270,7 @@ mod tests {
             procedure: Some(format!("https://{}", evil())),
             ..AlarmPage::default()
         };
-        let text = alarm(&page, Some(&Err(Names::from(evil()))));
+        let text = alarm(&page, Some(&Err(LocalizedText::from(evil()))));
         assert!(!text.contains("<script>") && !text.contains("\"x\"'"), "{text}");
         assert!(text.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;x&quot;&#39;"));
         let procedure = AlarmPage { procedure: Some("javascript:alert(1)".into()), ..AlarmPage::default() };

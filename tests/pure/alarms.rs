@@ -19,16 +19,16 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use plantroom::alarm::build::{self, Subject};
-use plantroom::alarm::event::{Action, Command, Event, Inject};
+use plantroom::alarm::build::{self, RuleSubject};
+use plantroom::alarm::event::{Action, AlarmCommand, Event, Inject};
 use plantroom::alarm::settings::RulesFile;
 use plantroom::alarm::{self, Rules};
-use plantroom::engine::{Engine, Input, Output, Plan, Snapshot, Survived};
-use plantroom::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
+use plantroom::engine::{Engine, EngineInput, EngineOutput, EnginePlan, PersistedEngine, Snapshot};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
 use plantroom::model::text::figure;
-use plantroom::model::time::{Length, Mono, Now, Wall, duration_ms};
+use plantroom::model::time::{HumanDuration, MonotonicMillis, Now, UnixMillis, duration_ms};
 use plantroom::model::value::Value;
 use serde::Deserialize as _;
 
@@ -39,8 +39,8 @@ const UP: u64 = 1_000_000;
 
 struct World {
     engine: Engine,
-    plan: Plan,
-    kept: BTreeMap<String, alarm::Kept>,
+    plan: EnginePlan,
+    kept: BTreeMap<String, alarm::PersistedAlarm>,
     streams: BTreeMap<String, Arc<Stream>>,
     /// Since the beginning of the timeline.
     at_ms: u64,
@@ -54,13 +54,13 @@ struct World {
 }
 
 /// One person who can be reached, and no chain.
-fn somebody() -> Arc<plantroom::oncall::plan::Plan> {
-    use plantroom::model::point::Names;
-    use plantroom::oncall::plan::{Person, Plan};
+fn somebody() -> Arc<plantroom::oncall::plan::OncallPlan> {
+    use plantroom::model::point::LocalizedText;
+    use plantroom::oncall::plan::{OncallPlan, PersonPlan};
     use plantroom::oncall::settings::Language;
     let contacts = vec![plantroom::oncall::settings::Contact { channel: "push".into(), to: String::new() }];
-    let li = Person { names: Names::default(), language: Language::default(), roles: Vec::new(), contacts };
-    Arc::new(Plan { people: [("li".into(), li)].into(), ..Plan::default() })
+    let li = PersonPlan { names: LocalizedText::default(), language: Language::default(), roles: Vec::new(), contacts };
+    Arc::new(OncallPlan { people: [("li".into(), li)].into(), ..OncallPlan::default() })
 }
 
 impl World {
@@ -72,9 +72,9 @@ impl World {
             .get("numbers")
             .map(|n| n.as_table().unwrap().iter().map(|(k, v)| (k.clone(), number(v))).collect())
             .unwrap_or_default();
-        let mut settings = alarm::site::Settings::default();
+        let mut settings = alarm::site::AlarmSettings::default();
         if let Some(text) = table.remove("alarms") {
-            settings = alarm::site::Settings::deserialize(text).unwrap();
+            settings = alarm::site::AlarmSettings::deserialize(text).unwrap();
         }
         table.entry("format").or_insert(toml::Value::Integer(1));
         table.entry("class").or_insert(toml::Value::String("sump".into()));
@@ -91,7 +91,7 @@ impl World {
                 }
             });
         }
-        let subject = Subject {
+        let subject = RuleSubject {
             id: "d",
             class: &file.class,
             points,
@@ -108,7 +108,8 @@ impl World {
             definitions.extend(built.into_iter().map(Arc::new));
         }
         let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
-        let plan = Plan { alarms: Rules { definitions, settings, zone }, oncall: somebody(), ..Plan::default() };
+        let plan =
+            EnginePlan { alarms: Rules { definitions, settings, zone }, oncall: somebody(), ..EnginePlan::default() };
         let mut world = Self {
             engine: Engine::default(),
             plan: plan.clone(),
@@ -122,14 +123,14 @@ impl World {
             every_ms,
             out: String::new(),
         };
-        world.engine = Engine::new(plan, Survived::default(), "boot-0", world.now());
+        world.engine = Engine::new(plan, PersistedEngine::default(), "boot-0", world.now());
         world
     }
 
     fn now(&self) -> Now {
         Now {
-            mono: Mono((self.at_ms as i64 + self.mono_offset) as u64),
-            wall: Wall(self.at_ms as i64 + self.wall_offset),
+            mono: MonotonicMillis((self.at_ms as i64 + self.mono_offset) as u64),
+            wall: UnixMillis(self.at_ms as i64 + self.wall_offset),
             wall_trusted: self.trusted,
         }
     }
@@ -142,17 +143,17 @@ impl World {
                 break;
             }
             self.at_ms = at;
-            self.step(Input::Tick);
+            self.step(EngineInput::Tick);
         }
         self.at_ms = to_ms;
     }
 
-    fn step(&mut self, input: Input<'_>) {
+    fn step(&mut self, input: EngineInput<'_>) {
         let out = self.engine.step(self.now(), input);
         self.take(out);
     }
 
-    fn take(&mut self, out: Output) {
+    fn take(&mut self, out: EngineOutput) {
         if let Some(refused) = out.refused {
             let _infallible = writeln!(self.out, "{:>8}  refused: {refused}", self.time());
         }
@@ -174,7 +175,7 @@ impl World {
 
     fn time(&self) -> String {
         let s = self.at_ms / 1_000;
-        if self.at_ms.is_multiple_of(1_000) { clock(s) } else { Length(self.at_ms).text() }
+        if self.at_ms.is_multiple_of(1_000) { clock(s) } else { HumanDuration(self.at_ms).text() }
     }
 
     fn line(&self, e: &Event) -> String {
@@ -204,7 +205,7 @@ impl World {
 
     fn sample(&mut self, point: &str, sample: Sample) {
         let reading = self.reading(point, sample);
-        self.step(Input::Reading(&reading));
+        self.step(EngineInput::Reading(&reading));
     }
 
     fn reading(&mut self, point: &str, sample: Sample) -> Reading {
@@ -214,8 +215,12 @@ impl World {
             None => (format!("u/{name}"), self.every_ms, name),
         };
         let stream = self.streams.entry(point.to_string()).or_insert_with(|| {
-            let meta =
-                PointMeta { name: name.into(), kind: Kind::Number, retention: Retention::Telemetry, form: Form::F64 };
+            let meta = PointMeta {
+                name: name.into(),
+                kind: PointKind::Number,
+                retention: Retention::Telemetry,
+                form: Encoding::F64,
+            };
             Arc::new(Stream { device: device.into(), source: source.into(), every_ms, points: vec![meta] })
         });
         let stream = Arc::clone(stream);
@@ -233,7 +238,7 @@ impl World {
         self.boot = format!("boot-{}", self.at_ms);
         self.engine = Engine::new(
             self.plan.clone(),
-            Survived { snapshot, alarms: self.kept.clone(), ..Survived::default() },
+            PersistedEngine { snapshot, alarms: self.kept.clone(), ..PersistedEngine::default() },
             &self.boot,
             self.now(),
         );
@@ -247,8 +252,8 @@ impl World {
             let mut words = rest.split([' ', ':']).filter(|w| !w.is_empty());
             let key = words.next().unwrap().to_string();
             let by = words.find(|w| duration_ms(w).is_none()).unwrap_or("somebody").to_string();
-            let command = Command { key, action, by, note: note(rest) };
-            self.step(Input::Commands(&[command]));
+            let command = AlarmCommand { key, action, by, note: note(rest) };
+            self.step(EngineInput::Commands(&[command]));
         };
         let length = || rest.split([' ', ':']).find_map(duration_ms).unwrap_or_else(|| panic!("no length in {what}"));
         match verb {
@@ -262,7 +267,7 @@ impl World {
             "unshelve" => act(Action::Unshelve),
             "out" => act(Action::TakeOut),
             "back" => act(Action::PutBack),
-            "tick" => self.step(Input::Tick),
+            "tick" => self.step(EngineInput::Tick),
             "restart" => self.restart(length()),
             "untrusted" => self.trusted = false,
             "trusted" => self.trusted = true,
@@ -295,7 +300,7 @@ impl World {
                     for_ms: duration_ms(words[2]).unwrap(),
                     by: "wang".into(),
                 };
-                self.step(Input::Inject(&inject));
+                self.step(EngineInput::Inject(&inject));
             }
             point => {
                 let sample = match rest.strip_prefix('!') {
@@ -411,32 +416,32 @@ fn timelines_come_out_as_they_are_written() {
 /// Two alarms in one message: whoever answers it takes both, once; an alarm that is over cannot be taken by it any more.
 #[test]
 fn whoever_answers_a_message_takes_all_that_it_says() {
-    use plantroom::oncall::page::{Command as PageCommand, PageReply, Reply};
+    use plantroom::oncall::page::{OncallCommand as PageCommand, PageReply, Reply};
     let rule = "zh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P3\"\n";
     let mut world = World::new(&format!(
         "[rules.a]\n{rule}when = {{ is = {{ point = \"a\" }} }}\n[rules.b]\n{rule}when = {{ is = {{ point = \"b\" }} }}\n"
     ));
     world.plan.oncall = crate::pages::plan("").0;
     world.at_ms = 10 * 3_600_000;
-    world.engine = Engine::new(world.plan.clone(), Survived::default(), "boot-0", world.now());
+    world.engine = Engine::new(world.plan.clone(), PersistedEngine::default(), "boot-0", world.now());
     world.happens("a 1", 0.0);
     world.happens("b 1", 0.0);
     world.at_ms += 30_000;
     let now = world.now();
-    let sent = world.engine.step(now, Input::Tick).oncall.sends;
+    let sent = world.engine.step(now, EngineInput::Tick).oncall.sends;
     assert_eq!((sent.len(), sent[0].about.len()), (1, 2), "{sent:?}");
     let page = sent[0].about[0].page;
     let take = PageCommand::Reply(PageReply::new(page, Reply::Acknowledge, "button"));
-    let out = world.engine.step(now, Input::Page(&take));
+    let out = world.engine.step(now, EngineInput::Page(&take));
     let taken: Vec<String> = out.alarm.events.iter().map(|e| format!("{} {} {}", e.what.word(), e.key, e.by)).collect();
     assert_eq!(taken, ["acknowledged a.d wang", "acknowledged b.d wang"]);
     assert_eq!(out.oncall.log.last().map(|e| (e.what, e.why.as_str())), Some(("page_answered", "button")));
-    let again = world.engine.step(now, Input::Page(&take));
+    let again = world.engine.step(now, EngineInput::Page(&take));
     assert_eq!(again.refused.unwrap().en, "this page was answered already");
     // What is done with one of them is done with that one only, by whoever has it.
     let does = |world: &mut World, reply| {
         let reply = PageCommand::Reply(PageReply::new(page, reply, "link"));
-        let out = world.engine.step(world.now(), Input::Page(&reply));
+        let out = world.engine.step(world.now(), EngineInput::Page(&reply));
         let events = out.alarm.events.iter().map(|e| format!("{} {}", e.what.word(), e.key)).collect::<Vec<_>>();
         (events, out.refused.map(|r| r.en).unwrap_or_default())
     };
@@ -451,28 +456,28 @@ fn whoever_answers_a_message_takes_all_that_it_says() {
     }
     world.happens("a 0", 0.0);
     let late = PageCommand::Reply(PageReply::new(99, Reply::Acknowledge, ""));
-    let late = world.engine.step(world.now(), Input::Page(&late));
+    let late = world.engine.step(world.now(), EngineInput::Page(&late));
     assert_eq!(late.refused.unwrap().en, "that alarm is over");
 }
 
 /// Whoever has a page does more with it than taking it: each is refused in both languages where it makes no sense.
 #[test]
 fn a_page_is_answered_in_every_way_there_is() {
-    use plantroom::model::letter::Answer;
-    use plantroom::oncall::page::{Command as PageCommand, Kind as PageKind, PageReply, Reply};
+    use plantroom::model::notification::DeliveryOutcome;
+    use plantroom::oncall::page::{OncallCommand as PageCommand, PageKind, PageReply, Reply};
     let rule = "zh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nlatch = true\n";
     let mut world = World::new(&format!("[rules.a]\n{rule}when = {{ is = {{ point = \"a\" }} }}\n"));
     world.plan.oncall = crate::pages::plan("").0;
     world.at_ms = 10 * 3_600_000;
-    world.engine = Engine::new(world.plan.clone(), Survived::default(), "boot-0", world.now());
+    world.engine = Engine::new(world.plan.clone(), PersistedEngine::default(), "boot-0", world.now());
     world.happens("a 1", 0.0);
     let now = world.now();
-    let sent = world.engine.step(now, Input::Tick).oncall.sends;
+    let sent = world.engine.step(now, EngineInput::Tick).oncall.sends;
     let page = sent.first().map_or(1, |s| s.about[0].page);
     let shelve = || Reply::Shelve { for_ms: 3_600_000 };
     let answer = |world: &mut World, reply: Reply| {
         let reply = PageReply { is_confirmed: true, note: "filter".into(), ..PageReply::new(page, reply, "link") };
-        let out = world.engine.step(world.now(), Input::Page(&PageCommand::Reply(reply)));
+        let out = world.engine.step(world.now(), EngineInput::Page(&PageCommand::Reply(reply)));
         let events: Vec<String> = out
             .alarm
             .events
@@ -482,8 +487,8 @@ fn a_page_is_answered_in_every_way_there_is() {
         let told = out.oncall.sends.iter().flat_map(|s| &s.about).filter(|a| a.kind == PageKind::Answer);
         let told: Vec<String> = told.map(|a| a.answer.zh.clone()).collect();
         for send in &out.oncall.sends {
-            let took = PageCommand::Answered { id: send.id, answer: Answer::Accepted };
-            world.engine.step(world.now(), Input::Page(&took));
+            let took = PageCommand::Answered { id: send.id, answer: DeliveryOutcome::Accepted };
+            world.engine.step(world.now(), EngineInput::Page(&took));
         }
         (events, out.refused.map(|r| format!("{} / {}", r.zh, r.en)).unwrap_or_default(), told.concat())
     };
@@ -512,24 +517,24 @@ fn a_desk_of_pages_that_panics_hears_later_of_what_it_missed() {
         "[rules.a]\nzh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nwhen = { is = { point = \"a\" } }\n",
     );
     world.plan.oncall = crate::pages::plan("").0;
-    world.engine = Engine::new(world.plan.clone(), Survived::default(), "boot-0", world.now());
+    world.engine = Engine::new(world.plan.clone(), PersistedEngine::default(), "boot-0", world.now());
     world.engine.provoke("oncall");
     world.happens("a 1", 0.0);
     assert_eq!(world.engine.off(), ["oncall"]);
     assert!(world.out.contains("raised a.d P1"), "alarms go on: {}", world.out);
-    let stored = Survived { alarms: world.kept.clone(), ..Survived::default() };
+    let stored = PersistedEngine { alarms: world.kept.clone(), ..PersistedEngine::default() };
     let now = world.now();
     let out = world.engine.reconfigure(world.plan.clone(), |_, _| true, Some(stored), "wang", now);
     assert!(out.oncall.sends.is_empty());
-    let told = world.engine.step(now, Input::Tick).oncall.sends;
+    let told = world.engine.step(now, EngineInput::Tick).oncall.sends;
     assert_eq!((told.len(), &*told[0].about[0].key), (1, "a.d"));
-    assert!(world.engine.step(now, Input::Tick).oncall.sends.is_empty(), "once");
+    assert!(world.engine.step(now, EngineInput::Tick).oncall.sends.is_empty(), "once");
 }
 
 /// A rule that is gone at the next start pages nobody any more.
 #[test]
 fn an_alarm_whose_rule_went_while_the_gateway_was_away_pages_nobody() {
-    use plantroom::oncall::Stored;
+    use plantroom::oncall::PersistedOncall;
     let rule = |name: &str| {
         format!(
             "[rules.{name}]\nzh = \"高\"\nen = \"high\"\naction = {{ zh = \"查\", en = \"look\" }}\npriority = \"P1\"\nwhen = {{ is = {{ point = \"a\" }} }}\n"
@@ -537,17 +542,17 @@ fn an_alarm_whose_rule_went_while_the_gateway_was_away_pages_nobody() {
     };
     let mut world = World::new(&rule("old"));
     world.plan.oncall = crate::pages::plan("").0;
-    world.engine = Engine::new(world.plan.clone(), Survived::default(), "boot-0", world.now());
+    world.engine = Engine::new(world.plan.clone(), PersistedEngine::default(), "boot-0", world.now());
     let reading = world.reading("a", Ok(Value::F64(1.0)));
-    let out = world.engine.step(world.now(), Input::Reading(&reading));
+    let out = world.engine.step(world.now(), EngineInput::Reading(&reading));
     let incidents = out.oncall.changed.into_iter().filter_map(|(k, v)| Some((k.to_string(), v?))).collect();
-    let stored = Stored { incidents, meta: out.oncall.meta.unwrap() };
+    let stored = PersistedOncall { incidents, meta: out.oncall.meta.unwrap() };
     assert!(stored.incidents.contains_key("old.d"));
     let mut other = World::new(&rule("new"));
     other.plan.oncall = crate::pages::plan("").0;
-    let survived = Survived { oncall: stored, ..Survived::default() };
+    let survived = PersistedEngine { oncall: stored, ..PersistedEngine::default() };
     other.engine = Engine::new(other.plan.clone(), survived, "boot-0", other.now());
-    let out = other.engine.step(other.now(), Input::Tick);
+    let out = other.engine.step(other.now(), EngineInput::Tick);
     assert!(out.oncall.sends.is_empty(), "{:?}", out.oncall);
     assert_eq!(out.oncall.changed.get("old.d"), Some(&None));
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Room, ring, what it may import.
 const ROOMS: &[(&str, &str, &[&str])] = &[
-    ("model", "words", &[]),
+    ("model", "types", &[]),
     ("profile", "rules", &["model"]),
     ("plan", "rules", &["model", "profile"]),
     ("decode", "rules", &["model", "profile"]),
@@ -14,29 +14,29 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("oncall", "rules", &["model"]),
     ("engine", "rules", &["model", "derive", "alarm", "oncall"]),
     ("report", "rules", &["model", "alarm"]),
-    ("clock", "hands", &["model"]),
-    ("http", "hands", &[]),
-    ("link", "hands", &["model", "clock"]),
-    ("poll", "hands", &["model", "profile", "plan", "decode", "link", "clock"]),
-    ("scan", "hands", &["model", "profile", "plan", "decode"]),
-    ("journal", "hands", &["model", "clock", "store"]),
-    ("store", "hands", &["model", "clock"]),
-    ("sink", "hands", &["model", "journal", "store", "clock", "http"]),
-    ("channel", "hands", &["model", "http"]),
-    ("web", "hands", &["model", "journal", "clock", "http"]),
-    ("control", "hands", &["model"]),
-    ("simulate", "hands", &["model", "profile", "clock"]),
+    ("clock", "adapters", &["model"]),
+    ("http", "adapters", &[]),
+    ("link", "adapters", &["model", "clock"]),
+    ("poll", "adapters", &["model", "profile", "plan", "decode", "link", "clock"]),
+    ("scan", "adapters", &["model", "profile", "plan", "decode"]),
+    ("journal", "adapters", &["model", "clock", "store"]),
+    ("store", "adapters", &["model", "clock"]),
+    ("sink", "adapters", &["model", "journal", "store", "clock", "http"]),
+    ("channel", "adapters", &["model", "http"]),
+    ("web", "adapters", &["model", "journal", "clock", "http"]),
+    ("control", "adapters", &["model"]),
+    ("simulate", "adapters", &["model", "profile", "clock"]),
     (
         "config",
-        "house",
+        "application",
         &[
             "model", "profile", "plan", "decode", "derive", "alarm", "oncall", "clock", "link", "poll", "journal",
             "sink", "http", "channel", "web", "control",
         ],
     ),
-    ("supervise", "house", &["clock", "model"]),
-    ("app", "house", &["*"]),
-    ("cli", "house", &["*"]),
+    ("supervise", "application", &["clock", "model"]),
+    ("app", "application", &["*"]),
+    ("cli", "application", &["*"]),
 ];
 
 /// What rules may not touch, and why.
@@ -118,7 +118,7 @@ fn every_room_imports_only_what_the_table_allows() {
 #[test]
 fn rules_touch_neither_world_nor_clock() {
     let rules: Vec<&str> =
-        ROOMS.iter().filter(|(_, ring, _)| matches!(*ring, "rules" | "words")).map(|(r, ..)| *r).collect();
+        ROOMS.iter().filter(|(_, ring, _)| matches!(*ring, "rules" | "types")).map(|(r, ..)| *r).collect();
     let mut wrong = Vec::new();
     for (path, text) in sources().into_iter().filter(|(p, _)| rules.contains(&room_of(p).as_str())) {
         for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//")) {

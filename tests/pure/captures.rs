@@ -6,8 +6,8 @@ use std::path::Path;
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
 use plantroom::decode;
-use plantroom::model::registers::{Area, Span, Words};
-use plantroom::profile::{Layout, Profile};
+use plantroom::model::registers::{RegisterBlock, RegisterRange, RegisterType};
+use plantroom::profile::{Profile, ProfileVariant};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ struct Block {
     words: String,
 }
 
-fn reads(scene: &Scene) -> Vec<Words> {
+fn reads(scene: &Scene) -> Vec<RegisterBlock> {
     // Blocks that touch become one, as a read across them would.
     let mut images: BTreeMap<(u8, u16), u16> = BTreeMap::new();
     for block in &scene.block {
@@ -51,21 +51,21 @@ fn reads(scene: &Scene) -> Vec<Words> {
             images.insert((block.function, address), u16::from_str_radix(word, 16).unwrap());
         }
     }
-    let mut out: Vec<Words> = Vec::new();
+    let mut out: Vec<RegisterBlock> = Vec::new();
     for ((function, address), word) in images {
-        let area = Area::of(function).unwrap();
+        let area = RegisterType::of(function).unwrap();
         match out.last_mut() {
             Some(last) if last.span.area == area && last.span.end() == u32::from(address) => {
                 last.span.count += 1;
                 last.words.push(word);
             }
-            _ => out.push(Words { span: Span { area, address, count: 1 }, words: vec![word] }),
+            _ => out.push(RegisterBlock { span: RegisterRange { area, address, count: 1 }, words: vec![word] }),
         }
     }
     out
 }
 
-fn check_scene(profile: &Profile, layout: &Layout, scene: &Scene, wrong: &mut Vec<String>) {
+fn check_scene(profile: &Profile, layout: &ProfileVariant, scene: &Scene, wrong: &mut Vec<String>) {
     let reads = reads(scene);
     let at = format!("{} {} {}", profile.name, layout.name, scene.name);
     for point in &layout.points {

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plantroom::alarm::Rules;
-use plantroom::alarm::build::{self, Subject};
-use plantroom::alarm::event::{Action, Command, What};
-use plantroom::alarm::node::{Definition, Input as Point, Node};
+use plantroom::alarm::build::{self, RuleSubject};
+use plantroom::alarm::event::{Action, AlarmCommand, EventKind};
+use plantroom::alarm::resolved_condition::{ConditionInput as Point, Definition, ResolvedCondition};
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
-use plantroom::engine::{Engine, Input, Plan, Survived};
-use plantroom::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
+use plantroom::engine::{Engine, EngineInput, EnginePlan, PersistedEngine};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
-use plantroom::model::time::{Mono, Now, Wall};
+use plantroom::model::time::{MonotonicMillis, Now, UnixMillis};
 use plantroom::model::value::Value;
 
 /// The number of rules that ship stands in the docs as it is.
@@ -55,11 +55,24 @@ fn name(point: &Point) -> String {
     format!("{}:{}", point.device, point.point)
 }
 
+/// The same of a condition that has to hold so often.
+fn make_often(when: &ResolvedCondition, at_least: u32, within_ms: u64, holds: bool, to: &mut Courses) {
+    make(when, true, to);
+    let mut inputs = Vec::new();
+    when.inputs(&mut |i| inputs.push(name(i)));
+    for i in inputs {
+        let course = to.get_mut(&i).unwrap();
+        course.period_ms = holds.then_some(within_ms / (u64::from(at_least) + 2));
+        course.base = if holds { course.base } else { 0.0 };
+    }
+}
+
 /// Puts what makes a condition hold, or not, into the courses of its points.
-fn make(node: &Node, holds: bool, to: &mut Courses) {
+fn make(node: &ResolvedCondition, holds: bool, to: &mut Courses) {
+    use ResolvedCondition as C;
     let mut set = |point: &Point, f: &dyn Fn(&mut Course)| f(to.entry(name(point)).or_default());
     match node {
-        Node::Level { inputs, high, limits, deadband } => {
+        C::Level { inputs, high, limits, deadband } => {
             let (near, far) = (limits[0], limits[limits.len() - 1]);
             let margin = 0.01 * near.abs().max(1.0);
             let value = match (holds, high) {
@@ -79,50 +92,49 @@ fn make(node: &Node, holds: bool, to: &mut Courses) {
                 });
             });
         }
-        Node::Is { inputs, values, .. } => {
+        C::Is { inputs, values, .. } => {
             let yes = values.first().map_or(1.0, |v| *v as f64);
             let no = if values.contains(&0) { 9_999.0 } else { 0.0 };
             inputs.iter().for_each(|i| set(i, &|c| c.base = if holds { yes } else { no }));
         }
-        Node::Rate { input, per_min, .. } => set(input, &|c| c.per_min = if holds { per_min * 2.0 } else { 0.0 }),
-        Node::Change { input, by, within_ms } => {
+        C::Rate { input, per_min, .. } => {
+            set(input, &|c| c.per_min = if holds { per_min * 2.0 } else { 0.0 });
+        }
+        C::Change { input, by, within_ms } => {
             let per_min = by * 2.0 / (*within_ms as f64 / 60_000.0);
             set(input, &|c| (c.base, c.per_min) = (1_000.0, if holds { per_min } else { 0.0 }));
         }
-        Node::Deviation { a, limit, .. } => set(a, &|c| c.base = if holds { limit * 2.0 } else { 0.0 }),
-        Node::Frozen { input, lasts_ms } => {
+        C::Deviation { a, limit, .. } => set(a, &|c| c.base = if holds { limit * 2.0 } else { 0.0 }),
+        C::Frozen { input, lasts_ms } => {
             set(input, &|c| (c.base, c.period_ms) = (1.0, (!holds).then_some(lasts_ms / 4)));
         }
-        Node::Bad { input, causes } => {
+        C::Bad { input, causes } => {
             let cause = causes.first().copied().unwrap_or(Cause::SensorFault);
             set(input, &|c| c.bad = holds.then_some(cause));
         }
-        Node::Offline { inputs, .. } => inputs.iter().for_each(|i| set(i, &|c| c.base = if holds { 3.0 } else { 1.0 })),
-        Node::NoEffect { running, .. } => set(running, &|c| c.base = f64::from(u8::from(holds))),
-        Node::Idle { input, .. } => set(input, &|c| c.base = f64::from(u8::from(!holds))),
-        Node::Reaches { input, limit, .. } => set(input, &|c| c.base = if holds { limit + 1.0 } else { limit / 2.0 }),
-        Node::Count { when, at_least, within_ms } => {
-            make(when, true, to);
-            let mut inputs = Vec::new();
-            when.inputs(&mut |i| inputs.push(name(i)));
-            for i in inputs {
-                let course = to.get_mut(&i).unwrap();
-                course.period_ms = holds.then_some(within_ms / (u64::from(*at_least) + 2));
-                course.base = if holds { course.base } else { 0.0 };
-            }
+        C::Offline { inputs, .. } => {
+            inputs.iter().for_each(|i| set(i, &|c| c.base = if holds { 3.0 } else { 1.0 }));
         }
-        Node::Days(d) => set(&d.input, &|c| {
-            use plantroom::alarm::settings::Figure;
+        C::NoEffect { running, .. } => set(running, &|c| c.base = f64::from(u8::from(holds))),
+        C::Idle { input, .. } => set(input, &|c| c.base = f64::from(u8::from(!holds))),
+        C::Reaches { input, limit, .. } => {
+            set(input, &|c| c.base = if holds { limit + 1.0 } else { limit / 2.0 });
+        }
+        C::Count { when, at_least, within_ms } => make_often(when, *at_least, *within_ms, holds, to),
+        C::Days(d) => set(&d.input, &|c| {
+            use plantroom::alarm::settings::BaselineFigure;
             match d.figure {
-                Figure::Starts => (c.base, c.period_ms) = (1.0, Some(if holds { 3_600_000 } else { 21_600_000 })),
+                BaselineFigure::Starts => {
+                    (c.base, c.period_ms) = (1.0, Some(if holds { 3_600_000 } else { 21_600_000 }));
+                }
                 _ => c.base = if holds { 4.0 } else { 2.0 },
             }
         }),
-        Node::Lasting { when, .. } => make(when, holds, to),
-        Node::Hours { .. } => {}
-        Node::Not(of) => make(of, !holds, to),
-        Node::All(of) => of.iter().for_each(|n| make(n, holds, to)),
-        Node::Any(of) => of.iter().enumerate().for_each(|(i, n)| {
+        C::Lasting { when, .. } => make(when, holds, to),
+        C::Hours { .. } => {}
+        C::Not(of) => make(of, !holds, to),
+        C::All(of) => of.iter().for_each(|n| make(n, holds, to)),
+        C::Any(of) => of.iter().enumerate().for_each(|(i, n)| {
             if !holds || i == 0 {
                 make(n, holds, to);
             }
@@ -134,7 +146,7 @@ struct World {
     engine: Engine,
     streams: BTreeMap<String, Arc<Stream>>,
     now_ms: u64,
-    seen: Vec<What>,
+    seen: Vec<EventKind>,
 }
 
 impl World {
@@ -143,23 +155,23 @@ impl World {
         // What hides it is not there: here it stands alone.
         let of = Definition { hidden_by: Vec::new(), ..of.clone() };
         let rules = Rules { definitions: vec![Arc::new(of)], zone, ..Rules::default() };
-        let plan = Plan { alarms: rules, ..Plan::default() };
+        let plan = EnginePlan { alarms: rules, ..EnginePlan::default() };
         let mut world = Self { engine: Engine::default(), streams: BTreeMap::new(), now_ms: 0, seen: Vec::new() };
-        world.engine = Engine::new(plan, Survived::default(), "boot", world.now());
+        world.engine = Engine::new(plan, PersistedEngine::default(), "boot", world.now());
         world
     }
 
     fn now(&self) -> Now {
-        let wall = Wall(1_780_243_200_000 + self.now_ms as i64);
-        Now { mono: Mono(1_000_000 + self.now_ms), wall, wall_trusted: true }
+        let wall = UnixMillis(1_780_243_200_000 + self.now_ms as i64);
+        Now { mono: MonotonicMillis(1_000_000 + self.now_ms), wall, wall_trusted: true }
     }
 
-    fn step(&mut self, input: Input<'_>) {
+    fn step(&mut self, input: EngineInput<'_>) {
         let out = self.engine.step(self.now(), input);
         self.seen.extend(out.alarm.events.iter().map(|e| e.what));
     }
 
-    fn phase(&mut self, courses: &Courses, length_ms: u64, every_ms: u64, until: What) -> bool {
+    fn phase(&mut self, courses: &Courses, length_ms: u64, every_ms: u64, until: EventKind) -> bool {
         let begin = self.now_ms;
         while self.now_ms - begin <= length_ms {
             for (point, course) in courses {
@@ -171,9 +183,9 @@ impl World {
                 let stream = self.streams.entry(point.clone()).or_insert_with(|| {
                     let meta = PointMeta {
                         name: name.into(),
-                        kind: Kind::Number,
+                        kind: PointKind::Number,
                         retention: Retention::Telemetry,
-                        form: Form::F64,
+                        form: Encoding::F64,
                     };
                     let points = vec![meta];
                     Arc::new(Stream { device: device.into(), source: source.into(), every_ms: 0, points })
@@ -183,13 +195,13 @@ impl World {
                 let at = Stamp { mono: now.mono, wall: now.wall, trusted: true };
                 let samples = vec![Some(course.at(self.now_ms - begin))];
                 let reading = Reading { stream, at, body: Body::Samples { samples, parts: vec![] } };
-                self.step(Input::Reading(&reading));
+                self.step(EngineInput::Reading(&reading));
             }
             if self.seen.contains(&until) {
                 return true;
             }
             self.now_ms += every_ms;
-            self.step(Input::Tick);
+            self.step(EngineInput::Tick);
         }
         false
     }
@@ -197,7 +209,7 @@ impl World {
 
 /// How often its input comes, so that a window sees enough of it and a test ends.
 fn pace(of: &Definition) -> (u64, u64) {
-    let back = of.when.looks_back_ms() + of.only.as_ref().map_or(0, Node::looks_back_ms);
+    let back = of.when.looks_back_ms() + of.only.as_ref().map_or(0, ResolvedCondition::looks_back_ms);
     let delay = of.steps.iter().map(|s| s.on_delay_ms).max().unwrap_or(0).max(of.off_delay_ms);
     let length = (back + delay) * 2 + 60_000;
     (length, (length / 5_000).clamp(500, 120_000))
@@ -219,19 +231,19 @@ fn try_one(of: &Definition) -> Result<(), String> {
         alarm.entry(i.clone()).or_default();
         calm.entry(i).or_default();
     }
-    if world.phase(&calm, length, every, What::Raised) {
+    if world.phase(&calm, length, every, EventKind::Raised) {
         return Err(format!("is raised by what is good: {calm:?}"));
     }
-    if !world.phase(&alarm, length, every, What::Raised) {
+    if !world.phase(&alarm, length, every, EventKind::Raised) {
         return Err(format!("is not raised by {alarm:?}"));
     }
     if of.latch {
         let action = Action::Reset;
-        let command = Command { key: of.key(), action, by: "t".into(), note: String::new() };
-        let refused = world.engine.step(world.now(), Input::Commands(&[command])).refused;
+        let command = AlarmCommand { key: of.key(), action, by: "t".into(), note: String::new() };
+        let refused = world.engine.step(world.now(), EngineInput::Commands(&[command])).refused;
         assert!(refused.is_some_and(|r| r.en.contains("still there")), "{}", of.key());
     }
-    if !world.phase(&calm, length, every, What::Cleared) {
+    if !world.phase(&calm, length, every, EventKind::Cleared) {
         return Err(format!("does not clear by {calm:?}"));
     }
     Ok(())
@@ -262,7 +274,7 @@ fn every_rule_of_the_catalogue_is_raised_and_cleared() {
                     numbers.insert(n.replace("{n}", "1"), value);
                 });
             }
-            let subject = Subject {
+            let subject = RuleSubject {
                 id: "d",
                 class,
                 points: points.iter().map(String::as_str).collect(),
@@ -287,7 +299,7 @@ fn every_rule_of_the_catalogue_is_raised_and_cleared() {
 #[test]
 fn every_point_that_reports_a_fault_has_a_rule() {
     use plantroom::alarm::build;
-    use plantroom::model::point::{Kind, OWN_POINTS};
+    use plantroom::model::point::{OWN_POINTS, PointKind};
     use plantroom::profile::vocabulary::reports_fault;
     let catalogue = plantroom::config::builtin::read(None, &mut plantroom::config::doc::Problems::default());
     let mut blind = Vec::new();
@@ -299,7 +311,7 @@ fn every_point_that_reports_a_fault_has_a_rule() {
             });
         }
         for (name, entry) in &file.points {
-            let is_told = matches!(entry.kind, Kind::Bool | Kind::Code) && reports_fault(name);
+            let is_told = matches!(entry.kind, PointKind::Bool | PointKind::Code) && reports_fault(name);
             // Of the gateway there is what it measures of itself.
             let is_there = &**class != "gateway" || OWN_POINTS.contains(&name.as_str());
             if is_told && is_there && !watched.contains(name) {
@@ -336,7 +348,7 @@ fn every_urgent_rule_says_why_and_few_are_urgent() {
             let rule = &template.rule;
             count[usize::from(rule.priority.number()) - 1] += 1;
             all += 1;
-            let says = |names: &Option<plantroom::model::point::Names>| {
+            let says = |names: &Option<plantroom::model::point::LocalizedText>| {
                 names.as_ref().is_some_and(|n| !n.zh.is_empty() && !n.en.is_empty() && !n.zh.contains([',', ':', ';']))
             };
             let is_told = says(&rule.cause)

@@ -14,12 +14,12 @@ use std::time::Duration;
 use plantroom::clock::Clock;
 use plantroom::link::connect::{BoxedWire, Dialer};
 use plantroom::link::frame::{Lenient, crc16};
-use plantroom::link::settings::{Settings, Transport};
+use plantroom::link::settings::{LinkSettings, LinkTransport};
 use plantroom::model::point::Stream;
-use plantroom::model::point::{Form, Kind, PointMeta, Retention};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::reading::{Body, Reading};
 use plantroom::model::value::Value;
-use plantroom::poll::bus::Bus;
+use plantroom::poll::bus::LinkWorker;
 use plantroom::poll::health::BusHealth;
 use plantroom::poll::{BusConfig, GroupConfig, OutConfig, UnitConfig};
 use plantroom::profile::Profile;
@@ -312,9 +312,9 @@ pub fn unit(address: u8, profile: &Arc<Profile>, points: &[(String, u8, u16)], e
     let names: Vec<Arc<str>> = points.iter().map(|p| p.0.as_str().into()).collect();
     let meta = |name: &Arc<str>| PointMeta {
         name: Arc::clone(name),
-        kind: Kind::Number,
+        kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form: Form::Exact(0),
+        form: Encoding::Exact(0),
     };
     let metas = names.iter().map(meta).collect();
     let device: Arc<str> = address.to_string().into();
@@ -325,11 +325,11 @@ pub fn unit(address: u8, profile: &Arc<Profile>, points: &[(String, u8, u16)], e
 }
 
 /// A simulated link.
-pub fn link(rtu: bool, lenient: Lenient) -> Settings {
+pub fn link(rtu: bool, lenient: Lenient) -> LinkSettings {
     let address = "simulated".to_string();
-    Settings {
+    LinkSettings {
         id: "l".into(),
-        transport: if rtu { Transport::RtuOverTcp { address } } else { Transport::Tcp { address } },
+        transport: if rtu { LinkTransport::RtuOverTcp { address } } else { LinkTransport::Tcp { address } },
         connect_timeout_ms: 100,
         timeout_ms: TIMEOUT_MS,
         settle_ms: 0,
@@ -375,7 +375,7 @@ fn run(seed: u64, loud: bool) -> (u64, Vec<String>) {
         let readings: Arc<Mutex<Vec<Reading>>> = Arc::default();
         let to = Arc::clone(&readings);
         let deliver = Arc::new(move |reading| to.lock().unwrap().push(reading));
-        let mut bus = Bus::new(&config, clock, Arc::new(BusHealth::new(units.len())), deliver);
+        let mut bus = LinkWorker::new(&config, clock, Arc::new(BusHealth::new(units.len())), deliver);
         let device = Arc::clone(&world);
         let dialer: Dialer = Arc::new(move || {
             let device = Arc::clone(&device);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use plantroom::decode;
 use plantroom::journal::{codec, column};
 use plantroom::link::frame::{self, Expect, Lenient};
-use plantroom::model::line::{Line, Parity};
-use plantroom::model::point::{Form, Kind, PointMeta, Retention, Stream};
+use plantroom::model::line::{Parity, SerialParams};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Part, Reading, Sample, Stamp};
-use plantroom::model::registers::{Area, Span, Words};
-use plantroom::model::time::{Mono, Wall};
+use plantroom::model::registers::{RegisterBlock, RegisterRange, RegisterType};
+use plantroom::model::time::{MonotonicMillis, UnixMillis};
 use plantroom::model::value::Value;
-use plantroom::profile::{Order, PointDef, Wire};
+use plantroom::profile::{Order, PointDef, RegisterEncoding};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -61,13 +61,13 @@ impl Random {
     }
 }
 
-fn def(wire: Wire, order: Order, scale: Decimal, offset: Decimal) -> PointDef {
-    let span = Span { area: Area::Holding, address: 0, count: wire.count() };
+fn def(wire: RegisterEncoding, order: Order, scale: Decimal, offset: Decimal) -> PointDef {
+    let span = RegisterRange { area: RegisterType::Holding, address: 0, count: wire.count() };
     PointDef {
         name: "p".into(),
-        kind: Kind::Number,
+        kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form: Form::F64,
+        form: Encoding::F64,
         span,
         apart: vec![],
         wire,
@@ -123,7 +123,7 @@ proptest! {
         let registers = [1u8, 2, 4][size];
         let words = &words[..usize::from(registers)];
         let (scale, offset) = (Decimal::new(mantissa, decimals), Decimal::new(offset, 3));
-        let point = def(Wire::Int { registers, signed }, order, scale, offset);
+        let point = def(RegisterEncoding::Int { registers, signed }, order, scale, offset);
         let raw = naive_integer(&naive_bytes(words, order), signed);
         let expect = Decimal::try_from_i128_with_scale(raw, 0).unwrap() * scale + offset;
         prop_assert_eq!(decode::decode_words(&point, words, &[]), Ok(Value::Exact(expect)));
@@ -134,7 +134,7 @@ proptest! {
         let registers = if double { 4u8 } else { 2 };
         let words = &words[..usize::from(registers)];
         let bytes = naive_bytes(words, order);
-        let point = def(Wire::Float { registers }, order, Decimal::ONE, Decimal::ZERO);
+        let point = def(RegisterEncoding::Float { registers }, order, Decimal::ONE, Decimal::ZERO);
         let expect = if double {
             let x = f64::from_be_bytes(bytes.try_into().unwrap());
             if x.is_finite() { Ok(Value::F64(x)) } else { Err(Cause::NotFinite) }
@@ -147,7 +147,7 @@ proptest! {
 
     #[test]
     fn halves(bits: u16) {
-        let point = def(Wire::Float { registers: 1 }, Order::Abcd, Decimal::ONE, Decimal::ZERO);
+        let point = def(RegisterEncoding::Float { registers: 1 }, Order::Abcd, Decimal::ONE, Decimal::ZERO);
         // By the definition in IEEE 754: sign, five bits of exponent, ten of fraction.
         let (sign, e, f) = (if bits >> 15 == 1 { -1.0 } else { 1.0 }, i32::from(bits >> 10 & 31), f64::from(bits & 1023));
         let expect = match e {
@@ -166,15 +166,15 @@ proptest! {
         let bytes = naive_bytes(&words[..2], order);
         let all = naive_integer(&bytes, false);
         if low + count <= 32 {
-            let point = def(Wire::Bits { low, count, registers: 2 }, order, Decimal::ONE, Decimal::ZERO);
+            let point = def(RegisterEncoding::Bits { low, count, registers: 2 }, order, Decimal::ONE, Decimal::ZERO);
             let expect = (all >> low) % (1i128 << count);
             prop_assert_eq!(decode::decode_words(&point, &words[..2], &[]), Ok(Value::Exact(Decimal::from(i64::try_from(expect).unwrap()))));
         }
         let one = naive_bytes(&words[..1], order);
-        let byte = def(Wire::Byte { high, signed: true }, order, Decimal::ONE, Decimal::ZERO);
+        let byte = def(RegisterEncoding::Byte { high, signed: true }, order, Decimal::ONE, Decimal::ZERO);
         let expect = naive_integer(&one[usize::from(!high)..=usize::from(!high)], true);
         prop_assert_eq!(decode::decode_words(&byte, &words[..1], &[]), Ok(Value::Exact(Decimal::from(i64::try_from(expect).unwrap()))));
-        let bcd = def(Wire::Bcd { registers: 2 }, order, Decimal::ONE, Decimal::ZERO);
+        let bcd = def(RegisterEncoding::Bcd { registers: 2 }, order, Decimal::ONE, Decimal::ZERO);
         let text: String = bytes.iter().map(|b| format!("{b:02X}")).collect();
         let expect = text.parse::<i64>().map(|n| Value::Exact(Decimal::from(n))).map_err(|_| Cause::BadDigits);
         prop_assert_eq!(decode::decode_words(&bcd, &words[..2], &[]), expect);
@@ -217,10 +217,18 @@ fn modbus_rtu_under_mutation() {
 }
 
 fn reading() -> Reading {
-    let point =
-        |name: &str, form| PointMeta { name: name.into(), kind: Kind::Number, retention: Retention::Telemetry, form };
-    let points =
-        vec![point("a", Form::Exact(1)), point("b", Form::F32), point("c", Form::Text), point("d", Form::Bool)];
+    let point = |name: &str, form| PointMeta {
+        name: name.into(),
+        kind: PointKind::Number,
+        retention: Retention::Telemetry,
+        form,
+    };
+    let points = vec![
+        point("a", Encoding::Exact(1)),
+        point("b", Encoding::F32),
+        point("c", Encoding::Text),
+        point("d", Encoding::Bool),
+    ];
     let stream = Arc::new(Stream { device: "d".into(), source: "s".into(), every_ms: 1, points });
     let samples: Vec<Option<Sample>> = vec![
         Some(Ok(Value::Exact(Decimal::new(2302, 1)))),
@@ -228,7 +236,7 @@ fn reading() -> Reading {
         Some(Err(Cause::Timeout)),
         Some(Ok(Value::Bool(true))),
     ];
-    let at = Stamp { mono: Mono(123_456), wall: Wall(1_700_000_000_000), trusted: true };
+    let at = Stamp { mono: MonotonicMillis(123_456), wall: UnixMillis(1_700_000_000_000), trusted: true };
     Reading {
         stream,
         at,
@@ -299,9 +307,10 @@ fn journal_columns_under_mutation() {
 
 #[test]
 fn words_that_are_too_few_are_no_value() {
-    let line = Line { baud: 9600, parity: Parity::Even, stop_bits: 1 };
+    let line = SerialParams { baud: 9600, parity: Parity::Even, stop_bits: 1 };
     assert_eq!((line.bits_per_char(), line.silence_us()), (11, 4_011));
-    let reads = [Words { span: Span { area: Area::Holding, address: 0, count: 1 }, words: vec![1] }];
-    let point = def(Wire::Int { registers: 2, signed: false }, Order::Abcd, Decimal::ONE, Decimal::ZERO);
+    let reads =
+        [RegisterBlock { span: RegisterRange { area: RegisterType::Holding, address: 0, count: 1 }, words: vec![1] }];
+    let point = def(RegisterEncoding::Int { registers: 2, signed: false }, Order::Abcd, Decimal::ONE, Decimal::ZERO);
     assert_eq!(decode::decode(&point, &reads), None);
 }

@@ -10,13 +10,13 @@ use plantroom::clock::Clock;
 use plantroom::link::connect::{BoxedWire, Dialer};
 use plantroom::link::frame::{Lenient, crc16};
 use plantroom::link::serial::PortSettings;
-use plantroom::link::settings::{Settings, Transport};
-use plantroom::model::line::{Line, Parity};
+use plantroom::link::settings::{LinkSettings, LinkTransport};
+use plantroom::model::line::{Parity, SerialParams};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::Reading;
 use plantroom::poll::BusConfig;
-use plantroom::poll::bus::Bus;
-use plantroom::poll::health::{BusHealth, Presence, UnitHealth};
+use plantroom::poll::bus::LinkWorker;
+use plantroom::poll::health::{BusHealth, UnitHealth, UnitPresence};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -109,7 +109,7 @@ struct Plant {
     every_ms: u64,
     points: Vec<u16>,
     units: Vec<u8>,
-    settings: Box<dyn Fn(&mut Settings)>,
+    settings: Box<dyn Fn(&mut LinkSettings)>,
     seconds: u64,
     retries: u32,
     /// When a reload tells the bus to forget, milliseconds.
@@ -155,8 +155,12 @@ impl Plant {
         let health = Arc::new(BusHealth::new(self.units.len()));
         let readings: Arc<Mutex<Vec<Reading>>> = Arc::default();
         let to = Arc::clone(&readings);
-        let mut bus =
-            Bus::new(&config, clock, Arc::clone(&health), Arc::new(move |reading| to.lock().unwrap().push(reading)));
+        let mut bus = LinkWorker::new(
+            &config,
+            clock,
+            Arc::clone(&health),
+            Arc::new(move |reading| to.lock().unwrap().push(reading)),
+        );
         let asks: Arc<Mutex<Vec<Ask>>> = Arc::default();
         let connects = Arc::new(AtomicU64::new(0));
         let (a, c, rtu, down) = (Arc::clone(&asks), Arc::clone(&connects), self.rtu, self.down.clone());
@@ -292,11 +296,11 @@ fn a_connection_that_ends_after_each_answer_costs_nothing() {
 
 #[test]
 fn a_device_that_serves_one_client_gets_its_connection_closed_after_each_cycle() {
-    let settings = Box::new(|s: &mut Settings| s.close_after_cycle = true);
+    let settings = Box::new(|s: &mut LinkSettings| s.close_after_cycle = true);
     let run = Plant { settings, ..Plant::new(&THREE, 20) }.run(|_| Act::Good);
     assert!(THREE.iter().all(|a| run.share(1, *a, 0) >= 1.0));
     assert!((15..=25).contains(&run.connects), "one for each cycle: {}", run.connects);
-    assert_eq!(run.health[0].presence, Presence::Online);
+    assert_eq!(run.health[0].presence, UnitPresence::Online);
 }
 
 #[test]
@@ -306,7 +310,7 @@ fn a_reset_for_what_it_does_not_know_is_that_blocks_affair() {
         assert!(run.share(1, address, 60_000) >= 0.9, "{address}: {}", run.share(1, address, 60_000));
     }
     assert!(run.causes(1_001, 10_000).iter().all(|c| *c == Cause::Closed), "said as it is");
-    assert_eq!(run.health[0].presence, Presence::Degraded);
+    assert_eq!(run.health[0].presence, UnitPresence::Degraded);
     let holes = run.health[0].holes.join("\n");
     assert!(holes.contains("function 3 address 1001+1 (x_r01001): closed since 1970-01-01T00:00:0"), "{holes}");
 }
@@ -319,7 +323,7 @@ fn what_a_booting_device_refuses_is_back_soon_and_in_one_request() {
         assert!(points.iter().all(|a| run.share(1, *a, 30_000) >= 1.0), "exception {code}");
         let late: Vec<&Ask> = run.asks.iter().filter(|a| a.ms > 100_000).collect();
         assert!(late.len() <= 21 && late.iter().all(|a| a.count == 40), "exception {code}: {} requests", late.len());
-        assert_eq!(run.health[0].presence, Presence::Online);
+        assert_eq!(run.health[0].presence, UnitPresence::Online);
     }
     // One block of three, and one refusal in the fifth read.
     let run = Plant::new(&THREE, 60)
@@ -340,7 +344,7 @@ fn silence_of_a_block_is_not_the_units() {
     assert!(THREE[2..].iter().all(|a| first.share(1, *a, 20_000) >= 1.0));
     let causes = first.causes(0, 20_000);
     assert!(!causes.is_empty() && causes.iter().all(|c| *c == Cause::Timeout), "silent is not refused: {causes:?}");
-    assert_eq!(first.health[0].presence, Presence::Degraded);
+    assert_eq!(first.health[0].presence, UnitPresence::Degraded);
     let tries = first.asks.iter().filter(|a| a.address == 0 && a.ms > 10_000).count();
     assert!(tries <= 4, "asked again after 10, 20, 40 s: {tries}");
 
@@ -394,14 +398,14 @@ fn an_idle_flow_that_was_dropped_is_found_within_one_time_out() {
 
 #[test]
 fn odd_unit_and_transaction_ids_through_a_setting_and_named_without() {
-    let as_unit_1 = |s: &mut Settings| s.lenient.any_unit = true;
+    let as_unit_1 = |s: &mut LinkSettings| s.lenient.any_unit = true;
     let plant = Plant { units: vec![3], settings: Box::new(as_unit_1), ..Plant::new(&THREE, 20) };
     let run = plant.run(|_| Act::AsUnit(1));
     assert!(THREE.iter().all(|a| run.share(3, *a, 0) >= 1.0));
     let strict = Plant { units: vec![3], ..Plant::new(&THREE, 20) }.run(|_| Act::AsUnit(1));
     assert_eq!(strict.last_rejected, "unit id 1 where 3 was expected (any_unit = true accepts it)");
 
-    let ignore = |s: &mut Settings| s.lenient.any_transaction = true;
+    let ignore = |s: &mut LinkSettings| s.lenient.any_transaction = true;
     let plant = Plant { settings: Box::new(ignore), ..Plant::new(&THREE, 30) };
     let run = plant.run(|_| Act::AsTransaction(0));
     assert!(THREE.iter().all(|a| run.share(1, *a, 0) >= 1.0));
@@ -432,7 +436,7 @@ fn late_answers_are_named_and_a_time_out_may_grow() {
         let remark = &run.health[0].remark;
         assert!(remark.starts_with("answers after 0.25"), "rtu {rtu}: {remark}");
         assert!(remark.contains("the time-out is 0.200 s: raise `timeout_ms`"), "rtu {rtu}: {remark}");
-        let grows = Box::new(|s: &mut Settings| s.timeout_max_ms = Some(1_000));
+        let grows = Box::new(|s: &mut LinkSettings| s.timeout_max_ms = Some(1_000));
         let plant = Plant { rtu, settings: grows, ..Plant::new(&[0], 60) };
         let run = plant.run(|a| if a.ms > 5_000 { Act::Late(250) } else { Act::Good });
         assert!(run.share(1, 0, 30_000) >= 1.0, "rtu {rtu}: {:?}", run.health[0].remark);
@@ -503,7 +507,7 @@ fn what_was_learned_is_forgotten_at_a_reload_without_a_missed_cycle() {
 #[test]
 fn a_unit_of_which_everything_is_left_out_is_seen_to_be_gone() {
     let run = Plant::new(&THREE, 120).run(|a| if a.ms < 40_000 { Act::Exception(2) } else { Act::Silence });
-    assert_eq!(run.health[0].presence, Presence::Offline, "{:?}", run.health[0].holes);
+    assert_eq!(run.health[0].presence, UnitPresence::Offline, "{:?}", run.health[0].holes);
 }
 
 #[test]
@@ -569,10 +573,10 @@ fn a_short_answer_and_late_ones_do_not_cost_a_serial_line_its_cycles() {
 
 #[test]
 fn a_serial_port_that_is_gone_is_tried_each_second() {
-    let serial = |s: &mut Settings| {
-        s.transport = Transport::Serial(PortSettings {
+    let serial = |s: &mut LinkSettings| {
+        s.transport = LinkTransport::Serial(PortSettings {
             path: "simulated".into(),
-            line: Line { baud: 9_600, parity: Parity::None, stop_bits: 1 },
+            line: SerialParams { baud: 9_600, parity: Parity::None, stop_bits: 1 },
             min_silence_us: 0,
         });
     };

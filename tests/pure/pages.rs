@@ -10,16 +10,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plantroom::config::doc::Texts;
-use plantroom::model::letter::Answer;
-use plantroom::model::point::Names;
+use plantroom::model::notification::DeliveryOutcome;
+use plantroom::model::point::LocalizedText;
 use plantroom::model::priority::Priority;
-use plantroom::model::time::{Mono, Now, Wall, duration_ms};
+use plantroom::model::time::{MonotonicMillis, Now, UnixMillis, duration_ms};
 use plantroom::oncall::answers;
-use plantroom::oncall::incident::Stage;
-use plantroom::oncall::page::{Heard, Kind, News, PageReply, Reply, Stands};
-use plantroom::oncall::plan::Plan;
+use plantroom::oncall::incident::IncidentStage;
+use plantroom::oncall::page::{OncallEvent, OncallEventKind, PageKind, PageReply, Reply, Stands};
+use plantroom::oncall::plan::OncallPlan;
 use plantroom::oncall::rota::Override;
-use plantroom::oncall::{Kept, Meta, Oncall, Output, Stored};
+use plantroom::oncall::{Meta, Oncall, OncallOutput, PersistedIncident, PersistedOncall};
 
 use crate::alarms::{clock, compare, duration};
 
@@ -29,8 +29,8 @@ const LATENCY_MS: u64 = 1_000;
 
 struct World {
     oncall: Oncall,
-    plan: Arc<Plan>,
-    incidents: BTreeMap<String, Kept>,
+    plan: Arc<OncallPlan>,
+    incidents: BTreeMap<String, PersistedIncident>,
     meta: Meta,
     at_ms: u64,
     mono_offset: i64,
@@ -39,13 +39,13 @@ struct World {
     boot: u32,
     channels: BTreeMap<String, String>,
     /// Answers on their way: when, which try, what.
-    answers: BTreeMap<(u64, u64), Answer>,
+    answers: BTreeMap<(u64, u64), DeliveryOutcome>,
     occurrences: BTreeMap<String, (u64, Priority)>,
     out: String,
 }
 
 /// The plan of a configuration: the site, what is common, and the header.
-pub fn plan(header: &str) -> (Arc<Plan>, Wall) {
+pub fn plan(header: &str) -> (Arc<OncallPlan>, UnixMillis) {
     let mut table: toml::Table = header.parse().unwrap_or_else(|e| panic!("the header is no TOML: {e}"));
     let world = table.remove("world").map_or_else(toml::Table::new, |w| w.as_table().unwrap().clone());
     let get = |key: &str, or: &str| world.get(key).and_then(|v| v.as_str()).unwrap_or(or).to_string();
@@ -67,7 +67,7 @@ pub fn plan(header: &str) -> (Arc<Plan>, Wall) {
     }
     let begin: jiff::civil::DateTime = get("begin", "2026-06-01T00:00").parse().unwrap();
     let begin = begin.to_zoned(plan.zone.clone()).unwrap().timestamp().as_millisecond();
-    (Arc::new(plan), Wall(begin))
+    (Arc::new(plan), UnixMillis(begin))
 }
 
 impl World {
@@ -88,14 +88,14 @@ impl World {
             occurrences: BTreeMap::new(),
             out: String::new(),
         };
-        world.oncall = Oncall::new(plan, Stored::default(), "boot-0", world.now());
+        world.oncall = Oncall::new(plan, PersistedOncall::default(), "boot-0", world.now());
         world
     }
 
     fn now(&self) -> Now {
         Now {
-            mono: Mono((self.at_ms as i64 + self.mono_offset) as u64),
-            wall: Wall(self.at_ms as i64 + self.wall_offset),
+            mono: MonotonicMillis((self.at_ms as i64 + self.mono_offset) as u64),
+            wall: UnixMillis(self.at_ms as i64 + self.wall_offset),
             wall_trusted: self.trusted,
         }
     }
@@ -105,9 +105,9 @@ impl World {
     }
 
     /// One step of the desk: something happens, and time has passed.
-    fn step(&mut self, happens: impl FnOnce(&mut Oncall, Now, &mut Output)) {
+    fn step(&mut self, happens: impl FnOnce(&mut Oncall, Now, &mut OncallOutput)) {
         let now = self.now();
-        let mut out = Output::default();
+        let mut out = OncallOutput::default();
         happens(&mut self.oncall, now, &mut out);
         self.oncall.tick(now, &mut out);
         for entry in out.log.iter().filter(|e| e.what != "page_sent") {
@@ -128,14 +128,14 @@ impl World {
             let state = self.channels.get(&*send.channel).cloned().unwrap_or_else(|| "ok".into());
             let why = |text: &str| text.to_string();
             let answer = match state.split(' ').collect::<Vec<_>>()[..] {
-                ["ok"] => Answer::Accepted,
-                ["down"] => Answer::Later { after_ms: Some(15_000), why: why("no connection") },
-                ["busy"] => Answer::Later { after_ms: None, why: why("too many messages") },
+                ["ok"] => DeliveryOutcome::Accepted,
+                ["down"] => DeliveryOutcome::Later { after_ms: Some(15_000), why: why("no connection") },
+                ["busy"] => DeliveryOutcome::Later { after_ms: None, why: why("too many messages") },
                 ["busy", for_so_long] => {
-                    Answer::Later { after_ms: duration_ms(for_so_long), why: why("too many messages") }
+                    DeliveryOutcome::Later { after_ms: duration_ms(for_so_long), why: why("too many messages") }
                 }
-                ["no"] => Answer::Rejected { why: why("refused") },
-                ["silent"] => Answer::Unknown { why: why("no answer in time") },
+                ["no"] => DeliveryOutcome::Rejected { why: why("refused") },
+                ["silent"] => DeliveryOutcome::Unknown { why: why("no answer in time") },
                 _ => panic!("no such state: {state}"),
             };
             self.answers.insert((self.at_ms + LATENCY_MS, send.id), answer);
@@ -171,21 +171,27 @@ impl World {
         self.at_ms = to;
     }
 
-    fn news(&mut self, key: &str, what: Heard) {
+    fn news(&mut self, key: &str, what: OncallEventKind) {
         let (occurrence, priority) = self.occurrences.get(key).copied().unwrap_or((0, Priority::P2));
         self.told(key, occurrence, priority, false, what);
     }
 
-    fn told(&mut self, key: &str, occurrence: u64, priority: Priority, merged: bool, what: Heard) {
-        let news = News { key: key.into(), occurrence, priority, test: false, merged, what };
-        self.step(|oncall, now, out| oncall.heard(&news, now, out));
+    fn told(&mut self, key: &str, occurrence: u64, priority: Priority, merged: bool, what: OncallEventKind) {
+        let news = OncallEvent { key: key.into(), occurrence, priority, test: false, merged, what };
+        self.step(|oncall, now, out| oncall.handle_event(&news, now, out));
     }
 
     fn raise(&mut self, key: &str, priority: &str, merged: bool) {
         let priority = Priority::ALL.into_iter().find(|p| p.word() == priority).unwrap();
         let occurrence = self.occurrences.get(key).map_or(1, |(n, _)| n + 1);
         self.occurrences.insert(key.into(), (occurrence, priority));
-        self.told(key, occurrence, priority, merged && priority > Priority::P1, Heard::Wanted(Kind::Raised));
+        self.told(
+            key,
+            occurrence,
+            priority,
+            merged && priority > Priority::P1,
+            OncallEventKind::Wanted(PageKind::Raised),
+        );
     }
 
     fn refused(&mut self, result: Result<(), String>) {
@@ -204,14 +210,14 @@ impl World {
         let Some((key, by)) = found.map(|(key, _, page)| (key.to_string(), page.whom.to_string())) else {
             return self.say("an answer to nothing");
         };
-        let is_wanted = self.oncall.incident(&key).is_some_and(|i| i.stage == Stage::Wanted);
+        let is_wanted = self.oncall.incident(&key).is_some_and(|i| i.stage == IncidentStage::Wanted);
         if is_wanted {
-            self.news(&key, Heard::Taken { by: by.clone() });
+            self.news(&key, OncallEventKind::Taken { by: by.clone() });
         }
         if said.is_there {
-            self.news(&key, Heard::Arrived { by });
+            self.news(&key, OncallEventKind::Arrived { by });
         }
-        let refused = (!is_wanted && !said.is_there).then(|| Names::both("已有人接单", "somebody has it"));
+        let refused = (!is_wanted && !said.is_there).then(|| LocalizedText::both("已有人接单", "somebody has it"));
         let reply = if said.is_there { Reply::Arrive } else { Reply::Acknowledge };
         let reply = PageReply { is_confirmed: true, ..PageReply::new(page.unwrap(), reply, channel) };
         self.step(|oncall, now, out| oncall.replied(&reply, refused.as_ref(), now, out));
@@ -230,20 +236,20 @@ impl World {
             ["worse", key, priority] => {
                 let priority = Priority::ALL.into_iter().find(|p| p.word() == priority).unwrap();
                 self.occurrences.get_mut(key).unwrap().1 = priority;
-                self.news(key, Heard::Wanted(Kind::Worsened));
+                self.news(key, OncallEventKind::Wanted(PageKind::Worsened));
             }
-            ["clear", key] => self.news(key, Heard::Gone { locked: false }),
-            ["lock", key] => self.news(key, Heard::Gone { locked: true }),
-            ["chatters", key] => self.news(key, Heard::Chatters),
-            ["reset", key, by] => self.news(key, Heard::Over(format!("{by} has reset it"))),
-            ["arrived", key, by] => self.news(key, Heard::Arrived { by: by.into() }),
-            ["ack", key, by] => self.news(key, Heard::Taken { by: by.into() }),
-            ["handover", key, by, to] => self.news(key, Heard::HandedOver { by: by.into(), to: to.into() }),
-            ["late", key] => self.news(key, Heard::Late),
-            ["shelve", key] => self.news(key, Heard::Silenced("it is shelved")),
-            ["unshelve", key] => self.news(key, Heard::Wanted(Kind::Raised)),
-            ["flood", "on"] => self.news("", Heard::FloodBegan { count: 11, within_ms: 600_000 }),
-            ["flood", "off"] => self.news("", Heard::FloodEnded),
+            ["clear", key] => self.news(key, OncallEventKind::Gone { locked: false }),
+            ["lock", key] => self.news(key, OncallEventKind::Gone { locked: true }),
+            ["chatters", key] => self.news(key, OncallEventKind::Chatters),
+            ["reset", key, by] => self.news(key, OncallEventKind::Over(format!("{by} has reset it"))),
+            ["arrived", key, by] => self.news(key, OncallEventKind::Arrived { by: by.into() }),
+            ["ack", key, by] => self.news(key, OncallEventKind::Taken { by: by.into() }),
+            ["handover", key, by, to] => self.news(key, OncallEventKind::HandedOver { by: by.into(), to: to.into() }),
+            ["late", key] => self.news(key, OncallEventKind::Late),
+            ["shelve", key] => self.news(key, OncallEventKind::Silenced("it is shelved")),
+            ["unshelve", key] => self.news(key, OncallEventKind::Wanted(PageKind::Raised)),
+            ["flood", "on"] => self.news("", OncallEventKind::FloodBegan { count: 11, within_ms: 600_000 }),
+            ["flood", "off"] => self.news("", OncallEventKind::FloodEnded),
             ["channel", id, ref state @ ..] => drop(self.channels.insert(id.into(), state.join(" "))),
             ["test", person] => {
                 let mut refused = Ok(());
@@ -262,8 +268,8 @@ impl World {
                 self.refused(refused);
             }
             ["standin", rota, person, after, length] => {
-                let from = Wall(self.now().wall.0 + duration(after) as i64);
-                let to = Wall(from.0 + duration(length) as i64);
+                let from = UnixMillis(self.now().wall.0 + duration(after) as i64);
+                let to = UnixMillis(from.0 + duration(length) as i64);
                 let wanted =
                     Override { rota: rota.into(), from, to, person: person.into(), by: "boss".into(), number: 0 };
                 let mut refused = Ok(());
@@ -298,7 +304,7 @@ impl World {
         }
         let text = serde_json::to_vec(&self.incidents).unwrap();
         let incidents = serde_json::from_slice(&text).unwrap();
-        let stored = Stored { incidents, meta: self.meta.clone() };
+        let stored = PersistedOncall { incidents, meta: self.meta.clone() };
         self.oncall = Oncall::new(Arc::clone(&self.plan), stored, &format!("boot-{}", self.boot), self.now());
         self.step(|_, _, _| {});
     }
@@ -336,26 +342,26 @@ fn pages_come_out_as_they_are_written() {
 /// Every rule of the catalogue fits into a short message, in both languages, with its first line whole where it can be.
 #[test]
 fn every_alarm_fits_into_a_short_message() {
-    use plantroom::oncall::page::About;
+    use plantroom::oncall::page::PageItem;
     use plantroom::oncall::settings::Language;
-    use plantroom::oncall::text::{SHORT, Subject, message};
+    use plantroom::oncall::text::{MessageSubject, SHORT, message};
     let catalogue = plantroom::config::builtin::read(None, &mut plantroom::config::doc::Problems::default());
     let fill = |text: &str| text.replace("{v}", "1.82").replace("{limit}", "1.6").replace("{n}", "2");
     let mut count = 0;
     for (name, template) in catalogue.rules.values().flatten() {
         let rule = &template.rule;
         let text = |t: &str, device: &str| fill(t).replace("{device}", device).replace("{area}", "3");
-        let subject = Subject {
-            text: Names { zh: text(&rule.zh, "2#集水井"), en: text(&rule.en, "Sump 2") },
+        let subject = MessageSubject {
+            text: LocalizedText { zh: text(&rule.zh, "2#集水井"), en: text(&rule.en, "Sump 2") },
             area: "3号楼地库".into(),
-            name: Names { zh: "2#集水井".into(), en: "Sump 2".into() },
+            name: LocalizedText { zh: "2#集水井".into(), en: "Sump 2".into() },
             action: rule.action.clone(),
             since: "11-22 14:00".into(),
-            ..Subject::default()
+            ..MessageSubject::default()
         };
-        let about = About {
+        let about = PageItem {
             page: 7,
-            kind: Kind::Raised,
+            kind: PageKind::Raised,
             key: format!("{name}.sump-2").into(),
             occurrence: 3,
             priority: rule.priority,
@@ -363,7 +369,7 @@ fn every_alarm_fits_into_a_short_message() {
             stands: Stands::There,
             flood: (0, 0),
             test: false,
-            answer: Names::default(),
+            answer: LocalizedText::default(),
             can_arrive: false,
         };
         for (language, answer) in [(Language::Zh, "回37确认"), (Language::En, "reply 37")] {
@@ -384,10 +390,10 @@ fn every_alarm_fits_into_a_short_message() {
 
 #[test]
 fn messages_in_both_languages() {
-    use plantroom::oncall::page::About;
+    use plantroom::oncall::page::PageItem;
     use plantroom::oncall::settings::Language;
-    use plantroom::oncall::text::{Subject, message};
-    let about = |kind, key: &str, by: &str| About {
+    use plantroom::oncall::text::{MessageSubject, message};
+    let about = |kind, key: &str, by: &str| PageItem {
         page: 7,
         kind,
         key: key.into(),
@@ -397,20 +403,20 @@ fn messages_in_both_languages() {
         stands: Stands::There,
         flood: (11, 600_000),
         test: false,
-        answer: if kind == Kind::Answer {
-            Names::both("已确认，由你负责：", "YOURS NOW: ")
+        answer: if kind == PageKind::Answer {
+            LocalizedText::both("已确认，由你负责：", "YOURS NOW: ")
         } else {
-            Names::default()
+            LocalizedText::default()
         },
-        can_arrive: kind == Kind::Answer,
+        can_arrive: kind == PageKind::Answer,
     };
-    let lift = Subject {
+    let lift = MessageSubject {
         area: "3号楼".into(),
-        name: Names { zh: "1号梯".into(), en: "Lift 1".into() },
-        text: Names { zh: "1号梯 困人".into(), en: "Lift 1: somebody is trapped".into() },
-        action: Names { zh: "安抚乘客".into(), en: "Talk to them".into() },
+        name: LocalizedText { zh: "1号梯".into(), en: "Lift 1".into() },
+        text: LocalizedText { zh: "1号梯 困人".into(), en: "Lift 1: somebody is trapped".into() },
+        action: LocalizedText { zh: "安抚乘客".into(), en: "Talk to them".into() },
         since: "11-22 14:00".into(),
-        ..Subject::default()
+        ..MessageSubject::default()
     };
     let one = |kind, by: &str, language, repeat| {
         let said = message(&[(about(kind, "entrapment.lift-1", by), lift.clone())], language, repeat, "reply 1");
@@ -418,20 +424,20 @@ fn messages_in_both_languages() {
     };
     let (zh, en) = (Language::Zh, Language::En);
     let said = [
-        one(Kind::Raised, "", zh, false),
-        one(Kind::Raised, "", en, true),
-        one(Kind::Worsened, "", en, false),
-        one(Kind::Reminded, "", zh, false),
-        one(Kind::HandedOver, "", en, false),
-        one(Kind::Late, "", zh, false),
-        one(Kind::Taken, "li", zh, false),
-        one(Kind::Over, "", en, false),
-        one(Kind::Answer, "", zh, false),
-        one(Kind::Answer, "", en, false),
-        one(Kind::Test, "", zh, false),
-        one(Kind::Flood, "11 alarms in 10m", en, false),
+        one(PageKind::Raised, "", zh, false),
+        one(PageKind::Raised, "", en, true),
+        one(PageKind::Worsened, "", en, false),
+        one(PageKind::Reminded, "", zh, false),
+        one(PageKind::HandedOver, "", en, false),
+        one(PageKind::Late, "", zh, false),
+        one(PageKind::Taken, "li", zh, false),
+        one(PageKind::Over, "", en, false),
+        one(PageKind::Answer, "", zh, false),
+        one(PageKind::Answer, "", en, false),
+        one(PageKind::Test, "", zh, false),
+        one(PageKind::Flood, "11 alarms in 10m", en, false),
     ];
-    let many: Vec<_> = (1..=7).map(|n| (about(Kind::Raised, &format!("a{n}.lift-1"), ""), lift.clone())).collect();
+    let many: Vec<_> = (1..=7).map(|n| (about(PageKind::Raised, &format!("a{n}.lift-1"), ""), lift.clone())).collect();
     let many = message(&many, en, false, "");
     let text = format!("{}\n{} | {}\n{}\n", said.join("\n"), many.title, many.short, many.body);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pure/pages/messages.md");
@@ -464,7 +470,7 @@ fn gaps_are_seen_two_weeks_ahead() {
          [[rota.shift]]\npeople = [\"li\"]\n[[chain]]\nid = \"all\"\n[[chain.step]]\ntell = [\"duty\"]\n\
          [world]\nbegin = \"2026-09-30T10:00\"\n",
     );
-    let to = Wall(begin.0 + 13 * 86_400_000);
+    let to = UnixMillis(begin.0 + 13 * 86_400_000);
     let said: Vec<String> = plantroom::oncall::rota::stretches(&plan, "duty", &[], begin, to)
         .iter()
         .map(|s| {

@@ -1,7 +1,7 @@
 //! Types of real register maps, each with vectors worked out by hand; keys that a type cannot have; factors; variants.
 
 use plantroom::decode;
-use plantroom::model::registers::{Area, Span, Words};
+use plantroom::model::registers::{RegisterBlock, RegisterRange, RegisterType};
 use plantroom::profile::Profile;
 use plantroom::profile::build::build;
 use plantroom::profile::settings::ProfileFile;
@@ -22,8 +22,8 @@ fn value(keys: &str, words: &str) -> String {
     let profile = profile.unwrap_or_else(|| panic!("{keys}: {findings:?}"));
     let def = &profile.layouts[0].points[0];
     let words: Vec<u16> = words.split_whitespace().map(|w| u16::from_str_radix(w, 16).unwrap()).collect();
-    let span = Span { area: Area::Holding, address: 100, count: u16::try_from(words.len()).unwrap() };
-    match decode::decode(def, &[Words { span, words }]) {
+    let span = RegisterRange { area: RegisterType::Holding, address: 100, count: u16::try_from(words.len()).unwrap() };
+    match decode::decode(def, &[RegisterBlock { span, words }]) {
         Some(Ok(value)) => value.to_string(),
         Some(Err(cause)) => format!("bad: {}", cause.word()),
         None => "not read".to_string(),
@@ -89,11 +89,11 @@ fn words_apart_are_one_value_and_one_read() {
     let profile = parse(text).unwrap().0.unwrap();
     let def = &profile.layouts[0].points[0];
     assert_eq!((def.span.address, def.span.count), (100, 4));
-    let words = Words { span: def.span, words: vec![0x0001, 0xAAAA, 0xBBBB, 0x0002] };
+    let words = RegisterBlock { span: def.span, words: vec![0x0001, 0xAAAA, 0xBBBB, 0x0002] };
     assert_eq!(decode::decode(def, &[words]).unwrap().unwrap().to_string(), "65538");
     let reversed = parse("[points.x_p]\nwords = [103, 100]\ntype = \"u32\"\n").unwrap().0.unwrap();
     let def = &reversed.layouts[0].points[0];
-    let words = Words { span: def.span, words: vec![0x0001, 0xAAAA, 0xBBBB, 0x0002] };
+    let words = RegisterBlock { span: def.span, words: vec![0x0001, 0xAAAA, 0xBBBB, 0x0002] };
     assert_eq!(decode::decode(def, &[words]).unwrap().unwrap().to_string(), "131073");
     for (text, what) in [
         ("words = [100, 300]\ntype = \"u32\"", "points.x_p.words: its registers lie 200 apart, and one read takes 125"),

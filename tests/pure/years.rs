@@ -4,17 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use plantroom::alarm::build::{self, Subject};
-use plantroom::alarm::event::{Action, Command, Event, What};
+use plantroom::alarm::build::{self, RuleSubject};
+use plantroom::alarm::event::{Action, AlarmCommand, Event, EventKind};
 use plantroom::alarm::life::Alarm;
 use plantroom::alarm::{self, Rules};
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
-use plantroom::engine::{Engine, Input, Output, Plan, Survived};
-use plantroom::model::point::{Form, Kind, PointMeta, Retention, Stream};
+use plantroom::engine::{Engine, EngineInput, EngineOutput, EnginePlan, PersistedEngine};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Stamp};
-use plantroom::model::time::{Mono, Now, Wall};
+use plantroom::model::time::{MonotonicMillis, Now, UnixMillis};
 use plantroom::model::value::Value;
 
 const HOUR: u64 = 3_600_000;
@@ -58,8 +58,8 @@ struct Told {
 
 struct Site {
     engine: Engine,
-    plan: Plan,
-    kept: BTreeMap<String, alarm::Kept>,
+    plan: EnginePlan,
+    kept: BTreeMap<String, alarm::PersistedAlarm>,
     told: BTreeMap<Arc<str>, Told>,
     /// Alarms that wait for somebody, or for a reset.
     waiting: BTreeSet<Arc<str>>,
@@ -90,7 +90,7 @@ const ASSETS: [(&str, usize); 7] = [
 ];
 
 /// The devices with every rule of the catalogue that is for them.
-fn assets() -> (Vec<plantroom::alarm::node::Definition>, Vec<Device>) {
+fn assets() -> (Vec<plantroom::alarm::resolved_condition::Definition>, Vec<Device>) {
     let catalogue = builtin::read(None, &mut Problems::default());
     let mut definitions = Vec::new();
     let mut devices = Vec::new();
@@ -116,7 +116,7 @@ fn assets() -> (Vec<plantroom::alarm::node::Definition>, Vec<Device>) {
                     }
                 });
             }
-            let subject = Subject {
+            let subject = RuleSubject {
                 id: &id,
                 class,
                 points: points.iter().map(String::as_str).collect(),
@@ -129,9 +129,9 @@ fn assets() -> (Vec<plantroom::alarm::node::Definition>, Vec<Device>) {
             }
             let meta = |p: &String| PointMeta {
                 name: p.as_str().into(),
-                kind: Kind::Number,
+                kind: PointKind::Number,
                 retention: Retention::Telemetry,
-                form: Form::F64,
+                form: Encoding::F64,
             };
             let stream = Stream {
                 device: id.as_str().into(),
@@ -150,7 +150,7 @@ impl Site {
         let (definitions, devices) = assets();
         let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
         let rules = Rules { definitions: definitions.into_iter().map(Arc::new).collect(), zone, ..Rules::default() };
-        let plan = Plan { alarms: rules, say_every_ms: 24 * HOUR, ..Plan::default() };
+        let plan = EnginePlan { alarms: rules, say_every_ms: 24 * HOUR, ..EnginePlan::default() };
         let mut site = Self {
             engine: Engine::default(),
             plan,
@@ -170,32 +170,32 @@ impl Site {
             steps: 0,
             faults: std::env::var("PLANTROOM_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60),
         };
-        site.engine = Engine::new(site.plan.clone(), Survived::default(), "boot-0", site.now());
+        site.engine = Engine::new(site.plan.clone(), PersistedEngine::default(), "boot-0", site.now());
         site
     }
 
     fn now(&self) -> Now {
-        let mono = Mono((self.at as i64 + self.mono_offset) as u64);
-        Now { mono, wall: Wall(self.at as i64 + self.wall_offset), wall_trusted: self.trusted }
+        let mono = MonotonicMillis((self.at as i64 + self.mono_offset) as u64);
+        Now { mono, wall: UnixMillis(self.at as i64 + self.wall_offset), wall_trusted: self.trusted }
     }
 
     fn fail(&self, what: &str) -> ! {
         panic!("PLANTROOM_SEED={} hour {}: {what}", self.seed, self.at / HOUR);
     }
 
-    fn step(&mut self, input: Input<'_>) {
+    fn step(&mut self, input: EngineInput<'_>) {
         self.steps += 1;
         let out = self.engine.step(self.now(), input);
         self.take(out);
         if let Some(wake) = self.engine.next_wake()
             && wake <= self.now().mono
-            && matches!(input, Input::Tick)
+            && matches!(input, EngineInput::Tick)
         {
             self.fail(&format!("wants to be asked again at {wake:?}, which is over"));
         }
     }
 
-    fn take(&mut self, out: Output) {
+    fn take(&mut self, out: EngineOutput) {
         for event in &out.alarm.events {
             self.events += 1;
             self.check(event);
@@ -220,56 +220,56 @@ impl Site {
         }
         let mut told = self.told.remove(&e.key).unwrap_or_default();
         let is_right = match e.what {
-            What::Raised => {
+            EventKind::Raised => {
                 let right = !told.active && e.occurrence == told.occurrence + 1;
                 (told.active, told.occurrence, told.owned) = (true, e.occurrence, false);
                 self.raised.insert(Arc::clone(&e.key));
                 right
             }
-            What::Cleared => std::mem::replace(&mut told.active, false),
-            What::Worsened => {
+            EventKind::Cleared => std::mem::replace(&mut told.active, false),
+            EventKind::Worsened => {
                 told.owned = false;
                 told.active
             }
-            What::Reminded => {
+            EventKind::Reminded => {
                 let right = told.active && told.owned;
                 told.owned = false;
                 right
             }
-            What::AcknowledgeOverdue => told.active && !told.owned,
-            What::Eased
-            | What::InputLost
-            | What::InputBack
-            | What::Hidden
-            | What::Shown
-            | What::ArriveOverdue
-            | What::Chatters
-            | What::Trial
-            | What::RuleAdded
-            | What::RuleChanged
-            | What::RuleRemoved
-            | What::ResolveOverdue => told.active,
-            What::Acknowledged => !std::mem::replace(&mut told.owned, true),
-            What::HandedOver => {
+            EventKind::AcknowledgeOverdue => told.active && !told.owned,
+            EventKind::Eased
+            | EventKind::InputLost
+            | EventKind::InputBack
+            | EventKind::Hidden
+            | EventKind::Shown
+            | EventKind::ArriveOverdue
+            | EventKind::Chatters
+            | EventKind::Trial
+            | EventKind::RuleAdded
+            | EventKind::RuleChanged
+            | EventKind::RuleRemoved
+            | EventKind::ResolveOverdue => told.active,
+            EventKind::Acknowledged => !std::mem::replace(&mut told.owned, true),
+            EventKind::HandedOver => {
                 // Whoever has it now has to say yes.
                 told.owned = false;
                 true
             }
-            What::Shelved => {
+            EventKind::Shelved => {
                 told.shelved = true;
                 true
             }
-            What::Unshelved => std::mem::replace(&mut told.shelved, false),
-            What::TakenOut => !std::mem::replace(&mut told.out, true),
-            What::PutBack => std::mem::replace(&mut told.out, false),
+            EventKind::Unshelved => std::mem::replace(&mut told.shelved, false),
+            EventKind::TakenOut => !std::mem::replace(&mut told.out, true),
+            EventKind::PutBack => std::mem::replace(&mut told.out, false),
             // Whoever inspects what is locked is there although its condition is gone.
-            What::Arrived => told.active || self.engine.alarm(&e.key).is_some_and(|(of, _)| of.latch),
-            What::Reset => !told.active,
-            What::Removed | What::FloodBegan | What::FloodEnded => true,
+            EventKind::Arrived => told.active || self.engine.alarm(&e.key).is_some_and(|(of, _)| of.latch),
+            EventKind::Reset => !told.active,
+            EventKind::Removed | EventKind::FloodBegan | EventKind::FloodEnded => true,
         };
         if !is_right
             || e.occurrence != told.occurrence
-            || ((told.shelved || told.out) && !e.quiet && e.what != What::PutBack)
+            || ((told.shelved || told.out) && !e.quiet && e.what != EventKind::PutBack)
         {
             self.fail(&format!("{e:?} after active {} owned {} shelved {}", told.active, told.owned, told.shelved));
         }
@@ -285,7 +285,7 @@ impl Site {
                 break;
             }
             self.at = at;
-            self.step(Input::Tick);
+            self.step(EngineInput::Tick);
         }
         self.at = end;
         for i in 0..self.devices.len() {
@@ -327,8 +327,8 @@ impl Site {
             }
         }
         let stamp = Stamp {
-            mono: Mono((now as i64 + self.mono_offset) as u64),
-            wall: Wall(now as i64 + self.wall_offset),
+            mono: MonotonicMillis((now as i64 + self.mono_offset) as u64),
+            wall: UnixMillis(now as i64 + self.wall_offset),
             trusted: self.trusted,
         };
         let body = if failed {
@@ -338,7 +338,7 @@ impl Site {
             Body::Samples { samples: device.values.iter().map(sample).collect(), parts: Vec::new() }
         };
         let reading = Reading { stream: Arc::clone(&device.stream), at: stamp, body };
-        self.step(Input::Reading(&reading));
+        self.step(EngineInput::Reading(&reading));
     }
 
     fn people(&mut self) {
@@ -360,9 +360,9 @@ impl Site {
                 Action::PutBack,
             ];
             let action = actions[usize::try_from(self.random.below(9)).unwrap()].clone();
-            let command = Command { key, action, by: "somebody".into(), note: String::new() };
+            let command = AlarmCommand { key, action, by: "somebody".into(), note: String::new() };
             // What cannot be done is refused, and changes nothing.
-            self.step(Input::Commands(&[command]));
+            self.step(EngineInput::Commands(&[command]));
         }
     }
 
@@ -388,7 +388,7 @@ impl Site {
         }
         self.engine = Engine::new(
             self.plan.clone(),
-            Survived { snapshot, alarms: self.kept.clone(), ..Survived::default() },
+            PersistedEngine { snapshot, alarms: self.kept.clone(), ..PersistedEngine::default() },
             &self.boot,
             self.now(),
         );

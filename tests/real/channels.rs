@@ -7,27 +7,27 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plantroom::channel::{self, Heard, Settings};
-use plantroom::model::letter::{Answer, Button, Letter};
+use plantroom::channel::{self, ChannelSettings, InboundReply};
+use plantroom::model::notification::{Button, DeliveryOutcome, Notification};
 use plantroom::model::priority::Priority;
-use plantroom::model::time::Wall;
+use plantroom::model::time::UnixMillis;
 
 use crate::service::{Mode, Service};
 use crate::support::*;
 use crate::tls::certificates;
 
 /// 2026-11-22T06:00:00Z.
-const NOW: Wall = Wall(1_795_327_200_000);
+const NOW: UnixMillis = UnixMillis(1_795_327_200_000);
 
-fn letter(to: &str) -> Letter {
-    Letter {
+fn letter(to: &str) -> Notification {
+    Notification {
         id: "page-7".into(),
         to: to.into(),
         title: "[P1] 3号楼 1号梯 困人，安抚乘客".into(),
         body: "时间 11-22 14:00\nentrapment.lift-1 #3\n".into(),
         short: "[P1] 3号楼 1号梯 困人，安抚乘客 回1确认".into(),
         priority: Priority::P1,
-        asks: true,
+        requires_ack: true,
         token: Some("TOKEN".into()),
         link: Some("https://box.example/a/TOKEN".into()),
         buttons: vec![Button { label: "确认收到".into(), is_there: false }],
@@ -40,10 +40,11 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn attempt(settings: &Settings, letter: &Letter) -> Answer {
-    let one = || runtime().block_on(async { channel::open(settings).attempt(letter, NOW).await });
+fn attempt(settings: &ChannelSettings, letter: &Notification) -> DeliveryOutcome {
+    let one = || runtime().block_on(async { channel::open(settings).send(letter, NOW).await });
     // Another test's child may hold a script open for a moment that was just written here.
-    let is_busy = |a: &Answer| matches!(a, Answer::Later { why, .. } if why.contains("Text file busy"));
+    let is_busy =
+        |a: &DeliveryOutcome| matches!(a, DeliveryOutcome::Later { why, .. } if why.contains("Text file busy"));
     (0..20).map(|_| one()).find(|a| !is_busy(a)).unwrap_or_else(one)
 }
 
@@ -53,16 +54,16 @@ fn settings<T: serde::de::DeserializeOwned>(text: &str) -> T {
 }
 
 /// Every channel that speaks HTTP, on an address.
-fn over_http(url: &str, ca: &str) -> Vec<(&'static str, Settings)> {
+fn over_http(url: &str, ca: &str) -> Vec<(&'static str, ChannelSettings)> {
     let more = if ca.is_empty() { String::new() } else { format!("ca_file = \"{ca}\"\n") };
     let with = |rest: &str| format!("id = \"c\"\nurl = \"{url}\"\n{rest}{more}");
     let robot = || settings(&with("key = \"KEY\"\nsecret = \"this is secret\"\n"));
     vec![
-        ("ntfy", Settings::Ntfy(settings(&with("topic = \"t\"\n")))),
-        ("wecom", Settings::Wecom(robot())),
-        ("dingtalk", Settings::Dingtalk(robot())),
-        ("feishu", Settings::Feishu(robot())),
-        ("webhook", Settings::Webhook(settings(&with("secret = \"s\"\n")))),
+        ("ntfy", ChannelSettings::Ntfy(settings(&with("topic = \"t\"\n")))),
+        ("wecom", ChannelSettings::Wecom(robot())),
+        ("dingtalk", ChannelSettings::Dingtalk(robot())),
+        ("feishu", ChannelSettings::Feishu(robot())),
+        ("webhook", ChannelSettings::Webhook(settings(&with("secret = \"s\"\n")))),
     ]
 }
 
@@ -88,34 +89,40 @@ fn over_http_each_says_what_became_of_it() {
             service.set(mode);
             attempt(&settings, &letter("13800001111"))
         };
-        assert_eq!(of(says(200, "", well(name))), Answer::Accepted, "{name}");
+        assert_eq!(of(says(200, "", well(name))), DeliveryOutcome::Accepted, "{name}");
         let sent = service.all().last().unwrap().clone();
         assert!(sent.body.contains("困人"), "{name}: {}", sent.body);
         if is_robot(name) {
             let refused =
                 of(says(200, "", r#"{"errcode":310000,"errmsg":"sign not match","code":19021,"msg":"sign"}"#));
-            assert!(matches!(&refused, Answer::Rejected { why } if why.contains("refused (")), "{name}: {refused:?}");
+            assert!(
+                matches!(&refused, DeliveryOutcome::Rejected { why } if why.contains("refused (")),
+                "{name}: {refused:?}"
+            );
             let rate = of(says(200, "", &format!("{{\"errcode\":{0},\"code\":{0}}}", rate_code(name))));
-            assert!(matches!(rate, Answer::Later { after_ms: None, .. }), "{name}: {rate:?}");
+            assert!(matches!(rate, DeliveryOutcome::Later { after_ms: None, .. }), "{name}: {rate:?}");
             let garbled = of(says(200, "", "<html>hello</html>"));
-            assert!(matches!(garbled, Answer::Unknown { .. }), "{name}: {garbled:?}");
+            assert!(matches!(garbled, DeliveryOutcome::Unknown { .. }), "{name}: {garbled:?}");
             let late = of(says(200, "date: Sun, 22 Nov 2026 08:00:00 GMT\r\n", r#"{"errcode":310000,"code":19021}"#));
-            assert!(matches!(&late, Answer::Rejected { why } if why.contains("120 min off")), "{name}: {late:?}");
+            assert!(
+                matches!(&late, DeliveryOutcome::Rejected { why } if why.contains("120 min off")),
+                "{name}: {late:?}"
+            );
         }
         for status in [400, 401, 403, 404] {
             let refused = of(says(status, "", "no such thing"));
             assert!(
-                matches!(&refused, Answer::Rejected { why } if why.contains(&status.to_string())),
+                matches!(&refused, DeliveryOutcome::Rejected { why } if why.contains(&status.to_string())),
                 "{name}: {refused:?}"
             );
         }
         let enough = of(says(429, "retry-after: 7\r\n", ""));
-        assert!(matches!(enough, Answer::Later { after_ms: Some(7_000), .. }), "{name}: {enough:?}");
+        assert!(matches!(enough, DeliveryOutcome::Later { after_ms: Some(7_000), .. }), "{name}: {enough:?}");
         let broken = of(says(503, "", "down"));
-        assert!(matches!(broken, Answer::Later { after_ms: Some(_), .. }), "{name}: {broken:?}");
+        assert!(matches!(broken, DeliveryOutcome::Later { after_ms: Some(_), .. }), "{name}: {broken:?}");
         for mode in [Mode::Closes, Mode::Garbage] {
             let answer = of(mode.clone());
-            assert!(matches!(answer, Answer::Unknown { .. }), "{name} {mode:?}: {answer:?}");
+            assert!(matches!(answer, DeliveryOutcome::Unknown { .. }), "{name} {mode:?}: {answer:?}");
         }
     }
     dialects(&service);
@@ -135,7 +142,7 @@ fn dialects(service: &Service) {
         let all = over_http(&service.url(), "");
         let settings = &all.iter().find(|(n, _)| *n == name).unwrap().1;
         service.set(Mode::Says(200, "", well(name).into()));
-        assert_eq!(attempt(settings, &letter("13800001111")), Answer::Accepted);
+        assert_eq!(attempt(settings, &letter("13800001111")), DeliveryOutcome::Accepted);
         let got = service.all().last().unwrap().clone();
         (got.path.clone(), got.json(), got)
     };
@@ -145,8 +152,8 @@ fn dialects(service: &Service) {
         body["actions"][0]["url"], "https://box.example/a/TOKEN",
         "without a reply topic the button posts to the page"
     );
-    let there = Letter { buttons: vec![Button { label: "我已到场".into(), is_there: true }], ..letter("t") };
-    assert_eq!(attempt(&over_http(&service.url(), "")[0].1, &there), Answer::Accepted);
+    let there = Notification { buttons: vec![Button { label: "我已到场".into(), is_there: true }], ..letter("t") };
+    assert_eq!(attempt(&over_http(&service.url(), "")[0].1, &there), DeliveryOutcome::Accepted);
     assert_eq!(service.all().last().unwrap().json()["actions"][0]["body"], "do=arrive&from=button");
     let (path, body, _) = of("wecom");
     assert_eq!(path, "/cgi-bin/webhook/send?key=KEY");
@@ -159,7 +166,7 @@ fn dialects(service: &Service) {
     );
     let (path, body, _) = of("feishu");
     assert_eq!((path.as_str(), body["timestamp"].as_str()), ("/open-apis/bot/v2/hook/KEY", Some("1795327200")));
-    assert_eq!(body["sign"], channel::robot::feishu_sign("this is secret", 1_795_327_200));
+    assert_eq!(body["sign"], channel::group_webhook::feishu_sign("this is secret", 1_795_327_200));
     let (_, body, got) = of("webhook");
     assert_eq!((body["id"].as_str(), body["alarms"][0]["alarm"].as_str()), (Some("page-7"), Some("entrapment.lift-1")));
     assert_eq!(got.header("x-plantroom-signature"), channel::webhook::sign("s", 1_795_327_200, &got.body));
@@ -170,7 +177,7 @@ fn a_service_that_hangs_is_left_in_time() {
     let service = Service::start();
     service.set(Mode::Hangs);
     let began = std::time::Instant::now();
-    let answers: Vec<(&str, Answer)> = std::thread::scope(|scope| {
+    let answers: Vec<(&str, DeliveryOutcome)> = std::thread::scope(|scope| {
         let asked: Vec<_> = over_http(&service.url(), "")
             .into_iter()
             .map(|(name, settings)| (name, scope.spawn(move || attempt(&settings, &letter("x")))))
@@ -178,14 +185,17 @@ fn a_service_that_hangs_is_left_in_time() {
         asked.into_iter().map(|(name, thread)| (name, thread.join().unwrap())).collect()
     });
     for (name, answer) in answers {
-        assert!(matches!(&answer, Answer::Unknown { why } if why.contains("no answer in time")), "{name}: {answer:?}");
+        assert!(
+            matches!(&answer, DeliveryOutcome::Unknown { why } if why.contains("no answer in time")),
+            "{name}: {answer:?}"
+        );
     }
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     // Nobody there at all.
     for (name, settings) in over_http(&format!("http://127.0.0.1:{}", free_port()), "") {
         let answer = attempt(&settings, &letter("x"));
         assert!(
-            matches!(&answer, Answer::Later { after_ms: Some(_), why } if why.contains("no connection")),
+            matches!(&answer, DeliveryOutcome::Later { after_ms: Some(_), why } if why.contains("no connection")),
             "{name}: {answer:?}"
         );
     }
@@ -205,18 +215,24 @@ fn somebody_elses_certificate_is_not_believed() {
     let ca = ours.path("ca.pem").display().to_string();
     for (name, settings) in over_http(&format!("https://127.0.0.1:{port}"), &ca) {
         let answer = attempt(&settings, &letter("x"));
-        assert!(matches!(&answer, Answer::Later { why, .. } if why.contains("certificate")), "{name}: {answer:?}");
+        assert!(
+            matches!(&answer, DeliveryOutcome::Later { why, .. } if why.contains("certificate")),
+            "{name}: {answer:?}"
+        );
     }
     let mail = email("127.0.0.1", port, "tls", &format!("ca_file = \"{ca}\"\n"));
     let answer = attempt(&mail, &letter("wang@example.com"));
-    assert!(matches!(&answer, Answer::Later { why, .. } if why.to_lowercase().contains("certificate")), "{answer:?}");
+    assert!(
+        matches!(&answer, DeliveryOutcome::Later { why, .. } if why.to_lowercase().contains("certificate")),
+        "{answer:?}"
+    );
 }
 
-fn email(host: &str, port: u16, security: &str, more: &str) -> Settings {
+fn email(host: &str, port: u16, security: &str, more: &str) -> ChannelSettings {
     let text = format!(
         "id = \"m\"\nhost = \"{host}\"\nport = {port}\nsecurity = \"{security}\"\nfrom = \"Box <box@example.com>\"\n{more}"
     );
-    Settings::Email(settings(&text))
+    ChannelSettings::Email(settings(&text))
 }
 
 /// A mail server of somebody else's (aiosmtpd), with TLS from the first byte if it has a certificate.
@@ -242,7 +258,7 @@ fn mail_goes_to_a_real_server() {
     for (tls, security) in [(false, "none"), (true, "tls")] {
         let (port, _server) = mail_server(&dir, tls);
         let mail = email(if tls { "localhost" } else { "127.0.0.1" }, port, security, &ca);
-        assert_eq!(attempt(&mail, &letter("wang@example.com")), Answer::Accepted, "{security}");
+        assert_eq!(attempt(&mail, &letter("wang@example.com")), DeliveryOutcome::Accepted, "{security}");
         let text = std::fs::read_to_string(dir.path("mail/last.txt")).unwrap();
         assert!(
             text.contains("subject: [P1] 3号楼 1号梯 困人，安抚乘客") && text.contains("entrapment.lift-1 #3"),
@@ -251,20 +267,20 @@ fn mail_goes_to_a_real_server() {
         assert!(text.contains("message-id: <page-7@example.com>"), "{text}");
         // What the server refuses for good, and for now.
         let refused = attempt(&mail, &letter("nobody@example.com"));
-        assert!(matches!(&refused, Answer::Rejected { why } if why.contains("550")), "{refused:?}");
+        assert!(matches!(&refused, DeliveryOutcome::Rejected { why } if why.contains("550")), "{refused:?}");
         let full = attempt(&mail, &letter("full@example.com"));
-        assert!(matches!(&full, Answer::Later { why, .. } if why.contains("452")), "{full:?}");
-        assert!(matches!(attempt(&mail, &letter("no address")), Answer::Rejected { .. }));
+        assert!(matches!(&full, DeliveryOutcome::Later { why, .. } if why.contains("452")), "{full:?}");
+        assert!(matches!(attempt(&mail, &letter("no address")), DeliveryOutcome::Rejected { .. }));
     }
     let (port, _server) = mail_server(&dir, false);
     let none = attempt(&email("127.0.0.1", port, "starttls", &ca), &letter("wang@example.com"));
-    assert!(!matches!(none, Answer::Accepted), "a server without TLS gets nothing: {none:?}");
+    assert!(!matches!(none, DeliveryOutcome::Accepted), "a server without TLS gets nothing: {none:?}");
     let nobody = attempt(&email("127.0.0.1", free_port(), "none", ""), &letter("wang@example.com"));
-    assert!(matches!(nobody, Answer::Later { .. }), "{nobody:?}");
+    assert!(matches!(nobody, DeliveryOutcome::Later { .. }), "{nobody:?}");
     let service = Service::start();
     service.set(Mode::Garbage);
     let garbage = attempt(&email("127.0.0.1", service.port, "none", ""), &letter("wang@example.com"));
-    assert!(!matches!(garbage, Answer::Accepted), "{garbage:?}");
+    assert!(!matches!(garbage, DeliveryOutcome::Accepted), "{garbage:?}");
 }
 
 #[test]
@@ -274,22 +290,25 @@ fn a_program_says_it_by_how_it_ends() {
         use std::os::unix::fs::PermissionsExt as _;
         let path = dir.write(name, &format!("#!/bin/sh\n{text}\n"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Settings::Command(settings(&format!("id = \"s\"\nprogram = \"{}\"\ntimeout_ms = 1000\n", path.display())))
+        ChannelSettings::Command(settings(&format!(
+            "id = \"s\"\nprogram = \"{}\"\ntimeout_ms = 1000\n",
+            path.display()
+        )))
     };
     let out = dir.path("out").display().to_string();
     let good =
         script("good", &format!("cat > {out}; echo \"$PLANTROOM_PRIORITY $PLANTROOM_ASKS $PLANTROOM_SHORT\" >> {out}"));
-    assert_eq!(attempt(&good, &letter("")), Answer::Accepted);
+    assert_eq!(attempt(&good, &letter("")), DeliveryOutcome::Accepted);
     let text = std::fs::read_to_string(&out).unwrap();
     assert!(text.contains("entrapment.lift-1") && text.contains("P1 1 [P1] 3号楼"), "{text}");
     let later = attempt(&script("later", "echo busy >&2; exit 75"), &letter(""));
-    assert!(matches!(&later, Answer::Later { why, .. } if why.contains("busy")), "{later:?}");
+    assert!(matches!(&later, DeliveryOutcome::Later { why, .. } if why.contains("busy")), "{later:?}");
     let refused = attempt(&script("bad", "echo broken >&2; exit 3"), &letter(""));
-    assert!(matches!(&refused, Answer::Rejected { why } if why.contains("broken")), "{refused:?}");
+    assert!(matches!(&refused, DeliveryOutcome::Rejected { why } if why.contains("broken")), "{refused:?}");
     // What it began ends with it, and it knows nothing of the gateway's environment.
     let pid = dir.path("pid").display().to_string();
     let hangs = format!("env > {out}; sleep 31 & echo $! > {pid}; wait");
-    assert!(matches!(attempt(&script("hangs", &hangs), &letter("")), Answer::Unknown { .. }));
+    assert!(matches!(attempt(&script("hangs", &hangs), &letter("")), DeliveryOutcome::Unknown { .. }));
     let pid = std::fs::read_to_string(pid).unwrap();
     wait("its child to end", 5, || {
         let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
@@ -299,8 +318,8 @@ fn a_program_says_it_by_how_it_ends() {
     let names: Vec<&str> = environment.lines().filter_map(|l| l.split_once('=')).map(|(n, _)| n).collect();
     assert!(names.iter().all(|n| n.starts_with("PLANTROOM_") || ["PATH", "LANG", "PWD", "_", "SHLVL"].contains(n)));
     assert!(names.contains(&"PLANTROOM_TITLE"), "{names:?}");
-    let none = Settings::Command(settings("id = \"s\"\nprogram = \"/no/such/program\"\n"));
-    assert!(matches!(attempt(&none, &letter("")), Answer::Rejected { .. }));
+    let none = ChannelSettings::Command(settings("id = \"s\"\nprogram = \"/no/such/program\"\n"));
+    assert!(matches!(attempt(&none, &letter("")), DeliveryOutcome::Rejected { .. }));
 }
 
 /// A modem on a pseudo terminal: what it is told is kept, what it says is the test's.
@@ -396,8 +415,8 @@ fn play(line: std::fs::File, heard: &Mutex<Vec<String>>, inbox: &Mutex<Vec<Strin
 fn a_modem_sends_rings_and_hears_the_answer() {
     let dir = Dir::new("modem");
     let modem = FakeModem::start(&dir);
-    let sms = Settings::Sms(settings(&format!("id = \"s\"\nport = \"{}\"\n", modem.path)));
-    assert_eq!(attempt(&sms, &letter("+8613800001111")), Answer::Accepted);
+    let sms = ChannelSettings::Sms(settings(&format!("id = \"s\"\nport = \"{}\"\n", modem.path)));
+    assert_eq!(attempt(&sms, &letter("+8613800001111")), DeliveryOutcome::Accepted);
     let heard = modem.heard.lock().unwrap().clone();
     assert!(heard.contains(&"ATD+8613800001111;".to_string()), "a P1 rings: {heard:?}");
     // Read by a decoder of somebody else's.
@@ -408,11 +427,11 @@ fn a_modem_sends_rings_and_hears_the_answer() {
     assert_eq!(text.trim(), "+8613800001111 [P1] 3号楼 1号梯 困人，安抚乘客 回1确认", "{out:?}");
     *modem.mode.lock().unwrap() = "refuses";
     let refused = attempt(&sms, &letter("13800001111"));
-    assert!(matches!(&refused, Answer::Rejected { why } if why.contains("CMS ERROR: 38")), "{refused:?}");
-    assert!(matches!(attempt(&sms, &letter("call me")), Answer::Rejected { .. }));
+    assert!(matches!(&refused, DeliveryOutcome::Rejected { why } if why.contains("CMS ERROR: 38")), "{refused:?}");
+    assert!(matches!(attempt(&sms, &letter("call me")), DeliveryOutcome::Rejected { .. }));
     *modem.mode.lock().unwrap() = "silent";
     let silent = attempt(&sms, &letter("13800001111"));
-    assert!(matches!(silent, Answer::Later { .. }), "nothing was sent: {silent:?}");
+    assert!(matches!(silent, DeliveryOutcome::Later { .. }), "nothing was sent: {silent:?}");
     let probe = || runtime().block_on(channel::open(&sms).probe());
     assert!(probe().is_some_and(|said| said.is_err()), "what `check --online` says of a modem that is silent");
     *modem.mode.lock().unwrap() = "ok";
@@ -421,12 +440,12 @@ fn a_modem_sends_rings_and_hears_the_answer() {
     let (said, answers) = std::sync::mpsc::channel();
     runtime().block_on(async {
         let channel = channel::open(&sms);
-        let hear: channel::Hear = Arc::new(move |heard| drop(said.send(heard)));
+        let hear: channel::ReplyHandler = Arc::new(move |heard| drop(said.send(heard)));
         let _ended = tokio::time::timeout(Duration::from_secs(3), channel.listen(None, hear)).await;
     });
-    let heard: Vec<Heard> = answers.try_iter().collect();
-    assert!(heard.contains(&Heard::Listening(Ok(()))), "{heard:?}");
-    assert!(heard.contains(&Heard::Text { from: "+8613800001111".into(), text: "1".into() }), "{heard:?}");
-    let none = Settings::Sms(settings("id = \"s\"\nport = \"/dev/none\"\n"));
-    assert!(matches!(attempt(&none, &letter("13800001111")), Answer::Later { .. }));
+    let heard: Vec<InboundReply> = answers.try_iter().collect();
+    assert!(heard.contains(&InboundReply::Listening(Ok(()))), "{heard:?}");
+    assert!(heard.contains(&InboundReply::Text { from: "+8613800001111".into(), text: "1".into() }), "{heard:?}");
+    let none = ChannelSettings::Sms(settings("id = \"s\"\nport = \"/dev/none\"\n"));
+    assert!(matches!(attempt(&none, &letter("13800001111")), DeliveryOutcome::Later { .. }));
 }

@@ -7,15 +7,15 @@ use std::time::Duration;
 use plantroom::clock::{self, Clock};
 use plantroom::journal::cursor::Position;
 use plantroom::journal::fetch::Cursor;
-use plantroom::journal::{Journal, Settings};
-use plantroom::model::time::Wall;
+use plantroom::journal::{Journal, JournalSettings};
+use plantroom::model::time::UnixMillis;
 
 use crate::support::{Counting, Dir, Mosquitto, Subscriber, delivered, gateway, plantroom, site, wait};
 
 /// Number -> value of everything in the journal.
 fn journaled(state: &std::path::Path) -> BTreeMap<u64, u64> {
-    let clock = Clock::new(&clock::Settings::default(), Wall(0));
-    let journal = Journal::view(&state.join("journal"), &Settings::default(), &clock).unwrap();
+    let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
+    let journal = Journal::view(&state.join("journal"), &JournalSettings::default(), &clock).unwrap();
     let mut cursor = Cursor::new(journal, Position::at(0));
     let mut out = BTreeMap::new();
     loop {

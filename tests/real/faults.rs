@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plantroom::clock::{self, Clock};
-use plantroom::link::settings::{Settings, Transport};
+use plantroom::link::settings::{LinkSettings, LinkTransport};
 use plantroom::link::{Counters, Link};
 use plantroom::model::quality::Cause;
-use plantroom::model::registers::{Area, Span};
-use plantroom::model::time::Wall;
+use plantroom::model::registers::{RegisterRange, RegisterType};
+use plantroom::model::time::UnixMillis;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -181,9 +181,9 @@ async fn link(faults: Vec<Fault>, rtu: bool) -> Link {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(serve(listener, faults, rtu, Source::Truth));
-    let settings = Settings {
+    let settings = LinkSettings {
         id: "l".into(),
-        transport: if rtu { Transport::RtuOverTcp { address } } else { Transport::Tcp { address } },
+        transport: if rtu { LinkTransport::RtuOverTcp { address } } else { LinkTransport::Tcp { address } },
         connect_timeout_ms: 1_000,
         timeout_ms: 100,
         settle_ms: 0,
@@ -194,7 +194,7 @@ async fn link(faults: Vec<Fault>, rtu: bool) -> Link {
         behind: None,
         overload: false,
     };
-    let clock = Clock::new(&clock::Settings::default(), Wall(0));
+    let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
     Link::new(settings, clock, Arc::new(Counters::default()))
 }
 
@@ -206,12 +206,12 @@ async fn drive(faults: Vec<Fault>, rtu: bool, reads: u16) -> (u32, Vec<Cause>) {
         if !link.is_open() {
             link.open().await.unwrap();
         }
-        let span = Span { area: Area::Holding, address: i * 11 % 400, count: 4 + i % 3 };
+        let span = RegisterRange { area: RegisterType::Holding, address: i * 11 % 400, count: 4 + i % 3 };
         let mut last: Option<Vec<u16>> = None;
         for _ in 0..5 {
             match link.read(1, span, 100, 0).await {
                 // As poll does: an unsure answer counts only if the next one agrees.
-                Ok(answer) if answer.unsure => last = Some(answer.words.words),
+                Ok(answer) if answer.is_ambiguous => last = Some(answer.words.words),
                 Ok(answer) => {
                     if last.take().is_none_or(|before| before == answer.words.words) {
                         let expect: Vec<u16> = (span.address..span.address + span.count).map(truth).collect();
@@ -280,7 +280,7 @@ async fn each_exception_has_its_cause_and_closes_nothing() {
         for (code, cause) in expect {
             let mut link = link(vec![Fault::Exception(code), Fault::Good], rtu).await;
             link.open().await.unwrap();
-            let span = Span { area: Area::Holding, address: 5, count: 2 };
+            let span = RegisterRange { area: RegisterType::Holding, address: 5, count: 2 };
             assert_eq!(link.read(1, span, 200, 0).await.unwrap_err(), cause);
             assert!(link.is_open(), "an exception never closes a link");
             assert_eq!(link.read(1, span, 200, 0).await.unwrap().words.words, [truth(5), truth(6)]);
@@ -293,7 +293,7 @@ async fn a_read_that_no_frame_can_carry_is_refused_before_it_is_sent() {
     let mut link = link(vec![Fault::Good], false).await;
     link.open().await.unwrap();
     for count in [0, 126, 65_535] {
-        let span = Span { area: Area::Holding, address: 0, count };
+        let span = RegisterRange { area: RegisterType::Holding, address: 0, count };
         assert_eq!(link.read(1, span, 100, 0).await.unwrap_err(), Cause::IllegalValue);
     }
     let counters = link.counters.list();

@@ -684,18 +684,18 @@ fn away() -> (i64, i64) {
 /// many values it holds.
 pub fn journal_of_the_past(state: &Path, hours: i64, rate: i64) -> i64 {
     use plantroom::clock::{self, Clock};
-    use plantroom::journal::{Journal, Settings};
-    use plantroom::model::point::{Form, Kind, PointMeta, Retention, Stream};
+    use plantroom::journal::{Journal, JournalSettings};
+    use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
     use plantroom::model::reading::{Body, Reading, Stamp};
-    use plantroom::model::time::{Mono, Wall};
+    use plantroom::model::time::{MonotonicMillis, UnixMillis};
     use plantroom::model::value::Value;
-    let clock = Clock::new(&clock::Settings { source: clock::Source::Rtc }, Wall(0));
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
     let begin = clock.wall().0 - (hours * 3_600 + 60) * 1_000;
     let point = |i: i64| PointMeta {
         name: format!("p{i}").into(),
-        kind: Kind::Number,
+        kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form: Form::Exact(1),
+        form: Encoding::Exact(1),
     };
     let points = (0..rate.min(100)).map(point).collect();
     let stream = |i: i64| Stream {
@@ -707,12 +707,12 @@ pub fn journal_of_the_past(state: &Path, hours: i64, rate: i64) -> i64 {
     let streams: Vec<Arc<Stream>> = (0..(rate / 100).max(1)).map(|i| Arc::new(stream(i))).collect();
     let mut values = 0;
     for hour in 0..hours {
-        let settings = Settings { commit_ms: 20, ..Settings::default() };
+        let settings = JournalSettings { commit_ms: 20, ..JournalSettings::default() };
         let (journal, writer) = Journal::open(&state.join("journal"), &settings, &clock, "past").unwrap();
-        assert_eq!(journal.position("influx victoria").floor, 0, "nothing of it was ever written");
+        assert_eq!(journal.position("influx victoria").low_watermark, 0, "nothing of it was ever written");
         for second in hour * 3_600..(hour + 1) * 3_600 {
             for stream in &streams {
-                let at = Stamp { mono: Mono(1), wall: Wall(begin + second * 1_000), trusted: true };
+                let at = Stamp { mono: MonotonicMillis(1), wall: UnixMillis(begin + second * 1_000), trusted: true };
                 let sample = |i: usize| {
                     Some(Ok(Value::Exact(rust_decimal::Decimal::new(second * 7 + i64::try_from(i).unwrap(), 1))))
                 };

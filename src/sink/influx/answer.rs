@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct WriteAnswer {
     /// HTTP status.
     pub status: u16,
     /// How long the store wants to be left alone.
@@ -15,7 +15,7 @@ pub struct Answer {
 
 /// What follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum WriteVerdict {
     /// Everything is stored.
     Stored,
     /// Stored but for so many lines, which are older than what the store keeps.
@@ -39,30 +39,30 @@ const LIMITS: [&str; 3] = ["max-series", "max-values", "limit exceeded"];
 
 /// Judges an answer. 408, 429: later, 5xx too unless it speaks of the body. 400, 422: something in the body. 413: smaller. 401,
 /// 403, 404 and what else no retry can mend: paused until somebody has looked.
-pub fn judge(answer: &Answer) -> Verdict {
+pub fn judge(answer: &WriteAnswer) -> WriteVerdict {
     let speaks_of = |list: &[&str]| list.iter().any(|words| answer.body.contains(words));
     let is_of_body = || speaks_of(&OF_THE_BODY) || (answer.status != 503 && speaks_of(&LIMITS));
     match answer.status {
-        200..=299 => Verdict::Stored,
+        200..=299 => WriteVerdict::Stored,
         500..=599 if is_of_body() => refused(&answer.body),
-        408 | 425 | 429 | 500..=599 => Verdict::Later,
-        413 => Verdict::TooLarge,
+        408 | 425 | 429 | 500..=599 => WriteVerdict::Later,
+        413 => WriteVerdict::TooLarge,
         400 | 422 => refused(&answer.body),
-        _ => Verdict::Paused,
+        _ => WriteVerdict::Paused,
     }
 }
 
 /// InfluxDB 1.x and 2 say `partial write: … dropped=N` and have stored the rest; InfluxDB 3 lists the lines.
-fn refused(body: &str) -> Verdict {
+fn refused(body: &str) -> WriteVerdict {
     if let Some(lines) = listed(body) {
-        return Verdict::StoredBut(lines);
+        return WriteVerdict::StoredBut(lines);
     }
     match dropped(body) {
         // Backfill meets the store's own limit of age (1.x and 2 word it differently): that is no fault of a value.
         Some(n) if ["beyond", "outside"].iter().any(|w| body.contains(&format!("{w} retention policy"))) => {
-            Verdict::TooOld(n)
+            WriteVerdict::TooOld(n)
         }
-        _ => Verdict::Refused,
+        _ => WriteVerdict::Refused,
     }
 }
 
@@ -86,7 +86,7 @@ fn dropped(body: &str) -> Option<u64> {
 }
 
 /// Whether an answer that refuses something says that the rest of so many lines is stored.
-pub fn is_partly_stored(answer: &Answer, lines: usize) -> bool {
+pub fn is_partly_stored(answer: &WriteAnswer, lines: usize) -> bool {
     answer.body.contains("partial write") && dropped(&answer.body).is_some_and(|n| n < lines as u64)
 }
 
@@ -96,7 +96,7 @@ pub fn is_series_limit(said: &str) -> bool {
 }
 
 /// The store's words in one line of at most 300 characters.
-pub fn words(answer: &Answer) -> String {
+pub fn words(answer: &WriteAnswer) -> String {
     let json: Option<serde_json::Value> = serde_json::from_str(&answer.body).ok();
     let message = json.and_then(|j| j["message"].as_str().or_else(|| j["error"].as_str()).map(str::to_string));
     let text = message.unwrap_or_else(|| answer.body.clone());
@@ -108,50 +108,51 @@ pub fn words(answer: &Answer) -> String {
 mod tests {
     use super::*;
 
-    fn of(status: u16, body: &str) -> Verdict {
-        judge(&Answer { status, body: body.to_string(), retry_after: None })
+    fn of(status: u16, body: &str) -> WriteVerdict {
+        judge(&WriteAnswer { status, body: body.to_string(), retry_after: None })
     }
 
     #[test]
     fn every_answer_has_its_meaning() {
         for (status, verdict) in [
-            (204, Verdict::Stored),
-            (200, Verdict::Stored),
-            (301, Verdict::Paused),
-            (400, Verdict::Refused),
-            (401, Verdict::Paused),
-            (403, Verdict::Paused),
-            (404, Verdict::Paused),
-            (405, Verdict::Paused),
-            (408, Verdict::Later),
-            (413, Verdict::TooLarge),
-            (422, Verdict::Refused),
-            (429, Verdict::Later),
-            (500, Verdict::Later),
-            (503, Verdict::Later),
+            (204, WriteVerdict::Stored),
+            (200, WriteVerdict::Stored),
+            (301, WriteVerdict::Paused),
+            (400, WriteVerdict::Refused),
+            (401, WriteVerdict::Paused),
+            (403, WriteVerdict::Paused),
+            (404, WriteVerdict::Paused),
+            (405, WriteVerdict::Paused),
+            (408, WriteVerdict::Later),
+            (413, WriteVerdict::TooLarge),
+            (422, WriteVerdict::Refused),
+            (429, WriteVerdict::Later),
+            (500, WriteVerdict::Later),
+            (503, WriteVerdict::Later),
         ] {
             assert_eq!(of(status, ""), verdict, "{status}");
         }
         // influxdb#19779, telegraf#10410: a fault of the body with a status of the server.
-        assert_eq!(of(500, r#"{"error":"partial write: field type conflict dropped=1"}"#), Verdict::Refused);
+        assert_eq!(of(500, r#"{"error":"partial write: field type conflict dropped=1"}"#), WriteVerdict::Refused);
         let old = r#"{"message":"unexpected error writing points to database: partial write: points beyond retention policy dropped=3"}"#;
-        assert_eq!(of(500, old), Verdict::TooOld(3));
-        assert_eq!(of(503, "engine: cache-max-memory-size exceeded"), Verdict::Later);
+        assert_eq!(of(500, old), WriteVerdict::TooOld(3));
+        assert_eq!(of(503, "engine: cache-max-memory-size exceeded"), WriteVerdict::Later);
     }
 
     #[test]
     fn partial_writes_are_recognised() {
         // InfluxDB 1.6.7, as it was seen.
         let conflict = r#"{"error":"partial write: field type conflict: input field \"a\" on measurement \"m\" is type float, already exists as type integer dropped=1"}"#;
-        assert_eq!(of(400, conflict), Verdict::Refused);
+        assert_eq!(of(400, conflict), WriteVerdict::Refused);
         assert!(
-            words(&Answer { status: 400, body: conflict.into(), retry_after: None }).contains("field type conflict")
+            words(&WriteAnswer { status: 400, body: conflict.into(), retry_after: None })
+                .contains("field type conflict")
         );
         let old = r#"{"error":"partial write: points beyond retention policy dropped=12"}"#;
-        assert_eq!(of(400, old), Verdict::TooOld(12));
+        assert_eq!(of(400, old), WriteVerdict::TooOld(12));
         // InfluxDB 3, as its documentation has it.
         let three = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m a=1i","line_number":2,"error_message":"invalid type"}]}"#;
-        assert_eq!(of(400, three), Verdict::StoredBut(vec![(2, "invalid type".into())]));
-        assert_eq!(of(400, r#"{"error":"partial write of line protocol occurred","data":[]}"#), Verdict::Refused);
+        assert_eq!(of(400, three), WriteVerdict::StoredBut(vec![(2, "invalid type".into())]));
+        assert_eq!(of(400, r#"{"error":"partial write of line protocol occurred","data":[]}"#), WriteVerdict::Refused);
     }
 }

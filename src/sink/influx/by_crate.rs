@@ -7,8 +7,8 @@ use ::influxdb2::RequestError;
 use ::influxdb2::api::write::TimestampPrecision;
 
 use crate::http::secret;
-use crate::sink::influx::answer::Answer;
-use crate::sink::influx::settings::Settings;
+use crate::sink::influx::answer::WriteAnswer;
+use crate::sink::influx::settings::InfluxSettings;
 
 /// A client of one bucket.
 pub struct Client {
@@ -23,7 +23,7 @@ impl Client {
     ///
     /// # Errors
     /// What cannot be read, in words.
-    pub fn new(settings: &Settings) -> Result<Self, String> {
+    pub fn new(settings: &InfluxSettings) -> Result<Self, String> {
         let token = secret(settings.token.as_ref(), settings.token_file.as_ref())?.unwrap_or_default();
         let url = settings.url.trim_end_matches('/');
         Ok(Self {
@@ -38,16 +38,16 @@ impl Client {
     ///
     /// # Errors
     /// No answer came: in words.
-    pub async fn write(&self, body: &str) -> Result<Answer, String> {
+    pub async fn write(&self, body: &str) -> Result<WriteAnswer, String> {
         let precision = TimestampPrecision::Milliseconds;
         let writing =
             self.client.write_line_protocol_with_precision(&self.org, &self.bucket, body.to_string(), precision);
         match tokio::time::timeout(self.timeout, writing).await {
             Err(_) => Err("no answer in time".to_string()),
-            Ok(Ok(())) => Ok(Answer { status: 204, ..Answer::default() }),
+            Ok(Ok(())) => Ok(WriteAnswer { status: 204, ..WriteAnswer::default() }),
             // The crate takes 200 for an error.
             Ok(Err(RequestError::Http { status, text })) => {
-                Ok(Answer { status: status.as_u16(), body: text, retry_after: None })
+                Ok(WriteAnswer { status: status.as_u16(), body: text, retry_after: None })
             }
             Ok(Err(other)) => Err(format!("no connection: {other}")),
         }

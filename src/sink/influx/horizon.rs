@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::sink::Health;
-use crate::sink::influx::Sink;
-use crate::sink::influx::answer::{Verdict, judge};
+use crate::sink::SinkHealth;
+use crate::sink::influx::InfluxSink;
+use crate::sink::influx::answer::{WriteVerdict, judge};
 
 const DAY_MS: i64 = 86_400_000;
 /// Ages of the values that are written: the first is the one by which it is known that the store can be read.
@@ -62,7 +62,7 @@ fn dropped(answer: &str, mark: i64) -> Option<String> {
     Some(words)
 }
 
-impl Sink {
+impl InfluxSink {
     /// Goes on with that look, if it is time.
     pub(super) async fn look_at_horizon(&mut self) {
         let now_ms = self.now_ms();
@@ -73,7 +73,7 @@ impl Sink {
                 let mark = wall / 1_000;
                 // A store that refuses it says so when values of that age come.
                 let answer = self.carrier.write(&body(&self.common.site, wall, mark)).await;
-                let is_stored = answer.is_ok_and(|a| judge(&a) == Verdict::Stored);
+                let is_stored = answer.is_ok_and(|a| judge(&a) == WriteVerdict::Stored);
                 self.horizon = if is_stored {
                     Horizon::Written { mark, at_ms: now_ms + WAIT_MS, tries: 0 }
                 } else {
@@ -89,7 +89,7 @@ impl Sink {
                         if !words.is_empty() {
                             tracing::warn!(sink = self.s.name, url = self.s.url, "{words}");
                         }
-                        Health::tell(&self.common.health.limits, words);
+                        SinkHealth::tell(&self.common.health.limits, words);
                         self.horizon = Horizon::Known;
                     }
                     None if tries + 1 < TRIES => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::model::point::{Kind, STATUS, Stream};
+use crate::model::point::{PointKind, STATUS, Stream};
 use crate::model::reading::Reading;
 use crate::model::value::Value;
 use crate::sink::Places;
@@ -111,20 +111,20 @@ fn end(at_ms: i64, after_ms: u32, out: &mut String) {
 }
 
 /// A field with its value; `false` if there is no way to write it.
-fn field(name: &str, kind: Kind, value: &Value, out: &mut String) -> bool {
+fn field(name: &str, kind: PointKind, value: &Value, out: &mut String) -> bool {
     let before = out.len();
     out.push_str(name);
     out.push('=');
     let is_written = match (kind, value) {
-        (_, Value::Text(_)) | (Kind::Text, _) => false,
-        (Kind::Bool | Kind::Code, value) => whole(value, out),
-        (Kind::Number | Kind::Counter, Value::Bool(b)) => {
+        (_, Value::Text(_)) | (PointKind::Text, _) => false,
+        (PointKind::Bool | PointKind::Code, value) => whole(value, out),
+        (PointKind::Number | PointKind::Counter, Value::Bool(b)) => {
             out.push(if *b { '1' } else { '0' });
             true
         }
-        (Kind::Number | Kind::Counter, Value::F32(x)) => float(x + 0.0, f64::from(*x), out),
-        (Kind::Number | Kind::Counter, Value::F64(x)) => float(x + 0.0, *x, out),
-        (Kind::Number | Kind::Counter, value) => {
+        (PointKind::Number | PointKind::Counter, Value::F32(x)) => float(x + 0.0, f64::from(*x), out),
+        (PointKind::Number | PointKind::Counter, Value::F64(x)) => float(x + 0.0, *x, out),
+        (PointKind::Number | PointKind::Counter, value) => {
             value.write_json(out);
             true
         }
@@ -240,24 +240,24 @@ pub fn values(body: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::point::{Form, PointMeta, Retention};
+    use crate::model::point::{Encoding, PointMeta, Retention};
     use crate::model::quality::Cause;
     use crate::model::reading::{Body, Part, Sample, Stamp};
-    use crate::model::time::{Mono, Wall};
-    use crate::sink::Place;
+    use crate::model::time::{MonotonicMillis, UnixMillis};
+    use crate::sink::DeviceTags;
 
-    fn encoded(source: &str, samples: Vec<(&str, Kind, Option<Sample>)>, parts: Vec<Part>) -> (String, usize) {
-        let place = Place { class: "pump".into(), area: "B1, 泵房\\".into() };
+    fn encoded(source: &str, samples: Vec<(&str, PointKind, Option<Sample>)>, parts: Vec<Part>) -> (String, usize) {
+        let place = DeviceTags { class: "pump".into(), area: "B1, 泵房\\".into() };
         let mut encoder = Encoder::new("s 1", Arc::new(BTreeMap::from([("p1".to_string(), place)])));
-        let meta = |(name, kind, _): &(&str, Kind, Option<Sample>)| PointMeta {
+        let meta = |(name, kind, _): &(&str, PointKind, Option<Sample>)| PointMeta {
             name: (*name).into(),
             kind: *kind,
             retention: Retention::Telemetry,
-            form: Form::F64,
+            form: Encoding::F64,
         };
         let points = samples.iter().map(meta).collect();
         let stream = Arc::new(Stream { device: "p1".into(), source: source.into(), every_ms: 1_000, points });
-        let at = Stamp { mono: Mono(0), wall: Wall(5), trusted: true };
+        let at = Stamp { mono: MonotonicMillis(0), wall: UnixMillis(5), trusted: true };
         let samples = samples.into_iter().map(|(_, _, s)| s).collect();
         let mut out = String::new();
         let n = encoder.encode(&Reading { stream, at, body: Body::Samples { samples, parts } }, 5, None, &mut out);
@@ -270,19 +270,19 @@ mod tests {
         let (text, n) = encoded(
             "u/fast",
             vec![
-                ("a_kwh", Kind::Counter, exact("79228162514264337593543950.335")),
-                ("b", Kind::Number, exact("230.20")),
-                ("c", Kind::Number, Some(Ok(Value::F32(230.2)))),
-                ("d", Kind::Number, Some(Ok(Value::F64(1e300)))),
-                ("e", Kind::Number, Some(Ok(Value::F64(f64::NAN)))),
-                ("f", Kind::Bool, Some(Ok(Value::Bool(true)))),
-                ("g", Kind::Code, Some(Ok(Value::Code(-3)))),
-                ("h", Kind::Code, exact("7")),
-                ("i", Kind::Code, exact("7.5")),
-                ("j", Kind::Text, Some(Ok(Value::Text("v1".into())))),
-                ("k", Kind::Number, Some(Err(Cause::Timeout))),
-                ("l", Kind::Number, Some(Ok(Value::Code(3)))),
-                ("m", Kind::Number, None),
+                ("a_kwh", PointKind::Counter, exact("79228162514264337593543950.335")),
+                ("b", PointKind::Number, exact("230.20")),
+                ("c", PointKind::Number, Some(Ok(Value::F32(230.2)))),
+                ("d", PointKind::Number, Some(Ok(Value::F64(1e300)))),
+                ("e", PointKind::Number, Some(Ok(Value::F64(f64::NAN)))),
+                ("f", PointKind::Bool, Some(Ok(Value::Bool(true)))),
+                ("g", PointKind::Code, Some(Ok(Value::Code(-3)))),
+                ("h", PointKind::Code, exact("7")),
+                ("i", PointKind::Code, exact("7.5")),
+                ("j", PointKind::Text, Some(Ok(Value::Text("v1".into())))),
+                ("k", PointKind::Number, Some(Err(Cause::Timeout))),
+                ("l", PointKind::Number, Some(Ok(Value::Code(3)))),
+                ("m", PointKind::Number, None),
             ],
             vec![],
         );
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn each_answer_has_its_own_time() {
         let one = || Some(Ok(Value::F64(1.0)));
-        let (n, t) = (Kind::Number, Kind::Text);
+        let (n, t) = (PointKind::Number, PointKind::Text);
         let text = || Some(Ok(Value::Text("x".into())));
         let samples = vec![("a", n, one()), ("b", n, one()), ("c", t, text()), ("d", n, one()), ("e", t, text())];
         let parts = vec![Part { len: 2, after_ms: 0 }, Part { len: 3, after_ms: 40 }];
@@ -307,9 +307,9 @@ mod tests {
 
     #[test]
     fn status_is_a_measurement_of_its_own() {
-        let (text, _) = encoded(STATUS, vec![("state", Kind::Code, Some(Ok(Value::Code(1))))], vec![]);
+        let (text, _) = encoded(STATUS, vec![("state", PointKind::Code, Some(Ok(Value::Code(1))))], vec![]);
         assert_eq!(text, "status,area=B1\\,\\ 泵房/,class=pump,device=p1,site=s\\ 1 state=1i 5\n");
-        let (text, _) = encoded("alarm/level_high", vec![("state", Kind::Code, Some(Ok(Value::Code(1))))], vec![]);
+        let (text, _) = encoded("alarm/level_high", vec![("state", PointKind::Code, Some(Ok(Value::Code(1))))], vec![]);
         assert_eq!(text, "alarm,area=B1\\,\\ 泵房/,class=pump,device=p1,rule=level_high,site=s\\ 1 state=1i 5\n");
     }
 

@@ -7,10 +7,10 @@
 pub mod answer;
 #[cfg(feature = "influxdb2")]
 pub mod by_crate;
-mod give_again;
 mod horizon;
 pub mod line;
 pub mod progress;
+mod resend_job;
 mod send;
 pub mod settings;
 pub mod transport;
@@ -23,18 +23,18 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::cursor::Position;
-use crate::journal::fetch::{Cursor, Item};
-use crate::model::time::Wall;
-use crate::sink::influx::give_again::GiveAgain;
+use crate::journal::fetch::{Cursor, JournalItem};
+use crate::model::time::UnixMillis;
 use crate::sink::influx::horizon::Horizon;
 use crate::sink::influx::line::Encoder;
 use crate::sink::influx::progress::Progress;
+use crate::sink::influx::resend_job::ResendJob;
 use crate::sink::influx::send::{Sending, Sent};
-use crate::sink::influx::settings::Settings;
-use crate::sink::influx::transport::Carrier;
+use crate::sink::influx::settings::InfluxSettings;
+use crate::sink::influx::transport::StoreClient;
 use crate::sink::refusals::Refusals;
 use crate::sink::report::Filter;
-use crate::sink::{Common, Health};
+use crate::sink::{SinkContext, SinkHealth};
 
 /// Between two attempts while the store answers that nothing but a person can mend.
 const PAUSED_MS: u64 = 20_000;
@@ -54,16 +54,16 @@ const FETCH: usize = 16;
 const FETCH_MAX: usize = 500;
 
 /// Runs until told to stop; then what is live is written once more.
-pub async fn run(settings: Settings, common: Common, stop: CancellationToken) {
+pub async fn run(settings: InfluxSettings, common: SinkContext, stop: CancellationToken) {
     // A new sink begins with what comes from now on, whatever keeps it from writing.
     let position = common.journal.position(&cursor_name(&settings));
     let (mut waited_ms, hour_ms) = (0, 3_600_000);
     let carrier = loop {
-        match Carrier::new(&settings) {
+        match StoreClient::new(&settings) {
             Ok(carrier) => break carrier,
             Err(error) => {
                 // A secret's file may come later than we do.
-                Health::tell(&common.health.error, &error);
+                SinkHealth::tell(&common.health.error, &error);
                 if waited_ms % hour_ms < PAUSED_MS {
                     tracing::error!(sink = settings.name, error, "the store cannot be written to: tried every 20 s");
                 }
@@ -75,13 +75,13 @@ pub async fn run(settings: Settings, common: Common, stop: CancellationToken) {
             }
         }
     };
-    let mut sink = Sink::new(settings, common, carrier, position);
+    let mut sink = InfluxSink::new(settings, common, carrier, position);
     loop {
         let wait = Duration::from_millis(sink.wait_ms());
         tokio::select! {
             () = stop.cancelled() => break,
-            () = sink.common.aside.ring() => {}
-            () = sink.common.again.ring() => {}
+            () = sink.common.dead_letters.notified() => {}
+            () = sink.common.resend.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
         // A store that hangs must not hold up who wants us to stop; what was on its way is written again.
@@ -104,19 +104,19 @@ pub async fn run(settings: Settings, common: Common, stop: CancellationToken) {
 ///
 /// # Errors
 /// Why not, in words.
-pub async fn probe(settings: &Settings, site: &str, now: Wall) -> Result<String, String> {
-    let carrier = Carrier::new(settings)?;
+pub async fn probe(settings: &InfluxSettings, site: &str, now: UnixMillis) -> Result<String, String> {
+    let carrier = StoreClient::new(settings)?;
     let answer = carrier.write(&Encoder::new(site, Arc::default()).probe(now.0)).await?;
     match answer::judge(&answer) {
-        answer::Verdict::Stored => Ok("stored".to_string()),
+        answer::WriteVerdict::Stored => Ok("stored".to_string()),
         _ => Err(answer::words(&answer)),
     }
 }
 
-struct Sink {
-    s: Settings,
-    common: Common,
-    carrier: Carrier,
+struct InfluxSink {
+    s: InfluxSettings,
+    common: SinkContext,
+    carrier: StoreClient,
     cursor: String,
     encoder: Encoder,
     filter: Filter,
@@ -130,7 +130,7 @@ struct Sink {
     /// Records that are being sent again.
     again: Option<Sending>,
     /// A range of the history that is being written again.
-    given: Option<GiveAgain>,
+    given: Option<ResendJob>,
     /// Live bodies in which something is refused, and the numbers that each reaches from and to.
     doubted: VecDeque<(Sending, u64, u64)>,
     /// Series that the store refuses: values of now, and values of the past.
@@ -160,8 +160,8 @@ struct Sink {
     renew: bool,
 }
 
-impl Sink {
-    fn new(s: Settings, common: Common, carrier: Carrier, position: Position) -> Self {
+impl InfluxSink {
+    fn new(s: InfluxSettings, common: SinkContext, carrier: StoreClient, position: Position) -> Self {
         let cursor = cursor_name(&s);
         let progress = Progress::new(position, common.journal.begin_of_tail());
         Self {
@@ -206,7 +206,7 @@ impl Sink {
     /// Until something is to be done: the next flush, or sooner if the past waits and may be written.
     fn wait_ms(&self) -> u64 {
         let now = self.now_ms();
-        let has_past = self.progress.past().is_some() || self.common.again.range().is_some();
+        let has_past = self.progress.past().is_some() || self.common.resend.range().is_some();
         let busy = has_past && self.failures == 0 && self.is_dated();
         let at = if busy { self.flush_at_ms.min(now + 20) } else { self.flush_at_ms };
         at.max(self.not_before_ms).saturating_sub(now).max(1)
@@ -223,7 +223,7 @@ impl Sink {
             return self.show();
         }
         if std::mem::take(&mut self.renew)
-            && let Ok(carrier) = Carrier::new(&self.s)
+            && let Ok(carrier) = StoreClient::new(&self.s)
         {
             self.carrier = carrier;
         }
@@ -237,7 +237,7 @@ impl Sink {
         // The past gets the time that is left until the next flush.
         let has_time = |s: &Self| (s.not_before_ms..s.flush_at_ms).contains(&s.now_ms()) && !stop.is_cancelled();
         while has_time(self) && self.fill().await {}
-        while has_time(self) && self.give_again().await {}
+        while has_time(self) && self.run_resend().await {}
         self.show();
     }
 
@@ -272,7 +272,7 @@ impl Sink {
             match self.send(Sending::new(body), true).await {
                 Sent::Done => {
                     self.progress.live_done(upto);
-                    self.common.journal.done(&self.cursor, self.progress.kept());
+                    self.common.journal.ack(&self.cursor, self.progress.kept());
                     self.live = Some(reader);
                 }
                 Sent::Doubted(sending) => {
@@ -303,7 +303,7 @@ impl Sink {
             match self.send(sending, false).await {
                 Sent::Done => {
                     self.progress.gap_done(after, upto);
-                    self.common.journal.done(&self.cursor, self.progress.kept());
+                    self.common.journal.ack(&self.cursor, self.progress.kept());
                 }
                 Sent::Again(left) | Sent::Doubted(left) => return self.doubted.push_front((left, after, upto)),
             }
@@ -311,7 +311,7 @@ impl Sink {
         }
     }
 
-    fn encode(&mut self, item: &Item, is_past: bool, body: &mut String) -> usize {
+    fn encode(&mut self, item: &JournalItem, is_past: bool, body: &mut String) -> usize {
         let reading = &item.entry.reading;
         let Some(at) = self.common.journal.dated(&item.entry) else {
             self.undated();
@@ -369,7 +369,7 @@ impl Sink {
                     self.past = None;
                     self.past_filter.reset();
                 }
-                self.common.journal.done(&self.cursor, self.progress.kept());
+                self.common.journal.ack(&self.cursor, self.progress.kept());
                 true
             }
             Sent::Again(left) | Sent::Doubted(left) => {
@@ -381,7 +381,7 @@ impl Sink {
 
     /// Writes what somebody wants to be tried again.
     async fn send_again(&mut self) {
-        let records = self.common.aside.take_again();
+        let records = self.common.dead_letters.take_again();
         if !records.is_empty() {
             // Whoever wants that has mended the cause.
             self.refusals.forget();
@@ -393,7 +393,7 @@ impl Sink {
             && let Some(sending) = self.again.take()
         {
             match self.send(sending, false).await {
-                Sent::Done => self.common.aside.sent_again(),
+                Sent::Done => self.common.dead_letters.sent_again(),
                 Sent::Again(left) | Sent::Doubted(left) => self.again = Some(left),
             }
         }
@@ -419,7 +419,7 @@ impl Sink {
 }
 
 /// Reads the next readings with at least so many values, or none; files are read on a thread of their own.
-async fn fetch(mut reader: Cursor, values: usize) -> Option<(Cursor, Vec<Item>)> {
+async fn fetch(mut reader: Cursor, values: usize) -> Option<(Cursor, Vec<JournalItem>)> {
     let read = tokio::task::spawn_blocking(move || {
         let (mut items, mut weight) = (Vec::new(), 0);
         let mut chunk = FETCH;
@@ -438,6 +438,6 @@ async fn fetch(mut reader: Cursor, values: usize) -> Option<(Cursor, Vec<Item>)>
 }
 
 /// The cursor of a sink in the journal.
-pub fn cursor_name(settings: &Settings) -> String {
+pub fn cursor_name(settings: &InfluxSettings) -> String {
     format!("influx {}", settings.name)
 }

@@ -1,6 +1,6 @@
 //! What of the journal a store has: the newest first, the past filled in. Pure.
 
-use crate::journal::cursor::{Done, Position};
+use crate::journal::cursor::{AckedRange, Position};
 
 /// Ranges that are remembered; with more, the oldest is forgotten, and its readings are written once more.
 const RANGES_MAX: usize = 64;
@@ -18,7 +18,7 @@ pub struct Progress {
 impl Progress {
     /// Goes on from what was kept; `newest` is where live reading begins.
     pub fn new(kept: Position, newest: u64) -> Self {
-        let mut out = Self { live: kept.ahead.last().map_or(kept.floor, |d| d.upto), position: kept };
+        let mut out = Self { live: kept.acked_ranges.last().map_or(kept.low_watermark, |d| d.upto), position: kept };
         out.jump(newest);
         out
     }
@@ -32,18 +32,18 @@ impl Progress {
     pub fn jump(&mut self, to: u64) {
         if to > self.live {
             self.live = to;
-            if self.position.ahead.len() >= RANGES_MAX {
-                self.position.ahead.remove(0);
+            if self.position.acked_ranges.len() >= RANGES_MAX {
+                self.position.acked_ranges.remove(0);
             }
-            self.position.ahead.retain(|d| d.after < d.upto);
-            self.position.ahead.push(Done { after: to, upto: to });
+            self.position.acked_ranges.retain(|d| d.after < d.upto);
+            self.position.acked_ranges.push(AckedRange { after: to, upto: to });
         }
     }
 
     /// Everything live up to this number is written.
     pub fn live_done(&mut self, seq: u64) {
         self.live = self.live.max(seq);
-        match self.position.ahead.last_mut() {
+        match self.position.acked_ranges.last_mut() {
             Some(range) => range.upto = self.live,
             None => self.position = Position::at(self.live),
         }
@@ -51,9 +51,11 @@ impl Progress {
 
     /// Where reading the past goes on; `None` if there is none.
     pub fn past(&self) -> Option<Position> {
-        let next = self.position.ahead.first()?;
-        (self.position.floor < next.after)
-            .then(|| Position { walk: self.position.walk.clone(), ..Position::at(self.position.floor) })
+        let next = self.position.acked_ranges.first()?;
+        (self.position.low_watermark < next.after).then(|| Position {
+            sealed_cursor: self.position.sealed_cursor.clone(),
+            ..Position::at(self.position.low_watermark)
+        })
     }
 
     /// Whether a number is part of the past that is still to be written.
@@ -64,24 +66,25 @@ impl Progress {
     /// Everything of the past up to this position is written. Says whether reading has to begin anew elsewhere.
     pub fn past_done(&mut self, reached: Position) -> bool {
         // A reader may have looked beyond: what is newer than the live ones is not done by that.
-        let floor = reached.floor.min(self.live);
-        (self.position.floor, self.position.walk) = (floor.max(self.position.floor), reached.walk);
+        let floor = reached.low_watermark.min(self.live);
+        (self.position.low_watermark, self.position.sealed_cursor) =
+            (floor.max(self.position.low_watermark), reached.sealed_cursor);
         self.absorb();
-        self.position.floor != reached.floor
+        self.position.low_watermark != reached.low_watermark
     }
 
     /// What lies between two numbers is written: a gap that live reading left.
     pub fn gap_done(&mut self, after: u64, upto: u64) {
-        if upto <= self.position.floor {
+        if upto <= self.position.low_watermark {
             return;
         }
-        let mut all = std::mem::take(&mut self.position.ahead);
+        let mut all = std::mem::take(&mut self.position.acked_ranges);
         // The last range is where live reading goes on.
         let live = all.pop();
-        all.push(Done { after, upto });
+        all.push(AckedRange { after, upto });
         all.extend(live);
         all.sort_by_key(|d| d.after);
-        let mut merged: Vec<Done> = Vec::with_capacity(all.len());
+        let mut merged: Vec<AckedRange> = Vec::with_capacity(all.len());
         for d in all {
             match merged.last_mut() {
                 Some(before) if d.after <= before.upto => before.upto = before.upto.max(d.upto),
@@ -91,24 +94,25 @@ impl Progress {
         if merged.len() > RANGES_MAX {
             merged.remove(0);
         }
-        self.position.ahead = merged;
+        self.position.acked_ranges = merged;
         self.absorb();
     }
 
     /// Ranges that begin at the floor are part of it.
     fn absorb(&mut self) {
-        while let Some(next) = self.position.ahead.first().filter(|d| d.after <= self.position.floor) {
-            if self.position.floor < next.upto {
-                (self.position.floor, self.position.walk) = (next.upto, Position::at(next.upto).walk);
+        while let Some(next) = self.position.acked_ranges.first().filter(|d| d.after <= self.position.low_watermark) {
+            if self.position.low_watermark < next.upto {
+                (self.position.low_watermark, self.position.sealed_cursor) =
+                    (next.upto, Position::at(next.upto).sealed_cursor);
             }
-            self.position.ahead.remove(0);
+            self.position.acked_ranges.remove(0);
         }
     }
 
     /// What is to be kept.
     pub fn kept(&self) -> Position {
-        let ahead = self.position.ahead.iter().filter(|d| d.after < d.upto).copied().collect();
-        Position { ahead, ..self.position.clone() }
+        let ahead = self.position.acked_ranges.iter().filter(|d| d.after < d.upto).copied().collect();
+        Position { acked_ranges: ahead, ..self.position.clone() }
     }
 }
 
@@ -130,8 +134,8 @@ mod tests {
         p.jump(50);
         assert_eq!((p.live(), missing(&p), p.kept()), (50, 30, Position::at(20)), "nothing is done beyond the floor");
         p.live_done(60);
-        let ahead = vec![Done { after: 50, upto: 60 }];
-        assert_eq!(p.kept(), Position { ahead, ..Position::at(20) });
+        let ahead = vec![AckedRange { after: 50, upto: 60 }];
+        assert_eq!(p.kept(), Position { acked_ranges: ahead, ..Position::at(20) });
         assert!(p.wants(21) && p.wants(50) && !p.wants(51) && !p.wants(20) && !p.wants(61));
         assert!(!p.past_done(Position::at(40)), "it goes on where it is");
         // A second outage, and a restart in the middle of it.
@@ -140,9 +144,9 @@ mod tests {
         let mut p = Progress::new(p.kept(), 100);
         assert_eq!((missing(&p), p.live()), (10 + 20 + 10, 100));
         assert!(p.past_done(Position::at(50)), "behind the range that is done");
-        assert_eq!((p.past().unwrap().floor, missing(&p)), (60, 30));
+        assert_eq!((p.past().unwrap().low_watermark, missing(&p)), (60, 30));
         assert!(p.past_done(Position::at(85)), "a sealed hour may end within what is done");
-        assert_eq!((p.past().unwrap().floor, missing(&p)), (90, 10));
+        assert_eq!((p.past().unwrap().low_watermark, missing(&p)), (90, 10));
         p.live_done(120);
         assert!(p.past_done(Position::at(150)), "looking beyond the newest does not make it done");
         assert_eq!((p.kept(), p.past(), missing(&p)), (Position::at(120), None, 0));
@@ -156,9 +160,9 @@ mod tests {
         p.live_done(35);
         p.jump(40);
         p.live_done(45);
-        assert_eq!((p.kept().floor, missing(&p)), (20, 15));
+        assert_eq!((p.kept().low_watermark, missing(&p)), (20, 15));
         p.gap_done(35, 40);
-        assert_eq!((p.kept().floor, p.kept().ahead.len(), missing(&p)), (20, 1, 10));
+        assert_eq!((p.kept().low_watermark, p.kept().acked_ranges.len(), missing(&p)), (20, 1, 10));
         p.gap_done(20, 30);
         assert_eq!((p.kept(), p.past(), missing(&p)), (Position::at(45), None, 0));
         p.live_done(50);
@@ -178,7 +182,7 @@ mod tests {
             p.jump(i * 10);
             p.live_done(i * 10 + 1);
         }
-        assert_eq!(p.kept().ahead.len(), RANGES_MAX);
+        assert_eq!(p.kept().acked_ranges.len(), RANGES_MAX);
         assert!(p.wants(11), "what was forgotten is written once more");
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::sink::Health;
-use crate::sink::aside::Record;
-use crate::sink::influx::answer::{Answer, Verdict, is_partly_stored, is_series_limit, judge, words};
-use crate::sink::influx::{BATCH_MIN, LATER_MAX_MS, PAUSED_MS, RETRY_AFTER_MAX, Sink, line};
+use crate::sink::SinkHealth;
+use crate::sink::dead_letters::DeadLetter;
+use crate::sink::influx::answer::{WriteAnswer, WriteVerdict, is_partly_stored, is_series_limit, judge, words};
+use crate::sink::influx::{BATCH_MIN, InfluxSink, LATER_MAX_MS, PAUSED_MS, RETRY_AFTER_MAX, line};
 use crate::sink::refusals::Admits;
 
 /// Values refused in a row, with nothing stored between them, after which the store is asked whether it takes anything.
@@ -83,8 +83,8 @@ impl Sending {
 }
 
 /// Whether an answer is a fault of the server that says nothing of the body.
-fn is_of_server(answer: &Answer) -> bool {
-    answer.status >= 500 && judge(answer) == Verdict::Later
+fn is_of_server(answer: &WriteAnswer) -> bool {
+    answer.status >= 500 && judge(answer) == WriteVerdict::Later
 }
 
 /// What became of a body.
@@ -97,7 +97,7 @@ pub enum Sent {
     Doubted(Sending),
 }
 
-impl Sink {
+impl InfluxSink {
     /// Writes a body to its end: halved where something in it is refused. Values of series that are refused already are left out.
     ///
     /// What is not `live` is broken off when live values are due: they go first.
@@ -123,31 +123,34 @@ impl Sink {
             if answer.as_ref().is_ok_and(|a| is_partly_stored(a, line::lines(&body).count())) {
                 self.partly_stored_ms = self.now_ms();
             }
-            if live && matches!(verdict, Verdict::Refused | Verdict::StoredBut(_)) && line::halves(&body).is_some() {
+            if live
+                && matches!(verdict, WriteVerdict::Refused | WriteVerdict::StoredBut(_))
+                && line::halves(&body).is_some()
+            {
                 sending.left.push(body);
                 return Sent::Doubted(sending);
             }
             match (verdict, answer) {
-                (Verdict::Stored, _) => {
+                (WriteVerdict::Stored, _) => {
                     (sending.in_a_row, sending.faults_of_value) = (0, 0);
                     self.stored(line::values(&body));
                     self.taken(&body, sending.is_past);
                 }
-                (Verdict::TooOld(n), _) => {
+                (WriteVerdict::TooOld(n), _) => {
                     // The store counts lines, we count values.
                     let (values, lines) = (line::values(&body), line::lines(&body).count().max(1));
                     let old = values * usize::try_from(n).unwrap_or(lines).min(lines) / lines;
                     self.common.health.too_old.fetch_add(old as u64, Ordering::Relaxed);
                     self.stored(values - old);
                 }
-                (Verdict::StoredBut(list), Ok(answer)) => self.stored_but(&mut sending, &body, &list, &answer),
-                (Verdict::Refused, Ok(answer)) => {
+                (WriteVerdict::StoredBut(list), Ok(answer)) => self.stored_but(&mut sending, &body, &list, &answer),
+                (WriteVerdict::Refused, Ok(answer)) => {
                     if !self.is_refused(&mut sending, body, &answer).await {
                         self.failed(false, Ok(answer));
                         return Sent::Again(sending);
                     }
                 }
-                (Verdict::TooLarge, Ok(answer)) => match line::halves(&body) {
+                (WriteVerdict::TooLarge, Ok(answer)) => match line::halves(&body) {
                     Some((first, second)) => {
                         self.batch = (line::values(&body) / 2).clamp(BATCH_MIN, self.batch.max(BATCH_MIN));
                         sending.left.extend([second, first]);
@@ -156,7 +159,7 @@ impl Sink {
                 },
                 (verdict, answer) => {
                     sending.left.push(body);
-                    self.failed(verdict == Verdict::Paused, answer);
+                    self.failed(verdict == WriteVerdict::Paused, answer);
                     return Sent::Again(sending);
                 }
             }
@@ -180,12 +183,12 @@ impl Sink {
     }
 
     /// A body is refused: it is halved, and a single value is refused for good, if it is to blame. `false`: the store takes nothing now.
-    async fn is_refused(&mut self, sending: &mut Sending, body: String, answer: &Answer) -> bool {
+    async fn is_refused(&mut self, sending: &mut Sending, body: String, answer: &WriteAnswer) -> bool {
         match line::halves(&body) {
             Some((first, second)) => sending.left.extend([second, first]),
             None if is_of_server(answer) && !sending.is_blamed(answer.status) => {
                 sending.left.push(body);
-                sending.is_doubted = self.probe().await.0 == Verdict::Stored;
+                sending.is_doubted = self.probe().await.0 == WriteVerdict::Stored;
                 return sending.is_doubted;
             }
             None => sending.refuse(body, words(answer)),
@@ -199,7 +202,7 @@ impl Sink {
         let values: usize = left_out.iter().map(|(what, _)| line::values(what)).sum();
         self.common.health.set_aside.fetch_add(values as u64, Ordering::Relaxed);
         let words = format!("{}: {said} (of the past: `plantroom resend` writes it again)", what.trim_end());
-        Health::tell(&self.common.health.last_set_aside, words);
+        SinkHealth::tell(&self.common.health.last_set_aside, words);
     }
 
     /// Without the values of series that the store refuses: those are set aside with its words.
@@ -217,10 +220,10 @@ impl Sink {
 
     /// What an answer means. The third fault of the server in a row is asked about: a store that takes what it took before has
     /// something against this body.
-    async fn judge(&mut self, answer: &Result<Answer, String>, sending: &mut Sending) -> Verdict {
-        let Ok(answer) = answer else { return Verdict::Later };
+    async fn judge(&mut self, answer: &Result<WriteAnswer, String>, sending: &mut Sending) -> WriteVerdict {
+        let Ok(answer) = answer else { return WriteVerdict::Later };
         let verdict = judge(answer);
-        if verdict != Verdict::Later || answer.status < 500 {
+        if verdict != WriteVerdict::Later || answer.status < 500 {
             return verdict;
         }
         let is_known = self.now_ms() < self.blames_until_ms;
@@ -229,12 +232,12 @@ impl Sink {
         // ones are stored in between.
         let is_third = self.failures + 1 >= SERVER_FAULTS_MAX || sending.faults >= SERVER_FAULTS_MAX;
         if !sending.is_doubted && (is_known || is_third) {
-            sending.is_doubted = self.probe().await.0 == Verdict::Stored;
+            sending.is_doubted = self.probe().await.0 == WriteVerdict::Stored;
             if sending.is_doubted {
                 self.blames_until_ms = self.now_ms() + BLAMES_MS;
             }
         }
-        if sending.is_doubted { Verdict::Refused } else { Verdict::Later }
+        if sending.is_doubted { WriteVerdict::Refused } else { WriteVerdict::Later }
     }
 
     /// Values were stored: nothing is wrong with their series any more.
@@ -260,13 +263,13 @@ impl Sink {
     }
 
     /// Writes once more what the store took before, or else what any store takes that takes something.
-    async fn probe(&mut self) -> (Verdict, Result<Answer, String>) {
+    async fn probe(&mut self) -> (WriteVerdict, Result<WriteAnswer, String>) {
         let any = self.encoder.probe(self.common.clock.wall().0);
-        let mut last = (Verdict::Later, Err(String::new()));
+        let mut last = (WriteVerdict::Later, Err(String::new()));
         for body in self.known_good.clone().into_iter().chain([any]) {
             let answer = self.carrier.write(&body).await;
-            last = (answer.as_ref().map_or(Verdict::Later, judge), answer);
-            if last.0 == Verdict::Stored {
+            last = (answer.as_ref().map_or(WriteVerdict::Later, judge), answer);
+            if last.0 == WriteVerdict::Stored {
                 break;
             }
         }
@@ -274,7 +277,7 @@ impl Sink {
     }
 
     /// Everything is stored but for these lines: in each of them the value is looked for that is to blame.
-    fn stored_but(&mut self, sending: &mut Sending, body: &str, list: &[(usize, String)], answer: &Answer) {
+    fn stored_but(&mut self, sending: &mut Sending, body: &str, list: &[(usize, String)], answer: &WriteAnswer) {
         let lines: Vec<&str> = line::lines(body).collect();
         let listed = |i: usize| list.iter().find(|(n, _)| *n == i + 1);
         let good: String =
@@ -312,12 +315,12 @@ impl Sink {
             return true;
         }
         let (verdict, answer) = self.probe().await;
-        if verdict == Verdict::Stored {
+        if verdict == WriteVerdict::Stored {
             return true;
         }
         let innocent = sending.refused.split_off(sending.refused.len().saturating_sub(in_a_row));
         sending.left.extend(innocent.into_iter().rev().map(|(body, _)| body));
-        self.failed(verdict != Verdict::Later, answer);
+        self.failed(verdict != WriteVerdict::Later, answer);
         false
     }
 
@@ -343,7 +346,7 @@ impl Sink {
         if !was {
             health.connects.fetch_add(1, Ordering::Relaxed);
             health.paused.store(false, Ordering::Relaxed);
-            Health::tell(&health.error, "");
+            SinkHealth::tell(&health.error, "");
             let failures = std::mem::take(&mut self.failures);
             tracing::info!(sink = self.s.name, url = self.s.url, failures, "store takes what is written");
         }
@@ -351,7 +354,7 @@ impl Sink {
     }
 
     /// No answer, or one that says that it cannot be now.
-    fn failed(&mut self, is_paused: bool, answer: Result<Answer, String>) {
+    fn failed(&mut self, is_paused: bool, answer: Result<WriteAnswer, String>) {
         let retry_after = answer.as_ref().ok().and_then(|a| a.retry_after);
         let error = answer.map_or_else(|e| e, |a| words(&a));
         self.failures += 1;
@@ -364,7 +367,7 @@ impl Sink {
         self.common.health.connected.store(false, Ordering::Relaxed);
         self.common.health.paused.store(is_paused, Ordering::Relaxed);
         self.renew = is_paused;
-        Health::tell(&self.common.health.error, &error);
+        SinkHealth::tell(&self.common.health.error, &error);
         if self.failures == 1 || now >= self.say_again_ms {
             // When it begins, and hourly while it lasts.
             self.say_again_ms = now + 3_600_000;
@@ -382,18 +385,18 @@ impl Sink {
             return;
         }
         let at = self.common.clock.wall().rfc3339();
-        let record = |(what, said): &(String, String)| Record {
+        let record = |(what, said): &(String, String)| DeadLetter {
             at: at.clone(),
             topic: String::new(),
             what: what.trim_end().to_string(),
             said: said.clone(),
         };
-        let records: Vec<Record> = refused.iter().map(record).collect();
+        let records: Vec<DeadLetter> = refused.iter().map(record).collect();
         let count: usize = records.iter().map(|r| line::values(&r.what)).sum();
         self.common.health.set_aside.fetch_add(count as u64, Ordering::Relaxed);
         self.aside_unsaid += count;
         if let Some(last) = records.last() {
-            Health::tell(&self.common.health.last_set_aside, format!("{}: {}", last.what, last.said));
+            SinkHealth::tell(&self.common.health.last_set_aside, format!("{}: {}", last.what, last.said));
             if self.now_ms() >= self.aside_say_ms {
                 // When it begins, and hourly while it lasts.
                 self.aside_say_ms = self.now_ms() + 3_600_000;
@@ -402,7 +405,7 @@ impl Sink {
                 tracing::error!(sink, values, what, said, "values were set aside: `plantroom set-aside` lists them");
             }
         }
-        let (aside, clock) = (self.common.aside.clone(), &self.common.clock);
+        let (aside, clock) = (self.common.dead_letters.clone(), &self.common.clock);
         let now = clock.trusted().then(|| clock.wall());
         // A slow disk must not hold up the one thread that waits for everything.
         let kept = tokio::task::spawn_blocking(move || aside.keep(&records, now)).await;

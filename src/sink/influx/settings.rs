@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::http::files::File;
+use crate::http::files::NamedFile;
 use crate::http::{is_address, without_secrets};
 use crate::sink::report;
 
 /// A time-series store that takes InfluxDB line protocol: `[[sink.influx]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct InfluxSettings {
     /// The sink's name, unique among sinks.
     pub name: String,
     /// `http://host:8086` or `https://host`, with a path before `/api/v2/write` (or `/write`) where a proxy wants one.
@@ -43,7 +43,7 @@ pub struct Settings {
     pub ca_file: Option<String>,
     /// What carries the requests: `reqwest`, or `influxdb2` where that feature was compiled in.
     #[serde(default)]
-    pub transport: Transport,
+    pub transport: HttpTransport,
     /// Whether bodies are compressed.
     #[serde(default = "yes")]
     pub gzip: bool,
@@ -61,7 +61,7 @@ pub struct Settings {
     pub backfill_points_per_s: u64,
     /// Report by exception.
     #[serde(default)]
-    pub report: report::Settings,
+    pub report: report::ReportSettings,
 }
 
 /// Which write API is spoken.
@@ -78,7 +78,7 @@ pub enum Api {
 /// What carries the requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Transport {
+pub enum HttpTransport {
     /// reqwest: any base path, `Retry-After`, certificates.
     #[default]
     Reqwest,
@@ -106,12 +106,12 @@ fn ten_thousand() -> u64 {
     10_000
 }
 
-impl Settings {
+impl InfluxSettings {
     /// Files that it names.
-    pub fn files(&self) -> Vec<File> {
+    pub fn files(&self) -> Vec<NamedFile> {
         let secrets = [("token_file", &self.token_file), ("password_file", &self.password_file)];
-        let secrets = secrets.into_iter().filter_map(|(key, path)| File::secret(key, path.as_ref()));
-        secrets.chain(File::authorities(self.ca_file.as_ref())).collect()
+        let secrets = secrets.into_iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
+        secrets.chain(NamedFile::authorities(self.ca_file.as_ref())).collect()
     }
 
     /// A sink with nothing but a name and an address.
@@ -130,13 +130,13 @@ impl Settings {
             password: None,
             password_file: None,
             ca_file: None,
-            transport: Transport::Reqwest,
+            transport: HttpTransport::Reqwest,
             gzip: true,
             flush_ms: one_second(),
             batch_points: five_thousand(),
             timeout_ms: ten_seconds(),
             backfill_points_per_s: ten_thousand(),
-            report: report::Settings::default(),
+            report: report::ReportSettings::default(),
         }
     }
 
@@ -180,7 +180,7 @@ impl Settings {
         {
             out.push(("name", "the secret is given twice".to_string(), "in a file, or here"));
         }
-        if self.transport == Transport::Influxdb2 {
+        if self.transport == HttpTransport::Influxdb2 {
             let what =
                 "the influxdb2 transport speaks v2 at the root of a host, and trusts what is built in".to_string();
             let path = host.zip(rest).is_some_and(|(h, r)| r.len() > h.len() && r[h.len()..] != *"/");
@@ -211,15 +211,23 @@ mod tests {
 
     #[test]
     fn what_does_not_belong_together_is_said() {
-        let good = Settings { bucket: "b".into(), ..Settings::plain("x", "https://h/insert/0/influx", Api::V2) };
-        let keys = |s: &Settings| s.problems().into_iter().map(|(key, ..)| key).collect::<Vec<_>>();
+        let good =
+            InfluxSettings { bucket: "b".into(), ..InfluxSettings::plain("x", "https://h/insert/0/influx", Api::V2) };
+        let keys = |s: &InfluxSettings| s.problems().into_iter().map(|(key, ..)| key).collect::<Vec<_>>();
         assert!(keys(&good).is_empty());
-        assert_eq!(keys(&Settings { bucket: String::new(), ..good.clone() }), ["bucket"]);
-        assert_eq!(keys(&Settings { api: Api::V1, ..good.clone() }), ["database", "bucket"]);
-        assert_eq!(keys(&Settings { database: "d".into(), flush_ms: 0, ..good.clone() }), ["database", "flush_ms"]);
+        assert_eq!(keys(&InfluxSettings { bucket: String::new(), ..good.clone() }), ["bucket"]);
+        assert_eq!(keys(&InfluxSettings { api: Api::V1, ..good.clone() }), ["database", "bucket"]);
+        assert_eq!(
+            keys(&InfluxSettings { database: "d".into(), flush_ms: 0, ..good.clone() }),
+            ["database", "flush_ms"]
+        );
         for url in ["h:8086", "http://", "http://u:p@h", "http://h?x=1", "ftp://h"] {
-            assert_eq!(keys(&Settings { url: url.into(), ..good.clone() }), ["url"], "{url}");
+            assert_eq!(keys(&InfluxSettings { url: url.into(), ..good.clone() }), ["url"], "{url}");
         }
-        assert_eq!(keys(&Settings { transport: Transport::Influxdb2, ..good }), ["transport"], "no base path");
+        assert_eq!(
+            keys(&InfluxSettings { transport: HttpTransport::Influxdb2, ..good }),
+            ["transport"],
+            "no base path"
+        );
     }
 }

@@ -4,11 +4,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::http::{self, secret};
-use crate::sink::influx::answer::Answer;
-use crate::sink::influx::settings::{Api, Settings, Transport};
+use crate::sink::influx::answer::WriteAnswer;
+use crate::sink::influx::settings::{Api, HttpTransport, InfluxSettings};
 
 /// What carries the requests.
-pub enum Carrier {
+pub enum StoreClient {
     /// reqwest.
     Reqwest(Box<Http>),
     /// The `influxdb2` crate.
@@ -41,18 +41,18 @@ enum Login {
     Password(String, String),
 }
 
-impl Carrier {
+impl StoreClient {
     /// Reads the secrets and makes a client; nothing is sent.
     ///
     /// # Errors
     /// What cannot be read or understood, in words.
-    pub fn new(settings: &Settings) -> Result<Self, String> {
+    pub fn new(settings: &InfluxSettings) -> Result<Self, String> {
         match settings.transport {
-            Transport::Reqwest => Ok(Carrier::Reqwest(Box::new(carrier(settings)?))),
+            HttpTransport::Reqwest => Ok(StoreClient::Reqwest(Box::new(carrier(settings)?))),
             #[cfg(feature = "influxdb2")]
-            Transport::Influxdb2 => Ok(Carrier::Influxdb2(Box::new(super::by_crate::Client::new(settings)?))),
+            HttpTransport::Influxdb2 => Ok(StoreClient::Influxdb2(Box::new(super::by_crate::Client::new(settings)?))),
             #[cfg(not(feature = "influxdb2"))]
-            Transport::Influxdb2 => Err("this build is without the influxdb2 transport".to_string()),
+            HttpTransport::Influxdb2 => Err("this build is without the influxdb2 transport".to_string()),
         }
     }
 
@@ -60,28 +60,28 @@ impl Carrier {
     ///
     /// # Errors
     /// No answer came: in words.
-    pub async fn write(&self, body: &str) -> Result<Answer, String> {
+    pub async fn write(&self, body: &str) -> Result<WriteAnswer, String> {
         match self {
-            Carrier::Reqwest(http) => http.write(body).await,
+            StoreClient::Reqwest(http) => http.write(body).await,
             #[cfg(feature = "influxdb2")]
-            Carrier::Influxdb2(client) => client.write(body).await,
+            StoreClient::Influxdb2(client) => client.write(body).await,
         }
     }
 }
 
-impl Carrier {
+impl StoreClient {
     /// What the store gives back of `plantroom_probe` since a date, in whatever language it answers: InfluxQL, or the export of
     /// VictoriaMetrics. Empty where it answers none of them.
     pub async fn read_back(&self, since_ms: i64) -> Vec<String> {
         match self {
-            Carrier::Reqwest(http) => http.read_back(since_ms).await,
+            StoreClient::Reqwest(http) => http.read_back(since_ms).await,
             #[cfg(feature = "influxdb2")]
-            Carrier::Influxdb2(_) => Vec::new(),
+            StoreClient::Influxdb2(_) => Vec::new(),
         }
     }
 }
 
-fn carrier(settings: &Settings) -> Result<Http, String> {
+fn carrier(settings: &InfluxSettings) -> Result<Http, String> {
     let client = http::client(&settings.url, settings.timeout_ms, settings.ca_file.as_deref())?;
     let base = settings.url.trim_end_matches('/');
     let (path, mut query) = match settings.api {
@@ -147,7 +147,7 @@ impl Http {
         answers
     }
 
-    async fn write(&self, body: &str) -> Result<Answer, String> {
+    async fn write(&self, body: &str) -> Result<WriteAnswer, String> {
         use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
         let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
         let mut request = self.login(request);
@@ -161,7 +161,7 @@ impl Http {
         let retry_after = http::retry_after(&response);
         // What was stored was stored, whether its explanation arrives or not.
         let body = if (200..300).contains(&status) { String::new() } else { http::text(response).await };
-        Ok(Answer { status, retry_after, body })
+        Ok(WriteAnswer { status, retry_after, body })
     }
 }
 
@@ -178,24 +178,27 @@ mod tests {
 
     #[test]
     fn what_is_sent_besides_the_body() {
-        let login = |s: &Settings| carrier(s).unwrap().login;
-        let v2 = Settings {
+        let login = |s: &InfluxSettings| carrier(s).unwrap().login;
+        let v2 = InfluxSettings {
             org: "o".into(),
             bucket: "plant room".into(),
             token: Some("t".into()),
-            ..Settings::plain("x", "http://h:1/insert/0/influx/", Api::V2)
+            ..InfluxSettings::plain("x", "http://h:1/insert/0/influx/", Api::V2)
         };
         assert_eq!(
             carrier(&v2).unwrap().url.as_str(),
             "http://h:1/insert/0/influx/api/v2/write?org=o&bucket=plant+room&precision=ms"
         );
         assert_eq!(login(&v2), Login::Token("Token t".into()));
-        let v1 =
-            Settings { database: "d".into(), username: Some("u".into()), ..Settings::plain("x", "http://h", Api::V1) };
+        let v1 = InfluxSettings {
+            database: "d".into(),
+            username: Some("u".into()),
+            ..InfluxSettings::plain("x", "http://h", Api::V1)
+        };
         assert_eq!(carrier(&v1).unwrap().url.as_str(), "http://h/write?db=d&precision=ms");
         assert_eq!(login(&v1), Login::Password("u".into(), String::new()));
         assert!(
-            carrier(&Settings { password: None, password_file: Some("/none".into()), ..v1 })
+            carrier(&InfluxSettings { password: None, password_file: Some("/none".into()), ..v1 })
                 .is_err_and(|e| e.contains("/none"))
         );
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 
 use crate::http::{self, secret};
-use crate::sink::mqtt::ended;
-use crate::sink::mqtt::offers::Offer;
-use crate::sink::mqtt::settings::{Settings, Version};
+use crate::sink::mqtt::disconnect;
+use crate::sink::mqtt::negotiation::Offer;
+use crate::sink::mqtt::settings::{MqttSettings, Version};
 
 /// What happened on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happened {
+pub enum MqttEvent {
     /// The broker accepted the connection.
     Connected(Able),
     /// The next request went out with this packet id.
@@ -22,7 +22,7 @@ pub enum Happened {
     /// The broker answered a subscription; why it refused it, in words.
     Subscribed(Result<(), String>),
     /// Somebody says something.
-    Heard(Said),
+    Heard(ReceivedMessage),
     /// Nothing that matters here.
     Other,
 }
@@ -75,7 +75,7 @@ pub enum End {
 
 /// A message that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct ReceivedMessage {
     /// Whole topic.
     pub topic: String,
     /// The message.
@@ -99,7 +99,7 @@ pub struct Refused {
 
 /// What is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct MqttMessage {
     /// Whole topic.
     pub topic: String,
     /// Whether the broker keeps it for later subscribers.
@@ -108,14 +108,14 @@ pub struct Message {
     pub payload: String,
 }
 
-enum Inner {
+enum VersionedClient {
     V4(rumqttc::AsyncClient, Box<rumqttc::EventLoop>),
     V5(rumqttc::v5::AsyncClient, Box<rumqttc::v5::EventLoop>),
 }
 
 /// One connection.
 pub struct Connection {
-    inner: Inner,
+    inner: VersionedClient,
     offer: Offer,
 }
 
@@ -124,7 +124,7 @@ impl Connection {
     ///
     /// # Errors
     /// What is wrong with address or files, in words.
-    pub fn new(settings: &Settings, offer: Offer, client_id: &str, will: &Message) -> Result<Self, String> {
+    pub fn new(settings: &MqttSettings, offer: Offer, client_id: &str, will: &MqttMessage) -> Result<Self, String> {
         Self::open(settings, offer, client_id, Some(will))
     }
 
@@ -132,11 +132,16 @@ impl Connection {
     ///
     /// # Errors
     /// What is wrong with address or files, in words.
-    pub fn without_will(settings: &Settings, offer: Offer, client_id: &str) -> Result<Self, String> {
+    pub fn without_will(settings: &MqttSettings, offer: Offer, client_id: &str) -> Result<Self, String> {
         Self::open(settings, offer, client_id, None)
     }
 
-    fn open(settings: &Settings, offer: Offer, client_id: &str, will: Option<&Message>) -> Result<Self, String> {
+    fn open(
+        settings: &MqttSettings,
+        offer: Offer,
+        client_id: &str,
+        will: Option<&MqttMessage>,
+    ) -> Result<Self, String> {
         let address = settings.address()?;
         let keep_alive = Duration::from_secs(settings.keep_alive_s);
         let password = secret(settings.password.as_ref(), settings.password_file.as_ref())?;
@@ -160,7 +165,7 @@ impl Connection {
                 }
                 let (client, mut event_loop) = rumqttc::AsyncClient::new(o, capacity);
                 event_loop.set_network_options(network);
-                Inner::V4(client, Box::new(event_loop))
+                VersionedClient::V4(client, Box::new(event_loop))
             }
             Version::V5 => {
                 let mut o = rumqttc::v5::MqttOptions::new(client_id, address.host, address.port);
@@ -180,7 +185,7 @@ impl Connection {
                     o.set_credentials(user, password.as_deref().unwrap_or_default());
                 }
                 let (client, event_loop) = rumqttc::v5::AsyncClient::new(o, capacity);
-                Inner::V5(client, Box::new(event_loop))
+                VersionedClient::V5(client, Box::new(event_loop))
             }
         };
         Ok(Self { inner, offer })
@@ -190,10 +195,14 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is gone, in words; this object is of no use any more.
-    pub async fn poll(&mut self) -> Result<Happened, Ended> {
+    pub async fn poll(&mut self) -> Result<MqttEvent, Ended> {
         match &mut self.inner {
-            Inner::V4(_, event_loop) => event_loop.poll().await.map(happened_v4).map_err(|e| ended::of_v4(&e)),
-            Inner::V5(_, event_loop) => event_loop.poll().await.map(happened_v5).map_err(|e| ended::of_v5(&e)),
+            VersionedClient::V4(_, event_loop) => {
+                event_loop.poll().await.map(happened_v4).map_err(|e| disconnect::of_v4(&e))
+            }
+            VersionedClient::V5(_, event_loop) => {
+                event_loop.poll().await.map(happened_v5).map_err(|e| disconnect::of_v5(&e))
+            }
         }
     }
 
@@ -203,34 +212,40 @@ impl Connection {
     }
 
     /// Hands a message over; `false` if the channel is full.
-    pub fn try_publish(&self, message: &Message) -> bool {
-        let Message { topic, payload, .. } = message;
+    pub fn try_publish(&self, message: &MqttMessage) -> bool {
+        let MqttMessage { topic, payload, .. } = message;
         let retain = message.retain && self.offer.retain;
         match &self.inner {
-            Inner::V4(client, _) => client.try_publish(topic, qos_v4(self.offer), retain, payload.as_str()).is_ok(),
-            Inner::V5(client, _) => client.try_publish(topic, qos_v5(self.offer), retain, payload.clone()).is_ok(),
+            VersionedClient::V4(client, _) => {
+                client.try_publish(topic, qos_v4(self.offer), retain, payload.as_str()).is_ok()
+            }
+            VersionedClient::V5(client, _) => {
+                client.try_publish(topic, qos_v5(self.offer), retain, payload.clone()).is_ok()
+            }
         }
     }
 
     /// Wants to hear what is said under topics; `false` if the channel is full.
     pub fn subscribe(&self, filter: &str) -> bool {
         match &self.inner {
-            Inner::V4(client, _) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).is_ok(),
-            Inner::V5(client, _) => client.try_subscribe(filter, rumqttc::v5::mqttbytes::QoS::AtLeastOnce).is_ok(),
+            VersionedClient::V4(client, _) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).is_ok(),
+            VersionedClient::V5(client, _) => {
+                client.try_subscribe(filter, rumqttc::v5::mqttbytes::QoS::AtLeastOnce).is_ok()
+            }
         }
     }
 
     /// Answers; whoever asked has gone if it cannot be.
-    pub fn respond(&self, message: &Message, correlation: Option<Vec<u8>>) {
+    pub fn respond(&self, message: &MqttMessage, correlation: Option<Vec<u8>>) {
         let _gone = match &self.inner {
-            Inner::V4(..) => self.try_publish(message),
-            Inner::V5(client, _) => {
+            VersionedClient::V4(..) => self.try_publish(message),
+            VersionedClient::V5(client, _) => {
                 let properties = rumqttc::v5::mqttbytes::v5::PublishProperties {
                     correlation_data: correlation.map(Into::into),
                     ..Default::default()
                 };
                 let qos = qos_v5(self.offer);
-                let Message { topic, retain, payload } = message;
+                let MqttMessage { topic, retain, payload } = message;
                 client.try_publish_with_properties(topic, qos, *retain, payload.clone(), properties).is_ok()
             }
         };
@@ -239,8 +254,8 @@ impl Connection {
     /// Says goodbye, so that the broker does not publish the last will.
     pub fn disconnect(&self) {
         let _too_late_anyway = match &self.inner {
-            Inner::V4(client, _) => client.try_disconnect().is_ok(),
-            Inner::V5(client, _) => client.try_disconnect().is_ok(),
+            VersionedClient::V4(client, _) => client.try_disconnect().is_ok(),
+            VersionedClient::V5(client, _) => client.try_disconnect().is_ok(),
         };
     }
 }
@@ -254,41 +269,41 @@ fn qos_v5(offer: Offer) -> rumqttc::v5::mqttbytes::QoS {
     if offer.acked { QoS::AtLeastOnce } else { QoS::AtMostOnce }
 }
 
-fn happened_v4(event: rumqttc::Event) -> Happened {
+fn happened_v4(event: rumqttc::Event) -> MqttEvent {
     use rumqttc::{Event, Outgoing, Packet};
     match event {
         Event::Incoming(Packet::ConnAck(_)) => {
-            Happened::Connected(Able { acks: true, retains: true, max_packet: None })
+            MqttEvent::Connected(Able { acks: true, retains: true, max_packet: None })
         }
-        Event::Incoming(Packet::PubAck(ack)) => Happened::Acked(ack.pkid, None),
+        Event::Incoming(Packet::PubAck(ack)) => MqttEvent::Acked(ack.pkid, None),
         Event::Incoming(Packet::SubAck(ack)) => {
             let is_refused = ack.return_codes.contains(&rumqttc::SubscribeReasonCode::Failure);
-            Happened::Subscribed(if is_refused {
+            MqttEvent::Subscribed(if is_refused {
                 Err("the broker refuses the subscription".to_string())
             } else {
                 Ok(())
             })
         }
-        Event::Outgoing(Outgoing::Publish(pkid)) => Happened::Sent(pkid),
-        Event::Incoming(Packet::Publish(p)) => Happened::Heard(Said {
+        Event::Outgoing(Outgoing::Publish(pkid)) => MqttEvent::Sent(pkid),
+        Event::Incoming(Packet::Publish(p)) => MqttEvent::Heard(ReceivedMessage {
             topic: p.topic,
             payload: p.payload.to_vec(),
             retained: p.retain,
             response_topic: None,
             correlation: None,
         }),
-        _ => Happened::Other,
+        _ => MqttEvent::Other,
     }
 }
 
-fn happened_v5(event: rumqttc::v5::Event) -> Happened {
+fn happened_v5(event: rumqttc::v5::Event) -> MqttEvent {
     use rumqttc::Outgoing;
     use rumqttc::v5::Event;
     use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet, PubAckReason};
     match event {
         Event::Incoming(Packet::ConnAck(ack)) => {
             let says = |f: fn(&ConnAckProperties) -> Option<u8>| ack.properties.as_ref().and_then(f);
-            Happened::Connected(Able {
+            MqttEvent::Connected(Able {
                 acks: says(|p| p.max_qos) != Some(0),
                 retains: says(|p| p.retain_available) != Some(0),
                 max_packet: ack.properties.as_ref().and_then(|p| p.max_packet_size),
@@ -302,18 +317,18 @@ fn happened_v5(event: rumqttc::v5::Event) -> Happened {
                     Some(Refused { reason: format!("{reason:?}{said}"), quota: reason == PubAckReason::QuotaExceeded })
                 }
             };
-            Happened::Acked(ack.pkid, refused)
+            MqttEvent::Acked(ack.pkid, refused)
         }
         Event::Incoming(Packet::SubAck(ack)) => {
             use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode;
             let refused = ack.return_codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_)));
             let says = |code| format!("the broker refuses the subscription: {code:?}");
-            Happened::Subscribed(refused.map_or(Ok(()), |code| Err(says(code))))
+            MqttEvent::Subscribed(refused.map_or(Ok(()), |code| Err(says(code))))
         }
-        Event::Outgoing(Outgoing::Publish(pkid)) => Happened::Sent(pkid),
+        Event::Outgoing(Outgoing::Publish(pkid)) => MqttEvent::Sent(pkid),
         Event::Incoming(Packet::Publish(p)) => {
             let properties = p.properties.unwrap_or_default();
-            Happened::Heard(Said {
+            MqttEvent::Heard(ReceivedMessage {
                 topic: String::from_utf8_lossy(&p.topic).into_owned(),
                 payload: p.payload.to_vec(),
                 retained: p.retain,
@@ -321,7 +336,7 @@ fn happened_v5(event: rumqttc::v5::Event) -> Happened {
                 correlation: properties.correlation_data.map(|d| d.to_vec()),
             })
         }
-        _ => Happened::Other,
+        _ => MqttEvent::Other,
     }
 }
 
@@ -329,7 +344,7 @@ fn read_file(path: &str) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))
 }
 
-fn tls(settings: &Settings) -> Result<TlsConfiguration, String> {
+fn tls(settings: &MqttSettings) -> Result<TlsConfiguration, String> {
     let ca = read_file(settings.ca_file.as_deref().unwrap_or(http::SYSTEM_CA))?;
     let client_auth = match (&settings.cert_file, &settings.key_file) {
         (Some(cert), Some(key)) => Some((read_file(cert)?, read_file(key)?)),

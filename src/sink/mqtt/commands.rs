@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::LogLimit;
 use crate::model::text::{REMARK, one_line};
-use crate::sink::Health;
-use crate::sink::mqtt::client::{Connection, End, Ended, Happened, Message, Said};
-use crate::sink::mqtt::offers::{Accepted, Offers};
-use crate::sink::mqtt::pauses::{Pauses, Was};
-use crate::sink::mqtt::settings::Settings;
+use crate::sink::SinkHealth;
+use crate::sink::mqtt::client::{Connection, End, Ended, MqttEvent, MqttMessage, ReceivedMessage};
+use crate::sink::mqtt::negotiation::{Accepted, Offers};
+use crate::sink::mqtt::reconnect::{Pauses, Was};
+use crate::sink::mqtt::settings::MqttSettings;
 
 /// Longest command.
 const PAYLOAD_MAX: usize = 4_096;
@@ -26,7 +26,7 @@ const PAYLOAD_MAX: usize = 4_096;
 /// What somebody wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Wish {
+pub struct CommandRequest {
     /// Whether it says that somebody is there; else it acknowledges.
     #[serde(skip)]
     pub is_there: bool,
@@ -41,7 +41,8 @@ pub struct Wish {
 }
 
 /// Carries a wish out; why not, in words.
-pub type Carry = Arc<dyn Fn(Wish) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+pub type CommandHandler =
+    Arc<dyn Fn(CommandRequest) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 static LOG: LogLimit = LogLimit::new();
 
@@ -51,15 +52,15 @@ pub type Listening = Arc<dyn Fn(Result<(), String>) + Send + Sync>;
 /// What listening needs.
 pub struct Hears {
     /// The broker.
-    pub settings: Settings,
+    pub settings: MqttSettings,
     /// The site's id.
     pub site: String,
     /// Carries a wish out.
-    pub carry: Carry,
+    pub carry: CommandHandler,
     /// Told whether commands can be heard.
     pub listening: Listening,
     /// The sink's own connection: it comes first. A broker may take but so many.
-    pub outbox: Arc<Health>,
+    pub outbox: Arc<SinkHealth>,
 }
 
 /// How long the sink's own connection may be away before this one makes room for it.
@@ -68,14 +69,14 @@ const ROOM_AFTER: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Returns once the sink's own connection is there.
-async fn outbox_is_up(outbox: &Health) {
+async fn outbox_is_up(outbox: &SinkHealth) {
     while !outbox.connected.load(Ordering::Relaxed) {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
 /// Returns once the sink's own connection is away for a while.
-async fn outbox_is_away(outbox: &Health) {
+async fn outbox_is_away(outbox: &SinkHealth) {
     let mut since = Instant::now();
     while since.elapsed() < ROOM_AFTER {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -128,7 +129,7 @@ async fn connection(hears: &Hears, offers: &mut Offers, accepted: &mut Option<In
     };
     loop {
         match connection.poll().await {
-            Ok(Happened::Connected(able)) => {
+            Ok(MqttEvent::Connected(able)) => {
                 if offers.accepted(&able) == Accepted::TriesBetter {
                     return None;
                 }
@@ -138,7 +139,7 @@ async fn connection(hears: &Hears, offers: &mut Offers, accepted: &mut Option<In
                     return Some(Ended::broke("cannot subscribe"));
                 }
             }
-            Ok(Happened::Heard(said)) => {
+            Ok(MqttEvent::Heard(said)) => {
                 let Some(what) = said.topic.strip_prefix(&head) else { continue };
                 let answer = answer(what, &said, &hears.carry).await;
                 let what = one_line(what, REMARK);
@@ -152,19 +153,19 @@ async fn connection(hears: &Hears, offers: &mut Offers, accepted: &mut Option<In
                 }
                 // Whoever publishes here does not choose what this gateway publishes elsewhere.
                 if let Some(topic) = said.response_topic.filter(|t| t.starts_with(&responses)) {
-                    let message = Message { topic, retain: false, payload };
+                    let message = MqttMessage { topic, retain: false, payload };
                     connection.respond(&message, said.correlation);
                 }
             }
             // A broker that refuses the subscription keeps the connection: it may allow it later.
-            Ok(Happened::Subscribed(said)) => (hears.listening)(said.map_err(|why| format!("{head}#: {why}"))),
+            Ok(MqttEvent::Subscribed(said)) => (hears.listening)(said.map_err(|why| format!("{head}#: {why}"))),
             Ok(_) => {}
             Err(ended) => return Some(ended),
         }
     }
 }
 
-async fn answer(what: &str, said: &Said, carry: &Carry) -> Result<(), String> {
+async fn answer(what: &str, said: &ReceivedMessage, carry: &CommandHandler) -> Result<(), String> {
     let is_there = match what {
         "acknowledge" => false,
         "arrive" => true,
@@ -177,9 +178,9 @@ async fn answer(what: &str, said: &Said, carry: &Carry) -> Result<(), String> {
     if said.payload.len() > PAYLOAD_MAX {
         return Err(format!("{} bytes are no command", said.payload.len()));
     }
-    let wish: Wish = serde_json::from_slice(&said.payload).map_err(|e| format!("that is no command: {e}"))?;
+    let wish: CommandRequest = serde_json::from_slice(&said.payload).map_err(|e| format!("that is no command: {e}"))?;
     if wish.token.is_empty() && (wish.alarm.is_empty() || wish.by.is_empty()) {
         return Err("alarm and by are wanted, or a token".to_string());
     }
-    carry(Wish { is_there, ..wish }).await
+    carry(CommandRequest { is_there, ..wish }).await
 }

@@ -9,15 +9,15 @@
 
 pub mod client;
 pub mod commands;
-pub mod ended;
-pub mod offers;
+pub mod culprit;
+pub mod disconnect;
+pub mod negotiation;
 mod outbox;
-pub mod pauses;
 pub mod payload;
 pub mod probe;
-mod refuse;
+pub mod reconnect;
+mod rejection;
 pub mod settings;
-pub mod trial;
 pub mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,17 +33,17 @@ use crate::clock::{Clock, LogLimit};
 use crate::journal::Journal;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::Cursor;
-use crate::sink::aside::{Aside, Record};
-use crate::sink::mqtt::client::{Able, Connection, End, Ended, Happened, Message};
-use crate::sink::mqtt::offers::{Accepted, Offers};
-use crate::sink::mqtt::pauses::{Pauses, Was};
-use crate::sink::mqtt::refuse::Refusing;
-use crate::sink::mqtt::settings::Settings;
-use crate::sink::mqtt::trial::Trial;
-use crate::sink::mqtt::window::{Load, Window};
+use crate::sink::dead_letters::{DeadLetter, DeadLetters};
+use crate::sink::mqtt::client::{Able, Connection, End, Ended, MqttEvent, MqttMessage};
+use crate::sink::mqtt::culprit::Trial;
+use crate::sink::mqtt::negotiation::{Accepted, Offers};
+use crate::sink::mqtt::reconnect::{Pauses, Was};
+use crate::sink::mqtt::rejection::Refusing;
+use crate::sink::mqtt::settings::MqttSettings;
+use crate::sink::mqtt::window::{InflightWindow, PayloadRef};
 use crate::sink::refusals::Refusals;
 use crate::sink::report::Filter;
-use crate::sink::{Common, Health, States, file_of};
+use crate::sink::{RetainedTopics, SinkContext, SinkHealth, file_of};
 
 static LOG: LogLimit = LogLimit::new();
 
@@ -57,56 +57,56 @@ const SHORT_MAX: u32 = 5;
 #[derive(Clone)]
 pub struct Context {
     /// Its settings.
-    pub settings: Settings,
+    pub settings: MqttSettings,
     /// The site's id.
     pub site: String,
     /// The outbox.
     pub journal: Journal,
     /// What is retained.
-    pub states: States,
+    pub states: RetainedTopics,
     /// The clock.
     pub clock: Clock,
     /// What it shows of itself.
-    pub health: Arc<Health>,
+    pub health: Arc<SinkHealth>,
     /// What the broker refused.
-    pub aside: Aside,
+    pub dead_letters: DeadLetters,
     /// Where it remembers which topics it has retained with the broker.
     pub memory: PathBuf,
 }
 
 impl Context {
     /// For a broker.
-    pub fn new(settings: Settings, common: Common) -> Self {
+    pub fn new(settings: MqttSettings, common: SinkContext) -> Self {
         let memory = file_of(&common.state_dir, "retained", &settings.name, "txt");
-        let Common { site, journal, states, clock, health, aside, .. } = common;
-        Self { settings, site, journal, states, clock, health, aside, memory }
+        let SinkContext { site, journal, states, clock, health, dead_letters: aside, .. } = common;
+        Self { settings, site, journal, states, clock, health, dead_letters: aside, memory }
     }
 }
 
 /// A message that waits for room in the window.
 struct Outgoing {
-    message: Message,
-    load: Load,
+    message: MqttMessage,
+    load: PayloadRef,
     /// Its place in the window, if it has one already.
     again: Option<u64>,
 }
 
 impl Outgoing {
     fn state(below: &str, topic: String, payload: String) -> Self {
-        let load = Load::State { below: below.to_string(), clears: payload.is_empty() };
-        Self { message: Message { topic, retain: true, payload }, load, again: None }
+        let load = PayloadRef::State { below: below.to_string(), clears: payload.is_empty() };
+        Self { message: MqttMessage { topic, retain: true, payload }, load, again: None }
     }
 }
 
-struct Sink {
+struct MqttSink {
     c: Context,
     cursor: Option<Cursor>,
     filter: Filter,
-    window: Window,
+    window: InflightWindow,
     /// Messages that wait for room in the window.
     queue: VecDeque<Outgoing>,
     /// What was set aside and is sent again; none: it is done.
-    again: Vec<Option<Record>>,
+    again: Vec<Option<DeadLetter>>,
     refusing: Vec<Refusing>,
     offers: Offers,
     topics: Refusals,
@@ -140,7 +140,7 @@ struct Sink {
 
 /// Runs until told to stop; then what is on the way may finish for three seconds.
 pub async fn run(c: Context, stop: CancellationToken) {
-    let mut sink = Sink::new(c);
+    let mut sink = MqttSink::new(c);
     let mut pauses = Pauses::default();
     while !stop.is_cancelled() {
         sink.connected = false;
@@ -165,18 +165,18 @@ pub async fn run(c: Context, stop: CancellationToken) {
 }
 
 /// The cursor of a sink in the journal.
-pub fn cursor_name(settings: &Settings) -> String {
+pub fn cursor_name(settings: &MqttSettings) -> String {
     format!("mqtt {}", settings.name)
 }
 
-impl Sink {
+impl MqttSink {
     fn new(c: Context) -> Self {
         let position = c.journal.position(&cursor_name(&c.settings));
         Self {
-            reached: position.floor,
+            reached: position.low_watermark,
             cursor: Some(Cursor::new(c.journal.clone(), position)),
             filter: Filter::new(c.settings.report.clone()),
-            window: Window::default(),
+            window: InflightWindow::default(),
             queue: VecDeque::new(),
             again: Vec::new(),
             refusing: Vec::new(),
@@ -206,9 +206,9 @@ impl Sink {
         format!("{}/{}/{below}", self.c.settings.prefix, self.c.site)
     }
 
-    fn bye(&self, why: &str) -> Message {
+    fn bye(&self, why: &str) -> MqttMessage {
         let payload = format!("{{\"state\":\"offline\",\"since\":null,\"why\":\"{why}\"}}");
-        Message { topic: self.topic("gateway/status"), retain: true, payload }
+        MqttMessage { topic: self.topic("gateway/status"), retain: true, payload }
     }
 
     /// One connection, from connecting to its end. Returns why it ended; none: the next one offers something else, at once.
@@ -227,14 +227,14 @@ impl Sink {
                     return None;
                 }
                 happened = connection.poll() => happened,
-                Ok(()) = self.newest.changed(), if self.wants_more() => Ok(Happened::Other),
-                () = std::future::ready(()), if std::mem::take(&mut self.goes_on) => Ok(Happened::Other),
-                () = tokio::time::sleep(Duration::from_secs(1)), if self.connected => Ok(Happened::Other),
+                Ok(()) = self.newest.changed(), if self.wants_more() => Ok(MqttEvent::Other),
+                () = std::future::ready(()), if std::mem::take(&mut self.goes_on) => Ok(MqttEvent::Other),
+                () = tokio::time::sleep(Duration::from_secs(1)), if self.connected => Ok(MqttEvent::Other),
                 Ok(()) = self.changed.changed(), if self.connected => {
                     self.states_differ = true;
-                    Ok(Happened::Other)
+                    Ok(MqttEvent::Other)
                 }
-                () = self.c.aside.ring(), if self.connected => {
+                () = self.c.dead_letters.notified(), if self.connected => {
                     // Whoever wants that has mended the cause.
                     self.topics.forget();
                     for below in std::mem::take(&mut self.states_refused) {
@@ -242,11 +242,11 @@ impl Sink {
                         self.states_differ = true;
                     }
                     self.queue_again();
-                    Ok(Happened::Other)
+                    Ok(MqttEvent::Other)
                 }
             };
             match happened {
-                Ok(Happened::Connected(able)) => {
+                Ok(MqttEvent::Connected(able)) => {
                     if self.offers.accepted(&able) == Accepted::TriesBetter {
                         connection.disconnect();
                         // Until the connection is closed by that.
@@ -296,12 +296,12 @@ impl Sink {
         let health = &self.c.health;
         health.connected.store(true, Ordering::Relaxed);
         health.connects.fetch_add(1, Ordering::Relaxed);
-        Health::tell(&health.error, "");
+        SinkHealth::tell(&health.error, "");
         let less = self.offers.less_than_wanted().join("; ");
         let (sink, url) = (&self.c.settings.name, &self.c.settings.url);
-        if less != Health::text(&health.limits) {
+        if less != SinkHealth::text(&health.limits) {
             tracing::warn!(sink, url, less, "the broker can less than is wanted");
-            Health::tell(&health.limits, less);
+            SinkHealth::tell(&health.limits, less);
         }
         let failures = std::mem::take(&mut self.failures);
         if let Some(count) = LOG.allows(&format!("up {sink}")) {
@@ -309,17 +309,17 @@ impl Sink {
         }
     }
 
-    fn happened(&mut self, happened: Happened) {
+    fn happened(&mut self, happened: MqttEvent) {
         match happened {
-            Happened::Sent(packet) if self.offers.now().acked => self.window.sent(packet, self.c.clock.mono_us()),
-            Happened::Sent(_) => {
+            MqttEvent::Sent(packet) if self.offers.now().acked => self.window.sent(packet, self.c.clock.mono_us()),
+            MqttEvent::Sent(_) => {
                 if let Some(id) = self.window.handed_first() {
                     let (count, reached) = self.window.sent_for_good();
                     self.forget(id, true);
                     self.moved(count, reached);
                 }
             }
-            Happened::Acked(packet, refused) => {
+            MqttEvent::Acked(packet, refused) => {
                 let Some(id) = self.window.find(packet).map(|p| p.id) else { return };
                 self.has_brought = true;
                 match refused {
@@ -333,7 +333,7 @@ impl Sink {
                 }
             }
             // The outbox subscribes to nothing.
-            Happened::Connected(_) | Happened::Heard(_) | Happened::Subscribed(_) | Happened::Other => {}
+            MqttEvent::Connected(_) | MqttEvent::Heard(_) | MqttEvent::Subscribed(_) | MqttEvent::Other => {}
         }
     }
 
@@ -347,18 +347,18 @@ impl Sink {
     /// What is remembered of a message beside the window, once the broker has it or has refused it for good.
     fn forget(&mut self, id: u64, is_delivered: bool) {
         match self.window.get(id).map(|p| &p.load) {
-            Some(Load::State { below, clears: true }) if is_delivered => {
+            Some(PayloadRef::State { below, clears: true }) if is_delivered => {
                 // Only now is it known to be cleared.
                 self.told.remove(below);
                 self.remember();
             }
-            Some(Load::Aside(n)) => {
+            Some(PayloadRef::Aside(n)) => {
                 if let Some(record) = self.again.get_mut(*n) {
                     *record = None;
                 }
                 if self.again.iter().all(Option::is_none) {
                     self.again.clear();
-                    self.c.aside.sent_again();
+                    self.c.dead_letters.sent_again();
                 }
             }
             _ => {}
@@ -368,8 +368,8 @@ impl Sink {
     fn moved(&mut self, count: u64, reached: Option<Position>) {
         self.c.health.delivered.fetch_add(count, Ordering::Relaxed);
         if let Some(position) = reached {
-            self.reached = position.floor;
-            self.c.journal.done(&cursor_name(&self.c.settings), position);
+            self.reached = position.low_watermark;
+            self.c.journal.ack(&cursor_name(&self.c.settings), position);
         }
     }
 
@@ -400,7 +400,7 @@ impl Sink {
             words = format!("{words}; it does so soon after each connect: does another client have the id {id}?");
         }
         self.said_last.clone_from(&ended.words);
-        Health::tell(&self.c.health.error, words.as_str());
+        SinkHealth::tell(&self.c.health.error, words.as_str());
         if !words.is_empty() {
             let now = self.c.clock.mono_us();
             self.failures = if self.connected { 1 } else { self.failures + 1 };
@@ -448,7 +448,7 @@ impl Sink {
                 if !said && self.window.in_flight() < self.most() {
                     said = connection.try_publish(&bye);
                     if said {
-                        let load = Load::State { below: "gateway/status".to_string(), clears: false };
+                        let load = PayloadRef::State { below: "gateway/status".to_string(), clears: false };
                         self.window.push(load, bye.clone());
                     }
                 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::journal::fetch::{Cursor, Item};
-use crate::sink::mqtt::client::{Connection, Message};
+use crate::journal::fetch::{Cursor, JournalItem};
+use crate::sink::mqtt::client::{Connection, MqttMessage};
 use crate::sink::mqtt::payload::{self, When};
-use crate::sink::mqtt::refuse::{Refusing, Why};
-use crate::sink::mqtt::window::Load;
-use crate::sink::mqtt::{Outgoing, Sink, cursor_name};
+use crate::sink::mqtt::rejection::{Refusing, Why};
+use crate::sink::mqtt::window::PayloadRef;
+use crate::sink::mqtt::{MqttSink, Outgoing, cursor_name};
 use crate::sink::refusals::Admits;
-use crate::store::whole;
+use crate::store::atomic_file;
 
 /// What stands for a topic whose clearing is on its way.
 const CLEARING: &str = "(clearing)";
@@ -22,7 +22,7 @@ const TURN_US: u64 = 100_000;
 /// Messages in the window at most, those included that wait for a topic's quota.
 const WINDOW_MAX: usize = 2_000;
 
-impl Sink {
+impl MqttSink {
     /// How many messages may be on the way.
     pub(super) fn most(&self) -> usize {
         if self.trial.is_alone() { 1 } else { usize::from(self.c.settings.inflight.max(1)) }
@@ -134,7 +134,7 @@ impl Sink {
     }
 
     /// The next readings, from memory where they are; files are read on a thread of their own.
-    async fn next(&mut self, max: usize) -> Vec<Item> {
+    async fn next(&mut self, max: usize) -> Vec<JournalItem> {
         let Some(mut cursor) = self.cursor.take() else { return Vec::new() };
         if let Some(items) = cursor.live(max) {
             self.cursor = Some(cursor);
@@ -168,7 +168,7 @@ impl Sink {
         self.max_packet.saturating_sub(topic.len() + OVERHEAD)
     }
 
-    fn queue_reading(&mut self, item: Item) {
+    fn queue_reading(&mut self, item: JournalItem) {
         let reading = &item.entry.reading;
         let topic = self.topic(&format!("{}/telemetry", reading.stream.device));
         // What was decided has a retained topic of its own.
@@ -185,16 +185,16 @@ impl Sink {
         if messages.is_empty() {
             self.c.health.filtered.fetch_add(1, Ordering::Relaxed);
             if self.window.is_empty() && self.queue.is_empty() {
-                self.reached = item.position.floor;
-                self.c.journal.done(&cursor_name(&self.c.settings), item.position);
+                self.reached = item.position.low_watermark;
+                self.c.journal.ack(&cursor_name(&self.c.settings), item.position);
             }
             return;
         }
         let parts = messages.len();
         for (n, payload) in (1..).zip(messages) {
             let position = (n == parts).then(|| item.position.clone());
-            let load = Load::Reading { entry: Arc::clone(&item.entry), part: (n, parts), position };
-            let message = Message { topic: topic.clone(), retain: false, payload };
+            let load = PayloadRef::Reading { entry: Arc::clone(&item.entry), part: (n, parts), position };
+            let message = MqttMessage { topic: topic.clone(), retain: false, payload };
             self.queue.push_back(Outgoing { message, load, again: None });
         }
     }
@@ -235,15 +235,15 @@ impl Sink {
     /// What somebody wants to be sent again goes out with the rest.
     pub(super) fn queue_again(&mut self) {
         // A record without a topic is none of a message.
-        self.again.extend(self.c.aside.take_again().into_iter().filter(|r| !r.topic.is_empty()).map(Some));
+        self.again.extend(self.c.dead_letters.take_again().into_iter().filter(|r| !r.topic.is_empty()).map(Some));
         if self.again.iter().all(Option::is_none) {
             self.again.clear();
-            return self.c.aside.sent_again();
+            return self.c.dead_letters.sent_again();
         }
         for (n, record) in self.again.iter().enumerate() {
             let Some(record) = record else { continue };
-            let message = Message { topic: record.topic.clone(), retain: false, payload: record.what.clone() };
-            self.queue.push_back(Outgoing { message, load: Load::Aside(n), again: None });
+            let message = MqttMessage { topic: record.topic.clone(), retain: false, payload: record.what.clone() };
+            self.queue.push_back(Outgoing { message, load: PayloadRef::Aside(n), again: None });
         }
     }
 
@@ -255,7 +255,7 @@ impl Sink {
 
     pub(super) fn remember(&self) {
         let text: String = self.told.keys().map(|t| format!("{t}\n")).collect();
-        if let Err(error) = whole::replace(&self.c.memory, text.as_bytes()) {
+        if let Err(error) = atomic_file::replace(&self.c.memory, text.as_bytes()) {
             tracing::warn!(file = %self.c.memory.display(), %error, "cannot remember which topics are retained");
         }
     }

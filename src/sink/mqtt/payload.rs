@@ -1,16 +1,16 @@
 //! What a telemetry message says. Pure.
 
 use crate::model::reading::Reading;
-use crate::model::time::{Mono, Wall};
+use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::write_json_text;
 
 /// When a reading was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When<'a> {
     /// At this date.
-    Dated(Wall),
+    Dated(UnixMillis),
     /// The date is not known: the boot, if that is known, and the time since; whoever learns when that boot was can date it.
-    SinceBoot(Option<&'a str>, Mono),
+    SinceBoot(Option<&'a str>, MonotonicMillis),
 }
 
 /// Bytes for `part` and `parts`, each of at most four digits.
@@ -91,28 +91,28 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
+    use crate::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
     use crate::model::quality::Cause;
     use crate::model::reading::{Body, Part, Stamp};
-    use crate::model::time::{Mono, Wall};
+    use crate::model::time::{MonotonicMillis, UnixMillis};
     use crate::model::value::Value;
 
     fn reading(parts: Vec<Part>) -> Reading {
         let point = |name: &str| PointMeta {
             name: name.into(),
-            kind: Kind::Number,
+            kind: PointKind::Number,
             retention: Retention::Telemetry,
-            form: Form::Exact(1),
+            form: Encoding::Exact(1),
         };
         let points = vec![point("voltage_v"), point("running"), point("fuel_pct")];
         let stream = Arc::new(Stream { device: "g".into(), source: "u/fast".into(), every_ms: 1_000, points });
-        let at = Stamp { mono: Mono(0), wall: Wall(1_700_000_000_000), trusted: true };
+        let at = Stamp { mono: MonotonicMillis(0), wall: UnixMillis(1_700_000_000_000), trusted: true };
         let voltage = Value::Exact(rust_decimal::Decimal::new(2302, 1));
         let samples = vec![Some(Ok(voltage)), Some(Ok(Value::Bool(true))), Some(Err(Cause::NotFitted))];
         Reading { stream, at, body: Body::Samples { samples, parts } }
     }
 
-    const AT: When<'_> = When::Dated(Wall(1_700_000_000_000));
+    const AT: When<'_> = When::Dated(UnixMillis(1_700_000_000_000));
 
     fn one(parts: Vec<Part>, when: When<'_>, pick: Option<&[bool]>) -> String {
         let messages = telemetry(7, &reading(parts), when, pick, 1_000);
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn without_a_date_there_is_the_time_since_the_boot() {
-        let since = |boot| one(vec![], When::SinceBoot(boot, Mono(5_000)), None);
+        let since = |boot| one(vec![], When::SinceBoot(boot, MonotonicMillis(5_000)), None);
         assert!(since(None).starts_with(r#"{"ts":null,"mono_ms":5000,"seq":7,"#));
         assert!(since(Some("b-1")).starts_with(r#"{"ts":null,"boot":"b-1","mono_ms":5000,"seq":7,"#));
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::sink::mqtt::client::{Connection, End, Happened, Message};
-use crate::sink::mqtt::offers::{Accepted, Offers};
-use crate::sink::mqtt::settings::Settings;
+use crate::sink::mqtt::client::{Connection, End, MqttEvent, MqttMessage};
+use crate::sink::mqtt::negotiation::{Accepted, Offers};
+use crate::sink::mqtt::settings::MqttSettings;
 
 /// How long all of it may take.
 const MOST: Duration = Duration::from_secs(20);
@@ -12,7 +12,7 @@ const MOST: Duration = Duration::from_secs(20);
 const TRIES: usize = 16;
 
 /// Tries it; what was tried, in words, and why it would not work.
-pub async fn probe(settings: &Settings, site: &str) -> Vec<(String, Result<String, String>)> {
+pub async fn probe(settings: &MqttSettings, site: &str) -> Vec<(String, Result<String, String>)> {
     let mut out = Vec::new();
     if tokio::time::timeout(MOST, connect(settings, site, &mut out)).await.is_err() {
         out.push(("the broker".to_string(), Err("no answer in time".to_string())));
@@ -20,7 +20,7 @@ pub async fn probe(settings: &Settings, site: &str) -> Vec<(String, Result<Strin
     out
 }
 
-async fn connect(settings: &Settings, site: &str, out: &mut Vec<(String, Result<String, String>)>) {
+async fn connect(settings: &MqttSettings, site: &str, out: &mut Vec<(String, Result<String, String>)>) {
     // Beside a gateway of the same name each would throw the other out.
     let client_id = format!("{}-check", settings.client_id(site));
     let mut offers = Offers::new(settings);
@@ -31,7 +31,7 @@ async fn connect(settings: &Settings, site: &str, out: &mut Vec<(String, Result<
             Err(why) => return out.push(("connect".to_string(), Err(why))),
         };
         match connection.poll().await {
-            Ok(Happened::Connected(able)) if offers.accepted(&able) == Accepted::Stays => {
+            Ok(MqttEvent::Connected(able)) if offers.accepted(&able) == Accepted::Stays => {
                 connection.limit(offers.now());
                 let less = offers.less_than_wanted();
                 let said = if less.is_empty() { "accepted".to_string() } else { less.join("; ") };
@@ -53,7 +53,7 @@ async fn connect(settings: &Settings, site: &str, out: &mut Vec<(String, Result<
 }
 
 async fn talk(
-    settings: &Settings,
+    settings: &MqttSettings,
     site: &str,
     connection: &mut Connection,
     is_acked: bool,
@@ -61,12 +61,12 @@ async fn talk(
 ) {
     let head = format!("{}/{site}", settings.prefix);
     let topic = format!("{head}/gateway/check");
-    connection.try_publish(&Message { topic: topic.clone(), retain: false, payload: "{}".to_string() });
+    connection.try_publish(&MqttMessage { topic: topic.clone(), retain: false, payload: "{}".to_string() });
     let published = loop {
         match connection.poll().await {
-            Ok(Happened::Acked(_, None)) => break Ok("acknowledged".to_string()),
-            Ok(Happened::Acked(_, Some(refused))) => break Err(refused.reason),
-            Ok(Happened::Sent(_)) if !is_acked => break Ok("sent, without acknowledgement".to_string()),
+            Ok(MqttEvent::Acked(_, None)) => break Ok("acknowledged".to_string()),
+            Ok(MqttEvent::Acked(_, Some(refused))) => break Err(refused.reason),
+            Ok(MqttEvent::Sent(_)) if !is_acked => break Ok("sent, without acknowledgement".to_string()),
             Ok(_) => {}
             Err(ended) => break Err(ended.words),
         }
@@ -80,7 +80,7 @@ async fn talk(
     connection.subscribe(&filter);
     let subscribed = loop {
         match connection.poll().await {
-            Ok(Happened::Subscribed(said)) => break said.map(|()| "allowed".to_string()),
+            Ok(MqttEvent::Subscribed(said)) => break said.map(|()| "allowed".to_string()),
             Ok(_) => {}
             Err(ended) => break Err(ended.words),
         }

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::http::files::{File, Kind};
+use crate::http::files::{FileKind, NamedFile};
 use crate::sink::report;
 
 /// A broker: `[[sink.mqtt]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct MqttSettings {
     /// The sink's name, unique among sinks.
     pub name: String,
     /// `mqtt://host:1883`, or `mqtts://host:8883` for TLS.
@@ -56,7 +56,7 @@ pub struct Settings {
     pub commands: bool,
     /// Report by exception.
     #[serde(default)]
-    pub report: report::Settings,
+    pub report: report::ReportSettings,
 }
 
 /// Version of MQTT.
@@ -111,7 +111,7 @@ pub struct Address {
     pub tls: bool,
 }
 
-impl Settings {
+impl MqttSettings {
     /// A sink with nothing but a name and an address.
     pub fn plain(name: &str, url: &str) -> Self {
         Self {
@@ -133,7 +133,7 @@ impl Settings {
             max_packet_bytes: one_mb(),
             prefix: plantroom(),
             commands: false,
-            report: report::Settings::default(),
+            report: report::ReportSettings::default(),
         }
     }
 
@@ -187,11 +187,12 @@ impl Settings {
     }
 
     /// Files that it names.
-    pub fn files(&self) -> Vec<File> {
+    pub fn files(&self) -> Vec<NamedFile> {
         let certificate = self.cert_file.clone().zip(self.key_file.clone());
-        let certificate = certificate.map(|(path, key)| File { key: "cert_file", path, kind: Kind::Certificate(key) });
-        let secret = File::secret("password_file", self.password_file.as_ref());
-        [File::authorities(self.ca_file.as_ref()), certificate, secret].into_iter().flatten().collect()
+        let certificate =
+            certificate.map(|(path, key)| NamedFile { key: "cert_file", path, kind: FileKind::Certificate(key) });
+        let secret = NamedFile::secret("password_file", self.password_file.as_ref());
+        [NamedFile::authorities(self.ca_file.as_ref()), certificate, secret].into_iter().flatten().collect()
     }
 
     /// What it calls itself: two clients of one id end each other's connections.
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_apart() {
-        let of = |url: &str| Settings::plain("x", url).address();
+        let of = |url: &str| MqttSettings::plain("x", url).address();
         assert_eq!(of("mqtt://a"), Ok(Address { host: "a".into(), port: 1883, tls: false }));
         assert_eq!(of("mqtts://a.b:99/"), Ok(Address { host: "a.b".into(), port: 99, tls: true }));
         assert_eq!(of("mqtt://[::1]:5"), Ok(Address { host: "::1".into(), port: 5, tls: false }));

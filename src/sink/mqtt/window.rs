@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::journal::cursor::Position;
-use crate::journal::tail::Entry;
-use crate::sink::mqtt::client::Message;
+use crate::journal::tail::JournalEntry;
+use crate::sink::mqtt::client::MqttMessage;
 
 /// Why a message was sent.
 #[derive(Clone, Debug)]
-pub enum Load {
+pub enum PayloadRef {
     /// A reading, or a part of one.
     Reading {
         /// The reading.
-        entry: Arc<Entry>,
+        entry: Arc<JournalEntry>,
         /// Which part of how many, from 1.
         part: (usize, usize),
         /// Where its reader stands when it is done; none: other parts follow.
@@ -30,18 +30,18 @@ pub enum Load {
     Aside(usize),
 }
 
-impl Load {
+impl PayloadRef {
     /// What it is, in words; the same for the same message on another connection.
     pub fn name(&self) -> String {
         match self {
-            Load::Reading { entry, part: (_, 1), .. } => {
+            PayloadRef::Reading { entry, part: (_, 1), .. } => {
                 format!("{} number {}", entry.reading.stream.device, entry.seq)
             }
-            Load::Reading { entry, part: (part, parts), .. } => {
+            PayloadRef::Reading { entry, part: (part, parts), .. } => {
                 format!("{} number {} part {part} of {parts}", entry.reading.stream.device, entry.seq)
             }
-            Load::State { below, .. } => format!("the state {below}"),
-            Load::Aside(n) => format!("message {} of those that were set aside", n + 1),
+            PayloadRef::State { below, .. } => format!("the state {below}"),
+            PayloadRef::Aside(n) => format!("message {} of those that were set aside", n + 1),
         }
     }
 }
@@ -54,9 +54,9 @@ pub struct Pending {
     /// Its packet id, once it went out.
     pub packet: Option<u16>,
     /// What it is.
-    pub load: Load,
+    pub load: PayloadRef,
     /// What was sent, in case it has to be sent again.
-    pub message: Message,
+    pub message: MqttMessage,
     /// Times it was refused.
     pub refusals: u32,
     /// When it went out, monotonic microseconds.
@@ -70,14 +70,14 @@ pub struct Pending {
 
 /// The window.
 #[derive(Debug, Default)]
-pub struct Window {
+pub struct InflightWindow {
     queue: VecDeque<Pending>,
     /// Messages handed over that have no packet id yet, in the order in which they will get one.
     handed: VecDeque<u64>,
     next_id: u64,
 }
 
-impl Window {
+impl InflightWindow {
     /// Messages that are not done, those that wait for earlier ones included.
     pub fn len(&self) -> usize {
         self.queue.len()
@@ -99,17 +99,17 @@ impl Window {
     }
 
     /// A message was handed over.
-    pub fn push(&mut self, load: Load, message: Message) {
+    pub fn push(&mut self, load: PayloadRef, message: MqttMessage) {
         self.handed.push_back(self.next_id);
         self.take_in(load, message, false);
     }
 
     /// A message takes its place and waits there; which place.
-    pub fn push_held(&mut self, load: Load, message: Message) -> u64 {
+    pub fn push_held(&mut self, load: PayloadRef, message: MqttMessage) -> u64 {
         self.take_in(load, message, true)
     }
 
-    fn take_in(&mut self, load: Load, message: Message, held: bool) -> u64 {
+    fn take_in(&mut self, load: PayloadRef, message: MqttMessage, held: bool) -> u64 {
         let id = self.next_id;
         self.queue.push_back(Pending {
             id,
@@ -181,8 +181,10 @@ impl Window {
     }
 
     /// The oldest reading that is not done.
-    pub fn oldest(&self) -> Option<&Entry> {
-        self.queue.iter().find_map(|p| if let Load::Reading { entry, .. } = &p.load { Some(&**entry) } else { None })
+    pub fn oldest(&self) -> Option<&JournalEntry> {
+        self.queue
+            .iter()
+            .find_map(|p| if let PayloadRef::Reading { entry, .. } = &p.load { Some(&**entry) } else { None })
     }
 
     /// A packet is done. Returns how many messages the broker has by that, and the position that the cursor may move to.
@@ -209,7 +211,7 @@ impl Window {
         while self.queue.front().is_some_and(|p| p.acked) {
             let Some(front) = self.queue.pop_front() else { break };
             count += u64::from(front.delivered);
-            if let Load::Reading { position: Some(position), .. } = front.load {
+            if let PayloadRef::Reading { position: Some(position), .. } = front.load {
                 reached = Some(position);
             }
         }
@@ -229,22 +231,22 @@ mod tests {
     use crate::model::point::Stream;
     use crate::model::quality::Cause;
     use crate::model::reading::{Body, Reading, Stamp};
-    use crate::model::time::{Mono, Wall};
+    use crate::model::time::{MonotonicMillis, UnixMillis};
 
-    fn load(seq: u64) -> Load {
+    fn load(seq: u64) -> PayloadRef {
         let stream = Arc::new(Stream { device: "d".into(), source: "s".into(), every_ms: 0, points: vec![] });
-        let at = Stamp { mono: Mono(0), wall: Wall(0), trusted: true };
-        let entry = Arc::new(Entry { seq, reading: Reading { stream, at, body: Body::Failed(Cause::Timeout) } });
-        Load::Reading { entry, part: (1, 1), position: Some(Position::at(seq)) }
+        let at = Stamp { mono: MonotonicMillis(0), wall: UnixMillis(0), trusted: true };
+        let entry = Arc::new(JournalEntry { seq, reading: Reading { stream, at, body: Body::Failed(Cause::Timeout) } });
+        PayloadRef::Reading { entry, part: (1, 1), position: Some(Position::at(seq)) }
     }
 
-    fn message() -> Message {
-        Message { topic: "t".into(), retain: false, payload: "p".into() }
+    fn message() -> MqttMessage {
+        MqttMessage { topic: "t".into(), retain: false, payload: "p".into() }
     }
 
     #[test]
     fn the_cursor_moves_only_over_an_unbroken_front() {
-        let mut window = Window::default();
+        let mut window = InflightWindow::default();
         (1..=3).for_each(|seq| window.push(load(seq), message()));
         (11..=13).for_each(|packet| window.sent(packet, 0));
         assert_eq!(window.done(12), (0, None), "1 is still on the way");
@@ -256,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_refused_message_holds_the_cursor_until_it_is_taken() {
-        let mut window = Window::default();
+        let mut window = InflightWindow::default();
         (1..=2).for_each(|seq| window.push(load(seq), message()));
         (11..=12).for_each(|packet| window.sent(packet, 0));
         let refused = window.refused(11, true).unwrap();
@@ -271,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_is_held_keeps_its_place_and_takes_no_room() {
-        let mut window = Window::default();
+        let mut window = InflightWindow::default();
         (1..=3).for_each(|seq| window.push(load(seq), message()));
         (11..=13).for_each(|packet| window.sent(packet, 0));
         window.release(11, true);
@@ -288,7 +290,7 @@ mod tests {
 
     #[test]
     fn without_acknowledgements_what_went_out_is_done() {
-        let mut window = Window::default();
+        let mut window = InflightWindow::default();
         (1..=2).for_each(|seq| window.push(load(seq), message()));
         assert_eq!(window.sent_for_good(), (1, Some(Position::at(1))));
         assert_eq!(window.sent_for_good(), (1, Some(Position::at(2))));

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::sink::Health;
-use crate::sink::aside::Record;
+use crate::sink::SinkHealth;
+use crate::sink::dead_letters::DeadLetter;
 use crate::sink::mqtt::client::Refused;
-use crate::sink::mqtt::window::{Load, Pending};
-use crate::sink::mqtt::{LOG, Outgoing, Sink};
+use crate::sink::mqtt::window::{PayloadRef, Pending};
+use crate::sink::mqtt::{LOG, MqttSink, Outgoing};
 
 /// Times a message may be refused before it is set aside.
 const REFUSALS_MAX: u32 = 3;
@@ -32,7 +32,7 @@ pub(super) enum Why {
     Size,
 }
 
-impl Sink {
+impl MqttSink {
     /// The broker refused a message: it is sent again up to three times, then set aside. Over quota its topic waits.
     pub(super) fn refused(&mut self, packet: u16, refused: &Refused) {
         let Some(pending) = self.window.refused(packet, !refused.quota) else { return };
@@ -53,7 +53,7 @@ impl Sink {
     /// Something is set aside, in words.
     pub(super) fn was_set_aside(&self, what: &str) {
         self.c.health.set_aside.fetch_add(1, Ordering::Relaxed);
-        Health::tell(&self.c.health.last_set_aside, what);
+        SinkHealth::tell(&self.c.health.last_set_aside, what);
         let sink = &self.c.settings.name;
         if let Some(count) = LOG.allows(&format!("aside {sink}")) {
             tracing::error!(
@@ -72,7 +72,7 @@ impl Sink {
     /// The broker takes a message: what that says of its topic, and of messages that connections ended at.
     pub(super) fn taken(&mut self, id: u64) {
         let Some(pending) = self.window.get(id) else { return };
-        self.trial.taken(matches!(pending.load, Load::Reading { .. }));
+        self.trial.taken(matches!(pending.load, PayloadRef::Reading { .. }));
         let topic = pending.message.topic.clone();
         if self.topics.taken(&topic) {
             // What waited for its quota goes on, in order.
@@ -124,16 +124,17 @@ impl Sink {
             let Some(pending) = self.window.get(refusing.id) else { continue };
             let (name, topic) = (pending.load.name(), pending.message.topic.clone());
             match &pending.load {
-                Load::State { below, .. } => drop(self.states_refused.insert(below.clone())),
-                Load::Reading { .. } if refusing.why == Why::Size && !self.said_too_large.insert(name.clone()) => {}
-                Load::Reading { .. } | Load::Aside(_) => records.push(Record {
+                PayloadRef::State { below, .. } => drop(self.states_refused.insert(below.clone())),
+                PayloadRef::Reading { .. }
+                    if refusing.why == Why::Size && !self.said_too_large.insert(name.clone()) => {}
+                PayloadRef::Reading { .. } | PayloadRef::Aside(_) => records.push(DeadLetter {
                     at: at.clone(),
                     topic: topic.clone(),
                     what: pending.message.payload.clone(),
                     said: refusing.said.clone(),
                 }),
             }
-            let at_once = matches!(pending.load, Load::State { .. });
+            let at_once = matches!(pending.load, PayloadRef::State { .. });
             if let Why::Message { ends } = refusing.why {
                 self.topics.refused(&topic, &refusing.said, (ends, at_once), self.c.clock.mono_us());
             }
@@ -142,7 +143,7 @@ impl Sink {
             done.push(refusing.id);
         }
         if !records.is_empty() {
-            let (aside, clock) = (self.c.aside.clone(), self.c.clock.clone());
+            let (aside, clock) = (self.c.dead_letters.clone(), self.c.clock.clone());
             let now = clock.trusted().then(|| clock.wall());
             // A slow disk must not hold up the one thread that waits for everything.
             let kept = tokio::task::spawn_blocking(move || aside.keep(&records, now)).await;

@@ -10,16 +10,16 @@ use crate::alarm::conditions::{
 };
 use crate::alarm::days::DayByDay;
 use crate::alarm::inject::Injected;
-use crate::alarm::node::{Input, Node};
+use crate::alarm::resolved_condition::{ConditionInput, ResolvedCondition};
 use crate::model::latest::Latest;
 use crate::model::quality::Cause;
-use crate::model::time::{Mono, Now, Wall};
+use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::model::value::Value;
-use crate::model::window::Window;
+use crate::model::window::SampleWindow;
 
 /// What a condition says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum Truth {
     /// It holds; which step of urgency, counted from one.
     Yes(u8),
     /// It does not.
@@ -30,9 +30,9 @@ pub enum State {
 
 /// What a condition says, and of what.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Verdict {
+pub struct Evaluation {
     /// What it says.
-    pub state: State,
+    pub state: Truth,
     /// The value that it looked at, where there is one.
     pub value: Option<f64>,
     /// The limit that it was held against.
@@ -52,14 +52,14 @@ pub struct Context<'a> {
     /// The highest step that is in alarm already: what has to come back further.
     pub held: u8,
     /// When it wants to be asked again although nothing came.
-    pub wake: Option<Mono>,
+    pub wake: Option<MonotonicMillis>,
     /// Whether a sample that was given for a trial was looked at.
     pub simulated: bool,
 }
 
 impl Context<'_> {
     /// Wants to be asked again at this moment.
-    pub(super) fn at(&mut self, at: Mono) {
+    pub(super) fn at(&mut self, at: MonotonicMillis) {
         if at > self.now.mono {
             self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
         }
@@ -93,29 +93,29 @@ impl Context<'_> {
 
 /// A condition with its memory.
 #[derive(Clone, Debug)]
-pub struct Judge {
-    node: Node,
+pub struct Evaluator {
+    node: ResolvedCondition,
     slots: Vec<usize>,
-    memory: Memory,
-    parts: Vec<Judge>,
+    memory: EvaluatorMemory,
+    parts: Vec<Evaluator>,
     /// What it said last.
-    last: Verdict,
+    last: Evaluation,
 }
 
 #[derive(Clone, Debug)]
-enum Memory {
+enum EvaluatorMemory {
     None,
-    Window(Window),
+    Window(SampleWindow),
     /// Something has been as it is since then.
-    Since(Option<(Mono, f64)>),
+    Since(Option<(MonotonicMillis, f64)>),
     Times {
         was: bool,
-        times: VecDeque<Mono>,
+        times: VecDeque<MonotonicMillis>,
     },
     Idle {
-        last: Option<Wall>,
+        last: Option<UnixMillis>,
         /// Idle since then on our clock, and so many milliseconds before.
-        since: Option<(Mono, u64)>,
+        since: Option<(MonotonicMillis, u64)>,
     },
     Days(Box<DayByDay>),
 }
@@ -123,106 +123,111 @@ enum Memory {
 /// What of a judge's memory survives a restart, in the order of its tree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kept {
+pub enum PersistedEvaluator {
     /// When it was last true.
-    Last(Option<Wall>),
+    Last(Option<UnixMillis>),
     /// Figures of the days.
-    Days(crate::alarm::days::Kept),
+    Days(crate::alarm::days::PersistedBaseline),
 }
 
-pub(super) const fn yes() -> State {
-    State::Yes(1)
+pub(super) const fn yes() -> Truth {
+    Truth::Yes(1)
 }
 
-pub(super) const fn truth(holds: bool) -> State {
-    if holds { yes() } else { State::No }
+pub(super) const fn truth(holds: bool) -> Truth {
+    if holds { yes() } else { Truth::No }
 }
 
-pub(super) fn verdict(state: State, value: Option<f64>, limit: Option<f64>) -> Verdict {
-    Verdict { state, value, limit }
+pub(super) fn verdict(state: Truth, value: Option<f64>, limit: Option<f64>) -> Evaluation {
+    Evaluation { state, value, limit }
 }
 
-impl Judge {
+impl Evaluator {
     /// Built for a condition; `slot` says where an input's samples are.
-    pub fn new(node: &Node, slot: &mut impl FnMut(&Input) -> usize) -> Self {
+    pub fn new(node: &ResolvedCondition, slot: &mut impl FnMut(&ConditionInput) -> usize) -> Self {
         let mut slots = Vec::new();
         let mut parts = Vec::new();
         match node {
-            Node::All(of) | Node::Any(of) => parts.extend(of.iter().map(|n| Judge::new(n, slot))),
-            Node::Not(n) | Node::Lasting { when: n, .. } | Node::Count { when: n, .. } => {
-                parts.push(Judge::new(n, slot));
+            ResolvedCondition::All(of) | ResolvedCondition::Any(of) => {
+                parts.extend(of.iter().map(|n| Evaluator::new(n, slot)));
+            }
+            ResolvedCondition::Not(n)
+            | ResolvedCondition::Lasting { when: n, .. }
+            | ResolvedCondition::Count { when: n, .. } => {
+                parts.push(Evaluator::new(n, slot));
             }
             _ => node.inputs(&mut |input| slots.push(slot(input))),
         }
         let memory = match node {
-            Node::Rate { within_ms, .. } | Node::Change { within_ms, .. } | Node::NoEffect { within_ms, .. } => {
-                Memory::Window(Window::new(*within_ms))
-            }
-            Node::Reaches { over_ms, .. } => Memory::Window(Window::new(*over_ms)),
-            Node::Frozen { .. } | Node::Lasting { .. } => Memory::Since(None),
-            Node::Count { .. } => Memory::Times { was: true, times: VecDeque::new() },
-            Node::Idle { .. } => Memory::Idle { last: None, since: None },
-            Node::Days(_) => Memory::Days(Box::default()),
-            _ => Memory::None,
+            ResolvedCondition::Rate { within_ms, .. }
+            | ResolvedCondition::Change { within_ms, .. }
+            | ResolvedCondition::NoEffect { within_ms, .. } => EvaluatorMemory::Window(SampleWindow::new(*within_ms)),
+            ResolvedCondition::Reaches { over_ms, .. } => EvaluatorMemory::Window(SampleWindow::new(*over_ms)),
+            ResolvedCondition::Frozen { .. } | ResolvedCondition::Lasting { .. } => EvaluatorMemory::Since(None),
+            ResolvedCondition::Count { .. } => EvaluatorMemory::Times { was: true, times: VecDeque::new() },
+            ResolvedCondition::Idle { .. } => EvaluatorMemory::Idle { last: None, since: None },
+            ResolvedCondition::Days(_) => EvaluatorMemory::Days(Box::default()),
+            _ => EvaluatorMemory::None,
         };
-        let last = verdict(State::Unknown(Cause::StartingUp), None, None);
+        let last = verdict(Truth::Unknown(Cause::StartingUp), None, None);
         Self { node: node.clone(), slots, memory, parts, last }
     }
 
     /// What it says now.
-    pub fn judge(&mut self, c: &mut Context<'_>) -> Verdict {
+    pub fn evaluate(&mut self, c: &mut Context<'_>) -> Evaluation {
         self.last = self.judged(c);
         self.last
     }
 
     /// Changes are looked for from now on.
     pub fn forget_changes(&mut self) {
-        if let (Node::Change { .. }, Memory::Window(window)) = (&self.node, &mut self.memory) {
+        if let (ResolvedCondition::Change { .. }, EvaluatorMemory::Window(window)) = (&self.node, &mut self.memory) {
             window.clear();
         }
-        self.parts.iter_mut().for_each(Judge::forget_changes);
+        self.parts.iter_mut().for_each(Evaluator::forget_changes);
     }
 
     /// What it said last, with its parts: for explaining.
-    pub fn said(&self) -> (&Node, Verdict, &[Judge]) {
+    pub fn said(&self) -> (&ResolvedCondition, Evaluation, &[Evaluator]) {
         (&self.node, self.last, &self.parts)
     }
 
-    fn judged(&mut self, c: &mut Context<'_>) -> Verdict {
+    fn judged(&mut self, c: &mut Context<'_>) -> Evaluation {
+        use {EvaluatorMemory as M, ResolvedCondition as C};
         let Self { node, slots, memory, parts, .. } = self;
         match (node, memory) {
-            (Node::Level { high, limits, deadband, .. }, _) => level(c, slots, *high, limits, *deadband),
-            (Node::Is { values, every, .. }, _) => is(c, slots, values, *every),
-            (Node::Rate { per_min, .. }, Memory::Window(w)) => windowed(c, slots[0], w, |w| {
+            (C::Level { high, limits, deadband, .. }, _) => level(c, slots, *high, limits, *deadband),
+            (C::Is { values, every, .. }, _) => is(c, slots, values, *every),
+            (C::Rate { per_min, .. }, M::Window(w)) => windowed(c, slots[0], w, |w| {
                 let rate = w.per_min().ok_or(Cause::StartingUp)?;
                 Ok((beyond(rate, *per_min), rate, *per_min))
             }),
-            (Node::Change { by, .. }, Memory::Window(w)) => windowed(c, slots[0], w, |w| {
+            (C::Change { by, .. }, M::Window(w)) => windowed(c, slots[0], w, |w| {
                 let change = w.change_from(*by > 0.0).ok_or(Cause::StartingUp)?;
                 // What there is now: people ask what is left.
                 let value = w.newest().ok_or(Cause::StartingUp)?;
                 Ok((beyond(change, *by), value, *by))
             }),
-            (Node::Deviation { limit, deadband, .. }, _) => match (c.number(slots[0]), c.number(slots[1])) {
+            (C::Deviation { limit, deadband, .. }, _) => match (c.number(slots[0]), c.number(slots[1])) {
                 (Ok(a), Ok(b)) => {
                     let off = (a - b).abs();
                     let from = if c.held > 0 { *limit - *deadband } else { *limit };
                     verdict(truth(off >= from), Some(off), Some(*limit))
                 }
-                (Err(cause), _) | (_, Err(cause)) => verdict(State::Unknown(cause), None, Some(*limit)),
+                (Err(cause), _) | (_, Err(cause)) => verdict(Truth::Unknown(cause), None, Some(*limit)),
             },
-            (Node::Frozen { lasts_ms, .. }, Memory::Since(since)) => frozen(c, slots[0], since, *lasts_ms),
-            (Node::Bad { causes, .. }, _) => match c.bad(slots[0]) {
-                None => verdict(State::No, c.number(slots[0]).ok(), None),
+            (C::Frozen { lasts_ms, .. }, M::Since(since)) => frozen(c, slots[0], since, *lasts_ms),
+            (C::Bad { causes, .. }, _) => match c.bad(slots[0]) {
+                None => verdict(Truth::No, c.number(slots[0]).ok(), None),
                 Some(Cause::StartingUp) if c.latest.get(slots[0]).is_none() => {
-                    verdict(State::Unknown(Cause::StartingUp), None, None)
+                    verdict(Truth::Unknown(Cause::StartingUp), None, None)
                 }
                 Some(cause) => verdict(truth(causes.is_empty() || causes.contains(&cause)), None, None),
             },
-            (Node::Offline { pct, .. }, _) => offline(c, slots, *pct),
-            (Node::NoEffect { by, within_ms, .. }, Memory::Window(w)) => no_effect(c, slots, w, *by, *within_ms),
-            (Node::Idle { lasts_ms, .. }, Memory::Idle { last, since }) => idle(c, slots[0], last, since, *lasts_ms),
-            (Node::Reaches { limit, within_ms, .. }, Memory::Window(w)) => {
+            (C::Offline { pct, .. }, _) => offline(c, slots, *pct),
+            (C::NoEffect { by, within_ms, .. }, M::Window(w)) => no_effect(c, slots, w, *by, *within_ms),
+            (C::Idle { lasts_ms, .. }, M::Idle { last, since }) => idle(c, slots[0], last, since, *lasts_ms),
+            (C::Reaches { limit, within_ms, .. }, M::Window(w)) => {
                 let (limit, within_min) = (*limit, minutes(*within_ms));
                 windowed(c, slots[0], w, |w| {
                     let value = w.newest().ok_or(Cause::StartingUp)?;
@@ -231,58 +236,58 @@ impl Judge {
                     Ok((value >= limit || (rate > 0.0 && left <= within_min), left, limit))
                 })
             }
-            (Node::Days(days), Memory::Days(memory)) => day_by_day(c, slots[0], days, memory),
-            (Node::Hours { from, to, days }, _) => hours(c, *from, *to, days),
-            (Node::Lasting { lasts_ms, .. }, Memory::Since(since)) => {
-                let inner = parts[0].judge(c);
+            (C::Days(days), M::Days(memory)) => day_by_day(c, slots[0], days, memory),
+            (C::Hours { from, to, days }, _) => hours(c, *from, *to, days),
+            (C::Lasting { lasts_ms, .. }, M::Since(since)) => {
+                let inner = parts[0].evaluate(c);
                 lasting(c, inner, since, *lasts_ms)
             }
-            (Node::Count { at_least, within_ms, .. }, Memory::Times { was, times }) => {
-                let inner = parts[0].judge(c);
+            (C::Count { at_least, within_ms, .. }, M::Times { was, times }) => {
+                let inner = parts[0].evaluate(c);
                 count(c, inner, was, times, *at_least, *within_ms)
             }
-            (Node::Not(_), _) => {
-                let inner = parts[0].judge(c);
+            (C::Not(_), _) => {
+                let inner = parts[0].evaluate(c);
                 let state = match inner.state {
-                    State::Yes(_) => State::No,
-                    State::No => yes(),
-                    unknown @ State::Unknown(_) => unknown,
+                    Truth::Yes(_) => Truth::No,
+                    Truth::No => yes(),
+                    unknown @ Truth::Unknown(_) => unknown,
                 };
-                Verdict { state, ..inner }
+                Evaluation { state, ..inner }
             }
-            (Node::All(_), _) => together(parts.iter_mut().map(|p| p.judge(c)), false),
-            (Node::Any(_), _) => together(parts.iter_mut().map(|p| p.judge(c)), true),
+            (C::All(_), _) => together(parts.iter_mut().map(|p| p.evaluate(c)), false),
+            (C::Any(_), _) => together(parts.iter_mut().map(|p| p.evaluate(c)), true),
             // `new` gives each node its memory.
-            (_, _) => verdict(State::Unknown(Cause::StartingUp), None, None),
+            (_, _) => verdict(Truth::Unknown(Cause::StartingUp), None, None),
         }
     }
 
     /// Takes over what the same condition remembered before; slots are this one's own.
-    pub fn remember(&mut self, was: Judge) {
+    pub fn remember(&mut self, was: Evaluator) {
         (self.memory, self.last) = (was.memory, was.last);
         self.parts.iter_mut().zip(was.parts).for_each(|(part, was)| part.remember(was));
     }
 
     /// What survives a restart.
-    pub fn kept(&self, into: &mut Vec<Kept>) {
+    pub fn kept(&self, into: &mut Vec<PersistedEvaluator>) {
         match &self.memory {
-            Memory::Idle { last, .. } => into.push(Kept::Last(*last)),
-            Memory::Days(d) => into.push(Kept::Days(d.kept())),
+            EvaluatorMemory::Idle { last, .. } => into.push(PersistedEvaluator::Last(*last)),
+            EvaluatorMemory::Days(d) => into.push(PersistedEvaluator::Days(d.kept())),
             _ => {}
         }
         self.parts.iter().for_each(|p| p.kept(into));
     }
 
     /// Goes on from what was kept.
-    pub fn restore(&mut self, from: &mut impl Iterator<Item = Kept>) {
+    pub fn restore(&mut self, from: &mut impl Iterator<Item = PersistedEvaluator>) {
         match &mut self.memory {
-            Memory::Idle { last, .. } => {
-                if let Some(Kept::Last(kept)) = from.next() {
+            EvaluatorMemory::Idle { last, .. } => {
+                if let Some(PersistedEvaluator::Last(kept)) = from.next() {
                     *last = kept;
                 }
             }
-            Memory::Days(d) => {
-                if let Some(Kept::Days(kept)) = from.next() {
+            EvaluatorMemory::Days(d) => {
+                if let Some(PersistedEvaluator::Days(kept)) = from.next() {
                     d.restore(kept);
                 }
             }

@@ -6,7 +6,7 @@
 use crate::model::quality::Cause;
 use crate::model::reading::Sample;
 use crate::model::value::Value;
-use crate::profile::{PointDef, Wire};
+use crate::profile::{PointDef, RegisterEncoding};
 
 /// What speaks for and against.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,7 +68,7 @@ impl Weight {
 }
 
 fn value_of(point: &PointDef, value: &Value) -> f64 {
-    let is_float = matches!(point.wire, Wire::Float { .. });
+    let is_float = matches!(point.wire, RegisterEncoding::Float { .. });
     match value {
         Value::Bool(_) => 0.05,
         Value::Text(t) => match t.trim().len() {

@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::alarm::event::What;
-use crate::alarm::life::{Alarm, Debounce, Step, ms};
-use crate::alarm::node::Definition;
-use crate::alarm::{Alarms, Kept, Live, Output, Rules, judge};
-use crate::model::time::{Mono, Now, Wall, carried_by};
+use crate::alarm::event::EventKind;
+use crate::alarm::life::{Alarm, Debounce, LifeStep, ms};
+use crate::alarm::resolved_condition::Definition;
+use crate::alarm::{AlarmOutput, Alarms, Live, PersistedAlarm, Rules, evaluator};
+use crate::model::time::{MonotonicMillis, Now, UnixMillis, carried_by};
 
 /// An alarm that came from another boot while the date was not known: its moments stand as if no time had passed.
 #[derive(Clone, Debug)]
-pub(super) struct Carried {
+pub(super) struct RestoredState {
     /// As it stood then.
     alarm: Alarm,
     /// When it was kept.
-    saved: Wall,
+    saved: UnixMillis,
 }
 
 impl Alarms {
@@ -23,8 +23,8 @@ impl Alarms {
     /// this boot.
     pub fn new(
         rules: Rules,
-        kept: &BTreeMap<String, Kept>,
-        memory: &BTreeMap<String, Vec<judge::Kept>>,
+        kept: &BTreeMap<String, PersistedAlarm>,
+        memory: &BTreeMap<String, Vec<evaluator::PersistedEvaluator>>,
         boot: &str,
         now: Now,
     ) -> Self {
@@ -35,7 +35,7 @@ impl Alarms {
         out.hides = out.who_hides();
         for live in &mut out.live {
             if let Some(kept) = kept.get(&*live.key) {
-                live.take_up(kept, boot, now);
+                live.restore_one(kept, boot, now);
             }
             if let Some(memory) = memory.get(&*live.key) {
                 let mut kept = memory.iter().cloned();
@@ -57,16 +57,16 @@ impl Alarms {
     }
 
     /// Every alarm as it would be kept now, by key.
-    pub fn kept(&self, now: Now) -> BTreeMap<String, Kept> {
+    pub fn kept(&self, now: Now) -> BTreeMap<String, PersistedAlarm> {
         self.live.iter().map(|l| (l.key.to_string(), self.kept_of(l, now))).collect()
     }
 
-    pub(super) fn kept_of(&self, live: &Live, now: Now) -> Kept {
-        Kept { alarm: live.alarm.clone(), saved: now, boot: Arc::clone(&self.boot), explains: live.explains }
+    pub(super) fn kept_of(&self, live: &Live, now: Now) -> PersistedAlarm {
+        PersistedAlarm { alarm: live.alarm.clone(), saved: now, boot: Arc::clone(&self.boot), explains: live.explains }
     }
 
     /// What conditions remember that survives a restart, by key.
-    pub fn memory(&self) -> BTreeMap<String, Vec<judge::Kept>> {
+    pub fn memory(&self) -> BTreeMap<String, Vec<evaluator::PersistedEvaluator>> {
         let of = |live: &Live| {
             let mut kept = Vec::new();
             live.when.kept(&mut kept);
@@ -78,7 +78,7 @@ impl Alarms {
 
     /// The date is known now: what was put off by another boot is moved by the time that passed in between, and what was raised
     /// without a date gets one.
-    pub(super) fn date(&mut self, now: Now, out: &mut Output) {
+    pub(super) fn date(&mut self, now: Now, out: &mut AlarmOutput) {
         self.is_dated = true;
         let age = |mono: i64| ms(now.mono) - mono;
         let began = ms(self.began);
@@ -94,11 +94,11 @@ impl Alarms {
             }
             for m in live.alarm.since.iter_mut().chain(&mut live.alarm.cleared) {
                 if !m.trusted && m.mono >= began {
-                    (m.wall, m.trusted) = (Wall(now.wall.0 - age(m.mono)), true);
+                    (m.wall, m.trusted) = (UnixMillis(now.wall.0 - age(m.mono)), true);
                 }
             }
             if live.alarm != before {
-                let wake = live.alarm.wake().map(|at| Mono(u64::try_from(at).unwrap_or(0)));
+                let wake = live.alarm.wake().map(|at| MonotonicMillis(u64::try_from(at).unwrap_or(0)));
                 self.wake(i, wake, now);
                 self.keep(i, now, out);
             }
@@ -106,7 +106,7 @@ impl Alarms {
     }
 
     /// New rules: what is the same runs on with its delays and windows; a rule that is gone closes its alarm.
-    pub fn reconfigure(&mut self, rules: Rules, by: &str, now: Now, out: &mut Output) {
+    pub fn reconfigure(&mut self, rules: Rules, by: &str, now: Now, out: &mut AlarmOutput) {
         out.events.extend(self.changes(&rules, by));
         let stays: BTreeSet<String> = rules.definitions.iter().map(|d| d.key()).collect();
         let gone = self.by_key.iter().filter(|(key, _)| !stays.contains(&***key));
@@ -114,7 +114,7 @@ impl Alarms {
         for (i, key) in gone {
             if !self.live[i].alarm.is_normal() {
                 self.live[i].alarm = Alarm { occurrence: self.live[i].alarm.occurrence, ..Alarm::default() };
-                let event = self.event(i, What::Removed, Step::of(What::Removed), now);
+                let event = self.event(i, EventKind::Removed, LifeStep::of(EventKind::Removed), now);
                 out.events.push(event);
             }
             out.changed.insert(key, None);
@@ -149,14 +149,14 @@ impl Alarms {
 
 impl Live {
     /// What is in alarm stays so until a fresh good sample says otherwise; delays that were running begin again.
-    fn take_up(&mut self, kept: &Kept, boot: &str, now: Now) {
+    fn restore_one(&mut self, kept: &PersistedAlarm, boot: &str, now: Now) {
         self.alarm = kept.alarm.clone();
         self.explains = kept.explains;
         let by = carried_by((kept.saved, &kept.boot), (now, boot));
         self.alarm.moments().for_each(|at| *at = at.saturating_add(by));
         let is_open = kept.saved.wall_trusted && !now.wall_trusted && !self.alarm.is_normal();
         if is_open && *kept.boot != *boot {
-            self.carried = Some(Box::new(Carried { alarm: self.alarm.clone(), saved: kept.saved.wall }));
+            self.carried = Some(Box::new(RestoredState { alarm: self.alarm.clone(), saved: kept.saved.wall }));
         }
         let steps = u8::try_from(self.steps.len()).unwrap_or(u8::MAX);
         self.alarm.step = self.alarm.step.min(steps);

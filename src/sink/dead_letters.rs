@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::model::time::Wall;
-use crate::store::whole;
+use crate::model::time::UnixMillis;
+use crate::store::atomic_file;
 
 /// Records that are kept, and their bytes; beyond that the older half is dropped, counted.
 const RECORDS_MAX: usize = 10_000;
@@ -19,7 +19,7 @@ const AGE_MAX_MS: i64 = 90 * 86_400_000;
 
 /// Something that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct DeadLetter {
     /// When, RFC 3339.
     pub at: String,
     /// Where to, of a message; empty for a store.
@@ -33,19 +33,19 @@ pub struct Record {
 
 /// The file of one sink.
 #[derive(Clone, Debug)]
-pub struct Aside {
-    inner: Arc<Inner>,
+pub struct DeadLetters {
+    inner: Arc<DeadLettersInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct DeadLettersInner {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<DeadLettersState>,
     bell: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct DeadLettersState {
     count: usize,
     bytes: u64,
     dropped: u64,
@@ -53,18 +53,18 @@ struct State {
     asked: bool,
 }
 
-impl Aside {
+impl DeadLetters {
     /// The file of a sink, beside what is there already.
     pub fn open(path: &Path) -> Self {
         let count = read(path).map_or(0, |all| all.len());
         let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
         // What was being sent again when the last run ended is sent on.
         let asked = again_of(path).exists();
-        let state = Mutex::new(State { count, bytes, asked, ..State::default() });
-        Self { inner: Arc::new(Inner { path: path.to_path_buf(), state, bell: Notify::new() }) }
+        let state = Mutex::new(DeadLettersState { count, bytes, asked, ..DeadLettersState::default() });
+        Self { inner: Arc::new(DeadLettersInner { path: path.to_path_buf(), state, bell: Notify::new() }) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DeadLettersState> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,7 +79,7 @@ impl Aside {
     }
 
     /// The records, oldest first.
-    pub fn list(&self) -> Vec<Record> {
+    pub fn list(&self) -> Vec<DeadLetter> {
         let _one_at_a_time = self.state();
         read(&self.inner.path).unwrap_or_default()
     }
@@ -88,7 +88,7 @@ impl Aside {
     ///
     /// # Errors
     /// What the disk says; then they are counted as dropped.
-    pub fn keep(&self, records: &[Record], now: Option<Wall>) -> std::io::Result<()> {
+    pub fn keep(&self, records: &[DeadLetter], now: Option<UnixMillis>) -> std::io::Result<()> {
         let mut state = self.state();
         let kept = self.append(&mut state, records, now);
         if kept.is_err() {
@@ -97,19 +97,24 @@ impl Aside {
         kept
     }
 
-    fn append(&self, state: &mut State, records: &[Record], now: Option<Wall>) -> std::io::Result<()> {
+    fn append(
+        &self,
+        state: &mut DeadLettersState,
+        records: &[DeadLetter],
+        now: Option<UnixMillis>,
+    ) -> std::io::Result<()> {
         if state.count + records.len() > RECORDS_MAX || state.bytes > BYTES_MAX {
             let mut all = read(&self.inner.path)?;
             let before = all.len();
             // Of one form and zone: text in order of time.
-            let oldest = now.map(|now| Wall(now.0 - AGE_MAX_MS).rfc3339());
+            let oldest = now.map(|now| UnixMillis(now.0 - AGE_MAX_MS).rfc3339());
             all.retain(|r| oldest.as_ref().is_none_or(|oldest| r.at >= *oldest));
             if all.len() == before {
                 all.drain(..before.div_ceil(2));
             }
             state.dropped += (before - all.len()) as u64;
             let text = bytes(&all)?;
-            whole::replace(&self.inner.path, &text)?;
+            atomic_file::replace(&self.inner.path, &text)?;
             (state.count, state.bytes) = (all.len(), text.len() as u64);
         }
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.inner.path)?;
@@ -129,7 +134,7 @@ impl Aside {
     /// What the disk says.
     pub fn discard(&self) -> std::io::Result<usize> {
         let mut state = self.state();
-        whole::replace(&self.inner.path, b"")?;
+        atomic_file::replace(&self.inner.path, b"")?;
         state.bytes = 0;
         Ok(std::mem::take(&mut state.count))
     }
@@ -143,10 +148,10 @@ impl Aside {
         let again = again_of(&self.inner.path);
         let all = read(&self.inner.path)?;
         let count = all.len();
-        let waiting: Vec<Record> = read(&again)?.into_iter().chain(all).collect();
+        let waiting: Vec<DeadLetter> = read(&again)?.into_iter().chain(all).collect();
         // In a file of its own until it is sent: whatever happens meanwhile, nothing is forgotten.
-        whole::replace(&again, &bytes(&waiting)?)?;
-        whole::replace(&self.inner.path, b"")?;
+        atomic_file::replace(&again, &bytes(&waiting)?)?;
+        atomic_file::replace(&self.inner.path, b"")?;
         (state.count, state.bytes, state.asked) = (0, 0, true);
         drop(state);
         self.inner.bell.notify_one();
@@ -154,7 +159,7 @@ impl Aside {
     }
 
     /// What is to be sent again, if it was not taken yet.
-    pub fn take_again(&self) -> Vec<Record> {
+    pub fn take_again(&self) -> Vec<DeadLetter> {
         if std::mem::take(&mut self.state().asked) {
             read(&again_of(&self.inner.path)).unwrap_or_default()
         } else {
@@ -171,7 +176,7 @@ impl Aside {
     }
 
     /// Rings when something is to be sent again.
-    pub async fn ring(&self) {
+    pub async fn notified(&self) {
         self.inner.bell.notified().await;
     }
 }
@@ -185,7 +190,7 @@ fn again_of(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// The disk does not give it: what is there must not pass for nothing.
-fn read(path: &Path) -> std::io::Result<Vec<Record>> {
+fn read(path: &Path) -> std::io::Result<Vec<DeadLetter>> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -194,7 +199,7 @@ fn read(path: &Path) -> std::io::Result<Vec<Record>> {
     Ok(bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
-fn bytes(records: &[Record]) -> std::io::Result<Vec<u8>> {
+fn bytes(records: &[DeadLetter]) -> std::io::Result<Vec<u8>> {
     let mut out = Vec::new();
     for record in records {
         serde_json::to_writer(&mut out, record).map_err(std::io::Error::other)?;
@@ -212,27 +217,31 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("plantroom-aside-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("aside.jsonl");
-        let record =
-            |i: usize| Record { at: "t".into(), topic: String::new(), what: format!("m f={i} 5"), said: "no".into() };
-        let records: Vec<Record> = (0..RECORDS_MAX).map(record).collect();
-        let aside = Aside::open(&path);
+        let record = |i: usize| DeadLetter {
+            at: "t".into(),
+            topic: String::new(),
+            what: format!("m f={i} 5"),
+            said: "no".into(),
+        };
+        let records: Vec<DeadLetter> = (0..RECORDS_MAX).map(record).collect();
+        let aside = DeadLetters::open(&path);
         aside.keep(&records, None).unwrap();
         aside.keep(&[record(77_777)], None).unwrap();
         assert_eq!((aside.count(), aside.dropped()), (RECORDS_MAX / 2 + 1, (RECORDS_MAX / 2) as u64));
-        let aside = Aside::open(&path);
+        let aside = DeadLetters::open(&path);
         assert_eq!((aside.count(), aside.list().pop()), (RECORDS_MAX / 2 + 1, Some(record(77_777))));
         assert_eq!(aside.send_again().unwrap(), RECORDS_MAX / 2 + 1);
         assert_eq!((aside.count(), aside.take_again().len(), aside.take_again().len()), (0, RECORDS_MAX / 2 + 1, 0));
-        let after_a_crash = Aside::open(&path);
+        let after_a_crash = DeadLetters::open(&path);
         assert_eq!(after_a_crash.take_again().len(), RECORDS_MAX / 2 + 1, "they were never said to be sent");
         after_a_crash.sent_again();
-        assert!(Aside::open(&path).take_again().is_empty());
+        assert!(DeadLetters::open(&path).take_again().is_empty());
         aside.keep(&[record(1)], None).unwrap();
         assert_eq!((aside.discard().unwrap(), aside.list().len()), (1, 0));
         // Too many bytes: what is too old goes first, and that alone if it makes room.
-        let now = Wall(1_800_000_000_000);
-        let of = |days: i64, text: &str| Record {
-            at: Wall(now.0 - days * 86_400_000).rfc3339(),
+        let now = UnixMillis(1_800_000_000_000);
+        let of = |days: i64, text: &str| DeadLetter {
+            at: UnixMillis(now.0 - days * 86_400_000).rfc3339(),
             what: text.into(),
             ..record(0)
         };

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Clock};
-use crate::model::time::Mono;
-use crate::store::whole;
+use crate::model::time::MonotonicMillis;
+use crate::store::atomic_file;
 
 /// Ends of the driver within [`WINDOW_MS`] after which the rules rest.
 const ENDS: usize = 3;
@@ -24,17 +24,17 @@ const REST: Duration = Duration::from_secs(3_600);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Ends {
     boot: String,
-    at: Vec<Mono>,
+    at: Vec<MonotonicMillis>,
 }
 
 /// The memory of ends, and the rest that follows from it.
-pub struct Rest {
+pub struct CrashLoopGuard {
     file: PathBuf,
     resting: AtomicBool,
     wake: Notify,
 }
 
-impl Rest {
+impl CrashLoopGuard {
     /// Reads what is remembered in `state`.
     pub fn new(state: &Path, clock: &Clock) -> Self {
         let file = state.join("driver-ends.json");
@@ -88,7 +88,7 @@ impl Rest {
         let mut ends = recent(&self.file, clock);
         ends.at.push(clock.mono());
         let kept = serde_json::to_vec(&ends).map_err(std::io::Error::other);
-        if let Err(error) = kept.and_then(|bytes| whole::replace(&self.file, &bytes)) {
+        if let Err(error) = kept.and_then(|bytes| atomic_file::replace(&self.file, &bytes)) {
             tracing::error!(file = %self.file.display(), %error, "that the driver ended cannot be remembered");
         }
     }

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::model::time::Wall;
-use crate::store::whole;
+use crate::model::time::UnixMillis;
+use crate::store::atomic_file;
 
 /// From a date to before another, milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Range {
+pub struct ResendRange {
     /// From.
     pub from_ms: i64,
     /// To before.
@@ -20,32 +20,32 @@ pub struct Range {
 
 /// What one store is to be given again.
 #[derive(Clone, Debug)]
-pub struct Again {
-    inner: Arc<Inner>,
+pub struct Resend {
+    inner: Arc<ResendInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct ResendInner {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<ResendState>,
     bell: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    range: Option<Range>,
+struct ResendState {
+    range: Option<ResendRange>,
     says: String,
 }
 
-impl Again {
+impl Resend {
     /// What an earlier run was asked for goes on.
     pub fn open(path: &Path) -> Self {
         let range = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let state = Mutex::new(State { range, says: String::new() });
-        Self { inner: Arc::new(Inner { path: path.to_path_buf(), state, bell: Notify::new() }) }
+        let state = Mutex::new(ResendState { range, says: String::new() });
+        Self { inner: Arc::new(ResendInner { path: path.to_path_buf(), state, bell: Notify::new() }) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ResendState> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -53,17 +53,17 @@ impl Again {
     ///
     /// # Errors
     /// Another one is on its way; the range is empty; the file cannot be written.
-    pub fn ask(&self, range: Range) -> Result<(), String> {
+    pub fn ask(&self, range: ResendRange) -> Result<(), String> {
         let mut state = self.state();
         if let Some(other) = state.range {
-            let (from, to) = (Wall(other.from_ms).rfc3339(), Wall(other.to_ms).rfc3339());
+            let (from, to) = (UnixMillis(other.from_ms).rfc3339(), UnixMillis(other.to_ms).rfc3339());
             return Err(format!("{from} to {to} is being written again: one range at a time (`plantroom status`)"));
         }
         if range.from_ms >= range.to_ms {
             return Err("the range ends before it begins".to_string());
         }
         let bytes = serde_json::to_vec(&range).map_err(|e| e.to_string())?;
-        whole::replace(&self.inner.path, &bytes)
+        atomic_file::replace(&self.inner.path, &bytes)
             .map_err(|e| format!("{} cannot be written: {e}", self.inner.path.display()))?;
         state.range = Some(range);
         self.inner.bell.notify_one();
@@ -71,14 +71,14 @@ impl Again {
     }
 
     /// What is to be written again.
-    pub fn range(&self) -> Option<Range> {
+    pub fn range(&self) -> Option<ResendRange> {
         self.state().range
     }
 
     /// It is written.
     pub fn done(&self) {
         let _may_not_exist = std::fs::remove_file(&self.inner.path);
-        *self.state() = State::default();
+        *self.state() = ResendState::default();
     }
 
     /// How far it is, in words; empty: nothing is written again.
@@ -92,7 +92,7 @@ impl Again {
     }
 
     /// Rings when a range is asked for.
-    pub async fn ring(&self) {
+    pub async fn notified(&self) {
         self.inner.bell.notified().await;
     }
 }
@@ -105,14 +105,14 @@ mod tests {
     fn a_range_is_kept_until_it_is_written() {
         let path = std::env::temp_dir().join(format!("plantroom-again-{}", std::process::id()));
         let _may_not_exist = std::fs::remove_file(&path);
-        let again = Again::open(&path);
-        let range = Range { from_ms: 10, to_ms: 20 };
-        assert!(again.ask(Range { from_ms: 10, to_ms: 10 }).is_err() && again.range().is_none());
+        let again = Resend::open(&path);
+        let range = ResendRange { from_ms: 10, to_ms: 20 };
+        assert!(again.ask(ResendRange { from_ms: 10, to_ms: 10 }).is_err() && again.range().is_none());
         assert_eq!(again.ask(range), Ok(()));
-        let said = again.ask(Range { from_ms: 30, to_ms: 40 }).unwrap_err();
+        let said = again.ask(ResendRange { from_ms: 30, to_ms: 40 }).unwrap_err();
         assert!(said.contains("1970-01-01T00:00:00.010Z") && said.contains("one range at a time"), "{said}");
-        assert_eq!(Again::open(&path).range(), Some(range), "a restart goes on with it");
+        assert_eq!(Resend::open(&path).range(), Some(range), "a restart goes on with it");
         again.done();
-        assert_eq!((Again::open(&path).range(), again.range()), (None, None));
+        assert_eq!((Resend::open(&path).range(), again.range()), (None, None));
     }
 }

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::http;
-use crate::model::point::Names;
+use crate::model::point::LocalizedText;
 use crate::web::connections::{self, Connections};
 use crate::web::course::Course;
 use crate::web::page::{self, AlarmPage};
@@ -39,7 +39,7 @@ const CONNECTIONS: usize = 64;
 /// Who reaches this box over the network: `[web]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct ServerSettings {
     /// Address and port, `127.0.0.1:8480`; empty: nobody.
     pub listen: String,
     /// Whether it may be reached from other machines without TLS: on a network of its own, or behind a proxy that has TLS.
@@ -72,7 +72,7 @@ pub enum May {
     Acknowledge,
 }
 
-impl Settings {
+impl ServerSettings {
     /// What is wrong with it: the key, what, and the mend.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = Vec::new();
@@ -97,7 +97,7 @@ impl Settings {
 /// What will be.
 pub type Later<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 /// What became of a command, when it is written down; why not, in words.
-pub type Done = Later<Result<(), Names>>;
+pub type Done = Later<Result<(), LocalizedText>>;
 /// Looks up the page of a token.
 pub type FindPage = dyn Fn(&str) -> Option<AlarmPage> + Send + Sync;
 /// Looks up how the value of a token's alarm came to be what it is; none where nobody knows, or not in time.
@@ -107,7 +107,7 @@ pub type Act = dyn Fn(bool, String, String, String) -> Done + Send + Sync;
 
 /// An answer on an alarm's page, as its forms send it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Form {
+pub struct PageForm {
     /// What is to be done: `acknowledge`, `arrive`, `hand_over`, `shelve` or `reset`; empty: acknowledge.
     pub does: String,
     /// To whom.
@@ -124,7 +124,7 @@ pub struct Form {
     pub is_button: bool,
 }
 
-impl Form {
+impl PageForm {
     /// Of a body; what it does not know it leaves.
     fn read(body: &str) -> Self {
         let mut out = Self::default();
@@ -145,7 +145,7 @@ impl Form {
     }
 
     /// What is said when it is done.
-    fn done(&self) -> Names {
+    fn done(&self) -> LocalizedText {
         let (zh, en) = match self.does.as_str() {
             "arrive" => ("已记录到场。", "Noted: you are there."),
             "hand_over" => {
@@ -155,19 +155,19 @@ impl Form {
             "reset" => ("已复位。", "It is reset."),
             _ => ("已接单，由你负责。", "It is yours now."),
         };
-        Names::both(zh, en)
+        LocalizedText::both(zh, en)
     }
 }
 
 /// What is asked of the rest of the gateway.
 #[derive(Clone)]
-pub struct View {
+pub struct ServerView {
     /// The page of a token; none: it is no token of ours, or what it was for is over.
     pub page: Arc<FindPage>,
     /// How the value came to be what it is.
     pub course: Arc<FindCourse>,
     /// Whoever has a token answers its page; why not, in words.
-    pub reply: Arc<dyn Fn(String, Form) -> Done + Send + Sync>,
+    pub reply: Arc<dyn Fn(String, PageForm) -> Done + Send + Sync>,
     /// Every alarm that is not normal, as JSON.
     pub alarms: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// A program acknowledges an alarm, or says that somebody is there; why not, in words.
@@ -176,12 +176,12 @@ pub struct View {
 
 #[derive(Clone)]
 struct Door {
-    view: View,
+    view: ServerView,
     tokens: Arc<Vec<Token>>,
 }
 
 /// Serves until told to stop. A port that is taken is tried again every five seconds.
-pub async fn serve(settings: Settings, view: View, stop: CancellationToken) {
+pub async fn serve(settings: ServerSettings, view: ServerView, stop: CancellationToken) {
     let door = Door { view, tokens: Arc::new(settings.token.clone()) };
     let router = Router::new()
         .route("/a/{token}", get(show).post(reply))
@@ -289,7 +289,7 @@ async fn reply(State(door): State<Door>, Path(token): Path<String>, body: String
     if (door.view.page)(&token).is_none() {
         return gone().await;
     }
-    let form = Form::read(&body);
+    let form = PageForm::read(&body);
     let done = (door.view.reply)(token.clone(), form.clone()).await.map(|()| form.done());
     let status = if done.is_ok() { StatusCode::OK } else { StatusCode::CONFLICT };
     let course = (door.view.course)(token.clone()).await;

@@ -7,29 +7,29 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::alarm::event::{Action, Command, Inject};
+use crate::alarm::alarm_view;
+use crate::alarm::event::{Action, AlarmCommand, Inject};
 use crate::alarm::life::Alarm;
-use crate::alarm::node::Definition;
-use crate::alarm::told;
-use crate::app::{Shared, decisions, lock, pages, status};
+use crate::alarm::resolved_condition::Definition;
+use crate::app::{Shared, lock, outbox, pages, status};
 use crate::config::Configuration;
-use crate::control::{Answer, Caller, Handler, Request, SetAside};
+use crate::control::{Caller, ControlAnswer, ControlRequest, Handler, SetAside};
 use crate::decode;
-use crate::engine::Input;
-use crate::link::settings::Transport;
+use crate::engine::EngineInput;
+use crate::link::settings::LinkTransport;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
-use crate::model::registers::{Area, Span, Words};
+use crate::model::registers::{RegisterBlock, RegisterRange, RegisterType};
 use crate::model::text::{REMARK, one_line};
 use crate::oncall::page;
 use crate::plan;
-use crate::poll::{Ask, BusConfig, UnitConfig};
+use crate::poll::{BusConfig, ReadRequest, UnitConfig};
 use crate::profile::PointDef;
-use crate::sink::aside::Record;
+use crate::sink::dead_letters::DeadLetter;
 
 /// A point as `read` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct ReadRow {
     /// The device's name of the point.
     pub point: String,
     /// The value as it is printed; empty if there is none.
@@ -52,18 +52,18 @@ pub struct Held {
     /// Its name.
     pub link: String,
     /// What it runs over.
-    pub transport: Transport,
+    pub transport: LinkTransport,
 }
 
 /// A record of a sink as `set-aside` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Aside {
+pub struct DeadLetterList {
     /// The sink.
     pub sink: String,
     /// How many records were sent again or discarded.
     pub done: usize,
     /// The records, where they are listed.
-    pub records: Vec<Record>,
+    pub records: Vec<DeadLetter>,
 }
 
 /// Answers to the control socket.
@@ -74,12 +74,12 @@ pub fn handler(shared: Arc<Shared>) -> Handler {
     })
 }
 
-async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
+async fn answer(shared: &Shared, request: ControlRequest, caller: Caller) -> ControlAnswer {
     caller.may(&request, &shared.configuration().control)?;
     let json = |value: Result<serde_json::Value, serde_json::Error>| value.map_err(|e| e.to_string());
     match request {
-        Request::Status => json(serde_json::to_value(status::status(shared))),
-        Request::Read { device, point } => {
+        ControlRequest::Status => json(serde_json::to_value(status::status(shared))),
+        ControlRequest::Read { device, point } => {
             let configuration = shared.configuration();
             let rows = read(&configuration, &device, point.as_deref(), |link, unit, span| async move {
                 let rules = &unit.profile.layout(None).read;
@@ -88,38 +88,38 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
             });
             json(serde_json::to_value(rows.await?))
         }
-        Request::Links => {
+        ControlRequest::Links => {
             let of = |b: &BusConfig| Held { link: b.link.id.clone(), transport: b.link.transport.clone() };
             json(serde_json::to_value(shared.configuration().buses.iter().map(of).collect::<Vec<_>>()))
         }
-        Request::Registers { link, unit, function, first, count, timeout_ms, pause_ms } => {
-            let area = Area::of(function).ok_or_else(|| format!("function {function} does not read"))?;
-            let span = Span { area, address: first, count };
+        ControlRequest::Registers { link, unit, function, first, count, timeout_ms, pause_ms } => {
+            let area = RegisterType::of(function).ok_or_else(|| format!("function {function} does not read"))?;
+            let span = RegisterRange { area, address: first, count };
             let read = between_cycles(shared, &link, unit, span, Some(timeout_ms), pause_ms).await;
             json(serde_json::to_value(read.map(|words| words.words)))
         }
-        Request::Reload => {
+        ControlRequest::Reload => {
             tracing::info!(uid = caller.uid, "reload is asked for");
             let (reply, answer) = oneshot::channel();
             shared.reloads.send((caller.name(), reply)).await.map_err(|_| "the gateway is stopping".to_string())?;
             let said = answer.await.map_err(|_| "the gateway is stopping".to_string())??;
             json(serde_json::to_value(said))
         }
-        Request::SetAside { sink, action } => {
+        ControlRequest::SetAside { sink, action } => {
             if action != SetAside::List {
                 tracing::info!(uid = caller.uid, ?sink, ?action, "what was set aside");
             }
             json(serde_json::to_value(set_aside(shared, sink.as_deref(), action)?))
         }
-        Request::Verify => {
+        ControlRequest::Verify => {
             shared.journal.verify_now();
             json(serde_json::to_value(true))
         }
-        Request::Resend { sink, from_ms, to_ms } => {
+        ControlRequest::Resend { sink, from_ms, to_ms } => {
             tracing::info!(uid = caller.uid, sink, from_ms, to_ms, "a range of the journal is to be written again");
             json(serde_json::to_value(resend(shared, &sink, from_ms, to_ms)?))
         }
-        Request::AcceptClock => {
+        ControlRequest::AcceptClock => {
             shared.clock.accept();
             shared.journal.date(shared.clock.wall(), shared.clock.mono());
             // A date of the future that was once believed must not stand against every later start.
@@ -137,58 +137,60 @@ async fn answer(shared: &Shared, request: Request, caller: Caller) -> Answer {
 }
 
 /// What is asked and done about alarms and pages.
-async fn about_alarms(shared: &Shared, request: Request, caller: Caller) -> Answer {
+async fn about_alarms(shared: &Shared, request: ControlRequest, caller: Caller) -> ControlAnswer {
     let json = |value: Result<serde_json::Value, serde_json::Error>| value.map_err(|e| e.to_string());
     match request {
-        Request::Alarms { all } => json(serde_json::to_value(alarms(shared, all))),
-        Request::Explain { key } => json(serde_json::to_value(shared.engine().explain(&key, shared.clock.now())?)),
-        Request::Alarm { key, action, note } => {
+        ControlRequest::Alarms { all } => json(serde_json::to_value(alarms(shared, all))),
+        ControlRequest::Explain { key } => {
+            json(serde_json::to_value(shared.engine().explain(&key, shared.clock.now())?))
+        }
+        ControlRequest::Alarm { key, action, note } => {
             let action = serde_json::from_value(action).map_err(|e| format!("no such action: {e}"))?;
-            let command = Command { key, action, by: caller.name(), note };
+            let command = AlarmCommand { key, action, by: caller.name(), note };
             tracing::info!(key = command.key, action = ?command.action, by = command.by, "alarm");
-            decisions::decide(shared, Input::Commands(std::slice::from_ref(&command))).await?;
+            outbox::decide(shared, EngineInput::Commands(std::slice::from_ref(&command))).await?;
             json(serde_json::to_value(alarm(shared, &command.key)))
         }
-        Request::AcknowledgeAll { device, area, priority, note } => {
+        ControlRequest::AcknowledgeAll { device, area, priority, note } => {
             let wanted = waiting(shared, device.as_deref(), area.as_deref(), priority.as_deref())?;
             let by = caller.name();
             tracing::info!(by, count = wanted.len(), "alarms are acknowledged");
             let of = |key: &String| {
                 let (key, by, note) = (key.clone(), by.clone(), note.clone());
-                Command { key, action: Action::Acknowledge, by, note }
+                AlarmCommand { key, action: Action::Acknowledge, by, note }
             };
-            let commands: Vec<Command> = wanted.iter().map(of).collect();
-            decisions::decide(shared, Input::Commands(&commands)).await?;
+            let commands: Vec<AlarmCommand> = wanted.iter().map(of).collect();
+            outbox::decide(shared, EngineInput::Commands(&commands)).await?;
             json(serde_json::to_value(wanted))
         }
-        Request::PageTest { person } => {
+        ControlRequest::PageTest { person } => {
             let by = caller.name();
             tracing::info!(by, person, "a page for a trial");
-            pages::tell(shared, &page::Command::Test { person, by }).await?;
+            pages::tell(shared, &page::OncallCommand::Test { person, by }).await?;
             json(Ok(serde_json::Value::Null))
         }
-        Request::StandIn { mut wanted } => {
+        ControlRequest::StandIn { mut wanted } => {
             wanted["by"] = caller.name().into();
             let wanted = serde_json::from_value(wanted).map_err(|e| format!("no such time: {e}"))?;
             tracing::info!(?wanted, "somebody stands in");
-            pages::tell(shared, &page::Command::StandIn(wanted)).await?;
+            pages::tell(shared, &page::OncallCommand::StandIn(wanted)).await?;
             json(Ok(serde_json::Value::Null))
         }
-        Request::AnnounceTest { device, for_ms, by } => {
+        ControlRequest::AnnounceTest { device, for_ms, by } => {
             let by = if by.is_empty() { caller.name() } else { one_line(&by, REMARK) };
             tracing::info!(device, for_ms, by, asked_by = caller.name(), "a test is announced");
             json(serde_json::to_value(announce_test(shared, &device, for_ms, &by).await?))
         }
-        Request::Withdraw { number } => {
+        ControlRequest::Withdraw { number } => {
             let by = caller.name();
             tracing::info!(number, by, "somebody's standing in is taken back");
-            pages::tell(shared, &page::Command::Withdraw { number, by }).await?;
+            pages::tell(shared, &page::OncallCommand::Withdraw { number, by }).await?;
             json(Ok(serde_json::Value::Null))
         }
-        Request::Inject { device, point, value, for_ms } => {
+        ControlRequest::Inject { device, point, value, for_ms } => {
             let by = caller.name();
             tracing::warn!(by, device, point, value, for_ms, "a sample is given to the alarms for a trial");
-            decisions::decide(shared, Input::Inject(&Inject { device, point, value, for_ms, by })).await?;
+            outbox::decide(shared, EngineInput::Inject(&Inject { device, point, value, for_ms, by })).await?;
             json(serde_json::to_value(alarms(shared, false)))
         }
         _ => Err("that is not about alarms".to_string()),
@@ -211,10 +213,10 @@ async fn announce_test(shared: &Shared, device: &str, for_ms: u64, by: &str) -> 
     }
     let of = |key: &String| {
         let (key, by, note) = (key.clone(), by.to_string(), "announced test".to_string());
-        Command { key, action: Action::AnnounceTest { for_ms }, by, note }
+        AlarmCommand { key, action: Action::AnnounceTest { for_ms }, by, note }
     };
-    let commands: Vec<Command> = keys.iter().map(of).collect();
-    decisions::decide(shared, Input::Commands(&commands)).await?;
+    let commands: Vec<AlarmCommand> = keys.iter().map(of).collect();
+    outbox::decide(shared, EngineInput::Commands(&commands)).await?;
     Ok(keys)
 }
 
@@ -277,7 +279,7 @@ pub fn alarms(shared: &Shared, all: bool) -> Vec<AlarmRow> {
     let (configuration, now) = (shared.configuration(), shared.clock.now());
     let wanted = engine.alarms().filter(|(_, _, alarm)| all || !alarm.is_normal());
     let row = |(key, of, alarm): (&Arc<str>, &Definition, &Alarm)| {
-        let text = told::text(of, alarm, &decisions::whose(&configuration, &of.device));
+        let text = alarm_view::text(of, alarm, &outbox::whose(&configuration, &of.device));
         let since = alarm.since.as_ref().filter(|m| m.trusted && !alarm.is_normal());
         AlarmRow {
             key: key.to_string(),
@@ -306,13 +308,13 @@ async fn between_cycles(
     shared: &Shared,
     link: &str,
     address: u8,
-    span: Span,
+    span: RegisterRange,
     timeout_ms: Option<u64>,
     pause_ms: u64,
-) -> Result<Words, Cause> {
+) -> Result<RegisterBlock, Cause> {
     let asks = shared.asks(link).ok_or(Cause::LinkDown)?;
     let (reply, answer) = oneshot::channel();
-    asks.try_send(Ask { address, span, timeout_ms, pause_ms, reply }).map_err(|_| Cause::Skipped)?;
+    asks.try_send(ReadRequest { address, span, timeout_ms, pause_ms, reply }).map_err(|_| Cause::Skipped)?;
     let wait = std::time::Duration::from_secs(15);
     tokio::time::timeout(wait, answer).await.ok().and_then(Result::ok).unwrap_or(Err(Cause::Timeout))
 }
@@ -331,10 +333,10 @@ pub async fn read<F>(
     configuration: &Configuration,
     device: &str,
     point: Option<&str>,
-    ask: impl Fn(String, UnitConfig, Span) -> F,
-) -> Result<Vec<Row>, String>
+    ask: impl Fn(String, UnitConfig, RegisterRange) -> F,
+) -> Result<Vec<ReadRow>, String>
 where
-    F: Future<Output = Result<Words, Cause>>,
+    F: Future<Output = Result<RegisterBlock, Cause>>,
 {
     let devices = &configuration.devices;
     let Some(d) = devices.get(device) else {
@@ -377,13 +379,13 @@ async fn read_unit<F>(
     link: &str,
     unit: &UnitConfig,
     wanted: &[Wanted<'_>],
-    ask: &impl Fn(String, UnitConfig, Span) -> F,
-) -> Vec<Row>
+    ask: &impl Fn(String, UnitConfig, RegisterRange) -> F,
+) -> Vec<ReadRow>
 where
-    F: Future<Output = Result<Words, Cause>>,
+    F: Future<Output = Result<RegisterBlock, Cause>>,
 {
-    let mut reads: Vec<Words> = Vec::new();
-    let mut failed: BTreeMap<Span, Cause> = BTreeMap::new();
+    let mut reads: Vec<RegisterBlock> = Vec::new();
+    let mut failed: BTreeMap<RegisterRange, Cause> = BTreeMap::new();
     let rules = &unit.profile.layout(None).read;
     let defs: Vec<PointDef> = wanted.iter().map(|w| w.def.clone()).collect();
     let mut plan = plan::plan(&defs, rules);
@@ -409,7 +411,7 @@ where
             _ => None,
         };
         let meaning = configuration.catalogue.vocabulary.point(class, w.name);
-        Row {
+        ReadRow {
             point: w.name.to_string(),
             value: sample.as_ref().map(ToString::to_string).unwrap_or_default(),
             unit_of: meaning.and_then(|m| m.unit.clone()).unwrap_or_default(),
@@ -434,8 +436,8 @@ fn resend(shared: &Shared, name: &str, from_ms: i64, to_ms: i64) -> Result<(), S
     let sinks = lock(&shared.sinks);
     let sink = find(&sinks, name)?;
     match sink.settings {
-        crate::sink::Settings::Influx(_) => sink.again.ask(crate::sink::again::Range { from_ms, to_ms }),
-        crate::sink::Settings::Mqtt(_) => Err(format!(
+        crate::sink::SinkSettings::Influx(_) => sink.resend.ask(crate::sink::resend::ResendRange { from_ms, to_ms }),
+        crate::sink::SinkSettings::Mqtt(_) => Err(format!(
             "`{name}` is a broker: whoever subscribes has had these messages; history is written again to stores only"
         )),
     }
@@ -450,7 +452,7 @@ fn find<'a>(sinks: &'a [crate::app::SinkHandle], name: &str) -> Result<&'a crate
 }
 
 /// What sinks have set aside: listed, sent again, discarded.
-fn set_aside(shared: &Shared, sink: Option<&str>, action: SetAside) -> Result<Vec<Aside>, String> {
+fn set_aside(shared: &Shared, sink: Option<&str>, action: SetAside) -> Result<Vec<DeadLetterList>, String> {
     let sinks = lock(&shared.sinks);
     let chosen = match sink {
         Some(name) => vec![find(&sinks, name)?],
@@ -459,12 +461,12 @@ fn set_aside(shared: &Shared, sink: Option<&str>, action: SetAside) -> Result<Ve
     let of = |s: &crate::app::SinkHandle| {
         let done = match action {
             SetAside::List => Ok(0),
-            SetAside::Send => s.aside.send_again(),
-            SetAside::Discard => s.aside.discard(),
+            SetAside::Send => s.dead_letters.send_again(),
+            SetAside::Discard => s.dead_letters.discard(),
         };
-        let records = if action == SetAside::List { s.aside.list() } else { Vec::new() };
+        let records = if action == SetAside::List { s.dead_letters.list() } else { Vec::new() };
         let sink = s.settings.name().to_string();
-        done.map(|done| Aside { sink, done, records }).map_err(|e| format!("the file cannot be written: {e}"))
+        done.map(|done| DeadLetterList { sink, done, records }).map_err(|e| format!("the file cannot be written: {e}"))
     };
     chosen.into_iter().map(of).collect()
 }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::model::latest::stale_after;
-use crate::model::point::{Form, Kind, PointMeta, Retention, STATUS, Stream};
+use crate::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Stamp};
-use crate::model::time::{Mono, Now, Wall};
+use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::model::value::Value;
 
 /// A device's state, as its retained topic says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum DeviceState {
     /// Nothing has come yet.
     #[default]
     Unknown,
@@ -33,56 +33,56 @@ pub struct Change {
     /// The device.
     pub device: Arc<str>,
     /// Its state.
-    pub state: State,
+    pub state: DeviceState,
     /// Why it is not online.
     pub why: Option<Cause>,
     /// When it came to be, if the date is known.
-    pub since: Option<Wall>,
+    pub since: Option<UnixMillis>,
 }
 
 #[derive(Debug)]
-struct Source {
+struct LivenessSource {
     every_ms: u64,
-    last: Mono,
-    state: State,
+    last: MonotonicMillis,
+    state: DeviceState,
     why: Option<Cause>,
 }
 
 /// All devices.
 #[derive(Debug, Default)]
-pub struct Presence {
-    sources: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Source>>,
-    told: BTreeMap<Arc<str>, (State, Option<Cause>)>,
+pub struct Liveness {
+    sources: BTreeMap<Arc<str>, BTreeMap<Arc<str>, LivenessSource>>,
+    told: BTreeMap<Arc<str>, (DeviceState, Option<Cause>)>,
     /// Streams of the states, as the history and the time-series store have them.
     streams: BTreeMap<Arc<str>, Arc<Stream>>,
     /// When every state is said once more.
-    beat: Mono,
+    heartbeat: MonotonicMillis,
     /// No source is stale before this moment; none waits where there is none. It may be too early, never too late.
-    due: Option<Mono>,
+    due: Option<MonotonicMillis>,
 }
 
-impl State {
+impl DeviceState {
     /// The number used in history and in the time-series store.
     pub const fn code(self) -> i64 {
         match self {
-            State::Unknown => 0,
-            State::Online => 1,
-            State::Degraded => 2,
-            State::Offline => 3,
+            DeviceState::Unknown => 0,
+            DeviceState::Online => 1,
+            DeviceState::Degraded => 2,
+            DeviceState::Offline => 3,
         }
     }
 }
 
-impl Presence {
+impl Liveness {
     /// A reading came: the change of its device's state, if it is one.
     pub fn reading(&mut self, reading: &Reading) -> Option<Change> {
         if reading.stream.every_ms == 0 {
             return None;
         }
-        let (state, why) = judge(reading);
+        let (state, why) = assess(reading);
         let device = Arc::clone(&reading.stream.device);
-        let source = Source { every_ms: reading.stream.every_ms, last: reading.at.mono, state, why };
-        if source.state != State::Offline {
+        let source = LivenessSource { every_ms: reading.stream.every_ms, last: reading.at.mono, state, why };
+        if source.state != DeviceState::Offline {
             let deadline = source.deadline();
             self.due = Some(self.due.map_or(deadline, |due| due.min(deadline)));
         }
@@ -99,22 +99,22 @@ impl Presence {
         let mut late = Vec::new();
         for (device, sources) in &mut self.sources {
             for source in sources.values_mut() {
-                if source.state != State::Offline && now.mono >= source.deadline() {
-                    (source.state, source.why) = (State::Offline, Some(Cause::Stale));
+                if source.state != DeviceState::Offline && now.mono >= source.deadline() {
+                    (source.state, source.why) = (DeviceState::Offline, Some(Cause::Stale));
                     late.push(Arc::clone(device));
                 }
             }
         }
-        let waiting = self.sources.values().flat_map(BTreeMap::values).filter(|s| s.state != State::Offline);
-        self.due = waiting.map(Source::deadline).min();
+        let waiting = self.sources.values().flat_map(BTreeMap::values).filter(|s| s.state != DeviceState::Offline);
+        self.due = waiting.map(LivenessSource::deadline).min();
         late.dedup();
         let since = now.wall_trusted.then_some(now.wall);
         late.iter().filter_map(|device| self.tell(device, since)).collect()
     }
 
     /// When the next source would be stale, or the states are said again.
-    pub fn next_wake(&self) -> Option<Mono> {
-        let beat = (!self.told.is_empty()).then_some(self.beat);
+    pub fn next_wake(&self) -> Option<MonotonicMillis> {
+        let beat = (!self.told.is_empty()).then_some(self.heartbeat);
         self.due.into_iter().chain(beat).min()
     }
 
@@ -125,19 +125,19 @@ impl Presence {
 
     /// Now and then every state is said, changed or not: whoever looks at the last one knows how old it may be.
     pub fn beat(&mut self, now: Now, every_ms: u64) -> Vec<Reading> {
-        if now.mono < self.beat || self.told.is_empty() {
+        if now.mono < self.heartbeat || self.told.is_empty() {
             return Vec::new();
         }
-        self.beat = now.mono.plus(every_ms);
+        self.heartbeat = now.mono.plus(every_ms);
         let told: Vec<_> = self.told.iter().map(|(device, (state, why))| (Arc::clone(device), *state, *why)).collect();
         told.into_iter().map(|(device, state, why)| self.reading_of(&device, state, why, now)).collect()
     }
 
-    fn reading_of(&mut self, device: &Arc<str>, state: State, why: Option<Cause>, now: Now) -> Reading {
+    fn reading_of(&mut self, device: &Arc<str>, state: DeviceState, why: Option<Cause>, now: Now) -> Reading {
         let stream = self.streams.entry(Arc::clone(device)).or_insert_with(|| stream_of(device));
         let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
         let why = why.map_or(0, |cause| i64::from(cause.code()));
-        let online = Value::Bool(state == State::Online);
+        let online = Value::Bool(state == DeviceState::Online);
         let samples = [Value::Code(state.code()), Value::Code(why), online].map(|v| Some(Ok(v))).to_vec();
         Reading { stream: Arc::clone(stream), at, body: Body::Samples { samples, parts: Vec::new() } }
     }
@@ -152,17 +152,17 @@ impl Presence {
         self.streams.retain(|device, _| self.sources.contains_key(device));
     }
 
-    fn tell(&mut self, device: &Arc<str>, since: Option<Wall>) -> Option<Change> {
+    fn tell(&mut self, device: &Arc<str>, since: Option<UnixMillis>) -> Option<Change> {
         let sources = self.sources.get(device)?;
-        let all = |state: State| sources.values().all(|s| s.state == state);
-        let state = if all(State::Online) {
-            State::Online
-        } else if all(State::Offline) {
-            State::Offline
+        let all = |state: DeviceState| sources.values().all(|s| s.state == state);
+        let state = if all(DeviceState::Online) {
+            DeviceState::Online
+        } else if all(DeviceState::Offline) {
+            DeviceState::Offline
         } else {
-            State::Degraded
+            DeviceState::Degraded
         };
-        let why = sources.values().filter(|s| s.state != State::Online).find_map(|s| s.why);
+        let why = sources.values().filter(|s| s.state != DeviceState::Online).find_map(|s| s.why);
         let before = self.told.insert(Arc::clone(device), (state, why));
         (before != Some((state, why))).then(|| Change { device: Arc::clone(device), state, why, since })
     }
@@ -170,30 +170,30 @@ impl Presence {
 
 fn stream_of(device: &Arc<str>) -> Arc<Stream> {
     let point = |name: &str, kind, form| PointMeta { name: name.into(), kind, retention: Retention::State, form };
-    let code = |name| point(name, Kind::Code, Form::Code);
-    let points = vec![code("state"), code("why"), point("online", Kind::Bool, Form::Bool)];
+    let code = |name| point(name, PointKind::Code, Encoding::Code);
+    let points = vec![code("state"), code("why"), point("online", PointKind::Bool, Encoding::Bool)];
     // Changes come in between: irregular.
     Arc::new(Stream { device: Arc::clone(device), source: STATUS.into(), every_ms: 0, points })
 }
 
-impl Source {
-    fn deadline(&self) -> Mono {
+impl LivenessSource {
+    fn deadline(&self) -> MonotonicMillis {
         stale_after(self.last, self.every_ms)
     }
 }
 
-fn judge(reading: &Reading) -> (State, Option<Cause>) {
+fn assess(reading: &Reading) -> (DeviceState, Option<Cause>) {
     match &reading.body {
-        Body::Failed(cause) => (State::Offline, Some(*cause)),
+        Body::Failed(cause) => (DeviceState::Offline, Some(*cause)),
         Body::Samples { samples, .. } => {
             let first_bad = samples.iter().flatten().find_map(|s| s.as_ref().err().copied());
             // What a device says of itself (no such sensor) is its normal state; what keeps us from reading is not.
             let failing = samples.iter().flatten().filter_map(|s| s.as_ref().err()).any(|c| !c.is_sentinel());
             let (good, _) = reading.good_of_all();
             match (good, failing) {
-                (0, true) => (State::Offline, first_bad),
-                (_, true) => (State::Degraded, first_bad),
-                (_, false) => (State::Online, None),
+                (0, true) => (DeviceState::Offline, first_bad),
+                (_, true) => (DeviceState::Degraded, first_bad),
+                (_, false) => (DeviceState::Online, None),
             }
         }
     }
@@ -202,20 +202,20 @@ fn judge(reading: &Reading) -> (State, Option<Cause>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::point::{Form, Kind, PointMeta, Retention, Stream};
+    use crate::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
     use crate::model::reading::{Sample, Stamp};
     use crate::model::value::Value;
 
     fn reading(ms: u64, samples: Option<[Sample; 2]>) -> Reading {
         let point = |name: &str| PointMeta {
             name: name.into(),
-            kind: Kind::Bool,
+            kind: PointKind::Bool,
             retention: Retention::State,
-            form: Form::Bool,
+            form: Encoding::Bool,
         };
         let points = vec![point("a"), point("b")];
         let stream = Arc::new(Stream { device: "d".into(), source: "u/fast".into(), every_ms: 1_000, points });
-        let at = Stamp { mono: Mono(ms), wall: Wall(7), trusted: true };
+        let at = Stamp { mono: MonotonicMillis(ms), wall: UnixMillis(7), trusted: true };
         let body = match samples {
             Some(s) => Body::Samples { samples: s.into_iter().map(Some).collect(), parts: vec![] },
             None => Body::Failed(Cause::Timeout),
@@ -225,28 +225,28 @@ mod tests {
 
     #[test]
     fn a_device_is_online_degraded_offline_and_stale() {
-        let mut p = Presence::default();
+        let mut p = Liveness::default();
         let good = || Ok(Value::Bool(true));
         let mut state = |r| p.reading(&r).map(|c| (c.state, c.why));
-        assert_eq!(state(reading(0, Some([good(), good()]))), Some((State::Online, None)));
+        assert_eq!(state(reading(0, Some([good(), good()]))), Some((DeviceState::Online, None)));
         assert_eq!(state(reading(1_000, Some([good(), good()]))), None, "told once");
         assert_eq!(state(reading(2_000, Some([good(), Err(Cause::NotFitted)]))), None, "not fitted is normal");
-        let degraded = Some((State::Degraded, Some(Cause::IllegalAddress)));
+        let degraded = Some((DeviceState::Degraded, Some(Cause::IllegalAddress)));
         assert_eq!(state(reading(3_000, Some([good(), Err(Cause::IllegalAddress)]))), degraded);
-        assert_eq!(state(reading(4_000, None)), Some((State::Offline, Some(Cause::Timeout))));
-        assert_eq!(state(reading(5_000, Some([good(), good()]))), Some((State::Online, None)));
-        let now = |ms| Now { mono: Mono(ms), wall: Wall(0), wall_trusted: false };
-        assert_eq!(p.next_wake(), Some(Mono(0)), "every state is said at once");
+        assert_eq!(state(reading(4_000, None)), Some((DeviceState::Offline, Some(Cause::Timeout))));
+        assert_eq!(state(reading(5_000, Some([good(), good()]))), Some((DeviceState::Online, None)));
+        let now = |ms| Now { mono: MonotonicMillis(ms), wall: UnixMillis(0), wall_trusted: false };
+        assert_eq!(p.next_wake(), Some(MonotonicMillis(0)), "every state is said at once");
         let said = p.beat(now(5_000), 60_000);
         assert_eq!((said.len(), &*said[0].stream.source, said[0].sample(0)), (1, STATUS, Some(Ok(&Value::Code(1)))));
         assert!(p.beat(now(64_999), 60_000).is_empty());
-        assert_eq!(p.next_wake(), Some(Mono(8_000)), "too early, never too late");
+        assert_eq!(p.next_wake(), Some(MonotonicMillis(8_000)), "too early, never too late");
         assert!(p.tick(now(12_999)).is_empty());
-        assert_eq!(p.next_wake(), Some(Mono(13_000)));
+        assert_eq!(p.next_wake(), Some(MonotonicMillis(13_000)));
         let stale = p.tick(now(13_000));
-        assert_eq!((stale[0].state, stale[0].why, stale[0].since), (State::Offline, Some(Cause::Stale), None));
+        assert_eq!((stale[0].state, stale[0].why, stale[0].since), (DeviceState::Offline, Some(Cause::Stale), None));
         let reading = p.as_reading(&stale[0], now(13_000));
         assert_eq!([reading.sample(0), reading.sample(1)], [Some(Ok(&Value::Code(3))), Some(Ok(&Value::Code(61)))]);
-        assert_eq!(p.next_wake(), Some(Mono(65_000)));
+        assert_eq!(p.next_wake(), Some(MonotonicMillis(65_000)));
     }
 }

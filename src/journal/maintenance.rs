@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::journal::cursor::Position;
+use crate::journal::downsample::Downsampling;
 use crate::journal::mirror;
 use crate::journal::recover::files;
 use crate::journal::retention::{self, Proof};
 use crate::journal::seal::{self, Sealing};
-use crate::journal::segment::{Boot, Offsets, Reader, Trouble};
-use crate::journal::thin::Thinning;
-use crate::journal::verify::{Report, Verification};
+use crate::journal::segment::{Boot, JournalError, Offsets, SegmentReader};
+use crate::journal::verify::{Verification, VerifyReport};
 use crate::journal::writer::Work;
-use crate::journal::{Place, lock, sealed};
+use crate::journal::{SegmentLocation, lock, sealed};
 use crate::model::point::Retention;
 
 /// How often limits are looked at.
@@ -38,7 +38,7 @@ const DELETE_MAX: usize = 2;
 /// Where the upkeep stands.
 pub struct Upkeep {
     sealing: Option<Sealing>,
-    thinning: Option<Thinning>,
+    thinning: Option<Downsampling>,
     next_limits_us: u64,
     not_before_us: u64,
     full: bool,
@@ -81,7 +81,7 @@ impl Upkeep {
 
 impl Work {
     /// Sealing, thinning and limits, for a short while.
-    pub(super) fn keep_house(&mut self) {
+    pub(super) fn run_maintenance(&mut self) {
         let clock = self.shared.clock.clone();
         let began = clock.mono_us();
         if began >= self.upkeep.next_limits_us {
@@ -109,7 +109,7 @@ impl Work {
             }
             self.upkeep.next_verify_us = now_us + LOOK_AT_THE_DATE_US;
             let now = shared.clock.now();
-            let age = Report::load(&shared.dir).map(|last| now.wall.0 - last.ended_ms);
+            let age = VerifyReport::load(&shared.dir).map(|last| now.wall.0 - last.ended_ms);
             if is_asked || (now.wall_trusted && age.is_none_or(|age| !(0..VERIFY_EVERY_MS).contains(&age))) {
                 self.upkeep.verification = Some(Verification::begin(&shared.dir, true, false));
             }
@@ -130,7 +130,7 @@ impl Work {
         }
     }
 
-    fn verified(&self, report: &Report) {
+    fn verified(&self, report: &VerifyReport) {
         let (files, damaged, mended) = (report.files, report.damage.len(), report.mended.len());
         tracing::info!(
             files,
@@ -170,7 +170,7 @@ impl Work {
                     catalog.remove(&sealing.first_seq);
                 } else {
                     let last_seq = Some(sealing.last_seq);
-                    catalog.insert(sealing.first_seq, Place { last_seq, raw: None, sealed });
+                    catalog.insert(sealing.first_seq, SegmentLocation { last_seq, raw: None, sealed });
                 }
                 drop(catalog);
                 // Only now: whoever looks for the raw file and does not find it asks the catalog again.
@@ -192,7 +192,7 @@ impl Work {
     }
 
     /// Sets aside what is damaged, be it the raw file or a day's; anything else is tried again later.
-    fn sealing_failed(&mut self, trouble: &Trouble, first_seq: u64, raw: &Path) {
+    fn sealing_failed(&mut self, trouble: &JournalError, first_seq: u64, raw: &Path) {
         tracing::error!(error = %trouble, "a journal segment could not be sealed");
         let failures = self.upkeep.failures.entry(first_seq).or_default();
         *failures += u32::from(trouble.is_unreadable());
@@ -231,7 +231,7 @@ impl Work {
         }
         let next = {
             let catalog = lock(&self.shared.catalog);
-            let closed = |(first, place): (&u64, &Place)| Some((*first, place.raw.clone()?));
+            let closed = |(first, place): (&u64, &SegmentLocation)| Some((*first, place.raw.clone()?));
             let waits = |first: u64| first >= boot.first_seq || self.upkeep.waiting.contains(&first);
             let ripe = |(first, _): &(u64, PathBuf)| Some(*first) != current && (dated || !waits(*first));
             catalog.iter().filter_map(closed).find(ripe)
@@ -290,7 +290,7 @@ impl Work {
             let today = self.today();
             let old =
                 self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
-            self.upkeep.thinning = old.into_iter().find_map(|path| Thinning::begin(&path).ok().flatten());
+            self.upkeep.thinning = old.into_iter().find_map(|path| Downsampling::begin(&path).ok().flatten());
         }
     }
 
@@ -360,7 +360,7 @@ impl Work {
     /// Deletes a day file; counts what some reader had not seen.
     fn delete(&self, path: &Path) {
         let readers: Vec<Position> = lock(&self.shared.cursors).values().cloned().collect();
-        if let (Some(floor), Ok(file)) = (readers.iter().map(|p| p.floor).min(), sealed::DayFile::open(path)) {
+        if let (Some(floor), Ok(file)) = (readers.iter().map(|p| p.low_watermark).min(), sealed::DayFile::open(path)) {
             let unseen = file.slices("last_seq > ?1", &[floor.cast_signed()]).unwrap_or_default();
             let is_seen = |s: &sealed::Slice| readers.iter().all(|p| p.has(s.first_seq) && p.has(s.last_seq));
             let rows: u64 = unseen.iter().filter(|s| !is_seen(s)).map(|s| s.n as u64).sum();
@@ -380,7 +380,7 @@ impl Work {
 /// Whether a run of this boot wrote to a segment that did not know the date.
 fn is_of_boot(path: &Path, boot: &str, offsets: &Offsets) -> bool {
     let is_undated = |b: &Boot| b.offset_ms.is_none() && !boot.is_empty() && b.id == boot;
-    Reader::open(path, offsets).is_ok_and(|reader| reader.boots().iter().any(is_undated))
+    SegmentReader::open(path, offsets).is_ok_and(|reader| reader.boots().iter().any(is_undated))
 }
 
 /// The day in a day file's name.

@@ -6,7 +6,7 @@ use crate::model::priority::Priority;
 
 /// A message for one service, ready to be tried.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Letter {
+pub struct Notification {
     /// The same for every try of the same page: who gets it twice can tell.
     pub id: String,
     /// Where to, in the channel's own terms; may be empty.
@@ -20,7 +20,7 @@ pub struct Letter {
     /// How much it matters.
     pub priority: Priority,
     /// Whether somebody has to answer.
-    pub asks: bool,
+    pub requires_ack: bool,
     /// What proves that an answer is to this; none where there is nothing to answer.
     pub token: Option<String>,
     /// Where the alarm's page is.
@@ -43,7 +43,7 @@ pub struct Button {
 /// What an answer through a topic says after its token when somebody is there.
 pub const ARRIVE: &str = "arrive";
 
-impl Letter {
+impl Notification {
     /// Title, body and link, a line each.
     pub fn text(&self) -> String {
         let parts = [self.title.as_str(), self.body.trim_end(), self.link.as_deref().unwrap_or_default()];
@@ -53,19 +53,19 @@ impl Letter {
 
 /// How much a service lets itself be asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
+pub struct RateLimit {
     /// Messages a minute, over time.
     pub per_min: f64,
     /// Messages at once.
     pub burst: f64,
     /// How long it is left alone when it says "too many", unless it says how long.
-    pub rest_ms: u64,
+    pub cooldown_ms: u64,
 }
 
 /// What became of a try.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum DeliveryOutcome {
     /// The service has it.
     Accepted,
     /// Not now.

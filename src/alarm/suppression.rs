@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::alarm::event::What;
-use crate::alarm::life::Step;
-use crate::alarm::{Alarms, Output};
+use crate::alarm::event::EventKind;
+use crate::alarm::life::LifeStep;
+use crate::alarm::{AlarmOutput, Alarms};
 use crate::model::time::Now;
 
 impl Alarms {
@@ -23,7 +23,7 @@ impl Alarms {
     }
 
     /// Everything is judged: what is hidden now, and what is not any more.
-    pub(super) fn settle(&mut self, now: Now, out: &mut Output) {
+    pub(super) fn settle(&mut self, now: Now, out: &mut AlarmOutput) {
         for j in std::mem::take(&mut self.unsettled) {
             let before = self.live[j].alarm.hidden_by.clone();
             let by = self.hidden_by(j).filter(|_| self.live[j].alarm.step > 0);
@@ -35,10 +35,10 @@ impl Alarms {
             }
             self.live[j].alarm.hidden_by.clone_from(&by);
             if before.is_some() != by.is_some() {
-                let what = if by.is_some() { What::Hidden } else { What::Shown };
+                let what = if by.is_some() { EventKind::Hidden } else { EventKind::Shown };
                 self.live[j].will_be_told(what);
                 let cause = by.or(before).map_or(String::new(), |key| key.to_string());
-                let event = self.event(j, what, Step { cause, ..Step::of(what) }, now);
+                let event = self.event(j, what, LifeStep { cause, ..LifeStep::of(what) }, now);
                 out.events.push(event);
             }
             self.keep(j, now, out);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::alarm::event::{Event, Moment, Seen, What};
+use crate::alarm::event::{AlarmState, Event, EventKind, Moment};
 use crate::alarm::life::Alarm;
-use crate::alarm::node::Definition;
-use crate::model::point::{ALARM, ALARMS, Form, Kind, Names, PointMeta, Retention, Stream};
+use crate::alarm::resolved_condition::Definition;
+use crate::model::point::{ALARM, ALARMS, Encoding, LocalizedText, PointKind, PointMeta, Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample, Stamp};
 use crate::model::text::figure;
 use crate::model::time::Now;
@@ -17,9 +17,9 @@ use crate::model::value::Value;
 
 /// What a device is called and where it is.
 #[derive(Clone, Debug, Default)]
-pub struct Whose {
+pub struct DeviceInfo {
     /// Its name.
-    pub name: Names,
+    pub name: LocalizedText,
     /// Where it is.
     pub area: String,
     /// Its class.
@@ -27,7 +27,7 @@ pub struct Whose {
 }
 
 /// The alarm's text, with the value at its last transition. A trial says so first.
-pub fn text(of: &Definition, alarm: &Alarm, whose: &Whose) -> Names {
+pub fn text(of: &Definition, alarm: &Alarm, whose: &DeviceInfo) -> LocalizedText {
     text_with(of, alarm, whose, alarm.value)
 }
 
@@ -41,7 +41,7 @@ fn named(template: &str, name: &str) -> String {
 }
 
 /// The alarm's text with another value.
-pub fn text_with(of: &Definition, alarm: &Alarm, whose: &Whose, value: Option<f64>) -> Names {
+pub fn text_with(of: &Definition, alarm: &Alarm, whose: &DeviceInfo, value: Option<f64>) -> LocalizedText {
     let number = |v: Option<f64>| v.map_or("–".to_string(), figure);
     let fill = |template: &str, name: &str, test: &str| {
         let text = named(template, name)
@@ -50,12 +50,15 @@ pub fn text_with(of: &Definition, alarm: &Alarm, whose: &Whose, value: Option<f6
             .replace("{limit}", &number(alarm.limit));
         if alarm.test { format!("{test} {text}") } else { text }
     };
-    Names { zh: fill(&of.text.zh, &whose.name.zh, "【测试】TEST"), en: fill(&of.text.en, &whose.name.en, "TEST") }
+    LocalizedText {
+        zh: fill(&of.text.zh, &whose.name.zh, "【测试】TEST"),
+        en: fill(&of.text.en, &whose.name.en, "TEST"),
+    }
 }
 
 /// The state of an alarm, as `alarm/{rule}.{device}` has it.
 #[derive(Debug, Serialize)]
-pub struct Told<'a> {
+pub struct AlarmView<'a> {
     rule: &'a str,
     device: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -80,8 +83,8 @@ pub struct Told<'a> {
     note: &'a str,
     first: bool,
     test: bool,
-    text: Names,
-    action: &'a Names,
+    text: LocalizedText,
+    action: &'a LocalizedText,
     class: &'a str,
     area: &'a str,
 }
@@ -91,9 +94,9 @@ pub fn date(moment: Option<&Moment>) -> Option<String> {
     moment.filter(|m| m.trusted).map(|m| m.wall.rfc3339())
 }
 
-impl<'a> Told<'a> {
+impl<'a> AlarmView<'a> {
     /// Of an alarm.
-    pub fn new(of: &'a Definition, alarm: &'a Alarm, whose: &'a Whose) -> Self {
+    pub fn new(of: &'a Definition, alarm: &'a Alarm, whose: &'a DeviceInfo) -> Self {
         Self {
             rule: &of.rule,
             device: &of.device,
@@ -132,11 +135,11 @@ pub struct Streams {
     all: Option<Arc<Stream>>,
 }
 
-fn point(name: &str, kind: Kind) -> PointMeta {
+fn point(name: &str, kind: PointKind) -> PointMeta {
     let form = match kind {
-        Kind::Bool => Form::Bool,
-        Kind::Code => Form::Code,
-        _ => Form::Exact(0),
+        PointKind::Bool => Encoding::Bool,
+        PointKind::Code => Encoding::Code,
+        _ => Encoding::Exact(0),
     };
     PointMeta { name: name.into(), kind, retention: Retention::State, form }
 }
@@ -152,26 +155,26 @@ impl Streams {
         let (rule, device) = event.key.rsplit_once('.')?;
         let stream = self.by_key.entry(Arc::clone(&event.key)).or_insert_with(|| {
             let points = vec![
-                point("state", Kind::Code),
-                point("priority", Kind::Code),
-                point("active", Kind::Bool),
-                point("ack_s", Kind::Number),
-                point("clear_s", Kind::Number),
+                point("state", PointKind::Code),
+                point("priority", PointKind::Code),
+                point("active", PointKind::Bool),
+                point("ack_s", PointKind::Number),
+                point("clear_s", PointKind::Number),
             ];
             let source = format!("{ALARM}/{rule}").into();
             Arc::new(Stream { device: device.into(), source, every_ms: 0, points })
         });
         let is_active = match event.what {
-            What::Cleared | What::Removed => false,
+            EventKind::Cleared | EventKind::Removed => false,
             _ => event.active,
         };
-        let after = |what: What| event.after_s.filter(|_| event.what == what).map(whole);
+        let after = |what: EventKind| event.after_s.filter(|_| event.what == what).map(whole);
         let samples = vec![
             Some(Ok(Value::Code(event.seen.code()))),
             Some(Ok(Value::Code(i64::from(event.priority.number())))),
             Some(Ok(Value::Bool(is_active))),
-            after(What::Acknowledged),
-            after(What::Cleared),
+            after(EventKind::Acknowledged),
+            after(EventKind::Cleared),
         ];
         Some(reading(stream, samples, now))
     }
@@ -180,15 +183,15 @@ impl Streams {
     pub fn summary<'a>(&mut self, all: impl Iterator<Item = (&'a Definition, &'a Alarm)>, now: Now) -> Reading {
         let stream = self.all.get_or_insert_with(|| {
             let names = ["p1", "p2", "p3", "p4", "unacknowledged", "shelved", "suppressed", "out_of_service"];
-            let points = names.iter().map(|n| point(n, Kind::Number)).collect();
+            let points = names.iter().map(|n| point(n, PointKind::Number)).collect();
             Arc::new(Stream { device: "gateway".into(), source: ALARMS.into(), every_ms: 0, points })
         });
         let mut counts = [0u64; 8];
         for (of, alarm) in all {
             match alarm.seen() {
-                Seen::Shelved => counts[5] += 1,
-                Seen::Suppressed => counts[6] += 1,
-                Seen::OutOfService => counts[7] += 1,
+                AlarmState::Shelved => counts[5] += 1,
+                AlarmState::Suppressed => counts[6] += 1,
+                AlarmState::OutOfService => counts[7] += 1,
                 _ => {
                     if alarm.step > 0 {
                         counts[usize::from(alarm.priority(of).number()) - 1] += 1;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::journal::seal::remove_db;
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
-use crate::journal::segment::Trouble;
+use crate::journal::segment::JournalError;
 use crate::model::reading::Sample;
 
 /// A day's file being written anew, a slice a step.
-pub struct Thinning {
+pub struct Downsampling {
     /// The file that shrinks.
     pub path: PathBuf,
     from: DayFile,
@@ -17,9 +17,9 @@ pub struct Thinning {
     segments: Vec<(u64, u64)>,
 }
 
-impl Thinning {
+impl Downsampling {
     /// Begins. `None` if the file was thinned already.
-    pub fn begin(path: &Path) -> Result<Option<Self>, Trouble> {
+    pub fn begin(path: &Path) -> Result<Option<Self>, JournalError> {
         let from = DayFile::open(path)?;
         let mut todo = from.slices("1 = 1", &[])?;
         if todo.iter().all(|s| s.thinned) {
@@ -33,7 +33,7 @@ impl Thinning {
     }
 
     /// Copies one slice; `true` when the thinned file has taken the place of the old one.
-    pub fn step(&mut self) -> Result<bool, Trouble> {
+    pub fn step(&mut self) -> Result<bool, JournalError> {
         if let Some(slice) = self.todo.pop() {
             self.copy(&slice)?;
             return Ok(false);
@@ -55,7 +55,7 @@ impl Thinning {
         Ok(true)
     }
 
-    fn copy(&mut self, slice: &Slice) -> Result<(), Trouble> {
+    fn copy(&mut self, slice: &Slice) -> Result<(), JournalError> {
         let (Some(seqs), Some(times)) = (self.from.seqs(slice)?, self.from.times(slice)?) else { return Ok(()) };
         let Some(stream) = self.from.streams(None)?.0.remove(&slice.stream) else { return Ok(()) };
         let Some(columns_of) = self.from.offsets(slice)?.filter(|_| slice.is_whole) else { return Ok(()) };
@@ -72,7 +72,7 @@ impl Thinning {
                     Some(quarters) => quarters,
                     None => sealed::quarters(&times, &whole),
                 };
-                columns.push((*point, quarters, thin(&times, whole)));
+                columns.push((*point, quarters, downsample(&times, whole)));
             }
         }
         self.to.transaction(|db| {
@@ -86,7 +86,7 @@ impl Thinning {
 }
 
 /// Keeps of each minute the first, last, lowest and highest good sample, and every sample where the quality changes.
-pub fn thin(times: &[i64], mut column: Vec<Option<Sample>>) -> Vec<Option<Sample>> {
+pub fn downsample(times: &[i64], mut column: Vec<Option<Sample>>) -> Vec<Option<Sample>> {
     let mut keep = vec![false; column.len()];
     let value =
         |i: usize| column[i].as_ref().and_then(|s| s.as_ref().ok()).and_then(crate::model::value::Value::as_f64);
@@ -138,7 +138,7 @@ mod tests {
                 1.0
             })))
         };
-        let kept = thin(&times, (0..60).map(wave).collect());
+        let kept = downsample(&times, (0..60).map(wave).collect());
         let places: Vec<usize> = (0..60).filter(|i| kept[*i].is_some()).collect();
         assert_eq!(places, [0, 20, 40, 59]);
     }
@@ -148,7 +148,7 @@ mod tests {
         let times: Vec<i64> = (0..10).map(|i| i * 1_000).collect();
         let mut column: Vec<Option<Sample>> = (0..10).map(|_| Some(Ok(Value::F64(1.0)))).collect();
         column[5] = Some(Err(Cause::Timeout));
-        let kept = thin(&times, column);
+        let kept = downsample(&times, column);
         assert!(kept[5].is_some() && kept[6].is_some() && kept[4].is_none());
     }
 }

@@ -2,39 +2,40 @@
 
 use std::sync::Arc;
 
-use crate::app::{App, ChannelHandle, SinkHandle, door, lock, pages, places, reply_ways, take_if};
+use crate::app::{App, ChannelHandle, SinkHandle, alarm_server, lock, pages, places, reply_ways, take_if};
 use crate::channel;
 use crate::config::Configuration;
-use crate::oncall::page::Command;
-use crate::sink::again::Again;
-use crate::sink::aside::Aside;
-use crate::sink::{self, Health as SinkHealth};
+use crate::oncall::page::OncallCommand;
+use crate::sink::dead_letters::DeadLetters;
+use crate::sink::resend::Resend;
+use crate::sink::{self, SinkHealth};
 
 impl App {
-    pub(super) fn start_sink(&mut self, settings: &sink::Settings) {
+    pub(super) fn start_sink(&mut self, settings: &sink::SinkSettings) {
         let (health, name) = (Arc::new(SinkHealth::default()), settings.name());
         let configuration = self.shared.configuration();
         let places = Arc::new(places(&configuration));
         let state_dir = self.shared.paths.state.clone();
-        let common = sink::Common {
+        let common = sink::SinkContext {
             site: configuration.site.id.clone(),
             places: Arc::clone(&places),
             journal: self.shared.journal.clone(),
             states: self.shared.states.clone(),
             clock: self.shared.clock.clone(),
             health: Arc::clone(&health),
-            aside: Aside::open(&sink::file_of(&state_dir, "aside", name, "jsonl")),
-            again: Again::open(&sink::file_of(&state_dir, "again", name, "json")),
+            dead_letters: DeadLetters::open(&sink::file_of(&state_dir, "aside", name, "jsonl")),
+            resend: Resend::open(&sink::file_of(&state_dir, "again", name, "json")),
             state_dir,
         };
         // A new sink begins with what comes from now on, whenever its task gets its turn.
         let _begins_here = self.shared.journal.position(&settings.cursor());
-        let (aside, again) = (common.aside.clone(), common.again.clone());
+        let (aside, again) = (common.dead_letters.clone(), common.resend.clone());
         let runs = settings.clone();
         let task = self.outlets.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));
         let commands = match settings {
-            sink::Settings::Mqtt(mqtt) if mqtt.commands => {
-                let (mqtt, site, carry) = (mqtt.clone(), configuration.site.id.clone(), door::carry(&self.shared));
+            sink::SinkSettings::Mqtt(mqtt) if mqtt.commands => {
+                let (mqtt, site, carry) =
+                    (mqtt.clone(), configuration.site.id.clone(), alarm_server::carry(&self.shared));
                 let (shared, outbox) = (Arc::clone(&self.shared), Arc::clone(&health));
                 let way = reply_ways::of_sink(name);
                 let listening: sink::mqtt::commands::Listening =
@@ -53,10 +54,18 @@ impl App {
             _ => None,
         };
         let settings = settings.clone();
-        lock(&self.shared.sinks).push(SinkHandle { settings, health, aside, again, places, task, commands });
+        lock(&self.shared.sinks).push(SinkHandle {
+            settings,
+            health,
+            dead_letters: aside,
+            resend: again,
+            places,
+            task,
+            commands,
+        });
     }
 
-    pub(super) fn start_channel(&mut self, settings: &channel::Settings) {
+    pub(super) fn start_channel(&mut self, settings: &channel::ChannelSettings) {
         let (posts, queue) = pages::queue();
         let (shared, runs) = (Arc::clone(&self.shared), settings.clone());
         let task = self.channels.spawn(&format!("channel {}", settings.id()), move |stop| {
@@ -70,7 +79,7 @@ impl App {
         let wanted = &configuration.oncall.channels;
         for channel in take_if(&self.shared.channels, |c| !wanted.contains(&c.settings)) {
             channel.task.end().await;
-            let lost = Command::Lost { channel: channel.settings.id().to_string() };
+            let lost = OncallCommand::Lost { channel: channel.settings.id().to_string() };
             let _nothing_is_refused = pages::tell(&self.shared, &lost).await;
             said.push(format!("channel {} stopped", channel.settings.id()));
         }

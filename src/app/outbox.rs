@@ -8,17 +8,17 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::alarm_view::{self, AlarmView, DeviceInfo};
 use crate::alarm::event::Event;
-use crate::alarm::told::{self, Told, Whose};
 use crate::app::Shared;
 use crate::app::ordered_queue::Join;
 use crate::app::pages::{self, Post};
 use crate::config::Configuration;
-use crate::engine::{Engine, Input, Output};
-use crate::model::point::Names;
+use crate::engine::{Engine, EngineInput, EngineOutput};
+use crate::model::point::LocalizedText;
 use crate::model::reading::Reading;
 use crate::model::time::Now;
-use crate::store::log::{Batch, Row};
+use crate::store::log::{Batch, EventRow};
 
 /// The room's name in the log and in what is kept.
 pub const ALARM: &str = "alarm";
@@ -34,7 +34,7 @@ pub const QUEUE: usize = 4_096;
 
 /// Something that was decided: what is written, and what leaves after that.
 #[derive(Debug, Default)]
-pub struct Decision {
+pub struct OutboxEntry {
     batch: Batch,
     /// Retained states; `None` clears one.
     states: Vec<(String, Option<String>)>,
@@ -46,9 +46,9 @@ pub struct Decision {
     done: Vec<oneshot::Sender<()>>,
 }
 
-impl Join for Decision {
+impl Join for OutboxEntry {
     /// Of the log the oldest goes first, said so.
-    fn join(&mut self, other: Decision) {
+    fn join(&mut self, other: OutboxEntry) {
         self.batch.rows.extend(other.batch.rows);
         self.batch.keep.extend(other.batch.keep);
         self.states.retain(|(topic, _)| !other.states.iter().any(|(t, _)| t == topic));
@@ -65,7 +65,7 @@ impl Join for Decision {
 }
 
 /// What the engine decided goes its ways; the answer comes when it is written down.
-pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<oneshot::Receiver<()>> {
+pub fn apply(shared: &Shared, engine: &Engine, out: EngineOutput, now: Now) -> Option<oneshot::Receiver<()>> {
     for change in out.presence {
         super::driver::tell(shared, &change);
     }
@@ -80,7 +80,7 @@ pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<
         return None;
     }
     let configuration = shared.configuration();
-    let mut decision = Decision { readings: decided, ..Decision::default() };
+    let mut decision = OutboxEntry { readings: decided, ..OutboxEntry::default() };
     decision.batch.rows = out.alarm.events.iter().map(|e| row(engine, &configuration, e, now)).collect();
     pages::write(pages, now, &mut decision.batch);
     let letter = |send| pages::letter(shared, engine, &configuration, send);
@@ -95,7 +95,7 @@ pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<
     decision.done = vec![done];
     if let Err(decision) = shared.decisions.put(decision) {
         tracing::error!("decisions are not taken any more: one leaves unrecorded");
-        leave(shared, decision);
+        dispatch(shared, decision);
     }
     Some(answer)
 }
@@ -104,7 +104,7 @@ pub fn apply(shared: &Shared, engine: &Engine, out: Output, now: Now) -> Option<
 ///
 /// # Errors
 /// It was not carried out, in words.
-pub async fn decide(shared: &Shared, input: Input<'_>) -> Result<(), Names> {
+pub async fn decide(shared: &Shared, input: EngineInput<'_>) -> Result<(), LocalizedText> {
     let (refused, written) = {
         let mut engine = shared.engine();
         let now = shared.clock.now();
@@ -112,7 +112,7 @@ pub async fn decide(shared: &Shared, input: Input<'_>) -> Result<(), Names> {
         (out.refused.take(), apply(shared, &engine, out, now))
     };
     // Time may change something earlier than the driver thinks.
-    shared.inbox.knock();
+    shared.inbox.notify();
     if let Some(refused) = refused {
         return Err(refused);
     }
@@ -130,32 +130,32 @@ pub fn states(engine: &Engine, configuration: &Configuration) -> Vec<(String, St
 
 fn state(engine: &Engine, configuration: &Configuration, key: &str) -> Option<String> {
     let (of, alarm) = engine.alarm(key)?;
-    serde_json::to_string(&Told::new(of, alarm, &whose(configuration, &of.device))).ok()
+    serde_json::to_string(&AlarmView::new(of, alarm, &whose(configuration, &of.device))).ok()
 }
 
 /// What a device is called and where it is; a link and the gateway have no more than a name.
-pub fn whose(configuration: &Configuration, device: &str) -> Whose {
-    let named = |zh: &str, en: &str, class: &str| Whose {
-        name: Names { zh: zh.to_string(), en: en.to_string() },
+pub fn whose(configuration: &Configuration, device: &str) -> DeviceInfo {
+    let named = |zh: &str, en: &str, class: &str| DeviceInfo {
+        name: LocalizedText { zh: zh.to_string(), en: en.to_string() },
         area: String::new(),
         class: class.to_string(),
     };
     match configuration.devices.get(device) {
-        Some(d) => Whose { area: d.area.clone(), ..named(&d.zh, &d.en, &d.class) },
+        Some(d) => DeviceInfo { area: d.area.clone(), ..named(&d.zh, &d.en, &d.class) },
         None if device == "gateway" => named(&configuration.site.zh, &configuration.site.en, "gateway"),
         None => named(device, device, "link"),
     }
 }
 
 /// An event as the log has it: with the words that were said.
-fn row(engine: &Engine, configuration: &Configuration, event: &Event, now: Now) -> Row {
+fn row(engine: &Engine, configuration: &Configuration, event: &Event, now: Now) -> EventRow {
     let mut body = serde_json::to_value(event).unwrap_or_default();
     if let Some((of, alarm)) = engine.alarm(&event.key) {
-        let text = told::text(of, alarm, &whose(configuration, &of.device));
+        let text = alarm_view::text(of, alarm, &whose(configuration, &of.device));
         body["text"] = serde_json::json!({ "zh": text.zh, "en": text.en });
         body["rule"] = of.of.to_string().into();
     }
-    Row {
+    EventRow {
         id: 0,
         room: ALARM.to_string(),
         key: event.key.to_string(),
@@ -167,7 +167,7 @@ fn row(engine: &Engine, configuration: &Configuration, event: &Event, now: Now) 
     }
 }
 
-fn leave(shared: &Shared, decision: Decision) {
+fn dispatch(shared: &Shared, decision: OutboxEntry) {
     pages::post(shared, decision.letters);
     for reading in decision.readings {
         shared.journal.append(reading);
@@ -185,9 +185,9 @@ fn leave(shared: &Shared, decision: Decision) {
 
 /// Writes decisions down, one after the other, and lets them leave in that order. At most one waits for the disk, for two
 /// seconds; the others leave at once behind it.
-pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Decision>>>, stop: CancellationToken) {
+pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<OutboxEntry>>>, stop: CancellationToken) {
     let mut queue = queue.lock().await;
-    let mut unwritten = Unwritten::default();
+    let mut unwritten = PendingCommits::default();
     loop {
         let decision = tokio::select! {
             biased;
@@ -204,23 +204,23 @@ pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Decision>>
         let wait = if unwritten.batches.is_empty() { WAIT } else { Duration::ZERO };
         unwritten.batches.push_back((std::mem::take(&mut decision.batch), None));
         unwritten.catch_up(&shared, wait).await;
-        leave(&shared, decision);
+        dispatch(&shared, decision);
     }
     unwritten.catch_up(&shared, WAIT).await;
 }
 
 /// The store's answer to a batch that it still has.
-type Answer = oneshot::Receiver<Result<(), String>>;
+type CommitAnswer = oneshot::Receiver<Result<(), String>>;
 
 /// Batches that are not written yet, in order.
 #[derive(Default)]
-struct Unwritten {
-    batches: VecDeque<(Batch, Option<Answer>)>,
+struct PendingCommits {
+    batches: VecDeque<(Batch, Option<CommitAnswer>)>,
     /// Whether it was said that they cannot be written.
     is_said: bool,
 }
 
-impl Unwritten {
+impl PendingCommits {
     /// Writes what can be written, in order; waits so long for each answer.
     async fn catch_up(&mut self, shared: &Shared, wait: Duration) {
         while let Some((batch, answer)) = self.batches.pop_front() {
@@ -248,7 +248,7 @@ impl Unwritten {
 }
 
 /// What is kept of alarms.
-pub fn kept(shared_store: &crate::store::log::Store) -> BTreeMap<String, crate::alarm::Kept> {
+pub fn kept(shared_store: &crate::store::log::Store) -> BTreeMap<String, crate::alarm::PersistedAlarm> {
     let rows = shared_store.kept(ALARM).unwrap_or_else(|error| {
         tracing::error!(error, "alarms that were kept cannot be read: they begin anew");
         BTreeMap::new()

@@ -1,49 +1,51 @@
 //! What alarms and people say to the desk of pages.
 
 use crate::alarm::Alarms;
-use crate::alarm::event::{Action, Command as AlarmCommand, Event, Seen, What};
-use crate::model::point::Names;
+use crate::alarm::event::{Action, AlarmCommand, AlarmState, Event, EventKind};
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::time::Now;
-use crate::oncall::page::{Command, Heard, Kind, News, PageReply, Reply};
-use crate::oncall::{Oncall, Output, is_test};
+use crate::oncall::page::{OncallCommand, OncallEvent, OncallEventKind, PageKind, PageReply, Reply};
+use crate::oncall::{Oncall, OncallOutput, is_test};
 
 /// What an event means to people; none: nothing. `flood_ms`: over how long an alarm flood is reckoned.
-pub fn of(event: &Event, flood_ms: u64) -> Option<News> {
+pub fn of(event: &Event, flood_ms: u64) -> Option<OncallEvent> {
     let why = || match event.seen {
-        Seen::Shelved => "it is shelved",
-        Seen::OutOfService => "it is out of service",
+        AlarmState::Shelved => "it is shelved",
+        AlarmState::OutOfService => "it is out of service",
         _ => "another alarm explains it",
     };
-    let wanted = |kind| if event.quiet { Heard::Silenced(why()) } else { Heard::Wanted(kind) };
+    let wanted = |kind| if event.quiet { OncallEventKind::Silenced(why()) } else { OncallEventKind::Wanted(kind) };
     let what = match event.what {
-        What::Raised => wanted(Kind::Raised),
-        What::Worsened => wanted(Kind::Worsened),
-        What::Reminded => wanted(Kind::Reminded),
-        What::Unshelved | What::PutBack | What::Shown => {
-            if event.seen != Seen::Unacknowledged {
+        EventKind::Raised => wanted(PageKind::Raised),
+        EventKind::Worsened => wanted(PageKind::Worsened),
+        EventKind::Reminded => wanted(PageKind::Reminded),
+        EventKind::Unshelved | EventKind::PutBack | EventKind::Shown => {
+            if event.seen != AlarmState::Unacknowledged {
                 return None;
             }
-            Heard::Wanted(Kind::Raised)
+            OncallEventKind::Wanted(PageKind::Raised)
         }
-        What::Shelved | What::TakenOut | What::Hidden if event.active => Heard::Silenced(why()),
-        What::Acknowledged => Heard::Taken { by: event.by.clone() },
-        What::HandedOver => Heard::HandedOver { by: event.by.clone(), to: event.cause.clone() },
-        What::ArriveOverdue => Heard::Late,
-        What::Arrived => Heard::Arrived { by: event.by.clone() },
-        What::Cleared => Heard::Gone { locked: event.seen == Seen::Latched },
-        What::Reset => Heard::Over(format!("{} has reset it", event.by)),
-        What::Removed => Heard::Over("its rule is gone".to_string()),
-        What::Chatters if !event.quiet => Heard::Chatters,
-        What::FloodBegan => {
+        EventKind::Shelved | EventKind::TakenOut | EventKind::Hidden if event.active => {
+            OncallEventKind::Silenced(why())
+        }
+        EventKind::Acknowledged => OncallEventKind::Taken { by: event.by.clone() },
+        EventKind::HandedOver => OncallEventKind::HandedOver { by: event.by.clone(), to: event.cause.clone() },
+        EventKind::ArriveOverdue => OncallEventKind::Late,
+        EventKind::Arrived => OncallEventKind::Arrived { by: event.by.clone() },
+        EventKind::Cleared => OncallEventKind::Gone { locked: event.seen == AlarmState::Latched },
+        EventKind::Reset => OncallEventKind::Over(format!("{} has reset it", event.by)),
+        EventKind::Removed => OncallEventKind::Over("its rule is gone".to_string()),
+        EventKind::Chatters if !event.quiet => OncallEventKind::Chatters,
+        EventKind::FloodBegan => {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of alarms")]
             let count = event.value.unwrap_or(0.0) as u64;
-            Heard::FloodBegan { count, within_ms: flood_ms }
+            OncallEventKind::FloodBegan { count, within_ms: flood_ms }
         }
-        What::FloodEnded => Heard::FloodEnded,
+        EventKind::FloodEnded => OncallEventKind::FloodEnded,
         _ => return None,
     };
-    Some(News {
+    Some(OncallEvent {
         key: event.key.clone(),
         occurrence: event.occurrence,
         priority: event.priority,
@@ -55,7 +57,7 @@ pub fn of(event: &Event, flood_ms: u64) -> Option<News> {
 
 /// Every alarm that wants somebody now; what the desk has heard of already says nothing new to it. One that went by itself
 /// before the desk heard of it is told all the same, if it is urgent.
-pub fn unheard(alarms: &Alarms, oncall: &Oncall) -> Vec<News> {
+pub fn unheard(alarms: &Alarms, oncall: &Oncall) -> Vec<OncallEvent> {
     let is_flood = alarms.is_flood();
     let mut out = Vec::new();
     for (key, of, alarm) in alarms.all() {
@@ -67,28 +69,28 @@ pub fn unheard(alarms: &Alarms, oncall: &Oncall) -> Vec<News> {
         }
         let merged = is_flood && priority > Priority::P1;
         let (occurrence, test) = (alarm.occurrence, alarm.test);
-        let news = |what| News { key: key.clone(), occurrence, priority, test, merged, what };
-        out.push(news(Heard::Wanted(Kind::Raised)));
-        out.extend(is_gone.then(|| news(Heard::Gone { locked: alarm.latched })));
+        let news = |what| OncallEvent { key: key.clone(), occurrence, priority, test, merged, what };
+        out.push(news(OncallEventKind::Wanted(PageKind::Raised)));
+        out.extend(is_gone.then(|| news(OncallEventKind::Gone { locked: alarm.latched })));
     }
     out
 }
 
 /// What became of alarms while the desk did not hear of it: gone, over, or taken.
-pub fn missed(alarms: &Alarms, oncall: &Oncall) -> Vec<News> {
+pub fn missed(alarms: &Alarms, oncall: &Oncall) -> Vec<OncallEvent> {
     let of = |key: &std::sync::Arc<str>| {
         let what = match alarms.get(key) {
-            None => Heard::Over("its rule is gone".to_string()),
+            None => OncallEventKind::Over("its rule is gone".to_string()),
             Some((_, alarm)) if alarm.step == 0 && (alarm.waits || alarm.latched) => {
-                Heard::Gone { locked: alarm.latched }
+                OncallEventKind::Gone { locked: alarm.latched }
             }
-            Some((_, alarm)) if alarm.step == 0 => Heard::Over("its condition is gone".to_string()),
-            Some((_, alarm)) if !alarm.waits => Heard::Taken { by: alarm.owner.clone() },
+            Some((_, alarm)) if alarm.step == 0 => OncallEventKind::Over("its condition is gone".to_string()),
+            Some((_, alarm)) if !alarm.waits => OncallEventKind::Taken { by: alarm.owner.clone() },
             Some(_) => return None,
         };
         let incident = oncall.incident(key)?;
         let (occurrence, priority, test) = (incident.occurrence, incident.priority, incident.test);
-        Some(News { key: key.clone(), occurrence, priority, test, merged: false, what })
+        Some(OncallEvent { key: key.clone(), occurrence, priority, test, merged: false, what })
     };
     oncall.keys().filter(|key| !key.is_empty() && !is_test(key)).filter_map(of).collect()
 }
@@ -97,7 +99,7 @@ pub fn missed(alarms: &Alarms, oncall: &Oncall) -> Vec<News> {
 ///
 /// # Errors
 /// There is no such person, or no way to them; in words.
-pub fn names_somebody(oncall: &Oncall, command: &AlarmCommand) -> Result<(), Names> {
+pub fn names_somebody(oncall: &Oncall, command: &AlarmCommand) -> Result<(), LocalizedText> {
     match &command.action {
         Action::HandOver { to } => oncall.can_be_reached(to),
         _ => Ok(()),
@@ -108,15 +110,15 @@ pub fn names_somebody(oncall: &Oncall, command: &AlarmCommand) -> Result<(), Nam
 ///
 /// # Errors
 /// It cannot be done, in words.
-pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Vec<AlarmCommand>, Names> {
+pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Vec<AlarmCommand>, LocalizedText> {
     let Some((_, _, found)) = oncall.page(reply.page) else {
-        return Err(Names::both("告警已结束", "that alarm is over"));
+        return Err(LocalizedText::both("告警已结束", "that alarm is over"));
     };
     // What is done with one alarm's page is meant for that alarm, whatever else its message said.
     let is_single =
         reply.is_single || matches!(reply.reply, Reply::HandOver { .. } | Reply::Shelve { .. } | Reply::Reset);
     if found.used && reply.reply == Reply::Acknowledge {
-        return Err(Names::both("这条通知已经答复过", "this page was answered already"));
+        return Err(LocalizedText::both("这条通知已经答复过", "this page was answered already"));
     }
     let by = if reply.by.is_empty() || !found.whom.starts_with("channel:") {
         found.whom.to_string()
@@ -150,7 +152,7 @@ pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Ve
             Reply::HandOver { .. } | Reply::Shelve { .. } | Reply::Reset
                 if found.is_none_or(|alarm| alarm.waits || alarm.owner != by) =>
             {
-                return Err(Names::both("请先接单", "acknowledge it first: whoever has it may do that"));
+                return Err(LocalizedText::both("请先接单", "acknowledge it first: whoever has it may do that"));
             }
             Reply::HandOver { to } => push(Action::HandOver { to: to.clone() }),
             Reply::Shelve { for_ms } => push(Action::Shelve { for_ms: *for_ms }),
@@ -165,20 +167,20 @@ fn command(key: &str, action: Action, by: &str, note: &str) -> AlarmCommand {
 }
 
 /// Carries out what is about pages; why not, in words.
-pub fn page(oncall: &mut Oncall, command: &Command, now: Now, out: &mut Output) -> Option<String> {
+pub fn page(oncall: &mut Oncall, command: &OncallCommand, now: Now, out: &mut OncallOutput) -> Option<String> {
     match command {
-        Command::Answered { id, answer } => {
+        OncallCommand::Answered { id, answer } => {
             oncall.answered(*id, answer, now, out);
             None
         }
-        Command::Lost { channel } => {
+        OncallCommand::Lost { channel } => {
             oncall.lost(channel, now, out);
             None
         }
-        Command::Test { person, by } => oncall.test(person, by, now, out).err(),
-        Command::StandIn(wanted) => oncall.stand_in(wanted.clone(), now, out).err(),
-        Command::Withdraw { number, by } => oncall.withdraw(*number, by, out).err(),
+        OncallCommand::Test { person, by } => oncall.test(person, by, now, out).err(),
+        OncallCommand::StandIn(wanted) => oncall.stand_in(wanted.clone(), now, out).err(),
+        OncallCommand::Withdraw { number, by } => oncall.withdraw(*number, by, out).err(),
         // What it does with the alarm is done by then.
-        Command::Reply(_) => None,
+        OncallCommand::Reply(_) => None,
     }
 }

@@ -1,7 +1,7 @@
 //! What is offered to a broker at connect: version, quality of service, retained messages; less where it does not take that. Pure.
 
 use crate::sink::mqtt::client::{Able, End};
-use crate::sink::mqtt::settings::{Settings, Version};
+use crate::sink::mqtt::settings::{MqttSettings, Version};
 
 /// Connections that end without a word before less is offered.
 const SILENT_MAX: u32 = 3;
@@ -51,7 +51,7 @@ pub struct Offers {
 
 impl Offers {
     /// For a broker.
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &MqttSettings) -> Self {
         let versions = settings.version.map_or(vec![Version::V5, Version::V311], |v| vec![v]);
         let (acked, retain) = (settings.qos > 0, settings.retain);
         let wanted = Offer { version: versions[0], acked, retain };
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn offers() -> Offers {
-        Offers::new(&Settings::plain("b", "mqtt://h"))
+        Offers::new(&MqttSettings::plain("b", "mqtt://h"))
     }
 
     const fn offer(version: Version, acked: bool, retain: bool) -> Offer {
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(offers.accepted(&Able { acks: false, ..able() }), Accepted::Stays);
         assert_eq!(offers.now(), offer(Version::V5, false, false));
         assert_eq!(offers.less_than_wanted().len(), 2);
-        let mut offers = Offers::new(&Settings { qos: 0, retain: false, ..Settings::plain("b", "mqtt://h") });
+        let mut offers = Offers::new(&MqttSettings { qos: 0, retain: false, ..MqttSettings::plain("b", "mqtt://h") });
         assert_eq!(offers.now(), offer(Version::V5, false, false));
         assert!(offers.less_than_wanted().is_empty(), "that was wanted");
         offers.ended_unheard(End::NotUnderstood);

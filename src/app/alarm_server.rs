@@ -2,32 +2,32 @@
 
 use std::sync::Arc;
 
-use crate::alarm::event::{Action, Command as AlarmCommand};
-use crate::app::{Shared, alarm_page, decisions, pages, questions};
-use crate::engine::Input;
-use crate::model::point::Names;
+use crate::alarm::event::{Action, AlarmCommand};
+use crate::app::{Shared, alarm_page, control_handlers, outbox, pages};
+use crate::engine::EngineInput;
+use crate::model::point::LocalizedText;
 use crate::model::text::{KEY, REMARK, one_line};
-use crate::oncall::page::{Command, PageReply, Reply};
-use crate::sink::mqtt::commands::{Carry, Wish};
-use crate::web::door::{Done, Form, View};
+use crate::oncall::page::{OncallCommand, PageReply, Reply};
+use crate::sink::mqtt::commands::{CommandHandler, CommandRequest};
+use crate::web::server::{Done, PageForm, ServerView};
 
 /// Milliseconds of an hour.
 const HOUR_MS: u64 = 3_600_000;
 
 /// What the door asks.
-pub fn view(shared: &Arc<Shared>) -> View {
+pub fn view(shared: &Arc<Shared>) -> ServerView {
     let [a, b, c, d, e] = std::array::from_fn(|_| Arc::clone(shared));
-    View {
+    ServerView {
         page: Arc::new(move |token| alarm_page::find(&a, token)),
         course: Arc::new(move |token| Box::pin(alarm_page::course(Arc::clone(&b), token))),
         reply: Arc::new(move |token, form| reply(&c, &token, &form)),
-        alarms: Arc::new(move || serde_json::to_value(questions::alarms(&d, false)).unwrap_or_default()),
+        alarms: Arc::new(move || serde_json::to_value(control_handlers::alarms(&d, false)).unwrap_or_default()),
         act: Arc::new(move |is_there, key, by, note| act(&e, is_there, key, by, note)),
     }
 }
 
 /// Whoever has a token answers its page.
-fn reply(shared: &Arc<Shared>, token: &str, form: &Form) -> Done {
+fn reply(shared: &Arc<Shared>, token: &str, form: &PageForm) -> Done {
     let page = shared.tokens.page(token);
     let wanted = match form.does.as_str() {
         "" | "acknowledge" => Some(Reply::Acknowledge),
@@ -44,11 +44,11 @@ fn reply(shared: &Arc<Shared>, token: &str, form: &Form) -> Done {
     let (is_single, is_confirmed) = (form.only, form.is_button);
     let shared = Arc::clone(shared);
     Box::pin(async move {
-        let page = page.ok_or_else(|| Names::both("链接不正确", "that is no page of ours"))?;
-        let reply = wanted.ok_or_else(|| Names::both("不认识这个操作", "there is no such answer"))?;
+        let page = page.ok_or_else(|| LocalizedText::both("链接不正确", "that is no page of ours"))?;
+        let reply = wanted.ok_or_else(|| LocalizedText::both("不认识这个操作", "there is no such answer"))?;
         tracing::info!(page, ?reply, "a page is answered through the door");
         let reply = PageReply { by, note, is_single, is_confirmed, ..PageReply::new(page, reply, "link") };
-        pages::tell(&shared, &Command::Reply(reply)).await
+        pages::tell(&shared, &OncallCommand::Reply(reply)).await
     })
 }
 
@@ -60,14 +60,14 @@ fn act(shared: &Arc<Shared>, is_there: bool, key: String, by: String, note: Stri
         tracing::info!(key, by, is_there, "alarm");
         let action = if is_there { Action::Arrive } else { Action::Acknowledge };
         let command = AlarmCommand { key, action, by, note };
-        decisions::decide(&shared, Input::Commands(&[command])).await
+        outbox::decide(&shared, EngineInput::Commands(&[command])).await
     })
 }
 
 /// Carries out what is wished through a broker.
-pub fn carry(shared: &Arc<Shared>) -> Carry {
+pub fn carry(shared: &Arc<Shared>) -> CommandHandler {
     let shared = Arc::clone(shared);
-    Arc::new(move |wish: Wish| {
+    Arc::new(move |wish: CommandRequest| {
         let done = if wish.token.is_empty() {
             let by = one_line(&wish.by, REMARK);
             // A broker says nothing of who publishes: at least it is somebody of the configuration.
@@ -78,7 +78,7 @@ pub fn carry(shared: &Arc<Shared>) -> Carry {
             }
         } else {
             let does = if wish.is_there { "arrive" } else { "acknowledge" };
-            reply(&shared, &wish.token, &Form { does: does.to_string(), ..Form::default() })
+            reply(&shared, &wish.token, &PageForm { does: does.to_string(), ..PageForm::default() })
         };
         Box::pin(async move { done.await.map_err(String::from) })
     })

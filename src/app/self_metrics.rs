@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Shared, lock, reply_ways};
 use crate::clock::{self, Clock};
 use crate::journal::Journal;
-use crate::model::point::{Form, Kind, OWN_POINTS, PointMeta, Retention, Stream};
+use crate::model::point::{Encoding, OWN_POINTS, PointKind, PointMeta, Retention, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample};
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 use crate::model::value::{Value, write_json_text};
 use crate::oncall::rota;
-use crate::poll::health::Presence;
+use crate::poll::health::UnitPresence;
 
 /// The file whose date says when the last backup was made.
 pub const LAST_BACKUP: &str = "last-backup";
@@ -61,7 +61,7 @@ const GAP_DAYS: i64 = 14;
 const GAP_EVERY_MS: u64 = 600_000;
 
 /// Name, kind and value of each point.
-type Figures = Vec<(&'static str, Kind, Sample)>;
+type Figures = Vec<(&'static str, PointKind, Sample)>;
 
 /// Keeps `gateway/status` and the readings of device `gateway`; looks whether the date may be believed.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
@@ -98,7 +98,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 pub fn say_online(shared: &Shared) {
     let configuration = shared.configuration();
     let now = shared.clock.now();
-    let since = Wall(now.wall.0 - i64::try_from(now.mono.since(shared.started)).unwrap_or(0)).rfc3339();
+    let since = UnixMillis(now.wall.0 - i64::try_from(now.mono.since(shared.started)).unwrap_or(0)).rfc3339();
     let since = if now.wall_trusted { format!("\"{since}\"") } else { "null".to_string() };
     let mut json = format!("{{\"state\":\"online\",\"since\":{since},\"why\":null,\"version\":");
     write_json_text(env!("CARGO_PKG_VERSION"), &mut json);
@@ -147,7 +147,7 @@ fn believe(shared: &Shared) {
 
 /// What a time service says outranks a later date that was once believed and stored: later starts are measured by it.
 pub(super) fn outrank(clock: &Clock, journal: &Journal) {
-    let (date, stored) = (clock.wall(), Wall(journal.health().last_wall.load(Ordering::Relaxed)));
+    let (date, stored) = (clock.wall(), UnixMillis(journal.health().last_wall.load(Ordering::Relaxed)));
     if clock::kernel_synchronised() && date < stored {
         tracing::warn!(
             date = date.rfc3339(),
@@ -159,19 +159,19 @@ pub(super) fn outrank(clock: &Clock, journal: &Journal) {
 }
 
 fn stream_of(figures: &Figures) -> Arc<Stream> {
-    let meta = |(name, kind, _): &(&'static str, Kind, Sample)| PointMeta {
+    let meta = |(name, kind, _): &(&'static str, PointKind, Sample)| PointMeta {
         name: (*name).into(),
         kind: *kind,
         retention: match kind {
-            Kind::Counter => Retention::Register,
-            Kind::Number => Retention::Telemetry,
-            Kind::Bool | Kind::Code | Kind::Text => Retention::State,
+            PointKind::Counter => Retention::Register,
+            PointKind::Number => Retention::Telemetry,
+            PointKind::Bool | PointKind::Code | PointKind::Text => Retention::State,
         },
         form: match kind {
-            Kind::Bool => Form::Bool,
-            Kind::Text => Form::Text,
-            Kind::Code => Form::Code,
-            Kind::Number | Kind::Counter => Form::Exact(0),
+            PointKind::Bool => Encoding::Bool,
+            PointKind::Text => Encoding::Text,
+            PointKind::Code => Encoding::Code,
+            PointKind::Number | PointKind::Counter => Encoding::Exact(0),
         },
     };
     let points = figures.iter().map(meta).collect();
@@ -190,8 +190,12 @@ fn yes(b: bool) -> Sample {
     Ok(Value::Bool(b))
 }
 
-fn figures(shared: &Shared, before: &mut (Usage, crate::model::time::Mono, u64, u64), gap: Sample) -> Figures {
-    use Kind::{Bool, Counter, Number, Text};
+fn figures(
+    shared: &Shared,
+    before: &mut (Usage, crate::model::time::MonotonicMillis, u64, u64),
+    gap: Sample,
+) -> Figures {
+    use PointKind::{Bool, Counter, Number, Text};
     let (usage, now) = (Usage::now(), shared.clock.mono());
     let j = shared.journal.health();
     let get = |a: &std::sync::atomic::AtomicU64| a.load(Ordering::Relaxed);
@@ -250,21 +254,21 @@ fn decided(shared: &Shared, gap: Sample) -> Figures {
     let ways = reply_ways::list(shared);
     let deaf = ways.iter().filter(|w| !w.failed.is_empty()).count() as u64;
     vec![
-        ("store_write_failed", Kind::Bool, yes(failed)),
-        ("alarms_active", Kind::Number, whole(active)),
-        ("alarms_unacknowledged", Kind::Number, whole(waiting)),
-        ("alarms_shelved", Kind::Number, whole(shelved)),
-        ("channels", Kind::Number, whole(channels)),
-        ("channels_ok", Kind::Number, whole(channels.saturating_sub(pages.resting))),
-        ("pages_waiting", Kind::Number, whole(pages.waiting)),
-        ("pages_sent", Kind::Counter, whole(pages.sent)),
-        ("pages_failed", Kind::Counter, whole(pages.failed)),
-        ("pages_unreached", Kind::Number, whole(pages.unreached)),
-        ("rota_unreachable", Kind::Number, whole(pages.tests_missed)),
-        ("rota_gap_d", Kind::Number, gap),
-        ("backup_age_d", Kind::Number, age.map_or(Err(Cause::NotAvailable), tenths)),
-        ("reply_ways", Kind::Number, whole(ways.len() as u64)),
-        ("reply_ways_failed", Kind::Number, whole(deaf)),
+        ("store_write_failed", PointKind::Bool, yes(failed)),
+        ("alarms_active", PointKind::Number, whole(active)),
+        ("alarms_unacknowledged", PointKind::Number, whole(waiting)),
+        ("alarms_shelved", PointKind::Number, whole(shelved)),
+        ("channels", PointKind::Number, whole(channels)),
+        ("channels_ok", PointKind::Number, whole(channels.saturating_sub(pages.resting))),
+        ("pages_waiting", PointKind::Number, whole(pages.waiting)),
+        ("pages_sent", PointKind::Counter, whole(pages.sent)),
+        ("pages_failed", PointKind::Counter, whole(pages.failed)),
+        ("pages_unreached", PointKind::Number, whole(pages.unreached)),
+        ("rota_unreachable", PointKind::Number, whole(pages.tests_missed)),
+        ("rota_gap_d", PointKind::Number, gap),
+        ("backup_age_d", PointKind::Number, age.map_or(Err(Cause::NotAvailable), tenths)),
+        ("reply_ways", PointKind::Number, whole(ways.len() as u64)),
+        ("reply_ways_failed", PointKind::Number, whole(deaf)),
     ]
 }
 
@@ -276,7 +280,7 @@ fn rota_gap(shared: &Shared) -> Sample {
     if !now.wall_trusted || plan.rotas.is_empty() {
         return Err(Cause::NotAvailable);
     }
-    let to = Wall(now.wall.0 + GAP_DAYS * rota::DAY_MS);
+    let to = UnixMillis(now.wall.0 + GAP_DAYS * rota::DAY_MS);
     let stretches = plan.rotas.keys().flat_map(|id| rota::stretches(plan, id, overrides, now.wall, to));
     let gap = stretches.filter(|s| s.person.is_none()).map(|s| s.from).min().unwrap_or(to);
     tenths(u64::try_from((gap.0 - now.wall.0) * 10 / rota::DAY_MS).unwrap_or(0))
@@ -285,11 +289,11 @@ fn rota_gap(shared: &Shared) -> Sample {
 fn disk(shared: &Shared) -> Figures {
     let Ok(stat) = rustix::fs::statvfs(&shared.paths.state) else {
         let none = || Err(Cause::NotAvailable);
-        return vec![("disk_free_pct", Kind::Number, none()), ("disk_free_mb", Kind::Number, none())];
+        return vec![("disk_free_pct", PointKind::Number, none()), ("disk_free_mb", PointKind::Number, none())];
     };
     let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000;
     let share = stat.f_bavail.saturating_mul(1_000) / stat.f_blocks.max(1);
-    vec![("disk_free_pct", Kind::Number, tenths(share)), ("disk_free_mb", Kind::Number, whole(free_mb))]
+    vec![("disk_free_pct", PointKind::Number, tenths(share)), ("disk_free_mb", PointKind::Number, whole(free_mb))]
 }
 
 fn field(shared: &Shared) -> Figures {
@@ -307,21 +311,21 @@ fn field(shared: &Shared) -> Figures {
             let seen = bus.health.unit(i, |u| (u.presence, u.skipped));
             let Some((presence, late)) = seen else { continue };
             units += 1;
-            ok += u64::from(presence == Presence::Online);
+            ok += u64::from(presence == UnitPresence::Online);
             skipped += late;
         }
     }
     vec![
-        ("links", Kind::Number, whole(buses.len() as u64)),
-        ("links_up", Kind::Number, whole(up)),
-        ("units", Kind::Number, whole(units)),
-        ("units_ok", Kind::Number, whole(ok)),
-        ("requests", Kind::Counter, whole(sum("requests"))),
-        ("timeouts", Kind::Counter, whole(sum("timeouts"))),
-        ("exceptions", Kind::Counter, whole(sum("exceptions"))),
-        ("frames_discarded", Kind::Counter, whole(sum("late") + sum("crossed"))),
-        ("reconnects", Kind::Counter, whole(sum("connects"))),
-        ("poll_skipped", Kind::Counter, whole(skipped)),
+        ("links", PointKind::Number, whole(buses.len() as u64)),
+        ("links_up", PointKind::Number, whole(up)),
+        ("units", PointKind::Number, whole(units)),
+        ("units_ok", PointKind::Number, whole(ok)),
+        ("requests", PointKind::Counter, whole(sum("requests"))),
+        ("timeouts", PointKind::Counter, whole(sum("timeouts"))),
+        ("exceptions", PointKind::Counter, whole(sum("exceptions"))),
+        ("frames_discarded", PointKind::Counter, whole(sum("late") + sum("crossed"))),
+        ("reconnects", PointKind::Counter, whole(sum("connects"))),
+        ("poll_skipped", PointKind::Counter, whole(skipped)),
     ]
 }
 
@@ -334,19 +338,19 @@ fn outlets(shared: &Shared) -> Figures {
     let sum = |of: fn(&super::SinkHandle) -> u64| sinks.iter().map(of).sum::<u64>();
     let aside = sum(|s| s.health.set_aside.load(Ordering::Relaxed));
     let dropped = sum(|s| {
-        s.health.too_old.load(Ordering::Relaxed) + s.health.undated.load(Ordering::Relaxed) + s.aside.dropped()
+        s.health.too_old.load(Ordering::Relaxed) + s.health.undated.load(Ordering::Relaxed) + s.dead_letters.dropped()
     });
     let refused = sum(|s| s.health.refused.load(Ordering::Relaxed));
     let clashing = sum(|s| u64::from(s.health.clashes.load(Ordering::Relaxed)));
     vec![
-        ("sinks", Kind::Number, whole(sinks.len() as u64)),
-        ("sinks_up", Kind::Number, whole(up)),
-        ("sinks_paused", Kind::Number, whole(paused)),
-        ("backlog_readings", Kind::Number, whole(lag)),
-        ("sink_lag_s", Kind::Number, tenths(lag_ms / 100)),
-        ("sink_set_aside", Kind::Counter, whole(aside)),
-        ("sink_dropped", Kind::Counter, whole(dropped)),
-        ("sink_refused", Kind::Number, whole(refused)),
-        ("sinks_clashing", Kind::Number, whole(clashing)),
+        ("sinks", PointKind::Number, whole(sinks.len() as u64)),
+        ("sinks_up", PointKind::Number, whole(up)),
+        ("sinks_paused", PointKind::Number, whole(paused)),
+        ("backlog_readings", PointKind::Number, whole(lag)),
+        ("sink_lag_s", PointKind::Number, tenths(lag_ms / 100)),
+        ("sink_set_aside", PointKind::Counter, whole(aside)),
+        ("sink_dropped", PointKind::Counter, whole(dropped)),
+        ("sink_refused", PointKind::Number, whole(refused)),
+        ("sinks_clashing", PointKind::Number, whole(clashing)),
     ]
 }

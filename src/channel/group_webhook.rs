@@ -8,16 +8,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::channel::{Channel, Going, Said, address_problems, ask, by_status, hmac};
+use crate::channel::{BoxFuture, Channel, HttpAnswer, address_problems, ask, by_status, hmac};
 use crate::http;
-use crate::model::letter::{Answer, Letter, cut_bytes};
-use crate::model::time::Wall;
+use crate::model::notification::{DeliveryOutcome, Notification, cut_bytes};
+use crate::model::time::UnixMillis;
 
 /// A robot of a group chat: `[[channel.wecom]]`, `[[channel.dingtalk]]`, `[[channel.feishu]]`. A contact's `to` is whom it
 /// mentions: a mobile number or a user id; empty: nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct GroupWebhookSettings {
     /// The channel's id.
     pub id: String,
     /// Where its service is, if not at the vendor's own address.
@@ -38,7 +38,7 @@ pub struct Settings {
     pub per_min: Option<u32>,
 }
 
-impl Settings {
+impl GroupWebhookSettings {
     /// What is wrong with it: the key, what, and the mend.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let is_twice =
@@ -54,7 +54,7 @@ impl Settings {
 
 /// Whose robot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vendor {
+pub enum GroupWebhookVendor {
     /// WeCom: a key, no signature.
     Wecom,
     /// DingTalk: signature in the address.
@@ -64,9 +64,9 @@ pub enum Vendor {
 }
 
 /// The channel.
-pub struct Robot {
-    vendor: Vendor,
-    settings: Settings,
+pub struct GroupWebhook {
+    vendor: GroupWebhookVendor,
+    settings: GroupWebhookSettings,
     client: OnceLock<reqwest::Client>,
 }
 
@@ -83,19 +83,19 @@ pub fn feishu_sign(secret: &str, s: i64) -> String {
 /// A service that is this far from our clock refuses signatures, seconds.
 const CLOCK_S: i64 = 3_600;
 
-impl Robot {
+impl GroupWebhook {
     /// Nothing is opened yet.
-    pub fn new(vendor: Vendor, settings: Settings) -> Self {
+    pub fn new(vendor: GroupWebhookVendor, settings: GroupWebhookSettings) -> Self {
         Self { vendor, settings, client: OnceLock::new() }
     }
 
     /// The message as the vendor wants it.
-    pub fn body(&self, letter: &Letter, secret: Option<&str>, now: Wall) -> Value {
+    pub fn body(&self, letter: &Notification, secret: Option<&str>, now: UnixMillis) -> Value {
         let (text, to) = (letter.text(), letter.to.as_str());
         let is_mobile =
             to.trim_start_matches('+').len() >= 7 && to.trim_start_matches('+').chars().all(|c| c.is_ascii_digit());
         match self.vendor {
-            Vendor::Wecom => {
+            GroupWebhookVendor::Wecom => {
                 let mut of = json!({ "content": cut_bytes(&text, 2_048) });
                 if is_mobile {
                     of["mentioned_mobile_list"] = json!([to]);
@@ -104,7 +104,7 @@ impl Robot {
                 }
                 json!({ "msgtype": "text", "text": of })
             }
-            Vendor::Dingtalk => {
+            GroupWebhookVendor::Dingtalk => {
                 let mut at = json!({ "isAtAll": to == "@all" });
                 // Whom it mentions stands in both, or it does not ring.
                 let mention = match (is_mobile, to.is_empty() || to == "@all") {
@@ -121,7 +121,7 @@ impl Robot {
                 let content = format!("{}{mention}", cut_bytes(&text, 10_000));
                 json!({ "msgtype": "text", "text": { "content": content }, "at": at })
             }
-            Vendor::Feishu => {
+            GroupWebhookVendor::Feishu => {
                 let mention = match to {
                     "" => String::new(),
                     "@all" => "<at user_id=\"all\">所有人</at> ".to_string(),
@@ -139,17 +139,17 @@ impl Robot {
         }
     }
 
-    fn url(&self, key: &str, secret: Option<&str>, now: Wall) -> Result<reqwest::Url, String> {
+    fn url(&self, key: &str, secret: Option<&str>, now: UnixMillis) -> Result<reqwest::Url, String> {
         let own = self.settings.url.trim_end_matches('/');
         let base = |vendor: &'static str| if own.is_empty() { vendor } else { own }.to_string();
         let ms = now.0.to_string();
         let mut query: Vec<(&str, String)> = Vec::new();
         let address = match self.vendor {
-            Vendor::Wecom => {
+            GroupWebhookVendor::Wecom => {
                 query.push(("key", key.to_string()));
                 format!("{}/cgi-bin/webhook/send", base("https://qyapi.weixin.qq.com"))
             }
-            Vendor::Dingtalk => {
+            GroupWebhookVendor::Dingtalk => {
                 query.push(("access_token", key.to_string()));
                 if let Some(secret) = secret {
                     query.push(("timestamp", ms));
@@ -157,7 +157,7 @@ impl Robot {
                 }
                 format!("{}/robot/send", base("https://oapi.dingtalk.com"))
             }
-            Vendor::Feishu => format!("{}/open-apis/bot/v2/hook/{key}", base("https://open.feishu.cn")),
+            GroupWebhookVendor::Feishu => format!("{}/open-apis/bot/v2/hook/{key}", base("https://open.feishu.cn")),
         };
         let parsed = if query.is_empty() {
             reqwest::Url::parse(&address)
@@ -167,7 +167,7 @@ impl Robot {
         parsed.map_err(|e| e.to_string())
     }
 
-    async fn attempt(&self, letter: &Letter, now: Wall) -> Result<Answer, String> {
+    async fn send_now(&self, letter: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, String> {
         let s = &self.settings;
         let key = http::secret(s.key.as_ref(), s.key_file.as_ref())?.unwrap_or_default();
         let secret = http::secret(s.secret.as_ref(), s.secret_file.as_ref())?;
@@ -183,18 +183,18 @@ impl Robot {
 }
 
 /// What a robot's answer means: the truth stands in the body, whatever the status says.
-pub fn judge(vendor: Vendor, said: &Said) -> Answer {
+pub fn judge(vendor: GroupWebhookVendor, said: &HttpAnswer) -> DeliveryOutcome {
     let body: Value = serde_json::from_str(&said.body).unwrap_or_default();
     let (code, words) = match vendor {
-        Vendor::Wecom | Vendor::Dingtalk => (body["errcode"].as_i64(), body["errmsg"].as_str()),
-        Vendor::Feishu => (body["code"].as_i64().or(body["StatusCode"].as_i64()), body["msg"].as_str()),
+        GroupWebhookVendor::Wecom | GroupWebhookVendor::Dingtalk => (body["errcode"].as_i64(), body["errmsg"].as_str()),
+        GroupWebhookVendor::Feishu => (body["code"].as_i64().or(body["StatusCode"].as_i64()), body["msg"].as_str()),
     };
     let Some(code) = code else {
         return match by_status(said) {
             // It says that all is well, and not how it always does.
-            Answer::Accepted => {
+            DeliveryOutcome::Accepted => {
                 let words: String = said.body.chars().take(200).collect();
-                Answer::Unknown { why: format!("an answer that is none of a robot's: {}", words.trim()) }
+                DeliveryOutcome::Unknown { why: format!("an answer that is none of a robot's: {}", words.trim()) }
             }
             other => other,
         };
@@ -202,27 +202,33 @@ pub fn judge(vendor: Vendor, said: &Said) -> Answer {
     // WeCom 45009; DingTalk 130101; Feishu 11232 and 9499.
     let is_rate = matches!(
         (vendor, code),
-        (Vendor::Wecom, 45_009) | (Vendor::Dingtalk, 130_101 | 130_102) | (Vendor::Feishu, 11_232 | 9_499 | 11_233)
+        (GroupWebhookVendor::Wecom, 45_009)
+            | (GroupWebhookVendor::Dingtalk, 130_101 | 130_102)
+            | (GroupWebhookVendor::Feishu, 11_232 | 9_499 | 11_233)
     );
     let off = said.clock_off_s.filter(|s| s.abs() >= CLOCK_S);
     let words = words.unwrap_or_default();
     match (code, is_rate, off) {
-        (0, ..) => Answer::Accepted,
-        (_, true, _) => Answer::Later { after_ms: said.after_ms, why: format!("too many messages ({code} {words})") },
+        (0, ..) => DeliveryOutcome::Accepted,
+        (_, true, _) => {
+            DeliveryOutcome::Later { after_ms: said.after_ms, why: format!("too many messages ({code} {words})") }
+        }
         (_, _, Some(off)) => {
             let why = format!(
                 "refused ({code} {words}): this clock is {} min off the service's, which breaks signatures",
                 off / 60
             );
-            Answer::Rejected { why }
+            DeliveryOutcome::Rejected { why }
         }
-        _ => Answer::Rejected { why: format!("refused ({code} {words})") },
+        _ => DeliveryOutcome::Rejected { why: format!("refused ({code} {words})") },
     }
 }
 
-impl Channel for Robot {
-    fn attempt<'a>(&'a self, letter: &'a Letter, now: Wall) -> Going<'a, Answer> {
-        Box::pin(async move { self.attempt(letter, now).await.unwrap_or_else(|why| Answer::Rejected { why }) })
+impl Channel for GroupWebhook {
+    fn send<'a>(&'a self, letter: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
+        Box::pin(
+            async move { self.send_now(letter, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { why }) },
+        )
     }
 }
 
@@ -234,7 +240,7 @@ mod tests {
     fn signatures_are_those_of_the_vendors_documents() {
         assert_eq!(dingtalk_sign("this is secret", 1_577_262_236_757), "hmPWwU+7lVdm3ZZz0r9tSfx0L4Q26jWOZr9+Gs6EZQM=");
         assert_eq!(feishu_sign("this is secret", 1_599_360_473), "/eYKrXQBzTjUZJ3s6NX16VxGbTwmK7AEs8/FnvC1CSw=");
-        let settings = Settings {
+        let settings = GroupWebhookSettings {
             id: "d".into(),
             url: String::new(),
             key: Some("T".into()),
@@ -244,8 +250,8 @@ mod tests {
             ca_file: None,
             per_min: None,
         };
-        let robot = Robot::new(Vendor::Dingtalk, settings);
-        let url = robot.url("T", Some("this is secret"), Wall(1_577_262_236_757)).unwrap();
+        let robot = GroupWebhook::new(GroupWebhookVendor::Dingtalk, settings);
+        let url = robot.url("T", Some("this is secret"), UnixMillis(1_577_262_236_757)).unwrap();
         assert_eq!(
             url.as_str(),
             "https://oapi.dingtalk.com/robot/send?access_token=T&timestamp=1577262236757&sign=hmPWwU%2B7lVdm3ZZz0r9tSfx0L4Q26jWOZr9%2BGs6EZQM%3D"
@@ -254,24 +260,35 @@ mod tests {
 
     #[test]
     fn the_truth_stands_in_the_body() {
-        let said = |status: u16, body: &str| Said { status, body: body.into(), ..Said::default() };
+        let said = |status: u16, body: &str| HttpAnswer { status, body: body.into(), ..HttpAnswer::default() };
         let of = |vendor, status, body: &str| judge(vendor, &said(status, body));
-        assert_eq!(of(Vendor::Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#), Answer::Accepted);
+        assert_eq!(of(GroupWebhookVendor::Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#), DeliveryOutcome::Accepted);
         assert!(matches!(
-            of(Vendor::Wecom, 200, r#"{"errcode":93000,"errmsg":"invalid webhook url"}"#),
-            Answer::Rejected { .. }
+            of(GroupWebhookVendor::Wecom, 200, r#"{"errcode":93000,"errmsg":"invalid webhook url"}"#),
+            DeliveryOutcome::Rejected { .. }
         ));
-        assert!(matches!(of(Vendor::Wecom, 200, r#"{"errcode":45009}"#), Answer::Later { after_ms: None, .. }));
-        assert!(matches!(of(Vendor::Dingtalk, 200, r#"{"errcode":130101}"#), Answer::Later { .. }));
-        assert!(matches!(of(Vendor::Feishu, 200, r#"{"code":11232,"msg":"frequency limited"}"#), Answer::Later { .. }));
-        assert_eq!(of(Vendor::Feishu, 200, r#"{"StatusCode":0,"code":0}"#), Answer::Accepted);
         assert!(matches!(
-            of(Vendor::Feishu, 400, r#"{"code":19021,"msg":"sign match fail"}"#),
-            Answer::Rejected { .. }
+            of(GroupWebhookVendor::Wecom, 200, r#"{"errcode":45009}"#),
+            DeliveryOutcome::Later { after_ms: None, .. }
         ));
-        assert!(matches!(of(Vendor::Feishu, 200, "<html>"), Answer::Unknown { .. }));
-        assert!(matches!(of(Vendor::Feishu, 502, "<html>"), Answer::Later { .. }));
-        let late = Said { clock_off_s: Some(7_200), ..said(200, r#"{"code":19021}"#) };
-        assert!(matches!(judge(Vendor::Feishu, &late), Answer::Rejected { why } if why.contains("120 min off")));
+        assert!(matches!(
+            of(GroupWebhookVendor::Dingtalk, 200, r#"{"errcode":130101}"#),
+            DeliveryOutcome::Later { .. }
+        ));
+        assert!(matches!(
+            of(GroupWebhookVendor::Feishu, 200, r#"{"code":11232,"msg":"frequency limited"}"#),
+            DeliveryOutcome::Later { .. }
+        ));
+        assert_eq!(of(GroupWebhookVendor::Feishu, 200, r#"{"StatusCode":0,"code":0}"#), DeliveryOutcome::Accepted);
+        assert!(matches!(
+            of(GroupWebhookVendor::Feishu, 400, r#"{"code":19021,"msg":"sign match fail"}"#),
+            DeliveryOutcome::Rejected { .. }
+        ));
+        assert!(matches!(of(GroupWebhookVendor::Feishu, 200, "<html>"), DeliveryOutcome::Unknown { .. }));
+        assert!(matches!(of(GroupWebhookVendor::Feishu, 502, "<html>"), DeliveryOutcome::Later { .. }));
+        let late = HttpAnswer { clock_off_s: Some(7_200), ..said(200, r#"{"code":19021}"#) };
+        assert!(
+            matches!(judge(GroupWebhookVendor::Feishu, &late), DeliveryOutcome::Rejected { why } if why.contains("120 min off"))
+        );
     }
 }

@@ -5,15 +5,15 @@ use std::sync::atomic::Ordering;
 
 use crate::journal::cursor::Position;
 use crate::journal::fetch::Cursor;
-use crate::model::time::Wall;
-use crate::sink::again::Range;
+use crate::model::time::UnixMillis;
 use crate::sink::influx::send::{Sending, Sent};
-use crate::sink::influx::{PAST_AGAIN_MS, Sink, fetch};
+use crate::sink::influx::{InfluxSink, PAST_AGAIN_MS, fetch};
 use crate::sink::report::Filter;
+use crate::sink::resend::ResendRange;
 
 /// A range on its way.
-pub struct GiveAgain {
-    range: Range,
+pub struct ResendJob {
+    range: ResendRange,
     /// Segments that hold something of it: first and last number, the next one first.
     todo: VecDeque<(u64, u64)>,
     /// How many there were.
@@ -26,10 +26,10 @@ pub struct GiveAgain {
     not_before_ms: u64,
 }
 
-impl Sink {
+impl InfluxSink {
     /// Writes a body of the range that is to be written again; `false` if there is none, or no more is allowed for now.
-    pub(super) async fn give_again(&mut self) -> bool {
-        let Some(range) = self.common.again.range() else { return false };
+    pub(super) async fn run_resend(&mut self) -> bool {
+        let Some(range) = self.common.resend.range() else { return false };
         let mut given = match self.given.take().filter(|given| given.range == range) {
             Some(given) => given,
             None => {
@@ -38,18 +38,18 @@ impl Sink {
                     tokio::task::spawn_blocking(move || journal.segments_between(range.from_ms, range.to_ms)).await;
                 let todo: VecDeque<(u64, u64)> = found.unwrap_or_default().into();
                 let (of, filter) = (todo.len(), Filter::new(self.s.report.clone()));
-                GiveAgain { range, todo, of, reader: None, filter, waits: None, values: 0, not_before_ms: 0 }
+                ResendJob { range, todo, of, reader: None, filter, waits: None, values: 0, not_before_ms: 0 }
             }
         };
-        let went_on = self.give(&mut given).await;
+        let went_on = self.resend_some(&mut given).await;
         if given.todo.is_empty() && given.waits.is_none() {
             tracing::info!(sink = self.s.name, values = given.values, "a range of the history was written again");
-            self.common.again.done();
+            self.common.resend.done();
             return true;
         }
-        let date = |ms: i64| Wall(ms).rfc3339();
+        let date = |ms: i64| UnixMillis(ms).rfc3339();
         let (done, of) = (given.of - given.todo.len(), given.of);
-        self.common.again.tell(format!(
+        self.common.resend.tell(format!(
             "{} to {} is written again: {done} of {of} hours, {} values",
             date(range.from_ms),
             date(range.to_ms),
@@ -59,7 +59,7 @@ impl Sink {
         went_on
     }
 
-    async fn give(&mut self, given: &mut GiveAgain) -> bool {
+    async fn resend_some(&mut self, given: &mut ResendJob) -> bool {
         if let Some(sending) = given.waits.take() {
             return self.give_body(given, sending).await;
         }
@@ -83,7 +83,7 @@ impl Sink {
             }
         }
         self.spend(values);
-        let is_done = reader.position.walk.is_none() && reader.position.floor >= last;
+        let is_done = reader.position.sealed_cursor.is_none() && reader.position.low_watermark >= last;
         if is_done {
             given.todo.pop_front();
         } else {
@@ -96,7 +96,7 @@ impl Sink {
         self.give_body(given, Sending::past(body)).await
     }
 
-    async fn give_body(&mut self, given: &mut GiveAgain, sending: Sending) -> bool {
+    async fn give_body(&mut self, given: &mut ResendJob, sending: Sending) -> bool {
         match self.send(sending, false).await {
             Sent::Done => true,
             Sent::Again(left) | Sent::Doubted(left) => {

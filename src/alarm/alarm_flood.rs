@@ -4,35 +4,35 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::alarm::event::{Event, What};
-use crate::alarm::life::Step;
-use crate::alarm::site::Settings;
-use crate::alarm::{Alarms, Output};
+use crate::alarm::event::{Event, EventKind};
+use crate::alarm::life::LifeStep;
+use crate::alarm::site::AlarmSettings;
+use crate::alarm::{AlarmOutput, Alarms};
 use crate::model::priority::Priority;
-use crate::model::time::{Mono, Now};
+use crate::model::time::{MonotonicMillis, Now};
 
 /// When each alarm was raised last, of those that people are told of.
 #[derive(Debug, Default)]
 pub struct Flood {
-    raised: BTreeMap<Arc<str>, Mono>,
+    raised: BTreeMap<Arc<str>, MonotonicMillis>,
     /// Whether there is one.
     pub is_on: bool,
 }
 
 impl Flood {
     /// An alarm was raised that people are told of; it counts once, however often it is raised.
-    pub fn raised(&mut self, key: &Arc<str>, now: Mono) {
+    pub fn raised(&mut self, key: &Arc<str>, now: MonotonicMillis) {
         self.raised.insert(Arc::clone(key), now);
     }
 
     /// When it may be over.
-    pub fn wake(&self, settings: &Settings) -> Option<Mono> {
+    pub fn wake(&self, settings: &AlarmSettings) -> Option<MonotonicMillis> {
         let first = self.raised.values().min().filter(|_| self.is_on)?;
         Some(first.plus(settings.flood_within.0))
     }
 
     /// Whether one begins or ends. It ends at half of what it begins with.
-    pub fn look(&mut self, settings: &Settings, now: Mono) -> Option<Event> {
+    pub fn look(&mut self, settings: &AlarmSettings, now: MonotonicMillis) -> Option<Event> {
         self.raised.retain(|_, at| now.since(*at) < settings.flood_within.0);
         let (most, count) = (settings.flood_more_than as usize, self.raised.len());
         let is_on = if self.is_on { count > most / 2 } else { count > most };
@@ -40,7 +40,7 @@ impl Flood {
             return None;
         }
         self.is_on = is_on;
-        let what = if is_on { What::FloodBegan } else { What::FloodEnded };
+        let what = if is_on { EventKind::FloodBegan } else { EventKind::FloodEnded };
         let cause = format!("{count} alarms in {}", settings.flood_within.text());
         #[expect(clippy::cast_precision_loss, reason = "a count of alarms")]
         let value = Some(count as f64);
@@ -51,12 +51,12 @@ impl Flood {
 /// How often one alarm was raised lately.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chatter {
-    raised: VecDeque<Mono>,
+    raised: VecDeque<MonotonicMillis>,
 }
 
 impl Chatter {
     /// It was raised: how often within the time that counts, if that is chattering.
-    pub fn raised(&mut self, settings: &Settings, now: Mono) -> Option<usize> {
+    pub fn raised(&mut self, settings: &AlarmSettings, now: MonotonicMillis) -> Option<usize> {
         let most = settings.chatter_times as usize;
         if most == 0 {
             return None;
@@ -71,14 +71,14 @@ impl Chatter {
 
 impl Alarms {
     /// An alarm that comes and goes too often is held from now on, which is said once.
-    pub(super) fn count_raised(&mut self, i: usize, now: Now, out: &mut Output) {
+    pub(super) fn count_raised(&mut self, i: usize, now: Now, out: &mut AlarmOutput) {
         let settings = &self.rules.settings;
         let live = &mut self.live[i];
         let Some(times) = live.chatter.raised(settings, now.mono) else { return };
         let within = settings.chatter_within.text();
         live.alarm.chatters = Some(u32::try_from(times).unwrap_or(u32::MAX));
         let cause = format!("raised {times} times within {within}: held until it has stayed away for {within}");
-        let event = self.event(i, What::Chatters, Step { cause, ..Step::of(What::Chatters) }, now);
+        let event = self.event(i, EventKind::Chatters, LifeStep { cause, ..LifeStep::of(EventKind::Chatters) }, now);
         out.events.push(event);
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::alarm::settings::{Centre, Figure, Weekday};
-use crate::model::point::Names;
+use crate::alarm::settings::{BaselineFigure, Centre, Weekday};
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 
 /// A point of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
+pub struct ConditionInput {
     /// The device.
     pub device: Arc<str>,
     /// Its point.
@@ -18,11 +18,11 @@ pub struct Input {
 
 /// A condition.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Node {
+pub enum ResolvedCondition {
     /// The highest of the inputs at or above a limit, or the lowest at or below.
     Level {
         /// The inputs.
-        inputs: Vec<Input>,
+        inputs: Vec<ConditionInput>,
         /// Above, or below.
         high: bool,
         /// The limits, the least urgent first.
@@ -33,7 +33,7 @@ pub enum Node {
     /// One of the inputs is true, or one of these codes.
     Is {
         /// The inputs.
-        inputs: Vec<Input>,
+        inputs: Vec<ConditionInput>,
         /// Codes; empty: true.
         values: Vec<i64>,
         /// Every one of them, not one.
@@ -42,7 +42,7 @@ pub enum Node {
     /// Change a minute.
     Rate {
         /// The input.
-        input: Input,
+        input: ConditionInput,
         /// Negative: falling.
         per_min: f64,
         /// Over how long.
@@ -51,7 +51,7 @@ pub enum Node {
     /// Change within a time.
     Change {
         /// The input.
-        input: Input,
+        input: ConditionInput,
         /// Negative: a fall.
         by: f64,
         /// Within how long.
@@ -60,9 +60,9 @@ pub enum Node {
     /// Difference of two inputs.
     Deviation {
         /// One.
-        a: Input,
+        a: ConditionInput,
         /// The other.
-        b: Input,
+        b: ConditionInput,
         /// From here on.
         limit: f64,
         /// How much smaller it must be.
@@ -71,28 +71,28 @@ pub enum Node {
     /// No change.
     Frozen {
         /// The input.
-        input: Input,
+        input: ConditionInput,
         /// For how long.
         lasts_ms: u64,
     },
     /// Bad or stale.
     Bad {
         /// The input.
-        input: Input,
+        input: ConditionInput,
         /// Reasons; empty: any.
         causes: Vec<Cause>,
     },
     /// Devices that do not answer, from a share on.
     Offline {
         /// Their states.
-        inputs: Vec<Input>,
+        inputs: Vec<ConditionInput>,
         /// Percent of them.
         pct: f64,
     },
     /// Times that something came to be.
     Count {
         /// What.
-        when: Box<Node>,
+        when: Box<ResolvedCondition>,
         /// How many times.
         at_least: u32,
         /// Within how long.
@@ -101,9 +101,9 @@ pub enum Node {
     /// Runs without effect.
     NoEffect {
         /// What runs.
-        running: Input,
+        running: ConditionInput,
         /// What should change.
-        input: Input,
+        input: ConditionInput,
         /// By so much.
         by: f64,
         /// Within how long.
@@ -112,14 +112,14 @@ pub enum Node {
     /// Not true for so long.
     Idle {
         /// The input.
-        input: Input,
+        input: ConditionInput,
         /// For how long.
         lasts_ms: u64,
     },
     /// Reaches a limit soon.
     Reaches {
         /// The input.
-        input: Input,
+        input: ConditionInput,
         /// The limit.
         limit: f64,
         /// Within how long.
@@ -132,7 +132,7 @@ pub enum Node {
     /// Holds so long.
     Lasting {
         /// What.
-        when: Box<Node>,
+        when: Box<ResolvedCondition>,
         /// For how long.
         lasts_ms: u64,
     },
@@ -146,20 +146,20 @@ pub enum Node {
         days: Vec<Weekday>,
     },
     /// All of them.
-    All(Vec<Node>),
+    All(Vec<ResolvedCondition>),
     /// At least one.
-    Any(Vec<Node>),
+    Any(Vec<ResolvedCondition>),
     /// Not this.
-    Not(Box<Node>),
+    Not(Box<ResolvedCondition>),
 }
 
 /// A day's figure against those of the days before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Days {
     /// The input.
-    pub input: Input,
+    pub input: ConditionInput,
     /// What is taken of each day.
-    pub figure: Figure,
+    pub figure: BaselineFigure,
     /// From this minute of the day.
     pub from: u16,
     /// To this one.
@@ -195,9 +195,9 @@ pub struct Definition {
     /// Its number in the site's list; may be empty.
     pub no: String,
     /// What is said.
-    pub text: Names,
+    pub text: LocalizedText,
     /// What is to be done.
-    pub action: Names,
+    pub action: LocalizedText,
     /// Why there is such a rule.
     pub rationale: Arc<Rationale>,
     /// The unit of the value.
@@ -217,11 +217,11 @@ pub struct Definition {
     /// Cannot be hidden.
     pub never_hidden: bool,
     /// When it is in alarm.
-    pub when: Node,
+    pub when: ResolvedCondition,
     /// Only while this holds.
-    pub only: Option<Node>,
+    pub only: Option<ResolvedCondition>,
     /// It hides others only while this holds.
-    pub explains_while: Option<Node>,
+    pub explains_while: Option<ResolvedCondition>,
     /// A test run of the device raises it.
     pub in_test: bool,
 }
@@ -230,9 +230,9 @@ pub struct Definition {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rationale {
     /// What is most likely the matter.
-    pub cause: Names,
+    pub cause: LocalizedText,
     /// What happens if nobody acts.
-    pub consequence: Names,
+    pub consequence: LocalizedText,
     /// How soon somebody has to act, milliseconds; 0: not said.
     pub respond_ms: u64,
     /// Where limit and delays come from.
@@ -246,63 +246,71 @@ impl Definition {
     }
 }
 
-impl Node {
+impl ResolvedCondition {
     /// Calls with every input.
-    pub fn inputs(&self, each: &mut impl FnMut(&Input)) {
+    pub fn inputs(&self, each: &mut impl FnMut(&ConditionInput)) {
         match self {
-            Node::Level { inputs, .. } | Node::Is { inputs, .. } | Node::Offline { inputs, .. } => {
+            ResolvedCondition::Level { inputs, .. }
+            | ResolvedCondition::Is { inputs, .. }
+            | ResolvedCondition::Offline { inputs, .. } => {
                 inputs.iter().for_each(each);
             }
-            Node::Rate { input, .. }
-            | Node::Change { input, .. }
-            | Node::Frozen { input, .. }
-            | Node::Bad { input, .. }
-            | Node::Idle { input, .. }
-            | Node::Reaches { input, .. }
-            | Node::Days(Days { input, .. }) => each(input),
-            Node::Deviation { a, b, .. } => [a, b].into_iter().for_each(each),
-            Node::NoEffect { running, input, .. } => [running, input].into_iter().for_each(each),
-            Node::Count { when, .. } | Node::Lasting { when, .. } | Node::Not(when) => when.inputs(each),
-            Node::All(of) | Node::Any(of) => of.iter().for_each(|n| n.inputs(each)),
-            Node::Hours { .. } => {}
+            ResolvedCondition::Rate { input, .. }
+            | ResolvedCondition::Change { input, .. }
+            | ResolvedCondition::Frozen { input, .. }
+            | ResolvedCondition::Bad { input, .. }
+            | ResolvedCondition::Idle { input, .. }
+            | ResolvedCondition::Reaches { input, .. }
+            | ResolvedCondition::Days(Days { input, .. }) => each(input),
+            ResolvedCondition::Deviation { a, b, .. } => [a, b].into_iter().for_each(each),
+            ResolvedCondition::NoEffect { running, input, .. } => [running, input].into_iter().for_each(each),
+            ResolvedCondition::Count { when, .. }
+            | ResolvedCondition::Lasting { when, .. }
+            | ResolvedCondition::Not(when) => when.inputs(each),
+            ResolvedCondition::All(of) | ResolvedCondition::Any(of) => of.iter().for_each(|n| n.inputs(each)),
+            ResolvedCondition::Hours { .. } => {}
         }
     }
 
     /// Whether a sample like the one before says nothing new to it.
     pub fn skips_the_same(&self) -> bool {
         match self {
-            Node::Level { .. }
-            | Node::Is { .. }
-            | Node::Deviation { .. }
-            | Node::Frozen { .. }
-            | Node::Bad { .. }
-            | Node::Offline { .. }
-            | Node::Hours { .. } => true,
-            Node::Count { when, .. } | Node::Lasting { when, .. } | Node::Not(when) => when.skips_the_same(),
-            Node::All(of) | Node::Any(of) => of.iter().all(Node::skips_the_same),
+            ResolvedCondition::Level { .. }
+            | ResolvedCondition::Is { .. }
+            | ResolvedCondition::Deviation { .. }
+            | ResolvedCondition::Frozen { .. }
+            | ResolvedCondition::Bad { .. }
+            | ResolvedCondition::Offline { .. }
+            | ResolvedCondition::Hours { .. } => true,
+            ResolvedCondition::Count { when, .. }
+            | ResolvedCondition::Lasting { when, .. }
+            | ResolvedCondition::Not(when) => when.skips_the_same(),
+            ResolvedCondition::All(of) | ResolvedCondition::Any(of) => of.iter().all(ResolvedCondition::skips_the_same),
             // Their windows take every sample in.
-            Node::Rate { .. }
-            | Node::Change { .. }
-            | Node::NoEffect { .. }
-            | Node::Idle { .. }
-            | Node::Reaches { .. }
-            | Node::Days(_) => false,
+            ResolvedCondition::Rate { .. }
+            | ResolvedCondition::Change { .. }
+            | ResolvedCondition::NoEffect { .. }
+            | ResolvedCondition::Idle { .. }
+            | ResolvedCondition::Reaches { .. }
+            | ResolvedCondition::Days(_) => false,
         }
     }
 
     /// The longest time that it looks back, milliseconds: how much earlier a trial on the past has to begin.
     pub fn looks_back_ms(&self) -> u64 {
         match self {
-            Node::Rate { within_ms, .. } | Node::Change { within_ms, .. } | Node::NoEffect { within_ms, .. } => {
-                *within_ms
+            ResolvedCondition::Rate { within_ms, .. }
+            | ResolvedCondition::Change { within_ms, .. }
+            | ResolvedCondition::NoEffect { within_ms, .. } => *within_ms,
+            ResolvedCondition::Reaches { over_ms, .. } => *over_ms,
+            ResolvedCondition::Frozen { lasts_ms, .. } | ResolvedCondition::Idle { lasts_ms, .. } => *lasts_ms,
+            ResolvedCondition::Days(d) => (u64::from(d.days) + u64::from(d.in_a_row) + 1) * 86_400_000,
+            ResolvedCondition::Count { when, within_ms, .. } => within_ms + when.looks_back_ms(),
+            ResolvedCondition::Lasting { when, lasts_ms } => lasts_ms + when.looks_back_ms(),
+            ResolvedCondition::Not(when) => when.looks_back_ms(),
+            ResolvedCondition::All(of) | ResolvedCondition::Any(of) => {
+                of.iter().map(ResolvedCondition::looks_back_ms).max().unwrap_or(0)
             }
-            Node::Reaches { over_ms, .. } => *over_ms,
-            Node::Frozen { lasts_ms, .. } | Node::Idle { lasts_ms, .. } => *lasts_ms,
-            Node::Days(d) => (u64::from(d.days) + u64::from(d.in_a_row) + 1) * 86_400_000,
-            Node::Count { when, within_ms, .. } => within_ms + when.looks_back_ms(),
-            Node::Lasting { when, lasts_ms } => lasts_ms + when.looks_back_ms(),
-            Node::Not(when) => when.looks_back_ms(),
-            Node::All(of) | Node::Any(of) => of.iter().map(Node::looks_back_ms).max().unwrap_or(0),
             _ => 0,
         }
     }

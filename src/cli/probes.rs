@@ -1,12 +1,12 @@
 //! Doors to the outside: whether their files are fit, and whether they would open now.
 
 use crate::channel;
-use crate::cli::{Failure, output};
+use crate::cli::{CommandFailure, output};
 use crate::config::Configuration;
-use crate::model::time::Wall;
+use crate::model::time::UnixMillis;
 
 /// Files of sinks and channels that are not fit, in words.
-pub fn files(configuration: &Configuration, now: Wall) -> Vec<String> {
+pub fn files(configuration: &Configuration, now: UnixMillis) -> Vec<String> {
     let sinks = configuration.sinks.iter().map(|s| (format!("sink `{}`", s.name()), s.files()));
     let channels = configuration.oncall.channels.iter().map(|c| (format!("channel `{}`", c.id()), c.files()));
     let (mut out, now) = (Vec::new(), std::time::Duration::from_millis(u64::try_from(now.0).unwrap_or(0)));
@@ -20,7 +20,7 @@ pub fn files(configuration: &Configuration, now: Wall) -> Vec<String> {
 ///
 /// # Errors
 /// There is no runtime for it.
-pub fn online(configuration: &Configuration, now: Wall) -> Result<usize, Failure> {
+pub fn online(configuration: &Configuration, now: UnixMillis) -> Result<usize, CommandFailure> {
     let tried = crate::cli::runtime()?.block_on(async {
         let mut tried = Vec::new();
         for sink in &configuration.sinks {
