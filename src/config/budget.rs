@@ -23,6 +23,13 @@ const fn sealed_bytes_a_sample(class: Retention) -> f64 {
         Retention::Register => 0.4,
     }
 }
+/// Files in which a class stands: each day's registers are kept twice.
+const fn copies(class: Retention) -> f64 {
+    match class {
+        Retention::Telemetry | Retention::State => 1.0,
+        Retention::Register => 2.0,
+    }
+}
 const SEALED_BYTES_A_FILE: f64 = 40_000.0;
 
 /// One poll group's share of its bus.
@@ -150,6 +157,9 @@ pub fn load(configuration: &Configuration) -> LinkLoad {
                 *bytes += per_s * ratio(points as u64, 1) * 86_400.0 * sealed_bytes_a_sample(*class);
             }
         }
+    }
+    for (class, bytes) in classes.iter().zip(&mut bytes_a_day) {
+        *bytes *= copies(*class);
     }
     load.flash_bytes_a_day = load.samples_per_s * 86_400.0 * FLASH_BYTES_A_SAMPLE;
     load.history_bytes_a_day = bytes_a_day.iter().sum();

@@ -58,9 +58,12 @@ fn day_of(name: &str) -> Option<(i64, i64)> {
 
 /// A file that is not sealed yet holds at most what came in the hour before it was last written to, or a little more.
 fn hour_of(name: &str, path: &Path) -> Option<(i64, i64)> {
-    let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok().filter(|_| name.starts_with("raw-"))?;
-    let at = i64::try_from(modified.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()?;
-    Some((at - 2 * 3_600_000, at + 60_000))
+    let of = std::fs::metadata(path).ok().filter(|_| name.starts_with("raw-"))?;
+    let ms = |at: std::time::SystemTime| i64::try_from(at.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok();
+    let last = ms(of.modified().ok()?)?;
+    // While the disk takes no new file, an hour goes on in the old one.
+    let first = of.created().ok().and_then(ms).unwrap_or(last);
+    Some((first.min(last - 2 * 3_600_000), last + 60_000))
 }
 
 /// Files of the directory that were set aside, as damage.

@@ -71,15 +71,13 @@ impl Cursor {
                 Err(e) if e.is_damage() || (e.is_unreadable() && e.path().exists() && self.failures > TRIES) => {
                     self.failures = 0;
                     tracing::error!(error = %e, "a journal file is damaged: its readings are passed over");
-                    if lock(&self.journal.shared.counted).insert(e.path().to_path_buf()) {
-                        self.journal.health().damaged_files.fetch_add(1, Ordering::Relaxed);
-                    }
+                    self.journal.shared.found_damaged(e.path());
                     self.pass_over();
                 }
                 Err(e) if !e.path().exists() => (self.raw, self.hour, self.names) = (None, None, None),
                 Err(e) => {
                     // Busy, too many files, a disk that stumbles: it is asked again.
-                    self.failures += 1;
+                    self.failures += u32::from(e.is_unreadable());
                     tracing::warn!(error = %e, "a journal file cannot be read now: it is tried again");
                     (self.raw, self.hour, self.names) = (None, None, None);
                     return Vec::new();
@@ -159,7 +157,7 @@ impl Cursor {
         let walk = self.position.sealed_cursor.clone().filter(|w| w.segment == first);
         let floor = self.position.low_watermark;
         if self.names.as_ref().is_none_or(|(f, _)| *f != first) {
-            let names = sealed::devices(&open(&place.sealed)?, first)?;
+            let names = sealed::devices(&self.open(&place.sealed)?, first)?;
             self.names = Some((first, names));
         }
         let names = self.names.as_ref().map(|(_, n)| n.as_slice()).unwrap_or_default();
@@ -170,7 +168,7 @@ impl Cursor {
         };
         let done = walk.filter(|w| w.device == device).map_or(0, |w| w.done).max(floor);
         if self.hour.as_ref().is_none_or(|(f, d, _)| *f != first || *d != device) {
-            let hour = DeviceHour::open(&open(&place.sealed)?, first, &device, self.failures >= TRIES)?;
+            let hour = DeviceHour::open(&self.open(&place.sealed)?, first, &device, self.is_final())?;
             self.journal.health().damaged_rows.fetch_add(hour.damaged, Ordering::Relaxed);
             self.hour = Some((first, device.clone(), hour.peekable()));
         }
@@ -224,10 +222,24 @@ impl Cursor {
             _ => self.skip_to_tail(),
         }
     }
-}
 
-fn open(paths: &[PathBuf]) -> Result<Vec<DayFile>, JournalError> {
-    // A class may have been deleted meanwhile; the others still hold their part.
-    let damaged = |r: &Result<DayFile, JournalError>| r.as_ref().is_err_and(JournalError::is_damage);
-    paths.iter().filter(|p| p.exists()).map(|p| mirror::open(p)).filter(|r| !damaged(r)).collect()
+    /// Whether what the disk does not give is passed over: it was asked often enough.
+    fn is_final(&self) -> bool {
+        self.failures >= TRIES
+    }
+
+    /// The files of the classes, as far as they give anything; one may have been deleted meanwhile.
+    fn open(&self, paths: &[PathBuf]) -> Result<Vec<DayFile>, JournalError> {
+        let mut files = Vec::new();
+        for path in paths.iter().filter(|path| path.exists()) {
+            match mirror::open(path) {
+                Ok(file) => files.push(file),
+                Err(e) if e.is_damage() || (self.is_final() && e.is_unreadable()) => {
+                    self.journal.shared.found_damaged(path);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(files)
+    }
 }

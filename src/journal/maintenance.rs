@@ -146,10 +146,10 @@ impl Work {
         for file in &report.mended {
             tracing::warn!(%file, "a day of registers was mended from its second copy");
         }
-        let health = &self.shared.health;
-        // What was set aside was counted when that was done.
-        let found = report.damage.iter().filter(|d| !d.file.ends_with(".damaged")).count() + mended;
-        health.damaged_files.fetch_add(found as u64, Ordering::Relaxed);
+        // What was set aside was counted when that was done; a file that was mended may be damaged again.
+        let damaged = report.damage.iter().map(|d| &d.file).filter(|file| !file.ends_with(".damaged"));
+        damaged.for_each(|file| self.shared.found_damaged(&self.shared.dir.join(file)));
+        self.shared.health.damaged_files.fetch_add(report.mended.len() as u64, Ordering::Relaxed);
     }
 
     /// One step of sealing; whether there was anything to do.
@@ -205,15 +205,16 @@ impl Work {
             return;
         }
         self.shared.health.damaged_files.fetch_add(1, Ordering::Relaxed);
+        let day = trouble.path().to_path_buf();
+        // Without the lock: a slow disk must hold up nobody who asks the catalog.
+        if day != raw && mirror::restore(&day) {
+            return;
+        }
         let mut catalog = lock(&self.shared.catalog);
-        if trouble.path() == raw {
+        if day == raw {
             catalog.remove(&first_seq);
             seal::set_aside(raw);
         } else {
-            let day = trouble.path().to_path_buf();
-            if mirror::restore(&day) {
-                return;
-            }
             catalog.values_mut().for_each(|place| place.sealed.retain(|p| *p != day));
             catalog.retain(|_, place| place.raw.is_some() || !place.sealed.is_empty());
             seal::set_aside(&day);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::journal::recover::files;
 use crate::journal::seal::{remove_db, set_aside};
 use crate::journal::sealed::DayFile;
-use crate::journal::segment::JournalError;
+use crate::journal::segment::{JournalError, corrupt, io_at};
 
 /// What a day file is called that was replaced by its mirror.
 const REPLACED: &str = "replaced";
@@ -40,16 +40,31 @@ pub fn open(path: &Path) -> Result<DayFile, JournalError> {
     }
 }
 
-/// Before a mirror is written to: where there is none yet it begins with what the day's file has.
-pub fn begin(day: &Path, mirror: &Path) -> std::io::Result<()> {
-    if mirror.exists() || !day.exists() { Ok(()) } else { put_in_place(day, mirror) }
+/// Before a mirror is written to: where there is none yet it begins with what the day's file has, if that holds together.
+///
+/// # Errors
+/// The disk refuses; or the day's file is damaged, and named by the error: it is set aside like any other, and both begin anew.
+pub fn begin(day: &Path, mirror: &Path) -> Result<(), JournalError> {
+    if mirror.exists() || !day.exists() {
+        return Ok(());
+    }
+    if !DayFile::open(day)?.check()? {
+        return Err(corrupt(day, "its pages do not fit together"));
+    }
+    put_in_place(day, mirror).map_err(io_at(mirror))
 }
 
 /// Puts the mirror into the place of a day's file that is gone or gives nothing; whether there was one that can be read.
 pub fn restore(day: &Path) -> bool {
     let Some(mirror) = of(day).filter(|mirror| mirror.exists()) else { return false };
-    match DayFile::settle(&mirror).and_then(|()| DayFile::open(&mirror)?.segments()) {
-        Ok(_) => {}
+    let look = || {
+        DayFile::settle(&mirror)?;
+        let file = DayFile::open(&mirror)?;
+        file.segments()?;
+        Ok(file.check().unwrap_or(false))
+    };
+    let is_sound = match look() {
+        Ok(is_sound) => is_sound,
         Err(JournalError::Unfinished { .. }) => {
             remove_db(&mirror);
             return false;
@@ -58,14 +73,16 @@ pub fn restore(day: &Path) -> bool {
             set_aside(&mirror);
             return false;
         }
-    }
+    };
     if day.exists() {
         let _may_be_gone = std::fs::rename(day, format!("{}.{REPLACED}", day.display()));
     }
     for suffix in ["-wal", "-shm", "-journal"] {
         let _may_not_exist = std::fs::remove_file(format!("{}{suffix}", day.display()));
     }
-    match put_in_place(&mirror, day) {
+    // One that is damaged itself gives what it has, and is no second copy any more: the next damage sets the day aside.
+    let put = if is_sound { put_in_place(&mirror, day) } else { std::fs::rename(&mirror, day) };
+    match put {
         Ok(()) => {
             tracing::warn!(file = %day.display(), "the registers of a day were restored from their second copy");
             true
@@ -97,7 +114,11 @@ pub fn remove(day: &Path) {
 /// Copies a file that nobody writes to; it appears whole or not at all.
 fn put_in_place(from: &Path, to: &Path) -> std::io::Result<()> {
     let beside = to.with_extension("copying");
-    std::fs::copy(from, &beside)?;
-    std::fs::File::open(&beside)?.sync_all()?;
-    std::fs::rename(&beside, to)
+    let copied = std::fs::copy(from, &beside)
+        .and_then(|_| std::fs::File::open(&beside)?.sync_all())
+        .and_then(|()| std::fs::rename(&beside, to));
+    if copied.is_err() {
+        let _may_not_exist = std::fs::remove_file(&beside);
+    }
+    copied
 }

@@ -7,7 +7,7 @@ use crate::journal::cursor::Position;
 use crate::journal::damage::Damage;
 use crate::journal::mirror;
 use crate::journal::sealed::DayFile;
-use crate::journal::segment::{Boot, JournalError, Offsets, SegmentReader, io_at};
+use crate::journal::segment::{Boot, JournalError, Offsets, SegmentReader, corrupt, io_at};
 use crate::journal::{Catalog, SegmentLocation, seal};
 use crate::model::time::UnixMillis;
 
@@ -168,9 +168,7 @@ fn look(path: &Path, check: bool, found: &mut Recovered) -> Result<(Option<u64>,
     let dated = |b: &Boot| Some((b.id.clone(), b.offset_ms?)).filter(|(id, _)| !id.is_empty());
     found.offsets.extend(reader.boots().iter().filter_map(dated));
     if check && !reader.check()? {
-        let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        let source = rusqlite::Error::SqliteFailure(damage, Some("its pages do not fit together".to_string()));
-        return Err(JournalError::Sql { path: path.display().to_string(), source });
+        return Err(corrupt(path, "its pages do not fit together"));
     }
     further(found, reader.cursors()?);
     let number = |key: &str| reader.state(key).map(|v| v.and_then(|v| v.parse::<i64>().ok()).unwrap_or(0));

@@ -9,7 +9,7 @@ use crate::journal::cursor::Position;
 use crate::journal::mirror;
 use crate::journal::recover::files;
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
-use crate::journal::segment::{JournalError, Offsets, SegmentReader, io_at};
+use crate::journal::segment::{JournalError, Offsets, SegmentReader};
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample};
 
@@ -178,7 +178,7 @@ impl Sealing {
             is_whole: true,
         };
         if let Some(mirror) = mirror::of(&path) {
-            mirror::begin(&path, &mirror).map_err(io_at(&mirror))?;
+            mirror::begin(&path, &mirror)?;
             self.put(&mirror, &slice, stream, rows)?;
         }
         self.put(&path, &slice, stream, rows)

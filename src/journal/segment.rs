@@ -115,6 +115,12 @@ pub fn io_at(path: &Path) -> impl Fn(std::io::Error) -> JournalError + '_ {
     move |error| at(path)(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
+/// A file whose contents do not hold together.
+pub fn corrupt(path: &Path, why: &str) -> JournalError {
+    let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    at(path)(rusqlite::Error::SqliteFailure(damage, Some(why.to_string())))
+}
+
 /// The reading before it is stored: which run of the process wrote it, and how its monotonic time becomes a date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
@@ -142,9 +148,7 @@ pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, JournalError> {
     let version = || db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0)).map_err(at(path));
     let mut found = version()?;
     if found == 0 && holds_rows(&db).map_err(at(path))? {
-        let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        let source = rusqlite::Error::SqliteFailure(damage, Some("it has rows and no format".to_string()));
-        return Err(at(path)(source));
+        return Err(corrupt(path, "it has rows and no format"));
     }
     if let (0, Open::Create(create)) = (found, how) {
         db.execute_batch(&format!("{create} PRAGMA user_version = {FORMAT};")).map_err(at(path))?;

@@ -26,8 +26,11 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Hours of a device and class (slices) read, and rows of hours that are not sealed yet.
     pub slices: u64,
-    /// Files of registers that were mended (by a mere reader: that can be): the day's from its mirror, or the mirror from the day's.
+    /// Files of registers that were mended: the day's from its mirror, or the mirror from the day's.
     pub mended: Vec<String>,
+    /// The same, where a mere reader found them: nothing is lost, and they are to be mended.
+    #[serde(default)]
+    pub mendable: Vec<String>,
     /// What cannot be read and has no second copy.
     pub damage: Vec<Damage>,
 }
@@ -45,6 +48,12 @@ impl VerifyReport {
             tracing::warn!(%error, "what the verification of the journal found could not be kept");
         }
     }
+}
+
+/// Whether a directory is ours to write to: a file that root mends could not be read by the gateway any more.
+pub fn is_ours(dir: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(dir).is_ok_and(|of| of.uid() == rustix::process::geteuid().as_raw())
 }
 
 /// Where the last report is kept.
@@ -232,19 +241,13 @@ impl Verification {
         let name = |path: &Path| path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
         match (damage.is_empty(), is_mirror_whole) {
             (true, true) if has_all(&mirror, path) => {}
+            (true, _) if !self.mends => self.report.mendable.push(name(&mirror)),
             (true, _) => {
-                if self.mends {
-                    mirror::renew(path, &mirror).map_err(io_at(&mirror))?;
-                }
+                mirror::renew(path, &mirror).map_err(io_at(&mirror))?;
                 self.report.mended.push(name(&mirror));
             }
-            (false, true) if has_all(&mirror, path) => {
-                if self.mends && !mirror::restore(path) {
-                    self.report.damage.extend(damage);
-                } else {
-                    self.report.mended.push(name(path));
-                }
-            }
+            (false, true) if !self.mends && has_all(&mirror, path) => self.report.mendable.push(name(path)),
+            (false, true) if has_all(&mirror, path) && mirror::restore(path) => self.report.mended.push(name(path)),
             // Both are damaged, each elsewhere perhaps: what is damaged in both is lost, the rest is read from either.
             (false, _) => {
                 let other = of_mirror.unwrap_or_default();

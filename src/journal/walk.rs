@@ -235,9 +235,7 @@ impl Journal {
 
     /// A file that gives nothing is counted, and said with the answer.
     fn unreadable(&self, path: &Path, query: &HistoryQuery, why: &JournalError) -> Damage {
-        if lock(&self.shared.counted).insert(path.to_path_buf()) {
-            self.health().damaged_files.fetch_add(1, Ordering::Relaxed);
-        }
+        self.shared.found_damaged(path);
         Damage::file(path, &query.device, why.to_string())
     }
 

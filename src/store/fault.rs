@@ -11,6 +11,10 @@ pub fn is_of_file(error: &rusqlite::Error, path: &Path) -> bool {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, PermissionDenied, ReadOnly, SystemIoFailure,
     };
+    if matches!(error, rusqlite::Error::ToSqlConversionFailure(_)) {
+        // A fault of the file system while a file is copied or a directory made.
+        return false;
+    }
     let extended = error.sqlite_error().map_or(0, |e| e.extended_code);
     match error.sqlite_error_code() {
         Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | PermissionDenied) => false,
@@ -75,6 +79,8 @@ mod tests {
         ] {
             assert!(!of(code), "{code}");
         }
+        let full = rusqlite::Error::ToSqlConversionFailure(Box::new(std::io::Error::from_raw_os_error(28)));
+        assert!(!is_of_file(&full, &path));
         for code in [
             ffi::SQLITE_CORRUPT,
             ffi::SQLITE_NOTADB,

@@ -154,7 +154,7 @@ fn whole(value: &Value, out: &mut String) -> bool {
 
 /// A measurement or tag: comma, space and equals sign behind a backslash. A backslash itself could not be told from those,
 /// so it becomes a slash; what cannot be printed becomes a space.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 4);
     for c in text.chars() {
         match c {

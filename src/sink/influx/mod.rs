@@ -4,13 +4,14 @@
 //! aside with the store's words, everything else is stored. Whatever is in doubt is written again: the same series and time
 //! is the same value.
 
+mod allowance;
 pub mod answer;
 #[cfg(feature = "influxdb2")]
 pub mod by_crate;
-mod horizon;
 pub mod line;
 pub mod progress;
 mod resend_job;
+mod retention_probe;
 mod send;
 pub mod settings;
 pub mod transport;
@@ -25,10 +26,11 @@ use tokio_util::sync::CancellationToken;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, JournalItem};
 use crate::model::time::UnixMillis;
-use crate::sink::influx::horizon::Horizon;
+use crate::sink::influx::allowance::Allowance;
 use crate::sink::influx::line::Encoder;
 use crate::sink::influx::progress::Progress;
 use crate::sink::influx::resend_job::ResendJob;
+use crate::sink::influx::retention_probe::RetentionProbe;
 use crate::sink::influx::send::{Sending, Sent};
 use crate::sink::influx::settings::InfluxSettings;
 use crate::sink::influx::transport::StoreClient;
@@ -136,7 +138,7 @@ struct InfluxSink {
     /// Series that the store refuses: values of now, and values of the past.
     refusals: Refusals,
     past_refusals: Refusals,
-    horizon: Horizon,
+    retention_probe: RetentionProbe,
     /// Until then a fault of the server is taken for one of the body, if the store takes something else.
     blames_until_ms: u64,
     /// When it last said that it stored a part of a body.
@@ -147,9 +149,8 @@ struct InfluxSink {
     failures: u64,
     not_before_ms: u64,
     flush_at_ms: u64,
-    /// Values of the past that may be written now, and when that was reckoned.
-    allowance: u64,
-    allowed_at_ms: u64,
+    /// Values of the past that may be written now.
+    allowance: Allowance,
     /// Nothing is read of the past before this moment: its files could not be read.
     past_at_ms: u64,
     say_again_ms: u64,
@@ -177,7 +178,7 @@ impl InfluxSink {
             doubted: VecDeque::new(),
             refusals: Refusals::new(REFUSED_FOR_US),
             past_refusals: Refusals::new(REFUSED_FOR_US),
-            horizon: Horizon::default(),
+            retention_probe: RetentionProbe::default(),
             blames_until_ms: 0,
             partly_stored_ms: 0,
             known_good: None,
@@ -185,8 +186,7 @@ impl InfluxSink {
             failures: 0,
             not_before_ms: 0,
             flush_at_ms: 0,
-            allowance: 0,
-            allowed_at_ms: common.clock.mono().0,
+            allowance: Allowance::new(common.clock.mono().0),
             past_at_ms: 0,
             say_again_ms: 0,
             aside_say_ms: 0,
@@ -233,7 +233,7 @@ impl InfluxSink {
         }
         self.send_again().await;
         self.look_at_doubted().await;
-        self.look_at_horizon().await;
+        self.probe_retention().await;
         // The past gets the time that is left until the next flush.
         let has_time = |s: &Self| (s.not_before_ms..s.flush_at_ms).contains(&s.now_ms()) && !stop.is_cancelled();
         while has_time(self) && self.fill().await {}
@@ -314,7 +314,8 @@ impl InfluxSink {
     fn encode(&mut self, item: &JournalItem, is_past: bool, body: &mut String) -> usize {
         let reading = &item.entry.reading;
         let Some(at) = self.common.journal.dated(&item.entry) else {
-            self.undated();
+            // A time-series store cannot have it.
+            self.common.health.undated.fetch_add(1, Ordering::Relaxed);
             return 0;
         };
         let filter = if is_past { &mut self.past_filter } else { &mut self.filter };
@@ -324,6 +325,12 @@ impl InfluxSink {
             self.common.health.filtered.fetch_add(1, Ordering::Relaxed);
         }
         values
+    }
+
+    /// Values of the past that may be written now; none: later.
+    fn allowed(&mut self) -> Option<usize> {
+        let now_ms = self.now_ms();
+        self.allowance.of(now_ms, self.s.backfill_points_per_s, self.batch)
     }
 
     /// Writes a body of the past; `false` if there is none, or no more is allowed for now.
@@ -339,11 +346,9 @@ impl InfluxSink {
         if now < self.past_at_ms {
             return false;
         }
-        if !self.has_allowance() {
-            return false;
-        }
+        let Some(allowed) = self.allowed() else { return false };
         let reader = self.past.take().unwrap_or_else(|| Cursor::new(self.common.journal.clone(), begin.clone()));
-        let Some((reader, items)) = fetch(reader, self.allowed()).await else { return false };
+        let Some((reader, items)) = fetch(reader, allowed).await else { return false };
         let mut body = String::new();
         let mut values = 0;
         for item in &items {
@@ -351,7 +356,7 @@ impl InfluxSink {
                 values += self.encode(item, true, &mut body);
             }
         }
-        self.spend(values);
+        self.allowance.spend(values);
         let reached = reader.position.clone();
         if items.is_empty() && reached == begin {
             // The files give nothing now.

@@ -1,7 +1,6 @@
 //! A range of the history is written again, at the pace of the past: whatever the store lost, or was not there for, it has then.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 
 use crate::journal::cursor::Position;
 use crate::journal::fetch::Cursor;
@@ -64,15 +63,16 @@ impl InfluxSink {
             return self.give_body(given, sending).await;
         }
         let Some((first, last)) = given.todo.front().copied() else { return true };
-        if self.now_ms() < given.not_before_ms || !self.has_allowance() {
+        if self.now_ms() < given.not_before_ms {
             return false;
         }
+        let Some(allowed) = self.allowed() else { return false };
         let reader = given
             .reader
             .take()
             .unwrap_or_else(|| Cursor::new(self.common.journal.clone(), Position::at(first.saturating_sub(1))));
         let before = reader.position.clone();
-        let Some((reader, items)) = fetch(reader, self.allowed()).await else { return false };
+        let Some((reader, items)) = fetch(reader, allowed).await else { return false };
         let mut body = String::new();
         let mut values = 0;
         for item in items.iter().filter(|item| (first..=last).contains(&item.entry.seq)) {
@@ -82,7 +82,7 @@ impl InfluxSink {
                 values += self.encoder.encode(&item.entry.reading, at.0, pick.as_deref(), &mut body);
             }
         }
-        self.spend(values);
+        self.allowance.spend(values);
         let is_done = reader.position.sealed_cursor.is_none() && reader.position.low_watermark >= last;
         if is_done {
             given.todo.pop_front();
@@ -104,31 +104,5 @@ impl InfluxSink {
                 false
             }
         }
-    }
-
-    /// Whether values of the past may be written now: so many a second as the settings say.
-    pub(super) fn has_allowance(&mut self) -> bool {
-        let now = self.now_ms();
-        let earned = (now - self.allowed_at_ms) * self.s.backfill_points_per_s / 1_000;
-        if earned > 0 {
-            self.allowance = (self.allowance + earned).min(self.s.backfill_points_per_s.max(self.batch as u64));
-            self.allowed_at_ms = now;
-        }
-        self.allowance >= self.batch.min(1_000) as u64
-    }
-
-    /// Values that may be written in one body now.
-    pub(super) fn allowed(&self) -> usize {
-        usize::try_from(self.allowance).unwrap_or(usize::MAX).min(self.batch)
-    }
-
-    /// So many values are written.
-    pub(super) fn spend(&mut self, values: usize) {
-        self.allowance -= (values as u64).min(self.allowance);
-    }
-
-    /// A reading without a date is counted: a time-series store cannot have it.
-    pub(super) fn undated(&self) {
-        self.common.health.undated.fetch_add(1, Ordering::Relaxed);
     }
 }

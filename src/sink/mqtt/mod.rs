@@ -115,7 +115,7 @@ struct MqttSink {
     told: BTreeMap<String, String>,
     /// States that it refused.
     states_refused: BTreeSet<String>,
-    /// What was said to be too large for a packet.
+    /// What was said to be too large for a packet, the newest few thousand.
     said_too_large: BTreeSet<String>,
     /// Whether there is more to do at once.
     goes_on: bool,

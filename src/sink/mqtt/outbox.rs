@@ -157,6 +157,14 @@ impl MqttSink {
         }
     }
 
+    /// Whether that was not said to be too large yet. What is forgotten is more than the window holds.
+    pub(super) fn is_first_too_large(&mut self, what: String) -> bool {
+        if self.said_too_large.len() >= 2 * WINDOW_MAX {
+            self.said_too_large.clear();
+        }
+        self.said_too_large.insert(what)
+    }
+
     /// Why a message of so many bytes is not sent, in words.
     fn too_large(&self, bytes: usize, topic: &str) -> String {
         let (size, most) = (bytes + topic.len() + OVERHEAD, self.max_packet);
@@ -204,12 +212,13 @@ impl MqttSink {
         let now = self.c.states.get();
         let mut first = VecDeque::new();
         let mut told = now.clone();
-        for (below, json) in now.iter().filter(|(below, json)| self.told.get(*below) != Some(json)) {
+        let changed: Vec<_> = now.iter().filter(|(below, json)| self.told.get(*below) != Some(json)).collect();
+        for (below, json) in changed {
             let topic = self.topic(below);
             if json.len() > self.room(&topic) {
                 let said = self.too_large(json.len(), &topic);
                 // Once, however often the connection is made anew.
-                if self.said_too_large.insert(format!("{below} {}", json.len())) {
+                if self.is_first_too_large(format!("{below} {}", json.len())) {
                     self.was_set_aside(&format!("the state {below}: {said}"));
                 }
             } else {

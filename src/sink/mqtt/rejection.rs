@@ -121,12 +121,16 @@ impl MqttSink {
         let at = self.c.clock.wall().rfc3339();
         let (mut records, mut done) = (Vec::new(), Vec::new());
         for refusing in refusing {
-            let Some(pending) = self.window.get(refusing.id) else { continue };
+            let Some(pending) = self.window.get(refusing.id).cloned() else { continue };
             let (name, topic) = (pending.load.name(), pending.message.topic.clone());
+            let is_reading = matches!(pending.load, PayloadRef::Reading { .. });
+            if refusing.why == Why::Size && is_reading && !self.is_first_too_large(name.clone()) {
+                // It is kept and counted already.
+                done.push(refusing.id);
+                continue;
+            }
             match &pending.load {
                 PayloadRef::State { below, .. } => drop(self.states_refused.insert(below.clone())),
-                PayloadRef::Reading { .. }
-                    if refusing.why == Why::Size && !self.said_too_large.insert(name.clone()) => {}
                 PayloadRef::Reading { .. } | PayloadRef::Aside(_) => records.push(DeadLetter {
                     at: at.clone(),
                     topic: topic.clone(),

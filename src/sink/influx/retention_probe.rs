@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::sink::SinkHealth;
 use crate::sink::influx::InfluxSink;
 use crate::sink::influx::answer::{WriteVerdict, judge};
+use crate::sink::influx::line::escape;
 
 const DAY_MS: i64 = 86_400_000;
 /// Ages of the values that are written: the first is the one by which it is known that the store can be read.
@@ -17,7 +18,7 @@ const TRIES: u32 = 4;
 
 /// How far the look at a store has come.
 #[derive(Debug, Default)]
-pub enum Horizon {
+pub enum RetentionProbe {
     /// Nothing was stored yet.
     #[default]
     Unknown,
@@ -31,7 +32,7 @@ pub enum Horizon {
 
 /// One value for each age, as line protocol; each value is the mark with the number of its age.
 fn body(site: &str, now_ms: i64, mark: i64) -> String {
-    let site = site.replace([' ', ',', '='], "_");
+    let site = escape(site);
     let line = |(n, days): (usize, &i64)| {
         format!("plantroom_probe,site={site} age={}i {}\n", mark * 10 + n as i64, now_ms - days * DAY_MS)
     };
@@ -64,23 +65,25 @@ fn dropped(answer: &str, mark: i64) -> Option<String> {
 
 impl InfluxSink {
     /// Goes on with that look, if it is time.
-    pub(super) async fn look_at_horizon(&mut self) {
+    pub(super) async fn probe_retention(&mut self) {
         let now_ms = self.now_ms();
-        match self.horizon {
-            Horizon::Unknown if self.known_good.is_some() => self.horizon = Horizon::Waits { at_ms: now_ms + FIRST_MS },
-            Horizon::Waits { at_ms } if now_ms >= at_ms && self.failures == 0 => {
+        match self.retention_probe {
+            RetentionProbe::Unknown if self.known_good.is_some() => {
+                self.retention_probe = RetentionProbe::Waits { at_ms: now_ms + FIRST_MS }
+            }
+            RetentionProbe::Waits { at_ms } if now_ms >= at_ms && self.failures == 0 => {
                 let wall = self.common.clock.wall().0;
                 let mark = wall / 1_000;
                 // A store that refuses it says so when values of that age come.
                 let answer = self.carrier.write(&body(&self.common.site, wall, mark)).await;
                 let is_stored = answer.is_ok_and(|a| judge(&a) == WriteVerdict::Stored);
-                self.horizon = if is_stored {
-                    Horizon::Written { mark, at_ms: now_ms + WAIT_MS, tries: 0 }
+                self.retention_probe = if is_stored {
+                    RetentionProbe::Written { mark, at_ms: now_ms + WAIT_MS, tries: 0 }
                 } else {
-                    Horizon::Known
+                    RetentionProbe::Known
                 };
             }
-            Horizon::Written { mark, at_ms, tries } if now_ms >= at_ms => {
+            RetentionProbe::Written { mark, at_ms, tries } if now_ms >= at_ms => {
                 let since = self.common.clock.wall().0 - 500 * DAY_MS;
                 let read =
                     tokio::time::timeout(Duration::from_millis(self.s.timeout_ms), self.carrier.read_back(since)).await;
@@ -90,13 +93,14 @@ impl InfluxSink {
                             tracing::warn!(sink = self.s.name, url = self.s.url, "{words}");
                         }
                         SinkHealth::tell(&self.common.health.limits, words);
-                        self.horizon = Horizon::Known;
+                        self.retention_probe = RetentionProbe::Known;
                     }
                     None if tries + 1 < TRIES => {
-                        self.horizon = Horizon::Written { mark, at_ms: now_ms + WAIT_MS, tries: tries + 1 };
+                        self.retention_probe =
+                            RetentionProbe::Written { mark, at_ms: now_ms + WAIT_MS, tries: tries + 1 };
                     }
                     // It cannot be read with what we know: nothing is said.
-                    None => self.horizon = Horizon::Known,
+                    None => self.retention_probe = RetentionProbe::Known,
                 }
             }
             _ => {}
@@ -111,8 +115,8 @@ mod tests {
     #[test]
     fn what_does_not_come_back_is_said() {
         let text = body("a b", 1_764_000_000_000, 1_764_000_000);
-        assert_eq!(text.lines().next(), Some("plantroom_probe,site=a_b age=17640000000i 1764000000000"));
-        assert_eq!(text.lines().nth(5), Some("plantroom_probe,site=a_b age=17640000005i 1764259200000"));
+        assert_eq!(text.lines().next(), Some("plantroom_probe,site=a\\ b age=17640000000i 1764000000000"));
+        assert_eq!(text.lines().nth(5), Some("plantroom_probe,site=a\\ b age=17640000005i 1764259200000"));
         let of = |numbers: &[i64]| {
             let all: Vec<String> = numbers.iter().map(|n| format!("[{}]", 17_640_000_000 + n)).collect();
             dropped(&all.join(","), 1_764_000_000)

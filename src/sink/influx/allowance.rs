@@ -1,0 +1,54 @@
+//! How many values of the past may be written now: so many a second, so that what is live keeps its place. Pure.
+
+/// Values that may be written now, and when that was reckoned.
+#[derive(Debug)]
+pub struct Allowance {
+    values: u64,
+    at_ms: u64,
+}
+
+/// Fewer values than this are not worth a request, unless the batch itself is smaller.
+const LEAST: usize = 1_000;
+
+impl Allowance {
+    /// Nothing yet.
+    pub fn new(now_ms: u64) -> Self {
+        Self { values: 0, at_ms: now_ms }
+    }
+
+    /// Values that one body may have now, at `per_s` and in bodies of at most `batch`; `None`: later.
+    pub fn of(&mut self, now_ms: u64, per_s: u64, batch: usize) -> Option<usize> {
+        let earned = now_ms.saturating_sub(self.at_ms) * per_s / 1_000;
+        if earned > 0 {
+            self.values = (self.values + earned).min(per_s.max(batch as u64));
+            self.at_ms = now_ms;
+        }
+        let allowed = usize::try_from(self.values).unwrap_or(usize::MAX).min(batch);
+        (allowed >= batch.min(LEAST)).then_some(allowed)
+    }
+
+    /// So many are written.
+    pub fn spend(&mut self, values: usize) {
+        self.values = self.values.saturating_sub(values as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_past_is_written_at_its_pace() {
+        let mut allowance = Allowance::new(0);
+        assert_eq!(allowance.of(0, 5_000, 2_000), None);
+        assert_eq!(allowance.of(100, 5_000, 2_000), None, "five hundred are too few");
+        assert_eq!(allowance.of(200, 5_000, 2_000), Some(1_000));
+        allowance.spend(1_000);
+        assert_eq!(allowance.of(200, 5_000, 2_000), None);
+        // What was not used for long does not add up to more than a second.
+        assert_eq!(allowance.of(60_000, 5_000, 2_000), Some(2_000));
+        allowance.spend(4_500);
+        assert_eq!(allowance.of(60_000, 5_000, 2_000), None);
+        assert_eq!(allowance.of(60_001, 5_000, 50), Some(50), "small bodies are worth it");
+    }
+}
