@@ -149,7 +149,7 @@ fn whole(n: u64) -> Sample {
 }
 
 impl Streams {
-    /// A transition: `state` ([`Seen::code`]), `priority` 1 to 4, `active`, and the seconds to it when it was acknowledged or
+    /// A transition: `state` ([`AlarmState::code`]), `priority` 1 to 4, `active`, and the seconds to it when it was acknowledged or
     /// cleared. What concerns all alarms is none.
     pub fn transition(&mut self, event: &Event, now: Now) -> Option<Reading> {
         let (rule, device) = event.key.rsplit_once('.')?;

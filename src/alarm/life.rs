@@ -1,5 +1,5 @@
 //! The life of one alarm. Condition, acknowledgement, latch and visibility are four things that do not depend on each other;
-//! the names of ISA-18.2 are a projection of them ([`Seen`]).
+//! the names of ISA-18.2 are a projection of them ([`AlarmState`]).
 
 use std::sync::Arc;
 

@@ -12,12 +12,12 @@ use crate::model::time::HumanDuration;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlarmSettings {
-    /// More different alarms raised than this within [`Settings::flood_within`] are an alarm flood: what is not P1 is told
+    /// More different alarms raised than this within [`AlarmSettings::flood_within`] are an alarm flood: what is not P1 is told
     /// in one message a minute.
     pub flood_more_than: u32,
     /// Over how long an alarm flood is reckoned.
     pub flood_within: HumanDuration,
-    /// An alarm that is raised so often within [`Settings::chatter_within`] chatters: it is held in alarm, and clears when its
+    /// An alarm that is raised so often within [`AlarmSettings::chatter_within`] chatters: it is held in alarm, and clears when its
     /// condition has stayed away for that long. 0: none is held.
     pub chatter_times: u32,
     /// Over how long chattering is reckoned, and how long a condition stays away before it counts as gone.

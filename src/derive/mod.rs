@@ -89,7 +89,7 @@ impl DerivedFunction {
 /// The window of a rate.
 const RATE_WINDOW_MS: u64 = 60_000;
 
-/// State of a definition that goes on: what a restart must not lose is in [`Kept`].
+/// State of a definition that goes on: what a restart must not lose is in [`PersistedDerived`].
 #[derive(Clone, Debug)]
 struct DerivedRule {
     how: DerivedFunction,

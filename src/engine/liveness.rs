@@ -118,7 +118,7 @@ impl Liveness {
         self.due.into_iter().chain(beat).min()
     }
 
-    /// A change of state as a reading of the device: `state` ([`State::code`]), `why` ([`Cause::code`], 0 for none), `online`.
+    /// A change of state as a reading of the device: `state` ([`DeviceState::code`]), `why` ([`Cause::code`], 0 for none), `online`.
     pub fn as_reading(&mut self, change: &Change, now: Now) -> Reading {
         self.reading_of(&Arc::clone(&change.device), change.state, change.why, now)
     }

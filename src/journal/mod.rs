@@ -10,6 +10,7 @@ pub mod copy;
 pub mod cursor;
 pub mod damage;
 pub mod downsample;
+pub mod error;
 pub mod fetch;
 pub mod history;
 pub mod maintenance;

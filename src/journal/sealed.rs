@@ -94,12 +94,12 @@ impl DayFile {
         self.db.execute_batch("BEGIN").map_err(at(&self.path))
     }
 
-    /// Ends what [`DayFile::hold`] began; what was written is kept.
+    /// Ends what [`DayFile::begin`] began; what was written is kept.
     pub fn commit(&self) -> Result<(), JournalError> {
         self.db.execute_batch("COMMIT").map_err(at(&self.path))
     }
 
-    /// Writes within what [`DayFile::hold`] began.
+    /// Writes within what [`DayFile::begin`] began.
     pub fn write(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), JournalError> {
         f(&self.db).map_err(at(&self.path))
     }

@@ -31,7 +31,7 @@ pub enum Framing {
 /// Counts since the guard was made, and what became of the request in flight.
 #[derive(Clone, Debug, Default)]
 pub struct GuardState {
-    /// Frames that were not taken and when they came (monotonic microseconds), oldest first; the newest [`REJECTIONS_MAX`].
+    /// Frames that were not taken and when they came (monotonic microseconds), oldest first; the newest `REJECTIONS_MAX`.
     pub rejections: VecDeque<(Rejection, u64)>,
     /// Bytes that belonged to no answer.
     pub noise_bytes: u64,

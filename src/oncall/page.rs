@@ -337,7 +337,7 @@ pub struct PageItem {
     pub flood: (u64, u64),
     /// Whether it is a trial.
     pub test: bool,
-    /// What became of an answer; of [`Kind::Answer`].
+    /// What became of an answer; of [`PageKind::Answer`].
     pub answer: LocalizedText,
     /// Whether whoever reads it may say that they are there.
     pub can_arrive: bool,
