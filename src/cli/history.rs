@@ -61,11 +61,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         Some(c) => (c.journal.clone(), TimeZone::get(&c.site.time_zone).unwrap_or(TimeZone::UTC)),
         None => (crate::journal::JournalSettings::default(), TimeZone::UTC),
     };
-    let dir = global.state_dir().join(&settings.dir);
-    if !dir.is_dir() {
-        return Err(CommandFailure::usage(format!("there is no journal in {}", dir.display()))
-            .hint("--state DIR names the gateway's state"));
-    }
+    let dir = global.journal_dir(&settings)?;
     let Some((device, point)) = args.point.split_once('.') else {
         return Err(CommandFailure::usage(format!("`{}` is not device.point", args.point)));
     };

@@ -187,6 +187,24 @@ impl Args {
         self.state.clone().or_else(from_systemd).unwrap_or_else(|| PathBuf::from("/var/lib/plantroom"))
     }
 
+    /// The journal's directory, there and readable.
+    ///
+    /// # Errors
+    /// It is not there, or not ours to read.
+    pub fn journal_dir(&self, settings: &crate::journal::JournalSettings) -> Result<PathBuf, CommandFailure> {
+        let dir = self.state_dir().join(&settings.dir);
+        match std::fs::read_dir(&dir) {
+            Ok(_) => Ok(dir),
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                let what = format!("the journal in {} may not be read by this user", dir.display());
+                Err(CommandFailure { code: 77, ..CommandFailure::usage(what) }
+                    .hint("run it as the gateway's user, or as root (sudo)"))
+            }
+            Err(_) => Err(CommandFailure::usage(format!("there is no journal in {}", dir.display()))
+                .hint("--state DIR names the gateway's state")),
+        }
+    }
+
     /// The control socket: beside the state, or where systemd makes a directory for it.
     pub fn socket(&self) -> PathBuf {
         match (&self.state, std::env::var_os("RUNTIME_DIRECTORY")) {

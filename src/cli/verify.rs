@@ -25,11 +25,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let configuration = config::load(&global.config_dir()).configuration;
     let settings = configuration.map_or_else(crate::journal::JournalSettings::default, |c| c.journal);
-    let (state, dir) = (global.state_dir(), global.state_dir().join(&settings.dir));
-    if !dir.is_dir() {
-        return Err(CommandFailure::usage(format!("there is no journal in {}", dir.display()))
-            .hint("--state DIR names the gateway's state"));
-    }
+    let (state, dir) = (global.state_dir(), global.journal_dir(&settings)?);
     // The gateway comes first.
     let _may_not_be_permitted = rustix::process::nice(10);
     let clock = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0));
