@@ -1,4 +1,4 @@
-//! What will go wrong with the rotas of the next days: gaps, chains that end with nobody, calendars that end.
+//! Checks the rotas of the coming days for gaps, escalation policies that end with nobody, and holiday calendars that run out.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::oncall::rota::{self, DAY_MS, OnCallPeriod, Override};
 use crate::oncall::settings::{Days, StepTarget};
 use crate::oncall::steps::resolve;
 
-/// What will go wrong within so many days, in words.
+/// Lists what will go wrong between `from` and `from` plus `days`, one sentence each.
 pub fn ahead(plan: &OncallPlan, overrides: &[Override], from: UnixMillis, days: i64) -> Vec<String> {
     let mut out = Vec::new();
     let to = UnixMillis(from.0 + days * DAY_MS);

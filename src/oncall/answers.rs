@@ -1,4 +1,4 @@
-//! What people answer to a page: which page they mean, and what is said back to them.
+//! Replies to pages: parsing a short message, finding the page that it answers, and the confirmation that is sent back.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::oncall::page::{Page, PageKind, PageReply, PageState, Reply, code};
 use crate::oncall::settings::{Contact, Language};
 use crate::oncall::{Oncall, OncallOutput, is_test};
 
-/// What a short message says as an answer: what is wanted, and the code of the page that is meant, if it names one.
+/// A parsed reply: acknowledge or arrive, and the code of the page that it names, if it names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryReport {
-    /// Whether whoever sent it is there; else they acknowledge.
+    /// True: the sender is on site. False: the sender acknowledges.
     pub is_there: bool,
-    /// Two digits.
+    /// Two digits, 10 to 99.
     pub code: Option<u64>,
 }
 
-/// Reads an answer: `1` acknowledges what was sent last, `2` says that somebody is there; `37`, `1 37` and `137` acknowledge the
-/// message of code 37, `2 37` and `237` say the same of its alarm. None: it is no answer.
+/// Parses a reply: `1` acknowledges the last page, `2` says that the sender is on site; `37`, `1 37` and `137` acknowledge the
+/// message of code 37, `2 37` and `237` say on site for its alarm. `None`: the text is not a reply.
 pub fn read(text: &str) -> Option<DeliveryReport> {
     let text: String = text.trim().trim_start_matches(['回', '確', '确', '认']).chars().map(narrow).collect();
     let is_filler = |c: char| c.is_whitespace() || "-_.,:;#/，。：；、".contains(c);
@@ -47,17 +47,17 @@ pub fn read(text: &str) -> Option<DeliveryReport> {
     }
 }
 
-/// Digits of a Chinese keyboard are digits.
+/// Maps full-width digits of a Chinese keyboard to ASCII.
 fn narrow(c: char) -> char {
     let wide = u32::from(c).checked_sub(u32::from('０')).filter(|n| *n < 10);
     wide.and_then(|n| char::from_digit(n, 10)).unwrap_or(c)
 }
 
 impl Oncall {
-    /// Which page an answer through a channel is to: the one of its code, or the last that went there and still wants it.
+    /// Finds the page that a reply answers: the one with its code, or else the last page accepted there that is still open.
     pub fn page_of(&self, channel: &str, from: &str, said: DeliveryReport) -> Option<u64> {
         let is_it = |c: &Contact| c.channel == channel && same_number(&c.to, from);
-        // What reached them that way, not what is still to come.
+        // Only pages that the service accepted count, not those that still wait.
         let reached = |p: &Page| matches!(p.state, PageState::Accepted(_)) && p.ways.get(p.way).is_some_and(is_it);
         let asks = |p: &Page| p.kind.wants_answer() || p.kind == PageKind::Answer;
         let named = |p: &Page| said.code.is_some_and(|c| c == code(p.id) || p.with.iter().any(|id| c == code(*id)));
@@ -70,12 +70,12 @@ impl Oncall {
         let theirs: Vec<(&Incident, &Page)> = all.filter(|(_, p)| asks(p) && reached(p)).collect();
         let found = theirs.iter().filter(|(i, p)| if said.code.is_some() { named(p) } else { is_open(i, p) });
         let last = found.map(|(_, p)| p.id).max();
-        // Whoever is there without having taken it takes it with that.
+        // Arriving without an acknowledgement before it acknowledges as well.
         let untaken = || theirs.iter().filter(|(i, _)| i.stage == IncidentStage::Wanted).map(|(_, p)| p.id).max();
         last.or_else(|| if said.is_there && said.code.is_none() { untaken() } else { None })
     }
 
-    /// A page is answered: it is logged, and its token acknowledges once.
+    /// Records a reply: logs it and marks the page as used, so that its token acknowledges once.
     pub fn replied(&mut self, reply: &PageReply, refused: Option<&LocalizedText>, now: Now, out: &mut OncallOutput) {
         let Some((key, _, found)) = self.page(reply.page) else { return };
         let (key, found) = (Arc::clone(key), found.clone());
@@ -98,7 +98,7 @@ impl Oncall {
         }
     }
 
-    /// What a person of the configuration reads who wrote from a number what means no alarm; none: it is nobody's number.
+    /// The text for a known person whose message matched no alarm. `None`: the number belongs to nobody in the configuration.
     pub fn not_understood(&self, channel: &str, from: &str, text: &str) -> Option<String> {
         let is_theirs = |c: &Contact| c.channel == channel && same_number(&c.to, from);
         let person = self.plan.people.values().find(|p| p.contacts.iter().any(is_theirs))?;
@@ -109,19 +109,19 @@ impl Oncall {
         })
     }
 
-    /// The last answer of a channel that was carried out, by the channel's own name of it.
+    /// The channel's own id of the last reply that was processed.
     pub fn last_answer(&self, channel: &str) -> Option<&str> {
         self.meta.answered.get(channel).map(String::as_str)
     }
 
-    /// Whoever answered by a way that shows nothing is told what came of it.
+    /// Sends a confirmation to someone who replied by a method that shows no result, such as a short message.
     fn confirm(&mut self, key: &Arc<str>, to: &Page, reply: &Reply, refused: Option<&LocalizedText>, now: Now) {
         let Some(way) = to.ways.get(to.way).cloned() else { return };
         let Some(incident) = self.incidents.get(key) else { return };
         let is_urgent = incident.priority <= Priority::P2;
         let theirs = IncidentStage::Taken(to.whom.to_string());
         let answer = match (refused, reply) {
-            // Of several alarms of a message some may be another's.
+            // A merged message may contain alarms that somebody else acknowledged.
             (None, Reply::Acknowledge)
                 if incident.stage != theirs && !matches!(incident.stage, IncidentStage::Over(_)) =>
             {
@@ -138,7 +138,7 @@ impl Oncall {
         let page = self.new_page(key, PageKind::Answer, Arc::clone(&to.whom), vec![way], now);
         let page = Page { answer, can_arrive, urgent: true, ..page };
         if let Some(incident) = self.incidents.get_mut(key) {
-            // What was answered several times before it could be confirmed is confirmed once, as it stands now.
+            // Several replies that wait for confirmation are confirmed once, with the present result.
             let is_same = |p: &Page| p.kind == PageKind::Answer && p.whom == page.whom && p.ways == page.ways;
             incident.pages.retain(|p| !(p.is_waiting() && is_same(p)));
             incident.pages.push(page);
@@ -147,7 +147,7 @@ impl Oncall {
     }
 }
 
-/// Whether two numbers are the same telephone: one may have its country before it.
+/// Whether two texts are the same telephone number; either may have a country code in front.
 fn same_number(a: &str, b: &str) -> bool {
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
     let (a, b) = (digits(a), digits(b));

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use jiff::civil::{Date, Weekday};
 use serde::Deserialize;
 
-/// Which days are worked.
+/// Decides which dates are working days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
     free: BTreeSet<Date>,
     working: BTreeSet<Date>,
-    /// The last day that it knows of; none: it knows of no holidays.
+    /// The last date that the calendar covers; `None`: it has no holidays.
     pub until: Option<Date>,
 }
 
@@ -29,10 +29,10 @@ pub struct HolidayFile {
 }
 
 impl Calendar {
-    /// Built from a file.
+    /// Builds a calendar from its file.
     ///
     /// # Errors
-    /// What is no date.
+    /// An entry that is not a date.
     pub fn build(file: &HolidayFile) -> Result<Self, String> {
         let date = |text: &String| text.parse::<Date>().map_err(|_| format!("`{text}` is no date: 2026-10-01"));
         Ok(Self {
@@ -42,7 +42,6 @@ impl Calendar {
         })
     }
 
-    /// Whether a day is worked.
     pub fn is_working(&self, day: Date) -> bool {
         let is_weekend = matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday);
         if is_weekend { self.working.contains(&day) } else { !self.free.contains(&day) }

@@ -1,4 +1,4 @@
-//! Pages leave: rate, rest, quiet hours, merging; what a service answered.
+//! Sending pages: rate limits, cooldown, quiet hours, merging, fail-over, and the outcome of each delivery.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,41 +11,38 @@ use crate::oncall::page::{Page, PageItem, PageKind, PageState, Send, Stands};
 use crate::oncall::plan::OncallPlan;
 use crate::oncall::{Oncall, OncallOutput, hours, is_test, ms};
 
-/// Tries of a channel at a time.
+/// Deliveries in flight per channel.
 const AT_ONCE: usize = 2;
-/// An answer that has not come by then does not come.
+/// A delivery without an outcome after this time counts as unknown.
 const ANSWER_MS: u64 = 120_000;
-/// Longest wait that a service is granted, whatever it asks for.
+/// Longest pause that a service can impose, whatever it requests.
 const WAIT_MAX_MS: u64 = 600_000;
-/// A P1 that has no other way is tried so often, whatever its service asks for.
+/// A P1 without another contact method is retried at this interval, even while its service asks for a pause.
 const P1_EVERY_MS: u64 = 60_000;
-/// Until every way is tried again, the first time and at most.
+/// Wait before all contact methods are tried again: the first time, and at most.
 const AGAIN_MS: (u64, u64) = (15_000, 600_000);
-/// How long a channel that is not there rests, the first time and at most.
+/// Cooldown of an unavailable channel when the service names none: the first time, and at most.
 const REST_MS: (u64, u64) = (5_000, 120_000);
-/// Messages of a channel that are kept for P1.
+/// Messages of a channel's burst that are reserved for P1.
 const RESERVE: f64 = 2.0;
-/// How long an urgent page waits for a channel before it goes another way.
+/// A P2 waits at most this long for a busy channel before it uses another contact method.
 const PATIENCE_MS: u64 = 5_000;
-/// While something is held back by the date, the date is looked at this often: it may be corrected.
+/// Interval at which a page held back by the date is checked again, because the date may be corrected.
 const LOOK_MS: u64 = 60_000;
 
-/// How a channel is doing.
+/// Run-time state of a channel: a token bucket, its cooldown and its deliveries in flight. Not persisted.
 #[derive(Clone, Debug)]
 pub(super) struct Channel {
-    /// Messages that may leave now.
+    /// Messages that may be sent at `at`.
     tokens: f64,
-    /// When that was so.
     at: MonotonicMillis,
-    /// It rests until then, and why.
+    /// End of the cooldown, and its reason.
     pub(super) rests: Option<(MonotonicMillis, String)>,
-    /// Tries on their way.
     busy: usize,
-    /// How often it was not there in a row.
+    /// Consecutive deliveries that were not accepted.
     failed: u32,
 }
 
-/// A try that is on its way.
 #[derive(Clone, Debug)]
 pub(super) struct OnTheWay {
     channel: String,
@@ -58,12 +55,11 @@ impl Channel {
         Self { tokens: limits.burst, at: now, rests: None, busy: 0, failed: 0 }
     }
 
-    /// Whether it failed the last time.
     pub(super) fn is_away(&self) -> bool {
         self.failed > 0
     }
 
-    /// When the next message may leave: now, or later. The last of them are kept for what is most urgent.
+    /// When the next message of this priority may be sent. Refills the bucket; its last tokens are reserved for P1.
     fn free_at(&mut self, limits: RateLimit, priority: Priority, now: MonotonicMillis) -> MonotonicMillis {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds between two messages")]
         let passed = now.since(self.at) as f64;
@@ -77,7 +73,7 @@ impl Channel {
         rest.max(self.room_at(limits, priority, now))
     }
 
-    /// When its own limit has room, whatever the service asks for. Brought up to date by [`Channel::free_at`].
+    /// When the channel's own rate limit has room, ignoring its cooldown. [`Channel::free_at`] must have refilled the bucket.
     fn room_at(&self, limits: RateLimit, priority: Priority, now: MonotonicMillis) -> MonotonicMillis {
         let per_ms = limits.per_min / 60_000.0;
         let reserve = if priority > Priority::P1 && limits.burst >= 4.0 { RESERVE } else { 0.0 };
@@ -95,7 +91,7 @@ impl Channel {
     }
 }
 
-/// A page that could leave.
+/// A page that is due.
 struct Candidate {
     key: Arc<str>,
     page: u64,
@@ -105,9 +101,9 @@ struct Candidate {
     whom: Arc<str>,
     at: i64,
     tried: Option<i64>,
-    /// What can wait goes together with what else there is.
+    /// Not urgent: merged with everything else for the same recipient.
     merges: bool,
-    /// It is urgent and asks for an answer: it goes together with what happens to devices of its class or area.
+    /// Urgent and requires an answer: merged with alarms of devices of the same class or area.
     joins: bool,
 }
 
@@ -116,7 +112,7 @@ impl Candidate {
         self.key.rsplit_once('.').map_or("", |(_, device)| device)
     }
 
-    /// Whether both go into one message.
+    /// Whether both pages go into one message.
     fn goes_with(&self, other: &Self, plan: &OncallPlan) -> bool {
         let is_same = (&self.channel, &self.to, &self.whom) == (&other.channel, &other.to, &other.whom);
         let is_alike = || self.joins && other.joins && plan.is_alike(self.device(), other.device());
@@ -124,7 +120,7 @@ impl Candidate {
     }
 }
 
-/// Until when a page is held back by the date, and why.
+/// Until when quiet hours or the digest hold a page back, and the reason. Without a trusted date nothing is held back.
 pub(super) fn held(
     plan: &OncallPlan,
     incident: &Incident,
@@ -144,7 +140,7 @@ pub(super) fn held(
 }
 
 impl Oncall {
-    /// Whatever may leave does, the most urgent first.
+    /// Sends every page that may be sent now, the most urgent first.
     pub(super) fn dispatch(&mut self, now: Now, out: &mut OncallOutput) {
         self.give_up(now, out);
         let mut candidates = self.candidates(now);
@@ -158,7 +154,7 @@ impl Oncall {
             }
             let Some(free_at) = self.free_at(&c.channel, c.priority, now) else { continue };
             if free_at > now.mono {
-                // Its turn comes after those that wait before it.
+                // Pages ahead of it in the queue of this channel are sent first.
                 let ahead = before.entry(c.channel.clone()).or_default();
                 let turn = self.plan.channels.get(&c.channel).map_or(0.0, |l| f64::from(*ahead) * 60_000.0 / l.per_min);
                 *ahead += 1;
@@ -170,7 +166,7 @@ impl Oncall {
                 let limits = self.plan.channels.get(&c.channel).copied();
                 let has_room = limits.zip(self.channels.get(&c.channel));
                 let has_room = has_room.is_some_and(|(l, state)| state.room_at(l, c.priority, now.mono) <= now.mono);
-                // Only the service's own wait is not kept; the limit of the channel is.
+                // A P1 ignores the pause that the service asked for, but not the channel's own rate limit.
                 let is_tried = c.priority == Priority::P1 && !has_other && has_room;
                 let again = MonotonicMillis(u64::try_from(tried_at).unwrap_or(0)).plus(P1_EVERY_MS);
                 if !is_tried || again > now.mono {
@@ -189,7 +185,7 @@ impl Oncall {
     fn free_at(&mut self, channel: &str, priority: Priority, now: Now) -> Option<MonotonicMillis> {
         let limits = *self.plan.channels.get(channel)?;
         let state = self.channels.entry(channel.to_string()).or_insert_with(|| Channel::new(limits, now.mono));
-        // An answer frees it: that is an input of its own.
+        // The outcome of a delivery frees a slot, and that outcome is an input of its own.
         (state.busy < AT_ONCE).then(|| state.free_at(limits, priority, now.mono))
     }
 
@@ -293,7 +289,7 @@ impl Oncall {
         out.sends.push(Send { id, channel: channel.into(), to, whom, language, about, priority, repeat });
     }
 
-    /// What was asked of a service so long ago that it will not answer.
+    /// Ends deliveries that have had no outcome for [`ANSWER_MS`] as unknown.
     fn give_up(&mut self, now: Now, out: &mut OncallOutput) {
         let late = self.on_the_way.iter().filter(|(_, w)| now.mono.since(w.since) >= ANSWER_MS);
         let late: Vec<u64> = late.map(|(id, _)| *id).collect();
@@ -305,7 +301,7 @@ impl Oncall {
         }
     }
 
-    /// A channel began anew: of what was on its way nobody will hear.
+    /// A channel restarted: its deliveries in flight end as unknown.
     pub fn lost(&mut self, channel: &str, now: Now, out: &mut OncallOutput) {
         let lost = self.on_the_way.iter().filter(|(_, w)| w.channel == channel);
         for id in lost.map(|(id, _)| *id).collect::<Vec<u64>>() {
@@ -313,7 +309,7 @@ impl Oncall {
         }
     }
 
-    /// What became of a try.
+    /// Processes the outcome of a delivery; an unknown id is ignored.
     pub fn answered(&mut self, id: u64, answer: &DeliveryOutcome, now: Now, out: &mut OncallOutput) {
         let Some(sent) = self.on_the_way.remove(&id) else { return };
         self.wake = Some(now.mono);
@@ -322,7 +318,7 @@ impl Oncall {
             channel.busy = channel.busy.saturating_sub(1);
             channel.failed = if *answer == DeliveryOutcome::Accepted { 0 } else { channel.failed.saturating_add(1) };
             if let (DeliveryOutcome::Later { after_ms, why }, Some(limits)) = (answer, limits) {
-                // Each time longer, so that a day without it does not fill the log.
+                // Doubled each time, so that an outage of a day does not fill the log.
                 let longer = REST_MS.0.saturating_mul(1 << channel.failed.saturating_sub(1).min(8)).min(REST_MS.1);
                 let wait = after_ms.map_or(limits.cooldown_ms, |ms| ms.max(longer));
                 let until = now.mono.plus(wait.min(WAIT_MAX_MS));
@@ -378,7 +374,7 @@ impl Oncall {
         page.way = (page.way + 1) % page.ways.len().max(1);
         let is_round = page.way == 0;
         let rounds = u64::from(page.tries) / (page.ways.len().max(1) as u64);
-        // A channel may be gone since.
+        // The channel may have been removed by a reload.
         let gone = page.ways.get(page.way).is_none_or(|w| !self.plan.channels.contains_key(&w.channel));
         if gone {
             page.ways.retain(|w| self.plan.channels.contains_key(&w.channel));
@@ -397,7 +393,7 @@ impl Oncall {
         }
     }
 
-    /// A page whose channel has no room for it goes another way, if one is free now.
+    /// Switches a page to another contact method whose channel is free now. False if there is none.
     fn other_way(&mut self, key: &Arc<str>, id: u64, now: Now) -> bool {
         let page = |i: &Incident| i.pages.iter().find(|p| p.id == id).map(|p| (i.priority, p.way, p.ways.clone()));
         let Some((priority, way, ways)) = self.incidents.get(key).and_then(page) else { return false };
@@ -420,7 +416,7 @@ impl Oncall {
         true
     }
 
-    /// The channels that rest, until when and why.
+    /// Channels in cooldown, with its end and reason.
     pub fn resting(&self, now: MonotonicMillis) -> Vec<(&str, MonotonicMillis, &str)> {
         let mut out = Vec::new();
         for (id, channel) in &self.channels {
@@ -432,10 +428,10 @@ impl Oncall {
     }
 }
 
-/// Until every way is tried again: longer each time, and not for all pages at once.
+/// Wait before the next round of contact methods: doubles each round, with jitter so that pages do not retry together.
 fn again_ms(rounds: u64, page: u64) -> u64 {
     let doubled = AGAIN_MS.0.saturating_mul(1 << rounds.saturating_sub(1).min(10)).min(AGAIN_MS.1);
-    // splitmix64: a fifth more or less, the same for the same page and round.
+    // splitmix64: 20 % more or less, the same for the same page and round.
     let mut z = page.wrapping_mul(31).wrapping_add(rounds).wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -1,7 +1,7 @@
-//! What happens to an alarm, and what it means for the people who are told of it.
+//! Alarm events and their effect on paging.
 //!
-//! A P1 or P2 that nobody has taken goes on being told when its condition ends by itself; only a person ends it. One that
-//! comes back soon goes on where its escalation was.
+//! An unacknowledged P1 or P2 keeps paging when its condition ends; only a person ends it. An alarm that comes back soon
+//! continues its previous escalation.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use crate::oncall::incident::{Incident, IncidentStage};
 use crate::oncall::page::{OncallEvent, OncallEventKind, Page, PageKind, PageState};
 use crate::oncall::{Oncall, OncallOutput, is_test, ms};
 
-/// Longest wait of a P2 for others of its class or area, whatever `gather` says.
+/// Longest wait of a P2 for other alarms of its class or area, even if `gather` is longer.
 const FOLLOW_MAX_MS: i64 = 30_000;
-/// In an alarm flood what is not urgent is told so often, in one message.
+/// During an alarm flood, alarms below P1 are sent in one message per recipient at this interval.
 const FLOOD_EVERY_MS: u64 = 60_000;
-/// Whoever took a P1 within this time before its end is told of that at any hour.
+/// Whoever acknowledged a P1 within this time before its end is notified of the end even during quiet hours.
 const STILL_AWAKE_MS: i64 = 7_200_000;
 
 impl Oncall {
-    /// Something happened to an alarm.
+    /// Applies an alarm event. The effects appear at the next [`Oncall::tick`].
     pub fn handle_event(&mut self, news: &OncallEvent, now: Now, out: &mut OncallOutput) {
         match &news.what {
             OncallEventKind::Wanted(kind) => self.wanted(news, *kind, now, out),
@@ -47,7 +47,7 @@ impl Oncall {
             incident.stage == IncidentStage::Wanted && incident.chain.is_some() && incident.priority == news.priority;
         if incident.occurrence == news.occurrence {
             if is_told && kind != PageKind::Reminded {
-                // It is being told already.
+                // Paging is already under way.
                 return;
             }
         } else {
@@ -62,7 +62,7 @@ impl Oncall {
             incident.renew(news.occurrence, news.priority, kind);
         }
         if kind != PageKind::Raised {
-            // What was sent before said less: its answer says nothing to this.
+            // Earlier messages described a lesser state: a reply to them must not acknowledge this one.
             incident.pages.iter_mut().for_each(|p| p.used = true);
         }
         (incident.priority, incident.kind, incident.test) = (news.priority, kind, news.test);
@@ -84,7 +84,7 @@ impl Oncall {
         }
     }
 
-    /// How long an alarm waits for others that go into the same message. A P1 does not wait.
+    /// Group wait: milliseconds that an alarm waits for others to merge with. 0 for P1.
     fn gather_ms(&self, key: &Arc<str>, now: Now) -> i64 {
         let Some(incident) = self.incidents.get(key) else { return 0 };
         let gather = i64::try_from(self.plan.gather_ms).unwrap_or(i64::MAX);
@@ -97,7 +97,7 @@ impl Oncall {
                 i64::try_from(FLOOD_EVERY_MS - passed % FLOOD_EVERY_MS).unwrap_or(0)
             }
             Priority::P2 => {
-                // Others of its class or area were told of a moment ago: it waits for those that are still to come.
+                // Alarms of the same class or area were paged a moment ago: wait for the remaining ones.
                 let leader = self.leader(key).and_then(|leader| self.incidents.get(&leader));
                 let told = leader.and_then(|l| l.current().filter_map(|p| p.tried).min());
                 let most = gather.min(FOLLOW_MAX_MS);
@@ -107,7 +107,7 @@ impl Oncall {
         }
     }
 
-    /// Whoever was told learns once that it comes and goes.
+    /// Informs, once per incident, everyone who was paged that the alarm is fleeting.
     fn comes_and_goes(&mut self, key: &Arc<str>, why: &str, now: Now) {
         let Some(incident) = self.incidents.get_mut(key) else { return };
         incident.note(format!("{why}: its escalation goes on"));
@@ -134,7 +134,7 @@ impl Oncall {
     fn taken(&mut self, news: &OncallEvent, by: &str, now: Now, out: &mut OncallOutput) {
         let Some(incident) = self.incidents.get_mut(&news.key) else { return };
         if matches!(incident.stage, IncidentStage::Taken(_)) {
-            // The first who takes it has it.
+            // The first acknowledgement counts.
             return;
         }
         let is_over = incident.gone.is_some() && !incident.locked;
@@ -166,7 +166,7 @@ impl Oncall {
         }
     }
 
-    /// The condition is gone by itself: what is urgent goes on being told until a person has taken it.
+    /// The condition ended. An unacknowledged P1 or P2 keeps paging until a person acknowledges it.
     fn gone(&mut self, news: &OncallEvent, locked: bool, now: Now, out: &mut OncallOutput) {
         let Some(incident) = self.incidents.get_mut(&news.key) else { return };
         let is_news = incident.gone.is_none() && !matches!(incident.stage, IncidentStage::Over(_));

@@ -1,4 +1,4 @@
-//! Who was told of an alarm, who was not, and why.
+//! Explains who was paged about an alarm, who was not, and the reason.
 
 use crate::model::time::{MonotonicMillis, Now};
 use crate::oncall::dispatch::held;
@@ -7,7 +7,7 @@ use crate::oncall::page::PageState;
 use crate::oncall::{Oncall, ms};
 
 impl Oncall {
-    /// How an alarm's pages stand, in words, a line each.
+    /// Describes the paging of an alarm, one line per fact.
     pub fn explain(&self, key: &str, now: Now) -> Vec<String> {
         let Some(incident) = self.incidents.get(key) else {
             let why = if self.plan.chains.is_empty() {
@@ -28,7 +28,7 @@ impl Oncall {
                     (true, false) => " (its condition is gone by itself)",
                     (false, _) => "",
                 };
-                // The round that is being waited for.
+                // The round of the step that is due next.
                 let round = if incident.step == 0 { incident.round.max(1) } else { incident.round + 1 };
                 format!("somebody is wanted: chain {chain}, round {round}{stands}")
             }

@@ -1,4 +1,4 @@
-//! Quiet hours, and when what could wait is told.
+//! Quiet hours and the time of the digest.
 
 use jiff::ToSpan as _;
 use jiff::civil::{Time, Weekday};
@@ -7,11 +7,11 @@ use crate::model::time::UnixMillis;
 use crate::oncall::plan::OncallPlan;
 use crate::oncall::rota::moment;
 
-/// When the quiet hours end that this moment is in; none: it is in none.
+/// End of the quiet hours that contain `at`; `None` outside of quiet hours.
 pub fn quiet_until(plan: &OncallPlan, at: UnixMillis) -> Option<UnixMillis> {
     let mut until = None;
     let mut at = at;
-    // Hours that follow each other are one.
+    // Adjacent periods count as one.
     for _ in 0..=plan.quiet.len() {
         let Some(end) = plan.quiet.iter().filter_map(|(from, to)| ends(plan, *from, *to, at)).max() else { break };
         until = Some(end);
@@ -31,14 +31,14 @@ fn ends(plan: &OncallPlan, from: Time, to: Time, at: UnixMillis) -> Option<UnixM
     moment(end.to_datetime(to), plan).filter(|end| *end > at)
 }
 
-/// The next moment at which it is this time at the site.
+/// The next moment after `after` with this local time at the site.
 pub fn next(plan: &OncallPlan, time: Time, after: UnixMillis) -> Option<UnixMillis> {
     let local = jiff::Timestamp::from_millisecond(after.0).ok()?.to_zoned(plan.zone.clone()).datetime();
     let days = local.date().series(1.day()).take(3);
     days.filter_map(|day| moment(day.to_datetime(time), plan)).find(|at| *at > after)
 }
 
-/// The next moment at which it is this time on this day of the week at the site.
+/// The next moment after `after` with this weekday and local time at the site.
 pub fn next_weekly(plan: &OncallPlan, day: Weekday, time: Time, after: UnixMillis) -> Option<UnixMillis> {
     let local = jiff::Timestamp::from_millisecond(after.0).ok()?.to_zoned(plan.zone.clone()).datetime();
     let days = local.date().series(1.day()).take(9).filter(|d| d.weekday() == day);

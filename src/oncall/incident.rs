@@ -1,4 +1,4 @@
-//! An alarm that somebody has to be told of, from the first page until somebody has taken it.
+//! An incident: an alarm that needs a person, from the first page until it is acknowledged or resolved.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use crate::model::priority::Priority;
 use crate::oncall::page::{Page, PageKind, PageState};
 use crate::oncall::settings::Contact;
 
-/// Remarks that are kept of an incident.
+/// Notes kept per incident; the oldest are dropped.
 const NOTES: usize = 40;
-/// Pages that are kept of an incident when they are done.
+/// Finished pages kept per incident; the oldest are dropped.
 const DONE: usize = 60;
 
 /// An incident.
@@ -80,7 +80,6 @@ pub enum IncidentStage {
 }
 
 impl Incident {
-    /// A new one.
     pub fn new(occurrence: u64, priority: Priority, kind: PageKind) -> Self {
         Self {
             occurrence,
@@ -105,19 +104,19 @@ impl Incident {
         }
     }
 
-    /// People begin to be told anew. What was sent before stays answerable: an answer to it takes what there is now.
+    /// Starts a new escalation. Earlier pages stay answerable: a reply to one acknowledges the present occurrence.
     pub fn renew(&mut self, occurrence: u64, priority: Priority, kind: PageKind) {
         let pages = std::mem::take(&mut self.pages);
         let notes = std::mem::take(&mut self.notes);
         *self = Self { pages, notes, ..Self::new(occurrence, priority, kind) };
     }
 
-    /// Pages of what people are being told now.
+    /// Pages of the present escalation.
     pub fn current(&self) -> impl Iterator<Item = &Page> {
         self.pages.iter().filter(|p| p.occurrence >= self.first)
     }
 
-    /// Writes down what became of it.
+    /// Appends a note; a repetition of the last one is skipped.
     pub fn note(&mut self, text: String) {
         if self.notes.last() != Some(&text) {
             self.notes.push(text);
@@ -127,12 +126,12 @@ impl Incident {
         }
     }
 
-    /// Whether a page waits, or is on its way.
+    /// Whether a page waits or is in flight.
     pub fn is_live(&self) -> bool {
         self.pages.iter().any(|p| matches!(p.state, PageState::Waits(_) | PageState::Sent(_)))
     }
 
-    /// Whom a service took a page for that asked for an answer, each once.
+    /// Recipients whose page requiring an answer was accepted by a service, without duplicates.
     pub fn told(&self) -> Vec<Arc<str>> {
         let mut out: Vec<Arc<str>> = Vec::new();
         for page in self.current().filter(|p| p.kind.wants_answer()) {
@@ -143,7 +142,7 @@ impl Incident {
         out
     }
 
-    /// What still waits and asks for an answer is not sent any more; those that were told remain.
+    /// Drops waiting pages that require an answer and returns their ids. Pages in flight and accepted ones remain.
     pub fn drop_waiting(&mut self, why: &str) -> Vec<u64> {
         let mut out = Vec::new();
         for page in self.pages.iter_mut().filter(|p| p.kind.wants_answer()) {
@@ -156,7 +155,7 @@ impl Incident {
         out
     }
 
-    /// Whether a page that still waits says the same to the same person; ways that it does not know are tried next.
+    /// Whether a waiting page of this kind to this recipient exists; contact methods new to it are added and tried next.
     pub fn joins(&mut self, kind: PageKind, whom: &str, ways: &[Contact], now: i64) -> bool {
         let occurrence = self.occurrence;
         let same = |p: &&mut Page| p.kind == kind && *p.whom == *whom && matches!(p.state, PageState::Waits(_));
@@ -171,7 +170,7 @@ impl Incident {
         true
     }
 
-    /// Forgets the oldest pages that are done.
+    /// Removes the oldest finished pages beyond `DONE`.
     pub fn tidy(&mut self) {
         let is_done = |p: &Page| matches!(p.state, PageState::Accepted(_) | PageState::Dropped);
         let mut over = self.pages.iter().filter(|p| is_done(p)).count().saturating_sub(DONE);
@@ -182,7 +181,7 @@ impl Incident {
         });
     }
 
-    /// Every moment on the monotonic scale.
+    /// Every time stamp on the monotonic scale: they are rebased after a restart.
     pub fn moments(&mut self) -> impl Iterator<Item = &mut i64> {
         let pages = self.pages.iter_mut().flat_map(|p| {
             let state = match &mut p.state {

@@ -1,8 +1,47 @@
-//! Who is told what, when, through which channel, and why not. Pure: time comes in as an argument.
+//! On-call: who is paged about an alarm, when, through which channel, and why not. Pure rules: time is an argument, and every
+//! effect is returned in an [`OncallOutput`]; nothing here does I/O, reads a clock or logs.
 //!
-//! An alarm that wants somebody is an [`Incident`]: it goes through the steps of its chain, each of which makes pages. A page is
-//! tried through one way to its person after the other until a service has it; rate, rest, merging and quiet hours are decided
-//! here, so that a channel does nothing but try.
+//! # States
+//!
+//! Each alarm that may need a person has one [`Incident`], keyed `rule.device`; `page_test.<person>` is a test page and the
+//! empty key an alarm flood. An incident is *paging*, *acknowledged*, *suppressed* (shelved, out of service, explained by
+//! another alarm, or without an escalation policy) or *resolved*. While it is paging, the steps of its escalation policy
+//! start one after the other, and each step creates pages: one per recipient, with contact methods in order of preference.
+//!
+//! A page waits, is in flight, is accepted by a service, or is dropped. Any outcome but acceptance moves it to its next
+//! contact method. After all of them it waits 15 s, doubled each round up to 10 min (P1: at most 60 s). A page that requires
+//! an answer is retried as long as its incident is paging; any other is dropped after three rounds.
+//!
+//! # Invariants and guarantees
+//!
+//! * An unacknowledged P1 or P2 keeps paging after its condition ended. Paging stops when a person acknowledges or resets the
+//!   alarm, when it is suppressed or its rule removed, or when the repetitions of the policy are used up.
+//! * An alarm that returns within `returns_within` continues its escalation; its recipients are informed of that once.
+//! * At most two deliveries per channel are in flight; one without an outcome after 120 s counts as unknown.
+//! * Quiet hours delay P3, P4 and messages about an end; the digest delays P4; the group wait delays P2 to P4. The most
+//!   urgent page is sent first, and part of each channel's burst is reserved for P1.
+//! * A service's pause is capped at 10 min. A P1 without a free alternative is tried every 60 s in spite of the pause, within
+//!   the channel's own rate limit.
+//!
+//! # Order of effects
+//!
+//! Events and commands only change state and make [`Oncall::tick`] due. The tick runs up to eight passes of weekly test, due
+//! steps and dispatch, then returns log entries, messages and changed incidents. The caller commits log and state in one
+//! transaction before it passes the messages to the channels (`app::outbox`, which waits for the disk 2 s at most).
+//!
+//! # Restart
+//!
+//! Incidents, overrides, the page counter and the time of the next test are restored, with time stamps rebased on the new
+//! boot. A page in flight is sent again, marked as a possible repetition. Rate limits, cooldowns, counters and the start of
+//! an alarm flood are not persisted.
+//!
+//! # Not guaranteed
+//!
+//! * Accepted means accepted by the service, not read by a person; only a reply proves that.
+//! * Delivery is at least once: an unknown outcome leads to another attempt.
+//! * Without a trusted date the person on call is unknown: everyone of the rota is paged, and neither quiet hours nor the
+//!   digest apply.
+//! * A page whose channels were all removed by a reload is dropped; later steps of the policy may still reach its recipient.
 
 pub mod ahead;
 pub mod answers;
@@ -32,14 +71,13 @@ use crate::oncall::page::{Page, PageLogEntry, PageState, Send};
 use crate::oncall::plan::OncallPlan;
 use crate::oncall::rota::Override;
 
-/// What begins the key of a test: `page_test.wang`.
+/// Prefix of the key of a test page: `page_test.wang`.
 pub const TEST: &str = "page_test";
-/// Whether a key is a test's, not an alarm's.
 pub fn is_test(key: &str) -> bool {
     key.split_once('.').is_some_and(|(head, _)| head == TEST)
 }
 
-/// Rounds of one step of the desk.
+/// Passes of one [`Oncall::tick`]; what remains due is done a millisecond later.
 const STEPS_AT_ONCE: u32 = 8;
 
 /// What survives a restart of an incident.
@@ -69,46 +107,43 @@ pub struct Meta {
     pub answered: BTreeMap<String, String>,
 }
 
-/// Everything that survives.
+/// State restored at a start: a row of the store per incident and one for `meta`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PersistedOncall {
-    /// Incidents by key.
     pub incidents: BTreeMap<String, PersistedIncident>,
-    /// The rest.
     pub meta: Meta,
 }
 
-/// What came of a step.
+/// The effects of one input. The caller persists `log`, `changed` and `meta` in one transaction, then sends.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OncallOutput {
-    /// For the log, in order.
+    /// Entries of the event log, in order.
     pub log: Vec<PageLogEntry>,
-    /// Tries, for channels.
     pub sends: Vec<Send>,
-    /// Incidents that changed; `None`: there is nothing to keep any more.
+    /// Changed incidents; `None`: delete the stored row.
     pub changed: BTreeMap<Arc<str>, Option<PersistedIncident>>,
-    /// The rest, if it changed.
+    /// The other state, if it changed.
     pub meta: Option<Meta>,
 }
 
-/// How the pages are doing, for the gateway's own health.
+/// Statistics of paging, for the gateway's own health.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OncallFigures {
-    /// Alarms that want somebody, and of which nobody could be told.
+    /// Alarms in need of a person of which nobody has been notified.
     pub unreached: u64,
-    /// People who did not answer their last test.
+    /// People who missed their last test page.
     pub tests_missed: u64,
-    /// Pages that wait or are on their way.
+    /// Pages that wait or are in flight.
     pub waiting: u64,
-    /// Channels that rest, or were not there the last time.
+    /// Channels whose last delivery failed.
     pub resting: u64,
-    /// Tries that a service took, since the start.
+    /// Deliveries accepted by a service since the start.
     pub sent: u64,
-    /// Tries that came to nothing, since the start.
+    /// Deliveries that were not accepted since the start.
     pub failed: u64,
 }
 
-/// The desk of pages.
+/// The state machine of paging: incidents, their pages, and the state of the channels.
 #[derive(Debug, Default)]
 pub struct Oncall {
     plan: Arc<OncallPlan>,
@@ -118,19 +153,19 @@ pub struct Oncall {
     on_the_way: BTreeMap<u64, OnTheWay>,
     next_send: u64,
     boot: Arc<str>,
-    /// When time next changes something.
+    /// When [`Oncall::tick`] has something to do without an input.
     wake: Option<MonotonicMillis>,
-    /// Incidents that changed in this step, and whether the rest did.
+    /// Incidents that changed in this step; `is_meta_touched`: whether `meta` did.
     touched: BTreeSet<Arc<str>>,
     is_meta_touched: bool,
-    /// Since when there is an alarm flood: what is not urgent is told once a minute from then on.
+    /// Start of the present alarm flood: alarms below P1 are then sent once a minute.
     flood: Option<MonotonicMillis>,
-    /// What is counted since the start.
+    /// Counters since the start.
     counted: OncallFigures,
 }
 
 impl Oncall {
-    /// Built from a plan, going on from what survived.
+    /// Restores the stored state under a plan; time stamps are rebased on the present boot.
     pub fn new(plan: Arc<OncallPlan>, stored: PersistedOncall, boot: &str, now: Now) -> Self {
         let mut meta = stored.meta;
         for o in meta.overrides.iter_mut().filter(|o| o.number == 0) {
@@ -144,7 +179,7 @@ impl Oncall {
             incident.moments().for_each(|at| *at = at.saturating_add(by));
             incident.first = if incident.first == 0 { incident.occurrence } else { incident.first };
             for page in &mut incident.pages {
-                // Its answer was not seen: it may come once more.
+                // The outcome of a page in flight is unknown: it is sent again, marked as a possible repetition.
                 page.occurrence = if page.occurrence == 0 { incident.occurrence } else { page.occurrence };
                 if let PageState::Sent(at) = page.state {
                     (page.state, page.repeat) = (PageState::Waits(at), true);
@@ -156,7 +191,7 @@ impl Oncall {
         out
     }
 
-    /// A new plan: incidents go on; what cannot be told any more is dropped.
+    /// Applies a new plan: incidents continue; pages that have no channel left are dropped.
     pub fn reconfigure(&mut self, plan: Arc<OncallPlan>, now: Now) {
         self.meta.next_test = self.meta.next_test.filter(|_| plan.test == self.plan.test);
         self.plan = plan;
@@ -164,7 +199,7 @@ impl Oncall {
         self.drop_removed_channels();
     }
 
-    /// Pages through channels that are gone go another way, or none.
+    /// Removes contact methods of channels that no longer exist; a waiting page without any is dropped.
     fn drop_removed_channels(&mut self) {
         let channels = &self.plan.channels;
         self.channels.retain(|id, _| channels.contains_key(id));
@@ -181,7 +216,7 @@ impl Oncall {
         }
     }
 
-    /// What happened is in the log.
+    /// Appends an entry to the log of this step.
     fn log(&self, out: &mut OncallOutput, key: &Arc<str>, what: &'static str, page: Option<u64>, why: &str) {
         let incident = self.incidents.get(key);
         let found: Option<&Page> = incident.and_then(|i| i.pages.iter().find(|p| Some(p.id) == page));
@@ -197,9 +232,9 @@ impl Oncall {
         });
     }
 
-    /// Time passed: steps begin, pages leave, what is over is forgotten.
+    /// Does what is due: starts steps, sends pages, removes resolved incidents. Ends every step of the engine.
     pub fn tick(&mut self, now: Now, out: &mut OncallOutput) {
-        // A step may want the next one at once.
+        // A step may make the next one due at once.
         for _ in 0..STEPS_AT_ONCE {
             if self.wake.is_none_or(|at| at > now.mono) {
                 break;
@@ -230,7 +265,6 @@ impl Oncall {
         }
     }
 
-    /// When time next changes something.
     pub fn next_wake(&self) -> Option<MonotonicMillis> {
         self.wake
     }
@@ -240,7 +274,7 @@ impl Oncall {
         self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
     }
 
-    /// How the pages are doing.
+    /// Statistics at this moment.
     pub fn figures(&self) -> OncallFigures {
         let unreached = self.incidents.values().filter(|i| {
             let tried = i.current().filter(|p| p.kind.wants_answer());
@@ -249,7 +283,7 @@ impl Oncall {
                 any |= page.tries > 0;
                 reached |= matches!(page.state, PageState::Accepted(_));
             }
-            // Steps that found nobody count as well.
+            // A step without recipients counts as well.
             let is_begun = any || (i.round > 0 && i.pages.is_empty());
             i.stage == IncidentStage::Wanted && is_begun && !reached
         });
@@ -268,29 +302,26 @@ impl Oncall {
         }
     }
 
-    /// The plan in force.
     pub fn plan(&self) -> &OncallPlan {
         &self.plan
     }
 
-    /// Who stands in for whom.
     pub fn overrides(&self) -> &[Override] {
         &self.meta.overrides
     }
 
-    /// An incident.
     pub fn incident(&self, key: &str) -> Option<&Incident> {
         self.incidents.get(key)
     }
 
-    /// A page, with the alarm that it is about.
+    /// Finds a page by its number, with its incident and key.
     pub fn page(&self, id: u64) -> Option<(&Arc<str>, &Incident, &Page)> {
         for (key, incident) in &self.incidents {
             if let Some(page) = incident.pages.iter().find(|p| p.id == id) {
                 return Some((key, incident, page));
             }
         }
-        // What it was for may be over, and others of its message may not.
+        // The incident of this page may be resolved while others of the same message are not.
         for (key, incident) in &self.incidents {
             if let Some(page) = incident.pages.iter().find(|p| p.with.contains(&id)) {
                 return Some((key, incident, page));
@@ -299,13 +330,13 @@ impl Oncall {
         None
     }
 
-    /// The keys of what people are told of.
+    /// The keys of all incidents.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
         self.incidents.keys()
     }
 }
 
-/// Milliseconds on the monotonic scale as they can be reckoned with.
+/// Monotonic milliseconds as a signed number, for subtraction.
 fn ms(mono: MonotonicMillis) -> i64 {
     i64::try_from(mono.0).unwrap_or(i64::MAX)
 }

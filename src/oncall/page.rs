@@ -1,4 +1,4 @@
-//! Pages, what they are about, and what comes in and goes out. Plain data.
+//! Pages, and the inputs and outputs of paging. Plain data.
 
 use std::sync::Arc;
 
@@ -11,148 +11,122 @@ use crate::model::time::UnixMillis;
 use crate::oncall::rota::Override;
 use crate::oncall::settings::{Contact, Language};
 
-/// What happened to an alarm, as far as people are concerned.
+/// A change of an alarm, as far as paging is concerned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OncallEvent {
-    /// `rule.device`; empty for what concerns all alarms.
+    /// `rule.device`; empty for an alarm flood.
     pub key: Arc<str>,
-    /// Which occurrence of it.
+    /// The alarm's occurrence number.
     pub occurrence: u64,
-    /// How much it matters.
     pub priority: Priority,
-    /// Whether it comes of a trial.
+    /// Whether an injected sample caused it.
     pub test: bool,
-    /// Whether it is one of an alarm flood: it is told together with the others.
+    /// Whether it is part of an alarm flood: it is sent together with the others.
     pub merged: bool,
-    /// What happened.
     pub what: OncallEventKind,
 }
 
-/// What happened.
+/// The kinds of change that paging distinguishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OncallEventKind {
-    /// It wants somebody: raised, worse, again, or not hidden any more.
+    /// It needs a person: raised, escalated, reminded, or no longer suppressed.
     Wanted(PageKind),
-    /// It would, but nobody is told, and why.
+    /// It is active but suppressed, and the reason.
     Silenced(&'static str),
-    /// Somebody took it.
     Taken {
-        /// Who.
         by: String,
     },
-    /// Somebody gave it to somebody else.
+    /// It was handed over to another person.
     HandedOver {
-        /// Who.
         by: String,
-        /// To whom.
         to: String,
     },
-    /// Somebody is there.
+    /// Somebody arrived on site.
     Arrived {
-        /// Who.
         by: String,
     },
-    /// Nobody was there in time.
+    /// Nobody arrived in time.
     Late,
-    /// Its condition is gone by itself.
+    /// Its condition ended.
     Gone {
-        /// Whether it is locked until somebody has inspected it.
+        /// Whether it is latched until a person resets it.
         locked: bool,
     },
-    /// It is over, by what a person did: its rule is gone, or it was reset.
+    /// It was resolved by a person: reset, or its rule removed; the reason.
     Over(String),
-    /// It comes and goes too often and is held.
+    /// It chatters and is held in alarm.
     Chatters,
     /// More alarms than people can read.
     FloodBegan {
-        /// How many.
         count: u64,
-        /// Within so many milliseconds.
         within_ms: u64,
     },
-    /// No longer.
     FloodEnded,
 }
 
-/// What comes in besides alarms.
+/// An input that is not an alarm event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OncallCommand {
-    /// What became of a try.
+    /// The outcome of a delivery.
     Answered {
-        /// The try.
         id: u64,
-        /// What.
         answer: DeliveryOutcome,
     },
-    /// A channel began anew: of what was on its way nobody will hear.
+    /// A channel restarted: the outcome of its deliveries in flight will never be known.
     Lost {
-        /// The channel.
         channel: String,
     },
-    /// Whoever got a page answers it.
+    /// A reply to a page.
     Reply(PageReply),
-    /// A page for a trial.
+    /// Send a test page.
     Test {
-        /// To whom.
         person: String,
-        /// Who asks for it.
         by: String,
     },
-    /// Somebody stands in for whoever the plan names.
+    /// Add an override of a rota.
     StandIn(Override),
-    /// Somebody's standing in is taken back.
     Withdraw {
-        /// Its number.
         number: u64,
-        /// Who says so.
         by: String,
     },
 }
 
-/// What somebody who was paged does with the alarm.
+/// What a recipient does with the alarm of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// I have it.
     Acknowledge,
-    /// I am there; it is acknowledged with that if nobody has done so.
+    /// Arrived on site; acknowledges the alarm if nobody has.
     Arrive,
-    /// A colleague has it from now on.
+    /// Assign the alarm to a colleague.
     HandOver {
-        /// A person's id.
         to: String,
     },
-    /// Put it aside for so long.
     Shelve {
-        /// Milliseconds.
         for_ms: u64,
     },
-    /// It is inspected.
     Reset,
 }
 
-/// An answer to a page.
+/// A reply to a page, with its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageReply {
-    /// The page.
     pub page: u64,
-    /// What is to be done.
     pub reply: Reply,
-    /// Who answers a page that went to a channel and not to a person; empty: nobody says so.
+    /// Who replies to a page that went to a channel and not to a person; empty if unknown.
     pub by: String,
-    /// Why.
     pub note: String,
-    /// By which way it came, for the log.
+    /// The method by which it came, for the log.
     pub how: String,
-    /// Whether only the page's own alarm is meant, not all of its message.
+    /// Whether only the page's own alarm is meant, not every alarm of its message.
     pub is_single: bool,
-    /// Whether it is confirmed by a message of its own: the way that it came by shows nothing.
+    /// Whether a confirmation is sent: the method by which it came shows no result.
     pub is_confirmed: bool,
-    /// The channel, and its own name of the answer, where it can read answers again: what came up to it is not read again.
+    /// The channel and its own id of the reply, where replies can be read again; replies up to this id are not read again.
     pub read: Option<(String, String)>,
 }
 
 impl PageReply {
-    /// For all that the page's message says.
+    /// A reply for every alarm of the page's message.
     pub fn new(page: u64, reply: Reply, how: impl Into<String>) -> Self {
         let (by, note) = (String::new(), String::new());
         Self { page, reply, by, note, how: how.into(), is_single: false, is_confirmed: false, read: None }
@@ -190,13 +164,13 @@ pub enum PageKind {
 }
 
 impl PageKind {
-    /// Whether somebody has to answer: it is tried until somebody is reached.
+    /// Whether a person has to answer; such a page is retried while its incident is paging.
     pub fn wants_answer(self) -> bool {
         use PageKind::{Answer, Flood, Locked, Over, Returns, Taken};
         !matches!(self, Taken | Over | Locked | Returns | Answer | Flood)
     }
 
-    /// As it is printed.
+    /// The name as printed and stored.
     pub const fn word(self) -> &'static str {
         match self {
             PageKind::Raised => "raised",
@@ -270,7 +244,7 @@ impl Page {
         matches!(self.state, PageState::Waits(_))
     }
 
-    /// Two digits that name it in a short message, 10 to 99: other ones for the next 89 pages.
+    /// Two digits that name the page in a short message, 10 to 99; unique among the next 89 pages.
     pub fn code(&self) -> u64 {
         code(self.id)
     }
@@ -295,90 +269,77 @@ pub enum PageState {
     Dropped,
 }
 
-/// A try, for a channel.
+/// A message for a channel; it may merge several pages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Send {
-    /// Its number: the answer names it.
+    /// Identifies the delivery in its outcome.
     pub id: u64,
-    /// The channel.
     pub channel: Arc<str>,
-    /// Where to.
+    /// The address: a telephone number, a topic, a user id.
     pub to: String,
-    /// Who reads it.
     pub whom: Arc<str>,
-    /// What they read.
     pub language: Language,
-    /// What the message says; several of them are merged.
+    /// The pages of the message.
     pub about: Vec<PageItem>,
-    /// How much the most urgent of it matters.
+    /// The highest priority among its pages.
     pub priority: Priority,
-    /// Whether an earlier try may have arrived.
+    /// Whether an earlier delivery may have arrived.
     pub repeat: bool,
 }
 
-/// One thing that a message says.
+/// One page within a message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageItem {
-    /// The page.
     pub page: u64,
-    /// What it says.
     pub kind: PageKind,
-    /// `rule.device`; empty for what concerns all.
+    /// `rule.device`; empty for an alarm flood.
     pub key: Arc<str>,
-    /// Which occurrence of it.
+    /// The alarm's occurrence number.
     pub occurrence: u64,
-    /// How much it matters.
     pub priority: Priority,
-    /// Who took it, or gave it.
+    /// Who acknowledged the alarm or handed it over.
     pub by: String,
-    /// How its condition stands.
+    /// The state of the alarm's condition.
     pub stands: Stands,
-    /// How many alarms there are, and within how many milliseconds; of an alarm flood.
+    /// Number of alarms, and the period in milliseconds; only of an alarm flood.
     pub flood: (u64, u64),
-    /// Whether it is a trial.
+    /// Whether an injected sample caused it.
     pub test: bool,
-    /// What became of an answer; of [`PageKind::Answer`].
+    /// The result of a reply; empty for other kinds.
     pub answer: LocalizedText,
-    /// Whether whoever reads it may say that they are there.
+    /// Whether the reader may still report arrival.
     pub can_arrive: bool,
 }
 
-/// How the condition of an alarm stands while somebody is wanted.
+/// The state of an alarm's condition while it is unacknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stands {
-    /// It is there.
     #[default]
     There,
-    /// It is gone by itself, and nobody has taken it.
+    /// It ended, and nobody has acknowledged the alarm.
     Gone,
-    /// It is gone, and locked until somebody has inspected it.
+    /// It ended; the alarm is latched until a person resets it.
     Locked,
 }
 
-/// Something for the log.
+/// An entry of the event log; `key` and `what` are columns of their own, the rest is its JSON body.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PageLogEntry {
-    /// `rule.device`.
     #[serde(skip)]
     pub key: Arc<str>,
-    /// What happened.
     #[serde(skip)]
     pub what: &'static str,
-    /// The page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<u64>,
-    /// Which occurrence of the alarm.
+    /// The alarm's occurrence number.
     pub occurrence: u64,
-    /// What the page says.
+    /// The kind of the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<PageKind>,
-    /// Whom.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub whom: Arc<str>,
-    /// Through what.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub channel: String,
-    /// Why, or who.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub why: String,
 }

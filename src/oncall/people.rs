@@ -1,4 +1,4 @@
-//! What people do: hand over, stand in, answer a test; the page of the week.
+//! Actions of people: handing over, overrides, test pages; and the weekly test.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::oncall::page::{OncallEvent, Page, PageKind};
 use crate::oncall::rota::{self, Override};
 use crate::oncall::{Oncall, OncallOutput, TEST, hours, ms};
 
-/// A page of the week that could not be sent is made up for within this time.
+/// A weekly test that could not be sent on time is made up for within this period, else skipped.
 const LATE_TEST_MS: i64 = 86_400_000;
-/// How far ahead somebody may stand in.
+/// Latest start of an override, from now.
 const AHEAD_MS: i64 = 366 * 86_400_000;
-/// Times that somebody stands in for others, at most.
+/// Overrides stored at a time.
 const OVERRIDES: usize = 1_000;
 
 impl Oncall {
@@ -32,7 +32,7 @@ impl Oncall {
         }
         let Some(incident) = self.incidents.get_mut(&news.key) else { return };
         incident.pages.iter_mut().for_each(|p| p.used = true);
-        // Whoever it was given to has a step's time to say yes; then its escalation begins.
+        // The recipient has the first step's wait to acknowledge; then the escalation starts from its first step.
         (incident.stage, incident.taken, incident.kind) = (IncidentStage::Wanted, None, PageKind::Raised);
         (incident.step, incident.round, incident.by) = (0, 0, by.to_string());
         let wait = chain.as_ref().and_then(|c| c.steps.first()).map(|s| s.wait_ms);
@@ -43,10 +43,10 @@ impl Oncall {
         self.incidents.entry(Arc::clone(&news.key)).and_modify(|i| i.pages.push(page));
     }
 
-    /// Whether somebody is of the configuration.
+    /// Checks that a person is configured.
     ///
     /// # Errors
-    /// There is no such person; in words, with the nearest name.
+    /// There is no such person; names the nearest id.
     pub fn knows(&self, person: &str) -> Result<(), LocalizedText> {
         if self.plan.people.contains_key(person) {
             return Ok(());
@@ -55,10 +55,10 @@ impl Oncall {
         Err(unknown(("人员", "person"), &one_line(person, REMARK), known))
     }
 
-    /// Whether somebody can be told of something.
+    /// Checks that a person is configured and has a contact method.
     ///
     /// # Errors
-    /// There is no such person, or no way to them; in words, with the nearest name.
+    /// There is no such person, or no contact method.
     pub fn can_be_reached(&self, person: &str) -> Result<(), LocalizedText> {
         self.knows(person)?;
         if self.plan.ways(person, &[]).is_empty() {
@@ -68,12 +68,12 @@ impl Oncall {
         Ok(())
     }
 
-    /// The page of the week, if it is time.
+    /// Sends the weekly test if it is due.
     pub(super) fn tests(&mut self, now: Now, out: &mut OncallOutput) {
         let plan = Arc::clone(&self.plan);
         let Some((day, time, _)) = plan.test else { return };
         if !now.wall_trusted {
-            // The date may be known any moment.
+            // The date may become trusted at any moment.
             self.wake_at(ms(now.mono) + 60_000);
             return;
         }
@@ -91,16 +91,16 @@ impl Oncall {
             self.is_meta_touched = true;
         }
         if let Some(at) = self.meta.next_test {
-            // A corrected date is looked at within the hour.
+            // At most an hour: a corrected date is noticed within it.
             let left = (at.0 - now.wall.0).clamp(1, 3_600_000);
             self.wake_at(ms(now.mono) + left);
         }
     }
 
-    /// A page that has to be acknowledged, for a trial.
+    /// Sends a test page that has to be acknowledged.
     ///
     /// # Errors
-    /// There is no such person, or no way to them; in words.
+    /// There is no such person, or no contact method.
     pub fn test(&mut self, person: &str, by: &str, now: Now, out: &mut OncallOutput) -> Result<u64, String> {
         self.can_be_reached(person).map_err(|e| e.en)?;
         let ways = self.plan.ways(person, &[]);
@@ -129,10 +129,10 @@ impl Oncall {
         self.log(out, key, "test_missed", None, "nobody answered in time");
     }
 
-    /// Somebody answered a test.
+    /// Records the acknowledgement of a test page.
     ///
     /// # Errors
-    /// There is none, in words.
+    /// There is no such test, or it is over.
     pub fn answer_test(&mut self, key: &str, by: &str, now: Now, out: &mut OncallOutput) -> Result<(), String> {
         let Some((key, incident)) = self.incidents.get_key_value(key).filter(|(k, _)| k.starts_with(TEST)) else {
             return Err(format!("there is no test `{key}`"));
@@ -152,10 +152,10 @@ impl Oncall {
         Ok(())
     }
 
-    /// Somebody stands in for whoever the plan names.
+    /// Adds an override of a rota.
     ///
     /// # Errors
-    /// There is no such rota or person, or no such time; in words.
+    /// Unknown rota or person, an invalid period, or too many overrides.
     pub fn stand_in(&mut self, mut wanted: Override, now: Now, out: &mut OncallOutput) -> Result<(), String> {
         let know = |what: &str, name: &str, known: Vec<&str>| {
             let mend = crate::model::problem::did_you_mean(name, known.iter().copied());
@@ -181,7 +181,7 @@ impl Oncall {
             wanted.number
         );
         let key: Arc<str> = format!("rota.{}", wanted.rota).into();
-        // What is over is forgotten here; the log has it.
+        // Overrides that ended more than a day ago are dropped here; the log keeps them.
         self.meta.overrides.retain(|o| o.to > UnixMillis(now.wall.0 - LATE_TEST_MS));
         if self.meta.overrides.len() >= OVERRIDES {
             return Err(format!("{OVERRIDES} of them are enough"));
@@ -193,10 +193,10 @@ impl Oncall {
         Ok(())
     }
 
-    /// Somebody's standing in is taken back: the rota holds again from now on.
+    /// Removes an override: the rota applies again at once.
     ///
     /// # Errors
-    /// There is none of that number, in words.
+    /// There is no override of that number.
     pub fn withdraw(&mut self, number: u64, by: &str, out: &mut OncallOutput) -> Result<(), String> {
         let Some(i) = self.meta.overrides.iter().position(|o| o.number == number) else {
             let known: Vec<String> = self.meta.overrides.iter().map(|o| o.number.to_string()).collect();

@@ -1,4 +1,4 @@
-//! What the files say, resolved: every name leads somewhere. Plain data.
+//! The checked on-call configuration: every reference is resolved. Plain data.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,34 +12,28 @@ use crate::model::priority::Priority;
 use crate::oncall::calendar::Calendar;
 use crate::oncall::settings::{Contact, Days, Language, StepTarget, Turn};
 
-/// Who is told what, when and how.
+/// People, rotas, escalation policies and channels of a site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OncallPlan {
-    /// People by id.
     pub people: BTreeMap<Arc<str>, PersonPlan>,
-    /// Rotas by id.
     pub rotas: BTreeMap<String, RotaPlan>,
-    /// Chains, in order.
+    /// Escalation policies; the first that matches an alarm applies.
     pub chains: Vec<Chain>,
-    /// Channels by id.
     pub channels: BTreeMap<String, RateLimit>,
-    /// Hours in which only P1 and P2 are told.
+    /// Daily periods in which only P1 and P2 are sent; one may cross midnight.
     pub quiet: Vec<(Time, Time)>,
-    /// When what could wait is told.
+    /// Time of day at which P4 is sent.
     pub digest: Time,
-    /// How long P3 waits for others.
+    /// Group wait of P3 and P4, and at most of P2.
     pub gather_ms: u64,
-    /// An alarm that comes back within this time goes on with the escalation that it had.
+    /// An alarm that comes back within this time continues its previous escalation.
     pub returns_ms: u64,
-    /// How long somebody may stand in for another at a time.
     pub override_ms: u64,
-    /// The page of each week: when, and how long there is to acknowledge it.
+    /// The weekly test: weekday, time, and milliseconds to acknowledge.
     pub test: Option<(Weekday, Time, u64)>,
-    /// Working days.
     pub calendar: Calendar,
-    /// The site's time zone.
     pub zone: TimeZone,
-    /// What each device is and where: class, area.
+    /// Class and area of each device.
     pub places: BTreeMap<String, (String, String)>,
 }
 
@@ -63,73 +57,64 @@ impl Default for OncallPlan {
     }
 }
 
-/// Somebody who is told.
+/// A person who can be paged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonPlan {
-    /// Names.
     pub names: LocalizedText,
-    /// What they read.
     pub language: Language,
-    /// What they are.
     pub roles: Vec<String>,
-    /// How they are reached, the best way first.
+    /// Contact methods, the preferred one first.
     pub contacts: Vec<Contact>,
 }
 
-/// Who is on call when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RotaPlan {
-    /// Shifts; at each moment the first that covers it counts.
+    /// At each moment the first shift that covers it applies.
     pub shifts: Vec<ShiftPlan>,
 }
 
-/// A shift.
+/// A shift of a rota; its people rotate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShiftPlan {
-    /// Who take turns.
     pub people: Vec<Arc<str>>,
-    /// How often they do.
     pub turn: Turn,
-    /// The day on which the first of them begins.
+    /// The day on which the first of `people` starts.
     pub since: Date,
-    /// When it begins.
     pub from: Time,
-    /// When it ends; the same as it begins: a whole day.
+    /// End of the shift; equal to `from`: 24 hours.
     pub to: Time,
-    /// Days on which it begins.
+    /// Days on which it starts.
     pub days: Days,
 }
 
-/// Who is told, one step after the other.
+/// An escalation policy, `[[chain]]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// Its name.
     pub id: Arc<str>,
-    /// Priorities that it is for; empty: all.
+    /// Matching priorities; empty: all.
     pub priorities: Vec<Priority>,
-    /// Classes that it is for; empty: all.
+    /// Matching device classes; empty: all.
     pub classes: Vec<String>,
-    /// Areas that it is for; empty: all.
+    /// Matching areas; empty: all.
     pub areas: Vec<String>,
-    /// Steps; at least one.
+    /// At least one.
     pub steps: Vec<EscalationStep>,
-    /// How often it is gone through; 0: without end.
+    /// Repetitions of all steps; 0: unlimited.
     pub rounds: u32,
 }
 
-/// A step of a chain.
+/// A step of an escalation policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EscalationStep {
-    /// Whom it tells.
     pub tell: Vec<StepTarget>,
-    /// Channels that are tried, in this order; empty: each person's own ways.
+    /// Channels to try, in this order; empty: each person's own contact methods.
     pub by: Vec<String>,
-    /// How long it waits.
+    /// Milliseconds until the next step.
     pub wait_ms: u64,
 }
 
 impl OncallPlan {
-    /// The chain that is meant for an alarm of this priority on this device.
+    /// The escalation policy of an alarm of this priority on this device.
     pub fn chain(&self, priority: Priority, device: &str) -> Option<&Chain> {
         let (class, area) = self.places.get(device).map_or(("", ""), |(c, a)| (c.as_str(), a.as_str()));
         let has = |list: &[String], name: &str| list.is_empty() || list.iter().any(|x| x == name);
@@ -140,13 +125,13 @@ impl OncallPlan {
         })
     }
 
-    /// Whether two devices are of one class or in one area: what happens to them at once is told in one message.
+    /// Whether two devices share a class or an area: their simultaneous alarms are merged into one message.
     pub fn is_alike(&self, a: &str, b: &str) -> bool {
         let (Some(a), Some(b)) = (self.places.get(a), self.places.get(b)) else { return false };
         (a.0 == b.0 && !a.0.is_empty()) || (a.1 == b.1 && !a.1.is_empty())
     }
 
-    /// The ways to a person by these channels; by all if none of theirs is among them.
+    /// A person's contact methods through these channels; all of them if none matches.
     pub fn ways(&self, person: &str, by: &[String]) -> Vec<Contact> {
         let Some(person) = self.people.get(person) else { return Vec::new() };
         let mut chosen: Vec<Contact> = Vec::new();

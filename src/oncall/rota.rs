@@ -1,4 +1,4 @@
-//! Who is on call: by the date, the calendar, and what was agreed beside the plan.
+//! Who is on call: shifts, the calendar and overrides.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,9 +11,8 @@ use crate::model::time::UnixMillis;
 use crate::oncall::plan::{OncallPlan, RotaPlan, ShiftPlan};
 use crate::oncall::settings::{Days, Turn};
 
-/// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;
-/// How far is looked for whoever comes next.
+/// Search horizon for the next person on call.
 const NEXT_DAYS: i64 = 60;
 
 /// Somebody stands in for whoever the plan names.
@@ -34,21 +33,19 @@ pub struct Override {
     pub by: String,
 }
 
-/// Somebody's time on call, or nobody's.
+/// A period during which one person is on call, or nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OnCallPeriod {
-    /// From.
     pub from: UnixMillis,
-    /// To.
     pub to: UnixMillis,
-    /// Who; none: a gap.
+    /// `None`: a gap.
     pub person: Option<Arc<str>>,
-    /// Whether this was agreed beside the plan.
+    /// Whether an override applies.
     pub overridden: bool,
 }
 
 impl ShiftPlan {
-    /// The day on which the shift began that covers this moment.
+    /// The start day of the shift that covers this moment.
     fn day_of(&self, at: DateTime, plan: &OncallPlan) -> Option<Date> {
         let (day, time) = (at.date(), at.time());
         let yesterday = day.yesterday().ok();
@@ -73,7 +70,7 @@ impl ShiftPlan {
         let turns = match (self.turn, self.days == Days::All) {
             (Turn::Weekly, _) => days.div_euclid(7),
             (Turn::Daily, true) => days,
-            // Only the days that the shift has.
+            // Counts only days on which the shift takes place.
             (Turn::Daily, false) => {
                 let (first, last, sign) = if day >= self.since { (self.since, day, 1) } else { (day, self.since, -1) };
                 let between = first.series(1.day()).take_while(|d| *d < last);
@@ -85,13 +82,13 @@ impl ShiftPlan {
     }
 }
 
-/// The site's date and time of a moment.
+/// Local date and time at the site.
 fn local(at: UnixMillis, plan: &OncallPlan) -> Option<DateTime> {
     let at = jiff::Timestamp::from_millisecond(at.0).ok()?;
     Some(at.to_zoned(plan.zone.clone()).datetime())
 }
 
-/// The moment of a date and time at the site.
+/// The moment of a local date and time at the site.
 pub fn moment(at: DateTime, plan: &OncallPlan) -> Option<UnixMillis> {
     at.to_zoned(plan.zone.clone()).ok().map(|z| UnixMillis(z.timestamp().as_millisecond()))
 }
@@ -100,7 +97,7 @@ fn agreed<'a>(id: &str, overrides: &'a [Override], at: UnixMillis) -> Option<&'a
     overrides.iter().rev().find(|o| o.rota == id && o.from <= at && at < o.to)
 }
 
-/// Who is on call at a moment; none: nobody.
+/// The person on call at a moment; `None`: a gap.
 pub fn on_call(plan: &OncallPlan, id: &str, overrides: &[Override], at: UnixMillis) -> Option<Arc<str>> {
     if let Some(o) = agreed(id, overrides, at) {
         return Some(Arc::clone(&o.person));
@@ -109,19 +106,19 @@ pub fn on_call(plan: &OncallPlan, id: &str, overrides: &[Override], at: UnixMill
     plan.rotas.get(id)?.shifts.iter().find_map(|s| s.person(s.day_of(local, plan)?, plan))
 }
 
-/// Who comes next: the first who is somebody else.
+/// The next person on call who is not the present one, within `NEXT_DAYS`.
 pub fn next(plan: &OncallPlan, id: &str, overrides: &[Override], at: UnixMillis) -> Option<Arc<str>> {
     let now = on_call(plan, id, overrides, at);
     let to = UnixMillis(at.0 + NEXT_DAYS * DAY_MS);
     stretches(plan, id, overrides, at, to).into_iter().find_map(|s| s.person.filter(|p| Some(p) != now.as_ref()))
 }
 
-/// Everybody who may ever be on call.
+/// Everyone who takes part in a rota.
 pub fn all(rota: &RotaPlan) -> BTreeSet<Arc<str>> {
     rota.shifts.iter().flat_map(|s| &s.people).cloned().collect()
 }
 
-/// Who is on call from one moment to another, gaps among them.
+/// The on-call periods between two moments, gaps included.
 pub fn stretches(
     plan: &OncallPlan,
     id: &str,

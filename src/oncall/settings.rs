@@ -1,4 +1,4 @@
-//! What a site's files say of people and of who is told: `[[person]]`, `[[rota]]`, `[[chain]]`, `[oncall]`.
+//! The on-call tables of the configuration: `[[person]]`, `[[rota]]`, `[[chain]]`, `[oncall]`.
 
 use std::fmt;
 
@@ -110,12 +110,12 @@ pub enum Days {
     Free,
 }
 
-/// Whom a step tells: `duty` (a rota), `next:duty`, `role:manager`, `person:wang`, `channel:siren`.
+/// A recipient of a step: `duty` (a rota), `next:duty`, `role:manager`, `person:wang`, `channel:siren`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum StepTarget {
-    /// Whoever is on call.
+    /// The person on call.
     Rota(String),
-    /// Whoever comes next.
+    /// The next person on call who is not the present one.
     Next(String),
     /// Everybody with a role.
     Role(String),

@@ -1,4 +1,4 @@
-//! The steps of a chain: whom each of them tells, and when the next begins.
+//! The steps of an escalation policy: the recipients of each, and when the next one starts.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::oncall::rota::{self, Override};
 use crate::oncall::settings::{Contact, StepTarget};
 use crate::oncall::{Oncall, OncallOutput, hours, is_test, ms};
 
-/// Whom a step tells, each with the ways to them; what there is to say of it.
+/// Recipients with their contact methods, and notes on those without any.
 type NotifiedContacts = (Vec<(Arc<str>, Vec<Contact>)>, Vec<String>);
 
-/// Whom a step tells at a moment.
+/// The recipients of a step at a moment.
 pub(super) fn resolve(plan: &OncallPlan, overrides: &[Override], step: &EscalationStep, now: Now) -> NotifiedContacts {
     let mut whom: Vec<Arc<str>> = Vec::new();
     let mut notes = Vec::new();
@@ -24,7 +24,7 @@ pub(super) fn resolve(plan: &OncallPlan, overrides: &[Override], step: &Escalati
         match target {
             StepTarget::Rota(id) | StepTarget::Next(id) => {
                 if !now.wall_trusted {
-                    // Nobody knows who is on call: everybody who may be.
+                    // Without a trusted date the person on call is unknown: everyone of the rota is paged.
                     notes.push(format!("the date is not known: everybody of rota {id}"));
                     whom.extend(plan.rotas.get(id).map(rota::all).unwrap_or_default());
                     continue;
@@ -64,7 +64,7 @@ pub(super) fn resolve(plan: &OncallPlan, overrides: &[Override], step: &Escalati
 }
 
 impl Oncall {
-    /// Steps that are due begin.
+    /// Starts the steps that are due; a test that is due counts as missed.
     pub(super) fn steps(&mut self, now: Now, out: &mut OncallOutput) {
         let mono = ms(now.mono);
         let due = self.incidents.iter().filter(|(_, i)| i.next.is_some_and(|at| at <= mono));
@@ -81,7 +81,7 @@ impl Oncall {
         }
     }
 
-    /// The next step of an incident; steps that reach nobody are gone over at once.
+    /// Starts the next step of an incident; steps without recipients are skipped at once.
     fn step(&mut self, key: &Arc<str>, now: Now, out: &mut OncallOutput) {
         let plan = Arc::clone(&self.plan);
         let Some(incident) = self.incidents.get_mut(key) else { return };
@@ -90,7 +90,7 @@ impl Oncall {
         let device = key.rsplit_once('.').map_or("", |(_, d)| d);
         let same = plan.chains.iter().find(|c| Some(&c.id) == chain.as_ref());
         if same.is_none() {
-            // It is called otherwise now, or gone: whichever is meant for it begins.
+            // The policy was renamed or removed: the matching one starts from its first step.
             incident.chain = plan.chain(incident.priority, device).map(|c| Arc::clone(&c.id));
             (incident.step, incident.round) = (0, 0);
         }
@@ -110,7 +110,7 @@ impl Oncall {
         if incident.priority >= Priority::P3
             && let Some(end) = hours::quiet_until(&plan, now.wall).filter(|_| now.wall_trusted && !is_first)
         {
-            // What can wait does not go on at night; whoever is told in the morning has their time then.
+            // P3 and P4 do not escalate during quiet hours; whoever is paged in the morning has the full wait.
             let before = incident.step.checked_sub(1).unwrap_or(chain.steps.len() - 1);
             let waited = chain.steps[before.min(chain.steps.len() - 1)].wait_ms;
             incident.next = Some(ms(now.mono.plus(waited)) + (end.0 - now.wall.0));
@@ -126,7 +126,7 @@ impl Oncall {
             let is_last = incident.step == 0;
             incident.next = Some(ms(now.mono.plus(step.wait_ms)));
             if let (Some(leader), true) = (together, reached) {
-                // One escalation for what is alike: from now on their steps are the same.
+                // Similar alarms share one escalation: from now on their steps coincide.
                 let next;
                 (incident.step, incident.round, next) = leader;
                 incident.next = Some(next);
@@ -141,7 +141,7 @@ impl Oncall {
         }
     }
 
-    /// Of what is being told with the same urgency on a device of the same class or area, what began first.
+    /// The earliest incident of the same priority and policy that is paging for a device of the same class or area.
     pub(super) fn leader(&self, key: &Arc<str>) -> Option<Arc<str>> {
         let own = self.incidents.get(key)?;
         let device = |key: &str| key.rsplit_once('.').map_or(String::new(), |(_, d)| d.to_string());
@@ -158,7 +158,7 @@ impl Oncall {
         leader.map(|(key, _)| Arc::clone(key))
     }
 
-    /// Makes the pages of one step; whether it reaches anybody.
+    /// Creates the pages of one step; returns the step and whether it has recipients.
     fn one_step<'a>(&mut self, key: &Arc<str>, chain: &'a Chain, now: Now) -> (&'a EscalationStep, bool) {
         let plan = Arc::clone(&self.plan);
         let Some(incident) = self.incidents.get_mut(key) else { return (&chain.steps[0], false) };
@@ -225,10 +225,10 @@ impl Oncall {
         }
     }
 
-    /// Those who were told learn what became of it.
+    /// Sends an informational page to recipients, each through the contact method that reached them.
     pub(super) fn inform(&mut self, key: &Arc<str>, kind: PageKind, whom: Vec<Arc<str>>, now: Now) {
         for whom in whom {
-            // By the way that reached them.
+            // The contact method whose page was accepted last.
             let Some(incident) = self.incidents.get(key) else { return };
             let reached = |p: &&Page| p.whom == whom && matches!(p.state, PageState::Accepted(_));
             let Some(way) = incident.pages.iter().rev().find(reached).and_then(|p| p.ways.get(p.way).cloned()) else {
@@ -241,7 +241,7 @@ impl Oncall {
         self.wake = Some(now.mono);
     }
 
-    /// Everybody that a step tells learns something that asks for no answer by itself.
+    /// Sends an informational page to the recipients of a step.
     pub(super) fn tell_step(&mut self, key: &Arc<str>, priority: Priority, at: usize, kind: PageKind, now: Now) {
         let plan = Arc::clone(&self.plan);
         let device = key.rsplit_once('.').map_or("gateway", |(_, d)| d);
@@ -261,7 +261,7 @@ impl Oncall {
         }
     }
 
-    /// Somebody who could be reached in no way at all: the next step does not wait.
+    /// Starts the next step at once if no recipient could be reached; only in the first round.
     pub(super) fn nobody_reached(&mut self, key: &Arc<str>, now: Now) {
         let Some(incident) = self.incidents.get_mut(key) else { return };
         let asks = |p: &&Page| p.kind == incident.kind;

@@ -1,44 +1,39 @@
-//! What a message says, in both languages: one set of templates for every channel. The first line says where, what and what to
-//! do.
+//! Message texts in both languages, shared by all channels. The first line gives place, event and action.
 
 use crate::model::point::LocalizedText;
 use crate::oncall::page::{PageItem, PageKind, Stands};
 use crate::oncall::settings::Language;
 
-/// Alarms that a message for many names.
+/// Alarms listed in a merged message.
 const TOP: usize = 20;
-/// Areas that its first line names.
+/// Areas named in its first line.
 const AREAS: usize = 3;
-/// Characters of a short message: one of UCS-2.
+/// Characters of a short message: one UCS-2 segment.
 pub const SHORT: usize = 70;
 
-/// What an alarm is about, in words.
+/// The texts of an alarm.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MessageSubject {
-    /// Where it is; may be empty.
+    /// May be empty.
     pub area: String,
-    /// What the device is called.
     pub name: LocalizedText,
-    /// What, with its value.
+    /// The event, with its value.
     pub text: LocalizedText,
-    /// What is to be done.
     pub action: LocalizedText,
-    /// Since when, as the site's clock shows it; empty if nobody knows.
+    /// Local time at which it was raised; empty if the date is unknown.
     pub since: String,
-    /// The value when it was raised, where it is another now.
+    /// The value when it was raised, if it differs from the present one.
     pub was: LocalizedText,
-    /// What else there is and is explained by it, or is at the same device.
+    /// Alarms of the same device, and those explained by this one.
     pub also: Vec<LocalizedText>,
 }
 
-/// A message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageMessage {
-    /// The first line: where, what and what to do.
+    /// The first line: place, event and action.
     pub title: String,
-    /// The rest.
     pub body: String,
-    /// All of it in one line of at most 70 characters.
+    /// All of it in one line of at most [`SHORT`] characters.
     pub short: String,
 }
 
@@ -49,7 +44,7 @@ fn of(names: &LocalizedText, language: Language) -> &str {
     }
 }
 
-/// What happened, in a word or two; Chinese and English.
+/// The event in a word or two, in Chinese and English.
 const fn happened(about: &PageItem) -> (&'static str, &'static str) {
     match (about.kind, about.stands) {
         (PageKind::Test, _) => ("【测试】", "TEST "),
@@ -68,7 +63,7 @@ const fn happened(about: &PageItem) -> (&'static str, &'static str) {
     }
 }
 
-/// What comes before the text: how urgent it is, and what happened.
+/// The prefix of a text: priority and event.
 fn head(about: &PageItem, language: Language) -> String {
     let (zh, en) = happened(about);
     let what = if language == Language::Zh { zh } else { en };
@@ -79,7 +74,7 @@ fn head(about: &PageItem, language: Language) -> String {
     }
 }
 
-/// One thing in one line.
+/// One page in one line.
 fn line(about: &PageItem, subject: &MessageSubject, language: Language) -> String {
     let zh = language == Language::Zh;
     let head = head(about, language);
@@ -109,7 +104,7 @@ fn line(about: &PageItem, subject: &MessageSubject, language: Language) -> Strin
     }
 }
 
-/// Where and what. Most texts name the device themselves.
+/// Area, device and text. Most texts already contain the device's name.
 fn place_and_text(subject: &MessageSubject, language: Language) -> String {
     let (name, text) = (of(&subject.name, language), of(&subject.text, language));
     let area = match subject.area.as_str() {
@@ -120,7 +115,7 @@ fn place_and_text(subject: &MessageSubject, language: Language) -> String {
     format!("{area}{name}{text}")
 }
 
-/// Cut so that it has at most so many characters.
+/// Truncates to at most `most` characters.
 fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_string();
@@ -130,7 +125,7 @@ fn cut(text: &str, most: usize) -> String {
     out
 }
 
-/// How a short message is answered: with the code of its page, or with 2 and the code by whoever is there.
+/// Instructions for replying to a short message: the code, or `2-` and the code to report arrival.
 pub fn answer(code: u64, asks: bool, language: Language) -> String {
     match (asks, language) {
         (true, Language::Zh) => format!("回{code}确认"),
@@ -140,7 +135,7 @@ pub fn answer(code: u64, asks: bool, language: Language) -> String {
     }
 }
 
-/// The message for several things, each with what it is about; `answer`: how it is answered where it goes, may be empty.
+/// Renders a message for one or more pages. `answer`: instructions for replying, may be empty.
 pub fn message(about: &[(PageItem, MessageSubject)], language: Language, repeat: bool, answer: &str) -> PageMessage {
     let zh = language == Language::Zh;
     let again = match (repeat, zh) {
@@ -183,7 +178,7 @@ pub fn message(about: &[(PageItem, MessageSubject)], language: Language, repeat:
     PageMessage { short: format!("{}{tail}", cut(&title, room)), title, body }
 }
 
-/// Several things in one message: the first line says how many, where and what; the rest lists them.
+/// Renders a merged message: the first line gives number, areas and the most urgent text, the body lists them.
 fn digest(about: &[(PageItem, MessageSubject)], language: Language, again: &str, answer: &str) -> PageMessage {
     let zh = language == Language::Zh;
     let count = about.len();
@@ -207,7 +202,7 @@ fn digest(about: &[(PageItem, MessageSubject)], language: Language, again: &str,
         (false, true) => format!("（{place}）"),
         (false, false) => format!(" ({place})"),
     };
-    // What they have in common is said of all; what is urgent is named.
+    // A common event is stated for all; otherwise the first line names the highest priority.
     let is_one_kind = sorted.iter().all(|(a, _)| happened(a) == happened(first));
     let is_one_kind = is_one_kind && sorted.iter().all(|(a, _)| a.answer == first.answer);
     let head = if is_one_kind { head(first, language) } else { format!("[{}] ", first.priority.word()) };
