@@ -1,4 +1,4 @@
-//! What the page of an alarm shows: the alarm now, who was told, what else there is, and how its value came to be what it is.
+//! Collects what an alarm's page shows: the alarm, who was notified, related alarms, and a chart of its value.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use crate::oncall::settings::Language;
 use crate::web::course::Course;
 use crate::web::page::{AlarmPage, Can, Other};
 
-/// How far back the course goes, and how long each of its slots is, milliseconds.
+/// Period of the chart and width of its slots, milliseconds.
 const COURSE_MS: (i64, i64) = (7_200_000, 60_000);
-/// How long the course is waited for: the page comes without it then.
+/// Longest wait for the chart; after that the page is shown without it.
 const COURSE_WAIT: Duration = Duration::from_millis(700);
-/// Courses that are read at a time.
+/// Charts read from the journal at a time.
 const COURSES: usize = 2;
-/// Other alarms of the device that are shown.
+/// Related alarms shown, the most urgent first.
 const BESIDE: usize = 10;
 
-/// In whose words a page speaks.
+/// The language of a page.
 #[derive(Clone, Copy)]
 struct PageReader {
     zh: bool,
@@ -44,7 +44,7 @@ impl PageReader {
     }
 }
 
-/// The page of a token; none where it is none of ours, or what it was for is over.
+/// The page of a token; `None`: the token is invalid, or its incident is removed.
 pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
     let id = shared.tokens.page(token)?;
     let (engine, configuration) = (shared.engine(), shared.configuration());
@@ -54,7 +54,7 @@ pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
     let mut all: Vec<(String, String)> = people.iter().map(|(id, p)| (id.to_string(), reader.of(&p.names))).collect();
     let askers = if page.whom.starts_with("channel:") { all.clone() } else { Vec::new() };
     let Some((definition, alarm)) = engine.alarm(key) else {
-        // A page for a trial.
+        // The page of a test.
         let is_open = incident.stage == IncidentStage::Wanted;
         return Some(AlarmPage {
             zh: reader.zh,
@@ -104,7 +104,7 @@ pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
     })
 }
 
-/// What whoever got a page can do with its alarm.
+/// The actions offered to the recipient of a page.
 fn can(definition: &Definition, alarm: &Alarm, page: &Page, is_mine: bool) -> Can {
     let is_there = alarm.step > 0;
     Can {
@@ -140,7 +140,7 @@ fn lines(
     out
 }
 
-/// What else the page's message said.
+/// The other alarms of the page's message.
 fn others(
     shared: &Shared,
     engine: &Engine,
@@ -164,7 +164,7 @@ fn others(
     out.into_iter().map(|(_, other)| other).collect()
 }
 
-/// What else is not normal at the device, or is explained by the alarm.
+/// Other alarms of the device that are not normal, and alarms that this one explains; at most [`BESIDE`].
 fn beside(
     engine: &Engine,
     configuration: &Configuration,
@@ -187,7 +187,7 @@ fn beside(
     all.into_iter().take(BESIDE).map(|(_, text, state)| (text, state)).collect()
 }
 
-/// Who was told of what there is now, through what and when; and who was not.
+/// Recipients of the present escalation, each with channel and time, or that they are not reached yet.
 fn told(
     engine: &Engine,
     configuration: &Configuration,
@@ -214,7 +214,7 @@ fn told(
     incident.current().filter(|p| p.kind.wants_answer()).filter_map(line).collect()
 }
 
-/// How the value of a token's alarm came to be what it is; none where it has none, nobody knows the date, or it takes too long.
+/// The chart of a token's alarm; `None`: no numeric input, no trusted date, too many charts at once, or a slow journal.
 pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
     static AT_ONCE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(COURSES);
     let (input, limit, zone, name, unit) = {
@@ -227,7 +227,7 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
             let class = configuration.devices.get(&*input.device).map_or("", |d| d.class.as_str());
             configuration.catalogue.vocabulary.point(class, &input.point)
         };
-        // The first that is a number: a state has no course that is worth a drawing.
+        // The first numeric input: a state has no chart worth drawing.
         let mut first: Option<ConditionInput> = None;
         definition.when.inputs(&mut |input: &ConditionInput| {
             if first.is_none() && meaning(input).is_some_and(|m| m.kind == PointKind::Number) {
@@ -239,7 +239,7 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
         let number: String = input.point.chars().filter(char::is_ascii_digit).collect();
         let name = LocalizedText::both(&*meaning.zh, &*meaning.en).of(language == Language::Zh).replace("{n}", &number);
         let unit = meaning.unit.clone().unwrap_or_default();
-        // Only a level's limit is of the same scale as its value.
+        // Only the limit of a level condition is on the same scale as its value.
         let limit = alarm.limit.filter(|_| matches!(definition.when, ResolvedCondition::Level { .. }));
         (input, limit, configuration.alarms.zone.clone(), name, unit)
     };
@@ -251,7 +251,7 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
     let (from_ms, to_ms) = (now.wall.0 - COURSE_MS.0, now.wall.0);
     let query = HistoryQuery { device: input.device.to_string(), point: input.point.to_string(), from_ms, to_ms };
     let journal = shared.journal.clone();
-    // A reader that is left alone ends by itself; its place is free when it has.
+    // After a time-out the reader runs to its end on its own and keeps its permit until then.
     let reading = tokio::task::spawn_blocking(move || {
         let _place = place;
         journal.slots(&query, COURSE_MS.1).map(|answer| answer.slots)
@@ -261,7 +261,7 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
         let at = jiff::Timestamp::from_millisecond(ms).ok();
         at.map_or(String::new(), |t| t.to_zoned(zone.clone()).strftime("%H:%M").to_string())
     };
-    // Nothing before the first value: a young gateway has a short course.
+    // Drop leading empty slots: a young gateway has a short chart.
     let mut values: Vec<(i64, Option<f64>)> = slots.iter().map(|s| (s.start_ms, s.mean())).collect();
     let first = values.iter().position(|(_, v)| v.is_some())?;
     values.drain(..first);
@@ -269,7 +269,7 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
     Some(Course { name, unit, values, limit, ends })
 }
 
-/// How an alarm is seen, for those who read Chinese.
+/// Alarm states in Chinese.
 fn in_chinese(seen: AlarmState) -> &'static str {
     match seen {
         AlarmState::Normal => "正常",

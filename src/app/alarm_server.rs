@@ -1,4 +1,4 @@
-//! What comes in through the network: pages of alarms, programs, a broker. Each is passed on as a command.
+//! Turns requests from the network (alarm pages, programs, MQTT commands) into commands of the engine.
 
 use std::sync::Arc;
 
@@ -11,10 +11,9 @@ use crate::oncall::page::{OncallCommand, PageReply, Reply};
 use crate::sink::mqtt::commands::{CommandHandler, CommandRequest};
 use crate::web::server::{Done, PageForm, ServerView};
 
-/// Milliseconds of an hour.
 const HOUR_MS: u64 = 3_600_000;
 
-/// What the door asks.
+/// The callbacks of the web server.
 pub fn view(shared: &Arc<Shared>) -> ServerView {
     let [a, b, c, d, e] = std::array::from_fn(|_| Arc::clone(shared));
     ServerView {
@@ -26,7 +25,7 @@ pub fn view(shared: &Arc<Shared>) -> ServerView {
     }
 }
 
-/// Whoever has a token answers its page.
+/// Processes the form of an alarm's page; the token identifies the page.
 fn reply(shared: &Arc<Shared>, token: &str, form: &PageForm) -> Done {
     let page = shared.tokens.page(token);
     let wanted = match form.does.as_str() {
@@ -52,7 +51,7 @@ fn reply(shared: &Arc<Shared>, token: &str, form: &PageForm) -> Done {
     })
 }
 
-/// A program, or somebody through a broker, does something with an alarm.
+/// Acknowledges an alarm, or records arrival, for a program or an MQTT client.
 fn act(shared: &Arc<Shared>, is_there: bool, key: String, by: String, note: String) -> Done {
     let shared = Arc::clone(shared);
     Box::pin(async move {
@@ -64,13 +63,13 @@ fn act(shared: &Arc<Shared>, is_there: bool, key: String, by: String, note: Stri
     })
 }
 
-/// Carries out what is wished through a broker.
+/// The handler of MQTT commands.
 pub fn carry(shared: &Arc<Shared>) -> CommandHandler {
     let shared = Arc::clone(shared);
     Arc::new(move |wish: CommandRequest| {
         let done = if wish.token.is_empty() {
             let by = one_line(&wish.by, REMARK);
-            // A broker says nothing of who publishes: at least it is somebody of the configuration.
+            // MQTT does not identify the publisher: `by` must at least be a configured person.
             let known = shared.engine().oncall().knows(&by);
             match known {
                 Ok(()) => act(&shared, wish.is_there, one_line(&wish.alarm, KEY), by, one_line(&wish.note, REMARK)),

@@ -1,4 +1,4 @@
-//! Answers to what the CLI asks: status, reads between two cycles, reload, the date.
+//! Handlers of the control socket: status, reads between two cycles, reload, clock, dead letters, alarms and on-call.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -66,7 +66,7 @@ pub struct DeadLetterList {
     pub records: Vec<DeadLetter>,
 }
 
-/// Answers to the control socket.
+/// The handler of the control socket.
 pub fn handler(shared: Arc<Shared>) -> Handler {
     Arc::new(move |request, caller| {
         let shared = Arc::clone(&shared);
@@ -122,7 +122,7 @@ async fn answer(shared: &Shared, request: ControlRequest, caller: Caller) -> Con
         ControlRequest::AcceptClock => {
             shared.clock.accept();
             shared.journal.date(shared.clock.wall(), shared.clock.mono());
-            // A date of the future that was once believed must not stand against every later start.
+            // A date of the future that was once trusted must not block later starts.
             shared.journal.accept(shared.clock.wall());
             shared.store.date(shared.clock.wall(), shared.clock.mono());
             tracing::info!(
@@ -136,7 +136,7 @@ async fn answer(shared: &Shared, request: ControlRequest, caller: Caller) -> Con
     }
 }
 
-/// What is asked and done about alarms and pages.
+/// Requests about alarms and pages.
 async fn about_alarms(shared: &Shared, request: ControlRequest, caller: Caller) -> ControlAnswer {
     let json = |value: Result<serde_json::Value, serde_json::Error>| value.map_err(|e| e.to_string());
     match request {
@@ -197,7 +197,7 @@ async fn about_alarms(shared: &Shared, request: ControlRequest, caller: Caller) 
     }
 }
 
-/// Every alarm of a device that a test run raises is kept quiet for so long; their keys.
+/// Suppresses notifications of every alarm that a test run of a device raises; returns their keys.
 async fn announce_test(shared: &Shared, device: &str, for_ms: u64, by: &str) -> Result<Vec<String>, String> {
     let (known, keys) = {
         let engine = shared.engine();
@@ -220,7 +220,7 @@ async fn announce_test(shared: &Shared, device: &str, for_ms: u64, by: &str) -> 
     Ok(keys)
 }
 
-/// The alarms that wait for somebody, of a device, an area and a priority.
+/// Keys of the unacknowledged alarms of a device, an area and a priority; `None` matches all.
 fn waiting(
     shared: &Shared,
     device: Option<&str>,
@@ -273,7 +273,7 @@ pub struct AlarmRow {
     pub action: String,
 }
 
-/// Alarms, the normal ones too if all are wanted.
+/// Alarms, sorted by priority and age; normal ones only with `all`.
 pub fn alarms(shared: &Shared, all: bool) -> Vec<AlarmRow> {
     let engine = shared.engine();
     let (configuration, now) = (shared.configuration(), shared.clock.now());
@@ -303,7 +303,7 @@ fn alarm(shared: &Shared, key: &str) -> Option<AlarmRow> {
     alarms(shared, true).into_iter().find(|row| row.key == key)
 }
 
-/// Asks a bus that is being polled.
+/// Reads registers on a polled bus between two cycles; waits at most 15 s.
 async fn between_cycles(
     shared: &Shared,
     link: &str,
@@ -319,16 +319,16 @@ async fn between_cycles(
     tokio::time::timeout(wait, answer).await.ok().and_then(Result::ok).unwrap_or(Err(Cause::Timeout))
 }
 
-/// One point that is wanted: the device's name and what it comes from.
+/// A point to read: its name in the device and its definition in the profile.
 struct Wanted<'a> {
     name: &'a str,
     def: &'a PointDef,
 }
 
-/// Reads a device's points now, over whatever `ask` reaches its units.
+/// Reads a device's points now; `ask` performs one request.
 ///
 /// # Errors
-/// No such device or point, in words with the nearest names.
+/// Unknown device or point; names the nearest.
 pub async fn read<F>(
     configuration: &Configuration,
     device: &str,
@@ -393,7 +393,7 @@ where
     while let Some(block) = blocks.pop() {
         match ask(link.to_string(), unit.clone(), block.span).await {
             Ok(words) => reads.push(words),
-            // What a unit refuses, or closes the connection at, is split: a person wants to see what is there.
+            // A block that the unit refuses, or at which it closes the connection, is split, so that its readable points are shown.
             Err(cause) => match plan.split(&block, cause, 0).filter(|_| cause.is_of_block()) {
                 Some((left, right)) => blocks.extend([right, left]),
                 None => drop(failed.insert(block.span, cause)),
@@ -431,7 +431,7 @@ where
     wanted.iter().map(row).collect()
 }
 
-/// A range of the journal is written to a store again.
+/// Queues a range of the journal to be sent to a time-series store again.
 fn resend(shared: &Shared, name: &str, from_ms: i64, to_ms: i64) -> Result<(), String> {
     let sinks = lock(&shared.sinks);
     let sink = find(&sinks, name)?;
@@ -443,7 +443,6 @@ fn resend(shared: &Shared, name: &str, from_ms: i64, to_ms: i64) -> Result<(), S
     }
 }
 
-/// The sink of a name.
 fn find<'a>(sinks: &'a [crate::app::SinkHandle], name: &str) -> Result<&'a crate::app::SinkHandle, String> {
     sinks.iter().find(|s| s.settings.name() == name).ok_or_else(|| {
         let known: Vec<&str> = sinks.iter().map(|s| s.settings.name()).collect();
@@ -451,7 +450,7 @@ fn find<'a>(sinks: &'a [crate::app::SinkHandle], name: &str) -> Result<&'a crate
     })
 }
 
-/// What sinks have set aside: listed, sent again, discarded.
+/// Lists, sends again or discards dead letters.
 fn set_aside(shared: &Shared, sink: Option<&str>, action: SetAside) -> Result<Vec<DeadLetterList>, String> {
     let sinks = lock(&shared.sinks);
     let chosen = match sink {

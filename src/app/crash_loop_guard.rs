@@ -1,6 +1,6 @@
-//! When the engine's driver itself panics, nobody knows what its state is worth: the process ends and begins anew. After
-//! three such ends in ten minutes it begins with polling, journal, sinks and the health page only; the rules rest for an
-//! hour, or until the configuration is loaded again.
+//! Stops a crash loop of the engine's driver. A panic of the driver ends the process, because its state is no longer reliable.
+//! After three such panics in ten minutes the next start runs polling, journal, sinks and health page only; the rules stay off
+//! for an hour or until a reload.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,10 +14,10 @@ use crate::clock::{self, Clock};
 use crate::model::time::MonotonicMillis;
 use crate::store::atomic_file;
 
-/// Ends of the driver within [`WINDOW_MS`] after which the rules rest.
+/// Panics within [`WINDOW_MS`] after which the rules stay off.
 const ENDS: usize = 3;
 const WINDOW_MS: u64 = 600_000;
-/// How long the rules rest.
+/// How long the rules stay off.
 const REST: Duration = Duration::from_secs(3_600);
 
 /// Ends of the driver, as they are kept. A boot of the machine begins anew: its monotonic time does.
@@ -27,7 +27,7 @@ struct Ends {
     at: Vec<MonotonicMillis>,
 }
 
-/// The memory of ends, and the rest that follows from it.
+/// Counts panics of the driver across restarts, and keeps the rules off after too many.
 pub struct CrashLoopGuard {
     file: PathBuf,
     resting: AtomicBool,
@@ -35,7 +35,7 @@ pub struct CrashLoopGuard {
 }
 
 impl CrashLoopGuard {
-    /// Reads what is remembered in `state`.
+    /// Reads earlier panics from the state directory.
     pub fn new(state: &Path, clock: &Clock) -> Self {
         let file = state.join("driver-ends.json");
         let ends = recent(&file, clock);
@@ -50,12 +50,12 @@ impl CrashLoopGuard {
         Self { file, resting: AtomicBool::new(resting), wake: Notify::new() }
     }
 
-    /// Whether the rules rest.
+    /// Whether the rules are off.
     pub fn is_resting(&self) -> bool {
         self.resting.load(Ordering::Relaxed)
     }
 
-    /// What is said while they do.
+    /// The message shown while the rules are off.
     pub fn remark(&self) -> Option<String> {
         let why = format!(
             "RULES ARE OFF: the engine's driver panicked {ENDS} times in ten minutes; `plantroom reload` tries again"
@@ -63,12 +63,12 @@ impl CrashLoopGuard {
         self.is_resting().then_some(why)
     }
 
-    /// Ends the rest: somebody has changed something.
+    /// Starts the rules before the hour is over: a reload may have removed the cause.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Waits until the rest is over; false if the gateway stops first.
+    /// Waits until the rules may run; false if the gateway stops first.
     pub async fn is_over(&self, stop: &CancellationToken) -> bool {
         if !self.is_resting() {
             return true;
@@ -83,7 +83,7 @@ impl CrashLoopGuard {
         true
     }
 
-    /// The driver has ended by a panic.
+    /// Records a panic of the driver, at once on disk: the process ends next.
     pub fn remember(&self, clock: &Clock) {
         let mut ends = recent(&self.file, clock);
         ends.at.push(clock.mono());

@@ -1,4 +1,4 @@
-//! The engine's driver loop: the only place where rules meet a clock. Sleeps to the engine's next wake-up.
+//! The engine's driver loop: the only place where rules meet a clock. Sleeps until the next reading or the engine's next wake-up.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::write_json_text;
 use crate::store::log::{Batch, Store};
 
-/// The room under which the engine keeps what is no decision.
+/// The room of the store that holds the engine's snapshot.
 const ENGINE: &str = "engine";
-/// How often events that are too old are removed.
+/// Interval at which expired events are removed.
 const PRUNE_EVERY_MS: u64 = 3_600_000;
-/// How often rules that panicked are tried again.
+/// Interval at which rules that panicked are restarted.
 const REVIVE_EVERY_MS: u64 = 600_000;
-/// How often counts are kept.
+/// Interval at which the snapshot is stored.
 const KEEP_EVERY_MS: u64 = 10_000;
 
-/// Runs the engine until told to stop and its input has ended.
+/// Runs the engine until `stop`; then takes one last step and stores the snapshot.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     fault_injection(&shared);
     let mut kept = LastSnapshot::default();
@@ -68,7 +68,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-/// A room of rules that panicked is tried again from what was written down, every ten minutes.
+/// Restarts a rule room that panicked from its stored state, every ten minutes.
 fn revive(shared: &Shared, at: &mut Option<MonotonicMillis>) {
     let now = shared.clock.mono();
     if shared.engine().off().is_empty() {
@@ -82,13 +82,13 @@ fn revive(shared: &Shared, at: &mut Option<MonotonicMillis>) {
     }
 }
 
-/// What was written down of alarms and pages.
+/// Reads the stored state of alarms and pages.
 pub fn stored(store: &Store) -> PersistedEngine {
     PersistedEngine { alarms: outbox::kept(store), oncall: pages::stored(store), ..PersistedEngine::default() }
 }
 
-/// New rules at the desk; what they decide at once goes its way.
-/// Returns what changed of alarm rules, in words.
+/// Applies a configuration to the engine and dispatches the resulting decisions.
+/// Returns the changes of alarm rules, one sentence each.
 pub fn reconfigure(
     shared: &Shared,
     configuration: &Configuration,
@@ -96,19 +96,19 @@ pub fn reconfigure(
     by: &str,
 ) -> Vec<String> {
     let mut engine = shared.engine();
-    // A room that panicked goes on from what was written down, not from what it left behind.
+    // A room that panicked restarts from its stored state; its state in memory is not reliable.
     let stored = (!engine.off().is_empty()).then(|| stored(&shared.store));
     let now = shared.clock.now();
     let out = engine.reconfigure(super::plan(configuration), has, stored, by, now);
     let said = changes::lines(&out.alarm.events);
     let _nobody_waits = outbox::apply(shared, &engine, out, now);
-    // Names and texts may have changed as well.
+    // Names and texts may have changed: publish every retained state again.
     let states = outbox::states(&engine, configuration);
     states.into_iter().for_each(|(topic, json)| shared.states.set(&topic, json));
     said
 }
 
-/// Everything that waits, or nothing but time.
+/// Steps the engine with every waiting reading, or once with the time alone.
 fn step(shared: &Shared) {
     let entries = shared.inbox.take();
     let mut engine = shared.engine();
@@ -123,19 +123,19 @@ fn step(shared: &Shared) {
     }
 }
 
-/// What was kept last, and whether it is on the disk.
+/// The snapshot stored last, and the pending answer of the store.
 #[derive(Default)]
 struct LastSnapshot {
     snapshot: Snapshot,
     answer: Option<tokio::sync::oneshot::Receiver<Result<(), String>>>,
 }
 
-/// Counts, and what conditions remember, if they changed.
+/// Stores the engine's snapshot (counts and the memory of conditions) if it changed.
 async fn keep(shared: &Shared, kept: &mut LastSnapshot, stopping: bool) {
     if let Some(answer) = &mut kept.answer
         && matches!(answer.try_recv(), Ok(Err(_)))
     {
-        // It was not written: the same is tried again.
+        // The last write failed: store it again.
         kept.snapshot = Snapshot::default();
     }
     let now = shared.engine().snapshot();
@@ -151,7 +151,7 @@ async fn keep(shared: &Shared, kept: &mut LastSnapshot, stopping: bool) {
     *kept = LastSnapshot { snapshot: now, answer: Some(answer) };
 }
 
-/// Panics where a test wants to see what follows: only in builds for tests, never in a release.
+/// Panics where `PLANTROOM_PANIC` says, in debug builds only.
 fn fault_injection(shared: &Shared) {
     #[cfg(debug_assertions)]
     if let Some(what) = std::env::var_os("PLANTROOM_PANIC") {
@@ -164,7 +164,7 @@ fn fault_injection(shared: &Shared) {
     let _only_in_tests = shared;
 }
 
-/// A device's retained status.
+/// Publishes a device's retained status.
 pub fn tell(shared: &Shared, change: &Change) {
     use std::fmt::Write as _;
     let configuration = shared.configuration();
@@ -193,7 +193,7 @@ pub fn tell(shared: &Shared, change: &Change) {
     shared.states.set(&format!("{}/status", change.device), json);
 }
 
-/// The snapshot that was kept; the default where there is none that can be read. `file` is where earlier versions kept it.
+/// Reads the stored snapshot; the default if there is none or it is unreadable. `file`: where earlier versions kept it.
 pub fn read(store: &Store, file: &Path) -> Snapshot {
     let stored = store.kept(ENGINE).unwrap_or_default().remove("snapshot");
     let bytes = stored.or_else(|| std::fs::read(file).ok());

@@ -1,18 +1,17 @@
-//! Who may read the state: its owner alone, whoever runs the gateway and whatever was there before.
+//! Restricts the state directory to its owner, whatever the umask and the modes found.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::Mode;
 
-/// Folders below the state directory at most.
+/// Depth of directories below the state directory.
 const DEEP: u8 = 4;
 
-/// Files of ours beside the journal's, by how their names begin: `--state` may name a folder that others use as well.
+/// Prefixes of our files beside the journal: `--state` may name a directory that others use as well.
 const OWN: [&str; 4] = ["store.db", "engine.json", "driver-ends.json", "last-good"];
 
-/// Files that are made from now on are for their owner alone; those of ours that are there become so. `fresh`: the folder was
-/// made just now.
+/// Sets the umask to 077 and tightens existing files of ours. `fresh`: the directory was created just now.
 pub fn tighten(state: &Path, journal: &Path, fresh: bool) {
     let _before = rustix::process::umask(Mode::from_raw_mode(0o077));
     if fresh || state.join("store.db").exists() {
@@ -38,7 +37,7 @@ fn one(entry: &std::fs::DirEntry, deep: u8) {
     }
 }
 
-/// Nothing is followed; what is not ours is left alone.
+/// Follows no symbolic links and leaves files of other owners alone.
 fn directory(dir: &Path, deep: u8) {
     set(dir, 0o700);
     let Ok(entries) = std::fs::read_dir(dir) else { return };
@@ -47,7 +46,7 @@ fn directory(dir: &Path, deep: u8) {
 
 fn set(path: &Path, mode: u32) {
     let Ok(found) = std::fs::symlink_metadata(path) else { return };
-    // A folder with the sticky bit is everybody's.
+    // A directory with the sticky bit is shared, such as /tmp.
     if found.uid() != rustix::process::geteuid().as_raw()
         || found.permissions().mode() & 0o1000 != 0
         || found.permissions().mode() & 0o777 == mode

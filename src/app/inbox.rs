@@ -1,4 +1,4 @@
-//! The way into the engine: bounded, because the newest reading of a stream replaces an older one that was not seen yet.
+//! The queue into the engine: bounded, because a newer reading of a stream replaces an older one that was not processed yet.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,11 +17,11 @@ pub struct Inbox {
     pub replaced: AtomicU64,
 }
 
-/// Below this many nothing is looked up: the engine keeps up, and every reading is seen.
+/// Below this length nothing is replaced: the engine keeps up and processes every reading.
 const SHORT: usize = 64;
 
 impl Inbox {
-    /// Puts a reading in; never blocks for long, never grows beyond one reading a stream.
+    /// Adds a reading without waiting. Beyond `SHORT` entries it replaces an earlier one of the same stream.
     pub fn put(&self, entry: Arc<JournalEntry>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= SHORT {
@@ -36,17 +36,16 @@ impl Inbox {
         self.bell.notify_one();
     }
 
-    /// Nothing came, and yet it is to be looked at.
+    /// Wakes the engine without a reading: its next wake-up may be earlier now.
     pub fn notify(&self) {
         self.bell.notify_one();
     }
 
-    /// Everything that waits.
     pub fn take(&self) -> VecDeque<Arc<JournalEntry>> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Rings when something was put in.
+    /// Waits for a reading or [`Inbox::notify`].
     pub async fn notified(&self) {
         self.bell.notified().await;
     }

@@ -1,8 +1,8 @@
-//! A configuration that was in force is kept: it runs when the next one does not check.
+//! Keeps a copy of the configuration in force: it is used when a later one does not check.
 
 use std::path::Path;
 
-/// Copies a configuration that is in force to where it is found when the next one does not check.
+/// Copies the configuration in force to `last-good` in the state directory; a failure is logged.
 pub fn keep(from: &Path, state: &Path) {
     let to = state.join("last-good");
     let fresh = state.join("last-good.new");

@@ -1,4 +1,4 @@
-//! `/metrics` in the Prometheus text format, `/healthz`, `/readyz`: what the health page shows.
+//! The health page: `/metrics` in the Prometheus text format, `/healthz`, `/readyz`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::app::{Shared, lock};
 use crate::poll::health::BORDERS_US;
 use crate::web::HealthPage;
 
-/// Longest time without a step before the gateway is taken for stuck.
+/// Longest time without progress before the gateway counts as stuck.
 const STUCK_MS: u64 = 120_000;
 
-/// What the health page asks.
+/// The callbacks of the health page.
 pub fn view(shared: &Arc<Shared>) -> HealthPage {
     let (a, b, c, d) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
     HealthPage {
@@ -24,12 +24,12 @@ pub fn view(shared: &Arc<Shared>) -> HealthPage {
     }
 }
 
-/// Whether every bus and the engine made a step lately.
+/// Whether engine, journal and every bus made progress within `STUCK_MS`.
 pub fn is_alive(shared: &Shared) -> bool {
     let now = shared.clock.mono().0;
     let fresh = |ms: u64| now.saturating_sub(ms) < STUCK_MS;
     let buses = lock(&shared.buses);
-    // A task whose restarts are used up stands still on purpose: that is said, and no reason to end the others.
+    // A task whose restart budget is used up stands still on purpose: it is reported, and is no reason to restart the process.
     let standing: Vec<String> = lock(&shared.troubles).iter().filter(|t| t.standing).map(|t| t.task.clone()).collect();
     let stands = |task: &str| standing.iter().any(|s| s == task);
     (shared.rest.is_resting() || fresh(shared.engine_progress_ms.load(Ordering::Relaxed)))

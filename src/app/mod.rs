@@ -1,4 +1,8 @@
-//! Wiring: everything that runs, the engine's driver loop, own health, reload.
+//! Wires the rooms together: starts every task, runs the engine, measures own health, reloads and stops.
+//!
+//! [`App`] owns the tasks, [`Shared`] is what they share. A reading goes to the journal, then to the engine ([`inbox`], [`driver`]);
+//! the engine's decisions go through [`outbox`] to the store and then to sinks and channels. A reload restarts only what
+//! changed. [`App::stop`] drains in order: pollers, engine, channels, decisions, sinks, store, journal.
 
 pub mod alarm_page;
 pub mod alarm_server;
@@ -46,105 +50,85 @@ use crate::sink::{self, DeviceTags, Places, RetainedTopics, SinkHealth};
 use crate::store::log::Store;
 use crate::supervise::{Handle, TaskFailure, TaskGroup};
 
-/// Messages that no channel took and that wait to go back at most.
+/// Notifications that no channel took and that wait to be reported; beyond that the on-call rules notice the missing outcome.
 const UNDELIVERED: usize = 4_096;
 
-/// Where a running gateway keeps its things.
+/// Paths of a running gateway.
 #[derive(Clone, Debug)]
 pub struct Paths {
-    /// Durable state: journal, snapshot, last-good configuration.
+    /// Directory of durable state: journal, snapshot, last-good configuration.
     pub state: PathBuf,
-    /// The control socket.
     pub socket: PathBuf,
 }
 
-/// A bus at work.
 pub struct BusHandle {
-    /// As configured.
     pub config: Arc<BusConfig>,
-    /// How it is doing.
     pub health: Arc<BusHealth>,
     asks: Arc<Mutex<Option<mpsc::Sender<ReadRequest>>>>,
     task: Handle,
 }
 
-/// A sink at work.
 pub struct SinkHandle {
-    /// As configured.
     pub settings: sink::SinkSettings,
-    /// How it is doing.
     pub health: Arc<SinkHealth>,
-    /// What the other side refused.
+    /// Messages that the other side refused.
     pub dead_letters: DeadLetters,
-    /// What a store is to be given again.
+    /// Ranges of history to be sent again.
     pub resend: Resend,
-    /// The devices that it knows.
+    /// Tags of the devices as the sink knows them; a change restarts a time-series sink.
     places: Arc<Places>,
     task: Handle,
-    /// What listens to commands there.
+    /// The task that subscribes to MQTT commands.
     commands: Option<Handle>,
 }
 
-/// A channel at work.
 pub struct ChannelHandle {
-    /// As configured.
     pub settings: channel::ChannelSettings,
-    /// The way to it.
     pub posts: mpsc::Sender<pages::Post>,
     task: Handle,
 }
 
-/// What every part of a running gateway sees.
+/// State shared by all tasks of a running gateway.
 pub struct Shared {
-    /// The clock.
     pub clock: Clock,
-    /// The journal.
     pub journal: Journal,
-    /// What is retained.
     pub states: RetainedTopics,
-    /// The way into the engine.
+    /// Queue into the engine.
     pub inbox: Inbox,
-    /// The desk.
     engine: Mutex<Engine>,
-    /// What was decided.
     pub store: Store,
-    /// The way to it.
+    /// Queue of decisions that wait for the store.
     pub decisions: OrderedQueue<OutboxEntry>,
-    /// Buses.
     pub buses: Mutex<Vec<BusHandle>>,
-    /// Sinks.
     pub sinks: Mutex<Vec<SinkHandle>>,
-    /// Channels.
     pub channels: Mutex<Vec<ChannelHandle>>,
-    /// Whether answers of people can be heard.
+    /// Whether replies of people can be received, by channel.
     pub reply_ways: reply_ways::ReplyWays,
-    /// What proves that somebody got a page.
+    /// Signs and verifies the tokens of pages.
     pub tokens: pages::Tokens,
-    /// What could not be given to a channel: the desk is told.
+    /// Notifications that could not be queued for a channel: reported to the on-call rules.
     undelivered: mpsc::Sender<(u64, DeliveryOutcome)>,
-    /// Tasks that panicked.
     pub troubles: Arc<Mutex<Vec<TaskFailure>>>,
-    /// When the process started.
     pub started: MonotonicMillis,
-    /// When the engine last made a step, monotonic milliseconds.
+    /// Monotonic milliseconds of the engine's last step.
     pub engine_progress_ms: AtomicU64,
-    /// Rooms of rules that are switched off.
+    /// Number of rule rooms that are disabled.
     pub rules_off: AtomicU64,
-    /// Whether the rules rest, because the engine's driver ended again and again.
+    /// Keeps the rules off after repeated panics of the driver.
     pub rest: CrashLoopGuard,
-    /// Cancelled when the engine's driver has panicked: the process has to end and begin anew.
+    /// Cancelled when the engine's driver has panicked: the process must exit and restart.
     pub fatal: CancellationToken,
-    /// Whether this runs on the last-good configuration, and why.
+    /// Why this runs on the last-good configuration; `None`: it does not.
     pub last_good: Mutex<Option<String>>,
-    /// Whether everything was started.
+    /// True once everything was started.
     pub ready: AtomicBool,
-    /// Someone wants the configuration to be loaded again.
+    /// Requests to reload the configuration.
     pub reloads: mpsc::Sender<Reload>,
     configuration: Mutex<Arc<Configuration>>,
     paths: Paths,
 }
 
-/// A wish for a reload: whose it is; what was done goes back, or every problem, in words.
+/// A reload request: its actor, and the sender of its result: what was done, or every problem, one sentence each.
 pub type Reload = (String, oneshot::Sender<Result<Vec<String>, String>>);
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -152,17 +136,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Shared {
-    /// The configuration in force.
     pub fn configuration(&self) -> Arc<Configuration> {
         Arc::clone(&lock(&self.configuration))
     }
 
-    /// The desk, for one step.
+    /// Locks the engine. Hold it for one step only.
     pub fn engine(&self) -> std::sync::MutexGuard<'_, Engine> {
         lock(&self.engine)
     }
 
-    /// The reading's way: numbered and journaled, then to the engine.
+    /// The callback of the pollers: journals a reading, then passes it to the engine.
     fn deliver(self: &Arc<Self>) -> Deliver {
         let shared = Arc::clone(self);
         Arc::new(move |reading: Reading| {
@@ -171,13 +154,13 @@ impl Shared {
         })
     }
 
-    /// A try came to nothing before it began.
+    /// Reports a notification that failed before it reached its channel.
     pub fn undelivered(&self, id: u64, answer: DeliveryOutcome) {
-        // If there is no room the desk notices that no answer comes.
+        // If the queue is full, the on-call rules notice that no outcome arrives.
         let _it_is_noticed = self.undelivered.try_send((id, answer));
     }
 
-    /// The way to ask a bus something, by the link's name.
+    /// The request queue of a link whose connection is open.
     pub fn asks(&self, link: &str) -> Option<mpsc::Sender<ReadRequest>> {
         let buses = lock(&self.buses);
         let is_open = |b: &&BusHandle| b.config.link.id == link && b.health.open.load(Ordering::Relaxed);
@@ -186,9 +169,7 @@ impl Shared {
     }
 }
 
-/// A running gateway.
 pub struct App {
-    /// What every part sees.
     pub shared: Arc<Shared>,
     writer: Option<Writer>,
     pollers: TaskGroup,
@@ -196,15 +177,15 @@ pub struct App {
     channels: TaskGroup,
     records: TaskGroup,
     outlets: TaskGroup,
-    /// Wishes for a reload; whoever runs the gateway takes them.
+    /// Reload requests; whoever runs the gateway takes them.
     pub reloads_wanted: mpsc::Receiver<Reload>,
 }
 
 impl App {
-    /// Opens the journal and starts everything. Every device and broker may be absent.
+    /// Opens journal and store and starts everything. No device, broker or database needs to be reachable.
     ///
     /// # Errors
-    /// The journal cannot be opened, in words.
+    /// The state directory, the journal or the store cannot be opened.
     pub fn start(configuration: Configuration, paths: &Paths) -> Result<App, String> {
         let fresh = !paths.state.exists();
         let made = std::fs::create_dir_all(&paths.state);
@@ -270,7 +251,7 @@ impl App {
         let mut app = App { shared, writer: Some(writer), pollers, desk, channels, records, outlets, reloads_wanted };
         app.start_desk(queue, returned);
         let configuration = app.shared.configuration();
-        // Known from the start, so that what is retained of an earlier run does not pass for the present.
+        // Set at the start, so that a status retained from an earlier run is not taken for the present one.
         configuration.devices.keys().for_each(|id| app.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
         let alarms = outbox::states(&app.shared.engine(), &configuration);
         alarms.into_iter().for_each(|(topic, json)| app.shared.states.set(&topic, json));
@@ -279,7 +260,7 @@ impl App {
         Ok(app)
     }
 
-    /// Sinks and channels first, so that nothing of the first cycle waits for them.
+    /// Starts sinks and channels before the buses, so that the first cycle does not wait for them.
     fn start_outside(&mut self, configuration: &Configuration) {
         configuration.sinks.iter().for_each(|settings| self.start_sink(settings));
         configuration.oncall.channels.iter().for_each(|settings| self.start_channel(settings));
@@ -348,7 +329,7 @@ impl App {
         lock(&self.shared.buses).push(BusHandle { config, health, asks, task });
     }
 
-    /// A new configuration: what did not change misses no cycle. Returns what was done, in words.
+    /// Applies a new configuration; an unchanged link misses no cycle. Returns what was done, one sentence each.
     pub async fn reload(&mut self, configuration: Configuration, by: &str) -> Vec<String> {
         let mut said = Vec::new();
         let old = self.shared.configuration();
@@ -373,11 +354,11 @@ impl App {
             bus.task.end().await;
             said.push(format!("link {} stopped", bus.config.link.id));
         }
-        // After the old buses have ended: nothing of theirs comes any more.
+        // Only after the old buses have ended: none of their readings can arrive later.
         let sources: std::collections::BTreeSet<(&str, &str)> = streams(&configuration).collect();
         let has = |device: &str, source: &str| sources.contains(&(device, source));
         said.extend(driver::reconfigure(&self.shared, &configuration, has, by));
-        // What is left out of an untouched link is asked for again: whoever reloads has mended something.
+        // Points left out on unchanged links are tried again: the operator may have fixed their cause.
         lock(&self.shared.buses).iter().for_each(|b| b.health.forget.store(true, Ordering::Relaxed));
         for bus in &configuration.buses {
             if !lock(&self.shared.buses).iter().any(|b| *b.config == *bus) {
@@ -386,7 +367,7 @@ impl App {
             }
         }
         let now = places(&configuration);
-        // A time-series store writes what a device is and where beside each value.
+        // A time-series sink writes class and area as tags of each value.
         let moved = |s: &SinkHandle| matches!(s.settings, sink::SinkSettings::Influx(_)) && *s.places != now;
         let gone = |s: &SinkHandle| site_changed || moved(s) || !configuration.sinks.contains(&s.settings);
         for sink in take_if(&self.shared.sinks, gone) {
@@ -417,9 +398,8 @@ impl App {
         said
     }
 
-    /// Ordered drain: pollers stop, the engine ends when its input has ended, channels bring their answers, decisions are
-    /// written, the journal commits,
-    /// sinks finish what is on the way; the rest stays behind their cursor.
+    /// Ordered drain: pollers, engine, channels (with the outcomes of their deliveries), decisions, sinks, store, journal. What a
+    /// sink has not sent by then remains behind its cursor.
     pub async fn stop(mut self) {
         self.shared.ready.store(false, Ordering::Relaxed);
         self.pollers.drain(Duration::from_secs(3)).await;
@@ -433,13 +413,12 @@ impl App {
         debug_assert!(stopped.is_ok(), "the writer's thread does not panic");
     }
 
-    /// Whether everything that must make progress does: what the watchdog of systemd is told.
+    /// Whether everything makes progress; reported to the systemd watchdog.
     pub fn is_alive(&self) -> bool {
         metrics::is_alive(&self.shared)
     }
 }
 
-/// What the desk is built from.
 fn plan(configuration: &Configuration) -> EnginePlan {
     EnginePlan {
         derive: configuration.derive.clone(),
@@ -449,10 +428,10 @@ fn plan(configuration: &Configuration) -> EnginePlan {
     }
 }
 
-/// What a device's status says before anything has come of it.
+/// A device's status before its first reading.
 const UNKNOWN: &str = "{\"state\":\"unknown\",\"since\":null,\"why\":null}";
 
-/// (device, source) of everything that is polled, and the gateway itself.
+/// Device and source of every polled stream, and of the gateway itself.
 fn streams(configuration: &Configuration) -> impl Iterator<Item = (&str, &str)> {
     let units = configuration.buses.iter().flat_map(|b| &b.units);
     let outs = units.flat_map(|u| &u.groups).flat_map(|g| &g.outs);
@@ -466,7 +445,7 @@ fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {
     out
 }
 
-/// What each device is and where, the gateway itself among them.
+/// Class and area of each device, including the gateway itself.
 fn places(configuration: &Configuration) -> Places {
     let place = |d: &crate::config::Device| DeviceTags { class: d.class.clone(), area: d.area.clone() };
     let gateway = ("gateway".to_string(), DeviceTags { class: "gateway".to_string(), area: String::new() });

@@ -1,4 +1,4 @@
-//! A queue with a bound that loses nothing and keeps the order: what finds no room becomes one entry, which comes last.
+//! A bounded queue that keeps order and loses nothing: entries beyond its capacity are merged into one, which comes last.
 
 use std::sync::Mutex;
 
@@ -6,31 +6,31 @@ use tokio::sync::mpsc;
 
 use crate::app::lock;
 
-/// What can be put together with what comes after it.
+/// An entry that can be merged with a later one.
 pub trait Join {
-    /// Another that comes after this one.
+    /// Merges a later entry into this one.
     fn join(&mut self, later: Self);
 }
 
-/// Where entries are put in.
+/// The sending side.
 #[derive(Debug)]
 pub struct OrderedQueue<T> {
     sender: mpsc::Sender<T>,
-    /// What found no room; as long as it waits, whatever comes joins it.
+    /// Entries beyond the capacity, merged; while it is set, every new entry is merged into it.
     overflow: Mutex<Option<T>>,
 }
 
 impl<T: Join> OrderedQueue<T> {
-    /// For so many entries, and where they are taken out.
+    /// Creates a queue of this capacity, and its receiver.
     pub fn new(bound: usize) -> (Self, mpsc::Receiver<T>) {
         let (sender, receiver) = mpsc::channel(bound);
         (Self { sender, overflow: Mutex::new(None) }, receiver)
     }
 
-    /// Puts one in.
+    /// Adds an entry without waiting.
     ///
     /// # Errors
-    /// Nobody takes anything out any more: it comes back.
+    /// The receiver is closed: returns the entry.
     pub fn put(&self, entry: T) -> Result<(), T> {
         let mut overflow = lock(&self.overflow);
         if let Some(waiting) = overflow.as_mut() {
@@ -47,10 +47,10 @@ impl<T: Join> OrderedQueue<T> {
         }
     }
 
-    /// The next one; none when there is nothing left and nobody can put anything in.
+    /// The next entry; `None` when the queue is empty and closed.
     pub async fn next(&self, receiver: &mut mpsc::Receiver<T>) -> Option<T> {
         let overflow = {
-            // Under the lock nothing is put in: what waits comes after all that is in the queue.
+            // The lock keeps new entries out: the overflow comes after everything in the channel.
             let mut overflow = lock(&self.overflow);
             match receiver.try_recv() {
                 Ok(entry) => return Some(entry),
@@ -81,7 +81,7 @@ mod tests {
             queue.put(vec![n]).unwrap();
         }
         assert_eq!(queue.next(&mut receiver).await, Some(vec![1]));
-        // There is room now, and still it does not pass those that wait.
+        // There is room now, yet it must not overtake the waiting entries.
         queue.put(vec![6]).unwrap();
         assert_eq!(queue.next(&mut receiver).await, Some(vec![2]));
         assert_eq!(queue.next(&mut receiver).await, Some(vec![3, 4, 5, 6]));

@@ -1,5 +1,5 @@
-//! What was decided is on the disk before it leaves. If the disk does not take it within two seconds it leaves all the same,
-//! and is written down as soon as that can be.
+//! Outbox: a decision is committed to the store before it is dispatched. If the disk takes longer than two seconds, it is
+//! dispatched without that, and committed as soon as possible.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,34 +20,33 @@ use crate::model::reading::Reading;
 use crate::model::time::Now;
 use crate::store::log::{Batch, EventRow};
 
-/// The room's name in the log and in what is kept.
+/// The room's name in the event log and the store.
 pub const ALARM: &str = "alarm";
-/// How long a decision waits for the disk.
+/// Longest wait of a decision for the disk.
 const WAIT: Duration = Duration::from_secs(2);
-/// Until what could not be written is tried again.
+/// Interval at which a failed commit is retried.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Decisions that wait for the disk at most; beyond that the oldest are lost to the log, said so.
+/// Log rows of one entry, and batches waiting for the disk; beyond that the oldest are dropped from the log and the loss logged.
 const UNWRITTEN_MAX: usize = 10_000;
 
-/// Decisions on their way; beyond that they become one, which goes last.
+/// Capacity of the queue; decisions beyond it are merged into one, which comes last.
 pub const QUEUE: usize = 4_096;
 
-/// Something that was decided: what is written, and what leaves after that.
+/// A decision: what is committed, and what is dispatched after that.
 #[derive(Debug, Default)]
 pub struct OutboxEntry {
     batch: Batch,
-    /// Retained states; `None` clears one.
+    /// Retained topics; `None` clears one.
     states: Vec<(String, Option<String>)>,
-    /// Copies for the time-series stores.
+    /// Alarm readings for the time-series sinks.
     readings: Vec<Reading>,
-    /// For channels.
     letters: Vec<(Arc<str>, Post)>,
-    /// Told when it is written, or left without.
+    /// Notified once it is committed, or dispatched without that.
     done: Vec<oneshot::Sender<()>>,
 }
 
 impl Join for OutboxEntry {
-    /// Of the log the oldest goes first, said so.
+    /// Merges a later entry; beyond `UNWRITTEN_MAX` rows the oldest are dropped and the loss logged.
     fn join(&mut self, other: OutboxEntry) {
         self.batch.rows.extend(other.batch.rows);
         self.batch.keep.extend(other.batch.keep);
@@ -64,7 +63,7 @@ impl Join for OutboxEntry {
     }
 }
 
-/// What the engine decided goes its ways; the answer comes when it is written down.
+/// Queues what the engine decided; the receiver fires once it is committed and dispatched. `None`: nothing was decided.
 pub fn apply(shared: &Shared, engine: &Engine, out: EngineOutput, now: Now) -> Option<oneshot::Receiver<()>> {
     for change in out.presence {
         super::driver::tell(shared, &change);
@@ -100,10 +99,10 @@ pub fn apply(shared: &Shared, engine: &Engine, out: EngineOutput, now: Now) -> O
     Some(answer)
 }
 
-/// Somebody says something to the desk; the answer comes when what was decided is written down.
+/// Steps the engine with an input and waits until its decision is committed.
 ///
 /// # Errors
-/// It was not carried out, in words.
+/// The input was refused; the reason in both languages.
 pub async fn decide(shared: &Shared, input: EngineInput<'_>) -> Result<(), LocalizedText> {
     let (refused, written) = {
         let mut engine = shared.engine();
@@ -111,7 +110,7 @@ pub async fn decide(shared: &Shared, input: EngineInput<'_>) -> Result<(), Local
         let mut out = engine.step(now, input);
         (out.refused.take(), apply(shared, &engine, out, now))
     };
-    // Time may change something earlier than the driver thinks.
+    // The engine's next wake-up may be earlier than the driver assumes.
     shared.inbox.notify();
     if let Some(refused) = refused {
         return Err(refused);
@@ -122,7 +121,7 @@ pub async fn decide(shared: &Shared, input: EngineInput<'_>) -> Result<(), Local
     Ok(())
 }
 
-/// Every alarm that ever was, as its retained topic has it.
+/// The retained topic of every alarm that was ever raised.
 pub fn states(engine: &Engine, configuration: &Configuration) -> Vec<(String, String)> {
     let was = engine.alarms().filter(|(_, _, alarm)| alarm.occurrence > 0 || !alarm.is_normal());
     was.filter_map(|(key, _, _)| Some((format!("{ALARM}/{key}"), state(engine, configuration, key)?))).collect()
@@ -133,7 +132,7 @@ fn state(engine: &Engine, configuration: &Configuration, key: &str) -> Option<St
     serde_json::to_string(&AlarmView::new(of, alarm, &whose(configuration, &of.device))).ok()
 }
 
-/// What a device is called and where it is; a link and the gateway have no more than a name.
+/// Name, area and class of a device; links and the gateway have no area.
 pub fn whose(configuration: &Configuration, device: &str) -> DeviceInfo {
     let named = |zh: &str, en: &str, class: &str| DeviceInfo {
         name: LocalizedText { zh: zh.to_string(), en: en.to_string() },
@@ -147,7 +146,7 @@ pub fn whose(configuration: &Configuration, device: &str) -> DeviceInfo {
     }
 }
 
-/// An event as the log has it: with the words that were said.
+/// The row of the event log for an alarm event, with the text shown at that moment.
 fn row(engine: &Engine, configuration: &Configuration, event: &Event, now: Now) -> EventRow {
     let mut body = serde_json::to_value(event).unwrap_or_default();
     if let Some((of, alarm)) = engine.alarm(&event.key) {
@@ -183,8 +182,8 @@ fn dispatch(shared: &Shared, decision: OutboxEntry) {
     }
 }
 
-/// Writes decisions down, one after the other, and lets them leave in that order. At most one waits for the disk, for two
-/// seconds; the others leave at once behind it.
+/// Commits decisions in order and dispatches each after its commit. At most one waits for a slow disk, for `WAIT`; those
+/// behind it are dispatched at once.
 pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<OutboxEntry>>>, stop: CancellationToken) {
     let mut queue = queue.lock().await;
     let mut unwritten = PendingCommits::default();
@@ -198,9 +197,9 @@ pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<OutboxEntr
                 continue;
             }
         };
-        // What comes after the end was told is still taken, as long as there is something.
+        // Entries queued before `stop` are still processed: the queue comes first.
         let Some(mut decision) = decision else { break };
-        // Only the first waits for a disk that takes nothing: the others leave at once behind it.
+        // While a commit is outstanding, later decisions do not wait for the disk.
         let wait = if unwritten.batches.is_empty() { WAIT } else { Duration::ZERO };
         unwritten.batches.push_back((std::mem::take(&mut decision.batch), None));
         unwritten.catch_up(&shared, wait).await;
@@ -209,19 +208,19 @@ pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<OutboxEntr
     unwritten.catch_up(&shared, WAIT).await;
 }
 
-/// The store's answer to a batch that it still has.
+/// The pending answer of the store to a batch.
 type CommitAnswer = oneshot::Receiver<Result<(), String>>;
 
-/// Batches that are not written yet, in order.
+/// Batches that are not committed yet, in order.
 #[derive(Default)]
 struct PendingCommits {
     batches: VecDeque<(Batch, Option<CommitAnswer>)>,
-    /// Whether it was said that they cannot be written.
+    /// Whether the failure is logged; it is logged once, and its end once.
     is_said: bool,
 }
 
 impl PendingCommits {
-    /// Writes what can be written, in order; waits so long for each answer.
+    /// Commits the batches in order and stops at the first failure; `wait`: longest wait for each answer.
     async fn catch_up(&mut self, shared: &Shared, wait: Duration) {
         while let Some((batch, answer)) = self.batches.pop_front() {
             let mut answer = answer.unwrap_or_else(|| shared.store.commit(batch.clone()));
@@ -247,7 +246,7 @@ impl PendingCommits {
     }
 }
 
-/// What is kept of alarms.
+/// Reads the stored state of alarms; what is unreadable starts anew.
 pub fn kept(shared_store: &crate::store::log::Store) -> BTreeMap<String, crate::alarm::PersistedAlarm> {
     let rows = shared_store.kept(ALARM).unwrap_or_else(|error| {
         tracing::error!(error, "alarms that were kept cannot be read: they begin anew");

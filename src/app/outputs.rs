@@ -1,4 +1,4 @@
-//! What leaves through other hands: sinks, what listens beside them, and channels.
+//! Starts and stops sinks, their command subscribers, and channels.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl App {
             resend: Resend::open(&sink::file_of(&state_dir, "again", name, "json")),
             state_dir,
         };
-        // A new sink begins with what comes from now on, whenever its task gets its turn.
+        // Creates the cursor now: a new sink starts here, even if its task is scheduled later.
         let _begins_here = self.shared.journal.position(&settings.cursor());
         let (aside, again) = (common.dead_letters.clone(), common.resend.clone());
         let runs = settings.clone();
@@ -74,7 +74,7 @@ impl App {
         lock(&self.shared.channels).push(ChannelHandle { settings: settings.clone(), posts, task });
     }
 
-    /// Channels that changed begin anew.
+    /// Restarts channels whose settings changed.
     pub(super) async fn change_channels(&mut self, configuration: &Configuration, said: &mut Vec<String>) {
         let wanted = &configuration.oncall.channels;
         for channel in take_if(&self.shared.channels, |c| !wanted.contains(&c.settings)) {

@@ -1,4 +1,4 @@
-//! Pages on their way: what the desk wants to be told becomes letters, channels try them, and what became of it goes back.
+//! Delivery of pages: renders notifications, passes them to channels, and returns outcomes and replies to the on-call rules.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,37 +34,37 @@ use crate::oncall::text::{self, MessageSubject};
 use crate::oncall::{OncallOutput, PersistedOncall, answers};
 use crate::store::log::{self, Batch, EventRow, Store};
 
-/// The room's name in the log and in what is kept.
+/// The room's name in the event log and the store.
 pub const ONCALL: &str = "oncall";
-/// Under which the rest is kept, and the secret of the tokens.
+/// Store keys of the on-call state besides incidents, and of the secret of the tokens.
 const META: &str = "meta";
 const SECRET: &str = "secret";
-/// What stands before an alarm's key.
+/// Prefix of the store key of an incident.
 const INCIDENT: &str = "incident/";
-/// Tries of a channel at a time; the desk gives no more.
+/// Deliveries of a channel at a time; the on-call rules send no more.
 const AT_ONCE: usize = 2;
-/// Letters that wait for a channel at most; the desk gives no more.
+/// Notifications queued per channel; the on-call rules send no more.
 const QUEUE: usize = 8;
-/// Answers that wait at most.
+/// Replies queued per channel.
 const ANSWERS: usize = 64;
-/// How long what is on its way has when the gateway stops.
+/// Time that deliveries in flight have at shutdown.
 const FINISH: Duration = Duration::from_secs(3);
-/// Octets of a token's proof: enough that nobody guesses one, few enough for a short message.
+/// Bytes of a token's signature: 80 bits cannot be guessed and fit into a short message.
 const PROOF: usize = 10;
 
-/// Other alarms that a message names beside its own.
+/// Other alarms named in a message.
 const ALSO: usize = 5;
 
-/// A letter with the number of its try.
+/// A notification with the id of its delivery.
 pub type Post = (u64, Notification);
 
-/// What proves that somebody got a page.
+/// Creates and verifies tokens: a signed page number, which proves receipt of the page.
 pub struct Tokens {
     key: hmac::Key,
 }
 
 impl Tokens {
-    /// With the secret that is kept, or a new one.
+    /// Uses the stored secret, or creates one.
     pub fn open(store: &Store) -> Self {
         let kept = store.kept(ONCALL).unwrap_or_default().remove(SECRET).filter(|s| s.len() >= 32);
         let secret = kept.unwrap_or_else(|| {
@@ -73,14 +73,13 @@ impl Tokens {
                 tracing::error!("the system has no random numbers: answers through links will not be believed");
             }
             let keep = vec![(ONCALL, SECRET.to_string(), Some(fresh.clone()))];
-            // The next start finds it; if not, links of before are not believed.
+            // If this commit fails, links sent before the next start become invalid.
             drop(store.commit(Batch { rows: Vec::new(), keep }));
             fresh
         });
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret) }
     }
 
-    /// The token of a page.
     pub fn of(&self, page: u64) -> String {
         let number = page.to_be_bytes();
         let proof = hmac::sign(&self.key, &number);
@@ -89,12 +88,12 @@ impl Tokens {
         BASE64.encode(bytes)
     }
 
-    /// The page of a token; none if it is none of ours.
+    /// The page of a token; `None` if its signature is wrong.
     pub fn page(&self, token: &str) -> Option<u64> {
         let bytes = BASE64.decode(token.trim()).ok().filter(|b| (PROOF + 1..=PROOF + 8).contains(&b.len()))?;
         let number = &bytes[..bytes.len() - PROOF];
         let page = number.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
-        // In constant time: the whole token is made anew and compared as a whole by its proof.
+        // The comparison takes constant time.
         let right = hmac::sign(&self.key, &page.to_be_bytes());
         let differs =
             right.as_ref()[..PROOF].iter().zip(&bytes[bytes.len() - PROOF..]).fold(0u8, |d, (a, b)| d | (a ^ b));
@@ -102,7 +101,7 @@ impl Tokens {
     }
 }
 
-/// What survived of pages.
+/// Reads the stored on-call state; what is unreadable starts empty.
 pub fn stored(store: &Store) -> PersistedOncall {
     read(store.kept(ONCALL).unwrap_or_else(|error| {
         tracing::error!(error, "pages that were kept cannot be read: they begin anew");
@@ -110,7 +109,7 @@ pub fn stored(store: &Store) -> PersistedOncall {
     }))
 }
 
-/// The same from a file beside whoever writes it; nothing where there is none.
+/// Reads the on-call state of a store that another process has open; empty if there is none.
 pub fn stored_at(path: &Path) -> PersistedOncall {
     read(log::kept(path, ONCALL).unwrap_or_default())
 }
@@ -132,7 +131,7 @@ fn read(rows: BTreeMap<String, Vec<u8>>) -> PersistedOncall {
     out
 }
 
-/// What is written of a step of the desk.
+/// Adds the effects of an on-call step to a batch of the store.
 pub fn write(out: &OncallOutput, now: Now, batch: &mut Batch) {
     batch.rows.extend(out.log.iter().map(|entry| row(entry, now)));
     for (key, kept) in &out.changed {
@@ -157,7 +156,7 @@ fn row(entry: &PageLogEntry, now: Now) -> EventRow {
     }
 }
 
-/// What an alarm is about, in words, and as its retained topic has it.
+/// The texts of an alarm, and its view as published on the retained topic.
 pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (MessageSubject, serde_json::Value) {
     let Some((of, alarm)) = engine.alarm(key) else {
         let text = LocalizedText { zh: key.to_string(), en: key.to_string() };
@@ -187,8 +186,8 @@ pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (Me
     (subject, serde_json::to_value(AlarmView::new(of, alarm, &whose)).unwrap_or_default())
 }
 
-/// The alarm's text with the value of this moment, and the one when it was raised if that is another; where there is no value
-/// now the text says of when it is.
+/// The alarm's text with its present value, and the value at which it was raised if that differs. Without a present value
+/// the text states the time of the value it shows.
 fn numbers(
     engine: &Engine,
     key: &str,
@@ -211,13 +210,13 @@ fn numbers(
     (text, LocalizedText::default())
 }
 
-/// The letter of a try.
+/// Renders the notification of a message.
 pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, send: &Send) -> Notification {
     let zh = send.language == Language::Zh;
     let (mut subjects, mut objects) = (Vec::new(), Vec::new());
     for about in &send.about {
         let (subject, state) = subject(engine, configuration, &about.key);
-        // Names, not ids, in what people read.
+        // People read names, not ids.
         let by = engine.oncall().plan().people.get(about.by.as_str()).map(|p| p.names.of(zh).to_string());
         subjects.push((PageItem { by: by.unwrap_or_else(|| about.by.clone()), ..about.clone() }, subject));
         objects.push(json!({
@@ -227,7 +226,7 @@ pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, s
     let is_sms =
         |c: &channel::ChannelSettings| c.id() == &*send.channel && matches!(c, channel::ChannelSettings::Sms(_));
     let first = send.about.first();
-    // Whoever answers a message answers all that it says.
+    // A reply applies to every alarm of the message.
     let asks = send.about.iter().any(|a| a.kind.wants_answer());
     let answerable = send.about.iter().find(|a| a.kind.wants_answer() || (!asks && a.can_arrive));
     let code = answerable.map(|a| code(a.page)).filter(|_| configuration.oncall.channels.iter().any(is_sms));
@@ -261,7 +260,7 @@ fn button(is_there: bool, zh: bool) -> Button {
     Button { label: label.to_string(), is_there }
 }
 
-/// Letters go to their channels; one that has no room for it says so.
+/// Queues notifications for their channels; one that cannot be queued is reported as a failed delivery.
 pub fn post(shared: &Shared, letters: Vec<(Arc<str>, Post)>) {
     for (channel, (id, letter)) in letters {
         let sender =
@@ -275,15 +274,15 @@ pub fn post(shared: &Shared, letters: Vec<(Arc<str>, Post)>) {
     }
 }
 
-/// Something about pages goes to the desk; what it decides goes its ways.
+/// Passes a command to the on-call rules and dispatches the result.
 ///
 /// # Errors
-/// It was not carried out, in words.
+/// The command was refused; the reason in both languages.
 pub async fn tell(shared: &Shared, command: &OncallCommand) -> Result<(), LocalizedText> {
     outbox::decide(shared, EngineInput::Page(command)).await
 }
 
-/// A channel at work: it tries letters and listens to answers, until told to stop; what is on its way has three seconds.
+/// Runs a channel: sends notifications and receives replies until `stop`; deliveries in flight then have `FINISH`.
 pub async fn run(
     shared: Arc<Shared>,
     settings: channel::ChannelSettings,
@@ -295,7 +294,7 @@ pub async fn run(
     let last = shared.engine().oncall().last_answer(settings.id()).map(ToString::to_string);
     let (heard, mut answers) = mpsc::channel::<InboundReply>(ANSWERS);
     let kept = heard.clone();
-    // More at once than that nobody says who means it; what is lost is asked for again by the next page.
+    // A reply beyond the capacity is dropped; the next page requests it again.
     let hear: channel::ReplyHandler = Arc::new(move |said| drop(heard.try_send(said)));
     let letters = futures_util::stream::poll_fn(|context| posts.poll_recv(context)).take_until(stop.cancelled());
     let trying = letters.for_each_concurrent(AT_ONCE, |(id, letter)| {
@@ -306,7 +305,7 @@ pub async fn run(
         }
     });
     let answering = async {
-        // Where nobody can answer this waits for ever.
+        // Keeps the queue open, so that this waits for ever on a channel without replies.
         let _open = kept;
         while let Some(said) = answers.recv().await {
             hears(&shared, settings.id(), said).await;
@@ -324,7 +323,7 @@ pub async fn run(
     }
 }
 
-/// What could not be given to a channel goes back to the desk.
+/// Reports notifications that could not be queued to the on-call rules.
 pub async fn take_back(
     shared: Arc<Shared>,
     returned: Arc<Mutex<mpsc::Receiver<(u64, DeliveryOutcome)>>>,
@@ -342,13 +341,13 @@ pub async fn take_back(
     }
 }
 
-/// The number of a try that is of no page: whatever becomes of it, nobody waits for it.
+/// Delivery id of a message that belongs to no page; its outcome is ignored.
 const NO_PAGE: u64 = u64::MAX;
 
-/// Whoever can publish in a reply topic or knows the modem's number may say anything, as often as they like.
+/// Anyone may publish to a reply topic or text the modem, as often as they like.
 static LOG: LogLimit = LogLimit::new();
 
-/// Somebody answered.
+/// Processes a reply, or a change of a channel's ability to receive them.
 async fn hears(shared: &Shared, channel: &str, said: InboundReply) {
     let (page, is_there, how, id) = match said {
         InboundReply::Listening(says) => return shared.reply_ways.set(channel, says),
@@ -380,7 +379,7 @@ async fn hears(shared: &Shared, channel: &str, said: InboundReply) {
     }
 }
 
-/// A short message that means no alarm. Whoever of the configuration sent it is told so, at most once a minute.
+/// Answers a short message that matched no alarm, if its sender is a configured person; at most once a minute.
 fn not_understood(shared: &Shared, channel: &str, from: String, text: &str) {
     let Some(count) = LOG.allows(&format!("no answer {channel} {from}")) else { return };
     tracing::info!(channel, from = masked(&from), count, "a message that answers nothing");
@@ -402,13 +401,12 @@ fn not_understood(shared: &Shared, channel: &str, from: String, text: &str) {
     post(shared, vec![(channel.into(), (NO_PAGE, letter))]);
 }
 
-/// A number as it may be printed.
+/// Masks a telephone number except for its last three digits.
 pub fn masked(number: &str) -> String {
     let tail: String = number.chars().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect();
     if number.contains('@') { number.to_string() } else { format!("***{tail}") }
 }
 
-/// The queue of a channel.
 pub fn queue() -> (mpsc::Sender<Post>, Arc<Mutex<mpsc::Receiver<Post>>>) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     (sender, Arc::new(Mutex::new(receiver)))

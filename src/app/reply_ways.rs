@@ -1,4 +1,4 @@
-//! Whether answers of people can be heard: the reply topic of a push service, a modem, the commands of a broker.
+//! Whether replies of people can be received: reply topics of push services, modems, MQTT commands.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -20,12 +20,12 @@ pub struct ReplyWay {
     pub instead: String,
 }
 
-/// What each way said last of itself.
+/// The last state that each receiver reported.
 #[derive(Debug, Default)]
 pub struct ReplyWays(Mutex<BTreeMap<String, Result<(), String>>>);
 
 impl ReplyWays {
-    /// A way says whether it can be heard; a change is logged.
+    /// Records the state of a receiver; a change is logged.
     pub fn set(&self, name: &str, says: Result<(), String>) {
         let before = lock(&self.0).insert(name.to_string(), says.clone());
         match (before, says) {
@@ -46,12 +46,12 @@ impl ReplyWays {
 
 static LOG: LogLimit = LogLimit::new();
 
-/// The name of a broker's commands.
+/// The name under which a sink's MQTT commands are listed.
 pub fn of_sink(name: &str) -> String {
     format!("mqtt {name}")
 }
 
-/// Every way that is configured, whether it can be heard, and what to use instead.
+/// Every configured receiver with its state, and the alternative while it fails.
 pub fn list(shared: &Shared) -> Vec<ReplyWay> {
     let said = lock(&shared.reply_ways.0).clone();
     let channels: Vec<channel::ChannelSettings> = lock(&shared.channels).iter().map(|c| c.settings.clone()).collect();

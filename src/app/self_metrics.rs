@@ -1,4 +1,4 @@
-//! Own health is a device: every ten seconds a reading of device `gateway`, through the same door as all others.
+//! Own health as a device: every ten seconds a reading of device `gateway`, journaled and evaluated like any other.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,22 +21,21 @@ use crate::poll::health::UnitPresence;
 /// The file whose date says when the last backup was made.
 pub const LAST_BACKUP: &str = "last-backup";
 
-/// Milliseconds between two readings of ourselves.
+/// Milliseconds between two readings of the gateway.
 const EVERY_MS: u64 = 10_000;
 
-/// What the process has used so far, from /proc.
+/// Resources used by the process, from /proc.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     /// Clock ticks of CPU.
     cpu_ticks: u64,
-    /// Resident bytes.
     pub resident: u64,
-    /// Bytes that went to block devices.
+    /// Bytes written to block devices.
     pub written: u64,
 }
 
 impl Usage {
-    /// As the kernel tells it; zeros where it does not.
+    /// Reads /proc; zeros where it cannot be read.
     pub fn now() -> Self {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
         let stat = read("stat");
@@ -50,20 +49,20 @@ impl Usage {
         Self { cpu_ticks, resident: pages * rustix::param::page_size() as u64, written }
     }
 
-    /// CPU time in milliseconds (the kernel counts in hundredths of a second).
+    /// CPU time in milliseconds; a tick is 10 ms.
     pub fn cpu_ms(&self) -> u64 {
         self.cpu_ticks * 10
     }
 }
 
-/// How far ahead rotas are looked at, and how often.
+/// Horizon and interval of the search for gaps in the rotas.
 const GAP_DAYS: i64 = 14;
 const GAP_EVERY_MS: u64 = 600_000;
 
 /// Name, kind and value of each point.
 type Figures = Vec<(&'static str, PointKind, Sample)>;
 
-/// Keeps `gateway/status` and the readings of device `gateway`; looks whether the date may be believed.
+/// Publishes `gateway/status`, appends the readings of device `gateway`, and checks once a second whether the date is trusted.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut before = (Usage::now(), shared.clock.mono(), 0u64, 0u64);
     let (mut gap, mut gap_at) = (Err(Cause::NotAvailable), 0);
@@ -94,7 +93,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-/// The retained state of the gateway itself.
+/// Publishes the gateway's retained status.
 pub fn say_online(shared: &Shared) {
     let configuration = shared.configuration();
     let now = shared.clock.now();
@@ -112,12 +111,12 @@ pub fn say_online(shared: &Shared) {
     shared.states.set("gateway/status", json);
 }
 
-/// Rooms of rules that decide nothing at present.
+/// Number of rule rooms that are disabled; all of them during a crash loop.
 pub fn rules_off(shared: &Shared) -> u64 {
     if shared.rest.is_resting() { crate::engine::ROOMS } else { shared.rules_off.load(Ordering::Relaxed) }
 }
 
-/// What a bus that makes no step does not read is said in its place: its devices are offline, and nobody guesses from silence.
+/// Appends failed readings for buses that hang: their devices become offline instead of silent.
 fn stalled(shared: &Shared) {
     let now = shared.clock.mono();
     for bus in lock(&shared.buses).iter() {
@@ -133,7 +132,7 @@ fn stalled(shared: &Shared) {
     }
 }
 
-/// When the date comes to be believed, what was written without one is dated.
+/// When the date becomes trusted, dates what was stored without one.
 fn believe(shared: &Shared) {
     let before = shared.clock.trusted();
     if shared.clock.refresh() && !before {
@@ -145,7 +144,7 @@ fn believe(shared: &Shared) {
     }
 }
 
-/// What a time service says outranks a later date that was once believed and stored: later starts are measured by it.
+/// The synchronised date replaces a later one that was stored: later starts are compared with it.
 pub(super) fn outrank(clock: &Clock, journal: &Journal) {
     let (date, stored) = (clock.wall(), UnixMillis(journal.health().last_wall.load(Ordering::Relaxed)));
     if clock::kernel_synchronised() && date < stored {
@@ -246,7 +245,7 @@ fn decided(shared: &Shared, gap: Sample) -> Figures {
     }
     let failed = shared.store.health.failed.load(Ordering::Relaxed);
     let mark = std::fs::metadata(shared.paths.state.join(LAST_BACKUP)).and_then(|m| m.modified()).ok();
-    // Where none was ever made, since the state began.
+    // Without any backup, the age of the state directory.
     let mark = mark.or_else(|| std::fs::metadata(&shared.paths.state).and_then(|m| m.created()).ok());
     let mark = mark.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let now = u64::try_from(shared.clock.wall().0).unwrap_or(0) / 1_000;
@@ -272,7 +271,7 @@ fn decided(shared: &Shared, gap: Sample) -> Figures {
     ]
 }
 
-/// Days until the first moment at which nobody is on call in some rota, at most fourteen; nobody knows without a date.
+/// Days until the first gap in any rota, in tenths, at most [`GAP_DAYS`]; not available without a trusted date.
 fn rota_gap(shared: &Shared) -> Sample {
     let now = shared.clock.now();
     let engine = shared.engine();

@@ -1,4 +1,4 @@
-//! What `plantroom status` shows: links, units, sinks, journal, clock, versions.
+//! The data of `plantroom status`: links, units, sinks, journal, clock, versions.
 
 use std::sync::atomic::Ordering;
 
@@ -284,7 +284,6 @@ fn alarms(shared: &Shared) -> Alarms {
     out
 }
 
-/// The status now.
 pub fn status(shared: &Shared) -> Status {
     let configuration = shared.configuration();
     let j = shared.journal.health();
@@ -294,7 +293,7 @@ pub fn status(shared: &Shared) -> Status {
         format!("{} panicked {} times{standing}", t.task, t.panics)
     };
     let zone = &configuration.alarms.zone;
-    // One after the other: a guard within the expression below would live to its end, and others lock the same.
+    // Each lock is taken and released in turn: a guard inside the expression below would live to its end and could deadlock.
     let links = lock(&shared.buses).iter().map(|b| link(b, zone, shared.clock.mono())).collect();
     let sinks = lock(&shared.sinks).iter().map(sink).collect();
     let (alarms, pages) = (alarms(shared), pages(shared));
