@@ -1,4 +1,7 @@
-//! The unix socket that the CLI speaks to: one JSON request a line, one JSON answer a line. The caller's uid is the person.
+//! The unix socket of the CLI: one JSON request per line, one JSON answer per line.
+//!
+//! The kernel's credentials of the peer identify the person. Everyone who can connect may read; only root, the gateway's user
+//! and configured `writers` may change something. Requests are limited to 64 kB, connections to 16, idle time to 60 s.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -143,7 +146,7 @@ pub enum ControlRequest {
 }
 
 impl ControlRequest {
-    /// Whether it changes something, or occupies a bus for whatever registers are named.
+    /// Whether it changes something, or occupies a bus with arbitrary registers.
     pub fn changes(&self) -> bool {
         match self {
             ControlRequest::Status
@@ -181,15 +184,15 @@ pub enum SetAside {
     Discard,
 }
 
-/// Who asks.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// User id, as the kernel knows it.
+    /// User id reported by the kernel.
     pub uid: u32,
 }
 
 impl Caller {
-    /// The person, as the machine names them.
+    /// The user name from /etc/passwd, or `uid N`.
     pub fn name(self) -> String {
         let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         let of = |line: &str| {
@@ -200,10 +203,10 @@ impl Caller {
         users.lines().find_map(of).unwrap_or_else(|| format!("uid {}", self.uid))
     }
 
-    /// Whether they may ask this.
+    /// Checks whether the caller may send this request.
     ///
     /// # Errors
-    /// They may only read; in words, with what to do about it.
+    /// The caller may only read; says how to obtain the right.
     pub fn may(self, request: &ControlRequest, settings: &ControlSettings) -> Result<(), String> {
         let own = rustix::process::geteuid().as_raw();
         if !request.changes() || self.uid == 0 || self.uid == own || settings.writers.contains(&self.name()) {
@@ -214,27 +217,24 @@ impl Caller {
     }
 }
 
-/// What a refusal begins with that is one of right, not of state.
+/// Prefix of a refusal for lack of rights, by which the client recognises it.
 const DENIED: &str = "not permitted: ";
 
-/// An answer, or why there is none, in words.
+/// An answer, or an error message.
 pub type ControlAnswer = Result<Value, String>;
 
-/// Answers requests.
 pub type Handler =
     Arc<dyn Fn(ControlRequest, Caller) -> Pin<Box<dyn Future<Output = ControlAnswer> + Send>> + Send + Sync>;
 
-/// Longest request, bytes.
 const REQUEST_MAX: u64 = 64 * 1024;
-/// Connections served at a time.
 const CONNECTIONS_MAX: usize = 16;
 
-/// How long a connection may say nothing.
+/// Longest pause between two requests of a connection.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// What one too many is told.
+/// The answer to a connection beyond [`CONNECTIONS_MAX`].
 const BUSY: &str = "{\"error\":\"the gateway is busy: 16 others are asking it; try again in a moment\"}\n";
 
-/// Serves the socket until told to stop.
+/// Serves the socket until `stop`.
 pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
     let _stale = std::fs::remove_file(&path);
     if let Some(dir) = path.parent() {
@@ -247,7 +247,7 @@ pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
             return stop.cancelled().await;
         }
     };
-    // Whoever is in our group may ask; connecting needs the right to write.
+    // Mode 0660: members of our group may connect.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
     if let Err(error) = std::fs::set_permissions(&path, mode) {
         tracing::warn!(socket = %path.display(), %error, "only we ourselves can use the control socket");
@@ -259,12 +259,12 @@ pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
-            // Too many open files: the next try may find room.
+            // Too many open files: accept again shortly.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            // It fits into the socket's buffer: whoever does not read it holds nobody up.
+            // The line fits into the socket's buffer, so a client that does not read it blocks nobody.
             let _gone = stream.try_write(BUSY.as_bytes());
             continue;
         };
@@ -300,27 +300,27 @@ async fn serve_one(stream: UnixStream, handler: Handler) -> std::io::Result<()> 
     Ok(())
 }
 
-/// Why a gateway did not answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// No gateway listens.
+    /// No process listens on the socket.
     #[error("no gateway runs here ({0})")]
     NotRunning(String),
-    /// We may not ask it.
+    /// The socket's mode does not permit us to connect.
     #[error("a gateway runs here, and we may not ask it ({0})")]
     Denied(String),
-    /// Whoever asks may not have that done.
+    /// The caller may not change anything.
     #[error("{0}")]
     NotPermitted(String),
-    /// It answered with an error.
+    /// The gateway answered with an error.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Asks a running gateway.
+/// Sends a request to the running gateway.
 ///
 /// # Errors
-/// None runs, or it says why not.
+/// No gateway runs, or it refused the request.
 pub async fn ask(socket: &Path, request: &ControlRequest) -> Result<Value, Failed> {
     let gone = |e: std::io::Error| {
         let why = format!("{}: {e}", socket.display());
@@ -328,7 +328,7 @@ pub async fn ask(socket: &Path, request: &ControlRequest) -> Result<Value, Faile
     };
     let (read, mut write) = UnixStream::connect(socket).await.map_err(gone)?.into_split();
     let line = serde_json::to_string(request).unwrap_or_default();
-    // One that is busy answers before it is asked, and closes.
+    // A busy gateway answers before it reads the request, and closes: a failed write is judged after reading.
     let written = write.write_all(format!("{line}\n").as_bytes()).await;
     let mut answer = String::new();
     let read = BufReader::new(read).read_line(&mut answer).await;
