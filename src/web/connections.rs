@@ -1,4 +1,4 @@
-//! So many connections of one address at a time; requests with a wrong token are counted and slowed down.
+//! Limits connections per address; counts and delays requests with an invalid token.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,21 +8,20 @@ use std::time::Duration;
 
 use crate::clock::LogLimit;
 
-/// Connections of one address at a time; of IPv6 of one network of 64 bits.
+/// Connections at a time per IPv4 address or IPv6 /64 network.
 const ADDRESS_MAX: usize = 8;
-/// How long whoever guesses waits for the answer.
+/// Delay of the answer to an invalid token, against guessing.
 const GUESS: Duration = Duration::from_millis(500);
 
-/// Requests with a token that is none, since the start.
+/// Requests with an invalid token since the start.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 static LOG: LogLimit = LogLimit::new();
 
-/// Requests with a token that is none, since the start.
 pub fn refused() -> u64 {
     REFUSED.load(Ordering::Relaxed)
 }
 
-/// A wrong token: counted, logged once a minute, and answered late.
+/// Counts an invalid token, logs it at most once a minute, and delays the answer.
 pub async fn refuse(what: &'static str) {
     REFUSED.fetch_add(1, Ordering::Relaxed);
     if let Some(count) = LOG.allows(what) {
@@ -31,11 +30,11 @@ pub async fn refuse(what: &'static str) {
     tokio::time::sleep(GUESS).await;
 }
 
-/// Connections by address.
+/// Open connections by address.
 #[derive(Clone, Debug, Default)]
 pub struct Connections(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
 
-/// A connection's place; given back when it is dropped.
+/// The slot of a connection; released when dropped.
 #[derive(Debug)]
 pub struct ConnectionSlot {
     of: Connections,
@@ -43,7 +42,7 @@ pub struct ConnectionSlot {
 }
 
 impl Connections {
-    /// A place for another connection of an address; none if it has enough of them.
+    /// A slot for a connection of this address; `None` beyond `ADDRESS_MAX`.
     pub fn place(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let address = network(address);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +67,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// Whoever has one address of a network of IPv6 has them all.
+/// The IPv4 address, or the IPv6 /64 network: a host usually owns all of its addresses.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(a) => match a.to_ipv4_mapped() {

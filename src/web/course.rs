@@ -1,33 +1,33 @@
-//! The course of a value over the last hours as a small drawing (SVG): no scripts, a few kilobytes.
+//! A chart of a value over the last hours as SVG: no scripts, a few kilobytes.
 
 use std::fmt::Write as _;
 
 use crate::model::text::figure;
 use crate::web::page::escape;
 
-/// A value over time.
+/// A time series to draw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Course {
-    /// What it is; may be empty.
+    /// May be empty.
     pub name: String,
-    /// Its unit; may be empty.
+    /// May be empty.
     pub unit: String,
-    /// When and what: milliseconds since 1970, in order; none: no good value then.
+    /// Milliseconds since 1970, ascending, with the value; `None`: no good value.
     pub values: Vec<(i64, Option<f64>)>,
-    /// The limit of the alarm.
+    /// The alarm limit, drawn as a dashed line.
     pub limit: Option<f64>,
-    /// What the first and the last moment are called on the site's clock.
+    /// Labels of the first and last moment, in local time.
     pub ends: (String, String),
 }
 
-/// Width and height of the drawing, and the margins left, above and below of the line.
+/// Size of the drawing and margins of the plot, in SVG units.
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 130.0;
 const LEFT: f64 = 52.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 20.0;
 
-/// The drawing; nothing where there is no value.
+/// Renders the SVG; empty if there is no value.
 pub fn svg(course: &Course, zh: bool) -> String {
     let good: Vec<f64> = course.values.iter().filter_map(|(_, v)| *v).chain(course.limit).collect();
     let (Some(first), Some(last)) = (course.values.first(), course.values.last()) else { return String::new() };
@@ -36,7 +36,7 @@ pub fn svg(course: &Course, zh: bool) -> String {
     }
     let low = good.iter().copied().fold(f64::INFINITY, f64::min);
     let high = good.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    // A value that does not change is a line in the middle.
+    // A constant value is drawn in the middle.
     let (low, high) = if high > low { (low, high) } else { (low - 1.0, high + 1.0) };
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of hours")]
     let x = |at: i64| LEFT + (WIDTH - LEFT - 4.0) * ((at - first.0) as f64) / ((last.0 - first.0).max(1) as f64);

@@ -1,4 +1,5 @@
-//! Listeners: health and metrics on loopback, and the door for people and programs. A read-only view that passes commands on.
+//! HTTP listeners. [`serve`]: health and metrics, loopback only. [`server::serve`]: alarm pages behind signed links, and an
+//! interface for programs. Both only read the state; changes are passed on as commands through callbacks.
 
 pub mod connections;
 pub mod course;
@@ -32,20 +33,20 @@ impl Default for HealthPageSettings {
     }
 }
 
-/// What the pages are made of.
+/// The callbacks of the health page.
 #[derive(Clone)]
 pub struct HealthPage {
     /// `/metrics` in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// `/healthz`: whether everything makes progress.
     pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// What is to be said of it all the same.
+    /// A warning shown although the check succeeds.
     pub remark: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// `/readyz`: whether everything was started and the journal writes.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// Serves until told to stop. A port that is taken is tried again every five seconds.
+/// Serves until `stop`. A port that is in use is tried again every five seconds.
 pub async fn serve(settings: HealthPageSettings, view: HealthPage, stop: CancellationToken) {
     let router = Router::new()
         .route("/metrics", get(metrics))

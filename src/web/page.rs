@@ -1,71 +1,63 @@
-//! The page of an alarm: for an old telephone on a bad network in a basement. No scripts; forms that post to the page itself.
+//! HTML of an alarm's page, made for old telephones on slow networks: no scripts, forms that post to the page itself.
 
 use std::fmt::Write as _;
 
 use crate::model::point::LocalizedText;
 use crate::web::course::{self, Course};
 
-/// What the page shows.
+/// The contents of the page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlarmPage {
-    /// Whether whoever reads it reads Chinese.
+    /// Chinese if true, else English.
     pub zh: bool,
-    /// What it is called: `P1`.
+    /// Such as `P1`.
     pub priority: String,
-    /// Where, and what.
     pub title: String,
-    /// What is to be done.
     pub action: String,
-    /// More: a name and a text, a line each.
+    /// Rows of the details table: name and text.
     pub lines: Vec<(String, String)>,
-    /// What can be done here.
+    /// Actions that are offered.
     pub can: Can,
-    /// Colleagues whom it can be handed over to: id and name.
+    /// People to whom it can be handed over: id and name.
     pub colleagues: Vec<(String, String)>,
-    /// Where the page went to a channel and not to a person: whoever it may be, id and name.
+    /// If the page went to a channel: the people who may be acting, id and name.
     pub askers: Vec<(String, String)>,
-    /// What else its message said.
+    /// The other alarms of the message.
     pub others: Vec<Other>,
-    /// What else there is at the device: what and how it stands.
+    /// Related alarms: text and state.
     pub beside: Vec<(String, String)>,
-    /// Who was told, through what and when.
+    /// Recipients: name, then channel and time.
     pub told: Vec<(String, String)>,
     /// Telephone numbers: whose and which.
     pub phones: Vec<(String, String)>,
-    /// Where it is written what is to be done.
+    /// Address of the procedure; other schemes than http(s) are not shown.
     pub procedure: Option<String>,
-    /// How the value came to be what it is.
+    /// Chart of the value.
     pub course: Option<Course>,
 }
 
-/// What whoever reads a page can do.
+/// Actions available to the reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a button of its own")]
 pub struct Can {
-    /// Acknowledge it.
     pub take: bool,
-    /// Say that they are there.
+    /// Report arrival.
     pub arrive: bool,
-    /// Hand it over.
     pub hand_over: bool,
-    /// Put it aside.
     pub shelve: bool,
-    /// Say that it is inspected.
+    /// Confirm inspection of a latched alarm.
     pub reset: bool,
 }
 
-/// Another alarm of the same message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Other {
-    /// The path of its page.
+    /// Path of its page.
     pub path: String,
-    /// Where, and what.
     pub text: String,
-    /// How it stands.
     pub state: String,
 }
 
-/// Text as a page may show it.
+/// Escapes text for HTML, also within attributes.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -99,10 +91,10 @@ fn whole(zh: bool, title: &str, body: &str) -> String {
     )
 }
 
-/// What became of an answer: what was done, or why not.
+/// The result of an action: a confirmation or a refusal.
 pub type ActionOutcome = Result<LocalizedText, LocalizedText>;
 
-/// The page; `outcome`: what became of the answer that was just given.
+/// Renders the page; `outcome`: the result of the action that was just posted.
 pub fn alarm(alarm: &AlarmPage, outcome: Option<&ActionOutcome>) -> String {
     let say = |zh: &'static str, en: &'static str| if alarm.zh { zh } else { en };
     let mut body = String::new();
@@ -170,7 +162,7 @@ fn options(body: &mut String, name: &str, all: &[(String, String)]) {
     body.push_str("</select>");
 }
 
-/// Acknowledge, and: I am there.
+/// The buttons to acknowledge and to report arrival.
 fn main_buttons(body: &mut String, alarm: &AlarmPage) {
     let say = |zh: &'static str, en: &'static str| if alarm.zh { zh } else { en };
     let count = alarm.others.len() + 1;
@@ -198,7 +190,7 @@ fn main_buttons(body: &mut String, alarm: &AlarmPage) {
     }
 }
 
-/// What else the message said: each has a page of its own.
+/// Links to the other alarms of the message.
 fn several(body: &mut String, alarm: &AlarmPage) {
     if alarm.others.is_empty() {
         return;
@@ -211,7 +203,7 @@ fn several(body: &mut String, alarm: &AlarmPage) {
     body.push_str("</table>");
 }
 
-/// Hand over, shelve, reset: each behind a line that opens it.
+/// Forms for handing over, shelving and resetting, each in a collapsed section.
 fn more_actions(body: &mut String, alarm: &AlarmPage) {
     let say = |zh: &'static str, en: &'static str| if alarm.zh { zh } else { en };
     let mut form = |verb: &str, title: &str, inside: &dyn Fn(&mut String), is_reason_wanted: bool| {
@@ -237,7 +229,7 @@ fn more_actions(body: &mut String, alarm: &AlarmPage) {
     }
 }
 
-/// What is said where there is nothing to show.
+/// The page of an invalid or expired link, in both languages.
 pub fn over() -> String {
     whole(
         true,

@@ -1,7 +1,7 @@
-//! The door for people and programs that reach this box: the page of an alarm behind a signed link, and an interface for programs.
+//! HTTP server for people and programs: alarm pages behind signed links, and a JSON interface.
 //!
-//! A GET changes nothing, so that the previews of messengers acknowledge nothing; the button is a POST. Every request has limits of
-//! size and time, and there are only so many at once.
+//! A GET changes nothing, so that link previews of messengers acknowledge nothing; the buttons send a POST. Size and duration of
+//! requests and the number of connections are limited.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ use crate::web::connections::{self, Connections};
 use crate::web::course::Course;
 use crate::web::page::{self, AlarmPage};
 
-/// Characters of a token at least.
+/// Least characters of a program's token.
 pub const TOKEN_MIN: usize = 16;
-/// Longest request.
+/// Longest request head or body, bytes.
 const BODY_MAX: usize = 16 * 1024;
-/// Longest wait for the head of a request, and for its answer.
+/// Time limits for the head of a request, and for its answer.
 const HEAD: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(15);
-/// Connections at a time.
+/// Connections at a time, of all addresses together.
 const CONNECTIONS: usize = 64;
 
 /// Who reaches this box over the network: `[web]`.
@@ -73,7 +73,7 @@ pub enum May {
 }
 
 impl ServerSettings {
-    /// What is wrong with it: the key, what, and the mend.
+    /// Problems of the settings: key, message and hint.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = Vec::new();
         match self.listen.parse::<SocketAddr>() {
@@ -94,38 +94,34 @@ impl ServerSettings {
     }
 }
 
-/// What will be.
 pub type Later<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
-/// What became of a command, when it is written down; why not, in words.
+/// Completes when a command is committed; an error is the reason of its refusal.
 pub type Done = Later<Result<(), LocalizedText>>;
-/// Looks up the page of a token.
 pub type FindPage = dyn Fn(&str) -> Option<AlarmPage> + Send + Sync;
-/// Looks up how the value of a token's alarm came to be what it is; none where nobody knows, or not in time.
+/// Looks up the chart of a token's alarm; `None` if there is none in time.
 pub type FindCourse = dyn Fn(String) -> Later<Option<Course>> + Send + Sync;
-/// Does something with an alarm: whether somebody is there (else it is acknowledged), key, who, note.
+/// Acts on an alarm: true to report arrival, false to acknowledge; then key, actor and note.
 pub type Act = dyn Fn(bool, String, String, String) -> Done + Send + Sync;
 
-/// An answer on an alarm's page, as its forms send it.
+/// The form of an alarm's page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageForm {
-    /// What is to be done: `acknowledge`, `arrive`, `hand_over`, `shelve` or `reset`; empty: acknowledge.
+    /// `acknowledge`, `arrive`, `hand_over`, `shelve` or `reset`; empty: acknowledge.
     pub does: String,
-    /// To whom.
     pub to: String,
-    /// For so many hours.
+    /// Hours to shelve, as typed.
     pub hours: String,
-    /// Why.
     pub note: String,
-    /// Who, where the page went to a channel.
+    /// The acting person, if the page went to a channel.
     pub by: String,
-    /// Whether only this alarm is meant, not all of its message.
+    /// Whether only this alarm is meant, not every alarm of its message.
     pub only: bool,
-    /// Whether a button under a message sent it, which shows no page.
+    /// Whether a notification's button sent it, which shows no result.
     pub is_button: bool,
 }
 
 impl PageForm {
-    /// Of a body; what it does not know it leaves.
+    /// Parses a form body; unknown keys are ignored.
     fn read(body: &str) -> Self {
         let mut out = Self::default();
         for (key, value) in form_urlencoded::parse(body.as_bytes()) {
@@ -144,7 +140,7 @@ impl PageForm {
         out
     }
 
-    /// What is said when it is done.
+    /// The confirmation shown after success.
     fn done(&self) -> LocalizedText {
         let (zh, en) = match self.does.as_str() {
             "arrive" => ("已记录到场。", "Noted: you are there."),
@@ -159,18 +155,17 @@ impl PageForm {
     }
 }
 
-/// What is asked of the rest of the gateway.
+/// The callbacks of the server.
 #[derive(Clone)]
 pub struct ServerView {
-    /// The page of a token; none: it is no token of ours, or what it was for is over.
+    /// The page of a token; `None`: the token is invalid, or its alarm is over.
     pub page: Arc<FindPage>,
-    /// How the value came to be what it is.
     pub course: Arc<FindCourse>,
-    /// Whoever has a token answers its page; why not, in words.
+    /// Processes the form of a token's page; the error is the reason of a refusal.
     pub reply: Arc<dyn Fn(String, PageForm) -> Done + Send + Sync>,
     /// Every alarm that is not normal, as JSON.
     pub alarms: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// A program acknowledges an alarm, or says that somebody is there; why not, in words.
+    /// Acknowledges an alarm or reports arrival for a program; the error is the reason of a refusal.
     pub act: Arc<Act>,
 }
 
@@ -180,7 +175,7 @@ struct Door {
     tokens: Arc<Vec<Token>>,
 }
 
-/// Serves until told to stop. A port that is taken is tried again every five seconds.
+/// Serves until `stop`. A port that is in use is tried again every five seconds.
 pub async fn serve(settings: ServerSettings, view: ServerView, stop: CancellationToken) {
     let door = Door { view, tokens: Arc::new(settings.token.clone()) };
     let router = Router::new()
@@ -225,11 +220,11 @@ async fn accept(
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, from)) = accepted else {
-            // Too many open files: the next try may find room.
+            // Too many open files: accept again shortly.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        // Whoever finds no place comes again.
+        // Beyond a limit the connection is closed; clients retry.
         let Some(slot) = connections.place(from.ip()) else { continue };
         let Ok(place) = Arc::clone(places).try_acquire_owned() else { continue };
         let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
@@ -245,7 +240,7 @@ async fn accept(
     }
 }
 
-/// Limits of time, and what every answer says of itself.
+/// Middleware: time limit and security headers.
 async fn careful(request: Request, next: Next) -> Response {
     let mut response = match tokio::time::timeout(ANSWER, next.run(request)).await {
         Ok(response) => response,
@@ -279,7 +274,7 @@ async fn show(State(door): State<Door>, Path(token): Path<String>) -> Response {
     }
 }
 
-/// A token that is none, or one of an alarm that is over.
+/// Answers an invalid token, or one whose alarm is over.
 async fn gone() -> Response {
     connections::refuse("a page").await;
     html(StatusCode::GONE, page::over())
@@ -300,7 +295,7 @@ async fn reply(State(door): State<Door>, Path(token): Path<String>, body: String
 }
 
 impl Door {
-    /// The program that asks, if it may.
+    /// The id of the program that sends a request, if its token permits `wanted`.
     async fn program(&self, headers: &HeaderMap, wanted: May) -> Result<String, Box<Response>> {
         let given = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
         let Some(given) = given else {
@@ -321,7 +316,7 @@ impl Door {
     }
 }
 
-/// Compares without telling by its time how much is right: both are hashed first.
+/// Compares in constant time: both texts are hashed first.
 fn same(a: &str, b: &str) -> bool {
     let of = |text: &str| ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     of(a).as_ref() == of(b).as_ref()
