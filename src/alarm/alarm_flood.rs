@@ -1,5 +1,5 @@
-//! Alarm floods and chattering, counted. A flood is many alarms, not one that comes and goes often; one that does is held by
-//! itself.
+//! Detection of alarm floods and chattering alarms. A flood is many different alarms; one alarm that comes and goes often
+//! chatters, and is held active.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use crate::alarm::{AlarmOutput, Alarms};
 use crate::model::priority::Priority;
 use crate::model::time::{MonotonicMillis, Now};
 
-/// When each alarm was raised last, of those that people are told of.
+/// When each annunciated alarm was last raised.
 #[derive(Debug, Default)]
 pub struct Flood {
     raised: BTreeMap<Arc<str>, MonotonicMillis>,
-    /// Whether there is one.
+    /// Whether an alarm flood is in progress.
     pub is_on: bool,
 }
 
 impl Flood {
-    /// An alarm was raised that people are told of; it counts once, however often it is raised.
+    /// Records an annunciated alarm; each alarm counts once, however often it is raised.
     pub fn raised(&mut self, key: &Arc<str>, now: MonotonicMillis) {
         self.raised.insert(Arc::clone(key), now);
     }
 
-    /// When it may be over.
+    /// When the flood may have ended; `None` while there is none.
     pub fn wake(&self, settings: &AlarmSettings) -> Option<MonotonicMillis> {
         let first = self.raised.values().min().filter(|_| self.is_on)?;
         Some(first.plus(settings.flood_within.0))
     }
 
-    /// Whether one begins or ends. It ends at half of what it begins with.
+    /// The event if a flood begins or ends. It ends at half of the count at which it begins.
     pub fn look(&mut self, settings: &AlarmSettings, now: MonotonicMillis) -> Option<Event> {
         self.raised.retain(|_, at| now.since(*at) < settings.flood_within.0);
         let (most, count) = (settings.flood_more_than as usize, self.raised.len());
@@ -48,14 +48,14 @@ impl Flood {
     }
 }
 
-/// How often one alarm was raised lately.
+/// Recent raisings of one alarm.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chatter {
     raised: VecDeque<MonotonicMillis>,
 }
 
 impl Chatter {
-    /// It was raised: how often within the time that counts, if that is chattering.
+    /// Records a raising; returns how many there were within the window if that is chattering.
     pub fn raised(&mut self, settings: &AlarmSettings, now: MonotonicMillis) -> Option<usize> {
         let most = settings.chatter_times as usize;
         if most == 0 {
@@ -70,7 +70,7 @@ impl Chatter {
 }
 
 impl Alarms {
-    /// An alarm that comes and goes too often is held from now on, which is said once.
+    /// Marks an alarm as chattering, with an event; from then on its off-delay is at least the window.
     pub(super) fn count_raised(&mut self, i: usize, now: Now, out: &mut AlarmOutput) {
         let settings = &self.rules.settings;
         let live = &mut self.live[i];

@@ -1,5 +1,5 @@
-//! What is said of an alarm: its text in both languages, its state as the retained topic has it, its transitions as readings
-//! for the time-series store.
+//! Representations of an alarm: its text in both languages, its state for the retained topic, its transitions as readings for the
+//! time-series store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,24 +15,20 @@ use crate::model::text::figure;
 use crate::model::time::Now;
 use crate::model::value::Value;
 
-/// What a device is called and where it is.
+/// Descriptive data of a device.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceInfo {
-    /// Its name.
     pub name: LocalizedText,
-    /// Where it is.
     pub area: String,
-    /// Its class.
     pub class: String,
 }
 
-/// The alarm's text, with the value at its last transition. A trial says so first.
+/// The alarm's text, with the value at its last transition. Text of a test begins with `TEST`.
 pub fn text(of: &Definition, alarm: &Alarm, whose: &DeviceInfo) -> LocalizedText {
     text_with(of, alarm, whose, alarm.value)
 }
 
-/// The template with the device's name; what the name ends with is not said twice: `1#集水井` and `集水井高液位` are
-/// `1#集水井高液位`.
+/// Fills in the device's name without repeating its end: `1#集水井` and `集水井高液位` give `1#集水井高液位`.
 fn named(template: &str, name: &str) -> String {
     let Some((before, after)) = template.split_once("{device}") else { return template.to_string() };
     let ends = after.char_indices().map(|(at, c)| at + c.len_utf8()).skip(1);
@@ -56,7 +52,7 @@ pub fn text_with(of: &Definition, alarm: &Alarm, whose: &DeviceInfo, value: Opti
     }
 }
 
-/// The state of an alarm, as `alarm/{rule}.{device}` has it.
+/// The payload of the retained topic `alarm/{rule}.{device}`.
 #[derive(Debug, Serialize)]
 pub struct AlarmView<'a> {
     rule: &'a str,
@@ -70,7 +66,7 @@ pub struct AlarmView<'a> {
     shelved: bool,
     out_of_service: bool,
     suppressed_by: Option<&'a str>,
-    /// `good`, or why the input is not known.
+    /// `good`, or the cause why the input is unknown.
     input: &'static str,
     priority: &'static str,
     occurrence: u64,
@@ -89,13 +85,12 @@ pub struct AlarmView<'a> {
     area: &'a str,
 }
 
-/// A moment as it is printed, if its date is known.
+/// A moment as RFC 3339, if its date is trusted.
 pub fn date(moment: Option<&Moment>) -> Option<String> {
     moment.filter(|m| m.trusted).map(|m| m.wall.rfc3339())
 }
 
 impl<'a> AlarmView<'a> {
-    /// Of an alarm.
     pub fn new(of: &'a Definition, alarm: &'a Alarm, whose: &'a DeviceInfo) -> Self {
         Self {
             rule: &of.rule,
@@ -128,7 +123,7 @@ impl<'a> AlarmView<'a> {
     }
 }
 
-/// Streams of the readings that transitions become.
+/// The streams of alarm readings, created on first use.
 #[derive(Debug, Default)]
 pub struct Streams {
     by_key: BTreeMap<Arc<str>, Arc<Stream>>,
@@ -149,8 +144,8 @@ fn whole(n: u64) -> Sample {
 }
 
 impl Streams {
-    /// A transition: `state` ([`AlarmState::code`]), `priority` 1 to 4, `active`, and the seconds to it when it was acknowledged or
-    /// cleared. What concerns all alarms is none.
+    /// A transition as a reading: `state` ([`AlarmState::code`]), `priority` 1 to 4, `active`, and the seconds from raising to
+    /// acknowledgement or clearing. `None` for events that concern all alarms.
     pub fn transition(&mut self, event: &Event, now: Now) -> Option<Reading> {
         let (rule, device) = event.key.rsplit_once('.')?;
         let stream = self.by_key.entry(Arc::clone(&event.key)).or_insert_with(|| {
@@ -179,7 +174,7 @@ impl Streams {
         Some(reading(stream, samples, now))
     }
 
-    /// How many alarms are active, by priority, and how many wait for somebody or are put aside.
+    /// Counts of active alarms by priority, and of unacknowledged, shelved, suppressed and out-of-service ones.
     pub fn summary<'a>(&mut self, all: impl Iterator<Item = (&'a Definition, &'a Alarm)>, now: Now) -> Reading {
         let stream = self.all.get_or_insert_with(|| {
             let names = ["p1", "p2", "p3", "p4", "unacknowledged", "shelved", "suppressed", "out_of_service"];

@@ -1,4 +1,4 @@
-//! A rule of a file for a device that has these points and numbers: the alarms that come of it, or what is missing.
+//! Applies a rule of a file to one device: the definitions that result, or the points and parameters that the device lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,17 +8,15 @@ use crate::alarm::settings::{Baseline, Condition, Level, Limit, RuleSettings};
 use crate::model::latest::of_status;
 use crate::model::point::LocalizedText;
 
-/// A device as rules see it.
+/// The device or link that a rule is applied to.
 pub struct RuleSubject<'a> {
-    /// Its id.
     pub id: &'a str,
-    /// Its class.
     pub class: &'a str,
-    /// Points that it has, derived ones among them.
+    /// Its points, derived ones included.
     pub points: BTreeSet<&'a str>,
-    /// Numbers that the site gave.
+    /// Parameters of the device from the site's configuration.
     pub numbers: &'a BTreeMap<String, f64>,
-    /// The devices on it, if it is a link.
+    /// The devices of the link, if the subject is a link.
     pub devices: Vec<&'a str>,
     /// Unit of a point, for people.
     pub unit_of: UnitOf<'a>,
@@ -30,7 +28,7 @@ pub type UnitOf<'a> = Box<dyn Fn(&str) -> String + 'a>;
 /// What a device lacks for a rule, in words: `point level_m`, `number high_m`.
 pub type Missing = Vec<String>;
 
-/// The alarms of a rule for a device.
+/// The definitions of a rule for a device: one, or one per index where the name contains `{n}`.
 ///
 /// # Errors
 /// The rule does not apply: what is missing.
@@ -124,7 +122,7 @@ impl Builder<'_> {
         }
     }
 
-    /// `{*}` stands for every index.
+    /// Expands `{*}` to every index for which the device has the point.
     fn inputs(&self, name: &str) -> Result<Vec<ConditionInput>, Missing> {
         if !name.contains("{*}") {
             return Ok(vec![self.input(name)?]);
@@ -139,7 +137,7 @@ impl Builder<'_> {
         limit.resolve(self.subject.numbers, self.index).map_err(|name| vec![format!("number {name}")])
     }
 
-    /// The steps whose numbers the device has.
+    /// The steps whose limits can be resolved.
     fn urgencies(&self, condition: &Condition, rule: &RuleSettings) -> Vec<Urgency> {
         let (Condition::High(level) | Condition::Low(level)) = condition else { return Vec::new() };
         let has = level.steps.iter().filter(|s| self.limit(&s.limit).is_ok());
@@ -229,7 +227,7 @@ impl Builder<'_> {
         })
     }
 
-    /// What the device lacks is left out, if something remains.
+    /// Leaves out conditions whose points the device lacks; an error if none remains.
     fn any(&self, of: &[Condition]) -> Result<ResolvedCondition, Missing> {
         let mut nodes = Vec::new();
         let mut missing = Missing::new();
@@ -261,19 +259,19 @@ impl Builder<'_> {
     }
 }
 
-/// How a rule sees whether a device answers.
+/// The input that holds the device's own state.
 fn state_of(device: &str) -> ConditionInput {
     ConditionInput { device: device.into(), point: of_status("state").into() }
 }
 
-/// Minutes after midnight of `02:30`; `24:00` is the end of the day.
+/// Parses `02:30` into minutes after midnight; `24:00` is the end of the day.
 pub fn minute(text: &str) -> Option<u16> {
     let (h, m) = text.split_once(':')?;
     let (h, m): (u16, u16) = (h.parse().ok()?, m.parse().ok()?);
     (h * 60 + m <= 1_440 && m < 60 && h <= 24).then_some(h * 60 + m)
 }
 
-/// Every point that a rule names, as it is written.
+/// Calls with every point that a rule names, placeholders unexpanded.
 pub fn points<'a>(rule: &'a RuleSettings, each: &mut dyn FnMut(&'a str)) {
     walk(&rule.when, each);
     rule.only.iter().chain(&rule.unless).chain(&rule.explains_while).for_each(|c| walk(c, each));
@@ -313,7 +311,7 @@ fn point_of_value(condition: &Condition) -> Option<&str> {
     }
 }
 
-/// The indices with which a device has a point of this pattern.
+/// The indices for which the device has a point of this pattern.
 fn indices_of(pattern: &str, subject: &RuleSubject<'_>) -> BTreeSet<u32> {
     let Some((head, tail)) = pattern.split_once("{n}").or_else(|| pattern.split_once("{*}")) else {
         return BTreeSet::new();
@@ -322,7 +320,7 @@ fn indices_of(pattern: &str, subject: &RuleSubject<'_>) -> BTreeSet<u32> {
     subject.points.iter().filter_map(of).collect()
 }
 
-/// Calls with a condition and all that it is made of.
+/// Calls with a condition and everything nested in it.
 fn parts<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a Condition)) {
     each(condition);
     match condition {
@@ -334,7 +332,7 @@ fn parts<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a Condition)) {
     }
 }
 
-/// Every number of a device that a condition names.
+/// Calls with every device parameter that a condition names.
 pub fn numbers<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
     parts(condition, &mut |part| {
         let limits: Vec<&Limit> = match part {
@@ -347,7 +345,7 @@ pub fn numbers<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
     });
 }
 
-/// What is wrong with a condition in itself: what, and the mend.
+/// Errors in a condition that need no device to be seen: each with a hint.
 pub fn problems(condition: &Condition) -> Vec<(String, String)> {
     let mut out = Vec::new();
     let mut say = |what: &str, mend: &str| out.push((what.to_string(), mend.to_string()));

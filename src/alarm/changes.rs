@@ -1,4 +1,4 @@
-//! What a reload changes of alarm rules, alarm by alarm: who is told by which rule is nothing that changes unseen.
+//! Differences of alarm rules at a reload, one event per alarm, so that every change of a rule is in the event log.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::model::priority::Priority;
 use crate::model::text::{REMARK, one_line};
 
 impl Alarms {
-    /// New, changed and removed alarms, as events with whoever reloaded.
+    /// Events for added, changed and removed alarms, with the person who reloaded.
     pub(super) fn changes(&self, rules: &Rules, by: &str) -> Vec<Event> {
         let by = one_line(by, REMARK);
         let priority = |d: &Definition| d.steps.iter().map(|s| s.priority).min().unwrap_or(Priority::P4);
@@ -34,7 +34,7 @@ impl Alarms {
     }
 }
 
-/// What changed, a line for each rule, for whoever reloaded.
+/// A line for each changed rule, as the answer to the reload command.
 pub fn lines(events: &[Event]) -> Vec<String> {
     let mut out: Vec<(String, Vec<String>)> = Vec::new();
     for event in events {

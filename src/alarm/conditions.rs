@@ -1,4 +1,4 @@
-//! What each kind of condition looks at.
+//! The evaluation of each kind of condition.
 
 use std::collections::VecDeque;
 
@@ -52,7 +52,7 @@ pub(super) fn is(c: &mut Context<'_>, slots: &[usize], values: &[i64], every: bo
                 #[expect(clippy::cast_precision_loss, reason = "codes are small")]
                 let holds =
                     if values.is_empty() { v != 0.0 } else { values.iter().any(|x| (*x as f64 - v).abs() < 0.5) };
-                // One decides: the one that holds, or where every one must, the one that does not.
+                // Short circuit: the first that holds, or with `every` the first that does not.
                 if holds != every {
                     return verdict(truth(holds), Some(v), None);
                 }
@@ -65,7 +65,7 @@ pub(super) fn is(c: &mut Context<'_>, slots: &[usize], values: &[i64], every: bo
     verdict(bad.map_or(truth(every && all), Truth::Unknown), seen, None)
 }
 
-/// Whether a change reaches what is asked for, in its direction.
+/// Whether a change reaches the threshold, in the threshold's direction.
 pub(super) fn beyond(change: f64, by: f64) -> bool {
     if by >= 0.0 { change >= by } else { change <= by }
 }
@@ -115,7 +115,7 @@ pub(super) fn frozen(
     verdict(truth(c.now.mono.since(begin) >= lasts_ms), Some(value), None)
 }
 
-/// The state of a device: 3 is offline, 0 unknown.
+/// Share of devices that are offline; device state 3 is offline, 0 unknown.
 pub(super) fn offline(c: &mut Context<'_>, slots: &[usize], pct: f64) -> Evaluation {
     let (mut away, mut known) = (0.0, 0.0);
     for slot in slots {
@@ -172,21 +172,21 @@ pub(super) fn idle(
     };
     let now = c.now;
     if !on && !now.wall_trusted && last.is_some() && since.is_none() {
-        // Since when, only the date tells.
+        // The duration can only be computed from the date.
         c.at(now.mono.plus(60_000));
         return verdict(Truth::Unknown(Cause::StartingUp), None, None);
     }
     let (begin, before_ms) = match *since {
         Some(begin) if !on => begin,
         _ => {
-            // What is not known to have been idle before is idle from now on.
+            // Without a known last activity, idle time counts from now.
             let known = last.filter(|_| !on && now.wall_trusted);
             (now.mono, known.map_or(0, |last| u64::try_from(now.wall.0 - last.0).unwrap_or(0)))
         }
     };
     *since = Some((begin, before_ms));
     if now.wall_trusted && (on || last.is_none()) {
-        // To the minute: what is kept need not change every second.
+        // Rounded to the minute, so that the persisted state does not change every second.
         *last = Some(UnixMillis(now.wall.0 - now.wall.0.rem_euclid(60_000)));
     }
     c.at(begin.plus(lasts_ms.saturating_sub(before_ms)));
@@ -231,7 +231,7 @@ pub(super) fn count(
             }
         }
         Truth::No => *was = false,
-        // What becomes known and is true was perhaps true all along: it is not counted.
+        // A condition found true after unknown may have been true all along: not counted as an edge.
         Truth::Unknown(_) => *was = true,
     }
     while times.front().is_some_and(|at| now.since(*at) >= within_ms) || times.len() > 10_000 {
@@ -249,7 +249,7 @@ pub(super) fn count(
     verdict(state, Some(f64::from(seen)), Some(f64::from(at_least)))
 }
 
-/// All of them, or any; the value is of the first that decides.
+/// Conjunction or disjunction in three-valued logic; value and limit come from the first part that decides.
 pub(super) fn together(parts: impl Iterator<Item = Evaluation>, any: bool) -> Evaluation {
     let (mut yes, mut no, mut unknown): (Option<Evaluation>, Option<Evaluation>, Option<Evaluation>) =
         (None, None, None);
@@ -281,7 +281,7 @@ pub(super) fn minutes(ms: u64) -> f64 {
     minutes
 }
 
-/// The site's date and minute of the day; `None` while the date is not to be believed.
+/// The site's date and minute of the day; `None` while the date is not trusted.
 fn local(c: &Context<'_>) -> Option<(Date, u16)> {
     if !c.now.wall_trusted {
         return None;
@@ -292,8 +292,8 @@ fn local(c: &Context<'_>) -> Option<(Date, u16)> {
     Some((there.date(), minute))
 }
 
-/// Wants to be asked again at the next of these minutes of the day. A day that is shorter or longer is met an hour off, and
-/// asked again then.
+/// Schedules an evaluation at the next of these minutes of the day, within an hour at most, so that changes of daylight saving time
+/// are met.
 fn at_next(c: &mut Context<'_>, minute: u16, borders: [u16; 2]) {
     let until = |border: u16| match (border % 1_440 + 1_440 - minute) % 1_440 {
         0 => 1_440,

@@ -1,4 +1,4 @@
-//! A figure of each day, kept for the days that it is held against.
+//! Daily figures of one point, kept as the baseline for the days after.
 
 use std::collections::VecDeque;
 
@@ -9,14 +9,14 @@ use crate::alarm::resolved_condition::Days;
 use crate::alarm::settings::{BaselineFigure, Centre};
 use crate::model::time::MonotonicMillis;
 
-/// Days before that there must be at least.
+/// Fewest days of a baseline.
 const DAYS_MIN: usize = 7;
-/// Part of the hours that must have been seen for a day to count.
+/// Share of the counted hours that must be covered by samples for a day to count.
 const COVERED: f64 = 0.8;
-/// A sample stands for what follows it for at most so long.
+/// A sample covers at most this much time after it.
 const STANDS_MS: u64 = 300_000;
 
-/// One point, day by day.
+/// The running day and the baseline of one point.
 #[derive(Clone, Debug, Default)]
 pub struct DayByDay {
     today: Option<Today>,
@@ -47,7 +47,7 @@ struct Today {
 }
 
 impl DayByDay {
-    /// Time passed, and perhaps a value came: `minute` is of the day.
+    /// Takes in the passage of time and perhaps a value; `minute` is the minute of the site's day.
     pub fn take(&mut self, days: &Days, now: MonotonicMillis, date: Date, minute: u16, value: Option<f64>) {
         let is_within = (days.from..days.to).contains(&minute);
         if let Some(today) = &self.today
@@ -87,7 +87,7 @@ impl DayByDay {
         today.starts += u32::from(is_start);
     }
 
-    /// The day is over: its figure joins the others, if enough of it was seen.
+    /// Ends the day: its figure joins the baseline if enough of the day was covered.
     fn close(&mut self, days: &Days) {
         let Some(today) = self.today.take() else { return };
         let whole_ms = u64::from(days.to.saturating_sub(days.from)) * 60_000;
@@ -108,7 +108,7 @@ impl DayByDay {
             self.kept.row = if is_beyond { self.kept.row.saturating_add(1) } else { 0 };
             self.kept.last = Some((figure, usual));
             if is_beyond {
-                // What is unusual does not become usual by lasting: it is not held against the days to come.
+                // An unusual day does not enter the baseline: a lasting deviation must not become normal.
                 return;
             }
         }
@@ -118,22 +118,22 @@ impl DayByDay {
         }
     }
 
-    /// The last day's figure and what the days before came to; `None` while there are too few.
+    /// The last day's figure and the baseline before it; `None` while there are too few days.
     pub fn figures(&self, _: &Days) -> Option<(f64, f64)> {
         self.kept.last
     }
 
-    /// Days in a row that were beyond.
+    /// Consecutive days above the baseline.
     pub fn row(&self) -> u16 {
         self.kept.row
     }
 
-    /// What survives a restart.
+    /// A copy of the persistent part; the running day is not in it.
     pub fn kept(&self) -> PersistedBaseline {
         self.kept.clone()
     }
 
-    /// Goes on from there.
+    /// Replaces the persistent part.
     pub fn restore(&mut self, kept: PersistedBaseline) {
         self.kept = kept;
     }

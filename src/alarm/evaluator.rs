@@ -1,4 +1,5 @@
-//! What a condition says now: yes, no, or unknown where an input is bad, stale or was never seen. Unknown is never "no".
+//! Evaluation of conditions in three-valued logic: yes, no, or unknown where an input is bad, stale or was never seen. Unknown is
+//! never taken for "no".
 
 use std::collections::VecDeque;
 
@@ -17,55 +18,51 @@ use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::model::value::Value;
 use crate::model::window::SampleWindow;
 
-/// What a condition says.
+/// The truth of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
-    /// It holds; which step of urgency, counted from one.
+    /// It holds, at this step of urgency, counted from one.
     Yes(u8),
-    /// It does not.
     No,
-    /// Nobody can say.
+    /// An input is missing, for this cause.
     Unknown(Cause),
 }
 
-/// What a condition says, and of what.
+/// The result of evaluating a condition, with the numbers to show.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// What it says.
     pub state: Truth,
-    /// The value that it looked at, where there is one.
+    /// The value that decided, where there is one.
     pub value: Option<f64>,
-    /// The limit that it was held against.
+    /// The limit with which the value was compared.
     pub limit: Option<f64>,
 }
 
-/// What a judge is told.
+/// Everything an evaluator may look at, and what it reports back besides its result.
 pub struct Context<'a> {
-    /// Newest samples.
     pub latest: &'a Latest,
-    /// Samples that somebody gave for a trial.
+    /// Trial samples, which take precedence over `latest`.
     pub injected: &'a Injected,
-    /// The time.
     pub now: Now,
     /// The site's time zone.
     pub zone: &'a TimeZone,
-    /// The highest step that is in alarm already: what has to come back further.
+    /// The highest step that is in alarm already; deadbands apply up to this step.
     pub held: u8,
-    /// When it wants to be asked again although nothing came.
+    /// Output: when to evaluate again although no sample arrives.
     pub wake: Option<MonotonicMillis>,
-    /// Whether a sample that was given for a trial was looked at.
+    /// Output: whether a trial sample was read.
     pub simulated: bool,
 }
 
 impl Context<'_> {
-    /// Wants to be asked again at this moment.
+    /// Requests another evaluation at this moment.
     pub(super) fn at(&mut self, at: MonotonicMillis) {
         if at > self.now.mono {
             self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
         }
     }
 
-    /// The sample of a slot, or the one that stands in for it.
+    /// The trial sample of a slot, or else the real one.
     fn sample(&mut self, slot: usize) -> Result<&Value, Cause> {
         let (injected, latest) = (self.injected, self.latest);
         if let Some((value, until)) = injected.get(slot) {
@@ -91,14 +88,14 @@ impl Context<'_> {
     }
 }
 
-/// A condition with its memory.
+/// A condition with its memory, as a tree of the same shape.
 #[derive(Clone, Debug)]
 pub struct Evaluator {
     node: ResolvedCondition,
     slots: Vec<usize>,
     memory: EvaluatorMemory,
     parts: Vec<Evaluator>,
-    /// What it said last.
+    /// Its last result, for explanations.
     last: Evaluation,
 }
 
@@ -106,7 +103,7 @@ pub struct Evaluator {
 enum EvaluatorMemory {
     None,
     Window(SampleWindow),
-    /// Something has been as it is since then.
+    /// When the present value or truth began, and that value.
     Since(Option<(MonotonicMillis, f64)>),
     Times {
         was: bool,
@@ -114,7 +111,7 @@ enum EvaluatorMemory {
     },
     Idle {
         last: Option<UnixMillis>,
-        /// Idle since then on our clock, and so many milliseconds before.
+        /// Idle since this monotonic time, plus milliseconds of idleness before it.
         since: Option<(MonotonicMillis, u64)>,
     },
     Days(Box<DayByDay>),
@@ -143,7 +140,7 @@ pub(super) fn verdict(state: Truth, value: Option<f64>, limit: Option<f64>) -> E
 }
 
 impl Evaluator {
-    /// Built for a condition; `slot` says where an input's samples are.
+    /// Builds the tree; `slot` maps an input to its slot in [`Latest`].
     pub fn new(node: &ResolvedCondition, slot: &mut impl FnMut(&ConditionInput) -> usize) -> Self {
         let mut slots = Vec::new();
         let mut parts = Vec::new();
@@ -173,13 +170,13 @@ impl Evaluator {
         Self { node: node.clone(), slots, memory, parts, last }
     }
 
-    /// What it says now.
+    /// Evaluates the condition and remembers the result.
     pub fn evaluate(&mut self, c: &mut Context<'_>) -> Evaluation {
         self.last = self.judged(c);
         self.last
     }
 
-    /// Changes are looked for from now on.
+    /// Empties the windows of change conditions: earlier changes do not count.
     pub fn forget_changes(&mut self) {
         if let (ResolvedCondition::Change { .. }, EvaluatorMemory::Window(window)) = (&self.node, &mut self.memory) {
             window.clear();
@@ -187,7 +184,7 @@ impl Evaluator {
         self.parts.iter_mut().for_each(Evaluator::forget_changes);
     }
 
-    /// What it said last, with its parts: for explaining.
+    /// The condition, its last result and its parts, for explanations.
     pub fn said(&self) -> (&ResolvedCondition, Evaluation, &[Evaluator]) {
         (&self.node, self.last, &self.parts)
     }
@@ -204,7 +201,7 @@ impl Evaluator {
             }),
             (C::Change { by, .. }, M::Window(w)) => windowed(c, slots[0], w, |w| {
                 let change = w.change_from(*by > 0.0).ok_or(Cause::StartingUp)?;
-                // What there is now: people ask what is left.
+                // Shows the present value, not the change: people need to know what is left.
                 let value = w.newest().ok_or(Cause::StartingUp)?;
                 Ok((beyond(change, *by), value, *by))
             }),
@@ -257,18 +254,18 @@ impl Evaluator {
             }
             (C::All(_), _) => together(parts.iter_mut().map(|p| p.evaluate(c)), false),
             (C::Any(_), _) => together(parts.iter_mut().map(|p| p.evaluate(c)), true),
-            // `new` gives each node its memory.
+            // Unreachable: `new` gives each node the memory of its kind.
             (_, _) => verdict(Truth::Unknown(Cause::StartingUp), None, None),
         }
     }
 
-    /// Takes over what the same condition remembered before; slots are this one's own.
+    /// Takes over the memory of an evaluator of the same condition; slots stay.
     pub fn remember(&mut self, was: Evaluator) {
         (self.memory, self.last) = (was.memory, was.last);
         self.parts.iter_mut().zip(was.parts).for_each(|(part, was)| part.remember(was));
     }
 
-    /// What survives a restart.
+    /// Appends what survives a restart, in the order of the tree.
     pub fn kept(&self, into: &mut Vec<PersistedEvaluator>) {
         match &self.memory {
             EvaluatorMemory::Idle { last, .. } => into.push(PersistedEvaluator::Last(*last)),
@@ -278,7 +275,7 @@ impl Evaluator {
         self.parts.iter().for_each(|p| p.kept(into));
     }
 
-    /// Goes on from what was kept.
+    /// Restores memory in the order of the tree.
     pub fn restore(&mut self, from: &mut impl Iterator<Item = PersistedEvaluator>) {
         match &mut self.memory {
             EvaluatorMemory::Idle { last, .. } => {

@@ -1,4 +1,4 @@
-//! Transitions of alarms, commands to them, and how an alarm is seen from outside. Plain data.
+//! Events of alarms, commands to them, and their ISA-18.2 states. Plain data.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub enum AlarmState {
 }
 
 impl AlarmState {
-    /// All, in order of their codes.
+    /// Every state, in order of its code.
     pub const ALL: [AlarmState; 8] = [
         AlarmState::Normal,
         AlarmState::Unacknowledged,
@@ -48,7 +48,7 @@ impl AlarmState {
         self as i64
     }
 
-    /// As it is printed.
+    /// As printed and serialized.
     pub const fn word(self) -> &'static str {
         match self {
             AlarmState::Normal => "normal",
@@ -126,7 +126,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// As it is printed.
+    /// As printed and serialized.
     pub const fn word(self) -> &'static str {
         match self {
             EventKind::Raised => "raised",
@@ -210,7 +210,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Something that happened, and nothing more to say of it.
+    /// An event without value, actor and note.
     pub fn bare(key: &str, what: EventKind, occurrence: u64, priority: Priority) -> Self {
         Self {
             key: key.into(),

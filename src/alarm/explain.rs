@@ -1,4 +1,4 @@
-//! Why an alarm is, or is not: its condition part by part with what each saw, and what it waits for.
+//! Explains why an alarm is active or not: each part of its condition with its last result, and pending delays and deadlines.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use crate::model::text::figure;
 use crate::model::time::{HumanDuration, Now};
 
 impl Alarms {
-    /// Lines that explain an alarm.
+    /// The explanation as lines of text.
     ///
     /// # Errors
-    /// There is no such alarm, in words.
+    /// There is no such alarm; the text suggests the nearest keys.
     pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, String> {
         let i = self.find(key).map_err(|why| why.en)?;
         let live = &self.live[i];
@@ -109,7 +109,7 @@ fn lines(judge: &Evaluator, depth: usize, out: &mut Vec<String>) {
     parts.iter().for_each(|p| lines(p, depth + 1, out));
 }
 
-/// A condition in words.
+/// A short English description of a condition, without its result.
 pub fn describe(node: &ResolvedCondition) -> String {
     let name = |input: &ConditionInput| format!("{}.{}", input.device, input.point);
     let names = |inputs: &[ConditionInput]| inputs.iter().map(name).collect::<Vec<_>>().join(" or ");

@@ -1,5 +1,5 @@
-//! The life of one alarm. Condition, acknowledgement, latch and visibility are four things that do not depend on each other;
-//! the names of ISA-18.2 are a projection of them ([`AlarmState`]).
+//! The state machine of one alarm. Condition, acknowledgement, latch and visibility are independent of each other; the states of
+//! ISA-18.2 are a projection of them ([`AlarmState`]).
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::time::{HumanDuration, MonotonicMillis, Now};
 
-/// Longest test that can be announced at a time.
+/// Longest announced test.
 pub const TEST_MAX_MS: u64 = 4 * 3_600_000;
-/// Longest shelf: whoever wants more takes it out of service, or mends the rule.
+/// Longest shelving. What lasts longer is a case for out of service, or for a better rule.
 pub const SHELF_MAX_MS: u64 = 7 * 86_400_000;
 
 /// The state of an alarm.
@@ -83,10 +83,8 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// For so long, at most so long.
-    ///
     /// # Errors
-    /// It is longer, in words.
+    /// `for_ms` exceeds `most_ms`; the text is for the person who asked.
     fn new(
         (for_ms, most_ms): (u64, u64),
         by: &str,
@@ -103,27 +101,23 @@ impl Shelf {
     }
 }
 
-/// What a transition is, before it has a name and a number.
+/// A transition before it is bound to an alarm's key and occurrence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LifeStep {
-    /// What happened.
     pub what: Option<EventKind>,
-    /// Why.
     pub cause: String,
-    /// Who.
     pub by: String,
-    /// What they noted.
     pub note: String,
 }
 
 impl LifeStep {
-    /// A transition without a person.
+    /// A transition without actor and note.
     pub fn of(what: EventKind) -> Self {
         Self { what: Some(what), ..Self::default() }
     }
 }
 
-/// Milliseconds on the monotonic scale as they can be reckoned with.
+/// Signed monotonic milliseconds, for moments that may lie before this boot.
 pub fn ms(mono: MonotonicMillis) -> i64 {
     i64::try_from(mono.0).unwrap_or(i64::MAX)
 }
@@ -133,7 +127,7 @@ fn moment(now: Now) -> Moment {
 }
 
 impl Alarm {
-    /// How it is seen.
+    /// The ISA-18.2 state. Precedence: out of service, shelved, suppressed, then condition, acknowledgement and latch.
     pub fn seen(&self) -> AlarmState {
         if self.out.is_some() {
             AlarmState::OutOfService
@@ -152,17 +146,17 @@ impl Alarm {
         }
     }
 
-    /// Whether nobody is told of it.
+    /// Whether nobody is notified: shelved, out of service or suppressed.
     pub fn is_quiet(&self) -> bool {
         self.out.is_some() || self.shelved.is_some() || self.hidden_by.is_some()
     }
 
-    /// Whether there is nothing to remember of it but how often it was.
+    /// Whether only its count of occurrences is worth keeping.
     pub fn is_normal(&self) -> bool {
         self.step == 0 && !self.waits && !self.latched && self.shelved.is_none() && self.out.is_none()
     }
 
-    /// How much it matters now, or did when it was last in alarm.
+    /// Priority of the present step; of the first step while not in alarm.
     pub fn priority(&self, of: &Definition) -> Priority {
         let step = usize::from(self.step.max(1)) - 1;
         of.steps.get(step).or(of.steps.last()).map_or(Priority::P4, |s| s.priority)
@@ -174,7 +168,7 @@ impl Alarm {
         u64::try_from((ms(now.mono) - since.mono) / 1_000).ok()
     }
 
-    /// The condition is another step now.
+    /// Enters another step of urgency, 0 for return to normal.
     pub fn set_step(
         &mut self,
         to: u8,
@@ -201,7 +195,7 @@ impl Alarm {
                 self.due = [None; 3];
                 self.remind = None;
                 self.chatters = None;
-                // What nobody was told of, nobody has to acknowledge.
+                // Nobody was notified of this occurrence, so nobody has to acknowledge it.
                 self.waits &= !self.untold;
                 if self.shelved.as_ref().is_some_and(|s| s.is_test) {
                     (self.waits, self.latched) = (false, false);
@@ -209,7 +203,7 @@ impl Alarm {
                 Some(EventKind::Cleared)
             }
             (a, b) if b > a => {
-                // More urgent: whoever took it took something less.
+                // The acknowledgement was for a less urgent step.
                 self.waits = true;
                 self.remind = None;
                 self.set_deadlines(deadline(self.priority(of)), now);
@@ -219,12 +213,12 @@ impl Alarm {
         }
     }
 
-    /// How long its condition has to stay away before it counts as gone.
+    /// The off-delay in force; a chattering alarm has at least `chatter_ms`.
     pub fn off_delay_ms(&self, of: &Definition, chatter_ms: u64) -> u64 {
         if self.chatters.is_some() { of.off_delay_ms.max(chatter_ms) } else { of.off_delay_ms }
     }
 
-    /// Whoever it was given to has this long to say yes.
+    /// Starts the acknowledge deadline anew, for the person to whom it was handed over.
     pub fn asks_again(&mut self, deadline: Deadline, now: Now) {
         self.due[0] = deadline.acknowledge.filter(|_| self.step > 0).map(|l| ms(now.mono.plus(l.0)));
     }
@@ -238,7 +232,7 @@ impl Alarm {
         ];
     }
 
-    /// Time passed: what is over, in order.
+    /// Applies what has expired: shelf, deadlines, reminder, in this order.
     pub fn tick(&mut self, of: &Definition, now: Now) -> Vec<LifeStep> {
         let mono = ms(now.mono);
         let mut out = Vec::new();
@@ -262,16 +256,16 @@ impl Alarm {
         out
     }
 
-    /// When time next changes something.
+    /// The earliest moment at which [`Self::tick`] changes something.
     pub fn wake(&self) -> Option<i64> {
         let shelf = self.shelved.as_ref().map(|s| s.until);
         self.due.iter().copied().flatten().chain(shelf).chain(self.remind).min()
     }
 
-    /// A person does something with it.
+    /// Applies a person's command.
     ///
     /// # Errors
-    /// It cannot be done, in words.
+    /// The command does not fit the state; the text is for the person.
     pub fn act(
         &mut self,
         of: &Definition,
@@ -295,7 +289,7 @@ impl Alarm {
                 }
                 self.waits = false;
                 if self.owner.is_empty() || self.handed {
-                    // The first who takes it owns it; if whoever it was given to does not say yes, whoever does.
+                    // The first who acknowledges is the owner. After a hand-over, that is whoever acknowledges next.
                     self.owner = by.to_string();
                 }
                 self.handed = false;
@@ -331,7 +325,7 @@ impl Alarm {
         Ok(LifeStep { by: by.to_string(), note: note.to_string(), ..LifeStep::of(what) })
     }
 
-    /// What keeps it quiet, and what ends that.
+    /// Commands on visibility: shelving, announced tests, out of service, and their ends.
     fn put_aside(
         &mut self,
         of: &Definition,
@@ -383,7 +377,7 @@ impl Alarm {
         })
     }
 
-    /// It is somebody else's from now on, who has to say yes: until then it is not acknowledged.
+    /// Changes the owner; the alarm counts as unacknowledged until the new owner acknowledges.
     fn hand_over(&mut self, to: &str, by: &str, note: &str) -> Result<LifeStep, LocalizedText> {
         if self.step == 0 && !self.waits && !self.latched {
             return Err(LocalizedText::both("没有可转交的告警", "there is nothing to hand over"));
@@ -399,7 +393,7 @@ impl Alarm {
         })
     }
 
-    /// Every moment on the monotonic scale.
+    /// Every monotonic moment, for rebasing onto another boot.
     pub fn moments(&mut self) -> impl Iterator<Item = &mut i64> {
         let was = self.since.iter_mut().chain(&mut self.cleared).map(|m| &mut m.mono);
         let will_be = self.due.iter_mut().flatten().chain(&mut self.remind);
@@ -407,17 +401,17 @@ impl Alarm {
     }
 }
 
-/// A condition that has to last before it counts, and to be gone before it counts no more.
+/// On-delay and off-delay of one step of urgency.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Debounce {
-    /// Whether it counts.
     pub on: bool,
-    /// Since when it is the other way round.
+    /// Since when the condition has been the opposite of `on`.
     pub since: Option<MonotonicMillis>,
 }
 
 impl Debounce {
-    /// The condition says this now; `None`: nobody knows, which never clears and never raises. When to look again.
+    /// Takes in the condition's present truth. `None` is unknown: it neither raises nor clears, and ends a pending delay. Returns when the
+    /// pending delay elapses.
     pub fn observe(
         &mut self,
         says: Option<bool>,

@@ -1,4 +1,4 @@
-//! How a limit is read: `1.6`, `"high_m"`, `{ number = "rated_a", times = 0.9, plus = 0.1, or = 5.0 }`.
+//! Parsing of limits: `1.6`, `"high_m"`, `{ number = "rated_a", times = 0.9, plus = 0.1, or = 5.0 }`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use crate::alarm::settings::Limit;
 
 impl Limit {
-    /// The limit for a device with these numbers.
+    /// The limit for a device with these parameters.
     ///
     /// # Errors
-    /// The number that the device lacks.
+    /// The name of the parameter that the device lacks.
     pub fn resolve(&self, numbers: &BTreeMap<String, f64>, index: Option<u32>) -> Result<f64, String> {
         let Some(name) = &self.number else { return Ok(self.or.unwrap_or(0.0)) };
         let name = index.map_or_else(|| name.clone(), |n| name.replace("{n}", &n.to_string()));

@@ -1,7 +1,29 @@
-//! When something is in alarm, and the life of each alarm. Pure: time comes in as an argument.
+//! Alarms: conditions over points, and the life cycle of each alarm (states as in ISA-18.2). Pure: time comes in as an argument,
+//! output is an [`AlarmOutput`]; nothing here reads a clock, writes a file or notifies anybody.
 //!
-//! A rule of a file and a device give a [`Definition`]; its condition is judged at each sample that it looks at and when time
-//! changes something. Unknown input never clears and never raises. Every transition is an [`Event`].
+//! A rule of a file and a device give a definition, with key `rule.device`. [`Alarms`] evaluates it when a reading brings a sample that
+//! its condition reads, when such a sample becomes stale, when an injected sample ends, and when a delay or deadline is due.
+//!
+//! States: an evaluation is yes (with a step of urgency), no or unknown. Per step a [`Debounce`] applies on-delay and off-delay. The
+//! [`Alarm`] itself has four independent parts: condition, acknowledgement, latch and visibility (shelved, out of service, suppressed).
+//!
+//! Invariants
+//! * Unknown input (bad, stale, never seen) neither raises nor clears, and restarts a delay that is pending.
+//! * Every transition is an [`Event`], and puts the alarm's present record into the output under its key.
+//! * Delays and deadlines use monotonic time; only conditions on days, hours and long idleness use the date, and only while it is trusted.
+//! * A suppressed or shelved alarm is evaluated and recorded like any other; its events are marked as quiet.
+//!
+//! Order within a step: timers of an alarm, then its condition, then loss or return of its input, then the change of step. Of alarms that
+//! read the same sample or are due at the same moment, suppressing ones come first, so that an alarm raised together with its cause is
+//! suppressed from the start. Suppression is settled when all are evaluated. An alarm whose suppressing alarm is gone is shown after its
+//! on-delay has passed once more.
+//!
+//! Restart: an active alarm stays active until fresh samples say otherwise, shelves and deadlines keep their dates, pending delays begin
+//! again. While the date is not trusted, times of an earlier boot are kept as if no time had passed, and corrected when the date is known.
+//!
+//! Not guaranteed: windows of rates, changes and counts do not survive a restart (last activity and daily baselines do). An alarm
+//! that came and went while the process was down is not reconstructed. Delivery is the matter of `oncall`; durability that of the driver,
+//! which has to commit events and records of one output together.
 
 mod alarm_flood;
 pub mod alarm_view;
@@ -42,14 +64,10 @@ use crate::model::quality::Cause;
 use crate::model::reading::Reading;
 use crate::model::time::{MonotonicMillis, Now};
 
-/// What the alarms are built from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
-    /// Every rule for every device.
     pub definitions: Vec<Arc<Definition>>,
-    /// What the site says of alarms.
     pub settings: AlarmSettings,
-    /// The site's time zone.
     pub zone: TimeZone,
 }
 
@@ -74,47 +92,41 @@ pub struct PersistedAlarm {
     pub explains: bool,
 }
 
-/// Alarms that were kept before this was known explain.
+/// Default for records written before the field existed.
 fn yes() -> bool {
     true
 }
 
-/// What came of a step.
+/// The result of a step; both parts are to be committed in one transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlarmOutput {
-    /// Transitions, in order.
     pub events: Vec<Event>,
-    /// Alarms whose state changed, by key; `None`: there is nothing to keep any more.
+    /// Records to be written, by key; `None`: the record is to be deleted.
     pub changed: BTreeMap<Arc<str>, Option<PersistedAlarm>>,
 }
 
-/// A rule at work.
 #[derive(Clone, Debug)]
 struct Live {
     of: Arc<Definition>,
     key: Arc<str>,
     when: Evaluator,
     only: Option<Evaluator>,
-    /// Whether it hides others, and whether it does now.
+    /// Condition and present result: whether it suppresses others while it is active.
     explains_while: Option<Evaluator>,
     explains: bool,
     steps: Vec<Debounce>,
     alarm: Alarm,
-    /// Whether a sample like the one before changes nothing: what time changes is on the schedule.
+    /// Whether an unchanged sample needs no evaluation; effects of time are on the schedule.
     skips_the_same: bool,
-    /// What it said last.
     said: Evaluation,
-    /// When it is on the schedule.
     wake: Option<MonotonicMillis>,
-    /// How often it was raised lately.
     chatter: Chatter,
-    /// What hid it is gone: when it is shown, if it is still there.
+    /// When it is shown if it lasts; set while its suppressing alarm is gone.
     shows: Option<MonotonicMillis>,
-    /// What came from another boot, as long as nobody knows how long ago that was.
+    /// State of an earlier boot that is not rebased yet, because the date is not trusted.
     carried: Option<Box<RestoredState>>,
 }
 
-/// All alarms.
 #[derive(Debug, Default)]
 pub struct Alarms {
     rules: Rules,
@@ -122,18 +134,16 @@ pub struct Alarms {
     injected: Injected,
     live: Vec<Live>,
     by_key: BTreeMap<Arc<str>, usize>,
-    /// Which alarms look at a slot.
+    /// By slot: the alarms whose conditions read it.
     subscribers: Vec<Vec<usize>>,
-    /// Which alarms each alarm hides.
+    /// By alarm: those that it suppresses.
     hides: Vec<Vec<usize>>,
     schedule: BTreeSet<(MonotonicMillis, usize)>,
     flood: Flood,
-    /// Alarms whose hiding ones changed in this step: looked at when everything is judged.
+    /// Alarms whose suppression may have changed in this step; settled when all are evaluated.
     unsettled: BTreeSet<usize>,
-    /// This boot, and when this began in it.
     boot: Arc<str>,
     began: MonotonicMillis,
-    /// Whether the date was ever known since.
     is_dated: bool,
 }
 
@@ -174,7 +184,6 @@ impl Alarms {
         });
     }
 
-    /// A reading came.
     pub fn reading(&mut self, reading: &Reading, now: Now, out: &mut AlarmOutput) {
         let Self { latest, subscribers: lookers, live, .. } = self;
         let mut due: Vec<usize> = Vec::new();
@@ -185,14 +194,14 @@ impl Alarms {
         self.settle(now, out);
     }
 
-    /// Judges each of these once, what hides others first.
+    /// Evaluates each once, in ascending order: suppressing alarms come first.
     fn judge_all(&mut self, mut due: Vec<usize>, now: Now, out: &mut AlarmOutput) {
         due.sort_unstable();
         due.dedup();
         due.into_iter().for_each(|i| self.evaluate(i, now, out));
     }
 
-    /// Time passed.
+    /// Applies what time alone changes: ended trials, stale samples, delays and deadlines that are due.
     pub fn tick(&mut self, now: Now, out: &mut AlarmOutput) {
         if now.wall_trusted && !self.is_dated {
             self.date(now, out);
@@ -213,7 +222,7 @@ impl Alarms {
         out.events.extend(self.flood.look(&self.rules.settings, now.mono));
     }
 
-    /// When time next changes something.
+    /// When [`Self::tick`] has to run although nothing arrives.
     pub fn next_wake(&self) -> Option<MonotonicMillis> {
         let flood = self.flood.wake(&self.rules.settings);
         self.schedule
@@ -226,9 +235,8 @@ impl Alarms {
             .min()
     }
 
-    /// Judges one alarm and lets it live on.
     fn evaluate(&mut self, i: usize, now: Now, out: &mut AlarmOutput) {
-        // What time brings comes first: each event is seen as the alarm is at that point.
+        // Timers first, so that each event carries the state at its own point of the sequence.
         let live = &mut self.live[i];
         let over = live.alarm.tick(&live.of, now);
         self.transitions(i, over, now, out);
@@ -239,7 +247,7 @@ impl Alarms {
             Truth::Unknown(cause) => Some(cause),
             _ => None,
         };
-        // After a start nothing is known yet: that is no news.
+        // `StartingUp` is no transition: after a start no input is known yet.
         let is_news = |c: Option<Cause>| c != Some(Cause::StartingUp);
         let is_change = is_news(unknown) && unknown.is_some() != live.alarm.unknown.is_some();
         if live.alarm.step > 0 && is_change {
@@ -262,14 +270,14 @@ impl Alarms {
             wake = earlier(wake, at);
         }
         if let Some(at) = live.shows {
-            // What hid it is gone, and it stayed: people are told now.
+            // The suppressing alarm is gone and this one lasted: it is shown at the end of the step.
             let is_due = now.mono >= at;
             self.unsettled.extend(is_due.then_some(i));
             wake = if is_due { wake } else { earlier(wake, Some(at)) };
         }
         let live = &mut self.live[i];
         let step = live.reached();
-        // The trial is over and what it stood for is true.
+        // The trial has ended and real samples fulfil the condition: the alarm is no test any more.
         let is_real = live.alarm.test && !test && live.alarm.step > 0 && matches!(said.state, Truth::Yes(_));
         live.alarm.test &= !is_real;
         self.transitions(i, input, now, out);
@@ -290,7 +298,7 @@ impl Alarms {
         self.wake(i, wake, now);
     }
 
-    /// What the condition of an alarm says, when time next changes that, and whether it comes of injected values.
+    /// Evaluates the condition: the result, when time next changes it, and whether an injected sample was read.
     fn condition(&mut self, i: usize, now: Now, out: &mut AlarmOutput) -> (Evaluation, Option<MonotonicMillis>, bool) {
         let live = &mut self.live[i];
         let (held, explained) = (live.reached(), live.explains);
@@ -313,7 +321,7 @@ impl Alarms {
         (said, wake, is_simulated)
     }
 
-    /// Puts an alarm on the schedule; one that is on it for earlier stays there and is looked at once more than it must be.
+    /// Schedules an alarm. An earlier entry stays and costs one superfluous evaluation.
     fn wake(&mut self, i: usize, at: Option<MonotonicMillis>, now: Now) {
         let Some(at) = at else { return };
         let at = at.max(now.mono.plus(1));
@@ -327,7 +335,7 @@ impl Alarms {
         self.schedule.insert((at, i));
     }
 
-    /// Transitions of an alarm become events; those that it hides are looked at later in the step.
+    /// Turns transitions into events; alarms that this one suppresses are settled at the end of the step.
     fn transitions(&mut self, i: usize, steps: impl IntoIterator<Item = LifeStep>, now: Now, out: &mut AlarmOutput) {
         let before = out.events.len();
         for step in steps {
@@ -361,7 +369,7 @@ impl Alarms {
         self.keep(i, now, out);
     }
 
-    /// People are being told of an alarm: that it is gone has to be acknowledged.
+    /// Somebody is being notified of an alarm: its return to normal will have to be acknowledged.
     pub fn told(&mut self, key: &str, now: Now, out: &mut AlarmOutput) {
         let Some(i) = self.by_key.get(key).copied() else { return };
         if std::mem::take(&mut self.live[i].alarm.untold) {
@@ -369,7 +377,7 @@ impl Alarms {
         }
     }
 
-    /// What is active because of an alarm, or at the same device: the keys of those that it explains first.
+    /// Keys of related active alarms: first those that this one suppresses, then others of the same device.
     pub fn beside(&self, key: &str) -> Vec<Arc<str>> {
         let Some(own) = self.by_key.get(key).map(|i| &self.live[*i]) else { return Vec::new() };
         let active = self.live.iter().filter(|l| l.alarm.step > 0 && *l.key != *own.key);
@@ -380,7 +388,7 @@ impl Alarms {
         explained.into_iter().chain(same).map(|l| Arc::clone(&l.key)).collect()
     }
 
-    /// What the condition of an alarm that is active looks at now: its value and limit; none where that is not known.
+    /// `None` while the alarm is not active or its input is unknown.
     pub fn value_now(&self, key: &str) -> Option<(f64, Option<f64>)> {
         let live = &self.live[*self.by_key.get(key)?];
         let is_known = live.alarm.step > 0 && !matches!(live.said.state, Truth::Unknown(_));
@@ -433,14 +441,13 @@ impl Alarms {
         self.by_key.get(key).map(|i| (&*self.live[*i].of, &self.live[*i].alarm))
     }
 
-    /// Whether more come than people can read.
     pub fn is_flood(&self) -> bool {
         self.flood.is_on
     }
 }
 
 impl Live {
-    /// Whether people are about to be told: of what is urgent at once, of the rest when a message leaves.
+    /// P1 and P2 count as notified at once, P3 and P4 when a message is sent.
     fn will_be_told(&mut self, what: EventKind) {
         let wants = matches!(
             what,
@@ -456,7 +463,7 @@ impl Live {
         }
     }
 
-    /// The highest step whose delays are over: 0 for none.
+    /// The highest step of urgency whose delay has elapsed; 0: none.
     fn reached(&self) -> u8 {
         self.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX))
     }
@@ -464,16 +471,16 @@ impl Live {
     fn say(&mut self, context: &mut Context<'_>) -> Evaluation {
         let only = self.only.as_mut().map(|j| j.evaluate(context).state);
         if only == Some(Truth::No) {
-            // A change is of a time in which it counts: fuel that a run has used is not lost afterwards.
+            // A change counts only while the rule is enabled: fuel used during a run is no loss afterwards.
             self.when.forget_changes();
         }
-        // Where nobody knows it explains nothing: two pages for one cause are the lesser harm.
+        // Unknown suppresses nothing: two pages for one cause are the lesser harm.
         let explains = self.explains_while.as_mut().map(|j| j.evaluate(context).state);
-        // After a start it stays as it was until a fresh sample says otherwise: what is hidden is not shown for a moment.
+        // After a start the stored result holds until a fresh sample comes, so that suppressed alarms are not shown for a moment.
         if explains != Some(Truth::Unknown(Cause::StartingUp)) {
             self.explains = matches!(explains, None | Some(Truth::Yes(_)));
         }
-        // The condition is judged in any case: its windows must not miss what comes.
+        // Evaluated even while disabled: its windows must take in every sample.
         let when = self.when.evaluate(context);
         let state = match only {
             None | Some(Truth::Yes(_)) => when.state,

@@ -1,4 +1,4 @@
-//! What people do with alarms: commands to one, samples for a trial.
+//! Commands of people: on one alarm, and trial samples.
 
 use crate::alarm::event::{AlarmCommand, Event, EventKind, Inject};
 use crate::alarm::life::LifeStep;
@@ -10,14 +10,14 @@ use crate::model::text::{KEY, REMARK, one_line};
 use crate::model::time::{HumanDuration, MonotonicMillis, Now};
 use crate::model::value::Value;
 
-/// Longest trial with a sample of one's own.
+/// Longest duration of a trial sample.
 pub const TRIAL_MAX_MS: u64 = 3_600_000;
 
 impl Alarms {
-    /// A person does something with an alarm.
+    /// Applies a person's command to an alarm.
     ///
     /// # Errors
-    /// There is no such alarm, or it cannot be done; in words.
+    /// There is no such alarm, or the command does not fit its state; the text is for the person.
     pub fn command(&mut self, command: &AlarmCommand, now: Now, out: &mut AlarmOutput) -> Result<(), LocalizedText> {
         let i = self.find(&command.key)?;
         let (by, note) = (one_line(&command.by, REMARK), one_line(&command.note, REMARK));
@@ -34,10 +34,10 @@ impl Alarms {
         Ok(())
     }
 
-    /// A sample for a trial.
+    /// Injects a trial sample and evaluates the alarms that read it; returns how many those are.
     ///
     /// # Errors
-    /// No alarm looks at this point, in words.
+    /// No alarm reads this point, or the trial is longer than [`TRIAL_MAX_MS`].
     pub fn inject(&mut self, inject: &Inject, now: Now, out: &mut AlarmOutput) -> Result<usize, String> {
         let is_it = |input: &ConditionInput| *input.device == *inject.device && *input.point == *inject.point;
         let mut looks = false;

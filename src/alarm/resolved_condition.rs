@@ -1,4 +1,4 @@
-//! A rule for one device: its condition with every name and number resolved. Plain data.
+//! A rule for one device: its condition with every name and parameter resolved. Plain data.
 
 use std::sync::Arc;
 
@@ -7,240 +7,200 @@ use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 
-/// A point of a device.
+/// The point that a condition reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionInput {
-    /// The device.
     pub device: Arc<str>,
-    /// Its point.
     pub point: Arc<str>,
 }
 
-/// A condition.
+/// A condition with names, parameters and indices resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResolvedCondition {
     /// The highest of the inputs at or above a limit, or the lowest at or below.
     Level {
-        /// The inputs.
         inputs: Vec<ConditionInput>,
-        /// Above, or below.
+        /// `true`: at or above the limit; `false`: at or below.
         high: bool,
-        /// The limits, the least urgent first.
+        /// One per step of urgency, the least urgent first.
         limits: Vec<f64>,
-        /// How far it must come back.
+        /// In the unit of the point.
         deadband: f64,
     },
     /// One of the inputs is true, or one of these codes.
     Is {
-        /// The inputs.
         inputs: Vec<ConditionInput>,
-        /// Codes; empty: true.
+        /// Codes that fulfil the condition; empty: any value but 0.
         values: Vec<i64>,
-        /// Every one of them, not one.
+        /// Whether every input has to fulfil it, instead of one.
         every: bool,
     },
-    /// Change a minute.
+    /// Rate of change over a window.
     Rate {
-        /// The input.
         input: ConditionInput,
-        /// Negative: falling.
+        /// Change per minute; negative: falling.
         per_min: f64,
-        /// Over how long.
         within_ms: u64,
     },
     /// Change within a time.
     Change {
-        /// The input.
         input: ConditionInput,
-        /// Negative: a fall.
+        /// In the unit of the point; negative: a fall.
         by: f64,
-        /// Within how long.
         within_ms: u64,
     },
-    /// Difference of two inputs.
+    /// Absolute difference of two inputs.
     Deviation {
-        /// One.
         a: ConditionInput,
-        /// The other.
         b: ConditionInput,
-        /// From here on.
         limit: f64,
-        /// How much smaller it must be.
+        /// How much smaller the difference must become before the condition ends.
         deadband: f64,
     },
-    /// No change.
+    /// The value stays the same, bit for bit.
     Frozen {
-        /// The input.
         input: ConditionInput,
-        /// For how long.
         lasts_ms: u64,
     },
-    /// Bad or stale.
+    /// The sample is bad or stale.
     Bad {
-        /// The input.
         input: ConditionInput,
-        /// Reasons; empty: any.
+        /// Causes that count; empty: any.
         causes: Vec<Cause>,
     },
-    /// Devices that do not answer, from a share on.
+    /// At least a share of the devices is offline.
     Offline {
-        /// Their states.
+        /// The `state` points of the devices.
         inputs: Vec<ConditionInput>,
-        /// Percent of them.
+        /// Percent of the devices whose state is known.
         pct: f64,
     },
-    /// Times that something came to be.
+    /// A condition became true a number of times within a period.
     Count {
-        /// What.
         when: Box<ResolvedCondition>,
-        /// How many times.
         at_least: u32,
-        /// Within how long.
         within_ms: u64,
     },
-    /// Runs without effect.
+    /// Something runs, and a value does not change as it should.
     NoEffect {
-        /// What runs.
         running: ConditionInput,
-        /// What should change.
         input: ConditionInput,
-        /// By so much.
+        /// Minimum expected change; negative: a fall.
         by: f64,
-        /// Within how long.
         within_ms: u64,
     },
-    /// Not true for so long.
+    /// The input has not been true for a period; after a restart the date says how long.
     Idle {
-        /// The input.
         input: ConditionInput,
-        /// For how long.
         lasts_ms: u64,
     },
-    /// Reaches a limit soon.
+    /// The value, extrapolated at its present rate, reaches a limit from below within a period.
     Reaches {
-        /// The input.
         input: ConditionInput,
-        /// The limit.
         limit: f64,
-        /// Within how long.
         within_ms: u64,
-        /// Over how long the rate is reckoned.
+        /// Window over which the rate is computed.
         over_ms: u64,
     },
-    /// A day against the days before.
+    /// A figure of the day compared with those of the days before.
     Days(Days),
-    /// Holds so long.
+    /// A condition holds without interruption for a period.
     Lasting {
-        /// What.
         when: Box<ResolvedCondition>,
-        /// For how long.
         lasts_ms: u64,
     },
-    /// Hours of the site's day, in minutes after midnight.
+    /// Hours of the site's day, in minutes after midnight; `to` is exclusive, and may be before `from`.
     Hours {
-        /// From.
         from: u16,
-        /// To.
         to: u16,
         /// Days on which it begins; empty: all.
         days: Vec<Weekday>,
     },
-    /// All of them.
     All(Vec<ResolvedCondition>),
-    /// At least one.
     Any(Vec<ResolvedCondition>),
-    /// Not this.
     Not(Box<ResolvedCondition>),
 }
 
-/// A day's figure against those of the days before.
+/// Comparison of a day's figure with a baseline of the days before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Days {
-    /// The input.
     pub input: ConditionInput,
-    /// What is taken of each day.
+    /// How a day becomes one figure.
     pub figure: BaselineFigure,
-    /// From this minute of the day.
+    /// First minute of the day that counts.
     pub from: u16,
-    /// To this one.
+    /// End of the counted part of the day, exclusive.
     pub to: u16,
-    /// Days before.
+    /// Length of the baseline in days.
     pub days: u16,
-    /// What they are reckoned to.
+    /// How the days of the baseline become one figure.
     pub of: Centre,
-    /// From how many times that on.
+    /// The condition holds above the baseline times this factor.
     pub times: f64,
-    /// Days in a row.
+    /// Consecutive days that must exceed the baseline.
     pub in_a_row: u16,
 }
 
-/// A step of urgency.
+/// A step of urgency: a priority with its on-delay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Urgency {
-    /// How much it matters.
     pub priority: Priority,
-    /// How long the condition has to last.
     pub on_delay_ms: u64,
 }
 
-/// A rule for a device.
+/// A rule resolved for a device: one alarm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
-    /// The rule's name, its index filled in: `pump1_overload`.
+    /// The rule's name with its index, such as `pump1_overload`.
     pub rule: Arc<str>,
-    /// The rule that it comes from: `sump.pump{n}_overload`.
+    /// The rule of the file, such as `sump.pump{n}_overload`.
     pub of: Arc<str>,
-    /// The device.
     pub device: Arc<str>,
     /// Its number in the site's list; may be empty.
     pub no: String,
-    /// What is said.
+    /// Template with `{device}`, `{area}`, `{v}` and `{limit}`.
     pub text: LocalizedText,
-    /// What is to be done.
+    /// What the responder has to do.
     pub action: LocalizedText,
-    /// Why there is such a rule.
     pub rationale: Arc<Rationale>,
-    /// The unit of the value.
     pub unit: String,
-    /// Steps, the least urgent first; at least one.
+    /// The least urgent first; at least one.
     pub steps: Vec<Urgency>,
-    /// How long the condition has to be gone.
     pub off_delay_ms: u64,
-    /// When what was acknowledged wants to be acknowledged again.
+    /// An alarm that is still active this long after acknowledgement has to be acknowledged again.
     pub realarm_ms: Option<u64>,
-    /// Stays until reset.
+    /// Whether it stays latched until somebody resets it.
     pub latch: bool,
-    /// Keys of alarms that hide it.
+    /// Keys of alarms that suppress it while they are active.
     pub hidden_by: Vec<Arc<str>>,
-    /// What follows from each other.
+    /// Alarms of one device and group: the first that is raised is marked.
     pub group: Option<Arc<str>>,
-    /// Cannot be hidden.
+    /// Cannot be shelved, taken out of service or suppressed.
     pub never_hidden: bool,
-    /// When it is in alarm.
     pub when: ResolvedCondition,
-    /// Only while this holds.
+    /// The alarm is possible only while this holds.
     pub only: Option<ResolvedCondition>,
-    /// It hides others only while this holds.
+    /// It suppresses others only while this holds.
     pub explains_while: Option<ResolvedCondition>,
-    /// A test run of the device raises it.
+    /// Whether a test run of the device raises it; an announced test then shelves it.
     pub in_test: bool,
 }
 
-/// Why there is such a rule: for people who are woken by it and for those who review it.
+/// The rationale of a rule (ISA-18.2), for responders and reviewers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rationale {
-    /// What is most likely the matter.
+    /// The most likely cause.
     pub cause: LocalizedText,
-    /// What happens if nobody acts.
+    /// The consequence of inaction.
     pub consequence: LocalizedText,
-    /// How soon somebody has to act, milliseconds; 0: not said.
+    /// Time to respond, milliseconds; 0: not stated.
     pub respond_ms: u64,
-    /// Where limit and delays come from.
+    /// Source of limit and delays.
     pub basis: String,
 }
 
 impl Definition {
-    /// `rule.device`: what an alarm is called everywhere.
+    /// `rule.device`, the alarm's identifier in the event log, topics and commands.
     pub fn key(&self) -> String {
         format!("{}.{}", self.rule, self.device)
     }
@@ -272,7 +232,7 @@ impl ResolvedCondition {
         }
     }
 
-    /// Whether a sample like the one before says nothing new to it.
+    /// Whether a sample equal to the one before cannot change its result.
     pub fn skips_the_same(&self) -> bool {
         match self {
             ResolvedCondition::Level { .. }
@@ -286,7 +246,7 @@ impl ResolvedCondition {
             | ResolvedCondition::Lasting { when, .. }
             | ResolvedCondition::Not(when) => when.skips_the_same(),
             ResolvedCondition::All(of) | ResolvedCondition::Any(of) => of.iter().all(ResolvedCondition::skips_the_same),
-            // Their windows take every sample in.
+            // Their windows need every sample.
             ResolvedCondition::Rate { .. }
             | ResolvedCondition::Change { .. }
             | ResolvedCondition::NoEffect { .. }
@@ -296,7 +256,7 @@ impl ResolvedCondition {
         }
     }
 
-    /// The longest time that it looks back, milliseconds: how much earlier a trial on the past has to begin.
+    /// How far it looks back, milliseconds: a replay of history has to begin that much earlier.
     pub fn looks_back_ms(&self) -> u64 {
         match self {
             ResolvedCondition::Rate { within_ms, .. }

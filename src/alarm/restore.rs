@@ -1,4 +1,4 @@
-//! What survives: another process, another boot, new rules, a date that is known late.
+//! Continuity of alarms over a restart of the process, a reboot, a reload of rules, and a date that becomes trusted late.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use crate::alarm::resolved_condition::Definition;
 use crate::alarm::{AlarmOutput, Alarms, Live, PersistedAlarm, Rules, evaluator};
 use crate::model::time::{MonotonicMillis, Now, UnixMillis, carried_by};
 
-/// An alarm that came from another boot while the date was not known: its moments stand as if no time had passed.
+/// An alarm of an earlier boot, restored while the date was not trusted: its moments stand as if no time had passed.
 #[derive(Clone, Debug)]
 pub(super) struct RestoredState {
-    /// As it stood then.
+    /// Its state right after restoring.
     alarm: Alarm,
-    /// When it was kept.
+    /// When its record was written.
     saved: UnixMillis,
 }
 
 impl Alarms {
-    /// Built from rules; `kept` is what survived, by key, `memory` what their conditions remember, `boot` the kernel's name of
-    /// this boot.
+    /// Builds alarms from rules. `kept`: persisted alarms by key; `memory`: persisted memory of their conditions by key; `boot`: the
+    /// kernel's id of this boot.
     pub fn new(
         rules: Rules,
         kept: &BTreeMap<String, PersistedAlarm>,
@@ -43,20 +43,20 @@ impl Alarms {
                 live.only.iter_mut().chain(&mut live.explains_while).for_each(|j| j.restore(&mut kept));
             }
         }
-        // What hid an alarm may be gone, or new.
+        // The rules of suppression may have changed.
         out.unsettled = (0..out.live.len()).filter(|i| out.live[*i].alarm.step > 0).collect();
-        // Deadlines and shelves may be over by now.
+        // Deadlines and shelves may have expired.
         out.schedule = (0..out.live.len()).map(|i| (now.mono, i)).collect();
         out.live.iter_mut().for_each(|l| l.wake = Some(now.mono));
         out
     }
 
-    /// The boot that its moments are of.
+    /// The boot to which monotonic moments refer.
     pub fn boot(&self) -> Arc<str> {
         Arc::clone(&self.boot)
     }
 
-    /// Every alarm as it would be kept now, by key.
+    /// The record of every alarm as of now, by key.
     pub fn kept(&self, now: Now) -> BTreeMap<String, PersistedAlarm> {
         self.live.iter().map(|l| (l.key.to_string(), self.kept_of(l, now))).collect()
     }
@@ -65,7 +65,7 @@ impl Alarms {
         PersistedAlarm { alarm: live.alarm.clone(), saved: now, boot: Arc::clone(&self.boot), explains: live.explains }
     }
 
-    /// What conditions remember that survives a restart, by key.
+    /// The persistent memory of conditions, by key.
     pub fn memory(&self) -> BTreeMap<String, Vec<evaluator::PersistedEvaluator>> {
         let of = |live: &Live| {
             let mut kept = Vec::new();
@@ -76,8 +76,8 @@ impl Alarms {
         self.live.iter().filter_map(of).collect()
     }
 
-    /// The date is known now: what was put off by another boot is moved by the time that passed in between, and what was raised
-    /// without a date gets one.
+    /// The date has become trusted: moments of an earlier boot are moved by the time that passed in between, and alarms raised without a
+    /// date get one.
     pub(super) fn date(&mut self, now: Now, out: &mut AlarmOutput) {
         self.is_dated = true;
         let age = |mono: i64| ms(now.mono) - mono;
@@ -89,7 +89,7 @@ impl Alarms {
                 let passed = (now.wall.0 - age(began) - carried.saved.0).max(0);
                 let mut was = carried.alarm;
                 let was: BTreeSet<i64> = was.moments().map(|at| *at).collect();
-                // What was set since stands on this boot's own scale.
+                // Moments set since the restart are on this boot's scale already.
                 live.alarm.moments().filter(|at| was.contains(at)).for_each(|at| *at = at.saturating_sub(passed));
             }
             for m in live.alarm.since.iter_mut().chain(&mut live.alarm.cleared) {
@@ -105,7 +105,7 @@ impl Alarms {
         }
     }
 
-    /// New rules: what is the same runs on with its delays and windows; a rule that is gone closes its alarm.
+    /// Applies new rules. An unchanged definition keeps its delays and windows; a removed one closes its alarm.
     pub fn reconfigure(&mut self, rules: Rules, by: &str, now: Now, out: &mut AlarmOutput) {
         out.events.extend(self.changes(&rules, by));
         let stays: BTreeSet<String> = rules.definitions.iter().map(|d| d.key()).collect();
@@ -129,7 +129,7 @@ impl Alarms {
             if *was.of != *live.of {
                 continue;
             }
-            // Slots are numbered anew: the judges keep their memory and take the new numbers.
+            // Slots are numbered anew: evaluators keep their memory and use the new numbers.
             live.when.remember(was.when);
             if let (Some(only), Some(was)) = (&mut live.only, was.only) {
                 only.remember(was);
@@ -148,7 +148,7 @@ impl Alarms {
 }
 
 impl Live {
-    /// What is in alarm stays so until a fresh good sample says otherwise; delays that were running begin again.
+    /// An active alarm stays active until a fresh good sample says otherwise; pending delays begin again.
     fn restore_one(&mut self, kept: &PersistedAlarm, boot: &str, now: Now) {
         self.alarm = kept.alarm.clone();
         self.explains = kept.explains;
@@ -161,7 +161,7 @@ impl Live {
         let steps = u8::try_from(self.steps.len()).unwrap_or(u8::MAX);
         self.alarm.step = self.alarm.step.min(steps);
         if self.of.never_hidden {
-            // A test that was announced goes on.
+            // Only the shelf of an announced test is allowed for it.
             self.alarm.shelved = self.alarm.shelved.take().filter(|s| s.is_test);
             self.alarm.out = None;
         }
@@ -171,10 +171,10 @@ impl Live {
     }
 }
 
-/// What hides others is judged before them: an alarm that is raised together with its explanation is hidden from the start.
+/// Sorts suppressing alarms before those that they suppress, so that an alarm raised together with its cause is suppressed at once.
 fn hiding_first(definitions: &[Arc<Definition>]) -> Vec<Arc<Definition>> {
     let by_key: BTreeMap<String, &Arc<Definition>> = definitions.iter().map(|d| (d.key(), d)).collect();
-    // As deep as explanations go; there is no circle of them.
+    // Four levels are told apart; `config` has removed cycles.
     fn depth(d: &Definition, by_key: &BTreeMap<String, &Arc<Definition>>, left: u8) -> u8 {
         let below = d.hidden_by.iter().filter_map(|key| by_key.get(&**key));
         if left == 0 { 0 } else { below.map(|by| 1 + depth(by, by_key, left - 1)).max().unwrap_or(0) }

@@ -1,4 +1,4 @@
-//! What alarm rules look like in files: `alarms/*.toml`.
+//! The file format of alarm rules: `alarms/*.toml`.
 
 use std::collections::BTreeMap;
 

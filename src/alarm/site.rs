@@ -1,4 +1,4 @@
-//! What a site says of alarms: `[alarms]` and `[[alarm]]`.
+//! The site's settings for alarms: `[alarms]` and `[[alarm]]`.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
-    /// Those of a priority.
+    /// The deadlines of alarms of this priority.
     pub fn of(&self, priority: Priority) -> Deadline {
         match priority {
             Priority::P1 => self.p1,

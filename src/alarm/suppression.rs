@@ -1,5 +1,5 @@
-//! An alarm that explains others hides them: they are recorded and nobody is told. When it is gone, what is still there is shown
-//! after its on-delay.
+//! Suppression by design: while an alarm is active, those that it explains are recorded but not annunciated. When it clears, an
+//! alarm that is still active is shown after its on-delay.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::alarm::{AlarmOutput, Alarms};
 use crate::model::time::Now;
 
 impl Alarms {
-    /// For each alarm, those that it hides.
+    /// By alarm: the indices of those that it suppresses.
     pub(super) fn who_hides(&self) -> Vec<Vec<usize>> {
         let mut hides = vec![Vec::new(); self.live.len()];
         for (i, live) in self.live.iter().enumerate() {
@@ -22,7 +22,7 @@ impl Alarms {
         hides
     }
 
-    /// Everything is judged: what is hidden now, and what is not any more.
+    /// Settles suppression after all evaluations of a step, with an event for each begin and end.
     pub(super) fn settle(&mut self, now: Now, out: &mut AlarmOutput) {
         for j in std::mem::take(&mut self.unsettled) {
             let before = self.live[j].alarm.hidden_by.clone();
@@ -45,7 +45,7 @@ impl Alarms {
         }
     }
 
-    /// What hid an alarm is gone: it is shown when it has stayed for its on-delay once more.
+    /// Whether an alarm whose suppressing alarm is gone still waits for its on-delay, counted from then.
     fn waits_again(&mut self, j: usize, now: Now) -> bool {
         let live = &mut self.live[j];
         if live.alarm.step == 0 {
@@ -62,12 +62,12 @@ impl Alarms {
         true
     }
 
-    /// The first alarm that is active and hides this one.
+    /// The key of the first active alarm that suppresses this one.
     pub(super) fn hidden_by(&self, i: usize) -> Option<Arc<str>> {
         let is_active = |key: &&Arc<str>| {
             self.by_key.get(*key).is_some_and(|j| {
                 let by = &self.live[*j];
-                // What nobody is told of explains nothing to anybody.
+                // An alarm that is itself shelved or out of service suppresses nothing.
                 by.alarm.step > 0 && by.explains && by.alarm.shelved.is_none() && by.alarm.out.is_none()
             })
         };
