@@ -1,4 +1,4 @@
-//! Whether each device is there: from the readings that come, and from those that do not.
+//! Liveness of devices: each is online, degraded, offline or unknown, by the readings of its sources and by their absence.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,31 +12,29 @@ use crate::model::reading::{Body, Reading, Stamp};
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::model::value::Value;
 
-/// A device's state, as its retained topic says it.
+/// A device's state, as in its retained topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceState {
-    /// Nothing has come yet.
+    /// No reading has arrived yet.
     #[default]
     Unknown,
-    /// Everything that comes is good.
+    /// Every sample is good, or bad by the device's own statement (sentinels).
     Online,
-    /// Some points are bad.
+    /// Some samples or some sources are bad.
     Degraded,
-    /// Nothing good comes.
+    /// No source gives a good sample.
     Offline,
 }
 
-/// What the state of a device became.
+/// A change of a device's state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The device.
     pub device: Arc<str>,
-    /// Its state.
     pub state: DeviceState,
-    /// Why it is not online.
+    /// Cause if it is not online.
     pub why: Option<Cause>,
-    /// When it came to be, if the date is known.
+    /// Date of the change, if the date is trusted.
     pub since: Option<UnixMillis>,
 }
 
@@ -48,16 +46,15 @@ struct LivenessSource {
     why: Option<Cause>,
 }
 
-/// All devices.
 #[derive(Debug, Default)]
 pub struct Liveness {
     sources: BTreeMap<Arc<str>, BTreeMap<Arc<str>, LivenessSource>>,
     told: BTreeMap<Arc<str>, (DeviceState, Option<Cause>)>,
-    /// Streams of the states, as the history and the time-series store have them.
+    /// Streams of the state readings, created on first use.
     streams: BTreeMap<Arc<str>, Arc<Stream>>,
-    /// When every state is said once more.
+    /// When every state is next repeated.
     heartbeat: MonotonicMillis,
-    /// No source is stale before this moment; none waits where there is none. It may be too early, never too late.
+    /// Lower bound of the next deadline of a source; `None`: no source has one. It may be too early, never too late.
     due: Option<MonotonicMillis>,
 }
 
@@ -74,7 +71,7 @@ impl DeviceState {
 }
 
 impl Liveness {
-    /// A reading came: the change of its device's state, if it is one.
+    /// Takes in a reading; returns the change of its device's state, if any.
     pub fn reading(&mut self, reading: &Reading) -> Option<Change> {
         if reading.stream.every_ms == 0 {
             return None;
@@ -91,7 +88,7 @@ impl Liveness {
         self.tell(&device, since)
     }
 
-    /// Time passed: sources from which nothing came become stale.
+    /// Marks sources without timely readings as stale; returns the changes that result.
     pub fn tick(&mut self, now: Now) -> Vec<Change> {
         if self.due.is_none_or(|due| now.mono < due) {
             return Vec::new();
@@ -112,7 +109,7 @@ impl Liveness {
         late.iter().filter_map(|device| self.tell(device, since)).collect()
     }
 
-    /// When the next source would be stale, or the states are said again.
+    /// When the next source may become stale or the states are repeated.
     pub fn next_wake(&self) -> Option<MonotonicMillis> {
         let beat = (!self.told.is_empty()).then_some(self.heartbeat);
         self.due.into_iter().chain(beat).min()
@@ -123,7 +120,7 @@ impl Liveness {
         self.reading_of(&Arc::clone(&change.device), change.state, change.why, now)
     }
 
-    /// Now and then every state is said, changed or not: whoever looks at the last one knows how old it may be.
+    /// Repeats every state each `every_ms`, changed or not, so that a reader can tell how old the last one may be.
     pub fn beat(&mut self, now: Now, every_ms: u64) -> Vec<Reading> {
         if now.mono < self.heartbeat || self.told.is_empty() {
             return Vec::new();
@@ -142,7 +139,7 @@ impl Liveness {
         Reading { stream: Arc::clone(stream), at, body: Body::Samples { samples, parts: Vec::new() } }
     }
 
-    /// Forgets sources, by device and source, that are configured no longer.
+    /// Drops sources that are no longer configured; `has` takes device and source.
     pub fn keep(&mut self, has: impl Fn(&str, &str) -> bool) {
         for (device, sources) in &mut self.sources {
             sources.retain(|source, _| has(device, source));
@@ -172,7 +169,7 @@ fn stream_of(device: &Arc<str>) -> Arc<Stream> {
     let point = |name: &str, kind, form| PointMeta { name: name.into(), kind, retention: Retention::State, form };
     let code = |name| point(name, PointKind::Code, Encoding::Code);
     let points = vec![code("state"), code("why"), point("online", PointKind::Bool, Encoding::Bool)];
-    // Changes come in between: irregular.
+    // Interval 0 (irregular), because changes come between repetitions.
     Arc::new(Stream { device: Arc::clone(device), source: STATUS.into(), every_ms: 0, points })
 }
 
@@ -187,7 +184,7 @@ fn assess(reading: &Reading) -> (DeviceState, Option<Cause>) {
         Body::Failed(cause) => (DeviceState::Offline, Some(*cause)),
         Body::Samples { samples, .. } => {
             let first_bad = samples.iter().flatten().find_map(|s| s.as_ref().err().copied());
-            // What a device says of itself (no such sensor) is its normal state; what keeps us from reading is not.
+            // A sentinel (such as "sensor not fitted") is a normal state of the device; a failed read is not.
             let failing = samples.iter().flatten().filter_map(|s| s.as_ref().err()).any(|c| !c.is_sentinel());
             let (good, _) = reading.good_of_all();
             match (good, failing) {

@@ -1,7 +1,32 @@
-//! The desk where everything is decided, without a clock: one door in, one out, and the next wake-up.
+//! The decision engine: one input and the time go in, one [`EngineOutput`] comes out, and [`Engine::next_wake`] says when time alone will
+//! change something. Pure: no clock, no I/O, no waiting. So years can be simulated in seconds, and a step can be repeated exactly.
 //!
-//! Rooms run in a fixed order; one that needs a later room's result sees it one step later. For now: `derive`, who is there
-//! (`presence`), `alarm`, `oncall`.
+//! State: that of four rooms of rules ([`ROOMS`]): `derive`, [`liveness`], `alarm` and `oncall`. After a restart, [`Engine::new`] gets
+//! what was persisted as [`PersistedEngine`]: a snapshot (counters and memories of conditions), alarms by key, and the state of `oncall`.
+//!
+//! Order of a step
+//! 1. `derive` computes derived readings from the reading, if the input is one.
+//! 2. [`liveness`] takes in the reading and the time. Changed device states become readings, and every state is repeated at each report.
+//! 3. `alarm` takes the input, then the readings of 1 and 2, then the time.
+//! 4. `oncall` takes the events of 3, after a start or reload also what happened while it could not see events, then the command, then
+//!    the time.
+//! 5. Alarms of which somebody is notified in 4 are marked in the output of 3. Transitions become readings, the last one per alarm.
+//!
+//! A room sees the results of earlier rooms in the same step, and those of later rooms in the next step.
+//!
+//! Invariants
+//! * The output of a step depends on the plan, the restored state, the inputs so far and the times given, and on nothing else.
+//! * A reply to a page is checked against the pages as they were before the step; the alarm commands that follow from it are applied
+//!   in the same step.
+//! * Commands on several alarms are refused only if none could be applied; [`EngineOutput::refused`] has the reason.
+//!
+//! Panics: `derive`, `alarm` and `oncall` run guarded in [`Engine::step`]. A room that panics is disabled and gives empty output until the
+//! next start or [`Engine::reconfigure`]; the other rooms go on, and a command to a disabled `alarm` is refused. Not guarded are liveness,
+//! the check of replies, marks of notified alarms and the reconfiguration of alarms: a panic there reaches the caller.
+//!
+//! Not guaranteed: nothing is durable when a step returns. The caller commits the output of `alarm` and `oncall` before anything of it
+//! leaves (for 2 s at most, then it leaves uncommitted), appends the readings to the journal, and writes the snapshot from time to time;
+//! counts since the last snapshot are lost in a crash.
 
 pub mod liveness;
 mod oncall_events;
@@ -23,23 +48,20 @@ use crate::model::reading::Reading;
 use crate::model::time::{MonotonicMillis, Now};
 use crate::oncall::{self, Oncall};
 
-/// Rooms of rules that run at the desk.
+/// Number of rooms of rules in the engine.
 pub const ROOMS: u64 = 4;
-/// How often everything is said once more: each device's state, how many alarms are active.
+/// Default interval at which device states and alarm counts are repeated.
 pub const SAY_EVERY_MS: u64 = 60_000;
 
-/// What comes in.
 #[derive(Clone, Copy, Debug)]
 pub enum EngineInput<'a> {
-    /// A reading.
     Reading(&'a Reading),
-    /// A person does something with alarms; refused if none of it can be done.
+    /// Commands of a person on alarms; refused if none can be applied.
     Commands(&'a [AlarmCommand]),
-    /// A sample for a trial.
     Inject(&'a Inject),
-    /// Something about pages.
+    /// A command to, or a report for, `oncall`.
     Page(&'a oncall::page::OncallCommand),
-    /// Nothing but time.
+    /// Only the time has changed.
     Tick,
 }
 
@@ -59,42 +81,38 @@ impl<'a> EngineInput<'a> {
     }
 }
 
-/// What goes out.
 #[derive(Debug, Default)]
 pub struct EngineOutput {
     /// Derived readings, states of devices and transitions of alarms, to be appended.
     pub derived: Vec<Reading>,
     /// Devices whose state changed.
     pub presence: Vec<Change>,
-    /// What became of alarms: to be written down before it leaves.
+    /// Events and records of alarms, to be committed before anything of it leaves.
     pub alarm: alarm::AlarmOutput,
-    /// Who is to be told, and what became of it: to be written down before it leaves.
+    /// Notifications and records of `oncall`, to be committed before anything of it leaves.
     pub oncall: oncall::OncallOutput,
-    /// Why a command was not carried out, in words.
+    /// Why the command was refused, for the person who gave it.
     pub refused: Option<LocalizedText>,
 }
 
 /// Everything that survives a restart.
 #[derive(Clone, Debug, Default)]
 pub struct PersistedEngine {
-    /// Counts, and what conditions remember.
+    /// Counters, and memories of conditions.
     pub snapshot: Snapshot,
-    /// Alarms by key.
     pub alarms: BTreeMap<String, alarm::PersistedAlarm>,
-    /// Pages.
     pub oncall: oncall::PersistedOncall,
 }
 
-/// What the desk is built from.
+/// What the engine is built from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnginePlan {
-    /// Points out of points.
+    /// Definitions of derived points.
     pub derive: Vec<Definition>,
-    /// Alarm rules.
     pub alarms: Rules,
-    /// Who is told what.
+    /// Recipients, schedules, escalation policies and channels.
     pub oncall: Arc<oncall::plan::OncallPlan>,
-    /// How often everything is said once more, changed or not; years are simulated with less.
+    /// Interval at which device states and alarm counts are repeated, changed or not, milliseconds; simulations of years use a longer one.
     pub say_every_ms: u64,
 }
 
@@ -116,7 +134,6 @@ pub struct Snapshot {
     pub alarm: BTreeMap<String, Vec<alarm::evaluator::PersistedEvaluator>>,
 }
 
-/// The engine.
 #[derive(Debug, Default)]
 pub struct Engine {
     plan: EnginePlan,
@@ -126,16 +143,16 @@ pub struct Engine {
     oncall: Oncall,
     streams: Streams,
     summary: MonotonicMillis,
-    /// Rooms that panicked and were switched off.
+    /// Rooms that panicked and are disabled.
     disabled_rooms: Vec<&'static str>,
-    /// Whether alarms may want somebody that the desk of pages has not heard of: after a start, or with new rules.
+    /// Whether `oncall` has to be compared with the alarms in the next step: after a start or a reload.
     needs_backfill: bool,
-    /// A room that is to panic, for a test.
+    /// The room that panics at its next step, for tests.
     provoked: Option<&'static str>,
 }
 
 impl Engine {
-    /// Builds the rules, going on from what survived; `boot` is the kernel's name of this boot.
+    /// Builds the rooms from the plan and the persisted state; `boot` is the kernel's id of this boot.
     pub fn new(plan: EnginePlan, survived: PersistedEngine, boot: &str, now: Now) -> Self {
         let PersistedEngine { snapshot, alarms, oncall } = survived;
         Self {
@@ -148,7 +165,7 @@ impl Engine {
         }
     }
 
-    /// One step.
+    /// Processes one input at one time; the order is in the head of this module.
     pub fn step(&mut self, now: Now, input: EngineInput<'_>) -> EngineOutput {
         let mut out = EngineOutput::default();
         if let EngineInput::Reading(reading) = input {
@@ -201,7 +218,7 @@ impl Engine {
         out
     }
 
-    /// Who is to be told of what was decided, and what people say to that.
+    /// The step of `oncall`: events of alarms, backfill, command or reply, time.
     fn pages(
         &mut self,
         now: Now,
@@ -240,25 +257,25 @@ impl Engine {
             };
             let refused = refused.map(LocalizedText::from);
             if let (Some(reply), Some(replied)) = (input.reply(), &replied) {
-                // Whoever came too late has answered as well: it is not to take what comes later.
+                // A reply that came too late counts as a reply: it must not acknowledge what comes later.
                 let why = refused_alarm.as_ref().or(refused.as_ref()).or(replied.as_ref().err());
                 oncall.replied(reply, why, now, &mut pages);
             }
             oncall.tick(now, &mut pages);
             (pages, refused)
         });
-        // Whoever is being told of an alarm has to acknowledge it; so has whoever looks at a list, where nobody is told.
+        // An alarm of which somebody is notified has to be acknowledged; so has one that only a list shows, because nobody is notified.
         let is_told = |e: &&oncall::page::PageLogEntry| matches!(e.what, "page_sent" | "not_told");
         pages.log.iter().filter(is_told).for_each(|e| alarms.told(&e.key, now, &mut out.alarm));
         out.oncall = pages;
         out.refused = out.refused.take().or(refused);
     }
 
-    /// Transitions as readings: of an alarm that made several in one step the last, for one moment of a series has one value.
+    /// Transitions as readings. Of several transitions of one alarm only the last: a series has one value per moment.
     fn transitions(&mut self, of: &alarm::AlarmOutput, now: Now) -> Vec<Reading> {
         let last: BTreeMap<&Arc<str>, usize> = of.events.iter().enumerate().map(|(i, e)| (&e.key, i)).collect();
         let events = of.events.iter().enumerate().filter(|(i, e)| last.get(&e.key) == Some(i));
-        // What a reload says of a rule is no state of its alarm.
+        // A changed rule is no state of its alarm.
         let is_rule = |what| matches!(what, EventKind::RuleAdded | EventKind::RuleChanged | EventKind::RuleRemoved);
         let events = events.filter(|(_, e)| !is_rule(e.what));
         events.filter_map(|(_, e)| self.streams.transition(e, now)).collect()
@@ -268,17 +285,17 @@ impl Engine {
         !self.disabled_rooms.contains(&"alarm") && self.alarms.all().next().is_some()
     }
 
-    /// Rooms that panicked: what they decide is unknown until the next start or reload, the others go on.
+    /// Rooms that panicked; their decisions are unknown until the next start or reload.
     pub fn off(&self) -> &[&'static str] {
         &self.disabled_rooms
     }
 
-    /// Makes a room panic at its next step: for a test of what follows.
+    /// Makes a room panic at its next step, for tests.
     pub fn provoke(&mut self, room: &'static str) {
         self.provoked = Some(room);
     }
 
-    /// When the engine wants to be asked again although nothing came.
+    /// When [`Self::step`] has to run although no input arrives.
     pub fn next_wake(&self) -> Option<MonotonicMillis> {
         let alarms = (!self.disabled_rooms.contains(&"alarm")).then(|| self.alarms.next_wake()).flatten();
         let summary = self.has_alarms().then_some(self.summary);
@@ -286,7 +303,7 @@ impl Engine {
         [self.presence.next_wake(), alarms, summary, pages].into_iter().flatten().min()
     }
 
-    /// What survives a restart.
+    /// The part of the state that no decision carries, to be persisted from time to time.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { format: 1, derive: self.derive.kept(), alarm: self.alarms.memory() }
     }
@@ -301,38 +318,38 @@ impl Engine {
         self.alarms.get(key)
     }
 
-    /// What the condition of an active alarm looks at now: its value and limit, where they are known.
+    /// Present value and limit of an active alarm; `None` while its input is unknown.
     pub fn value_now(&self, key: &str) -> Option<(f64, Option<f64>)> {
         self.alarms.value_now(key)
     }
 
-    /// What is active because of an alarm, or at the same device.
+    /// Keys of related active alarms: those that it suppresses, then others of the same device.
     pub fn beside(&self, key: &str) -> Vec<Arc<str>> {
         self.alarms.beside(key)
     }
 
-    /// Whether more alarms come than people can read.
+    /// Whether an alarm flood is in progress.
     pub fn is_flood(&self) -> bool {
         self.alarms.is_flood()
     }
 
-    /// Why an alarm is, or is not.
+    /// Explains why an alarm is active or not, and who is notified.
     ///
     /// # Errors
-    /// There is no such alarm, in words.
+    /// There is no such alarm; the text suggests the nearest keys.
     pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, String> {
         let mut lines = if oncall::is_test(key) { Vec::new() } else { self.alarms.explain(key, now)? };
         lines.extend(self.oncall.explain(key, now));
         Ok(lines)
     }
 
-    /// The desk of pages.
+    /// The state of `oncall`.
     pub fn oncall(&self) -> &Oncall {
         &self.oncall
     }
 
-    /// A new configuration: rules anew; counts, states and delays go on where the rule is the same.
-    /// `stored`: alarms and pages as they were written down, where a room panicked; `by`: whose it is.
+    /// Applies a new configuration. Counters, states and delays continue where the definition is unchanged. `has` tells which sources of a
+    /// device are still configured. `stored`: the persisted alarms and pages, if a room had panicked. Events name the person who reloaded.
     pub fn reconfigure(
         &mut self,
         plan: EnginePlan,
@@ -343,7 +360,7 @@ impl Engine {
     ) -> EngineOutput {
         let mut out = EngineOutput::default();
         let again = !self.disabled_rooms.is_empty();
-        // Windows and edges run on where the definitions are the same.
+        // Windows and edges continue where the definitions are unchanged.
         if self.plan.derive != plan.derive || self.plan.alarms.zone != plan.alarms.zone || again {
             self.derive = Derive::new(&plan.derive, &self.derive.kept(), &plan.alarms.zone);
         }
@@ -379,7 +396,7 @@ impl Engine {
     }
 }
 
-/// Does each command; why not, in words, if none of them could be done.
+/// Applies each command; returns the first refusal if none could be applied.
 fn act(
     alarms: &mut Alarms,
     oncall: &Oncall,
@@ -394,12 +411,12 @@ fn act(
     done.into_iter().find_map(Result::err).filter(|_| !is_any)
 }
 
-/// Runs a room; one that panics is switched off, and what it decides is nothing.
+/// Runs a room unless it is disabled. A room that panics is disabled, and its output is empty.
 fn guarded<T: Default>(room: &'static str, off: &mut Vec<&'static str>, step: impl FnOnce() -> T) -> T {
     if off.contains(&room) {
         return T::default();
     }
-    // The room's state may be broken by then; it is not used again.
+    // The room's state may be inconsistent now; the room does not step again.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).unwrap_or_else(|_| {
         off.push(room);
         T::default()

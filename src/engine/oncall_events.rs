@@ -1,4 +1,4 @@
-//! What alarms and people say to the desk of pages.
+//! Translation between `alarm` and `oncall`: alarm events into on-call events, replies to pages into alarm commands.
 
 use crate::alarm::Alarms;
 use crate::alarm::event::{Action, AlarmCommand, AlarmState, Event, EventKind};
@@ -8,7 +8,7 @@ use crate::model::time::Now;
 use crate::oncall::page::{OncallCommand, OncallEvent, OncallEventKind, PageKind, PageReply, Reply};
 use crate::oncall::{Oncall, OncallOutput, is_test};
 
-/// What an event means to people; none: nothing. `flood_ms`: over how long an alarm flood is reckoned.
+/// The on-call event of an alarm event, if any. `flood_ms`: window of alarm floods.
 pub fn of(event: &Event, flood_ms: u64) -> Option<OncallEvent> {
     let why = || match event.seen {
         AlarmState::Shelved => "it is shelved",
@@ -55,8 +55,8 @@ pub fn of(event: &Event, flood_ms: u64) -> Option<OncallEvent> {
     })
 }
 
-/// Every alarm that wants somebody now; what the desk has heard of already says nothing new to it. One that went by itself
-/// before the desk heard of it is told all the same, if it is urgent.
+/// Events for every alarm that needs a responder now; those that `oncall` knows already have no effect there. A P1 or P2 alarm
+/// that cleared before `oncall` saw it is included.
 pub fn unheard(alarms: &Alarms, oncall: &Oncall) -> Vec<OncallEvent> {
     let is_flood = alarms.is_flood();
     let mut out = Vec::new();
@@ -76,7 +76,7 @@ pub fn unheard(alarms: &Alarms, oncall: &Oncall) -> Vec<OncallEvent> {
     out
 }
 
-/// What became of alarms while the desk did not hear of it: gone, over, or taken.
+/// Events for incidents whose alarm cleared, ended or was acknowledged while `oncall` could not see it.
 pub fn missed(alarms: &Alarms, oncall: &Oncall) -> Vec<OncallEvent> {
     let of = |key: &std::sync::Arc<str>| {
         let what = match alarms.get(key) {
@@ -95,10 +95,10 @@ pub fn missed(alarms: &Alarms, oncall: &Oncall) -> Vec<OncallEvent> {
     oncall.keys().filter(|key| !key.is_empty() && !is_test(key)).filter_map(of).collect()
 }
 
-/// Whether whoever a command names can have it.
+/// Checks that a hand-over names somebody who can be reached.
 ///
 /// # Errors
-/// There is no such person, or no way to them; in words.
+/// There is no such person, or no contact method for them.
 pub fn names_somebody(oncall: &Oncall, command: &AlarmCommand) -> Result<(), LocalizedText> {
     match &command.action {
         Action::HandOver { to } => oncall.can_be_reached(to),
@@ -106,15 +106,15 @@ pub fn names_somebody(oncall: &Oncall, command: &AlarmCommand) -> Result<(), Loc
     }
 }
 
-/// What whoever answers a page does, for each alarm of its message.
+/// The alarm commands of a reply to a page, for each alarm of its message.
 ///
 /// # Errors
-/// It cannot be done, in words.
+/// The page is unknown or was answered already, or the reply needs an acknowledgement first.
 pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Vec<AlarmCommand>, LocalizedText> {
     let Some((_, _, found)) = oncall.page(reply.page) else {
         return Err(LocalizedText::both("告警已结束", "that alarm is over"));
     };
-    // What is done with one alarm's page is meant for that alarm, whatever else its message said.
+    // These replies are meant for one alarm, even if its message covered several.
     let is_single =
         reply.is_single || matches!(reply.reply, Reply::HandOver { .. } | Reply::Shelve { .. } | Reply::Reset);
     if found.used && reply.reply == Reply::Acknowledge {
@@ -143,7 +143,7 @@ pub fn replied(alarms: &Alarms, oncall: &Oncall, reply: &PageReply) -> Result<Ve
             _ if is_test(key) => push(Action::Acknowledge),
             Reply::Acknowledge => push(Action::Acknowledge),
             Reply::Arrive => {
-                // An old answer that is heard again takes nothing that came later.
+                // A repeated reply must not acknowledge what came later.
                 if !is_used && found.is_some_and(|alarm| alarm.waits) {
                     push(Action::Acknowledge);
                 }
@@ -166,7 +166,7 @@ fn command(key: &str, action: Action, by: &str, note: &str) -> AlarmCommand {
     AlarmCommand { key: key.to_string(), action, by: by.to_string(), note: note.to_string() }
 }
 
-/// Carries out what is about pages; why not, in words.
+/// Applies a command to `oncall`; returns the reason of a refusal.
 pub fn page(oncall: &mut Oncall, command: &OncallCommand, now: Now, out: &mut OncallOutput) -> Option<String> {
     match command {
         OncallCommand::Answered { id, answer } => {
@@ -180,7 +180,7 @@ pub fn page(oncall: &mut Oncall, command: &OncallCommand, now: Now, out: &mut On
         OncallCommand::Test { person, by } => oncall.test(person, by, now, out).err(),
         OncallCommand::StandIn(wanted) => oncall.stand_in(wanted.clone(), now, out).err(),
         OncallCommand::Withdraw { number, by } => oncall.withdraw(*number, by, out).err(),
-        // What it does with the alarm is done by then.
+        // Its alarm commands have been applied by `alarm` before.
         OncallCommand::Reply(_) => None,
     }
 }
