@@ -1,7 +1,7 @@
-//! Points out of points: sum, difference, ratio, extremes, rate, run time, starts, figures of the day. Data, not a language.
+//! Derived points: sum, difference, ratio, extremes, rate, run time, starts, daily figures. Definitions are data, not a language.
 //!
-//! Pure: a definition names its inputs by (device, point); each reading that brings one of them may give a derived
-//! sample. A bad input makes the derived point bad; run time and starts do not count across a gap.
+//! Pure. A definition names its inputs by (device, point). Each reading that brings one of them gives a derived sample with that
+//! reading's time. A bad or stale input makes the derived point bad; run time and starts are not counted across a gap.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,22 +74,22 @@ pub enum DerivedFunction {
 }
 
 impl DerivedFunction {
-    /// Whether it begins anew at the site's midnight.
+    /// Whether it restarts at the site's midnight.
     pub const fn is_of_day(self) -> bool {
         use DerivedFunction::{DayIncrease, DayMax, DayMean, DayMin, DayRunTimeH, DayStarts};
         matches!(self, DayMin | DayMax | DayMean | DayIncrease | DayRunTimeH | DayStarts)
     }
 
-    /// Whether it counts, and so goes on over a restart.
+    /// Whether it accumulates and has to survive a restart.
     const fn counts(self) -> bool {
         matches!(self, DerivedFunction::RunTimeH | DerivedFunction::Starts) || self.is_of_day()
     }
 }
 
-/// The window of a rate.
+/// Window over which rates are computed.
 const RATE_WINDOW_MS: u64 = 60_000;
 
-/// State of a definition that goes on: what a restart must not lose is in [`PersistedDerived`].
+/// A definition at run time; the part that must survive a restart is in [`PersistedDerived`].
 #[derive(Clone, Debug)]
 struct DerivedRule {
     how: DerivedFunction,
@@ -98,11 +98,11 @@ struct DerivedRule {
     kept: PersistedDerived,
     was: Option<(bool, MonotonicMillis)>,
     window: SampleWindow,
-    /// What is known of the register, if the first input is one.
+    /// Limits of the register, if the first input is one.
     limits: Option<Limits>,
-    /// A sum over the first input's name.
+    /// Hash of the first input's name, to notice that the register is another one.
     source: u64,
-    /// What a register has counted since the start, for its rate.
+    /// Total counted by a register since the start of the process, for its rate.
     counted: Decimal,
     rate_counter: Counter,
 }
@@ -168,14 +168,13 @@ impl Day {
     }
 }
 
-/// The rules of one device.
+/// The derived points of one device, which share a stream.
 #[derive(Clone, Debug)]
 struct DerivedTarget {
     stream: Arc<Stream>,
     rules: Vec<DerivedRule>,
 }
 
-/// All derived points.
 #[derive(Clone, Debug)]
 pub struct Derive {
     latest: Latest,
@@ -189,21 +188,21 @@ impl Default for Derive {
     }
 }
 
-/// A definition, checked: which device, what kind of point.
+/// A checked definition, completed from the vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
-    /// What the file says.
+    /// As configured.
     pub settings: DerivedSettings,
-    /// What kind of quantity the vocabulary says it is.
+    /// Kind of quantity, from the vocabulary.
     pub kind: PointKind,
     /// Which history class keeps it.
     pub retention: Retention,
-    /// What is known of the register that the first input is; `None` if it is none.
+    /// Limits of the register that is the first input; `None` if it is no register.
     pub limits: Option<Limits>,
 }
 
 impl Derive {
-    /// Builds the rules; `kept` are counts by `device.point`, days are those of `zone`.
+    /// Builds the rules. `kept`: persisted counts by `device.point`. `zone`: time zone of days.
     pub fn new(definitions: &[Definition], kept: &BTreeMap<String, PersistedDerived>, zone: &TimeZone) -> Self {
         let mut derive = Self { zone: zone.clone(), ..Self::default() };
         let mut by_device: BTreeMap<&str, Vec<&Definition>> = BTreeMap::new();
@@ -255,7 +254,7 @@ impl Derive {
         self.latest.slot(device, point)
     }
 
-    /// A reading came: the derived readings that follow from it.
+    /// Takes in a reading; returns the derived readings that follow from it, one per device.
     pub fn step(&mut self, reading: &Reading) -> Vec<Reading> {
         let mut changed = Vec::new();
         self.latest.take(reading, reading.at.mono, |slot, _| changed.push(slot));
@@ -276,7 +275,7 @@ impl Derive {
     }
 }
 
-/// A sum over an input's full name (FNV-1a), the same for `point` of the device itself and for `device.point`.
+/// Hash (FNV-1a) of an input's full name, the same for `point` of the device itself and for `device.point`.
 fn name_sum(device: &str, name: &str) -> u64 {
     let (device, point) = name.split_once('.').unwrap_or((device, name));
     let bytes = device.bytes().chain(std::iter::once(b'.')).chain(point.bytes());
@@ -349,7 +348,7 @@ impl DerivedRule {
         if value.is_finite() { Ok(Value::F64(value)) } else { Err(Cause::NotFinite) }
     }
 
-    /// Takes a value into its day; a new one begins anew. Without a date there is no day.
+    /// Adds a value to its day, starting a new day if the date differs. False while the date is not trusted.
     fn is_day(&mut self, at: Stamp, zone: &TimeZone, value: f64) -> bool {
         let date = jiff::Timestamp::from_millisecond(at.wall.0).map(|t| t.to_zoned(zone.clone()).date());
         let Some(date) = date.ok().filter(|_| at.trusted) else { return false };
@@ -360,8 +359,8 @@ impl DerivedRule {
         true
     }
 
-    /// What a register has counted since midnight. What lies between its last believed reading and this one belongs to today if that
-    /// reading is of yesterday or today; else nobody knows which day it belongs to.
+    /// The increase of a register since midnight. The increase since the last accepted reading belongs to today if that reading is of
+    /// yesterday or today; else its day is unknown and today's figure is lost.
     fn day_increase(&mut self, at: Stamp, zone: &TimeZone, reading: Decimal) -> Sample {
         let date = jiff::Timestamp::from_millisecond(at.wall.0).map(|t| t.to_zoned(zone.clone()).date());
         let Some(date) = date.ok().filter(|_| at.trusted) else { return Err(Cause::StartingUp) };
@@ -383,7 +382,7 @@ impl DerivedRule {
             CounterStep::Counted(counted) | CounterStep::RolledOver(counted) if is_todays => {
                 day.counted = day.counted.checked_add(counted).ok_or(Cause::Overflow)?;
             }
-            // Which part of it is of today nobody knows.
+            // Which part of it is today's is unknown.
             CounterStep::Counted(counted) | CounterStep::RolledOver(counted) if !counted.is_zero() => {
                 day.lost = Some(Cause::InputBad);
             }
@@ -408,7 +407,7 @@ impl DerivedRule {
         self.rate(now, total).map(Value::F64).ok_or(Cause::StartingUp)
     }
 
-    /// A gap: nothing is counted across it.
+    /// An input is bad: edges and windows restart, so that nothing is counted across the gap.
     fn bad(&mut self) -> Sample {
         self.was = None;
         self.window.clear();

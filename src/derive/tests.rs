@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::time::UnixMillis;
 
-/// A register of two decimals that rolls over at 1000, where a figure is one of registers.
+/// Limits of a register with two decimals that rolls over at 1000, for functions of registers.
 fn limits_of(how: DerivedFunction) -> Option<Limits> {
     let modulus = Some(Decimal::from(1_000));
     (how == DerivedFunction::DayIncrease).then_some(Limits {
@@ -12,7 +12,7 @@ fn limits_of(how: DerivedFunction) -> Option<Limits> {
     })
 }
 
-/// Feeds `seconds: value` lines ("-" is bad) and prints what is derived.
+/// Feeds `seconds:value` words ("-" is bad) and compares the derived samples with `expect`.
 fn check(how: DerivedFunction, lines: &str, expect: &str) {
     let settings =
         DerivedSettings { device: "d".into(), point: "x_out".into(), how, of: vec!["a".into(), "e.b".into()] };
@@ -36,7 +36,7 @@ fn check(how: DerivedFunction, lines: &str, expect: &str) {
     for word in lines.split_whitespace() {
         let (at, value) = word.split_once(':').unwrap();
         let (stream, value) = value.strip_prefix("b=").map_or((&a, value), |v| (&b, v));
-        // A date that nobody believes has a `?` before it.
+        // `?` marks a date that is not trusted.
         let (at, trusted) = at.strip_prefix('?').map_or((at, true), |at| (at, false));
         let s_at: u32 = at.parse().unwrap();
         let at = Stamp {
@@ -107,8 +107,8 @@ fn what_a_register_counted_since_midnight_is_exact_and_never_guessed() {
     check(DerivedFunction::DayIncrease, "0:0 1:0 2:500.1 3:500.2", "counter_zero counter_zero 0 0.1");
     check(DerivedFunction::DayIncrease, "0:500 1:20 2:21", "0 counter_fell counter_fell");
     check(DerivedFunction::DayIncrease, "0:0.1 1:0.2 2:0.3", "0 0.1 0.2");
-    // A gap within the day, and one over midnight: the register knows. Over two midnights nobody knows which day it was, unless
-    // nothing was used.
+    // Gaps within the day and over one midnight are bridged by the register. Over two midnights the day is unknown, unless nothing was
+    // counted.
     check(DerivedFunction::DayIncrease, "0:1 1:- 40000:2 60000:3", "0 input_bad 1 1");
     check(DerivedFunction::DayIncrease, "0:1 150000:3 150001:4", "0 input_bad input_bad");
     check(DerivedFunction::DayIncrease, "0:1 150000:1 150001:2", "0 0 1");
