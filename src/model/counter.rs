@@ -1,36 +1,36 @@
-//! What a cumulative register has counted: roll-over, a momentary 0, a fall, a reset and a jump told apart, to the last digit.
+//! Increments of cumulative registers, exact to the last digit: distinguishes roll-over, momentary 0, fall, reset and jump.
 //!
-//! A [`Counter`] is given every good reading in order and says whether what was counted since the one before is known. It never counts
-//! backwards and never counts what it cannot account for: a reading that fell or jumped is *in doubt*, and nothing is counted until
-//! either the old register comes back (then the difference counts, once) or the new one has proven itself by rising in plausible
-//! steps for an hour (then it is the new baseline, and what lies between is lost and said so).
+//! A [`Counter`] takes every good reading in order and decides whether the increment since the one before is known. It never counts
+//! backwards and never counts what it cannot account for. A reading that fell or jumped is *in doubt*: nothing is counted until
+//! either the old register comes back (then the difference counts, once) or the new one has risen in plausible steps for an hour
+//! (then it is the new baseline, and the increment in between is reported as lost).
 //!
-//! Rules (sources: docs/operations.md): a roll-over is taken only where a modulus is known, the register stood in its last tenth
-//! and the step over it is plausible; a step is plausible if it is at most the greatest rate times the time since the register last
-//! *changed*, and a fifth more; there are no percentages of the register, a fall by one resolution step is jitter.
+//! Rules (sources: docs/operations.md): a roll-over is accepted only if a modulus is known, the register was in its last tenth
+//! and the step over it is plausible. A step is plausible if it is at most the maximum rate times the time since the register last
+//! *changed*, plus a fifth. There are no percentages of the register. A fall by one resolution step is jitter.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::model::quality::Cause;
 
-/// A new register has proven itself after so long, and so many steps upwards.
+/// A new register is accepted after this time and this many steps upwards.
 const PROVEN_MS: i64 = 3_600_000;
 const PROVEN_STEPS: u32 = 3;
-/// How long an old register that comes back is recognised after a new one has proven itself.
+/// How long an old register is recognised if it comes back after a new one was accepted.
 const REMEMBERED_MS: i64 = 7 * 86_400_000;
 
-/// What is known of a register beforehand.
+/// Known properties of a register.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
-    /// Where it rolls over, in its unit.
+    /// The value at which it rolls over, in its unit.
     pub modulus: Option<Decimal>,
-    /// The most that it can count in an hour, in its unit.
+    /// Maximum increment per hour, in its unit.
     pub max_per_h: Option<Decimal>,
-    /// Whether that is a rating, or only a bound against garbage. By a rating the first change after a baseline may be as much as an hour
-    /// brings: when the register had changed before is not known.
+    /// Whether that is a rating, or only a bound against garbage. With a rating, the first change after a baseline may be as much as an
+    /// hour's increment, because it is unknown when the register had changed before.
     pub is_rated: bool,
-    /// The least by which it moves.
+    /// The smallest step by which it changes.
     pub resolution: Decimal,
 }
 
@@ -70,23 +70,23 @@ pub struct Counter {
     old: Option<CounterReading>,
 }
 
-/// What one reading brought.
+/// The result of one reading.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CounterStep {
     /// The first reading, or a new baseline after readings of 0.
     Began,
-    /// So much was counted since the last believed reading.
+    /// The increment since the last accepted reading.
     Counted(Decimal),
-    /// The same over a roll-over.
+    /// The increment since the last accepted reading, across a roll-over.
     RolledOver(Decimal),
-    /// Not known yet; the cause says why.
+    /// Not known yet, for this cause.
     InDoubt(Cause),
-    /// A new register has proven itself, or the old one came back after that: what was counted in between is not known.
+    /// A new register was accepted, or the old one came back after that: the increment in between is unknown.
     Lost(Cause),
 }
 
 impl Counter {
-    /// Takes the next good reading in.
+    /// Takes in the next good reading; readings must come in order.
     pub fn step(&mut self, value: Decimal, at_ms: i64, limits: &Limits) -> CounterStep {
         let reading = CounterReading { value, at_ms, is_change: true };
         if let Some(old) = self.old
@@ -101,7 +101,7 @@ impl Counter {
         }
     }
 
-    /// No reading is believed yet. A 0 is none: many devices read 0 while they start.
+    /// No reading has been accepted yet. A 0 is not accepted: many devices read 0 while they start.
     fn first(&mut self, reading: CounterReading, limits: &Limits) -> CounterStep {
         if reading.value.is_zero() {
             let doubt = self.doubt.get_or_insert(Doubt {
@@ -114,7 +114,7 @@ impl Counter {
             doubt.newest.at_ms = reading.at_ms;
             return CounterStep::InDoubt(Cause::CounterZero);
         }
-        // From 0 it counts only what is plausible by a known rate.
+        // An increment from 0 counts only if it is plausible by a known rate.
         let from_zero = self.doubt.take().filter(|d| limits.max_per_h.is_some() && d.first.is_zero());
         self.good = Some(CounterReading { is_change: false, ..reading });
         match from_zero {
@@ -128,7 +128,7 @@ impl Counter {
             return self.begin_doubt(Cause::CounterJump, reading);
         };
         if rise.is_zero() || (rise < Decimal::ZERO && -rise <= limits.resolution && !reading.value.is_zero()) {
-            // Unchanged, or a step back that the next reading takes again.
+            // Unchanged, or jitter by one resolution step.
             return CounterStep::Counted(Decimal::ZERO);
         }
         if rise > Decimal::ZERO {
@@ -136,7 +136,7 @@ impl Counter {
                 reading.value >= old.value && is_plausible(reading.value - old.value, old, reading, limits)
             }) && !is_close(rise, good, reading, limits)
             {
-                // The register that was given up is back.
+                // The old register is back.
                 (self.good, self.old) = (Some(reading), None);
                 return CounterStep::Lost(Cause::CounterFell);
             }
@@ -147,7 +147,7 @@ impl Counter {
             }
             return self.begin_doubt(Cause::CounterJump, reading);
         }
-        // A 0 may be momentary also where a roll-over would be plausible: the next reading tells.
+        // A 0 may be momentary even if a roll-over would be plausible: the next reading decides.
         if reading.value.is_zero() {
             return self.begin_doubt(Cause::CounterZero, reading);
         }
@@ -175,7 +175,7 @@ impl Counter {
         limits: &Limits,
     ) -> CounterStep {
         let is_high = doubt.cause == Cause::CounterJump;
-        // After a jump only what lies below it can be the old register again.
+        // After a jump, only a reading below it can be the old register.
         let is_below = !is_high || reading.value < doubt.first;
         let is_possible = limits.modulus.is_none_or(|modulus| reading.value < modulus);
         let since_good = reading.value.checked_sub(good.value);
@@ -205,7 +205,7 @@ impl Counter {
         let goes_on = rise >= Decimal::ZERO
             && (doubt.newest.value.is_zero() || is_plausible(rise, doubt.newest, reading, limits));
         if !goes_on || !is_possible {
-            // Neither the old register nor this one: another begins.
+            // Neither the old register nor the one in doubt: doubt begins anew.
             let cause = if reading.value > good.value {
                 Cause::CounterJump
             } else if reading.value.is_zero() {
@@ -231,7 +231,7 @@ impl Counter {
     }
 }
 
-/// What was counted over a roll-over, if it was one: the register stood in its last tenth, and stands in its first.
+/// The increment across a roll-over, if it is one: the increment is at most a tenth of the modulus.
 fn over_modulus(good: CounterReading, reading: CounterReading, limits: &Limits) -> Option<Decimal> {
     let modulus = limits.modulus.filter(|m| good.value < *m && reading.value < good.value)?;
     let counted = modulus.checked_sub(good.value)?.checked_add(reading.value)?;
@@ -239,16 +239,16 @@ fn over_modulus(good: CounterReading, reading: CounterReading, limits: &Limits) 
     (is_small && is_plausible(counted, good, reading, limits)).then_some(counted)
 }
 
-/// Whether so much can have been counted since the register last changed.
+/// Whether this increment is possible since the register last changed.
 fn is_plausible(counted: Decimal, since: CounterReading, now: CounterReading, limits: &Limits) -> bool {
     is_close(counted, since, now, limits) || limits.max_per_h.is_none()
 }
 
-/// The same where a rate is known; false where none is.
+/// Like [`is_plausible`], but false if no rate is known.
 fn is_close(counted: Decimal, since: CounterReading, now: CounterReading, limits: &Limits) -> bool {
     let Some(max_per_h) = limits.max_per_h else { return false };
     let passed_ms = now.at_ms - since.at_ms;
-    // When it had changed before a baseline nobody knows, and not how much time passed if the date went back.
+    // Unknown: when it had changed before a baseline, and how much time passed if the date went back.
     let is_unknown = limits.is_rated && (!since.is_change || passed_ms < 0);
     let passed_ms = if is_unknown { passed_ms.max(3_600_000) } else { passed_ms.max(0) };
     let hours = Decimal::from(passed_ms) / Decimal::from(3_600_000);
@@ -261,18 +261,18 @@ pub mod decimal_text {
     use rust_decimal::Decimal;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    /// As text.
+    /// Writes a decimal as text.
     ///
     /// # Errors
-    /// The serializer's.
+    /// Those of the serializer.
     pub fn serialize<S: Serializer>(value: &Decimal, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
     }
 
-    /// From text.
+    /// Reads a decimal from text.
     ///
     /// # Errors
-    /// It is no decimal.
+    /// The text is no decimal.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Decimal, D::Error> {
         let text = String::deserialize(from)?;
         Decimal::from_str_exact(&text).map_err(serde::de::Error::custom)
@@ -287,7 +287,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Feeds `seconds:value` words and prints what each brought, and the sum of what was counted.
+    /// Feeds `seconds:value` words; returns the result of each as text, and the sum of the increments.
     fn run(words: &str, modulus: Option<&str>, max_per_h: Option<&str>) -> (String, Decimal) {
         let (modulus, max_per_h) = (modulus.map(decimal), max_per_h.map(decimal));
         let limits = Limits { modulus, max_per_h, is_rated: max_per_h.is_some(), resolution: Decimal::new(1, 2) };
@@ -295,7 +295,7 @@ mod tests {
         for word in words.split_whitespace() {
             let (at, value) = word.split_once(':').unwrap();
             let step = counter.step(decimal(value), at.parse::<i64>().unwrap() * 1_000, &limits);
-            // What is kept over a restart is all there is.
+            // A round trip through the persisted form must change nothing.
             counter = serde_json::from_str(&serde_json::to_string(&counter).unwrap()).unwrap();
             out.push(match step {
                 CounterStep::Began => "began".to_string(),
@@ -332,7 +332,7 @@ mod tests {
     fn a_momentary_zero_and_a_misread_digit_count_nothing_twice() {
         assert_eq!(run("0:1234.56 1:0 2:0 3:1234.57", None, None).0, "began counter_zero counter_zero +0.01");
         assert_eq!(run("0:23999 60:23000 120:24000 180:24002", None, None).1, decimal("3"));
-        // Also in the last tenth before a roll-over.
+        // The same in the last tenth before a roll-over.
         let (said, total) = run("0:42949672.9 1:0 2:42949672.92 3:0.02", Some("42949672.96"), None);
         assert_eq!((said.as_str(), total), ("began counter_zero +0.02 over+0.06", decimal("0.08")));
         assert_eq!(run("0:100 1:99.99 2:100.01", None, None).0, "began +0 +0.01", "jitter of one step");
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(run("0:5000 1:5010 901:5020", None, Some("50")).0, "began +10 +10");
         assert_eq!(run("0:17 1:18 3601:19", None, Some("1")).0, "began +1 +1");
         assert_eq!(run("0:5000 1:5010 2:5060", None, Some("50")).0, "began +10 counter_jump");
-        // Behind a momentary 0 a jump is one all the same.
+        // After a momentary 0, a jump is still a jump.
         let stays: String = (2..200).map(|m| format!(" {}:18990", m * 60)).collect();
         assert_eq!(run(&format!("0:17989 1:17990 60:0{stays}"), None, Some("630")).1, decimal("1"));
     }
@@ -361,7 +361,7 @@ mod tests {
     fn a_jump_beyond_the_rating_is_not_counted_and_its_end_opens_no_reset() {
         let (said, total) = run("0:17990 66:18990 132:17990 198:17991", None, Some("630"));
         assert_eq!((said.as_str(), total), ("began counter_jump +0 +1", decimal("1")));
-        // It stays up: the time that passes does not make it plausible.
+        // It stays up: passing time does not make it plausible.
         let stays: String = (1..200).map(|m| format!(" {}:18990", m * 60)).collect();
         assert_eq!(run(&format!("0:17990{stays}"), None, Some("630")).1, Decimal::ZERO);
         assert_eq!(run("0:38312088 60:1.8E21 120:1.8E21 960:38312234", None, Some("1000000")).1, decimal("146"));
@@ -376,7 +376,7 @@ mod tests {
             "{said}"
         );
         assert_eq!(total, decimal("19"), "what was counted after that");
-        // An old value that is served again for long never rises.
+        // A stale value that is served for a long time never rises, and so is never accepted.
         let plateau: String = (1..600).map(|m| format!(" {}:24095", m * 60)).collect();
         assert_eq!(run(&format!("0:27000{plateau} 36060:27111"), None, Some("100000")).1, decimal("111"));
         let (said, total) = run(&format!("0:5000{rises} 4920:5010 4980:5011"), None, Some("600"));

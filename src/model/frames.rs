@@ -1,28 +1,28 @@
-//! Raw bytes of a bus as a text file, a line each: what `read --record` writes and `simulate --play` reads.
+//! Text format of recorded frames, one per line: written by `read --record`, read by `simulate --play`.
 //!
 //! `0.012345 em-bus tcp < 00 01 00 00 00 07 01 03 04 00 01 00 02`: seconds, link, framing (`tcp` or `rtu`), direction (`>` sent by
 //! us), bytes.
 
-/// The first line of a file.
+/// The first line of a recording, with the version of the format.
 pub const HEAD: &str = "# plantroom frames 1";
 
-/// Bytes that went one way at one moment.
+/// Bytes that were sent or received together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Microseconds since the record began.
     pub at_us: u64,
-    /// The link's name.
+    /// Name of the link in the configuration.
     pub link: String,
-    /// Whether frames lie as RTU.
+    /// RTU framing; else Modbus TCP.
     pub is_rtu: bool,
-    /// Whether we sent them.
+    /// Sent by this side; else received.
     pub is_sent: bool,
-    /// The bytes.
+    /// One frame or a part of one, as read from or written to the transport.
     pub bytes: Vec<u8>,
 }
 
 impl Frame {
-    /// As a line without its end.
+    /// One line, without the line end.
     pub fn to_line(&self) -> String {
         let (s, us) = (self.at_us / 1_000_000, self.at_us % 1_000_000);
         let framing = if self.is_rtu { "rtu" } else { "tcp" };
@@ -31,7 +31,7 @@ impl Frame {
         format!("{s}.{us:06} {} {framing} {arrow} {}", self.link, hex.join(" "))
     }
 
-    /// The inverse of [`Frame::to_line`]; `None` if it is none.
+    /// The inverse of [`Frame::to_line`]; `None` if the line is malformed.
     pub fn from_line(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let (s, us) = words.next()?.split_once('.')?;

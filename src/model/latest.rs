@@ -1,4 +1,4 @@
-//! The newest sample of every point that rules look at, and which of them a reading brings.
+//! The newest sample of every point that rules read, in numbered slots, with detection of stale samples.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,30 +9,30 @@ use crate::model::reading::{Reading, Sample};
 use crate::model::time::MonotonicMillis;
 use crate::model::value::Value;
 
-/// A sample and its age.
+/// The newest sample of a point.
 #[derive(Clone, Debug)]
 pub struct LatestSample {
-    /// The sample.
+    /// A value, or the cause why there is none.
     pub sample: Sample,
-    /// When it came.
+    /// Receipt of the reading that brought it.
     pub at: MonotonicMillis,
-    /// Milliseconds between samples when all is well; 0 if irregular.
+    /// Nominal milliseconds between samples; 0 if irregular.
     pub every_ms: u64,
-    /// Whether it was said that it is too old.
+    /// Whether its becoming stale has been reported.
     is_told: bool,
 }
 
-/// After so many intervals, and a little more, a sample is stale.
+/// A sample is stale after this many intervals and this many milliseconds more.
 const STALE_INTERVALS: u64 = 3;
 const STALE_MS: u64 = 5_000;
 
-/// When what came at a moment is stale, if more should come every so many milliseconds.
+/// When a sample received at `at` becomes stale, at a nominal interval of `every_ms`.
 pub fn stale_after(at: MonotonicMillis, every_ms: u64) -> MonotonicMillis {
     at.plus(every_ms * STALE_INTERVALS + STALE_MS)
 }
 
 impl LatestSample {
-    /// When it will be too old; never if its source is irregular.
+    /// When it becomes stale; `None` if its source is irregular.
     pub fn stale_at(&self) -> Option<MonotonicMillis> {
         (self.every_ms > 0).then(|| stale_after(self.at, self.every_ms))
     }
@@ -41,10 +41,10 @@ impl LatestSample {
         self.every_ms == every_ms && self.sample.as_ref().map_err(|cause| *cause) == got
     }
 
-    /// The value, or why there is none now.
+    /// The value at `now`.
     ///
     /// # Errors
-    /// The sample is bad, or too old.
+    /// The sample is bad, or stale.
     pub fn now(&self, now: MonotonicMillis) -> Result<&Value, Cause> {
         match self.stale_at() {
             Some(at) if now >= at => Err(Cause::Stale),
@@ -53,26 +53,26 @@ impl LatestSample {
     }
 }
 
-/// Streams whose ways are remembered; beyond that they are looked up anew.
+/// Capacity of the cache of routes, in streams; when it is full, it is emptied.
 const ROUTES_MAX: usize = 8_192;
 
-/// Where the samples of a stream go: its source, and sample numbers with their slots.
+/// The source of a stream, and pairs of sample number and slot.
 type Route = (usize, Vec<(usize, usize)>);
 
-/// What brings samples: its slots grow old together.
+/// A source of samples: its slots become stale together.
 #[derive(Clone, Debug, Default)]
 struct SourceAge {
     slots: Vec<usize>,
-    /// Not before then is any of them too old.
+    /// Lower bound of the moment at which one of them becomes stale.
     due: Option<MonotonicMillis>,
 }
 
-/// The newest samples.
+/// The table of newest samples. Only points that have a slot are kept.
 #[derive(Clone, Debug, Default)]
 pub struct Latest {
     slots: BTreeMap<Arc<str>, BTreeMap<Arc<str>, usize>>,
     seen: Vec<Option<LatestSample>>,
-    /// By the stream's address; the stream is kept, so that the address stays its own.
+    /// By the stream's address. Holding the stream keeps the address from being reused.
     routes: HashMap<usize, (Arc<Stream>, Arc<Route>)>,
     /// By device and source.
     by_name: HashMap<(Arc<str>, Arc<str>), usize>,
@@ -80,13 +80,13 @@ pub struct Latest {
     due: BTreeSet<(MonotonicMillis, usize)>,
 }
 
-/// How a rule names a point of a device's own state ([`STATUS`]): `status/state`.
+/// The name under which rules read a point of a device's own state ([`STATUS`]): `status/state`.
 pub fn of_status(point: &str) -> String {
     format!("{STATUS}/{point}")
 }
 
 impl Latest {
-    /// The slot of a point of a device.
+    /// The slot of a device's point; created if there is none.
     pub fn slot(&mut self, device: &str, point: &str) -> usize {
         let next = self.seen.len();
         let slot = *self.slots.entry(device.into()).or_default().entry(point.into()).or_insert(next);
@@ -97,12 +97,12 @@ impl Latest {
         slot
     }
 
-    /// How many slots there are.
+    /// Number of slots; they are numbered from 0.
     pub fn slots(&self) -> usize {
         self.seen.len()
     }
 
-    /// The slot that stands for the same point as one of another table.
+    /// The slot here of the point that has `slot` in another table.
     pub fn same(&self, other: &Latest, slot: usize) -> Option<usize> {
         let of = |(device, points): (&Arc<str>, &BTreeMap<Arc<str>, usize>)| {
             let (point, _) = points.iter().find(|(_, s)| **s == slot)?;
@@ -111,8 +111,8 @@ impl Latest {
         other.slots.iter().find_map(of)
     }
 
-    /// Takes a reading in. `each` is called with each slot that it brought something for, and whether that is only what was there
-    /// before, with no time in between in which it was too old.
+    /// Takes in a reading. Calls `each` for each slot that got a sample, with whether the sample equals the one before and that one was not
+    /// stale.
     pub fn take(&mut self, reading: &Reading, now: MonotonicMillis, mut each: impl FnMut(usize, bool)) {
         let route = self.route(&reading.stream);
         let (at, every_ms) = (reading.at.mono, reading.stream.every_ms);
@@ -136,7 +136,7 @@ impl Latest {
         self.look_at(route.0, due);
     }
 
-    /// A source wants to be looked at then, if not before.
+    /// Schedules a check of a source for stale samples, unless an earlier one is scheduled.
     fn look_at(&mut self, source: usize, at: Option<MonotonicMillis>) {
         let Some(at) = at else { return };
         let due = &mut self.sources[source].due;
@@ -149,12 +149,12 @@ impl Latest {
         self.due.insert((at, source));
     }
 
-    /// When something may next be too old.
+    /// When a sample may next become stale.
     pub fn next_stale(&self) -> Option<MonotonicMillis> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Calls with each slot whose sample has become too old.
+    /// Calls with each slot whose sample has become stale since the last call.
     pub fn stale(&mut self, now: MonotonicMillis, mut each: impl FnMut(usize)) {
         while let Some(&(at, id)) = self.due.first() {
             if at > now {
@@ -177,12 +177,12 @@ impl Latest {
         }
     }
 
-    /// What was last seen.
+    /// The newest sample of a slot; `None` if there was none.
     pub fn get(&self, slot: usize) -> Option<&LatestSample> {
         self.seen.get(slot)?.as_ref()
     }
 
-    /// Takes over what another table had seen.
+    /// Takes over the samples of another table, for points that have slots in both.
     pub fn inherit(&mut self, before: &Latest) {
         let mut moved: HashMap<usize, usize> = HashMap::new();
         for (device, points) in &self.slots {

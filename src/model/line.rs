@@ -1,4 +1,4 @@
-//! A serial line: how long a character and the silence between frames are.
+//! Parameters of a serial line, and the times that follow from them: per character, and of silence between frames.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
-//! The nouns everybody shares: plain data, no behaviour beyond printing and comparing.
+//! Types that several rooms share: points, streams, readings, values, quality, time, text. Mostly plain data; small pure algorithms
+//! (register counters, windows, latest samples) are here if two rooms need them.
 //!
-//! This room imports nothing of the house. What is here is what two rooms must agree on; what only one room knows stays there.
+//! This room imports no other room. What only one room knows stays in that room.
 
 pub mod counter;
 pub mod frames;

@@ -1,46 +1,46 @@
-//! A message on its way to somebody, and what became of a try.
+//! A message to a recipient through a channel, and the outcome of sending it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::priority::Priority;
 
-/// A message for one service, ready to be tried.
+/// A message that is rendered for one channel and ready to be sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// The same for every try of the same page: who gets it twice can tell.
+    /// The same for every attempt of the same page, so that a recipient can recognise a repeat.
     pub id: String,
-    /// Where to, in the channel's own terms; may be empty.
+    /// The recipient's address in the channel's own terms; may be empty.
     pub to: String,
-    /// The first line: where, what and what to do.
+    /// First line: place, event and action.
     pub title: String,
-    /// The rest; may be empty.
+    /// Further lines; may be empty.
     pub body: String,
     /// All of it in one line of at most 70 characters.
     pub short: String,
-    /// How much it matters.
+    /// Priority of the alarm, for channels that have levels of urgency.
     pub priority: Priority,
-    /// Whether somebody has to answer.
+    /// Whether the recipient has to acknowledge.
     pub requires_ack: bool,
-    /// What proves that an answer is to this; none where there is nothing to answer.
+    /// Token that a reply must carry; `None` if no reply is possible.
     pub token: Option<String>,
-    /// Where the alarm's page is.
+    /// URL of the alarm's page.
     pub link: Option<String>,
-    /// What can be answered, the first first.
+    /// Possible replies, in order of display.
     pub buttons: Vec<Button>,
-    /// Everything as an object, for programs.
+    /// The whole message as JSON, for programs.
     pub object: serde_json::Value,
 }
 
 /// A button under a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Button {
-    /// What it says.
+    /// The text on the button.
     pub label: String,
-    /// Whether it says that somebody is there; else it acknowledges.
+    /// Whether it reports arrival on site; else it acknowledges.
     pub is_there: bool,
 }
 
-/// What an answer through a topic says after its token when somebody is there.
+/// Word after the token in a reply through a topic that reports arrival on site.
 pub const ARRIVE: &str = "arrive";
 
 impl Notification {
@@ -51,14 +51,14 @@ impl Notification {
     }
 }
 
-/// How much a service lets itself be asked.
+/// Rate limit of a channel's service (token bucket).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateLimit {
-    /// Messages a minute, over time.
+    /// Sustained messages per minute.
     pub per_min: f64,
-    /// Messages at once.
+    /// Messages that may be sent at once after a pause.
     pub burst: f64,
-    /// How long it is left alone when it says "too many", unless it says how long.
+    /// Pause after "too many requests", unless the service names one.
     pub cooldown_ms: u64,
 }
 
@@ -87,7 +87,7 @@ pub enum DeliveryOutcome {
     },
 }
 
-/// The first so many bytes of a text, cut between characters.
+/// Cuts a text to at most `most` bytes at a character boundary, with `…` at the end.
 pub fn cut_bytes(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_string();

@@ -1,4 +1,4 @@
-//! What a point is: its name, kind, retention; and the fixed list of points that a stream of readings carries.
+//! Points (name, kind, retention, encoding) and streams: the fixed list of points of a series of readings.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ pub enum Retention {
 }
 
 impl Retention {
-    /// All classes, in the order in which they are given up.
+    /// All classes, in the order in which retention deletes them.
     pub const ALL: [Retention; 3] = [Retention::Telemetry, Retention::State, Retention::Register];
 
     /// The word used in file names.
@@ -107,31 +107,30 @@ pub enum Encoding {
     Text,
 }
 
-/// The source of the streams that say how a device is: its presence, decided by the engine. In the time-series store the
-/// measurement of that name.
+/// The source of the streams of device states, which the engine decides. In the time-series store, the measurement of that name.
 pub const STATUS: &str = "status";
 
-/// The source of the streams that transitions of alarms become: `alarm/{rule}`. In the time-series store the measurement of
-/// that name, with the rule as a tag.
+/// The first part of the source of alarm transitions, `alarm/{rule}`. In the time-series store, the measurement of that name, with the
+/// rule as a tag.
 pub const ALARM: &str = "alarm";
 
-/// The source of the stream that says each minute how many alarms are active.
+/// The source of the stream of alarm counts, sent every minute.
 pub const ALARMS: &str = "alarms";
 
 impl Stream {
-    /// Whether it says what was decided here rather than what was measured: a broker has that as retained state.
+    /// Whether it carries decisions instead of measurements; those are retained topics at a broker.
     pub fn is_decided(&self) -> bool {
         let source = &*self.source;
         source == STATUS || source == ALARMS || self.alarm_rule().is_some()
     }
 
-    /// The rule whose transitions it carries.
+    /// The alarm rule whose transitions it carries, if it does.
     pub fn alarm_rule(&self) -> Option<&str> {
         self.source.strip_prefix(ALARM)?.strip_prefix('/')
     }
 }
 
-/// What the gateway says of itself, in the order in which it does: points of class `gateway`.
+/// The gateway's metrics on itself, in the order of their stream: points of class `gateway`.
 pub const OWN_POINTS: &[&str] = &[
     "version",
     "uptime_s",

@@ -1,10 +1,10 @@
-//! A problem in a file: where, what, and the mend. Collected, never thrown one at a time.
+//! Problems in configuration files: location, message and hint. All are collected, so that one run shows every problem.
 
 use std::fmt;
 
 use crate::model::point::LocalizedText;
 
-/// A place in a file, counted from one.
+/// A location in a file; line and column count from one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceLocation {
     /// The file as the user named it, or `environment`.
@@ -25,25 +25,25 @@ impl fmt::Display for SourceLocation {
     }
 }
 
-/// How much a problem matters.
+/// Severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The configuration cannot be used.
     Error,
-    /// It can be used, and probably does not do what was meant.
+    /// The configuration can be used, but probably does not do what was meant.
     Warning,
 }
 
-/// One problem.
+/// A problem with its location in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where.
+    /// File, line and column.
     pub place: SourceLocation,
-    /// Whether it can be lived with.
+    /// Error or warning.
     pub severity: Severity,
-    /// What is wrong, in one sentence.
+    /// The problem in one sentence.
     pub what: String,
-    /// What to do about it; may be empty.
+    /// How to fix it; may be empty.
     pub mend: String,
 }
 
@@ -61,16 +61,16 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A problem seen by a room that knows no files: the path of keys instead of a place.
+/// A problem found by a room that knows no files: it has a path of keys instead of a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Keys from the top of the file or table; a list's entry by its number.
     pub path: Vec<String>,
-    /// Whether it can be lived with.
+    /// Error or warning.
     pub severity: Severity,
-    /// What is wrong, in one sentence.
+    /// The problem in one sentence.
     pub what: String,
-    /// What to do about it; may be empty.
+    /// How to fix it; may be empty.
     pub mend: String,
 }
 
@@ -86,7 +86,7 @@ impl Finding {
         Self { severity: Severity::Warning, ..Self::error(path, what, mend) }
     }
 
-    /// The same finding seen from further up.
+    /// The same finding with `keys` put before its path.
     #[must_use]
     pub fn below(mut self, keys: &[&str]) -> Self {
         let mut path: Vec<String> = keys.iter().map(ToString::to_string).collect();
@@ -96,7 +96,7 @@ impl Finding {
     }
 }
 
-/// "did you mean …?" for a name that is not known, or what is known where nothing is near.
+/// "did you mean …?" for an unknown name, or a list of known names if none is similar.
 pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let near = nearest(given, known.clone());
     if near.is_empty() {
@@ -108,7 +108,7 @@ pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str> + 
     }
 }
 
-/// There is nothing of that name; with the nearest names.
+/// The message for an unknown name, with the most similar known names.
 pub fn unknown<'a>(what: (&str, &str), given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> LocalizedText {
     let near = nearest(given, known.clone()).join("、");
     let zh = if near.is_empty() { String::new() } else { format!("，是否指 {near}？") };
@@ -118,7 +118,7 @@ pub fn unknown<'a>(what: (&str, &str), given: &str, known: impl IntoIterator<Ite
     )
 }
 
-/// The names among `known` that are nearest to `given`: at most three, and only near ones.
+/// The names among `known` that are most similar to `given`: at most three.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut near: Vec<(usize, &str)> = known
         .into_iter()

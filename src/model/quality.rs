@@ -86,7 +86,7 @@ impl Cause {
         code >= 20 && code <= 29
     }
 
-    /// Whether it may concern one read and not the whole unit: a shorter read may succeed.
+    /// Whether it may concern only this read, so that a shorter read may succeed.
     pub const fn is_of_block(self) -> bool {
         matches!(
             self,

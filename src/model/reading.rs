@@ -10,18 +10,18 @@ use crate::model::value::Value;
 /// A good value or the cause why there is none. A bad sample is never 0 and never the last good value.
 pub type Sample = Result<Value, Cause>;
 
-/// When an answer was received.
+/// When a response was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Monotonic time of this boot.
     pub mono: MonotonicMillis,
     /// The date as the clock showed it.
     pub wall: UnixMillis,
-    /// Whether that date may be believed.
+    /// Whether that date is trusted.
     pub trusted: bool,
 }
 
-/// A run of samples that came with the same answer.
+/// Consecutive samples that came with the same response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// How many samples, in the order of the stream's points.
@@ -30,28 +30,28 @@ pub struct Part {
     pub after_ms: u32,
 }
 
-/// What a reading holds.
+/// The content of a reading.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
     /// One sample for each point of the stream. `None`: not kept (thinned history only).
     Samples {
         /// In the order of the stream's points.
         samples: Vec<Option<Sample>>,
-        /// When each run of them was received; empty when all came with one answer.
+        /// When each run of samples was received; empty if all came with one response.
         parts: Vec<Part>,
     },
     /// The whole cycle failed: every point is bad with this cause.
     Failed(Cause),
 }
 
-/// A reading before it has a number.
+/// A reading before the journal has numbered it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// Which device, which points.
+    /// The device, source and points.
     pub stream: Arc<Stream>,
-    /// Receipt of the first answer, or the moment the cycle was given up.
+    /// Receipt of the first response, or the moment at which the cycle was given up.
     pub at: Stamp,
-    /// What came.
+    /// The samples, or the cause of a failed cycle.
     pub body: Body,
 }
 

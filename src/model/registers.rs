@@ -1,15 +1,15 @@
-//! Where a value lies on the wire: area, address, count; and the words that a read brought.
+//! Register ranges: type, address, count; and the words that a read returned.
 
-/// The four Modbus areas; each is read by its own function.
+/// The four Modbus register types; each has its own function code for reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RegisterType {
-    /// Function 1.
+    /// Single bits that can be written; read by function 1.
     Coil,
-    /// Function 2.
+    /// Read-only single bits; read by function 2.
     Discrete,
-    /// Function 3.
+    /// 16-bit registers that can be written; read by function 3.
     Holding,
-    /// Function 4.
+    /// Read-only 16-bit registers; read by function 4.
     Input,
 }
 
@@ -24,7 +24,7 @@ impl RegisterType {
         }
     }
 
-    /// The area of a function code.
+    /// The register type that a function code reads.
     pub const fn of(function: u8) -> Option<RegisterType> {
         match function {
             1 => Some(RegisterType::Coil),
@@ -41,14 +41,14 @@ impl RegisterType {
     }
 }
 
-/// A run of registers or bits: wire address and how many.
+/// Consecutive registers or bits, by address on the wire (from 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegisterRange {
-    /// Where.
+    /// The type of all registers of the range.
     pub area: RegisterType,
-    /// First wire address.
+    /// First address on the wire, counted from 0.
     pub address: u16,
-    /// How many registers or bits.
+    /// Number of registers or bits.
     pub count: u16,
 }
 
@@ -58,23 +58,23 @@ impl RegisterRange {
         self.address as u32 + self.count as u32
     }
 
-    /// Whether both share an address in the same area.
+    /// Whether both contain an address of the same register type.
     pub fn overlaps(&self, other: &RegisterRange) -> bool {
         self.area == other.area && u32::from(self.address) < other.end() && u32::from(other.address) < self.end()
     }
 }
 
-/// The words that one read brought. Bits come as words of 0 and 1.
+/// The words that one read returned. Bits are words of 0 and 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterBlock {
-    /// What was read.
+    /// The range that was read.
     pub span: RegisterRange,
-    /// As many as `span.count`.
+    /// One word for each register or bit of the range.
     pub words: Vec<u16>,
 }
 
 impl RegisterBlock {
-    /// The words of a run within; `None` if it is not wholly inside.
+    /// The words of a range within this block; `None` if it is not entirely inside.
     pub fn slice(&self, span: &RegisterRange) -> Option<&[u16]> {
         if span.area != self.span.area {
             return None;

@@ -5,12 +5,12 @@ pub const REMARK: usize = 40;
 /// Characters of an alarm's key at most, before it is looked up.
 pub const KEY: usize = 120;
 
-/// One line of at most so many characters: what controls a terminal or turns the direction of writing is taken out.
+/// One line of at most `most` characters, without control characters and marks of writing direction.
 pub fn one_line(text: &str, most: usize) -> String {
     let is_hidden = |c: char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let mut out = String::new();
     for c in text.chars().filter(|c| !is_hidden(*c)) {
-        // Lines and tabs become spaces, several of them one.
+        // Any run of whitespace becomes one space.
         let c = if c.is_control() || c.is_whitespace() { ' ' } else { c };
         if c != ' ' || !(out.is_empty() || out.ends_with(' ')) {
             out.push(c);
@@ -19,7 +19,7 @@ pub fn one_line(text: &str, most: usize) -> String {
     out.chars().take(most).collect::<String>().trim_end().to_string()
 }
 
-/// A number for people: at most three decimals, no zeros behind.
+/// A number for people: at most three decimals, no trailing zeros.
 pub fn figure(value: f64) -> String {
     let decimals = match value.abs() {
         v if v >= 100.0 => 0,

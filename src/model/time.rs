@@ -1,4 +1,4 @@
-//! Two kinds of time that are never mixed: monotonic for durations, wall for dates.
+//! The two kinds of time, which are never mixed: monotonic for durations, wall clock for dates.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ impl MonotonicMillis {
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// As people read it: RFC 3339 in the site's time zone, with milliseconds and the offset.
+    /// RFC 3339 in the given time zone, with milliseconds and offset, for people.
     pub fn local(self, zone: &jiff::tz::TimeZone) -> String {
         let at = jiff::Timestamp::from_millisecond(self.0).map(|t| t.to_zoned(zone.clone()));
         at.map_or_else(|_| self.0.to_string(), |z| z.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())
@@ -47,8 +47,8 @@ pub struct Now {
     pub wall_trusted: bool,
 }
 
-/// What is added to a monotonic moment of another boot to stand for the same moment now; nothing in the same boot. What passed
-/// in between is known if both dates are; else it counts as nothing.
+/// Offset that rebases a monotonic moment of another boot onto this one; 0 in the same boot. The time that passed in between is known
+/// if both dates are trusted; else it counts as 0.
 pub fn carried_by((saved, saved_boot): (Now, &str), (now, boot): (Now, &str)) -> i64 {
     if !boot.is_empty() && saved_boot == boot {
         return 0;
@@ -59,7 +59,7 @@ pub fn carried_by((saved, saved_boot): (Now, &str), (now, boot): (Now, &str)) ->
     ms(now.mono) - passed - ms(saved.mono)
 }
 
-/// `500ms`, `1s`, `15m`, `1h`, `9d` in milliseconds.
+/// Parses `500ms`, `1s`, `15m`, `1h`, `9d` into milliseconds; `None` for 0 and for malformed text.
 pub fn duration_ms(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().ok()?;
@@ -74,12 +74,12 @@ pub fn duration_ms(text: &str) -> Option<u64> {
     number.checked_mul(factor).filter(|ms| *ms > 0)
 }
 
-/// A length of time as files write it: `500ms`, `30s`, `15m`, `1h`, `9d`; `0s` is none.
+/// A duration in milliseconds; files write it as `500ms`, `30s`, `15m`, `1h`, `9d`, and `0s` for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HumanDuration(pub u64);
 
 impl HumanDuration {
-    /// As files write it, in the largest unit that divides it.
+    /// The text for files, in the largest unit that divides it.
     pub fn text(self) -> String {
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
         match units.iter().find(|(ms, _)| self.0 >= *ms && self.0.is_multiple_of(*ms)) {

@@ -1,4 +1,4 @@
-//! One value of a point, kept in the form in which it can be printed with all its digits and no more.
+//! A value of a point, in a form that prints all its digits and no more.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The value as a float for comparing and plotting; `None` for a text.
+    /// The value as a float, for comparing and plotting; `None` for a text.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Value::Bool(b) => Some(f64::from(u8::from(*b))),

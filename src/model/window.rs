@@ -1,28 +1,28 @@
-//! The values of the last so many milliseconds, thinned so that a window never holds more than some sixty.
+//! A sliding window over a value, downsampled so that it never holds more than about sixty values.
 
 use std::collections::VecDeque;
 
 use crate::model::time::MonotonicMillis;
 
-/// Values that a window holds about.
+/// Approximate number of values in a full window.
 const KEPT: u64 = 60;
 
-/// A sliding window.
+/// The values of the last `length_ms` milliseconds.
 #[derive(Clone, Debug)]
 pub struct SampleWindow {
     length_ms: u64,
     values: VecDeque<(MonotonicMillis, f64)>,
-    /// The newest value, kept or not.
+    /// The newest value, which downsampling may have left out of `values`.
     newest: Option<(MonotonicMillis, f64)>,
 }
 
 impl SampleWindow {
-    /// A window of this length.
+    /// An empty window of this length.
     pub fn new(length_ms: u64) -> Self {
         Self { length_ms, values: VecDeque::new(), newest: None }
     }
 
-    /// Takes a value in. A value at or before the newest is not taken.
+    /// Adds a value. A value that is not later than the newest is ignored.
     pub fn push(&mut self, now: MonotonicMillis, value: f64) {
         if self.newest.is_some_and(|(at, _)| now <= at) {
             return;
@@ -31,13 +31,13 @@ impl SampleWindow {
         if self.values.back().is_none_or(|(at, _)| now.since(*at) >= self.length_ms / KEPT) {
             self.values.push_back((now, value));
         }
-        // The oldest that is kept lies at the window's beginning or just before it.
+        // The oldest value stays at or just before the beginning of the window.
         while self.values.get(1).is_some_and(|(at, _)| now.since(*at) >= self.length_ms) {
             self.values.pop_front();
         }
     }
 
-    /// Forgets everything: nothing is reckoned across a gap.
+    /// Removes all values: nothing is computed across a gap.
     pub fn clear(&mut self) {
         self.values.clear();
         self.newest = None;
@@ -51,17 +51,17 @@ impl SampleWindow {
         }
     }
 
-    /// The newest value.
+    /// The newest value, whether or not it is among those kept.
     pub fn newest(&self) -> Option<f64> {
         self.newest.map(|(_, value)| value)
     }
 
-    /// The newest value less the oldest.
+    /// The newest value minus the oldest.
     pub fn change(&self) -> Option<f64> {
         Some(self.newest?.1 - self.values.front()?.1)
     }
 
-    /// The newest value less the lowest (`true`) or the highest.
+    /// The newest value minus the lowest (`true`) or highest one.
     pub fn change_from(&self, lowest: bool) -> Option<f64> {
         let newest = self.newest?.1;
         let all = self.values.iter().map(|(_, v)| *v);
@@ -69,7 +69,7 @@ impl SampleWindow {
         Some(newest - from)
     }
 
-    /// Change a minute; `None` before half the window is there: a rate over less would shout at the first ripple.
+    /// Change per minute; `None` until half of the window is filled, because a rate over less reacts to every ripple.
     pub fn per_min(&self) -> Option<f64> {
         let ms = self.span_ms();
         if ms < self.length_ms / 2 || ms == 0 {
