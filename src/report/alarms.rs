@@ -1,5 +1,5 @@
-//! How healthy the alarms are: too many, too often, too long, too late. The figures are those of ISA-18.2 and EEMUA 191, with a
-//! budget for one technician on call.
+//! Report on the performance of the alarm system: rate, floods, chattering, standing alarms, missed deadlines. Metrics and targets
+//! are those of ISA-18.2 and EEMUA 191, for one technician on call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,61 +9,55 @@ use crate::alarm::event::{Event, EventKind};
 use crate::alarm::site::Deadlines;
 use crate::model::priority::Priority;
 
-/// Milliseconds of a slot in which alarms are counted.
+/// Length of the slots in which alarms are counted.
 const SLOT_MS: i64 = 600_000;
-/// So many raised within a slot are a flood.
+/// More alarms than this in a slot are an alarm flood (EEMUA 191: 10 in 10 min).
 const FLOOD: usize = 10;
-/// So many times within a minute is chattering.
+/// Number of raisings within a time from which on an alarm chatters.
 const CHATTER: (usize, i64) = (3, 60_000);
-/// Longer than this is standing.
+/// An alarm that is active for longer is a standing alarm.
 const STANDING_MS: i64 = 86_400_000;
 
-/// What says that a deadline was missed, and what keeping it is called.
+/// The event of each missed deadline, and the name of the figure.
 const OVERDUE: [(EventKind, &str); 3] = [
     (EventKind::AcknowledgeOverdue, "acknowledged in time"),
     (EventKind::ArriveOverdue, "attended in time"),
     (EventKind::ResolveOverdue, "resolved in time"),
 ];
 
-/// A transition with its date, milliseconds since 1970.
+/// An event with its date, milliseconds since 1970.
 pub type Dated = (i64, Event);
 
-/// A figure with what is good.
+/// A figure of the report with its target.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReportFigure {
-    /// What.
     pub what: String,
-    /// How much.
     pub value: String,
-    /// What is good; may be empty.
+    /// May be empty.
     pub target: &'static str,
 }
 
 /// An alarm that was raised often.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Top {
-    /// `rule.device`.
     pub alarm: String,
-    /// Times raised.
     pub raised: usize,
-    /// Percent of all.
+    /// Percent of all alarms raised in the period.
     pub share_pct: f64,
 }
 
-/// The report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AlarmReport {
-    /// Figures.
     pub figures: Vec<ReportFigure>,
     /// The ten that were raised most often.
     pub top: Vec<Top>,
-    /// Raised three times and more within a minute, or held because it came and went too often, at some time.
+    /// Alarms raised three times or more within a minute at some time, or held active for chattering.
     pub chattering: Vec<String>,
-    /// In alarm for more than a day, at the end or before.
+    /// Alarms that were active for more than a day, at the end of the period or before.
     pub standing: Vec<String>,
 }
 
-/// What is kept of one occurrence.
+/// One occurrence of an alarm.
 struct Occurrence {
     priority: Priority,
     raised: i64,
@@ -73,7 +67,7 @@ struct Occurrence {
     late: [bool; 3],
 }
 
-/// Makes the report of what happened from one date to another, with the deadlines of today. Trials do not count.
+/// Computes the report for `from..to` (milliseconds since 1970), against today's deadlines. Tests do not count.
 pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> AlarmReport {
     let mut occurrences: BTreeMap<(&str, u64), Occurrence> = BTreeMap::new();
     let mut raised_at: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
@@ -82,7 +76,7 @@ pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Al
         let key = (&*e.key, e.occurrence);
         match e.what {
             EventKind::Raised => {
-                // One from before may stand.
+                // An alarm raised before the period may be standing in it.
                 if (from..to).contains(at) {
                     raised_at.entry(&e.key).or_default().push(*at);
                 }
@@ -169,7 +163,7 @@ fn figures(
         };
         out.push(figure(&format!("{} until acknowledged, median", priority.word()), until(|o| o.acknowledged), ""));
         out.push(figure(&format!("{} until cleared, median", priority.word()), until(|o| o.cleared), ""));
-        // Gone by itself before anybody took it: whoever took it later came after its end.
+        // Cleared before anybody acknowledged it; an acknowledgement after that does not count.
         let is_untaken = |o: &&&&Occurrence| o.cleared.is_some_and(|c| o.acknowledged.is_none_or(|a| a > c));
         let untaken = of.iter().filter(is_untaken).count();
         out.push(figure(&format!("{} gone before anybody took it", priority.word()), untaken.to_string(), "0"));
@@ -220,7 +214,7 @@ mod tests {
     fn a_month_of_alarms_in_figures() {
         const DAY: i64 = 86_400_000;
         let mut events: Vec<Dated> = Vec::new();
-        // One that chatters, one that stands since before, one that was taken after two minutes and gone after an hour.
+        // One chatters, one has been standing since before, one is acknowledged after two minutes and clears after an hour.
         for i in 0..4 {
             events.push((DAY + i * 15_000, event("chatter.d", EventKind::Raised, i.unsigned_abs() + 1)));
             events.push((DAY + i * 15_000 + 5_000, event("chatter.d", EventKind::Cleared, i.unsigned_abs() + 1)));

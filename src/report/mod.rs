@@ -1,3 +1,3 @@
-//! Rows become the tables that people ask for. Pure.
+//! Reports computed from rows of the event log. Pure: the caller reads the rows and prints the result.
 
 pub mod alarms;
