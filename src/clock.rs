@@ -1,4 +1,4 @@
-//! The only file that asks the operating system the time.
+//! The clock: the only file that reads the operating system's time. Decides when the date is trusted, and limits repeated log lines.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -32,7 +32,7 @@ pub enum ClockSource {
     Rtc,
 }
 
-/// Gives monotonic microseconds instead of the operating system.
+/// Source of monotonic microseconds that replaces the operating system's.
 #[derive(Clone)]
 struct Simulated(Arc<dyn Fn() -> u64 + Send + Sync>);
 
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Simulated {
     }
 }
 
-/// The clock that every hand carries. Clones share the same trust.
+/// The clock of all adapters. Clones share the state of trust.
 #[derive(Clone, Debug)]
 pub struct Clock {
     simulated: Option<Simulated>,
@@ -53,7 +53,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// `not_before` is the last committed time: a battery-backed clock that shows an earlier date is not believed.
+    /// `not_before` is the last committed time; an earlier date of a battery-backed clock is not trusted.
     pub fn new(settings: &ClockSettings, not_before: UnixMillis) -> Self {
         let clock = Self {
             simulated: None,
@@ -66,14 +66,14 @@ impl Clock {
         clock
     }
 
-    /// A clock of a simulation: `now_us` gives its monotonic microseconds, and the date is as much after 1970, and believed.
+    /// A simulated clock: `now_us` gives monotonic microseconds. The date is that long after 1970, and trusted.
     pub fn simulated(now_us: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         let mut clock = Self::new(&ClockSettings { source: ClockSource::Rtc }, UnixMillis(0));
         clock.simulated = Some(Simulated(Arc::new(now_us)));
         clock
     }
 
-    /// Asks again whether the date may be believed; called every few seconds. Trust, once given, stays for this run.
+    /// Checks whether the date can be trusted; called every few seconds. Trust, once given, lasts until the process ends.
     pub fn refresh(&self) -> bool {
         let is_good = || is_believed(self.source, self.doubt().as_deref(), kernel_synchronised());
         let trusted = self.trusted() || self.accepted.load(Ordering::Relaxed) || is_good();
@@ -81,7 +81,7 @@ impl Clock {
         trusted
     }
 
-    /// Why the date is not believed, in words; none: it is.
+    /// Why the date is not trusted, for people; `None` if it is.
     pub fn disbelief(&self) -> Option<String> {
         match self.source {
             _ if self.trusted() => None,
@@ -90,7 +90,7 @@ impl Clock {
         }
     }
 
-    /// Says in the log why the date is not believed.
+    /// Logs why the date is not trusted, if it is not.
     pub fn say(&self) {
         if let Some(why) = self.disbelief() {
             let date = self.wall().rfc3339();
@@ -98,7 +98,7 @@ impl Clock {
         }
     }
 
-    /// What speaks against a battery-backed clock's date.
+    /// Why a battery-backed clock's date cannot be right, if that is so.
     fn doubt(&self) -> Option<String> {
         let (now, last) = (self.wall(), UnixMillis(self.not_before.load(Ordering::Relaxed)));
         let built = UnixMillis(env!("PLANTROOM_BUILT").parse::<i64>().unwrap_or(0).saturating_mul(1_000));
@@ -108,24 +108,23 @@ impl Clock {
         (now < last).then(|| format!("it is before the last date of the journal ({})", last.rfc3339()))
     }
 
-    /// The last committed time became known: a battery-backed clock that shows an earlier date is not believed.
+    /// Sets the last committed time; an earlier date of a battery-backed clock is not trusted.
     pub fn not_before(&self, wall: UnixMillis) {
         self.not_before.store(wall.0, Ordering::Relaxed);
         self.refresh();
     }
 
-    /// A person says that the date is right.
+    /// A person confirms the date: trusted from now on.
     pub fn accept(&self) {
         self.accepted.store(true, Ordering::Relaxed);
         self.refresh();
     }
 
-    /// Whether the date may be believed.
+    /// Whether the date is trusted.
     pub fn trusted(&self) -> bool {
         self.trusted.load(Ordering::Relaxed)
     }
 
-    /// Monotonic milliseconds.
     pub fn mono(&self) -> MonotonicMillis {
         MonotonicMillis(self.mono_us() / 1_000)
     }
@@ -135,7 +134,7 @@ impl Clock {
         self.simulated.as_ref().map_or_else(mono_us, |s| (s.0)())
     }
 
-    /// The date as the clock shows it, believed or not.
+    /// The date as the operating system shows it, trusted or not.
     pub fn wall(&self) -> UnixMillis {
         if let Some(simulated) = &self.simulated {
             return UnixMillis(i64::try_from((simulated.0)() / 1_000).unwrap_or(i64::MAX));
@@ -144,12 +143,12 @@ impl Clock {
         UnixMillis(t.tv_sec.saturating_mul(1_000).saturating_add(t.tv_nsec / 1_000_000))
     }
 
-    /// What rules are told.
+    /// The time argument of rules.
     pub fn now(&self) -> Now {
         Now { mono: self.mono(), wall: self.wall(), wall_trusted: self.trusted() }
     }
 
-    /// The stamp of something that arrives now.
+    /// The time stamp for data received now.
     pub fn stamp(&self) -> Stamp {
         Stamp { mono: self.mono(), wall: self.wall(), trusted: self.trusted() }
     }
@@ -179,22 +178,22 @@ mod tests {
     }
 }
 
-/// Causes that a [`LogLimit`] tells apart at most; beyond that it forgets them all.
+/// Capacity of a [`LogLimit`] in causes; when it is full, all are forgotten.
 const CAUSES_MAX: usize = 1_024;
-/// A cause that goes on is logged so often, with a count.
+/// Interval at which a repeated cause is logged again.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// Keeps lines of one cause from filling the log: the first is written, then one a minute with a count.
+/// Rate limit for log lines of the same cause: the first is written, then one a minute with a count.
 #[derive(Debug, Default)]
 pub struct LogLimit(Mutex<BTreeMap<String, (Instant, u64)>>);
 
 impl LogLimit {
-    /// None of them yet.
+    /// A limit that has not seen any cause.
     pub const fn new() -> Self {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    /// Whether a line of this cause is to be written: how many there were since the last one, itself included.
+    /// `Some` if a line of this cause may be written: the number of lines since the last written one, this one included.
     pub fn allows(&self, cause: &str) -> Option<u64> {
         let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -214,7 +213,7 @@ impl LogLimit {
     }
 }
 
-/// What the kernel says of its clock (`adjtimex`: not in error, not marked unsynchronised).
+/// Whether the kernel reports a synchronised clock (`adjtimex`: not in error, not marked unsynchronised).
 pub fn kernel_synchronised() -> bool {
     // SAFETY: an all-zero `timex` is a valid value, and with `modes` = 0 the call only reads.
     #[expect(unsafe_code, reason = "adjtimex has no safe wrapper in the libraries that are here")]
@@ -226,12 +225,12 @@ pub fn kernel_synchronised() -> bool {
     state >= 0 && state != libc::TIME_ERROR && status & libc::STA_UNSYNC == 0
 }
 
-/// Whether a date is believed. A time service outranks whatever speaks against a battery-backed clock.
+/// Whether a date is trusted. A synchronised kernel clock outweighs any doubt about a battery-backed clock.
 fn is_believed(source: ClockSource, doubt: Option<&str>, is_synchronised: bool) -> bool {
     is_synchronised || (source == ClockSource::Rtc && doubt.is_none())
 }
 
-/// The kernel's name of this boot; empty where it has none.
+/// The kernel's id of this boot; empty if it cannot be read.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
 }
