@@ -1,16 +1,15 @@
-//! Dates that were wrong: before the start, while running, over a restart. No reading is lost, none is given twice, each stands under
-//! the date that it was made with, and no file goes.
+//! A wrong clock before the start, while running, and across a restart. No reading is lost or delivered twice, each is found under the
+//! date it was taken with, and no file is deleted.
 
 use super::history::{HistoryQuery, HistoryRow};
 use super::tests::{DAY, Dir, all, open, reading, rows, stream, wait};
 use super::*;
 
-/// Wrong dates, as milliseconds beside the right one.
+/// Wrong dates as differences from the right one, milliseconds.
 const WRONG_MS: [(&str, i64); 3] = [("1970", -DAY), ("ten years on", 3_652 * 86_400_000), ("an hour back", -3_600_000)];
-/// Readings of each run.
 const N: i64 = 120;
 
-/// Each run's readings: second `i` of the whole, `shift` milliseconds beside its date.
+/// Appends one reading for each second, its date shifted by `shift` milliseconds.
 fn run(dir: &Dir, seconds: std::ops::Range<i64>, shift: impl Fn(i64) -> i64) {
     let (journal, writer) = open(dir);
     let stream = stream("a");
@@ -43,7 +42,7 @@ fn wrong_dates_lose_nothing() {
                 let mut seconds: Vec<i64> = Vec::new();
                 for entry in all(journal) {
                     let at = entry.reading.at.wall.0 - DAY;
-                    // Which second it is of, by the dates that were given.
+                    // The second it belongs to, found by the date it was given.
                     let second = (0..3 * N).find(|i| i * 1_000 + shift(*i) == at && !seconds.contains(i));
                     seconds.extend(second);
                 }

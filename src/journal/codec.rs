@@ -1,7 +1,7 @@
-//! Readings as bytes: the compact row of a raw segment. Pure; reads foreign bytes (a damaged disk) without panic.
+//! Binary format of a reading, the row of a raw segment. Pure; decodes arbitrary bytes (a damaged disk) without a panic.
 //!
-//! A value in the form that its point usually has costs no tag: a 16-bit register with a scale takes two or three bytes, a
-//! single float four. A row in which some value has another form tags each value.
+//! A value in the usual encoding of its point needs no tag: a 16-bit register with a scale takes two or three bytes, a
+//! single float four. If any value of a row has another encoding, every value of the row is tagged.
 
 use std::sync::Arc;
 
@@ -13,34 +13,34 @@ use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
 use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::Value;
 
-/// The whole cycle failed; its cause follows.
+/// Flag: the whole cycle failed; its cause follows.
 const FAILED: u8 = 1;
-/// The date was believed when the reading was taken.
+/// Flag: the clock was trusted when the reading was taken.
 const TRUSTED: u8 = 2;
-/// Not every sample is good: runs of (count, code) follow.
+/// Flag: not every sample is good; runs of (count, code) follow.
 const BAD: u8 = 4;
-/// Not every sample came with the same answer: runs of (count, ms) follow.
+/// Flag: samples came with several answers; runs of (count, delay in ms) follow.
 const PARTS: u8 = 8;
-/// Every value bears its form.
+/// Flag: each value is preceded by its encoding.
 const TAGGED: u8 = 16;
 
-/// Code of a sample that history no longer has.
+/// Code of a sample that was removed by downsampling or never existed.
 pub const ABSENT: u8 = 255;
 
-/// Puts a CRC behind the bytes.
+/// Appends a CRC-32, little-endian.
 pub fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
     let crc = crc32fast::hash(&bytes);
     bytes.extend(crc.to_le_bytes());
     bytes
 }
 
-/// The bytes before the CRC, if it fits.
+/// The bytes before the CRC-32; `None` if it does not match.
 pub fn open(bytes: &[u8]) -> Option<&[u8]> {
     let (data, crc) = bytes.split_last_chunk::<4>()?;
     (crc32fast::hash(data) == u32::from_le_bytes(*crc)).then_some(data)
 }
 
-/// Appends a number, seven bits a byte, lowest first.
+/// Appends a number as LEB128: seven bits per byte, lowest first.
 pub fn put(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n.to_le_bytes()[0] | 0x80);
@@ -49,7 +49,7 @@ pub fn put(out: &mut Vec<u8>, mut n: u64) {
     out.push(n.to_le_bytes()[0]);
 }
 
-/// A signed number as an unsigned one: small in magnitude, small in bytes.
+/// Maps a signed number to an unsigned one so that a small magnitude needs few bytes.
 pub fn zigzag(n: i64) -> u64 {
     (n << 1 ^ n >> 63).cast_unsigned()
 }
@@ -59,31 +59,29 @@ pub fn unzigzag(n: u64) -> i64 {
     (n >> 1).cast_signed() ^ -((n & 1).cast_signed())
 }
 
-/// Bytes being read; every step may find the end.
+/// Reader over bytes; every method returns `None` at the end of input.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes<'a>(pub &'a [u8]);
 
 impl<'a> Bytes<'a> {
-    /// One byte.
     pub fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    /// So many bytes.
     pub fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(n)?;
         self.0 = rest;
         Some(head)
     }
 
-    /// So many bytes as an array.
+    /// The next `N` bytes.
     pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }
 
-    /// A number written by [`put`].
+    /// The next number, as LEB128.
     pub fn number(&mut self) -> Option<u64> {
         let mut n = 0u64;
         for shift in (0..64).step_by(7) {
@@ -96,7 +94,7 @@ impl<'a> Bytes<'a> {
         None
     }
 
-    /// A number that must be a length of what is still there, or at most `most`.
+    /// The next number if it is within the limit. Limits what damaged bytes can make the reader allocate.
     pub fn count(&mut self, most: usize) -> Option<usize> {
         usize::try_from(self.number()?).ok().filter(|n| *n <= most)
     }
@@ -111,7 +109,7 @@ pub fn code_of(sample: &Option<Sample>) -> u8 {
     }
 }
 
-/// Appends runs of equal codes: (count, code) until all are told.
+/// Appends codes as runs of (count, code).
 pub fn put_runs(out: &mut Vec<u8>, codes: impl IntoIterator<Item = u8>) {
     let mut run: Option<(u8, u64)> = None;
     for code in codes {
@@ -132,7 +130,7 @@ pub fn put_runs(out: &mut Vec<u8>, codes: impl IntoIterator<Item = u8>) {
     }
 }
 
-/// Reads runs until `total` codes are told.
+/// Reads runs until they cover `total` codes; `None` if they are damaged.
 pub fn runs(bytes: &mut Bytes<'_>, total: usize) -> Option<Vec<u8>> {
     let mut codes = Vec::with_capacity(total);
     while codes.len() < total {
@@ -146,7 +144,7 @@ pub fn runs(bytes: &mut Bytes<'_>, total: usize) -> Option<Vec<u8>> {
     Some(codes)
 }
 
-/// Whether a value has the form that its point usually has, so that it needs no tag.
+/// Whether a value has the usual encoding of its point, so that it needs no tag.
 fn fits(value: &Value, form: Encoding) -> bool {
     match (value, form) {
         (Value::Bool(_), Encoding::Bool)
@@ -192,7 +190,7 @@ fn plain(bytes: &mut Bytes<'_>, form: Encoding) -> Option<Value> {
     })
 }
 
-/// Appends a value with its form.
+/// Appends a tag for the encoding, then the value.
 pub fn put_tagged(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Bool(_) => out.push(0),
@@ -209,7 +207,7 @@ pub fn put_tagged(out: &mut Vec<u8>, value: &Value) {
     put_plain(out, value);
 }
 
-/// Reads a value with its form.
+/// Reads a value written by [`put_tagged`].
 pub fn tagged(bytes: &mut Bytes<'_>) -> Option<Value> {
     let form = match bytes.byte()? {
         0 => Encoding::Bool,
@@ -227,7 +225,7 @@ pub fn tagged(bytes: &mut Bytes<'_>) -> Option<Value> {
     plain(bytes, form)
 }
 
-/// A reading as the body of a row, with a CRC at its end: SQLite would not notice a flipped bit within a row.
+/// Encodes a reading as the body of a row. It ends with a CRC-32, because SQLite would not notice a flipped bit within a row.
 pub fn encode(reading: &Reading) -> Vec<u8> {
     seal(encode_body(reading))
 }
@@ -268,7 +266,7 @@ fn encode_body(reading: &Reading) -> Vec<u8> {
     out
 }
 
-/// A reading from the body of a row; `None` if the bytes are not one.
+/// Decodes the body of a row; `None` if it is damaged.
 pub fn decode(body: &[u8], stream: &Arc<Stream>) -> Option<Reading> {
     let mut bytes = Bytes(open(body)?);
     let flags = bytes.byte()?;

@@ -1,6 +1,6 @@
-//! Sealed history as columns: one of numbers, one of times, one a point. Pure; reads foreign bytes without panic.
+//! Column format of sealed history: one column of numbers, one of times, one per point. Pure; decodes arbitrary bytes without a panic.
 //!
-//! Every column is bytes with a CRC-32 at its end; a column whose CRC does not fit is damaged and nothing of it is used.
+//! Every column ends with a CRC-32. If it does not match, the column is damaged and nothing of it is used.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::model::quality::Cause;
 use crate::model::reading::Sample;
 use crate::model::value::Value;
 
-/// Rows of a quarter of an hour below which aggregates are not worth their bytes: decoding is as fast.
+/// Rows per quarter hour below which aggregates are not stored: decoding the samples is as fast.
 pub const AGGREGATE_FROM: usize = 150;
 
 fn config() -> ChunkConfig {
     ChunkConfig::default().with_compression_level(8)
 }
 
-/// Appends numbers, compressed, with their length in bytes before them.
+/// Appends the compressed length in bytes, then the numbers compressed by `pco`.
 fn put_numbers<T: Number>(out: &mut Vec<u8>, numbers: &[T]) {
     let packed = if numbers.is_empty() { Vec::new() } else { simple_compress(numbers, &config()).unwrap_or_default() };
     put(out, packed.len() as u64);
@@ -43,19 +43,20 @@ fn numbers<T: Number>(bytes: &mut Bytes<'_>, n: usize) -> Option<Vec<T>> {
     (progress.finished && progress.n_processed == n).then_some(out)
 }
 
-/// A column of whole numbers (sequence numbers, times).
+/// Encodes a column of integers (sequence numbers, times).
 pub fn whole(column: &[i64]) -> Vec<u8> {
     let mut out = Vec::new();
     put_numbers(&mut out, column);
     seal(out)
 }
 
-/// Reads a column of whole numbers.
+/// Decodes a column of `n` integers; `None` if it is damaged.
 pub fn read_whole(bytes: &[u8], n: usize) -> Option<Vec<i64>> {
     numbers(&mut Bytes(open(bytes)?), n)
 }
 
-/// How long after the reading's own time each point's sample came: points that always came together share a column.
+/// Encodes each sample's delay after the time of its reading, milliseconds. Points with equal delays in every row share a column; if all
+/// delays are 0 the result is empty.
 pub fn offsets(rows: &[Vec<u32>]) -> Vec<u8> {
     let points = rows.first().map_or(0, Vec::len);
     if rows.iter().all(|row| row.iter().all(|ms| *ms == 0)) {
@@ -77,7 +78,7 @@ pub fn offsets(rows: &[Vec<u32>]) -> Vec<u8> {
     seal(out)
 }
 
-/// Reads offsets: a column for each point.
+/// Decodes offsets into one column per point.
 pub fn read_offsets(bytes: &[u8], points: usize, n: usize) -> Option<Vec<Arc<[u32]>>> {
     if bytes.is_empty() {
         let zeros: Arc<[u32]> = vec![0; n].into();
@@ -91,7 +92,7 @@ pub fn read_offsets(bytes: &[u8], points: usize, n: usize) -> Option<Vec<Arc<[u3
     Some(of_point?.into_iter().map(|k| Arc::clone(&columns[k])).collect())
 }
 
-/// A point's samples as a column.
+/// Encodes the samples of a point.
 pub fn samples(column: &[Option<Sample>]) -> Vec<u8> {
     let mut out = Vec::new();
     if column.iter().all(|s| codec::code_of(s) == 0) {
@@ -105,7 +106,7 @@ pub fn samples(column: &[Option<Sample>]) -> Vec<u8> {
     seal(out)
 }
 
-/// The form that all values share, if they do; decimals at their largest scale.
+/// Writes values in the encoding they share, decimals at their largest scale; or as tagged runs if they differ.
 fn put_values(out: &mut Vec<u8>, values: &[&Value]) {
     if let Some((scale, mantissas)) = mantissas(values) {
         out.push(2);
@@ -139,7 +140,7 @@ fn all<T>(values: &[&Value], f: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> 
     values.iter().map(|v| f(v)).collect()
 }
 
-/// Decimals as mantissas of one scale; `None` if they are none or do not fit.
+/// Decimals as mantissas of one scale; `None` if any value is not a decimal or its mantissa exceeds 64 bits.
 fn mantissas(values: &[&Value]) -> Option<(u8, Vec<i64>)> {
     let decimals = all(values, |v| if let Value::Exact(d) = v { Some(*d) } else { None })?;
     let scale = decimals.iter().map(Decimal::scale).max().unwrap_or(0);
@@ -161,7 +162,7 @@ fn runs_of<T: PartialEq>(values: &[T]) -> Vec<(u64, &T)> {
     out
 }
 
-/// Whole numbers as runs or compressed, whichever is shorter: states change rarely, measurements always.
+/// Writes integers as runs or compressed, whichever is estimated to be shorter: states change rarely, measurements always.
 fn put_shorter(out: &mut Vec<u8>, values: &[i64]) {
     let in_runs = runs_of(values);
     if in_runs.len() * 4 < values.len() + 8 {
@@ -189,7 +190,7 @@ fn shorter(bytes: &mut Bytes<'_>, n: usize) -> Option<Vec<i64>> {
     Some(out)
 }
 
-/// A point's samples as they lie in memory after decompression: a few bytes each, made into values one at a time.
+/// Iterator over a point's samples. They stay in a compact form of a few bytes each and become values one at a time.
 #[derive(Debug)]
 pub struct Samples {
     codes: std::vec::IntoIter<u8>,
@@ -240,7 +241,7 @@ impl Iterator for Samples {
     }
 }
 
-/// Reads a column of `n` samples; `None` if it is damaged.
+/// Decodes a column of `n` samples; `None` if it is damaged.
 pub fn read_samples(bytes: &[u8], n: usize) -> Option<Samples> {
     let mut bytes = Bytes(open(bytes)?);
     let codes = if bytes.byte()? == 0 { vec![0; n] } else { runs(&mut bytes, n)? };
@@ -276,27 +277,24 @@ fn values(bytes: &mut Bytes<'_>, n: usize) -> Option<Values> {
     })
 }
 
-/// What a quarter of an hour of one point came to.
+/// Aggregate of one point over an interval, usually a quarter hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Aggregate {
-    /// Good samples.
     pub good: u32,
-    /// All samples.
+    /// Number of samples, bad ones included.
     pub all: u32,
-    /// Sum of the good values.
+    /// Over good values, as are `min`, `max`, `first` and `last`.
     pub sum: f64,
-    /// Lowest good value.
     pub min: f64,
-    /// Highest good value.
     pub max: f64,
-    /// First good value and its time, ms.
+    /// Value and time, milliseconds.
     pub first: (f64, i64),
-    /// Last good value and its time, ms.
+    /// Value and time, milliseconds, of the sample added last.
     pub last: (f64, i64),
 }
 
 impl Aggregate {
-    /// Adds a sample; `value` is `None` for a bad one.
+    /// Adds a sample; `value` is `None` for a bad one or one that is not a number.
     pub fn add(&mut self, at_ms: i64, value: Option<f64>) {
         self.all += 1;
         let Some(value) = value else { return };
@@ -310,7 +308,7 @@ impl Aggregate {
         self.last = (value, at_ms);
     }
 
-    /// Joins a later aggregate.
+    /// Merges an aggregate of a later interval.
     pub fn join(&mut self, later: &Aggregate) {
         self.all += later.all;
         if later.good == 0 {
@@ -327,7 +325,7 @@ impl Aggregate {
     }
 }
 
-/// Quarter-hour aggregates, by the quarter's start in ms.
+/// Encodes quarter-hour aggregates, by start in milliseconds since 1970.
 pub fn aggregates(of: &BTreeMap<i64, Aggregate>) -> Vec<u8> {
     let mut out = Vec::new();
     put(&mut out, of.len() as u64);
@@ -344,7 +342,7 @@ pub fn aggregates(of: &BTreeMap<i64, Aggregate>) -> Vec<u8> {
     seal(out)
 }
 
-/// Reads aggregates; `None` if they are damaged.
+/// Decodes aggregates; `None` if they are damaged.
 pub fn read_aggregates(bytes: &[u8]) -> Option<BTreeMap<i64, Aggregate>> {
     let mut bytes = Bytes(open(bytes)?);
     let n = bytes.count(10_000)?;

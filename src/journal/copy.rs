@@ -1,4 +1,4 @@
-//! A copy of the journal beside its running writer: each file as it is at one moment, in an order in which nothing is missed.
+//! Backup of the journal while its writer runs. Each file is copied in a consistent state, in an order that misses no reading.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,17 +8,18 @@ use rusqlite::backup::Backup;
 use crate::journal::recover::files;
 use crate::journal::segment::{JournalError, Open, at, open_db};
 
-/// Files that hold the journal. Raw ones first: what is sealed while they are copied is then in both, and the raw file counts.
+/// Raw segments, to be copied before the day files: a segment that is sealed meanwhile is then in both copies, and the raw one counts.
 pub fn sources(dir: &Path) -> Vec<PathBuf> {
     files(dir, "raw-")
 }
 
-/// The sealed files, to be asked for after the raw ones were copied.
+/// Day files, to be listed after the raw segments were copied.
 pub fn sealed(dir: &Path) -> Vec<PathBuf> {
     files(dir, "day-")
 }
 
-/// Copies one file as it is now, whoever writes to it; `false` if it is gone (its readings are in a sealed file by now).
+/// Copies one file in a consistent state while others write to it. `false` if it no longer exists, because its readings are in a day
+/// file by now, or holds nothing yet.
 ///
 /// # Errors
 /// It cannot be read, or the copy cannot be written.
@@ -30,7 +31,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<bool, JournalError> {
         Err(e) => return Err(e),
     };
     let mut target = rusqlite::Connection::open(to).map_err(at(to))?;
-    // Small steps with pauses, so that the writer gets its turn.
+    // Small steps with pauses let the writer make progress.
     let copied =
         Backup::new(&source, &mut target).and_then(|b| b.run_to_completion(500, Duration::from_millis(2), None));
     copied.map_err(at(from))?;

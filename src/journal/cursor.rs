@@ -1,56 +1,55 @@
-//! Where a reader stands. Raw rows are read in order of their numbers; sealed hours device by device, so that neither
-//! pins the other and order holds per device.
+//! Position of a reader. Raw segments are read in order of numbers, sealed hours device by device. A lagging reader therefore needs no
+//! raw rows once their hour is sealed, and order holds per device.
 
-/// A position: everything up to it is done.
+/// Which readings a reader has acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// Every reading up to this number is done.
+    /// Every reading up to this number is acknowledged.
     pub low_watermark: u64,
-    /// Beyond that, within the sealed segment that follows.
+    /// Progress beyond it within the sealed segment that follows.
     pub sealed_cursor: Option<SealedCursor>,
-    /// Beyond both, what is done already by a reader that takes the newest first: rising, not touching each other.
+    /// Ranges beyond both that a reader which takes the newest first has acknowledged: in rising order, disjoint and not adjacent.
     pub acked_ranges: Vec<AckedRange>,
 }
 
-/// A range of numbers that is done.
+/// Acknowledged numbers `after + 1 ..= upto`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AckedRange {
-    /// The number before its first.
+    /// Exclusive lower bound.
     pub after: u64,
-    /// Its last number.
     pub upto: u64,
 }
 
-/// How far a reader has come in a sealed segment.
+/// Progress of a reader in a sealed segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedCursor {
-    /// The segment, by its first number.
+    /// First number of the segment.
     pub segment: u64,
-    /// Devices before this one (by name) are done.
+    /// Devices whose names sort before this one are finished.
     pub device: String,
-    /// Of this device, everything up to this number is done.
+    /// Last acknowledged number of this device; 0: none.
     pub done: u64,
 }
 
 impl Position {
-    /// Everything up to a number.
+    /// Acknowledges everything up to a number and nothing beyond.
     pub fn at(floor: u64) -> Self {
         Self { low_watermark: floor, sealed_cursor: None, acked_ranges: Vec::new() }
     }
 
-    /// Whether a number is done, as far as the floor and the ranges ahead say.
+    /// Whether a number is acknowledged by the low watermark or a range; ignores the sealed cursor.
     pub fn has(&self, seq: u64) -> bool {
         seq <= self.low_watermark || self.acked_ranges.iter().any(|d| d.after < seq && seq <= d.upto)
     }
 
-    /// How many numbers from `first` to `last` are not done.
+    /// How many numbers from `first` to `last` are not acknowledged; ignores the sealed cursor.
     pub fn behind(&self, first: u64, last: u64) -> u64 {
         let after = self.low_watermark.max(first.saturating_sub(1));
         let done = |d: &AckedRange| d.upto.min(last).saturating_sub(d.after.max(after));
         last.saturating_sub(after).saturating_sub(self.acked_ranges.iter().map(done).sum())
     }
 
-    /// Nothing beyond this number.
+    /// The same position without anything beyond `committed`.
     #[must_use]
     pub fn clamped(&self, committed: u64) -> Self {
         if self.low_watermark > committed {
@@ -61,7 +60,7 @@ impl Position {
         Self { acked_ranges: ahead, ..self.clone() }
     }
 
-    /// As stored beside the readings.
+    /// Stored form: `watermark[+after-upto]...[ segment acknowledged device]`. The device comes last because it may contain spaces.
     pub fn to_text(&self) -> String {
         let mut head = self.low_watermark.to_string();
         self.acked_ranges.iter().for_each(|d| head.push_str(&format!("+{}-{}", d.after, d.upto)));
@@ -89,7 +88,7 @@ impl Position {
         Some(Self { low_watermark: floor, sealed_cursor: Some(walk), acked_ranges: ahead })
     }
 
-    /// Whether `self` is at least as far as `other`.
+    /// Whether `self` is at least as far as `other`. Of the acknowledged ranges only the last is compared.
     pub fn reaches(&self, other: &Position) -> bool {
         let key = |p: &Position| {
             let walk = p.sealed_cursor.clone().unwrap_or(SealedCursor { segment: 0, device: String::new(), done: 0 });

@@ -1,4 +1,4 @@
-//! What of the history cannot be read: said with every answer that meets it.
+//! Description of unreadable history, reported with every answer that it affects.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// A whole file.
+    /// Damage of a file; the period is taken from its name or its file times.
     pub fn file(path: &Path, device: &str, why: impl Into<String>) -> Self {
         let file = path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
         Self {
@@ -32,41 +32,41 @@ impl Damage {
         }
     }
 
-    /// A slice of a file.
+    /// Damage of one slice, with the period of its header.
     pub fn slice(path: &Path, device: &str, slice: &Slice, why: impl Into<String>) -> Self {
         Self { hours: Some((slice.first_ms, slice.last_ms)), ..Self::file(path, device, why) }
     }
 
-    /// Whether any of these is of the same time.
+    /// Whether it overlaps any of these in time.
     pub fn is_of_any(&self, others: &[Damage]) -> bool {
         let (first, last) = self.hours.unwrap_or((i64::MIN, i64::MAX));
         others.iter().any(|other| other.touches(first, last.saturating_add(1)))
     }
 
-    /// Whether it may hold something of a time.
+    /// Whether it may affect the period from `from_ms` to before `to_ms`.
     pub fn touches(&self, from_ms: i64, to_ms: i64) -> bool {
         self.hours.is_none_or(|(first, last)| first < to_ms && last >= from_ms)
     }
 }
 
-/// The day in a file's name, and what of the day after may stand in it (an hour belongs to the day on which it began).
+/// The period of a day file by its name: the day and one hour more, since an hour belongs to the day on which it began.
 fn day_of(name: &str) -> Option<(i64, i64)> {
     let day: jiff::civil::Date = name.strip_prefix("day-")?.get(..8)?.parse().ok()?;
     let at = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond();
     Some((at, at + 25 * 3_600_000))
 }
 
-/// A file that is not sealed yet holds at most what came in the hour before it was last written to, or a little more.
+/// The period of a raw file: from its creation, at least two hours before its last modification, to a minute after that.
 fn hour_of(name: &str, path: &Path) -> Option<(i64, i64)> {
     let of = std::fs::metadata(path).ok().filter(|_| name.starts_with("raw-"))?;
     let ms = |at: std::time::SystemTime| i64::try_from(at.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok();
     let last = ms(of.modified().ok()?)?;
-    // While the disk takes no new file, an hour goes on in the old one.
+    // If no new file can be created, the old segment goes on beyond its hour.
     let first = of.created().ok().and_then(ms).unwrap_or(last);
     Some((first.min(last - 2 * 3_600_000), last + 60_000))
 }
 
-/// Files of the directory that were set aside, as damage.
+/// The `.damaged` files of the directory, as damage.
 pub fn set_aside(dir: &Path) -> Vec<Damage> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
     let is_ours = |path: &std::path::PathBuf| {
@@ -78,11 +78,11 @@ pub fn set_aside(dir: &Path) -> Vec<Damage> {
     out
 }
 
-/// Slices that a condition picks; where a page of the table is damaged each slice is asked for by its key, and those that give
-/// nothing are named.
+/// Slices that match a condition. If a page of the table is damaged, each slice is read by its key, and those that fail are added to
+/// `out`.
 ///
 /// # Errors
-/// The file cannot be read at all.
+/// The query fails for another reason than damage.
 pub fn slices(
     file: &DayFile,
     device: &str,
@@ -105,7 +105,7 @@ pub fn slices(
             Ok(slices) => found.extend(slices),
             Err(_) => lost += 1,
         }
-        // Each leaf of the table has some of them: its root is damaged.
+        // Every key so far failed, more than one leaf page holds: the root page is damaged.
         if lost == GIVE_UP && lost == id {
             break;
         }
@@ -117,9 +117,9 @@ pub fn slices(
     Ok(found)
 }
 
-/// Slices of which none can be read, from the first one on, after which no more are tried.
+/// Number of unreadable slices, counted from the first key, after which the search ends.
 const GIVE_UP: i64 = 2_000;
-/// Slices of a day's file that are looked for one by one at most.
+/// Most keys that are tried one by one if the highest key is unknown.
 const SLICES_MAX: i64 = 100_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Damage of files: what can be read is read and true, what cannot is said, and registers stand in two places.
+//! Damaged files: every value read is correct, unreadable data are reported, and registers are read from their second copy.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,10 @@ use super::*;
 use crate::clock;
 
 const QUARTER: i64 = 900_000;
-/// Readings of each device.
 const N: i64 = 600;
 
-/// One bit of any header, a file cut short, an empty one, a directory in its place: the journal opens all the same, what cannot
-/// be read is set aside and counted, and nothing is deleted.
+/// A flipped bit in any header, a truncated file, an empty file, a directory in its place: the journal still opens, unreadable files
+/// are renamed and counted, and nothing is deleted.
 #[test]
 fn it_opens_whatever_is_unreadable() {
     let dir = Dir::new("headers");
@@ -79,7 +78,7 @@ fn it_opens_whatever_is_unreadable() {
     }
 }
 
-/// A journal with an hour of two devices, sealed.
+/// A journal with a sealed hour of two devices.
 fn sealed(name: &str) -> Dir {
     let dir = Dir::new(name);
     let (journal, writer) = open(&dir);
@@ -95,7 +94,7 @@ fn sealed(name: &str) -> Dir {
     dir
 }
 
-/// A device's readings of a point, as a mere reader finds them in the files: samples, what is missing of them, and in slots.
+/// What a read-only journal answers for a point of a device: samples, damage, and slots.
 fn found(dir: &Dir, device: &str, point: &str) -> (Vec<HistoryRow>, Vec<Damage>, Slots) {
     let query = HistoryQuery { device: device.into(), point: point.into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
     let settings = JournalSettings { telemetry_days: 36_500, ..JournalSettings::default() };
@@ -118,7 +117,7 @@ fn file_of(dir: &Dir, prefix: &str, class: &str) -> PathBuf {
     all.remove(0)
 }
 
-/// Calls `each` with the file damaged in turn: one bit at two places of each page, the whole page; then it is whole again.
+/// Calls `each` with the file damaged in different ways (one bit at two places of each page, the whole page), then restores it.
 fn damaged_in_turn(file: &Path, mut each: impl FnMut(&str)) {
     let good = std::fs::read(file).unwrap();
     for page in 0..good.len() / 4096 {
@@ -132,7 +131,7 @@ fn damaged_in_turn(file: &Path, mut each: impl FnMut(&str)) {
     std::fs::write(file, &good).unwrap();
 }
 
-/// One bit, or a whole page, anywhere in a sealed file: what is read is true, and what is missing is said.
+/// One bit or a whole page damaged anywhere in a sealed file: every value read is correct, and missing data are reported.
 #[test]
 fn damage_of_sealed_files_is_said_with_every_answer() {
     let dir = sealed("said");
@@ -157,7 +156,7 @@ fn damage_of_sealed_files_is_said_with_every_answer() {
     assert!(missing > 0 && read_around > 0, "{missing} {read_around}");
 }
 
-/// The same damage in a file of registers costs nothing: they stand in two places. History, sinks and slots have all of them.
+/// The same damage in a register file loses nothing: history, sinks and slots have all readings.
 #[test]
 fn one_damaged_file_costs_no_register() {
     let dir = sealed("twice");
@@ -175,7 +174,6 @@ fn one_damaged_file_costs_no_register() {
             }
         });
     }
-    // A sink gets them too.
     let file = file_of(&dir, "day-", "register");
     let good = std::fs::read(&file).unwrap();
     let mut bad = good.clone();
@@ -187,7 +185,7 @@ fn one_damaged_file_costs_no_register() {
     assert_eq!(energies, usize::try_from(2 * N).unwrap());
 }
 
-/// Both files damaged, each elsewhere: of both what either has.
+/// Both files damaged in different places: the answer is the union of both.
 #[test]
 fn two_damaged_files_of_registers_are_read_together() {
     let dir = sealed("both");
@@ -210,7 +208,7 @@ fn two_damaged_files_of_registers_are_read_together() {
     assert!(lost > 0 && lost < (pages - 1) * (pages - 1), "{lost} of {pages}");
 }
 
-/// A verification names what it finds, mends registers from the other copy, and finds nothing afterwards.
+/// A verification reports damage, repairs registers from the other copy, and finds nothing afterwards.
 #[test]
 fn a_verification_says_what_is_damaged_and_mends_registers() {
     let dir = sealed("verified");
@@ -232,10 +230,10 @@ fn a_verification_says_what_is_damaged_and_mends_registers() {
         assert!(mended >= 3, "{prefix}: {mended}");
         std::fs::write(&file, &registers).unwrap();
     }
-    // Without a mirror (a journal of an earlier version, a backup) one is made.
+    // A missing mirror (a journal of an earlier version, a backup) is created.
     std::fs::remove_file(file_of(&dir, "mirror-", "register")).unwrap();
     assert_eq!((verify().mended.len(), verify().mended.len()), (1, 0));
-    // Telemetry stands once: it is named with device and hours.
+    // Telemetry has no second copy: its damage is reported with device and hours.
     let mut named = 0;
     damaged_in_turn(&file_of(&dir, "day-", "telemetry"), |_| {
         named += verify().damage.iter().filter(|d| d.hours.is_some() && d.file.contains("telemetry")).count();
@@ -244,7 +242,7 @@ fn a_verification_says_what_is_damaged_and_mends_registers() {
     assert_eq!(verify().damage, Vec::new());
 }
 
-/// Both copies damaged where the next hour is to be written: both are set aside, sealing goes on, and what was lost is said.
+/// Both copies of the day to be written are damaged: both are renamed, sealing goes on, and the loss is reported.
 #[test]
 fn sealing_goes_on_whatever_of_both_copies_is_damaged() {
     let mut set_aside = 0;
@@ -273,7 +271,7 @@ fn sealing_goes_on_whatever_of_both_copies_is_damaged() {
     assert!(set_aside > 0);
 }
 
-/// The running gateway does the same by itself, and remembers that it did.
+/// The running gateway does the same on its own and stores the report.
 #[test]
 fn the_running_gateway_verifies_by_itself() {
     let dir = sealed("by-itself");
@@ -298,7 +296,7 @@ fn the_running_gateway_verifies_by_itself() {
     assert!(mended > 0);
 }
 
-/// A day's file of registers that is gone, or whose header is, comes back from its mirror when the gateway starts.
+/// A register file that is missing or has a damaged header is restored from its mirror at startup.
 #[test]
 fn registers_come_back_at_the_start() {
     for case in ["gone", "header", "empty"] {

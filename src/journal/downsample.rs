@@ -1,4 +1,4 @@
-//! Thinning: fast telemetry that has to go leaves the first, last, lowest and highest sample of each minute behind.
+//! Downsampling: reduces old telemetry to the first, last, lowest and highest sample of each minute.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,9 @@ use crate::journal::sealed::{self, DayFile, Rows, Slice};
 use crate::journal::segment::JournalError;
 use crate::model::reading::Sample;
 
-/// A day's file being written anew, a slice a step.
+/// Rewrites a day file, one slice per step.
 pub struct Downsampling {
-    /// The file that shrinks.
+    /// The day file that will be replaced.
     pub path: PathBuf,
     from: DayFile,
     to: DayFile,
@@ -18,7 +18,7 @@ pub struct Downsampling {
 }
 
 impl Downsampling {
-    /// Begins. `None` if the file was thinned already.
+    /// Begins to downsample a day file. `None` if all its slices are downsampled already.
     pub fn begin(path: &Path) -> Result<Option<Self>, JournalError> {
         let from = DayFile::open(path)?;
         let mut todo = from.slices("1 = 1", &[])?;
@@ -32,7 +32,7 @@ impl Downsampling {
         Ok(Some(Self { path: path.to_path_buf(), from, to: DayFile::create(&target)?, todo, segments }))
     }
 
-    /// Copies one slice; `true` when the thinned file has taken the place of the old one.
+    /// Copies one slice. `true` when nothing is left and the new file has replaced the old one; if the rename fails, the old one stays.
     pub fn step(&mut self) -> Result<bool, JournalError> {
         if let Some(slice) = self.todo.pop() {
             self.copy(&slice)?;
@@ -67,7 +67,7 @@ impl Downsampling {
             if let Some(samples) = self.from.samples(slice, *point)? {
                 let times = rows.times_of(lane);
                 let whole: Vec<Option<Sample>> = samples.collect();
-                // Sums, means and completeness stay those of everything that was there.
+                // Aggregates are those of all original samples, so that sums, means and completeness stay right.
                 let quarters = match self.from.aggregates(slice, *point)? {
                     Some(quarters) => quarters,
                     None => sealed::quarters(&times, &whole),
@@ -85,7 +85,7 @@ impl Downsampling {
     }
 }
 
-/// Keeps of each minute the first, last, lowest and highest good sample, and every sample where the quality changes.
+/// Keeps the first, last, lowest and highest good sample of each minute, and every sample at which the quality changes.
 pub fn downsample(times: &[i64], mut column: Vec<Option<Sample>>) -> Vec<Option<Sample>> {
     let mut keep = vec![false; column.len()];
     let value =

@@ -1,13 +1,13 @@
-//! What goes wrong with a file of the journal, and what that says of it.
+//! Errors of journal files, and whether an error means that the file itself is damaged.
 
 use std::path::Path;
 
 use crate::store::fault::is_of_file;
 
-/// Version of the files of this room.
+/// Format version of all journal files (SQLite `user_version`).
 pub const FORMAT: i64 = 1;
 
-/// What went wrong with a file.
+/// An error of one file or of the directory.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// A newer version wrote it.
@@ -15,35 +15,29 @@ pub enum JournalError {
         "{path} has format {found}; this version reads up to {FORMAT}: install the version that wrote it, or move the file away"
     )]
     Newer {
-        /// The file.
         path: String,
-        /// Its version.
         found: i64,
     },
-    /// Another process writes here.
+    /// Another process holds the directory's lock.
     #[error("another gateway writes to {path}; give this one another --state, or stop the other")]
     Held {
-        /// The directory.
         path: String,
     },
-    /// Its making was interrupted: it holds nothing.
+    /// The file has no format version and no rows: its creation was interrupted.
     #[error("{path} holds nothing: its making was interrupted")]
     Unfinished {
-        /// The file.
         path: String,
     },
-    /// SQLite refuses: damaged, full, not permitted.
+    /// SQLite or the file system failed: damaged file, full disk, missing permission.
     #[error("{path}: {source}")]
     Sql {
-        /// The file.
         path: String,
-        /// What it says.
         source: rusqlite::Error,
     },
 }
 
 impl JournalError {
-    /// Whether the file itself is damaged, so that it is set aside (and not: disk full, not permitted).
+    /// Whether the file itself is damaged. False for a full disk or a missing permission.
     pub fn is_damage(&self) -> bool {
         let JournalError::Sql { source, .. } = self else { return false };
         matches!(
@@ -54,24 +48,24 @@ impl JournalError {
 }
 
 impl JournalError {
-    /// Whether the file gives nothing, whatever the reason is, so that the start goes on without it: not while another process
-    /// holds it, memory or room is short, or it is not ours to read.
+    /// Whether the file cannot be read for a reason that lies in the file or its medium, so that startup goes on without it. False if it is
+    /// locked by another process, memory or disk space is short, or permission is missing.
     pub fn is_unreadable(&self) -> bool {
         matches!(self, JournalError::Sql { path, source } if is_of_file(source, Path::new(path)))
     }
 
-    /// Whether a newer version's number is ours with one bit turned: then, beside files of ours, it is damage.
+    /// Whether the format number differs from ours in one bit. If the other files are ours, that is damage and not a newer version.
     pub fn is_turned_bit(&self) -> bool {
         matches!(self, JournalError::Newer { found, .. } if ((found ^ FORMAT) & 0xFFFF_FFFF).count_ones() == 1)
     }
 
-    /// Whether the disk has no room.
+    /// Whether the disk is full.
     pub fn is_full(&self) -> bool {
         let JournalError::Sql { source, .. } = self else { return false };
         matches!(source.sqlite_error_code(), Some(rusqlite::ErrorCode::DiskFull))
     }
 
-    /// The file that it is about.
+    /// The file concerned, or the directory if another process holds its lock.
     pub fn path(&self) -> &Path {
         match self {
             JournalError::Newer { path, .. }
@@ -82,17 +76,17 @@ impl JournalError {
     }
 }
 
-/// Names the file in an error.
+/// Adds the path to an SQLite error.
 pub fn at(path: &Path) -> impl Fn(rusqlite::Error) -> JournalError + '_ {
     move |source| JournalError::Sql { path: path.display().to_string(), source }
 }
 
-/// Names the file in an error of the file system.
+/// Adds the path to a file system error; never counts as damage.
 pub fn io_at(path: &Path) -> impl Fn(std::io::Error) -> JournalError + '_ {
     move |error| at(path)(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-/// A file whose contents do not hold together.
+/// An error for a file whose contents are inconsistent; counts as damage.
 pub fn corrupt(path: &Path, why: &str) -> JournalError {
     let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
     at(path)(rusqlite::Error::SqliteFailure(damage, Some(why.to_string())))

@@ -1,5 +1,5 @@
-//! Reading by cursor: from the tail in memory where that reaches, from raw segments in order of numbers, from sealed hours
-//! device by device.
+//! Reading by cursor: from the tail in memory as far as it reaches back, from raw segments in order of numbers, from sealed
+//! hours device by device.
 
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
@@ -12,37 +12,36 @@ use crate::journal::segment::{JournalError, SegmentReader};
 use crate::journal::tail::JournalEntry;
 use crate::journal::{Journal, SegmentLocation, lock, mirror};
 
-/// A reading on its way out, and where its reader stands once it is done.
+/// A reading handed to a reader, with the position to acknowledge for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournalItem {
-    /// The reading.
     pub entry: Arc<JournalEntry>,
-    /// The position when this one and everything before it is done.
+    /// Position once this reading and everything handed out before it is acknowledged.
     pub position: Position,
 }
 
-/// A reader of the journal.
+/// A reader of the journal. Its own position is ahead of the acknowledged one.
 pub struct Cursor {
     journal: Journal,
-    /// Everything up to here has been handed out.
+    /// Everything up to this position has been handed out.
     pub position: Position,
     raw: Option<(u64, SegmentReader)>,
     hour: Option<(u64, String, Peekable<DeviceHour>)>,
     names: Option<(u64, Vec<String>)>,
-    /// How often in a row a file could not be read.
+    /// Consecutive failures to read a file.
     failures: u32,
 }
 
-/// So often a file that cannot be read is tried again; then what it does not give is passed over.
+/// Attempts to read an unreadable file, after which its unreadable part is skipped.
 const TRIES: u32 = 5;
 
 impl Cursor {
-    /// Begins at a position.
+    /// A reader that hands out what follows `position`.
     pub fn new(journal: Journal, position: Position) -> Self {
         Self { journal, position, raw: None, hour: None, names: None, failures: 0 }
     }
 
-    /// Hands out what the tail in memory has, at most `max`; `None` if files have to be read ([`Cursor::fetch`]).
+    /// The next readings from the tail in memory, at most `max`; `None` if files have to be read ([`Cursor::fetch`]).
     pub fn live(&mut self, max: usize) -> Option<Vec<JournalItem>> {
         if self.position.sealed_cursor.is_some() {
             return None;
@@ -56,7 +55,8 @@ impl Cursor {
         Some(items)
     }
 
-    /// Hands out the next readings, at most `max`, from wherever they are; blocks on files. Empty: there is nothing more.
+    /// The next readings from memory or files, at most `max`; blocks on files. Empty: there are no more, or a file cannot be read now and
+    /// will be tried again.
     pub fn fetch(&mut self, max: usize) -> Vec<JournalItem> {
         loop {
             if let Some(items) = self.live(max) {
@@ -76,7 +76,7 @@ impl Cursor {
                 }
                 Err(e) if !e.path().exists() => (self.raw, self.hour, self.names) = (None, None, None),
                 Err(e) => {
-                    // Busy, too many files, a disk that stumbles: it is asked again.
+                    // A busy file, too many open files or a read error: it is tried again.
                     self.failures += u32::from(e.is_unreadable());
                     tracing::warn!(error = %e, "a journal file cannot be read now: it is tried again");
                     (self.raw, self.hour, self.names) = (None, None, None);
@@ -96,7 +96,7 @@ impl Cursor {
 
     fn read_files(&mut self, max: usize) -> Result<Vec<JournalItem>, JournalError> {
         let Some((first, place)) = self.place() else {
-            // Nothing on disk reaches that far: what the tail has is next.
+            // Nothing on disk reaches that far: the tail is next.
             self.skip_to_tail();
             return Ok(Vec::new());
         };
@@ -113,7 +113,7 @@ impl Cursor {
         path: &Path,
         max: usize,
     ) -> Result<Vec<JournalItem>, JournalError> {
-        // Only this segment's own numbers: an earlier walk through a sealed hour is over.
+        // Raw segments are read by number, so progress in an earlier sealed hour no longer applies.
         self.position.sealed_cursor = None;
         if !path.exists() {
             // Sealed meanwhile: the catalog says where its readings are now.
@@ -135,7 +135,7 @@ impl Cursor {
                 self.raw = None;
                 self.position = Position::at(last.max(self.position.low_watermark));
             }
-            // The segment that is being written has no more: the tail goes on from there.
+            // The open segment has no more: the tail continues from there.
             (None, None) => self.skip_to_tail(),
         }
         Ok(items)
@@ -212,7 +212,7 @@ impl Cursor {
         (self.hour, self.names) = (None, None);
     }
 
-    /// Goes on behind a segment that cannot be read.
+    /// Moves the position behind a segment that cannot be read.
     fn pass_over(&mut self) {
         (self.raw, self.hour, self.names) = (None, None, None);
         match self.place() {
@@ -223,12 +223,12 @@ impl Cursor {
         }
     }
 
-    /// Whether what the disk does not give is passed over: it was asked often enough.
+    /// Whether data that the disk does not return are skipped, because enough attempts have failed.
     fn is_final(&self) -> bool {
         self.failures >= TRIES
     }
 
-    /// The files of the classes, as far as they give anything; one may have been deleted meanwhile.
+    /// Opens the files of the classes that exist and can be read; one may have been deleted meanwhile.
     fn open(&self, paths: &[PathBuf]) -> Result<Vec<DayFile>, JournalError> {
         let mut files = Vec::new();
         for path in paths.iter().filter(|path| path.exists()) {

@@ -1,5 +1,5 @@
-//! Queries: one point of one device between two dates, as samples or as slots with completeness. A point at a time, an
-//! hour at a time: a month never needs the memory of a month.
+//! Queries: one point of one device between two dates, as samples or as slots with completeness. Files are read one hour
+//! at a time, so memory does not grow with the length of the range.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,43 +18,37 @@ use crate::model::value::Value;
 pub struct HistoryRow {
     /// When it was received.
     pub at_ms: i64,
-    /// Value or cause.
     pub sample: Sample,
-    /// Whether its neighbours were thinned out.
+    /// Whether samples beside it were removed by downsampling.
     pub thinned: bool,
 }
 
-/// What is asked.
+/// One point of one device in the range `from_ms..to_ms`, milliseconds since 1970.
 #[derive(Clone, Debug)]
 pub struct HistoryQuery {
-    /// The device.
     pub device: String,
-    /// The point.
     pub point: String,
-    /// From this date, milliseconds.
     pub from_ms: i64,
-    /// To before this date.
     pub to_ms: i64,
 }
 
-/// One slot of an answer.
+/// One interval of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Slot {
-    /// Its start, milliseconds.
+    /// Milliseconds since 1970.
     pub start_ms: i64,
-    /// What came.
     pub of: Aggregate,
-    /// How many samples were due, at the pace at which the last of this slot were read (an empty one: those before it); 0
-    /// if the source is irregular.
+    /// How many samples were due at the polling interval of the last sample in this slot (of earlier ones if it is empty); 0 if the source
+    /// is irregular.
     pub due: u32,
-    /// Whether something of it is there and cannot be read.
+    /// Whether data in this interval may exist that cannot be read.
     pub damaged: bool,
-    /// Whether something of it was thinned: sum, lowest, highest and completeness of whole quarter hours are still of all.
+    /// Whether samples were removed by downsampling. Sum, extremes and completeness of whole quarter hours still cover all samples.
     pub thinned: bool,
 }
 
 impl Slot {
-    /// Good samples of due ones, 0 to 1; of those that came where the source is irregular.
+    /// Good samples divided by due ones, 0 to 1; divided by all samples if the source is irregular.
     pub fn completeness(&self) -> f64 {
         let due = if self.due > 0 { self.due } else { self.of.all };
         if due == 0 { 0.0 } else { (f64::from(self.of.good) / f64::from(due)).min(1.0) }
@@ -69,23 +63,22 @@ impl Slot {
 /// An answer in slots.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Slots {
-    /// In order of time.
     pub slots: Vec<Slot>,
-    /// What is there and could not be read.
+    /// Data in the range that could not be read.
     pub damage: Vec<Damage>,
 }
 
-/// Segments that are asked for names.
+/// Number of newest segments in which names of devices and points are looked up.
 const NAMES_FROM: usize = 48;
 
-/// Slots that one answer may have.
+/// Most slots in one answer.
 pub const SLOTS_MAX: usize = 200_000;
 
 impl Journal {
-    /// Calls `each` with every sample, in order of segments; `each` says whether to go on.
+    /// Calls `each` with every sample, in order of segments, until it returns `false`. Returns what could not be read.
     ///
     /// # Errors
-    /// A file cannot be read for another reason than damage (which is counted and passed over).
+    /// A file cannot be read for another reason than damage.
     pub fn samples(
         &self,
         query: &HistoryQuery,
@@ -101,7 +94,7 @@ impl Journal {
         Ok(damage)
     }
 
-    /// The history in slots of `every_ms`, aligned to 1970 UTC; empty slots within the range are there too.
+    /// The history in slots of `every_ms` milliseconds, aligned to 1970 UTC, empty slots included.
     ///
     /// # Errors
     /// As [`Journal::samples`].
@@ -115,7 +108,7 @@ impl Journal {
         self.slots_between(query, &bounds)
     }
 
-    /// The history in slots from each of these moments to the next, which rise.
+    /// The history in slots between consecutive `bounds`, which must rise.
     ///
     /// # Errors
     /// As [`Journal::samples`].
@@ -147,8 +140,8 @@ impl Journal {
         Ok(Slots { slots: out, damage })
     }
 
-    /// How many samples were due in each slot. Nothing was before the point was first configured: from then on every cycle leaves a
-    /// sample, good or bad. In a hole after that what was due is what was due later, or before.
+    /// Sets how many samples were due in each slot. Nothing was due before the first sample of the point, since every cycle of a configured
+    /// point leaves a sample, good or bad. In a gap after that the interval before the gap applies, or else the first one after it.
     fn due(
         &self,
         query: &HistoryQuery,
@@ -170,7 +163,7 @@ impl Journal {
             if cadence > 0 {
                 let (from, to) = ((*start).max(query.from_ms), (*end).min(query.to_ms));
                 let passed = (to - from.max(began_ms)).max(0).unsigned_abs();
-                // From its first sample on, that one included.
+                // Counted from the first sample, that one included.
                 let due = if began_ms > from { passed.div_ceil(cadence) } else { passed / cadence };
                 let is_configured = *end > began_ms;
                 slot.due = u32::try_from(due).unwrap_or(u32::MAX).max(u32::from(is_configured));
@@ -179,7 +172,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Devices and their points, as far as the newest files and the memory know them.
+    /// Devices and their points in memory and in the newest segments.
     pub fn names(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut take = |stream: &Stream| {
@@ -203,7 +196,7 @@ impl Journal {
         out
     }
 
-    /// Segments that may hold something of a time, by first and last number, in order.
+    /// First and last numbers of segments that may hold readings of the range, in order.
     pub fn segments_between(&self, from_ms: i64, to_ms: i64) -> Vec<(u64, u64)> {
         let catalog = lock(&self.shared.catalog).clone();
         let newest = self.newest_seq();
@@ -224,8 +217,8 @@ impl Journal {
         found.into_iter().filter_map(last).collect()
     }
 
-    /// Readings of a point that have no date: of runs that never knew it, in a boot that never did. They stand in no answer and no
-    /// store.
+    /// Number of undated readings of a point, from boots in which the clock was never trusted. They are in no answer and are not written to
+    /// time-series stores.
     pub fn undated(&self, query: &HistoryQuery) -> u64 {
         let is_ours = |stream: &Stream| *stream.device == *query.device && point_of(stream, &query.point).is_some();
         let catalog = lock(&self.shared.catalog).clone();
@@ -250,7 +243,7 @@ impl Journal {
         count
     }
 
-    /// When the first sample came that history still has, before a query's end.
+    /// Time of the first retained sample before the end of the query's range.
     fn first_ms(&self, query: &HistoryQuery) -> Result<Option<i64>, JournalError> {
         let mut first = None;
         let all = HistoryQuery { from_ms: 0, ..query.clone() };

@@ -1,4 +1,4 @@
-//! What the writer's thread does between two commits: seals closed segments in small steps, thins, keeps within the limits.
+//! Work of the writer thread between two commits, in small steps: sealing, downsampling, limits of size and age, verification.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,45 +17,45 @@ use crate::journal::writer::Work;
 use crate::journal::{SegmentLocation, lock, sealed};
 use crate::model::point::Retention;
 
-/// How often limits are looked at.
+/// Interval between checks of size, age and free space.
 const LIMITS_EVERY_US: u64 = 30_000_000;
-/// How often files are read once.
+/// Interval between verifications of all sealed files.
 const VERIFY_EVERY_MS: i64 = 7 * 86_400_000;
-/// How often it is asked whether that time has come.
+/// Interval between checks whether a verification is due.
 const LOOK_AT_THE_DATE_US: u64 = 600_000_000;
-/// How long files are read at a time.
+/// Longest stretch of verification between two commits.
 const VERIFY_US: u64 = 20_000;
-/// Longest stretch of upkeep between two commits.
+/// Longest stretch of sealing and downsampling between two commits; a step that has begun is finished.
 const STEP_US: u64 = 100_000;
-/// How long a segment that could not be sealed is left alone.
+/// Pause after a failure to seal.
 const SEAL_AGAIN_US: u64 = 600_000_000;
-/// Times that sealing a segment fails because a block cannot be read before that block is given up.
+/// Failures to seal a segment because of unreadable data, after which those rows are skipped.
 const SEAL_TRIES: u32 = 3;
-/// Files that one look at the limits may delete for their age, or for the room that others need: a wrong date or a disk that
-/// others fill must not cost everything at once.
+/// Files that one check of the limits may delete per class because of age, or because the disk is full: a wrong clock or a disk filled
+/// by others must not delete the whole history at once.
 const DELETE_MAX: usize = 2;
 
-/// Where the upkeep stands.
+/// State of the maintenance.
 pub struct Upkeep {
     sealing: Option<Sealing>,
     thinning: Option<Downsampling>,
     next_limits_us: u64,
     not_before_us: u64,
     full: bool,
-    /// Whether files are deleted by the date.
+    /// Whether the clock has run steadily for long enough to delete files by date.
     proof: Proof,
     verification: Option<Verification>,
     next_verify_us: u64,
-    /// Segments that an earlier run may have begun to seal.
+    /// Segments whose data may already be in day files because an earlier attempt to seal them was interrupted.
     leftovers: BTreeSet<u64>,
-    /// Segments of this boot, of a run that did not know the date.
+    /// Segments with undated readings of this boot: they are sealed once the clock is trusted.
     waiting: BTreeSet<u64>,
-    /// How often sealing a segment failed because something could not be read.
+    /// Per segment: how often sealing failed because of unreadable data.
     failures: BTreeMap<u64, u32>,
 }
 
 impl Upkeep {
-    /// Nothing is in hand yet.
+    /// Initial state without work in progress.
     pub fn new(leftovers: BTreeSet<u64>) -> Self {
         Self {
             sealing: None,
@@ -72,7 +72,7 @@ impl Upkeep {
         }
     }
 
-    /// The disk took nothing: the limits are looked at now.
+    /// Called when the disk is full: the limits are checked at the next opportunity.
     pub fn needs_room(&mut self) {
         self.full = true;
         self.next_limits_us = 0;
@@ -80,7 +80,7 @@ impl Upkeep {
 }
 
 impl Work {
-    /// Sealing, thinning and limits, for a short while.
+    /// One stretch of maintenance. Verification runs only when there is nothing to seal or downsample.
     pub(super) fn run_maintenance(&mut self) {
         let clock = self.shared.clock.clone();
         let began = clock.mono_us();
@@ -97,8 +97,8 @@ impl Work {
         }
     }
 
-    /// Reads on in the files that are sealed, for a short while: all of them once a week, and when somebody asks for it. Nothing is being
-    /// sealed or thinned now, so that a file may be put into the place of another.
+    /// Continues the verification of sealed files until `until_us`; begins one each week and on request. Nothing is being sealed or
+    /// downsampled at this point, so register files may be replaced.
     fn verify(&mut self, until_us: u64) {
         let shared = Arc::clone(&self.shared);
         let now_us = shared.clock.mono_us();
@@ -146,13 +146,13 @@ impl Work {
         for file in &report.mended {
             tracing::warn!(%file, "a day of registers was mended from its second copy");
         }
-        // What was set aside was counted when that was done; a file that was mended may be damaged again.
+        // Files renamed to `.damaged` were counted then. A repaired file may be damaged again, so it is counted each time.
         let damaged = report.damage.iter().map(|d| &d.file).filter(|file| !file.ends_with(".damaged"));
         damaged.for_each(|file| self.shared.found_damaged(&self.shared.dir.join(file)));
         self.shared.health.damaged_files.fetch_add(report.mended.len() as u64, Ordering::Relaxed);
     }
 
-    /// One step of sealing; whether there was anything to do.
+    /// One step of sealing. Returns whether there was anything to do.
     fn seal_step(&mut self) -> bool {
         if self.failing {
             return false;
@@ -173,7 +173,7 @@ impl Work {
                     catalog.insert(sealing.first_seq, SegmentLocation { last_seq, raw: None, sealed });
                 }
                 drop(catalog);
-                // Only now: whoever looks for the raw file and does not find it asks the catalog again.
+                // After the catalog: a reader that does not find the raw file looks up the catalog again.
                 seal::remove_db(&sealing.path);
                 self.upkeep.leftovers.remove(&sealing.first_seq);
                 self.upkeep.failures.remove(&sealing.first_seq);
@@ -191,12 +191,12 @@ impl Work {
         true
     }
 
-    /// Sets aside what is damaged, be it the raw file or a day's; anything else is tried again later.
+    /// Renames the damaged file, raw or day file; after any other error the segment is tried again later.
     fn sealing_failed(&mut self, trouble: &JournalError, first_seq: u64, raw: &Path) {
         tracing::error!(error = %trouble, "a journal segment could not be sealed");
         let failures = self.upkeep.failures.entry(first_seq).or_default();
         *failures += u32::from(trouble.is_unreadable());
-        // A disk that stumbles once has lost nothing; one that keeps a block for itself has.
+        // A transient read error loses nothing; a permanent one does.
         if !trouble.is_damage() && *failures <= SEAL_TRIES {
             self.upkeep.not_before_us = self.shared.clock.mono_us() + SEAL_AGAIN_US;
             if trouble.is_full() {
@@ -206,7 +206,7 @@ impl Work {
         }
         self.shared.health.damaged_files.fetch_add(1, Ordering::Relaxed);
         let day = trouble.path().to_path_buf();
-        // Without the lock: a slow disk must hold up nobody who asks the catalog.
+        // Without the catalog's lock, because copying the mirror may be slow.
         if day != raw && mirror::restore(&day) {
             return;
         }
@@ -221,11 +221,12 @@ impl Work {
         }
     }
 
-    /// Takes the oldest closed raw segment in hand.
+    /// Begins to seal the oldest closed raw segment that is ready.
     fn begin_sealing(&mut self) -> bool {
         let current = self.segment.as_ref().map(|s| s.first_seq);
         let boot = lock(&self.shared.boot).clone();
-        // Thinning rewrites a day's file: nothing is added to it meanwhile. Hours without a date wait for one.
+        // Downsampling rewrites a day file, so nothing may be added to one meanwhile.
+        // Undated segments of this boot wait for a trusted clock.
         let dated = self.shared.clock.trusted();
         if self.upkeep.thinning.is_some() || self.shared.clock.mono_us() < self.upkeep.not_before_us {
             return false;
@@ -242,7 +243,7 @@ impl Work {
         let is_final = self.upkeep.failures.get(&first_seq).is_some_and(|n| *n >= SEAL_TRIES);
         let offsets = lock(&self.shared.offsets).clone();
         if !dated && is_of_boot(&path, &boot.id, &offsets) {
-            // This boot may come to know its date.
+            // The clock may become trusted during this boot.
             self.upkeep.waiting.insert(first_seq);
             return true;
         }
@@ -271,7 +272,8 @@ impl Work {
         true
     }
 
-    /// Age, bytes, free space: deletes whole files, oldest first, telemetry first.
+    /// Enforces age, size and free space by deleting whole day files: telemetry first, then states, then registers, each oldest first.
+    /// Above 85 % of the size limit it begins to downsample the oldest day of telemetry.
     fn limits(&mut self) {
         let max = self.shared.settings.max_bytes();
         self.delete_aged();
@@ -295,7 +297,7 @@ impl Work {
         }
     }
 
-    /// A disk that others have filled costs a few old days of telemetry, never this one, and nothing else.
+    /// Deletes old days of telemetry, never today's, while the disk is short of free space.
     fn make_room(&mut self) {
         let is_full = std::mem::take(&mut self.upkeep.full);
         let keep = self.shared.settings.keep_free_mb * 1_000_000;
@@ -313,7 +315,7 @@ impl Work {
         sealed::day_of(self.shared.clock.wall().0)
     }
 
-    /// Deletes a file before its time; the bytes that it had.
+    /// Deletes a day file before its age requires it; returns the bytes freed, those of its mirror included.
     fn drop_file(&self, path: &Path, why: &str) -> u64 {
         let length = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
         let bytes = length(path) + mirror::of(path).as_deref().map_or(0, length);
@@ -323,7 +325,7 @@ impl Work {
         bytes
     }
 
-    /// Deletes what has served its time, said and counted.
+    /// Deletes day files that exceed the retention of their class.
     fn delete_aged(&mut self) {
         let now = self.shared.clock.now();
         if !self.upkeep.proof.holds(now) {
@@ -334,7 +336,7 @@ impl Work {
             let days: Vec<String> = self.day_files(class).iter().filter_map(|p| day_of_file(p)).collect();
             let aged = retention::aged(&days, keep_days, now, sealed::day_of);
             let paths = aged.iter().map(|day| sealed::path_of(&self.shared.dir, day, class));
-            // What has no date may be of last night: it is as old as its file.
+            // Undated readings may be recent: their age is that of their file.
             let oldest_ms = now.wall.0.saturating_sub(i64::from(keep_days) * 86_400_000);
             let is_recent = |path: &Path| path.to_string_lossy().contains("undated") && written_ms(path) >= oldest_ms;
             for path in paths.filter(|path| !is_recent(path)).take(DELETE_MAX).collect::<Vec<_>>() {
@@ -345,20 +347,20 @@ impl Work {
         }
     }
 
-    /// Day files of a class in the order in which they go: what has no date, what is of a day to come, then the oldest.
+    /// Day files of a class in the order of deletion: undated, then those of future days, then the oldest. Files that are being sealed into
+    /// or downsampled are left out.
     fn day_files(&self, class: Retention) -> Vec<PathBuf> {
         let suffix = format!("-{}.db", class.word());
         let all = files(&self.shared.dir, "day-");
         let of_class = all.iter().filter(|p| p.to_string_lossy().ends_with(&suffix)).filter_map(|p| day_of_file(p));
         let days = retention::in_order(of_class.collect(), self.shared.clock.now(), sealed::day_of);
         let mut out: Vec<PathBuf> = days.iter().map(|day| sealed::path_of(&self.shared.dir, day, class)).collect();
-        // What is being written to or written anew is not deleted under its writer's hands.
         out.retain(|p| self.upkeep.thinning.as_ref().is_none_or(|t| t.path != *p));
         out.retain(|p| self.upkeep.sealing.as_ref().is_none_or(|s| !s.writes(p)));
         out
     }
 
-    /// Deletes a day file; counts what some reader had not seen.
+    /// Deletes a day file and its mirror; counts the readings that some reader had not acknowledged.
     fn delete(&self, path: &Path) {
         let readers: Vec<Position> = lock(&self.shared.cursors).values().cloned().collect();
         if let (Some(floor), Ok(file)) = (readers.iter().map(|p| p.low_watermark).min(), sealed::DayFile::open(path)) {
@@ -367,7 +369,7 @@ impl Work {
             let rows: u64 = unseen.iter().filter(|s| !is_seen(s)).map(|s| s.n as u64).sum();
             self.shared.health.lost_unsent.fetch_add(rows, Ordering::Relaxed);
         }
-        // The mirror first: one that is left over would be taken for a day that was lost.
+        // The mirror first: a mirror without its day file would be restored as a lost day at the next start.
         mirror::remove(path);
         seal::remove_db(path);
         let mut catalog = lock(&self.shared.catalog);
@@ -378,19 +380,19 @@ impl Work {
     }
 }
 
-/// Whether a run of this boot wrote to a segment that did not know the date.
+/// Whether a segment holds readings of a run of this boot whose clock was never trusted.
 fn is_of_boot(path: &Path, boot: &str, offsets: &Offsets) -> bool {
     let is_undated = |b: &Boot| b.offset_ms.is_none() && !boot.is_empty() && b.id == boot;
     SegmentReader::open(path, offsets).is_ok_and(|reader| reader.boots().iter().any(is_undated))
 }
 
-/// The day in a day file's name.
+/// The day in a day file's name, `20261121` or `undated`.
 fn day_of_file(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?.strip_prefix("day-")?;
     name.split_once('-').map(|(day, _)| day.to_string())
 }
 
-/// When a file was last written to, milliseconds since 1970; not known: now.
+/// Modification time of a file, milliseconds since 1970; `i64::MAX` if unknown.
 fn written_ms(path: &Path) -> i64 {
     let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok();
     let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());

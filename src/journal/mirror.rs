@@ -1,5 +1,5 @@
-//! The second copy of the register class: a day's meter readings stand in `day-…-register.db` and in `mirror-…-register.db`, each
-//! written for itself, so that damage of one costs no meter's day.
+//! The second copy of the class `register`: a day's meter readings are written separately to `day-…-register.db` and
+//! `mirror-…-register.db`, so that damage of one file loses nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -8,30 +8,30 @@ use crate::journal::seal::{remove_db, set_aside};
 use crate::journal::sealed::DayFile;
 use crate::journal::segment::{JournalError, corrupt, io_at};
 
-/// What a day file is called that was replaced by its mirror.
+/// Suffix of a day file that was replaced by its mirror.
 const REPLACED: &str = "replaced";
 
-/// The mirror of a day's file; `None` if its class has none.
+/// Path of the mirror of a day file; `None` if its class has none.
 pub fn of(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let rest = name.strip_prefix("day-").filter(|rest| rest.ends_with("-register.db"))?;
     Some(path.with_file_name(format!("mirror-{rest}")))
 }
 
-/// The day's file of a mirror.
+/// Path of the day file of a mirror.
 fn original_of(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(format!("day-{}", path.file_name()?.to_str()?.strip_prefix("mirror-")?)))
 }
 
-/// Days' files that are gone while their mirror is there.
+/// Paths of day files that are missing while their mirror exists.
 pub fn orphans(dir: &Path) -> Vec<PathBuf> {
     files(dir, "mirror-").iter().filter_map(|mirror| original_of(mirror)).filter(|day| !day.exists()).collect()
 }
 
-/// A file of a day, or its mirror where that file gives nothing.
+/// Opens a day file, or its mirror if the day file is unreadable.
 ///
 /// # Errors
-/// Neither can be read: what the first one says.
+/// Neither can be read: the error of the day file.
 pub fn open(path: &Path) -> Result<DayFile, JournalError> {
     let opened = DayFile::open(path);
     match (&opened, of(path)) {
@@ -40,10 +40,10 @@ pub fn open(path: &Path) -> Result<DayFile, JournalError> {
     }
 }
 
-/// Before a mirror is written to: where there is none yet it begins with what the day's file has, if that holds together.
+/// Prepares a mirror for writing: if it does not exist yet, it begins as a copy of the day file, if that is sound.
 ///
 /// # Errors
-/// The disk refuses; or the day's file is damaged, and named by the error: it is set aside like any other, and both begin anew.
+/// The copy fails, or the day file is damaged. The error then names the day file; the caller renames it, and both files begin anew.
 pub fn begin(day: &Path, mirror: &Path) -> Result<(), JournalError> {
     if mirror.exists() || !day.exists() {
         return Ok(());
@@ -54,7 +54,7 @@ pub fn begin(day: &Path, mirror: &Path) -> Result<(), JournalError> {
     put_in_place(day, mirror).map_err(io_at(mirror))
 }
 
-/// Puts the mirror into the place of a day's file that is gone or gives nothing; whether there was one that can be read.
+/// Replaces a day file that is missing or unreadable by its mirror. Returns whether the mirror could be read and put in place.
 pub fn restore(day: &Path) -> bool {
     let Some(mirror) = of(day).filter(|mirror| mirror.exists()) else { return false };
     let look = || {
@@ -80,7 +80,7 @@ pub fn restore(day: &Path) -> bool {
     for suffix in ["-wal", "-shm", "-journal"] {
         let _may_not_exist = std::fs::remove_file(format!("{}{suffix}", day.display()));
     }
-    // One that is damaged itself gives what it has, and is no second copy any more: the next damage sets the day aside.
+    // A damaged mirror is moved instead of copied: its readable part is kept, and it must not be restored a second time.
     let put = if is_sound { put_in_place(&mirror, day) } else { std::fs::rename(&mirror, day) };
     match put {
         Ok(()) => {
@@ -94,16 +94,16 @@ pub fn restore(day: &Path) -> bool {
     }
 }
 
-/// Writes a mirror anew from the day's file, which is whole.
+/// Replaces a mirror by a copy of its intact day file.
 ///
 /// # Errors
-/// The disk refuses.
+/// The file cannot be copied; there is then no mirror.
 pub fn renew(day: &Path, mirror: &Path) -> std::io::Result<()> {
     remove_db(mirror);
     put_in_place(day, mirror)
 }
 
-/// Removes the mirror of a day's file, and what it once replaced.
+/// Removes the mirror of a day file, and a `.replaced` file if there is one.
 pub fn remove(day: &Path) {
     if let Some(mirror) = of(day) {
         remove_db(&mirror);
@@ -111,7 +111,7 @@ pub fn remove(day: &Path) {
     }
 }
 
-/// Copies a file that nobody writes to; it appears whole or not at all.
+/// Copies a file that nobody writes to, atomically: copy, sync, rename.
 fn put_in_place(from: &Path, to: &Path) -> std::io::Result<()> {
     let beside = to.with_extension("copying");
     let copied = std::fs::copy(from, &beside)

@@ -1,8 +1,45 @@
-//! Appends readings; hands them out by cursor; seals history; answers queries. The store-and-forward of every sink.
+//! The journal: a crash-safe log of readings on the local disk. It is the store-and-forward queue of every sink and the history.
 //!
-//! A directory of files: raw segments (an hour each), sealed files (a day and retention class each). `append` numbers a
-//! reading and puts it into the tail in memory, where readers see it at once; a thread of its own commits, seals, thins
-//! and deletes. A damaged file is set aside and counted, its neighbours untouched. Retention deletes files.
+//! One directory has one writer thread (an exclusive `flock` on the file `lock` keeps a second one out) and any number of readers.
+//!
+//! * The tail holds the newest readings in memory. Readers see a reading there as soon as [`Journal::append`] returns.
+//! * A raw segment (`raw-<first number>.db`, SQLite with a write-ahead log) holds about an hour, one row per reading. Cursors, reserved
+//!   numbers and clock offsets are stored in the same transactions.
+//! * A day file (`day-<date>-<class>.db`) holds the sealed hours of one day and retention class, one compressed column per point.
+//!   The class `register` has a second copy in `mirror-<date>-register.db`.
+//!
+//! A segment is open (it is written to), closed (only its raw file exists) or sealed (only its day files hold it). While it is being
+//! sealed both exist, and the raw file is authoritative. A day file of telemetry may later be downsampled. Retention deletes whole files.
+//!
+//! Order of writes:
+//!
+//! 1. `append` numbers the reading and adds it to the tail. It never waits for the disk.
+//! 2. Every `commit_ms` a transaction writes new readings, cursors and reserved numbers. Every `sync_s` such a transaction is synced.
+//! 3. When the hour changes, a new segment is created and its first commit, with cursors and reserved numbers, is synced.
+//! 4. Sealing writes and syncs the day files, then replaces the catalog entry, then deletes the raw file. What an interrupted attempt
+//!    left in day files is deleted before the next attempt.
+//! 5. Downsampling writes a complete copy and renames it over the day file. Deletion removes the mirror before the day file.
+//!
+//! Invariants:
+//!
+//! * Numbers rise and are given once; gaps mean nothing. This survives kills and power cuts as long as fewer than 5 million readings
+//!   are appended after the last synced commit. After damage or a restored backup numbering jumps by 2^36.
+//! * A stored cursor never points beyond the readings stored in or before its transaction.
+//! * Rows, columns, slice headers and stream descriptions carry a CRC-32 (headers and descriptions of earlier versions do not).
+//! * An unreadable raw or day file is renamed to `.damaged`, or to `.replaced` where its mirror takes its place; only files without any
+//!   row are removed. Other files are not touched, and each answer lists what it misses.
+//!
+//! Guaranteed: a reader gets every retained, readable reading after its position at least once, per device in rising order of numbers.
+//! Registers are never downsampled and are the last class to be deleted for space.
+//!
+//! Not guaranteed:
+//!
+//! * Durability before the commit: a kill loses up to `commit_ms`, a power cut up to `sync_s`, even if a sink has published it already.
+//! * Unlimited memory: while the disk refuses writes the tail holds 250,000 samples; beyond that the oldest readings are lost and counted.
+//! * Delivery once only: after a crash a reader resumes at its last stored cursor.
+//! * Delivery before deletion: limits may delete what a reader has not read yet; those readings are counted.
+//! * Damage reports after downsampling: slices and columns that cannot be read are left out of the copy without being counted.
+//! * In sealed hours: order between devices, monotonic times of dated readings, and a failed cycle as such (each point gets a bad sample).
 
 pub mod codec;
 pub mod column;
@@ -107,49 +144,45 @@ impl JournalSettings {
     }
 }
 
-/// What the journal shows of itself. Counts are since the process started.
+/// Counters and state for `status` and `/metrics`. Counts start at 0 with the process.
 #[derive(Debug, Default)]
 pub struct JournalHealth {
-    /// Bytes on disk.
+    /// Of the whole directory, measured every 30 s.
     pub bytes: AtomicU64,
-    /// Readings committed.
     pub committed: AtomicU64,
-    /// Samples committed.
     pub samples: AtomicU64,
-    /// Commits that failed.
     pub failures: AtomicU64,
-    /// Files that were found damaged and set aside.
+    /// Files found damaged, repaired ones included.
     pub damaged_files: AtomicU64,
     /// Rows and slices that could not be decoded.
     pub damaged_rows: AtomicU64,
-    /// Readings that were lost because the disk took nothing for too long.
+    /// Readings dropped from memory because the disk refused writes for too long.
     pub lost: AtomicU64,
-    /// Readings that were deleted before every sink had them.
+    /// Readings deleted before every sink had read them.
     pub lost_unsent: AtomicU64,
-    /// Files that were thinned.
+    /// Day files that were downsampled.
     pub thinned_files: AtomicU64,
-    /// Files that have served their time and were deleted.
+    /// Files deleted because of their age.
     pub aged_files: AtomicU64,
-    /// Files that were deleted for room before their time.
+    /// Files deleted before that age to free disk space.
     pub dropped_files: AtomicU64,
-    /// Segments sealed.
     pub sealed: AtomicU64,
     /// Whether the last commit succeeded.
     pub ok: AtomicBool,
     /// When the last commit succeeded, monotonic milliseconds.
     pub last_commit_ms: AtomicU64,
-    /// When the writer's thread last tried, monotonic milliseconds.
+    /// When the writer thread last tried to commit, monotonic milliseconds.
     pub tried_ms: AtomicU64,
-    /// Last believed date that was committed.
+    /// Latest trusted date that was committed, milliseconds since 1970.
     pub last_wall: AtomicI64,
-    /// What the disk said, while commits fail.
+    /// Error of the last commit; empty while commits succeed.
     pub error: Mutex<String>,
 }
 
-/// Where the data of a segment are.
+/// Files that hold the data of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SegmentLocation {
-    /// Last number; `None` while it is written.
+    /// Last number; `None` while the segment is open.
     pub last_seq: Option<u64>,
     /// The raw file, until it is sealed.
     pub raw: Option<PathBuf>,
@@ -157,48 +190,47 @@ pub struct SegmentLocation {
     pub sealed: Vec<PathBuf>,
 }
 
-/// Which segments there are, by their first number.
+/// All segments, by their first number.
 pub type Catalog = BTreeMap<u64, SegmentLocation>;
 
-/// Shared by every handle and the writer's thread.
+/// State shared by every handle and the writer thread.
 pub struct JournalShared {
     dir: PathBuf,
     settings: JournalSettings,
     clock: Clock,
-    /// Files that cannot be read and are not set aside: this is a mere reader.
+    /// Unreadable files that a read-only journal leaves in place.
     passed_over: Vec<damage::Damage>,
     tail: Mutex<Tail>,
     newest: watch::Sender<u64>,
     catalog: Mutex<Catalog>,
     cursors: Mutex<BTreeMap<String, Position>>,
     boot: Mutex<Boot>,
-    /// What is known of the dates of boots, by runs of theirs.
+    /// Clock offset of each boot in which any run had a trusted clock.
     offsets: Mutex<Offsets>,
     stop: Mutex<bool>,
     wake: Condvar,
     verify_now: AtomicBool,
-    /// Dates of readings up to this number say nothing of today's: somebody has put the date right since.
+    /// Dates of readings up to this number do not raise `last_wall`: a person has corrected the clock since.
     accepted_upto: AtomicU64,
-    /// Files that were found damaged and are counted: whoever reads one again finds nothing new.
+    /// Damaged files that `health` counts already.
     counted: Mutex<BTreeSet<PathBuf>>,
-    /// What the journal shows of itself.
     pub health: JournalHealth,
 }
 
-/// A handle of the journal.
+/// A cheap, cloneable handle.
 #[derive(Clone)]
 pub struct Journal {
     shared: Arc<JournalShared>,
 }
 
-/// The writer's thread; stops and joins when told.
+/// Owner of the writer thread; dropping it commits what is pending, stops the thread and releases the directory.
 pub struct Writer {
     shared: Arc<JournalShared>,
     thread: Option<std::thread::JoinHandle<()>>,
     _hold: std::fs::File,
 }
 
-/// Takes the directory for this process alone: a second writer would seal the first one's live segment.
+/// Locks the directory for this process: a second writer would seal the first one's open segment.
 fn hold(dir: &Path) -> Result<std::fs::File, JournalError> {
     let path = dir.join("lock");
     let opened = std::fs::create_dir_all(dir)
@@ -210,7 +242,7 @@ fn hold(dir: &Path) -> Result<std::fs::File, JournalError> {
 }
 
 impl JournalShared {
-    /// A reader met a damaged file: it is counted, once a run.
+    /// Counts a damaged file once per run.
     fn found_damaged(&self, path: &Path) {
         if lock(&self.counted).insert(path.to_path_buf()) {
             self.health.damaged_files.fetch_add(1, Ordering::Relaxed);
@@ -223,7 +255,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Journal {
-    /// Opens the journal in a directory and starts its writer. Damaged files are set aside.
+    /// Opens the journal in a directory and starts its writer. Damaged files are renamed to `.damaged`.
     ///
     /// # Errors
     /// The directory cannot be used, or a newer version wrote it.
@@ -240,14 +272,14 @@ impl Journal {
         shared.health.damaged_files.store(damaged, Ordering::Relaxed);
         shared.health.last_wall.store(last_wall.0, Ordering::Relaxed);
         let writer = writer::Work::new(Arc::clone(&shared))?;
-        // From here on the jump is reserved on disk.
+        // The writer has stored the jump in numbering, so the marker is no longer needed.
         let _may_not_be_there = std::fs::remove_file(dir.join(recover::RESTORED));
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run_guarded());
         let thread = thread.map_err(io_at(dir))?;
         Ok((Journal { shared: Arc::clone(&shared) }, Writer { shared, thread: Some(thread), _hold: hold }))
     }
 
-    /// Opens the journal to read, beside a running writer or without one. Nothing is written, nothing mended.
+    /// Opens the journal read-only, with or without a running writer. Nothing is appended or repaired.
     ///
     /// # Errors
     /// A file cannot be read, or a newer version wrote it.
@@ -284,7 +316,7 @@ impl Journal {
         })
     }
 
-    /// Numbers a reading; readers see it at once, the disk within the commit interval. Never blocks on the disk.
+    /// Numbers a reading. Readers see it at once; it is on disk after the commit interval. Never blocks on the disk.
     pub fn append(&self, reading: Reading) -> Arc<JournalEntry> {
         let mut tail = lock(&self.shared.tail);
         let entry = tail.push(reading);
@@ -295,47 +327,46 @@ impl Journal {
         entry
     }
 
-    /// Rings with the newest number at each append.
+    /// A watch on the newest number, updated at each append.
     pub fn newest(&self) -> watch::Receiver<u64> {
         self.shared.newest.subscribe()
     }
 
-    /// What the journal shows of itself.
     pub fn health(&self) -> &JournalHealth {
         &self.shared.health
     }
 
-    /// The date is believed from now on: what this run, and earlier ones of the same boot, wrote without one is dated.
+    /// Records that the clock is trusted from now on: undated readings of this run and of earlier runs of the same boot get dates.
     pub fn date(&self, wall: UnixMillis, mono: crate::model::time::MonotonicMillis) {
         let offset = wall.0 - i64::try_from(mono.0).unwrap_or(i64::MAX);
         let mut boot = lock(&self.shared.boot);
         boot.offset_ms = Some(offset);
-        // Earlier runs of the same boot are dated with it.
         if !boot.id.is_empty() {
             lock(&self.shared.offsets).insert(boot.id.clone(), offset);
         }
     }
 
-    /// A person says that this date is right: what later starts are measured by, though readings of a later date are stored.
+    /// Sets the date below which later starts do not trust the clock, because a person has confirmed it, even if stored readings are
+    /// dated later.
     pub fn accept(&self, wall: UnixMillis) {
         self.shared.accepted_upto.store(self.newest_seq(), Ordering::Relaxed);
         self.shared.health.last_wall.store(wall.0, Ordering::Relaxed);
     }
 
-    /// Reads all sealed files once, now and not only when a week has passed.
+    /// Starts a verification of all sealed files now instead of a week after the last one.
     pub fn verify_now(&self) {
         self.shared.verify_now.store(true, Ordering::Relaxed);
     }
 
-    /// What the last verification found.
+    /// Report of the last verification; `None` if there is none.
     pub fn verified(&self) -> Option<verify::VerifyReport> {
         verify::VerifyReport::load(&self.shared.dir)
     }
 
-    /// Reads every file once here and now. Whoever owns the directory and alone holds it mends registers; beside a running gateway
-    /// nothing is written. `each` is told which file comes next.
+    /// Verifies every file in the calling thread. Register files are repaired only if this user owns the directory and no gateway holds
+    /// its lock; otherwise nothing is written. `each` is called with each file before it is read.
     pub fn verify(dir: &Path, ended_ms: i64, mut each: impl FnMut(&Path)) -> verify::VerifyReport {
-        // Whoever may not write here reads all the same.
+        // Without write permission the verification only reads.
         let alone = if verify::is_ours(dir) { hold(dir).ok() } else { None };
         let mut verification = verify::Verification::begin(dir, alone.is_some(), true);
         let mut last = PathBuf::new();
@@ -355,14 +386,14 @@ impl Journal {
         }
     }
 
-    /// The stored position of a cursor; a new one begins at the newest reading (it is not flooded with the past).
+    /// The stored position of a cursor. A new cursor begins at the newest reading, so that it does not receive the whole history.
     pub fn position(&self, name: &str) -> Position {
         let mut cursors = lock(&self.shared.cursors);
         let newest = *self.shared.newest.borrow();
         cursors.entry(name.to_string()).or_insert_with(|| Position::at(newest)).clone()
     }
 
-    /// Everything up to a position is done for this reader; stored with the next commit, never beyond it.
+    /// Acknowledges everything up to a position for this reader. Stored with the next commit, never beyond committed readings.
     pub fn ack(&self, name: &str, position: Position) {
         let mut cursors = lock(&self.shared.cursors);
         match cursors.get_mut(name) {
@@ -371,13 +402,13 @@ impl Journal {
         }
     }
 
-    /// Forgets cursors that no reader has any more, so that they count as lagging no longer.
+    /// Removes all cursors but these, so that readers that no longer exist do not count as lagging.
     pub fn keep_cursors(&self, names: &[String]) {
         lock(&self.shared.cursors).retain(|name, _| names.contains(name));
     }
 
-    /// Readings up to `newest` that a reader who stands here has not seen yet, by the numbers of the segments that there are
-    /// (an upper bound: a few numbers may never have been given).
+    /// Number of readings up to `newest` that a reader at this position has not acknowledged, computed from segment bounds. It is an
+    /// upper bound because some numbers may never have been given.
     pub fn lag(&self, position: &Position, newest: u64) -> u64 {
         let catalog = lock(&self.shared.catalog);
         let begin = catalog.range(..=position.low_watermark).next_back().map_or(0, |(first, _)| *first);
@@ -387,18 +418,17 @@ impl Journal {
         catalog.range(begin..=newest.max(begin)).map(behind).sum()
     }
 
-    /// The newest number.
     pub fn newest_seq(&self) -> u64 {
         *self.shared.newest.borrow()
     }
 
-    /// Where a reader begins that wants the newest first: everything after this number is in memory.
+    /// Start position for a reader that takes the newest first: everything after this number is in memory.
     pub fn begin_of_tail(&self) -> u64 {
         lock(&self.shared.tail).first_seq().saturating_sub(1)
     }
 
-    /// When a reading was received, if the date was known then or has come to be known in this run; `None`: not yet, or,
-    /// of an earlier boot, never.
+    /// Date of receipt, if the clock was trusted then or has become trusted in this run. `None`: not known yet, or never for a reading
+    /// of an earlier run.
     pub fn dated(&self, entry: &JournalEntry) -> Option<UnixMillis> {
         let at = &entry.reading.at;
         if at.trusted {
@@ -409,20 +439,20 @@ impl Journal {
         Some(UnixMillis(i64::try_from(at.mono.0).unwrap_or(i64::MAX).saturating_add(offset)))
     }
 
-    /// The kernel's name of the boot that a reading is of, if it is this one.
+    /// Kernel boot id of a reading of this run; `None` for an earlier run.
     pub fn boot_of(&self, entry: &JournalEntry) -> Option<String> {
         let boot = lock(&self.shared.boot);
         (entry.seq >= boot.first_seq).then(|| boot.id.clone())
     }
 
-    /// Readings in memory, the newest last: what `status` and the live table show.
+    /// Readings in memory, the newest last. `status` and the live table show them.
     pub fn recent(&self) -> Vec<Arc<JournalEntry>> {
         lock(&self.shared.tail).all()
     }
 }
 
 impl Writer {
-    /// Commits what is there and stops the thread.
+    /// Commits pending readings and stops the thread.
     pub fn stop(mut self) {
         self.shut();
     }

@@ -1,4 +1,4 @@
-//! What is found when the process starts: files checked, damaged ones set aside, numbers, cursors and catalog restored.
+//! Recovery at startup: checks files, renames damaged ones, and restores the next number, the cursors and the catalog.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,32 +11,28 @@ use crate::journal::segment::{Boot, JournalError, Offsets, SegmentReader, corrup
 use crate::journal::{Catalog, SegmentLocation, seal};
 use crate::model::time::UnixMillis;
 
-/// What was found.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// The next number.
     pub next_seq: u64,
-    /// Cursors, each at its furthest stored position.
+    /// Each cursor at its furthest stored position.
     pub cursors: BTreeMap<String, Position>,
-    /// Segments.
     pub catalog: Catalog,
-    /// Files set aside now.
+    /// Number of files found damaged in this recovery.
     pub damaged: u64,
-    /// Files that a mere reader passes over.
+    /// Unreadable files that a read-only journal leaves in place.
     pub passed_over: Vec<Damage>,
-    /// Dates of boots.
     pub offsets: Offsets,
-    /// Last believed date that was committed.
+    /// Latest trusted date that was committed.
     pub last_wall: UnixMillis,
 }
 
-/// A file in the journal's directory that says: the numbers that were given after the copy are unknown, begin far beyond.
+/// Marker file of a restored backup: the numbers given after the backup are unknown, so numbering must jump.
 pub const RESTORED: &str = "restored";
 
-/// Numbers that are jumped when a damaged file may have held the reservation, or what came after a backup is unknown: more than a year of a large site.
+/// Numbers skipped if a damaged file may have held the reservation or a backup was restored: more than a large site gives in a year.
 const JUMP: u64 = 1 << 36;
 
-/// The files of a kind, sorted by name.
+/// The `.db` files whose names begin with `prefix`, sorted by name.
 pub fn files(dir: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
     let ours = |p: &PathBuf| {
@@ -53,16 +49,16 @@ fn first_seq_of(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.strip_prefix("raw-")?.parse().ok()
 }
 
-/// Makes the directory if need be, looks at every file, sets damaged ones aside.
+/// Creates the directory if needed, checks every file and renames damaged ones.
 ///
 /// # Errors
-/// The directory cannot be made or read, or a newer version wrote it. Damage is no error.
+/// The directory cannot be created or read, or a newer version wrote it. Damage is not an error.
 pub fn recover(dir: &Path) -> Result<Recovered, JournalError> {
     std::fs::create_dir_all(dir).map_err(io_at(dir))?;
     look_at(dir, true)
 }
 
-/// Looks at every file of the directory; `mend` sets damaged ones aside (a mere reader passes them over).
+/// Checks every file of the directory. A writer renames or restores damaged files; a read-only journal only lists them.
 ///
 /// # Errors
 /// A file cannot be read, or a newer version wrote it.
@@ -84,17 +80,17 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Recovered, JournalError> {
         match look(&path, mend, &mut found) {
             Ok((last, reserves, wall)) => {
                 reserved = reserved.max(reserves);
-                // The newest file counts: each bears on what the one before it had, unless somebody has put it right.
+                // The newest file counts: each continues the value of the one before, unless a person has corrected it.
                 if wall.0 > 0 && newest.is_none_or(|seq| first > seq) {
                     (newest, found.last_wall) = (Some(first), wall);
                 }
                 last_known = last_known.max(last.unwrap_or(first.saturating_sub(1)));
                 if last.is_none() && found.catalog.contains_key(&first) {
-                    // An empty shell of what is sealed already.
+                    // An empty raw file of a segment that is sealed already.
                     remove(&path, mend);
                     continue;
                 }
-                // A raw file that is still there is the truth, whatever an interrupted sealing has begun.
+                // A raw file that still exists is authoritative, whatever an interrupted sealing has written.
                 let place = SegmentLocation {
                     last_seq: Some(last.unwrap_or(first)),
                     raw: Some(path.clone()),
@@ -103,7 +99,7 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Recovered, JournalError> {
                 found.catalog.insert(first, place);
             }
             Err(JournalError::Unfinished { .. }) => {
-                // Its making was interrupted, and the one before it holds the reservation; or a power cut took what it held.
+                // Either its creation was interrupted and the segment before holds the reservation, or a power cut lost its contents.
                 is_raw_lost = true;
                 last_known = last_known.max(first);
                 remove(&path, mend);
@@ -119,7 +115,7 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Recovered, JournalError> {
             Err(e) => return Err(e),
         }
     }
-    // One file alone whose format is ours with one bit turned is damaged; more of them are a newer version's.
+    // A single file whose format differs from ours in one bit is damaged; several were written by a newer version.
     if let Some(first) = newer.pop() {
         if !newer.is_empty() || !first.is_turned_bit() {
             return Err(first);
@@ -133,7 +129,7 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Recovered, JournalError> {
     Ok(found)
 }
 
-/// Takes a day's file into the catalog, or its mirror where it gives nothing; the last number that it holds.
+/// Adds a day file to the catalog, or its mirror if the day file is unreadable; returns the last number it holds.
 fn look_at_day(path: &Path, mend: bool, found: &mut Recovered) -> Result<u64, JournalError> {
     let read = |path: PathBuf| {
         let file = DayFile::open(&path)?;
@@ -177,7 +173,7 @@ fn look(path: &Path, check: bool, found: &mut Recovered) -> Result<(Option<u64>,
     Ok((reader.bounds()?.map(|(_, last)| last), reserved, wall))
 }
 
-/// The furthest of each cursor counts.
+/// Merges cursors, keeping the furthest position of each.
 fn further(found: &mut Recovered, cursors: BTreeMap<String, Position>) {
     for (name, position) in cursors {
         let known = found.cursors.entry(name).or_default();
@@ -187,7 +183,7 @@ fn further(found: &mut Recovered, cursors: BTreeMap<String, Position>) {
     }
 }
 
-/// A file that holds nothing.
+/// Removes a file without rows, unless the journal is read-only.
 fn remove(path: &Path, mend: bool) {
     if mend {
         seal::remove_db(path);

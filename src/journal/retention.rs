@@ -1,26 +1,26 @@
-//! Which day files have served their time. Pure.
+//! Which day files are older than their retention. Pure.
 //!
-//! A date alone deletes nothing: a file goes when it is older than its class is kept *and* there are as many newer ones as the class
-//! has days, and only while the date has run on without a jump for six hours. A clock that shows 2099 for a while costs nothing.
+//! A file is deleted only if it is older than the retention of its class, *and* at least as many newer files exist as the class keeps
+//! days, *and* the clock has run without a jump for six hours. A clock that shows 2099 for a while therefore deletes nothing.
 
 use crate::model::time::{MonotonicMillis, Now};
 
-/// A date that moves so far beside the monotonic clock has jumped, milliseconds.
+/// A drift of the date against the monotonic clock beyond this is a jump, milliseconds.
 const JUMP_MS: i64 = 3_600_000;
-/// How long a date has to run on before files are deleted by it.
+/// How long the clock must run without a jump before files are deleted by date, milliseconds.
 const CALM_MS: u64 = 6 * 3_600_000;
-/// A file of a day so far ahead of the date was written under a wrong one.
+/// A file dated further ahead than this was written while the clock was wrong, milliseconds.
 const AHEAD_MS: i64 = 2 * 86_400_000;
 
-/// Whether the date runs on.
+/// Tracks whether the clock has run without a jump for long enough.
 #[derive(Debug, Default)]
 pub struct Proof {
-    /// Date less monotonic time, and since when that holds.
+    /// Date minus monotonic time, and since when that offset holds.
     runs: Option<(i64, MonotonicMillis)>,
 }
 
 impl Proof {
-    /// Whether the date has run on for long enough: to be asked every few minutes at least.
+    /// Whether the clock has run without a jump for six hours. Must be called every few minutes, since jumps are found by comparing calls.
     pub fn holds(&mut self, now: Now) -> bool {
         if !now.wall_trusted {
             self.runs = None;
@@ -36,8 +36,7 @@ impl Proof {
     }
 }
 
-/// Days of files in the order in which they go: without a date, of a day ahead of today, then the oldest. `day` is `20261121`, or
-/// `undated`.
+/// Days in the order of deletion: undated, then those in the future, then the oldest. A day is `20261121` or `undated`.
 pub fn in_order(mut days: Vec<String>, now: Now, day_of: impl Fn(i64) -> String) -> Vec<String> {
     let ahead = day_of(now.wall.0.saturating_add(AHEAD_MS));
     let rank = |day: &str| match day {
@@ -49,7 +48,7 @@ pub fn in_order(mut days: Vec<String>, now: Now, day_of: impl Fn(i64) -> String)
     days
 }
 
-/// Of the days in order, those that have served their time: older than so many days, and more than so many.
+/// Of the days in order of deletion, those that exceed the retention both in number and in age.
 pub fn aged(in_order: &[String], keep_days: u32, now: Now, day_of: impl Fn(i64) -> String) -> Vec<String> {
     let surplus = in_order.len().saturating_sub(keep_days as usize);
     let oldest = day_of(now.wall.0.saturating_sub(i64::from(keep_days) * 86_400_000));
@@ -83,7 +82,7 @@ mod tests {
         assert!(
             !ask(&mut proof, 0, TODAY) && !ask(&mut proof, 5, TODAY + 5 * hour) && ask(&mut proof, 6, TODAY + 6 * hour)
         );
-        // 2099 for a moment, and back: both are jumps.
+        // To 2099 and back: both are jumps.
         assert!(!ask(&mut proof, 7, TODAY + 26_000 * DAY) && !ask(&mut proof, 8, TODAY + 8 * hour));
         assert!(!ask(&mut proof, 13, TODAY + 13 * hour) && ask(&mut proof, 14, TODAY + 14 * hour));
         assert!(!proof.holds(Now { wall_trusted: false, ..at(0, TODAY) }));
@@ -94,7 +93,7 @@ mod tests {
         let now = at(0, TODAY);
         let all = days((0..13).rev());
         assert!(aged(&in_order(all.clone(), now, day_of), 13, now, day_of).is_empty());
-        // Far in the future all of them are old, and there are not too many.
+        // With the clock far in the future all files are old, but their number is within the retention.
         let wrong = at(0, TODAY + 26_000 * DAY);
         assert!(aged(&in_order(all.clone(), wrong, day_of), 13, wrong, day_of).is_empty());
         assert_eq!(
@@ -102,7 +101,7 @@ mod tests {
             days((11..13).rev()),
             "a day that is kept is kept"
         );
-        // A gap in the record keeps more, not less.
+        // A gap between days keeps files longer.
         let sparse = days((0..13).rev().map(|n| n * 30));
         assert!(aged(&in_order(sparse, now, day_of), 13, now, day_of).is_empty());
     }

@@ -1,18 +1,17 @@
-//! Rows of a stream before they become a slice of columns.
+//! Rows of a stream, collected before they are written as the columns of a slice.
 
-/// Rows of one stream on their way into a slice.
+/// Three vectors of equal length, one element per row.
 #[derive(Debug, Default)]
 pub struct Rows {
-    /// Numbers.
     pub seqs: Vec<i64>,
-    /// Times: dates, or monotonic where there is none.
+    /// Milliseconds since 1970, or monotonic milliseconds if undated.
     pub times: Vec<i64>,
-    /// For each row, how long after its time each of the slice's points came.
+    /// Per row: delay in milliseconds of each point of the slice after the row's time.
     pub offsets: Vec<Vec<u32>>,
 }
 
 impl Rows {
-    /// In parts, each without a step of the time by more than so much.
+    /// Splits the rows where the time of consecutive rows differs by more than this many milliseconds.
     pub fn between_jumps(self, most_ms: i64) -> Vec<Rows> {
         let mut out: Vec<Rows> = Vec::new();
         let mut before = None;
@@ -30,7 +29,7 @@ impl Rows {
         out
     }
 
-    /// When each sample of the slice's point number `lane` was received.
+    /// Time of receipt of each sample of a point, milliseconds. The point is an index into the slice's points, not the stream's.
     pub fn times_of(&self, lane: usize) -> Vec<i64> {
         let after = |row: &Vec<u32>| row.get(lane).map_or(0, |ms| i64::from(*ms));
         let offsets = self.offsets.iter().map(after).chain(std::iter::repeat(0));

@@ -1,4 +1,4 @@
-//! Sealing: a closed raw segment becomes slices of columns, one stream a step, so that commits are never held up for long.
+//! Sealing: converts a closed raw segment into slices of columns, in steps that do not delay commits for long.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,35 +13,32 @@ use crate::journal::segment::{JournalError, Offsets, SegmentReader};
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample};
 
-/// Where the clock was set by more than this within a segment, what follows belongs to another day's file.
+/// A step of the clock by more than this within a segment begins a new slice, possibly in another day file; milliseconds.
 const JUMP_MS: i64 = 3_600_000;
-/// Samples of a step: a transaction writes some pages whatever it holds, so short streams share one.
+/// Samples per step. A transaction writes some pages whatever its size, so short streams share one.
 const SAMPLES_A_STEP: usize = 40_000;
-/// Samples that one pass over a stream holds in memory.
+/// Most samples held in memory during one pass over a stream.
 const SAMPLES_MAX: usize = 150_000;
 
-/// A segment on its way.
+/// A segment that is being sealed.
 pub struct Sealing {
-    /// First number of the segment.
     pub first_seq: u64,
-    /// Last number of the segment.
     pub last_seq: u64,
-    /// The raw file.
     pub path: PathBuf,
     dir: PathBuf,
     reader: SegmentReader,
     todo: Vec<(i64, Vec<i64>)>,
     files: BTreeMap<PathBuf, DayFile>,
-    /// Files that are being written in this step. Should it fail, closing them undoes it.
+    /// Files with an open transaction in this step. If the step fails, closing them rolls it back.
     held: Vec<PathBuf>,
-    /// Rows that could not be decoded.
+    /// Number of rows that could not be decoded.
     pub damaged: u64,
-    /// Whether rows that the disk does not give are passed over: it was asked often enough.
+    /// Whether rows that the disk does not return are skipped, because enough attempts have failed.
     is_final: bool,
 }
 
 impl Sealing {
-    /// Begins; forgets what an interrupted attempt may have left in day files. `offsets` date what was written without a date.
+    /// Begins to seal a segment. If `is_leftover`, deletes what an interrupted attempt left in day files. `offsets` date undated readings.
     pub fn begin(
         dir: &Path,
         path: &Path,
@@ -74,15 +71,15 @@ impl Sealing {
         })
     }
 
-    /// Whether a file is being written to.
+    /// Whether this segment is being sealed into a file.
     pub fn writes(&self, path: &Path) -> bool {
         self.files.contains_key(path)
     }
 
-    /// Seals one stream, or several short ones. When nothing is left, the day files that hold the segment come back; the raw file is then to be
-    /// removed, once the catalog says where its data are.
+    /// Seals one stream or several short ones. When nothing is left, returns the day files that hold the segment; the caller then updates
+    /// the catalog and afterwards removes the raw file.
     ///
-    /// `cursors` go with the segment: should the file that holds them be damaged, these are the next best.
+    /// `cursors` are stored in the day files as a fallback in case the raw file that holds them is damaged.
     pub fn step(&mut self, cursors: &BTreeMap<String, Position>) -> Result<Option<Vec<PathBuf>>, JournalError> {
         if !self.todo.is_empty() {
             let mut samples = 0;
@@ -157,7 +154,7 @@ impl Sealing {
         let offsets = all.offsets.iter().map(|row| points.iter().map(|p| row[*p]).collect()).collect();
         let rows = &Rows { seqs: all.seqs.clone(), times: all.times.clone(), offsets };
         let n = rows.seqs.len();
-        // A clock may have been set back within the hour.
+        // Minimum and maximum, because the clock may have been set back within the hour.
         let latest = rows.offsets.iter().flatten().max().map_or(0, |ms| i64::from(*ms));
         let first_ms = rows.times.iter().copied().min().unwrap_or_default();
         let last_ms = rows.times.iter().copied().max().unwrap_or_default().saturating_add(latest);
@@ -184,7 +181,7 @@ impl Sealing {
         self.put(&path, &slice, stream, rows)
     }
 
-    /// Writes a slice with its columns into a day's file.
+    /// Writes a slice with its columns into a day file or mirror, within the transaction of this step.
     fn put(&mut self, path: &Path, slice: &Slice, stream: &Stream, rows: &Rows) -> Result<(), JournalError> {
         let reader = &self.reader;
         let file = match self.files.entry(path.to_path_buf()) {
@@ -210,7 +207,7 @@ impl Sealing {
                 };
                 for (point, column) in chunk.iter().zip(columns) {
                     sealed::put_column(db, id, *point, &column)?;
-                    // Only where they are worth their bytes: a short column is decoded as fast.
+                    // Only for long columns: a short one is decoded just as fast.
                     let quarters = sealed::quarters(&rows.times_of(lane), &column);
                     if n >= AGGREGATE_FROM * quarters.len().max(1) {
                         sealed::put_quarters(db, id, *point, &quarters)?;
@@ -224,12 +221,12 @@ impl Sealing {
     }
 }
 
-/// The time of a row: its date, or monotonic time where there is none.
+/// The time of a row in milliseconds: its date, or the monotonic time of an undated reading.
 fn time_of(reading: &Reading) -> i64 {
     if reading.at.trusted { reading.at.wall.0 } else { i64::try_from(reading.at.mono.0).unwrap_or(i64::MAX) }
 }
 
-/// A row; of a disk that does not give it, if that is final, none.
+/// A row; `None` if it cannot be decoded, or with `is_final` also if the disk does not return it.
 fn get(reader: &SegmentReader, seq: i64, is_final: bool) -> Result<Option<Reading>, JournalError> {
     match reader.get(seq) {
         Err(e) if is_final && e.is_unreadable() => Ok(None),
@@ -237,7 +234,7 @@ fn get(reader: &SegmentReader, seq: i64, is_final: bool) -> Result<Option<Readin
     }
 }
 
-/// The samples of some points over all rows.
+/// The samples of these points over all rows; a failed cycle gives each point its cause.
 fn columns(
     reader: &SegmentReader,
     seqs: &[i64],
@@ -260,14 +257,14 @@ fn columns(
     Ok(out)
 }
 
-/// Removes a database file with what SQLite keeps beside it.
+/// Removes a database file and SQLite's files beside it.
 pub fn remove_db(path: &Path) {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let _may_not_exist = std::fs::remove_file(format!("{}{suffix}", path.display()));
     }
 }
 
-/// Sets a damaged file aside.
+/// Renames a damaged file, and SQLite's files beside it, to `.damaged`.
 pub fn set_aside(path: &Path) {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let from = format!("{}{suffix}", path.display());

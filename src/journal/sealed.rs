@@ -1,4 +1,4 @@
-//! Sealed history: a file a day and retention class, holding for each hour and stream a slice of columns.
+//! Sealed history: one file per day and retention class. For each hour and stream it holds a slice of columns.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,40 +35,39 @@ const CREATE: &str = "
     CREATE TABLE seg (first_seq INTEGER PRIMARY KEY, last_seq INTEGER NOT NULL);
 ";
 
-/// A quarter of an hour, milliseconds.
+/// Interval of the stored aggregates, milliseconds.
 pub const QUARTER_MS: i64 = 900_000;
-/// Points a stream may have: a column's key is its slice's number times this, plus the point.
+/// Most points per stream. A column's key is its slice's key times this, plus the point's index.
 pub const POINTS_MAX: i64 = 4096;
 
-/// A day's file of one class.
+/// An open day file or mirror.
 pub struct DayFile {
-    /// Its file.
     pub path: PathBuf,
     db: Connection,
 }
 
-/// The file of a day and class; `day` is `20261121`, or `undated`.
+/// Path of the file of a day and class; `day` is `20261121` or `undated`.
 pub fn path_of(dir: &Path, day: &str, class: Retention) -> PathBuf {
     dir.join(format!("day-{day}-{}.db", class.word()))
 }
 
-/// The day of a date, as in file names.
+/// The UTC day of a time in milliseconds since 1970, as in file names.
 pub fn day_of(ms: i64) -> String {
     let date = jiff::Timestamp::from_millisecond(ms).map(|t| t.to_zoned(jiff::tz::TimeZone::UTC).date());
     date.map_or_else(|_| "undated".to_string(), |d| format!("{:04}{:02}{:02}", d.year(), d.month(), d.day()))
 }
 
 impl DayFile {
-    /// Opens a file to write; makes it if it is not there.
+    /// Opens a file for writing; creates it if it does not exist.
     pub fn create(path: &Path) -> Result<Self, JournalError> {
         let db = open_db(path, Open::Create(CREATE))?;
-        // Appended pages need no rollback copy, so this journal writes each page once; a write-ahead log writes it twice.
+        // Appended pages need no rollback copy, so this journal mode writes each page once; a write-ahead log writes it twice.
         db.pragma_update(None, "journal_mode", "TRUNCATE").map_err(at(path))?;
         db.pragma_update(None, "synchronous", "FULL").map_err(at(path))?;
         Ok(Self { path: path.to_path_buf(), db })
     }
 
-    /// Opens a file to read.
+    /// Opens a file for reading.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let path = path.to_path_buf();
         match open_db(&path, Open::ReadOnly) {
@@ -82,29 +81,27 @@ impl DayFile {
         }
     }
 
-    /// Rolls back what an interrupted transaction left behind: done once, at the start.
+    /// Rolls back an interrupted transaction; called once, at startup.
     pub fn settle(path: &Path) -> Result<(), JournalError> {
         let db = open_db(path, Open::There)?;
         db.query_row("SELECT count(*) FROM seg", [], |_| Ok(())).map_err(at(path))
     }
 
-    /// One look at the file instead of one for each question: cheaper, and for short readings only, because nobody can
-    /// write meanwhile.
+    /// Begins a transaction, so that the queries that follow share one lock. For short reads only, because it blocks writers.
     pub fn begin(&self) -> Result<(), JournalError> {
         self.db.execute_batch("BEGIN").map_err(at(&self.path))
     }
 
-    /// Ends what [`DayFile::begin`] began; what was written is kept.
+    /// Commits the transaction that [`DayFile::begin`] began.
     pub fn commit(&self) -> Result<(), JournalError> {
         self.db.execute_batch("COMMIT").map_err(at(&self.path))
     }
 
-    /// Writes within what [`DayFile::begin`] began.
+    /// Writes within the transaction that [`DayFile::begin`] began.
     pub fn write(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), JournalError> {
         f(&self.db).map_err(at(&self.path))
     }
 
-    /// Runs a transaction.
     pub fn transaction(&mut self, f: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), JournalError> {
         let path = self.path.clone();
         let err = at(&path);
@@ -113,7 +110,7 @@ impl DayFile {
         tx.commit().map_err(&err)
     }
 
-    /// Segments that are sealed here: first and last number.
+    /// First and last numbers of the segments whose sealing into this file is complete.
     pub fn segments(&self) -> Result<Vec<(u64, u64)>, JournalError> {
         let err = at(&self.path);
         let mut query =
@@ -123,23 +120,23 @@ impl DayFile {
         query.query_map([], row).map_err(&err)?.collect::<rusqlite::Result<_>>().map_err(&err)
     }
 
-    /// Whether every page of the file is as it should be.
+    /// Runs SQLite's `quick_check` on the whole file.
     pub fn check(&self) -> Result<bool, JournalError> {
         is_sound(&self.db).map_err(at(&self.path))
     }
 
-    /// Cursors as they stood when the last segment was sealed into this file.
+    /// Cursors as stored when the last segment was sealed into this file.
     pub fn cursors(&self) -> Result<BTreeMap<String, Position>, JournalError> {
         crate::journal::segment::cursors(&self.db).map_err(at(&self.path))
     }
 
-    /// Streams of a device, or of all, and how many more there are that cannot be read.
+    /// Streams of a device, or of all devices, by key; and how many further stream descriptions cannot be read.
     pub fn streams(&self, device: Option<&str>) -> Result<(BTreeMap<i64, Arc<Stream>>, u64), JournalError> {
         let err = at(&self.path);
         let sql = "SELECT stream.id, device, shape, value FROM stream LEFT JOIN state ON key = 'shape ' || stream.id";
         let mut query = self.db.prepare_cached(sql).map_err(&err)?;
         let row = |r: &rusqlite::Row<'_>| {
-            // A turned bit may make a text none.
+            // A flipped bit may make the text invalid UTF-8.
             let text =
                 |i: usize| r.get_ref(i).map(|v| String::from_utf8_lossy(v.as_bytes().unwrap_or_default()).into_owned());
             Ok((r.get::<_, i64>(0)?, text(1)?, text(2)?, r.get::<_, Option<String>>(3).unwrap_or_default()))
@@ -164,7 +161,7 @@ impl DayFile {
         Ok((out, damaged))
     }
 
-    /// Slices that a condition picks; `filter` is SQL over the columns of `slice`.
+    /// Slices that match `filter`, an SQL condition over the columns of the table `slice`.
     pub fn slices(&self, filter: &str, args: &[i64]) -> Result<Vec<Slice>, JournalError> {
         let err = at(&self.path);
         let sql = format!(
@@ -185,7 +182,7 @@ impl DayFile {
         let err = at(&self.path);
         let mut query = self.db.prepare_cached(&sql).map_err(&err)?;
         match query.query_row([id], |r| r.get::<_, Vec<u8>>(0)) {
-            // Files of earlier versions do not bind a sum to its place.
+            // Files of earlier versions do not bind the CRC to table, column and key.
             Ok(bytes) if codec::open(&bytes).is_some() => Ok(Some(bytes)),
             Ok(bytes) => Ok(Some(bound(bytes, table, column, id))),
             Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
@@ -215,7 +212,7 @@ impl DayFile {
         Ok(self.blob("col", "body", "id", id)?.and_then(|b| column::read_samples(&b, slice.n)))
     }
 
-    /// Quarter-hour aggregates of a point of a slice; `None` if it has none.
+    /// Quarter-hour aggregates of a point of a slice; `None` if it has none or they are damaged.
     pub fn aggregates(&self, slice: &Slice, point: usize) -> Result<Option<BTreeMap<i64, Aggregate>>, JournalError> {
         let id = slice.id * POINTS_MAX + point as i64;
         Ok(self.blob("agg", "body", "id", id)?.and_then(|b| column::read_aggregates(&b)))
@@ -223,14 +220,14 @@ impl DayFile {
 }
 
 impl DayFile {
-    /// Whether the aggregates of a point are there as they were written, or not at all.
+    /// Whether the aggregates of a point are intact or absent.
     pub fn has_whole_aggregates(&self, slice: &Slice, point: usize) -> Result<bool, JournalError> {
         let bytes = self.blob("agg", "body", "id", slice.id * POINTS_MAX + point as i64)?;
         Ok(bytes.is_none_or(|b| column::read_aggregates(&b).is_some()))
     }
 }
 
-/// The key of a stream in a file; adds it if it is new.
+/// The key of a stream in a file; adds the stream with its checksum if it is new.
 pub fn stream_id(db: &Connection, stream: &Stream) -> rusqlite::Result<i64> {
     let shape = serde_json::to_string(stream).unwrap_or_default();
     let is_new = db
@@ -244,7 +241,7 @@ pub fn stream_id(db: &Connection, stream: &Stream) -> rusqlite::Result<i64> {
     Ok(id)
 }
 
-/// Adds the header and the shared columns of a slice; returns its key. `slice.id` and `slice.stream` are set here.
+/// Adds the header and the shared columns of a slice; returns its key. `slice.id` and `slice.stream` are ignored.
 pub fn put_slice(db: &Connection, slice: &Slice, stream: &Stream, rows: &Rows) -> rusqlite::Result<i64> {
     let stream = stream_id(db, stream)?;
     let mut points = Vec::new();
@@ -304,10 +301,10 @@ pub fn put_quarters(db: &Connection, slice: i64, point: usize, of: &BTreeMap<i64
     db.execute("INSERT OR REPLACE INTO agg (id, body) VALUES (?1, ?2)", params![id, bytes]).map(drop)
 }
 
-/// A row being put together: stream, time, samples, and how long after the time each came.
+/// A row being merged from the classes' files: stream, time, samples, and the delay of each sample in milliseconds.
 type PartialRow = (Arc<Stream>, Stamp, Vec<Option<Sample>>, Vec<u32>);
 
-/// One class's slice of a stream, walked row by row.
+/// A slice, read row by row.
 struct ColumnReader {
     stream: Arc<Stream>,
     points: Vec<usize>,
@@ -320,16 +317,16 @@ struct ColumnReader {
     row: usize,
 }
 
-/// A device's readings of one sealed segment, in order of their numbers, put together again from the classes' files.
+/// A device's readings of one sealed segment in order of numbers, merged from the files of the classes.
 pub struct DeviceHour {
     lanes: Vec<ColumnReader>,
-    /// Slices that could not be read.
+    /// Number of slices and stream descriptions that could not be read.
     pub damaged: u64,
 }
 
 impl DeviceHour {
-    /// Opens a device's slices in the files that hold the segment: of registers those of the mirror where more of them can be read.
-    /// `is_final`: what cannot be read now is passed over, else it is an error.
+    /// Opens a device's slices in the files that hold the segment. For registers the mirror is used if fewer of its slices are damaged.
+    /// With `is_final`, data that the disk does not return are skipped; otherwise they are an error.
     pub fn open(files: &[DayFile], seg: u64, device: &str, is_final: bool) -> Result<Self, JournalError> {
         let mut hour = Self { lanes: Vec::new(), damaged: 0 };
         for file in files {
@@ -349,7 +346,7 @@ impl DeviceHour {
     }
 }
 
-/// A device's slices of a segment in one file, and how many cannot be read.
+/// A device's slices of a segment in one file, and how many of them cannot be read.
 fn of_device(file: &DayFile, seg: u64, device: &str, is_final: bool) -> Result<(Vec<ColumnReader>, u64), JournalError> {
     let is_passed_over = |e: &JournalError| e.is_damage() || (is_final && e.is_unreadable());
     let (streams, mut damaged) = match file.streams(Some(device)) {
@@ -459,7 +456,7 @@ pub fn devices(files: &[DayFile], seg: u64) -> Result<Vec<String>, JournalError>
         };
         match ask().map_err(&err) {
             Ok(devices) => out.extend(devices),
-            // Whatever stands in the file; those that have nothing in this segment give nothing.
+            // All devices of the file instead: those without data in this segment yield nothing.
             Err(e) if e.is_unreadable() => {
                 let streams = file.streams(None).map(|(streams, _)| streams).unwrap_or_default();
                 out.extend(streams.values().map(|stream| stream.device.to_string()));
@@ -470,7 +467,7 @@ pub fn devices(files: &[DayFile], seg: u64) -> Result<Vec<String>, JournalError>
     Ok(out.into_iter().collect())
 }
 
-/// Forgets what an interrupted sealing left of a segment.
+/// Deletes everything of a segment that an interrupted sealing left in a file.
 pub fn forget(db: &Connection, seg: u64) -> rusqlite::Result<()> {
     let seg = seg.cast_signed();
     let cols = "id BETWEEN slice.id * 4096 AND slice.id * 4096 + 4095";

@@ -1,5 +1,5 @@
-//! Raw segments: an SQLite file an hour, one compact row a reading; cursors, boots and reserved numbers beside them, so
-//! that one transaction carries all that must agree.
+//! Raw segments: one SQLite file per hour, one compact row per reading. Cursors, boots and reserved numbers are in the same file, so that
+//! one transaction covers everything that must be consistent.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,30 +15,30 @@ use crate::model::point::Stream;
 use crate::model::reading::Reading;
 use crate::model::time::UnixMillis;
 
-/// How a file is opened.
+/// Mode in which a database file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open<'a> {
-    /// Made with these statements if it is not there.
+    /// Creates the file with these statements if it does not exist.
     Create(&'a str),
-    /// It must be there; may be written to (a reader of a write-ahead log needs its shared memory, an interrupted
-    /// transaction has to be rolled back).
+    /// The file must exist and is opened for writing: a reader of a write-ahead log needs its shared memory, and an interrupted transaction
+    /// has to be rolled back.
     There,
-    /// It must be there, and nothing is written.
+    /// The file must exist and is not written to.
     ReadOnly,
 }
 
-/// The reading before it is stored: which run of the process wrote it, and how its monotonic time becomes a date.
+/// A run of the process: it gives the offset that turns monotonic times of its readings into dates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
-    /// First number of this run.
+    /// The first number that this run may have given.
     pub first_seq: u64,
-    /// The kernel's name of the boot.
+    /// Kernel boot id; empty for a read-only journal.
     pub id: String,
-    /// Date minus monotonic time, once the date was believed.
+    /// Date minus monotonic time, milliseconds; `None` until the clock is trusted.
     pub offset_ms: Option<i64>,
 }
 
-/// Opens a database file and checks its format.
+/// Opens a database file and checks its format version.
 pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX
         | match how {
@@ -67,7 +67,7 @@ pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, JournalError> {
     }
 }
 
-/// Whether any table has a row: a file whose making was interrupted has none.
+/// Whether any table has a row; a file whose creation was interrupted has none.
 fn holds_rows(db: &Connection) -> rusqlite::Result<bool> {
     let mut query = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
     let tables: Vec<String> = query.query_map([], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
@@ -89,40 +89,38 @@ const CREATE: &str = "
     CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// A raw segment that is written to.
+/// The open raw segment, as the writer thread holds it.
 pub struct Segment {
-    /// Its file.
     pub path: PathBuf,
-    /// First number it may hold.
+    /// The first number it may hold, also part of its file name.
     pub first_seq: u64,
     db: Connection,
     streams: Vec<Arc<Stream>>,
     told: BTreeMap<String, String>,
 }
 
-/// What is committed together.
+/// Contents of one transaction.
 pub struct Commit<'a> {
-    /// In order of their numbers.
+    /// In rising order of numbers.
     pub entries: &'a [Arc<JournalEntry>],
-    /// Cursor -> position.
     pub cursors: &'a BTreeMap<String, Position>,
-    /// No number up to this one is given again after a restart.
+    /// After a restart numbering continues above this number.
     pub reserved: u64,
-    /// The run that writes.
+    /// The run that gave these numbers.
     pub boot: &'a Boot,
-    /// Last believed date.
+    /// Latest trusted date; stored rounded down to the minute.
     pub last_wall: Option<UnixMillis>,
-    /// Wait until the disk has it.
+    /// Whether SQLite syncs the write-ahead log before the commit returns.
     pub full_sync: bool,
 }
 
-/// The file of a raw segment.
+/// Path of a raw segment: `raw-<first number, 20 digits>.db`.
 pub fn path_of(dir: &Path, first_seq: u64) -> PathBuf {
     dir.join(format!("raw-{first_seq:020}.db"))
 }
 
 impl Segment {
-    /// Makes a new segment.
+    /// Creates the file, or opens one of the same name.
     pub fn create(dir: &Path, first_seq: u64) -> Result<Self, JournalError> {
         let path = path_of(dir, first_seq);
         let db = open_db(&path, Open::Create(CREATE))?;
@@ -131,14 +129,14 @@ impl Segment {
         Ok(Self { path, first_seq, db, streams: Vec::new(), told: BTreeMap::new() })
     }
 
-    /// Writes one transaction.
+    /// Writes one transaction, or nothing if it fails.
     pub fn commit(&mut self, commit: &Commit<'_>) -> Result<(), JournalError> {
         let path = self.path.clone();
         let err = at(&path);
         if commit.full_sync {
             self.db.pragma_update(None, "synchronous", "FULL").map_err(&err)?;
         }
-        // What the transaction added is not there if it fails: a stream's key must never come to mean another stream.
+        // A failed transaction is undone in memory too: a stream's key must never be used for another stream.
         let (streams, told) = (self.streams.len(), self.told.clone());
         let result = self.write(commit).map_err(&err);
         if result.is_err() {
@@ -176,7 +174,7 @@ impl Segment {
         state.push(("boot".to_string(), format!("{} {} {:?}", boot.first_seq, boot.id, boot.offset_ms)));
         state.extend(commit.cursors.iter().map(|(name, p)| (format!("cursor {name}"), p.to_text())));
         if let Some(wall) = commit.last_wall {
-            // To the minute: a value that changes with every commit would cost a page of flash each.
+            // Rounded to the minute: a value that changes with every commit would write one more page of flash each time.
             state.push(("wall".to_string(), (wall.0 / 60_000 * 60_000).to_string()));
         }
         for (key, value) in state {
@@ -196,14 +194,14 @@ impl Segment {
         tx.commit()
     }
 
-    /// Folds the write-ahead log into the file: before the segment is closed.
+    /// Checkpoints the write-ahead log into the file and closes it.
     pub fn close(self) -> Result<(), JournalError> {
         let path = self.path;
         self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(at(&path))
     }
 }
 
-/// A raw segment that is read.
+/// A raw segment opened for reading, also while the writer appends to it.
 pub struct SegmentReader {
     path: PathBuf,
     db: Connection,
@@ -212,11 +210,12 @@ pub struct SegmentReader {
     offsets: Offsets,
 }
 
-/// By the kernel's name of a boot: date minus monotonic time, where any run of that boot came to know it.
+/// Kernel boot id -> date minus monotonic time in milliseconds, for boots in which any run had a trusted clock.
 pub type Offsets = BTreeMap<String, i64>;
 
 impl SegmentReader {
-    /// Opens a segment for reading. `offsets` date what a run wrote that never knew the date, where another of its boot did.
+    /// Opens a segment for reading. `offsets` date the readings of a run whose clock was never trusted, if another run of its boot had a
+    /// trusted clock.
     pub fn open(path: &Path, offsets: &Offsets) -> Result<Self, JournalError> {
         let db = open_db(path, Open::There)?;
         let (path, offsets) = (path.to_path_buf(), offsets.clone());
@@ -225,12 +224,12 @@ impl SegmentReader {
         Ok(reader)
     }
 
-    /// Streams that it holds.
+    /// All streams of the segment.
     pub fn streams(&self) -> impl Iterator<Item = &Arc<Stream>> {
         self.streams.values()
     }
 
-    /// Reads streams and boots again: they grow while the segment is written.
+    /// Reads streams and boots again, because both grow while the segment is open.
     pub fn refresh(&mut self) -> Result<(), JournalError> {
         let path = self.path.clone();
         let err = at(&path);
@@ -253,7 +252,7 @@ impl SegmentReader {
         Ok(())
     }
 
-    /// Readings with numbers above `after`, at most `max`, in order; what cannot be decoded is counted.
+    /// Readings with numbers above `after`, at most `max`, in order; and how many rows before the last of them could not be decoded.
     pub fn read(&mut self, after: u64, max: usize) -> Result<(Vec<JournalEntry>, u64), JournalError> {
         self.refresh()?;
         let err = at(&self.path);
@@ -274,7 +273,7 @@ impl SegmentReader {
         Ok((out, damaged))
     }
 
-    /// Calls `each` with every reading of the wanted streams, in order; what cannot be decoded is counted.
+    /// Calls `each` with every reading of the matching streams in order; returns how many of their rows could not be decoded.
     pub fn scan(
         &mut self,
         want: impl Fn(&Stream) -> bool,
@@ -316,7 +315,7 @@ impl SegmentReader {
         Some(reading)
     }
 
-    /// Which numbers belong to which stream: one pass over the file.
+    /// Numbers by stream key, in rising order, read in one pass over the file.
     pub fn index(&mut self) -> Result<BTreeMap<i64, Vec<i64>>, JournalError> {
         self.refresh()?;
         let err = at(&self.path);
@@ -339,17 +338,17 @@ impl SegmentReader {
         Ok(self.decode(seq.cast_unsigned(), row.get(0).map_err(&err)?, body))
     }
 
-    /// Runs that wrote here, as far as they say so.
+    /// Runs that wrote to this segment, by first number.
     pub fn boots(&self) -> &[Boot] {
         &self.boots
     }
 
-    /// A stream by its key.
+    /// The stream with this key; `None` if its description is missing or damaged.
     pub fn stream(&self, id: i64) -> Option<Arc<Stream>> {
         self.streams.get(&id).map(Arc::clone)
     }
 
-    /// Devices that have readings here.
+    /// Names of devices with streams here, sorted.
     pub fn devices(&self) -> Vec<Arc<str>> {
         let mut out: Vec<Arc<str>> = self.streams.values().map(|s| Arc::clone(&s.device)).collect();
         out.sort();
@@ -357,7 +356,7 @@ impl SegmentReader {
         out
     }
 
-    /// First and last number; `None` if there is no row.
+    /// First and last number; `None` if the segment has no row.
     pub fn bounds(&self) -> Result<Option<(u64, u64)>, JournalError> {
         let sql = "SELECT min(seq), max(seq) FROM r";
         let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, Option<i64>>(0)?, r.get::<_, Option<i64>>(1)?));
@@ -371,18 +370,17 @@ impl SegmentReader {
         self.db.query_row(sql, [key], |r| r.get(0)).optional().map_err(at(&self.path))
     }
 
-    /// All cursors.
     pub fn cursors(&self) -> Result<BTreeMap<String, Position>, JournalError> {
         cursors(&self.db).map_err(at(&self.path))
     }
 
-    /// Whether every page of the file is as it should be; done when the process starts after a crash.
+    /// Runs SQLite's `quick_check` on the whole file, at each start of the writer and in a verification.
     pub fn check(&self) -> Result<bool, JournalError> {
         is_sound(&self.db).map_err(at(&self.path))
     }
 }
 
-/// Whether every page of a file is as it should be.
+/// Whether SQLite's `quick_check` finds nothing.
 pub fn is_sound(db: &Connection) -> rusqlite::Result<bool> {
     Ok(db.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0))? == "ok")
 }
@@ -395,7 +393,7 @@ fn boots(db: &Connection) -> rusqlite::Result<Vec<Boot>> {
     query.query_map([], row)?.collect()
 }
 
-/// Cursors in the table `state` of a file.
+/// Cursors in the table `state` of a raw or day file; unreadable ones are skipped.
 pub fn cursors(db: &Connection) -> rusqlite::Result<BTreeMap<String, Position>> {
     let mut query = db.prepare("SELECT key, value FROM state WHERE key LIKE 'cursor %'")?;
     let rows = query.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;

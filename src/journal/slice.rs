@@ -1,38 +1,34 @@
-//! The header of a slice, and sums by which a turned bit is found: in a header, in a stream's description, in a column's key.
+//! The header of a slice, and the checksums that detect a flipped bit in a header, in a stream's description and in a column's key.
 
 use crate::journal::codec::{Bytes, put};
 
-/// The header of a slice.
+/// Header of a slice: one segment's rows of one stream and retention class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
-    /// Its key.
     pub id: i64,
-    /// First number of the raw segment that it was sealed from.
+    /// First number of the raw segment it was sealed from.
     pub seg: u64,
-    /// Key of its stream.
+    /// Key of the stream in the same file.
     pub stream: i64,
-    /// Rows.
     pub n: usize,
-    /// First number.
     pub first_seq: u64,
-    /// Last number.
     pub last_seq: u64,
-    /// Time of the first row.
+    /// Earliest time of a row, milliseconds; the clock may have been set back within the hour.
     pub first_ms: i64,
-    /// Time of the last row.
+    /// Latest time of a row plus the largest offset of a sample, milliseconds.
     pub last_ms: i64,
-    /// Whether times are dates; else they are monotonic times of a boot that never knew the date.
+    /// Whether times are dates; otherwise they are monotonic times of a boot whose clock was never trusted.
     pub dated: bool,
-    /// Whether it was thinned.
+    /// Whether its columns were downsampled.
     pub thinned: bool,
-    /// Which points of the stream it holds, by their place.
+    /// Indices into the stream's points.
     pub points: Vec<usize>,
-    /// Whether this header is as it was written.
+    /// Whether the header matches its checksum; true for files of earlier versions, which have none.
     pub is_whole: bool,
 }
 
 impl Slice {
-    /// By which a turned bit in the header is found. It stands behind the points, as a number that is none of a point.
+    /// Checksum of the header. It is stored after the point indices as a number that is too large for an index.
     pub fn sum(&self, stream: i64) -> u64 {
         let mut bytes = Vec::new();
         let signed = [stream, self.first_ms, self.last_ms, i64::from(self.dated), i64::from(self.thinned)];
@@ -43,11 +39,11 @@ impl Slice {
     }
 }
 
-/// Added to a sum, so that it is larger than the number of any point.
+/// Flag in a checksum that makes it larger than any point index.
 const SUMMED: u64 = 1 << 40;
 
-/// Binds the sum at the end of a column to its place, and frees it again: a column whose key was turned into another's is none of
-/// that one.
+/// XORs the CRC at the end of a column with a hash of table, column and key; applying it twice restores the bytes. A column whose key was
+/// damaged into another key then fails its CRC there.
 pub fn bound(mut bytes: Vec<u8>, table: &str, column: &str, id: i64) -> Vec<u8> {
     let place = crc32fast::hash(format!("{table} {column} {id}").as_bytes()).to_le_bytes();
     let from = bytes.len().saturating_sub(place.len());
@@ -55,7 +51,7 @@ pub fn bound(mut bytes: Vec<u8>, table: &str, column: &str, id: i64) -> Vec<u8> 
     bytes
 }
 
-/// Reads a header.
+/// Reads a header and compares it with its checksum.
 ///
 /// # Errors
 /// A field is of another type.
@@ -83,12 +79,12 @@ pub fn slice_of(r: &rusqlite::Row<'_>) -> rusqlite::Result<Slice> {
         points,
         is_whole: true,
     };
-    // Files of earlier versions have none.
+    // Files of earlier versions have no checksum.
     let is_whole = sum.is_none_or(|sum| sum == slice.sum(slice.stream));
     Ok(Slice { is_whole, ..slice })
 }
 
-/// By which a turned bit in the description of a stream is found.
+/// Checksum of a stream's description, as hexadecimal text.
 pub fn sum_of(shape: &str) -> String {
     format!("{:08x}", crc32fast::hash(shape.as_bytes()))
 }

@@ -1,21 +1,19 @@
-//! The tail: the newest readings in memory, numbered, seen by readers at once, committed by the writer's thread later.
+//! The tail: the newest readings in memory. Readers see them at once; the writer thread commits them later.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::model::reading::{Body, Reading};
 
-/// A numbered reading.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournalEntry {
-    /// Its number: rises; gaps mean nothing; none is given twice.
+    /// Rises with each append and is never reused; gaps mean nothing.
     pub seq: u64,
-    /// The reading.
     pub reading: Reading,
 }
 
 impl JournalEntry {
-    /// Samples it holds, for the limits of the tail.
+    /// Number of samples, at least 1, counted against the limits of the tail.
     pub fn weight(&self) -> usize {
         match &self.reading.body {
             Body::Failed(_) => 1,
@@ -24,32 +22,30 @@ impl JournalEntry {
     }
 }
 
-/// Committed samples that are kept so that live readers need no file.
+/// Committed samples kept in memory so that live readers need no file.
 const KEEP_COMMITTED: usize = 15_000;
-/// Samples that are kept while the disk takes nothing; beyond that the oldest are lost, counted.
+/// Uncommitted samples kept while the disk refuses writes. Beyond that the oldest readings are dropped and counted in `lost`.
 const KEEP_UNCOMMITTED: usize = 250_000;
 
-/// The newest readings.
 #[derive(Debug, Default)]
 pub struct Tail {
     entries: VecDeque<Arc<JournalEntry>>,
-    /// The next number.
     pub next_seq: u64,
-    /// Everything up to this number is on disk, or was lost.
+    /// Every reading up to this number is on disk or was dropped.
     pub committed: u64,
     weight: usize,
     uncommitted: usize,
-    /// Readings that were lost because the disk took nothing for too long.
+    /// Uncommitted readings that were dropped because the disk refused writes for too long.
     pub lost: u64,
 }
 
 impl Tail {
-    /// Begins with this number.
+    /// An empty tail whose first reading gets this number.
     pub fn new(next_seq: u64) -> Self {
         Self { next_seq, committed: next_seq.saturating_sub(1), ..Self::default() }
     }
 
-    /// Numbers a reading and keeps it.
+    /// Numbers a reading and adds it; may drop the oldest entries.
     pub fn push(&mut self, reading: Reading) -> Arc<JournalEntry> {
         let entry = Arc::new(JournalEntry { seq: self.next_seq, reading });
         self.next_seq += 1;
@@ -78,13 +74,13 @@ impl Tail {
         }
     }
 
-    /// What is not on disk yet, at most `max` readings.
+    /// The oldest readings that are not on disk yet, at most `max`.
     pub fn uncommitted(&self, max: usize) -> Vec<Arc<JournalEntry>> {
         let start = self.entries.partition_point(|e| e.seq <= self.committed);
         self.entries.iter().skip(start).take(max).map(Arc::clone).collect()
     }
 
-    /// Everything up to `seq` is on disk.
+    /// Marks everything up to `seq` as on disk.
     pub fn commit(&mut self, seq: u64) {
         if seq <= self.committed {
             return;
@@ -97,7 +93,7 @@ impl Tail {
         self.trim();
     }
 
-    /// Readings above `after`, at most `max`; `None` if they begin before the tail, so that the files have to be read.
+    /// Readings above `after`, at most `max`. `None` if they begin before the tail, so that files have to be read.
     pub fn after(&self, after: u64, max: usize) -> Option<Vec<Arc<JournalEntry>>> {
         let first = self.first_seq();
         if after.saturating_add(1) < first {
@@ -107,12 +103,12 @@ impl Tail {
         Some(self.entries.iter().skip(start).take(max).map(Arc::clone).collect())
     }
 
-    /// The oldest number in memory; the next one where there is none.
+    /// The oldest number in memory; `next_seq` if the tail is empty.
     pub fn first_seq(&self) -> u64 {
         self.entries.front().map_or(self.next_seq, |e| e.seq)
     }
 
-    /// Everything in memory, for queries.
+    /// All entries in order, committed ones included.
     pub fn all(&self) -> Vec<Arc<JournalEntry>> {
         self.entries.iter().map(Arc::clone).collect()
     }

@@ -30,7 +30,7 @@ fn exact(mantissa: i64, scale: u32) -> Sample {
     Ok(Value::Exact(rust_decimal::Decimal::new(mantissa, scale)))
 }
 
-/// The reading that a device gives at second `i`.
+/// The reading of a device at second `i`.
 pub(super) fn reading(stream: &Arc<Stream>, i: i64) -> Reading {
     let at =
         Stamp { mono: MonotonicMillis(i.unsigned_abs() * 1_000), wall: UnixMillis(DAY + i * 1_000), trusted: true };
@@ -76,7 +76,7 @@ pub(super) fn wait(what: &str, f: impl Fn() -> bool) {
     panic!("waited ten seconds for {what}");
 }
 
-/// Everything a cursor hands out from the beginning, as (device, reading) in its order.
+/// All entries from the beginning, in the order of the cursor.
 pub(super) fn all(journal: &Journal) -> Vec<Arc<JournalEntry>> {
     let mut cursor = Cursor::new(journal.clone(), Position::at(0));
     let mut out = Vec::new();
@@ -232,7 +232,7 @@ fn a_date_of_the_future_that_was_once_believed_can_be_put_right() {
         writer.stop();
     }
     let (journal, _writer) = open(&dir);
-    // It is kept to the minute.
+    // It is stored to the minute.
     assert_eq!(journal.health().last_wall.load(Ordering::Relaxed), DAY);
 }
 
@@ -258,8 +258,8 @@ fn an_undated_boot_is_dated_when_the_clock_is_believed() {
     assert_eq!(entry.reading.at.wall, UnixMillis(DAY + 5_000));
 }
 
-/// A run that ended before its date was known is dated by a later run of the same boot; one of another boot stays without a date, and
-/// is counted.
+/// Readings of a run without a trusted clock are dated by a later run of the same boot; those of another boot stay undated and are
+/// counted.
 #[test]
 fn an_earlier_run_of_the_same_boot_is_dated_later() {
     let query = HistoryQuery { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
@@ -287,7 +287,7 @@ fn an_earlier_run_of_the_same_boot_is_dated_later() {
     }
 }
 
-/// A run that knew the date dates an earlier one of its boot for whoever comes after both.
+/// A clock offset that one run stored dates the readings of an earlier run of the same boot when a third run opens the journal.
 #[test]
 fn what_a_run_knew_of_its_boot_is_kept() {
     let dir = Dir::new("dated-between");
@@ -348,7 +348,7 @@ fn nothing_is_due_before_a_point_was_first_configured() {
     assert_eq!(due(240, 420), [60, 60, 60], "a hole between samples was due");
 }
 
-/// A journal whose limit is so small that a few sealed days are too much.
+/// The size limit is just above a few sealed days.
 #[test]
 fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
     let dir = Dir::new("limit");
@@ -402,7 +402,7 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
     assert!(rows(&journal, &query("level_m")).iter().all(|r| r.thinned) && before.iter().all(|r| !r.thinned));
     assert!(rows(&journal, &query("energy_kwh")).iter().all(|r| !r.thinned));
     writer.stop();
-    // A limit that even thinned days do not keep: the oldest telemetry goes, registers stay.
+    // A limit that downsampling cannot meet: the oldest telemetry is deleted, registers stay.
     let settings = JournalSettings { max_gb: max_gb / 2.0, ..settings };
     let (journal, _writer) = Journal::open(&dir.0, &settings, &clock, "boot").unwrap();
     wait("files to be dropped", || journal.health().dropped_files.load(Ordering::Relaxed) >= 1);

@@ -1,4 +1,4 @@
-//! Reads every file once and says what of it cannot be read; a day of registers is mended from its second copy.
+//! Verification: reads every file once, reports what cannot be read, and repairs register files from their second copy.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,12 +36,12 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
-    /// The last one of a journal's directory.
+    /// Loads the report of the last verification in a journal's directory; `None` if it is missing or unreadable.
     pub fn load(dir: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(dir.join(FILE)).ok()?).ok()
     }
 
-    /// Keeps it. One that is lost costs a verification more.
+    /// Stores the report. A failure is only logged: the next check then begins another verification.
     pub fn store(&self, dir: &Path) {
         let written = atomic_file::replace(&dir.join(FILE), &serde_json::to_vec(self).unwrap_or_default());
         if let Err(error) = written {
@@ -50,16 +50,16 @@ impl VerifyReport {
     }
 }
 
-/// Whether a directory is ours to write to: a file that root mends could not be read by the gateway any more.
+/// Whether the directory belongs to the current user. A file repaired by another user, such as root, could be unreadable to the gateway.
 pub fn is_ours(dir: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(dir).is_ok_and(|of| of.uid() == rustix::process::geteuid().as_raw())
 }
 
-/// Where the last report is kept.
+/// File name of the last report.
 const FILE: &str = "verified.json";
 
-/// A file that is being read.
+/// A day file that is being verified.
 struct Look {
     file: DayFile,
     streams: BTreeMap<i64, Arc<Stream>>,
@@ -72,7 +72,7 @@ impl Look {
     fn begin(path: &Path) -> Result<Self, JournalError> {
         let file = DayFile::open(path)?;
         let mut damage = Vec::new();
-        // Every page, where they are few; of the others those that the slices stand on.
+        // Register files are small, so all pages are checked; of other files only the pages that the slices use are read.
         if mirror::of(path).is_some() && !file.check()? {
             damage.push(Damage::file(path, "", "its pages do not fit together"));
         }
@@ -124,7 +124,7 @@ impl Look {
     }
 }
 
-/// What a file does not give; `Err` if it cannot be asked now.
+/// Damage of a whole day file; `Err` if it cannot be read now for another reason.
 fn damage_of(path: &Path) -> Result<Vec<Damage>, JournalError> {
     let look = Look::begin(path).and_then(|mut look| {
         while look.step()? {}
@@ -136,19 +136,19 @@ fn damage_of(path: &Path) -> Result<Vec<Damage>, JournalError> {
     }
 }
 
-/// A verification on its way.
+/// A verification in progress.
 pub struct Verification {
     dir: PathBuf,
-    /// Whether files of registers are mended: for whoever alone writes here, while nothing is being sealed.
+    /// Whether register files are repaired. Only for the sole writer of the directory, while nothing is being sealed.
     mends: bool,
     todo: Vec<PathBuf>,
     look: Option<Look>,
-    /// What was found so far.
+    /// Results so far.
     pub report: VerifyReport,
 }
 
 impl Verification {
-    /// Begins. `has_raw`: hours that are not sealed yet are read too.
+    /// Lists the files to read. With `has_raw`, raw segments are included.
     pub fn begin(dir: &Path, mends: bool, has_raw: bool) -> Self {
         let mut todo = files(dir, "day-");
         todo.extend(mirror::orphans(dir));
@@ -160,15 +160,15 @@ impl Verification {
         Self { dir: dir.to_path_buf(), mends, todo, look: None, report }
     }
 
-    /// The file that is being read, or the next one.
+    /// The file being read, or the next one.
     pub fn file(&self) -> Option<&Path> {
         self.look.as_ref().map(|look| look.file.path.as_path()).or(self.todo.last().map(PathBuf::as_path))
     }
 
-    /// Reads a slice, or a file that is not sealed yet; `false` when nothing is left.
+    /// Reads one slice, or one raw segment as a whole; `false` when nothing is left.
     ///
     /// # Errors
-    /// A file cannot be read now, for another reason than damage. It counts as read.
+    /// A file cannot be read now for another reason than damage. It is not tried again in this verification.
     pub fn step(&mut self) -> Result<bool, JournalError> {
         if let Some(mut look) = self.look.take() {
             if look.step()? {
@@ -224,7 +224,7 @@ impl Verification {
         Ok(())
     }
 
-    /// A day's file is read: of registers the second copy is looked at too, and whichever is damaged is mended from the other.
+    /// Concludes a day file. For registers the mirror is verified too, and the damaged copy is repaired from the intact one.
     fn end_file(&mut self, path: &Path, damage: Vec<Damage>) -> Result<(), JournalError> {
         let Some(mirror) = mirror::of(path) else {
             self.report.damage.extend(damage);
@@ -248,7 +248,7 @@ impl Verification {
             }
             (false, true) if !self.mends && has_all(&mirror, path) => self.report.mendable.push(name(path)),
             (false, true) if has_all(&mirror, path) && mirror::restore(path) => self.report.mended.push(name(path)),
-            // Both are damaged, each elsewhere perhaps: what is damaged in both is lost, the rest is read from either.
+            // Both are damaged, perhaps in different places: only what is damaged in both is lost, and the rest is read from either.
             (false, _) => {
                 let other = of_mirror.unwrap_or_default();
                 self.report.damage.extend(damage.into_iter().filter(|d| other.is_empty() || d.is_of_any(&other)));
@@ -257,7 +257,7 @@ impl Verification {
         Ok(())
     }
 
-    /// It has come to its end: whoever mends keeps the report.
+    /// Ends the verification; stores the report if this verification repairs.
     pub fn end(mut self, ended_ms: i64) -> VerifyReport {
         self.report.ended_ms = ended_ms;
         if self.mends {

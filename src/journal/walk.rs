@@ -1,4 +1,4 @@
-//! The walk over history: sealed files, raw segments and the tail in order, with what is damaged on the way.
+//! Iteration over history: sealed files, raw segments and the tail in order, collecting the damage that it finds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::model::quality::Cause;
 use crate::model::reading::{Reading, Sample};
 use crate::model::value::Value;
 
-/// How a walk through a slice ended.
+/// How the iteration over a slice ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Walked {
     On,
@@ -25,24 +25,24 @@ enum Walked {
     Unreadable,
 }
 
-/// What is made of what the walk meets.
+/// What the visitor needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum VisitMode {
-    /// Every sample, handed to somebody who may take his time.
+    /// Every sample. The visitor may be slow, so no transaction is held open on the file.
     Samples,
-    /// Slots of any length.
+    /// Samples for slots of any length, read within one transaction per file.
     Slots,
-    /// Slots that are made of quarter hours.
+    /// Stored quarter-hour aggregates where a slice lies within the range and has them; samples otherwise.
     Quarters,
 }
 
-/// What the walk over history meets.
+/// One visited item: time in milliseconds since 1970 and sample, or start and aggregate of a quarter hour.
 pub(super) enum Visited<'a> {
     Row(i64, Result<&'a Value, Cause>),
     Quarter(i64, &'a Aggregate),
 }
 
-/// The same, kept.
+/// Owned form of [`Visited`].
 #[derive(Clone, Debug)]
 enum OwnedVisit {
     Row(i64, Sample),
@@ -72,7 +72,7 @@ impl OwnedVisit {
     }
 }
 
-/// What a file gave.
+/// Items and damage collected from one file.
 #[derive(Default)]
 struct Gathered {
     met: Vec<(OwnedVisit, VisitSource)>,
@@ -80,7 +80,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// What either has; the damage of one counts where the other is damaged at the same time.
+    /// The union of both copies. Damage of one copy counts only if the other is damaged in the same period.
     fn joined(mut self, other: Gathered) -> Self {
         let known: BTreeSet<i64> = self.met.iter().map(|(met, _)| met.at_ms()).collect();
         self.met.extend(other.met.into_iter().filter(|(met, _)| !known.contains(&met.at_ms())));
@@ -90,10 +90,10 @@ impl Gathered {
     }
 }
 
-/// What is done with it; says whether to go on.
+/// Called for each item; returns whether to go on.
 pub(super) type Visitor<'a> = &'a mut dyn FnMut(Visited<'_>, VisitSource) -> bool;
 
-/// Where it is met.
+/// Properties of the stream and slice that an item comes from.
 #[derive(Clone, Copy)]
 pub(super) struct VisitSource {
     /// Milliseconds between readings; 0 if irregular.
@@ -102,7 +102,7 @@ pub(super) struct VisitSource {
 }
 
 impl Journal {
-    /// Walks sealed files, raw segments and the tail in order.
+    /// Visits sealed files, raw segments and the tail in order. Unreadable data are added to `damage`.
     pub(super) fn walk(
         &self,
         query: &HistoryQuery,
@@ -120,7 +120,7 @@ impl Journal {
         {
             files.insert(day_name(path), path);
         }
-        // While a segment is being sealed its readings stand in both places: the raw file counts until it is gone.
+        // While a segment is being sealed its readings are in both places: the raw file counts until it is removed.
         let in_raw: Vec<u64> = catalog.iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
         let mut last_seq = 0u64;
         for path in files.values() {
@@ -133,7 +133,7 @@ impl Journal {
             let mut reader = match SegmentReader::open(path, &offsets) {
                 Ok(reader) => reader,
                 Err(_) if !path.exists() => {
-                    // Sealed since we looked: where it is now.
+                    // Sealed since the catalog was copied.
                     if !self.walk_newly_sealed(*first, query, ask, damage, each)? {
                         return Ok(());
                     }
@@ -176,7 +176,7 @@ impl Journal {
         Ok(())
     }
 
-    /// A day's file; of registers its mirror where that file is damaged, and of both what each has where both are.
+    /// Visits a day file. If a register file is damaged its mirror is visited instead; if both are damaged, the union of both.
     fn walk_day(
         &self,
         path: &Path,
@@ -212,7 +212,7 @@ impl Journal {
         Ok(day.met.iter().all(|(met, from)| each(met.lent(), *from)))
     }
 
-    /// One sealed file; whether to go on. What it does not give is damage.
+    /// Visits one sealed file; returns whether to go on. Unreadable data become damage.
     fn walk_file(
         &self,
         path: &Path,
@@ -223,7 +223,7 @@ impl Journal {
         each: Visitor<'_>,
     ) -> Result<bool, JournalError> {
         match DayFile::open(path).and_then(|file| walk_sealed(&file, query, ask, wanted, damage, each)) {
-            // The file was thinned or deleted meanwhile.
+            // The file was deleted meanwhile.
             Err(_) if !path.exists() => Ok(true),
             Err(e) if e.is_unreadable() => {
                 damage.push(self.unreadable(path, query, &e));
@@ -233,13 +233,13 @@ impl Journal {
         }
     }
 
-    /// A file that gives nothing is counted, and said with the answer.
+    /// Counts an unreadable file and describes it for the answer.
     fn unreadable(&self, path: &Path, query: &HistoryQuery, why: &JournalError) -> Damage {
         self.shared.found_damaged(path);
         Damage::file(path, &query.device, why.to_string())
     }
 
-    /// The slices of a segment that was sealed after the walk began.
+    /// Visits the slices of a segment that was sealed after the iteration began.
     fn walk_newly_sealed(
         &self,
         first: u64,
@@ -250,7 +250,7 @@ impl Journal {
     ) -> Result<bool, JournalError> {
         let sealed = match lock(&self.shared.catalog).get(&first) {
             Some(place) if !place.sealed.is_empty() => place.sealed.clone(),
-            // Another process seals: its day files are found by looking.
+            // Another process seals: its day files are not in this catalog, so the directory is listed.
             _ => crate::journal::recover::files(&self.shared.dir, "day-"),
         };
         for path in sealed.iter().filter(|p| may_hold(p, query.from_ms, query.to_ms)) {
@@ -262,7 +262,7 @@ impl Journal {
     }
 }
 
-/// Whether a number of the tail lies in a sealed segment (a tail may reach back into the hour before).
+/// Whether a number lies in a sealed segment; the tail may reach back into the hour before.
 fn is_on_disk(catalog: &crate::journal::Catalog, seq: u64) -> bool {
     catalog
         .range(..=seq)
@@ -270,24 +270,24 @@ fn is_on_disk(catalog: &crate::journal::Catalog, seq: u64) -> bool {
         .is_some_and(|(_, p)| p.raw.is_none() && p.last_seq.is_some_and(|last| last >= seq))
 }
 
-/// Whether a day's file can hold anything of the range: a segment belongs to the day on which it began.
+/// Whether a day file can hold anything of the range. A segment belongs to the day on which it began.
 pub(super) fn may_hold(path: &Path, from_ms: i64, to_ms: i64) -> bool {
     let name = day_name(path);
     let Some(day) = name.strip_prefix("day-").and_then(|n| n.get(..8)) else { return true };
-    // A clock that was set back by less than an hour leaves what follows in the file.
+    // A clock that is set back by less than an hour does not begin a new slice, so a file may hold times of the day before.
     let (from, to) = (from_ms.saturating_sub(86_400_000), to_ms.saturating_add(3_600_000));
     let (from, to) = (sealed::day_of(from), sealed::day_of(to));
     (from.as_str()..=to.as_str()).contains(&day)
 }
 
-/// A name by which files are read in order of their days, be it a day's file or its mirror.
+/// Sort key by day; a mirror has the key of its day file.
 fn day_name(path: &Path) -> String {
     let name = path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
     name.strip_prefix("mirror-").map_or(name.clone(), |rest| format!("day-{rest}"))
 }
 
 pub(super) fn point_of(stream: &Stream, point: &str) -> Option<usize> {
-    // Transitions of alarms have a log of their own; here they are copies for the time-series stores.
+    // Alarm transitions have their own log; the journal only carries copies for the time-series stores.
     if stream.alarm_rule().is_some() {
         return None;
     }
@@ -325,7 +325,7 @@ fn walk_sealed(
         damage.push(Damage::file(&file.path, "", why));
     }
     if file.path.to_string_lossy().contains("-register") {
-        // Of counters each header is looked at: one that says another time, or another stream, would be missed.
+        // For registers every header is checked: one damaged into another time or stream would be missed by the filter below.
         let all = damage::slices(file, &query.device, "1 = 1", &[], damage)?;
         let bad = all.iter().filter(|s| !s.is_whole).count();
         if bad > 0 {
@@ -348,12 +348,12 @@ fn walk_sealed(
             }
         }
     }
-    // A device that was configured anew within the day has several streams.
+    // A device whose configuration changed within the day has several streams.
     found.sort_by_key(|(slice, ..)| slice.first_ms);
     for (slice, stream, point) in found {
         let from = VisitSource { every_ms: stream.every_ms, thinned: slice.thinned };
         let inside = slice.first_ms >= query.from_ms && slice.last_ms < query.to_ms;
-        // Figures that cannot be read are made of the samples.
+        // If the aggregates cannot be read, the samples are used.
         let figures =
             if ask == VisitMode::Quarters && inside { file.aggregates(&slice, point).ok().flatten() } else { None };
         if let Some(aggregates) = figures {

@@ -1,4 +1,4 @@
-//! The writer's thread: commits, and begins a new segment each hour. What it does in between is in `upkeep`.
+//! The writer thread: commits the tail and begins a new segment each hour. Its work between commits is in `maintenance`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::journal::tail::JournalEntry;
 use crate::journal::{JournalShared, SegmentLocation, lock};
 use crate::model::time::UnixMillis;
 
-/// Numbers reserved at a time.
+/// Numbers reserved on disk beyond the next one; renewed when fewer than half of them are left.
 const RESERVE: u64 = 10_000_000;
-/// Readings of one transaction.
+/// Most readings in one transaction.
 const COMMIT_MAX: usize = 20_000;
-/// Between a panic and the next attempt.
+/// Pause after a panic before the thread's state is rebuilt.
 const REBUILD: Duration = Duration::from_secs(5);
 
-/// What the thread works on.
+/// State of the writer thread.
 pub struct Work {
     pub(super) shared: Arc<JournalShared>,
     pub(super) segment: Option<Segment>,
@@ -32,7 +32,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Makes the first segment and reserves numbers, so that a directory that cannot be written is found at the start.
+    /// Creates the first segment and reserves numbers, so that a directory that cannot be written is an error at startup.
     pub fn new(shared: Arc<JournalShared>) -> Result<Self, JournalError> {
         let leftovers =
             lock(&shared.catalog).iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
@@ -49,8 +49,8 @@ impl Work {
         Ok(work)
     }
 
-    /// Works until told to stop. A panic is an error of ours that must not end the journal: it is said, and work begins anew
-    /// after a pause, since what caused it may well be met again. Told to stop meanwhile, it tries once more.
+    /// Runs until stopped. A panic must not end the journal: it is logged, and the state is rebuilt after a pause, because the cause may
+    /// still exist. If a stop is requested meanwhile, one more attempt is made to commit.
     pub fn run_guarded(mut self) {
         let mut last_try = false;
         loop {
@@ -84,9 +84,9 @@ impl Work {
         }
     }
 
-    /// Until told to stop; then commits what is left.
+    /// The thread's loop: commit, rotate, run maintenance. After a stop request it commits what is left and returns.
     pub fn run(&mut self) {
-        // The first commit reserves numbers before anything else is done.
+        // Before the first wait: what was appended since `new` is committed at once.
         self.commit();
         let mut first = true;
         loop {
@@ -100,7 +100,7 @@ impl Work {
                 return;
             }
             if std::mem::take(&mut first) {
-                // By now the date is believed, or it is not.
+                // The clock may have become trusted since the start; that must not begin a new segment at once.
                 self.hour = hour_of(&self.shared);
             }
             self.rotate();
@@ -146,7 +146,7 @@ impl Work {
         let boot = lock(&shared.boot).clone();
         let now_us = shared.clock.mono_us();
         let full_sync = now_us >= self.next_sync_us;
-        // In every segment, because the older ones go; lowered by nobody but whoever says that an earlier date is right.
+        // The latest date is stored in every segment, because older ones are deleted. Only `Journal::accept` lowers it.
         let accepted_upto = shared.accepted_upto.load(Ordering::Relaxed);
         let counts = |e: &&Arc<JournalEntry>| e.reading.at.trusted && e.seq > accepted_upto;
         let newest = entries.iter().rev().find(counts).map_or(0, |e| e.reading.at.wall.0);
@@ -170,13 +170,13 @@ impl Work {
         Ok(())
     }
 
-    /// Cursors, none beyond what is committed.
+    /// All cursors, clamped to what is committed.
     pub(super) fn cursors(&self, committed: u64) -> BTreeMap<String, Position> {
         let clamp = |(name, p): (&String, &Position)| (name.clone(), p.clamped(committed));
         lock(&self.shared.cursors).iter().map(clamp).collect()
     }
 
-    /// Says when failing begins and when it ends.
+    /// Logs when commits begin to fail and when they succeed again; updates the health.
     fn report(&mut self, result: &Result<(), JournalError>) {
         let health = &self.shared.health;
         let mut error = lock(&health.error);
@@ -198,7 +198,7 @@ impl Work {
         health.ok.store(result.is_ok(), Ordering::Relaxed);
     }
 
-    /// A damaged segment is set aside and a new one begun; a full disk gets room.
+    /// Renames a damaged segment, so that the next commit creates a new one; requests that files are deleted if the disk is full.
     fn after_failure(&mut self, trouble: &JournalError) {
         if trouble.is_damage()
             && let Some(segment) = self.segment.take()
@@ -221,7 +221,7 @@ impl Work {
         Ok(segment)
     }
 
-    /// A new segment when the hour changes.
+    /// Begins a new segment when the hour has changed, unless the present one is empty or commits fail.
     fn rotate(&mut self) {
         let hour = hour_of(&self.shared);
         let committed = lock(&self.shared.tail).committed;
@@ -239,7 +239,7 @@ impl Work {
                     tracing::warn!(error = %e, "journal segment could not be folded");
                 }
                 self.hour = hour;
-                // The disk must have the new segment's reservation and cursors before the old one goes.
+                // The new segment's reservation and cursors must be synced before the old segment can be deleted.
                 self.next_sync_us = 0;
                 self.commit();
             }
@@ -256,7 +256,7 @@ impl Work {
     }
 }
 
-/// The hour that a segment belongs to: of the date if it is believed, else of the time since boot.
+/// Hours since 1970 if the clock is trusted, else hours since boot.
 fn hour_of(shared: &JournalShared) -> i64 {
     if shared.clock.trusted() {
         shared.clock.wall().0.div_euclid(3_600_000)
