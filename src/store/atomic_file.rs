@@ -1,13 +1,14 @@
-//! A small file that is always whole: written beside, synced, renamed. A power cut leaves the old one or the new one.
+//! Atomic replacement of a small file: the new contents are written beside it, synced and renamed. A power cut leaves either the old
+//! or the new contents.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Replaces a file.
+/// Replaces a file and syncs its directory. Readers see the old or the new contents.
 ///
 /// # Errors
-/// What the disk says; the file is then as it was.
+/// An operation failed. The file is unchanged, unless only the directory could not be synced.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".new");
@@ -17,7 +18,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_data()?;
     std::fs::rename(&beside, path)?;
     match path.parent() {
-        // The name is a line in the folder, and the folder is a file too.
+        // The rename is durable only once the directory is synced.
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         _ => Ok(()),
     }

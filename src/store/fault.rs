@@ -1,30 +1,30 @@
-//! What a fault of SQLite says of a file: that it is damaged, or only of the disk, of another process, of what is short now.
+//! Classifies SQLite errors: the file is damaged, or the cause is the disk, another process or a lack of resources.
 
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use rusqlite::ffi;
 
-/// Whether the file itself gives nothing, so that it is put aside and another begun. Not: no room on the disk, too many open files,
-/// not ours to read or write, held by another process: then the file is sound and stays where it is.
+/// Whether the file itself is unreadable, so that it is renamed and a new one begun. False if the disk is full, too many files are open,
+/// permission is missing or another process holds the file: then the file is sound and stays where it is.
 pub fn is_of_file(error: &rusqlite::Error, path: &Path) -> bool {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, PermissionDenied, ReadOnly, SystemIoFailure,
     };
     if matches!(error, rusqlite::Error::ToSqlConversionFailure(_)) {
-        // A fault of the file system while a file is copied or a directory made.
+        // A file system error while a file was copied or a directory created.
         return false;
     }
     let extended = error.sqlite_error().map_or(0, |e| e.extended_code);
     match error.sqlite_error_code() {
         Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | PermissionDenied) => false,
-        // Files beside it cannot be made or written (a full disk): nothing is said of this one. What cannot be read is lost.
+        // Files beside it cannot be created or written (a full disk): this file may be sound. Only a failed read means that it is damaged.
         Some(SystemIoFailure) => {
             matches!(extended, ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ | SQLITE_IOERR_CORRUPTFS)
                 || cannot_be_read(path)
         }
         Some(CannotOpen) => cannot_be_read(path),
-        // A file that may be written to, with a version of its format that may not.
+        // The file is writable, but SQLite finds a format version in it that it may not write.
         Some(ReadOnly) => extended == ffi::SQLITE_READONLY && is_writable(path),
         _ => !is_forbidden(path),
     }
@@ -40,7 +40,7 @@ fn is_forbidden(path: &Path) -> bool {
     std::fs::File::open(path).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied)
 }
 
-/// Whether the beginning of a file cannot be read, and not for want of a right or of free descriptors.
+/// Whether the beginning of a file cannot be read, for another reason than missing permission, memory or file descriptors.
 fn cannot_be_read(path: &Path) -> bool {
     let mut first = [0u8; 100];
     let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut first));

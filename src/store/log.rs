@@ -1,7 +1,7 @@
-//! The event log and what rooms keep: one SQLite file with full sync. State and event are written in one transaction; that log
-//! is the only home of what was decided.
+//! The event log and the state of the rooms, in one SQLite file with full sync. An event and the state that results from it are written
+//! in one transaction; no other copy of a decision exists.
 //!
-//! It knows rows, not what they mean: `keep(room, key)` holds bytes whose contents only their room understands.
+//! The store does not interpret what it holds: the table `keep(room, key)` has bytes that only their room understands.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,65 +15,63 @@ use tokio::sync::oneshot;
 use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::store::fault::is_of_file;
 
-/// Format of the file.
+/// Format version of the file (SQLite `user_version`).
 const FORMAT: i64 = 1;
-/// Disk that is held back for this file, so that the journal fills the disk first.
+/// Bytes of disk reserved for this file, so that the journal runs out of space first.
 const BALLAST: u64 = 4 * 1024 * 1024;
 
 /// A row of the event log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventRow {
-    /// Its number; 0 before it has one.
+    /// Rises with each event; ignored when a row is written.
     pub id: i64,
-    /// The room that it is of.
+    /// The room that wrote it.
     pub room: String,
-    /// What it is about.
+    /// The object it concerns, such as an alarm's key; defined by the room.
     pub key: String,
-    /// What happened, in one word.
+    /// Kind of event, one word.
     pub what: String,
-    /// When, as the clock showed it.
+    /// Time of the event by the wall clock.
     pub at: UnixMillis,
-    /// Whether that date may be believed.
+    /// Whether the clock was trusted at that time.
     pub trusted: bool,
-    /// Monotonic time of its boot.
+    /// Monotonic time within the boot that wrote it.
     pub mono: MonotonicMillis,
-    /// The rest, as JSON.
+    /// Further fields as JSON.
     pub body: String,
 }
 
-/// What is written in one transaction.
+/// Contents of one transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// Events.
     pub rows: Vec<EventRow>,
-    /// What rooms keep: room, key, and the bytes; `None` forgets it.
+    /// State of rooms: room, key and bytes; `None` deletes the key.
     pub keep: Vec<(&'static str, String, Option<Vec<u8>>)>,
 }
 
-/// Which rows are wanted.
+/// Selects rows of the event log.
 #[derive(Clone, Debug, Default)]
 pub struct EventQuery {
-    /// Room.
     pub room: String,
-    /// Key, or all.
+    /// `None`: all keys of the room.
     pub key: Option<String>,
-    /// From this moment on.
+    /// Inclusive lower bound.
     pub from: Option<UnixMillis>,
-    /// Before this moment.
+    /// Exclusive upper bound.
     pub to: Option<UnixMillis>,
-    /// At most so many, the newest.
+    /// Most rows; the newest are returned. `None`: no limit.
     pub limit: Option<usize>,
 }
 
-/// Transactions that wait for the disk at most.
+/// Most transactions that may wait for the disk; further ones are refused.
 const QUEUE: usize = 1_024;
 
-/// What it shows of itself.
+/// State for `status` and `/metrics`.
 #[derive(Debug, Default)]
 pub struct StoreHealth {
     /// Whether the last transaction could not be written.
     pub failed: AtomicBool,
-    /// Transactions that wait for the disk.
+    /// Transactions waiting for the disk.
     queued: AtomicUsize,
 }
 
@@ -84,26 +82,24 @@ enum Job {
     End(oneshot::Sender<()>),
 }
 
-/// The way to the store's thread; it ends when the last of these is gone.
+/// Handle of the store's thread, which ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Job>,
     path: PathBuf,
-    /// What it shows of itself.
     pub health: Arc<StoreHealth>,
 }
 
 impl Store {
-    /// Opens the file, or makes it. One that is damaged is put beside, with a number of its own, and a new one begun: what was
-    /// said of that is returned.
+    /// Opens the file or creates it. A damaged file is renamed to `.damaged-<n>` and a new one begun; the message about that is returned.
     ///
     /// # Errors
-    /// It cannot be opened, or a newer version wrote it; in words.
+    /// It cannot be opened, or a newer version wrote it.
     pub fn open(path: &Path, boot: &str) -> Result<(Self, Option<String>), String> {
         let mut said = None;
         let mut began = begin(path);
         if matches!(began, Err(Begin::Failed(_) | Begin::Damaged(_))) && std::fs::remove_file(ballast(path)).is_ok() {
-            // A full disk: that was held back for this moment.
+            // The disk may be full: the reserve is released for this case.
             began = begin(path);
         }
         let mut connection = match began {
@@ -144,11 +140,11 @@ impl Store {
         Ok((Self { jobs, path: path.to_path_buf(), health }, said))
     }
 
-    /// Writes a transaction; the answer comes when it is on the disk.
+    /// Queues a transaction. The receiver gets the result once it is synced to disk, or an error at once if the queue is full.
     pub fn commit(&self, batch: Batch) -> oneshot::Receiver<Result<(), String>> {
         let (done, answer) = oneshot::channel();
         if self.health.queued.fetch_add(1, Ordering::Relaxed) >= QUEUE {
-            // The disk hangs: whoever asks has their own way of waiting.
+            // The disk hangs; the caller decides how to proceed.
             self.health.queued.fetch_sub(1, Ordering::Relaxed);
             let _nobody_waits = done.send(Err("the disk takes nothing: too much waits for it".to_string()));
             return answer;
@@ -157,24 +153,24 @@ impl Store {
         answer
     }
 
-    /// The date is known now: what this boot wrote without one gets it.
+    /// Records that the clock is trusted from now on: undated events of this boot are dated.
     pub fn date(&self, now: UnixMillis, mono: MonotonicMillis) {
         let _thread_is_gone = self.jobs.send(Job::Date { now, mono });
     }
 
-    /// Forgets events before this moment.
+    /// Deletes dated events before this time.
     pub fn prune(&self, before: UnixMillis) {
         let _thread_is_gone = self.jobs.send(Job::Prune(before));
     }
 
-    /// Closes the file when everything before is written; nothing is written after it.
+    /// Closes the file after all queued jobs; later ones are dropped.
     pub fn end(&self) -> oneshot::Receiver<()> {
         let (done, answer) = oneshot::channel();
         let _thread_is_gone = self.jobs.send(Job::End(done));
         answer
     }
 
-    /// What a room keeps, by key.
+    /// The stored state of a room, by key.
     ///
     /// # Errors
     /// The file cannot be read, in words.
@@ -182,7 +178,7 @@ impl Store {
         kept(&self.path, room)
     }
 
-    /// Rows of the log, in order.
+    /// Matching rows of the log, oldest first.
     ///
     /// # Errors
     /// The file cannot be read, in words.
@@ -191,7 +187,7 @@ impl Store {
     }
 }
 
-/// What a room keeps, by key, read beside whoever writes.
+/// The stored state of a room, by key; also while another process writes.
 ///
 /// # Errors
 /// The file cannot be read, in words.
@@ -205,7 +201,7 @@ pub fn kept(path: &Path, room: &str) -> Result<BTreeMap<String, Vec<u8>>, String
     read().map_err(|e| format!("cannot read {}: {e}", path.display()))
 }
 
-/// Rows of the log, in order, read beside whoever writes.
+/// Matching rows of the log, oldest first; also while another process writes.
 ///
 /// # Errors
 /// The file cannot be read, in words.
@@ -244,7 +240,8 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let is_readable = connection.query_row("PRAGMA user_version", [], |_| Ok(()));
     let log = PathBuf::from(format!("{}-wal", path.display()));
     if is_readable.is_err() && std::fs::metadata(log).map_or(0, |m| m.len()) == 0 {
-        // Who may not write here cannot open the files beside it; nobody else has it open, so it will not change.
+        // Without write permission SQLite cannot create its shared memory file. The write-ahead log is empty, so the file is
+        // read as immutable.
         let plain = format!("file:{}?immutable=1", path.display());
         return Connection::open_with_flags(plain, flags | rusqlite::OpenFlags::SQLITE_OPEN_URI);
     }
@@ -255,12 +252,12 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
 enum Begin {
     Newer(i64),
     Damaged(String),
-    /// The disk or another process: the file is not to blame.
+    /// The disk or another process is the cause; the file may be sound.
     Failed(String),
 }
 
 fn begin(path: &Path) -> Result<Connection, Begin> {
-    // Whatever is unreadable is put beside: people are to be paged whatever became of a file.
+    // An unreadable file is renamed rather than reported as a fatal error, because paging must go on.
     let damaged = |e: rusqlite::Error| {
         if is_of_file(&e, path) && !is_read_only(path) {
             Begin::Damaged(e.to_string())
@@ -275,7 +272,7 @@ fn begin(path: &Path) -> Result<Connection, Begin> {
     )?;
     let format: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(damaged)?;
     if format > FORMAT {
-        // Ours with one bit turned, and made of our tables: damage.
+        // One bit away from our format, with our tables: damage, not a newer version.
         let ours = "SELECT count(*) FROM sqlite_master WHERE name IN ('event', 'keep')";
         let tables: i64 = connection.query_row(ours, [], |r| r.get(0)).map_err(damaged)?;
         if ((format ^ FORMAT) & 0xFFFF_FFFF).count_ones() != 1 || tables != 2 {
@@ -324,7 +321,7 @@ fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &
             health.queued.fetch_sub(1, Ordering::Relaxed);
             let mut written = write(connection, &batch, boot);
             if written.is_err() && std::fs::remove_file(ballast(path)).is_ok() {
-                // That was held back for this moment.
+                // The disk may be full: the reserve is released for this case.
                 written = write(connection, &batch, boot);
             }
             health.failed.store(written.is_err(), Ordering::Relaxed);
@@ -337,7 +334,7 @@ fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &
                 tracing::error!(%error, "events cannot be given their date");
             }
         }
-        // The loop's own.
+        // Handled by the thread's loop.
         Job::End(_) => {}
         Job::Prune(before) => {
             let pruned = connection.execute("DELETE FROM event WHERE at < ?1 AND trusted = 1", [before.0]);
@@ -375,7 +372,7 @@ fn ballast(path: &Path) -> PathBuf {
     path.with_extension("reserve")
 }
 
-/// Holds some disk back, if there is plenty.
+/// Allocates the reserve file if it does not exist and at least 20 times its size is free.
 fn reserve_disk(path: &Path) {
     let reserve = ballast(path);
     if reserve.exists() {
@@ -392,19 +389,19 @@ fn reserve_disk(path: &Path) {
     }
 }
 
-/// A copy of the file as it is now, beside whoever writes; `to` must not be there.
+/// Writes a consistent copy of the file, also while another process writes; `to` must not exist.
 ///
 /// # Errors
-/// What SQLite says, in words.
+/// SQLite cannot read the file or write the copy.
 pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
     let copied = reader(from).and_then(|c| c.execute("VACUUM INTO ?1", [to.display().to_string()]));
     copied.map(|_| ()).map_err(|e| format!("cannot copy {}: {e}", from.display()))
 }
 
-/// Whether a file is a store of this version that holds together.
+/// Checks that a file is a sound store of this format version.
 ///
 /// # Errors
-/// Why not, in words.
+/// The format differs, the file is damaged or it cannot be read.
 pub fn verify(path: &Path) -> Result<(), String> {
     let proved = || -> rusqlite::Result<(i64, String)> {
         let connection = reader(path)?;

@@ -25,7 +25,7 @@ fn what_waits_for_a_disk_that_hangs_is_bounded() {
     let path = dir.join("store.db");
     let (store, _) = Store::open(&path, "boot").unwrap();
     wait(store.commit(Batch::default())).unwrap();
-    // Somebody else holds the file: nothing is written meanwhile.
+    // Another connection holds the lock: nothing can be written meanwhile.
     let holds = Connection::open(&path).unwrap();
     holds.execute_batch("BEGIN IMMEDIATE").unwrap();
     let batch = |n| Batch { rows: vec![row("a", n)], keep: Vec::new() };
@@ -38,7 +38,7 @@ fn what_waits_for_a_disk_that_hangs_is_bounded() {
             other => panic!("{other:?}"),
         }
     }
-    // The thread has one or two in hand.
+    // The thread has taken one or two jobs from the queue already.
     assert!((170..=176).contains(&refused), "{refused}");
     holds.execute_batch("ROLLBACK").unwrap();
     let written = waiting.into_iter().flat_map(wait).count();
@@ -57,7 +57,7 @@ fn it_opens_whatever_is_unreadable() {
     wait(store.commit(Batch { rows: vec![row("a", 100)], keep: Vec::new() })).unwrap();
     drop(store);
     let folded = Connection::open(&path).unwrap();
-    // The store's thread ends when it comes to it.
+    // The store's thread may not have ended yet.
     let is_busy = || folded.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get::<_, i64>(0)).unwrap() > 0;
     while is_busy() {
         std::thread::yield_now();
@@ -72,7 +72,7 @@ fn it_opens_whatever_is_unreadable() {
         bad
     });
     for (n, bad) in flipped.chain([Vec::new(), good[..good.len() / 2].to_vec()]).enumerate() {
-        // The thread of the case before may still be at its file.
+        // A separate file per case, since the thread of the previous case may still be running.
         let path = dir.join(format!("case-{n}.db"));
         std::fs::write(&path, &bad).unwrap();
         let (store, said) = Store::open(&path, "boot").unwrap();
