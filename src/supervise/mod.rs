@@ -1,4 +1,7 @@
-//! Spawns every task, restarts what panics within a budget, drains in order and names what would not stop.
+//! Spawns every task and restarts it after a panic, within a budget of restarts.
+//!
+//! Tasks belong to groups. Draining a group cancels its token, waits until a deadline, then aborts and logs the tasks that still
+//! run. The caller drains the groups in order.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -14,24 +17,22 @@ use crate::clock::Clock;
 #[cfg(panic = "abort")]
 compile_error!("a task that panics is rebuilt here; with panic = \"abort\" the whole process would end");
 
-/// Restarts that a task may need in ten minutes; then it is tried once every ten minutes.
+/// Restarts of a task within ten minutes; beyond that it is restarted once every ten minutes.
 const RESTARTS: usize = 5;
 const WINDOW_US: u64 = 600_000_000;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a supervisor shows of a task.
+/// Panics of one task since the process started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskFailure {
-    /// The task.
     pub task: String,
-    /// Times it panicked.
     pub panics: u64,
-    /// Whether its restarts are used up.
+    /// Whether its restart budget is used up, or it cannot be restarted at all.
     pub standing: bool,
 }
 
-/// One task of a group, for stopping it alone.
+/// Stops one task of a group alone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     stop: CancellationToken,
@@ -39,7 +40,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Tells the task to stop.
+    /// Requests that the task stops; does not wait.
     pub fn stop(&self) {
         self.stop.cancel();
     }
@@ -51,7 +52,7 @@ impl Handle {
     }
 }
 
-/// A group of tasks that is stopped together.
+/// A group of tasks that are stopped together.
 pub struct TaskGroup {
     name: &'static str,
     clock: Clock,
@@ -61,7 +62,7 @@ pub struct TaskGroup {
 }
 
 impl TaskGroup {
-    /// An empty group; `troubles` is shared with whoever shows them.
+    /// An empty group. Its failures are added to a list that several groups share.
     pub fn new(name: &'static str, clock: &Clock, troubles: &Arc<Mutex<Vec<TaskFailure>>>) -> Self {
         let (clock, troubles) = (clock.clone(), Arc::clone(troubles));
         Self { name, clock, stop: CancellationToken::new(), tasks: Vec::new(), troubles }
@@ -72,7 +73,7 @@ impl TaskGroup {
         self.stop.child_token()
     }
 
-    /// Spawns a task. `make` builds it anew after a panic; a task that returns is finished.
+    /// Spawns a task. After a panic `make` builds it again; a task that returns is finished.
     pub fn spawn(&mut self, name: &str, make: impl Fn(CancellationToken) -> Task + Send + Sync + 'static) -> Handle {
         let make = Arc::new(make);
         let token = self.stop.child_token();
@@ -84,7 +85,7 @@ impl TaskGroup {
             let _ends = ends;
             let mut panics: VecDeque<u64> = VecDeque::new();
             loop {
-                // Built within the task, so that a panic in building is caught like any other.
+                // `make` runs within the inner task, so that its panics are caught too.
                 let (make, stop_inner) = (Arc::clone(&make), stop.clone());
                 let inner = tokio::spawn(async move { make(stop_inner).await });
                 let aborter = AbortOnDrop(inner.abort_handle());
@@ -111,8 +112,7 @@ impl TaskGroup {
         Handle { stop: token, done }
     }
 
-    /// Spawns a task that cannot be rebuilt, because nobody knows what its state is worth after a panic: then `broken` is
-    /// called, once.
+    /// Spawns a task that is not restarted, because its state cannot be trusted after a panic. The callback is then called once.
     pub fn spawn_vital(
         &mut self,
         name: &str,
@@ -132,7 +132,7 @@ impl TaskGroup {
         self.tasks.push((name.to_string(), handle));
     }
 
-    /// Stops every task; those that hang longer than the deadline are aborted, by name.
+    /// Stops every task; those still running after the deadline are aborted and logged by name.
     pub async fn drain(self, deadline: Duration) {
         self.stop.cancel();
         let end = tokio::time::Instant::now() + deadline;
@@ -144,7 +144,7 @@ impl TaskGroup {
         }
     }
 
-    /// Forgets tasks that have ended (a reload replaces some).
+    /// Drops the handles of finished tasks, since a reload replaces some.
     pub fn sweep(&mut self) {
         self.tasks.retain(|(_, handle)| !handle.is_finished());
     }
@@ -161,7 +161,7 @@ fn note(troubles: &Mutex<Vec<TaskFailure>>, task: &str, standing: bool) {
     }
 }
 
-/// The inner task ends with the outer one.
+/// Aborts the inner task when the outer one ends.
 struct AbortOnDrop(tokio::task::AbortHandle);
 
 impl Drop for AbortOnDrop {
