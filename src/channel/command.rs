@@ -1,4 +1,5 @@
-//! A program on this box: a siren, a relay, whatever else there is.
+//! Runs a local program for each notification, for example to switch a siren or a relay. The exit status is the outcome; a program that
+//! exceeds its timeout is killed with its process group.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::channel::{BoxFuture, Channel};
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::time::UnixMillis;
 
-/// What a program says when it wants to be asked again later (sysexits.h: EX_TEMPFAIL).
+/// Exit status that asks for a retry (sysexits.h: EX_TEMPFAIL).
 const LATER: i32 = 75;
 
 /// A program on this box: `[[channel.command]]`. It gets the message as JSON on its standard input, and in the environment
@@ -39,7 +40,7 @@ fn ten_seconds() -> u64 {
 }
 
 impl CommandSettings {
-    /// What is wrong with it: the key, what, and the mend.
+    /// Configuration problems: key, message and hint for each.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = Vec::new();
         if !self.program.starts_with('/') {
@@ -52,29 +53,28 @@ impl CommandSettings {
     }
 }
 
-/// Where programs are found.
+/// The `PATH` of the program.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The process group of a program: ended with whatever it began, unless it has ended by itself.
+/// The process group of a program. Dropping it kills the group, unless the program has exited by itself (`None`).
 struct ProcessGroup(Option<u32>);
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
         let id = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         if let Some(id) = id {
-            // None of it may be left.
+            // Also reached when the attempt is cancelled: no process may be left behind.
             let _gone = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
         }
     }
 }
 
-/// The channel.
+/// A channel that runs a program.
 pub struct CommandChannel {
     settings: CommandSettings,
 }
 
 impl CommandChannel {
-    /// Nothing is started yet.
     pub fn new(settings: CommandSettings) -> Self {
         Self { settings }
     }
@@ -83,7 +83,7 @@ impl CommandChannel {
         let s = &self.settings;
         let spawned = tokio::process::Command::new(&s.program)
             .args(&s.args)
-            // Nothing of the gateway's own: its environment may hold secrets of the configuration.
+            // The daemon's own environment may hold secrets of the configuration.
             .env_clear()
             .env("PATH", PATH)
             .env("LANG", "C.UTF-8")
@@ -101,7 +101,7 @@ impl CommandChannel {
             .spawn();
         let mut child = match spawned {
             Ok(child) => child,
-            // It is being written just now.
+            // The file is being written at this moment.
             Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
                 return DeliveryOutcome::Later { after_ms: None, why: format!("cannot start {}: {e}", s.program) };
             }
@@ -112,7 +112,7 @@ impl CommandChannel {
         let object = letter.object.to_string();
         let running = async {
             if let Some(mut input) = input {
-                // A program that does not read is no worse for it.
+                // A program need not read its input.
                 let _closed = input.write_all(object.as_bytes()).await;
             }
             child.wait().await
@@ -121,9 +121,9 @@ impl CommandChannel {
             Err(_) => DeliveryOutcome::Unknown { why: format!("{} took longer than {} ms", s.program, s.timeout_ms) },
             Ok(Err(e)) => DeliveryOutcome::Unknown { why: format!("{}: {e}", s.program) },
             Ok(Ok(status)) => {
-                // It ended by itself: what it left running on purpose is its own affair.
+                // It exited by itself: background processes that it started on purpose keep running.
                 group.0 = None;
-                // What it left running may keep this open: only what is there already is read.
+                // Such a process may keep stderr open, so only what is already there is read.
                 let mut bytes = [0u8; 400];
                 let reading = async {
                     match &mut errors {

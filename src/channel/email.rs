@@ -1,4 +1,4 @@
-//! E-mail: for digests, and for people who read it.
+//! E-mail through an SMTP server, for digests and low priorities. A new connection is made for each message.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::http;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::time::UnixMillis;
 
-/// Longest wait for a mail server.
+/// Timeout of one delivery attempt.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Until a mail server that cannot be reached is tried again.
+/// Retry delay after a mail server could not be reached.
 const AGAIN_MS: u64 = 60_000;
 
 /// A mail server: `[[channel.email]]`. A contact's `to` is an address.
@@ -60,7 +60,7 @@ pub enum Security {
 }
 
 impl EmailSettings {
-    /// What is wrong with it: the key, what, and the mend.
+    /// Configuration problems: key, message and hint for each.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = Vec::new();
         if self.from.parse::<lettre::message::Mailbox>().is_err() {
@@ -83,13 +83,13 @@ impl EmailSettings {
     }
 }
 
-/// The channel.
+/// A channel that sends e-mail.
 pub struct Email {
     settings: EmailSettings,
 }
 
 impl Email {
-    /// Nothing is opened yet.
+    /// Opens no connection before the first attempt.
     pub fn new(settings: EmailSettings) -> Self {
         Self { settings }
     }
@@ -101,7 +101,7 @@ impl Email {
         for certificate in rustls::pki_types::pem::PemObject::pem_slice_iter(&pem) {
             let der: rustls::pki_types::CertificateDer<'static> =
                 certificate.map_err(|e: rustls::pki_types::pem::Error| format!("{path}: {e}"))?;
-            // The system's list may hold one that is not understood: the others still are.
+            // One certificate of the system's list that cannot be parsed does not invalidate the others.
             if let Ok(certificate) = Certificate::from_der(der.to_vec()) {
                 builder = builder.add_root_certificate(certificate);
             }
@@ -127,7 +127,7 @@ impl Email {
         Ok(builder.build())
     }
 
-    /// Whether the server lets us in.
+    /// Connects and logs in without sending a message.
     async fn log_in(&self) -> Result<String, String> {
         let transport = self.transport()?;
         match transport.test_connection().await {

@@ -1,4 +1,6 @@
-//! Robots of group chats: WeCom, DingTalk (signed), Feishu (signed the other way round).
+//! Group chat webhooks (robots): WeCom (unsigned), DingTalk (signature in the URL), Feishu (signature in the body).
+//!
+//! These services answer HTTP 200 for failures too: the outcome is in the error code of the body.
 
 use std::sync::OnceLock;
 
@@ -39,7 +41,7 @@ pub struct GroupWebhookSettings {
 }
 
 impl GroupWebhookSettings {
-    /// What is wrong with it: the key, what, and the mend.
+    /// Configuration problems: key, message and hint for each.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let is_twice =
             self.key.is_some() && self.key_file.is_some() || self.secret.is_some() && self.secret_file.is_some();
@@ -52,44 +54,43 @@ impl GroupWebhookSettings {
     }
 }
 
-/// Whose robot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupWebhookVendor {
-    /// WeCom: a key, no signature.
+    /// A key in the URL, no signature.
     Wecom,
-    /// DingTalk: signature in the address.
+    /// A signature in the URL.
     Dingtalk,
-    /// Feishu: signature in the body.
+    /// A signature in the body.
     Feishu,
 }
 
-/// The channel.
+/// A channel that posts to a group chat webhook.
 pub struct GroupWebhook {
     vendor: GroupWebhookVendor,
     settings: GroupWebhookSettings,
     client: OnceLock<reqwest::Client>,
 }
 
-/// What DingTalk wants in the address: milliseconds and secret are signed with the secret.
+/// DingTalk's `sign` parameter: HMAC of "milliseconds, newline, secret" with the secret as key.
 pub fn dingtalk_sign(secret: &str, ms: i64) -> String {
     BASE64.encode(hmac(secret.as_bytes(), format!("{ms}\n{secret}").as_bytes()))
 }
 
-/// What Feishu wants in the body: seconds and secret are the key, and nothing is signed with it.
+/// Feishu's `sign` member: HMAC of the empty message with "seconds, newline, secret" as key.
 pub fn feishu_sign(secret: &str, s: i64) -> String {
     BASE64.encode(hmac(format!("{s}\n{secret}").as_bytes(), b""))
 }
 
-/// A service that is this far from our clock refuses signatures, seconds.
+/// Clock difference from which a service rejects signatures, seconds.
 const CLOCK_S: i64 = 3_600;
 
 impl GroupWebhook {
-    /// Nothing is opened yet.
+    /// Opens no connection before the first attempt.
     pub fn new(vendor: GroupWebhookVendor, settings: GroupWebhookSettings) -> Self {
         Self { vendor, settings, client: OnceLock::new() }
     }
 
-    /// The message as the vendor wants it.
+    /// The message in the vendor's JSON format.
     pub fn body(&self, letter: &Notification, secret: Option<&str>, now: UnixMillis) -> Value {
         let (text, to) = (letter.text(), letter.to.as_str());
         let is_mobile =
@@ -106,7 +107,7 @@ impl GroupWebhook {
             }
             GroupWebhookVendor::Dingtalk => {
                 let mut at = json!({ "isAtAll": to == "@all" });
-                // Whom it mentions stands in both, or it does not ring.
+                // The mention must be in both `at` and the text, or the person gets no push.
                 let mention = match (is_mobile, to.is_empty() || to == "@all") {
                     (_, true) => String::new(),
                     (true, _) => {
@@ -182,7 +183,7 @@ impl GroupWebhook {
     }
 }
 
-/// What a robot's answer means: the truth stands in the body, whatever the status says.
+/// The outcome of a response: the body's error code decides, whatever the HTTP status is.
 pub fn judge(vendor: GroupWebhookVendor, said: &HttpAnswer) -> DeliveryOutcome {
     let body: Value = serde_json::from_str(&said.body).unwrap_or_default();
     let (code, words) = match vendor {
@@ -191,7 +192,7 @@ pub fn judge(vendor: GroupWebhookVendor, said: &HttpAnswer) -> DeliveryOutcome {
     };
     let Some(code) = code else {
         return match by_status(said) {
-            // It says that all is well, and not how it always does.
+            // A success status without the error code that these services always send.
             DeliveryOutcome::Accepted => {
                 let words: String = said.body.chars().take(200).collect();
                 DeliveryOutcome::Unknown { why: format!("an answer that is none of a robot's: {}", words.trim()) }
@@ -199,7 +200,7 @@ pub fn judge(vendor: GroupWebhookVendor, said: &HttpAnswer) -> DeliveryOutcome {
             other => other,
         };
     };
-    // WeCom 45009; DingTalk 130101; Feishu 11232 and 9499.
+    // Rate limit codes: WeCom 45009; DingTalk 130101 and 130102; Feishu 11232, 11233 and 9499.
     let is_rate = matches!(
         (vendor, code),
         (GroupWebhookVendor::Wecom, 45_009)

@@ -1,5 +1,8 @@
-//! How people are reached: one file each. A channel makes one try and says what became of it; when, how often and what else
-//! is decided by the desk (`oncall`).
+//! Notification channels, one file per service.
+//!
+//! A channel makes one delivery attempt for one `Notification` and returns a `DeliveryOutcome`. It keeps no queue and never retries:
+//! rate limits, cooldown, merging, retries, fail-over and escalation are decided by `oncall`.
+//! A channel that can receive replies reports them to a `ReplyHandler` while it listens.
 
 pub mod command;
 pub mod email;
@@ -21,32 +24,24 @@ use crate::http::files::NamedFile;
 use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
 use crate::model::time::UnixMillis;
 
-/// A channel, as configured: one of each kind that there is.
+/// The settings of a configured channel, one variant per kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChannelSettings {
-    /// `[[channel.ntfy]]`.
     Ntfy(ntfy::NtfySettings),
-    /// `[[channel.wecom]]`.
     Wecom(group_webhook::GroupWebhookSettings),
-    /// `[[channel.dingtalk]]`.
     Dingtalk(group_webhook::GroupWebhookSettings),
-    /// `[[channel.feishu]]`.
     Feishu(group_webhook::GroupWebhookSettings),
-    /// `[[channel.email]]`.
     Email(email::EmailSettings),
-    /// `[[channel.webhook]]`.
     Webhook(webhook::WebhookSettings),
-    /// `[[channel.sms]]`.
     Sms(sms::SmsSettings),
-    /// `[[channel.command]]`.
     Command(command::CommandSettings),
 }
 
-/// DingTalk takes offence for ten of them.
+/// Cooldowns below are multiples of this; DingTalk blocks a robot that exceeds its limit for ten minutes.
 const MINUTE: u64 = 60_000;
 
 impl ChannelSettings {
-    /// Its id, unique among channels.
+    /// The channel's id, unique among channels.
     pub fn id(&self) -> &str {
         match self {
             ChannelSettings::Ntfy(s) => &s.id,
@@ -58,8 +53,8 @@ impl ChannelSettings {
         }
     }
 
-    /// 80 % of what the service allows (ntfy: a bucket of 60, one more each 5 s; WeCom and DingTalk: 20 a minute; Feishu: 100
-    /// a minute), or what the site says.
+    /// The channel's rate limit: `per_min` if configured, else 80 % of what the service allows (ntfy: a bucket of 60, refilled by one
+    /// each 5 s; WeCom and DingTalk: 20 a minute; Feishu: 100 a minute).
     pub fn pace(&self) -> RateLimit {
         let own = match self {
             ChannelSettings::Ntfy(s) => s.per_min,
@@ -71,7 +66,7 @@ impl ChannelSettings {
         };
         let (per_min, burst, rest_ms) = match self {
             ChannelSettings::Ntfy(_) => (9.6, 48.0, MINUTE),
-            // What is at once and what follows in a minute are 16 together, 80 at Feishu.
+            // Burst and refill of one minute add up to 16 messages, 80 for Feishu.
             ChannelSettings::Wecom(_) => (10.0, 6.0, MINUTE),
             ChannelSettings::Dingtalk(_) => (10.0, 6.0, 10 * MINUTE),
             ChannelSettings::Feishu(_) => (76.0, 4.0, MINUTE),
@@ -88,13 +83,13 @@ impl ChannelSettings {
         }
     }
 
-    /// Whether a contact has to say where to.
+    /// Whether a contact method on this channel must name an address (`to`).
     pub fn wants_address(&self) -> bool {
         matches!(self, ChannelSettings::Email(_) | ChannelSettings::Sms(_))
             || matches!(self, ChannelSettings::Ntfy(s) if s.topic.is_empty())
     }
 
-    /// Files that it names.
+    /// The files that the settings refer to: secrets and CA certificates.
     pub fn files(&self) -> Vec<NamedFile> {
         let (secrets, authorities): (Vec<(&'static str, &Option<String>)>, Option<&String>) = match self {
             ChannelSettings::Ntfy(s) => (vec![("token_file", &s.token_file)], s.ca_file.as_ref()),
@@ -109,7 +104,7 @@ impl ChannelSettings {
         secrets.chain(NamedFile::authorities(authorities)).collect()
     }
 
-    /// What is wrong with it: the key, what, and the mend.
+    /// Configuration problems: key, message and hint for each.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         match self {
             ChannelSettings::Ntfy(s) => s.problems(),
@@ -122,52 +117,50 @@ impl ChannelSettings {
     }
 }
 
-/// What somebody said through a channel.
+/// A reply received through a channel, or a change of whether replies can be received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InboundReply {
-    /// Whether answers can be heard there: said whenever it is tried.
+    /// Whether replies can be received, or why not; reported at every attempt to connect or poll.
     Listening(Result<(), String>),
-    /// The token of a page: whoever has it was paged.
+    /// A reply that carries the token of a page; the token proves that the sender was paged.
     Token {
-        /// The token, and a word for more than an acknowledgement.
+        /// The token, followed by `arrive` if it is more than an acknowledgement.
         text: String,
-        /// The channel's own name of the answer: where it goes on reading after a restart.
+        /// The service's id of the reply; reading resumes behind it after a restart.
         id: String,
     },
-    /// A text from a number.
+    /// A text message from a telephone number.
     Text {
-        /// Whose.
         from: String,
-        /// What.
         text: String,
     },
 }
 
-/// Told what somebody said.
+/// Called for each reply.
 pub type ReplyHandler = Arc<dyn Fn(InboundReply) + Send + Sync>;
 
-/// A try, or listening, on its way.
+/// The boxed future of a delivery attempt or of listening.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A channel at work.
+/// A delivery service: makes delivery attempts and, where the service allows it, receives replies.
 pub trait Channel: Send + Sync {
-    /// One try; `now` is for signatures.
+    /// Makes one delivery attempt; `now` is used for signatures.
     fn send<'a>(&'a self, letter: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome>;
 
-    /// Tries whether it would work, without telling anybody anything; none: that cannot be tried.
+    /// Checks whether delivery would work, without sending a message to anybody; `None` if the channel cannot check that.
     fn probe(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
         Box::pin(async { None })
     }
 
-    /// Listens to what people answer, as long as it lives; nothing where nobody can. `last` is the answer that was carried out
-    /// last, of a channel that can read what came before.
+    /// Receives replies until dropped; pends forever where the channel has none. `last` is the id of the last reply that was executed,
+    /// for channels that can read earlier messages.
     fn listen(&self, last: Option<String>, hear: ReplyHandler) -> BoxFuture<'_, ()> {
         drop((last, hear));
         Box::pin(std::future::pending())
     }
 }
 
-/// The channel of these settings; nothing is opened before it is used.
+/// Creates the channel of these settings; connections and ports are opened at first use.
 pub fn open(settings: &ChannelSettings) -> Box<dyn Channel> {
     match settings.clone() {
         ChannelSettings::Ntfy(s) => Box::new(ntfy::Ntfy::new(s)),
@@ -187,29 +180,26 @@ pub fn open(settings: &ChannelSettings) -> Box<dyn Channel> {
     }
 }
 
-/// Until a service that cannot be reached is tried again.
+/// Retry delay after a service could not be reached.
 const UNREACHED_MS: u64 = 15_000;
-/// Longest wait for an answer of a service.
+/// Timeout of a request to a service.
 pub const TIMEOUT_MS: u64 = 10_000;
 
-/// What a service answered over HTTP.
+/// The HTTP response of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpAnswer {
-    /// HTTP status.
     pub status: u16,
-    /// The body.
     pub body: String,
-    /// How long it wants to be left alone, milliseconds.
     pub after_ms: Option<u64>,
-    /// Its clock less ours, seconds, if it shows one.
+    /// Clock of the service minus ours, seconds; `None` without a `Date` header.
     pub clock_off_s: Option<i64>,
 }
 
-/// Sends a request; an answer where there is none to judge.
+/// Sends a request. Without a response the outcome is returned as the error.
 pub async fn ask(request: reqwest::RequestBuilder, now: UnixMillis) -> Result<HttpAnswer, DeliveryOutcome> {
     let response = request.send().await.map_err(|e| {
         let why = http::words(&e);
-        // Where no connection came about nothing was sent.
+        // Without a connection nothing was sent, so a retry cannot deliver twice.
         if e.is_connect() || e.is_builder() {
             DeliveryOutcome::Later { after_ms: Some(UNREACHED_MS), why }
         } else {
@@ -224,7 +214,7 @@ pub async fn ask(request: reqwest::RequestBuilder, now: UnixMillis) -> Result<Ht
     Ok(HttpAnswer { status, body: http::text(response).await, after_ms, clock_off_s })
 }
 
-/// What a status alone means: 408, 425, 429 and 5xx are "not now".
+/// The outcome by status code alone: 408, 425, 429 and 5xx mean "retry later".
 pub fn by_status(said: &HttpAnswer) -> DeliveryOutcome {
     let why = || {
         let words: String = said.body.chars().take(200).collect();
@@ -238,7 +228,7 @@ pub fn by_status(said: &HttpAnswer) -> DeliveryOutcome {
     }
 }
 
-/// What is wrong with an address and with a secret that is given twice.
+/// Configuration problems of a URL, and of a secret that is given both in place and in a file.
 fn address_problems(url: &str, is_twice: bool) -> Vec<(&'static str, String, &'static str)> {
     let mut out = Vec::new();
     if !http::is_address(url) {
@@ -251,7 +241,7 @@ fn address_problems(url: &str, is_twice: bool) -> Vec<(&'static str, String, &'s
     out
 }
 
-/// The client of a channel, made once.
+/// The HTTP client of a channel, built at first use and cached.
 fn kept<'a>(
     place: &'a std::sync::OnceLock<reqwest::Client>,
     url: &str,
@@ -264,7 +254,6 @@ fn kept<'a>(
     Ok(place.get_or_init(|| client))
 }
 
-/// HMAC-SHA256.
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
     ring::hmac::sign(&key, message).as_ref().to_vec()

@@ -1,4 +1,4 @@
-//! A modem that speaks AT commands on a serial port.
+//! Drives a GSM/LTE modem with AT commands on a serial port, in PDU mode.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
 
 use crate::channel::pdu;
 
-/// Longest wait for most answers.
+/// Timeout of most commands.
 const ANSWER: Duration = Duration::from_secs(5);
-/// Longest wait for the network to take a message.
+/// Timeout for the network to accept a message.
 const NETWORK: Duration = Duration::from_secs(40);
-/// How long a modem may speak unasked, after opening and before a command.
+/// How long unsolicited output is drained after opening, and before a command (`QUICK`).
 const SETTLE: Duration = Duration::from_millis(300);
 const QUICK: Duration = Duration::from_millis(20);
-/// Most of an answer.
+/// Maximum length of a response, bytes.
 const ANSWER_MAX: usize = 65_536;
 
-/// Why something did not work.
+/// Why a modem operation failed; the variants differ in whether a message may have been sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ModemError {
-    /// There is no modem, or it does not answer: nothing was sent.
+    /// There is no modem, or it does not respond. Nothing was sent.
     Away(String),
-    /// It said no.
+    /// The modem returned an error. Nothing was sent.
     Refused(String),
-    /// It fell silent in the middle of it.
+    /// The modem stopped responding in the middle of a command. A message may have been sent.
     Silent(String),
 }
 
@@ -35,14 +35,14 @@ impl std::fmt::Display for ModemError {
     }
 }
 
-/// A port with a modem that answers.
+/// An open serial port with a responding modem.
 pub struct Modem {
     port: SerialStream,
 }
 
-/// Whether an answer is at its end, and whether it is good.
+/// The final result code of a response: `Some(true)` for success, `Some(false)` for an error, `None` if it has not arrived yet.
 fn ended(text: &str) -> Option<bool> {
-    // What comes unasked may stand before and after it.
+    // Unsolicited lines may stand before and after it.
     text.lines().map(str::trim).find_map(|line| match line {
         "OK" => Some(true),
         "ERROR" | "NO CARRIER" | "BUSY" | "NO ANSWER" | "NO DIALTONE" => Some(false),
@@ -52,15 +52,15 @@ fn ended(text: &str) -> Option<bool> {
 }
 
 impl Modem {
-    /// Opens a port and sets the modem up: no echo, messages as PDU.
+    /// Opens a port and configures the modem: echo off, PDU mode.
     ///
     /// # Errors
-    /// The port cannot be opened, or nobody answers on it.
+    /// The port cannot be opened, or no modem responds on it.
     pub async fn open(path: &str, baud: u32) -> Result<Self, ModemError> {
         let opened = tokio_serial::new(path, baud).open_native_async();
         let port = opened.map_err(|e| ModemError::Away(format!("cannot open {path}: {e}")))?;
         let mut modem = Self { port };
-        // It may still wait for the text of a message that never came.
+        // After a crash the modem may still wait for the text of a message; escape cancels that.
         modem.write(b"\x1b\r").await?;
         modem.drain(SETTLE).await;
         for set_up in ["ATE0", "AT+CMGF=0"] {
@@ -82,7 +82,7 @@ impl Modem {
         }
     }
 
-    /// What came unasked, or too late, is no answer to what comes next.
+    /// Discards pending input, so that an unsolicited or late line is not taken for the response to the next command.
     async fn drain(&mut self, wait: Duration) {
         let mut buffer = [0u8; 512];
         while let Ok(Ok(n)) = tokio::time::timeout(wait, self.port.read(&mut buffer)).await {
@@ -92,7 +92,7 @@ impl Modem {
         }
     }
 
-    /// Reads until `is_end` says so.
+    /// Reads until `is_end` returns true for the text so far.
     async fn read(&mut self, what: &str, wait: Duration, is_end: impl Fn(&str) -> bool) -> Result<String, ModemError> {
         let mut bytes = Vec::new();
         let reading = async {
@@ -115,7 +115,7 @@ impl Modem {
         }
     }
 
-    /// A command and its answer.
+    /// Sends a command and returns its response.
     async fn ask(&mut self, command: &str, wait: Duration) -> Result<String, ModemError> {
         self.drain(QUICK).await;
         self.write(format!("{command}\r").as_bytes()).await?;
@@ -130,7 +130,7 @@ impl Modem {
     /// Sends a short message.
     ///
     /// # Errors
-    /// It was not sent, or nobody knows.
+    /// `Away` or `Refused`: it was not sent. `Silent`: it may have been sent.
     pub async fn send(&mut self, to: &str, text: &str) -> Result<(), ModemError> {
         let (pdu, length) = pdu::submit(to, text).map_err(ModemError::Refused)?;
         let command = format!("AT+CMGS={length}");
@@ -138,7 +138,7 @@ impl Modem {
         self.write(format!("{command}\r").as_bytes()).await?;
         let is_end = |text: &str| text.trim_end().ends_with('>') || ended(text).is_some();
         let prompt = self.read(&command, ANSWER, is_end).await.map_err(|t| match t {
-            // Nothing has been said yet.
+            // The text has not been transferred yet, so nothing was sent.
             ModemError::Silent(why) => ModemError::Away(why),
             other => other,
         })?;
@@ -154,10 +154,10 @@ impl Modem {
         }
     }
 
-    /// Messages that came in, as sender and text; they are taken off the card.
+    /// Reads the received messages as sender and text, and deletes them from the SIM card.
     ///
     /// # Errors
-    /// The modem does not answer.
+    /// The modem does not respond.
     pub async fn inbox(&mut self) -> Result<Vec<(String, String)>, ModemError> {
         let text = self.ask("AT+CMGL=4", ANSWER).await?;
         let mut out = Vec::new();
@@ -166,7 +166,7 @@ impl Modem {
             let Some(head) = line.strip_prefix("+CMGL:") else { continue };
             let index: Option<u32> = head.split(',').next().and_then(|n| n.trim().parse().ok());
             let (Some(index), Some(pdu)) = (index, lines.next()) else { continue };
-            // One that cannot be taken off the card is read again and says nothing new; none that was is lost.
+            // A message that cannot be deleted is read again next time, which is harmless; those deleted already are returned.
             if self.ask(&format!("AT+CMGD={index}"), ANSWER).await.is_err() && !out.is_empty() {
                 return Ok(out);
             }
@@ -175,18 +175,18 @@ impl Modem {
         Ok(out)
     }
 
-    /// Rings, so that somebody wakes up.
+    /// Places a voice call of at most `length` and hangs up, to wake somebody.
     ///
     /// # Errors
-    /// The modem does not call.
+    /// The modem cannot place the call, or the network rejects it.
     pub async fn ring(&mut self, to: &str, length: Duration) -> Result<(), ModemError> {
-        // A voice call; the answer may come at once or when it ends.
+        // `;` makes it a voice call. The result code may come at once or when the call ends.
         self.write(format!("ATD{to};\r").as_bytes()).await?;
         let answered = self.read("call", length, |text| ended(text) == Some(false)).await;
         self.ask("AT+CHUP", ANSWER).await?;
         match answered {
             Ok(text) => Err(ModemError::Refused(format!("call: {}", text.trim()))),
-            // Nobody said no: it rang.
+            // No error until the timeout: it rang.
             Err(_) => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! ntfy: a push to a phone, with a button whose answer comes back through a topic.
+//! ntfy: push notifications to a phone. A button publishes the page's token to the reply topic, which this channel subscribes to.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +15,13 @@ use crate::model::notification::{ARRIVE, Button, DeliveryOutcome, Notification, 
 use crate::model::priority::Priority;
 use crate::model::time::UnixMillis;
 
-/// Longest message that ntfy does not turn into a file.
+/// ntfy turns longer messages into an attachment, bytes.
 const MESSAGE_MAX: usize = 4_000;
-/// Until a subscription that broke is made anew.
+/// Delay before a broken subscription is renewed.
 const AGAIN: Duration = Duration::from_secs(5);
-/// ntfy says something every 45 s: what is silent for longer is broken.
+/// ntfy sends a keepalive every 45 s; a subscription that is silent for this long is broken.
 const SILENCE: Duration = Duration::from_secs(120);
-/// Longest line of a subscription.
+/// Maximum length of a line of the subscription, bytes; a longer one ends it.
 const LINE_MAX: usize = 65_536;
 
 /// A push through an ntfy server: `[[channel.ntfy]]`. A contact's `to` is a topic.
@@ -49,7 +49,7 @@ pub struct NtfySettings {
 }
 
 impl NtfySettings {
-    /// What is wrong with it: the key, what, and the mend.
+    /// Configuration problems: key, message and hint for each.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = address_problems(&self.url, self.token.is_some() && self.token_file.is_some());
         let is_topic = |t: &str| t.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) && t.len() <= 64;
@@ -62,16 +62,16 @@ impl NtfySettings {
     }
 }
 
-/// The channel.
+/// A channel that publishes to an ntfy server.
 pub struct Ntfy {
     settings: NtfySettings,
     client: OnceLock<reqwest::Client>,
-    /// Whether the reply topic cannot be read: buttons go to the alarm's page meanwhile, if there is one.
+    /// Whether the reply topic cannot be read. Buttons then post to the alarm's page, if there is one.
     is_deaf: AtomicBool,
 }
 
 impl Ntfy {
-    /// Nothing is opened yet.
+    /// Opens no connection before the first attempt.
     pub fn new(settings: NtfySettings) -> Self {
         Self { settings, client: OnceLock::new(), is_deaf: AtomicBool::new(false) }
     }
@@ -98,7 +98,7 @@ impl Ntfy {
         })
     }
 
-    /// The message as ntfy wants it.
+    /// The message in ntfy's JSON format.
     pub fn body(&self, letter: &Notification) -> Value {
         let s = &self.settings;
         let (priority, tag) = match (letter.requires_ack, letter.priority) {
@@ -140,10 +140,10 @@ impl Ntfy {
         body
     }
 
-    /// Reads the reply topic until the connection breaks; messages since `since` come first.
+    /// Reads the reply topic until the connection breaks, beginning with the stored messages after `since`.
     async fn subscribe(&self, since: &mut String, hear: &ReplyHandler) -> Result<(), String> {
         let path = format!("{}/json?since={since}", self.settings.reply_topic);
-        // It lasts: only silence ends it.
+        // The subscription is long-lived: only the silence timeout ends it.
         let request = self.request(7 * 86_400_000, None, &path).map_err(|a| format!("{a:?}"))?;
         let mut response = request.send().await.map_err(|e| http::words(&e))?;
         if !response.status().is_success() {
@@ -174,7 +174,7 @@ impl Ntfy {
     }
 }
 
-/// A message of a subscription: its id and its text. What is no message is none.
+/// Id and text of a line of the subscription; `None` for keepalives and whatever else is no message.
 fn read(line: &[u8]) -> Option<(String, String)> {
     let value: Value = serde_json::from_slice(line).ok()?;
     if value["event"] != "message" {
@@ -206,8 +206,8 @@ impl Channel for Ntfy {
             if self.settings.reply_topic.is_empty() {
                 return std::future::pending().await;
             }
-            // What was answered while this box was away comes first. The server keeps messages for 12 h; a message that it does
-            // not keep any more is older than all that it has, and it says all of them.
+            // Replies sent while this box was away come first. The server keeps messages for 12 h; if `since` is no longer
+            // stored, the server returns all that it has.
             let mut since = last.unwrap_or_else(|| "12h".to_string());
             loop {
                 if let Err(why) = self.subscribe(&mut since, &hear).await {

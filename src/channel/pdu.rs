@@ -1,12 +1,12 @@
-//! Short messages as a modem takes and gives them (3GPP TS 23.040): out in UCS-2, in as they come.
+//! Encodes and decodes SMS PDUs (3GPP TS 23.040): SMS-SUBMIT in UCS-2, SMS-DELIVER in UCS-2 or the 7-bit alphabet.
 
-/// Characters (UTF-16 units) of one short message.
+/// Maximum length of one short message, UTF-16 code units.
 pub const MOST: usize = 70;
 
-/// A message for a number, in hexadecimal, and the length that `AT+CMGS` wants. What is longer than one message is cut.
+/// Encodes an SMS-SUBMIT: the PDU in hexadecimal and the length in octets that `AT+CMGS` takes. Text beyond one message is cut.
 ///
 /// # Errors
-/// The number is none, in words.
+/// `to` is no telephone number.
 pub fn submit(to: &str, text: &str) -> Result<(String, usize), String> {
     let digits = to.trim_start_matches('+');
     if digits.is_empty() || digits.len() > 20 || !digits.chars().all(|c| c.is_ascii_digit()) {
@@ -15,31 +15,31 @@ pub fn submit(to: &str, text: &str) -> Result<(String, usize), String> {
     let units: Vec<u16> = text.encode_utf16().collect();
     let mut most = units.len().min(MOST);
     if most < units.len() && (0xD800..0xDC00).contains(&units[most - 1]) {
-        // Half a character is none.
+        // A surrogate pair must not be split.
         most -= 1;
     }
     let data: Vec<u8> = units[..most].iter().flat_map(|u| u.to_be_bytes()).collect();
-    // The service centre as the card knows it; submit, with a relative validity; the modem numbers it.
+    // Service centre of the SIM card; SMS-SUBMIT with relative validity; the modem assigns the message reference.
     let mut pdu: Vec<u8> = vec![0x00, 0x11, 0x00];
     #[expect(clippy::cast_possible_truncation, reason = "at most 20 digits, at most 140 octets")]
     let (digit_count, octets) = (digits.len() as u8, data.len() as u8);
     pdu.push(digit_count);
     pdu.push(if to.starts_with('+') { 0x91 } else { 0x81 });
     pdu.extend(swapped(digits));
-    // No protocol of its own; UCS-2; valid for a day.
+    // Default protocol identifier; UCS-2; validity period of one day.
     pdu.extend([0x00, 0x08, 0xA7, octets]);
     pdu.extend(data);
     let length = pdu.len() - 1;
     Ok((pdu.iter().map(|b| format!("{b:02X}")).collect(), length))
 }
 
-/// Digits in pairs, the second first; an odd one is filled up.
+/// Semi-octets: two digits per byte, low nibble first, padded with 0xF.
 fn swapped(digits: &str) -> Vec<u8> {
     let digits: Vec<u8> = digits.bytes().map(|b| b - b'0').collect();
     digits.chunks(2).map(|pair| pair.get(1).copied().unwrap_or(0x0F) << 4 | pair[0]).collect()
 }
 
-/// Who sent a message that came in, and what it says; none where it is no such message.
+/// Decodes an SMS-DELIVER into sender and text; `None` for anything else, 8-bit data included.
 pub fn deliver(hex: &str) -> Option<(String, String)> {
     let hex = hex.trim();
     if !hex.len().is_multiple_of(2) || hex.len() > 1_024 || !hex.is_ascii() {
@@ -92,7 +92,8 @@ pub fn deliver(hex: &str) -> Option<(String, String)> {
     Some((from, text))
 }
 
-/// Characters of seven bits, from one on. Of the alphabet only what equals ASCII is told apart: answers are digits and letters.
+/// Unpacks 7-bit characters `from..count`. Characters of the GSM alphabet that differ from ASCII become `?`, except `@` and `$`: replies
+/// are digits and letters.
 fn septets(bytes: &[u8], count: usize, from: usize) -> String {
     let bit = |i: usize| bytes.get(i / 8).is_some_and(|b| b >> (i % 8) & 1 == 1);
     let of = |n: usize| (0..7).fold(0u8, |c, k| c | u8::from(bit(n * 7 + k)) << k);

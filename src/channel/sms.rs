@@ -1,4 +1,4 @@
-//! Short messages through a modem on this box: they need no internet. An answer `1` is read from the same modem.
+//! SMS through a modem on this box, which works without internet. Replies are polled from the same modem.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::priority::Priority;
 use crate::model::time::UnixMillis;
 
-/// How often the modem is asked what came in.
+/// Polling interval for received messages.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a telephone rings.
+/// Maximum duration of the voice call.
 const RINGS: Duration = Duration::from_secs(25);
-/// Until a modem that does not answer is tried again.
+/// Retry delay after the modem did not respond.
 const AGAIN_MS: u64 = 30_000;
 
 /// A modem: `[[channel.sms]]`. A contact's `to` is a telephone number.
@@ -46,7 +46,7 @@ fn yes() -> bool {
 }
 
 impl SmsSettings {
-    /// What is wrong with it: the key, what, and the mend.
+    /// Configuration problems: key, message and hint for each.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         if self.port.starts_with('/') {
             return Vec::new();
@@ -55,14 +55,14 @@ impl SmsSettings {
     }
 }
 
-/// The channel.
+/// A channel that sends SMS. The mutex serializes sending and polling: a modem executes one command at a time.
 pub struct Sms {
     settings: SmsSettings,
     modem: Mutex<Option<Modem>>,
 }
 
 impl Sms {
-    /// Nothing is opened yet.
+    /// Does not open the port.
     pub fn new(settings: SmsSettings) -> Self {
         Self { settings, modem: Mutex::new(None) }
     }
@@ -75,7 +75,7 @@ impl Sms {
             Err(ModemError::Silent(why)) => return DeliveryOutcome::Unknown { why },
         }
         if self.settings.ring && letter.requires_ack && letter.priority == Priority::P1 {
-            // The message is out: that nobody could be rung is no reason to send it again.
+            // The message is out: a failed call must not cause it to be sent again.
             if let Err(trouble) = modem.ring(&letter.to, RINGS).await {
                 tracing::warn!(channel = self.settings.id, ?trouble, "the message went out, and no telephone rang");
             }
@@ -83,7 +83,7 @@ impl Sms {
         DeliveryOutcome::Accepted
     }
 
-    /// The modem, opened if it is not.
+    /// Locks the modem and opens its port if it is not open.
     async fn opened(&self) -> Result<MutexGuard<'_, Option<Modem>>, ModemError> {
         let mut place = self.modem.lock().await;
         if place.is_none() {
@@ -92,7 +92,7 @@ impl Sms {
         Ok(place)
     }
 
-    /// What came in; after trouble the modem is opened anew.
+    /// Reads the received messages; after an error the port is reopened at the next use.
     async fn inbox(&self) -> Result<Vec<(String, String)>, ModemError> {
         let mut place = self.opened().await?;
         let Some(modem) = place.as_mut() else { return Ok(Vec::new()) };
@@ -109,7 +109,7 @@ impl Channel for Sms {
         Box::pin(async move {
             match self.opened().await {
                 Ok(_) => Some(Ok("the modem answers".to_string())),
-                // The running gateway has it.
+                // The running daemon holds the port.
                 Err(trouble) if trouble.to_string().to_lowercase().contains("busy") => None,
                 Err(trouble) => Some(Err(trouble.to_string())),
             }

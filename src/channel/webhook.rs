@@ -1,4 +1,4 @@
-//! A webhook of anybody's: the whole alarm as JSON, signed.
+//! A generic webhook: posts the notification and its alarms as JSON, with an HMAC-SHA256 signature.
 
 use std::sync::OnceLock;
 
@@ -30,26 +30,26 @@ pub struct WebhookSettings {
 }
 
 impl WebhookSettings {
-    /// What is wrong with it: the key, what, and the mend.
+    /// Configuration problems: key, message and hint for each.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         address_problems(&self.url, self.secret.is_some() && self.secret_file.is_some())
     }
 }
 
-/// The channel.
+/// A channel that posts to a webhook.
 pub struct Webhook {
     settings: WebhookSettings,
     client: OnceLock<reqwest::Client>,
 }
 
-/// The signature of a body at a time, seconds since 1970.
+/// The signature header of a body; `at_s` is the timestamp in seconds since 1970, which is signed too.
 pub fn sign(secret: &str, at_s: i64, body: &str) -> String {
     let bytes = hmac(secret.as_bytes(), format!("{at_s}.{body}").as_bytes());
     format!("sha256={}", bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
 }
 
 impl Webhook {
-    /// Nothing is opened yet.
+    /// Opens no connection before the first attempt.
     pub fn new(settings: WebhookSettings) -> Self {
         Self { settings, client: OnceLock::new() }
     }
