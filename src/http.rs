@@ -1,18 +1,19 @@
-//! What every door to an HTTP service needs: a client that trusts what it should and waits no longer than it should, secrets,
-//! words for errors.
+//! What every HTTP client of this program shares: a client with its trusted authorities and timeouts, secrets, error texts.
+//!
+//! No proxy is used and no redirect is followed.
 
 pub mod files;
 
 use std::time::Duration;
 
-/// Where Debian keeps the authorities that the system trusts.
+/// Debian's bundle of the system's trusted CA certificates.
 pub const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// Longest wait for a connection.
+/// Upper bound of the connect timeout, which is never longer than the request's.
 const CONNECT_MS: u64 = 5_000;
-/// Most of an answer that is read.
+/// Bytes of a response body that are read; the rest is discarded.
 const BODY_MAX: usize = 262_144;
 
-/// An address as it may be printed: what stands before `@` and after `?` may be a password.
+/// A URL with user info and query replaced by `***`, since both may hold a password.
 pub fn without_secrets(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(s, r)| (s, r));
     let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
@@ -21,17 +22,17 @@ pub fn without_secrets(url: &str) -> String {
     format!("{scheme}{host}{query}")
 }
 
-/// Whether this is the address of an HTTP service, with no secret in it.
+/// Whether this is an `http` or `https` URL without user info, query and fragment.
 pub fn is_address(url: &str) -> bool {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let host = rest.map(|r| r.split('/').next().unwrap_or_default());
     host.is_some_and(|h| !h.is_empty() && !h.contains('@')) && !url.contains(['?', '#', ' '])
 }
 
-/// A secret as it is given, or from its file, without the end of its line.
+/// A secret given in place or read from its file, without trailing line ends. The file wins.
 ///
 /// # Errors
-/// The file cannot be read, in words.
+/// The file cannot be read.
 pub fn secret(given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
     match (given, file) {
         (Some(text), None) => Ok(Some(text.clone())),
@@ -46,7 +47,7 @@ pub fn secret(given: Option<&String>, file: Option<&String>) -> Result<Option<St
 /// A client for one service: no proxy, no redirects, one idle connection.
 ///
 /// # Errors
-/// The file of authorities cannot be read or holds none; in words.
+/// The CA file cannot be read or holds no certificate.
 pub fn client(url: &str, timeout_ms: u64, ca_file: Option<&str>) -> Result<reqwest::Client, String> {
     let builder = reqwest::Client::builder()
         .timeout(Duration::from_millis(timeout_ms))
@@ -62,7 +63,7 @@ pub fn client(url: &str, timeout_ms: u64, ca_file: Option<&str>) -> Result<reqwe
 fn tls(is_needed: bool, ca_file: Option<&str>) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     if !is_needed {
-        // Without TLS nobody is trusted, and no file has to be there.
+        // Plain HTTP needs no trusted authority, so the CA file need not exist.
         return Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
     }
     let path = ca_file.unwrap_or(SYSTEM_CA);
@@ -77,7 +78,7 @@ fn tls(is_needed: bool, ca_file: Option<&str>) -> Result<rustls::ClientConfig, S
     Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
-/// The first of a body: enough for an explanation, not enough to fill the memory.
+/// The body up to `BODY_MAX` bytes: enough for an error message, bounded in memory.
 pub async fn text(mut response: reqwest::Response) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -90,7 +91,7 @@ pub async fn text(mut response: reqwest::Response) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// `Retry-After` in seconds; a date is not worth its clock.
+/// `Retry-After` if it is given in seconds. A date is ignored: it would depend on both clocks.
 pub fn retry_after(response: &reqwest::Response) -> Option<Duration> {
     seconds(response.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?)
 }
@@ -99,7 +100,7 @@ fn seconds(text: &str) -> Option<Duration> {
     text.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// An error with what is behind it, without the address that is known anyway.
+/// An error with its innermost cause and without its URL.
 pub fn words(error: &reqwest::Error) -> String {
     use std::error::Error as _;
     let mut out = if error.is_timeout() { "no answer in time".to_string() } else { "no connection".to_string() };
@@ -113,7 +114,7 @@ pub fn words(error: &reqwest::Error) -> String {
     out
 }
 
-/// An error with what caused it, once each.
+/// An error with its causes; a cause whose text is contained in an earlier one is left out.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut out = error.to_string();
     let mut cause = error.source();

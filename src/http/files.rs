@@ -1,4 +1,4 @@
-//! Files that doors need: authorities, certificates, keys, secrets. What is wrong with them now, in words.
+//! Checks the files that sinks and channels refer to: CA certificates, client certificates, keys, secrets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,43 +9,41 @@ use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
-/// A certificate that ends so soon is named before it does.
+/// A certificate that expires within this time is reported.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
 
-/// What a file is to hold.
+/// The expected content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// Certificates of authorities.
+    /// CA certificates, PEM.
     Authorities,
-    /// Our certificate, and the file of its key.
+    /// Our certificate chain, PEM; the field is the path of its private key.
     Certificate(String),
     /// A password, token or key of a service.
     Secret,
 }
 
-/// A file that a table of the configuration names.
+/// A file that is named in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedFile {
-    /// The key that names it.
+    /// The TOML key that names it.
     pub key: &'static str,
-    /// Where it is.
     pub path: String,
-    /// What it is to hold.
     pub kind: FileKind,
 }
 
 impl NamedFile {
-    /// A secret, if it is named.
+    /// A file with a secret, if `path` is configured.
     pub fn secret(key: &'static str, path: Option<&String>) -> Option<Self> {
         Some(Self { key, path: path?.clone(), kind: FileKind::Secret })
     }
 
-    /// Authorities, if they are named.
+    /// A file with CA certificates, if `path` is configured.
     pub fn authorities(path: Option<&String>) -> Option<Self> {
         Some(Self { key: "ca_file", path: path?.clone(), kind: FileKind::Authorities })
     }
 
-    /// What is wrong with it; `now`: the time since 1970.
+    /// The problem with the file, if there is one; `now` is the time since 1970.
     pub fn problem(&self, now: Duration) -> Option<String> {
         let looked = match &self.kind {
             FileKind::Secret => secret(&self.path),
@@ -77,7 +75,7 @@ fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     if all.is_empty() { Err("holds no certificate (-----BEGIN CERTIFICATE-----)".to_string()) } else { Ok(all) }
 }
 
-/// A list of authorities is good as long as one of them is.
+/// A list of authorities is usable as long as one certificate of it is valid.
 fn authorities(all: &[CertificateDer<'static>], now: Duration) -> Result<(), String> {
     let states: Vec<Result<(), String>> = all.iter().map(|c| valid(c, now)).collect();
     if states.iter().any(Result::is_ok) { Ok(()) } else { states.into_iter().next().unwrap_or(Ok(())) }
@@ -94,7 +92,7 @@ fn own(chain: Vec<CertificateDer<'static>>, key: &str, now: Duration) -> Result<
         .map_err(|e| format!("does not belong to the key {key}: {e}"))
 }
 
-/// Whether a certificate is valid now, and in a while.
+/// Whether a certificate is valid now and `SOON` after that.
 fn valid(certificate: &CertificateDer<'static>, now: Duration) -> Result<(), String> {
     match state(certificate, now) {
         Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Err("has expired".to_string()),
@@ -111,10 +109,10 @@ fn valid(certificate: &CertificateDer<'static>, now: Duration) -> Result<(), Str
     }
 }
 
-/// What rustls says of a certificate at a moment: its dates come before everything else.
+/// rustls' verdict on a certificate at a time. rustls checks the dates first, so an error about the issuer means that the dates are good.
 fn state(certificate: &CertificateDer<'static>, at: Duration) -> Option<CertificateError> {
     let mut roots = rustls::RootCertStore::empty();
-    // Any root will do: who signed it is not asked.
+    // Any root will do, since only the dates matter here.
     let (added, _) = roots.add_parsable_certificates([certificate.clone()]);
     if added == 0 {
         return Some(CertificateError::BadEncoding);
@@ -155,7 +153,7 @@ mod tests {
          -----END PRIVATE KEY-----\n";
     const NO_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     const DAY: u64 = 86_400;
-    /// 2026-12-01.
+    /// 2026-12-01, seconds since 1970.
     const NOW: u64 = 20_788 * DAY;
 
     #[test]
