@@ -1,5 +1,5 @@
-//! What the other side refuses for good is set aside: kept in a file with its words, counted, listed and sent again when
-//! somebody has mended the cause.
+//! Dead letters: messages and values that the other side rejected for good, kept in a file with the reason, one JSON record per line.
+//! They are counted and listed, and sent again on request (`plantroom set-aside`). Both the number of records and the bytes are bounded.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 use crate::model::time::UnixMillis;
 use crate::store::atomic_file;
 
-/// Records that are kept, and their bytes; beyond that the older half is dropped, counted.
+/// Limits of the file. Beyond them records older than `AGE_MAX_MS` are dropped, or if there are none the older half; both are counted.
 const RECORDS_MAX: usize = 10_000;
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// How long a record is kept.
+/// Age from which a record is dropped when the file is full, milliseconds.
 const AGE_MAX_MS: i64 = 90 * 86_400_000;
 
 /// Something that was refused.
@@ -31,7 +31,7 @@ pub struct DeadLetter {
     pub said: String,
 }
 
-/// The file of one sink.
+/// The dead-letter file of one sink.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     inner: Arc<DeadLettersInner>,
@@ -49,16 +49,16 @@ struct DeadLettersState {
     count: usize,
     bytes: u64,
     dropped: u64,
-    /// Whether the sink has yet to look at what is to be sent again.
+    /// Whether a resend was requested that the sink has not taken yet.
     asked: bool,
 }
 
 impl DeadLetters {
-    /// The file of a sink, beside what is there already.
+    /// Opens the file of a sink; existing records are kept.
     pub fn open(path: &Path) -> Self {
         let count = read(path).map_or(0, |all| all.len());
         let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
-        // What was being sent again when the last run ended is sent on.
+        // A resend that the last run did not finish is continued.
         let asked = again_of(path).exists();
         let state = Mutex::new(DeadLettersState { count, bytes, asked, ..DeadLettersState::default() });
         Self { inner: Arc::new(DeadLettersInner { path: path.to_path_buf(), state, bell: Notify::new() }) }
@@ -73,7 +73,7 @@ impl DeadLetters {
         self.state().count
     }
 
-    /// How many were dropped for room.
+    /// Records dropped for lack of room or because of a disk error, since the start.
     pub fn dropped(&self) -> u64 {
         self.state().dropped
     }
@@ -84,10 +84,10 @@ impl DeadLetters {
         read(&self.inner.path).unwrap_or_default()
     }
 
-    /// Keeps records; `now`, if the date is believed, says which are too old by now.
+    /// Appends records with fsync. `now` is `None` while the date is not trusted; then no record counts as too old.
     ///
     /// # Errors
-    /// What the disk says; then they are counted as dropped.
+    /// The I/O error; the records are then counted as dropped.
     pub fn keep(&self, records: &[DeadLetter], now: Option<UnixMillis>) -> std::io::Result<()> {
         let mut state = self.state();
         let kept = self.append(&mut state, records, now);
@@ -106,7 +106,7 @@ impl DeadLetters {
         if state.count + records.len() > RECORDS_MAX || state.bytes > BYTES_MAX {
             let mut all = read(&self.inner.path)?;
             let before = all.len();
-            // Of one form and zone: text in order of time.
+            // All dates have one format and zone, so the order of the texts is the order of time.
             let oldest = now.map(|now| UnixMillis(now.0 - AGE_MAX_MS).rfc3339());
             all.retain(|r| oldest.as_ref().is_none_or(|oldest| r.at >= *oldest));
             if all.len() == before {
@@ -118,7 +118,7 @@ impl DeadLetters {
             (state.count, state.bytes) = (all.len(), text.len() as u64);
         }
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.inner.path)?;
-        // A line that was torn off (no space, no power) must not take the next one with it: an empty line is passed over.
+        // The leading newline separates the records from a line that was torn off (no space, no power); empty lines are skipped.
         let mut text = vec![b'\n'];
         text.extend(bytes(records)?);
         file.write_all(&text)?;
@@ -128,10 +128,10 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Forgets every record; how many there were.
+    /// Deletes all records; returns how many there were.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The I/O error.
     pub fn discard(&self) -> std::io::Result<usize> {
         let mut state = self.state();
         atomic_file::replace(&self.inner.path, b"")?;
@@ -139,17 +139,18 @@ impl DeadLetters {
         Ok(std::mem::take(&mut state.count))
     }
 
-    /// Hands every record to the sink, to be sent again; what is refused again is kept again. How many there are.
+    /// Moves all records to the resend file and notifies the sink; returns their number. What is rejected again becomes a dead letter
+    /// again.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The I/O error.
     pub fn send_again(&self) -> std::io::Result<usize> {
         let mut state = self.state();
         let again = again_of(&self.inner.path);
         let all = read(&self.inner.path)?;
         let count = all.len();
         let waiting: Vec<DeadLetter> = read(&again)?.into_iter().chain(all).collect();
-        // In a file of its own until it is sent: whatever happens meanwhile, nothing is forgotten.
+        // The resend file is written before the records are removed: a crash in between sends them twice and loses none.
         atomic_file::replace(&again, &bytes(&waiting)?)?;
         atomic_file::replace(&self.inner.path, b"")?;
         (state.count, state.bytes, state.asked) = (0, 0, true);
@@ -158,7 +159,7 @@ impl DeadLetters {
         Ok(count)
     }
 
-    /// What is to be sent again, if it was not taken yet.
+    /// The records to be sent again; empty if there is no request, or if it was taken already.
     pub fn take_again(&self) -> Vec<DeadLetter> {
         if std::mem::take(&mut self.state().asked) {
             read(&again_of(&self.inner.path)).unwrap_or_default()
@@ -167,7 +168,7 @@ impl DeadLetters {
         }
     }
 
-    /// What was taken is sent, or kept again.
+    /// All records that were taken are delivered or are dead letters again: deletes the resend file, unless there is a new request.
     pub fn sent_again(&self) {
         let state = self.state();
         if !state.asked {
@@ -175,21 +176,21 @@ impl DeadLetters {
         }
     }
 
-    /// Rings when something is to be sent again.
+    /// Waits for a request to send records again.
     pub async fn notified(&self) {
         self.inner.bell.notified().await;
     }
 }
 
-/// Where records wait that are being sent again.
+/// Path of the resend file.
 fn again_of(path: &Path) -> PathBuf {
     path.with_extension("again")
 }
 
-/// Records of a file; a line that cannot be read (a power cut while it was written) is passed over.
+/// Records of a file; none if it does not exist. A line that cannot be parsed (power cut during the write) is skipped.
 ///
 /// # Errors
-/// The disk does not give it: what is there must not pass for nothing.
+/// The file cannot be read: an unreadable file must not pass for an empty one.
 fn read(path: &Path) -> std::io::Result<Vec<DeadLetter>> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -238,7 +239,7 @@ mod tests {
         assert!(DeadLetters::open(&path).take_again().is_empty());
         aside.keep(&[record(1)], None).unwrap();
         assert_eq!((aside.discard().unwrap(), aside.list().len()), (1, 0));
-        // Too many bytes: what is too old goes first, and that alone if it makes room.
+        // Too many bytes: records that are too old go first, and only those if there are any.
         let now = UnixMillis(1_800_000_000_000);
         let of = |days: i64, text: &str| DeadLetter {
             at: UnixMillis(now.0 - days * 86_400_000).rfc3339(),

@@ -1,5 +1,8 @@
-//! Where readings go: one file (or folder) each. A sink is a reader of the journal with a durable cursor; it may be slow
-//! or shut without anyone else waiting.
+//! Sinks: the outputs for readings, one folder per kind (MQTT, InfluxDB line protocol).
+//!
+//! A sink is a reader of the journal with a durable cursor, so it may be slow or disconnected without delaying anything else.
+//! The cursor passes a reading only when it was acknowledged (with QoS 0: sent), filtered out, or rejected for good. After a reconnect or a
+//! crash readings may be delivered again.
 
 pub mod dead_letters;
 pub mod influx;
@@ -25,17 +28,15 @@ use crate::model::time::UnixMillis;
 use crate::sink::dead_letters::DeadLetters;
 use crate::sink::resend::Resend;
 
-/// A sink, as configured: one of each kind that there is.
+/// The settings of a configured sink, one variant per kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkSettings {
-    /// `[[sink.mqtt]]`.
     Mqtt(mqtt::settings::MqttSettings),
-    /// `[[sink.influx]]`.
     Influx(influx::settings::InfluxSettings),
 }
 
 impl SinkSettings {
-    /// Its name, unique among sinks.
+    /// The sink's name, unique among sinks.
     pub fn name(&self) -> &str {
         match self {
             SinkSettings::Mqtt(s) => &s.name,
@@ -43,7 +44,6 @@ impl SinkSettings {
         }
     }
 
-    /// Where it leads.
     pub fn url(&self) -> &str {
         match self {
             SinkSettings::Mqtt(s) => &s.url,
@@ -51,7 +51,7 @@ impl SinkSettings {
         }
     }
 
-    /// Its cursor in the journal.
+    /// The name of the sink's cursor in the journal.
     pub fn cursor(&self) -> String {
         match self {
             SinkSettings::Mqtt(s) => mqtt::cursor_name(s),
@@ -59,7 +59,7 @@ impl SinkSettings {
         }
     }
 
-    /// Files that it names.
+    /// The files that the settings refer to: secrets, certificates, keys.
     pub fn files(&self) -> Vec<NamedFile> {
         match self {
             SinkSettings::Mqtt(s) => s.files(),
@@ -67,7 +67,7 @@ impl SinkSettings {
         }
     }
 
-    /// Tries whether it would work now; what was tried, in words, and why it would not.
+    /// Checks whether the sink would work now: a description and a result for each check.
     pub async fn probe(&self, site: &str, now: UnixMillis) -> Vec<(String, Result<String, String>)> {
         match self {
             SinkSettings::Mqtt(s) => mqtt::probe::probe(s, site).await,
@@ -75,7 +75,7 @@ impl SinkSettings {
         }
     }
 
-    /// Runs it until told to stop.
+    /// Runs the sink until `stop` is cancelled.
     pub fn run(&self, common: SinkContext, stop: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self.clone() {
             SinkSettings::Mqtt(settings) => Box::pin(mqtt::run(mqtt::Context::new(settings, common), stop)),
@@ -84,108 +84,101 @@ impl SinkSettings {
     }
 }
 
-/// What a device is and where: what a time-series store wants to know of it.
+/// What a device is and where, for the tags of a time-series store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceTags {
-    /// Its class in the vocabulary.
+    /// Device class of the vocabulary.
     pub class: String,
-    /// Building, floor, room.
+    /// Building, floor and room in one text.
     pub area: String,
 }
 
-/// Every device with its place.
+/// Device id -> its tags.
 pub type Places = BTreeMap<String, DeviceTags>;
 
-/// What every sink is given.
+/// The dependencies that every sink gets.
 #[derive(Clone)]
 pub struct SinkContext {
-    /// The site's id.
     pub site: String,
-    /// Its devices.
     pub places: Arc<Places>,
-    /// The outbox.
     pub journal: Journal,
-    /// What is retained.
     pub states: RetainedTopics,
-    /// The clock.
     pub clock: Clock,
-    /// What it shows of itself.
+    /// Written by the sink, read by metrics, health and status.
     pub health: Arc<SinkHealth>,
-    /// What the other side refused.
+    /// Messages or values that the other side rejected for good.
     pub dead_letters: DeadLetters,
-    /// What a store is to be given again.
+    /// The range of the history that is to be sent again, if one was requested.
     pub resend: Resend,
-    /// Where small things are remembered.
+    /// Directory for small files that survive a restart.
     pub state_dir: PathBuf,
 }
 
-/// A file in the state directory that belongs to a sink.
+/// Path of a sink's file in the state directory; characters other than ASCII letters, digits and `-` become `_`.
 pub fn file_of(state_dir: &Path, what: &str, sink: &str, extension: &str) -> PathBuf {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     state_dir.join(format!("{what}-{}.{extension}", sink.chars().map(plain).collect::<String>()))
 }
 
-/// What a sink shows of itself.
+/// Counters and states that a sink publishes about itself.
 #[derive(Debug, Default)]
 pub struct SinkHealth {
-    /// Whether it is connected.
+    /// Whether the other side can be reached and accepts data.
     pub connected: AtomicBool,
-    /// Whether only a person can mend why it is not: a token, an address.
+    /// Whether the error needs a person, for example a wrong token or address; retries go on at a slow pace.
     pub paused: AtomicBool,
     /// Messages or values that the other side acknowledged.
     pub delivered: AtomicU64,
-    /// Readings that were filtered out (report by exception).
+    /// Readings of which nothing was sent, mostly because of report by exception.
     pub filtered: AtomicU64,
-    /// Numbers between the cursor and the newest reading.
+    /// Sequence numbers between the cursor and the newest reading.
     pub lag: AtomicU64,
     /// Milliseconds between the oldest undelivered reading and now.
     pub lag_ms: AtomicU64,
     /// Times the connection was made.
     pub connects: AtomicU64,
-    /// Numbers of the past that are still to be filled in.
+    /// Sequence numbers that are still to be backfilled.
     pub missing: AtomicU64,
-    /// When everything was last delivered, monotonic milliseconds.
+    /// When everything live was last delivered, monotonic milliseconds.
     pub reached_ms: AtomicU64,
-    /// Readings of a boot that never got a date: a time-series store cannot have them.
+    /// Readings of a boot that never got a date; a time-series store cannot take them.
     pub undated: AtomicU64,
-    /// Values that are older than what the store keeps.
+    /// Values dropped by the store because they are older than its retention.
     pub too_old: AtomicU64,
-    /// Messages or values that are refused for good, or are too large.
+    /// Messages or values that were rejected for good, or are too large.
     pub set_aside: AtomicU64,
-    /// The last of them, in words.
+    /// Description of the last of those.
     pub last_set_aside: Mutex<String>,
-    /// Why it is not connected, in words.
+    /// The error while not connected; empty when connected.
     pub error: Mutex<String>,
-    /// What the other side cannot do that was wanted, and what follows, in words.
+    /// Configured features that the other side does not support, and the consequences; empty if there are none.
     pub limits: Mutex<String>,
-    /// Topics or series that the other side refuses now, and which, in words.
+    /// Number of topics or series that the other side rejects now.
     pub refused: AtomicU64,
-    /// Which.
+    /// A list of those topics or series, with the reasons.
     pub refused_what: Mutex<String>,
-    /// Whether another client of the same id takes the connection again and again.
+    /// Whether another client with the same client id repeatedly takes over the connection.
     pub clashes: AtomicBool,
 }
 
 impl SinkHealth {
-    /// A copy of a text.
     pub fn text(of: &Mutex<String>) -> String {
         of.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many topics or series the other side refuses now, and which.
+    /// Sets the number of topics or series that the other side rejects now, and their list.
     pub fn refuses(&self, (count, which): (u64, String)) {
         self.refused.store(count, std::sync::atomic::Ordering::Relaxed);
         Self::tell(&self.refused_what, which);
     }
 
-    /// Sets a text.
     pub fn tell(of: &Mutex<String>, text: impl Into<String>) {
         *of.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
     }
 }
 
-/// The current state of everything that is retained: topic below the site -> JSON. Sent first at every connect and at each
-/// change, never queued behind telemetry.
+/// The current retained messages: topic below the site -> JSON. They are sent first at every connect and at each change, never queued
+/// behind telemetry.
 #[derive(Clone, Debug)]
 pub struct RetainedTopics {
     all: Arc<Mutex<BTreeMap<String, String>>>,
@@ -199,7 +192,7 @@ impl Default for RetainedTopics {
 }
 
 impl RetainedTopics {
-    /// Sets a state; rings if it is new.
+    /// Sets a state and notifies the sinks if it differs from the present one.
     pub fn set(&self, topic: &str, json: String) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         if all.get(topic) != Some(&json) {
@@ -209,7 +202,7 @@ impl RetainedTopics {
         }
     }
 
-    /// Sets a state that is not there yet.
+    /// Sets a state unless the topic has one.
     pub fn set_new(&self, topic: &str, json: &str) {
         let is_there = self.all.lock().unwrap_or_else(PoisonError::into_inner).contains_key(topic);
         if !is_there {
@@ -217,7 +210,7 @@ impl RetainedTopics {
         }
     }
 
-    /// Removes a state: its retained message is cleared.
+    /// Removes a state; sinks then clear its retained message on the broker.
     pub fn remove(&self, topic: &str) {
         let removed = self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(topic);
         if removed.is_some() {
@@ -225,12 +218,12 @@ impl RetainedTopics {
         }
     }
 
-    /// Everything, as it is now.
+    /// A copy of all states.
     pub fn get(&self) -> BTreeMap<String, String> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Rings at each change.
+    /// A receiver that is notified at each change.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }

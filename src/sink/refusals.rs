@@ -1,57 +1,58 @@
-//! What the other side takes nothing of, or too much of: a topic of a broker, a series of a store. What goes there waits or is set
-//! aside, everything else goes on. Pure.
+//! Tracks topics of a broker, or series of a store, that the other side rejects or that are over quota. Their messages go to the dead
+//! letters or wait; everything else goes on. A rejected topic is retried with growing pauses. Pure: the time is an argument.
+//!
+//! "Topic" below stands for a topic or a series.
 
 use std::collections::BTreeMap;
 
-/// Messages of a topic that are refused in a row before the topic is.
+/// Consecutive rejected messages after which their topic counts as rejected.
 const IN_A_ROW: u32 = 3;
-/// Until a refused topic is tried again, at first and at most; each time twice as long.
+/// First and longest pause before a rejected topic is retried; the pause doubles each time.
 const TRIAL_US: (u64, u64) = (60_000_000, 3_600_000_000);
-/// Until a topic over quota is tried again, at first and at most.
+/// First and longest pause before a topic over quota is retried.
 const QUOTA_US: (u64, u64) = (1_000_000, 30_000_000);
-/// How long a topic may be over quota before what waits for it is set aside.
+/// How long a topic may be over quota before its waiting messages become dead letters.
 const OVER_MAX_US: u64 = 600_000_000;
 
-/// What is to be done with a message.
+/// The decision about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admits {
-    /// It goes.
     Yes,
-    /// It goes alone: the broker ended connections at this topic.
+    /// It is sent alone: the broker ended connections because of this topic.
     Alone,
     /// It waits until the topic's quota allows it.
     Waits,
-    /// It is set aside, with the broker's words.
+    /// It becomes a dead letter, with the broker's reason.
     No(String),
 }
 
-/// Topics or series that are kept in mind; of more, each message or value is refused for itself.
+/// Maximum number of tracked topics; messages of further ones are rejected one by one.
 const ALL_MAX: usize = 10_000;
-/// Of how many it is said which.
+/// Maximum number of topics named in `list`.
 const LISTED_MAX: usize = 20;
 
-/// All topics or series that something was wrong with.
+/// The topics that have a problem; others are not stored.
 #[derive(Debug, Default)]
 pub struct Refusals {
     all: BTreeMap<String, Of>,
-    /// How long nothing of a topic or series may be taken before it is refused as a whole.
+    /// How long every message of a topic must have been rejected before the topic counts as rejected.
     least_us: u64,
 }
 
 #[derive(Debug, Default)]
 struct Of {
-    /// Messages that were refused with none taken between them, and since when.
+    /// Consecutive rejected messages, and since when.
     in_a_row: u32,
     since_us: u64,
-    /// Whether it is refused as a whole.
+    /// Whether the whole topic is rejected.
     refused: bool,
-    /// The broker's words.
+    /// Reason given by the other side.
     said: String,
-    /// Whether the broker ended the connection.
+    /// Whether the broker ended the connection instead of answering.
     ends: bool,
-    /// Over quota since then.
+    /// Since when it is over quota; `None` if it is not.
     over_since_us: Option<u64>,
-    /// When it is tried again, and how long that was put off.
+    /// When it is retried, and the present pause.
     next_us: u64,
     wait_us: u64,
 }
@@ -64,17 +65,17 @@ impl Of {
 }
 
 impl Refusals {
-    /// None. What is refused now and then is refused as a whole only if nothing of it was taken for so long.
+    /// No topic has a problem. A topic counts as rejected only if all its messages were rejected for at least `least_us`.
     pub fn new(least_us: u64) -> Self {
         Self { all: BTreeMap::new(), least_us }
     }
 
-    /// Whether nothing is wrong with any topic.
+    /// Whether no topic has a problem.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Whether a message for a topic goes now.
+    /// Whether a message for a topic is sent now. A rejected topic that is due lets one message pass and doubles its pause.
     pub fn admits(&mut self, topic: &str, now_us: u64) -> Admits {
         let Some(of) = self.all.get_mut(topic) else { return Admits::Yes };
         if of.over_since_us.is_some() {
@@ -90,8 +91,8 @@ impl Refusals {
         if of.ends { Admits::Alone } else { Admits::Yes }
     }
 
-    /// A message was refused for good; `ends`: the broker ended the connection at it; `at_once`: there is but this message for the
-    /// topic. Whether the topic is refused with that and was not before.
+    /// Records a message that was rejected for good, whether the broker ended the connection because of it, and (`at_once`) whether this
+    /// one message is enough for the topic to count as rejected. Returns whether the topic has become rejected.
     pub fn refused(&mut self, topic: &str, said: &str, (ends, at_once): (bool, bool), now_us: u64) -> bool {
         if self.all.len() >= ALL_MAX && !self.all.contains_key(topic) {
             return false;
@@ -112,7 +113,7 @@ impl Refusals {
         is_new
     }
 
-    /// The broker takes no more of a topic for now.
+    /// The broker answered "quota exceeded" for a topic.
     pub fn over_quota(&mut self, topic: &str, said: &str, now_us: u64) {
         let of = self.all.entry(topic.to_string()).or_default();
         of.said = said.to_string();
@@ -122,12 +123,12 @@ impl Refusals {
         of.put_off(QUOTA_US, now_us);
     }
 
-    /// A message was taken: nothing is wrong with its topic.
+    /// A message was accepted, so its topic has no problem; returns whether it had one.
     pub fn taken(&mut self, topic: &str) -> bool {
         !self.all.is_empty() && self.all.remove(topic).is_some()
     }
 
-    /// Topics over quota that are to be tried now: with one message each.
+    /// Topics over quota that are due for a retry, with one message each; their pause is doubled.
     pub fn due(&mut self, now_us: u64) -> Vec<String> {
         let due = self.all.iter_mut().filter(|(_, t)| t.over_since_us.is_some() && now_us >= t.next_us);
         let put_off = due.map(|(name, t)| {
@@ -137,8 +138,8 @@ impl Refusals {
         put_off.collect()
     }
 
-    /// Topics over quota for too long, with the broker's words; refused from now on. `is_full`: what waits is too much, so all of
-    /// them.
+    /// Topics that were over quota for too long, with the reason; they count as rejected from now on. `is_full`: too many messages wait, so
+    /// this applies to all topics over quota.
     pub fn give_up(&mut self, is_full: bool, now_us: u64) -> Vec<(String, String)> {
         let mut out = Vec::new();
         for (name, of) in &mut self.all {
@@ -152,23 +153,23 @@ impl Refusals {
         out
     }
 
-    /// Whether a refused topic is to be tried again now.
+    /// Whether a rejected topic is due for a retry.
     pub fn is_due(&self, topic: &str, now_us: u64) -> bool {
         self.all.get(topic).is_some_and(|t| t.refused && now_us >= t.next_us)
     }
 
-    /// Whatever was refused may be tried again.
+    /// Drops all rejected topics, so that they are tried at once. Topics over quota stay.
     pub fn forget(&mut self) {
         self.all.retain(|_, of| of.over_since_us.is_some());
     }
 
-    /// The connection is another one: what waits begins anew, refused topics stay refused until they are tried.
+    /// After a reconnect no topic is over quota; rejected topics stay rejected until their retry.
     pub fn reconnected(&mut self) {
         self.all.values_mut().for_each(|t| t.over_since_us = None);
         self.all.retain(|_, t| t.in_a_row > 0 || t.refused);
     }
 
-    /// How many are refused or over quota now, and which, with the other side's words.
+    /// Number of topics that are rejected or over quota, and a text that names up to `LISTED_MAX` of them with the reasons.
     pub fn list(&self) -> (u64, String) {
         let is_told = |t: &Of| t.refused || t.over_since_us.is_some();
         let line = |(name, t): (&String, &Of)| {

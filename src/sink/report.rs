@@ -1,6 +1,7 @@
-//! Report by exception: what did not change enough is not sent. A filter on the way out; the journal has everything.
+//! Report by exception: a sample is sent only if it moved by its deadband, or when its heartbeat is due. The filter is applied per sink;
+//! the journal keeps every sample.
 //!
-//! Registers, states and changes of quality always pass.
+//! Meter registers, states and changes of quality always pass.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ pub struct ReportSettings {
     pub heartbeat: BTreeMap<String, u64>,
 }
 
-/// What was last sent of one stream.
+/// The samples of one stream that were last sent.
 struct Last {
     stream: Arc<Stream>,
     bands: Vec<Option<f64>>,
@@ -43,12 +44,12 @@ pub struct Filter {
 const HEARTBEAT_MS: u64 = 300_000;
 
 impl Filter {
-    /// With these settings nothing has been sent yet.
+    /// A filter that has sent nothing yet, so the first sample of each point passes.
     pub fn new(settings: ReportSettings) -> Self {
         Self { settings, streams: Vec::new() }
     }
 
-    /// Forgets what was sent: after a reconnect the subscriber may have missed it.
+    /// Forgets what was sent, so that every point is sent again: after a reconnect subscribers may have missed it.
     pub fn reset(&mut self) {
         self.streams.clear();
     }
@@ -58,7 +59,7 @@ impl Filter {
         if self.settings.deadband.is_empty() {
             return None;
         }
-        // What is read back from files has a stream of its own that says the same.
+        // A reading from a sealed file has a `Stream` object of its own with equal content.
         let same = |l: &Last| {
             Arc::ptr_eq(&l.stream, &reading.stream)
                 || (l.stream.device == reading.stream.device
@@ -81,7 +82,8 @@ impl Filter {
                 (_, None) => continue,
             };
             if let (Some(band), Some((before, at))) = (last.bands[i], &last.sent[i]) {
-                // From files come dates, from memory the time since the boot: who goes back to the shorter one begins anew.
+                // Readings from files are compared by date, those from memory by time since boot. A step back means a change between the
+                // two, so the sample is sent.
                 *send = now < *at || now.since(*at) >= last.beats[i] || moved(before, &sample, band);
             }
             if *send {
@@ -108,7 +110,7 @@ impl Last {
     }
 }
 
-/// What is said of `device.point`, or of the point wherever it is.
+/// The setting for `device.point`, or else for the point of every device.
 fn of_point<T: Copy>(said: &BTreeMap<String, T>, stream: &Stream, point: &str) -> Option<T> {
     said.get(&format!("{}.{point}", stream.device)).or_else(|| said.get(point)).copied()
 }

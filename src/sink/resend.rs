@@ -1,4 +1,4 @@
-//! A range of the history that a store is to be given again: kept in a file until that is done, so that a restart begins it anew.
+//! A request to send a range of the history to a store again. It is kept in a file until it is done; a restart begins the range anew.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ pub struct ResendRange {
     pub to_ms: i64,
 }
 
-/// What one store is to be given again.
+/// The resend request of one store; at most one range at a time.
 #[derive(Clone, Debug)]
 pub struct Resend {
     inner: Arc<ResendInner>,
@@ -38,7 +38,7 @@ struct ResendState {
 }
 
 impl Resend {
-    /// What an earlier run was asked for goes on.
+    /// Opens the request file; an unfinished request of an earlier run is taken up.
     pub fn open(path: &Path) -> Self {
         let range = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let state = Mutex::new(ResendState { range, says: String::new() });
@@ -49,10 +49,10 @@ impl Resend {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for a range.
+    /// Requests a range.
     ///
     /// # Errors
-    /// Another one is on its way; the range is empty; the file cannot be written.
+    /// Another range is in progress, the range is empty, or the file cannot be written.
     pub fn ask(&self, range: ResendRange) -> Result<(), String> {
         let mut state = self.state();
         if let Some(other) = state.range {
@@ -70,28 +70,27 @@ impl Resend {
         Ok(())
     }
 
-    /// What is to be written again.
+    /// The range in progress.
     pub fn range(&self) -> Option<ResendRange> {
         self.state().range
     }
 
-    /// It is written.
+    /// The range is written: deletes the request.
     pub fn done(&self) {
         let _may_not_exist = std::fs::remove_file(&self.inner.path);
         *self.state() = ResendState::default();
     }
 
-    /// How far it is, in words; empty: nothing is written again.
+    /// Progress text; empty if there is no request, or before the first body.
     pub fn says(&self) -> String {
         self.state().says.clone()
     }
 
-    /// Sets that.
     pub fn tell(&self, text: String) {
         self.state().says = text;
     }
 
-    /// Rings when a range is asked for.
+    /// Waits for a request.
     pub async fn notified(&self) {
         self.inner.bell.notified().await;
     }

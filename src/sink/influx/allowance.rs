@@ -1,22 +1,21 @@
-//! How many values of the past may be written now: so many a second, so that what is live keeps its place. Pure.
+//! Rate limit of backfill: a token bucket in values, so that live values keep their share of the store. Pure.
 
-/// Values that may be written now, and when that was reckoned.
+/// The tokens (values that may be written), and when they were last refilled.
 #[derive(Debug)]
 pub struct Allowance {
     values: u64,
     at_ms: u64,
 }
 
-/// Fewer values than this are not worth a request, unless the batch itself is smaller.
+/// Smallest body, values, unless the batch itself is smaller: fewer are not worth a request.
 const LEAST: usize = 1_000;
 
 impl Allowance {
-    /// Nothing yet.
     pub fn new(now_ms: u64) -> Self {
         Self { values: 0, at_ms: now_ms }
     }
 
-    /// Values that one body may have now, at `per_s` and in bodies of at most `batch`; `None`: later.
+    /// How many values one body may have now, with a refill of `per_s` values a second and at most `batch` per body; `None` if too few.
     pub fn of(&mut self, now_ms: u64, per_s: u64, batch: usize) -> Option<usize> {
         let earned = now_ms.saturating_sub(self.at_ms) * per_s / 1_000;
         if earned > 0 {
@@ -27,7 +26,7 @@ impl Allowance {
         (allowed >= batch.min(LEAST)).then_some(allowed)
     }
 
-    /// So many are written.
+    /// Takes `values` from the bucket; it does not go below zero.
     pub fn spend(&mut self, values: usize) {
         self.values = self.values.saturating_sub(values as u64);
     }
@@ -45,7 +44,7 @@ mod tests {
         assert_eq!(allowance.of(200, 5_000, 2_000), Some(1_000));
         allowance.spend(1_000);
         assert_eq!(allowance.of(200, 5_000, 2_000), None);
-        // What was not used for long does not add up to more than a second.
+        // The bucket holds at most one second's values.
         assert_eq!(allowance.of(60_000, 5_000, 2_000), Some(2_000));
         allowance.spend(4_500);
         assert_eq!(allowance.of(60_000, 5_000, 2_000), None);

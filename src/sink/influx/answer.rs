@@ -1,44 +1,41 @@
-//! What an answer of the store means. Pure.
+//! Classifies the answers of a store to a write. Pure.
 
 use std::time::Duration;
 
-/// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteAnswer {
-    /// HTTP status.
     pub status: u16,
-    /// How long the store wants to be left alone.
+    /// The `Retry-After` header.
     pub retry_after: Option<Duration>,
-    /// Its words.
     pub body: String,
 }
 
-/// What follows from it.
+/// What an answer means for the body that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteVerdict {
-    /// Everything is stored.
+    /// All lines are stored.
     Stored,
-    /// Stored but for so many lines, which are older than what the store keeps.
+    /// All lines are stored except so many that are older than the store's retention.
     TooOld(u64),
-    /// Stored but for these lines (counted from one), each with the store's words.
+    /// All lines are stored except these (counted from one), each with the store's reason.
     StoredBut(Vec<(usize, String)>),
-    /// Something in it is refused: which, only smaller bodies tell.
+    /// Something in the body is rejected; bisection finds it.
     Refused,
     /// The body is too large.
     TooLarge,
-    /// Not now.
+    /// A temporary error: the same body is sent again later.
     Later,
-    /// Not with this configuration: token, address, bucket.
+    /// An error of the configuration: token, address, bucket.
     Paused,
 }
 
-/// Words by which a store says that it is the body, whatever its status. A limit may be one of the
-/// moment where it is only busy (503).
+/// Texts by which a store reports an error of the body, whatever the status is. `LIMITS` do not count with 503, where the
+/// store may only be busy.
 const OF_THE_BODY: [&str; 4] = ["partial write", "conflict", "retention policy", "unable to parse"];
 const LIMITS: [&str; 3] = ["max-series", "max-values", "limit exceeded"];
 
-/// Judges an answer. 408, 429: later, 5xx too unless it speaks of the body. 400, 422: something in the body. 413: smaller. 401,
-/// 403, 404 and what else no retry can mend: paused until somebody has looked.
+/// Classifies an answer. 408, 425, 429: later; 5xx too, unless the text is about the body. 400, 422: something in the body. 413: too large.
+/// 401, 403, 404 and all others, which no retry remedies: paused.
 pub fn judge(answer: &WriteAnswer) -> WriteVerdict {
     let speaks_of = |list: &[&str]| list.iter().any(|words| answer.body.contains(words));
     let is_of_body = || speaks_of(&OF_THE_BODY) || (answer.status != 503 && speaks_of(&LIMITS));
@@ -52,13 +49,13 @@ pub fn judge(answer: &WriteAnswer) -> WriteVerdict {
     }
 }
 
-/// InfluxDB 1.x and 2 say `partial write: … dropped=N` and have stored the rest; InfluxDB 3 lists the lines.
+/// InfluxDB 1.x and 2 answer `partial write: … dropped=N` and have stored the rest; InfluxDB 3 lists the rejected lines.
 fn refused(body: &str) -> WriteVerdict {
     if let Some(lines) = listed(body) {
         return WriteVerdict::StoredBut(lines);
     }
     match dropped(body) {
-        // Backfill meets the store's own limit of age (1.x and 2 word it differently): that is no fault of a value.
+        // Backfill reached the store's retention (1.x and 2 word it differently): no value is at fault.
         Some(n) if ["beyond", "outside"].iter().any(|w| body.contains(&format!("{w} retention policy"))) => {
             WriteVerdict::TooOld(n)
         }
@@ -66,7 +63,7 @@ fn refused(body: &str) -> WriteVerdict {
     }
 }
 
-/// The lines that InfluxDB 3 names in its answer to a partial write.
+/// The rejected lines that InfluxDB 3 lists in its answer to a partial write, with their errors.
 fn listed(body: &str) -> Option<Vec<(usize, String)>> {
     let json: serde_json::Value = serde_json::from_str(body).ok()?;
     let is_partial = json["error"].as_str().is_some_and(|e| e.starts_with("partial write"));
@@ -78,24 +75,24 @@ fn listed(body: &str) -> Option<Vec<(usize, String)>> {
     (is_partial && !lines.is_empty()).then_some(lines)
 }
 
-/// How many lines InfluxDB 1.x dropped of a body; the others are stored.
+/// How many lines of a body InfluxDB 1.x and 2 dropped; the others are stored.
 fn dropped(body: &str) -> Option<u64> {
     let number = |n: &str| n.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
     let after = |word: &str| body.split(word).nth(1).and_then(number);
     after("dropped=").or_else(|| after("dropped "))
 }
 
-/// Whether an answer that refuses something says that the rest of so many lines is stored.
+/// Whether an answer reports a partial write of a body of `lines` lines, with at least one line stored.
 pub fn is_partly_stored(answer: &WriteAnswer, lines: usize) -> bool {
     answer.body.contains("partial write") && dropped(&answer.body).is_some_and(|n| n < lines as u64)
 }
 
-/// Whether the store takes no new series: one that it has goes on.
+/// Whether a reason is a limit on the number of series; writes to existing series still succeed.
 pub fn is_series_limit(said: &str) -> bool {
     ["max-series", "max-values", "series limit", "cardinality"].iter().any(|words| said.contains(words))
 }
 
-/// The store's words in one line of at most 300 characters.
+/// Status and message of an answer in one line; the message is cut after 300 characters.
 pub fn words(answer: &WriteAnswer) -> String {
     let json: Option<serde_json::Value> = serde_json::from_str(&answer.body).ok();
     let message = json.and_then(|j| j["message"].as_str().or_else(|| j["error"].as_str()).map(str::to_string));
@@ -132,7 +129,7 @@ mod tests {
         ] {
             assert_eq!(of(status, ""), verdict, "{status}");
         }
-        // influxdb#19779, telegraf#10410: a fault of the body with a status of the server.
+        // influxdb#19779, telegraf#10410: an error of the body with a 5xx status.
         assert_eq!(of(500, r#"{"error":"partial write: field type conflict dropped=1"}"#), WriteVerdict::Refused);
         let old = r#"{"message":"unexpected error writing points to database: partial write: points beyond retention policy dropped=3"}"#;
         assert_eq!(of(500, old), WriteVerdict::TooOld(3));
@@ -141,7 +138,7 @@ mod tests {
 
     #[test]
     fn partial_writes_are_recognised() {
-        // InfluxDB 1.6.7, as it was seen.
+        // As captured from InfluxDB 1.6.7.
         let conflict = r#"{"error":"partial write: field type conflict: input field \"a\" on measurement \"m\" is type float, already exists as type integer dropped=1"}"#;
         assert_eq!(of(400, conflict), WriteVerdict::Refused);
         assert!(
@@ -150,7 +147,7 @@ mod tests {
         );
         let old = r#"{"error":"partial write: points beyond retention policy dropped=12"}"#;
         assert_eq!(of(400, old), WriteVerdict::TooOld(12));
-        // InfluxDB 3, as its documentation has it.
+        // As in InfluxDB 3's documentation.
         let three = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m a=1i","line_number":2,"error_message":"invalid type"}]}"#;
         assert_eq!(of(400, three), WriteVerdict::StoredBut(vec![(2, "invalid type".into())]));
         assert_eq!(of(400, r#"{"error":"partial write of line protocol occurred","data":[]}"#), WriteVerdict::Refused);

@@ -1,5 +1,5 @@
-//! The transport by the `influxdb2` crate. Only its request is used: its own line protocol, its retries and its other calls
-//! are not (see docs/decisions/0004-own-line-protocol.md).
+//! Transport by the `influxdb2` crate. Only its write request is used, not its line protocol, its retries or its other calls (see
+//! docs/decisions/0004-own-line-protocol.md).
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads the token and makes a client; nothing is sent.
+    /// Reads the token and builds a client; sends nothing.
     ///
     /// # Errors
-    /// What cannot be read, in words.
+    /// The token's file cannot be read.
     pub fn new(settings: &InfluxSettings) -> Result<Self, String> {
         let token = secret(settings.token.as_ref(), settings.token_file.as_ref())?.unwrap_or_default();
         let url = settings.url.trim_end_matches('/');
@@ -37,7 +37,7 @@ impl Client {
     /// Writes a body.
     ///
     /// # Errors
-    /// No answer came: in words.
+    /// No answer came; the reason.
     pub async fn write(&self, body: &str) -> Result<WriteAnswer, String> {
         let precision = TimestampPrecision::Milliseconds;
         let writing =
@@ -45,7 +45,7 @@ impl Client {
         match tokio::time::timeout(self.timeout, writing).await {
             Err(_) => Err("no answer in time".to_string()),
             Ok(Ok(())) => Ok(WriteAnswer { status: 204, ..WriteAnswer::default() }),
-            // The crate takes 200 for an error.
+            // The crate reports status 200 as an error.
             Ok(Err(RequestError::Http { status, text })) => {
                 Ok(WriteAnswer { status: status.as_u16(), body: text, retry_after: None })
             }

@@ -1,6 +1,6 @@
-//! Readings become line protocol. Pure. A field never changes its type: numbers are floats with all their digits; booleans,
-//! enumerations and codes are integers; texts are not written (VictoriaMetrics stores 0 for them). A bad point has no value
-//! and `<field>_bad=<code>`.
+//! Encodes readings as InfluxDB line protocol. Pure. A field never changes its type: numbers are floats with all their digits; booleans,
+//! enumerations and codes are integers; texts are not written (VictoriaMetrics stores 0 for them). A bad point has no value, but
+//! `<field>_bad=<code>`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,21 +11,21 @@ use crate::model::reading::Reading;
 use crate::model::value::Value;
 use crate::sink::Places;
 
-/// Writes the lines of one site.
+/// Encodes the readings of one site.
 pub struct Encoder {
     site: String,
     places: Arc<Places>,
-    /// Measurement and tags of each stream met, by where it lies in memory; what is read from files has streams of its own.
+    /// Cache of measurement and tags, by device, or by device and source for decided streams (states and alarms).
     heads: BTreeMap<String, Arc<str>>,
 }
 
 impl Encoder {
-    /// For a site and its devices.
+    /// An encoder with an empty cache.
     pub fn new(site: &str, places: Arc<Places>) -> Self {
         Self { site: site.to_string(), places, heads: BTreeMap::new() }
     }
 
-    /// Appends the lines of a reading received at `at_ms`; how many values they hold. `pick` says which samples are written.
+    /// Appends the lines of a reading received at `at_ms` and returns the number of values. Without a selection all samples are written.
     pub fn encode(&mut self, reading: &Reading, at_ms: i64, pick: Option<&[bool]>, out: &mut String) -> usize {
         let head = self.head(&reading.stream);
         let mut written = 0;
@@ -40,7 +40,7 @@ impl Encoder {
             if line == Some(after_ms) {
                 out.push(',');
             } else {
-                // What came with another answer has another time, and so a line of its own.
+                // A sample of another response has another time, so it needs a line of its own.
                 if let Some(before) = line {
                     end(at_ms, before, out);
                 }
@@ -56,7 +56,7 @@ impl Encoder {
             if is_written {
                 (line, written) = (Some(after_ms), written + 1);
             } else {
-                // The line that was ended for it begins again with the next value.
+                // Undo: the next value begins a new line if this one ended the previous line.
                 out.truncate(start);
             }
         }
@@ -66,12 +66,12 @@ impl Encoder {
         written
     }
 
-    /// A line that any store takes that takes something: the gateway is online.
+    /// A line that any working store accepts: the gateway is online.
     pub fn probe(&self, at_ms: i64) -> String {
         format!("{STATUS},device=gateway,site={} online=1i {at_ms}\n", escape(&self.site))
     }
 
-    /// `measurement,site=…,device=…,area=… `, escaped.
+    /// Measurement and tags, escaped, with the space before the fields. Tags are in alphabetical order, empty ones are left out.
     fn head(&mut self, stream: &Stream) -> Arc<str> {
         let key = if stream.is_decided() {
             format!("{} {}", stream.device, stream.source)
@@ -110,7 +110,7 @@ fn end(at_ms: i64, after_ms: u32, out: &mut String) {
     let _infallible = writeln!(out, " {}", at_ms + i64::from(after_ms));
 }
 
-/// A field with its value; `false` if there is no way to write it.
+/// Appends a field; `false` if the value cannot be written, and then `out` is unchanged.
 fn field(name: &str, kind: PointKind, value: &Value, out: &mut String) -> bool {
     let before = out.len();
     out.push_str(name);
@@ -135,7 +135,7 @@ fn field(name: &str, kind: PointKind, value: &Value, out: &mut String) -> bool {
     is_written
 }
 
-/// A float by its shortest digits, with an exponent where it is very large or small.
+/// Appends a float by its shortest digits, with an exponent below 1e-5 and from 1e15 on; `false` if it is not finite.
 fn float<T: std::fmt::Display + std::fmt::LowerExp>(x: T, size: f64, out: &mut String) -> bool {
     let plain = size == 0.0 || (1e-5..1e15).contains(&size.abs());
     let _infallible = if plain { write!(out, "{x}") } else { write!(out, "{x:e}") };
@@ -152,8 +152,8 @@ fn whole(value: &Value, out: &mut String) -> bool {
     n.is_some()
 }
 
-/// A measurement or tag: comma, space and equals sign behind a backslash. A backslash itself could not be told from those,
-/// so it becomes a slash; what cannot be printed becomes a space.
+/// Escapes comma, space and equals sign in a measurement or tag. A backslash would be ambiguous and becomes a slash; a control
+/// character becomes a space.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 4);
     for c in text.chars() {
@@ -167,12 +167,12 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// Lines of a body.
+/// The non-empty lines of a body.
 pub fn lines(body: &str) -> impl Iterator<Item = &str> {
     body.split('\n').filter(|l| !l.is_empty())
 }
 
-/// Two halves of a body: by lines, or the fields of its only line; `None` if it is one value.
+/// Splits a body in two by lines, or a single line by its fields; `None` if it is one value.
 pub fn halves(body: &str) -> Option<(String, String)> {
     let all: Vec<&str> = lines(body).collect();
     if all.len() > 1 {
@@ -185,28 +185,28 @@ pub fn halves(body: &str) -> Option<(String, String)> {
     Some((format!("{head} {} {time}\n", a.join(",")), format!("{head} {} {time}\n", b.join(","))))
 }
 
-/// A line's series, its fields as `name=value`, and its time.
+/// Splits a line into series, fields as `name=value`, and time.
 fn parts(line: &str) -> Option<(&str, Vec<&str>, &str)> {
-    // A field holds neither space nor quote: names are the vocabulary's, values are numbers.
+    // Fields contain neither spaces nor quotes: names come from the vocabulary and values are numbers.
     let (rest, time) = line.rsplit_once(' ')?;
     let (head, fields) = rest.rsplit_once(' ')?;
     Some((head, fields.split(',').collect(), time))
 }
 
-/// A value's series, and its series with its field: what a store may refuse.
+/// The series of a single value, and the series with the field: the two keys by which a store may reject values.
 pub fn keys(line: &str) -> Option<(String, String)> {
     let (head, fields, _) = parts(line.trim_end())?;
     let name = fields.first()?.split('=').next()?;
     Some((head.to_string(), format!("{head} {name}")))
 }
 
-/// A line's series and the names of its fields.
+/// The series of a line and the names of its fields.
 pub fn keys_of(line: &str) -> Option<(String, Vec<&str>)> {
     let (head, fields, _) = parts(line)?;
     Some((head.to_string(), fields.into_iter().filter_map(|f| f.split('=').next()).collect()))
 }
 
-/// A body without the values for which `refused` has words, and those as lines of their own with the words.
+/// Splits a body into the lines to send and the values for which the callback returns a reason, each as a line of its own.
 pub fn without(body: &str, mut refused: impl FnMut(&str) -> Option<String>) -> (String, Vec<(String, String)>) {
     let (mut rest, mut out) = (String::with_capacity(body.len()), Vec::new());
     for line in lines(body) {
@@ -228,7 +228,7 @@ pub fn without(body: &str, mut refused: impl FnMut(&str) -> Option<String>) -> (
     (rest, out)
 }
 
-/// How many values a body holds.
+/// The number of values of a body.
 pub fn values(body: &str) -> usize {
     let of = |line: &str| {
         let fields = line.rsplit_once(' ').and_then(|(rest, _)| rest.rsplit_once(' ')).map_or("", |(_, f)| f);

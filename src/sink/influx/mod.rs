@@ -1,8 +1,8 @@
-//! A time-series store that takes InfluxDB line protocol: live values first, the past filled in at a limited rate.
+//! Sink for time-series stores that take InfluxDB line protocol: live values first, then backfill at a limited rate.
 //!
-//! One body is on its way at a time. What is refused is halved until the one value is found that is to blame; that is set
-//! aside with the store's words, everything else is stored. Whatever is in doubt is written again: the same series and time
-//! is the same value.
+//! One request is in flight at a time. A rejected body is halved until the single value at fault is found; that value becomes a dead letter
+//! with the store's message, and everything else is stored. Whatever is in doubt is written again, which is harmless: the same series
+//! and time hold the same value.
 
 mod allowance;
 pub mod answer;
@@ -38,33 +38,33 @@ use crate::sink::refusals::Refusals;
 use crate::sink::report::Filter;
 use crate::sink::{SinkContext, SinkHealth};
 
-/// Between two attempts while the store answers that nothing but a person can mend.
+/// Interval between attempts while the store gives an answer that only a person can remedy.
 const PAUSED_MS: u64 = 20_000;
-/// Longest wait between two attempts otherwise, and the longest that a store may ask for.
+/// Longest back-off otherwise, and the longest `Retry-After` that is honoured.
 const LATER_MAX_MS: u64 = 30_000;
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
-/// Until files that could not be read are tried again.
+/// Delay before sealed files that could not be read are tried again.
 const PAST_AGAIN_MS: u64 = 10_000;
-/// Least values of one write, however often bodies are too large.
+/// Lower bound of the batch size, however often bodies are too large.
 const BATCH_MIN: usize = 50;
-/// How long nothing of a series may be stored before it is refused as a whole.
+/// How long all values of a series must have been rejected before the series counts as rejected.
 const REFUSED_FOR_US: u64 = 10_000_000;
-/// Live bodies in which something is refused that are kept in memory; of more the past takes care.
+/// Maximum number of rejected live bodies kept in memory; further ones are left to backfill.
 const DOUBTED_MAX: usize = 32;
-/// Readings asked of the journal at a time.
+/// Readings fetched from the journal at a time.
 const FETCH: usize = 16;
 const FETCH_MAX: usize = 500;
 
-/// Runs until told to stop; then what is live is written once more.
+/// Runs until `stop` is cancelled, then writes the live values once more, for at most three seconds.
 pub async fn run(settings: InfluxSettings, common: SinkContext, stop: CancellationToken) {
-    // A new sink begins with what comes from now on, whatever keeps it from writing.
+    // Taken first, so that a new sink's cursor begins now even if the store cannot be written to yet.
     let position = common.journal.position(&cursor_name(&settings));
     let (mut waited_ms, hour_ms) = (0, 3_600_000);
     let carrier = loop {
         match StoreClient::new(&settings) {
             Ok(carrier) => break carrier,
             Err(error) => {
-                // A secret's file may come later than we do.
+                // The file of a secret may be created after our start.
                 SinkHealth::tell(&common.health.error, &error);
                 if waited_ms % hour_ms < PAUSED_MS {
                     tracing::error!(sink = settings.name, error, "the store cannot be written to: tried every 20 s");
@@ -86,7 +86,7 @@ pub async fn run(settings: InfluxSettings, common: SinkContext, stop: Cancellati
             () = sink.common.resend.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        // A store that hangs must not hold up who wants us to stop; what was on its way is written again.
+        // A store that hangs must not delay the shutdown; an interrupted body is written again.
         tokio::select! {
             () = stop.cancelled() => break,
             () = sink.turn(&stop) => {}
@@ -102,10 +102,10 @@ pub async fn run(settings: InfluxSettings, common: SinkContext, stop: Cancellati
     let _what_is_left_stays_behind_the_cursor = tokio::time::timeout(Duration::from_secs(3), last).await;
 }
 
-/// Writes that the gateway is online: whether the store would take what we have.
+/// Checks whether the store accepts writes, by writing that the gateway is online.
 ///
 /// # Errors
-/// Why not, in words.
+/// Why it does not.
 pub async fn probe(settings: &InfluxSettings, site: &str, now: UnixMillis) -> Result<String, String> {
     let carrier = StoreClient::new(settings)?;
     let answer = carrier.write(&Encoder::new(site, Arc::default()).probe(now.0)).await?;
@@ -122,42 +122,42 @@ struct InfluxSink {
     cursor: String,
     encoder: Encoder,
     filter: Filter,
-    /// The past is filtered for itself: its readings come in another order.
+    /// Backfill has a filter of its own, since its readings come in another order.
     past_filter: Filter,
     progress: Progress,
     live: Option<Cursor>,
     past: Option<Cursor>,
-    /// A body of the past that could not be written yet, and where its reader stands once it is.
+    /// A backfill body that could not be written yet, and the position reached once it is.
     past_waits: Option<(Sending, Position)>,
-    /// Records that are being sent again.
+    /// Dead letters that are being sent again.
     again: Option<Sending>,
-    /// A range of the history that is being written again.
+    /// The resend job in progress.
     given: Option<ResendJob>,
-    /// Live bodies in which something is refused, and the numbers that each reaches from and to.
+    /// Live bodies of which something is rejected, with the range of sequence numbers (after, up to) of each.
     doubted: VecDeque<(Sending, u64, u64)>,
-    /// Series that the store refuses: values of now, and values of the past.
+    /// Series that the store rejects, tracked separately for live and backfilled values.
     refusals: Refusals,
     past_refusals: Refusals,
     retention_probe: RetentionProbe,
-    /// Until then a fault of the server is taken for one of the body, if the store takes something else.
+    /// Until then each server error is checked for being caused by the body.
     blames_until_ms: u64,
-    /// When it last said that it stored a part of a body.
+    /// When the store last reported a partial write, monotonic milliseconds; 0: never.
     partly_stored_ms: u64,
-    /// A line that the store took.
+    /// A line that the store accepted; used as probe.
     known_good: Option<String>,
     batch: usize,
     failures: u64,
     not_before_ms: u64,
     flush_at_ms: u64,
-    /// Values of the past that may be written now.
+    /// Rate limit of backfill.
     allowance: Allowance,
-    /// Nothing is read of the past before this moment: its files could not be read.
+    /// Backfill reads nothing before this time, since its files could not be read.
     past_at_ms: u64,
     say_again_ms: u64,
-    /// When it is next said that values are set aside, and how many were since.
+    /// When dead letters are next logged, and how many values were added since.
     aside_say_ms: u64,
     aside_unsaid: usize,
-    /// The store refused us: secrets are read again before the next attempt.
+    /// The store rejected our credentials or address: secrets are read again before the next attempt.
     renew: bool,
 }
 
@@ -203,7 +203,7 @@ impl InfluxSink {
         self.common.clock.mono().0
     }
 
-    /// Until something is to be done: the next flush, or sooner if the past waits and may be written.
+    /// Milliseconds until the next flush, or less if there is backfill to do.
     fn wait_ms(&self) -> u64 {
         let now = self.now_ms();
         let has_past = self.progress.past().is_some() || self.common.resend.range().is_some();
@@ -212,7 +212,7 @@ impl InfluxSink {
         at.max(self.not_before_ms).saturating_sub(now).max(1)
     }
 
-    /// Whether the date is believed: nothing is written without one.
+    /// Whether the date is trusted: nothing is written before.
     fn is_dated(&self) -> bool {
         self.common.clock.trusted()
     }
@@ -234,14 +234,14 @@ impl InfluxSink {
         self.send_again().await;
         self.look_at_doubted().await;
         self.probe_retention().await;
-        // The past gets the time that is left until the next flush.
+        // Backfill gets the time that is left until the next flush.
         let has_time = |s: &Self| (s.not_before_ms..s.flush_at_ms).contains(&s.now_ms()) && !stop.is_cancelled();
         while has_time(self) && self.fill().await {}
         while has_time(self) && self.run_resend().await {}
         self.show();
     }
 
-    /// Writes what is new.
+    /// Writes the readings since the last live write.
     async fn live(&mut self) {
         loop {
             let mut reader = self
@@ -249,7 +249,7 @@ impl InfluxSink {
                 .take()
                 .unwrap_or_else(|| Cursor::new(self.common.journal.clone(), Position::at(self.progress.live())));
             let Some(items) = reader.live(FETCH) else {
-                // Memory does not reach back that far: the newest first, what lies between is the past's.
+                // The journal's memory does not reach back that far: continue with the newest and leave the gap to backfill.
                 self.progress.jump(self.common.journal.begin_of_tail());
                 continue;
             };
@@ -276,7 +276,7 @@ impl InfluxSink {
                     self.live = Some(reader);
                 }
                 Sent::Doubted(sending) => {
-                    // Live goes on behind it; it is a gap of the past until it is known what is refused.
+                    // Live writing goes on behind this body, which is a gap until the values at fault are found.
                     let after = self.progress.live();
                     self.progress.jump(upto);
                     if self.doubted.len() < DOUBTED_MAX {
@@ -284,7 +284,7 @@ impl InfluxSink {
                     }
                     self.live = Some(reader);
                 }
-                // It is read again: by then the newest may be elsewhere.
+                // The readings are read again: by then the newest may have left the journal's memory.
                 Sent::Again(_) => {
                     self.filter.reset();
                     return;
@@ -296,7 +296,7 @@ impl InfluxSink {
         }
     }
 
-    /// Looks for what is refused in live bodies.
+    /// Bisects the rejected live bodies until the next flush is due.
     async fn look_at_doubted(&mut self) {
         while self.now_ms() < self.flush_at_ms && self.now_ms() >= self.not_before_ms {
             let Some((sending, after, upto)) = self.doubted.pop_front() else { return };
@@ -314,7 +314,7 @@ impl InfluxSink {
     fn encode(&mut self, item: &JournalItem, is_past: bool, body: &mut String) -> usize {
         let reading = &item.entry.reading;
         let Some(at) = self.common.journal.dated(&item.entry) else {
-            // A time-series store cannot have it.
+            // A time-series store cannot take it.
             self.common.health.undated.fetch_add(1, Ordering::Relaxed);
             return 0;
         };
@@ -327,13 +327,13 @@ impl InfluxSink {
         values
     }
 
-    /// Values of the past that may be written now; none: later.
+    /// How many values of backfill may be written now; `None`: none yet.
     fn allowed(&mut self) -> Option<usize> {
         let now_ms = self.now_ms();
         self.allowance.of(now_ms, self.s.backfill_points_per_s, self.batch)
     }
 
-    /// Writes a body of the past; `false` if there is none, or no more is allowed for now.
+    /// Writes one body of backfill; `false` if there is none, or the rate limit allows no more for now.
     async fn fill(&mut self) -> bool {
         if let Some((sending, reached)) = self.past_waits.take() {
             return self.fill_with(sending, reached).await;
@@ -359,7 +359,7 @@ impl InfluxSink {
         self.allowance.spend(values);
         let reached = reader.position.clone();
         if items.is_empty() && reached == begin {
-            // The files give nothing now.
+            // The files cannot be read now.
             self.past_at_ms = now + PAST_AGAIN_MS;
             return false;
         }
@@ -384,11 +384,11 @@ impl InfluxSink {
         }
     }
 
-    /// Writes what somebody wants to be tried again.
+    /// Writes the dead letters that an operator has asked to send again.
     async fn send_again(&mut self) {
         let records = self.common.dead_letters.take_again();
         if !records.is_empty() {
-            // Whoever wants that has mended the cause.
+            // Such a request means that the cause has been remedied.
             self.refusals.forget();
             self.past_refusals.forget();
             let body: String = records.iter().map(|r| format!("{}\n", r.what)).collect();
@@ -423,7 +423,8 @@ impl InfluxSink {
     }
 }
 
-/// Reads the next readings with at least so many values, or none; files are read on a thread of their own.
+/// Reads the next readings, with at least `values` values if there are as many; files are read on a blocking thread. `None` if that
+/// thread panicked.
 async fn fetch(mut reader: Cursor, values: usize) -> Option<(Cursor, Vec<JournalItem>)> {
     let read = tokio::task::spawn_blocking(move || {
         let (mut items, mut weight) = (Vec::new(), 0);
@@ -442,7 +443,7 @@ async fn fetch(mut reader: Cursor, values: usize) -> Option<(Cursor, Vec<Journal
     read.await.ok()
 }
 
-/// The cursor of a sink in the journal.
+/// Name of the sink's cursor in the journal.
 pub fn cursor_name(settings: &InfluxSettings) -> String {
     format!("influx {}", settings.name)
 }

@@ -1,34 +1,34 @@
-//! What of the journal a store has: the newest first, the past filled in. Pure.
+//! Tracks which part of the journal a store has: live writing follows the newest readings, backfill closes the gaps behind it. Pure.
 
 use crate::journal::cursor::{AckedRange, Position};
 
-/// Ranges that are remembered; with more, the oldest is forgotten, and its readings are written once more.
+/// Maximum number of acknowledged ranges; beyond it the oldest is dropped and its readings are written once more.
 const RANGES_MAX: usize = 64;
 
-/// How far a store has come.
+/// Acknowledged ranges of one store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// As it is kept with the journal.
+    /// Low watermark, cursor within sealed files, and acknowledged ranges beyond the watermark. While live writing is ahead of the
+    /// watermark, the last range is the one that it extends; it may be empty.
     position: Position,
-    /// Where the newest readings are being written; everything between the last range ahead (or the floor) and here is
-    /// written or in that range.
+    /// Sequence number that live writing has reached. It is the end of the last range, or the low watermark if there is none.
     live: u64,
 }
 
 impl Progress {
-    /// Goes on from what was kept; `newest` is where live reading begins.
+    /// Continues from a stored position; live reading begins after `newest`.
     pub fn new(kept: Position, newest: u64) -> Self {
         let mut out = Self { live: kept.acked_ranges.last().map_or(kept.low_watermark, |d| d.upto), position: kept };
         out.jump(newest);
         out
     }
 
-    /// Where live reading goes on.
+    /// Sequence number after which live reading continues.
     pub fn live(&self) -> u64 {
         self.live
     }
 
-    /// Live reading goes on from here: what lies between is left to the past.
+    /// Live reading continues after `to`; what lies between is left to backfill.
     pub fn jump(&mut self, to: u64) {
         if to > self.live {
             self.live = to;
@@ -40,7 +40,7 @@ impl Progress {
         }
     }
 
-    /// Everything live up to this number is written.
+    /// Live values up to this sequence number are written.
     pub fn live_done(&mut self, seq: u64) {
         self.live = self.live.max(seq);
         match self.position.acked_ranges.last_mut() {
@@ -49,7 +49,7 @@ impl Progress {
         }
     }
 
-    /// Where reading the past goes on; `None` if there is none.
+    /// Where backfill continues; `None` if there is no gap.
     pub fn past(&self) -> Option<Position> {
         let next = self.position.acked_ranges.first()?;
         (self.position.low_watermark < next.after).then(|| Position {
@@ -58,14 +58,14 @@ impl Progress {
         })
     }
 
-    /// Whether a number is part of the past that is still to be written.
+    /// Whether a sequence number is still to be backfilled.
     pub fn wants(&self, seq: u64) -> bool {
         seq <= self.live && !self.position.has(seq)
     }
 
-    /// Everything of the past up to this position is written. Says whether reading has to begin anew elsewhere.
+    /// Backfill up to this position is written. Returns whether its reader must be reopened elsewhere.
     pub fn past_done(&mut self, reached: Position) -> bool {
-        // A reader may have looked beyond: what is newer than the live ones is not done by that.
+        // The reader may have passed `live`: readings newer than that are not acknowledged by backfill.
         let floor = reached.low_watermark.min(self.live);
         (self.position.low_watermark, self.position.sealed_cursor) =
             (floor.max(self.position.low_watermark), reached.sealed_cursor);
@@ -73,13 +73,13 @@ impl Progress {
         self.position.low_watermark != reached.low_watermark
     }
 
-    /// What lies between two numbers is written: a gap that live reading left.
+    /// The gap from `after + 1` to `upto`, which live reading left, is written.
     pub fn gap_done(&mut self, after: u64, upto: u64) {
         if upto <= self.position.low_watermark {
             return;
         }
         let mut all = std::mem::take(&mut self.position.acked_ranges);
-        // The last range is where live reading goes on.
+        // The last range is the one that live writing extends; it stays last.
         let live = all.pop();
         all.push(AckedRange { after, upto });
         all.extend(live);
@@ -98,7 +98,7 @@ impl Progress {
         self.absorb();
     }
 
-    /// Ranges that begin at the floor are part of it.
+    /// Merges ranges that begin at or below the low watermark into it.
     fn absorb(&mut self) {
         while let Some(next) = self.position.acked_ranges.first().filter(|d| d.after <= self.position.low_watermark) {
             if self.position.low_watermark < next.upto {
@@ -109,7 +109,7 @@ impl Progress {
         }
     }
 
-    /// What is to be kept.
+    /// The position to store with the journal; empty ranges are left out.
     pub fn kept(&self) -> Position {
         let ahead = self.position.acked_ranges.iter().filter(|d| d.after < d.upto).copied().collect();
         Position { acked_ranges: ahead, ..self.position.clone() }
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!((p.live(), p.past(), missing(&p)), (10, None, 0));
         p.live_done(20);
         assert_eq!((p.kept(), p.past()), (Position::at(20), None));
-        // The store was away while 21..=50 came.
+        // The store was unreachable while 21..=50 were recorded.
         p.jump(50);
         assert_eq!((p.live(), missing(&p), p.kept()), (50, 30, Position::at(20)), "nothing is done beyond the floor");
         p.live_done(60);
@@ -168,7 +168,7 @@ mod tests {
         p.live_done(50);
         p.gap_done(20, 30);
         assert_eq!(p.kept(), Position::at(50), "twice does nothing");
-        // The newest are not done yet.
+        // The newest readings are not written yet.
         p.jump(60);
         p.gap_done(50, 60);
         p.live_done(70);

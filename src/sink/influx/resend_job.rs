@@ -1,4 +1,5 @@
-//! A range of the history is written again, at the pace of the past: whatever the store lost, or was not there for, it has then.
+//! Writes a requested range of the history to the store again, within the rate limit of backfill, so that the store gets what it lost or
+//! missed.
 
 use std::collections::VecDeque;
 
@@ -10,23 +11,23 @@ use crate::sink::influx::{InfluxSink, PAST_AGAIN_MS, fetch};
 use crate::sink::report::Filter;
 use crate::sink::resend::ResendRange;
 
-/// A range on its way.
+/// A resend in progress.
 pub struct ResendJob {
     range: ResendRange,
-    /// Segments that hold something of it: first and last number, the next one first.
+    /// Segments that hold a part of the range and are not written yet: first and last sequence number.
     todo: VecDeque<(u64, u64)>,
-    /// How many there were.
+    /// Number of segments at the beginning.
     of: usize,
     reader: Option<Cursor>,
     filter: Filter,
     waits: Option<Sending>,
     values: u64,
-    /// Nothing is read before this moment: the files gave nothing.
+    /// Nothing is read before this time, since the files could not be read.
     not_before_ms: u64,
 }
 
 impl InfluxSink {
-    /// Writes a body of the range that is to be written again; `false` if there is none, or no more is allowed for now.
+    /// Writes one body of the requested range; `false` if there is no request, or the rate limit allows no more for now.
     pub(super) async fn run_resend(&mut self) -> bool {
         let Some(range) = self.common.resend.range() else { return false };
         let mut given = match self.given.take().filter(|given| given.range == range) {

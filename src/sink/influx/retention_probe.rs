@@ -1,5 +1,5 @@
-//! Stores that take a value and drop it without a word: what is older than they keep, or too far ahead. Once a run, values of
-//! several ages are written and read back; what does not come back is said.
+//! Detects stores that accept a value and silently drop it because it is older than their retention or too far in the future. Once a run,
+//! values of several ages are written and read back, and the missing ones are reported in `SinkHealth::limits`.
 
 use std::time::Duration;
 
@@ -9,28 +9,29 @@ use crate::sink::influx::answer::{WriteVerdict, judge};
 use crate::sink::influx::line::escape;
 
 const DAY_MS: i64 = 86_400_000;
-/// Ages of the values that are written: the first is the one by which it is known that the store can be read.
+/// Ages of the values that are written, days. The first one, of now, shows whether the store can be read back at all.
 const AGES_D: [i64; 6] = [0, 8, 32, 100, 400, -3];
-/// From the first value that is stored to that; between writing and reading back, and how often that is tried: a store may need a while before it shows what it has.
+/// Delay after the first stored value; delay before each attempt to read back, and number of attempts: a store may need a while before it
+/// returns new values.
 const FIRST_MS: u64 = 30_000;
 const WAIT_MS: u64 = 5_000;
 const TRIES: u32 = 4;
 
-/// How far the look at a store has come.
+/// Progress of the probe.
 #[derive(Debug, Default)]
 pub enum RetentionProbe {
-    /// Nothing was stored yet.
+    /// The store has accepted nothing yet.
     #[default]
     Unknown,
-    /// Something was: the series of the readings come first, in case that the store takes but so many.
+    /// Waits until `at_ms`, so that the readings create their series first, in case the number of series is limited.
     Waits { at_ms: u64 },
-    /// Written under this mark; read back at that time.
+    /// The values are written with this mark and read back at `at_ms`.
     Written { mark: i64, at_ms: u64, tries: u32 },
-    /// What there is to say was said.
+    /// Finished, with or without a result.
     Known,
 }
 
-/// One value for each age, as line protocol; each value is the mark with the number of its age.
+/// One line per age; the value is `mark * 10 +` the index of the age.
 fn body(site: &str, now_ms: i64, mark: i64) -> String {
     let site = escape(site);
     let line = |(n, days): (usize, &i64)| {
@@ -39,7 +40,7 @@ fn body(site: &str, now_ms: i64, mark: i64) -> String {
     AGES_D.iter().enumerate().map(line).collect()
 }
 
-/// What the store dropped, in words; `None` if the answer does not have the value of now.
+/// Describes what the store dropped; empty if nothing, `None` if the answer lacks the value of now.
 fn dropped(answer: &str, mark: i64) -> Option<String> {
     let numbers: Vec<&str> = answer.split(|c: char| !c.is_ascii_digit()).collect();
     let has = |n: usize| numbers.contains(&(mark * 10 + n as i64).to_string().as_str());
@@ -64,7 +65,7 @@ fn dropped(answer: &str, mark: i64) -> Option<String> {
 }
 
 impl InfluxSink {
-    /// Goes on with that look, if it is time.
+    /// Takes the next step of the probe if it is due.
     pub(super) async fn probe_retention(&mut self) {
         let now_ms = self.now_ms();
         match self.retention_probe {
@@ -74,7 +75,7 @@ impl InfluxSink {
             RetentionProbe::Waits { at_ms } if now_ms >= at_ms && self.failures == 0 => {
                 let wall = self.common.clock.wall().0;
                 let mark = wall / 1_000;
-                // A store that refuses it says so when values of that age come.
+                // A store that rejects these values does not drop silently.
                 let answer = self.carrier.write(&body(&self.common.site, wall, mark)).await;
                 let is_stored = answer.is_ok_and(|a| judge(&a) == WriteVerdict::Stored);
                 self.retention_probe = if is_stored {
@@ -99,7 +100,7 @@ impl InfluxSink {
                         self.retention_probe =
                             RetentionProbe::Written { mark, at_ms: now_ms + WAIT_MS, tries: tries + 1 };
                     }
-                    // It cannot be read with what we know: nothing is said.
+                    // The store has no read API that we know: there is no result.
                     None => self.retention_probe = RetentionProbe::Known,
                 }
             }

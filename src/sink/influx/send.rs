@@ -1,4 +1,4 @@
-//! A body on its way: halved where something in it is refused, down to the value that is to blame, which is set aside.
+//! Sends one body: bisects it where something is rejected, down to the value at fault, which becomes a dead letter.
 
 use std::sync::atomic::Ordering;
 
@@ -8,43 +8,42 @@ use crate::sink::influx::answer::{WriteAnswer, WriteVerdict, is_partly_stored, i
 use crate::sink::influx::{BATCH_MIN, InfluxSink, LATER_MAX_MS, PAUSED_MS, RETRY_AFTER_MAX, line};
 use crate::sink::refusals::Admits;
 
-/// Values refused in a row, with nothing stored between them, after which the store is asked whether it takes anything.
+/// Consecutive rejected values after which a probe checks whether the store accepts anything.
 const REFUSED_MAX: usize = 20;
 
-/// Failures in a row with a status of the server, after which the store is asked whether it takes anything else.
+/// Consecutive server errors after which a probe checks whether the store accepts anything else.
 const SERVER_FAULTS_MAX: u64 = 3;
 
-/// Times that a single value is answered with a fault of the server before it is to blame; a gateway's faults.
+/// Server errors for a single value before it counts as rejected; the same for errors of a gateway (502 to 504).
 const VALUE_FAULTS_MAX: u32 = 3;
 const GATEWAY_FAULTS_MAX: u32 = 6;
 
-/// How long after that each fault of the server is asked about.
+/// For how long after such a case each server error is checked by a probe, milliseconds.
 const BLAMES_MS: u64 = 60_000;
 
-/// Lines that InfluxDB 3 lists at most.
+/// Maximum number of rejected lines that InfluxDB 3 lists in an answer.
 const LISTED_MAX: usize = 100;
 
-/// A body on its way, and what is left of it.
+/// A body being sent, split into the parts that are left.
 pub struct Sending {
     /// Bodies still to be written, the next one last.
     pub left: Vec<String>,
-    /// What was refused so far.
+    /// Values rejected so far, with the reasons.
     refused: Vec<(String, String)>,
-    /// What was not sent: its series is refused.
+    /// Values that were not sent because their series is rejected, with the reasons.
     left_out: Vec<(String, String)>,
-    /// How many of those in a row, with nothing stored between them.
+    /// Consecutive rejected values: the last ones of those above.
     in_a_row: usize,
-    /// Whether a fault of the server counts as a refusal: the store takes other things meanwhile.
+    /// Whether a server error counts as a rejection, since the store accepts other data meanwhile.
     is_doubted: bool,
-    /// Faults of the server at this body, and, once it is down to one value, at that.
+    /// Server errors for this body, and for the value it was bisected down to.
     faults: u64,
     faults_of_value: u32,
-    /// Whether it is of the past: the journal has it, `resend` writes it again.
+    /// Whether the body is backfill. Its values stay in the journal and can be written again by `resend`.
     is_past: bool,
 }
 
 impl Sending {
-    /// A body of which nothing is written yet.
     pub fn new(body: String) -> Self {
         Self {
             left: vec![body],
@@ -58,13 +57,13 @@ impl Sending {
         }
     }
 
-    /// The same of the past.
     pub fn past(body: String) -> Self {
         Self { is_past: true, ..Self::new(body) }
     }
 
-    /// Whether a single value is to blame for a fault of the server: each time with other values taken in between. A gateway before the
-    /// store (502 to 504) may send one request to a store that runs and the next to one that does not.
+    /// Counts a server error for a single value; returns whether the value is now taken for the cause. The store accepts other data between
+    /// these errors. A gateway (502 to 504) gets more attempts: it may send one request to a store that runs and the next to one that
+    /// does not.
     fn is_blamed(&mut self, status: u16) -> bool {
         self.faults_of_value += 1;
         let is_blamed =
@@ -75,32 +74,32 @@ impl Sending {
         is_blamed
     }
 
-    /// The store refuses this for good.
+    /// Records that the store rejected this for good.
     fn refuse(&mut self, body: String, said: String) {
         self.refused.push((body, said));
         self.in_a_row += 1;
     }
 }
 
-/// Whether an answer is a fault of the server that says nothing of the body.
+/// Whether an answer is a server error that says nothing about the body.
 fn is_of_server(answer: &WriteAnswer) -> bool {
     answer.status >= 500 && judge(answer) == WriteVerdict::Later
 }
 
-/// What became of a body.
+/// The outcome of sending a body.
 pub enum Sent {
-    /// It is stored, or set aside.
+    /// Every value is stored or rejected for good.
     Done,
-    /// It has to be tried again later.
+    /// The rest has to be sent again later.
     Again(Sending),
-    /// Something in it is refused: which, is found beside what is live.
+    /// Some value of a live body is rejected; which one is found later, so that live writing goes on.
     Doubted(Sending),
 }
 
 impl InfluxSink {
-    /// Writes a body to its end: halved where something in it is refused. Values of series that are refused already are left out.
+    /// Sends a body until every value is stored or rejected. Values of series that count as rejected are left out.
     ///
-    /// What is not `live` is broken off when live values are due: they go first.
+    /// A body that is not `live` is interrupted when live values are due, since they go first.
     pub(super) async fn send(&mut self, mut sending: Sending, live: bool) -> Sent {
         while let Some(body) = sending.left.pop() {
             let body = self.leave_out(body, &mut sending);
@@ -137,7 +136,7 @@ impl InfluxSink {
                     self.taken(&body, sending.is_past);
                 }
                 (WriteVerdict::TooOld(n), _) => {
-                    // The store counts lines, we count values.
+                    // The store counts lines; our counters are of values.
                     let (values, lines) = (line::values(&body), line::lines(&body).count().max(1));
                     let old = values * usize::try_from(n).unwrap_or(lines).min(lines) / lines;
                     self.common.health.too_old.fetch_add(old as u64, Ordering::Relaxed);
@@ -167,7 +166,7 @@ impl InfluxSink {
         self.end(sending).await
     }
 
-    /// Everything of a body is stored or refused: what is refused is kept in mind and set aside.
+    /// Completes a body: records the series of its rejected values and writes the values to the dead letters.
     async fn end(&mut self, mut sending: Sending) -> Sent {
         if sending.in_a_row > 0 && !self.takes_anything(&mut sending).await {
             return Sent::Again(sending);
@@ -182,7 +181,7 @@ impl InfluxSink {
         Sent::Done
     }
 
-    /// A body is refused: it is halved, and a single value is refused for good, if it is to blame. `false`: the store takes nothing now.
+    /// Handles a rejected body: halves it, or rejects a single value for good if it is the cause. `false`: the store accepts nothing now.
     async fn is_refused(&mut self, sending: &mut Sending, body: String, answer: &WriteAnswer) -> bool {
         match line::halves(&body) {
             Some((first, second)) => sending.left.extend([second, first]),
@@ -196,7 +195,7 @@ impl InfluxSink {
         true
     }
 
-    /// Values of the past whose series is refused: counted, not kept one by one, since the journal has them.
+    /// Counts backfill values whose series is rejected. They do not become dead letters, since the journal has them.
     fn left_out_of_the_past(&mut self, left_out: &[(String, String)]) {
         let Some((what, said)) = left_out.last() else { return };
         let values: usize = left_out.iter().map(|(what, _)| line::values(what)).sum();
@@ -205,7 +204,7 @@ impl InfluxSink {
         SinkHealth::tell(&self.common.health.last_set_aside, words);
     }
 
-    /// Without the values of series that the store refuses: those are set aside with its words.
+    /// Removes the values of series that count as rejected from a body; they are collected in `sending`.
     fn leave_out(&mut self, body: String, sending: &mut Sending) -> String {
         let refusals = if sending.is_past { &mut self.past_refusals } else { &mut self.refusals };
         if refusals.is_empty() {
@@ -218,8 +217,8 @@ impl InfluxSink {
         rest
     }
 
-    /// What an answer means. The third fault of the server in a row is asked about: a store that takes what it took before has
-    /// something against this body.
+    /// The verdict on an answer. After the third consecutive server error a probe decides: a store that accepts what it accepted before
+    /// fails because of this body.
     async fn judge(&mut self, answer: &Result<WriteAnswer, String>, sending: &mut Sending) -> WriteVerdict {
         let Ok(answer) = answer else { return WriteVerdict::Later };
         let verdict = judge(answer);
@@ -228,8 +227,8 @@ impl InfluxSink {
         }
         let is_known = self.now_ms() < self.blames_until_ms;
         sending.faults += 1;
-        // What is live is read again from the same place: failures in a row are of the same values. A body of the past is kept, and live
-        // ones are stored in between.
+        // Live values are read again from the same position, so `failures` counts errors of the same values. A backfill body is kept while
+        // live ones are stored in between, so it has a count of its own.
         let is_third = self.failures + 1 >= SERVER_FAULTS_MAX || sending.faults >= SERVER_FAULTS_MAX;
         if !sending.is_doubted && (is_known || is_third) {
             sending.is_doubted = self.probe().await.0 == WriteVerdict::Stored;
@@ -240,7 +239,7 @@ impl InfluxSink {
         if sending.is_doubted { WriteVerdict::Refused } else { WriteVerdict::Later }
     }
 
-    /// Values were stored: nothing is wrong with their series any more.
+    /// Values were stored, so their series no longer count as rejected.
     fn taken(&mut self, body: &str, is_past: bool) {
         self.known_good = line::lines(body).next().map(|l| format!("{l}\n"));
         let refusals = if is_past { &mut self.past_refusals } else { &mut self.refusals };
@@ -256,13 +255,13 @@ impl InfluxSink {
         self.show_refusals();
     }
 
-    /// What is refused of now; if nothing is, of the past.
+    /// Publishes the rejected series of live values, or if there are none, those of backfill.
     fn show_refusals(&self) {
         let now = self.refusals.list();
         self.common.health.refuses(if now.0 > 0 { now } else { self.past_refusals.list() });
     }
 
-    /// Writes once more what the store took before, or else what any store takes that takes something.
+    /// Writes a line that the store accepted before, or else a line that any working store accepts.
     async fn probe(&mut self) -> (WriteVerdict, Result<WriteAnswer, String>) {
         let any = self.encoder.probe(self.common.clock.wall().0);
         let mut last = (WriteVerdict::Later, Err(String::new()));
@@ -276,7 +275,7 @@ impl InfluxSink {
         last
     }
 
-    /// Everything is stored but for these lines: in each of them the value is looked for that is to blame.
+    /// Everything is stored except these lines, each of which is bisected.
     fn stored_but(&mut self, sending: &mut Sending, body: &str, list: &[(usize, String)], answer: &WriteAnswer) {
         let lines: Vec<&str> = line::lines(body).collect();
         let listed = |i: usize| list.iter().find(|(n, _)| *n == i + 1);
@@ -291,24 +290,24 @@ impl InfluxSink {
             }
         }
         if good.len() == body.len() {
-            // It lists nothing that we sent.
+            // It lists no line that we sent.
             match line::halves(body) {
                 Some((first, second)) => sending.left.extend([second, first]),
                 None => sending.refuse(body.to_string(), words(answer)),
             }
         } else if list.len() >= LISTED_MAX || list.len() > lines.len() {
-            // It lists no more than so many: the others are written once more, until it says that they are stored.
+            // The list may be truncated, so the other lines are written again until the store reports no error for them.
             sending.left.push(good);
         } else {
             self.stored(line::values(&good));
         }
     }
 
-    /// Is it these values that the store refuses, or everything? A limit of series or of space is no fault of a value: then
-    /// what was refused is tried again later.
+    /// Checks whether the store rejects only these values or everything. If it accepts nothing (a limit of series or space), the values
+    /// rejected last are not at fault and are sent again later.
     async fn takes_anything(&mut self, sending: &mut Sending) -> bool {
         let in_a_row = std::mem::take(&mut sending.in_a_row);
-        // A store that takes no new series may have none of those that a probe writes.
+        // A store that accepts no new series may not have the series of the probe.
         let last = &sending.refused[sending.refused.len().saturating_sub(in_a_row)..];
         let is_recent = self.partly_stored_ms > 0 && self.now_ms() - self.partly_stored_ms < BLAMES_MS;
         if is_recent && last.iter().all(|(_, said)| is_series_limit(said)) {
@@ -324,7 +323,7 @@ impl InfluxSink {
         false
     }
 
-    /// The store takes other things: the series of what it refused are kept in mind.
+    /// Records the series of rejected values; the store accepts other data.
     fn remember(&mut self, refused: &[(String, String)], is_past: bool) {
         if refused.is_empty() {
             return;
@@ -353,7 +352,7 @@ impl InfluxSink {
         self.failures = 0;
     }
 
-    /// No answer, or one that says that it cannot be now.
+    /// No answer, or a temporary error: sets the back-off. `is_paused`: only a person can remedy the error.
     fn failed(&mut self, is_paused: bool, answer: Result<WriteAnswer, String>) {
         let retry_after = answer.as_ref().ok().and_then(|a| a.retry_after);
         let error = answer.map_or_else(|e| e, |a| words(&a));
@@ -369,7 +368,7 @@ impl InfluxSink {
         self.renew = is_paused;
         SinkHealth::tell(&self.common.health.error, &error);
         if self.failures == 1 || now >= self.say_again_ms {
-            // When it begins, and hourly while it lasts.
+            // Logged when it begins, and hourly while it lasts.
             self.say_again_ms = now + 3_600_000;
             let (sink, url, failures) = (&self.s.name, &self.s.url, self.failures);
             if is_paused {
@@ -398,7 +397,7 @@ impl InfluxSink {
         if let Some(last) = records.last() {
             SinkHealth::tell(&self.common.health.last_set_aside, format!("{}: {}", last.what, last.said));
             if self.now_ms() >= self.aside_say_ms {
-                // When it begins, and hourly while it lasts.
+                // Logged when it begins, and hourly while it lasts.
                 self.aside_say_ms = self.now_ms() + 3_600_000;
                 let values = std::mem::take(&mut self.aside_unsaid);
                 let (sink, what, said) = (&self.s.name, &last.what, &last.said);
@@ -407,7 +406,7 @@ impl InfluxSink {
         }
         let (aside, clock) = (self.common.dead_letters.clone(), &self.common.clock);
         let now = clock.trusted().then(|| clock.wall());
-        // A slow disk must not hold up the one thread that waits for everything.
+        // A slow disk must not block the runtime thread.
         let kept = tokio::task::spawn_blocking(move || aside.keep(&records, now)).await;
         if let Ok(Err(error)) = kept {
             tracing::error!(sink = self.s.name, %error, "what was set aside cannot be kept");

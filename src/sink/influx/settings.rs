@@ -1,4 +1,4 @@
-//! What the configuration says of a time-series store.
+//! Configuration of a time-series store.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -107,14 +107,14 @@ fn ten_thousand() -> u64 {
 }
 
 impl InfluxSettings {
-    /// Files that it names.
+    /// The files that the settings refer to: secrets and CA certificates.
     pub fn files(&self) -> Vec<NamedFile> {
         let secrets = [("token_file", &self.token_file), ("password_file", &self.password_file)];
         let secrets = secrets.into_iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
         secrets.chain(NamedFile::authorities(self.ca_file.as_ref())).collect()
     }
 
-    /// A sink with nothing but a name and an address.
+    /// Settings with a name and a URL; everything else has its default.
     pub fn plain(name: &str, url: &str, api: Api) -> Self {
         Self {
             name: name.to_string(),
@@ -140,7 +140,7 @@ impl InfluxSettings {
         }
     }
 
-    /// What is wrong with it: the key, what, and the mend.
+    /// Configuration problems: key, message and hint for each.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = Vec::new();
         let rest = self.url.strip_prefix("http://").or_else(|| self.url.strip_prefix("https://"));

@@ -1,4 +1,4 @@
-//! One request and its answer, by reqwest or by the `influxdb2` crate.
+//! HTTP transport to a store: one write request and its answer, by reqwest or by the `influxdb2` crate.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -7,45 +7,43 @@ use crate::http::{self, secret};
 use crate::sink::influx::answer::WriteAnswer;
 use crate::sink::influx::settings::{Api, HttpTransport, InfluxSettings};
 
-/// What carries the requests.
+/// The client of a store.
 pub enum StoreClient {
-    /// reqwest.
     Reqwest(Box<Http>),
-    /// The `influxdb2` crate.
     #[cfg(feature = "influxdb2")]
     Influxdb2(Box<super::by_crate::Client>),
 }
 
-/// A client with everything but the body.
+/// A reqwest client with URL, credentials and compression.
 pub struct Http {
     client: reqwest::Client,
     url: reqwest::Url,
-    /// Where values can be read back, one of them perhaps: address and query, to which the time is added.
+    /// Read APIs that the store may have; a start time is added to the query.
     reads: Vec<Read>,
     login: Login,
     gzip: bool,
 }
 
-/// A way to read back.
+/// A read API: InfluxQL's `/query`, or VictoriaMetrics' `/api/v1/export`.
 enum Read {
     InfluxQl(reqwest::Url),
     Export(reqwest::Url),
 }
 
-/// How we say who we are.
+/// How requests are authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Login {
     No,
-    /// A value of the header `Authorization`.
+    /// The value of the `Authorization` header.
     Token(String),
     Password(String, String),
 }
 
 impl StoreClient {
-    /// Reads the secrets and makes a client; nothing is sent.
+    /// Reads the secrets and builds a client; sends nothing.
     ///
     /// # Errors
-    /// What cannot be read or understood, in words.
+    /// A file cannot be read, the URL is invalid, or the transport is not compiled in.
     pub fn new(settings: &InfluxSettings) -> Result<Self, String> {
         match settings.transport {
             HttpTransport::Reqwest => Ok(StoreClient::Reqwest(Box::new(carrier(settings)?))),
@@ -56,10 +54,10 @@ impl StoreClient {
         }
     }
 
-    /// Writes a body; the answer, or why there is none.
+    /// Writes a body and returns the answer, whatever its status.
     ///
     /// # Errors
-    /// No answer came: in words.
+    /// No answer came; the reason.
     pub async fn write(&self, body: &str) -> Result<WriteAnswer, String> {
         match self {
             StoreClient::Reqwest(http) => http.write(body).await,
@@ -70,8 +68,7 @@ impl StoreClient {
 }
 
 impl StoreClient {
-    /// What the store gives back of `plantroom_probe` since a date, in whatever language it answers: InfluxQL, or the export of
-    /// VictoriaMetrics. Empty where it answers none of them.
+    /// The `plantroom_probe` values since a date, as the bodies of all read APIs that answer. Empty if none does.
     pub async fn read_back(&self, since_ms: i64) -> Vec<String> {
         match self {
             StoreClient::Reqwest(http) => http.read_back(since_ms).await,
@@ -159,7 +156,7 @@ impl Http {
         let response = request.send().await.map_err(|e| http::words(&e))?;
         let status = response.status().as_u16();
         let retry_after = http::retry_after(&response);
-        // What was stored was stored, whether its explanation arrives or not.
+        // The body of a success is not read: an error while reading it would not undo the write.
         let body = if (200..300).contains(&status) { String::new() } else { http::text(response).await };
         Ok(WriteAnswer { status, retry_after, body })
     }

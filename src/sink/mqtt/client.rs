@@ -1,5 +1,5 @@
-//! rumqttc behind one small face for both versions. A client is made anew for every connection, so that nothing of an
-//! earlier session is left in it: the journal is the outbox.
+//! One interface to rumqttc for both MQTT versions. A client is created for each connection, so that no state of an earlier session is left
+//! in it: the journal is the outbox.
 
 use std::time::Duration;
 
@@ -10,27 +10,26 @@ use crate::sink::mqtt::disconnect;
 use crate::sink::mqtt::negotiation::Offer;
 use crate::sink::mqtt::settings::{MqttSettings, Version};
 
-/// What happened on the connection.
+/// An event on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MqttEvent {
     /// The broker accepted the connection.
     Connected(Able),
-    /// The next request went out with this packet id.
+    /// The next publish went out with this packet id.
     Sent(u16),
-    /// The broker acknowledged a packet; `Some` if it refused it, with its words.
+    /// The broker acknowledged a packet; `Some` if it rejected it.
     Acked(u16, Option<Refused>),
-    /// The broker answered a subscription; why it refused it, in words.
+    /// The broker answered a subscription; the error is the reason for a rejection.
     Subscribed(Result<(), String>),
-    /// Somebody says something.
+    /// A message arrived on a subscription.
     Heard(ReceivedMessage),
-    /// Nothing that matters here.
     Other,
 }
 
-/// What a broker can do, as far as it says.
+/// Capabilities that a broker announces (CONNACK); 3.1.1 announces none, so all are assumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Able {
-    /// Whether it acknowledges messages (QoS 1).
+    /// Whether it accepts QoS 1.
     pub acks: bool,
     /// Whether it retains messages.
     pub retains: bool,
@@ -41,70 +40,62 @@ pub struct Able {
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// What that means.
     pub end: End,
-    /// In words.
     pub words: String,
 }
 
 impl Ended {
-    /// The connection broke, in words.
+    /// The end of a broken connection, with a reason.
     pub fn broke(words: impl Into<String>) -> Self {
         Self { end: End::Broke, words: words.into() }
     }
 }
 
-/// What the end of a connection means.
+/// The kind of the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The other side does not understand this version of MQTT.
+    /// The other side does not support this version of MQTT.
     NotUnderstood,
-    /// It retains nothing and wants no last will to be retained.
+    /// It does not support retained messages, nor a retained last will.
     RetainRefused,
-    /// It takes QoS 0 only.
+    /// It supports QoS 0 only.
     QosRefused,
-    /// Another client of the same id has connected.
+    /// Another client with the same client id has connected.
     TakenOver,
-    /// It acknowledged what was never sent.
+    /// It acknowledged a packet that was never sent.
     ForeignAck,
-    /// It ended the connection: perhaps because of a message.
+    /// It closed the connection, perhaps because of a message.
     Closed,
-    /// The connection broke or never came about: no message is to blame.
+    /// The connection broke or could not be made; no message is at fault.
     Broke,
 }
 
-/// A message that came.
+/// A message received on a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedMessage {
-    /// Whole topic.
     pub topic: String,
-    /// The message.
     pub payload: Vec<u8>,
-    /// Whether the broker kept it from before.
+    /// Whether it is a retained message rather than a new one.
     pub retained: bool,
-    /// Where an answer is wanted.
+    /// Topic for the response (MQTT 5).
     pub response_topic: Option<String>,
-    /// What the answer is recognised by.
+    /// Correlation data to be returned with the response (MQTT 5).
     pub correlation: Option<Vec<u8>>,
 }
 
-/// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The reason, in words.
+    /// Reason code and reason string.
     pub reason: String,
-    /// Quota exceeded: it is to be tried again later, however often.
+    /// "Quota exceeded": the message is retried without a limit on attempts.
     pub quota: bool,
 }
 
-/// What is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MqttMessage {
-    /// Whole topic.
     pub topic: String,
-    /// Whether the broker keeps it for later subscribers.
+    /// Whether it is published as a retained message.
     pub retain: bool,
-    /// The message.
     pub payload: String,
 }
 
@@ -113,25 +104,24 @@ enum VersionedClient {
     V5(rumqttc::v5::AsyncClient, Box<rumqttc::v5::EventLoop>),
 }
 
-/// One connection.
 pub struct Connection {
     inner: VersionedClient,
     offer: Offer,
 }
 
 impl Connection {
-    /// A connection that is made when it is polled. The last will is published, retained, if it breaks.
+    /// Creates a connection, which is made at the first `poll`. The broker publishes the last will if it breaks.
     ///
     /// # Errors
-    /// What is wrong with address or files, in words.
+    /// The URL is invalid, or a file cannot be read.
     pub fn new(settings: &MqttSettings, offer: Offer, client_id: &str, will: &MqttMessage) -> Result<Self, String> {
         Self::open(settings, offer, client_id, Some(will))
     }
 
-    /// The same without a last will.
+    /// As `new`, without a last will.
     ///
     /// # Errors
-    /// What is wrong with address or files, in words.
+    /// The URL is invalid, or a file cannot be read.
     pub fn without_will(settings: &MqttSettings, offer: Offer, client_id: &str) -> Result<Self, String> {
         Self::open(settings, offer, client_id, None)
     }
@@ -191,10 +181,10 @@ impl Connection {
         Ok(Self { inner, offer })
     }
 
-    /// Waits for the next thing to happen.
+    /// Waits for the next event.
     ///
     /// # Errors
-    /// The connection is gone, in words; this object is of no use any more.
+    /// The connection has ended; it must not be polled again.
     pub async fn poll(&mut self) -> Result<MqttEvent, Ended> {
         match &mut self.inner {
             VersionedClient::V4(_, event_loop) => {
@@ -206,12 +196,12 @@ impl Connection {
         }
     }
 
-    /// From now on no more is asked of the broker than this.
+    /// Restricts QoS and retained messages to an offer, from now on.
     pub fn limit(&mut self, offer: Offer) {
         self.offer = offer;
     }
 
-    /// Hands a message over; `false` if the channel is full.
+    /// Queues a message in rumqttc's channel; `false` if the channel is full.
     pub fn try_publish(&self, message: &MqttMessage) -> bool {
         let MqttMessage { topic, payload, .. } = message;
         let retain = message.retain && self.offer.retain;
@@ -225,7 +215,7 @@ impl Connection {
         }
     }
 
-    /// Wants to hear what is said under topics; `false` if the channel is full.
+    /// Subscribes to a topic filter; `false` if the channel is full.
     pub fn subscribe(&self, filter: &str) -> bool {
         match &self.inner {
             VersionedClient::V4(client, _) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).is_ok(),
@@ -235,7 +225,7 @@ impl Connection {
         }
     }
 
-    /// Answers; whoever asked has gone if it cannot be.
+    /// Publishes a response; it is dropped if the channel is full.
     pub fn respond(&self, message: &MqttMessage, correlation: Option<Vec<u8>>) {
         let _gone = match &self.inner {
             VersionedClient::V4(..) => self.try_publish(message),
@@ -251,7 +241,7 @@ impl Connection {
         };
     }
 
-    /// Says goodbye, so that the broker does not publish the last will.
+    /// Sends a DISCONNECT, so that the broker does not publish the last will.
     pub fn disconnect(&self) {
         let _too_late_anyway = match &self.inner {
             VersionedClient::V4(client, _) => client.try_disconnect().is_ok(),

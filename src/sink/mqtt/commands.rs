@@ -1,7 +1,7 @@
-//! Commands through a broker: a connection of their own, so that nothing of them is in the outbox's window.
+//! Commands through a broker. They have a connection of their own, so that they take no room in the outbox's window.
 //!
-//! `…/command/acknowledge` and `…/command/arrive` with `{"alarm": "rule.device", "by": "wang", "note": "…"}`, or `{"token": "…"}` of
-//! a page. Answered on the response topic (MQTT 5) with `{"ok": true}` or `{"error": "…"}`.
+//! Topics: `…/command/acknowledge` and `…/command/arrive`. Payload: `{"alarm": "rule.device", "by": "wang", "note": "…"}`, or
+//! `{"token": "…"}` of a page. The response topic (MQTT 5) gets `{"ok": true}` or `{"error": "…"}`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::sink::mqtt::negotiation::{Accepted, Offers};
 use crate::sink::mqtt::reconnect::{Pauses, Was};
 use crate::sink::mqtt::settings::MqttSettings;
 
-/// Longest command.
+/// Maximum payload of a command, bytes.
 const PAYLOAD_MAX: usize = 4_096;
 
 /// What somebody wants.
@@ -40,42 +40,38 @@ pub struct CommandRequest {
     pub token: String,
 }
 
-/// Carries a wish out; why not, in words.
+/// Executes a command; the error is the reason why it was not executed.
 pub type CommandHandler =
     Arc<dyn Fn(CommandRequest) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 static LOG: LogLimit = LogLimit::new();
 
-/// Told whether commands can be heard, and why not.
+/// Called with whether commands can be received, or why not.
 pub type Listening = Arc<dyn Fn(Result<(), String>) + Send + Sync>;
 
-/// What listening needs.
 pub struct Hears {
-    /// The broker.
     pub settings: MqttSettings,
-    /// The site's id.
     pub site: String,
-    /// Carries a wish out.
     pub carry: CommandHandler,
-    /// Told whether commands can be heard.
+    /// Called whenever the subscription is made or lost.
     pub listening: Listening,
-    /// The sink's own connection: it comes first. A broker may take but so many.
+    /// Health of the sink's own connection, which has precedence: a broker may limit the number of connections.
     pub outbox: Arc<SinkHealth>,
 }
 
-/// How long the sink's own connection may be away before this one makes room for it.
+/// How long the sink's own connection may be down before this one is closed to make room for it.
 const ROOM_AFTER: Duration = Duration::from_secs(3);
-/// How often that is looked at.
+/// Polling interval for that.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Returns once the sink's own connection is there.
+/// Waits until the sink's own connection is up.
 async fn outbox_is_up(outbox: &SinkHealth) {
     while !outbox.connected.load(Ordering::Relaxed) {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-/// Returns once the sink's own connection is away for a while.
+/// Waits until the sink's own connection has been down for `ROOM_AFTER`.
 async fn outbox_is_away(outbox: &SinkHealth) {
     let mut since = Instant::now();
     while since.elapsed() < ROOM_AFTER {
@@ -86,7 +82,7 @@ async fn outbox_is_away(outbox: &SinkHealth) {
     }
 }
 
-/// Listens until told to stop.
+/// Receives commands until `stop` is cancelled.
 pub async fn run(hears: Hears, stop: CancellationToken) {
     let mut pauses = Pauses::default();
     let mut offers = Offers::new(&hears.settings);
@@ -117,7 +113,8 @@ pub async fn run(hears: Hears, stop: CancellationToken) {
     }
 }
 
-/// One connection, until it breaks: why it ended; none: the next one offers something else, at once. `accepted` is when it was.
+/// Runs one connection to its end and returns why it ended; `None`: the next one makes another offer at once. `accepted` is set to the
+/// time at which the broker accepted it.
 async fn connection(hears: &Hears, offers: &mut Offers, accepted: &mut Option<Instant>) -> Option<Ended> {
     let (settings, site) = (&hears.settings, &hears.site);
     let client_id = format!("{}-commands", settings.client_id(site));
@@ -147,17 +144,17 @@ async fn connection(hears: &Hears, offers: &mut Offers, accepted: &mut Option<In
                     Ok(()) => "{\"ok\":true}".to_string(),
                     Err(why) => serde_json::json!({ "error": why }).to_string(),
                 };
-                // What was carried out is in the log of alarms; what was refused may come without end.
+                // Executed commands are in the event log. Rejected ones may come without end, so logging is rate limited.
                 if let Some(count) = LOG.allows(&format!("{} {}", settings.name, answer.is_ok())) {
                     tracing::info!(sink = settings.name, what, ?answer, count, "a command");
                 }
-                // Whoever publishes here does not choose what this gateway publishes elsewhere.
+                // A sender must not choose an arbitrary topic for our publication.
                 if let Some(topic) = said.response_topic.filter(|t| t.starts_with(&responses)) {
                     let message = MqttMessage { topic, retain: false, payload };
                     connection.respond(&message, said.correlation);
                 }
             }
-            // A broker that refuses the subscription keeps the connection: it may allow it later.
+            // The connection stays open if the subscription is rejected.
             Ok(MqttEvent::Subscribed(said)) => (hears.listening)(said.map_err(|why| format!("{head}#: {why}"))),
             Ok(_) => {}
             Err(ended) => return Some(ended),
@@ -172,7 +169,7 @@ async fn answer(what: &str, said: &ReceivedMessage, carry: &CommandHandler) -> R
         other => return Err(format!("there is no command `{}`: acknowledge or arrive", one_line(other, REMARK))),
     };
     if said.retained {
-        // It may be of last year.
+        // A retained message may be arbitrarily old.
         return Err("a retained message is no command".to_string());
     }
     if said.payload.len() > PAYLOAD_MAX {

@@ -1,41 +1,41 @@
-//! Which message a broker ends the connection at. A broker that speaks 3.1.1 says nothing when it refuses a message, it closes;
-//! many of version 5 do the same. Pure.
+//! Finds the message because of which a broker closes the connection. An MQTT 3.1.1 broker cannot reject a message with a reason, it
+//! closes; many of version 5 do the same. Pure.
 //!
-//! After three connections that ended with the same message oldest on the way, messages go one at a time. A message at which the
-//! connection ends twice when it is alone is refused, provided that the broker took something else meanwhile: a broker that takes
-//! nothing refuses no message.
+//! After three connections that ended with the same oldest message in flight, messages are sent one at a time. A message that was alone in
+//! flight at two ends is rejected, provided that the broker accepted another one meanwhile: a broker that accepts nothing does not reject a
+//! particular message.
 
 use std::collections::BTreeMap;
 
-/// Connections that end with the same message oldest on the way before messages go one at a time.
+/// Consecutive ends with the same oldest message in flight after which messages are sent one at a time.
 const ENDS_MAX: u32 = 3;
-/// Connections that end at a message which is alone before it is refused.
+/// Ends with a message alone in flight after which it is suspended.
 const ALONE_MAX: u32 = 2;
-/// Messages that the broker may end the connection at, with none taken between them, before it is the broker that is to blame.
+/// Suspended messages, with none accepted in between, after which the broker is taken for the cause and the trial ends.
 const SUSPENDED_MAX: usize = 8;
 
-/// What is known.
+/// State of the search.
 #[derive(Debug, Default)]
 pub struct Trial {
-    /// The message that was oldest on the way when the last connections ended, and how many of them.
+    /// The oldest message in flight when the last connections ended, and how many ended so.
     oldest: Option<(String, u32)>,
     alone: Option<Alone>,
 }
 
-/// Messages go one at a time.
+/// State while messages are sent one at a time.
 #[derive(Debug, Default)]
 struct Alone {
-    /// Connections that ended at a message.
+    /// Message -> connections that ended with it in flight.
     ends: BTreeMap<String, u32>,
-    /// Whether the broker took anything since.
+    /// Whether the broker has accepted any message since.
     is_taken: bool,
-    /// Readings that are still to go alone: the one that is to blame need not have been the oldest.
+    /// Readings that are still to be sent alone: the one at fault need not have been the oldest.
     left: usize,
 }
 
 impl Trial {
-    /// A connection ended; `oldest` is the oldest message that went out and was not acknowledged; `window` is how many were on the
-    /// way at most. Not to be asked for a connection that broke by itself.
+    /// Records the end of a connection. `oldest` is the oldest message sent and not acknowledged; `window` is the maximum number in flight.
+    /// Not to be called for a connection that broke without the broker's doing.
     pub fn ended(&mut self, oldest: Option<String>, window: usize) {
         if let Some(alone) = &mut self.alone {
             if let Some(name) = oldest {
@@ -59,28 +59,28 @@ impl Trial {
         }
     }
 
-    /// Messages go one at a time from now on: one that was refused before is tried again.
+    /// Sends messages one at a time from now on; called directly when a rejected topic is retried.
     pub fn begin(&mut self, window: usize) {
         let alone = self.alone.get_or_insert_with(Alone::default);
         alone.left = alone.left.max(window);
     }
 
-    /// Whether messages go one at a time.
+    /// Whether messages are sent one at a time.
     pub fn is_alone(&self) -> bool {
         self.alone.is_some()
     }
 
-    /// Whether a message is not to be sent before it is known who is to blame.
+    /// Whether a message must not be sent until it is clear whether it or the broker is at fault.
     pub fn is_suspended(&self, name: &str) -> bool {
         self.alone.as_ref().is_some_and(|a| a.ends.get(name).is_some_and(|n| *n >= ALONE_MAX))
     }
 
-    /// Whether suspended messages are refused: the broker took another one.
+    /// Whether suspended messages are at fault, since the broker accepted another one.
     pub fn is_proven(&self) -> bool {
         self.alone.as_ref().is_some_and(|a| a.is_taken)
     }
 
-    /// A message was acknowledged.
+    /// Records an acknowledged message.
     pub fn taken(&mut self, is_reading: bool) {
         let Some(alone) = &mut self.alone else { return };
         alone.is_taken = true;
@@ -90,7 +90,7 @@ impl Trial {
         }
     }
 
-    /// A message is refused for good.
+    /// Removes a message that was rejected for good.
     pub fn judged(&mut self, name: &str) {
         if let Some(alone) = &mut self.alone {
             alone.ends.remove(name);

@@ -1,16 +1,16 @@
-//! What an error of rumqttc says of a connection's end.
+//! Maps rumqttc's errors to the kind of a connection's end.
 
 use std::io;
 
 use crate::http;
 use crate::sink::mqtt::client::{End, Ended};
 
-/// Of a connection of 3.1.1.
+/// Classifies an error of an MQTT 3.1.1 connection.
 pub fn of_v4(error: &rumqttc::ConnectionError) -> Ended {
     use rumqttc::{ConnectReturnCode, ConnectionError as C, StateError as S};
     let end = match error {
         C::MqttState(S::Unsolicited(_)) => End::ForeignAck,
-        // A broker that does not understand a connect may wait for more of it.
+        // A broker that does not understand the CONNECT may wait for more bytes, so a timeout counts as closed.
         C::MqttState(S::ConnectionAborted) | C::NetworkTimeout => End::Closed,
         C::MqttState(S::Io(e) | S::Deserialization(rumqttc::mqttbytes::Error::Io(e))) | C::Io(e) => of_io(e),
         C::ConnectionRefused(ConnectReturnCode::RefusedProtocolVersion) | C::NotConnAck(_) => End::NotUnderstood,
@@ -19,7 +19,7 @@ pub fn of_v4(error: &rumqttc::ConnectionError) -> Ended {
     Ended { end, words: words(end, http::chain(error)) }
 }
 
-/// Of a connection of 5.
+/// Classifies an error of an MQTT 5 connection.
 pub fn of_v5(error: &rumqttc::v5::ConnectionError) -> Ended {
     use rumqttc::v5::mqttbytes::v5::ConnectReturnCode as Code;
     use rumqttc::v5::{ConnectionError as C, StateError as S};
@@ -31,7 +31,7 @@ pub fn of_v5(error: &rumqttc::v5::ConnectionError) -> Ended {
             let end = of_code(code);
             return Ended { end, words: self::words(end, words) };
         }
-        // A reason that the library does not know, of a DISCONNECT; or a CONNACK of another version.
+        // A DISCONNECT with a reason code that rumqttc does not know, or a CONNACK of another version.
         C::MqttState(S::Deserialization(rumqttc::v5::mqttbytes::Error::InvalidConnectReturnCode(code))) => {
             let what = match code {
                 0x93 => " (more messages than it takes at a time)",
@@ -57,11 +57,11 @@ pub fn of_v5(error: &rumqttc::v5::ConnectionError) -> Ended {
     Ended { end, words: words(end, http::chain(error)) }
 }
 
-/// A reason of MQTT 5 for which a broker ends a connection. What concerns the connection or the broker blames no message.
+/// Classifies a DISCONNECT reason code of MQTT 5. One that concerns the connection or the broker is not attributed to a message.
 fn of_code(code: u8) -> End {
     match code {
         0x8E => End::TakenOver,
-        // Shutting down, busy, too long silent, rates, an administrator, another server, the longest time.
+        // Server busy, shutting down, keep alive timeout, rate too high, administrative action, other server, maximum connect time.
         0x89 | 0x8B | 0x8D | 0x96 | 0x98 | 0x9C | 0x9D | 0x9F | 0xA0 => End::Broke,
         _ => End::Closed,
     }

@@ -1,11 +1,11 @@
-//! MQTT: rumqttc carries, the journal is its outbox.
+//! MQTT sink on top of rumqttc; the journal is its outbox.
 //!
-//! At most W messages are on the way (W = inflight = capacity of rumqttc's channel); the cursor moves when the broker
-//! acknowledges; on any error the window starts again from the oldest reading that is not acknowledged. What arrives twice
-//! bears the same `seq`. Order is promised per device: after dropping numbers not above the last one seen, the rest rises.
+//! At most W messages are in flight (W = `inflight` = capacity of rumqttc's channel). The cursor moves when the broker acknowledges; on any
+//! error the window restarts from the oldest reading that is not acknowledged. A message that arrives twice has the same `seq`. Order is
+//! guaranteed per device: `seq` rises once a subscriber drops numbers not above the last one seen.
 //!
-//! What the broker refuses is set aside with its words and the rest goes on: a message (`trial` finds it where the broker says
-//! nothing but closes), a topic (`topics`), or what the broker cannot do at all (`offers`).
+//! A rejected message becomes a dead letter with the broker's reason and the others go on. Three things can be rejected: a message (`trial`
+//! finds it where the broker closes the connection without a reason), a topic (`topics`), or a feature of MQTT (`offers`).
 
 pub mod client;
 pub mod commands;
@@ -47,35 +47,29 @@ use crate::sink::{RetainedTopics, SinkContext, SinkHealth, file_of};
 
 static LOG: LogLimit = LogLimit::new();
 
-/// A connection that lasts so long is of no other client's.
+/// A connection that lasts this long proves that no other client uses the same id, microseconds.
 const GOOD_US: u64 = 60_000_000;
 
-/// Connections in a row that end soon, after which it is said what that may be.
+/// Consecutive short connections after which the error text suggests a second client with the same id.
 const SHORT_MAX: u32 = 5;
 
-/// What the sink needs to know.
+/// Settings and dependencies of an MQTT sink.
 #[derive(Clone)]
 pub struct Context {
-    /// Its settings.
     pub settings: MqttSettings,
-    /// The site's id.
     pub site: String,
-    /// The outbox.
     pub journal: Journal,
-    /// What is retained.
     pub states: RetainedTopics,
-    /// The clock.
     pub clock: Clock,
-    /// What it shows of itself.
+    /// Written by the sink, read by metrics, health and status.
     pub health: Arc<SinkHealth>,
-    /// What the broker refused.
+    /// Messages that the broker rejected for good.
     pub dead_letters: DeadLetters,
-    /// Where it remembers which topics it has retained with the broker.
+    /// File with the topics that are retained on the broker, so that topics no longer configured can be cleared.
     pub memory: PathBuf,
 }
 
 impl Context {
-    /// For a broker.
     pub fn new(settings: MqttSettings, common: SinkContext) -> Self {
         let memory = file_of(&common.state_dir, "retained", &settings.name, "txt");
         let SinkContext { site, journal, states, clock, health, dead_letters: aside, .. } = common;
@@ -83,11 +77,11 @@ impl Context {
     }
 }
 
-/// A message that waits for room in the window.
+/// A message that waits to be sent.
 struct Outgoing {
     message: MqttMessage,
     load: PayloadRef,
-    /// Its place in the window, if it has one already.
+    /// Its id in the window, if it is sent again.
     again: Option<u64>,
 }
 
@@ -103,42 +97,42 @@ struct MqttSink {
     cursor: Option<Cursor>,
     filter: Filter,
     window: InflightWindow,
-    /// Messages that wait for room in the window.
+    /// Messages to be sent, states first.
     queue: VecDeque<Outgoing>,
-    /// What was set aside and is sent again; none: it is done.
+    /// Dead letters that are sent again; `None`: done.
     again: Vec<Option<DeadLetter>>,
     refusing: Vec<Refusing>,
     offers: Offers,
     topics: Refusals,
     trial: Trial,
-    /// States as the broker has them.
+    /// Retained states as sent to the broker on this connection.
     told: BTreeMap<String, String>,
-    /// States that it refused.
+    /// States that the broker rejected.
     states_refused: BTreeSet<String>,
-    /// What was said to be too large for a packet, the newest few thousand.
+    /// Messages already reported as too large for a packet, so that each is reported once; bounded to a few thousand.
     said_too_large: BTreeSet<String>,
-    /// Whether there is more to do at once.
+    /// Whether `fill` stopped for time and must continue at once.
     goes_on: bool,
-    /// Whether states changed since they were last looked at.
+    /// Whether states have changed since they were last queued.
     states_differ: bool,
     max_packet: usize,
     connected: bool,
-    /// When the connection was accepted, and whether anything was acknowledged since.
+    /// When the connection was accepted, and whether anything has been acknowledged since.
     accepted_us: u64,
     has_brought: bool,
-    /// Why the last connection ended.
+    /// The reason for the end of the last connection.
     said_last: String,
     caught_up_ms: u64,
-    /// Attempts that failed since the last connection, and when that is said again.
+    /// Failed attempts since the last connection, and when that is logged again.
     failures: u64,
     say_again_us: u64,
-    /// Everything up to this number is done.
+    /// All readings up to this sequence number are done.
     reached: u64,
     newest: watch::Receiver<u64>,
     changed: watch::Receiver<u64>,
 }
 
-/// Runs until told to stop; then what is on the way may finish for three seconds.
+/// Runs until `stop` is cancelled; messages in flight then have three seconds to finish.
 pub async fn run(c: Context, stop: CancellationToken) {
     let mut sink = MqttSink::new(c);
     let mut pauses = Pauses::default();
@@ -164,7 +158,7 @@ pub async fn run(c: Context, stop: CancellationToken) {
     }
 }
 
-/// The cursor of a sink in the journal.
+/// Name of the sink's cursor in the journal.
 pub fn cursor_name(settings: &MqttSettings) -> String {
     format!("mqtt {}", settings.name)
 }
@@ -211,7 +205,7 @@ impl MqttSink {
         MqttMessage { topic: self.topic("gateway/status"), retain: true, payload }
     }
 
-    /// One connection, from connecting to its end. Returns why it ended; none: the next one offers something else, at once.
+    /// Runs one connection to its end and returns why it ended; `None`: it was stopped, or the next one makes another offer at once.
     async fn connection(&mut self, stop: &CancellationToken) -> Option<Ended> {
         let client_id = self.c.settings.client_id(&self.c.site);
         let will = self.bye("connection lost");
@@ -235,7 +229,7 @@ impl MqttSink {
                     Ok(MqttEvent::Other)
                 }
                 () = self.c.dead_letters.notified(), if self.connected => {
-                    // Whoever wants that has mended the cause.
+                    // Such a request means that the cause has been remedied.
                     self.topics.forget();
                     for below in std::mem::take(&mut self.states_refused) {
                         self.told.remove(&below);
@@ -249,7 +243,7 @@ impl MqttSink {
                 Ok(MqttEvent::Connected(able)) => {
                     if self.offers.accepted(&able) == Accepted::TriesBetter {
                         connection.disconnect();
-                        // Until the connection is closed by that.
+                        // Polling sends the DISCONNECT, until the connection is closed.
                         let close = async { while connection.poll().await.is_ok() {} };
                         let _in_any_case = tokio::time::timeout(Duration::from_secs(1), close).await;
                         return None;
@@ -270,7 +264,7 @@ impl MqttSink {
         }
     }
 
-    /// A message is on the way for too long: it was lost between here and there, or the broker keeps silent about it.
+    /// Checks whether the oldest message in flight has exceeded `ack_timeout_s`: it was lost, or the broker does not acknowledge it.
     fn stuck(&self) -> Option<Ended> {
         let oldest = self.window.oldest_sent()?;
         let most_s = self.c.settings.ack_timeout_s;
@@ -283,7 +277,7 @@ impl MqttSink {
         self.connected && self.window.in_flight() < self.most()
     }
 
-    /// The broker accepted the connection.
+    /// Starts the work on a connection that the broker accepted.
     fn accepted(&mut self, able: &Able) {
         let most = able.max_packet.map_or(usize::MAX, |m| m as usize);
         self.max_packet = self.c.settings.max_packet_bytes.min(most);
@@ -332,23 +326,23 @@ impl MqttSink {
                     Some(refused) => self.refused(packet, &refused),
                 }
             }
-            // The outbox subscribes to nothing.
+            // This connection subscribes to nothing.
             MqttEvent::Connected(_) | MqttEvent::Heard(_) | MqttEvent::Subscribed(_) | MqttEvent::Other => {}
         }
     }
 
-    /// A message is done: the cursor may pass it.
+    /// The broker has a message, so the cursor may pass it.
     fn done(&mut self, id: u64) {
         self.forget(id, true);
         let (count, reached) = self.window.done_with(id);
         self.moved(count, reached);
     }
 
-    /// What is remembered of a message beside the window, once the broker has it or has refused it for good.
+    /// Updates what is kept of a message outside the window, once the broker has it or has rejected it for good.
     fn forget(&mut self, id: u64, is_delivered: bool) {
         match self.window.get(id).map(|p| &p.load) {
             Some(PayloadRef::State { below, clears: true }) if is_delivered => {
-                // Only now is it known to be cleared.
+                // The topic is forgotten only after the broker has confirmed the clearing.
                 self.told.remove(below);
                 self.remember();
             }
@@ -373,11 +367,11 @@ impl MqttSink {
         }
     }
 
-    /// The connection is gone; so many in a row lasted only shortly.
+    /// Resets the state after a connection ended; `short` is the number of consecutive short connections.
     fn lost(&mut self, ended: &Ended, short: u32) {
         if self.connected {
             self.offers.ended(ended.end);
-            // What is not understood of a broker that was understood before is its last word.
+            // The broker understood us before, so `NotUnderstood` here is a DISCONNECT with a reason that rumqttc does not know.
             if matches!(ended.end, End::Closed | End::NotUnderstood) {
                 let oldest = self.window.oldest_sent().map(|p| p.load.name());
                 self.trial.ended(oldest, usize::from(self.c.settings.inflight));
@@ -405,7 +399,7 @@ impl MqttSink {
             let now = self.c.clock.mono_us();
             self.failures = if self.connected { 1 } else { self.failures + 1 };
             if self.failures == 1 || now >= self.say_again_us {
-                // When it begins, and hourly while it lasts.
+                // Logged when it begins, and hourly while it lasts.
                 self.say_again_us = now + 3_600_000_000;
                 let (sink, url, failures) = (&self.c.settings.name, &self.c.settings.url, self.failures);
                 if let Some(count) = LOG.allows(&format!("down {sink}")) {
@@ -422,7 +416,7 @@ impl MqttSink {
         }
         let lag = self.c.journal.lag(&Position::at(self.reached), self.c.journal.newest_seq());
         let now = self.c.clock.now();
-        // While connected: the age of the oldest reading on the way. While not: since when.
+        // While connected: the age of the oldest reading in flight. Otherwise: the time since the sink was last up to date.
         let age = match self.window.oldest().map(|entry| entry.reading.at) {
             Some(at) if at.mono.0 > 0 => now.mono.since(at.mono),
             Some(at) => u64::try_from(now.wall.0 - at.wall.0).unwrap_or(0),
@@ -436,7 +430,7 @@ impl MqttSink {
         self.c.health.lag_ms.store(age, Ordering::Relaxed);
     }
 
-    /// Told to stop: what is on the way may finish, then the broker is told that this was on purpose.
+    /// Shuts down: publishes the offline state, waits for the messages in flight, and disconnects so that the last will is not published.
     async fn leave(&mut self, mut connection: Connection) {
         if !self.connected {
             return;
@@ -454,7 +448,7 @@ impl MqttSink {
                 }
                 if said && self.window.in_flight() == 0 {
                     connection.disconnect();
-                    // Until the connection is closed by that.
+                    // Polling sends the DISCONNECT, until the connection is closed.
                     while connection.poll().await.is_ok() {}
                     return;
                 }

@@ -1,56 +1,55 @@
-//! What is offered to a broker at connect: version, quality of service, retained messages; less where it does not take that. Pure.
+//! Chooses what to offer to a broker at connect: MQTT version, quality of service, retained messages. If the broker does not accept it,
+//! less is offered. Pure.
 
 use crate::sink::mqtt::client::{Able, End};
 use crate::sink::mqtt::settings::{MqttSettings, Version};
 
-/// Connections that end without a word before less is offered.
+/// Connections closed without a reason after which less is offered.
 const SILENT_MAX: u32 = 3;
-/// Connections in a row that end because something was acknowledged that was never sent, before nothing is to be acknowledged.
+/// Consecutive connections that end because of an acknowledgement for a packet never sent, after which QoS 0 is used.
 const FOREIGN_MAX: u32 = 5;
 
-/// What is offered.
+/// One combination of features to connect with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Version of MQTT.
     pub version: Version,
-    /// Whether messages are acknowledged (QoS 1) or not (QoS 0).
+    /// QoS 1 if true, else QoS 0.
     pub acked: bool,
-    /// Whether the broker keeps states for later subscribers.
+    /// Whether states are published as retained messages.
     pub retain: bool,
 }
 
-/// What came of a connection that was accepted.
+/// What to do with a connection that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is used.
+    /// The connection is used.
     Stays,
-    /// Less was offered than could be: before that is kept, what is better is tried once more.
+    /// It is closed and the best offer is tried once more, since this one is not the best.
     TriesBetter,
 }
 
-/// What may be offered, the best first, and how far that has come.
+/// The possible offers, best first, and the state of the negotiation.
 #[derive(Debug)]
 pub struct Offers {
     all: Vec<Offer>,
     at: usize,
     silent: u32,
-    /// Less than the best was accepted there: the best is being tried once more.
+    /// Index of a lesser offer that was accepted, while the best is being tried once more.
     falls_back_to: Option<usize>,
-    /// Whether what is offered is the best that is accepted, as far as was tried.
+    /// Whether the present offer is the best that is accepted, as far as was tried.
     is_settled: bool,
-    /// The broker's own words at the last connect.
+    /// Capabilities announced by the broker at the last connect.
     says: Able,
-    /// What it refused a connect for.
+    /// Features for which it rejected a connect.
     refuses_acks: bool,
     refuses_retain: bool,
     foreign: u32,
-    /// Whether it acknowledges what was never sent.
+    /// Whether it acknowledges packets that were never sent.
     confuses_acks: bool,
     wanted: Offer,
 }
 
 impl Offers {
-    /// For a broker.
     pub fn new(settings: &MqttSettings) -> Self {
         let versions = settings.version.map_or(vec![Version::V5, Version::V311], |v| vec![v]);
         let (acked, retain) = (settings.qos > 0, settings.retain);
@@ -78,14 +77,14 @@ impl Offers {
         }
     }
 
-    /// What is offered now.
+    /// The present offer, reduced by what the broker announced or rejected.
     pub fn now(&self) -> Offer {
         let offer = self.all[self.at];
         let acked = offer.acked && self.says.acks && !self.refuses_acks && !self.confuses_acks;
         Offer { acked, retain: offer.retain && self.says.retains && !self.refuses_retain, ..offer }
     }
 
-    /// A connection ended before it was accepted.
+    /// Records a connection that ended before it was accepted.
     pub fn ended_unheard(&mut self, end: End) {
         match end {
             End::RetainRefused => self.refuses_retain = true,
@@ -93,7 +92,7 @@ impl Offers {
             End::NotUnderstood => self.less(),
             End::Closed => {
                 self.silent += 1;
-                // What was accepted until now may be closed at by a broker, or a proxy before it, that is just starting.
+                // A broker that is just starting, or a proxy in front of it, closes connections that it would accept later.
                 if self.silent >= SILENT_MAX || self.falls_back_to.is_some() {
                     self.less();
                 }
@@ -110,7 +109,7 @@ impl Offers {
         }
     }
 
-    /// A connection was accepted.
+    /// Records a connection that was accepted, with the capabilities that the broker announced.
     pub fn accepted(&mut self, able: &Able) -> Accepted {
         self.silent = 0;
         self.says = able.clone();
@@ -118,19 +117,19 @@ impl Offers {
             (self.falls_back_to, self.is_settled) = (None, true);
             return Accepted::Stays;
         }
-        // A broker that was just starting closes whatever is offered.
+        // A broker that was just starting closed better offers too, so the best one gets another attempt.
         self.falls_back_to = Some(self.at);
         self.at = 0;
         Accepted::TriesBetter
     }
 
-    /// A connection that was accepted ended.
+    /// Records the end of a connection that had been accepted.
     pub fn ended(&mut self, end: End) {
         self.foreign = if end == End::ForeignAck { self.foreign + 1 } else { 0 };
         self.confuses_acks |= self.foreign >= FOREIGN_MAX;
     }
 
-    /// What was wanted and is not offered, and what follows; empty: nothing.
+    /// The configured features that are not used, with the consequences; empty if all are used.
     pub fn less_than_wanted(&self) -> Vec<String> {
         let (now, wanted) = (self.now(), self.wanted);
         let mut out = Vec::new();
@@ -176,7 +175,7 @@ mod tests {
         assert_eq!(offers.now(), offer(Version::V5, true, true));
         offers.ended_unheard(End::NotUnderstood);
         assert_eq!(offers.now(), offer(Version::V311, true, true));
-        // What is better is tried once more before that is kept.
+        // The best offer is tried once more before a lesser one is kept.
         assert_eq!(offers.accepted(&able()), Accepted::TriesBetter);
         assert_eq!(offers.now().version, Version::V5);
         offers.ended_unheard(End::NotUnderstood);
@@ -208,7 +207,7 @@ mod tests {
             assert_eq!(offers.now(), offer(Version::V5, true, true), "after {closes} that were closed");
             assert!(offers.less_than_wanted().is_empty());
         }
-        // What the broker announces counts as long as it announces it.
+        // What the broker announces is valid for that connection only.
         assert_eq!(offers.accepted(&Able { acks: false, retains: false, ..able() }), Accepted::Stays);
         assert_eq!(offers.now(), offer(Version::V5, false, false));
         assert_eq!(offers.accepted(&able()), Accepted::Stays);

@@ -1,4 +1,4 @@
-//! What goes to the broker next: what is tried again, states that changed, readings in the journal's order.
+//! Chooses what is sent next: retries and dead letters, changed states, then readings in the journal's order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use crate::sink::mqtt::{MqttSink, Outgoing, cursor_name};
 use crate::sink::refusals::Admits;
 use crate::store::atomic_file;
 
-/// What stands for a topic whose clearing is on its way.
+/// Placeholder for the content of a retained topic whose clearing is in flight.
 const CLEARING: &str = "(clearing)";
-/// Bytes of a message besides topic and payload.
+/// Upper bound of a packet's bytes besides topic and payload.
 const OVERHEAD: usize = 16;
-/// How long messages are handed over, or set aside, before the connection gets its turn.
+/// Longest time for one call of `fill` while messages are rejected, before the connection is polled again, microseconds.
 const TURN_US: u64 = 100_000;
-/// Messages in the window at most, those included that wait for a topic's quota.
+/// Maximum number of messages in the window, including those that wait for a topic's quota.
 const WINDOW_MAX: usize = 2_000;
 
 impl MqttSink {
-    /// How many messages may be on the way.
+    /// How many messages may be in flight.
     pub(super) fn most(&self) -> usize {
         if self.trial.is_alone() { 1 } else { usize::from(self.c.settings.inflight.max(1)) }
     }
 
-    /// Hands over as much as fits: states that changed first, then readings.
+    /// Queues as many messages as fit: changed states first, then readings.
     pub(super) async fn fill(&mut self, connection: &mut Connection) {
         let began_us = self.c.clock.mono_us();
         self.look_at_topics();
@@ -48,7 +48,7 @@ impl MqttSink {
                 self.give_up(true);
             }
             if self.set_aside().await {
-                // Where much is refused, the connection gets its turn in between.
+                // If many messages are rejected, the connection must be polled in between.
                 if self.c.clock.mono_us().saturating_sub(began_us) > TURN_US {
                     self.goes_on = true;
                     return;
@@ -68,7 +68,7 @@ impl MqttSink {
         }
     }
 
-    /// Whether a message goes now; else it takes its place in the window and waits, or is set aside.
+    /// Returns the message if it may be sent now. Otherwise it is put into the window, where it waits or becomes a dead letter.
     fn admit(&mut self, next: Outgoing) -> Option<Outgoing> {
         let Outgoing { message, load, again: None } = next else { return Some(next) };
         let now = self.c.clock.mono_us();
@@ -101,7 +101,7 @@ impl MqttSink {
         Some(Outgoing { message, load, again: None })
     }
 
-    /// Hands a message over; `false`: there is no room, it comes next.
+    /// Queues a message for sending; `false` if there is no room, and then it is the next one.
     fn publish(&mut self, connection: &Connection, next: Outgoing) -> bool {
         if !connection.try_publish(&next.message) {
             self.queue.push_front(next);
@@ -114,7 +114,7 @@ impl MqttSink {
         true
     }
 
-    /// What time brings: topics over quota are tried, or given up; a state of a refused topic is tried again.
+    /// Timed work: retries topics over quota or gives them up, and retries the states of rejected topics.
     fn look_at_topics(&mut self) {
         let now = self.c.clock.mono_us();
         for topic in self.topics.due(now) {
@@ -133,7 +133,7 @@ impl MqttSink {
         }
     }
 
-    /// The next readings, from memory where they are; files are read on a thread of their own.
+    /// The next readings, from memory if they are there; files are read on a blocking thread.
     async fn next(&mut self, max: usize) -> Vec<JournalItem> {
         let Some(mut cursor) = self.cursor.take() else { return Vec::new() };
         if let Some(items) = cursor.live(max) {
@@ -157,7 +157,7 @@ impl MqttSink {
         }
     }
 
-    /// Whether that was not said to be too large yet. What is forgotten is more than the window holds.
+    /// Whether `what` has not been reported as too large yet. The set holds twice as many as the window before it is cleared.
     pub(super) fn is_first_too_large(&mut self, what: String) -> bool {
         if self.said_too_large.len() >= 2 * WINDOW_MAX {
             self.said_too_large.clear();
@@ -165,13 +165,13 @@ impl MqttSink {
         self.said_too_large.insert(what)
     }
 
-    /// Why a message of so many bytes is not sent, in words.
+    /// The reason text for a message that is too large.
     fn too_large(&self, bytes: usize, topic: &str) -> String {
         let (size, most) = (bytes + topic.len() + OVERHEAD, self.max_packet);
         format!("{size} bytes, the largest packet is {most}")
     }
 
-    /// Bytes that a message for a topic may have.
+    /// Maximum payload for a topic, bytes.
     fn room(&self, topic: &str) -> usize {
         self.max_packet.saturating_sub(topic.len() + OVERHEAD)
     }
@@ -179,7 +179,7 @@ impl MqttSink {
     fn queue_reading(&mut self, item: JournalItem) {
         let reading = &item.entry.reading;
         let topic = self.topic(&format!("{}/telemetry", reading.stream.device));
-        // What was decided has a retained topic of its own.
+        // Decided streams (states and alarms) are published on retained topics instead.
         let is_decided = reading.stream.is_decided();
         let pick = if is_decided { None } else { self.filter.pick(reading) };
         let dated = self.c.journal.dated(&item.entry);
@@ -207,7 +207,7 @@ impl MqttSink {
         }
     }
 
-    /// Queues, before everything else, the states that the broker does not have as they are now.
+    /// Queues the states that differ from those on the broker, before everything else.
     fn queue_states(&mut self) {
         let now = self.c.states.get();
         let mut first = VecDeque::new();
@@ -217,7 +217,7 @@ impl MqttSink {
             let topic = self.topic(below);
             if json.len() > self.room(&topic) {
                 let said = self.too_large(json.len(), &topic);
-                // Once, however often the connection is made anew.
+                // Reported once, not at each reconnect.
                 if self.is_first_too_large(format!("{below} {}", json.len())) {
                     self.was_set_aside(&format!("the state {below}: {said}"));
                 }
@@ -225,7 +225,7 @@ impl MqttSink {
                 first.push_back(Outgoing::state(below, topic, json.clone()));
             }
         }
-        // Remembered until the broker has cleared them, by a later run if need be.
+        // Removed topics are remembered until the broker has cleared them, across restarts.
         let clears = self.offers.now().retain;
         for (below, was) in self.told.iter().filter(|(t, _)| !now.contains_key(*t)) {
             if was != CLEARING && clears {
@@ -241,9 +241,9 @@ impl MqttSink {
         }
     }
 
-    /// What somebody wants to be sent again goes out with the rest.
+    /// Queues the dead letters that an operator has asked to send again.
     pub(super) fn queue_again(&mut self) {
-        // A record without a topic is none of a message.
+        // A record without a topic is not a message.
         self.again.extend(self.c.dead_letters.take_again().into_iter().filter(|r| !r.topic.is_empty()).map(Some));
         if self.again.iter().all(Option::is_none) {
             self.again.clear();
@@ -256,7 +256,7 @@ impl MqttSink {
         }
     }
 
-    /// Topics that an earlier run has retained with this broker: cleared if they are no longer configured.
+    /// Topics that an earlier run or connection has retained on this broker, with unknown content, so that each is sent or cleared.
     pub(super) fn remembered(&self) -> BTreeMap<String, String> {
         let text = std::fs::read_to_string(&self.c.memory).unwrap_or_default();
         text.lines().filter(|l| !l.is_empty()).map(|l| (l.to_string(), String::new())).collect()

@@ -1,24 +1,24 @@
-//! What a telemetry message says. Pure.
+//! Encodes telemetry messages as JSON. Pure.
 
 use crate::model::reading::Reading;
 use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::write_json_text;
 
-/// When a reading was made.
+/// The time of a reading, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When<'a> {
-    /// At this date.
     Dated(UnixMillis),
-    /// The date is not known: the boot, if that is known, and the time since; whoever learns when that boot was can date it.
+    /// Without a trusted date: the boot id, if it is known, and the time since boot, so that a subscriber who knows the boot's date can
+    /// compute the date.
     SinceBoot(Option<&'a str>, MonotonicMillis),
 }
 
-/// Bytes for `part` and `parts`, each of at most four digits.
+/// Bytes of the members `part` and `parts`, each of at most four digits.
 const PARTS_MOST: usize = 25;
 
-/// The messages of a reading: one, or parts that fit into so many bytes each, with the same `seq`; a point that does not fit alone is
-/// a part that is too large. `pick` says which samples are sent. `ts` is the receipt of the first answer of the cycle;
-/// points of later answers are listed in `later_ms`: each point has the time that store and history have.
+/// The messages of a reading: one, or parts within the size limit with the same `seq`. A point that does not fit alone gives a part that is
+/// too large. Without a selection of samples all are sent. `ts` is the receipt of the first response of the cycle, and `later_ms` lists the
+/// offsets of points from later responses, so each point has the same time as in store and history.
 pub fn telemetry(seq: u64, reading: &Reading, when: When<'_>, pick: Option<&[bool]>, most: usize) -> Vec<String> {
     let n = reading.stream.points.len();
     let sent = |i: &usize| pick.is_none_or(|p| p[*i]) && reading.sample(*i).is_some();

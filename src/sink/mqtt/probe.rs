@@ -1,4 +1,4 @@
-//! Whether a broker would take what we have: connect, publish to a topic for trials, subscribe to commands.
+//! Checks a broker: connects, publishes to a test topic and, if commands are configured, subscribes to them.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use crate::sink::mqtt::client::{Connection, End, MqttEvent, MqttMessage};
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
 use crate::sink::mqtt::settings::MqttSettings;
 
-/// How long all of it may take.
+/// Timeout of the whole check.
 const MOST: Duration = Duration::from_secs(20);
-/// Connections that are tried with less and less.
+/// Maximum number of connections; later ones offer less.
 const TRIES: usize = 16;
 
-/// Tries it; what was tried, in words, and why it would not work.
+/// Runs the check: a description and a result for each step.
 pub async fn probe(settings: &MqttSettings, site: &str) -> Vec<(String, Result<String, String>)> {
     let mut out = Vec::new();
     if tokio::time::timeout(MOST, connect(settings, site, &mut out)).await.is_err() {
@@ -21,7 +21,7 @@ pub async fn probe(settings: &MqttSettings, site: &str) -> Vec<(String, Result<S
 }
 
 async fn connect(settings: &MqttSettings, site: &str, out: &mut Vec<(String, Result<String, String>)>) {
-    // Beside a gateway of the same name each would throw the other out.
+    // With the daemon's own client id, each connection would end the other.
     let client_id = format!("{}-check", settings.client_id(site));
     let mut offers = Offers::new(settings);
     let mut last = String::new();

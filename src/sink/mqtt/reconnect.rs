@@ -1,34 +1,34 @@
-//! How long a sink waits between two connections. Pure.
+//! Back-off between two connections. Pure.
 
 /// Shortest and longest pause, milliseconds.
 const PAUSE_MS: (u64, u64) = (250, 5_000);
-/// Longest pause where another client of the same id takes the connection each time.
+/// Longest pause while another client with the same id takes over the connection each time, milliseconds.
 const TAKEN_OVER_MS: u64 = 60_000;
-/// A connection that lasts so long is a good one.
+/// A connection that lasts this long resets the back-off, milliseconds.
 const GOOD_MS: u64 = 60_000;
-/// Short connections in a row that may bring something before the pause grows all the same.
+/// Consecutive short connections after which the pause grows even if messages were acknowledged.
 const SHORT_MAX: u32 = 20;
 
-/// The pauses of one sink.
+/// The back-off of one sink.
 #[derive(Debug, Default)]
 pub struct Pauses {
     ms: u64,
     short: u32,
 }
 
-/// What a connection was.
+/// How a connection went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Was {
-    /// How long it lasted after it was accepted; 0: it was not.
+    /// Duration from its acceptance to its end; 0 if it was not accepted.
     pub lasted_ms: u64,
-    /// Whether anything was acknowledged.
+    /// Whether any message was acknowledged.
     pub brought: bool,
-    /// Whether another client of the same id ended it.
+    /// Whether another client with the same id ended it.
     pub taken_over: bool,
 }
 
 impl Pauses {
-    /// Until the next connection. It falls back only after a connection that lasted, and grows where one brings nothing.
+    /// Milliseconds until the next connection. Only a connection that lasted resets the pause; it doubles if nothing was acknowledged.
     pub fn next(&mut self, was: Was) -> u64 {
         if was.lasted_ms >= GOOD_MS {
             *self = Self::default();
@@ -44,7 +44,7 @@ impl Pauses {
         self.ms
     }
 
-    /// Connections in a row that were accepted and did not last.
+    /// Consecutive connections that were accepted and did not last.
     pub fn short(&self) -> u32 {
         self.short
     }

@@ -1,4 +1,4 @@
-//! What the broker refuses: sent again, held for its topic's quota, or set aside with the broker's words.
+//! Handles rejected messages: they are sent again, held for their topic's quota, or become dead letters with the broker's reason.
 
 use std::sync::atomic::Ordering;
 
@@ -8,32 +8,30 @@ use crate::sink::mqtt::client::Refused;
 use crate::sink::mqtt::window::{PayloadRef, Pending};
 use crate::sink::mqtt::{LOG, MqttSink, Outgoing};
 
-/// Times a message may be refused before it is set aside.
+/// Rejections of a message after which it becomes a dead letter.
 const REFUSALS_MAX: u32 = 3;
 
-/// A message in the window that is refused for good.
+/// A message in the window that is rejected for good.
 pub(super) struct Refusing {
-    /// Its place in the window.
+    /// Its id in the window.
     pub id: u64,
-    /// The broker's words.
     pub said: String,
-    /// What is to blame.
     pub why: Why,
 }
 
-/// What is to blame for a refusal.
+/// The cause of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// The broker said so of this message, or ended the connection at it.
+    /// The broker rejected this message, or (`ends`) closed the connection because of it.
     Message { ends: bool },
-    /// Its topic was refused before.
+    /// The topic counts as rejected.
     Topic,
-    /// It is larger than a packet may be. A part of a reading comes again with each connection until the others are taken.
+    /// It exceeds the maximum packet size. A part of a reading is seen again on each connection until the other parts are delivered.
     Size,
 }
 
 impl MqttSink {
-    /// The broker refused a message: it is sent again up to three times, then set aside. Over quota its topic waits.
+    /// The broker rejected a message: the third rejection makes it a dead letter, before that it is sent again. Over quota its topic waits.
     pub(super) fn refused(&mut self, packet: u16, refused: &Refused) {
         let Some(pending) = self.window.refused(packet, !refused.quota) else { return };
         if refused.quota {
@@ -50,7 +48,7 @@ impl MqttSink {
         self.once_more(pending);
     }
 
-    /// Something is set aside, in words.
+    /// Counts and logs a dead letter.
     pub(super) fn was_set_aside(&self, what: &str) {
         self.c.health.set_aside.fetch_add(1, Ordering::Relaxed);
         SinkHealth::tell(&self.c.health.last_set_aside, what);
@@ -69,13 +67,13 @@ impl MqttSink {
         self.c.health.refuses(self.topics.list());
     }
 
-    /// The broker takes a message: what that says of its topic, and of messages that connections ended at.
+    /// The broker accepted a message: updates its topic and the trial.
     pub(super) fn taken(&mut self, id: u64) {
         let Some(pending) = self.window.get(id) else { return };
         self.trial.taken(matches!(pending.load, PayloadRef::Reading { .. }));
         let topic = pending.message.topic.clone();
         if self.topics.taken(&topic) {
-            // What waited for its quota goes on, in order.
+            // Messages that waited for the quota are sent, in order.
             let held: Vec<Pending> = self.window.held().filter(|p| p.message.topic == topic).cloned().collect();
             held.into_iter().rev().for_each(|p| self.once_more(p));
             self.show_topics();
@@ -85,7 +83,7 @@ impl MqttSink {
         }
     }
 
-    /// Messages that connections ended at, while others were taken.
+    /// Rejects the suspended messages, since the broker accepted another one.
     pub(super) fn refuse_suspended(&mut self) {
         let is_meant =
             |p: &&Pending| self.trial.is_suspended(&p.load.name()) && !self.refusing.iter().any(|r| r.id == p.id);
@@ -95,12 +93,12 @@ impl MqttSink {
         self.refusing.extend(refusing);
     }
 
-    /// A message that has its place in the window goes before everything that waits for one.
+    /// Queues a message of the window before all others.
     pub(super) fn once_more(&mut self, pending: Pending) {
         self.queue.push_front(Outgoing { message: pending.message, load: pending.load, again: Some(pending.id) });
     }
 
-    /// Topics that are over quota for too long, or all of them, are refused with what waits for them.
+    /// Rejects the topics that were over quota for too long (`is_full`: all topics over quota) and the messages that wait for them.
     pub(super) fn give_up(&mut self, is_full: bool) {
         for (topic, said) in self.topics.give_up(is_full, self.c.clock.mono_us()) {
             let held: Vec<u64> = self.window.held().filter(|p| p.message.topic == topic).map(|p| p.id).collect();
@@ -111,8 +109,7 @@ impl MqttSink {
         }
     }
 
-    /// What is refused for good is kept with the broker's words, then the cursor may pass it.
-    /// Whether there was any.
+    /// Writes rejected messages to the dead letters, and only then lets the cursor pass them. Returns whether there was any.
     pub(super) async fn set_aside(&mut self) -> bool {
         let refusing = std::mem::take(&mut self.refusing);
         if refusing.is_empty() {
@@ -125,7 +122,7 @@ impl MqttSink {
             let (name, topic) = (pending.load.name(), pending.message.topic.clone());
             let is_reading = matches!(pending.load, PayloadRef::Reading { .. });
             if refusing.why == Why::Size && is_reading && !self.is_first_too_large(name.clone()) {
-                // It is kept and counted already.
+                // It is stored and counted already.
                 done.push(refusing.id);
                 continue;
             }
@@ -149,7 +146,7 @@ impl MqttSink {
         if !records.is_empty() {
             let (aside, clock) = (self.c.dead_letters.clone(), self.c.clock.clone());
             let now = clock.trusted().then(|| clock.wall());
-            // A slow disk must not hold up the one thread that waits for everything.
+            // A slow disk must not block the runtime thread.
             let kept = tokio::task::spawn_blocking(move || aside.keep(&records, now)).await;
             if let Ok(Err(error)) = kept {
                 tracing::error!(sink = self.c.settings.name, %error, "what was set aside cannot be kept");

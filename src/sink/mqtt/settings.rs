@@ -1,4 +1,4 @@
-//! What the configuration says of an MQTT sink.
+//! Configuration of an MQTT sink.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -72,7 +72,7 @@ pub enum Version {
 
 /// Smallest packet that holds a reading of one point.
 const PACKET_MIN: usize = 256;
-/// Longest prefix and client id, bytes.
+/// Maximum lengths of prefix and client id, bytes.
 const PREFIX_MAX: usize = 200;
 const ID_MAX: usize = 128;
 
@@ -100,19 +100,18 @@ fn plantroom() -> String {
     "plantroom".to_string()
 }
 
-/// An address taken apart.
+/// A parsed broker URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// Host name or IP address.
     pub host: String,
-    /// TCP port.
     pub port: u16,
-    /// Whether TLS is spoken.
+    /// Whether TLS is used (`mqtts`).
     pub tls: bool,
 }
 
 impl MqttSettings {
-    /// A sink with nothing but a name and an address.
+    /// Settings with a name and a URL; everything else has its default.
     pub fn plain(name: &str, url: &str) -> Self {
         Self {
             name: name.to_string(),
@@ -137,7 +136,7 @@ impl MqttSettings {
         }
     }
 
-    /// What is wrong with it, besides address and files: the key, what, and the mend.
+    /// Configuration problems besides URL and files: key, message and hint for each.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = Vec::new();
         if self.qos > 1 {
@@ -186,7 +185,7 @@ impl MqttSettings {
         out
     }
 
-    /// Files that it names.
+    /// The files that the settings refer to: CA and client certificate, key, secret.
     pub fn files(&self) -> Vec<NamedFile> {
         let certificate = self.cert_file.clone().zip(self.key_file.clone());
         let certificate =
@@ -195,15 +194,15 @@ impl MqttSettings {
         [NamedFile::authorities(self.ca_file.as_ref()), certificate, secret].into_iter().flatten().collect()
     }
 
-    /// What it calls itself: two clients of one id end each other's connections.
+    /// The MQTT client id. Two clients with one id end each other's connections.
     pub fn client_id(&self, site: &str) -> String {
         self.client_id.clone().unwrap_or_else(|| format!("plantroom-{site}-{}", self.name))
     }
 
-    /// The address, or what is wrong with it.
+    /// Parses the URL.
     ///
     /// # Errors
-    /// A sentence that says how it is to be written.
+    /// The URL is invalid; the text says how to write it.
     pub fn address(&self) -> Result<Address, String> {
         let (scheme, rest) = self.url.split_once("://").ok_or("write it as mqtt://host:1883 or mqtts://host:8883")?;
         let tls = match scheme {

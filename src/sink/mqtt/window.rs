@@ -1,4 +1,5 @@
-//! What is on the way to the broker: a window of messages in order, acknowledged in any order, done from the front. Pure.
+//! The window of messages in flight: acknowledged in any order, removed from the front only, so that the cursor never passes a message that
+//! is not done. Pure.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,31 +8,29 @@ use crate::journal::cursor::Position;
 use crate::journal::tail::JournalEntry;
 use crate::sink::mqtt::client::MqttMessage;
 
-/// Why a message was sent.
+/// What a message in the window stands for.
 #[derive(Clone, Debug)]
 pub enum PayloadRef {
     /// A reading, or a part of one.
     Reading {
-        /// The reading.
         entry: Arc<JournalEntry>,
-        /// Which part of how many, from 1.
+        /// Number of the part, from 1, and number of parts.
         part: (usize, usize),
-        /// Where its reader stands when it is done; none: other parts follow.
+        /// Position of the cursor when this message is done; `None` if other parts follow.
         position: Option<Position>,
     },
-    /// A retained state.
     State {
-        /// Topic below the site.
+        /// Topic below `<prefix>/<site>/`.
         below: String,
-        /// An empty message.
+        /// Whether the payload is empty, which clears the retained message.
         clears: bool,
     },
-    /// A message that was set aside and is sent again: its place among those.
+    /// A dead letter that is sent again: its index among those.
     Aside(usize),
 }
 
 impl PayloadRef {
-    /// What it is, in words; the same for the same message on another connection.
+    /// A description; the same message has the same one on another connection.
     pub fn name(&self) -> String {
         match self {
             PayloadRef::Reading { entry, part: (_, 1), .. } => {
@@ -49,62 +48,60 @@ impl PayloadRef {
 /// One message in the window.
 #[derive(Clone, Debug)]
 pub struct Pending {
-    /// Its place in this window, for sending it again.
+    /// Identifies the message in this window; never reused.
     pub id: u64,
-    /// Its packet id, once it went out.
+    /// MQTT packet id, once it was sent.
     pub packet: Option<u16>,
-    /// What it is.
     pub load: PayloadRef,
-    /// What was sent, in case it has to be sent again.
+    /// The message, kept for a retry.
     pub message: MqttMessage,
-    /// Times it was refused.
+    /// How often the broker rejected it, without "quota exceeded".
     pub refusals: u32,
-    /// When it went out, monotonic microseconds.
+    /// When it was sent, monotonic microseconds.
     pub sent_us: u64,
-    /// Whether it waits here and is not sent now.
+    /// Whether it waits and is not to be sent now.
     pub held: bool,
     acked: bool,
-    /// Whether the broker has it; else it was set aside.
+    /// Whether the broker has it; otherwise it became a dead letter.
     delivered: bool,
 }
 
-/// The window.
 #[derive(Debug, Default)]
 pub struct InflightWindow {
     queue: VecDeque<Pending>,
-    /// Messages handed over that have no packet id yet, in the order in which they will get one.
+    /// Ids of messages queued in rumqttc that have no packet id yet, in the order in which they will get one.
     handed: VecDeque<u64>,
     next_id: u64,
 }
 
 impl InflightWindow {
-    /// Messages that are not done, those that wait for earlier ones included.
+    /// Number of messages in the window, including acknowledged ones behind one that is not.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether there is none.
+    /// Whether the window has no message.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Messages on the way: handed over and not acknowledged.
+    /// Number of messages queued or sent and not acknowledged.
     pub fn in_flight(&self) -> usize {
         self.handed.len() + self.queue.iter().filter(|p| p.packet.is_some() && !p.acked).count()
     }
 
-    /// Messages that wait here and are not sent now.
+    /// Messages that wait and are not to be sent now.
     pub fn held(&self) -> impl Iterator<Item = &Pending> {
         self.queue.iter().filter(|p| p.held)
     }
 
-    /// A message was handed over.
+    /// Adds a message that was queued in rumqttc.
     pub fn push(&mut self, load: PayloadRef, message: MqttMessage) {
         self.handed.push_back(self.next_id);
         self.take_in(load, message, false);
     }
 
-    /// A message takes its place and waits there; which place.
+    /// Adds a message that waits; returns its id.
     pub fn push_held(&mut self, load: PayloadRef, message: MqttMessage) -> u64 {
         self.take_in(load, message, true)
     }
@@ -126,13 +123,13 @@ impl InflightWindow {
         id
     }
 
-    /// A message that has its place already was handed over: it keeps it, so that the cursor does not pass it.
+    /// A message of the window was queued in rumqttc again. It keeps its position, so that the cursor does not pass it.
     pub fn again(&mut self, id: u64) {
         self.handed.push_back(id);
         self.queue.iter_mut().filter(|p| p.id == id).for_each(|p| p.held = false);
     }
 
-    /// The message that was handed over first went out with this packet id.
+    /// The message that was queued first was sent with this packet id.
     pub fn sent(&mut self, packet: u16, now_us: u64) {
         let Some(id) = self.handed.pop_front() else { return };
         if let Some(pending) = self.queue.iter_mut().find(|p| p.id == id) {
@@ -140,65 +137,65 @@ impl InflightWindow {
         }
     }
 
-    /// The message that was handed over first went out, and nobody will acknowledge it.
+    /// QoS 0: the message that was queued first was sent and counts as delivered.
     pub fn sent_for_good(&mut self) -> (u64, Option<Position>) {
         let id = self.handed.pop_front();
         id.map_or((0, None), |id| self.done_with(id))
     }
 
-    /// The broker refused a packet: how often it has now been refused.
+    /// The broker rejected a packet, which adds to its `refusals` unless it was only over quota; returns the message.
     pub fn refused(&mut self, packet: u16, counts: bool) -> Option<Pending> {
         let pending = self.queue.iter_mut().find(|p| p.packet == Some(packet) && !p.acked)?;
         pending.refusals += u32::from(counts);
         Some(pending.clone())
     }
 
-    /// A refused packet is to be sent again, or held: its packet id is free.
+    /// Frees the packet id of a rejected message, which is then sent again or held.
     pub fn release(&mut self, packet: u16, held: bool) {
         if let Some(pending) = self.queue.iter_mut().find(|p| p.packet == Some(packet) && !p.acked) {
             (pending.packet, pending.held) = (None, held);
         }
     }
 
-    /// The message of a packet that is not acknowledged yet.
+    /// The unacknowledged message with a packet id.
     pub fn find(&self, packet: u16) -> Option<&Pending> {
         self.queue.iter().find(|p| p.packet == Some(packet) && !p.acked)
     }
 
-    /// The message in a place, if it is not done.
+    /// The message with an id, if it is not done.
     pub fn get(&self, id: u64) -> Option<&Pending> {
         self.queue.iter().find(|p| p.id == id && !p.acked)
     }
 
-    /// The message that was handed over first and has not gone out.
+    /// Id of the message that was queued first and has not been sent.
     pub fn handed_first(&self) -> Option<u64> {
         self.handed.front().copied()
     }
 
-    /// The oldest message that went out and is not acknowledged.
+    /// The oldest message that was sent and is not acknowledged.
     pub fn oldest_sent(&self) -> Option<&Pending> {
         self.queue.iter().find(|p| p.packet.is_some() && !p.acked)
     }
 
-    /// The oldest reading that is not done.
+    /// The oldest reading in the window.
     pub fn oldest(&self) -> Option<&JournalEntry> {
         self.queue
             .iter()
             .find_map(|p| if let PayloadRef::Reading { entry, .. } = &p.load { Some(&**entry) } else { None })
     }
 
-    /// A packet is done. Returns how many messages the broker has by that, and the position that the cursor may move to.
+    /// A packet is acknowledged. Returns how many delivered messages left the window, and the position to which the cursor may move.
     pub fn done(&mut self, packet: u16) -> (u64, Option<Position>) {
         let id = self.find(packet).map(|p| p.id);
         id.map_or((0, None), |id| self.done_with(id))
     }
 
-    /// The broker has a message.
+    /// A message is delivered; returns as `done`.
     pub fn done_with(&mut self, id: u64) -> (u64, Option<Position>) {
         self.end(id, true)
     }
 
-    /// A message was set aside.
+    /// A message became a dead letter; returns as `done`.
     pub fn set_aside(&mut self, id: u64) -> (u64, Option<Position>) {
         self.end(id, false)
     }
@@ -218,7 +215,7 @@ impl InflightWindow {
         (count, reached)
     }
 
-    /// The connection is gone: nothing on the way counts.
+    /// The connection has ended: empties the window.
     pub fn clear(&mut self) {
         self.queue.clear();
         self.handed.clear();
