@@ -1,84 +1,84 @@
-//! What a wire without transaction ids (RTU, or TCP with ids that the device ignores) cannot tell apart, and how it is told apart
-//! all the same.
+//! Wires without transaction ids (RTU, or TCP with ids that the device ignores): which answers are ambiguous, and how that is settled.
 //!
-//! There an answer is known only by its shape: unit, function, number of data bytes. Three things can go wrong.
-//! *Late*: a request got no answer in time; its answer may come as the answer to the next request of its shape. So the line is
-//! silent for a guard time, and the next answer of that shape is `unsure`: its reader asks until two agree.
-//! *Copy*: a device answers twice. The second copy may come as the answer to the next request of its shape. So an answer that is the
-//! same as the one to another request of its shape, within the settle time of it, is `unsure` too: the line is silent for the settle
-//! time, and it is asked again. Once a surplus frame was seen, for a minute all requests that share their shape wait for that
+//! On such a wire an answer is recognised by its shape only: unit, function, number of data bytes. Three things can go wrong.
+//! *Late*: a request timed out; its answer may arrive as the answer to the next request of its shape. So the line stays silent for
+//! a guard time, and the next answer of that shape is ambiguous: its reader repeats the request until two answers agree.
+//! *Copy*: a device answers twice. The second copy may arrive as the answer to the next request of its shape. So an answer equal to
+//! that to another request of its shape, within the settle time of it, is ambiguous too: the line stays silent for the settle
+//! time, and the request is repeated. After a surplus frame, for a minute all requests that share their shape wait for that
 //! silence and are read twice.
 //! *Echo*: bytes equal to the request ([`crate::link::frame::rtu`]).
-//! A copy that comes later than the settle time, and an answer later than the guard time, cannot be told apart on such a wire.
+//! A copy later than the settle time and an answer later than the guard time cannot be distinguished on such a wire.
 
 use std::collections::BTreeMap;
 
 use crate::model::registers::{RegisterRange, RegisterType};
 
-/// How long a late answer is reckoned with: no unit that is still of use answers later.
+/// How long a late answer is expected: no unit that is still usable answers later.
 const SUSPECT_US: u64 = 30_000_000;
-/// How long a line on which a surplus frame was seen is treated as one that gives more.
+/// How long a line counts as out of step after a surplus frame.
 const OUT_OF_STEP_US: u64 = 60_000_000;
-/// Least silence after which no copy of an answer is reckoned with any more.
+/// Shortest silence after which no copy of an answer is expected any more.
 const SETTLE_MIN_US: u64 = 50_000;
-/// Requests whose shapes are remembered.
+/// Most requests that are remembered with their shapes.
 const SHAPES_MAX: usize = 256;
 
-/// A request that was made.
+/// A request that was sent.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     unit: u8,
     span: RegisterRange,
+    /// When it was answered; for one without an answer, until when the answer is expected.
     at_us: u64,
-    /// A sum over the bytes of the last answer.
+    /// CRC-32 of the last answer.
     sum: Option<u32>,
 }
 
-/// Why an answer is not believed before a second one agrees.
+/// Why an answer is not accepted before a second one agrees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// It may be the late answer to an earlier request: ours is still on its way.
+    /// It may be the late answer to an earlier request; the answer to this one is still on its way.
     Late,
     /// It may be a copy of the answer to another request.
     Copy,
 }
 
-/// What is in doubt on one link.
+/// What makes answers ambiguous on one link.
 #[derive(Debug, Default)]
 pub struct Ambiguity {
-    /// Requests that got no answer in time, and until when their answers are reckoned with.
+    /// Requests that timed out, and until when their answers are expected.
     unanswered: Vec<Asked>,
-    /// The requests of late, one of each unit and span.
+    /// Recent requests, one of each unit and range.
     asked: Vec<Asked>,
-    /// The last exception: unit, area, when.
+    /// The last exception: unit, register type, time.
     exception: Option<(u8, RegisterType, u64)>,
-    /// The last request whose answer was spoilt: unit, span, when. What was spoilt may have been a copy, and the answer be on its way.
+    /// The last request with a spoilt answer: unit, range, time. The spoilt frame may have been a copy, with the answer still to come.
     spoilt: Option<(u8, RegisterRange, u64)>,
     out_of_step_until_us: u64,
-    /// The longest round trip of late of each unit; fades by a sixteenth an answer.
+    /// Longest recent round trip of each unit; decays by a sixteenth with each answer.
     round_trips_us: BTreeMap<u8, u64>,
-    /// The request that was just read, so that the second read of it confirms the first.
+    /// The request that was read last, so that a second read of it confirms the first.
     confirming: Option<(u8, RegisterRange)>,
 }
 
 impl Ambiguity {
-    /// Silence after which no copy of an answer is reckoned with any more.
+    /// Silence after which no copy of an answer is expected any more: 1.5 times the longest recent round trip, 50 ms to 2 s.
     pub fn settle_us(&self, unit: u8) -> u64 {
         let round_trip_us = self.round_trips_us.get(&unit).copied().unwrap_or(0);
         (round_trip_us.saturating_mul(3) / 2).clamp(SETTLE_MIN_US, 2_000_000)
     }
 
-    /// The same for whatever unit a frame may come from.
+    /// The longest settle time of all units, for frames of unknown origin.
     pub fn settle_most_us(&self) -> u64 {
         self.round_trips_us.keys().map(|unit| self.settle_us(*unit)).max().unwrap_or(SETTLE_MIN_US)
     }
 
-    /// A surplus frame was seen.
+    /// Records that a surplus frame was received.
     pub fn note_surplus(&mut self, now_us: u64) {
         self.out_of_step_until_us = now_us + OUT_OF_STEP_US;
     }
 
-    /// Whether a request shares its shape with another one and the line has shown surplus frames: it waits for the settle time.
+    /// Whether a request waits for the settle time: it shares its shape with another one and the line has shown surplus frames.
     pub fn must_settle(&self, unit: u8, span: RegisterRange, now_us: u64) -> bool {
         now_us < self.out_of_step_until_us && self.siblings(unit, span).next().is_some()
     }
@@ -90,7 +90,7 @@ impl Ambiguity {
         })
     }
 
-    /// An answer came to a request that went out at `sent_us`. Whether it is in doubt.
+    /// Records the answer to a request that was sent at `sent_us`; returns why it is ambiguous, if it is.
     /// `is_behind`: another frame, or as many bytes, came before it.
     pub fn answered(
         &mut self,
@@ -129,13 +129,13 @@ impl Ambiguity {
         (!is_second && is_doubtful).then_some(Doubt::Copy)
     }
 
-    /// The answer to a request was spoilt.
+    /// Records that the answer to a request was spoilt.
     pub fn note_spoilt(&mut self, unit: u8, span: RegisterRange, now_us: u64) {
         self.spoilt = Some((unit, span, now_us));
         self.confirming = None;
     }
 
-    /// An exception came. Whether it is in doubt.
+    /// Records an exception; returns why it is ambiguous, if it is.
     pub fn refused(&mut self, unit: u8, span: RegisterRange, now_us: u64) -> Option<Doubt> {
         let is_copy = self.exception.is_some_and(|(u, area, at)| {
             u == unit
@@ -151,14 +151,15 @@ impl Ambiguity {
         is_copy.then_some(Doubt::Copy)
     }
 
-    /// A request got no answer in time, or two reads of it did not agree: the next answer of its shape is unsure.
+    /// Records that a request timed out, or that two reads of it did not agree: the next answer of its shape is ambiguous.
     pub fn unanswered(&mut self, unit: u8, span: RegisterRange, now_us: u64) {
         self.unanswered.retain(|a| a.at_us > now_us);
         self.unanswered.push(Asked { unit, span, at_us: now_us + SUSPECT_US, sum: None });
         self.confirming = None;
     }
 
-    /// Whether an answer of this shape may be the late one to an earlier request; it is under suspicion once.
+    /// Whether an answer of this shape may be the late one to an earlier request. The matching requests are removed: one answer is
+    /// suspected.
     fn was_unanswered(&mut self, unit: u8, same: impl Fn(&RegisterRange) -> bool, now_us: u64) -> bool {
         self.unanswered.retain(|a| a.at_us > now_us);
         let before = self.unanswered.len();
@@ -167,7 +168,7 @@ impl Ambiguity {
     }
 }
 
-/// Whether two spans of one area are answered with the same number of bytes.
+/// Whether two ranges of one register type are answered with the same number of bytes.
 fn same_length(a: RegisterRange, b: RegisterRange) -> bool {
     if a.area.is_bits() { a.count.div_ceil(8) == b.count.div_ceil(8) } else { a.count == b.count }
 }

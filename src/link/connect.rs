@@ -13,27 +13,26 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// What bytes go over.
+/// The byte stream of a bus: a TCP connection, a serial port or a simulated bus.
 pub trait ByteStream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> ByteStream for T {}
 
-/// Any of them.
 pub type BoxedWire = Box<dyn ByteStream>;
 
-/// Opens a wire instead of the one that the settings name: a simulated bus.
+/// Connects to a simulated bus instead of the configured transport.
 pub type Dialer = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<BoxedWire>> + Send>> + Send + Sync>;
 
-/// One address is given this long before the next is tried beside it (RFC 8305: 250 ms).
+/// How long one address is tried before the next is tried beside it (RFC 8305: 250 ms).
 const STAGGER: Duration = Duration::from_millis(250);
-/// An idle connection is asked this often whether it lives, and given up after so many questions without an answer.
+/// Interval of TCP keepalive probes on an idle connection, and how many may stay unanswered before it is given up.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// Connects to `host:port`: all addresses of the name, side by side.
+/// Connects to `host:port`, trying all addresses of the name side by side.
 ///
 /// # Errors
-/// What was said of each address, in words.
+/// A message with the error of each address.
 pub async fn tcp(address: &str, wait: Duration) -> Result<TcpStream, String> {
     let all = async {
         let found = tokio::net::lookup_host(address).await;
@@ -49,7 +48,7 @@ pub async fn tcp(address: &str, wait: Duration) -> Result<TcpStream, String> {
     Ok(stream)
 }
 
-/// The kinds of addresses in turn, beginning with the kind of the first (RFC 8305, 4).
+/// The address families in turn, beginning with the family of the first address (RFC 8305, 4).
 fn interleaved(found: &[SocketAddr]) -> VecDeque<SocketAddr> {
     let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
     let (mut one, mut other): (VecDeque<SocketAddr>, VecDeque<SocketAddr>) =
@@ -81,7 +80,7 @@ async fn side_by_side(address: &str, mut waiting: VecDeque<SocketAddr>) -> Resul
     }
 }
 
-/// The operating system asks an idle connection whether it lives; a path that drops packets is found without a request.
+/// Lets the operating system probe an idle connection, so that a path that drops packets is detected without a request.
 fn keep_alive(stream: &TcpStream) {
     let _best_effort = sockopt::set_socket_keepalive(stream, true)
         .and_then(|()| sockopt::set_tcp_keepidle(stream, KEEPALIVE))

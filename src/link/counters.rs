@@ -1,4 +1,4 @@
-//! What happened on a link, counted and named.
+//! Counters of a link, with the text that describes each, and the last rejected frame.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -42,7 +42,6 @@ counters! {
     losses "Connections lost.";
 }
 
-/// Adds to a counter.
 pub fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
@@ -64,13 +63,13 @@ impl Counters {
                 add(&self.crossed, 1);
             }
         }
-        // The first of one exchange: what follows a frame whose borders are wrong says little.
+        // The first of one exchange: after a frame with wrong borders the rest means little.
         if let Some((why, _)) = state.rejections.front() {
             *self.last_rejected.lock().unwrap_or_else(PoisonError::into_inner) = why.to_string();
         }
     }
 
-    /// What was wrong with the last frame that was not taken, in words; empty if none was.
+    /// What was wrong with the last rejected frame, as text; empty if there was none.
     pub fn last_rejected(&self) -> String {
         self.last_rejected.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

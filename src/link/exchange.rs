@@ -1,4 +1,4 @@
-//! One request and what came of it: the silence before it, its answer, and what follows for the line when there is none.
+//! One request and its outcome: the silence before it, the answer, and the state of the line after a failure.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use crate::link::{Late, Link, LinkAnswer, Miss};
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange, RegisterType};
 
-/// What came is as long as an answer and its checksum is wrong: if nothing follows for so long, nothing is on its way.
+/// Wait after a frame of the right length with a wrong checksum: if no byte follows, nothing more is on its way.
 const SPOILT: Duration = Duration::from_millis(20);
-/// Requests given up whose late answers are still recognised.
+/// Most requests that were given up and whose late answers are still recognised.
 const GIVEN_UP: usize = 16;
-/// A surplus frame so soon after a request that was given up is its late answer and no copy.
+/// A surplus frame within this time after a request that was given up is its late answer, not a copy.
 const LATE_US: u64 = 30_000_000;
-/// An answer later than this, and than four time-outs, is not called late.
+/// An answer later than both this and four time-outs is not reported as late.
 const LATE_SAID_US: u64 = 3_000_000;
-/// A line that is not silent for so long has no room for a request.
+/// A line that carries bytes for longer than this, and than two time-outs, has no room for a request.
 const BABBLE_US: u64 = 3_000_000;
 
 impl Link {
@@ -75,7 +75,7 @@ impl Link {
                 add(&self.counters.exceptions, 1);
                 let doubt = if self.is_ambiguous() { self.ambiguity.refused(unit, span, now_us) } else { None };
                 if doubt.is_some() {
-                    // The line is drained, and it is asked again.
+                    // The next exchange drains the line before it repeats the request.
                     self.be_silent(doubt, asked);
                     return Err(Miss::Unsure);
                 }
@@ -93,7 +93,7 @@ impl Link {
         }
     }
 
-    /// An answer came: whether it may be none to this request.
+    /// Whether an answer that was received may belong to another request.
     fn is_unsure(&mut self, state: &GuardState, asked: Asked) -> bool {
         self.note_answer();
         if !self.is_ambiguous() {
@@ -107,11 +107,11 @@ impl Link {
         doubt.is_some()
     }
 
-    /// The silence after an answer that is in doubt.
+    /// Sets the silence that follows an ambiguous answer.
     fn be_silent(&mut self, doubt: Option<Doubt>, asked: Asked) {
         let settled_us = asked.now_us + self.ambiguity.settle_us(asked.unit);
         let until_us = match doubt {
-            // Ours may still be on its way: it must not answer the next request.
+            // The real answer may still be on its way and must not be taken for the next one.
             Some(Doubt::Late) => settled_us.max(asked.sent_us + 2_000 * asked.timeout_ms),
             Some(Doubt::Copy) => settled_us,
             None => return,
@@ -124,8 +124,8 @@ impl Link {
         self.conn.iter_mut().for_each(|c| c.answers += 1);
     }
 
-    /// Keeps the line silent: 3.5 characters between frames, the guard time after a time-out, the settle time where copies are
-    /// about, the unit's own pause. What comes meanwhile is surplus, and the silence begins anew.
+    /// Keeps the line silent before a request: 3.5 characters between frames, the guard time after a time-out, the settle time where
+    /// copies occur, the pause of the unit. Bytes received meanwhile are surplus and restart the silence.
     async fn silence(&mut self, unit: u8, span: RegisterRange, pause_ms: u64) -> Result<(), Miss> {
         let mut gap_us = match &self.settings.transport {
             LinkTransport::Serial(port) => port.silence_us().max(pause_ms * 1_000),
@@ -153,7 +153,7 @@ impl Link {
             if self.is_ambiguous() {
                 self.listen(wait_us).await;
                 if self.conn.as_ref().is_some_and(|c| c.ear.is_dead()) {
-                    return Ok(()); // the exchange finds it so
+                    return Ok(()); // the exchange detects it
                 }
             } else {
                 self.wait(wait_us).await;
@@ -161,7 +161,7 @@ impl Link {
         }
     }
 
-    /// Waits between two cycles. After a request that was given up it listens meanwhile, so that the time of its late answer is known.
+    /// Waits between two cycles. After a request that was given up it listens meanwhile, so that a late answer is timed.
     pub async fn idle(&mut self, us: u64) {
         let until_us = self.clock.mono_us() + us;
         loop {
@@ -177,7 +177,7 @@ impl Link {
         }
     }
 
-    /// Waits, or until something has come; what comes is taken for surplus.
+    /// Waits until the time is over or something was received; what is received counts as surplus.
     async fn listen(&mut self, us: u64) {
         let Some(ear) = self.conn.as_ref().map(|c| c.ear.clone()) else { return self.wait(us).await };
         let came = tokio::select! {
@@ -190,7 +190,7 @@ impl Link {
         }
     }
 
-    /// What came while nothing was asked: the line was not silent.
+    /// Evaluates bytes received while no request was in flight: the line was not silent.
     fn take_stray(&mut self) {
         let Some(conn) = &mut self.conn else { return };
         let state = conn.ear.take_stray();
@@ -216,10 +216,10 @@ impl Link {
         }
     }
 
-    /// No answer came in time.
+    /// The result of a request that got no answer in time.
     fn nothing(&mut self, state: &GuardState, asked: Asked) -> Miss {
         if !state.sent {
-            // The peer takes no bytes: half a request must not be followed by another.
+            // The peer accepts no bytes: half a request must not be followed by another.
             return Miss::Closed;
         }
         if self.is_ambiguous() {
@@ -232,7 +232,7 @@ impl Link {
         Miss::Silent
     }
 
-    /// The answer was none, or the connection is gone.
+    /// The result of an unusable answer or a lost connection.
     fn broken(&mut self, state: &GuardState, asked: Asked) -> Miss {
         match state.dead {
             Some(Death::Closed | Death::Failed) => return Miss::Closed,
@@ -244,14 +244,14 @@ impl Link {
             None => {}
         }
         if state.spoilt || state.misfit {
-            // A whole frame: nothing is on its way, unless it was a copy.
+            // A complete frame: nothing else is on its way, unless this was a copy.
             self.ambiguity.note_spoilt(asked.unit, asked.span, asked.now_us);
             return Miss::Cause(Cause::BadFrame);
         }
         self.unusable(asked)
     }
 
-    /// The answer may still come: the line is silent for one more time-out, and the next answer of its shape is read twice.
+    /// The answer may still come: no request is sent for one more time-out, and the next answer of its shape is read twice.
     fn keep_silent_for(&mut self, asked: Asked) {
         self.guard_until_us = asked.now_us + asked.timeout_ms * 1_000;
         self.ambiguity.unanswered(asked.unit, asked.span, asked.now_us);
@@ -287,7 +287,7 @@ impl Link {
             };
             if let Some((_, unit, sent_us)) = found.and_then(|i| self.given_up.remove(i)) {
                 let after_us = at_us.saturating_sub(sent_us);
-                // Much later it is no late answer but one that bears the id of the request before.
+                // Much later it is not a late answer, but one that carries the id of an earlier request.
                 if after_us < LATE_SAID_US.max(4_000 * self.settings.timeout_ms) {
                     self.late = Some(Late { unit, after_us });
                 }
@@ -296,7 +296,7 @@ impl Link {
     }
 }
 
-/// A request that has been made.
+/// A request that was sent.
 #[derive(Clone, Copy)]
 struct Asked {
     unit: u8,
@@ -312,7 +312,7 @@ enum ExchangeResult {
     Nothing,
 }
 
-/// Ends when the request in flight has failed before its time is over. `may_be_late`: an earlier one was given up, and a frame of
+/// Completes when the request in flight fails before its time-out. `may_be_late`: an earlier request was given up, and a frame of
 /// another length may be its answer.
 async fn failed(ear: &Ear, may_be_late: bool) {
     loop {
@@ -337,7 +337,7 @@ fn request(span: RegisterRange) -> Request<'static> {
     }
 }
 
-/// The words of a response, if they are as many as were asked for.
+/// The words of a response, if there are as many as requested.
 fn words_of(response: Response, span: RegisterRange) -> Option<RegisterBlock> {
     let count = usize::from(span.count);
     let words = match response {

@@ -1,42 +1,40 @@
-//! Which bytes on the wire answer the request in flight. Pure: bytes in, verdict out; foreign bytes are parsed only here.
+//! Which bytes on the wire answer the request in flight. Pure; bytes sent by devices are parsed only here.
 //!
-//! Over TCP the answer is looked for at every offset, so that surplus bytes of a sloppy device never shift the frame borders;
-//! the transaction id, which nobody can guess, keeps a foreign frame from being taken. On a serial line unit, function, byte
-//! count and CRC must fit, and bytes equal to the request are its echo.
+//! Over TCP the answer is searched at every offset, so that surplus bytes of a sloppy device never shift the frame borders; the
+//! random transaction id keeps a foreign frame from being accepted. On a serial line unit, function, byte count and CRC must fit,
+//! and bytes equal to the request are its echo.
 
 use std::fmt;
 
 /// Longest read request on the wire: unit, function, address, count, CRC.
 const RTU_REQUEST: usize = 8;
 
-/// The request that is waiting for its answer, read off the bytes that were sent.
+/// The request in flight, parsed from the bytes that were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expect {
     /// Transaction id (TCP only).
     pub transaction: u16,
-    /// Unit id.
     pub unit: u8,
-    /// Function code.
     pub function: u8,
     /// Data bytes that the answer to this read must carry; `None` for functions whose answer has another form.
     pub data_bytes: Option<u8>,
-    /// Which answers are taken although they do not fit the request exactly.
+    /// Deviations that are accepted in an answer.
     pub lenient: Lenient,
-    /// The request as it went out on a serial line: what equals it is its echo.
+    /// The request as sent on a serial line: equal bytes are its echo.
     echo: Option<[u8; RTU_REQUEST]>,
 }
 
-/// What a device may do wrong in its answers.
+/// Deviations that are accepted in the answers of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lenient {
-    /// Answer under any unit id.
+    /// Answers may carry any unit id.
     pub any_unit: bool,
-    /// Answer under any transaction id.
+    /// Answers may carry any transaction id.
     pub any_transaction: bool,
 }
 
 impl Expect {
-    /// Reads a Modbus TCP request; `None` if it is none.
+    /// Parses a Modbus TCP request; `None` if it is not one.
     pub fn of_tcp(request: &[u8], lenient: Lenient) -> Option<Expect> {
         let transaction = word(request, 0)?;
         let (unit, pdu) = request.get(6..)?.split_first()?;
@@ -44,7 +42,7 @@ impl Expect {
         Some(Expect { transaction, unit: *unit, function, data_bytes: data_bytes(pdu), lenient, echo: None })
     }
 
-    /// Reads an RTU request; `None` if it is none.
+    /// Parses an RTU request; `None` if it is not one.
     pub fn of_rtu(request: &[u8]) -> Option<Expect> {
         let (unit, pdu) = request.split_first()?;
         let (function, data_bytes) = (*pdu.first()?, data_bytes(pdu));
@@ -56,7 +54,7 @@ impl Expect {
         unit == self.unit || self.lenient.any_unit
     }
 
-    /// Bytes of the whole answer on a serial line.
+    /// Bytes of the complete answer on a serial line.
     fn rtu_len(&self) -> Option<usize> {
         self.data_bytes.map(|bytes| usize::from(bytes) + 5)
     }
@@ -78,7 +76,7 @@ fn data_bytes(pdu: &[u8]) -> Option<u8> {
 /// What was wrong with a frame that is not the answer to the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
-    /// It bears another transaction id: the answer to an earlier request, or to none.
+    /// It carries another transaction id: the answer to an earlier request, or to none.
     Transaction,
     /// It comes from another unit.
     Unit,
@@ -90,18 +88,16 @@ pub enum Field {
     Length,
     /// Its checksum does not fit.
     Crc,
-    /// Nothing was asked.
+    /// No request was in flight.
     Unasked,
 }
 
-/// A frame that was not taken: the first field that did not fit, what it held and what was expected.
+/// A frame that was not accepted: the first field that did not fit, its value and the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Which field.
     pub field: Field,
-    /// What it held.
     pub got: u16,
-    /// What was expected; of a frame that nobody asked for its transaction id.
+    /// For a frame without a request: its transaction id, 0 on RTU.
     pub expected: u16,
 }
 
@@ -123,25 +119,24 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// What stands at the beginning of the bytes that came over TCP.
+/// What the bytes received over TCP begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tcp {
-    /// Not yet a whole frame.
+    /// Not yet a complete frame.
     Partial,
-    /// These bytes answer the request; what stands before them is surplus.
+    /// These bytes answer the request; those before them are surplus.
     Answer {
-        /// First byte.
         start: usize,
         /// One past the last byte.
         end: usize,
     },
-    /// A whole frame of so many bytes that does not answer it.
+    /// A complete frame of so many bytes that does not answer it.
     Rejected(usize, Rejection),
     /// So many bytes that belong to no frame.
     Surplus(usize),
 }
 
-/// Looks at the bytes that came over TCP.
+/// Classifies the bytes received over TCP.
 pub fn tcp(bytes: &[u8], expect: Option<&Expect>) -> Tcp {
     if let Some(expect) = expect {
         let found = (0..bytes.len()).find_map(|start| Some((start, start + tcp_answer(&bytes[start..], expect)?)));
@@ -168,7 +163,7 @@ fn may_begin_tcp(bytes: &[u8]) -> bool {
     !bytes.is_empty() && is_zero(2) && is_zero(3) && is_zero(4) && length_fits
 }
 
-/// The length of the answer that begins with the first byte; `None` if none does, or not yet whole.
+/// The length of the answer that begins with the first byte; `None` if none does, or it is incomplete.
 fn tcp_answer(bytes: &[u8], expect: &Expect) -> Option<usize> {
     let transaction_fits = expect.lenient.any_transaction || word(bytes, 0)? == expect.transaction;
     if !transaction_fits || word(bytes, 2)? != 0 {
@@ -217,27 +212,25 @@ fn rejection(body: &[u8], expect: &Expect, any_unit: bool) -> Rejection {
     Rejection { field: Field::ByteCount, got: at(2), expected: expect.data_bytes.unwrap_or(0).into() }
 }
 
-/// Where in the bytes that came over a serial line the answer lies.
+/// Where the answer lies in the bytes received over a serial line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rtu {
-    /// Nowhere yet.
+    /// No answer yet; more bytes may follow.
     Partial,
-    /// Here: what stands before it is noise or the request's echo.
+    /// The answer; bytes before it are noise or the echo of the request.
     Answer {
-        /// First byte.
         start: usize,
         /// One past the last byte.
         end: usize,
-        /// Bytes before it that are no echo: as many as a frame has, and it may be a second one behind a spoilt answer.
+        /// Bytes before it that are no echo. With as many as a frame has, it may be a second frame behind a spoilt answer.
         noise: usize,
     },
-    /// As long as the answer and with its head, and the checksum does not fit: if nothing follows, nothing is on its way.
+    /// As long as the answer and with its head, but the checksum is wrong: if nothing follows, nothing more is on its way.
     Spoilt,
 }
 
-/// Looks for the answer among the bytes that came over a serial line: anything with the right unit, function, byte count
-/// and CRC, wherever it begins (adapters put junk before it, some units behind it). Bytes equal to the request are its echo
-/// and never its answer.
+/// Finds the answer among the bytes received over a serial line: a frame with the right unit, function, byte count and CRC at any
+/// offset (adapters put junk before it, some units behind it). Bytes equal to the request are its echo and never its answer.
 pub fn rtu(bytes: &[u8], expect: &Expect) -> Rtu {
     let (mut start, mut after_echo) = (0, 0);
     while let Some(rest) = bytes.get(start..).filter(|r| !r.is_empty()) {
@@ -261,7 +254,7 @@ pub fn rtu(bytes: &[u8], expect: &Expect) -> Rtu {
     if is_spoilt(&bytes[after_echo..], expect) { Rtu::Spoilt } else { Rtu::Partial }
 }
 
-/// How long the answer is that begins here by its head; `None` if none can begin here.
+/// The length of the answer that begins here, from its head; `None` if none can begin here.
 fn rtu_answer_len(rest: &[u8], expect: &Expect) -> Option<usize> {
     if rest[0] != expect.unit {
         return None;
@@ -273,10 +266,10 @@ fn rtu_answer_len(rest: &[u8], expect: &Expect) -> Option<usize> {
     }
 }
 
-/// Whether these bytes are a whole answer in which something was flipped: exactly as long, and at most one byte of its head
-/// differs. A shorter frame may have its rest on its way; a longer one is not understood.
+/// Whether these bytes are a complete answer with a corrupted byte: exactly as long, and at most one byte of its head differs.
+/// A shorter frame may be incomplete; a longer one is not recognised.
 fn is_spoilt(bytes: &[u8], expect: &Expect) -> bool {
-    // A whole frame whose checksum fits is another unit's, and ours may be on its way.
+    // A complete frame with a good checksum is another unit's, and the answer may be on its way.
     let Some(data_bytes) = expect.data_bytes.filter(|_| !crc_fits(bytes)) else { return false };
     let same = |head: &[u8]| head.iter().zip(bytes).filter(|(a, b)| a == b).count();
     if Some(bytes.len()) == expect.rtu_len() {
@@ -286,7 +279,7 @@ fn is_spoilt(bytes: &[u8], expect: &Expect) -> bool {
     is_exception && bytes[2] != data_bytes && (bytes[0] == expect.unit || bytes[2] < 12)
 }
 
-/// Whether bytes that came before an answer may hold another one, spoilt: then the one behind it may answer nothing.
+/// Whether bytes before an answer may contain another, spoilt one; then the frame behind them may answer nothing.
 pub fn may_hold_spoilt(noise: &[u8], expect: &Expect) -> bool {
     let Some(length) = expect.rtu_len() else { return false };
     let same = |a: u8, b: u8| usize::from(a == b);
@@ -301,8 +294,8 @@ pub fn may_hold_spoilt(noise: &[u8], expect: &Expect) -> bool {
     })
 }
 
-/// What was wrong with bytes on a serial line that brought no answer: the first whole frame with a good checksum names the field,
-/// else it is the checksum. `None`: no frame, noise only.
+/// What was wrong with bytes on a serial line that gave no answer: the first complete frame with a good checksum determines the
+/// field; without one it is the checksum. `None`: only noise.
 pub fn rtu_rejection(bytes: &[u8], expect: Option<&Expect>) -> Option<Rejection> {
     let echo = expect.and_then(|e| e.echo);
     let mut start = 0;

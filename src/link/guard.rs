@@ -1,9 +1,9 @@
-//! The transport under tokio-modbus: it knows the request in flight and hands up only the frame that answers it.
+//! The transport under tokio-modbus: it knows the request in flight and passes up only the frame that answers it.
 //!
-//! On its own the client returns, after one time-out on a serial line, the previous request's value for ever, and on TCP
-//! header mismatches for ever. Here nothing but the answer passes: whatever came before the request went out is dropped, and
-//! what is late, foreign or noise is counted and named. Transaction ids are drawn at random here, whatever the client counts.
-//! Between two requests the link listens ([`Ear`]), so that a surplus frame is seen before the next request.
+//! Without it, the client returns the previous request's value for ever after one time-out on a serial line, and header mismatches
+//! for ever on TCP. The guard drops what was received before the request was sent; late frames, foreign frames and noise are counted
+//! and named. It replaces the client's transaction ids by random ones. Between two requests the link listens through [`Ear`], so
+//! that a surplus frame is detected before the next request.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,66 +19,65 @@ use crate::link::connect::BoxedWire;
 use crate::link::frame::{self, Expect, Field, Lenient, Rejection, Rtu, Tcp};
 use crate::link::ids::TransactionIds;
 
-/// How frames lie on this transport.
+/// How frames are delimited and checked on this transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// Modbus TCP.
     Tcp(Lenient),
     /// RTU, on a serial line or over TCP.
     Rtu,
 }
 
-/// Counts since the guard was made, and what became of the request in flight.
+/// Counts since the last [`Ear::take`], and the state of the request in flight.
 #[derive(Clone, Debug, Default)]
 pub struct GuardState {
-    /// Frames that were not taken and when they came (monotonic microseconds), oldest first; the newest `REJECTIONS_MAX`.
+    /// Frames that were not accepted and when they came (monotonic microseconds), oldest first; the newest `REJECTIONS_MAX`.
     pub rejections: VecDeque<(Rejection, u64)>,
     /// Bytes that belonged to no answer.
     pub noise_bytes: u64,
     /// Bytes received since the request was sent.
     pub received: u64,
-    /// Bytes that came while nothing was asked, since the last request.
+    /// Bytes received while no request was in flight, since the last request.
     pub stray: u64,
-    /// As many bytes as a frame has came while nothing was asked, or behind the answer, since the link last cleared it.
+    /// `SURPLUS_BYTES` or more came while no request was in flight, or behind the answer, since the last [`Ear::take`].
     pub surplus: bool,
-    /// They were a whole frame with a good checksum: the other side answers more than it is asked.
+    /// Those were a complete frame with a good checksum: the other side sends more than was requested.
     pub surplus_frame: bool,
-    /// A sum over the answer's bytes, its transaction id left aside; kept where answers are told apart by what they hold.
+    /// CRC-32 of the answer without its TCP header; computed where answers are distinguished by their content.
     pub answer_sum: u32,
-    /// The answer came behind as many bytes as a frame has, the unit's id among them (RTU): it may be the second frame behind a spoilt one.
+    /// `SURPLUS_BYTES` or more came before the answer, the unit id among them (RTU): it may be the second frame behind a spoilt one.
     pub is_behind: bool,
-    /// Those bytes look like a spoilt answer to this request: what came behind it may answer nothing.
+    /// Those bytes look like a spoilt answer to this request: the frame behind them may answer nothing.
     pub is_behind_frame: bool,
-    /// The connection is of no use any more.
+    /// The connection is unusable.
     pub dead: Option<Death>,
-    /// The request in flight got a frame that bears its transaction id and does not answer it.
+    /// The request in flight got a frame with its transaction id that does not answer it.
     pub refused: bool,
-    /// What came since the request is as long as its answer, and its checksum is wrong.
+    /// The bytes since the request are as long as its answer, and the checksum is wrong.
     pub spoilt: bool,
-    /// What came is a whole frame of the unit and function, with another number of bytes.
+    /// They are a complete frame of the unit and function, with another number of bytes.
     pub misfit: bool,
-    /// The request has been handed to the operating system whole.
+    /// The whole request was handed to the operating system.
     pub sent: bool,
 }
 
-/// Why a connection is of no use any more.
+/// Why a connection is unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
     /// The peer closed it.
     Closed,
     /// The operating system reported an error.
     Failed,
-    /// Bytes without end, and no answer among them.
+    /// More than `BABBLE` bytes came without an answer among them.
     Babble,
 }
 
 /// Most bytes kept while looking for an answer: two frames.
 const MOST: usize = 600;
-/// More bytes than this after one request, and no answer among them: the connection is given up.
+/// More bytes than this after one request, without an answer among them: the connection is given up.
 const BABBLE: u64 = 65_536;
-/// Rejections kept until the link asks.
+/// Most rejections kept until the link takes them.
 const REJECTIONS_MAX: usize = 16;
-/// From so many bytes on, what came unasked is taken for a frame, even if its checksum is not whole.
+/// This many unrequested bytes count as a frame, even without a good checksum.
 const SURPLUS_BYTES: usize = 5;
 
 #[derive(Debug)]
@@ -90,7 +89,7 @@ struct GuardInner {
     expect: Option<Expect>,
     /// The client's own transaction id of the request in flight.
     client_id: [u8; 2],
-    /// The request as it goes out, and how much of it has gone.
+    /// The request as it is sent, and how much of it has been written.
     request: Vec<u8>,
     written: usize,
     incoming: Vec<u8>,
@@ -110,7 +109,7 @@ pub struct Ear {
     changed: Arc<Notify>,
 }
 
-/// A guarded transport and the ear to it.
+/// A guarded transport and the link's handle to it.
 pub fn guard(wire: BoxedWire, framing: Framing, ids: TransactionIds, clock: Clock) -> (Guard, Ear) {
     let changed = Arc::new(Notify::new());
     let inner = GuardInner {
@@ -136,7 +135,7 @@ impl Ear {
         f(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What is known; rejections and counts are handed over and begin anew.
+    /// The current state; rejections, noise and surplus are handed over and reset.
     pub fn take(&self) -> GuardState {
         self.with(|inner| {
             let state = inner.state.clone();
@@ -147,7 +146,7 @@ impl Ear {
         })
     }
 
-    /// The same of what came while nothing was asked.
+    /// Like [`Ear::take`], and resets the count of stray bytes.
     pub fn take_stray(&self) -> GuardState {
         let state = self.take();
         self.with(|inner| inner.state.stray = 0);
@@ -159,12 +158,12 @@ impl Ear {
         self.with(|inner| inner.ids.current())
     }
 
-    /// Whether the connection is of no use any more.
+    /// Whether the connection is unusable.
     pub fn is_dead(&self) -> bool {
         self.with(|inner| inner.state.dead.is_some())
     }
 
-    /// How the request in flight has failed, before its time is over. Never ends while it has not.
+    /// Completes when the request in flight fails before its time-out; otherwise it never does.
     pub async fn failed(&self) -> LinkFailure {
         loop {
             let failure = self.with(|inner| match &inner.state {
@@ -184,35 +183,35 @@ impl Ear {
         self.with(|inner| inner.state.received)
     }
 
-    /// Listens while nothing is asked; ends when something has come, or the connection has died.
+    /// Listens while no request is in flight; completes when something was received or the connection died.
     pub async fn hear(&self) {
         std::future::poll_fn(|cx| self.with(|inner| inner.hear(cx))).await;
     }
 
-    /// Takes what has come while nothing was asked, without waiting.
+    /// Takes what was received while no request was in flight, without waiting.
     pub fn drain(&self) {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         self.with(|inner| while inner.hear(&mut cx).is_ready() && inner.state.dead.is_none() {});
     }
 }
 
-/// How a request failed before its time was over.
+/// How a request failed before its time-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkFailure {
-    /// The connection is dead, or an answer came that is none.
+    /// The connection is dead, or a frame with the transaction id of the request does not answer it.
     ForGood,
-    /// The answer is whole and its checksum wrong, so many bytes; it stays so if nothing follows.
+    /// A frame of the right length with a wrong checksum; final if nothing follows.
     Spoilt {
-        /// Bytes received when that was seen.
+        /// Bytes received when that was detected.
         received: u64,
-        /// The checksum fits and the number of bytes does not: it may be the late answer to another request.
+        /// The checksum is right and the number of bytes is not: it may be the late answer to another request.
         is_misfit: bool,
     },
 }
 
 impl GuardInner {
-    /// A new request begins: nothing from before it may pass. On TCP a frame whose beginning is there and whose rest is not stays,
-    /// to be skipped when it is whole.
+    /// Starts a request: nothing received before it may pass. On TCP an incomplete frame stays in `incoming`, to be skipped when it is
+    /// complete.
     fn begin(&mut self, request: &[u8], cx: &mut Context<'_>) {
         while self.hear(cx).is_ready() && self.state.dead.is_none() {}
         self.answer.clear();
@@ -240,7 +239,7 @@ impl GuardInner {
         (s.received, s.refused, s.spoilt, s.sent, s.stray) = (0, false, false, false, 0);
     }
 
-    /// Takes what the transport has into `incoming`. 0 at its end.
+    /// Reads from the transport into `incoming`. 0 at its end.
     fn receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut space = [0u8; MOST];
         let mut buf = ReadBuf::new(&mut space);
@@ -249,7 +248,7 @@ impl GuardInner {
         Poll::Ready(Ok(buf.filled().len()))
     }
 
-    /// Takes what comes while nothing is asked.
+    /// Reads while no request is in flight.
     fn hear(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.state.dead.is_some() {
             return Poll::Ready(());
@@ -279,7 +278,7 @@ impl GuardInner {
         rejections.push_back((why, self.clock.mono_us()));
     }
 
-    /// Moves the answer from `incoming` to `answer` if it is there; drops what is none.
+    /// Moves the answer from `incoming` to `answer` if it is there; drops what is not an answer.
     fn sort(&mut self) {
         match self.framing {
             Framing::Tcp(_) => self.sort_tcp(),
@@ -301,7 +300,7 @@ impl GuardInner {
 
     fn sort_rtu(&mut self) {
         let Some(expect) = self.expect else {
-            // Nobody asked: kept until the request begins or a frame is whole.
+            // No request in flight: bytes are kept until one begins or a frame is complete.
             if let Some(why) = frame::rtu_rejection(&self.incoming, None) {
                 self.reject(why);
                 self.drop_noise(self.incoming.len());
@@ -350,7 +349,7 @@ impl GuardInner {
                     if matches!(self.framing, Framing::Tcp(l) if l.any_transaction) {
                         self.state.answer_sum = crc32fast::hash(&self.answer[6..]);
                     }
-                    // The client checks both ids too: it gets its own.
+                    // The client checks both ids too, so it gets its own back.
                     self.answer.iter_mut().zip(self.client_id).for_each(|(byte, id)| *byte = id);
                     if let (Some(expect), Some(unit)) = (self.expect.take(), self.answer.get_mut(6)) {
                         *unit = expect.unit;
@@ -375,7 +374,7 @@ impl GuardInner {
         }
     }
 
-    /// What a serial request got that brought no answer, named.
+    /// Records which field was wrong in the bytes that did not answer a serial request.
     fn name_rejected(&mut self) {
         if self.framing == Framing::Rtu
             && !self.incoming.is_empty()
@@ -387,7 +386,7 @@ impl GuardInner {
 }
 
 impl Ear {
-    /// The request in flight is given up: what came of it is named, and nothing is expected any more.
+    /// Gives up the request in flight: the bytes received for it are recorded, and no answer is expected any more.
     pub fn give_up(&self) {
         self.with(|inner| {
             inner.name_rejected();
@@ -416,7 +415,7 @@ impl AsyncRead for Guard {
                 return Poll::Ready(Ok(()));
             }
             if this.state.dead.is_some() {
-                return Poll::Pending; // `failed` has ended: the link drops this future
+                return Poll::Pending; // `failed` has completed: the link drops this future
             }
             match ready!(this.receive(cx)) {
                 Ok(0) => this.die(Death::Closed),
@@ -431,7 +430,7 @@ impl AsyncRead for Guard {
 }
 
 impl AsyncWrite for Guard {
-    /// One call brings a whole request (the codec's buffer); it goes out with a transaction id of ours.
+    /// One call carries a whole request (the codec's buffer); it is sent with a transaction id of the guard.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let mut this = self.inner();
         if this.written >= this.request.len() {

@@ -1,12 +1,12 @@
-//! Transaction ids of Modbus TCP: drawn at random, so that a frame which answers nothing cannot bear the next one.
+//! Transaction ids of Modbus TCP: drawn at random, so that a stray frame does not carry the id of the next request.
 
 use std::collections::VecDeque;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-/// Ids drawn at once: one call to the operating system for so many requests.
+/// Ids drawn with one call to the operating system.
 const DRAWN: usize = 64;
-/// Ids used or seen lately that are not used again: more than can be on their way.
+/// Ids used or seen recently that are not used again: more than can be in flight.
 const AVOIDED: usize = 64;
 
 /// A source of ids.
@@ -37,7 +37,7 @@ impl TransactionIds {
         self.current
     }
 
-    /// An id that was not used or seen lately.
+    /// An id that was not used or seen recently.
     pub fn draw(&mut self) -> u16 {
         loop {
             let Some(id) = self.drawn.pop() else {
@@ -52,7 +52,7 @@ impl TransactionIds {
         }
     }
 
-    /// A frame with this id came that answered nothing: it is not used soon.
+    /// Excludes an id for a while: a frame with it arrived that answered nothing.
     pub fn avoid(&mut self, id: u16) {
         if self.avoid.len() >= AVOIDED {
             self.avoid.pop_front();
@@ -67,7 +67,7 @@ impl TransactionIds {
             IdSource::Seeded(_) => false,
         };
         if !is_drawn {
-            // A test's seed; or the operating system gave none, and what it gave before goes on.
+            // Seeded by a test; or the operating system gave no random bytes, and the last id is the seed.
             let mut state = match &self.source {
                 IdSource::Seeded(state) => *state,
                 IdSource::System(_) => u64::from(self.current) ^ 0x9E37_79B9_7F4A_7C15,

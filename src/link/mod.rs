@@ -1,9 +1,41 @@
-//! One request and its answer on one bus: TCP, RTU on a serial line, RTU over TCP.
+//! One request and its answer on one bus: TCP, RTU on a serial line, RTU over TCP. Reads only: functions 1 to 4.
 //!
-//! tokio-modbus speaks, [`guard`] sees to it that only the answer to the request in flight comes through. What a wire without
-//! transaction ids cannot tell apart is in [`ambiguity`]. A connection that the other side closes is opened again at once and the
-//! request sent once more; so is one that was idle and gives no answer. What a link does not do: decide what is asked, how
-//! often, or whether a unit is there (`poll`).
+//! tokio-modbus encodes and decodes; [`guard`] is the transport under it and passes up only the frame that answers the request in
+//! flight ([`frame`] decides which bytes those are). [`ambiguity`] holds what a wire without usable transaction ids cannot tell apart.
+//!
+//! # States
+//! A [`Link`] is owned by one task and has one request in flight at most.
+//! * *Not open*: at first, after [`Link::close`], and after a failed connect. A read fails with [`Cause::LinkDown`] until
+//!   [`Link::open`] succeeds.
+//! * *Open*: there is a connection or port.
+//! * *Reopenable*: there is none, but the next read connects by itself. That follows [`Link::pause`], and a connection that the peer
+//!   closed or filled with bytes that are no answer. A serial port never gets here by itself: a lost port must be opened again.
+//!
+//! # One read
+//! 1. Wait until the line may be used: 3.5 characters of silence on a serial port, the unit's pause, the guard time after a time-out,
+//!    the settle time where copies of answers occur. Bytes received meanwhile are surplus and restart the silence.
+//! 2. Send the request and wait for its answer, a failure that the guard detects, or the time-out.
+//! 3. On failure, end the expectation in the guard first, so that nothing received later can pass as this answer.
+//! 4. Count what the guard rejected, and match it with requests that were given up (late answers).
+//!
+//! The request is sent once more, within the same call, in three cases: a connection was closed instead of answering; a connection
+//! that had answered, then was idle for 5 s, gives no answer; an exception was ambiguous. So a read may take two time-outs. On a
+//! serial port only the third case applies. Other retries are the caller's affair.
+//!
+//! # Guarantees
+//! * Words are returned only from a frame whose unit, function and byte count match the request, and transaction id (TCP) or CRC (RTU)
+//!   too, unless [`frame::Lenient`] excepts a field. There are as many words as were requested.
+//! * No byte received before an RTU request was sent is part of its answer. Over TCP the random transaction id ensures the same.
+//! * An exception leaves the connection open. A request of an illegal length is refused before it is sent.
+//! * After a time-out on an RTU line no request is sent for one more time-out, and the next answer of the same shape within 30 s is
+//!   marked `is_ambiguous`.
+//!
+//! # Not guaranteed
+//! * An answer marked `is_ambiguous` may belong to an earlier request. [`Link::read`] returns it all the same: the caller reads again
+//!   until two agree, as [`Link::read_sure`] does.
+//! * On RTU, and on TCP with ids ignored, an answer later than the guard time and a copy later than the settle time cannot be distinguished
+//!   from the answer to a later request of the same shape.
+//! * The link does not decide what is read, how often, or whether a unit is present; `poll` does.
 
 pub mod ambiguity;
 pub mod connect;
@@ -37,44 +69,42 @@ use crate::model::quality::Cause;
 use crate::model::reading::Stamp;
 use crate::model::registers::{RegisterBlock, RegisterRange};
 
-/// An answer.
+/// The answer to one read, checked against its request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkAnswer {
-    /// What came.
     pub words: RegisterBlock,
-    /// When it came.
+    /// When the answer was received.
     pub at: Stamp,
     /// Microseconds from the request to the answer.
     pub round_trip_us: u64,
-    /// It may answer an earlier request: to be read until two agree.
+    /// It may answer an earlier request: the caller reads again until two answers agree.
     pub is_ambiguous: bool,
 }
 
 /// An answer that came after its request was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Late {
-    /// Whose.
     pub unit: u8,
     /// Microseconds after the request.
     pub after_us: u64,
 }
 
-/// A connection that has been idle for so long, and then gives no answer, may be dead.
+/// A connection that has been idle this long and then gives no answer may be dead.
 const IDLE_US: u64 = 5_000_000;
-/// Reads after which an answer that stays unsure is given up.
+/// Most reads of one request whose answers stay ambiguous.
 const SURE_MAX: usize = 4;
 
 struct Conn {
     context: Context,
     ear: Ear,
-    /// When the last byte came, or the connection was made.
+    /// When the last byte was received, or the connection was made.
     heard_us: u64,
     answers: u64,
 }
 
-/// Why one exchange brought no words.
+/// Why one exchange gave no words.
 enum Miss {
-    /// The connection is gone; nothing of an answer had come.
+    /// The connection is closed or has failed, or the peer accepts no bytes.
     Closed,
     /// No answer in time.
     Silent,
@@ -90,21 +120,21 @@ pub struct Link {
     dialer: Option<Dialer>,
     id_seed: Option<u64>,
     conn: Option<Conn>,
-    /// It was open: a request may open it again.
+    /// It was open before: the next request may open it again.
     is_ready: bool,
     timer: Option<Timer>,
-    /// When the last byte was on the line, microseconds.
+    /// Monotonic microseconds of the last byte on the line.
     quiet_since_us: u64,
-    /// Until when the line stays silent after a time-out.
+    /// Monotonic microseconds before which no request is sent.
     guard_until_us: u64,
     ambiguity: Ambiguity,
-    /// Transaction id, unit and moment of requests that were given up.
+    /// Transaction id, unit and sending time of requests that were given up.
     given_up: VecDeque<(u16, u8, u64)>,
     late: Option<Late>,
-    /// Units that gave no answer on a new connection either: for them none is made again.
+    /// Units that gave no answer on a new connection either: their silence causes no further reconnect.
     silent_on_new: BTreeSet<u8>,
     recorder: Option<Recorder>,
-    /// Shared with whoever shows them.
+    /// Shared with status and metrics.
     pub counters: Arc<Counters>,
 }
 
@@ -130,47 +160,47 @@ impl Link {
         }
     }
 
-    /// Opens what `dialer` gives instead of what the settings name, with transaction ids that follow from a seed: simulations.
+    /// For simulations: connects through `dialer` instead of the configured transport; transaction ids follow from the seed.
     pub fn simulate(&mut self, dialer: Dialer, id_seed: u64) {
         (self.dialer, self.id_seed) = (Some(dialer), Some(id_seed));
     }
 
-    /// Writes down every byte from the next opening on.
+    /// Records every byte from the next connect on.
     pub fn record(&mut self, recorder: Recorder) {
         self.recorder = Some(recorder);
     }
 
-    /// Whether a request can be made: a connection or port is open, or may be opened again by the request itself.
+    /// Whether a request can be made: a connection or port is open, or the request itself may open it again.
     pub fn is_open(&self) -> bool {
         self.conn.is_some() || self.is_ready
     }
 
-    /// How long an answer may take where the profile does not say.
+    /// Time-out of requests to units for which neither the site nor the profile sets one.
     pub fn timeout_ms(&self) -> u64 {
         self.settings.timeout_ms
     }
 
-    /// How far a time-out may grow where answers come late.
+    /// Limit up to which late answers may raise the time-out of a unit.
     pub fn timeout_max_ms(&self) -> Option<u64> {
         self.settings.timeout_max_ms
     }
 
-    /// Whether frames lie on this link as RTU: a time-out makes the next answer ambiguous.
+    /// Whether this link carries RTU frames: a time-out makes the next answer ambiguous.
     pub fn is_rtu(&self) -> bool {
         !matches!(self.settings.transport, LinkTransport::Tcp { .. })
     }
 
-    /// Whether this is a serial port of our own.
+    /// Whether this is a local serial port.
     pub fn is_serial(&self) -> bool {
         matches!(self.settings.transport, LinkTransport::Serial(_))
     }
 
-    /// Whether only the shape of an answer tells what it answers.
+    /// Whether an answer is recognised by its shape only, without a usable transaction id.
     fn is_ambiguous(&self) -> bool {
         self.is_rtu() || self.settings.lenient.any_transaction
     }
 
-    /// An answer that came too late since this was last asked.
+    /// The latest late answer since the last call.
     pub fn take_late(&mut self) -> Option<Late> {
         self.late.take()
     }
@@ -178,11 +208,11 @@ impl Link {
     /// Opens the port or connects, and waits the settle time.
     ///
     /// # Errors
-    /// What the operating system or the peer said, in words that name the address.
+    /// A message that names the address and the error of the operating system or the peer.
     pub async fn open(&mut self) -> Result<(), String> {
         self.connect().await?;
         if self.is_rtu() {
-            // Whoever had this line before us may have left a question open.
+            // A program that used this line before may have left a request unanswered.
             self.guard_until_us = self.quiet_since_us + self.settings.timeout_ms * 1_000;
         }
         self.silent_on_new.clear();
@@ -226,7 +256,7 @@ impl Link {
         })
     }
 
-    /// Closes the connection or port: it is lost.
+    /// Closes the connection or port and counts a loss; [`Link::open`] is needed before the next request.
     pub fn close(&mut self) {
         if self.conn.take().is_some() {
             add(&self.counters.losses, 1);
@@ -234,22 +264,23 @@ impl Link {
         self.is_ready = false;
     }
 
-    /// Closes the connection until the next request opens it again: for devices that serve one client at a time.
+    /// Closes the connection; the next request opens it again. For devices that serve one client at a time.
     pub fn pause(&mut self) {
         self.conn = None;
     }
 
-    /// A new connection in place of the one that is there.
+    /// Replaces the connection by a new one.
     async fn reconnect(&mut self) -> Result<(), Miss> {
         self.close();
         self.connect().await.map_err(|_| Miss::Cause(Cause::LinkDown))
     }
 
-    /// Reads a run of registers or bits of a unit.
+    /// Reads a range of registers or bits of a unit.
     ///
     /// # Errors
     /// The cause. An exception leaves the link open. [`Cause::Closed`]: the other side closed the connection instead of
     /// answering, on a new one too; the next request opens it again. [`Cause::LinkDown`]: it cannot be opened.
+    /// [`Cause::IllegalValue`]: the range is empty or longer than one read may be; nothing was sent.
     pub async fn read(
         &mut self,
         unit: u8,
@@ -275,7 +306,7 @@ impl Link {
         }
     }
 
-    /// The same; an answer that is unsure is read again until two bring the same words.
+    /// Like [`Link::read`], but repeats an ambiguous answer until two reads give the same words.
     ///
     /// # Errors
     /// As [`Link::read`]; [`Cause::Unsettled`] if no two agree.
@@ -298,7 +329,7 @@ impl Link {
         Err(Cause::Unsettled)
     }
 
-    /// One exchange, and once more on a new connection where the old one was gone.
+    /// One exchange, repeated once: on a new connection if the old one was gone or may be dead, or after an ambiguous exception.
     async fn read_again(
         &mut self,
         unit: u8,
@@ -344,7 +375,7 @@ impl Link {
         conn.answers > 0 && idle_us >= IDLE_US && !self.silent_on_new.contains(&unit)
     }
 
-    /// The next request waits until no copy of an answer is reckoned with any more.
+    /// Delays the next request until no copy of an earlier answer is expected any more.
     pub fn settle(&mut self, unit: u8) {
         if self.is_ambiguous() {
             let until_us = self.clock.mono_us() + self.ambiguity.settle_us(unit);
@@ -352,7 +383,7 @@ impl Link {
         }
     }
 
-    /// The next answer of this shape is to be read twice once more (two reads did not agree).
+    /// Marks the next answer of this shape as ambiguous, so that it is read twice.
     pub fn doubt(&mut self, unit: u8, span: RegisterRange) {
         if self.is_ambiguous() {
             self.ambiguity.unanswered(unit, span, self.clock.mono_us());

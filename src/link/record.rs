@@ -1,4 +1,4 @@
-//! Writes down every byte that goes over a link, with its time: a fault report that can be played back.
+//! Records every byte on a link with its time, so that a fault report can be replayed.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -21,20 +21,20 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a file.
+    /// Creates the file and writes its first line.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file cannot be written.
     pub fn begin(path: &Path, clock: &Clock) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(path)?);
         writeln!(file, "{HEAD}")?;
         Ok(Self { file: Arc::new(Mutex::new(file)), clock: clock.clone(), began_us: clock.mono_us() })
     }
 
-    /// Ends it: everything is in the file.
+    /// Flushes the file.
     ///
     /// # Errors
-    /// What the disk says, now or earlier.
+    /// What is still buffered cannot be written.
     pub fn end(&self) -> io::Result<()> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).flush()
     }
@@ -47,7 +47,7 @@ impl Recorder {
     }
 }
 
-/// A transport whose bytes are written down, if somebody wants them.
+/// A transport whose bytes are recorded where a recorder is given.
 #[derive(Debug)]
 pub struct FrameRecorder<T> {
     inner: T,

@@ -27,16 +27,15 @@ impl PortSettings {
     }
 }
 
-/// An open port.
 #[derive(Debug)]
 pub struct Port {
     stream: SerialStream,
 }
 
-/// Opens a port.
+/// Opens a port for exclusive use.
 ///
 /// # Errors
-/// What the operating system said, in words that name the port.
+/// A message that names the port and the error of the operating system.
 pub fn open(settings: &PortSettings) -> Result<Port, String> {
     let path = &settings.path;
     let parity = match settings.line.parity {

@@ -1,4 +1,4 @@
-//! What the configuration says of a link.
+//! The configuration of a link: as written in the file, and resolved for use.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -112,30 +112,21 @@ fn twenty() -> u64 {
     20
 }
 
-/// A link, whatever it runs over.
+/// A link of any transport, with the defaults applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkSettings {
-    /// Its name.
     pub id: String,
-    /// What it runs over.
     pub transport: LinkTransport,
-    /// Longest wait for a connection.
     pub connect_timeout_ms: u64,
-    /// Longest wait for an answer.
     pub timeout_ms: u64,
-    /// Wait after connecting.
     pub settle_ms: u64,
     /// See [`TcpLink::any_unit`] and [`TcpLink::transaction_id`].
     pub lenient: Lenient,
-    /// See [`TcpLink::close_after_cycle`].
     pub close_after_cycle: bool,
-    /// See [`TcpLink::timeout_max_ms`].
     pub timeout_max_ms: Option<u64>,
-    /// See [`TcpLink::expected_round_trip_ms`].
     pub expected_round_trip_ms: u64,
     /// The serial line behind a gateway or converter, as far as it is known.
     pub behind: Option<SerialParams>,
-    /// See [`TcpLink::overload`].
     pub overload: bool,
 }
 
@@ -158,7 +149,7 @@ pub enum LinkTransport {
 }
 
 impl LinkTransport {
-    /// The address or port, for people.
+    /// The address or port, for messages.
     pub fn address(&self) -> &str {
         match self {
             LinkTransport::Tcp { address } | LinkTransport::RtuOverTcp { address } => address,
@@ -173,7 +164,7 @@ impl TcpLink {
         self.transaction_id == TransactionId::Ignore
     }
 
-    /// As a link; `rtu` for RTU frames over TCP. `delivered` is how the makers set the units' serial lines.
+    /// The settings of this link; `rtu`: RTU frames over TCP. `delivered`: serial parameters that the units have by default.
     pub fn settings(&self, rtu: bool, delivered: SerialParams) -> LinkSettings {
         // An IPv6 address may be written with or without its brackets.
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
@@ -200,7 +191,7 @@ impl TcpLink {
 }
 
 impl SerialLink {
-    /// As a link, with what the maker delivers where the configuration does not say.
+    /// The settings of this link, with the serial parameters of the maker where the configuration names none.
     pub fn settings(&self, delivered: SerialParams) -> LinkSettings {
         let line = SerialParams {
             baud: self.baud.unwrap_or(delivered.baud),

@@ -1,5 +1,5 @@
-//! A timer that is exact to some ten microseconds: tokio's own rounds up to the next millisecond, which on a serial line at
-//! 9600 baud would cost a character of every frame.
+//! A timer that is exact to some ten microseconds. tokio's own rounds up to the next millisecond, which would cost a character of
+//! every frame on a serial line at 9600 baud.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Must be made within the runtime.
+    /// Must be called within a tokio runtime.
     pub fn new() -> io::Result<Self> {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         // SAFETY: the descriptor is owned by the `OwnedFd` that goes in, and lives as long as the registration.
