@@ -1,4 +1,4 @@
-//! The task of one bus: opens it, serves what is due, probes silent units within a budget, answers questions in between.
+//! The task of one bus: opens it, serves what is due, probes silent units within a budget, serves reads from outside in between.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,21 +24,21 @@ static LOG: LogLimit = LogLimit::new();
 
 /// Share of a bus's time that probing silent units may take: one in twenty-five.
 const PROBE_SHARE: u64 = 25;
-/// How often a fault that lasts is said again.
+/// Interval at which a lasting fault is logged again.
 const SAY_EVERY_US: u64 = 3_600_000_000;
 /// First and longest pause between two probes of a silent unit.
 const PROBE_PAUSE_MIN_US: u64 = 2_000_000;
 const PROBE_PAUSE_MAX_US: u64 = 60_000_000;
 
-/// A serial port that is gone is looked for this often.
+/// Interval of attempts to open a serial port that is gone.
 const SERIAL_PAUSE_MS: u64 = 1_000;
-/// Longest wait and longest pause of a question from outside.
+/// Longest time-out and longest pause of a read from outside.
 const ASK_TIMEOUT_MAX_MS: u64 = 5_000;
 const ASK_PAUSE_MAX_MS: u64 = 1_000;
 /// Longest pause between two attempts to connect.
 const OPEN_PAUSE_MAX_MS: u64 = 10_000;
 
-/// A bus at work.
+/// The task that polls one bus.
 pub struct LinkWorker {
     link: Link,
     clock: Clock,
@@ -55,7 +55,7 @@ pub struct LinkWorker {
     next_open_us: u64,
     open_pause_ms: u64,
     down_since_us: Option<u64>,
-    /// Attempts to open that failed since then, and when that is said again.
+    /// Attempts to open that failed since then, and when that is logged again.
     failures: u64,
     say_again_us: u64,
     last_answer_us: u64,
@@ -74,7 +74,7 @@ impl LinkWorker {
         }
         let every: Vec<u64> = slots.iter().map(|&(u, g)| units[u].groups[g].config.every_ms).collect();
         let now = clock.mono_us();
-        // Buses do not all begin at the same instant: a few milliseconds each, by their name.
+        // Buses begin up to 200 ms apart, by a hash of their names, so that they are not all read at the same instant.
         let shift = config.link.id.bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b))) % 200;
         Self {
             link,
@@ -104,7 +104,7 @@ impl LinkWorker {
         self.link.simulate(dialer, id_seed);
     }
 
-    /// Polls until told to stop. A cycle that has begun is finished.
+    /// Polls until `stop` is cancelled. A cycle that has begun is finished.
     pub async fn run(mut self, mut asks: mpsc::Receiver<ReadRequest>, stop: CancellationToken) {
         loop {
             self.health.progress_ms.store(self.clock.mono().0, Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl LinkWorker {
         }
     }
 
-    /// Opens the link, with jittered back-off; meanwhile every cycle that is due is a failed one. `None`: told to stop.
+    /// Opens the link, with jittered back-off; cycles that fall due meanwhile fail. `None`: `stop` was cancelled.
     async fn open(&mut self, stop: &CancellationToken) -> Option<()> {
         self.health.open.store(false, Ordering::Relaxed);
         loop {
@@ -160,7 +160,7 @@ impl LinkWorker {
         }
     }
 
-    /// One attempt to open; cycles that fall due meanwhile are failed ones.
+    /// One attempt to open; cycles that fall due meanwhile fail.
     async fn open_while_due(&mut self, stop: &CancellationToken) -> Option<Result<(), String>> {
         let Self { link, schedule, clock, units, slots, deliver, health, .. } = self;
         let opening = link.open();
@@ -204,7 +204,7 @@ impl LinkWorker {
         self.failures += 1;
         let since = *self.down_since_us.get_or_insert(now);
         if self.failures == 1 || now >= self.say_again_us {
-            // When it begins, and hourly while it lasts.
+            // Logged when it begins, and hourly while it lasts.
             self.say_again_us = now + SAY_EVERY_US;
             let (failures, minutes) = (self.failures, (now - since) / 60_000_000);
             if let Some(count) = LOG.allows(&format!("down {}", self.id)) {
@@ -215,8 +215,8 @@ impl LinkWorker {
         self.back_off();
     }
 
-    /// A connection: 0.25 s doubling to 10 s, each with up to a quarter more or less, so that many boxes do not come at once. A serial
-    /// port costs nobody anything: each second.
+    /// Sets the time of the next attempt. A connection: 0.25 s doubling to 10 s, each with up to a quarter more or less, so that many
+    /// boxes do not connect at once. A serial port: every second.
     fn back_off(&mut self) {
         if self.link.is_serial() {
             self.next_open_us = self.clock.mono_us() + SERIAL_PAUSE_MS * 1_000;
@@ -245,7 +245,7 @@ impl LinkWorker {
         let (u, g) = self.slots[slot];
         let began = self.clock.mono_us();
         if self.units[u].is_dead() {
-            // Whose turn is longest due: else the unit whose slot meets the credit would have it all.
+            // The probe that is due longest: otherwise the unit whose slot coincides with the credit would use all of it.
             let dead = (0..self.units.len()).filter(|u| self.units[*u].is_dead());
             let next = dead.min_by_key(|u| self.units[*u].next_probe_us).unwrap_or(u);
             if self.may_probe(next, due_us) {
@@ -260,7 +260,7 @@ impl LinkWorker {
         match outcome {
             BlockOutcome::LinkLost(_) => self.lost(),
             _ if !self.link.is_open() => self.lost(),
-            // It takes connections and closes them again, whatever is asked.
+            // The device accepts connections and closes them again on every request.
             BlockOutcome::Silent(Cause::Closed) => {
                 self.link.close();
                 self.lost();
@@ -287,7 +287,7 @@ impl LinkWorker {
         let mut ask = Requester { link, clock, params, is_late, budget: retry_budget, health: &mut figures };
         let (readings, outcome) = match identify(unit, &mut ask).await {
             Ok(is_answered) => unit.groups[g].run(&mut ask, is_trusted, is_answered).await,
-            // With the wrong variant's map good answers become wrong values: nothing is read until it is known.
+            // With the wrong variant good answers become wrong values: nothing is read until the variant is known.
             Err(cause) => {
                 let outcome = match cause {
                     Cause::LinkDown => BlockOutcome::LinkLost(cause),
@@ -322,8 +322,8 @@ impl LinkWorker {
         outcome
     }
 
-    /// When a silent unit is asked next although nothing is due: only where every unit of the link is silent, so that it costs no one
-    /// anything, and slow polls do not decide how soon a link is found alive.
+    /// When a silent unit is probed although nothing is due: only while every unit of the link is silent. It delays no other unit then,
+    /// and slow polls do not determine how soon the link is found alive.
     fn next_lone_probe(&self) -> u64 {
         let all_dead = !self.units.is_empty() && self.units.iter().all(PolledUnit::is_dead);
         let next = self.units.iter().map(|unit| unit.next_probe_us).min();
@@ -343,7 +343,7 @@ impl LinkWorker {
         }
     }
 
-    /// Whether a silent unit may be asked now: its pause is over, and either the bus is idle for as long as it may take, or
+    /// Whether a silent unit may be probed now: its pause is over, and either the bus is idle for as long as that may take, or
     /// the probes so far took less than their share.
     fn may_probe(&mut self, u: usize, due_us: u64) -> bool {
         let now = self.clock.mono_us();
@@ -369,7 +369,7 @@ impl LinkWorker {
         true
     }
 
-    /// Asks a silent unit for as little as possible, each time for something else.
+    /// Probes a silent unit with the shortest read, each time another one.
     async fn probe(&mut self, u: usize) {
         let Self { link, units, .. } = self;
         let unit = &mut units[u];
@@ -388,7 +388,7 @@ impl LinkWorker {
             Err(cause) => cause.unit_answered() || *cause == Cause::Unsettled,
         };
         if is_back {
-            // A unit that was away may be another one now. Until a cycle was good, probes keep their pause.
+            // The unit may have been replaced while it was away. Until a cycle was good, probes keep their pause.
             unit.forget();
             if let (Ok(_), Some(group)) = (&result, unit.groups.get_mut(group)) {
                 group.plan.answered(&block);
@@ -405,24 +405,24 @@ impl LinkWorker {
         if !self.link.is_open() {
             self.lost();
         } else if silent_us > 10_000_000 && !self.link.is_serial() && self.units.iter().all(PolledUnit::is_dead) {
-            // Nothing has answered for long: a new connection costs little and cures a hung one. The next request makes it.
+            // Nothing has answered for long: a new connection costs little and replaces a hung one. The next request opens it.
             self.link.pause();
         }
     }
 
-    /// The slot that is due fails without touching the bus.
+    /// Fails the slot that is due without using the bus.
     fn serve_failed(&mut self, cause: Cause) {
         let Self { schedule, clock, units, slots, deliver, health, .. } = self;
         fail_due(schedule, clock, units, slots, deliver, health, cause);
     }
 
-    /// A question from outside, between two cycles.
+    /// Serves a read from outside, between two cycles.
     async fn answer(&mut self, ask: ReadRequest) {
         if ask.reply.is_closed() {
-            // Whoever asked has gone.
+            // The requester no longer waits.
             return;
         }
-        // Whoever asks: no question holds the bus for long.
+        // No read from outside may occupy the bus for long.
         let timeout_ms = ask.timeout_ms.unwrap_or_else(|| self.link.timeout_ms()).min(ASK_TIMEOUT_MAX_MS);
         let pause_ms = ask.pause_ms.min(ASK_PAUSE_MAX_MS);
         let result = self.link.read_sure(ask.address, ask.span, timeout_ms, pause_ms).await;
@@ -433,7 +433,7 @@ impl LinkWorker {
     }
 }
 
-/// An answer came too late: whose it was is told. The unit that is just being asked is looked for first.
+/// Reports a late answer to the unit that it belongs to; the unit being read is checked first.
 fn note_late(link: &mut Link, units: &mut [PolledUnit], u: usize, now_us: u64) {
     let Some(late) = link.take_late() else { return };
     let is_own = units[u].config.address == late.unit;
@@ -443,7 +443,7 @@ fn note_late(link: &mut Link, units: &mut [PolledUnit], u: usize, now_us: u64) {
     }
 }
 
-/// The slot that is due fails with this cause.
+/// Fails the slot that is due with this cause.
 fn fail_due(
     schedule: &mut Schedule,
     clock: &Clock,
@@ -465,7 +465,7 @@ fn fail_due(
     let _known = health.unit(u, |h| h.clone_from(figures));
 }
 
-/// tokio's timer has a grain of a millisecond, which is enough between cycles.
+/// tokio's timer has a resolution of a millisecond, which is enough between cycles.
 async fn sleep_us(us: u64) {
     if us > 0 {
         tokio::time::sleep(Duration::from_micros(us)).await;

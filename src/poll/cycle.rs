@@ -1,7 +1,7 @@
-//! One cycle of one poll group: every block read, failed blocks split or left out, readings built.
+//! One cycle of one poll group: every block is read, failed blocks are split or left out, readings are built.
 //!
-//! Three kinds of failure. A *refusal* (exceptions 1 to 4) is the block's affair and costs little: the block is split in this same
-//! cycle. *Silence* (no answer, a spoilt one, the gateway's own time-out, a closed connection) is the block's affair only if the
+//! Three kinds of failure. A *refusal* (exceptions 1 to 4) concerns the block only and costs little: the block is split in the same
+//! cycle. *Silence* (no answer, a spoilt one, the gateway's own time-out, a closed connection) concerns the block only if the
 //! unit answers anything else in this cycle, or a probe; a block is split when it was silent in two cycles in a row, and one that
 //! cannot be split is left out after three. A lost *link* ends the cycle.
 
@@ -34,20 +34,18 @@ const SPLIT_TIMES: u32 = 2;
 /// A poll group with its plan.
 #[derive(Debug)]
 pub struct PollGroup {
-    /// As configured.
     pub config: GroupConfig,
-    /// What is read.
     pub plan: ReadPlan,
     pub(super) defs: Vec<PointDef>,
-    /// For each out, for each of its points: its definition; `None` if the unit's layout lacks it.
+    /// For each device mapping, for each of its points: the index of its definition; `None` if the variant of the unit lacks it.
     pub(super) picks: Vec<Vec<Option<usize>>>,
-    /// Which need is probed next.
+    /// Counts probes, so that each reads another need.
     turn: usize,
-    /// The date of the last readings, milliseconds.
+    /// Wall time of the last readings, milliseconds.
     last_ms: AtomicI64,
 }
 
-/// A moment, moved behind the last one where it is the same millisecond, or one that readings were moved to.
+/// Moves a time stamp behind the last one if both have the same millisecond, or one that earlier readings were moved to.
 fn after(last_ms: i64, at: Stamp) -> Stamp {
     match last_ms.checked_sub(at.wall.0) {
         Some(back @ 0..SAME_MS) => {
@@ -58,13 +56,13 @@ fn after(last_ms: i64, at: Stamp) -> Stamp {
     }
 }
 
-/// Readings that are moved on at most, milliseconds: a clock that was set back further is believed.
+/// Most milliseconds that a reading is moved: a clock that was set back further is accepted.
 const SAME_MS: i64 = 10;
 
-/// What a cycle came to.
+/// The outcome of a cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockOutcome {
-    /// Everything good.
+    /// Every point is good.
     Good,
     /// The unit answers, and some points are bad.
     Degraded(Cause),
@@ -72,11 +70,11 @@ pub enum BlockOutcome {
     Silent(Cause),
     /// The connection or port is gone.
     LinkLost(Cause),
-    /// There is nothing to ask: the unit's variant has none of the points.
+    /// Nothing was read: the variant of the unit has none of the points.
     Unasked,
 }
 
-/// A cycle under way.
+/// The state of a running cycle.
 #[derive(Default)]
 struct Cycle {
     queue: VecDeque<Block>,
@@ -92,7 +90,7 @@ struct Cycle {
 }
 
 impl PollGroup {
-    /// Plans the group for a layout.
+    /// Plans the group for a variant of the profile.
     pub fn new(config: &GroupConfig, layout: &ProfileVariant) -> Self {
         let by_name: BTreeMap<&str, &PointDef> = layout.points.iter().map(|p| (&*p.name, p)).collect();
         let mut defs: Vec<PointDef> = Vec::new();
@@ -111,7 +109,7 @@ impl PollGroup {
         Self { config: config.clone(), plan, defs, picks, turn: 0, last_ms: AtomicI64::new(i64::MIN) }
     }
 
-    /// Reads the group once and gives a reading for each device that has points in it. `is_trusted`: the unit answered in its last
+    /// Reads the group once and returns a reading for each device that has points in it. `is_trusted`: the unit answered in its last
     /// cycle, so that a missing answer is worth a retry. `has_answered`: it has just answered something else.
     pub async fn run(
         &mut self,
@@ -147,7 +145,7 @@ impl PollGroup {
         (self.readings(&cycle.got, &cycle.failed, ask.clock, outcome), outcome)
     }
 
-    /// Everything is left out: one of it is asked for, so that a unit that is gone is seen to be. False: there is nothing to ask.
+    /// Every need is left out: one of them is read, so that an absent unit is detected. False: there is nothing to read.
     async fn is_there(&mut self, cycle: &mut Cycle, ask: &mut Requester<'_>) -> bool {
         let Some(probe) = self.probe(&[]) else { return false };
         match ask.once(probe.span).await {
@@ -192,7 +190,7 @@ impl PollGroup {
             _ => {
                 cycle.silent_in_a_row += 1;
                 let most = if cycle.has_answered { SILENT_LATER } else { SILENT_FIRST };
-                // What was tried together again and failed is read as before.
+                // A block that was joined again on trial and failed is read as before.
                 let pieces = self.plan.close_cuts(&block, clock.mono_us());
                 if pieces.is_empty() {
                     cycle.failed.push((block.span, cause));
@@ -207,7 +205,7 @@ impl PollGroup {
         }
     }
 
-    /// A refused block is split, and its parts are read at once; what cannot be split is left out.
+    /// Splits a refused block and reads its parts at once; leaves out what cannot be split.
     fn refused(&mut self, block: Block, cause: Cause, cycle: &mut Cycle, clock: &Clock) {
         let now_us = clock.mono_us();
         if !block.is_single() && cycle.splits < SPLITS_MAX {
@@ -220,7 +218,7 @@ impl PollGroup {
         }
         cycle.failed.push((block.span, cause));
         if !block.is_single() {
-            // No room for more requests in this cycle: the next one goes on.
+            // The splits of this cycle are used up: the next cycle continues.
             let _read_next_time = self.plan.close_cuts(&block, now_us);
             return;
         }
@@ -235,7 +233,7 @@ impl PollGroup {
         }
     }
 
-    /// Blocks were silent: whether that is their affair or the unit's, and what follows for them.
+    /// Decides whether silent blocks or the whole unit failed; splits or leaves out blocks accordingly.
     async fn weigh_silence(&mut self, cycle: &mut Cycle, ask: &mut Requester<'_>) {
         if !cycle.has_answered {
             let silent: Vec<RegisterRange> = cycle.silent.iter().map(|(b, _)| b.span).collect();
@@ -250,7 +248,7 @@ impl PollGroup {
         let (now_us, now) = (ask.clock.mono_us(), ask.clock.wall());
         let mut is_split = false;
         for (block, cause) in &cycle.silent {
-            // Neither silent nor refused, but late: splitting it would not make it faster.
+            // The answer is late rather than missing: splitting would not make it faster.
             if ask.is_late && *cause == Cause::Timeout {
                 continue;
             }
@@ -261,34 +259,34 @@ impl PollGroup {
                     self.plan.leave_out(block, *cause, now_us, now);
                 }
             } else if !is_split && (times >= SPLIT_TIMES || cycle.is_probed) {
-                // One in a cycle: each may cost a time-out in the next.
+                // One split per cycle: each may cost a time-out in the next.
                 is_split = self.plan.split(block, *cause, now_us).is_some();
             }
         }
     }
 
-    /// A need to be asked for when a unit is silent: another one each time, none of these spans.
+    /// A need to read when the unit is silent: another one each time, none of these ranges.
     pub fn probe(&mut self, not_in: &[RegisterRange]) -> Option<Block> {
         self.turn += 1;
         self.plan.probe(not_in, self.turn - 1)
     }
 
-    /// Every point bad with the same cause: a cycle that could not begin.
+    /// Readings with every point bad for the same cause: a cycle that could not begin.
     pub fn failed(&self, cause: Cause, clock: &Clock) -> Vec<Reading> {
         let at = self.distinct(clock.stamp());
         let reading = |out: &OutConfig| Reading { stream: Arc::clone(&out.stream), at, body: Body::Failed(cause) };
         self.config.outs.iter().map(reading).collect()
     }
 
-    /// A moment that is none of the last readings': two of one stream at the same millisecond are one for a time-series store. A late
-    /// cycle may be followed by the next one at once.
+    /// A time stamp that none of the last readings has: a time-series store merges two readings of a stream at the same millisecond.
+    /// A late cycle may be followed by the next one at once.
     pub(super) fn distinct(&self, at: Stamp) -> Stamp {
         let at = after(self.last_ms.load(Ordering::Relaxed), at);
         self.last_ms.store(at.wall.0, Ordering::Relaxed);
         at
     }
 
-    /// What is left out and which gaps are not read across, in words.
+    /// What is left out and which gaps are not read across, as text.
     pub fn learned(&self) -> Vec<String> {
         let at = |s: &RegisterRange| format!("function {} address {}+{}", s.area.function(), s.address, s.count);
         let left_out = self.plan.left_out().map(|(span, left)| {

@@ -1,4 +1,4 @@
-//! How units and buses are doing: what `status`, `/metrics` and the device `gateway` show.
+//! Health of units and buses, as shown by `status`, `/metrics` and the device `gateway`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::model::time::{MonotonicMillis, UnixMillis};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnitPresence {
-    /// Not asked yet.
+    /// No cycle has finished yet.
     #[default]
     Unknown,
     /// Its last cycle was good.
@@ -31,9 +31,8 @@ pub const BORDERS_US: [u64; 12] =
 /// What is known of one unit.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct UnitHealth {
-    /// Whether it answers.
     pub presence: UnitPresence,
-    /// Since when.
+    /// When `presence` last changed.
     pub since: UnixMillis,
     /// Why it is not online.
     pub cause: Option<Cause>,
@@ -43,25 +42,25 @@ pub struct UnitHealth {
     pub good: u64,
     /// Cycles that the bus had no time for.
     pub skipped: u64,
-    /// Requests without an answer.
+    /// Requests without a usable answer: no answer in time, or a bad frame.
     pub timeouts: u64,
     /// Answers that were exceptions.
     pub exceptions: u64,
-    /// Round trips by the borders of [`BORDERS_US`].
+    /// Counts by the borders of [`BORDERS_US`]; the last bucket has what is longer.
     pub round_trips: [u64; 13],
     /// Sum of all round trips, microseconds.
     pub round_trip_sum_us: u64,
-    /// What the ident register said.
+    /// The value of the ident register, as printed.
     pub ident: Option<String>,
     /// The profile's variant in use.
     pub layout: String,
-    /// Spoilt or missing answers that were asked for once more in the same cycle.
+    /// Spoilt or missing answers that were requested again in the same cycle.
     pub retries: u64,
     /// Answers that came after their request was given up.
     pub late: u64,
-    /// What is to be done about it, in words; empty if nothing is.
+    /// What to do about late answers, as text; empty if nothing.
     pub remark: String,
-    /// What is left out and why, and which gaps are not read across, in words.
+    /// What is left out and why, and which gaps are not read across, as text.
     pub holes: Vec<String>,
     /// When it last answered.
     #[serde(skip)]
@@ -69,14 +68,13 @@ pub struct UnitHealth {
 }
 
 impl UnitHealth {
-    /// Counts a round trip.
     pub fn round_trip(&mut self, us: u64) {
         let bucket = BORDERS_US.iter().position(|b| us <= *b).unwrap_or(BORDERS_US.len());
         self.round_trips[bucket] += 1;
         self.round_trip_sum_us += us;
     }
 
-    /// A new state; `since` moves only when the state does. Returns whether it did.
+    /// Sets the presence; `since` moves only when it changes. Returns whether it changed.
     pub fn become_state(&mut self, presence: UnitPresence, cause: Option<Cause>, now: UnixMillis) -> bool {
         let changed = self.presence != presence;
         if changed {
@@ -88,45 +86,44 @@ impl UnitHealth {
     }
 }
 
-/// A bus that makes no step for longer than this hangs: whatever it is asked for holds it at most five seconds.
+/// A bus without progress for longer than this is stuck: every operation on it takes at most five seconds.
 const STALLED_MS: u64 = 30_000;
 
-/// What a bus shows of itself.
+/// Health of one bus, shared between its task and what displays it.
 #[derive(Debug, Default)]
 pub struct BusHealth {
-    /// The link's counters.
     pub counters: Arc<Counters>,
     /// Whether the connection or port is open.
     pub open: AtomicBool,
-    /// Why it is not, in words.
+    /// Why it is not open, as text; empty if it is.
     pub error: Mutex<String>,
-    /// When the task last made a step, monotonic milliseconds: the watchdog asks.
+    /// Monotonic milliseconds of the last progress of the task, for the watchdog.
     pub progress_ms: AtomicU64,
-    /// Requests when it was last asked whether the bus stalls.
+    /// Number of requests at the last check for a stall.
     requests_seen: AtomicU64,
     /// Microseconds that requests occupied the bus.
     pub busy_us: AtomicU64,
-    /// Set by a reload: what was learned of the units is forgotten before the next cycle, without a cycle being missed.
+    /// Set by a reload: what was learned about the units is dropped before the next cycle, without a missed cycle.
     pub forget: AtomicBool,
-    /// One a unit, in the order of the configuration.
+    /// One per unit, in the order of the configuration.
     pub units: Vec<Mutex<UnitHealth>>,
 }
 
 impl BusHealth {
-    /// For a bus with this many units.
+    /// Health of a bus with this many units.
     pub fn new(units: usize) -> Self {
         Self { units: (0..units).map(|_| Mutex::default()).collect(), ..Self::default() }
     }
 
-    /// Works on one unit's figures.
+    /// Runs `f` on the health of one unit; `None` if there is no such unit.
     pub fn unit<R>(&self, index: usize, f: impl FnOnce(&mut UnitHealth) -> R) -> Option<R> {
         let unit = self.units.get(index)?;
         Some(f(&mut unit.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// For how long the task has made no step, if that is too long: it hangs in something, and nothing is read.
+    /// Milliseconds without progress, if that is too long: the task hangs and nothing is read.
     pub fn stalled_ms(&self, now: MonotonicMillis) -> Option<u64> {
-        // A request is a step too: one unit of many blocks may take its time on a slow line.
+        // A request is progress too: one unit with many blocks may take long on a slow line.
         let requests = self.counters.requests.load(Ordering::Relaxed);
         if self.requests_seen.swap(requests, Ordering::Relaxed) != requests {
             self.progress_ms.fetch_max(now.0, Ordering::Relaxed);
@@ -135,7 +132,7 @@ impl BusHealth {
         (since > STALLED_MS).then_some(since)
     }
 
-    /// The last error of the link, in words.
+    /// The last error of the link, as text.
     pub fn error(&self) -> String {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -151,7 +148,7 @@ mod tests {
         health.progress_ms.store(1_000, Ordering::Relaxed);
         assert_eq!(health.stalled_ms(MonotonicMillis(31_000)), None);
         assert_eq!(health.stalled_ms(MonotonicMillis(31_001)), Some(30_001));
-        // One unit of many blocks on a slow line: its requests are steps.
+        // One unit with many blocks on a slow line: its requests are progress.
         health.counters.requests.store(7, Ordering::Relaxed);
         assert_eq!(health.stalled_ms(MonotonicMillis(40_000)), None);
         assert_eq!(health.stalled_ms(MonotonicMillis(70_001)), Some(30_001));

@@ -1,4 +1,4 @@
-//! Reads each bus at its pace and produces readings. One task owns one bus; it waits for nothing but that bus.
+//! Polls each bus and produces readings. One task owns one bus; it waits for nothing but that bus.
 //!
 //! Three failure domains: the link (connection or port), the unit (silence), the block (an exception). A failed read is
 //! also a reading, whose samples are bad with a cause; a failed cycle of a whole unit is one record with its cause.
@@ -19,15 +19,13 @@ use crate::model::reading::Reading;
 use crate::model::registers::{RegisterBlock, RegisterRange};
 use crate::profile::Profile;
 
-/// Where readings go: must not block and cannot refuse.
+/// Receives the readings: must not block and cannot refuse.
 pub type Deliver = Arc<dyn Fn(Reading) + Send + Sync>;
 
 /// A bus with its units, as configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BusConfig {
-    /// How to reach it.
     pub link: link::settings::LinkSettings,
-    /// What answers on it.
     pub units: Vec<UnitConfig>,
 }
 
@@ -38,13 +36,11 @@ pub struct UnitConfig {
     pub id: Arc<str>,
     /// Unit id on the wire.
     pub address: u8,
-    /// What its registers mean.
     pub profile: Arc<Profile>,
     /// Longest wait for an answer; overrides profile and link.
     pub timeout_ms: Option<u64>,
-    /// How often a spoilt or missing answer is asked for once more in the same cycle.
+    /// How often a spoilt or missing answer is requested again in the same cycle.
     pub retries: u32,
-    /// What is read how often.
     pub groups: Vec<GroupConfig>,
 }
 
@@ -53,32 +49,28 @@ pub struct UnitConfig {
 pub struct GroupConfig {
     /// Its name in the profile.
     pub name: Arc<str>,
-    /// Milliseconds between reads.
     pub every_ms: u64,
-    /// Which devices get which of its points.
+    /// The devices that get its points, and which.
     pub outs: Vec<OutConfig>,
 }
 
 /// The part of a poll group that one device gets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutConfig {
-    /// The device's stream.
     pub stream: Arc<Stream>,
     /// The profile's names of the stream's points, in the same order.
     pub points: Vec<Arc<str>>,
 }
 
-/// A question to a bus that is being polled, answered between two cycles.
+/// A read from outside on a bus that is being polled, served between two cycles.
 #[derive(Debug)]
 pub struct ReadRequest {
-    /// Unit on the wire.
+    /// Unit id on the wire.
     pub address: u8,
-    /// What to read.
     pub span: RegisterRange,
     /// Longest wait for an answer; `None` lets the link decide.
     pub timeout_ms: Option<u64>,
     /// Silence before the request.
     pub pause_ms: u64,
-    /// Where the answer goes.
     pub reply: tokio::sync::oneshot::Sender<Result<RegisterBlock, crate::model::quality::Cause>>,
 }

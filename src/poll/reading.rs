@@ -1,4 +1,4 @@
-//! From what a cycle brought to a reading for each device.
+//! Builds a reading for each device from the answers of a cycle.
 
 use std::sync::Arc;
 
@@ -12,7 +12,6 @@ use crate::poll::cycle::{BlockOutcome, PollGroup};
 use crate::poll::request::BlockResponse;
 
 impl PollGroup {
-    /// A reading for each device.
     pub(super) fn readings(
         &self,
         got: &[BlockResponse],

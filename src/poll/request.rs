@@ -1,5 +1,5 @@
-//! One block of a cycle, asked until it is settled: busy units are waited for, spoilt answers asked for once more, doubtful answers
-//! read until two agree.
+//! One block of a cycle, read until the answer is settled: busy units are waited for, spoilt answers are requested again, ambiguous
+//! answers are read until two agree.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::model::registers::{RegisterBlock, RegisterRange};
 use crate::poll::health::UnitHealth;
 use crate::profile::PointDef;
 
-/// How often a doubtful answer is read again before it is given up.
+/// How often an ambiguous answer is read again before it is given up.
 const CONFIRM_MAX: usize = 4;
 /// Share of a bus's time that retries may take: one in three.
 const RETRY_SHARE: u64 = 3;
-/// Most time that is saved up for them.
+/// Most time that is saved up for retries.
 const RETRY_CREDIT_MAX_US: i64 = 3_000_000;
 
-/// How a unit is asked.
+/// Parameters of the requests to one unit.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestParams {
     /// Unit id on the wire.
@@ -28,7 +28,7 @@ pub struct RequestParams {
     pub timeout_ms: u64,
     /// Silence before each request.
     pub pause_ms: u64,
-    /// How often a spoilt or missing answer is asked for once more in the same cycle.
+    /// How often a spoilt or missing answer is requested again in the same cycle.
     pub retries: u32,
 }
 
@@ -40,7 +40,7 @@ pub struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// Full at the beginning.
+    /// The credit is full at the beginning.
     pub fn new(now_us: u64) -> Self {
         Self { credit_us: RETRY_CREDIT_MAX_US, credited_us: now_us }
     }
@@ -58,32 +58,27 @@ impl RetryBudget {
     }
 }
 
-/// One block's answer.
+/// The settled answer to the read of one block.
 pub struct BlockResponse {
-    /// What it holds.
     pub words: RegisterBlock,
-    /// When it came.
+    /// When the answer was received.
     pub at: Stamp,
 }
 
-/// Asks one unit.
+/// Sends the requests of one cycle to one unit, with retries.
 pub struct Requester<'a> {
-    /// Over this link.
     pub link: &'a mut Link,
-    /// Time.
     pub clock: &'a Clock,
-    /// How.
     pub params: RequestParams,
-    /// Its answers came late a short while ago: what is silent now may be on its way.
+    /// A late answer came within the last minute: what is missing now may still be on its way.
     pub is_late: bool,
-    /// Time for retries.
+    /// Shared by all units of the bus.
     pub budget: &'a mut RetryBudget,
-    /// What is counted.
     pub health: &'a mut UnitHealth,
 }
 
 impl Requester<'_> {
-    /// One block. `is_patient`: a missing answer is asked for once more too, not only a spoilt one.
+    /// Reads one block. `is_patient`: a missing answer is requested again too, not only a spoilt one.
     pub async fn block(
         &mut self,
         defs: &[PointDef],
@@ -110,12 +105,12 @@ impl Requester<'_> {
         result
     }
 
-    /// Once, with no retry.
+    /// Reads once, without a retry, and drops the words.
     pub async fn once(&mut self, span: RegisterRange) -> Result<(), Cause> {
         self.waited_for(span).await.map(drop)
     }
 
-    /// Doubtful answers are read until two agree.
+    /// Reads again while the answer is ambiguous, until two agree.
     async fn settled(&mut self, defs: &[PointDef], span: RegisterRange) -> Result<BlockResponse, Cause> {
         let mut last: Option<LinkAnswer> = None;
         for _ in 0..=CONFIRM_MAX {
@@ -131,7 +126,7 @@ impl Requester<'_> {
         Err(Cause::Unsettled)
     }
 
-    /// Reads until the unit is no longer busy or its time is over; counts.
+    /// Reads until the unit is no longer busy or its time-out is over; counts the result.
     async fn waited_for(&mut self, span: RegisterRange) -> Result<LinkAnswer, Cause> {
         let RequestParams { address, timeout_ms, pause_ms, .. } = self.params;
         let mut waited_ms = 0;
@@ -154,10 +149,10 @@ impl Requester<'_> {
         }
     }
 
-    /// Reads and prints the ident register of a unit.
+    /// Reads the ident register of a unit, as text.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The cause of the failed read, or of a bad value.
     pub async fn ident(&mut self, def: &PointDef) -> Result<String, Cause> {
         let response = self.block(std::slice::from_ref(def), def.span, true).await?;
         Ok(decode::decode_words(def, &response.words.words, &[])?.to_string())

@@ -1,4 +1,4 @@
-//! When which poll group is due: fixed phase with spread, a late cycle is skipped and counted. Pure.
+//! When each poll group is due: fixed phase with spread; a late cycle is skipped and counted. Pure.
 
 /// One poll group of one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +26,10 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `every_ms` of each slot. Slots of the same interval are spread over it, so that a bus is asked evenly; everything is
+    /// `every_ms` of each slot. Slots of the same interval are spread over it, so that the load of the bus is even; everything is
     /// read once within the first second (or its interval, if that is shorter).
     ///
-    /// `overload`: more is asked for than fits. Then a late slot is due again at once, behind those that wait already.
+    /// `overload`: more is polled than fits. A late slot is then due again at once, behind those that already wait.
     pub fn new(every_ms: &[u64], start_us: u64, overload: bool) -> Self {
         let n = every_ms.len().max(1) as u64;
         let slot = |(i, ms): (usize, &u64)| {
@@ -52,14 +52,14 @@ impl Schedule {
         self.slots.get(slot).map(|s| s.next_us)
     }
 
-    /// A slot is due at once: what it reads was away and is back.
+    /// Makes a slot due at once, because its unit answers again.
     pub fn due_now(&mut self, slot: usize, now_us: u64) {
         if let Some(s) = self.slots.get_mut(slot) {
             s.next_us = s.next_us.min(now_us);
         }
     }
 
-    /// The slot has been served: it is due again at its next phase after `now_us`. Returns how many cycles were missed.
+    /// Marks a slot as served: it is due again at its next phase after `now_us`. Returns how many cycles were missed.
     pub fn advance(&mut self, slot: usize, now_us: u64) -> u64 {
         let Some(s) = self.slots.get_mut(slot) else { return 0 };
         if self.overload && now_us >= s.next_us + s.every_us {

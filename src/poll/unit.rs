@@ -1,4 +1,4 @@
-//! One unit of a bus: whether it is there, how it is asked, what is shown of it.
+//! One unit of a bus: whether it answers, how it is read, what is reported of it.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::poll::request::{RequestParams, Requester};
 
 static LOG: LogLimit = LogLimit::new();
 
-/// A unit read more seldom than this is probed from its first silent cycle on: three of them would take too long.
+/// A unit polled less often than this is probed from its first silent cycle on, because three cycles would take too long.
 const SLOW_MS: u64 = 10_000;
-/// How long a late answer is spoken of.
+/// How long a late answer is reported.
 const REMARK_US: u64 = 3_600_000_000;
 
-/// A unit at work.
+/// The polling state of one unit.
 pub(super) struct PolledUnit {
     pub(super) config: UnitConfig,
     pub(super) groups: Vec<PollGroup>,
@@ -27,7 +27,7 @@ pub(super) struct PolledUnit {
     pub(super) silent: u32,
     pub(super) answered_once: bool,
     pub(super) identified: bool,
-    /// Its figures; a copy is shown after each cycle.
+    /// Its health as counted by the task; a copy is published after each cycle.
     pub(super) figures: UnitHealth,
     pub(super) next_probe_us: u64,
     pub(super) probe_pause_us: u64,
@@ -37,9 +37,9 @@ pub(super) struct PolledUnit {
     late_at_us: u64,
     /// The time-out in force, where late answers have raised it.
     pub(super) raised_timeout_ms: Option<u64>,
-    /// Counts probes, so that each asks for something else.
+    /// Counts probes, so that each reads something else.
     pub(super) probe_turn: usize,
-    /// What of its plans is shown.
+    /// Revision of its plans whose findings are published.
     pub(super) shown_revision: u64,
 }
 
@@ -65,7 +65,7 @@ impl PolledUnit {
         }
     }
 
-    /// Silent for so long that it is only probed: at once if it never answered or is read seldom, else after three failed cycles.
+    /// Whether it is only probed: after one failed cycle if it never answered or is polled seldom, otherwise after three.
     pub(super) fn is_dead(&self) -> bool {
         let is_slow = self.groups.iter().all(|g| g.config.every_ms >= SLOW_MS);
         self.silent >= if self.answered_once && !is_slow { 3 } else { 1 }
@@ -90,13 +90,13 @@ impl PolledUnit {
         (self.silent, self.answered_once, self.probe_pause_us, self.next_probe_us) = (0, true, 0, 0);
     }
 
-    /// It was away, or the link is new: what was learned of it may not hold any more.
+    /// Drops what was learned, because the unit was away or the link is new.
     pub(super) fn forget(&mut self) {
         self.identified = self.config.profile.ident.is_none();
         self.groups.iter_mut().for_each(|g| g.plan.forget());
     }
 
-    /// An answer came after its request was given up: said in words, and waited for if the link allows it.
+    /// Reports an answer that came after its request was given up, and raises the time-out if the link allows it.
     pub(super) fn note_late(&mut self, after_us: u64, link: &Link, now_us: u64) {
         self.late_at_us = now_us;
         let (after_ms, set_ms) = (after_us.div_ceil(1_000), self.timeout_ms(link));
@@ -122,12 +122,12 @@ impl PolledUnit {
         };
     }
 
-    /// Whether an answer of it came late within the last minute.
+    /// Whether a late answer came within the last minute.
     pub(super) fn is_late(&self, now_us: u64) -> bool {
         self.late_at_us > 0 && now_us < self.late_at_us + 60_000_000
     }
 
-    /// A good cycle: a raised time-out comes down slowly; an hour after the last late answer nothing is said of it any more.
+    /// After a good cycle: lowers a raised time-out slowly, and clears the remark an hour after the last late answer.
     pub(super) fn lower_timeout(&mut self, link: &Link, now_us: u64) {
         let set_ms = self.timeout_ms(link);
         let lower = |raised: u64| (raised - (raised / 1_024).max(1)).max(set_ms);
@@ -138,12 +138,12 @@ impl PolledUnit {
     }
 }
 
-/// Reads the ident register where that is due, and plans again if another variant answers. Whether the unit has just answered.
+/// Reads the ident register if that is due, and plans again if another variant answers. Returns whether the unit has just answered.
 pub(super) async fn identify(unit: &mut PolledUnit, ask: &mut Requester<'_>) -> Result<bool, Cause> {
     let Some(def) = unit.config.profile.ident.clone().filter(|_| !unit.identified) else { return Ok(false) };
     let ident = match ask.ident(&def).await {
         Ok(ident) => Some(ident),
-        // It has no such register: the base is all there is.
+        // The unit has no such register: the base applies.
         Err(Cause::IllegalFunction | Cause::IllegalAddress | Cause::IllegalValue) => None,
         Err(cause) => return Err(cause),
     };
@@ -158,7 +158,7 @@ pub(super) async fn identify(unit: &mut PolledUnit, ask: &mut Requester<'_>) -> 
     Ok(true)
 }
 
-/// Writes the outcome of a cycle into the unit's figures, and logs when the state changes.
+/// Records the outcome of a cycle in the health of the unit, and logs a change of its presence.
 pub(super) fn note(unit: &mut PolledUnit, presence: UnitPresence, cause: Option<Cause>, clock: &Clock, link: &str) {
     let h = &mut unit.figures;
     if presence != UnitPresence::Offline {
