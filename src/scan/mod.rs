@@ -1,5 +1,5 @@
-//! What answers on a bus, and what it is: by asking each unit id, and by reading with each profile and weighing what comes.
-//! Reads only.
+//! Finds which units answer on a bus and what they are: each unit id is probed, then read with each profile, and the result is
+//! scored. Reads only.
 
 pub mod score;
 
@@ -14,9 +14,9 @@ use crate::plan;
 use crate::profile::{PointDef, Profile, ProfileVariant};
 use crate::scan::score::Weight;
 
-/// A bus that can be asked: a link of our own, or a gateway that holds it.
+/// A bus that can be read: a link of our own, or the running daemon that owns it.
 pub trait RegisterReader {
-    /// Reads once; opens the bus where it is ours and closed. [`Cause::LinkDown`] if that cannot be.
+    /// Reads once; opens the bus where it is ours and closed. [`Cause::LinkDown`] if that fails.
     fn read(
         &mut self,
         address: u8,
@@ -31,33 +31,30 @@ pub trait RegisterReader {
 pub struct FoundUnit {
     /// Its id on the wire.
     pub address: u8,
-    /// What it may be, the likeliest first; none below a thousandth.
+    /// Candidate profiles, the likeliest first; none with confidence 0.
     pub guesses: Vec<Guess>,
 }
 
-/// What a unit may be.
+/// A profile that a unit may have.
 #[derive(Clone, Debug)]
 pub struct Guess {
-    /// The profile.
     pub profile: Arc<str>,
-    /// Its variant.
     pub layout: Arc<str>,
-    /// 0 to 100: how much speaks for it, and against.
+    /// 0 to 100, from the evidence for and against.
     pub confidence: u8,
-    /// Points that could be read, and all.
+    /// Points of the variant that could be read.
     pub good: usize,
-    /// All points.
     pub all: usize,
-    /// What its ident register says, where the profile has one and the unit answers.
+    /// The value of its ident register, where the profile has one and the unit answers.
     pub ident: Option<String>,
-    /// What spoke most for it: point and value.
+    /// The values that are the strongest evidence: point and value.
     pub read: Vec<(Arc<str>, String)>,
 }
 
-/// Asks whether a unit is there.
+/// Checks whether a unit answers.
 ///
 /// # Errors
-/// Why it is not, as far as one can tell.
+/// The cause of its silence, as far as it is known.
 pub async fn is_there(bus: &mut impl RegisterReader, address: u8, timeout_ms: u64) -> Result<(), Cause> {
     let mut last = Cause::Timeout;
     for area in [RegisterType::Holding, RegisterType::Input] {
@@ -65,7 +62,7 @@ pub async fn is_there(bus: &mut impl RegisterReader, address: u8, timeout_ms: u6
         match answer {
             Ok(_) => return Ok(()),
             Err(cause) if cause.unit_answered() => return Ok(()),
-            // Nobody is there, or a gateway says so: the other function would be no different.
+            // No unit answers, or a gateway reports that: the other function would give the same.
             Err(cause @ (Cause::Timeout | Cause::GatewayNoAnswer | Cause::GatewayNoPath | Cause::LinkDown)) => {
                 return Err(cause);
             }
@@ -75,7 +72,7 @@ pub async fn is_there(bus: &mut impl RegisterReader, address: u8, timeout_ms: u6
     Err(last)
 }
 
-/// What a unit's ident register says, as it is printed; `None` if it does not answer or has none.
+/// The value of the ident register of a unit, as printed; `None` if it does not answer or has none.
 pub async fn ident(
     bus: &mut impl RegisterReader,
     address: u8,
@@ -87,19 +84,19 @@ pub async fn ident(
     decode::decode(def, &[words])?.ok().map(|v| v.to_string())
 }
 
-/// What was read of a unit so far: several profiles ask for the same registers.
+/// What was read of a unit so far, because several profiles read the same registers.
 #[derive(Default)]
 struct ScanMemory {
     words: BTreeMap<RegisterRange, RegisterBlock>,
     refused: BTreeMap<RegisterRange, Cause>,
-    /// Time-outs in a row: a unit that answers nothing more is left alone.
+    /// Requests without an answer in a row; at `SILENT_MAX` a profile is given up.
     silent: u32,
 }
 
 /// Requests without an answer after which a profile is given up.
 const SILENT_MAX: u32 = 4;
 
-/// Reads a unit with every profile and says what it may be.
+/// Reads a unit with every profile and returns those that fit, the likeliest first.
 pub async fn identify(
     bus: &mut impl RegisterReader,
     address: u8,
@@ -163,7 +160,7 @@ async fn guess(
     }
 }
 
-/// Reads what these points need and is not known yet; refused blocks are split.
+/// Reads what these points need and what was not read before; refused blocks are split.
 async fn read(
     bus: &mut impl RegisterReader,
     address: u8,

@@ -1,21 +1,21 @@
-//! How much a reading speaks for a profile. Pure.
+//! Scores how well the values of a unit fit a profile. Pure.
 //!
-//! A float that makes sense, a frequency near 50 Hz, a text that can be read speak loudly: words of another device rarely look
-//! so. A bit says next to nothing. What cannot be true speaks against.
+//! A plausible float, a frequency near 50 Hz and a readable text score high: words of another device rarely look like that.
+//! A bit scores next to nothing. An impossible value is evidence against.
 
 use crate::model::quality::Cause;
 use crate::model::reading::Sample;
 use crate::model::value::Value;
 use crate::profile::{PointDef, RegisterEncoding};
 
-/// What speaks for and against.
+/// Evidence for and against a profile.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weight {
     pros: f64,
     cons: f64,
 }
 
-/// Endings of names whose quantity has a range that nearly always holds: lowest, highest, and how loudly it speaks.
+/// Endings of names whose quantity has a usual range: lowest, highest, score.
 const USUAL: [(&str, f64, f64, f64); 14] = [
     ("frequency_hz", 45.0, 65.0, 5.0),
     ("_hz", 0.0, 400.0, 1.0),
@@ -39,7 +39,7 @@ impl Weight {
         self.pros += 12.0;
     }
 
-    /// Adds a point; what it speaks for (positive) or against.
+    /// Adds a point; returns its score, negative if it is evidence against.
     pub fn add(&mut self, point: &PointDef, sample: &Sample) -> f64 {
         let spoken = match sample {
             Ok(value) => value_of(point, value),
@@ -47,7 +47,7 @@ impl Weight {
             Err(Cause::IllegalAddress | Cause::IllegalFunction | Cause::IllegalValue) => -1.0,
             Err(Cause::NotFinite | Cause::OutOfRange | Cause::BadDigits | Cause::BadText | Cause::Overflow) => -2.0,
             Err(Cause::NoScale) => -1.5,
-            // Not read: says nothing of what it is, but it does not speak for it either.
+            // Not read: no evidence of another device, but not in favour either.
             Err(_) => -0.5,
         };
         if spoken > 0.0 {
@@ -58,7 +58,7 @@ impl Weight {
         spoken
     }
 
-    /// 0 to 100. Much for and nothing against is near 100; little evidence stays low, whatever its sign.
+    /// 0 to 100. Much evidence for and none against is near 100; little evidence stays low, whatever its sign.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 100")]
     pub fn confidence(&self) -> u8 {
         let share = self.pros / (self.pros + 2.0 * self.cons).max(1e-9);
@@ -90,14 +90,14 @@ fn value_of(point: &PointDef, value: &Value) -> f64 {
                 return 0.1;
             }
             if is_float && x.abs() < 1e-6 {
-                // No instrument shows this: words of something else.
+                // No instrument reports this: the words are something else.
                 return -2.0;
             }
             let usual = USUAL.iter().find(|(ending, ..)| point.name.ends_with(ending));
             match usual {
                 Some((_, low, high, loud)) if (*low..=*high).contains(&x) => loud + if is_float { 1.0 } else { 0.0 },
                 Some(_) => -2.0,
-                // A float of foreign words is tiny or huge.
+                // A float made of unrelated words is tiny or huge.
                 None if is_float => {
                     if (1e-4..1e7).contains(&x.abs()) {
                         1.5
