@@ -1,4 +1,4 @@
-//! From what a profile's file says to a checked profile, with every finding at once.
+//! Builds a checked profile from what its file contains, and reports every finding at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::profile::settings::{IdentValue, PointSettings, ProfileFile, ReadSetti
 use crate::profile::vocabulary::Vocabulary;
 use crate::profile::{PointDef, Profile, ProfileVariant, ReadRules, RegisterEncoding};
 
-/// Checks a profile. Gives a profile when no finding is an error.
+/// Checks a profile. Returns one when no finding is an error.
 pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, Vec<Finding>) {
     let mut builder = Builder { file, vocabulary, findings: Vec::new(), groups: BTreeMap::new() };
     let profile = builder.run();
@@ -205,7 +205,7 @@ impl Builder<'_> {
         Some(RegisterRange { area, address: u16::try_from(wire).ok()?, count })
     }
 
-    /// A point with the vocabulary's kind and its group.
+    /// A point with its group and the kind from the vocabulary.
     fn point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
         let mut point = self.codec_point(path, name, settings)?;
         match settings.group.as_deref() {
@@ -242,14 +242,14 @@ impl Builder<'_> {
             }
         }
         if entry.is_none() && settings.modulus.is_some() && point.kind == PointKind::Number {
-            // A maker's extra that rolls over is a register.
+            // A maker's extra that rolls over is a register reading.
             (point.kind, point.retention) = (PointKind::Counter, Retention::Register);
         }
         self.fit_kind(path, &mut point, settings);
         Some(point)
     }
 
-    /// The form that follows from kind and wire type, or an error where they do not go together.
+    /// Sets the encoding that follows from kind and type, or reports an error where they do not fit.
     fn fit_kind(&mut self, path: &[&str], point: &mut PointDef, settings: &PointSettings) {
         let is_bool = matches!(point.form, Encoding::Bool);
         let is_text = matches!(point.form, Encoding::Text);
@@ -280,7 +280,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Two points on the same registers, unless both are bits of them.
+    /// Reports two points on the same registers, unless both are parts of them.
     fn overlaps(&mut self, points: &[PointDef], path: &[&str]) {
         let partial = |p: &PointDef| {
             matches!(p.wire, RegisterEncoding::Bit(_) | RegisterEncoding::Bits { .. } | RegisterEncoding::Byte { .. })

@@ -1,4 +1,4 @@
-//! Small readings of what a profile's file says: durations, raw numbers, wire types, and what follows from them.
+//! Helpers to read profile files: raw numbers, the encoding of a type, and what follows from it.
 
 use rust_decimal::Decimal;
 
@@ -6,7 +6,7 @@ use crate::model::point::{Encoding, PointKind};
 use crate::profile::settings::{CharsSetting, PointSettings, Type};
 use crate::profile::{Chars, DateLayout, Factor, RegisterEncoding, ScaleFrom};
 
-/// A raw value as a person writes it: `65535`, `0xFFFF`, `-1`.
+/// A raw value as people write it: `65535`, `0xFFFF`, `-1`.
 pub fn integer(text: &str) -> Option<i128> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => i128::from_str_radix(&hex.replace('_', ""), 16).ok(),
@@ -14,7 +14,7 @@ pub fn integer(text: &str) -> Option<i128> {
     }
 }
 
-/// A kind as files write it.
+/// A kind as it is written in files.
 pub fn word_of(kind: PointKind) -> &'static str {
     match kind {
         PointKind::Number => "number",
@@ -25,7 +25,7 @@ pub fn word_of(kind: PointKind) -> &'static str {
     }
 }
 
-/// How the type says that the registers are read, bits left aside.
+/// The encoding of a type, without regard to `bit` and `bits`.
 pub fn raw_wire(kind: Type, s: &PointSettings) -> RegisterEncoding {
     let int = |registers, signed| RegisterEncoding::Int { registers, signed };
     match kind {
@@ -69,7 +69,7 @@ pub fn raw_wire(kind: Type, s: &PointSettings) -> RegisterEncoding {
     }
 }
 
-/// How the values of a point usually come.
+/// The usual encoding of the values of a point.
 pub fn natural_form(wire: RegisterEncoding, scale: Decimal, offset: Decimal, scale_from: &[ScaleFrom]) -> Encoding {
     let decimals = |from: &ScaleFrom| match &from.factor {
         Factor::Map(map) => map.values().map(Decimal::scale).max().unwrap_or(0),
@@ -79,7 +79,7 @@ pub fn natural_form(wire: RegisterEncoding, scale: Decimal, offset: Decimal, sca
     let elsewhere: u32 = scale_from.iter().map(decimals).sum();
     match wire {
         RegisterEncoding::Coil | RegisterEncoding::Bit(_) => Encoding::Bool,
-        // As many decimals as the device writes: none is usual.
+        // The device determines the decimals: none is usual.
         RegisterEncoding::Text { is_number: true, .. } => {
             Encoding::Exact(u8::try_from(scale.scale()).unwrap_or(28).min(28))
         }
@@ -104,7 +104,7 @@ pub fn natural_form(wire: RegisterEncoding, scale: Decimal, offset: Decimal, sca
     }
 }
 
-/// Where an integer counter rolls over when the profile does not say: its width times its scale.
+/// Where an integer counter rolls over if the profile does not say: its width times its scale.
 pub fn natural_modulus(wire: RegisterEncoding, scale: Decimal) -> Option<Decimal> {
     let raw = match wire {
         RegisterEncoding::Int { registers, signed } => {

@@ -1,4 +1,4 @@
-//! Which keys of a point have an effect on which type: one that has none is refused, so that nobody relies on it.
+//! Which keys of a point have an effect for which type; a key without effect is refused, so that nobody relies on it.
 
 use crate::model::point::PointKind;
 use crate::profile::RegisterEncoding;
@@ -6,7 +6,7 @@ use crate::profile::build::Builder;
 use crate::profile::form::word_of;
 use crate::profile::settings::PointSettings;
 
-/// What a type is, as far as keys care.
+/// Types that accept the same keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
     Coil,
@@ -44,7 +44,7 @@ impl Family {
     }
 }
 
-/// The keys that a type cannot have.
+/// Refuses the keys that the type cannot have.
 pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, wire: RegisterEncoding) {
     use Family::{Bit, Coil, Date, Float, Integer, NumberText, Text};
     let family = Family::of(wire);
@@ -100,7 +100,7 @@ pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSett
     }
 }
 
-/// The keys that the kind which the vocabulary gives the point cannot have.
+/// Refuses the keys that the kind of the point in the vocabulary cannot have.
 pub(super) fn check_kind(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, kind: PointKind) {
     if s.modulus.is_some() && kind != PointKind::Counter {
         let what = format!("`modulus` has no effect on a {}: only counters roll over", word_of(kind));

@@ -1,6 +1,6 @@
-//! A unit's description (data) becomes a checked profile; the vocabulary of points.
+//! Turns a unit's description (data) into a checked profile; holds the vocabulary of points.
 //!
-//! Nothing here reads a file: `config` hands in what it parsed and gets back a profile and a list of findings.
+//! Nothing here reads a file: `config` passes what it parsed and receives a profile and a list of findings.
 //! The format is described in `docs/profiles.md`.
 
 pub mod build;
@@ -54,12 +54,12 @@ impl Order {
         matches!(self, Order::Badc | Order::Dcba | Order::Fehgbadc | Order::Dcbahgfe)
     }
 
-    /// Whether it says how the halves of 64 bits lie, which nothing shorter has.
+    /// Whether it defines the order of the halves of 64 bits, which shorter values do not have.
     pub const fn is_of_halves(self) -> bool {
         matches!(self, Order::Efghabcd | Order::Cdabghef | Order::Fehgbadc | Order::Dcbahgfe)
     }
 
-    /// Where the word that comes `i`-th by its weight (0 highest) lies among `count` words on the wire, and the other way round.
+    /// Position on the wire of the word of rank `i` (0 is the most significant) among `count` words. The mapping is its own inverse.
     pub const fn place(self, i: usize, count: usize) -> usize {
         match self {
             Order::Abcd | Order::Badc => i,
@@ -131,63 +131,49 @@ pub enum RegisterEncoding {
     Bit(u8),
     /// `count` bits from bit `low` of an unsigned integer of this many registers.
     Bits {
-        /// Lowest bit.
         low: u8,
-        /// How many bits.
         count: u8,
-        /// 1, 2 or 4 registers.
+        /// 1 to 4 registers.
         registers: u8,
     },
     /// One byte of a register.
     Byte {
-        /// The high byte instead of the low one.
         high: bool,
-        /// Two's complement.
         signed: bool,
     },
     /// An integer of 1 to 4 registers.
     Int {
-        /// 1 to 4.
         registers: u8,
-        /// Two's complement.
         signed: bool,
     },
     /// The lower 24 bits of two registers.
     Int24 {
-        /// Two's complement.
         signed: bool,
     },
-    /// A sign in the highest bit and a magnitude in the others.
+    /// A sign in the highest bit and a magnitude in the others; 1 or 2 registers.
     SignMagnitude {
-        /// 1 or 2.
         registers: u8,
     },
-    /// Each register counts to 9999, the next one tens of thousands.
+    /// 2 to 4 registers; each counts to 9999, and the next one counts tens of thousands.
     Modulo10k {
-        /// 2 to 4.
         registers: u8,
     },
     /// Date and time, as a text.
     Date(DateLayout),
     /// An IEEE 754 float of 1 (half), 2 (single) or 4 (double) registers.
     Float {
-        /// 1, 2 or 4.
         registers: u8,
     },
     /// Binary-coded decimal of 1 to 4 registers, four digits each.
     Bcd {
-        /// 1 to 4.
         registers: u8,
     },
-    /// A text.
+    /// A string of that many registers.
     Text {
-        /// Registers it covers.
         registers: u8,
-        /// How they lie.
         chars: Chars,
-        /// What they stand for.
         charset: Charset,
-        /// It is a decimal number.
+        /// The string is a decimal number.
         is_number: bool,
     },
 }
@@ -222,14 +208,12 @@ impl RegisterEncoding {
     }
 }
 
-/// A factor that stands in another register.
+/// A factor that is read from another register.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScaleFrom {
-    /// Which register.
     pub span: RegisterRange,
-    /// How it is read: an integer.
+    /// An integer or float encoding.
     pub wire: RegisterEncoding,
-    /// Order of its words.
     pub order: Order,
     /// How its value becomes the factor.
     pub factor: Factor,
@@ -238,7 +222,7 @@ pub struct ScaleFrom {
 /// How the value of a register becomes a factor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Factor {
-    /// By a table; other values stand for none.
+    /// By a table; a value that is not in it makes the point bad.
     Map(BTreeMap<i64, Decimal>),
     /// It is the factor itself, times this.
     Number(Decimal),
@@ -249,39 +233,33 @@ pub enum Factor {
 /// One point of a profile, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PointDef {
-    /// The vocabulary's name.
+    /// Its name in the vocabulary; `x_` begins a maker's extra.
     pub name: Arc<str>,
-    /// What kind of quantity.
     pub kind: PointKind,
-    /// Which history class keeps it.
     pub retention: Retention,
-    /// How its values usually come.
+    /// The usual encoding of its values.
     pub form: Encoding,
-    /// Which registers.
     pub span: RegisterRange,
-    /// Where in `span` the words of the value lie, highest first, if they are not all of it.
+    /// Offsets in `span` of the words of the value, highest first; empty if they are all of it, in order.
     pub apart: Vec<u8>,
-    /// How they are read.
     pub wire: RegisterEncoding,
-    /// Order of words and bytes.
     pub order: Order,
-    /// Poll group.
     pub group: Arc<str>,
     /// Exact factor; one if none.
     pub scale: Decimal,
     /// Exact offset, added after the factor.
     pub offset: Decimal,
-    /// Further factors that stand in registers.
+    /// Further factors, read from registers.
     pub scale_from: Vec<ScaleFrom>,
     /// A bool that is true when the bit is 0.
     pub invert: bool,
     /// A bool that is true at these raw values of an integer; empty for everything else.
     pub true_when: Vec<i64>,
-    /// Raw value -> why there is none.
+    /// Raw values that mean no value, each with its cause.
     pub sentinels: Vec<(u64, Cause)>,
-    /// Text -> why there is none.
+    /// Texts that mean no value, each with its cause.
     pub text_sentinels: Vec<(Arc<str>, Cause)>,
-    /// Lowest and highest value that can be true.
+    /// Lowest and highest plausible value.
     pub range: Option<(Decimal, Decimal)>,
     /// Where a counter rolls over, in the unit of the point.
     pub modulus: Option<Decimal>,
@@ -289,7 +267,7 @@ pub struct PointDef {
     pub texts: BTreeMap<i64, LocalizedText>,
 }
 
-/// What a read may and may not do on one kind of unit.
+/// Limits of the reads of one kind of unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadRules {
     /// Most registers of one read.
@@ -300,7 +278,7 @@ pub struct ReadRules {
     pub max_gap: u16,
     /// Addresses that no read may run across.
     pub barriers: Vec<u16>,
-    /// Runs that are read whole or not at all.
+    /// Ranges that are read in one request or not at all.
     pub atomic: Vec<RegisterRange>,
     /// Silence before each request, milliseconds.
     pub pause_ms: u64,
@@ -308,48 +286,45 @@ pub struct ReadRules {
     pub timeout_ms: Option<u64>,
 }
 
-/// The points of a profile for one answer to its ident read.
+/// The points of a profile for one value of its ident register.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProfileVariant {
-    /// The variant's name, `base` for none.
+    /// `base` for the points without a variant.
     pub name: Arc<str>,
     /// Ident values that choose it, as printed; empty for the base.
     pub idents: Vec<String>,
-    /// Reading rules.
     pub read: ReadRules,
-    /// Its points, in order of their names.
+    /// In order of their names.
     pub points: Vec<PointDef>,
 }
 
-/// A checked profile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// The file's name.
     pub name: Arc<str>,
-    /// Maker and model, for people.
+    /// Maker and model, for display.
     pub title: String,
     /// Class of its points; `any` if the site maps them.
     pub class: Arc<str>,
     /// Ident register, read once after each connect.
     pub ident: Option<PointDef>,
-    /// First the base, then the variants.
+    /// The base first, then the variants; never empty.
     pub layouts: Vec<ProfileVariant>,
-    /// Poll groups: name -> milliseconds.
+    /// Poll groups: name -> interval in milliseconds.
     pub groups: BTreeMap<Arc<str>, u64>,
-    /// Baud, parity and stop bits that the maker delivers.
+    /// Baud rate, parity and stop bits as the maker delivers them.
     pub serial: Option<settings::SerialDefaults>,
-    /// What was left out, and the source, for `read` and the reference.
+    /// The source and what was left out, shown by `read` and the reference.
     pub notes: Vec<String>,
 }
 
 impl Profile {
-    /// The layout for an ident value as printed; the base if none fits or none was read.
+    /// The variant for an ident value as printed; the base if none fits or none was read.
     pub fn layout(&self, ident: Option<&str>) -> &ProfileVariant {
         let fits = |l: &&ProfileVariant| ident.is_some_and(|i| l.idents.iter().any(|x| x == i));
         self.layouts.iter().find(fits).unwrap_or(&self.layouts[0])
     }
 
-    /// Every point of every layout once: the fixed list that streams carry.
+    /// Every point of every variant once: the fixed list of points of a stream.
     pub fn all_points(&self) -> BTreeMap<Arc<str>, &PointDef> {
         self.layouts.iter().rev().flat_map(|l| &l.points).map(|p| (Arc::clone(&p.name), p)).collect()
     }

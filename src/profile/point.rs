@@ -1,4 +1,4 @@
-//! How one point lies in its registers: from its keys to a checked definition.
+//! Turns the keys of one point into a checked definition: its registers and their encoding.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::profile::keys;
 use crate::profile::settings::{OneOrMany, PointSettings, ScaleFromSettings, Type};
 use crate::profile::{Factor, Order, PointDef, RegisterEncoding, ScaleFrom};
 
-/// Raw values and texts that stand for no value.
+/// Raw values and texts that mean no value.
 type Sentinels = (Vec<(u64, Cause)>, Vec<(Arc<str>, Cause)>);
 
 impl Builder<'_> {
-    /// The part of a point that says which registers and how they are read.
+    /// The part of a point that defines its registers and their encoding.
     pub(super) fn codec_point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
         let area = self.area(&[path, &["function"]].concat(), settings.function);
         let Some(type_) = settings.kind else {
@@ -79,7 +79,7 @@ impl Builder<'_> {
         })
     }
 
-    /// The run of registers, and where in it the words lie if they do not lie side by side.
+    /// The register range, and the offsets of the words in it if they are not adjacent.
     fn place(
         &mut self,
         path: &[&str],
@@ -186,7 +186,7 @@ impl Builder<'_> {
         parsed
     }
 
-    /// Raw values, or texts, by which a device says that it has no value.
+    /// Raw values, or texts, with which a device reports that it has no value.
     fn sentinels(&mut self, path: &[&str], settings: &PointSettings, wire: RegisterEncoding) -> Sentinels {
         let (mut raws, mut texts) = (Vec::new(), Vec::new());
         let is_text = matches!(wire, RegisterEncoding::Text { .. });
@@ -209,7 +209,7 @@ impl Builder<'_> {
                 texts.push((raw.trim().into(), cause));
                 continue;
             }
-            // Of a coil and a datetime keys.rs says that they have none.
+            // keys.rs refuses sentinels of a coil or datetime.
             let Some(bits) = wire.raw_bits() else { continue };
             match integer(raw).and_then(|v| u64::try_from(v).ok()) {
                 Some(value) if bits >= 64 || value >> bits == 0 => raws.push((value, cause)),

@@ -1,4 +1,4 @@
-//! What a profile's file says, before it is checked. The doc comments are the reference.
+//! The contents of a profile's file before they are checked. The doc comments are the reference.
 
 use std::collections::BTreeMap;
 
@@ -235,7 +235,8 @@ pub struct PointSettings {
 }
 
 impl PointSettings {
-    /// What a variant writes, and what it does not write as the base has it. A new type brings none of the keys that depend on the type.
+    /// A point of a variant, with the keys it does not set taken from the base. A new type inherits none of the keys that depend on the
+    /// type.
     #[must_use]
     pub fn over(&self, base: &PointSettings) -> PointSettings {
         let (own, same_type) = (self.clone(), self.kind.is_none() || self.kind == base.kind);
@@ -282,7 +283,7 @@ pub enum OneOrMany {
 }
 
 impl<'de> Deserialize<'de> for OneOrMany {
-    /// By what is there, so that an error names the key that is wrong or missing.
+    /// Chooses by the type of the input, so that an error names the key that is wrong or missing.
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
@@ -307,7 +308,6 @@ impl<'de> Deserialize<'de> for OneOrMany {
 }
 
 impl OneOrMany {
-    /// As a list.
     pub fn as_slice(&self) -> &[ScaleFromSettings] {
         match self {
             OneOrMany::One(one) => std::slice::from_ref(one),

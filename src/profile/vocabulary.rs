@@ -59,10 +59,9 @@ pub struct NumberEntry {
     pub en: String,
 }
 
-/// All classes.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
-    /// Class -> its file.
+    /// Class name -> its file.
     pub classes: BTreeMap<Arc<str>, ClassFile>,
 }
 
@@ -97,9 +96,9 @@ const FAULT_WORDS: [&str; 28] = [
     "alarm",
     "warning",
 ];
-/// Points whose being false is the fault: a supply that should be there.
+/// Points that report a fault when they are false: a supply that should be present.
 const SUPPLY_POINTS: [&str; 3] = ["power_ok", "standby_power_ok", "mains_ok"];
-/// Names that have such a word and report something else.
+/// Names that contain such a word and report something else.
 const NO_FAULTS: [&str; 8] = [
     "fire_return",
     "emergency_power",
@@ -111,8 +110,8 @@ const NO_FAULTS: [&str; 8] = [
     "fire_command",
 ];
 
-/// Whether a point reports by its name that something is wrong: such a point is worth nothing without an alarm. What is measured
-/// (a name that ends with a unit) reports none.
+/// Whether the name of a point says that it reports a fault; such a point needs an alarm. A measured value (its name ends with a
+/// unit) reports none.
 pub fn reports_fault(name: &str) -> bool {
     if SUPPLY_POINTS.contains(&name) {
         return true;
