@@ -1,12 +1,10 @@
-//! Points become the fewest legal reads; what a unit does not read is found by splitting, left out, and asked for again.
+//! Plans the fewest legal reads for a set of points, and adapts the plan to what a unit refuses. Pure; times are monotonic microseconds.
 //!
-//! Pure: the plan is told what happened and says what to read next. `poll` does the reading. Times are monotonic microseconds.
-//!
-//! A plan is a row of *needs* (runs that must not be cut: points, scale registers, atomic runs) in order of their address. Its
-//! reads are always the fewest over the needs that are not *left out*, under the rules and the *cuts* that were learned: a
-//! boundary between two needs that no read may run across. A failed read gets a cut, until the one need is left that fails: it
-//! is left out and asked for again after 10 s, 20 s, 40 s, … up to five minutes if it ever answered, up to an hour if it never
-//! did. A cut is tried again in the same way, up to an hour, so that what a passing fault has split grows together.
+//! A plan is a list of *needs* (ranges that must not be cut: points, scale registers, atomic ranges) in order of their address. Its
+//! reads are the fewest over the needs that are not *left out*, under the rules and the learned *cuts*: boundaries between two
+//! needs that no read crosses. A failed read gets a cut, until only the failing need remains. That need is left out and tried again
+//! after 10 s, 20 s, 40 s, … up to five minutes if it ever answered, up to an hour if it never did. A cut is tried again in the same
+//! way, up to an hour, so that reads split by a passing fault are joined again.
 
 pub mod wire;
 
@@ -23,17 +21,16 @@ const RETRY_FIRST_US: u64 = 10_000_000;
 const RETRY_MAX_US: u64 = 300_000_000;
 /// The longest pause for a need that never answered, and for a cut.
 const RETRY_NEVER_US: u64 = 3_600_000_000;
-/// Needs put back in one cycle: each may cost a request that fails.
+/// Needs tried again in one cycle: each may cost a request that fails.
 const PUT_BACK_MAX: usize = 10;
 
-/// One read.
+/// One read request, over one need or several adjacent ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// What is read.
     pub span: RegisterRange,
-    /// Number of its first need.
+    /// Index of its first need.
     pub first: usize,
-    /// Number of its last need.
+    /// Index of its last need.
     pub last: usize,
 }
 
@@ -47,11 +44,11 @@ impl Block {
 /// Why a need is not read, and when it is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeftOut {
-    /// What happened when it was asked for.
+    /// How the last read of it failed.
     pub cause: Cause,
-    /// Since when.
+    /// When it was first left out; kept while tries fail.
     pub since: UnixMillis,
-    /// Time to the next try.
+    /// Pause before the next try.
     pub pause_us: u64,
     retry_at_us: u64,
 }
@@ -60,7 +57,7 @@ pub struct LeftOut {
 struct Need {
     span: RegisterRange,
     left_out: Option<LeftOut>,
-    /// The pause and the beginning of a failure that is being tried again.
+    /// The previous failure, while the need is on trial.
     before: Option<LeftOut>,
     has_answered: bool,
     /// Cycles in a row in which it failed.
@@ -73,25 +70,25 @@ struct Cut {
     cause: Cause,
     pause_us: u64,
     retry_at_us: u64,
-    /// Being tried: reads run across it.
+    /// On trial: reads cross it.
     is_open: bool,
 }
 
 /// The reads of one poll group of one unit, and what was learned about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadPlan {
-    /// What is read, in order of area and address.
+    /// In order of register type and address.
     pub blocks: Vec<Block>,
     needs: Vec<Need>,
-    /// By the number of the need that follows.
+    /// By the index of the need that follows.
     cuts: BTreeMap<usize, Cut>,
     rules: ReadRules,
-    /// A need that was tried again has answered: it may be read together with others.
+    /// A need on trial has answered: it may be joined with others again.
     is_stale: bool,
     revision: u64,
 }
 
-/// The fewest reads that cover the points under the rules: from the left, each read as long as it may be.
+/// The fewest reads that cover the points under the rules: from the lowest address, each read as long as it may be.
 ///
 /// That is the least number, because a read that ends earlier can never let a later one begin further right.
 pub fn plan<'a>(points: impl IntoIterator<Item = &'a PointDef>, rules: &ReadRules) -> ReadPlan {
@@ -107,7 +104,7 @@ pub fn plan<'a>(points: impl IntoIterator<Item = &'a PointDef>, rules: &ReadRule
     plan
 }
 
-/// The atomic run that a span lies in, or the span itself.
+/// The atomic range that a span overlaps, or the span itself.
 fn whole(span: RegisterRange, rules: &ReadRules) -> RegisterRange {
     rules.atomic.iter().find(|run| run.overlaps(&span)).copied().unwrap_or(span)
 }
@@ -118,7 +115,7 @@ impl ReadPlan {
         for (i, need) in self.needs.iter().enumerate().filter(|(_, n)| n.left_out.is_none()) {
             let is_cut = self.cuts.get(&i).is_some_and(|c| !c.is_open);
             match blocks.last_mut() {
-                // What is tried again is tried alone: its failure costs nobody else.
+                // A need on trial is read alone, so that its failure affects no other.
                 Some(last)
                     if last.last + 1 == i
                         && !is_cut
@@ -138,7 +135,7 @@ impl ReadPlan {
         self.revision += 1;
     }
 
-    /// Changes when something was learned or forgotten.
+    /// Changes when something was learned or dropped.
     pub fn revision(&self) -> u64 {
         self.revision
     }
@@ -158,7 +155,7 @@ impl ReadPlan {
             && !self.needs[block.first..=block.last].iter().any(|n| atomic(&n.span))
     }
 
-    /// A new cycle begins: what is due is tried again. Cuts made by refusals are opened together, for a refusal costs little; of those
+    /// Starts a cycle: what is due is tried again. Cuts made by refusals are opened together, because a refusal costs little; of those
     /// made by silence one at a time.
     pub fn begin(&mut self, now_us: u64) {
         let mut changed = 0;
@@ -182,14 +179,14 @@ impl ReadPlan {
         }
     }
 
-    /// The blocks in the order in which they are asked: those that answered last time first.
+    /// The blocks in the order of their requests: those that answered last time first.
     pub fn in_order(&self) -> Vec<Block> {
         let mut blocks = self.blocks.clone();
         blocks.sort_by_key(|b| self.failures(b));
         blocks
     }
 
-    /// Cycles in a row in which a block failed, so far.
+    /// Cycles in a row in which a block failed.
     pub fn failures(&self, block: &Block) -> u32 {
         self.needs[block.first..=block.last]
             .iter()
@@ -198,12 +195,12 @@ impl ReadPlan {
             .unwrap_or(0)
     }
 
-    /// Whether something of it ever answered.
+    /// Whether any need of the block ever answered.
     pub fn has_answered(&self, block: &Block) -> bool {
         self.needs[block.first..=block.last].iter().any(|n| n.has_answered)
     }
 
-    /// A block answered: what was in doubt about it is settled.
+    /// Records an answer: its needs are no longer on trial or left out, and cuts inside the block are removed.
     pub fn answered(&mut self, block: &Block) {
         for need in &mut self.needs[block.first..=block.last] {
             self.is_stale |= need.before.is_some() || need.left_out.is_some();
@@ -214,13 +211,13 @@ impl ReadPlan {
         }
     }
 
-    /// A block failed in this cycle although the unit answered. Returns how often in a row that was.
+    /// Records a failure of a block although the unit answered. Returns the number of failures in a row.
     pub fn failed(&mut self, block: &Block) -> u32 {
         self.needs[block.first..=block.last].iter_mut().for_each(|n| n.failures += 1);
         self.failures(block)
     }
 
-    /// Cuts a block that failed at its widest gap, or in the middle where there is none. `None`: it is one need.
+    /// Splits a block that failed at its widest gap, or in the middle where there is none. `None`: it is one need.
     pub fn split(&mut self, block: &Block, cause: Cause, now_us: u64) -> Option<(Block, Block)> {
         if block.is_single() {
             return None;
@@ -243,7 +240,7 @@ impl ReadPlan {
         Block { span: RegisterRange { count, ..start }, first, last }
     }
 
-    /// A block over open cuts failed: they are closed again, for twice as long, and these are the reads that are known to work.
+    /// A block across open cuts failed: they are closed for twice as long, and the reads that are known to work are returned.
     pub fn close_cuts(&mut self, block: &Block, now_us: u64) -> Vec<Block> {
         let inside = block.first + 1..block.last + 1;
         let mut bounds = vec![block.first];
@@ -260,7 +257,7 @@ impl ReadPlan {
         bounds.windows(2).map(|w| self.block_of(w[0], w[1] - 1)).collect()
     }
 
-    /// A block of one need is not read for a while.
+    /// Stops reading a block of one need for a while.
     pub fn leave_out(&mut self, block: &Block, cause: Cause, now_us: u64, now: UnixMillis) {
         for need in &mut self.needs[block.first..=block.last] {
             let most = if need.has_answered { RETRY_MAX_US } else { RETRY_NEVER_US };
@@ -273,12 +270,12 @@ impl ReadPlan {
         self.regroup();
     }
 
-    /// Whether a need that is being tried again lies in it: one failure is enough to leave it out once more.
+    /// Whether the block contains a need on trial: one failure is enough to leave it out again.
     pub fn is_on_trial(&self, block: &Block) -> bool {
         self.needs[block.first..=block.last].iter().any(|n| n.before.is_some())
     }
 
-    /// Everything learned is forgotten: the link, the unit or the configuration is new.
+    /// Drops everything learned, because the link, the unit or the configuration is new.
     pub fn forget(&mut self) {
         self.cuts.clear();
         for need in &mut self.needs {
@@ -287,17 +284,17 @@ impl ReadPlan {
         self.regroup();
     }
 
-    /// Why a run is not read, if it is left out.
+    /// Why a range is not read, if it is left out.
     pub fn left_out_of(&self, span: &RegisterRange) -> Option<LeftOut> {
         self.needs.iter().find_map(|n| n.left_out.or(n.before).filter(|_| n.span.overlaps(span)))
     }
 
-    /// What is left out.
+    /// The ranges that are left out, those on trial included.
     pub fn left_out(&self) -> impl Iterator<Item = (RegisterRange, LeftOut)> + '_ {
         self.needs.iter().filter_map(|n| Some((n.span, n.left_out.or(n.before)?)))
     }
 
-    /// Gaps that no read runs across any more, and why. A cut between two adjacent needs has no gap.
+    /// Gaps that no read crosses any more, with the cause. A cut between two adjacent needs has no gap.
     pub fn gaps(&self) -> impl Iterator<Item = (RegisterRange, Cause)> + '_ {
         self.cuts.iter().filter(|(_, c)| !c.is_open).filter_map(|(at, cut)| {
             let (before, after) = (self.needs[*at - 1].span, self.needs[*at].span);
@@ -307,13 +304,13 @@ impl ReadPlan {
         })
     }
 
-    /// Cuts in use: reads that are more than the rules ask for.
+    /// The number of closed cuts.
     pub fn cuts(&self) -> usize {
         self.cuts.values().filter(|c| !c.is_open).count()
     }
 
-    /// A need that does not lie in any of these spans, or at least is none of them; of those that once answered if there are any.
-    /// `turn` chooses among them.
+    /// A need that overlaps none of these ranges, or at least equals none; one that has answered before, if there is any.
+    /// `turn` selects among them.
     pub fn probe(&self, not_in: &[RegisterRange], turn: usize) -> Option<Block> {
         let outside = |(_, n): &(usize, &Need)| !not_in.iter().any(|s| s.overlaps(&n.span));
         let all = || self.needs.iter().enumerate();
@@ -333,7 +330,7 @@ fn longer(pause_us: u64, most_us: u64) -> u64 {
     (pause_us * 2).clamp(RETRY_FIRST_US, most_us)
 }
 
-/// Whether asking costs a time-out or a connection rather than an exception.
+/// Whether a failure costs a time-out or a connection rather than an exception.
 fn is_silence(cause: Cause) -> bool {
     !cause.unit_answered()
 }

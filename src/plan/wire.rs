@@ -3,10 +3,9 @@
 use crate::model::line::SerialParams;
 use crate::plan::Block;
 
-/// What is known of a bus before it is used.
+/// The timing of a bus, known before it is used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum BusTiming {
-    /// A serial line.
     Serial {
         /// Speed and form of the characters.
         line: SerialParams,
@@ -15,7 +14,6 @@ pub enum BusTiming {
     },
     /// A network connection: microseconds of a round trip, the unit's own time included.
     Network {
-        /// Microseconds.
         round_trip_us: u64,
     },
 }
