@@ -47,7 +47,7 @@ fn moment(year: u16, [month, day, hour, minute, second]: [u8; 5]) -> Option<jiff
     jiff::civil::DateTime::new(year, small(month)?, small(day)?, small(hour)?, small(minute)?, small(second)?, 0).ok()
 }
 
-/// IEC 60870-5-4: flags in the upper bits are left aside, except the one that says the time is invalid (bit 7 of the minute).
+/// IEC 60870-5-4: flags in the upper bits are ignored, except the one that marks the time as invalid (bit 7 of the minute).
 fn iec(year: u16, [month, day]: [u8; 2], [hour, minute]: [u8; 2], millis: u16) -> Option<jiff::civil::DateTime> {
     if minute & 0x80 != 0 {
         return None;

@@ -1,7 +1,7 @@
-//! Register words become samples with quality.
+//! Turns register words into samples with quality.
 //!
-//! Pure and total: whatever the words are, a sample comes out, good or bad with its cause. A sentinel, a value outside its
-//! range, a float that is no number: bad, never 0 and never clamped.
+//! Pure and total: every input gives a sample, good or bad with its cause. A sentinel, a value outside its range or a float
+//! that is not a number is bad; it never becomes 0 and is never clamped.
 
 mod date;
 mod text;
@@ -22,7 +22,7 @@ pub fn decode(point: &PointDef, reads: &[RegisterBlock]) -> Option<Sample> {
     Some(decode_words(point, words, reads))
 }
 
-/// Decodes a point from its own words; `reads` are asked for the registers that hold a scale.
+/// Decodes a point from its own words; `reads` supply the registers that hold a scale.
 pub fn decode_words(point: &PointDef, words: &[u16], reads: &[RegisterBlock]) -> Sample {
     let gathered: Vec<u16>;
     let words = if point.apart.is_empty() {
@@ -176,7 +176,7 @@ fn factor(point: &PointDef, reads: &[RegisterBlock]) -> Result<Option<Decimal>, 
     Ok(product)
 }
 
-/// The factor that a register stands for. A ratio of 0 is none: nothing would be measured.
+/// The factor that a register holds. A ratio of 0 is refused: every value would be 0.
 fn factor_of(from: &ScaleFrom, all: u64) -> Result<Decimal, Cause> {
     if let RegisterEncoding::Float { registers } = from.wire {
         let number = single_or_double(all, registers).to_string().parse::<Decimal>().ok();
@@ -243,8 +243,8 @@ fn scaled(point: &PointDef, raw: f64, reads: &[RegisterBlock]) -> Result<f64, Ca
     if times == Decimal::ONE && point.offset.is_zero() {
         return in_range(point, raw);
     }
-    // Through decimal digits: what a person would work out, without the dust of binary fractions. What is too large or
-    // too small for them is worked out in floats.
+    // Computed in decimal digits, to avoid errors of binary fractions. Values too large or too small for them are computed
+    // in floats.
     let digits = raw.to_string().parse::<Decimal>().ok().filter(|d| raw == 0.0 || !d.is_zero());
     let exact = digits.and_then(|d| d.checked_mul(times)?.checked_add(point.offset));
     let value = match exact.and_then(|d| d.to_string().parse().ok()) {
@@ -280,9 +280,8 @@ fn half(bits: u16) -> f32 {
     }
 }
 
-/// Whether two samples of one point, read one after the other, can both be true: how a serial line is believed again
-/// after a time-out. Numbers may move by 5 % of the larger one or of their range, or by ten steps of their scale; everything
-/// else must be equal.
+/// Whether two samples of one point, read one after the other, can both be true; that confirms an ambiguous answer. Numbers may
+/// differ by 5 % of the larger one or of their range, or by ten steps of their scale; everything else must be equal.
 pub fn agree(point: &PointDef, a: &Sample, b: &Sample) -> bool {
     let (a, b) = match (a, b) {
         (Ok(a), Ok(b)) => (a, b),

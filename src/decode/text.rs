@@ -1,4 +1,4 @@
-//! Strings: up to the first NUL, blanks at their ends cut; anything but printable characters makes them bad.
+//! Strings: up to the first NUL, without blanks at their ends; a control character or an invalid byte makes them bad.
 
 use rust_decimal::Decimal;
 
@@ -9,7 +9,7 @@ use crate::model::registers::RegisterBlock;
 use crate::model::value::Value;
 use crate::profile::{Chars, Charset, PointDef};
 
-/// The text in these words, or the number that it writes.
+/// The text in these words, or the number that it contains.
 pub fn text(
     point: &PointDef,
     words: &[u16],
@@ -50,7 +50,7 @@ fn characters(bytes: &[u8], charset: Charset) -> Result<String, Cause> {
     }
 }
 
-/// A number as devices write it: sign, digits, one point; exact.
+/// A number as devices write it: sign, digits, one decimal point; exact.
 fn number(point: &PointDef, text: &str, reads: &[RegisterBlock]) -> Sample {
     let digits = text.strip_prefix('+').unwrap_or(text);
     let is_plain = digits.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '-');
