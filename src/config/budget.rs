@@ -1,4 +1,5 @@
-//! What a bus will have to carry, predicted before it is used: wire time, share, readings, messages, bytes, days.
+//! Predicts, before anything runs, the load of each bus and the size of the history: wire time, bus share, readings, MQTT
+//! messages, flash bytes and days of history.
 
 use crate::config::Configuration;
 use crate::config::doc::Problems;
@@ -10,12 +11,13 @@ use crate::plan::wire::{BusTiming, read_us};
 use crate::poll::{BusConfig, GroupConfig, UnitConfig};
 use crate::profile::ProfileVariant;
 
-/// What a unit on a serial line is taken to need before it answers, microseconds; meters take 5 to 50 ms.
+/// Assumed turnaround of a unit on a serial line, microseconds; meters take 5 to 50 ms before they answer.
 const TURNAROUND_US: u64 = 10_000;
-/// Bytes that a sample takes on flash over its life (raw, sealed, write-ahead log), measured: see docs/performance.md.
+/// Flash bytes per sample over its life (raw, sealed, write-ahead log), measured: see docs/performance.md.
 const FLASH_BYTES_A_SAMPLE: f64 = 14.4;
-/// Bytes that a sample takes in sealed history, by class, and that a day's file takes for itself, measured on the demo's plant:
-/// see docs/performance.md. States hardly ever change, register readings rise evenly.
+/// Bytes per sample in sealed history, by retention class, measured on the demo's plant: see docs/performance.md. States hardly
+/// ever change and register readings rise evenly. `SEALED_BYTES_A_FILE` is the fixed cost of a day's file, from the same
+/// measurement.
 const fn sealed_bytes_a_sample(class: Retention) -> f64 {
     match class {
         Retention::Telemetry => 1.3,
@@ -23,7 +25,7 @@ const fn sealed_bytes_a_sample(class: Retention) -> f64 {
         Retention::Register => 0.4,
     }
 }
-/// Files in which a class stands: each day's registers are kept twice.
+/// Copies kept of a class: each day's registers are stored twice.
 const fn copies(class: Retention) -> f64 {
     match class {
         Retention::Telemetry | Retention::State => 1.0,
@@ -35,20 +37,17 @@ const SEALED_BYTES_A_FILE: f64 = 40_000.0;
 /// One poll group's share of its bus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupCost {
-    /// `unit/group`.
     pub name: String,
-    /// The dearest layout's reads.
+    /// The reads of the most expensive profile variant.
     pub plan: plan::ReadPlan,
-    /// Points read.
     pub points: usize,
-    /// Milliseconds between reads.
     pub every_ms: u64,
-    /// Microseconds that one cycle occupies the bus.
+    /// Wire time of one cycle in the most expensive variant.
     pub cycle_us: u64,
 }
 
 impl GroupCost {
-    /// The part of the bus's time that this group takes.
+    /// The fraction of the bus time that this group takes.
     pub fn share(&self) -> f64 {
         ratio(self.cycle_us, self.every_ms * 1_000)
     }
@@ -59,7 +58,7 @@ fn ratio(a: u64, b: u64) -> f64 {
     a as f64 / b.max(1) as f64
 }
 
-/// What a bus is made of, for the prediction.
+/// The timing model of a bus. Behind a network converter with a known line (`behind`), serial timing applies.
 fn bus_of(bus: &BusConfig) -> BusTiming {
     let round_trip_us = bus.link.expected_round_trip_ms * 1_000;
     match &bus.link.transport {
@@ -88,13 +87,14 @@ fn cost(bus: BusTiming, unit: &UnitConfig, group: &GroupConfig) -> GroupCost {
     GroupCost { name: format!("{}/{}", unit.id, group.name), plan, points, every_ms: group.every_ms, cycle_us }
 }
 
-/// Every group of a bus.
+/// The cost of each poll group of a bus.
 pub fn costs(bus: &BusConfig) -> Vec<GroupCost> {
     let kind = bus_of(bus);
     bus.units.iter().flat_map(|u| u.groups.iter().map(move |g| cost(kind, u, g))).collect()
 }
 
-/// An error where a bus cannot carry what is asked, a warning where it has no room for a retry.
+/// Reports an error if a bus cannot carry its poll groups (above 100 %), a warning if there is little room for a retry (above
+/// 80 %). A link with `overload` is not checked.
 pub fn check(bus: &BusConfig, place: SourceLocation, problems: &mut Problems) {
     let costs = costs(bus);
     let share: f64 = costs.iter().map(GroupCost::share).sum();
@@ -124,23 +124,20 @@ pub fn check(bus: &BusConfig, place: SourceLocation, problems: &mut Problems) {
     }
 }
 
-/// The figures of a whole site.
+/// The predicted load of the whole site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkLoad {
-    /// Samples a second.
     pub samples_per_s: f64,
-    /// Readings a second; as many MQTT messages for each broker without report by exception.
+    /// Readings per second; as many MQTT messages for each broker without report by exception.
     pub readings_per_s: f64,
-    /// Bytes a day on flash.
     pub flash_bytes_a_day: f64,
-    /// Bytes a day of sealed history.
     pub history_bytes_a_day: f64,
-    /// Days of history of each class: at most what is asked for, and what fits the journal's limit. Registers are kept
-    /// first, then states; telemetry gets what is left, and is thinned before it goes.
+    /// Days of history per class: the configured days, or less if they do not fit in 85 % of the journal's limit. Registers are
+    /// allotted first, then states; telemetry gets the remainder and is downsampled before it is dropped.
     pub days: [(Retention, f64); 3],
 }
 
-/// What the site will produce.
+/// Predicts the load of a checked configuration.
 pub fn load(configuration: &Configuration) -> LinkLoad {
     let days = [(Retention::Register, 0.0); 3];
     let mut load =

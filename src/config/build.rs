@@ -1,4 +1,4 @@
-//! Links, units and devices, all checked, become buses with the streams that they feed.
+//! Combines checked links, units and devices into buses and the streams that they feed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,15 +11,13 @@ use crate::model::time::duration_ms;
 use crate::poll::{BusConfig, GroupConfig, OutConfig, UnitConfig};
 use crate::profile::PointDef;
 
-/// A unit whose profile is known.
+/// A unit with its resolved profile.
 pub struct UnitEntry<'a> {
-    /// What the file says.
     pub file: &'a crate::config::settings::UnitSettings,
-    /// Its profile.
     pub profile: &'a Arc<crate::profile::Profile>,
 }
 
-/// The buses.
+/// One bus per link, with those of its units that have a poll group in use.
 pub fn buses(
     links: &[LinkSettings],
     units: &BTreeMap<&str, UnitEntry<'_>>,
@@ -67,7 +65,8 @@ fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, Device>, catalogue: &Ca
     }
 }
 
-/// A device's point: named and classed by the vocabulary, in the form that its source gives.
+/// Metadata of a device's point: kind and retention from the vocabulary if it has the point, else from the profile; encoding
+/// from the profile.
 fn meta(point: &str, def: &PointDef, device: &Device, catalogue: &Catalogue) -> PointMeta {
     let meaning = catalogue.vocabulary.point(&device.class, point);
     let kind = meaning.map_or(def.kind, |m| m.kind);

@@ -1,4 +1,5 @@
-//! Vocabulary, profiles, alarm rules and calendars: those compiled in, overridden by files of the same name beside the configuration.
+//! Vocabulary, profiles, alarm rules and calendars. They are compiled in; a file of the same name beside the configuration
+//! overrides one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,43 +18,38 @@ use crate::profile::vocabulary::{ClassFile, Vocabulary};
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
-/// Everything that describes devices.
+/// Everything that describes devices: compiled in, overridden by the site's files.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
-    /// The names.
     pub vocabulary: Vocabulary,
-    /// The profiles.
     pub profiles: BTreeMap<String, Arc<Profile>>,
-    /// Alarm rules by class and name.
+    /// Class -> rule name -> rule.
     pub rules: BTreeMap<String, BTreeMap<String, Template>>,
-    /// Holidays by name.
     pub calendars: BTreeMap<String, Calendar>,
 }
 
-/// An alarm rule as a file has it.
+/// An alarm rule with the TOML table that it was read from.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// The rule.
     pub rule: RuleSettings,
-    /// Its table, for changing it key by key.
+    /// The table as written, so that an override can change single keys.
     pub raw: toml::Table,
 }
 
-/// Reads what is compiled in and what lies in `vocabulary/`, `profiles/`, `calendars/` and `alarms/` below the directory.
+/// Reads the compiled-in catalogue and the files in `vocabulary/`, `profiles/`, `calendars/` and `alarms/` below the directory.
 pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
     read_own(Own { dir, alarms: None }, problems)
 }
 
-/// Where a site's own files lie.
+/// Where a site keeps its own catalogue files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Own<'a> {
-    /// The configuration's directory.
     pub dir: Option<&'a Path>,
-    /// Alarm rules, if not in `alarms/` below it.
+    /// Directory of alarm rules, if not `alarms/` below the configuration.
     pub alarms: Option<&'a Path>,
 }
 
-/// As [`read`], with alarm rules from elsewhere.
+/// As [`read`], with alarm rules from another directory if one is given.
 pub fn read_own(own: Own<'_>, problems: &mut Problems) -> Catalogue {
     let dir = own.dir;
     let mut catalogue = Catalogue::default();
@@ -101,7 +97,7 @@ pub fn read_own(own: Own<'_>, problems: &mut Problems) -> Catalogue {
     catalogue
 }
 
-/// The rules of a file join those of its class.
+/// Adds the rules of a file to those of its class; a duplicate name is an error.
 fn rules(catalogue: &mut Catalogue, entry: &TomlEntry<'_, RulesFile>, problems: &mut Problems) {
     let file = &entry.value;
     let classes = &catalogue.vocabulary.classes;

@@ -1,4 +1,4 @@
-//! What cannot be seen in one table: names that must be unique, references that must lead somewhere, buses that must cope.
+//! Checks that span several tables: names must be unique, references must resolve, buses must be able to carry their load.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ use crate::model::point::{Encoding, PointKind, Retention};
 use crate::model::problem::did_you_mean;
 use crate::model::time::duration_ms;
 
-/// Device ids that topics need for themselves.
+/// Device ids that MQTT topics reserve.
 const RESERVED: [&str; 5] = ["alarm", "flood", "gateway", "notice", "command"];
 
-/// Checks everything; the result is only of use if no problem is an error. `broken`: some table could not be read, so that
-/// a reference to it is not reported once more.
+/// Checks the whole configuration; the result is usable only if no problem is an error. `broken`: some table could not be read,
+/// so unresolved references are not reported a second time.
 pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &mut Problems) -> Option<Configuration> {
     let site = single(&files.site, "site", problems).cloned();
     if let Some(entry) = files.site.first() {
@@ -77,7 +77,7 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
     })
 }
 
-/// The only table of a kind; a second one is an error.
+/// Returns the only table of a kind; every further one is an error.
 pub fn single<'a, T>(entries: &'a [TomlEntry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
     for more in entries.iter().skip(1) {
         let first = entries[0].at.place(&[]);
@@ -107,7 +107,7 @@ impl<'a> Check<'a> {
         self.link_places().remove(id)
     }
 
-    /// Units with their profiles; names unique, addresses possible, groups known.
+    /// Units with their profiles. Ids and addresses must be unique, addresses legal, poll groups known.
     fn units(&self, problems: &mut Problems) -> BTreeMap<&'a str, UnitEntry<'a>> {
         let mut out: BTreeMap<&str, UnitEntry<'_>> = BTreeMap::new();
         let mut on_wire: BTreeMap<(&str, u8), &str> = BTreeMap::new();
@@ -169,7 +169,7 @@ impl<'a> Check<'a> {
         out
     }
 
-    /// Links; names and addresses unique, serial lines with what their units' makers deliver.
+    /// Links. Ids and addresses must be unique; serial parameters default to those with which the units are delivered.
     fn links(&self, units: &BTreeMap<&str, UnitEntry<'_>>, problems: &mut Problems) -> Vec<LinkSettings> {
         let mut out: Vec<LinkSettings> = Vec::new();
         let mut add = |link: LinkSettings,
@@ -218,7 +218,8 @@ impl<'a> Check<'a> {
         out
     }
 
-    /// What the makers of a line's units deliver, if they agree; a warning where they do not and the link does not say.
+    /// Serial parameters with which the units of a line are delivered: those of the first unit whose profile has some, else
+    /// 9600 baud, no parity, 1 stop bit. Warns if units differ and the link does not set them.
     fn line_of(
         link: &str,
         is_said: bool,
@@ -365,7 +366,8 @@ impl<'a> Check<'a> {
         points
     }
 
-    /// Whether the vocabulary of the device's class has the point, in a kind that the source can give.
+    /// Whether the vocabulary of the device's class has the point, and the source can deliver its kind. Names that begin with
+    /// `x_` always fit.
     fn fits(
         &self,
         entry: &TomlEntry<'_, file::Device>,
@@ -401,7 +403,7 @@ impl<'a> Check<'a> {
         fits
     }
 
-    /// Units that no device uses are read by nobody.
+    /// Warns about units that no device uses: they are not polled.
     fn unused(&self, devices: &BTreeMap<String, Device>, problems: &mut Problems) {
         if problems.any_error() {
             return;
@@ -416,7 +418,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Derived points: named by the vocabulary, made of points that exist.
+    /// Derived points. The vocabulary must have their names, and their inputs must exist.
     fn derive(
         &self,
         devices: &BTreeMap<String, Device>,

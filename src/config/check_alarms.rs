@@ -1,5 +1,5 @@
-//! Alarm rules: those compiled in, the site's own, and what the site changes of them; each for each device that has its points
-//! and numbers.
+//! Alarm rules: compiled in, the site's own, and the site's overrides. Each rule is instantiated for every device that has the
+//! points and numbers that it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,32 +20,29 @@ use crate::model::time::duration_ms;
 use crate::poll::BusConfig;
 use crate::profile::vocabulary::{Vocabulary, reports_fault};
 
-/// A rule for a device that it could be for.
+/// The result of applying a rule to a device of its class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Applies {
-    /// The device.
     pub device: String,
-    /// `class.rule`.
+    /// The rule's full name, `class.rule`.
     pub rule: String,
-    /// The alarms that come of it, or what is missing.
+    /// Keys of the resulting alarms, or what is missing.
     pub alarms: Result<Vec<String>, Missing>,
 }
 
-/// What is needed of the rest of the configuration.
+/// The checked parts of the configuration that rules are built from.
 pub struct CheckedPlant<'a> {
-    /// Devices.
     pub devices: &'a BTreeMap<String, Device>,
-    /// Points made out of points.
     pub derive: &'a [crate::derive::Definition],
-    /// Buses.
     pub buses: &'a [BusConfig],
 }
 
-/// The class under which rules for links stand, and that under which those for every class do.
+/// Classes in rule files beside the vocabulary's: `link` for rules about links, `any` for rules that apply to every device
+/// class.
 const LINK: &str = "link";
 const ANY: &str = "any";
 
-/// Every rule for every device.
+/// Builds every rule for every device, every link and the gateway, and reports what is wrong.
 pub fn check(
     files: &Files<'_>,
     catalogue: &Catalogue,
@@ -99,7 +96,8 @@ pub fn check(
     (Rules { definitions: definitions.into_iter().map(Arc::new).collect(), settings, zone }, applies)
 }
 
-/// The rules for a class: its own, and those for every class that it has none of the same name for.
+/// The rules of a class: its own, and those of `any` whose names it does not define itself. Links and the gateway take none of
+/// `any`.
 fn rules_of<'a>(class: &str, catalogue: &'a Catalogue) -> impl Iterator<Item = (&'a str, &'a Template)> {
     let own = catalogue.rules.get(class);
     let any = catalogue.rules.get(ANY).filter(|_| class != LINK && class != "gateway");
@@ -108,7 +106,7 @@ fn rules_of<'a>(class: &str, catalogue: &'a Catalogue) -> impl Iterator<Item = (
     own.into_iter().flatten().chain(any).map(|(name, rule)| (name.as_str(), rule))
 }
 
-/// Devices, the gateway itself and links, as rules see them.
+/// Devices, links and the gateway as subjects of rules.
 fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<RuleSubject<'a>> {
     static NONE: BTreeMap<String, f64> = BTreeMap::new();
     let unit_of = |class: &'a str| -> build::UnitOf<'a> {
@@ -150,8 +148,8 @@ fn devices_on(bus: &BusConfig) -> BTreeSet<&str> {
     outs.map(|o| &*o.stream.device).collect()
 }
 
-/// `class.rule` in `hidden_by` means that rule of every device of the class; of the links, those that the device hangs on, of the
-/// transfer switches, the one that feeds it.
+/// Expands `class.rule` in `hidden_by` to that rule's alarms of every device of the class. Of links, only those that the device
+/// is connected through count; of transfer switches, only the one that feeds it.
 fn expand(definitions: &mut [Definition], plant: &CheckedPlant<'_>) {
     let keys: BTreeSet<Arc<str>> = definitions.iter().map(|d| d.key().into()).collect();
     let mut of_rule: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
@@ -174,12 +172,12 @@ fn expand(definitions: &mut [Definition], plant: &CheckedPlant<'_>) {
             of_rule.get(by).into_iter().flatten().filter(is_ours).cloned().collect()
         };
         let own = d.key();
-        // Nothing explains itself.
+        // An alarm never suppresses itself.
         d.hidden_by = d.hidden_by.iter().flat_map(one).filter(|key| **key != *own).collect();
     }
 }
 
-/// Whether a supply feeds a device: the one that it names, else the one of its own area.
+/// Whether a transfer switch feeds a device: the one that the device names as `supply`, else the one of its own area.
 fn is_fed_by(device: &str, ats: &str, plant: &CheckedPlant<'_>) -> bool {
     let (Some(device), Some(ats)) = (plant.devices.get(device), plant.devices.get(ats)) else { return false };
     match &device.supply {
@@ -188,12 +186,12 @@ fn is_fed_by(device: &str, ats: &str, plant: &CheckedPlant<'_>) -> bool {
     }
 }
 
-/// Alarms that hide each other in a circle would all be quiet: said once for each circle, which is opened.
+/// Finds cycles of alarms that suppress each other, which would all stay silent. Each cycle is reported once, then broken.
 fn circles(definitions: &mut [Definition], files: &Files<'_>, problems: &mut Problems) {
     let by_key: BTreeMap<String, usize> = definitions.iter().enumerate().map(|(i, d)| (d.key(), i)).collect();
     let mut done = vec![false; definitions.len()];
     for start in 0..definitions.len() {
-        // Where we are, and which of its explanations is next.
+        // The path of the depth-first search: (definition, index of its next `hidden_by` entry).
         let mut way: Vec<(usize, usize)> = vec![(start, 0)];
         while let Some(&mut (i, ref mut next)) = way.last_mut() {
             let by = (!done[i]).then(|| definitions[i].hidden_by.get(*next).cloned()).flatten();
@@ -224,7 +222,7 @@ fn circles(definitions: &mut [Definition], files: &Files<'_>, problems: &mut Pro
 
 type Changes<'a> = BTreeMap<(&'a str, &'a str, &'a str), Option<RuleSettings>>;
 
-/// What the site changes: by device, class and rule; `None`: there is no such alarm.
+/// The site's overrides by (device, class, rule); `None`: the rule is switched off there.
 fn changes<'a>(
     files: &'a Files<'_>,
     catalogue: &'a Catalogue,
@@ -267,12 +265,13 @@ fn changes<'a>(
     out
 }
 
-/// Rules that guard lives: they are not switched off or made hideable in passing.
+/// Rules that protect lives: an override that switches one off or weakens it needs `accept_risk`.
 const GUARDS_LIVES: [&str; 3] = ["unintended_movement", "entrapment", "overtravel"];
-/// Longest on-delay of a rule that guards lives, without a decision about it.
+/// Longest on-delay of such a rule without `accept_risk`.
 const GUARD_DELAY_MS: u64 = 120_000;
 
-/// Whether a change leaves a rule that guards lives as it is, or says why not.
+/// Whether an override may be applied. If it weakens a rule that protects lives, this reports an error without `accept_risk`
+/// and a warning with it.
 fn guards_lives_still(
     entry: &crate::config::doc::TomlEntry<'_, alarm::site::RuleOverride>,
     name: &str,
@@ -313,7 +312,7 @@ fn guards_lives_still(
     true
 }
 
-/// Rules that have their points and lack nothing but a number for which there is no safe default: a warning a number.
+/// Warns about each number in `DANGEROUS` that a device does not give, where rules lack nothing but numbers.
 fn wanted_numbers(applies: &[Applies], files: &Files<'_>, problems: &mut Problems) {
     let mut wanted: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for a in applies {
@@ -334,10 +333,10 @@ fn wanted_numbers(applies: &[Applies], files: &Files<'_>, problems: &mut Problem
     }
 }
 
-/// Numbers that a site has to give: a default that is wrong there hides a danger.
+/// Numbers that a site must give itself: a wrong default would hide a danger.
 const DANGEROUS: [&str; 4] = ["hydrant_low_mpa", "sprinkler_low_mpa", "diesel_battery_nominal_v", "battery_nominal_v"];
 
-/// Points of a device that report a fault and that no alarm looks at: device and point.
+/// Points that report a fault and that no alarm evaluates, as (device, point).
 pub fn unwatched(configuration: &super::Configuration) -> Vec<(String, String)> {
     let mut watched: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
     for d in &configuration.alarms.definitions {
@@ -354,7 +353,7 @@ pub fn unwatched(configuration: &super::Configuration) -> Vec<(String, String)> 
     };
     points.filter(is_blind).map(|(device, point)| (device.to_string(), point.to_string())).collect()
 }
-/// The rule with other values; `None` if it is no rule any more, which is said.
+/// The rule with an override applied. `None` if the result is not a valid rule; the reason is reported.
 fn changed(
     entry: &crate::config::doc::TomlEntry<'_, alarm::site::RuleOverride>,
     template: &Template,
@@ -380,7 +379,7 @@ fn changed(
     }
 }
 
-/// A condition is replaced as a whole where it becomes another kind; else key by key.
+/// Merges key by key; a condition that becomes another kind is replaced entirely.
 fn merge(into: &mut toml::Table, from: &toml::Table) {
     for (key, value) in from {
         match (into.get_mut(key), value) {
@@ -393,7 +392,7 @@ fn merge(into: &mut toml::Table, from: &toml::Table) {
     }
 }
 
-/// What is wrong with a rule of a class.
+/// Checks a rule against the vocabulary of its class; empty if nothing is wrong.
 pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocabulary) -> Vec<Finding> {
     let mut out = Vec::new();
     let known_class = vocabulary.classes.contains_key(class);
@@ -433,7 +432,7 @@ pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocab
     out
 }
 
-/// A delay that is shorter than two polls cannot be kept: one warning a device.
+/// Warns, once per device, about delays shorter than two polls: they cannot be kept.
 fn short_delays(definitions: &[Definition], files: &Files<'_>, plant: &CheckedPlant<'_>, problems: &mut Problems) {
     let outs = || plant.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.outs);
     let mut every: BTreeMap<(&str, &str), u64> = BTreeMap::new();
@@ -468,14 +467,14 @@ fn short_delays(definitions: &[Definition], files: &Files<'_>, plant: &CheckedPl
     }
 }
 
-/// Whether a rule may be called so: it stands in a topic.
+/// Whether a rule's name is legal: it becomes part of an MQTT topic.
 pub fn is_rule_name(name: &str) -> bool {
     let plain = name.replacen("{n}", "1", 1);
     plain.starts_with(|c: char| c.is_ascii_lowercase())
         && plain.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// A rule's table as a file has it, for changing it key by key.
+/// A rule's table as written in the file, so that single keys can be overridden.
 pub fn raw(at: &crate::config::doc::Located<'_>) -> toml::Table {
     toml::Table::deserialize(ValueDeserializer::from(at.node.clone())).unwrap_or_default()
 }

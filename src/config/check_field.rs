@@ -1,4 +1,4 @@
-//! What links, units and streams must hold so that the field side can keep its promises.
+//! Limits of links, units and streams that polling, history and messages depend on.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use crate::config::Files;
 use crate::config::doc::Problems;
 use crate::poll::BusConfig;
 
-/// Points that one poll group of one device may have: what a slice of history and a message can hold.
+/// Most points of one poll group of one device: the capacity of a history slice and of a message.
 const STREAM_POINTS_MAX: usize = 4_096;
-/// A longest wait for an answer beyond this hides that a unit is dead.
+/// Longest response time-out: beyond it a dead unit would go unnoticed.
 const TIMEOUT_MAX_MS: u64 = 60_000;
-/// More retries than this in one cycle hide that a line is broken.
+/// Most retries in one cycle: more would hide a broken line.
 const RETRIES_MAX: u32 = 5;
 
-/// Every finding.
+/// Checks transaction ids, time-outs, retries and sizes of streams.
 pub fn check(files: &Files<'_>, buses: &[BusConfig], problems: &mut Problems) {
     let units: BTreeMap<&str, usize> = buses.iter().map(|b| (b.link.id.as_str(), b.units.len())).collect();
     for entry in files.tcp.iter().chain(&files.rtu_over_tcp) {

@@ -1,4 +1,5 @@
-//! People, rotas, chains and channels: every name leads somewhere, nobody is beyond reach, no chain ends with nobody.
+//! People, rotas, chains and channels: every reference must resolve, every person needs a contact, every step of a chain a
+//! recipient.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,21 +22,18 @@ use crate::model::time::UnixMillis;
 use crate::oncall::plan::{Chain, EscalationStep, OncallPlan, PersonPlan, RotaPlan, ShiftPlan};
 use crate::oncall::settings::{self as file, OncallSettings, StepTarget};
 
-/// Steps of a chain at most.
+/// Most steps of a chain.
 const STEPS: usize = 5;
 
-/// Who is told what, and through what.
+/// The checked on-call configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OncallTables {
-    /// The plan.
     pub plan: Arc<OncallPlan>,
-    /// Channels.
     pub channels: Vec<channel::ChannelSettings>,
-    /// What holds for all.
     pub settings: OncallSettings,
 }
 
-/// Checks all of it. `broken`: some table could not be read, so that what is missing may stand in it.
+/// Checks all on-call tables. `broken`: some table could not be read, so that missing chains are not reported.
 pub fn check(
     files: &Files<'_>,
     catalogue: &Catalogue,
@@ -72,7 +70,7 @@ pub fn check(
     OncallTables { plan: Arc::new(plan), channels, settings }
 }
 
-/// The date of this machine, to tell whether a shift has begun.
+/// This machine's date, to find shifts that have not begun.
 fn now() -> UnixMillis {
     Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall()
 }

@@ -1,5 +1,5 @@
-//! Whether those who are to be told can be: contacts that can be one, shifts that have begun, priorities that are meant for somebody,
-//! tokens that exist.
+//! Whether notifications can reach their recipients: addresses that fit their channel, shifts that have begun, priorities
+//! covered by a chain, tokens that exist.
 
 use crate::channel;
 use crate::config::Files;
@@ -9,7 +9,7 @@ use crate::model::time::UnixMillis;
 use crate::oncall::plan::OncallPlan;
 use crate::oncall::settings::Contact;
 
-/// What a contact lacks to be one of its channel: what is wrong, and an example.
+/// Why an address does not fit its channel, with an example; `None` if it fits.
 pub fn impossible(channel: &channel::ChannelSettings, contact: &Contact) -> Option<(String, &'static str)> {
     let to = contact.to.as_str();
     let digits = to.chars().filter(char::is_ascii_digit).count();
@@ -33,7 +33,7 @@ pub fn impossible(channel: &channel::ChannelSettings, contact: &Contact) -> Opti
     }
 }
 
-/// Whatever is left to nobody.
+/// Warns about priorities that no chain covers, shifts that have not begun, and unusable tokens.
 pub fn check(files: &Files<'_>, plan: &OncallPlan, now: UnixMillis, problems: &mut Problems) {
     if let Some(chain) = files.chain.first() {
         uncovered(chain, plan, problems);
@@ -56,7 +56,7 @@ pub fn check(files: &Files<'_>, plan: &OncallPlan, now: UnixMillis, problems: &m
     tokens(files, problems);
 }
 
-/// Priorities of devices that no chain is meant for.
+/// Warns about priorities of devices that no chain covers.
 fn uncovered(
     chain: &crate::config::doc::TomlEntry<'_, crate::oncall::settings::Chain>,
     plan: &OncallPlan,
@@ -75,7 +75,7 @@ fn uncovered(
     }
 }
 
-/// Files of tokens that are missing or short: their programs would be refused.
+/// Warns about token files that are missing or too short: requests with such a token would be refused.
 fn tokens(files: &Files<'_>, problems: &mut Problems) {
     for entry in &files.web {
         for (i, token) in entry.value.token.iter().enumerate() {

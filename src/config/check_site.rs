@@ -1,21 +1,21 @@
-//! The parts of a configuration that stand alone: site, journal, health page, sinks.
+//! Checks of tables that depend on no other table: site, journal, health page, sinks.
 
 use crate::config::Files;
 use crate::config::doc::{Problems, TomlEntry};
 use crate::config::settings as file;
 use crate::sink;
 
-/// Whether a name can stand in a topic and a tag.
+/// Whether an id can be part of a topic and a tag.
 pub fn is_id(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= 64
         && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
 }
 
-/// How an id is to be written.
+/// Hint for an illegal id.
 pub const ID_MEND: &str = "lower-case letters, digits, - and _, at most 64 of them";
 
-/// The site's id and time zone.
+/// Checks the site's id and time zone.
 pub fn check_site(entry: &TomlEntry<'_, file::Site>, problems: &mut Problems) {
     let site = &entry.value;
     if !is_id(&site.id) {
@@ -27,7 +27,7 @@ pub fn check_site(entry: &TomlEntry<'_, file::Site>, problems: &mut Problems) {
     }
 }
 
-/// Limits that make sense.
+/// Checks the ranges of commit interval, days of history and size.
 pub fn check_journal(files: &Files<'_>, problems: &mut Problems) {
     let Some(entry) = files.journal.first() else { return };
     let j = &entry.value;
@@ -50,7 +50,7 @@ pub fn check_journal(files: &Files<'_>, problems: &mut Problems) {
     }
 }
 
-/// The health page stays on loopback.
+/// The health page may listen on loopback only.
 pub fn check_health(files: &Files<'_>, problems: &mut Problems) {
     let Some(entry) = files.health.first() else { return };
     let listen = &entry.value.listen;
@@ -64,7 +64,7 @@ pub fn check_health(files: &Files<'_>, problems: &mut Problems) {
     }
 }
 
-/// Sinks: addresses, names, what belongs together.
+/// Checks and returns all sinks; names must be unique across kinds.
 pub fn check_sinks(files: &Files<'_>, problems: &mut Problems) -> Vec<sink::SinkSettings> {
     check_mqtt(files, problems);
     for entry in &files.influx {
@@ -98,7 +98,7 @@ fn check_mqtt(files: &Files<'_>, problems: &mut Problems) {
         for (key, what, mend) in sink.problems() {
             problems.error(entry.at.place(&[key]), what, mend);
         }
-        // Two clients of one id end each other's connections for ever.
+        // Two clients with the same id disconnect each other for ever.
         let broker = |s: &sink::mqtt::settings::MqttSettings| (s.address(), s.client_id.clone());
         let is_same = |e: &&TomlEntry<'_, sink::mqtt::settings::MqttSettings>| {
             sink.client_id.is_some() && broker(&e.value) == broker(sink) && e.value.name != sink.name

@@ -1,4 +1,4 @@
-//! Files as `toml` parsed them, each value with its place; typed reading that reports every problem and not only the first.
+//! TOML files with the location of each value, and typed reading that reports every problem, not only the first.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,25 +9,24 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::model::problem::{Finding, Problem, Severity, SourceLocation, nearest};
 
-/// A value with its place.
+/// A value with its span in the source.
 pub type TomlNode<'a> = Spanned<DeValue<'a>>;
 
-/// The text of a file, for turning offsets into lines and columns.
+/// The text of a file, to turn byte offsets into lines and columns.
 #[derive(Clone, Copy, Debug)]
 pub struct TomlSource<'a> {
-    /// The file as the user would name it.
+    /// The file's name as shown to the user.
     pub name: &'a str,
-    /// What it says.
     pub text: &'a str,
 }
 
 impl TomlSource<'_> {
-    /// The place of a span; a value from the environment has an empty one at the very beginning.
+    /// Location of a span; the span 0..0 marks a value from the environment.
     pub fn place_of(&self, span: &Range<usize>) -> SourceLocation {
         if *span == (0..0) { whole("environment") } else { self.place(span.start) }
     }
 
-    /// Line and column of an offset, counted from one; columns in characters.
+    /// Line and column of a byte offset, counted from one; columns in characters.
     pub fn place(&self, offset: usize) -> SourceLocation {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
@@ -36,25 +35,21 @@ impl TomlSource<'_> {
     }
 }
 
-/// A table or value with the file that it stands in.
+/// A table or value with the source that contains it.
 #[derive(Clone, Debug)]
 pub struct Located<'a> {
-    /// The file.
     pub source: TomlSource<'a>,
-    /// The value.
     pub node: TomlNode<'a>,
 }
 
-/// A value that was read, with the table that it was read from.
+/// A deserialized value with the table that it was read from.
 #[derive(Clone, Debug)]
 pub struct TomlEntry<'a, T> {
-    /// The value.
     pub value: T,
-    /// Where it stands.
     pub at: Located<'a>,
 }
 
-/// Problems on their way to the user.
+/// Problems collected for the user.
 #[derive(Debug, Default)]
 pub struct Problems {
     /// In the order in which they were found.
@@ -62,17 +57,15 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Adds an error.
     pub fn error(&mut self, place: SourceLocation, what: impl Into<String>, mend: impl Into<String>) {
         self.list.push(Problem { place, severity: Severity::Error, what: what.into(), mend: mend.into() });
     }
 
-    /// Adds a warning.
     pub fn warning(&mut self, place: SourceLocation, what: impl Into<String>, mend: impl Into<String>) {
         self.list.push(Problem { place, severity: Severity::Warning, what: what.into(), mend: mend.into() });
     }
 
-    /// Adds what a room found in something that stands here.
+    /// Adds findings of a room, whose paths are relative to `at`.
     pub fn findings(&mut self, at: &Located<'_>, findings: Vec<Finding>) {
         for f in findings {
             let path: Vec<&str> = f.path.iter().map(String::as_str).collect();
@@ -87,7 +80,7 @@ impl Problems {
 }
 
 impl<'a> Located<'a> {
-    /// The place of what a path of keys leads to; of the last key that is there, if it does not lead on.
+    /// Location of the value at a path of keys. Where the path does not resolve, the location of the last key that does.
     pub fn place(&self, path: &[&str]) -> SourceLocation {
         let mut node = &self.node;
         let mut span = node.span();
@@ -105,27 +98,27 @@ impl<'a> Located<'a> {
         self.source.place_of(&span)
     }
 
-    /// The value of a key, if this is a table that has it.
+    /// The value of a key; `None` if this is not a table or lacks the key.
     pub fn get(&self, key: &str) -> Option<Located<'a>> {
         let DeValue::Table(table) = self.node.get_ref() else { return None };
         let node = table.iter().find(|(k, _)| k.get_ref() == key).map(|(_, v)| v.clone())?;
         Some(Located { source: self.source, node })
     }
 
-    /// The keys, if this is a table.
+    /// Keys with their spans; empty if this is not a table.
     pub fn keys(&self) -> Vec<(String, Range<usize>)> {
         let DeValue::Table(table) = self.node.get_ref() else { return Vec::new() };
         table.iter().map(|(k, _)| (k.get_ref().to_string(), k.span())).collect()
     }
 
-    /// The entries, if this is a list.
+    /// Entries of an array; `None` if this is not an array.
     pub fn items(&self) -> Option<Vec<Located<'a>>> {
         let DeValue::Array(array) = self.node.get_ref() else { return None };
         let located = |node: &TomlNode<'a>| Located { source: self.source, node: node.clone() };
         Some(array.iter().map(located).collect())
     }
 
-    /// Reads the value as a type. Every problem is reported: what is wrong is taken out and reading begins again.
+    /// Deserializes the value and reports every problem: the offending key is removed and reading repeated, at most 100 times.
     pub fn read<T: DeserializeOwned>(&self, problems: &mut Problems) -> Option<TomlEntry<'a, T>> {
         let mut node = self.node.clone();
         let mut removed: Vec<String> = Vec::new();
@@ -137,7 +130,7 @@ impl<'a> Located<'a> {
                 Err(error) => error,
             };
             let (what, mend) = words(error.message());
-            // A key that was misspelt is not missing as well.
+            // A key that was reported as misspelt is not reported as missing too.
             let meant =
                 |p: &Problem| p.what.starts_with("unknown key") && p.mend.contains(&what.replace("missing key ", ""));
             let misspelt = what.starts_with("missing key") && problems.list[before..].iter().any(meant);
@@ -157,7 +150,7 @@ impl<'a> Located<'a> {
     }
 }
 
-/// Takes the innermost key out of which this span lies in key or value; `None` if there is none.
+/// Removes the innermost key whose key or value contains the span, and returns it; `None` if there is none.
 fn take_out<'a>(node: &mut TomlNode<'a>, span: &Range<usize>) -> Option<String> {
     let covers = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
     match node.get_mut() {
@@ -187,7 +180,7 @@ fn take_out<'a>(node: &mut TomlNode<'a>, span: &Range<usize>) -> Option<String> 
     }
 }
 
-/// The span of a value with everything in it: a table's own span is only its header.
+/// The span of a value with everything in it: a table's own span covers only its header.
 fn whole_span(node: &TomlNode<'_>) -> Range<usize> {
     let own = node.span();
     match node.get_ref() {
@@ -201,10 +194,10 @@ fn join(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
     a.start.min(b.start)..a.end.max(b.end)
 }
 
-/// How we say that a table has to hold one key, the word for what it is.
+/// Our wording of serde's error for a table that must hold exactly one key, the name of an enum variant.
 const ONE_WORD: &str = "exactly one word is meant here";
 
-/// What serde said, in our words: (what, mend).
+/// Translates serde's message into ours: (message, hint).
 fn words(message: &str) -> (String, String) {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     if let (Some(rest), Some(name)) = (message.strip_prefix("unknown field "), quoted.first()) {
@@ -235,7 +228,7 @@ fn words(message: &str) -> (String, String) {
     (message.replace('\n', " "), String::new())
 }
 
-/// Parses a text; every syntax error is reported.
+/// Parses a text and reports every syntax error; `None` if there is any.
 pub fn parse<'a>(source: TomlSource<'a>, problems: &mut Problems) -> Option<Located<'a>> {
     let (table, errors) = DeTable::parse_recoverable(source.text);
     for error in &errors {
@@ -246,15 +239,15 @@ pub fn parse<'a>(source: TomlSource<'a>, problems: &mut Problems) -> Option<Loca
     errors.is_empty().then(|| Located { source, node: Spanned::new(span, DeValue::Table(table.into_inner())) })
 }
 
-/// A directory's files, read before anything is parsed, so that everything parsed can borrow from them.
+/// The files of a directory, read before parsing, so that everything parsed can borrow from them.
 #[derive(Debug, Default)]
 pub struct Texts {
-    /// Name in messages, text.
+    /// Name as shown in messages, and text.
     pub files: Vec<(String, String)>,
 }
 
 impl Texts {
-    /// Reads the TOML files of a directory, not below it; none if it is not there.
+    /// Reads the `.toml` files of a directory without its subdirectories; empty if the directory does not exist.
     pub fn read(dir: &Path, problems: &mut Problems) -> Self {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
         let mut paths: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
@@ -270,13 +263,12 @@ impl Texts {
         Self { files }
     }
 
-    /// The sources.
     pub fn sources(&self) -> impl Iterator<Item = TomlSource<'_>> {
         self.files.iter().map(|(name, text)| TomlSource { name, text })
     }
 }
 
-/// A file as a whole.
+/// Location of a file as a whole: line and column 0.
 pub fn whole(name: &str) -> SourceLocation {
     SourceLocation { file: name.to_string(), line: 0, column: 0 }
 }

@@ -1,7 +1,7 @@
-//! The environment over the files: `PLANTROOM__JOURNAL__MAX_GB=2`, `PLANTROOM__SINK__<name>__URL="mqtt://…"`.
+//! Environment variables override the files: `PLANTROOM__JOURNAL__MAX_GB=2`, `PLANTROOM__SINK__<name>__URL="mqtt://…"`.
 //!
-//! The `config` crate reads the environment, nothing else; each value is a TOML literal, read by the same typed reader
-//! as the files. A value that is no literal (`mqtt://host`) is taken as text.
+//! The `config` crate only reads the environment. Each value is a TOML literal, read by the same typed reader as the files; a
+//! value that is not a literal (`mqtt://host`) is taken as text.
 
 use ::config::{Config, Environment};
 
@@ -9,10 +9,9 @@ use crate::config::doc::{Problems, TomlNode, TomlSource, whole};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// One variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// Its whole name, for messages.
+    /// Its full name, for messages.
     pub name: String,
     /// The keys that it addresses, in lower case.
     pub path: Vec<String>,
@@ -20,12 +19,12 @@ pub struct Variable {
     pub literal: String,
 }
 
-/// Variables of the process that begin with `PLANTROOM__`.
+/// Variables of the process whose names begin with `PLANTROOM__`.
 pub fn variables(problems: &mut Problems) -> Vec<Variable> {
     from(Environment::with_prefix("PLANTROOM").prefix_separator("__"), problems)
 }
 
-/// Variables of a map: for tests.
+/// As [`variables`], from a map; for tests.
 #[expect(clippy::implicit_hasher, reason = "the `config` crate wants this one")]
 pub fn of_map(map: std::collections::HashMap<String, String>, problems: &mut Problems) -> Vec<Variable> {
     from(Environment::with_prefix("PLANTROOM").prefix_separator("__").source(Some(map)), problems)
@@ -48,7 +47,8 @@ fn from(environment: Environment, problems: &mut Problems) -> Vec<Variable> {
     map.into_iter().map(variable).collect()
 }
 
-/// Puts a variable's value where it belongs in a document; `false` if the path leads nowhere.
+/// Stores a value at a path in a document and creates missing tables. `false` if the path leads through a plain value or names
+/// no entry of a list.
 pub fn put<'a>(node: &mut TomlNode<'a>, path: &[String], value: TomlNode<'a>) -> bool {
     let Some((key, rest)) = path.split_first() else {
         *node = value;
@@ -62,7 +62,7 @@ pub fn put<'a>(node: &mut TomlNode<'a>, path: &[String], value: TomlNode<'a>) ->
             let inner = table.entry(at).or_insert_with(fresh);
             put(inner, rest, value)
         }
-        // A list is addressed by the name or id of its entry.
+        // An entry of a list is addressed by its `name` or `id`.
         DeValue::Array(array) => {
             let named = |n: &&mut TomlNode<'a>| match n.get_ref() {
                 DeValue::Table(t) => t.iter().any(|(k, v)| {
@@ -76,12 +76,12 @@ pub fn put<'a>(node: &mut TomlNode<'a>, path: &[String], value: TomlNode<'a>) ->
     }
 }
 
-/// Variables are in capitals and cannot have a dash.
+/// Variables are upper case and cannot contain a dash.
 fn same(name: &str, key: &str) -> bool {
     name.to_lowercase().replace('-', "_") == key.replace('-', "_")
 }
 
-/// The source of a variable's literal, for messages.
+/// The literal as a source, for messages.
 pub fn source(variable: &Variable) -> TomlSource<'_> {
     TomlSource { name: &variable.name, text: &variable.literal }
 }

@@ -1,4 +1,8 @@
-//! Many files become one checked configuration; every problem at once, each with file, line and mend.
+//! Loads the configuration: many files become one checked [`Configuration`].
+//!
+//! Any `.toml` file of the directory may hold any table. The files are parsed with the location of each value, environment
+//! variables override them, each table is deserialized on its own, and `check` then checks references across tables. Every
+//! problem is collected, with file, line, column and hint; a `Configuration` results only if none of them is an error.
 
 pub mod budget;
 pub mod build;
@@ -26,70 +30,53 @@ use crate::model::problem::Problem;
 use crate::poll::BusConfig;
 use crate::{alarm, channel, clock, control, derive, journal, link, oncall, sink, web};
 
-/// A checked configuration.
+/// A configuration that passed all checks.
 #[derive(Clone, Debug)]
 pub struct Configuration {
-    /// The site.
     pub site: file::Site,
-    /// When the date may be believed.
     pub clock: clock::ClockSettings,
-    /// Limits of the journal.
     pub journal: journal::JournalSettings,
-    /// The health page.
     pub health: web::HealthPageSettings,
-    /// The door.
     pub web: web::server::ServerSettings,
     /// Who may change something through the control socket.
     pub control: control::ControlSettings,
-    /// Buses with their units.
     pub buses: Vec<BusConfig>,
-    /// Devices, by id.
     pub devices: BTreeMap<String, Device>,
-    /// Points made out of points.
     pub derive: Vec<derive::Definition>,
-    /// Where readings go.
     pub sinks: Vec<sink::SinkSettings>,
-    /// When what is in alarm.
     pub alarms: alarm::Rules,
-    /// Which rule is for which device, and what is missing where it is not.
+    /// For each rule and each device of its class: the resulting alarms, or what is missing.
     pub applies: Vec<check_alarms::Applies>,
-    /// Who is told what.
     pub oncall: check_oncall::OncallTables,
     /// Vocabulary, profiles, alarm rules and calendars.
     pub catalogue: Catalogue,
 }
 
-/// A device, checked.
+/// A device whose references are resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Device {
-    /// Its id.
     pub id: Arc<str>,
-    /// Its class.
     pub class: String,
-    /// Where it is.
     pub area: String,
-    /// Chinese name.
     pub zh: String,
-    /// English name.
     pub en: String,
-    /// The transfer switch that feeds it, if it names one.
+    /// The transfer switch that feeds it, if the file names one.
     pub supply: Option<String>,
-    /// What is known of it.
+    /// Parameters by the vocabulary's names: `floor_m`, `rated_a`.
     pub numbers: BTreeMap<String, f64>,
     /// Point -> (unit, the profile's point).
     pub points: BTreeMap<String, (String, String)>,
 }
 
-/// What loading came to: problems, and a configuration if none of them is an error.
+/// The result of loading: problems, and a configuration if none of them is an error.
 #[derive(Debug)]
 pub struct Loaded {
-    /// In order of file, line and column.
+    /// Sorted by file, line and column, without duplicates.
     pub problems: Vec<Problem>,
-    /// The configuration.
     pub configuration: Option<Configuration>,
 }
 
-/// What the files say, each entry with its place.
+/// The tables of all files by kind, each entry with its location.
 #[derive(Default)]
 pub struct Files<'a> {
     site: Vec<TomlEntry<'a, file::Site>>,
@@ -115,7 +102,7 @@ pub struct Files<'a> {
     channel: Vec<(channel::ChannelSettings, Located<'a>)>,
 }
 
-/// Loads and checks the configuration in a directory, with the environment over it.
+/// Loads and checks the configuration in a directory, overridden by the environment.
 pub fn load(dir: &Path) -> Loaded {
     let mut problems = Problems::default();
     let variables = environment::variables(&mut problems);
@@ -127,7 +114,7 @@ pub fn load(dir: &Path) -> Loaded {
     finish(&texts, Own { dir: Some(dir), alarms: None }, &variables, problems)
 }
 
-/// Loads the configuration in a directory with other alarm rules: for trying them on the past.
+/// As [`load`], with other alarm rules, to try them on recorded history.
 pub fn load_trial(dir: &Path, alarms: Option<&Path>) -> Loaded {
     let mut problems = Problems::default();
     let variables = environment::variables(&mut problems);
@@ -135,12 +122,12 @@ pub fn load_trial(dir: &Path, alarms: Option<&Path>) -> Loaded {
     finish(&texts, Own { dir: Some(dir), alarms }, &variables, problems)
 }
 
-/// Loads and checks a configuration from texts: for tests and the demo.
+/// Loads and checks a configuration from texts, for tests and the demo; the environment is not read.
 pub fn load_texts(texts: &Texts, dir: Option<&Path>) -> Loaded {
     finish(texts, Own { dir, alarms: None }, &[], Problems::default())
 }
 
-/// As [`load_texts`], with variables of the environment.
+/// As [`load_texts`], with environment variables.
 pub fn load_with(texts: &Texts, variables: &[environment::Variable]) -> Loaded {
     finish(texts, Own::default(), variables, Problems::default())
 }
@@ -167,11 +154,12 @@ fn finish(texts: &Texts, own: Own<'_>, variables: &[environment::Variable], mut 
     Loaded { problems: list, configuration: configuration.filter(|_| !any_error) }
 }
 
-/// Puts a variable into the first document that has its table, or into the first of all.
+/// Puts a variable into the first document that has its table. A table that may occur only once is created in the first
+/// document.
 fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variable, problems: &mut Problems) {
     let source = environment::source(variable);
     let Ok(value) = toml::de::DeValue::parse(source.text) else { return };
-    // Places within the value are told as the variable's own: the span lies beyond every file.
+    // The span 0..0 makes problems in this value point to the environment, not to a file.
     let value = toml::Spanned::new(0..0, value.into_inner());
     let path: Vec<String> = variable.path.clone();
     let lists = ["link", "sink", "channel"];
@@ -180,7 +168,7 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
         if !has {
             continue;
         }
-        // `sink` and `link` have one list a kind: the name is looked for in each.
+        // These tables hold one list per kind: the name is searched in each.
         let kinds: Vec<String> = match path.first() {
             Some(first) if lists.contains(&first.as_str()) => {
                 document.get(first).map(|t| t.keys().into_iter().map(|(k, _)| k).collect()).unwrap_or_default()
@@ -208,7 +196,7 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
     problems.error(doc::whole(&variable.name), "the variable addresses nothing in the configuration", mend);
 }
 
-/// Sorts the tables of a file into kinds, each entry read on its own.
+/// Distributes the tables of a file by kind; each entry is deserialized on its own.
 fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Problems) {
     for (key, span) in document.keys() {
         let Some(at) = document.get(&key) else { continue };

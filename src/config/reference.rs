@@ -1,4 +1,4 @@
-//! The reference, printed from the doc comments: a JSON schema, and a page made of it.
+//! Generates the reference from the doc comments: a JSON schema, and a page made from it.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! What is known of a cumulative register before it is read: where it rolls over, and the most that it can count in an hour.
+//! Limits of a cumulative register, known before it is read: where it rolls over, and the most that it can count in an hour.
 
 use rust_decimal::Decimal;
 
@@ -7,13 +7,13 @@ use crate::model::counter::Limits;
 use crate::model::point::Encoding;
 use crate::profile::PointDef;
 
-/// More than any feeder or pipe of a building carries: a bound against garbage, where the site gives no rating. kWh and the like,
-/// and cubic metres, in an hour.
+/// Bound against garbage where the site gives no rating, in kWh (kvarh, kVAh) or m³ per hour: more than any feeder or pipe of a
+/// building carries.
 const MOST_PER_H: i64 = 1_000_000;
-/// Starts in an hour that nothing survives.
+/// More starts per hour than any machine survives.
 const MOST_STARTS_PER_H: i64 = 3_600;
 
-/// The limits of a register of a device.
+/// The limits of a register, from the device's numbers and the profile.
 pub fn limits(device: &Device, point: &str, def: &PointDef) -> Limits {
     let own =
         |name: &str| device.numbers.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO);
@@ -21,7 +21,7 @@ pub fn limits(device: &Device, point: &str, def: &PointDef) -> Limits {
     let rating = if is_energy {
         rating_kw(&own)
     } else if point.ends_with("_h") {
-        // Hours of run time do not pass faster than hours.
+        // Run time cannot advance faster than time itself.
         Some(Decimal::ONE)
     } else if point.ends_with("starts") {
         Some(Decimal::from(MOST_STARTS_PER_H))
@@ -38,11 +38,11 @@ pub fn limits(device: &Device, point: &str, def: &PointDef) -> Limits {
     Limits { modulus, max_per_h, is_rated, resolution: Decimal::new(1, decimals) }
 }
 
-/// The greatest power that the site says of a device: as given, or from current and voltage of three phases.
+/// The greatest power of a device: as given, or from current and voltage of three phases.
 fn rating_kw(own: &impl Fn(&str) -> Option<Decimal>) -> Option<Decimal> {
     let by_current = || {
         let (amps, volts) = (own("rated_a")?, own("nominal_v").unwrap_or(Decimal::from(230)));
-        // A feeder carries twice its rated current for minutes.
+        // A feeder can carry twice its rated current for minutes.
         amps.checked_mul(volts)?.checked_mul(Decimal::new(6, 3))
     };
     own("max_power_kw").or_else(|| own("transformer_kva")).or_else(by_current)

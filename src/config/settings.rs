@@ -1,4 +1,4 @@
-//! What the configuration's files may say. The doc comments are the reference; each room owns its own settings.
+//! The schema of the configuration files. Its doc comments are the users' reference; each room owns its own settings.
 
 use std::collections::BTreeMap;
 
