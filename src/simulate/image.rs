@@ -1,4 +1,5 @@
-//! The registers of a simulated unit: values written through its profile, so that a profile is tried both ways.
+//! The registers of a simulated unit. Values are written through its profile, so that a profile is exercised in both
+//! directions.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use rust_decimal::prelude::{FromPrimitive as _, ToPrimitive as _};
 use crate::model::registers::{RegisterRange, RegisterType};
 use crate::profile::{Chars, Factor, Order, PointDef, ProfileVariant, RegisterEncoding};
 
-/// The registers and bits that a unit has. Whatever else is asked for gets exception 2.
+/// The registers and bits that a unit has. Reading anything else is answered with exception 2.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     words: BTreeMap<(RegisterType, u16), u16>,
@@ -16,7 +17,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// All registers of a layout, zero.
+    /// All registers of a profile variant, set to zero.
     pub fn new(layout: &ProfileVariant) -> Self {
         let mut image = Self::default();
         for point in &layout.points {
@@ -24,7 +25,7 @@ impl Image {
             point.scale_from.iter().for_each(|s| image.add(s.span));
             image.defs.insert(point.name.to_string(), point.clone());
         }
-        // Gaps that a read may run across exist too, as they do in real units.
+        // Registers in gaps that a read may span exist too, as in real units.
         let spans: Vec<RegisterRange> = layout.points.iter().map(|p| p.span).collect();
         for (a, b) in spans.iter().flat_map(|a| spans.iter().map(move |b| (a, b))) {
             if a.area == b.area
@@ -36,7 +37,7 @@ impl Image {
                 });
             }
         }
-        // A quantity that cannot be zero (a temperature in kelvin) begins with something that it can be.
+        // A quantity that cannot be zero (a temperature in kelvin) starts with a legal value.
         let zero_is_wrong = |p: &&PointDef| p.range.is_some_and(|(low, high)| p.offset < low || p.offset > high);
         for point in layout.points.iter().filter(zero_is_wrong) {
             let (low, high) = point.range.unwrap_or_default();
@@ -51,12 +52,12 @@ impl Image {
         });
     }
 
-    /// The words of a run; `None` if the unit lacks one of them.
+    /// The words of a register range; `None` if the unit lacks one of them.
     pub fn get(&self, span: RegisterRange) -> Option<Vec<u16>> {
         (0..span.count).map(|i| self.words.get(&(span.area, span.address.checked_add(i)?)).copied()).collect()
     }
 
-    /// Gives a point a value; a bool is true when it is not 0. Points that are made of another one's code are left alone.
+    /// Sets a point; a bool is true unless the value is 0. Points that are made from another point's code are left unchanged.
     pub fn set(&mut self, point: &str, value: f64) {
         let Some(def) = self.defs.get(point).cloned() else { return };
         if !def.true_when.is_empty() {
@@ -89,7 +90,7 @@ impl Image {
                 let digits = self.raw(&def, value).unsigned_abs().to_string();
                 self.put_bits(&def, u64::from_str_radix(&digits, 16).unwrap_or(0));
             }
-            // No shipped profile has them.
+            // No shipped profile uses these encodings.
             RegisterEncoding::SignMagnitude { .. }
             | RegisterEncoding::Modulo10k { .. }
             | RegisterEncoding::Date(_)
@@ -97,7 +98,7 @@ impl Image {
         }
     }
 
-    /// Gives a text point a text.
+    /// Sets a point that holds text.
     pub fn set_text(&mut self, point: &str, text: &str) {
         let Some(def) = self.defs.get(point).cloned() else { return };
         let RegisterEncoding::Text { registers, chars, .. } = def.wire else { return };
@@ -112,12 +113,12 @@ impl Image {
         self.put(def.span, &words);
     }
 
-    /// Gives a register a raw word.
+    /// Sets a register to a raw word.
     pub fn set_word(&mut self, area: RegisterType, address: u16, word: u16) {
         self.words.insert((area, address), word);
     }
 
-    /// The raw integer of a value: offset and scale taken off, exactly, then rounded.
+    /// The raw integer of a value: offset and scale are removed exactly, then the result is rounded.
     fn raw(&self, def: &PointDef, value: f64) -> i64 {
         let decimal = Decimal::from_f64(value).unwrap_or_default();
         let factor = def.scale * self.factor(def);
@@ -132,7 +133,7 @@ impl Image {
         (value - def.offset.to_f64().unwrap_or(0.0)) / factor
     }
 
-    /// The factor that stands in other registers, as they are now.
+    /// The scale factor that other registers hold at present.
     fn factor(&self, def: &PointDef) -> Decimal {
         let one = |from: &crate::profile::ScaleFrom| {
             let words = self.get(from.span).unwrap_or_default();
@@ -165,7 +166,7 @@ impl Image {
     }
 }
 
-/// Words in the order of the wire; its own inverse.
+/// Converts between value order and wire order of words; its own inverse.
 fn order(words: &[u16], order: Order) -> Vec<u16> {
     let mut out: Vec<u16> = (0..words.len()).map(|i| words[order.place(i, words.len())]).collect();
     if order.bytes_swapped() {

@@ -1,40 +1,35 @@
-//! Lifts: trips with doors; one of them can stop between floors.
+//! Lifts that make trips and move their doors; one of them can stop between floors.
 
 use crate::simulate::Scenario;
 use crate::simulate::signals::{Random, Signals};
 
-/// What a lift is doing.
+/// Phase of a lift. The number is the seconds left in it; in `Stuck`, the seconds so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Doing {
-    /// At a floor, doors closed, empty, for so many seconds more.
+    /// At a floor, doors closed, empty.
     Idle(f64),
-    /// Doors open.
     Open(f64),
-    /// Doors closing.
     Closing(f64),
-    /// Between floors.
     Travel(f64),
-    /// Doors open at the end of the trip.
+    /// Doors open at the end of a trip.
     Arrived(f64),
-    /// Stopped between floors, for so many seconds already.
+    /// Stopped between floors with somebody inside.
     Stuck(f64),
 }
 
-/// One lift.
 #[derive(Clone, Copy, Debug)]
 pub struct Lift {
     doing: Doing,
-    /// Trips made.
     pub trips: u32,
 }
 
 impl Lift {
-    /// A lift whose first trip begins after so many seconds.
+    /// A lift whose first trip begins after `first_s` seconds.
     pub fn new(first_s: f64) -> Self {
         Self { doing: Doing::Idle(first_s), trips: 0 }
     }
 
-    /// Goes on; `stuck`: it stops between floors as soon as it is there.
+    /// Advances by `dt` seconds. `stuck`: it stops between floors as soon as it travels.
     pub fn step(&mut self, dt: f64, powered: bool, stuck: bool, random: &mut Random) {
         let left = |s: f64| s - dt;
         self.doing = match self.doing {
@@ -58,12 +53,11 @@ impl Lift {
         };
     }
 
-    /// What it takes, kW.
     pub fn power_kw(&self) -> f64 {
         if matches!(self.doing, Doing::Travel(_)) { 9.5 } else { 0.35 }
     }
 
-    /// Its eight contacts, from input `first` of unit `di8` on.
+    /// Writes its eight contacts, from input `first` of unit `di8` on.
     pub fn tell(&self, first: usize, powered: bool, out: &mut Signals) {
         let stuck_s = if let Doing::Stuck(s) = self.doing { Some(s) } else { None };
         let contacts = [
@@ -82,7 +76,7 @@ impl Lift {
     }
 }
 
-/// Whether lift 1 is to stop between floors now.
+/// Whether lift 1 is stopped between floors at `t` seconds.
 pub fn entraps(scenario: Scenario, t: f64) -> bool {
     scenario == Scenario::Entrapment && (90.0..690.0).contains(&t)
 }

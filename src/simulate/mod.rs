@@ -1,4 +1,8 @@
-//! A plant that behaves: real Modbus servers on loopback with pumps, rain, lifts, a generating set and meters behind them.
+//! A simulated plant behind real Modbus servers, for the demo and for trying configurations.
+//!
+//! `Plant` steps pumps, rain, lifts, a generating set and meters; time and randomness are its inputs. `serve` copies its
+//! signals into register images every 100 ms and answers over TCP on loopback and over RTU on pseudo-terminals. `play` replays
+//! recorded frames instead of a plant.
 
 pub mod image;
 pub mod lifts;
@@ -30,7 +34,7 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    /// Every scenario with one line about it.
+    /// Every scenario with its name and a one-line description.
     pub const ALL: [(Scenario, &'static str, &'static str); 5] = [
         (Scenario::Calm, "calm", "an ordinary day; the generating set has a test run after five minutes"),
         (Scenario::Rainstorm, "rainstorm", "after one minute it rains harder than one pump can carry away"),

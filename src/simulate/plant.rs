@@ -1,4 +1,4 @@
-//! The plant: water, lifts and power stepped together. Pure: time and chance come in from outside.
+//! The plant: water, lifts and power, stepped together. Time and randomness are inputs.
 
 use crate::simulate::Scenario;
 use crate::simulate::lifts::{Lift, entraps};
@@ -6,14 +6,13 @@ use crate::simulate::power::Power;
 use crate::simulate::signals::{Random, Signals};
 use crate::simulate::water::Water;
 
-/// Longest step, seconds: what is longer is taken in pieces.
+/// Longest step, seconds; longer intervals are split.
 const STEP_MAX_S: f64 = 0.5;
 
-/// The plant.
 #[derive(Debug)]
 pub struct Plant {
     scenario: Scenario,
-    /// Seconds since the beginning.
+    /// Seconds since the start.
     pub t: f64,
     random: Random,
     water: Water,
@@ -22,13 +21,13 @@ pub struct Plant {
 }
 
 impl Plant {
-    /// A plant at the beginning of a scenario.
+    /// A plant at the start of a scenario.
     pub fn new(scenario: Scenario, seed: u64) -> Self {
         let lifts = [Lift::new(6.0), Lift::new(17.0)];
         Self { scenario, t: 0.0, random: Random::new(seed), water: Water::default(), lifts, power: Power::default() }
     }
 
-    /// Time goes on by so many seconds.
+    /// Advances by `seconds`, in steps of at most `STEP_MAX_S`.
     pub fn advance(&mut self, seconds: f64) {
         let mut left = seconds;
         while left > 0.0 {
@@ -53,7 +52,7 @@ impl Plant {
         self.power.step(scenario, t, dt, lifts, pumps, noise);
     }
 
-    /// What its instruments say now.
+    /// The present values of all instruments.
     pub fn signals(&mut self) -> Signals {
         let mut out = Signals::default();
         let powered = self.power.powered();

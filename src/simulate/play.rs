@@ -1,5 +1,5 @@
-//! Plays back what `read --record` wrote: whoever asks what was asked then gets the answer that came then, as late as it came;
-//! silence where there was none.
+//! Replays what `read --record` wrote: a request gets the recorded answer after the recorded delay, and silence where there was
+//! none.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -11,22 +11,22 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::model::frames::{Frame, HEAD};
 
-/// What came back to one request: bytes with their delays after it.
+/// Answer frames to one request, each with its delay after the request.
 type PlayedAnswer = Vec<(Duration, Vec<u8>)>;
 
-/// One link of a record.
+/// One link of a recording.
 #[derive(Debug, Default)]
 pub struct Recording {
-    /// Whether frames lie as RTU.
+    /// Whether frames are RTU.
     pub is_rtu: bool,
-    /// Request without transaction id or CRC -> answers in their order; the last one goes on for ever.
+    /// Request without transaction id or CRC -> answers in recorded order; the last one is repeated for ever.
     answers: BTreeMap<Vec<u8>, VecDeque<(Vec<u8>, PlayedAnswer)>>,
 }
 
-/// Reads a record: links by name.
+/// Parses a recording; the result is by link name.
 ///
 /// # Errors
-/// What is wrong, with its line.
+/// What is wrong, with its line number.
 pub fn read(text: &str) -> Result<BTreeMap<String, Recording>, String> {
     if text.lines().next() != Some(HEAD) {
         return Err(format!("line 1: it does not begin with `{HEAD}`"));
@@ -52,15 +52,15 @@ pub fn read(text: &str) -> Result<BTreeMap<String, Recording>, String> {
     Ok(out)
 }
 
-/// What a request asks: unit and PDU, whatever its transaction id or CRC.
+/// What identifies a request: unit and PDU, without transaction id or CRC.
 fn key(request: &[u8], is_rtu: bool) -> Option<Vec<u8>> {
     if is_rtu { request.get(..request.len().checked_sub(2)?) } else { request.get(6..) }.map(<[u8]>::to_vec)
 }
 
-/// Serves one link on loopback until the process ends; its address.
+/// Serves one link on loopback until the process ends; returns its address.
 ///
 /// # Errors
-/// There is no port, in words.
+/// The port cannot be bound.
 pub async fn serve(record: Recording, port: u16) -> Result<SocketAddr, String> {
     let bound = TcpListener::bind(("127.0.0.1", port)).await;
     let listener = bound.map_err(|e| format!("cannot listen on 127.0.0.1:{port}: {e}"))?;
@@ -74,7 +74,7 @@ pub async fn serve(record: Recording, port: u16) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-/// The next answer to a request; the last one again and again.
+/// The next answer to a request; the last one is repeated.
 fn next(record: &Mutex<Recording>, key: &[u8]) -> Option<(Vec<u8>, PlayedAnswer)> {
     let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
     let queue = record.answers.get_mut(key)?;
@@ -83,7 +83,7 @@ fn next(record: &Mutex<Recording>, key: &[u8]) -> Option<(Vec<u8>, PlayedAnswer)
 
 async fn answer(mut stream: TcpStream, record: Arc<Mutex<Recording>>) {
     let is_rtu = record.lock().unwrap_or_else(PoisonError::into_inner).is_rtu;
-    // Every read of registers or bits asks in twelve bytes, or eight with a CRC.
+    // Every read request has 12 bytes, or 8 with a CRC.
     let mut request = vec![0u8; if is_rtu { 8 } else { 12 }];
     while stream.read_exact(&mut request).await.is_ok() {
         let found = key(&request, is_rtu).and_then(|k| next(&record, &k));
@@ -93,7 +93,7 @@ async fn answer(mut stream: TcpStream, record: Arc<Mutex<Recording>>) {
             tokio::time::sleep(at.saturating_sub(waited)).await;
             waited = at.max(waited);
             if !is_rtu && bytes.len() >= 2 && bytes[..2] == then[..2] {
-                // It bore the id of its request; that is another one now.
+                // The answer has the recorded transaction id; replace it with that of this request.
                 bytes[..2].copy_from_slice(&request[..2]);
             }
             if stream.write_all(&bytes).await.is_err() {

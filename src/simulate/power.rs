@@ -1,22 +1,18 @@
-//! Power: mains, generating set, transfer switch, an incomer and six sub-meters whose energy adds up.
+//! Power: mains, generating set, transfer switch, and an incomer with six sub-meters whose energy adds up.
 
 use crate::simulate::Scenario;
 use crate::simulate::signals::Signals;
 
-/// What the generating set is doing; numbers are GenComm's engine states.
+/// State of the generating set, published as GenComm's engine states. The number is the seconds in this state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum EngineState {
-    /// Stopped, ready.
     Stopped,
-    /// Cranking for so many seconds already.
     Cranking(f64),
-    /// Running.
     Running,
-    /// Cooling down for so many seconds already.
     Cooling(f64),
 }
 
-/// Mains, generator, switch, meters.
+/// Mains, generating set, transfer switch and meters.
 #[derive(Debug)]
 pub struct Power {
     mains: bool,
@@ -27,16 +23,16 @@ pub struct Power {
     run_s: f64,
     starts: f64,
     generated_kwh: f64,
-    /// Kilowatts of each sub-meter.
+    /// kW of each sub-meter.
     loads: [f64; 6],
-    /// Kilowatt-hours of each sub-meter.
+    /// kWh of each sub-meter.
     energy: [f64; 6],
     temperature_c: f64,
 }
 
-/// Names of the units behind the sub-meters: lighting, lifts, pumps, garage, shops, air conditioning.
+/// Units of the sub-meters: lighting, lifts, pumps, garage, shops, air conditioning.
 pub const SUB_METERS: [&str; 6] = ["em1", "em2", "em3", "em4", "em5", "em6"];
-/// Register readings with which the sub-meters begin, kWh.
+/// Initial register readings of the sub-meters, kWh.
 const FIRST_KWH: [f64; 6] = [48_210.0, 31_745.0, 12_880.0, 20_034.0, 66_120.0, 90_310.0];
 
 impl Default for Power {
@@ -66,7 +62,7 @@ impl Power {
         if self.on_generator { self.engine == EngineState::Running } else { self.mains }
     }
 
-    /// Goes on. `lifts` and `pumps` are what those take, kW.
+    /// Advances by `dt` seconds. `lifts` and `pumps`: their power, kW.
     pub fn step(&mut self, scenario: Scenario, t: f64, dt: f64, lifts: f64, pumps: f64, noise: f64) {
         self.mains = !(scenario == Scenario::Blackout && (60.0..360.0).contains(&t));
         self.mains_good_s = if self.mains { self.mains_good_s + dt } else { 0.0 };
@@ -115,7 +111,7 @@ impl Power {
         }
     }
 
-    /// Everything that controllers and meters say.
+    /// Writes the values of all controllers and meters.
     pub fn tell(&self, noise: f64, out: &mut Signals) {
         let on = |b: bool| f64::from(u8::from(b));
         self.tell_generator(noise, out);
@@ -188,7 +184,7 @@ impl Power {
     }
 }
 
-/// A three-phase meter with a symmetric load.
+/// Writes the values of a three-phase meter with a symmetric load.
 fn meter(unit: &str, volts: f64, kw: f64, kvar: f64, kwh: f64, out: &mut Signals) {
     let kva = kw.hypot(kvar);
     let amps = if volts > 1.0 { kva * 1_000.0 / 3.0 / volts } else { 0.0 };

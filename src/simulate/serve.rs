@@ -19,23 +19,21 @@ use crate::simulate::Scenario;
 use crate::simulate::image::Image;
 use crate::simulate::plant::Plant;
 
-/// A simulated unit: where it is and what it is.
+/// A simulated unit: its server, address and profile.
 #[derive(Clone, Debug)]
 pub struct SimulatedUnit {
-    /// Its name, as the plant's signals know it.
+    /// Its name in the plant's signals.
     pub name: &'static str,
-    /// Which server it is behind.
+    /// The server that it is behind.
     pub server: &'static str,
-    /// Unit id.
     pub address: u8,
-    /// What it is.
     pub profile: Arc<Profile>,
 }
 
-/// All units' registers, by server and unit id.
+/// Register images by server and unit id.
 type Images = Arc<Mutex<BTreeMap<(&'static str, u8), Image>>>;
 
-/// Answers for the units behind one server. Others do not answer, as on a real line.
+/// Answers for the units behind one server. Requests to other units get no answer, as on a real line.
 #[derive(Clone)]
 struct Answers {
     images: Images,
@@ -78,20 +76,20 @@ impl Answers {
     }
 }
 
-/// A plant that runs, with its servers.
+/// A running plant with its servers.
 pub struct Running {
     /// TCP servers: name -> address.
     pub tcp: BTreeMap<&'static str, SocketAddr>,
     /// Serial servers: name -> device file to open.
     pub serial: BTreeMap<&'static str, String>,
-    /// Keeps the other ends of the pseudo-terminals open.
+    /// Keeps the far ends of the pseudo-terminals open.
     ends: Vec<std::fs::File>,
 }
 
 /// Starts servers and plant. `ports` gives TCP servers their port (0 or absent: any free one). Everything ends with `stop`.
 ///
 /// # Errors
-/// A port or pseudo-terminal cannot be had, in words.
+/// A port or pseudo-terminal is not available.
 pub async fn start(
     units: &[SimulatedUnit],
     ports: &BTreeMap<&'static str, u16>,
@@ -127,7 +125,7 @@ pub async fn start(
     Ok(running)
 }
 
-/// The plant's time goes on with the clock's, `speed` times as fast.
+/// Advances the plant with the clock, `speed` times as fast.
 async fn go_on(
     mut plant: Plant,
     names: Vec<(&'static str, &'static str, u8)>,
@@ -151,7 +149,7 @@ async fn go_on(
     }
 }
 
-/// What the instruments say goes into the registers.
+/// Copies the plant's signals into the registers.
 fn write(plant: &mut Plant, names: &[(&'static str, &'static str, u8)], images: &Images) {
     let signals = plant.signals();
     let mut images = images.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,7 +191,8 @@ fn serve_serial(answers: Answers, stop: CancellationToken) -> Result<(String, st
     let (ours, mut theirs) = SerialStream::pair().map_err(|e| format!("cannot make a pseudo-terminal: {e}"))?;
     let _may_be_opened_by_others = theirs.set_exclusive(false);
     let name = theirs.name().ok_or("the pseudo-terminal has no name")?;
-    // The far end stays open, or reading ours fails; but without the library's lock, which is the gateway's to take.
+    // The far end must stay open, or reading ours fails. It is opened without the library's exclusive lock, which the gateway
+    // takes.
     let end = std::fs::OpenOptions::new().read(true).write(true).open(&name).map_err(|e| format!("{name}: {e}"))?;
     drop(theirs);
     tokio::spawn(async move {

@@ -1,16 +1,14 @@
-//! What instruments say, and chance from a seed.
+//! Values of the plant's instruments, and random numbers from a seed.
 
 use std::collections::BTreeMap;
 
-/// What the plant's instruments say: unit -> point -> value.
+/// Values of the plant's instruments: unit -> point -> value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Signals {
-    /// The values.
     pub by_unit: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 impl Signals {
-    /// Sets a value.
     pub fn set(&mut self, unit: &str, point: &str, value: f64) {
         match self.by_unit.get_mut(unit) {
             Some(points) => drop(points.insert(point.to_string(), value)),
@@ -18,18 +16,17 @@ impl Signals {
         }
     }
 
-    /// Reads a value.
     pub fn get(&self, unit: &str, point: &str) -> Option<f64> {
         self.by_unit.get(unit)?.get(point).copied()
     }
 }
 
-/// Chance from a seed (xorshift): the same seed gives the same day.
+/// Random numbers from a seed (xorshift): the same seed gives the same sequence.
 #[derive(Clone, Copy, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Begins with a seed.
+    /// A seed of 0 becomes 1, because xorshift never leaves 0.
     pub fn new(seed: u64) -> Self {
         Self(seed.max(1))
     }

@@ -1,4 +1,4 @@
-//! The demo's site: which units there are, and the configuration that reads them.
+//! The demo's site: its units, and the configuration that reads them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const UNITS: [(&str, &str, u8, &str); 16] = [
     ("em6", "meters", 16, "carlo-gavazzi-em340"),
 ];
 
-/// The units that are simulated.
+/// The simulated units whose profiles exist.
 pub fn units(profiles: &BTreeMap<String, Arc<Profile>>) -> Vec<SimulatedUnit> {
     let unit = |(name, server, address, profile): &(&'static str, &'static str, u8, &str)| {
         let profile = Arc::clone(profiles.get(*profile)?);
@@ -35,25 +35,25 @@ pub fn units(profiles: &BTreeMap<String, Arc<Profile>>) -> Vec<SimulatedUnit> {
     UNITS.iter().filter_map(unit).collect()
 }
 
-/// TCP ports that `demo --write` and `simulate` use, so that the written configuration fits the simulator.
+/// TCP ports of `demo --write` and `simulate`, so that the written configuration fits the simulator.
 pub fn fixed_ports() -> BTreeMap<&'static str, u16> {
     BTreeMap::from([("plant", 15_020), ("lifts", 15_021), ("meters", 15_022)])
 }
 
-/// Where the parts of the site are.
+/// Addresses that the demo's configuration refers to.
 #[derive(Clone, Debug)]
 pub struct Whereabouts {
     /// TCP servers: name -> port.
     pub ports: BTreeMap<&'static str, u16>,
-    /// The serial line's device file.
+    /// Device file of the serial line.
     pub line: String,
-    /// The broker.
+    /// URL of the broker.
     pub broker: String,
     /// Address of the health page; empty for none.
     pub health: String,
 }
 
-/// The configuration as files: name, text.
+/// The configuration files as (name, text).
 pub fn files(at: &Whereabouts) -> Vec<(String, String)> {
     let mut links = LINKS.to_string();
     for (server, port) in &at.ports {

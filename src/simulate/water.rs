@@ -1,4 +1,4 @@
-//! Water: a sump that fills with rain and is emptied by two alternating pumps; domestic-water pumps that hold a pressure.
+//! Water: a sump that fills with rain and is emptied by two alternating pumps, and domestic-water pumps that hold a pressure.
 
 use crate::simulate::Scenario;
 use crate::simulate::signals::Signals;
@@ -10,19 +10,18 @@ const START2_M: f64 = 1.4;
 const HIGH_HIGH_M: f64 = 2.2;
 const FLOOR_M: f64 = 2.4;
 const AREA_M2: f64 = 4.0;
-/// What one pump carries away, m³/s (36 m³/h).
+/// Flow of one pump, m³/s (36 m³/h).
 const PUMP_M3S: f64 = 0.010;
 /// Paved area that drains into the sump.
 const CATCHMENT_M2: f64 = 1_500.0;
-/// Ground water, m³/s.
+/// Ground water that flows in constantly, m³/s.
 const SEEPAGE_M3S: f64 = 0.002;
 
 /// One drain pump with its drive.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pump {
-    /// Whether it runs.
     pub running: bool,
-    /// Whether it runs without effect.
+    /// Whether it runs without moving water.
     pub blocked: bool,
     run_s: f64,
     starts: f64,
@@ -31,11 +30,10 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// What it takes, kW.
     pub fn power_kw(&self) -> f64 {
         match (self.running, self.blocked) {
             (false, _) => 0.0,
-            // Nothing moves: little work.
+            // A blocked pump does little work.
             (true, true) => 1.3,
             (true, false) => 3.0,
         }
@@ -73,13 +71,11 @@ impl Pump {
     }
 }
 
-/// Rain, sump, supply.
 #[derive(Debug)]
 pub struct Water {
     level_m: f64,
     rain_mmh: f64,
     rain_mm: f64,
-    /// The two drain pumps.
     pub pumps: [Pump; 2],
     duty: usize,
     standby_on: bool,
@@ -104,7 +100,7 @@ impl Default for Water {
     }
 }
 
-/// Rain at a time, mm/h.
+/// Rain intensity at `t` seconds, mm/h.
 fn rain(scenario: Scenario, t: f64) -> f64 {
     let storm = |peak: f64| {
         let rise = ((t - 60.0) / 120.0).clamp(0.0, 1.0);
@@ -119,7 +115,7 @@ fn rain(scenario: Scenario, t: f64) -> f64 {
 }
 
 impl Water {
-    /// `powered`: without power no pump runs.
+    /// Advances by `dt` seconds. `powered`: without power no pump runs.
     pub fn step(&mut self, scenario: Scenario, t: f64, dt: f64, powered: bool, noise: f64) {
         self.rain_mmh = rain(scenario, t);
         self.rain_mm += self.rain_mmh * dt / 3_600.0;
@@ -127,7 +123,7 @@ impl Water {
         let duty_runs = self.pumps[self.duty].running;
         let want_duty = self.level_m >= START1_M || (duty_runs && self.level_m > STOP_M);
         if duty_runs && !want_duty {
-            // Alternation: the other one has its turn next.
+            // Alternation: the other pump is duty pump next.
             self.pumps[self.duty].step(false, dt);
             self.duty = 1 - self.duty;
         }
@@ -146,12 +142,12 @@ impl Water {
         }
     }
 
-    /// What the domestic-water pumps take, kW.
+    /// Power of the domestic-water pumps, kW.
     pub fn supply_kw(&self, powered: bool) -> f64 {
         if powered { 0.4 + self.demand_m3h * 0.22 } else { 0.0 }
     }
 
-    /// Everything that the transmitters say.
+    /// Writes the values of all transmitters, contacts and drives.
     pub fn tell(&self, powered: bool, noise: f64, out: &mut Signals) {
         let on = |b: bool| f64::from(u8::from(b));
         out.set("lt1", "level_m", (self.level_m + noise * 0.002).max(0.0));
@@ -206,7 +202,6 @@ impl Water {
         }
     }
 
-    /// Level for tests.
     pub fn level_m(&self) -> f64 {
         self.level_m
     }
