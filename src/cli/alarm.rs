@@ -1,4 +1,5 @@
-//! `plantroom alarm`, `ack`, `shelve`, `explain`, `inject`: what is in alarm, why, and what people do with it.
+//! `plantroom alarm`, `ack`, `shelve`, `test`, `explain`, `inject`: lists and explains alarms, and sends people's commands to
+//! the gateway.
 
 use serde_json::json;
 
@@ -158,7 +159,6 @@ pub struct InjectArgs {
     lasts: String,
 }
 
-/// Runs `alarm`.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     match &args.what {
         AlarmQuestion::List { all, format } => list(global, *all, *format),
@@ -173,7 +173,6 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     }
 }
 
-/// Runs `ack`.
 pub fn acknowledge(global: &Global, args: &AckArgs) -> CommandOutcome {
     if let Some(key) = &args.key {
         return act(global, &AlarmArgs { key: key.clone(), note: args.note.clone() }, &Action::Acknowledge);
@@ -189,7 +188,6 @@ pub fn acknowledge(global: &Global, args: &AckArgs) -> CommandOutcome {
     Ok(())
 }
 
-/// Runs `shelve`.
 pub fn shelve(global: &Global, args: &ShelveArgs) -> CommandOutcome {
     if args.off {
         return act(global, &args.whose, &Action::Unshelve);
@@ -198,7 +196,6 @@ pub fn shelve(global: &Global, args: &ShelveArgs) -> CommandOutcome {
     act(global, &args.whose, &Action::Shelve { for_ms })
 }
 
-/// Runs `test`.
 pub fn test(global: &Global, args: &TestArgs) -> CommandOutcome {
     let for_ms = length(&args.lasts, TEST_MAX_MS)?;
     let request = ControlRequest::AnnounceTest { device: args.device.clone(), for_ms, by: args.by.clone() };
@@ -209,14 +206,12 @@ pub fn test(global: &Global, args: &TestArgs) -> CommandOutcome {
     Ok(())
 }
 
-/// Runs `explain`.
 pub fn explain(global: &Global, args: &ExplainArgs) -> CommandOutcome {
     let lines: Vec<String> = read(ask(global, &ControlRequest::Explain { key: args.key.clone() })?)?;
     lines.iter().for_each(output::line);
     Ok(())
 }
 
-/// Runs `inject`.
 pub fn inject(global: &Global, args: &InjectArgs) -> CommandOutcome {
     let value = match args.value.as_str() {
         "true" => 1.0,
@@ -301,7 +296,7 @@ fn report(global: &Global, month: Option<&str>, format: output::Format) -> Comma
             (begin(first), begin(first.last_of_month().tomorrow().unwrap_or(first)).min(now))
         }
     };
-    // From before: what stands may have been raised long ago.
+    // A year earlier: an alarm that is still active may have been raised long ago.
     let query = EventQuery {
         room: ALARM.into(),
         from: Some(UnixMillis(from - 366 * 86_400_000)),
@@ -328,7 +323,7 @@ fn report(global: &Global, month: Option<&str>, format: output::Format) -> Comma
     Ok(())
 }
 
-/// The site's time zone; UTC where the configuration does not say.
+/// The site's time zone; UTC if there is no valid configuration.
 pub fn zone(global: &Global) -> jiff::tz::TimeZone {
     rules(global).zone
 }
@@ -337,7 +332,7 @@ fn rules(global: &Global) -> crate::alarm::Rules {
     crate::config::load(&global.config_dir()).configuration.map(|c| c.alarms).unwrap_or_default()
 }
 
-/// When a row of the log was written, for people.
+/// When an event was written, for people; seconds after the boot if the date was not trusted.
 pub fn dated(row: &EventRow, zone: &jiff::tz::TimeZone) -> String {
     if row.trusted {
         history::local(row.at.0, zone)
@@ -346,7 +341,7 @@ pub fn dated(row: &EventRow, zone: &jiff::tz::TimeZone) -> String {
     }
 }
 
-/// Rows of the log, read beside the gateway.
+/// Events from the log, read from the file beside a running gateway.
 pub fn rows(global: &Global, query: &EventQuery) -> Result<Vec<EventRow>, CommandFailure> {
     let path = global.state_dir().join("store.db");
     if !path.exists() {

@@ -1,5 +1,5 @@
-//! `plantroom backup` and `plantroom restore`: configuration and state in one file, made beside the running daemon, proved by
-//! opening it.
+//! `plantroom backup` and `plantroom restore`: configuration and state in one archive. A backup is made beside the running
+//! daemon; a restore opens everything before it puts it into place.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -17,7 +17,7 @@ use crate::journal::{self, Journal, copy, recover};
 use crate::model::time::UnixMillis;
 use crate::store::log;
 
-/// Version of the archive's form.
+/// Format and version, the content of the archive's first entry.
 const FORMAT: &str = "plantroom backup 1\n";
 
 /// Options of `backup`.
@@ -37,13 +37,12 @@ pub struct RestoreArgs {
     file: PathBuf,
 }
 
-/// More entries, or more bytes unpacked, than any backup has.
+/// Limits of entries and of unpacked bytes: more than any backup has.
 const ENTRIES_MAX: usize = 100_000;
 const BYTES_MAX: u64 = 64_000_000_000;
 
 type Archive = tar::Builder<GzEncoder<File>>;
 
-/// Writes the archive.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let part = args.file.with_extension("part");
     let failed =
@@ -61,7 +60,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     match finished {
         Ok(count) => {
             let bytes = std::fs::metadata(&args.file).map_or(0, |m| m.len());
-            // Its date is the last backup's: a gateway says when that is too long ago.
+            // The date of this file is that of the last backup; the gateway reports when it is too old.
             let _best_effort = File::create(global.state_dir().join(LAST_BACKUP));
             output::line(format!("{}: {count} files, {} kB", args.file.display(), bytes / 1_000));
             Ok(())
@@ -142,8 +141,8 @@ fn put(archive: &mut Archive, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     archive.append_data(&mut header, name, bytes)
 }
 
-/// Every regular file below a directory, sorted. Links are not followed: who may write in the state directory must not decide what a
-/// backup by root holds.
+/// Every regular file below a directory, sorted. Links are not followed: a user who can write to the state directory must not
+/// decide what a backup by root contains.
 fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -163,7 +162,7 @@ fn journal_dir(global: &Global) -> String {
     loaded.configuration.map_or_else(|| journal::JournalSettings::default().dir, |c| c.journal.dir)
 }
 
-/// Unpacks an archive beside, proves it, and puts it into place.
+/// Unpacks an archive into a new directory, verifies it, and puts it into place.
 pub fn restore(global: &Global, args: &RestoreArgs) -> CommandOutcome {
     output::begin_log(global, true);
     let (config_dir, state_dir) = (global.config_dir(), global.state_dir());
@@ -188,7 +187,7 @@ fn unpack(file: &Path, to: &Path) -> CommandOutcome {
     };
     let mut archive = tar::Archive::new(GzDecoder::new(File::open(file).map_err(broken)?));
     std::fs::create_dir_all(to.parent().unwrap_or(to)).map_err(broken)?;
-    // New, and nobody else's: a link that stands there is an error.
+    // Must be new: an existing directory or symbolic link is an error.
     std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(to).map_err(broken)?;
     let (mut known, mut entries, mut bytes) = (false, 0, 0u64);
     for entry in archive.entries().map_err(broken)? {
@@ -217,7 +216,7 @@ fn unpack(file: &Path, to: &Path) -> CommandOutcome {
     if known { Ok(()) } else { Err(CommandFailure::usage(format!("{} is empty", file.display()))) }
 }
 
-/// One file or directory below `to`; anything else, and whatever leads elsewhere, is refused.
+/// Unpacks one file or directory below `to`. Other kinds of entries, and paths that lead elsewhere, are refused.
 fn unpack_one(entry: &mut tar::Entry<'_, impl std::io::Read>, name: &Path, to: &Path) -> Result<(), String> {
     use std::path::Component::Normal;
     let is_inside = name.components().all(|c| matches!(c, Normal(_)))
@@ -238,13 +237,13 @@ fn unpack_one(entry: &mut tar::Entry<'_, impl std::io::Read>, name: &Path, to: &
         return Err("which is neither a file nor a directory".to_string());
     }
     let mut options = std::fs::OpenOptions::new();
-    // New only: what the archive brought before is never written through.
+    // New files only: nothing is written through an earlier entry of the archive.
     std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
     let mut out = options.open(&path).map_err(failed)?;
     std::io::copy(entry, &mut out).map(drop).map_err(failed)
 }
 
-/// Opens everything as the gateway would.
+/// Opens everything as the gateway would; returns a summary.
 fn prove(fresh: &Path) -> Result<String, CommandFailure> {
     let loaded = config::load(&fresh.join("config"));
     let Some(configuration) = loaded.configuration else {
@@ -275,10 +274,10 @@ fn prove(fresh: &Path) -> Result<String, CommandFailure> {
     Ok(format!("site {}: {devices} devices, a journal that opens, numbers from {newest} on", configuration.site.id))
 }
 
-/// A journal's own file, by which its directory is known.
+/// A file of every journal, which identifies its directory.
 const LOCK: &str = "lock";
 
-/// A history that is there is never overwritten.
+/// An existing history is never overwritten.
 fn refuse_if_there(journal: &Path) -> CommandOutcome {
     if !journal.exists() {
         return Ok(());
@@ -287,7 +286,7 @@ fn refuse_if_there(journal: &Path) -> CommandOutcome {
         .hint("stop the gateway and move that directory away, or name another with --state DIR"))
 }
 
-/// Gives what was unpacked to whom the directory belongs: root restores, the service has to read and write it.
+/// Gives unpacked files to the owner of the directory `like`: root restores, but the service must read and write them.
 fn own(path: &Path, like: &Path, mode: Option<u32>) -> std::io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
     let owner = std::fs::metadata(like)?;
@@ -307,7 +306,7 @@ fn own(path: &Path, like: &Path, mode: Option<u32>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Puts what was proved into place; true if a configuration was there already and stays.
+/// Moves the verified files into place; `true` if a configuration existed already and was kept.
 fn place(fresh: &Path, config_dir: &Path, state_dir: &Path) -> Result<bool, CommandFailure> {
     let failed =
         |e: std::io::Error| CommandFailure::later("what was unpacked cannot be put into place").because(e.to_string());

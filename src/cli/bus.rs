@@ -1,4 +1,4 @@
-//! How a command reaches a bus: by opening it, or through the running gateway that holds it, between its cycles.
+//! How a command reaches a bus: it opens the bus itself, or asks the running gateway that holds it, between poll cycles.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,20 +13,18 @@ use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange};
 use crate::scan::RegisterReader;
 
-/// A bus that can be asked.
+/// A bus that can be read.
 pub enum BusAccess {
-    /// It is ours.
+    /// Opened by this process.
     Own {
-        /// The link.
         link: Box<Link>,
-        /// Milliseconds that the last answer took.
+        /// Round trip of the last answer.
         round_trip_ms: Option<u64>,
     },
-    /// A gateway polls it.
+    /// Polled by a running gateway.
     Held {
-        /// The gateway's socket.
+        /// The gateway's control socket.
         socket: PathBuf,
-        /// Its link.
         link: String,
     },
 }
@@ -34,7 +32,7 @@ pub enum BusAccess {
 /// The links of the running gateway; none if none runs.
 ///
 /// # Errors
-/// One runs, and does not tell: a bus that it polls must not be opened a second time.
+/// One runs and does not answer: a bus that it polls must not be opened a second time.
 pub async fn held(global: &Global) -> Result<Vec<Held>, CommandFailure> {
     match control::ask(&global.socket(), &ControlRequest::Links).await {
         Ok(links) => serde_json::from_value(links)
@@ -44,7 +42,7 @@ pub async fn held(global: &Global) -> Result<Vec<Held>, CommandFailure> {
     }
 }
 
-/// Whether both are the same port or address, under whatever names.
+/// Whether both are the same port or address, even under different names.
 pub fn is_same(a: &LinkTransport, b: &LinkTransport) -> bool {
     let real = |path: &str| std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
     match (a, b) {
@@ -56,7 +54,7 @@ pub fn is_same(a: &LinkTransport, b: &LinkTransport) -> bool {
 }
 
 impl BusAccess {
-    /// By the gateway if it holds this bus, else by ourselves.
+    /// Through the gateway if it holds this bus, else by opening it.
     pub fn reach(global: &Global, held: &[Held], settings: LinkSettings, clock: Clock) -> Self {
         match held.iter().find(|h| is_same(&h.transport, &settings.transport)) {
             Some(h) => Self::Held { socket: global.socket(), link: h.link.clone() },
@@ -67,10 +65,10 @@ impl BusAccess {
         }
     }
 
-    /// Opens it, if it is ours and is not open.
+    /// Opens the bus if it belongs to this process and is not open.
     ///
     /// # Errors
-    /// Why it cannot be opened, in words.
+    /// The reason, as text.
     pub async fn open(&mut self) -> Result<(), String> {
         match self {
             Self::Own { link, .. } if !link.is_open() => link.open().await,
@@ -83,7 +81,7 @@ impl BusAccess {
         matches!(self, Self::Held { .. })
     }
 
-    /// What the last answer took, where it is known.
+    /// Round trip of the last answer; unknown through a gateway.
     pub fn round_trip_ms(&self) -> Option<u64> {
         match self {
             Self::Own { round_trip_ms, .. } => *round_trip_ms,

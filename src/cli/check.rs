@@ -1,4 +1,4 @@
-//! `plantroom check`: every problem at once, and what the site will cost.
+//! `plantroom check`: every problem at once, and the predicted load of the site.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,7 @@ pub struct Args {
     online: bool,
 }
 
-/// Checks; 78 if there is an error.
+/// The exit code is 78 if there is an error.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let dir = global.config_dir();
     let loaded = config::load(&dir);
@@ -72,7 +72,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     Ok(())
 }
 
-/// How far ahead rotas are looked at.
+/// How far ahead rotas are checked.
 const AHEAD_DAYS: i64 = 14;
 
 fn plan(configuration: &Configuration) {
@@ -125,7 +125,7 @@ fn plan(configuration: &Configuration) {
     ));
 }
 
-/// Which rules apply, and what is missing where they do not.
+/// Prints which rules apply to which device, and what is missing where they do not.
 fn alarms(configuration: &Configuration) {
     let mut rows = Vec::new();
     for a in &configuration.applies {
@@ -143,7 +143,7 @@ fn alarms(configuration: &Configuration) {
     }
 }
 
-/// Asks every unit who it is.
+/// Asks every unit for its identification, and tries sinks, channels and reply ways.
 fn online(global: &Global, configuration: &Configuration) -> CommandOutcome {
     let (rows, silent) = crate::cli::runtime()?.block_on(async {
         let held = bus::held(global).await?;
@@ -172,10 +172,11 @@ fn online(global: &Global, configuration: &Configuration) -> CommandOutcome {
     Ok(())
 }
 
-/// How long a way for answers has to say that it can be heard.
+/// How long a reply way may take to report that it can receive.
 const LISTEN: Duration = Duration::from_secs(6);
 
-/// Whether answers of people can be heard: as the running gateway knows it, else tried here. How many ways cannot.
+/// Whether people's replies can be received: as the running gateway reports it, else tried here. Returns how many ways cannot
+/// receive.
 fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, CommandFailure> {
     let running = crate::cli::ask(global, &crate::control::ControlRequest::Status).ok();
     if let Some(status) = running.and_then(|v| serde_json::from_value::<crate::app::status::Status>(v).ok()) {
@@ -203,13 +204,13 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
             let sink::SinkSettings::Mqtt(mqtt) = sink else { continue };
             if mqtt.commands {
                 let says = Arc::new(listening(crate::app::reply_ways::of_sink(&mqtt.name)));
-                // A trial carries nothing out.
+                // A trial executes no command.
                 let carry: CommandHandler = Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) }));
-                // Beside a gateway of the same name each would throw the other out.
+                // With the client id of a running gateway, each client would disconnect the other.
                 let client_id = Some(format!("plantroom-{}-check", configuration.site.id));
                 let mqtt = sink::mqtt::settings::MqttSettings { client_id, ..mqtt.clone() };
                 let outbox = sink::SinkHealth::default();
-                // Here this connection is the only one.
+                // There is no outgoing connection here; it counts as connected.
                 outbox.connected.store(true, std::sync::atomic::Ordering::Relaxed);
                 let site = configuration.site.id.clone();
                 let hears = sink::mqtt::commands::Hears {
@@ -222,7 +223,7 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
                 all.spawn(sink::mqtt::commands::run(hears, stop.clone()));
             }
         }
-        // Who listens does not end.
+        // A listener that works does not end by itself.
         let _over = tokio::time::timeout(LISTEN, async { while all.join_next().await.is_some() {} }).await;
     });
     let said = lock(&said).clone();
@@ -266,9 +267,9 @@ async fn ask_bus(config: &crate::poll::BusConfig, mut bus: BusAccess) -> (Vec<Ve
     (rows, silent)
 }
 
-/// What a running gateway has found out about its units.
+/// Prints what a running gateway has learned about its units.
 fn learned(global: &Global) {
-    // Whether one runs is nothing that a check depends on.
+    // A check does not depend on whether a gateway runs.
     let Ok(value) = crate::cli::ask(global, &crate::control::ControlRequest::Status) else { return };
     let Ok(status) = serde_json::from_value::<crate::app::status::Status>(value) else { return };
     crate::cli::status::reply_ways(&status);

@@ -1,4 +1,4 @@
-//! `plantroom clock accept`: a person says that the date is right.
+//! `plantroom clock accept`: a person confirms that the date is right.
 
 use crate::cli::{Args as Global, CommandOutcome, ask, output};
 use crate::control::ControlRequest;
@@ -16,7 +16,7 @@ enum ClockAction {
     Accept,
 }
 
-/// Tells the running gateway.
+/// Sends the confirmation to the running gateway.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     match args.what {
         ClockAction::Accept => {

@@ -1,4 +1,5 @@
-//! `plantroom demo`: plant, broker, journal and gateway in one process; no file, no particular directory, free ports.
+//! `plantroom demo`: plant, broker, journal and gateway in one process; needs no files, uses a temporary directory and free
+//! ports.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     outcome
 }
 
-/// Writes the site; refuses to overwrite.
+/// Writes the demo's configuration; refuses to overwrite files.
 fn write(dir: &Path) -> CommandOutcome {
     let at = site::Whereabouts {
         ports: site::fixed_ports(),
@@ -122,7 +123,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     if shared.fatal.is_cancelled() { Err(CommandFailure::driver_ended()) } else { Ok(()) }
 }
 
-/// Sinks for the stores that were named.
+/// Sink tables for the given stores.
 fn stores(urls: &[String]) -> String {
     let sink = |(i, url): (usize, &String)| {
         let (url, api) = match url.strip_prefix("v1:") {
@@ -134,7 +135,7 @@ fn stores(urls: &[String]) -> String {
     urls.iter().enumerate().map(sink).collect()
 }
 
-/// The live table: on a terminal drawn anew each second, else a line every ten seconds.
+/// The live table: redrawn each second on a terminal, else a line every ten seconds.
 async fn show(shared: &Shared, pages: &DemoPages) {
     let mut drawn = 0;
     let mut seconds = 0u32;
@@ -157,7 +158,7 @@ async fn show(shared: &Shared, pages: &DemoPages) {
     }
 }
 
-/// Points that the live table shows of each device, the first that it has.
+/// Points of the live table, by preference: of each device the first four that it has.
 const SHOWN: [&str; 14] = [
     "level_m",
     "pump1_running",
@@ -175,7 +176,7 @@ const SHOWN: [&str; 14] = [
     "energy_import_kwh",
 ];
 
-/// The table, good points, all points.
+/// The live table, the number of good points, the number of all points.
 fn table(shared: &Shared) -> (String, usize, usize) {
     let configuration = shared.configuration();
     let mut latest: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
@@ -214,7 +215,7 @@ fn table(shared: &Shared) -> (String, usize, usize) {
     (out, good, all)
 }
 
-/// Ports of the demo's broker: 3.1.1 and 5.
+/// Ports of the demo's broker, for MQTT 3.1.1 and 5.
 struct Broker {
     v4: u16,
     v5: u16,
@@ -225,7 +226,7 @@ fn free_port() -> Result<u16, String> {
     listener.local_addr().map(|a| a.port()).map_err(|e| e.to_string())
 }
 
-/// Starts the broker on a thread of its own; it ends with the process.
+/// Starts the broker in its own thread; it ends with the process.
 #[cfg(feature = "embedded-broker")]
 fn broker() -> Result<Broker, String> {
     use std::collections::HashMap;
@@ -275,7 +276,7 @@ fn broker() -> Result<Broker, String> {
     Ok(ports)
 }
 
-/// Without the feature the demo uses a broker that runs already.
+/// Without the feature the demo uses a broker that already runs on port 1883.
 #[cfg(not(feature = "embedded-broker"))]
 fn broker() -> Result<Broker, String> {
     wait_for(1883).map_err(|_| {

@@ -1,4 +1,4 @@
-//! The people of the demo: their pages are shown on the terminal, with the link that their telephone would open.
+//! The people of the demo: their notifications are shown on the terminal, with the link that a phone would open.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,24 +11,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::output;
 
-/// Pages that the live table shows.
+/// Notifications in the live table.
 const SHOWN: usize = 6;
 
-/// The last pages, for the live table.
+/// The last notifications, for the live table.
 #[derive(Clone, Debug, Default)]
 pub struct DemoPages(Arc<Mutex<VecDeque<String>>>);
 
 impl DemoPages {
-    /// The last of them, a line each.
+    /// The last notifications, one per line.
     pub fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|line| format!("{line}\n")).collect()
     }
 }
 
-/// Listens on a free port of loopback until told to stop; the port.
+/// Listens on a free port of loopback until `stop`; returns the port.
 ///
 /// # Errors
-/// No port can be had.
+/// No port is available.
 pub async fn listen(pages: DemoPages, stop: CancellationToken) -> std::io::Result<u16> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let port = listener.local_addr()?.port();
@@ -55,7 +55,8 @@ async fn shown(State(pages): State<DemoPages>, body: Bytes) {
     all.drain(..over);
 }
 
-/// Who is told what in the demo: a technician, half a minute later a second one, then the manager; alarms' pages on a port.
+/// On-call configuration of the demo: a technician, after 30 s a second one, after 2 min the manager. The first port receives
+/// notifications, the second serves alarm pages.
 pub fn people(shown: u16, door: u16) -> String {
     let person = |id: &str, zh: &str, en: &str, more: &str| {
         format!(

@@ -1,5 +1,5 @@
-//! `plantroom history`: one point read back, as samples or in slots, with quality and completeness. Reads the files
-//! themselves, beside a running gateway or without one; a sample at a time.
+//! `plantroom history`: reads one point back, as samples or in slots, with quality and completeness. Reads the files
+//! themselves, with or without a running gateway, one sample at a time.
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -38,22 +38,21 @@ pub struct Args {
     format: Format,
 }
 
-/// How the answer is printed.
+/// How the result is printed.
 struct OutputForm {
     format: Format,
     zone: TimeZone,
-    /// The point's unit; empty where it has none, or nobody knows.
+    /// The point's unit; empty if it has none or the configuration lacks it.
     unit: String,
 }
 
 impl OutputForm {
-    /// What a file says in each line besides time and value.
+    /// Cells that every line of a CSV file repeats.
     fn of(&self, query: &HistoryQuery) -> [String; 3] {
         [query.device.clone(), query.point.clone(), self.unit.clone()]
     }
 }
 
-/// Reads and prints.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let loaded = config::load(&global.config_dir());
@@ -95,10 +94,10 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     }
 }
 
-/// A date, or so long before now, in milliseconds.
+/// A date, or a duration before `now`, in Unix milliseconds.
 ///
 /// # Errors
-/// It is neither.
+/// The text is neither.
 pub fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, CommandFailure> {
     if let Some(ago) = duration_ms(text) {
         return Ok(now - i64::try_from(ago).unwrap_or(now));
@@ -115,12 +114,12 @@ pub fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, CommandFailu
     })
 }
 
-/// A moment in the site's time zone.
+/// A time in the site's time zone.
 pub fn local(ms: i64, zone: &TimeZone) -> String {
     UnixMillis(ms).local(zone)
 }
 
-/// The same as a spreadsheet takes for a date: without zone.
+/// The local time without zone, as spreadsheets recognise dates.
 fn plain(ms: i64, zone: &TimeZone) -> String {
     let at = Timestamp::from_millisecond(ms).map(|t| t.to_zoned(zone.clone()));
     at.map_or_else(|_| ms.to_string(), |z| z.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
@@ -147,7 +146,7 @@ fn samples(journal: &Journal, query: &HistoryQuery, form: &OutputForm) -> Comman
         };
         let at = local(row.at_ms, zone);
         let thinned = word(row.thinned);
-        // Rows are in the order in which they came: where a time is not after the one before, the clock was set back.
+        // Rows are in the order of recording: a time before the previous one means that the clock was set back.
         let is_back = row.at_ms < last_ms;
         last_ms = row.at_ms;
         let back = if is_back { "set back" } else { "" };
@@ -182,7 +181,7 @@ fn samples(journal: &Journal, query: &HistoryQuery, form: &OutputForm) -> Comman
     say(&damage, zone)
 }
 
-/// What is there and cannot be read: nobody takes what is printed for everything.
+/// Reports what is recorded and cannot be read, so that the output is not taken for complete.
 fn say(damage: &[Damage], zone: &TimeZone) -> CommandOutcome {
     if damage.is_empty() {
         return Ok(());
@@ -197,12 +196,12 @@ fn say(damage: &[Damage], zone: &TimeZone) -> CommandOutcome {
         .hint("`plantroom verify` names all of it; what was set aside is said until the `.damaged` file is moved away"))
 }
 
-/// Marks what stands for more than is left of it.
+/// Marks samples that survived downsampling.
 fn word(thinned: bool) -> &'static str {
     if thinned { "thinned" } else { "" }
 }
 
-/// Says why there is nothing: a slip of the pen is an error.
+/// Explains an empty result; an unknown device or point is an error.
 fn nothing(is_empty: bool, journal: &Journal, query: &HistoryQuery) -> CommandOutcome {
     if !is_empty {
         return Ok(());
@@ -221,12 +220,12 @@ fn nothing(is_empty: bool, journal: &Journal, query: &HistoryQuery) -> CommandOu
     Ok(())
 }
 
-/// A mean to twelve digits: what lies beyond is the arithmetic's.
+/// Rounds to twelve digits: further ones are artefacts of floating-point arithmetic.
 fn rounded(x: f64) -> f64 {
     format!("{x:.11e}").parse().unwrap_or(x)
 }
 
-/// A slot as an object: numbers are numbers, what is not there is null.
+/// A slot as an object: numbers are numbers, missing values are null.
 fn slot_json(s: &crate::journal::history::Slot, query: &HistoryQuery, form: &OutputForm) -> serde_json::Value {
     let has = |x: f64| (s.of.good > 0).then_some(x + 0.0);
     serde_json::json!({
@@ -237,7 +236,7 @@ fn slot_json(s: &crate::journal::history::Slot, query: &HistoryQuery, form: &Out
     })
 }
 
-/// Days, weeks, months and years as steps of the calendar; none: it is another duration.
+/// Days, weeks, months and years as calendar steps; `None` for other durations.
 fn calendar_step(text: &str) -> Option<jiff::Span> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let n: i32 = digits.parse().ok().filter(|n| (1..=1_000).contains(n))?;
@@ -251,8 +250,8 @@ fn calendar_step(text: &str) -> Option<jiff::Span> {
     }
 }
 
-/// The beginnings of calendar slots from a query's begin to beyond its end, each reckoned from the first, so that months that are
-/// too short do not move the days after them; none: too many.
+/// The boundaries of calendar slots from the query's start to its end or beyond. Each is computed from the first, so that short
+/// months do not shift later days. `None` if there are too many.
 fn calendar(query: &HistoryQuery, step: jiff::Span, zone: &TimeZone) -> Option<Vec<i64>> {
     let first = Timestamp::from_millisecond(query.from_ms).ok()?.to_zoned(zone.clone());
     let mut bounds = vec![query.from_ms];

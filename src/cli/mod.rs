@@ -1,5 +1,7 @@
-//! One file a command. Errors to people: error, caused by, hint; exit codes 0, 64 usage, 70 our bug, 75 try later, 78 bad
-//! configuration.
+//! The command line: one file per command.
+//!
+//! A failed command prints `error`, `caused by` and `hint` to standard error. Exit codes: 0; 64 usage; 65 damaged files; 69
+//! refused by the gateway; 70 our bug; 75 try later; 77 not permitted; 78 bad configuration.
 
 pub mod alarm;
 pub mod backup;
@@ -112,57 +114,56 @@ enum Command {
     Reference(reference::Args),
 }
 
-/// Why a command did not do what was asked.
+/// Why a command failed.
 #[derive(Debug)]
 pub struct CommandFailure {
-    /// 64: the request is wrong; 69: the gateway refused it; 70: a bug of ours; 75: later; 77: not permitted; 78: configuration.
+    /// 64: the request is wrong; 65: files are damaged; 69: the gateway refused it; 70: a bug of ours; 75: try later; 77: not
+    /// permitted; 78: configuration.
     pub code: u8,
     /// What could not be done.
     pub error: String,
-    /// Why, from the outside in.
+    /// Causes, the outermost first.
     pub causes: Vec<String>,
     /// What to do about it.
     pub hint: String,
 }
 
-/// What a command gives back.
+/// Result of a command.
 pub type CommandOutcome = Result<(), CommandFailure>;
 
 impl CommandFailure {
-    /// The request itself is wrong.
+    /// Code 64: the request itself is wrong.
     pub fn usage(error: impl Into<String>) -> Self {
         Self { code: 64, error: error.into(), causes: Vec::new(), hint: String::new() }
     }
 
-    /// It may work later.
+    /// Code 75: it may work later.
     pub fn later(error: impl Into<String>) -> Self {
         Self { code: 75, ..Self::usage(error) }
     }
 
-    /// What was asked is answered in part: files are damaged.
+    /// Code 65: the answer is incomplete because files are damaged.
     pub fn damaged(error: impl Into<String>) -> Self {
         Self { code: 65, ..Self::usage(error) }
     }
 
-    /// The engine's driver panicked.
+    /// Code 70: the engine's driver panicked.
     pub fn driver_ended() -> Self {
         Self { code: 70, ..Self::usage("the engine's driver panicked: the gateway ends, to be started anew") }
             .hint("this is a bug of ours: the log has the place; systemd starts it again")
     }
 
-    /// The configuration cannot be used.
+    /// Code 78: the configuration cannot be used.
     pub fn configuration(error: impl Into<String>) -> Self {
         Self { code: 78, ..Self::usage(error) }
     }
 
-    /// Adds a cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
         self
     }
 
-    /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
@@ -171,7 +172,7 @@ impl CommandFailure {
 }
 
 impl Args {
-    /// The configuration's directory.
+    /// `--config`, else `config` if that holds a site, else /etc/plantroom.
     pub fn config_dir(&self) -> PathBuf {
         let local = PathBuf::from("config");
         match &self.config {
@@ -181,16 +182,16 @@ impl Args {
         }
     }
 
-    /// The directory of durable state.
+    /// `--state`, else $STATE_DIRECTORY, else /var/lib/plantroom.
     pub fn state_dir(&self) -> PathBuf {
         let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
         self.state.clone().or_else(from_systemd).unwrap_or_else(|| PathBuf::from("/var/lib/plantroom"))
     }
 
-    /// The journal's directory, there and readable.
+    /// The journal's directory, existing and readable.
     ///
     /// # Errors
-    /// It is not there, or not ours to read.
+    /// It does not exist, or this user may not read it.
     pub fn journal_dir(&self, settings: &crate::journal::JournalSettings) -> Result<PathBuf, CommandFailure> {
         let dir = self.state_dir().join(&settings.dir);
         match std::fs::read_dir(&dir) {
@@ -205,7 +206,7 @@ impl Args {
         }
     }
 
-    /// The control socket: beside the state, or where systemd makes a directory for it.
+    /// The control socket: in the directory that systemd makes for it, else beside the state.
     pub fn socket(&self) -> PathBuf {
         match (&self.state, std::env::var_os("RUNTIME_DIRECTORY")) {
             (None, Some(dir)) => PathBuf::from(dir).join("control.sock"),
@@ -217,7 +218,7 @@ impl Args {
     }
 }
 
-/// Runs the program.
+/// The entry point of the binary.
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -263,20 +264,20 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A runtime of one thread: a gateway is mostly waiting, and waking another thread costs more than what it would do.
-/// The journal's writer and whatever reads files have threads of their own.
+/// A single-threaded runtime: a gateway mostly waits, and waking another thread costs more than the work that it would do. The
+/// journal's writer and everything that reads files have their own threads.
 ///
 /// # Errors
-/// The operating system gives no threads.
+/// The operating system provides no threads.
 pub fn runtime() -> Result<tokio::runtime::Runtime, CommandFailure> {
     let built = tokio::runtime::Builder::new_current_thread().max_blocking_threads(8).enable_all().build();
     built.map_err(|e| CommandFailure::later("cannot start").because(e.to_string()))
 }
 
-/// What helps who may not ask.
+/// Hint for a user who may not use the control socket.
 const DENIED: &str = "sudo, or join its group: sudo usermod -aG plantroom $USER";
 
-/// Asks the running gateway.
+/// Sends a request to the running gateway.
 ///
 /// # Errors
 /// None runs, or it refuses.
@@ -284,7 +285,7 @@ pub fn ask(args: &Args, request: &crate::control::ControlRequest) -> Result<serd
     runtime()?.block_on(crate::control::ask(&args.socket(), request)).map_err(|e| unanswered(&e))
 }
 
-/// Why a gateway did not do what it was asked, with the exit code of its kind.
+/// A failed request as an error with the exit code of its kind.
 pub fn unanswered(error: &crate::control::Failed) -> CommandFailure {
     use crate::control::Failed;
     let failure = CommandFailure::later(error.to_string());

@@ -1,4 +1,4 @@
-//! The one door for what a command prints.
+//! The only place where commands print.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -16,19 +16,19 @@ pub enum Format {
     Csv,
 }
 
-/// A line to standard output; a closed pipe is no error.
+/// Prints a line to standard output; a closed pipe is no error.
 pub fn line(text: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
     let _closed_pipe = writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush());
 }
 
-/// Text to standard output as it is.
+/// Prints text to standard output as it is.
 pub fn raw(text: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
     let _closed_pipe = write!(out, "{}", text.as_ref()).and_then(|()| out.flush());
 }
 
-/// A line to standard error.
+/// Prints a line to standard error.
 pub fn note(text: impl AsRef<str>) {
     let _closed_pipe = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }
@@ -38,7 +38,7 @@ pub fn is_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// error, caused by, hint.
+/// Prints error, causes and hint.
 pub fn failure(failure: &CommandFailure) {
     note(format!("error: {}", failure.error));
     for cause in &failure.causes {
@@ -49,7 +49,7 @@ pub fn failure(failure: &CommandFailure) {
     }
 }
 
-/// Width of a text in a terminal: Chinese characters take two columns.
+/// Width of a text in terminal columns: Chinese characters take two.
 pub fn width(text: &str) -> usize {
     text.chars()
         .map(|c| if ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffef}').contains(&c) { 2 } else { 1 })
@@ -79,7 +79,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
-/// A list in the wanted form; JSON objects have the head's words as keys.
+/// Prints a list in the given format; JSON objects have the words of the head as keys.
 pub fn list(format: Format, head: &[&str], rows: &[Vec<String>]) {
     match format {
         Format::Table => raw(table(head, rows)),
@@ -98,22 +98,22 @@ pub fn list(format: Format, head: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-/// At the beginning of a CSV file: without it spreadsheets take `m³` for something else. What reads UTF-8 passes over it.
+/// Start of a CSV file: without it spreadsheets misread `m³`. Readers of UTF-8 skip it.
 pub const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// A cell of a CSV file (RFC 4180). A text of a device that a spreadsheet would carry out is marked as text.
+/// A cell of a CSV file (RFC 4180). Text from a device that a spreadsheet would execute as a formula is marked as text.
 pub fn csv(cell: &str) -> String {
     let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
     let cell = if is_formula { format!("'{cell}") } else { cell.to_string() };
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
-/// Begins the log. `quiet`: warnings and errors only, for commands that print something else.
+/// Starts logging. `quiet`: warnings and errors only, for commands that print something else.
 pub fn begin_log(args: &Args, quiet: bool) {
     use tracing_subscriber::prelude::*;
     use tracing_subscriber::{EnvFilter, fmt};
     let default = if quiet { "warn" } else { "info" };
-    // rumqttd reports every lost client as an error; it serves the demo only.
+    // rumqttd logs every lost client as an error; only the demo uses it.
     let fallback = || EnvFilter::new(format!("{default},rumqttd=off,rumqttc=off,tokio_modbus=off"));
     let filter = EnvFilter::try_from_env("PLANTROOM_LOG").unwrap_or_else(|_| fallback());
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();

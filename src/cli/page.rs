@@ -1,4 +1,4 @@
-//! `plantroom page`: a page for a trial, and what became of every page. `plantroom rota`: who is on call, and who stands in.
+//! `plantroom page`: sends a test page, and lists what became of every page. `plantroom rota`: who is on call, and overrides.
 
 use std::collections::BTreeMap;
 
@@ -87,7 +87,6 @@ enum RotaAction {
     },
 }
 
-/// Runs `page`.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     match &args.what {
         PageAction::Test { person } => {
@@ -99,7 +98,6 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     }
 }
 
-/// Runs `rota`.
 pub fn rota(global: &Global, args: &RotaArgs) -> CommandOutcome {
     match &args.what {
         RotaAction::Show { days, rota, format } => show(global, *days, rota.as_deref(), *format),
@@ -115,12 +113,12 @@ pub fn rota(global: &Global, args: &RotaArgs) -> CommandOutcome {
     }
 }
 
-/// Who stands in, as the gateway of this state knows it.
+/// The overrides that this gateway's state holds.
 pub fn overrides(global: &Global) -> Vec<rota::Override> {
     stored_at(&global.state_dir().join("store.db")).meta.overrides
 }
 
-/// The date as this machine shows it, milliseconds.
+/// This machine's date, Unix milliseconds.
 pub fn now() -> i64 {
     Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall().0
 }

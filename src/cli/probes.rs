@@ -1,11 +1,11 @@
-//! Doors to the outside: whether their files are fit, and whether they would open now.
+//! Checks of sinks and channels: whether their files are usable, and whether they work now.
 
 use crate::channel;
 use crate::cli::{CommandFailure, output};
 use crate::config::Configuration;
 use crate::model::time::UnixMillis;
 
-/// Files of sinks and channels that are not fit, in words.
+/// What is wrong with files of sinks and channels, as text.
 pub fn files(configuration: &Configuration, now: UnixMillis) -> Vec<String> {
     let sinks = configuration.sinks.iter().map(|s| (format!("sink `{}`", s.name()), s.files()));
     let channels = configuration.oncall.channels.iter().map(|c| (format!("channel `{}`", c.id()), c.files()));
@@ -16,10 +16,10 @@ pub fn files(configuration: &Configuration, now: UnixMillis) -> Vec<String> {
     out
 }
 
-/// Tries every sink, and every channel that can be tried without telling anybody anything; how many things do not work.
+/// Tries every sink, and every channel that can be tried without notifying anybody; returns the number of failures.
 ///
 /// # Errors
-/// There is no runtime for it.
+/// The runtime cannot be built.
 pub fn online(configuration: &Configuration, now: UnixMillis) -> Result<usize, CommandFailure> {
     let tried = crate::cli::runtime()?.block_on(async {
         let mut tried = Vec::new();

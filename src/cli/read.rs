@@ -1,4 +1,4 @@
-//! `plantroom read`: a device's points now, decoded beside raw words; through the running gateway where there is one.
+//! `plantroom read`: a device's points now, decoded beside raw words; through the running gateway if there is one.
 
 use std::sync::Arc;
 
@@ -29,7 +29,6 @@ pub struct Args {
     format: output::Format,
 }
 
-/// Reads and prints.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let request = ControlRequest::Read { device: args.device.clone(), point: args.point.clone() };
@@ -73,7 +72,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     Ok(())
 }
 
-/// Without a gateway: every link is opened by ourselves, and waits its turn.
+/// Without a gateway: this process opens the links itself; requests on one link take turns.
 async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<ReadRow>, String> {
     let clock = Clock::new(&configuration.clock, UnixMillis(0));
     let begin = |path: &std::path::PathBuf| {

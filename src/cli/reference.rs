@@ -1,4 +1,4 @@
-//! `plantroom reference`: the reference of the configuration, from its doc comments.
+//! `plantroom reference`: prints the reference of the configuration, from its doc comments.
 
 use crate::cli::{CommandOutcome, output};
 use crate::config::reference;
@@ -11,7 +11,6 @@ pub struct Args {
     schema: bool,
 }
 
-/// Prints it.
 pub fn run(args: &Args) -> CommandOutcome {
     output::raw(if args.schema { reference::schema() } else { reference::page() });
     Ok(())

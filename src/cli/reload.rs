@@ -1,11 +1,11 @@
-//! `plantroom reload`: the running gateway loads its configuration again.
+//! `plantroom reload`: makes the running gateway load its configuration again.
 
 use crate::cli::{Args, CommandFailure, CommandOutcome, ask, output};
 use crate::control::ControlRequest;
 
-/// Asks and prints what was done.
+/// Sends the request and prints what changed.
 pub fn run(args: &Args) -> CommandOutcome {
-    // What is refused here is the configuration.
+    // Only a bad configuration is refused here.
     let said = ask(args, &ControlRequest::Reload)
         .map_err(|f| if f.code == 69 { CommandFailure { code: 78, ..f } } else { f })?;
     for line in said.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str) {

@@ -1,4 +1,4 @@
-//! `plantroom replay`: alarm rules on the past. What they would have raised and cleared stands beside what was.
+//! `plantroom replay`: evaluates alarm rules on recorded history and shows their transitions beside the recorded ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -38,23 +38,22 @@ pub struct Args {
 
 /// History is read in pieces of this length.
 const PIECE_MS: i64 = 3_600_000;
-/// Nothing came for so long: nobody was there to decide, and it is as after a restart.
+/// After a longer gap in the data, state is restored as after a restart.
 const GAP_MS: i64 = 120_000;
-/// A transition that comes within so long of a recorded one is the same.
+/// Transitions at most this far from a recorded one are the same.
 const SAME_MS: i64 = 3_000;
 
-/// An input of the rules: where its samples lie, and since when they matter.
+/// An input of the rules: its point, and from when on its samples are needed.
 struct ReplaySource {
     device: Arc<str>,
     point: Arc<str>,
     from: i64,
-    /// The stream that brings it: points of one stream come together.
+    /// The stream that delivers it: points of one stream arrive together.
     stream: usize,
     seen: u64,
     thinned: u64,
 }
 
-/// Replays and compares.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let loaded = config::load_trial(&global.config_dir(), args.alarms.as_deref());
@@ -87,19 +86,20 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     Ok(())
 }
 
-/// Rows of the log that can be read, with their dates.
+/// Readable events with a trusted date, as (Unix milliseconds, event).
 pub fn dated(rows: &[EventRow]) -> Vec<(i64, Event)> {
     let of = |row: &EventRow| Some((row.at.0, serde_json::from_str::<Event>(&row.body).ok()?));
     rows.iter().filter(|r| r.trusted).filter_map(of).collect()
 }
 
-/// Every input of the rules, each from as early as its rules look back, and the streams that bring them.
+/// Every input of the rules, from as early as its rules look back, and the intervals of the streams that deliver them,
+/// milliseconds.
 fn sources(configuration: &Configuration, from: i64) -> (Vec<ReplaySource>, Vec<u64>) {
     let mut begins: BTreeMap<(Arc<str>, Arc<str>), i64> = BTreeMap::new();
     for d in &configuration.alarms.definitions {
         let only = d.only.as_ref().map_or(0, crate::alarm::resolved_condition::ResolvedCondition::looks_back_ms);
         let delay = d.steps.iter().map(|s| s.on_delay_ms).max().unwrap_or(0) + d.off_delay_ms;
-        // An hour more: what was in alarm at the beginning has to be found out.
+        // One hour more, to find out which alarms were active at the start.
         let back = i64::try_from(d.when.looks_back_ms() + only + delay).unwrap_or(0) + PIECE_MS;
         let mut each = |i: &ConditionInput| {
             let begin = begins.entry((Arc::clone(&i.device), Arc::clone(&i.point))).or_insert(from);
@@ -119,7 +119,7 @@ fn sources(configuration: &Configuration, from: i64) -> (Vec<ReplaySource>, Vec<
     }
     let mut list = Vec::new();
     for ((device, point), from) in begins {
-        // What is derived, what is decided and what we say of ourselves has streams of its own.
+        // Derived points, decisions of the rules and self-metrics have their own streams.
         let key = (Arc::clone(&device), Arc::clone(&point));
         let stream = of.get(&key).copied().unwrap_or_else(|| {
             every.push(if *device == *"gateway" { 10_000 } else { 0 });
@@ -130,17 +130,17 @@ fn sources(configuration: &Configuration, from: i64) -> (Vec<ReplaySource>, Vec<
     (list, every)
 }
 
-/// Samples that came together.
+/// Samples that arrived together.
 struct ReplayGroup {
     at: i64,
     stream: usize,
     samples: Vec<(usize, Sample)>,
 }
 
-/// What stands for the boot: a single one, whose monotonic time is the date.
+/// Id of the only boot of a replay; its monotonic time is the date.
 const REPLAY: &str = "replay";
 
-/// Runs the rules over what was; their transitions with dates.
+/// Evaluates the rules on the history; returns their transitions with dates.
 fn replay(
     configuration: &Configuration,
     journal: &Journal,
@@ -162,7 +162,8 @@ fn replay(
             while let Some((at, command)) = people.next_if(|(at, _)| *at <= group.at) {
                 until(&mut alarms, at, &now_at, &mut out);
                 let mut decided = AlarmOutput::default();
-                // What was refused then is refused now; what is refused now is another course of things.
+                // A command that was refused then is refused again. One that is refused only now does not fit the replayed
+                // state.
                 let _refused = alarms.command(&command, now_at(at), &mut decided);
                 out.extend(decided.events.into_iter().map(|e| (at, e)));
             }
@@ -196,7 +197,7 @@ fn replay(
     Ok(out)
 }
 
-/// Time goes on to a moment; whoever wants to be asked in between is.
+/// Advances to a time and evaluates at each wake-up before it.
 fn until(alarms: &mut Alarms, to: i64, now_at: &impl Fn(i64) -> Now, out: &mut Vec<(i64, Event)>) {
     while let Some(wake) = alarms.next_wake() {
         let at = i64::try_from(wake.0).unwrap_or(i64::MAX);
@@ -222,7 +223,7 @@ fn stream(sources: &[ReplaySource], ids: &[usize], every_ms: u64) -> Arc<Stream>
     Arc::new(Stream { device: Arc::clone(&sources[ids[0]].device), source: source.into(), every_ms, points })
 }
 
-/// What came in a piece of the past, put together as it came.
+/// The samples of a piece of history, grouped as they arrived.
 fn groups(
     journal: &Journal,
     sources: &mut [ReplaySource],
@@ -258,7 +259,7 @@ fn groups(
     let mut out: Vec<ReplayGroup> = Vec::new();
     let mut begin = i64::MIN;
     for (stream, at, i, sample) in rows {
-        // A cycle's answers come within a part of its interval; what is irregular comes at one moment.
+        // Answers of one cycle arrive within a part of its interval; irregular readings have a single time.
         let span = i64::try_from(every[stream] / 2).unwrap_or(0).min(2_000);
         let fits = out.last().is_some_and(|g| {
             g.stream == stream && at - begin <= span && !g.samples.iter().any(|(other, _)| *other == i)
@@ -278,7 +279,7 @@ fn groups(
     Ok(out)
 }
 
-/// What a person did, as it is recorded.
+/// The command that a recorded event stands for; `None` if nobody gave one.
 fn command(row: &EventRow) -> Option<AlarmCommand> {
     let event: Event = serde_json::from_str(&row.body).ok()?;
     if event.by.is_empty() {
@@ -289,7 +290,7 @@ fn command(row: &EventRow) -> Option<AlarmCommand> {
         EventKind::Arrived => Action::Arrive,
         EventKind::HandedOver => Action::HandOver { to: event.cause.clone() },
         EventKind::Reset => Action::Reset,
-        // How long is not recorded: its end is.
+        // The duration is not recorded; the end is an event of its own.
         EventKind::Shelved => Action::Shelve { for_ms: 7 * 86_400_000 },
         EventKind::Unshelved => Action::Unshelve,
         EventKind::TakenOut => Action::TakeOut,
@@ -299,7 +300,7 @@ fn command(row: &EventRow) -> Option<AlarmCommand> {
     Some(AlarmCommand { key: event.key.to_string(), action, by: event.by, note: event.note })
 }
 
-/// Both courses of things, side by side.
+/// Prints replayed and recorded transitions side by side.
 fn show(came: &[(i64, Event)], was: &[(i64, Event)], format: output::Format, zone: &jiff::tz::TimeZone) {
     let told = |e: &&(i64, Event)| matches!(e.1.what, EventKind::Raised | EventKind::Cleared) && !e.1.test;
     let mut left: Vec<&(i64, Event)> = was.iter().filter(told).collect();
@@ -336,7 +337,7 @@ fn show(came: &[(i64, Event)], was: &[(i64, Event)], format: output::Format, zon
     output::note(format!("{same} as they were, {only_came} only with these rules, {} only then", left.len()));
 }
 
-/// Nothing is guessed: what the past does not say is said.
+/// Reports inputs without history, downsampled history and damaged files, which make the comparison incomplete.
 fn say_what_is_missing(sources: &[ReplaySource], journal: &Journal) {
     let name = |s: &ReplaySource| format!("{}.{}", s.device, s.point);
     let none: BTreeSet<String> = sources.iter().filter(|s| s.seen == 0).map(name).collect();

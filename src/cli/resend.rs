@@ -1,4 +1,4 @@
-//! `plantroom resend`: a range of the history is written to a store again, beside what is live.
+//! `plantroom resend`: writes a range of the history to a store again, beside live data.
 
 use jiff::tz::TimeZone;
 
@@ -22,7 +22,7 @@ pub struct Args {
     to: Option<String>,
 }
 
-/// Asks the running gateway.
+/// Sends the request to the running gateway.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let configuration = config::load(&global.config_dir()).configuration;
     let zone = configuration.and_then(|c| TimeZone::get(&c.site.time_zone).ok()).unwrap_or(TimeZone::UTC);

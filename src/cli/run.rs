@@ -1,4 +1,5 @@
-//! `plantroom run`: the daemon. Ready when everything was started, alive while everything makes progress.
+//! `plantroom run`: the daemon. It reports readiness when everything has started, and feeds the watchdog while everything makes
+//! progress.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::cli::{Args, CommandFailure, CommandOutcome, output, runtime};
 use crate::config::{self, Configuration};
 use crate::model::problem::{Problem, Severity};
 
-/// Runs until a signal says stop.
+/// Runs until a signal or a fatal error.
 pub fn run(args: &Args) -> CommandOutcome {
     output::begin_log(args, false);
     let dir = args.config_dir();
@@ -20,7 +21,7 @@ pub fn run(args: &Args) -> CommandOutcome {
     runtime()?.block_on(serve(configuration, last_good, &dir, &paths))
 }
 
-/// The configuration to run with: the present one, or last-good with the reason.
+/// The configuration to run with: the present one, or the last good one with the reason.
 fn boot(dir: &Path, paths: &Paths) -> Result<(Configuration, Option<String>), CommandFailure> {
     let loaded = config::load(dir);
     log(&loaded.problems);
@@ -51,7 +52,7 @@ fn log(problems: &[Problem]) {
     }
 }
 
-/// The errors in one line.
+/// The first error, and the number of others.
 fn summary(problems: &[Problem]) -> String {
     let errors: Vec<&Problem> = problems.iter().filter(|p| p.severity == Severity::Error).collect();
     let first = errors.first().map(|p| format!("{}: {}", p.place, p.what)).unwrap_or_default();
@@ -102,7 +103,7 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
     tracing::info!("stopping");
     tokio::select! {
         () = app.stop() => {}
-        // Asked twice: at once.
+        // A second signal stops at once.
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
@@ -114,7 +115,7 @@ fn notify(states: &[NotifyState<'_>]) {
     let _not_under_systemd = sd_notify::notify(states);
 }
 
-/// Loads the configuration again; one that does not check changes nothing.
+/// Loads the configuration again; one with errors changes nothing.
 async fn reload(app: &mut App, dir: &Path, paths: &Paths, by: &str) -> Result<Vec<String>, String> {
     notify(&[NotifyState::Reloading]);
     let loaded = config::load(dir);

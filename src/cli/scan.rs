@@ -1,4 +1,4 @@
-//! `plantroom scan`: which units answer on a bus, and what they are; written as a configuration that `check` accepts.
+//! `plantroom scan`: finds which units answer on a bus and what they are, and writes a configuration that `check` accepts.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::model::quality::Cause;
 use crate::model::time::UnixMillis;
 use crate::scan::{self, FoundUnit};
 
-/// Below this a guess is written as a comment only.
+/// A guess with less confidence (percent) is written as a comment only.
 const SURE: u8 = 50;
 
 /// Options of `scan`.
@@ -44,13 +44,12 @@ pub struct Args {
     format: output::Format,
 }
 
-/// A bus that somebody answered on.
+/// A bus on which units answered.
 struct ScannedBus {
     transport: LinkTransport,
     found: Vec<FoundUnit>,
 }
 
-/// Scans and prints.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let addresses = addresses(&args.units)?;
@@ -66,7 +65,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let bus = runtime()?.block_on(async {
         let held = bus::held(global).await?;
         for transport in transports {
-            // A gateway that holds the bus has set its line already.
+            // A gateway that holds the bus has set its serial parameters already.
             let holder = held.iter().find(|h| bus::is_same(&h.transport, &transport));
             let transport = holder.map_or(transport, |h| h.transport.clone());
             if let Some(h) = holder {
@@ -105,7 +104,7 @@ fn addresses(text: &str) -> Result<Vec<u8>, CommandFailure> {
 
 type Profiles = std::collections::BTreeMap<String, Arc<crate::profile::Profile>>;
 
-/// What is to be tried, in order: on a serial line every speed that a profile is delivered with.
+/// The transports to try, in order: on a serial line, all serial parameters with which the profiles' devices are delivered.
 fn transports(args: &Args, profiles: &Profiles) -> Result<Vec<LinkTransport>, CommandFailure> {
     if let Some(rest) = args.bus.strip_prefix("tcp://") {
         let address = if rest.contains(':') { rest.to_string() } else { format!("{rest}:502") };
@@ -180,7 +179,7 @@ async fn scan(
                 let guesses = scan::identify(&mut bus, *address, timeout_ms, profiles).await;
                 found.push(FoundUnit { address: *address, guesses });
             }
-            // Some close the connection rather than to say nothing.
+            // Some devices close the connection instead of staying silent.
             Err(Cause::LinkDown) => {
                 if let Err(why) = again(&mut bus).await {
                     output::note(format!("the bus was lost at unit {address} and cannot be opened again: {why}"));
@@ -194,14 +193,14 @@ async fn scan(
     Ok(found)
 }
 
-/// Opens the bus again, with some patience.
+/// Opens the bus again, with up to five retries, one second apart.
 async fn again(bus: &mut bus::BusAccess) -> Result<(), String> {
     let mut opened = bus.open().await;
     for _ in 0..5 {
         if opened.is_ok() && !bus.is_held() {
             break;
         }
-        // A gateway opens its link by itself.
+        // A gateway reopens its link by itself.
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         opened = bus.open().await;
     }
@@ -230,7 +229,7 @@ fn show(bus: &ScannedBus, format: output::Format) {
     output::list(format, &["unit", "profile", "confidence %", "points", "read"], &rows);
 }
 
-/// Writes the configuration; what `check` says of it is said at once.
+/// Writes the configuration, and prints what `check` finds in it.
 fn write(dir: &Path, bus: &ScannedBus, profiles: &Profiles) -> CommandOutcome {
     let mut files = files(bus, profiles, false);
     let check = |files: &[(String, String)]| config::load_texts(&Texts { files: files.to_vec() }, None);
@@ -321,7 +320,7 @@ fn device(unit: &str, profile: &crate::profile::Profile) -> String {
     if &*profile.class != "any" {
         return format!("{}unit = \"{unit}\"\n", head(&profile.class));
     }
-    // A module that serves many classes: what each input means only the wiring knows.
+    // A module for many classes: only the wiring tells what each input means.
     let mut out = format!(
         "{}[device.points]              # name them as the vocabulary does once the wiring is known\n",
         head("environment")

@@ -1,4 +1,4 @@
-//! `plantroom set-aside`: what a store refused for good, with its words; sent again once the cause is mended.
+//! `plantroom set-aside`: dead letters, which a store refused for good, with its error; they can be sent again or discarded.
 
 use crate::app::control_handlers::DeadLetterList;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask, output};
@@ -20,7 +20,6 @@ pub struct Args {
     format: output::Format,
 }
 
-/// Asks and prints.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let action = match (args.send, args.discard) {
         (true, _) => SetAside::Send,

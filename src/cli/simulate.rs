@@ -1,4 +1,4 @@
-//! `plantroom simulate`: the demo's plant alone, on fixed ports, for whoever wants to try a configuration.
+//! `plantroom simulate`: the demo's plant alone, on fixed ports, to try a configuration on.
 
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime};
 use crate::clock::{self, Clock};
@@ -8,7 +8,7 @@ use crate::model::time::UnixMillis;
 use crate::simulate::{Scenario, play, serve, site};
 use tokio_util::sync::CancellationToken;
 
-/// Where `demo --write` says that the serial line is.
+/// Name of the serial line in the configuration that `demo --write` writes.
 pub const LINE: &str = "/tmp/plantroom-line-sump";
 
 /// What the plant does and how fast: the same for `simulate` and `demo`.
@@ -23,7 +23,7 @@ pub struct SimulationSpeed {
 }
 
 impl SimulationSpeed {
-    /// A speed that the sockets can follow.
+    /// The speed, limited to what the sockets can follow.
     ///
     /// # Errors
     /// It is not between 1 and 20.
@@ -52,7 +52,7 @@ pub struct Args {
     line: std::path::PathBuf,
 }
 
-/// Runs until a signal says stop.
+/// Runs until a signal.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, false);
     let speed = args.pace.speed()?;
@@ -90,7 +90,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     })
 }
 
-/// Plays a record back until a signal says stop.
+/// Plays a recording back until a signal.
 fn play(file: &std::path::Path) -> CommandOutcome {
     let text = std::fs::read_to_string(file)
         .map_err(|e| CommandFailure::usage(format!("cannot read {}", file.display())).because(e.to_string()))?;

@@ -1,4 +1,4 @@
-//! `plantroom status`: how the running gateway is doing.
+//! `plantroom status`: the state of the running gateway.
 
 use crate::app::status::Status;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask, output};
@@ -12,7 +12,6 @@ pub struct Args {
     format: output::Format,
 }
 
-/// Asks and prints.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let value = ask(global, &ControlRequest::Status)?;
     if args.format == output::Format::Json {
@@ -41,7 +40,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     Ok(())
 }
 
-/// What a person should know of links and units beyond their state: rejected frames, late answers, what is left out.
+/// Prints remarks on links and units beyond their state: rejected frames, late answers, points that are left out.
 fn field_remarks(s: &Status) {
     for link in &s.links {
         let of = |name: &str| link.counters.get(name).copied().unwrap_or(0);
@@ -107,7 +106,7 @@ fn pages(s: &Status) {
     reply_ways(s);
 }
 
-/// Ways by which answers cannot be heard, and what to use instead.
+/// Prints the ways on which replies cannot be received, and what to use instead.
 pub fn reply_ways(s: &Status) {
     for way in s.pages.reply_ways.iter().filter(|w| !w.failed.is_empty()) {
         output::line(format!("ANSWERS THROUGH {} CANNOT BE HEARD: {}; use {}", way.name, way.failed, way.instead));
@@ -227,7 +226,7 @@ fn journal(s: &Status) {
     }
 }
 
-/// Seconds for people.
+/// A duration in a unit that reads well.
 pub fn duration(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),

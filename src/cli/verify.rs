@@ -1,5 +1,5 @@
-//! `plantroom verify`: every file of the journal and the alarm log read once, slowly; what of them cannot be read. Beside a running
-//! gateway, or without one.
+//! `plantroom verify`: reads every file of the journal and the alarm log once, at low priority, and lists what cannot be read.
+//! Works with or without a running gateway.
 
 use std::path::Path;
 
@@ -20,13 +20,12 @@ pub struct Args {
     format: Format,
 }
 
-/// Reads and prints.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let configuration = config::load(&global.config_dir()).configuration;
     let settings = configuration.map_or_else(crate::journal::JournalSettings::default, |c| c.journal);
     let (state, dir) = (global.state_dir(), global.journal_dir(&settings)?);
-    // The gateway comes first.
+    // A running gateway has priority.
     let _may_not_be_permitted = rustix::process::nice(10);
     let clock = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0));
     let is_watched = args.format == Format::Table && output::is_terminal();
