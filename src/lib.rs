@@ -1,5 +1,5 @@
-//! `plantroom`: Modbus in, MQTT and a time-series store out, a journal in between. The house is described in
-//! `docs/ARCHITECTURE.md`; which room may import which is a test (`tests/architecture.rs`).
+//! `plantroom`: Modbus in, MQTT and a time-series store out, a journal in between. `docs/ARCHITECTURE.md` describes the rooms;
+//! `tests/pure/architecture.rs` checks which room may import which.
 
 pub mod alarm;
 pub mod app;
