@@ -108,7 +108,7 @@ pub fn csv(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
-/// Starts logging. `quiet`: warnings and errors only, for commands that print something else.
+/// Starts logging. Commands that print something else log warnings and errors only.
 pub fn begin_log(args: &Args, quiet: bool) {
     use tracing_subscriber::prelude::*;
     use tracing_subscriber::{EnvFilter, fmt};

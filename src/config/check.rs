@@ -21,8 +21,8 @@ use crate::model::time::duration_ms;
 /// Device ids that MQTT topics reserve.
 const RESERVED: [&str; 5] = ["alarm", "flood", "gateway", "notice", "command"];
 
-/// Checks the whole configuration; the result is usable only if no problem is an error. `broken`: some table could not be read,
-/// so unresolved references are not reported a second time.
+/// Checks the whole configuration; the result is usable only if no problem is an error. If some table could not be read before,
+/// unresolved references are not reported a second time.
 pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &mut Problems) -> Option<Configuration> {
     let site = single(&files.site, "site", problems).cloned();
     if let Some(entry) = files.site.first() {

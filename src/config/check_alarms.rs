@@ -312,7 +312,7 @@ fn guards_lives_still(
     true
 }
 
-/// Warns about each number in `DANGEROUS` that a device does not give, where rules lack nothing but numbers.
+/// Warns about each number without a safe default that a device does not give, where rules lack nothing but numbers.
 fn wanted_numbers(applies: &[Applies], files: &Files<'_>, problems: &mut Problems) {
     let mut wanted: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for a in applies {

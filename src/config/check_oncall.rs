@@ -33,7 +33,7 @@ pub struct OncallTables {
     pub settings: OncallSettings,
 }
 
-/// Checks all on-call tables. `broken`: some table could not be read, so that missing chains are not reported.
+/// Checks all on-call tables. If some table could not be read before, missing chains are not reported.
 pub fn check(
     files: &Files<'_>,
     catalogue: &Catalogue,
