@@ -32,10 +32,10 @@ fn stream(device: usize) -> Arc<Stream> {
         let (kind, retention, form) = match i % 20 {
             0..=11 => (PointKind::Number, Retention::Telemetry, Encoding::Exact(1)),
             12..=15 => (PointKind::Number, Retention::Telemetry, Encoding::F32),
-            16..=18 => (PointKind::Counter, Retention::Register, Encoding::Exact(2)),
+            16..=18 => (PointKind::Counter, Retention::Cumulative, Encoding::Exact(2)),
             _ => (PointKind::Bool, Retention::State, Encoding::Bool),
         };
-        PointMeta { name: format!("p{i}").into(), kind, retention, form }
+        PointMeta { name: format!("p{i}").into(), kind, retention, encoding: form }
     };
     let points = (0..100).map(point).collect();
     Arc::new(Stream { device: format!("d{device:02}").into(), source: "u/fast".into(), every_ms: 1_000, points })
@@ -166,8 +166,8 @@ fn month(dir: &Path) {
     let point = |i: usize| PointMeta {
         name: format!("p{i}").into(),
         kind: PointKind::Counter,
-        retention: Retention::Register,
-        form: Encoding::Exact(2),
+        retention: Retention::Cumulative,
+        encoding: Encoding::Exact(2),
     };
     let points = (0..10).map(point).collect();
     let stream = Arc::new(Stream { device: "meter".into(), source: "u/slow".into(), every_ms: 60_000, points });
@@ -196,7 +196,7 @@ fn month(dir: &Path) {
     );
     let at = Instant::now();
     let slots = journal.slots(&query, 900_000).unwrap().slots;
-    let full = slots.iter().filter(|s| s.of.good == 15).count();
+    let full = slots.iter().filter(|s| s.aggregate.good == 15).count();
     println!(
         "again: {:.1} ms; {full} of {} slots complete; {:.2} bytes/sample",
         at.elapsed().as_secs_f64() * 1e3,

@@ -39,7 +39,7 @@ fn readings(devices: usize, seconds: i64) -> Vec<Reading> {
             16..=18 => (PointKind::Counter, Encoding::Exact(2)),
             _ => (PointKind::Bool, Encoding::Bool),
         };
-        PointMeta { name: format!("power_l{i}_kw").into(), kind, retention: Retention::Telemetry, form }
+        PointMeta { name: format!("power_l{i}_kw").into(), kind, retention: Retention::Telemetry, encoding: form }
     };
     let streams: Vec<Arc<Stream>> = (0..devices)
         .map(|d| {

@@ -16,7 +16,7 @@ fn main() {
 }
 
 fn layout(profile: &str) -> ProfileVariant {
-    builtin::read(None, &mut Problems::default()).profiles[profile].layouts[0].clone()
+    builtin::read(None, &mut Problems::default()).profiles[profile].variants[0].clone()
 }
 
 const PROFILES: [&str; 4] = ["eastron-sdm630", "abb-b23", "carlo-gavazzi-em340", "deepsea-dse"];
@@ -24,14 +24,14 @@ const PROFILES: [&str; 4] = ["eastron-sdm630", "abb-b23", "carlo-gavazzi-em340",
 #[divan::bench(args = PROFILES)]
 fn plan(bencher: Bencher<'_, '_>, profile: &str) {
     let layout = layout(profile);
-    bencher.counter(ItemsCount::new(layout.points.len())).bench(|| plan::plan(&layout.points, &layout.read));
+    bencher.counter(ItemsCount::new(layout.points.len())).bench(|| plan::plan(&layout.points, &layout.read_rules));
 }
 
 #[divan::bench(args = PROFILES)]
 fn decode_all(bencher: Bencher<'_, '_>, profile: &str) {
     let layout = layout(profile);
-    let read = |b: plan::Block| RegisterBlock { span: b.span, words: (0..b.span.count).map(|i| 0x4366 ^ i).collect() };
-    let reads: Vec<RegisterBlock> = plan::plan(&layout.points, &layout.read).blocks.into_iter().map(read).collect();
+    let read = |b: plan::ReadBlock| RegisterBlock { range: b.span, words: (0..b.span.count).map(|i| 0x4366 ^ i).collect() };
+    let reads: Vec<RegisterBlock> = plan::plan(&layout.points, &layout.read_rules).blocks.into_iter().map(read).collect();
     bencher
         .counter(ItemsCount::new(layout.points.len()))
         .bench(|| layout.points.iter().filter_map(|p| decode::decode(p, &reads)).flatten().count());

@@ -75,31 +75,31 @@ impl Clock {
 
     /// Checks whether the date can be trusted; called every few seconds. Trust, once given, lasts until the process ends.
     pub fn refresh(&self) -> bool {
-        let is_good = || is_believed(self.source, self.doubt().as_deref(), kernel_synchronised());
-        let trusted = self.trusted() || self.accepted.load(Ordering::Relaxed) || is_good();
+        let is_good = || is_date_trusted(self.source, self.rtc_doubt().as_deref(), kernel_synchronised());
+        let trusted = self.is_trusted() || self.accepted.load(Ordering::Relaxed) || is_good();
         self.trusted.store(trusted, Ordering::Relaxed);
         trusted
     }
 
     /// Why the date is not trusted, for people; `None` if it is.
-    pub fn disbelief(&self) -> Option<String> {
+    pub fn distrust_reason(&self) -> Option<String> {
         match self.source {
-            _ if self.trusted() => None,
+            _ if self.is_trusted() => None,
             ClockSource::Ntp => Some("the kernel does not say that it is synchronised with a time service".to_string()),
-            ClockSource::Rtc => self.doubt(),
+            ClockSource::Rtc => self.rtc_doubt(),
         }
     }
 
     /// Logs why the date is not trusted, if it is not.
-    pub fn say(&self) {
-        if let Some(why) = self.disbelief() {
+    pub fn log_distrust(&self) {
+        if let Some(why) = self.distrust_reason() {
             let date = self.wall().rfc3339();
             tracing::warn!(date, why, "the date is not believed: `plantroom clock accept` if it is right");
         }
     }
 
     /// Why a battery-backed clock's date cannot be right, if that is so.
-    fn doubt(&self) -> Option<String> {
+    fn rtc_doubt(&self) -> Option<String> {
         let (now, last) = (self.wall(), UnixMillis(self.not_before.load(Ordering::Relaxed)));
         let built = UnixMillis(env!("PLANTROOM_BUILT").parse::<i64>().unwrap_or(0).saturating_mul(1_000));
         if now < built {
@@ -109,7 +109,7 @@ impl Clock {
     }
 
     /// Sets the last committed time; an earlier date of a battery-backed clock is not trusted.
-    pub fn not_before(&self, wall: UnixMillis) {
+    pub fn set_not_before(&self, wall: UnixMillis) {
         self.not_before.store(wall.0, Ordering::Relaxed);
         self.refresh();
     }
@@ -121,7 +121,7 @@ impl Clock {
     }
 
     /// Whether the date is trusted.
-    pub fn trusted(&self) -> bool {
+    pub fn is_trusted(&self) -> bool {
         self.trusted.load(Ordering::Relaxed)
     }
 
@@ -145,12 +145,12 @@ impl Clock {
 
     /// The time argument of rules.
     pub fn now(&self) -> Now {
-        Now { mono: self.mono(), wall: self.wall(), wall_trusted: self.trusted() }
+        Now { mono: self.mono(), wall: self.wall(), wall_trusted: self.is_trusted() }
     }
 
     /// The time stamp for data received now.
     pub fn stamp(&self) -> Stamp {
-        Stamp { mono: self.mono(), wall: self.wall(), trusted: self.trusted() }
+        Stamp { mono: self.mono(), wall: self.wall(), trusted: self.is_trusted() }
     }
 }
 
@@ -167,14 +167,14 @@ mod tests {
     fn a_date_that_cannot_be_is_not_believed_and_why_is_said() {
         let rtc = ClockSettings { source: ClockSource::Rtc };
         let clock = Clock::new(&rtc, UnixMillis(0));
-        assert!(clock.trusted() && clock.disbelief().is_none());
+        assert!(clock.is_trusted() && clock.distrust_reason().is_none());
         let behind = Clock::new(&rtc, UnixMillis(clock.wall().0 + 3_600_000));
-        assert!(behind.disbelief().is_some_and(|why| why.contains("before the last date of the journal")));
+        assert!(behind.distrust_reason().is_some_and(|why| why.contains("before the last date of the journal")));
         let in_1970 = Clock { simulated: Some(Simulated(Arc::new(|| 0))), ..Clock::new(&rtc, UnixMillis(i64::MAX)) };
-        in_1970.not_before(UnixMillis(0));
-        assert!(in_1970.disbelief().is_some_and(|why| why.contains("before this program was built")));
+        in_1970.set_not_before(UnixMillis(0));
+        assert!(in_1970.distrust_reason().is_some_and(|why| why.contains("before this program was built")));
         in_1970.accept();
-        assert!(in_1970.trusted() && in_1970.disbelief().is_none(), "a person says so");
+        assert!(in_1970.is_trusted() && in_1970.distrust_reason().is_none(), "a person says so");
     }
 }
 
@@ -197,12 +197,12 @@ impl LogLimit {
     pub fn allows(&self, cause: &str) -> Option<u64> {
         let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if let Some((said, count)) = causes.get_mut(cause) {
+        if let Some((last_logged, count)) = causes.get_mut(cause) {
             *count += 1;
-            if now.duration_since(*said) < LOG_EVERY {
+            if now.duration_since(*last_logged) < LOG_EVERY {
                 return None;
             }
-            *said = now;
+            *last_logged = now;
             return Some(std::mem::take(count));
         }
         if causes.len() >= CAUSES_MAX {
@@ -226,7 +226,7 @@ pub fn kernel_synchronised() -> bool {
 }
 
 /// Whether a date is trusted. A synchronised kernel clock outweighs any doubt about a battery-backed clock.
-fn is_believed(source: ClockSource, doubt: Option<&str>, is_synchronised: bool) -> bool {
+fn is_date_trusted(source: ClockSource, doubt: Option<&str>, is_synchronised: bool) -> bool {
     is_synchronised || (source == ClockSource::Rtc && doubt.is_none())
 }
 
@@ -243,11 +243,11 @@ mod trust_tests {
     fn a_time_service_outranks_a_stored_date() {
         let future = Some("it is before the last date of the journal");
         let believed = [
-            is_believed(ClockSource::Rtc, None, false),
-            is_believed(ClockSource::Rtc, future, false),
-            is_believed(ClockSource::Rtc, future, true),
-            is_believed(ClockSource::Ntp, None, false),
-            is_believed(ClockSource::Ntp, future, true),
+            is_date_trusted(ClockSource::Rtc, None, false),
+            is_date_trusted(ClockSource::Rtc, future, false),
+            is_date_trusted(ClockSource::Rtc, future, true),
+            is_date_trusted(ClockSource::Ntp, None, false),
+            is_date_trusted(ClockSource::Ntp, future, true),
         ];
         assert_eq!(believed, [true, false, true, false, true]);
     }

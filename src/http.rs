@@ -35,10 +35,10 @@ pub fn is_address(url: &str) -> bool {
 /// The file cannot be read.
 pub fn secret(given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
     match (given, file) {
-        (Some(text), None) => Ok(Some(text.clone())),
+        (Some(text), None) => Ok(Some(body_text.clone())),
         (_, Some(path)) => {
             let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
-            Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
+            Ok(Some(body_text.trim_end_matches(['\r', '\n']).to_string()))
         }
         (None, None) => Ok(None),
     }
@@ -57,7 +57,7 @@ pub fn client(url: &str, timeout_ms: u64, ca_file: Option<&str>) -> Result<reqwe
         .no_proxy()
         .user_agent(concat!("plantroom/", env!("CARGO_PKG_VERSION")));
     let builder = builder.tls_backend_preconfigured(tls(url.starts_with("https://"), ca_file)?);
-    builder.build().map_err(|e| words(&e))
+    builder.build().map_err(|e| error_text(&e))
 }
 
 fn tls(is_needed: bool, ca_file: Option<&str>) -> Result<rustls::ClientConfig, String> {
@@ -79,7 +79,7 @@ fn tls(is_needed: bool, ca_file: Option<&str>) -> Result<rustls::ClientConfig, S
 }
 
 /// The body up to `BODY_MAX` bytes: enough for an error message, bounded in memory.
-pub async fn text(mut response: reqwest::Response) -> String {
+pub async fn body_text(mut response: reqwest::Response) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         bytes.extend_from_slice(&chunk);
@@ -97,11 +97,11 @@ pub fn retry_after(response: &reqwest::Response) -> Option<Duration> {
 }
 
 fn seconds(text: &str) -> Option<Duration> {
-    text.trim().parse().ok().map(Duration::from_secs)
+    body_text.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// An error with its innermost cause and without its URL.
-pub fn words(error: &reqwest::Error) -> String {
+pub fn error_text(error: &reqwest::Error) -> String {
     use std::error::Error as _;
     let mut out = if error.is_timeout() { "no answer in time".to_string() } else { "no connection".to_string() };
     let mut source = error.source();

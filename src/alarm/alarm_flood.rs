@@ -13,13 +13,13 @@ use crate::model::time::{MonotonicMillis, Now};
 
 /// When each annunciated alarm was last raised.
 #[derive(Debug, Default)]
-pub struct Flood {
+pub struct AlarmFloodDetector {
     raised: BTreeMap<Arc<str>, MonotonicMillis>,
     /// Whether an alarm flood is in progress.
     pub is_on: bool,
 }
 
-impl Flood {
+impl AlarmFloodDetector {
     /// Records an annunciated alarm; each alarm counts once, however often it is raised.
     pub fn raised(&mut self, key: &Arc<str>, now: MonotonicMillis) {
         self.raised.insert(Arc::clone(key), now);
@@ -32,7 +32,7 @@ impl Flood {
     }
 
     /// The event if a flood begins or ends. It ends at half of the count at which it begins.
-    pub fn look(&mut self, settings: &AlarmSettings, now: MonotonicMillis) -> Option<Event> {
+    pub fn update(&mut self, settings: &AlarmSettings, now: MonotonicMillis) -> Option<Event> {
         self.raised.retain(|_, at| now.since(*at) < settings.flood_within.0);
         let (most, count) = (settings.flood_more_than as usize, self.raised.len());
         let is_on = if self.is_on { count > most / 2 } else { count > most };
@@ -40,7 +40,7 @@ impl Flood {
             return None;
         }
         self.is_on = is_on;
-        let what = if is_on { EventKind::FloodBegan } else { EventKind::FloodEnded };
+        let what = if is_on { EventKind::AlarmFloodBegan } else { EventKind::AlarmFloodEnded };
         let cause = format!("{count} alarms in {}", settings.flood_within.text());
         #[expect(clippy::cast_precision_loss, reason = "a count of alarms")]
         let value = Some(count as f64);
@@ -71,14 +71,14 @@ impl Chatter {
 
 impl Alarms {
     /// Marks an alarm as chattering, with an event; from then on its off-delay is at least the window.
-    pub(super) fn count_raised(&mut self, i: usize, now: Now, out: &mut AlarmOutput) {
+    pub(super) fn detect_chatter(&mut self, i: usize, now: Now, out: &mut AlarmOutput) {
         let settings = &self.rules.settings;
         let live = &mut self.live[i];
         let Some(times) = live.chatter.raised(settings, now.mono) else { return };
         let within = settings.chatter_within.text();
-        live.alarm.chatters = Some(u32::try_from(times).unwrap_or(u32::MAX));
+        live.alarm.chatter_count = Some(u32::try_from(times).unwrap_or(u32::MAX));
         let cause = format!("raised {times} times within {within}: held until it has stayed away for {within}");
-        let event = self.event(i, EventKind::Chatters, LifeStep { cause, ..LifeStep::of(EventKind::Chatters) }, now);
+        let event = self.event(i, EventKind::Chattering, LifeStep { cause, ..LifeStep::of(EventKind::Chattering) }, now);
         out.events.push(event);
     }
 }

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::alarm::event::{AlarmState, Event, EventKind, Moment};
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::Definition;
+use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::model::point::{ALARM, ALARMS, Encoding, LocalizedText, PointKind, PointMeta, Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample, Stamp};
-use crate::model::text::figure;
+use crate::model::text::format_number;
 use crate::model::time::Now;
 use crate::model::value::Value;
 
@@ -24,12 +24,12 @@ pub struct DeviceInfo {
 }
 
 /// The alarm's text, with the value at its last transition. Text of a test begins with `TEST`.
-pub fn text(of: &Definition, alarm: &Alarm, whose: &DeviceInfo) -> LocalizedText {
-    text_with(of, alarm, whose, alarm.value)
+pub fn text(of: &AlarmDefinition, alarm: &Alarm, device: &DeviceInfo) -> LocalizedText {
+    text_with(of, alarm, device, alarm.value)
 }
 
 /// Fills in the device's name without repeating its end: `1#集水井` and `集水井高液位` give `1#集水井高液位`.
-fn named(template: &str, name: &str) -> String {
+fn fill_device_name(template: &str, name: &str) -> String {
     let Some((before, after)) = template.split_once("{device}") else { return template.to_string() };
     let ends = after.char_indices().map(|(at, c)| at + c.len_utf8()).skip(1);
     let twice = ends.filter(|end| name.ends_with(&after[..*end])).last().unwrap_or(0);
@@ -37,18 +37,18 @@ fn named(template: &str, name: &str) -> String {
 }
 
 /// The alarm's text with another value.
-pub fn text_with(of: &Definition, alarm: &Alarm, whose: &DeviceInfo, value: Option<f64>) -> LocalizedText {
-    let number = |v: Option<f64>| v.map_or("–".to_string(), figure);
+pub fn text_with(of: &AlarmDefinition, alarm: &Alarm, device: &DeviceInfo, value: Option<f64>) -> LocalizedText {
+    let number = |v: Option<f64>| v.map_or("–".to_string(), format_number);
     let fill = |template: &str, name: &str, test: &str| {
-        let text = named(template, name)
-            .replace("{area}", &whose.area)
+        let text = fill_device_name(template, name)
+            .replace("{area}", &device.area)
             .replace("{v}", &number(value))
             .replace("{limit}", &number(alarm.limit));
         if alarm.test { format!("{test} {text}") } else { text }
     };
     LocalizedText {
-        zh: fill(&of.text.zh, &whose.name.zh, "【测试】TEST"),
-        en: fill(&of.text.en, &whose.name.en, "TEST"),
+        zh: fill(&of.text.zh, &device.name.zh, "【测试】TEST"),
+        en: fill(&of.text.en, &device.name.en, "TEST"),
     }
 }
 
@@ -91,19 +91,19 @@ pub fn date(moment: Option<&Moment>) -> Option<String> {
 }
 
 impl<'a> AlarmView<'a> {
-    pub fn new(of: &'a Definition, alarm: &'a Alarm, whose: &'a DeviceInfo) -> Self {
+    pub fn new(of: &'a AlarmDefinition, alarm: &'a Alarm, device: &'a DeviceInfo) -> Self {
         Self {
             rule: &of.rule,
             device: &of.device,
-            no: &of.no,
-            state: alarm.seen().word(),
+            no: &of.site_number,
+            state: alarm.state().word(),
             active: alarm.step > 0,
-            acknowledged: !alarm.waits,
+            acknowledged: !alarm.needs_ack,
             latched: alarm.latched,
             shelved: alarm.shelved.is_some(),
-            out_of_service: alarm.out.is_some(),
-            suppressed_by: alarm.hidden_by.as_deref().filter(|_| alarm.step > 0),
-            input: alarm.unknown.map_or("good", crate::model::quality::Cause::word),
+            out_of_service: alarm.out_of_service_by.is_some(),
+            suppressed_by: alarm.suppressed_by.as_deref().filter(|_| alarm.step > 0),
+            input: alarm.unknown_cause.map_or("good", crate::model::quality::Cause::word),
             priority: alarm.priority(of).word(),
             occurrence: alarm.occurrence,
             since: date(alarm.since.as_ref()),
@@ -113,19 +113,19 @@ impl<'a> AlarmView<'a> {
             unit: &of.unit,
             owner: &alarm.owner,
             note: &alarm.note,
-            first: alarm.first,
+            first: alarm.is_first_out,
             test: alarm.test,
-            text: text(of, alarm, whose),
+            text: text(of, alarm, device),
             action: &of.action,
-            class: &whose.class,
-            area: &whose.area,
+            class: &device.class,
+            area: &device.area,
         }
     }
 }
 
 /// The streams of alarm readings, created on first use.
 #[derive(Debug, Default)]
-pub struct Streams {
+pub struct AlarmStreams {
     by_key: BTreeMap<Arc<str>, Arc<Stream>>,
     all: Option<Arc<Stream>>,
 }
@@ -136,14 +136,14 @@ fn point(name: &str, kind: PointKind) -> PointMeta {
         PointKind::Code => Encoding::Code,
         _ => Encoding::Exact(0),
     };
-    PointMeta { name: name.into(), kind, retention: Retention::State, form }
+    PointMeta { name: name.into(), kind, retention: Retention::State, encoding: form }
 }
 
-fn whole(n: u64) -> Sample {
+fn exact_integer(n: u64) -> Sample {
     Ok(Value::Exact(rust_decimal::Decimal::from(n)))
 }
 
-impl Streams {
+impl AlarmStreams {
     /// A transition as a reading: `state` ([`AlarmState::code`]), `priority` 1 to 4, `active`, and the seconds from raising to
     /// acknowledgement or clearing. `None` for events that concern all alarms.
     pub fn transition(&mut self, event: &Event, now: Now) -> Option<Reading> {
@@ -159,13 +159,13 @@ impl Streams {
             let source = format!("{ALARM}/{rule}").into();
             Arc::new(Stream { device: device.into(), source, every_ms: 0, points })
         });
-        let is_active = match event.what {
+        let is_active = match event.kind {
             EventKind::Cleared | EventKind::Removed => false,
             _ => event.active,
         };
-        let after = |what: EventKind| event.after_s.filter(|_| event.what == what).map(whole);
+        let after = |what: EventKind| event.after_s.filter(|_| event.kind == what).map(exact_integer);
         let samples = vec![
-            Some(Ok(Value::Code(event.seen.code()))),
+            Some(Ok(Value::Code(event.state.code()))),
             Some(Ok(Value::Code(i64::from(event.priority.number())))),
             Some(Ok(Value::Bool(is_active))),
             after(EventKind::Acknowledged),
@@ -175,7 +175,7 @@ impl Streams {
     }
 
     /// Counts of active alarms by priority, and of unacknowledged, shelved, suppressed and out-of-service ones.
-    pub fn summary<'a>(&mut self, all: impl Iterator<Item = (&'a Definition, &'a Alarm)>, now: Now) -> Reading {
+    pub fn summary<'a>(&mut self, all: impl Iterator<Item = (&'a AlarmDefinition, &'a Alarm)>, now: Now) -> Reading {
         let stream = self.all.get_or_insert_with(|| {
             let names = ["p1", "p2", "p3", "p4", "unacknowledged", "shelved", "suppressed", "out_of_service"];
             let points = names.iter().map(|n| point(n, PointKind::Number)).collect();
@@ -183,7 +183,7 @@ impl Streams {
         });
         let mut counts = [0u64; 8];
         for (of, alarm) in all {
-            match alarm.seen() {
+            match alarm.state() {
                 AlarmState::Shelved => counts[5] += 1,
                 AlarmState::Suppressed => counts[6] += 1,
                 AlarmState::OutOfService => counts[7] += 1,
@@ -191,11 +191,11 @@ impl Streams {
                     if alarm.step > 0 {
                         counts[usize::from(alarm.priority(of).number()) - 1] += 1;
                     }
-                    counts[4] += u64::from(alarm.waits);
+                    counts[4] += u64::from(alarm.needs_ack);
                 }
             }
         }
-        let samples = counts.iter().map(|n| Some(whole(*n))).collect();
+        let samples = counts.iter().map(|n| Some(exact_integer(*n))).collect();
         reading(stream, samples, now)
     }
 }
@@ -207,15 +207,15 @@ fn reading(stream: &Arc<Stream>, samples: Vec<Option<Sample>>, now: Now) -> Read
 
 #[cfg(test)]
 mod tests {
-    use super::named;
+    use super::fill_device_name;
 
     #[test]
     fn what_a_name_ends_with_is_not_said_twice() {
-        assert_eq!(named("{device}集水井高液位 {v} m", "地库1#集水井"), "地库1#集水井高液位 {v} m");
-        assert_eq!(named("{device}集水井高液位", "地库1#"), "地库1#集水井高液位");
-        assert_eq!(named("{device}发电机启动失败", "1#发电机"), "1#发电机启动失败");
-        assert_eq!(named("{device}水浸", "车库1#水浸"), "车库1#水浸");
-        assert_eq!(named("{device}: tripped", "Pump 1"), "Pump 1: tripped");
-        assert_eq!(named("no device", "Pump"), "no device");
+        assert_eq!(fill_device_name("{device}集水井高液位 {v} m", "地库1#集水井"), "地库1#集水井高液位 {v} m");
+        assert_eq!(fill_device_name("{device}集水井高液位", "地库1#"), "地库1#集水井高液位");
+        assert_eq!(fill_device_name("{device}发电机启动失败", "1#发电机"), "1#发电机启动失败");
+        assert_eq!(fill_device_name("{device}水浸", "车库1#水浸"), "车库1#水浸");
+        assert_eq!(fill_device_name("{device}: tripped", "Pump 1"), "Pump 1: tripped");
+        assert_eq!(fill_device_name("no device", "Pump"), "no device");
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::alarm::resolved_condition::{ConditionInput, Days, Definition, Rationale, ResolvedCondition, Urgency};
+use crate::alarm::resolved_condition::{ConditionInput, ResolvedBaseline, AlarmDefinition, Rationale, ResolvedCondition, Urgency};
 use crate::alarm::settings::{Baseline, Condition, Level, Limit, RuleSettings};
-use crate::model::latest::of_status;
+use crate::model::latest::status_point;
 use crate::model::point::LocalizedText;
 
 /// The device or link that a rule is applied to.
@@ -15,7 +15,7 @@ pub struct RuleSubject<'a> {
     /// Its points, derived ones included.
     pub points: BTreeSet<&'a str>,
     /// Parameters of the device from the site's configuration.
-    pub numbers: &'a BTreeMap<String, f64>,
+    pub parameters: &'a BTreeMap<String, f64>,
     /// The devices of the link, if the subject is a link.
     pub devices: Vec<&'a str>,
     /// Unit of a point, for people.
@@ -32,12 +32,12 @@ pub type Missing = Vec<String>;
 ///
 /// # Errors
 /// The rule does not apply: what is missing.
-pub fn build(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>) -> Result<Vec<Definition>, Missing> {
+pub fn build(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>) -> Result<Vec<AlarmDefinition>, Missing> {
     if !name.contains("{n}") {
         return one(name, rule, subject, None).map(|d| vec![d]);
     }
     let mut indices = BTreeSet::new();
-    points(rule, &mut |point| indices.extend(indices_of(point, subject)));
+    for_each_point(rule, &mut |point| indices.extend(indices_of(point, subject)));
     let mut missing = Missing::new();
     let mut out = Vec::new();
     for n in indices {
@@ -48,7 +48,7 @@ pub fn build(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>) -> Resu
     }
     if out.is_empty() {
         if missing.is_empty() {
-            points(rule, &mut |point| missing.push(format!("point {point}")));
+            for_each_point(rule, &mut |point| missing.push(format!("point {point}")));
         }
         missing.sort();
         missing.dedup();
@@ -57,7 +57,7 @@ pub fn build(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>) -> Resu
     Ok(out)
 }
 
-fn one(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>, index: Option<u32>) -> Result<Definition, Missing> {
+fn one(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>, index: Option<u32>) -> Result<AlarmDefinition, Missing> {
     let fill = |text: &str| index.map_or_else(|| text.to_string(), |n| text.replace("{n}", &n.to_string()));
     let b = Builder { subject, index };
     let when = b.node(&rule.when)?;
@@ -79,11 +79,11 @@ fn one(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>, index: Option
     if let Some(point) = point_of_value(&rule.when) {
         unit = (subject.unit_of)(&fill(point));
     }
-    Ok(Definition {
+    Ok(AlarmDefinition {
         rule: fill(name).into(),
-        of: format!("{}.{name}", subject.class).into(),
+        source_rule: format!("{}.{name}", subject.class).into(),
         device: subject.id.into(),
-        no: rule.no.clone().unwrap_or_default(),
+        site_number: rule.no.clone().unwrap_or_default(),
         text: LocalizedText { zh: fill(&rule.zh), en: fill(&rule.en) },
         action: LocalizedText { zh: fill(&rule.action.zh), en: fill(&rule.action.en) },
         unit,
@@ -91,13 +91,13 @@ fn one(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>, index: Option
         off_delay_ms: rule.off_delay.0,
         realarm_ms: rule.realarm.map(|l| l.0),
         latch: rule.latch,
-        hidden_by: if rule.never_hidden { Vec::new() } else { rule.hidden_by.iter().map(hidden).collect() },
-        group: rule.group.as_deref().map(Into::into),
-        never_hidden: rule.never_hidden,
-        when,
-        only,
-        explains_while: rule.explains_while.as_ref().and_then(|c| b.node(c).ok()),
-        in_test: rule.in_test,
+        suppressed_by: if rule.never_hidden { Vec::new() } else { rule.hidden_by.iter().map(hidden).collect() },
+        first_out_group: rule.group.as_deref().map(Into::into),
+        never_suppressed: rule.never_hidden,
+        condition: when,
+        enable_if: only,
+        suppresses_while: rule.explains_while.as_ref().and_then(|c| b.node(c).ok()),
+        raised_by_tests: rule.in_test,
         rationale: Arc::new(Rationale {
             cause: rule.cause.clone().unwrap_or_default(),
             consequence: rule.consequence.clone().unwrap_or_default(),
@@ -134,7 +134,7 @@ impl Builder<'_> {
     }
 
     fn limit(&self, limit: &Limit) -> Result<f64, Missing> {
-        limit.resolve(self.subject.numbers, self.index).map_err(|name| vec![format!("number {name}")])
+        limit.resolve(self.subject.parameters, self.index).map_err(|name| vec![format!("number {name}")])
     }
 
     /// The steps whose limits can be resolved.
@@ -172,7 +172,7 @@ impl Builder<'_> {
                 ResolvedCondition::Rate { input: self.input(&c.point)?, per_min: c.per_min, within_ms: c.within.0 }
             }
             Condition::Change(c) => {
-                ResolvedCondition::Change { input: self.input(&c.point)?, by: c.by, within_ms: c.within.0 }
+                ResolvedCondition::Change { input: self.input(&c.point)?, delta: c.by, within_ms: c.within.0 }
             }
             Condition::Deviation(c) => ResolvedCondition::Deviation {
                 a: self.input(&c.point)?,
@@ -202,19 +202,19 @@ impl Builder<'_> {
             Condition::NoEffect(c) => ResolvedCondition::NoEffect {
                 running: self.input(&c.running)?,
                 input: self.input(&c.point)?,
-                by: c.by,
+                delta: c.by,
                 within_ms: c.within.0,
             },
-            Condition::Idle(c) => ResolvedCondition::Idle { input: self.input(&c.point)?, lasts_ms: c.lasts.0 },
-            Condition::Reaches(c) => ResolvedCondition::Reaches {
+            Condition::Idle(c) => ResolvedCondition::NotTrueFor { input: self.input(&c.point)?, lasts_ms: c.lasts.0 },
+            Condition::Reaches(c) => ResolvedCondition::TimeToLimit {
                 input: self.input(&c.point)?,
                 limit: self.limit(&c.limit)?,
                 within_ms: c.within.0,
                 over_ms: c.rate_over.0,
             },
-            Condition::AgainstDays(c) => ResolvedCondition::Days(self.days(c)?),
+            Condition::AgainstDays(c) => ResolvedCondition::Baseline(self.days(c)?),
             Condition::Lasting(c) => {
-                ResolvedCondition::Lasting { when: Box::new(self.node(&c.when)?), lasts_ms: c.lasts.0 }
+                ResolvedCondition::Sustained { when: Box::new(self.node(&c.when)?), lasts_ms: c.lasts.0 }
             }
             Condition::Hours(c) => ResolvedCondition::Hours {
                 from: minute(&c.from).unwrap_or(0),
@@ -245,15 +245,15 @@ impl Builder<'_> {
         Ok(ResolvedCondition::Any(nodes))
     }
 
-    fn days(&self, c: &Baseline) -> Result<Days, Missing> {
-        Ok(Days {
+    fn days(&self, c: &Baseline) -> Result<ResolvedBaseline, Missing> {
+        Ok(ResolvedBaseline {
             input: self.input(&c.point)?,
             figure: c.figure,
             from: minute(&c.from).unwrap_or(0),
             to: minute(&c.to).unwrap_or(1_440),
             days: c.days,
-            of: c.of,
-            times: c.times,
+            centre: c.of,
+            factor: c.times,
             in_a_row: c.in_a_row,
         })
     }
@@ -261,7 +261,7 @@ impl Builder<'_> {
 
 /// The input that holds the device's own state.
 fn state_of(device: &str) -> ConditionInput {
-    ConditionInput { device: device.into(), point: of_status("state").into() }
+    ConditionInput { device: device.into(), point: status_point("state").into() }
 }
 
 /// Parses `02:30` into minutes after midnight; `24:00` is the end of the day.
@@ -272,12 +272,12 @@ pub fn minute(text: &str) -> Option<u16> {
 }
 
 /// Calls with every point that a rule names, placeholders unexpanded.
-pub fn points<'a>(rule: &'a RuleSettings, each: &mut dyn FnMut(&'a str)) {
-    walk(&rule.when, each);
-    rule.only.iter().chain(&rule.unless).chain(&rule.explains_while).for_each(|c| walk(c, each));
+pub fn for_each_point<'a>(rule: &'a RuleSettings, each: &mut dyn FnMut(&'a str)) {
+    for_each_point_of(&rule.when, each);
+    rule.only.iter().chain(&rule.unless).chain(&rule.explains_while).for_each(|c| for_each_point_of(c, each));
 }
 
-fn walk<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
+fn for_each_point_of<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
     match condition {
         Condition::High(c) | Condition::Low(c) => each(&c.point),
         Condition::Is(c) => each(&c.point),
@@ -290,10 +290,10 @@ fn walk<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
         Condition::Idle(c) => each(&c.point),
         Condition::Reaches(c) => each(&c.point),
         Condition::AgainstDays(c) => each(&c.point),
-        Condition::Count(c) => walk(&c.when, each),
-        Condition::Lasting(c) => walk(&c.when, each),
-        Condition::Not(c) => walk(c, each),
-        Condition::All(of) | Condition::Any(of) => of.iter().for_each(|c| walk(c, each)),
+        Condition::Count(c) => for_each_point_of(&c.when, each),
+        Condition::Lasting(c) => for_each_point_of(&c.when, each),
+        Condition::Not(c) => for_each_point_of(c, each),
+        Condition::All(of) | Condition::Any(of) => of.iter().for_each(|c| for_each_point_of(c, each)),
         Condition::Offline {} | Condition::ShareOffline(_) | Condition::Hours(_) => {}
     }
 }
@@ -333,7 +333,7 @@ fn parts<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a Condition)) {
 }
 
 /// Calls with every device parameter that a condition names.
-pub fn numbers<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
+pub fn for_each_parameter<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
     parts(condition, &mut |part| {
         let limits: Vec<&Limit> = match part {
             Condition::High(c) | Condition::Low(c) => c.limit.iter().chain(c.steps.iter().map(|s| &s.limit)).collect(),
@@ -348,7 +348,7 @@ pub fn numbers<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
 /// Errors in a condition that need no device to be seen: each with a hint.
 pub fn problems(condition: &Condition) -> Vec<(String, String)> {
     let mut out = Vec::new();
-    let mut say = |what: &str, mend: &str| out.push((what.to_string(), mend.to_string()));
+    let mut report = |what: &str, hint: &str| out.push((what.to_string(), hint.to_string()));
     let (mut nested, mut stepped) = (0, 0);
     parts(condition, &mut |part| {
         nested += 1;
@@ -356,42 +356,42 @@ pub fn problems(condition: &Condition) -> Vec<(String, String)> {
             Condition::High(c) | Condition::Low(c) => {
                 stepped += usize::from(!c.steps.is_empty());
                 match (c.limit.is_some(), c.steps.len()) {
-                    (true, 1..) => say("both a limit and steps", "a limit, or steps with a limit each"),
-                    (false, 0) => say("no limit", "limit = 1.6, or limit = \"high_m\""),
-                    (false, 5..) => say("more than four steps", "four is as much as anybody tells apart"),
+                    (true, 1..) => report("both a limit and steps", "a limit, or steps with a limit each"),
+                    (false, 0) => report("no limit", "limit = 1.6, or limit = \"high_m\""),
+                    (false, 5..) => report("more than four steps", "four is as much as anybody tells apart"),
                     _ => {}
                 }
                 if !(c.deadband >= 0.0 && c.deadband.is_finite()) {
-                    say("a deadband below nothing", "0 or more, in the unit of the point");
+                    report("a deadband below nothing", "0 or more, in the unit of the point");
                 }
             }
-            Condition::Rate(c) if c.per_min == 0.0 => say("a rate of nothing", "per_min above 0, or below for a fall"),
-            Condition::Change(c) if c.by == 0.0 => say("a change of nothing", "by above 0, or below for a fall"),
-            Condition::Rate(c) if c.within.0 == 0 => say("a rate over no time", "within = \"2m\""),
-            Condition::Change(c) if c.within.0 == 0 => say("a change within no time", "within = \"1h\""),
+            Condition::Rate(c) if c.per_min == 0.0 => report("a rate of nothing", "per_min above 0, or below for a fall"),
+            Condition::Change(c) if c.by == 0.0 => report("a change of nothing", "by above 0, or below for a fall"),
+            Condition::Rate(c) if c.within.0 == 0 => report("a rate over no time", "within = \"2m\""),
+            Condition::Change(c) if c.within.0 == 0 => report("a change within no time", "within = \"1h\""),
             Condition::Count(c) if c.within.0 == 0 || c.at_least == 0 => {
-                say("a count of nothing", "at_least = 3, within = \"10m\"");
+                report("a count of nothing", "at_least = 3, within = \"10m\"");
             }
             Condition::All(of) | Condition::Any(of) if of.is_empty() => {
-                say("nothing in a list of conditions", "at least one");
+                report("nothing in a list of conditions", "at least one");
             }
             Condition::AgainstDays(c) => {
                 let (from, to) = (minute(&c.from), minute(&c.to));
                 if from.is_none() || to.is_none() || from >= to {
-                    say("hours that are none", "from = \"02:00\", to = \"04:00\", within one day");
+                    report("hours that are none", "from = \"02:00\", to = \"04:00\", within one day");
                 }
                 if !(7..=366).contains(&c.days) {
-                    say("days is 7 to 366", "30 is usual");
+                    report("days is 7 to 366", "30 is usual");
                 }
             }
             Condition::Hours(c) if minute(&c.from).is_none() || minute(&c.to).is_none() => {
-                say("hours that are none", "from = \"22:00\", to = \"06:00\"");
+                report("hours that are none", "from = \"22:00\", to = \"06:00\"");
             }
             _ => {}
         }
     });
     if stepped > 0 && nested > 1 {
-        say("steps within another condition", "steps stand alone; `only` says when they count");
+        report("steps within another condition", "steps stand alone; `only` says when they count");
     }
     out
 }

@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use crate::alarm::event::{Event, EventKind};
-use crate::alarm::resolved_condition::Definition;
+use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::alarm::{Alarms, Rules};
 use crate::model::priority::Priority;
 use crate::model::text::{REMARK, one_line};
 
 impl Alarms {
     /// Events for added, changed and removed alarms, with the person who reloaded.
-    pub(super) fn changes(&self, rules: &Rules, by: &str) -> Vec<Event> {
-        let by = one_line(by, REMARK);
-        let priority = |d: &Definition| d.steps.iter().map(|s| s.priority).min().unwrap_or(Priority::P4);
-        let event = |key: &str, what, d: &Definition| {
+    pub(super) fn changes(&self, rules: &Rules, actor: &str) -> Vec<Event> {
+        let by = one_line(actor, REMARK);
+        let priority = |d: &AlarmDefinition| d.steps.iter().map(|s| s.priority).min().unwrap_or(Priority::P4);
+        let event = |key: &str, what, d: &AlarmDefinition| {
             let occurrence = self.by_key.get(key).map_or(0, |i| self.live[*i].alarm.occurrence);
-            Event { by: by.clone(), cause: d.of.to_string(), ..Event::bare(key, what, occurrence, priority(d)) }
+            Event { actor: by.clone(), cause: d.source_rule.to_string(), ..Event::bare(key, what, occurrence, priority(d)) }
         };
         let mut out = Vec::new();
         let mut stays: std::collections::BTreeSet<Arc<str>> = std::collections::BTreeSet::new();
         for d in &rules.definitions {
             let key: Arc<str> = d.key().into();
-            match self.by_key.get(&key).map(|i| &self.live[*i].of) {
+            match self.by_key.get(&key).map(|i| &self.live[*i].definition) {
                 None => out.push(event(&key, EventKind::RuleAdded, d)),
                 Some(was) if **was != **d => out.push(event(&key, EventKind::RuleChanged, d)),
                 Some(_) => {}
@@ -29,7 +29,7 @@ impl Alarms {
             stays.insert(key);
         }
         let gone = self.live.iter().filter(|l| !stays.contains(&l.key));
-        out.extend(gone.map(|l| event(&l.key, EventKind::RuleRemoved, &l.of)));
+        out.extend(gone.map(|l| event(&l.key, EventKind::RuleRemoved, &l.definition)));
         out
     }
 }
@@ -38,7 +38,7 @@ impl Alarms {
 pub fn lines(events: &[Event]) -> Vec<String> {
     let mut out: Vec<(String, Vec<String>)> = Vec::new();
     for event in events {
-        let word = match event.what {
+        let word = match event.kind {
             EventKind::RuleAdded => "is new",
             EventKind::RuleChanged => "is changed",
             EventKind::RuleRemoved => "IS GONE",

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use jiff::civil::Date;
 
-use crate::alarm::days::DayByDay;
-use crate::alarm::evaluator::{Context, Evaluation, Truth, truth, verdict, yes};
-use crate::alarm::resolved_condition::Days;
+use crate::alarm::days::BaselineTracker;
+use crate::alarm::evaluator::{Context, Evaluation, Truth, truth, evaluation, yes};
+use crate::alarm::resolved_condition::ResolvedBaseline;
 use crate::alarm::settings::Weekday;
 use crate::model::quality::Cause;
 use crate::model::time::{MonotonicMillis, UnixMillis};
@@ -21,11 +21,11 @@ pub(super) fn level(c: &mut Context<'_>, slots: &[usize], high: bool, limits: &[
         }
     }
     let Some(value) = worst else {
-        return verdict(Truth::Unknown(bad.unwrap_or(Cause::StartingUp)), None, limits.first().copied());
+        return evaluation(Truth::Unknown(bad.unwrap_or(Cause::StartingUp)), None, limits.first().copied());
     };
     let mut step = 0u8;
     for (k, limit) in (1u8..).zip(limits) {
-        let back = if k <= c.held { deadband } else { 0.0 };
+        let back = if k <= c.active_step { deadband } else { 0.0 };
         let is_over = if high {
             value >= *limit || (back > 0.0 && value > limit - back)
         } else {
@@ -41,7 +41,7 @@ pub(super) fn level(c: &mut Context<'_>, slots: &[usize], high: bool, limits: &[
         (0, None) => Truth::No,
         (k, _) => Truth::Yes(k),
     };
-    verdict(state, Some(value), limit)
+    evaluation(state, Some(value), limit)
 }
 
 pub(super) fn is(c: &mut Context<'_>, slots: &[usize], values: &[i64], every: bool) -> Evaluation {
@@ -54,7 +54,7 @@ pub(super) fn is(c: &mut Context<'_>, slots: &[usize], values: &[i64], every: bo
                     if values.is_empty() { v != 0.0 } else { values.iter().any(|x| (*x as f64 - v).abs() < 0.5) };
                 // Short circuit: the first that holds, or with `every` the first that does not.
                 if holds != every {
-                    return verdict(truth(holds), Some(v), None);
+                    return evaluation(truth(holds), Some(v), None);
                 }
                 all &= holds;
                 seen = Some(v);
@@ -62,11 +62,11 @@ pub(super) fn is(c: &mut Context<'_>, slots: &[usize], values: &[i64], every: bo
             Err(cause) => bad = Some(cause),
         }
     }
-    verdict(bad.map_or(truth(every && all), Truth::Unknown), seen, None)
+    evaluation(bad.map_or(truth(every && all), Truth::Unknown), seen, None)
 }
 
 /// Whether a change reaches the threshold, in the threshold's direction.
-pub(super) fn beyond(change: f64, by: f64) -> bool {
+pub(super) fn reaches_threshold(change: f64, by: f64) -> bool {
     if by >= 0.0 { change >= by } else { change <= by }
 }
 
@@ -80,13 +80,13 @@ pub(super) fn windowed(
         Ok(value) => {
             window.push(c.now.mono, value);
             match of(window) {
-                Ok((holds, value, limit)) => verdict(truth(holds), Some(value), Some(limit)),
-                Err(cause) => verdict(Truth::Unknown(cause), Some(value), None),
+                Ok((holds, value, limit)) => evaluation(truth(holds), Some(value), Some(limit)),
+                Err(cause) => evaluation(Truth::Unknown(cause), Some(value), None),
             }
         }
         Err(cause) => {
             window.clear();
-            verdict(Truth::Unknown(cause), None, None)
+            evaluation(Truth::Unknown(cause), None, None)
         }
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn frozen(
         Ok(value) => value,
         Err(cause) => {
             *since = None;
-            return verdict(Truth::Unknown(cause), None, None);
+            return evaluation(Truth::Unknown(cause), None, None);
         }
     };
     let begin = match since {
@@ -111,8 +111,8 @@ pub(super) fn frozen(
             c.now.mono
         }
     };
-    c.at(begin.plus(lasts_ms));
-    verdict(truth(c.now.mono.since(begin) >= lasts_ms), Some(value), None)
+    c.wake_at(begin.plus(lasts_ms));
+    evaluation(truth(c.now.mono.since(begin) >= lasts_ms), Some(value), None)
 }
 
 /// Share of devices that are offline; device state 3 is offline, 0 unknown.
@@ -125,10 +125,10 @@ pub(super) fn offline(c: &mut Context<'_>, slots: &[usize], pct: f64) -> Evaluat
         }
     }
     if known == 0.0 {
-        return verdict(Truth::Unknown(Cause::StartingUp), None, None);
+        return evaluation(Truth::Unknown(Cause::StartingUp), None, None);
     }
     let share = away / known * 100.0;
-    verdict(truth(share >= pct), Some(share), Some(pct))
+    evaluation(truth(share >= pct), Some(share), Some(pct))
 }
 
 pub(super) fn no_effect(
@@ -144,22 +144,22 @@ pub(super) fn no_effect(
             window.push(c.now.mono, value);
             let change = window.change().unwrap_or(0.0);
             if window.span_ms() < within_ms {
-                return verdict(Truth::No, Some(value), Some(by));
+                return evaluation(Truth::No, Some(value), Some(by));
             }
-            verdict(truth(!beyond(change, by)), Some(value), Some(by))
+            evaluation(truth(!reaches_threshold(change, by)), Some(value), Some(by))
         }
         (Ok(false), value) => {
             window.clear();
-            verdict(Truth::No, value.ok(), Some(by))
+            evaluation(Truth::No, value.ok(), Some(by))
         }
         (Err(cause), _) | (_, Err(cause)) => {
             window.clear();
-            verdict(Truth::Unknown(cause), None, Some(by))
+            evaluation(Truth::Unknown(cause), None, Some(by))
         }
     }
 }
 
-pub(super) fn idle(
+pub(super) fn not_true_for(
     c: &mut Context<'_>,
     slot: usize,
     last: &mut Option<UnixMillis>,
@@ -168,13 +168,13 @@ pub(super) fn idle(
 ) -> Evaluation {
     let on = match c.truth(slot) {
         Ok(on) => on,
-        Err(cause) => return verdict(Truth::Unknown(cause), None, None),
+        Err(cause) => return evaluation(Truth::Unknown(cause), None, None),
     };
     let now = c.now;
     if !on && !now.wall_trusted && last.is_some() && since.is_none() {
         // The duration can only be computed from the date.
-        c.at(now.mono.plus(60_000));
-        return verdict(Truth::Unknown(Cause::StartingUp), None, None);
+        c.wake_at(now.mono.plus(60_000));
+        return evaluation(Truth::Unknown(Cause::StartingUp), None, None);
     }
     let (begin, before_ms) = match *since {
         Some(begin) if !on => begin,
@@ -189,24 +189,24 @@ pub(super) fn idle(
         // Rounded to the minute, so that the persisted state does not change every second.
         *last = Some(UnixMillis(now.wall.0 - now.wall.0.rem_euclid(60_000)));
     }
-    c.at(begin.plus(lasts_ms.saturating_sub(before_ms)));
+    c.wake_at(begin.plus(lasts_ms.saturating_sub(before_ms)));
     let idle_ms = now.mono.since(begin) + before_ms;
     let days = |ms: u64| minutes(ms) / 1_440.0;
-    verdict(truth(idle_ms >= lasts_ms), Some(days(idle_ms)), Some(days(lasts_ms)))
+    evaluation(truth(idle_ms >= lasts_ms), Some(days(idle_ms)), Some(days(lasts_ms)))
 }
 
-pub(super) fn lasting(
+pub(super) fn sustained(
     c: &mut Context<'_>,
     inner: Evaluation,
     since: &mut Option<(MonotonicMillis, f64)>,
     lasts_ms: u64,
 ) -> Evaluation {
-    match inner.state {
+    match inner.truth {
         Truth::Yes(_) => {
             let (begin, _) = *since.get_or_insert((c.now.mono, 0.0));
-            c.at(begin.plus(lasts_ms));
+            c.wake_at(begin.plus(lasts_ms));
             let holds = c.now.mono.since(begin) >= lasts_ms;
-            Evaluation { state: if holds { inner.state } else { Truth::No }, ..inner }
+            Evaluation { truth: if holds { inner.truth } else { Truth::No }, ..inner }
         }
         Truth::No | Truth::Unknown(_) => {
             *since = None;
@@ -224,7 +224,7 @@ pub(super) fn count(
     within_ms: u64,
 ) -> Evaluation {
     let now = c.now.mono;
-    match inner.state {
+    match inner.truth {
         Truth::Yes(_) => {
             if !std::mem::replace(was, true) {
                 times.push_back(now);
@@ -238,24 +238,24 @@ pub(super) fn count(
         times.pop_front();
     }
     if let Some(first) = times.front() {
-        c.at(first.plus(within_ms));
+        c.wake_at(first.plus(within_ms));
     }
     let seen = u32::try_from(times.len()).unwrap_or(u32::MAX);
-    let state = match inner.state {
+    let state = match inner.truth {
         _ if seen >= at_least => yes(),
         unknown @ Truth::Unknown(_) => unknown,
         _ => Truth::No,
     };
-    verdict(state, Some(f64::from(seen)), Some(f64::from(at_least)))
+    evaluation(state, Some(f64::from(seen)), Some(f64::from(at_least)))
 }
 
 /// Conjunction or disjunction in three-valued logic; value and limit come from the first part that decides.
-pub(super) fn together(parts: impl Iterator<Item = Evaluation>, any: bool) -> Evaluation {
+pub(super) fn combine(parts: impl Iterator<Item = Evaluation>, any: bool) -> Evaluation {
     let (mut yes, mut no, mut unknown): (Option<Evaluation>, Option<Evaluation>, Option<Evaluation>) =
         (None, None, None);
     let mut step = 0;
     for part in parts {
-        let (slot, k) = match part.state {
+        let (slot, k) = match part.truth {
             Truth::Yes(k) => (&mut yes, k),
             Truth::No => (&mut no, 0),
             Truth::Unknown(_) => (&mut unknown, 0),
@@ -268,8 +268,8 @@ pub(super) fn together(parts: impl Iterator<Item = Evaluation>, any: bool) -> Ev
         }
     }
     let decided = if any { yes.or(unknown).or(no) } else { no.or(unknown).or(yes) };
-    let mut out = decided.unwrap_or(verdict(if any { Truth::No } else { self::yes() }, None, None));
-    if let Truth::Yes(k) = &mut out.state {
+    let mut out = decided.unwrap_or(evaluation(if any { Truth::No } else { self::yes() }, None, None));
+    if let Truth::Yes(k) = &mut out.truth {
         *k = step;
     }
     out
@@ -301,11 +301,11 @@ fn at_next(c: &mut Context<'_>, minute: u16, borders: [u16; 2]) {
     };
     let minutes = borders.into_iter().map(until).min().unwrap_or(1_440).min(60);
     let into = u64::try_from(c.now.wall.0.rem_euclid(60_000)).unwrap_or(0);
-    c.at(c.now.mono.plus(u64::from(minutes) * 60_000 - into));
+    c.wake_at(c.now.mono.plus(u64::from(minutes) * 60_000 - into));
 }
 
 pub(super) fn hours(c: &mut Context<'_>, from: u16, to: u16, days: &[Weekday]) -> Evaluation {
-    let Some((date, minute)) = local(c) else { return verdict(Truth::Unknown(Cause::StartingUp), None, None) };
+    let Some((date, minute)) = local(c) else { return evaluation(Truth::Unknown(Cause::StartingUp), None, None) };
     at_next(c, minute, [from, to]);
     let began = |date: Date| days.is_empty() || days.iter().any(|d| weekday(*d) == date.weekday());
     let holds = if from <= to {
@@ -313,7 +313,7 @@ pub(super) fn hours(c: &mut Context<'_>, from: u16, to: u16, days: &[Weekday]) -
     } else {
         (minute >= from && began(date)) || (minute < to && date.yesterday().is_ok_and(began))
     };
-    verdict(truth(holds), None, None)
+    evaluation(truth(holds), None, None)
 }
 
 fn weekday(day: Weekday) -> jiff::civil::Weekday {
@@ -329,13 +329,13 @@ fn weekday(day: Weekday) -> jiff::civil::Weekday {
     }
 }
 
-pub(super) fn day_by_day(c: &mut Context<'_>, slot: usize, days: &Days, memory: &mut DayByDay) -> Evaluation {
+pub(super) fn against_baseline(c: &mut Context<'_>, slot: usize, days: &ResolvedBaseline, memory: &mut BaselineTracker) -> Evaluation {
     let value = c.number(slot);
-    let Some((date, minute)) = local(c) else { return verdict(Truth::Unknown(Cause::StartingUp), None, None) };
-    memory.take(days, c.now.mono, date, minute, value.ok());
+    let Some((date, minute)) = local(c) else { return evaluation(Truth::Unknown(Cause::StartingUp), None, None) };
+    memory.observe(days, c.now.mono, date, minute, value.ok());
     at_next(c, minute, [days.from, days.to]);
-    match memory.figures(days) {
-        Some((figure, usual)) => verdict(truth(memory.row() >= days.in_a_row), Some(figure), Some(usual * days.times)),
-        None => verdict(Truth::Unknown(Cause::StartingUp), value.ok(), None),
+    match memory.last_and_baseline(days) {
+        Some((figure, usual)) => evaluation(truth(memory.consecutive_days() >= days.in_a_row), Some(figure), Some(usual * days.factor)),
+        None => evaluation(Truth::Unknown(Cause::StartingUp), value.ok(), None),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::resolved_condition::Days;
+use crate::alarm::resolved_condition::ResolvedBaseline;
 use crate::alarm::settings::{BaselineFigure, Centre};
 use crate::model::time::MonotonicMillis;
 
@@ -18,9 +18,9 @@ const STANDS_MS: u64 = 300_000;
 
 /// The running day and the baseline of one point.
 #[derive(Clone, Debug, Default)]
-pub struct DayByDay {
+pub struct BaselineTracker {
     today: Option<Today>,
-    kept: PersistedBaseline,
+    persisted: PersistedBaseline,
     was: Option<bool>,
 }
 
@@ -30,7 +30,8 @@ pub struct PersistedBaseline {
     /// Figures of the days before, the newest last.
     figures: VecDeque<f64>,
     /// Days in a row that were beyond.
-    row: u16,
+    #[serde(rename = "row")]
+    consecutive_days: u16,
     /// The last day's figure, and what the days before it came to.
     last: Option<(f64, f64)>,
 }
@@ -46,9 +47,9 @@ struct Today {
     newest: Option<(MonotonicMillis, f64)>,
 }
 
-impl DayByDay {
+impl BaselineTracker {
     /// Takes in the passage of time and perhaps a value; `minute` is the minute of the site's day.
-    pub fn take(&mut self, days: &Days, now: MonotonicMillis, date: Date, minute: u16, value: Option<f64>) {
+    pub fn observe(&mut self, days: &ResolvedBaseline, now: MonotonicMillis, date: Date, minute: u16, value: Option<f64>) {
         let is_within = (days.from..days.to).contains(&minute);
         if let Some(today) = &self.today
             && (today.date != date || !is_within)
@@ -88,7 +89,7 @@ impl DayByDay {
     }
 
     /// Ends the day: its figure joins the baseline if enough of the day was covered.
-    fn close(&mut self, days: &Days) {
+    fn close(&mut self, days: &ResolvedBaseline) {
         let Some(today) = self.today.take() else { return };
         let whole_ms = u64::from(days.to.saturating_sub(days.from)) * 60_000;
         #[expect(clippy::cast_precision_loss, reason = "a day of milliseconds")]
@@ -102,40 +103,40 @@ impl DayByDay {
             BaselineFigure::Mean => today.weighted / covered,
             BaselineFigure::Starts => f64::from(today.starts),
         };
-        if self.kept.figures.len() >= DAYS_MIN.min(usize::from(days.days)) {
-            let usual = centre(&self.kept.figures, days.of);
-            let is_beyond = figure >= usual * days.times && figure > usual;
-            self.kept.row = if is_beyond { self.kept.row.saturating_add(1) } else { 0 };
-            self.kept.last = Some((figure, usual));
+        if self.persisted.figures.len() >= DAYS_MIN.min(usize::from(days.days)) {
+            let usual = centre(&self.persisted.figures, days.centre);
+            let is_beyond = figure >= usual * days.factor && figure > usual;
+            self.persisted.consecutive_days = if is_beyond { self.persisted.consecutive_days.saturating_add(1) } else { 0 };
+            self.persisted.last = Some((figure, usual));
             if is_beyond {
                 // An unusual day does not enter the baseline: a lasting deviation must not become normal.
                 return;
             }
         }
-        self.kept.figures.push_back(figure);
-        while self.kept.figures.len() > usize::from(days.days) {
-            self.kept.figures.pop_front();
+        self.persisted.figures.push_back(figure);
+        while self.persisted.figures.len() > usize::from(days.days) {
+            self.persisted.figures.pop_front();
         }
     }
 
     /// The last day's figure and the baseline before it; `None` while there are too few days.
-    pub fn figures(&self, _: &Days) -> Option<(f64, f64)> {
-        self.kept.last
+    pub fn last_and_baseline(&self, _: &ResolvedBaseline) -> Option<(f64, f64)> {
+        self.persisted.last
     }
 
     /// Consecutive days above the baseline.
-    pub fn row(&self) -> u16 {
-        self.kept.row
+    pub fn consecutive_days(&self) -> u16 {
+        self.persisted.consecutive_days
     }
 
     /// A copy of the persistent part; the running day is not in it.
-    pub fn kept(&self) -> PersistedBaseline {
-        self.kept.clone()
+    pub fn persisted(&self) -> PersistedBaseline {
+        self.persisted.clone()
     }
 
     /// Replaces the persistent part.
     pub fn restore(&mut self, kept: PersistedBaseline) {
-        self.kept = kept;
+        self.persisted = kept;
     }
 }
 

@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::conditions::{
-    beyond, count, day_by_day, frozen, hours, idle, is, lasting, level, minutes, no_effect, offline, together, windowed,
+    reaches_threshold, count, against_baseline, frozen, hours, not_true_for, is, sustained, level, minutes, no_effect, offline, combine, windowed,
 };
-use crate::alarm::days::DayByDay;
+use crate::alarm::days::BaselineTracker;
 use crate::alarm::inject::Injected;
 use crate::alarm::resolved_condition::{ConditionInput, ResolvedCondition};
 use crate::model::latest::Latest;
@@ -31,7 +31,7 @@ pub enum Truth {
 /// The result of evaluating a condition, with the numbers to show.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    pub state: Truth,
+    pub truth: Truth,
     /// The value that decided, where there is one.
     pub value: Option<f64>,
     /// The limit with which the value was compared.
@@ -47,16 +47,16 @@ pub struct Context<'a> {
     /// The site's time zone.
     pub zone: &'a TimeZone,
     /// The highest step that is in alarm already; deadbands apply up to this step.
-    pub held: u8,
+    pub active_step: u8,
     /// Output: when to evaluate again although no sample arrives.
     pub wake: Option<MonotonicMillis>,
     /// Output: whether a trial sample was read.
-    pub simulated: bool,
+    pub used_injected: bool,
 }
 
 impl Context<'_> {
     /// Requests another evaluation at this moment.
-    pub(super) fn at(&mut self, at: MonotonicMillis) {
+    pub(super) fn wake_at(&mut self, at: MonotonicMillis) {
         if at > self.now.mono {
             self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
         }
@@ -66,16 +66,16 @@ impl Context<'_> {
     fn sample(&mut self, slot: usize) -> Result<&Value, Cause> {
         let (injected, latest) = (self.injected, self.latest);
         if let Some((value, until)) = injected.get(slot) {
-            self.simulated = true;
-            self.at(until);
+            self.used_injected = true;
+            self.wake_at(until);
             return Ok(value);
         }
         let seen = latest.get(slot).ok_or(Cause::StartingUp)?;
-        seen.now(self.now.mono)
+        seen.value_at(self.now.mono)
     }
 
     /// Why there is no value, if there is none.
-    pub(super) fn bad(&mut self, slot: usize) -> Option<Cause> {
+    pub(super) fn bad_cause(&mut self, slot: usize) -> Option<Cause> {
         self.sample(slot).err()
     }
 
@@ -114,7 +114,7 @@ enum EvaluatorMemory {
         /// Idle since this monotonic time, plus milliseconds of idleness before it.
         since: Option<(MonotonicMillis, u64)>,
     },
-    Days(Box<DayByDay>),
+    Days(Box<BaselineTracker>),
 }
 
 /// What of a judge's memory survives a restart, in the order of its tree.
@@ -122,9 +122,11 @@ enum EvaluatorMemory {
 #[serde(rename_all = "snake_case")]
 pub enum PersistedEvaluator {
     /// When it was last true.
-    Last(Option<UnixMillis>),
+    #[serde(rename = "last")]
+    LastTrue(Option<UnixMillis>),
     /// Figures of the days.
-    Days(crate::alarm::days::PersistedBaseline),
+    #[serde(rename = "days")]
+    Baseline(crate::alarm::days::PersistedBaseline),
 }
 
 pub(super) const fn yes() -> Truth {
@@ -135,8 +137,8 @@ pub(super) const fn truth(holds: bool) -> Truth {
     if holds { yes() } else { Truth::No }
 }
 
-pub(super) fn verdict(state: Truth, value: Option<f64>, limit: Option<f64>) -> Evaluation {
-    Evaluation { state, value, limit }
+pub(super) fn evaluation(state: Truth, value: Option<f64>, limit: Option<f64>) -> Evaluation {
+    Evaluation { truth: state, value, limit }
 }
 
 impl Evaluator {
@@ -149,7 +151,7 @@ impl Evaluator {
                 parts.extend(of.iter().map(|n| Evaluator::new(n, slot)));
             }
             ResolvedCondition::Not(n)
-            | ResolvedCondition::Lasting { when: n, .. }
+            | ResolvedCondition::Sustained { when: n, .. }
             | ResolvedCondition::Count { when: n, .. } => {
                 parts.push(Evaluator::new(n, slot));
             }
@@ -159,20 +161,20 @@ impl Evaluator {
             ResolvedCondition::Rate { within_ms, .. }
             | ResolvedCondition::Change { within_ms, .. }
             | ResolvedCondition::NoEffect { within_ms, .. } => EvaluatorMemory::Window(SampleWindow::new(*within_ms)),
-            ResolvedCondition::Reaches { over_ms, .. } => EvaluatorMemory::Window(SampleWindow::new(*over_ms)),
-            ResolvedCondition::Frozen { .. } | ResolvedCondition::Lasting { .. } => EvaluatorMemory::Since(None),
+            ResolvedCondition::TimeToLimit { over_ms, .. } => EvaluatorMemory::Window(SampleWindow::new(*over_ms)),
+            ResolvedCondition::Frozen { .. } | ResolvedCondition::Sustained { .. } => EvaluatorMemory::Since(None),
             ResolvedCondition::Count { .. } => EvaluatorMemory::Times { was: true, times: VecDeque::new() },
-            ResolvedCondition::Idle { .. } => EvaluatorMemory::Idle { last: None, since: None },
-            ResolvedCondition::Days(_) => EvaluatorMemory::Days(Box::default()),
+            ResolvedCondition::NotTrueFor { .. } => EvaluatorMemory::Idle { last: None, since: None },
+            ResolvedCondition::Baseline(_) => EvaluatorMemory::Days(Box::default()),
             _ => EvaluatorMemory::None,
         };
-        let last = verdict(Truth::Unknown(Cause::StartingUp), None, None);
+        let last = evaluation(Truth::Unknown(Cause::StartingUp), None, None);
         Self { node: node.clone(), slots, memory, parts, last }
     }
 
     /// Evaluates the condition and remembers the result.
     pub fn evaluate(&mut self, c: &mut Context<'_>) -> Evaluation {
-        self.last = self.judged(c);
+        self.last = self.evaluate_node(c);
         self.last
     }
 
@@ -185,11 +187,11 @@ impl Evaluator {
     }
 
     /// The condition, its last result and its parts, for explanations.
-    pub fn said(&self) -> (&ResolvedCondition, Evaluation, &[Evaluator]) {
+    pub fn last_result(&self) -> (&ResolvedCondition, Evaluation, &[Evaluator]) {
         (&self.node, self.last, &self.parts)
     }
 
-    fn judged(&mut self, c: &mut Context<'_>) -> Evaluation {
+    fn evaluate_node(&mut self, c: &mut Context<'_>) -> Evaluation {
         use {EvaluatorMemory as M, ResolvedCondition as C};
         let Self { node, slots, memory, parts, .. } = self;
         match (node, memory) {
@@ -197,34 +199,34 @@ impl Evaluator {
             (C::Is { values, every, .. }, _) => is(c, slots, values, *every),
             (C::Rate { per_min, .. }, M::Window(w)) => windowed(c, slots[0], w, |w| {
                 let rate = w.per_min().ok_or(Cause::StartingUp)?;
-                Ok((beyond(rate, *per_min), rate, *per_min))
+                Ok((reaches_threshold(rate, *per_min), rate, *per_min))
             }),
-            (C::Change { by, .. }, M::Window(w)) => windowed(c, slots[0], w, |w| {
+            (C::Change { delta: by, .. }, M::Window(w)) => windowed(c, slots[0], w, |w| {
                 let change = w.change_from(*by > 0.0).ok_or(Cause::StartingUp)?;
                 // Shows the present value, not the change: people need to know what is left.
                 let value = w.newest().ok_or(Cause::StartingUp)?;
-                Ok((beyond(change, *by), value, *by))
+                Ok((reaches_threshold(change, *by), value, *by))
             }),
             (C::Deviation { limit, deadband, .. }, _) => match (c.number(slots[0]), c.number(slots[1])) {
                 (Ok(a), Ok(b)) => {
                     let off = (a - b).abs();
-                    let from = if c.held > 0 { *limit - *deadband } else { *limit };
-                    verdict(truth(off >= from), Some(off), Some(*limit))
+                    let from = if c.active_step > 0 { *limit - *deadband } else { *limit };
+                    evaluation(truth(off >= from), Some(off), Some(*limit))
                 }
-                (Err(cause), _) | (_, Err(cause)) => verdict(Truth::Unknown(cause), None, Some(*limit)),
+                (Err(cause), _) | (_, Err(cause)) => evaluation(Truth::Unknown(cause), None, Some(*limit)),
             },
             (C::Frozen { lasts_ms, .. }, M::Since(since)) => frozen(c, slots[0], since, *lasts_ms),
-            (C::Bad { causes, .. }, _) => match c.bad(slots[0]) {
-                None => verdict(Truth::No, c.number(slots[0]).ok(), None),
+            (C::Bad { causes, .. }, _) => match c.bad_cause(slots[0]) {
+                None => evaluation(Truth::No, c.number(slots[0]).ok(), None),
                 Some(Cause::StartingUp) if c.latest.get(slots[0]).is_none() => {
-                    verdict(Truth::Unknown(Cause::StartingUp), None, None)
+                    evaluation(Truth::Unknown(Cause::StartingUp), None, None)
                 }
-                Some(cause) => verdict(truth(causes.is_empty() || causes.contains(&cause)), None, None),
+                Some(cause) => evaluation(truth(causes.is_empty() || causes.contains(&cause)), None, None),
             },
             (C::Offline { pct, .. }, _) => offline(c, slots, *pct),
-            (C::NoEffect { by, within_ms, .. }, M::Window(w)) => no_effect(c, slots, w, *by, *within_ms),
-            (C::Idle { lasts_ms, .. }, M::Idle { last, since }) => idle(c, slots[0], last, since, *lasts_ms),
-            (C::Reaches { limit, within_ms, .. }, M::Window(w)) => {
+            (C::NoEffect { delta: by, within_ms, .. }, M::Window(w)) => no_effect(c, slots, w, *by, *within_ms),
+            (C::NotTrueFor { lasts_ms, .. }, M::Idle { last, since }) => not_true_for(c, slots[0], last, since, *lasts_ms),
+            (C::TimeToLimit { limit, within_ms, .. }, M::Window(w)) => {
                 let (limit, within_min) = (*limit, minutes(*within_ms));
                 windowed(c, slots[0], w, |w| {
                     let value = w.newest().ok_or(Cause::StartingUp)?;
@@ -233,11 +235,11 @@ impl Evaluator {
                     Ok((value >= limit || (rate > 0.0 && left <= within_min), left, limit))
                 })
             }
-            (C::Days(days), M::Days(memory)) => day_by_day(c, slots[0], days, memory),
+            (C::Baseline(days), M::Days(memory)) => against_baseline(c, slots[0], days, memory),
             (C::Hours { from, to, days }, _) => hours(c, *from, *to, days),
-            (C::Lasting { lasts_ms, .. }, M::Since(since)) => {
+            (C::Sustained { lasts_ms, .. }, M::Since(since)) => {
                 let inner = parts[0].evaluate(c);
-                lasting(c, inner, since, *lasts_ms)
+                sustained(c, inner, since, *lasts_ms)
             }
             (C::Count { at_least, within_ms, .. }, M::Times { was, times }) => {
                 let inner = parts[0].evaluate(c);
@@ -245,46 +247,46 @@ impl Evaluator {
             }
             (C::Not(_), _) => {
                 let inner = parts[0].evaluate(c);
-                let state = match inner.state {
+                let state = match inner.truth {
                     Truth::Yes(_) => Truth::No,
                     Truth::No => yes(),
                     unknown @ Truth::Unknown(_) => unknown,
                 };
-                Evaluation { state, ..inner }
+                Evaluation { truth: state, ..inner }
             }
-            (C::All(_), _) => together(parts.iter_mut().map(|p| p.evaluate(c)), false),
-            (C::Any(_), _) => together(parts.iter_mut().map(|p| p.evaluate(c)), true),
+            (C::All(_), _) => combine(parts.iter_mut().map(|p| p.evaluate(c)), false),
+            (C::Any(_), _) => combine(parts.iter_mut().map(|p| p.evaluate(c)), true),
             // Unreachable: `new` gives each node the memory of its kind.
-            (_, _) => verdict(Truth::Unknown(Cause::StartingUp), None, None),
+            (_, _) => evaluation(Truth::Unknown(Cause::StartingUp), None, None),
         }
     }
 
     /// Takes over the memory of an evaluator of the same condition; slots stay.
-    pub fn remember(&mut self, was: Evaluator) {
+    pub fn take_memory_of(&mut self, was: Evaluator) {
         (self.memory, self.last) = (was.memory, was.last);
-        self.parts.iter_mut().zip(was.parts).for_each(|(part, was)| part.remember(was));
+        self.parts.iter_mut().zip(was.parts).for_each(|(part, was)| part.take_memory_of(was));
     }
 
     /// Appends what survives a restart, in the order of the tree.
-    pub fn kept(&self, into: &mut Vec<PersistedEvaluator>) {
+    pub fn persist(&self, into: &mut Vec<PersistedEvaluator>) {
         match &self.memory {
-            EvaluatorMemory::Idle { last, .. } => into.push(PersistedEvaluator::Last(*last)),
-            EvaluatorMemory::Days(d) => into.push(PersistedEvaluator::Days(d.kept())),
+            EvaluatorMemory::Idle { last, .. } => into.push(PersistedEvaluator::LastTrue(*last)),
+            EvaluatorMemory::Days(d) => into.push(PersistedEvaluator::Baseline(d.persisted())),
             _ => {}
         }
-        self.parts.iter().for_each(|p| p.kept(into));
+        self.parts.iter().for_each(|p| p.persist(into));
     }
 
     /// Restores memory in the order of the tree.
     pub fn restore(&mut self, from: &mut impl Iterator<Item = PersistedEvaluator>) {
         match &mut self.memory {
             EvaluatorMemory::Idle { last, .. } => {
-                if let Some(PersistedEvaluator::Last(kept)) = from.next() {
+                if let Some(PersistedEvaluator::LastTrue(kept)) = from.next() {
                     *last = kept;
                 }
             }
             EvaluatorMemory::Days(d) => {
-                if let Some(PersistedEvaluator::Days(kept)) = from.next() {
+                if let Some(PersistedEvaluator::Baseline(kept)) = from.next() {
                     d.restore(kept);
                 }
             }

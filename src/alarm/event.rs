@@ -70,15 +70,19 @@ pub enum EventKind {
     /// The condition came and lasted.
     Raised,
     /// It is more urgent than it was.
-    Worsened,
+    #[serde(rename = "worsened")]
+    Escalated,
     /// It is less urgent than it was.
-    Eased,
+    #[serde(rename = "eased")]
+    Deescalated,
     /// The condition is gone, and stayed so.
     Cleared,
     /// Its input is not known any more: it stays as it is.
-    InputLost,
+    #[serde(rename = "input_lost")]
+    InputBad,
     /// Its input is known again.
-    InputBack,
+    #[serde(rename = "input_back")]
+    InputRestored,
     /// Somebody took it.
     Acknowledged,
     /// Who had it gave it to somebody else (`cause`).
@@ -94,13 +98,17 @@ pub enum EventKind {
     /// No longer.
     Unshelved,
     /// Taken out by a person.
-    TakenOut,
+    #[serde(rename = "taken_out")]
+    OutOfService,
     /// Back in service.
-    PutBack,
+    #[serde(rename = "put_back")]
+    ReturnedToService,
     /// Another alarm explains it.
-    Hidden,
+    #[serde(rename = "hidden")]
+    Suppressed,
     /// No longer.
-    Shown,
+    #[serde(rename = "shown")]
+    Unsuppressed,
     /// Nobody took it in time.
     AcknowledgeOverdue,
     /// Nobody was there in time.
@@ -116,13 +124,17 @@ pub enum EventKind {
     /// Its rule is not there any more, by a reload (`by`).
     RuleRemoved,
     /// Somebody gave a sample of one's own for a trial (`cause`).
-    Trial,
+    #[serde(rename = "trial")]
+    SampleInjected,
     /// It comes and goes too often: it is held in alarm until its condition has stayed away.
-    Chatters,
+    #[serde(rename = "chatters")]
+    Chattering,
     /// More alarms than people can read.
-    FloodBegan,
+    #[serde(rename = "flood_began")]
+    AlarmFloodBegan,
     /// No longer.
-    FloodEnded,
+    #[serde(rename = "flood_ended")]
+    AlarmFloodEnded,
 }
 
 impl EventKind {
@@ -130,11 +142,11 @@ impl EventKind {
     pub const fn word(self) -> &'static str {
         match self {
             EventKind::Raised => "raised",
-            EventKind::Worsened => "worsened",
-            EventKind::Eased => "eased",
+            EventKind::Escalated => "worsened",
+            EventKind::Deescalated => "eased",
             EventKind::Cleared => "cleared",
-            EventKind::InputLost => "input_lost",
-            EventKind::InputBack => "input_back",
+            EventKind::InputBad => "input_lost",
+            EventKind::InputRestored => "input_back",
             EventKind::Acknowledged => "acknowledged",
             EventKind::HandedOver => "handed_over",
             EventKind::Arrived => "arrived",
@@ -142,10 +154,10 @@ impl EventKind {
             EventKind::Reminded => "reminded",
             EventKind::Shelved => "shelved",
             EventKind::Unshelved => "unshelved",
-            EventKind::TakenOut => "taken_out",
-            EventKind::PutBack => "put_back",
-            EventKind::Hidden => "hidden",
-            EventKind::Shown => "shown",
+            EventKind::OutOfService => "taken_out",
+            EventKind::ReturnedToService => "put_back",
+            EventKind::Suppressed => "hidden",
+            EventKind::Unsuppressed => "shown",
             EventKind::AcknowledgeOverdue => "acknowledge_overdue",
             EventKind::ArriveOverdue => "arrive_overdue",
             EventKind::ResolveOverdue => "resolve_overdue",
@@ -153,10 +165,10 @@ impl EventKind {
             EventKind::RuleAdded => "rule_added",
             EventKind::RuleChanged => "rule_changed",
             EventKind::RuleRemoved => "rule_removed",
-            EventKind::Trial => "trial",
-            EventKind::Chatters => "chatters",
-            EventKind::FloodBegan => "flood_began",
-            EventKind::FloodEnded => "flood_ended",
+            EventKind::SampleInjected => "trial",
+            EventKind::Chattering => "chatters",
+            EventKind::AlarmFloodBegan => "flood_began",
+            EventKind::AlarmFloodEnded => "flood_ended",
         }
     }
 }
@@ -167,9 +179,11 @@ pub struct Event {
     /// `rule.device`; empty for what concerns all alarms.
     pub key: Arc<str>,
     /// What happened.
-    pub what: EventKind,
+    #[serde(rename = "what")]
+    pub kind: EventKind,
     /// How the alarm is seen from now on.
-    pub seen: AlarmState,
+    #[serde(rename = "seen")]
+    pub state: AlarmState,
     /// Which occurrence of it, counted from one.
     pub occurrence: u64,
     /// How much it matters.
@@ -185,7 +199,8 @@ pub struct Event {
     pub cause: String,
     /// Who.
     #[serde(skip_serializing_if = "String::is_empty", default)]
-    pub by: String,
+    #[serde(rename = "by")]
+    pub actor: String,
     /// What they noted.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub note: String,
@@ -194,16 +209,19 @@ pub struct Event {
     pub after_s: Option<u64>,
     /// Nobody is told: it is shelved, out of service or hidden.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub quiet: bool,
+    #[serde(rename = "quiet")]
+    pub is_silenced: bool,
     /// It is one of an alarm flood: it is told together with the others.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub merged: bool,
+    #[serde(rename = "merged")]
+    pub in_alarm_flood: bool,
     /// It comes of a sample that was given for a trial.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub test: bool,
     /// It was the first of its group.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub first: bool,
+    #[serde(rename = "first")]
+    pub is_first_out: bool,
     /// Whether it is in alarm from now on.
     #[serde(default)]
     pub active: bool,
@@ -214,20 +232,20 @@ impl Event {
     pub fn bare(key: &str, what: EventKind, occurrence: u64, priority: Priority) -> Self {
         Self {
             key: key.into(),
-            what,
-            seen: AlarmState::Normal,
+            kind: what,
+            state: AlarmState::Normal,
             occurrence,
             priority,
             value: None,
             limit: None,
             cause: String::new(),
-            by: String::new(),
+            actor: String::new(),
             note: String::new(),
             after_s: None,
-            quiet: false,
-            merged: false,
+            is_silenced: false,
+            in_alarm_flood: false,
             test: false,
-            first: false,
+            is_first_out: false,
             active: false,
         }
     }
@@ -261,9 +279,11 @@ pub enum Action {
     /// No longer.
     Unshelve,
     /// Take it out until I put it back.
-    TakeOut,
+    #[serde(rename = "take_out")]
+    TakeOutOfService,
     /// Put it back.
-    PutBack,
+    #[serde(rename = "put_back")]
+    ReturnToService,
 }
 
 /// A person's command.
@@ -274,7 +294,8 @@ pub struct AlarmCommand {
     /// What.
     pub action: Action,
     /// Who.
-    pub by: String,
+    #[serde(rename = "by")]
+    pub actor: String,
     /// Why.
     pub note: String,
 }
@@ -291,7 +312,8 @@ pub struct Inject {
     /// For so long.
     pub for_ms: u64,
     /// Who.
-    pub by: String,
+    #[serde(rename = "by")]
+    pub actor: String,
 }
 
 /// A moment that may lie before the boot.

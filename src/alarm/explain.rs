@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::alarm::Alarms;
 use crate::alarm::evaluator::{Evaluation, Evaluator, Truth};
 use crate::alarm::resolved_condition::{ConditionInput, ResolvedCondition};
-use crate::model::text::figure;
+use crate::model::text::format_number;
 use crate::model::time::{HumanDuration, Now};
 
 impl Alarms {
@@ -16,10 +16,10 @@ impl Alarms {
     pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, String> {
         let i = self.find(key).map_err(|why| why.en)?;
         let live = &self.live[i];
-        let (of, alarm) = (&live.of, &live.alarm);
+        let (of, alarm) = (&live.definition, &live.alarm);
         let mut out = Vec::new();
-        out.push(format!("{key}: {} ({}, rule {})", alarm.seen().word(), alarm.priority(of).word(), of.of));
-        if let Some(cause) = alarm.unknown {
+        out.push(format!("{key}: {} ({}, rule {})", alarm.state().word(), alarm.priority(of).word(), of.source_rule));
+        if let Some(cause) = alarm.unknown_cause {
             out.push(format!("  its input is not known: {}", cause.says()));
         }
         let why = &of.rationale;
@@ -33,13 +33,13 @@ impl Alarms {
         if why.respond_ms > 0 {
             out.push(format!("  time to respond: {}", HumanDuration(why.respond_ms).text()));
         }
-        out.push(format!("  condition: {}", word(live.said)));
-        lines(&live.when, 2, &mut out);
-        if let Some(only) = &live.only {
+        out.push(format!("  condition: {}", word(live.last_evaluation)));
+        lines(&live.condition, 2, &mut out);
+        if let Some(only) = &live.enable_if {
             out.push("  only while:".to_string());
             lines(only, 2, &mut out);
         }
-        for (k, (debounce, urgency)) in live.steps.iter().zip(&of.steps).enumerate() {
+        for (k, (debounce, urgency)) in live.debounces.iter().zip(&of.steps).enumerate() {
             let Some(since) = debounce.since else { continue };
             let off_delay_ms = alarm.off_delay_ms(of, self.rules.settings.chatter_within.0);
             let delay = if debounce.on { off_delay_ms } else { urgency.on_delay_ms };
@@ -49,13 +49,13 @@ impl Alarms {
             let delay = HumanDuration(delay).text();
             out.push(format!("  {what}{step} in {left} s, if it stays so: the delay is {delay}"));
         }
-        if let Some(times) = alarm.chatters {
+        if let Some(times) = alarm.chatter_count {
             let within = self.rules.settings.chatter_within.text();
             out.push(format!(
                 "  chatters: raised {times} times within {within}; held until it has stayed away for {within}"
             ));
         }
-        match (&alarm.hidden_by, live.shows) {
+        match (&alarm.suppressed_by, live.show_at) {
             (Some(by), Some(at)) => {
                 let left = at.since(now.mono) / 1_000;
                 out.push(format!("  was hidden by {by}, which is over: people are told in {left} s, if it stays"));
@@ -65,19 +65,19 @@ impl Alarms {
         }
         if let Some(shelf) = &alarm.shelved {
             let left = u64::try_from((shelf.until - super::ms(now.mono)) / 1_000).unwrap_or(0);
-            out.push(format!("  shelved by {} for another {left} s: {}", shelf.by, shelf.note));
+            out.push(format!("  shelved by {} for another {left} s: {}", shelf.actor, shelf.note));
         }
-        if let Some(by) = &alarm.out {
+        if let Some(by) = &alarm.out_of_service_by {
             out.push(format!("  taken out of service by {by}"));
         }
         if alarm.latched {
             out.push("  latched: wants a reset after an inspection, once its condition is gone".to_string());
         }
         if !alarm.owner.is_empty() {
-            let how = if alarm.handed { "given to, who has not said yes:" } else { "taken by" };
+            let how = if alarm.is_handed_over { "given to, who has not said yes:" } else { "taken by" };
             out.push(format!("  {how} {} {}", alarm.owner, alarm.note));
         }
-        for (due, what) in alarm.due.iter().zip(["acknowledged", "attended", "resolved"]) {
+        for (due, what) in alarm.deadlines.iter().zip(["acknowledged", "attended", "resolved"]) {
             if let Some(at) = due {
                 let left = u64::try_from((at - super::ms(now.mono)) / 1_000).unwrap_or(0);
                 out.push(format!("  has to be {what} within {left} s"));
@@ -87,8 +87,8 @@ impl Alarms {
     }
 }
 
-fn word(said: Evaluation) -> String {
-    match said.state {
+fn word(evaluation: Evaluation) -> String {
+    match evaluation.truth {
         Truth::Yes(1) => "yes".to_string(),
         Truth::Yes(k) => format!("yes, step {k}"),
         Truth::No => "no".to_string(),
@@ -96,14 +96,14 @@ fn word(said: Evaluation) -> String {
     }
 }
 
-fn lines(judge: &Evaluator, depth: usize, out: &mut Vec<String>) {
-    let (node, said, parts) = judge.said();
+fn lines(evaluator: &Evaluator, depth: usize, out: &mut Vec<String>) {
+    let (node, said, parts) = evaluator.last_result();
     let mut line = format!("{}{}: {}", "  ".repeat(depth), describe(node), word(said));
     if let Some(value) = said.value {
-        let _infallible = write!(line, ", {}", figure(value));
+        let _infallible = write!(line, ", {}", format_number(value));
     }
     if let Some(limit) = said.limit {
-        let _infallible = write!(line, ", limit {}", figure(limit));
+        let _infallible = write!(line, ", limit {}", format_number(limit));
     }
     out.push(line);
     parts.iter().for_each(|p| lines(p, depth + 1, out));
@@ -135,14 +135,14 @@ pub fn describe(node: &ResolvedCondition) -> String {
         ResolvedCondition::NoEffect { running, input, within_ms, .. } => {
             format!("{} runs, change of {} within {}", name(running), name(input), time(*within_ms))
         }
-        ResolvedCondition::Idle { input, lasts_ms } => {
+        ResolvedCondition::NotTrueFor { input, lasts_ms } => {
             format!("days since {}, at least {}", name(input), time(*lasts_ms))
         }
-        ResolvedCondition::Reaches { input, within_ms, .. } => {
+        ResolvedCondition::TimeToLimit { input, within_ms, .. } => {
             format!("minutes until {} is at its limit, less than {}", name(input), time(*within_ms))
         }
-        ResolvedCondition::Days(d) => format!("{} of the day against {} days before", name(&d.input), d.days),
-        ResolvedCondition::Lasting { lasts_ms, .. } => format!("for {}", time(*lasts_ms)),
+        ResolvedCondition::Baseline(d) => format!("{} of the day against {} days before", name(&d.input), d.days),
+        ResolvedCondition::Sustained { lasts_ms, .. } => format!("for {}", time(*lasts_ms)),
         ResolvedCondition::Hours { from, to, .. } => {
             format!("between {:02}:{:02} and {:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
         }

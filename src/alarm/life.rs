@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::event::{Action, AlarmState, EventKind, Moment};
-use crate::alarm::resolved_condition::Definition;
+use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::alarm::site::Deadline;
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
@@ -25,13 +25,15 @@ pub struct Alarm {
     /// Condition: 0 not in alarm, else the step of urgency, counted from one.
     pub step: u8,
     /// Why its input is not known, if it is not: then the condition is what it was.
-    pub unknown: Option<Cause>,
+    #[serde(rename = "unknown")]
+    pub unknown_cause: Option<Cause>,
     /// Since when it is in alarm, or was last.
     pub since: Option<Moment>,
     /// When it cleared.
     pub cleared: Option<Moment>,
     /// Acknowledgement: whether somebody still has to take it.
-    pub waits: bool,
+    #[serde(rename = "waits")]
+    pub needs_ack: bool,
     /// Who took it, and is its owner.
     pub owner: String,
     /// What they noted.
@@ -43,19 +45,25 @@ pub struct Alarm {
     /// Visibility: shelved until then, by whom.
     pub shelved: Option<Shelf>,
     /// Visibility: taken out by whom.
-    pub out: Option<String>,
+    #[serde(rename = "out")]
+    pub out_of_service_by: Option<String>,
     /// Visibility: the alarm that explains it.
-    pub hidden_by: Option<Arc<str>>,
+    #[serde(rename = "hidden_by")]
+    pub suppressed_by: Option<Arc<str>>,
     /// How often it was raised.
     pub occurrence: u64,
     /// Whether it was the first of its group.
-    pub first: bool,
+    #[serde(rename = "first")]
+    pub is_first_out: bool,
     /// Whether nobody was told of this occurrence: then nobody has to acknowledge that it is gone.
-    pub untold: bool,
+    #[serde(rename = "untold")]
+    pub never_notified: bool,
     /// Whether it comes and goes too often and is held in alarm; how often it did.
-    pub chatters: Option<u32>,
+    #[serde(rename = "chatters")]
+    pub chatter_count: Option<u32>,
     /// Whether it was given to its owner, who has not said yes.
-    pub handed: bool,
+    #[serde(rename = "handed")]
+    pub is_handed_over: bool,
     /// Whether it comes of a trial.
     pub test: bool,
     /// The value at the last transition.
@@ -63,9 +71,11 @@ pub struct Alarm {
     /// The limit in force.
     pub limit: Option<f64>,
     /// Deadlines that are still to come, on the monotonic scale: acknowledge, arrive, resolve.
-    pub due: [Option<i64>; 3],
+    #[serde(rename = "due")]
+    pub deadlines: [Option<i64>; 3],
     /// When it wants to be acknowledged again.
-    pub remind: Option<i64>,
+    #[serde(rename = "remind")]
+    pub realarm_at: Option<i64>,
 }
 
 /// Put aside.
@@ -74,7 +84,8 @@ pub struct Shelf {
     /// Until then, on the monotonic scale.
     pub until: i64,
     /// By whom.
-    pub by: String,
+    #[serde(rename = "by")]
+    pub actor: String,
     /// Why.
     pub note: String,
     /// Whether it is a test that was announced: what it raised is over with it.
@@ -97,23 +108,23 @@ impl Shelf {
             return Err(LocalizedText::both(format!("一次最长 {most}"), format!("at most {most} at a time")));
         }
         let until = ms(now.mono.plus(for_ms));
-        Ok(Self { until, by: by.to_string(), note: note.to_string(), is_test })
+        Ok(Self { until, actor: by.to_string(), note: note.to_string(), is_test })
     }
 }
 
 /// A transition before it is bound to an alarm's key and occurrence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LifeStep {
-    pub what: Option<EventKind>,
+    pub kind: Option<EventKind>,
     pub cause: String,
-    pub by: String,
+    pub actor: String,
     pub note: String,
 }
 
 impl LifeStep {
     /// A transition without actor and note.
     pub fn of(what: EventKind) -> Self {
-        Self { what: Some(what), ..Self::default() }
+        Self { kind: Some(what), ..Self::default() }
     }
 }
 
@@ -128,15 +139,15 @@ fn moment(now: Now) -> Moment {
 
 impl Alarm {
     /// The ISA-18.2 state. Precedence: out of service, shelved, suppressed, then condition, acknowledgement and latch.
-    pub fn seen(&self) -> AlarmState {
-        if self.out.is_some() {
+    pub fn state(&self) -> AlarmState {
+        if self.out_of_service_by.is_some() {
             AlarmState::OutOfService
         } else if self.shelved.is_some() {
             AlarmState::Shelved
-        } else if self.hidden_by.is_some() && self.step > 0 {
+        } else if self.suppressed_by.is_some() && self.step > 0 {
             AlarmState::Suppressed
         } else {
-            match (self.step > 0, self.waits) {
+            match (self.step > 0, self.needs_ack) {
                 (true, true) => AlarmState::Unacknowledged,
                 (true, false) => AlarmState::Acknowledged,
                 (false, _) if self.latched => AlarmState::Latched,
@@ -147,19 +158,19 @@ impl Alarm {
     }
 
     /// Whether nobody is notified: shelved, out of service or suppressed.
-    pub fn is_quiet(&self) -> bool {
-        self.out.is_some() || self.shelved.is_some() || self.hidden_by.is_some()
+    pub fn is_silenced(&self) -> bool {
+        self.out_of_service_by.is_some() || self.shelved.is_some() || self.suppressed_by.is_some()
     }
 
     /// Whether only its count of occurrences is worth keeping.
     pub fn is_normal(&self) -> bool {
-        self.step == 0 && !self.waits && !self.latched && self.shelved.is_none() && self.out.is_none()
+        self.step == 0 && !self.needs_ack && !self.latched && self.shelved.is_none() && self.out_of_service_by.is_none()
     }
 
     /// Priority of the present step; of the first step while not in alarm.
-    pub fn priority(&self, of: &Definition) -> Priority {
+    pub fn priority(&self, definition: &AlarmDefinition) -> Priority {
         let step = usize::from(self.step.max(1)) - 1;
-        of.steps.get(step).or(of.steps.last()).map_or(Priority::P4, |s| s.priority)
+        definition.steps.get(step).or(definition.steps.last()).map_or(Priority::P4, |s| s.priority)
     }
 
     /// Seconds since it was raised.
@@ -172,7 +183,7 @@ impl Alarm {
     pub fn set_step(
         &mut self,
         to: u8,
-        of: &Definition,
+        definition: &AlarmDefinition,
         deadline: impl Fn(Priority) -> Deadline,
         now: Now,
     ) -> Option<EventKind> {
@@ -184,56 +195,56 @@ impl Alarm {
                 self.since = Some(moment(now));
                 (self.cleared, self.arrived) = (None, false);
                 (self.owner, self.note) = (String::new(), String::new());
-                self.waits = true;
-                (self.latched, self.handed) = (of.latch, false);
-                self.remind = None;
-                self.set_deadlines(deadline(self.priority(of)), now);
+                self.needs_ack = true;
+                (self.latched, self.is_handed_over) = (definition.latch, false);
+                self.realarm_at = None;
+                self.set_deadlines(deadline(self.priority(definition)), now);
                 Some(EventKind::Raised)
             }
             (_, 0) => {
                 self.cleared = Some(moment(now));
-                self.due = [None; 3];
-                self.remind = None;
-                self.chatters = None;
+                self.deadlines = [None; 3];
+                self.realarm_at = None;
+                self.chatter_count = None;
                 // Nobody was notified of this occurrence, so nobody has to acknowledge it.
-                self.waits &= !self.untold;
+                self.needs_ack &= !self.never_notified;
                 if self.shelved.as_ref().is_some_and(|s| s.is_test) {
-                    (self.waits, self.latched) = (false, false);
+                    (self.needs_ack, self.latched) = (false, false);
                 }
                 Some(EventKind::Cleared)
             }
             (a, b) if b > a => {
                 // The acknowledgement was for a less urgent step.
-                self.waits = true;
-                self.remind = None;
-                self.set_deadlines(deadline(self.priority(of)), now);
-                Some(EventKind::Worsened)
+                self.needs_ack = true;
+                self.realarm_at = None;
+                self.set_deadlines(deadline(self.priority(definition)), now);
+                Some(EventKind::Escalated)
             }
-            (_, _) => Some(EventKind::Eased),
+            (_, _) => Some(EventKind::Deescalated),
         }
     }
 
     /// The off-delay in force; a chattering alarm has at least `chatter_ms`.
-    pub fn off_delay_ms(&self, of: &Definition, chatter_ms: u64) -> u64 {
-        if self.chatters.is_some() { of.off_delay_ms.max(chatter_ms) } else { of.off_delay_ms }
+    pub fn off_delay_ms(&self, definition: &AlarmDefinition, chatter_ms: u64) -> u64 {
+        if self.chatter_count.is_some() { definition.off_delay_ms.max(chatter_ms) } else { definition.off_delay_ms }
     }
 
     /// Starts the acknowledge deadline anew, for the person to whom it was handed over.
-    pub fn asks_again(&mut self, deadline: Deadline, now: Now) {
-        self.due[0] = deadline.acknowledge.filter(|_| self.step > 0).map(|l| ms(now.mono.plus(l.0)));
+    pub fn restart_ack_deadline(&mut self, deadline: Deadline, now: Now) {
+        self.deadlines[0] = deadline.acknowledge.filter(|_| self.step > 0).map(|l| ms(now.mono.plus(l.0)));
     }
 
     fn set_deadlines(&mut self, deadline: Deadline, now: Now) {
         let at = |length: Option<HumanDuration>| length.map(|l| ms(now.mono.plus(l.0)));
-        self.due = [
-            at(deadline.acknowledge).filter(|_| self.waits),
+        self.deadlines = [
+            at(deadline.acknowledge).filter(|_| self.needs_ack),
             at(deadline.arrive).filter(|_| !self.arrived),
             at(deadline.resolve),
         ];
     }
 
     /// Applies what has expired: shelf, deadlines, reminder, in this order.
-    pub fn tick(&mut self, of: &Definition, now: Now) -> Vec<LifeStep> {
+    pub fn tick(&mut self, definition: &AlarmDefinition, now: Now) -> Vec<LifeStep> {
         let mono = ms(now.mono);
         let mut out = Vec::new();
         if self.shelved.as_ref().is_some_and(|s| mono >= s.until) {
@@ -241,16 +252,16 @@ impl Alarm {
             out.push(LifeStep { cause: "time is over".into(), ..LifeStep::of(EventKind::Unshelved) });
         }
         let overdue = [EventKind::AcknowledgeOverdue, EventKind::ArriveOverdue, EventKind::ResolveOverdue];
-        for (due, what) in self.due.iter_mut().zip(overdue) {
+        for (due, what) in self.deadlines.iter_mut().zip(overdue) {
             if due.is_some_and(|at| mono >= at) {
                 *due = None;
                 out.push(LifeStep::of(what));
             }
         }
-        if self.remind.is_some_and(|at| mono >= at) {
-            self.remind = None;
-            self.waits = true;
-            let again = of.realarm_ms.unwrap_or(0) / 1_000;
+        if self.realarm_at.is_some_and(|at| mono >= at) {
+            self.realarm_at = None;
+            self.needs_ack = true;
+            let again = definition.realarm_ms.unwrap_or(0) / 1_000;
             out.push(LifeStep { cause: format!("acknowledged {again} s ago"), ..LifeStep::of(EventKind::Reminded) });
         }
         out
@@ -259,7 +270,7 @@ impl Alarm {
     /// The earliest moment at which [`Self::tick`] changes something.
     pub fn wake(&self) -> Option<i64> {
         let shelf = self.shelved.as_ref().map(|s| s.until);
-        self.due.iter().copied().flatten().chain(shelf).chain(self.remind).min()
+        self.deadlines.iter().copied().flatten().chain(shelf).chain(self.realarm_at).min()
     }
 
     /// Applies a person's command.
@@ -268,16 +279,16 @@ impl Alarm {
     /// The command does not fit the state; the text is for the person.
     pub fn act(
         &mut self,
-        of: &Definition,
+        definition: &AlarmDefinition,
         action: &Action,
-        by: &str,
+        actor: &str,
         note: &str,
         now: Now,
     ) -> Result<LifeStep, LocalizedText> {
         let no = |zh: &str, en: &str| Err(LocalizedText::both(zh, en));
         let what = match action {
             Action::Acknowledge => {
-                if !self.waits {
+                if !self.needs_ack {
                     if self.step == 0 {
                         return no("没有需要确认的告警", "there is nothing to acknowledge");
                     }
@@ -287,18 +298,18 @@ impl Alarm {
                         format!("it is acknowledged already, by {by}"),
                     ));
                 }
-                self.waits = false;
-                if self.owner.is_empty() || self.handed {
+                self.needs_ack = false;
+                if self.owner.is_empty() || self.is_handed_over {
                     // The first who acknowledges is the owner. After a hand-over, that is whoever acknowledges next.
-                    self.owner = by.to_string();
+                    self.owner = actor.to_string();
                 }
-                self.handed = false;
+                self.is_handed_over = false;
                 self.note = note.to_string();
-                self.due[0] = None;
-                self.remind = of.realarm_ms.filter(|_| self.step > 0).map(|length| ms(now.mono.plus(length)));
+                self.deadlines[0] = None;
+                self.realarm_at = definition.realarm_ms.filter(|_| self.step > 0).map(|length| ms(now.mono.plus(length)));
                 EventKind::Acknowledged
             }
-            Action::HandOver { to } => return self.hand_over(to, by, note),
+            Action::HandOver { to } => return self.hand_over(to, actor, note),
             Action::Arrive => {
                 if self.arrived {
                     return no("已有人到场", "somebody is there already");
@@ -307,7 +318,7 @@ impl Alarm {
                     return no("告警已结束", "it is not in alarm");
                 }
                 self.arrived = true;
-                self.due[1] = None;
+                self.deadlines[1] = None;
                 EventKind::Arrived
             }
             Action::Reset => {
@@ -317,40 +328,40 @@ impl Alarm {
                 if self.step > 0 {
                     return no("状况仍然存在，请先处理", "its condition is still there: mend that first");
                 }
-                (self.latched, self.waits, self.handed) = (false, false, false);
+                (self.latched, self.needs_ack, self.is_handed_over) = (false, false, false);
                 EventKind::Reset
             }
-            _ => self.put_aside(of, action, by, note, now)?,
+            _ => self.apply_visibility(definition, action, actor, note, now)?,
         };
-        Ok(LifeStep { by: by.to_string(), note: note.to_string(), ..LifeStep::of(what) })
+        Ok(LifeStep { actor: actor.to_string(), note: note.to_string(), ..LifeStep::of(what) })
     }
 
     /// Commands on visibility: shelving, announced tests, out of service, and their ends.
-    fn put_aside(
+    fn apply_visibility(
         &mut self,
-        of: &Definition,
+        definition: &AlarmDefinition,
         action: &Action,
-        by: &str,
+        actor: &str,
         note: &str,
         now: Now,
     ) -> Result<EventKind, LocalizedText> {
         let no = |zh: &str, en: &str| Err(LocalizedText::both(zh, en));
         Ok(match action {
-            Action::Shelve { .. } | Action::TakeOut if of.never_hidden => {
+            Action::Shelve { .. } | Action::TakeOutOfService if definition.never_suppressed => {
                 return no("此告警不允许搁置或停用", "this alarm may never be shelved or taken out of service");
             }
             Action::Shelve { for_ms } => {
-                self.shelved = Some(Shelf::new((*for_ms, SHELF_MAX_MS), by, note, false, now)?);
+                self.shelved = Some(Shelf::new((*for_ms, SHELF_MAX_MS), actor, note, false, now)?);
                 EventKind::Shelved
             }
             Action::AnnounceTest { for_ms } => {
-                if !of.in_test {
+                if !definition.raised_by_tests {
                     return no("测试不会触发此告警", "a test run does not raise it");
                 }
-                if self.step > 0 || self.waits || self.latched || self.shelved.as_ref().is_some_and(|s| !s.is_test) {
+                if self.step > 0 || self.needs_ack || self.latched || self.shelved.as_ref().is_some_and(|s| !s.is_test) {
                     return no("告警并非正常状态，请先处理", "it is not normal: it would be taken for the test's");
                 }
-                self.shelved = Some(Shelf::new((*for_ms, TEST_MAX_MS), by, note, true, now)?);
+                self.shelved = Some(Shelf::new((*for_ms, TEST_MAX_MS), actor, note, true, now)?);
                 EventKind::Shelved
             }
             Action::Unshelve => {
@@ -359,35 +370,35 @@ impl Alarm {
                 }
                 EventKind::Unshelved
             }
-            Action::TakeOut => {
-                if let Some(by) = &self.out {
+            Action::TakeOutOfService => {
+                if let Some(by) = &self.out_of_service_by {
                     let en = format!("it is out of service already, by {by}");
                     return Err(LocalizedText::both(format!("{by} 已将其停用"), en));
                 }
-                self.out = Some(by.to_string());
-                EventKind::TakenOut
+                self.out_of_service_by = Some(actor.to_string());
+                EventKind::OutOfService
             }
-            Action::PutBack => {
-                if self.out.take().is_none() {
+            Action::ReturnToService => {
+                if self.out_of_service_by.take().is_none() {
                     return no("告警没有停用", "it is in service");
                 }
-                EventKind::PutBack
+                EventKind::ReturnedToService
             }
             _ => return no("不认识这个操作", "that is something else"),
         })
     }
 
     /// Changes the owner; the alarm counts as unacknowledged until the new owner acknowledges.
-    fn hand_over(&mut self, to: &str, by: &str, note: &str) -> Result<LifeStep, LocalizedText> {
-        if self.step == 0 && !self.waits && !self.latched {
+    fn hand_over(&mut self, to: &str, actor: &str, note: &str) -> Result<LifeStep, LocalizedText> {
+        if self.step == 0 && !self.needs_ack && !self.latched {
             return Err(LocalizedText::both("没有可转交的告警", "there is nothing to hand over"));
         }
-        (self.waits, self.handed, self.untold) = (true, true, false);
+        (self.needs_ack, self.is_handed_over, self.never_notified) = (true, true, false);
         (self.owner, self.note) = (to.to_string(), note.to_string());
-        self.remind = None;
+        self.realarm_at = None;
         Ok(LifeStep {
             cause: to.to_string(),
-            by: by.to_string(),
+            actor: actor.to_string(),
             note: note.to_string(),
             ..LifeStep::of(EventKind::HandedOver)
         })
@@ -396,7 +407,7 @@ impl Alarm {
     /// Every monotonic moment, for rebasing onto another boot.
     pub fn moments(&mut self) -> impl Iterator<Item = &mut i64> {
         let was = self.since.iter_mut().chain(&mut self.cleared).map(|m| &mut m.mono);
-        let will_be = self.due.iter_mut().flatten().chain(&mut self.remind);
+        let will_be = self.deadlines.iter_mut().flatten().chain(&mut self.realarm_at);
         was.chain(will_be).chain(self.shelved.iter_mut().map(|s| &mut s.until))
     }
 }
@@ -414,12 +425,12 @@ impl Debounce {
     /// pending delay elapses.
     pub fn observe(
         &mut self,
-        says: Option<bool>,
+        truth: Option<bool>,
         on_delay_ms: u64,
         off_delay_ms: u64,
         now: MonotonicMillis,
     ) -> Option<MonotonicMillis> {
-        match says {
+        match truth {
             Some(says) if says != self.on => {
                 let begin = *self.since.get_or_insert(now);
                 let delay = if says { on_delay_ms } else { off_delay_ms };

@@ -15,10 +15,10 @@ impl Limit {
     ///
     /// # Errors
     /// The name of the parameter that the device lacks.
-    pub fn resolve(&self, numbers: &BTreeMap<String, f64>, index: Option<u32>) -> Result<f64, String> {
+    pub fn resolve(&self, parameters: &BTreeMap<String, f64>, index: Option<u32>) -> Result<f64, String> {
         let Some(name) = &self.number else { return Ok(self.or.unwrap_or(0.0)) };
         let name = index.map_or_else(|| name.clone(), |n| name.replace("{n}", &n.to_string()));
-        match (numbers.get(&name), self.or) {
+        match (parameters.get(&name), self.or) {
             (Some(number), _) => Ok(number * self.times + self.plus),
             (None, Some(or)) => Ok(or),
             (None, None) => Err(name),

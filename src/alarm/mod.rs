@@ -50,12 +50,12 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::alarm_flood::{Chatter, Flood};
+use crate::alarm::alarm_flood::{Chatter, AlarmFloodDetector};
 use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth};
 use crate::alarm::event::{Event, EventKind};
 use crate::alarm::inject::Injected;
 use crate::alarm::life::{Alarm, Debounce, LifeStep, ms};
-use crate::alarm::resolved_condition::{ConditionInput, Definition};
+use crate::alarm::resolved_condition::{ConditionInput, AlarmDefinition};
 use crate::alarm::restore::RestoredState;
 use crate::alarm::site::AlarmSettings;
 use crate::model::latest::Latest;
@@ -66,7 +66,7 @@ use crate::model::time::{MonotonicMillis, Now};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
-    pub definitions: Vec<Arc<Definition>>,
+    pub definitions: Vec<Arc<AlarmDefinition>>,
     pub settings: AlarmSettings,
     pub zone: TimeZone,
 }
@@ -89,7 +89,8 @@ pub struct PersistedAlarm {
     pub boot: Arc<str>,
     /// Whether it hides what it explains.
     #[serde(default = "yes")]
-    pub explains: bool,
+    #[serde(rename = "explains")]
+    pub suppresses: bool,
 }
 
 /// Default for records written before the field existed.
@@ -107,24 +108,24 @@ pub struct AlarmOutput {
 
 #[derive(Clone, Debug)]
 struct Live {
-    of: Arc<Definition>,
+    definition: Arc<AlarmDefinition>,
     key: Arc<str>,
-    when: Evaluator,
-    only: Option<Evaluator>,
+    condition: Evaluator,
+    enable_if: Option<Evaluator>,
     /// Condition and present result: whether it suppresses others while it is active.
-    explains_while: Option<Evaluator>,
-    explains: bool,
-    steps: Vec<Debounce>,
+    suppresses_while: Option<Evaluator>,
+    suppresses: bool,
+    debounces: Vec<Debounce>,
     alarm: Alarm,
     /// Whether an unchanged sample needs no evaluation; effects of time are on the schedule.
-    skips_the_same: bool,
-    said: Evaluation,
+    skips_unchanged: bool,
+    last_evaluation: Evaluation,
     wake: Option<MonotonicMillis>,
     chatter: Chatter,
     /// When it is shown if it lasts; set while its suppressing alarm is gone.
-    shows: Option<MonotonicMillis>,
+    show_at: Option<MonotonicMillis>,
     /// State of an earlier boot that is not rebased yet, because the date is not trusted.
-    carried: Option<Box<RestoredState>>,
+    unrebased: Option<Box<RestoredState>>,
 }
 
 #[derive(Debug, Default)]
@@ -137,65 +138,65 @@ pub struct Alarms {
     /// By slot: the alarms whose conditions read it.
     subscribers: Vec<Vec<usize>>,
     /// By alarm: those that it suppresses.
-    hides: Vec<Vec<usize>>,
+    suppressed_alarms: Vec<Vec<usize>>,
     schedule: BTreeSet<(MonotonicMillis, usize)>,
-    flood: Flood,
+    alarm_flood: AlarmFloodDetector,
     /// Alarms whose suppression may have changed in this step; settled when all are evaluated.
     unsettled: BTreeSet<usize>,
     boot: Arc<str>,
-    began: MonotonicMillis,
+    started_at: MonotonicMillis,
     is_dated: bool,
 }
 
 impl Alarms {
-    fn add(&mut self, of: Arc<Definition>) {
+    fn add(&mut self, definition: Arc<AlarmDefinition>) {
         let index = self.live.len();
-        let key: Arc<str> = of.key().into();
-        let Self { latest, subscribers: lookers, .. } = self;
+        let key: Arc<str> = definition.key().into();
+        let Self { latest, subscribers, .. } = self;
         let mut looked = BTreeSet::new();
         let mut slot = |input: &ConditionInput| {
             let slot = latest.slot(&input.device, &input.point);
             looked.insert(slot);
             slot
         };
-        let when = Evaluator::new(&of.when, &mut slot);
-        let only = of.only.as_ref().map(|n| Evaluator::new(n, &mut slot));
-        let explains_while = of.explains_while.as_ref().map(|n| Evaluator::new(n, &mut slot));
+        let when = Evaluator::new(&definition.condition, &mut slot);
+        let only = definition.enable_if.as_ref().map(|n| Evaluator::new(n, &mut slot));
+        let explains_while = definition.suppresses_while.as_ref().map(|n| Evaluator::new(n, &mut slot));
         let skips_the_same =
-            [Some(&of.when), of.only.as_ref(), of.explains_while.as_ref()].iter().flatten().all(|n| n.skips_the_same());
-        lookers.resize(latest.slots(), Vec::new());
-        looked.iter().for_each(|slot| lookers[*slot].push(index));
+            [Some(&definition.condition), definition.enable_if.as_ref(), definition.suppresses_while.as_ref()].iter().flatten().all(|n| n.skips_unchanged());
+        subscribers.resize(latest.slots(), Vec::new());
+        looked.iter().for_each(|slot| subscribers[*slot].push(index));
         self.by_key.insert(Arc::clone(&key), index);
         self.live.push(Live {
             key,
-            when,
-            only,
-            explains_while,
-            explains: true,
-            steps: vec![Debounce::default(); of.steps.len()],
+            condition: when,
+            enable_if: only,
+            suppresses_while: explains_while,
+            suppresses: true,
+            debounces: vec![Debounce::default(); definition.steps.len()],
             alarm: Alarm::default(),
-            skips_the_same,
-            said: Evaluation { state: Truth::No, value: None, limit: None },
+            skips_unchanged: skips_the_same,
+            last_evaluation: Evaluation { truth: Truth::No, value: None, limit: None },
             wake: None,
             chatter: Chatter::default(),
-            shows: None,
-            carried: None,
-            of,
+            show_at: None,
+            unrebased: None,
+            definition,
         });
     }
 
     pub fn reading(&mut self, reading: &Reading, now: Now, out: &mut AlarmOutput) {
-        let Self { latest, subscribers: lookers, live, .. } = self;
+        let Self { latest, subscribers, live, .. } = self;
         let mut due: Vec<usize> = Vec::new();
         latest.take(reading, now.mono, |slot, is_same| {
-            due.extend(lookers[slot].iter().filter(|i| !(is_same && live[**i].skips_the_same)));
+            due.extend(subscribers[slot].iter().filter(|i| !(is_same && live[**i].skips_unchanged)));
         });
-        self.judge_all(due, now, out);
-        self.settle(now, out);
+        self.evaluate_all(due, now, out);
+        self.settle_suppression(now, out);
     }
 
     /// Evaluates each once, in ascending order: suppressing alarms come first.
-    fn judge_all(&mut self, mut due: Vec<usize>, now: Now, out: &mut AlarmOutput) {
+    fn evaluate_all(&mut self, mut due: Vec<usize>, now: Now, out: &mut AlarmOutput) {
         due.sort_unstable();
         due.dedup();
         due.into_iter().for_each(|i| self.evaluate(i, now, out));
@@ -204,12 +205,12 @@ impl Alarms {
     /// Applies what time alone changes: ended trials, stale samples, delays and deadlines that are due.
     pub fn tick(&mut self, now: Now, out: &mut AlarmOutput) {
         if now.wall_trusted && !self.is_dated {
-            self.date(now, out);
+            self.apply_trusted_date(now, out);
         }
-        let Self { latest, subscribers: lookers, injected, .. } = self;
-        let mut due: Vec<usize> = injected.end(now.mono).iter().flat_map(|slot| &lookers[*slot]).copied().collect();
-        latest.stale(now.mono, |slot| due.extend(&lookers[slot]));
-        self.judge_all(due, now, out);
+        let Self { latest, subscribers, injected, .. } = self;
+        let mut due: Vec<usize> = injected.end(now.mono).iter().flat_map(|slot| &subscribers[*slot]).copied().collect();
+        latest.stale(now.mono, |slot| due.extend(&subscribers[slot]));
+        self.evaluate_all(due, now, out);
         while let Some(&(at, i)) = self.schedule.first() {
             if at > now.mono {
                 break;
@@ -218,13 +219,13 @@ impl Alarms {
             self.live[i].wake = None;
             self.evaluate(i, now, out);
         }
-        self.settle(now, out);
-        out.events.extend(self.flood.look(&self.rules.settings, now.mono));
+        self.settle_suppression(now, out);
+        out.events.extend(self.alarm_flood.update(&self.rules.settings, now.mono));
     }
 
     /// When [`Self::tick`] has to run although nothing arrives.
     pub fn next_wake(&self) -> Option<MonotonicMillis> {
-        let flood = self.flood.wake(&self.rules.settings);
+        let flood = self.alarm_flood.wake(&self.rules.settings);
         self.schedule
             .first()
             .map(|(at, _)| *at)
@@ -238,60 +239,60 @@ impl Alarms {
     fn evaluate(&mut self, i: usize, now: Now, out: &mut AlarmOutput) {
         // Timers first, so that each event carries the state at its own point of the sequence.
         let live = &mut self.live[i];
-        let over = live.alarm.tick(&live.of, now);
+        let over = live.alarm.tick(&live.definition, now);
         self.transitions(i, over, now, out);
-        let (said, mut wake, test) = self.condition(i, now, out);
+        let (evaluation, mut wake, test) = self.condition(i, now, out);
         let live = &mut self.live[i];
         let mut input = None;
-        let unknown = match said.state {
+        let unknown = match evaluation.truth {
             Truth::Unknown(cause) => Some(cause),
             _ => None,
         };
         // `StartingUp` is no transition: after a start no input is known yet.
-        let is_news = |c: Option<Cause>| c != Some(Cause::StartingUp);
-        let is_change = is_news(unknown) && unknown.is_some() != live.alarm.unknown.is_some();
+        let is_known_cause = |c: Option<Cause>| c != Some(Cause::StartingUp);
+        let is_change = is_known_cause(unknown) && unknown.is_some() != live.alarm.unknown_cause.is_some();
         if live.alarm.step > 0 && is_change {
-            let what = if unknown.is_some() { EventKind::InputLost } else { EventKind::InputBack };
+            let what = if unknown.is_some() { EventKind::InputBad } else { EventKind::InputRestored };
             let cause = unknown.map_or(String::new(), |c| c.word().to_string());
             input = Some(LifeStep { cause, ..LifeStep::of(what) });
         }
-        if is_news(unknown) {
-            live.alarm.unknown = unknown;
+        if is_known_cause(unknown) {
+            live.alarm.unknown_cause = unknown;
         }
-        let reached = match said.state {
+        let reached = match evaluation.truth {
             Truth::Yes(k) => Some(k),
             Truth::No => Some(0),
             Truth::Unknown(_) => None,
         };
-        let off_delay_ms = live.alarm.off_delay_ms(&live.of, self.rules.settings.chatter_within.0);
-        for (k, (debounce, urgency)) in (1u8..).zip(live.steps.iter_mut().zip(&live.of.steps)) {
+        let off_delay_ms = live.alarm.off_delay_ms(&live.definition, self.rules.settings.chatter_within.0);
+        for (k, (debounce, urgency)) in (1u8..).zip(live.debounces.iter_mut().zip(&live.definition.steps)) {
             let says = reached.map(|r| r >= k);
             let at = debounce.observe(says, urgency.on_delay_ms, off_delay_ms, now.mono);
             wake = earlier(wake, at);
         }
-        if let Some(at) = live.shows {
+        if let Some(at) = live.show_at {
             // The suppressing alarm is gone and this one lasted: it is shown at the end of the step.
             let is_due = now.mono >= at;
             self.unsettled.extend(is_due.then_some(i));
             wake = if is_due { wake } else { earlier(wake, Some(at)) };
         }
         let live = &mut self.live[i];
-        let step = live.reached();
+        let step = live.debounced_step();
         // The trial has ended and real samples fulfil the condition: the alarm is no test any more.
-        let is_real = live.alarm.test && !test && live.alarm.step > 0 && matches!(said.state, Truth::Yes(_));
+        let is_real = live.alarm.test && !test && live.alarm.step > 0 && matches!(evaluation.truth, Truth::Yes(_));
         live.alarm.test &= !is_real;
         self.transitions(i, input, now, out);
         if is_real {
-            self.keep(i, now, out);
+            self.record_change(i, now, out);
         }
         let live = &mut self.live[i];
         if step != live.alarm.step {
-            (live.alarm.value, live.alarm.limit) = (said.value, said.limit);
+            (live.alarm.value, live.alarm.limit) = (evaluation.value, evaluation.limit);
             if live.alarm.step == 0 {
                 live.alarm.test = test;
             }
             let deadlines = &self.rules.settings.deadlines;
-            let what = live.alarm.set_step(step, &live.of, |p| deadlines.of(p), now);
+            let what = live.alarm.set_step(step, &live.definition, |p| deadlines.for_priority(p), now);
             self.transitions(i, what.map(LifeStep::of), now, out);
         }
         wake = earlier(wake, self.live[i].alarm.wake().map(|at| MonotonicMillis(u64::try_from(at).unwrap_or(0))));
@@ -301,24 +302,24 @@ impl Alarms {
     /// Evaluates the condition: the result, when time next changes it, and whether an injected sample was read.
     fn condition(&mut self, i: usize, now: Now, out: &mut AlarmOutput) -> (Evaluation, Option<MonotonicMillis>, bool) {
         let live = &mut self.live[i];
-        let (held, explained) = (live.reached(), live.explains);
+        let (held, explained) = (live.debounced_step(), live.suppresses);
         let mut context = Context {
             latest: &self.latest,
             injected: &self.injected,
             now,
             zone: &self.rules.zone,
-            held,
+            active_step: held,
             wake: None,
-            simulated: false,
+            used_injected: false,
         };
-        let said = live.say(&mut context);
-        let (wake, is_simulated) = (context.wake, context.simulated);
-        live.said = said;
-        if explained != live.explains {
-            self.unsettled.extend(&self.hides[i]);
-            self.keep(i, now, out);
+        let evaluation = live.evaluate(&mut context);
+        let (wake, is_simulated) = (context.wake, context.used_injected);
+        live.last_evaluation = evaluation;
+        if explained != live.suppresses {
+            self.unsettled.extend(&self.suppressed_alarms[i]);
+            self.record_change(i, now, out);
         }
-        (said, wake, is_simulated)
+        (evaluation, wake, is_simulated)
     }
 
     /// Schedules an alarm. An earlier entry stays and costs one superfluous evaluation.
@@ -339,155 +340,155 @@ impl Alarms {
     fn transitions(&mut self, i: usize, steps: impl IntoIterator<Item = LifeStep>, now: Now, out: &mut AlarmOutput) {
         let before = out.events.len();
         for step in steps {
-            let Some(what) = step.what else { continue };
+            let Some(what) = step.kind else { continue };
             if what == EventKind::Raised {
-                let hidden_by = self.hidden_by(i);
+                let hidden_by = self.active_suppressor(i);
                 let first = self.is_first(i);
                 let live = &mut self.live[i];
-                (live.alarm.hidden_by, live.alarm.first) = (hidden_by, first);
-                live.alarm.untold = true;
-                if !live.alarm.is_quiet() {
-                    self.flood.raised(&live.key, now.mono);
-                    out.events.extend(self.flood.look(&self.rules.settings, now.mono));
+                (live.alarm.suppressed_by, live.alarm.is_first_out) = (hidden_by, first);
+                live.alarm.never_notified = true;
+                if !live.alarm.is_silenced() {
+                    self.alarm_flood.raised(&live.key, now.mono);
+                    out.events.extend(self.alarm_flood.update(&self.rules.settings, now.mono));
                 }
             }
-            self.live[i].will_be_told(what);
+            self.live[i].mark_urgent_notified(what);
             let event = self.event(i, what, step, now);
             out.events.push(event);
             if what == EventKind::Raised {
-                self.count_raised(i, now, out);
+                self.detect_chatter(i, now, out);
             }
             if what == EventKind::Cleared {
                 let live = &mut self.live[i];
-                (live.alarm.hidden_by, live.shows) = (None, None);
+                (live.alarm.suppressed_by, live.show_at) = (None, None);
             }
         }
         if out.events.len() == before {
             return;
         }
-        self.unsettled.extend(&self.hides[i]);
-        self.keep(i, now, out);
+        self.unsettled.extend(&self.suppressed_alarms[i]);
+        self.record_change(i, now, out);
     }
 
     /// Somebody is being notified of an alarm: its return to normal will have to be acknowledged.
-    pub fn told(&mut self, key: &str, now: Now, out: &mut AlarmOutput) {
+    pub fn mark_notified(&mut self, key: &str, now: Now, out: &mut AlarmOutput) {
         let Some(i) = self.by_key.get(key).copied() else { return };
-        if std::mem::take(&mut self.live[i].alarm.untold) {
-            self.keep(i, now, out);
+        if std::mem::take(&mut self.live[i].alarm.never_notified) {
+            self.record_change(i, now, out);
         }
     }
 
     /// Keys of related active alarms: first those that this one suppresses, then others of the same device.
-    pub fn beside(&self, key: &str) -> Vec<Arc<str>> {
+    pub fn related_active(&self, key: &str) -> Vec<Arc<str>> {
         let Some(own) = self.by_key.get(key).map(|i| &self.live[*i]) else { return Vec::new() };
         let active = self.live.iter().filter(|l| l.alarm.step > 0 && *l.key != *own.key);
-        let is_told = |l: &&Live| l.alarm.shelved.is_none() && l.alarm.out.is_none();
+        let is_visible = |l: &&Live| l.alarm.shelved.is_none() && l.alarm.out_of_service_by.is_none();
         let (explained, rest): (Vec<&Live>, Vec<&Live>) =
-            active.filter(is_told).partition(|l| l.alarm.hidden_by.as_deref() == Some(key));
-        let same = rest.into_iter().filter(|l| l.of.device == own.of.device && l.alarm.hidden_by.is_none());
+            active.filter(is_visible).partition(|l| l.alarm.suppressed_by.as_deref() == Some(key));
+        let same = rest.into_iter().filter(|l| l.definition.device == own.definition.device && l.alarm.suppressed_by.is_none());
         explained.into_iter().chain(same).map(|l| Arc::clone(&l.key)).collect()
     }
 
     /// `None` while the alarm is not active or its input is unknown.
     pub fn value_now(&self, key: &str) -> Option<(f64, Option<f64>)> {
         let live = &self.live[*self.by_key.get(key)?];
-        let is_known = live.alarm.step > 0 && !matches!(live.said.state, Truth::Unknown(_));
-        Some((live.said.value.filter(|_| is_known)?, live.said.limit))
+        let is_known = live.alarm.step > 0 && !matches!(live.last_evaluation.truth, Truth::Unknown(_));
+        Some((live.last_evaluation.value.filter(|_| is_known)?, live.last_evaluation.limit))
     }
 
-    fn keep(&self, i: usize, now: Now, out: &mut AlarmOutput) {
+    fn record_change(&self, i: usize, now: Now, out: &mut AlarmOutput) {
         let live = &self.live[i];
-        out.changed.insert(Arc::clone(&live.key), Some(self.kept_of(live, now)));
+        out.changed.insert(Arc::clone(&live.key), Some(self.record_of(live, now)));
     }
 
-    fn event(&self, i: usize, what: EventKind, step: LifeStep, now: Now) -> Event {
+    fn event(&self, i: usize, kind: EventKind, step: LifeStep, now: Now) -> Event {
         let live = &self.live[i];
         let alarm = &live.alarm;
         Event {
             key: Arc::clone(&live.key),
-            what,
-            seen: alarm.seen(),
+            kind,
+            state: alarm.state(),
             occurrence: alarm.occurrence,
-            priority: alarm.priority(&live.of),
-            value: live.said.value.or(alarm.value),
-            limit: live.said.limit.or(alarm.limit),
+            priority: alarm.priority(&live.definition),
+            value: live.last_evaluation.value.or(alarm.value),
+            limit: live.last_evaluation.limit.or(alarm.limit),
             cause: step.cause,
-            by: step.by,
+            actor: step.actor,
             note: step.note,
-            after_s: alarm.age_s(now).filter(|_| what != EventKind::Raised),
-            quiet: alarm.is_quiet(),
-            merged: self.flood.is_on && alarm.priority(&live.of) > Priority::P1,
+            after_s: alarm.age_s(now).filter(|_| kind != EventKind::Raised),
+            is_silenced: alarm.is_silenced(),
+            in_alarm_flood: self.alarm_flood.is_on && alarm.priority(&live.definition) > Priority::P1,
             test: alarm.test,
-            first: alarm.first,
+            is_first_out: alarm.is_first_out,
             active: alarm.step > 0,
         }
     }
 
     /// Whether no other alarm of its group is active.
     fn is_first(&self, i: usize) -> bool {
-        let of = &self.live[i].of;
-        let Some(group) = &of.group else { return false };
-        let others = self.live.iter().enumerate().filter(|(j, l)| *j != i && l.of.device == of.device);
-        !others.into_iter().any(|(_, l)| l.of.group.as_ref() == Some(group) && l.alarm.step > 0)
+        let of = &self.live[i].definition;
+        let Some(group) = &of.first_out_group else { return false };
+        let others = self.live.iter().enumerate().filter(|(j, l)| *j != i && l.definition.device == of.device);
+        !others.into_iter().any(|(_, l)| l.definition.first_out_group.as_ref() == Some(group) && l.alarm.step > 0)
     }
 
     /// Every alarm with its definition, in order of their keys.
-    pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Definition, &Alarm)> {
-        self.by_key.iter().map(|(key, i)| (key, &*self.live[*i].of, &self.live[*i].alarm))
+    pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, &AlarmDefinition, &Alarm)> {
+        self.by_key.iter().map(|(key, i)| (key, &*self.live[*i].definition, &self.live[*i].alarm))
     }
 
     /// One alarm with its definition.
-    pub fn get(&self, key: &str) -> Option<(&Definition, &Alarm)> {
-        self.by_key.get(key).map(|i| (&*self.live[*i].of, &self.live[*i].alarm))
+    pub fn get(&self, key: &str) -> Option<(&AlarmDefinition, &Alarm)> {
+        self.by_key.get(key).map(|i| (&*self.live[*i].definition, &self.live[*i].alarm))
     }
 
-    pub fn is_flood(&self) -> bool {
-        self.flood.is_on
+    pub fn is_alarm_flood(&self) -> bool {
+        self.alarm_flood.is_on
     }
 }
 
 impl Live {
     /// P1 and P2 count as notified at once, P3 and P4 when a message is sent.
-    fn will_be_told(&mut self, what: EventKind) {
+    fn mark_urgent_notified(&mut self, kind: EventKind) {
         let wants = matches!(
-            what,
+            kind,
             EventKind::Raised
-                | EventKind::Worsened
+                | EventKind::Escalated
                 | EventKind::Reminded
                 | EventKind::Unshelved
-                | EventKind::PutBack
-                | EventKind::Shown
+                | EventKind::ReturnedToService
+                | EventKind::Unsuppressed
         );
-        if wants && self.alarm.step > 0 && !self.alarm.is_quiet() && self.alarm.priority(&self.of) <= Priority::P2 {
-            self.alarm.untold = false;
+        if wants && self.alarm.step > 0 && !self.alarm.is_silenced() && self.alarm.priority(&self.definition) <= Priority::P2 {
+            self.alarm.never_notified = false;
         }
     }
 
     /// The highest step of urgency whose delay has elapsed; 0: none.
-    fn reached(&self) -> u8 {
-        self.steps.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX))
+    fn debounced_step(&self) -> u8 {
+        self.debounces.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX))
     }
 
-    fn say(&mut self, context: &mut Context<'_>) -> Evaluation {
-        let only = self.only.as_mut().map(|j| j.evaluate(context).state);
+    fn evaluate(&mut self, context: &mut Context<'_>) -> Evaluation {
+        let only = self.enable_if.as_mut().map(|j| j.evaluate(context).truth);
         if only == Some(Truth::No) {
             // A change counts only while the rule is enabled: fuel used during a run is no loss afterwards.
-            self.when.forget_changes();
+            self.condition.forget_changes();
         }
         // Unknown suppresses nothing: two pages for one cause are the lesser harm.
-        let explains = self.explains_while.as_mut().map(|j| j.evaluate(context).state);
+        let explains = self.suppresses_while.as_mut().map(|j| j.evaluate(context).truth);
         // After a start the stored result holds until a fresh sample comes, so that suppressed alarms are not shown for a moment.
         if explains != Some(Truth::Unknown(Cause::StartingUp)) {
-            self.explains = matches!(explains, None | Some(Truth::Yes(_)));
+            self.suppresses = matches!(explains, None | Some(Truth::Yes(_)));
         }
         // Evaluated even while disabled: its windows must take in every sample.
-        let when = self.when.evaluate(context);
+        let when = self.condition.evaluate(context);
         let state = match only {
-            None | Some(Truth::Yes(_)) => when.state,
-            Some(unknown @ Truth::Unknown(_)) if when.state != Truth::No => unknown,
+            None | Some(Truth::Yes(_)) => when.truth,
+            Some(unknown @ Truth::Unknown(_)) if when.truth != Truth::No => unknown,
             Some(Truth::No | Truth::Unknown(_)) => Truth::No,
         };
-        Evaluation { state, ..when }
+        Evaluation { truth: state, ..when }
     }
 }
 

@@ -20,17 +20,17 @@ impl Alarms {
     /// There is no such alarm, or the command does not fit its state; the text is for the person.
     pub fn command(&mut self, command: &AlarmCommand, now: Now, out: &mut AlarmOutput) -> Result<(), LocalizedText> {
         let i = self.find(&command.key)?;
-        let (by, note) = (one_line(&command.by, REMARK), one_line(&command.note, REMARK));
+        let (by, note) = (one_line(&command.actor, REMARK), one_line(&command.note, REMARK));
         let deadlines = &self.rules.settings.deadlines;
         let live = &mut self.live[i];
-        let step = live.alarm.act(&live.of, &command.action, &by, &note, now)?;
-        if step.what == Some(EventKind::HandedOver) {
-            live.alarm.asks_again(deadlines.of(live.alarm.priority(&live.of)), now);
+        let step = live.alarm.act(&live.definition, &command.action, &by, &note, now)?;
+        if step.kind == Some(EventKind::HandedOver) {
+            live.alarm.restart_ack_deadline(deadlines.for_priority(live.alarm.priority(&live.definition)), now);
         }
         let wake = live.alarm.wake().map(|at| MonotonicMillis(u64::try_from(at).unwrap_or(0)));
         self.wake(i, wake, now);
         self.transitions(i, vec![step], now, out);
-        self.settle(now, out);
+        self.settle_suppression(now, out);
         Ok(())
     }
 
@@ -40,39 +40,39 @@ impl Alarms {
     /// No alarm reads this point, or the trial is longer than [`TRIAL_MAX_MS`].
     pub fn inject(&mut self, inject: &Inject, now: Now, out: &mut AlarmOutput) -> Result<usize, String> {
         let is_it = |input: &ConditionInput| *input.device == *inject.device && *input.point == *inject.point;
-        let mut looks = false;
+        let mut is_read = false;
         let mut known: Vec<String> = Vec::new();
         for live in &self.live {
             let mut each = |input: &ConditionInput| {
-                looks |= is_it(input);
+                is_read |= is_it(input);
                 if *input.device == *inject.device {
                     known.push(input.point.to_string());
                 }
             };
-            live.of.when.inputs(&mut each);
-            live.of.only.iter().for_each(|n| n.inputs(&mut each));
+            live.definition.condition.inputs(&mut each);
+            live.definition.enable_if.iter().for_each(|n| n.inputs(&mut each));
         }
-        if !looks {
+        if !is_read {
             known.sort();
             known.dedup();
-            let mend = crate::model::problem::did_you_mean(&inject.point, known.iter().map(String::as_str));
-            return Err(format!("no alarm looks at `{}` of `{}`; {mend}", inject.point, inject.device));
+            let hint = crate::model::problem::did_you_mean(&inject.point, known.iter().map(String::as_str));
+            return Err(format!("no alarm looks at `{}` of `{}`; {hint}", inject.point, inject.device));
         }
         if inject.for_ms > TRIAL_MAX_MS {
             return Err(format!("a trial lasts at most {}", HumanDuration(TRIAL_MAX_MS).text()));
         }
         let slot = self.latest.slot(&inject.device, &inject.point);
         self.injected.put(slot, Value::F64(inject.value), now.mono.plus(inject.for_ms));
-        let lookers = self.subscribers[slot].clone();
-        let count = lookers.len();
-        for i in &lookers {
+        let subscribers = self.subscribers[slot].clone();
+        let count = subscribers.len();
+        for i in &subscribers {
             let cause = format!("{} = {} for {}", inject.point, inject.value, HumanDuration(inject.for_ms).text());
-            let step = LifeStep { cause, by: one_line(&inject.by, REMARK), ..LifeStep::of(EventKind::Trial) };
-            let event = self.event(*i, EventKind::Trial, step, now);
+            let step = LifeStep { cause, actor: one_line(&inject.actor, REMARK), ..LifeStep::of(EventKind::SampleInjected) };
+            let event = self.event(*i, EventKind::SampleInjected, step, now);
             out.events.push(Event { test: true, ..event });
         }
-        lookers.into_iter().for_each(|i| self.evaluate(i, now, out));
-        self.settle(now, out);
+        subscribers.into_iter().for_each(|i| self.evaluate(i, now, out));
+        self.settle_suppression(now, out);
         Ok(count)
     }
 

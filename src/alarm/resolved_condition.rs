@@ -46,7 +46,7 @@ pub enum ResolvedCondition {
     Change {
         input: ConditionInput,
         /// In the unit of the point; negative: a fall.
-        by: f64,
+        delta: f64,
         within_ms: u64,
     },
     /// Absolute difference of two inputs.
@@ -86,16 +86,16 @@ pub enum ResolvedCondition {
         running: ConditionInput,
         input: ConditionInput,
         /// Minimum expected change; negative: a fall.
-        by: f64,
+        delta: f64,
         within_ms: u64,
     },
     /// The input has not been true for a period; after a restart the date says how long.
-    Idle {
+    NotTrueFor {
         input: ConditionInput,
         lasts_ms: u64,
     },
     /// The value, extrapolated at its present rate, reaches a limit from below within a period.
-    Reaches {
+    TimeToLimit {
         input: ConditionInput,
         limit: f64,
         within_ms: u64,
@@ -103,9 +103,9 @@ pub enum ResolvedCondition {
         over_ms: u64,
     },
     /// A figure of the day compared with those of the days before.
-    Days(Days),
+    Baseline(ResolvedBaseline),
     /// A condition holds without interruption for a period.
-    Lasting {
+    Sustained {
         when: Box<ResolvedCondition>,
         lasts_ms: u64,
     },
@@ -123,7 +123,7 @@ pub enum ResolvedCondition {
 
 /// Comparison of a day's figure with a baseline of the days before.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Days {
+pub struct ResolvedBaseline {
     pub input: ConditionInput,
     /// How a day becomes one figure.
     pub figure: BaselineFigure,
@@ -134,9 +134,9 @@ pub struct Days {
     /// Length of the baseline in days.
     pub days: u16,
     /// How the days of the baseline become one figure.
-    pub of: Centre,
+    pub centre: Centre,
     /// The condition holds above the baseline times this factor.
-    pub times: f64,
+    pub factor: f64,
     /// Consecutive days that must exceed the baseline.
     pub in_a_row: u16,
 }
@@ -150,14 +150,14 @@ pub struct Urgency {
 
 /// A rule resolved for a device: one alarm.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Definition {
+pub struct AlarmDefinition {
     /// The rule's name with its index, such as `pump1_overload`.
     pub rule: Arc<str>,
     /// The rule of the file, such as `sump.pump{n}_overload`.
-    pub of: Arc<str>,
+    pub source_rule: Arc<str>,
     pub device: Arc<str>,
     /// Its number in the site's list; may be empty.
-    pub no: String,
+    pub site_number: String,
     /// Template with `{device}`, `{area}`, `{v}` and `{limit}`.
     pub text: LocalizedText,
     /// What the responder has to do.
@@ -172,18 +172,18 @@ pub struct Definition {
     /// Whether it stays latched until somebody resets it.
     pub latch: bool,
     /// Keys of alarms that suppress it while they are active.
-    pub hidden_by: Vec<Arc<str>>,
+    pub suppressed_by: Vec<Arc<str>>,
     /// Alarms of one device and group: the first that is raised is marked.
-    pub group: Option<Arc<str>>,
+    pub first_out_group: Option<Arc<str>>,
     /// Cannot be shelved, taken out of service or suppressed.
-    pub never_hidden: bool,
-    pub when: ResolvedCondition,
+    pub never_suppressed: bool,
+    pub condition: ResolvedCondition,
     /// The alarm is possible only while this holds.
-    pub only: Option<ResolvedCondition>,
+    pub enable_if: Option<ResolvedCondition>,
     /// It suppresses others only while this holds.
-    pub explains_while: Option<ResolvedCondition>,
+    pub suppresses_while: Option<ResolvedCondition>,
     /// Whether a test run of the device raises it; an announced test then shelves it.
-    pub in_test: bool,
+    pub raised_by_tests: bool,
 }
 
 /// The rationale of a rule (ISA-18.2), for responders and reviewers.
@@ -199,7 +199,7 @@ pub struct Rationale {
     pub basis: String,
 }
 
-impl Definition {
+impl AlarmDefinition {
     /// `rule.device`, the alarm's identifier in the event log, topics and commands.
     pub fn key(&self) -> String {
         format!("{}.{}", self.rule, self.device)
@@ -219,13 +219,13 @@ impl ResolvedCondition {
             | ResolvedCondition::Change { input, .. }
             | ResolvedCondition::Frozen { input, .. }
             | ResolvedCondition::Bad { input, .. }
-            | ResolvedCondition::Idle { input, .. }
-            | ResolvedCondition::Reaches { input, .. }
-            | ResolvedCondition::Days(Days { input, .. }) => each(input),
+            | ResolvedCondition::NotTrueFor { input, .. }
+            | ResolvedCondition::TimeToLimit { input, .. }
+            | ResolvedCondition::Baseline(ResolvedBaseline { input, .. }) => each(input),
             ResolvedCondition::Deviation { a, b, .. } => [a, b].into_iter().for_each(each),
             ResolvedCondition::NoEffect { running, input, .. } => [running, input].into_iter().for_each(each),
             ResolvedCondition::Count { when, .. }
-            | ResolvedCondition::Lasting { when, .. }
+            | ResolvedCondition::Sustained { when, .. }
             | ResolvedCondition::Not(when) => when.inputs(each),
             ResolvedCondition::All(of) | ResolvedCondition::Any(of) => of.iter().for_each(|n| n.inputs(each)),
             ResolvedCondition::Hours { .. } => {}
@@ -233,7 +233,7 @@ impl ResolvedCondition {
     }
 
     /// Whether a sample equal to the one before cannot change its result.
-    pub fn skips_the_same(&self) -> bool {
+    pub fn skips_unchanged(&self) -> bool {
         match self {
             ResolvedCondition::Level { .. }
             | ResolvedCondition::Is { .. }
@@ -243,16 +243,16 @@ impl ResolvedCondition {
             | ResolvedCondition::Offline { .. }
             | ResolvedCondition::Hours { .. } => true,
             ResolvedCondition::Count { when, .. }
-            | ResolvedCondition::Lasting { when, .. }
-            | ResolvedCondition::Not(when) => when.skips_the_same(),
-            ResolvedCondition::All(of) | ResolvedCondition::Any(of) => of.iter().all(ResolvedCondition::skips_the_same),
+            | ResolvedCondition::Sustained { when, .. }
+            | ResolvedCondition::Not(when) => when.skips_unchanged(),
+            ResolvedCondition::All(of) | ResolvedCondition::Any(of) => of.iter().all(ResolvedCondition::skips_unchanged),
             // Their windows need every sample.
             ResolvedCondition::Rate { .. }
             | ResolvedCondition::Change { .. }
             | ResolvedCondition::NoEffect { .. }
-            | ResolvedCondition::Idle { .. }
-            | ResolvedCondition::Reaches { .. }
-            | ResolvedCondition::Days(_) => false,
+            | ResolvedCondition::NotTrueFor { .. }
+            | ResolvedCondition::TimeToLimit { .. }
+            | ResolvedCondition::Baseline(_) => false,
         }
     }
 
@@ -262,11 +262,11 @@ impl ResolvedCondition {
             ResolvedCondition::Rate { within_ms, .. }
             | ResolvedCondition::Change { within_ms, .. }
             | ResolvedCondition::NoEffect { within_ms, .. } => *within_ms,
-            ResolvedCondition::Reaches { over_ms, .. } => *over_ms,
-            ResolvedCondition::Frozen { lasts_ms, .. } | ResolvedCondition::Idle { lasts_ms, .. } => *lasts_ms,
-            ResolvedCondition::Days(d) => (u64::from(d.days) + u64::from(d.in_a_row) + 1) * 86_400_000,
+            ResolvedCondition::TimeToLimit { over_ms, .. } => *over_ms,
+            ResolvedCondition::Frozen { lasts_ms, .. } | ResolvedCondition::NotTrueFor { lasts_ms, .. } => *lasts_ms,
+            ResolvedCondition::Baseline(d) => (u64::from(d.days) + u64::from(d.in_a_row) + 1) * 86_400_000,
             ResolvedCondition::Count { when, within_ms, .. } => within_ms + when.looks_back_ms(),
-            ResolvedCondition::Lasting { when, lasts_ms } => lasts_ms + when.looks_back_ms(),
+            ResolvedCondition::Sustained { when, lasts_ms } => lasts_ms + when.looks_back_ms(),
             ResolvedCondition::Not(when) => when.looks_back_ms(),
             ResolvedCondition::All(of) | ResolvedCondition::Any(of) => {
                 of.iter().map(ResolvedCondition::looks_back_ms).max().unwrap_or(0)

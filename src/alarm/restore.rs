@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::alarm::event::EventKind;
 use crate::alarm::life::{Alarm, Debounce, LifeStep, ms};
-use crate::alarm::resolved_condition::Definition;
+use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::alarm::{AlarmOutput, Alarms, Live, PersistedAlarm, Rules, evaluator};
-use crate::model::time::{MonotonicMillis, Now, UnixMillis, carried_by};
+use crate::model::time::{MonotonicMillis, Now, UnixMillis, rebase_offset};
 
 /// An alarm of an earlier boot, restored while the date was not trusted: its moments stand as if no time had passed.
 #[derive(Clone, Debug)]
@@ -28,19 +28,19 @@ impl Alarms {
         boot: &str,
         now: Now,
     ) -> Self {
-        let mut out = Self { rules, boot: boot.into(), began: now.mono, is_dated: now.wall_trusted, ..Self::default() };
-        for of in hiding_first(&out.rules.definitions) {
+        let mut out = Self { rules, boot: boot.into(), started_at: now.mono, is_dated: now.wall_trusted, ..Self::default() };
+        for of in suppressors_first(&out.rules.definitions) {
             out.add(of);
         }
-        out.hides = out.who_hides();
+        out.suppressed_alarms = out.suppression_map();
         for live in &mut out.live {
             if let Some(kept) = kept.get(&*live.key) {
-                live.restore_one(kept, boot, now);
+                live.restore(kept, boot, now);
             }
             if let Some(memory) = memory.get(&*live.key) {
                 let mut kept = memory.iter().cloned();
-                live.when.restore(&mut kept);
-                live.only.iter_mut().chain(&mut live.explains_while).for_each(|j| j.restore(&mut kept));
+                live.condition.restore(&mut kept);
+                live.enable_if.iter_mut().chain(&mut live.suppresses_while).for_each(|j| j.restore(&mut kept));
             }
         }
         // The rules of suppression may have changed.
@@ -57,20 +57,20 @@ impl Alarms {
     }
 
     /// The record of every alarm as of now, by key.
-    pub fn kept(&self, now: Now) -> BTreeMap<String, PersistedAlarm> {
-        self.live.iter().map(|l| (l.key.to_string(), self.kept_of(l, now))).collect()
+    pub fn records(&self, now: Now) -> BTreeMap<String, PersistedAlarm> {
+        self.live.iter().map(|l| (l.key.to_string(), self.record_of(l, now))).collect()
     }
 
-    pub(super) fn kept_of(&self, live: &Live, now: Now) -> PersistedAlarm {
-        PersistedAlarm { alarm: live.alarm.clone(), saved: now, boot: Arc::clone(&self.boot), explains: live.explains }
+    pub(super) fn record_of(&self, live: &Live, now: Now) -> PersistedAlarm {
+        PersistedAlarm { alarm: live.alarm.clone(), saved: now, boot: Arc::clone(&self.boot), suppresses: live.suppresses }
     }
 
     /// The persistent memory of conditions, by key.
     pub fn memory(&self) -> BTreeMap<String, Vec<evaluator::PersistedEvaluator>> {
         let of = |live: &Live| {
             let mut kept = Vec::new();
-            live.when.kept(&mut kept);
-            live.only.iter().chain(&live.explains_while).for_each(|j| j.kept(&mut kept));
+            live.condition.persist(&mut kept);
+            live.enable_if.iter().chain(&live.suppresses_while).for_each(|j| j.persist(&mut kept));
             (!kept.is_empty()).then(|| (live.key.to_string(), kept))
         };
         self.live.iter().filter_map(of).collect()
@@ -78,14 +78,14 @@ impl Alarms {
 
     /// The date has become trusted: moments of an earlier boot are moved by the time that passed in between, and alarms raised without a
     /// date get one.
-    pub(super) fn date(&mut self, now: Now, out: &mut AlarmOutput) {
+    pub(super) fn apply_trusted_date(&mut self, now: Now, out: &mut AlarmOutput) {
         self.is_dated = true;
         let age = |mono: i64| ms(now.mono) - mono;
-        let began = ms(self.began);
+        let began = ms(self.started_at);
         for i in 0..self.live.len() {
             let live = &mut self.live[i];
             let before = live.alarm.clone();
-            if let Some(carried) = live.carried.take() {
+            if let Some(carried) = live.unrebased.take() {
                 let passed = (now.wall.0 - age(began) - carried.saved.0).max(0);
                 let mut was = carried.alarm;
                 let was: BTreeSet<i64> = was.moments().map(|at| *at).collect();
@@ -100,14 +100,14 @@ impl Alarms {
             if live.alarm != before {
                 let wake = live.alarm.wake().map(|at| MonotonicMillis(u64::try_from(at).unwrap_or(0)));
                 self.wake(i, wake, now);
-                self.keep(i, now, out);
+                self.record_change(i, now, out);
             }
         }
     }
 
     /// Applies new rules. An unchanged definition keeps its delays and windows; a removed one closes its alarm.
-    pub fn reconfigure(&mut self, rules: Rules, by: &str, now: Now, out: &mut AlarmOutput) {
-        out.events.extend(self.changes(&rules, by));
+    pub fn reconfigure(&mut self, rules: Rules, actor: &str, now: Now, out: &mut AlarmOutput) {
+        out.events.extend(self.changes(&rules, actor));
         let stays: BTreeSet<String> = rules.definitions.iter().map(|d| d.key()).collect();
         let gone = self.by_key.iter().filter(|(key, _)| !stays.contains(&***key));
         let gone: Vec<(usize, Arc<str>)> = gone.map(|(key, i)| (*i, Arc::clone(key))).collect();
@@ -120,66 +120,66 @@ impl Alarms {
             out.changed.insert(key, None);
         }
         let old = std::mem::take(self);
-        let (kept, memory) = (old.kept(now), old.memory());
+        let (kept, memory) = (old.records(now), old.memory());
         let mut before: BTreeMap<Arc<str>, Live> = old.live.into_iter().map(|l| (Arc::clone(&l.key), l)).collect();
         let mut fresh = Self::new(rules, &kept, &memory, &old.boot, now);
         for live in &mut fresh.live {
             let Some(was) = before.remove(&live.key) else { continue };
-            live.carried = was.carried;
-            if *was.of != *live.of {
+            live.unrebased = was.unrebased;
+            if *was.definition != *live.definition {
                 continue;
             }
             // Slots are numbered anew: evaluators keep their memory and use the new numbers.
-            live.when.remember(was.when);
-            if let (Some(only), Some(was)) = (&mut live.only, was.only) {
-                only.remember(was);
+            live.condition.take_memory_of(was.condition);
+            if let (Some(only), Some(was)) = (&mut live.enable_if, was.enable_if) {
+                only.take_memory_of(was);
             }
-            if let (Some(explains), Some(was)) = (&mut live.explains_while, was.explains_while) {
-                explains.remember(was);
+            if let (Some(explains), Some(was)) = (&mut live.suppresses_while, was.suppresses_while) {
+                explains.take_memory_of(was);
             }
-            (live.steps, live.said, live.explains) = (was.steps, was.said, was.explains);
-            (live.chatter, live.shows) = (was.chatter, was.shows);
+            (live.debounces, live.last_evaluation, live.suppresses) = (was.debounces, was.last_evaluation, was.suppresses);
+            (live.chatter, live.show_at) = (was.chatter, was.show_at);
         }
         fresh.latest.inherit(&old.latest);
-        fresh.injected = old.injected.moved(|slot| fresh.latest.same(&old.latest, slot));
-        (fresh.flood, fresh.began, fresh.is_dated) = (old.flood, old.began, old.is_dated);
+        fresh.injected = old.injected.moved(|slot| fresh.latest.corresponding_slot(&old.latest, slot));
+        (fresh.alarm_flood, fresh.started_at, fresh.is_dated) = (old.alarm_flood, old.started_at, old.is_dated);
         *self = fresh;
     }
 }
 
 impl Live {
     /// An active alarm stays active until a fresh good sample says otherwise; pending delays begin again.
-    fn restore_one(&mut self, kept: &PersistedAlarm, boot: &str, now: Now) {
+    fn restore(&mut self, kept: &PersistedAlarm, boot: &str, now: Now) {
         self.alarm = kept.alarm.clone();
-        self.explains = kept.explains;
-        let by = carried_by((kept.saved, &kept.boot), (now, boot));
+        self.suppresses = kept.suppresses;
+        let by = rebase_offset((kept.saved, &kept.boot), (now, boot));
         self.alarm.moments().for_each(|at| *at = at.saturating_add(by));
         let is_open = kept.saved.wall_trusted && !now.wall_trusted && !self.alarm.is_normal();
         if is_open && *kept.boot != *boot {
-            self.carried = Some(Box::new(RestoredState { alarm: self.alarm.clone(), saved: kept.saved.wall }));
+            self.unrebased = Some(Box::new(RestoredState { alarm: self.alarm.clone(), saved: kept.saved.wall }));
         }
-        let steps = u8::try_from(self.steps.len()).unwrap_or(u8::MAX);
+        let steps = u8::try_from(self.debounces.len()).unwrap_or(u8::MAX);
         self.alarm.step = self.alarm.step.min(steps);
-        if self.of.never_hidden {
+        if self.definition.never_suppressed {
             // Only the shelf of an announced test is allowed for it.
             self.alarm.shelved = self.alarm.shelved.take().filter(|s| s.is_test);
-            self.alarm.out = None;
+            self.alarm.out_of_service_by = None;
         }
-        for (k, debounce) in (1u8..).zip(&mut self.steps) {
+        for (k, debounce) in (1u8..).zip(&mut self.debounces) {
             *debounce = Debounce { on: k <= self.alarm.step, since: None };
         }
     }
 }
 
 /// Sorts suppressing alarms before those that they suppress, so that an alarm raised together with its cause is suppressed at once.
-fn hiding_first(definitions: &[Arc<Definition>]) -> Vec<Arc<Definition>> {
-    let by_key: BTreeMap<String, &Arc<Definition>> = definitions.iter().map(|d| (d.key(), d)).collect();
+fn suppressors_first(definitions: &[Arc<AlarmDefinition>]) -> Vec<Arc<AlarmDefinition>> {
+    let by_key: BTreeMap<String, &Arc<AlarmDefinition>> = definitions.iter().map(|d| (d.key(), d)).collect();
     // Four levels are told apart; `config` has removed cycles.
-    fn depth(d: &Definition, by_key: &BTreeMap<String, &Arc<Definition>>, left: u8) -> u8 {
-        let below = d.hidden_by.iter().filter_map(|key| by_key.get(&**key));
+    fn depth(d: &AlarmDefinition, by_key: &BTreeMap<String, &Arc<AlarmDefinition>>, left: u8) -> u8 {
+        let below = d.suppressed_by.iter().filter_map(|key| by_key.get(&**key));
         if left == 0 { 0 } else { below.map(|by| 1 + depth(by, by_key, left - 1)).max().unwrap_or(0) }
     }
-    let mut sorted: Vec<(u8, &Arc<Definition>)> = definitions.iter().map(|d| (depth(d, &by_key, 4), d)).collect();
+    let mut sorted: Vec<(u8, &Arc<AlarmDefinition>)> = definitions.iter().map(|d| (depth(d, &by_key, 4), d)).collect();
     sorted.sort_by_key(|(depth, _)| *depth);
     sorted.into_iter().map(|(_, d)| Arc::clone(d)).collect()
 }

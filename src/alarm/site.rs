@@ -79,7 +79,7 @@ impl Default for Deadlines {
 
 impl Deadlines {
     /// The deadlines of alarms of this priority.
-    pub fn of(&self, priority: Priority) -> Deadline {
+    pub fn for_priority(&self, priority: Priority) -> Deadline {
         match priority {
             Priority::P1 => self.p1,
             Priority::P2 => self.p2,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::alarm::event::AlarmState;
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::{ConditionInput, Definition, ResolvedCondition};
+use crate::alarm::resolved_condition::{ConditionInput, AlarmDefinition, ResolvedCondition};
 use crate::app::{Shared, outbox, pages};
 use crate::config::Configuration;
 use crate::engine::Engine;
@@ -16,8 +16,8 @@ use crate::model::time::Now;
 use crate::oncall::incident::{Incident, IncidentStage};
 use crate::oncall::page::{Page, PageState};
 use crate::oncall::settings::Language;
-use crate::web::course::Course;
-use crate::web::page::{AlarmPage, Can, Other};
+use crate::web::course::Chart;
+use crate::web::page::{AlarmPage, PageActions, OtherAlarm};
 
 /// Period of the chart and width of its slots, milliseconds.
 const COURSE_MS: (i64, i64) = (7_200_000, 60_000);
@@ -50,24 +50,24 @@ pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
     let (engine, configuration) = (shared.engine(), shared.configuration());
     let (key, incident, page) = engine.oncall().page(id)?;
     let people = &engine.oncall().plan().people;
-    let reader = PageReader { zh: people.get(&page.whom).map(|p| p.language).unwrap_or_default() == Language::Zh };
+    let reader = PageReader { zh: people.get(&page.recipient).map(|p| p.language).unwrap_or_default() == Language::Zh };
     let mut all: Vec<(String, String)> = people.iter().map(|(id, p)| (id.to_string(), reader.of(&p.names))).collect();
-    let askers = if page.whom.starts_with("channel:") { all.clone() } else { Vec::new() };
+    let askers = if page.recipient.starts_with("channel:") { all.clone() } else { Vec::new() };
     let Some((definition, alarm)) = engine.alarm(key) else {
         // The page of a test.
-        let is_open = incident.stage == IncidentStage::Wanted;
+        let is_open = incident.stage == IncidentStage::Paging;
         return Some(AlarmPage {
             zh: reader.zh,
             priority: "TEST".to_string(),
             title: reader.say("呼叫测试", "A page for a trial"),
-            lines: vec![(reader.say("人员", "person"), page.whom.to_string())],
-            can: Can { take: is_open && !page.used, ..Can::default() },
+            lines: vec![(reader.say("人员", "person"), page.recipient.to_string())],
+            actions: PageActions { acknowledge: is_open && !page.is_answered, ..PageActions::default() },
             ..AlarmPage::default()
         });
     };
     let now = shared.clock.now();
     let (subject, _) = pages::subject(&engine, &configuration, key);
-    let is_mine = !alarm.waits && (*alarm.owner == *page.whom || !askers.is_empty());
+    let is_mine = !alarm.needs_ack && (*alarm.owner == *page.recipient || !askers.is_empty());
     all.retain(|(id, _)| *id != *alarm.owner && engine.oncall().can_be_reached(id).is_ok());
     let device = configuration.devices.get(&*definition.device);
     let (class, area) = device.map_or(("", ""), |d| (d.class.as_str(), d.area.as_str()));
@@ -92,26 +92,26 @@ pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
             lines.retain(|(_, text)| !text.is_empty());
             lines
         },
-        can: can(definition, alarm, page, is_mine),
+        actions: available_actions(definition, alarm, page, is_mine),
         colleagues: all,
-        askers,
+        possible_actors: askers,
         others: others(shared, &engine, &configuration, page, key, reader),
-        beside: beside(&engine, &configuration, key, &definition.device, reader),
-        told: told(&engine, &configuration, incident, now, reader),
+        related: related_alarms(&engine, &configuration, key, &definition.device, reader),
+        notified: notified_people(&engine, &configuration, incident, now, reader),
         phones: phones.map(|p| (reader.say(&p.zh, &p.en), p.number.clone())).collect(),
         procedure,
-        course: None,
+        chart: None,
     })
 }
 
 /// The actions offered to the recipient of a page.
-fn can(definition: &Definition, alarm: &Alarm, page: &Page, is_mine: bool) -> Can {
+fn available_actions(definition: &AlarmDefinition, alarm: &Alarm, page: &Page, is_mine: bool) -> PageActions {
     let is_there = alarm.step > 0;
-    Can {
-        take: alarm.waits && !page.used,
+    PageActions {
+        acknowledge: alarm.needs_ack && !page.is_answered,
         arrive: is_mine && !alarm.arrived && (is_there || alarm.latched),
         hand_over: is_mine && (is_there || alarm.latched),
-        shelve: is_mine && is_there && !definition.never_hidden && alarm.shelved.is_none(),
+        shelve: is_mine && is_there && !definition.never_suppressed && alarm.shelved.is_none(),
         reset: is_mine && alarm.latched && !is_there,
     }
 }
@@ -125,12 +125,12 @@ fn lines(
 ) -> Vec<(String, String)> {
     let owner = engine.oncall().plan().people.get(alarm.owner.as_str());
     let owner = owner.map_or_else(|| alarm.owner.clone(), |p| reader.of(&p.names));
-    let state = reader.say(in_chinese(alarm.seen()), alarm.seen().word());
+    let state = reader.say(in_chinese(alarm.state()), alarm.state().word());
     let arrived = if alarm.arrived { reader.say("，已到场", ", somebody is there") } else { String::new() };
     let mut out = vec![
         (reader.say("地点", "where"), format!("{} {}", subject.area, reader.of(&subject.name)).trim().to_string()),
         (reader.say("时间", "since"), subject.since.clone()),
-        (reader.say("报警时", "when raised"), reader.of(&subject.was)),
+        (reader.say("报警时", "when raised"), reader.of(&subject.raised_value)),
         (reader.say("状态", "state"), format!("{state}{arrived}")),
         (reader.say("负责人", "owner"), owner),
         (reader.say("备注", "note"), alarm.note.clone()),
@@ -148,38 +148,38 @@ fn others(
     page: &Page,
     own: &str,
     reader: PageReader,
-) -> Vec<Other> {
-    let mut out: Vec<(String, Other)> = Vec::new();
-    for id in &page.with {
+) -> Vec<OtherAlarm> {
+    let mut out: Vec<(String, OtherAlarm)> = Vec::new();
+    for id in &page.merged_with {
         let Some((key, _, _)) = engine.oncall().page(*id).filter(|(_, _, p)| p.id == *id) else { continue };
         let Some((_, alarm)) = engine.alarm(key).filter(|_| **key != *own) else { continue };
         if out.iter().any(|(k, _)| **k == **key) {
             continue;
         }
         let (subject, _) = pages::subject(engine, configuration, key);
-        let state = reader.say(in_chinese(alarm.seen()), alarm.seen().word());
+        let state = reader.say(in_chinese(alarm.state()), alarm.state().word());
         let path = format!("/a/{}", shared.tokens.of(*id));
-        out.push((key.to_string(), Other { path, text: reader.of(&subject.text), state }));
+        out.push((key.to_string(), OtherAlarm { path, text: reader.of(&subject.text), state }));
     }
     out.into_iter().map(|(_, other)| other).collect()
 }
 
 /// Other alarms of the device that are not normal, and alarms that this one explains; at most [`BESIDE`].
-fn beside(
+fn related_alarms(
     engine: &Engine,
     configuration: &Configuration,
     own: &str,
     device: &str,
     reader: PageReader,
 ) -> Vec<(String, String)> {
-    let explained = engine.beside(own);
-    let is_it = |key: &Arc<str>, of: &Definition, alarm: &Alarm| {
+    let explained = engine.related_active(own);
+    let is_it = |key: &Arc<str>, of: &AlarmDefinition, alarm: &Alarm| {
         **key != *own && ((*of.device == *device && !alarm.is_normal()) || explained.contains(key))
     };
     let mut all: Vec<(Priority, String, String)> = Vec::new();
     for (_, of, alarm) in engine.alarms().filter(|(key, of, alarm)| is_it(key, of, alarm)) {
-        let text = crate::alarm::alarm_view::text(of, alarm, &outbox::whose(configuration, &of.device));
-        let state = reader.say(in_chinese(alarm.seen()), alarm.seen().word());
+        let text = crate::alarm::alarm_view::text(of, alarm, &outbox::device_info(configuration, &of.device));
+        let state = reader.say(in_chinese(alarm.state()), alarm.state().word());
         let priority = alarm.priority(of);
         all.push((priority, format!("[{}] {}", priority.word(), reader.of(&text)), state));
     }
@@ -188,7 +188,7 @@ fn beside(
 }
 
 /// Recipients of the present escalation, each with channel and time, or that they are not reached yet.
-fn told(
+fn notified_people(
     engine: &Engine,
     configuration: &Configuration,
     incident: &Incident,
@@ -202,26 +202,26 @@ fn told(
         Some(at.to_zoned(configuration.alarms.zone.clone()).strftime("%H:%M").to_string())
     };
     let line = |page: &Page| {
-        let name = people.get(&page.whom).map_or_else(|| page.whom.to_string(), |p| reader.of(&p.names));
-        let way = page.ways.get(page.way).map_or("", |w| w.channel.as_str());
+        let name = people.get(&page.recipient).map_or_else(|| page.recipient.to_string(), |p| reader.of(&p.names));
+        let way = page.contact_methods.get(page.way).map_or("", |w| w.channel.as_str());
         let how = match page.state {
             PageState::Accepted(at) => format!("{way} {}", clock(Some(at)).unwrap_or_default()),
-            PageState::Waits(_) | PageState::Sent(_) => reader.say("尚未送达", "not reached yet"),
+            PageState::Waiting(_) | PageState::InFlight(_) => reader.say("尚未送达", "not reached yet"),
             PageState::Dropped => return None,
         };
         Some((name, how.trim().to_string()))
     };
-    incident.current().filter(|p| p.kind.wants_answer()).filter_map(line).collect()
+    incident.current().filter(|p| p.kind.requires_ack()).filter_map(line).collect()
 }
 
 /// The chart of a token's alarm; `None`: no numeric input, no trusted date, too many charts at once, or a slow journal.
-pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
+pub async fn chart(shared: Arc<Shared>, token: String) -> Option<Chart> {
     static AT_ONCE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(COURSES);
     let (input, limit, zone, name, unit) = {
         let id = shared.tokens.page(&token)?;
         let (engine, configuration) = (shared.engine(), shared.configuration());
         let (key, _, page) = engine.oncall().page(id)?;
-        let language = engine.oncall().plan().people.get(&page.whom).map(|p| p.language).unwrap_or_default();
+        let language = engine.oncall().plan().people.get(&page.recipient).map(|p| p.language).unwrap_or_default();
         let (definition, alarm) = engine.alarm(key)?;
         let meaning = |input: &ConditionInput| {
             let class = configuration.devices.get(&*input.device).map_or("", |d| d.class.as_str());
@@ -229,7 +229,7 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
         };
         // The first numeric input: a state has no chart worth drawing.
         let mut first: Option<ConditionInput> = None;
-        definition.when.inputs(&mut |input: &ConditionInput| {
+        definition.condition.inputs(&mut |input: &ConditionInput| {
             if first.is_none() && meaning(input).is_some_and(|m| m.kind == PointKind::Number) {
                 first = Some(input.clone());
             }
@@ -237,10 +237,10 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
         let input = first?;
         let meaning = meaning(&input)?;
         let number: String = input.point.chars().filter(char::is_ascii_digit).collect();
-        let name = LocalizedText::both(&*meaning.zh, &*meaning.en).of(language == Language::Zh).replace("{n}", &number);
+        let name = LocalizedText::both(&*meaning.zh, &*meaning.en).in_language(language == Language::Zh).replace("{n}", &number);
         let unit = meaning.unit.clone().unwrap_or_default();
         // Only the limit of a level condition is on the same scale as its value.
-        let limit = alarm.limit.filter(|_| matches!(definition.when, ResolvedCondition::Level { .. }));
+        let limit = alarm.limit.filter(|_| matches!(definition.condition, ResolvedCondition::Level { .. }));
         (input, limit, configuration.alarms.zone.clone(), name, unit)
     };
     let now = shared.clock.now();
@@ -266,7 +266,7 @@ pub async fn course(shared: Arc<Shared>, token: String) -> Option<Course> {
     let first = values.iter().position(|(_, v)| v.is_some())?;
     values.drain(..first);
     let ends = (at(values.first()?.0), at(to_ms));
-    Some(Course { name, unit, values, limit, ends })
+    Some(Chart { name, unit, values, limit, ends })
 }
 
 /// Alarm states in Chinese.

@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 use crate::alarm::alarm_view;
 use crate::alarm::event::{Action, AlarmCommand, Inject};
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::Definition;
+use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::app::{Shared, lock, outbox, pages, status};
 use crate::config::Configuration;
-use crate::control::{Caller, ControlAnswer, ControlRequest, Handler, SetAside};
+use crate::control::{Caller, ControlAnswer, ControlRequest, Handler, DeadLetterAction};
 use crate::decode;
 use crate::engine::EngineInput;
 use crate::link::settings::LinkTransport;
@@ -61,7 +61,8 @@ pub struct DeadLetterList {
     /// The sink.
     pub sink: String,
     /// How many records were sent again or discarded.
-    pub done: usize,
+    #[serde(rename = "done")]
+    pub affected: usize,
     /// The records, where they are listed.
     pub records: Vec<DeadLetter>,
 }
@@ -75,14 +76,14 @@ pub fn handler(shared: Arc<Shared>) -> Handler {
 }
 
 async fn answer(shared: &Shared, request: ControlRequest, caller: Caller) -> ControlAnswer {
-    caller.may(&request, &shared.configuration().control)?;
+    caller.authorize(&request, &shared.configuration().control)?;
     let json = |value: Result<serde_json::Value, serde_json::Error>| value.map_err(|e| e.to_string());
     match request {
         ControlRequest::Status => json(serde_json::to_value(status::status(shared))),
         ControlRequest::Read { device, point } => {
             let configuration = shared.configuration();
             let rows = read(&configuration, &device, point.as_deref(), |link, unit, span| async move {
-                let rules = &unit.profile.layout(None).read;
+                let rules = &unit.profile.variant(None).read_rules;
                 let timeout_ms = unit.timeout_ms.or(rules.timeout_ms);
                 between_cycles(shared, &link, unit.address, span, timeout_ms, rules.pause_ms).await
             });
@@ -94,7 +95,7 @@ async fn answer(shared: &Shared, request: ControlRequest, caller: Caller) -> Con
         }
         ControlRequest::Registers { link, unit, function, first, count, timeout_ms, pause_ms } => {
             let area = RegisterType::of(function).ok_or_else(|| format!("function {function} does not read"))?;
-            let span = RegisterRange { area, address: first, count };
+            let span = RegisterRange { register_type: area, address: first, count };
             let read = between_cycles(shared, &link, unit, span, Some(timeout_ms), pause_ms).await;
             json(serde_json::to_value(read.map(|words| words.words)))
         }
@@ -105,8 +106,8 @@ async fn answer(shared: &Shared, request: ControlRequest, caller: Caller) -> Con
             let said = answer.await.map_err(|_| "the gateway is stopping".to_string())??;
             json(serde_json::to_value(said))
         }
-        ControlRequest::SetAside { sink, action } => {
-            if action != SetAside::List {
+        ControlRequest::DeadLetters { sink, action } => {
+            if action != DeadLetterAction::List {
                 tracing::info!(uid = caller.uid, ?sink, ?action, "what was set aside");
             }
             json(serde_json::to_value(set_aside(shared, sink.as_deref(), action)?))
@@ -121,10 +122,10 @@ async fn answer(shared: &Shared, request: ControlRequest, caller: Caller) -> Con
         }
         ControlRequest::AcceptClock => {
             shared.clock.accept();
-            shared.journal.date(shared.clock.wall(), shared.clock.mono());
+            shared.journal.set_date(shared.clock.wall(), shared.clock.mono());
             // A date of the future that was once trusted must not block later starts.
             shared.journal.accept(shared.clock.wall());
-            shared.store.date(shared.clock.wall(), shared.clock.mono());
+            shared.store.set_date(shared.clock.wall(), shared.clock.mono());
             tracing::info!(
                 uid = caller.uid,
                 date = shared.clock.wall().rfc3339(),
@@ -146,9 +147,9 @@ async fn about_alarms(shared: &Shared, request: ControlRequest, caller: Caller) 
         }
         ControlRequest::Alarm { key, action, note } => {
             let action = serde_json::from_value(action).map_err(|e| format!("no such action: {e}"))?;
-            let command = AlarmCommand { key, action, by: caller.name(), note };
-            tracing::info!(key = command.key, action = ?command.action, by = command.by, "alarm");
-            outbox::decide(shared, EngineInput::Commands(std::slice::from_ref(&command))).await?;
+            let command = AlarmCommand { key, action, actor: caller.name(), note };
+            tracing::info!(key = command.key, action = ?command.action, by = command.actor, "alarm");
+            outbox::step_and_commit(shared, EngineInput::Commands(std::slice::from_ref(&command))).await?;
             json(serde_json::to_value(alarm(shared, &command.key)))
         }
         ControlRequest::AcknowledgeAll { device, area, priority, note } => {
@@ -157,40 +158,40 @@ async fn about_alarms(shared: &Shared, request: ControlRequest, caller: Caller) 
             tracing::info!(by, count = wanted.len(), "alarms are acknowledged");
             let of = |key: &String| {
                 let (key, by, note) = (key.clone(), by.clone(), note.clone());
-                AlarmCommand { key, action: Action::Acknowledge, by, note }
+                AlarmCommand { key, action: Action::Acknowledge, actor: by, note }
             };
             let commands: Vec<AlarmCommand> = wanted.iter().map(of).collect();
-            outbox::decide(shared, EngineInput::Commands(&commands)).await?;
+            outbox::step_and_commit(shared, EngineInput::Commands(&commands)).await?;
             json(serde_json::to_value(wanted))
         }
         ControlRequest::PageTest { person } => {
             let by = caller.name();
             tracing::info!(by, person, "a page for a trial");
-            pages::tell(shared, &page::OncallCommand::Test { person, by }).await?;
+            pages::send_command(shared, &page::OncallCommand::Test { person, actor: by }).await?;
             json(Ok(serde_json::Value::Null))
         }
-        ControlRequest::StandIn { mut wanted } => {
+        ControlRequest::AddOverride { new_override: mut wanted } => {
             wanted["by"] = caller.name().into();
             let wanted = serde_json::from_value(wanted).map_err(|e| format!("no such time: {e}"))?;
             tracing::info!(?wanted, "somebody stands in");
-            pages::tell(shared, &page::OncallCommand::StandIn(wanted)).await?;
+            pages::send_command(shared, &page::OncallCommand::AddOverride(wanted)).await?;
             json(Ok(serde_json::Value::Null))
         }
-        ControlRequest::AnnounceTest { device, for_ms, by } => {
+        ControlRequest::AnnounceTest { device, for_ms, tester: by } => {
             let by = if by.is_empty() { caller.name() } else { one_line(&by, REMARK) };
             tracing::info!(device, for_ms, by, asked_by = caller.name(), "a test is announced");
             json(serde_json::to_value(announce_test(shared, &device, for_ms, &by).await?))
         }
-        ControlRequest::Withdraw { number } => {
+        ControlRequest::RemoveOverride { number } => {
             let by = caller.name();
             tracing::info!(number, by, "somebody's standing in is taken back");
-            pages::tell(shared, &page::OncallCommand::Withdraw { number, by }).await?;
+            pages::send_command(shared, &page::OncallCommand::RemoveOverride { number, actor: by }).await?;
             json(Ok(serde_json::Value::Null))
         }
         ControlRequest::Inject { device, point, value, for_ms } => {
             let by = caller.name();
             tracing::warn!(by, device, point, value, for_ms, "a sample is given to the alarms for a trial");
-            outbox::decide(shared, EngineInput::Inject(&Inject { device, point, value, for_ms, by })).await?;
+            outbox::step_and_commit(shared, EngineInput::Inject(&Inject { device, point, value, for_ms, actor: by })).await?;
             json(serde_json::to_value(alarms(shared, false)))
         }
         _ => Err("that is not about alarms".to_string()),
@@ -202,21 +203,21 @@ async fn announce_test(shared: &Shared, device: &str, for_ms: u64, by: &str) -> 
     let (known, keys) = {
         let engine = shared.engine();
         let of_device = engine.alarms().filter(|(_, of, _)| &*of.device == device);
-        let keys: Vec<String> = of_device.filter(|(_, of, _)| of.in_test).map(|(key, ..)| key.to_string()).collect();
+        let keys: Vec<String> = of_device.filter(|(_, of, _)| of.raised_by_tests).map(|(key, ..)| key.to_string()).collect();
         let known: std::collections::BTreeSet<String> =
-            engine.alarms().filter(|(_, of, _)| of.in_test).map(|(_, of, _)| of.device.to_string()).collect();
+            engine.alarms().filter(|(_, of, _)| of.raised_by_tests).map(|(_, of, _)| of.device.to_string()).collect();
         (known, keys)
     };
     if keys.is_empty() {
-        let mend = crate::model::problem::did_you_mean(device, known.iter().map(String::as_str));
-        return Err(format!("`{device}` has no alarm that a test run raises; {mend}"));
+        let hint = crate::model::problem::did_you_mean(device, known.iter().map(String::as_str));
+        return Err(format!("`{device}` has no alarm that a test run raises; {hint}"));
     }
     let of = |key: &String| {
         let (key, by, note) = (key.clone(), by.to_string(), "announced test".to_string());
-        AlarmCommand { key, action: Action::AnnounceTest { for_ms }, by, note }
+        AlarmCommand { key, action: Action::AnnounceTest { for_ms }, actor: by, note }
     };
     let commands: Vec<AlarmCommand> = keys.iter().map(of).collect();
-    outbox::decide(shared, EngineInput::Commands(&commands)).await?;
+    outbox::step_and_commit(shared, EngineInput::Commands(&commands)).await?;
     Ok(keys)
 }
 
@@ -230,17 +231,17 @@ fn waiting(
     let (engine, configuration) = (shared.engine(), shared.configuration());
     let know = |what: &str, name: Option<&str>, known: Vec<&str>| match name {
         Some(name) if !known.contains(&name) => {
-            let mend = crate::model::problem::did_you_mean(name, known.iter().copied());
-            Err(format!("there is no {what} `{name}`; {mend}"))
+            let hint = crate::model::problem::did_you_mean(name, known.iter().copied());
+            Err(format!("there is no {what} `{name}`; {hint}"))
         }
         _ => Ok(()),
     };
     know("device", device, engine.alarms().map(|(_, of, _)| &*of.device).collect())?;
     know("area", area, configuration.devices.values().map(|d| d.area.as_str()).filter(|a| !a.is_empty()).collect())?;
     know("priority", priority, Priority::ALL.iter().map(|p| p.word()).collect())?;
-    let is_wanted = |(_, of, alarm): &(&Arc<str>, &Definition, &Alarm)| {
+    let is_wanted = |(_, of, alarm): &(&Arc<str>, &AlarmDefinition, &Alarm)| {
         let own = configuration.devices.get(&*of.device).map_or("", |d| d.area.as_str());
-        alarm.waits
+        alarm.needs_ack
             && device.is_none_or(|d| d == &*of.device)
             && area.is_none_or(|a| a == own)
             && priority.is_none_or(|p| p == alarm.priority(of).word())
@@ -278,17 +279,17 @@ pub fn alarms(shared: &Shared, all: bool) -> Vec<AlarmRow> {
     let engine = shared.engine();
     let (configuration, now) = (shared.configuration(), shared.clock.now());
     let wanted = engine.alarms().filter(|(_, _, alarm)| all || !alarm.is_normal());
-    let row = |(key, of, alarm): (&Arc<str>, &Definition, &Alarm)| {
-        let text = alarm_view::text(of, alarm, &outbox::whose(&configuration, &of.device));
+    let row = |(key, of, alarm): (&Arc<str>, &AlarmDefinition, &Alarm)| {
+        let text = alarm_view::text(of, alarm, &outbox::device_info(&configuration, &of.device));
         let since = alarm.since.as_ref().filter(|m| m.trusted && !alarm.is_normal());
         AlarmRow {
             key: key.to_string(),
-            state: alarm.seen().word().to_string(),
+            state: alarm.state().word().to_string(),
             priority: alarm.priority(of).word().to_string(),
             since: since.map(|m| m.wall.local(&configuration.alarms.zone)),
             age_s: alarm.age_s(now).filter(|_| alarm.step > 0),
             owner: alarm.owner.clone(),
-            input: alarm.unknown.map_or("good", Cause::word).to_string(),
+            input: alarm.unknown_cause.map_or("good", Cause::word).to_string(),
             en: text.en,
             zh: text.zh,
             action: of.action.en.clone(),
@@ -312,7 +313,7 @@ async fn between_cycles(
     timeout_ms: Option<u64>,
     pause_ms: u64,
 ) -> Result<RegisterBlock, Cause> {
-    let asks = shared.asks(link).ok_or(Cause::LinkDown)?;
+    let asks = shared.read_requests(link).ok_or(Cause::LinkDown)?;
     let (reply, answer) = oneshot::channel();
     asks.try_send(ReadRequest { address, span, timeout_ms, pause_ms, reply }).map_err(|_| Cause::Skipped)?;
     let wait = std::time::Duration::from_secs(15);
@@ -320,7 +321,7 @@ async fn between_cycles(
 }
 
 /// A point to read: its name in the device and its definition in the profile.
-struct Wanted<'a> {
+struct RequestedPoint<'a> {
     name: &'a str,
     def: &'a PointDef,
 }
@@ -340,14 +341,14 @@ where
 {
     let devices = &configuration.devices;
     let Some(d) = devices.get(device) else {
-        let mend = crate::model::problem::did_you_mean(device, devices.keys().map(String::as_str));
-        return Err(format!("unknown device `{device}`; {mend}"));
+        let hint = crate::model::problem::did_you_mean(device, devices.keys().map(String::as_str));
+        return Err(format!("unknown device `{device}`; {hint}"));
     };
     if let Some(point) = point
         && !d.points.contains_key(point)
     {
-        let mend = crate::model::problem::did_you_mean(point, d.points.keys().map(String::as_str));
-        return Err(format!("device `{device}` has no point `{point}`; {mend}"));
+        let hint = crate::model::problem::did_you_mean(point, d.points.keys().map(String::as_str));
+        return Err(format!("device `{device}` has no point `{point}`; {hint}"));
     }
     let mut rows = Vec::new();
     let mut units: Vec<(&str, &UnitConfig)> = Vec::new();
@@ -356,12 +357,12 @@ where
     }
     for (link, unit) in units {
         let all = unit.profile.all_points();
-        let mut wanted: Vec<Wanted<'_>> = Vec::new();
+        let mut wanted: Vec<RequestedPoint<'_>> = Vec::new();
         for (name, (from, source)) in &d.points {
             if let Some(def) =
                 all.get(source.as_str()).filter(|_| **from == *unit.id && point.is_none_or(|p| p == name))
             {
-                wanted.push(Wanted { name, def });
+                wanted.push(RequestedPoint { name, def });
             }
         }
         if wanted.is_empty() {
@@ -378,7 +379,7 @@ async fn read_unit<F>(
     class: &str,
     link: &str,
     unit: &UnitConfig,
-    wanted: &[Wanted<'_>],
+    wanted: &[RequestedPoint<'_>],
     ask: &impl Fn(String, UnitConfig, RegisterRange) -> F,
 ) -> Vec<ReadRow>
 where
@@ -386,10 +387,10 @@ where
 {
     let mut reads: Vec<RegisterBlock> = Vec::new();
     let mut failed: BTreeMap<RegisterRange, Cause> = BTreeMap::new();
-    let rules = &unit.profile.layout(None).read;
+    let rules = &unit.profile.variant(None).read_rules;
     let defs: Vec<PointDef> = wanted.iter().map(|w| w.def.clone()).collect();
     let mut plan = plan::plan(&defs, rules);
-    let mut blocks: Vec<plan::Block> = plan.blocks.iter().rev().copied().collect();
+    let mut blocks: Vec<plan::ReadBlock> = plan.blocks.iter().rev().copied().collect();
     while let Some(block) = blocks.pop() {
         match ask(link.to_string(), unit.clone(), block.span).await {
             Ok(words) => reads.push(words),
@@ -400,7 +401,7 @@ where
             },
         }
     }
-    let row = |w: &Wanted<'_>| {
+    let row = |w: &RequestedPoint<'_>| {
         let def = w.def;
         let sample = decode::decode(def, &reads);
         let failure = || failed.iter().find(|(span, _)| span.overlaps(&def.span)).map(|(_, c)| *c);
@@ -421,7 +422,7 @@ where
                 "{} unit {} function {} address {}+{}",
                 unit.id,
                 unit.address,
-                def.span.area.function(),
+                def.span.register_type.function(),
                 def.span.address,
                 def.span.count
             ),
@@ -436,7 +437,7 @@ fn resend(shared: &Shared, name: &str, from_ms: i64, to_ms: i64) -> Result<(), S
     let sinks = lock(&shared.sinks);
     let sink = find(&sinks, name)?;
     match sink.settings {
-        crate::sink::SinkSettings::Influx(_) => sink.resend.ask(crate::sink::resend::ResendRange { from_ms, to_ms }),
+        crate::sink::SinkSettings::Influx(_) => sink.resend.request(crate::sink::resend::ResendRange { from_ms, to_ms }),
         crate::sink::SinkSettings::Mqtt(_) => Err(format!(
             "`{name}` is a broker: whoever subscribes has had these messages; history is written again to stores only"
         )),
@@ -451,7 +452,7 @@ fn find<'a>(sinks: &'a [crate::app::SinkHandle], name: &str) -> Result<&'a crate
 }
 
 /// Lists, sends again or discards dead letters.
-fn set_aside(shared: &Shared, sink: Option<&str>, action: SetAside) -> Result<Vec<DeadLetterList>, String> {
+fn set_aside(shared: &Shared, sink: Option<&str>, action: DeadLetterAction) -> Result<Vec<DeadLetterList>, String> {
     let sinks = lock(&shared.sinks);
     let chosen = match sink {
         Some(name) => vec![find(&sinks, name)?],
@@ -459,13 +460,13 @@ fn set_aside(shared: &Shared, sink: Option<&str>, action: SetAside) -> Result<Ve
     };
     let of = |s: &crate::app::SinkHandle| {
         let done = match action {
-            SetAside::List => Ok(0),
-            SetAside::Send => s.dead_letters.send_again(),
-            SetAside::Discard => s.dead_letters.discard(),
+            DeadLetterAction::List => Ok(0),
+            DeadLetterAction::Send => s.dead_letters.request_resend(),
+            DeadLetterAction::Discard => s.dead_letters.discard(),
         };
-        let records = if action == SetAside::List { s.dead_letters.list() } else { Vec::new() };
+        let records = if action == DeadLetterAction::List { s.dead_letters.list() } else { Vec::new() };
         let sink = s.settings.name().to_string();
-        done.map(|done| DeadLetterList { sink, done, records }).map_err(|e| format!("the file cannot be written: {e}"))
+        done.map(|done| DeadLetterList { sink, affected: done, records }).map_err(|e| format!("the file cannot be written: {e}"))
     };
     chosen.into_iter().map(of).collect()
 }

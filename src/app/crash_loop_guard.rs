@@ -15,14 +15,14 @@ use crate::model::time::MonotonicMillis;
 use crate::store::atomic_file;
 
 /// Panics within [`WINDOW_MS`] after which the rules stay off.
-const ENDS: usize = 3;
+const MAX_CRASHES: usize = 3;
 const WINDOW_MS: u64 = 600_000;
 /// How long the rules stay off.
-const REST: Duration = Duration::from_secs(3_600);
+const RULES_OFF_TIME: Duration = Duration::from_secs(3_600);
 
 /// Ends of the driver, as they are kept. A boot of the machine begins anew: its monotonic time does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Ends {
+struct DriverCrashes {
     boot: String,
     at: Vec<MonotonicMillis>,
 }
@@ -30,7 +30,7 @@ struct Ends {
 /// Counts panics of the driver across restarts, and keeps the rules off after too many.
 pub struct CrashLoopGuard {
     file: PathBuf,
-    resting: AtomicBool,
+    rules_off: AtomicBool,
     wake: Notify,
 }
 
@@ -39,7 +39,7 @@ impl CrashLoopGuard {
     pub fn new(state: &Path, clock: &Clock) -> Self {
         let file = state.join("driver-ends.json");
         let ends = recent(&file, clock);
-        let resting = ends.at.len() >= ENDS;
+        let resting = ends.at.len() >= MAX_CRASHES;
         if resting {
             tracing::error!(
                 ends = ends.at.len(),
@@ -47,44 +47,44 @@ impl CrashLoopGuard {
                  reload`; polling, journal and sinks go on"
             );
         }
-        Self { file, resting: AtomicBool::new(resting), wake: Notify::new() }
+        Self { file, rules_off: AtomicBool::new(resting), wake: Notify::new() }
     }
 
     /// Whether the rules are off.
-    pub fn is_resting(&self) -> bool {
-        self.resting.load(Ordering::Relaxed)
+    pub fn are_rules_off(&self) -> bool {
+        self.rules_off.load(Ordering::Relaxed)
     }
 
     /// The message shown while the rules are off.
     pub fn remark(&self) -> Option<String> {
         let why = format!(
-            "RULES ARE OFF: the engine's driver panicked {ENDS} times in ten minutes; `plantroom reload` tries again"
+            "RULES ARE OFF: the engine's driver panicked {MAX_CRASHES} times in ten minutes; `plantroom reload` tries again"
         );
-        self.is_resting().then_some(why)
+        self.are_rules_off().then_some(why)
     }
 
     /// Starts the rules before the hour is over: a reload may have removed the cause.
-    pub fn wake(&self) {
+    pub fn resume(&self) {
         self.wake.notify_one();
     }
 
     /// Waits until the rules may run; false if the gateway stops first.
-    pub async fn is_over(&self, stop: &CancellationToken) -> bool {
-        if !self.is_resting() {
+    pub async fn wait_until_allowed(&self, stop: &CancellationToken) -> bool {
+        if !self.are_rules_off() {
             return true;
         }
         tokio::select! {
             () = stop.cancelled() => return false,
             () = self.wake.notified() => {}
-            () = tokio::time::sleep(REST) => {}
+            () = tokio::time::sleep(RULES_OFF_TIME) => {}
         }
         tracing::info!("rules are tried again");
-        self.resting.store(false, Ordering::Relaxed);
+        self.rules_off.store(false, Ordering::Relaxed);
         true
     }
 
     /// Records a panic of the driver, at once on disk: the process ends next.
-    pub fn remember(&self, clock: &Clock) {
+    pub fn record_crash(&self, clock: &Clock) {
         let mut ends = recent(&self.file, clock);
         ends.at.push(clock.mono());
         let kept = serde_json::to_vec(&ends).map_err(std::io::Error::other);
@@ -94,10 +94,10 @@ impl CrashLoopGuard {
     }
 }
 
-fn recent(file: &Path, clock: &Clock) -> Ends {
+fn recent(file: &Path, clock: &Clock) -> DriverCrashes {
     let boot = clock::boot_id();
-    let kept = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Ends>(&bytes).ok());
-    let mut ends = kept.filter(|e| e.boot == boot).unwrap_or(Ends { boot, at: Vec::new() });
+    let kept = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<DriverCrashes>(&bytes).ok());
+    let mut ends = kept.filter(|e| e.boot == boot).unwrap_or(DriverCrashes { boot, at: Vec::new() });
     let now = clock.mono();
     ends.at.retain(|at| now.since(*at) < WINDOW_MS);
     ends

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alarm::changes;
 use crate::app::{Shared, outbox, pages, self_metrics};
 use crate::config::Configuration;
-use crate::engine::liveness::{Change, DeviceState};
+use crate::engine::liveness::{DeviceStateChange, DeviceState};
 use crate::engine::{EngineInput, PersistedEngine, Snapshot};
 use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::write_json_text;
@@ -28,7 +28,7 @@ const KEEP_EVERY_MS: u64 = 10_000;
 /// Runs the engine until `stop`; then takes one last step and stores the snapshot.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     fault_injection(&shared);
-    let mut kept = LastSnapshot::default();
+    let mut last_snapshot = LastSnapshot::default();
     let mut keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);
     let mut prune_at = shared.clock.mono();
     let mut revive_at = None;
@@ -43,21 +43,21 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             () = tokio::time::sleep(Duration::from_millis(until)) => false,
         };
         step(&shared);
-        let off = shared.engine().off().len();
+        let off = shared.engine().disabled_rooms().len();
         if off as u64 != shared.rules_off.swap(off as u64, Ordering::Relaxed) {
             if off > 0 {
-                let rooms = shared.engine().off().to_vec();
+                let rooms = shared.engine().disabled_rooms().to_vec();
                 tracing::error!(?rooms, "a room of rules panicked and is switched off: the others go on");
             }
-            self_metrics::say_online(&shared);
+            self_metrics::publish_status(&shared);
         }
-        revive(&shared, &mut revive_at);
+        restart_disabled_rooms(&shared, &mut revive_at);
         shared.engine_progress_ms.store(shared.clock.mono().0, Ordering::Relaxed);
         if stopping || shared.clock.mono() >= keep_at {
             keep_at = shared.clock.mono().plus(KEEP_EVERY_MS);
-            keep(&shared, &mut kept, stopping).await;
+            store_snapshot(&shared, &mut last_snapshot, stopping).await;
         }
-        if shared.clock.mono() >= prune_at && shared.clock.trusted() {
+        if shared.clock.mono() >= prune_at && shared.clock.is_trusted() {
             prune_at = shared.clock.mono().plus(PRUNE_EVERY_MS);
             let days = shared.configuration().alarms.settings.keep_days;
             shared.store.prune(UnixMillis(shared.clock.wall().0 - i64::from(days) * 86_400_000));
@@ -69,9 +69,9 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 }
 
 /// Restarts a rule room that panicked from its stored state, every ten minutes.
-fn revive(shared: &Shared, at: &mut Option<MonotonicMillis>) {
+fn restart_disabled_rooms(shared: &Shared, at: &mut Option<MonotonicMillis>) {
     let now = shared.clock.mono();
-    if shared.engine().off().is_empty() {
+    if shared.engine().disabled_rooms().is_empty() {
         return;
     }
     let due = *at.get_or_insert(now.plus(REVIVE_EVERY_MS));
@@ -84,7 +84,7 @@ fn revive(shared: &Shared, at: &mut Option<MonotonicMillis>) {
 
 /// Reads the stored state of alarms and pages.
 pub fn stored(store: &Store) -> PersistedEngine {
-    PersistedEngine { alarms: outbox::kept(store), oncall: pages::stored(store), ..PersistedEngine::default() }
+    PersistedEngine { alarms: outbox::load_alarms(store), oncall: pages::stored(store), ..PersistedEngine::default() }
 }
 
 /// Applies a configuration to the engine and dispatches the resulting decisions.
@@ -97,14 +97,14 @@ pub fn reconfigure(
 ) -> Vec<String> {
     let mut engine = shared.engine();
     // A room that panicked restarts from its stored state; its state in memory is not reliable.
-    let stored = (!engine.off().is_empty()).then(|| stored(&shared.store));
+    let stored = (!engine.disabled_rooms().is_empty()).then(|| stored(&shared.store));
     let now = shared.clock.now();
     let out = engine.reconfigure(super::plan(configuration), has, stored, by, now);
     let said = changes::lines(&out.alarm.events);
     let _nobody_waits = outbox::apply(shared, &engine, out, now);
     // Names and texts may have changed: publish every retained state again.
     let states = outbox::states(&engine, configuration);
-    states.into_iter().for_each(|(topic, json)| shared.states.set(&topic, json));
+    states.into_iter().for_each(|(topic, json)| shared.retained_topics.set(&topic, json));
     said
 }
 
@@ -131,24 +131,24 @@ struct LastSnapshot {
 }
 
 /// Stores the engine's snapshot (counts and the memory of conditions) if it changed.
-async fn keep(shared: &Shared, kept: &mut LastSnapshot, stopping: bool) {
-    if let Some(answer) = &mut kept.answer
+async fn store_snapshot(shared: &Shared, last_snapshot: &mut LastSnapshot, stopping: bool) {
+    if let Some(answer) = &mut last_snapshot.answer
         && matches!(answer.try_recv(), Ok(Err(_)))
     {
         // The last write failed: store it again.
-        kept.snapshot = Snapshot::default();
+        last_snapshot.snapshot = Snapshot::default();
     }
     let now = shared.engine().snapshot();
-    if now == kept.snapshot {
+    if now == last_snapshot.snapshot {
         return;
     }
     let text = serde_json::to_vec(&now).unwrap_or_default();
     let keep = vec![(ENGINE, "snapshot".to_string(), Some(text))];
-    let mut answer = shared.store.commit(Batch { rows: Vec::new(), keep });
+    let mut answer = shared.store.commit(Batch { rows: Vec::new(), states: keep });
     if stopping {
         let _two_seconds_are_enough = tokio::time::timeout(Duration::from_secs(2), &mut answer).await;
     }
-    *kept = LastSnapshot { snapshot: now, answer: Some(answer) };
+    *last_snapshot = LastSnapshot { snapshot: now, answer: Some(answer) };
 }
 
 /// Panics where `PLANTROOM_PANIC` says, in debug builds only.
@@ -157,7 +157,7 @@ fn fault_injection(shared: &Shared) {
     if let Some(what) = std::env::var_os("PLANTROOM_PANIC") {
         assert!(what != "driver", "on purpose");
         for room in ["alarm", "oncall"].into_iter().filter(|room| what == *room) {
-            shared.engine().provoke(room);
+            shared.engine().inject_fault(room);
         }
     }
     #[cfg(not(debug_assertions))]
@@ -165,7 +165,7 @@ fn fault_injection(shared: &Shared) {
 }
 
 /// Publishes a device's retained status.
-pub fn tell(shared: &Shared, change: &Change) {
+pub fn publish_device_status(shared: &Shared, change: &DeviceStateChange) {
     use std::fmt::Write as _;
     let configuration = shared.configuration();
     let Some(device) = configuration.devices.get(&*change.device) else { return };
@@ -181,7 +181,7 @@ pub fn tell(shared: &Shared, change: &Change) {
         None => json.push_str("null"),
     }
     json.push_str(",\"why\":");
-    match change.why {
+    match change.cause {
         Some(cause) => write_json_text(cause.word(), &mut json),
         None => json.push_str("null"),
     }
@@ -190,12 +190,12 @@ pub fn tell(shared: &Shared, change: &Change) {
         write_json_text(text, &mut json);
     }
     json.push('}');
-    shared.states.set(&format!("{}/status", change.device), json);
+    shared.retained_topics.set(&format!("{}/status", change.device), json);
 }
 
 /// Reads the stored snapshot; the default if there is none or it is unreadable. `file`: where earlier versions kept it.
 pub fn read(store: &Store, file: &Path) -> Snapshot {
-    let stored = store.kept(ENGINE).unwrap_or_default().remove("snapshot");
+    let stored = store.load_state(ENGINE).unwrap_or_default().remove("snapshot");
     let bytes = stored.or_else(|| std::fs::read(file).ok());
     let Some(bytes) = bytes else { return Snapshot::default() };
     match serde_json::from_slice::<Snapshot>(&bytes) {

@@ -12,7 +12,7 @@ use crate::journal::tail::JournalEntry;
 #[derive(Debug, Default)]
 pub struct Inbox {
     waiting: Mutex<VecDeque<Arc<JournalEntry>>>,
-    bell: Notify,
+    wakeup: Notify,
     /// Readings that were replaced before the engine saw them.
     pub replaced: AtomicU64,
 }
@@ -33,12 +33,12 @@ impl Inbox {
         }
         waiting.push_back(entry);
         drop(waiting);
-        self.bell.notify_one();
+        self.wakeup.notify_one();
     }
 
     /// Wakes the engine without a reading: its next wake-up may be earlier now.
     pub fn notify(&self) {
-        self.bell.notify_one();
+        self.wakeup.notify_one();
     }
 
     pub fn take(&self) -> VecDeque<Arc<JournalEntry>> {
@@ -47,6 +47,6 @@ impl Inbox {
 
     /// Waits for a reading or [`Inbox::notify`].
     pub async fn notified(&self) {
-        self.bell.notified().await;
+        self.wakeup.notified().await;
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::app::self_metrics::Usage;
 use crate::app::status::{Status, status};
 use crate::app::{Shared, lock};
-use crate::poll::health::BORDERS_US;
+use crate::poll::health::ROUND_TRIP_BOUNDS_US;
 use crate::web::HealthPage;
 
 /// Longest time without progress before the gateway counts as stuck.
@@ -19,7 +19,7 @@ pub fn view(shared: &Arc<Shared>) -> HealthPage {
     HealthPage {
         metrics: Arc::new(move || metrics(&a)),
         alive: Arc::new(move || is_alive(&b)),
-        remark: Arc::new(move || d.rest.remark()),
+        warning: Arc::new(move || d.crash_loop_guard.remark()),
         ready: Arc::new(move || c.ready.load(Ordering::Relaxed) && c.journal.health().ok.load(Ordering::Relaxed)),
     }
 }
@@ -30,12 +30,12 @@ pub fn is_alive(shared: &Shared) -> bool {
     let fresh = |ms: u64| now.saturating_sub(ms) < STUCK_MS;
     let buses = lock(&shared.buses);
     // A task whose restart budget is used up stands still on purpose: it is reported, and is no reason to restart the process.
-    let standing: Vec<String> = lock(&shared.troubles).iter().filter(|t| t.standing).map(|t| t.task.clone()).collect();
-    let stands = |task: &str| standing.iter().any(|s| s == task);
-    (shared.rest.is_resting() || fresh(shared.engine_progress_ms.load(Ordering::Relaxed)))
-        && fresh(shared.journal.health().tried_ms.load(Ordering::Relaxed).max(shared.started.0))
+    let exhausted: Vec<String> = lock(&shared.task_failures).iter().filter(|t| t.restarts_exhausted).map(|t| t.task.clone()).collect();
+    let is_exhausted = |task: &str| exhausted.iter().any(|s| s == task);
+    (shared.crash_loop_guard.are_rules_off() || fresh(shared.engine_progress_ms.load(Ordering::Relaxed)))
+        && fresh(shared.journal.health().last_attempt_ms.load(Ordering::Relaxed).max(shared.started.0))
         && buses.iter().all(|b| {
-            stands(&format!("link {}", b.config.link.id)) || fresh(b.health.progress_ms.load(Ordering::Relaxed))
+            is_exhausted(&format!("link {}", b.config.link.id)) || fresh(b.health.progress_ms.load(Ordering::Relaxed))
         })
 }
 
@@ -114,7 +114,7 @@ fn journal(page: &mut MetricsPage, s: &Status) {
 
 fn links(page: &mut MetricsPage, s: &Status) {
     page.head("link_up", "gauge", "1 when the connection or port is open.");
-    s.links.iter().for_each(|l| page.line("link_up", &[("link", &l.id)], u8::from(l.up)));
+    s.links.iter().for_each(|l| page.line("link_up", &[("link", &l.id)], u8::from(l.is_connected)));
     page.head("link_events_total", "counter", "What happened on a link, by kind.");
     for link in &s.links {
         for (event, n) in &link.counters {
@@ -149,15 +149,15 @@ fn round_trips(page: &mut MetricsPage, shared: &Shared) {
     page.head("unit_round_trip_seconds", "histogram", "Round trips of requests.");
     for bus in lock(&shared.buses).iter() {
         for (i, unit) in bus.config.units.iter().enumerate() {
-            let Some((buckets, sum)) = bus.health.unit(i, |h| (h.round_trips, h.round_trip_sum_us)) else { continue };
+            let Some((buckets, sum)) = bus.health.with_unit(i, |h| (h.round_trips, h.round_trip_sum_us)) else { continue };
             let labels = [("link", bus.config.link.id.as_str()), ("unit", &*unit.id)];
             let mut total = 0;
-            for (count, border) in buckets.iter().zip(BORDERS_US) {
+            for (count, border) in buckets.iter().zip(ROUND_TRIP_BOUNDS_US) {
                 total += count;
                 let le = format!("{}", border as f64 / 1e6);
                 page.line("unit_round_trip_seconds_bucket", &[labels[0], labels[1], ("le", &le)], total);
             }
-            total += buckets[BORDERS_US.len()];
+            total += buckets[ROUND_TRIP_BOUNDS_US.len()];
             page.line("unit_round_trip_seconds_bucket", &[labels[0], labels[1], ("le", "+Inf")], total);
             page.line("unit_round_trip_seconds_sum", &labels, sum as f64 / 1e6);
             page.line("unit_round_trip_seconds_count", &labels, total);
@@ -167,15 +167,15 @@ fn round_trips(page: &mut MetricsPage, shared: &Shared) {
 
 fn sinks(page: &mut MetricsPage, s: &Status) {
     page.head("sink_up", "gauge", "1 when connected.");
-    s.sinks.iter().for_each(|k| page.line("sink_up", &[("sink", &k.name)], u8::from(k.up)));
+    s.sinks.iter().for_each(|k| page.line("sink_up", &[("sink", &k.name)], u8::from(k.is_connected)));
     page.head("sink_delivered_total", "counter", "Messages acknowledged.");
     s.sinks.iter().for_each(|k| page.line("sink_delivered_total", &[("sink", &k.name)], k.delivered));
     page.head("sink_lag_readings", "gauge", "Readings behind, at most.");
     s.sinks.iter().for_each(|k| page.line("sink_lag_readings", &[("sink", &k.name)], k.lag));
     page.head("sink_set_aside_total", "counter", "Messages set aside.");
-    s.sinks.iter().for_each(|k| page.line("sink_set_aside_total", &[("sink", &k.name)], k.set_aside));
+    s.sinks.iter().for_each(|k| page.line("sink_set_aside_total", &[("sink", &k.name)], k.dead_letters));
     page.head("sink_dropped_total", "counter", "Values or messages that the other side will never have.");
-    let dropped = |k: &super::status::SinkStatus| k.too_old + k.undated + k.aside_dropped;
+    let dropped = |k: &super::status::SinkStatus| k.too_old + k.undated + k.dead_letters_dropped;
     s.sinks.iter().for_each(|k| page.line("sink_dropped_total", &[("sink", &k.name)], dropped(k)));
     page.head("sink_refused", "gauge", "Topics or series that the other side refuses now.");
     s.sinks.iter().for_each(|k| page.line("sink_refused", &[("sink", &k.name)], k.refused));

@@ -46,9 +46,9 @@ use crate::poll::health::BusHealth;
 use crate::poll::{BusConfig, Deliver, ReadRequest};
 use crate::sink::dead_letters::DeadLetters;
 use crate::sink::resend::Resend;
-use crate::sink::{self, DeviceTags, Places, RetainedTopics, SinkHealth};
+use crate::sink::{self, DeviceTags, DeviceTagsById, RetainedTopics, SinkHealth};
 use crate::store::log::Store;
-use crate::supervise::{Handle, TaskFailure, TaskGroup};
+use crate::supervise::{TaskHandle, TaskFailure, TaskGroup};
 
 /// Notifications that no channel took and that wait to be reported; beyond that the on-call rules notice the missing outcome.
 const UNDELIVERED: usize = 4_096;
@@ -64,8 +64,8 @@ pub struct Paths {
 pub struct BusHandle {
     pub config: Arc<BusConfig>,
     pub health: Arc<BusHealth>,
-    asks: Arc<Mutex<Option<mpsc::Sender<ReadRequest>>>>,
-    task: Handle,
+    read_requests: Arc<Mutex<Option<mpsc::Sender<ReadRequest>>>>,
+    task: TaskHandle,
 }
 
 pub struct SinkHandle {
@@ -76,46 +76,46 @@ pub struct SinkHandle {
     /// Ranges of history to be sent again.
     pub resend: Resend,
     /// Tags of the devices as the sink knows them; a change restarts a time-series sink.
-    places: Arc<Places>,
-    task: Handle,
+    device_tags: Arc<DeviceTagsById>,
+    task: TaskHandle,
     /// The task that subscribes to MQTT commands.
-    commands: Option<Handle>,
+    commands: Option<TaskHandle>,
 }
 
 pub struct ChannelHandle {
     pub settings: channel::ChannelSettings,
-    pub posts: mpsc::Sender<pages::Post>,
-    task: Handle,
+    pub notifications: mpsc::Sender<pages::QueuedNotification>,
+    task: TaskHandle,
 }
 
 /// State shared by all tasks of a running gateway.
 pub struct Shared {
     pub clock: Clock,
     pub journal: Journal,
-    pub states: RetainedTopics,
+    pub retained_topics: RetainedTopics,
     /// Queue into the engine.
     pub inbox: Inbox,
     engine: Mutex<Engine>,
     pub store: Store,
     /// Queue of decisions that wait for the store.
-    pub decisions: OrderedQueue<OutboxEntry>,
+    pub outbox: OrderedQueue<OutboxEntry>,
     pub buses: Mutex<Vec<BusHandle>>,
     pub sinks: Mutex<Vec<SinkHandle>>,
     pub channels: Mutex<Vec<ChannelHandle>>,
     /// Whether replies of people can be received, by channel.
-    pub reply_ways: reply_ways::ReplyWays,
+    pub reply_ways: reply_ways::ReplyReceivers,
     /// Signs and verifies the tokens of pages.
     pub tokens: pages::Tokens,
     /// Notifications that could not be queued for a channel: reported to the on-call rules.
     undelivered: mpsc::Sender<(u64, DeliveryOutcome)>,
-    pub troubles: Arc<Mutex<Vec<TaskFailure>>>,
+    pub task_failures: Arc<Mutex<Vec<TaskFailure>>>,
     pub started: MonotonicMillis,
     /// Monotonic milliseconds of the engine's last step.
     pub engine_progress_ms: AtomicU64,
     /// Number of rule rooms that are disabled.
     pub rules_off: AtomicU64,
     /// Keeps the rules off after repeated panics of the driver.
-    pub rest: CrashLoopGuard,
+    pub crash_loop_guard: CrashLoopGuard,
     /// Cancelled when the engine's driver has panicked: the process must exit and restart.
     pub fatal: CancellationToken,
     /// Why this runs on the last-good configuration; `None`: it does not.
@@ -155,17 +155,17 @@ impl Shared {
     }
 
     /// Reports a notification that failed before it reached its channel.
-    pub fn undelivered(&self, id: u64, answer: DeliveryOutcome) {
+    pub fn report_undelivered(&self, id: u64, answer: DeliveryOutcome) {
         // If the queue is full, the on-call rules notice that no outcome arrives.
         let _it_is_noticed = self.undelivered.try_send((id, answer));
     }
 
     /// The request queue of a link whose connection is open.
-    pub fn asks(&self, link: &str) -> Option<mpsc::Sender<ReadRequest>> {
+    pub fn read_requests(&self, link: &str) -> Option<mpsc::Sender<ReadRequest>> {
         let buses = lock(&self.buses);
-        let is_open = |b: &&BusHandle| b.config.link.id == link && b.health.open.load(Ordering::Relaxed);
+        let is_open = |b: &&BusHandle| b.config.link.id == link && b.health.is_open.load(Ordering::Relaxed);
         let bus = buses.iter().find(is_open)?;
-        lock(&bus.asks).clone()
+        lock(&bus.read_requests).clone()
     }
 }
 
@@ -173,10 +173,10 @@ pub struct App {
     pub shared: Arc<Shared>,
     writer: Option<Writer>,
     pollers: TaskGroup,
-    desk: TaskGroup,
+    engine_tasks: TaskGroup,
     channels: TaskGroup,
-    records: TaskGroup,
-    outlets: TaskGroup,
+    outbox_tasks: TaskGroup,
+    outputs: TaskGroup,
     /// Reload requests; whoever runs the gateway takes them.
     pub reloads_wanted: mpsc::Receiver<Reload>,
 }
@@ -196,20 +196,20 @@ impl App {
         let boot = clock::boot_id();
         let opened = Journal::open(&dir, &configuration.journal, &clock, &boot);
         let (journal, writer) = opened.map_err(|e| format!("cannot open the journal: {e}"))?;
-        clock.not_before(UnixMillis(journal.health().last_wall.load(Ordering::Relaxed)));
-        if clock.trusted() {
-            journal.date(clock.wall(), clock.mono());
-            self_metrics::outrank(&clock, &journal);
+        clock.set_not_before(UnixMillis(journal.health().last_wall.load(Ordering::Relaxed)));
+        if clock.is_trusted() {
+            journal.set_date(clock.wall(), clock.mono());
+            self_metrics::replace_stored_date(&clock, &journal);
         }
-        clock.say();
+        clock.log_distrust();
         let names: Vec<String> = configuration.sinks.iter().map(sink::SinkSettings::cursor).collect();
-        journal.keep_cursors(&names);
+        journal.retain_cursors(&names);
         let (store, said) = Store::open(&paths.state.join("store.db"), &boot)?;
         if let Some(said) = said {
             tracing::error!("{said}");
         }
-        if clock.trusted() {
-            store.date(clock.wall(), clock.mono());
+        if clock.is_trusted() {
+            store.set_date(clock.wall(), clock.mono());
         }
         let snapshot = driver::read(&store, &paths.state.join("engine.json"));
         let survived = PersistedEngine { snapshot, ..driver::stored(&store) };
@@ -226,21 +226,21 @@ impl App {
             reloads,
             started: clock.mono(),
             engine_progress_ms: AtomicU64::new(clock.mono().0),
-            rest: CrashLoopGuard::new(&paths.state, &clock),
+            crash_loop_guard: CrashLoopGuard::new(&paths.state, &clock),
             clock,
             journal,
-            states: RetainedTopics::default(),
+            retained_topics: RetainedTopics::default(),
             inbox: Inbox::default(),
             engine: Mutex::new(engine),
             store,
-            decisions,
-            reply_ways: reply_ways::ReplyWays::default(),
+            outbox: decisions,
+            reply_ways: reply_ways::ReplyReceivers::default(),
             buses: Mutex::default(),
             sinks: Mutex::default(),
             channels: Mutex::default(),
             tokens,
             undelivered,
-            troubles: Arc::clone(&troubles),
+            task_failures: Arc::clone(&troubles),
             rules_off: AtomicU64::new(0),
             fatal: CancellationToken::new(),
             last_good: Mutex::default(),
@@ -248,52 +248,52 @@ impl App {
             configuration: Mutex::new(Arc::new(configuration)),
             paths: paths.clone(),
         });
-        let mut app = App { shared, writer: Some(writer), pollers, desk, channels, records, outlets, reloads_wanted };
-        app.start_desk(queue, returned);
+        let mut app = App { shared, writer: Some(writer), pollers, engine_tasks: desk, channels, outbox_tasks: records, outputs: outlets, reloads_wanted };
+        app.start_engine_tasks(queue, returned);
         let configuration = app.shared.configuration();
         // Set at the start, so that a status retained from an earlier run is not taken for the present one.
-        configuration.devices.keys().for_each(|id| app.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
+        configuration.devices.keys().for_each(|id| app.shared.retained_topics.set_new(&format!("{id}/status"), UNKNOWN));
         let alarms = outbox::states(&app.shared.engine(), &configuration);
-        alarms.into_iter().for_each(|(topic, json)| app.shared.states.set(&topic, json));
-        app.start_outside(&configuration);
+        alarms.into_iter().for_each(|(topic, json)| app.shared.retained_topics.set(&topic, json));
+        app.start_adapters(&configuration);
         app.shared.ready.store(true, Ordering::Relaxed);
         Ok(app)
     }
 
     /// Starts sinks and channels before the buses, so that the first cycle does not wait for them.
-    fn start_outside(&mut self, configuration: &Configuration) {
+    fn start_adapters(&mut self, configuration: &Configuration) {
         configuration.sinks.iter().for_each(|settings| self.start_sink(settings));
         configuration.oncall.channels.iter().for_each(|settings| self.start_channel(settings));
         configuration.buses.iter().for_each(|bus| self.start_bus(bus));
     }
 
-    fn start_desk(&mut self, queue: mpsc::Receiver<OutboxEntry>, returned: mpsc::Receiver<(u64, DeliveryOutcome)>) {
+    fn start_engine_tasks(&mut self, queue: mpsc::Receiver<OutboxEntry>, returned: mpsc::Receiver<(u64, DeliveryOutcome)>) {
         let shared = Arc::clone(&self.shared);
         let returned = Arc::new(tokio::sync::Mutex::new(returned));
-        self.desk.spawn("returned pages", move |stop| {
-            Box::pin(pages::take_back(Arc::clone(&shared), Arc::clone(&returned), stop))
+        self.engine_tasks.spawn("returned pages", move |stop| {
+            Box::pin(pages::report_returned(Arc::clone(&shared), Arc::clone(&returned), stop))
         });
         let shared = Arc::clone(&self.shared);
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
-        self.records
+        self.outbox_tasks
             .spawn("decisions", move |stop| Box::pin(outbox::run(Arc::clone(&shared), Arc::clone(&queue), stop)));
         let shared = Arc::clone(&self.shared);
-        let stop = self.desk.token();
+        let stop = self.engine_tasks.token();
         let driver = async move {
-            if shared.rest.is_over(&stop).await {
-                self_metrics::say_online(&shared);
+            if shared.crash_loop_guard.wait_until_allowed(&stop).await {
+                self_metrics::publish_status(&shared);
                 driver::run(shared, stop).await;
             }
         };
         let shared = Arc::clone(&self.shared);
-        self.desk.spawn_vital("engine", driver, move || {
-            shared.rest.remember(&shared.clock);
+        self.engine_tasks.spawn_critical("engine", driver, move || {
+            shared.crash_loop_guard.record_crash(&shared.clock);
             shared.fatal.cancel();
         });
         let shared = Arc::clone(&self.shared);
-        self.desk.spawn("own health", move |stop| Box::pin(self_metrics::run(Arc::clone(&shared), stop)));
+        self.engine_tasks.spawn("own health", move |stop| Box::pin(self_metrics::run(Arc::clone(&shared), stop)));
         let shared = Arc::clone(&self.shared);
-        self.desk.spawn("control", move |stop| {
+        self.engine_tasks.spawn("control", move |stop| {
             let handler = control_handlers::handler(Arc::clone(&shared));
             Box::pin(crate::control::serve(shared.paths.socket.clone(), handler, stop))
         });
@@ -301,13 +301,13 @@ impl App {
         let settings = self.shared.configuration().web.clone();
         if !settings.listen.is_empty() {
             let shared = Arc::clone(&shared);
-            self.desk.spawn("door", move |stop| {
+            self.engine_tasks.spawn("door", move |stop| {
                 Box::pin(crate::web::server::serve(settings.clone(), alarm_server::view(&shared), stop))
             });
         }
         let settings = self.shared.configuration().health.clone();
         if !settings.listen.is_empty() {
-            self.desk.spawn("health page", move |stop| {
+            self.engine_tasks.spawn("health page", move |stop| {
                 Box::pin(crate::web::serve(settings.clone(), metrics::view(&shared), stop))
             });
         }
@@ -326,76 +326,76 @@ impl App {
             let bus = LinkWorker::new(&c, clock.clone(), Arc::clone(&h), Arc::clone(&deliver));
             Box::pin(bus.run(receiver, stop))
         });
-        lock(&self.shared.buses).push(BusHandle { config, health, asks, task });
+        lock(&self.shared.buses).push(BusHandle { config, health, read_requests: asks, task });
     }
 
     /// Applies a new configuration; an unchanged link misses no cycle. Returns what was done, one sentence each.
     pub async fn reload(&mut self, configuration: Configuration, by: &str) -> Vec<String> {
-        let mut said = Vec::new();
+        let mut report = Vec::new();
         let old = self.shared.configuration();
         if old.journal != configuration.journal
             || old.clock != configuration.clock
             || old.health != configuration.health
             || old.web != configuration.web
         {
-            said.push("journal, clock, health page and door take effect at the next start".to_string());
+            report.push("journal, clock, health page and door take effect at the next start".to_string());
         }
         let site_changed = old.site != configuration.site;
         *lock(&self.shared.configuration) = Arc::new(configuration.clone());
         for id in old.devices.keys().filter(|id| !configuration.devices.contains_key(*id)) {
-            self.shared.states.remove(&format!("{id}/status"));
-            said.push(format!("device {id} is gone"));
+            self.shared.retained_topics.remove(&format!("{id}/status"));
+            report.push(format!("device {id} is gone"));
         }
-        configuration.devices.keys().for_each(|id| self.shared.states.set_new(&format!("{id}/status"), UNKNOWN));
+        configuration.devices.keys().for_each(|id| self.shared.retained_topics.set_new(&format!("{id}/status"), UNKNOWN));
         let gone = |b: &BusHandle| !configuration.buses.contains(&b.config);
         let leaving = take_if(&self.shared.buses, gone);
         leaving.iter().for_each(|bus| bus.task.stop());
         for bus in leaving {
-            bus.task.end().await;
-            said.push(format!("link {} stopped", bus.config.link.id));
+            bus.task.stop_and_wait().await;
+            report.push(format!("link {} stopped", bus.config.link.id));
         }
         // Only after the old buses have ended: none of their readings can arrive later.
         let sources: std::collections::BTreeSet<(&str, &str)> = streams(&configuration).collect();
         let has = |device: &str, source: &str| sources.contains(&(device, source));
-        said.extend(driver::reconfigure(&self.shared, &configuration, has, by));
+        report.extend(driver::reconfigure(&self.shared, &configuration, has, by));
         // Points left out on unchanged links are tried again: the operator may have fixed their cause.
-        lock(&self.shared.buses).iter().for_each(|b| b.health.forget.store(true, Ordering::Relaxed));
+        lock(&self.shared.buses).iter().for_each(|b| b.health.should_reset_learned.store(true, Ordering::Relaxed));
         for bus in &configuration.buses {
             if !lock(&self.shared.buses).iter().any(|b| *b.config == *bus) {
                 self.start_bus(bus);
-                said.push(format!("link {} started", bus.link.id));
+                report.push(format!("link {} started", bus.link.id));
             }
         }
-        let now = places(&configuration);
+        let now = device_tags(&configuration);
         // A time-series sink writes class and area as tags of each value.
-        let moved = |s: &SinkHandle| matches!(s.settings, sink::SinkSettings::Influx(_)) && *s.places != now;
+        let moved = |s: &SinkHandle| matches!(s.settings, sink::SinkSettings::Influx(_)) && *s.device_tags != now;
         let gone = |s: &SinkHandle| site_changed || moved(s) || !configuration.sinks.contains(&s.settings);
         for sink in take_if(&self.shared.sinks, gone) {
-            sink.task.end().await;
+            sink.task.stop_and_wait().await;
             if let Some(commands) = sink.commands {
-                commands.end().await;
+                commands.stop_and_wait().await;
             }
-            said.push(format!("sink {} stopped", sink.settings.name()));
+            report.push(format!("sink {} stopped", sink.settings.name()));
         }
         for settings in &configuration.sinks {
             if !lock(&self.shared.sinks).iter().any(|s| s.settings == *settings) {
                 self.start_sink(settings);
-                said.push(format!("sink {} started", settings.name()));
+                report.push(format!("sink {} started", settings.name()));
             }
         }
-        self.change_channels(&configuration, &mut said).await;
+        self.change_channels(&configuration, &mut report).await;
         let names: Vec<String> = configuration.sinks.iter().map(sink::SinkSettings::cursor).collect();
-        self.shared.journal.keep_cursors(&names);
-        self.pollers.sweep();
-        self.channels.sweep();
-        self.outlets.sweep();
+        self.shared.journal.retain_cursors(&names);
+        self.pollers.drop_finished();
+        self.channels.drop_finished();
+        self.outputs.drop_finished();
         *lock(&self.shared.last_good) = None;
-        self.shared.rest.wake();
-        self_metrics::say_online(&self.shared);
-        if said.is_empty() {
-            said.push("nothing changed".to_string());
+        self.shared.crash_loop_guard.resume();
+        self_metrics::publish_status(&self.shared);
+        if report.is_empty() {
+            report.push("nothing changed".to_string());
         }
-        said
+        report
     }
 
     /// Ordered drain: pollers, engine, channels (with the outcomes of their deliveries), decisions, sinks, store, journal. What a
@@ -403,11 +403,11 @@ impl App {
     pub async fn stop(mut self) {
         self.shared.ready.store(false, Ordering::Relaxed);
         self.pollers.drain(Duration::from_secs(3)).await;
-        self.desk.drain(Duration::from_secs(3)).await;
+        self.engine_tasks.drain(Duration::from_secs(3)).await;
         self.channels.drain(Duration::from_secs(4)).await;
-        self.records.drain(Duration::from_secs(4)).await;
-        self.outlets.drain(Duration::from_secs(4)).await;
-        let _two_seconds_are_enough = tokio::time::timeout(Duration::from_secs(2), self.shared.store.end()).await;
+        self.outbox_tasks.drain(Duration::from_secs(4)).await;
+        self.outputs.drain(Duration::from_secs(4)).await;
+        let _two_seconds_are_enough = tokio::time::timeout(Duration::from_secs(2), self.shared.store.close()).await;
         let writer = self.writer.take();
         let stopped = tokio::task::spawn_blocking(move || drop(writer)).await;
         debug_assert!(stopped.is_ok(), "the writer's thread does not panic");
@@ -434,8 +434,8 @@ const UNKNOWN: &str = "{\"state\":\"unknown\",\"since\":null,\"why\":null}";
 /// Device and source of every polled stream, and of the gateway itself.
 fn streams(configuration: &Configuration) -> impl Iterator<Item = (&str, &str)> {
     let units = configuration.buses.iter().flat_map(|b| &b.units);
-    let outs = units.flat_map(|u| &u.groups).flat_map(|g| &g.outs);
-    outs.map(|o| (&*o.stream.device, &*o.stream.source)).chain([("gateway", "gateway")])
+    let device_mappings = units.flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
+    device_mappings.map(|o| (&*o.stream.device, &*o.stream.source)).chain([("gateway", "gateway")])
 }
 
 fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {
@@ -446,7 +446,7 @@ fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {
 }
 
 /// Class and area of each device, including the gateway itself.
-fn places(configuration: &Configuration) -> Places {
+fn device_tags(configuration: &Configuration) -> DeviceTagsById {
     let place = |d: &crate::config::Device| DeviceTags { class: d.class.clone(), area: d.area.clone() };
     let gateway = ("gateway".to_string(), DeviceTags { class: "gateway".to_string(), area: String::new() });
     configuration.devices.iter().map(|(id, d)| (id.clone(), place(d))).chain([gateway]).collect()

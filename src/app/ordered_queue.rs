@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use crate::app::lock;
 
 /// An entry that can be merged with a later one.
-pub trait Join {
+pub trait Merge {
     /// Merges a later entry into this one.
-    fn join(&mut self, later: Self);
+    fn merge(&mut self, later: Self);
 }
 
 /// The sending side.
@@ -20,7 +20,7 @@ pub struct OrderedQueue<T> {
     overflow: Mutex<Option<T>>,
 }
 
-impl<T: Join> OrderedQueue<T> {
+impl<T: Merge> OrderedQueue<T> {
     /// Creates a queue of this capacity, and its receiver.
     pub fn new(bound: usize) -> (Self, mpsc::Receiver<T>) {
         let (sender, receiver) = mpsc::channel(bound);
@@ -34,7 +34,7 @@ impl<T: Join> OrderedQueue<T> {
     pub fn put(&self, entry: T) -> Result<(), T> {
         let mut overflow = lock(&self.overflow);
         if let Some(waiting) = overflow.as_mut() {
-            waiting.join(entry);
+            waiting.merge(entry);
             return Ok(());
         }
         match self.sender.try_send(entry) {
@@ -68,8 +68,8 @@ impl<T: Join> OrderedQueue<T> {
 mod tests {
     use super::*;
 
-    impl Join for Vec<u32> {
-        fn join(&mut self, later: Self) {
+    impl Merge for Vec<u32> {
+        fn merge(&mut self, later: Self) {
             self.extend(later);
         }
     }

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::alarm::alarm_view::{self, AlarmView, DeviceInfo};
 use crate::alarm::event::Event;
 use crate::app::Shared;
-use crate::app::ordered_queue::Join;
-use crate::app::pages::{self, Post};
+use crate::app::ordered_queue::Merge;
+use crate::app::pages::{self, QueuedNotification};
 use crate::config::Configuration;
 use crate::engine::{Engine, EngineInput, EngineOutput};
 use crate::model::point::LocalizedText;
@@ -37,24 +37,24 @@ pub const QUEUE: usize = 4_096;
 pub struct OutboxEntry {
     batch: Batch,
     /// Retained topics; `None` clears one.
-    states: Vec<(String, Option<String>)>,
+    retained_topics: Vec<(String, Option<String>)>,
     /// Alarm readings for the time-series sinks.
     readings: Vec<Reading>,
-    letters: Vec<(Arc<str>, Post)>,
+    notifications: Vec<(Arc<str>, QueuedNotification)>,
     /// Notified once it is committed, or dispatched without that.
-    done: Vec<oneshot::Sender<()>>,
+    waiters: Vec<oneshot::Sender<()>>,
 }
 
-impl Join for OutboxEntry {
+impl Merge for OutboxEntry {
     /// Merges a later entry; beyond `UNWRITTEN_MAX` rows the oldest are dropped and the loss logged.
-    fn join(&mut self, other: OutboxEntry) {
+    fn merge(&mut self, other: OutboxEntry) {
         self.batch.rows.extend(other.batch.rows);
-        self.batch.keep.extend(other.batch.keep);
-        self.states.retain(|(topic, _)| !other.states.iter().any(|(t, _)| t == topic));
-        self.states.extend(other.states);
+        self.batch.states.extend(other.batch.states);
+        self.retained_topics.retain(|(topic, _)| !other.retained_topics.iter().any(|(t, _)| t == topic));
+        self.retained_topics.extend(other.retained_topics);
         self.readings.extend(other.readings);
-        self.letters.extend(other.letters);
-        self.done.extend(other.done);
+        self.notifications.extend(other.notifications);
+        self.waiters.extend(other.waiters);
         let over = self.batch.rows.len().saturating_sub(UNWRITTEN_MAX);
         if over > 0 {
             self.batch.rows.drain(..over);
@@ -65,8 +65,8 @@ impl Join for OutboxEntry {
 
 /// Queues what the engine decided; the receiver fires once it is committed and dispatched. `None`: nothing was decided.
 pub fn apply(shared: &Shared, engine: &Engine, out: EngineOutput, now: Now) -> Option<oneshot::Receiver<()>> {
-    for change in out.presence {
-        super::driver::tell(shared, &change);
+    for change in out.device_changes {
+        super::driver::publish_device_status(shared, &change);
     }
     let (decided, measured): (Vec<Reading>, Vec<Reading>) =
         out.derived.into_iter().partition(|r| r.stream.alarm_rule().is_some());
@@ -81,18 +81,18 @@ pub fn apply(shared: &Shared, engine: &Engine, out: EngineOutput, now: Now) -> O
     let configuration = shared.configuration();
     let mut decision = OutboxEntry { readings: decided, ..OutboxEntry::default() };
     decision.batch.rows = out.alarm.events.iter().map(|e| row(engine, &configuration, e, now)).collect();
-    pages::write(pages, now, &mut decision.batch);
-    let letter = |send| pages::letter(shared, engine, &configuration, send);
-    decision.letters = pages.sends.iter().map(|s| (Arc::clone(&s.channel), (s.id, letter(s)))).collect();
+    pages::add_to_batch(pages, now, &mut decision.batch);
+    let letter = |send| pages::render_notification(shared, engine, &configuration, send);
+    decision.notifications = pages.sends.iter().map(|s| (Arc::clone(&s.channel), (s.id, letter(s)))).collect();
     for (key, kept) in out.alarm.changed {
         let topic = format!("{ALARM}/{key}");
-        let bytes = kept.as_ref().and_then(|k| serde_json::to_vec(k).ok());
-        decision.states.push((topic, kept.and_then(|_| state(engine, &configuration, &key))));
-        decision.batch.keep.push((ALARM, key.to_string(), bytes));
+        let bytes = load_alarms.as_ref().and_then(|k| serde_json::to_vec(k).ok());
+        decision.retained_topics.push((topic, load_alarms.and_then(|_| state(engine, &configuration, &key))));
+        decision.batch.states.push((ALARM, key.to_string(), bytes));
     }
     let (done, answer) = oneshot::channel();
-    decision.done = vec![done];
-    if let Err(decision) = shared.decisions.put(decision) {
+    decision.waiters = vec![done];
+    if let Err(decision) = shared.outbox.put(decision) {
         tracing::error!("decisions are not taken any more: one leaves unrecorded");
         dispatch(shared, decision);
     }
@@ -103,7 +103,7 @@ pub fn apply(shared: &Shared, engine: &Engine, out: EngineOutput, now: Now) -> O
 ///
 /// # Errors
 /// The input was refused; the reason in both languages.
-pub async fn decide(shared: &Shared, input: EngineInput<'_>) -> Result<(), LocalizedText> {
+pub async fn step_and_commit(shared: &Shared, input: EngineInput<'_>) -> Result<(), LocalizedText> {
     let (refused, written) = {
         let mut engine = shared.engine();
         let now = shared.clock.now();
@@ -129,11 +129,11 @@ pub fn states(engine: &Engine, configuration: &Configuration) -> Vec<(String, St
 
 fn state(engine: &Engine, configuration: &Configuration, key: &str) -> Option<String> {
     let (of, alarm) = engine.alarm(key)?;
-    serde_json::to_string(&AlarmView::new(of, alarm, &whose(configuration, &of.device))).ok()
+    serde_json::to_string(&AlarmView::new(of, alarm, &device_info(configuration, &of.device))).ok()
 }
 
 /// Name, area and class of a device; links and the gateway have no area.
-pub fn whose(configuration: &Configuration, device: &str) -> DeviceInfo {
+pub fn device_info(configuration: &Configuration, device: &str) -> DeviceInfo {
     let named = |zh: &str, en: &str, class: &str| DeviceInfo {
         name: LocalizedText { zh: zh.to_string(), en: en.to_string() },
         area: String::new(),
@@ -150,15 +150,15 @@ pub fn whose(configuration: &Configuration, device: &str) -> DeviceInfo {
 fn row(engine: &Engine, configuration: &Configuration, event: &Event, now: Now) -> EventRow {
     let mut body = serde_json::to_value(event).unwrap_or_default();
     if let Some((of, alarm)) = engine.alarm(&event.key) {
-        let text = alarm_view::text(of, alarm, &whose(configuration, &of.device));
+        let text = alarm_view::text(of, alarm, &device_info(configuration, &of.device));
         body["text"] = serde_json::json!({ "zh": text.zh, "en": text.en });
-        body["rule"] = of.of.to_string().into();
+        body["rule"] = of.source_rule.to_string().into();
     }
     EventRow {
         id: 0,
         room: ALARM.to_string(),
         key: event.key.to_string(),
-        what: event.what.word().to_string(),
+        event: event.kind.word().to_string(),
         at: now.wall,
         trusted: now.wall_trusted,
         mono: now.mono,
@@ -167,17 +167,17 @@ fn row(engine: &Engine, configuration: &Configuration, event: &Event, now: Now) 
 }
 
 fn dispatch(shared: &Shared, decision: OutboxEntry) {
-    pages::post(shared, decision.letters);
+    pages::enqueue(shared, decision.notifications);
     for reading in decision.readings {
         shared.journal.append(reading);
     }
-    for (topic, json) in decision.states {
+    for (topic, json) in decision.retained_topics {
         match json {
-            Some(json) => shared.states.set(&topic, json),
-            None => shared.states.remove(&topic),
+            Some(json) => shared.retained_topics.set(&topic, json),
+            None => shared.retained_topics.remove(&topic),
         }
     }
-    for done in decision.done {
+    for done in decision.waiters {
         let _nobody_waits = done.send(());
     }
 }
@@ -186,26 +186,26 @@ fn dispatch(shared: &Shared, decision: OutboxEntry) {
 /// behind it are dispatched at once.
 pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<OutboxEntry>>>, stop: CancellationToken) {
     let mut queue = queue.lock().await;
-    let mut unwritten = PendingCommits::default();
+    let mut pending = PendingCommits::default();
     loop {
         let decision = tokio::select! {
             biased;
-            decision = shared.decisions.next(&mut queue) => decision,
+            decision = shared.outbox.next(&mut queue) => decision,
             () = stop.cancelled() => None,
-            () = tokio::time::sleep(AGAIN), if !unwritten.batches.is_empty() => {
-                unwritten.catch_up(&shared, WAIT).await;
+            () = tokio::time::sleep(AGAIN), if !pending.batches.is_empty() => {
+                pending.commit_pending(&shared, WAIT).await;
                 continue;
             }
         };
         // Entries queued before `stop` are still processed: the queue comes first.
         let Some(mut decision) = decision else { break };
         // While a commit is outstanding, later decisions do not wait for the disk.
-        let wait = if unwritten.batches.is_empty() { WAIT } else { Duration::ZERO };
-        unwritten.batches.push_back((std::mem::take(&mut decision.batch), None));
-        unwritten.catch_up(&shared, wait).await;
+        let wait = if pending.batches.is_empty() { WAIT } else { Duration::ZERO };
+        pending.batches.push_back((std::mem::take(&mut decision.batch), None));
+        pending.commit_pending(&shared, wait).await;
         dispatch(&shared, decision);
     }
-    unwritten.catch_up(&shared, WAIT).await;
+    pending.commit_pending(&shared, WAIT).await;
 }
 
 /// The pending answer of the store to a batch.
@@ -216,12 +216,12 @@ type CommitAnswer = oneshot::Receiver<Result<(), String>>;
 struct PendingCommits {
     batches: VecDeque<(Batch, Option<CommitAnswer>)>,
     /// Whether the failure is logged; it is logged once, and its end once.
-    is_said: bool,
+    is_reported: bool,
 }
 
 impl PendingCommits {
     /// Commits the batches in order and stops at the first failure; `wait`: longest wait for each answer.
-    async fn catch_up(&mut self, shared: &Shared, wait: Duration) {
+    async fn commit_pending(&mut self, shared: &Shared, wait: Duration) {
         while let Some((batch, answer)) = self.batches.pop_front() {
             let mut answer = answer.unwrap_or_else(|| shared.store.commit(batch.clone()));
             let (left, error) = match tokio::time::timeout(wait, &mut answer).await {
@@ -231,7 +231,7 @@ impl PendingCommits {
                 Err(_) => (Some(answer), "the disk takes too long".to_string()),
             };
             self.batches.push_front((batch, left));
-            if !std::mem::replace(&mut self.is_said, true) {
+            if !std::mem::replace(&mut self.is_reported, true) {
                 tracing::error!(error, "a decision cannot be written down: it leaves unrecorded, and is tried again");
             }
             while self.batches.len() > UNWRITTEN_MAX {
@@ -240,20 +240,20 @@ impl PendingCommits {
             }
             return;
         }
-        if std::mem::take(&mut self.is_said) {
+        if std::mem::take(&mut self.is_reported) {
             tracing::info!("every decision is written down again");
         }
     }
 }
 
 /// Reads the stored state of alarms; what is unreadable starts anew.
-pub fn kept(shared_store: &crate::store::log::Store) -> BTreeMap<String, crate::alarm::PersistedAlarm> {
-    let rows = shared_store.kept(ALARM).unwrap_or_else(|error| {
+pub fn load_alarms(shared_store: &crate::store::log::Store) -> BTreeMap<String, crate::alarm::PersistedAlarm> {
+    let rows = shared_store.load_state(ALARM).unwrap_or_else(|error| {
         tracing::error!(error, "alarms that were kept cannot be read: they begin anew");
         BTreeMap::new()
     });
     let of = |(key, bytes): (String, Vec<u8>)| match serde_json::from_slice(&bytes) {
-        Ok(kept) => Some((key, kept)),
+        Ok(kept) => Some((key, load_alarms)),
         Err(error) => {
             tracing::error!(key, %error, "an alarm that was kept cannot be read: it begins anew");
             None

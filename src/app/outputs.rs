@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::app::{App, ChannelHandle, SinkHandle, alarm_server, lock, pages, places, reply_ways, take_if};
+use crate::app::{App, ChannelHandle, SinkHandle, alarm_server, lock, pages, device_tags, reply_ways, take_if};
 use crate::channel;
 use crate::config::Configuration;
 use crate::oncall::page::OncallCommand;
@@ -14,39 +14,39 @@ impl App {
     pub(super) fn start_sink(&mut self, settings: &sink::SinkSettings) {
         let (health, name) = (Arc::new(SinkHealth::default()), settings.name());
         let configuration = self.shared.configuration();
-        let places = Arc::new(places(&configuration));
+        let places = Arc::new(device_tags(&configuration));
         let state_dir = self.shared.paths.state.clone();
         let common = sink::SinkContext {
             site: configuration.site.id.clone(),
-            places: Arc::clone(&places),
+            device_tags: Arc::clone(&places),
             journal: self.shared.journal.clone(),
-            states: self.shared.states.clone(),
+            retained_topics: self.shared.retained_topics.clone(),
             clock: self.shared.clock.clone(),
             health: Arc::clone(&health),
-            dead_letters: DeadLetters::open(&sink::file_of(&state_dir, "aside", name, "jsonl")),
-            resend: Resend::open(&sink::file_of(&state_dir, "again", name, "json")),
+            dead_letters: DeadLetters::open(&sink::state_file(&state_dir, "aside", name, "jsonl")),
+            resend: Resend::open(&sink::state_file(&state_dir, "again", name, "json")),
             state_dir,
         };
         // Creates the cursor now: a new sink starts here, even if its task is scheduled later.
         let _begins_here = self.shared.journal.position(&settings.cursor());
         let (aside, again) = (common.dead_letters.clone(), common.resend.clone());
         let runs = settings.clone();
-        let task = self.outlets.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));
+        let task = self.outputs.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));
         let commands = match settings {
             sink::SinkSettings::Mqtt(mqtt) if mqtt.commands => {
                 let (mqtt, site, carry) =
-                    (mqtt.clone(), configuration.site.id.clone(), alarm_server::carry(&self.shared));
+                    (mqtt.clone(), configuration.site.id.clone(), alarm_server::mqtt_command_handler(&self.shared));
                 let (shared, outbox) = (Arc::clone(&self.shared), Arc::clone(&health));
                 let way = reply_ways::of_sink(name);
-                let listening: sink::mqtt::commands::Listening =
+                let listening: sink::mqtt::commands::ListeningHandler =
                     Arc::new(move |says| shared.reply_ways.set(&way, says));
-                Some(self.outlets.spawn(&format!("commands of {name}"), move |stop| {
-                    let hears = sink::mqtt::commands::Hears {
+                Some(self.outputs.spawn(&format!("commands of {name}"), move |stop| {
+                    let hears = sink::mqtt::commands::CommandListenerContext {
                         settings: mqtt.clone(),
                         site: site.clone(),
-                        carry: Arc::clone(&carry),
-                        listening: Arc::clone(&listening),
-                        outbox: Arc::clone(&outbox),
+                        handler: Arc::clone(&carry),
+                        on_listening: Arc::clone(&listening),
+                        outbox_health: Arc::clone(&outbox),
                     };
                     Box::pin(sink::mqtt::commands::run(hears, stop))
                 }))
@@ -59,7 +59,7 @@ impl App {
             health,
             dead_letters: aside,
             resend: again,
-            places,
+            device_tags: places,
             task,
             commands,
         });
@@ -71,22 +71,22 @@ impl App {
         let task = self.channels.spawn(&format!("channel {}", settings.id()), move |stop| {
             Box::pin(pages::run(Arc::clone(&shared), runs.clone(), Arc::clone(&queue), stop))
         });
-        lock(&self.shared.channels).push(ChannelHandle { settings: settings.clone(), posts, task });
+        lock(&self.shared.channels).push(ChannelHandle { settings: settings.clone(), notifications: posts, task });
     }
 
     /// Restarts channels whose settings changed.
-    pub(super) async fn change_channels(&mut self, configuration: &Configuration, said: &mut Vec<String>) {
+    pub(super) async fn change_channels(&mut self, configuration: &Configuration, report: &mut Vec<String>) {
         let wanted = &configuration.oncall.channels;
         for channel in take_if(&self.shared.channels, |c| !wanted.contains(&c.settings)) {
-            channel.task.end().await;
-            let lost = OncallCommand::Lost { channel: channel.settings.id().to_string() };
-            let _nothing_is_refused = pages::tell(&self.shared, &lost).await;
-            said.push(format!("channel {} stopped", channel.settings.id()));
+            channel.task.stop_and_wait().await;
+            let lost = OncallCommand::ChannelRestarted { channel: channel.settings.id().to_string() };
+            let _nothing_is_refused = pages::send_command(&self.shared, &lost).await;
+            report.push(format!("channel {} stopped", channel.settings.id()));
         }
         for settings in wanted {
             if !lock(&self.shared.channels).iter().any(|c| c.settings == *settings) {
                 self.start_channel(settings);
-                said.push(format!("channel {} started", settings.id()));
+                report.push(format!("channel {} started", settings.id()));
             }
         }
     }

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarm::alarm_view::{self, AlarmView, DeviceInfo};
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::Definition;
-use crate::app::outbox::whose;
+use crate::alarm::resolved_condition::AlarmDefinition;
+use crate::app::outbox::device_info;
 use crate::app::{Shared, outbox};
 use crate::channel::{self, InboundReply};
 use crate::clock::LogLimit;
@@ -26,9 +26,9 @@ use crate::engine::{Engine, EngineInput};
 use crate::model::notification::{ARRIVE, Button, DeliveryOutcome, Notification};
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
-use crate::model::text::figure;
+use crate::model::text::format_number;
 use crate::model::time::Now;
-use crate::oncall::page::{OncallCommand, PageItem, PageLogEntry, PageReply, Reply, Send, code};
+use crate::oncall::page::{OncallCommand, PageItem, PageLogEntry, PageReply, Reply, PageDelivery, code};
 use crate::oncall::settings::Language;
 use crate::oncall::text::{self, MessageSubject};
 use crate::oncall::{OncallOutput, PersistedOncall, answers};
@@ -56,7 +56,7 @@ const PROOF: usize = 10;
 const ALSO: usize = 5;
 
 /// A notification with the id of its delivery.
-pub type Post = (u64, Notification);
+pub type QueuedNotification = (u64, Notification);
 
 /// Creates and verifies tokens: a signed page number, which proves receipt of the page.
 pub struct Tokens {
@@ -66,7 +66,7 @@ pub struct Tokens {
 impl Tokens {
     /// Uses the stored secret, or creates one.
     pub fn open(store: &Store) -> Self {
-        let kept = store.kept(ONCALL).unwrap_or_default().remove(SECRET).filter(|s| s.len() >= 32);
+        let kept = store.load_state(ONCALL).unwrap_or_default().remove(SECRET).filter(|s| s.len() >= 32);
         let secret = kept.unwrap_or_else(|| {
             let mut fresh = vec![0u8; 32];
             if ring::rand::SystemRandom::new().fill(&mut fresh).is_err() {
@@ -74,7 +74,7 @@ impl Tokens {
             }
             let keep = vec![(ONCALL, SECRET.to_string(), Some(fresh.clone()))];
             // If this commit fails, links sent before the next start become invalid.
-            drop(store.commit(Batch { rows: Vec::new(), keep }));
+            drop(store.commit(Batch { rows: Vec::new(), states: keep }));
             fresh
         });
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret) }
@@ -103,7 +103,7 @@ impl Tokens {
 
 /// Reads the stored on-call state; what is unreadable starts empty.
 pub fn stored(store: &Store) -> PersistedOncall {
-    read(store.kept(ONCALL).unwrap_or_else(|error| {
+    read(store.load_state(ONCALL).unwrap_or_else(|error| {
         tracing::error!(error, "pages that were kept cannot be read: they begin anew");
         BTreeMap::new()
     }))
@@ -111,7 +111,7 @@ pub fn stored(store: &Store) -> PersistedOncall {
 
 /// Reads the on-call state of a store that another process has open; empty if there is none.
 pub fn stored_at(path: &Path) -> PersistedOncall {
-    read(log::kept(path, ONCALL).unwrap_or_default())
+    read(log::load_state(path, ONCALL).unwrap_or_default())
 }
 
 fn read(rows: BTreeMap<String, Vec<u8>>) -> PersistedOncall {
@@ -132,14 +132,14 @@ fn read(rows: BTreeMap<String, Vec<u8>>) -> PersistedOncall {
 }
 
 /// Adds the effects of an on-call step to a batch of the store.
-pub fn write(out: &OncallOutput, now: Now, batch: &mut Batch) {
+pub fn add_to_batch(out: &OncallOutput, now: Now, batch: &mut Batch) {
     batch.rows.extend(out.log.iter().map(|entry| row(entry, now)));
     for (key, kept) in &out.changed {
         let bytes = kept.as_ref().and_then(|k| serde_json::to_vec(k).ok());
-        batch.keep.push((ONCALL, format!("{INCIDENT}{key}"), bytes));
+        batch.states.push((ONCALL, format!("{INCIDENT}{key}"), bytes));
     }
     if let Some(meta) = &out.meta {
-        batch.keep.push((ONCALL, META.to_string(), serde_json::to_vec(meta).ok()));
+        batch.states.push((ONCALL, META.to_string(), serde_json::to_vec(meta).ok()));
     }
 }
 
@@ -148,7 +148,7 @@ fn row(entry: &PageLogEntry, now: Now) -> EventRow {
         id: 0,
         room: ONCALL.to_string(),
         key: entry.key.to_string(),
-        what: entry.what.to_string(),
+        event: entry.event.to_string(),
         at: now.wall,
         trusted: now.wall_trusted,
         mono: now.mono,
@@ -162,48 +162,48 @@ pub fn subject(engine: &Engine, configuration: &Configuration, key: &str) -> (Me
         let text = LocalizedText { zh: key.to_string(), en: key.to_string() };
         return (MessageSubject { text, ..MessageSubject::default() }, serde_json::Value::Null);
     };
-    let whose = whose(configuration, &of.device);
+    let whose = device_info(configuration, &of.device);
     let zone = &configuration.alarms.zone;
     let clock = |format: &str| {
         let since = alarm.since.filter(|m| m.trusted).and_then(|m| jiff::Timestamp::from_millisecond(m.wall.0).ok());
         since.map_or(String::new(), |t| t.to_zoned(zone.clone()).strftime(format).to_string())
     };
-    let (text, was) = numbers(engine, key, of, alarm, &whose, &clock("%H:%M"));
-    let beside = engine.beside(key).into_iter().take(ALSO);
+    let (text, was) = text_with_values(engine, key, of, alarm, &device_info, &clock("%H:%M"));
+    let beside = engine.related_active(key).into_iter().take(ALSO);
     let also = beside.filter_map(|key| {
         let (of, alarm) = engine.alarm(&key)?;
-        Some(alarm_view::text(of, alarm, &outbox::whose(configuration, &of.device)))
+        Some(alarm_view::text(of, alarm, &outbox::device_info(configuration, &of.device)))
     });
     let subject = MessageSubject {
-        area: whose.area.clone(),
-        name: whose.name.clone(),
+        area: device_info.area.clone(),
+        name: device_info.name.clone(),
         text,
-        was,
-        also: also.collect(),
+        raised_value: was,
+        related: also.collect(),
         action: of.action.clone(),
         since: clock("%m-%d %H:%M"),
     };
-    (subject, serde_json::to_value(AlarmView::new(of, alarm, &whose)).unwrap_or_default())
+    (subject, serde_json::to_value(AlarmView::new(of, alarm, &device_info)).unwrap_or_default())
 }
 
 /// The alarm's text with its present value, and the value at which it was raised if that differs. Without a present value
 /// the text states the time of the value it shows.
-fn numbers(
+fn text_with_values(
     engine: &Engine,
     key: &str,
-    of: &Definition,
+    of: &AlarmDefinition,
     alarm: &Alarm,
     whose: &DeviceInfo,
     at: &str,
 ) -> (LocalizedText, LocalizedText) {
     let has_value = of.text.en.contains("{v}");
-    let was = alarm.value.map(figure).filter(|_| has_value);
+    let was = alarm.value.map(format_number).filter(|_| has_value);
     if let Some((now, _)) = engine.value_now(key) {
-        let was = was.filter(|w| *w != figure(now)).map(|w| format!("{w} {}", of.unit).trim().to_string());
+        let was = was.filter(|w| *w != format_number(now)).map(|w| format!("{w} {}", of.unit).trim().to_string());
         let was = was.unwrap_or_default();
-        return (alarm_view::text_with(of, alarm, whose, Some(now)), LocalizedText { zh: was.clone(), en: was });
+        return (alarm_view::text_with(of, alarm, device_info, Some(now)), LocalizedText { zh: was.clone(), en: was });
     }
-    let mut text = alarm_view::text(of, alarm, whose);
+    let mut text = alarm_view::text(of, alarm, device_info);
     if was.is_some() && !at.is_empty() {
         text = LocalizedText { zh: format!("{}（{at}时）", text.zh), en: format!("{} (at {at})", text.en) };
     }
@@ -211,14 +211,14 @@ fn numbers(
 }
 
 /// Renders the notification of a message.
-pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, send: &Send) -> Notification {
+pub fn render_notification(shared: &Shared, engine: &Engine, configuration: &Configuration, send: &PageDelivery) -> Notification {
     let zh = send.language == Language::Zh;
     let (mut subjects, mut objects) = (Vec::new(), Vec::new());
     for about in &send.about {
         let (subject, state) = subject(engine, configuration, &about.key);
         // People read names, not ids.
-        let by = engine.oncall().plan().people.get(about.by.as_str()).map(|p| p.names.of(zh).to_string());
-        subjects.push((PageItem { by: by.unwrap_or_else(|| about.by.clone()), ..about.clone() }, subject));
+        let by = engine.oncall().plan().people.get(about.actor.as_str()).map(|p| p.names.in_language(zh).to_string());
+        subjects.push((PageItem { actor: by.unwrap_or_else(|| about.actor.clone()), ..about.clone() }, subject));
         objects.push(json!({
             "alarm": about.key, "occurrence": about.occurrence, "page": about.page, "what": about.kind, "state": state,
         }));
@@ -227,26 +227,26 @@ pub fn letter(shared: &Shared, engine: &Engine, configuration: &Configuration, s
         |c: &channel::ChannelSettings| c.id() == &*send.channel && matches!(c, channel::ChannelSettings::Sms(_));
     let first = send.about.first();
     // A reply applies to every alarm of the message.
-    let asks = send.about.iter().any(|a| a.kind.wants_answer());
-    let answerable = send.about.iter().find(|a| a.kind.wants_answer() || (!asks && a.can_arrive));
+    let requires_ack = send.about.iter().any(|a| a.kind.requires_ack());
+    let answerable = send.about.iter().find(|a| a.kind.requires_ack() || (!requires_ack && a.can_arrive));
     let code = answerable.map(|a| code(a.page)).filter(|_| configuration.oncall.channels.iter().any(is_sms));
-    let answer = code.map_or(String::new(), |code| text::answer(code, asks, send.language));
-    let message = text::message(&subjects, send.language, send.repeat, &answer);
+    let answer = code.map_or(String::new(), |code| text::reply_instructions(code, requires_ack, send.language));
+    let message = text::message(&subjects, send.language, send.may_be_duplicate, &answer);
     let token = answerable.map(|a| shared.tokens.of(a.page));
     let url = configuration.oncall.settings.url.trim_end_matches('/');
     let link = token.as_ref().filter(|_| !url.is_empty()).map(|t| format!("{url}/a/{t}"));
     Notification {
         id: format!("page-{}", first.map_or(0, |a| a.page)),
-        to: send.to.clone(),
+        address: send.to.clone(),
         title: message.title,
         body: message.body,
-        short: message.short,
+        summary: message.short,
         priority: send.priority,
-        requires_ack: asks,
-        buttons: answerable.map(|_| button(!asks, zh)).into_iter().collect(),
+        requires_ack,
+        buttons: answerable.map(|_| button(!requires_ack, zh)).into_iter().collect(),
         token,
         link,
-        object: objects.into(),
+        payload: objects.into(),
     }
 }
 
@@ -257,19 +257,19 @@ fn button(is_there: bool, zh: bool) -> Button {
         (false, true) => "确认收到",
         (false, false) => "Acknowledge",
     };
-    Button { label: label.to_string(), is_there }
+    Button { label: label.to_string(), reports_arrival: is_there }
 }
 
 /// Queues notifications for their channels; one that cannot be queued is reported as a failed delivery.
-pub fn post(shared: &Shared, letters: Vec<(Arc<str>, Post)>) {
+pub fn enqueue(shared: &Shared, letters: Vec<(Arc<str>, QueuedNotification)>) {
     for (channel, (id, letter)) in letters {
         let sender =
-            super::lock(&shared.channels).iter().find(|c| c.settings.id() == &*channel).map(|c| c.posts.clone());
+            super::lock(&shared.channels).iter().find(|c| c.settings.id() == &*channel).map(|c| c.notifications.clone());
         let sent = sender
             .ok_or("there is no such channel")
-            .and_then(|s| s.try_send((id, letter)).map_err(|_| "it takes nothing"));
+            .and_then(|s| s.try_send((id, render_notification)).map_err(|_| "it takes nothing"));
         if let Err(why) = sent {
-            shared.undelivered(id, DeliveryOutcome::Later { after_ms: Some(5_000), why: why.to_string() });
+            shared.report_undelivered(id, DeliveryOutcome::RetryLater { after_ms: Some(5_000), reason: why.to_string() });
         }
     }
 }
@@ -278,37 +278,37 @@ pub fn post(shared: &Shared, letters: Vec<(Arc<str>, Post)>) {
 ///
 /// # Errors
 /// The command was refused; the reason in both languages.
-pub async fn tell(shared: &Shared, command: &OncallCommand) -> Result<(), LocalizedText> {
-    outbox::decide(shared, EngineInput::Page(command)).await
+pub async fn send_command(shared: &Shared, command: &OncallCommand) -> Result<(), LocalizedText> {
+    outbox::step_and_commit(shared, EngineInput::Oncall(command)).await
 }
 
 /// Runs a channel: sends notifications and receives replies until `stop`; deliveries in flight then have `FINISH`.
 pub async fn run(
     shared: Arc<Shared>,
     settings: channel::ChannelSettings,
-    posts: Arc<Mutex<mpsc::Receiver<Post>>>,
+    posts: Arc<Mutex<mpsc::Receiver<QueuedNotification>>>,
     stop: CancellationToken,
 ) {
     let channel = channel::open(&settings);
     let mut posts = posts.lock().await;
     let last = shared.engine().oncall().last_answer(settings.id()).map(ToString::to_string);
-    let (heard, mut answers) = mpsc::channel::<InboundReply>(ANSWERS);
-    let kept = heard.clone();
+    let (reply_sender, mut answers) = mpsc::channel::<InboundReply>(ANSWERS);
+    let kept = reply_sender.clone();
     // A reply beyond the capacity is dropped; the next page requests it again.
-    let hear: channel::ReplyHandler = Arc::new(move |said| drop(heard.try_send(said)));
+    let on_reply: channel::ReplyHandler = Arc::new(move |said| drop(reply_sender.try_send(said)));
     let letters = futures_util::stream::poll_fn(|context| posts.poll_recv(context)).take_until(stop.cancelled());
     let trying = letters.for_each_concurrent(AT_ONCE, |(id, letter)| {
         let (shared, channel) = (&shared, &channel);
         async move {
-            let answer = channel.send(&letter, shared.clock.wall()).await;
-            let _nothing_is_refused = tell(shared, &OncallCommand::Answered { id, answer }).await;
+            let answer = channel.send(&render_notification, shared.clock.wall()).await;
+            let _nothing_is_refused = send_command(shared, &OncallCommand::DeliveryFinished { id, outcome: answer }).await;
         }
     });
     let answering = async {
         // Keeps the queue open, so that this waits for ever on a channel without replies.
         let _open = kept;
         while let Some(said) = answers.recv().await {
-            hears(&shared, settings.id(), said).await;
+            handle_reply(&shared, settings.id(), said).await;
         }
     };
     let late = async {
@@ -318,13 +318,13 @@ pub async fn run(
     tokio::select! {
         () = trying => {}
         () = late => {}
-        () = channel.listen(last, hear) => {}
+        () = channel.listen(last, on_reply) => {}
         () = answering => {}
     }
 }
 
 /// Reports notifications that could not be queued to the on-call rules.
-pub async fn take_back(
+pub async fn report_returned(
     shared: Arc<Shared>,
     returned: Arc<Mutex<mpsc::Receiver<(u64, DeliveryOutcome)>>>,
     stop: CancellationToken,
@@ -332,7 +332,7 @@ pub async fn take_back(
     let mut returned = returned.lock().await;
     let going = async {
         while let Some((id, answer)) = returned.recv().await {
-            let _nothing_is_refused = tell(&shared, &OncallCommand::Answered { id, answer }).await;
+            let _nothing_is_refused = send_command(&shared, &OncallCommand::DeliveryFinished { id, outcome: answer }).await;
         }
     };
     tokio::select! {
@@ -348,20 +348,20 @@ const NO_PAGE: u64 = u64::MAX;
 static LOG: LogLimit = LogLimit::new();
 
 /// Processes a reply, or a change of a channel's ability to receive them.
-async fn hears(shared: &Shared, channel: &str, said: InboundReply) {
-    let (page, is_there, how, id) = match said {
+async fn handle_reply(shared: &Shared, channel: &str, reply: InboundReply) {
+    let (page, is_there, how, id) = match reply {
         InboundReply::Listening(says) => return shared.reply_ways.set(channel, says),
         InboundReply::Token { text, id } => {
             let (token, verb) = text.split_once(' ').unwrap_or((&text, ""));
             (shared.tokens.page(token), verb.trim() == ARRIVE, "button", Some(id))
         }
         InboundReply::Text { from, text } => {
-            let said = answers::read(&text);
-            let page = said.and_then(|said| shared.engine().oncall().page_of(channel, &from, said));
+            let said = answers::parse_reply(&text);
+            let page = said.and_then(|said| shared.engine().oncall().find_answered_page(channel, &from, said));
             if page.is_none() {
                 return not_understood(shared, channel, from, &text);
             }
-            (page, said.is_some_and(|said| said.is_there), "message", None)
+            (page, said.is_some_and(|said| said.is_on_site), "message", None)
         }
     };
     let Some(page) = page else {
@@ -372,8 +372,8 @@ async fn hears(shared: &Shared, channel: &str, said: InboundReply) {
     };
     let reply = if is_there { Reply::Arrive } else { Reply::Acknowledge };
     let read = id.map(|id| (channel.to_string(), id));
-    let reply = PageReply { is_confirmed: true, read, ..PageReply::new(page, reply, format!("{channel}: {how}")) };
-    match tell(shared, &OncallCommand::Reply(reply)).await {
+    let reply = PageReply { needs_confirmation: true, read_up_to: read, ..PageReply::new(page, reply, format!("{channel}: {how}")) };
+    match send_command(shared, &OncallCommand::Reply(reply)).await {
         Ok(()) => tracing::info!(channel, page, "a page is answered"),
         Err(why) => tracing::info!(channel, page, why = why.en, "an answer that changes nothing"),
     }
@@ -387,18 +387,18 @@ fn not_understood(shared: &Shared, channel: &str, from: String, text: &str) {
     let Some(short) = short else { return };
     let letter = Notification {
         id: String::new(),
-        to: from,
+        address: from,
         title: short.clone(),
         body: String::new(),
-        short,
+        summary: short,
         priority: Priority::P3,
         requires_ack: false,
         token: None,
         link: None,
         buttons: Vec::new(),
-        object: serde_json::Value::Null,
+        payload: serde_json::Value::Null,
     };
-    post(shared, vec![(channel.into(), (NO_PAGE, letter))]);
+    enqueue(shared, vec![(channel.into(), (NO_PAGE, letter))]);
 }
 
 /// Masks a telephone number except for its last three digits.
@@ -407,7 +407,7 @@ pub fn masked(number: &str) -> String {
     if number.contains('@') { number.to_string() } else { format!("***{tail}") }
 }
 
-pub fn queue() -> (mpsc::Sender<Post>, Arc<Mutex<mpsc::Receiver<Post>>>) {
+pub fn queue() -> (mpsc::Sender<QueuedNotification>, Arc<Mutex<mpsc::Receiver<QueuedNotification>>>) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     (sender, Arc::new(Mutex::new(receiver)))
 }

@@ -11,7 +11,7 @@ use crate::clock::LogLimit;
 
 /// A way for answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReplyWay {
+pub struct ReplyReceiver {
     /// A channel's id, or `mqtt` and the sink's name.
     pub name: String,
     /// Why nothing can be heard there; empty: it can.
@@ -22,9 +22,9 @@ pub struct ReplyWay {
 
 /// The last state that each receiver reported.
 #[derive(Debug, Default)]
-pub struct ReplyWays(Mutex<BTreeMap<String, Result<(), String>>>);
+pub struct ReplyReceivers(Mutex<BTreeMap<String, Result<(), String>>>);
 
-impl ReplyWays {
+impl ReplyReceivers {
     /// Records the state of a receiver; a change is logged.
     pub fn set(&self, name: &str, says: Result<(), String>) {
         let before = lock(&self.0).insert(name.to_string(), says.clone());
@@ -52,7 +52,7 @@ pub fn of_sink(name: &str) -> String {
 }
 
 /// Every configured receiver with its state, and the alternative while it fails.
-pub fn list(shared: &Shared) -> Vec<ReplyWay> {
+pub fn list(shared: &Shared) -> Vec<ReplyReceiver> {
     let said = lock(&shared.reply_ways.0).clone();
     let channels: Vec<channel::ChannelSettings> = lock(&shared.channels).iter().map(|c| c.settings.clone()).collect();
     let sinks = lock(&shared.sinks).iter().map(|s| of_sink(s.settings.name())).collect::<Vec<_>>();
@@ -68,7 +68,7 @@ pub fn list(shared: &Shared) -> Vec<ReplyWay> {
             Some(sms) => format!("a short message ({})", sms.id()),
             None => "`plantroom ack` on the box".to_string(),
         };
-        ReplyWay { name: name.clone(), failed, instead }
+        ReplyReceiver { name: name.clone(), failed, instead }
     };
     said.iter().filter(|(name, _)| is_there(name)).map(of).collect()
 }

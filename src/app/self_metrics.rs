@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Shared, lock, reply_ways};
 use crate::clock::{self, Clock};
 use crate::journal::Journal;
-use crate::model::point::{Encoding, OWN_POINTS, PointKind, PointMeta, Retention, Stream};
+use crate::model::point::{Encoding, GATEWAY_POINTS, PointKind, PointMeta, Retention, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample};
 use crate::model::time::UnixMillis;
@@ -60,7 +60,7 @@ const GAP_DAYS: i64 = 14;
 const GAP_EVERY_MS: u64 = 600_000;
 
 /// Name, kind and value of each point.
-type Figures = Vec<(&'static str, PointKind, Sample)>;
+type HealthPoints = Vec<(&'static str, PointKind, Sample)>;
 
 /// Publishes `gateway/status`, appends the readings of device `gateway`, and checks once a second whether the date is trusted.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
@@ -68,17 +68,17 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let (mut gap, mut gap_at) = (Err(Cause::NotAvailable), 0);
     let mut stream: Option<Arc<Stream>> = None;
     let mut due = shared.clock.mono().0;
-    say_online(&shared);
+    publish_status(&shared);
     loop {
-        believe(&shared);
+        refresh_clock_trust(&shared);
         let now = shared.clock.mono().0;
         if now >= due {
             due = now.max(due + EVERY_MS);
             if now >= gap_at {
                 (gap, gap_at) = (rota_gap(&shared), now + GAP_EVERY_MS);
             }
-            stalled(&shared);
-            let figures = figures(&shared, &mut before, gap.clone());
+            report_stalled_buses(&shared);
+            let figures = health_points(&shared, &mut before, gap.clone());
             let stream = stream.get_or_insert_with(|| stream_of(&figures));
             let samples = figures.into_iter().map(|(_, _, s)| Some(s)).collect();
             let body = Body::Samples { samples, parts: Vec::new() };
@@ -94,7 +94,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 }
 
 /// Publishes the gateway's retained status.
-pub fn say_online(shared: &Shared) {
+pub fn publish_status(shared: &Shared) {
     let configuration = shared.configuration();
     let now = shared.clock.now();
     let since = UnixMillis(now.wall.0 - i64::try_from(now.mono.since(shared.started)).unwrap_or(0)).rfc3339();
@@ -108,22 +108,22 @@ pub fn say_online(shared: &Shared) {
     let reason = lock(&shared.last_good).clone();
     json.push_str(if reason.is_some() { ",\"last_good\":true" } else { ",\"last_good\":false" });
     json.push_str(if rules_off(shared) > 0 { ",\"rules_off\":true}" } else { ",\"rules_off\":false}" });
-    shared.states.set("gateway/status", json);
+    shared.retained_topics.set("gateway/status", json);
 }
 
 /// Number of rule rooms that are disabled; all of them during a crash loop.
 pub fn rules_off(shared: &Shared) -> u64 {
-    if shared.rest.is_resting() { crate::engine::ROOMS } else { shared.rules_off.load(Ordering::Relaxed) }
+    if shared.crash_loop_guard.are_rules_off() { crate::engine::ROOMS } else { shared.rules_off.load(Ordering::Relaxed) }
 }
 
 /// Appends failed readings for buses that hang: their devices become offline instead of silent.
-fn stalled(shared: &Shared) {
+fn report_stalled_buses(shared: &Shared) {
     let now = shared.clock.mono();
     for bus in lock(&shared.buses).iter() {
         if bus.health.stalled_ms(now).is_none() {
             continue;
         }
-        let outs = bus.config.units.iter().flat_map(|u| &u.groups).flat_map(|g| &g.outs);
+        let outs = bus.config.units.iter().flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
         for out in outs {
             let (at, body) = (shared.clock.stamp(), Body::Failed(Cause::Skipped));
             let entry = shared.journal.append(Reading { stream: Arc::clone(&out.stream), at, body });
@@ -133,19 +133,19 @@ fn stalled(shared: &Shared) {
 }
 
 /// When the date becomes trusted, dates what was stored without one.
-fn believe(shared: &Shared) {
-    let before = shared.clock.trusted();
+fn refresh_clock_trust(shared: &Shared) {
+    let before = shared.clock.is_trusted();
     if shared.clock.refresh() && !before {
-        shared.journal.date(shared.clock.wall(), shared.clock.mono());
-        shared.store.date(shared.clock.wall(), shared.clock.mono());
-        outrank(&shared.clock, &shared.journal);
-        say_online(shared);
+        shared.journal.set_date(shared.clock.wall(), shared.clock.mono());
+        shared.store.set_date(shared.clock.wall(), shared.clock.mono());
+        replace_stored_date(&shared.clock, &shared.journal);
+        publish_status(shared);
         tracing::info!(date = shared.clock.wall().rfc3339(), "the date is believed from now on");
     }
 }
 
 /// The synchronised date replaces a later one that was stored: later starts are compared with it.
-pub(super) fn outrank(clock: &Clock, journal: &Journal) {
+pub(super) fn replace_stored_date(clock: &Clock, journal: &Journal) {
     let (date, stored) = (clock.wall(), UnixMillis(journal.health().last_wall.load(Ordering::Relaxed)));
     if clock::kernel_synchronised() && date < stored {
         tracing::warn!(
@@ -157,16 +157,16 @@ pub(super) fn outrank(clock: &Clock, journal: &Journal) {
     }
 }
 
-fn stream_of(figures: &Figures) -> Arc<Stream> {
+fn stream_of(figures: &HealthPoints) -> Arc<Stream> {
     let meta = |(name, kind, _): &(&'static str, PointKind, Sample)| PointMeta {
         name: (*name).into(),
         kind: *kind,
         retention: match kind {
-            PointKind::Counter => Retention::Register,
+            PointKind::Counter => Retention::Cumulative,
             PointKind::Number => Retention::Telemetry,
             PointKind::Bool | PointKind::Code | PointKind::Text => Retention::State,
         },
-        form: match kind {
+        encoding: match kind {
             PointKind::Bool => Encoding::Bool,
             PointKind::Text => Encoding::Text,
             PointKind::Code => Encoding::Code,
@@ -177,7 +177,7 @@ fn stream_of(figures: &Figures) -> Arc<Stream> {
     Arc::new(Stream { device: "gateway".into(), source: "gateway".into(), every_ms: EVERY_MS, points })
 }
 
-fn whole(n: u64) -> Sample {
+fn integer(n: u64) -> Sample {
     Ok(Value::Exact(Decimal::from(n)))
 }
 
@@ -185,15 +185,15 @@ fn tenths(n: u64) -> Sample {
     Ok(Value::Exact(Decimal::new(i64::try_from(n).unwrap_or(i64::MAX), 1)))
 }
 
-fn yes(b: bool) -> Sample {
+fn boolean(b: bool) -> Sample {
     Ok(Value::Bool(b))
 }
 
-fn figures(
+fn health_points(
     shared: &Shared,
     before: &mut (Usage, crate::model::time::MonotonicMillis, u64, u64),
     gap: Sample,
-) -> Figures {
+) -> HealthPoints {
     use PointKind::{Bool, Counter, Number, Text};
     let (usage, now) = (Usage::now(), shared.clock.mono());
     let j = shared.journal.health();
@@ -205,42 +205,42 @@ fn figures(
     let rates = (per_s(readings - before.2), per_s(samples - before.3));
     *before = (usage, now, readings, samples);
     let limit = shared.configuration().journal.max_bytes().max(1);
-    let mut out: Figures = vec![
+    let mut out: HealthPoints = vec![
         ("version", Text, Ok(Value::Text(env!("CARGO_PKG_VERSION").into()))),
-        ("uptime_s", Number, whole(now.since(shared.started) / 1_000)),
-        ("config_last_good", Bool, yes(lock(&shared.last_good).is_some())),
+        ("uptime_s", Number, integer(now.since(shared.started) / 1_000)),
+        ("config_last_good", Bool, boolean(lock(&shared.last_good).is_some())),
         ("cpu_pct", Number, cpu),
         ("memory_mb", Number, tenths(usage.resident / 100_000)),
-        ("disk_written_bytes", Counter, whole(usage.written)),
+        ("disk_written_bytes", Counter, integer(usage.written)),
         ("readings_per_s", Number, rates.0),
         ("samples_per_s", Number, rates.1),
-        ("journal_bytes", Number, whole(get(&j.bytes))),
+        ("journal_bytes", Number, integer(get(&j.bytes))),
         ("journal_used_pct", Number, tenths(get(&j.bytes) / (limit / 1_000).max(1))),
-        ("journal_write_failed", Bool, yes(!j.ok.load(Ordering::Relaxed))),
-        ("write_errors", Counter, whole(get(&j.failures))),
-        ("damaged_segments", Counter, whole(get(&j.damaged_files))),
-        ("lost_readings", Counter, whole(get(&j.lost) + get(&j.lost_unsent))),
-        ("rules_off", Number, whole(rules_off(shared))),
-        ("readings_replaced", Counter, whole(shared.inbox.replaced.load(Ordering::Relaxed))),
-        ("task_restarts", Counter, whole(lock(&shared.troubles).iter().map(|t| t.panics).sum())),
-        ("clock_synchronised", Bool, yes(crate::clock::kernel_synchronised())),
-        ("clock_trusted", Bool, yes(shared.clock.trusted())),
+        ("journal_write_failed", Bool, boolean(!j.ok.load(Ordering::Relaxed))),
+        ("write_errors", Counter, integer(get(&j.failures))),
+        ("damaged_segments", Counter, integer(get(&j.damaged_files))),
+        ("lost_readings", Counter, integer(get(&j.lost) + get(&j.lost_unsent))),
+        ("rules_off", Number, integer(rules_off(shared))),
+        ("readings_replaced", Counter, integer(shared.inbox.replaced.load(Ordering::Relaxed))),
+        ("task_restarts", Counter, integer(lock(&shared.task_failures).iter().map(|t| t.panics).sum())),
+        ("clock_synchronised", Bool, boolean(crate::clock::kernel_synchronised())),
+        ("clock_trusted", Bool, boolean(shared.clock.is_trusted())),
     ];
     out.extend(disk(shared));
-    out.extend(field(shared));
-    out.extend(outlets(shared));
-    out.extend(decided(shared, gap));
-    debug_assert!(out.iter().map(|f| f.0).eq(OWN_POINTS.iter().copied()), "rules are told of the same points");
+    out.extend(bus_points(shared));
+    out.extend(sink_points(shared));
+    out.extend(alarm_points(shared, gap));
+    debug_assert!(out.iter().map(|f| f.0).eq(GATEWAY_POINTS.iter().copied()), "rules are told of the same points");
     out
 }
 
-fn decided(shared: &Shared, gap: Sample) -> Figures {
+fn alarm_points(shared: &Shared, gap: Sample) -> HealthPoints {
     let (mut active, mut waiting, mut shelved) = (0, 0, 0);
-    let pages = shared.engine().oncall().figures();
+    let pages = shared.engine().oncall().stats();
     let channels = lock(&shared.channels).len() as u64;
     for (_, _, alarm) in shared.engine().alarms() {
         active += u64::from(alarm.step > 0);
-        waiting += u64::from(alarm.waits);
+        waiting += u64::from(alarm.needs_ack);
         shelved += u64::from(alarm.shelved.is_some());
     }
     let failed = shared.store.health.failed.load(Ordering::Relaxed);
@@ -249,25 +249,25 @@ fn decided(shared: &Shared, gap: Sample) -> Figures {
     let mark = mark.or_else(|| std::fs::metadata(&shared.paths.state).and_then(|m| m.created()).ok());
     let mark = mark.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let now = u64::try_from(shared.clock.wall().0).unwrap_or(0) / 1_000;
-    let age = mark.filter(|_| shared.clock.trusted()).map(|at| now.saturating_sub(at.as_secs()) / 8_640);
+    let age = mark.filter(|_| shared.clock.is_trusted()).map(|at| now.saturating_sub(at.as_secs()) / 8_640);
     let ways = reply_ways::list(shared);
-    let deaf = ways.iter().filter(|w| !w.failed.is_empty()).count() as u64;
+    let failed_receivers = ways.iter().filter(|w| !w.failed.is_empty()).count() as u64;
     vec![
-        ("store_write_failed", PointKind::Bool, yes(failed)),
-        ("alarms_active", PointKind::Number, whole(active)),
-        ("alarms_unacknowledged", PointKind::Number, whole(waiting)),
-        ("alarms_shelved", PointKind::Number, whole(shelved)),
-        ("channels", PointKind::Number, whole(channels)),
-        ("channels_ok", PointKind::Number, whole(channels.saturating_sub(pages.resting))),
-        ("pages_waiting", PointKind::Number, whole(pages.waiting)),
-        ("pages_sent", PointKind::Counter, whole(pages.sent)),
-        ("pages_failed", PointKind::Counter, whole(pages.failed)),
-        ("pages_unreached", PointKind::Number, whole(pages.unreached)),
-        ("rota_unreachable", PointKind::Number, whole(pages.tests_missed)),
+        ("store_write_failed", PointKind::Bool, boolean(failed)),
+        ("alarms_active", PointKind::Number, integer(active)),
+        ("alarms_unacknowledged", PointKind::Number, integer(waiting)),
+        ("alarms_shelved", PointKind::Number, integer(shelved)),
+        ("channels", PointKind::Number, integer(channels)),
+        ("channels_ok", PointKind::Number, integer(channels.saturating_sub(pages.unavailable_channels))),
+        ("pages_waiting", PointKind::Number, integer(pages.waiting)),
+        ("pages_sent", PointKind::Counter, integer(pages.sent)),
+        ("pages_failed", PointKind::Counter, integer(pages.failed)),
+        ("pages_unreached", PointKind::Number, integer(pages.unreached)),
+        ("rota_unreachable", PointKind::Number, integer(pages.tests_missed)),
         ("rota_gap_d", PointKind::Number, gap),
         ("backup_age_d", PointKind::Number, age.map_or(Err(Cause::NotAvailable), tenths)),
-        ("reply_ways", PointKind::Number, whole(ways.len() as u64)),
-        ("reply_ways_failed", PointKind::Number, whole(deaf)),
+        ("reply_ways", PointKind::Number, integer(ways.len() as u64)),
+        ("reply_ways_failed", PointKind::Number, integer(failed_receivers)),
     ]
 }
 
@@ -280,34 +280,34 @@ fn rota_gap(shared: &Shared) -> Sample {
         return Err(Cause::NotAvailable);
     }
     let to = UnixMillis(now.wall.0 + GAP_DAYS * rota::DAY_MS);
-    let stretches = plan.rotas.keys().flat_map(|id| rota::stretches(plan, id, overrides, now.wall, to));
-    let gap = stretches.filter(|s| s.person.is_none()).map(|s| s.from).min().unwrap_or(to);
+    let periods = plan.rotas.keys().flat_map(|id| rota::on_call_periods(plan, id, overrides, now.wall, to));
+    let gap = periods.filter(|s| s.person.is_none()).map(|s| s.from).min().unwrap_or(to);
     tenths(u64::try_from((gap.0 - now.wall.0) * 10 / rota::DAY_MS).unwrap_or(0))
 }
 
-fn disk(shared: &Shared) -> Figures {
+fn disk(shared: &Shared) -> HealthPoints {
     let Ok(stat) = rustix::fs::statvfs(&shared.paths.state) else {
         let none = || Err(Cause::NotAvailable);
         return vec![("disk_free_pct", PointKind::Number, none()), ("disk_free_mb", PointKind::Number, none())];
     };
     let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000;
     let share = stat.f_bavail.saturating_mul(1_000) / stat.f_blocks.max(1);
-    vec![("disk_free_pct", PointKind::Number, tenths(share)), ("disk_free_mb", PointKind::Number, whole(free_mb))]
+    vec![("disk_free_pct", PointKind::Number, tenths(share)), ("disk_free_mb", PointKind::Number, integer(free_mb))]
 }
 
-fn field(shared: &Shared) -> Figures {
+fn bus_points(shared: &Shared) -> HealthPoints {
     let buses = lock(&shared.buses);
     let sum = |name: &str| {
         let of = |b: &super::BusHandle| b.health.counters.list().iter().find(|c| c.0 == name).map_or(0, |c| c.2);
         buses.iter().map(of).sum::<u64>()
     };
     let now = shared.clock.mono();
-    let is_up = |b: &&super::BusHandle| b.health.open.load(Ordering::Relaxed) && b.health.stalled_ms(now).is_none();
+    let is_up = |b: &&super::BusHandle| b.health.is_open.load(Ordering::Relaxed) && b.health.stalled_ms(now).is_none();
     let up = buses.iter().filter(is_up).count() as u64;
     let (mut units, mut ok, mut skipped) = (0, 0, 0);
     for bus in buses.iter() {
         for i in 0..bus.health.units.len() {
-            let seen = bus.health.unit(i, |u| (u.presence, u.skipped));
+            let seen = bus.health.with_unit(i, |u| (u.presence, u.skipped_cycles));
             let Some((presence, late)) = seen else { continue };
             units += 1;
             ok += u64::from(presence == UnitPresence::Online);
@@ -315,41 +315,41 @@ fn field(shared: &Shared) -> Figures {
         }
     }
     vec![
-        ("links", PointKind::Number, whole(buses.len() as u64)),
-        ("links_up", PointKind::Number, whole(up)),
-        ("units", PointKind::Number, whole(units)),
-        ("units_ok", PointKind::Number, whole(ok)),
-        ("requests", PointKind::Counter, whole(sum("requests"))),
-        ("timeouts", PointKind::Counter, whole(sum("timeouts"))),
-        ("exceptions", PointKind::Counter, whole(sum("exceptions"))),
-        ("frames_discarded", PointKind::Counter, whole(sum("late") + sum("crossed"))),
-        ("reconnects", PointKind::Counter, whole(sum("connects"))),
-        ("poll_skipped", PointKind::Counter, whole(skipped)),
+        ("links", PointKind::Number, integer(buses.len() as u64)),
+        ("links_up", PointKind::Number, integer(up)),
+        ("units", PointKind::Number, integer(units)),
+        ("units_ok", PointKind::Number, integer(ok)),
+        ("requests", PointKind::Counter, integer(sum("requests"))),
+        ("timeouts", PointKind::Counter, integer(sum("timeouts"))),
+        ("exceptions", PointKind::Counter, integer(sum("exceptions"))),
+        ("frames_discarded", PointKind::Counter, integer(sum("late") + sum("crossed"))),
+        ("reconnects", PointKind::Counter, integer(sum("connects"))),
+        ("poll_skipped", PointKind::Counter, integer(skipped)),
     ]
 }
 
-fn outlets(shared: &Shared) -> Figures {
+fn sink_points(shared: &Shared) -> HealthPoints {
     let sinks = lock(&shared.sinks);
     let paused = sinks.iter().filter(|s| s.health.paused.load(Ordering::Relaxed)).count() as u64;
     let up = sinks.iter().filter(|s| s.health.connected.load(Ordering::Relaxed)).count() as u64;
     let lag = sinks.iter().map(|s| s.health.lag.load(Ordering::Relaxed)).max().unwrap_or(0);
     let lag_ms = sinks.iter().map(|s| s.health.lag_ms.load(Ordering::Relaxed)).max().unwrap_or(0);
     let sum = |of: fn(&super::SinkHandle) -> u64| sinks.iter().map(of).sum::<u64>();
-    let aside = sum(|s| s.health.set_aside.load(Ordering::Relaxed));
+    let aside = sum(|s| s.health.dead_lettered.load(Ordering::Relaxed));
     let dropped = sum(|s| {
         s.health.too_old.load(Ordering::Relaxed) + s.health.undated.load(Ordering::Relaxed) + s.dead_letters.dropped()
     });
-    let refused = sum(|s| s.health.refused.load(Ordering::Relaxed));
-    let clashing = sum(|s| u64::from(s.health.clashes.load(Ordering::Relaxed)));
+    let refused = sum(|s| s.health.rejected_count.load(Ordering::Relaxed));
+    let clashing = sum(|s| u64::from(s.health.has_client_id_conflict.load(Ordering::Relaxed)));
     vec![
-        ("sinks", PointKind::Number, whole(sinks.len() as u64)),
-        ("sinks_up", PointKind::Number, whole(up)),
-        ("sinks_paused", PointKind::Number, whole(paused)),
-        ("backlog_readings", PointKind::Number, whole(lag)),
+        ("sinks", PointKind::Number, integer(sinks.len() as u64)),
+        ("sinks_up", PointKind::Number, integer(up)),
+        ("sinks_paused", PointKind::Number, integer(paused)),
+        ("backlog_readings", PointKind::Number, integer(lag)),
         ("sink_lag_s", PointKind::Number, tenths(lag_ms / 100)),
-        ("sink_set_aside", PointKind::Counter, whole(aside)),
-        ("sink_dropped", PointKind::Counter, whole(dropped)),
-        ("sink_refused", PointKind::Number, whole(refused)),
-        ("sinks_clashing", PointKind::Number, whole(clashing)),
+        ("sink_set_aside", PointKind::Counter, integer(aside)),
+        ("sink_dropped", PointKind::Counter, integer(dropped)),
+        ("sink_refused", PointKind::Number, integer(refused)),
+        ("sinks_clashing", PointKind::Number, integer(clashing)),
     ]
 }

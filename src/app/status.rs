@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::app::reply_ways::{self, ReplyWay};
+use crate::app::reply_ways::{self, ReplyReceiver};
 use crate::app::{BusHandle, Shared, SinkHandle, lock};
 use crate::model::time::MonotonicMillis;
 use crate::sink::SinkHealth;
@@ -29,21 +29,22 @@ pub struct Status {
     pub sinks: Vec<SinkStatus>,
     /// Alarms.
     #[serde(default)]
-    pub alarms: Alarms,
+    pub alarms: AlarmCounts,
     /// Pages.
     #[serde(default)]
     pub pages: OncallStatus,
     /// The journal.
     pub journal: JournalStatus,
     /// The clock.
-    pub clock: Clock,
+    pub clock: ClockStatus,
     /// Tasks that panicked, in words.
-    pub troubles: Vec<String>,
+    #[serde(rename = "troubles")]
+    pub task_failures: Vec<String>,
 }
 
 /// Alarms, counted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Alarms {
+pub struct AlarmCounts {
     /// There could be.
     pub all: usize,
     /// In alarm.
@@ -51,11 +52,13 @@ pub struct Alarms {
     /// Nobody has taken them.
     pub unacknowledged: usize,
     /// Put aside, taken out or explained by another.
-    pub quiet: usize,
+    #[serde(rename = "quiet")]
+    pub suppressed: usize,
     /// Whether more come than people can read.
     pub flood: bool,
     /// Whether the last decision could not be written down.
-    pub unwritten: bool,
+    #[serde(rename = "unwritten")]
+    pub commit_failed: bool,
 }
 
 /// A link.
@@ -66,7 +69,8 @@ pub struct LinkStatus {
     /// Where it leads.
     pub address: String,
     /// Whether it is open.
-    pub up: bool,
+    #[serde(rename = "up")]
+    pub is_connected: bool,
     /// Why it is not.
     pub error: String,
     /// What happened on it.
@@ -93,7 +97,7 @@ pub struct OncallStatus {
     pub channels: Vec<(String, String)>,
     /// Whether answers can be heard, by where they come in.
     #[serde(default)]
-    pub reply_ways: Vec<ReplyWay>,
+    pub reply_ways: Vec<ReplyReceiver>,
 }
 
 /// A unit.
@@ -106,11 +110,13 @@ pub struct UnitStatus {
     /// Its profile.
     pub profile: String,
     /// The profile's variant in use.
-    pub layout: String,
+    #[serde(rename = "layout")]
+    pub variant: String,
     /// online, degraded, offline, unknown.
     pub state: String,
     /// Why it is not online.
-    pub why: String,
+    #[serde(rename = "why")]
+    pub reason: String,
     /// Since when, RFC 3339.
     pub since: String,
     /// Cycles served.
@@ -135,7 +141,8 @@ pub struct UnitStatus {
     #[serde(default)]
     pub remark: String,
     /// What is left out and why, and which gaps are not read across, in words.
-    pub holes: Vec<String>,
+    #[serde(rename = "holes")]
+    pub unreadable_ranges: Vec<String>,
 }
 
 /// A sink.
@@ -146,7 +153,8 @@ pub struct SinkStatus {
     /// Where it leads.
     pub url: String,
     /// Whether it is connected.
-    pub up: bool,
+    #[serde(rename = "up")]
+    pub is_connected: bool,
     /// Why it is not.
     pub error: String,
     /// Whether only a person can mend why it is not.
@@ -168,15 +176,19 @@ pub struct SinkStatus {
     #[serde(default)]
     pub too_old: u64,
     /// Messages or values set aside since the start.
-    pub set_aside: u64,
+    #[serde(rename = "set_aside")]
+    pub dead_letters: u64,
     /// Those that are kept: `plantroom set-aside`.
     #[serde(default)]
-    pub kept_aside: u64,
+    #[serde(rename = "kept_aside")]
+    pub dead_letters_kept: u64,
     /// The last of them.
-    pub last_set_aside: String,
+    #[serde(rename = "last_set_aside")]
+    pub last_dead_letter: String,
     /// Of those, dropped for room or age, or not kept for want of a disk.
     #[serde(default)]
-    pub aside_dropped: u64,
+    #[serde(rename = "aside_dropped")]
+    pub dead_letters_dropped: u64,
     /// How far the history is that is being written again; empty: none is.
     #[serde(default)]
     pub resending: String,
@@ -238,7 +250,7 @@ pub struct Verified {
 
 /// The clock.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Clock {
+pub struct ClockStatus {
     /// The date as shown.
     pub date: String,
     /// Whether it is believed.
@@ -247,7 +259,8 @@ pub struct Clock {
     pub synchronised: bool,
     /// Why it is not believed.
     #[serde(default)]
-    pub why: String,
+    #[serde(rename = "why")]
+    pub reason: String,
 }
 
 fn pages(shared: &Shared) -> OncallStatus {
@@ -255,8 +268,8 @@ fn pages(shared: &Shared) -> OncallStatus {
     let reply_ways = reply_ways::list(shared);
     let engine = shared.engine();
     let now = shared.clock.mono();
-    let figures = engine.oncall().figures();
-    let resting = engine.oncall().resting(now);
+    let figures = engine.oncall().stats();
+    let resting = engine.oncall().channels_in_cooldown(now);
     let why = |id: &str| {
         let rests = resting.iter().find(|(of, ..)| *of == id);
         rests.map_or(String::new(), |(_, until, why)| format!("rests {} s: {why}", until.since(now) / 1_000))
@@ -271,15 +284,15 @@ fn pages(shared: &Shared) -> OncallStatus {
     }
 }
 
-fn alarms(shared: &Shared) -> Alarms {
+fn alarms(shared: &Shared) -> AlarmCounts {
     let engine = shared.engine();
     let unwritten = shared.store.health.failed.load(Ordering::Relaxed);
-    let mut out = Alarms { flood: engine.is_flood(), unwritten, ..Alarms::default() };
+    let mut out = AlarmCounts { flood: engine.is_alarm_flood(), commit_failed: unwritten, ..AlarmCounts::default() };
     for (_, _, alarm) in engine.alarms() {
         out.all += 1;
         out.active += usize::from(alarm.step > 0);
-        out.unacknowledged += usize::from(alarm.waits);
-        out.quiet += usize::from(alarm.is_quiet());
+        out.unacknowledged += usize::from(alarm.needs_ack);
+        out.suppressed += usize::from(alarm.is_silenced());
     }
     out
 }
@@ -289,7 +302,7 @@ pub fn status(shared: &Shared) -> Status {
     let j = shared.journal.health();
     let get = |a: &std::sync::atomic::AtomicU64| a.load(Ordering::Relaxed);
     let trouble = |t: &crate::supervise::TaskFailure| {
-        let standing = if t.standing { ", now tried every ten minutes" } else { "" };
+        let standing = if t.restarts_exhausted { ", now tried every ten minutes" } else { "" };
         format!("{} panicked {} times{standing}", t.task, t.panics)
     };
     let zone = &configuration.alarms.zone;
@@ -302,7 +315,7 @@ pub fn status(shared: &Shared) -> Status {
         site: configuration.site.id.clone(),
         uptime_s: shared.clock.mono().since(shared.started) / 1_000,
         last_good: lock(&shared.last_good).clone(),
-        rules_off: shared.rest.remark(),
+        rules_off: shared.crash_loop_guard.remark(),
         links,
         sinks,
         alarms,
@@ -315,10 +328,10 @@ pub fn status(shared: &Shared) -> Status {
             committed: get(&j.committed),
             lost: get(&j.lost) + get(&j.lost_unsent),
             damaged_files: get(&j.damaged_files),
-            thinned_files: get(&j.thinned_files),
+            thinned_files: get(&j.downsampled_files),
             dropped_files: get(&j.dropped_files),
-            aged_files: get(&j.aged_files),
-            verified: shared.journal.verified().map(|report| Verified {
+            aged_files: get(&j.expired_files),
+            verified: shared.journal.last_verification().map(|report| Verified {
                 at: if report.ended_ms > 0 {
                     crate::model::time::UnixMillis(report.ended_ms).local(zone)
                 } else {
@@ -326,48 +339,48 @@ pub fn status(shared: &Shared) -> Status {
                 },
                 files: report.files,
                 damaged: report.damage.len() as u64,
-                mended: report.mended.len() as u64,
+                mended: report.repaired.len() as u64,
             }),
         },
-        clock: Clock {
+        clock: ClockStatus {
             date: shared.clock.wall().local(zone),
-            trusted: shared.clock.trusted(),
+            trusted: shared.clock.is_trusted(),
             synchronised: crate::clock::kernel_synchronised(),
-            why: shared.clock.disbelief().unwrap_or_default(),
+            reason: shared.clock.distrust_reason().unwrap_or_default(),
         },
-        troubles: lock(&shared.troubles).iter().map(trouble).collect(),
+        task_failures: lock(&shared.task_failures).iter().map(trouble).collect(),
     }
 }
 
 fn link(bus: &BusHandle, zone: &TimeZone, now: MonotonicMillis) -> LinkStatus {
     let stalled = bus.health.stalled_ms(now);
     let unit = |(i, config): (usize, &crate::poll::UnitConfig)| {
-        let h = bus.health.unit(i, |h| h.clone()).unwrap_or_default();
+        let h = bus.health.with_unit(i, |h| h.clone()).unwrap_or_default();
         let trips: u64 = h.round_trips.iter().sum();
         UnitStatus {
             id: config.id.to_string(),
             address: config.address,
             profile: config.profile.name.to_string(),
-            layout: if h.layout.is_empty() { "base".to_string() } else { h.layout },
+            variant: if h.variant.is_empty() { "base".to_string() } else { h.variant },
             state: format!("{:?}", h.presence).to_lowercase(),
-            why: h.cause.map(|c| c.word().to_string()).unwrap_or_default(),
+            reason: h.cause.map(|c| c.word().to_string()).unwrap_or_default(),
             since: if h.since.0 == 0 { String::new() } else { h.since.local(zone) },
             cycles: h.cycles,
-            good: h.good,
-            skipped: h.skipped,
+            good: h.good_cycles,
+            skipped: h.skipped_cycles,
             timeouts: h.timeouts,
             exceptions: h.exceptions,
             round_trip_us: h.round_trip_sum_us / trips.max(1),
             retries: h.retries,
-            late: h.late,
-            remark: h.remark,
-            holes: h.holes,
+            late: h.late_answers,
+            remark: h.late_answer_hint,
+            unreadable_ranges: h.unreadable_ranges,
         }
     };
     LinkStatus {
         id: bus.config.link.id.clone(),
         address: bus.config.link.transport.address().to_string(),
-        up: bus.health.open.load(Ordering::Relaxed) && stalled.is_none(),
+        is_connected: bus.health.is_open.load(Ordering::Relaxed) && stalled.is_none(),
         error: stalled
             .map_or_else(|| bus.health.error(), |ms| format!("nothing is read for {} s: it hangs", ms / 1_000)),
         counters: bus.health.counters.list().into_iter().map(|(name, _, n)| (name.to_string(), n)).collect(),
@@ -381,23 +394,23 @@ fn sink(sink: &SinkHandle) -> SinkStatus {
     SinkStatus {
         name: sink.settings.name().to_string(),
         url: sink.settings.url().to_string(),
-        up: h.connected.load(Ordering::Relaxed),
+        is_connected: h.connected.load(Ordering::Relaxed),
         error: SinkHealth::text(&h.error),
         paused: h.paused.load(Ordering::Relaxed),
-        missing: h.missing.load(Ordering::Relaxed),
+        missing: h.backfill_pending.load(Ordering::Relaxed),
         undated: h.undated.load(Ordering::Relaxed),
         too_old: h.too_old.load(Ordering::Relaxed),
-        kept_aside: sink.dead_letters.count() as u64,
+        dead_letters_kept: sink.dead_letters.count() as u64,
         delivered: h.delivered.load(Ordering::Relaxed),
         lag: h.lag.load(Ordering::Relaxed),
         lag_s: h.lag_ms.load(Ordering::Relaxed) / 1_000,
-        set_aside: h.set_aside.load(Ordering::Relaxed),
-        last_set_aside: SinkHealth::text(&h.last_set_aside),
-        aside_dropped: sink.dead_letters.dropped(),
-        resending: sink.resend.says(),
-        refused: h.refused.load(Ordering::Relaxed),
-        refused_what: SinkHealth::text(&h.refused_what),
+        dead_letters: h.dead_lettered.load(Ordering::Relaxed),
+        last_dead_letter: SinkHealth::text(&h.last_dead_letter),
+        dead_letters_dropped: sink.dead_letters.dropped(),
+        resending: sink.resend.progress(),
+        refused: h.rejected_count.load(Ordering::Relaxed),
+        refused_what: SinkHealth::text(&h.rejected_list),
         limits: SinkHealth::text(&h.limits),
-        clashes: h.clashes.load(Ordering::Relaxed),
+        clashes: h.has_client_id_conflict.load(Ordering::Relaxed),
     }
 }

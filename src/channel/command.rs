@@ -13,7 +13,7 @@ use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::time::UnixMillis;
 
 /// Exit status that asks for a retry (sysexits.h: EX_TEMPFAIL).
-const LATER: i32 = 75;
+const EX_TEMPFAIL: i32 = 75;
 
 /// A program on this box: `[[channel.command]]`. It gets the message as JSON on its standard input, and in the environment
 /// `PLANTROOM_TITLE`, `PLANTROOM_SHORT`, `PLANTROOM_PRIORITY`, `PLANTROOM_ASKS`, `PLANTROOM_TO` and `PLANTROOM_LINK`, with `PATH` and
@@ -79,7 +79,7 @@ impl CommandChannel {
         Self { settings }
     }
 
-    async fn run(&self, letter: &Notification) -> DeliveryOutcome {
+    async fn run(&self, notification: &Notification) -> DeliveryOutcome {
         let s = &self.settings;
         let spawned = tokio::process::Command::new(&s.program)
             .args(&s.args)
@@ -87,12 +87,12 @@ impl CommandChannel {
             .env_clear()
             .env("PATH", PATH)
             .env("LANG", "C.UTF-8")
-            .env("PLANTROOM_TITLE", &letter.title)
-            .env("PLANTROOM_SHORT", &letter.short)
-            .env("PLANTROOM_PRIORITY", letter.priority.word())
-            .env("PLANTROOM_ASKS", if letter.requires_ack { "1" } else { "0" })
-            .env("PLANTROOM_TO", &letter.to)
-            .env("PLANTROOM_LINK", letter.link.as_deref().unwrap_or_default())
+            .env("PLANTROOM_TITLE", &notification.title)
+            .env("PLANTROOM_SHORT", &notification.summary)
+            .env("PLANTROOM_PRIORITY", notification.priority.word())
+            .env("PLANTROOM_ASKS", if notification.requires_ack { "1" } else { "0" })
+            .env("PLANTROOM_TO", &notification.address)
+            .env("PLANTROOM_LINK", notification.link.as_deref().unwrap_or_default())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -103,13 +103,13 @@ impl CommandChannel {
             Ok(child) => child,
             // The file is being written at this moment.
             Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                return DeliveryOutcome::Later { after_ms: None, why: format!("cannot start {}: {e}", s.program) };
+                return DeliveryOutcome::RetryLater { after_ms: None, reason: format!("cannot start {}: {e}", s.program) };
             }
-            Err(e) => return DeliveryOutcome::Rejected { why: format!("cannot start {}: {e}", s.program) },
+            Err(e) => return DeliveryOutcome::Rejected { reason: format!("cannot start {}: {e}", s.program) },
         };
         let mut group = ProcessGroup(child.id());
         let (input, mut errors) = (child.stdin.take(), child.stderr.take());
-        let object = letter.object.to_string();
+        let object = notification.payload.to_string();
         let running = async {
             if let Some(mut input) = input {
                 // A program need not read its input.
@@ -118,8 +118,8 @@ impl CommandChannel {
             child.wait().await
         };
         match tokio::time::timeout(Duration::from_millis(s.timeout_ms), running).await {
-            Err(_) => DeliveryOutcome::Unknown { why: format!("{} took longer than {} ms", s.program, s.timeout_ms) },
-            Ok(Err(e)) => DeliveryOutcome::Unknown { why: format!("{}: {e}", s.program) },
+            Err(_) => DeliveryOutcome::Unknown { reason: format!("{} took longer than {} ms", s.program, s.timeout_ms) },
+            Ok(Err(e)) => DeliveryOutcome::Unknown { reason: format!("{}: {e}", s.program) },
             Ok(Ok(status)) => {
                 // It exited by itself: background processes that it started on purpose keep running.
                 group.0 = None;
@@ -135,8 +135,8 @@ impl CommandChannel {
                 let words = String::from_utf8_lossy(&bytes[..read]).trim().to_string();
                 match status.code() {
                     Some(0) => DeliveryOutcome::Accepted,
-                    Some(LATER) => DeliveryOutcome::Later { after_ms: None, why: format!("{}: {words}", s.program) },
-                    _ => DeliveryOutcome::Rejected { why: format!("{}: {status} {words}", s.program) },
+                    Some(EX_TEMPFAIL) => DeliveryOutcome::RetryLater { after_ms: None, reason: format!("{}: {words}", s.program) },
+                    _ => DeliveryOutcome::Rejected { reason: format!("{}: {status} {words}", s.program) },
                 }
             }
         }
@@ -144,7 +144,7 @@ impl CommandChannel {
 }
 
 impl Channel for CommandChannel {
-    fn send<'a>(&'a self, letter: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
-        Box::pin(self.run(letter))
+    fn send<'a>(&'a self, notification: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
+        Box::pin(self.run(notification))
     }
 }

@@ -17,7 +17,7 @@ use crate::model::time::UnixMillis;
 /// Timeout of one delivery attempt.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Retry delay after a mail server could not be reached.
-const AGAIN_MS: u64 = 60_000;
+const RETRY_MS: u64 = 60_000;
 
 /// A mail server: `[[channel.email]]`. A contact's `to` is an address.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -137,35 +137,35 @@ impl Email {
         }
     }
 
-    fn message(&self, letter: &Notification) -> Result<Message, String> {
-        let to = letter.to.parse().map_err(|e| format!("`{}` is no address: {e}", letter.to))?;
+    fn message(&self, notification: &Notification) -> Result<Message, String> {
+        let to = notification.address.parse().map_err(|e| format!("`{}` is no address: {e}", notification.address))?;
         let from = self.settings.from.parse().map_err(|e| format!("`{}` is no address: {e}", self.settings.from))?;
         let host = self.settings.from.rsplit_once('@').map_or("plantroom", |(_, h)| h.trim_end_matches('>'));
         Message::builder()
             .from(from)
             .to(to)
-            .subject(&letter.title)
-            .message_id(Some(format!("<{}@{host}>", letter.id)))
+            .subject(&notification.title)
+            .message_id(Some(format!("<{}@{host}>", notification.id)))
             .header(ContentType::TEXT_PLAIN)
-            .body(letter.text())
+            .body(notification.text())
             .map_err(|e| e.to_string())
     }
 
-    async fn try_once(&self, letter: &Notification) -> Result<DeliveryOutcome, String> {
-        let (transport, message) = (self.transport()?, self.message(letter)?);
+    async fn try_once(&self, notification: &Notification) -> Result<DeliveryOutcome, String> {
+        let (transport, message) = (self.transport()?, self.message(notification)?);
         Ok(match tokio::time::timeout(TIMEOUT, transport.send(message)).await {
-            Err(_) => DeliveryOutcome::Unknown { why: "no answer in time".to_string() },
+            Err(_) => DeliveryOutcome::Unknown { reason: "no answer in time".to_string() },
             Ok(Ok(_)) => DeliveryOutcome::Accepted,
             Ok(Err(e)) => {
                 let why = http::chain(&e);
                 if e.is_permanent() {
-                    DeliveryOutcome::Rejected { why }
+                    DeliveryOutcome::Rejected { reason: why }
                 } else if e.is_transient() {
-                    DeliveryOutcome::Later { after_ms: None, why }
+                    DeliveryOutcome::RetryLater { after_ms: None, reason: why }
                 } else if e.is_timeout() || e.is_response() {
-                    DeliveryOutcome::Unknown { why }
+                    DeliveryOutcome::Unknown { reason: why }
                 } else {
-                    DeliveryOutcome::Later { after_ms: Some(AGAIN_MS), why }
+                    DeliveryOutcome::RetryLater { after_ms: Some(RETRY_MS), reason: why }
                 }
             }
         })
@@ -177,7 +177,7 @@ impl Channel for Email {
         Box::pin(async { Some(self.log_in().await) })
     }
 
-    fn send<'a>(&'a self, letter: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
-        Box::pin(async move { self.try_once(letter).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { why }) })
+    fn send<'a>(&'a self, notification: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
+        Box::pin(async move { self.try_once(notification).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why }) })
     }
 }

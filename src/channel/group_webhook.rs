@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::channel::{BoxFuture, Channel, HttpAnswer, address_problems, ask, by_status, hmac};
+use crate::channel::{BoxFuture, Channel, HttpAnswer, address_problems, send_request, outcome_by_status, hmac};
 use crate::http;
 use crate::model::notification::{DeliveryOutcome, Notification, cut_bytes};
 use crate::model::time::UnixMillis;
@@ -82,7 +82,7 @@ pub fn feishu_sign(secret: &str, s: i64) -> String {
 }
 
 /// Clock difference from which a service rejects signatures, seconds.
-const CLOCK_S: i64 = 3_600;
+const CLOCK_OFFSET_MIN_S: i64 = 3_600;
 
 impl GroupWebhook {
     /// Opens no connection before the first attempt.
@@ -91,8 +91,8 @@ impl GroupWebhook {
     }
 
     /// The message in the vendor's JSON format.
-    pub fn body(&self, letter: &Notification, secret: Option<&str>, now: UnixMillis) -> Value {
-        let (text, to) = (letter.text(), letter.to.as_str());
+    pub fn body(&self, notification: &Notification, secret: Option<&str>, now: UnixMillis) -> Value {
+        let (text, to) = (notification.text(), notification.address.as_str());
         let is_mobile =
             to.trim_start_matches('+').len() >= 7 && to.trim_start_matches('+').chars().all(|c| c.is_ascii_digit());
         match self.vendor {
@@ -168,34 +168,34 @@ impl GroupWebhook {
         parsed.map_err(|e| e.to_string())
     }
 
-    async fn send_now(&self, letter: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, String> {
+    async fn send_now(&self, notification: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, String> {
         let s = &self.settings;
         let key = http::secret(s.key.as_ref(), s.key_file.as_ref())?.unwrap_or_default();
         let secret = http::secret(s.secret.as_ref(), s.secret_file.as_ref())?;
         let url = self.url(&key, secret.as_deref(), now)?;
-        let client = super::kept(&self.client, url.as_str(), s.ca_file.as_deref())?;
-        let body = self.body(letter, secret.as_deref(), now).to_string();
+        let client = super::cached_client(&self.client, url.as_str(), s.ca_file.as_deref())?;
+        let body = self.body(notification, secret.as_deref(), now).to_string();
         let request = client.post(url).header("content-type", "application/json; charset=utf-8").body(body);
-        Ok(match ask(request, now).await {
-            Ok(said) => judge(self.vendor, &said),
+        Ok(match send_request(request, now).await {
+            Ok(said) => outcome_of(self.vendor, &said),
             Err(answer) => answer,
         })
     }
 }
 
 /// The outcome of a response: the body's error code decides, whatever the HTTP status is.
-pub fn judge(vendor: GroupWebhookVendor, said: &HttpAnswer) -> DeliveryOutcome {
-    let body: Value = serde_json::from_str(&said.body).unwrap_or_default();
+pub fn outcome_of(vendor: GroupWebhookVendor, answer: &HttpAnswer) -> DeliveryOutcome {
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let (code, words) = match vendor {
         GroupWebhookVendor::Wecom | GroupWebhookVendor::Dingtalk => (body["errcode"].as_i64(), body["errmsg"].as_str()),
         GroupWebhookVendor::Feishu => (body["code"].as_i64().or(body["StatusCode"].as_i64()), body["msg"].as_str()),
     };
     let Some(code) = code else {
-        return match by_status(said) {
+        return match outcome_by_status(answer) {
             // A success status without the error code that these services always send.
             DeliveryOutcome::Accepted => {
-                let words: String = said.body.chars().take(200).collect();
-                DeliveryOutcome::Unknown { why: format!("an answer that is none of a robot's: {}", words.trim()) }
+                let words: String = answer.body.chars().take(200).collect();
+                DeliveryOutcome::Unknown { reason: format!("an answer that is none of a robot's: {}", words.trim()) }
             }
             other => other,
         };
@@ -207,28 +207,28 @@ pub fn judge(vendor: GroupWebhookVendor, said: &HttpAnswer) -> DeliveryOutcome {
             | (GroupWebhookVendor::Dingtalk, 130_101 | 130_102)
             | (GroupWebhookVendor::Feishu, 11_232 | 9_499 | 11_233)
     );
-    let off = said.clock_off_s.filter(|s| s.abs() >= CLOCK_S);
+    let clock_offset_s = answer.clock_offset_s.filter(|s| s.abs() >= CLOCK_OFFSET_MIN_S);
     let words = words.unwrap_or_default();
-    match (code, is_rate, off) {
+    match (code, is_rate, clock_offset_s) {
         (0, ..) => DeliveryOutcome::Accepted,
         (_, true, _) => {
-            DeliveryOutcome::Later { after_ms: said.after_ms, why: format!("too many messages ({code} {words})") }
+            DeliveryOutcome::RetryLater { after_ms: answer.retry_after_ms, reason: format!("too many messages ({code} {words})") }
         }
         (_, _, Some(off)) => {
             let why = format!(
                 "refused ({code} {words}): this clock is {} min off the service's, which breaks signatures",
                 off / 60
             );
-            DeliveryOutcome::Rejected { why }
+            DeliveryOutcome::Rejected { reason: why }
         }
-        _ => DeliveryOutcome::Rejected { why: format!("refused ({code} {words})") },
+        _ => DeliveryOutcome::Rejected { reason: format!("refused ({code} {words})") },
     }
 }
 
 impl Channel for GroupWebhook {
-    fn send<'a>(&'a self, letter: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
+    fn send<'a>(&'a self, notification: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(
-            async move { self.send_now(letter, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { why }) },
+            async move { self.send_now(notification, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why }) },
         )
     }
 }
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn the_truth_stands_in_the_body() {
         let said = |status: u16, body: &str| HttpAnswer { status, body: body.into(), ..HttpAnswer::default() };
-        let of = |vendor, status, body: &str| judge(vendor, &said(status, body));
+        let of = |vendor, status, body: &str| outcome_of(vendor, &said(status, body));
         assert_eq!(of(GroupWebhookVendor::Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#), DeliveryOutcome::Accepted);
         assert!(matches!(
             of(GroupWebhookVendor::Wecom, 200, r#"{"errcode":93000,"errmsg":"invalid webhook url"}"#),
@@ -270,15 +270,15 @@ mod tests {
         ));
         assert!(matches!(
             of(GroupWebhookVendor::Wecom, 200, r#"{"errcode":45009}"#),
-            DeliveryOutcome::Later { after_ms: None, .. }
+            DeliveryOutcome::RetryLater { after_ms: None, .. }
         ));
         assert!(matches!(
             of(GroupWebhookVendor::Dingtalk, 200, r#"{"errcode":130101}"#),
-            DeliveryOutcome::Later { .. }
+            DeliveryOutcome::RetryLater { .. }
         ));
         assert!(matches!(
             of(GroupWebhookVendor::Feishu, 200, r#"{"code":11232,"msg":"frequency limited"}"#),
-            DeliveryOutcome::Later { .. }
+            DeliveryOutcome::RetryLater { .. }
         ));
         assert_eq!(of(GroupWebhookVendor::Feishu, 200, r#"{"StatusCode":0,"code":0}"#), DeliveryOutcome::Accepted);
         assert!(matches!(
@@ -286,10 +286,10 @@ mod tests {
             DeliveryOutcome::Rejected { .. }
         ));
         assert!(matches!(of(GroupWebhookVendor::Feishu, 200, "<html>"), DeliveryOutcome::Unknown { .. }));
-        assert!(matches!(of(GroupWebhookVendor::Feishu, 502, "<html>"), DeliveryOutcome::Later { .. }));
-        let late = HttpAnswer { clock_off_s: Some(7_200), ..said(200, r#"{"code":19021}"#) };
+        assert!(matches!(of(GroupWebhookVendor::Feishu, 502, "<html>"), DeliveryOutcome::RetryLater { .. }));
+        let late = HttpAnswer { clock_offset_s: Some(7_200), ..said(200, r#"{"code":19021}"#) };
         assert!(
-            matches!(judge(GroupWebhookVendor::Feishu, &late), DeliveryOutcome::Rejected { why } if why.contains("120 min off"))
+            matches!(outcome_of(GroupWebhookVendor::Feishu, &late), DeliveryOutcome::Rejected { reason } if why.contains("120 min off"))
         );
     }
 }

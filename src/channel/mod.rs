@@ -38,7 +38,7 @@ pub enum ChannelSettings {
 }
 
 /// Cooldowns below are multiples of this; DingTalk blocks a robot that exceeds its limit for ten minutes.
-const MINUTE: u64 = 60_000;
+const MINUTE_MS: u64 = 60_000;
 
 impl ChannelSettings {
     /// The channel's id, unique among channels.
@@ -55,7 +55,7 @@ impl ChannelSettings {
 
     /// The channel's rate limit: `per_min` if configured, else 80 % of what the service allows (ntfy: a bucket of 60, refilled by one
     /// each 5 s; WeCom and DingTalk: 20 a minute; Feishu: 100 a minute).
-    pub fn pace(&self) -> RateLimit {
+    pub fn rate_limit(&self) -> RateLimit {
         let own = match self {
             ChannelSettings::Ntfy(s) => s.per_min,
             ChannelSettings::Wecom(s) | ChannelSettings::Dingtalk(s) | ChannelSettings::Feishu(s) => s.per_min,
@@ -64,27 +64,27 @@ impl ChannelSettings {
             ChannelSettings::Sms(s) => s.per_min,
             ChannelSettings::Command(s) => s.per_min,
         };
-        let (per_min, burst, rest_ms) = match self {
-            ChannelSettings::Ntfy(_) => (9.6, 48.0, MINUTE),
+        let (per_min, burst, cooldown_ms) = match self {
+            ChannelSettings::Ntfy(_) => (9.6, 48.0, MINUTE_MS),
             // Burst and refill of one minute add up to 16 messages, 80 for Feishu.
-            ChannelSettings::Wecom(_) => (10.0, 6.0, MINUTE),
-            ChannelSettings::Dingtalk(_) => (10.0, 6.0, 10 * MINUTE),
-            ChannelSettings::Feishu(_) => (76.0, 4.0, MINUTE),
-            ChannelSettings::Email(_) => (20.0, 20.0, 5 * MINUTE),
-            ChannelSettings::Webhook(_) | ChannelSettings::Command(_) => (120.0, 60.0, MINUTE),
-            ChannelSettings::Sms(_) => (10.0, 5.0, MINUTE),
+            ChannelSettings::Wecom(_) => (10.0, 6.0, MINUTE_MS),
+            ChannelSettings::Dingtalk(_) => (10.0, 6.0, 10 * MINUTE_MS),
+            ChannelSettings::Feishu(_) => (76.0, 4.0, MINUTE_MS),
+            ChannelSettings::Email(_) => (20.0, 20.0, 5 * MINUTE_MS),
+            ChannelSettings::Webhook(_) | ChannelSettings::Command(_) => (120.0, 60.0, MINUTE_MS),
+            ChannelSettings::Sms(_) => (10.0, 5.0, MINUTE_MS),
         };
         match own {
-            None => RateLimit { per_min, burst, cooldown_ms: rest_ms },
+            None => RateLimit { per_min, burst, cooldown_ms },
             Some(n) => {
                 let burst = (f64::from(n) * 0.4).max(1.0);
-                RateLimit { per_min: (f64::from(n) - burst).max(f64::from(n) * 0.5), burst, cooldown_ms: rest_ms }
+                RateLimit { per_min: (f64::from(n) - burst).max(f64::from(n) * 0.5), burst, cooldown_ms }
             }
         }
     }
 
     /// Whether a contact method on this channel must name an address (`to`).
-    pub fn wants_address(&self) -> bool {
+    pub fn requires_address(&self) -> bool {
         matches!(self, ChannelSettings::Email(_) | ChannelSettings::Sms(_))
             || matches!(self, ChannelSettings::Ntfy(s) if s.topic.is_empty())
     }
@@ -101,7 +101,7 @@ impl ChannelSettings {
             ChannelSettings::Sms(_) | ChannelSettings::Command(_) => (Vec::new(), None),
         };
         let secrets = secrets.into_iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
-        secrets.chain(NamedFile::authorities(authorities)).collect()
+        secrets.chain(NamedFile::ca_certificates(authorities)).collect()
     }
 
     /// Configuration problems: key, message and hint for each.
@@ -145,7 +145,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A delivery service: makes delivery attempts and, where the service allows it, receives replies.
 pub trait Channel: Send + Sync {
     /// Makes one delivery attempt; `now` is used for signatures.
-    fn send<'a>(&'a self, letter: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome>;
+    fn send<'a>(&'a self, notification: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome>;
 
     /// Checks whether delivery would work, without sending a message to anybody; `None` if the channel cannot check that.
     fn probe(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
@@ -154,8 +154,8 @@ pub trait Channel: Send + Sync {
 
     /// Receives replies until dropped; pends forever where the channel has none. `last` is the id of the last reply that was executed,
     /// for channels that can read earlier messages.
-    fn listen(&self, last: Option<String>, hear: ReplyHandler) -> BoxFuture<'_, ()> {
-        drop((last, hear));
+    fn listen(&self, last: Option<String>, handler: ReplyHandler) -> BoxFuture<'_, ()> {
+        drop((last, handler));
         Box::pin(std::future::pending())
     }
 }
@@ -181,7 +181,7 @@ pub fn open(settings: &ChannelSettings) -> Box<dyn Channel> {
 }
 
 /// Retry delay after a service could not be reached.
-const UNREACHED_MS: u64 = 15_000;
+const UNREACHABLE_RETRY_MS: u64 = 15_000;
 /// Timeout of a request to a service.
 pub const TIMEOUT_MS: u64 = 10_000;
 
@@ -190,20 +190,20 @@ pub const TIMEOUT_MS: u64 = 10_000;
 pub struct HttpAnswer {
     pub status: u16,
     pub body: String,
-    pub after_ms: Option<u64>,
+    pub retry_after_ms: Option<u64>,
     /// Clock of the service minus ours, seconds; `None` without a `Date` header.
-    pub clock_off_s: Option<i64>,
+    pub clock_offset_s: Option<i64>,
 }
 
 /// Sends a request. Without a response the outcome is returned as the error.
-pub async fn ask(request: reqwest::RequestBuilder, now: UnixMillis) -> Result<HttpAnswer, DeliveryOutcome> {
+pub async fn send_request(request: reqwest::RequestBuilder, now: UnixMillis) -> Result<HttpAnswer, DeliveryOutcome> {
     let response = request.send().await.map_err(|e| {
-        let why = http::words(&e);
+        let why = http::error_text(&e);
         // Without a connection nothing was sent, so a retry cannot deliver twice.
         if e.is_connect() || e.is_builder() {
-            DeliveryOutcome::Later { after_ms: Some(UNREACHED_MS), why }
+            DeliveryOutcome::RetryLater { after_ms: Some(UNREACHABLE_RETRY_MS), reason: why }
         } else {
-            DeliveryOutcome::Unknown { why }
+            DeliveryOutcome::Unknown { reason: why }
         }
     })?;
     let status = response.status().as_u16();
@@ -211,47 +211,47 @@ pub async fn ask(request: reqwest::RequestBuilder, now: UnixMillis) -> Result<Ht
     let date = response.headers().get(DATE).and_then(|v| v.to_str().ok());
     let clock_off_s =
         date.and_then(|d| jiff::fmt::rfc2822::parse(d).ok()).map(|d| d.timestamp().as_second() - now.0 / 1_000);
-    Ok(HttpAnswer { status, body: http::text(response).await, after_ms, clock_off_s })
+    Ok(HttpAnswer { status, body: http::body_text(response).await, retry_after_ms: after_ms, clock_offset_s: clock_off_s })
 }
 
 /// The outcome by status code alone: 408, 425, 429 and 5xx mean "retry later".
-pub fn by_status(said: &HttpAnswer) -> DeliveryOutcome {
+pub fn outcome_by_status(answer: &HttpAnswer) -> DeliveryOutcome {
     let why = || {
-        let words: String = said.body.chars().take(200).collect();
-        format!("HTTP {} {}", said.status, words.trim()).trim_end().to_string()
+        let words: String = answer.body.chars().take(200).collect();
+        format!("HTTP {} {}", answer.status, words.trim()).trim_end().to_string()
     };
-    match said.status {
+    match answer.status {
         200..=299 => DeliveryOutcome::Accepted,
-        429 => DeliveryOutcome::Later { after_ms: said.after_ms, why: why() },
-        408 | 425 | 500..=599 => DeliveryOutcome::Later { after_ms: said.after_ms.or(Some(UNREACHED_MS)), why: why() },
-        _ => DeliveryOutcome::Rejected { why: why() },
+        429 => DeliveryOutcome::RetryLater { after_ms: answer.retry_after_ms, reason: why() },
+        408 | 425 | 500..=599 => DeliveryOutcome::RetryLater { after_ms: answer.retry_after_ms.or(Some(UNREACHABLE_RETRY_MS)), reason: why() },
+        _ => DeliveryOutcome::Rejected { reason: why() },
     }
 }
 
 /// Configuration problems of a URL, and of a secret that is given both in place and in a file.
-fn address_problems(url: &str, is_twice: bool) -> Vec<(&'static str, String, &'static str)> {
+fn address_problems(url: &str, is_secret_duplicate: bool) -> Vec<(&'static str, String, &'static str)> {
     let mut out = Vec::new();
     if !http::is_address(url) {
         let what = format!("`{}` is not the address of a service", http::without_secrets(url));
         out.push(("url", what, "http://host or https://host/path; secrets have keys of their own"));
     }
-    if is_twice {
+    if is_secret_duplicate {
         out.push(("id", "the secret is given twice".to_string(), "in a file, or here"));
     }
     out
 }
 
 /// The HTTP client of a channel, built at first use and cached.
-fn kept<'a>(
-    place: &'a std::sync::OnceLock<reqwest::Client>,
+fn cached_client<'a>(
+    cell: &'a std::sync::OnceLock<reqwest::Client>,
     url: &str,
     ca_file: Option<&str>,
 ) -> Result<&'a reqwest::Client, String> {
-    if let Some(client) = place.get() {
+    if let Some(client) = cell.get() {
         return Ok(client);
     }
     let client = http::client(url, TIMEOUT_MS, ca_file)?;
-    Ok(place.get_or_init(|| client))
+    Ok(cell.get_or_init(|| client))
 }
 
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {

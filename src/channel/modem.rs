@@ -8,9 +8,9 @@ use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
 use crate::channel::pdu;
 
 /// Timeout of most commands.
-const ANSWER: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout for the network to accept a message.
-const NETWORK: Duration = Duration::from_secs(40);
+const NETWORK_TIMEOUT: Duration = Duration::from_secs(40);
 /// How long unsolicited output is drained after opening, and before a command (`QUICK`).
 const SETTLE: Duration = Duration::from_millis(300);
 const QUICK: Duration = Duration::from_millis(20);
@@ -41,7 +41,7 @@ pub struct Modem {
 }
 
 /// The final result code of a response: `Some(true)` for success, `Some(false)` for an error, `None` if it has not arrived yet.
-fn ended(text: &str) -> Option<bool> {
+fn final_result(text: &str) -> Option<bool> {
     // Unsolicited lines may stand before and after it.
     text.lines().map(str::trim).find_map(|line| match line {
         "OK" => Some(true),
@@ -64,7 +64,7 @@ impl Modem {
         modem.write(b"\x1b\r").await?;
         modem.drain(SETTLE).await;
         for set_up in ["ATE0", "AT+CMGF=0"] {
-            modem.ask(set_up, ANSWER).await.map_err(|trouble| match trouble {
+            modem.execute(set_up, RESPONSE_TIMEOUT).await.map_err(|trouble| match trouble {
                 ModemError::Away(why) | ModemError::Refused(why) | ModemError::Silent(why) => {
                     ModemError::Away(format!("{path}: {why}"))
                 }
@@ -74,7 +74,7 @@ impl Modem {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), ModemError> {
-        let written = tokio::time::timeout(ANSWER, self.port.write_all(bytes)).await;
+        let written = tokio::time::timeout(RESPONSE_TIMEOUT, self.port.write_all(bytes)).await;
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(ModemError::Away(e.to_string())),
@@ -116,11 +116,11 @@ impl Modem {
     }
 
     /// Sends a command and returns its response.
-    async fn ask(&mut self, command: &str, wait: Duration) -> Result<String, ModemError> {
+    async fn execute(&mut self, command: &str, wait: Duration) -> Result<String, ModemError> {
         self.drain(QUICK).await;
         self.write(format!("{command}\r").as_bytes()).await?;
-        let text = self.read(command, wait, |text| ended(text).is_some()).await?;
-        if ended(&text) == Some(true) {
+        let text = self.read(command, wait, |text| final_result(text).is_some()).await?;
+        if final_result(&text) == Some(true) {
             return Ok(text);
         }
         let words = text.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
@@ -136,8 +136,8 @@ impl Modem {
         let command = format!("AT+CMGS={length}");
         self.drain(QUICK).await;
         self.write(format!("{command}\r").as_bytes()).await?;
-        let is_end = |text: &str| text.trim_end().ends_with('>') || ended(text).is_some();
-        let prompt = self.read(&command, ANSWER, is_end).await.map_err(|t| match t {
+        let is_end = |text: &str| text.trim_end().ends_with('>') || final_result(text).is_some();
+        let prompt = self.read(&command, RESPONSE_TIMEOUT, is_end).await.map_err(|t| match t {
             // The text has not been transferred yet, so nothing was sent.
             ModemError::Silent(why) => ModemError::Away(why),
             other => other,
@@ -146,8 +146,8 @@ impl Modem {
             return Err(ModemError::Refused(format!("{command}: {}", prompt.trim())));
         }
         self.write(format!("{pdu}\u{1a}").as_bytes()).await?;
-        let answer = self.read("message", NETWORK, |text| ended(text).is_some()).await?;
-        if ended(&answer) == Some(true) && answer.contains("+CMGS:") {
+        let answer = self.read("message", NETWORK_TIMEOUT, |text| final_result(text).is_some()).await?;
+        if final_result(&answer) == Some(true) && answer.contains("+CMGS:") {
             Ok(())
         } else {
             Err(ModemError::Refused(format!("message: {}", answer.trim())))
@@ -158,8 +158,8 @@ impl Modem {
     ///
     /// # Errors
     /// The modem does not respond.
-    pub async fn inbox(&mut self) -> Result<Vec<(String, String)>, ModemError> {
-        let text = self.ask("AT+CMGL=4", ANSWER).await?;
+    pub async fn take_messages(&mut self) -> Result<Vec<(String, String)>, ModemError> {
+        let text = self.execute("AT+CMGL=4", RESPONSE_TIMEOUT).await?;
         let mut out = Vec::new();
         let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
         while let Some(line) = lines.next() {
@@ -167,7 +167,7 @@ impl Modem {
             let index: Option<u32> = head.split(',').next().and_then(|n| n.trim().parse().ok());
             let (Some(index), Some(pdu)) = (index, lines.next()) else { continue };
             // A message that cannot be deleted is read again next time, which is harmless; those deleted already are returned.
-            if self.ask(&format!("AT+CMGD={index}"), ANSWER).await.is_err() && !out.is_empty() {
+            if self.execute(&format!("AT+CMGD={index}"), RESPONSE_TIMEOUT).await.is_err() && !out.is_empty() {
                 return Ok(out);
             }
             out.extend(pdu::deliver(pdu));
@@ -179,11 +179,11 @@ impl Modem {
     ///
     /// # Errors
     /// The modem cannot place the call, or the network rejects it.
-    pub async fn ring(&mut self, to: &str, length: Duration) -> Result<(), ModemError> {
+    pub async fn call(&mut self, to: &str, length: Duration) -> Result<(), ModemError> {
         // `;` makes it a voice call. The result code may come at once or when the call ends.
         self.write(format!("ATD{to};\r").as_bytes()).await?;
-        let answered = self.read("call", length, |text| ended(text) == Some(false)).await;
-        self.ask("AT+CHUP", ANSWER).await?;
+        let answered = self.read("call", length, |text| final_result(text) == Some(false)).await;
+        self.execute("AT+CHUP", RESPONSE_TIMEOUT).await?;
         match answered {
             Ok(text) => Err(ModemError::Refused(format!("call: {}", text.trim()))),
             // No error until the timeout: it rang.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::channel::{BoxFuture, Channel, InboundReply, ReplyHandler, TIMEOUT_MS, address_problems, ask, by_status};
+use crate::channel::{BoxFuture, Channel, InboundReply, ReplyHandler, TIMEOUT_MS, address_problems, send_request, outcome_by_status};
 use crate::http;
 use crate::model::notification::{ARRIVE, Button, DeliveryOutcome, Notification, cut_bytes};
 use crate::model::priority::Priority;
@@ -18,9 +18,9 @@ use crate::model::time::UnixMillis;
 /// ntfy turns longer messages into an attachment, bytes.
 const MESSAGE_MAX: usize = 4_000;
 /// Delay before a broken subscription is renewed.
-const AGAIN: Duration = Duration::from_secs(5);
+const RECONNECT_DELAY: Duration = Duration::from_secs(5);
 /// ntfy sends a keepalive every 45 s; a subscription that is silent for this long is broken.
-const SILENCE: Duration = Duration::from_secs(120);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Maximum length of a line of the subscription, bytes; a longer one ends it.
 const LINE_MAX: usize = 65_536;
 
@@ -67,13 +67,13 @@ pub struct Ntfy {
     settings: NtfySettings,
     client: OnceLock<reqwest::Client>,
     /// Whether the reply topic cannot be read. Buttons then post to the alarm's page, if there is one.
-    is_deaf: AtomicBool,
+    is_reply_topic_down: AtomicBool,
 }
 
 impl Ntfy {
     /// Opens no connection before the first attempt.
     pub fn new(settings: NtfySettings) -> Self {
-        Self { settings, client: OnceLock::new(), is_deaf: AtomicBool::new(false) }
+        Self { settings, client: OnceLock::new(), is_reply_topic_down: AtomicBool::new(false) }
     }
 
     fn request(
@@ -83,8 +83,8 @@ impl Ntfy {
         path: &str,
     ) -> Result<reqwest::RequestBuilder, DeliveryOutcome> {
         let s = &self.settings;
-        let wrong = |why: String| DeliveryOutcome::Rejected { why };
-        let client = super::kept(&self.client, &s.url, s.ca_file.as_deref()).map_err(wrong)?;
+        let wrong = |why: String| DeliveryOutcome::Rejected { reason: why };
+        let client = super::cached_client(&self.client, &s.url, s.ca_file.as_deref()).map_err(wrong)?;
         let token = http::secret(s.token.as_ref(), s.token_file.as_ref()).map_err(wrong)?;
         let url = format!("{}/{path}", s.url.trim_end_matches('/'));
         let request = match post {
@@ -99,33 +99,33 @@ impl Ntfy {
     }
 
     /// The message in ntfy's JSON format.
-    pub fn body(&self, letter: &Notification) -> Value {
+    pub fn body(&self, notification: &Notification) -> Value {
         let s = &self.settings;
-        let (priority, tag) = match (letter.requires_ack, letter.priority) {
+        let (priority, tag) = match (notification.requires_ack, notification.priority) {
             (true, Priority::P1) => (5, "rotating_light"),
             (true, Priority::P2) => (4, "warning"),
             (true, Priority::P3) => (3, "warning"),
             (true, Priority::P4) | (false, _) => (2, "information_source"),
         };
         let mut body = json!({
-            "topic": if letter.to.is_empty() { &s.topic } else { &letter.to },
-            "title": cut_bytes(&letter.title, 250),
-            "message": cut_bytes(if letter.body.is_empty() { &letter.title } else { &letter.body }, MESSAGE_MAX),
+            "topic": if notification.address.is_empty() { &s.topic } else { &notification.address },
+            "title": cut_bytes(&notification.title, 250),
+            "message": cut_bytes(if notification.body.is_empty() { &notification.title } else { &notification.body }, MESSAGE_MAX),
             "priority": priority,
             "tags": [tag],
         });
-        if let Some(link) = &letter.link {
+        if let Some(link) = &notification.link {
             body["click"] = link.as_str().into();
         }
-        let is_deaf = self.is_deaf.load(Ordering::Relaxed);
+        let is_deaf = self.is_reply_topic_down.load(Ordering::Relaxed);
         let action = |button: &Button| {
-            let (url, text) = match (&letter.token, &letter.link) {
+            let (url, text) = match (&notification.token, &notification.link) {
                 (Some(token), link) if !s.reply_topic.is_empty() && (link.is_none() || !is_deaf) => {
-                    let text = if button.is_there { format!("{token} {ARRIVE}") } else { token.clone() };
+                    let text = if button.reports_arrival { format!("{token} {ARRIVE}") } else { token.clone() };
                     (format!("{}/{}", s.url.trim_end_matches('/'), s.reply_topic), text)
                 }
                 (Some(_), Some(link)) => {
-                    let verb = if button.is_there { ARRIVE } else { "acknowledge" };
+                    let verb = if button.reports_arrival { ARRIVE } else { "acknowledge" };
                     (link.clone(), format!("do={verb}&from=button"))
                 }
                 _ => return None,
@@ -133,7 +133,7 @@ impl Ntfy {
             let label = &button.label;
             Some(json!({ "action": "http", "label": label, "url": url, "method": "POST", "body": text, "clear": true }))
         };
-        let actions: Vec<Value> = letter.buttons.iter().filter_map(action).collect();
+        let actions: Vec<Value> = notification.buttons.iter().filter_map(action).collect();
         if !actions.is_empty() {
             body["actions"] = actions.into();
         }
@@ -141,21 +141,21 @@ impl Ntfy {
     }
 
     /// Reads the reply topic until the connection breaks, beginning with the stored messages after `since`.
-    async fn subscribe(&self, since: &mut String, hear: &ReplyHandler) -> Result<(), String> {
+    async fn subscribe(&self, since: &mut String, handler: &ReplyHandler) -> Result<(), String> {
         let path = format!("{}/json?since={since}", self.settings.reply_topic);
         // The subscription is long-lived: only the silence timeout ends it.
         let request = self.request(7 * 86_400_000, None, &path).map_err(|a| format!("{a:?}"))?;
-        let mut response = request.send().await.map_err(|e| http::words(&e))?;
+        let mut response = request.send().await.map_err(|e| http::error_text(&e))?;
         if !response.status().is_success() {
             return Err(format!("topic {}: HTTP {}", self.settings.reply_topic, response.status().as_u16()));
         }
-        self.is_deaf.store(false, Ordering::Relaxed);
-        hear(InboundReply::Listening(Ok(())));
+        self.is_reply_topic_down.store(false, Ordering::Relaxed);
+        handler(InboundReply::Listening(Ok(())));
         let mut line = Vec::new();
         loop {
             let chunk =
-                tokio::time::timeout(SILENCE, response.chunk()).await.map_err(|_| "it fell silent".to_string())?;
-            let Some(chunk) = chunk.map_err(|e| http::words(&e))? else { return Ok(()) };
+                tokio::time::timeout(IDLE_TIMEOUT, response.chunk()).await.map_err(|_| "it fell silent".to_string())?;
+            let Some(chunk) = chunk.map_err(|e| http::error_text(&e))? else { return Ok(()) };
             for byte in chunk {
                 if byte != b'\n' {
                     if line.len() >= LINE_MAX {
@@ -164,9 +164,9 @@ impl Ntfy {
                     line.push(byte);
                     continue;
                 }
-                if let Some((id, text)) = read(&line) {
+                if let Some((id, text)) = parse_message(&line) {
                     since.clone_from(&id);
-                    hear(InboundReply::Token { text, id });
+                    handler(InboundReply::Token { text, id });
                 }
                 line.clear();
             }
@@ -175,7 +175,7 @@ impl Ntfy {
 }
 
 /// Id and text of a line of the subscription; `None` for keepalives and whatever else is no message.
-fn read(line: &[u8]) -> Option<(String, String)> {
+fn parse_message(line: &[u8]) -> Option<(String, String)> {
     let value: Value = serde_json::from_slice(line).ok()?;
     if value["event"] != "message" {
         return None;
@@ -191,17 +191,17 @@ fn read(line: &[u8]) -> Option<(String, String)> {
 }
 
 impl Channel for Ntfy {
-    fn send<'a>(&'a self, letter: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
+    fn send<'a>(&'a self, notification: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(async move {
-            let body = self.body(letter);
+            let body = self.body(notification);
             match self.request(TIMEOUT_MS, Some(&body), "") {
-                Ok(request) => ask(request, now).await.map_or_else(|answer| answer, |said| by_status(&said)),
+                Ok(request) => send_request(request, now).await.map_or_else(|answer| answer, |said| outcome_by_status(&said)),
                 Err(answer) => answer,
             }
         })
     }
 
-    fn listen(&self, last: Option<String>, hear: ReplyHandler) -> BoxFuture<'_, ()> {
+    fn listen(&self, last: Option<String>, handler: ReplyHandler) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if self.settings.reply_topic.is_empty() {
                 return std::future::pending().await;
@@ -210,11 +210,11 @@ impl Channel for Ntfy {
             // stored, the server returns all that it has.
             let mut since = last.unwrap_or_else(|| "12h".to_string());
             loop {
-                if let Err(why) = self.subscribe(&mut since, &hear).await {
-                    self.is_deaf.store(true, Ordering::Relaxed);
-                    hear(InboundReply::Listening(Err(why)));
+                if let Err(why) = self.subscribe(&mut since, &handler).await {
+                    self.is_reply_topic_down.store(true, Ordering::Relaxed);
+                    handler(InboundReply::Listening(Err(why)));
                 }
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RECONNECT_DELAY).await;
             }
         })
     }

@@ -1,7 +1,7 @@
 //! Encodes and decodes SMS PDUs (3GPP TS 23.040): SMS-SUBMIT in UCS-2, SMS-DELIVER in UCS-2 or the 7-bit alphabet.
 
 /// Maximum length of one short message, UTF-16 code units.
-pub const MOST: usize = 70;
+pub const MESSAGE_MAX: usize = 70;
 
 /// Encodes an SMS-SUBMIT: the PDU in hexadecimal and the length in octets that `AT+CMGS` takes. Text beyond one message is cut.
 ///
@@ -13,7 +13,7 @@ pub fn submit(to: &str, text: &str) -> Result<(String, usize), String> {
         return Err(format!("`{to}` is no telephone number"));
     }
     let units: Vec<u16> = text.encode_utf16().collect();
-    let mut most = units.len().min(MOST);
+    let mut most = units.len().min(MESSAGE_MAX);
     if most < units.len() && (0xD800..0xDC00).contains(&units[most - 1]) {
         // A surrogate pair must not be split.
         most -= 1;

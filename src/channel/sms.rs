@@ -13,11 +13,11 @@ use crate::model::priority::Priority;
 use crate::model::time::UnixMillis;
 
 /// Polling interval for received messages.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum duration of the voice call.
-const RINGS: Duration = Duration::from_secs(25);
+const CALL_DURATION: Duration = Duration::from_secs(25);
 /// Retry delay after the modem did not respond.
-const AGAIN_MS: u64 = 30_000;
+const RETRY_MS: u64 = 30_000;
 
 /// A modem: `[[channel.sms]]`. A contact's `to` is a telephone number.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -67,16 +67,16 @@ impl Sms {
         Self { settings, modem: Mutex::new(None) }
     }
 
-    async fn send_by_modem(&self, modem: &mut Modem, letter: &Notification) -> DeliveryOutcome {
-        match modem.send(&letter.to, &letter.short).await {
+    async fn send_by_modem(&self, modem: &mut Modem, notification: &Notification) -> DeliveryOutcome {
+        match modem.send(&notification.address, &notification.summary).await {
             Ok(()) => {}
-            Err(ModemError::Refused(why)) => return DeliveryOutcome::Rejected { why },
-            Err(ModemError::Away(why)) => return DeliveryOutcome::Later { after_ms: Some(AGAIN_MS), why },
-            Err(ModemError::Silent(why)) => return DeliveryOutcome::Unknown { why },
+            Err(ModemError::Refused(why)) => return DeliveryOutcome::Rejected { reason: why },
+            Err(ModemError::Away(why)) => return DeliveryOutcome::RetryLater { after_ms: Some(RETRY_MS), reason: why },
+            Err(ModemError::Silent(why)) => return DeliveryOutcome::Unknown { reason: why },
         }
-        if self.settings.ring && letter.requires_ack && letter.priority == Priority::P1 {
+        if self.settings.ring && notification.requires_ack && notification.priority == Priority::P1 {
             // The message is out: a failed call must not cause it to be sent again.
-            if let Err(trouble) = modem.ring(&letter.to, RINGS).await {
+            if let Err(trouble) = modem.call(&notification.address, CALL_DURATION).await {
                 tracing::warn!(channel = self.settings.id, ?trouble, "the message went out, and no telephone rang");
             }
         }
@@ -84,7 +84,7 @@ impl Sms {
     }
 
     /// Locks the modem and opens its port if it is not open.
-    async fn opened(&self) -> Result<MutexGuard<'_, Option<Modem>>, ModemError> {
+    async fn lock_open(&self) -> Result<MutexGuard<'_, Option<Modem>>, ModemError> {
         let mut place = self.modem.lock().await;
         if place.is_none() {
             *place = Some(Modem::open(&self.settings.port, self.settings.baud).await?);
@@ -94,9 +94,9 @@ impl Sms {
 
     /// Reads the received messages; after an error the port is reopened at the next use.
     async fn inbox(&self) -> Result<Vec<(String, String)>, ModemError> {
-        let mut place = self.opened().await?;
+        let mut place = self.lock_open().await?;
         let Some(modem) = place.as_mut() else { return Ok(Vec::new()) };
-        let inbox = modem.inbox().await;
+        let inbox = modem.take_messages().await;
         if inbox.is_err() {
             *place = None;
         }
@@ -107,7 +107,7 @@ impl Sms {
 impl Channel for Sms {
     fn probe(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
         Box::pin(async move {
-            match self.opened().await {
+            match self.lock_open().await {
                 Ok(_) => Some(Ok("the modem answers".to_string())),
                 // The running daemon holds the port.
                 Err(trouble) if trouble.to_string().to_lowercase().contains("busy") => None,
@@ -116,34 +116,34 @@ impl Channel for Sms {
         })
     }
 
-    fn send<'a>(&'a self, letter: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
+    fn send<'a>(&'a self, notification: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(async move {
-            let mut place = match self.opened().await {
+            let mut place = match self.lock_open().await {
                 Ok(place) => place,
                 Err(ModemError::Away(why) | ModemError::Refused(why) | ModemError::Silent(why)) => {
-                    return DeliveryOutcome::Later { after_ms: Some(AGAIN_MS), why };
+                    return DeliveryOutcome::RetryLater { after_ms: Some(RETRY_MS), reason: why };
                 }
             };
             let Some(modem) = place.as_mut() else {
-                return DeliveryOutcome::Later { after_ms: None, why: String::new() };
+                return DeliveryOutcome::RetryLater { after_ms: None, reason: String::new() };
             };
-            let answer = self.send_by_modem(modem, letter).await;
-            if matches!(answer, DeliveryOutcome::Unknown { .. } | DeliveryOutcome::Later { .. }) {
+            let answer = self.send_by_modem(modem, notification).await;
+            if matches!(answer, DeliveryOutcome::Unknown { .. } | DeliveryOutcome::RetryLater { .. }) {
                 *place = None;
             }
             answer
         })
     }
 
-    fn listen(&self, _last: Option<String>, hear: ReplyHandler) -> BoxFuture<'_, ()> {
+    fn listen(&self, _last: Option<String>, handler: ReplyHandler) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             loop {
                 let inbox = self.inbox().await;
-                hear(InboundReply::Listening(inbox.as_ref().map(drop).map_err(ToString::to_string)));
+                handler(InboundReply::Listening(inbox.as_ref().map(drop).map_err(ToString::to_string)));
                 for (from, text) in inbox.unwrap_or_default() {
-                    hear(InboundReply::Text { from, text });
+                    handler(InboundReply::Text { from, text });
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         })
     }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::channel::{BoxFuture, Channel, address_problems, ask, by_status, hmac};
+use crate::channel::{BoxFuture, Channel, address_problems, send_request, outcome_by_status, hmac};
 use crate::http;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::time::UnixMillis;
@@ -54,39 +54,39 @@ impl Webhook {
         Self { settings, client: OnceLock::new() }
     }
 
-    async fn try_once(&self, letter: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, String> {
+    async fn try_once(&self, notification: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, String> {
         let s = &self.settings;
-        let client = super::kept(&self.client, &s.url, s.ca_file.as_deref())?;
+        let client = super::cached_client(&self.client, &s.url, s.ca_file.as_deref())?;
         let secret = http::secret(s.secret.as_ref(), s.secret_file.as_ref())?;
         let at_s = now.0.div_euclid(1_000);
         let body = json!({
             "format": 1,
-            "id": letter.id,
-            "to": letter.to,
-            "title": letter.title,
-            "body": letter.body,
-            "link": letter.link,
-            "priority": letter.priority.word(),
-            "asks": letter.requires_ack,
-            "alarms": letter.object,
+            "id": notification.id,
+            "to": notification.address,
+            "title": notification.title,
+            "body": notification.body,
+            "link": notification.link,
+            "priority": notification.priority.word(),
+            "asks": notification.requires_ack,
+            "alarms": notification.payload,
         })
         .to_string();
         let mut request = client
             .post(&s.url)
             .header("content-type", "application/json")
-            .header("x-plantroom-id", &letter.id)
+            .header("x-plantroom-id", &notification.id)
             .header("x-plantroom-timestamp", at_s.to_string());
         if let Some(secret) = secret {
             request = request.header("x-plantroom-signature", sign(&secret, at_s, &body));
         }
-        Ok(ask(request.body(body), now).await.map_or_else(|answer| answer, |said| by_status(&said)))
+        Ok(send_request(request.body(body), now).await.map_or_else(|answer| answer, |said| outcome_by_status(&said)))
     }
 }
 
 impl Channel for Webhook {
-    fn send<'a>(&'a self, letter: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
+    fn send<'a>(&'a self, notification: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(
-            async move { self.try_once(letter, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { why }) },
+            async move { self.try_once(notification, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why }) },
         )
     }
 }

@@ -8,7 +8,7 @@ use crate::alarm::life::{SHELF_MAX_MS, TEST_MAX_MS};
 use crate::alarm::people::TRIAL_MAX_MS;
 use crate::app::control_handlers::AlarmRow;
 use crate::app::outbox::ALARM;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask, history, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, send_request, history, output};
 use crate::clock::{self, Clock};
 use crate::control::ControlRequest;
 use crate::model::time::{HumanDuration, UnixMillis, duration_ms};
@@ -168,8 +168,8 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         AlarmQuestion::Handover { whose, to } => act(global, whose, &Action::HandOver { to: to.clone() }),
         AlarmQuestion::Arrived(whose) => act(global, whose, &Action::Arrive),
         AlarmQuestion::Reset(whose) => act(global, whose, &Action::Reset),
-        AlarmQuestion::Out(whose) => act(global, whose, &Action::TakeOut),
-        AlarmQuestion::Back(whose) => act(global, whose, &Action::PutBack),
+        AlarmQuestion::Out(whose) => act(global, whose, &Action::TakeOutOfService),
+        AlarmQuestion::Back(whose) => act(global, whose, &Action::ReturnToService),
     }
 }
 
@@ -180,7 +180,7 @@ pub fn acknowledge(global: &Global, args: &AckArgs) -> CommandOutcome {
     let (device, area) = (args.device.clone(), args.area.clone());
     let request =
         ControlRequest::AcknowledgeAll { device, area, priority: args.priority.clone(), note: args.note.clone() };
-    let keys: Vec<String> = read(ask(global, &request)?)?;
+    let keys: Vec<String> = read(send_request(global, &request)?)?;
     if keys.is_empty() {
         output::line("nothing waits for that");
     }
@@ -192,14 +192,14 @@ pub fn shelve(global: &Global, args: &ShelveArgs) -> CommandOutcome {
     if args.off {
         return act(global, &args.whose, &Action::Unshelve);
     }
-    let for_ms = length(&args.lasts, SHELF_MAX_MS)?;
+    let for_ms = parse_duration(&args.lasts, SHELF_MAX_MS)?;
     act(global, &args.whose, &Action::Shelve { for_ms })
 }
 
 pub fn test(global: &Global, args: &TestArgs) -> CommandOutcome {
-    let for_ms = length(&args.lasts, TEST_MAX_MS)?;
-    let request = ControlRequest::AnnounceTest { device: args.device.clone(), for_ms, by: args.by.clone() };
-    let keys: Vec<String> = read(ask(global, &request)?)?;
+    let for_ms = parse_duration(&args.lasts, TEST_MAX_MS)?;
+    let request = ControlRequest::AnnounceTest { device: args.device.clone(), for_ms, tester: args.by.clone() };
+    let keys: Vec<String> = read(send_request(global, &request)?)?;
     output::line(format!("{} is tested for {}: nobody is told of", args.device, HumanDuration(for_ms).text()));
     keys.iter().for_each(|key| output::line(format!("  {key}")));
     output::line("what is still there after that is told; `plantroom shelve KEY --off` ends it earlier");
@@ -207,7 +207,7 @@ pub fn test(global: &Global, args: &TestArgs) -> CommandOutcome {
 }
 
 pub fn explain(global: &Global, args: &ExplainArgs) -> CommandOutcome {
-    let lines: Vec<String> = read(ask(global, &ControlRequest::Explain { key: args.key.clone() })?)?;
+    let lines: Vec<String> = read(send_request(global, &ControlRequest::Explain { key: args.key.clone() })?)?;
     lines.iter().for_each(output::line);
     Ok(())
 }
@@ -220,15 +220,15 @@ pub fn inject(global: &Global, args: &InjectArgs) -> CommandOutcome {
             .parse()
             .map_err(|_| CommandFailure::usage(format!("`{number}` is no value")).hint("a number, true or false"))?,
     };
-    let for_ms = length(&args.lasts, TRIAL_MAX_MS)?;
+    let for_ms = parse_duration(&args.lasts, TRIAL_MAX_MS)?;
     let request = ControlRequest::Inject { device: args.device.clone(), point: args.point.clone(), value, for_ms };
-    let rows: Vec<AlarmRow> = read(ask(global, &request)?)?;
+    let rows: Vec<AlarmRow> = read(send_request(global, &request)?)?;
     output::line(format!("{}.{} is {} for {}, for the alarms only", args.device, args.point, args.value, args.lasts));
-    table(&rows, output::Format::Table);
+    table(&read_events, output::Format::Table);
     Ok(())
 }
 
-fn length(text: &str, most: u64) -> Result<u64, CommandFailure> {
+fn parse_duration(text: &str, most: u64) -> Result<u64, CommandFailure> {
     match duration_ms(text) {
         Some(ms) if ms <= most => Ok(ms),
         Some(_) => Err(CommandFailure::usage(format!("{text} is too long: at most {}", HumanDuration(most).text()))),
@@ -241,12 +241,12 @@ fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, C
 }
 
 fn list(global: &Global, all: bool, format: output::Format) -> CommandOutcome {
-    let rows: Vec<AlarmRow> = read(ask(global, &ControlRequest::Alarms { all })?)?;
-    if rows.is_empty() && format == output::Format::Table {
+    let rows: Vec<AlarmRow> = read(send_request(global, &ControlRequest::Alarms { all })?)?;
+    if read_events.is_empty() && format == output::Format::Table {
         output::line("nothing is in alarm");
         return Ok(());
     }
-    table(&rows, format);
+    table(&read_events, format);
     Ok(())
 }
 
@@ -267,14 +267,14 @@ fn table(rows: &[AlarmRow], format: output::Format) {
             r.zh.clone(),
         ]
     };
-    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    output::list(format, &["priority", "alarm", "state", "since", "age", "owner", "en", "zh"], &rows);
+    let rows: Vec<Vec<String>> = read_events.iter().map(cells).collect();
+    output::list(format, &["priority", "alarm", "state", "since", "age", "owner", "en", "zh"], &read_events);
 }
 
-fn act(global: &Global, whose: &AlarmArgs, action: &Action) -> CommandOutcome {
+fn act(global: &Global, target: &AlarmArgs, action: &Action) -> CommandOutcome {
     let action = serde_json::to_value(action).unwrap_or(json!(null));
-    let request = ControlRequest::Alarm { key: whose.key.clone(), action, note: whose.note.clone() };
-    let row: Option<AlarmRow> = read(ask(global, &request)?)?;
+    let request = ControlRequest::Alarm { key: target.key.clone(), action, note: target.note.clone() };
+    let row: Option<AlarmRow> = read(send_request(global, &request)?)?;
     if let Some(row) = row {
         output::line(format!("{}: {} {}", row.key, row.state, row.owner).trim_end());
     }
@@ -303,13 +303,13 @@ fn report(global: &Global, month: Option<&str>, format: output::Format) -> Comma
         to: Some(UnixMillis(to)),
         ..EventQuery::default()
     };
-    let report = alarms::report(&super::replay::dated(&rows(global, &query)?), &deadlines, from, to);
+    let report = alarms::report(&super::replay::dated_events(&read_events(global, &query)?), &deadlines, from, to);
     if format == output::Format::Json {
         output::line(serde_json::to_string_pretty(&report).unwrap_or_default());
         return Ok(());
     }
     let figures: Vec<Vec<String>> =
-        report.figures.iter().map(|f| vec![f.what.clone(), f.value.clone(), f.target.to_string()]).collect();
+        report.figures.iter().map(|f| vec![f.name.clone(), f.value.clone(), f.target.to_string()]).collect();
     output::list(format, &["figure", "value", "target"], &figures);
     let top: Vec<Vec<String>> =
         report.top.iter().map(|t| vec![t.alarm.clone(), t.raised.to_string(), format!("{:.0}", t.share_pct)]).collect();
@@ -333,16 +333,16 @@ fn rules(global: &Global) -> crate::alarm::Rules {
 }
 
 /// When an event was written, for people; seconds after the boot if the date was not trusted.
-pub fn dated(row: &EventRow, zone: &jiff::tz::TimeZone) -> String {
+pub fn event_time(row: &EventRow, zone: &jiff::tz::TimeZone) -> String {
     if row.trusted {
-        history::local(row.at.0, zone)
+        history::format_local(row.at.0, zone)
     } else {
         format!("undated, {} s after the boot", row.mono.0 / 1_000)
     }
 }
 
 /// Events from the log, read from the file beside a running gateway.
-pub fn rows(global: &Global, query: &EventQuery) -> Result<Vec<EventRow>, CommandFailure> {
+pub fn read_events(global: &Global, query: &EventQuery) -> Result<Vec<EventRow>, CommandFailure> {
     let path = global.state_dir().join("store.db");
     if !path.exists() {
         return Err(CommandFailure::later(format!("nothing was ever decided here: there is no {}", path.display()))
@@ -357,22 +357,22 @@ fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format
     let query = EventQuery {
         room: ALARM.to_string(),
         key: key.map(str::to_string),
-        from: Some(UnixMillis(history::moment(from, now, &zone)?)),
-        to: to.map(|t| history::moment(t, now, &zone)).transpose()?.map(UnixMillis),
+        from: Some(UnixMillis(history::parse_time(from, now, &zone)?)),
+        to: to.map(|t| history::parse_time(t, now, &zone)).transpose()?.map(UnixMillis),
         limit: None,
     };
     let cells = |row: &EventRow| {
         let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
         let text = |key: &str| body[key].as_str().unwrap_or_default().to_string();
-        let number = |key: &str| body[key].as_f64().map_or(String::new(), crate::model::text::figure);
+        let number = |key: &str| body[key].as_f64().map_or(String::new(), crate::model::text::format_number);
         let mut why = [text("cause"), text("by"), text("note")].join(" ").trim().to_string();
         if body["test"] == true {
             why = format!("TEST {why}");
         }
         vec![
-            dated(row, &zone),
+            event_time(row, &zone),
             row.key.clone(),
-            row.what.clone(),
+            row.event.clone(),
             text("priority"),
             number("value"),
             number("limit"),
@@ -381,7 +381,7 @@ fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format
             body["text"]["zh"].as_str().unwrap_or_default().to_string(),
         ]
     };
-    let rows: Vec<Vec<String>> = rows(global, &query)?.iter().map(cells).collect();
-    output::list(format, &["at", "alarm", "what", "priority", "value", "limit", "why", "en", "zh"], &rows);
+    let rows: Vec<Vec<String>> = read_events(global, &query)?.iter().map(cells).collect();
+    output::list(format, &["at", "alarm", "what", "priority", "value", "limit", "why", "en", "zh"], &read_events);
     Ok(())
 }

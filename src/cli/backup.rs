@@ -90,7 +90,7 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, C
         path.extension().is_some_and(|e| ["toml", "json", "jsonl", "again", "txt"].iter().any(|x| e == *x))
     };
     for (dir, under) in [(&config_dir, "config"), (&state_dir, "state")] {
-        for path in walk(dir) {
+        for path in regular_files(dir) {
             let name = path.strip_prefix(dir).unwrap_or(&path).to_path_buf();
             let is_wanted = if under == "state" { small(&path) && !name.starts_with(&history) } else { true };
             if is_wanted {
@@ -101,26 +101,26 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, C
         }
     }
     let journal = state_dir.join(&history);
-    let beside = args.file.with_extension("part.db");
+    let temporary_copy = args.file.with_extension("part.db");
     if store.exists() {
-        let _left_over = std::fs::remove_file(&beside);
-        log::copy(&store, &beside)
+        let _left_over = std::fs::remove_file(&temporary_copy);
+        log::copy(&store, &temporary_copy)
             .map_err(|e| CommandFailure::later("what was decided cannot be copied").because(e))?;
-        archive.append_path_with_name(&beside, "state/store.db").map_err(failed(&store))?;
-        let _best_effort = std::fs::remove_file(&beside);
+        archive.append_path_with_name(&temporary_copy, "state/store.db").map_err(failed(&store))?;
+        let _best_effort = std::fs::remove_file(&temporary_copy);
         count += 1;
     }
     if args.without_history {
         return Ok(count);
     }
-    let mut keep = |paths: Vec<PathBuf>| -> Result<(), CommandFailure> {
+    let mut add_history = |paths: Vec<PathBuf>| -> Result<(), CommandFailure> {
         let many = paths.len();
         for (i, path) in paths.iter().enumerate() {
-            let _left_over = std::fs::remove_file(&beside);
-            let copied = copy::copy(path, &beside);
+            let _left_over = std::fs::remove_file(&temporary_copy);
+            let copied = copy::copy(path, &temporary_copy);
             if copied.map_err(|e| CommandFailure::later("the journal cannot be copied").because(e.to_string()))? {
                 let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-                archive.append_path_with_name(&beside, format!("state/{history}/{name}")).map_err(failed(path))?;
+                archive.append_path_with_name(&temporary_copy, format!("state/{history}/{name}")).map_err(failed(path))?;
                 count += 1;
             }
             if (i + 1).is_multiple_of(100) {
@@ -129,8 +129,8 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, C
         }
         Ok(())
     };
-    let kept = keep(copy::sources(&journal)).and_then(|()| keep(copy::sealed(&journal)));
-    let _best_effort = std::fs::remove_file(&beside);
+    let kept = add_history(copy::raw_files(&journal)).and_then(|()| add_history(copy::day_files(&journal)));
+    let _best_effort = std::fs::remove_file(&temporary_copy);
     kept.map(|()| count)
 }
 
@@ -143,12 +143,12 @@ fn put(archive: &mut Archive, name: &str, bytes: &[u8]) -> std::io::Result<()> {
 
 /// Every regular file below a directory, sorted. Links are not followed: a user who can write to the state directory must not
 /// decide what a backup by root contains.
-fn walk(dir: &Path) -> Vec<PathBuf> {
+fn regular_files(dir: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => out.extend(walk(&path)),
+            Ok(kind) if kind.is_dir() => out.extend(regular_files(&path)),
             Ok(kind) if kind.is_file() => out.push(path),
             _ => output::note(format!("{} is neither a file nor a directory: left out", path.display())),
         }
@@ -166,15 +166,15 @@ fn journal_dir(global: &Global) -> String {
 pub fn restore(global: &Global, args: &RestoreArgs) -> CommandOutcome {
     output::begin_log(global, true);
     let (config_dir, state_dir) = (global.config_dir(), global.state_dir());
-    refuse_if_there(&state_dir.join(journal::JournalSettings::default().dir))?;
-    let fresh = state_dir.join("restoring");
-    let _left_over = std::fs::remove_dir_all(&fresh);
-    let proved = unpack(&args.file, &fresh).and_then(|()| prove(&fresh));
-    let placed = proved.and_then(|said| place(&fresh, &config_dir, &state_dir).map(|kept| (said, kept)));
-    let _best_effort = std::fs::remove_dir_all(&fresh);
-    let (said, kept_config) = placed?;
-    output::line(said);
-    if kept_config {
+    refuse_if_exists(&state_dir.join(journal::JournalSettings::default().dir))?;
+    let unpacked = state_dir.join("restoring");
+    let _left_over = std::fs::remove_dir_all(&unpacked);
+    let proved = unpack(&args.file, &unpacked).and_then(|()| verify_unpacked(&unpacked));
+    let placed = proved.and_then(|summary| move_into_place(&unpacked, &config_dir, &state_dir).map(|is_config_kept| (summary, is_config_kept)));
+    let _best_effort = std::fs::remove_dir_all(&unpacked);
+    let (summary, is_config_kept) = placed?;
+    output::line(summary);
+    if is_config_kept {
         output::line(format!("the configuration in {} stays as it is", config_dir.display()));
     }
     output::line("now: start the gateway");
@@ -244,19 +244,19 @@ fn unpack_one(entry: &mut tar::Entry<'_, impl std::io::Read>, name: &Path, to: &
 }
 
 /// Opens everything as the gateway would; returns a summary.
-fn prove(fresh: &Path) -> Result<String, CommandFailure> {
-    let loaded = config::load(&fresh.join("config"));
+fn verify_unpacked(unpacked: &Path) -> Result<String, CommandFailure> {
+    let loaded = config::load(&unpacked.join("config"));
     let Some(configuration) = loaded.configuration else {
         let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
         return Err(
             CommandFailure::configuration("the configuration in the backup does not check").because(said.join("\n"))
         );
     };
-    let store = fresh.join("state/store.db");
+    let store = unpacked.join("state/store.db");
     if store.exists() {
         log::verify(&store).map_err(|e| CommandFailure::usage("what was decided cannot be opened").because(e))?;
     }
-    let journal = fresh.join("state").join(&configuration.journal.dir);
+    let journal = unpacked.join("state").join(&configuration.journal.dir);
     std::fs::create_dir_all(&journal)
         .and_then(|()| File::create(journal.join(recover::RESTORED))?.write_all(b"numbers begin far beyond\n"))
         .map_err(|e| CommandFailure::later("the backup cannot be unpacked").because(e.to_string()))?;
@@ -278,7 +278,7 @@ fn prove(fresh: &Path) -> Result<String, CommandFailure> {
 const LOCK: &str = "lock";
 
 /// An existing history is never overwritten.
-fn refuse_if_there(journal: &Path) -> CommandOutcome {
+fn refuse_if_exists(journal: &Path) -> CommandOutcome {
     if !journal.exists() {
         return Ok(());
     }
@@ -307,14 +307,14 @@ fn own(path: &Path, like: &Path, mode: Option<u32>) -> std::io::Result<()> {
 }
 
 /// Moves the verified files into place; `true` if a configuration existed already and was kept.
-fn place(fresh: &Path, config_dir: &Path, state_dir: &Path) -> Result<bool, CommandFailure> {
+fn move_into_place(unpacked: &Path, config_dir: &Path, state_dir: &Path) -> Result<bool, CommandFailure> {
     let failed =
         |e: std::io::Error| CommandFailure::later("what was unpacked cannot be put into place").because(e.to_string());
     let has_config = config_dir.join("site.toml").exists();
     if !has_config {
         std::fs::create_dir_all(config_dir).map_err(failed)?;
-        let from = fresh.join("config");
-        for path in walk(&from) {
+        let from = unpacked.join("config");
+        for path in regular_files(&from) {
             let to = config_dir.join(path.strip_prefix(&from).unwrap_or(&path));
             std::fs::create_dir_all(to.parent().unwrap_or(config_dir)).map_err(failed)?;
             // The two directories may be on different file systems.
@@ -323,10 +323,10 @@ fn place(fresh: &Path, config_dir: &Path, state_dir: &Path) -> Result<bool, Comm
         }
     }
     let is_history = |path: &Path| path.join(LOCK).exists();
-    for entry in std::fs::read_dir(fresh.join("state")).map_err(failed)?.flatten() {
+    for entry in std::fs::read_dir(unpacked.join("state")).map_err(failed)?.flatten() {
         let to = state_dir.join(entry.file_name());
         if is_history(&entry.path()) {
-            refuse_if_there(&to)?;
+            refuse_if_exists(&to)?;
         }
         let _older = if to.is_dir() { std::fs::remove_dir_all(&to) } else { std::fs::remove_file(&to) };
         std::fs::rename(entry.path(), &to).map_err(failed)?;

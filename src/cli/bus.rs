@@ -16,13 +16,13 @@ use crate::scan::RegisterReader;
 /// A bus that can be read.
 pub enum BusAccess {
     /// Opened by this process.
-    Own {
+    Direct {
         link: Box<Link>,
         /// Round trip of the last answer.
         round_trip_ms: Option<u64>,
     },
     /// Polled by a running gateway.
-    Held {
+    ThroughGateway {
         /// The gateway's control socket.
         socket: PathBuf,
         link: String,
@@ -33,12 +33,12 @@ pub enum BusAccess {
 ///
 /// # Errors
 /// One runs and does not answer: a bus that it polls must not be opened a second time.
-pub async fn held(global: &Global) -> Result<Vec<Held>, CommandFailure> {
-    match control::ask(&global.socket(), &ControlRequest::Links).await {
+pub async fn gateway_links(global: &Global) -> Result<Vec<Held>, CommandFailure> {
+    match control::send_request(&global.socket(), &ControlRequest::Links).await {
         Ok(links) => serde_json::from_value(links)
             .map_err(|e| CommandFailure::later("the answer cannot be read").because(e.to_string())),
-        Err(control::Failed::NotRunning(_)) => Ok(Vec::new()),
-        Err(e) => Err(super::unanswered(&e)),
+        Err(control::ControlError::NotRunning(_)) => Ok(Vec::new()),
+        Err(e) => Err(super::control_failure(&e)),
     }
 }
 
@@ -55,10 +55,10 @@ pub fn is_same(a: &LinkTransport, b: &LinkTransport) -> bool {
 
 impl BusAccess {
     /// Through the gateway if it holds this bus, else by opening it.
-    pub fn reach(global: &Global, held: &[Held], settings: LinkSettings, clock: Clock) -> Self {
-        match held.iter().find(|h| is_same(&h.transport, &settings.transport)) {
-            Some(h) => Self::Held { socket: global.socket(), link: h.link.clone() },
-            None => Self::Own {
+    pub fn connect(global: &Global, polled_links: &[Held], settings: LinkSettings, clock: Clock) -> Self {
+        match gateway_links.iter().find(|h| is_same(&h.transport, &settings.transport)) {
+            Some(h) => Self::ThroughGateway { socket: global.socket(), link: h.link.clone() },
+            None => Self::Direct {
                 link: Box::new(Link::new(settings, clock, Arc::new(Counters::default()))),
                 round_trip_ms: None,
             },
@@ -71,21 +71,21 @@ impl BusAccess {
     /// The reason, as text.
     pub async fn open(&mut self) -> Result<(), String> {
         match self {
-            Self::Own { link, .. } if !link.is_open() => link.open().await,
+            Self::Direct { link, .. } if !link.is_open() => link.open().await,
             _ => Ok(()),
         }
     }
 
     /// Whether a gateway polls it.
-    pub fn is_held(&self) -> bool {
-        matches!(self, Self::Held { .. })
+    pub fn is_through_gateway(&self) -> bool {
+        matches!(self, Self::ThroughGateway { .. })
     }
 
     /// Round trip of the last answer; unknown through a gateway.
     pub fn round_trip_ms(&self) -> Option<u64> {
         match self {
-            Self::Own { round_trip_ms, .. } => *round_trip_ms,
-            Self::Held { .. } => None,
+            Self::Direct { round_trip_ms, .. } => *round_trip_ms,
+            Self::ThroughGateway { .. } => None,
         }
     }
 }
@@ -100,13 +100,13 @@ impl RegisterReader for BusAccess {
     ) -> Result<RegisterBlock, Cause> {
         self.open().await.map_err(|_| Cause::LinkDown)?;
         match self {
-            Self::Own { link, round_trip_ms, .. } => {
-                let answer = link.read_sure(address, span, timeout_ms, pause_ms).await?;
+            Self::Direct { link, round_trip_ms, .. } => {
+                let answer = link.read_confirmed(address, span, timeout_ms, pause_ms).await?;
                 *round_trip_ms = Some(answer.round_trip_us / 1_000);
                 Ok(answer.words)
             }
-            Self::Held { socket, link } => {
-                let (function, first, count) = (span.area.function(), span.address, span.count);
+            Self::ThroughGateway { socket, link } => {
+                let (function, first, count) = (span.register_type.function(), span.address, span.count);
                 let request = ControlRequest::Registers {
                     link: link.clone(),
                     unit: address,
@@ -116,9 +116,9 @@ impl RegisterReader for BusAccess {
                     timeout_ms,
                     pause_ms,
                 };
-                let answer = control::ask(socket, &request).await.map_err(|_| Cause::LinkDown)?;
+                let answer = control::send_request(socket, &request).await.map_err(|_| Cause::LinkDown)?;
                 let read: Result<Vec<u16>, Cause> = serde_json::from_value(answer).map_err(|_| Cause::LinkDown)?;
-                read.map(|words| RegisterBlock { span, words })
+                read.map(|words| RegisterBlock { range: span, words })
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
 use crate::model::problem::Severity;
 use crate::model::time::UnixMillis;
-use crate::oncall::ahead::ahead;
+use crate::oncall::ahead::upcoming_problems;
 use crate::scan;
 use crate::sink;
 use crate::sink::mqtt::commands::CommandHandler;
@@ -46,7 +46,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     };
     if args.plan {
         plan(configuration);
-        learned(global);
+        print_learned(global);
     }
     if args.alarms {
         alarms(configuration);
@@ -57,7 +57,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let now = crate::cli::page::now();
     let unfit = crate::cli::probes::files(configuration, UnixMillis(now));
     unfit.iter().for_each(|what| output::line(format!("warning: {what}")));
-    let warned = ahead(&configuration.oncall.plan, &crate::cli::page::overrides(global), UnixMillis(now), AHEAD_DAYS);
+    let warned = upcoming_problems(&configuration.oncall.plan, &crate::cli::page::overrides(global), UnixMillis(now), AHEAD_DAYS);
     for warning in &warned {
         output::note(format!("warning: {warning}"));
     }
@@ -78,13 +78,13 @@ const AHEAD_DAYS: i64 = 14;
 fn plan(configuration: &Configuration) {
     let mut rows = Vec::new();
     for bus in &configuration.buses {
-        let costs = budget::costs(bus);
+        let costs = budget::group_costs(bus);
         for cost in &costs {
             let reads: Vec<String> = cost
                 .plan
                 .blocks
                 .iter()
-                .map(|b| format!("{}:{}+{}", b.span.area.function(), b.span.address, b.span.count))
+                .map(|b| format!("{}:{}+{}", b.span.register_type.function(), b.span.address, b.span.count))
                 .collect();
             rows.push(vec![
                 bus.link.id.clone(),
@@ -111,7 +111,7 @@ fn plan(configuration: &Configuration) {
         &["link", "unit/group", "points", "every", "wire time", "bus", "reads (function:address+count)"],
         &rows,
     ));
-    let load = budget::load(configuration);
+    let load = budget::site_load(configuration);
     output::line(format!(
         "\n{:.1} readings/s, {:.1} samples/s, {:.1} MQTT messages/s for each broker without report by exception",
         load.readings_per_s, load.samples_per_s, load.readings_per_s
@@ -128,7 +128,7 @@ fn plan(configuration: &Configuration) {
 /// Prints which rules apply to which device, and what is missing where they do not.
 fn alarms(configuration: &Configuration) {
     let mut rows = Vec::new();
-    for a in &configuration.applies {
+    for a in &configuration.rule_applications {
         let (alarms, missing) = match &a.alarms {
             Ok(keys) => (keys.join(" "), String::new()),
             Err(missing) => (String::new(), missing.join(", ")),
@@ -138,7 +138,7 @@ fn alarms(configuration: &Configuration) {
     output::raw(output::table(&["device", "rule", "alarms", "missing"], &rows));
     let applied = configuration.alarms.definitions.len();
     output::line(format!("{applied} alarms"));
-    for (device, point) in config::check_alarms::unwatched(configuration) {
+    for (device, point) in config::check_alarms::unwatched_fault_points(configuration) {
         output::line(format!("NO RULE LOOKS AT {device}.{point}, which reports a fault"));
     }
 }
@@ -146,66 +146,66 @@ fn alarms(configuration: &Configuration) {
 /// Asks every unit for its identification, and tries sinks, channels and reply ways.
 fn online(global: &Global, configuration: &Configuration) -> CommandOutcome {
     let (rows, silent) = crate::cli::runtime()?.block_on(async {
-        let held = bus::held(global).await?;
+        let polled_links = bus::gateway_links(global).await?;
         let clock = Clock::new(&configuration.clock, UnixMillis(0));
         let (mut rows, mut silent) = (Vec::new(), 0);
         for config in &configuration.buses {
-            let reached = BusAccess::reach(global, &held, config.link.clone(), clock.clone());
-            let (more, quiet) = ask_bus(config, reached).await;
+            let reached = BusAccess::connect(global, &polled_links, config.link.clone(), clock.clone());
+            let (more, bus_silent) = probe_bus(config, reached).await;
             rows.extend(more);
-            silent += quiet;
+            silent += bus_silent;
         }
         Ok::<_, CommandFailure>((rows, silent))
     })?;
     output::raw(output::table(&["link", "unit", "address", "profile", "answers", "ident", "layout"], &rows));
-    let deaf = reply_ways(global, configuration)?;
-    let shut = crate::cli::probes::online(configuration, UnixMillis(crate::cli::page::now()))?;
+    let failed_reply_ways = reply_ways(global, configuration)?;
+    let failed_probes = crate::cli::probes::online(configuration, UnixMillis(crate::cli::page::now()))?;
     if silent > 0 {
         return Err(CommandFailure::later(format!("{silent} of {} units do not answer", rows.len())));
     }
-    if shut > 0 {
-        return Err(CommandFailure::later(format!("{shut} of what was tried at sinks and channels does not work")));
+    if failed_probes > 0 {
+        return Err(CommandFailure::later(format!("{failed_probes} of what was tried at sinks and channels does not work")));
     }
-    if deaf > 0 {
-        return Err(CommandFailure::later(format!("answers of people cannot be heard by {deaf} ways")));
+    if failed_reply_ways > 0 {
+        return Err(CommandFailure::later(format!("answers of people cannot be heard by {failed_reply_ways} ways")));
     }
     Ok(())
 }
 
 /// How long a reply way may take to report that it can receive.
-const LISTEN: Duration = Duration::from_secs(6);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Whether people's replies can be received: as the running gateway reports it, else tried here. Returns how many ways cannot
 /// receive.
 fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, CommandFailure> {
-    let running = crate::cli::ask(global, &crate::control::ControlRequest::Status).ok();
+    let running = crate::cli::send_request(global, &crate::control::ControlRequest::Status).ok();
     if let Some(status) = running.and_then(|v| serde_json::from_value::<crate::app::status::Status>(v).ok()) {
         crate::cli::status::reply_ways(&status);
         return Ok(status.pages.reply_ways.iter().filter(|w| !w.failed.is_empty()).count());
     }
-    let said: Arc<Mutex<BTreeMap<String, Result<(), String>>>> = Arc::default();
-    let listening = |name: String| {
-        let said = Arc::clone(&said);
-        move |says| drop(lock(&said).insert(name.clone(), says))
+    let results: Arc<Mutex<BTreeMap<String, Result<(), String>>>> = Arc::default();
+    let result_recorder = |name: String| {
+        let results = Arc::clone(&results);
+        move |result| drop(lock(&results).insert(name.clone(), result))
     };
     crate::cli::runtime()?.block_on(async {
         let stop = CancellationToken::new();
         let mut all = tokio::task::JoinSet::new();
         for settings in configuration.oncall.channels.clone() {
-            let says = listening(settings.id().to_string());
-            let hear: channel::ReplyHandler = Arc::new(move |heard| {
-                if let channel::InboundReply::Listening(listens) = heard {
-                    says(listens);
+            let record_result = result_recorder(settings.id().to_string());
+            let on_reply: channel::ReplyHandler = Arc::new(move |reply| {
+                if let channel::InboundReply::Listening(result) = reply {
+                    record_result(result);
                 }
             });
-            all.spawn(async move { channel::open(&settings).listen(None, hear).await });
+            all.spawn(async move { channel::open(&settings).listen(None, on_reply).await });
         }
         for sink in &configuration.sinks {
             let sink::SinkSettings::Mqtt(mqtt) = sink else { continue };
             if mqtt.commands {
-                let says = Arc::new(listening(crate::app::reply_ways::of_sink(&mqtt.name)));
+                let record_result = Arc::new(result_recorder(crate::app::reply_ways::of_sink(&mqtt.name)));
                 // A trial executes no command.
-                let carry: CommandHandler = Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) }));
+                let refuse_commands: CommandHandler = Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) }));
                 // With the client id of a running gateway, each client would disconnect the other.
                 let client_id = Some(format!("plantroom-{}-check", configuration.site.id));
                 let mqtt = sink::mqtt::settings::MqttSettings { client_id, ..mqtt.clone() };
@@ -213,39 +213,39 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
                 // There is no outgoing connection here; it counts as connected.
                 outbox.connected.store(true, std::sync::atomic::Ordering::Relaxed);
                 let site = configuration.site.id.clone();
-                let hears = sink::mqtt::commands::Hears {
+                let hears = sink::mqtt::commands::CommandListenerContext {
                     settings: mqtt,
                     site,
-                    carry,
-                    listening: says,
-                    outbox: std::sync::Arc::new(outbox),
+                    handler: refuse_commands,
+                    on_listening: record_result,
+                    outbox_health: std::sync::Arc::new(outbox),
                 };
                 all.spawn(sink::mqtt::commands::run(hears, stop.clone()));
             }
         }
         // A listener that works does not end by itself.
-        let _over = tokio::time::timeout(LISTEN, async { while all.join_next().await.is_some() {} }).await;
+        let _over = tokio::time::timeout(LISTEN_TIMEOUT, async { while all.join_next().await.is_some() {} }).await;
     });
-    let said = lock(&said).clone();
-    for (name, says) in &said {
-        let text = says.as_ref().map_or_else(|why| format!("CANNOT BE HEARD: {why}"), |()| "can be heard".to_string());
+    let results = lock(&results).clone();
+    for (name, result) in &results {
+        let text = result.as_ref().map_or_else(|why| format!("CANNOT BE HEARD: {why}"), |()| "can be heard".to_string());
         output::line(format!("answers through {name}: {text}"));
     }
-    Ok(said.values().filter(|says| says.is_err()).count())
+    Ok(results.values().filter(|result| result.is_err()).count())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-async fn ask_bus(config: &crate::poll::BusConfig, mut bus: BusAccess) -> (Vec<Vec<String>>, usize) {
+async fn probe_bus(config: &crate::poll::BusConfig, mut bus: BusAccess) -> (Vec<Vec<String>>, usize) {
     let (mut rows, mut silent) = (Vec::new(), 0);
     for unit in &config.units {
-        let rules = &unit.profile.layout(None).read;
+        let rules = &unit.profile.variant(None).read_rules;
         let timeout = unit.timeout_ms.or(rules.timeout_ms).unwrap_or(config.link.timeout_ms);
         let answers = match bus.open().await {
             Err(why) => Err(why),
-            Ok(()) => scan::is_there(&mut bus, unit.address, timeout).await.map_err(|cause| cause.says().to_string()),
+            Ok(()) => scan::is_present(&mut bus, unit.address, timeout).await.map_err(|cause| cause.says().to_string()),
         };
         silent += usize::from(answers.is_err());
         let took = bus.round_trip_ms().map_or_else(|| "yes".to_string(), |ms| format!("{ms} ms"));
@@ -253,7 +253,7 @@ async fn ask_bus(config: &crate::poll::BusConfig, mut bus: BusAccess) -> (Vec<Ve
             (Some(def), Ok(())) => scan::ident(&mut bus, unit.address, timeout, rules.pause_ms, def).await,
             _ => None,
         };
-        let layout = unit.profile.layout(ident.as_deref()).name.to_string();
+        let layout = unit.profile.variant(ident.as_deref()).name.to_string();
         rows.push(vec![
             config.link.id.clone(),
             unit.id.to_string(),
@@ -268,13 +268,13 @@ async fn ask_bus(config: &crate::poll::BusConfig, mut bus: BusAccess) -> (Vec<Ve
 }
 
 /// Prints what a running gateway has learned about its units.
-fn learned(global: &Global) {
+fn print_learned(global: &Global) {
     // A check does not depend on whether a gateway runs.
-    let Ok(value) = crate::cli::ask(global, &crate::control::ControlRequest::Status) else { return };
+    let Ok(value) = crate::cli::send_request(global, &crate::control::ControlRequest::Status) else { return };
     let Ok(status) = serde_json::from_value::<crate::app::status::Status>(value) else { return };
     crate::cli::status::reply_ways(&status);
-    for unit in status.links.iter().flat_map(|l| &l.units).filter(|u| !u.holes.is_empty()) {
-        for hole in &unit.holes {
+    for unit in status.links.iter().flat_map(|l| &l.units).filter(|u| !u.unreadable_ranges.is_empty()) {
+        for hole in &unit.unreadable_ranges {
             output::line(format!("unit `{}` leaves out (learned by the running gateway): {hole}", unit.id));
         }
     }

@@ -1,6 +1,6 @@
 //! `plantroom clock accept`: a person confirms that the date is right.
 
-use crate::cli::{Args as Global, CommandOutcome, ask, output};
+use crate::cli::{Args as Global, CommandOutcome, send_request, output};
 use crate::control::ControlRequest;
 
 /// Options of `clock`.
@@ -20,7 +20,7 @@ enum ClockAction {
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     match args.what {
         ClockAction::Accept => {
-            let date = ask(global, &ControlRequest::AcceptClock)?;
+            let date = send_request(global, &ControlRequest::AcceptClock)?;
             output::line(format!("the date is believed from now on: {}", date.as_str().unwrap_or_default()));
             Ok(())
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Paths, Shared};
 use crate::cli::demo_pages::{self, DemoPages};
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime, simulate, told_to_stop};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime, simulate, stop_signal};
 use crate::clock::{self, Clock};
 use crate::config::doc::{Problems, Texts};
 use crate::config::{self, builtin};
@@ -46,7 +46,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
 
 /// Writes the demo's configuration; refuses to overwrite files.
 fn write(dir: &Path) -> CommandOutcome {
-    let at = site::Whereabouts {
+    let at = site::DemoAddresses {
         ports: site::fixed_ports(),
         line: simulate::LINE.to_string(),
         broker: "mqtt://127.0.0.1:1883".to_string(),
@@ -80,7 +80,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     let started = serve::start(&units, &BTreeMap::new(), args.pace.scenario, speed, clock, stop.clone()).await;
     let plant = started.map_err(|e| CommandFailure::later("the plant cannot start").because(e))?;
     let health = format!("127.0.0.1:{}", free_port().map_err(|e| CommandFailure::later("no free port").because(e))?);
-    let at = site::Whereabouts {
+    let at = site::DemoAddresses {
         ports: plant.tcp.iter().map(|(name, a)| (*name, a.port())).collect(),
         line: plant.serial.values().next().cloned().unwrap_or_default(),
         broker: format!("mqtt://127.0.0.1:{}", broker.v5),
@@ -90,9 +90,9 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     files.push(("stores.toml".to_string(), stores(&args.store)));
     let pages = DemoPages::default();
     let no_port = |e: std::io::Error| CommandFailure::later("no free port").because(e.to_string());
-    let shown = demo_pages::listen(pages.clone(), stop.clone()).await.map_err(no_port)?;
-    let door = free_port().map_err(|e| CommandFailure::later("no free port").because(e))?;
-    files.push(("people.toml".to_string(), demo_pages::people(shown, door)));
+    let notification_port = demo_pages::listen(pages.clone(), stop.clone()).await.map_err(no_port)?;
+    let web_port = free_port().map_err(|e| CommandFailure::later("no free port").because(e))?;
+    files.push(("people.toml".to_string(), demo_pages::oncall_config(notification_port, web_port)));
     let loaded = config::load_texts(&Texts { files }, None);
     let Some(configuration) = loaded.configuration else {
         let said = loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
@@ -113,7 +113,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     output::line(format!("listen: mosquitto_sub -p {} -v -t 'plantroom/demo/#'", broker.v4));
     let shared = std::sync::Arc::clone(&app.shared);
     tokio::select! {
-        () = told_to_stop() => {}
+        () = stop_signal() => {}
         () = shared.fatal.cancelled() => {}
         () = show(&shared, &pages) => {}
     }
@@ -199,7 +199,7 @@ fn table(shared: &Shared) -> (String, usize, usize) {
             points.insert(point.name.to_string(), text);
         }
     }
-    let states = shared.states.get();
+    let states = shared.retained_topics.get();
     let row = |device: &config::Device| {
         let points = latest.get(&*device.id);
         let state = states.get(&format!("{}/status", device.id)).and_then(|j| j.split('"').nth(3)).unwrap_or("-");

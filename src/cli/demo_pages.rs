@@ -32,7 +32,7 @@ impl DemoPages {
 pub async fn listen(pages: DemoPages, stop: CancellationToken) -> std::io::Result<u16> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let port = listener.local_addr()?.port();
-    let router = Router::new().route("/", post(shown)).with_state(pages);
+    let router = Router::new().route("/", post(receive_notification)).with_state(pages);
     tokio::spawn(async move {
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
         if let Err(error) = serving.await {
@@ -42,7 +42,7 @@ pub async fn listen(pages: DemoPages, stop: CancellationToken) -> std::io::Resul
     Ok(port)
 }
 
-async fn shown(State(pages): State<DemoPages>, body: Bytes) {
+async fn receive_notification(State(pages): State<DemoPages>, body: Bytes) {
     let page: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |key: &str| page[key].as_str().unwrap_or_default().to_string();
     let line = format!("page to {}: {} {}", text("to"), text("title"), text("link")).trim_end().to_string();
@@ -57,7 +57,7 @@ async fn shown(State(pages): State<DemoPages>, body: Bytes) {
 
 /// On-call configuration of the demo: a technician, after 30 s a second one, after 2 min the manager. The first port receives
 /// notifications, the second serves alarm pages.
-pub fn people(shown: u16, door: u16) -> String {
+pub fn oncall_config(shown: u16, door: u16) -> String {
     let person = |id: &str, zh: &str, en: &str, more: &str| {
         format!(
             "[[person]]\nid = \"{id}\"\nzh = \"{zh}\"\nen = \"{en}\"\n{more}contacts = [{{ channel = \"terminal\", to = \"{id}\" }}]\n"

@@ -48,7 +48,7 @@ struct OutputForm {
 
 impl OutputForm {
     /// Cells that every line of a CSV file repeats.
-    fn of(&self, query: &HistoryQuery) -> [String; 3] {
+    fn repeated_cells(&self, query: &HistoryQuery) -> [String; 3] {
         [query.device.clone(), query.point.clone(), self.unit.clone()]
     }
 }
@@ -73,10 +73,10 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     };
     let clock = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0));
     let now = clock.wall().0;
-    let to_ms = args.to.as_deref().map_or(Ok(now), |to| moment(to, now, &zone))?;
+    let to_ms = args.to.as_deref().map_or(Ok(now), |to| parse_time(to, now, &zone))?;
     let query =
-        HistoryQuery { device: device.into(), point: point.into(), from_ms: moment(&args.from, now, &zone)?, to_ms };
-    let opened = Journal::view(&dir, &settings, &clock);
+        HistoryQuery { device: device.into(), point: point.into(), from_ms: parse_time(&args.from, now, &zone)?, to_ms };
+    let opened = Journal::open_read_only(&dir, &settings, &clock);
     let journal = opened.map_err(|e| CommandFailure::later("cannot open the journal").because(e.to_string()))?;
     let configuration = loaded.configuration.as_ref();
     let unit =
@@ -98,7 +98,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
 ///
 /// # Errors
 /// The text is neither.
-pub fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, CommandFailure> {
+pub fn parse_time(text: &str, now: i64, zone: &TimeZone) -> Result<i64, CommandFailure> {
     if let Some(ago) = duration_ms(text) {
         return Ok(now - i64::try_from(ago).unwrap_or(now));
     }
@@ -115,7 +115,7 @@ pub fn moment(text: &str, now: i64, zone: &TimeZone) -> Result<i64, CommandFailu
 }
 
 /// A time in the site's time zone.
-pub fn local(ms: i64, zone: &TimeZone) -> String {
+pub fn format_local(ms: i64, zone: &TimeZone) -> String {
     UnixMillis(ms).local(zone)
 }
 
@@ -131,7 +131,7 @@ fn failed(e: crate::journal::segment::JournalError) -> CommandFailure {
 
 fn samples(journal: &Journal, query: &HistoryQuery, form: &OutputForm) -> CommandOutcome {
     let (format, zone) = (form.format, &form.zone);
-    let of = form.of(query).map(|cell| output::csv(&cell)).join(",");
+    let of = form.repeated_cells(query).map(|cell| output::csv(&cell)).join(",");
     let head = ["time", "value", "quality", "thinned", "clock"];
     let (mut n, mut last_ms) = (0u64, i64::MIN);
     match format {
@@ -144,8 +144,8 @@ fn samples(journal: &Journal, query: &HistoryQuery, form: &OutputForm) -> Comman
             Ok(value) => (value.to_string(), "good"),
             Err(cause) => (String::new(), cause.word()),
         };
-        let at = local(row.at_ms, zone);
-        let thinned = word(row.thinned);
+        let at = format_local(row.at_ms, zone);
+        let thinned = thinned_label(row.downsampled);
         // Rows are in the order of recording: a time before the previous one means that the clock was set back.
         let is_back = row.at_ms < last_ms;
         last_ms = row.at_ms;
@@ -166,7 +166,7 @@ fn samples(journal: &Journal, query: &HistoryQuery, form: &OutputForm) -> Comman
                 let comma = if n == 0 { " " } else { "," };
                 output::line(format!(
                     "{comma}{{\"time\":\"{at}\",\"value\":{json},\"quality\":\"{quality}\",\"thinned\":{},\"clock_set_back\":{is_back}}}",
-                    row.thinned
+                    row.downsampled
                 ));
             }
         }
@@ -177,32 +177,32 @@ fn samples(journal: &Journal, query: &HistoryQuery, form: &OutputForm) -> Comman
     if format == Format::Json {
         output::line("]");
     }
-    nothing(n == 0, journal, query)?;
-    say(&damage, zone)
+    explain_empty(n == 0, journal, query)?;
+    report_damage(&damage, zone)
 }
 
 /// Reports what is recorded and cannot be read, so that the output is not taken for complete.
-fn say(damage: &[Damage], zone: &TimeZone) -> CommandOutcome {
+fn report_damage(damage: &[Damage], zone: &TimeZone) -> CommandOutcome {
     if damage.is_empty() {
         return Ok(());
     }
     for d in damage {
         let device = if d.device.is_empty() { "all devices" } else { &d.device };
         let hours =
-            d.hours.map_or("some hour".to_string(), |(a, b)| format!("{} to {}", local(a, zone), local(b, zone)));
-        output::note(format!("MISSING: {device}, {hours}: {}: {}", d.file, d.why));
+            d.period.map_or("some hour".to_string(), |(a, b)| format!("{} to {}", format_local(a, zone), format_local(b, zone)));
+        output::note(format!("MISSING: {device}, {hours}: {}: {}", d.file, d.reason));
     }
     Err(CommandFailure::damaged("a part of this time is recorded and cannot be read: what is printed is not all")
         .hint("`plantroom verify` names all of it; what was set aside is said until the `.damaged` file is moved away"))
 }
 
 /// Marks samples that survived downsampling.
-fn word(thinned: bool) -> &'static str {
+fn thinned_label(thinned: bool) -> &'static str {
     if thinned { "thinned" } else { "" }
 }
 
 /// Explains an empty result; an unknown device or point is an error.
-fn nothing(is_empty: bool, journal: &Journal, query: &HistoryQuery) -> CommandOutcome {
+fn explain_empty(is_empty: bool, journal: &Journal, query: &HistoryQuery) -> CommandOutcome {
     if !is_empty {
         return Ok(());
     }
@@ -227,12 +227,12 @@ fn rounded(x: f64) -> f64 {
 
 /// A slot as an object: numbers are numbers, missing values are null.
 fn slot_json(s: &crate::journal::history::Slot, query: &HistoryQuery, form: &OutputForm) -> serde_json::Value {
-    let has = |x: f64| (s.of.good > 0).then_some(x + 0.0);
+    let has = |x: f64| (s.aggregate.good > 0).then_some(x + 0.0);
     serde_json::json!({
-        "device": query.device, "point": query.point, "unit": form.unit, "start": local(s.start_ms, &form.zone), "start_ms": s.start_ms,
-        "mean": s.mean().map(rounded).and_then(has), "min": has(s.of.min), "max": has(s.of.max), "first": has(s.of.first.0),
-        "last": has(s.of.last.0), "good": s.of.good, "due": if s.due > 0 { s.due } else { s.of.all },
-        "complete_pct": (s.completeness() * 1_000.0).round() / 10.0, "thinned": s.thinned, "damaged": s.damaged,
+        "device": query.device, "point": query.point, "unit": form.unit, "start": format_local(s.start_ms, &form.zone), "start_ms": s.start_ms,
+        "mean": s.mean().map(rounded).and_then(has), "min": has(s.aggregate.min), "max": has(s.aggregate.max), "first": has(s.aggregate.first.0),
+        "last": has(s.aggregate.last.0), "good": s.aggregate.good, "due": if s.expected > 0 { s.expected } else { s.aggregate.all },
+        "complete_pct": (s.completeness() * 1_000.0).round() / 10.0, "thinned": s.downsampled, "damaged": s.damaged,
     })
 }
 
@@ -285,26 +285,26 @@ fn slots(journal: &Journal, query: &HistoryQuery, every: &str, form: &OutputForm
     let number = |x: f64| Value::F64(x).to_string();
     let some = |has: bool, x: f64| if has { number(x) } else { String::new() };
     let row = |s: &crate::journal::history::Slot| {
-        let has = s.of.good > 0;
+        let has = s.aggregate.good > 0;
         vec![
-            local(s.start_ms, zone),
+            format_local(s.start_ms, zone),
             s.mean().map(|x| number(rounded(x))).unwrap_or_default(),
-            some(has, s.of.min),
-            some(has, s.of.max),
-            some(has, s.of.first.0),
-            some(has, s.of.last.0),
-            s.of.good.to_string(),
-            if s.due > 0 { s.due.to_string() } else { s.of.all.to_string() },
+            some(has, s.aggregate.min),
+            some(has, s.aggregate.max),
+            some(has, s.aggregate.first.0),
+            some(has, s.aggregate.last.0),
+            s.aggregate.good.to_string(),
+            if s.expected > 0 { s.expected.to_string() } else { s.aggregate.all.to_string() },
             format!("{:.1}", s.completeness() * 100.0),
-            word(s.thinned).to_string(),
+            thinned_label(s.downsampled).to_string(),
             if s.damaged { "damaged" } else { "" }.to_string(),
         ]
     };
     if format == Format::Json {
         let objects = slots.iter().map(|s| slot_json(s, query, form)).collect::<Vec<_>>();
         output::line(serde_json::to_string_pretty(&objects).unwrap_or_default());
-        nothing(slots.iter().all(|s| s.of.all == 0), journal, query)?;
-        return say(&damage, zone);
+        explain_empty(slots.iter().all(|s| s.aggregate.all == 0), journal, query)?;
+        return report_damage(&damage, zone);
     }
     let mut rows: Vec<Vec<String>> = slots.iter().map(row).collect();
     let mut head =
@@ -312,14 +312,14 @@ fn slots(journal: &Journal, query: &HistoryQuery, every: &str, form: &OutputForm
     if format == Format::Csv {
         head.extend(["device", "point", "unit", "local"]);
         for (row, slot) in rows.iter_mut().zip(&slots) {
-            row.extend(form.of(query));
+            row.extend(form.repeated_cells(query));
             row.push(plain(slot.start_ms, zone));
         }
         output::raw(BYTE_ORDER_MARK);
     }
     output::list(format, &head, &rows);
-    nothing(slots.iter().all(|s| s.of.all == 0), journal, query)?;
-    say(&damage, zone)
+    explain_empty(slots.iter().all(|s| s.aggregate.all == 0), journal, query)?;
+    report_damage(&damage, zone)
 }
 
 #[cfg(test)]
@@ -328,7 +328,7 @@ mod tests {
 
     fn bounds(from: &str, to: &str, every: &str, zone: &str) -> Vec<String> {
         let zone = TimeZone::get(zone).unwrap();
-        let at = |text: &str| moment(text, 0, &zone).unwrap();
+        let at = |text: &str| parse_time(text, 0, &zone).unwrap();
         let query = HistoryQuery { device: "d".into(), point: "p".into(), from_ms: at(from), to_ms: at(to) };
         let all = calendar(&query, calendar_step(every).unwrap(), &zone).unwrap();
         all.iter()
@@ -350,7 +350,7 @@ mod tests {
             ["03-28 00:00", "03-29 00:00", "03-30 00:00"]
         );
         let zone = TimeZone::get("Europe/London").unwrap();
-        let at = |text: &str| moment(text, 0, &zone).unwrap();
+        let at = |text: &str| parse_time(text, 0, &zone).unwrap();
         let day = |from: &str, to: &str| {
             let query = HistoryQuery { device: "d".into(), point: "p".into(), from_ms: at(from), to_ms: at(to) };
             let all = calendar(&query, calendar_step("1d").unwrap(), &zone).unwrap();

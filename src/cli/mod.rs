@@ -281,26 +281,26 @@ const DENIED: &str = "sudo, or join its group: sudo usermod -aG plantroom $USER"
 ///
 /// # Errors
 /// None runs, or it refuses.
-pub fn ask(args: &Args, request: &crate::control::ControlRequest) -> Result<serde_json::Value, CommandFailure> {
-    runtime()?.block_on(crate::control::ask(&args.socket(), request)).map_err(|e| unanswered(&e))
+pub fn send_request(args: &Args, request: &crate::control::ControlRequest) -> Result<serde_json::Value, CommandFailure> {
+    runtime()?.block_on(crate::control::send_request(&args.socket(), request)).map_err(|e| control_failure(&e))
 }
 
 /// A failed request as an error with the exit code of its kind.
-pub fn unanswered(error: &crate::control::Failed) -> CommandFailure {
-    use crate::control::Failed;
+pub fn control_failure(error: &crate::control::ControlError) -> CommandFailure {
+    use crate::control::ControlError;
     let failure = CommandFailure::later(error.to_string());
     match error {
-        Failed::NotRunning(_) => {
+        ControlError::NotRunning(_) => {
             failure.hint("start it with `plantroom run`; --state DIR names another gateway's state")
         }
-        Failed::Denied(_) => CommandFailure { code: 77, ..failure }.hint(DENIED),
-        Failed::NotPermitted(_) => CommandFailure { code: 77, ..failure },
-        Failed::Refused(_) => CommandFailure { code: 69, ..failure },
+        ControlError::Denied(_) => CommandFailure { code: 77, ..failure }.hint(DENIED),
+        ControlError::NotPermitted(_) => CommandFailure { code: 77, ..failure },
+        ControlError::Refused(_) => CommandFailure { code: 69, ..failure },
     }
 }
 
 /// Waits for Ctrl-C or SIGTERM.
-pub async fn told_to_stop() {
+pub async fn stop_signal() {
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         return std::future::pending().await;
     };

@@ -109,10 +109,10 @@ pub fn csv(cell: &str) -> String {
 }
 
 /// Starts logging. Commands that print something else log warnings and errors only.
-pub fn begin_log(args: &Args, quiet: bool) {
+pub fn begin_log(args: &Args, warnings_only: bool) {
     use tracing_subscriber::prelude::*;
     use tracing_subscriber::{EnvFilter, fmt};
-    let default = if quiet { "warn" } else { "info" };
+    let default = if warnings_only { "warn" } else { "info" };
     // rumqttd logs every lost client as an error; only the demo uses it.
     let fallback = || EnvFilter::new(format!("{default},rumqttd=off,rumqttc=off,tokio_modbus=off"));
     let filter = EnvFilter::try_from_env("PLANTROOM_LOG").unwrap_or_else(|_| fallback());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::app::pages::{ONCALL, masked, stored_at};
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, ask, history, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, send_request, history, output};
 use crate::clock::{self, Clock};
 use crate::control::ControlRequest;
 use crate::model::time::{UnixMillis, duration_ms};
@@ -90,7 +90,7 @@ enum RotaAction {
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     match &args.what {
         PageAction::Test { person } => {
-            ask(global, &ControlRequest::PageTest { person: person.clone() })?;
+            send_request(global, &ControlRequest::PageTest { person: person.clone() })?;
             output::line(format!("{person} is being paged; `plantroom explain page_test.{person}` says how it stands"));
             Ok(())
         }
@@ -102,11 +102,11 @@ pub fn rota(global: &Global, args: &RotaArgs) -> CommandOutcome {
     match &args.what {
         RotaAction::Show { days, rota, format } => show(global, *days, rota.as_deref(), *format),
         RotaAction::Override { person, rota, from, lasts } => {
-            stand_in(global, person, rota.as_deref(), from.as_deref(), lasts)
+            add_override(global, person, rota.as_deref(), from.as_deref(), lasts)
         }
         RotaAction::Overrides { format } => list_overrides(global, *format),
         RotaAction::Withdraw { number } => {
-            ask(global, &ControlRequest::Withdraw { number: *number })?;
+            send_request(global, &ControlRequest::RemoveOverride { number: *number })?;
             output::line(format!("override {number} is taken back: the rota holds again"));
             Ok(())
         }
@@ -125,14 +125,14 @@ pub fn now() -> i64 {
 
 fn log(global: &Global, key: Option<&str>, from: &str, format: output::Format) -> CommandOutcome {
     let zone = alarm::zone(global);
-    let from = Some(UnixMillis(history::moment(from, now(), &zone)?));
+    let from = Some(UnixMillis(history::parse_time(from, now(), &zone)?));
     let query = EventQuery { room: ONCALL.to_string(), key: key.map(str::to_string), from, to: None, limit: None };
     let cells = |row: &EventRow| {
         let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
         let text = |key: &str| body[key].as_str().unwrap_or_default().to_string();
         vec![
-            alarm::dated(row, &zone),
-            row.what.clone(),
+            alarm::event_time(row, &zone),
+            row.event.clone(),
             row.key.clone(),
             body["page"].as_u64().map_or(String::new(), |n| n.to_string()),
             text("kind"),
@@ -141,7 +141,7 @@ fn log(global: &Global, key: Option<&str>, from: &str, format: output::Format) -
             text("why"),
         ]
     };
-    let rows: Vec<Vec<String>> = alarm::rows(global, &query)?.iter().map(cells).collect();
+    let rows: Vec<Vec<String>> = alarm::read_events(global, &query)?.iter().map(cells).collect();
     output::list(format, &["at", "what", "alarm", "page", "says", "whom", "channel", "why"], &rows);
     Ok(())
 }
@@ -165,13 +165,13 @@ fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -
     let (from, to) = (UnixMillis(now()), UnixMillis(now() + i64::from(days) * DAY_MS));
     let mut rows: BTreeMap<(UnixMillis, &str), OnCallPeriod> = BTreeMap::new();
     for id in plan.rotas.keys().filter(|id| one.is_none_or(|o| o == *id)) {
-        let stretches = rota::stretches(plan, id, &overrides, from, to);
-        rows.extend(stretches.into_iter().map(|s| ((s.from, id.as_str()), s)));
+        let periods = rota::on_call_periods(plan, id, &overrides, from, to);
+        rows.extend(periods.into_iter().map(|s| ((s.from, id.as_str()), s)));
     }
     let zone = &configuration.alarms.zone;
     let cells = |((_, id), s): (&(UnixMillis, &str), &OnCallPeriod)| {
         let person = s.person.as_ref().and_then(|p| plan.people.get(p));
-        let reach = person.map_or(String::new(), |p| {
+        let contacts = person.map_or(String::new(), |p| {
             let way = |c: &crate::oncall::settings::Contact| match c.to.as_str() {
                 "" => c.channel.clone(),
                 to => format!("{} {}", c.channel, masked(to)),
@@ -180,13 +180,13 @@ fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -
         });
         vec![
             (*id).to_string(),
-            history::local(s.from.0, zone),
-            history::local(s.to.0, zone),
+            history::format_local(s.from.0, zone),
+            history::format_local(s.to.0, zone),
             s.person.as_ref().map_or("NOBODY".to_string(), ToString::to_string),
             person.map_or(String::new(), |p| p.names.en.clone()),
             person.map_or(String::new(), |p| p.names.zh.clone()),
             if s.overridden { "stands in" } else { "" }.to_string(),
-            reach,
+            contacts,
         ]
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
@@ -197,15 +197,15 @@ fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -
 fn list_overrides(global: &Global, format: output::Format) -> CommandOutcome {
     let zone = alarm::zone(global);
     let cells = |o: &rota::Override| {
-        let at = |wall: UnixMillis| history::local(wall.0, &zone);
-        vec![o.number.to_string(), o.rota.clone(), at(o.from), at(o.to), o.person.to_string(), o.by.clone()]
+        let at = |wall: UnixMillis| history::format_local(wall.0, &zone);
+        vec![o.number.to_string(), o.rota.clone(), at(o.from), at(o.to), o.person.to_string(), o.actor.clone()]
     };
     let rows: Vec<Vec<String>> = overrides(global).iter().filter(|o| o.to.0 > now()).map(cells).collect();
     output::list(format, &["number", "rota", "from", "to", "person", "said by"], &rows);
     Ok(())
 }
 
-fn stand_in(global: &Global, person: &str, id: Option<&str>, from: Option<&str>, lasts: &str) -> CommandOutcome {
+fn add_override(global: &Global, person: &str, id: Option<&str>, from: Option<&str>, lasts: &str) -> CommandOutcome {
     let configuration = configuration(global)?;
     let rotas = &configuration.oncall.plan.rotas;
     let id = match (id, rotas.len()) {
@@ -214,13 +214,13 @@ fn stand_in(global: &Global, person: &str, id: Option<&str>, from: Option<&str>,
         (None, n) => return Err(CommandFailure::usage(format!("there are {n} rotas")).hint("--rota ID says which")),
     };
     let zone = &configuration.alarms.zone;
-    let from = from.map_or(Ok(now()), |text| history::moment(text, now(), zone))?;
+    let from = from.map_or(Ok(now()), |text| history::parse_time(text, now(), zone))?;
     let length = duration_ms(lasts).and_then(|ms| i64::try_from(ms).ok());
     let length =
         length.ok_or_else(|| CommandFailure::usage(format!("`{lasts}` is not a length of time")).hint("12h, 2d"))?;
-    let wanted = json!({ "rota": id, "person": person, "from": from, "to": from + length });
-    ask(global, &ControlRequest::StandIn { wanted })?;
-    let until = history::local(from + length, zone);
-    output::line(format!("{person} is on call in rota {id} from {} until {until}", history::local(from, zone)));
+    let override_request = json!({ "rota": id, "person": person, "from": from, "to": from + length });
+    send_request(global, &ControlRequest::AddOverride { new_override: override_request })?;
+    let until = history::format_local(from + length, zone);
+    output::line(format!("{person} is on call in rota {id} from {} until {until}", history::format_local(from, zone)));
     Ok(())
 }

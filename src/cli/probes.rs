@@ -21,22 +21,22 @@ pub fn files(configuration: &Configuration, now: UnixMillis) -> Vec<String> {
 /// # Errors
 /// The runtime cannot be built.
 pub fn online(configuration: &Configuration, now: UnixMillis) -> Result<usize, CommandFailure> {
-    let tried = crate::cli::runtime()?.block_on(async {
-        let mut tried = Vec::new();
+    let results = crate::cli::runtime()?.block_on(async {
+        let mut results = Vec::new();
         for sink in &configuration.sinks {
             let all = sink.probe(&configuration.site.id, now).await;
-            tried.extend(all.into_iter().map(|(what, result)| (format!("sink {}", sink.name()), what, result)));
+            results.extend(all.into_iter().map(|(what, result)| (format!("sink {}", sink.name()), what, result)));
         }
         for settings in &configuration.oncall.channels {
             if let Some(result) = channel::open(settings).probe().await {
-                tried.push((format!("channel {}", settings.id()), "log in".to_string(), result));
+                results.push((format!("channel {}", settings.id()), "log in".to_string(), result));
             }
         }
-        tried
+        results
     });
-    for (door, what, result) in &tried {
+    for (door, what, result) in &results {
         let said = result.as_ref().map_or_else(|why| format!("DOES NOT WORK: {why}"), Clone::clone);
         output::line(format!("{door}: {what}: {said}"));
     }
-    Ok(tried.iter().filter(|(.., result)| result.is_err()).count())
+    Ok(results.iter().filter(|(.., result)| result.is_err()).count())
 }

@@ -34,7 +34,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let request = ControlRequest::Read { device: args.device.clone(), point: args.point.clone() };
     let socket = global.socket();
     let runtime = runtime()?;
-    let rows: Vec<ReadRow> = match runtime.block_on(control::ask(&socket, &request)) {
+    let rows: Vec<ReadRow> = match runtime.block_on(control::send_request(&socket, &request)) {
         Ok(_) if args.record.is_some() => {
             return Err(CommandFailure::later(
                 "a gateway is running: only who holds the line can write down its bytes",
@@ -43,15 +43,15 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         }
         Ok(value) => serde_json::from_value(value)
             .map_err(|e| CommandFailure::later("the answer cannot be read").because(e.to_string()))?,
-        Err(control::Failed::Refused(why)) => return Err(CommandFailure::usage(why)),
-        Err(e @ (control::Failed::Denied(_) | control::Failed::NotPermitted(_))) => return Err(super::unanswered(&e)),
-        Err(control::Failed::NotRunning(_)) => {
+        Err(control::ControlError::Refused(why)) => return Err(CommandFailure::usage(why)),
+        Err(e @ (control::ControlError::Denied(_) | control::ControlError::NotPermitted(_))) => return Err(super::control_failure(&e)),
+        Err(control::ControlError::NotRunning(_)) => {
             let loaded = config::load(&global.config_dir());
             let Some(configuration) = loaded.configuration else {
                 return Err(CommandFailure::configuration("the configuration cannot be used")
                     .hint("`plantroom check` lists every problem"));
             };
-            runtime.block_on(directly(&configuration, args)).map_err(CommandFailure::usage)?
+            runtime.block_on(read_directly(&configuration, args)).map_err(CommandFailure::usage)?
         }
     };
     let cells = |r: &ReadRow| {
@@ -62,10 +62,10 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         };
         vec![r.point.clone(), value, r.text.clone(), r.from.clone(), r.raw.clone()]
     };
-    let nothing = !rows.is_empty() && rows.iter().all(|r| r.raw.is_empty());
+    let is_nothing_read = !rows.is_empty() && rows.iter().all(|r| r.raw.is_empty());
     let cells_of: Vec<Vec<String>> = rows.iter().map(cells).collect();
     output::list(args.format, &["point", "value", "text", "from", "raw"], &cells_of);
-    if nothing {
+    if is_nothing_read {
         return Err(CommandFailure::later(format!("nothing could be read of `{}`", args.device))
             .hint("`plantroom status` shows its link and unit; `plantroom check --online` tries the way to it"));
     }
@@ -73,7 +73,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
 }
 
 /// Without a gateway: this process opens the links itself; requests on one link take turns.
-async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<ReadRow>, String> {
+async fn read_directly(configuration: &Configuration, args: &Args) -> Result<Vec<ReadRow>, String> {
     let clock = Clock::new(&configuration.clock, UnixMillis(0));
     let begin = |path: &std::path::PathBuf| {
         Recorder::begin(path, &clock).map_err(|e| format!("cannot write {}: {e}", path.display()))
@@ -81,7 +81,7 @@ async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<Read
     let recorder = args.record.as_ref().map(begin).transpose()?;
     let open = |bus: &crate::poll::BusConfig| {
         let mut link = Link::new(bus.link.clone(), clock.clone(), Arc::new(Counters::default()));
-        recorder.iter().for_each(|r| link.record(r.clone()));
+        recorder.iter().for_each(|r| link.set_recorder(r.clone()));
         (bus.link.id.clone(), Arc::new(Mutex::new(link)))
     };
     let links: Vec<(String, Arc<Mutex<Link>>)> = configuration.buses.iter().map(open).collect();
@@ -96,9 +96,9 @@ async fn directly(configuration: &Configuration, args: &Args) -> Result<Vec<Read
                 tracing::warn!("{why}");
                 return Err(Cause::LinkDown);
             }
-            let rules = &unit.profile.layout(None).read;
+            let rules = &unit.profile.variant(None).read_rules;
             let timeout = unit.timeout_ms.or(rules.timeout_ms).unwrap_or_else(|| link.timeout_ms());
-            link.read_sure(unit.address, span, timeout, rules.pause_ms).await.map(|answer| answer.words)
+            link.read_confirmed(unit.address, span, timeout, rules.pause_ms).await.map(|answer| answer.words)
         }
     })
     .await;

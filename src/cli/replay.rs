@@ -13,7 +13,7 @@ use crate::clock::{self, Clock};
 use crate::config::{self, Configuration};
 use crate::journal::Journal;
 use crate::journal::history::HistoryQuery;
-use crate::model::latest::of_status;
+use crate::model::latest::status_point;
 use crate::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use crate::model::reading::{Body, Reading, Sample, Stamp};
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
@@ -41,7 +41,7 @@ const PIECE_MS: i64 = 3_600_000;
 /// After a longer gap in the data, state is restored as after a restart.
 const GAP_MS: i64 = 120_000;
 /// Transitions at most this far from a recorded one are the same.
-const SAME_MS: i64 = 3_000;
+const MATCH_TOLERANCE_MS: i64 = 3_000;
 
 /// An input of the rules: its point, and from when on its samples are needed.
 struct ReplaySource {
@@ -64,10 +64,10 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let zone = configuration.alarms.zone.clone();
     let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
     let now = clock.wall().0;
-    let from = history::moment(&args.from, now, &zone)?;
-    let to = args.to.as_deref().map_or(Ok(now), |t| history::moment(t, now, &zone))?;
+    let from = history::parse_time(&args.from, now, &zone)?;
+    let to = args.to.as_deref().map_or(Ok(now), |t| history::parse_time(t, now, &zone))?;
     let dir = global.state_dir().join(&configuration.journal.dir);
-    let opened = Journal::view(&dir, &configuration.journal, &clock);
+    let opened = Journal::open_read_only(&dir, &configuration.journal, &clock);
     let journal = opened.map_err(|e| CommandFailure::later("cannot open the journal").because(e.to_string()))?;
     let query = |from: i64| Events {
         room: ALARM.into(),
@@ -77,17 +77,17 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     };
     let (mut sources, streams) = sources(&configuration, from);
     let begin = sources.iter().map(|s| s.from).min().unwrap_or(from);
-    let people = alarm::rows(global, &query(begin))?;
-    let came = replay(&configuration, &journal, &mut sources, &streams, &people, (begin, to))?;
-    let came: Vec<(i64, Event)> = came.into_iter().filter(|(at, _)| *at >= from).collect();
-    let was: Vec<(i64, Event)> = dated(&people).into_iter().filter(|(at, _)| *at >= from).collect();
-    show(&came, &was, args.format, &zone);
-    say_what_is_missing(&sources, &journal);
+    let person_events = alarm::read_events(global, &query(begin))?;
+    let replayed = replay(&configuration, &journal, &mut sources, &streams, &person_events, (begin, to))?;
+    let replayed: Vec<(i64, Event)> = replayed.into_iter().filter(|(at, _)| *at >= from).collect();
+    let recorded: Vec<(i64, Event)> = dated_events(&person_events).into_iter().filter(|(at, _)| *at >= from).collect();
+    show(&replayed, &recorded, args.format, &zone);
+    report_missing_data(&sources, &journal);
     Ok(())
 }
 
 /// Readable events with a trusted date, as (Unix milliseconds, event).
-pub fn dated(rows: &[EventRow]) -> Vec<(i64, Event)> {
+pub fn dated_events(rows: &[EventRow]) -> Vec<(i64, Event)> {
     let of = |row: &EventRow| Some((row.at.0, serde_json::from_str::<Event>(&row.body).ok()?));
     rows.iter().filter(|r| r.trusted).filter_map(of).collect()
 }
@@ -97,37 +97,37 @@ pub fn dated(rows: &[EventRow]) -> Vec<(i64, Event)> {
 fn sources(configuration: &Configuration, from: i64) -> (Vec<ReplaySource>, Vec<u64>) {
     let mut begins: BTreeMap<(Arc<str>, Arc<str>), i64> = BTreeMap::new();
     for d in &configuration.alarms.definitions {
-        let only = d.only.as_ref().map_or(0, crate::alarm::resolved_condition::ResolvedCondition::looks_back_ms);
+        let enable_if_ms = d.enable_if.as_ref().map_or(0, crate::alarm::resolved_condition::ResolvedCondition::looks_back_ms);
         let delay = d.steps.iter().map(|s| s.on_delay_ms).max().unwrap_or(0) + d.off_delay_ms;
         // One hour more, to find out which alarms were active at the start.
-        let back = i64::try_from(d.when.looks_back_ms() + only + delay).unwrap_or(0) + PIECE_MS;
+        let back = i64::try_from(d.condition.looks_back_ms() + enable_if_ms + delay).unwrap_or(0) + PIECE_MS;
         let mut each = |i: &ConditionInput| {
             let begin = begins.entry((Arc::clone(&i.device), Arc::clone(&i.point))).or_insert(from);
             *begin = (*begin).min(from - back);
         };
-        d.when.inputs(&mut each);
-        d.only.iter().for_each(|n| n.inputs(&mut each));
+        d.condition.inputs(&mut each);
+        d.enable_if.iter().for_each(|n| n.inputs(&mut each));
     }
-    let mut every: Vec<u64> = Vec::new();
-    let mut of: BTreeMap<(Arc<str>, Arc<str>), usize> = BTreeMap::new();
-    let outs = configuration.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.outs);
-    for out in outs {
+    let mut intervals_ms: Vec<u64> = Vec::new();
+    let mut stream_by_point: BTreeMap<(Arc<str>, Arc<str>), usize> = BTreeMap::new();
+    let device_mappings = configuration.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
+    for out in device_mappings {
         for point in &out.stream.points {
-            of.insert((Arc::clone(&out.stream.device), Arc::clone(&point.name)), every.len());
+            stream_by_point.insert((Arc::clone(&out.stream.device), Arc::clone(&point.name)), intervals_ms.len());
         }
-        every.push(out.stream.every_ms);
+        intervals_ms.push(out.stream.every_ms);
     }
     let mut list = Vec::new();
     for ((device, point), from) in begins {
         // Derived points, decisions of the rules and self-metrics have their own streams.
         let key = (Arc::clone(&device), Arc::clone(&point));
-        let stream = of.get(&key).copied().unwrap_or_else(|| {
-            every.push(if *device == *"gateway" { 10_000 } else { 0 });
-            every.len() - 1
+        let stream = stream_by_point.get(&key).copied().unwrap_or_else(|| {
+            intervals_ms.push(if *device == *"gateway" { 10_000 } else { 0 });
+            intervals_ms.len() - 1
         });
         list.push(ReplaySource { device, point, from, stream, seen: 0, thinned: 0 });
     }
-    (list, every)
+    (list, intervals_ms)
 }
 
 /// Samples that arrived together.
@@ -145,8 +145,8 @@ fn replay(
     configuration: &Configuration,
     journal: &Journal,
     sources: &mut [ReplaySource],
-    every: &[u64],
-    people: &[EventRow],
+    intervals_ms: &[u64],
+    person_events: &[EventRow],
     (begin, to): (i64, i64),
 ) -> Result<Vec<(i64, Event)>, CommandFailure> {
     let now_at = |at: i64| Now { mono: MonotonicMillis(at.unsigned_abs()), wall: UnixMillis(at), wall_trusted: true };
@@ -154,13 +154,13 @@ fn replay(
         Alarms::new(configuration.alarms.clone(), &BTreeMap::new(), &BTreeMap::new(), REPLAY, now_at(begin));
     let mut streams: BTreeMap<(usize, Vec<usize>), Arc<Stream>> = BTreeMap::new();
     let mut out = Vec::new();
-    let mut people = people.iter().filter_map(|r| Some((r.at.0, command(r)?))).peekable();
+    let mut commands = person_events.iter().filter_map(|r| Some((r.at.0, command(r)?))).peekable();
     let (mut piece, mut last) = (begin, begin);
     while piece < to {
         let end = (piece + PIECE_MS).min(to);
-        for group in groups(journal, sources, every, piece, end)? {
-            while let Some((at, command)) = people.next_if(|(at, _)| *at <= group.at) {
-                until(&mut alarms, at, &now_at, &mut out);
+        for group in groups(journal, sources, intervals_ms, piece, end)? {
+            while let Some((at, command)) = commands.next_if(|(at, _)| *at <= group.at) {
+                advance_to(&mut alarms, at, &now_at, &mut out);
                 let mut decided = AlarmOutput::default();
                 // A command that was refused then is refused again. One that is refused only now does not fit the replayed
                 // state.
@@ -168,16 +168,16 @@ fn replay(
                 out.extend(decided.events.into_iter().map(|e| (at, e)));
             }
             if group.at - last > GAP_MS {
-                until(&mut alarms, last + SAME_MS, &now_at, &mut out);
-                let (kept, memory) = (alarms.kept(now_at(last)), alarms.memory());
-                alarms = Alarms::new(configuration.alarms.clone(), &kept, &memory, REPLAY, now_at(group.at));
+                advance_to(&mut alarms, last + MATCH_TOLERANCE_MS, &now_at, &mut out);
+                let (persisted, memory) = (alarms.records(now_at(last)), alarms.memory());
+                alarms = Alarms::new(configuration.alarms.clone(), &persisted, &memory, REPLAY, now_at(group.at));
             }
             last = group.at;
-            until(&mut alarms, group.at, &now_at, &mut out);
+            advance_to(&mut alarms, group.at, &now_at, &mut out);
             let ids: Vec<usize> = group.samples.iter().map(|(i, _)| *i).collect();
             let stream = streams
                 .entry((group.stream, ids.clone()))
-                .or_insert_with(|| stream(sources, &ids, every[group.stream]));
+                .or_insert_with(|| stream(sources, &ids, intervals_ms[group.stream]));
             let samples = group.samples.into_iter().map(|(_, s)| Some(s)).collect();
             let stamp =
                 Stamp { mono: MonotonicMillis(group.at.unsigned_abs()), wall: UnixMillis(group.at), trusted: true };
@@ -193,12 +193,12 @@ fn replay(
         }
         piece = end;
     }
-    until(&mut alarms, to.min(last + SAME_MS), &now_at, &mut out);
+    advance_to(&mut alarms, to.min(last + MATCH_TOLERANCE_MS), &now_at, &mut out);
     Ok(out)
 }
 
 /// Advances to a time and evaluates at each wake-up before it.
-fn until(alarms: &mut Alarms, to: i64, now_at: &impl Fn(i64) -> Now, out: &mut Vec<(i64, Event)>) {
+fn advance_to(alarms: &mut Alarms, to: i64, now_at: &impl Fn(i64) -> Now, out: &mut Vec<(i64, Event)>) {
     while let Some(wake) = alarms.next_wake() {
         let at = i64::try_from(wake.0).unwrap_or(i64::MAX);
         if at >= to {
@@ -211,13 +211,13 @@ fn until(alarms: &mut Alarms, to: i64, now_at: &impl Fn(i64) -> Now, out: &mut V
 }
 
 fn stream(sources: &[ReplaySource], ids: &[usize], every_ms: u64) -> Arc<Stream> {
-    let is_status = |i: &usize| sources[*i].point.strip_prefix(&of_status(""));
+    let is_status = |i: &usize| sources[*i].point.strip_prefix(&status_point(""));
     let source = if ids.iter().all(|i| is_status(i).is_some()) { STATUS } else { "replay" };
     let meta = |i: &usize| PointMeta {
         name: is_status(i).unwrap_or(&sources[*i].point).into(),
         kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form: Encoding::F64,
+        encoding: Encoding::F64,
     };
     let points = ids.iter().map(meta).collect();
     Arc::new(Stream { device: Arc::clone(&sources[ids[0]].device), source: source.into(), every_ms, points })
@@ -227,7 +227,7 @@ fn stream(sources: &[ReplaySource], ids: &[usize], every_ms: u64) -> Arc<Stream>
 fn groups(
     journal: &Journal,
     sources: &mut [ReplaySource],
-    every: &[u64],
+    intervals_ms: &[u64],
     from: i64,
     to: i64,
 ) -> Result<Vec<ReplayGroup>, CommandFailure> {
@@ -236,7 +236,7 @@ fn groups(
         if source.from >= to {
             continue;
         }
-        let prefix = of_status("");
+        let prefix = status_point("");
         let point = source.point.strip_prefix(&prefix).unwrap_or(&source.point);
         let query = HistoryQuery {
             device: source.device.to_string(),
@@ -247,7 +247,7 @@ fn groups(
         let (mut seen, mut thinned, stream) = (0, 0, source.stream);
         let read = journal.samples(&query, |row| {
             seen += 1;
-            thinned += u64::from(row.thinned);
+            thinned += u64::from(row.downsampled);
             rows.push((stream, row.at_ms, i, row.sample));
             true
         });
@@ -260,7 +260,7 @@ fn groups(
     let mut begin = i64::MIN;
     for (stream, at, i, sample) in rows {
         // Answers of one cycle arrive within a part of its interval; irregular readings have a single time.
-        let span = i64::try_from(every[stream] / 2).unwrap_or(0).min(2_000);
+        let span = i64::try_from(intervals_ms[stream] / 2).unwrap_or(0).min(2_000);
         let fits = out.last().is_some_and(|g| {
             g.stream == stream && at - begin <= span && !g.samples.iter().any(|(other, _)| *other == i)
         });
@@ -282,10 +282,10 @@ fn groups(
 /// The command that a recorded event stands for; `None` if nobody gave one.
 fn command(row: &EventRow) -> Option<AlarmCommand> {
     let event: Event = serde_json::from_str(&row.body).ok()?;
-    if event.by.is_empty() {
+    if event.actor.is_empty() {
         return None;
     }
-    let action = match event.what {
+    let action = match event.kind {
         EventKind::Acknowledged => Action::Acknowledge,
         EventKind::Arrived => Action::Arrive,
         EventKind::HandedOver => Action::HandOver { to: event.cause.clone() },
@@ -293,52 +293,52 @@ fn command(row: &EventRow) -> Option<AlarmCommand> {
         // The duration is not recorded; the end is an event of its own.
         EventKind::Shelved => Action::Shelve { for_ms: 7 * 86_400_000 },
         EventKind::Unshelved => Action::Unshelve,
-        EventKind::TakenOut => Action::TakeOut,
-        EventKind::PutBack => Action::PutBack,
+        EventKind::OutOfService => Action::TakeOutOfService,
+        EventKind::ReturnedToService => Action::ReturnToService,
         _ => return None,
     };
-    Some(AlarmCommand { key: event.key.to_string(), action, by: event.by, note: event.note })
+    Some(AlarmCommand { key: event.key.to_string(), action, actor: event.actor, note: event.note })
 }
 
 /// Prints replayed and recorded transitions side by side.
-fn show(came: &[(i64, Event)], was: &[(i64, Event)], format: output::Format, zone: &jiff::tz::TimeZone) {
-    let told = |e: &&(i64, Event)| matches!(e.1.what, EventKind::Raised | EventKind::Cleared) && !e.1.test;
-    let mut left: Vec<&(i64, Event)> = was.iter().filter(told).collect();
+fn show(replayed_events: &[(i64, Event)], recorded_events: &[(i64, Event)], format: output::Format, zone: &jiff::tz::TimeZone) {
+    let is_transition = |e: &&(i64, Event)| matches!(e.1.kind, EventKind::Raised | EventKind::Cleared) && !e.1.test;
+    let mut unmatched: Vec<&(i64, Event)> = recorded_events.iter().filter(is_transition).collect();
     let mut rows: Vec<(i64, Vec<String>)> = Vec::new();
     let mut same = 0;
     let cells = |at: i64, e: &Event, replayed: bool, recorded: bool| {
         let word = |is: bool| if is { "yes" } else { "" }.to_string();
-        let value = e.value.map_or(String::new(), crate::model::text::figure);
-        let at = history::local(at, zone);
+        let value = e.value.map_or(String::new(), crate::model::text::format_number);
+        let at = history::format_local(at, zone);
         vec![
             at,
             e.key.to_string(),
-            e.what.word().into(),
+            e.kind.word().into(),
             e.priority.word().into(),
             value,
             word(replayed),
             word(recorded),
         ]
     };
-    for (at, e) in came.iter().filter(told) {
-        let it = |w: &&(i64, Event)| w.1.key == e.key && w.1.what == e.what && (w.0 - at).abs() <= SAME_MS;
-        let found = left.iter().position(it);
+    for (at, e) in replayed_events.iter().filter(is_transition) {
+        let it = |w: &&(i64, Event)| w.1.key == e.key && w.1.kind == e.kind && (w.0 - at).abs() <= MATCH_TOLERANCE_MS;
+        let found = unmatched.iter().position(it);
         if let Some(i) = found {
-            left.remove(i);
+            unmatched.remove(i);
         }
         same += usize::from(found.is_some());
         rows.push((*at, cells(*at, e, true, found.is_some())));
     }
     let only_came = rows.len() - same;
-    rows.extend(left.iter().map(|(at, e)| (*at, cells(*at, e, false, true))));
+    rows.extend(unmatched.iter().map(|(at, e)| (*at, cells(*at, e, false, true))));
     rows.sort_by_key(|(at, _)| *at);
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, cells)| cells).collect();
     output::list(format, &["at", "alarm", "what", "priority", "value", "replayed", "recorded"], &rows);
-    output::note(format!("{same} as they were, {only_came} only with these rules, {} only then", left.len()));
+    output::note(format!("{same} as they were, {only_came} only with these rules, {} only then", unmatched.len()));
 }
 
 /// Reports inputs without history, downsampled history and damaged files, which make the comparison incomplete.
-fn say_what_is_missing(sources: &[ReplaySource], journal: &Journal) {
+fn report_missing_data(sources: &[ReplaySource], journal: &Journal) {
     let name = |s: &ReplaySource| format!("{}.{}", s.device, s.point);
     let none: BTreeSet<String> = sources.iter().filter(|s| s.seen == 0).map(name).collect();
     let thinned: BTreeSet<String> = sources.iter().filter(|s| s.thinned > 0).map(name).collect();

@@ -2,8 +2,8 @@
 
 use jiff::tz::TimeZone;
 
-use crate::cli::history::{local, moment};
-use crate::cli::{Args as Global, CommandOutcome, ask, output};
+use crate::cli::history::{format_local, parse_time};
+use crate::cli::{Args as Global, CommandOutcome, send_request, output};
 use crate::clock::Clock;
 use crate::config;
 use crate::control::ControlRequest;
@@ -27,10 +27,10 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let configuration = config::load(&global.config_dir()).configuration;
     let zone = configuration.and_then(|c| TimeZone::get(&c.site.time_zone).ok()).unwrap_or(TimeZone::UTC);
     let now = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0)).wall().0;
-    let from_ms = moment(&args.from, now, &zone)?;
-    let to_ms = args.to.as_deref().map_or(Ok(now), |to| moment(to, now, &zone))?;
-    ask(global, &ControlRequest::Resend { sink: args.sink.clone(), from_ms, to_ms })?;
-    let (from, to) = (local(from_ms, &zone), local(to_ms, &zone));
+    let from_ms = parse_time(&args.from, now, &zone)?;
+    let to_ms = args.to.as_deref().map_or(Ok(now), |to| parse_time(to, now, &zone))?;
+    send_request(global, &ControlRequest::Resend { sink: args.sink.clone(), from_ms, to_ms })?;
+    let (from, to) = (format_local(from_ms, &zone), format_local(to_ms, &zone));
     output::line(format!("{}: {from} to {to} is written again; `plantroom status` shows how far it is", args.sink));
     Ok(())
 }

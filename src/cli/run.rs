@@ -44,7 +44,7 @@ fn boot(dir: &Path, paths: &Paths) -> Result<(Configuration, Option<String>), Co
 
 fn log(problems: &[Problem]) {
     for problem in problems {
-        let (place, what, mend) = (problem.place.to_string(), &problem.what, &problem.mend);
+        let (place, what, mend) = (problem.location.to_string(), &problem.message, &problem.hint);
         match problem.severity {
             Severity::Error => tracing::error!(place, mend, "{what}"),
             Severity::Warning => tracing::warn!(place, mend, "{what}"),
@@ -55,7 +55,7 @@ fn log(problems: &[Problem]) {
 /// The first error, and the number of others.
 fn summary(problems: &[Problem]) -> String {
     let errors: Vec<&Problem> = problems.iter().filter(|p| p.severity == Severity::Error).collect();
-    let first = errors.first().map(|p| format!("{}: {}", p.place, p.what)).unwrap_or_default();
+    let first = errors.first().map(|p| format!("{}: {}", p.location, p.message)).unwrap_or_default();
     if errors.len() > 1 { format!("{first} (and {} more)", errors.len() - 1) } else { first }
 }
 
@@ -71,24 +71,24 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
     let mut term = signal(SignalKind::terminate()).map_err(broken)?;
     let mut int = signal(SignalKind::interrupt()).map_err(broken)?;
     let mut hup = signal(SignalKind::hangup()).map_err(broken)?;
-    let beat = sd_notify::watchdog_enabled().map_or(Duration::from_secs(20), |d| d / 3);
+    let watchdog_interval = sd_notify::watchdog_enabled().map_or(Duration::from_secs(20), |d| d / 3);
     notify(&[NotifyState::Ready]);
     tracing::info!(
         site = app.shared.configuration().site.id,
         version = env!("CARGO_PKG_VERSION"),
         "gateway is running"
     );
-    let mut ticks = tokio::time::interval(beat);
-    let broken = app.shared.fatal.clone();
+    let mut ticks = tokio::time::interval(watchdog_interval);
+    let fatal = app.shared.fatal.clone();
     loop {
         tokio::select! {
-            () = broken.cancelled() => break,
+            () = fatal.cancelled() => break,
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = hup.recv() => drop(reload(&mut app, dir, paths, "SIGHUP").await),
             Some((by, reply)) = app.reloads_wanted.recv() => {
-                let said = reload(&mut app, dir, paths, &by).await;
-                let _nobody_waits = reply.send(said);
+                let outcome = reload(&mut app, dir, paths, &by).await;
+                let _nobody_waits = reply.send(outcome);
             }
             _ = ticks.tick() => {
                 if app.is_alive() {
@@ -108,7 +108,7 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
         _ = int.recv() => {}
     }
     tracing::info!("stopped");
-    if broken.is_cancelled() { Err(CommandFailure::driver_ended()) } else { Ok(()) }
+    if fatal.is_cancelled() { Err(CommandFailure::driver_ended()) } else { Ok(()) }
 }
 
 fn notify(states: &[NotifyState<'_>]) {
@@ -122,10 +122,10 @@ async fn reload(app: &mut App, dir: &Path, paths: &Paths, by: &str) -> Result<Ve
     log(&loaded.problems);
     let result = match loaded.configuration {
         Some(configuration) => {
-            let said = app.reload(configuration, by).await;
+            let changes = app.reload(configuration, by).await;
             last_good::keep(dir, &paths.state);
-            tracing::info!(done = said.join("; "), "configuration is loaded again");
-            Ok(said)
+            tracing::info!(done = changes.join("; "), "configuration is loaded again");
+            Ok(changes)
         }
         None => {
             let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();

@@ -17,7 +17,7 @@ use crate::model::time::UnixMillis;
 use crate::scan::{self, FoundUnit};
 
 /// A guess with less confidence (percent) is written as a comment only.
-const SURE: u8 = 50;
+const CONFIDENCE_MIN: u8 = 50;
 
 /// Options of `scan`.
 #[derive(Debug, clap::Args)]
@@ -63,15 +63,15 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let transports = transports(args, &catalogue.profiles)?;
     let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
     let bus = runtime()?.block_on(async {
-        let held = bus::held(global).await?;
+        let polled_links = bus::gateway_links(global).await?;
         for transport in transports {
             // A gateway that holds the bus has set its serial parameters already.
-            let holder = held.iter().find(|h| bus::is_same(&h.transport, &transport));
+            let holder = polled_links.iter().find(|h| bus::is_same(&h.transport, &transport));
             let transport = holder.map_or(transport, |h| h.transport.clone());
             if let Some(h) = holder {
                 output::note(format!("the running gateway holds it as link `{}`: asking between its cycles", h.link));
             }
-            let reached = bus::BusAccess::reach(global, &held, settings(&transport, args.timeout_ms), clock.clone());
+            let reached = bus::BusAccess::connect(global, &polled_links, settings(&transport, args.timeout_ms), clock.clone());
             let found = scan(&transport, reached, &addresses, args.timeout_ms, &catalogue.profiles).await?;
             if !found.is_empty() || holder.is_some() {
                 return Ok((!found.is_empty()).then_some(ScannedBus { transport, found }));
@@ -127,7 +127,7 @@ fn transports(args: &Args, profiles: &Profiles) -> Result<Vec<LinkTransport>, Co
         Some(baud) => vec![SerialParams { baud, parity, stop_bits: 1 }],
         None => {
             let mut lines = vec![SerialParams { baud: 9_600, parity: Parity::None, stop_bits: 1 }];
-            for s in profiles.values().filter_map(|p| p.serial.as_ref()) {
+            for s in profiles.values().filter_map(|p| p.serial_defaults.as_ref()) {
                 let line = SerialParams { baud: s.baud, parity: s.parity, stop_bits: s.stop_bits };
                 if !lines.contains(&line) {
                     lines.push(line);
@@ -151,7 +151,7 @@ fn settings(transport: &LinkTransport, timeout_ms: u64) -> LinkSettings {
         close_after_cycle: false,
         timeout_max_ms: None,
         expected_round_trip_ms: 20,
-        behind: None,
+        gateway_line: None,
         overload: true,
     }
 }
@@ -173,15 +173,15 @@ async fn scan(
     }
     let mut found = Vec::new();
     for (i, address) in units.iter().enumerate() {
-        match scan::is_there(&mut bus, *address, timeout_ms).await {
+        match scan::is_present(&mut bus, *address, timeout_ms).await {
             Ok(()) => {
                 output::note(format!("unit {address} answers: reading it with {} profiles", profiles.len()));
                 let guesses = scan::identify(&mut bus, *address, timeout_ms, profiles).await;
-                found.push(FoundUnit { address: *address, guesses });
+                found.push(FoundUnit { address: *address, candidates: guesses });
             }
             // Some devices close the connection instead of staying silent.
             Err(Cause::LinkDown) => {
-                if let Err(why) = again(&mut bus).await {
+                if let Err(why) = reopen(&mut bus).await {
                     output::note(format!("the bus was lost at unit {address} and cannot be opened again: {why}"));
                     break;
                 }
@@ -194,10 +194,10 @@ async fn scan(
 }
 
 /// Opens the bus again, with up to five retries, one second apart.
-async fn again(bus: &mut bus::BusAccess) -> Result<(), String> {
+async fn reopen(bus: &mut bus::BusAccess) -> Result<(), String> {
     let mut opened = bus.open().await;
     for _ in 0..5 {
-        if opened.is_ok() && !bus.is_held() {
+        if opened.is_ok() && !bus.is_through_gateway() {
             break;
         }
         // A gateway reopens its link by itself.
@@ -210,18 +210,18 @@ async fn again(bus: &mut bus::BusAccess) -> Result<(), String> {
 fn show(bus: &ScannedBus, format: output::Format) {
     let mut rows = Vec::new();
     for unit in &bus.found {
-        if unit.guesses.is_empty() {
+        if unit.candidates.is_empty() {
             rows.push(vec![unit.address.to_string(), "unknown".into(), String::new(), String::new(), String::new()]);
         }
-        for guess in unit.guesses.iter().take(3) {
-            let variant = if &*guess.layout == "base" { String::new() } else { format!(" ({})", guess.layout) };
+        for guess in unit.candidates.iter().take(3) {
+            let variant = if &*guess.variant == "base" { String::new() } else { format!(" ({})", guess.variant) };
             let ident = guess.ident.as_ref().map_or(String::new(), |i| format!("ident {i}  "));
-            let read: Vec<String> = guess.read.iter().map(|(p, v)| format!("{p} {v}")).collect();
+            let read: Vec<String> = guess.evidence.iter().map(|(p, v)| format!("{p} {v}")).collect();
             rows.push(vec![
                 unit.address.to_string(),
                 format!("{}{variant}", guess.profile),
                 guess.confidence.to_string(),
-                format!("{} of {}", guess.good, guess.all),
+                format!("{} of {}", guess.readable_points, guess.total_points),
                 format!("{ident}{}", read.join("  ")),
             ]);
         }
@@ -234,7 +234,7 @@ fn write(dir: &Path, bus: &ScannedBus, profiles: &Profiles) -> CommandOutcome {
     let mut files = files(bus, profiles, false);
     let check = |files: &[(String, String)]| config::load_texts(&Texts { files: files.to_vec() }, None);
     let mut loaded = check(&files);
-    if loaded.problems.iter().any(|p| p.what.contains("cannot carry this")) {
+    if loaded.problems.iter().any(|p| p.message.contains("cannot carry this")) {
         files = self::files(bus, profiles, true);
         loaded = check(&files);
     }
@@ -279,21 +279,21 @@ fn files(bus: &ScannedBus, profiles: &Profiles, overload: bool) -> Vec<(String, 
     );
     let mut devices = String::from("# One device a unit, to begin with: give them their names, areas and numbers.\n");
     for unit in &bus.found {
-        let best = unit.guesses.first().and_then(|g| profiles.get(&*g.profile).map(|p| (g, p)));
-        for guess in unit.guesses.iter().take(3) {
-            let read: Vec<String> = guess.read.iter().map(|(p, v)| format!("{p} {v}")).collect();
+        let best = unit.candidates.first().and_then(|g| profiles.get(&*g.profile).map(|p| (g, p)));
+        for guess in unit.candidates.iter().take(3) {
+            let read: Vec<String> = guess.evidence.iter().map(|(p, v)| format!("{p} {v}")).collect();
             units.push_str(&format!(
                 "\n# unit {}: {} {} %, {} of {} points; {}",
                 unit.address,
                 guess.profile,
                 guess.confidence,
-                guess.good,
-                guess.all,
+                guess.readable_points,
+                guess.total_points,
                 read.join(", ")
             ));
         }
         let id = format!("unit-{}", unit.address);
-        match best.filter(|(guess, _)| guess.confidence >= SURE) {
+        match best.filter(|(guess, _)| guess.confidence >= CONFIDENCE_MIN) {
             Some((guess, profile)) => {
                 units.push_str(&format!("\n[[unit]]\nid = \"{id}\"\nlink = \"bus-1\"\naddress = {}\nprofile = \"{}\"\n", unit.address, guess.profile));
                 devices.push_str(&device(&id, profile));
@@ -325,7 +325,7 @@ fn device(unit: &str, profile: &crate::profile::Profile) -> String {
         "{}[device.points]              # name them as the vocabulary does once the wiring is known\n",
         head("environment")
     );
-    for point in &profile.layouts[0].points {
+    for point in &profile.variants[0].points {
         out.push_str(&format!("x_{} = \"{unit}.{}\"\n", point.name.trim_start_matches("x_"), point.name));
     }
     out

@@ -1,8 +1,8 @@
 //! `plantroom set-aside`: dead letters, which a store refused for good, with its error; they can be sent again or discarded.
 
 use crate::app::control_handlers::DeadLetterList;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask, output};
-use crate::control::{ControlRequest, SetAside};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, send_request, output};
+use crate::control::{ControlRequest, DeadLetterAction};
 
 /// Options of `set-aside`.
 #[derive(Debug, clap::Args)]
@@ -22,22 +22,22 @@ pub struct Args {
 
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let action = match (args.send, args.discard) {
-        (true, _) => SetAside::Send,
-        (_, true) => SetAside::Discard,
-        _ => SetAside::List,
+        (true, _) => DeadLetterAction::Send,
+        (_, true) => DeadLetterAction::Discard,
+        _ => DeadLetterAction::List,
     };
-    let value = ask(global, &ControlRequest::SetAside { sink: args.sink.clone(), action })?;
+    let value = send_request(global, &ControlRequest::DeadLetters { sink: args.sink.clone(), action })?;
     let sinks: Vec<DeadLetterList> = serde_json::from_value(value)
         .map_err(|e| CommandFailure::later("the running gateway is another version").because(e.to_string()))?;
-    if action == SetAside::List {
+    if action == DeadLetterAction::List {
         let row = |sink: &str, r: &crate::sink::dead_letters::DeadLetter| {
-            vec![sink.to_string(), r.at.clone(), r.topic.clone(), r.what.clone(), r.said.clone()]
+            vec![sink.to_string(), r.at.clone(), r.topic.clone(), r.payload.clone(), r.reason.clone()]
         };
         let rows: Vec<Vec<String>> = sinks.iter().flat_map(|s| s.records.iter().map(|r| row(&s.sink, r))).collect();
         output::list(args.format, &["sink", "at", "topic", "what", "said"], &rows);
         return Ok(());
     }
-    let verb = if action == SetAside::Send { "sent again" } else { "discarded" };
-    sinks.iter().for_each(|s| output::line(format!("{}: {} {verb}", s.sink, s.done)));
+    let verb = if action == DeadLetterAction::Send { "sent again" } else { "discarded" };
+    sinks.iter().for_each(|s| output::line(format!("{}: {} {verb}", s.sink, s.affected)));
     Ok(())
 }

@@ -83,7 +83,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
             output::line(format!("serial:{}  {server}: unit {}", args.line.display(), on.join(", ")));
         }
         output::line("the plant runs; Ctrl-C stops it");
-        super::told_to_stop().await;
+        super::stop_signal().await;
         stop.cancel();
         let _best_effort = std::fs::remove_file(&args.line);
         Ok(())
@@ -104,7 +104,7 @@ fn play(file: &std::path::Path) -> CommandOutcome {
             output::line(format!("{scheme}://{address}  {name}"));
         }
         output::line("the record is played; Ctrl-C stops it");
-        super::told_to_stop().await;
+        super::stop_signal().await;
         Ok(())
     })
 }

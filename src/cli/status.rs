@@ -1,7 +1,7 @@
 //! `plantroom status`: the state of the running gateway.
 
 use crate::app::status::Status;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, send_request, output};
 use crate::control::ControlRequest;
 
 /// Options of `status`.
@@ -13,7 +13,7 @@ pub struct Args {
 }
 
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
-    let value = ask(global, &ControlRequest::Status)?;
+    let value = send_request(global, &ControlRequest::Status)?;
     if args.format == output::Format::Json {
         output::line(serde_json::to_string_pretty(&value).unwrap_or_default());
         return Ok(());
@@ -36,7 +36,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     alarms(&status);
     pages(&status);
     journal(&status);
-    status.troubles.iter().for_each(|t| output::line(format!("trouble: {t}")));
+    status.task_failures.iter().for_each(|t| output::line(format!("trouble: {t}")));
     Ok(())
 }
 
@@ -62,7 +62,7 @@ fn field_remarks(s: &Status) {
             if !unit.remark.is_empty() {
                 output::line(format!("{name} {} ({} late)", unit.remark, unit.late));
             }
-            unit.holes.iter().for_each(|hole| output::line(format!("{name} leaves out: {hole}")));
+            unit.unreadable_ranges.iter().for_each(|hole| output::line(format!("{name} leaves out: {hole}")));
         }
     }
 }
@@ -71,9 +71,9 @@ fn header(s: &Status) {
     let trusted = if s.clock.trusted {
         "believed".to_string()
     } else {
-        format!("not believed: {}; `plantroom clock accept` if it is right", s.clock.why)
+        format!("not believed: {}; `plantroom clock accept` if it is right", s.clock.reason)
     };
-    output::line(format!("plantroom {}  site {}  up {}", s.version, s.site, duration(s.uptime_s)));
+    output::line(format!("plantroom {}  site {}  up {}", s.version, s.site, format_duration(s.uptime_s)));
     output::line(format!("clock {} ({trusted})", s.clock.date));
     if let Some(why) = &s.last_good {
         output::line(format!("RUNNING ON THE LAST GOOD CONFIGURATION: {why}"));
@@ -85,11 +85,11 @@ fn header(s: &Status) {
 fn alarms(s: &Status) {
     let a = &s.alarms;
     let flood = if a.flood { "; MORE THAN CAN BE READ" } else { "" };
-    let unwritten = if a.unwritten { "; DECISIONS CANNOT BE WRITTEN" } else { "" };
+    let unwritten = if a.commit_failed { "; DECISIONS CANNOT BE WRITTEN" } else { "" };
     output::line("");
     output::line(format!(
         "alarms {} of {} active, {} unacknowledged, {} quiet{flood}{unwritten}",
-        a.active, a.all, a.unacknowledged, a.quiet
+        a.active, a.all, a.unacknowledged, a.suppressed
     ));
 }
 
@@ -116,7 +116,7 @@ pub fn reply_ways(s: &Status) {
 fn links(s: &Status) {
     let get = |l: &crate::app::status::LinkStatus, name: &str| l.counters.get(name).copied().unwrap_or(0).to_string();
     let row = |l: &crate::app::status::LinkStatus| {
-        let state = if l.up { "up".to_string() } else { format!("down: {}", l.error) };
+        let state = if l.is_connected { "up".to_string() } else { format!("down: {}", l.error) };
         let mut row = vec![l.id.clone(), l.address.clone(), state];
         row.extend(["requests", "timeouts", "exceptions", "late", "crossed", "connects"].map(|c| get(l, c)));
         row
@@ -132,14 +132,14 @@ fn units(s: &Status) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for link in &s.links {
         for u in &link.units {
-            let profile = if u.layout == "base" { u.profile.clone() } else { format!("{} ({})", u.profile, u.layout) };
+            let profile = if u.variant == "base" { u.profile.clone() } else { format!("{} ({})", u.profile, u.variant) };
             rows.push(vec![
                 link.id.clone(),
                 u.id.clone(),
                 u.address.to_string(),
                 profile,
                 u.state.clone(),
-                u.why.clone(),
+                u.reason.clone(),
                 u.since.clone(),
                 u.cycles.to_string(),
                 u.good.to_string(),
@@ -154,16 +154,16 @@ fn units(s: &Status) -> Vec<Vec<String>> {
 fn sinks(s: &Status) {
     output::line("");
     let row = |k: &crate::app::status::SinkStatus| {
-        let state = match (k.up, k.paused) {
+        let state = match (k.is_connected, k.paused) {
             (true, _) => "up".to_string(),
             (false, false) => format!("down: {}", k.error),
             (false, true) => format!("PAUSED until somebody mends it: {}", k.error),
         };
-        let aside = match (k.set_aside, k.kept_aside) {
+        let dead_letters = match (k.dead_letters, k.dead_letters_kept) {
             (0, kept) => kept.to_string(),
-            (_, kept) => format!("{} since the start, {kept} kept ({})", k.set_aside, k.last_set_aside),
+            (_, kept) => format!("{} since the start, {kept} kept ({})", k.dead_letters, k.last_dead_letter),
         };
-        vec![k.name.clone(), k.url.clone(), state, k.delivered.to_string(), k.lag.to_string(), duration(k.lag_s), aside]
+        vec![k.name.clone(), k.url.clone(), state, k.delivered.to_string(), k.lag.to_string(), format_duration(k.lag_s), dead_letters]
     };
     let rows: Vec<Vec<String>> = s.sinks.iter().map(row).collect();
     output::raw(output::table(&["sink", "url", "state", "delivered", "behind", "for", "set aside"], &rows));
@@ -189,7 +189,7 @@ fn sinks(s: &Status) {
         let dropped = [
             (k.too_old, "values were older than the store keeps"),
             (k.undated, "readings have no date, a store cannot have them"),
-            (k.aside_dropped, "of what was set aside were dropped for room, age or want of a disk"),
+            (k.dead_letters_dropped, "of what was set aside were dropped for room, age or want of a disk"),
         ];
         dropped
             .iter()
@@ -227,7 +227,7 @@ fn journal(s: &Status) {
 }
 
 /// A duration in a unit that reads well.
-pub fn duration(seconds: u64) -> String {
+pub fn format_duration(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7_199 => format!("{} min", seconds / 60),

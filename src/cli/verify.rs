@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::cli::output::Format;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, send_request, output};
 use crate::clock::Clock;
 use crate::control::ControlRequest;
 use crate::journal::Journal;
@@ -44,13 +44,13 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         }
     }
     print(args.format, &report);
-    report.mended.iter().for_each(|file| output::note(format!("{file}: mended from the other copy")));
-    if !report.mendable.is_empty() {
-        let what = match ask(global, &ControlRequest::Verify) {
+    report.repaired.iter().for_each(|file| output::note(format!("{file}: mended from the other copy")));
+    if !report.repairable.is_empty() {
+        let what = match send_request(global, &ControlRequest::Verify) {
             Ok(_) => "the running gateway mends it from the other copy now",
             Err(_) => "the other copy is whole: the gateway mends it within a week, or when its own user runs this",
         };
-        report.mendable.iter().for_each(|file| output::note(format!("{file}: {what}")));
+        report.repairable.iter().for_each(|file| output::note(format!("{file}: {what}")));
     }
     if report.damage.is_empty() {
         return Ok(());
@@ -66,8 +66,8 @@ fn print(format: Format, report: &crate::journal::verify::VerifyReport) {
     }
     let date = |ms: i64| UnixMillis(ms).rfc3339();
     let row = |d: &Damage| {
-        let (from, to) = d.hours.map_or((String::new(), String::new()), |(from, to)| (date(from), date(to)));
-        vec![d.file.clone(), d.device.clone(), from, to, d.why.clone()]
+        let (from, to) = d.period.map_or((String::new(), String::new()), |(from, to)| (date(from), date(to)));
+        vec![d.file.clone(), d.device.clone(), from, to, d.reason.clone()]
     };
     let rows: Vec<Vec<String>> = report.damage.iter().map(row).collect();
     if !rows.is_empty() || format == Format::Csv {
@@ -75,6 +75,6 @@ fn print(format: Format, report: &crate::journal::verify::VerifyReport) {
     }
     let (files, slices, damaged) = (report.files, report.slices, report.damage.len());
     let megabytes = report.bytes / 1_000_000;
-    let said = if format == Format::Table { output::line } else { output::note };
-    said(format!("{files} files, {megabytes} MB, {slices} slices and rows read; {damaged} places cannot be read"));
+    let print_line = if format == Format::Table { output::line } else { output::note };
+    print_line(format!("{files} files, {megabytes} MB, {slices} slices and rows read; {damaged} places cannot be read"));
 }

@@ -22,14 +22,14 @@ const fn sealed_bytes_a_sample(class: Retention) -> f64 {
     match class {
         Retention::Telemetry => 1.3,
         Retention::State => 0.2,
-        Retention::Register => 0.4,
+        Retention::Cumulative => 0.4,
     }
 }
 /// Copies kept of a class: each day's registers are stored twice.
 const fn copies(class: Retention) -> f64 {
     match class {
         Retention::Telemetry | Retention::State => 1.0,
-        Retention::Register => 2.0,
+        Retention::Cumulative => 2.0,
     }
 }
 const SEALED_BYTES_A_FILE: f64 = 40_000.0;
@@ -63,7 +63,7 @@ fn bus_of(bus: &BusConfig) -> BusTiming {
     let round_trip_us = bus.link.expected_round_trip_ms * 1_000;
     match &bus.link.transport {
         LinkTransport::Serial(port) => BusTiming::Serial { line: port.line, turnaround_us: TURNAROUND_US },
-        LinkTransport::Tcp { .. } | LinkTransport::RtuOverTcp { .. } => match bus.link.behind {
+        LinkTransport::Tcp { .. } | LinkTransport::RtuOverTcp { .. } => match bus.link.gateway_line {
             Some(line) => BusTiming::Serial { line, turnaround_us: round_trip_us },
             None => BusTiming::Network { round_trip_us },
         },
@@ -71,24 +71,24 @@ fn bus_of(bus: &BusConfig) -> BusTiming {
 }
 
 fn plan_of(group: &GroupConfig, layout: &ProfileVariant) -> plan::ReadPlan {
-    let wanted = |p: &&crate::profile::PointDef| group.outs.iter().any(|o| o.points.contains(&p.name));
-    plan::plan(layout.points.iter().filter(wanted), &layout.read)
+    let is_selected = |p: &&crate::profile::PointDef| group.device_mappings.iter().any(|o| o.points.contains(&p.name));
+    plan::plan(layout.points.iter().filter(is_selected), &layout.read_rules)
 }
 
 fn cost(bus: BusTiming, unit: &UnitConfig, group: &GroupConfig) -> GroupCost {
     let priced = |layout: &ProfileVariant| {
         let plan = plan_of(group, layout);
-        let us = plan.blocks.iter().map(|b| read_us(bus, b, layout.read.pause_ms)).sum::<u64>();
+        let us = plan.blocks.iter().map(|b| read_us(bus, b, layout.read_rules.pause_ms)).sum::<u64>();
         (us, plan)
     };
-    let dearest = unit.profile.layouts.iter().map(priced).max_by_key(|(us, _)| *us);
+    let dearest = unit.profile.variants.iter().map(priced).max_by_key(|(us, _)| *us);
     let (cycle_us, plan) = dearest.unwrap_or_default();
-    let points = group.outs.iter().map(|o| o.points.len()).sum();
-    GroupCost { name: format!("{}/{}", unit.id, group.name), plan, points, every_ms: group.every_ms, cycle_us }
+    let points = group.device_mappings.iter().map(|o| o.points.len()).sum();
+    GroupCost { name: format!("{}/{}", unit.id, group.name), plan, points, every_ms: group.interval_ms, cycle_us }
 }
 
 /// The cost of each poll group of a bus.
-pub fn costs(bus: &BusConfig) -> Vec<GroupCost> {
+pub fn group_costs(bus: &BusConfig) -> Vec<GroupCost> {
     let kind = bus_of(bus);
     bus.units.iter().flat_map(|u| u.groups.iter().map(move |g| cost(kind, u, g))).collect()
 }
@@ -96,10 +96,10 @@ pub fn costs(bus: &BusConfig) -> Vec<GroupCost> {
 /// Reports an error if a bus cannot carry its poll groups (above 100 %), a warning if there is little room for a retry (above
 /// 80 %). A link with `overload` is not checked.
 pub fn check(bus: &BusConfig, place: SourceLocation, problems: &mut Problems) {
-    let costs = costs(bus);
-    let share: f64 = costs.iter().map(GroupCost::share).sum();
+    let costs = group_costs(bus);
+    let share: f64 = group_costs.iter().map(GroupCost::share).sum();
     let percent = share * 100.0;
-    let dearest = costs.iter().max_by(|a, b| a.share().total_cmp(&b.share()));
+    let dearest = group_costs.iter().max_by(|a, b| a.share().total_cmp(&b.share()));
     let worst = dearest.map_or(String::new(), |d| {
         format!(
             "`{}` alone takes {:.0} % ({} ms every {} ms)",
@@ -126,7 +126,7 @@ pub fn check(bus: &BusConfig, place: SourceLocation, problems: &mut Problems) {
 
 /// The predicted load of the whole site.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LinkLoad {
+pub struct SiteLoad {
     pub samples_per_s: f64,
     /// Readings per second; as many MQTT messages for each broker without report by exception.
     pub readings_per_s: f64,
@@ -138,17 +138,17 @@ pub struct LinkLoad {
 }
 
 /// Predicts the load of a checked configuration.
-pub fn load(configuration: &Configuration) -> LinkLoad {
-    let days = [(Retention::Register, 0.0); 3];
+pub fn site_load(configuration: &Configuration) -> SiteLoad {
+    let days = [(Retention::Cumulative, 0.0); 3];
     let mut load =
-        LinkLoad { samples_per_s: 0.0, readings_per_s: 0.0, flash_bytes_a_day: 0.0, history_bytes_a_day: 0.0, days };
+        SiteLoad { samples_per_s: 0.0, readings_per_s: 0.0, flash_bytes_a_day: 0.0, history_bytes_a_day: 0.0, days };
     let mut bytes_a_day = [SEALED_BYTES_A_FILE; 3];
-    let classes = [Retention::Register, Retention::State, Retention::Telemetry];
+    let classes = [Retention::Cumulative, Retention::State, Retention::Telemetry];
     for group in configuration.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups) {
-        let per_s = ratio(1_000, group.every_ms);
-        for out in &group.outs {
-            load.readings_per_s += per_s;
-            load.samples_per_s += per_s * ratio(out.points.len() as u64, 1);
+        let per_s = ratio(1_000, group.interval_ms);
+        for out in &group.device_mappings {
+            site_load.readings_per_s += per_s;
+            site_load.samples_per_s += per_s * ratio(out.points.len() as u64, 1);
             for (class, bytes) in classes.iter().zip(&mut bytes_a_day) {
                 let points = out.stream.points.iter().filter(|p| p.retention == *class).count();
                 *bytes += per_s * ratio(points as u64, 1) * 86_400.0 * sealed_bytes_a_sample(*class);
@@ -158,13 +158,13 @@ pub fn load(configuration: &Configuration) -> LinkLoad {
     for (class, bytes) in classes.iter().zip(&mut bytes_a_day) {
         *bytes *= copies(*class);
     }
-    load.flash_bytes_a_day = load.samples_per_s * 86_400.0 * FLASH_BYTES_A_SAMPLE;
-    load.history_bytes_a_day = bytes_a_day.iter().sum();
+    site_load.flash_bytes_a_day = site_load.samples_per_s * 86_400.0 * FLASH_BYTES_A_SAMPLE;
+    site_load.history_bytes_a_day = bytes_a_day.iter().sum();
     let mut room = ratio(configuration.journal.max_bytes(), 1) * 0.85;
-    for ((class, bytes), days) in classes.into_iter().zip(bytes_a_day).zip(&mut load.days) {
+    for ((class, bytes), days) in classes.into_iter().zip(bytes_a_day).zip(&mut site_load.days) {
         let kept = f64::from(configuration.journal.days(class)).min(room / bytes.max(1.0));
         room -= kept * bytes;
         *days = (class, kept);
     }
-    load
+    site_load
 }

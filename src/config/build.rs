@@ -8,12 +8,12 @@ use crate::config::builtin::Catalogue;
 use crate::link::settings::LinkSettings;
 use crate::model::point::{Encoding, PointKind, PointMeta, Stream};
 use crate::model::time::duration_ms;
-use crate::poll::{BusConfig, GroupConfig, OutConfig, UnitConfig};
+use crate::poll::{BusConfig, GroupConfig, DeviceMapping, UnitConfig};
 use crate::profile::PointDef;
 
 /// A unit with its resolved profile.
 pub struct UnitEntry<'a> {
-    pub file: &'a crate::config::settings::UnitSettings,
+    pub settings: &'a crate::config::settings::UnitSettings,
     pub profile: &'a Arc<crate::profile::Profile>,
 }
 
@@ -25,7 +25,7 @@ pub fn buses(
     catalogue: &Catalogue,
 ) -> Vec<BusConfig> {
     let bus = |link: &LinkSettings| {
-        let on_it = units.values().filter(|u| u.file.link == link.id);
+        let on_it = units.values().filter(|u| u.settings.link == link.id);
         let units = on_it.map(|u| unit(u, devices, catalogue)).filter(|u| !u.groups.is_empty()).collect();
         BusConfig { link: link.clone(), units }
     };
@@ -36,31 +36,31 @@ fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, Device>, catalogue: &Ca
     let all = unit.profile.all_points();
     let mut groups = Vec::new();
     for (name, every_ms) in &unit.profile.groups {
-        let every_ms = unit.file.groups.get(&**name).and_then(|e| duration_ms(e)).unwrap_or(*every_ms);
-        let source: Arc<str> = format!("{}/{name}", unit.file.id).into();
-        let mut outs = Vec::new();
+        let every_ms = unit.settings.groups.get(&**name).and_then(|e| duration_ms(e)).unwrap_or(*every_ms);
+        let source: Arc<str> = format!("{}/{name}", unit.settings.id).into();
+        let mut device_mappings = Vec::new();
         for device in devices.values() {
             let ours = |(point, (from, at)): (&String, &(String, String))| {
-                let def = all.get(at.as_str()).filter(|d| *from == unit.file.id && d.group == *name)?;
+                let def = all.get(at.as_str()).filter(|d| *from == unit.settings.id && d.poll_group == *name)?;
                 Some((meta(point, def, device, catalogue), Arc::clone(&def.name)))
             };
             let (metas, points): (Vec<PointMeta>, Vec<Arc<str>>) = device.points.iter().filter_map(ours).unzip();
             if !metas.is_empty() {
                 let stream =
                     Stream { device: Arc::clone(&device.id), source: Arc::clone(&source), every_ms, points: metas };
-                outs.push(OutConfig { stream: Arc::new(stream), points });
+                device_mappings.push(DeviceMapping { stream: Arc::new(stream), points });
             }
         }
-        if !outs.is_empty() {
-            groups.push(GroupConfig { name: Arc::clone(name), every_ms, outs });
+        if !device_mappings.is_empty() {
+            groups.push(GroupConfig { name: Arc::clone(name), interval_ms: every_ms, device_mappings });
         }
     }
     UnitConfig {
-        id: unit.file.id.as_str().into(),
-        address: unit.file.address,
+        id: unit.settings.id.as_str().into(),
+        address: unit.settings.address,
         profile: Arc::clone(unit.profile),
-        timeout_ms: unit.file.timeout_ms,
-        retries: unit.file.retries,
+        timeout_ms: unit.settings.timeout_ms,
+        retries: unit.settings.retries,
         groups,
     }
 }
@@ -71,6 +71,6 @@ fn meta(point: &str, def: &PointDef, device: &Device, catalogue: &Catalogue) -> 
     let meaning = catalogue.vocabulary.point(&device.class, point);
     let kind = meaning.map_or(def.kind, |m| m.kind);
     let retention = meaning.map_or(def.retention, |m| m.retention);
-    let form = if kind == PointKind::Code && def.kind == PointKind::Code { Encoding::Code } else { def.form };
-    PointMeta { name: point.into(), kind, retention, form }
+    let form = if kind == PointKind::Code && def.kind == PointKind::Code { Encoding::Code } else { def.encoding };
+    PointMeta { name: point.into(), kind, retention, encoding: form }
 }

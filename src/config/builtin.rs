@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::alarm::settings::{RuleSettings, RulesFile};
 use crate::config::check_alarms;
-use crate::config::doc::{Problems, Texts, TomlEntry, TomlSource, parse, whole};
+use crate::config::doc::{Problems, Texts, TomlEntry, TomlSource, parse, file_location};
 use crate::oncall::calendar::{self, Calendar};
 use crate::profile::Profile;
 use crate::profile::build;
@@ -33,45 +33,45 @@ pub struct Catalogue {
 pub struct Template {
     pub rule: RuleSettings,
     /// The table as written, so that an override can change single keys.
-    pub raw: toml::Table,
+    pub table: toml::Table,
 }
 
 /// Reads the compiled-in catalogue and the files in `vocabulary/`, `profiles/`, `calendars/` and `alarms/` below the directory.
 pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
-    read_own(Own { dir, alarms: None }, problems)
+    read_dirs(CatalogueDirs { dir, alarms: None }, problems)
 }
 
 /// Where a site keeps its own catalogue files.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Own<'a> {
+pub struct CatalogueDirs<'a> {
     pub dir: Option<&'a Path>,
     /// Directory of alarm rules, if not `alarms/` below the configuration.
     pub alarms: Option<&'a Path>,
 }
 
 /// As [`read`], with alarm rules from another directory if one is given.
-pub fn read_own(own: Own<'_>, problems: &mut Problems) -> Catalogue {
-    let dir = own.dir;
+pub fn read_dirs(dirs: CatalogueDirs<'_>, problems: &mut Problems) -> Catalogue {
+    let dir = dirs.dir;
     let mut catalogue = Catalogue::default();
     let texts = own_texts(dir, "vocabulary", problems);
     for_each("vocabulary", VOCABULARY, &texts, problems, |stem, entry: TomlEntry<'_, ClassFile>, problems| {
         if entry.value.class != stem {
             problems.error(
-                entry.at.place(&["class"]),
+                entry.table.location(&["class"]),
                 format!("the file is named `{stem}`"),
                 "class = the file's name",
             );
         }
-        problems.findings(&entry.at, entry.value.findings());
+        problems.findings(&entry.table, entry.value.findings());
         catalogue.vocabulary.classes.insert(stem.into(), entry.value);
     });
     let texts = own_texts(dir, "profiles", problems);
     for_each("profiles", PROFILES, &texts, problems, |stem, entry: TomlEntry<'_, ProfileFile>, problems| {
         if entry.value.name != stem {
-            problems.error(entry.at.place(&["name"]), format!("the file is named `{stem}`"), "name = the file's name");
+            problems.error(entry.table.location(&["name"]), format!("the file is named `{stem}`"), "name = the file's name");
         }
         let (profile, findings) = build::build(&entry.value, &catalogue.vocabulary);
-        problems.findings(&entry.at, findings);
+        problems.findings(&entry.table, findings);
         if let Some(profile) = profile {
             catalogue.profiles.insert(stem.to_string(), Arc::new(profile));
         }
@@ -84,14 +84,14 @@ pub fn read_own(own: Own<'_>, problems: &mut Problems) -> Catalogue {
         problems,
         |stem, entry: TomlEntry<'_, calendar::HolidayFile>, problems| match Calendar::build(&entry.value) {
             Ok(calendar) => drop(catalogue.calendars.insert(stem.to_string(), calendar)),
-            Err(what) => problems.error(entry.at.place(&["free"]), what, "dates as 2026-10-01"),
+            Err(what) => problems.error(entry.table.location(&["free"]), what, "dates as 2026-10-01"),
         },
     );
-    let own = match own.alarms {
+    let alarm_texts = match dirs.alarms {
         Some(alarms) => Texts::read(alarms, problems),
         None => own_texts(dir, "alarms", problems),
     };
-    for_each("alarms", ALARMS, &own, problems, |_, entry: TomlEntry<'_, RulesFile>, problems| {
+    for_each("alarms", ALARMS, &alarm_texts, problems, |_, entry: TomlEntry<'_, RulesFile>, problems| {
         rules(&mut catalogue, &entry, problems);
     });
     catalogue
@@ -101,27 +101,27 @@ pub fn read_own(own: Own<'_>, problems: &mut Problems) -> Catalogue {
 fn rules(catalogue: &mut Catalogue, entry: &TomlEntry<'_, RulesFile>, problems: &mut Problems) {
     let file = &entry.value;
     let classes = &catalogue.vocabulary.classes;
-    let place = |key: &str| entry.at.place(&[key]);
+    let place = |key: &str| entry.table.location(&[key]);
     if file.format != 1 {
         problems.error(place("format"), format!("format {} is not known", file.format), "this version reads format 1");
     }
     if !classes.contains_key(file.class.as_str()) && !["any", "link"].contains(&file.class.as_str()) {
         let known = classes.keys().map(|k| &**k).chain(["any", "link"]);
-        let mend = crate::model::problem::did_you_mean(&file.class, known);
-        problems.error(place("class"), format!("unknown class `{}`", file.class), mend);
+        let hint = crate::model::problem::did_you_mean(&file.class, known);
+        problems.error(place("class"), format!("unknown class `{}`", file.class), hint);
     }
     for (name, rule) in &file.rules {
-        let Some(at) = entry.at.get("rules").and_then(|rules| rules.get(name)) else { continue };
+        let Some(at) = entry.table.get("rules").and_then(|rules| rules.get(name)) else { continue };
         if !check_alarms::is_rule_name(name) {
-            let mend = "lower-case letters, digits and _, beginning with a letter; {n} for an index";
-            problems.error(entry.at.place(&["rules", name]), format!("`{name}` is no rule's name"), mend);
+            let hint = "lower-case letters, digits and _, beginning with a letter; {n} for an index";
+            problems.error(entry.table.location(&["rules", name]), format!("`{name}` is no rule's name"), hint);
         }
         problems.findings(&at, check_alarms::findings(name, rule, &file.class, &catalogue.vocabulary));
-        let template = Template { rule: rule.clone(), raw: check_alarms::raw(&at) };
+        let template = Template { rule: rule.clone(), table: check_alarms::raw_table(&at) };
         let before = catalogue.rules.entry(file.class.clone()).or_default().insert(name.clone(), template);
         if before.is_some() {
             let what = format!("class `{}` has a rule `{name}` already", file.class);
-            problems.error(entry.at.place(&["rules", name]), what, "[[alarm]] in the configuration changes one");
+            problems.error(entry.table.location(&["rules", name]), what, "[[alarm]] in the configuration changes one");
         }
     }
 }
@@ -147,7 +147,7 @@ fn for_each<T: DeserializeOwned>(
     }
     for ((name, text), stem) in own.files.iter().zip(&overridden) {
         if stem.is_empty() {
-            problems.error(whole(name), "the file has no name", "");
+            problems.error(file_location(name), "the file has no name", "");
         }
         one(stem, TomlSource { name, text }, problems, &mut each);
     }

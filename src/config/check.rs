@@ -7,7 +7,7 @@ use crate::config::builtin::Catalogue;
 use crate::config::check_alarms::{self, CheckedPlant};
 use crate::config::check_field;
 use crate::config::check_oncall;
-use crate::config::check_site::{ID_MEND, check_health, check_journal, check_sinks, check_site, is_id};
+use crate::config::check_site::{ID_HINT, check_health, check_journal, check_sinks, check_site, is_id};
 use crate::config::doc::{Problems, TomlEntry};
 use crate::config::settings as file;
 use crate::config::{Configuration, Device, Files, budget, build};
@@ -23,13 +23,13 @@ const RESERVED: [&str; 5] = ["alarm", "flood", "gateway", "notice", "command"];
 
 /// Checks the whole configuration; the result is usable only if no problem is an error. If some table could not be read before,
 /// unresolved references are not reported a second time.
-pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &mut Problems) -> Option<Configuration> {
+pub fn check(files: &Files<'_>, catalogue: Catalogue, is_incomplete: bool, problems: &mut Problems) -> Option<Configuration> {
     let site = single(&files.site, "site", problems).cloned();
     if let Some(entry) = files.site.first() {
         check_site(entry, problems);
-    } else if !broken {
-        let mend = "[site] with id, zh, en and time_zone, in any of the files";
-        problems.error(crate::config::doc::whole("configuration"), "there is no [site]", mend);
+    } else if !is_incomplete {
+        let hint = "[site] with id, zh, en and time_zone, in any of the files";
+        problems.error(crate::config::doc::file_location("configuration"), "there is no [site]", hint);
     }
     let clock = single(&files.clock, "clock", problems).cloned().unwrap_or_default();
     let journal = single(&files.journal, "journal", problems).cloned().unwrap_or_default();
@@ -37,17 +37,17 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
     let health = single(&files.health, "health", problems).cloned().unwrap_or_default();
     check_health(files, problems);
     let web = single(&files.web, "web", problems).cloned().unwrap_or_default();
-    for (key, what, mend) in web.problems() {
-        problems.error(files.web[0].at.place(&[key]), what, mend);
+    for (key, what, hint) in web.problems() {
+        problems.error(files.web[0].table.location(&[key]), what, hint);
     }
-    let c = Check { files, catalogue: &catalogue, broken };
+    let c = Check { files, catalogue: &catalogue, is_incomplete };
     let units = c.units(problems);
     let links = c.links(&units, problems);
     let devices = c.devices(&units, problems);
     c.unused(&devices, problems);
     let buses = build::buses(&links, &units, &devices, &catalogue);
     for bus in &buses {
-        if let Some(at) = c.link_place(&bus.link.id) {
+        if let Some(at) = c.link_location(&bus.link.id) {
             budget::check(bus, at, problems);
         }
     }
@@ -57,7 +57,7 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
     let plant = CheckedPlant { devices: &devices, derive: &derive, buses: &buses };
     let zone =
         site.as_ref().and_then(|s| jiff::tz::TimeZone::get(&s.time_zone).ok()).unwrap_or(jiff::tz::TimeZone::UTC);
-    let oncall = check_oncall::check(files, &catalogue, &devices, &zone, broken, problems);
+    let oncall = check_oncall::check(files, &catalogue, &devices, &zone, is_incomplete, problems);
     let (alarms, applies) = check_alarms::check(files, &catalogue, &plant, zone, problems);
     Some(Configuration {
         site: site?,
@@ -70,7 +70,7 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
         devices,
         derive,
         alarms,
-        applies,
+        rule_applications: applies,
         sinks,
         oncall,
         catalogue,
@@ -80,9 +80,9 @@ pub fn check(files: &Files<'_>, catalogue: Catalogue, broken: bool, problems: &m
 /// Returns the only table of a kind; every further one is an error.
 pub fn single<'a, T>(entries: &'a [TomlEntry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
     for more in entries.iter().skip(1) {
-        let first = entries[0].at.place(&[]);
+        let first = entries[0].table.location(&[]);
         problems.error(
-            more.at.place(&[]),
+            more.table.location(&[]),
             format!("[{table}] is here a second time"),
             format!("it is at {first} already"),
         );
@@ -93,32 +93,32 @@ pub fn single<'a, T>(entries: &'a [TomlEntry<'_, T>], table: &str, problems: &mu
 struct Check<'a> {
     files: &'a Files<'a>,
     catalogue: &'a Catalogue,
-    broken: bool,
+    is_incomplete: bool,
 }
 
 impl<'a> Check<'a> {
-    fn link_places(&self) -> BTreeMap<&'a str, crate::model::problem::SourceLocation> {
+    fn link_locations(&self) -> BTreeMap<&'a str, crate::model::problem::SourceLocation> {
         let f = self.files;
-        let tcp = f.tcp.iter().chain(&f.rtu_over_tcp).map(|e| (e.value.id.as_str(), e.at.place(&["id"])));
-        tcp.chain(f.serial.iter().map(|e| (e.value.id.as_str(), e.at.place(&["id"])))).collect()
+        let tcp = f.tcp.iter().chain(&f.rtu_over_tcp).map(|e| (e.value.id.as_str(), e.table.location(&["id"])));
+        tcp.chain(f.serial.iter().map(|e| (e.value.id.as_str(), e.table.location(&["id"])))).collect()
     }
 
-    fn link_place(&self, id: &str) -> Option<crate::model::problem::SourceLocation> {
-        self.link_places().remove(id)
+    fn link_location(&self, id: &str) -> Option<crate::model::problem::SourceLocation> {
+        self.link_locations().remove(id)
     }
 
     /// Units with their profiles. Ids and addresses must be unique, addresses legal, poll groups known.
     fn units(&self, problems: &mut Problems) -> BTreeMap<&'a str, UnitEntry<'a>> {
         let mut out: BTreeMap<&str, UnitEntry<'_>> = BTreeMap::new();
         let mut on_wire: BTreeMap<(&str, u8), &str> = BTreeMap::new();
-        let links = self.link_places();
+        let links = self.link_locations();
         for entry in &self.files.unit {
             let unit = &entry.value;
-            let at = |key: &str| entry.at.place(&[key]);
+            let at = |key: &str| entry.table.location(&[key]);
             if !is_id(&unit.id) {
-                problems.error(at("id"), format!("`{}` cannot be a unit's id", unit.id), ID_MEND);
+                problems.error(at("id"), format!("`{}` cannot be a unit's id", unit.id), ID_HINT);
             }
-            if !links.contains_key(unit.link.as_str()) && !self.broken {
+            if !links.contains_key(unit.link.as_str()) && !self.is_incomplete {
                 problems.error(
                     at("link"),
                     format!("unknown link `{}`", unit.link),
@@ -146,7 +146,7 @@ impl<'a> Check<'a> {
                 continue;
             };
             for (group, every) in &unit.groups {
-                let place = || entry.at.place(&["groups", group]);
+                let place = || entry.table.location(&["groups", group]);
                 if !profile.groups.contains_key(group.as_str()) {
                     let known = profile.groups.keys().map(|k| &**k);
                     problems.error(
@@ -158,7 +158,7 @@ impl<'a> Check<'a> {
                     problems.error(place(), format!("`{every}` is not a duration"), "write it as 500ms, 1s, 15m or 1h");
                 }
             }
-            if out.insert(&unit.id, UnitEntry { file: unit, profile }).is_some() {
+            if out.insert(&unit.id, UnitEntry { settings: unit, profile }).is_some() {
                 problems.error(
                     at("id"),
                     format!("there is a unit `{}` already", unit.id),
@@ -176,7 +176,7 @@ impl<'a> Check<'a> {
                        entry_place: &dyn Fn(&str) -> crate::model::problem::SourceLocation,
                        problems: &mut Problems| {
             if !is_id(&link.id) {
-                problems.error(entry_place("id"), format!("`{}` cannot be a link's id", link.id), ID_MEND);
+                problems.error(entry_place("id"), format!("`{}` cannot be a link's id", link.id), ID_HINT);
             }
             if out.iter().any(|l| l.id == link.id) {
                 problems.error(
@@ -198,22 +198,22 @@ impl<'a> Check<'a> {
         };
         for (entries, rtu) in [(&self.files.tcp, false), (&self.files.rtu_over_tcp, true)] {
             for entry in entries {
-                let is_said = !rtu || entry.value.baud.is_some();
-                let line = Self::line_of(&entry.value.id, is_said, units, &entry.at, problems);
-                add(entry.value.settings(rtu, line), &|key| entry.at.place(&[key]), problems);
+                let is_explicit = !rtu || entry.value.baud.is_some();
+                let line = Self::line_of(&entry.value.id, is_explicit, units, &entry.table, problems);
+                add(entry.value.settings(rtu, line), &|key| entry.table.location(&[key]), problems);
             }
         }
         for entry in &self.files.serial {
-            let is_said = entry.value.baud.is_some() && entry.value.parity.is_some();
-            let line = Self::line_of(&entry.value.id, is_said, units, &entry.at, problems);
+            let is_explicit = entry.value.baud.is_some() && entry.value.parity.is_some();
+            let line = Self::line_of(&entry.value.id, is_explicit, units, &entry.table, problems);
             if entry.value.port.starts_with("/dev/ttyUSB") || entry.value.port.starts_with("/dev/ttyACM") {
                 let what = format!("{} may be another adapter after the next boot", entry.value.port);
-                problems.warning(entry.at.place(&["port"]), what, "use its name below /dev/serial/by-id");
+                problems.warning(entry.table.location(&["port"]), what, "use its name below /dev/serial/by-id");
             }
             if entry.value.stop_bits.is_some_and(|s| s != 1 && s != 2) {
-                problems.error(entry.at.place(&["stop_bits"]), "stop_bits is 1 or 2", "");
+                problems.error(entry.table.location(&["stop_bits"]), "stop_bits is 1 or 2", "");
             }
-            add(entry.value.settings(line), &|key| entry.at.place(&[key]), problems);
+            add(entry.value.settings(line), &|key| entry.table.location(&[key]), problems);
         }
         out
     }
@@ -222,24 +222,24 @@ impl<'a> Check<'a> {
     /// 9600 baud, no parity, 1 stop bit. Warns if units differ and the link does not set them.
     fn line_of(
         link: &str,
-        is_said: bool,
+        is_explicit: bool,
         units: &BTreeMap<&str, UnitEntry<'_>>,
         at: &crate::config::doc::Located<'_>,
         problems: &mut Problems,
     ) -> SerialParams {
         let mut line: Option<(SerialParams, &str)> = None;
-        for unit in units.values().filter(|u| u.file.link == link) {
-            let Some(s) = &unit.profile.serial else { continue };
+        for unit in units.values().filter(|u| u.settings.link == link) {
+            let Some(s) = &unit.profile.serial_defaults else { continue };
             let delivered = SerialParams { baud: s.baud, parity: s.parity, stop_bits: s.stop_bits };
             match line {
-                None => line = Some((delivered, &unit.file.id)),
-                Some((first, name)) if first != delivered && !is_said => {
+                None => line = Some((delivered, &unit.settings.id)),
+                Some((first, name)) if first != delivered && !is_explicit => {
                     let what = format!(
                         "units `{name}` and `{}` on link `{link}` are delivered with different line settings",
-                        unit.file.id
+                        unit.settings.id
                     );
                     problems.warning(
-                        at.place(&["id"]),
+                        at.location(&["id"]),
                         what,
                         "say baud, parity and stop_bits of the link, as the units are set",
                     );
@@ -254,10 +254,10 @@ impl<'a> Check<'a> {
         let mut out: BTreeMap<String, Device> = BTreeMap::new();
         for entry in &self.files.device {
             let d = &entry.value;
-            let at = |key: &str| entry.at.place(&[key]);
+            let at = |key: &str| entry.table.location(&[key]);
             if !is_id(&d.id) || RESERVED.contains(&d.id.as_str()) {
-                let mend = if is_id(&d.id) { "topics need this name for themselves; take another" } else { ID_MEND };
-                problems.error(at("id"), format!("`{}` cannot be a device's id", d.id), mend);
+                let hint = if is_id(&d.id) { "topics need this name for themselves; take another" } else { ID_HINT };
+                problems.error(at("id"), format!("`{}` cannot be a device's id", d.id), hint);
             }
             let classes = || self.catalogue.vocabulary.classes.keys().map(|k| &**k).collect::<Vec<_>>();
             if !classes().contains(&d.class.as_str()) {
@@ -268,7 +268,7 @@ impl<'a> Check<'a> {
                 if !self.catalogue.vocabulary.has_number(&d.class, name) {
                     let known = self.catalogue.vocabulary.classes[d.class.as_str()].numbers.keys().map(String::as_str);
                     let what = format!("class `{}` has no number `{name}`", d.class);
-                    problems.error(entry.at.place(&["numbers", name]), what, did_you_mean(name, known));
+                    problems.error(entry.table.location(&["numbers", name]), what, did_you_mean(name, known));
                 }
             }
             let points = self.device_points(entry, units, problems);
@@ -286,7 +286,7 @@ impl<'a> Check<'a> {
                 supply: d.supply.clone(),
                 zh: d.zh.clone(),
                 en: d.en.clone(),
-                numbers: d.numbers.clone(),
+                parameters: d.numbers.clone(),
                 points,
             };
             if out.insert(d.id.clone(), device).is_some() {
@@ -302,7 +302,7 @@ impl<'a> Check<'a> {
             if out.get(supply).is_none_or(|d| d.class != "ats") {
                 let known: Vec<&str> = out.values().filter(|d| d.class == "ats").map(|d| &*d.id).collect();
                 let what = format!("`{supply}` is no transfer switch");
-                problems.error(entry.at.place(&["supply"]), what, did_you_mean(supply, known));
+                problems.error(entry.table.location(&["supply"]), what, did_you_mean(supply, known));
             }
         }
         out
@@ -326,9 +326,9 @@ impl<'a> Check<'a> {
                         }
                     }
                 }
-                None if !self.broken => {
+                None if !self.is_incomplete => {
                     problems.error(
-                        entry.at.place(&["unit"]),
+                        entry.table.location(&["unit"]),
                         format!("unknown unit `{name}`"),
                         did_you_mean(name, known_units()),
                     );
@@ -337,13 +337,13 @@ impl<'a> Check<'a> {
             }
         }
         for (point, from) in &d.points {
-            let place = || entry.at.place(&["points", point]);
+            let place = || entry.table.location(&["points", point]);
             let Some((unit_name, source)) = from.split_once('.') else {
                 problems.error(place(), format!("`{from}` is not unit.point"), format!("{point} = \"unit.point\""));
                 continue;
             };
             let Some(unit) = units.get(unit_name) else {
-                if !self.broken {
+                if !self.is_incomplete {
                     problems.error(
                         place(),
                         format!("unknown unit `{unit_name}`"),
@@ -359,7 +359,7 @@ impl<'a> Check<'a> {
             } else {
                 let all = unit.profile.all_points();
                 let known: Vec<&str> = all.keys().map(|k| &**k).collect();
-                let what = format!("profile `{}` of unit `{unit_name}` has no point `{source}`", unit.file.profile);
+                let what = format!("profile `{}` of unit `{unit_name}` has no point `{source}`", unit.settings.profile);
                 problems.error(place(), what, did_you_mean(source, known));
             }
         }
@@ -378,7 +378,7 @@ impl<'a> Check<'a> {
         problems: &mut Problems,
     ) -> bool {
         let class = &entry.value.class;
-        let place = || if key == "unit" { entry.at.place(&["unit"]) } else { entry.at.place(&["points", key]) };
+        let place = || if key == "unit" { entry.table.location(&["unit"]) } else { entry.table.location(&["points", key]) };
         if point.starts_with("x_") {
             return true;
         }
@@ -391,13 +391,13 @@ impl<'a> Check<'a> {
         let all = unit.profile.all_points();
         let Some(def) = all.get(source) else { return false };
         let fits = match meaning.kind {
-            PointKind::Bool => def.form == Encoding::Bool,
-            PointKind::Text => def.form == Encoding::Text,
-            PointKind::Code => matches!(def.form, Encoding::Code | Encoding::Exact(_)),
-            PointKind::Number | PointKind::Counter => !matches!(def.form, Encoding::Bool | Encoding::Text),
+            PointKind::Bool => def.encoding == Encoding::Bool,
+            PointKind::Text => def.encoding == Encoding::Text,
+            PointKind::Code => matches!(def.encoding, Encoding::Code | Encoding::Exact(_)),
+            PointKind::Number | PointKind::Counter => !matches!(def.encoding, Encoding::Bool | Encoding::Text),
         };
         if !fits {
-            let what = format!("`{point}` is a {:?} in the vocabulary, `{source}` gives {:?}", meaning.kind, def.form);
+            let what = format!("`{point}` is a {:?} in the vocabulary, `{source}` gives {:?}", meaning.kind, def.encoding);
             problems.error(place(), what.to_lowercase(), "take the point from a source of its kind");
         }
         fits
@@ -413,7 +413,7 @@ impl<'a> Check<'a> {
             let used = devices.values().any(|d| d.points.values().any(|(unit, _)| unit == id));
             if !used {
                 let what = format!("no device uses unit `{id}`: it is not polled");
-                problems.warning(entry.at.place(&["id"]), what, "a [[device]] with unit = or points = from it");
+                problems.warning(entry.table.location(&["id"]), what, "a [[device]] with unit = or points = from it");
             }
         }
     }
@@ -424,13 +424,13 @@ impl<'a> Check<'a> {
         devices: &BTreeMap<String, Device>,
         units: &BTreeMap<&str, build::UnitEntry<'_>>,
         problems: &mut Problems,
-    ) -> Vec<crate::derive::Definition> {
-        let mut out: Vec<crate::derive::Definition> = Vec::new();
+    ) -> Vec<crate::derive::DerivedDefinition> {
+        let mut out: Vec<crate::derive::DerivedDefinition> = Vec::new();
         for entry in &self.files.derive {
             let d = &entry.value;
-            let at = |key: &str| entry.at.place(&[key]);
+            let at = |key: &str| entry.table.location(&[key]);
             let Some(device) = devices.get(&d.device) else {
-                if !self.broken {
+                if !self.is_incomplete {
                     let known = devices.keys().map(String::as_str);
                     problems.error(
                         at("device"),
@@ -455,7 +455,7 @@ impl<'a> Check<'a> {
             let wants = match d.how {
                 DerivedFunction::Ratio | DerivedFunction::SharePct => 2..=2,
                 DerivedFunction::RatePerMin | DerivedFunction::RunTimeH | DerivedFunction::Starts => 1..=1,
-                how if how.is_of_day() => 1..=1,
+                function if function.is_of_day() => 1..=1,
                 _ => 2..=99,
             };
             if !wants.contains(&d.of.len()) {
@@ -469,9 +469,9 @@ impl<'a> Check<'a> {
                 let (from, point) = name.split_once('.').unwrap_or((&d.device, name));
                 let known = devices.get(from).map(|d| d.points.keys().map(String::as_str).collect::<Vec<_>>());
                 let known = known.unwrap_or_default();
-                if !known.contains(&point) && !self.broken {
+                if !known.contains(&point) && !self.is_incomplete {
                     let what = format!("there is no point `{point}` of `{from}`");
-                    problems.error(entry.at.place(&["of", &i.to_string()]), what, did_you_mean(point, known));
+                    problems.error(entry.table.location(&["of", &i.to_string()]), what, did_you_mean(point, known));
                 }
             }
             let (kind, retention) =
@@ -484,7 +484,7 @@ impl<'a> Check<'a> {
                 let kind = self.catalogue.vocabulary.point(&from.class, point).map_or(def.kind, |m| m.kind);
                 (kind == PointKind::Counter).then(|| crate::config::registers::limits(from, point, def))
             });
-            out.push(crate::derive::Definition { settings: d.clone(), kind, retention, limits });
+            out.push(crate::derive::DerivedDefinition { settings: d.clone(), kind, retention, limits });
         }
         out
     }

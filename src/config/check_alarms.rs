@@ -8,13 +8,13 @@ use serde::Deserialize as _;
 use toml::de::ValueDeserializer;
 
 use crate::alarm::build::{self, Missing, RuleSubject};
-use crate::alarm::resolved_condition::{ConditionInput, Definition};
+use crate::alarm::resolved_condition::{ConditionInput, AlarmDefinition};
 use crate::alarm::settings::{Condition, RuleSettings};
 use crate::alarm::{self, Rules};
 use crate::config::builtin::{Catalogue, Template};
 use crate::config::doc::Problems;
 use crate::config::{Device, Files};
-use crate::model::point::OWN_POINTS;
+use crate::model::point::GATEWAY_POINTS;
 use crate::model::problem::{Finding, did_you_mean};
 use crate::model::time::duration_ms;
 use crate::poll::BusConfig;
@@ -22,7 +22,7 @@ use crate::profile::vocabulary::{Vocabulary, reports_fault};
 
 /// The result of applying a rule to a device of its class.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Applies {
+pub struct RuleApplication {
     pub device: String,
     /// The rule's full name, `class.rule`.
     pub rule: String,
@@ -33,7 +33,7 @@ pub struct Applies {
 /// The checked parts of the configuration that rules are built from.
 pub struct CheckedPlant<'a> {
     pub devices: &'a BTreeMap<String, Device>,
-    pub derive: &'a [crate::derive::Definition],
+    pub derive: &'a [crate::derive::DerivedDefinition],
     pub buses: &'a [BusConfig],
 }
 
@@ -49,14 +49,14 @@ pub fn check(
     plant: &CheckedPlant<'_>,
     zone: jiff::tz::TimeZone,
     problems: &mut Problems,
-) -> (Rules, Vec<Applies>) {
+) -> (Rules, Vec<RuleApplication>) {
     let settings = super::check::single(&files.alarms, "alarms", problems).cloned().unwrap_or_default();
     if let Some(entry) = files.alarms.first() {
         for (key, is_bad) in
             [("flood_more_than", settings.flood_more_than == 0), ("keep_days", settings.keep_days == 0)]
         {
             if is_bad {
-                problems.error(entry.at.place(&[key]), format!("{key} is at least 1"), "");
+                problems.error(entry.table.location(&[key]), format!("{key} is at least 1"), "");
             }
         }
     }
@@ -64,34 +64,34 @@ pub fn check(
         let within = settings.chatter_within;
         if settings.chatter_times == 1 {
             let what = "chatter_times is 1: every alarm would be held at once";
-            problems.error(entry.at.place(&["chatter_times"]), what, "3 or more; 0 holds none");
+            problems.error(entry.table.location(&["chatter_times"]), what, "3 or more; 0 holds none");
         }
         if !(10_000..=3_600_000).contains(&within.0) {
             let what = format!("chatter_within is {}", within.text());
-            problems.error(entry.at.place(&["chatter_within"]), what, "10s to 1h: so long a held alarm stays in alarm");
+            problems.error(entry.table.location(&["chatter_within"]), what, "10s to 1h: so long a held alarm stays in alarm");
         }
     }
-    let changes = changes(files, catalogue, plant, problems);
-    let mut definitions: Vec<Definition> = Vec::new();
+    let overrides = rule_overrides(files, catalogue, plant, problems);
+    let mut definitions: Vec<AlarmDefinition> = Vec::new();
     let mut applies = Vec::new();
     for subject in &subjects(plant, &catalogue.vocabulary) {
         for (name, template) in rules_of(subject.class, catalogue) {
-            let rule = match changes.get(&(subject.id, subject.class, name)) {
+            let rule = match overrides.get(&(subject.id, subject.class, name)) {
                 Some(None) => continue,
                 Some(Some(changed)) => changed,
                 None => &template.rule,
             };
             let built = build::build(name, rule, subject);
-            let keys = |d: &Vec<Definition>| d.iter().map(Definition::key).collect();
+            let keys = |d: &Vec<AlarmDefinition>| d.iter().map(AlarmDefinition::key).collect();
             let applied = built.as_ref().map(keys).map_err(Clone::clone);
             let rule = format!("{}.{name}", subject.class);
-            applies.push(Applies { device: subject.id.to_string(), rule, alarms: applied });
+            applies.push(RuleApplication { device: subject.id.to_string(), rule, alarms: applied });
             definitions.extend(built.unwrap_or_default());
         }
     }
-    wanted_numbers(&applies, files, problems);
-    expand(&mut definitions, plant);
-    circles(&mut definitions, files, problems);
+    warn_missing_parameters(&applies, files, problems);
+    expand_suppressors(&mut definitions, plant);
+    break_suppression_cycles(&mut definitions, files, problems);
     short_delays(&definitions, files, plant, problems);
     (Rules { definitions: definitions.into_iter().map(Arc::new).collect(), settings, zone }, applies)
 }
@@ -119,7 +119,7 @@ fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<Rul
             id: &d.id,
             class: &d.class,
             points,
-            numbers: &d.numbers,
+            parameters: &d.parameters,
             devices: Vec::new(),
             unit_of: unit_of(&d.class),
         }
@@ -128,15 +128,15 @@ fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<Rul
         id: &bus.link.id,
         class: LINK,
         points: BTreeSet::new(),
-        numbers: &NONE,
+        parameters: &NONE,
         devices: devices_on(bus).into_iter().collect(),
         unit_of: unit_of(LINK),
     };
     let own = RuleSubject {
         id: "gateway",
         class: "gateway",
-        points: OWN_POINTS.iter().copied().collect(),
-        numbers: &NONE,
+        points: GATEWAY_POINTS.iter().copied().collect(),
+        parameters: &NONE,
         devices: Vec::new(),
         unit_of: unit_of("gateway"),
     };
@@ -144,36 +144,36 @@ fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<Rul
 }
 
 fn devices_on(bus: &BusConfig) -> BTreeSet<&str> {
-    let outs = bus.units.iter().flat_map(|u| &u.groups).flat_map(|g| &g.outs);
-    outs.map(|o| &*o.stream.device).collect()
+    let device_mappings = bus.units.iter().flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
+    device_mappings.map(|o| &*o.stream.device).collect()
 }
 
 /// Expands `class.rule` in `hidden_by` to that rule's alarms of every device of the class. Of links, only those that the device
 /// is connected through count; of transfer switches, only the one that feeds it.
-fn expand(definitions: &mut [Definition], plant: &CheckedPlant<'_>) {
+fn expand_suppressors(definitions: &mut [AlarmDefinition], plant: &CheckedPlant<'_>) {
     let keys: BTreeSet<Arc<str>> = definitions.iter().map(|d| d.key().into()).collect();
     let mut of_rule: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
     for d in definitions.iter() {
-        of_rule.entry(Arc::clone(&d.of)).or_default().push(d.key().into());
+        of_rule.entry(Arc::clone(&d.source_rule)).or_default().push(d.key().into());
     }
     let links: BTreeMap<&str, BTreeSet<&str>> =
         plant.buses.iter().map(|b| (b.link.id.as_str(), devices_on(b))).collect();
     for d in definitions.iter_mut() {
         let device = Arc::clone(&d.device);
-        let one = |by: &Arc<str>| -> Vec<Arc<str>> {
-            if keys.contains(by) {
-                return vec![Arc::clone(by)];
+        let expand_key = |suppressor: &Arc<str>| -> Vec<Arc<str>> {
+            if keys.contains(suppressor) {
+                return vec![Arc::clone(suppressor)];
             }
-            let is_ours = |key: &&Arc<str>| match (by.split_once('.'), key.rsplit_once('.')) {
+            let applies_here = |key: &&Arc<str>| match (suppressor.split_once('.'), key.rsplit_once('.')) {
                 (Some(("link", _)), Some((_, link))) => links.get(link).is_some_and(|on| on.contains(&*device)),
                 (Some(("ats", _)), Some((_, ats))) => is_fed_by(&device, ats, plant),
                 _ => true,
             };
-            of_rule.get(by).into_iter().flatten().filter(is_ours).cloned().collect()
+            of_rule.get(suppressor).into_iter().flatten().filter(applies_here).cloned().collect()
         };
         let own = d.key();
         // An alarm never suppresses itself.
-        d.hidden_by = d.hidden_by.iter().flat_map(one).filter(|key| **key != *own).collect();
+        d.suppressed_by = d.suppressed_by.iter().flat_map(expand_key).filter(|key| **key != *own).collect();
     }
 }
 
@@ -187,77 +187,77 @@ fn is_fed_by(device: &str, ats: &str, plant: &CheckedPlant<'_>) -> bool {
 }
 
 /// Finds cycles of alarms that suppress each other, which would all stay silent. Each cycle is reported once, then broken.
-fn circles(definitions: &mut [Definition], files: &Files<'_>, problems: &mut Problems) {
+fn break_suppression_cycles(definitions: &mut [AlarmDefinition], files: &Files<'_>, problems: &mut Problems) {
     let by_key: BTreeMap<String, usize> = definitions.iter().enumerate().map(|(i, d)| (d.key(), i)).collect();
-    let mut done = vec![false; definitions.len()];
+    let mut visited = vec![false; definitions.len()];
     for start in 0..definitions.len() {
         // The path of the depth-first search: (definition, index of its next `hidden_by` entry).
-        let mut way: Vec<(usize, usize)> = vec![(start, 0)];
-        while let Some(&mut (i, ref mut next)) = way.last_mut() {
-            let by = (!done[i]).then(|| definitions[i].hidden_by.get(*next).cloned()).flatten();
-            let Some(by) = by else {
-                done[i] = true;
-                way.pop();
+        let mut path: Vec<(usize, usize)> = vec![(start, 0)];
+        while let Some(&mut (i, ref mut next)) = path.last_mut() {
+            let next_suppressor = (!visited[i]).then(|| definitions[i].suppressed_by.get(*next).cloned()).flatten();
+            let Some(suppressor) = next_suppressor else {
+                visited[i] = true;
+                path.pop();
                 continue;
             };
             *next += 1;
-            let Some(&j) = by_key.get(&*by) else { continue };
-            let Some(begin) = way.iter().position(|(k, _)| *k == j) else {
-                way.push((j, 0));
+            let Some(&j) = by_key.get(&*suppressor) else { continue };
+            let Some(begin) = path.iter().position(|(k, _)| *k == j) else {
+                path.push((j, 0));
                 continue;
             };
-            let circle: Vec<&Definition> = way[begin..].iter().map(|(k, _)| &definitions[*k]).collect();
+            let circle: Vec<&AlarmDefinition> = path[begin..].iter().map(|(k, _)| &definitions[*k]).collect();
             let names: Vec<String> =
-                circle.iter().map(|d| format!("`{}`", d.key())).chain([format!("`{by}`")]).collect();
-            let entry = files.alarm.iter().find(|e| circle.iter().any(|d| *d.of == *e.value.rule));
-            let place = entry.map_or_else(|| crate::config::doc::whole("alarms"), |e| e.at.place(&["set"]));
+                circle.iter().map(|d| format!("`{}`", d.key())).chain([format!("`{suppressor}`")]).collect();
+            let entry = files.alarm.iter().find(|e| circle.iter().any(|d| *d.source_rule == *e.value.rule));
+            let place = entry.map_or_else(|| crate::config::doc::file_location("alarms"), |e| e.table.location(&["set"]));
             let what =
                 format!("alarms hide each other in a circle, nobody would be told: {}", names.join(" is hidden by "));
             problems.error(place, what, "take one of them out of the other's hidden_by");
-            definitions[i].hidden_by.retain(|key| *key != by);
-            way.last_mut().into_iter().for_each(|(_, next)| *next -= 1);
+            definitions[i].suppressed_by.retain(|key| *key != suppressor);
+            path.last_mut().into_iter().for_each(|(_, next)| *next -= 1);
         }
     }
 }
 
-type Changes<'a> = BTreeMap<(&'a str, &'a str, &'a str), Option<RuleSettings>>;
+type RuleOverrides<'a> = BTreeMap<(&'a str, &'a str, &'a str), Option<RuleSettings>>;
 
 /// The site's overrides by (device, class, rule); `None`: the rule is switched off there.
-fn changes<'a>(
+fn rule_overrides<'a>(
     files: &'a Files<'_>,
     catalogue: &'a Catalogue,
     plant: &CheckedPlant<'a>,
     problems: &mut Problems,
-) -> Changes<'a> {
-    let mut out = Changes::new();
+) -> RuleOverrides<'a> {
+    let mut out = RuleOverrides::new();
     let subjects = subjects(plant, &catalogue.vocabulary);
     for entry in &files.alarm {
-        let change = &entry.value;
-        let (class, name) = change.rule.split_once('.').unwrap_or(("", &change.rule));
+        let rule_override = &entry.value;
+        let (class, name) = rule_override.rule.split_once('.').unwrap_or(("", &rule_override.rule));
         let known: Vec<(&str, &Template)> = rules_of(class, catalogue).collect();
         let Some((name, template)) = known.iter().find(|(n, _)| *n == name) else {
             let all = catalogue.rules.iter().flat_map(|(c, rules)| rules.keys().map(move |n| format!("{c}.{n}")));
             let all: Vec<String> = all.collect();
-            let what = format!("there is no rule `{}`", change.rule);
-            problems.error(entry.at.place(&["rule"]), what, did_you_mean(&change.rule, all.iter().map(String::as_str)));
+            let what = format!("there is no rule `{}`", rule_override.rule);
+            problems.error(entry.table.location(&["rule"]), what, did_you_mean(&rule_override.rule, all.iter().map(String::as_str)));
             continue;
         };
-        if !guards_lives_still(entry, name, problems) {
+        if !may_apply_override(entry, name, problems) {
             continue;
         }
-        let rule = if change.off { None } else { changed(entry, template, class, catalogue, problems) };
-        if rule.is_none() && !change.off {
+        let rule = if rule_override.off { None } else { apply_override(entry, template, class, catalogue, problems) };
+        if rule.is_none() && !rule_override.off {
             continue;
         }
-        for (i, id) in change.devices.iter().enumerate() {
+        for (i, id) in rule_override.devices.iter().enumerate() {
             if !subjects.iter().any(|s| s.id == id && s.class == class) {
                 let known = subjects.iter().filter(|s| s.class == class).map(|s| s.id);
                 let what = format!("there is no device `{id}` of class `{class}`");
-                problems.error(entry.at.place(&["devices", &i.to_string()]), what, did_you_mean(id, known));
+                problems.error(entry.table.location(&["devices", &i.to_string()]), what, did_you_mean(id, known));
             }
         }
         for s in subjects.iter().filter(|s| s.class == class) {
-            if change.devices.is_empty() || change.devices.iter().any(|id| id == s.id) {
+            if rule_override.devices.is_empty() || rule_override.devices.iter().any(|id| id == s.id) {
                 out.insert((s.id, s.class, name), rule.clone());
             }
         }
@@ -266,46 +266,46 @@ fn changes<'a>(
 }
 
 /// Rules that protect lives: an override that switches one off or weakens it needs `accept_risk`.
-const GUARDS_LIVES: [&str; 3] = ["unintended_movement", "entrapment", "overtravel"];
+const LIFE_SAFETY_RULES: [&str; 3] = ["unintended_movement", "entrapment", "overtravel"];
 /// Longest on-delay of such a rule without `accept_risk`.
-const GUARD_DELAY_MS: u64 = 120_000;
+const LIFE_SAFETY_ON_DELAY_MAX_MS: u64 = 120_000;
 
 /// Whether an override may be applied. If it weakens a rule that protects lives, this reports an error without `accept_risk`
 /// and a warning with it.
-fn guards_lives_still(
+fn may_apply_override(
     entry: &crate::config::doc::TomlEntry<'_, alarm::site::RuleOverride>,
     name: &str,
     problems: &mut Problems,
 ) -> bool {
-    let change = &entry.value;
+    let rule_override = &entry.value;
     let is_weaker = |key: &str, value: &toml::Value| match key {
         "no" | "zh" | "en" | "action" | "cause" | "consequence" | "respond" | "basis" | "group" | "off_delay"
         | "realarm" | "explains_while" => false,
-        "on_delay" => value.as_str().and_then(duration_ms).is_some_and(|ms| ms > GUARD_DELAY_MS),
+        "on_delay" => value.as_str().and_then(duration_ms).is_some_and(|ms| ms > LIFE_SAFETY_ON_DELAY_MAX_MS),
         "never_hidden" | "latch" => value.as_bool() == Some(false),
         "in_test" => value.as_bool() == Some(true),
         _ => true,
     };
-    let what = if change.off {
+    let what = if rule_override.off {
         "is switched off"
-    } else if change.set.iter().any(|(key, value)| is_weaker(key, value)) {
+    } else if rule_override.set.iter().any(|(key, value)| is_weaker(key, value)) {
         "is hidden, unlatched, late or made less urgent"
     } else {
         return true;
     };
-    if !GUARDS_LIVES.contains(&name) {
+    if !LIFE_SAFETY_RULES.contains(&name) {
         return true;
     }
-    let key = if change.off { "off" } else { "set" };
-    if change.accept_risk.trim().is_empty() {
-        let what = format!("`{}` guards lives and {what}", change.rule);
-        let mend = "accept_risk = \"whose decision it is, and what guards people instead\"";
-        problems.error(entry.at.place(&[key]), what, mend);
+    let key = if rule_override.off { "off" } else { "set" };
+    if rule_override.accept_risk.trim().is_empty() {
+        let what = format!("`{}` guards lives and {what}", rule_override.rule);
+        let hint = "accept_risk = \"whose decision it is, and what guards people instead\"";
+        problems.error(entry.table.location(&[key]), what, hint);
         return false;
     }
-    let what = format!("`{}` guards lives and {what}: {}", change.rule, change.accept_risk.trim());
+    let what = format!("`{}` guards lives and {what}: {}", rule_override.rule, rule_override.accept_risk.trim());
     problems.warning(
-        entry.at.place(&[key]),
+        entry.table.location(&[key]),
         what,
         "accepted by this configuration; look at it again at each inspection",
     );
@@ -313,67 +313,67 @@ fn guards_lives_still(
 }
 
 /// Warns about each number without a safe default that a device does not give, where rules lack nothing but numbers.
-fn wanted_numbers(applies: &[Applies], files: &Files<'_>, problems: &mut Problems) {
-    let mut wanted: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+fn warn_missing_parameters(applies: &[RuleApplication], files: &Files<'_>, problems: &mut Problems) {
+    let mut missing_parameters: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for a in applies {
         let Err(missing) = &a.alarms else { continue };
         let numbers: Vec<&str> = missing.iter().filter_map(|m| m.strip_prefix("number ")).collect();
-        for number in numbers.iter().filter(|n| numbers.len() == missing.len() && DANGEROUS.contains(n)) {
-            wanted.entry((&a.device, number)).or_default().push(&a.rule);
+        for number in numbers.iter().filter(|n| numbers.len() == missing.len() && NO_SAFE_DEFAULT.contains(n)) {
+            missing_parameters.entry((&a.device, number)).or_default().push(&a.rule);
         }
     }
-    for ((device, number), rules) in wanted {
+    for ((device, number), rules) in missing_parameters {
         let Some(entry) = files.device.iter().find(|e| *e.value.id == *device) else { continue };
         let what = format!("`{device}` does not say `{number}`: without it there is no alarm {}", rules.join(", "));
-        let mend = format!(
+        let hint = format!(
             "[device.numbers] {number} = … (a wrong default would be dangerous); or [[alarm]] rule = \"{}\", off = true",
             rules[0]
         );
-        problems.warning(entry.at.place(&["id"]), what, mend);
+        problems.warning(entry.table.location(&["id"]), what, hint);
     }
 }
 
 /// Numbers that a site must give itself: a wrong default would hide a danger.
-const DANGEROUS: [&str; 4] = ["hydrant_low_mpa", "sprinkler_low_mpa", "diesel_battery_nominal_v", "battery_nominal_v"];
+const NO_SAFE_DEFAULT: [&str; 4] = ["hydrant_low_mpa", "sprinkler_low_mpa", "diesel_battery_nominal_v", "battery_nominal_v"];
 
 /// Points that report a fault and that no alarm evaluates, as (device, point).
-pub fn unwatched(configuration: &super::Configuration) -> Vec<(String, String)> {
+pub fn unwatched_fault_points(configuration: &super::Configuration) -> Vec<(String, String)> {
     let mut watched: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
     for d in &configuration.alarms.definitions {
         let mut each = |i: &ConditionInput| {
             watched.insert((Arc::clone(&i.device), Arc::clone(&i.point)));
         };
-        d.when.inputs(&mut each);
-        d.only.iter().for_each(|n| n.inputs(&mut each));
+        d.condition.inputs(&mut each);
+        d.enable_if.iter().for_each(|n| n.inputs(&mut each));
     }
     let devices = configuration.devices.iter();
     let points = devices.flat_map(|(id, d)| d.points.keys().map(move |point| (id.as_str(), point.as_str())));
-    let is_blind = |(device, point): &(&str, &str)| {
+    let is_unwatched = |(device, point): &(&str, &str)| {
         reports_fault(point) && !watched.iter().any(|(d, p)| **d == **device && **p == **point)
     };
-    points.filter(is_blind).map(|(device, point)| (device.to_string(), point.to_string())).collect()
+    points.filter(is_unwatched).map(|(device, point)| (device.to_string(), point.to_string())).collect()
 }
 /// The rule with an override applied. `None` if the result is not a valid rule; the reason is reported.
-fn changed(
+fn apply_override(
     entry: &crate::config::doc::TomlEntry<'_, alarm::site::RuleOverride>,
     template: &Template,
     class: &str,
     catalogue: &Catalogue,
     problems: &mut Problems,
 ) -> Option<RuleSettings> {
-    let mut table = template.raw.clone();
+    let mut table = template.table.clone();
     merge(&mut table, &entry.value.set);
     match RuleSettings::deserialize(toml::Value::Table(table)) {
         Ok(rule) => {
             let mut findings = findings("", &rule, class, &catalogue.vocabulary);
             findings.iter_mut().for_each(|f| f.path = vec!["set".into()]);
             let is_good = findings.is_empty();
-            problems.findings(&entry.at, findings);
+            problems.findings(&entry.table, findings);
             is_good.then_some(rule)
         }
         Err(error) => {
             let what = format!("`{}` with these values is no rule: {}", entry.value.rule, error.message());
-            problems.error(entry.at.place(&["set"]), what, "the keys are those of the rule in alarms/*.toml");
+            problems.error(entry.table.location(&["set"]), what, "the keys are those of the rule in alarms/*.toml");
             None
         }
     }
@@ -396,7 +396,7 @@ fn merge(into: &mut toml::Table, from: &toml::Table) {
 pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocabulary) -> Vec<Finding> {
     let mut out = Vec::new();
     let known_class = vocabulary.classes.contains_key(class);
-    build::points(rule, &mut |point| {
+    build::for_each_point(rule, &mut |point| {
         let plain = point.replace("{*}", "{n}").replace("{n}", "1");
         if known_class && vocabulary.point(class, &plain).is_none() && !plain.starts_with("x_") {
             let what = format!("class `{class}` has no point `{point}`");
@@ -412,8 +412,8 @@ pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocab
         }
     });
     let mut each = |condition: &Condition| {
-        out.extend(build::problems(condition).into_iter().map(|(what, mend)| Finding::error(&["when"], what, mend)));
-        build::numbers(condition, &mut |number| {
+        out.extend(build::problems(condition).into_iter().map(|(what, hint)| Finding::error(&["when"], what, hint)));
+        build::for_each_parameter(condition, &mut |number| {
             let plain = number.replace("{n}", "1");
             if known_class && !vocabulary.has_number(class, &plain) {
                 let known = vocabulary.classes[class].numbers.keys().map(String::as_str);
@@ -433,20 +433,20 @@ pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocab
 }
 
 /// Warns, once per device, about delays shorter than two polls: they cannot be kept.
-fn short_delays(definitions: &[Definition], files: &Files<'_>, plant: &CheckedPlant<'_>, problems: &mut Problems) {
-    let outs = || plant.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.outs);
-    let mut every: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for out in outs() {
+fn short_delays(definitions: &[AlarmDefinition], files: &Files<'_>, plant: &CheckedPlant<'_>, problems: &mut Problems) {
+    let device_mappings = || plant.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
+    let mut interval_ms_by_point: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for out in device_mappings() {
         for point in &out.stream.points {
-            every.insert((&out.stream.device, &point.name), out.stream.every_ms);
+            interval_ms_by_point.insert((&out.stream.device, &point.name), out.stream.every_ms);
         }
     }
     for entry in &files.device {
         let mut short: Vec<(u64, &str)> = Vec::new();
         for d in definitions.iter().filter(|d| *d.device == *entry.value.id) {
             let mut slowest = 0;
-            d.when.inputs(&mut |i: &ConditionInput| {
-                slowest = slowest.max(every.get(&(&*i.device, &*i.point)).copied().unwrap_or(0));
+            d.condition.inputs(&mut |i: &ConditionInput| {
+                slowest = slowest.max(interval_ms_by_point.get(&(&*i.device, &*i.point)).copied().unwrap_or(0));
             });
             let delay = d.steps.iter().map(|s| s.on_delay_ms).filter(|ms| *ms > 0).min();
             if delay.is_some_and(|ms| ms < 2 * slowest) {
@@ -461,8 +461,8 @@ fn short_delays(definitions: &[Definition], files: &Files<'_>, plant: &CheckedPl
                 crate::model::time::HumanDuration(slowest).text(),
                 names.join(", ")
             );
-            let mend = "poll the group faster, or give them a longer on_delay: what comes and goes between two polls is not seen";
-            problems.warning(entry.at.place(&["id"]), what, mend);
+            let hint = "poll the group faster, or give them a longer on_delay: what comes and goes between two polls is not seen";
+            problems.warning(entry.table.location(&["id"]), what, hint);
         }
     }
 }
@@ -475,6 +475,6 @@ pub fn is_rule_name(name: &str) -> bool {
 }
 
 /// A rule's table as written in the file, so that single keys can be overridden.
-pub fn raw(at: &crate::config::doc::Located<'_>) -> toml::Table {
+pub fn raw_table(at: &crate::config::doc::Located<'_>) -> toml::Table {
     toml::Table::deserialize(ValueDeserializer::from(at.node.clone())).unwrap_or_default()
 }

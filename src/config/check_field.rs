@@ -17,7 +17,7 @@ const RETRIES_MAX: u32 = 5;
 pub fn check(files: &Files<'_>, buses: &[BusConfig], problems: &mut Problems) {
     let units: BTreeMap<&str, usize> = buses.iter().map(|b| (b.link.id.as_str(), b.units.len())).collect();
     for entry in files.tcp.iter().chain(&files.rtu_over_tcp) {
-        let (link, at) = (&entry.value, |key: &str| entry.at.place(&[key]));
+        let (link, at) = (&entry.value, |key: &str| entry.table.location(&[key]));
         let count = units.get(link.id.as_str()).copied().unwrap_or(0);
         if link.ignores_transactions() && count > 1 {
             let what =
@@ -31,26 +31,26 @@ pub fn check(files: &Files<'_>, buses: &[BusConfig], problems: &mut Problems) {
         timeouts(link.timeout_ms, link.timeout_max_ms, &at, problems);
     }
     for entry in &files.serial {
-        timeouts(entry.value.timeout_ms, entry.value.timeout_max_ms, &|key| entry.at.place(&[key]), problems);
+        timeouts(entry.value.timeout_ms, entry.value.timeout_max_ms, &|key| entry.table.location(&[key]), problems);
     }
     for entry in &files.unit {
         if entry.value.retries > RETRIES_MAX {
             let what = format!("{} retries in one cycle", entry.value.retries);
-            problems.error(entry.at.place(&["retries"]), what, format!("0 to {RETRIES_MAX}; more hides a broken line"));
+            problems.error(entry.table.location(&["retries"]), what, format!("0 to {RETRIES_MAX}; more hides a broken line"));
         }
         if entry.value.timeout_ms.is_some_and(|ms| ms == 0 || ms > TIMEOUT_MAX_MS) {
-            problems.error(entry.at.place(&["timeout_ms"]), "not a time-out", format!("1 to {TIMEOUT_MAX_MS} ms"));
+            problems.error(entry.table.location(&["timeout_ms"]), "not a time-out", format!("1 to {TIMEOUT_MAX_MS} ms"));
         }
     }
-    let outs = buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.outs);
-    for out in outs.filter(|o| o.points.len() > STREAM_POINTS_MAX) {
+    let device_mappings = buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
+    for out in device_mappings.filter(|o| o.points.len() > STREAM_POINTS_MAX) {
         let (device, points) = (&*out.stream.device, out.points.len());
         let Some(entry) = files.device.iter().find(|e| e.value.id == device) else { continue };
         let what = format!(
             "device `{device}` takes {points} points from {}, and a stream has at most {STREAM_POINTS_MAX}",
             out.stream.source
         );
-        problems.error(entry.at.place(&["id"]), what, "split the poll group in two, or the device");
+        problems.error(entry.table.location(&["id"]), what, "split the poll group in two, or the device");
     }
 }
 

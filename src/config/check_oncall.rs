@@ -12,14 +12,14 @@ use crate::clock::{self, Clock};
 use crate::config::builtin::Catalogue;
 use crate::config::check::single;
 use crate::config::check_reach;
-use crate::config::check_site::{ID_MEND, is_id};
+use crate::config::check_site::{ID_HINT, is_id};
 use crate::config::doc::{Problems, TomlEntry};
 use crate::config::{Device, Files};
 use crate::http;
 use crate::model::point::LocalizedText;
 use crate::model::problem::did_you_mean;
 use crate::model::time::UnixMillis;
-use crate::oncall::plan::{Chain, EscalationStep, OncallPlan, PersonPlan, RotaPlan, ShiftPlan};
+use crate::oncall::plan::{EscalationPolicy, EscalationStep, OncallPlan, PersonPlan, RotaPlan, ShiftPlan};
 use crate::oncall::settings::{self as file, OncallSettings, StepTarget};
 
 /// Most steps of a chain.
@@ -39,33 +39,33 @@ pub fn check(
     catalogue: &Catalogue,
     devices: &BTreeMap<String, Device>,
     zone: &TimeZone,
-    broken: bool,
+    is_incomplete: bool,
     problems: &mut Problems,
 ) -> OncallTables {
     let settings = single(&files.oncall, "oncall", problems).cloned().unwrap_or_default();
     let channels = channels(files, problems);
     let mut plan = OncallPlan {
-        channels: channels.iter().map(|c| (c.id().to_string(), c.pace())).collect(),
+        channels: channels.iter().map(|c| (c.id().to_string(), c.rate_limit())).collect(),
         zone: zone.clone(),
-        gather_ms: settings.gather.0,
-        returns_ms: settings.returns_within.0,
+        group_wait_ms: settings.gather.0,
+        recurrence_ms: settings.returns_within.0,
         override_ms: settings.override_max.0,
-        places: devices.iter().map(|(id, d)| (id.clone(), (d.class.clone(), d.area.clone()))).collect(),
+        device_tags: devices.iter().map(|(id, d)| (id.clone(), (d.class.clone(), d.area.clone()))).collect(),
         ..OncallPlan::default()
     };
-    plan.places.insert("gateway".to_string(), ("gateway".to_string(), String::new()));
+    plan.device_tags.insert("gateway".to_string(), ("gateway".to_string(), String::new()));
     if let Some(entry) = files.oncall.first() {
         general(entry, catalogue, &mut plan, problems);
     } else {
-        plan.digest = time(&settings.digest).unwrap_or_default();
+        plan.digest = parse_time(&settings.digest).unwrap_or_default();
     }
     people(files, &channels, &mut plan, problems);
     rotas(files, &mut plan, problems);
-    chains(files, catalogue, &mut plan, problems);
+    check_escalation_policies(files, catalogue, &mut plan, problems);
     check_reach::check(files, &plan, now(), problems);
-    if let (Some(person), true, false) = (files.person.first(), files.chain.is_empty(), broken) {
-        let mend = "[[chain]] with steps: who is told first, who next";
-        problems.warning(person.at.place(&["id"]), "there are people, and nobody is told of anything", mend);
+    if let (Some(person), true, false) = (files.person.first(), files.chain.is_empty(), is_incomplete) {
+        let hint = "[[chain]] with steps: who is told first, who next";
+        problems.warning(person.table.location(&["id"]), "there are people, and nobody is told of anything", hint);
     }
     OncallTables { plan: Arc::new(plan), channels, settings }
 }
@@ -75,7 +75,7 @@ fn now() -> UnixMillis {
     Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall()
 }
 
-fn time(text: &str) -> Option<Time> {
+fn parse_time(text: &str) -> Option<Time> {
     if text == "24:00" {
         return Some(Time::midnight());
     }
@@ -96,23 +96,23 @@ fn general(
     problems: &mut Problems,
 ) {
     let s = &entry.value;
-    let at = |key: &str| entry.at.place(&[key]);
+    let at = |key: &str| entry.table.location(&[key]);
     for (i, hours) in s.quiet.iter().enumerate() {
-        match hours.split_once('-').and_then(|(from, to)| Some((time(from.trim())?, time(to.trim())?))) {
-            Some((from, to)) if from != to => plan.quiet.push((from, to)),
+        match hours.split_once('-').and_then(|(from, to)| Some((parse_time(from.trim())?, parse_time(to.trim())?))) {
+            Some((from, to)) if from != to => plan.quiet_hours.push((from, to)),
             _ => problems.error(
-                entry.at.place(&["quiet", &i.to_string()]),
+                entry.table.location(&["quiet", &i.to_string()]),
                 format!("`{hours}` are no hours"),
                 "21:00-08:00",
             ),
         }
     }
-    match time(&s.digest) {
+    match parse_time(&s.digest) {
         Some(digest) => plan.digest = digest,
         None => problems.error(at("digest"), format!("`{}` is no time of the day", s.digest), "08:30"),
     }
     if !s.test.is_empty() {
-        let read = s.test.split_once(' ').and_then(|(d, t)| Some((weekday(d)?, time(t)?)));
+        let read = s.test.split_once(' ').and_then(|(d, t)| Some((weekday(d)?, parse_time(t)?)));
         match read {
             Some((day, at)) => plan.test = Some((day, at, s.test_within.0)),
             None => problems.error(at("test"), format!("`{}` is no day and time", s.test), "mon 10:00"),
@@ -123,7 +123,7 @@ fn general(
         problems.error(at("procedure"), format!("`{procedure}` is no address"), "https://wiki.example/{rule}");
     }
     for (i, phone) in s.phone.iter().enumerate() {
-        let place = |key: &str| entry.at.place(&["phone", &i.to_string(), key]);
+        let place = |key: &str| entry.table.location(&["phone", &i.to_string(), key]);
         let is_dialled = |c: char| c.is_ascii_digit() || "+- ()".contains(c);
         let digits = phone.number.chars().filter(char::is_ascii_digit).count();
         if !phone.number.chars().all(is_dialled) || !(3..=20).contains(&digits) {
@@ -131,8 +131,8 @@ fn general(
         }
         let classes = &catalogue.vocabulary.classes;
         for class in phone.classes.iter().filter(|c| !classes.contains_key(c.as_str())) {
-            let mend = did_you_mean(class, classes.keys().map(|c| &**c));
-            problems.error(place("classes"), format!("unknown class `{class}`"), mend);
+            let hint = did_you_mean(class, classes.keys().map(|c| &**c));
+            problems.error(place("classes"), format!("unknown class `{class}`"), hint);
         }
     }
     if !s.calendar.is_empty() {
@@ -161,20 +161,20 @@ fn channels(files: &Files<'_>, problems: &mut Problems) -> Vec<channel::ChannelS
     let mut out: Vec<channel::ChannelSettings> = Vec::new();
     for (settings, at) in &files.channel {
         if !is_id(settings.id()) {
-            problems.error(at.place(&["id"]), format!("`{}` cannot be a channel's id", settings.id()), ID_MEND);
+            problems.error(at.location(&["id"]), format!("`{}` cannot be a channel's id", settings.id()), ID_HINT);
         }
         if out.iter().any(|o| o.id() == settings.id()) {
             problems.error(
-                at.place(&["id"]),
+                at.location(&["id"]),
                 format!("there is a channel `{}` already", settings.id()),
                 "ids are unique",
             );
         }
-        if settings.pace().per_min <= 0.0 {
-            problems.error(at.place(&["per_min"]), "per_min is at least 1", "");
+        if settings.rate_limit().per_min <= 0.0 {
+            problems.error(at.location(&["per_min"]), "per_min is at least 1", "");
         }
-        for (key, what, mend) in settings.problems() {
-            problems.error(at.place(&[key]), what, mend);
+        for (key, what, hint) in settings.problems() {
+            problems.error(at.location(&[key]), what, hint);
         }
         out.push(settings.clone());
     }
@@ -184,26 +184,26 @@ fn channels(files: &Files<'_>, problems: &mut Problems) -> Vec<channel::ChannelS
 fn people(files: &Files<'_>, channels: &[channel::ChannelSettings], plan: &mut OncallPlan, problems: &mut Problems) {
     for entry in &files.person {
         let p = &entry.value;
-        let at = |key: &str| entry.at.place(&[key]);
+        let at = |key: &str| entry.table.location(&[key]);
         if !is_id(&p.id) {
-            problems.error(at("id"), format!("`{}` cannot be a person's id", p.id), ID_MEND);
+            problems.error(at("id"), format!("`{}` cannot be a person's id", p.id), ID_HINT);
         }
         if p.contacts.is_empty() {
-            let mend = "contacts = [{ channel = \"…\", to = \"…\" }]: whoever cannot be reached cannot be on call";
-            problems.error(at("contacts"), format!("`{}` has no way to be reached", p.id), mend);
+            let hint = "contacts = [{ channel = \"…\", to = \"…\" }]: whoever cannot be reached cannot be on call";
+            problems.error(at("contacts"), format!("`{}` has no way to be reached", p.id), hint);
         }
         for (i, contact) in p.contacts.iter().enumerate() {
-            let place = |key: &str| entry.at.place(&["contacts", &i.to_string(), key]);
+            let place = |key: &str| entry.table.location(&["contacts", &i.to_string(), key]);
             match channels.iter().find(|c| c.id() == contact.channel) {
                 None => {
-                    let mend = did_you_mean(&contact.channel, channels.iter().map(channel::ChannelSettings::id));
-                    problems.error(place("channel"), format!("unknown channel `{}`", contact.channel), mend);
+                    let hint = did_you_mean(&contact.channel, channels.iter().map(channel::ChannelSettings::id));
+                    problems.error(place("channel"), format!("unknown channel `{}`", contact.channel), hint);
                 }
-                Some(c) if c.wants_address() && contact.to.is_empty() => {
+                Some(c) if c.requires_address() && contact.to.is_empty() => {
                     problems.error(place("channel"), format!("`{}` does not say where to", p.id), "to = \"…\"");
                 }
                 Some(c) => {
-                    if let Some((what, example)) = check_reach::impossible(c, contact) {
+                    if let Some((what, example)) = check_reach::address_problem(c, contact) {
                         problems.error(place("to"), format!("`{}` cannot be reached so: {what}", p.id), example);
                     }
                 }
@@ -225,14 +225,14 @@ fn rotas(files: &Files<'_>, plan: &mut OncallPlan, problems: &mut Problems) {
     for entry in &files.rota {
         let rota = &entry.value;
         if !is_id(&rota.id) {
-            problems.error(entry.at.place(&["id"]), format!("`{}` cannot be a rota's id", rota.id), ID_MEND);
+            problems.error(entry.table.location(&["id"]), format!("`{}` cannot be a rota's id", rota.id), ID_HINT);
         }
         let mut shifts = Vec::new();
         for (i, shift) in rota.shift.iter().enumerate() {
-            let at = |key: &str| entry.at.place(&["shift", &i.to_string(), key]);
+            let at = |key: &str| entry.table.location(&["shift", &i.to_string(), key]);
             for (k, person) in shift.people.iter().enumerate() {
                 if !plan.people.contains_key(person.as_str()) {
-                    let place = entry.at.place(&["shift", &i.to_string(), "people", &k.to_string()]);
+                    let place = entry.table.location(&["shift", &i.to_string(), "people", &k.to_string()]);
                     let known = plan.people.keys().map(|k| &**k);
                     problems.error(place, format!("unknown person `{person}`"), did_you_mean(person, known));
                 }
@@ -257,7 +257,7 @@ fn rotas(files: &Files<'_>, plan: &mut OncallPlan, problems: &mut Problems) {
                 }
                 None => Date::constant(2024, 1, 1),
             };
-            match (time(&shift.from), time(&shift.to)) {
+            match (parse_time(&shift.from), parse_time(&shift.to)) {
                 (Some(from), Some(to)) => {
                     let people = shift.people.iter().map(|p| p.as_str().into()).collect();
                     shifts.push(ShiftPlan { people, turn: shift.turn, since, from, to, days: shift.days.clone() });
@@ -267,50 +267,50 @@ fn rotas(files: &Files<'_>, plan: &mut OncallPlan, problems: &mut Problems) {
             }
         }
         if rota.shift.is_empty() {
-            problems.error(entry.at.place(&["id"]), "a rota without shifts", "[[rota.shift]]");
+            problems.error(entry.table.location(&["id"]), "a rota without shifts", "[[rota.shift]]");
         }
         if plan.rotas.insert(rota.id.clone(), RotaPlan { shifts }).is_some() {
-            problems.error(entry.at.place(&["id"]), format!("there is a rota `{}` already", rota.id), "ids are unique");
+            problems.error(entry.table.location(&["id"]), format!("there is a rota `{}` already", rota.id), "ids are unique");
         }
     }
 }
 
-fn chains(files: &Files<'_>, catalogue: &Catalogue, plan: &mut OncallPlan, problems: &mut Problems) {
+fn check_escalation_policies(files: &Files<'_>, catalogue: &Catalogue, plan: &mut OncallPlan, problems: &mut Problems) {
     for entry in &files.chain {
-        let chain = &entry.value;
-        let at = |key: &str| entry.at.place(&[key]);
-        if !is_id(&chain.id) {
-            problems.error(at("id"), format!("`{}` cannot be a chain's id", chain.id), ID_MEND);
+        let escalation_policy = &entry.value;
+        let at = |key: &str| entry.table.location(&[key]);
+        if !is_id(&escalation_policy.id) {
+            problems.error(at("id"), format!("`{}` cannot be a chain's id", escalation_policy.id), ID_HINT);
         }
-        if plan.chains.iter().any(|c| *c.id == *chain.id) {
-            problems.error(at("id"), format!("there is a chain `{}` already", chain.id), "ids are unique");
+        if plan.escalation_policies.iter().any(|c| *c.id == *escalation_policy.id) {
+            problems.error(at("id"), format!("there is a chain `{}` already", escalation_policy.id), "ids are unique");
         }
-        if chain.step.is_empty() || chain.step.len() > STEPS {
-            problems.error(at("step"), format!("{} steps", chain.step.len()), "one to five: [[chain.step]]");
+        if escalation_policy.step.is_empty() || escalation_policy.step.len() > STEPS {
+            problems.error(at("step"), format!("{} steps", escalation_policy.step.len()), "one to five: [[chain.step]]");
         }
-        for (i, class) in chain.classes.iter().enumerate() {
+        for (i, class) in escalation_policy.classes.iter().enumerate() {
             let classes = &catalogue.vocabulary.classes;
             if !classes.contains_key(class.as_str()) && class != "link" {
-                let mend = did_you_mean(class, classes.keys().map(|k| &**k));
-                problems.error(entry.at.place(&["classes", &i.to_string()]), format!("unknown class `{class}`"), mend);
+                let hint = did_you_mean(class, classes.keys().map(|k| &**k));
+                problems.error(entry.table.location(&["classes", &i.to_string()]), format!("unknown class `{class}`"), hint);
             }
         }
-        let steps = chain.step.iter().enumerate().map(|(i, s)| step(entry, i, s, plan, problems)).collect::<Vec<_>>();
+        let steps = escalation_policy.step.iter().enumerate().map(|(i, s)| escalation_step(entry, i, s, plan, problems)).collect::<Vec<_>>();
         if steps.is_empty() {
             continue;
         }
-        plan.chains.push(Chain {
-            id: chain.id.as_str().into(),
-            priorities: chain.priorities.clone(),
-            classes: chain.classes.clone(),
-            areas: chain.areas.clone(),
+        plan.escalation_policies.push(EscalationPolicy {
+            id: escalation_policy.id.as_str().into(),
+            priorities: escalation_policy.priorities.clone(),
+            classes: escalation_policy.classes.clone(),
+            areas: escalation_policy.areas.clone(),
             steps,
-            rounds: chain.rounds,
+            repeat: escalation_policy.rounds,
         });
     }
 }
 
-fn step(
+fn escalation_step(
     entry: &TomlEntry<'_, file::Chain>,
     i: usize,
     step: &file::StepSettings,
@@ -319,7 +319,7 @@ fn step(
 ) -> EscalationStep {
     let n = i.to_string();
     for (k, target) in step.tell.iter().enumerate() {
-        let place = || entry.at.place(&["step", &n, "tell", &k.to_string()]);
+        let place = || entry.table.location(&["step", &n, "tell", &k.to_string()]);
         let mut unknown = |what: &str, name: &str, known: Vec<&str>| {
             if !known.contains(&name) {
                 problems.error(place(), format!("unknown {what} `{name}`"), did_you_mean(name, known.iter().copied()));
@@ -339,20 +339,20 @@ fn step(
     }
     for (k, channel) in step.by.iter().enumerate() {
         if !plan.channels.contains_key(channel) {
-            let place = entry.at.place(&["step", &n, "by", &k.to_string()]);
-            let mend = did_you_mean(channel, plan.channels.keys().map(String::as_str));
-            problems.error(place, format!("unknown channel `{channel}`"), mend);
+            let place = entry.table.location(&["step", &n, "by", &k.to_string()]);
+            let hint = did_you_mean(channel, plan.channels.keys().map(String::as_str));
+            problems.error(place, format!("unknown channel `{channel}`"), hint);
         }
     }
     if step.tell.is_empty() {
         problems.error(
-            entry.at.place(&["step", &n, "tell"]),
+            entry.table.location(&["step", &n, "tell"]),
             "a step that tells nobody",
             "tell = [\"…\"]: a rota's id, role:…",
         );
     }
     if step.wait.0 == 0 {
-        problems.error(entry.at.place(&["step", &n, "wait"]), "a step that waits for nobody", "wait = \"5m\"");
+        problems.error(entry.table.location(&["step", &n, "wait"]), "a step that waits for nobody", "wait = \"5m\"");
     }
-    EscalationStep { tell: step.tell.clone(), by: step.by.clone(), wait_ms: step.wait.0 }
+    EscalationStep { targets: step.tell.clone(), channels: step.by.clone(), wait_ms: step.wait.0 }
 }

@@ -10,7 +10,7 @@ use crate::oncall::plan::OncallPlan;
 use crate::oncall::settings::Contact;
 
 /// Why an address does not fit its channel, with an example; `None` if it fits.
-pub fn impossible(channel: &channel::ChannelSettings, contact: &Contact) -> Option<(String, &'static str)> {
+pub fn address_problem(channel: &channel::ChannelSettings, contact: &Contact) -> Option<(String, &'static str)> {
     let to = contact.to.as_str();
     let digits = to.chars().filter(char::is_ascii_digit).count();
     let is_number = to.chars().all(|c| c.is_ascii_digit() || "+- ()".contains(c)) && (5..=15).contains(&digits);
@@ -35,15 +35,15 @@ pub fn impossible(channel: &channel::ChannelSettings, contact: &Contact) -> Opti
 
 /// Warns about priorities that no chain covers, shifts that have not begun, and unusable tokens.
 pub fn check(files: &Files<'_>, plan: &OncallPlan, now: UnixMillis, problems: &mut Problems) {
-    if let Some(chain) = files.chain.first() {
-        uncovered(chain, plan, problems);
+    if let Some(first_policy) = files.chain.first() {
+        warn_uncovered_priorities(first_policy, plan, problems);
     }
     for entry in &files.rota {
         for (i, shift) in entry.value.shift.iter().enumerate() {
             let since = shift.since.as_ref().and_then(|s| s.parse::<jiff::civil::Date>().ok());
             let begins = since.and_then(|d| d.to_zoned(plan.zone.clone()).ok()).map(|z| z.timestamp().as_millisecond());
             if begins.is_some_and(|at| at > now.0) && now.0 > 0 {
-                let place = entry.at.place(&["shift", &i.to_string(), "since"]);
+                let place = entry.table.location(&["shift", &i.to_string(), "since"]);
                 let what = format!("rota `{}`: this shift has not begun yet", entry.value.id);
                 problems.warning(
                     place,
@@ -53,33 +53,33 @@ pub fn check(files: &Files<'_>, plan: &OncallPlan, now: UnixMillis, problems: &m
             }
         }
     }
-    tokens(files, problems);
+    warn_unusable_tokens(files, problems);
 }
 
 /// Warns about priorities of devices that no chain covers.
-fn uncovered(
-    chain: &crate::config::doc::TomlEntry<'_, crate::oncall::settings::Chain>,
+fn warn_uncovered_priorities(
+    first_policy: &crate::config::doc::TomlEntry<'_, crate::oncall::settings::Chain>,
     plan: &OncallPlan,
     problems: &mut Problems,
 ) {
     for priority in [Priority::P1, Priority::P2, Priority::P3] {
-        let left = plan.places.keys().filter(|device| plan.chain(priority, device).is_none());
-        let left: Vec<&str> = left.map(String::as_str).collect();
-        if left.is_empty() {
+        let uncovered = plan.device_tags.keys().filter(|device| plan.escalation_policy(priority, device).is_none());
+        let uncovered_devices: Vec<&str> = uncovered.map(String::as_str).collect();
+        if uncovered_devices.is_empty() {
             continue;
         }
-        let whose = if left.len() == plan.places.len() { "any device".to_string() } else { left.join(", ") };
+        let whose = if uncovered_devices.len() == plan.device_tags.len() { "any device".to_string() } else { uncovered_devices.join(", ") };
         let what = format!("{} of {whose} is told to nobody: no [[chain]] is meant for it", priority.word());
-        let mend = "a [[chain]] without priorities, classes and areas, behind the others, takes what is left";
-        problems.warning(chain.at.place(&["priorities"]), what, mend);
+        let hint = "a [[chain]] without priorities, classes and areas, behind the others, takes what is left";
+        problems.warning(first_policy.table.location(&["priorities"]), what, hint);
     }
 }
 
 /// Warns about token files that are missing or too short: requests with such a token would be refused.
-fn tokens(files: &Files<'_>, problems: &mut Problems) {
+fn warn_unusable_tokens(files: &Files<'_>, problems: &mut Problems) {
     for entry in &files.web {
         for (i, token) in entry.value.token.iter().enumerate() {
-            let place = || entry.at.place(&["token", &i.to_string(), "token_file"]);
+            let place = || entry.table.location(&["token", &i.to_string(), "token_file"]);
             match crate::http::secret(None, Some(&token.token_file)) {
                 Ok(Some(text)) if text.len() >= crate::web::server::TOKEN_MIN => {}
                 Ok(text) => {

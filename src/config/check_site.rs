@@ -13,17 +13,17 @@ pub fn is_id(id: &str) -> bool {
 }
 
 /// Hint for an illegal id.
-pub const ID_MEND: &str = "lower-case letters, digits, - and _, at most 64 of them";
+pub const ID_HINT: &str = "lower-case letters, digits, - and _, at most 64 of them";
 
 /// Checks the site's id and time zone.
 pub fn check_site(entry: &TomlEntry<'_, file::Site>, problems: &mut Problems) {
     let site = &entry.value;
     if !is_id(&site.id) {
-        problems.error(entry.at.place(&["id"]), format!("`{}` cannot be a site's id", site.id), ID_MEND);
+        problems.error(entry.table.location(&["id"]), format!("`{}` cannot be a site's id", site.id), ID_HINT);
     }
     if jiff::tz::TimeZone::get(&site.time_zone).is_err() {
         let what = format!("unknown time zone `{}`", site.time_zone);
-        problems.error(entry.at.place(&["time_zone"]), what, "an IANA name such as Asia/Shanghai or Europe/London");
+        problems.error(entry.table.location(&["time_zone"]), what, "an IANA name such as Asia/Shanghai or Europe/London");
     }
 }
 
@@ -33,7 +33,7 @@ pub fn check_journal(files: &Files<'_>, problems: &mut Problems) {
     let j = &entry.value;
     if !(1_000..=10_000).contains(&j.commit_ms) {
         problems.error(
-            entry.at.place(&["commit_ms"]),
+            entry.table.location(&["commit_ms"]),
             "commit_ms is 1000 to 10000",
             "a second is safe, ten spare the flash",
         );
@@ -42,11 +42,11 @@ pub fn check_journal(files: &Files<'_>, problems: &mut Problems) {
         [("telemetry_days", j.telemetry_days), ("state_days", j.state_days), ("register_days", j.register_days)]
     {
         if !(1..=36_500).contains(&days) {
-            problems.error(entry.at.place(&[key]), format!("{key} is 1 to 36500"), "a hundred years at most");
+            problems.error(entry.table.location(&[key]), format!("{key} is 1 to 36500"), "a hundred years at most");
         }
     }
     if !(0.01..=10_000.0).contains(&j.max_gb) {
-        problems.error(entry.at.place(&["max_gb"]), "max_gb is 0.01 to 10000", "10^9 bytes each");
+        problems.error(entry.table.location(&["max_gb"]), "max_gb is 0.01 to 10000", "10^9 bytes each");
     }
 }
 
@@ -55,7 +55,7 @@ pub fn check_health(files: &Files<'_>, problems: &mut Problems) {
     let Some(entry) = files.health.first() else { return };
     let listen = &entry.value.listen;
     let address = listen.parse::<std::net::SocketAddr>();
-    let place = entry.at.place(&["listen"]);
+    let place = entry.table.location(&["listen"]);
     match address {
         _ if listen.is_empty() => {}
         Ok(a) if a.ip().is_loopback() => {}
@@ -68,17 +68,17 @@ pub fn check_health(files: &Files<'_>, problems: &mut Problems) {
 pub fn check_sinks(files: &Files<'_>, problems: &mut Problems) -> Vec<sink::SinkSettings> {
     check_mqtt(files, problems);
     for entry in &files.influx {
-        for (key, what, mend) in entry.value.problems() {
-            problems.error(entry.at.place(&[key]), what, mend);
+        for (key, what, hint) in entry.value.problems() {
+            problems.error(entry.table.location(&[key]), what, hint);
         }
     }
-    let mqtt = files.mqtt.iter().map(|e| (sink::SinkSettings::Mqtt(e.value.clone()), &e.at));
-    let influx = files.influx.iter().map(|e| (sink::SinkSettings::Influx(e.value.clone()), &e.at));
+    let mqtt = files.mqtt.iter().map(|e| (sink::SinkSettings::Mqtt(e.value.clone()), &e.table));
+    let influx = files.influx.iter().map(|e| (sink::SinkSettings::Influx(e.value.clone()), &e.table));
     let mut out: Vec<sink::SinkSettings> = Vec::new();
     for (settings, at) in mqtt.chain(influx) {
         if out.iter().any(|o| o.name() == settings.name()) {
             let what = format!("there is a sink `{}` already", settings.name());
-            problems.error(at.place(&["name"]), what, "names are unique");
+            problems.error(at.location(&["name"]), what, "names are unique");
         }
         out.push(settings);
     }
@@ -88,15 +88,15 @@ pub fn check_sinks(files: &Files<'_>, problems: &mut Problems) -> Vec<sink::Sink
 fn check_mqtt(files: &Files<'_>, problems: &mut Problems) {
     for entry in &files.mqtt {
         let sink = &entry.value;
-        if let Err(mend) = sink.address() {
+        if let Err(hint) = sink.address() {
             problems.error(
-                entry.at.place(&["url"]),
+                entry.table.location(&["url"]),
                 format!("`{}` is not a broker's address", crate::http::without_secrets(&sink.url)),
-                mend,
+                hint,
             );
         }
-        for (key, what, mend) in sink.problems() {
-            problems.error(entry.at.place(&[key]), what, mend);
+        for (key, what, hint) in sink.problems() {
+            problems.error(entry.table.location(&[key]), what, hint);
         }
         // Two clients with the same id disconnect each other for ever.
         let broker = |s: &sink::mqtt::settings::MqttSettings| (s.address(), s.client_id.clone());
@@ -105,7 +105,7 @@ fn check_mqtt(files: &Files<'_>, problems: &mut Problems) {
         };
         if let Some(other) = files.mqtt.iter().find(is_same) {
             let what = format!("the sink `{}` has the same client id at the same broker", other.value.name);
-            problems.error(entry.at.place(&["client_id"]), what, "one of its own for each; without it one is made");
+            problems.error(entry.table.location(&["client_id"]), what, "one of its own for each; without it one is made");
         }
     }
 }

@@ -22,12 +22,12 @@ pub struct TomlSource<'a> {
 
 impl TomlSource<'_> {
     /// Location of a span; the span 0..0 marks a value from the environment.
-    pub fn place_of(&self, span: &Range<usize>) -> SourceLocation {
-        if *span == (0..0) { whole("environment") } else { self.place(span.start) }
+    pub fn location_of_span(&self, span: &Range<usize>) -> SourceLocation {
+        if *span == (0..0) { file_location("environment") } else { self.location_at(span.start) }
     }
 
     /// Line and column of a byte offset, counted from one; columns in characters.
-    pub fn place(&self, offset: usize) -> SourceLocation {
+    pub fn location_at(&self, offset: usize) -> SourceLocation {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
@@ -46,7 +46,7 @@ pub struct Located<'a> {
 #[derive(Clone, Debug)]
 pub struct TomlEntry<'a, T> {
     pub value: T,
-    pub at: Located<'a>,
+    pub table: Located<'a>,
 }
 
 /// Problems collected for the user.
@@ -57,19 +57,19 @@ pub struct Problems {
 }
 
 impl Problems {
-    pub fn error(&mut self, place: SourceLocation, what: impl Into<String>, mend: impl Into<String>) {
-        self.list.push(Problem { place, severity: Severity::Error, what: what.into(), mend: mend.into() });
+    pub fn error(&mut self, location: SourceLocation, message: impl Into<String>, hint: impl Into<String>) {
+        self.list.push(Problem { location, severity: Severity::Error, message: message.into(), hint: hint.into() });
     }
 
-    pub fn warning(&mut self, place: SourceLocation, what: impl Into<String>, mend: impl Into<String>) {
-        self.list.push(Problem { place, severity: Severity::Warning, what: what.into(), mend: mend.into() });
+    pub fn warning(&mut self, location: SourceLocation, message: impl Into<String>, hint: impl Into<String>) {
+        self.list.push(Problem { location, severity: Severity::Warning, message: message.into(), hint: hint.into() });
     }
 
     /// Adds findings of a room, whose paths are relative to `at`.
     pub fn findings(&mut self, at: &Located<'_>, findings: Vec<Finding>) {
         for f in findings {
             let path: Vec<&str> = f.path.iter().map(String::as_str).collect();
-            self.list.push(Problem { place: at.place(&path), severity: f.severity, what: f.what, mend: f.mend });
+            self.list.push(Problem { location: at.location(&path), severity: f.severity, message: f.message, hint: f.hint });
         }
     }
 
@@ -81,7 +81,7 @@ impl Problems {
 
 impl<'a> Located<'a> {
     /// Location of the value at a path of keys. Where the path does not resolve, the location of the last key that does.
-    pub fn place(&self, path: &[&str]) -> SourceLocation {
+    pub fn location(&self, path: &[&str]) -> SourceLocation {
         let mut node = &self.node;
         let mut span = node.span();
         for key in path {
@@ -95,7 +95,7 @@ impl<'a> Located<'a> {
             span = if is_table { key_span } else { value.span() };
             node = value;
         }
-        self.source.place_of(&span)
+        self.source.location_of_span(&span)
     }
 
     /// The value of a key; `None` if this is not a table or lacks the key.
@@ -125,23 +125,23 @@ impl<'a> Located<'a> {
         let before = problems.list.len();
         for _ in 0..100 {
             let error = match T::deserialize(ValueDeserializer::from(node.clone())) {
-                Ok(value) if removed.is_empty() => return Some(TomlEntry { value, at: self.clone() }),
+                Ok(value) if removed.is_empty() => return Some(TomlEntry { value, table: self.clone() }),
                 Ok(_) => return None,
                 Err(error) => error,
             };
-            let (what, mend) = words(error.message());
+            let (message, hint) = translate_message(error.message());
             // A key that was reported as misspelt is not reported as missing too.
             let meant =
-                |p: &Problem| p.what.starts_with("unknown key") && p.mend.contains(&what.replace("missing key ", ""));
-            let misspelt = what.starts_with("missing key") && problems.list[before..].iter().any(meant);
+                |p: &Problem| p.message.starts_with("unknown key") && p.hint.contains(&message.replace("missing key ", ""));
+            let misspelt = message.starts_with("missing key") && problems.list[before..].iter().any(meant);
             let span = error.span().unwrap_or_else(|| node.span());
             let missing_because_removed =
-                removed.iter().any(|k| what.starts_with("missing") && what.contains(&format!("`{k}`")));
-            let is_left_empty = !removed.is_empty() && what.starts_with(ONE_WORD);
+                removed.iter().any(|k| message.starts_with("missing") && message.contains(&format!("`{k}`")));
+            let is_left_empty = !removed.is_empty() && message.starts_with(EXACTLY_ONE_KEY);
             if !missing_because_removed && !misspelt && !is_left_empty {
-                problems.error(self.source.place_of(&span), what, mend);
+                problems.error(self.source.location_of_span(&span), message, hint);
             }
-            match take_out(&mut node, &span) {
+            match remove_innermost_key(&mut node, &span) {
                 Some(key) => removed.push(key),
                 None => return None,
             }
@@ -151,15 +151,15 @@ impl<'a> Located<'a> {
 }
 
 /// Removes the innermost key whose key or value contains the span, and returns it; `None` if there is none.
-fn take_out<'a>(node: &mut TomlNode<'a>, span: &Range<usize>) -> Option<String> {
+fn remove_innermost_key<'a>(node: &mut TomlNode<'a>, span: &Range<usize>) -> Option<String> {
     let covers = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
     match node.get_mut() {
         DeValue::Table(table) => {
-            let key = table.iter().find(|(k, v)| covers(k.span()) || covers(whole_span(v)))?.0.clone();
+            let key = table.iter().find(|(k, v)| covers(k.span()) || covers(full_span(v)))?.0.clone();
             let name = key.get_ref().to_string();
             if !covers(key.span())
                 && let Some((_, value)) = table.iter_mut().find(|(k, _)| k.get_ref() == key.get_ref())
-                && let Some(inner) = take_out(value, span)
+                && let Some(inner) = remove_innermost_key(value, span)
             {
                 return Some(inner);
             }
@@ -167,9 +167,9 @@ fn take_out<'a>(node: &mut TomlNode<'a>, span: &Range<usize>) -> Option<String> 
             Some(name)
         }
         DeValue::Array(array) => {
-            let index = array.iter().position(|v| covers(whole_span(v)))?;
+            let index = array.iter().position(|v| covers(full_span(v)))?;
             let mut items: Vec<TomlNode<'a>> = array.iter().cloned().collect();
-            let inner = take_out(&mut items[index], span);
+            let inner = remove_innermost_key(&mut items[index], span);
             if inner.is_none() {
                 items.remove(index);
             }
@@ -181,11 +181,11 @@ fn take_out<'a>(node: &mut TomlNode<'a>, span: &Range<usize>) -> Option<String> 
 }
 
 /// The span of a value with everything in it: a table's own span covers only its header.
-fn whole_span(node: &TomlNode<'_>) -> Range<usize> {
+fn full_span(node: &TomlNode<'_>) -> Range<usize> {
     let own = node.span();
     match node.get_ref() {
-        DeValue::Table(table) => table.iter().fold(own, |s, (k, v)| join(&join(&s, &k.span()), &whole_span(v))),
-        DeValue::Array(array) => array.iter().fold(own, |s, v| join(&s, &whole_span(v))),
+        DeValue::Table(table) => table.iter().fold(own, |s, (k, v)| join(&join(&s, &k.span()), &full_span(v))),
+        DeValue::Array(array) => array.iter().fold(own, |s, v| join(&s, &full_span(v))),
         _ => own,
     }
 }
@@ -195,22 +195,22 @@ fn join(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
 }
 
 /// Our wording of serde's error for a table that must hold exactly one key, the name of an enum variant.
-const ONE_WORD: &str = "exactly one word is meant here";
+const EXACTLY_ONE_KEY: &str = "exactly one word is meant here";
 
 /// Translates serde's message into ours: (message, hint).
-fn words(message: &str) -> (String, String) {
+fn translate_message(message: &str) -> (String, String) {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     if let (Some(rest), Some(name)) = (message.strip_prefix("unknown field "), quoted.first()) {
         let known = || quoted.iter().skip(1).copied();
         let near = nearest(name, known());
-        let mend = if rest.contains("there are no fields") {
+        let hint = if rest.contains("there are no fields") {
             "remove it".to_string()
         } else if near.is_empty() {
             format!("known keys: {}", known().collect::<Vec<_>>().join(", "))
         } else {
             format!("did you mean `{}`?", near.join("` or `"))
         };
-        return (format!("unknown key `{name}`"), mend);
+        return (format!("unknown key `{name}`"), hint);
     }
     if let (true, Some(name)) = (message.starts_with("missing field "), quoted.first()) {
         return (format!("missing key `{name}`"), format!("add `{name} = …`"));
@@ -223,7 +223,7 @@ fn words(message: &str) -> (String, String) {
         );
     }
     if let Some(found) = message.strip_prefix("wanted exactly 1 element, found ") {
-        return (format!("{ONE_WORD}, there are {}", found.trim_end_matches(" elements")), String::new());
+        return (format!("{EXACTLY_ONE_KEY}, there are {}", found.trim_end_matches(" elements")), String::new());
     }
     (message.replace('\n', " "), String::new())
 }
@@ -233,7 +233,7 @@ pub fn parse<'a>(source: TomlSource<'a>, problems: &mut Problems) -> Option<Loca
     let (table, errors) = DeTable::parse_recoverable(source.text);
     for error in &errors {
         let offset = error.span().map_or(0, |s| s.start);
-        problems.error(source.place(offset), format!("not TOML: {}", error.message().replace('\n', " ")), "");
+        problems.error(source.location_at(offset), format!("not TOML: {}", error.message().replace('\n', " ")), "");
     }
     let span = table.span();
     errors.is_empty().then(|| Located { source, node: Spanned::new(span, DeValue::Table(table.into_inner())) })
@@ -257,7 +257,7 @@ impl Texts {
             let name = path.display().to_string();
             match std::fs::read_to_string(&path) {
                 Ok(text) => files.push((name, text)),
-                Err(e) => problems.error(whole(&name), format!("cannot read the file: {e}"), ""),
+                Err(e) => problems.error(file_location(&name), format!("cannot read the file: {e}"), ""),
             }
         }
         Self { files }
@@ -269,6 +269,6 @@ impl Texts {
 }
 
 /// Location of a file as a whole: line and column 0.
-pub fn whole(name: &str) -> SourceLocation {
+pub fn file_location(name: &str) -> SourceLocation {
     SourceLocation { file: name.to_string(), line: 0, column: 0 }
 }

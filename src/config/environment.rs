@@ -5,7 +5,7 @@
 
 use ::config::{Config, Environment};
 
-use crate::config::doc::{Problems, TomlNode, TomlSource, whole};
+use crate::config::doc::{Problems, TomlNode, TomlSource, file_location};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -21,21 +21,21 @@ pub struct Variable {
 
 /// Variables of the process whose names begin with `PLANTROOM__`.
 pub fn variables(problems: &mut Problems) -> Vec<Variable> {
-    from(Environment::with_prefix("PLANTROOM").prefix_separator("__"), problems)
+    read_variables(Environment::with_prefix("PLANTROOM").prefix_separator("__"), problems)
 }
 
 /// As [`variables`], from a map; for tests.
 #[expect(clippy::implicit_hasher, reason = "the `config` crate wants this one")]
-pub fn of_map(map: std::collections::HashMap<String, String>, problems: &mut Problems) -> Vec<Variable> {
-    from(Environment::with_prefix("PLANTROOM").prefix_separator("__").source(Some(map)), problems)
+pub fn variables_from_map(map: std::collections::HashMap<String, String>, problems: &mut Problems) -> Vec<Variable> {
+    read_variables(Environment::with_prefix("PLANTROOM").prefix_separator("__").source(Some(map)), problems)
 }
 
-fn from(environment: Environment, problems: &mut Problems) -> Vec<Variable> {
+fn read_variables(environment: Environment, problems: &mut Problems) -> Vec<Variable> {
     let collected = Config::builder().add_source(environment).build();
     let map = match collected.and_then(Config::try_deserialize::<std::collections::BTreeMap<String, String>>) {
         Ok(map) => map,
         Err(e) => {
-            problems.error(whole("environment"), format!("cannot read the environment: {e}"), "");
+            problems.error(file_location("environment"), format!("cannot read the environment: {e}"), "");
             return Vec::new();
         }
     };
@@ -49,8 +49,8 @@ fn from(environment: Environment, problems: &mut Problems) -> Vec<Variable> {
 
 /// Stores a value at a path in a document and creates missing tables. `false` if the path leads through a plain value or names
 /// no entry of a list.
-pub fn put<'a>(node: &mut TomlNode<'a>, path: &[String], value: TomlNode<'a>) -> bool {
-    let Some((key, rest)) = path.split_first() else {
+pub fn set_at_path<'a>(node: &mut TomlNode<'a>, path: &[String], value: TomlNode<'a>) -> bool {
+    let Some((key, remaining)) = path.split_first() else {
         *node = value;
         return true;
     };
@@ -60,7 +60,7 @@ pub fn put<'a>(node: &mut TomlNode<'a>, path: &[String], value: TomlNode<'a>) ->
             let at = known.unwrap_or_else(|| Spanned::new(value.span(), key.clone().into()));
             let fresh = || Spanned::new(value.span(), DeValue::Table(DeTable::new()));
             let inner = table.entry(at).or_insert_with(fresh);
-            put(inner, rest, value)
+            set_at_path(inner, remaining, value)
         }
         // An entry of a list is addressed by its `name` or `id`.
         DeValue::Array(array) => {
@@ -70,7 +70,7 @@ pub fn put<'a>(node: &mut TomlNode<'a>, path: &[String], value: TomlNode<'a>) ->
                 }),
                 _ => false,
             };
-            array.iter_mut().find(named).is_some_and(|entry| put(entry, rest, value))
+            array.iter_mut().find(named).is_some_and(|entry| set_at_path(entry, remaining, value))
         }
         _ => false,
     }

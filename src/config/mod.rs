@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::builtin::{Catalogue, Own};
+use crate::config::builtin::{Catalogue, CatalogueDirs};
 use crate::config::doc::{Located, Problems, Texts, TomlEntry};
 use crate::config::settings as file;
 use crate::model::problem::Problem;
@@ -42,11 +42,11 @@ pub struct Configuration {
     pub control: control::ControlSettings,
     pub buses: Vec<BusConfig>,
     pub devices: BTreeMap<String, Device>,
-    pub derive: Vec<derive::Definition>,
+    pub derive: Vec<derive::DerivedDefinition>,
     pub sinks: Vec<sink::SinkSettings>,
     pub alarms: alarm::Rules,
     /// For each rule and each device of its class: the resulting alarms, or what is missing.
-    pub applies: Vec<check_alarms::Applies>,
+    pub rule_applications: Vec<check_alarms::RuleApplication>,
     pub oncall: check_oncall::OncallTables,
     /// Vocabulary, profiles, alarm rules and calendars.
     pub catalogue: Catalogue,
@@ -63,7 +63,7 @@ pub struct Device {
     /// The transfer switch that feeds it, if the file names one.
     pub supply: Option<String>,
     /// Parameters by the vocabulary's names: `floor_m`, `rated_a`.
-    pub numbers: BTreeMap<String, f64>,
+    pub parameters: BTreeMap<String, f64>,
     /// Point -> (unit, the profile's point).
     pub points: BTreeMap<String, (String, String)>,
 }
@@ -108,10 +108,10 @@ pub fn load(dir: &Path) -> Loaded {
     let variables = environment::variables(&mut problems);
     let texts = Texts::read(dir, &mut problems);
     if texts.files.is_empty() {
-        let mend = "`plantroom demo --write DIR` writes a complete example; --config DIR names another directory";
-        problems.error(doc::whole(&dir.display().to_string()), "there is no configuration here (no .toml file)", mend);
+        let hint = "`plantroom demo --write DIR` writes a complete example; --config DIR names another directory";
+        problems.error(doc::file_location(&dir.display().to_string()), "there is no configuration here (no .toml file)", hint);
     }
-    finish(&texts, Own { dir: Some(dir), alarms: None }, &variables, problems)
+    finish(&texts, CatalogueDirs { dir: Some(dir), alarms: None }, &variables, problems)
 }
 
 /// As [`load`], with other alarm rules, to try them on recorded history.
@@ -119,21 +119,21 @@ pub fn load_trial(dir: &Path, alarms: Option<&Path>) -> Loaded {
     let mut problems = Problems::default();
     let variables = environment::variables(&mut problems);
     let texts = Texts::read(dir, &mut problems);
-    finish(&texts, Own { dir: Some(dir), alarms }, &variables, problems)
+    finish(&texts, CatalogueDirs { dir: Some(dir), alarms }, &variables, problems)
 }
 
 /// Loads and checks a configuration from texts, for tests and the demo; the environment is not read.
 pub fn load_texts(texts: &Texts, dir: Option<&Path>) -> Loaded {
-    finish(texts, Own { dir, alarms: None }, &[], Problems::default())
+    finish(texts, CatalogueDirs { dir, alarms: None }, &[], Problems::default())
 }
 
 /// As [`load_texts`], with environment variables.
 pub fn load_with(texts: &Texts, variables: &[environment::Variable]) -> Loaded {
-    finish(texts, Own::default(), variables, Problems::default())
+    finish(texts, CatalogueDirs::default(), variables, Problems::default())
 }
 
-fn finish(texts: &Texts, own: Own<'_>, variables: &[environment::Variable], mut problems: Problems) -> Loaded {
-    let catalogue = builtin::read_own(own, &mut problems);
+fn finish(texts: &Texts, dirs: CatalogueDirs<'_>, variables: &[environment::Variable], mut problems: Problems) -> Loaded {
+    let catalogue = builtin::read_dirs(dirs, &mut problems);
     let mut documents: Vec<Located<'_>> = Vec::new();
     for source in texts.sources() {
         documents.extend(doc::parse(source, &mut problems));
@@ -143,10 +143,10 @@ fn finish(texts: &Texts, own: Own<'_>, variables: &[environment::Variable], mut 
     }
     let mut files = Files::default();
     for document in &documents {
-        split(document, &mut files, &mut problems);
+        distribute_tables(document, &mut files, &mut problems);
     }
-    let before = problems.any_error();
-    let configuration = check::check(&files, catalogue, before, &mut problems);
+    let is_incomplete = problems.any_error();
+    let configuration = check::check(&files, catalogue, is_incomplete, &mut problems);
     let any_error = problems.any_error();
     let mut list = problems.list;
     list.sort();
@@ -180,7 +180,7 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
             if !kind.is_empty() {
                 full.insert(1, kind);
             }
-            if environment::put(&mut document.node, &full, value.clone()) {
+            if environment::set_at_path(&mut document.node, &full, value.clone()) {
                 return;
             }
         }
@@ -188,16 +188,16 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
     let single = ["site", "clock", "journal", "health", "web", "control", "alarms", "oncall"];
     if let (Some(first), Some(document)) = (path.first(), documents.first_mut())
         && single.contains(&first.as_str())
-        && environment::put(&mut document.node, &path, value)
+        && environment::set_at_path(&mut document.node, &path, value)
     {
         return;
     }
-    let mend = "PLANTROOM__TABLE__KEY, or PLANTROOM__SINK__NAME__KEY for an entry of a list";
-    problems.error(doc::whole(&variable.name), "the variable addresses nothing in the configuration", mend);
+    let hint = "PLANTROOM__TABLE__KEY, or PLANTROOM__SINK__NAME__KEY for an entry of a list";
+    problems.error(doc::file_location(&variable.name), "the variable addresses nothing in the configuration", hint);
 }
 
 /// Distributes the tables of a file by kind; each entry is deserialized on its own.
-fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Problems) {
+fn distribute_tables<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Problems) {
     for (key, span) in document.keys() {
         let Some(at) = document.get(&key) else { continue };
         match key.as_str() {
@@ -222,8 +222,8 @@ fn split<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Probl
                     "site", "clock", "journal", "health", "web", "control", "alarms", "link", "unit", "device",
                     "derive", "alarm", "sink", "oncall", "person", "rota", "chain", "channel",
                 ];
-                let mend = crate::model::problem::did_you_mean(&key, known);
-                problems.error(document.source.place(span.start), format!("unknown table `{key}`"), mend);
+                let hint = crate::model::problem::did_you_mean(&key, known);
+                problems.error(document.source.location_at(span.start), format!("unknown table `{key}`"), hint);
             }
         }
     }
@@ -252,8 +252,8 @@ fn kinds<'a>(table: &str, at: &Located<'a>, files: &mut Files<'a>, problems: &mu
                     "sink" => &["mqtt", "influx"],
                     _ => &["ntfy", "wecom", "dingtalk", "feishu", "email", "webhook", "sms", "command"],
                 };
-                let mend = crate::model::problem::did_you_mean(&kind, known.iter().copied());
-                problems.error(at.source.place(span.start), format!("unknown kind `{kind}` of {table}"), mend);
+                let hint = crate::model::problem::did_you_mean(&kind, known.iter().copied());
+                problems.error(at.source.location_at(span.start), format!("unknown kind `{kind}` of {table}"), hint);
             }
         }
     }
@@ -267,7 +267,7 @@ fn channels<'a, T: serde::de::DeserializeOwned>(
 ) {
     let mut entries: Vec<TomlEntry<'a, T>> = Vec::new();
     list(at, &mut entries, problems);
-    files.channel.extend(entries.into_iter().map(|e| (of(e.value), e.at)));
+    files.channel.extend(entries.into_iter().map(|e| (of(e.value), e.table)));
 }
 
 fn list<'a, T: serde::de::DeserializeOwned>(
@@ -278,7 +278,7 @@ fn list<'a, T: serde::de::DeserializeOwned>(
     match at.items() {
         Some(items) => into.extend(items.iter().filter_map(|item| item.read(problems))),
         None => problems.error(
-            at.place(&[]),
+            at.location(&[]),
             "this is one table where a list is meant",
             "write it with two brackets: [[…]]",
         ),

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::config::Device;
-use crate::model::counter::Limits;
+use crate::model::counter::RegisterLimits;
 use crate::model::point::Encoding;
 use crate::profile::PointDef;
 
@@ -14,12 +14,12 @@ const MOST_PER_H: i64 = 1_000_000;
 const MOST_STARTS_PER_H: i64 = 3_600;
 
 /// The limits of a register, from the device's numbers and the profile.
-pub fn limits(device: &Device, point: &str, def: &PointDef) -> Limits {
-    let own =
-        |name: &str| device.numbers.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO);
+pub fn limits(device: &Device, point: &str, def: &PointDef) -> RegisterLimits {
+    let parameter =
+        |name: &str| device.parameters.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO);
     let is_energy = ["_kwh", "_kvarh", "_kvah"].iter().any(|suffix| point.ends_with(suffix));
     let rating = if is_energy {
-        rating_kw(&own)
+        rating_kw(&parameter)
     } else if point.ends_with("_h") {
         // Run time cannot advance faster than time itself.
         Some(Decimal::ONE)
@@ -30,20 +30,20 @@ pub fn limits(device: &Device, point: &str, def: &PointDef) -> Limits {
     };
     let bound = (is_energy || point.ends_with("_m3")).then_some(Decimal::from(MOST_PER_H));
     let (max_per_h, is_rated) = (rating.or(bound), rating.is_some());
-    let decimals = match def.form {
+    let decimals = match def.encoding {
         Encoding::Exact(decimals) => u32::from(decimals),
         _ => 3,
     };
-    let modulus = own("energy_modulus_kwh").filter(|_| is_energy).or(def.modulus);
-    Limits { modulus, max_per_h, is_rated, resolution: Decimal::new(1, decimals) }
+    let modulus = parameter("energy_modulus_kwh").filter(|_| is_energy).or(def.modulus);
+    RegisterLimits { modulus, max_per_h, is_rated, resolution: Decimal::new(1, decimals) }
 }
 
 /// The greatest power of a device: as given, or from current and voltage of three phases.
-fn rating_kw(own: &impl Fn(&str) -> Option<Decimal>) -> Option<Decimal> {
+fn rating_kw(parameter: &impl Fn(&str) -> Option<Decimal>) -> Option<Decimal> {
     let by_current = || {
-        let (amps, volts) = (own("rated_a")?, own("nominal_v").unwrap_or(Decimal::from(230)));
+        let (amps, volts) = (parameter("rated_a")?, parameter("nominal_v").unwrap_or(Decimal::from(230)));
         // A feeder can carry twice its rated current for minutes.
         amps.checked_mul(volts)?.checked_mul(Decimal::new(6, 3))
     };
-    own("max_power_kw").or_else(|| own("transformer_kva")).or_else(by_current)
+    parameter("max_power_kw").or_else(|| parameter("transformer_kva")).or_else(by_current)
 }

@@ -94,12 +94,15 @@ pub enum ControlRequest {
         person: String,
     },
     /// Somebody stands in for whoever a rota names.
-    StandIn {
+    #[serde(rename = "stand_in")]
+    AddOverride {
         /// `rota`, `person`, `from`, `to`.
-        wanted: Value,
+        #[serde(rename = "wanted")]
+        new_override: Value,
     },
     /// Somebody's standing in is taken back.
-    Withdraw {
+    #[serde(rename = "withdraw")]
+    RemoveOverride {
         /// Its number.
         number: u64,
     },
@@ -110,7 +113,8 @@ pub enum ControlRequest {
         /// Milliseconds.
         for_ms: u64,
         /// Who tests; empty: whoever asks.
-        by: String,
+        #[serde(rename = "by")]
+        tester: String,
     },
     /// A sample for a trial of alarms.
     Inject {
@@ -137,37 +141,38 @@ pub enum ControlRequest {
         to_ms: i64,
     },
     /// What sinks have set aside.
-    SetAside {
+    #[serde(rename = "set_aside")]
+    DeadLetters {
         /// One sink, or all.
         sink: Option<String>,
         /// What to do with it.
-        action: SetAside,
+        action: DeadLetterAction,
     },
 }
 
 impl ControlRequest {
     /// Whether it changes something, or occupies a bus with arbitrary registers.
-    pub fn changes(&self) -> bool {
+    pub fn is_mutating(&self) -> bool {
         match self {
             ControlRequest::Status
             | ControlRequest::Read { .. }
             | ControlRequest::Links
             | ControlRequest::Alarms { .. }
             | ControlRequest::Explain { .. }
-            | ControlRequest::SetAside { action: SetAside::List, .. } => false,
+            | ControlRequest::DeadLetters { action: DeadLetterAction::List, .. } => false,
             ControlRequest::Registers { .. }
             | ControlRequest::Reload
             | ControlRequest::Alarm { .. }
             | ControlRequest::AcknowledgeAll { .. }
             | ControlRequest::PageTest { .. }
-            | ControlRequest::StandIn { .. }
-            | ControlRequest::Withdraw { .. }
+            | ControlRequest::AddOverride { .. }
+            | ControlRequest::RemoveOverride { .. }
             | ControlRequest::AnnounceTest { .. }
             | ControlRequest::Inject { .. }
             | ControlRequest::AcceptClock
             | ControlRequest::Verify
             | ControlRequest::Resend { .. }
-            | ControlRequest::SetAside { .. } => true,
+            | ControlRequest::DeadLetters { .. } => true,
         }
     }
 }
@@ -175,7 +180,7 @@ impl ControlRequest {
 /// What to do with what was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SetAside {
+pub enum DeadLetterAction {
     /// Show it.
     List,
     /// Send it again: somebody has mended the cause.
@@ -207,9 +212,9 @@ impl Caller {
     ///
     /// # Errors
     /// The caller may only read; says how to obtain the right.
-    pub fn may(self, request: &ControlRequest, settings: &ControlSettings) -> Result<(), String> {
+    pub fn authorize(self, request: &ControlRequest, settings: &ControlSettings) -> Result<(), String> {
         let own = rustix::process::geteuid().as_raw();
-        if !request.changes() || self.uid == 0 || self.uid == own || settings.writers.contains(&self.name()) {
+        if !request.is_mutating() || self.uid == 0 || self.uid == own || settings.writers.contains(&self.name()) {
             return Ok(());
         }
         let name = self.name();
@@ -302,7 +307,7 @@ async fn serve_one(stream: UnixStream, handler: Handler) -> std::io::Result<()> 
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Failed {
+pub enum ControlError {
     /// No process listens on the socket.
     #[error("no gateway runs here ({0})")]
     NotRunning(String),
@@ -321,10 +326,10 @@ pub enum Failed {
 ///
 /// # Errors
 /// No gateway runs, or it refused the request.
-pub async fn ask(socket: &Path, request: &ControlRequest) -> Result<Value, Failed> {
+pub async fn send_request(socket: &Path, request: &ControlRequest) -> Result<Value, ControlError> {
     let gone = |e: std::io::Error| {
         let why = format!("{}: {e}", socket.display());
-        if e.kind() == std::io::ErrorKind::PermissionDenied { Failed::Denied(why) } else { Failed::NotRunning(why) }
+        if e.kind() == std::io::ErrorKind::PermissionDenied { ControlError::Denied(why) } else { ControlError::NotRunning(why) }
     };
     let (read, mut write) = UnixStream::connect(socket).await.map_err(gone)?.into_split();
     let line = serde_json::to_string(request).unwrap_or_default();
@@ -334,13 +339,13 @@ pub async fn ask(socket: &Path, request: &ControlRequest) -> Result<Value, Faile
     let read = BufReader::new(read).read_line(&mut answer).await;
     if answer.is_empty() {
         let why = written.err().or(read.err()).map_or("it is stopping".to_string(), |e| e.to_string());
-        return Err(Failed::Refused(format!("the gateway closed the connection: {why}")));
+        return Err(ControlError::Refused(format!("the gateway closed the connection: {why}")));
     }
     let mut value: Value =
-        serde_json::from_str(&answer).map_err(|e| Failed::Refused(format!("the answer is not JSON: {e}")))?;
+        serde_json::from_str(&answer).map_err(|e| ControlError::Refused(format!("the answer is not JSON: {e}")))?;
     match value.get("error").and_then(Value::as_str) {
-        Some(error) if error.starts_with(DENIED) => Err(Failed::NotPermitted(error.to_string())),
-        Some(error) => Err(Failed::Refused(error.to_string())),
+        Some(error) if error.starts_with(DENIED) => Err(ControlError::NotPermitted(error.to_string())),
+        Some(error) => Err(ControlError::Refused(error.to_string())),
         None => Ok(value.get_mut("ok").map(Value::take).unwrap_or_default()),
     }
 }
@@ -358,17 +363,17 @@ mod tests {
         while !path.exists() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(ask(&path, &ControlRequest::Status).await.unwrap(), Value::from(1));
+        assert_eq!(send_request(&path, &ControlRequest::Status).await.unwrap(), Value::from(1));
         let mut others = Vec::new();
         for _ in 0..CONNECTIONS_MAX {
             others.push(UnixStream::connect(&path).await.unwrap());
         }
-        let busy = ask(&path, &ControlRequest::Status).await.unwrap_err();
-        assert!(matches!(&busy, Failed::Refused(why) if why.contains("busy")), "{busy}");
+        let busy = send_request(&path, &ControlRequest::Status).await.unwrap_err();
+        assert!(matches!(&busy, ControlError::Refused(why) if why.contains("busy")), "{busy}");
         stop.cancel();
         serving.await.unwrap();
-        let gone = ask(&path, &ControlRequest::Status).await.unwrap_err();
-        assert!(matches!(gone, Failed::NotRunning(_)), "{gone}");
+        let gone = send_request(&path, &ControlRequest::Status).await.unwrap_err();
+        assert!(matches!(gone, ControlError::NotRunning(_)), "{gone}");
     }
 
     #[test]
@@ -378,16 +383,16 @@ mod tests {
         let settings = ControlSettings { writers: vec!["uid 4000000002".to_string()] };
         let take = ControlRequest::AcknowledgeAll { device: None, area: None, priority: None, note: String::new() };
         for uid in [0, own, 4_000_000_002] {
-            assert_eq!(Caller { uid }.may(&take, &settings), Ok(()));
+            assert_eq!(Caller { uid }.authorize(&take, &settings), Ok(()));
         }
-        let refused = stranger.may(&take, &settings).unwrap_err();
+        let refused = stranger.authorize(&take, &settings).unwrap_err();
         assert!(refused.starts_with(DENIED) && refused.contains("writers = [\"uid 4000000001\"]"), "{refused}");
         for read in [
             ControlRequest::Status,
             ControlRequest::Alarms { all: true },
             ControlRequest::Explain { key: String::new() },
         ] {
-            assert_eq!(stranger.may(&read, &settings), Ok(()));
+            assert_eq!(stranger.authorize(&read, &settings), Ok(()));
         }
     }
 }

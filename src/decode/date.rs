@@ -1,6 +1,6 @@
 //! Date and time in registers, as the text `2026-11-26 01:02:03`; a date that does not exist is bad.
 
-use crate::decode::ordered;
+use crate::decode::combine_words;
 use crate::model::quality::Cause;
 use crate::model::reading::Sample;
 use crate::model::value::Value;
@@ -10,7 +10,7 @@ use crate::profile::{DateLayout, Order};
 pub fn date(words: &[u16], layout: DateLayout, order: Order) -> Sample {
     let moment = match layout {
         DateLayout::Unix => {
-            let seconds = i64::try_from(ordered(words, order)).map_err(|_| Cause::BadText)?;
+            let seconds = i64::try_from(combine_words(words, order)).map_err(|_| Cause::BadText)?;
             let at = jiff::Timestamp::from_second(seconds).map_err(|_| Cause::BadText)?;
             Some(at.to_zoned(jiff::tz::TimeZone::UTC).datetime())
         }

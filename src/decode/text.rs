@@ -2,18 +2,18 @@
 
 use rust_decimal::Decimal;
 
-use crate::decode::{factor, in_range_exact};
+use crate::decode::{product_of_factors, in_range_exact};
 use crate::model::quality::Cause;
 use crate::model::reading::Sample;
 use crate::model::registers::RegisterBlock;
 use crate::model::value::Value;
-use crate::profile::{Chars, Charset, PointDef};
+use crate::profile::{CharPacking, Charset, PointDef};
 
 /// The text in these words, or the number that it contains.
 pub fn text(
     point: &PointDef,
     words: &[u16],
-    chars: Chars,
+    chars: CharPacking,
     charset: Charset,
     is_number: bool,
     reads: &[RegisterBlock],
@@ -22,9 +22,9 @@ pub fn text(
     for word in words {
         let [high, low] = word.to_be_bytes();
         match chars {
-            Chars::Two => bytes.extend([high, low]),
-            Chars::TwoSwapped => bytes.extend([low, high]),
-            Chars::One => bytes.push(low),
+            CharPacking::Two => bytes.extend([high, low]),
+            CharPacking::TwoSwapped => bytes.extend([low, high]),
+            CharPacking::One => bytes.push(low),
         }
     }
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
@@ -55,7 +55,7 @@ fn number(point: &PointDef, text: &str, reads: &[RegisterBlock]) -> Sample {
     let digits = text.strip_prefix('+').unwrap_or(text);
     let is_plain = digits.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '-');
     let value = Decimal::from_str_exact(digits).ok().filter(|_| is_plain).ok_or(Cause::BadText)?;
-    let factor = factor(point, reads)?.unwrap_or(Decimal::ONE);
+    let factor = product_of_factors(point, reads)?.unwrap_or(Decimal::ONE);
     let scaled = value.checked_mul(point.scale).and_then(|v| v.checked_mul(factor)?.checked_add(point.offset));
     in_range_exact(point, scaled.ok_or(Cause::Overflow)?).map(Value::Exact)
 }

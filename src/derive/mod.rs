@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::counter::{Counter, CounterStep, Limits, decimal_text};
+use crate::model::counter::{Counter, CounterStep, RegisterLimits, decimal_text};
 use crate::model::latest::Latest;
 use crate::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
 use crate::model::quality::Cause;
@@ -81,7 +81,7 @@ impl DerivedFunction {
     }
 
     /// Whether it accumulates and has to survive a restart.
-    const fn counts(self) -> bool {
+    const fn accumulates(self) -> bool {
         matches!(self, DerivedFunction::RunTimeH | DerivedFunction::Starts) || self.is_of_day()
     }
 }
@@ -92,16 +92,16 @@ const RATE_WINDOW_MS: u64 = 60_000;
 /// A definition at run time; the part that must survive a restart is in [`PersistedDerived`].
 #[derive(Clone, Debug)]
 struct DerivedRule {
-    how: DerivedFunction,
-    of: Vec<usize>,
+    function: DerivedFunction,
+    inputs: Vec<usize>,
     point: usize,
-    kept: PersistedDerived,
+    persisted: PersistedDerived,
     was: Option<(bool, MonotonicMillis)>,
     window: SampleWindow,
     /// Limits of the register, if the first input is one.
-    limits: Option<Limits>,
+    limits: Option<RegisterLimits>,
     /// Hash of the first input's name, to notice that the register is another one.
-    source: u64,
+    input_hash: u64,
     /// Total counted by a register since the start of the process, for its rate.
     counted: Decimal,
     rate_counter: Counter,
@@ -127,16 +127,19 @@ pub struct PersistedDerived {
 pub struct DayRegister {
     /// Whose register: a sum over the input's name. Another one begins anew.
     #[serde(default)]
-    pub of: u64,
+    #[serde(rename = "of")]
+    pub input_hash: u64,
     /// Which day.
     pub date: jiff::civil::Date,
     /// The day of the last reading that was believed.
-    pub believed: Option<jiff::civil::Date>,
+    #[serde(rename = "believed")]
+    pub accepted_on: Option<jiff::civil::Date>,
     /// What was counted.
     #[serde(with = "decimal_text")]
     pub counted: Decimal,
     /// Why the day's figure is not known, if a part of it was lost.
-    pub lost: Option<Cause>,
+    #[serde(rename = "lost")]
+    pub lost_cause: Option<Cause>,
     /// The register itself.
     pub counter: Counter,
 }
@@ -161,7 +164,7 @@ impl Day {
         Self { date, min: value, max: value, sum: 0.0, count: 0 }
     }
 
-    fn take(&mut self, value: f64) {
+    fn add(&mut self, value: f64) {
         (self.min, self.max) = (self.min.min(value), self.max.max(value));
         self.sum += value;
         self.count += 1;
@@ -190,7 +193,7 @@ impl Default for Derive {
 
 /// A checked definition, completed from the vocabulary.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Definition {
+pub struct DerivedDefinition {
     /// As configured.
     pub settings: DerivedSettings,
     /// Kind of quantity, from the vocabulary.
@@ -198,23 +201,23 @@ pub struct Definition {
     /// Which history class keeps it.
     pub retention: Retention,
     /// Limits of the register that is the first input; `None` if it is no register.
-    pub limits: Option<Limits>,
+    pub limits: Option<RegisterLimits>,
 }
 
 impl Derive {
     /// Builds the rules. `kept`: persisted counts by `device.point`. `zone`: time zone of days.
-    pub fn new(definitions: &[Definition], kept: &BTreeMap<String, PersistedDerived>, zone: &TimeZone) -> Self {
+    pub fn new(definitions: &[DerivedDefinition], kept: &BTreeMap<String, PersistedDerived>, zone: &TimeZone) -> Self {
         let mut derive = Self { zone: zone.clone(), ..Self::default() };
-        let mut by_device: BTreeMap<&str, Vec<&Definition>> = BTreeMap::new();
+        let mut by_device: BTreeMap<&str, Vec<&DerivedDefinition>> = BTreeMap::new();
         for d in definitions {
             by_device.entry(&d.settings.device).or_default().push(d);
         }
         for (device, definitions) in by_device {
-            let meta = |d: &&Definition| PointMeta {
+            let meta = |d: &&DerivedDefinition| PointMeta {
                 name: d.settings.point.as_str().into(),
                 kind: d.kind,
                 retention: d.retention,
-                form: match d.settings.how {
+                encoding: match d.settings.how {
                     DerivedFunction::Starts
                     | DerivedFunction::RunTimeH
                     | DerivedFunction::DayStarts
@@ -229,13 +232,13 @@ impl Derive {
                 let of = d.settings.of.iter().map(|name| derive.input(device, name)).collect();
                 let kept = kept.get(&format!("{device}.{}", d.settings.point)).copied().unwrap_or_default();
                 let (window, limits, counted) = (SampleWindow::new(RATE_WINDOW_MS), d.limits, Decimal::ZERO);
-                let source = d.settings.of.first().map_or(0, |name| name_sum(device, name));
+                let source = d.settings.of.first().map_or(0, |name| name_hash(device, name));
                 DerivedRule {
-                    source,
-                    how: d.settings.how,
-                    of,
+                    input_hash: source,
+                    function: d.settings.how,
+                    inputs: of,
                     point,
-                    kept,
+                    persisted: kept,
                     was: None,
                     window,
                     limits,
@@ -266,17 +269,17 @@ impl Derive {
     }
 
     /// Counts to keep over a restart, by `device.point`.
-    pub fn kept(&self) -> BTreeMap<String, PersistedDerived> {
+    pub fn persisted(&self) -> BTreeMap<String, PersistedDerived> {
         let of = |t: &DerivedTarget| {
-            let name = |r: &DerivedRule| (format!("{}.{}", t.stream.device, t.stream.points[r.point].name), r.kept);
-            t.rules.iter().filter(|r| r.how.counts()).map(name).collect::<Vec<_>>()
+            let name = |r: &DerivedRule| (format!("{}.{}", t.stream.device, t.stream.points[r.point].name), r.persisted);
+            t.rules.iter().filter(|r| r.function.accumulates()).map(name).collect::<Vec<_>>()
         };
         self.targets.iter().flat_map(of).collect()
     }
 }
 
 /// Hash (FNV-1a) of an input's full name, the same for `point` of the device itself and for `device.point`.
-fn name_sum(device: &str, name: &str) -> u64 {
+fn name_hash(device: &str, name: &str) -> u64 {
     let (device, point) = name.split_once('.').unwrap_or((device, name));
     let bytes = device.bytes().chain(std::iter::once(b'.')).chain(point.bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -284,12 +287,12 @@ fn name_sum(device: &str, name: &str) -> u64 {
 
 impl DerivedTarget {
     fn step(&mut self, latest: &Latest, changed: &[usize], at: Stamp, zone: &TimeZone) -> Option<Reading> {
-        if !self.rules.iter().any(|r| r.of.iter().any(|i| changed.contains(i))) {
+        if !self.rules.iter().any(|r| r.inputs.iter().any(|i| changed.contains(i))) {
             return None;
         }
         let mut samples: Vec<Option<Sample>> = vec![None; self.stream.points.len()];
         for rule in &mut self.rules {
-            if rule.of.iter().any(|i| changed.contains(i)) {
+            if rule.inputs.iter().any(|i| changed.contains(i)) {
                 samples[rule.point] = Some(rule.step(latest, at, zone));
             }
         }
@@ -299,30 +302,30 @@ impl DerivedTarget {
 
 impl DerivedRule {
     fn step(&mut self, latest: &Latest, at: Stamp, zone: &TimeZone) -> Sample {
-        let mut inputs = Vec::with_capacity(self.of.len());
-        for index in &self.of {
-            match latest.get(*index).map(|seen| seen.now(at.mono)) {
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        for index in &self.inputs {
+            match latest.get(*index).map(|seen| seen.value_at(at.mono)) {
                 Some(Ok(value)) => inputs.push(value),
-                _ => return self.bad(),
+                _ => return self.input_bad(),
             }
         }
-        match (self.how, inputs.first().and_then(|v| v.as_decimal())) {
+        match (self.function, inputs.first().and_then(|v| v.as_decimal())) {
             (DerivedFunction::DayIncrease, Some(reading)) => return self.day_increase(at, zone, reading),
-            (DerivedFunction::DayIncrease, None) => return self.bad(),
+            (DerivedFunction::DayIncrease, None) => return self.input_bad(),
             (DerivedFunction::RatePerMin, Some(reading)) if self.limits.is_some() => {
                 return self.register_rate(at.mono, reading);
             }
             _ => {}
         }
         let numbers: Option<Vec<f64>> = inputs.iter().map(|v| v.as_f64()).collect();
-        let Some(numbers) = numbers.filter(|n| !n.is_empty()) else { return self.bad() };
+        let Some(numbers) = numbers.filter(|n| !n.is_empty()) else { return self.input_bad() };
         let first = numbers[0];
-        if self.how.is_of_day() && !self.is_day(at, zone, first) {
+        if self.function.is_of_day() && !self.add_to_day(at, zone, first) {
             return Err(Cause::StartingUp);
         }
-        let day = self.kept.day.unwrap_or_else(|| Day::new(jiff::civil::Date::default(), first));
+        let day = self.persisted.day.unwrap_or_else(|| Day::new(jiff::civil::Date::default(), first));
         let rest = || numbers[1..].iter();
-        let value = match self.how {
+        let value = match self.function {
             DerivedFunction::Sum => numbers.iter().sum(),
             DerivedFunction::Difference => first - rest().sum::<f64>(),
             DerivedFunction::Ratio => first / numbers.get(1).copied().unwrap_or(1.0),
@@ -337,7 +340,7 @@ impl DerivedRule {
             DerivedFunction::DayMin => day.min,
             DerivedFunction::DayMax => day.max,
             DerivedFunction::DayMean => day.sum / f64::from(day.count.max(1)),
-            DerivedFunction::DayIncrease => return self.bad(), // a text: there is nothing to count
+            DerivedFunction::DayIncrease => return self.input_bad(), // a text: there is nothing to count
             DerivedFunction::RunTimeH
             | DerivedFunction::Starts
             | DerivedFunction::DayRunTimeH
@@ -349,13 +352,13 @@ impl DerivedRule {
     }
 
     /// Adds a value to its day, starting a new day if the date differs. False while the date is not trusted.
-    fn is_day(&mut self, at: Stamp, zone: &TimeZone, value: f64) -> bool {
+    fn add_to_day(&mut self, at: Stamp, zone: &TimeZone, value: f64) -> bool {
         let date = jiff::Timestamp::from_millisecond(at.wall.0).map(|t| t.to_zoned(zone.clone()).date());
         let Some(date) = date.ok().filter(|_| at.trusted) else { return false };
-        if self.kept.day.is_none_or(|day| day.date != date) {
-            self.kept = PersistedDerived { day: Some(Day::new(date, value)), ..PersistedDerived::default() };
+        if self.persisted.day.is_none_or(|day| day.date != date) {
+            self.persisted = PersistedDerived { day: Some(Day::new(date, value)), ..PersistedDerived::default() };
         }
-        self.kept.day.iter_mut().for_each(|day| day.take(value));
+        self.persisted.day.iter_mut().for_each(|day| day.add(value));
         true
     }
 
@@ -364,32 +367,32 @@ impl DerivedRule {
     fn day_increase(&mut self, at: Stamp, zone: &TimeZone, reading: Decimal) -> Sample {
         let date = jiff::Timestamp::from_millisecond(at.wall.0).map(|t| t.to_zoned(zone.clone()).date());
         let Some(date) = date.ok().filter(|_| at.trusted) else { return Err(Cause::StartingUp) };
-        let of = self.source;
+        let of = self.input_hash;
         let new =
-            DayRegister { of, date, believed: None, counted: Decimal::ZERO, lost: None, counter: Counter::default() };
-        let day = self.kept.register.get_or_insert(new);
-        if day.of != of {
+            DayRegister { input_hash: of, date, accepted_on: None, counted: Decimal::ZERO, lost_cause: None, counter: Counter::default() };
+        let day = self.persisted.register.get_or_insert(new);
+        if day.input_hash != of {
             *day = new;
         }
         if day.date != date {
-            *day = DayRegister { believed: day.believed, counter: day.counter, ..new };
+            *day = DayRegister { accepted_on: day.accepted_on, counter: day.counter, ..new };
         }
         let step = day.counter.step(reading, at.wall.0, &self.limits.unwrap_or_default());
-        let is_todays = day.believed.is_some_and(|b| b == date || b.tomorrow().is_ok_and(|next| next == date));
+        let is_todays = day.accepted_on.is_some_and(|b| b == date || b.tomorrow().is_ok_and(|next| next == date));
         match step {
             CounterStep::InDoubt(cause) => return Err(cause),
-            CounterStep::Lost(cause) => day.lost = Some(cause),
+            CounterStep::Lost(cause) => day.lost_cause = Some(cause),
             CounterStep::Counted(counted) | CounterStep::RolledOver(counted) if is_todays => {
                 day.counted = day.counted.checked_add(counted).ok_or(Cause::Overflow)?;
             }
             // Which part of it is today's is unknown.
             CounterStep::Counted(counted) | CounterStep::RolledOver(counted) if !counted.is_zero() => {
-                day.lost = Some(Cause::InputBad);
+                day.lost_cause = Some(Cause::InputBad);
             }
             CounterStep::Began | CounterStep::Counted(_) | CounterStep::RolledOver(_) => {}
         }
-        day.believed = Some(date);
-        day.lost.map_or(Ok(Value::Exact(day.counted)), Err)
+        day.accepted_on = Some(date);
+        day.lost_cause.map_or(Ok(Value::Exact(day.counted)), Err)
     }
 
     /// The rate at which a register counts: never negative, and none while it is in doubt.
@@ -408,7 +411,7 @@ impl DerivedRule {
     }
 
     /// An input is bad: edges and windows restart, so that nothing is counted across the gap.
-    fn bad(&mut self) -> Sample {
+    fn input_bad(&mut self) -> Sample {
         self.was = None;
         self.window.clear();
         Err(Cause::InputBad)
@@ -422,17 +425,17 @@ impl DerivedRule {
     fn count(&mut self, now: MonotonicMillis, on: bool) -> Sample {
         if let Some((was_on, since)) = self.was {
             if was_on {
-                self.kept.run_ms += now.since(since);
+                self.persisted.run_ms += now.since(since);
             }
             if on && !was_on {
-                self.kept.starts += 1;
+                self.persisted.starts += 1;
             }
         }
         self.was = Some((on, now));
-        let decimal = match self.how {
-            DerivedFunction::Starts | DerivedFunction::DayStarts => rust_decimal::Decimal::from(self.kept.starts),
+        let decimal = match self.function {
+            DerivedFunction::Starts | DerivedFunction::DayStarts => rust_decimal::Decimal::from(self.persisted.starts),
             // Hours with three decimals: 3.6 s.
-            _ => rust_decimal::Decimal::new(i64::try_from(self.kept.run_ms / 3_600).unwrap_or(i64::MAX), 3),
+            _ => rust_decimal::Decimal::new(i64::try_from(self.persisted.run_ms / 3_600).unwrap_or(i64::MAX), 3),
         };
         Ok(Value::Exact(decimal))
     }

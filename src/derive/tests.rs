@@ -2,9 +2,9 @@ use super::*;
 use crate::model::time::UnixMillis;
 
 /// Limits of a register with two decimals that rolls over at 1000, for functions of registers.
-fn limits_of(how: DerivedFunction) -> Option<Limits> {
+fn limits_of(how: DerivedFunction) -> Option<RegisterLimits> {
     let modulus = Some(Decimal::from(1_000));
-    (how == DerivedFunction::DayIncrease).then_some(Limits {
+    (how == DerivedFunction::DayIncrease).then_some(RegisterLimits {
         modulus,
         max_per_h: None,
         is_rated: false,
@@ -20,14 +20,14 @@ fn check(how: DerivedFunction, lines: &str, expect: &str) {
         || how.is_of_day();
     let settings = if one { DerivedSettings { of: vec!["a".into()], ..settings } } else { settings };
     let definition =
-        Definition { settings, kind: PointKind::Number, retention: Retention::Telemetry, limits: limits_of(how) };
+        DerivedDefinition { settings, kind: PointKind::Number, retention: Retention::Telemetry, limits: limits_of(how) };
     let mut derive = Derive::new(&[definition], &BTreeMap::new(), &TimeZone::fixed(jiff::tz::offset(8)));
     let stream = |device: &str, name: &str| {
         let point = PointMeta {
             name: name.into(),
             kind: PointKind::Number,
             retention: Retention::Telemetry,
-            form: Encoding::F64,
+            encoding: Encoding::F64,
         };
         Arc::new(Stream { device: device.into(), source: "u/fast".into(), every_ms: 1_000, points: vec![point] })
     };

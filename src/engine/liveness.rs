@@ -29,11 +29,11 @@ pub enum DeviceState {
 
 /// A change of a device's state.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub struct DeviceStateChange {
     pub device: Arc<str>,
     pub state: DeviceState,
     /// Cause if it is not online.
-    pub why: Option<Cause>,
+    pub cause: Option<Cause>,
     /// Date of the change, if the date is trusted.
     pub since: Option<UnixMillis>,
 }
@@ -43,17 +43,17 @@ struct LivenessSource {
     every_ms: u64,
     last: MonotonicMillis,
     state: DeviceState,
-    why: Option<Cause>,
+    cause: Option<Cause>,
 }
 
 #[derive(Debug, Default)]
 pub struct Liveness {
     sources: BTreeMap<Arc<str>, BTreeMap<Arc<str>, LivenessSource>>,
-    told: BTreeMap<Arc<str>, (DeviceState, Option<Cause>)>,
+    reported: BTreeMap<Arc<str>, (DeviceState, Option<Cause>)>,
     /// Streams of the state readings, created on first use.
     streams: BTreeMap<Arc<str>, Arc<Stream>>,
     /// When every state is next repeated.
-    heartbeat: MonotonicMillis,
+    next_repeat: MonotonicMillis,
     /// Lower bound of the next deadline of a source; `None`: no source has one. It may be too early, never too late.
     due: Option<MonotonicMillis>,
 }
@@ -72,24 +72,24 @@ impl DeviceState {
 
 impl Liveness {
     /// Takes in a reading; returns the change of its device's state, if any.
-    pub fn reading(&mut self, reading: &Reading) -> Option<Change> {
+    pub fn reading(&mut self, reading: &Reading) -> Option<DeviceStateChange> {
         if reading.stream.every_ms == 0 {
             return None;
         }
         let (state, why) = assess(reading);
         let device = Arc::clone(&reading.stream.device);
-        let source = LivenessSource { every_ms: reading.stream.every_ms, last: reading.at.mono, state, why };
+        let source = LivenessSource { every_ms: reading.stream.every_ms, last: reading.at.mono, state, cause: why };
         if source.state != DeviceState::Offline {
             let deadline = source.deadline();
             self.due = Some(self.due.map_or(deadline, |due| due.min(deadline)));
         }
         self.sources.entry(Arc::clone(&device)).or_default().insert(Arc::clone(&reading.stream.source), source);
         let since = reading.at.trusted.then_some(reading.at.wall);
-        self.tell(&device, since)
+        self.update_state(&device, since)
     }
 
     /// Marks sources without timely readings as stale; returns the changes that result.
-    pub fn tick(&mut self, now: Now) -> Vec<Change> {
+    pub fn tick(&mut self, now: Now) -> Vec<DeviceStateChange> {
         if self.due.is_none_or(|due| now.mono < due) {
             return Vec::new();
         }
@@ -97,7 +97,7 @@ impl Liveness {
         for (device, sources) in &mut self.sources {
             for source in sources.values_mut() {
                 if source.state != DeviceState::Offline && now.mono >= source.deadline() {
-                    (source.state, source.why) = (DeviceState::Offline, Some(Cause::Stale));
+                    (source.state, source.cause) = (DeviceState::Offline, Some(Cause::Stale));
                     late.push(Arc::clone(device));
                 }
             }
@@ -106,28 +106,28 @@ impl Liveness {
         self.due = waiting.map(LivenessSource::deadline).min();
         late.dedup();
         let since = now.wall_trusted.then_some(now.wall);
-        late.iter().filter_map(|device| self.tell(device, since)).collect()
+        late.iter().filter_map(|device| self.update_state(device, since)).collect()
     }
 
     /// When the next source may become stale or the states are repeated.
     pub fn next_wake(&self) -> Option<MonotonicMillis> {
-        let beat = (!self.told.is_empty()).then_some(self.heartbeat);
-        self.due.into_iter().chain(beat).min()
+        let repeat = (!self.reported.is_empty()).then_some(self.next_repeat);
+        self.due.into_iter().chain(repeat).min()
     }
 
     /// A change of state as a reading of the device: `state` ([`DeviceState::code`]), `why` ([`Cause::code`], 0 for none), `online`.
-    pub fn as_reading(&mut self, change: &Change, now: Now) -> Reading {
-        self.reading_of(&Arc::clone(&change.device), change.state, change.why, now)
+    pub fn as_reading(&mut self, change: &DeviceStateChange, now: Now) -> Reading {
+        self.reading_of(&Arc::clone(&change.device), change.state, change.cause, now)
     }
 
     /// Repeats every state each `every_ms`, changed or not, so that a reader can tell how old the last one may be.
-    pub fn beat(&mut self, now: Now, every_ms: u64) -> Vec<Reading> {
-        if now.mono < self.heartbeat || self.told.is_empty() {
+    pub fn repeat_states(&mut self, now: Now, every_ms: u64) -> Vec<Reading> {
+        if now.mono < self.next_repeat || self.reported.is_empty() {
             return Vec::new();
         }
-        self.heartbeat = now.mono.plus(every_ms);
-        let told: Vec<_> = self.told.iter().map(|(device, (state, why))| (Arc::clone(device), *state, *why)).collect();
-        told.into_iter().map(|(device, state, why)| self.reading_of(&device, state, why, now)).collect()
+        self.next_repeat = now.mono.plus(every_ms);
+        let states: Vec<_> = self.reported.iter().map(|(device, (state, why))| (Arc::clone(device), *state, *why)).collect();
+        states.into_iter().map(|(device, state, why)| self.reading_of(&device, state, why, now)).collect()
     }
 
     fn reading_of(&mut self, device: &Arc<str>, state: DeviceState, why: Option<Cause>, now: Now) -> Reading {
@@ -140,16 +140,16 @@ impl Liveness {
     }
 
     /// Drops sources that are no longer configured; `has` takes device and source.
-    pub fn keep(&mut self, has: impl Fn(&str, &str) -> bool) {
+    pub fn retain_sources(&mut self, has: impl Fn(&str, &str) -> bool) {
         for (device, sources) in &mut self.sources {
             sources.retain(|source, _| has(device, source));
         }
         self.sources.retain(|_, sources| !sources.is_empty());
-        self.told.retain(|device, _| self.sources.contains_key(device));
+        self.reported.retain(|device, _| self.sources.contains_key(device));
         self.streams.retain(|device, _| self.sources.contains_key(device));
     }
 
-    fn tell(&mut self, device: &Arc<str>, since: Option<UnixMillis>) -> Option<Change> {
+    fn update_state(&mut self, device: &Arc<str>, since: Option<UnixMillis>) -> Option<DeviceStateChange> {
         let sources = self.sources.get(device)?;
         let all = |state: DeviceState| sources.values().all(|s| s.state == state);
         let state = if all(DeviceState::Online) {
@@ -159,14 +159,14 @@ impl Liveness {
         } else {
             DeviceState::Degraded
         };
-        let why = sources.values().filter(|s| s.state != DeviceState::Online).find_map(|s| s.why);
-        let before = self.told.insert(Arc::clone(device), (state, why));
-        (before != Some((state, why))).then(|| Change { device: Arc::clone(device), state, why, since })
+        let why = sources.values().filter(|s| s.state != DeviceState::Online).find_map(|s| s.cause);
+        let before = self.reported.insert(Arc::clone(device), (state, why));
+        (before != Some((state, why))).then(|| DeviceStateChange { device: Arc::clone(device), state, cause: why, since })
     }
 }
 
 fn stream_of(device: &Arc<str>) -> Arc<Stream> {
-    let point = |name: &str, kind, form| PointMeta { name: name.into(), kind, retention: Retention::State, form };
+    let point = |name: &str, kind, form| PointMeta { name: name.into(), kind, retention: Retention::State, encoding: form };
     let code = |name| point(name, PointKind::Code, Encoding::Code);
     let points = vec![code("state"), code("why"), point("online", PointKind::Bool, Encoding::Bool)];
     // Interval 0 (irregular), because changes come between repetitions.
@@ -208,7 +208,7 @@ mod tests {
             name: name.into(),
             kind: PointKind::Bool,
             retention: Retention::State,
-            form: Encoding::Bool,
+            encoding: Encoding::Bool,
         };
         let points = vec![point("a"), point("b")];
         let stream = Arc::new(Stream { device: "d".into(), source: "u/fast".into(), every_ms: 1_000, points });
@@ -224,7 +224,7 @@ mod tests {
     fn a_device_is_online_degraded_offline_and_stale() {
         let mut p = Liveness::default();
         let good = || Ok(Value::Bool(true));
-        let mut state = |r| p.reading(&r).map(|c| (c.state, c.why));
+        let mut state = |r| p.reading(&r).map(|c| (c.state, c.cause));
         assert_eq!(state(reading(0, Some([good(), good()]))), Some((DeviceState::Online, None)));
         assert_eq!(state(reading(1_000, Some([good(), good()]))), None, "told once");
         assert_eq!(state(reading(2_000, Some([good(), Err(Cause::NotFitted)]))), None, "not fitted is normal");
@@ -234,14 +234,14 @@ mod tests {
         assert_eq!(state(reading(5_000, Some([good(), good()]))), Some((DeviceState::Online, None)));
         let now = |ms| Now { mono: MonotonicMillis(ms), wall: UnixMillis(0), wall_trusted: false };
         assert_eq!(p.next_wake(), Some(MonotonicMillis(0)), "every state is said at once");
-        let said = p.beat(now(5_000), 60_000);
+        let said = p.repeat_states(now(5_000), 60_000);
         assert_eq!((said.len(), &*said[0].stream.source, said[0].sample(0)), (1, STATUS, Some(Ok(&Value::Code(1)))));
-        assert!(p.beat(now(64_999), 60_000).is_empty());
+        assert!(p.repeat_states(now(64_999), 60_000).is_empty());
         assert_eq!(p.next_wake(), Some(MonotonicMillis(8_000)), "too early, never too late");
         assert!(p.tick(now(12_999)).is_empty());
         assert_eq!(p.next_wake(), Some(MonotonicMillis(13_000)));
         let stale = p.tick(now(13_000));
-        assert_eq!((stale[0].state, stale[0].why, stale[0].since), (DeviceState::Offline, Some(Cause::Stale), None));
+        assert_eq!((stale[0].state, stale[0].cause, stale[0].since), (DeviceState::Offline, Some(Cause::Stale), None));
         let reading = p.as_reading(&stale[0], now(13_000));
         assert_eq!([reading.sample(0), reading.sample(1)], [Some(Ok(&Value::Code(3))), Some(Ok(&Value::Code(61)))]);
         assert_eq!(p.next_wake(), Some(MonotonicMillis(65_000)));

@@ -36,13 +36,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::alarm_view::Streams;
+use crate::alarm::alarm_view::AlarmStreams;
 use crate::alarm::event::{AlarmCommand, EventKind, Inject};
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::Definition as AlarmDefinition;
+use crate::alarm::resolved_condition::AlarmDefinition as AlarmDefinition;
 use crate::alarm::{self, Alarms, Rules};
-use crate::derive::{self, Definition, Derive};
-use crate::engine::liveness::{Change, Liveness};
+use crate::derive::{self, DerivedDefinition, Derive};
+use crate::engine::liveness::{DeviceStateChange, Liveness};
 use crate::model::point::LocalizedText;
 use crate::model::reading::Reading;
 use crate::model::time::{MonotonicMillis, Now};
@@ -51,7 +51,7 @@ use crate::oncall::{self, Oncall};
 /// Number of rooms of rules in the engine.
 pub const ROOMS: u64 = 4;
 /// Default interval at which device states and alarm counts are repeated.
-pub const SAY_EVERY_MS: u64 = 60_000;
+pub const REPORT_INTERVAL_MS: u64 = 60_000;
 
 #[derive(Clone, Copy, Debug)]
 pub enum EngineInput<'a> {
@@ -60,22 +60,22 @@ pub enum EngineInput<'a> {
     Commands(&'a [AlarmCommand]),
     Inject(&'a Inject),
     /// A command to, or a report for, `oncall`.
-    Page(&'a oncall::page::OncallCommand),
+    Oncall(&'a oncall::page::OncallCommand),
     /// Only the time has changed.
     Tick,
 }
 
 impl<'a> EngineInput<'a> {
-    fn page(self) -> Option<&'a oncall::page::OncallCommand> {
+    fn oncall_command(self) -> Option<&'a oncall::page::OncallCommand> {
         match self {
-            EngineInput::Page(page) => Some(page),
+            EngineInput::Oncall(page) => Some(page),
             _ => None,
         }
     }
 
     fn reply(self) -> Option<&'a oncall::page::PageReply> {
         match self {
-            EngineInput::Page(oncall::page::OncallCommand::Reply(reply)) => Some(reply),
+            EngineInput::Oncall(oncall::page::OncallCommand::Reply(reply)) => Some(reply),
             _ => None,
         }
     }
@@ -86,7 +86,7 @@ pub struct EngineOutput {
     /// Derived readings, states of devices and transitions of alarms, to be appended.
     pub derived: Vec<Reading>,
     /// Devices whose state changed.
-    pub presence: Vec<Change>,
+    pub device_changes: Vec<DeviceStateChange>,
     /// Events and records of alarms, to be committed before anything of it leaves.
     pub alarm: alarm::AlarmOutput,
     /// Notifications and records of `oncall`, to be committed before anything of it leaves.
@@ -108,17 +108,17 @@ pub struct PersistedEngine {
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnginePlan {
     /// Definitions of derived points.
-    pub derive: Vec<Definition>,
+    pub derive: Vec<DerivedDefinition>,
     pub alarms: Rules,
     /// Recipients, schedules, escalation policies and channels.
     pub oncall: Arc<oncall::plan::OncallPlan>,
     /// Interval at which device states and alarm counts are repeated, changed or not, milliseconds; simulations of years use a longer one.
-    pub say_every_ms: u64,
+    pub report_interval_ms: u64,
 }
 
 impl Default for EnginePlan {
     fn default() -> Self {
-        Self { derive: Vec::new(), alarms: Rules::default(), oncall: Arc::default(), say_every_ms: SAY_EVERY_MS }
+        Self { derive: Vec::new(), alarms: Rules::default(), oncall: Arc::default(), report_interval_ms: REPORT_INTERVAL_MS }
     }
 }
 
@@ -138,23 +138,23 @@ pub struct Snapshot {
 pub struct Engine {
     plan: EnginePlan,
     derive: Derive,
-    presence: Liveness,
+    liveness: Liveness,
     alarms: Alarms,
     oncall: Oncall,
-    streams: Streams,
+    streams: AlarmStreams,
     summary: MonotonicMillis,
     /// Rooms that panicked and are disabled.
     disabled_rooms: Vec<&'static str>,
     /// Whether `oncall` has to be compared with the alarms in the next step: after a start or a reload.
     needs_backfill: bool,
     /// The room that panics at its next step, for tests.
-    provoked: Option<&'static str>,
+    fault_injection: Option<&'static str>,
 }
 
 impl Engine {
     /// Builds the rooms from the plan and the persisted state; `boot` is the kernel's id of this boot.
-    pub fn new(plan: EnginePlan, survived: PersistedEngine, boot: &str, now: Now) -> Self {
-        let PersistedEngine { snapshot, alarms, oncall } = survived;
+    pub fn new(plan: EnginePlan, persisted: PersistedEngine, boot: &str, now: Now) -> Self {
+        let PersistedEngine { snapshot, alarms, oncall } = persisted;
         Self {
             derive: Derive::new(&plan.derive, &snapshot.derive, &plan.alarms.zone),
             alarms: Alarms::new(plan.alarms.clone(), &alarms, &snapshot.alarm, boot, now),
@@ -170,17 +170,17 @@ impl Engine {
         let mut out = EngineOutput::default();
         if let EngineInput::Reading(reading) = input {
             out.derived = guarded("derive", &mut self.disabled_rooms, || self.derive.step(reading));
-            out.presence.extend(self.presence.reading(reading));
+            out.device_changes.extend(self.liveness.reading(reading));
         }
-        out.presence.extend(self.presence.tick(now));
-        for change in &out.presence {
-            out.derived.push(self.presence.as_reading(change, now));
+        out.device_changes.extend(self.liveness.tick(now));
+        for change in &out.device_changes {
+            out.derived.push(self.liveness.as_reading(change, now));
         }
-        out.derived.extend(self.presence.beat(now, self.plan.say_every_ms));
-        let replied = input.reply().map(|reply| oncall_events::replied(&self.alarms, &self.oncall, reply));
-        let Self { alarms, oncall, disabled_rooms: off, provoked, .. } = self;
+        out.derived.extend(self.liveness.repeat_states(now, self.plan.report_interval_ms));
+        let replied = input.reply().map(|reply| oncall_events::commands_of_reply(&self.alarms, &self.oncall, reply));
+        let Self { alarms, oncall, disabled_rooms, fault_injection: provoked, .. } = self;
         let derived = &out.derived;
-        let (decided, refused) = guarded("alarm", off, || {
+        let (decided, refused) = guarded("alarm", disabled_rooms, || {
             assert!(*provoked != Some("alarm"), "on purpose");
             let mut decided = alarm::AlarmOutput::default();
             let refused = match input {
@@ -188,10 +188,10 @@ impl Engine {
                     alarms.reading(reading, now, &mut decided);
                     None
                 }
-                EngineInput::Commands(commands) => act(alarms, oncall, commands, now, &mut decided),
+                EngineInput::Commands(commands) => apply_commands(alarms, oncall, commands, now, &mut decided),
                 EngineInput::Inject(inject) => alarms.inject(inject, now, &mut decided).err().map(LocalizedText::from),
-                EngineInput::Page(_) => match &replied {
-                    Some(Ok(commands)) => act(alarms, oncall, commands, now, &mut decided),
+                EngineInput::Oncall(_) => match &replied {
+                    Some(Ok(commands)) => apply_commands(alarms, oncall, commands, now, &mut decided),
                     Some(Err(why)) => Some(why.clone()),
                     None => None,
                 },
@@ -203,23 +203,23 @@ impl Engine {
         });
         (out.alarm, out.refused) = (decided, refused);
         let wants_alarms = matches!(input, EngineInput::Commands(_) | EngineInput::Inject(_)) || replied.is_some();
-        if wants_alarms && off.contains(&"alarm") {
+        if wants_alarms && disabled_rooms.contains(&"alarm") {
             out.refused = Some(LocalizedText::both(
                 "告警规则出错已停用，请工程师重新加载",
                 "the alarm rules panicked and are switched off: `plantroom reload` tries them again",
             ));
         }
-        self.pages(now, input, replied, &mut out);
-        out.derived.extend(self.transitions(&out.alarm, now));
+        self.step_oncall(now, input, replied, &mut out);
+        out.derived.extend(self.transition_readings(&out.alarm, now));
         if now.mono >= self.summary && self.has_alarms() {
-            self.summary = now.mono.plus(self.plan.say_every_ms);
+            self.summary = now.mono.plus(self.plan.report_interval_ms);
             out.derived.push(self.streams.summary(self.alarms.all().map(|(_, of, alarm)| (of, alarm)), now));
         }
         out
     }
 
     /// The step of `oncall`: events of alarms, backfill, command or reply, time.
-    fn pages(
+    fn step_oncall(
         &mut self,
         now: Now,
         input: EngineInput<'_>,
@@ -227,57 +227,57 @@ impl Engine {
         out: &mut EngineOutput,
     ) {
         let flood_ms = &self.plan.alarms.settings.flood_within.0;
-        let Self { alarms, oncall, disabled_rooms: off, provoked, needs_backfill: catches_up, .. } = self;
-        let catches_up = std::mem::take(catches_up) && !off.contains(&"alarm");
+        let Self { alarms, oncall, disabled_rooms, fault_injection: provoked, needs_backfill, .. } = self;
+        let needs_backfill = std::mem::take(needs_backfill) && !disabled_rooms.contains(&"alarm");
         let answer = match (input, &replied) {
             (EngineInput::Commands(commands), _) => commands.first(),
             (_, Some(Ok(commands))) => commands.first(),
             _ => None,
         };
         let refused_alarm = out.refused.clone();
-        let (pages, refused) = guarded("oncall", off, || {
+        let (pages, refused) = guarded("oncall", disabled_rooms, || {
             assert!(*provoked != Some("oncall"), "on purpose");
             let mut pages = oncall::OncallOutput::default();
-            for news in out.alarm.events.iter().filter_map(|e| oncall_events::of(e, *flood_ms)) {
-                oncall.handle_event(&news, now, &mut pages);
+            for event in out.alarm.events.iter().filter_map(|e| oncall_events::from_alarm_event(e, *flood_ms)) {
+                oncall.handle_event(&event, now, &mut pages);
             }
-            if catches_up {
-                oncall_events::missed(alarms, oncall)
+            if needs_backfill {
+                oncall_events::events_during_downtime(alarms, oncall)
                     .iter()
-                    .for_each(|news| oncall.handle_event(news, now, &mut pages));
-                oncall_events::unheard(alarms, oncall)
+                    .for_each(|event| oncall.handle_event(event, now, &mut pages));
+                oncall_events::events_for_active_alarms(alarms, oncall)
                     .iter()
-                    .for_each(|news| oncall.handle_event(news, now, &mut pages));
+                    .for_each(|event| oncall.handle_event(event, now, &mut pages));
             }
             let refused = match answer {
                 Some(test) if oncall::is_test(&test.key) => {
-                    oncall.answer_test(&test.key, &test.by, now, &mut pages).err()
+                    oncall.answer_test(&test.key, &test.actor, now, &mut pages).err()
                 }
-                _ => input.page().and_then(|page| oncall_events::page(oncall, page, now, &mut pages)),
+                _ => input.oncall_command().and_then(|page| oncall_events::apply_command(oncall, page, now, &mut pages)),
             };
             let refused = refused.map(LocalizedText::from);
             if let (Some(reply), Some(replied)) = (input.reply(), &replied) {
                 // A reply that came too late counts as a reply: it must not acknowledge what comes later.
                 let why = refused_alarm.as_ref().or(refused.as_ref()).or(replied.as_ref().err());
-                oncall.replied(reply, why, now, &mut pages);
+                oncall.record_reply(reply, why, now, &mut pages);
             }
             oncall.tick(now, &mut pages);
             (pages, refused)
         });
         // An alarm of which somebody is notified has to be acknowledged; so has one that only a list shows, because nobody is notified.
-        let is_told = |e: &&oncall::page::PageLogEntry| matches!(e.what, "page_sent" | "not_told");
-        pages.log.iter().filter(is_told).for_each(|e| alarms.told(&e.key, now, &mut out.alarm));
+        let is_told = |e: &&oncall::page::PageLogEntry| matches!(e.event, "page_sent" | "not_told");
+        pages.log.iter().filter(is_told).for_each(|e| alarms.mark_notified(&e.key, now, &mut out.alarm));
         out.oncall = pages;
         out.refused = out.refused.take().or(refused);
     }
 
     /// Transitions as readings. Of several transitions of one alarm only the last: a series has one value per moment.
-    fn transitions(&mut self, of: &alarm::AlarmOutput, now: Now) -> Vec<Reading> {
+    fn transition_readings(&mut self, of: &alarm::AlarmOutput, now: Now) -> Vec<Reading> {
         let last: BTreeMap<&Arc<str>, usize> = of.events.iter().enumerate().map(|(i, e)| (&e.key, i)).collect();
         let events = of.events.iter().enumerate().filter(|(i, e)| last.get(&e.key) == Some(i));
         // A changed rule is no state of its alarm.
         let is_rule = |what| matches!(what, EventKind::RuleAdded | EventKind::RuleChanged | EventKind::RuleRemoved);
-        let events = events.filter(|(_, e)| !is_rule(e.what));
+        let events = events.filter(|(_, e)| !is_rule(e.kind));
         events.filter_map(|(_, e)| self.streams.transition(e, now)).collect()
     }
 
@@ -286,13 +286,13 @@ impl Engine {
     }
 
     /// Rooms that panicked; their decisions are unknown until the next start or reload.
-    pub fn off(&self) -> &[&'static str] {
+    pub fn disabled_rooms(&self) -> &[&'static str] {
         &self.disabled_rooms
     }
 
     /// Makes a room panic at its next step, for tests.
-    pub fn provoke(&mut self, room: &'static str) {
-        self.provoked = Some(room);
+    pub fn inject_fault(&mut self, room: &'static str) {
+        self.fault_injection = Some(room);
     }
 
     /// When [`Self::step`] has to run although no input arrives.
@@ -300,12 +300,12 @@ impl Engine {
         let alarms = (!self.disabled_rooms.contains(&"alarm")).then(|| self.alarms.next_wake()).flatten();
         let summary = self.has_alarms().then_some(self.summary);
         let pages = (!self.disabled_rooms.contains(&"oncall")).then(|| self.oncall.next_wake()).flatten();
-        [self.presence.next_wake(), alarms, summary, pages].into_iter().flatten().min()
+        [self.liveness.next_wake(), alarms, summary, pages].into_iter().flatten().min()
     }
 
     /// The part of the state that no decision carries, to be persisted from time to time.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { format: 1, derive: self.derive.kept(), alarm: self.alarms.memory() }
+        Snapshot { format: 1, derive: self.derive.persisted(), alarm: self.alarms.memory() }
     }
 
     /// Every alarm with its definition, in order of their keys.
@@ -324,13 +324,13 @@ impl Engine {
     }
 
     /// Keys of related active alarms: those that it suppresses, then others of the same device.
-    pub fn beside(&self, key: &str) -> Vec<Arc<str>> {
-        self.alarms.beside(key)
+    pub fn related_active(&self, key: &str) -> Vec<Arc<str>> {
+        self.alarms.related_active(key)
     }
 
     /// Whether an alarm flood is in progress.
-    pub fn is_flood(&self) -> bool {
-        self.alarms.is_flood()
+    pub fn is_alarm_flood(&self) -> bool {
+        self.alarms.is_alarm_flood()
     }
 
     /// Explains why an alarm is active or not, and who is notified.
@@ -355,14 +355,14 @@ impl Engine {
         plan: EnginePlan,
         has: impl Fn(&str, &str) -> bool,
         stored: Option<PersistedEngine>,
-        by: &str,
+        actor: &str,
         now: Now,
     ) -> EngineOutput {
         let mut out = EngineOutput::default();
         let again = !self.disabled_rooms.is_empty();
         // Windows and edges continue where the definitions are unchanged.
         if self.plan.derive != plan.derive || self.plan.alarms.zone != plan.alarms.zone || again {
-            self.derive = Derive::new(&plan.derive, &self.derive.kept(), &plan.alarms.zone);
+            self.derive = Derive::new(&plan.derive, &self.derive.persisted(), &plan.alarms.zone);
         }
         if let Some(stored) = stored {
             let memory = self.alarms.memory();
@@ -371,33 +371,33 @@ impl Engine {
             self.oncall = Oncall::new(Arc::clone(&self.plan.oncall), stored.oncall, &boot, now);
         }
         if self.plan.alarms != plan.alarms || again {
-            self.alarms.reconfigure(plan.alarms.clone(), by, now, &mut out.alarm);
-            out.derived.extend(self.transitions(&out.alarm, now));
+            self.alarms.reconfigure(plan.alarms.clone(), actor, now, &mut out.alarm);
+            out.derived.extend(self.transition_readings(&out.alarm, now));
         }
         self.disabled_rooms.clear();
-        self.provoked = None;
+        self.fault_injection = None;
         let flood_ms = plan.alarms.settings.flood_within.0;
-        let Self { oncall, disabled_rooms: off, plan: old, .. } = self;
-        out.oncall = guarded("oncall", off, || {
+        let Self { oncall, disabled_rooms, plan: old, .. } = self;
+        out.oncall = guarded("oncall", disabled_rooms, || {
             let mut pages = oncall::OncallOutput::default();
             if old.oncall != plan.oncall || again {
                 oncall.reconfigure(Arc::clone(&plan.oncall), now);
             }
-            for news in out.alarm.events.iter().filter_map(|e| oncall_events::of(e, flood_ms)) {
-                oncall.handle_event(&news, now, &mut pages);
+            for event in out.alarm.events.iter().filter_map(|e| oncall_events::from_alarm_event(e, flood_ms)) {
+                oncall.handle_event(&event, now, &mut pages);
             }
             oncall.tick(now, &mut pages);
             pages
         });
         self.needs_backfill = true;
         self.plan = plan;
-        self.presence.keep(has);
+        self.liveness.retain_sources(has);
         out
     }
 }
 
 /// Applies each command; returns the first refusal if none could be applied.
-fn act(
+fn apply_commands(
     alarms: &mut Alarms,
     oncall: &Oncall,
     commands: &[AlarmCommand],
@@ -405,20 +405,20 @@ fn act(
     out: &mut alarm::AlarmOutput,
 ) -> Option<LocalizedText> {
     let alarms_only = commands.iter().filter(|c| !oncall::is_test(&c.key));
-    let one = |c: &AlarmCommand| oncall_events::names_somebody(oncall, c).and_then(|()| alarms.command(c, now, out));
+    let one = |c: &AlarmCommand| oncall_events::check_recipient(oncall, c).and_then(|()| alarms.command(c, now, out));
     let done: Vec<Result<(), LocalizedText>> = alarms_only.map(one).collect();
     let is_any = done.iter().any(Result::is_ok);
     done.into_iter().find_map(Result::err).filter(|_| !is_any)
 }
 
 /// Runs a room unless it is disabled. A room that panics is disabled, and its output is empty.
-fn guarded<T: Default>(room: &'static str, off: &mut Vec<&'static str>, step: impl FnOnce() -> T) -> T {
-    if off.contains(&room) {
+fn guarded<T: Default>(room: &'static str, disabled_rooms: &mut Vec<&'static str>, step: impl FnOnce() -> T) -> T {
+    if disabled_rooms.contains(&room) {
         return T::default();
     }
     // The room's state may be inconsistent now; the room does not step again.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).unwrap_or_else(|_| {
-        off.push(room);
+        disabled_rooms.push(room);
         T::default()
     })
 }

@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(30 * 86_400);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// CA certificates, PEM.
-    Authorities,
+    CaCertificates,
     /// Our certificate chain, PEM; the field is the path of its private key.
     Certificate(String),
     /// A password, token or key of a service.
@@ -39,18 +39,18 @@ impl NamedFile {
     }
 
     /// A file with CA certificates, if `path` is configured.
-    pub fn authorities(path: Option<&String>) -> Option<Self> {
-        Some(Self { key: "ca_file", path: path?.clone(), kind: FileKind::Authorities })
+    pub fn ca_certificates(path: Option<&String>) -> Option<Self> {
+        Some(Self { key: "ca_file", path: path?.clone(), kind: FileKind::CaCertificates })
     }
 
     /// The problem with the file, if there is one; `now` is the time since 1970.
     pub fn problem(&self, now: Duration) -> Option<String> {
-        let looked = match &self.kind {
+        let result = match &self.kind {
             FileKind::Secret => secret(&self.path),
-            FileKind::Authorities => certificates(&self.path).and_then(|all| authorities(&all, now)),
-            FileKind::Certificate(key) => certificates(&self.path).and_then(|all| own(all, key, now)),
+            FileKind::CaCertificates => certificates(&self.path).and_then(|all| authorities(&all, now)),
+            FileKind::Certificate(key) => certificates(&self.path).and_then(|all| check_key_pair(all, key, now)),
         };
-        looked.err().map(|why| format!("{} = \"{}\": {why}", self.key, self.path))
+        result.err().map(|why| format!("{} = \"{}\": {why}", self.key, self.path))
     }
 }
 
@@ -81,7 +81,7 @@ fn authorities(all: &[CertificateDer<'static>], now: Duration) -> Result<(), Str
     if states.iter().any(Result::is_ok) { Ok(()) } else { states.into_iter().next().unwrap_or(Ok(())) }
 }
 
-fn own(chain: Vec<CertificateDer<'static>>, key: &str, now: Duration) -> Result<(), String> {
+fn check_key_pair(chain: Vec<CertificateDer<'static>>, key: &str, now: Duration) -> Result<(), String> {
     valid(&chain[0], now)?;
     let pem = read(key).map_err(|why| format!("its key {key} {why}"))?;
     let private =
@@ -94,13 +94,13 @@ fn own(chain: Vec<CertificateDer<'static>>, key: &str, now: Duration) -> Result<
 
 /// Whether a certificate is valid now and `SOON` after that.
 fn valid(certificate: &CertificateDer<'static>, now: Duration) -> Result<(), String> {
-    match state(certificate, now) {
+    match certificate_error(certificate, now) {
         Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Err("has expired".to_string()),
         Some(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
             Err("is not valid yet: is the date of this machine right?".to_string())
         }
         Some(CertificateError::BadEncoding) => Err("holds what is no certificate".to_string()),
-        _ => match state(certificate, now + SOON) {
+        _ => match certificate_error(certificate, now + SOON) {
             Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
                 Err("expires within 30 days".to_string())
             }
@@ -110,7 +110,7 @@ fn valid(certificate: &CertificateDer<'static>, now: Duration) -> Result<(), Str
 }
 
 /// rustls' verdict on a certificate at a time. rustls checks the dates first, so an error about the issuer means that the dates are good.
-fn state(certificate: &CertificateDer<'static>, at: Duration) -> Option<CertificateError> {
+fn certificate_error(certificate: &CertificateDer<'static>, at: Duration) -> Option<CertificateError> {
     let mut roots = rustls::RootCertStore::empty();
     // Any root will do, since only the dates matter here.
     let (added, _) = roots.add_parsable_certificates([certificate.clone()]);
@@ -184,19 +184,19 @@ mod tests {
         let (pem, key, other) = (write("a.pem", CERTIFICATE), write("a.key", KEY), write("b.key", OTHER_KEY));
         let own = |key: &str| FileKind::Certificate(key.to_string());
         assert_eq!(
-            (problem(own(&key), &pem, 0), problem(FileKind::Authorities, &pem, 0)),
+            (problem(own(&key), &pem, 0), problem(FileKind::CaCertificates, &pem, 0)),
             (String::new(), String::new())
         );
         assert!(problem(own(&other), &pem, 0).contains("does not belong to the key"));
         assert!(problem(own(&pem), &pem, 0).contains("is no PEM file of a key"));
         assert!(problem(own(&key), &key, 0).contains("holds no certificate"));
         assert!(problem(own(&key), &pem, 3_630).contains("expires within 30 days"));
-        for kind in [own(&key), FileKind::Authorities] {
+        for kind in [own(&key), FileKind::CaCertificates] {
             assert!(problem(kind.clone(), &pem, 3_700).contains("has expired"));
             assert!(problem(kind, &pem, -30).contains("not valid yet"));
         }
         assert!(
-            problem(FileKind::Authorities, &write("none.pem", NO_CERTIFICATE), 0).contains("what is no certificate")
+            problem(FileKind::CaCertificates, &write("none.pem", NO_CERTIFICATE), 0).contains("what is no certificate")
         );
         std::fs::remove_dir_all(&dir).unwrap();
     }

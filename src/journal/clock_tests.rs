@@ -23,7 +23,7 @@ fn run(dir: &Dir, seconds: std::ops::Range<i64>, shift: impl Fn(i64) -> i64) {
 
 fn found(dir: &Dir, around_ms: i64) -> Vec<HistoryRow> {
     let clock = Clock::new(&crate::clock::ClockSettings { source: crate::clock::ClockSource::Rtc }, UnixMillis(0));
-    let journal = Journal::view(&dir.0, &JournalSettings::default(), &clock).unwrap();
+    let journal = Journal::open_read_only(&dir.0, &JournalSettings::default(), &clock).unwrap();
     let (from_ms, to_ms) = (around_ms - 600_000, around_ms + 3_000_000);
     rows(&journal, &HistoryQuery { device: "a".into(), point: "running".into(), from_ms, to_ms })
 }
@@ -55,7 +55,7 @@ fn wrong_dates_lose_nothing() {
             wait("all of it", || recover::files(&dir.0, "raw-").len() == 1);
             assert_eq!(all_of(&journal), (0..3 * N).collect::<Vec<_>>(), "{name} {when}: sealed");
             assert_eq!(journal.health().dropped_files.load(Ordering::Relaxed), 0);
-            assert_eq!(journal.health().aged_files.load(Ordering::Relaxed), 0);
+            assert_eq!(journal.health().expired_files.load(Ordering::Relaxed), 0);
             writer.stop();
             let dates = |around: i64| -> Vec<i64> {
                 let mut dates: Vec<i64> = found(&dir, around).iter().map(|row| row.at_ms).collect();

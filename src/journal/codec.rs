@@ -28,20 +28,20 @@ const TAGGED: u8 = 16;
 pub const ABSENT: u8 = 255;
 
 /// Appends a CRC-32, little-endian.
-pub fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+pub fn append_crc(mut bytes: Vec<u8>) -> Vec<u8> {
     let crc = crc32fast::hash(&bytes);
     bytes.extend(crc.to_le_bytes());
     bytes
 }
 
 /// The bytes before the CRC-32; `None` if it does not match.
-pub fn open(bytes: &[u8]) -> Option<&[u8]> {
+pub fn check_crc(bytes: &[u8]) -> Option<&[u8]> {
     let (data, crc) = bytes.split_last_chunk::<4>()?;
     (crc32fast::hash(data) == u32::from_le_bytes(*crc)).then_some(data)
 }
 
 /// Appends a number as LEB128: seven bits per byte, lowest first.
-pub fn put(out: &mut Vec<u8>, mut n: u64) {
+pub fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n.to_le_bytes()[0] | 0x80);
         n >>= 7;
@@ -61,9 +61,9 @@ pub fn unzigzag(n: u64) -> i64 {
 
 /// Reader over bytes; every method returns `None` at the end of input.
 #[derive(Clone, Copy, Debug)]
-pub struct Bytes<'a>(pub &'a [u8]);
+pub struct ByteReader<'a>(pub &'a [u8]);
 
-impl<'a> Bytes<'a> {
+impl<'a> ByteReader<'a> {
     pub fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
@@ -82,7 +82,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// The next number, as LEB128.
-    pub fn number(&mut self) -> Option<u64> {
+    pub fn varint(&mut self) -> Option<u64> {
         let mut n = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -96,7 +96,7 @@ impl<'a> Bytes<'a> {
 
     /// The next number if it is within the limit. Limits what damaged bytes can make the reader allocate.
     pub fn count(&mut self, most: usize) -> Option<usize> {
-        usize::try_from(self.number()?).ok().filter(|n| *n <= most)
+        usize::try_from(self.varint()?).ok().filter(|n| *n <= most)
     }
 }
 
@@ -117,7 +117,7 @@ pub fn put_runs(out: &mut Vec<u8>, codes: impl IntoIterator<Item = u8>) {
             Some((current, n)) if *current == code => *n += 1,
             _ => {
                 if let Some((current, n)) = run {
-                    put(out, n);
+                    put_varint(out, n);
                     out.push(current);
                 }
                 run = Some((code, 1));
@@ -125,13 +125,13 @@ pub fn put_runs(out: &mut Vec<u8>, codes: impl IntoIterator<Item = u8>) {
         }
     }
     if let Some((current, n)) = run {
-        put(out, n);
+        put_varint(out, n);
         out.push(current);
     }
 }
 
 /// Reads runs until they cover `total` codes; `None` if they are damaged.
-pub fn runs(bytes: &mut Bytes<'_>, total: usize) -> Option<Vec<u8>> {
+pub fn read_runs(bytes: &mut ByteReader<'_>, total: usize) -> Option<Vec<u8>> {
     let mut codes = Vec::with_capacity(total);
     while codes.len() < total {
         let n = bytes.count(total - codes.len())?;
@@ -145,8 +145,8 @@ pub fn runs(bytes: &mut Bytes<'_>, total: usize) -> Option<Vec<u8>> {
 }
 
 /// Whether a value has the usual encoding of its point, so that it needs no tag.
-fn fits(value: &Value, form: Encoding) -> bool {
-    match (value, form) {
+fn fits(value: &Value, encoding: Encoding) -> bool {
+    match (value, encoding) {
         (Value::Bool(_), Encoding::Bool)
         | (Value::F32(_), Encoding::F32)
         | (Value::F64(_), Encoding::F64)
@@ -162,27 +162,27 @@ fn fits(value: &Value, form: Encoding) -> bool {
 fn put_plain(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Bool(b) => out.push(u8::from(*b)),
-        Value::Exact(d) => put(out, zigzag(i64::try_from(d.mantissa()).unwrap_or(0))),
+        Value::Exact(d) => put_varint(out, zigzag(i64::try_from(d.mantissa()).unwrap_or(0))),
         Value::F32(x) => out.extend(x.to_le_bytes()),
         Value::F64(x) => out.extend(x.to_le_bytes()),
-        Value::Code(c) => put(out, zigzag(*c)),
+        Value::Code(c) => put_varint(out, zigzag(*c)),
         Value::Text(t) => {
-            put(out, t.len() as u64);
+            put_varint(out, t.len() as u64);
             out.extend(t.as_bytes());
         }
     }
 }
 
-fn plain(bytes: &mut Bytes<'_>, form: Encoding) -> Option<Value> {
-    Some(match form {
+fn plain(bytes: &mut ByteReader<'_>, encoding: Encoding) -> Option<Value> {
+    Some(match encoding {
         Encoding::Bool => Value::Bool(bytes.byte()? != 0),
         Encoding::Exact(scale) => {
-            let mantissa = i128::from(unzigzag(bytes.number()?));
+            let mantissa = i128::from(unzigzag(bytes.varint()?));
             Value::Exact(Decimal::try_from_i128_with_scale(mantissa, u32::from(scale)).ok()?)
         }
         Encoding::F32 => Value::F32(f32::from_le_bytes(bytes.array()?)),
         Encoding::F64 => Value::F64(f64::from_le_bytes(bytes.array()?)),
-        Encoding::Code => Value::Code(unzigzag(bytes.number()?)),
+        Encoding::Code => Value::Code(unzigzag(bytes.varint()?)),
         Encoding::Text => {
             let n = bytes.count(bytes.0.len())?;
             Value::Text(std::str::from_utf8(bytes.take(n)?).ok()?.into())
@@ -208,8 +208,8 @@ pub fn put_tagged(out: &mut Vec<u8>, value: &Value) {
 }
 
 /// Reads a value written by [`put_tagged`].
-pub fn tagged(bytes: &mut Bytes<'_>) -> Option<Value> {
-    let form = match bytes.byte()? {
+pub fn read_tagged(bytes: &mut ByteReader<'_>) -> Option<Value> {
+    let encoding = match bytes.byte()? {
         0 => Encoding::Bool,
         1 => Encoding::F32,
         2 => Encoding::F64,
@@ -222,20 +222,20 @@ pub fn tagged(bytes: &mut Bytes<'_>) -> Option<Value> {
         }
         _ => return None,
     };
-    plain(bytes, form)
+    plain(bytes, encoding)
 }
 
 /// Encodes a reading as the body of a row. It ends with a CRC-32, because SQLite would not notice a flipped bit within a row.
 pub fn encode(reading: &Reading) -> Vec<u8> {
-    seal(encode_body(reading))
+    append_crc(encode_body(reading))
 }
 
 fn encode_body(reading: &Reading) -> Vec<u8> {
     let points = &reading.stream.points;
     let mut out = Vec::with_capacity(24 + points.len() * 4);
     out.push(if reading.at.trusted { TRUSTED } else { 0 });
-    put(&mut out, reading.at.mono.0);
-    put(&mut out, zigzag(reading.at.wall.0));
+    put_varint(&mut out, reading.at.mono.0);
+    put_varint(&mut out, zigzag(reading.at.wall.0));
     let (samples, parts) = match &reading.body {
         Body::Failed(cause) => {
             out[0] |= FAILED;
@@ -250,13 +250,13 @@ fn encode_body(reading: &Reading) -> Vec<u8> {
     }
     if !parts.is_empty() {
         out[0] |= PARTS;
-        put(&mut out, parts.len() as u64);
+        put_varint(&mut out, parts.len() as u64);
         for part in parts {
-            put(&mut out, u64::from(part.len));
-            put(&mut out, u64::from(part.after_ms));
+            put_varint(&mut out, u64::from(part.len));
+            put_varint(&mut out, u64::from(part.after_ms));
         }
     }
-    let good = || samples.iter().zip(points).filter_map(|(s, p)| Some((s.as_ref()?.as_ref().ok()?, p.form)));
+    let good = || samples.iter().zip(points).filter_map(|(s, p)| Some((s.as_ref()?.as_ref().ok()?, p.encoding)));
     if good().all(|(value, form)| fits(value, form)) {
         good().for_each(|(value, _)| put_plain(&mut out, value));
     } else {
@@ -268,10 +268,10 @@ fn encode_body(reading: &Reading) -> Vec<u8> {
 
 /// Decodes the body of a row; `None` if it is damaged.
 pub fn decode(body: &[u8], stream: &Arc<Stream>) -> Option<Reading> {
-    let mut bytes = Bytes(open(body)?);
+    let mut bytes = ByteReader(check_crc(body)?);
     let flags = bytes.byte()?;
-    let mono = MonotonicMillis(bytes.number()?);
-    let wall = UnixMillis(unzigzag(bytes.number()?));
+    let mono = MonotonicMillis(bytes.varint()?);
+    let wall = UnixMillis(unzigzag(bytes.varint()?));
     let at = Stamp { mono, wall, trusted: flags & TRUSTED != 0 };
     let stream = Arc::clone(stream);
     if flags & FAILED != 0 {
@@ -279,19 +279,19 @@ pub fn decode(body: &[u8], stream: &Arc<Stream>) -> Option<Reading> {
         return Some(Reading { stream, at, body: Body::Failed(cause) });
     }
     let n = stream.points.len();
-    let codes = if flags & BAD != 0 { runs(&mut bytes, n)? } else { vec![0; n] };
+    let codes = if flags & BAD != 0 { read_runs(&mut bytes, n)? } else { vec![0; n] };
     let mut parts = Vec::new();
     if flags & PARTS != 0 {
         for _ in 0..bytes.count(n)? {
-            let len = u32::try_from(bytes.number()?).ok()?;
-            parts.push(Part { len, after_ms: u32::try_from(bytes.number()?).ok()? });
+            let len = u32::try_from(bytes.varint()?).ok()?;
+            parts.push(Part { len, after_ms: u32::try_from(bytes.varint()?).ok()? });
         }
     }
     let mut samples = Vec::with_capacity(n);
     for (code, point) in codes.iter().zip(&stream.points) {
         samples.push(match code {
-            0 if flags & TAGGED != 0 => Some(Ok(tagged(&mut bytes)?)),
-            0 => Some(Ok(plain(&mut bytes, point.form)?)),
+            0 if flags & TAGGED != 0 => Some(Ok(read_tagged(&mut bytes)?)),
+            0 => Some(Ok(plain(&mut bytes, point.encoding)?)),
             &ABSENT => None,
             code => Some(Err(Cause::from_code(*code)?)),
         });

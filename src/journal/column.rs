@@ -11,7 +11,7 @@ use pco::standalone::{simple_compress, simple_decompress_into};
 use rust_decimal::Decimal;
 
 use crate::journal::codec::{
-    self, ABSENT, Bytes, open, put, put_runs, put_tagged, runs, seal, tagged, unzigzag, zigzag,
+    self, ABSENT, ByteReader, check_crc, put_varint, put_runs, put_tagged, read_runs, append_crc, read_tagged, unzigzag, zigzag,
 };
 use crate::model::quality::Cause;
 use crate::model::reading::Sample;
@@ -27,12 +27,12 @@ fn config() -> ChunkConfig {
 /// Appends the compressed length in bytes, then the numbers compressed by `pco`.
 fn put_numbers<T: Number>(out: &mut Vec<u8>, numbers: &[T]) {
     let packed = if numbers.is_empty() { Vec::new() } else { simple_compress(numbers, &config()).unwrap_or_default() };
-    put(out, packed.len() as u64);
+    put_varint(out, packed.len() as u64);
     out.extend(packed);
 }
 
 /// Reads exactly `n` numbers.
-fn numbers<T: Number>(bytes: &mut Bytes<'_>, n: usize) -> Option<Vec<T>> {
+fn numbers<T: Number>(bytes: &mut ByteReader<'_>, n: usize) -> Option<Vec<T>> {
     let len = bytes.count(bytes.0.len())?;
     let packed = bytes.take(len)?;
     let mut out = vec![T::default(); n];
@@ -44,20 +44,20 @@ fn numbers<T: Number>(bytes: &mut Bytes<'_>, n: usize) -> Option<Vec<T>> {
 }
 
 /// Encodes a column of integers (sequence numbers, times).
-pub fn whole(column: &[i64]) -> Vec<u8> {
+pub fn encode_integers(column: &[i64]) -> Vec<u8> {
     let mut out = Vec::new();
     put_numbers(&mut out, column);
-    seal(out)
+    append_crc(out)
 }
 
 /// Decodes a column of `n` integers; `None` if it is damaged.
-pub fn read_whole(bytes: &[u8], n: usize) -> Option<Vec<i64>> {
-    numbers(&mut Bytes(open(bytes)?), n)
+pub fn decode_integers(bytes: &[u8], n: usize) -> Option<Vec<i64>> {
+    numbers(&mut ByteReader(check_crc(bytes)?), n)
 }
 
 /// Encodes each sample's delay after the time of its reading, milliseconds. Points with equal delays in every row share a column; if all
 /// delays are 0 the result is empty.
-pub fn offsets(rows: &[Vec<u32>]) -> Vec<u8> {
+pub fn encode_offsets(rows: &[Vec<u32>]) -> Vec<u8> {
     let points = rows.first().map_or(0, Vec::len);
     if rows.iter().all(|row| row.iter().all(|ms| *ms == 0)) {
         return Vec::new();
@@ -70,21 +70,21 @@ pub fn offsets(rows: &[Vec<u32>]) -> Vec<u8> {
         of_point.push(*kinds.entry(column).or_insert(next));
     }
     let mut out = Vec::new();
-    put(&mut out, kinds.len() as u64);
-    of_point.iter().for_each(|k| put(&mut out, *k));
+    put_varint(&mut out, kinds.len() as u64);
+    of_point.iter().for_each(|k| put_varint(&mut out, *k));
     let mut in_order: Vec<(&u64, &Vec<u32>)> = kinds.iter().map(|(c, k)| (k, c)).collect();
     in_order.sort_unstable();
     in_order.iter().for_each(|(_, column)| put_numbers(&mut out, column));
-    seal(out)
+    append_crc(out)
 }
 
 /// Decodes offsets into one column per point.
-pub fn read_offsets(bytes: &[u8], points: usize, n: usize) -> Option<Vec<Arc<[u32]>>> {
+pub fn decode_offsets(bytes: &[u8], points: usize, n: usize) -> Option<Vec<Arc<[u32]>>> {
     if bytes.is_empty() {
         let zeros: Arc<[u32]> = vec![0; n].into();
         return Some(vec![zeros; points]);
     }
-    let mut bytes = Bytes(open(bytes)?);
+    let mut bytes = ByteReader(check_crc(bytes)?);
     let kinds = bytes.count(points)?;
     let of_point: Option<Vec<usize>> = (0..points).map(|_| bytes.count(kinds.checked_sub(1)?)).collect();
     let columns: Option<Vec<Arc<[u32]>>> = (0..kinds).map(|_| Some(numbers::<u32>(&mut bytes, n)?.into())).collect();
@@ -93,7 +93,7 @@ pub fn read_offsets(bytes: &[u8], points: usize, n: usize) -> Option<Vec<Arc<[u3
 }
 
 /// Encodes the samples of a point.
-pub fn samples(column: &[Option<Sample>]) -> Vec<u8> {
+pub fn encode_samples(column: &[Option<Sample>]) -> Vec<u8> {
     let mut out = Vec::new();
     if column.iter().all(|s| codec::code_of(s) == 0) {
         out.push(0);
@@ -103,7 +103,7 @@ pub fn samples(column: &[Option<Sample>]) -> Vec<u8> {
     }
     let values: Vec<&Value> = column.iter().filter_map(|s| s.as_ref()?.as_ref().ok()).collect();
     put_values(&mut out, &values);
-    seal(out)
+    append_crc(out)
 }
 
 /// Writes values in the encoding they share, decimals at their largest scale; or as tagged runs if they differ.
@@ -131,7 +131,7 @@ fn put_values(out: &mut Vec<u8>, values: &[&Value]) {
     }
     out.push(7);
     for (n, value) in runs_of(values) {
-        put(out, n);
+        put_varint(out, n);
         put_tagged(out, value);
     }
 }
@@ -168,8 +168,8 @@ fn put_shorter(out: &mut Vec<u8>, values: &[i64]) {
     if in_runs.len() * 4 < values.len() + 8 {
         out.push(0);
         for (n, value) in in_runs {
-            put(out, n);
-            put(out, zigzag(*value));
+            put_varint(out, n);
+            put_varint(out, zigzag(*value));
         }
     } else {
         out.push(1);
@@ -177,14 +177,14 @@ fn put_shorter(out: &mut Vec<u8>, values: &[i64]) {
     }
 }
 
-fn shorter(bytes: &mut Bytes<'_>, n: usize) -> Option<Vec<i64>> {
+fn read_shorter(bytes: &mut ByteReader<'_>, n: usize) -> Option<Vec<i64>> {
     if bytes.byte()? == 1 {
         return numbers(bytes, n);
     }
     let mut out = Vec::with_capacity(n);
     while out.len() < n {
         let run = bytes.count(n - out.len()).filter(|run| *run > 0)?;
-        let value = unzigzag(bytes.number()?);
+        let value = unzigzag(bytes.varint()?);
         out.resize(out.len() + run, value);
     }
     Some(out)
@@ -242,9 +242,9 @@ impl Iterator for Samples {
 }
 
 /// Decodes a column of `n` samples; `None` if it is damaged.
-pub fn read_samples(bytes: &[u8], n: usize) -> Option<Samples> {
-    let mut bytes = Bytes(open(bytes)?);
-    let codes = if bytes.byte()? == 0 { vec![0; n] } else { runs(&mut bytes, n)? };
+pub fn decode_samples(bytes: &[u8], n: usize) -> Option<Samples> {
+    let mut bytes = ByteReader(check_crc(bytes)?);
+    let codes = if bytes.byte()? == 0 { vec![0; n] } else { read_runs(&mut bytes, n)? };
     let good = codes.iter().filter(|c| **c == 0).count();
     if codes.iter().any(|c| *c != 0 && *c != ABSENT && Cause::from_code(*c).is_none()) {
         return None;
@@ -253,23 +253,23 @@ pub fn read_samples(bytes: &[u8], n: usize) -> Option<Samples> {
     Some(Samples { codes: codes.into_iter(), values })
 }
 
-fn values(bytes: &mut Bytes<'_>, n: usize) -> Option<Values> {
+fn values(bytes: &mut ByteReader<'_>, n: usize) -> Option<Values> {
     Some(match bytes.byte()? {
         2 => {
             let scale = u32::from(bytes.byte()?);
             Decimal::try_from_i128_with_scale(0, scale).ok()?;
-            Values::Exact(scale, shorter(bytes, n)?.into_iter())
+            Values::Exact(scale, read_shorter(bytes, n)?.into_iter())
         }
         3 => Values::F32(numbers::<f32>(bytes, n)?.into_iter()),
         4 => Values::F64(numbers::<f64>(bytes, n)?.into_iter()),
-        5 => Values::Code(shorter(bytes, n)?.into_iter()),
-        6 => Values::Bool(shorter(bytes, n)?.into_iter()),
+        5 => Values::Code(read_shorter(bytes, n)?.into_iter()),
+        6 => Values::Bool(read_shorter(bytes, n)?.into_iter()),
         7 => {
-            let (mut out, mut told) = (Vec::new(), 0);
-            while told < n {
-                let run = bytes.count(n - told).filter(|run| *run > 0)?;
-                out.push((run, tagged(bytes)?));
-                told += run;
+            let (mut out, mut decoded) = (Vec::new(), 0);
+            while decoded < n {
+                let run = bytes.count(n - decoded).filter(|run| *run > 0)?;
+                out.push((run, read_tagged(bytes)?));
+                decoded += run;
             }
             Values::Runs(out.into_iter(), 0, None)
         }
@@ -309,7 +309,7 @@ impl Aggregate {
     }
 
     /// Merges an aggregate of a later interval.
-    pub fn join(&mut self, later: &Aggregate) {
+    pub fn merge(&mut self, later: &Aggregate) {
         self.all += later.all;
         if later.good == 0 {
             return;
@@ -326,38 +326,38 @@ impl Aggregate {
 }
 
 /// Encodes quarter-hour aggregates, by start in milliseconds since 1970.
-pub fn aggregates(of: &BTreeMap<i64, Aggregate>) -> Vec<u8> {
+pub fn encode_aggregates(of: &BTreeMap<i64, Aggregate>) -> Vec<u8> {
     let mut out = Vec::new();
-    put(&mut out, of.len() as u64);
+    put_varint(&mut out, of.len() as u64);
     for (start, a) in of {
-        put(&mut out, zigzag(*start));
-        put(&mut out, u64::from(a.good));
-        put(&mut out, u64::from(a.all));
+        put_varint(&mut out, zigzag(*start));
+        put_varint(&mut out, u64::from(a.good));
+        put_varint(&mut out, u64::from(a.all));
         for x in [a.sum, a.min, a.max, a.first.0, a.last.0] {
             out.extend(x.to_le_bytes());
         }
-        put(&mut out, zigzag(a.first.1 - start));
-        put(&mut out, zigzag(a.last.1 - start));
+        put_varint(&mut out, zigzag(a.first.1 - start));
+        put_varint(&mut out, zigzag(a.last.1 - start));
     }
-    seal(out)
+    append_crc(out)
 }
 
 /// Decodes aggregates; `None` if they are damaged.
-pub fn read_aggregates(bytes: &[u8]) -> Option<BTreeMap<i64, Aggregate>> {
-    let mut bytes = Bytes(open(bytes)?);
+pub fn decode_aggregates(bytes: &[u8]) -> Option<BTreeMap<i64, Aggregate>> {
+    let mut bytes = ByteReader(check_crc(bytes)?);
     let n = bytes.count(10_000)?;
     let mut out = BTreeMap::new();
     for _ in 0..n {
-        let start = unzigzag(bytes.number()?);
-        let good = u32::try_from(bytes.number()?).ok()?;
-        let all = u32::try_from(bytes.number()?).ok()?;
+        let start = unzigzag(bytes.varint()?);
+        let good = u32::try_from(bytes.varint()?).ok()?;
+        let all = u32::try_from(bytes.varint()?).ok()?;
         let mut floats = [0f64; 5];
         for x in &mut floats {
             *x = f64::from_le_bytes(bytes.array()?);
         }
         let [sum, min, max, first, last] = floats;
-        let first = (first, start.checked_add(unzigzag(bytes.number()?))?);
-        let last = (last, start.checked_add(unzigzag(bytes.number()?))?);
+        let first = (first, start.checked_add(unzigzag(bytes.varint()?))?);
+        let last = (last, start.checked_add(unzigzag(bytes.varint()?))?);
         out.insert(start, Aggregate { good, all, sum, min, max, first, last });
     }
     Some(out)
@@ -368,8 +368,8 @@ mod tests {
     use super::*;
 
     fn there_and_back(column: Vec<Option<Sample>>) -> usize {
-        let bytes = samples(&column);
-        let back: Vec<Option<Sample>> = read_samples(&bytes, column.len()).unwrap().collect();
+        let bytes = encode_samples(&column);
+        let back: Vec<Option<Sample>> = decode_samples(&bytes, column.len()).unwrap().collect();
         assert_eq!(back, column);
         bytes.len()
     }
@@ -395,23 +395,23 @@ mod tests {
 
     #[test]
     fn a_changed_bit_is_found() {
-        let bytes = samples(&[Some(Ok(Value::Code(1))), Some(Ok(Value::Code(2)))]);
+        let bytes = encode_samples(&[Some(Ok(Value::Code(1))), Some(Ok(Value::Code(2)))]);
         for bit in 0..bytes.len() * 8 {
             let mut wrong = bytes.clone();
             wrong[bit / 8] ^= 1 << (bit % 8);
-            assert!(read_samples(&wrong, 2).is_none());
+            assert!(decode_samples(&wrong, 2).is_none());
         }
     }
 
     #[test]
     fn offsets_come_back_by_point() {
         let rows: Vec<Vec<u32>> = (0..50).map(|i| vec![0, 0, 20 + i % 3, 20 + i % 3]).collect();
-        let bytes = offsets(&rows);
-        let columns = read_offsets(&bytes, 4, 50).unwrap();
+        let bytes = encode_offsets(&rows);
+        let columns = decode_offsets(&bytes, 4, 50).unwrap();
         for (i, row) in rows.iter().enumerate() {
             assert_eq!(&columns.iter().map(|c| c[i]).collect::<Vec<_>>(), row);
         }
-        assert!(offsets(&[vec![0, 0]]).is_empty());
+        assert!(encode_offsets(&[vec![0, 0]]).is_empty());
     }
 
     #[test]
@@ -421,7 +421,7 @@ mod tests {
         a.add(2_000, None);
         a.add(3_000, Some(4.0));
         let of = BTreeMap::from([(0, a)]);
-        assert_eq!(read_aggregates(&aggregates(&of)), Some(of));
+        assert_eq!(decode_aggregates(&encode_aggregates(&of)), Some(of));
         assert_eq!(
             (a.good, a.all, a.sum, a.min, a.max, a.first, a.last),
             (2, 3, 6.0, 2.0, 4.0, (2.0, 1_000), (4.0, 3_000))

@@ -6,15 +6,15 @@ use std::time::Duration;
 use rusqlite::backup::Backup;
 
 use crate::journal::recover::files;
-use crate::journal::segment::{JournalError, Open, at, open_db};
+use crate::journal::segment::{JournalError, OpenMode, at, open_db};
 
 /// Raw segments, to be copied before the day files: a segment that is sealed meanwhile is then in both copies, and the raw one counts.
-pub fn sources(dir: &Path) -> Vec<PathBuf> {
+pub fn raw_files(dir: &Path) -> Vec<PathBuf> {
     files(dir, "raw-")
 }
 
 /// Day files, to be listed after the raw segments were copied.
-pub fn sealed(dir: &Path) -> Vec<PathBuf> {
+pub fn day_files(dir: &Path) -> Vec<PathBuf> {
     files(dir, "day-")
 }
 
@@ -24,7 +24,7 @@ pub fn sealed(dir: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// It cannot be read, or the copy cannot be written.
 pub fn copy(from: &Path, to: &Path) -> Result<bool, JournalError> {
-    let source = match open_db(from, Open::ReadOnly) {
+    let source = match open_db(from, OpenMode::ReadOnly) {
         Ok(source) => source,
         Err(_) if !from.exists() => return Ok(false),
         Err(JournalError::Unfinished { .. }) => return Ok(false),

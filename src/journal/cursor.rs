@@ -28,25 +28,25 @@ pub struct SealedCursor {
     /// Devices whose names sort before this one are finished.
     pub device: String,
     /// Last acknowledged number of this device; 0: none.
-    pub done: u64,
+    pub acked_seq: u64,
 }
 
 impl Position {
     /// Acknowledges everything up to a number and nothing beyond.
-    pub fn at(floor: u64) -> Self {
-        Self { low_watermark: floor, sealed_cursor: None, acked_ranges: Vec::new() }
+    pub fn at(low_watermark: u64) -> Self {
+        Self { low_watermark, sealed_cursor: None, acked_ranges: Vec::new() }
     }
 
     /// Whether a number is acknowledged by the low watermark or a range; ignores the sealed cursor.
-    pub fn has(&self, seq: u64) -> bool {
+    pub fn is_acked(&self, seq: u64) -> bool {
         seq <= self.low_watermark || self.acked_ranges.iter().any(|d| d.after < seq && seq <= d.upto)
     }
 
     /// How many numbers from `first` to `last` are not acknowledged; ignores the sealed cursor.
-    pub fn behind(&self, first: u64, last: u64) -> u64 {
+    pub fn unacked_between(&self, first: u64, last: u64) -> u64 {
         let after = self.low_watermark.max(first.saturating_sub(1));
-        let done = |d: &AckedRange| d.upto.min(last).saturating_sub(d.after.max(after));
-        last.saturating_sub(after).saturating_sub(self.acked_ranges.iter().map(done).sum())
+        let acked = |d: &AckedRange| d.upto.min(last).saturating_sub(d.after.max(after));
+        last.saturating_sub(after).saturating_sub(self.acked_ranges.iter().map(acked).sum())
     }
 
     /// The same position without anything beyond `committed`.
@@ -56,8 +56,8 @@ impl Position {
             return Self::at(committed);
         }
         let clamp = |d: &AckedRange| AckedRange { upto: d.upto.min(committed), ..*d };
-        let ahead = self.acked_ranges.iter().map(clamp).filter(|d| d.after < d.upto).collect();
-        Self { acked_ranges: ahead, ..self.clone() }
+        let acked_ranges = self.acked_ranges.iter().map(clamp).filter(|d| d.after < d.upto).collect();
+        Self { acked_ranges, ..self.clone() }
     }
 
     /// Stored form: `watermark[+after-upto]...[ segment acknowledged device]`. The device comes last because it may contain spaces.
@@ -66,7 +66,7 @@ impl Position {
         self.acked_ranges.iter().for_each(|d| head.push_str(&format!("+{}-{}", d.after, d.upto)));
         match &self.sealed_cursor {
             None => head,
-            Some(w) => format!("{head} {} {} {}", w.segment, w.done, w.device),
+            Some(w) => format!("{head} {} {} {}", w.segment, w.acked_seq, w.device),
         }
     }
 
@@ -74,25 +74,25 @@ impl Position {
     pub fn from_text(text: &str) -> Option<Self> {
         let mut words = text.splitn(4, ' ');
         let mut head = words.next()?.split('+');
-        let floor = head.next()?.parse().ok()?;
+        let low_watermark = head.next()?.parse().ok()?;
         let range = |text: &str| {
             let (after, upto) = text.split_once('-')?;
             Some(AckedRange { after: after.parse().ok()?, upto: upto.parse().ok()? })
         };
-        let ahead = head.map(range).collect::<Option<Vec<AckedRange>>>()?;
+        let acked_ranges = head.map(range).collect::<Option<Vec<AckedRange>>>()?;
         let Some(segment) = words.next() else {
-            return Some(Self { low_watermark: floor, sealed_cursor: None, acked_ranges: ahead });
+            return Some(Self { low_watermark, sealed_cursor: None, acked_ranges });
         };
-        let done = words.next()?.parse().ok()?;
-        let walk = SealedCursor { segment: segment.parse().ok()?, done, device: words.next()?.to_string() };
-        Some(Self { low_watermark: floor, sealed_cursor: Some(walk), acked_ranges: ahead })
+        let acked_seq = words.next()?.parse().ok()?;
+        let sealed_cursor = SealedCursor { segment: segment.parse().ok()?, acked_seq, device: words.next()?.to_string() };
+        Some(Self { low_watermark, sealed_cursor: Some(sealed_cursor), acked_ranges })
     }
 
     /// Whether `self` is at least as far as `other`. Of the acknowledged ranges only the last is compared.
-    pub fn reaches(&self, other: &Position) -> bool {
+    pub fn is_at_least(&self, other: &Position) -> bool {
         let key = |p: &Position| {
-            let walk = p.sealed_cursor.clone().unwrap_or(SealedCursor { segment: 0, device: String::new(), done: 0 });
-            (p.low_watermark, walk.segment, walk.device, walk.done, p.acked_ranges.last().map_or(0, |d| d.upto))
+            let sealed = p.sealed_cursor.clone().unwrap_or(SealedCursor { segment: 0, device: String::new(), acked_seq: 0 });
+            (p.low_watermark, sealed.segment, sealed.device, sealed.acked_seq, p.acked_ranges.last().map_or(0, |d| d.upto))
         };
         key(self) >= key(other)
     }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn positions_come_back() {
-        let walk = SealedCursor { segment: 7, device: "lift 1".into(), done: 9 };
+        let walk = SealedCursor { segment: 7, device: "lift 1".into(), acked_seq: 9 };
         let walking = Position { low_watermark: 6, sealed_cursor: Some(walk), acked_ranges: Vec::new() };
         let ahead = vec![AckedRange { after: 20, upto: 30 }, AckedRange { after: 40, upto: 41 }];
         let live = Position { acked_ranges: ahead.clone(), ..walking.clone() };
@@ -112,8 +112,8 @@ mod tests {
             assert_eq!(Position::from_text(&p.to_text()), Some(p));
         }
         assert_eq!((Position::from_text("x"), Position::from_text("5+7")), (None, None));
-        assert!(Position::at(8).reaches(&walking) && live.reaches(&walking) && !walking.reaches(&live));
-        assert_eq!((live.behind(1, 50), live.behind(25, 45), live.has(30), live.has(31)), (33, 14, true, false));
+        assert!(Position::at(8).is_at_least(&walking) && live.is_at_least(&walking) && !walking.is_at_least(&live));
+        assert_eq!((live.unacked_between(1, 50), live.unacked_between(25, 45), live.is_acked(30), live.is_acked(31)), (33, 14, true, false));
         assert_eq!(live.clamped(25).acked_ranges, [AckedRange { after: 20, upto: 25 }]);
         assert_eq!(live.clamped(5), Position::at(5));
     }

@@ -15,37 +15,39 @@ pub struct Damage {
     /// Whose readings; empty: of all devices.
     pub device: String,
     /// From when to when, milliseconds since 1970; none: nobody knows.
-    pub hours: Option<(i64, i64)>,
+    #[serde(rename = "hours")]
+    pub period: Option<(i64, i64)>,
     /// Why.
-    pub why: String,
+    #[serde(rename = "why")]
+    pub reason: String,
 }
 
 impl Damage {
     /// Damage of a file; the period is taken from its name or its file times.
-    pub fn file(path: &Path, device: &str, why: impl Into<String>) -> Self {
+    pub fn file(path: &Path, device: &str, reason: impl Into<String>) -> Self {
         let file = path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
         Self {
-            hours: day_of(&file).or_else(|| hour_of(&file, path)),
+            period: day_of(&file).or_else(|| hour_of(&file, path)),
             file,
             device: device.to_string(),
-            why: why.into(),
+            reason: reason.into(),
         }
     }
 
     /// Damage of one slice, with the period of its header.
-    pub fn slice(path: &Path, device: &str, slice: &Slice, why: impl Into<String>) -> Self {
-        Self { hours: Some((slice.first_ms, slice.last_ms)), ..Self::file(path, device, why) }
+    pub fn slice(path: &Path, device: &str, slice: &Slice, reason: impl Into<String>) -> Self {
+        Self { period: Some((slice.first_ms, slice.last_ms)), ..Self::file(path, device, reason) }
     }
 
     /// Whether it overlaps any of these in time.
-    pub fn is_of_any(&self, others: &[Damage]) -> bool {
-        let (first, last) = self.hours.unwrap_or((i64::MIN, i64::MAX));
-        others.iter().any(|other| other.touches(first, last.saturating_add(1)))
+    pub fn overlaps_any(&self, others: &[Damage]) -> bool {
+        let (first, last) = self.period.unwrap_or((i64::MIN, i64::MAX));
+        others.iter().any(|other| other.overlaps(first, last.saturating_add(1)))
     }
 
     /// Whether it may affect the period from `from_ms` to before `to_ms`.
-    pub fn touches(&self, from_ms: i64, to_ms: i64) -> bool {
-        self.hours.is_none_or(|(first, last)| first < to_ms && last >= from_ms)
+    pub fn overlaps(&self, from_ms: i64, to_ms: i64) -> bool {
+        self.period.is_none_or(|(first, last)| first < to_ms && last >= from_ms)
     }
 }
 
@@ -67,7 +69,7 @@ fn hour_of(name: &str, path: &Path) -> Option<(i64, i64)> {
 }
 
 /// The `.damaged` files of the directory, as damage.
-pub fn set_aside(dir: &Path) -> Vec<Damage> {
+pub fn quarantined(dir: &Path) -> Vec<Damage> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
     let is_ours = |path: &std::path::PathBuf| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
@@ -83,7 +85,7 @@ pub fn set_aside(dir: &Path) -> Vec<Damage> {
 ///
 /// # Errors
 /// The query fails for another reason than damage.
-pub fn slices(
+pub fn readable_slices(
     file: &DayFile,
     device: &str,
     filter: &str,
@@ -99,10 +101,10 @@ pub fn slices(
     let by_key = format!("id = ?{} AND {condition}", args.len() + 1);
     let mut args = args.to_vec();
     args.push(0);
-    for id in 1..=file.last_slice().unwrap_or(SLICES_MAX) {
+    for id in 1..=file.max_slice_id().unwrap_or(SLICES_MAX) {
         args.last_mut().into_iter().for_each(|key| *key = id);
         match file.slices(&by_key, &args) {
-            Ok(slices) => found.extend(slices),
+            Ok(slices) => found.extend(readable_slices),
             Err(_) => lost += 1,
         }
         // Every key so far failed, more than one leaf page holds: the root page is damaged.
@@ -131,15 +133,15 @@ mod tests {
         let damage = Damage::file(Path::new("/j/day-20251009-register.db.damaged"), "", "set aside");
         let day = 1_759_968_000_000;
         assert_eq!(
-            (damage.file.as_str(), damage.hours),
+            (damage.file.as_str(), damage.period),
             ("day-20251009-register.db.damaged", Some((day, day + 90_000_000)))
         );
         assert!(
-            damage.touches(day - 1, day + 1)
-                && !damage.touches(day - 10, day)
-                && !damage.touches(day + 90_000_001, i64::MAX)
+            damage.overlaps(day - 1, day + 1)
+                && !damage.overlaps(day - 10, day)
+                && !damage.overlaps(day + 90_000_001, i64::MAX)
         );
         let raw = Damage::file(Path::new("/j/raw-7.db.damaged"), "", "set aside");
-        assert!(raw.hours.is_none() && raw.touches(0, 1));
+        assert!(raw.period.is_none() && raw.overlaps(0, 1));
     }
 }

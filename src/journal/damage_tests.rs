@@ -99,7 +99,7 @@ fn found(dir: &Dir, device: &str, point: &str) -> (Vec<HistoryRow>, Vec<Damage>,
     let query = HistoryQuery { device: device.into(), point: point.into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
     let settings = JournalSettings { telemetry_days: 36_500, ..JournalSettings::default() };
     let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
-    let journal = Journal::view(&dir.0, &settings, &clock).unwrap();
+    let journal = Journal::open_read_only(&dir.0, &settings, &clock).unwrap();
     let mut rows = Vec::new();
     let each = |row| {
         rows.push(row);
@@ -146,7 +146,7 @@ fn damage_of_sealed_files_is_said_with_every_answer() {
             assert!(odd.is_none(), "{place}: a row that was never written: {odd:?}");
             let is_less = rows.len() < all.len();
             assert!(!is_less || !damage.is_empty(), "{place}: {} of {N}, and nothing is said", rows.len());
-            let same = |a: &Slot, b: &Slot| a.of == b.of || b.damaged;
+            let same = |a: &Slot, b: &Slot| a.aggregate == b.aggregate || b.damaged;
             assert!(slots.slots.iter().zip(&now.slots).all(|(a, b)| same(a, b)), "{place}");
             lacks += usize::from(is_less);
         }
@@ -168,7 +168,7 @@ fn one_damaged_file_costs_no_register() {
                 let (rows, damage, now) = found(&dir, device, "energy_kwh");
                 assert_eq!((&rows, &damage), (all, &Vec::new()), "{prefix} {place}");
                 assert!(
-                    slots.slots.iter().zip(&now.slots).all(|(a, b)| a.of == b.of && !b.damaged),
+                    slots.slots.iter().zip(&now.slots).all(|(a, b)| a.aggregate == b.aggregate && !b.damaged),
                     "{prefix} {place}"
                 );
             }
@@ -214,7 +214,7 @@ fn a_verification_says_what_is_damaged_and_mends_registers() {
     let dir = sealed("verified");
     let verify = || Journal::verify(&dir.0, 7, |_| {});
     let clean = verify();
-    assert_eq!((clean.damage.len(), clean.mended.len(), clean.files), (0, 0, 5), "{clean:?}");
+    assert_eq!((clean.damage.len(), clean.repaired.len(), clean.files), (0, 0, 5), "{clean:?}");
     let registers = std::fs::read(file_of(&dir, "day-", "register")).unwrap();
     for prefix in ["day-", "mirror-"] {
         let file = file_of(&dir, prefix, "register");
@@ -222,8 +222,8 @@ fn a_verification_says_what_is_damaged_and_mends_registers() {
         damaged_in_turn(&file, |place| {
             let report = verify();
             assert!(report.damage.is_empty(), "{prefix} {place}: {report:?}");
-            mended += report.mended.len();
-            assert_eq!(verify().mended, Vec::<String>::new(), "{prefix} {place}: mended for good");
+            mended += report.repaired.len();
+            assert_eq!(verify().repaired, Vec::<String>::new(), "{prefix} {place}: mended for good");
             let (rows, damage, _) = found(&dir, "a", "energy_kwh");
             assert_eq!((rows.len(), damage.len()), (usize::try_from(N).unwrap(), 0), "{prefix} {place}");
         });
@@ -232,11 +232,11 @@ fn a_verification_says_what_is_damaged_and_mends_registers() {
     }
     // A missing mirror (a journal of an earlier version, a backup) is created.
     std::fs::remove_file(file_of(&dir, "mirror-", "register")).unwrap();
-    assert_eq!((verify().mended.len(), verify().mended.len()), (1, 0));
+    assert_eq!((verify().repaired.len(), verify().repaired.len()), (1, 0));
     // Telemetry has no second copy: its damage is reported with device and hours.
     let mut named = 0;
     damaged_in_turn(&file_of(&dir, "day-", "telemetry"), |_| {
-        named += verify().damage.iter().filter(|d| d.hours.is_some() && d.file.contains("telemetry")).count();
+        named += verify().damage.iter().filter(|d| d.period.is_some() && d.file.contains("telemetry")).count();
     });
     assert!(named > 0);
     assert_eq!(verify().damage, Vec::new());
@@ -279,17 +279,17 @@ fn the_running_gateway_verifies_by_itself() {
     damaged_in_turn(&file_of(&dir, "day-", "register"), |place| {
         let _may_not_exist = std::fs::remove_file(dir.0.join("verified.json"));
         let (journal, writer) = open(&dir);
-        let report = || journal.verified().unwrap_or_default();
+        let report = || journal.last_verification().unwrap_or_default();
         wait("a verification", || report().files > 0);
         assert_eq!(report().damage, Vec::new(), "{place}");
         let damaged = journal.health().damaged_files.load(Ordering::Relaxed);
-        assert!(damaged >= report().mended.len() as u64, "{place}: the disk turned bits: that is said");
-        if !report().mended.is_empty() {
+        assert!(damaged >= report().repaired.len() as u64, "{place}: the disk turned bits: that is said");
+        if !report().repaired.is_empty() {
             mended += 1;
             std::fs::remove_file(dir.0.join("verified.json")).unwrap();
             journal.verify_now();
             wait("another one", || report().files > 0);
-            assert_eq!(report().mended, Vec::<String>::new(), "{place}: mended for good");
+            assert_eq!(report().repaired, Vec::<String>::new(), "{place}: mended for good");
         }
         writer.stop();
     });

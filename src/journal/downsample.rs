@@ -22,7 +22,7 @@ impl Downsampling {
     pub fn begin(path: &Path) -> Result<Option<Self>, JournalError> {
         let from = DayFile::open(path)?;
         let mut todo = from.slices("1 = 1", &[])?;
-        if todo.iter().all(|s| s.thinned) {
+        if todo.iter().all(|s| s.downsampled) {
             return Ok(None);
         }
         todo.reverse();
@@ -58,14 +58,14 @@ impl Downsampling {
     fn copy(&mut self, slice: &Slice) -> Result<(), JournalError> {
         let (Some(seqs), Some(times)) = (self.from.seqs(slice)?, self.from.times(slice)?) else { return Ok(()) };
         let Some(stream) = self.from.streams(None)?.0.remove(&slice.stream) else { return Ok(()) };
-        let Some(columns_of) = self.from.offsets(slice)?.filter(|_| slice.is_whole) else { return Ok(()) };
+        let Some(columns_of) = self.from.offsets(slice)?.filter(|_| slice.is_intact) else { return Ok(()) };
         let offsets = (0..slice.n).map(|row| columns_of.iter().map(|c| c.get(row).copied().unwrap_or(0)).collect());
         let rows = Rows { offsets: offsets.collect(), seqs, times };
-        let header = Slice { thinned: true, ..slice.clone() };
+        let header = Slice { downsampled: true, ..slice.clone() };
         let mut columns = Vec::new();
         for (lane, point) in slice.points.iter().enumerate() {
             if let Some(samples) = self.from.samples(slice, *point)? {
-                let times = rows.times_of(lane);
+                let times = rows.sample_times(lane);
                 let whole: Vec<Option<Sample>> = samples.collect();
                 // Aggregates are those of all original samples, so that sums, means and completeness stay right.
                 let quarters = match self.from.aggregates(slice, *point)? {

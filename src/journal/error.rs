@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::store::fault::is_of_file;
+use crate::store::fault::is_file_fault;
 
 /// Format version of all journal files (SQLite `user_version`).
 pub const FORMAT: i64 = 1;
@@ -20,7 +20,7 @@ pub enum JournalError {
     },
     /// Another process holds the directory's lock.
     #[error("another gateway writes to {path}; give this one another --state, or stop the other")]
-    Held {
+    Locked {
         path: String,
     },
     /// The file has no format version and no rows: its creation was interrupted.
@@ -51,11 +51,11 @@ impl JournalError {
     /// Whether the file cannot be read for a reason that lies in the file or its medium, so that startup goes on without it. False if it is
     /// locked by another process, memory or disk space is short, or permission is missing.
     pub fn is_unreadable(&self) -> bool {
-        matches!(self, JournalError::Sql { path, source } if is_of_file(source, Path::new(path)))
+        matches!(self, JournalError::Sql { path, source } if is_file_fault(source, Path::new(path)))
     }
 
     /// Whether the format number differs from ours in one bit. If the other files are ours, that is damage and not a newer version.
-    pub fn is_turned_bit(&self) -> bool {
+    pub fn is_single_bit_flip(&self) -> bool {
         matches!(self, JournalError::Newer { found, .. } if ((found ^ FORMAT) & 0xFFFF_FFFF).count_ones() == 1)
     }
 
@@ -69,7 +69,7 @@ impl JournalError {
     pub fn path(&self) -> &Path {
         match self {
             JournalError::Newer { path, .. }
-            | JournalError::Held { path }
+            | JournalError::Locked { path }
             | JournalError::Unfinished { path }
             | JournalError::Sql { path, .. } => Path::new(path),
         }

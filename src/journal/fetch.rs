@@ -42,7 +42,7 @@ impl Cursor {
     }
 
     /// The next readings from the tail in memory, at most `max`; `None` if files have to be read ([`Cursor::fetch`]).
-    pub fn live(&mut self, max: usize) -> Option<Vec<JournalItem>> {
+    pub fn fetch_tail(&mut self, max: usize) -> Option<Vec<JournalItem>> {
         if self.position.sealed_cursor.is_some() {
             return None;
         }
@@ -59,7 +59,7 @@ impl Cursor {
     /// will be tried again.
     pub fn fetch(&mut self, max: usize) -> Vec<JournalItem> {
         loop {
-            if let Some(items) = self.live(max) {
+            if let Some(items) = self.fetch_tail(max) {
                 return items;
             }
             match self.read_files(max) {
@@ -71,8 +71,8 @@ impl Cursor {
                 Err(e) if e.is_damage() || (e.is_unreadable() && e.path().exists() && self.failures > TRIES) => {
                     self.failures = 0;
                     tracing::error!(error = %e, "a journal file is damaged: its readings are passed over");
-                    self.journal.shared.found_damaged(e.path());
-                    self.pass_over();
+                    self.journal.shared.count_damaged(e.path());
+                    self.skip_segment();
                 }
                 Err(e) if !e.path().exists() => (self.raw, self.hour, self.names) = (None, None, None),
                 Err(e) => {
@@ -154,19 +154,19 @@ impl Cursor {
         place: &SegmentLocation,
         max: usize,
     ) -> Result<Vec<JournalItem>, JournalError> {
-        let walk = self.position.sealed_cursor.clone().filter(|w| w.segment == first);
-        let floor = self.position.low_watermark;
+        let sealed_cursor = self.position.sealed_cursor.clone().filter(|w| w.segment == first);
+        let low_watermark = self.position.low_watermark;
         if self.names.as_ref().is_none_or(|(f, _)| *f != first) {
             let names = sealed::devices(&self.open(&place.sealed)?, first)?;
             self.names = Some((first, names));
         }
         let names = self.names.as_ref().map(|(_, n)| n.as_slice()).unwrap_or_default();
-        let from = walk.as_ref().map_or("", |w| w.device.as_str());
+        let from = sealed_cursor.as_ref().map_or("", |w| w.device.as_str());
         let Some(device) = names.iter().find(|n| n.as_str() >= from).cloned() else {
-            self.leave_sealed(place);
+            self.finish_sealed(place);
             return Ok(Vec::new());
         };
-        let done = walk.filter(|w| w.device == device).map_or(0, |w| w.done).max(floor);
+        let acked_seq = sealed_cursor.filter(|w| w.device == device).map_or(0, |w| w.acked_seq).max(low_watermark);
         if self.hour.as_ref().is_none_or(|(f, d, _)| *f != first || *d != device) {
             let hour = DeviceHour::open(&self.open(&place.sealed)?, first, &device, self.is_final())?;
             self.journal.health().damaged_rows.fetch_add(hour.damaged, Ordering::Relaxed);
@@ -176,10 +176,10 @@ impl Cursor {
         let mut items = Vec::new();
         while items.len() < max {
             let Some(entry) = hour.next() else { break };
-            if entry.seq > done {
-                let walk = Some(SealedCursor { segment: first, device: device.clone(), done: entry.seq });
+            if entry.seq > acked_seq {
+                let sealed_cursor = Some(SealedCursor { segment: first, device: device.clone(), acked_seq: entry.seq });
                 items.push(JournalItem {
-                    position: Position { sealed_cursor: walk, ..Position::at(floor) },
+                    position: Position { sealed_cursor, ..Position::at(low_watermark) },
                     entry: Arc::new(entry),
                 });
             }
@@ -191,10 +191,10 @@ impl Cursor {
             let last = place.last_seq.unwrap_or(first);
             let after = match next {
                 Some(device) => Position {
-                    sealed_cursor: Some(SealedCursor { segment: first, device, done: 0 }),
-                    ..Position::at(floor)
+                    sealed_cursor: Some(SealedCursor { segment: first, device, acked_seq: 0 }),
+                    ..Position::at(low_watermark)
                 },
-                None => Position::at(last.max(floor)),
+                None => Position::at(last.max(low_watermark)),
             };
             if let Some(item) = items.last_mut() {
                 item.position = after.clone();
@@ -206,14 +206,14 @@ impl Cursor {
         Ok(items)
     }
 
-    fn leave_sealed(&mut self, place: &SegmentLocation) {
+    fn finish_sealed(&mut self, place: &SegmentLocation) {
         let last = place.last_seq.unwrap_or(self.position.low_watermark);
         self.position = Position::at(last.max(self.position.low_watermark));
         (self.hour, self.names) = (None, None);
     }
 
     /// Moves the position behind a segment that cannot be read.
-    fn pass_over(&mut self) {
+    fn skip_segment(&mut self) {
         (self.raw, self.hour, self.names) = (None, None, None);
         match self.place() {
             Some((_, SegmentLocation { last_seq: Some(last), .. })) => {
@@ -235,7 +235,7 @@ impl Cursor {
             match mirror::open(path) {
                 Ok(file) => files.push(file),
                 Err(e) if e.is_damage() || (self.is_final() && e.is_unreadable()) => {
-                    self.journal.shared.found_damaged(path);
+                    self.journal.shared.count_damaged(path);
                 }
                 Err(e) => return Err(e),
             }

@@ -7,7 +7,7 @@ use crate::journal::column::Aggregate;
 use crate::journal::damage::Damage;
 use crate::journal::sealed::{DayFile, QUARTER_MS};
 use crate::journal::segment::{JournalError, Offsets, SegmentReader};
-use crate::journal::walk::{VisitMode, Visited, may_hold, point_of};
+use crate::journal::walk::{VisitMode, Visited, may_hold, point_index};
 use crate::journal::{Journal, lock};
 use crate::model::point::Stream;
 use crate::model::reading::Sample;
@@ -20,7 +20,7 @@ pub struct HistoryRow {
     pub at_ms: i64,
     pub sample: Sample,
     /// Whether samples beside it were removed by downsampling.
-    pub thinned: bool,
+    pub downsampled: bool,
 }
 
 /// One point of one device in the range `from_ms..to_ms`, milliseconds since 1970.
@@ -37,26 +37,26 @@ pub struct HistoryQuery {
 pub struct Slot {
     /// Milliseconds since 1970.
     pub start_ms: i64,
-    pub of: Aggregate,
+    pub aggregate: Aggregate,
     /// How many samples were due at the polling interval of the last sample in this slot (of earlier ones if it is empty); 0 if the source
     /// is irregular.
-    pub due: u32,
+    pub expected: u32,
     /// Whether data in this interval may exist that cannot be read.
     pub damaged: bool,
     /// Whether samples were removed by downsampling. Sum, extremes and completeness of whole quarter hours still cover all samples.
-    pub thinned: bool,
+    pub downsampled: bool,
 }
 
 impl Slot {
     /// Good samples divided by due ones, 0 to 1; divided by all samples if the source is irregular.
     pub fn completeness(&self) -> f64 {
-        let due = if self.due > 0 { self.due } else { self.of.all };
-        if due == 0 { 0.0 } else { (f64::from(self.of.good) / f64::from(due)).min(1.0) }
+        let due = if self.expected > 0 { self.expected } else { self.aggregate.all };
+        if due == 0 { 0.0 } else { (f64::from(self.aggregate.good) / f64::from(due)).min(1.0) }
     }
 
     /// Mean of the good values.
     pub fn mean(&self) -> Option<f64> {
-        (self.of.good > 0).then(|| self.of.sum / f64::from(self.of.good))
+        (self.aggregate.good > 0).then(|| self.aggregate.sum / f64::from(self.aggregate.good))
     }
 }
 
@@ -87,7 +87,7 @@ impl Journal {
         let (mut go_on, mut damage) = (true, Vec::new());
         self.walk(query, VisitMode::Samples, &mut damage, &mut |met, from| {
             if let Visited::Row(at_ms, sample) = met {
-                go_on = go_on && each(HistoryRow { at_ms, sample: sample.cloned(), thinned: from.thinned });
+                go_on = go_on && each(HistoryRow { at_ms, sample: sample.cloned(), downsampled: from.downsampled });
             }
             go_on
         })?;
@@ -119,30 +119,30 @@ impl Journal {
         let index = |ms: i64| spans.partition_point(|(start, _)| *start <= ms).wrapping_sub(1);
         let mut cadences = vec![0u64; out.len()];
         let mut damage = Vec::new();
-        let ask = if bounds.iter().all(|b| b % QUARTER_MS == 0) { VisitMode::Quarters } else { VisitMode::Slots };
-        self.walk(query, ask, &mut damage, &mut |met, from| {
+        let mode = if bounds.iter().all(|b| b % QUARTER_MS == 0) { VisitMode::Quarters } else { VisitMode::Slots };
+        self.walk(query, mode, &mut damage, &mut |met, from| {
             let at = match met {
                 Visited::Row(at, _) | Visited::Quarter(at, _) => index(at),
             };
             let (Some(slot), Some(cadence)) = (out.get_mut(at), cadences.get_mut(at)) else { return true };
             match met {
-                Visited::Row(at_ms, sample) => slot.of.add(at_ms, sample.ok().and_then(Value::as_f64)),
-                Visited::Quarter(_, quarter) => slot.of.join(quarter),
+                Visited::Row(at_ms, sample) => slot.aggregate.add(at_ms, sample.ok().and_then(Value::as_f64)),
+                Visited::Quarter(_, quarter) => slot.aggregate.merge(quarter),
             }
-            slot.thinned |= from.thinned;
+            slot.downsampled |= from.downsampled;
             *cadence = from.every_ms;
             true
         })?;
-        self.due(query, &spans, &cadences, &mut out)?;
+        self.count_expected(query, &spans, &cadences, &mut out)?;
         for (slot, (start, end)) in out.iter_mut().zip(&spans) {
-            slot.damaged = damage.iter().any(|d| d.touches(*start, *end));
+            slot.damaged = damage.iter().any(|d| d.overlaps(*start, *end));
         }
         Ok(Slots { slots: out, damage })
     }
 
     /// Sets how many samples were due in each slot. Nothing was due before the first sample of the point, since every cycle of a configured
     /// point leaves a sample, good or bad. In a gap after that the interval before the gap applies, or else the first one after it.
-    fn due(
+    fn count_expected(
         &self,
         query: &HistoryQuery,
         spans: &[(i64, i64)],
@@ -150,14 +150,14 @@ impl Journal {
         out: &mut [Slot],
     ) -> Result<(), JournalError> {
         let mut cadence = cadences.iter().copied().find(|c| *c > 0).unwrap_or(0);
-        let is_whole =
-            |s: &Slot, (start, end): (i64, i64)| u64::from(s.of.all) * cadence >= (end - start).unsigned_abs();
+        let is_complete =
+            |s: &Slot, (start, end): (i64, i64)| u64::from(s.aggregate.all) * cadence >= (end - start).unsigned_abs();
         let began_ms = match (out.first(), spans.first()) {
-            (Some(first), Some(span)) if !is_whole(first, *span) => self.first_ms(query)?.unwrap_or(query.to_ms),
+            (Some(first), Some(span)) if !is_complete(first, *span) => self.first_ms(query)?.unwrap_or(query.to_ms),
             _ => query.from_ms,
         };
         for ((slot, own), (start, end)) in out.iter_mut().zip(cadences).zip(spans) {
-            if slot.of.all > 0 {
+            if slot.aggregate.all > 0 {
                 cadence = *own;
             }
             if cadence > 0 {
@@ -166,7 +166,7 @@ impl Journal {
                 // Counted from the first sample, that one included.
                 let due = if began_ms > from { passed.div_ceil(cadence) } else { passed / cadence };
                 let is_configured = *end > began_ms;
-                slot.due = u32::try_from(due).unwrap_or(u32::MAX).max(u32::from(is_configured));
+                slot.expected = u32::try_from(due).unwrap_or(u32::MAX).max(u32::from(is_configured));
             }
         }
         Ok(())
@@ -209,7 +209,7 @@ impl Journal {
         for (path, segments) in files.into_iter().filter(|(path, _)| may_hold(path, from_ms, to_ms)) {
             let filter = "dated = 1 AND first_ms < ?2 AND last_ms >= ?1";
             match DayFile::open(path).and_then(|file| file.slices(filter, &[from_ms, to_ms])) {
-                Ok(slices) => found.extend(slices.iter().map(|slice| slice.seg)),
+                Ok(slices) => found.extend(slices.iter().map(|slice| slice.segment)),
                 Err(_) => found.extend(segments),
             }
         }
@@ -220,7 +220,7 @@ impl Journal {
     /// Number of undated readings of a point, from boots in which the clock was never trusted. They are in no answer and are not written to
     /// time-series stores.
     pub fn undated(&self, query: &HistoryQuery) -> u64 {
-        let is_ours = |stream: &Stream| *stream.device == *query.device && point_of(stream, &query.point).is_some();
+        let is_ours = |stream: &Stream| *stream.device == *query.device && point_index(stream, &query.point).is_some();
         let catalog = lock(&self.shared.catalog).clone();
         let offsets = lock(&self.shared.offsets).clone();
         let files: BTreeSet<&std::path::PathBuf> = catalog.values().flat_map(|place| &place.sealed).collect();
@@ -229,7 +229,7 @@ impl Journal {
             let Ok(file) = DayFile::open(path) else { continue };
             let streams = file.streams(Some(&query.device)).map(|(streams, _)| streams).unwrap_or_default();
             for slice in file.slices("dated = 0", &[]).unwrap_or_default() {
-                let point = streams.get(&slice.stream).and_then(|stream| point_of(stream, &query.point));
+                let point = streams.get(&slice.stream).and_then(|stream| point_index(stream, &query.point));
                 count += if point.is_some_and(|p| slice.points.contains(&p)) { slice.n as u64 } else { 0 };
             }
         }

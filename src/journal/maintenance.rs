@@ -9,11 +9,11 @@ use crate::journal::cursor::Position;
 use crate::journal::downsample::Downsampling;
 use crate::journal::mirror;
 use crate::journal::recover::files;
-use crate::journal::retention::{self, Proof};
+use crate::journal::retention::{self, ClockStability};
 use crate::journal::seal::{self, Sealing};
 use crate::journal::segment::{Boot, JournalError, Offsets, SegmentReader};
 use crate::journal::verify::{Verification, VerifyReport};
-use crate::journal::writer::Work;
+use crate::journal::writer::WriterState;
 use crate::journal::{SegmentLocation, lock, sealed};
 use crate::model::point::Retention;
 
@@ -36,14 +36,14 @@ const SEAL_TRIES: u32 = 3;
 const DELETE_MAX: usize = 2;
 
 /// State of the maintenance.
-pub struct Upkeep {
+pub struct Maintenance {
     sealing: Option<Sealing>,
-    thinning: Option<Downsampling>,
+    downsampling: Option<Downsampling>,
     next_limits_us: u64,
     not_before_us: u64,
-    full: bool,
+    is_disk_full: bool,
     /// Whether the clock has run steadily for long enough to delete files by date.
-    proof: Proof,
+    clock_stability: ClockStability,
     verification: Option<Verification>,
     next_verify_us: u64,
     /// Segments whose data may already be in day files because an earlier attempt to seal them was interrupted.
@@ -54,16 +54,16 @@ pub struct Upkeep {
     failures: BTreeMap<u64, u32>,
 }
 
-impl Upkeep {
+impl Maintenance {
     /// Initial state without work in progress.
     pub fn new(leftovers: BTreeSet<u64>) -> Self {
         Self {
             sealing: None,
-            thinning: None,
+            downsampling: None,
             next_limits_us: 0,
             not_before_us: 0,
-            full: false,
-            proof: Proof::default(),
+            is_disk_full: false,
+            clock_stability: ClockStability::default(),
             verification: None,
             next_verify_us: 0,
             leftovers,
@@ -73,23 +73,23 @@ impl Upkeep {
     }
 
     /// Called when the disk is full: the limits are checked at the next opportunity.
-    pub fn needs_room(&mut self) {
-        self.full = true;
+    pub fn request_space(&mut self) {
+        self.is_disk_full = true;
         self.next_limits_us = 0;
     }
 }
 
-impl Work {
+impl WriterState {
     /// One stretch of maintenance. Verification runs only when there is nothing to seal or downsample.
     pub(super) fn run_maintenance(&mut self) {
         let clock = self.shared.clock.clone();
         let began = clock.mono_us();
-        if began >= self.upkeep.next_limits_us {
-            self.upkeep.next_limits_us = began + LIMITS_EVERY_US;
-            self.limits();
+        if began >= self.maintenance.next_limits_us {
+            self.maintenance.next_limits_us = began + LIMITS_EVERY_US;
+            self.enforce_limits();
         }
         while clock.mono_us() - began < STEP_US {
-            let busy = self.seal_step() || self.thin_step();
+            let busy = self.seal_step() || self.downsample_step();
             if !busy {
                 self.verify(began + VERIFY_US);
                 return;
@@ -103,24 +103,24 @@ impl Work {
         let shared = Arc::clone(&self.shared);
         let now_us = shared.clock.mono_us();
         let is_asked = shared.verify_now.swap(false, Ordering::Relaxed);
-        if self.upkeep.verification.is_none() {
-            if now_us < self.upkeep.next_verify_us && !is_asked {
+        if self.maintenance.verification.is_none() {
+            if now_us < self.maintenance.next_verify_us && !is_asked {
                 return;
             }
-            self.upkeep.next_verify_us = now_us + LOOK_AT_THE_DATE_US;
+            self.maintenance.next_verify_us = now_us + LOOK_AT_THE_DATE_US;
             let now = shared.clock.now();
             let age = VerifyReport::load(&shared.dir).map(|last| now.wall.0 - last.ended_ms);
             if is_asked || (now.wall_trusted && age.is_none_or(|age| !(0..VERIFY_EVERY_MS).contains(&age))) {
-                self.upkeep.verification = Some(Verification::begin(&shared.dir, true, false));
+                self.maintenance.verification = Some(Verification::begin(&shared.dir, true, false));
             }
         }
-        while let Some(verification) = &mut self.upkeep.verification {
+        while let Some(verification) = &mut self.maintenance.verification {
             match verification.step() {
                 Ok(true) => {}
                 Ok(false) => {
-                    let ended_ms = if shared.clock.trusted() { shared.clock.wall().0 } else { 0 };
-                    let report = self.upkeep.verification.take().map(|v| v.end(ended_ms)).unwrap_or_default();
-                    self.verified(&report);
+                    let ended_ms = if shared.clock.is_trusted() { shared.clock.wall().0 } else { 0 };
+                    let report = self.maintenance.verification.take().map(|v| v.end(ended_ms)).unwrap_or_default();
+                    self.report_verification(&report);
                 }
                 Err(e) => tracing::warn!(error = %e, "a journal file cannot be verified now"),
             }
@@ -130,8 +130,8 @@ impl Work {
         }
     }
 
-    fn verified(&self, report: &VerifyReport) {
-        let (files, damaged, mended) = (report.files, report.damage.len(), report.mended.len());
+    fn report_verification(&self, report: &VerifyReport) {
+        let (files, damaged, mended) = (report.files, report.damage.len(), report.repaired.len());
         tracing::info!(
             files,
             slices = report.slices,
@@ -141,15 +141,15 @@ impl Work {
         );
         for damage in &report.damage {
             let (file, device) = (&damage.file, &damage.device);
-            tracing::error!(%file, %device, why = %damage.why, "history is damaged");
+            tracing::error!(%file, %device, why = %damage.reason, "history is damaged");
         }
-        for file in &report.mended {
+        for file in &report.repaired {
             tracing::warn!(%file, "a day of registers was mended from its second copy");
         }
         // Files renamed to `.damaged` were counted then. A repaired file may be damaged again, so it is counted each time.
         let damaged = report.damage.iter().map(|d| &d.file).filter(|file| !file.ends_with(".damaged"));
-        damaged.for_each(|file| self.shared.found_damaged(&self.shared.dir.join(file)));
-        self.shared.health.damaged_files.fetch_add(report.mended.len() as u64, Ordering::Relaxed);
+        damaged.for_each(|file| self.shared.count_damaged(&self.shared.dir.join(file)));
+        self.shared.health.damaged_files.fetch_add(report.repaired.len() as u64, Ordering::Relaxed);
     }
 
     /// One step of sealing. Returns whether there was anything to do.
@@ -159,7 +159,7 @@ impl Work {
         }
         let committed = lock(&self.shared.tail).committed;
         let cursors = self.cursors(committed);
-        let Some(sealing) = &mut self.upkeep.sealing else { return self.begin_sealing() };
+        let Some(sealing) = &mut self.maintenance.sealing else { return self.begin_sealing() };
         match sealing.step(&cursors) {
             Ok(None) => {}
             Ok(Some(sealed)) => {
@@ -175,15 +175,15 @@ impl Work {
                 drop(catalog);
                 // After the catalog: a reader that does not find the raw file looks up the catalog again.
                 seal::remove_db(&sealing.path);
-                self.upkeep.leftovers.remove(&sealing.first_seq);
-                self.upkeep.failures.remove(&sealing.first_seq);
-                self.upkeep.sealing = None;
+                self.maintenance.leftovers.remove(&sealing.first_seq);
+                self.maintenance.failures.remove(&sealing.first_seq);
+                self.maintenance.sealing = None;
                 health.sealed.fetch_add(1, Ordering::Relaxed);
             }
             Err(e) => {
-                let begun = self.upkeep.sealing.take().map(|sealing| (sealing.first_seq, sealing.path.clone()));
+                let begun = self.maintenance.sealing.take().map(|sealing| (sealing.first_seq, sealing.path.clone()));
                 if let Some((first_seq, path)) = begun {
-                    self.upkeep.leftovers.insert(first_seq);
+                    self.maintenance.leftovers.insert(first_seq);
                     self.sealing_failed(&e, first_seq, &path);
                 }
             }
@@ -192,20 +192,20 @@ impl Work {
     }
 
     /// Renames the damaged file, raw or day file; after any other error the segment is tried again later.
-    fn sealing_failed(&mut self, trouble: &JournalError, first_seq: u64, raw: &Path) {
-        tracing::error!(error = %trouble, "a journal segment could not be sealed");
-        let failures = self.upkeep.failures.entry(first_seq).or_default();
-        *failures += u32::from(trouble.is_unreadable());
+    fn sealing_failed(&mut self, error: &JournalError, first_seq: u64, raw: &Path) {
+        tracing::error!(error = %error, "a journal segment could not be sealed");
+        let failures = self.maintenance.failures.entry(first_seq).or_default();
+        *failures += u32::from(error.is_unreadable());
         // A transient read error loses nothing; a permanent one does.
-        if !trouble.is_damage() && *failures <= SEAL_TRIES {
-            self.upkeep.not_before_us = self.shared.clock.mono_us() + SEAL_AGAIN_US;
-            if trouble.is_full() {
-                self.upkeep.needs_room();
+        if !error.is_damage() && *failures <= SEAL_TRIES {
+            self.maintenance.not_before_us = self.shared.clock.mono_us() + SEAL_AGAIN_US;
+            if error.is_full() {
+                self.maintenance.request_space();
             }
             return;
         }
         self.shared.health.damaged_files.fetch_add(1, Ordering::Relaxed);
-        let day = trouble.path().to_path_buf();
+        let day = error.path().to_path_buf();
         // Without the catalog's lock, because copying the mirror may be slow.
         if day != raw && mirror::restore(&day) {
             return;
@@ -213,11 +213,11 @@ impl Work {
         let mut catalog = lock(&self.shared.catalog);
         if day == raw {
             catalog.remove(&first_seq);
-            seal::set_aside(raw);
+            seal::quarantine(raw);
         } else {
             catalog.values_mut().for_each(|place| place.sealed.retain(|p| *p != day));
             catalog.retain(|_, place| place.raw.is_some() || !place.sealed.is_empty());
-            seal::set_aside(&day);
+            seal::quarantine(&day);
         }
     }
 
@@ -227,46 +227,46 @@ impl Work {
         let boot = lock(&self.shared.boot).clone();
         // Downsampling rewrites a day file, so nothing may be added to one meanwhile.
         // Undated segments of this boot wait for a trusted clock.
-        let dated = self.shared.clock.trusted();
-        if self.upkeep.thinning.is_some() || self.shared.clock.mono_us() < self.upkeep.not_before_us {
+        let dated = self.shared.clock.is_trusted();
+        if self.maintenance.downsampling.is_some() || self.shared.clock.mono_us() < self.maintenance.not_before_us {
             return false;
         }
         let next = {
             let catalog = lock(&self.shared.catalog);
             let closed = |(first, place): (&u64, &SegmentLocation)| Some((*first, place.raw.clone()?));
-            let waits = |first: u64| first >= boot.first_seq || self.upkeep.waiting.contains(&first);
+            let waits = |first: u64| first >= boot.first_seq || self.maintenance.waiting.contains(&first);
             let ripe = |(first, _): &(u64, PathBuf)| Some(*first) != current && (dated || !waits(*first));
             catalog.iter().filter_map(closed).find(ripe)
         };
         let Some((first_seq, path)) = next else { return false };
-        let is_leftover = self.upkeep.leftovers.contains(&first_seq);
-        let is_final = self.upkeep.failures.get(&first_seq).is_some_and(|n| *n >= SEAL_TRIES);
+        let is_leftover = self.maintenance.leftovers.contains(&first_seq);
+        let is_final = self.maintenance.failures.get(&first_seq).is_some_and(|n| *n >= SEAL_TRIES);
         let offsets = lock(&self.shared.offsets).clone();
         if !dated && is_of_boot(&path, &boot.id, &offsets) {
             // The clock may become trusted during this boot.
-            self.upkeep.waiting.insert(first_seq);
+            self.maintenance.waiting.insert(first_seq);
             return true;
         }
         match Sealing::begin(&self.shared.dir, &path, first_seq, (is_leftover, is_final), &offsets) {
-            Ok(sealing) => self.upkeep.sealing = Some(sealing),
+            Ok(sealing) => self.maintenance.sealing = Some(sealing),
             Err(e) => self.sealing_failed(&e, first_seq, &path),
         }
         true
     }
 
-    fn thin_step(&mut self) -> bool {
-        let Some(thinning) = &mut self.upkeep.thinning else { return false };
+    fn downsample_step(&mut self) -> bool {
+        let Some(thinning) = &mut self.maintenance.downsampling else { return false };
         match thinning.step() {
             Ok(false) => {}
             Ok(true) => {
-                self.shared.health.thinned_files.fetch_add(1, Ordering::Relaxed);
+                self.shared.health.downsampled_files.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(file = %thinning.path.display(), "journal is 85 % full: a day of telemetry was thinned");
-                self.upkeep.thinning = None;
-                self.upkeep.next_limits_us = 0;
+                self.maintenance.downsampling = None;
+                self.maintenance.next_limits_us = 0;
             }
             Err(e) => {
                 tracing::error!(error = %e, "a journal file could not be thinned");
-                self.upkeep.thinning = None;
+                self.maintenance.downsampling = None;
             }
         }
         true
@@ -274,39 +274,39 @@ impl Work {
 
     /// Enforces age, size and free space by deleting whole day files: telemetry first, then states, then registers, each oldest first.
     /// Above 85 % of the size limit it begins to downsample the oldest day of telemetry.
-    fn limits(&mut self) {
+    fn enforce_limits(&mut self) {
         let max = self.shared.settings.max_bytes();
-        self.delete_aged();
+        self.delete_expired();
         let mut bytes = dir_bytes(&self.shared.dir);
         for class in Retention::ALL {
             for path in self.day_files(class) {
                 if bytes <= max {
                     break;
                 }
-                bytes = bytes.saturating_sub(self.drop_file(&path, "the journal has reached its limit"));
+                bytes = bytes.saturating_sub(self.delete_early(&path, "the journal has reached its limit"));
             }
         }
-        self.make_room();
+        self.free_disk_space();
         self.shared.health.bytes.store(bytes, Ordering::Relaxed);
-        let is_calm = self.upkeep.thinning.is_none() && self.upkeep.sealing.is_none();
+        let is_calm = self.maintenance.downsampling.is_none() && self.maintenance.sealing.is_none();
         if bytes > max / 100 * 85 && is_calm {
             let today = self.today();
             let old =
                 self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
-            self.upkeep.thinning = old.into_iter().find_map(|path| Downsampling::begin(&path).ok().flatten());
+            self.maintenance.downsampling = old.into_iter().find_map(|path| Downsampling::begin(&path).ok().flatten());
         }
     }
 
     /// Deletes old days of telemetry, never today's, while the disk is short of free space.
-    fn make_room(&mut self) {
-        let is_full = std::mem::take(&mut self.upkeep.full);
+    fn free_disk_space(&mut self) {
+        let is_full = std::mem::take(&mut self.maintenance.is_disk_full);
         let keep = self.shared.settings.keep_free_mb * 1_000_000;
         let is_short = || is_full || free_bytes(&self.shared.dir).is_some_and(|free| free < keep);
         let today = self.today();
         let old = self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
         for path in old.take(DELETE_MAX).collect::<Vec<_>>() {
             if is_short() {
-                self.drop_file(&path, "the disk is full");
+                self.delete_early(&path, "the disk is full");
             }
         }
     }
@@ -316,9 +316,9 @@ impl Work {
     }
 
     /// Deletes a day file before its age requires it; returns the bytes freed, those of its mirror included.
-    fn drop_file(&self, path: &Path, why: &str) -> u64 {
+    fn delete_early(&self, path: &Path, why: &str) -> u64 {
         let length = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
-        let bytes = length(path) + mirror::of(path).as_deref().map_or(0, length);
+        let bytes = length(path) + mirror::path_of(path).as_deref().map_or(0, length);
         tracing::warn!(file = %path.display(), why, "the oldest history of its class is deleted");
         self.delete(path);
         self.shared.health.dropped_files.fetch_add(1, Ordering::Relaxed);
@@ -326,15 +326,15 @@ impl Work {
     }
 
     /// Deletes day files that exceed the retention of their class.
-    fn delete_aged(&mut self) {
+    fn delete_expired(&mut self) {
         let now = self.shared.clock.now();
-        if !self.upkeep.proof.holds(now) {
+        if !self.maintenance.clock_stability.is_stable(now) {
             return;
         }
         for class in Retention::ALL {
             let keep_days = self.shared.settings.days(class);
             let days: Vec<String> = self.day_files(class).iter().filter_map(|p| day_of_file(p)).collect();
-            let aged = retention::aged(&days, keep_days, now, sealed::day_of);
+            let aged = retention::expired(&days, keep_days, now, sealed::day_of);
             let paths = aged.iter().map(|day| sealed::path_of(&self.shared.dir, day, class));
             // Undated readings may be recent: their age is that of their file.
             let oldest_ms = now.wall.0.saturating_sub(i64::from(keep_days) * 86_400_000);
@@ -342,7 +342,7 @@ impl Work {
             for path in paths.filter(|path| !is_recent(path)).take(DELETE_MAX).collect::<Vec<_>>() {
                 tracing::info!(file = %path.display(), keep_days, "history that has served its time is deleted");
                 self.delete(&path);
-                self.shared.health.aged_files.fetch_add(1, Ordering::Relaxed);
+                self.shared.health.expired_files.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -353,19 +353,19 @@ impl Work {
         let suffix = format!("-{}.db", class.word());
         let all = files(&self.shared.dir, "day-");
         let of_class = all.iter().filter(|p| p.to_string_lossy().ends_with(&suffix)).filter_map(|p| day_of_file(p));
-        let days = retention::in_order(of_class.collect(), self.shared.clock.now(), sealed::day_of);
+        let days = retention::deletion_order(of_class.collect(), self.shared.clock.now(), sealed::day_of);
         let mut out: Vec<PathBuf> = days.iter().map(|day| sealed::path_of(&self.shared.dir, day, class)).collect();
-        out.retain(|p| self.upkeep.thinning.as_ref().is_none_or(|t| t.path != *p));
-        out.retain(|p| self.upkeep.sealing.as_ref().is_none_or(|s| !s.writes(p)));
+        out.retain(|p| self.maintenance.downsampling.as_ref().is_none_or(|t| t.path != *p));
+        out.retain(|p| self.maintenance.sealing.as_ref().is_none_or(|s| !s.is_writing(p)));
         out
     }
 
     /// Deletes a day file and its mirror; counts the readings that some reader had not acknowledged.
     fn delete(&self, path: &Path) {
         let readers: Vec<Position> = lock(&self.shared.cursors).values().cloned().collect();
-        if let (Some(floor), Ok(file)) = (readers.iter().map(|p| p.low_watermark).min(), sealed::DayFile::open(path)) {
-            let unseen = file.slices("last_seq > ?1", &[floor.cast_signed()]).unwrap_or_default();
-            let is_seen = |s: &sealed::Slice| readers.iter().all(|p| p.has(s.first_seq) && p.has(s.last_seq));
+        if let (Some(low_watermark), Ok(file)) = (readers.iter().map(|p| p.low_watermark).min(), sealed::DayFile::open(path)) {
+            let unseen = file.slices("last_seq > ?1", &[low_watermark.cast_signed()]).unwrap_or_default();
+            let is_seen = |s: &sealed::Slice| readers.iter().all(|p| p.is_acked(s.first_seq) && p.is_acked(s.last_seq));
             let rows: u64 = unseen.iter().filter(|s| !is_seen(s)).map(|s| s.n as u64).sum();
             self.shared.health.lost_unsent.fetch_add(rows, Ordering::Relaxed);
         }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::journal::recover::files;
-use crate::journal::seal::{remove_db, set_aside};
+use crate::journal::seal::{remove_db, quarantine};
 use crate::journal::sealed::DayFile;
 use crate::journal::segment::{JournalError, corrupt, io_at};
 
@@ -12,7 +12,7 @@ use crate::journal::segment::{JournalError, corrupt, io_at};
 const REPLACED: &str = "replaced";
 
 /// Path of the mirror of a day file; `None` if its class has none.
-pub fn of(path: &Path) -> Option<PathBuf> {
+pub fn path_of(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let rest = name.strip_prefix("day-").filter(|rest| rest.ends_with("-register.db"))?;
     Some(path.with_file_name(format!("mirror-{rest}")))
@@ -34,7 +34,7 @@ pub fn orphans(dir: &Path) -> Vec<PathBuf> {
 /// Neither can be read: the error of the day file.
 pub fn open(path: &Path) -> Result<DayFile, JournalError> {
     let opened = DayFile::open(path);
-    match (&opened, of(path)) {
+    match (&opened, path_of(path)) {
         (Err(e), Some(mirror)) if e.is_unreadable() && mirror.exists() => DayFile::open(&mirror).or(opened),
         _ => opened,
     }
@@ -48,20 +48,20 @@ pub fn begin(day: &Path, mirror: &Path) -> Result<(), JournalError> {
     if mirror.exists() || !day.exists() {
         return Ok(());
     }
-    if !DayFile::open(day)?.check()? {
+    if !DayFile::open(day)?.is_sound()? {
         return Err(corrupt(day, "its pages do not fit together"));
     }
-    put_in_place(day, mirror).map_err(io_at(mirror))
+    copy_atomically(day, mirror).map_err(io_at(mirror))
 }
 
 /// Replaces a day file that is missing or unreadable by its mirror. Returns whether the mirror could be read and put in place.
 pub fn restore(day: &Path) -> bool {
-    let Some(mirror) = of(day).filter(|mirror| mirror.exists()) else { return false };
+    let Some(mirror) = path_of(day).filter(|mirror| mirror.exists()) else { return false };
     let look = || {
-        DayFile::settle(&mirror)?;
+        DayFile::rollback_interrupted(&mirror)?;
         let file = DayFile::open(&mirror)?;
         file.segments()?;
-        Ok(file.check().unwrap_or(false))
+        Ok(file.is_sound().unwrap_or(false))
     };
     let is_sound = match look() {
         Ok(is_sound) => is_sound,
@@ -70,7 +70,7 @@ pub fn restore(day: &Path) -> bool {
             return false;
         }
         Err(_) => {
-            set_aside(&mirror);
+            quarantine(&mirror);
             return false;
         }
     };
@@ -81,7 +81,7 @@ pub fn restore(day: &Path) -> bool {
         let _may_not_exist = std::fs::remove_file(format!("{}{suffix}", day.display()));
     }
     // A damaged mirror is moved instead of copied: its readable part is kept, and it must not be restored a second time.
-    let put = if is_sound { put_in_place(&mirror, day) } else { std::fs::rename(&mirror, day) };
+    let put = if is_sound { copy_atomically(&mirror, day) } else { std::fs::rename(&mirror, day) };
     match put {
         Ok(()) => {
             tracing::warn!(file = %day.display(), "the registers of a day were restored from their second copy");
@@ -98,21 +98,21 @@ pub fn restore(day: &Path) -> bool {
 ///
 /// # Errors
 /// The file cannot be copied; there is then no mirror.
-pub fn renew(day: &Path, mirror: &Path) -> std::io::Result<()> {
+pub fn rebuild(day: &Path, mirror: &Path) -> std::io::Result<()> {
     remove_db(mirror);
-    put_in_place(day, mirror)
+    copy_atomically(day, mirror)
 }
 
 /// Removes the mirror of a day file, and a `.replaced` file if there is one.
 pub fn remove(day: &Path) {
-    if let Some(mirror) = of(day) {
+    if let Some(mirror) = path_of(day) {
         remove_db(&mirror);
         let _may_not_exist = std::fs::remove_file(format!("{}.{REPLACED}", day.display()));
     }
 }
 
 /// Copies a file that nobody writes to, atomically: copy, sync, rename.
-fn put_in_place(from: &Path, to: &Path) -> std::io::Result<()> {
+fn copy_atomically(from: &Path, to: &Path) -> std::io::Result<()> {
     let beside = to.with_extension("copying");
     let copied = std::fs::copy(from, &beside)
         .and_then(|_| std::fs::File::open(&beside)?.sync_all())

@@ -133,7 +133,7 @@ impl JournalSettings {
         match class {
             Retention::Telemetry => self.telemetry_days,
             Retention::State => self.state_days,
-            Retention::Register => self.register_days,
+            Retention::Cumulative => self.register_days,
         }
     }
 
@@ -161,9 +161,9 @@ pub struct JournalHealth {
     /// Readings deleted before every sink had read them.
     pub lost_unsent: AtomicU64,
     /// Day files that were downsampled.
-    pub thinned_files: AtomicU64,
+    pub downsampled_files: AtomicU64,
     /// Files deleted because of their age.
-    pub aged_files: AtomicU64,
+    pub expired_files: AtomicU64,
     /// Files deleted before that age to free disk space.
     pub dropped_files: AtomicU64,
     pub sealed: AtomicU64,
@@ -172,7 +172,7 @@ pub struct JournalHealth {
     /// When the last commit succeeded, monotonic milliseconds.
     pub last_commit_ms: AtomicU64,
     /// When the writer thread last tried to commit, monotonic milliseconds.
-    pub tried_ms: AtomicU64,
+    pub last_attempt_ms: AtomicU64,
     /// Latest trusted date that was committed, milliseconds since 1970.
     pub last_wall: AtomicI64,
     /// Error of the last commit; empty while commits succeed.
@@ -199,7 +199,7 @@ pub struct JournalShared {
     settings: JournalSettings,
     clock: Clock,
     /// Unreadable files that a read-only journal leaves in place.
-    passed_over: Vec<damage::Damage>,
+    unreadable_files: Vec<damage::Damage>,
     tail: Mutex<Tail>,
     newest: watch::Sender<u64>,
     catalog: Mutex<Catalog>,
@@ -213,7 +213,7 @@ pub struct JournalShared {
     /// Dates of readings up to this number do not raise `last_wall`: a person has corrected the clock since.
     accepted_upto: AtomicU64,
     /// Damaged files that `health` counts already.
-    counted: Mutex<BTreeSet<PathBuf>>,
+    counted_damage: Mutex<BTreeSet<PathBuf>>,
     pub health: JournalHealth,
 }
 
@@ -227,24 +227,24 @@ pub struct Journal {
 pub struct Writer {
     shared: Arc<JournalShared>,
     thread: Option<std::thread::JoinHandle<()>>,
-    _hold: std::fs::File,
+    _directory_lock: std::fs::File,
 }
 
 /// Locks the directory for this process: a second writer would seal the first one's open segment.
-fn hold(dir: &Path) -> Result<std::fs::File, JournalError> {
+fn lock_directory(dir: &Path) -> Result<std::fs::File, JournalError> {
     let path = dir.join("lock");
     let opened = std::fs::create_dir_all(dir)
         .and_then(|()| std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path));
     let file = opened.map_err(io_at(&path))?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| JournalError::Held { path: dir.display().to_string() })?;
+        .map_err(|_| JournalError::Locked { path: dir.display().to_string() })?;
     Ok(file)
 }
 
 impl JournalShared {
     /// Counts a damaged file once per run.
-    fn found_damaged(&self, path: &Path) {
-        if lock(&self.counted).insert(path.to_path_buf()) {
+    fn count_damaged(&self, path: &Path) {
+        if lock(&self.counted_damage).insert(path.to_path_buf()) {
             self.health.damaged_files.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -265,26 +265,26 @@ impl Journal {
         clock: &Clock,
         boot_id: &str,
     ) -> Result<(Journal, Writer), JournalError> {
-        let hold = hold(dir)?;
+        let directory_lock = lock_directory(dir)?;
         let found = recover::recover(dir)?;
         let (damaged, last_wall) = (found.damaged, found.last_wall);
         let shared = Self::shared(dir, settings, clock, boot_id, found);
         shared.health.damaged_files.store(damaged, Ordering::Relaxed);
         shared.health.last_wall.store(last_wall.0, Ordering::Relaxed);
-        let writer = writer::Work::new(Arc::clone(&shared))?;
+        let writer = writer::WriterState::new(Arc::clone(&shared))?;
         // The writer has stored the jump in numbering, so the marker is no longer needed.
         let _may_not_be_there = std::fs::remove_file(dir.join(recover::RESTORED));
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run_guarded());
         let thread = thread.map_err(io_at(dir))?;
-        Ok((Journal { shared: Arc::clone(&shared) }, Writer { shared, thread: Some(thread), _hold: hold }))
+        Ok((Journal { shared: Arc::clone(&shared) }, Writer { shared, thread: Some(thread), _directory_lock: directory_lock }))
     }
 
     /// Opens the journal read-only, with or without a running writer. Nothing is appended or repaired.
     ///
     /// # Errors
     /// A file cannot be read, or a newer version wrote it.
-    pub fn view(dir: &Path, settings: &JournalSettings, clock: &Clock) -> Result<Journal, JournalError> {
-        let found = recover::look_at(dir, false)?;
+    pub fn open_read_only(dir: &Path, settings: &JournalSettings, clock: &Clock) -> Result<Journal, JournalError> {
+        let found = recover::inspect(dir, false)?;
         Ok(Journal { shared: Self::shared(dir, settings, clock, "", found) })
     }
 
@@ -300,7 +300,7 @@ impl Journal {
             dir: dir.to_path_buf(),
             settings: settings.clone(),
             clock: clock.clone(),
-            passed_over: found.passed_over,
+            unreadable_files: found.unreadable_files,
             tail: Mutex::new(Tail::new(found.next_seq)),
             newest: watch::Sender::new(found.next_seq.saturating_sub(1)),
             catalog: Mutex::new(found.catalog),
@@ -311,7 +311,7 @@ impl Journal {
             wake: Condvar::new(),
             verify_now: AtomicBool::new(false),
             accepted_upto: AtomicU64::new(0),
-            counted: Mutex::default(),
+            counted_damage: Mutex::default(),
             health: JournalHealth::default(),
         })
     }
@@ -328,7 +328,7 @@ impl Journal {
     }
 
     /// A watch on the newest number, updated at each append.
-    pub fn newest(&self) -> watch::Receiver<u64> {
+    pub fn watch_newest(&self) -> watch::Receiver<u64> {
         self.shared.newest.subscribe()
     }
 
@@ -337,7 +337,7 @@ impl Journal {
     }
 
     /// Records that the clock is trusted from now on: undated readings of this run and of earlier runs of the same boot get dates.
-    pub fn date(&self, wall: UnixMillis, mono: crate::model::time::MonotonicMillis) {
+    pub fn set_date(&self, wall: UnixMillis, mono: crate::model::time::MonotonicMillis) {
         let offset = wall.0 - i64::try_from(mono.0).unwrap_or(i64::MAX);
         let mut boot = lock(&self.shared.boot);
         boot.offset_ms = Some(offset);
@@ -359,7 +359,7 @@ impl Journal {
     }
 
     /// Report of the last verification; `None` if there is none.
-    pub fn verified(&self) -> Option<verify::VerifyReport> {
+    pub fn last_verification(&self) -> Option<verify::VerifyReport> {
         verify::VerifyReport::load(&self.shared.dir)
     }
 
@@ -367,7 +367,7 @@ impl Journal {
     /// its lock; otherwise nothing is written. `each` is called with each file before it is read.
     pub fn verify(dir: &Path, ended_ms: i64, mut each: impl FnMut(&Path)) -> verify::VerifyReport {
         // Without write permission the verification only reads.
-        let alone = if verify::is_ours(dir) { hold(dir).ok() } else { None };
+        let alone = if verify::is_owned_by_user(dir) { lock_directory(dir).ok() } else { None };
         let mut verification = verify::Verification::begin(dir, alone.is_some(), true);
         let mut last = PathBuf::new();
         loop {
@@ -403,7 +403,7 @@ impl Journal {
     }
 
     /// Removes all cursors but these, so that readers that no longer exist do not count as lagging.
-    pub fn keep_cursors(&self, names: &[String]) {
+    pub fn retain_cursors(&self, names: &[String]) {
         lock(&self.shared.cursors).retain(|name, _| names.contains(name));
     }
 
@@ -413,7 +413,7 @@ impl Journal {
         let catalog = lock(&self.shared.catalog);
         let begin = catalog.range(..=position.low_watermark).next_back().map_or(0, |(first, _)| *first);
         let behind = |(first, place): (&u64, &SegmentLocation)| {
-            position.behind(*first, place.last_seq.unwrap_or(newest).min(newest))
+            position.unacked_between(*first, place.last_seq.unwrap_or(newest).min(newest))
         };
         catalog.range(begin..=newest.max(begin)).map(behind).sum()
     }
@@ -423,13 +423,13 @@ impl Journal {
     }
 
     /// Start position for a reader that takes the newest first: everything after this number is in memory.
-    pub fn begin_of_tail(&self) -> u64 {
+    pub fn tail_start(&self) -> u64 {
         lock(&self.shared.tail).first_seq().saturating_sub(1)
     }
 
     /// Date of receipt, if the clock was trusted then or has become trusted in this run. `None`: not known yet, or never for a reading
     /// of an earlier run.
-    pub fn dated(&self, entry: &JournalEntry) -> Option<UnixMillis> {
+    pub fn date_of(&self, entry: &JournalEntry) -> Option<UnixMillis> {
         let at = &entry.reading.at;
         if at.trusted {
             return Some(at.wall);
@@ -440,7 +440,7 @@ impl Journal {
     }
 
     /// Kernel boot id of a reading of this run; `None` for an earlier run.
-    pub fn boot_of(&self, entry: &JournalEntry) -> Option<String> {
+    pub fn boot_id_of(&self, entry: &JournalEntry) -> Option<String> {
         let boot = lock(&self.shared.boot);
         (entry.seq >= boot.first_seq).then(|| boot.id.clone())
     }

@@ -20,7 +20,7 @@ pub struct Recovered {
     /// Number of files found damaged in this recovery.
     pub damaged: u64,
     /// Unreadable files that a read-only journal leaves in place.
-    pub passed_over: Vec<Damage>,
+    pub unreadable_files: Vec<Damage>,
     pub offsets: Offsets,
     /// Latest trusted date that was committed.
     pub last_wall: UnixMillis,
@@ -55,29 +55,29 @@ fn first_seq_of(path: &Path) -> Option<u64> {
 /// The directory cannot be created or read, or a newer version wrote it. Damage is not an error.
 pub fn recover(dir: &Path) -> Result<Recovered, JournalError> {
     std::fs::create_dir_all(dir).map_err(io_at(dir))?;
-    look_at(dir, true)
+    inspect(dir, true)
 }
 
 /// Checks every file of the directory. A writer renames or restores damaged files; a read-only journal only lists them.
 ///
 /// # Errors
 /// A file cannot be read, or a newer version wrote it.
-pub fn look_at(dir: &Path, mend: bool) -> Result<Recovered, JournalError> {
+pub fn inspect(dir: &Path, repair: bool) -> Result<Recovered, JournalError> {
     let mut found = Recovered::default();
     let (mut last_known, mut newer) = (0u64, Vec::new());
     for path in files(dir, "day-").into_iter().chain(mirror::orphans(dir)) {
-        match look_at_day(&path, mend, &mut found) {
+        match inspect_day_file(&path, repair, &mut found) {
             Ok(last) => last_known = last_known.max(last),
-            Err(JournalError::Unfinished { .. }) => remove(&path, mend),
+            Err(JournalError::Unfinished { .. }) => remove(&path, repair),
             Err(e @ JournalError::Newer { .. }) => newer.push(e),
-            Err(e) if e.is_unreadable() => set_aside(&path, &e, mend, &mut found),
+            Err(e) if e.is_unreadable() => quarantine(&path, &e, repair, &mut found),
             Err(e) => return Err(e),
         }
     }
     let (mut reserved, mut is_raw_lost, mut newest) = (0u64, false, None::<u64>);
     for path in files(dir, "raw-") {
         let Some(first) = first_seq_of(&path) else { continue };
-        match look(&path, mend, &mut found) {
+        match inspect_raw_file(&path, repair, &mut found) {
             Ok((last, reserves, wall)) => {
                 reserved = reserved.max(reserves);
                 // The newest file counts: each continues the value of the one before, unless a person has corrected it.
@@ -87,7 +87,7 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Recovered, JournalError> {
                 last_known = last_known.max(last.unwrap_or(first.saturating_sub(1)));
                 if last.is_none() && found.catalog.contains_key(&first) {
                     // An empty raw file of a segment that is sealed already.
-                    remove(&path, mend);
+                    remove(&path, repair);
                     continue;
                 }
                 // A raw file that still exists is authoritative, whatever an interrupted sealing has written.
@@ -102,7 +102,7 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Recovered, JournalError> {
                 // Either its creation was interrupted and the segment before holds the reservation, or a power cut lost its contents.
                 is_raw_lost = true;
                 last_known = last_known.max(first);
-                remove(&path, mend);
+                remove(&path, repair);
             }
             Err(e @ JournalError::Newer { .. }) => {
                 last_known = last_known.max(first);
@@ -110,17 +110,17 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Recovered, JournalError> {
             }
             Err(e) if e.is_unreadable() => {
                 last_known = last_known.max(first);
-                set_aside(&path, &e, mend, &mut found);
+                quarantine(&path, &e, repair, &mut found);
             }
             Err(e) => return Err(e),
         }
     }
     // A single file whose format differs from ours in one bit is damaged; several were written by a newer version.
     if let Some(first) = newer.pop() {
-        if !newer.is_empty() || !first.is_turned_bit() {
+        if !newer.is_empty() || !first.is_single_bit_flip() {
             return Err(first);
         }
-        set_aside(first.path(), &first, mend, &mut found);
+        quarantine(first.path(), &first, repair, &mut found);
     }
     found.next_seq = reserved.max(last_known) + 1;
     if found.damaged > 0 || (is_raw_lost && reserved == 0) || dir.join(RESTORED).exists() {
@@ -130,18 +130,18 @@ pub fn look_at(dir: &Path, mend: bool) -> Result<Recovered, JournalError> {
 }
 
 /// Adds a day file to the catalog, or its mirror if the day file is unreadable; returns the last number it holds.
-fn look_at_day(path: &Path, mend: bool, found: &mut Recovered) -> Result<u64, JournalError> {
+fn inspect_day_file(path: &Path, repair: bool, found: &mut Recovered) -> Result<u64, JournalError> {
     let read = |path: PathBuf| {
         let file = DayFile::open(&path)?;
         Ok((file.segments()?, file.cursors()?, path))
     };
-    let settled = if mend { DayFile::settle(path) } else { Ok(()) };
+    let settled = if repair { DayFile::rollback_interrupted(path) } else { Ok(()) };
     let looked = match settled.and_then(|()| read(path.to_path_buf())) {
-        Err(e) if e.is_unreadable() || e.is_turned_bit() || matches!(e, JournalError::Unfinished { .. }) => {
-            let instead = if mend { mirror::restore(path).then(|| path.to_path_buf()) } else { mirror::of(path) };
+        Err(e) if e.is_unreadable() || e.is_single_bit_flip() || matches!(e, JournalError::Unfinished { .. }) => {
+            let instead = if repair { mirror::restore(path).then(|| path.to_path_buf()) } else { mirror::path_of(path) };
             match instead.map(read) {
                 Some(Ok(looked)) => {
-                    found.damaged += u64::from(mend && !matches!(e, JournalError::Unfinished { .. }));
+                    found.damaged += u64::from(repair && !matches!(e, JournalError::Unfinished { .. }));
                     Ok(looked)
                 }
                 _ => Err(e),
@@ -150,7 +150,7 @@ fn look_at_day(path: &Path, mend: bool, found: &mut Recovered) -> Result<u64, Jo
         looked => looked,
     };
     let (segments, cursors, path) = looked?;
-    further(found, cursors);
+    merge_cursors(found, cursors);
     for (first, last) in &segments {
         let place = found.catalog.entry(*first).or_default();
         place.last_seq = Some(*last);
@@ -159,14 +159,14 @@ fn look_at_day(path: &Path, mend: bool, found: &mut Recovered) -> Result<u64, Jo
     Ok(segments.last().map_or(0, |(_, last)| *last))
 }
 
-fn look(path: &Path, check: bool, found: &mut Recovered) -> Result<(Option<u64>, u64, UnixMillis), JournalError> {
+fn inspect_raw_file(path: &Path, check: bool, found: &mut Recovered) -> Result<(Option<u64>, u64, UnixMillis), JournalError> {
     let reader = SegmentReader::open(path, &Offsets::new())?;
     let dated = |b: &Boot| Some((b.id.clone(), b.offset_ms?)).filter(|(id, _)| !id.is_empty());
     found.offsets.extend(reader.boots().iter().filter_map(dated));
-    if check && !reader.check()? {
+    if check && !reader.is_sound()? {
         return Err(corrupt(path, "its pages do not fit together"));
     }
-    further(found, reader.cursors()?);
+    merge_cursors(found, reader.cursors()?);
     let number = |key: &str| reader.state(key).map(|v| v.and_then(|v| v.parse::<i64>().ok()).unwrap_or(0));
     let wall = UnixMillis(number("wall")?);
     let reserved = number("reserved")?.unsigned_abs();
@@ -174,28 +174,28 @@ fn look(path: &Path, check: bool, found: &mut Recovered) -> Result<(Option<u64>,
 }
 
 /// Merges cursors, keeping the furthest position of each.
-fn further(found: &mut Recovered, cursors: BTreeMap<String, Position>) {
+fn merge_cursors(found: &mut Recovered, cursors: BTreeMap<String, Position>) {
     for (name, position) in cursors {
         let known = found.cursors.entry(name).or_default();
-        if position.reaches(known) {
+        if position.is_at_least(known) {
             *known = position;
         }
     }
 }
 
 /// Removes a file without rows, unless the journal is read-only.
-fn remove(path: &Path, mend: bool) {
-    if mend {
+fn remove(path: &Path, repair: bool) {
+    if repair {
         seal::remove_db(path);
     }
 }
 
-fn set_aside(path: &Path, why: &JournalError, mend: bool, found: &mut Recovered) {
+fn quarantine(path: &Path, why: &JournalError, repair: bool, found: &mut Recovered) {
     found.damaged += 1;
-    if mend {
+    if repair {
         tracing::error!(file = %path.display(), %why, "journal file cannot be read: set aside as .damaged");
-        seal::set_aside(path);
+        seal::quarantine(path);
     } else {
-        found.passed_over.push(Damage::file(path, "", why.to_string()));
+        found.unreadable_files.push(Damage::file(path, "", why.to_string()));
     }
 }

@@ -12,7 +12,7 @@ pub struct Rows {
 
 impl Rows {
     /// Splits the rows where the time of consecutive rows differs by more than this many milliseconds.
-    pub fn between_jumps(self, most_ms: i64) -> Vec<Rows> {
+    pub fn split_at_jumps(self, most_ms: i64) -> Vec<Rows> {
         let mut out: Vec<Rows> = Vec::new();
         let mut before = None;
         for ((seq, time), offsets) in self.seqs.into_iter().zip(self.times).zip(self.offsets) {
@@ -30,8 +30,8 @@ impl Rows {
     }
 
     /// Time of receipt of each sample of a point, milliseconds. The point is an index into the slice's points, not the stream's.
-    pub fn times_of(&self, lane: usize) -> Vec<i64> {
-        let after = |row: &Vec<u32>| row.get(lane).map_or(0, |ms| i64::from(*ms));
+    pub fn sample_times(&self, index: usize) -> Vec<i64> {
+        let after = |row: &Vec<u32>| row.get(index).map_or(0, |ms| i64::from(*ms));
         let offsets = self.offsets.iter().map(after).chain(std::iter::repeat(0));
         self.times.iter().zip(offsets).map(|(time, after)| time + after).collect()
     }

@@ -30,7 +30,7 @@ pub struct Sealing {
     todo: Vec<(i64, Vec<i64>)>,
     files: BTreeMap<PathBuf, DayFile>,
     /// Files with an open transaction in this step. If the step fails, closing them rolls it back.
-    held: Vec<PathBuf>,
+    uncommitted_files: Vec<PathBuf>,
     /// Number of rows that could not be decoded.
     pub damaged: u64,
     /// Whether rows that the disk does not return are skipped, because enough attempts have failed.
@@ -47,13 +47,13 @@ impl Sealing {
         offsets: &Offsets,
     ) -> Result<Self, JournalError> {
         let mut reader = SegmentReader::open(path, offsets)?;
-        let todo: Vec<(i64, Vec<i64>)> = reader.index()?.into_iter().collect();
+        let todo: Vec<(i64, Vec<i64>)> = reader.seqs_by_stream()?.into_iter().collect();
         let last_seq = reader.bounds()?.map_or(first_seq, |(_, last)| last);
         let day_files = if is_leftover { [files(dir, "day-"), files(dir, "mirror-")].concat() } else { Vec::new() };
         for file in day_files {
             let read = DayFile::open(&file)?;
             if !read.slices("seg = ?1", &[first_seq.cast_signed()])?.is_empty() {
-                DayFile::create(&file)?.transaction(|db| sealed::forget(db, first_seq))?;
+                DayFile::create(&file)?.transaction(|db| sealed::delete_segment(db, first_seq))?;
             }
         }
         let (path, dir) = (path.to_path_buf(), dir.to_path_buf());
@@ -65,14 +65,14 @@ impl Sealing {
             reader,
             todo,
             files: BTreeMap::new(),
-            held: Vec::new(),
+            uncommitted_files: Vec::new(),
             damaged: 0,
             is_final,
         })
     }
 
     /// Whether this segment is being sealed into a file.
-    pub fn writes(&self, path: &Path) -> bool {
+    pub fn is_writing(&self, path: &Path) -> bool {
         self.files.contains_key(path)
     }
 
@@ -93,7 +93,7 @@ impl Sealing {
                     self.damaged += seqs.len() as u64;
                 }
             }
-            for path in std::mem::take(&mut self.held) {
+            for path in std::mem::take(&mut self.uncommitted_files) {
                 self.files.get(&path).map_or(Ok(()), DayFile::commit)?;
             }
             return Ok(None);
@@ -130,7 +130,7 @@ impl Sealing {
                 }
             }
             self.damaged += if dated { bad } else { 0 };
-            for rows in rows.between_jumps(JUMP_MS) {
+            for rows in rows.split_at_jumps(JUMP_MS) {
                 for class in Retention::ALL {
                     self.seal_class(stream, class, dated, &rows)?;
                 }
@@ -162,7 +162,7 @@ impl Sealing {
         let path = sealed::path_of(&self.dir, &day, class);
         let slice = Slice {
             id: 0,
-            seg: self.first_seq,
+            segment: self.first_seq,
             stream: 0,
             n,
             first_seq: rows.seqs[0].cast_unsigned(),
@@ -170,11 +170,11 @@ impl Sealing {
             first_ms,
             last_ms,
             dated,
-            thinned: false,
+            downsampled: false,
             points,
-            is_whole: true,
+            is_intact: true,
         };
-        if let Some(mirror) = mirror::of(&path) {
+        if let Some(mirror) = mirror::path_of(&path) {
             mirror::begin(&path, &mirror)?;
             self.put(&mirror, &slice, stream, rows)?;
         }
@@ -188,36 +188,36 @@ impl Sealing {
             std::collections::btree_map::Entry::Occupied(e) => e.into_mut(),
             std::collections::btree_map::Entry::Vacant(e) => e.insert(DayFile::create(path)?),
         };
-        if !self.held.iter().any(|held| held == path) {
+        if !self.uncommitted_files.iter().any(|held| held == path) {
             file.begin()?;
-            self.held.push(path.to_path_buf());
+            self.uncommitted_files.push(path.to_path_buf());
         }
-        let mut trouble = None;
+        let mut error = None;
         let n = slice.n;
         file.write(|db| {
             let id = sealed::put_slice(db, slice, stream, rows)?;
-            let mut lane = 0;
+            let mut index = 0;
             for chunk in slice.points.chunks((SAMPLES_MAX / n.max(1)).max(1)) {
                 let columns = match columns(reader, &rows.seqs, chunk, self.is_final) {
                     Ok(columns) => columns,
                     Err(e) => {
-                        trouble = Some(e);
+                        error = Some(e);
                         return Err(rusqlite::Error::StatementChangedRows(0));
                     }
                 };
                 for (point, column) in chunk.iter().zip(columns) {
                     sealed::put_column(db, id, *point, &column)?;
                     // Only for long columns: a short one is decoded just as fast.
-                    let quarters = sealed::quarters(&rows.times_of(lane), &column);
+                    let quarters = sealed::quarters(&rows.sample_times(index), &column);
                     if n >= AGGREGATE_FROM * quarters.len().max(1) {
                         sealed::put_quarters(db, id, *point, &quarters)?;
                     }
-                    lane += 1;
+                    index += 1;
                 }
             }
             Ok(())
         })
-        .map_err(|e| trouble.take().unwrap_or(e))
+        .map_err(|e| error.take().unwrap_or(e))
     }
 }
 
@@ -265,7 +265,7 @@ pub fn remove_db(path: &Path) {
 }
 
 /// Renames a damaged file, and SQLite's files beside it, to `.damaged`.
-pub fn set_aside(path: &Path) {
+pub fn quarantine(path: &Path) {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let from = format!("{}{suffix}", path.display());
         let to = format!("{}.damaged{suffix}", path.display());

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use crate::journal::codec::{self, put};
+use crate::journal::codec::{self, put_varint};
 use crate::journal::column::{self, Aggregate, Samples};
 use crate::journal::cursor::Position;
 use crate::journal::damage;
 use crate::journal::mirror;
 pub use crate::journal::rows::Rows;
-use crate::journal::segment::{JournalError, Open, at, is_sound, open_db};
+use crate::journal::segment::{JournalError, OpenMode, at, is_sound, open_db};
 pub use crate::journal::slice::Slice;
-use crate::journal::slice::{bound, slice_of, sum_of};
+use crate::journal::slice::{bind_crc, read_slice, shape_checksum};
 use crate::journal::tail::JournalEntry;
 use crate::model::point::{Retention, Stream};
 use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
@@ -60,7 +60,7 @@ pub fn day_of(ms: i64) -> String {
 impl DayFile {
     /// Opens a file for writing; creates it if it does not exist.
     pub fn create(path: &Path) -> Result<Self, JournalError> {
-        let db = open_db(path, Open::Create(CREATE))?;
+        let db = open_db(path, OpenMode::Create(CREATE))?;
         // Appended pages need no rollback copy, so this journal mode writes each page once; a write-ahead log writes it twice.
         db.pragma_update(None, "journal_mode", "TRUNCATE").map_err(at(path))?;
         db.pragma_update(None, "synchronous", "FULL").map_err(at(path))?;
@@ -70,20 +70,20 @@ impl DayFile {
     /// Opens a file for reading.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let path = path.to_path_buf();
-        match open_db(&path, Open::ReadOnly) {
+        match open_db(&path, OpenMode::ReadOnly) {
             // An interrupted transaction has to be rolled back before anything can be read.
             Err(JournalError::Sql { source, .. })
                 if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) =>
             {
-                Ok(Self { db: open_db(&path, Open::There)?, path })
+                Ok(Self { db: open_db(&path, OpenMode::Existing)?, path })
             }
             result => Ok(Self { db: result?, path }),
         }
     }
 
     /// Rolls back an interrupted transaction; called once, at startup.
-    pub fn settle(path: &Path) -> Result<(), JournalError> {
-        let db = open_db(path, Open::There)?;
+    pub fn rollback_interrupted(path: &Path) -> Result<(), JournalError> {
+        let db = open_db(path, OpenMode::Existing)?;
         db.query_row("SELECT count(*) FROM seg", [], |_| Ok(())).map_err(at(path))
     }
 
@@ -121,7 +121,7 @@ impl DayFile {
     }
 
     /// Runs SQLite's `quick_check` on the whole file.
-    pub fn check(&self) -> Result<bool, JournalError> {
+    pub fn is_sound(&self) -> Result<bool, JournalError> {
         is_sound(&self.db).map_err(at(&self.path))
     }
 
@@ -144,17 +144,17 @@ impl DayFile {
         let (mut out, mut damaged) = (BTreeMap::new(), 0);
         for row in query.query_map([], row).map_err(&err)? {
             let (id, name, shape, sum) = row.map_err(&err)?;
-            let is_whole = sum.is_none_or(|sum| sum == sum_of(&shape));
+            let is_intact = sum.is_none_or(|sum| sum == shape_checksum(&shape));
             let is_of_name =
-                is_whole && shape.starts_with(&format!("{{\"device\":{},", serde_json::Value::from(name.as_str())));
+                is_intact && shape.starts_with(&format!("{{\"device\":{},", serde_json::Value::from(name.as_str())));
             if is_of_name && device.is_some_and(|d| d != name) {
                 continue;
             }
             match serde_json::from_str::<Stream>(&shape) {
-                Ok(stream) if is_whole && device.is_none_or(|d| d == &*stream.device) => {
+                Ok(stream) if is_intact && device.is_none_or(|d| d == &*stream.device) => {
                     out.insert(id, Arc::new(stream));
                 }
-                Ok(_) if is_whole => {}
+                Ok(_) if is_intact => {}
                 _ => damaged += 1,
             }
         }
@@ -168,12 +168,12 @@ impl DayFile {
             "SELECT id, seg, stream, n, first_seq, last_seq, first_ms, last_ms, dated, thinned, points FROM slice WHERE {filter}"
         );
         let mut query = self.db.prepare_cached(&sql).map_err(&err)?;
-        let rows = query.query_map(rusqlite::params_from_iter(args), slice_of).map_err(&err)?;
+        let rows = query.query_map(rusqlite::params_from_iter(args), read_slice).map_err(&err)?;
         rows.collect::<rusqlite::Result<_>>().map_err(&err)
     }
 
     /// The highest key of a slice.
-    pub fn last_slice(&self) -> Option<i64> {
+    pub fn max_slice_id(&self) -> Option<i64> {
         self.db.query_row("SELECT max(id) FROM slice", [], |r| r.get(0)).ok()
     }
 
@@ -183,8 +183,8 @@ impl DayFile {
         let mut query = self.db.prepare_cached(&sql).map_err(&err)?;
         match query.query_row([id], |r| r.get::<_, Vec<u8>>(0)) {
             // Files of earlier versions do not bind the CRC to table, column and key.
-            Ok(bytes) if codec::open(&bytes).is_some() => Ok(Some(bytes)),
-            Ok(bytes) => Ok(Some(bound(bytes, table, column, id))),
+            Ok(bytes) if codec::check_crc(&bytes).is_some() => Ok(Some(bytes)),
+            Ok(bytes) => Ok(Some(bind_crc(bytes, table, column, id))),
             Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
             Err(e) => Err(err(e)),
         }
@@ -192,38 +192,38 @@ impl DayFile {
 
     /// Times of a slice; `None` if they are damaged.
     pub fn times(&self, slice: &Slice) -> Result<Option<Vec<i64>>, JournalError> {
-        Ok(self.blob("body", "times", "slice", slice.id)?.and_then(|b| column::read_whole(&b, slice.n)))
+        Ok(self.blob("body", "times", "slice", slice.id)?.and_then(|b| column::decode_integers(&b, slice.n)))
     }
 
     /// Numbers of a slice; `None` if they are damaged.
     pub fn seqs(&self, slice: &Slice) -> Result<Option<Vec<i64>>, JournalError> {
-        Ok(self.blob("body", "seqs", "slice", slice.id)?.and_then(|b| column::read_whole(&b, slice.n)))
+        Ok(self.blob("body", "seqs", "slice", slice.id)?.and_then(|b| column::decode_integers(&b, slice.n)))
     }
 
     /// Offsets of a slice, a column for each of its points; `None` if they are damaged.
     pub fn offsets(&self, slice: &Slice) -> Result<Option<Vec<Arc<[u32]>>>, JournalError> {
         let bytes = self.blob("body", "offs", "slice", slice.id)?;
-        Ok(bytes.and_then(|b| column::read_offsets(&b, slice.points.len(), slice.n)))
+        Ok(bytes.and_then(|b| column::decode_offsets(&b, slice.points.len(), slice.n)))
     }
 
     /// Samples of a point of a slice; `None` if they are damaged or not there.
     pub fn samples(&self, slice: &Slice, point: usize) -> Result<Option<Samples>, JournalError> {
         let id = slice.id * POINTS_MAX + point as i64;
-        Ok(self.blob("col", "body", "id", id)?.and_then(|b| column::read_samples(&b, slice.n)))
+        Ok(self.blob("col", "body", "id", id)?.and_then(|b| column::decode_samples(&b, slice.n)))
     }
 
     /// Quarter-hour aggregates of a point of a slice; `None` if it has none or they are damaged.
     pub fn aggregates(&self, slice: &Slice, point: usize) -> Result<Option<BTreeMap<i64, Aggregate>>, JournalError> {
         let id = slice.id * POINTS_MAX + point as i64;
-        Ok(self.blob("agg", "body", "id", id)?.and_then(|b| column::read_aggregates(&b)))
+        Ok(self.blob("agg", "body", "id", id)?.and_then(|b| column::decode_aggregates(&b)))
     }
 }
 
 impl DayFile {
     /// Whether the aggregates of a point are intact or absent.
-    pub fn has_whole_aggregates(&self, slice: &Slice, point: usize) -> Result<bool, JournalError> {
+    pub fn has_intact_aggregates(&self, slice: &Slice, point: usize) -> Result<bool, JournalError> {
         let bytes = self.blob("agg", "body", "id", slice.id * POINTS_MAX + point as i64)?;
-        Ok(bytes.is_none_or(|b| column::read_aggregates(&b).is_some()))
+        Ok(bytes.is_none_or(|b| column::decode_aggregates(&b).is_some()))
     }
 }
 
@@ -235,7 +235,7 @@ pub fn stream_id(db: &Connection, stream: &Stream) -> rusqlite::Result<i64> {
         > 0;
     let id: i64 = db.query_row("SELECT id FROM stream WHERE shape = ?1", [&shape], |r| r.get(0))?;
     if is_new {
-        let row = [format!("shape {id}"), sum_of(&shape)];
+        let row = [format!("shape {id}"), shape_checksum(&shape)];
         db.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)", row)?;
     }
     Ok(id)
@@ -245,13 +245,13 @@ pub fn stream_id(db: &Connection, stream: &Stream) -> rusqlite::Result<i64> {
 pub fn put_slice(db: &Connection, slice: &Slice, stream: &Stream, rows: &Rows) -> rusqlite::Result<i64> {
     let stream = stream_id(db, stream)?;
     let mut points = Vec::new();
-    slice.points.iter().for_each(|p| put(&mut points, *p as u64));
-    put(&mut points, slice.sum(stream));
+    slice.points.iter().for_each(|p| put_varint(&mut points, *p as u64));
+    put_varint(&mut points, slice.checksum(stream));
     db.execute(
         "INSERT INTO slice (seg, stream, n, first_seq, last_seq, first_ms, last_ms, dated, thinned, points)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
-            slice.seg.cast_signed(),
+            slice.segment.cast_signed(),
             stream,
             slice.n as i64,
             slice.first_seq.cast_signed(),
@@ -259,7 +259,7 @@ pub fn put_slice(db: &Connection, slice: &Slice, stream: &Stream, rows: &Rows) -
             slice.first_ms,
             slice.last_ms,
             slice.dated,
-            slice.thinned,
+            slice.downsampled,
             points
         ],
     )?;
@@ -268,9 +268,9 @@ pub fn put_slice(db: &Connection, slice: &Slice, stream: &Stream, rows: &Rows) -
         "INSERT INTO body (slice, seqs, times, offs) VALUES (?1, ?2, ?3, ?4)",
         params![
             id,
-            bound(column::whole(&rows.seqs), "body", "seqs", id),
-            bound(column::whole(&rows.times), "body", "times", id),
-            bound(column::offsets(&rows.offsets), "body", "offs", id)
+            bind_crc(column::encode_integers(&rows.seqs), "body", "seqs", id),
+            bind_crc(column::encode_integers(&rows.times), "body", "times", id),
+            bind_crc(column::encode_offsets(&rows.offsets), "body", "offs", id)
         ],
     )?;
     Ok(id)
@@ -279,7 +279,7 @@ pub fn put_slice(db: &Connection, slice: &Slice, stream: &Stream, rows: &Rows) -
 /// Adds a point's column to a slice.
 pub fn put_column(db: &Connection, slice: i64, point: usize, samples: &[Option<Sample>]) -> rusqlite::Result<()> {
     let id = slice * POINTS_MAX + point as i64;
-    let bytes = bound(column::samples(samples), "col", "body", id);
+    let bytes = bind_crc(column::encode_samples(samples), "col", "body", id);
     db.execute("INSERT OR REPLACE INTO col (id, body) VALUES (?1, ?2)", params![id, bytes]).map(drop)
 }
 
@@ -297,7 +297,7 @@ pub fn quarters(times: &[i64], samples: &[Option<Sample>]) -> BTreeMap<i64, Aggr
 /// Adds a point's aggregates to a slice.
 pub fn put_quarters(db: &Connection, slice: i64, point: usize, of: &BTreeMap<i64, Aggregate>) -> rusqlite::Result<()> {
     let id = slice * POINTS_MAX + point as i64;
-    let bytes = bound(column::aggregates(of), "agg", "body", id);
+    let bytes = bind_crc(column::encode_aggregates(of), "agg", "body", id);
     db.execute("INSERT OR REPLACE INTO agg (id, body) VALUES (?1, ?2)", params![id, bytes]).map(drop)
 }
 
@@ -319,7 +319,7 @@ struct ColumnReader {
 
 /// A device's readings of one sealed segment in order of numbers, merged from the files of the classes.
 pub struct DeviceHour {
-    lanes: Vec<ColumnReader>,
+    readers: Vec<ColumnReader>,
     /// Number of slices and stream descriptions that could not be read.
     pub damaged: u64,
 }
@@ -328,18 +328,18 @@ impl DeviceHour {
     /// Opens a device's slices in the files that hold the segment. For registers the mirror is used if fewer of its slices are damaged.
     /// With `is_final`, data that the disk does not return are skipped; otherwise they are an error.
     pub fn open(files: &[DayFile], seg: u64, device: &str, is_final: bool) -> Result<Self, JournalError> {
-        let mut hour = Self { lanes: Vec::new(), damaged: 0 };
+        let mut hour = Self { readers: Vec::new(), damaged: 0 };
         for file in files {
-            let mut of_file = of_device(file, seg, device, is_final);
+            let mut of_file = open_device_slices(file, seg, device, is_final);
             if of_file.as_ref().map_or(true, |(_, damaged)| *damaged > 0)
-                && let Some(mirror) = mirror::of(&file.path).filter(|mirror| mirror.exists())
-                && let Ok(second) = DayFile::open(&mirror).and_then(|m| of_device(&m, seg, device, is_final))
+                && let Some(mirror) = mirror::path_of(&file.path).filter(|mirror| mirror.exists())
+                && let Ok(second) = DayFile::open(&mirror).and_then(|m| open_device_slices(&m, seg, device, is_final))
                 && of_file.as_ref().map_or(true, |(_, damaged)| second.1 < *damaged)
             {
                 of_file = Ok(second);
             }
-            let (lanes, damaged) = of_file?;
-            hour.lanes.extend(lanes);
+            let (readers, damaged) = of_file?;
+            hour.readers.extend(readers);
             hour.damaged += damaged;
         }
         Ok(hour)
@@ -347,29 +347,29 @@ impl DeviceHour {
 }
 
 /// A device's slices of a segment in one file, and how many of them cannot be read.
-fn of_device(file: &DayFile, seg: u64, device: &str, is_final: bool) -> Result<(Vec<ColumnReader>, u64), JournalError> {
+fn open_device_slices(file: &DayFile, seg: u64, device: &str, is_final: bool) -> Result<(Vec<ColumnReader>, u64), JournalError> {
     let is_passed_over = |e: &JournalError| e.is_damage() || (is_final && e.is_unreadable());
     let (streams, mut damaged) = match file.streams(Some(device)) {
         Err(e) if is_passed_over(&e) => return Ok((Vec::new(), 1)),
         streams => streams?,
     };
-    let mut said = Vec::new();
-    let slices = match damage::slices(file, device, "seg = ?1", &[seg.cast_signed()], &mut said) {
+    let mut damages = Vec::new();
+    let slices = match damage::readable_slices(file, device, "seg = ?1", &[seg.cast_signed()], &mut damages) {
         Err(e) if is_passed_over(&e) => return Ok((Vec::new(), 1)),
         slices => slices?,
     };
-    damaged += said.len() as u64;
-    let mut lanes = Vec::new();
+    damaged += damages.len() as u64;
+    let mut readers = Vec::new();
     for slice in slices {
         let Some(stream) = streams.get(&slice.stream) else { continue };
         match open_column_reader(file, &slice, stream) {
-            Ok(Some(lane)) => lanes.push(lane),
+            Ok(Some(reader)) => readers.push(reader),
             Ok(None) => damaged += 1,
             Err(e) if is_passed_over(&e) => damaged += 1,
             Err(e) => return Err(e),
         }
     }
-    Ok((lanes, damaged))
+    Ok((readers, damaged))
 }
 
 fn open_column_reader(
@@ -377,7 +377,7 @@ fn open_column_reader(
     slice: &Slice,
     stream: &Arc<Stream>,
 ) -> Result<Option<ColumnReader>, JournalError> {
-    if !slice.is_whole {
+    if !slice.is_intact {
         return Ok(None);
     }
     let (Some(seqs), Some(times), Some(offsets)) = (file.seqs(slice)?, file.times(slice)?, file.offsets(slice)?) else {
@@ -411,23 +411,23 @@ impl Iterator for DeviceHour {
     type Item = JournalEntry;
 
     fn next(&mut self) -> Option<JournalEntry> {
-        let seq = self.lanes.iter().filter_map(|l| l.next_seq).min()?;
+        let seq = self.readers.iter().filter_map(|l| l.next_seq).min()?;
         let mut out: Option<PartialRow> = None;
-        for lane in self.lanes.iter_mut().filter(|l| l.next_seq == Some(seq)) {
-            let time = lane.times.next().unwrap_or_default();
-            let at = Stamp { mono: MonotonicMillis(0), wall: UnixMillis(time), trusted: lane.dated };
-            let n = lane.stream.points.len();
+        for reader in self.readers.iter_mut().filter(|l| l.next_seq == Some(seq)) {
+            let time = reader.times.next().unwrap_or_default();
+            let at = Stamp { mono: MonotonicMillis(0), wall: UnixMillis(time), trusted: reader.dated };
+            let n = reader.stream.points.len();
             let (_, _, samples, after) =
-                out.get_or_insert_with(|| (Arc::clone(&lane.stream), at, vec![None; n], vec![0; n]));
-            for (i, point) in lane.points.iter().enumerate() {
-                let sample = lane.columns[i].next().flatten();
+                out.get_or_insert_with(|| (Arc::clone(&reader.stream), at, vec![None; n], vec![0; n]));
+            for (i, point) in reader.points.iter().enumerate() {
+                let sample = reader.columns[i].next().flatten();
                 if let (Some(s), Some(a)) = (samples.get_mut(*point), after.get_mut(*point)) {
                     *s = sample;
-                    *a = lane.offsets[i].get(lane.row).copied().unwrap_or(0);
+                    *a = reader.offsets[i].get(reader.row).copied().unwrap_or(0);
                 }
             }
-            lane.row += 1;
-            lane.next_seq = lane.seqs.next().map(i64::cast_unsigned);
+            reader.row += 1;
+            reader.next_seq = reader.seqs.next().map(i64::cast_unsigned);
         }
         let (stream, at, samples, after) = out?;
         let mut parts: Vec<Part> = Vec::new();
@@ -468,7 +468,7 @@ pub fn devices(files: &[DayFile], seg: u64) -> Result<Vec<String>, JournalError>
 }
 
 /// Deletes everything of a segment that an interrupted sealing left in a file.
-pub fn forget(db: &Connection, seg: u64) -> rusqlite::Result<()> {
+pub fn delete_segment(db: &Connection, seg: u64) -> rusqlite::Result<()> {
     let seg = seg.cast_signed();
     let cols = "id BETWEEN slice.id * 4096 AND slice.id * 4096 + 4095";
     for table in ["col", "agg"] {

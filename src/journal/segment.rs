@@ -17,12 +17,12 @@ use crate::model::time::UnixMillis;
 
 /// Mode in which a database file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Open<'a> {
+pub enum OpenMode<'a> {
     /// Creates the file with these statements if it does not exist.
     Create(&'a str),
     /// The file must exist and is opened for writing: a reader of a write-ahead log needs its shared memory, and an interrupted transaction
     /// has to be rolled back.
-    There,
+    Existing,
     /// The file must exist and is not written to.
     ReadOnly,
 }
@@ -39,16 +39,16 @@ pub struct Boot {
 }
 
 /// Opens a database file and checks its format version.
-pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, JournalError> {
+pub fn open_db(path: &Path, mode: OpenMode<'_>) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | match how {
-            Open::Create(_) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-            Open::There => OpenFlags::SQLITE_OPEN_READ_WRITE,
-            Open::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        | match mode {
+            OpenMode::Create(_) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+            OpenMode::Existing => OpenFlags::SQLITE_OPEN_READ_WRITE,
+            OpenMode::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
         };
     let db = Connection::open_with_flags(path, flags).map_err(at(path))?;
     db.busy_timeout(std::time::Duration::from_secs(5)).map_err(at(path))?;
-    if how != Open::ReadOnly {
+    if mode != OpenMode::ReadOnly {
         db.pragma_update(None, "cache_size", -1024).map_err(at(path))?;
     }
     let version = || db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0)).map_err(at(path));
@@ -56,7 +56,7 @@ pub fn open_db(path: &Path, how: Open<'_>) -> Result<Connection, JournalError> {
     if found == 0 && holds_rows(&db).map_err(at(path))? {
         return Err(corrupt(path, "it has rows and no format"));
     }
-    if let (0, Open::Create(create)) = (found, how) {
+    if let (0, OpenMode::Create(create)) = (found, mode) {
         db.execute_batch(&format!("{create} PRAGMA user_version = {FORMAT};")).map_err(at(path))?;
         found = version()?;
     }
@@ -96,7 +96,7 @@ pub struct Segment {
     pub first_seq: u64,
     db: Connection,
     streams: Vec<Arc<Stream>>,
-    told: BTreeMap<String, String>,
+    stored_state: BTreeMap<String, String>,
 }
 
 /// Contents of one transaction.
@@ -123,10 +123,10 @@ impl Segment {
     /// Creates the file, or opens one of the same name.
     pub fn create(dir: &Path, first_seq: u64) -> Result<Self, JournalError> {
         let path = path_of(dir, first_seq);
-        let db = open_db(&path, Open::Create(CREATE))?;
+        let db = open_db(&path, OpenMode::Create(CREATE))?;
         db.pragma_update(None, "synchronous", "NORMAL").map_err(at(&path))?;
         db.pragma_update(None, "wal_autocheckpoint", 1000).map_err(at(&path))?;
-        Ok(Self { path, first_seq, db, streams: Vec::new(), told: BTreeMap::new() })
+        Ok(Self { path, first_seq, db, streams: Vec::new(), stored_state: BTreeMap::new() })
     }
 
     /// Writes one transaction, or nothing if it fails.
@@ -137,11 +137,11 @@ impl Segment {
             self.db.pragma_update(None, "synchronous", "FULL").map_err(&err)?;
         }
         // A failed transaction is undone in memory too: a stream's key must never be used for another stream.
-        let (streams, told) = (self.streams.len(), self.told.clone());
+        let (streams, stored_state) = (self.streams.len(), self.stored_state.clone());
         let result = self.write(commit).map_err(&err);
         if result.is_err() {
             self.streams.truncate(streams);
-            self.told = told;
+            self.stored_state = stored_state;
         }
         if commit.full_sync {
             self.db.pragma_update(None, "synchronous", "NORMAL").map_err(&err)?;
@@ -178,7 +178,7 @@ impl Segment {
             state.push(("wall".to_string(), (wall.0 / 60_000 * 60_000).to_string()));
         }
         for (key, value) in state {
-            if self.told.get(&key) == Some(&value) {
+            if self.stored_state.get(&key) == Some(&value) {
                 continue;
             }
             if key == "boot" {
@@ -189,7 +189,7 @@ impl Segment {
             } else {
                 tx.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)", params![key, value])?;
             }
-            self.told.insert(key, value);
+            self.stored_state.insert(key, value);
         }
         tx.commit()
     }
@@ -217,7 +217,7 @@ impl SegmentReader {
     /// Opens a segment for reading. `offsets` date the readings of a run whose clock was never trusted, if another run of its boot had a
     /// trusted clock.
     pub fn open(path: &Path, offsets: &Offsets) -> Result<Self, JournalError> {
-        let db = open_db(path, Open::There)?;
+        let db = open_db(path, OpenMode::Existing)?;
         let (path, offsets) = (path.to_path_buf(), offsets.clone());
         let mut reader = Self { path, db, streams: BTreeMap::new(), boots: Vec::new(), offsets };
         reader.refresh()?;
@@ -276,21 +276,21 @@ impl SegmentReader {
     /// Calls `each` with every reading of the matching streams in order; returns how many of their rows could not be decoded.
     pub fn scan(
         &mut self,
-        want: impl Fn(&Stream) -> bool,
+        matches: impl Fn(&Stream) -> bool,
         mut each: impl FnMut(u64, Reading),
     ) -> Result<u64, JournalError> {
         self.refresh()?;
         let err = at(&self.path);
-        let wanted: Vec<i64> = self.streams.iter().filter(|(_, s)| want(s)).map(|(id, _)| *id).collect();
+        let stream_ids: Vec<i64> = self.streams.iter().filter(|(_, s)| matches(s)).map(|(id, _)| *id).collect();
         let mut damaged = 0;
-        if wanted.is_empty() {
+        if stream_ids.is_empty() {
             return Ok(0);
         }
         let mut query = self.db.prepare_cached("SELECT seq, stream, body FROM r ORDER BY seq").map_err(&err)?;
         let mut rows = query.query([]).map_err(&err)?;
         while let Some(row) = rows.next().map_err(&err)? {
             let stream: i64 = row.get(1).map_err(&err)?;
-            if !wanted.contains(&stream) {
+            if !stream_ids.contains(&stream) {
                 continue;
             }
             let seq: i64 = row.get(0).map_err(&err)?;
@@ -316,7 +316,7 @@ impl SegmentReader {
     }
 
     /// Numbers by stream key, in rising order, read in one pass over the file.
-    pub fn index(&mut self) -> Result<BTreeMap<i64, Vec<i64>>, JournalError> {
+    pub fn seqs_by_stream(&mut self) -> Result<BTreeMap<i64, Vec<i64>>, JournalError> {
         self.refresh()?;
         let err = at(&self.path);
         let mut query = self.db.prepare_cached("SELECT seq, stream FROM r ORDER BY seq").map_err(&err)?;
@@ -375,7 +375,7 @@ impl SegmentReader {
     }
 
     /// Runs SQLite's `quick_check` on the whole file, at each start of the writer and in a verification.
-    pub fn check(&self) -> Result<bool, JournalError> {
+    pub fn is_sound(&self) -> Result<bool, JournalError> {
         is_sound(&self.db).map_err(at(&self.path))
     }
 }

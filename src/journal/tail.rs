@@ -14,7 +14,7 @@ pub struct JournalEntry {
 
 impl JournalEntry {
     /// Number of samples, at least 1, counted against the limits of the tail.
-    pub fn weight(&self) -> usize {
+    pub fn sample_count(&self) -> usize {
         match &self.reading.body {
             Body::Failed(_) => 1,
             Body::Samples { samples, .. } => samples.len().max(1),
@@ -33,8 +33,8 @@ pub struct Tail {
     pub next_seq: u64,
     /// Every reading up to this number is on disk or was dropped.
     pub committed: u64,
-    weight: usize,
-    uncommitted: usize,
+    total_samples: usize,
+    uncommitted_samples: usize,
     /// Uncommitted readings that were dropped because the disk refused writes for too long.
     pub lost: u64,
 }
@@ -49,8 +49,8 @@ impl Tail {
     pub fn push(&mut self, reading: Reading) -> Arc<JournalEntry> {
         let entry = Arc::new(JournalEntry { seq: self.next_seq, reading });
         self.next_seq += 1;
-        self.weight += entry.weight();
-        self.uncommitted += entry.weight();
+        self.total_samples += entry.sample_count();
+        self.uncommitted_samples += entry.sample_count();
         self.entries.push_back(Arc::clone(&entry));
         self.trim();
         entry
@@ -59,17 +59,17 @@ impl Tail {
     fn trim(&mut self) {
         while let Some(first) = self.entries.front() {
             let is_committed = first.seq <= self.committed;
-            let (weight, seq) = (first.weight(), first.seq);
-            let surplus = if is_committed { self.weight > KEEP_COMMITTED } else { self.uncommitted > KEEP_UNCOMMITTED };
+            let (weight, seq) = (first.sample_count(), first.seq);
+            let surplus = if is_committed { self.total_samples > KEEP_COMMITTED } else { self.uncommitted_samples > KEEP_UNCOMMITTED };
             if !surplus {
                 return;
             }
             if !is_committed {
                 self.lost += 1;
                 self.committed = seq;
-                self.uncommitted -= weight;
+                self.uncommitted_samples -= weight;
             }
-            self.weight -= weight;
+            self.total_samples -= weight;
             self.entries.pop_front();
         }
     }
@@ -81,14 +81,14 @@ impl Tail {
     }
 
     /// Marks everything up to `seq` as on disk.
-    pub fn commit(&mut self, seq: u64) {
+    pub fn mark_committed(&mut self, seq: u64) {
         if seq <= self.committed {
             return;
         }
         let start = self.entries.partition_point(|e| e.seq <= self.committed);
         let end = self.entries.partition_point(|e| e.seq <= seq);
-        let weight: usize = self.entries.range(start..end).map(|e| e.weight()).sum();
-        self.uncommitted -= weight.min(self.uncommitted);
+        let weight: usize = self.entries.range(start..end).map(|e| e.sample_count()).sum();
+        self.uncommitted_samples -= weight.min(self.uncommitted_samples);
         self.committed = seq;
         self.trim();
     }

@@ -14,14 +14,14 @@ use crate::model::value::Value;
 pub(super) const DAY: i64 = 1_760_000_000_000 / 86_400_000 * 86_400_000;
 
 fn point(name: &str, retention: Retention, form: Encoding) -> PointMeta {
-    PointMeta { name: name.into(), kind: PointKind::Number, retention, form }
+    PointMeta { name: name.into(), kind: PointKind::Number, retention, encoding: form }
 }
 
 pub(super) fn stream(device: &str) -> Arc<Stream> {
     let points = vec![
         point("level_m", Retention::Telemetry, Encoding::Exact(3)),
         point("running", Retention::State, Encoding::Bool),
-        point("energy_kwh", Retention::Register, Encoding::Exact(2)),
+        point("energy_kwh", Retention::Cumulative, Encoding::Exact(2)),
     ];
     Arc::new(Stream { device: device.into(), source: "u/fast".into(), every_ms: 1_000, points })
 }
@@ -157,8 +157,8 @@ fn history_is_the_same_before_and_after_sealing() {
     let after = collect(&journal);
     assert_eq!(before.0, after.0);
     for (a, b) in before.1.iter().zip(&after.1) {
-        assert_eq!((a.start_ms, a.of.good, a.of.all, a.due), (b.start_ms, b.of.good, b.of.all, b.due));
-        assert_eq!((a.of.min, a.of.max, a.of.first, a.of.last), (b.of.min, b.of.max, b.of.first, b.of.last));
+        assert_eq!((a.start_ms, a.aggregate.good, a.aggregate.all, a.expected), (b.start_ms, b.aggregate.good, b.aggregate.all, b.expected));
+        assert_eq!((a.aggregate.min, a.aggregate.max, a.aggregate.first, a.aggregate.last), (b.aggregate.min, b.aggregate.max, b.aggregate.first, b.aggregate.last));
         assert!((a.completeness() - b.completeness()).abs() < 1e-9);
     }
 }
@@ -244,11 +244,11 @@ fn an_undated_boot_is_dated_when_the_clock_is_believed() {
     let mut early = reading(&s, 1);
     early.at = Stamp { mono: MonotonicMillis(5_000), wall: UnixMillis(0), trusted: false };
     let entry = journal.append(early);
-    assert_eq!(journal.dated(&entry), None, "a time-series store waits");
-    journal.date(UnixMillis(DAY + 10_000), MonotonicMillis(10_000));
-    assert_eq!(journal.dated(&entry), Some(UnixMillis(DAY + 5_000)), "in memory it is dated at once");
+    assert_eq!(journal.date_of(&entry), None, "a time-series store waits");
+    journal.set_date(UnixMillis(DAY + 10_000), MonotonicMillis(10_000));
+    assert_eq!(journal.date_of(&entry), Some(UnixMillis(DAY + 5_000)), "in memory it is dated at once");
     let older = JournalEntry { seq: 0, reading: entry.reading.clone() };
-    assert_eq!(journal.dated(&older), None, "an earlier boot's is not dated by this one's clock");
+    assert_eq!(journal.date_of(&older), None, "an earlier boot's is not dated by this one's clock");
     writer.stop();
     drop(journal);
     let (journal, _writer) = open(&dir);
@@ -273,10 +273,10 @@ fn an_earlier_run_of_the_same_boot_is_dated_later() {
             journal.append(Reading { at, ..reading(&stream("a"), 1) });
             writer.stop();
         }
-        let view = || Journal::view(&dir.0, &settings, &clock).unwrap();
+        let view = || Journal::open_read_only(&dir.0, &settings, &clock).unwrap();
         assert_eq!((rows(&view(), &query).len(), view().undated(&query)), (0, 1), "nobody knows yet");
         let (journal, writer) = Journal::open(&dir.0, &settings, &clock, later_boot).unwrap();
-        journal.date(UnixMillis(DAY + 10_000), MonotonicMillis(10_000));
+        journal.set_date(UnixMillis(DAY + 10_000), MonotonicMillis(10_000));
         let entry = all(&journal).remove(0);
         assert_eq!(entry.reading.at.trusted, dated == 1, "what a sink is given");
         wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 1);
@@ -296,7 +296,7 @@ fn what_a_run_knew_of_its_boot_is_kept() {
     let run = |boot: &str, date: Option<UnixMillis>| {
         let (journal, writer) =
             Journal::open(&dir.0, &JournalSettings { commit_ms: 10_000, ..settings.clone() }, &clock, boot).unwrap();
-        date.into_iter().for_each(|date| journal.date(date, MonotonicMillis(10_000)));
+        date.into_iter().for_each(|date| journal.set_date(date, MonotonicMillis(10_000)));
         let at = Stamp { mono: MonotonicMillis(5_000), wall: UnixMillis(0), trusted: false };
         journal.append(Reading { at, ..reading(&stream("a"), 1) });
         writer.stop();
@@ -307,7 +307,7 @@ fn what_a_run_knew_of_its_boot_is_kept() {
     wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) == 2);
     writer.stop();
     let query = HistoryQuery { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 3_600_000 };
-    let view = Journal::view(&dir.0, &settings, &clock).unwrap();
+    let view = Journal::open_read_only(&dir.0, &settings, &clock).unwrap();
     assert_eq!((rows(&view, &query).len(), view.undated(&query)), (2, 0));
 }
 
@@ -324,7 +324,7 @@ fn a_change_of_pace_changes_what_was_due_from_then_on() {
     (0..60).for_each(|second| at(&stream("a"), second));
     (60..120).step_by(10).for_each(|second| at(&slow, second));
     let query = HistoryQuery { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 180_000 };
-    let due: Vec<u32> = journal.slots(&query, 60_000).unwrap().slots.iter().map(|s| s.due).collect();
+    let due: Vec<u32> = journal.slots(&query, 60_000).unwrap().slots.iter().map(|s| s.expected).collect();
     assert_eq!(due, [60, 6, 6]);
 }
 
@@ -341,7 +341,7 @@ fn nothing_is_due_before_a_point_was_first_configured() {
     let due = |from_s: i64, to_s: i64| -> Vec<u32> {
         let (from_ms, to_ms) = (DAY + from_s * 1_000, DAY + to_s * 1_000);
         let query = HistoryQuery { device: "a".into(), point: "level_m".into(), from_ms, to_ms };
-        journal.slots(&query, 60_000).unwrap().slots.iter().map(|s| s.due).collect()
+        journal.slots(&query, 60_000).unwrap().slots.iter().map(|s| s.expected).collect()
     };
     assert_eq!(due(0, 240), [0, 30, 60, 60], "before it nothing, after it what was due goes on");
     (400..420).for_each(at);
@@ -381,7 +381,7 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
         ..JournalSettings::default()
     };
     let (journal, writer) = Journal::open(&dir.0, &settings, &clock, "boot").unwrap();
-    wait("a day to be thinned", || journal.health().thinned_files.load(Ordering::Relaxed) >= 1);
+    wait("a day to be thinned", || journal.health().downsampled_files.load(Ordering::Relaxed) >= 1);
     let query =
         |point: &str| HistoryQuery { device: "a".into(), point: point.into(), from_ms: DAY, to_ms: DAY + 86_400_000 };
     let count = |journal: &Journal, point: &str| rows(journal, &query(point)).len();
@@ -394,13 +394,13 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
             rows.iter().filter(|r| r.at_ms < DAY + 60_000).filter_map(|r| r.sample.as_ref().ok()?.as_f64()).collect();
         (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(f64::MIN, f64::max))
     };
-    assert_eq!((slots[0].of.min, slots[0].of.max), extremes(&before), "each minute keeps its lowest and highest");
+    assert_eq!((slots[0].aggregate.min, slots[0].aggregate.max), extremes(&before), "each minute keeps its lowest and highest");
     let quarters = journal.slots(&query("level_m"), QUARTER).unwrap().slots;
-    let all: u32 = quarters.iter().map(|s| s.of.all).sum();
+    let all: u32 = quarters.iter().map(|s| s.aggregate.all).sum();
     assert_eq!(all, 3_000, "quarter hours know of everything that was there");
-    assert!(quarters.iter().filter(|s| s.of.all > 0).all(|s| s.thinned), "and say that not all of it is left");
-    assert!(rows(&journal, &query("level_m")).iter().all(|r| r.thinned) && before.iter().all(|r| !r.thinned));
-    assert!(rows(&journal, &query("energy_kwh")).iter().all(|r| !r.thinned));
+    assert!(quarters.iter().filter(|s| s.aggregate.all > 0).all(|s| s.downsampled), "and say that not all of it is left");
+    assert!(rows(&journal, &query("level_m")).iter().all(|r| r.downsampled) && before.iter().all(|r| !r.downsampled));
+    assert!(rows(&journal, &query("energy_kwh")).iter().all(|r| !r.downsampled));
     writer.stop();
     // A limit that downsampling cannot meet: the oldest telemetry is deleted, registers stay.
     let settings = JournalSettings { max_gb: max_gb / 2.0, ..settings };

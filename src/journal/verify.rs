@@ -27,10 +27,12 @@ pub struct VerifyReport {
     /// Hours of a device and class (slices) read, and rows of hours that are not sealed yet.
     pub slices: u64,
     /// Files of registers that were mended: the day's from its mirror, or the mirror from the day's.
-    pub mended: Vec<String>,
+    #[serde(rename = "mended")]
+    pub repaired: Vec<String>,
     /// The same, where a mere reader found them: nothing is lost, and they are to be mended.
     #[serde(default)]
-    pub mendable: Vec<String>,
+    #[serde(rename = "mendable")]
+    pub repairable: Vec<String>,
     /// What cannot be read and has no second copy.
     pub damage: Vec<Damage>,
 }
@@ -51,7 +53,7 @@ impl VerifyReport {
 }
 
 /// Whether the directory belongs to the current user. A file repaired by another user, such as root, could be unreadable to the gateway.
-pub fn is_ours(dir: &Path) -> bool {
+pub fn is_owned_by_user(dir: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(dir).is_ok_and(|of| of.uid() == rustix::process::geteuid().as_raw())
 }
@@ -60,7 +62,7 @@ pub fn is_ours(dir: &Path) -> bool {
 const FILE: &str = "verified.json";
 
 /// A day file that is being verified.
-struct Look {
+struct FileCheck {
     file: DayFile,
     streams: BTreeMap<i64, Arc<Stream>>,
     todo: Vec<Slice>,
@@ -68,12 +70,12 @@ struct Look {
     slices: u64,
 }
 
-impl Look {
+impl FileCheck {
     fn begin(path: &Path) -> Result<Self, JournalError> {
         let file = DayFile::open(path)?;
         let mut damage = Vec::new();
         // Register files are small, so all pages are checked; of other files only the pages that the slices use are read.
-        if mirror::of(path).is_some() && !file.check()? {
+        if mirror::path_of(path).is_some() && !file.is_sound()? {
             damage.push(Damage::file(path, "", "its pages do not fit together"));
         }
         file.segments()?;
@@ -81,7 +83,7 @@ impl Look {
         if unknown > 0 {
             damage.push(Damage::file(path, "", format!("{unknown} of its streams cannot be read")));
         }
-        let mut todo = damage::slices(&file, "", "1 = 1", &[], &mut damage)?;
+        let mut todo = damage::readable_slices(&file, "", "1 = 1", &[], &mut damage)?;
         todo.reverse();
         Ok(Self { file, streams, todo, damage, slices: 0 })
     }
@@ -92,13 +94,13 @@ impl Look {
         self.slices += 1;
         let device = self.streams.get(&slice.stream).map_or(String::new(), |stream| stream.device.to_string());
         let path = self.file.path.clone();
-        let why = match self.is_whole(&slice) {
+        let why = match self.is_intact(&slice) {
             Ok(true) => return Ok(true),
             Ok(false) => "its columns cannot be read".to_string(),
             Err(e) if e.is_unreadable() => e.to_string(),
             Err(e) => return Err(e),
         };
-        self.damage.push(if slice.is_whole {
+        self.damage.push(if slice.is_intact {
             Damage::slice(&path, &device, &slice, why)
         } else {
             Damage::file(&path, "", "the header of a slice cannot be read")
@@ -106,14 +108,14 @@ impl Look {
         Ok(true)
     }
 
-    fn is_whole(&self, slice: &Slice) -> Result<bool, JournalError> {
+    fn is_intact(&self, slice: &Slice) -> Result<bool, JournalError> {
         let file = &self.file;
         let has_shared = file.times(slice)?.is_some() && file.seqs(slice)?.is_some() && file.offsets(slice)?.is_some();
-        if !slice.is_whole || !has_shared || !self.streams.contains_key(&slice.stream) {
+        if !slice.is_intact || !has_shared || !self.streams.contains_key(&slice.stream) {
             return Ok(false);
         }
         for point in &slice.points {
-            if !file.has_whole_aggregates(slice, *point)? {
+            if !file.has_intact_aggregates(slice, *point)? {
                 return Ok(false);
             }
             if file.samples(slice, *point)?.map(Iterator::count) != Some(slice.n) {
@@ -125,13 +127,13 @@ impl Look {
 }
 
 /// Damage of a whole day file; `Err` if it cannot be read now for another reason.
-fn damage_of(path: &Path) -> Result<Vec<Damage>, JournalError> {
-    let look = Look::begin(path).and_then(|mut look| {
+fn check_file(path: &Path) -> Result<Vec<Damage>, JournalError> {
+    let look = FileCheck::begin(path).and_then(|mut look| {
         while look.step()? {}
         Ok(look.damage)
     });
     match look {
-        Err(e) if e.is_unreadable() || e.is_turned_bit() => Ok(vec![Damage::file(path, "", e.to_string())]),
+        Err(e) if e.is_unreadable() || e.is_single_bit_flip() => Ok(vec![Damage::file(path, "", e.to_string())]),
         result => result,
     }
 }
@@ -140,24 +142,24 @@ fn damage_of(path: &Path) -> Result<Vec<Damage>, JournalError> {
 pub struct Verification {
     dir: PathBuf,
     /// Whether register files are repaired. Only for the sole writer of the directory, while nothing is being sealed.
-    mends: bool,
+    repairs: bool,
     todo: Vec<PathBuf>,
-    look: Option<Look>,
+    look: Option<FileCheck>,
     /// Results so far.
     pub report: VerifyReport,
 }
 
 impl Verification {
     /// Lists the files to read. With `has_raw`, raw segments are included.
-    pub fn begin(dir: &Path, mends: bool, has_raw: bool) -> Self {
+    pub fn begin(dir: &Path, repairs: bool, has_raw: bool) -> Self {
         let mut todo = files(dir, "day-");
         todo.extend(mirror::orphans(dir));
         if has_raw {
             todo.extend(files(dir, "raw-"));
         }
         todo.reverse();
-        let report = VerifyReport { damage: damage::set_aside(dir), ..VerifyReport::default() };
-        Self { dir: dir.to_path_buf(), mends, todo, look: None, report }
+        let report = VerifyReport { damage: damage::quarantined(dir), ..VerifyReport::default() };
+        Self { dir: dir.to_path_buf(), repairs, todo, look: None, report }
     }
 
     /// The file being read, or the next one.
@@ -183,7 +185,7 @@ impl Verification {
         }
         let Some(path) = self.todo.pop() else { return Ok(false) };
         let is_raw = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("raw-"));
-        if !path.exists() && (is_raw || mirror::of(&path).is_none_or(|mirror| !mirror.exists())) {
+        if !path.exists() && (is_raw || mirror::path_of(&path).is_none_or(|mirror| !mirror.exists())) {
             return Ok(true); // Sealed or deleted since the beginning.
         }
         self.report.files += 1;
@@ -192,9 +194,9 @@ impl Verification {
             self.read_raw(&path)?;
             return Ok(true);
         }
-        match Look::begin(&path) {
+        match FileCheck::begin(&path) {
             Ok(look) => self.look = Some(look),
-            Err(e) if e.is_unreadable() || e.is_turned_bit() => {
+            Err(e) if e.is_unreadable() || e.is_single_bit_flip() => {
                 self.end_file(&path, vec![Damage::file(&path, "", e.to_string())])?;
             }
             Err(e) => return Err(e),
@@ -204,7 +206,7 @@ impl Verification {
 
     fn read_raw(&mut self, path: &Path) -> Result<(), JournalError> {
         let read = SegmentReader::open(path, &Offsets::new()).and_then(|mut reader| {
-            let (is_sound, mut rows) = (reader.check()?, 0);
+            let (is_sound, mut rows) = (reader.is_sound()?, 0);
             let lost = reader.scan(|_| true, |_, _| rows += 1)?;
             Ok((is_sound, rows, lost))
         });
@@ -226,11 +228,11 @@ impl Verification {
 
     /// Concludes a day file. For registers the mirror is verified too, and the damaged copy is repaired from the intact one.
     fn end_file(&mut self, path: &Path, damage: Vec<Damage>) -> Result<(), JournalError> {
-        let Some(mirror) = mirror::of(path) else {
+        let Some(mirror) = mirror::path_of(path) else {
             self.report.damage.extend(damage);
             return Ok(());
         };
-        let of_mirror = if mirror.exists() { Some(damage_of(&mirror)?) } else { None };
+        let of_mirror = if mirror.exists() { Some(check_file(&mirror)?) } else { None };
         self.report.files += u64::from(of_mirror.is_some());
         let segments = |path: &Path| DayFile::open(path).and_then(|file| file.segments()).unwrap_or_default();
         let has_all = |of: &Path, other: &Path| {
@@ -241,17 +243,17 @@ impl Verification {
         let name = |path: &Path| path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
         match (damage.is_empty(), is_mirror_whole) {
             (true, true) if has_all(&mirror, path) => {}
-            (true, _) if !self.mends => self.report.mendable.push(name(&mirror)),
+            (true, _) if !self.repairs => self.report.repairable.push(name(&mirror)),
             (true, _) => {
-                mirror::renew(path, &mirror).map_err(io_at(&mirror))?;
-                self.report.mended.push(name(&mirror));
+                mirror::rebuild(path, &mirror).map_err(io_at(&mirror))?;
+                self.report.repaired.push(name(&mirror));
             }
-            (false, true) if !self.mends && has_all(&mirror, path) => self.report.mendable.push(name(path)),
-            (false, true) if has_all(&mirror, path) && mirror::restore(path) => self.report.mended.push(name(path)),
+            (false, true) if !self.repairs && has_all(&mirror, path) => self.report.repairable.push(name(path)),
+            (false, true) if has_all(&mirror, path) && mirror::restore(path) => self.report.repaired.push(name(path)),
             // Both are damaged, perhaps in different places: only what is damaged in both is lost, and the rest is read from either.
             (false, _) => {
                 let other = of_mirror.unwrap_or_default();
-                self.report.damage.extend(damage.into_iter().filter(|d| other.is_empty() || d.is_of_any(&other)));
+                self.report.damage.extend(damage.into_iter().filter(|d| other.is_empty() || d.overlaps_any(&other)));
             }
         }
         Ok(())
@@ -260,7 +262,7 @@ impl Verification {
     /// Ends the verification; stores the report if this verification repairs.
     pub fn end(mut self, ended_ms: i64) -> VerifyReport {
         self.report.ended_ms = ended_ms;
-        if self.mends {
+        if self.repairs {
             self.report.store(&self.dir);
         }
         self.report

@@ -19,9 +19,9 @@ use crate::model::value::Value;
 
 /// How the iteration over a slice ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Walked {
-    On,
-    Enough,
+enum SliceOutcome {
+    Continue,
+    Stop,
     Unreadable,
 }
 
@@ -50,7 +50,7 @@ enum OwnedVisit {
 }
 
 impl Visited<'_> {
-    fn kept(&self) -> OwnedVisit {
+    fn to_owned_visit(&self) -> OwnedVisit {
         match self {
             Visited::Row(at_ms, sample) => OwnedVisit::Row(*at_ms, sample.cloned()),
             Visited::Quarter(at_ms, quarter) => OwnedVisit::Quarter(*at_ms, **quarter),
@@ -59,7 +59,7 @@ impl Visited<'_> {
 }
 
 impl OwnedVisit {
-    fn lent(&self) -> Visited<'_> {
+    fn as_visited(&self) -> Visited<'_> {
         match self {
             OwnedVisit::Row(at_ms, sample) => Visited::Row(*at_ms, sample.as_ref().map_err(|c| *c)),
             OwnedVisit::Quarter(at_ms, quarter) => Visited::Quarter(*at_ms, quarter),
@@ -74,18 +74,18 @@ impl OwnedVisit {
 
 /// Items and damage collected from one file.
 #[derive(Default)]
-struct Gathered {
-    met: Vec<(OwnedVisit, VisitSource)>,
+struct FileVisits {
+    visits: Vec<(OwnedVisit, VisitSource)>,
     damage: Vec<Damage>,
 }
 
-impl Gathered {
+impl FileVisits {
     /// The union of both copies. Damage of one copy counts only if the other is damaged in the same period.
-    fn joined(mut self, other: Gathered) -> Self {
-        let known: BTreeSet<i64> = self.met.iter().map(|(met, _)| met.at_ms()).collect();
-        self.met.extend(other.met.into_iter().filter(|(met, _)| !known.contains(&met.at_ms())));
-        self.met.sort_by_key(|(met, _)| met.at_ms());
-        self.damage.retain(|d| d.is_of_any(&other.damage));
+    fn union(mut self, other: FileVisits) -> Self {
+        let known: BTreeSet<i64> = self.visits.iter().map(|(met, _)| met.at_ms()).collect();
+        self.visits.extend(other.visits.into_iter().filter(|(met, _)| !known.contains(&met.at_ms())));
+        self.visits.sort_by_key(|(met, _)| met.at_ms());
+        self.damage.retain(|d| d.overlaps_any(&other.damage));
         self
     }
 }
@@ -98,7 +98,7 @@ pub(super) type Visitor<'a> = &'a mut dyn FnMut(Visited<'_>, VisitSource) -> boo
 pub(super) struct VisitSource {
     /// Milliseconds between readings; 0 if irregular.
     pub(super) every_ms: u64,
-    pub(super) thinned: bool,
+    pub(super) downsampled: bool,
 }
 
 impl Journal {
@@ -106,13 +106,13 @@ impl Journal {
     pub(super) fn walk(
         &self,
         query: &HistoryQuery,
-        ask: VisitMode,
+        mode: VisitMode,
         damage: &mut Vec<Damage>,
         each: Visitor<'_>,
     ) -> Result<(), JournalError> {
-        let aside = damage::set_aside(&self.shared.dir);
-        let all = aside.into_iter().chain(self.shared.passed_over.iter().cloned());
-        damage.extend(all.filter(|d| d.touches(query.from_ms, query.to_ms)));
+        let quarantined = damage::quarantined(&self.shared.dir);
+        let all = quarantined.into_iter().chain(self.shared.unreadable_files.iter().cloned());
+        damage.extend(all.filter(|d| d.overlaps(query.from_ms, query.to_ms)));
         let catalog = lock(&self.shared.catalog).clone();
         let offsets = lock(&self.shared.offsets).clone();
         let mut files: BTreeMap<String, &Path> = BTreeMap::new();
@@ -124,7 +124,7 @@ impl Journal {
         let in_raw: Vec<u64> = catalog.iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
         let mut last_seq = 0u64;
         for path in files.values() {
-            if !self.walk_day(path, query, ask, &|seg| !in_raw.contains(&seg), damage, each)? {
+            if !self.walk_day(path, query, mode, &|seg| !in_raw.contains(&seg), damage, each)? {
                 return Ok(());
             }
         }
@@ -134,7 +134,7 @@ impl Journal {
                 Ok(reader) => reader,
                 Err(_) if !path.exists() => {
                     // Sealed since the catalog was copied.
-                    if !self.walk_newly_sealed(*first, query, ask, damage, each)? {
+                    if !self.walk_newly_sealed(*first, query, mode, damage, each)? {
                         return Ok(());
                     }
                     continue;
@@ -147,7 +147,7 @@ impl Journal {
             };
             let mut go_on = true;
             let scanned = reader.scan(
-                |s| *s.device == *query.device && point_of(s, &query.point).is_some(),
+                |s| *s.device == *query.device && point_index(s, &query.point).is_some(),
                 |seq, reading| {
                     last_seq = last_seq.max(seq);
                     go_on = go_on && walk_reading(&reading, query, each);
@@ -181,35 +181,35 @@ impl Journal {
         &self,
         path: &Path,
         query: &HistoryQuery,
-        ask: VisitMode,
-        wanted: &dyn Fn(u64) -> bool,
+        mode: VisitMode,
+        is_wanted: &dyn Fn(u64) -> bool,
         damage: &mut Vec<Damage>,
         each: Visitor<'_>,
     ) -> Result<bool, JournalError> {
-        let Some(mirror) = mirror::of(path).filter(|mirror| mirror.exists()) else {
-            return self.walk_file(path, query, ask, wanted, damage, each);
+        let Some(mirror) = mirror::path_of(path).filter(|mirror| mirror.exists()) else {
+            return self.walk_file(path, query, mode, is_wanted, damage, each);
         };
         let gather = |path: &Path, ask: VisitMode| {
-            let mut of = Gathered::default();
-            let rows = &mut of.met;
-            self.walk_file(path, query, ask, wanted, &mut of.damage, &mut |met, from| {
-                rows.push((met.kept(), from));
+            let mut of = FileVisits::default();
+            let rows = &mut of.visits;
+            self.walk_file(path, query, ask, is_wanted, &mut of.damage, &mut |met, from| {
+                rows.push((met.to_owned_visit(), from));
                 true
             })?;
             Ok::<_, JournalError>(of)
         };
-        let mut day = gather(path, ask)?;
+        let mut day = gather(path, mode)?;
         if !day.damage.is_empty() {
-            let second = gather(&mirror, ask)?;
+            let second = gather(&mirror, mode)?;
             if second.damage.is_empty() {
                 day = second;
             } else {
-                let ask = if ask == VisitMode::Quarters { VisitMode::Slots } else { ask };
-                day = gather(path, ask)?.joined(gather(&mirror, ask)?);
+                let mode = if mode == VisitMode::Quarters { VisitMode::Slots } else { mode };
+                day = gather(path, mode)?.union(gather(&mirror, mode)?);
             }
         }
         damage.extend(day.damage);
-        Ok(day.met.iter().all(|(met, from)| each(met.lent(), *from)))
+        Ok(day.visits.iter().all(|(met, from)| each(met.as_visited(), *from)))
     }
 
     /// Visits one sealed file; returns whether to go on. Unreadable data become damage.
@@ -217,12 +217,12 @@ impl Journal {
         &self,
         path: &Path,
         query: &HistoryQuery,
-        ask: VisitMode,
-        wanted: &dyn Fn(u64) -> bool,
+        mode: VisitMode,
+        is_wanted: &dyn Fn(u64) -> bool,
         damage: &mut Vec<Damage>,
         each: Visitor<'_>,
     ) -> Result<bool, JournalError> {
-        match DayFile::open(path).and_then(|file| walk_sealed(&file, query, ask, wanted, damage, each)) {
+        match DayFile::open(path).and_then(|file| walk_sealed(&file, query, mode, is_wanted, damage, each)) {
             // The file was deleted meanwhile.
             Err(_) if !path.exists() => Ok(true),
             Err(e) if e.is_unreadable() => {
@@ -235,7 +235,7 @@ impl Journal {
 
     /// Counts an unreadable file and describes it for the answer.
     fn unreadable(&self, path: &Path, query: &HistoryQuery, why: &JournalError) -> Damage {
-        self.shared.found_damaged(path);
+        self.shared.count_damaged(path);
         Damage::file(path, &query.device, why.to_string())
     }
 
@@ -244,7 +244,7 @@ impl Journal {
         &self,
         first: u64,
         query: &HistoryQuery,
-        ask: VisitMode,
+        mode: VisitMode,
         damage: &mut Vec<Damage>,
         each: Visitor<'_>,
     ) -> Result<bool, JournalError> {
@@ -254,7 +254,7 @@ impl Journal {
             _ => crate::journal::recover::files(&self.shared.dir, "day-"),
         };
         for path in sealed.iter().filter(|p| may_hold(p, query.from_ms, query.to_ms)) {
-            if !self.walk_day(path, query, ask, &|seg| seg == first, damage, each)? {
+            if !self.walk_day(path, query, mode, &|seg| seg == first, damage, each)? {
                 return Ok(false);
             }
         }
@@ -286,7 +286,7 @@ fn day_name(path: &Path) -> String {
     name.strip_prefix("mirror-").map_or(name.clone(), |rest| format!("day-{rest}"))
 }
 
-pub(super) fn point_of(stream: &Stream, point: &str) -> Option<usize> {
+pub(super) fn point_index(stream: &Stream, point: &str) -> Option<usize> {
     // Alarm transitions have their own log; the journal only carries copies for the time-series stores.
     if stream.alarm_rule().is_some() {
         return None;
@@ -295,14 +295,14 @@ pub(super) fn point_of(stream: &Stream, point: &str) -> Option<usize> {
 }
 
 fn walk_reading(reading: &Reading, query: &HistoryQuery, each: Visitor<'_>) -> bool {
-    let Some(index) = point_of(&reading.stream, &query.point) else { return true };
+    let Some(index) = point_index(&reading.stream, &query.point) else { return true };
     let at_ms = reading.at.wall.0 + i64::from(reading.after_ms(index));
     if !reading.at.trusted || at_ms < query.from_ms || at_ms >= query.to_ms {
         return true;
     }
     match reading.sample(index) {
         Some(sample) => {
-            each(Visited::Row(at_ms, sample), VisitSource { every_ms: reading.stream.every_ms, thinned: false })
+            each(Visited::Row(at_ms, sample), VisitSource { every_ms: reading.stream.every_ms, downsampled: false })
         }
         None => true,
     }
@@ -311,12 +311,12 @@ fn walk_reading(reading: &Reading, query: &HistoryQuery, each: Visitor<'_>) -> b
 fn walk_sealed(
     file: &DayFile,
     query: &HistoryQuery,
-    ask: VisitMode,
-    wanted: &dyn Fn(u64) -> bool,
+    mode: VisitMode,
+    is_wanted: &dyn Fn(u64) -> bool,
     damage: &mut Vec<Damage>,
     each: Visitor<'_>,
 ) -> Result<bool, JournalError> {
-    if ask != VisitMode::Samples {
+    if mode != VisitMode::Samples {
         file.begin()?;
     }
     let (streams, unknown) = file.streams(Some(&query.device))?;
@@ -326,8 +326,8 @@ fn walk_sealed(
     }
     if file.path.to_string_lossy().contains("-register") {
         // For registers every header is checked: one damaged into another time or stream would be missed by the filter below.
-        let all = damage::slices(file, &query.device, "1 = 1", &[], damage)?;
-        let bad = all.iter().filter(|s| !s.is_whole).count();
+        let all = damage::readable_slices(file, &query.device, "1 = 1", &[], damage)?;
+        let bad = all.iter().filter(|s| !s.is_intact).count();
         if bad > 0 {
             damage.push(Damage::file(
                 &file.path,
@@ -338,12 +338,12 @@ fn walk_sealed(
     }
     let mut found: Vec<(Slice, Arc<Stream>, usize)> = Vec::new();
     for (id, stream) in streams {
-        let Some(point) = point_of(&stream, &query.point) else { continue };
+        let Some(point) = point_index(&stream, &query.point) else { continue };
         let filter = "stream = ?1 AND dated = 1 AND first_ms < ?3 AND last_ms >= ?2 ORDER BY first_ms";
-        for slice in damage::slices(file, &query.device, filter, &[id, query.from_ms, query.to_ms], damage)? {
-            if !slice.is_whole {
+        for slice in damage::readable_slices(file, &query.device, filter, &[id, query.from_ms, query.to_ms], damage)? {
+            if !slice.is_intact {
                 damage.push(Damage::file(&file.path, &query.device, "the header of a slice cannot be read"));
-            } else if slice.points.contains(&point) && wanted(slice.seg) {
+            } else if slice.points.contains(&point) && is_wanted(slice.segment) {
                 found.push((slice, Arc::clone(&stream), point));
             }
         }
@@ -351,21 +351,21 @@ fn walk_sealed(
     // A device whose configuration changed within the day has several streams.
     found.sort_by_key(|(slice, ..)| slice.first_ms);
     for (slice, stream, point) in found {
-        let from = VisitSource { every_ms: stream.every_ms, thinned: slice.thinned };
+        let from = VisitSource { every_ms: stream.every_ms, downsampled: slice.downsampled };
         let inside = slice.first_ms >= query.from_ms && slice.last_ms < query.to_ms;
         // If the aggregates cannot be read, the samples are used.
-        let figures =
-            if ask == VisitMode::Quarters && inside { file.aggregates(&slice, point).ok().flatten() } else { None };
-        if let Some(aggregates) = figures {
+        let quarters =
+            if mode == VisitMode::Quarters && inside { file.aggregates(&slice, point).ok().flatten() } else { None };
+        if let Some(aggregates) = quarters {
             if !aggregates.iter().all(|(at, a)| each(Visited::Quarter(*at, a), from)) {
                 return Ok(false);
             }
             continue;
         }
         match walk_slice(file, query, &slice, point, from, each) {
-            Ok(Walked::On) => {}
-            Ok(Walked::Enough) => return Ok(false),
-            Ok(Walked::Unreadable) => {
+            Ok(SliceOutcome::Continue) => {}
+            Ok(SliceOutcome::Stop) => return Ok(false),
+            Ok(SliceOutcome::Unreadable) => {
                 damage.push(Damage::slice(&file.path, &query.device, &slice, "its columns cannot be read"));
             }
             Err(e) if e.is_unreadable() => {
@@ -384,11 +384,11 @@ fn walk_slice(
     point: usize,
     from: VisitSource,
     each: Visitor<'_>,
-) -> Result<Walked, JournalError> {
+) -> Result<SliceOutcome, JournalError> {
     let (Some(times), Some(samples), Some(offsets)) =
         (file.times(slice)?, file.samples(slice, point)?, file.offsets(slice)?)
     else {
-        return Ok(Walked::Unreadable);
+        return Ok(SliceOutcome::Unreadable);
     };
     let lane = slice.points.iter().position(|p| *p == point).and_then(|i| offsets.get(i));
     for (row, (time, sample)) in times.into_iter().zip(samples).enumerate() {
@@ -397,9 +397,9 @@ fn walk_slice(
         if at_ms >= query.from_ms && at_ms < query.to_ms {
             let sample = sample.as_ref().map_err(|c| *c);
             if !each(Visited::Row(at_ms, sample), from) {
-                return Ok(Walked::Enough);
+                return Ok(SliceOutcome::Stop);
             }
         }
     }
-    Ok(Walked::On)
+    Ok(SliceOutcome::Continue)
 }

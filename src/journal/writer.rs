@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::journal::cursor::Position;
-use crate::journal::maintenance::Upkeep;
+use crate::journal::maintenance::Maintenance;
 use crate::journal::seal;
 use crate::journal::segment::{Commit, JournalError, Segment};
 use crate::journal::tail::JournalEntry;
@@ -21,24 +21,24 @@ const COMMIT_MAX: usize = 20_000;
 const REBUILD: Duration = Duration::from_secs(5);
 
 /// State of the writer thread.
-pub struct Work {
+pub struct WriterState {
     pub(super) shared: Arc<JournalShared>,
     pub(super) segment: Option<Segment>,
     hour: i64,
     reserved: u64,
-    pub(super) upkeep: Upkeep,
+    pub(super) maintenance: Maintenance,
     next_sync_us: u64,
     pub(super) failing: bool,
 }
 
-impl Work {
+impl WriterState {
     /// Creates the first segment and reserves numbers, so that a directory that cannot be written is an error at startup.
     pub fn new(shared: Arc<JournalShared>) -> Result<Self, JournalError> {
         let leftovers =
             lock(&shared.catalog).iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
         let hour = hour_of(&shared);
-        let upkeep = Upkeep::new(leftovers);
-        let mut work = Self { shared, segment: None, hour, reserved: 0, upkeep, next_sync_us: 0, failing: false };
+        let upkeep = Maintenance::new(leftovers);
+        let mut work = Self { shared, segment: None, hour, reserved: 0, maintenance: upkeep, next_sync_us: 0, failing: false };
         let (next_seq, committed) = {
             let tail = lock(&work.shared.tail);
             (tail.next_seq, tail.committed)
@@ -109,7 +109,7 @@ impl Work {
     }
 
     fn commit(&mut self) {
-        self.shared.health.tried_ms.store(self.shared.clock.mono().0, Ordering::Relaxed);
+        self.shared.health.last_attempt_ms.store(self.shared.clock.mono().0, Ordering::Relaxed);
         for _ in 0..16 {
             let (entries, next_seq) = {
                 let tail = lock(&self.shared.tail);
@@ -125,10 +125,10 @@ impl Work {
             if let Err(e) = result {
                 return self.after_failure(&e);
             }
-            lock(&self.shared.tail).commit(committed);
+            lock(&self.shared.tail).mark_committed(committed);
             let health = &self.shared.health;
             health.committed.fetch_add(entries.len() as u64, Ordering::Relaxed);
-            health.samples.fetch_add(entries.iter().map(|e| e.weight() as u64).sum(), Ordering::Relaxed);
+            health.samples.fetch_add(entries.iter().map(|e| e.sample_count() as u64).sum(), Ordering::Relaxed);
             if !more {
                 return;
             }
@@ -199,18 +199,18 @@ impl Work {
     }
 
     /// Renames a damaged segment, so that the next commit creates a new one; requests that files are deleted if the disk is full.
-    fn after_failure(&mut self, trouble: &JournalError) {
-        if trouble.is_damage()
+    fn after_failure(&mut self, error: &JournalError) {
+        if error.is_damage()
             && let Some(segment) = self.segment.take()
         {
             lock(&self.shared.catalog).remove(&segment.first_seq);
             let path = segment.path.clone();
             drop(segment);
-            seal::set_aside(&path);
+            seal::quarantine(&path);
             self.shared.health.damaged_files.fetch_add(1, Ordering::Relaxed);
         }
-        if trouble.is_full() {
-            self.upkeep.needs_room();
+        if error.is_full() {
+            self.maintenance.request_space();
         }
     }
 
@@ -258,7 +258,7 @@ impl Work {
 
 /// Hours since 1970 if the clock is trusted, else hours since boot.
 fn hour_of(shared: &JournalShared) -> i64 {
-    if shared.clock.trusted() {
+    if shared.clock.is_trusted() {
         shared.clock.wall().0.div_euclid(3_600_000)
     } else {
         i64::try_from(shared.clock.mono().0 / 3_600_000).unwrap_or(0)

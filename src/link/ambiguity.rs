@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::model::registers::{RegisterRange, RegisterType};
 
 /// How long a late answer is expected: no unit that is still usable answers later.
-const SUSPECT_US: u64 = 30_000_000;
+const LATE_WINDOW_US: u64 = 30_000_000;
 /// How long a line counts as out of step after a surplus frame.
 const OUT_OF_STEP_US: u64 = 60_000_000;
 /// Shortest silence after which no copy of an answer is expected any more.
@@ -25,18 +25,18 @@ const SHAPES_MAX: usize = 256;
 
 /// A request that was sent.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct TrackedRequest {
     unit: u8,
     span: RegisterRange,
     /// When it was answered; for one without an answer, until when the answer is expected.
     at_us: u64,
     /// CRC-32 of the last answer.
-    sum: Option<u32>,
+    answer_crc: Option<u32>,
 }
 
 /// Why an answer is not accepted before a second one agrees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub enum AmbiguityReason {
     /// It may be the late answer to an earlier request; the answer to this one is still on its way.
     Late,
     /// It may be a copy of the answer to another request.
@@ -47,9 +47,9 @@ pub enum Doubt {
 #[derive(Debug, Default)]
 pub struct Ambiguity {
     /// Requests that timed out, and until when their answers are expected.
-    unanswered: Vec<Asked>,
+    timed_out: Vec<TrackedRequest>,
     /// Recent requests, one of each unit and range.
-    asked: Vec<Asked>,
+    recent_requests: Vec<TrackedRequest>,
     /// The last exception: unit, register type, time.
     exception: Option<(u8, RegisterType, u64)>,
     /// The last request with a spoilt answer: unit, range, time. The spoilt frame may have been a copy, with the answer still to come.
@@ -69,7 +69,7 @@ impl Ambiguity {
     }
 
     /// The longest settle time of all units, for frames of unknown origin.
-    pub fn settle_most_us(&self) -> u64 {
+    pub fn settle_max_us(&self) -> u64 {
         self.round_trips_us.keys().map(|unit| self.settle_us(*unit)).max().unwrap_or(SETTLE_MIN_US)
     }
 
@@ -84,49 +84,49 @@ impl Ambiguity {
     }
 
     /// The requests of the same shape with another address.
-    fn siblings(&self, unit: u8, span: RegisterRange) -> impl Iterator<Item = &Asked> {
-        self.asked.iter().filter(move |a| {
-            a.unit == unit && a.span.area == span.area && same_length(a.span, span) && a.span.address != span.address
+    fn siblings(&self, unit: u8, span: RegisterRange) -> impl Iterator<Item = &TrackedRequest> {
+        self.recent_requests.iter().filter(move |a| {
+            a.unit == unit && a.span.register_type == span.register_type && same_length(a.span, span) && a.span.address != span.address
         })
     }
 
     /// Records the answer to a request that was sent at `sent_us`; returns why it is ambiguous, if it is.
     /// `is_behind`: another frame, or as many bytes, came before it.
-    pub fn answered(
+    pub fn note_answer(
         &mut self,
         (unit, span): (u8, RegisterRange),
-        (sum, is_behind): (u32, bool),
+        (answer_crc, has_leading_bytes): (u32, bool),
         sent_us: u64,
         now_us: u64,
-    ) -> Option<Doubt> {
-        let (sum, settle_us) = (Some(sum), self.settle_us(unit));
-        let is_copy = self.siblings(unit, span).any(|a| a.sum == sum && sent_us < a.at_us + settle_us);
+    ) -> Option<AmbiguityReason> {
+        let (sum, settle_us) = (Some(answer_crc), self.settle_us(unit));
+        let is_copy = self.siblings(unit, span).any(|a| a.answer_crc == sum && sent_us < a.at_us + settle_us);
         let peak_us = self.round_trips_us.entry(unit).or_insert(0);
         *peak_us = (now_us - sent_us).max(*peak_us - *peak_us / 16);
-        match self.asked.iter_mut().find(|a| a.unit == unit && a.span == span) {
-            Some(asked) => (asked.at_us, asked.sum) = (now_us, sum),
+        match self.recent_requests.iter_mut().find(|a| a.unit == unit && a.span == span) {
+            Some(recent) => (recent.at_us, recent.answer_crc) = (now_us, sum),
             None => {
-                if self.asked.len() >= SHAPES_MAX {
-                    self.asked.remove(0);
+                if self.recent_requests.len() >= SHAPES_MAX {
+                    self.recent_requests.remove(0);
                 }
-                self.asked.push(Asked { unit, span, at_us: now_us, sum });
+                self.recent_requests.push(TrackedRequest { unit, span, at_us: now_us, answer_crc: sum });
             }
         }
-        let is_late = self.was_unanswered(unit, |s| s.area == span.area && same_length(*s, span), now_us);
+        let is_late = self.matches_timed_out(unit, |s| s.register_type == span.register_type && same_length(*s, span), now_us);
         let is_second = self.confirming == Some((unit, span));
         self.confirming = Some((unit, span));
         if is_late {
-            return Some(Doubt::Late);
+            return Some(AmbiguityReason::Late);
         }
-        let is_behind_spoilt = self.spoilt.take_if(|(u, s, at)| {
+        let follows_spoilt = self.spoilt.take_if(|(u, s, at)| {
             *u == unit
-                && s.area == span.area
+                && s.register_type == span.register_type
                 && same_length(*s, span)
                 && s.address != span.address
                 && now_us < *at + OUT_OF_STEP_US
         });
-        let is_doubtful = is_copy || is_behind || is_behind_spoilt.is_some() || self.must_settle(unit, span, now_us);
-        (!is_second && is_doubtful).then_some(Doubt::Copy)
+        let is_suspect = is_copy || has_leading_bytes || follows_spoilt.is_some() || self.must_settle(unit, span, now_us);
+        (!is_second && is_suspect).then_some(AmbiguityReason::Copy)
     }
 
     /// Records that the answer to a request was spoilt.
@@ -136,39 +136,39 @@ impl Ambiguity {
     }
 
     /// Records an exception; returns why it is ambiguous, if it is.
-    pub fn refused(&mut self, unit: u8, span: RegisterRange, now_us: u64) -> Option<Doubt> {
+    pub fn note_exception(&mut self, unit: u8, span: RegisterRange, now_us: u64) -> Option<AmbiguityReason> {
         let is_copy = self.exception.is_some_and(|(u, area, at)| {
             u == unit
-                && area == span.area
+                && area == span.register_type
                 && now_us < at + self.settle_us(unit)
                 && self.confirming != Some((unit, span))
         });
-        self.exception = Some((unit, span.area, now_us));
+        self.exception = Some((unit, span.register_type, now_us));
         self.confirming = Some((unit, span));
-        if self.was_unanswered(unit, |s| s.area == span.area, now_us) {
-            return Some(Doubt::Late);
+        if self.matches_timed_out(unit, |s| s.register_type == span.register_type, now_us) {
+            return Some(AmbiguityReason::Late);
         }
-        is_copy.then_some(Doubt::Copy)
+        is_copy.then_some(AmbiguityReason::Copy)
     }
 
     /// Records that a request timed out, or that two reads of it did not agree: the next answer of its shape is ambiguous.
-    pub fn unanswered(&mut self, unit: u8, span: RegisterRange, now_us: u64) {
-        self.unanswered.retain(|a| a.at_us > now_us);
-        self.unanswered.push(Asked { unit, span, at_us: now_us + SUSPECT_US, sum: None });
+    pub fn note_timeout(&mut self, unit: u8, span: RegisterRange, now_us: u64) {
+        self.timed_out.retain(|a| a.at_us > now_us);
+        self.timed_out.push(TrackedRequest { unit, span, at_us: now_us + LATE_WINDOW_US, answer_crc: None });
         self.confirming = None;
     }
 
     /// Whether an answer of this shape may be the late one to an earlier request. The matching requests are removed: one answer is
     /// suspected.
-    fn was_unanswered(&mut self, unit: u8, same: impl Fn(&RegisterRange) -> bool, now_us: u64) -> bool {
-        self.unanswered.retain(|a| a.at_us > now_us);
-        let before = self.unanswered.len();
-        self.unanswered.retain(|a| a.unit != unit || !same(&a.span));
-        self.unanswered.len() < before
+    fn matches_timed_out(&mut self, unit: u8, same: impl Fn(&RegisterRange) -> bool, now_us: u64) -> bool {
+        self.timed_out.retain(|a| a.at_us > now_us);
+        let before = self.timed_out.len();
+        self.timed_out.retain(|a| a.unit != unit || !same(&a.span));
+        self.timed_out.len() < before
     }
 }
 
 /// Whether two ranges of one register type are answered with the same number of bytes.
 fn same_length(a: RegisterRange, b: RegisterRange) -> bool {
-    if a.area.is_bits() { a.count.div_ceil(8) == b.count.div_ceil(8) } else { a.count == b.count }
+    if a.register_type.is_bits() { a.count.div_ceil(8) == b.count.div_ceil(8) } else { a.count == b.count }
 }

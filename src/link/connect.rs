@@ -18,10 +18,10 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> ByteStream for T {}
 
-pub type BoxedWire = Box<dyn ByteStream>;
+pub type BoxedByteStream = Box<dyn ByteStream>;
 
 /// Connects to a simulated bus instead of the configured transport.
-pub type Dialer = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<BoxedWire>> + Send>> + Send + Sync>;
+pub type Dialer = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<BoxedByteStream>> + Send>> + Send + Sync>;
 
 /// How long one address is tried before the next is tried beside it (RFC 8305: 250 ms).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -37,7 +37,7 @@ pub async fn tcp(address: &str, wait: Duration) -> Result<TcpStream, String> {
     let all = async {
         let found = tokio::net::lookup_host(address).await;
         let found: Vec<SocketAddr> = found.map_err(|e| format!("cannot find the address of {address}: {e}"))?.collect();
-        side_by_side(address, interleaved(&found)).await
+        connect_any(address, interleaved(&found)).await
     };
     let stream = match tokio::time::timeout(wait, all).await {
         Ok(result) => result?,
@@ -61,15 +61,15 @@ fn interleaved(found: &[SocketAddr]) -> VecDeque<SocketAddr> {
     out
 }
 
-async fn side_by_side(address: &str, mut waiting: VecDeque<SocketAddr>) -> Result<TcpStream, String> {
+async fn connect_any(address: &str, mut waiting: VecDeque<SocketAddr>) -> Result<TcpStream, String> {
     let mut errors: Vec<String> = Vec::new();
     let mut attempts = FuturesUnordered::new();
     loop {
         if let Some(next) = waiting.pop_front() {
             attempts.push(async move { (next, TcpStream::connect(next).await) });
         } else if attempts.is_empty() {
-            let why = if errors.is_empty() { "the name has no address".to_string() } else { errors.join("; ") };
-            return Err(format!("cannot connect to {address}: {why}"));
+            let reason = if errors.is_empty() { "the name has no address".to_string() } else { errors.join("; ") };
+            return Err(format!("cannot connect to {address}: {reason}"));
         }
         let stagger = if waiting.is_empty() { Duration::MAX } else { STAGGER };
         match tokio::time::timeout(stagger, attempts.next()).await {
@@ -113,10 +113,10 @@ mod tests {
         // Its queue is full: further attempts get no answer at all.
         let wait = Duration::from_millis(100);
         let _waiting: Vec<_> = (0..4).map(|_| std::net::TcpStream::connect_timeout(&full_at, wait)).collect();
-        let connected = side_by_side("x", VecDeque::from([full_at, good_at]));
+        let connected = connect_any("x", VecDeque::from([full_at, good_at]));
         let stream = tokio::time::timeout(Duration::from_secs(3), connected).await.unwrap().unwrap();
         assert_eq!(stream.peer_addr().unwrap(), good_at);
-        let refused = side_by_side("x", VecDeque::from(["127.0.0.1:1".parse().unwrap()])).await.unwrap_err();
+        let refused = connect_any("x", VecDeque::from(["127.0.0.1:1".parse().unwrap()])).await.unwrap_err();
         assert!(refused.contains("cannot connect to x: 127.0.0.1:1: "), "{refused}");
         let stream = tcp(&good_at.to_string(), Duration::from_secs(3)).await.unwrap();
         assert!(sockopt::socket_keepalive(&stream).unwrap());

@@ -48,24 +48,24 @@ pub fn add(counter: &AtomicU64, n: u64) {
 
 impl Counters {
     /// Adds what the guard counted.
-    pub fn take(&self, state: &GuardState) {
+    pub fn add_guard_counts(&self, state: &GuardState) {
         add(&self.noise_bytes, state.noise_bytes);
-        for (why, _) in &state.rejections {
-            let counter = match why.field {
-                Field::Transaction | Field::Unasked => &self.late,
+        for (rejection, _) in &state.rejections {
+            let counter = match rejection.field {
+                Field::Transaction | Field::Unsolicited => &self.late,
                 Field::Unit => &self.wrong_unit,
                 Field::Function => &self.wrong_function,
                 Field::ByteCount | Field::Length => &self.wrong_length,
                 Field::Crc => &self.wrong_checksum,
             };
             add(counter, 1);
-            if matches!(why.field, Field::Unit | Field::Function | Field::ByteCount | Field::Length) {
+            if matches!(rejection.field, Field::Unit | Field::Function | Field::ByteCount | Field::Length) {
                 add(&self.crossed, 1);
             }
         }
         // The first of one exchange: after a frame with wrong borders the rest means little.
-        if let Some((why, _)) = state.rejections.front() {
-            *self.last_rejected.lock().unwrap_or_else(PoisonError::into_inner) = why.to_string();
+        if let Some((rejection, _)) = state.rejections.front() {
+            *self.last_rejected.lock().unwrap_or_else(PoisonError::into_inner) = rejection.to_string();
         }
     }
 

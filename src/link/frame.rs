@@ -89,7 +89,7 @@ pub enum Field {
     /// Its checksum does not fit.
     Crc,
     /// No request was in flight.
-    Unasked,
+    Unsolicited,
 }
 
 /// A frame that was not accepted: the first field that did not fit, its value and the expected one.
@@ -114,7 +114,7 @@ impl fmt::Display for Rejection {
             Field::Length => write!(f, "length field {got} where {expected} was expected"),
             Field::ByteCount => write!(f, "{got} data bytes where {expected} were expected"),
             Field::Crc => write!(f, "checksum {got:04X} where {expected:04X} was expected"),
-            Field::Unasked => write!(f, "a frame of unit {got} that nobody asked for"),
+            Field::Unsolicited => write!(f, "a frame of unit {got} that nobody asked for"),
         }
     }
 }
@@ -188,7 +188,7 @@ fn pdu_fits(pdu: &[u8], expect: &Expect) -> bool {
 
 fn tcp_rejection(transaction: u16, body: &[u8], expect: Option<&Expect>) -> Rejection {
     let unit = u16::from(body.first().copied().unwrap_or(0));
-    let Some(expect) = expect else { return Rejection { field: Field::Unasked, got: unit, expected: transaction } };
+    let Some(expect) = expect else { return Rejection { field: Field::Unsolicited, got: unit, expected: transaction } };
     if transaction != expect.transaction && !expect.lenient.any_transaction {
         return Rejection { field: Field::Transaction, got: transaction, expected: expect.transaction };
     }
@@ -312,7 +312,7 @@ pub fn rtu_rejection(bytes: &[u8], expect: Option<&Expect>) -> Option<Rejection>
     };
     match (frame, expect) {
         (Some(frame), Some(expect)) => Some(rejection(frame, expect, false)),
-        (Some(frame), None) => Some(Rejection { field: Field::Unasked, got: frame[0].into(), expected: 0 }),
+        (Some(frame), None) => Some(Rejection { field: Field::Unsolicited, got: frame[0].into(), expected: 0 }),
         (None, Some(expect)) => {
             let length = rtu_answer_len(bytes.first().map(|_| bytes)?, expect)?;
             let (data, crc) = bytes.get(..length)?.split_last_chunk::<2>()?;
@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(rejected(&changed(6, 8), Some(&ask)), Some(Field::Unit));
         assert_eq!(rejected(&changed(7, 4), Some(&ask)), Some(Field::Function));
         assert_eq!(rejected(&changed(8, 2), Some(&ask)), Some(Field::ByteCount), "a byte count that lies");
-        assert_eq!(rejected(&ANSWER, None), Some(Field::Unasked));
+        assert_eq!(rejected(&ANSWER, None), Some(Field::Unsolicited));
         let longer = [&changed(5, 9)[..], &[0, 0]].concat();
         assert!(matches!(tcp(&longer, Some(&ask)), Tcp::Rejected(15, why) if why.field == Field::Length));
         assert!(matches!(tcp(&changed(2, 1), Some(&ask)), Tcp::Surplus(_)), "not Modbus");

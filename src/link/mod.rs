@@ -57,10 +57,10 @@ use tokio_modbus::client::Context;
 
 use crate::clock::Clock;
 use crate::link::ambiguity::Ambiguity;
-use crate::link::connect::{BoxedWire, Dialer};
+use crate::link::connect::{BoxedByteStream, Dialer};
 pub use crate::link::counters::Counters;
 use crate::link::counters::add;
-use crate::link::guard::{Ear, Framing};
+use crate::link::guard::{GuardHandle, Framing};
 use crate::link::ids::TransactionIds;
 use crate::link::record::{FrameRecorder, Recorder};
 use crate::link::settings::{LinkSettings, LinkTransport};
@@ -83,7 +83,7 @@ pub struct LinkAnswer {
 
 /// An answer that came after its request was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Late {
+pub struct LateAnswer {
     pub unit: u8,
     /// Microseconds after the request.
     pub after_us: u64,
@@ -92,24 +92,24 @@ pub struct Late {
 /// A connection that has been idle this long and then gives no answer may be dead.
 const IDLE_US: u64 = 5_000_000;
 /// Most reads of one request whose answers stay ambiguous.
-const SURE_MAX: usize = 4;
+const CONFIRM_READS_MAX: usize = 4;
 
 struct Conn {
     context: Context,
-    ear: Ear,
+    guard: GuardHandle,
     /// When the last byte was received, or the connection was made.
-    heard_us: u64,
+    last_byte_us: u64,
     answers: u64,
 }
 
 /// Why one exchange gave no words.
-enum Miss {
+enum ExchangeError {
     /// The connection is closed or has failed, or the peer accepts no bytes.
     Closed,
     /// No answer in time.
-    Silent,
+    NoAnswer,
     /// An exception that may answer an earlier request.
-    Unsure,
+    Ambiguous,
     Cause(Cause),
 }
 
@@ -121,18 +121,18 @@ pub struct Link {
     id_seed: Option<u64>,
     conn: Option<Conn>,
     /// It was open before: the next request may open it again.
-    is_ready: bool,
+    can_reopen: bool,
     timer: Option<Timer>,
     /// Monotonic microseconds of the last byte on the line.
-    quiet_since_us: u64,
+    idle_since_us: u64,
     /// Monotonic microseconds before which no request is sent.
-    guard_until_us: u64,
+    silent_until_us: u64,
     ambiguity: Ambiguity,
     /// Transaction id, unit and sending time of requests that were given up.
-    given_up: VecDeque<(u16, u8, u64)>,
-    late: Option<Late>,
+    timed_out_requests: VecDeque<(u16, u8, u64)>,
+    late_answer: Option<LateAnswer>,
     /// Units that gave no answer on a new connection either: their silence causes no further reconnect.
-    silent_on_new: BTreeSet<u8>,
+    silent_after_reconnect: BTreeSet<u8>,
     recorder: Option<Recorder>,
     /// Shared with status and metrics.
     pub counters: Arc<Counters>,
@@ -147,14 +147,14 @@ impl Link {
             dialer: None,
             id_seed: None,
             conn: None,
-            is_ready: false,
+            can_reopen: false,
             timer: None,
-            quiet_since_us: 0,
-            guard_until_us: 0,
+            idle_since_us: 0,
+            silent_until_us: 0,
             ambiguity: Ambiguity::default(),
-            given_up: VecDeque::new(),
-            late: None,
-            silent_on_new: BTreeSet::new(),
+            timed_out_requests: VecDeque::new(),
+            late_answer: None,
+            silent_after_reconnect: BTreeSet::new(),
             recorder: None,
             counters,
         }
@@ -166,13 +166,13 @@ impl Link {
     }
 
     /// Records every byte from the next connect on.
-    pub fn record(&mut self, recorder: Recorder) {
+    pub fn set_recorder(&mut self, recorder: Recorder) {
         self.recorder = Some(recorder);
     }
 
     /// Whether a request can be made: a connection or port is open, or the request itself may open it again.
     pub fn is_open(&self) -> bool {
-        self.conn.is_some() || self.is_ready
+        self.conn.is_some() || self.can_reopen
     }
 
     /// Time-out of requests to units for which neither the site nor the profile sets one.
@@ -201,8 +201,8 @@ impl Link {
     }
 
     /// The latest late answer since the last call.
-    pub fn take_late(&mut self) -> Option<Late> {
-        self.late.take()
+    pub fn take_late_answer(&mut self) -> Option<LateAnswer> {
+        self.late_answer.take()
     }
 
     /// Opens the port or connects, and waits the settle time.
@@ -213,20 +213,20 @@ impl Link {
         self.connect().await?;
         if self.is_rtu() {
             // A program that used this line before may have left a request unanswered.
-            self.guard_until_us = self.quiet_since_us + self.settings.timeout_ms * 1_000;
+            self.silent_until_us = self.idle_since_us + self.settings.timeout_ms * 1_000;
         }
-        self.silent_on_new.clear();
+        self.silent_after_reconnect.clear();
         Ok(())
     }
 
     async fn connect(&mut self) -> Result<(), String> {
-        self.is_ready = false;
-        let wire = self.wire().await.inspect_err(|_| add(&self.counters.failures, 1))?;
+        self.can_reopen = false;
+        let stream = self.open_stream().await.inspect_err(|_| add(&self.counters.failures, 1))?;
         if self.timer.is_none() && self.dialer.is_none() && self.is_serial() {
             self.timer = Some(Timer::new().map_err(|e| format!("cannot make a timer: {e}"))?);
         }
         let framing = if self.is_rtu() { Framing::Rtu } else { Framing::Tcp(self.settings.lenient) };
-        let (guard, ear) = guard::guard(wire, framing, TransactionIds::new(self.id_seed), self.clock.clone());
+        let (guard, handle) = guard::guard(stream, framing, TransactionIds::new(self.id_seed), self.clock.clone());
         self.id_seed = self.id_seed.map(|seed| seed.wrapping_add(1));
         let context = match framing {
             Framing::Tcp(_) => tokio_modbus::client::tcp::attach(guard),
@@ -236,13 +236,13 @@ impl Link {
         if self.settings.settle_ms > 0 {
             tokio::time::sleep(Duration::from_millis(self.settings.settle_ms)).await;
         }
-        self.quiet_since_us = self.clock.mono_us();
-        self.conn = Some(Conn { context, ear, heard_us: self.quiet_since_us, answers: 0 });
-        self.is_ready = true;
+        self.idle_since_us = self.clock.mono_us();
+        self.conn = Some(Conn { context, guard: handle, last_byte_us: self.idle_since_us, answers: 0 });
+        self.can_reopen = true;
         Ok(())
     }
 
-    async fn wire(&mut self) -> Result<BoxedWire, String> {
+    async fn open_stream(&mut self) -> Result<BoxedByteStream, String> {
         let to = self.recorder.clone().map(|r| (r, self.settings.id.clone(), self.is_rtu()));
         if let Some(dialer) = &self.dialer {
             return dialer().await.map_err(|e| format!("cannot open the simulated bus: {e}"));
@@ -250,9 +250,9 @@ impl Link {
         let wait = Duration::from_millis(self.settings.connect_timeout_ms);
         Ok(match &self.settings.transport {
             LinkTransport::Tcp { address } | LinkTransport::RtuOverTcp { address } => {
-                tapped(connect::tcp(address, wait).await?, to)
+                with_recorder(connect::tcp(address, wait).await?, to)
             }
-            LinkTransport::Serial(port) => tapped(serial::open(port)?, to),
+            LinkTransport::Serial(port) => with_recorder(serial::open(port)?, to),
         })
     }
 
@@ -261,7 +261,7 @@ impl Link {
         if self.conn.take().is_some() {
             add(&self.counters.losses, 1);
         }
-        self.is_ready = false;
+        self.can_reopen = false;
     }
 
     /// Closes the connection; the next request opens it again. For devices that serve one client at a time.
@@ -270,9 +270,9 @@ impl Link {
     }
 
     /// Replaces the connection by a new one.
-    async fn reconnect(&mut self) -> Result<(), Miss> {
+    async fn reconnect(&mut self) -> Result<(), ExchangeError> {
         self.close();
-        self.connect().await.map_err(|_| Miss::Cause(Cause::LinkDown))
+        self.connect().await.map_err(|_| ExchangeError::Cause(Cause::LinkDown))
     }
 
     /// Reads a range of registers or bits of a unit.
@@ -288,19 +288,19 @@ impl Link {
         timeout_ms: u64,
         pause_ms: u64,
     ) -> Result<LinkAnswer, Cause> {
-        let most = if span.area.is_bits() { 2000 } else { 125 };
-        if span.count == 0 || span.count > most {
+        let max_count = if span.register_type.is_bits() { 2000 } else { 125 };
+        if span.count == 0 || span.count > max_count {
             return Err(Cause::IllegalValue);
         }
-        match self.read_again(unit, span, timeout_ms, pause_ms).await {
+        match self.read_with_retry(unit, span, timeout_ms, pause_ms).await {
             Ok(answer) => Ok(answer),
-            Err(Miss::Cause(cause)) => Err(cause),
-            Err(Miss::Silent) => Err(Cause::Timeout),
-            Err(Miss::Unsure) => Err(Cause::Unsettled),
-            Err(Miss::Closed) => {
+            Err(ExchangeError::Cause(cause)) => Err(cause),
+            Err(ExchangeError::NoAnswer) => Err(Cause::Timeout),
+            Err(ExchangeError::Ambiguous) => Err(Cause::Unsettled),
+            Err(ExchangeError::Closed) => {
                 let is_serial = self.is_serial();
                 self.close();
-                self.is_ready = !is_serial;
+                self.can_reopen = !is_serial;
                 Err(if is_serial { Cause::LinkDown } else { Cause::Closed })
             }
         }
@@ -310,7 +310,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`Link::read`]; [`Cause::Unsettled`] if no two agree.
-    pub async fn read_sure(
+    pub async fn read_confirmed(
         &mut self,
         unit: u8,
         span: RegisterRange,
@@ -318,51 +318,51 @@ impl Link {
         pause_ms: u64,
     ) -> Result<LinkAnswer, Cause> {
         let mut before: Option<Vec<u16>> = None;
-        for _ in 0..SURE_MAX {
+        for _ in 0..CONFIRM_READS_MAX {
             let answer = self.read(unit, span, timeout_ms, pause_ms).await?;
             if !answer.is_ambiguous || before.as_ref() == Some(&answer.words.words) {
                 return Ok(answer);
             }
-            self.settle(unit);
+            self.delay_until_settled(unit);
             before = Some(answer.words.words);
         }
         Err(Cause::Unsettled)
     }
 
     /// One exchange, repeated once: on a new connection if the old one was gone or may be dead, or after an ambiguous exception.
-    async fn read_again(
+    async fn read_with_retry(
         &mut self,
         unit: u8,
         span: RegisterRange,
         timeout_ms: u64,
         pause_ms: u64,
-    ) -> Result<LinkAnswer, Miss> {
+    ) -> Result<LinkAnswer, ExchangeError> {
         let mut is_new = false;
-        if self.conn.as_ref().is_none_or(|c| c.ear.is_dead()) && !(self.is_serial() && self.conn.is_some()) {
-            if !self.is_ready {
-                return Err(Miss::Cause(Cause::LinkDown));
+        if self.conn.as_ref().is_none_or(|c| c.guard.is_dead()) && !(self.is_serial() && self.conn.is_some()) {
+            if !self.can_reopen {
+                return Err(ExchangeError::Cause(Cause::LinkDown));
             }
             self.reconnect().await?;
             is_new = true;
         }
         let result = self.exchange(unit, span, timeout_ms, pause_ms).await;
-        let again = match &result {
-            Err(Miss::Unsure) => true,
-            Err(Miss::Closed) if !is_new && !self.is_serial() => {
+        let needs_repeat = match &result {
+            Err(ExchangeError::Ambiguous) => true,
+            Err(ExchangeError::Closed) if !is_new && !self.is_serial() => {
                 self.reconnect().await?;
                 true
             }
-            Err(Miss::Silent) if !is_new && self.may_be_dead(unit, timeout_ms) => {
+            Err(ExchangeError::NoAnswer) if !is_new && self.may_be_dead(unit, timeout_ms) => {
                 self.reconnect().await?;
                 is_new = true;
                 true
             }
             _ => false,
         };
-        let result = if again { self.exchange(unit, span, timeout_ms, pause_ms).await } else { result };
+        let result = if needs_repeat { self.exchange(unit, span, timeout_ms, pause_ms).await } else { result };
         match &result {
-            Ok(_) => drop(self.silent_on_new.remove(&unit)),
-            Err(Miss::Silent) if is_new => drop(self.silent_on_new.insert(unit)),
+            Ok(_) => drop(self.silent_after_reconnect.remove(&unit)),
+            Err(ExchangeError::NoAnswer) if is_new => drop(self.silent_after_reconnect.insert(unit)),
             _ => {}
         }
         result
@@ -371,29 +371,29 @@ impl Link {
     /// Whether the connection may be dead rather than the unit: it had answered, was idle before this request, and gave no answer.
     fn may_be_dead(&self, unit: u8, timeout_ms: u64) -> bool {
         let Some(conn) = self.conn.as_ref().filter(|_| !self.is_serial()) else { return false };
-        let idle_us = self.clock.mono_us().saturating_sub(conn.heard_us + timeout_ms * 1_000);
-        conn.answers > 0 && idle_us >= IDLE_US && !self.silent_on_new.contains(&unit)
+        let idle_us = self.clock.mono_us().saturating_sub(conn.last_byte_us + timeout_ms * 1_000);
+        conn.answers > 0 && idle_us >= IDLE_US && !self.silent_after_reconnect.contains(&unit)
     }
 
     /// Delays the next request until no copy of an earlier answer is expected any more.
-    pub fn settle(&mut self, unit: u8) {
+    pub fn delay_until_settled(&mut self, unit: u8) {
         if self.is_ambiguous() {
             let until_us = self.clock.mono_us() + self.ambiguity.settle_us(unit);
-            self.guard_until_us = self.guard_until_us.max(until_us);
+            self.silent_until_us = self.silent_until_us.max(until_us);
         }
     }
 
     /// Marks the next answer of this shape as ambiguous, so that it is read twice.
-    pub fn doubt(&mut self, unit: u8, span: RegisterRange) {
+    pub fn mark_ambiguous(&mut self, unit: u8, span: RegisterRange) {
         if self.is_ambiguous() {
-            self.ambiguity.unanswered(unit, span, self.clock.mono_us());
+            self.ambiguity.note_timeout(unit, span, self.clock.mono_us());
         }
     }
 }
 
-fn tapped<T: connect::ByteStream + 'static>(wire: T, to: Option<(Recorder, String, bool)>) -> BoxedWire {
+fn with_recorder<T: connect::ByteStream + 'static>(stream: T, to: Option<(Recorder, String, bool)>) -> BoxedByteStream {
     match to {
-        Some(to) => Box::new(FrameRecorder::new(wire, Some(to))),
-        None => Box::new(wire),
+        Some(to) => Box::new(FrameRecorder::new(stream, Some(to))),
+        None => Box::new(stream),
     }
 }

@@ -43,7 +43,7 @@ impl Recorder {
         let at_us = self.clock.mono_us().saturating_sub(self.began_us);
         let frame = Frame { at_us, link: link.to_string(), is_rtu, is_sent, bytes: bytes.to_vec() };
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let _said_at_the_end = writeln!(file, "{}", frame.to_line());
+        let _reported_by_end = writeln!(file, "{}", frame.to_line());
     }
 }
 

@@ -126,7 +126,7 @@ pub struct LinkSettings {
     pub timeout_max_ms: Option<u64>,
     pub expected_round_trip_ms: u64,
     /// The serial line behind a gateway or converter, as far as it is known.
-    pub behind: Option<SerialParams>,
+    pub gateway_line: Option<SerialParams>,
     pub overload: bool,
 }
 
@@ -165,7 +165,7 @@ impl TcpLink {
     }
 
     /// The settings of this link; `rtu`: RTU frames over TCP. `delivered`: serial parameters that the units have by default.
-    pub fn settings(&self, rtu: bool, delivered: SerialParams) -> LinkSettings {
+    pub fn settings(&self, rtu: bool, factory_line: SerialParams) -> LinkSettings {
         // An IPv6 address may be written with or without its brackets.
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_string() };
@@ -183,8 +183,8 @@ impl TcpLink {
             close_after_cycle: self.close_after_cycle,
             timeout_max_ms: self.timeout_max_ms,
             expected_round_trip_ms: self.expected_round_trip_ms,
-            behind: (rtu || self.baud.is_some())
-                .then(|| SerialParams { baud: self.baud.unwrap_or(delivered.baud), ..delivered }),
+            gateway_line: (rtu || self.baud.is_some())
+                .then(|| SerialParams { baud: self.baud.unwrap_or(factory_line.baud), ..factory_line }),
             overload: self.overload,
         }
     }
@@ -192,11 +192,11 @@ impl TcpLink {
 
 impl SerialLink {
     /// The settings of this link, with the serial parameters of the maker where the configuration names none.
-    pub fn settings(&self, delivered: SerialParams) -> LinkSettings {
+    pub fn settings(&self, factory_line: SerialParams) -> LinkSettings {
         let line = SerialParams {
-            baud: self.baud.unwrap_or(delivered.baud),
-            parity: self.parity.unwrap_or(delivered.parity),
-            stop_bits: self.stop_bits.unwrap_or(delivered.stop_bits),
+            baud: self.baud.unwrap_or(factory_line.baud),
+            parity: self.parity.unwrap_or(factory_line.parity),
+            stop_bits: self.stop_bits.unwrap_or(factory_line.stop_bits),
         };
         LinkSettings {
             id: self.id.clone(),
@@ -212,7 +212,7 @@ impl SerialLink {
             close_after_cycle: false,
             timeout_max_ms: self.timeout_max_ms,
             expected_round_trip_ms: 0,
-            behind: None,
+            gateway_line: None,
             overload: self.overload,
         }
     }

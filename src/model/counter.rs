@@ -22,7 +22,7 @@ const REMEMBERED_MS: i64 = 7 * 86_400_000;
 
 /// Known properties of a register.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limits {
+pub struct RegisterLimits {
     /// The value at which it rolls over, in its unit.
     pub modulus: Option<Decimal>,
     /// Maximum increment per hour, in its unit.
@@ -87,7 +87,7 @@ pub enum CounterStep {
 
 impl Counter {
     /// Takes in the next good reading; readings must come in order.
-    pub fn step(&mut self, value: Decimal, at_ms: i64, limits: &Limits) -> CounterStep {
+    pub fn step(&mut self, value: Decimal, at_ms: i64, limits: &RegisterLimits) -> CounterStep {
         let reading = CounterReading { value, at_ms, is_change: true };
         if let Some(old) = self.old
             && (at_ms - old.at_ms > REMEMBERED_MS)
@@ -102,7 +102,7 @@ impl Counter {
     }
 
     /// No reading has been accepted yet. A 0 is not accepted: many devices read 0 while they start.
-    fn first(&mut self, reading: CounterReading, limits: &Limits) -> CounterStep {
+    fn first(&mut self, reading: CounterReading, limits: &RegisterLimits) -> CounterStep {
         if reading.value.is_zero() {
             let doubt = self.doubt.get_or_insert(Doubt {
                 cause: Cause::CounterZero,
@@ -123,7 +123,7 @@ impl Counter {
         }
     }
 
-    fn next(&mut self, good: CounterReading, reading: CounterReading, limits: &Limits) -> CounterStep {
+    fn next(&mut self, good: CounterReading, reading: CounterReading, limits: &RegisterLimits) -> CounterStep {
         let Some(rise) = reading.value.checked_sub(good.value) else {
             return self.begin_doubt(Cause::CounterJump, reading);
         };
@@ -172,7 +172,7 @@ impl Counter {
         good: CounterReading,
         mut doubt: Doubt,
         reading: CounterReading,
-        limits: &Limits,
+        limits: &RegisterLimits,
     ) -> CounterStep {
         let is_high = doubt.cause == Cause::CounterJump;
         // After a jump, only a reading below it can be the old register.
@@ -232,7 +232,7 @@ impl Counter {
 }
 
 /// The increment across a roll-over, if it is one: the increment is at most a tenth of the modulus.
-fn over_modulus(good: CounterReading, reading: CounterReading, limits: &Limits) -> Option<Decimal> {
+fn over_modulus(good: CounterReading, reading: CounterReading, limits: &RegisterLimits) -> Option<Decimal> {
     let modulus = limits.modulus.filter(|m| good.value < *m && reading.value < good.value)?;
     let counted = modulus.checked_sub(good.value)?.checked_add(reading.value)?;
     let is_small = counted <= modulus / Decimal::TEN;
@@ -240,12 +240,12 @@ fn over_modulus(good: CounterReading, reading: CounterReading, limits: &Limits) 
 }
 
 /// Whether this increment is possible since the register last changed.
-fn is_plausible(counted: Decimal, since: CounterReading, now: CounterReading, limits: &Limits) -> bool {
+fn is_plausible(counted: Decimal, since: CounterReading, now: CounterReading, limits: &RegisterLimits) -> bool {
     is_close(counted, since, now, limits) || limits.max_per_h.is_none()
 }
 
 /// Like [`is_plausible`], but false if no rate is known.
-fn is_close(counted: Decimal, since: CounterReading, now: CounterReading, limits: &Limits) -> bool {
+fn is_close(counted: Decimal, since: CounterReading, now: CounterReading, limits: &RegisterLimits) -> bool {
     let Some(max_per_h) = limits.max_per_h else { return false };
     let passed_ms = now.at_ms - since.at_ms;
     // Unknown: when it had changed before a baseline, and how much time passed if the date went back.
@@ -290,7 +290,7 @@ mod tests {
     /// Feeds `seconds:value` words; returns the result of each as text, and the sum of the increments.
     fn run(words: &str, modulus: Option<&str>, max_per_h: Option<&str>) -> (String, Decimal) {
         let (modulus, max_per_h) = (modulus.map(decimal), max_per_h.map(decimal));
-        let limits = Limits { modulus, max_per_h, is_rated: max_per_h.is_some(), resolution: Decimal::new(1, 2) };
+        let limits = RegisterLimits { modulus, max_per_h, is_rated: max_per_h.is_some(), resolution: Decimal::new(1, 2) };
         let (mut counter, mut total, mut out) = (Counter::default(), Decimal::ZERO, Vec::new());
         for word in words.split_whitespace() {
             let (at, value) = word.split_once(':').unwrap();

@@ -19,7 +19,7 @@ pub struct LatestSample {
     /// Nominal milliseconds between samples; 0 if irregular.
     pub every_ms: u64,
     /// Whether its becoming stale has been reported.
-    is_told: bool,
+    stale_reported: bool,
 }
 
 /// A sample is stale after this many intervals and this many milliseconds more.
@@ -45,7 +45,7 @@ impl LatestSample {
     ///
     /// # Errors
     /// The sample is bad, or stale.
-    pub fn now(&self, now: MonotonicMillis) -> Result<&Value, Cause> {
+    pub fn value_at(&self, now: MonotonicMillis) -> Result<&Value, Cause> {
         match self.stale_at() {
             Some(at) if now >= at => Err(Cause::Stale),
             _ => self.sample.as_ref().map_err(|cause| *cause),
@@ -81,7 +81,7 @@ pub struct Latest {
 }
 
 /// The name under which rules read a point of a device's own state ([`STATUS`]): `status/state`.
-pub fn of_status(point: &str) -> String {
+pub fn status_point(point: &str) -> String {
     format!("{STATUS}/{point}")
 }
 
@@ -103,7 +103,7 @@ impl Latest {
     }
 
     /// The slot here of the point that has `slot` in another table.
-    pub fn same(&self, other: &Latest, slot: usize) -> Option<usize> {
+    pub fn corresponding_slot(&self, other: &Latest, slot: usize) -> Option<usize> {
         let of = |(device, points): (&Arc<str>, &BTreeMap<Arc<str>, usize>)| {
             let (point, _) = points.iter().find(|(_, s)| **s == slot)?;
             self.slots.get(device)?.get(point).copied()
@@ -126,18 +126,18 @@ impl Latest {
                     each(slot, true);
                 }
                 seen => {
-                    let new = LatestSample { sample: got.cloned(), at, every_ms, is_told: false };
+                    let new = LatestSample { sample: got.cloned(), at, every_ms, stale_reported: false };
                     due = new.stale_at();
                     *seen = Some(new);
                     each(slot, false);
                 }
             }
         }
-        self.look_at(route.0, due);
+        self.schedule_check(route.0, due);
     }
 
     /// Schedules a check of a source for stale samples, unless an earlier one is scheduled.
-    fn look_at(&mut self, source: usize, at: Option<MonotonicMillis>) {
+    fn schedule_check(&mut self, source: usize, at: Option<MonotonicMillis>) {
         let Some(at) = at else { return };
         let due = &mut self.sources[source].due;
         if due.is_some_and(|before| before <= at) {
@@ -164,16 +164,16 @@ impl Latest {
             self.sources[id].due = None;
             let mut next: Option<MonotonicMillis> = None;
             for slot in &self.sources[id].slots {
-                let Some(seen) = self.seen[*slot].as_mut().filter(|s| !s.is_told) else { continue };
+                let Some(seen) = self.seen[*slot].as_mut().filter(|s| !s.stale_reported) else { continue };
                 let Some(at) = seen.stale_at() else { continue };
                 if at <= now {
-                    seen.is_told = true;
+                    seen.stale_reported = true;
                     each(*slot);
                 } else {
                     next = Some(next.map_or(at, |n| n.min(at)));
                 }
             }
-            self.look_at(id, next);
+            self.schedule_check(id, next);
         }
     }
 
@@ -198,7 +198,7 @@ impl Latest {
             let was = &before.sources[*id];
             let own = self.source(name.clone());
             self.sources[own].slots = was.slots.iter().filter_map(|slot| moved.get(slot)).copied().collect();
-            self.look_at(own, was.due);
+            self.schedule_check(own, was.due);
         }
     }
 
@@ -220,7 +220,7 @@ impl Latest {
         if let Some(points) = self.slots.get(&stream.device) {
             for (i, point) in stream.points.iter().enumerate() {
                 let slot = if *stream.source == *STATUS {
-                    points.get(of_status(&point.name).as_str())
+                    points.get(status_point(&point.name).as_str())
                 } else {
                     points.get(&point.name)
                 };

@@ -10,13 +10,13 @@ pub struct Notification {
     /// The same for every attempt of the same page, so that a recipient can recognise a repeat.
     pub id: String,
     /// The recipient's address in the channel's own terms; may be empty.
-    pub to: String,
+    pub address: String,
     /// First line: place, event and action.
     pub title: String,
     /// Further lines; may be empty.
     pub body: String,
     /// All of it in one line of at most 70 characters.
-    pub short: String,
+    pub summary: String,
     /// Priority of the alarm, for channels that have levels of urgency.
     pub priority: Priority,
     /// Whether the recipient has to acknowledge.
@@ -28,7 +28,7 @@ pub struct Notification {
     /// Possible replies, in order of display.
     pub buttons: Vec<Button>,
     /// The whole message as JSON, for programs.
-    pub object: serde_json::Value,
+    pub payload: serde_json::Value,
 }
 
 /// A button under a message.
@@ -37,7 +37,7 @@ pub struct Button {
     /// The text on the button.
     pub label: String,
     /// Whether it reports arrival on site; else it acknowledges.
-    pub is_there: bool,
+    pub reports_arrival: bool,
 }
 
 /// Word after the token in a reply through a topic that reports arrival on site.
@@ -69,21 +69,25 @@ pub enum DeliveryOutcome {
     /// The service has it.
     Accepted,
     /// Not now.
-    Later {
+    #[serde(rename = "later")]
+    RetryLater {
         /// For how long, milliseconds, if that is known.
         after_ms: Option<u64>,
         /// Why, in words.
-        why: String,
+        #[serde(rename = "why")]
+        reason: String,
     },
     /// Not like this.
     Rejected {
         /// Why, in words.
-        why: String,
+        #[serde(rename = "why")]
+        reason: String,
     },
     /// Nobody knows: it may have arrived.
     Unknown {
         /// Why, in words.
-        why: String,
+        #[serde(rename = "why")]
+        reason: String,
     },
 }
 

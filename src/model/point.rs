@@ -22,8 +22,8 @@ impl LocalizedText {
     }
 
     /// The Chinese text, or the English one.
-    pub fn of(&self, zh: bool) -> &str {
-        if zh { &self.zh } else { &self.en }
+    pub fn in_language(&self, is_chinese: bool) -> &str {
+        if is_chinese { &self.zh } else { &self.en }
     }
 }
 
@@ -72,19 +72,20 @@ pub enum Retention {
     /// States and codes: dropped after telemetry.
     State,
     /// Register readings: never thinned, dropped last.
-    Register,
+    #[serde(rename = "register")]
+    Cumulative,
 }
 
 impl Retention {
     /// All classes, in the order in which retention deletes them.
-    pub const ALL: [Retention; 3] = [Retention::Telemetry, Retention::State, Retention::Register];
+    pub const ALL: [Retention; 3] = [Retention::Telemetry, Retention::State, Retention::Cumulative];
 
     /// The word used in file names.
     pub const fn word(self) -> &'static str {
         match self {
             Retention::Telemetry => "telemetry",
             Retention::State => "state",
-            Retention::Register => "register",
+            Retention::Cumulative => "register",
         }
     }
 }
@@ -131,7 +132,7 @@ impl Stream {
 }
 
 /// The gateway's metrics on itself, in the order of their stream: points of class `gateway`.
-pub const OWN_POINTS: &[&str] = &[
+pub const GATEWAY_POINTS: &[&str] = &[
     "version",
     "uptime_s",
     "config_last_good",
@@ -199,7 +200,8 @@ pub struct PointMeta {
     /// Which history class keeps it.
     pub retention: Retention,
     /// How its values usually come.
-    pub form: Encoding,
+    #[serde(rename = "form")]
+    pub encoding: Encoding,
 }
 
 /// A stream: the readings of one device from one source, always the same points in the same order.

@@ -38,13 +38,13 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// File, line and column.
-    pub place: SourceLocation,
+    pub location: SourceLocation,
     /// Error or warning.
     pub severity: Severity,
     /// The problem in one sentence.
-    pub what: String,
+    pub message: String,
     /// How to fix it; may be empty.
-    pub mend: String,
+    pub hint: String,
 }
 
 impl fmt::Display for Problem {
@@ -53,9 +53,9 @@ impl fmt::Display for Problem {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{}: {word}: {}", self.place, self.what)?;
-        if !self.mend.is_empty() {
-            write!(f, "\n  hint: {}", self.mend)?;
+        write!(f, "{}: {word}: {}", self.location, self.message)?;
+        if !self.hint.is_empty() {
+            write!(f, "\n  hint: {}", self.hint)?;
         }
         Ok(())
     }
@@ -69,21 +69,21 @@ pub struct Finding {
     /// Error or warning.
     pub severity: Severity,
     /// The problem in one sentence.
-    pub what: String,
+    pub message: String,
     /// How to fix it; may be empty.
-    pub mend: String,
+    pub hint: String,
 }
 
 impl Finding {
     /// An error at a path.
-    pub fn error(path: &[&str], what: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub fn error(path: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Self {
         let path = path.iter().map(ToString::to_string).collect();
-        Self { path, severity: Severity::Error, what: what.into(), mend: mend.into() }
+        Self { path, severity: Severity::Error, message: message.into(), hint: hint.into() }
     }
 
     /// A warning at a path.
-    pub fn warning(path: &[&str], what: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(path, what, mend) }
+    pub fn warning(path: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(path, message, hint) }
     }
 
     /// The same finding with `keys` put before its path.

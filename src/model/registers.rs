@@ -45,7 +45,7 @@ impl RegisterType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegisterRange {
     /// The type of all registers of the range.
-    pub area: RegisterType,
+    pub register_type: RegisterType,
     /// First address on the wire, counted from 0.
     pub address: u16,
     /// Number of registers or bits.
@@ -60,7 +60,7 @@ impl RegisterRange {
 
     /// Whether both contain an address of the same register type.
     pub fn overlaps(&self, other: &RegisterRange) -> bool {
-        self.area == other.area && u32::from(self.address) < other.end() && u32::from(other.address) < self.end()
+        self.register_type == other.register_type && u32::from(self.address) < other.end() && u32::from(other.address) < self.end()
     }
 }
 
@@ -68,7 +68,7 @@ impl RegisterRange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterBlock {
     /// The range that was read.
-    pub span: RegisterRange,
+    pub range: RegisterRange,
     /// One word for each register or bit of the range.
     pub words: Vec<u16>,
 }
@@ -76,10 +76,10 @@ pub struct RegisterBlock {
 impl RegisterBlock {
     /// The words of a range within this block; `None` if it is not entirely inside.
     pub fn slice(&self, span: &RegisterRange) -> Option<&[u16]> {
-        if span.area != self.span.area {
+        if span.register_type != self.range.register_type {
             return None;
         }
-        let start = usize::from(span.address.checked_sub(self.span.address)?);
+        let start = usize::from(span.address.checked_sub(self.range.address)?);
         self.words.get(start..start + usize::from(span.count))
     }
 }

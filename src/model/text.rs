@@ -20,7 +20,7 @@ pub fn one_line(text: &str, most: usize) -> String {
 }
 
 /// A number for people: at most three decimals, no trailing zeros.
-pub fn figure(value: f64) -> String {
+pub fn format_number(value: f64) -> String {
     let decimals = match value.abs() {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,

@@ -49,7 +49,7 @@ pub struct Now {
 
 /// Offset that rebases a monotonic moment of another boot onto this one; 0 in the same boot. The time that passed in between is known
 /// if both dates are trusted; else it counts as 0.
-pub fn carried_by((saved, saved_boot): (Now, &str), (now, boot): (Now, &str)) -> i64 {
+pub fn rebase_offset((saved, saved_boot): (Now, &str), (now, boot): (Now, &str)) -> i64 {
     if !boot.is_empty() && saved_boot == boot {
         return 0;
     }

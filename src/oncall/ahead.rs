@@ -9,7 +9,7 @@ use crate::oncall::settings::{Days, StepTarget};
 use crate::oncall::steps::resolve;
 
 /// Lists what will go wrong between `from` and `from` plus `days`, one sentence each.
-pub fn ahead(plan: &OncallPlan, overrides: &[Override], from: UnixMillis, days: i64) -> Vec<String> {
+pub fn upcoming_problems(plan: &OncallPlan, overrides: &[Override], from: UnixMillis, days: i64) -> Vec<String> {
     let mut out = Vec::new();
     let to = UnixMillis(from.0 + days * DAY_MS);
     let local = |at: UnixMillis| {
@@ -17,28 +17,28 @@ pub fn ahead(plan: &OncallPlan, overrides: &[Override], from: UnixMillis, days: 
         at.map_or(String::new(), |z| z.strftime("%a %Y-%m-%d %H:%M").to_string())
     };
     for (id, rota) in &plan.rotas {
-        let stretches = rota::stretches(plan, id, overrides, from, to);
-        let gaps: Vec<&OnCallPeriod> = stretches.iter().filter(|s| s.person.is_none()).collect();
+        let periods = rota::on_call_periods(plan, id, overrides, from, to);
+        let gaps: Vec<&OnCallPeriod> = periods.iter().filter(|s| s.person.is_none()).collect();
         for gap in &gaps {
             out.push(format!("rota {id}: nobody is on call from {} to {}", local(gap.from), local(gap.to)));
         }
-        for chain in &plan.chains {
+        for chain in &plan.escalation_policies {
             let Some(last) = chain.steps.last() else { continue };
             let is_of = |t: &StepTarget| matches!(t, StepTarget::Rota(r) | StepTarget::Next(r) if r == id);
             let ends = |gap: &&&OnCallPeriod| {
                 let now = Now { wall: gap.from, wall_trusted: true, ..Now::default() };
                 resolve(plan, overrides, last, now).0.is_empty()
             };
-            if last.tell.iter().any(is_of)
+            if last.targets.iter().any(is_of)
                 && let Some(gap) = gaps.iter().find(ends)
             {
                 out.push(format!("chain {} ends with nobody from {} on", chain.id, local(gap.from)));
             }
         }
-        let knows = plan.calendar.until;
+        let calendar_end = plan.calendar.until;
         let uses_it = rota.shifts.iter().any(|s| s.days != Days::All);
         let last_day = jiff::Timestamp::from_millisecond(to.0).map(|t| t.to_zoned(plan.zone.clone()).date());
-        if let (Some(until), true, Ok(last_day)) = (knows, uses_it, last_day)
+        if let (Some(until), true, Ok(last_day)) = (calendar_end, uses_it, last_day)
             && last_day > until
         {
             out.push(format!(

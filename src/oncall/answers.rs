@@ -13,16 +13,16 @@ use crate::oncall::{Oncall, OncallOutput, is_test};
 
 /// A parsed reply: acknowledge or arrive, and the code of the page that it names, if it names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeliveryReport {
+pub struct ParsedReply {
     /// True: the sender is on site. False: the sender acknowledges.
-    pub is_there: bool,
+    pub is_on_site: bool,
     /// Two digits, 10 to 99.
     pub code: Option<u64>,
 }
 
 /// Parses a reply: `1` acknowledges the last page, `2` says that the sender is on site; `37`, `1 37` and `137` acknowledge the
 /// message of code 37, `2 37` and `237` say on site for its alarm. `None`: the text is not a reply.
-pub fn read(text: &str) -> Option<DeliveryReport> {
+pub fn parse_reply(text: &str) -> Option<ParsedReply> {
     let text: String = text.trim().trim_start_matches(['回', '確', '确', '认']).chars().map(narrow).collect();
     let is_filler = |c: char| c.is_whitespace() || "-_.,:;#/，。：；、".contains(c);
     let parts: Vec<&str> = text.split(is_filler).filter(|p| !p.is_empty()).collect();
@@ -36,13 +36,13 @@ pub fn read(text: &str) -> Option<DeliveryReport> {
     };
     let code = |digits: &str| digits.parse().ok().filter(|n| (10..100).contains(n));
     match parts[..] {
-        [one] if one.len() == 1 => Some(DeliveryReport { is_there: verb(one)?, code: None }),
+        [one] if one.len() == 1 => Some(ParsedReply { is_on_site: verb(one)?, code: None }),
         [both] if both.len() == 3 => {
-            Some(DeliveryReport { is_there: verb(&both[..1])?, code: Some(code(&both[1..])?) })
+            Some(ParsedReply { is_on_site: verb(&both[..1])?, code: Some(code(&both[1..])?) })
         }
-        [one] => Some(DeliveryReport { is_there: false, code: Some(code(one)?) }),
-        [a, b] if a.len() == 1 => Some(DeliveryReport { is_there: verb(a)?, code: Some(code(b)?) }),
-        [a, b] => Some(DeliveryReport { is_there: verb(b)?, code: Some(code(a)?) }),
+        [one] => Some(ParsedReply { is_on_site: false, code: Some(code(one)?) }),
+        [a, b] if a.len() == 1 => Some(ParsedReply { is_on_site: verb(a)?, code: Some(code(b)?) }),
+        [a, b] => Some(ParsedReply { is_on_site: verb(b)?, code: Some(code(a)?) }),
         _ => None,
     }
 }
@@ -55,46 +55,46 @@ fn narrow(c: char) -> char {
 
 impl Oncall {
     /// Finds the page that a reply answers: the one with its code, or else the last page accepted there that is still open.
-    pub fn page_of(&self, channel: &str, from: &str, said: DeliveryReport) -> Option<u64> {
+    pub fn find_answered_page(&self, channel: &str, from: &str, reply: ParsedReply) -> Option<u64> {
         let is_it = |c: &Contact| c.channel == channel && same_number(&c.to, from);
         // Only pages that the service accepted count, not those that still wait.
-        let reached = |p: &Page| matches!(p.state, PageState::Accepted(_)) && p.ways.get(p.way).is_some_and(is_it);
-        let asks = |p: &Page| p.kind.wants_answer() || p.kind == PageKind::Answer;
-        let named = |p: &Page| said.code.is_some_and(|c| c == code(p.id) || p.with.iter().any(|id| c == code(*id)));
-        let is_open = |i: &Incident, p: &Page| match (&i.stage, said.is_there) {
-            (IncidentStage::Wanted, false) => p.kind.wants_answer(),
-            (IncidentStage::Taken(by), true) => **by == *p.whom,
+        let reached = |p: &Page| matches!(p.state, PageState::Accepted(_)) && p.contact_methods.get(p.way).is_some_and(is_it);
+        let asks = |p: &Page| p.kind.requires_ack() || p.kind == PageKind::ReplyResult;
+        let named = |p: &Page| reply.code.is_some_and(|c| c == code(p.id) || p.merged_with.iter().any(|id| c == code(*id)));
+        let is_open = |i: &Incident, p: &Page| match (&i.stage, reply.is_on_site) {
+            (IncidentStage::Paging, false) => p.kind.requires_ack(),
+            (IncidentStage::Acknowledged(by), true) => **by == *p.recipient,
             _ => false,
         };
         let all = self.incidents.values().flat_map(|i| i.pages.iter().map(move |p| (i, p)));
         let theirs: Vec<(&Incident, &Page)> = all.filter(|(_, p)| asks(p) && reached(p)).collect();
-        let found = theirs.iter().filter(|(i, p)| if said.code.is_some() { named(p) } else { is_open(i, p) });
+        let found = theirs.iter().filter(|(i, p)| if reply.code.is_some() { named(p) } else { is_open(i, p) });
         let last = found.map(|(_, p)| p.id).max();
         // Arriving without an acknowledgement before it acknowledges as well.
-        let untaken = || theirs.iter().filter(|(i, _)| i.stage == IncidentStage::Wanted).map(|(_, p)| p.id).max();
-        last.or_else(|| if said.is_there && said.code.is_none() { untaken() } else { None })
+        let untaken = || theirs.iter().filter(|(i, _)| i.stage == IncidentStage::Paging).map(|(_, p)| p.id).max();
+        last.or_else(|| if reply.is_on_site && reply.code.is_none() { untaken() } else { None })
     }
 
     /// Records a reply: logs it and marks the page as used, so that its token acknowledges once.
-    pub fn replied(&mut self, reply: &PageReply, refused: Option<&LocalizedText>, now: Now, out: &mut OncallOutput) {
+    pub fn record_reply(&mut self, reply: &PageReply, refused: Option<&LocalizedText>, now: Now, out: &mut OncallOutput) {
         let Some((key, _, found)) = self.page(reply.page) else { return };
         let (key, found) = (Arc::clone(key), found.clone());
-        if let Some((channel, id)) = &reply.read {
-            self.meta.answered.insert(channel.clone(), id.clone());
+        if let Some((channel, id)) = &reply.read_up_to {
+            self.meta.last_replies.insert(channel.clone(), id.clone());
             self.is_meta_touched = true;
         }
         if reply.reply == Reply::Acknowledge {
             let pages = self.incidents.get_mut(&key).into_iter().flat_map(|i| &mut i.pages);
-            pages.filter(|p| p.id == reply.page).for_each(|p| p.used = true);
+            pages.filter(|p| p.id == reply.page).for_each(|p| p.is_answered = true);
         }
-        self.log(out, &key, "page_answered", Some(found.id), &reply.how);
+        self.log(out, &key, "page_answered", Some(found.id), &reply.via);
         self.touched.insert(Arc::clone(&key));
-        if reply.is_confirmed && !is_test(&key) {
-            let others = found.with.iter().filter_map(|id| self.page(*id));
+        if reply.needs_confirmation && !is_test(&key) {
+            let others = found.merged_with.iter().filter_map(|id| self.page(*id));
             let mut keys: Vec<Arc<str>> = others.map(|(key, ..)| Arc::clone(key)).filter(|k| *k != key).collect();
             keys.insert(0, key);
             keys.dedup();
-            keys.iter().for_each(|key| self.confirm(key, &found, &reply.reply, refused, now));
+            keys.iter().for_each(|key| self.queue_confirmation(key, &found, &reply.reply, refused, now));
         }
     }
 
@@ -111,19 +111,19 @@ impl Oncall {
 
     /// The channel's own id of the last reply that was processed.
     pub fn last_answer(&self, channel: &str) -> Option<&str> {
-        self.meta.answered.get(channel).map(String::as_str)
+        self.meta.last_replies.get(channel).map(String::as_str)
     }
 
     /// Sends a confirmation to someone who replied by a method that shows no result, such as a short message.
-    fn confirm(&mut self, key: &Arc<str>, to: &Page, reply: &Reply, refused: Option<&LocalizedText>, now: Now) {
-        let Some(way) = to.ways.get(to.way).cloned() else { return };
+    fn queue_confirmation(&mut self, key: &Arc<str>, to: &Page, reply: &Reply, refused: Option<&LocalizedText>, now: Now) {
+        let Some(way) = to.contact_methods.get(to.way).cloned() else { return };
         let Some(incident) = self.incidents.get(key) else { return };
         let is_urgent = incident.priority <= Priority::P2;
-        let theirs = IncidentStage::Taken(to.whom.to_string());
+        let theirs = IncidentStage::Acknowledged(to.recipient.to_string());
         let answer = match (refused, reply) {
             // A merged message may contain alarms that somebody else acknowledged.
             (None, Reply::Acknowledge)
-                if incident.stage != theirs && !matches!(incident.stage, IncidentStage::Over(_)) =>
+                if incident.stage != theirs && !matches!(incident.stage, IncidentStage::Resolved(_)) =>
             {
                 return;
             }
@@ -135,11 +135,11 @@ impl Oncall {
             (None, _) => return,
         };
         let can_arrive = refused.is_none() && *reply == Reply::Acknowledge && is_urgent;
-        let page = self.new_page(key, PageKind::Answer, Arc::clone(&to.whom), vec![way], now);
-        let page = Page { answer, can_arrive, urgent: true, ..page };
+        let page = self.new_page(key, PageKind::ReplyResult, Arc::clone(&to.recipient), vec![way], now);
+        let page = Page { reply_result: answer, can_arrive, ignores_quiet_hours: true, ..page };
         if let Some(incident) = self.incidents.get_mut(key) {
             // Several replies that wait for confirmation are confirmed once, with the present result.
-            let is_same = |p: &Page| p.kind == PageKind::Answer && p.whom == page.whom && p.ways == page.ways;
+            let is_same = |p: &Page| p.kind == PageKind::ReplyResult && p.recipient == page.recipient && p.contact_methods == page.contact_methods;
             incident.pages.retain(|p| !(p.is_waiting() && is_same(p)));
             incident.pages.push(page);
         }
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_answer_names_what_it_means() {
-        let said = |is_there, code| Some(DeliveryReport { is_there, code });
+        let said = |is_there, code| Some(ParsedReply { is_on_site: is_there, code });
         for (text, expected) in [
             ("1", said(false, None)),
             (" １ ", said(false, None)),
@@ -181,7 +181,7 @@ mod tests {
             ("", None),
             ("13800001111", None),
         ] {
-            assert_eq!(read(text), expected, "{text:?}");
+            assert_eq!(parse_reply(text), expected, "{text:?}");
         }
     }
 }

@@ -7,12 +7,12 @@ use crate::model::notification::{DeliveryOutcome, RateLimit};
 use crate::model::priority::Priority;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::oncall::incident::{Incident, IncidentStage};
-use crate::oncall::page::{Page, PageItem, PageKind, PageState, Send, Stands};
+use crate::oncall::page::{Page, PageItem, PageKind, PageState, PageDelivery, ConditionStatus};
 use crate::oncall::plan::OncallPlan;
 use crate::oncall::{Oncall, OncallOutput, hours, is_test, ms};
 
 /// Deliveries in flight per channel.
-const AT_ONCE: usize = 2;
+const MAX_IN_FLIGHT: usize = 2;
 /// A delivery without an outcome after this time counts as unknown.
 const ANSWER_MS: u64 = 120_000;
 /// Longest pause that a service can impose, whatever it requests.
@@ -22,7 +22,7 @@ const P1_EVERY_MS: u64 = 60_000;
 /// Wait before all contact methods are tried again: the first time, and at most.
 const AGAIN_MS: (u64, u64) = (15_000, 600_000);
 /// Cooldown of an unavailable channel when the service names none: the first time, and at most.
-const REST_MS: (u64, u64) = (5_000, 120_000);
+const COOLDOWN_MS: (u64, u64) = (5_000, 120_000);
 /// Messages of a channel's burst that are reserved for P1.
 const RESERVE: f64 = 2.0;
 /// A P2 waits at most this long for a busy channel before it uses another contact method.
@@ -37,14 +37,14 @@ pub(super) struct Channel {
     tokens: f64,
     at: MonotonicMillis,
     /// End of the cooldown, and its reason.
-    pub(super) rests: Option<(MonotonicMillis, String)>,
-    busy: usize,
+    pub(super) cooldown: Option<(MonotonicMillis, String)>,
+    in_flight: usize,
     /// Consecutive deliveries that were not accepted.
     failed: u32,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct OnTheWay {
+pub(super) struct InFlightDelivery {
     channel: String,
     pages: Vec<(Arc<str>, u64)>,
     since: MonotonicMillis,
@@ -52,10 +52,10 @@ pub(super) struct OnTheWay {
 
 impl Channel {
     fn new(limits: RateLimit, now: MonotonicMillis) -> Self {
-        Self { tokens: limits.burst, at: now, rests: None, busy: 0, failed: 0 }
+        Self { tokens: limits.burst, at: now, cooldown: None, in_flight: 0, failed: 0 }
     }
 
-    pub(super) fn is_away(&self) -> bool {
+    pub(super) fn is_unavailable(&self) -> bool {
         self.failed > 0
     }
 
@@ -66,10 +66,10 @@ impl Channel {
         let per_ms = limits.per_min / 60_000.0;
         self.tokens = (self.tokens + passed * per_ms).min(limits.burst);
         self.at = now;
-        if self.rests.as_ref().is_some_and(|(until, _)| now >= *until) {
-            self.rests = None;
+        if self.cooldown.as_ref().is_some_and(|(until, _)| now >= *until) {
+            self.cooldown = None;
         }
-        let rest = self.rests.as_ref().map_or(now, |(until, _)| *until);
+        let rest = self.cooldown.as_ref().map_or(now, |(until, _)| *until);
         rest.max(self.room_at(limits, priority, now))
     }
 
@@ -98,13 +98,13 @@ struct Candidate {
     priority: Priority,
     channel: String,
     to: String,
-    whom: Arc<str>,
+    recipient: Arc<str>,
     at: i64,
-    tried: Option<i64>,
+    last_attempt: Option<i64>,
     /// Not urgent: merged with everything else for the same recipient.
-    merges: bool,
+    merges_any: bool,
     /// Urgent and requires an answer: merged with alarms of devices of the same class or area.
-    joins: bool,
+    merges_similar: bool,
 }
 
 impl Candidate {
@@ -113,15 +113,15 @@ impl Candidate {
     }
 
     /// Whether both pages go into one message.
-    fn goes_with(&self, other: &Self, plan: &OncallPlan) -> bool {
-        let is_same = (&self.channel, &self.to, &self.whom) == (&other.channel, &other.to, &other.whom);
-        let is_alike = || self.joins && other.joins && plan.is_alike(self.device(), other.device());
-        self.page == other.page || (is_same && ((self.merges && other.merges) || is_alike()))
+    fn merges_with(&self, other: &Self, plan: &OncallPlan) -> bool {
+        let is_same = (&self.channel, &self.to, &self.recipient) == (&other.channel, &other.to, &other.recipient);
+        let is_alike = || self.merges_similar && other.merges_similar && plan.shares_class_or_area(self.device(), other.device());
+        self.page == other.page || (is_same && ((self.merges_any && other.merges_any) || is_alike()))
     }
 }
 
 /// Until when quiet hours or the digest hold a page back, and the reason. Without a trusted date nothing is held back.
-pub(super) fn held(
+pub(super) fn held_until(
     plan: &OncallPlan,
     incident: &Incident,
     page: &Page,
@@ -133,9 +133,9 @@ pub(super) fn held(
     if let Some(at) = page.not_before.filter(|at| now.wall < *at) {
         return Some((at, "waits for the digest"));
     }
-    let tells_end = matches!(page.kind, PageKind::Over | PageKind::Locked);
-    let can_wait = !page.urgent && (incident.priority >= Priority::P3 || tells_end);
-    let until = can_wait.then(|| hours::quiet_until(plan, now.wall)).flatten()?;
+    let tells_end = matches!(page.kind, PageKind::Resolved | PageKind::Latched);
+    let can_wait = !page.ignores_quiet_hours && (incident.priority >= Priority::P3 || tells_end);
+    let until = can_wait.then(|| hours::quiet_hours_end(plan, now.wall)).flatten()?;
     Some((until, "quiet hours"))
 }
 
@@ -162,7 +162,7 @@ impl Oncall {
                 let wait = free_at.since(now.mono).saturating_add(turn as u64);
                 let patience = if c.priority == Priority::P1 { 0 } else { PATIENCE_MS };
                 let has_other = c.priority <= Priority::P2 && wait > patience && self.other_way(&c.key, c.page, now);
-                let tried_at = c.tried.unwrap_or(c.at);
+                let tried_at = c.last_attempt.unwrap_or(c.at);
                 let limits = self.plan.channels.get(&c.channel).copied();
                 let has_room = limits.zip(self.channels.get(&c.channel));
                 let has_room = has_room.is_some_and(|(l, state)| state.room_at(l, c.priority, now.mono) <= now.mono);
@@ -174,10 +174,10 @@ impl Oncall {
                     continue;
                 }
             }
-            let merged = candidates[i..].iter().filter(|o| !gone.contains(&o.page) && c.goes_with(o, &self.plan));
+            let merged = candidates[i..].iter().filter(|o| !gone.contains(&o.page) && c.merges_with(o, &self.plan));
             let pages: Vec<(Arc<str>, u64)> = merged.map(|o| (Arc::clone(&o.key), o.page)).collect();
             gone.extend(pages.iter().map(|(_, page)| *page));
-            let (channel, to, whom) = (c.channel.clone(), c.to.clone(), Arc::clone(&c.whom));
+            let (channel, to, whom) = (c.channel.clone(), c.to.clone(), Arc::clone(&c.recipient));
             self.send(&channel, to, whom, pages, now, out);
         }
     }
@@ -186,7 +186,7 @@ impl Oncall {
         let limits = *self.plan.channels.get(channel)?;
         let state = self.channels.entry(channel.to_string()).or_insert_with(|| Channel::new(limits, now.mono));
         // The outcome of a delivery frees a slot, and that outcome is an input of its own.
-        (state.busy < AT_ONCE).then(|| state.free_at(limits, priority, now.mono))
+        (state.in_flight < MAX_IN_FLIGHT).then(|| state.free_at(limits, priority, now.mono))
     }
 
     fn candidates(&mut self, now: Now) -> Vec<Candidate> {
@@ -195,29 +195,29 @@ impl Oncall {
         let mut wake: Option<i64> = None;
         for (key, incident) in &self.incidents {
             for page in &incident.pages {
-                let PageState::Waits(at) = page.state else { continue };
+                let PageState::Waiting(at) = page.state else { continue };
                 let mut later = |at: i64| wake = Some(wake.map_or(at, |w: i64| w.min(at)));
                 if at > mono {
                     later(at);
                     continue;
                 }
-                if let Some((until, _)) = held(&self.plan, incident, page, now) {
+                if let Some((until, _)) = held_until(&self.plan, incident, page, now) {
                     let left = u64::try_from(until.0 - now.wall.0).unwrap_or(0);
                     later(ms(now.mono.plus(left.min(LOOK_MS))));
                     continue;
                 }
-                let Some(way) = page.ways.get(page.way) else { continue };
+                let Some(way) = page.contact_methods.get(page.way) else { continue };
                 out.push(Candidate {
                     key: Arc::clone(key),
                     page: page.id,
                     priority: incident.priority,
                     channel: way.channel.clone(),
                     to: way.to.clone(),
-                    whom: Arc::clone(&page.whom),
+                    recipient: Arc::clone(&page.recipient),
                     at,
-                    tried: page.tried,
-                    merges: incident.merges || incident.priority >= Priority::P3 || !page.kind.wants_answer(),
-                    joins: incident.priority <= Priority::P2 && page.kind.wants_answer() && !is_test(key),
+                    last_attempt: page.last_attempt,
+                    merges_any: incident.is_merged || incident.priority >= Priority::P3 || !page.kind.requires_ack(),
+                    merges_similar: incident.priority <= Priority::P2 && page.kind.requires_ack() && !is_test(key),
                 });
             }
         }
@@ -241,31 +241,31 @@ impl Oncall {
         let mut repeat = false;
         for (key, id) in &pages {
             let Some(incident) = self.incidents.get_mut(key) else { continue };
-            let (occurrence, priority, test) = (incident.occurrence, incident.priority, incident.test);
-            let stands = match (incident.gone, incident.locked) {
-                (Some(_), true) => Stands::Locked,
-                (Some(_), false) => Stands::Gone,
-                (None, _) => Stands::There,
+            let (occurrence, priority, test) = (incident.occurrence, incident.priority, incident.is_test);
+            let stands = match (incident.condition_ended_at, incident.latched) {
+                (Some(_), true) => ConditionStatus::Latched,
+                (Some(_), false) => ConditionStatus::Ended,
+                (None, _) => ConditionStatus::Active,
             };
-            let (by, flood) = (incident.by.clone(), incident.flood);
+            let (by, flood) = (incident.actor.clone(), incident.alarm_flood);
             let Some(page) = incident.pages.iter_mut().find(|p| p.id == *id) else { continue };
-            page.state = PageState::Sent(ms(now.mono));
-            page.tried = Some(ms(now.mono));
-            repeat |= page.repeat;
+            page.state = PageState::InFlight(ms(now.mono));
+            page.last_attempt = Some(ms(now.mono));
+            repeat |= page.may_be_duplicate;
             self.touched.insert(Arc::clone(key));
             let key = Arc::clone(key);
-            let (kind, answer, can_arrive) = (page.kind, page.answer.clone(), page.can_arrive);
+            let (kind, answer, can_arrive) = (page.kind, page.reply_result.clone(), page.can_arrive);
             about.push(PageItem {
                 page: *id,
                 kind,
                 key,
                 occurrence,
                 priority,
-                by,
-                stands,
-                flood,
-                test,
-                answer,
+                actor: by,
+                condition: stands,
+                alarm_flood: flood,
+                is_test: test,
+                reply_result: answer,
                 can_arrive,
             });
         }
@@ -275,140 +275,140 @@ impl Oncall {
         for (key, own) in &pages {
             let page = self.incidents.get_mut(key).and_then(|i| i.pages.iter_mut().find(|p| p.id == *own));
             let with = pages.iter().map(|(_, id)| *id).filter(|id| id != own).collect();
-            page.into_iter().for_each(|p| p.with.clone_from(&with));
+            page.into_iter().for_each(|p| p.merged_with.clone_from(&with));
         }
         if let Some(state) = self.channels.get_mut(channel) {
             state.tokens -= 1.0;
-            state.busy += 1;
+            state.in_flight += 1;
         }
         let language = self.plan.people.get(&whom).map(|p| p.language).unwrap_or_default();
         let priority = about.iter().map(|a| a.priority).min().unwrap_or(Priority::P4);
         let id = self.next_send;
-        self.on_the_way.insert(id, OnTheWay { channel: channel.to_string(), pages, since: now.mono });
+        self.in_flight.insert(id, InFlightDelivery { channel: channel.to_string(), pages, since: now.mono });
         self.wake_at(ms(now.mono.plus(ANSWER_MS)));
-        out.sends.push(Send { id, channel: channel.into(), to, whom, language, about, priority, repeat });
+        out.sends.push(PageDelivery { id, channel: channel.into(), to, recipient: whom, language, about, priority, may_be_duplicate: repeat });
     }
 
     /// Ends deliveries that have had no outcome for [`ANSWER_MS`] as unknown.
     fn give_up(&mut self, now: Now, out: &mut OncallOutput) {
-        let late = self.on_the_way.iter().filter(|(_, w)| now.mono.since(w.since) >= ANSWER_MS);
+        let late = self.in_flight.iter().filter(|(_, w)| now.mono.since(w.since) >= ANSWER_MS);
         let late: Vec<u64> = late.map(|(id, _)| *id).collect();
         for id in late {
-            self.answered(id, &DeliveryOutcome::Unknown { why: "it never answered".to_string() }, now, out);
+            self.delivery_finished(id, &DeliveryOutcome::Unknown { reason: "it never answered".to_string() }, now, out);
         }
-        if let Some(since) = self.on_the_way.values().map(|w| w.since).min() {
+        if let Some(since) = self.in_flight.values().map(|w| w.since).min() {
             self.wake_at(ms(since.plus(ANSWER_MS)));
         }
     }
 
     /// A channel restarted: its deliveries in flight end as unknown.
-    pub fn lost(&mut self, channel: &str, now: Now, out: &mut OncallOutput) {
-        let lost = self.on_the_way.iter().filter(|(_, w)| w.channel == channel);
+    pub fn channel_restarted(&mut self, channel: &str, now: Now, out: &mut OncallOutput) {
+        let lost = self.in_flight.iter().filter(|(_, w)| w.channel == channel);
         for id in lost.map(|(id, _)| *id).collect::<Vec<u64>>() {
-            self.answered(id, &DeliveryOutcome::Unknown { why: "the channel began anew".to_string() }, now, out);
+            self.delivery_finished(id, &DeliveryOutcome::Unknown { reason: "the channel began anew".to_string() }, now, out);
         }
     }
 
     /// Processes the outcome of a delivery; an unknown id is ignored.
-    pub fn answered(&mut self, id: u64, answer: &DeliveryOutcome, now: Now, out: &mut OncallOutput) {
-        let Some(sent) = self.on_the_way.remove(&id) else { return };
+    pub fn delivery_finished(&mut self, id: u64, answer: &DeliveryOutcome, now: Now, out: &mut OncallOutput) {
+        let Some(sent) = self.in_flight.remove(&id) else { return };
         self.wake = Some(now.mono);
         let limits = self.plan.channels.get(&sent.channel).copied();
         if let Some(channel) = self.channels.get_mut(&sent.channel) {
-            channel.busy = channel.busy.saturating_sub(1);
+            channel.in_flight = channel.in_flight.saturating_sub(1);
             channel.failed = if *answer == DeliveryOutcome::Accepted { 0 } else { channel.failed.saturating_add(1) };
-            if let (DeliveryOutcome::Later { after_ms, why }, Some(limits)) = (answer, limits) {
+            if let (DeliveryOutcome::RetryLater { after_ms, reason: why }, Some(limits)) = (answer, limits) {
                 // Doubled each time, so that an outage of a day does not fill the log.
-                let longer = REST_MS.0.saturating_mul(1 << channel.failed.saturating_sub(1).min(8)).min(REST_MS.1);
+                let longer = COOLDOWN_MS.0.saturating_mul(1 << channel.failed.saturating_sub(1).min(8)).min(COOLDOWN_MS.1);
                 let wait = after_ms.map_or(limits.cooldown_ms, |ms| ms.max(longer));
                 let until = now.mono.plus(wait.min(WAIT_MAX_MS));
-                channel.rests = Some((until, why.clone()));
+                channel.cooldown = Some((until, why.clone()));
             }
         }
         if *answer == DeliveryOutcome::Accepted {
-            self.counted.sent += 1;
+            self.counters.sent += 1;
         } else {
-            self.counted.failed += 1;
+            self.counters.failed += 1;
         }
         for (key, page) in &sent.pages {
             let (what, why) = match answer {
                 DeliveryOutcome::Accepted => ("page_accepted", ""),
-                DeliveryOutcome::Later { why, .. } => ("page_later", why.as_str()),
-                DeliveryOutcome::Rejected { why } => ("page_rejected", why.as_str()),
-                DeliveryOutcome::Unknown { why } => ("page_unknown", why.as_str()),
+                DeliveryOutcome::RetryLater { reason: why, .. } => ("page_later", why.as_str()),
+                DeliveryOutcome::Rejected { reason: why } => ("page_rejected", why.as_str()),
+                DeliveryOutcome::Unknown { reason: why } => ("page_unknown", why.as_str()),
             };
             self.log(out, key, what, Some(*page), why);
-            self.page_answered(key, *page, answer, now);
+            self.apply_outcome(key, *page, answer, now);
         }
     }
 
-    fn page_answered(&mut self, key: &Arc<str>, id: u64, answer: &DeliveryOutcome, now: Now) {
+    fn apply_outcome(&mut self, key: &Arc<str>, id: u64, answer: &DeliveryOutcome, now: Now) {
         self.touched.insert(Arc::clone(key));
         let Some(incident) = self.incidents.get_mut(key) else { return };
         let stage = incident.stage.clone();
         let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) else { return };
-        let way = page.ways.get(page.way).map_or("", |w| w.channel.as_str());
+        let way = page.contact_methods.get(page.way).map_or("", |w| w.channel.as_str());
         let text = match answer {
-            DeliveryOutcome::Accepted => format!("{} told through {way}", page.whom),
-            DeliveryOutcome::Later { why, .. } => format!("{} not told through {way} yet: {why}", page.whom),
-            DeliveryOutcome::Rejected { why } => format!("{} not told through {way}: {why}", page.whom),
-            DeliveryOutcome::Unknown { why } => format!("{} perhaps told through {way}: {why}", page.whom),
+            DeliveryOutcome::Accepted => format!("{} told through {way}", page.recipient),
+            DeliveryOutcome::RetryLater { reason: why, .. } => format!("{} not told through {way} yet: {why}", page.recipient),
+            DeliveryOutcome::Rejected { reason: why } => format!("{} not told through {way}: {why}", page.recipient),
+            DeliveryOutcome::Unknown { reason: why } => format!("{} perhaps told through {way}: {why}", page.recipient),
         };
-        page.said.clone_from(&text);
+        page.last_result.clone_from(&text);
         if *answer == DeliveryOutcome::Accepted {
             page.state = PageState::Accepted(ms(now.mono));
             page.tries += 1;
             incident.note(text);
             return;
         }
-        page.repeat |= matches!(answer, DeliveryOutcome::Unknown { .. });
-        let is_wanted = matches!(stage, IncidentStage::Wanted)
-            || !page.kind.wants_answer()
-            || matches!(page.kind, PageKind::HandedOver | PageKind::Late);
+        page.may_be_duplicate |= matches!(answer, DeliveryOutcome::Unknown { .. });
+        let is_wanted = matches!(stage, IncidentStage::Paging)
+            || !page.kind.requires_ack()
+            || matches!(page.kind, PageKind::HandedOver | PageKind::ArrivalOverdue);
         if !is_wanted {
             page.state = PageState::Dropped;
             incident.note(text);
             return;
         }
         page.tries += 1;
-        page.way = (page.way + 1) % page.ways.len().max(1);
+        page.way = (page.way + 1) % page.contact_methods.len().max(1);
         let is_round = page.way == 0;
-        let rounds = u64::from(page.tries) / (page.ways.len().max(1) as u64);
+        let rounds = u64::from(page.tries) / (page.contact_methods.len().max(1) as u64);
         // The channel may have been removed by a reload.
-        let gone = page.ways.get(page.way).is_none_or(|w| !self.plan.channels.contains_key(&w.channel));
+        let gone = page.contact_methods.get(page.way).is_none_or(|w| !self.plan.channels.contains_key(&w.channel));
         if gone {
-            page.ways.retain(|w| self.plan.channels.contains_key(&w.channel));
+            page.contact_methods.retain(|w| self.plan.channels.contains_key(&w.channel));
             page.way = 0;
         }
-        if page.ways.is_empty() || (is_round && !page.kind.wants_answer() && rounds >= 3) {
+        if page.contact_methods.is_empty() || (is_round && !page.kind.requires_ack() && rounds >= 3) {
             page.state = PageState::Dropped;
         } else {
             let most = if incident.priority == Priority::P1 { P1_EVERY_MS } else { AGAIN_MS.1 };
             let wait = if is_round { again_ms(rounds, id).min(most) } else { 0 };
-            page.state = PageState::Waits(ms(now.mono.plus(wait)));
+            page.state = PageState::Waiting(ms(now.mono.plus(wait)));
         }
         incident.note(text);
         if !is_test(key) {
-            self.nobody_reached(key, now);
+            self.skip_wait_if_unreached(key, now);
         }
     }
 
     /// Switches a page to another contact method whose channel is free now. False if there is none.
     fn other_way(&mut self, key: &Arc<str>, id: u64, now: Now) -> bool {
-        let page = |i: &Incident| i.pages.iter().find(|p| p.id == id).map(|p| (i.priority, p.way, p.ways.clone()));
+        let page = |i: &Incident| i.pages.iter().find(|p| p.id == id).map(|p| (i.priority, p.way, p.contact_methods.clone()));
         let Some((priority, way, ways)) = self.incidents.get(key).and_then(page) else { return false };
         let others = (1..ways.len()).map(|k| (way + k) % ways.len());
         let Some(free) = others.into_iter().find(|k| self.free_at(&ways[*k].channel, priority, now) == Some(now.mono))
         else {
             return false;
         };
-        let rests = self.channels.get(&ways[way].channel).and_then(|c| c.rests.as_ref());
+        let rests = self.channels.get(&ways[way].channel).and_then(|c| c.cooldown.as_ref());
         let why = rests.map_or("too many messages", |(_, why)| why.as_str());
         let said = format!("{} rests ({why}): it goes another way", ways[way].channel);
         let Some(incident) = self.incidents.get_mut(key) else { return false };
         if let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) {
             page.way = free;
-            page.said.clone_from(&said);
+            page.last_result.clone_from(&said);
         }
         incident.note(said);
         self.touched.insert(Arc::clone(key));
@@ -417,10 +417,10 @@ impl Oncall {
     }
 
     /// Channels in cooldown, with its end and reason.
-    pub fn resting(&self, now: MonotonicMillis) -> Vec<(&str, MonotonicMillis, &str)> {
+    pub fn channels_in_cooldown(&self, now: MonotonicMillis) -> Vec<(&str, MonotonicMillis, &str)> {
         let mut out = Vec::new();
         for (id, channel) in &self.channels {
-            if let Some((at, why)) = channel.rests.as_ref().filter(|(at, _)| *at > now) {
+            if let Some((at, why)) = channel.cooldown.as_ref().filter(|(at, _)| *at > now) {
                 out.push((id.as_str(), *at, why.as_str()));
             }
         }

@@ -20,78 +20,78 @@ const STILL_AWAKE_MS: i64 = 7_200_000;
 
 impl Oncall {
     /// Applies an alarm event. The effects appear at the next [`Oncall::tick`].
-    pub fn handle_event(&mut self, news: &OncallEvent, now: Now, out: &mut OncallOutput) {
-        match &news.what {
-            OncallEventKind::Wanted(kind) => self.wanted(news, *kind, now, out),
-            OncallEventKind::Silenced(why) => self.silenced(news, why),
-            OncallEventKind::Taken { by } => self.taken(news, by, now, out),
-            OncallEventKind::HandedOver { by, to } => self.handed_over(news, by, to, now, out),
-            OncallEventKind::Arrived { by } => self.arrived(news, by),
-            OncallEventKind::Late => self.late(news, now, out),
-            OncallEventKind::Gone { locked } => self.gone(news, *locked, now, out),
-            OncallEventKind::Over(why) => self.over(news, why, PageKind::Over, now, out),
-            OncallEventKind::Chatters => self.comes_and_goes(&news.key, "it chatters", now),
+    pub fn handle_event(&mut self, event: &OncallEvent, now: Now, out: &mut OncallOutput) {
+        match &event.kind {
+            OncallEventKind::PageRequired(kind) => self.start_paging(event, *kind, now, out),
+            OncallEventKind::Suppressed(why) => self.suppress(event, why),
+            OncallEventKind::Acknowledged { actor: by } => self.acknowledge(event, by, now, out),
+            OncallEventKind::HandedOver { actor: by, to } => self.handed_over(event, by, to, now, out),
+            OncallEventKind::Arrived { actor: by } => self.record_arrival(event, by),
+            OncallEventKind::ArrivalOverdue => self.arrival_overdue(event, now, out),
+            OncallEventKind::ConditionEnded { latched: locked } => self.condition_ended(event, *locked, now, out),
+            OncallEventKind::Resolved(why) => self.resolve(event, why, PageKind::Resolved, now, out),
+            OncallEventKind::Chatters => self.comes_and_goes(&event.key, "it chatters", now),
             OncallEventKind::FloodBegan { count, within_ms } => self.flood_begins((*count, *within_ms), now, out),
-            OncallEventKind::FloodEnded => self.flood = None,
+            OncallEventKind::FloodEnded => self.alarm_flood_since = None,
         }
-        self.touched.insert(Arc::clone(&news.key));
+        self.touched.insert(Arc::clone(&event.key));
         self.wake = Some(now.mono);
     }
 
-    fn wanted(&mut self, news: &OncallEvent, kind: PageKind, now: Now, out: &mut OncallOutput) {
-        let device = news.key.rsplit_once('.').map_or("", |(_, d)| d);
-        let chain = self.plan.chain(news.priority, device).map(|c| Arc::clone(&c.id));
-        let fresh = || Incident::new(news.occurrence, news.priority, kind);
-        let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
+    fn start_paging(&mut self, event: &OncallEvent, kind: PageKind, now: Now, out: &mut OncallOutput) {
+        let device = event.key.rsplit_once('.').map_or("", |(_, d)| d);
+        let chain = self.plan.escalation_policy(event.priority, device).map(|c| Arc::clone(&c.id));
+        let fresh = || Incident::new(event.occurrence, event.priority, kind);
+        let incident = self.incidents.entry(Arc::clone(&event.key)).or_insert_with(fresh);
         let is_told =
-            incident.stage == IncidentStage::Wanted && incident.chain.is_some() && incident.priority == news.priority;
-        if incident.occurrence == news.occurrence {
+            incident.stage == IncidentStage::Paging && incident.escalation_policy.is_some() && incident.priority == event.priority;
+        if incident.occurrence == event.occurrence {
             if is_told && kind != PageKind::Reminded {
                 // Paging is already under way.
                 return;
             }
         } else {
-            let returns = ms(now.mono.plus(0)) - incident.gone.unwrap_or(i64::MIN / 2);
-            let is_soon = u64::try_from(returns).is_ok_and(|r| r < self.plan.returns_ms);
+            let returns = ms(now.mono.plus(0)) - incident.condition_ended_at.unwrap_or(i64::MIN / 2);
+            let is_soon = u64::try_from(returns).is_ok_and(|r| r < self.plan.recurrence_ms);
             if is_told && is_soon && kind == PageKind::Raised {
-                (incident.occurrence, incident.gone, incident.locked) = (news.occurrence, None, false);
-                incident.test = news.test;
-                self.comes_and_goes(&news.key, "it came back", now);
+                (incident.occurrence, incident.condition_ended_at, incident.latched) = (event.occurrence, None, false);
+                incident.is_test = event.is_test;
+                self.comes_and_goes(&event.key, "it came back", now);
                 return;
             }
-            incident.renew(news.occurrence, news.priority, kind);
+            incident.restart_escalation(event.occurrence, event.priority, kind);
         }
         if kind != PageKind::Raised {
             // Earlier messages described a lesser state: a reply to them must not acknowledge this one.
-            incident.pages.iter_mut().for_each(|p| p.used = true);
+            incident.pages.iter_mut().for_each(|p| p.is_answered = true);
         }
-        (incident.priority, incident.kind, incident.test) = (news.priority, kind, news.test);
-        (incident.merges, incident.chain, incident.stage) = (news.merged, chain, IncidentStage::Wanted);
-        (incident.step, incident.round, incident.taken) = (0, 0, None);
-        self.touched.insert(Arc::clone(&news.key));
-        let begins = ms(now.mono) + self.gather_ms(&news.key, now);
-        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
-        incident.next = Some(begins);
-        if incident.chain.is_none() {
-            let why = if self.plan.chains.is_empty() {
+        (incident.priority, incident.kind, incident.is_test) = (event.priority, kind, event.is_test);
+        (incident.is_merged, incident.escalation_policy, incident.stage) = (event.merged, chain, IncidentStage::Paging);
+        (incident.step, incident.round, incident.acknowledged_at) = (0, 0, None);
+        self.touched.insert(Arc::clone(&event.key));
+        let begins = ms(now.mono) + self.group_wait_ms(&event.key, now);
+        let Some(incident) = self.incidents.get_mut(&event.key) else { return };
+        incident.next_step_at = Some(begins);
+        if incident.escalation_policy.is_none() {
+            let why = if self.plan.escalation_policies.is_empty() {
                 "nobody is to be told of anything: the configuration has no [[chain]]".to_string()
             } else {
-                format!("no [[chain]] is meant for {} of this device", news.priority.word())
+                format!("no [[chain]] is meant for {} of this device", event.priority.word())
             };
-            incident.next = None;
-            incident.stage = IncidentStage::Silent(why.clone());
-            self.log(out, &news.key, "not_told", None, &why);
+            incident.next_step_at = None;
+            incident.stage = IncidentStage::Suppressed(why.clone());
+            self.log(out, &event.key, "not_told", None, &why);
         }
     }
 
     /// Group wait: milliseconds that an alarm waits for others to merge with. 0 for P1.
-    fn gather_ms(&self, key: &Arc<str>, now: Now) -> i64 {
+    fn group_wait_ms(&self, key: &Arc<str>, now: Now) -> i64 {
         let Some(incident) = self.incidents.get(key) else { return 0 };
-        let gather = i64::try_from(self.plan.gather_ms).unwrap_or(i64::MAX);
+        let gather = i64::try_from(self.plan.group_wait_ms).unwrap_or(i64::MAX);
         match incident.priority {
             Priority::P1 => 0,
-            _ if incident.merges
-                && let Some(since) = self.flood =>
+            _ if incident.is_merged
+                && let Some(since) = self.alarm_flood_since =>
             {
                 let passed = now.mono.since(since);
                 i64::try_from(FLOOD_EVERY_MS - passed % FLOOD_EVERY_MS).unwrap_or(0)
@@ -99,7 +99,7 @@ impl Oncall {
             Priority::P2 => {
                 // Alarms of the same class or area were paged a moment ago: wait for the remaining ones.
                 let leader = self.leader(key).and_then(|leader| self.incidents.get(&leader));
-                let told = leader.and_then(|l| l.current().filter_map(|p| p.tried).min());
+                let told = leader.and_then(|l| l.current().filter_map(|p| p.last_attempt).min());
                 let most = gather.min(FOLLOW_MAX_MS);
                 told.map_or(0, |at| at + most - ms(now.mono)).clamp(0, most)
             }
@@ -111,116 +111,116 @@ impl Oncall {
     fn comes_and_goes(&mut self, key: &Arc<str>, why: &str, now: Now) {
         let Some(incident) = self.incidents.get_mut(key) else { return };
         incident.note(format!("{why}: its escalation goes on"));
-        if std::mem::replace(&mut incident.flaps, true) {
+        if std::mem::replace(&mut incident.recurrence_reported, true) {
             return;
         }
-        let told = incident.told();
-        self.inform(key, PageKind::Returns, told, now);
+        let told = incident.reached_recipients();
+        self.send_info(key, PageKind::Recurring, told, now);
     }
 
-    fn silenced(&mut self, news: &OncallEvent, why: &str) {
-        let fresh = || Incident::new(news.occurrence, news.priority, PageKind::Raised);
-        let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
-        if incident.occurrence != news.occurrence {
-            incident.renew(news.occurrence, news.priority, PageKind::Raised);
+    fn suppress(&mut self, event: &OncallEvent, why: &str) {
+        let fresh = || Incident::new(event.occurrence, event.priority, PageKind::Raised);
+        let incident = self.incidents.entry(Arc::clone(&event.key)).or_insert_with(fresh);
+        if incident.occurrence != event.occurrence {
+            incident.restart_escalation(event.occurrence, event.priority, PageKind::Raised);
         }
-        if matches!(incident.stage, IncidentStage::Wanted | IncidentStage::Silent(_)) {
-            incident.stage = IncidentStage::Silent(why.to_string());
-            incident.next = None;
+        if matches!(incident.stage, IncidentStage::Paging | IncidentStage::Suppressed(_)) {
+            incident.stage = IncidentStage::Suppressed(why.to_string());
+            incident.next_step_at = None;
             incident.drop_waiting(why);
         }
     }
 
-    fn taken(&mut self, news: &OncallEvent, by: &str, now: Now, out: &mut OncallOutput) {
-        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
-        if matches!(incident.stage, IncidentStage::Taken(_)) {
+    fn acknowledge(&mut self, event: &OncallEvent, by: &str, now: Now, out: &mut OncallOutput) {
+        let Some(incident) = self.incidents.get_mut(&event.key) else { return };
+        if matches!(incident.stage, IncidentStage::Acknowledged(_)) {
             // The first acknowledgement counts.
             return;
         }
-        let is_over = incident.gone.is_some() && !incident.locked;
+        let is_over = incident.condition_ended_at.is_some() && !incident.latched;
         incident.stage = if is_over {
-            IncidentStage::Over(format!("{by} took it after it had gone"))
+            IncidentStage::Resolved(format!("{by} took it after it had gone"))
         } else {
-            IncidentStage::Taken(by.to_string())
+            IncidentStage::Acknowledged(by.to_string())
         };
-        incident.next = None;
-        (incident.taken, incident.by) = (Some(ms(now.mono)), by.to_string());
+        incident.next_step_at = None;
+        (incident.acknowledged_at, incident.actor) = (Some(ms(now.mono)), by.to_string());
         incident.note(format!("{by} took it"));
-        let told = incident.told();
+        let told = incident.reached_recipients();
         let dropped = incident.drop_waiting(&format!("{by} took it"));
         for page in dropped {
-            self.log(out, &news.key, "page_dropped", Some(page), &format!("{by} took it"));
+            self.log(out, &event.key, "page_dropped", Some(page), &format!("{by} took it"));
         }
-        if news.priority <= Priority::P2 && !is_test(&news.key) {
+        if event.priority <= Priority::P2 && !is_test(&event.key) {
             let others = told.into_iter().filter(|whom| **whom != *by && !whom.starts_with("channel:"));
-            self.inform(&news.key, PageKind::Taken, others.collect(), now);
+            self.send_info(&event.key, PageKind::Acknowledged, others.collect(), now);
         }
     }
 
-    fn arrived(&mut self, news: &OncallEvent, by: &str) {
-        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
+    fn record_arrival(&mut self, event: &OncallEvent, by: &str) {
+        let Some(incident) = self.incidents.get_mut(&event.key) else { return };
         incident.note(format!("{by} is there"));
-        let waits = |p: &&mut Page| p.kind == PageKind::Late && p.is_waiting();
+        let waits = |p: &&mut Page| p.kind == PageKind::ArrivalOverdue && p.is_waiting();
         for page in incident.pages.iter_mut().filter(waits) {
-            (page.state, page.said) = (PageState::Dropped, format!("{by} is there"));
+            (page.state, page.last_result) = (PageState::Dropped, format!("{by} is there"));
         }
     }
 
     /// The condition ended. An unacknowledged P1 or P2 keeps paging until a person acknowledges it.
-    fn gone(&mut self, news: &OncallEvent, locked: bool, now: Now, out: &mut OncallOutput) {
-        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
-        let is_news = incident.gone.is_none() && !matches!(incident.stage, IncidentStage::Over(_));
-        incident.locked = locked;
+    fn condition_ended(&mut self, event: &OncallEvent, locked: bool, now: Now, out: &mut OncallOutput) {
+        let Some(incident) = self.incidents.get_mut(&event.key) else { return };
+        let is_news = incident.condition_ended_at.is_none() && !matches!(incident.stage, IncidentStage::Resolved(_));
+        incident.latched = locked;
         if !is_news {
             return;
         }
-        incident.gone = Some(ms(now.mono));
+        incident.condition_ended_at = Some(ms(now.mono));
         let goes_on =
-            incident.stage == IncidentStage::Wanted && incident.priority <= Priority::P2 && incident.chain.is_some();
+            incident.stage == IncidentStage::Paging && incident.priority <= Priority::P2 && incident.escalation_policy.is_some();
         if goes_on {
             let how = if locked { "and it is locked until somebody has inspected it" } else { "by itself" };
             incident.note(format!("its condition is gone {how}: nobody has taken it"));
-        } else if locked && matches!(incident.stage, IncidentStage::Taken(_)) {
+        } else if locked && matches!(incident.stage, IncidentStage::Acknowledged(_)) {
             incident.note("its condition is gone, and it is locked until somebody has inspected it".to_string());
-            let told = incident.told();
-            self.inform(&news.key, PageKind::Locked, told, now);
+            let told = incident.reached_recipients();
+            self.send_info(&event.key, PageKind::Latched, told, now);
         } else {
-            let kind = if locked { PageKind::Locked } else { PageKind::Over };
-            self.over(news, "its condition is gone", kind, now, out);
+            let kind = if locked { PageKind::Latched } else { PageKind::Resolved };
+            self.resolve(event, "its condition is gone", kind, now, out);
         }
     }
 
-    fn over(&mut self, news: &OncallEvent, why: &str, kind: PageKind, now: Now, out: &mut OncallOutput) {
-        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
-        if matches!(incident.stage, IncidentStage::Over(_)) {
+    fn resolve(&mut self, event: &OncallEvent, why: &str, kind: PageKind, now: Now, out: &mut OncallOutput) {
+        let Some(incident) = self.incidents.get_mut(&event.key) else { return };
+        if matches!(incident.stage, IncidentStage::Resolved(_)) {
             return;
         }
-        let awake = match (&incident.stage, incident.taken) {
-            (IncidentStage::Taken(by), Some(at)) if incident.priority == Priority::P1 => {
+        let awake = match (&incident.stage, incident.acknowledged_at) {
+            (IncidentStage::Acknowledged(by), Some(at)) if incident.priority == Priority::P1 => {
                 (ms(now.mono) - at <= STILL_AWAKE_MS).then(|| by.clone())
             }
             _ => None,
         };
-        incident.stage = IncidentStage::Over(why.to_string());
-        incident.next = None;
-        let told = incident.told();
+        incident.stage = IncidentStage::Resolved(why.to_string());
+        incident.next_step_at = None;
+        let told = incident.reached_recipients();
         for page in incident.drop_waiting(why) {
-            self.log(out, &news.key, "page_dropped", Some(page), why);
+            self.log(out, &event.key, "page_dropped", Some(page), why);
         }
-        self.inform(&news.key, kind, told, now);
-        let pages = self.incidents.get_mut(&news.key).into_iter().flat_map(|i| &mut i.pages);
-        let is_theirs = |p: &&mut Page| p.kind == kind && awake.as_deref() == Some(&*p.whom);
-        pages.filter(is_theirs).for_each(|p| p.urgent = true);
+        self.send_info(&event.key, kind, told, now);
+        let pages = self.incidents.get_mut(&event.key).into_iter().flat_map(|i| &mut i.pages);
+        let is_theirs = |p: &&mut Page| p.kind == kind && awake.as_deref() == Some(&*p.recipient);
+        pages.filter(is_theirs).for_each(|p| p.ignores_quiet_hours = true);
     }
 
     fn flood_begins(&mut self, flood: (u64, u64), now: Now, out: &mut OncallOutput) {
-        self.flood = Some(now.mono);
+        self.alarm_flood_since = Some(now.mono);
         let key: Arc<str> = "".into();
-        let mut incident = Incident::new(0, Priority::P2, PageKind::Flood);
-        incident.stage = IncidentStage::Taken(String::new());
-        incident.flood = flood;
+        let mut incident = Incident::new(0, Priority::P2, PageKind::AlarmFlood);
+        incident.stage = IncidentStage::Acknowledged(String::new());
+        incident.alarm_flood = flood;
         self.incidents.insert(Arc::clone(&key), incident);
-        self.tell_step(&key, Priority::P2, 0, PageKind::Flood, now);
+        self.send_step_info(&key, Priority::P2, 0, PageKind::AlarmFlood, now);
         self.log(out, &key, "flood", None, &format!("{} alarms in {} s", flood.0, flood.1 / 1_000));
     }
 }

@@ -8,12 +8,12 @@ use crate::oncall::plan::OncallPlan;
 use crate::oncall::rota::moment;
 
 /// End of the quiet hours that contain `at`; `None` outside of quiet hours.
-pub fn quiet_until(plan: &OncallPlan, at: UnixMillis) -> Option<UnixMillis> {
+pub fn quiet_hours_end(plan: &OncallPlan, at: UnixMillis) -> Option<UnixMillis> {
     let mut until = None;
     let mut at = at;
     // Adjacent periods count as one.
-    for _ in 0..=plan.quiet.len() {
-        let Some(end) = plan.quiet.iter().filter_map(|(from, to)| ends(plan, *from, *to, at)).max() else { break };
+    for _ in 0..=plan.quiet_hours.len() {
+        let Some(end) = plan.quiet_hours.iter().filter_map(|(from, to)| ends(plan, *from, *to, at)).max() else { break };
         until = Some(end);
         at = end;
     }

@@ -23,7 +23,8 @@ pub struct Incident {
     /// What its pages say.
     pub kind: PageKind,
     /// The chain that it goes through.
-    pub chain: Option<Arc<str>>,
+    #[serde(rename = "chain")]
+    pub escalation_policy: Option<Arc<str>>,
     /// How it stands.
     pub stage: IncidentStage,
     /// The step that is next.
@@ -31,38 +32,48 @@ pub struct Incident {
     /// How often the chain was gone through.
     pub round: u32,
     /// When the next step begins, on the monotonic scale; of a test: when it is missed.
-    pub next: Option<i64>,
+    #[serde(rename = "next")]
+    pub next_step_at: Option<i64>,
     /// Pages.
     pub pages: Vec<Page>,
     /// What became of it, the oldest first.
     pub notes: Vec<String>,
     /// Whether it comes of a trial.
     #[serde(default)]
-    pub test: bool,
+    #[serde(rename = "test")]
+    pub is_test: bool,
     /// Whether it was one of a flood: what is said of it goes together with the others.
     #[serde(default)]
-    pub merges: bool,
+    #[serde(rename = "merges")]
+    pub is_merged: bool,
     /// The occurrence at which people began to be told: one that comes back soon goes on with the same escalation.
     #[serde(default)]
-    pub first: u64,
+    #[serde(rename = "first")]
+    pub first_occurrence: u64,
     /// When its condition went, on the monotonic scale.
     #[serde(default)]
-    pub gone: Option<i64>,
+    #[serde(rename = "gone")]
+    pub condition_ended_at: Option<i64>,
     /// Whether it is locked until somebody has inspected it.
     #[serde(default)]
-    pub locked: bool,
+    #[serde(rename = "locked")]
+    pub latched: bool,
     /// Whether it was said that it comes and goes.
     #[serde(default)]
-    pub flaps: bool,
+    #[serde(rename = "flaps")]
+    pub recurrence_reported: bool,
     /// When somebody took it, on the monotonic scale.
     #[serde(default)]
-    pub taken: Option<i64>,
+    #[serde(rename = "taken")]
+    pub acknowledged_at: Option<i64>,
     /// Who took it, or gave it to somebody.
     #[serde(default)]
-    pub by: String,
+    #[serde(rename = "by")]
+    pub actor: String,
     /// How many alarms, and within how many milliseconds; of an alarm flood.
     #[serde(default)]
-    pub flood: (u64, u64),
+    #[serde(rename = "flood")]
+    pub alarm_flood: (u64, u64),
 }
 
 /// How an incident stands.
@@ -70,13 +81,17 @@ pub struct Incident {
 #[serde(rename_all = "snake_case")]
 pub enum IncidentStage {
     /// Somebody is wanted.
-    Wanted,
+    #[serde(rename = "wanted")]
+    Paging,
     /// Somebody took it.
-    Taken(String),
+    #[serde(rename = "taken")]
+    Acknowledged(String),
     /// Nobody is told, and why.
-    Silent(String),
+    #[serde(rename = "silent")]
+    Suppressed(String),
     /// It is over, and why.
-    Over(String),
+    #[serde(rename = "over")]
+    Resolved(String),
 }
 
 impl Incident {
@@ -85,27 +100,27 @@ impl Incident {
             occurrence,
             priority,
             kind,
-            chain: None,
-            stage: IncidentStage::Wanted,
+            escalation_policy: None,
+            stage: IncidentStage::Paging,
             step: 0,
             round: 0,
-            next: None,
+            next_step_at: None,
             pages: Vec::new(),
             notes: Vec::new(),
-            test: false,
-            merges: false,
-            first: occurrence,
-            gone: None,
-            locked: false,
-            flaps: false,
-            taken: None,
-            by: String::new(),
-            flood: (0, 0),
+            is_test: false,
+            is_merged: false,
+            first_occurrence: occurrence,
+            condition_ended_at: None,
+            latched: false,
+            recurrence_reported: false,
+            acknowledged_at: None,
+            actor: String::new(),
+            alarm_flood: (0, 0),
         }
     }
 
     /// Starts a new escalation. Earlier pages stay answerable: a reply to one acknowledges the present occurrence.
-    pub fn renew(&mut self, occurrence: u64, priority: Priority, kind: PageKind) {
+    pub fn restart_escalation(&mut self, occurrence: u64, priority: Priority, kind: PageKind) {
         let pages = std::mem::take(&mut self.pages);
         let notes = std::mem::take(&mut self.notes);
         *self = Self { pages, notes, ..Self::new(occurrence, priority, kind) };
@@ -113,7 +128,7 @@ impl Incident {
 
     /// Pages of the present escalation.
     pub fn current(&self) -> impl Iterator<Item = &Page> {
-        self.pages.iter().filter(|p| p.occurrence >= self.first)
+        self.pages.iter().filter(|p| p.occurrence >= self.first_occurrence)
     }
 
     /// Appends a note; a repetition of the last one is skipped.
@@ -127,16 +142,16 @@ impl Incident {
     }
 
     /// Whether a page waits or is in flight.
-    pub fn is_live(&self) -> bool {
-        self.pages.iter().any(|p| matches!(p.state, PageState::Waits(_) | PageState::Sent(_)))
+    pub fn has_pending_pages(&self) -> bool {
+        self.pages.iter().any(|p| matches!(p.state, PageState::Waiting(_) | PageState::InFlight(_)))
     }
 
     /// Recipients whose page requiring an answer was accepted by a service, without duplicates.
-    pub fn told(&self) -> Vec<Arc<str>> {
+    pub fn reached_recipients(&self) -> Vec<Arc<str>> {
         let mut out: Vec<Arc<str>> = Vec::new();
-        for page in self.current().filter(|p| p.kind.wants_answer()) {
-            if matches!(page.state, PageState::Accepted(_)) && !out.contains(&page.whom) {
-                out.push(Arc::clone(&page.whom));
+        for page in self.current().filter(|p| p.kind.requires_ack()) {
+            if matches!(page.state, PageState::Accepted(_)) && !out.contains(&page.recipient) {
+                out.push(Arc::clone(&page.recipient));
             }
         }
         out
@@ -145,10 +160,10 @@ impl Incident {
     /// Drops waiting pages that require an answer and returns their ids. Pages in flight and accepted ones remain.
     pub fn drop_waiting(&mut self, why: &str) -> Vec<u64> {
         let mut out = Vec::new();
-        for page in self.pages.iter_mut().filter(|p| p.kind.wants_answer()) {
-            if matches!(page.state, PageState::Waits(_)) {
+        for page in self.pages.iter_mut().filter(|p| p.kind.requires_ack()) {
+            if matches!(page.state, PageState::Waiting(_)) {
                 page.state = PageState::Dropped;
-                page.said = why.to_string();
+                page.last_result = why.to_string();
                 out.push(page.id);
             }
         }
@@ -156,16 +171,16 @@ impl Incident {
     }
 
     /// Whether a waiting page of this kind to this recipient exists; contact methods new to it are added and tried next.
-    pub fn joins(&mut self, kind: PageKind, whom: &str, ways: &[Contact], now: i64) -> bool {
+    pub fn merge_into_waiting(&mut self, kind: PageKind, recipient: &str, contact_methods: &[Contact], now: i64) -> bool {
         let occurrence = self.occurrence;
-        let same = |p: &&mut Page| p.kind == kind && *p.whom == *whom && matches!(p.state, PageState::Waits(_));
+        let same = |p: &&mut Page| p.kind == kind && *p.recipient == *recipient && matches!(p.state, PageState::Waiting(_));
         let Some(page) = self.pages.iter_mut().find(same) else { return false };
         page.occurrence = occurrence;
-        let fresh: Vec<Contact> = ways.iter().filter(|w| !page.ways.contains(w)).cloned().collect();
+        let fresh: Vec<Contact> = contact_methods.iter().filter(|w| !page.contact_methods.contains(w)).cloned().collect();
         if !fresh.is_empty() {
-            page.way = page.ways.len();
-            page.ways.extend(fresh);
-            page.state = PageState::Waits(now);
+            page.way = page.contact_methods.len();
+            page.contact_methods.extend(fresh);
+            page.state = PageState::Waiting(now);
         }
         true
     }
@@ -185,12 +200,12 @@ impl Incident {
     pub fn moments(&mut self) -> impl Iterator<Item = &mut i64> {
         let pages = self.pages.iter_mut().flat_map(|p| {
             let state = match &mut p.state {
-                PageState::Waits(at) | PageState::Sent(at) | PageState::Accepted(at) => Some(at),
+                PageState::Waiting(at) | PageState::InFlight(at) | PageState::Accepted(at) => Some(at),
                 PageState::Dropped => None,
             };
-            state.into_iter().chain(&mut p.tried)
+            state.into_iter().chain(&mut p.last_attempt)
         });
-        let own = self.next.iter_mut().chain(&mut self.gone).chain(&mut self.taken);
+        let own = self.next_step_at.iter_mut().chain(&mut self.condition_ended_at).chain(&mut self.acknowledged_at);
         own.chain(pages)
     }
 }

@@ -64,10 +64,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::time::{MonotonicMillis, Now, UnixMillis, carried_by};
-use crate::oncall::dispatch::{Channel, OnTheWay};
+use crate::model::time::{MonotonicMillis, Now, UnixMillis, rebase_offset};
+use crate::oncall::dispatch::{Channel, InFlightDelivery};
 use crate::oncall::incident::{Incident, IncidentStage};
-use crate::oncall::page::{Page, PageLogEntry, PageState, Send};
+use crate::oncall::page::{Page, PageLogEntry, PageState, PageDelivery};
 use crate::oncall::plan::OncallPlan;
 use crate::oncall::rota::Override;
 
@@ -104,7 +104,8 @@ pub struct Meta {
     /// When the page of the week is due.
     pub next_test: Option<UnixMillis>,
     /// The last answer that was carried out of each channel that reads its answers again: what came before it is old.
-    pub answered: BTreeMap<String, String>,
+    #[serde(rename = "answered")]
+    pub last_replies: BTreeMap<String, String>,
 }
 
 /// State restored at a start: a row of the store per incident and one for `meta`.
@@ -119,7 +120,7 @@ pub struct PersistedOncall {
 pub struct OncallOutput {
     /// Entries of the event log, in order.
     pub log: Vec<PageLogEntry>,
-    pub sends: Vec<Send>,
+    pub sends: Vec<PageDelivery>,
     /// Changed incidents; `None`: delete the stored row.
     pub changed: BTreeMap<Arc<str>, Option<PersistedIncident>>,
     /// The other state, if it changed.
@@ -128,7 +129,7 @@ pub struct OncallOutput {
 
 /// Statistics of paging, for the gateway's own health.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OncallFigures {
+pub struct OncallStats {
     /// Alarms in need of a person of which nobody has been notified.
     pub unreached: u64,
     /// People who missed their last test page.
@@ -136,7 +137,7 @@ pub struct OncallFigures {
     /// Pages that wait or are in flight.
     pub waiting: u64,
     /// Channels whose last delivery failed.
-    pub resting: u64,
+    pub unavailable_channels: u64,
     /// Deliveries accepted by a service since the start.
     pub sent: u64,
     /// Deliveries that were not accepted since the start.
@@ -150,7 +151,7 @@ pub struct Oncall {
     incidents: BTreeMap<Arc<str>, Incident>,
     meta: Meta,
     channels: BTreeMap<String, Channel>,
-    on_the_way: BTreeMap<u64, OnTheWay>,
+    in_flight: BTreeMap<u64, InFlightDelivery>,
     next_send: u64,
     boot: Arc<str>,
     /// When [`Oncall::tick`] has something to do without an input.
@@ -159,9 +160,9 @@ pub struct Oncall {
     touched: BTreeSet<Arc<str>>,
     is_meta_touched: bool,
     /// Start of the present alarm flood: alarms below P1 are then sent once a minute.
-    flood: Option<MonotonicMillis>,
+    alarm_flood_since: Option<MonotonicMillis>,
     /// Counters since the start.
-    counted: OncallFigures,
+    counters: OncallStats,
 }
 
 impl Oncall {
@@ -175,14 +176,14 @@ impl Oncall {
         let mut out = Self { plan, meta, boot: boot.into(), wake: Some(now.mono), ..Self::default() };
         for (key, kept) in stored.incidents {
             let mut incident = kept.incident;
-            let by = carried_by((kept.saved, &kept.boot), (now, boot));
+            let by = rebase_offset((kept.saved, &kept.boot), (now, boot));
             incident.moments().for_each(|at| *at = at.saturating_add(by));
-            incident.first = if incident.first == 0 { incident.occurrence } else { incident.first };
+            incident.first_occurrence = if incident.first_occurrence == 0 { incident.occurrence } else { incident.first_occurrence };
             for page in &mut incident.pages {
                 // The outcome of a page in flight is unknown: it is sent again, marked as a possible repetition.
                 page.occurrence = if page.occurrence == 0 { incident.occurrence } else { page.occurrence };
-                if let PageState::Sent(at) = page.state {
-                    (page.state, page.repeat) = (PageState::Waits(at), true);
+                if let PageState::InFlight(at) = page.state {
+                    (page.state, page.may_be_duplicate) = (PageState::Waiting(at), true);
                 }
             }
             out.incidents.insert(key.into(), incident);
@@ -204,31 +205,31 @@ impl Oncall {
         let channels = &self.plan.channels;
         self.channels.retain(|id, _| channels.contains_key(id));
         for page in self.incidents.values_mut().flat_map(|i| &mut i.pages) {
-            if !matches!(page.state, PageState::Waits(_)) {
+            if !matches!(page.state, PageState::Waiting(_)) {
                 continue;
             }
-            page.ways.retain(|w| channels.contains_key(&w.channel));
+            page.contact_methods.retain(|w| channels.contains_key(&w.channel));
             page.way = 0;
-            if page.ways.is_empty() {
+            if page.contact_methods.is_empty() {
                 page.state = PageState::Dropped;
-                page.said = "its channel is gone".to_string();
+                page.last_result = "its channel is gone".to_string();
             }
         }
     }
 
     /// Appends an entry to the log of this step.
-    fn log(&self, out: &mut OncallOutput, key: &Arc<str>, what: &'static str, page: Option<u64>, why: &str) {
+    fn log(&self, out: &mut OncallOutput, key: &Arc<str>, event: &'static str, page: Option<u64>, reason: &str) {
         let incident = self.incidents.get(key);
         let found: Option<&Page> = incident.and_then(|i| i.pages.iter().find(|p| Some(p.id) == page));
         out.log.push(PageLogEntry {
             key: Arc::clone(key),
-            what,
+            event,
             page,
             occurrence: incident.map_or(0, |i| i.occurrence),
             kind: found.map(|p| p.kind),
-            whom: found.map_or_else(|| "".into(), |p| Arc::clone(&p.whom)),
-            channel: found.and_then(|p| p.ways.get(p.way)).map_or(String::new(), |w| w.channel.clone()),
-            why: why.to_string(),
+            recipient: found.map_or_else(|| "".into(), |p| Arc::clone(&p.recipient)),
+            channel: found.and_then(|p| p.contact_methods.get(p.way)).map_or(String::new(), |w| w.channel.clone()),
+            reason: reason.to_string(),
         });
     }
 
@@ -240,8 +241,8 @@ impl Oncall {
                 break;
             }
             self.wake = None;
-            self.tests(now, out);
-            self.steps(now, out);
+            self.run_weekly_test(now, out);
+            self.start_due_steps(now, out);
             self.dispatch(now, out);
         }
         self.wake = self.wake.map(|at| at.max(now.mono.plus(1)));
@@ -251,8 +252,8 @@ impl Oncall {
                 continue;
             };
             incident.tidy();
-            let is_over = matches!(incident.stage, IncidentStage::Over(_)) && !is_test(&key);
-            if (is_over || key.is_empty()) && !incident.is_live() {
+            let is_over = matches!(incident.stage, IncidentStage::Resolved(_)) && !is_test(&key);
+            if (is_over || key.is_empty()) && !incident.has_pending_pages() {
                 self.incidents.remove(&key);
                 out.changed.insert(key, None);
             } else {
@@ -275,9 +276,9 @@ impl Oncall {
     }
 
     /// Statistics at this moment.
-    pub fn figures(&self) -> OncallFigures {
+    pub fn stats(&self) -> OncallStats {
         let unreached = self.incidents.values().filter(|i| {
-            let tried = i.current().filter(|p| p.kind.wants_answer());
+            let tried = i.current().filter(|p| p.kind.requires_ack());
             let (mut any, mut reached) = (false, false);
             for page in tried {
                 any |= page.tries > 0;
@@ -285,20 +286,20 @@ impl Oncall {
             }
             // A step without recipients counts as well.
             let is_begun = any || (i.round > 0 && i.pages.is_empty());
-            i.stage == IncidentStage::Wanted && is_begun && !reached
+            i.stage == IncidentStage::Paging && is_begun && !reached
         });
         let people = &self.plan.people;
         let missed = |(key, i): &(&Arc<str>, &Incident)| {
             let is_known = key.split_once('.').is_some_and(|(_, person)| people.contains_key(person));
-            is_test(key) && is_known && matches!(i.stage, IncidentStage::Over(_))
+            is_test(key) && is_known && matches!(i.stage, IncidentStage::Resolved(_))
         };
-        let live = |p: &&Page| matches!(p.state, PageState::Waits(_) | PageState::Sent(_));
-        OncallFigures {
+        let live = |p: &&Page| matches!(p.state, PageState::Waiting(_) | PageState::InFlight(_));
+        OncallStats {
             unreached: unreached.count() as u64,
             tests_missed: self.incidents.iter().filter(missed).count() as u64,
             waiting: self.incidents.values().flat_map(|i| &i.pages).filter(live).count() as u64,
-            resting: self.channels.values().filter(|c| c.is_away()).count() as u64,
-            ..self.counted
+            unavailable_channels: self.channels.values().filter(|c| c.is_unavailable()).count() as u64,
+            ..self.counters
         }
     }
 
@@ -323,7 +324,7 @@ impl Oncall {
         }
         // The incident of this page may be resolved while others of the same message are not.
         for (key, incident) in &self.incidents {
-            if let Some(page) = incident.pages.iter().find(|p| p.with.contains(&id)) {
+            if let Some(page) = incident.pages.iter().find(|p| p.merged_with.contains(&id)) {
                 return Some((key, incident, page));
             }
         }

@@ -20,40 +20,40 @@ pub struct OncallEvent {
     pub occurrence: u64,
     pub priority: Priority,
     /// Whether an injected sample caused it.
-    pub test: bool,
+    pub is_test: bool,
     /// Whether it is part of an alarm flood: it is sent together with the others.
     pub merged: bool,
-    pub what: OncallEventKind,
+    pub kind: OncallEventKind,
 }
 
 /// The kinds of change that paging distinguishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OncallEventKind {
     /// It needs a person: raised, escalated, reminded, or no longer suppressed.
-    Wanted(PageKind),
+    PageRequired(PageKind),
     /// It is active but suppressed, and the reason.
-    Silenced(&'static str),
-    Taken {
-        by: String,
+    Suppressed(&'static str),
+    Acknowledged {
+        actor: String,
     },
     /// It was handed over to another person.
     HandedOver {
-        by: String,
+        actor: String,
         to: String,
     },
     /// Somebody arrived on site.
     Arrived {
-        by: String,
+        actor: String,
     },
     /// Nobody arrived in time.
-    Late,
+    ArrivalOverdue,
     /// Its condition ended.
-    Gone {
+    ConditionEnded {
         /// Whether it is latched until a person resets it.
-        locked: bool,
+        latched: bool,
     },
     /// It was resolved by a person: reset, or its rule removed; the reason.
-    Over(String),
+    Resolved(String),
     /// It chatters and is held in alarm.
     Chatters,
     /// More alarms than people can read.
@@ -68,12 +68,12 @@ pub enum OncallEventKind {
 #[derive(Clone, Debug, PartialEq)]
 pub enum OncallCommand {
     /// The outcome of a delivery.
-    Answered {
+    DeliveryFinished {
         id: u64,
-        answer: DeliveryOutcome,
+        outcome: DeliveryOutcome,
     },
     /// A channel restarted: the outcome of its deliveries in flight will never be known.
-    Lost {
+    ChannelRestarted {
         channel: String,
     },
     /// A reply to a page.
@@ -81,13 +81,13 @@ pub enum OncallCommand {
     /// Send a test page.
     Test {
         person: String,
-        by: String,
+        actor: String,
     },
     /// Add an override of a rota.
-    StandIn(Override),
-    Withdraw {
+    AddOverride(Override),
+    RemoveOverride {
         number: u64,
-        by: String,
+        actor: String,
     },
 }
 
@@ -113,23 +113,23 @@ pub struct PageReply {
     pub page: u64,
     pub reply: Reply,
     /// Who replies to a page that went to a channel and not to a person; empty if unknown.
-    pub by: String,
+    pub actor: String,
     pub note: String,
     /// The method by which it came, for the log.
-    pub how: String,
+    pub via: String,
     /// Whether only the page's own alarm is meant, not every alarm of its message.
     pub is_single: bool,
     /// Whether a confirmation is sent: the method by which it came shows no result.
-    pub is_confirmed: bool,
+    pub needs_confirmation: bool,
     /// The channel and its own id of the reply, where replies can be read again; replies up to this id are not read again.
-    pub read: Option<(String, String)>,
+    pub read_up_to: Option<(String, String)>,
 }
 
 impl PageReply {
     /// A reply for every alarm of the page's message.
-    pub fn new(page: u64, reply: Reply, how: impl Into<String>) -> Self {
+    pub fn new(page: u64, reply: Reply, via: impl Into<String>) -> Self {
         let (by, note) = (String::new(), String::new());
-        Self { page, reply, by, note, how: how.into(), is_single: false, is_confirmed: false, read: None }
+        Self { page, reply, actor: by, note, via: via.into(), is_single: false, needs_confirmation: false, read_up_to: None }
     }
 }
 
@@ -140,50 +140,58 @@ pub enum PageKind {
     /// It was raised.
     Raised,
     /// It is more urgent than it was.
-    Worsened,
+    #[serde(rename = "worsened")]
+    Escalated,
     /// It is still there, long after somebody took it.
     Reminded,
     /// Somebody gave it to you.
     HandedOver,
     /// Somebody took it, and nobody is there.
-    Late,
+    #[serde(rename = "late")]
+    ArrivalOverdue,
     /// Somebody took it: for those who were told.
-    Taken,
+    #[serde(rename = "taken")]
+    Acknowledged,
     /// It is gone: for those who were told.
-    Over,
+    #[serde(rename = "over")]
+    Resolved,
     /// Its condition is gone and it is locked until somebody has inspected it: for those who were told.
-    Locked,
+    #[serde(rename = "locked")]
+    Latched,
     /// It comes and goes: for those who were told, once.
-    Returns,
+    #[serde(rename = "returns")]
+    Recurring,
     /// What became of an answer: for whoever gave it.
-    Answer,
+    #[serde(rename = "answer")]
+    ReplyResult,
     /// More alarms than people can read.
-    Flood,
+    #[serde(rename = "flood")]
+    AlarmFlood,
     /// The page of the week, or one that somebody asked for.
     Test,
 }
 
 impl PageKind {
     /// Whether a person has to answer; such a page is retried while its incident is paging.
-    pub fn wants_answer(self) -> bool {
-        use PageKind::{Answer, Flood, Locked, Over, Returns, Taken};
-        !matches!(self, Taken | Over | Locked | Returns | Answer | Flood)
+    pub fn requires_ack(self) -> bool {
+        use PageKind::{ReplyResult, AlarmFlood, Latched, Resolved, Recurring, Acknowledged};
+        !matches!(self, Acknowledged | Resolved | Latched | Recurring | ReplyResult | AlarmFlood)
     }
 
     /// The name as printed and stored.
     pub const fn word(self) -> &'static str {
         match self {
             PageKind::Raised => "raised",
-            PageKind::Worsened => "worsened",
+            PageKind::Escalated => "worsened",
             PageKind::Reminded => "reminded",
             PageKind::HandedOver => "handed_over",
-            PageKind::Late => "late",
-            PageKind::Taken => "taken",
-            PageKind::Over => "over",
-            PageKind::Locked => "locked",
-            PageKind::Returns => "returns",
-            PageKind::Answer => "answer",
-            PageKind::Flood => "flood",
+            PageKind::ArrivalOverdue => "late",
+            PageKind::Acknowledged => "taken",
+            PageKind::Resolved => "over",
+            PageKind::Latched => "locked",
+            PageKind::Recurring => "returns",
+            PageKind::ReplyResult => "answer",
+            PageKind::AlarmFlood => "flood",
             PageKind::Test => "test",
         }
     }
@@ -200,9 +208,11 @@ pub struct Page {
     #[serde(default)]
     pub occurrence: u64,
     /// A person's id, or `channel:ID`.
-    pub whom: Arc<str>,
+    #[serde(rename = "whom")]
+    pub recipient: Arc<str>,
     /// The ways to them, the best first.
-    pub ways: Vec<Contact>,
+    #[serde(rename = "ways")]
+    pub contact_methods: Vec<Contact>,
     /// The way that is next.
     pub way: usize,
     /// How often it was tried.
@@ -214,25 +224,32 @@ pub struct Page {
     pub not_before: Option<UnixMillis>,
     /// When it was tried last, on the monotonic scale.
     #[serde(default)]
-    pub tried: Option<i64>,
+    #[serde(rename = "tried")]
+    pub last_attempt: Option<i64>,
     /// Whether it is told at any hour.
     #[serde(default)]
-    pub urgent: bool,
+    #[serde(rename = "urgent")]
+    pub ignores_quiet_hours: bool,
     /// Whether an earlier try may have arrived: its answer was not seen.
     #[serde(default)]
-    pub repeat: bool,
+    #[serde(rename = "repeat")]
+    pub may_be_duplicate: bool,
     /// Pages that went in the same message: whoever answers it takes them all.
     #[serde(default)]
-    pub with: Vec<u64>,
+    #[serde(rename = "with")]
+    pub merged_with: Vec<u64>,
     /// Whether it was answered: its token writes once.
     #[serde(default)]
-    pub used: bool,
+    #[serde(rename = "used")]
+    pub is_answered: bool,
     /// What became of it last, in words.
     #[serde(default)]
-    pub said: String,
+    #[serde(rename = "said")]
+    pub last_result: String,
     /// What became of an answer, for whoever gave it.
     #[serde(default)]
-    pub answer: LocalizedText,
+    #[serde(rename = "answer")]
+    pub reply_result: LocalizedText,
     /// Whether whoever reads it may still say that they are there.
     #[serde(default)]
     pub can_arrive: bool,
@@ -241,7 +258,7 @@ pub struct Page {
 impl Page {
     /// Whether it is still to be sent.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.state, PageState::Waits(_))
+        matches!(self.state, PageState::Waiting(_))
     }
 
     /// Two digits that name the page in a short message, 10 to 99; unique among the next 89 pages.
@@ -260,9 +277,11 @@ pub fn code(page: u64) -> u64 {
 #[serde(rename_all = "snake_case")]
 pub enum PageState {
     /// It is tried from then on.
-    Waits(i64),
+    #[serde(rename = "waits")]
+    Waiting(i64),
     /// It is on its way since then.
-    Sent(i64),
+    #[serde(rename = "sent")]
+    InFlight(i64),
     /// The service has it.
     Accepted(i64),
     /// It is not sent any more.
@@ -271,20 +290,20 @@ pub enum PageState {
 
 /// A message for a channel; it may merge several pages.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Send {
+pub struct PageDelivery {
     /// Identifies the delivery in its outcome.
     pub id: u64,
     pub channel: Arc<str>,
     /// The address: a telephone number, a topic, a user id.
     pub to: String,
-    pub whom: Arc<str>,
+    pub recipient: Arc<str>,
     pub language: Language,
     /// The pages of the message.
     pub about: Vec<PageItem>,
     /// The highest priority among its pages.
     pub priority: Priority,
     /// Whether an earlier delivery may have arrived.
-    pub repeat: bool,
+    pub may_be_duplicate: bool,
 }
 
 /// One page within a message.
@@ -298,28 +317,28 @@ pub struct PageItem {
     pub occurrence: u64,
     pub priority: Priority,
     /// Who acknowledged the alarm or handed it over.
-    pub by: String,
+    pub actor: String,
     /// The state of the alarm's condition.
-    pub stands: Stands,
+    pub condition: ConditionStatus,
     /// Number of alarms, and the period in milliseconds; only of an alarm flood.
-    pub flood: (u64, u64),
+    pub alarm_flood: (u64, u64),
     /// Whether an injected sample caused it.
-    pub test: bool,
+    pub is_test: bool,
     /// The result of a reply; empty for other kinds.
-    pub answer: LocalizedText,
+    pub reply_result: LocalizedText,
     /// Whether the reader may still report arrival.
     pub can_arrive: bool,
 }
 
 /// The state of an alarm's condition while it is unacknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stands {
+pub enum ConditionStatus {
     #[default]
-    There,
+    Active,
     /// It ended, and nobody has acknowledged the alarm.
-    Gone,
+    Ended,
     /// It ended; the alarm is latched until a person resets it.
-    Locked,
+    Latched,
 }
 
 /// An entry of the event log; `key` and `what` are columns of their own, the rest is its JSON body.
@@ -328,7 +347,7 @@ pub struct PageLogEntry {
     #[serde(skip)]
     pub key: Arc<str>,
     #[serde(skip)]
-    pub what: &'static str,
+    pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<u64>,
     /// The alarm's occurrence number.
@@ -337,9 +356,11 @@ pub struct PageLogEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<PageKind>,
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub whom: Arc<str>,
+    #[serde(rename = "whom")]
+    pub recipient: Arc<str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub channel: String,
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub why: String,
+    #[serde(rename = "why")]
+    pub reason: String,
 }

@@ -21,33 +21,33 @@ const AHEAD_MS: i64 = 366 * 86_400_000;
 const OVERRIDES: usize = 1_000;
 
 impl Oncall {
-    pub(super) fn handed_over(&mut self, news: &OncallEvent, by: &str, to: &str, now: Now, out: &mut OncallOutput) {
-        let fresh = || Incident::new(news.occurrence, news.priority, PageKind::Raised);
-        let device = news.key.rsplit_once('.').map_or("", |(_, d)| d);
-        let chain = self.plan.chain(news.priority, device).cloned();
-        let incident = self.incidents.entry(Arc::clone(&news.key)).or_insert_with(fresh);
+    pub(super) fn handed_over(&mut self, event: &OncallEvent, by: &str, to: &str, now: Now, out: &mut OncallOutput) {
+        let fresh = || Incident::new(event.occurrence, event.priority, PageKind::Raised);
+        let device = event.key.rsplit_once('.').map_or("", |(_, d)| d);
+        let chain = self.plan.escalation_policy(event.priority, device).cloned();
+        let incident = self.incidents.entry(Arc::clone(&event.key)).or_insert_with(fresh);
         incident.note(format!("{by} gave it to {to}"));
         for page in incident.drop_waiting(&format!("{by} gave it to {to}")) {
-            self.log(out, &news.key, "page_dropped", Some(page), &format!("{by} gave it to {to}"));
+            self.log(out, &event.key, "page_dropped", Some(page), &format!("{by} gave it to {to}"));
         }
-        let Some(incident) = self.incidents.get_mut(&news.key) else { return };
-        incident.pages.iter_mut().for_each(|p| p.used = true);
+        let Some(incident) = self.incidents.get_mut(&event.key) else { return };
+        incident.pages.iter_mut().for_each(|p| p.is_answered = true);
         // The recipient has the first step's wait to acknowledge; then the escalation starts from its first step.
-        (incident.stage, incident.taken, incident.kind) = (IncidentStage::Wanted, None, PageKind::Raised);
-        (incident.step, incident.round, incident.by) = (0, 0, by.to_string());
+        (incident.stage, incident.acknowledged_at, incident.kind) = (IncidentStage::Paging, None, PageKind::Raised);
+        (incident.step, incident.round, incident.actor) = (0, 0, by.to_string());
         let wait = chain.as_ref().and_then(|c| c.steps.first()).map(|s| s.wait_ms);
-        incident.chain = chain.map(|c| c.id);
-        incident.next = wait.map(|wait| ms(now.mono.plus(wait)));
-        let ways = self.plan.ways(to, &[]);
-        let page = self.new_page(&news.key, PageKind::HandedOver, to.into(), ways, now);
-        self.incidents.entry(Arc::clone(&news.key)).and_modify(|i| i.pages.push(page));
+        incident.escalation_policy = chain.map(|c| c.id);
+        incident.next_step_at = wait.map(|wait| ms(now.mono.plus(wait)));
+        let ways = self.plan.contact_methods(to, &[]);
+        let page = self.new_page(&event.key, PageKind::HandedOver, to.into(), ways, now);
+        self.incidents.entry(Arc::clone(&event.key)).and_modify(|i| i.pages.push(page));
     }
 
     /// Checks that a person is configured.
     ///
     /// # Errors
     /// There is no such person; names the nearest id.
-    pub fn knows(&self, person: &str) -> Result<(), LocalizedText> {
+    pub fn require_person(&self, person: &str) -> Result<(), LocalizedText> {
         if self.plan.people.contains_key(person) {
             return Ok(());
         }
@@ -60,8 +60,8 @@ impl Oncall {
     /// # Errors
     /// There is no such person, or no contact method.
     pub fn can_be_reached(&self, person: &str) -> Result<(), LocalizedText> {
-        self.knows(person)?;
-        if self.plan.ways(person, &[]).is_empty() {
+        self.require_person(person)?;
+        if self.plan.contact_methods(person, &[]).is_empty() {
             let en = format!("{person} has no way to be reached");
             return Err(LocalizedText::both(format!("{person} 没有联系方式"), en));
         }
@@ -69,7 +69,7 @@ impl Oncall {
     }
 
     /// Sends the weekly test if it is due.
-    pub(super) fn tests(&mut self, now: Now, out: &mut OncallOutput) {
+    pub(super) fn run_weekly_test(&mut self, now: Now, out: &mut OncallOutput) {
         let plan = Arc::clone(&self.plan);
         let Some((day, time, _)) = plan.test else { return };
         if !now.wall_trusted {
@@ -84,7 +84,7 @@ impl Oncall {
                     plan.rotas.keys().filter_map(|id| rota::on_call(&plan, id, &self.meta.overrides, now.wall));
                 let people: BTreeSet<Arc<str>> = on_call.collect();
                 for person in people {
-                    let _has_ways = self.test(&person, "", now, out);
+                    let _has_ways = self.send_test_page(&person, "", now, out);
                 }
             }
             self.meta.next_test = hours::next_weekly(&plan, day, time, now.wall);
@@ -101,9 +101,9 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no such person, or no contact method.
-    pub fn test(&mut self, person: &str, by: &str, now: Now, out: &mut OncallOutput) -> Result<u64, String> {
+    pub fn send_test_page(&mut self, person: &str, by: &str, now: Now, out: &mut OncallOutput) -> Result<u64, String> {
         self.can_be_reached(person).map_err(|e| e.en)?;
-        let ways = self.plan.ways(person, &[]);
+        let ways = self.plan.contact_methods(person, &[]);
         let key: Arc<str> = format!("{TEST}.{person}").into();
         let occurrence = self.incidents.get(&key).map_or(1, |i| i.occurrence + 1);
         let mut page = self.new_page(&key, PageKind::Test, person.into(), ways, now);
@@ -111,7 +111,7 @@ impl Oncall {
         let id = page.id;
         let mut incident = Incident::new(occurrence, Priority::P2, PageKind::Test);
         let within = self.plan.test.map_or(900_000, |(_, _, within)| within);
-        incident.next = Some(ms(now.mono.plus(within)));
+        incident.next_step_at = Some(ms(now.mono.plus(within)));
         incident.pages.push(Page { ..page });
         self.incidents.insert(Arc::clone(&key), incident);
         self.touched.insert(Arc::clone(&key));
@@ -120,11 +120,11 @@ impl Oncall {
         Ok(id)
     }
 
-    pub(super) fn missed(&mut self, key: &Arc<str>, out: &mut OncallOutput) {
+    pub(super) fn test_missed(&mut self, key: &Arc<str>, out: &mut OncallOutput) {
         let Some(incident) = self.incidents.get_mut(key) else { return };
-        incident.next = None;
+        incident.next_step_at = None;
         incident.drop_waiting("time is over");
-        incident.stage = IncidentStage::Over("nobody answered in time".to_string());
+        incident.stage = IncidentStage::Resolved("nobody answered in time".to_string());
         self.touched.insert(Arc::clone(key));
         self.log(out, key, "test_missed", None, "nobody answered in time");
     }
@@ -137,14 +137,14 @@ impl Oncall {
         let Some((key, incident)) = self.incidents.get_key_value(key).filter(|(k, _)| k.starts_with(TEST)) else {
             return Err(format!("there is no test `{key}`"));
         };
-        if incident.stage != IncidentStage::Wanted {
+        if incident.stage != IncidentStage::Paging {
             return Err("it is answered already, or its time is over".to_string());
         }
         let key = Arc::clone(key);
         let (occurrence, priority) = (incident.occurrence, incident.priority);
-        let what = crate::oncall::page::OncallEventKind::Taken { by: by.to_string() };
+        let what = crate::oncall::page::OncallEventKind::Acknowledged { actor: by.to_string() };
         self.handle_event(
-            &OncallEvent { key: Arc::clone(&key), occurrence, priority, test: true, merged: false, what },
+            &OncallEvent { key: Arc::clone(&key), occurrence, priority, is_test: true, merged: false, kind: what },
             now,
             out,
         );
@@ -156,39 +156,39 @@ impl Oncall {
     ///
     /// # Errors
     /// Unknown rota or person, an invalid period, or too many overrides.
-    pub fn stand_in(&mut self, mut wanted: Override, now: Now, out: &mut OncallOutput) -> Result<(), String> {
+    pub fn add_override(&mut self, mut new_override: Override, now: Now, out: &mut OncallOutput) -> Result<(), String> {
         let know = |what: &str, name: &str, known: Vec<&str>| {
-            let mend = crate::model::problem::did_you_mean(name, known.iter().copied());
-            if known.contains(&name) { Ok(()) } else { Err(format!("there is no {what} `{name}`; {mend}")) }
+            let hint = crate::model::problem::did_you_mean(name, known.iter().copied());
+            if known.contains(&name) { Ok(()) } else { Err(format!("there is no {what} `{name}`; {hint}")) }
         };
-        know("rota", &wanted.rota, self.plan.rotas.keys().map(String::as_str).collect())?;
-        know("person", &wanted.person, self.plan.people.keys().map(|k| &**k).collect())?;
-        if wanted.to <= wanted.from || wanted.to <= now.wall {
+        know("rota", &new_override.rota, self.plan.rotas.keys().map(String::as_str).collect())?;
+        know("person", &new_override.person, self.plan.people.keys().map(|k| &**k).collect())?;
+        if new_override.to <= new_override.from || new_override.to <= now.wall {
             return Err("it ends before it begins, or is over already".to_string());
         }
         let most = i64::try_from(self.plan.override_ms).unwrap_or(i64::MAX);
-        if wanted.to.0.saturating_sub(wanted.from.0) > most || wanted.from.0.saturating_sub(now.wall.0) > AHEAD_MS {
+        if new_override.to.0.saturating_sub(new_override.from.0) > most || new_override.from.0.saturating_sub(now.wall.0) > AHEAD_MS {
             let most = crate::model::time::HumanDuration(self.plan.override_ms).text();
             return Err(format!(
                 "at most {most} at a time (`override_max` of [oncall]), and at most a year ahead: longer is a change of the rota"
             ));
         }
-        wanted.number = self.meta.last_override + 1;
+        new_override.number = self.meta.last_override + 1;
         let why = format!(
             "{} stands in until {} (number {})",
-            wanted.person,
-            wanted.to.local(&self.plan.zone),
-            wanted.number
+            new_override.person,
+            new_override.to.local(&self.plan.zone),
+            new_override.number
         );
-        let key: Arc<str> = format!("rota.{}", wanted.rota).into();
+        let key: Arc<str> = format!("rota.{}", new_override.rota).into();
         // Overrides that ended more than a day ago are dropped here; the log keeps them.
         self.meta.overrides.retain(|o| o.to > UnixMillis(now.wall.0 - LATE_TEST_MS));
         if self.meta.overrides.len() >= OVERRIDES {
             return Err(format!("{OVERRIDES} of them are enough"));
         }
-        self.log(out, &key, "stand_in", None, &format!("{why} (said {})", wanted.by));
-        self.meta.last_override = wanted.number;
-        self.meta.overrides.push(wanted);
+        self.log(out, &key, "stand_in", None, &format!("{why} (said {})", new_override.actor));
+        self.meta.last_override = new_override.number;
+        self.meta.overrides.push(new_override);
         self.is_meta_touched = true;
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no override of that number.
-    pub fn withdraw(&mut self, number: u64, by: &str, out: &mut OncallOutput) -> Result<(), String> {
+    pub fn remove_override(&mut self, number: u64, by: &str, out: &mut OncallOutput) -> Result<(), String> {
         let Some(i) = self.meta.overrides.iter().position(|o| o.number == number) else {
             let known: Vec<String> = self.meta.overrides.iter().map(|o| o.number.to_string()).collect();
             let known = if known.is_empty() { "there are none".to_string() } else { known.join(", ") };

@@ -18,23 +18,23 @@ pub struct OncallPlan {
     pub people: BTreeMap<Arc<str>, PersonPlan>,
     pub rotas: BTreeMap<String, RotaPlan>,
     /// Escalation policies; the first that matches an alarm applies.
-    pub chains: Vec<Chain>,
+    pub escalation_policies: Vec<EscalationPolicy>,
     pub channels: BTreeMap<String, RateLimit>,
     /// Daily periods in which only P1 and P2 are sent; one may cross midnight.
-    pub quiet: Vec<(Time, Time)>,
+    pub quiet_hours: Vec<(Time, Time)>,
     /// Time of day at which P4 is sent.
     pub digest: Time,
     /// Group wait of P3 and P4, and at most of P2.
-    pub gather_ms: u64,
+    pub group_wait_ms: u64,
     /// An alarm that comes back within this time continues its previous escalation.
-    pub returns_ms: u64,
+    pub recurrence_ms: u64,
     pub override_ms: u64,
     /// The weekly test: weekday, time, and milliseconds to acknowledge.
     pub test: Option<(Weekday, Time, u64)>,
     pub calendar: Calendar,
     pub zone: TimeZone,
     /// Class and area of each device.
-    pub places: BTreeMap<String, (String, String)>,
+    pub device_tags: BTreeMap<String, (String, String)>,
 }
 
 impl Default for OncallPlan {
@@ -42,17 +42,17 @@ impl Default for OncallPlan {
         Self {
             people: BTreeMap::new(),
             rotas: BTreeMap::new(),
-            chains: Vec::new(),
+            escalation_policies: Vec::new(),
             channels: BTreeMap::new(),
-            quiet: Vec::new(),
+            quiet_hours: Vec::new(),
             digest: Time::midnight(),
-            gather_ms: 0,
-            returns_ms: 600_000,
+            group_wait_ms: 0,
+            recurrence_ms: 600_000,
             override_ms: 14 * 86_400_000,
             test: None,
             calendar: Calendar::default(),
             zone: TimeZone::UTC,
-            places: BTreeMap::new(),
+            device_tags: BTreeMap::new(),
         }
     }
 }
@@ -89,7 +89,7 @@ pub struct ShiftPlan {
 
 /// An escalation policy, `[[chain]]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chain {
+pub struct EscalationPolicy {
     pub id: Arc<str>,
     /// Matching priorities; empty: all.
     pub priorities: Vec<Priority>,
@@ -100,25 +100,25 @@ pub struct Chain {
     /// At least one.
     pub steps: Vec<EscalationStep>,
     /// Repetitions of all steps; 0: unlimited.
-    pub rounds: u32,
+    pub repeat: u32,
 }
 
 /// A step of an escalation policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EscalationStep {
-    pub tell: Vec<StepTarget>,
+    pub targets: Vec<StepTarget>,
     /// Channels to try, in this order; empty: each person's own contact methods.
-    pub by: Vec<String>,
+    pub channels: Vec<String>,
     /// Milliseconds until the next step.
     pub wait_ms: u64,
 }
 
 impl OncallPlan {
     /// The escalation policy of an alarm of this priority on this device.
-    pub fn chain(&self, priority: Priority, device: &str) -> Option<&Chain> {
-        let (class, area) = self.places.get(device).map_or(("", ""), |(c, a)| (c.as_str(), a.as_str()));
+    pub fn escalation_policy(&self, priority: Priority, device: &str) -> Option<&EscalationPolicy> {
+        let (class, area) = self.device_tags.get(device).map_or(("", ""), |(c, a)| (c.as_str(), a.as_str()));
         let has = |list: &[String], name: &str| list.is_empty() || list.iter().any(|x| x == name);
-        self.chains.iter().find(|c| {
+        self.escalation_policies.iter().find(|c| {
             (c.priorities.is_empty() || c.priorities.contains(&priority))
                 && has(&c.classes, class)
                 && has(&c.areas, area)
@@ -126,16 +126,16 @@ impl OncallPlan {
     }
 
     /// Whether two devices share a class or an area: their simultaneous alarms are merged into one message.
-    pub fn is_alike(&self, a: &str, b: &str) -> bool {
-        let (Some(a), Some(b)) = (self.places.get(a), self.places.get(b)) else { return false };
+    pub fn shares_class_or_area(&self, a: &str, b: &str) -> bool {
+        let (Some(a), Some(b)) = (self.device_tags.get(a), self.device_tags.get(b)) else { return false };
         (a.0 == b.0 && !a.0.is_empty()) || (a.1 == b.1 && !a.1.is_empty())
     }
 
     /// A person's contact methods through these channels; all of them if none matches.
-    pub fn ways(&self, person: &str, by: &[String]) -> Vec<Contact> {
+    pub fn contact_methods(&self, person: &str, channels: &[String]) -> Vec<Contact> {
         let Some(person) = self.people.get(person) else { return Vec::new() };
         let mut chosen: Vec<Contact> = Vec::new();
-        for channel in by {
+        for channel in channels {
             chosen.extend(person.contacts.iter().filter(|c| c.channel == *channel).cloned());
         }
         if chosen.is_empty() { person.contacts.clone() } else { chosen }

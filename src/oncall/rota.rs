@@ -30,7 +30,8 @@ pub struct Override {
     /// Who.
     pub person: Arc<str>,
     /// Who said so.
-    pub by: String,
+    #[serde(rename = "by")]
+    pub actor: String,
 }
 
 /// A period during which one person is on call, or nobody.
@@ -93,13 +94,13 @@ pub fn moment(at: DateTime, plan: &OncallPlan) -> Option<UnixMillis> {
     at.to_zoned(plan.zone.clone()).ok().map(|z| UnixMillis(z.timestamp().as_millisecond()))
 }
 
-fn agreed<'a>(id: &str, overrides: &'a [Override], at: UnixMillis) -> Option<&'a Override> {
+fn override_at<'a>(id: &str, overrides: &'a [Override], at: UnixMillis) -> Option<&'a Override> {
     overrides.iter().rev().find(|o| o.rota == id && o.from <= at && at < o.to)
 }
 
 /// The person on call at a moment; `None`: a gap.
 pub fn on_call(plan: &OncallPlan, id: &str, overrides: &[Override], at: UnixMillis) -> Option<Arc<str>> {
-    if let Some(o) = agreed(id, overrides, at) {
+    if let Some(o) = override_at(id, overrides, at) {
         return Some(Arc::clone(&o.person));
     }
     let local = local(at, plan)?;
@@ -110,7 +111,7 @@ pub fn on_call(plan: &OncallPlan, id: &str, overrides: &[Override], at: UnixMill
 pub fn next(plan: &OncallPlan, id: &str, overrides: &[Override], at: UnixMillis) -> Option<Arc<str>> {
     let now = on_call(plan, id, overrides, at);
     let to = UnixMillis(at.0 + NEXT_DAYS * DAY_MS);
-    stretches(plan, id, overrides, at, to).into_iter().find_map(|s| s.person.filter(|p| Some(p) != now.as_ref()))
+    on_call_periods(plan, id, overrides, at, to).into_iter().find_map(|s| s.person.filter(|p| Some(p) != now.as_ref()))
 }
 
 /// Everyone who takes part in a rota.
@@ -119,7 +120,7 @@ pub fn all(rota: &RotaPlan) -> BTreeSet<Arc<str>> {
 }
 
 /// The on-call periods between two moments, gaps included.
-pub fn stretches(
+pub fn on_call_periods(
     plan: &OncallPlan,
     id: &str,
     overrides: &[Override],
@@ -141,7 +142,7 @@ pub fn stretches(
     let mut out: Vec<OnCallPeriod> = Vec::new();
     for (from, to) in bounds.iter().copied().zip(ends) {
         let person = on_call(plan, id, overrides, from);
-        let overridden = agreed(id, overrides, from).is_some();
+        let overridden = override_at(id, overrides, from).is_some();
         match out.last_mut() {
             Some(last) if last.person == person && last.overridden == overridden => last.to = to,
             _ => out.push(OnCallPeriod { from, to, person, overridden }),

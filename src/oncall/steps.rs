@@ -7,7 +7,7 @@ use crate::model::priority::Priority;
 use crate::model::time::{MonotonicMillis, Now};
 use crate::oncall::incident::{Incident, IncidentStage};
 use crate::oncall::page::{OncallEvent, Page, PageKind, PageState};
-use crate::oncall::plan::{Chain, EscalationStep, OncallPlan};
+use crate::oncall::plan::{EscalationPolicy, EscalationStep, OncallPlan};
 use crate::oncall::rota::{self, Override};
 use crate::oncall::settings::{Contact, StepTarget};
 use crate::oncall::{Oncall, OncallOutput, hours, is_test, ms};
@@ -17,30 +17,30 @@ type NotifiedContacts = (Vec<(Arc<str>, Vec<Contact>)>, Vec<String>);
 
 /// The recipients of a step at a moment.
 pub(super) fn resolve(plan: &OncallPlan, overrides: &[Override], step: &EscalationStep, now: Now) -> NotifiedContacts {
-    let mut whom: Vec<Arc<str>> = Vec::new();
+    let mut recipients: Vec<Arc<str>> = Vec::new();
     let mut notes = Vec::new();
     let mut channels: Vec<(Arc<str>, Vec<Contact>)> = Vec::new();
-    for target in &step.tell {
+    for target in &step.targets {
         match target {
             StepTarget::Rota(id) | StepTarget::Next(id) => {
                 if !now.wall_trusted {
                     // Without a trusted date the person on call is unknown: everyone of the rota is paged.
                     notes.push(format!("the date is not known: everybody of rota {id}"));
-                    whom.extend(plan.rotas.get(id).map(rota::all).unwrap_or_default());
+                    recipients.extend(plan.rotas.get(id).map(rota::all).unwrap_or_default());
                     continue;
                 }
                 let is_next = matches!(target, StepTarget::Next(_));
                 let find = if is_next { rota::next } else { rota::on_call };
                 match find(plan, id, overrides, now.wall) {
-                    Some(person) => whom.push(person),
+                    Some(person) => recipients.push(person),
                     None => notes.push(format!("nobody is on call in rota {id}")),
                 }
             }
             StepTarget::Role(role) => {
                 let has = plan.people.iter().filter(|(_, p)| p.roles.contains(role));
-                whom.extend(has.map(|(id, _)| Arc::clone(id)));
+                recipients.extend(has.map(|(id, _)| Arc::clone(id)));
             }
-            StepTarget::Person(id) => whom.push(id.as_str().into()),
+            StepTarget::Person(id) => recipients.push(id.as_str().into()),
             StepTarget::Channel(id) => {
                 let way = Contact { channel: id.clone(), to: String::new() };
                 channels.push((format!("channel:{id}").into(), vec![way]));
@@ -48,11 +48,11 @@ pub(super) fn resolve(plan: &OncallPlan, overrides: &[Override], step: &Escalati
         }
     }
     let mut out: Vec<(Arc<str>, Vec<Contact>)> = Vec::new();
-    for person in whom {
+    for person in recipients {
         if out.iter().any(|(p, _)| *p == person) {
             continue;
         }
-        let ways = plan.ways(&person, &step.by);
+        let ways = plan.contact_methods(&person, &step.channels);
         if ways.is_empty() {
             notes.push(format!("{person} has no way to be reached"));
         } else {
@@ -65,74 +65,74 @@ pub(super) fn resolve(plan: &OncallPlan, overrides: &[Override], step: &Escalati
 
 impl Oncall {
     /// Starts the steps that are due; a test that is due counts as missed.
-    pub(super) fn steps(&mut self, now: Now, out: &mut OncallOutput) {
+    pub(super) fn start_due_steps(&mut self, now: Now, out: &mut OncallOutput) {
         let mono = ms(now.mono);
-        let due = self.incidents.iter().filter(|(_, i)| i.next.is_some_and(|at| at <= mono));
+        let due = self.incidents.iter().filter(|(_, i)| i.next_step_at.is_some_and(|at| at <= mono));
         let due: Vec<Arc<str>> = due.map(|(key, _)| Arc::clone(key)).collect();
         for key in due {
             if is_test(&key) {
-                self.missed(&key, out);
+                self.test_missed(&key, out);
             } else {
-                self.step(&key, now, out);
+                self.start_next_step(&key, now, out);
             }
         }
-        if let Some(next) = self.incidents.values().filter_map(|i| i.next).min() {
+        if let Some(next) = self.incidents.values().filter_map(|i| i.next_step_at).min() {
             self.wake_at(next);
         }
     }
 
     /// Starts the next step of an incident; steps without recipients are skipped at once.
-    fn step(&mut self, key: &Arc<str>, now: Now, out: &mut OncallOutput) {
+    fn start_next_step(&mut self, key: &Arc<str>, now: Now, out: &mut OncallOutput) {
         let plan = Arc::clone(&self.plan);
         let Some(incident) = self.incidents.get_mut(key) else { return };
         self.touched.insert(Arc::clone(key));
-        let chain = incident.chain.clone();
+        let chain = incident.escalation_policy.clone();
         let device = key.rsplit_once('.').map_or("", |(_, d)| d);
-        let same = plan.chains.iter().find(|c| Some(&c.id) == chain.as_ref());
+        let same = plan.escalation_policies.iter().find(|c| Some(&c.id) == chain.as_ref());
         if same.is_none() {
             // The policy was renamed or removed: the matching one starts from its first step.
-            incident.chain = plan.chain(incident.priority, device).map(|c| Arc::clone(&c.id));
+            incident.escalation_policy = plan.escalation_policy(incident.priority, device).map(|c| Arc::clone(&c.id));
             (incident.step, incident.round) = (0, 0);
         }
-        let Some(chain) = same.or_else(|| plan.chain(incident.priority, device)) else {
-            incident.next = None;
-            incident.stage = IncidentStage::Silent("its chain is gone".to_string());
+        let Some(chain) = same.or_else(|| plan.escalation_policy(incident.priority, device)) else {
+            incident.next_step_at = None;
+            incident.stage = IncidentStage::Suppressed("its chain is gone".to_string());
             return;
         };
-        if chain.rounds > 0 && incident.step == 0 && incident.round >= chain.rounds {
-            let why = format!("nobody took it in {} rounds of chain {}", chain.rounds, chain.id);
-            incident.next = None;
+        if chain.repeat > 0 && incident.step == 0 && incident.round >= chain.repeat {
+            let why = format!("nobody took it in {} rounds of chain {}", chain.repeat, chain.id);
+            incident.next_step_at = None;
             incident.note(why.clone());
             self.log(out, key, "exhausted", None, &why);
             return;
         }
         let is_first = incident.step == 0 && incident.round == 0;
         if incident.priority >= Priority::P3
-            && let Some(end) = hours::quiet_until(&plan, now.wall).filter(|_| now.wall_trusted && !is_first)
+            && let Some(end) = hours::quiet_hours_end(&plan, now.wall).filter(|_| now.wall_trusted && !is_first)
         {
             // P3 and P4 do not escalate during quiet hours; whoever is paged in the morning has the full wait.
             let before = incident.step.checked_sub(1).unwrap_or(chain.steps.len() - 1);
             let waited = chain.steps[before.min(chain.steps.len() - 1)].wait_ms;
-            incident.next = Some(ms(now.mono.plus(waited)) + (end.0 - now.wall.0));
+            incident.next_step_at = Some(ms(now.mono.plus(waited)) + (end.0 - now.wall.0));
             return;
         }
         for _ in 0..chain.steps.len() {
             let (step, reached) = self.one_step(key, chain, now);
             let together = is_first.then(|| self.leader(key)).flatten().and_then(|leader| {
                 let leader = self.incidents.get(&leader)?;
-                Some((leader.step, leader.round, leader.next?))
+                Some((leader.step, leader.round, leader.next_step_at?))
             });
             let Some(incident) = self.incidents.get_mut(key) else { return };
             let is_last = incident.step == 0;
-            incident.next = Some(ms(now.mono.plus(step.wait_ms)));
+            incident.next_step_at = Some(ms(now.mono.plus(step.wait_ms)));
             if let (Some(leader), true) = (together, reached) {
                 // Similar alarms share one escalation: from now on their steps coincide.
                 let next;
                 (incident.step, incident.round, next) = leader;
-                incident.next = Some(next);
+                incident.next_step_at = Some(next);
             }
             if incident.priority == Priority::P4 {
-                incident.next = None;
+                incident.next_step_at = None;
                 return;
             }
             if reached || is_last {
@@ -148,18 +148,18 @@ impl Oncall {
         let mine = device(key);
         let leads = |(other, i): &(&Arc<str>, &Incident)| {
             *other != key
-                && i.stage == IncidentStage::Wanted
-                && (i.priority, &i.chain) == (own.priority, &own.chain)
-                && i.next.is_some()
+                && i.stage == IncidentStage::Paging
+                && (i.priority, &i.escalation_policy) == (own.priority, &own.escalation_policy)
+                && i.next_step_at.is_some()
                 && (i.step, i.round) != (0, 0)
-                && self.plan.is_alike(&device(other), &mine)
+                && self.plan.shares_class_or_area(&device(other), &mine)
         };
         let leader = self.incidents.iter().filter(leads).min_by_key(|(_, i)| i.current().map(|p| p.id).min());
         leader.map(|(key, _)| Arc::clone(key))
     }
 
     /// Creates the pages of one step; returns the step and whether it has recipients.
-    fn one_step<'a>(&mut self, key: &Arc<str>, chain: &'a Chain, now: Now) -> (&'a EscalationStep, bool) {
+    fn one_step<'a>(&mut self, key: &Arc<str>, chain: &'a EscalationPolicy, now: Now) -> (&'a EscalationStep, bool) {
         let plan = Arc::clone(&self.plan);
         let Some(incident) = self.incidents.get_mut(key) else { return (&chain.steps[0], false) };
         let at = incident.step.min(chain.steps.len() - 1);
@@ -183,7 +183,7 @@ impl Oncall {
         incident.round += u32::from(incident.step == 0);
         let reached = !whom.is_empty();
         for (whom, ways) in whom {
-            if self.incidents.get_mut(key).is_some_and(|i| i.joins(kind, &whom, &ways, ms(now.mono))) {
+            if self.incidents.get_mut(key).is_some_and(|i| i.merge_into_waiting(kind, &whom, &ways, ms(now.mono))) {
                 continue;
             }
             let page = self.new_page(key, kind, whom, ways, now);
@@ -198,8 +198,8 @@ impl Oncall {
         &mut self,
         key: &Arc<str>,
         kind: PageKind,
-        whom: Arc<str>,
-        ways: Vec<Contact>,
+        recipient: Arc<str>,
+        contact_methods: Vec<Contact>,
         now: Now,
     ) -> Page {
         self.meta.next_page += 1;
@@ -208,30 +208,30 @@ impl Oncall {
             id: self.meta.next_page,
             occurrence: self.incidents.get(key).map_or(0, |i| i.occurrence),
             kind,
-            whom,
-            ways,
+            recipient,
+            contact_methods,
             way: 0,
             tries: 0,
-            state: PageState::Waits(ms(now.mono)),
+            state: PageState::Waiting(ms(now.mono)),
             not_before: None,
-            tried: None,
-            urgent: false,
-            repeat: false,
-            with: Vec::new(),
-            used: false,
-            said: String::new(),
-            answer: LocalizedText::default(),
+            last_attempt: None,
+            ignores_quiet_hours: false,
+            may_be_duplicate: false,
+            merged_with: Vec::new(),
+            is_answered: false,
+            last_result: String::new(),
+            reply_result: LocalizedText::default(),
             can_arrive: false,
         }
     }
 
     /// Sends an informational page to recipients, each through the contact method that reached them.
-    pub(super) fn inform(&mut self, key: &Arc<str>, kind: PageKind, whom: Vec<Arc<str>>, now: Now) {
-        for whom in whom {
+    pub(super) fn send_info(&mut self, key: &Arc<str>, kind: PageKind, recipients: Vec<Arc<str>>, now: Now) {
+        for whom in recipients {
             // The contact method whose page was accepted last.
             let Some(incident) = self.incidents.get(key) else { return };
-            let reached = |p: &&Page| p.whom == whom && matches!(p.state, PageState::Accepted(_));
-            let Some(way) = incident.pages.iter().rev().find(reached).and_then(|p| p.ways.get(p.way).cloned()) else {
+            let reached = |p: &&Page| p.recipient == whom && matches!(p.state, PageState::Accepted(_));
+            let Some(way) = incident.pages.iter().rev().find(reached).and_then(|p| p.contact_methods.get(p.way).cloned()) else {
                 continue;
             };
             let page = self.new_page(key, kind, whom, vec![way], now);
@@ -242,10 +242,10 @@ impl Oncall {
     }
 
     /// Sends an informational page to the recipients of a step.
-    pub(super) fn tell_step(&mut self, key: &Arc<str>, priority: Priority, at: usize, kind: PageKind, now: Now) {
+    pub(super) fn send_step_info(&mut self, key: &Arc<str>, priority: Priority, at: usize, kind: PageKind, now: Now) {
         let plan = Arc::clone(&self.plan);
         let device = key.rsplit_once('.').map_or("gateway", |(_, d)| d);
-        let Some(chain) = plan.chain(priority, device) else { return };
+        let Some(chain) = plan.escalation_policy(priority, device) else { return };
         let Some(step) = chain.steps.get(at).or(chain.steps.last()) else { return };
         let (whom, _) = resolve(&plan, &self.meta.overrides, step, now);
         for (whom, ways) in whom {
@@ -254,24 +254,24 @@ impl Oncall {
         }
     }
 
-    pub(super) fn late(&mut self, news: &OncallEvent, now: Now, out: &mut OncallOutput) {
-        if self.incidents.contains_key(&news.key) {
-            self.tell_step(&news.key, news.priority, 1, PageKind::Late, now);
-            self.log(out, &news.key, "late", None, "nobody is there");
+    pub(super) fn arrival_overdue(&mut self, event: &OncallEvent, now: Now, out: &mut OncallOutput) {
+        if self.incidents.contains_key(&event.key) {
+            self.send_step_info(&event.key, event.priority, 1, PageKind::ArrivalOverdue, now);
+            self.log(out, &event.key, "late", None, "nobody is there");
         }
     }
 
     /// Starts the next step at once if no recipient could be reached; only in the first round.
-    pub(super) fn nobody_reached(&mut self, key: &Arc<str>, now: Now) {
+    pub(super) fn skip_wait_if_unreached(&mut self, key: &Arc<str>, now: Now) {
         let Some(incident) = self.incidents.get_mut(key) else { return };
         let asks = |p: &&Page| p.kind == incident.kind;
         let is_in_vain = incident.current().filter(asks).all(|p| {
-            let all_tried = usize::try_from(p.tries).unwrap_or(usize::MAX) >= p.ways.len();
+            let all_tried = usize::try_from(p.tries).unwrap_or(usize::MAX) >= p.contact_methods.len();
             !matches!(p.state, PageState::Accepted(_)) && all_tried
         });
-        if incident.stage == IncidentStage::Wanted && is_in_vain && incident.round == 0 && incident.next.is_some() {
+        if incident.stage == IncidentStage::Paging && is_in_vain && incident.round == 0 && incident.next_step_at.is_some() {
             incident.note("nobody could be reached: the next step begins".to_string());
-            incident.next = Some(ms(now.mono));
+            incident.next_step_at = Some(ms(now.mono));
             self.wake = Some(MonotonicMillis(now.mono.0));
         }
     }

@@ -1,7 +1,7 @@
 //! Message texts in both languages, shared by all channels. The first line gives place, event and action.
 
 use crate::model::point::LocalizedText;
-use crate::oncall::page::{PageItem, PageKind, Stands};
+use crate::oncall::page::{PageItem, PageKind, ConditionStatus};
 use crate::oncall::settings::Language;
 
 /// Alarms listed in a merged message.
@@ -23,9 +23,9 @@ pub struct MessageSubject {
     /// Local time at which it was raised; empty if the date is unknown.
     pub since: String,
     /// The value when it was raised, if it differs from the present one.
-    pub was: LocalizedText,
+    pub raised_value: LocalizedText,
     /// Alarms of the same device, and those explained by this one.
-    pub also: Vec<LocalizedText>,
+    pub related: Vec<LocalizedText>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,31 +45,31 @@ fn of(names: &LocalizedText, language: Language) -> &str {
 }
 
 /// The event in a word or two, in Chinese and English.
-const fn happened(about: &PageItem) -> (&'static str, &'static str) {
-    match (about.kind, about.stands) {
+const fn event_label(about: &PageItem) -> (&'static str, &'static str) {
+    match (about.kind, about.condition) {
         (PageKind::Test, _) => ("【测试】", "TEST "),
-        (PageKind::Taken, _) => ("已接单 ", "TAKEN "),
-        (PageKind::Over, _) => ("已恢复 ", "OVER "),
-        (PageKind::Locked, _) => ("状况已消失，锁定待检查 ", "GONE, LOCKED UNTIL INSPECTED "),
-        (PageKind::Returns, _) => ("反复出现 ", "COMES AND GOES "),
-        (PageKind::Flood, _) => ("告警过多 ", "ALARM FLOOD "),
-        (PageKind::Answer, _) | (PageKind::Raised, Stands::There) => ("", ""),
-        (_, Stands::Locked) => ("状况已消失，锁定待检查，无人接单 ", "GONE, LOCKED UNTIL INSPECTED, NOT TAKEN "),
-        (_, Stands::Gone) => ("已自行消失，仍无人接单 ", "GONE BY ITSELF, NOT TAKEN "),
-        (PageKind::Worsened, Stands::There) => ("加重 ", "WORSE "),
-        (PageKind::Reminded, Stands::There) => ("仍在 ", "STILL THERE "),
-        (PageKind::HandedOver, Stands::There) => ("转交给你 ", "HANDED TO YOU "),
-        (PageKind::Late, Stands::There) => ("无人到场 ", "NOBODY THERE "),
+        (PageKind::Acknowledged, _) => ("已接单 ", "TAKEN "),
+        (PageKind::Resolved, _) => ("已恢复 ", "OVER "),
+        (PageKind::Latched, _) => ("状况已消失，锁定待检查 ", "GONE, LOCKED UNTIL INSPECTED "),
+        (PageKind::Recurring, _) => ("反复出现 ", "COMES AND GOES "),
+        (PageKind::AlarmFlood, _) => ("告警过多 ", "ALARM FLOOD "),
+        (PageKind::ReplyResult, _) | (PageKind::Raised, ConditionStatus::Active) => ("", ""),
+        (_, ConditionStatus::Latched) => ("状况已消失，锁定待检查，无人接单 ", "GONE, LOCKED UNTIL INSPECTED, NOT TAKEN "),
+        (_, ConditionStatus::Ended) => ("已自行消失，仍无人接单 ", "GONE BY ITSELF, NOT TAKEN "),
+        (PageKind::Escalated, ConditionStatus::Active) => ("加重 ", "WORSE "),
+        (PageKind::Reminded, ConditionStatus::Active) => ("仍在 ", "STILL THERE "),
+        (PageKind::HandedOver, ConditionStatus::Active) => ("转交给你 ", "HANDED TO YOU "),
+        (PageKind::ArrivalOverdue, ConditionStatus::Active) => ("无人到场 ", "NOBODY THERE "),
     }
 }
 
 /// The prefix of a text: priority and event.
 fn head(about: &PageItem, language: Language) -> String {
-    let (zh, en) = happened(about);
+    let (zh, en) = event_label(about);
     let what = if language == Language::Zh { zh } else { en };
     match about.kind {
         PageKind::Test => what.to_string(),
-        PageKind::Answer => of(&about.answer, language).to_string(),
+        PageKind::ReplyResult => of(&about.reply_result, language).to_string(),
         _ => format!("[{}] {what}", about.priority.word()),
     }
 }
@@ -83,8 +83,8 @@ fn line(about: &PageItem, subject: &MessageSubject, language: Language) -> Strin
             let ask = if zh { "每周呼叫测试，请确认收到" } else { "page of the week: please acknowledge" };
             format!("{head}{ask}")
         }
-        PageKind::Flood => {
-            let (count, minutes) = (about.flood.0, about.flood.1 / 60_000);
+        PageKind::AlarmFlood => {
+            let (count, minutes) = (about.alarm_flood.0, about.alarm_flood.1 / 60_000);
             let text = if zh {
                 format!("{minutes}分钟内{count}条告警，P1以外每分钟合并发送一次")
             } else {
@@ -95,8 +95,8 @@ fn line(about: &PageItem, subject: &MessageSubject, language: Language) -> Strin
         _ => {
             let said = place_and_text(subject, language);
             let by = match about.kind {
-                PageKind::Taken if zh => format!("（{}）", about.by),
-                PageKind::Taken => format!(" ({})", about.by),
+                PageKind::Acknowledged if zh => format!("（{}）", about.actor),
+                PageKind::Acknowledged => format!(" ({})", about.actor),
                 _ => String::new(),
             };
             format!("{head}{said}{by}")
@@ -126,8 +126,8 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// Instructions for replying to a short message: the code, or `2-` and the code to report arrival.
-pub fn answer(code: u64, asks: bool, language: Language) -> String {
-    match (asks, language) {
+pub fn reply_instructions(code: u64, requires_ack: bool, language: Language) -> String {
+    match (requires_ack, language) {
         (true, Language::Zh) => format!("回{code}确认"),
         (true, Language::En) => format!("reply {code}"),
         (false, Language::Zh) => format!("到场回2-{code}"),
@@ -144,10 +144,10 @@ pub fn message(about: &[(PageItem, MessageSubject)], language: Language, repeat:
         (false, _) => "",
     };
     let [(one, subject)] = about else {
-        return digest(about, language, again, answer);
+        return digest(about, language, again, reply_instructions);
     };
     let first = line(one, subject, language);
-    let asks = one.kind.wants_answer();
+    let asks = one.kind.requires_ack();
     let is_answerable = asks || one.can_arrive;
     let action = of(&subject.action, language);
     let action = if asks && one.kind != PageKind::Test { action } else { "" };
@@ -158,11 +158,11 @@ pub fn message(about: &[(PageItem, MessageSubject)], language: Language, repeat:
     if !subject.since.is_empty() && one.kind != PageKind::Test {
         body.push_str(&if zh { format!("时间 {}\n", subject.since) } else { format!("since {}\n", subject.since) });
     }
-    let (was, also) = (of(&subject.was, language), &subject.also);
-    if !was.is_empty() && one.stands == Stands::There {
+    let (was, also) = (of(&subject.raised_value, language), &subject.related);
+    if !was.is_empty() && one.condition == ConditionStatus::Active {
         body.push_str(&if zh { format!("报警时 {was}\n") } else { format!("{was} when it was raised\n") });
     }
-    if !also.is_empty() && one.kind.wants_answer() {
+    if !also.is_empty() && one.kind.requires_ack() {
         let texts: Vec<&str> = also.iter().map(|t| of(t, language)).collect();
         body.push_str(&if zh {
             format!("同时：{}\n", texts.join("；"))
@@ -173,7 +173,7 @@ pub fn message(about: &[(PageItem, MessageSubject)], language: Language, repeat:
     if !one.key.is_empty() {
         body.push_str(&format!("{} #{}\n", one.key, one.occurrence));
     }
-    let tail = if is_answerable && !answer.is_empty() { format!(" {answer}") } else { String::new() };
+    let tail = if is_answerable && !reply_instructions.is_empty() { format!(" {answer}") } else { String::new() };
     let room = SHORT.saturating_sub(tail.chars().count());
     PageMessage { short: format!("{}{tail}", cut(&title, room)), title, body }
 }
@@ -203,8 +203,8 @@ fn digest(about: &[(PageItem, MessageSubject)], language: Language, again: &str,
         (false, false) => format!(" ({place})"),
     };
     // A common event is stated for all; otherwise the first line names the highest priority.
-    let is_one_kind = sorted.iter().all(|(a, _)| happened(a) == happened(first));
-    let is_one_kind = is_one_kind && sorted.iter().all(|(a, _)| a.answer == first.answer);
+    let is_one_kind = sorted.iter().all(|(a, _)| event_label(a) == event_label(first));
+    let is_one_kind = is_one_kind && sorted.iter().all(|(a, _)| a.reply_result == first.reply_result);
     let head = if is_one_kind { head(first, language) } else { format!("[{}] ", first.priority.word()) };
     let text = place_and_text(&MessageSubject { area: String::new(), ..subject.clone() }, language);
     let title = if zh {
@@ -213,7 +213,7 @@ fn digest(about: &[(PageItem, MessageSubject)], language: Language, again: &str,
         format!("{again}{head}{count} alarms{place}: {text}, and others")
     };
     let action = of(&subject.action, language);
-    let asks = sorted.iter().any(|(a, _)| a.kind.wants_answer());
+    let asks = sorted.iter().any(|(a, _)| a.kind.requires_ack());
     let is_answerable = asks || sorted.iter().any(|(a, _)| a.can_arrive);
     let is_one_action = sorted.iter().all(|(_, s)| of(&s.action, language) == action);
     let mut lines: Vec<String> = sorted.iter().take(TOP).map(|(a, s)| line(a, s, language)).collect();
@@ -227,7 +227,7 @@ fn digest(about: &[(PageItem, MessageSubject)], language: Language, again: &str,
     if asks && is_one_action && !action.is_empty() {
         lines.push(action.to_string());
     }
-    let tail = if is_answerable && !answer.is_empty() { format!(" {answer}") } else { String::new() };
+    let tail = if is_answerable && !reply_instructions.is_empty() { format!(" {answer}") } else { String::new() };
     let short = format!("{}{tail}", cut(&title, SHORT.saturating_sub(tail.chars().count())));
     PageMessage { title, body: lines.join("\n"), short }
 }

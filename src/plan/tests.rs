@@ -18,20 +18,20 @@ fn rules() -> ReadRules {
 }
 
 fn point(address: u16, count: u16) -> PointDef {
-    let span = RegisterRange { area: RegisterType::Holding, address, count };
+    let span = RegisterRange { register_type: RegisterType::Holding, address, count };
     PointDef {
         name: format!("p{address}").into(),
         kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form: Encoding::Exact(0),
+        encoding: Encoding::Exact(0),
         span,
-        apart: vec![],
-        wire: RegisterEncoding::Int { registers: 1, signed: false },
+        word_offsets: vec![],
+        register_encoding: RegisterEncoding::Int { registers: 1, signed: false },
         order: Order::Abcd,
-        group: "fast".into(),
+        poll_group: "fast".into(),
         scale: Decimal::ONE,
         offset: Decimal::ZERO,
-        scale_from: vec![],
+        scale_registers: vec![],
         invert: false,
         true_when: vec![],
         sentinels: vec![],
@@ -79,7 +79,7 @@ fn a_read_may_begin_at_a_barrier_and_never_cross_it() {
 
 #[test]
 fn an_atomic_run_is_read_whole_and_alone() {
-    let atomic = vec![RegisterRange { area: RegisterType::Holding, address: 10, count: 16 }];
+    let atomic = vec![RegisterRange { register_type: RegisterType::Holding, address: 10, count: 16 }];
     check("8+1 12+1 14+1 26+1", &ReadRules { atomic, ..rules() }, "8+1 10+16 26+1");
 }
 
@@ -90,7 +90,7 @@ fn the_last_address_of_an_area_can_be_read() {
 
 const SECOND: u64 = 1_000_000;
 
-fn spans(blocks: &[Block]) -> String {
+fn spans(blocks: &[ReadBlock]) -> String {
     let all: Vec<String> = blocks.iter().map(|b| format!("{}+{}", b.span.address, b.span.count)).collect();
     all.join(" ")
 }
@@ -98,12 +98,12 @@ fn spans(blocks: &[Block]) -> String {
 /// One cycle of a unit that refuses (or is silent about) reads over these addresses; prints the reads that it answered.
 fn cycle(plan: &mut ReadPlan, bad: &[u16], cause: Cause, now_us: u64) -> String {
     plan.begin(now_us);
-    let mut queue: std::collections::VecDeque<Block> = plan.in_order().into();
+    let mut queue: std::collections::VecDeque<ReadBlock> = plan.blocks_in_order().into();
     let mut good = Vec::new();
     while let Some(block) = queue.pop_front() {
         let is_bad = bad.iter().any(|a| (u32::from(block.span.address)..block.span.end()).contains(&u32::from(*a)));
         if !is_bad {
-            plan.answered(&block);
+            plan.note_answer(&block);
             good.push(block);
         } else if let Some((left, right)) = plan.split(&block, cause, now_us) {
             queue.push_front(right);
@@ -128,7 +128,7 @@ fn a_refused_block_is_split_at_its_widest_gap_until_one_need_is_left_out() {
     assert_eq!(plan.left_out_of(&points[2].span), None);
     assert_eq!(plan.gaps().map(|(s, _)| (s.address, s.count)).collect::<Vec<_>>(), [(2, 6)]);
     assert_eq!(cycle(&mut plan, &[9], Cause::IllegalAddress, 1), "0+2 8+1", "nothing is asked twice at once");
-    plan.forget();
+    plan.reset_learned();
     assert_eq!(spans(&plan.blocks), "0+10");
 }
 
@@ -163,7 +163,7 @@ fn what_a_passing_refusal_has_split_grows_together_again() {
     assert_eq!(plan.left_out().count(), 40);
     (1..60u64).for_each(|s| drop(cycle(&mut plan, &[], Cause::IllegalAddress, s * SECOND)));
     assert_eq!(spans(&plan.blocks), "0+40");
-    assert_eq!((plan.left_out().count(), plan.cuts()), (0, 0));
+    assert_eq!((plan.left_out().count(), plan.closed_cuts()), (0, 0));
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_probe_prefers_what_answered_and_is_never_the_silent_span() {
     let (silent, living) = (plan.blocks[0], plan.blocks[2]);
     let probes: Vec<u16> = (0..3).filter_map(|turn| plan.probe(&[silent.span], turn)).map(|b| b.span.address).collect();
     assert_eq!(probes, [100, 200, 100]);
-    plan.answered(&living);
+    plan.note_answer(&living);
     assert!((0..5).all(|turn| plan.probe(&[silent.span], turn) == Some(living)));
     let mut alone = super::plan(&[point(0, 1)], &rules());
     assert_eq!(alone.probe(&[alone.blocks[0].span], 0), None);
@@ -260,7 +260,7 @@ fn a_value_of_two_registers_is_never_cut() {
 fn wire_time_of_a_serial_read() {
     let line = crate::model::line::SerialParams { baud: 9600, parity: crate::model::line::Parity::None, stop_bits: 1 };
     let bus = wire::BusTiming::Serial { line, turnaround_us: 0 };
-    let block = Block { span: RegisterRange { area: RegisterType::Holding, address: 0, count: 20 }, first: 0, last: 0 };
+    let block = ReadBlock { span: RegisterRange { register_type: RegisterType::Holding, address: 0, count: 20 }, first: 0, last: 0 };
     // 53 characters of 1041.7 us, and twice 3.5 characters of silence.
     assert_eq!(wire::read_us(bus, &block, 0), 55_209 + 2 * 3_646);
 }

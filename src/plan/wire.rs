@@ -1,7 +1,7 @@
 //! How long a read takes on the wire.
 
 use crate::model::line::SerialParams;
-use crate::plan::Block;
+use crate::plan::ReadBlock;
 
 /// The timing of a bus, known before it is used.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,13 +19,13 @@ pub enum BusTiming {
 }
 
 /// Bytes of the answer to a read on a serial line: unit, function, count, data, CRC.
-pub fn answer_bytes(block: &Block) -> u64 {
+pub fn answer_bytes(block: &ReadBlock) -> u64 {
     let count = u64::from(block.span.count);
-    5 + if block.span.area.is_bits() { count.div_ceil(8) } else { count * 2 }
+    5 + if block.span.register_type.is_bits() { count.div_ceil(8) } else { count * 2 }
 }
 
 /// Microseconds that one read occupies the bus, silence and pause included.
-pub fn read_us(bus: BusTiming, block: &Block, pause_ms: u64) -> u64 {
+pub fn read_us(bus: BusTiming, block: &ReadBlock, pause_ms: u64) -> u64 {
     match bus {
         BusTiming::Network { round_trip_us } => round_trip_us + pause_ms * 1_000,
         BusTiming::Serial { line, turnaround_us } => {

@@ -13,19 +13,19 @@ use crate::link::Link;
 use crate::link::connect::Dialer;
 use crate::model::quality::Cause;
 use crate::model::reading::Reading;
-use crate::poll::cycle::BlockOutcome;
+use crate::poll::cycle::CycleOutcome;
 use crate::poll::health::{BusHealth, UnitPresence};
 use crate::poll::request::{Requester, RetryBudget};
 use crate::poll::schedule::Schedule;
-use crate::poll::unit::{PolledUnit, identify, note};
+use crate::poll::unit::{PolledUnit, identify, record_outcome};
 use crate::poll::{BusConfig, Deliver, ReadRequest};
 
 static LOG: LogLimit = LogLimit::new();
 
 /// Share of a bus's time that probing silent units may take: one in twenty-five.
-const PROBE_SHARE: u64 = 25;
+const PROBE_TIME_DIVISOR: u64 = 25;
 /// Interval at which a lasting fault is logged again.
-const SAY_EVERY_US: u64 = 3_600_000_000;
+const REPORT_INTERVAL_US: u64 = 3_600_000_000;
 /// First and longest pause between two probes of a silent unit.
 const PROBE_PAUSE_MIN_US: u64 = 2_000_000;
 const PROBE_PAUSE_MAX_US: u64 = 60_000_000;
@@ -33,8 +33,8 @@ const PROBE_PAUSE_MAX_US: u64 = 60_000_000;
 /// Interval of attempts to open a serial port that is gone.
 const SERIAL_PAUSE_MS: u64 = 1_000;
 /// Longest time-out and longest pause of a read from outside.
-const ASK_TIMEOUT_MAX_MS: u64 = 5_000;
-const ASK_PAUSE_MAX_MS: u64 = 1_000;
+const REQUEST_TIMEOUT_MAX_MS: u64 = 5_000;
+const REQUEST_PAUSE_MAX_MS: u64 = 1_000;
 /// Longest pause between two attempts to connect.
 const OPEN_PAUSE_MAX_MS: u64 = 10_000;
 
@@ -51,13 +51,13 @@ pub struct LinkWorker {
     id: String,
     address: String,
     probe_credit_us: u64,
-    credited_us: u64,
+    credit_updated_us: u64,
     next_open_us: u64,
     open_pause_ms: u64,
     down_since_us: Option<u64>,
     /// Attempts to open that failed since then, and when that is logged again.
     failures: u64,
-    say_again_us: u64,
+    next_report_us: u64,
     last_answer_us: u64,
     retry_budget: RetryBudget,
     closes_after_cycle: bool,
@@ -72,7 +72,7 @@ impl LinkWorker {
         for (u, unit) in units.iter().enumerate() {
             slots.extend((0..unit.groups.len()).map(|g| (u, g)));
         }
-        let every: Vec<u64> = slots.iter().map(|&(u, g)| units[u].groups[g].config.every_ms).collect();
+        let intervals_ms: Vec<u64> = slots.iter().map(|&(u, g)| units[u].groups[g].config.interval_ms).collect();
         let now = clock.mono_us();
         // Buses begin up to 200 ms apart, by a hash of their names, so that they are not all read at the same instant.
         let shift = config.link.id.bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b))) % 200;
@@ -82,16 +82,16 @@ impl LinkWorker {
             deliver,
             units,
             slots,
-            schedule: Schedule::new(&every, now + shift * 1_000, config.link.overload),
+            schedule: Schedule::new(&intervals_ms, now + shift * 1_000, config.link.overload),
             id: config.link.id.clone(),
             address: config.link.transport.address().to_string(),
             probe_credit_us: 0,
-            credited_us: now,
+            credit_updated_us: now,
             next_open_us: 0,
             open_pause_ms: 0,
             down_since_us: None,
             failures: 0,
-            say_again_us: 0,
+            next_report_us: 0,
             last_answer_us: now,
             retry_budget: RetryBudget::new(now),
             closes_after_cycle: config.link.close_after_cycle,
@@ -105,27 +105,27 @@ impl LinkWorker {
     }
 
     /// Polls until `stop` is cancelled. A cycle that has begun is finished.
-    pub async fn run(mut self, mut asks: mpsc::Receiver<ReadRequest>, stop: CancellationToken) {
+    pub async fn run(mut self, mut requests: mpsc::Receiver<ReadRequest>, stop: CancellationToken) {
         loop {
             self.health.progress_ms.store(self.clock.mono().0, Ordering::Relaxed);
             if !self.link.is_open() && self.open(&stop).await.is_none() {
                 break;
             }
-            if self.health.forget.swap(false, Ordering::Relaxed) {
-                self.units.iter_mut().for_each(PolledUnit::forget);
+            if self.health.should_reset_learned.swap(false, Ordering::Relaxed) {
+                self.units.iter_mut().for_each(PolledUnit::reset_learned);
             }
-            let due_us = self.schedule.next().map_or(u64::MAX, |(_, at)| at);
-            let probe_us = self.next_lone_probe();
+            let due_us = self.schedule.next_due().map_or(u64::MAX, |(_, at)| at);
+            let probe_us = self.next_idle_probe_us();
             let wait = due_us.min(probe_us).saturating_sub(self.clock.mono_us()).min(1_000_000);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(ask) = asks.recv() => self.answer(ask).await,
+                Some(request) = requests.recv() => self.serve_request(request).await,
                 () = self.link.idle(wait) => {
                     if due_us <= self.clock.mono_us() {
-                        self.serve().await;
+                        self.serve_due().await;
                     } else if probe_us <= self.clock.mono_us() {
-                        self.probe_between().await;
+                        self.probe_while_idle().await;
                     }
                 }
             }
@@ -134,18 +134,18 @@ impl LinkWorker {
 
     /// Opens the link, with jittered back-off; cycles that fall due meanwhile fail. `None`: `stop` was cancelled.
     async fn open(&mut self, stop: &CancellationToken) -> Option<()> {
-        self.health.open.store(false, Ordering::Relaxed);
+        self.health.is_open.store(false, Ordering::Relaxed);
         loop {
             self.health.progress_ms.store(self.clock.mono().0, Ordering::Relaxed);
             let now = self.clock.mono_us();
-            let due = self.schedule.next().map_or(u64::MAX, |(_, at)| at);
+            let due = self.schedule.next_due().map_or(u64::MAX, |(_, at)| at);
             if now >= self.next_open_us {
                 match self.open_while_due(stop).await? {
                     Ok(()) => {
-                        self.opened();
+                        self.on_connected();
                         return Some(());
                     }
-                    Err(error) => self.open_failed(&error),
+                    Err(error) => self.on_open_failed(&error),
                 }
                 continue;
             }
@@ -155,7 +155,7 @@ impl LinkWorker {
                 () = sleep_us(until) => {}
             }
             if due <= self.clock.mono_us() {
-                self.serve_failed(Cause::LinkDown);
+                self.fail_due_slot(Cause::LinkDown);
             }
         }
     }
@@ -166,7 +166,7 @@ impl LinkWorker {
         let opening = link.open();
         tokio::pin!(opening);
         loop {
-            let due = schedule.next().map_or(u64::MAX, |(_, at)| at);
+            let due = schedule.next_due().map_or(u64::MAX, |(_, at)| at);
             let wait = due.saturating_sub(clock.mono_us()).clamp(1_000, 1_000_000);
             tokio::select! {
                 biased;
@@ -180,7 +180,7 @@ impl LinkWorker {
         }
     }
 
-    fn opened(&mut self) {
+    fn on_connected(&mut self) {
         if let Some(since) = self.down_since_us.take() {
             let seconds = (self.clock.mono_us() - since) / 1_000_000;
             let failures = std::mem::take(&mut self.failures);
@@ -190,22 +190,22 @@ impl LinkWorker {
         } else {
             info!(link = self.id, address = self.address, "link is up");
         }
-        self.health.open.store(true, Ordering::Relaxed);
+        self.health.is_open.store(true, Ordering::Relaxed);
         *self.health.error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = String::new();
         for unit in &mut self.units {
-            unit.forget();
+            unit.reset_learned();
             (unit.next_probe_us, unit.probe_pause_us) = (0, 0);
         }
         self.last_answer_us = self.clock.mono_us();
     }
 
-    fn open_failed(&mut self, error: &str) {
+    fn on_open_failed(&mut self, error: &str) {
         let now = self.clock.mono_us();
         self.failures += 1;
         let since = *self.down_since_us.get_or_insert(now);
-        if self.failures == 1 || now >= self.say_again_us {
+        if self.failures == 1 || now >= self.next_report_us {
             // Logged when it begins, and hourly while it lasts.
-            self.say_again_us = now + SAY_EVERY_US;
+            self.next_report_us = now + REPORT_INTERVAL_US;
             let (failures, minutes) = (self.failures, (now - since) / 60_000_000);
             if let Some(count) = LOG.allows(&format!("down {}", self.id)) {
                 warn!(link = self.id, error, failures, minutes, count, "link is down");
@@ -228,8 +228,8 @@ impl LinkWorker {
     }
 
     /// The link was lost while in use.
-    fn lost(&mut self) {
-        self.health.open.store(false, Ordering::Relaxed);
+    fn on_disconnected(&mut self) {
+        self.health.is_open.store(false, Ordering::Relaxed);
         if self.down_since_us.is_none() {
             self.down_since_us = Some(self.clock.mono_us());
             if let Some(count) = LOG.allows(&format!("lost {}", self.id)) {
@@ -240,33 +240,33 @@ impl LinkWorker {
     }
 
     /// Serves the slot that is due.
-    async fn serve(&mut self) {
-        let Some((slot, due_us)) = self.schedule.next() else { return };
+    async fn serve_due(&mut self) {
+        let Some((slot, due_us)) = self.schedule.next_due() else { return };
         let (u, g) = self.slots[slot];
         let began = self.clock.mono_us();
-        if self.units[u].is_dead() {
+        if self.units[u].is_offline() {
             // The probe that is due longest: otherwise the unit whose slot coincides with the credit would use all of it.
-            let dead = (0..self.units.len()).filter(|u| self.units[*u].is_dead());
-            let next = dead.min_by_key(|u| self.units[*u].next_probe_us).unwrap_or(u);
+            let offline = (0..self.units.len()).filter(|u| self.units[*u].is_offline());
+            let next = offline.min_by_key(|u| self.units[*u].next_probe_us).unwrap_or(u);
             if self.may_probe(next, due_us) {
                 self.probe(next).await;
             }
-            if self.units[u].is_dead() {
-                return self.serve_failed(Cause::UnitOffline);
+            if self.units[u].is_offline() {
+                return self.fail_due_slot(Cause::UnitOffline);
             }
         }
         let outcome = self.cycle(u, g).await;
         self.health.busy_us.fetch_add(self.clock.mono_us() - began, Ordering::Relaxed);
         match outcome {
-            BlockOutcome::LinkLost(_) => self.lost(),
-            _ if !self.link.is_open() => self.lost(),
+            CycleOutcome::LinkLost(_) => self.on_disconnected(),
+            _ if !self.link.is_open() => self.on_disconnected(),
             // The device accepts connections and closes them again on every request.
-            BlockOutcome::Silent(Cause::Closed) => {
+            CycleOutcome::Silent(Cause::Closed) => {
                 self.link.close();
-                self.lost();
+                self.on_disconnected();
             }
-            BlockOutcome::Silent(_) | BlockOutcome::Unasked => {}
-            BlockOutcome::Good | BlockOutcome::Degraded(_) => {
+            CycleOutcome::Silent(_) | CycleOutcome::NothingToRead => {}
+            CycleOutcome::Good | CycleOutcome::Degraded(_) => {
                 self.last_answer_us = self.clock.mono_us();
                 self.open_pause_ms = 0;
             }
@@ -274,72 +274,72 @@ impl LinkWorker {
         if self.closes_after_cycle {
             self.link.pause();
         }
-        self.units[u].figures.skipped += self.schedule.advance(slot, self.clock.mono_us());
+        self.units[u].health.skipped_cycles += self.schedule.advance(slot, self.clock.mono_us());
     }
 
     /// One cycle of one group.
-    async fn cycle(&mut self, u: usize, g: usize) -> BlockOutcome {
+    async fn cycle(&mut self, u: usize, g: usize) -> CycleOutcome {
         let Self { link, clock, units, health, deliver, id, retry_budget, .. } = self;
         let unit = &mut units[u];
-        let mut figures = std::mem::take(&mut unit.figures);
-        let (params, is_trusted) = (unit.params(link), unit.answered_once && unit.silent == 0);
+        let mut unit_health = std::mem::take(&mut unit.health);
+        let (params, is_trusted) = (unit.params(link), unit.has_answered && unit.silent_cycles == 0);
         let is_late = unit.is_late(clock.mono_us());
-        let mut ask = Requester { link, clock, params, is_late, budget: retry_budget, health: &mut figures };
-        let (readings, outcome) = match identify(unit, &mut ask).await {
-            Ok(is_answered) => unit.groups[g].run(&mut ask, is_trusted, is_answered).await,
+        let mut requester = Requester { link, clock, params, is_late, budget: retry_budget, health: &mut unit_health };
+        let (readings, outcome) = match identify(unit, &mut requester).await {
+            Ok(is_answered) => unit.groups[g].run(&mut requester, is_trusted, is_answered).await,
             // With the wrong variant good answers become wrong values: nothing is read until the variant is known.
             Err(cause) => {
                 let outcome = match cause {
-                    Cause::LinkDown => BlockOutcome::LinkLost(cause),
-                    _ if cause.unit_answered() || cause == Cause::Unsettled => BlockOutcome::Degraded(cause),
-                    _ => BlockOutcome::Silent(cause),
+                    Cause::LinkDown => CycleOutcome::LinkLost(cause),
+                    _ if cause.unit_answered() || cause == Cause::Unsettled => CycleOutcome::Degraded(cause),
+                    _ => CycleOutcome::Silent(cause),
                 };
-                (unit.groups[g].failed(cause, clock), outcome)
+                (unit.groups[g].failed_readings(cause, clock), outcome)
             }
         };
-        figures.cycles += 1;
-        figures.good += u64::from(outcome == BlockOutcome::Good);
-        unit.figures = figures;
+        unit_health.cycles += 1;
+        unit_health.good_cycles += u64::from(outcome == CycleOutcome::Good);
+        unit.health = unit_health;
         let (presence, cause) = match outcome {
-            BlockOutcome::Good => (UnitPresence::Online, None),
-            BlockOutcome::Degraded(cause) => (UnitPresence::Degraded, Some(cause)),
-            BlockOutcome::Silent(cause) | BlockOutcome::LinkLost(cause) => (UnitPresence::Offline, Some(cause)),
-            BlockOutcome::Unasked => (unit.figures.presence, unit.figures.cause),
+            CycleOutcome::Good => (UnitPresence::Online, None),
+            CycleOutcome::Degraded(cause) => (UnitPresence::Degraded, Some(cause)),
+            CycleOutcome::Silent(cause) | CycleOutcome::LinkLost(cause) => (UnitPresence::Offline, Some(cause)),
+            CycleOutcome::NothingToRead => (unit.health.presence, unit.health.cause),
         };
         match outcome {
-            BlockOutcome::Good | BlockOutcome::Degraded(_) => {
-                unit.answered();
+            CycleOutcome::Good | CycleOutcome::Degraded(_) => {
+                unit.mark_answered();
                 unit.lower_timeout(link, clock.mono_us());
             }
-            BlockOutcome::Silent(_) => unit.silent += 1,
-            BlockOutcome::LinkLost(_) | BlockOutcome::Unasked => {}
+            CycleOutcome::Silent(_) => unit.silent_cycles += 1,
+            CycleOutcome::LinkLost(_) | CycleOutcome::NothingToRead => {}
         }
-        note_late(link, units, u, clock.mono_us());
+        report_late_answer(link, units, u, clock.mono_us());
         let unit = &mut units[u];
-        note(unit, presence, cause, clock, id);
-        let _known = health.unit(u, |h| h.clone_from(&unit.figures));
+        record_outcome(unit, presence, cause, clock, id);
+        let _known = health.with_unit(u, |h| h.clone_from(&unit.health));
         readings.into_iter().for_each(|r| deliver(r));
         outcome
     }
 
     /// When a silent unit is probed although nothing is due: only while every unit of the link is silent. It delays no other unit then,
     /// and slow polls do not determine how soon the link is found alive.
-    fn next_lone_probe(&self) -> u64 {
-        let all_dead = !self.units.is_empty() && self.units.iter().all(PolledUnit::is_dead);
+    fn next_idle_probe_us(&self) -> u64 {
+        let all_offline = !self.units.is_empty() && self.units.iter().all(PolledUnit::is_offline);
         let next = self.units.iter().map(|unit| unit.next_probe_us).min();
-        next.filter(|_| all_dead).unwrap_or(u64::MAX)
+        next.filter(|_| all_offline).unwrap_or(u64::MAX)
     }
 
-    async fn probe_between(&mut self) {
+    async fn probe_while_idle(&mut self) {
         let Some(u) = (0..self.units.len()).min_by_key(|u| self.units[*u].next_probe_us) else { return };
         self.probe(u).await;
         if self.closes_after_cycle {
             self.link.pause();
         }
-        if !self.units[u].is_dead() {
+        if !self.units[u].is_offline() {
             let now = self.clock.mono_us();
-            let own = self.slots.iter().enumerate().filter(|(_, slot)| slot.0 == u).map(|(i, _)| i);
-            own.for_each(|slot| self.schedule.due_now(slot, now));
+            let own_slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.0 == u).map(|(i, _)| i);
+            own_slots.for_each(|slot| self.schedule.make_due(slot, now));
         }
     }
 
@@ -350,16 +350,16 @@ impl LinkWorker {
         let unit = &self.units[u];
         let timeout_us = unit.params(&self.link).timeout_ms * 1_000;
         let cost = if self.link.is_rtu() { timeout_us * 2 } else { timeout_us };
-        let credit_us = self.probe_credit_us + (now - self.credited_us) / PROBE_SHARE;
+        let credit_us = self.probe_credit_us + (now - self.credit_updated_us) / PROBE_TIME_DIVISOR;
         self.probe_credit_us = credit_us.min(cost.max(5_000_000).max(self.probe_credit_us));
-        self.credited_us = now;
+        self.credit_updated_us = now;
         if now < unit.next_probe_us {
             return false;
         }
-        let alone = self.units.iter().all(PolledUnit::is_dead);
-        let next_due = self.slots.iter().enumerate().filter(|(_, s)| !self.units[s.0].is_dead()).map(|(i, _)| i);
-        let living_due = next_due.filter_map(|i| self.schedule.due_of(i)).min().unwrap_or(u64::MAX).max(due_us);
-        if alone || now + cost < living_due {
+        let all_offline = self.units.iter().all(PolledUnit::is_offline);
+        let next_due = self.slots.iter().enumerate().filter(|(_, s)| !self.units[s.0].is_offline()).map(|(i, _)| i);
+        let next_online_due_us = next_due.filter_map(|i| self.schedule.due_at(i)).min().unwrap_or(u64::MAX).max(due_us);
+        if all_offline || now + cost < next_online_due_us {
             return true;
         }
         if self.probe_credit_us < cost {
@@ -376,70 +376,70 @@ impl LinkWorker {
         let params = unit.params(link);
         unit.probe_turn += 1;
         let group = unit.probe_turn % unit.groups.len().max(1);
-        let Some(block) = unit.groups.get_mut(group).and_then(|g| g.probe(&[])) else { return unit.answered() };
+        let Some(block) = unit.groups.get_mut(group).and_then(|g| g.probe(&[])) else { return unit.mark_answered() };
         let result = link.read(params.address, block.span, params.timeout_ms, params.pause_ms).await;
-        let is_back = match &result {
+        let has_answered = match &result {
             Ok(answer) => {
                 if answer.is_ambiguous {
-                    link.doubt(params.address, block.span);
+                    link.mark_ambiguous(params.address, block.span);
                 }
                 true
             }
             Err(cause) => cause.unit_answered() || *cause == Cause::Unsettled,
         };
-        if is_back {
+        if has_answered {
             // The unit may have been replaced while it was away. Until a cycle was good, probes keep their pause.
-            unit.forget();
+            unit.reset_learned();
             if let (Ok(_), Some(group)) = (&result, unit.groups.get_mut(group)) {
-                group.plan.answered(&block);
+                group.plan.note_answer(&block);
             }
-            (unit.silent, unit.answered_once) = (0, true);
+            (unit.silent_cycles, unit.has_answered) = (0, true);
             self.last_answer_us = self.clock.mono_us();
             unit.next_probe_us = self.last_answer_us + unit.probe_pause_us.max(PROBE_PAUSE_MIN_US);
         } else {
             unit.probe_pause_us = (unit.probe_pause_us * 2).clamp(PROBE_PAUSE_MIN_US, PROBE_PAUSE_MAX_US);
             unit.next_probe_us = self.clock.mono_us() + unit.probe_pause_us;
         }
-        note_late(&mut self.link, &mut self.units, u, self.clock.mono_us());
+        report_late_answer(&mut self.link, &mut self.units, u, self.clock.mono_us());
         let silent_us = self.clock.mono_us().saturating_sub(self.last_answer_us);
         if !self.link.is_open() {
-            self.lost();
-        } else if silent_us > 10_000_000 && !self.link.is_serial() && self.units.iter().all(PolledUnit::is_dead) {
+            self.on_disconnected();
+        } else if silent_us > 10_000_000 && !self.link.is_serial() && self.units.iter().all(PolledUnit::is_offline) {
             // Nothing has answered for long: a new connection costs little and replaces a hung one. The next request opens it.
             self.link.pause();
         }
     }
 
     /// Fails the slot that is due without using the bus.
-    fn serve_failed(&mut self, cause: Cause) {
+    fn fail_due_slot(&mut self, cause: Cause) {
         let Self { schedule, clock, units, slots, deliver, health, .. } = self;
         fail_due(schedule, clock, units, slots, deliver, health, cause);
     }
 
     /// Serves a read from outside, between two cycles.
-    async fn answer(&mut self, ask: ReadRequest) {
-        if ask.reply.is_closed() {
+    async fn serve_request(&mut self, request: ReadRequest) {
+        if request.reply.is_closed() {
             // The requester no longer waits.
             return;
         }
         // No read from outside may occupy the bus for long.
-        let timeout_ms = ask.timeout_ms.unwrap_or_else(|| self.link.timeout_ms()).min(ASK_TIMEOUT_MAX_MS);
-        let pause_ms = ask.pause_ms.min(ASK_PAUSE_MAX_MS);
-        let result = self.link.read_sure(ask.address, ask.span, timeout_ms, pause_ms).await;
+        let timeout_ms = request.timeout_ms.unwrap_or_else(|| self.link.timeout_ms()).min(REQUEST_TIMEOUT_MAX_MS);
+        let pause_ms = request.pause_ms.min(REQUEST_PAUSE_MAX_MS);
+        let result = self.link.read_confirmed(request.address, request.span, timeout_ms, pause_ms).await;
         if !self.link.is_open() {
-            self.lost();
+            self.on_disconnected();
         }
-        let _nobody_waits = ask.reply.send(result.map(|answer| answer.words));
+        let _nobody_waits = request.reply.send(result.map(|answer| answer.words));
     }
 }
 
 /// Reports a late answer to the unit that it belongs to; the unit being read is checked first.
-fn note_late(link: &mut Link, units: &mut [PolledUnit], u: usize, now_us: u64) {
-    let Some(late) = link.take_late() else { return };
+fn report_late_answer(link: &mut Link, units: &mut [PolledUnit], u: usize, now_us: u64) {
+    let Some(late) = link.take_late_answer() else { return };
     let is_own = units[u].config.address == late.unit;
     let unit = if is_own { units.get_mut(u) } else { units.iter_mut().find(|unit| unit.config.address == late.unit) };
     if let Some(unit) = unit {
-        unit.note_late(late.after_us, link, now_us);
+        unit.record_late_answer(late.after_us, link, now_us);
     }
 }
 
@@ -453,16 +453,16 @@ fn fail_due(
     health: &BusHealth,
     cause: Cause,
 ) {
-    let Some((slot, _)) = schedule.next() else { return };
+    let Some((slot, _)) = schedule.next_due() else { return };
     let (u, g) = slots[slot];
-    let readings: Vec<Reading> = units[u].groups[g].failed(cause, clock);
+    let readings: Vec<Reading> = units[u].groups[g].failed_readings(cause, clock);
     readings.into_iter().for_each(|r| deliver(r));
     let skipped = schedule.advance(slot, clock.mono_us());
-    let figures = &mut units[u].figures;
-    figures.cycles += 1;
-    figures.skipped += skipped;
-    figures.become_state(UnitPresence::Offline, Some(cause), clock.wall());
-    let _known = health.unit(u, |h| h.clone_from(figures));
+    let unit_health = &mut units[u].health;
+    unit_health.cycles += 1;
+    unit_health.skipped_cycles += skipped;
+    unit_health.set_presence(UnitPresence::Offline, Some(cause), clock.wall());
+    let _known = health.with_unit(u, |h| h.clone_from(unit_health));
 }
 
 /// tokio's timer has a resolution of a millisecond, which is enough between cycles.

@@ -25,7 +25,7 @@ pub enum UnitPresence {
 }
 
 /// Upper borders of the round-trip histogram, microseconds; a last bucket takes the rest.
-pub const BORDERS_US: [u64; 12] =
+pub const ROUND_TRIP_BOUNDS_US: [u64; 12] =
     [200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000];
 
 /// What is known of one unit.
@@ -39,9 +39,11 @@ pub struct UnitHealth {
     /// Cycles that were due and served.
     pub cycles: u64,
     /// Cycles in which everything was good.
-    pub good: u64,
+    #[serde(rename = "good")]
+    pub good_cycles: u64,
     /// Cycles that the bus had no time for.
-    pub skipped: u64,
+    #[serde(rename = "skipped")]
+    pub skipped_cycles: u64,
     /// Requests without a usable answer: no answer in time, or a bad frame.
     pub timeouts: u64,
     /// Answers that were exceptions.
@@ -53,29 +55,33 @@ pub struct UnitHealth {
     /// The value of the ident register, as printed.
     pub ident: Option<String>,
     /// The profile's variant in use.
-    pub layout: String,
+    #[serde(rename = "layout")]
+    pub variant: String,
     /// Spoilt or missing answers that were requested again in the same cycle.
     pub retries: u64,
     /// Answers that came after their request was given up.
-    pub late: u64,
+    #[serde(rename = "late")]
+    pub late_answers: u64,
     /// What to do about late answers, as text; empty if nothing.
-    pub remark: String,
+    #[serde(rename = "remark")]
+    pub late_answer_hint: String,
     /// What is left out and why, and which gaps are not read across, as text.
-    pub holes: Vec<String>,
+    #[serde(rename = "holes")]
+    pub unreadable_ranges: Vec<String>,
     /// When it last answered.
     #[serde(skip)]
     pub last_answer: Option<MonotonicMillis>,
 }
 
 impl UnitHealth {
-    pub fn round_trip(&mut self, us: u64) {
-        let bucket = BORDERS_US.iter().position(|b| us <= *b).unwrap_or(BORDERS_US.len());
+    pub fn add_round_trip(&mut self, us: u64) {
+        let bucket = ROUND_TRIP_BOUNDS_US.iter().position(|b| us <= *b).unwrap_or(ROUND_TRIP_BOUNDS_US.len());
         self.round_trips[bucket] += 1;
         self.round_trip_sum_us += us;
     }
 
     /// Sets the presence; `since` moves only when it changes. Returns whether it changed.
-    pub fn become_state(&mut self, presence: UnitPresence, cause: Option<Cause>, now: UnixMillis) -> bool {
+    pub fn set_presence(&mut self, presence: UnitPresence, cause: Option<Cause>, now: UnixMillis) -> bool {
         let changed = self.presence != presence;
         if changed {
             self.since = now;
@@ -94,7 +100,7 @@ const STALLED_MS: u64 = 30_000;
 pub struct BusHealth {
     pub counters: Arc<Counters>,
     /// Whether the connection or port is open.
-    pub open: AtomicBool,
+    pub is_open: AtomicBool,
     /// Why it is not open, as text; empty if it is.
     pub error: Mutex<String>,
     /// Monotonic milliseconds of the last progress of the task, for the watchdog.
@@ -104,7 +110,7 @@ pub struct BusHealth {
     /// Microseconds that requests occupied the bus.
     pub busy_us: AtomicU64,
     /// Set by a reload: what was learned about the units is dropped before the next cycle, without a missed cycle.
-    pub forget: AtomicBool,
+    pub should_reset_learned: AtomicBool,
     /// One per unit, in the order of the configuration.
     pub units: Vec<Mutex<UnitHealth>>,
 }
@@ -116,7 +122,7 @@ impl BusHealth {
     }
 
     /// Runs `f` on the health of one unit; `None` if there is no such unit.
-    pub fn unit<R>(&self, index: usize, f: impl FnOnce(&mut UnitHealth) -> R) -> Option<R> {
+    pub fn with_unit<R>(&self, index: usize, f: impl FnOnce(&mut UnitHealth) -> R) -> Option<R> {
         let unit = self.units.get(index)?;
         Some(f(&mut unit.lock().unwrap_or_else(PoisonError::into_inner)))
     }

@@ -49,14 +49,14 @@ pub struct UnitConfig {
 pub struct GroupConfig {
     /// Its name in the profile.
     pub name: Arc<str>,
-    pub every_ms: u64,
+    pub interval_ms: u64,
     /// The devices that get its points, and which.
-    pub outs: Vec<OutConfig>,
+    pub device_mappings: Vec<DeviceMapping>,
 }
 
 /// The part of a poll group that one device gets.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OutConfig {
+pub struct DeviceMapping {
     pub stream: Arc<Stream>,
     /// The profile's names of the stream's points, in the same order.
     pub points: Vec<Arc<str>>,

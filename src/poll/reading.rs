@@ -7,39 +7,39 @@ use crate::decode;
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
 use crate::model::registers::{RegisterBlock, RegisterRange};
-use crate::poll::OutConfig;
-use crate::poll::cycle::{BlockOutcome, PollGroup};
+use crate::poll::DeviceMapping;
+use crate::poll::cycle::{CycleOutcome, PollGroup};
 use crate::poll::request::BlockResponse;
 
 impl PollGroup {
     pub(super) fn readings(
         &self,
-        got: &[BlockResponse],
+        responses: &[BlockResponse],
         failed: &[(RegisterRange, Cause)],
         clock: &Clock,
-        outcome: BlockOutcome,
+        outcome: CycleOutcome,
     ) -> Vec<Reading> {
-        let whole = match outcome {
-            BlockOutcome::Silent(cause) => Some(cause),
-            BlockOutcome::LinkLost(cause) if got.is_empty() => Some(cause),
+        let cycle_cause = match outcome {
+            CycleOutcome::Silent(cause) => Some(cause),
+            CycleOutcome::LinkLost(cause) if responses.is_empty() => Some(cause),
             _ => None,
         };
-        let first = got.iter().map(|g| g.at).min_by_key(|at| at.mono);
-        let at = self.distinct(first.unwrap_or_else(|| clock.stamp()));
-        let reads: Vec<RegisterBlock> = if self.defs.iter().any(|d| !d.scale_from.is_empty()) {
-            got.iter().map(|g| g.words.clone()).collect()
+        let first = responses.iter().map(|g| g.at).min_by_key(|at| at.mono);
+        let at = self.distinct_stamp(first.unwrap_or_else(|| clock.stamp()));
+        let reads: Vec<RegisterBlock> = if self.defs.iter().any(|d| !d.scale_registers.is_empty()) {
+            responses.iter().map(|g| g.words.clone()).collect()
         } else {
             Vec::new()
         };
-        let reading = |(out, picks): (&OutConfig, &Vec<Option<usize>>)| {
+        let reading = |(out, def_indices): (&DeviceMapping, &Vec<Option<usize>>)| {
             let stream = Arc::clone(&out.stream);
-            if let Some(cause) = whole {
+            if let Some(cause) = cycle_cause {
                 return Reading { stream, at, body: Body::Failed(cause) };
             }
-            let mut samples = Vec::with_capacity(picks.len());
+            let mut samples = Vec::with_capacity(def_indices.len());
             let mut parts: Vec<Part> = Vec::new();
-            for pick in picks {
-                let (sample, received) = self.sample(*pick, got, failed, &reads);
+            for def_index in def_indices {
+                let (sample, received) = self.sample(*def_index, responses, failed, &reads);
                 let after = received.map_or(0, |r| r.mono.since(at.mono));
                 let after_ms = u32::try_from(after).unwrap_or(u32::MAX);
                 match parts.last_mut() {
@@ -53,18 +53,18 @@ impl PollGroup {
             }
             Reading { stream, at, body: Body::Samples { samples, parts } }
         };
-        self.config.outs.iter().zip(&self.picks).map(reading).collect()
+        self.config.device_mappings.iter().zip(&self.selected_points).map(reading).collect()
     }
 
     fn sample(
         &self,
-        pick: Option<usize>,
-        got: &[BlockResponse],
+        def_index: Option<usize>,
+        responses: &[BlockResponse],
         failed: &[(RegisterRange, Cause)],
         reads: &[RegisterBlock],
     ) -> (Sample, Option<Stamp>) {
-        let Some(def) = pick.and_then(|i| self.defs.get(i)) else { return (Err(Cause::NotFitted), None) };
-        for read in got {
+        let Some(def) = def_index.and_then(|i| self.defs.get(i)) else { return (Err(Cause::NotFitted), None) };
+        for read in responses {
             if let Some(words) = read.words.slice(&def.span) {
                 return (decode::decode_words(def, words, reads), Some(read.at));
             }

@@ -7,7 +7,7 @@ use crate::model::point::{Encoding, PointKind, Retention};
 use crate::model::problem::{Finding, did_you_mean};
 use crate::model::registers::{RegisterRange, RegisterType};
 use crate::model::time::duration_ms;
-use crate::profile::form::{integer, natural_modulus, word_of};
+use crate::profile::form::{parse_integer, default_modulus, kind_name};
 use crate::profile::keys;
 use crate::profile::settings::{IdentValue, PointSettings, ProfileFile, ReadSettings, VariantSettings};
 use crate::profile::vocabulary::Vocabulary;
@@ -17,8 +17,8 @@ use crate::profile::{PointDef, Profile, ProfileVariant, ReadRules, RegisterEncod
 pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, Vec<Finding>) {
     let mut builder = Builder { file, vocabulary, findings: Vec::new(), groups: BTreeMap::new() };
     let profile = builder.run();
-    let broken = builder.findings.iter().any(|f| f.severity == crate::model::problem::Severity::Error);
-    (if broken { None } else { profile }, builder.findings)
+    let has_errors = builder.findings.iter().any(|f| f.severity == crate::model::problem::Severity::Error);
+    (if has_errors { None } else { profile }, builder.findings)
 }
 
 pub(super) struct Builder<'a> {
@@ -29,8 +29,8 @@ pub(super) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    pub(super) fn error(&mut self, path: &[&str], what: impl Into<String>, mend: impl Into<String>) {
-        self.findings.push(Finding::error(path, what, mend));
+    pub(super) fn error(&mut self, path: &[&str], message: impl Into<String>, hint: impl Into<String>) {
+        self.findings.push(Finding::error(path, message, hint));
     }
 
     fn run(&mut self) -> Option<Profile> {
@@ -57,12 +57,12 @@ impl Builder<'_> {
         for (name, point) in &file.points {
             base.extend(self.point(&["points", name], name, point));
         }
-        self.overlaps(&base, &["points"]);
-        let ident = file.ident.as_ref().and_then(|p| self.codec_point(&["ident"], "x_ident", p));
-        let mut layouts =
-            vec![ProfileVariant { name: "base".into(), idents: Vec::new(), read: read.clone(), points: base.clone() }];
+        self.report_overlaps(&base, &["points"]);
+        let ident = file.ident.as_ref().and_then(|p| self.encoded_point(&["ident"], "x_ident", p));
+        let mut variants =
+            vec![ProfileVariant { name: "base".into(), ident_values: Vec::new(), read_rules: read.clone(), points: base.clone() }];
         for (name, variant) in &file.variants {
-            layouts.push(self.variant(name, variant, &read, &base));
+            variants.push(self.variant(name, variant, &read, &base));
         }
         if !file.variants.is_empty() && file.ident.is_none() {
             self.error(
@@ -81,9 +81,9 @@ impl Builder<'_> {
             title: format!("{} {}", file.maker, file.model),
             class: file.class.as_str().into(),
             ident,
-            layouts,
+            variants,
             groups: std::mem::take(&mut self.groups),
-            serial: file.serial.clone(),
+            serial_defaults: file.serial.clone(),
             notes,
         })
     }
@@ -96,10 +96,10 @@ impl Builder<'_> {
         base: &[PointDef],
     ) -> ProfileVariant {
         let mut points: BTreeMap<Arc<str>, PointDef> = base.iter().map(|p| (Arc::clone(&p.name), p.clone())).collect();
-        for gone in &variant.without {
-            if points.remove(gone.as_str()).is_none() {
-                let what = format!("`{gone}` is not a point of the base");
-                self.error(&["variants", name, "without"], what, did_you_mean(gone, base.iter().map(|p| &*p.name)));
+        for removed in &variant.without {
+            if points.remove(removed.as_str()).is_none() {
+                let message = format!("`{removed}` is not a point of the base");
+                self.error(&["variants", name, "without"], message, did_you_mean(removed, base.iter().map(|p| &*p.name)));
             }
         }
         for (point_name, settings) in &variant.points {
@@ -110,19 +110,19 @@ impl Builder<'_> {
             }
         }
         let points: Vec<PointDef> = points.into_values().collect();
-        self.overlaps(&points, &["variants", name, "points"]);
+        self.report_overlaps(&points, &["variants", name, "points"]);
         let mut read = read.clone();
         if let Some(max) = variant.max_regs {
-            read.max_regs = self.limited(&["variants", name, "max_regs"], max, 125);
+            read.max_regs = self.check_limit(&["variants", name, "max_regs"], max, 125);
         }
         let idents = variant.ident.iter().map(|i| match i {
             IdentValue::Number(n) => n.to_string(),
             IdentValue::Text(t) => t.clone(),
         });
-        ProfileVariant { name: name.into(), idents: idents.collect(), read, points }
+        ProfileVariant { name: name.into(), ident_values: idents.collect(), read_rules: read, points }
     }
 
-    fn limited(&mut self, path: &[&str], value: u16, most: u16) -> u16 {
+    fn check_limit(&mut self, path: &[&str], value: u16, most: u16) -> u16 {
         if value == 0 || value > most {
             self.error(path, format!("{value} is not between 1 and {most}"), "the Modbus specification sets the limit");
         }
@@ -130,18 +130,18 @@ impl Builder<'_> {
     }
 
     fn read_rules(&mut self, read: &ReadSettings) -> ReadRules {
-        let max_regs = self.limited(&["read", "max_regs"], read.max_regs.unwrap_or(125), 125);
-        let max_bits = self.limited(&["read", "max_bits"], read.max_bits.unwrap_or(2000), 2000);
+        let max_regs = self.check_limit(&["read", "max_regs"], read.max_regs.unwrap_or(125), 125);
+        let max_bits = self.check_limit(&["read", "max_bits"], read.max_bits.unwrap_or(2000), 2000);
         let base = read.base.unwrap_or(0);
         let mut atomic = Vec::new();
         for (i, run) in read.atomic.iter().enumerate() {
             let path = ["read", "atomic", &i.to_string()];
-            let area = self.area(&path, run.function);
-            if let Some(span) = self.span(&path, area, run.address, run.count) {
+            let area = self.register_type(&path, run.function);
+            if let Some(span) = self.register_range(&path, area, run.address, run.count) {
                 let most = if area.is_bits() { max_bits } else { max_regs };
                 if span.count > most {
-                    let what = format!("an atomic run of {} does not fit into one read of {most}", span.count);
-                    self.error(&path, what, "raise max_regs, or split the run");
+                    let message = format!("an atomic run of {} does not fit into one read of {most}", span.count);
+                    self.error(&path, message, "raise max_regs, or split the run");
                 }
                 atomic.push(span);
             }
@@ -168,7 +168,7 @@ impl Builder<'_> {
         ReadRules { max_regs, max_bits, max_gap, barriers, atomic, pause_ms, timeout_ms: read.timeout_ms }
     }
 
-    pub(super) fn area(&mut self, path: &[&str], function: Option<u8>) -> RegisterType {
+    pub(super) fn register_type(&mut self, path: &[&str], function: Option<u8>) -> RegisterType {
         let function = function.or(self.file.read.function).unwrap_or(3);
         RegisterType::of(function).unwrap_or_else(|| {
             self.error(
@@ -180,7 +180,7 @@ impl Builder<'_> {
         })
     }
 
-    pub(super) fn span(
+    pub(super) fn register_range(
         &mut self,
         path: &[&str],
         area: RegisterType,
@@ -202,14 +202,14 @@ impl Builder<'_> {
             self.error(&path, format!("address {last} is beyond 65535"), "a Modbus area has the addresses 0 to 65535");
             return None;
         }
-        Some(RegisterRange { area, address: u16::try_from(wire).ok()?, count })
+        Some(RegisterRange { register_type: area, address: u16::try_from(wire).ok()?, count })
     }
 
     /// A point with its group and the kind from the vocabulary.
     fn point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
-        let mut point = self.codec_point(path, name, settings)?;
+        let mut point = self.encoded_point(path, name, settings)?;
         match settings.group.as_deref() {
-            Some(group) if self.groups.contains_key(group) => point.group = group.into(),
+            Some(group) if self.groups.contains_key(group) => point.poll_group = group.into(),
             Some(group) => {
                 let known: Vec<String> = self.groups.keys().map(ToString::to_string).collect();
                 let path = [path, &["group"]].concat();
@@ -219,7 +219,7 @@ impl Builder<'_> {
                     did_you_mean(group, known.iter().map(String::as_str)),
                 );
             }
-            None if self.groups.len() == 1 => point.group = self.groups.keys().next()?.clone(),
+            None if self.groups.len() == 1 => point.poll_group = self.groups.keys().next()?.clone(),
             None => self.error(path, format!("`{name}` has no group"), "group = one of [groups]"),
         }
         let class = self.file.class.as_str();
@@ -236,54 +236,54 @@ impl Builder<'_> {
             point.kind = entry.kind;
             point.retention = entry.retention;
             for (code, names) in &entry.texts {
-                if let Some(code) = integer(code).and_then(|c| i64::try_from(c).ok()) {
+                if let Some(code) = parse_integer(code).and_then(|c| i64::try_from(c).ok()) {
                     point.texts.entry(code).or_insert_with(|| names.clone());
                 }
             }
         }
         if entry.is_none() && settings.modulus.is_some() && point.kind == PointKind::Number {
             // A maker's extra that rolls over is a register reading.
-            (point.kind, point.retention) = (PointKind::Counter, Retention::Register);
+            (point.kind, point.retention) = (PointKind::Counter, Retention::Cumulative);
         }
-        self.fit_kind(path, &mut point, settings);
+        self.apply_kind(path, &mut point, settings);
         Some(point)
     }
 
     /// Sets the encoding that follows from kind and type, or reports an error where they do not fit.
-    fn fit_kind(&mut self, path: &[&str], point: &mut PointDef, settings: &PointSettings) {
-        let is_bool = matches!(point.form, Encoding::Bool);
-        let is_text = matches!(point.form, Encoding::Text);
+    fn apply_kind(&mut self, path: &[&str], point: &mut PointDef, settings: &PointSettings) {
+        let is_bool = matches!(point.encoding, Encoding::Bool);
+        let is_text = matches!(point.encoding, Encoding::Text);
         let fits = match point.kind {
             PointKind::Bool => is_bool,
             PointKind::Text => is_text,
             PointKind::Number | PointKind::Counter => !is_bool && !is_text,
-            PointKind::Code => !is_text && !matches!(point.form, Encoding::F32 | Encoding::F64),
+            PointKind::Code => !is_text && !matches!(point.encoding, Encoding::F32 | Encoding::F64),
         };
         if !fits {
-            let what = format!(
+            let message = format!(
                 "`{}` is a {} in the vocabulary, which this type does not give",
                 point.name,
-                word_of(point.kind)
+                kind_name(point.kind)
             );
             self.error(
                 &[path, &["type"]].concat(),
-                what,
+                message,
                 "use the type that the vocabulary's kind needs, or an x_ name",
             );
         }
         keys::check_kind(self, path, settings, point.kind);
         if point.kind == PointKind::Code {
-            point.form = Encoding::Code;
+            point.encoding = Encoding::Code;
         }
         if point.kind == PointKind::Counter && point.modulus.is_none() {
-            point.modulus = natural_modulus(point.wire, point.scale);
+            point.modulus = default_modulus(point.register_encoding, point.scale);
         }
     }
 
     /// Reports two points on the same registers, unless both are parts of them.
-    fn overlaps(&mut self, points: &[PointDef], path: &[&str]) {
+    fn report_overlaps(&mut self, points: &[PointDef], path: &[&str]) {
         let partial = |p: &PointDef| {
-            matches!(p.wire, RegisterEncoding::Bit(_) | RegisterEncoding::Bits { .. } | RegisterEncoding::Byte { .. })
+            matches!(p.register_encoding, RegisterEncoding::Bit(_) | RegisterEncoding::Bits { .. } | RegisterEncoding::Byte { .. })
                 || !p.true_when.is_empty()
         };
         let mut sorted: Vec<&PointDef> = points.iter().collect();
@@ -292,10 +292,10 @@ impl Builder<'_> {
             for b in sorted[i + 1..].iter().take_while(|b| a.span.overlaps(&b.span)) {
                 let same_code = (a.kind == PointKind::Code && partial(b)) || (b.kind == PointKind::Code && partial(a));
                 if !(same_code || partial(a) && partial(b)) {
-                    let what = format!("`{}` and `{}` lie on the same registers", a.name, b.name);
+                    let message = format!("`{}` and `{}` lie on the same registers", a.name, b.name);
                     self.error(
                         &[path, &[&*b.name]].concat(),
-                        what,
+                        message,
                         "mend one of the addresses or types; parts of a register need bit or bits",
                     );
                 }

@@ -4,10 +4,10 @@ use rust_decimal::Decimal;
 
 use crate::model::point::{Encoding, PointKind};
 use crate::profile::settings::{CharsSetting, PointSettings, Type};
-use crate::profile::{Chars, DateLayout, Factor, RegisterEncoding, ScaleFrom};
+use crate::profile::{CharPacking, DateLayout, ScaleFactor, RegisterEncoding, ScaleRegister};
 
 /// A raw value as people write it: `65535`, `0xFFFF`, `-1`.
-pub fn integer(text: &str) -> Option<i128> {
+pub fn parse_integer(text: &str) -> Option<i128> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => i128::from_str_radix(&hex.replace('_', ""), 16).ok(),
         None => text.parse().ok(),
@@ -15,7 +15,7 @@ pub fn integer(text: &str) -> Option<i128> {
 }
 
 /// A kind as it is written in files.
-pub fn word_of(kind: PointKind) -> &'static str {
+pub fn kind_name(kind: PointKind) -> &'static str {
     match kind {
         PointKind::Number => "number",
         PointKind::Counter => "counter",
@@ -26,14 +26,14 @@ pub fn word_of(kind: PointKind) -> &'static str {
 }
 
 /// The encoding of a type, without regard to `bit` and `bits`.
-pub fn raw_wire(kind: Type, s: &PointSettings) -> RegisterEncoding {
+pub fn raw_encoding(kind: Type, s: &PointSettings) -> RegisterEncoding {
     let int = |registers, signed| RegisterEncoding::Int { registers, signed };
     match kind {
         Type::Bool => RegisterEncoding::Coil,
-        Type::U8hi => RegisterEncoding::Byte { high: true, signed: false },
-        Type::U8lo => RegisterEncoding::Byte { high: false, signed: false },
-        Type::I8hi => RegisterEncoding::Byte { high: true, signed: true },
-        Type::I8lo => RegisterEncoding::Byte { high: false, signed: true },
+        Type::U8hi => RegisterEncoding::Byte { is_high_byte: true, signed: false },
+        Type::U8lo => RegisterEncoding::Byte { is_high_byte: false, signed: false },
+        Type::I8hi => RegisterEncoding::Byte { is_high_byte: true, signed: true },
+        Type::I8lo => RegisterEncoding::Byte { is_high_byte: false, signed: true },
         Type::U16 => int(1, false),
         Type::I16 => int(1, true),
         Type::U24 => RegisterEncoding::Int24 { signed: false },
@@ -59,9 +59,9 @@ pub fn raw_wire(kind: Type, s: &PointSettings) -> RegisterEncoding {
         Type::Datetime => RegisterEncoding::Date(s.layout.unwrap_or(DateLayout::Words)),
         Type::String => {
             let chars = match &s.chars {
-                Some(CharsSetting::Number(1)) => Chars::One,
-                Some(CharsSetting::Word(w)) if w == "swapped" => Chars::TwoSwapped,
-                _ => Chars::Two,
+                Some(CharsSetting::Number(1)) => CharPacking::One,
+                Some(CharsSetting::Word(w)) if w == "swapped" => CharPacking::TwoSwapped,
+                _ => CharPacking::Two,
             };
             let (charset, is_number) = (s.charset.unwrap_or_default(), s.number.unwrap_or(false));
             RegisterEncoding::Text { registers: s.length.unwrap_or(1).max(1), chars, charset, is_number }
@@ -70,13 +70,13 @@ pub fn raw_wire(kind: Type, s: &PointSettings) -> RegisterEncoding {
 }
 
 /// The usual encoding of the values of a point.
-pub fn natural_form(wire: RegisterEncoding, scale: Decimal, offset: Decimal, scale_from: &[ScaleFrom]) -> Encoding {
-    let decimals = |from: &ScaleFrom| match &from.factor {
-        Factor::Map(map) => map.values().map(Decimal::scale).max().unwrap_or(0),
-        Factor::Number(scale) => scale.scale(),
-        Factor::PowerOfTen => 0,
+pub fn usual_encoding(wire: RegisterEncoding, scale: Decimal, offset: Decimal, scale_from: &[ScaleRegister]) -> Encoding {
+    let decimals = |from: &ScaleRegister| match &from.factor {
+        ScaleFactor::Map(map) => map.values().map(Decimal::scale).max().unwrap_or(0),
+        ScaleFactor::Number(scale) => scale.scale(),
+        ScaleFactor::PowerOfTen => 0,
     };
-    let elsewhere: u32 = scale_from.iter().map(decimals).sum();
+    let factor_decimals: u32 = scale_from.iter().map(decimals).sum();
     match wire {
         RegisterEncoding::Coil | RegisterEncoding::Bit(_) => Encoding::Bool,
         // The device determines the decimals: none is usual.
@@ -99,13 +99,13 @@ pub fn natural_form(wire: RegisterEncoding, scale: Decimal, offset: Decimal, sca
         | RegisterEncoding::SignMagnitude { .. }
         | RegisterEncoding::Modulo10k { .. }
         | RegisterEncoding::Bcd { .. } => {
-            Encoding::Exact(u8::try_from((scale.scale() + elsewhere).max(offset.scale())).unwrap_or(28).min(28))
+            Encoding::Exact(u8::try_from((scale.scale() + factor_decimals).max(offset.scale())).unwrap_or(28).min(28))
         }
     }
 }
 
 /// Where an integer counter rolls over if the profile does not say: its width times its scale.
-pub fn natural_modulus(wire: RegisterEncoding, scale: Decimal) -> Option<Decimal> {
+pub fn default_modulus(wire: RegisterEncoding, scale: Decimal) -> Option<Decimal> {
     let raw = match wire {
         RegisterEncoding::Int { registers, signed } => {
             let bits = u32::from(registers) * 16 - u32::from(signed);

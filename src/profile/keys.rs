@@ -3,7 +3,7 @@
 use crate::model::point::PointKind;
 use crate::profile::RegisterEncoding;
 use crate::profile::build::Builder;
-use crate::profile::form::word_of;
+use crate::profile::form::kind_name;
 use crate::profile::settings::PointSettings;
 
 /// Types that accept the same keys.
@@ -31,7 +31,7 @@ impl Family {
         }
     }
 
-    fn word(self) -> &'static str {
+    fn describe(self) -> &'static str {
         match self {
             Family::Coil => "a coil or input",
             Family::Bit => "a bit",
@@ -48,10 +48,10 @@ impl Family {
 pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, wire: RegisterEncoding) {
     use Family::{Bit, Coil, Date, Float, Integer, NumberText, Text};
     let family = Family::of(wire);
-    let is_made_bool = s.true_when.as_ref().is_some_and(|values| !values.is_empty());
+    let has_true_when = s.true_when.as_ref().is_some_and(|values| !values.is_empty());
     let numbers: &[Family] = &[Integer, Float, NumberText];
     let table: [(&str, bool, &[Family], &str); 15] = [
-        ("invert", s.invert.is_some(), if is_made_bool { &[Integer] } else { &[Coil, Bit] }, "only a bool is inverted"),
+        ("invert", s.invert.is_some(), if has_true_when { &[Integer] } else { &[Coil, Bit] }, "only a bool is inverted"),
         ("true_when", s.true_when.is_some(), &[Integer], "`true_when` needs an integer type"),
         ("length", s.length.is_some(), &[Text, NumberText], "only a string has a length"),
         ("chars", s.chars.is_some(), &[Text, NumberText], "only a string has characters"),
@@ -79,13 +79,13 @@ pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSett
     ];
     for (key, is_there, families, why) in table {
         if is_there && !families.contains(&family) {
-            refuse(builder, path, key, &format!("`{key}` has no effect on {}: {why}", family.word()));
+            refuse(builder, path, key, &format!("`{key}` has no effect on {}: {why}", family.describe()));
         }
     }
     if s.true_when.as_ref().is_some_and(Vec::is_empty) {
         refuse(builder, path, "true_when", "`true_when` is empty: the point would never be true");
     }
-    let of_numbers = [
+    let numeric_keys = [
         ("scale", s.scale.is_some()),
         ("offset", s.offset.is_some()),
         ("scale_from", s.scale_from.is_some()),
@@ -93,8 +93,8 @@ pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSett
         ("modulus", s.modulus.is_some()),
         ("texts", s.texts.is_some()),
     ];
-    if is_made_bool && family == Integer {
-        for (key, _) in of_numbers.iter().filter(|(_, is_there)| *is_there) {
+    if has_true_when && family == Integer {
+        for (key, _) in numeric_keys.iter().filter(|(_, is_there)| *is_there) {
             refuse(builder, path, key, &format!("`{key}` has no effect beside `true_when`, which compares raw values"));
         }
     }
@@ -103,15 +103,15 @@ pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSett
 /// Refuses the keys that the kind of the point in the vocabulary cannot have.
 pub(super) fn check_kind(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, kind: PointKind) {
     if s.modulus.is_some() && kind != PointKind::Counter {
-        let what = format!("`modulus` has no effect on a {}: only counters roll over", word_of(kind));
-        refuse(builder, path, "modulus", &what);
+        let message = format!("`modulus` has no effect on a {}: only counters roll over", kind_name(kind));
+        refuse(builder, path, "modulus", &message);
     }
     if s.texts.is_some() && kind != PointKind::Code {
-        let what = format!("`texts` has no effect on a {}: only codes have texts", word_of(kind));
-        refuse(builder, path, "texts", &what);
+        let message = format!("`texts` has no effect on a {}: only codes have texts", kind_name(kind));
+        refuse(builder, path, "texts", &message);
     }
 }
 
-fn refuse(builder: &mut Builder<'_>, path: &[&str], key: &str, what: &str) {
-    builder.error(&[path, &[key]].concat(), what.to_string(), "take it out, or change the type");
+fn refuse(builder: &mut Builder<'_>, path: &[&str], key: &str, message: &str) {
+    builder.error(&[path, &[key]].concat(), message.to_string(), "take it out, or change the type");
 }

@@ -50,17 +50,17 @@ pub enum Order {
 
 impl Order {
     /// Whether the low byte of each word comes first.
-    pub const fn bytes_swapped(self) -> bool {
+    pub const fn swaps_bytes(self) -> bool {
         matches!(self, Order::Badc | Order::Dcba | Order::Fehgbadc | Order::Dcbahgfe)
     }
 
     /// Whether it defines the order of the halves of 64 bits, which shorter values do not have.
-    pub const fn is_of_halves(self) -> bool {
+    pub const fn is_64_bit(self) -> bool {
         matches!(self, Order::Efghabcd | Order::Cdabghef | Order::Fehgbadc | Order::Dcbahgfe)
     }
 
     /// Position on the wire of the word of rank `i` (0 is the most significant) among `count` words. The mapping is its own inverse.
-    pub const fn place(self, i: usize, count: usize) -> usize {
+    pub const fn word_index(self, i: usize, count: usize) -> usize {
         match self {
             Order::Abcd | Order::Badc => i,
             Order::Cdab | Order::Dcba => count - 1 - i,
@@ -72,7 +72,7 @@ impl Order {
 
 /// How a string lies in its registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Chars {
+pub enum CharPacking {
     /// Two characters a register, high byte first.
     Two,
     /// Two characters a register, low byte first.
@@ -112,7 +112,7 @@ pub enum DateLayout {
 
 impl DateLayout {
     /// Registers that it covers.
-    pub const fn count(self) -> u8 {
+    pub const fn register_count(self) -> u8 {
         match self {
             DateLayout::Words => 6,
             DateLayout::Bytes | DateLayout::Bcd => 3,
@@ -138,7 +138,7 @@ pub enum RegisterEncoding {
     },
     /// One byte of a register.
     Byte {
-        high: bool,
+        is_high_byte: bool,
         signed: bool,
     },
     /// An integer of 1 to 4 registers.
@@ -171,7 +171,7 @@ pub enum RegisterEncoding {
     /// A string of that many registers.
     Text {
         registers: u8,
-        chars: Chars,
+        chars: CharPacking,
         charset: Charset,
         /// The string is a decimal number.
         is_number: bool,
@@ -180,11 +180,11 @@ pub enum RegisterEncoding {
 
 impl RegisterEncoding {
     /// Registers (or bits, for a coil) that it covers.
-    pub const fn count(self) -> u16 {
+    pub const fn register_count(self) -> u16 {
         match self {
             RegisterEncoding::Coil | RegisterEncoding::Bit(_) | RegisterEncoding::Byte { .. } => 1,
             RegisterEncoding::Int24 { .. } => 2,
-            RegisterEncoding::Date(layout) => layout.count() as u16,
+            RegisterEncoding::Date(layout) => layout.register_count() as u16,
             RegisterEncoding::Bits { registers, .. }
             | RegisterEncoding::Int { registers, .. }
             | RegisterEncoding::SignMagnitude { registers }
@@ -203,25 +203,25 @@ impl RegisterEncoding {
             RegisterEncoding::Bits { count, .. } => Some(count as u32),
             RegisterEncoding::Byte { .. } => Some(8),
             RegisterEncoding::Int24 { .. } => Some(24),
-            _ => Some(self.count() as u32 * 16),
+            _ => Some(self.register_count() as u32 * 16),
         }
     }
 }
 
 /// A factor that is read from another register.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ScaleFrom {
+pub struct ScaleRegister {
     pub span: RegisterRange,
     /// An integer or float encoding.
-    pub wire: RegisterEncoding,
+    pub register_encoding: RegisterEncoding,
     pub order: Order,
     /// How its value becomes the factor.
-    pub factor: Factor,
+    pub factor: ScaleFactor,
 }
 
 /// How the value of a register becomes a factor.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Factor {
+pub enum ScaleFactor {
     /// By a table; a value that is not in it makes the point bad.
     Map(BTreeMap<i64, Decimal>),
     /// It is the factor itself, times this.
@@ -238,19 +238,19 @@ pub struct PointDef {
     pub kind: PointKind,
     pub retention: Retention,
     /// The usual encoding of its values.
-    pub form: Encoding,
+    pub encoding: Encoding,
     pub span: RegisterRange,
     /// Offsets in `span` of the words of the value, highest first; empty if they are all of it, in order.
-    pub apart: Vec<u8>,
-    pub wire: RegisterEncoding,
+    pub word_offsets: Vec<u8>,
+    pub register_encoding: RegisterEncoding,
     pub order: Order,
-    pub group: Arc<str>,
+    pub poll_group: Arc<str>,
     /// Exact factor; one if none.
     pub scale: Decimal,
     /// Exact offset, added after the factor.
     pub offset: Decimal,
     /// Further factors, read from registers.
-    pub scale_from: Vec<ScaleFrom>,
+    pub scale_registers: Vec<ScaleRegister>,
     /// A bool that is true when the bit is 0.
     pub invert: bool,
     /// A bool that is true at these raw values of an integer; empty for everything else.
@@ -292,8 +292,8 @@ pub struct ProfileVariant {
     /// `base` for the points without a variant.
     pub name: Arc<str>,
     /// Ident values that choose it, as printed; empty for the base.
-    pub idents: Vec<String>,
-    pub read: ReadRules,
+    pub ident_values: Vec<String>,
+    pub read_rules: ReadRules,
     /// In order of their names.
     pub points: Vec<PointDef>,
 }
@@ -308,24 +308,24 @@ pub struct Profile {
     /// Ident register, read once after each connect.
     pub ident: Option<PointDef>,
     /// The base first, then the variants; never empty.
-    pub layouts: Vec<ProfileVariant>,
+    pub variants: Vec<ProfileVariant>,
     /// Poll groups: name -> interval in milliseconds.
     pub groups: BTreeMap<Arc<str>, u64>,
     /// Baud rate, parity and stop bits as the maker delivers them.
-    pub serial: Option<settings::SerialDefaults>,
+    pub serial_defaults: Option<settings::SerialDefaults>,
     /// The source and what was left out, shown by `read` and the reference.
     pub notes: Vec<String>,
 }
 
 impl Profile {
     /// The variant for an ident value as printed; the base if none fits or none was read.
-    pub fn layout(&self, ident: Option<&str>) -> &ProfileVariant {
-        let fits = |l: &&ProfileVariant| ident.is_some_and(|i| l.idents.iter().any(|x| x == i));
-        self.layouts.iter().find(fits).unwrap_or(&self.layouts[0])
+    pub fn variant(&self, ident: Option<&str>) -> &ProfileVariant {
+        let fits = |l: &&ProfileVariant| ident.is_some_and(|i| l.ident_values.iter().any(|x| x == i));
+        self.variants.iter().find(fits).unwrap_or(&self.variants[0])
     }
 
     /// Every point of every variant once: the fixed list of points of a stream.
     pub fn all_points(&self) -> BTreeMap<Arc<str>, &PointDef> {
-        self.layouts.iter().rev().flat_map(|l| &l.points).map(|p| (Arc::clone(&p.name), p)).collect()
+        self.variants.iter().rev().flat_map(|l| &l.points).map(|p| (Arc::clone(&p.name), p)).collect()
     }
 }

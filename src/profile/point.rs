@@ -10,24 +10,24 @@ use crate::model::problem::did_you_mean;
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterRange, RegisterType};
 use crate::profile::build::Builder;
-use crate::profile::form::{integer, natural_form, raw_wire};
+use crate::profile::form::{parse_integer, usual_encoding, raw_encoding};
 use crate::profile::keys;
 use crate::profile::settings::{OneOrMany, PointSettings, ScaleFromSettings, Type};
-use crate::profile::{Factor, Order, PointDef, RegisterEncoding, ScaleFrom};
+use crate::profile::{ScaleFactor, Order, PointDef, RegisterEncoding, ScaleRegister};
 
 /// Raw values and texts that mean no value.
 type Sentinels = (Vec<(u64, Cause)>, Vec<(Arc<str>, Cause)>);
 
 impl Builder<'_> {
     /// The part of a point that defines its registers and their encoding.
-    pub(super) fn codec_point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
-        let area = self.area(&[path, &["function"]].concat(), settings.function);
+    pub(super) fn encoded_point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
+        let area = self.register_type(&[path, &["function"]].concat(), settings.function);
         let Some(type_) = settings.kind else {
             self.error(path, "missing field `type`", "type = \"u16\"; docs/profiles.md lists the types");
             return None;
         };
-        let wire = self.wire(path, type_, settings, area);
-        let place = self.place(path, settings, area, wire.map_or(1, RegisterEncoding::count));
+        let wire = self.encoding(path, type_, settings, area);
+        let location = self.word_location(path, settings, area, wire.map_or(1, RegisterEncoding::register_count));
         let scale = self.decimal(path, "scale", settings.scale.as_deref()).unwrap_or(Decimal::ONE);
         let offset = self.decimal(path, "offset", settings.offset.as_deref()).unwrap_or(Decimal::ZERO);
         let modulus = self.decimal(path, "modulus", settings.modulus.as_deref());
@@ -41,15 +41,15 @@ impl Builder<'_> {
             keys::check_type(self, path, settings, wire);
         }
         let (sentinels, text_sentinels) = wire.map(|w| self.sentinels(path, settings, w)).unwrap_or_default();
-        let ((span, apart), wire) = place.zip(wire)?;
+        let ((span, apart), wire) = location.zip(wire)?;
         let order = settings.order.or(self.file.read.order).unwrap_or(Order::Abcd);
-        if order.is_of_halves() && wire.count() != 4 {
-            let what = "this order is one of 64 bits, which this type has not";
-            self.error(&[path, &["order"]].concat(), what, "ABCD, CDAB, BADC or DCBA");
+        if order.is_64_bit() && wire.register_count() != 4 {
+            let message = "this order is one of 64 bits, which this type has not";
+            self.error(&[path, &["order"]].concat(), message, "ABCD, CDAB, BADC or DCBA");
         }
         let true_when = settings.true_when.clone().unwrap_or_default();
-        let form = if true_when.is_empty() { natural_form(wire, scale, offset, &scale_from) } else { Encoding::Bool };
-        let kind = match form {
+        let usual_encoding = if true_when.is_empty() { usual_encoding(wire, scale, offset, &scale_from) } else { Encoding::Bool };
+        let kind = match usual_encoding {
             Encoding::Bool => PointKind::Bool,
             Encoding::Text => PointKind::Text,
             _ if !texts.is_empty() => PointKind::Code,
@@ -60,15 +60,15 @@ impl Builder<'_> {
             name: name.into(),
             kind,
             retention,
-            form,
+            encoding: usual_encoding,
             span,
-            apart,
-            wire,
+            word_offsets: apart,
+            register_encoding: wire,
             order,
-            group: "".into(),
+            poll_group: "".into(),
             scale,
             offset,
-            scale_from,
+            scale_registers: scale_from,
             invert: settings.invert.unwrap_or(false),
             true_when,
             sentinels,
@@ -80,7 +80,7 @@ impl Builder<'_> {
     }
 
     /// The register range, and the offsets of the words in it if they are not adjacent.
-    fn place(
+    fn word_location(
         &mut self,
         path: &[&str],
         s: &PointSettings,
@@ -92,44 +92,44 @@ impl Builder<'_> {
                 self.error(path, "missing field `address`", "address = 0, as the manual counts it (less `base`)");
                 return None;
             };
-            return Some((self.span(path, area, address, count)?, Vec::new()));
+            return Some((self.register_range(path, area, address, count)?, Vec::new()));
         };
         let at = [path, &["words"]].concat();
         if s.address.is_some() {
             self.error(&at, "`address` and `words` both say where it lies", "keep one of them");
         }
         if area.is_bits() || words.len() != usize::from(count) || words.len() < 2 {
-            let what = format!("this type has {count} registers, and `words` names {}", words.len());
-            self.error(&at, what, "words = [100, 105]: each register of a value of two or more, highest first");
+            let message = format!("this type has {count} registers, and `words` names {}", words.len());
+            self.error(&at, message, "words = [100, 105]: each register of a value of two or more, highest first");
             return None;
         }
         let (low, high) = (words.iter().min().copied()?, words.iter().max().copied()?);
-        let most = u32::from(self.file.read.max_regs.unwrap_or(125).clamp(1, 125));
-        if high - low >= most {
-            let what = format!("its registers lie {} apart, and one read takes {most}", high - low);
-            self.error(&at, what, "read apart the value could be torn: leave it out");
+        let max_span = u32::from(self.file.read.max_regs.unwrap_or(125).clamp(1, 125));
+        if high - low >= max_span {
+            let message = format!("its registers lie {} apart, and one read takes {max_span}", high - low);
+            self.error(&at, message, "read apart the value could be torn: leave it out");
             return None;
         }
         let count = u16::try_from(high - low + 1).ok()?;
         let places = words.iter().filter_map(|w| u8::try_from(w - low).ok()).collect();
-        Some((self.span(path, area, low, count)?, places))
+        Some((self.register_range(path, area, low, count)?, places))
     }
 
     fn range(&mut self, path: &[&str], settings: &PointSettings) -> Option<(Decimal, Decimal)> {
         let [low, high] = settings.range?;
         let pair = low.to_string().parse().ok().zip(high.to_string().parse().ok());
         if pair.is_none() || low > high {
-            let what = "the range is not a pair of numbers, lowest first";
-            self.error(&[path, &["range"]].concat(), what, "range = [0, 500]");
+            let message = "the range is not a pair of numbers, lowest first";
+            self.error(&[path, &["range"]].concat(), message, "range = [0, 500]");
         }
         pair
     }
 
-    fn wire(&mut self, path: &[&str], type_: Type, s: &PointSettings, area: RegisterType) -> Option<RegisterEncoding> {
+    fn encoding(&mut self, path: &[&str], type_: Type, s: &PointSettings, area: RegisterType) -> Option<RegisterEncoding> {
         let type_path = [path, &["type"]].concat();
         if area.is_bits() != (type_ == Type::Bool && s.bit.is_none()) {
-            let mend = "functions 1 and 2 give `bool`; a bool from a register needs `bit`";
-            self.error(&type_path, "this type does not go with this function", mend);
+            let hint = "functions 1 and 2 give `bool`; a bool from a register needs `bit`";
+            self.error(&type_path, "this type does not go with this function", hint);
             return None;
         }
         if type_ == Type::String && s.length.is_none() {
@@ -144,8 +144,8 @@ impl Builder<'_> {
             );
             return None;
         }
-        let wire = raw_wire(type_, s);
-        let bits_max = wire.count() * 16;
+        let wire = raw_encoding(type_, s);
+        let bits_max = wire.register_count() * 16;
         match (s.bit, s.bits, wire) {
             (Some(bit), None, _) if type_ == Type::Bool && bit < 16 => Some(RegisterEncoding::Bit(bit)),
             (Some(_), _, _) => {
@@ -211,11 +211,11 @@ impl Builder<'_> {
             }
             // keys.rs refuses sentinels of a coil or datetime.
             let Some(bits) = wire.raw_bits() else { continue };
-            match integer(raw).and_then(|v| u64::try_from(v).ok()) {
+            match parse_integer(raw).and_then(|v| u64::try_from(v).ok()) {
                 Some(value) if bits >= 64 || value >> bits == 0 => raws.push((value, cause)),
                 Some(_) => {
-                    let what = format!("`{raw}` is wider than the {bits} bits of this type: it can never come");
-                    self.error(&at, what, "the raw value as the device sends it, without sign");
+                    let message = format!("`{raw}` is wider than the {bits} bits of this type: it can never come");
+                    self.error(&at, message, "the raw value as the device sends it, without sign");
                 }
                 None => {
                     self.error(&at, format!("`{raw}` is not a raw value"), "an unsigned number: 65535 or 0xFFFF");
@@ -228,7 +228,7 @@ impl Builder<'_> {
     fn texts(&mut self, path: &[&str], texts: &BTreeMap<String, LocalizedText>) -> BTreeMap<i64, LocalizedText> {
         let mut out = BTreeMap::new();
         for (code, names) in texts {
-            match integer(code).and_then(|c| i64::try_from(c).ok()) {
+            match parse_integer(code).and_then(|c| i64::try_from(c).ok()) {
                 Some(code) => drop(out.insert(code, names.clone())),
                 None => {
                     self.error(&[path, &["texts", code]].concat(), format!("`{code}` is not a code"), "a whole number");
@@ -238,22 +238,22 @@ impl Builder<'_> {
         out
     }
 
-    fn scale_from(&mut self, path: &[&str], from: &ScaleFromSettings) -> Option<ScaleFrom> {
-        let area = self.area(path, from.function);
-        let wire = raw_wire(from.kind, &PointSettings::default());
+    fn scale_from(&mut self, path: &[&str], from: &ScaleFromSettings) -> Option<ScaleRegister> {
+        let area = self.register_type(path, from.function);
+        let wire = raw_encoding(from.kind, &PointSettings::default());
         let is_number = wire.raw_bits().is_some() && from.kind != Type::Bool;
         if area.is_bits() || !is_number {
             self.error(path, "a scale register is a number", "type = \"u16\"");
             return None;
         }
-        let span = self.span(path, area, from.address, wire.count())?;
+        let span = self.register_range(path, area, from.address, wire.register_count())?;
         let order = from.order.or(self.file.read.order).unwrap_or(Order::Abcd);
         let is_float = matches!(wire, RegisterEncoding::Float { .. });
         let factor = match (&from.map, from.power_of_ten, &from.scale) {
-            (Some(map), false, None) if !is_float => Factor::Map(self.factors(path, map)),
-            (None, true, None) if !is_float => Factor::PowerOfTen,
+            (Some(map), false, None) if !is_float => ScaleFactor::Map(self.factors(path, map)),
+            (None, true, None) if !is_float => ScaleFactor::PowerOfTen,
             (None, false, scale) => {
-                Factor::Number(self.decimal(path, "scale", scale.as_deref()).unwrap_or(Decimal::ONE))
+                ScaleFactor::Number(self.decimal(path, "scale", scale.as_deref()).unwrap_or(Decimal::ONE))
             }
             _ if is_float => {
                 self.error(
@@ -264,16 +264,16 @@ impl Builder<'_> {
                 return None;
             }
             _ => {
-                let what = "`map`, `power_of_ten` and `scale` exclude each other";
+                let message = "`map`, `power_of_ten` and `scale` exclude each other";
                 self.error(
                     path,
-                    what,
+                    message,
                     "map = { 0 = \"1\" }, or power_of_ten = true, or neither: the value itself is the factor",
                 );
                 return None;
             }
         };
-        Some(ScaleFrom { span, wire, order, factor })
+        Some(ScaleRegister { span, register_encoding: wire, order, factor })
     }
 
     fn factors(&mut self, path: &[&str], written: &BTreeMap<String, String>) -> BTreeMap<i64, Decimal> {
@@ -282,7 +282,7 @@ impl Builder<'_> {
             self.error(&[path, &["map"]].concat(), "`map` is empty: no value stands for a factor", "2 = \"0.01\"");
         }
         for (raw, factor) in written {
-            let key = integer(raw).and_then(|v| i64::try_from(v).ok());
+            let key = parse_integer(raw).and_then(|v| i64::try_from(v).ok());
             match key.zip(Decimal::from_str_exact(factor).ok()) {
                 Some((key, factor)) => drop(map.insert(key, factor)),
                 None => self.error(

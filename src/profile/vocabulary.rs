@@ -171,7 +171,7 @@ fn indexed(name: &str) -> Option<String> {
 }
 
 /// Unit suffixes that a point's name may end in.
-const SUFFIXES: &[(&str, &str)] = &[
+const UNIT_SUFFIXES: &[(&str, &str)] = &[
     ("_v", "V"),
     ("_a", "A"),
     ("_ma", "mA"),
@@ -220,20 +220,20 @@ impl ClassFile {
         }
         for (name, entry) in &self.points {
             if !is_name(name) {
-                let mend = "lower-case letters, digits and _, beginning with a letter; {n} for an index";
-                out.push(Finding::error(&["points", name], format!("`{name}` is not a point name"), mend));
+                let hint = "lower-case letters, digits and _, beginning with a letter; {n} for an index";
+                out.push(Finding::error(&["points", name], format!("`{name}` is not a point name"), hint));
             }
-            if (entry.kind == PointKind::Counter) != (entry.retention == Retention::Register) {
-                let what = format!("`{name}`: a counter is kept as `register`, and nothing else is");
-                out.push(Finding::error(&["points", name, "retention"], what, "set retention to match the kind"));
+            if (entry.kind == PointKind::Counter) != (entry.retention == Retention::Cumulative) {
+                let message = format!("`{name}`: a counter is kept as `register`, and nothing else is");
+                out.push(Finding::error(&["points", name, "retention"], message, "set retention to match the kind"));
             }
-            let unit = SUFFIXES.iter().filter(|(s, _)| name.ends_with(s)).max_by_key(|(s, _)| s.len());
+            let unit = UNIT_SUFFIXES.iter().filter(|(s, _)| name.ends_with(s)).max_by_key(|(s, _)| s.len());
             if let Some((suffix, unit)) = unit
                 && entry.unit.is_none()
                 && matches!(entry.kind, PointKind::Number | PointKind::Counter)
             {
-                let what = format!("`{name}` ends in {suffix} and has no unit");
-                out.push(Finding::error(&["points", name], what, format!("unit = \"{unit}\"")));
+                let message = format!("`{name}` ends in {suffix} and has no unit");
+                out.push(Finding::error(&["points", name], message, format!("unit = \"{unit}\"")));
             }
         }
         out

@@ -31,7 +31,8 @@ pub type Dated = (i64, Event);
 /// A figure of the report with its target.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReportFigure {
-    pub what: String,
+    #[serde(rename = "what")]
+    pub name: String,
     pub value: String,
     /// May be empty.
     pub target: &'static str,
@@ -74,7 +75,7 @@ pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Al
     let mut held: BTreeSet<&str> = BTreeSet::new();
     for (at, e) in events.iter().filter(|(_, e)| !e.test && !e.key.is_empty()) {
         let key = (&*e.key, e.occurrence);
-        match e.what {
+        match e.kind {
             EventKind::Raised => {
                 // An alarm raised before the period may be standing in it.
                 if (from..to).contains(at) {
@@ -99,7 +100,7 @@ pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Al
                     o.cleared = Some(*at);
                 }
             }
-            EventKind::Chatters => {
+            EventKind::Chattering => {
                 held.extend((from..to).contains(at).then_some(&*e.key));
             }
             what => {
@@ -140,7 +141,7 @@ fn figures(
     let all_slots = usize::try_from((to - from).max(1) / SLOT_MS).unwrap_or(1).max(1);
     let floods = slots.values().filter(|n| **n > FLOOD).count();
     let figure =
-        |what: &str, value: String, target: &'static str| ReportFigure { what: what.to_string(), value, target };
+        |what: &str, value: String, target: &'static str| ReportFigure { name: what.to_string(), value, target };
     let mut out = vec![
         figure("alarms raised", within.len().to_string(), ""),
         figure("alarms in 10 min, mean", format!("{:.2}", share(within.len(), all_slots)), "about 1"),
@@ -170,7 +171,7 @@ fn figures(
     }
     for (i, (_, words)) in OVERDUE.into_iter().enumerate() {
         let has = |o: &&&Occurrence| {
-            let d = deadlines.of(o.priority);
+            let d = deadlines.for_priority(o.priority);
             o.late[i] || [d.acknowledge, d.arrive, d.resolve][i].is_some()
         };
         let (all, late) = (within.iter().filter(has).count(), within.iter().filter(|o| o.late[i]).count());
@@ -228,7 +229,7 @@ mod tests {
         let p2 = Deadline { acknowledge: Some(HumanDuration(60_000)), ..Deadline::default() };
         let deadlines = Deadlines { p2, ..Deadlines::default() };
         let r = report(&events, &deadlines, 0, 10 * DAY);
-        let value = |what: &str| r.figures.iter().find(|f| f.what == what).unwrap().value.clone();
+        let value = |what: &str| r.figures.iter().find(|f| f.name == what).unwrap().value.clone();
         assert_eq!(value("alarms raised"), "5");
         assert_eq!(value("alarms in 10 min, most"), "4");
         assert_eq!(value("standing over 24 h"), "1");

@@ -12,7 +12,7 @@ use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange, RegisterType};
 use crate::plan;
 use crate::profile::{PointDef, Profile, ProfileVariant};
-use crate::scan::score::Weight;
+use crate::scan::score::ProfileScore;
 
 /// A bus that can be read: a link of our own, or the running daemon that owns it.
 pub trait RegisterReader {
@@ -32,33 +32,33 @@ pub struct FoundUnit {
     /// Its id on the wire.
     pub address: u8,
     /// Candidate profiles, the likeliest first; none with confidence 0.
-    pub guesses: Vec<Guess>,
+    pub candidates: Vec<ProfileCandidate>,
 }
 
 /// A profile that a unit may have.
 #[derive(Clone, Debug)]
-pub struct Guess {
+pub struct ProfileCandidate {
     pub profile: Arc<str>,
-    pub layout: Arc<str>,
+    pub variant: Arc<str>,
     /// 0 to 100, from the evidence for and against.
     pub confidence: u8,
     /// Points of the variant that could be read.
-    pub good: usize,
-    pub all: usize,
+    pub readable_points: usize,
+    pub total_points: usize,
     /// The value of its ident register, where the profile has one and the unit answers.
     pub ident: Option<String>,
     /// The values that are the strongest evidence: point and value.
-    pub read: Vec<(Arc<str>, String)>,
+    pub evidence: Vec<(Arc<str>, String)>,
 }
 
 /// Checks whether a unit answers.
 ///
 /// # Errors
 /// The cause of its silence, as far as it is known.
-pub async fn is_there(bus: &mut impl RegisterReader, address: u8, timeout_ms: u64) -> Result<(), Cause> {
+pub async fn is_present(bus: &mut impl RegisterReader, address: u8, timeout_ms: u64) -> Result<(), Cause> {
     let mut last = Cause::Timeout;
     for area in [RegisterType::Holding, RegisterType::Input] {
-        let answer = bus.read(address, RegisterRange { area, address: 0, count: 1 }, timeout_ms, 0).await;
+        let answer = bus.read(address, RegisterRange { register_type: area, address: 0, count: 1 }, timeout_ms, 0).await;
         match answer {
             Ok(_) => return Ok(()),
             Err(cause) if cause.unit_answered() => return Ok(()),
@@ -86,11 +86,11 @@ pub async fn ident(
 
 /// What was read of a unit so far, because several profiles read the same registers.
 #[derive(Default)]
-struct ScanMemory {
-    words: BTreeMap<RegisterRange, RegisterBlock>,
-    refused: BTreeMap<RegisterRange, Cause>,
+struct ScanCache {
+    blocks: BTreeMap<RegisterRange, RegisterBlock>,
+    failures: BTreeMap<RegisterRange, Cause>,
     /// Requests without an answer in a row; at `SILENT_MAX` a profile is given up.
-    silent: u32,
+    silent_requests: u32,
 }
 
 /// Requests without an answer after which a profile is given up.
@@ -102,61 +102,61 @@ pub async fn identify(
     address: u8,
     timeout_ms: u64,
     profiles: &BTreeMap<String, Arc<Profile>>,
-) -> Vec<Guess> {
-    let mut memory = ScanMemory::default();
+) -> Vec<ProfileCandidate> {
+    let mut cache = ScanCache::default();
     let mut out = Vec::new();
     for profile in profiles.values() {
-        memory.silent = 0;
-        out.push(guess(bus, address, timeout_ms, profile, &mut memory).await);
+        cache.silent_requests = 0;
+        out.push(score_profile(bus, address, timeout_ms, profile, &mut cache).await);
     }
-    out.retain(|g: &Guess| g.confidence > 0);
-    out.sort_by_key(|g| (std::cmp::Reverse(g.confidence), std::cmp::Reverse(g.good)));
+    out.retain(|g: &ProfileCandidate| g.confidence > 0);
+    out.sort_by_key(|g| (std::cmp::Reverse(g.confidence), std::cmp::Reverse(g.readable_points)));
     out
 }
 
-async fn guess(
+async fn score_profile(
     bus: &mut impl RegisterReader,
     address: u8,
     timeout_ms: u64,
     profile: &Profile,
-    memory: &mut ScanMemory,
-) -> Guess {
-    let mut weight = Weight::default();
+    cache: &mut ScanCache,
+) -> ProfileCandidate {
+    let mut total_score = ProfileScore::default();
     let mut ident = None;
     if let Some(def) = &profile.ident {
-        let pause = profile.layout(None).read.pause_ms;
+        let pause = profile.variant(None).read_rules.pause_ms;
         ident = self::ident(bus, address, timeout_ms, pause, def).await;
     }
-    let layout = profile.layout(ident.as_deref());
-    if ident.is_some() && !layout.idents.is_empty() {
-        weight.known_ident();
+    let variant = profile.variant(ident.as_deref());
+    if ident.is_some() && !variant.ident_values.is_empty() {
+        total_score.add_known_ident();
     }
-    read(bus, address, timeout_ms, layout.read.pause_ms, &layout.points, layout, memory).await;
-    let words: Vec<RegisterBlock> = memory.words.values().cloned().collect();
+    read(bus, address, timeout_ms, variant.read_rules.pause_ms, &variant.points, variant, cache).await;
+    let words: Vec<RegisterBlock> = cache.blocks.values().cloned().collect();
     let mut good = 0;
-    let mut told: Vec<(f64, Arc<str>, String)> = Vec::new();
-    for point in &layout.points {
+    let mut evidence: Vec<(f64, Arc<str>, String)> = Vec::new();
+    for point in &variant.points {
         let sample = decode::decode(point, &words).unwrap_or_else(|| {
-            let refused = memory.refused.iter().find(|(span, _)| span.overlaps(&point.span));
+            let refused = cache.failures.iter().find(|(span, _)| span.overlaps(&point.span));
             Err(refused.map_or(Cause::Timeout, |(_, cause)| *cause))
         });
-        let spoke = weight.add(point, &sample);
+        let score = total_score.add(point, &sample);
         if let Ok(value) = &sample {
             good += 1;
-            if spoke > 0.0 {
-                told.push((spoke, Arc::clone(&point.name), value.to_string()));
+            if score > 0.0 {
+                evidence.push((score, Arc::clone(&point.name), value.to_string()));
             }
         }
     }
-    told.sort_by(|a, b| b.0.total_cmp(&a.0));
-    Guess {
+    evidence.sort_by(|a, b| b.0.total_cmp(&a.0));
+    ProfileCandidate {
         profile: Arc::clone(&profile.name),
-        layout: Arc::clone(&layout.name),
-        confidence: weight.confidence(),
-        good,
-        all: layout.points.len(),
+        variant: Arc::clone(&variant.name),
+        confidence: total_score.confidence(),
+        readable_points: good,
+        total_points: variant.points.len(),
         ident,
-        read: told.into_iter().take(4).map(|(_, name, value)| (name, value)).collect(),
+        evidence: evidence.into_iter().take(4).map(|(_, name, value)| (name, value)).collect(),
     }
 }
 
@@ -167,35 +167,35 @@ async fn read(
     timeout_ms: u64,
     pause_ms: u64,
     points: &[PointDef],
-    layout: &ProfileVariant,
-    memory: &mut ScanMemory,
+    variant: &ProfileVariant,
+    cache: &mut ScanCache,
 ) {
-    let mut plan = plan::plan(points, &layout.read);
+    let mut plan = plan::plan(points, &variant.read_rules);
     let mut blocks = plan.blocks.clone();
     while let Some(block) = blocks.pop() {
-        let is_known = memory.words.values().any(|w| w.slice(&block.span).is_some());
-        if is_known || memory.refused.contains_key(&block.span) {
+        let is_known = cache.blocks.values().any(|w| w.slice(&block.span).is_some());
+        if is_known || cache.failures.contains_key(&block.span) {
             continue;
         }
-        if memory.silent >= SILENT_MAX {
+        if cache.silent_requests >= SILENT_MAX {
             return;
         }
         match bus.read(address, block.span, timeout_ms, pause_ms).await {
             Ok(words) => {
-                memory.silent = 0;
-                memory.words.insert(block.span, words);
+                cache.silent_requests = 0;
+                cache.blocks.insert(block.span, words);
             }
             Err(cause @ (Cause::IllegalAddress | Cause::IllegalValue)) => {
-                memory.silent = 0;
+                cache.silent_requests = 0;
                 match plan.split(&block, cause, 0) {
                     Some((a, b)) => blocks.extend([b, a]),
-                    None => drop(memory.refused.insert(block.span, cause)),
+                    None => drop(cache.failures.insert(block.span, cause)),
                 }
             }
             Err(Cause::LinkDown) => return,
             Err(cause) => {
-                memory.silent += u32::from(!cause.unit_answered());
-                memory.refused.insert(block.span, cause);
+                cache.silent_requests += u32::from(!cause.unit_answered());
+                cache.failures.insert(block.span, cause);
             }
         }
     }

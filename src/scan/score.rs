@@ -10,13 +10,13 @@ use crate::profile::{PointDef, RegisterEncoding};
 
 /// Evidence for and against a profile.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Weight {
-    pros: f64,
-    cons: f64,
+pub struct ProfileScore {
+    evidence_for: f64,
+    evidence_against: f64,
 }
 
 /// Endings of names whose quantity has a usual range: lowest, highest, score.
-const USUAL: [(&str, f64, f64, f64); 14] = [
+const USUAL_RANGES: [(&str, f64, f64, f64); 14] = [
     ("frequency_hz", 45.0, 65.0, 5.0),
     ("_hz", 0.0, 400.0, 1.0),
     ("battery_v", 5.0, 60.0, 2.0),
@@ -33,16 +33,16 @@ const USUAL: [(&str, f64, f64, f64); 14] = [
     ("_m", -50.0, 500.0, 1.0),
 ];
 
-impl Weight {
+impl ProfileScore {
     /// The ident register holds a value that the profile knows.
-    pub fn known_ident(&mut self) {
-        self.pros += 12.0;
+    pub fn add_known_ident(&mut self) {
+        self.evidence_for += 12.0;
     }
 
     /// Adds a point; returns its score, negative if it is evidence against.
     pub fn add(&mut self, point: &PointDef, sample: &Sample) -> f64 {
-        let spoken = match sample {
-            Ok(value) => value_of(point, value),
+        let score = match sample {
+            Ok(value) => value_score(point, value),
             Err(cause) if cause.is_sentinel() => 0.4,
             Err(Cause::IllegalAddress | Cause::IllegalFunction | Cause::IllegalValue) => -1.0,
             Err(Cause::NotFinite | Cause::OutOfRange | Cause::BadDigits | Cause::BadText | Cause::Overflow) => -2.0,
@@ -50,25 +50,25 @@ impl Weight {
             // Not read: no evidence of another device, but not in favour either.
             Err(_) => -0.5,
         };
-        if spoken > 0.0 {
-            self.pros += spoken;
+        if score > 0.0 {
+            self.evidence_for += score;
         } else {
-            self.cons -= spoken;
+            self.evidence_against -= score;
         }
-        spoken
+        score
     }
 
     /// 0 to 100. Much evidence for and none against is near 100; little evidence stays low, whatever its sign.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 100")]
     pub fn confidence(&self) -> u8 {
-        let share = self.pros / (self.pros + 2.0 * self.cons).max(1e-9);
-        let enough = 1.0 - (-self.pros / 12.0).exp();
+        let share = self.evidence_for / (self.evidence_for + 2.0 * self.evidence_against).max(1e-9);
+        let enough = 1.0 - (-self.evidence_for / 12.0).exp();
         (share * enough * 100.0).round() as u8
     }
 }
 
-fn value_of(point: &PointDef, value: &Value) -> f64 {
-    let is_float = matches!(point.wire, RegisterEncoding::Float { .. });
+fn value_score(point: &PointDef, value: &Value) -> f64 {
+    let is_float = matches!(point.register_encoding, RegisterEncoding::Float { .. });
     match value {
         Value::Bool(_) => 0.05,
         Value::Text(t) => match t.trim().len() {
@@ -93,9 +93,9 @@ fn value_of(point: &PointDef, value: &Value) -> f64 {
                 // No instrument reports this: the words are something else.
                 return -2.0;
             }
-            let usual = USUAL.iter().find(|(ending, ..)| point.name.ends_with(ending));
+            let usual = USUAL_RANGES.iter().find(|(ending, ..)| point.name.ends_with(ending));
             match usual {
-                Some((_, low, high, loud)) if (*low..=*high).contains(&x) => loud + if is_float { 1.0 } else { 0.0 },
+                Some((_, low, high, score)) if (*low..=*high).contains(&x) => score + if is_float { 1.0 } else { 0.0 },
                 Some(_) => -2.0,
                 // A float made of unrelated words is tiny or huge.
                 None if is_float => {
@@ -117,12 +117,12 @@ mod tests {
 
     #[test]
     fn bits_say_little_and_one_frequency_says_much() {
-        let bits = Weight { pros: 16.0 * 0.05, cons: 0.0 };
+        let bits = ProfileScore { evidence_for: 16.0 * 0.05, evidence_against: 0.0 };
         assert!(bits.confidence() < 10, "{}", bits.confidence());
-        let meter = Weight { pros: 40.0, cons: 0.0 };
+        let meter = ProfileScore { evidence_for: 40.0, evidence_against: 0.0 };
         assert!(meter.confidence() > 95);
-        let foreign = Weight { pros: 10.0, cons: 20.0 };
+        let foreign = ProfileScore { evidence_for: 10.0, evidence_against: 20.0 };
         assert!(foreign.confidence() < 15);
-        assert_eq!(Weight::default().confidence(), 0);
+        assert_eq!(ProfileScore::default().confidence(), 0);
     }
 }

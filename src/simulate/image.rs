@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::{FromPrimitive as _, ToPrimitive as _};
 
 use crate::model::registers::{RegisterRange, RegisterType};
-use crate::profile::{Chars, Factor, Order, PointDef, ProfileVariant, RegisterEncoding};
+use crate::profile::{CharPacking, ScaleFactor, Order, PointDef, ProfileVariant, RegisterEncoding};
 
 /// The registers and bits that a unit has. Reading anything else is answered with exception 2.
 #[derive(Clone, Debug, Default)]
@@ -22,18 +22,18 @@ impl Image {
         let mut image = Self::default();
         for point in &layout.points {
             image.add(point.span);
-            point.scale_from.iter().for_each(|s| image.add(s.span));
+            point.scale_registers.iter().for_each(|s| image.add(s.span));
             image.defs.insert(point.name.to_string(), point.clone());
         }
         // Registers in gaps that a read may span exist too, as in real units.
         let spans: Vec<RegisterRange> = layout.points.iter().map(|p| p.span).collect();
         for (a, b) in spans.iter().flat_map(|a| spans.iter().map(move |b| (a, b))) {
-            if a.area == b.area
+            if a.register_type == b.register_type
                 && a.end() < u32::from(b.address)
-                && u32::from(b.address) - a.end() <= u32::from(layout.read.max_gap)
+                && u32::from(b.address) - a.end() <= u32::from(layout.read_rules.max_gap)
             {
                 (a.end()..u32::from(b.address)).filter_map(|x| u16::try_from(x).ok()).for_each(|x| {
-                    image.words.entry((a.area, x)).or_insert(0);
+                    image.words.entry((a.register_type, x)).or_insert(0);
                 });
             }
         }
@@ -48,13 +48,13 @@ impl Image {
 
     fn add(&mut self, span: RegisterRange) {
         (0..span.count).for_each(|i| {
-            self.words.insert((span.area, span.address + i), 0);
+            self.words.insert((span.register_type, span.address + i), 0);
         });
     }
 
     /// The words of a register range; `None` if the unit lacks one of them.
     pub fn get(&self, span: RegisterRange) -> Option<Vec<u16>> {
-        (0..span.count).map(|i| self.words.get(&(span.area, span.address.checked_add(i)?)).copied()).collect()
+        (0..span.count).map(|i| self.words.get(&(span.register_type, span.address.checked_add(i)?)).copied()).collect()
     }
 
     /// Sets a point; a bool is true unless the value is 0. Points that are made from another point's code are left unchanged.
@@ -63,7 +63,7 @@ impl Image {
         if !def.true_when.is_empty() {
             return;
         }
-        match def.wire {
+        match def.register_encoding {
             RegisterEncoding::Coil => self.put(def.span, &[u16::from((value != 0.0) != def.invert)]),
             RegisterEncoding::Bit(bit) => {
                 let on = (value != 0.0) != def.invert;
@@ -73,7 +73,7 @@ impl Image {
                 let mask = ((1u64 << count) - 1) << low;
                 self.merge(&def, mask, (self.raw(&def, value).cast_unsigned() << low) & mask);
             }
-            RegisterEncoding::Byte { high, .. } => {
+            RegisterEncoding::Byte { is_high_byte: high, .. } => {
                 let shift = if high { 8 } else { 0 };
                 self.merge(&def, 0xFF << shift, (self.raw(&def, value).cast_unsigned() & 0xFF) << shift);
             }
@@ -101,13 +101,13 @@ impl Image {
     /// Sets a point that holds text.
     pub fn set_text(&mut self, point: &str, text: &str) {
         let Some(def) = self.defs.get(point).cloned() else { return };
-        let RegisterEncoding::Text { registers, chars, .. } = def.wire else { return };
+        let RegisterEncoding::Text { registers, chars, .. } = def.register_encoding else { return };
         let mut bytes = text.bytes().chain(std::iter::repeat(0));
         let mut next = || bytes.next().unwrap_or(0);
         let word = |_| match chars {
-            Chars::One => u16::from(next()),
-            Chars::Two => u16::from_be_bytes([next(), next()]),
-            Chars::TwoSwapped => u16::from_le_bytes([next(), next()]),
+            CharPacking::One => u16::from(next()),
+            CharPacking::Two => u16::from_be_bytes([next(), next()]),
+            CharPacking::TwoSwapped => u16::from_le_bytes([next(), next()]),
         };
         let words: Vec<u16> = (0..registers).map(word).collect();
         self.put(def.span, &words);
@@ -135,15 +135,15 @@ impl Image {
 
     /// The scale factor that other registers hold at present.
     fn factor(&self, def: &PointDef) -> Decimal {
-        let one = |from: &crate::profile::ScaleFrom| {
+        let one = |from: &crate::profile::ScaleRegister| {
             let words = self.get(from.span).unwrap_or_default();
             let raw = words.iter().fold(0i64, |acc, w| acc << 16 | i64::from(*w));
             match &from.factor {
-                Factor::Map(map) => map.get(&raw).copied().unwrap_or(Decimal::ONE),
-                Factor::Number(_) | Factor::PowerOfTen => Decimal::ONE,
+                ScaleFactor::Map(map) => map.get(&raw).copied().unwrap_or(Decimal::ONE),
+                ScaleFactor::Number(_) | ScaleFactor::PowerOfTen => Decimal::ONE,
             }
         };
-        def.scale_from.iter().map(one).product()
+        def.scale_registers.iter().map(one).product()
     }
 
     fn merge(&mut self, def: &PointDef, mask: u64, bits: u64) {
@@ -161,15 +161,15 @@ impl Image {
 
     fn put(&mut self, span: RegisterRange, words: &[u16]) {
         for (i, word) in (0..span.count).zip(words) {
-            self.words.insert((span.area, span.address + i), *word);
+            self.words.insert((span.register_type, span.address + i), *word);
         }
     }
 }
 
 /// Converts between value order and wire order of words; its own inverse.
 fn order(words: &[u16], order: Order) -> Vec<u16> {
-    let mut out: Vec<u16> = (0..words.len()).map(|i| words[order.place(i, words.len())]).collect();
-    if order.bytes_swapped() {
+    let mut out: Vec<u16> = (0..words.len()).map(|i| words[order.word_index(i, words.len())]).collect();
+    if order.swaps_bytes() {
         out.iter_mut().for_each(|w| *w = w.swap_bytes());
     }
     out

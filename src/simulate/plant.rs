@@ -1,7 +1,7 @@
 //! The plant: water, lifts and power, stepped together. Time and randomness are inputs.
 
 use crate::simulate::Scenario;
-use crate::simulate::lifts::{Lift, entraps};
+use crate::simulate::lifts::{Lift, is_entrapment_active};
 use crate::simulate::power::Power;
 use crate::simulate::signals::{Random, Signals};
 use crate::simulate::water::Water;
@@ -44,7 +44,7 @@ impl Plant {
         let powered = self.power.powered();
         self.water.step(scenario, t, dt, powered, noise);
         for (i, lift) in self.lifts.iter_mut().enumerate() {
-            lift.step(dt, powered, i == 0 && entraps(scenario, t), &mut self.random);
+            lift.step(dt, powered, i == 0 && is_entrapment_active(scenario, t), &mut self.random);
         }
         let lifts = self.lifts.iter().map(Lift::power_kw).sum();
         let pumps = self.water.pumps.iter().map(crate::simulate::water::Pump::power_kw).sum::<f64>()
@@ -57,9 +57,9 @@ impl Plant {
         let mut out = Signals::default();
         let powered = self.power.powered();
         let noise = self.random.noise();
-        self.water.tell(powered, noise, &mut out);
-        self.lifts.iter().zip([1, 9]).for_each(|(lift, first)| lift.tell(first, powered, &mut out));
-        self.power.tell(noise, &mut out);
+        self.water.write_signals(powered, noise, &mut out);
+        self.lifts.iter().zip([1, 9]).for_each(|(lift, first)| lift.write_signals(first, powered, &mut out));
+        self.power.write_signals(noise, &mut out);
         out
     }
 }

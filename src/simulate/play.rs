@@ -32,7 +32,7 @@ pub fn read(text: &str) -> Result<BTreeMap<String, Recording>, String> {
         return Err(format!("line 1: it does not begin with `{HEAD}`"));
     }
     let mut out: BTreeMap<String, Recording> = BTreeMap::new();
-    let mut open: BTreeMap<String, (u64, Vec<u8>)> = BTreeMap::new();
+    let mut last_requests: BTreeMap<String, (u64, Vec<u8>)> = BTreeMap::new();
     for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.starts_with('#') && !l.is_empty()) {
         let frame = Frame::from_line(line).ok_or_else(|| format!("line {}: not a frame", number + 1))?;
         let record = out.entry(frame.link.clone()).or_default();
@@ -41,8 +41,8 @@ pub fn read(text: &str) -> Result<BTreeMap<String, Recording>, String> {
             let request = frame.bytes.clone();
             let Some(key) = key(&request, frame.is_rtu) else { continue };
             record.answers.entry(key).or_default().push_back((request.clone(), Vec::new()));
-            open.insert(frame.link, (frame.at_us, request));
-        } else if let Some((asked_us, request)) = open.get(&frame.link)
+            last_requests.insert(frame.link, (frame.at_us, request));
+        } else if let Some((asked_us, request)) = last_requests.get(&frame.link)
             && let Some(queue) = key(request, frame.is_rtu).and_then(|k| record.answers.get_mut(&k))
             && let Some((_, answer)) = queue.back_mut()
         {
@@ -87,12 +87,12 @@ async fn answer(mut stream: TcpStream, record: Arc<Mutex<Recording>>) {
     let mut request = vec![0u8; if is_rtu { 8 } else { 12 }];
     while stream.read_exact(&mut request).await.is_ok() {
         let found = key(&request, is_rtu).and_then(|k| next(&record, &k));
-        let Some((then, answers)) = found else { continue };
+        let Some((recorded_request, answers)) = found else { continue };
         let mut waited = Duration::ZERO;
         for (at, mut bytes) in answers {
             tokio::time::sleep(at.saturating_sub(waited)).await;
             waited = at.max(waited);
-            if !is_rtu && bytes.len() >= 2 && bytes[..2] == then[..2] {
+            if !is_rtu && bytes.len() >= 2 && bytes[..2] == recorded_request[..2] {
                 // The answer has the recorded transaction id; replace it with that of this request.
                 bytes[..2].copy_from_slice(&request[..2]);
             }

@@ -67,26 +67,26 @@ impl Power {
         self.mains = !(scenario == Scenario::Blackout && (60.0..360.0).contains(&t));
         self.mains_good_s = if self.mains { self.mains_good_s + dt } else { 0.0 };
         let test_run = scenario == Scenario::Calm && (300.0..600.0).contains(&t);
-        let wanted = test_run || !self.mains || (self.on_generator && self.mains_good_s < 30.0);
+        let should_run = test_run || !self.mains || (self.on_generator && self.mains_good_s < 30.0);
         self.engine = match self.engine {
-            EngineState::Stopped if wanted => {
+            EngineState::Stopped if should_run => {
                 self.starts += 1.0;
                 EngineState::Cranking(0.0)
             }
             EngineState::Cranking(s) if s >= 6.0 => EngineState::Running,
             EngineState::Cranking(s) => EngineState::Cranking(s + dt),
-            EngineState::Running if !wanted => EngineState::Cooling(0.0),
-            EngineState::Cooling(_) if wanted => EngineState::Running,
+            EngineState::Running if !should_run => EngineState::Cooling(0.0),
+            EngineState::Cooling(_) if should_run => EngineState::Running,
             EngineState::Cooling(s) if s >= 60.0 => EngineState::Stopped,
             EngineState::Cooling(s) => EngineState::Cooling(s + dt),
             other => other,
         };
-        let turning = matches!(self.engine, EngineState::Running | EngineState::Cooling(_));
-        if turning {
+        let is_rotating = matches!(self.engine, EngineState::Running | EngineState::Cooling(_));
+        if is_rotating {
             self.run_s += dt;
             self.fuel_pct -= dt * 0.002;
         }
-        let warm = if turning { 82.0 } else { 41.0 };
+        let warm = if is_rotating { 82.0 } else { 41.0 };
         self.temperature_c += (warm - self.temperature_c) * (dt / 120.0).min(1.0);
         if !self.mains && self.engine == EngineState::Running {
             self.on_generator = true;
@@ -112,9 +112,9 @@ impl Power {
     }
 
     /// Writes the values of all controllers and meters.
-    pub fn tell(&self, noise: f64, out: &mut Signals) {
+    pub fn write_signals(&self, noise: f64, out: &mut Signals) {
         let on = |b: bool| f64::from(u8::from(b));
-        self.tell_generator(noise, out);
+        self.write_generator_signals(noise, out);
         for (point, value) in [
             ("source1_available", self.mains),
             ("source2_available", self.engine == EngineState::Running),
@@ -136,15 +136,15 @@ impl Power {
         meter("em0", volts, sums.0, sums.1, self.energy.iter().sum(), out);
     }
 
-    fn tell_generator(&self, noise: f64, out: &mut Signals) {
-        let turning = matches!(self.engine, EngineState::Running | EngineState::Cooling(_));
+    fn write_generator_signals(&self, noise: f64, out: &mut Signals) {
+        let is_rotating = matches!(self.engine, EngineState::Running | EngineState::Cooling(_));
         let state = match self.engine {
             EngineState::Stopped => 0.0,
             EngineState::Cranking(_) => 1.0,
             EngineState::Running => 3.0,
             EngineState::Cooling(_) => 4.0,
         };
-        let when = |running: f64| if turning { running } else { 0.0 };
+        let when = |running: f64| if is_rotating { running } else { 0.0 };
         let kw = if self.on_generator { self.loads.iter().sum() } else { 0.0 };
         let battery = if matches!(self.engine, EngineState::Cranking(_)) { 21.4 } else { 27.2 };
         for (point, value) in [

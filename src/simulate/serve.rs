@@ -59,7 +59,7 @@ impl Answers {
             if count == 0 || count > most {
                 return Err(ExceptionCode::IllegalDataValue);
             }
-            image.get(RegisterRange { area, address, count }).ok_or(ExceptionCode::IllegalDataAddress)
+            image.get(RegisterRange { register_type: area, address, count }).ok_or(ExceptionCode::IllegalDataAddress)
         };
         let bits = |words: Vec<u16>| words.into_iter().map(|w| w != 0).collect();
         Ok(Some(match request.request {
@@ -77,7 +77,7 @@ impl Answers {
 }
 
 /// A running plant with its servers.
-pub struct Running {
+pub struct RunningPlant {
     /// TCP servers: name -> address.
     pub tcp: BTreeMap<&'static str, SocketAddr>,
     /// Serial servers: name -> device file to open.
@@ -97,16 +97,16 @@ pub async fn start(
     speed: f64,
     clock: Clock,
     stop: CancellationToken,
-) -> Result<Running, String> {
+) -> Result<RunningPlant, String> {
     let mut images = BTreeMap::new();
     for unit in units {
-        images.insert((unit.server, unit.address), Image::new(&unit.profile.layouts[0]));
+        images.insert((unit.server, unit.address), Image::new(&unit.profile.variants[0]));
     }
     let images: Images = Arc::new(Mutex::new(images));
     let names: Vec<(&'static str, &'static str, u8)> = units.iter().map(|u| (u.name, u.server, u.address)).collect();
     let mut plant = Plant::new(scenario, 42);
     write(&mut plant, &names, &images);
-    let mut running = Running { tcp: BTreeMap::new(), serial: BTreeMap::new(), ends: Vec::new() };
+    let mut running = RunningPlant { tcp: BTreeMap::new(), serial: BTreeMap::new(), ends: Vec::new() };
     let mut servers: Vec<&'static str> = units.iter().map(|u| u.server).collect();
     servers.sort_unstable();
     servers.dedup();
@@ -121,12 +121,12 @@ pub async fn start(
             running.tcp.insert(server, serve_tcp(answers, port, stop.clone()).await?);
         }
     }
-    tokio::spawn(go_on(plant, names, images, speed, clock, stop));
+    tokio::spawn(advance_with_clock(plant, names, images, speed, clock, stop));
     Ok(running)
 }
 
 /// Advances the plant with the clock, `speed` times as fast.
-async fn go_on(
+async fn advance_with_clock(
     mut plant: Plant,
     names: Vec<(&'static str, &'static str, u8)>,
     images: Images,

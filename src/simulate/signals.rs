@@ -32,7 +32,7 @@ impl Random {
     }
 
     /// Between 0 and 1.
-    pub fn unit(&mut self) -> f64 {
+    pub fn uniform(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -43,6 +43,6 @@ impl Random {
 
     /// Between -1 and 1.
     pub fn noise(&mut self) -> f64 {
-        self.unit() * 2.0 - 1.0
+        self.uniform() * 2.0 - 1.0
     }
 }

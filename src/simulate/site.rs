@@ -42,7 +42,7 @@ pub fn fixed_ports() -> BTreeMap<&'static str, u16> {
 
 /// Addresses that the demo's configuration refers to.
 #[derive(Clone, Debug)]
-pub struct Whereabouts {
+pub struct DemoAddresses {
     /// TCP servers: name -> port.
     pub ports: BTreeMap<&'static str, u16>,
     /// Device file of the serial line.
@@ -54,7 +54,7 @@ pub struct Whereabouts {
 }
 
 /// The configuration files as (name, text).
-pub fn files(at: &Whereabouts) -> Vec<(String, String)> {
+pub fn files(at: &DemoAddresses) -> Vec<(String, String)> {
     let mut links = LINKS.to_string();
     for (server, port) in &at.ports {
         links = links.replace(&format!("@{server}@"), &port.to_string());

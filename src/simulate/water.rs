@@ -50,7 +50,7 @@ impl Pump {
         self.energy_kwh += self.power_kw() * dt / 3_600.0;
     }
 
-    fn tell(&self, unit: &str, out: &mut Signals) {
+    fn write_signals(&self, unit: &str, out: &mut Signals) {
         let amps = self.power_kw() / 0.62;
         for (point, value) in [
             ("running", f64::from(u8::from(self.running))),
@@ -121,15 +121,15 @@ impl Water {
         self.rain_mm += self.rain_mmh * dt / 3_600.0;
         self.pumps[0].blocked = scenario == Scenario::PumpBlocked && t > 120.0;
         let duty_runs = self.pumps[self.duty].running;
-        let want_duty = self.level_m >= START1_M || (duty_runs && self.level_m > STOP_M);
-        if duty_runs && !want_duty {
+        let duty_should_run = self.level_m >= START1_M || (duty_runs && self.level_m > STOP_M);
+        if duty_runs && !duty_should_run {
             // Alternation: the other pump is duty pump next.
             self.pumps[self.duty].step(false, dt);
             self.duty = 1 - self.duty;
         }
         self.standby_on = self.level_m >= START2_M || (self.standby_on && self.level_m > STOP_M);
         for i in 0..2 {
-            let run = powered && if i == self.duty { want_duty } else { self.standby_on };
+            let run = powered && if i == self.duty { duty_should_run } else { self.standby_on };
             self.pumps[i].step(run, dt);
         }
         let out: f64 = self.pumps.iter().filter(|p| p.running && !p.blocked).map(|_| PUMP_M3S).sum();
@@ -148,7 +148,7 @@ impl Water {
     }
 
     /// Writes the values of all transmitters, contacts and drives.
-    pub fn tell(&self, powered: bool, noise: f64, out: &mut Signals) {
+    pub fn write_signals(&self, powered: bool, noise: f64, out: &mut Signals) {
         let on = |b: bool| f64::from(u8::from(b));
         out.set("lt1", "level_m", (self.level_m + noise * 0.002).max(0.0));
         out.set("rg1", "rain_mm", self.rain_mm);
@@ -166,8 +166,8 @@ impl Water {
         for (i, closed) in contacts.iter().enumerate() {
             out.set("di7", &format!("in{}", i + 1), on(*closed));
         }
-        self.pumps[0].tell("vfd1", out);
-        self.pumps[1].tell("vfd2", out);
+        self.pumps[0].write_signals("vfd1", out);
+        self.pumps[1].write_signals("vfd2", out);
         let hertz = if powered { 28.0 + self.demand_m3h * 1.4 } else { 0.0 };
         let kw = self.supply_kw(powered);
         for (point, value) in [

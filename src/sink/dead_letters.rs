@@ -26,9 +26,11 @@ pub struct DeadLetter {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub topic: String,
     /// What was sent: a line of line protocol, or a message.
-    pub what: String,
+    #[serde(rename = "what")]
+    pub payload: String,
     /// What the other side said.
-    pub said: String,
+    #[serde(rename = "said")]
+    pub reason: String,
 }
 
 /// The dead-letter file of one sink.
@@ -41,7 +43,7 @@ pub struct DeadLetters {
 struct DeadLettersInner {
     path: PathBuf,
     state: Mutex<DeadLettersState>,
-    bell: Notify,
+    notify: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +52,7 @@ struct DeadLettersState {
     bytes: u64,
     dropped: u64,
     /// Whether a resend was requested that the sink has not taken yet.
-    asked: bool,
+    is_resend_pending: bool,
 }
 
 impl DeadLetters {
@@ -59,9 +61,9 @@ impl DeadLetters {
         let count = read(path).map_or(0, |all| all.len());
         let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
         // A resend that the last run did not finish is continued.
-        let asked = again_of(path).exists();
-        let state = Mutex::new(DeadLettersState { count, bytes, asked, ..DeadLettersState::default() });
-        Self { inner: Arc::new(DeadLettersInner { path: path.to_path_buf(), state, bell: Notify::new() }) }
+        let is_resend_pending = resend_path_of(path).exists();
+        let state = Mutex::new(DeadLettersState { count, bytes, is_resend_pending, ..DeadLettersState::default() });
+        Self { inner: Arc::new(DeadLettersInner { path: path.to_path_buf(), state, notify: Notify::new() }) }
     }
 
     fn state(&self) -> MutexGuard<'_, DeadLettersState> {
@@ -88,13 +90,13 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The I/O error; the records are then counted as dropped.
-    pub fn keep(&self, records: &[DeadLetter], now: Option<UnixMillis>) -> std::io::Result<()> {
+    pub fn add(&self, records: &[DeadLetter], now: Option<UnixMillis>) -> std::io::Result<()> {
         let mut state = self.state();
-        let kept = self.append(&mut state, records, now);
-        if kept.is_err() {
+        let result = self.append(&mut state, records, now);
+        if result.is_err() {
             state.dropped += records.len() as u64;
         }
-        kept
+        result
     }
 
     fn append(
@@ -144,46 +146,46 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The I/O error.
-    pub fn send_again(&self) -> std::io::Result<usize> {
+    pub fn request_resend(&self) -> std::io::Result<usize> {
         let mut state = self.state();
-        let again = again_of(&self.inner.path);
+        let resend_path = resend_path_of(&self.inner.path);
         let all = read(&self.inner.path)?;
         let count = all.len();
-        let waiting: Vec<DeadLetter> = read(&again)?.into_iter().chain(all).collect();
+        let waiting: Vec<DeadLetter> = read(&resend_path)?.into_iter().chain(all).collect();
         // The resend file is written before the records are removed: a crash in between sends them twice and loses none.
-        atomic_file::replace(&again, &bytes(&waiting)?)?;
+        atomic_file::replace(&resend_path, &bytes(&waiting)?)?;
         atomic_file::replace(&self.inner.path, b"")?;
-        (state.count, state.bytes, state.asked) = (0, 0, true);
+        (state.count, state.bytes, state.is_resend_pending) = (0, 0, true);
         drop(state);
-        self.inner.bell.notify_one();
+        self.inner.notify.notify_one();
         Ok(count)
     }
 
     /// The records to be sent again; empty if there is no request, or if it was taken already.
-    pub fn take_again(&self) -> Vec<DeadLetter> {
-        if std::mem::take(&mut self.state().asked) {
-            read(&again_of(&self.inner.path)).unwrap_or_default()
+    pub fn take_resend(&self) -> Vec<DeadLetter> {
+        if std::mem::take(&mut self.state().is_resend_pending) {
+            read(&resend_path_of(&self.inner.path)).unwrap_or_default()
         } else {
             Vec::new()
         }
     }
 
     /// All records that were taken are delivered or are dead letters again: deletes the resend file, unless there is a new request.
-    pub fn sent_again(&self) {
+    pub fn finish_resend(&self) {
         let state = self.state();
-        if !state.asked {
-            let _may_be_gone = std::fs::remove_file(again_of(&self.inner.path));
+        if !state.is_resend_pending {
+            let _may_be_gone = std::fs::remove_file(resend_path_of(&self.inner.path));
         }
     }
 
     /// Waits for a request to send records again.
     pub async fn notified(&self) {
-        self.inner.bell.notified().await;
+        self.inner.notify.notified().await;
     }
 }
 
 /// Path of the resend file.
-fn again_of(path: &Path) -> PathBuf {
+fn resend_path_of(path: &Path) -> PathBuf {
     path.with_extension("again")
 }
 
@@ -221,38 +223,38 @@ mod tests {
         let record = |i: usize| DeadLetter {
             at: "t".into(),
             topic: String::new(),
-            what: format!("m f={i} 5"),
-            said: "no".into(),
+            payload: format!("m f={i} 5"),
+            reason: "no".into(),
         };
         let records: Vec<DeadLetter> = (0..RECORDS_MAX).map(record).collect();
         let aside = DeadLetters::open(&path);
-        aside.keep(&records, None).unwrap();
-        aside.keep(&[record(77_777)], None).unwrap();
+        aside.add(&records, None).unwrap();
+        aside.add(&[record(77_777)], None).unwrap();
         assert_eq!((aside.count(), aside.dropped()), (RECORDS_MAX / 2 + 1, (RECORDS_MAX / 2) as u64));
         let aside = DeadLetters::open(&path);
         assert_eq!((aside.count(), aside.list().pop()), (RECORDS_MAX / 2 + 1, Some(record(77_777))));
-        assert_eq!(aside.send_again().unwrap(), RECORDS_MAX / 2 + 1);
-        assert_eq!((aside.count(), aside.take_again().len(), aside.take_again().len()), (0, RECORDS_MAX / 2 + 1, 0));
+        assert_eq!(aside.request_resend().unwrap(), RECORDS_MAX / 2 + 1);
+        assert_eq!((aside.count(), aside.take_resend().len(), aside.take_resend().len()), (0, RECORDS_MAX / 2 + 1, 0));
         let after_a_crash = DeadLetters::open(&path);
-        assert_eq!(after_a_crash.take_again().len(), RECORDS_MAX / 2 + 1, "they were never said to be sent");
-        after_a_crash.sent_again();
-        assert!(DeadLetters::open(&path).take_again().is_empty());
-        aside.keep(&[record(1)], None).unwrap();
+        assert_eq!(after_a_crash.take_resend().len(), RECORDS_MAX / 2 + 1, "they were never said to be sent");
+        after_a_crash.finish_resend();
+        assert!(DeadLetters::open(&path).take_resend().is_empty());
+        aside.add(&[record(1)], None).unwrap();
         assert_eq!((aside.discard().unwrap(), aside.list().len()), (1, 0));
         // Too many bytes: records that are too old go first, and only those if there are any.
         let now = UnixMillis(1_800_000_000_000);
         let of = |days: i64, text: &str| DeadLetter {
             at: UnixMillis(now.0 - days * 86_400_000).rfc3339(),
-            what: text.into(),
+            payload: text.into(),
             ..record(0)
         };
         let large = "x".repeat(9 << 20);
-        aside.keep(&[of(100, &large), of(80, &large)], Some(now)).unwrap();
-        aside.keep(&[of(0, "new")], Some(now)).unwrap();
-        assert_eq!(aside.list().iter().map(|r| r.what.len()).collect::<Vec<_>>(), [large.len(), 3]);
-        aside.keep(&[of(0, &large)], None).unwrap();
-        aside.keep(&[of(0, "newer")], None).unwrap();
-        assert_eq!(aside.list().iter().map(|r| r.what.len()).collect::<Vec<_>>(), [large.len(), 5]);
+        aside.add(&[of(100, &large), of(80, &large)], Some(now)).unwrap();
+        aside.add(&[of(0, "new")], Some(now)).unwrap();
+        assert_eq!(aside.list().iter().map(|r| r.payload.len()).collect::<Vec<_>>(), [large.len(), 3]);
+        aside.add(&[of(0, &large)], None).unwrap();
+        aside.add(&[of(0, "newer")], None).unwrap();
+        assert_eq!(aside.list().iter().map(|r| r.payload.len()).collect::<Vec<_>>(), [large.len(), 5]);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -76,10 +76,10 @@ impl SinkSettings {
     }
 
     /// Runs the sink until `stop` is cancelled.
-    pub fn run(&self, common: SinkContext, stop: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    pub fn run(&self, context: SinkContext, stop: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self.clone() {
-            SinkSettings::Mqtt(settings) => Box::pin(mqtt::run(mqtt::Context::new(settings, common), stop)),
-            SinkSettings::Influx(settings) => Box::pin(influx::run(settings, common, stop)),
+            SinkSettings::Mqtt(settings) => Box::pin(mqtt::run(mqtt::Context::new(settings, context), stop)),
+            SinkSettings::Influx(settings) => Box::pin(influx::run(settings, context, stop)),
         }
     }
 }
@@ -94,15 +94,15 @@ pub struct DeviceTags {
 }
 
 /// Device id -> its tags.
-pub type Places = BTreeMap<String, DeviceTags>;
+pub type DeviceTagsById = BTreeMap<String, DeviceTags>;
 
 /// The dependencies that every sink gets.
 #[derive(Clone)]
 pub struct SinkContext {
     pub site: String,
-    pub places: Arc<Places>,
+    pub device_tags: Arc<DeviceTagsById>,
     pub journal: Journal,
-    pub states: RetainedTopics,
+    pub retained_topics: RetainedTopics,
     pub clock: Clock,
     /// Written by the sink, read by metrics, health and status.
     pub health: Arc<SinkHealth>,
@@ -115,7 +115,7 @@ pub struct SinkContext {
 }
 
 /// Path of a sink's file in the state directory; characters other than ASCII letters, digits and `-` become `_`.
-pub fn file_of(state_dir: &Path, what: &str, sink: &str, extension: &str) -> PathBuf {
+pub fn state_file(state_dir: &Path, what: &str, sink: &str, extension: &str) -> PathBuf {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     state_dir.join(format!("{what}-{}.{extension}", sink.chars().map(plain).collect::<String>()))
 }
@@ -138,42 +138,42 @@ pub struct SinkHealth {
     /// Times the connection was made.
     pub connects: AtomicU64,
     /// Sequence numbers that are still to be backfilled.
-    pub missing: AtomicU64,
+    pub backfill_pending: AtomicU64,
     /// When everything live was last delivered, monotonic milliseconds.
-    pub reached_ms: AtomicU64,
+    pub last_caught_up_ms: AtomicU64,
     /// Readings of a boot that never got a date; a time-series store cannot take them.
     pub undated: AtomicU64,
     /// Values dropped by the store because they are older than its retention.
     pub too_old: AtomicU64,
     /// Messages or values that were rejected for good, or are too large.
-    pub set_aside: AtomicU64,
+    pub dead_lettered: AtomicU64,
     /// Description of the last of those.
-    pub last_set_aside: Mutex<String>,
+    pub last_dead_letter: Mutex<String>,
     /// The error while not connected; empty when connected.
     pub error: Mutex<String>,
     /// Configured features that the other side does not support, and the consequences; empty if there are none.
     pub limits: Mutex<String>,
     /// Number of topics or series that the other side rejects now.
-    pub refused: AtomicU64,
+    pub rejected_count: AtomicU64,
     /// A list of those topics or series, with the reasons.
-    pub refused_what: Mutex<String>,
+    pub rejected_list: Mutex<String>,
     /// Whether another client with the same client id repeatedly takes over the connection.
-    pub clashes: AtomicBool,
+    pub has_client_id_conflict: AtomicBool,
 }
 
 impl SinkHealth {
-    pub fn text(of: &Mutex<String>) -> String {
-        of.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn text(field: &Mutex<String>) -> String {
+        field.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sets the number of topics or series that the other side rejects now, and their list.
-    pub fn refuses(&self, (count, which): (u64, String)) {
-        self.refused.store(count, std::sync::atomic::Ordering::Relaxed);
-        Self::tell(&self.refused_what, which);
+    pub fn set_rejected(&self, (count, which): (u64, String)) {
+        self.rejected_count.store(count, std::sync::atomic::Ordering::Relaxed);
+        Self::set_text(&self.rejected_list, which);
     }
 
-    pub fn tell(of: &Mutex<String>, text: impl Into<String>) {
-        *of.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+    pub fn set_text(field: &Mutex<String>, text: impl Into<String>) {
+        *field.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
     }
 }
 

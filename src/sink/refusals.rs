@@ -6,61 +6,61 @@
 use std::collections::BTreeMap;
 
 /// Consecutive rejected messages after which their topic counts as rejected.
-const IN_A_ROW: u32 = 3;
+const CONSECUTIVE_REJECTIONS_MAX: u32 = 3;
 /// First and longest pause before a rejected topic is retried; the pause doubles each time.
-const TRIAL_US: (u64, u64) = (60_000_000, 3_600_000_000);
+const RETRY_PAUSE_US: (u64, u64) = (60_000_000, 3_600_000_000);
 /// First and longest pause before a topic over quota is retried.
-const QUOTA_US: (u64, u64) = (1_000_000, 30_000_000);
+const QUOTA_PAUSE_US: (u64, u64) = (1_000_000, 30_000_000);
 /// How long a topic may be over quota before its waiting messages become dead letters.
-const OVER_MAX_US: u64 = 600_000_000;
+const OVER_QUOTA_MAX_US: u64 = 600_000_000;
 
 /// The decision about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Admits {
-    Yes,
+pub enum Admission {
+    Send,
     /// It is sent alone: the broker ended connections because of this topic.
-    Alone,
+    SendAlone,
     /// It waits until the topic's quota allows it.
-    Waits,
+    Hold,
     /// It becomes a dead letter, with the broker's reason.
-    No(String),
+    Reject(String),
 }
 
 /// Maximum number of tracked topics; messages of further ones are rejected one by one.
-const ALL_MAX: usize = 10_000;
+const TOPICS_MAX: usize = 10_000;
 /// Maximum number of topics named in `list`.
 const LISTED_MAX: usize = 20;
 
 /// The topics that have a problem; others are not stored.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    all: BTreeMap<String, Of>,
+    all: BTreeMap<String, TopicState>,
     /// How long every message of a topic must have been rejected before the topic counts as rejected.
     least_us: u64,
 }
 
 #[derive(Debug, Default)]
-struct Of {
+struct TopicState {
     /// Consecutive rejected messages, and since when.
-    in_a_row: u32,
+    consecutive: u32,
     since_us: u64,
     /// Whether the whole topic is rejected.
-    refused: bool,
+    is_rejected: bool,
     /// Reason given by the other side.
-    said: String,
+    reason: String,
     /// Whether the broker ended the connection instead of answering.
-    ends: bool,
+    ends_connection: bool,
     /// Since when it is over quota; `None` if it is not.
-    over_since_us: Option<u64>,
+    over_quota_since_us: Option<u64>,
     /// When it is retried, and the present pause.
-    next_us: u64,
-    wait_us: u64,
+    retry_at_us: u64,
+    pause_us: u64,
 }
 
-impl Of {
-    fn put_off(&mut self, (first, most): (u64, u64), now_us: u64) {
-        self.wait_us = if self.wait_us == 0 { first } else { (self.wait_us * 2).min(most) };
-        self.next_us = now_us + self.wait_us;
+impl TopicState {
+    fn schedule_retry(&mut self, (first, most): (u64, u64), now_us: u64) {
+        self.pause_us = if self.pause_us == 0 { first } else { (self.pause_us * 2).min(most) };
+        self.retry_at_us = now_us + self.pause_us;
     }
 }
 
@@ -76,63 +76,63 @@ impl Refusals {
     }
 
     /// Whether a message for a topic is sent now. A rejected topic that is due lets one message pass and doubles its pause.
-    pub fn admits(&mut self, topic: &str, now_us: u64) -> Admits {
-        let Some(of) = self.all.get_mut(topic) else { return Admits::Yes };
-        if of.over_since_us.is_some() {
-            return Admits::Waits;
+    pub fn admission(&mut self, topic: &str, now_us: u64) -> Admission {
+        let Some(state) = self.all.get_mut(topic) else { return Admission::Send };
+        if state.over_quota_since_us.is_some() {
+            return Admission::Hold;
         }
-        if !of.refused {
-            return Admits::Yes;
+        if !state.is_rejected {
+            return Admission::Send;
         }
-        if now_us < of.next_us {
-            return Admits::No(of.said.clone());
+        if now_us < state.retry_at_us {
+            return Admission::Reject(state.reason.clone());
         }
-        of.put_off(TRIAL_US, now_us);
-        if of.ends { Admits::Alone } else { Admits::Yes }
+        state.schedule_retry(RETRY_PAUSE_US, now_us);
+        if state.ends_connection { Admission::SendAlone } else { Admission::Send }
     }
 
-    /// Records a message that was rejected for good, whether the broker ended the connection because of it, and (`at_once`) whether this
-    /// one message is enough for the topic to count as rejected. Returns whether the topic has become rejected.
-    pub fn refused(&mut self, topic: &str, said: &str, (ends, at_once): (bool, bool), now_us: u64) -> bool {
-        if self.all.len() >= ALL_MAX && !self.all.contains_key(topic) {
+    /// Records a message that was rejected for good. `ends`: the broker ended the connection because of it; `at_once`: the topic counts as
+    /// rejected with this one message. Returns whether the topic has become rejected.
+    pub fn record_rejected(&mut self, topic: &str, reason: &str, (ends_connection, at_once): (bool, bool), now_us: u64) -> bool {
+        if self.all.len() >= TOPICS_MAX && !self.all.contains_key(topic) {
             return false;
         }
-        let of = self.all.entry(topic.to_string()).or_default();
-        if of.in_a_row == 0 {
-            of.since_us = now_us;
+        let state = self.all.entry(topic.to_string()).or_default();
+        if state.consecutive == 0 {
+            state.since_us = now_us;
         }
-        of.in_a_row += 1;
-        (of.said, of.ends, of.over_since_us) = (said.to_string(), ends, None);
-        let is_long = of.in_a_row >= IN_A_ROW && now_us.saturating_sub(of.since_us) >= self.least_us;
-        let is_new = !of.refused && (at_once || is_long);
-        of.refused |= is_new;
+        state.consecutive += 1;
+        (state.reason, state.ends_connection, state.over_quota_since_us) = (reason.to_string(), ends_connection, None);
+        let is_long = state.consecutive >= CONSECUTIVE_REJECTIONS_MAX && now_us.saturating_sub(state.since_us) >= self.least_us;
+        let is_new = !state.is_rejected && (at_once || is_long);
+        state.is_rejected |= is_new;
         if is_new {
-            of.wait_us = 0;
-            of.put_off(TRIAL_US, now_us);
+            state.pause_us = 0;
+            state.schedule_retry(RETRY_PAUSE_US, now_us);
         }
         is_new
     }
 
     /// The broker answered "quota exceeded" for a topic.
-    pub fn over_quota(&mut self, topic: &str, said: &str, now_us: u64) {
-        let of = self.all.entry(topic.to_string()).or_default();
-        of.said = said.to_string();
-        if of.over_since_us.is_none() {
-            (of.over_since_us, of.wait_us) = (Some(now_us), 0);
+    pub fn record_over_quota(&mut self, topic: &str, reason: &str, now_us: u64) {
+        let state = self.all.entry(topic.to_string()).or_default();
+        state.reason = reason.to_string();
+        if state.over_quota_since_us.is_none() {
+            (state.over_quota_since_us, state.pause_us) = (Some(now_us), 0);
         }
-        of.put_off(QUOTA_US, now_us);
+        state.schedule_retry(QUOTA_PAUSE_US, now_us);
     }
 
     /// A message was accepted, so its topic has no problem; returns whether it had one.
-    pub fn taken(&mut self, topic: &str) -> bool {
+    pub fn record_accepted(&mut self, topic: &str) -> bool {
         !self.all.is_empty() && self.all.remove(topic).is_some()
     }
 
     /// Topics over quota that are due for a retry, with one message each; their pause is doubled.
     pub fn due(&mut self, now_us: u64) -> Vec<String> {
-        let due = self.all.iter_mut().filter(|(_, t)| t.over_since_us.is_some() && now_us >= t.next_us);
+        let due = self.all.iter_mut().filter(|(_, t)| t.over_quota_since_us.is_some() && now_us >= t.retry_at_us);
         let put_off = due.map(|(name, t)| {
-            t.put_off(QUOTA_US, now_us);
+            t.schedule_retry(QUOTA_PAUSE_US, now_us);
             name.clone()
         });
         put_off.collect()
@@ -143,11 +143,11 @@ impl Refusals {
     pub fn give_up(&mut self, is_full: bool, now_us: u64) -> Vec<(String, String)> {
         let mut out = Vec::new();
         for (name, of) in &mut self.all {
-            let is_over = |since: u64| is_full || now_us.saturating_sub(since) >= OVER_MAX_US;
-            if of.over_since_us.is_some_and(is_over) {
-                (of.over_since_us, of.refused, of.wait_us) = (None, true, 0);
-                of.put_off(TRIAL_US, now_us);
-                out.push((name.clone(), of.said.clone()));
+            let is_over = |since: u64| is_full || now_us.saturating_sub(since) >= OVER_QUOTA_MAX_US;
+            if of.over_quota_since_us.is_some_and(is_over) {
+                (of.over_quota_since_us, of.is_rejected, of.pause_us) = (None, true, 0);
+                of.schedule_retry(RETRY_PAUSE_US, now_us);
+                out.push((name.clone(), of.reason.clone()));
             }
         }
         out
@@ -155,28 +155,28 @@ impl Refusals {
 
     /// Whether a rejected topic is due for a retry.
     pub fn is_due(&self, topic: &str, now_us: u64) -> bool {
-        self.all.get(topic).is_some_and(|t| t.refused && now_us >= t.next_us)
+        self.all.get(topic).is_some_and(|t| t.is_rejected && now_us >= t.retry_at_us)
     }
 
     /// Drops all rejected topics, so that they are tried at once. Topics over quota stay.
-    pub fn forget(&mut self) {
-        self.all.retain(|_, of| of.over_since_us.is_some());
+    pub fn clear_rejected(&mut self) {
+        self.all.retain(|_, of| of.over_quota_since_us.is_some());
     }
 
     /// After a reconnect no topic is over quota; rejected topics stay rejected until their retry.
     pub fn reconnected(&mut self) {
-        self.all.values_mut().for_each(|t| t.over_since_us = None);
-        self.all.retain(|_, t| t.in_a_row > 0 || t.refused);
+        self.all.values_mut().for_each(|t| t.over_quota_since_us = None);
+        self.all.retain(|_, t| t.consecutive > 0 || t.is_rejected);
     }
 
     /// Number of topics that are rejected or over quota, and a text that names up to `LISTED_MAX` of them with the reasons.
     pub fn list(&self) -> (u64, String) {
-        let is_told = |t: &Of| t.refused || t.over_since_us.is_some();
-        let line = |(name, t): (&String, &Of)| {
-            let what = if t.over_since_us.is_some() { "over quota" } else { "refused" };
-            format!("{name} {what}: {}", t.said)
+        let is_listed = |t: &TopicState| t.is_rejected || t.over_quota_since_us.is_some();
+        let line = |(name, t): (&String, &TopicState)| {
+            let what = if t.over_quota_since_us.is_some() { "over quota" } else { "refused" };
+            format!("{name} {what}: {}", t.reason)
         };
-        let all: Vec<(&String, &Of)> = self.all.iter().filter(|(_, t)| is_told(t)).collect();
+        let all: Vec<(&String, &TopicState)> = self.all.iter().filter(|(_, t)| is_listed(t)).collect();
         let mut lines: Vec<String> = all.iter().take(LISTED_MAX).map(|(name, t)| line((name, t))).collect();
         if all.len() > LISTED_MAX {
             lines.push(format!("and {} more", all.len() - LISTED_MAX));
@@ -194,48 +194,48 @@ mod tests {
     #[test]
     fn a_topic_is_refused_after_three_messages_and_tried_again_with_growing_pauses() {
         let mut topics = Refusals::default();
-        assert!(!topics.refused("t", "0x87", (true, false), 0) && !topics.refused("t", "0x87", (true, false), 0));
-        assert_eq!(topics.admits("t", 0), Admits::Yes);
-        assert!(topics.refused("t", "0x87", (true, false), 0));
-        assert_eq!(topics.admits("t", 59 * S), Admits::No("0x87".into()));
-        assert_eq!(topics.admits("u", 59 * S), Admits::Yes);
-        assert_eq!(topics.admits("t", 60 * S), Admits::Alone);
-        assert!(!topics.refused("t", "0x87", (true, false), 60 * S));
-        assert_eq!(topics.admits("t", 179 * S), Admits::No("0x87".into()));
-        assert_eq!(topics.admits("t", 180 * S), Admits::Alone);
+        assert!(!topics.record_rejected("t", "0x87", (true, false), 0) && !topics.record_rejected("t", "0x87", (true, false), 0));
+        assert_eq!(topics.admission("t", 0), Admission::Send);
+        assert!(topics.record_rejected("t", "0x87", (true, false), 0));
+        assert_eq!(topics.admission("t", 59 * S), Admission::Reject("0x87".into()));
+        assert_eq!(topics.admission("u", 59 * S), Admission::Send);
+        assert_eq!(topics.admission("t", 60 * S), Admission::SendAlone);
+        assert!(!topics.record_rejected("t", "0x87", (true, false), 60 * S));
+        assert_eq!(topics.admission("t", 179 * S), Admission::Reject("0x87".into()));
+        assert_eq!(topics.admission("t", 180 * S), Admission::SendAlone);
         assert_eq!(topics.list(), (1, "t refused: 0x87".to_string()));
-        assert!(topics.taken("t") && topics.list().0 == 0);
-        assert_eq!(topics.admits("t", 181 * S), Admits::Yes);
+        assert!(topics.record_accepted("t") && topics.list().0 == 0);
+        assert_eq!(topics.admission("t", 181 * S), Admission::Send);
     }
 
     #[test]
     fn single_values_that_are_refused_close_no_series() {
         let mut series = Refusals::new(10 * S);
         for n in 0..10 {
-            assert!(!series.refused("s f", "conflict", (false, false), n * S));
+            assert!(!series.record_rejected("s f", "conflict", (false, false), n * S));
         }
-        assert!(series.taken("s f"));
-        assert!(!series.refused("s f", "conflict", (false, false), 20 * S), "something was taken between");
-        assert!(!series.refused("s f", "conflict", (false, false), 25 * S));
-        assert!(series.refused("s f", "conflict", (false, false), 30 * S));
-        assert_eq!(series.admits("s f", 31 * S), Admits::No("conflict".into()));
-        assert!(series.refused("new", "max-series", (false, true), 0), "a limit of series is none of values");
+        assert!(series.record_accepted("s f"));
+        assert!(!series.record_rejected("s f", "conflict", (false, false), 20 * S), "something was taken between");
+        assert!(!series.record_rejected("s f", "conflict", (false, false), 25 * S));
+        assert!(series.record_rejected("s f", "conflict", (false, false), 30 * S));
+        assert_eq!(series.admission("s f", 31 * S), Admission::Reject("conflict".into()));
+        assert!(series.record_rejected("new", "max-series", (false, true), 0), "a limit of series is none of values");
     }
 
     #[test]
     fn a_topic_over_quota_waits_for_itself_and_not_for_ever() {
         let mut topics = Refusals::default();
-        topics.over_quota("t", "0x97", 0);
-        assert_eq!((topics.admits("t", 0), topics.admits("u", 0)), (Admits::Waits, Admits::Yes));
+        topics.record_over_quota("t", "0x97", 0);
+        assert_eq!((topics.admission("t", 0), topics.admission("u", 0)), (Admission::Hold, Admission::Send));
         assert!(topics.due(S - 1).is_empty());
         assert_eq!(topics.due(S), ["t"]);
         assert!(topics.due(S).is_empty(), "one message at a time");
-        topics.over_quota("t", "0x97", S);
+        topics.record_over_quota("t", "0x97", S);
         assert_eq!(topics.list(), (1, "t over quota: 0x97".to_string()));
         assert!(topics.give_up(false, 599 * S).is_empty());
         assert_eq!(topics.give_up(false, 600 * S), [("t".to_string(), "0x97".to_string())]);
-        assert_eq!(topics.admits("t", 601 * S), Admits::No("0x97".into()));
-        topics.over_quota("u", "0x97", 0);
+        assert_eq!(topics.admission("t", 601 * S), Admission::Reject("0x97".into()));
+        topics.record_over_quota("u", "0x97", 0);
         assert_eq!(topics.give_up(true, S).len(), 1, "too much waits");
     }
 }

@@ -27,10 +27,10 @@ pub struct ReportSettings {
 }
 
 /// The samples of one stream that were last sent.
-struct Last {
+struct LastSent {
     stream: Arc<Stream>,
-    bands: Vec<Option<f64>>,
-    beats: Vec<u64>,
+    deadbands: Vec<Option<f64>>,
+    heartbeats_ms: Vec<u64>,
     sent: Vec<Option<(Sample, MonotonicMillis)>>,
 }
 
@@ -38,7 +38,7 @@ struct Last {
 #[derive(Default)]
 pub struct Filter {
     settings: ReportSettings,
-    streams: Vec<Last>,
+    streams: Vec<LastSent>,
 }
 
 const HEARTBEAT_MS: u64 = 300_000;
@@ -55,12 +55,12 @@ impl Filter {
     }
 
     /// Which samples of a reading are to be sent; `None` for all of them.
-    pub fn pick(&mut self, reading: &Reading) -> Option<Vec<bool>> {
+    pub fn select(&mut self, reading: &Reading) -> Option<Vec<bool>> {
         if self.settings.deadband.is_empty() {
             return None;
         }
         // A reading from a sealed file has a `Stream` object of its own with equal content.
-        let same = |l: &Last| {
+        let same = |l: &LastSent| {
             Arc::ptr_eq(&l.stream, &reading.stream)
                 || (l.stream.device == reading.stream.device
                     && l.stream.source == reading.stream.source
@@ -68,7 +68,7 @@ impl Filter {
         };
         let known = self.streams.iter().position(same);
         let index = known.unwrap_or_else(|| {
-            self.streams.push(Last::new(&reading.stream, &self.settings));
+            self.streams.push(LastSent::new(&reading.stream, &self.settings));
             self.streams.len() - 1
         });
         let last = &mut self.streams[index];
@@ -81,10 +81,10 @@ impl Filter {
                 (_, Some(sample)) => sample.cloned(),
                 (_, None) => continue,
             };
-            if let (Some(band), Some((before, at))) = (last.bands[i], &last.sent[i]) {
+            if let (Some(band), Some((before, at))) = (last.deadbands[i], &last.sent[i]) {
                 // Readings from files are compared by date, those from memory by time since boot. A step back means a change between the
                 // two, so the sample is sent.
-                *send = now < *at || now.since(*at) >= last.beats[i] || moved(before, &sample, band);
+                *send = now < *at || now.since(*at) >= last.heartbeats_ms[i] || exceeds_deadband(before, &sample, band);
             }
             if *send {
                 last.sent[i] = Some((sample, now));
@@ -94,28 +94,28 @@ impl Filter {
     }
 }
 
-impl Last {
+impl LastSent {
     fn new(stream: &Arc<Stream>, settings: &ReportSettings) -> Self {
         let band = |p: &crate::model::point::PointMeta| {
             if p.retention != Retention::Telemetry {
                 return None;
             }
-            of_point(&settings.deadband, stream, &p.name)
+            setting_for_point(&settings.deadband, stream, &p.name)
         };
-        let usual = settings.heartbeat_ms.unwrap_or(HEARTBEAT_MS);
-        let beat = |p: &crate::model::point::PointMeta| of_point(&settings.heartbeat, stream, &p.name).unwrap_or(usual);
+        let default_ms = settings.heartbeat_ms.unwrap_or(HEARTBEAT_MS);
+        let beat = |p: &crate::model::point::PointMeta| setting_for_point(&settings.heartbeat, stream, &p.name).unwrap_or(default_ms);
         let beats = stream.points.iter().map(beat).collect();
         let bands = stream.points.iter().map(band).collect();
-        Self { stream: Arc::clone(stream), bands, beats, sent: vec![None; stream.points.len()] }
+        Self { stream: Arc::clone(stream), deadbands: bands, heartbeats_ms: beats, sent: vec![None; stream.points.len()] }
     }
 }
 
 /// The setting for `device.point`, or else for the point of every device.
-fn of_point<T: Copy>(said: &BTreeMap<String, T>, stream: &Stream, point: &str) -> Option<T> {
-    said.get(&format!("{}.{point}", stream.device)).or_else(|| said.get(point)).copied()
+fn setting_for_point<T: Copy>(settings: &BTreeMap<String, T>, stream: &Stream, point: &str) -> Option<T> {
+    settings.get(&format!("{}.{point}", stream.device)).or_else(|| settings.get(point)).copied()
 }
 
-fn moved(before: &Sample, now: &Sample, band: f64) -> bool {
+fn exceeds_deadband(before: &Sample, now: &Sample, band: f64) -> bool {
     let number = |s: &Sample| s.as_ref().ok().and_then(Value::as_f64);
     match (number(before), number(now)) {
         (Some(a), Some(b)) => (a - b).abs() >= band && a.to_bits() != b.to_bits(),
@@ -137,9 +137,9 @@ mod tests {
             name: name.into(),
             kind: PointKind::Number,
             retention,
-            form: Encoding::F64,
+            encoding: Encoding::F64,
         };
-        let points = vec![point("level_m", Retention::Telemetry), point("energy_kwh", Retention::Register)];
+        let points = vec![point("level_m", Retention::Telemetry), point("energy_kwh", Retention::Cumulative)];
         let stream = Arc::new(Stream { device: "s".into(), source: "u/fast".into(), every_ms: 1_000, points });
         let deadband = BTreeMap::from([("level_m".to_string(), 0.1), ("energy_kwh".to_string(), 99.0)]);
         let mut filter = Filter::new(ReportSettings {
@@ -151,7 +151,7 @@ mod tests {
             let at = Stamp { mono: MonotonicMillis(ms), wall: UnixMillis(0), trusted: true };
             let samples = vec![Some(level), Some(Ok(Value::F64(1.0)))];
             filter
-                .pick(&Reading { stream: Arc::clone(&stream), at, body: Body::Samples { samples, parts: vec![] } })
+                .select(&Reading { stream: Arc::clone(&stream), at, body: Body::Samples { samples, parts: vec![] } })
                 .unwrap()
         };
         assert_eq!(pick(0, Ok(Value::F64(1.0))), [true, true], "first");

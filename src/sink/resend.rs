@@ -28,21 +28,21 @@ pub struct Resend {
 struct ResendInner {
     path: PathBuf,
     state: Mutex<ResendState>,
-    bell: Notify,
+    notify: Notify,
 }
 
 #[derive(Debug, Default)]
 struct ResendState {
     range: Option<ResendRange>,
-    says: String,
+    progress: String,
 }
 
 impl Resend {
     /// Opens the request file; an unfinished request of an earlier run is taken up.
     pub fn open(path: &Path) -> Self {
         let range = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let state = Mutex::new(ResendState { range, says: String::new() });
-        Self { inner: Arc::new(ResendInner { path: path.to_path_buf(), state, bell: Notify::new() }) }
+        let state = Mutex::new(ResendState { range, progress: String::new() });
+        Self { inner: Arc::new(ResendInner { path: path.to_path_buf(), state, notify: Notify::new() }) }
     }
 
     fn state(&self) -> MutexGuard<'_, ResendState> {
@@ -53,7 +53,7 @@ impl Resend {
     ///
     /// # Errors
     /// Another range is in progress, the range is empty, or the file cannot be written.
-    pub fn ask(&self, range: ResendRange) -> Result<(), String> {
+    pub fn request(&self, range: ResendRange) -> Result<(), String> {
         let mut state = self.state();
         if let Some(other) = state.range {
             let (from, to) = (UnixMillis(other.from_ms).rfc3339(), UnixMillis(other.to_ms).rfc3339());
@@ -66,7 +66,7 @@ impl Resend {
         atomic_file::replace(&self.inner.path, &bytes)
             .map_err(|e| format!("{} cannot be written: {e}", self.inner.path.display()))?;
         state.range = Some(range);
-        self.inner.bell.notify_one();
+        self.inner.notify.notify_one();
         Ok(())
     }
 
@@ -76,23 +76,23 @@ impl Resend {
     }
 
     /// The range is written: deletes the request.
-    pub fn done(&self) {
+    pub fn finish(&self) {
         let _may_not_exist = std::fs::remove_file(&self.inner.path);
         *self.state() = ResendState::default();
     }
 
     /// Progress text; empty if there is no request, or before the first body.
-    pub fn says(&self) -> String {
-        self.state().says.clone()
+    pub fn progress(&self) -> String {
+        self.state().progress.clone()
     }
 
-    pub fn tell(&self, text: String) {
-        self.state().says = text;
+    pub fn set_progress(&self, text: String) {
+        self.state().progress = text;
     }
 
     /// Waits for a request.
     pub async fn notified(&self) {
-        self.inner.bell.notified().await;
+        self.inner.notify.notified().await;
     }
 }
 
@@ -106,12 +106,12 @@ mod tests {
         let _may_not_exist = std::fs::remove_file(&path);
         let again = Resend::open(&path);
         let range = ResendRange { from_ms: 10, to_ms: 20 };
-        assert!(again.ask(ResendRange { from_ms: 10, to_ms: 10 }).is_err() && again.range().is_none());
-        assert_eq!(again.ask(range), Ok(()));
-        let said = again.ask(ResendRange { from_ms: 30, to_ms: 40 }).unwrap_err();
+        assert!(again.request(ResendRange { from_ms: 10, to_ms: 10 }).is_err() && again.range().is_none());
+        assert_eq!(again.request(range), Ok(()));
+        let said = again.request(ResendRange { from_ms: 30, to_ms: 40 }).unwrap_err();
         assert!(said.contains("1970-01-01T00:00:00.010Z") && said.contains("one range at a time"), "{said}");
         assert_eq!(Resend::open(&path).range(), Some(range), "a restart goes on with it");
-        again.done();
+        again.finish();
         assert_eq!((Resend::open(&path).range(), again.range()), (None, None));
     }
 }

@@ -12,11 +12,11 @@ use std::path::Path;
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".new");
-    let beside = path.with_file_name(name);
-    let mut file = File::create(&beside)?;
+    let temporary = path.with_file_name(name);
+    let mut file = File::create(&temporary)?;
     file.write_all(bytes)?;
     file.sync_data()?;
-    std::fs::rename(&beside, path)?;
+    std::fs::rename(&temporary, path)?;
     match path.parent() {
         // The rename is durable only once the directory is synced.
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),

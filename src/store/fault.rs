@@ -7,7 +7,7 @@ use rusqlite::ffi;
 
 /// Whether the file itself is unreadable, so that it is renamed and a new one begun. False if the disk is full, too many files are open,
 /// permission is missing or another process holds the file: then the file is sound and stays where it is.
-pub fn is_of_file(error: &rusqlite::Error, path: &Path) -> bool {
+pub fn is_file_fault(error: &rusqlite::Error, path: &Path) -> bool {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, PermissionDenied, ReadOnly, SystemIoFailure,
     };
@@ -64,7 +64,7 @@ mod tests {
     fn a_sound_file_is_never_to_blame_for_the_disk() {
         let path = std::env::temp_dir().join(format!("plantroom-fault-{}", std::process::id()));
         std::fs::write(&path, [0; 200]).unwrap();
-        let of = |code: i32| is_of_file(&error(code), &path);
+        let of = |code: i32| is_file_fault(&error(code), &path);
         for code in [
             ffi::SQLITE_FULL,
             ffi::SQLITE_BUSY,
@@ -80,7 +80,7 @@ mod tests {
             assert!(!of(code), "{code}");
         }
         let full = rusqlite::Error::ToSqlConversionFailure(Box::new(std::io::Error::from_raw_os_error(28)));
-        assert!(!is_of_file(&full, &path));
+        assert!(!is_file_fault(&full, &path));
         for code in [
             ffi::SQLITE_CORRUPT,
             ffi::SQLITE_NOTADB,

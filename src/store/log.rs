@@ -13,12 +13,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
 use crate::model::time::{MonotonicMillis, UnixMillis};
-use crate::store::fault::is_of_file;
+use crate::store::fault::is_file_fault;
 
 /// Format version of the file (SQLite `user_version`).
 const FORMAT: i64 = 1;
 /// Bytes of disk reserved for this file, so that the journal runs out of space first.
-const BALLAST: u64 = 4 * 1024 * 1024;
+const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A row of the event log.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +30,7 @@ pub struct EventRow {
     /// The object it concerns, such as an alarm's key; defined by the room.
     pub key: String,
     /// Kind of event, one word.
-    pub what: String,
+    pub event: String,
     /// Time of the event by the wall clock.
     pub at: UnixMillis,
     /// Whether the clock was trusted at that time.
@@ -46,7 +46,7 @@ pub struct EventRow {
 pub struct Batch {
     pub rows: Vec<EventRow>,
     /// State of rooms: room, key and bytes; `None` deletes the key.
-    pub keep: Vec<(&'static str, String, Option<Vec<u8>>)>,
+    pub states: Vec<(&'static str, String, Option<Vec<u8>>)>,
 }
 
 /// Selects rows of the event log.
@@ -96,29 +96,29 @@ impl Store {
     /// # Errors
     /// It cannot be opened, or a newer version wrote it.
     pub fn open(path: &Path, boot: &str) -> Result<(Self, Option<String>), String> {
-        let mut said = None;
-        let mut began = begin(path);
-        if matches!(began, Err(Begin::Failed(_) | Begin::Damaged(_))) && std::fs::remove_file(ballast(path)).is_ok() {
+        let mut damage_message = None;
+        let mut began = open_database(path);
+        if matches!(began, Err(OpenError::Failed(_) | OpenError::Damaged(_))) && std::fs::remove_file(reserve_path(path)).is_ok() {
             // The disk may be full: the reserve is released for this case.
-            began = begin(path);
+            began = open_database(path);
         }
         let mut connection = match began {
             Ok(connection) => connection,
-            Err(Begin::Newer(format)) => {
+            Err(OpenError::Newer(format)) => {
                 return Err(format!(
                     "{} is of format {format}, this version knows {FORMAT}: use the newer version again",
                     path.display()
                 ));
             }
-            Err(Begin::Failed(why)) => return Err(format!("cannot open {}: {why}", path.display())),
-            Err(Begin::Damaged(why)) => {
-                let beside = quarantine(path).map_err(|e| format!("{why}; it cannot be put aside: {e}"))?;
-                said = Some(format!(
+            Err(OpenError::Failed(why)) => return Err(format!("cannot open {}: {why}", path.display())),
+            Err(OpenError::Damaged(why)) => {
+                let renamed_to = quarantine(path).map_err(|e| format!("{why}; it cannot be put aside: {e}"))?;
+                damage_message = Some(format!(
                     "{} is damaged ({why}): it is {} now, a new one begins",
                     path.display(),
-                    beside.display()
+                    renamed_to.display()
                 ));
-                begin(path).map_err(|e| format!("cannot begin {}: {e:?}", path.display()))?
+                open_database(path).map_err(|e| format!("cannot begin {}: {e:?}", path.display()))?
             }
         };
         let health = Arc::new(StoreHealth::default());
@@ -137,7 +137,7 @@ impl Store {
             }
         });
         spawned.map_err(|e| format!("no thread for the store: {e}"))?;
-        Ok((Self { jobs, path: path.to_path_buf(), health }, said))
+        Ok((Self { jobs, path: path.to_path_buf(), health }, damage_message))
     }
 
     /// Queues a transaction. The receiver gets the result once it is synced to disk, or an error at once if the queue is full.
@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// Records that the clock is trusted from now on: undated events of this boot are dated.
-    pub fn date(&self, now: UnixMillis, mono: MonotonicMillis) {
+    pub fn set_date(&self, now: UnixMillis, mono: MonotonicMillis) {
         let _thread_is_gone = self.jobs.send(Job::Date { now, mono });
     }
 
@@ -164,7 +164,7 @@ impl Store {
     }
 
     /// Closes the file after all queued jobs; later ones are dropped.
-    pub fn end(&self) -> oneshot::Receiver<()> {
+    pub fn close(&self) -> oneshot::Receiver<()> {
         let (done, answer) = oneshot::channel();
         let _thread_is_gone = self.jobs.send(Job::End(done));
         answer
@@ -174,8 +174,8 @@ impl Store {
     ///
     /// # Errors
     /// The file cannot be read, in words.
-    pub fn kept(&self, room: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
-        kept(&self.path, room)
+    pub fn load_state(&self, room: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+        load_state(&self.path, room)
     }
 
     /// Matching rows of the log, oldest first.
@@ -191,7 +191,7 @@ impl Store {
 ///
 /// # Errors
 /// The file cannot be read, in words.
-pub fn kept(path: &Path, room: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+pub fn load_state(path: &Path, room: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let read = || -> rusqlite::Result<_> {
         let connection = reader(path)?;
         let mut select = connection.prepare("SELECT key, bytes FROM keep WHERE room = ?1")?;
@@ -219,7 +219,7 @@ pub fn events(path: &Path, query: &EventQuery) -> Result<Vec<EventRow>, String> 
                 id: r.get(0)?,
                 room: r.get(1)?,
                 key: r.get(2)?,
-                what: r.get(3)?,
+                event: r.get(3)?,
                 at: UnixMillis(r.get(4)?),
                 trusted: r.get(5)?,
                 mono: MonotonicMillis(u64::try_from(r.get::<_, i64>(6)?).unwrap_or(0)),
@@ -249,20 +249,20 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 #[derive(Debug)]
-enum Begin {
+enum OpenError {
     Newer(i64),
     Damaged(String),
     /// The disk or another process is the cause; the file may be sound.
     Failed(String),
 }
 
-fn begin(path: &Path) -> Result<Connection, Begin> {
+fn open_database(path: &Path) -> Result<Connection, OpenError> {
     // An unreadable file is renamed rather than reported as a fatal error, because paging must go on.
     let damaged = |e: rusqlite::Error| {
-        if is_of_file(&e, path) && !is_read_only(path) {
-            Begin::Damaged(e.to_string())
+        if is_file_fault(&e, path) && !is_read_only(path) {
+            OpenError::Damaged(e.to_string())
         } else {
-            Begin::Failed(e.to_string())
+            OpenError::Failed(e.to_string())
         }
     };
     let connection = Connection::open(path).map_err(damaged)?;
@@ -276,13 +276,13 @@ fn begin(path: &Path) -> Result<Connection, Begin> {
         let ours = "SELECT count(*) FROM sqlite_master WHERE name IN ('event', 'keep')";
         let tables: i64 = connection.query_row(ours, [], |r| r.get(0)).map_err(damaged)?;
         if ((format ^ FORMAT) & 0xFFFF_FFFF).count_ones() != 1 || tables != 2 {
-            return Err(Begin::Newer(format));
+            return Err(OpenError::Newer(format));
         }
-        return Err(Begin::Damaged(format!("its format {format} is no number of a version")));
+        return Err(OpenError::Damaged(format!("its format {format} is no number of a version")));
     }
     let check: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(damaged)?;
     if check != "ok" {
-        return Err(Begin::Damaged(check));
+        return Err(OpenError::Damaged(check));
     }
     pragma(&format!(
         "BEGIN;
@@ -320,7 +320,7 @@ fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &
         Job::Commit(batch, done) => {
             health.queued.fetch_sub(1, Ordering::Relaxed);
             let mut written = write(connection, &batch, boot);
-            if written.is_err() && std::fs::remove_file(ballast(path)).is_ok() {
+            if written.is_err() && std::fs::remove_file(reserve_path(path)).is_ok() {
                 // The disk may be full: the reserve is released for this case.
                 written = write(connection, &batch, boot);
             }
@@ -354,11 +354,11 @@ fn write(connection: &mut Connection, batch: &Batch, boot: &str) -> rusqlite::Re
         )?;
         for r in &batch.rows {
             let mono = i64::try_from(r.mono.0).unwrap_or(i64::MAX);
-            insert.execute(params![r.room, r.key, r.what, r.at.0, r.trusted, boot, mono, r.body])?;
+            insert.execute(params![r.room, r.key, r.event, r.at.0, r.trusted, boot, mono, r.body])?;
         }
         let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO keep(room, key, bytes) VALUES(?1, ?2, ?3)")?;
         let mut forget = transaction.prepare_cached("DELETE FROM keep WHERE room = ?1 AND key = ?2")?;
-        for (room, key, bytes) in &batch.keep {
+        for (room, key, bytes) in &batch.states {
             match bytes {
                 Some(bytes) => put.execute(params![room, key, bytes])?,
                 None => forget.execute(params![room, key])?,
@@ -368,22 +368,22 @@ fn write(connection: &mut Connection, batch: &Batch, boot: &str) -> rusqlite::Re
     transaction.commit()
 }
 
-fn ballast(path: &Path) -> PathBuf {
+fn reserve_path(path: &Path) -> PathBuf {
     path.with_extension("reserve")
 }
 
 /// Allocates the reserve file if it does not exist and at least 20 times its size is free.
 fn reserve_disk(path: &Path) {
-    let reserve = ballast(path);
+    let reserve = reserve_path(path);
     if reserve.exists() {
         return;
     }
     let free = rustix::fs::statvfs(path.parent().unwrap_or(path)).map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize));
-    if free < 20 * BALLAST {
+    if free < 20 * RESERVE_BYTES {
         return;
     }
     let held = std::fs::File::create(&reserve)
-        .and_then(|f| Ok(rustix::fs::fallocate(&f, rustix::fs::FallocateFlags::empty(), 0, BALLAST)?));
+        .and_then(|f| Ok(rustix::fs::fallocate(&f, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES)?));
     if let Err(error) = held {
         tracing::debug!(%error, "no disk can be held back for the store");
     }
@@ -403,12 +403,12 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
 /// # Errors
 /// The format differs, the file is damaged or it cannot be read.
 pub fn verify(path: &Path) -> Result<(), String> {
-    let proved = || -> rusqlite::Result<(i64, String)> {
+    let inspect = || -> rusqlite::Result<(i64, String)> {
         let connection = reader(path)?;
         let format = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).optional()?.unwrap_or(0);
         Ok((format, connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?))
     };
-    match proved() {
+    match inspect() {
         Ok((format, check)) if format == FORMAT && check == "ok" => Ok(()),
         Ok((format, check)) => Err(format!("{}: format {format}, {check}", path.display())),
         Err(e) => Err(format!("{}: {e}", path.display())),

@@ -5,7 +5,7 @@ fn row(key: &str, at: i64) -> EventRow {
         id: 0,
         room: "alarm".into(),
         key: key.into(),
-        what: "raised".into(),
+        event: "raised".into(),
         at: UnixMillis(at),
         trusted: at > 0,
         mono: MonotonicMillis(5_000),
@@ -28,7 +28,7 @@ fn what_waits_for_a_disk_that_hangs_is_bounded() {
     // Another connection holds the lock: nothing can be written meanwhile.
     let holds = Connection::open(&path).unwrap();
     holds.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let batch = |n| Batch { rows: vec![row("a", n)], keep: Vec::new() };
+    let batch = |n| Batch { rows: vec![row("a", n)], states: Vec::new() };
     let answers: Vec<_> = (0..1_200).map(|n| store.commit(batch(n))).collect();
     let (mut refused, mut waiting) = (0, Vec::new());
     for mut answer in answers {
@@ -54,7 +54,7 @@ fn it_opens_whatever_is_unreadable() {
     std::fs::create_dir_all(&dir).unwrap();
     let path = dir.join("store.db");
     let (store, _) = Store::open(&path, "boot").unwrap();
-    wait(store.commit(Batch { rows: vec![row("a", 100)], keep: Vec::new() })).unwrap();
+    wait(store.commit(Batch { rows: vec![row("a", 100)], states: Vec::new() })).unwrap();
     drop(store);
     let folded = Connection::open(&path).unwrap();
     // The store's thread may not have ended yet.
@@ -76,7 +76,7 @@ fn it_opens_whatever_is_unreadable() {
         let path = dir.join(format!("case-{n}.db"));
         std::fs::write(&path, &bad).unwrap();
         let (store, said) = Store::open(&path, "boot").unwrap();
-        wait(store.commit(Batch { rows: vec![row("b", 200)], keep: Vec::new() })).unwrap();
+        wait(store.commit(Batch { rows: vec![row("b", 200)], states: Vec::new() })).unwrap();
         let rows = store.events(&EventQuery { room: "alarm".into(), ..EventQuery::default() }).unwrap();
         let is_all_there = rows.len() == 2;
         let turned: Vec<usize> = (0..bad.len()).filter(|i| bad[*i] != good[*i]).collect();
@@ -99,10 +99,10 @@ fn events_and_state_are_written_together_and_a_damaged_file_is_put_beside() {
     let (store, said) = Store::open(&path, "boot").unwrap();
     assert_eq!(said, None);
     let keep = vec![("alarm", "a".to_string(), Some(b"1".to_vec())), ("alarm", "b".to_string(), Some(b"2".to_vec()))];
-    wait(store.commit(Batch { rows: vec![row("a", 100), row("b", -1)], keep })).unwrap();
-    wait(store.commit(Batch { rows: vec![], keep: vec![("alarm", "b".to_string(), None)] })).unwrap();
-    assert_eq!(store.kept("alarm").unwrap(), BTreeMap::from([("a".to_string(), b"1".to_vec())]));
-    store.date(UnixMillis(1_000_000), MonotonicMillis(6_000));
+    wait(store.commit(Batch { rows: vec![row("a", 100), row("b", -1)], states: keep })).unwrap();
+    wait(store.commit(Batch { rows: vec![], states: vec![("alarm", "b".to_string(), None)] })).unwrap();
+    assert_eq!(store.load_state("alarm").unwrap(), BTreeMap::from([("a".to_string(), b"1".to_vec())]));
+    store.set_date(UnixMillis(1_000_000), MonotonicMillis(6_000));
     wait(store.commit(Batch::default())).unwrap();
     let of =
         |query: EventQuery| store.events(&query).unwrap().iter().map(|r| (r.key.clone(), r.at.0)).collect::<Vec<_>>();
@@ -116,11 +116,11 @@ fn events_and_state_are_written_together_and_a_damaged_file_is_put_beside() {
     store.prune(UnixMillis(500));
     wait(store.commit(Batch::default())).unwrap();
     assert_eq!(of(all()).len(), 1);
-    store.end().blocking_recv().unwrap();
+    store.close().blocking_recv().unwrap();
     std::fs::write(&path, b"this is no database, and long enough to be looked at by SQLite as one").unwrap();
     assert!(verify(&path).is_err());
     let (store, said) = Store::open(&path, "boot").unwrap();
     assert!(said.unwrap().contains("damaged"));
-    assert!(store.kept("alarm").unwrap().is_empty());
+    assert!(store.load_state("alarm").unwrap().is_empty());
     std::fs::remove_dir_all(&dir).unwrap();
 }

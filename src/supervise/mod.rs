@@ -29,24 +29,24 @@ pub struct TaskFailure {
     pub task: String,
     pub panics: u64,
     /// Whether its restart budget is used up, or it cannot be restarted at all.
-    pub standing: bool,
+    pub restarts_exhausted: bool,
 }
 
 /// Stops one task of a group alone.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct TaskHandle {
     stop: CancellationToken,
     done: CancellationToken,
 }
 
-impl Handle {
+impl TaskHandle {
     /// Requests that the task stops; does not wait.
     pub fn stop(&self) {
         self.stop.cancel();
     }
 
     /// Stops the task and waits until it has ended.
-    pub async fn end(&self) {
+    pub async fn stop_and_wait(&self) {
         self.stop.cancel();
         self.done.cancelled().await;
     }
@@ -58,14 +58,14 @@ pub struct TaskGroup {
     clock: Clock,
     stop: CancellationToken,
     tasks: Vec<(String, JoinHandle<()>)>,
-    troubles: Arc<Mutex<Vec<TaskFailure>>>,
+    failures: Arc<Mutex<Vec<TaskFailure>>>,
 }
 
 impl TaskGroup {
     /// An empty group. Its failures are added to a list that several groups share.
-    pub fn new(name: &'static str, clock: &Clock, troubles: &Arc<Mutex<Vec<TaskFailure>>>) -> Self {
-        let (clock, troubles) = (clock.clone(), Arc::clone(troubles));
-        Self { name, clock, stop: CancellationToken::new(), tasks: Vec::new(), troubles }
+    pub fn new(name: &'static str, clock: &Clock, failures: &Arc<Mutex<Vec<TaskFailure>>>) -> Self {
+        let (clock, failures) = (clock.clone(), Arc::clone(failures));
+        Self { name, clock, stop: CancellationToken::new(), tasks: Vec::new(), failures }
     }
 
     /// A token that is cancelled when this group is drained.
@@ -74,12 +74,12 @@ impl TaskGroup {
     }
 
     /// Spawns a task. After a panic `make` builds it again; a task that returns is finished.
-    pub fn spawn(&mut self, name: &str, make: impl Fn(CancellationToken) -> Task + Send + Sync + 'static) -> Handle {
+    pub fn spawn(&mut self, name: &str, make: impl Fn(CancellationToken) -> Task + Send + Sync + 'static) -> TaskHandle {
         let make = Arc::new(make);
         let token = self.stop.child_token();
         let done = CancellationToken::new();
         let ends = done.clone().drop_guard();
-        let (clock, troubles) = (self.clock.clone(), Arc::clone(&self.troubles));
+        let (clock, failures) = (self.clock.clone(), Arc::clone(&self.failures));
         let (stop, task) = (token.clone(), name.to_string());
         let handle = tokio::spawn(async move {
             let _ends = ends;
@@ -99,7 +99,7 @@ impl TaskGroup {
                 panics.push_back(now);
                 panics.retain(|at| now - at < WINDOW_US);
                 let standing = panics.len() > RESTARTS;
-                note(&troubles, &task, standing);
+                record_panic(&failures, &task, standing);
                 tracing::error!(task, standing, "a task panicked and is built anew");
                 let pause = if standing { Duration::from_micros(WINDOW_US) } else { Duration::from_millis(200) };
                 tokio::select! {
@@ -109,24 +109,24 @@ impl TaskGroup {
             }
         });
         self.tasks.push((name.to_string(), handle));
-        Handle { stop: token, done }
+        TaskHandle { stop: token, done }
     }
 
     /// Spawns a task that is not restarted, because its state cannot be trusted after a panic. The callback is then called once.
-    pub fn spawn_vital(
+    pub fn spawn_critical(
         &mut self,
         name: &str,
         task: impl Future<Output = ()> + Send + 'static,
-        broken: impl FnOnce() + Send + 'static,
+        on_panic: impl FnOnce() + Send + 'static,
     ) {
-        let (troubles, named) = (Arc::clone(&self.troubles), name.to_string());
+        let (failures, named) = (Arc::clone(&self.failures), name.to_string());
         let handle = tokio::spawn(async move {
             let inner = tokio::spawn(task);
             let _aborter = AbortOnDrop(inner.abort_handle());
             if inner.await.is_err_and(|e| e.is_panic()) {
-                note(&troubles, &named, true);
+                record_panic(&failures, &named, true);
                 tracing::error!(task = named, "a task panicked that cannot be built anew");
-                broken();
+                on_panic();
             }
         });
         self.tasks.push((name.to_string(), handle));
@@ -145,19 +145,19 @@ impl TaskGroup {
     }
 
     /// Drops the handles of finished tasks, since a reload replaces some.
-    pub fn sweep(&mut self) {
+    pub fn drop_finished(&mut self) {
         self.tasks.retain(|(_, handle)| !handle.is_finished());
     }
 }
 
-fn note(troubles: &Mutex<Vec<TaskFailure>>, task: &str, standing: bool) {
-    let mut all = troubles.lock().unwrap_or_else(PoisonError::into_inner);
+fn record_panic(failures: &Mutex<Vec<TaskFailure>>, task: &str, restarts_exhausted: bool) {
+    let mut all = failures.lock().unwrap_or_else(PoisonError::into_inner);
     match all.iter_mut().find(|t| t.task == task) {
-        Some(trouble) => {
-            trouble.panics += 1;
-            trouble.standing = standing;
+        Some(failure) => {
+            failure.panics += 1;
+            failure.restarts_exhausted = restarts_exhausted;
         }
-        None => all.push(TaskFailure { task: task.to_string(), panics: 1, standing }),
+        None => all.push(TaskFailure { task: task.to_string(), panics: 1, restarts_exhausted }),
     }
 }
 
@@ -203,6 +203,6 @@ mod tests {
         assert_eq!(runs.load(Ordering::Relaxed), 3);
         group.drain(Duration::from_millis(100)).await;
         let seen = troubles.lock().unwrap().clone();
-        assert_eq!(seen, [TaskFailure { task: "panics twice".into(), panics: 2, standing: false }]);
+        assert_eq!(seen, [TaskFailure { task: "panics twice".into(), panics: 2, restarts_exhausted: false }]);
     }
 }

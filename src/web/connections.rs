@@ -22,7 +22,7 @@ pub fn refused() -> u64 {
 }
 
 /// Counts an invalid token, logs it at most once a minute, and delays the answer.
-pub async fn refuse(what: &'static str) {
+pub async fn reject_token(what: &'static str) {
     REFUSED.fetch_add(1, Ordering::Relaxed);
     if let Some(count) = LOG.allows(what) {
         tracing::warn!(what, count, "requests with a token that is none");

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::model::text::figure;
+use crate::model::text::format_number;
 use crate::web::page::escape;
 
 /// A time series to draw.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Course {
+pub struct Chart {
     /// May be empty.
     pub name: String,
     /// May be empty.
@@ -28,7 +28,7 @@ const TOP: f64 = 8.0;
 const BOTTOM: f64 = 20.0;
 
 /// Renders the SVG; empty if there is no value.
-pub fn svg(course: &Course, zh: bool) -> String {
+pub fn svg(course: &Chart, zh: bool) -> String {
     let good: Vec<f64> = course.values.iter().filter_map(|(_, v)| *v).chain(course.limit).collect();
     let (Some(first), Some(last)) = (course.values.first(), course.values.last()) else { return String::new() };
     if good.len() <= usize::from(course.limit.is_some()) {
@@ -65,7 +65,7 @@ pub fn svg(course: &Course, zh: bool) -> String {
             "<path d=\"M{LEFT} {at:.1}H{WIDTH}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             LEFT - 4.0,
             at + 4.0,
-            figure(value)
+            format_number(value)
         );
     }
     if let Some(limit) = course.limit {
@@ -76,7 +76,7 @@ pub fn svg(course: &Course, zh: bool) -> String {
              <text x=\"{:.1}\" y=\"{:.1}\" fill=\"#c00000\">{}</text>",
             LEFT + 4.0,
             if at < 22.0 { at + 13.0 } else { at - 3.0 },
-            figure(limit)
+            format_number(limit)
         );
     }
     let _infallible = write!(
@@ -97,20 +97,20 @@ mod tests {
     #[test]
     fn a_gap_is_a_gap_and_the_limit_is_there() {
         let values = vec![(0, Some(1.0)), (60_000, None), (120_000, Some(2.0)), (180_000, Some(3.0))];
-        let course = Course {
+        let course = Chart {
             unit: "m".into(),
             values,
             limit: Some(2.5),
             ends: ("10:00".into(), "10:03".into()),
-            ..Course::default()
+            ..Chart::default()
         };
         let text = svg(&course, true);
         assert!(text.contains("M52.0 110.0M254.7 59.0L356.0 8.0"), "{text}");
         assert!(text.contains("stroke-dasharray") && text.contains(">2.5<") && text.contains("10:03"), "{text}");
-        let none = Course { values: vec![(0, None), (1, None)], limit: Some(1.0), ..Course::default() };
+        let none = Chart { values: vec![(0, None), (1, None)], limit: Some(1.0), ..Chart::default() };
         assert_eq!(svg(&none, false), "");
-        assert_eq!(svg(&Course::default(), false), "");
-        let same = Course { values: vec![(0, Some(0.0)), (1, Some(0.0))], ..Course::default() };
+        assert_eq!(svg(&Chart::default(), false), "");
+        let same = Chart { values: vec![(0, Some(0.0)), (1, Some(0.0))], ..Chart::default() };
         assert!(svg(&same, false).contains("M52.0 59.0L356.0 59.0"));
     }
 }

@@ -41,7 +41,7 @@ pub struct HealthPage {
     /// `/healthz`: whether everything makes progress.
     pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
     /// A warning shown although the check succeeds.
-    pub remark: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    pub warning: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// `/readyz`: whether everything was started and the journal writes.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -50,10 +50,10 @@ pub struct HealthPage {
 pub async fn serve(settings: HealthPageSettings, view: HealthPage, stop: CancellationToken) {
     let router = Router::new()
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|State(v): State<HealthPage>| async move { verdict((v.alive)(), (v.remark)()) }))
-        .route("/readyz", get(|State(v): State<HealthPage>| async move { verdict((v.ready)(), (v.remark)()) }))
+        .route("/healthz", get(|State(v): State<HealthPage>| async move { verdict((v.alive)(), (v.warning)()) }))
+        .route("/readyz", get(|State(v): State<HealthPage>| async move { verdict((v.ready)(), (v.warning)()) }))
         .with_state(view);
-    let mut said = false;
+    let mut is_reported = false;
     loop {
         match tokio::net::TcpListener::bind(&settings.listen).await {
             Ok(listener) => {
@@ -64,8 +64,8 @@ pub async fn serve(settings: HealthPageSettings, view: HealthPage, stop: Cancell
                     tracing::warn!(%error, "health page ended");
                 }
             }
-            Err(error) if !said => {
-                said = true;
+            Err(error) if !is_reported => {
+                is_reported = true;
                 tracing::warn!(listen = settings.listen, %error, "health page cannot listen: tried again every 5 s");
             }
             Err(_) => {}

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::model::point::LocalizedText;
-use crate::web::course::{self, Course};
+use crate::web::course::{self, Chart};
 
 /// The contents of the page.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,30 +17,30 @@ pub struct AlarmPage {
     /// Rows of the details table: name and text.
     pub lines: Vec<(String, String)>,
     /// Actions that are offered.
-    pub can: Can,
+    pub actions: PageActions,
     /// People to whom it can be handed over: id and name.
     pub colleagues: Vec<(String, String)>,
     /// If the page went to a channel: the people who may be acting, id and name.
-    pub askers: Vec<(String, String)>,
+    pub possible_actors: Vec<(String, String)>,
     /// The other alarms of the message.
-    pub others: Vec<Other>,
+    pub others: Vec<OtherAlarm>,
     /// Related alarms: text and state.
-    pub beside: Vec<(String, String)>,
+    pub related: Vec<(String, String)>,
     /// Recipients: name, then channel and time.
-    pub told: Vec<(String, String)>,
+    pub notified: Vec<(String, String)>,
     /// Telephone numbers: whose and which.
     pub phones: Vec<(String, String)>,
     /// Address of the procedure; other schemes than http(s) are not shown.
     pub procedure: Option<String>,
     /// Chart of the value.
-    pub course: Option<Course>,
+    pub chart: Option<Chart>,
 }
 
 /// Actions available to the reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a button of its own")]
-pub struct Can {
-    pub take: bool,
+pub struct PageActions {
+    pub acknowledge: bool,
     /// Report arrival.
     pub arrive: bool,
     pub hand_over: bool,
@@ -50,7 +50,7 @@ pub struct Can {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Other {
+pub struct OtherAlarm {
     /// Path of its page.
     pub path: String,
     pub text: String,
@@ -125,13 +125,13 @@ pub fn alarm(alarm: &AlarmPage, outcome: Option<&ActionOutcome>) -> String {
         let word = say("处置规程", "procedure");
         put(&mut body, format_args!("<p><a href=\"{}\" rel=\"noreferrer\">{word}</a></p>", escape(url)));
     }
-    if let Some(course) = &alarm.course {
+    if let Some(course) = &alarm.chart {
         body.push_str(&course::svg(course, alarm.zh));
     }
     table(&mut body, "", &alarm.lines);
     several(&mut body, alarm);
-    table(&mut body, say("该设备的其他告警", "other alarms of the device"), &alarm.beside);
-    table(&mut body, say("已通知", "who was told"), &alarm.told);
+    table(&mut body, say("该设备的其他告警", "other alarms of the device"), &alarm.related);
+    table(&mut body, say("已通知", "who was told"), &alarm.notified);
     more_actions(&mut body, alarm);
     whole(alarm.zh, &alarm.title, &body)
 }
@@ -172,20 +172,20 @@ fn main_buttons(body: &mut String, alarm: &AlarmPage) {
         if single {
             body.push_str("<input type=\"hidden\" name=\"only\" value=\"1\">");
         }
-        if !alarm.askers.is_empty() {
-            options(body, "by", &alarm.askers);
+        if !alarm.possible_actors.is_empty() {
+            options(body, "by", &alarm.possible_actors);
         }
         put(body, format_args!("<button{class}>{}</button></form>", escape(&label)));
     };
-    if alarm.can.take && count > 1 {
+    if alarm.actions.acknowledge && count > 1 {
         let all =
             if alarm.zh { format!("全部确认，{count} 条都由我处理") } else { format!("I take all {count}") };
         form("acknowledge", false, "", all);
         form("acknowledge", true, " class=\"second\"", say("只确认这一条", "I take only this one").to_string());
-    } else if alarm.can.take {
+    } else if alarm.actions.acknowledge {
         form("acknowledge", false, "", say("确认收到，我来处理", "I take it").to_string());
     }
-    if alarm.can.arrive {
+    if alarm.actions.arrive {
         form("arrive", true, "", say("我已到场", "I am there").to_string());
     }
 }
@@ -209,28 +209,28 @@ fn more_actions(body: &mut String, alarm: &AlarmPage) {
     let mut form = |verb: &str, title: &str, inside: &dyn Fn(&mut String), is_reason_wanted: bool| {
         put(body, format_args!("<details><summary>{title}</summary><form method=\"post\">"));
         put(body, format_args!("<input type=\"hidden\" name=\"do\" value=\"{verb}\">"));
-        if !alarm.askers.is_empty() {
-            options(body, "by", &alarm.askers);
+        if !alarm.possible_actors.is_empty() {
+            options(body, "by", &alarm.possible_actors);
         }
         inside(body);
         let (reason, required) = (say("原因", "reason"), if is_reason_wanted { " required" } else { "" });
         put(body, format_args!("<input name=\"note\" maxlength=\"40\" placeholder=\"{reason}\"{required}>"));
         put(body, format_args!("<button class=\"second\">{title}</button></form></details>"));
     };
-    if alarm.can.hand_over && !alarm.colleagues.is_empty() {
+    if alarm.actions.hand_over && !alarm.colleagues.is_empty() {
         form("hand_over", say("转交给同事", "Hand over"), &|body| options(body, "to", &alarm.colleagues), false);
     }
-    if alarm.can.shelve {
+    if alarm.actions.shelve {
         let hours = ["1", "4", "8", "24"].map(|h| (h.to_string(), format!("{h} {}", say("小时", "h"))));
         form("shelve", say("搁置", "Shelve"), &|body| options(body, "hours", &hours), true);
     }
-    if alarm.can.reset {
+    if alarm.actions.reset {
         form("reset", say("已检查，复位", "Inspected: reset"), &|_| {}, true);
     }
 }
 
 /// The page of an invalid or expired link, in both languages.
-pub fn over() -> String {
+pub fn expired() -> String {
     whole(
         true,
         "Plantroom",
@@ -247,17 +247,17 @@ mod tests {
     fn what_a_rule_says_cannot_become_markup() {
         let evil = || "<script>alert(1)</script> & \"x\"'".to_string();
         let pair = || vec![(evil(), evil())];
-        let can = Can { take: true, arrive: true, hand_over: true, shelve: true, reset: true };
+        let can = PageActions { acknowledge: true, arrive: true, hand_over: true, shelve: true, reset: true };
         let page = AlarmPage {
             title: evil(),
             action: evil(),
             lines: pair(),
-            can,
+            actions: can,
             colleagues: pair(),
-            askers: pair(),
-            others: vec![Other { path: evil(), text: evil(), state: evil() }],
-            beside: pair(),
-            told: pair(),
+            possible_actors: pair(),
+            others: vec![OtherAlarm { path: evil(), text: evil(), state: evil() }],
+            related: pair(),
+            notified: pair(),
             phones: pair(),
             procedure: Some(format!("https://{}", evil())),
             ..AlarmPage::default()
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_has_no_button() {
-        let page = AlarmPage { can: Can { take: true, ..Can::default() }, ..AlarmPage::default() };
+        let page = AlarmPage { actions: PageActions { acknowledge: true, ..PageActions::default() }, ..AlarmPage::default() };
         let text = alarm(&page, None);
         assert!(text.contains("value=\"acknowledge\"") && text.matches("<form").count() == 1, "{text}");
         assert!(!alarm(&AlarmPage::default(), None).contains("<form"));

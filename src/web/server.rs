@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http;
 use crate::model::point::LocalizedText;
 use crate::web::connections::{self, Connections};
-use crate::web::course::Course;
+use crate::web::course::Chart;
 use crate::web::page::{self, AlarmPage};
 
 /// Least characters of a program's token.
@@ -94,28 +94,28 @@ impl ServerSettings {
     }
 }
 
-pub type Later<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+pub type CallbackFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 /// Completes when a command is committed; an error is the reason of its refusal.
-pub type Done = Later<Result<(), LocalizedText>>;
+pub type CommandFuture = CallbackFuture<Result<(), LocalizedText>>;
 pub type FindPage = dyn Fn(&str) -> Option<AlarmPage> + Send + Sync;
 /// Looks up the chart of a token's alarm; `None` if there is none in time.
-pub type FindCourse = dyn Fn(String) -> Later<Option<Course>> + Send + Sync;
+pub type FindChart = dyn Fn(String) -> CallbackFuture<Option<Chart>> + Send + Sync;
 /// Acts on an alarm: true to report arrival, false to acknowledge; then key, actor and note.
-pub type Act = dyn Fn(bool, String, String, String) -> Done + Send + Sync;
+pub type Act = dyn Fn(bool, String, String, String) -> CommandFuture + Send + Sync;
 
 /// The form of an alarm's page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageForm {
     /// `acknowledge`, `arrive`, `hand_over`, `shelve` or `reset`; empty: acknowledge.
-    pub does: String,
+    pub action: String,
     pub to: String,
     /// Hours to shelve, as typed.
     pub hours: String,
     pub note: String,
     /// The acting person, if the page went to a channel.
-    pub by: String,
+    pub actor: String,
     /// Whether only this alarm is meant, not every alarm of its message.
-    pub only: bool,
+    pub is_single: bool,
     /// Whether a notification's button sent it, which shows no result.
     pub is_button: bool,
 }
@@ -127,12 +127,12 @@ impl PageForm {
         for (key, value) in form_urlencoded::parse(body.as_bytes()) {
             let value = value.into_owned();
             match &*key {
-                "do" => out.does = value,
+                "do" => out.action = value,
                 "to" => out.to = value,
                 "hours" => out.hours = value,
                 "note" => out.note = value,
-                "by" => out.by = value,
-                "only" => out.only = true,
+                "by" => out.actor = value,
+                "only" => out.is_single = true,
                 "from" => out.is_button = value == "button",
                 _ => {}
             }
@@ -142,7 +142,7 @@ impl PageForm {
 
     /// The confirmation shown after success.
     fn done(&self) -> LocalizedText {
-        let (zh, en) = match self.does.as_str() {
+        let (zh, en) = match self.action.as_str() {
             "arrive" => ("已记录到场。", "Noted: you are there."),
             "hand_over" => {
                 ("已转交，对方确认前仍会继续通知。", "Handed over. Until it is acknowledged others are told.")
@@ -160,24 +160,24 @@ impl PageForm {
 pub struct ServerView {
     /// The page of a token; `None`: the token is invalid, or its alarm is over.
     pub page: Arc<FindPage>,
-    pub course: Arc<FindCourse>,
+    pub chart: Arc<FindChart>,
     /// Processes the form of a token's page; the error is the reason of a refusal.
-    pub reply: Arc<dyn Fn(String, PageForm) -> Done + Send + Sync>,
+    pub reply: Arc<dyn Fn(String, PageForm) -> CommandFuture + Send + Sync>,
     /// Every alarm that is not normal, as JSON.
     pub alarms: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Acknowledges an alarm or reports arrival for a program; the error is the reason of a refusal.
-    pub act: Arc<Act>,
+    pub act_on_alarm: Arc<Act>,
 }
 
 #[derive(Clone)]
-struct Door {
+struct ServerState {
     view: ServerView,
     tokens: Arc<Vec<Token>>,
 }
 
 /// Serves until `stop`. A port that is in use is tried again every five seconds.
 pub async fn serve(settings: ServerSettings, view: ServerView, stop: CancellationToken) {
-    let door = Door { view, tokens: Arc::new(settings.token.clone()) };
+    let door = ServerState { view, tokens: Arc::new(settings.token.clone()) };
     let router = Router::new()
         .route("/a/{token}", get(show).post(reply))
         .route("/api/v1/alarms", get(list))
@@ -186,16 +186,16 @@ pub async fn serve(settings: ServerSettings, view: ServerView, stop: Cancellatio
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(careful))
         .with_state(door);
-    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
-    let (mut said, connections) = (false, Connections::default());
+    let slots = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    let (mut is_reported, connections) = (false, Connections::default());
     while !stop.is_cancelled() {
         match tokio::net::TcpListener::bind(&settings.listen).await {
             Ok(listener) => {
                 tracing::info!(listen = settings.listen, "the door is open");
-                accept(&listener, &router, &places, &connections, &stop).await;
+                accept(&listener, &router, &slots, &connections, &stop).await;
             }
-            Err(error) if !said => {
-                said = true;
+            Err(error) if !is_reported => {
+                is_reported = true;
                 tracing::warn!(listen = settings.listen, %error, "the door cannot listen: tried again every 5 s");
             }
             Err(_) => {}
@@ -264,11 +264,11 @@ fn html(status: StatusCode, text: String) -> Response {
     (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response()
 }
 
-async fn show(State(door): State<Door>, Path(token): Path<String>) -> Response {
+async fn show(State(door): State<ServerState>, Path(token): Path<String>) -> Response {
     match (door.view.page)(&token) {
         Some(alarm) => {
-            let course = (door.view.course)(token).await;
-            html(StatusCode::OK, page::alarm(&AlarmPage { course, ..alarm }, None))
+            let course = (door.view.chart)(token).await;
+            html(StatusCode::OK, page::alarm(&AlarmPage { chart: course, ..alarm }, None))
         }
         None => gone().await,
     }
@@ -276,25 +276,25 @@ async fn show(State(door): State<Door>, Path(token): Path<String>) -> Response {
 
 /// Answers an invalid token, or one whose alarm is over.
 async fn gone() -> Response {
-    connections::refuse("a page").await;
-    html(StatusCode::GONE, page::over())
+    connections::reject_token("a page").await;
+    html(StatusCode::GONE, page::expired())
 }
 
-async fn reply(State(door): State<Door>, Path(token): Path<String>, body: String) -> Response {
+async fn reply(State(door): State<ServerState>, Path(token): Path<String>, body: String) -> Response {
     if (door.view.page)(&token).is_none() {
         return gone().await;
     }
     let form = PageForm::read(&body);
     let done = (door.view.reply)(token.clone(), form.clone()).await.map(|()| form.done());
     let status = if done.is_ok() { StatusCode::OK } else { StatusCode::CONFLICT };
-    let course = (door.view.course)(token.clone()).await;
+    let course = (door.view.chart)(token.clone()).await;
     match (door.view.page)(&token) {
-        Some(alarm) => html(status, page::alarm(&AlarmPage { course, ..alarm }, Some(&done))),
-        None => html(status, page::over()),
+        Some(alarm) => html(status, page::alarm(&AlarmPage { chart: course, ..alarm }, Some(&done))),
+        None => html(status, page::expired()),
     }
 }
 
-impl Door {
+impl ServerState {
     /// The id of the program that sends a request, if its token permits `wanted`.
     async fn program(&self, headers: &HeaderMap, wanted: May) -> Result<String, Box<Response>> {
         let given = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
@@ -309,7 +309,7 @@ impl Door {
             Some(token) if wanted == May::Read || token.may == May::Acknowledge => Ok(token.id.clone()),
             Some(_) => Err(Box::new((StatusCode::FORBIDDEN, "this token may read only\n").into_response())),
             None => {
-                connections::refuse("a program").await;
+                connections::reject_token("a program").await;
                 Err(Box::new((StatusCode::UNAUTHORIZED, "no such token\n").into_response()))
             }
         }
@@ -322,7 +322,7 @@ fn same(a: &str, b: &str) -> bool {
     of(a).as_ref() == of(b).as_ref()
 }
 
-async fn list(State(door): State<Door>, headers: HeaderMap) -> Response {
+async fn list(State(door): State<ServerState>, headers: HeaderMap) -> Response {
     match door.program(&headers, May::Read).await {
         Ok(_) => axum::Json((door.view.alarms)()).into_response(),
         Err(refused) => *refused,
@@ -336,17 +336,17 @@ struct Note {
     note: String,
 }
 
-async fn acknowledge(state: State<Door>, key: Path<String>, headers: HeaderMap, body: String) -> Response {
+async fn acknowledge(state: State<ServerState>, key: Path<String>, headers: HeaderMap, body: String) -> Response {
     act(false, state, key, headers, body).await
 }
 
-async fn arrive(state: State<Door>, key: Path<String>, headers: HeaderMap, body: String) -> Response {
+async fn arrive(state: State<ServerState>, key: Path<String>, headers: HeaderMap, body: String) -> Response {
     act(true, state, key, headers, body).await
 }
 
 async fn act(
     is_there: bool,
-    State(door): State<Door>,
+    State(door): State<ServerState>,
     Path(key): Path<String>,
     headers: HeaderMap,
     body: String,
@@ -365,7 +365,7 @@ async fn act(
             }
         }
     };
-    match (door.view.act)(is_there, key, by, note.note).await {
+    match (door.view.act_on_alarm)(is_there, key, by, note.note).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(why) => (StatusCode::CONFLICT, format!("{why}\n")).into_response(),
     }

@@ -27,7 +27,7 @@ use plantroom::engine::{Engine, EngineInput, EngineOutput, EnginePlan, Persisted
 use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
-use plantroom::model::text::figure;
+use plantroom::model::text::format_number;
 use plantroom::model::time::{HumanDuration, MonotonicMillis, Now, UnixMillis, duration_ms};
 use plantroom::model::value::Value;
 use serde::Deserialize as _;
@@ -85,7 +85,7 @@ impl World {
             .unwrap_or_default();
         let mut points: BTreeSet<&str> = named.iter().map(String::as_str).collect();
         for rule in file.rules.values() {
-            build::points(rule, &mut |p| {
+            build::for_each_point(rule, &mut |p| {
                 if !p.contains('{') {
                     points.insert(p);
                 }
@@ -95,7 +95,7 @@ impl World {
             id: "d",
             class: &file.class,
             points,
-            numbers: &numbers,
+            parameters: &numbers,
             devices: vec!["d", "e", "f"],
             unit_of: Box::new(|_| String::new()),
         };
@@ -179,22 +179,22 @@ impl World {
     }
 
     fn line(&self, e: &Event) -> String {
-        let mut line = format!("{:>8}  {}", self.time(), e.what.word());
+        let mut line = format!("{:>8}  {}", self.time(), e.kind.word());
         if !e.key.is_empty() {
-            let _infallible = write!(line, " {} {} {}", e.key, e.priority.word(), e.seen.word());
+            let _infallible = write!(line, " {} {} {}", e.key, e.priority.word(), e.state.word());
         }
         if let Some(value) = e.value {
-            let _infallible = write!(line, " {}", figure(value));
+            let _infallible = write!(line, " {}", format_number(value));
         }
         if let Some(limit) = e.limit {
-            let _infallible = write!(line, "/{}", figure(limit));
+            let _infallible = write!(line, "/{}", format_number(limit));
         }
-        for (word, is) in [("quiet", e.quiet), ("merged", e.merged), ("TEST", e.test), ("first", e.first)] {
+        for (word, is) in [("quiet", e.is_silenced), ("merged", e.in_alarm_flood), ("TEST", e.test), ("first", e.is_first_out)] {
             if is {
                 let _infallible = write!(line, " {word}");
             }
         }
-        for text in [&e.cause, &e.by, &e.note] {
+        for text in [&e.cause, &e.actor, &e.note] {
             if !text.is_empty() {
                 let _infallible = write!(line, " ({text})");
             }
@@ -219,7 +219,7 @@ impl World {
                 name: name.into(),
                 kind: PointKind::Number,
                 retention: Retention::Telemetry,
-                form: Encoding::F64,
+                encoding: Encoding::F64,
             };
             Arc::new(Stream { device: device.into(), source: source.into(), every_ms, points: vec![meta] })
         });
@@ -252,7 +252,7 @@ impl World {
             let mut words = rest.split([' ', ':']).filter(|w| !w.is_empty());
             let key = words.next().unwrap().to_string();
             let by = words.find(|w| duration_ms(w).is_none()).unwrap_or("somebody").to_string();
-            let command = AlarmCommand { key, action, by, note: note(rest) };
+            let command = AlarmCommand { key, action, actor: by, note: note(rest) };
             self.step(EngineInput::Commands(&[command]));
         };
         let length = || rest.split([' ', ':']).find_map(duration_ms).unwrap_or_else(|| panic!("no length in {what}"));
@@ -265,8 +265,8 @@ impl World {
             "shelve" => act(Action::Shelve { for_ms: length() }),
             "test" => act(Action::AnnounceTest { for_ms: length() }),
             "unshelve" => act(Action::Unshelve),
-            "out" => act(Action::TakeOut),
-            "back" => act(Action::PutBack),
+            "out" => act(Action::TakeOutOfService),
+            "back" => act(Action::ReturnToService),
             "tick" => self.step(EngineInput::Tick),
             "restart" => self.restart(length()),
             "untrusted" => self.trusted = false,
@@ -298,7 +298,7 @@ impl World {
                     point: words[0].into(),
                     value: words[1].parse().unwrap(),
                     for_ms: duration_ms(words[2]).unwrap(),
-                    by: "wang".into(),
+                    actor: "wang".into(),
                 };
                 self.step(EngineInput::Inject(&inject));
             }
@@ -432,17 +432,17 @@ fn whoever_answers_a_message_takes_all_that_it_says() {
     assert_eq!((sent.len(), sent[0].about.len()), (1, 2), "{sent:?}");
     let page = sent[0].about[0].page;
     let take = PageCommand::Reply(PageReply::new(page, Reply::Acknowledge, "button"));
-    let out = world.engine.step(now, EngineInput::Page(&take));
-    let taken: Vec<String> = out.alarm.events.iter().map(|e| format!("{} {} {}", e.what.word(), e.key, e.by)).collect();
+    let out = world.engine.step(now, EngineInput::Oncall(&take));
+    let taken: Vec<String> = out.alarm.events.iter().map(|e| format!("{} {} {}", e.kind.word(), e.key, e.actor)).collect();
     assert_eq!(taken, ["acknowledged a.d wang", "acknowledged b.d wang"]);
-    assert_eq!(out.oncall.log.last().map(|e| (e.what, e.why.as_str())), Some(("page_answered", "button")));
-    let again = world.engine.step(now, EngineInput::Page(&take));
+    assert_eq!(out.oncall.log.last().map(|e| (e.event, e.reason.as_str())), Some(("page_answered", "button")));
+    let again = world.engine.step(now, EngineInput::Oncall(&take));
     assert_eq!(again.refused.unwrap().en, "this page was answered already");
     // What is done with one of them is done with that one only, by whoever has it.
     let does = |world: &mut World, reply| {
         let reply = PageCommand::Reply(PageReply::new(page, reply, "link"));
-        let out = world.engine.step(world.now(), EngineInput::Page(&reply));
-        let events = out.alarm.events.iter().map(|e| format!("{} {}", e.what.word(), e.key)).collect::<Vec<_>>();
+        let out = world.engine.step(world.now(), EngineInput::Oncall(&reply));
+        let events = out.alarm.events.iter().map(|e| format!("{} {}", e.kind.word(), e.key)).collect::<Vec<_>>();
         (events, out.refused.map(|r| r.en).unwrap_or_default())
     };
     let (events, _) = does(&mut world, Reply::Shelve { for_ms: 3_600_000 });
@@ -456,7 +456,7 @@ fn whoever_answers_a_message_takes_all_that_it_says() {
     }
     world.happens("a 0", 0.0);
     let late = PageCommand::Reply(PageReply::new(99, Reply::Acknowledge, ""));
-    let late = world.engine.step(world.now(), EngineInput::Page(&late));
+    let late = world.engine.step(world.now(), EngineInput::Oncall(&late));
     assert_eq!(late.refused.unwrap().en, "that alarm is over");
 }
 
@@ -476,19 +476,19 @@ fn a_page_is_answered_in_every_way_there_is() {
     let page = sent.first().map_or(1, |s| s.about[0].page);
     let shelve = || Reply::Shelve { for_ms: 3_600_000 };
     let answer = |world: &mut World, reply: Reply| {
-        let reply = PageReply { is_confirmed: true, note: "filter".into(), ..PageReply::new(page, reply, "link") };
-        let out = world.engine.step(world.now(), EngineInput::Page(&PageCommand::Reply(reply)));
+        let reply = PageReply { needs_confirmation: true, note: "filter".into(), ..PageReply::new(page, reply, "link") };
+        let out = world.engine.step(world.now(), EngineInput::Oncall(&PageCommand::Reply(reply)));
         let events: Vec<String> = out
             .alarm
             .events
             .iter()
-            .map(|e| format!("{} {} {}", e.what.word(), e.by, e.note).trim().to_string())
+            .map(|e| format!("{} {} {}", e.kind.word(), e.actor, e.note).trim().to_string())
             .collect();
-        let told = out.oncall.sends.iter().flat_map(|s| &s.about).filter(|a| a.kind == PageKind::Answer);
-        let told: Vec<String> = told.map(|a| a.answer.zh.clone()).collect();
+        let told = out.oncall.sends.iter().flat_map(|s| &s.about).filter(|a| a.kind == PageKind::ReplyResult);
+        let told: Vec<String> = told.map(|a| a.reply_result.zh.clone()).collect();
         for send in &out.oncall.sends {
-            let took = PageCommand::Answered { id: send.id, answer: DeliveryOutcome::Accepted };
-            world.engine.step(world.now(), EngineInput::Page(&took));
+            let took = PageCommand::DeliveryFinished { id: send.id, outcome: DeliveryOutcome::Accepted };
+            world.engine.step(world.now(), EngineInput::Oncall(&took));
         }
         (events, out.refused.map(|r| format!("{} / {}", r.zh, r.en)).unwrap_or_default(), told.concat())
     };
@@ -518,9 +518,9 @@ fn a_desk_of_pages_that_panics_hears_later_of_what_it_missed() {
     );
     world.plan.oncall = crate::pages::plan("").0;
     world.engine = Engine::new(world.plan.clone(), PersistedEngine::default(), "boot-0", world.now());
-    world.engine.provoke("oncall");
+    world.engine.inject_fault("oncall");
     world.happens("a 1", 0.0);
-    assert_eq!(world.engine.off(), ["oncall"]);
+    assert_eq!(world.engine.disabled_rooms(), ["oncall"]);
     assert!(world.out.contains("raised a.d P1"), "alarms go on: {}", world.out);
     let stored = PersistedEngine { alarms: world.kept.clone(), ..PersistedEngine::default() };
     let now = world.now();

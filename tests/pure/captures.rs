@@ -55,11 +55,11 @@ fn reads(scene: &Scene) -> Vec<RegisterBlock> {
     for ((function, address), word) in images {
         let area = RegisterType::of(function).unwrap();
         match out.last_mut() {
-            Some(last) if last.span.area == area && last.span.end() == u32::from(address) => {
-                last.span.count += 1;
+            Some(last) if last.range.register_type == area && last.range.end() == u32::from(address) => {
+                last.range.count += 1;
                 last.words.push(word);
             }
-            _ => out.push(RegisterBlock { span: RegisterRange { area, address, count: 1 }, words: vec![word] }),
+            _ => out.push(RegisterBlock { range: RegisterRange { register_type: area, address, count: 1 }, words: vec![word] }),
         }
     }
     out
@@ -118,12 +118,12 @@ fn every_profile_decodes_its_capture() {
         let mut seen: Vec<&str> = Vec::new();
         for scene in scenes {
             let variant = scene.variant.as_deref().unwrap_or("base");
-            let layout = profile.layouts.iter().find(|l| *l.name == *variant);
+            let layout = profile.variants.iter().find(|l| *l.name == *variant);
             let layout = layout.unwrap_or_else(|| panic!("{name}: no variant {variant}"));
             seen.push(variant);
             check_scene(profile, layout, scene, &mut wrong);
         }
-        for layout in &profile.layouts {
+        for layout in &profile.variants {
             if !seen.contains(&&*layout.name) {
                 wrong.push(format!("{name}: no scene shows variant {}", layout.name));
             }

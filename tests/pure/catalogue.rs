@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plantroom::alarm::Rules;
 use plantroom::alarm::build::{self, RuleSubject};
 use plantroom::alarm::event::{Action, AlarmCommand, EventKind};
-use plantroom::alarm::resolved_condition::{ConditionInput as Point, Definition, ResolvedCondition};
+use plantroom::alarm::resolved_condition::{ConditionInput as Point, AlarmDefinition, ResolvedCondition};
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
 use plantroom::engine::{Engine, EngineInput, EnginePlan, PersistedEngine};
@@ -100,7 +100,7 @@ fn make(node: &ResolvedCondition, holds: bool, to: &mut Courses) {
         C::Rate { input, per_min, .. } => {
             set(input, &|c| c.per_min = if holds { per_min * 2.0 } else { 0.0 });
         }
-        C::Change { input, by, within_ms } => {
+        C::Change { input, delta: by, within_ms } => {
             let per_min = by * 2.0 / (*within_ms as f64 / 60_000.0);
             set(input, &|c| (c.base, c.per_min) = (1_000.0, if holds { per_min } else { 0.0 }));
         }
@@ -116,12 +116,12 @@ fn make(node: &ResolvedCondition, holds: bool, to: &mut Courses) {
             inputs.iter().for_each(|i| set(i, &|c| c.base = if holds { 3.0 } else { 1.0 }));
         }
         C::NoEffect { running, .. } => set(running, &|c| c.base = f64::from(u8::from(holds))),
-        C::Idle { input, .. } => set(input, &|c| c.base = f64::from(u8::from(!holds))),
-        C::Reaches { input, limit, .. } => {
+        C::NotTrueFor { input, .. } => set(input, &|c| c.base = f64::from(u8::from(!holds))),
+        C::TimeToLimit { input, limit, .. } => {
             set(input, &|c| c.base = if holds { limit + 1.0 } else { limit / 2.0 });
         }
         C::Count { when, at_least, within_ms } => make_often(when, *at_least, *within_ms, holds, to),
-        C::Days(d) => set(&d.input, &|c| {
+        C::Baseline(d) => set(&d.input, &|c| {
             use plantroom::alarm::settings::BaselineFigure;
             match d.figure {
                 BaselineFigure::Starts => {
@@ -130,7 +130,7 @@ fn make(node: &ResolvedCondition, holds: bool, to: &mut Courses) {
                 _ => c.base = if holds { 4.0 } else { 2.0 },
             }
         }),
-        C::Lasting { when, .. } => make(when, holds, to),
+        C::Sustained { when, .. } => make(when, holds, to),
         C::Hours { .. } => {}
         C::Not(of) => make(of, !holds, to),
         C::All(of) => of.iter().for_each(|n| make(n, holds, to)),
@@ -150,10 +150,10 @@ struct World {
 }
 
 impl World {
-    fn new(of: &Definition) -> Self {
+    fn new(of: &AlarmDefinition) -> Self {
         let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
         // What hides it is not there: here it stands alone.
-        let of = Definition { hidden_by: Vec::new(), ..of.clone() };
+        let of = AlarmDefinition { suppressed_by: Vec::new(), ..of.clone() };
         let rules = Rules { definitions: vec![Arc::new(of)], zone, ..Rules::default() };
         let plan = EnginePlan { alarms: rules, ..EnginePlan::default() };
         let mut world = Self { engine: Engine::default(), streams: BTreeMap::new(), now_ms: 0, seen: Vec::new() };
@@ -168,7 +168,7 @@ impl World {
 
     fn step(&mut self, input: EngineInput<'_>) {
         let out = self.engine.step(self.now(), input);
-        self.seen.extend(out.alarm.events.iter().map(|e| e.what));
+        self.seen.extend(out.alarm.events.iter().map(|e| e.kind));
     }
 
     fn phase(&mut self, courses: &Courses, length_ms: u64, every_ms: u64, until: EventKind) -> bool {
@@ -185,7 +185,7 @@ impl World {
                         name: name.into(),
                         kind: PointKind::Number,
                         retention: Retention::Telemetry,
-                        form: Encoding::F64,
+                        encoding: Encoding::F64,
                     };
                     let points = vec![meta];
                     Arc::new(Stream { device: device.into(), source: source.into(), every_ms: 0, points })
@@ -208,25 +208,25 @@ impl World {
 }
 
 /// How often its input comes, so that a window sees enough of it and a test ends.
-fn pace(of: &Definition) -> (u64, u64) {
-    let back = of.when.looks_back_ms() + of.only.as_ref().map_or(0, ResolvedCondition::looks_back_ms);
+fn pace(of: &AlarmDefinition) -> (u64, u64) {
+    let back = of.condition.looks_back_ms() + of.enable_if.as_ref().map_or(0, ResolvedCondition::looks_back_ms);
     let delay = of.steps.iter().map(|s| s.on_delay_ms).max().unwrap_or(0).max(of.off_delay_ms);
     let length = (back + delay) * 2 + 60_000;
     (length, (length / 5_000).clamp(500, 120_000))
 }
 
-fn try_one(of: &Definition) -> Result<(), String> {
+fn try_one(of: &AlarmDefinition) -> Result<(), String> {
     let mut world = World::new(of);
     let (length, every) = pace(of);
     let (mut calm, mut alarm) = (Courses::new(), Courses::new());
     // What surrounds it holds all the time; the condition itself comes and goes.
-    of.only.iter().for_each(|n| make(n, true, &mut alarm));
-    make(&of.when, true, &mut alarm);
-    make(&of.when, false, &mut calm);
-    of.only.iter().for_each(|n| make(n, true, &mut calm));
+    of.enable_if.iter().for_each(|n| make(n, true, &mut alarm));
+    make(&of.condition, true, &mut alarm);
+    make(&of.condition, false, &mut calm);
+    of.enable_if.iter().for_each(|n| make(n, true, &mut calm));
     let mut inputs = Vec::new();
-    of.when.inputs(&mut |i| inputs.push(name(i)));
-    of.only.iter().for_each(|n| n.inputs(&mut |i| inputs.push(name(i))));
+    of.condition.inputs(&mut |i| inputs.push(name(i)));
+    of.enable_if.iter().for_each(|n| n.inputs(&mut |i| inputs.push(name(i))));
     for i in inputs {
         alarm.entry(i.clone()).or_default();
         calm.entry(i).or_default();
@@ -239,7 +239,7 @@ fn try_one(of: &Definition) -> Result<(), String> {
     }
     if of.latch {
         let action = Action::Reset;
-        let command = AlarmCommand { key: of.key(), action, by: "t".into(), note: String::new() };
+        let command = AlarmCommand { key: of.key(), action, actor: "t".into(), note: String::new() };
         let refused = world.engine.step(world.now(), EngineInput::Commands(&[command])).refused;
         assert!(refused.is_some_and(|r| r.en.contains("still there")), "{}", of.key());
     }
@@ -256,13 +256,13 @@ fn every_rule_of_the_catalogue_is_raised_and_cleared() {
     for (class, rules) in &catalogue.rules {
         for (name, template) in rules {
             let mut points = BTreeSet::new();
-            build::points(&template.rule, &mut |p| {
+            build::for_each_point(&template.rule, &mut |p| {
                 points.insert(p.replace("{n}", "1").replace("{*}", "1"));
             });
             let mut numbers = BTreeMap::new();
             let rule = &template.rule;
             for condition in [Some(&rule.when), rule.only.as_ref(), rule.unless.as_ref()].into_iter().flatten() {
-                build::numbers(condition, &mut |n| {
+                build::for_each_parameter(condition, &mut |n| {
                     // Numbers that stand in the order in which they are: a level below a limit below the floor.
                     let value = match n {
                         "start1_m" | "electrical_room" => 1.0,
@@ -278,7 +278,7 @@ fn every_rule_of_the_catalogue_is_raised_and_cleared() {
                 id: "d",
                 class,
                 points: points.iter().map(String::as_str).collect(),
-                numbers: &numbers,
+                parameters: &numbers,
                 devices: vec!["d", "e", "f"],
                 unit_of: Box::new(|_| String::new()),
             };
@@ -299,21 +299,21 @@ fn every_rule_of_the_catalogue_is_raised_and_cleared() {
 #[test]
 fn every_point_that_reports_a_fault_has_a_rule() {
     use plantroom::alarm::build;
-    use plantroom::model::point::{OWN_POINTS, PointKind};
+    use plantroom::model::point::{GATEWAY_POINTS, PointKind};
     use plantroom::profile::vocabulary::reports_fault;
     let catalogue = plantroom::config::builtin::read(None, &mut plantroom::config::doc::Problems::default());
     let mut blind = Vec::new();
     for (class, file) in &catalogue.vocabulary.classes {
         let mut watched = std::collections::BTreeSet::new();
         for template in catalogue.rules.get(&**class).into_iter().flat_map(|rules| rules.values()) {
-            build::points(&template.rule, &mut |point| {
+            build::for_each_point(&template.rule, &mut |point| {
                 watched.insert(point.replace("{*}", "{n}"));
             });
         }
         for (name, entry) in &file.points {
             let is_told = matches!(entry.kind, PointKind::Bool | PointKind::Code) && reports_fault(name);
             // Of the gateway there is what it measures of itself.
-            let is_there = &**class != "gateway" || OWN_POINTS.contains(&name.as_str());
+            let is_there = &**class != "gateway" || GATEWAY_POINTS.contains(&name.as_str());
             if is_told && is_there && !watched.contains(name) {
                 blind.push(format!("{class}.{name}"));
             }

@@ -87,7 +87,7 @@ fn a_number_without_a_safe_default_is_asked_for() {
 fn a_point_that_reports_a_fault_and_has_no_rule_is_named() {
     let site = device("environment", "room", "", &["smoke", "x_boiler_fault", "x_lamp"], "");
     let (problems, configuration) = load(&site);
-    let unwatched = config::check_alarms::unwatched(&configuration.unwrap_or_else(|| panic!("{problems:?}")));
+    let unwatched = config::check_alarms::unwatched_fault_points(&configuration.unwrap_or_else(|| panic!("{problems:?}")));
     assert_eq!(unwatched, [("room".to_string(), "x_boiler_fault".to_string())]);
 }
 
@@ -107,7 +107,7 @@ fn a_supply_explains_what_it_feeds_and_nothing_else() {
     let configuration = configuration.unwrap_or_else(|| panic!("{problems:?}"));
     let hidden_by = |device: &str| {
         let d = configuration.alarms.definitions.iter().find(|d| &*d.device == device && &*d.rule == "fault").unwrap();
-        d.hidden_by.iter().filter(|k| k.starts_with("utility_lost")).map(ToString::to_string).collect::<Vec<_>>()
+        d.suppressed_by.iter().filter(|k| k.starts_with("utility_lost")).map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(hidden_by("pump-aaa"), ["utility_lost.ats-a"]);
     assert_eq!(hidden_by("pump-bbbb"), ["utility_lost.ats-bb"]);

@@ -169,7 +169,7 @@ fn a_profile_beside_the_configuration_is_checked_too() {
 fn the_environment_goes_over_the_files_through_the_same_reader() {
     let load = |pairs: &[(&str, &str)]| {
         let map = pairs.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
-        let variables = environment::of_map(map, &mut Problems::default());
+        let variables = environment::variables_from_map(map, &mut Problems::default());
         let sink = "[[sink.mqtt]]\nname = \"Main-Broker\"\nurl = \"mqtt://a\"\n";
         let files = vec![("site.toml".into(), GOOD.into()), ("a.toml".into(), format!("{METER}{sink}"))];
         config::load_with(&Texts { files }, &variables)
@@ -204,7 +204,7 @@ fn the_example_site_checks_clean_and_is_what_demo_writes() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let loaded = config::load(&dir);
     assert_eq!(loaded.problems, vec![]);
-    let at = plantroom::simulate::site::Whereabouts {
+    let at = plantroom::simulate::site::DemoAddresses {
         ports: plantroom::simulate::site::fixed_ports(),
         line: plantroom::cli::simulate::LINE.to_string(),
         broker: "mqtt://127.0.0.1:1883".to_string(),

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plantroom::clock::Clock;
-use plantroom::link::connect::{BoxedWire, Dialer};
+use plantroom::link::connect::{BoxedByteStream, Dialer};
 use plantroom::link::frame::{Lenient, crc16};
 use plantroom::link::settings::{LinkSettings, LinkTransport};
 use plantroom::model::point::Stream;
@@ -21,7 +21,7 @@ use plantroom::model::reading::{Body, Reading};
 use plantroom::model::value::Value;
 use plantroom::poll::bus::LinkWorker;
 use plantroom::poll::health::BusHealth;
-use plantroom::poll::{BusConfig, GroupConfig, OutConfig, UnitConfig};
+use plantroom::poll::{BusConfig, GroupConfig, DeviceMapping, UnitConfig};
 use plantroom::profile::Profile;
 use plantroom::profile::vocabulary::Vocabulary;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -314,13 +314,13 @@ pub fn unit(address: u8, profile: &Arc<Profile>, points: &[(String, u8, u16)], e
         name: Arc::clone(name),
         kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form: Encoding::Exact(0),
+        encoding: Encoding::Exact(0),
     };
     let metas = names.iter().map(meta).collect();
     let device: Arc<str> = address.to_string().into();
     let stream = Stream { device, source: "u/g".into(), every_ms, points: metas };
-    let out = OutConfig { stream: Arc::new(stream), points: names };
-    let groups = vec![GroupConfig { name: "g".into(), every_ms, outs: vec![out] }];
+    let out = DeviceMapping { stream: Arc::new(stream), points: names };
+    let groups = vec![GroupConfig { name: "g".into(), interval_ms, device_mappings: vec![out] }];
     UnitConfig { id: "u".into(), address, profile: Arc::clone(profile), timeout_ms: None, retries: 1, groups }
 }
 
@@ -337,7 +337,7 @@ pub fn link(rtu: bool, lenient: Lenient) -> LinkSettings {
         close_after_cycle: false,
         timeout_max_ms: None,
         expected_round_trip_ms: 1,
-        behind: None,
+        gateway_line: None,
         overload: false,
     }
 }
@@ -382,7 +382,7 @@ fn run(seed: u64, loud: bool) -> (u64, Vec<String>) {
             Box::pin(async move {
                 let (ours, theirs) = tokio::io::duplex(4_096);
                 tokio::spawn(serve(device, theirs));
-                let wire: BoxedWire = Box::new(ours);
+                let wire: BoxedByteStream = Box::new(ours);
                 Ok(wire)
             })
         });

@@ -62,20 +62,20 @@ impl Random {
 }
 
 fn def(wire: RegisterEncoding, order: Order, scale: Decimal, offset: Decimal) -> PointDef {
-    let span = RegisterRange { area: RegisterType::Holding, address: 0, count: wire.count() };
+    let span = RegisterRange { register_type: RegisterType::Holding, address: 0, count: wire.register_count() };
     PointDef {
         name: "p".into(),
         kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form: Encoding::F64,
+        encoding: Encoding::F64,
         span,
-        apart: vec![],
-        wire,
+        word_offsets: vec![],
+        register_encoding: wire,
         order,
-        group: "g".into(),
+        poll_group: "g".into(),
         scale,
         offset,
-        scale_from: vec![],
+        scale_registers: vec![],
         invert: false,
         true_when: vec![],
         sentinels: vec![],
@@ -171,7 +171,7 @@ proptest! {
             prop_assert_eq!(decode::decode_words(&point, &words[..2], &[]), Ok(Value::Exact(Decimal::from(i64::try_from(expect).unwrap()))));
         }
         let one = naive_bytes(&words[..1], order);
-        let byte = def(RegisterEncoding::Byte { high, signed: true }, order, Decimal::ONE, Decimal::ZERO);
+        let byte = def(RegisterEncoding::Byte { is_high_byte, signed: true }, order, Decimal::ONE, Decimal::ZERO);
         let expect = naive_integer(&one[usize::from(!high)..=usize::from(!high)], true);
         prop_assert_eq!(decode::decode_words(&byte, &words[..1], &[]), Ok(Value::Exact(Decimal::from(i64::try_from(expect).unwrap()))));
         let bcd = def(RegisterEncoding::Bcd { registers: 2 }, order, Decimal::ONE, Decimal::ZERO);
@@ -221,7 +221,7 @@ fn reading() -> Reading {
         name: name.into(),
         kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form,
+        encoding: form,
     };
     let points = vec![
         point("a", Encoding::Exact(1)),
@@ -256,7 +256,7 @@ fn journal_rows_under_mutation() {
             assert_eq!(codec::decode(&bytes, &reading.stream), None, "the CRC sees it");
         }
         // And behind the CRC: what a newer or older version may have written on purpose.
-        let sealed = codec::seal(random.mutate(&good[..good.len() - 4]));
+        let sealed = codec::append_crc(random.mutate(&good[..good.len() - 4]));
         let _no_panic = codec::decode(&sealed, &reading.stream);
     }
 }
@@ -288,19 +288,19 @@ fn journal_columns_under_mutation() {
     let texts: Vec<Option<Sample>> = (0..40).map(|i| Some(Ok(Value::Text(format!("t{}", i / 20).into())))).collect();
     let floats: Vec<Option<Sample>> = (0..40u16).map(|i| Some(Ok(Value::F32(f32::from(i) * 0.1)))).collect();
     let goods =
-        [column::samples(&numbers), column::samples(&texts), column::samples(&floats), column::whole(&[1, 5, 9])];
-    let offsets = column::offsets(&[vec![0, 5], vec![0, 6]]);
+        [column::encode_samples(&numbers), column::encode_samples(&texts), column::encode_samples(&floats), column::encode_integers(&[1, 5, 9])];
+    let offsets = column::encode_offsets(&[vec![0, 5], vec![0, 6]]);
     for i in 0..MUTATIONS {
         let good = &goods[random.below(goods.len())];
-        assert!(column::read_samples(&random.mutate(good), 40).is_none_or(|s| s.count() == 40));
+        assert!(column::decode_samples(&random.mutate(good), 40).is_none_or(|s| s.count() == 40));
         // Behind the CRC the compressed bytes themselves are foreign. Dearer, so fewer.
         if i % 10 == 0 {
-            let sealed = codec::seal(random.mutate(&good[..good.len() - 4]));
-            let _no_panic = column::read_samples(&sealed, 40).map(Iterator::count);
-            let _no_panic = column::read_whole(&sealed, 3);
-            let sealed = codec::seal(random.mutate(&offsets[..offsets.len() - 4]));
-            let _no_panic = column::read_offsets(&sealed, 2, 2);
-            let _no_panic = column::read_aggregates(&sealed);
+            let sealed = codec::append_crc(random.mutate(&good[..good.len() - 4]));
+            let _no_panic = column::decode_samples(&sealed, 40).map(Iterator::count);
+            let _no_panic = column::decode_integers(&sealed, 3);
+            let sealed = codec::append_crc(random.mutate(&offsets[..offsets.len() - 4]));
+            let _no_panic = column::decode_offsets(&sealed, 2, 2);
+            let _no_panic = column::decode_aggregates(&sealed);
         }
     }
 }
@@ -310,7 +310,7 @@ fn words_that_are_too_few_are_no_value() {
     let line = SerialParams { baud: 9600, parity: Parity::Even, stop_bits: 1 };
     assert_eq!((line.bits_per_char(), line.silence_us()), (11, 4_011));
     let reads =
-        [RegisterBlock { span: RegisterRange { area: RegisterType::Holding, address: 0, count: 1 }, words: vec![1] }];
+        [RegisterBlock { range: RegisterRange { register_type: RegisterType::Holding, address: 0, count: 1 }, words: vec![1] }];
     let point = def(RegisterEncoding::Int { registers: 2, signed: false }, Order::Abcd, Decimal::ONE, Decimal::ZERO);
     assert_eq!(decode::decode(&point, &reads), None);
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plantroom::clock::Clock;
-use plantroom::link::connect::{BoxedWire, Dialer};
+use plantroom::link::connect::{BoxedByteStream, Dialer};
 use plantroom::link::frame::{Lenient, crc16};
 use plantroom::link::serial::PortSettings;
 use plantroom::link::settings::{LinkSettings, LinkTransport};
@@ -174,7 +174,7 @@ impl Plant {
                 }
                 let (ours, theirs) = tokio::io::duplex(4_096);
                 tokio::spawn(serve(device, asks, theirs, rtu, began, conn));
-                let wire: BoxedWire = Box::new(ours);
+                let wire: BoxedByteStream = Box::new(ours);
                 Ok(wire)
             })
         });
@@ -184,7 +184,7 @@ impl Plant {
             let health = Arc::clone(&health);
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
-                health.forget.store(true, Ordering::SeqCst);
+                health.should_reset_learned.store(true, Ordering::SeqCst);
             });
         }
         let _ended =
@@ -192,7 +192,7 @@ impl Plant {
                 .await;
         let readings = rows(&readings.lock().unwrap(), &self.points);
         let asks = asks.lock().unwrap().clone();
-        let of = |i: usize| health.unit(i, |h| h.clone()).unwrap();
+        let of = |i: usize| health.with_unit(i, |h| h.clone()).unwrap();
         Run {
             readings,
             asks,
@@ -311,7 +311,7 @@ fn a_reset_for_what_it_does_not_know_is_that_blocks_affair() {
     }
     assert!(run.causes(1_001, 10_000).iter().all(|c| *c == Cause::Closed), "said as it is");
     assert_eq!(run.health[0].presence, UnitPresence::Degraded);
-    let holes = run.health[0].holes.join("\n");
+    let holes = run.health[0].unreadable_ranges.join("\n");
     assert!(holes.contains("function 3 address 1001+1 (x_r01001): closed since 1970-01-01T00:00:0"), "{holes}");
 }
 
@@ -355,7 +355,7 @@ fn silence_of_a_block_is_not_the_units() {
     let forty: Vec<u16> = (0..40).collect();
     let long = Plant::new(&forty, 60).run(|a| if a.count > 10 { Act::Silence } else { Act::Good });
     assert!(forty.iter().all(|a| long.share(1, *a, 30_000) >= 0.9), "{}", long.share(1, 0, 30_000));
-    assert!(long.health[0].holes.join("").contains("requests more than planned"), "{:?}", long.health[0].holes);
+    assert!(long.health[0].unreadable_ranges.join("").contains("requests more than planned"), "{:?}", long.health[0].unreadable_ranges);
 }
 
 #[test]
@@ -433,13 +433,13 @@ fn surplus_bytes_behind_a_frame_cost_nothing() {
 fn late_answers_are_named_and_a_time_out_may_grow() {
     for rtu in [false, true] {
         let run = Plant { rtu, ..Plant::new(&[0], 30) }.run(|a| if a.ms > 5_000 { Act::Late(250) } else { Act::Good });
-        let remark = &run.health[0].remark;
+        let remark = &run.health[0].late_answer_hint;
         assert!(remark.starts_with("answers after 0.25"), "rtu {rtu}: {remark}");
         assert!(remark.contains("the time-out is 0.200 s: raise `timeout_ms`"), "rtu {rtu}: {remark}");
         let grows = Box::new(|s: &mut LinkSettings| s.timeout_max_ms = Some(1_000));
         let plant = Plant { rtu, settings: grows, ..Plant::new(&[0], 60) };
         let run = plant.run(|a| if a.ms > 5_000 { Act::Late(250) } else { Act::Good });
-        assert!(run.share(1, 0, 30_000) >= 1.0, "rtu {rtu}: {:?}", run.health[0].remark);
+        assert!(run.share(1, 0, 30_000) >= 1.0, "rtu {rtu}: {:?}", run.health[0].late_answer_hint);
     }
 }
 
@@ -507,7 +507,7 @@ fn what_was_learned_is_forgotten_at_a_reload_without_a_missed_cycle() {
 #[test]
 fn a_unit_of_which_everything_is_left_out_is_seen_to_be_gone() {
     let run = Plant::new(&THREE, 120).run(|a| if a.ms < 40_000 { Act::Exception(2) } else { Act::Silence });
-    assert_eq!(run.health[0].presence, UnitPresence::Offline, "{:?}", run.health[0].holes);
+    assert_eq!(run.health[0].presence, UnitPresence::Offline, "{:?}", run.health[0].unreadable_ranges);
 }
 
 #[test]
@@ -568,7 +568,7 @@ fn a_short_answer_and_late_ones_do_not_cost_a_serial_line_its_cycles() {
     let n = AtomicU64::new(0);
     let plant = Plant { rtu: true, every_ms: 3_000, ..Plant::new(&THREE, 300) };
     let run = plant.run(move |_| Act::Late(n.fetch_add(1, Ordering::SeqCst) * 37 % 290));
-    assert!(run.health[0].holes.is_empty(), "{:?}", run.health[0].holes);
+    assert!(run.health[0].unreadable_ranges.is_empty(), "{:?}", run.health[0].unreadable_ranges);
 }
 
 #[test]

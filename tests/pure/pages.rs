@@ -16,7 +16,7 @@ use plantroom::model::priority::Priority;
 use plantroom::model::time::{MonotonicMillis, Now, UnixMillis, duration_ms};
 use plantroom::oncall::answers;
 use plantroom::oncall::incident::IncidentStage;
-use plantroom::oncall::page::{OncallEvent, OncallEventKind, PageKind, PageReply, Reply, Stands};
+use plantroom::oncall::page::{OncallEvent, OncallEventKind, PageKind, PageReply, Reply, ConditionStatus};
 use plantroom::oncall::plan::OncallPlan;
 use plantroom::oncall::rota::Override;
 use plantroom::oncall::{Meta, Oncall, OncallOutput, PersistedIncident, PersistedOncall};
@@ -60,10 +60,10 @@ pub fn plan(header: &str) -> (Arc<OncallPlan>, UnixMillis) {
     let configuration = loaded.configuration.unwrap_or_else(|| panic!("{:#?}", loaded.problems));
     let mut plan = (*configuration.oncall.plan).clone();
     for (device, class, area) in [("lift", "elevator", "3号楼"), ("sump", "sump", "地库"), ("m1", "meter", "")] {
-        plan.places.insert(device.into(), (class.into(), area.into()));
+        plan.device_tags.insert(device.into(), (class.into(), area.into()));
     }
     for n in 1..=16 {
-        plan.places.insert(format!("leak-{n}"), ("environment".into(), "B2".into()));
+        plan.device_tags.insert(format!("leak-{n}"), ("environment".into(), "B2".into()));
     }
     let begin: jiff::civil::DateTime = get("begin", "2026-06-01T00:00").parse().unwrap();
     let begin = begin.to_zoned(plan.zone.clone()).unwrap().timestamp().as_millisecond();
@@ -110,8 +110,8 @@ impl World {
         let mut out = OncallOutput::default();
         happens(&mut self.oncall, now, &mut out);
         self.oncall.tick(now, &mut out);
-        for entry in out.log.iter().filter(|e| e.what != "page_sent") {
-            let of = [entry.what, &entry.key, &entry.whom, &entry.channel, &entry.why];
+        for entry in out.log.iter().filter(|e| e.event != "page_sent") {
+            let of = [entry.event, &entry.key, &entry.recipient, &entry.channel, &entry.reason];
             let words: Vec<&str> = of.into_iter().filter(|w| !w.is_empty()).collect();
             self.say(&words.join(" "));
         }
@@ -119,23 +119,23 @@ impl World {
             let about: Vec<String> = send
                 .about
                 .iter()
-                .map(|a| format!("{} {}#{}{}", a.kind.word(), a.key, a.occurrence, stands(a.stands)))
+                .map(|a| format!("{} {}#{}{}", a.kind.word(), a.key, a.occurrence, stands(a.condition)))
                 .collect();
-            let again = if send.repeat { " (perhaps again)" } else { "" };
+            let again = if send.may_be_duplicate { " (perhaps again)" } else { "" };
             let text =
-                format!("-> {} {} {} {}{again}", send.whom, send.channel, send.priority.word(), about.join(", "));
+                format!("-> {} {} {} {}{again}", send.recipient, send.channel, send.priority.word(), about.join(", "));
             self.say(&text);
             let state = self.channels.get(&*send.channel).cloned().unwrap_or_else(|| "ok".into());
             let why = |text: &str| text.to_string();
             let answer = match state.split(' ').collect::<Vec<_>>()[..] {
                 ["ok"] => DeliveryOutcome::Accepted,
-                ["down"] => DeliveryOutcome::Later { after_ms: Some(15_000), why: why("no connection") },
-                ["busy"] => DeliveryOutcome::Later { after_ms: None, why: why("too many messages") },
+                ["down"] => DeliveryOutcome::RetryLater { after_ms: Some(15_000), reason: why("no connection") },
+                ["busy"] => DeliveryOutcome::RetryLater { after_ms: None, reason: why("too many messages") },
                 ["busy", for_so_long] => {
-                    DeliveryOutcome::Later { after_ms: duration_ms(for_so_long), why: why("too many messages") }
+                    DeliveryOutcome::RetryLater { after_ms: duration_ms(for_so_long), reason: why("too many messages") }
                 }
-                ["no"] => DeliveryOutcome::Rejected { why: why("refused") },
-                ["silent"] => DeliveryOutcome::Unknown { why: why("no answer in time") },
+                ["no"] => DeliveryOutcome::Rejected { reason: why("refused") },
+                ["silent"] => DeliveryOutcome::Unknown { reason: why("no answer in time") },
                 _ => panic!("no such state: {state}"),
             };
             self.answers.insert((self.at_ms + LATENCY_MS, send.id), answer);
@@ -163,7 +163,7 @@ impl World {
             self.at_ms = next.max(self.at_ms);
             if let Some(key) = answer.filter(|(at, _)| *at <= self.at_ms) {
                 let answer = self.answers.remove(&key).unwrap();
-                self.step(|oncall, now, out| oncall.answered(key.1, &answer, now, out));
+                self.step(|oncall, now, out| oncall.delivery_finished(key.1, &answer, now, out));
             } else {
                 self.step(|_, _, _| {});
             }
@@ -177,7 +177,7 @@ impl World {
     }
 
     fn told(&mut self, key: &str, occurrence: u64, priority: Priority, merged: bool, what: OncallEventKind) {
-        let news = OncallEvent { key: key.into(), occurrence, priority, test: false, merged, what };
+        let news = OncallEvent { key: key.into(), occurrence, priority, is_test: false, merged, kind: what };
         self.step(|oncall, now, out| oncall.handle_event(&news, now, out));
     }
 
@@ -190,7 +190,7 @@ impl World {
             occurrence,
             priority,
             merged && priority > Priority::P1,
-            OncallEventKind::Wanted(PageKind::Raised),
+            OncallEventKind::PageRequired(PageKind::Raised),
         );
     }
 
@@ -202,25 +202,25 @@ impl World {
 
     /// A short message comes in; what it means for alarms is said in place of the rules.
     fn reply(&mut self, channel: &str, number: &str, text: &str) {
-        let Some(said) = answers::read(if text.is_empty() { "1" } else { text }) else {
+        let Some(said) = answers::parse_reply(if text.is_empty() { "1" } else { text }) else {
             return self.say("no answer");
         };
-        let page = self.oncall.page_of(channel, number, said);
+        let page = self.oncall.find_answered_page(channel, number, said);
         let found = page.and_then(|id| self.oncall.page(id));
-        let Some((key, by)) = found.map(|(key, _, page)| (key.to_string(), page.whom.to_string())) else {
+        let Some((key, by)) = found.map(|(key, _, page)| (key.to_string(), page.recipient.to_string())) else {
             return self.say("an answer to nothing");
         };
-        let is_wanted = self.oncall.incident(&key).is_some_and(|i| i.stage == IncidentStage::Wanted);
+        let is_wanted = self.oncall.incident(&key).is_some_and(|i| i.stage == IncidentStage::Paging);
         if is_wanted {
-            self.news(&key, OncallEventKind::Taken { by: by.clone() });
+            self.news(&key, OncallEventKind::Acknowledged { actor: by.clone() });
         }
-        if said.is_there {
-            self.news(&key, OncallEventKind::Arrived { by });
+        if said.is_on_site {
+            self.news(&key, OncallEventKind::Arrived { actor: by });
         }
-        let refused = (!is_wanted && !said.is_there).then(|| LocalizedText::both("已有人接单", "somebody has it"));
-        let reply = if said.is_there { Reply::Arrive } else { Reply::Acknowledge };
-        let reply = PageReply { is_confirmed: true, ..PageReply::new(page.unwrap(), reply, channel) };
-        self.step(|oncall, now, out| oncall.replied(&reply, refused.as_ref(), now, out));
+        let refused = (!is_wanted && !said.is_on_site).then(|| LocalizedText::both("已有人接单", "somebody has it"));
+        let reply = if said.is_on_site { Reply::Arrive } else { Reply::Acknowledge };
+        let reply = PageReply { needs_confirmation: true, ..PageReply::new(page.unwrap(), reply, channel) };
+        self.step(|oncall, now, out| oncall.record_reply(&reply, refused.as_ref(), now, out));
     }
 
     fn happens(&mut self, what: &str) {
@@ -236,24 +236,24 @@ impl World {
             ["worse", key, priority] => {
                 let priority = Priority::ALL.into_iter().find(|p| p.word() == priority).unwrap();
                 self.occurrences.get_mut(key).unwrap().1 = priority;
-                self.news(key, OncallEventKind::Wanted(PageKind::Worsened));
+                self.news(key, OncallEventKind::PageRequired(PageKind::Escalated));
             }
-            ["clear", key] => self.news(key, OncallEventKind::Gone { locked: false }),
-            ["lock", key] => self.news(key, OncallEventKind::Gone { locked: true }),
+            ["clear", key] => self.news(key, OncallEventKind::ConditionEnded { latched: false }),
+            ["lock", key] => self.news(key, OncallEventKind::ConditionEnded { latched: true }),
             ["chatters", key] => self.news(key, OncallEventKind::Chatters),
-            ["reset", key, by] => self.news(key, OncallEventKind::Over(format!("{by} has reset it"))),
-            ["arrived", key, by] => self.news(key, OncallEventKind::Arrived { by: by.into() }),
-            ["ack", key, by] => self.news(key, OncallEventKind::Taken { by: by.into() }),
-            ["handover", key, by, to] => self.news(key, OncallEventKind::HandedOver { by: by.into(), to: to.into() }),
-            ["late", key] => self.news(key, OncallEventKind::Late),
-            ["shelve", key] => self.news(key, OncallEventKind::Silenced("it is shelved")),
-            ["unshelve", key] => self.news(key, OncallEventKind::Wanted(PageKind::Raised)),
+            ["reset", key, by] => self.news(key, OncallEventKind::Resolved(format!("{by} has reset it"))),
+            ["arrived", key, by] => self.news(key, OncallEventKind::Arrived { actor: by.into() }),
+            ["ack", key, by] => self.news(key, OncallEventKind::Acknowledged { actor: by.into() }),
+            ["handover", key, by, to] => self.news(key, OncallEventKind::HandedOver { actor: by.into(), to: to.into() }),
+            ["late", key] => self.news(key, OncallEventKind::ArrivalOverdue),
+            ["shelve", key] => self.news(key, OncallEventKind::Suppressed("it is shelved")),
+            ["unshelve", key] => self.news(key, OncallEventKind::PageRequired(PageKind::Raised)),
             ["flood", "on"] => self.news("", OncallEventKind::FloodBegan { count: 11, within_ms: 600_000 }),
             ["flood", "off"] => self.news("", OncallEventKind::FloodEnded),
             ["channel", id, ref state @ ..] => drop(self.channels.insert(id.into(), state.join(" "))),
             ["test", person] => {
                 let mut refused = Ok(());
-                self.step(|oncall, now, out| refused = oncall.test(person, "", now, out).map(drop));
+                self.step(|oncall, now, out| refused = oncall.send_test_page(person, "", now, out).map(drop));
                 self.refused(refused);
             }
             ["answer", key, by] => {
@@ -264,16 +264,16 @@ impl World {
             ["reply", channel, number, ref text @ ..] => self.reply(channel, number, &text.join(" ")),
             ["withdraw", number] => {
                 let mut refused = Ok(());
-                self.step(|oncall, _, out| refused = oncall.withdraw(number.parse().unwrap(), "boss", out));
+                self.step(|oncall, _, out| refused = oncall.remove_override(number.parse().unwrap(), "boss", out));
                 self.refused(refused);
             }
             ["standin", rota, person, after, length] => {
                 let from = UnixMillis(self.now().wall.0 + duration(after) as i64);
                 let to = UnixMillis(from.0 + duration(length) as i64);
                 let wanted =
-                    Override { rota: rota.into(), from, to, person: person.into(), by: "boss".into(), number: 0 };
+                    Override { rota: rota.into(), from, to, person: person.into(), actor: "boss".into(), number: 0 };
                 let mut refused = Ok(());
-                self.step(|oncall, now, out| refused = oncall.stand_in(wanted, now, out));
+                self.step(|oncall, now, out| refused = oncall.add_override(wanted, now, out));
                 self.refused(refused);
             }
             ["kill"] => self.restart(0, false),
@@ -310,11 +310,11 @@ impl World {
     }
 }
 
-fn stands(stands: Stands) -> &'static str {
+fn stands(stands: ConditionStatus) -> &'static str {
     match stands {
-        Stands::There => "",
-        Stands::Gone => " (gone)",
-        Stands::Locked => " (locked)",
+        ConditionStatus::Active => "",
+        ConditionStatus::Ended => " (gone)",
+        ConditionStatus::Latched => " (locked)",
     }
 }
 
@@ -365,11 +365,11 @@ fn every_alarm_fits_into_a_short_message() {
             key: format!("{name}.sump-2").into(),
             occurrence: 3,
             priority: rule.priority,
-            by: String::new(),
-            stands: Stands::There,
-            flood: (0, 0),
-            test: false,
-            answer: LocalizedText::default(),
+            actor: String::new(),
+            condition: ConditionStatus::Active,
+            alarm_flood: (0, 0),
+            is_test: false,
+            reply_result: LocalizedText::default(),
             can_arrive: false,
         };
         for (language, answer) in [(Language::Zh, "回37确认"), (Language::En, "reply 37")] {
@@ -399,16 +399,16 @@ fn messages_in_both_languages() {
         key: key.into(),
         occurrence: 3,
         priority: Priority::P1,
-        by: by.into(),
-        stands: Stands::There,
-        flood: (11, 600_000),
-        test: false,
-        answer: if kind == PageKind::Answer {
+        actor: by.into(),
+        condition: ConditionStatus::Active,
+        alarm_flood: (11, 600_000),
+        is_test: false,
+        reply_result: if kind == PageKind::ReplyResult {
             LocalizedText::both("已确认，由你负责：", "YOURS NOW: ")
         } else {
             LocalizedText::default()
         },
-        can_arrive: kind == PageKind::Answer,
+        can_arrive: kind == PageKind::ReplyResult,
     };
     let lift = MessageSubject {
         area: "3号楼".into(),
@@ -426,16 +426,16 @@ fn messages_in_both_languages() {
     let said = [
         one(PageKind::Raised, "", zh, false),
         one(PageKind::Raised, "", en, true),
-        one(PageKind::Worsened, "", en, false),
+        one(PageKind::Escalated, "", en, false),
         one(PageKind::Reminded, "", zh, false),
         one(PageKind::HandedOver, "", en, false),
-        one(PageKind::Late, "", zh, false),
-        one(PageKind::Taken, "li", zh, false),
-        one(PageKind::Over, "", en, false),
-        one(PageKind::Answer, "", zh, false),
-        one(PageKind::Answer, "", en, false),
+        one(PageKind::ArrivalOverdue, "", zh, false),
+        one(PageKind::Acknowledged, "li", zh, false),
+        one(PageKind::Resolved, "", en, false),
+        one(PageKind::ReplyResult, "", zh, false),
+        one(PageKind::ReplyResult, "", en, false),
         one(PageKind::Test, "", zh, false),
-        one(PageKind::Flood, "11 alarms in 10m", en, false),
+        one(PageKind::AlarmFlood, "11 alarms in 10m", en, false),
     ];
     let many: Vec<_> = (1..=7).map(|n| (about(PageKind::Raised, &format!("a{n}.lift-1"), ""), lift.clone())).collect();
     let many = message(&many, en, false, "");
@@ -456,7 +456,7 @@ fn gaps_are_seen_two_weeks_ahead() {
          [[chain]]\nid = \"all\"\n[[chain.step]]\ntell = [\"duty\"]\n[world]\nbegin = \"2026-12-24T10:00\"\n",
     );
     assert_eq!(
-        plantroom::oncall::ahead::ahead(&plan, &[], begin, 14),
+        plantroom::oncall::ahead::upcoming_problems(&plan, &[], begin, 14),
         [
             "rota duty: nobody is on call from Sat 2026-12-26 08:00 to Mon 2026-12-28 08:00",
             "rota duty: nobody is on call from Sat 2027-01-02 08:00 to Mon 2027-01-04 08:00",
@@ -471,7 +471,7 @@ fn gaps_are_seen_two_weeks_ahead() {
          [world]\nbegin = \"2026-09-30T10:00\"\n",
     );
     let to = UnixMillis(begin.0 + 13 * 86_400_000);
-    let said: Vec<String> = plantroom::oncall::rota::stretches(&plan, "duty", &[], begin, to)
+    let said: Vec<String> = plantroom::oncall::rota::on_call_periods(&plan, "duty", &[], begin, to)
         .iter()
         .map(|s| {
             let at = jiff::Timestamp::from_millisecond(s.from.0).unwrap().to_zoned(plan.zone.clone());

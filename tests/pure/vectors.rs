@@ -13,17 +13,17 @@ const HEAD: &str = "format = 1\nname = \"p\"\nmaker = \"t\"\nmodel = \"t\"\nclas
 fn parse(text: &str) -> Result<(Option<Profile>, Vec<String>), String> {
     let file: ProfileFile = toml::from_str(&format!("{HEAD}{text}")).map_err(|e| e.to_string())?;
     let (profile, findings) = build(&file, &Vocabulary::default());
-    Ok((profile, findings.iter().map(|f| format!("{}: {}", f.path.join("."), f.what)).collect()))
+    Ok((profile, findings.iter().map(|f| format!("{}: {}", f.path.join("."), f.message)).collect()))
 }
 
 /// The value of point `x_p` (its keys as TOML) with these words from holding register 100 on.
 fn value(keys: &str, words: &str) -> String {
     let (profile, findings) = parse(&format!("[points.x_p]\naddress = 100\n{keys}\n")).unwrap();
     let profile = profile.unwrap_or_else(|| panic!("{keys}: {findings:?}"));
-    let def = &profile.layouts[0].points[0];
+    let def = &profile.variants[0].points[0];
     let words: Vec<u16> = words.split_whitespace().map(|w| u16::from_str_radix(w, 16).unwrap()).collect();
-    let span = RegisterRange { area: RegisterType::Holding, address: 100, count: u16::try_from(words.len()).unwrap() };
-    match decode::decode(def, &[RegisterBlock { span, words }]) {
+    let span = RegisterRange { register_type: RegisterType::Holding, address: 100, count: u16::try_from(words.len()).unwrap() };
+    match decode::decode(def, &[RegisterBlock { range: span, words }]) {
         Some(Ok(value)) => value.to_string(),
         Some(Err(cause)) => format!("bad: {}", cause.word()),
         None => "not read".to_string(),
@@ -87,13 +87,13 @@ fn sixty_four_bits_in_every_order_of_their_halves() {
 fn words_apart_are_one_value_and_one_read() {
     let text = "[points.x_p]\nwords = [100, 103]\ntype = \"u32\"\n";
     let profile = parse(text).unwrap().0.unwrap();
-    let def = &profile.layouts[0].points[0];
+    let def = &profile.variants[0].points[0];
     assert_eq!((def.span.address, def.span.count), (100, 4));
-    let words = RegisterBlock { span: def.span, words: vec![0x0001, 0xAAAA, 0xBBBB, 0x0002] };
+    let words = RegisterBlock { range: def.span, words: vec![0x0001, 0xAAAA, 0xBBBB, 0x0002] };
     assert_eq!(decode::decode(def, &[words]).unwrap().unwrap().to_string(), "65538");
     let reversed = parse("[points.x_p]\nwords = [103, 100]\ntype = \"u32\"\n").unwrap().0.unwrap();
-    let def = &reversed.layouts[0].points[0];
-    let words = RegisterBlock { span: def.span, words: vec![0x0001, 0xAAAA, 0xBBBB, 0x0002] };
+    let def = &reversed.variants[0].points[0];
+    let words = RegisterBlock { range: def.span, words: vec![0x0001, 0xAAAA, 0xBBBB, 0x0002] };
     assert_eq!(decode::decode(def, &[words]).unwrap().unwrap().to_string(), "131073");
     for (text, what) in [
         ("words = [100, 300]\ntype = \"u32\"", "points.x_p.words: its registers lie 200 apart, and one read takes 125"),
@@ -229,7 +229,7 @@ fn a_modulus_is_for_registers() {
     let text = HEAD.replace("\"any\"", "\"meter\"")
         + "[points.voltage_l1_v]\naddress = 0\ntype = \"u16\"\nmodulus = \"100\"\n[points.x_pulses]\naddress = 9\ntype = \"u16\"\nmodulus = \"100\"\n";
     let (_, findings) = build(&toml::from_str(&text).unwrap(), &vocabulary);
-    let said: Vec<String> = findings.iter().map(|f| format!("{}: {}", f.path.join("."), f.what)).collect();
+    let said: Vec<String> = findings.iter().map(|f| format!("{}: {}", f.path.join("."), f.message)).collect();
     assert_eq!(said, ["points.voltage_l1_v.modulus: `modulus` has no effect on a number: only counters roll over"]);
 }
 
@@ -239,7 +239,7 @@ fn a_variant_inherits_what_it_does_not_replace() {
                 [variants.v2]\nident = [112]\n[variants.v2.points.x_p]\naddress = 6\n\
                 [variants.v3]\nident = [113]\n[variants.v3.points.x_p]\ntype = \"string\"\nlength = 2\n";
     let profile = parse(text).unwrap().0.unwrap_or_else(|| panic!("{:?}", parse(text).unwrap().1));
-    let of = |ident: &str| profile.layout(Some(ident)).points[0].clone();
+    let of = |ident: &str| profile.variant(Some(ident)).points[0].clone();
     assert_eq!((of("112").span.address, of("112").scale.to_string()), (6, "0.01".to_string()));
     assert_eq!(of("112").order, plantroom::profile::Order::Cdab);
     assert_eq!(

@@ -90,7 +90,7 @@ const ASSETS: [(&str, usize); 7] = [
 ];
 
 /// The devices with every rule of the catalogue that is for them.
-fn assets() -> (Vec<plantroom::alarm::resolved_condition::Definition>, Vec<Device>) {
+fn assets() -> (Vec<plantroom::alarm::resolved_condition::AlarmDefinition>, Vec<Device>) {
     let catalogue = builtin::read(None, &mut Problems::default());
     let mut definitions = Vec::new();
     let mut devices = Vec::new();
@@ -110,7 +110,7 @@ fn assets() -> (Vec<plantroom::alarm::resolved_condition::Definition>, Vec<Devic
             let id = format!("{class}-{i}");
             let mut points = BTreeSet::new();
             for template in catalogue.rules[class].values() {
-                build::points(&template.rule, &mut |p| {
+                build::for_each_point(&template.rule, &mut |p| {
                     for n in ["1", "2"] {
                         points.insert(p.replace("{n}", n).replace("{*}", n));
                     }
@@ -120,7 +120,7 @@ fn assets() -> (Vec<plantroom::alarm::resolved_condition::Definition>, Vec<Devic
                 id: &id,
                 class,
                 points: points.iter().map(String::as_str).collect(),
-                numbers: &numbers,
+                parameters: &numbers,
                 devices: Vec::new(),
                 unit_of: Box::new(|_| String::new()),
             };
@@ -131,7 +131,7 @@ fn assets() -> (Vec<plantroom::alarm::resolved_condition::Definition>, Vec<Devic
                 name: p.as_str().into(),
                 kind: PointKind::Number,
                 retention: Retention::Telemetry,
-                form: Encoding::F64,
+                encoding: Encoding::F64,
             };
             let stream = Stream {
                 device: id.as_str().into(),
@@ -150,7 +150,7 @@ impl Site {
         let (definitions, devices) = assets();
         let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
         let rules = Rules { definitions: definitions.into_iter().map(Arc::new).collect(), zone, ..Rules::default() };
-        let plan = EnginePlan { alarms: rules, say_every_ms: 24 * HOUR, ..EnginePlan::default() };
+        let plan = EnginePlan { alarms: rules, report_interval_ms: 24 * HOUR, ..EnginePlan::default() };
         let mut site = Self {
             engine: Engine::default(),
             plan,
@@ -201,7 +201,7 @@ impl Site {
             self.check(event);
         }
         for (key, kept) in out.alarm.changed {
-            if kept.as_ref().is_some_and(|k| k.alarm.waits || k.alarm.latched) {
+            if kept.as_ref().is_some_and(|k| k.alarm.needs_ack || k.alarm.latched) {
                 self.waiting.insert(Arc::clone(&key));
             } else {
                 self.waiting.remove(&key);
@@ -219,7 +219,7 @@ impl Site {
             return;
         }
         let mut told = self.told.remove(&e.key).unwrap_or_default();
-        let is_right = match e.what {
+        let is_right = match e.kind {
             EventKind::Raised => {
                 let right = !told.active && e.occurrence == told.occurrence + 1;
                 (told.active, told.occurrence, told.owned) = (true, e.occurrence, false);
@@ -227,7 +227,7 @@ impl Site {
                 right
             }
             EventKind::Cleared => std::mem::replace(&mut told.active, false),
-            EventKind::Worsened => {
+            EventKind::Escalated => {
                 told.owned = false;
                 told.active
             }
@@ -237,14 +237,14 @@ impl Site {
                 right
             }
             EventKind::AcknowledgeOverdue => told.active && !told.owned,
-            EventKind::Eased
-            | EventKind::InputLost
-            | EventKind::InputBack
-            | EventKind::Hidden
-            | EventKind::Shown
+            EventKind::Deescalated
+            | EventKind::InputBad
+            | EventKind::InputRestored
+            | EventKind::Suppressed
+            | EventKind::Unsuppressed
             | EventKind::ArriveOverdue
-            | EventKind::Chatters
-            | EventKind::Trial
+            | EventKind::Chattering
+            | EventKind::SampleInjected
             | EventKind::RuleAdded
             | EventKind::RuleChanged
             | EventKind::RuleRemoved
@@ -260,16 +260,16 @@ impl Site {
                 true
             }
             EventKind::Unshelved => std::mem::replace(&mut told.shelved, false),
-            EventKind::TakenOut => !std::mem::replace(&mut told.out, true),
-            EventKind::PutBack => std::mem::replace(&mut told.out, false),
+            EventKind::OutOfService => !std::mem::replace(&mut told.out, true),
+            EventKind::ReturnedToService => std::mem::replace(&mut told.out, false),
             // Whoever inspects what is locked is there although its condition is gone.
             EventKind::Arrived => told.active || self.engine.alarm(&e.key).is_some_and(|(of, _)| of.latch),
             EventKind::Reset => !told.active,
-            EventKind::Removed | EventKind::FloodBegan | EventKind::FloodEnded => true,
+            EventKind::Removed | EventKind::AlarmFloodBegan | EventKind::AlarmFloodEnded => true,
         };
         if !is_right
             || e.occurrence != told.occurrence
-            || ((told.shelved || told.out) && !e.quiet && e.what != EventKind::PutBack)
+            || ((told.shelved || told.out) && !e.is_silenced && e.kind != EventKind::ReturnedToService)
         {
             self.fail(&format!("{e:?} after active {} owned {} shelved {}", told.active, told.owned, told.shelved));
         }
@@ -356,11 +356,11 @@ impl Site {
                 Action::Reset,
                 Action::Shelve { for_ms },
                 Action::Unshelve,
-                Action::TakeOut,
-                Action::PutBack,
+                Action::TakeOutOfService,
+                Action::ReturnToService,
             ];
             let action = actions[usize::try_from(self.random.below(9)).unwrap()].clone();
-            let command = AlarmCommand { key, action, by: "somebody".into(), note: String::new() };
+            let command = AlarmCommand { key, action, actor: "somebody".into(), note: String::new() };
             // What cannot be done is refused, and changes nothing.
             self.step(EngineInput::Commands(&[command]));
         }
@@ -370,11 +370,11 @@ impl Site {
     fn restart(&mut self) {
         let state = |engine: &Engine| -> Vec<(String, Alarm)> {
             let plain = |a: &Alarm| Alarm {
-                unknown: None,
+                unknown_cause: None,
                 since: None,
                 cleared: None,
-                due: [None; 3],
-                remind: None,
+                deadlines: [None; 3],
+                realarm_at: None,
                 shelved: a.shelved.clone().map(|s| alarm::life::Shelf { until: 0, ..s }),
                 ..a.clone()
             };

@@ -15,7 +15,7 @@ use crate::support::{Counting, Dir, Mosquitto, Subscriber, delivered, gateway, p
 /// Number -> value of everything in the journal.
 fn journaled(state: &std::path::Path) -> BTreeMap<u64, u64> {
     let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
-    let journal = Journal::view(&state.join("journal"), &JournalSettings::default(), &clock).unwrap();
+    let journal = Journal::open_read_only(&state.join("journal"), &JournalSettings::default(), &clock).unwrap();
     let mut cursor = Cursor::new(journal, Position::at(0));
     let mut out = BTreeMap::new();
     loop {

@@ -191,7 +191,7 @@ async fn link(faults: Vec<Fault>, rtu: bool) -> Link {
         close_after_cycle: false,
         timeout_max_ms: None,
         expected_round_trip_ms: 1,
-        behind: None,
+        gateway_line: None,
         overload: false,
     };
     let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
@@ -206,7 +206,7 @@ async fn drive(faults: Vec<Fault>, rtu: bool, reads: u16) -> (u32, Vec<Cause>) {
         if !link.is_open() {
             link.open().await.unwrap();
         }
-        let span = RegisterRange { area: RegisterType::Holding, address: i * 11 % 400, count: 4 + i % 3 };
+        let span = RegisterRange { register_type: RegisterType::Holding, address: i * 11 % 400, count: 4 + i % 3 };
         let mut last: Option<Vec<u16>> = None;
         for _ in 0..5 {
             match link.read(1, span, 100, 0).await {
@@ -219,7 +219,7 @@ async fn drive(faults: Vec<Fault>, rtu: bool, reads: u16) -> (u32, Vec<Cause>) {
                         good += 1;
                         break;
                     }
-                    link.doubt(1, span);
+                    link.mark_ambiguous(1, span);
                 }
                 Err(cause) => {
                     causes.push(cause);
@@ -280,7 +280,7 @@ async fn each_exception_has_its_cause_and_closes_nothing() {
         for (code, cause) in expect {
             let mut link = link(vec![Fault::Exception(code), Fault::Good], rtu).await;
             link.open().await.unwrap();
-            let span = RegisterRange { area: RegisterType::Holding, address: 5, count: 2 };
+            let span = RegisterRange { register_type: RegisterType::Holding, address: 5, count: 2 };
             assert_eq!(link.read(1, span, 200, 0).await.unwrap_err(), cause);
             assert!(link.is_open(), "an exception never closes a link");
             assert_eq!(link.read(1, span, 200, 0).await.unwrap().words.words, [truth(5), truth(6)]);
@@ -293,7 +293,7 @@ async fn a_read_that_no_frame_can_carry_is_refused_before_it_is_sent() {
     let mut link = link(vec![Fault::Good], false).await;
     link.open().await.unwrap();
     for count in [0, 126, 65_535] {
-        let span = RegisterRange { area: RegisterType::Holding, address: 0, count };
+        let span = RegisterRange { register_type: RegisterType::Holding, address: 0, count };
         assert_eq!(link.read(1, span, 100, 0).await.unwrap_err(), Cause::IllegalValue);
     }
     let counters = link.counters.list();

@@ -695,7 +695,7 @@ pub fn journal_of_the_past(state: &Path, hours: i64, rate: i64) -> i64 {
         name: format!("p{i}").into(),
         kind: PointKind::Number,
         retention: Retention::Telemetry,
-        form: Encoding::Exact(1),
+        encoding: Encoding::Exact(1),
     };
     let points = (0..rate.min(100)).map(point).collect();
     let stream = |i: i64| Stream {

@@ -18,53 +18,53 @@ pub enum WriteVerdict {
     /// All lines are stored except so many that are older than the store's retention.
     TooOld(u64),
     /// All lines are stored except these (counted from one), each with the store's reason.
-    StoredBut(Vec<(usize, String)>),
+    PartiallyStored(Vec<(usize, String)>),
     /// Something in the body is rejected; bisection finds it.
-    Refused,
+    Rejected,
     /// The body is too large.
     TooLarge,
     /// A temporary error: the same body is sent again later.
-    Later,
+    Retry,
     /// An error of the configuration: token, address, bucket.
     Paused,
 }
 
 /// Texts by which a store reports an error of the body, whatever the status is. `LIMITS` do not count with 503, where the
 /// store may only be busy.
-const OF_THE_BODY: [&str; 4] = ["partial write", "conflict", "retention policy", "unable to parse"];
+const BODY_ERRORS: [&str; 4] = ["partial write", "conflict", "retention policy", "unable to parse"];
 const LIMITS: [&str; 3] = ["max-series", "max-values", "limit exceeded"];
 
 /// Classifies an answer. 408, 425, 429: later; 5xx too, unless the text is about the body. 400, 422: something in the body. 413: too large.
 /// 401, 403, 404 and all others, which no retry remedies: paused.
-pub fn judge(answer: &WriteAnswer) -> WriteVerdict {
-    let speaks_of = |list: &[&str]| list.iter().any(|words| answer.body.contains(words));
-    let is_of_body = || speaks_of(&OF_THE_BODY) || (answer.status != 503 && speaks_of(&LIMITS));
+pub fn classify(answer: &WriteAnswer) -> WriteVerdict {
+    let contains_any = |list: &[&str]| list.iter().any(|words| answer.body.contains(reason_text));
+    let is_of_body = || contains_any(&BODY_ERRORS) || (answer.status != 503 && contains_any(&LIMITS));
     match answer.status {
         200..=299 => WriteVerdict::Stored,
-        500..=599 if is_of_body() => refused(&answer.body),
-        408 | 425 | 429 | 500..=599 => WriteVerdict::Later,
+        500..=599 if is_of_body() => classify_rejection(&answer.body),
+        408 | 425 | 429 | 500..=599 => WriteVerdict::Retry,
         413 => WriteVerdict::TooLarge,
-        400 | 422 => refused(&answer.body),
+        400 | 422 => classify_rejection(&answer.body),
         _ => WriteVerdict::Paused,
     }
 }
 
 /// InfluxDB 1.x and 2 answer `partial write: … dropped=N` and have stored the rest; InfluxDB 3 lists the rejected lines.
-fn refused(body: &str) -> WriteVerdict {
-    if let Some(lines) = listed(body) {
-        return WriteVerdict::StoredBut(lines);
+fn classify_rejection(body: &str) -> WriteVerdict {
+    if let Some(lines) = rejected_lines(body) {
+        return WriteVerdict::PartiallyStored(lines);
     }
-    match dropped(body) {
+    match dropped_lines(body) {
         // Backfill reached the store's retention (1.x and 2 word it differently): no value is at fault.
         Some(n) if ["beyond", "outside"].iter().any(|w| body.contains(&format!("{w} retention policy"))) => {
             WriteVerdict::TooOld(n)
         }
-        _ => WriteVerdict::Refused,
+        _ => WriteVerdict::Rejected,
     }
 }
 
 /// The rejected lines that InfluxDB 3 lists in its answer to a partial write, with their errors.
-fn listed(body: &str) -> Option<Vec<(usize, String)>> {
+fn rejected_lines(body: &str) -> Option<Vec<(usize, String)>> {
     let json: serde_json::Value = serde_json::from_str(body).ok()?;
     let is_partial = json["error"].as_str().is_some_and(|e| e.starts_with("partial write"));
     let of = |line: &serde_json::Value| {
@@ -76,7 +76,7 @@ fn listed(body: &str) -> Option<Vec<(usize, String)>> {
 }
 
 /// How many lines of a body InfluxDB 1.x and 2 dropped; the others are stored.
-fn dropped(body: &str) -> Option<u64> {
+fn dropped_lines(body: &str) -> Option<u64> {
     let number = |n: &str| n.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
     let after = |word: &str| body.split(word).nth(1).and_then(number);
     after("dropped=").or_else(|| after("dropped "))
@@ -84,16 +84,16 @@ fn dropped(body: &str) -> Option<u64> {
 
 /// Whether an answer reports a partial write of a body of `lines` lines, with at least one line stored.
 pub fn is_partly_stored(answer: &WriteAnswer, lines: usize) -> bool {
-    answer.body.contains("partial write") && dropped(&answer.body).is_some_and(|n| n < lines as u64)
+    answer.body.contains("partial write") && dropped_lines(&answer.body).is_some_and(|n| n < lines as u64)
 }
 
 /// Whether a reason is a limit on the number of series; writes to existing series still succeed.
 pub fn is_series_limit(said: &str) -> bool {
-    ["max-series", "max-values", "series limit", "cardinality"].iter().any(|words| said.contains(words))
+    ["max-series", "max-values", "series limit", "cardinality"].iter().any(|words| said.contains(reason_text))
 }
 
 /// Status and message of an answer in one line; the message is cut after 300 characters.
-pub fn words(answer: &WriteAnswer) -> String {
+pub fn reason_text(answer: &WriteAnswer) -> String {
     let json: Option<serde_json::Value> = serde_json::from_str(&answer.body).ok();
     let message = json.and_then(|j| j["message"].as_str().or_else(|| j["error"].as_str()).map(str::to_string));
     let text = message.unwrap_or_else(|| answer.body.clone());
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn of(status: u16, body: &str) -> WriteVerdict {
-        judge(&WriteAnswer { status, body: body.to_string(), retry_after: None })
+        classify(&WriteAnswer { status, body: body.to_string(), retry_after: None })
     }
 
     #[test]
@@ -115,41 +115,41 @@ mod tests {
             (204, WriteVerdict::Stored),
             (200, WriteVerdict::Stored),
             (301, WriteVerdict::Paused),
-            (400, WriteVerdict::Refused),
+            (400, WriteVerdict::Rejected),
             (401, WriteVerdict::Paused),
             (403, WriteVerdict::Paused),
             (404, WriteVerdict::Paused),
             (405, WriteVerdict::Paused),
-            (408, WriteVerdict::Later),
+            (408, WriteVerdict::Retry),
             (413, WriteVerdict::TooLarge),
-            (422, WriteVerdict::Refused),
-            (429, WriteVerdict::Later),
-            (500, WriteVerdict::Later),
-            (503, WriteVerdict::Later),
+            (422, WriteVerdict::Rejected),
+            (429, WriteVerdict::Retry),
+            (500, WriteVerdict::Retry),
+            (503, WriteVerdict::Retry),
         ] {
             assert_eq!(of(status, ""), verdict, "{status}");
         }
         // influxdb#19779, telegraf#10410: an error of the body with a 5xx status.
-        assert_eq!(of(500, r#"{"error":"partial write: field type conflict dropped=1"}"#), WriteVerdict::Refused);
+        assert_eq!(of(500, r#"{"error":"partial write: field type conflict dropped=1"}"#), WriteVerdict::Rejected);
         let old = r#"{"message":"unexpected error writing points to database: partial write: points beyond retention policy dropped=3"}"#;
         assert_eq!(of(500, old), WriteVerdict::TooOld(3));
-        assert_eq!(of(503, "engine: cache-max-memory-size exceeded"), WriteVerdict::Later);
+        assert_eq!(of(503, "engine: cache-max-memory-size exceeded"), WriteVerdict::Retry);
     }
 
     #[test]
     fn partial_writes_are_recognised() {
         // As captured from InfluxDB 1.6.7.
         let conflict = r#"{"error":"partial write: field type conflict: input field \"a\" on measurement \"m\" is type float, already exists as type integer dropped=1"}"#;
-        assert_eq!(of(400, conflict), WriteVerdict::Refused);
+        assert_eq!(of(400, conflict), WriteVerdict::Rejected);
         assert!(
-            words(&WriteAnswer { status: 400, body: conflict.into(), retry_after: None })
+            reason_text(&WriteAnswer { status: 400, body: conflict.into(), retry_after: None })
                 .contains("field type conflict")
         );
         let old = r#"{"error":"partial write: points beyond retention policy dropped=12"}"#;
         assert_eq!(of(400, old), WriteVerdict::TooOld(12));
         // As in InfluxDB 3's documentation.
         let three = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m a=1i","line_number":2,"error_message":"invalid type"}]}"#;
-        assert_eq!(of(400, three), WriteVerdict::StoredBut(vec![(2, "invalid type".into())]));
-        assert_eq!(of(400, r#"{"error":"partial write of line protocol occurred","data":[]}"#), WriteVerdict::Refused);
+        assert_eq!(of(400, three), WriteVerdict::PartiallyStored(vec![(2, "invalid type".into())]));
+        assert_eq!(of(400, r#"{"error":"partial write of line protocol occurred","data":[]}"#), WriteVerdict::Rejected);
     }
 }

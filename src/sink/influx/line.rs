@@ -9,29 +9,29 @@ use std::sync::Arc;
 use crate::model::point::{PointKind, STATUS, Stream};
 use crate::model::reading::Reading;
 use crate::model::value::Value;
-use crate::sink::Places;
+use crate::sink::DeviceTagsById;
 
 /// Encodes the readings of one site.
 pub struct Encoder {
     site: String,
-    places: Arc<Places>,
+    device_tags: Arc<DeviceTagsById>,
     /// Cache of measurement and tags, by device, or by device and source for decided streams (states and alarms).
     heads: BTreeMap<String, Arc<str>>,
 }
 
 impl Encoder {
     /// An encoder with an empty cache.
-    pub fn new(site: &str, places: Arc<Places>) -> Self {
-        Self { site: site.to_string(), places, heads: BTreeMap::new() }
+    pub fn new(site: &str, device_tags: Arc<DeviceTagsById>) -> Self {
+        Self { site: site.to_string(), device_tags, heads: BTreeMap::new() }
     }
 
-    /// Appends the lines of a reading received at `at_ms` and returns the number of values. Without a selection all samples are written.
-    pub fn encode(&mut self, reading: &Reading, at_ms: i64, pick: Option<&[bool]>, out: &mut String) -> usize {
+    /// Appends the lines of a reading received at `at_ms` and returns the number of values. `pick` selects the samples; `None`: all.
+    pub fn encode(&mut self, reading: &Reading, at_ms: i64, selected: Option<&[bool]>, out: &mut String) -> usize {
         let head = self.head(&reading.stream);
         let mut written = 0;
         let mut line: Option<u32> = None;
         for (i, point) in reading.stream.points.iter().enumerate() {
-            if pick.is_some_and(|p| !p[i]) {
+            if selected.is_some_and(|p| !p[i]) {
                 continue;
             }
             let Some(sample) = reading.sample(i) else { continue };
@@ -42,12 +42,12 @@ impl Encoder {
             } else {
                 // A sample of another response has another time, so it needs a line of its own.
                 if let Some(before) = line {
-                    end(at_ms, before, out);
+                    end_line(at_ms, before, out);
                 }
                 out.push_str(&head);
             }
             let is_written = match sample {
-                Ok(value) => field(&point.name, point.kind, value, out),
+                Ok(value) => write_field(&point.name, point.kind, value, out),
                 Err(cause) => {
                     let _infallible = write!(out, "{}_bad={}i", point.name, cause.code());
                     true
@@ -61,7 +61,7 @@ impl Encoder {
             }
         }
         if let Some(after_ms) = line {
-            end(at_ms, after_ms, out);
+            end_line(at_ms, after_ms, out);
         }
         written
     }
@@ -81,7 +81,7 @@ impl Encoder {
         if let Some(head) = self.heads.get(&key) {
             return Arc::clone(head);
         }
-        let place = self.places.get(&*stream.device);
+        let place = self.device_tags.get(&*stream.device);
         let class = place.map_or("", |p| p.class.as_str());
         let rule = stream.alarm_rule().unwrap_or("");
         let measurement = match (&*stream.source, class) {
@@ -106,24 +106,24 @@ impl Encoder {
     }
 }
 
-fn end(at_ms: i64, after_ms: u32, out: &mut String) {
+fn end_line(at_ms: i64, after_ms: u32, out: &mut String) {
     let _infallible = writeln!(out, " {}", at_ms + i64::from(after_ms));
 }
 
 /// Appends a field; `false` if the value cannot be written, and then `out` is unchanged.
-fn field(name: &str, kind: PointKind, value: &Value, out: &mut String) -> bool {
+fn write_field(name: &str, kind: PointKind, value: &Value, out: &mut String) -> bool {
     let before = out.len();
     out.push_str(name);
     out.push('=');
     let is_written = match (kind, value) {
         (_, Value::Text(_)) | (PointKind::Text, _) => false,
-        (PointKind::Bool | PointKind::Code, value) => whole(value, out),
+        (PointKind::Bool | PointKind::Code, value) => write_integer(value, out),
         (PointKind::Number | PointKind::Counter, Value::Bool(b)) => {
             out.push(if *b { '1' } else { '0' });
             true
         }
-        (PointKind::Number | PointKind::Counter, Value::F32(x)) => float(x + 0.0, f64::from(*x), out),
-        (PointKind::Number | PointKind::Counter, Value::F64(x)) => float(x + 0.0, *x, out),
+        (PointKind::Number | PointKind::Counter, Value::F32(x)) => write_float(x + 0.0, f64::from(*x), out),
+        (PointKind::Number | PointKind::Counter, Value::F64(x)) => write_float(x + 0.0, *x, out),
         (PointKind::Number | PointKind::Counter, value) => {
             value.write_json(out);
             true
@@ -136,13 +136,13 @@ fn field(name: &str, kind: PointKind, value: &Value, out: &mut String) -> bool {
 }
 
 /// Appends a float by its shortest digits, with an exponent below 1e-5 and from 1e15 on; `false` if it is not finite.
-fn float<T: std::fmt::Display + std::fmt::LowerExp>(x: T, size: f64, out: &mut String) -> bool {
+fn write_float<T: std::fmt::Display + std::fmt::LowerExp>(x: T, size: f64, out: &mut String) -> bool {
     let plain = size == 0.0 || (1e-5..1e15).contains(&size.abs());
     let _infallible = if plain { write!(out, "{x}") } else { write!(out, "{x:e}") };
     size.is_finite()
 }
 
-fn whole(value: &Value, out: &mut String) -> bool {
+fn write_integer(value: &Value, out: &mut String) -> bool {
     let n = match value {
         Value::Bool(b) => Some(i64::from(*b)),
         Value::Code(c) => Some(*c),
@@ -173,20 +173,20 @@ pub fn lines(body: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Splits a body in two by lines, or a single line by its fields; `None` if it is one value.
-pub fn halves(body: &str) -> Option<(String, String)> {
+pub fn split_body(body: &str) -> Option<(String, String)> {
     let all: Vec<&str> = lines(body).collect();
     if all.len() > 1 {
         let (a, b) = all.split_at(all.len() / 2);
         let join = |lines: &[&str]| lines.iter().map(|l| format!("{l}\n")).collect::<String>();
         return Some((join(a), join(b)));
     }
-    let (head, fields, time) = parts(all.first()?)?;
+    let (head, fields, time) = split_line(all.first()?)?;
     let (a, b) = (fields.len() > 1).then(|| fields.split_at(fields.len() / 2))?;
     Some((format!("{head} {} {time}\n", a.join(",")), format!("{head} {} {time}\n", b.join(","))))
 }
 
 /// Splits a line into series, fields as `name=value`, and time.
-fn parts(line: &str) -> Option<(&str, Vec<&str>, &str)> {
+fn split_line(line: &str) -> Option<(&str, Vec<&str>, &str)> {
     // Fields contain neither spaces nor quotes: names come from the vocabulary and values are numbers.
     let (rest, time) = line.rsplit_once(' ')?;
     let (head, fields) = rest.rsplit_once(' ')?;
@@ -194,28 +194,28 @@ fn parts(line: &str) -> Option<(&str, Vec<&str>, &str)> {
 }
 
 /// The series of a single value, and the series with the field: the two keys by which a store may reject values.
-pub fn keys(line: &str) -> Option<(String, String)> {
-    let (head, fields, _) = parts(line.trim_end())?;
+pub fn series_keys(line: &str) -> Option<(String, String)> {
+    let (head, fields, _) = split_line(line.trim_end())?;
     let name = fields.first()?.split('=').next()?;
     Some((head.to_string(), format!("{head} {name}")))
 }
 
 /// The series of a line and the names of its fields.
-pub fn keys_of(line: &str) -> Option<(String, Vec<&str>)> {
-    let (head, fields, _) = parts(line)?;
+pub fn series_and_fields(line: &str) -> Option<(String, Vec<&str>)> {
+    let (head, fields, _) = split_line(line)?;
     Some((head.to_string(), fields.into_iter().filter_map(|f| f.split('=').next()).collect()))
 }
 
-/// Splits a body into the lines to send and the values for which the callback returns a reason, each as a line of its own.
-pub fn without(body: &str, mut refused: impl FnMut(&str) -> Option<String>) -> (String, Vec<(String, String)>) {
+/// Splits a body into the lines to send and the values for which `refused` returns a reason, each as a line of its own.
+pub fn split_rejected(body: &str, mut reason_for: impl FnMut(&str) -> Option<String>) -> (String, Vec<(String, String)>) {
     let (mut rest, mut out) = (String::with_capacity(body.len()), Vec::new());
     for line in lines(body) {
-        let Some((head, fields, time)) = parts(line) else { continue };
-        let of_series = refused(head);
+        let Some((head, fields, time)) = split_line(line) else { continue };
+        let of_series = reason_for(head);
         let mut kept = Vec::with_capacity(fields.len());
         for field in fields {
             let said =
-                of_series.clone().or_else(|| refused(&format!("{head} {}", field.split('=').next().unwrap_or(""))));
+                of_series.clone().or_else(|| reason_for(&format!("{head} {}", field.split('=').next().unwrap_or(""))));
             match said {
                 Some(said) => out.push((format!("{head} {field} {time}\n"), said)),
                 None => kept.push(field),
@@ -253,7 +253,7 @@ mod tests {
             name: (*name).into(),
             kind: *kind,
             retention: Retention::Telemetry,
-            form: Encoding::F64,
+            encoding: Encoding::F64,
         };
         let points = samples.iter().map(meta).collect();
         let stream = Arc::new(Stream { device: "p1".into(), source: source.into(), every_ms: 1_000, points });
@@ -316,11 +316,11 @@ mod tests {
     #[test]
     fn a_body_is_halved_down_to_one_value() {
         let body = "a,b=c\\ d x=1,y=2,z=3 5\ne f=1 6\n";
-        let (one, two) = halves(body).unwrap();
+        let (one, two) = split_body(body).unwrap();
         assert_eq!((one.as_str(), two.as_str()), ("a,b=c\\ d x=1,y=2,z=3 5\n", "e f=1 6\n"));
-        let (x, yz) = halves(&one).unwrap();
+        let (x, yz) = split_body(&one).unwrap();
         assert_eq!((x.as_str(), yz.as_str()), ("a,b=c\\ d x=1 5\n", "a,b=c\\ d y=2,z=3 5\n"));
-        assert_eq!((halves(&x), halves(&two), halves("")), (None, None, None));
+        assert_eq!((split_body(&x), split_body(&two), split_body("")), (None, None, None));
         assert_eq!((values(body), values("")), (4, 0));
     }
 }

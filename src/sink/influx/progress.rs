@@ -19,7 +19,7 @@ impl Progress {
     /// Continues from a stored position; live reading begins after `newest`.
     pub fn new(kept: Position, newest: u64) -> Self {
         let mut out = Self { live: kept.acked_ranges.last().map_or(kept.low_watermark, |d| d.upto), position: kept };
-        out.jump(newest);
+        out.skip_to(newest);
         out
     }
 
@@ -29,7 +29,7 @@ impl Progress {
     }
 
     /// Live reading continues after `to`; what lies between is left to backfill.
-    pub fn jump(&mut self, to: u64) {
+    pub fn skip_to(&mut self, to: u64) {
         if to > self.live {
             self.live = to;
             if self.position.acked_ranges.len() >= RANGES_MAX {
@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// Live values up to this sequence number are written.
-    pub fn live_done(&mut self, seq: u64) {
+    pub fn ack_live(&mut self, seq: u64) {
         self.live = self.live.max(seq);
         match self.position.acked_ranges.last_mut() {
             Some(range) => range.upto = self.live,
@@ -50,7 +50,7 @@ impl Progress {
     }
 
     /// Where backfill continues; `None` if there is no gap.
-    pub fn past(&self) -> Option<Position> {
+    pub fn backfill_position(&self) -> Option<Position> {
         let next = self.position.acked_ranges.first()?;
         (self.position.low_watermark < next.after).then(|| Position {
             sealed_cursor: self.position.sealed_cursor.clone(),
@@ -59,22 +59,22 @@ impl Progress {
     }
 
     /// Whether a sequence number is still to be backfilled.
-    pub fn wants(&self, seq: u64) -> bool {
-        seq <= self.live && !self.position.has(seq)
+    pub fn needs_backfill(&self, seq: u64) -> bool {
+        seq <= self.live && !self.position.is_acked(seq)
     }
 
     /// Backfill up to this position is written. Returns whether its reader must be reopened elsewhere.
-    pub fn past_done(&mut self, reached: Position) -> bool {
+    pub fn ack_backfill(&mut self, reached: Position) -> bool {
         // The reader may have passed `live`: readings newer than that are not acknowledged by backfill.
-        let floor = reached.low_watermark.min(self.live);
+        let watermark = reached.low_watermark.min(self.live);
         (self.position.low_watermark, self.position.sealed_cursor) =
-            (floor.max(self.position.low_watermark), reached.sealed_cursor);
+            (watermark.max(self.position.low_watermark), reached.sealed_cursor);
         self.absorb();
         self.position.low_watermark != reached.low_watermark
     }
 
     /// The gap from `after + 1` to `upto`, which live reading left, is written.
-    pub fn gap_done(&mut self, after: u64, upto: u64) {
+    pub fn ack_gap(&mut self, after: u64, upto: u64) {
         if upto <= self.position.low_watermark {
             return;
         }
@@ -110,9 +110,9 @@ impl Progress {
     }
 
     /// The position to store with the journal; empty ranges are left out.
-    pub fn kept(&self) -> Position {
-        let ahead = self.position.acked_ranges.iter().filter(|d| d.after < d.upto).copied().collect();
-        Position { acked_ranges: ahead, ..self.position.clone() }
+    pub fn stored_position(&self) -> Position {
+        let ranges = self.position.acked_ranges.iter().filter(|d| d.after < d.upto).copied().collect();
+        Position { acked_ranges: ranges, ..self.position.clone() }
     }
 }
 
@@ -121,68 +121,68 @@ mod tests {
     use super::*;
 
     fn missing(p: &Progress) -> u64 {
-        p.kept().behind(1, p.live())
+        p.stored_position().unacked_between(1, p.live())
     }
 
     #[test]
     fn an_outage_leaves_a_gap_that_is_filled() {
         let mut p = Progress::new(Position::at(10), 10);
-        assert_eq!((p.live(), p.past(), missing(&p)), (10, None, 0));
-        p.live_done(20);
-        assert_eq!((p.kept(), p.past()), (Position::at(20), None));
+        assert_eq!((p.live(), p.backfill_position(), missing(&p)), (10, None, 0));
+        p.ack_live(20);
+        assert_eq!((p.stored_position(), p.backfill_position()), (Position::at(20), None));
         // The store was unreachable while 21..=50 were recorded.
-        p.jump(50);
-        assert_eq!((p.live(), missing(&p), p.kept()), (50, 30, Position::at(20)), "nothing is done beyond the floor");
-        p.live_done(60);
+        p.skip_to(50);
+        assert_eq!((p.live(), missing(&p), p.stored_position()), (50, 30, Position::at(20)), "nothing is done beyond the floor");
+        p.ack_live(60);
         let ahead = vec![AckedRange { after: 50, upto: 60 }];
-        assert_eq!(p.kept(), Position { acked_ranges: ahead, ..Position::at(20) });
-        assert!(p.wants(21) && p.wants(50) && !p.wants(51) && !p.wants(20) && !p.wants(61));
-        assert!(!p.past_done(Position::at(40)), "it goes on where it is");
+        assert_eq!(p.stored_position(), Position { acked_ranges: ahead, ..Position::at(20) });
+        assert!(p.needs_backfill(21) && p.needs_backfill(50) && !p.needs_backfill(51) && !p.needs_backfill(20) && !p.needs_backfill(61));
+        assert!(!p.ack_backfill(Position::at(40)), "it goes on where it is");
         // A second outage, and a restart in the middle of it.
-        p.jump(80);
-        p.live_done(90);
-        let mut p = Progress::new(p.kept(), 100);
+        p.skip_to(80);
+        p.ack_live(90);
+        let mut p = Progress::new(p.stored_position(), 100);
         assert_eq!((missing(&p), p.live()), (10 + 20 + 10, 100));
-        assert!(p.past_done(Position::at(50)), "behind the range that is done");
-        assert_eq!((p.past().unwrap().low_watermark, missing(&p)), (60, 30));
-        assert!(p.past_done(Position::at(85)), "a sealed hour may end within what is done");
-        assert_eq!((p.past().unwrap().low_watermark, missing(&p)), (90, 10));
-        p.live_done(120);
-        assert!(p.past_done(Position::at(150)), "looking beyond the newest does not make it done");
-        assert_eq!((p.kept(), p.past(), missing(&p)), (Position::at(120), None, 0));
+        assert!(p.ack_backfill(Position::at(50)), "behind the range that is done");
+        assert_eq!((p.backfill_position().unwrap().low_watermark, missing(&p)), (60, 30));
+        assert!(p.ack_backfill(Position::at(85)), "a sealed hour may end within what is done");
+        assert_eq!((p.backfill_position().unwrap().low_watermark, missing(&p)), (90, 10));
+        p.ack_live(120);
+        assert!(p.ack_backfill(Position::at(150)), "looking beyond the newest does not make it done");
+        assert_eq!((p.stored_position(), p.backfill_position(), missing(&p)), (Position::at(120), None, 0));
     }
 
     #[test]
     fn a_gap_that_live_reading_left_is_closed_from_either_side() {
         let mut p = Progress::new(Position::at(10), 10);
-        p.live_done(20);
-        p.jump(30);
-        p.live_done(35);
-        p.jump(40);
-        p.live_done(45);
-        assert_eq!((p.kept().low_watermark, missing(&p)), (20, 15));
-        p.gap_done(35, 40);
-        assert_eq!((p.kept().low_watermark, p.kept().acked_ranges.len(), missing(&p)), (20, 1, 10));
-        p.gap_done(20, 30);
-        assert_eq!((p.kept(), p.past(), missing(&p)), (Position::at(45), None, 0));
-        p.live_done(50);
-        p.gap_done(20, 30);
-        assert_eq!(p.kept(), Position::at(50), "twice does nothing");
+        p.ack_live(20);
+        p.skip_to(30);
+        p.ack_live(35);
+        p.skip_to(40);
+        p.ack_live(45);
+        assert_eq!((p.stored_position().low_watermark, missing(&p)), (20, 15));
+        p.ack_gap(35, 40);
+        assert_eq!((p.stored_position().low_watermark, p.stored_position().acked_ranges.len(), missing(&p)), (20, 1, 10));
+        p.ack_gap(20, 30);
+        assert_eq!((p.stored_position(), p.backfill_position(), missing(&p)), (Position::at(45), None, 0));
+        p.ack_live(50);
+        p.ack_gap(20, 30);
+        assert_eq!(p.stored_position(), Position::at(50), "twice does nothing");
         // The newest readings are not written yet.
-        p.jump(60);
-        p.gap_done(50, 60);
-        p.live_done(70);
-        assert_eq!(p.kept(), Position::at(70));
+        p.skip_to(60);
+        p.ack_gap(50, 60);
+        p.ack_live(70);
+        assert_eq!(p.stored_position(), Position::at(70));
     }
 
     #[test]
     fn a_store_that_comes_and_goes_costs_no_memory() {
         let mut p = Progress::new(Position::at(0), 0);
         for i in 1..1_000 {
-            p.jump(i * 10);
-            p.live_done(i * 10 + 1);
+            p.skip_to(i * 10);
+            p.ack_live(i * 10 + 1);
         }
-        assert_eq!(p.kept().acked_ranges.len(), RANGES_MAX);
-        assert!(p.wants(11), "what was forgotten is written once more");
+        assert_eq!(p.stored_position().acked_ranges.len(), RANGES_MAX);
+        assert!(p.needs_backfill(11), "what was forgotten is written once more");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::sink::SinkHealth;
 use crate::sink::influx::InfluxSink;
-use crate::sink::influx::answer::{WriteVerdict, judge};
+use crate::sink::influx::answer::{WriteVerdict, classify};
 use crate::sink::influx::line::escape;
 
 const DAY_MS: i64 = 86_400_000;
@@ -22,13 +22,13 @@ const TRIES: u32 = 4;
 pub enum RetentionProbe {
     /// The store has accepted nothing yet.
     #[default]
-    Unknown,
+    NotStarted,
     /// Waits until `at_ms`, so that the readings create their series first, in case the number of series is limited.
-    Waits { at_ms: u64 },
+    Waiting { at_ms: u64 },
     /// The values are written with this mark and read back at `at_ms`.
     Written { mark: i64, at_ms: u64, tries: u32 },
     /// Finished, with or without a result.
-    Known,
+    Finished,
 }
 
 /// One line per age; the value is `mark * 10 +` the index of the age.
@@ -47,19 +47,19 @@ fn dropped(answer: &str, mark: i64) -> Option<String> {
     if !has(0) {
         return None;
     }
-    let lacks: Vec<i64> = AGES_D.iter().enumerate().filter(|(n, _)| !has(*n)).map(|(_, days)| *days).collect();
-    let mut said = Vec::new();
-    if let Some(days) = lacks.iter().filter(|days| **days > 0).min() {
+    let missing_ages: Vec<i64> = AGES_D.iter().enumerate().filter(|(n, _)| !has(*n)).map(|(_, days)| *days).collect();
+    let mut findings = Vec::new();
+    if let Some(days) = missing_ages.iter().filter(|days| **days > 0).min() {
         let before = AGES_D.iter().filter(|d| **d > 0 && *d < days).max().copied().unwrap_or(0);
-        said.push(format!("of the past it has {before} days and not {days}: a longer history is here only"));
+        findings.push(format!("of the past it has {before} days and not {days}: a longer history is here only"));
     }
-    if lacks.iter().any(|days| *days < 0) {
-        said.push("what is three days ahead of its date is dropped".to_string());
+    if missing_ages.iter().any(|days| *days < 0) {
+        findings.push("what is three days ahead of its date is dropped".to_string());
     }
-    let words = if said.is_empty() {
+    let words = if findings.is_empty() {
         String::new()
     } else {
-        format!("the store takes values and drops them without a word: {}", said.join("; "))
+        format!("the store takes values and drops them without a word: {}", findings.join("; "))
     };
     Some(words)
 }
@@ -69,39 +69,39 @@ impl InfluxSink {
     pub(super) async fn probe_retention(&mut self) {
         let now_ms = self.now_ms();
         match self.retention_probe {
-            RetentionProbe::Unknown if self.known_good.is_some() => {
-                self.retention_probe = RetentionProbe::Waits { at_ms: now_ms + FIRST_MS }
+            RetentionProbe::NotStarted if self.known_good.is_some() => {
+                self.retention_probe = RetentionProbe::Waiting { at_ms: now_ms + FIRST_MS }
             }
-            RetentionProbe::Waits { at_ms } if now_ms >= at_ms && self.failures == 0 => {
-                let wall = self.common.clock.wall().0;
+            RetentionProbe::Waiting { at_ms } if now_ms >= at_ms && self.failures == 0 => {
+                let wall = self.context.clock.wall().0;
                 let mark = wall / 1_000;
                 // A store that rejects these values does not drop silently.
-                let answer = self.carrier.write(&body(&self.common.site, wall, mark)).await;
-                let is_stored = answer.is_ok_and(|a| judge(&a) == WriteVerdict::Stored);
+                let answer = self.client.write(&body(&self.context.site, wall, mark)).await;
+                let is_stored = answer.is_ok_and(|a| classify(&a) == WriteVerdict::Stored);
                 self.retention_probe = if is_stored {
                     RetentionProbe::Written { mark, at_ms: now_ms + WAIT_MS, tries: 0 }
                 } else {
-                    RetentionProbe::Known
+                    RetentionProbe::Finished
                 };
             }
             RetentionProbe::Written { mark, at_ms, tries } if now_ms >= at_ms => {
-                let since = self.common.clock.wall().0 - 500 * DAY_MS;
+                let since = self.context.clock.wall().0 - 500 * DAY_MS;
                 let read =
-                    tokio::time::timeout(Duration::from_millis(self.s.timeout_ms), self.carrier.read_back(since)).await;
+                    tokio::time::timeout(Duration::from_millis(self.settings.timeout_ms), self.client.read_back(since)).await;
                 match read.ok().and_then(|answers| answers.iter().find_map(|a| dropped(a, mark))) {
                     Some(words) => {
                         if !words.is_empty() {
-                            tracing::warn!(sink = self.s.name, url = self.s.url, "{words}");
+                            tracing::warn!(sink = self.settings.name, url = self.settings.url, "{words}");
                         }
-                        SinkHealth::tell(&self.common.health.limits, words);
-                        self.retention_probe = RetentionProbe::Known;
+                        SinkHealth::set_text(&self.context.health.limits, words);
+                        self.retention_probe = RetentionProbe::Finished;
                     }
                     None if tries + 1 < TRIES => {
                         self.retention_probe =
                             RetentionProbe::Written { mark, at_ms: now_ms + WAIT_MS, tries: tries + 1 };
                     }
                     // The store has no read API that we know: there is no result.
-                    None => self.retention_probe = RetentionProbe::Known,
+                    None => self.retention_probe = RetentionProbe::Finished,
                 }
             }
             _ => {}

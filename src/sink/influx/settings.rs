@@ -111,7 +111,7 @@ impl InfluxSettings {
     pub fn files(&self) -> Vec<NamedFile> {
         let secrets = [("token_file", &self.token_file), ("password_file", &self.password_file)];
         let secrets = secrets.into_iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
-        secrets.chain(NamedFile::authorities(self.ca_file.as_ref())).collect()
+        secrets.chain(NamedFile::ca_certificates(self.ca_file.as_ref())).collect()
     }
 
     /// Settings with a name and a URL; everything else has its default.

@@ -9,31 +9,31 @@ use crate::sink::influx::settings::{Api, HttpTransport, InfluxSettings};
 
 /// The client of a store.
 pub enum StoreClient {
-    Reqwest(Box<Http>),
+    Reqwest(Box<ReqwestClient>),
     #[cfg(feature = "influxdb2")]
     Influxdb2(Box<super::by_crate::Client>),
 }
 
 /// A reqwest client with URL, credentials and compression.
-pub struct Http {
+pub struct ReqwestClient {
     client: reqwest::Client,
     url: reqwest::Url,
     /// Read APIs that the store may have; a start time is added to the query.
-    reads: Vec<Read>,
-    login: Login,
+    read_apis: Vec<ReadApi>,
+    auth: HttpAuth,
     gzip: bool,
 }
 
 /// A read API: InfluxQL's `/query`, or VictoriaMetrics' `/api/v1/export`.
-enum Read {
+enum ReadApi {
     InfluxQl(reqwest::Url),
     Export(reqwest::Url),
 }
 
 /// How requests are authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Login {
-    No,
+enum HttpAuth {
+    Anonymous,
     /// The value of the `Authorization` header.
     Token(String),
     Password(String, String),
@@ -46,7 +46,7 @@ impl StoreClient {
     /// A file cannot be read, the URL is invalid, or the transport is not compiled in.
     pub fn new(settings: &InfluxSettings) -> Result<Self, String> {
         match settings.transport {
-            HttpTransport::Reqwest => Ok(StoreClient::Reqwest(Box::new(carrier(settings)?))),
+            HttpTransport::Reqwest => Ok(StoreClient::Reqwest(Box::new(build_client(settings)?))),
             #[cfg(feature = "influxdb2")]
             HttpTransport::Influxdb2 => Ok(StoreClient::Influxdb2(Box::new(super::by_crate::Client::new(settings)?))),
             #[cfg(not(feature = "influxdb2"))]
@@ -78,7 +78,7 @@ impl StoreClient {
     }
 }
 
-fn carrier(settings: &InfluxSettings) -> Result<Http, String> {
+fn build_client(settings: &InfluxSettings) -> Result<ReqwestClient, String> {
     let client = http::client(&settings.url, settings.timeout_ms, settings.ca_file.as_deref())?;
     let base = settings.url.trim_end_matches('/');
     let (path, mut query) = match settings.api {
@@ -93,52 +93,52 @@ fn carrier(settings: &InfluxSettings) -> Result<Http, String> {
     let url = reqwest::Url::parse_with_params(&format!("{base}{path}"), query).map_err(|e| e.to_string())?;
     let login = match (settings.api, &settings.username) {
         (Api::V2, _) => secret(settings.token.as_ref(), settings.token_file.as_ref())?
-            .map_or(Login::No, |token| Login::Token(format!("Token {token}"))),
-        (Api::V1, None) => Login::No,
+            .map_or(HttpAuth::Anonymous, |token| HttpAuth::Token(format!("Token {token}"))),
+        (Api::V1, None) => HttpAuth::Anonymous,
         (Api::V1, Some(user)) => {
             let password = secret(settings.password.as_ref(), settings.password_file.as_ref())?.unwrap_or_default();
-            Login::Password(user.clone(), password)
+            HttpAuth::Password(user.clone(), password)
         }
     };
     let at = |path: &str| reqwest::Url::parse(&format!("{base}{path}"));
-    let mut reads: Vec<Read> = at("/api/v1/export").map(Read::Export).into_iter().collect();
+    let mut reads: Vec<ReadApi> = at("/api/v1/export").map(ReadApi::Export).into_iter().collect();
     if let (Api::V1, Ok(mut url)) = (settings.api, at("/query")) {
         url.query_pairs_mut().append_pair("db", &settings.database).append_pair("epoch", "ms");
-        reads.push(Read::InfluxQl(url));
+        reads.push(ReadApi::InfluxQl(url));
     }
-    Ok(Http { client, url, reads, login, gzip: settings.gzip })
+    Ok(ReqwestClient { client, url, read_apis: reads, auth: login, gzip: settings.gzip })
 }
 
-impl Http {
-    fn login(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        match &self.login {
-            Login::No => request,
-            Login::Token(token) => request.header(reqwest::header::AUTHORIZATION, token),
-            Login::Password(user, password) => request.basic_auth(user, Some(password)),
+impl ReqwestClient {
+    fn authenticate(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.auth {
+            HttpAuth::Anonymous => request,
+            HttpAuth::Token(token) => request.header(reqwest::header::AUTHORIZATION, token),
+            HttpAuth::Password(user, password) => request.basic_auth(user, Some(password)),
         }
     }
 
     async fn read_back(&self, since_ms: i64) -> Vec<String> {
         let mut answers = Vec::new();
-        for read in &self.reads {
+        for read in &self.read_apis {
             let url = match read {
-                Read::InfluxQl(url) => {
+                ReadApi::InfluxQl(url) => {
                     let mut url = url.clone();
                     let query = format!("SELECT age FROM plantroom_probe WHERE time > {since_ms}ms");
                     url.query_pairs_mut().append_pair("q", &query);
                     url
                 }
-                Read::Export(url) => {
+                ReadApi::Export(url) => {
                     let mut url = url.clone();
                     let start = (since_ms / 1_000).to_string();
                     url.query_pairs_mut().append_pair("match[]", "plantroom_probe_age").append_pair("start", &start);
                     url
                 }
             };
-            if let Ok(response) = self.login(self.client.get(url)).send().await
+            if let Ok(response) = self.authenticate(self.client.get(url)).send().await
                 && response.status().is_success()
             {
-                answers.push(http::text(response).await);
+                answers.push(http::body_text(response).await);
             }
         }
         answers
@@ -147,17 +147,17 @@ impl Http {
     async fn write(&self, body: &str) -> Result<WriteAnswer, String> {
         use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
         let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
-        let mut request = self.login(request);
+        let mut request = self.authenticate(request);
         request = if self.gzip {
             request.header(CONTENT_ENCODING, "gzip").body(gzip(body).map_err(|e| e.to_string())?)
         } else {
             request.body(body.to_string())
         };
-        let response = request.send().await.map_err(|e| http::words(&e))?;
+        let response = request.send().await.map_err(|e| http::error_text(&e))?;
         let status = response.status().as_u16();
         let retry_after = http::retry_after(&response);
         // The body of a success is not read: an error while reading it would not undo the write.
-        let body = if (200..300).contains(&status) { String::new() } else { http::text(response).await };
+        let body = if (200..300).contains(&status) { String::new() } else { http::body_text(response).await };
         Ok(WriteAnswer { status, retry_after, body })
     }
 }
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_besides_the_body() {
-        let login = |s: &InfluxSettings| carrier(s).unwrap().login;
+        let login = |s: &InfluxSettings| build_client(s).unwrap().auth;
         let v2 = InfluxSettings {
             org: "o".into(),
             bucket: "plant room".into(),
@@ -183,19 +183,19 @@ mod tests {
             ..InfluxSettings::plain("x", "http://h:1/insert/0/influx/", Api::V2)
         };
         assert_eq!(
-            carrier(&v2).unwrap().url.as_str(),
+            build_client(&v2).unwrap().url.as_str(),
             "http://h:1/insert/0/influx/api/v2/write?org=o&bucket=plant+room&precision=ms"
         );
-        assert_eq!(login(&v2), Login::Token("Token t".into()));
+        assert_eq!(login(&v2), HttpAuth::Token("Token t".into()));
         let v1 = InfluxSettings {
             database: "d".into(),
             username: Some("u".into()),
             ..InfluxSettings::plain("x", "http://h", Api::V1)
         };
-        assert_eq!(carrier(&v1).unwrap().url.as_str(), "http://h/write?db=d&precision=ms");
-        assert_eq!(login(&v1), Login::Password("u".into(), String::new()));
+        assert_eq!(build_client(&v1).unwrap().url.as_str(), "http://h/write?db=d&precision=ms");
+        assert_eq!(login(&v1), HttpAuth::Password("u".into(), String::new()));
         assert!(
-            carrier(&InfluxSettings { password: None, password_file: Some("/none".into()), ..v1 })
+            build_client(&InfluxSettings { password: None, password_file: Some("/none".into()), ..v1 })
                 .is_err_and(|e| e.contains("/none"))
         );
     }

@@ -14,7 +14,7 @@ use crate::sink::mqtt::settings::{MqttSettings, Version};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MqttEvent {
     /// The broker accepted the connection.
-    Connected(Able),
+    Connected(BrokerCapabilities),
     /// The next publish went out with this packet id.
     Sent(u16),
     /// The broker acknowledged a packet; `Some` if it rejected it.
@@ -22,38 +22,38 @@ pub enum MqttEvent {
     /// The broker answered a subscription; the error is the reason for a rejection.
     Subscribed(Result<(), String>),
     /// A message arrived on a subscription.
-    Heard(ReceivedMessage),
+    Received(ReceivedMessage),
     Other,
 }
 
 /// Capabilities that a broker announces (CONNACK); 3.1.1 announces none, so all are assumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Able {
+pub struct BrokerCapabilities {
     /// Whether it accepts QoS 1.
-    pub acks: bool,
+    pub supports_qos1: bool,
     /// Whether it retains messages.
-    pub retains: bool,
+    pub supports_retain: bool,
     /// Largest packet that it takes, bytes.
     pub max_packet: Option<u32>,
 }
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    pub end: End,
-    pub words: String,
+pub struct Disconnect {
+    pub kind: DisconnectKind,
+    pub reason: String,
 }
 
-impl Ended {
+impl Disconnect {
     /// The end of a broken connection, with a reason.
-    pub fn broke(words: impl Into<String>) -> Self {
-        Self { end: End::Broke, words: words.into() }
+    pub fn broke(reason: impl Into<String>) -> Self {
+        Self { kind: DisconnectKind::Broke, reason: reason.into() }
     }
 }
 
 /// The kind of the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum DisconnectKind {
     /// The other side does not support this version of MQTT.
     NotUnderstood,
     /// It does not support retained messages, nor a retained last will.
@@ -88,7 +88,7 @@ pub struct Refused {
     /// Reason code and reason string.
     pub reason: String,
     /// "Quota exceeded": the message is retried without a limit on attempts.
-    pub quota: bool,
+    pub is_quota_exceeded: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,13 +185,13 @@ impl Connection {
     ///
     /// # Errors
     /// The connection has ended; it must not be polled again.
-    pub async fn poll(&mut self) -> Result<MqttEvent, Ended> {
+    pub async fn poll(&mut self) -> Result<MqttEvent, Disconnect> {
         match &mut self.inner {
             VersionedClient::V4(_, event_loop) => {
-                event_loop.poll().await.map(happened_v4).map_err(|e| disconnect::of_v4(&e))
+                event_loop.poll().await.map(event_from_v4).map_err(|e| disconnect::classify_v4(&e))
             }
             VersionedClient::V5(_, event_loop) => {
-                event_loop.poll().await.map(happened_v5).map_err(|e| disconnect::of_v5(&e))
+                event_loop.poll().await.map(event_from_v5).map_err(|e| disconnect::classify_v5(&e))
             }
         }
     }
@@ -251,19 +251,19 @@ impl Connection {
 }
 
 fn qos_v4(offer: Offer) -> rumqttc::QoS {
-    if offer.acked { rumqttc::QoS::AtLeastOnce } else { rumqttc::QoS::AtMostOnce }
+    if offer.is_qos1 { rumqttc::QoS::AtLeastOnce } else { rumqttc::QoS::AtMostOnce }
 }
 
 fn qos_v5(offer: Offer) -> rumqttc::v5::mqttbytes::QoS {
     use rumqttc::v5::mqttbytes::QoS;
-    if offer.acked { QoS::AtLeastOnce } else { QoS::AtMostOnce }
+    if offer.is_qos1 { QoS::AtLeastOnce } else { QoS::AtMostOnce }
 }
 
-fn happened_v4(event: rumqttc::Event) -> MqttEvent {
+fn event_from_v4(event: rumqttc::Event) -> MqttEvent {
     use rumqttc::{Event, Outgoing, Packet};
     match event {
         Event::Incoming(Packet::ConnAck(_)) => {
-            MqttEvent::Connected(Able { acks: true, retains: true, max_packet: None })
+            MqttEvent::Connected(BrokerCapabilities { supports_qos1: true, supports_retain: true, max_packet: None })
         }
         Event::Incoming(Packet::PubAck(ack)) => MqttEvent::Acked(ack.pkid, None),
         Event::Incoming(Packet::SubAck(ack)) => {
@@ -275,7 +275,7 @@ fn happened_v4(event: rumqttc::Event) -> MqttEvent {
             })
         }
         Event::Outgoing(Outgoing::Publish(pkid)) => MqttEvent::Sent(pkid),
-        Event::Incoming(Packet::Publish(p)) => MqttEvent::Heard(ReceivedMessage {
+        Event::Incoming(Packet::Publish(p)) => MqttEvent::Received(ReceivedMessage {
             topic: p.topic,
             payload: p.payload.to_vec(),
             retained: p.retain,
@@ -286,16 +286,16 @@ fn happened_v4(event: rumqttc::Event) -> MqttEvent {
     }
 }
 
-fn happened_v5(event: rumqttc::v5::Event) -> MqttEvent {
+fn event_from_v5(event: rumqttc::v5::Event) -> MqttEvent {
     use rumqttc::Outgoing;
     use rumqttc::v5::Event;
     use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet, PubAckReason};
     match event {
         Event::Incoming(Packet::ConnAck(ack)) => {
             let says = |f: fn(&ConnAckProperties) -> Option<u8>| ack.properties.as_ref().and_then(f);
-            MqttEvent::Connected(Able {
-                acks: says(|p| p.max_qos) != Some(0),
-                retains: says(|p| p.retain_available) != Some(0),
+            MqttEvent::Connected(BrokerCapabilities {
+                supports_qos1: says(|p| p.max_qos) != Some(0),
+                supports_retain: says(|p| p.retain_available) != Some(0),
                 max_packet: ack.properties.as_ref().and_then(|p| p.max_packet_size),
             })
         }
@@ -304,7 +304,7 @@ fn happened_v5(event: rumqttc::v5::Event) -> MqttEvent {
                 PubAckReason::Success | PubAckReason::NoMatchingSubscribers => None,
                 reason => {
                     let said = ack.properties.and_then(|p| p.reason_string).map_or(String::new(), |s| format!(": {s}"));
-                    Some(Refused { reason: format!("{reason:?}{said}"), quota: reason == PubAckReason::QuotaExceeded })
+                    Some(Refused { reason: format!("{reason:?}{said}"), is_quota_exceeded: reason == PubAckReason::QuotaExceeded })
                 }
             };
             MqttEvent::Acked(ack.pkid, refused)
@@ -318,7 +318,7 @@ fn happened_v5(event: rumqttc::v5::Event) -> MqttEvent {
         Event::Outgoing(Outgoing::Publish(pkid)) => MqttEvent::Sent(pkid),
         Event::Incoming(Packet::Publish(p)) => {
             let properties = p.properties.unwrap_or_default();
-            MqttEvent::Heard(ReceivedMessage {
+            MqttEvent::Received(ReceivedMessage {
                 topic: String::from_utf8_lossy(&p.topic).into_owned(),
                 payload: p.payload.to_vec(),
                 retained: p.retain,

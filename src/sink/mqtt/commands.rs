@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::LogLimit;
 use crate::model::text::{REMARK, one_line};
 use crate::sink::SinkHealth;
-use crate::sink::mqtt::client::{Connection, End, Ended, MqttEvent, MqttMessage, ReceivedMessage};
+use crate::sink::mqtt::client::{Connection, DisconnectKind, Disconnect, MqttEvent, MqttMessage, ReceivedMessage};
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
-use crate::sink::mqtt::reconnect::{Pauses, Was};
+use crate::sink::mqtt::reconnect::{Backoff, ConnectionSummary};
 use crate::sink::mqtt::settings::MqttSettings;
 
 /// Maximum payload of a command, bytes.
@@ -29,11 +29,12 @@ const PAYLOAD_MAX: usize = 4_096;
 pub struct CommandRequest {
     /// Whether it says that somebody is there; else it acknowledges.
     #[serde(skip)]
-    pub is_there: bool,
+    pub is_arrival: bool,
     /// `rule.device`.
     pub alarm: String,
     /// Who.
-    pub by: String,
+    #[serde(rename = "by")]
+    pub actor: String,
     /// Why.
     pub note: String,
     /// The token of a page, instead of all that.
@@ -47,16 +48,16 @@ pub type CommandHandler =
 static LOG: LogLimit = LogLimit::new();
 
 /// Called with whether commands can be received, or why not.
-pub type Listening = Arc<dyn Fn(Result<(), String>) + Send + Sync>;
+pub type ListeningHandler = Arc<dyn Fn(Result<(), String>) + Send + Sync>;
 
-pub struct Hears {
+pub struct CommandListenerContext {
     pub settings: MqttSettings,
     pub site: String,
-    pub carry: CommandHandler,
+    pub handler: CommandHandler,
     /// Called whenever the subscription is made or lost.
-    pub listening: Listening,
+    pub on_listening: ListeningHandler,
     /// Health of the sink's own connection, which has precedence: a broker may limit the number of connections.
-    pub outbox: Arc<SinkHealth>,
+    pub outbox_health: Arc<SinkHealth>,
 }
 
 /// How long the sink's own connection may be down before this one is closed to make room for it.
@@ -83,29 +84,29 @@ async fn outbox_is_away(outbox: &SinkHealth) {
 }
 
 /// Receives commands until `stop` is cancelled.
-pub async fn run(hears: Hears, stop: CancellationToken) {
-    let mut pauses = Pauses::default();
-    let mut offers = Offers::new(&hears.settings);
+pub async fn run(context: CommandListenerContext, stop: CancellationToken) {
+    let mut pauses = Backoff::default();
+    let mut offers = Offers::new(&context.settings);
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = outbox_is_up(&hears.outbox) => {}
+            () = outbox_is_up(&context.outbox_health) => {}
         }
         let mut accepted = None;
         let ended = tokio::select! {
             () = stop.cancelled() => return,
-            () = outbox_is_away(&hears.outbox) => Some(Ended::broke("the sink's own connection is down")),
-            ended = connection(&hears, &mut offers, &mut accepted) => ended,
+            () = outbox_is_away(&context.outbox_health) => Some(Disconnect::broke("the sink's own connection is down")),
+            ended = connection(&context, &mut offers, &mut accepted) => ended,
         };
         let Some(ended) = ended else { continue };
         match accepted {
-            Some(_) => offers.ended(ended.end),
-            None => offers.ended_unheard(ended.end),
+            Some(_) => offers.record_disconnect(ended.kind),
+            None => offers.record_connect_failure(ended.kind),
         }
         let lasted_ms = accepted.map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1));
-        let taken_over = ended.end == End::TakenOver;
-        let pause_ms = pauses.next(Was { lasted_ms, brought: false, taken_over });
-        (hears.listening)(Err(ended.words));
+        let taken_over = ended.kind == DisconnectKind::TakenOver;
+        let pause_ms = pauses.next_pause_ms(ConnectionSummary { lasted_ms, has_acked: false, taken_over });
+        (context.on_listening)(Err(ended.reason));
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
@@ -115,31 +116,31 @@ pub async fn run(hears: Hears, stop: CancellationToken) {
 
 /// Runs one connection to its end and returns why it ended; `None`: the next one makes another offer at once. `accepted` is set to the
 /// time at which the broker accepted it.
-async fn connection(hears: &Hears, offers: &mut Offers, accepted: &mut Option<Instant>) -> Option<Ended> {
-    let (settings, site) = (&hears.settings, &hears.site);
+async fn connection(context: &CommandListenerContext, offers: &mut Offers, accepted: &mut Option<Instant>) -> Option<Disconnect> {
+    let (settings, site) = (&context.settings, &context.site);
     let client_id = format!("{}-commands", settings.client_id(site));
     let head = format!("{}/{site}/command/", settings.prefix);
     let responses = format!("{}/{site}/response/", settings.prefix);
     let mut connection = match Connection::without_will(settings, offers.now(), &client_id) {
         Ok(connection) => connection,
-        Err(error) => return Some(Ended::broke(error)),
+        Err(error) => return Some(Disconnect::broke(error)),
     };
     loop {
         match connection.poll().await {
             Ok(MqttEvent::Connected(able)) => {
-                if offers.accepted(&able) == Accepted::TriesBetter {
+                if offers.record_accepted(&able) == Accepted::RetryBest {
                     return None;
                 }
                 connection.limit(offers.now());
                 *accepted = Some(Instant::now());
                 if !connection.subscribe(&format!("{head}#")) {
-                    return Some(Ended::broke("cannot subscribe"));
+                    return Some(Disconnect::broke("cannot subscribe"));
                 }
             }
-            Ok(MqttEvent::Heard(said)) => {
-                let Some(what) = said.topic.strip_prefix(&head) else { continue };
-                let answer = answer(what, &said, &hears.carry).await;
-                let what = one_line(what, REMARK);
+            Ok(MqttEvent::Received(received)) => {
+                let Some(command) = received.topic.strip_prefix(&head) else { continue };
+                let answer = execute(command, &received, &context.handler).await;
+                let what = one_line(command, REMARK);
                 let payload = match &answer {
                     Ok(()) => "{\"ok\":true}".to_string(),
                     Err(why) => serde_json::json!({ "error": why }).to_string(),
@@ -149,35 +150,35 @@ async fn connection(hears: &Hears, offers: &mut Offers, accepted: &mut Option<In
                     tracing::info!(sink = settings.name, what, ?answer, count, "a command");
                 }
                 // A sender must not choose an arbitrary topic for our publication.
-                if let Some(topic) = said.response_topic.filter(|t| t.starts_with(&responses)) {
+                if let Some(topic) = received.response_topic.filter(|t| t.starts_with(&responses)) {
                     let message = MqttMessage { topic, retain: false, payload };
-                    connection.respond(&message, said.correlation);
+                    connection.respond(&message, received.correlation);
                 }
             }
             // The connection stays open if the subscription is rejected.
-            Ok(MqttEvent::Subscribed(said)) => (hears.listening)(said.map_err(|why| format!("{head}#: {why}"))),
+            Ok(MqttEvent::Subscribed(result)) => (context.on_listening)(result.map_err(|why| format!("{head}#: {why}"))),
             Ok(_) => {}
             Err(ended) => return Some(ended),
         }
     }
 }
 
-async fn answer(what: &str, said: &ReceivedMessage, carry: &CommandHandler) -> Result<(), String> {
-    let is_there = match what {
+async fn execute(command: &str, received: &ReceivedMessage, handler: &CommandHandler) -> Result<(), String> {
+    let is_there = match command {
         "acknowledge" => false,
         "arrive" => true,
         other => return Err(format!("there is no command `{}`: acknowledge or arrive", one_line(other, REMARK))),
     };
-    if said.retained {
+    if received.retained {
         // A retained message may be arbitrarily old.
         return Err("a retained message is no command".to_string());
     }
-    if said.payload.len() > PAYLOAD_MAX {
-        return Err(format!("{} bytes are no command", said.payload.len()));
+    if received.payload.len() > PAYLOAD_MAX {
+        return Err(format!("{} bytes are no command", received.payload.len()));
     }
-    let wish: CommandRequest = serde_json::from_slice(&said.payload).map_err(|e| format!("that is no command: {e}"))?;
-    if wish.token.is_empty() && (wish.alarm.is_empty() || wish.by.is_empty()) {
+    let request: CommandRequest = serde_json::from_slice(&received.payload).map_err(|e| format!("that is no command: {e}"))?;
+    if request.token.is_empty() && (request.alarm.is_empty() || request.actor.is_empty()) {
         return Err("alarm and by are wanted, or a token".to_string());
     }
-    carry(CommandRequest { is_there, ..wish }).await
+    handler(CommandRequest { is_arrival: is_there, ..request }).await
 }

@@ -34,16 +34,16 @@ use crate::journal::Journal;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::Cursor;
 use crate::sink::dead_letters::{DeadLetter, DeadLetters};
-use crate::sink::mqtt::client::{Able, Connection, End, Ended, MqttEvent, MqttMessage};
+use crate::sink::mqtt::client::{BrokerCapabilities, Connection, DisconnectKind, Disconnect, MqttEvent, MqttMessage};
 use crate::sink::mqtt::culprit::Trial;
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
-use crate::sink::mqtt::reconnect::{Pauses, Was};
-use crate::sink::mqtt::rejection::Refusing;
+use crate::sink::mqtt::reconnect::{Backoff, ConnectionSummary};
+use crate::sink::mqtt::rejection::PendingRejection;
 use crate::sink::mqtt::settings::MqttSettings;
 use crate::sink::mqtt::window::{InflightWindow, PayloadRef};
 use crate::sink::refusals::Refusals;
 use crate::sink::report::Filter;
-use crate::sink::{RetainedTopics, SinkContext, SinkHealth, file_of};
+use crate::sink::{RetainedTopics, SinkContext, SinkHealth, state_file};
 
 static LOG: LogLimit = LogLimit::new();
 
@@ -59,73 +59,73 @@ pub struct Context {
     pub settings: MqttSettings,
     pub site: String,
     pub journal: Journal,
-    pub states: RetainedTopics,
+    pub retained_topics: RetainedTopics,
     pub clock: Clock,
     /// Written by the sink, read by metrics, health and status.
     pub health: Arc<SinkHealth>,
     /// Messages that the broker rejected for good.
     pub dead_letters: DeadLetters,
     /// File with the topics that are retained on the broker, so that topics no longer configured can be cleared.
-    pub memory: PathBuf,
+    pub retained_file: PathBuf,
 }
 
 impl Context {
-    pub fn new(settings: MqttSettings, common: SinkContext) -> Self {
-        let memory = file_of(&common.state_dir, "retained", &settings.name, "txt");
-        let SinkContext { site, journal, states, clock, health, dead_letters: aside, .. } = common;
-        Self { settings, site, journal, states, clock, health, dead_letters: aside, memory }
+    pub fn new(settings: MqttSettings, sink_context: SinkContext) -> Self {
+        let retained_file = state_file(&sink_context.state_dir, "retained", &settings.name, "txt");
+        let SinkContext { site, journal, retained_topics: states, clock, health, dead_letters: aside, .. } = sink_context;
+        Self { settings, site, journal, retained_topics: states, clock, health, dead_letters: aside, retained_file }
     }
 }
 
 /// A message that waits to be sent.
 struct Outgoing {
     message: MqttMessage,
-    load: PayloadRef,
+    payload_ref: PayloadRef,
     /// Its id in the window, if it is sent again.
-    again: Option<u64>,
+    window_id: Option<u64>,
 }
 
 impl Outgoing {
     fn state(below: &str, topic: String, payload: String) -> Self {
-        let load = PayloadRef::State { below: below.to_string(), clears: payload.is_empty() };
-        Self { message: MqttMessage { topic, retain: true, payload }, load, again: None }
+        let load = PayloadRef::State { subtopic: below.to_string(), clears: payload.is_empty() };
+        Self { message: MqttMessage { topic, retain: true, payload }, payload_ref: load, window_id: None }
     }
 }
 
 struct MqttSink {
-    c: Context,
+    context: Context,
     cursor: Option<Cursor>,
     filter: Filter,
     window: InflightWindow,
     /// Messages to be sent, states first.
     queue: VecDeque<Outgoing>,
     /// Dead letters that are sent again; `None`: done.
-    again: Vec<Option<DeadLetter>>,
-    refusing: Vec<Refusing>,
+    resends: Vec<Option<DeadLetter>>,
+    pending_rejections: Vec<PendingRejection>,
     offers: Offers,
     topics: Refusals,
     trial: Trial,
     /// Retained states as sent to the broker on this connection.
-    told: BTreeMap<String, String>,
+    sent_states: BTreeMap<String, String>,
     /// States that the broker rejected.
-    states_refused: BTreeSet<String>,
+    rejected_states: BTreeSet<String>,
     /// Messages already reported as too large for a packet, so that each is reported once; bounded to a few thousand.
-    said_too_large: BTreeSet<String>,
+    reported_oversize: BTreeSet<String>,
     /// Whether `fill` stopped for time and must continue at once.
-    goes_on: bool,
+    has_more_work: bool,
     /// Whether states have changed since they were last queued.
-    states_differ: bool,
+    states_changed: bool,
     max_packet: usize,
     connected: bool,
     /// When the connection was accepted, and whether anything has been acknowledged since.
     accepted_us: u64,
-    has_brought: bool,
+    has_acked: bool,
     /// The reason for the end of the last connection.
-    said_last: String,
+    last_reason: String,
     caught_up_ms: u64,
     /// Failed attempts since the last connection, and when that is logged again.
     failures: u64,
-    say_again_us: u64,
+    next_log_us: u64,
     /// All readings up to this sequence number are done.
     reached: u64,
     newest: watch::Receiver<u64>,
@@ -133,24 +133,24 @@ struct MqttSink {
 }
 
 /// Runs until `stop` is cancelled; messages in flight then have three seconds to finish.
-pub async fn run(c: Context, stop: CancellationToken) {
-    let mut sink = MqttSink::new(c);
-    let mut pauses = Pauses::default();
+pub async fn run(context: Context, stop: CancellationToken) {
+    let mut sink = MqttSink::new(context);
+    let mut pauses = Backoff::default();
     while !stop.is_cancelled() {
         sink.connected = false;
         let ended = sink.connection(&stop).await;
         if stop.is_cancelled() {
-            sink.lost(&Ended::broke(""), 0);
+            sink.handle_disconnect(&Disconnect::broke(""), 0);
             return;
         }
         let Some(ended) = ended else { continue };
         let lasted_ms =
-            if sink.connected { (sink.c.clock.mono_us().saturating_sub(sink.accepted_us) / 1_000).max(1) } else { 0 };
-        let taken_over = ended.end == End::TakenOver;
-        let pause_ms = pauses.next(Was { lasted_ms, brought: sink.has_brought, taken_over });
-        sink.c.health.clashes.store(taken_over && pauses.short() >= 2, Ordering::Relaxed);
-        sink.lost(&ended, pauses.short());
-        let jitter = sink.c.clock.mono_us() % (pause_ms / 2);
+            if sink.connected { (sink.context.clock.mono_us().saturating_sub(sink.accepted_us) / 1_000).max(1) } else { 0 };
+        let taken_over = ended.kind == DisconnectKind::TakenOver;
+        let pause_ms = pauses.next_pause_ms(ConnectionSummary { lasted_ms, has_acked: sink.has_acked, taken_over });
+        sink.context.health.has_client_id_conflict.store(taken_over && pauses.short_connections() >= 2, Ordering::Relaxed);
+        sink.handle_disconnect(&ended, pauses.short_connections());
+        let jitter = sink.context.clock.mono_us() % (pause_ms / 2);
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(Duration::from_millis(pause_ms * 3 / 4 + jitter)) => {}
@@ -164,84 +164,84 @@ pub fn cursor_name(settings: &MqttSettings) -> String {
 }
 
 impl MqttSink {
-    fn new(c: Context) -> Self {
-        let position = c.journal.position(&cursor_name(&c.settings));
+    fn new(context: Context) -> Self {
+        let position = context.journal.position(&cursor_name(&context.settings));
         Self {
             reached: position.low_watermark,
-            cursor: Some(Cursor::new(c.journal.clone(), position)),
-            filter: Filter::new(c.settings.report.clone()),
+            cursor: Some(Cursor::new(context.journal.clone(), position)),
+            filter: Filter::new(context.settings.report.clone()),
             window: InflightWindow::default(),
             queue: VecDeque::new(),
-            again: Vec::new(),
-            refusing: Vec::new(),
-            offers: Offers::new(&c.settings),
+            resends: Vec::new(),
+            pending_rejections: Vec::new(),
+            offers: Offers::new(&context.settings),
             topics: Refusals::default(),
             trial: Trial::default(),
-            told: BTreeMap::new(),
-            states_refused: BTreeSet::new(),
-            said_too_large: BTreeSet::new(),
-            goes_on: false,
-            states_differ: true,
-            max_packet: c.settings.max_packet_bytes,
+            sent_states: BTreeMap::new(),
+            rejected_states: BTreeSet::new(),
+            reported_oversize: BTreeSet::new(),
+            has_more_work: false,
+            states_changed: true,
+            max_packet: context.settings.max_packet_bytes,
             connected: false,
             accepted_us: 0,
-            has_brought: false,
-            said_last: String::new(),
-            caught_up_ms: c.clock.mono().0,
+            has_acked: false,
+            last_reason: String::new(),
+            caught_up_ms: context.clock.mono().0,
             failures: 0,
-            say_again_us: 0,
-            newest: c.journal.newest(),
-            changed: c.states.changed(),
-            c,
+            next_log_us: 0,
+            newest: context.journal.watch_newest(),
+            changed: context.retained_topics.changed(),
+            context,
         }
     }
 
     fn topic(&self, below: &str) -> String {
-        format!("{}/{}/{below}", self.c.settings.prefix, self.c.site)
+        format!("{}/{}/{below}", self.context.settings.prefix, self.context.site)
     }
 
-    fn bye(&self, why: &str) -> MqttMessage {
+    fn offline_message(&self, why: &str) -> MqttMessage {
         let payload = format!("{{\"state\":\"offline\",\"since\":null,\"why\":\"{why}\"}}");
         MqttMessage { topic: self.topic("gateway/status"), retain: true, payload }
     }
 
     /// Runs one connection to its end and returns why it ended; `None`: it was stopped, or the next one makes another offer at once.
-    async fn connection(&mut self, stop: &CancellationToken) -> Option<Ended> {
-        let client_id = self.c.settings.client_id(&self.c.site);
-        let will = self.bye("connection lost");
-        let mut connection = match Connection::new(&self.c.settings, self.offers.now(), &client_id, &will) {
+    async fn connection(&mut self, stop: &CancellationToken) -> Option<Disconnect> {
+        let client_id = self.context.settings.client_id(&self.context.site);
+        let will = self.offline_message("connection lost");
+        let mut connection = match Connection::new(&self.context.settings, self.offers.now(), &client_id, &will) {
             Ok(connection) => connection,
-            Err(error) => return Some(Ended::broke(error)),
+            Err(error) => return Some(Disconnect::broke(error)),
         };
         loop {
             let happened = tokio::select! {
                 biased;
                 () = stop.cancelled() => {
-                    self.leave(connection).await;
+                    self.shut_down(connection).await;
                     return None;
                 }
                 happened = connection.poll() => happened,
-                Ok(()) = self.newest.changed(), if self.wants_more() => Ok(MqttEvent::Other),
-                () = std::future::ready(()), if std::mem::take(&mut self.goes_on) => Ok(MqttEvent::Other),
+                Ok(()) = self.newest.changed(), if self.has_room() => Ok(MqttEvent::Other),
+                () = std::future::ready(()), if std::mem::take(&mut self.has_more_work) => Ok(MqttEvent::Other),
                 () = tokio::time::sleep(Duration::from_secs(1)), if self.connected => Ok(MqttEvent::Other),
                 Ok(()) = self.changed.changed(), if self.connected => {
-                    self.states_differ = true;
+                    self.states_changed = true;
                     Ok(MqttEvent::Other)
                 }
-                () = self.c.dead_letters.notified(), if self.connected => {
+                () = self.context.dead_letters.notified(), if self.connected => {
                     // Such a request means that the cause has been remedied.
-                    self.topics.forget();
-                    for below in std::mem::take(&mut self.states_refused) {
-                        self.told.remove(&below);
-                        self.states_differ = true;
+                    self.topics.clear_rejected();
+                    for below in std::mem::take(&mut self.rejected_states) {
+                        self.sent_states.remove(&below);
+                        self.states_changed = true;
                     }
-                    self.queue_again();
+                    self.queue_dead_letters();
                     Ok(MqttEvent::Other)
                 }
             };
             match happened {
                 Ok(MqttEvent::Connected(able)) => {
-                    if self.offers.accepted(&able) == Accepted::TriesBetter {
+                    if self.offers.record_accepted(&able) == Accepted::RetryBest {
                         connection.disconnect();
                         // Polling sends the DISCONNECT, until the connection is closed.
                         let close = async { while connection.poll().await.is_ok() {} };
@@ -251,11 +251,11 @@ impl MqttSink {
                     connection.limit(self.offers.now());
                     self.accepted(&able);
                 }
-                Ok(happened) => self.happened(happened),
+                Ok(happened) => self.handle_event(happened),
                 Err(ended) => return Some(ended),
             }
             if self.connected {
-                if let Some(stuck) = self.stuck() {
+                if let Some(stuck) = self.ack_timeout() {
                     return Some(stuck);
                 }
                 self.fill(&mut connection).await;
@@ -265,37 +265,37 @@ impl MqttSink {
     }
 
     /// Checks whether the oldest message in flight has exceeded `ack_timeout_s`: it was lost, or the broker does not acknowledge it.
-    fn stuck(&self) -> Option<Ended> {
+    fn ack_timeout(&self) -> Option<Disconnect> {
         let oldest = self.window.oldest_sent()?;
-        let most_s = self.c.settings.ack_timeout_s;
-        let is_stuck = self.c.clock.mono_us().saturating_sub(oldest.sent_us) > most_s * 1_000_000;
-        let words = || format!("the broker has not acknowledged {} for {most_s} s", oldest.load.name());
-        is_stuck.then(|| Ended { end: End::Closed, words: words() })
+        let most_s = self.context.settings.ack_timeout_s;
+        let is_stuck = self.context.clock.mono_us().saturating_sub(oldest.sent_us) > most_s * 1_000_000;
+        let words = || format!("the broker has not acknowledged {} for {most_s} s", oldest.payload_ref.name());
+        is_stuck.then(|| Disconnect { kind: DisconnectKind::Closed, reason: words() })
     }
 
-    fn wants_more(&self) -> bool {
-        self.connected && self.window.in_flight() < self.most()
+    fn has_room(&self) -> bool {
+        self.connected && self.window.in_flight() < self.in_flight_max()
     }
 
     /// Starts the work on a connection that the broker accepted.
-    fn accepted(&mut self, able: &Able) {
+    fn accepted(&mut self, able: &BrokerCapabilities) {
         let most = able.max_packet.map_or(usize::MAX, |m| m as usize);
-        self.max_packet = self.c.settings.max_packet_bytes.min(most);
+        self.max_packet = self.context.settings.max_packet_bytes.min(most);
         self.connected = true;
-        (self.accepted_us, self.has_brought) = (self.c.clock.mono_us(), false);
-        self.told = self.remembered();
-        self.states_differ = true;
-        self.states_refused.clear();
-        self.queue_again();
-        let health = &self.c.health;
+        (self.accepted_us, self.has_acked) = (self.context.clock.mono_us(), false);
+        self.sent_states = self.load_retained_topics();
+        self.states_changed = true;
+        self.rejected_states.clear();
+        self.queue_dead_letters();
+        let health = &self.context.health;
         health.connected.store(true, Ordering::Relaxed);
         health.connects.fetch_add(1, Ordering::Relaxed);
-        SinkHealth::tell(&health.error, "");
-        let less = self.offers.less_than_wanted().join("; ");
-        let (sink, url) = (&self.c.settings.name, &self.c.settings.url);
+        SinkHealth::set_text(&health.error, "");
+        let less = self.offers.unused_features().join("; ");
+        let (sink, url) = (&self.context.settings.name, &self.context.settings.url);
         if less != SinkHealth::text(&health.limits) {
             tracing::warn!(sink, url, less, "the broker can less than is wanted");
-            SinkHealth::tell(&health.limits, less);
+            SinkHealth::set_text(&health.limits, less);
         }
         let failures = std::mem::take(&mut self.failures);
         if let Some(count) = LOG.allows(&format!("up {sink}")) {
@@ -303,105 +303,105 @@ impl MqttSink {
         }
     }
 
-    fn happened(&mut self, happened: MqttEvent) {
+    fn handle_event(&mut self, happened: MqttEvent) {
         match happened {
-            MqttEvent::Sent(packet) if self.offers.now().acked => self.window.sent(packet, self.c.clock.mono_us()),
+            MqttEvent::Sent(packet) if self.offers.now().is_qos1 => self.window.sent(packet, self.context.clock.mono_us()),
             MqttEvent::Sent(_) => {
-                if let Some(id) = self.window.handed_first() {
-                    let (count, reached) = self.window.sent_for_good();
+                if let Some(id) = self.window.first_queued() {
+                    let (count, reached) = self.window.sent_without_ack();
                     self.forget(id, true);
-                    self.moved(count, reached);
+                    self.advance_cursor(count, reached);
                 }
             }
             MqttEvent::Acked(packet, refused) => {
                 let Some(id) = self.window.find(packet).map(|p| p.id) else { return };
-                self.has_brought = true;
+                self.has_acked = true;
                 match refused {
                     None => {
-                        if self.trial.is_alone() || !self.topics.is_empty() {
-                            self.taken(id);
+                        if self.trial.is_isolating() || !self.topics.is_empty() {
+                            self.record_accepted(id);
                         }
                         self.done(id);
                     }
-                    Some(refused) => self.refused(packet, &refused),
+                    Some(refused) => self.handle_rejection(packet, &refused),
                 }
             }
             // This connection subscribes to nothing.
-            MqttEvent::Connected(_) | MqttEvent::Heard(_) | MqttEvent::Subscribed(_) | MqttEvent::Other => {}
+            MqttEvent::Connected(_) | MqttEvent::Received(_) | MqttEvent::Subscribed(_) | MqttEvent::Other => {}
         }
     }
 
     /// The broker has a message, so the cursor may pass it.
     fn done(&mut self, id: u64) {
         self.forget(id, true);
-        let (count, reached) = self.window.done_with(id);
-        self.moved(count, reached);
+        let (count, reached) = self.window.complete(id);
+        self.advance_cursor(count, reached);
     }
 
     /// Updates what is kept of a message outside the window, once the broker has it or has rejected it for good.
     fn forget(&mut self, id: u64, is_delivered: bool) {
-        match self.window.get(id).map(|p| &p.load) {
-            Some(PayloadRef::State { below, clears: true }) if is_delivered => {
+        match self.window.get(id).map(|p| &p.payload_ref) {
+            Some(PayloadRef::State { subtopic: below, clears: true }) if is_delivered => {
                 // The topic is forgotten only after the broker has confirmed the clearing.
-                self.told.remove(below);
-                self.remember();
+                self.sent_states.remove(below);
+                self.save_retained_topics();
             }
-            Some(PayloadRef::Aside(n)) => {
-                if let Some(record) = self.again.get_mut(*n) {
+            Some(PayloadRef::DeadLetter(n)) => {
+                if let Some(record) = self.resends.get_mut(*n) {
                     *record = None;
                 }
-                if self.again.iter().all(Option::is_none) {
-                    self.again.clear();
-                    self.c.dead_letters.sent_again();
+                if self.resends.iter().all(Option::is_none) {
+                    self.resends.clear();
+                    self.context.dead_letters.finish_resend();
                 }
             }
             _ => {}
         }
     }
 
-    fn moved(&mut self, count: u64, reached: Option<Position>) {
-        self.c.health.delivered.fetch_add(count, Ordering::Relaxed);
+    fn advance_cursor(&mut self, count: u64, reached: Option<Position>) {
+        self.context.health.delivered.fetch_add(count, Ordering::Relaxed);
         if let Some(position) = reached {
             self.reached = position.low_watermark;
-            self.c.journal.ack(&cursor_name(&self.c.settings), position);
+            self.context.journal.ack(&cursor_name(&self.context.settings), position);
         }
     }
 
     /// Resets the state after a connection ended; `short` is the number of consecutive short connections.
-    fn lost(&mut self, ended: &Ended, short: u32) {
+    fn handle_disconnect(&mut self, ended: &Disconnect, short: u32) {
         if self.connected {
-            self.offers.ended(ended.end);
+            self.offers.record_disconnect(ended.kind);
             // The broker understood us before, so `NotUnderstood` here is a DISCONNECT with a reason that rumqttc does not know.
-            if matches!(ended.end, End::Closed | End::NotUnderstood) {
-                let oldest = self.window.oldest_sent().map(|p| p.load.name());
-                self.trial.ended(oldest, usize::from(self.c.settings.inflight));
+            if matches!(ended.kind, DisconnectKind::Closed | DisconnectKind::NotUnderstood) {
+                let oldest = self.window.oldest_sent().map(|p| p.payload_ref.name());
+                self.trial.record_disconnect(oldest, usize::from(self.context.settings.inflight));
             }
         } else {
-            self.offers.ended_unheard(ended.end);
+            self.offers.record_connect_failure(ended.kind);
         }
         self.window.clear();
         self.queue.clear();
-        self.refusing.clear();
+        self.pending_rejections.clear();
         self.topics.reconnected();
-        self.show_topics();
+        self.publish_rejected_topics();
         self.filter.reset();
-        let position = self.c.journal.position(&cursor_name(&self.c.settings));
-        self.cursor = Some(Cursor::new(self.c.journal.clone(), position));
-        self.c.health.connected.store(false, Ordering::Relaxed);
-        let mut words = ended.words.clone();
-        if self.connected && short >= SHORT_MAX && ended.end == End::Closed && !self.trial.is_alone() {
-            let id = self.c.settings.client_id(&self.c.site);
+        let position = self.context.journal.position(&cursor_name(&self.context.settings));
+        self.cursor = Some(Cursor::new(self.context.journal.clone(), position));
+        self.context.health.connected.store(false, Ordering::Relaxed);
+        let mut words = ended.reason.clone();
+        if self.connected && short >= SHORT_MAX && ended.kind == DisconnectKind::Closed && !self.trial.is_isolating() {
+            let id = self.context.settings.client_id(&self.context.site);
             words = format!("{words}; it does so soon after each connect: does another client have the id {id}?");
         }
-        self.said_last.clone_from(&ended.words);
-        SinkHealth::tell(&self.c.health.error, words.as_str());
+        self.last_reason.clone_from(&ended.reason);
+        SinkHealth::set_text(&self.context.health.error, words.as_str());
         if !words.is_empty() {
-            let now = self.c.clock.mono_us();
+            let now = self.context.clock.mono_us();
             self.failures = if self.connected { 1 } else { self.failures + 1 };
-            if self.failures == 1 || now >= self.say_again_us {
+            if self.failures == 1 || now >= self.next_log_us {
                 // Logged when it begins, and hourly while it lasts.
-                self.say_again_us = now + 3_600_000_000;
-                let (sink, url, failures) = (&self.c.settings.name, &self.c.settings.url, self.failures);
+                self.next_log_us = now + 3_600_000_000;
+                let (sink, url, failures) = (&self.context.settings.name, &self.context.settings.url, self.failures);
                 if let Some(count) = LOG.allows(&format!("down {sink}")) {
                     tracing::warn!(sink, url, error = words, failures, count, "broker is not connected");
                 }
@@ -411,11 +411,11 @@ impl MqttSink {
     }
 
     fn show_lag(&mut self) {
-        if self.connected && self.c.clock.mono_us().saturating_sub(self.accepted_us) > GOOD_US {
-            self.c.health.clashes.store(false, Ordering::Relaxed);
+        if self.connected && self.context.clock.mono_us().saturating_sub(self.accepted_us) > GOOD_US {
+            self.context.health.has_client_id_conflict.store(false, Ordering::Relaxed);
         }
-        let lag = self.c.journal.lag(&Position::at(self.reached), self.c.journal.newest_seq());
-        let now = self.c.clock.now();
+        let lag = self.context.journal.lag(&Position::at(self.reached), self.context.journal.newest_seq());
+        let now = self.context.clock.now();
         // While connected: the age of the oldest reading in flight. Otherwise: the time since the sink was last up to date.
         let age = match self.window.oldest().map(|entry| entry.reading.at) {
             Some(at) if at.mono.0 > 0 => now.mono.since(at.mono),
@@ -426,23 +426,23 @@ impl MqttSink {
         if self.connected {
             self.caught_up_ms = now.mono.0.saturating_sub(age);
         }
-        self.c.health.lag.store(lag, Ordering::Relaxed);
-        self.c.health.lag_ms.store(age, Ordering::Relaxed);
+        self.context.health.lag.store(lag, Ordering::Relaxed);
+        self.context.health.lag_ms.store(age, Ordering::Relaxed);
     }
 
     /// Shuts down: publishes the offline state, waits for the messages in flight, and disconnects so that the last will is not published.
-    async fn leave(&mut self, mut connection: Connection) {
+    async fn shut_down(&mut self, mut connection: Connection) {
         if !self.connected {
             return;
         }
-        let bye = self.bye("stopped");
+        let bye = self.offline_message("stopped");
         let finish = async {
             let mut said = false;
             loop {
-                if !said && self.window.in_flight() < self.most() {
+                if !said && self.window.in_flight() < self.in_flight_max() {
                     said = connection.try_publish(&bye);
                     if said {
-                        let load = PayloadRef::State { below: "gateway/status".to_string(), clears: false };
+                        let load = PayloadRef::State { subtopic: "gateway/status".to_string(), clears: false };
                         self.window.push(load, bye.clone());
                     }
                 }
@@ -453,7 +453,7 @@ impl MqttSink {
                     return;
                 }
                 match connection.poll().await {
-                    Ok(happened) => self.happened(happened),
+                    Ok(happened) => self.handle_event(happened),
                     Err(_) => return,
                 }
             }

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 
 use crate::journal::fetch::{Cursor, JournalItem};
 use crate::sink::mqtt::client::{Connection, MqttMessage};
-use crate::sink::mqtt::payload::{self, When};
-use crate::sink::mqtt::rejection::{Refusing, Why};
+use crate::sink::mqtt::payload::{self, ReadingTime};
+use crate::sink::mqtt::rejection::{PendingRejection, RejectionCause};
 use crate::sink::mqtt::window::PayloadRef;
 use crate::sink::mqtt::{MqttSink, Outgoing, cursor_name};
-use crate::sink::refusals::Admits;
+use crate::sink::refusals::Admission;
 use crate::store::atomic_file;
 
 /// Placeholder for the content of a retained topic whose clearing is in flight.
@@ -24,19 +24,19 @@ const WINDOW_MAX: usize = 2_000;
 
 impl MqttSink {
     /// How many messages may be in flight.
-    pub(super) fn most(&self) -> usize {
-        if self.trial.is_alone() { 1 } else { usize::from(self.c.settings.inflight.max(1)) }
+    pub(super) fn in_flight_max(&self) -> usize {
+        if self.trial.is_isolating() { 1 } else { usize::from(self.context.settings.inflight.max(1)) }
     }
 
     /// Queues as many messages as fit: changed states first, then readings.
     pub(super) async fn fill(&mut self, connection: &mut Connection) {
-        let began_us = self.c.clock.mono_us();
-        self.look_at_topics();
-        if std::mem::take(&mut self.states_differ) {
+        let began_us = self.context.clock.mono_us();
+        self.retry_topics();
+        if std::mem::take(&mut self.states_changed) {
             self.queue_states();
         }
         loop {
-            while self.window.in_flight() < self.most() && self.window.len() < WINDOW_MAX {
+            while self.window.in_flight() < self.in_flight_max() && self.window.len() < WINDOW_MAX {
                 let Some(next) = self.queue.pop_front() else { break };
                 if let Some(next) = self.admit(next)
                     && !self.publish(connection, next)
@@ -47,18 +47,18 @@ impl MqttSink {
             if self.window.len() >= WINDOW_MAX {
                 self.give_up(true);
             }
-            if self.set_aside().await {
+            if self.write_dead_letters().await {
                 // If many messages are rejected, the connection must be polled in between.
-                if self.c.clock.mono_us().saturating_sub(began_us) > TURN_US {
-                    self.goes_on = true;
+                if self.context.clock.mono_us().saturating_sub(began_us) > TURN_US {
+                    self.has_more_work = true;
                     return;
                 }
                 continue;
             }
-            if self.window.in_flight() >= self.most() || !self.queue.is_empty() {
+            if self.window.in_flight() >= self.in_flight_max() || !self.queue.is_empty() {
                 return;
             }
-            let items = self.next(self.most() - self.window.in_flight()).await;
+            let items = self.next(self.in_flight_max() - self.window.in_flight()).await;
             if items.is_empty() {
                 return;
             }
@@ -70,35 +70,35 @@ impl MqttSink {
 
     /// Returns the message if it may be sent now. Otherwise it is put into the window, where it waits or becomes a dead letter.
     fn admit(&mut self, next: Outgoing) -> Option<Outgoing> {
-        let Outgoing { message, load, again: None } = next else { return Some(next) };
-        let now = self.c.clock.mono_us();
-        if message.payload.len() > self.room(&message.topic) {
+        let Outgoing { message, payload_ref: load, window_id: None } = next else { return Some(next) };
+        let now = self.context.clock.mono_us();
+        if message.payload.len() > self.payload_max(&message.topic) {
             let said = self.too_large(message.payload.len(), &message.topic);
             let id = self.window.push_held(load, message);
-            self.refusing.push(Refusing { id, said, why: Why::Size });
+            self.pending_rejections.push(PendingRejection { id, reason: said, cause: RejectionCause::Size });
             return None;
         }
-        if self.trial.is_alone() && self.trial.is_suspended(&load.name()) {
+        if self.trial.is_isolating() && self.trial.is_suspended(&load.name()) {
             let _its_place = self.window.push_held(load, message);
             if self.trial.is_proven() {
-                self.refuse_suspended();
+                self.reject_suspended();
             }
             return None;
         }
-        match self.topics.admits(&message.topic, now) {
-            Admits::Yes => {}
-            Admits::Alone => self.trial.begin(usize::from(self.c.settings.inflight)),
-            Admits::Waits => {
+        match self.topics.admission(&message.topic, now) {
+            Admission::Send => {}
+            Admission::SendAlone => self.trial.isolate(usize::from(self.context.settings.inflight)),
+            Admission::Hold => {
                 let _its_place = self.window.push_held(load, message);
                 return None;
             }
-            Admits::No(said) => {
+            Admission::Reject(said) => {
                 let id = self.window.push_held(load, message);
-                self.refusing.push(Refusing { id, said, why: Why::Topic });
+                self.pending_rejections.push(PendingRejection { id, reason: said, cause: RejectionCause::Topic });
                 return None;
             }
         }
-        Some(Outgoing { message, load, again: None })
+        Some(Outgoing { message, payload_ref: load, window_id: None })
     }
 
     /// Queues a message for sending; `false` if there is no room, and then it is the next one.
@@ -107,36 +107,36 @@ impl MqttSink {
             self.queue.push_front(next);
             return false;
         }
-        match next.again {
-            Some(id) => self.window.again(id),
-            None => self.window.push(next.load, next.message),
+        match next.window_id {
+            Some(id) => self.window.requeued(id),
+            None => self.window.push(next.payload_ref, next.message),
         }
         true
     }
 
     /// Timed work: retries topics over quota or gives them up, and retries the states of rejected topics.
-    fn look_at_topics(&mut self) {
-        let now = self.c.clock.mono_us();
+    fn retry_topics(&mut self) {
+        let now = self.context.clock.mono_us();
         for topic in self.topics.due(now) {
             let first = self.window.held().find(|p| p.message.topic == topic).cloned();
             if let Some(held) = first {
-                self.once_more(held);
+                self.requeue(held);
             }
         }
         self.give_up(false);
         let due: Vec<String> =
-            self.states_refused.iter().filter(|b| self.topics.is_due(&self.topic(b), now)).cloned().collect();
+            self.rejected_states.iter().filter(|b| self.topics.is_due(&self.topic(b), now)).cloned().collect();
         for below in due {
-            self.states_refused.remove(&below);
-            self.told.remove(&below);
-            self.states_differ = true;
+            self.rejected_states.remove(&below);
+            self.sent_states.remove(&below);
+            self.states_changed = true;
         }
     }
 
     /// The next readings, from memory if they are there; files are read on a blocking thread.
     async fn next(&mut self, max: usize) -> Vec<JournalItem> {
         let Some(mut cursor) = self.cursor.take() else { return Vec::new() };
-        if let Some(items) = cursor.live(max) {
+        if let Some(items) = cursor.fetch_tail(max) {
             self.cursor = Some(cursor);
             return items;
         }
@@ -150,8 +150,8 @@ impl MqttSink {
                 items
             }
             Err(_) => {
-                let position = self.c.journal.position(&cursor_name(&self.c.settings));
-                self.cursor = Some(Cursor::new(self.c.journal.clone(), position));
+                let position = self.context.journal.position(&cursor_name(&self.context.settings));
+                self.cursor = Some(Cursor::new(self.context.journal.clone(), position));
                 Vec::new()
             }
         }
@@ -159,10 +159,10 @@ impl MqttSink {
 
     /// Whether `what` has not been reported as too large yet. The set holds twice as many as the window before it is cleared.
     pub(super) fn is_first_too_large(&mut self, what: String) -> bool {
-        if self.said_too_large.len() >= 2 * WINDOW_MAX {
-            self.said_too_large.clear();
+        if self.reported_oversize.len() >= 2 * WINDOW_MAX {
+            self.reported_oversize.clear();
         }
-        self.said_too_large.insert(what)
+        self.reported_oversize.insert(what)
     }
 
     /// The reason text for a message that is too large.
@@ -172,7 +172,7 @@ impl MqttSink {
     }
 
     /// Maximum payload for a topic, bytes.
-    fn room(&self, topic: &str) -> usize {
+    fn payload_max(&self, topic: &str) -> usize {
         self.max_packet.saturating_sub(topic.len() + OVERHEAD)
     }
 
@@ -181,20 +181,20 @@ impl MqttSink {
         let topic = self.topic(&format!("{}/telemetry", reading.stream.device));
         // Decided streams (states and alarms) are published on retained topics instead.
         let is_decided = reading.stream.is_decided();
-        let pick = if is_decided { None } else { self.filter.pick(reading) };
-        let dated = self.c.journal.dated(&item.entry);
-        let boot = if dated.is_some() { None } else { self.c.journal.boot_of(&item.entry) };
-        let when = dated.map_or(When::SinceBoot(boot.as_deref(), reading.at.mono), When::Dated);
+        let pick = if is_decided { None } else { self.filter.select(reading) };
+        let dated = self.context.journal.date_of(&item.entry);
+        let boot = if dated.is_some() { None } else { self.context.journal.boot_id_of(&item.entry) };
+        let when = dated.map_or(ReadingTime::SinceBoot(boot.as_deref(), reading.at.mono), ReadingTime::Dated);
         let messages = if is_decided {
             Vec::new()
         } else {
-            payload::telemetry(item.entry.seq, reading, when, pick.as_deref(), self.room(&topic))
+            payload::telemetry(item.entry.seq, reading, when, pick.as_deref(), self.payload_max(&topic))
         };
         if messages.is_empty() {
-            self.c.health.filtered.fetch_add(1, Ordering::Relaxed);
+            self.context.health.filtered.fetch_add(1, Ordering::Relaxed);
             if self.window.is_empty() && self.queue.is_empty() {
                 self.reached = item.position.low_watermark;
-                self.c.journal.ack(&cursor_name(&self.c.settings), item.position);
+                self.context.journal.ack(&cursor_name(&self.context.settings), item.position);
             }
             return;
         }
@@ -203,23 +203,23 @@ impl MqttSink {
             let position = (n == parts).then(|| item.position.clone());
             let load = PayloadRef::Reading { entry: Arc::clone(&item.entry), part: (n, parts), position };
             let message = MqttMessage { topic: topic.clone(), retain: false, payload };
-            self.queue.push_back(Outgoing { message, load, again: None });
+            self.queue.push_back(Outgoing { message, payload_ref: load, window_id: None });
         }
     }
 
     /// Queues the states that differ from those on the broker, before everything else.
     fn queue_states(&mut self) {
-        let now = self.c.states.get();
+        let now = self.context.retained_topics.get();
         let mut first = VecDeque::new();
-        let mut told = now.clone();
-        let changed: Vec<_> = now.iter().filter(|(below, json)| self.told.get(*below) != Some(json)).collect();
+        let mut sent_states = now.clone();
+        let changed: Vec<_> = now.iter().filter(|(below, json)| self.sent_states.get(*below) != Some(json)).collect();
         for (below, json) in changed {
             let topic = self.topic(below);
-            if json.len() > self.room(&topic) {
+            if json.len() > self.payload_max(&topic) {
                 let said = self.too_large(json.len(), &topic);
                 // Reported once, not at each reconnect.
                 if self.is_first_too_large(format!("{below} {}", json.len())) {
-                    self.was_set_aside(&format!("the state {below}: {said}"));
+                    self.report_dead_letter(&format!("the state {below}: {said}"));
                 }
             } else {
                 first.push_back(Outgoing::state(below, topic, json.clone()));
@@ -227,45 +227,45 @@ impl MqttSink {
         }
         // Removed topics are remembered until the broker has cleared them, across restarts.
         let clears = self.offers.now().retain;
-        for (below, was) in self.told.iter().filter(|(t, _)| !now.contains_key(*t)) {
+        for (below, was) in self.sent_states.iter().filter(|(t, _)| !now.contains_key(*t)) {
             if was != CLEARING && clears {
                 first.push_back(Outgoing::state(below, self.topic(below), String::new()));
             }
-            told.insert(below.clone(), if clears { CLEARING.to_string() } else { was.clone() });
+            sent_states.insert(below.clone(), if clears { CLEARING.to_string() } else { was.clone() });
         }
-        let topics_changed = told.keys().collect::<BTreeSet<_>>() != self.told.keys().collect();
+        let topics_changed = sent_states.keys().collect::<BTreeSet<_>>() != self.sent_states.keys().collect();
         first.append(&mut self.queue);
-        (self.queue, self.told) = (first, told);
+        (self.queue, self.sent_states) = (first, sent_states);
         if topics_changed {
-            self.remember();
+            self.save_retained_topics();
         }
     }
 
     /// Queues the dead letters that an operator has asked to send again.
-    pub(super) fn queue_again(&mut self) {
+    pub(super) fn queue_dead_letters(&mut self) {
         // A record without a topic is not a message.
-        self.again.extend(self.c.dead_letters.take_again().into_iter().filter(|r| !r.topic.is_empty()).map(Some));
-        if self.again.iter().all(Option::is_none) {
-            self.again.clear();
-            return self.c.dead_letters.sent_again();
+        self.resends.extend(self.context.dead_letters.take_resend().into_iter().filter(|r| !r.topic.is_empty()).map(Some));
+        if self.resends.iter().all(Option::is_none) {
+            self.resends.clear();
+            return self.context.dead_letters.finish_resend();
         }
-        for (n, record) in self.again.iter().enumerate() {
+        for (n, record) in self.resends.iter().enumerate() {
             let Some(record) = record else { continue };
-            let message = MqttMessage { topic: record.topic.clone(), retain: false, payload: record.what.clone() };
-            self.queue.push_back(Outgoing { message, load: PayloadRef::Aside(n), again: None });
+            let message = MqttMessage { topic: record.topic.clone(), retain: false, payload: record.payload.clone() };
+            self.queue.push_back(Outgoing { message, payload_ref: PayloadRef::DeadLetter(n), window_id: None });
         }
     }
 
     /// Topics that an earlier run or connection has retained on this broker, with unknown content, so that each is sent or cleared.
-    pub(super) fn remembered(&self) -> BTreeMap<String, String> {
-        let text = std::fs::read_to_string(&self.c.memory).unwrap_or_default();
+    pub(super) fn load_retained_topics(&self) -> BTreeMap<String, String> {
+        let text = std::fs::read_to_string(&self.context.retained_file).unwrap_or_default();
         text.lines().filter(|l| !l.is_empty()).map(|l| (l.to_string(), String::new())).collect()
     }
 
-    pub(super) fn remember(&self) {
-        let text: String = self.told.keys().map(|t| format!("{t}\n")).collect();
-        if let Err(error) = atomic_file::replace(&self.c.memory, text.as_bytes()) {
-            tracing::warn!(file = %self.c.memory.display(), %error, "cannot remember which topics are retained");
+    pub(super) fn save_retained_topics(&self) {
+        let text: String = self.sent_states.keys().map(|t| format!("{t}\n")).collect();
+        if let Err(error) = atomic_file::replace(&self.context.retained_file, text.as_bytes()) {
+            tracing::warn!(file = %self.context.retained_file.display(), %error, "cannot remember which topics are retained");
         }
     }
 }

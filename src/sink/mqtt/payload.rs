@@ -6,7 +6,7 @@ use crate::model::value::write_json_text;
 
 /// The time of a reading, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When<'a> {
+pub enum ReadingTime<'a> {
     Dated(UnixMillis),
     /// Without a trusted date: the boot id, if it is known, and the time since boot, so that a subscriber who knows the boot's date can
     /// compute the date.
@@ -14,26 +14,26 @@ pub enum When<'a> {
 }
 
 /// Bytes of the members `part` and `parts`, each of at most four digits.
-const PARTS_MOST: usize = 25;
+const PARTS_BYTES: usize = 25;
 
-/// The messages of a reading: one, or parts within the size limit with the same `seq`. A point that does not fit alone gives a part that is
-/// too large. Without a selection of samples all are sent. `ts` is the receipt of the first response of the cycle, and `later_ms` lists the
-/// offsets of points from later responses, so each point has the same time as in store and history.
-pub fn telemetry(seq: u64, reading: &Reading, when: When<'_>, pick: Option<&[bool]>, most: usize) -> Vec<String> {
+/// The messages of a reading: one, or parts of at most `most` bytes each with the same `seq`. A point that does not fit alone gives a part
+/// that is too large. `pick` selects the samples; `None`: all. `ts` is the receipt of the first response of the cycle, and `later_ms` lists
+/// the offsets of points from later responses, so each point has the same time as in store and history.
+pub fn telemetry(seq: u64, reading: &Reading, when: ReadingTime<'_>, selected: Option<&[bool]>, max_bytes: usize) -> Vec<String> {
     let n = reading.stream.points.len();
-    let sent = |i: &usize| pick.is_none_or(|p| p[*i]) && reading.sample(*i).is_some();
+    let sent = |i: &usize| selected.is_none_or(|p| p[*i]) && reading.sample(*i).is_some();
     let members: Vec<usize> = (0..n).filter(sent).collect();
     if members.is_empty() {
         return Vec::new();
     }
-    let whole = message(seq, reading, when, &members, None);
-    if whole.len() <= most {
-        return vec![whole];
+    let single = message(seq, reading, when, &members, None);
+    if single.len() <= max_bytes {
+        return vec![single];
     }
     let (mut parts, mut left) = (Vec::new(), vec![members]);
     while let Some(mut some) = left.pop() {
-        let size = message(seq, reading, when, &some, None).len() + PARTS_MOST;
-        if size <= most || some.len() == 1 {
+        let size = message(seq, reading, when, &some, None).len() + PARTS_BYTES;
+        if size <= max_bytes || some.len() == 1 {
             parts.push(some);
         } else {
             let rest = some.split_off(some.len() / 2);
@@ -45,13 +45,13 @@ pub fn telemetry(seq: u64, reading: &Reading, when: When<'_>, pick: Option<&[boo
     parts.iter().enumerate().map(text).collect()
 }
 
-fn message(seq: u64, reading: &Reading, when: When<'_>, members: &[usize], part: Option<(usize, usize)>) -> String {
+fn message(seq: u64, reading: &Reading, when: ReadingTime<'_>, members: &[usize], part: Option<(usize, usize)>) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(96 + members.len() * 28);
     let _infallible = match when {
-        When::Dated(at) => write!(out, "{{\"ts\":\"{}\",\"ts_ms\":{}", at.rfc3339(), at.0),
-        When::SinceBoot(Some(boot), at) => write!(out, "{{\"ts\":null,\"boot\":\"{boot}\",\"mono_ms\":{}", at.0),
-        When::SinceBoot(None, at) => write!(out, "{{\"ts\":null,\"mono_ms\":{}", at.0),
+        ReadingTime::Dated(at) => write!(out, "{{\"ts\":\"{}\",\"ts_ms\":{}", at.rfc3339(), at.0),
+        ReadingTime::SinceBoot(Some(boot), at) => write!(out, "{{\"ts\":null,\"boot\":\"{boot}\",\"mono_ms\":{}", at.0),
+        ReadingTime::SinceBoot(None, at) => write!(out, "{{\"ts\":null,\"mono_ms\":{}", at.0),
     };
     let _infallible = write!(out, ",\"seq\":{seq}");
     if let Some((part, parts)) = part {
@@ -102,7 +102,7 @@ mod tests {
             name: name.into(),
             kind: PointKind::Number,
             retention: Retention::Telemetry,
-            form: Encoding::Exact(1),
+            encoding: Encoding::Exact(1),
         };
         let points = vec![point("voltage_v"), point("running"), point("fuel_pct")];
         let stream = Arc::new(Stream { device: "g".into(), source: "u/fast".into(), every_ms: 1_000, points });
@@ -112,9 +112,9 @@ mod tests {
         Reading { stream, at, body: Body::Samples { samples, parts } }
     }
 
-    const AT: When<'_> = When::Dated(UnixMillis(1_700_000_000_000));
+    const AT: ReadingTime<'_> = ReadingTime::Dated(UnixMillis(1_700_000_000_000));
 
-    fn one(parts: Vec<Part>, when: When<'_>, pick: Option<&[bool]>) -> String {
+    fn one(parts: Vec<Part>, when: ReadingTime<'_>, pick: Option<&[bool]>) -> String {
         let messages = telemetry(7, &reading(parts), when, pick, 1_000);
         assert!(messages.len() < 2);
         messages.concat()
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn without_a_date_there_is_the_time_since_the_boot() {
-        let since = |boot| one(vec![], When::SinceBoot(boot, MonotonicMillis(5_000)), None);
+        let since = |boot| one(vec![], ReadingTime::SinceBoot(boot, MonotonicMillis(5_000)), None);
         assert!(since(None).starts_with(r#"{"ts":null,"mono_ms":5000,"seq":7,"#));
         assert!(since(Some("b-1")).starts_with(r#"{"ts":null,"boot":"b-1","mono_ms":5000,"seq":7,"#));
     }

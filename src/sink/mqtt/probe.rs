@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use crate::sink::mqtt::client::{Connection, End, MqttEvent, MqttMessage};
+use crate::sink::mqtt::client::{Connection, DisconnectKind, MqttEvent, MqttMessage};
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
 use crate::sink::mqtt::settings::MqttSettings;
 
 /// Timeout of the whole check.
-const MOST: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Maximum number of connections; later ones offer less.
 const TRIES: usize = 16;
 
 /// Runs the check: a description and a result for each step.
 pub async fn probe(settings: &MqttSettings, site: &str) -> Vec<(String, Result<String, String>)> {
     let mut out = Vec::new();
-    if tokio::time::timeout(MOST, connect(settings, site, &mut out)).await.is_err() {
+    if tokio::time::timeout(TIMEOUT, connect(settings, site, &mut out)).await.is_err() {
         out.push(("the broker".to_string(), Err("no answer in time".to_string())));
     }
     out
@@ -31,18 +31,18 @@ async fn connect(settings: &MqttSettings, site: &str, out: &mut Vec<(String, Res
             Err(why) => return out.push(("connect".to_string(), Err(why))),
         };
         match connection.poll().await {
-            Ok(MqttEvent::Connected(able)) if offers.accepted(&able) == Accepted::Stays => {
+            Ok(MqttEvent::Connected(able)) if offers.record_accepted(&able) == Accepted::Keep => {
                 connection.limit(offers.now());
-                let less = offers.less_than_wanted();
+                let less = offers.unused_features();
                 let said = if less.is_empty() { "accepted".to_string() } else { less.join("; ") };
                 out.push(("connect".to_string(), Ok(said)));
-                return talk(settings, site, &mut connection, offers.now().acked, out).await;
+                return check_publish_and_commands(settings, site, &mut connection, offers.now().is_qos1, out).await;
             }
             Ok(_) => {}
             Err(ended) => {
-                let is_away = ended.end == End::Broke;
-                offers.ended_unheard(ended.end);
-                last = ended.words;
+                let is_away = ended.kind == DisconnectKind::Broke;
+                offers.record_connect_failure(ended.kind);
+                last = ended.reason;
                 if is_away {
                     break;
                 }
@@ -52,7 +52,7 @@ async fn connect(settings: &MqttSettings, site: &str, out: &mut Vec<(String, Res
     out.push(("connect".to_string(), Err(last)));
 }
 
-async fn talk(
+async fn check_publish_and_commands(
     settings: &MqttSettings,
     site: &str,
     connection: &mut Connection,
@@ -68,7 +68,7 @@ async fn talk(
             Ok(MqttEvent::Acked(_, Some(refused))) => break Err(refused.reason),
             Ok(MqttEvent::Sent(_)) if !is_acked => break Ok("sent, without acknowledgement".to_string()),
             Ok(_) => {}
-            Err(ended) => break Err(ended.words),
+            Err(ended) => break Err(ended.reason),
         }
     };
     let is_over = published.is_err();
@@ -82,7 +82,7 @@ async fn talk(
         match connection.poll().await {
             Ok(MqttEvent::Subscribed(said)) => break said.map(|()| "allowed".to_string()),
             Ok(_) => {}
-            Err(ended) => break Err(ended.words),
+            Err(ended) => break Err(ended.reason),
         }
     };
     out.push((format!("subscribe to {filter}"), subscribed));

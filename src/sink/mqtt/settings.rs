@@ -191,7 +191,7 @@ impl MqttSettings {
         let certificate =
             certificate.map(|(path, key)| NamedFile { key: "cert_file", path, kind: FileKind::Certificate(key) });
         let secret = NamedFile::secret("password_file", self.password_file.as_ref());
-        [NamedFile::authorities(self.ca_file.as_ref()), certificate, secret].into_iter().flatten().collect()
+        [NamedFile::ca_certificates(self.ca_file.as_ref()), certificate, secret].into_iter().flatten().collect()
     }
 
     /// The MQTT client id. Two clients with one id end each other's connections.

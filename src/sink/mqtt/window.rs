@@ -21,12 +21,12 @@ pub enum PayloadRef {
     },
     State {
         /// Topic below `<prefix>/<site>/`.
-        below: String,
+        subtopic: String,
         /// Whether the payload is empty, which clears the retained message.
         clears: bool,
     },
     /// A dead letter that is sent again: its index among those.
-    Aside(usize),
+    DeadLetter(usize),
 }
 
 impl PayloadRef {
@@ -39,8 +39,8 @@ impl PayloadRef {
             PayloadRef::Reading { entry, part: (part, parts), .. } => {
                 format!("{} number {} part {part} of {parts}", entry.reading.stream.device, entry.seq)
             }
-            PayloadRef::State { below, .. } => format!("the state {below}"),
-            PayloadRef::Aside(n) => format!("message {} of those that were set aside", n + 1),
+            PayloadRef::State { subtopic: below, .. } => format!("the state {below}"),
+            PayloadRef::DeadLetter(n) => format!("message {} of those that were set aside", n + 1),
         }
     }
 }
@@ -52,7 +52,7 @@ pub struct Pending {
     pub id: u64,
     /// MQTT packet id, once it was sent.
     pub packet: Option<u16>,
-    pub load: PayloadRef,
+    pub payload_ref: PayloadRef,
     /// The message, kept for a retry.
     pub message: MqttMessage,
     /// How often the broker rejected it, without "quota exceeded".
@@ -60,7 +60,7 @@ pub struct Pending {
     /// When it was sent, monotonic microseconds.
     pub sent_us: u64,
     /// Whether it waits and is not to be sent now.
-    pub held: bool,
+    pub is_held: bool,
     acked: bool,
     /// Whether the broker has it; otherwise it became a dead letter.
     delivered: bool,
@@ -70,7 +70,7 @@ pub struct Pending {
 pub struct InflightWindow {
     queue: VecDeque<Pending>,
     /// Ids of messages queued in rumqttc that have no packet id yet, in the order in which they will get one.
-    handed: VecDeque<u64>,
+    queued_ids: VecDeque<u64>,
     next_id: u64,
 }
 
@@ -87,35 +87,35 @@ impl InflightWindow {
 
     /// Number of messages queued or sent and not acknowledged.
     pub fn in_flight(&self) -> usize {
-        self.handed.len() + self.queue.iter().filter(|p| p.packet.is_some() && !p.acked).count()
+        self.queued_ids.len() + self.queue.iter().filter(|p| p.packet.is_some() && !p.acked).count()
     }
 
     /// Messages that wait and are not to be sent now.
     pub fn held(&self) -> impl Iterator<Item = &Pending> {
-        self.queue.iter().filter(|p| p.held)
+        self.queue.iter().filter(|p| p.is_held)
     }
 
     /// Adds a message that was queued in rumqttc.
     pub fn push(&mut self, load: PayloadRef, message: MqttMessage) {
-        self.handed.push_back(self.next_id);
-        self.take_in(load, message, false);
+        self.queued_ids.push_back(self.next_id);
+        self.insert(load, message, false);
     }
 
     /// Adds a message that waits; returns its id.
     pub fn push_held(&mut self, load: PayloadRef, message: MqttMessage) -> u64 {
-        self.take_in(load, message, true)
+        self.insert(load, message, true)
     }
 
-    fn take_in(&mut self, load: PayloadRef, message: MqttMessage, held: bool) -> u64 {
+    fn insert(&mut self, load: PayloadRef, message: MqttMessage, held: bool) -> u64 {
         let id = self.next_id;
         self.queue.push_back(Pending {
             id,
             packet: None,
-            load,
+            payload_ref: load,
             message,
             refusals: 0,
             sent_us: 0,
-            held,
+            is_held: held,
             acked: false,
             delivered: false,
         });
@@ -124,36 +124,36 @@ impl InflightWindow {
     }
 
     /// A message of the window was queued in rumqttc again. It keeps its position, so that the cursor does not pass it.
-    pub fn again(&mut self, id: u64) {
-        self.handed.push_back(id);
-        self.queue.iter_mut().filter(|p| p.id == id).for_each(|p| p.held = false);
+    pub fn requeued(&mut self, id: u64) {
+        self.queued_ids.push_back(id);
+        self.queue.iter_mut().filter(|p| p.id == id).for_each(|p| p.is_held = false);
     }
 
     /// The message that was queued first was sent with this packet id.
     pub fn sent(&mut self, packet: u16, now_us: u64) {
-        let Some(id) = self.handed.pop_front() else { return };
+        let Some(id) = self.queued_ids.pop_front() else { return };
         if let Some(pending) = self.queue.iter_mut().find(|p| p.id == id) {
             (pending.packet, pending.sent_us) = (Some(packet), now_us);
         }
     }
 
     /// QoS 0: the message that was queued first was sent and counts as delivered.
-    pub fn sent_for_good(&mut self) -> (u64, Option<Position>) {
-        let id = self.handed.pop_front();
-        id.map_or((0, None), |id| self.done_with(id))
+    pub fn sent_without_ack(&mut self) -> (u64, Option<Position>) {
+        let id = self.queued_ids.pop_front();
+        id.map_or((0, None), |id| self.complete(id))
     }
 
-    /// The broker rejected a packet, which adds to its `refusals` unless it was only over quota; returns the message.
-    pub fn refused(&mut self, packet: u16, counts: bool) -> Option<Pending> {
+    /// The broker rejected a packet; returns the message. `counts`: whether this adds to its `refusals`.
+    pub fn record_rejection(&mut self, packet: u16, is_counted: bool) -> Option<Pending> {
         let pending = self.queue.iter_mut().find(|p| p.packet == Some(packet) && !p.acked)?;
-        pending.refusals += u32::from(counts);
+        pending.refusals += u32::from(is_counted);
         Some(pending.clone())
     }
 
     /// Frees the packet id of a rejected message, which is then sent again or held.
     pub fn release(&mut self, packet: u16, held: bool) {
         if let Some(pending) = self.queue.iter_mut().find(|p| p.packet == Some(packet) && !p.acked) {
-            (pending.packet, pending.held) = (None, held);
+            (pending.packet, pending.is_held) = (None, held);
         }
     }
 
@@ -168,8 +168,8 @@ impl InflightWindow {
     }
 
     /// Id of the message that was queued first and has not been sent.
-    pub fn handed_first(&self) -> Option<u64> {
-        self.handed.front().copied()
+    pub fn first_queued(&self) -> Option<u64> {
+        self.queued_ids.front().copied()
     }
 
     /// The oldest message that was sent and is not acknowledged.
@@ -181,34 +181,34 @@ impl InflightWindow {
     pub fn oldest(&self) -> Option<&JournalEntry> {
         self.queue
             .iter()
-            .find_map(|p| if let PayloadRef::Reading { entry, .. } = &p.load { Some(&**entry) } else { None })
+            .find_map(|p| if let PayloadRef::Reading { entry, .. } = &p.payload_ref { Some(&**entry) } else { None })
     }
 
     /// A packet is acknowledged. Returns how many delivered messages left the window, and the position to which the cursor may move.
     pub fn done(&mut self, packet: u16) -> (u64, Option<Position>) {
         let id = self.find(packet).map(|p| p.id);
-        id.map_or((0, None), |id| self.done_with(id))
+        id.map_or((0, None), |id| self.complete(id))
     }
 
     /// A message is delivered; returns as `done`.
-    pub fn done_with(&mut self, id: u64) -> (u64, Option<Position>) {
+    pub fn complete(&mut self, id: u64) -> (u64, Option<Position>) {
         self.end(id, true)
     }
 
     /// A message became a dead letter; returns as `done`.
-    pub fn set_aside(&mut self, id: u64) -> (u64, Option<Position>) {
+    pub fn complete_as_dead_letter(&mut self, id: u64) -> (u64, Option<Position>) {
         self.end(id, false)
     }
 
     fn end(&mut self, id: u64, delivered: bool) -> (u64, Option<Position>) {
         for pending in self.queue.iter_mut().filter(|p| p.id == id) {
-            (pending.acked, pending.held, pending.delivered) = (true, false, delivered);
+            (pending.acked, pending.is_held, pending.delivered) = (true, false, delivered);
         }
         let (mut count, mut reached) = (0, None);
         while self.queue.front().is_some_and(|p| p.acked) {
             let Some(front) = self.queue.pop_front() else { break };
             count += u64::from(front.delivered);
-            if let PayloadRef::Reading { position: Some(position), .. } = front.load {
+            if let PayloadRef::Reading { position: Some(position), .. } = front.payload_ref {
                 reached = Some(position);
             }
         }
@@ -218,7 +218,7 @@ impl InflightWindow {
     /// The connection has ended: empties the window.
     pub fn clear(&mut self) {
         self.queue.clear();
-        self.handed.clear();
+        self.queued_ids.clear();
     }
 }
 
@@ -258,12 +258,12 @@ mod tests {
         let mut window = InflightWindow::default();
         (1..=2).for_each(|seq| window.push(load(seq), message()));
         (11..=12).for_each(|packet| window.sent(packet, 0));
-        let refused = window.refused(11, true).unwrap();
+        let refused = window.record_rejection(11, true).unwrap();
         assert_eq!(refused.refusals, 1);
         window.release(11, false);
         assert_eq!(window.done(12), (0, None));
         assert_eq!(window.in_flight(), 0, "it waits to be sent again");
-        window.again(refused.id);
+        window.requeued(refused.id);
         window.sent(13, 0);
         assert_eq!(window.done(13), (2, Some(Position::at(2))));
     }
@@ -278,8 +278,8 @@ mod tests {
         assert_eq!((window.in_flight(), window.held().count()), (2, 2));
         assert_eq!((window.done(12), window.done(13)), ((0, None), (0, None)), "the cursor does not pass it");
         let held: Vec<u64> = window.held().map(|p| p.id).collect();
-        assert_eq!(window.done_with(held[0]), (3, Some(Position::at(3))));
-        window.again(held[1]);
+        assert_eq!(window.complete(held[0]), (3, Some(Position::at(3))));
+        window.requeued(held[1]);
         window.sent(21, 5);
         assert_eq!(window.oldest_sent().map(|p| p.sent_us), Some(5));
         assert_eq!(window.done(21), (1, Some(Position::at(4))));
@@ -289,8 +289,8 @@ mod tests {
     fn without_acknowledgements_what_went_out_is_done() {
         let mut window = InflightWindow::default();
         (1..=2).for_each(|seq| window.push(load(seq), message()));
-        assert_eq!(window.sent_for_good(), (1, Some(Position::at(1))));
-        assert_eq!(window.sent_for_good(), (1, Some(Position::at(2))));
-        assert_eq!(window.sent_for_good(), (0, None));
+        assert_eq!(window.sent_without_ack(), (1, Some(Position::at(1))));
+        assert_eq!(window.sent_without_ack(), (1, Some(Position::at(2))));
+        assert_eq!(window.sent_without_ack(), (0, None));
     }
 }
