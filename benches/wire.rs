@@ -30,8 +30,10 @@ fn plan(bencher: Bencher<'_, '_>, profile: &str) {
 #[divan::bench(args = PROFILES)]
 fn decode_all(bencher: Bencher<'_, '_>, profile: &str) {
     let layout = layout(profile);
-    let read = |b: plan::ReadBlock| RegisterBlock { range: b.span, words: (0..b.span.count).map(|i| 0x4366 ^ i).collect() };
-    let reads: Vec<RegisterBlock> = plan::plan(&layout.points, &layout.read_rules).blocks.into_iter().map(read).collect();
+    let read =
+        |b: plan::ReadBlock| RegisterBlock { range: b.span, words: (0..b.span.count).map(|i| 0x4366 ^ i).collect() };
+    let reads: Vec<RegisterBlock> =
+        plan::plan(&layout.points, &layout.read_rules).blocks.into_iter().map(read).collect();
     bencher
         .counter(ItemsCount::new(layout.points.len()))
         .bench(|| layout.points.iter().filter_map(|p| decode::decode(p, &reads)).flatten().count());

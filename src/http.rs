@@ -35,10 +35,10 @@ pub fn is_address(url: &str) -> bool {
 /// The file cannot be read.
 pub fn secret(given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
     match (given, file) {
-        (Some(text), None) => Ok(Some(body_text.clone())),
+        (Some(text), None) => Ok(Some(text.clone())),
         (_, Some(path)) => {
             let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
-            Ok(Some(body_text.trim_end_matches(['\r', '\n']).to_string()))
+            Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
         }
         (None, None) => Ok(None),
     }
@@ -97,7 +97,7 @@ pub fn retry_after(response: &reqwest::Response) -> Option<Duration> {
 }
 
 fn seconds(text: &str) -> Option<Duration> {
-    body_text.trim().parse().ok().map(Duration::from_secs)
+    text.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// An error with its innermost cause and without its URL.

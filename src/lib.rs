@@ -18,6 +18,7 @@ pub mod model;
 pub mod oncall;
 pub mod plan;
 pub mod poll;
+pub mod presentation;
 pub mod profile;
 pub mod report;
 pub mod scan;

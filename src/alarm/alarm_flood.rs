@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::alarm::event::{Event, EventKind};
 use crate::alarm::life::LifeStep;
 use crate::alarm::site::AlarmSettings;
 use crate::alarm::{AlarmOutput, Alarms};
+use crate::model::alarm::{AlarmEvent, AlarmEventKind};
 use crate::model::priority::Priority;
 use crate::model::time::{MonotonicMillis, Now};
 
@@ -32,7 +32,7 @@ impl AlarmFloodDetector {
     }
 
     /// The event if a flood begins or ends. It ends at half of the count at which it begins.
-    pub fn update(&mut self, settings: &AlarmSettings, now: MonotonicMillis) -> Option<Event> {
+    pub fn update(&mut self, settings: &AlarmSettings, now: MonotonicMillis) -> Option<AlarmEvent> {
         self.raised.retain(|_, at| now.since(*at) < settings.flood_within.0);
         let (most, count) = (settings.flood_more_than as usize, self.raised.len());
         let is_on = if self.is_on { count > most / 2 } else { count > most };
@@ -40,11 +40,12 @@ impl AlarmFloodDetector {
             return None;
         }
         self.is_on = is_on;
-        let what = if is_on { EventKind::AlarmFloodBegan } else { EventKind::AlarmFloodEnded };
+        let what = if is_on { AlarmEventKind::AlarmFloodBegan } else { AlarmEventKind::AlarmFloodEnded };
         let cause = format!("{count} alarms in {}", settings.flood_within.text());
         #[expect(clippy::cast_precision_loss, reason = "a count of alarms")]
         let value = Some(count as f64);
-        Some(Event { value, cause, ..Event::bare("", what, 0, Priority::P2) })
+        let within_ms = Some(settings.flood_within.0);
+        Some(AlarmEvent { value, cause, within_ms, ..AlarmEvent::bare("", what, 0, Priority::P2) })
     }
 }
 
@@ -78,7 +79,12 @@ impl Alarms {
         let within = settings.chatter_within.text();
         live.alarm.chatter_count = Some(u32::try_from(times).unwrap_or(u32::MAX));
         let cause = format!("raised {times} times within {within}: held until it has stayed away for {within}");
-        let event = self.event(i, EventKind::Chattering, LifeStep { cause, ..LifeStep::of(EventKind::Chattering) }, now);
+        let event = self.event(
+            i,
+            AlarmEventKind::Chattering,
+            LifeStep { cause, ..LifeStep::of(AlarmEventKind::Chattering) },
+            now,
+        );
         out.events.push(event);
     }
 }

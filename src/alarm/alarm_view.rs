@@ -6,51 +6,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::alarm::event::{AlarmState, Event, EventKind, Moment};
 use crate::alarm::life::Alarm;
 use crate::alarm::resolved_condition::AlarmDefinition;
+use crate::model::alarm::{AlarmEvent, AlarmEventKind, AlarmState, Moment};
+use crate::model::directory::DeviceInfo;
 use crate::model::point::{ALARM, ALARMS, Encoding, LocalizedText, PointKind, PointMeta, Retention, Stream};
 use crate::model::reading::{Body, Reading, Sample, Stamp};
-use crate::model::text::format_number;
+use crate::model::room::Finding;
 use crate::model::time::Now;
 use crate::model::value::Value;
-
-/// Descriptive data of a device.
-#[derive(Clone, Debug, Default)]
-pub struct DeviceInfo {
-    pub name: LocalizedText,
-    pub area: String,
-    pub class: String,
-}
-
-/// The alarm's text, with the value at its last transition. Text of a test begins with `TEST`.
-pub fn text(of: &AlarmDefinition, alarm: &Alarm, device: &DeviceInfo) -> LocalizedText {
-    text_with(of, alarm, device, alarm.value)
-}
-
-/// Fills in the device's name without repeating its end: `1#集水井` and `集水井高液位` give `1#集水井高液位`.
-fn fill_device_name(template: &str, name: &str) -> String {
-    let Some((before, after)) = template.split_once("{device}") else { return template.to_string() };
-    let ends = after.char_indices().map(|(at, c)| at + c.len_utf8()).skip(1);
-    let twice = ends.filter(|end| name.ends_with(&after[..*end])).last().unwrap_or(0);
-    format!("{before}{name}{}", &after[twice..]).replace("{device}", name)
-}
-
-/// The alarm's text with another value.
-pub fn text_with(of: &AlarmDefinition, alarm: &Alarm, device: &DeviceInfo, value: Option<f64>) -> LocalizedText {
-    let number = |v: Option<f64>| v.map_or("–".to_string(), format_number);
-    let fill = |template: &str, name: &str, test: &str| {
-        let text = fill_device_name(template, name)
-            .replace("{area}", &device.area)
-            .replace("{v}", &number(value))
-            .replace("{limit}", &number(alarm.limit));
-        if alarm.test { format!("{test} {text}") } else { text }
-    };
-    LocalizedText {
-        zh: fill(&of.text.zh, &device.name.zh, "【测试】TEST"),
-        en: fill(&of.text.en, &device.name.en, "TEST"),
-    }
-}
 
 /// The payload of the retained topic `alarm/{rule}.{device}`.
 #[derive(Debug, Serialize)]
@@ -91,7 +55,7 @@ pub fn date(moment: Option<&Moment>) -> Option<String> {
 }
 
 impl<'a> AlarmView<'a> {
-    pub fn new(of: &'a AlarmDefinition, alarm: &'a Alarm, device: &'a DeviceInfo) -> Self {
+    pub fn new(of: &'a AlarmDefinition, alarm: &'a Alarm, device: &'a DeviceInfo, text: LocalizedText) -> Self {
         Self {
             rule: &of.rule,
             device: &of.device,
@@ -115,7 +79,7 @@ impl<'a> AlarmView<'a> {
             note: &alarm.note,
             first: alarm.is_first_out,
             test: alarm.test,
-            text: text(of, alarm, device),
+            text,
             action: &of.action,
             class: &device.class,
             area: &device.area,
@@ -126,6 +90,7 @@ impl<'a> AlarmView<'a> {
 /// The streams of alarm readings, created on first use.
 #[derive(Debug, Default)]
 pub struct AlarmStreams {
+    findings: BTreeMap<(Arc<str>, Arc<str>), Arc<Stream>>,
     by_key: BTreeMap<Arc<str>, Arc<Stream>>,
     all: Option<Arc<Stream>>,
 }
@@ -144,9 +109,20 @@ fn exact_integer(n: u64) -> Sample {
 }
 
 impl AlarmStreams {
+    /// A finding of another room as a sample that rules look at; it is not journaled.
+    pub fn finding(&mut self, finding: &Finding, now: Now) -> Reading {
+        let key = (Arc::clone(&finding.device), Arc::clone(&finding.name));
+        let stream = self.findings.entry(key).or_insert_with(|| {
+            let source = format!("finding/{}", finding.name).into();
+            let points = vec![point(&finding.name, PointKind::Bool)];
+            Arc::new(Stream { device: Arc::clone(&finding.device), source, every_ms: 0, points })
+        });
+        reading(stream, vec![Some(finding.state.map(Value::Bool))], now)
+    }
+
     /// A transition as a reading: `state` ([`AlarmState::code`]), `priority` 1 to 4, `active`, and the seconds from raising to
     /// acknowledgement or clearing. `None` for events that concern all alarms.
-    pub fn transition(&mut self, event: &Event, now: Now) -> Option<Reading> {
+    pub fn transition(&mut self, event: &AlarmEvent, now: Now) -> Option<Reading> {
         let (rule, device) = event.key.rsplit_once('.')?;
         let stream = self.by_key.entry(Arc::clone(&event.key)).or_insert_with(|| {
             let points = vec![
@@ -160,16 +136,16 @@ impl AlarmStreams {
             Arc::new(Stream { device: device.into(), source, every_ms: 0, points })
         });
         let is_active = match event.kind {
-            EventKind::Cleared | EventKind::Removed => false,
+            AlarmEventKind::Cleared | AlarmEventKind::Removed => false,
             _ => event.active,
         };
-        let after = |what: EventKind| event.after_s.filter(|_| event.kind == what).map(exact_integer);
+        let after = |what: AlarmEventKind| event.after_s.filter(|_| event.kind == what).map(exact_integer);
         let samples = vec![
             Some(Ok(Value::Code(event.state.code()))),
             Some(Ok(Value::Code(i64::from(event.priority.number())))),
             Some(Ok(Value::Bool(is_active))),
-            after(EventKind::Acknowledged),
-            after(EventKind::Cleared),
+            after(AlarmEventKind::Acknowledged),
+            after(AlarmEventKind::Cleared),
         ];
         Some(reading(stream, samples, now))
     }
@@ -203,19 +179,4 @@ impl AlarmStreams {
 fn reading(stream: &Arc<Stream>, samples: Vec<Option<Sample>>, now: Now) -> Reading {
     let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
     Reading { stream: Arc::clone(stream), at, body: Body::Samples { samples, parts: Vec::new() } }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fill_device_name;
-
-    #[test]
-    fn what_a_name_ends_with_is_not_said_twice() {
-        assert_eq!(fill_device_name("{device}集水井高液位 {v} m", "地库1#集水井"), "地库1#集水井高液位 {v} m");
-        assert_eq!(fill_device_name("{device}集水井高液位", "地库1#"), "地库1#集水井高液位");
-        assert_eq!(fill_device_name("{device}发电机启动失败", "1#发电机"), "1#发电机启动失败");
-        assert_eq!(fill_device_name("{device}水浸", "车库1#水浸"), "车库1#水浸");
-        assert_eq!(fill_device_name("{device}: tripped", "Pump 1"), "Pump 1: tripped");
-        assert_eq!(fill_device_name("no device", "Pump"), "no device");
-    }
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::alarm::resolved_condition::{ConditionInput, ResolvedBaseline, AlarmDefinition, Rationale, ResolvedCondition, Urgency};
+use crate::alarm::resolved_condition::{
+    AlarmDefinition, ConditionInput, Rationale, ResolvedBaseline, ResolvedCondition, Urgency,
+};
 use crate::alarm::settings::{Baseline, Condition, Level, Limit, RuleSettings};
 use crate::model::latest::status_point;
 use crate::model::point::LocalizedText;
@@ -57,7 +59,12 @@ pub fn build(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>) -> Resu
     Ok(out)
 }
 
-fn one(name: &str, rule: &RuleSettings, subject: &RuleSubject<'_>, index: Option<u32>) -> Result<AlarmDefinition, Missing> {
+fn one(
+    name: &str,
+    rule: &RuleSettings,
+    subject: &RuleSubject<'_>,
+    index: Option<u32>,
+) -> Result<AlarmDefinition, Missing> {
     let fill = |text: &str| index.map_or_else(|| text.to_string(), |n| text.replace("{n}", &n.to_string()));
     let b = Builder { subject, index };
     let when = b.node(&rule.when)?;
@@ -365,7 +372,9 @@ pub fn problems(condition: &Condition) -> Vec<(String, String)> {
                     report("a deadband below nothing", "0 or more, in the unit of the point");
                 }
             }
-            Condition::Rate(c) if c.per_min == 0.0 => report("a rate of nothing", "per_min above 0, or below for a fall"),
+            Condition::Rate(c) if c.per_min == 0.0 => {
+                report("a rate of nothing", "per_min above 0, or below for a fall");
+            }
             Condition::Change(c) if c.by == 0.0 => report("a change of nothing", "by above 0, or below for a fall"),
             Condition::Rate(c) if c.within.0 == 0 => report("a rate over no time", "within = \"2m\""),
             Condition::Change(c) if c.within.0 == 0 => report("a change within no time", "within = \"1h\""),

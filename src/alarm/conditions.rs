@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::civil::Date;
 
 use crate::alarm::days::BaselineTracker;
-use crate::alarm::evaluator::{Context, Evaluation, Truth, truth, evaluation, yes};
+use crate::alarm::evaluator::{Context, Evaluation, Truth, evaluation, truth, yes};
 use crate::alarm::resolved_condition::ResolvedBaseline;
 use crate::alarm::settings::Weekday;
 use crate::model::quality::Cause;
@@ -329,13 +329,20 @@ fn weekday(day: Weekday) -> jiff::civil::Weekday {
     }
 }
 
-pub(super) fn against_baseline(c: &mut Context<'_>, slot: usize, days: &ResolvedBaseline, memory: &mut BaselineTracker) -> Evaluation {
+pub(super) fn against_baseline(
+    c: &mut Context<'_>,
+    slot: usize,
+    days: &ResolvedBaseline,
+    memory: &mut BaselineTracker,
+) -> Evaluation {
     let value = c.number(slot);
     let Some((date, minute)) = local(c) else { return evaluation(Truth::Unknown(Cause::StartingUp), None, None) };
     memory.observe(days, c.now.mono, date, minute, value.ok());
     at_next(c, minute, [days.from, days.to]);
     match memory.last_and_baseline(days) {
-        Some((figure, usual)) => evaluation(truth(memory.consecutive_days() >= days.in_a_row), Some(figure), Some(usual * days.factor)),
+        Some((figure, usual)) => {
+            evaluation(truth(memory.consecutive_days() >= days.in_a_row), Some(figure), Some(usual * days.factor))
+        }
         None => evaluation(Truth::Unknown(Cause::StartingUp), value.ok(), None),
     }
 }

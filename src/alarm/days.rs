@@ -49,7 +49,14 @@ struct Today {
 
 impl BaselineTracker {
     /// Takes in the passage of time and perhaps a value; `minute` is the minute of the site's day.
-    pub fn observe(&mut self, days: &ResolvedBaseline, now: MonotonicMillis, date: Date, minute: u16, value: Option<f64>) {
+    pub fn observe(
+        &mut self,
+        days: &ResolvedBaseline,
+        now: MonotonicMillis,
+        date: Date,
+        minute: u16,
+        value: Option<f64>,
+    ) {
         let is_within = (days.from..days.to).contains(&minute);
         if let Some(today) = &self.today
             && (today.date != date || !is_within)
@@ -106,7 +113,8 @@ impl BaselineTracker {
         if self.persisted.figures.len() >= DAYS_MIN.min(usize::from(days.days)) {
             let usual = centre(&self.persisted.figures, days.centre);
             let is_beyond = figure >= usual * days.factor && figure > usual;
-            self.persisted.consecutive_days = if is_beyond { self.persisted.consecutive_days.saturating_add(1) } else { 0 };
+            self.persisted.consecutive_days =
+                if is_beyond { self.persisted.consecutive_days.saturating_add(1) } else { 0 };
             self.persisted.last = Some((figure, usual));
             if is_beyond {
                 // An unusual day does not enter the baseline: a lasting deviation must not become normal.

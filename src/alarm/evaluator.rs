@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::conditions::{
-    reaches_threshold, count, against_baseline, frozen, hours, not_true_for, is, sustained, level, minutes, no_effect, offline, combine, windowed,
+    against_baseline, combine, count, frozen, hours, is, level, minutes, no_effect, not_true_for, offline,
+    reaches_threshold, sustained, windowed,
 };
 use crate::alarm::days::BaselineTracker;
 use crate::alarm::inject::Injected;
@@ -225,7 +226,9 @@ impl Evaluator {
             },
             (C::Offline { pct, .. }, _) => offline(c, slots, *pct),
             (C::NoEffect { delta: by, within_ms, .. }, M::Window(w)) => no_effect(c, slots, w, *by, *within_ms),
-            (C::NotTrueFor { lasts_ms, .. }, M::Idle { last, since }) => not_true_for(c, slots[0], last, since, *lasts_ms),
+            (C::NotTrueFor { lasts_ms, .. }, M::Idle { last, since }) => {
+                not_true_for(c, slots[0], last, since, *lasts_ms)
+            }
             (C::TimeToLimit { limit, within_ms, .. }, M::Window(w)) => {
                 let (limit, within_min) = (*limit, minutes(*within_ms));
                 windowed(c, slots[0], w, |w| {

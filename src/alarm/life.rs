@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::event::{Action, AlarmState, EventKind, Moment};
 use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::alarm::site::Deadline;
+use crate::model::alarm::{AlarmEventKind, AlarmState, Moment};
+use crate::model::command::AlarmAction;
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
@@ -115,15 +116,16 @@ impl Shelf {
 /// A transition before it is bound to an alarm's key and occurrence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LifeStep {
-    pub kind: Option<EventKind>,
+    pub kind: Option<AlarmEventKind>,
     pub cause: String,
     pub actor: String,
+    pub via: String,
     pub note: String,
 }
 
 impl LifeStep {
     /// A transition without actor and note.
-    pub fn of(what: EventKind) -> Self {
+    pub fn of(what: AlarmEventKind) -> Self {
         Self { kind: Some(what), ..Self::default() }
     }
 }
@@ -186,7 +188,7 @@ impl Alarm {
         definition: &AlarmDefinition,
         deadline: impl Fn(Priority) -> Deadline,
         now: Now,
-    ) -> Option<EventKind> {
+    ) -> Option<AlarmEventKind> {
         let from = std::mem::replace(&mut self.step, to);
         match (from, to) {
             (a, b) if a == b => None,
@@ -199,7 +201,7 @@ impl Alarm {
                 (self.latched, self.is_handed_over) = (definition.latch, false);
                 self.realarm_at = None;
                 self.set_deadlines(deadline(self.priority(definition)), now);
-                Some(EventKind::Raised)
+                Some(AlarmEventKind::Raised)
             }
             (_, 0) => {
                 self.cleared = Some(moment(now));
@@ -211,16 +213,16 @@ impl Alarm {
                 if self.shelved.as_ref().is_some_and(|s| s.is_test) {
                     (self.needs_ack, self.latched) = (false, false);
                 }
-                Some(EventKind::Cleared)
+                Some(AlarmEventKind::Cleared)
             }
             (a, b) if b > a => {
                 // The acknowledgement was for a less urgent step.
                 self.needs_ack = true;
                 self.realarm_at = None;
                 self.set_deadlines(deadline(self.priority(definition)), now);
-                Some(EventKind::Escalated)
+                Some(AlarmEventKind::Escalated)
             }
-            (_, _) => Some(EventKind::Deescalated),
+            (_, _) => Some(AlarmEventKind::Deescalated),
         }
     }
 
@@ -249,9 +251,10 @@ impl Alarm {
         let mut out = Vec::new();
         if self.shelved.as_ref().is_some_and(|s| mono >= s.until) {
             self.shelved = None;
-            out.push(LifeStep { cause: "time is over".into(), ..LifeStep::of(EventKind::Unshelved) });
+            out.push(LifeStep { cause: "time is over".into(), ..LifeStep::of(AlarmEventKind::Unshelved) });
         }
-        let overdue = [EventKind::AcknowledgeOverdue, EventKind::ArriveOverdue, EventKind::ResolveOverdue];
+        let overdue =
+            [AlarmEventKind::AcknowledgeOverdue, AlarmEventKind::ArriveOverdue, AlarmEventKind::ResolveOverdue];
         for (due, what) in self.deadlines.iter_mut().zip(overdue) {
             if due.is_some_and(|at| mono >= at) {
                 *due = None;
@@ -262,7 +265,10 @@ impl Alarm {
             self.realarm_at = None;
             self.needs_ack = true;
             let again = definition.realarm_ms.unwrap_or(0) / 1_000;
-            out.push(LifeStep { cause: format!("acknowledged {again} s ago"), ..LifeStep::of(EventKind::Reminded) });
+            out.push(LifeStep {
+                cause: format!("acknowledged {again} s ago"),
+                ..LifeStep::of(AlarmEventKind::Reminded)
+            });
         }
         out
     }
@@ -280,14 +286,14 @@ impl Alarm {
     pub fn act(
         &mut self,
         definition: &AlarmDefinition,
-        action: &Action,
+        action: &AlarmAction,
         actor: &str,
         note: &str,
         now: Now,
     ) -> Result<LifeStep, LocalizedText> {
         let no = |zh: &str, en: &str| Err(LocalizedText::both(zh, en));
         let what = match action {
-            Action::Acknowledge => {
+            AlarmAction::Acknowledge => {
                 if !self.needs_ack {
                     if self.step == 0 {
                         return no("没有需要确认的告警", "there is nothing to acknowledge");
@@ -306,11 +312,12 @@ impl Alarm {
                 self.is_handed_over = false;
                 self.note = note.to_string();
                 self.deadlines[0] = None;
-                self.realarm_at = definition.realarm_ms.filter(|_| self.step > 0).map(|length| ms(now.mono.plus(length)));
-                EventKind::Acknowledged
+                self.realarm_at =
+                    definition.realarm_ms.filter(|_| self.step > 0).map(|length| ms(now.mono.plus(length)));
+                AlarmEventKind::Acknowledged
             }
-            Action::HandOver { to } => return self.hand_over(to, actor, note),
-            Action::Arrive => {
+            AlarmAction::HandOver { to } => return self.hand_over(to, actor, note),
+            AlarmAction::Arrive => {
                 if self.arrived {
                     return no("已有人到场", "somebody is there already");
                 }
@@ -319,9 +326,9 @@ impl Alarm {
                 }
                 self.arrived = true;
                 self.deadlines[1] = None;
-                EventKind::Arrived
+                AlarmEventKind::Arrived
             }
-            Action::Reset => {
+            AlarmAction::Reset => {
                 if !self.latched {
                     return no("告警没有锁定，无需复位", "it is not latched");
                 }
@@ -329,7 +336,7 @@ impl Alarm {
                     return no("状况仍然存在，请先处理", "its condition is still there: mend that first");
                 }
                 (self.latched, self.needs_ack, self.is_handed_over) = (false, false, false);
-                EventKind::Reset
+                AlarmEventKind::Reset
             }
             _ => self.apply_visibility(definition, action, actor, note, now)?,
         };
@@ -340,49 +347,50 @@ impl Alarm {
     fn apply_visibility(
         &mut self,
         definition: &AlarmDefinition,
-        action: &Action,
+        action: &AlarmAction,
         actor: &str,
         note: &str,
         now: Now,
-    ) -> Result<EventKind, LocalizedText> {
+    ) -> Result<AlarmEventKind, LocalizedText> {
         let no = |zh: &str, en: &str| Err(LocalizedText::both(zh, en));
         Ok(match action {
-            Action::Shelve { .. } | Action::TakeOutOfService if definition.never_suppressed => {
+            AlarmAction::Shelve { .. } | AlarmAction::TakeOutOfService if definition.never_suppressed => {
                 return no("此告警不允许搁置或停用", "this alarm may never be shelved or taken out of service");
             }
-            Action::Shelve { for_ms } => {
+            AlarmAction::Shelve { for_ms } => {
                 self.shelved = Some(Shelf::new((*for_ms, SHELF_MAX_MS), actor, note, false, now)?);
-                EventKind::Shelved
+                AlarmEventKind::Shelved
             }
-            Action::AnnounceTest { for_ms } => {
+            AlarmAction::AnnounceTest { for_ms } => {
                 if !definition.raised_by_tests {
                     return no("测试不会触发此告警", "a test run does not raise it");
                 }
-                if self.step > 0 || self.needs_ack || self.latched || self.shelved.as_ref().is_some_and(|s| !s.is_test) {
+                if self.step > 0 || self.needs_ack || self.latched || self.shelved.as_ref().is_some_and(|s| !s.is_test)
+                {
                     return no("告警并非正常状态，请先处理", "it is not normal: it would be taken for the test's");
                 }
                 self.shelved = Some(Shelf::new((*for_ms, TEST_MAX_MS), actor, note, true, now)?);
-                EventKind::Shelved
+                AlarmEventKind::Shelved
             }
-            Action::Unshelve => {
+            AlarmAction::Unshelve => {
                 if self.shelved.take().is_none() {
                     return no("告警没有搁置", "it is not shelved");
                 }
-                EventKind::Unshelved
+                AlarmEventKind::Unshelved
             }
-            Action::TakeOutOfService => {
+            AlarmAction::TakeOutOfService => {
                 if let Some(by) = &self.out_of_service_by {
                     let en = format!("it is out of service already, by {by}");
                     return Err(LocalizedText::both(format!("{by} 已将其停用"), en));
                 }
                 self.out_of_service_by = Some(actor.to_string());
-                EventKind::OutOfService
+                AlarmEventKind::OutOfService
             }
-            Action::ReturnToService => {
+            AlarmAction::ReturnToService => {
                 if self.out_of_service_by.take().is_none() {
                     return no("告警没有停用", "it is in service");
                 }
-                EventKind::ReturnedToService
+                AlarmEventKind::ReturnedToService
             }
             _ => return no("不认识这个操作", "that is something else"),
         })
@@ -400,7 +408,7 @@ impl Alarm {
             cause: to.to_string(),
             actor: actor.to_string(),
             note: note.to_string(),
-            ..LifeStep::of(EventKind::HandedOver)
+            ..LifeStep::of(AlarmEventKind::HandedOver)
         })
     }
 

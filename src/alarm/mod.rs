@@ -9,7 +9,7 @@
 //!
 //! Invariants
 //! * Unknown input (bad, stale, never seen) neither raises nor clears, and restarts a delay that is pending.
-//! * Every transition is an [`Event`], and puts the alarm's present record into the output under its key.
+//! * Every transition is an [`AlarmEvent`], and puts the alarm's present record into the output under its key.
 //! * Delays and deadlines use monotonic time; only conditions on days, hours and long idleness use the date, and only while it is trusted.
 //! * A suppressed or shelved alarm is evaluated and recorded like any other; its events are marked as quiet.
 //!
@@ -32,14 +32,15 @@ pub mod changes;
 mod conditions;
 pub mod days;
 pub mod evaluator;
-pub mod event;
 pub mod explain;
 pub mod inject;
 pub mod life;
 pub mod limit;
+mod live;
 pub mod people;
 pub mod resolved_condition;
 mod restore;
+pub mod room;
 pub mod settings;
 pub mod site;
 mod suppression;
@@ -50,14 +51,14 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::alarm_flood::{Chatter, AlarmFloodDetector};
+use crate::alarm::alarm_flood::{AlarmFloodDetector, Chatter};
 use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth};
-use crate::alarm::event::{Event, EventKind};
 use crate::alarm::inject::Injected;
 use crate::alarm::life::{Alarm, Debounce, LifeStep, ms};
-use crate::alarm::resolved_condition::{ConditionInput, AlarmDefinition};
-use crate::alarm::restore::RestoredState;
+use crate::alarm::live::Live;
+use crate::alarm::resolved_condition::{AlarmDefinition, ConditionInput};
 use crate::alarm::site::AlarmSettings;
+use crate::model::alarm::{AlarmEvent, AlarmEventKind};
 use crate::model::latest::Latest;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
@@ -101,31 +102,9 @@ fn yes() -> bool {
 /// The result of a step; both parts are to be committed in one transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlarmOutput {
-    pub events: Vec<Event>,
+    pub events: Vec<AlarmEvent>,
     /// Records to be written, by key; `None`: the record is to be deleted.
     pub changed: BTreeMap<Arc<str>, Option<PersistedAlarm>>,
-}
-
-#[derive(Clone, Debug)]
-struct Live {
-    definition: Arc<AlarmDefinition>,
-    key: Arc<str>,
-    condition: Evaluator,
-    enable_if: Option<Evaluator>,
-    /// Condition and present result: whether it suppresses others while it is active.
-    suppresses_while: Option<Evaluator>,
-    suppresses: bool,
-    debounces: Vec<Debounce>,
-    alarm: Alarm,
-    /// Whether an unchanged sample needs no evaluation; effects of time are on the schedule.
-    skips_unchanged: bool,
-    last_evaluation: Evaluation,
-    wake: Option<MonotonicMillis>,
-    chatter: Chatter,
-    /// When it is shown if it lasts; set while its suppressing alarm is gone.
-    show_at: Option<MonotonicMillis>,
-    /// State of an earlier boot that is not rebased yet, because the date is not trusted.
-    unrebased: Option<Box<RestoredState>>,
 }
 
 #[derive(Debug, Default)]
@@ -163,7 +142,10 @@ impl Alarms {
         let only = definition.enable_if.as_ref().map(|n| Evaluator::new(n, &mut slot));
         let explains_while = definition.suppresses_while.as_ref().map(|n| Evaluator::new(n, &mut slot));
         let skips_the_same =
-            [Some(&definition.condition), definition.enable_if.as_ref(), definition.suppresses_while.as_ref()].iter().flatten().all(|n| n.skips_unchanged());
+            [Some(&definition.condition), definition.enable_if.as_ref(), definition.suppresses_while.as_ref()]
+                .iter()
+                .flatten()
+                .all(|n| n.skips_unchanged());
         subscribers.resize(latest.slots(), Vec::new());
         looked.iter().for_each(|slot| subscribers[*slot].push(index));
         self.by_key.insert(Arc::clone(&key), index);
@@ -252,7 +234,7 @@ impl Alarms {
         let is_known_cause = |c: Option<Cause>| c != Some(Cause::StartingUp);
         let is_change = is_known_cause(unknown) && unknown.is_some() != live.alarm.unknown_cause.is_some();
         if live.alarm.step > 0 && is_change {
-            let what = if unknown.is_some() { EventKind::InputBad } else { EventKind::InputRestored };
+            let what = if unknown.is_some() { AlarmEventKind::InputBad } else { AlarmEventKind::InputRestored };
             let cause = unknown.map_or(String::new(), |c| c.word().to_string());
             input = Some(LifeStep { cause, ..LifeStep::of(what) });
         }
@@ -341,7 +323,7 @@ impl Alarms {
         let before = out.events.len();
         for step in steps {
             let Some(what) = step.kind else { continue };
-            if what == EventKind::Raised {
+            if what == AlarmEventKind::Raised {
                 let hidden_by = self.active_suppressor(i);
                 let first = self.is_first(i);
                 let live = &mut self.live[i];
@@ -355,10 +337,10 @@ impl Alarms {
             self.live[i].mark_urgent_notified(what);
             let event = self.event(i, what, step, now);
             out.events.push(event);
-            if what == EventKind::Raised {
+            if what == AlarmEventKind::Raised {
                 self.detect_chatter(i, now, out);
             }
-            if what == EventKind::Cleared {
+            if what == AlarmEventKind::Cleared {
                 let live = &mut self.live[i];
                 (live.alarm.suppressed_by, live.show_at) = (None, None);
             }
@@ -385,7 +367,9 @@ impl Alarms {
         let is_visible = |l: &&Live| l.alarm.shelved.is_none() && l.alarm.out_of_service_by.is_none();
         let (explained, rest): (Vec<&Live>, Vec<&Live>) =
             active.filter(is_visible).partition(|l| l.alarm.suppressed_by.as_deref() == Some(key));
-        let same = rest.into_iter().filter(|l| l.definition.device == own.definition.device && l.alarm.suppressed_by.is_none());
+        let same = rest
+            .into_iter()
+            .filter(|l| l.definition.device == own.definition.device && l.alarm.suppressed_by.is_none());
         explained.into_iter().chain(same).map(|l| Arc::clone(&l.key)).collect()
     }
 
@@ -401,10 +385,10 @@ impl Alarms {
         out.changed.insert(Arc::clone(&live.key), Some(self.record_of(live, now)));
     }
 
-    fn event(&self, i: usize, kind: EventKind, step: LifeStep, now: Now) -> Event {
+    fn event(&self, i: usize, kind: AlarmEventKind, step: LifeStep, now: Now) -> AlarmEvent {
         let live = &self.live[i];
         let alarm = &live.alarm;
-        Event {
+        AlarmEvent {
             key: Arc::clone(&live.key),
             kind,
             state: alarm.state(),
@@ -414,8 +398,10 @@ impl Alarms {
             limit: live.last_evaluation.limit.or(alarm.limit),
             cause: step.cause,
             actor: step.actor,
+            via: step.via,
             note: step.note,
-            after_s: alarm.age_s(now).filter(|_| kind != EventKind::Raised),
+            within_ms: None,
+            after_s: alarm.age_s(now).filter(|_| kind != AlarmEventKind::Raised),
             is_silenced: alarm.is_silenced(),
             in_alarm_flood: self.alarm_flood.is_on && alarm.priority(&live.definition) > Priority::P1,
             test: alarm.test,
@@ -444,51 +430,6 @@ impl Alarms {
 
     pub fn is_alarm_flood(&self) -> bool {
         self.alarm_flood.is_on
-    }
-}
-
-impl Live {
-    /// P1 and P2 count as notified at once, P3 and P4 when a message is sent.
-    fn mark_urgent_notified(&mut self, kind: EventKind) {
-        let wants = matches!(
-            kind,
-            EventKind::Raised
-                | EventKind::Escalated
-                | EventKind::Reminded
-                | EventKind::Unshelved
-                | EventKind::ReturnedToService
-                | EventKind::Unsuppressed
-        );
-        if wants && self.alarm.step > 0 && !self.alarm.is_silenced() && self.alarm.priority(&self.definition) <= Priority::P2 {
-            self.alarm.never_notified = false;
-        }
-    }
-
-    /// The highest step of urgency whose delay has elapsed; 0: none.
-    fn debounced_step(&self) -> u8 {
-        self.debounces.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX))
-    }
-
-    fn evaluate(&mut self, context: &mut Context<'_>) -> Evaluation {
-        let only = self.enable_if.as_mut().map(|j| j.evaluate(context).truth);
-        if only == Some(Truth::No) {
-            // A change counts only while the rule is enabled: fuel used during a run is no loss afterwards.
-            self.condition.forget_changes();
-        }
-        // Unknown suppresses nothing: two pages for one cause are the lesser harm.
-        let explains = self.suppresses_while.as_mut().map(|j| j.evaluate(context).truth);
-        // After a start the stored result holds until a fresh sample comes, so that suppressed alarms are not shown for a moment.
-        if explains != Some(Truth::Unknown(Cause::StartingUp)) {
-            self.suppresses = matches!(explains, None | Some(Truth::Yes(_)));
-        }
-        // Evaluated even while disabled: its windows must take in every sample.
-        let when = self.condition.evaluate(context);
-        let state = match only {
-            None | Some(Truth::Yes(_)) => when.truth,
-            Some(unknown @ Truth::Unknown(_)) if when.truth != Truth::No => unknown,
-            Some(Truth::No | Truth::Unknown(_)) => Truth::No,
-        };
-        Evaluation { truth: state, ..when }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Commands of people: on one alarm, and trial samples.
 
-use crate::alarm::event::{AlarmCommand, Event, EventKind, Inject};
 use crate::alarm::life::LifeStep;
 use crate::alarm::resolved_condition::ConditionInput;
 use crate::alarm::{AlarmOutput, Alarms};
+use crate::model::actor::{Actor, Proof};
+use crate::model::alarm::{AlarmEvent, AlarmEventKind};
+use crate::model::command::{AlarmAction, Inject};
 use crate::model::point::LocalizedText;
 use crate::model::problem::unknown;
 use crate::model::text::{KEY, REMARK, one_line};
@@ -14,22 +16,56 @@ use crate::model::value::Value;
 pub const TRIAL_MAX_MS: u64 = 3_600_000;
 
 impl Alarms {
-    /// Applies a person's command to an alarm.
+    /// Applies an action to an alarm. Whoever answers a page hands over, shelves and resets only what is theirs.
     ///
     /// # Errors
-    /// There is no such alarm, or the command does not fit its state; the text is for the person.
-    pub fn command(&mut self, command: &AlarmCommand, now: Now, out: &mut AlarmOutput) -> Result<(), LocalizedText> {
-        let i = self.find(&command.key)?;
-        let (by, note) = (one_line(&command.actor, REMARK), one_line(&command.note, REMARK));
+    /// There is no such alarm, or the action does not fit its state; the text is for the person.
+    pub fn command(
+        &mut self,
+        (key, action): (&str, &AlarmAction),
+        actor: &Actor,
+        note: &str,
+        now: Now,
+        out: &mut AlarmOutput,
+    ) -> Result<(), LocalizedText> {
+        let i = self.find(key)?;
+        let is_by_page = matches!(actor.proof, Proof::PageToken | Proof::PagedContact);
+        let alarm = &self.live[i].alarm;
+        match action {
+            AlarmAction::HandOver { .. } | AlarmAction::Shelve { .. } | AlarmAction::Reset
+                if is_by_page && (alarm.needs_ack || alarm.owner != actor.id) =>
+            {
+                Err(LocalizedText::both("请先接单", "acknowledge it first: whoever has it may do that"))
+            }
+            AlarmAction::AcknowledgeAndArrive => {
+                if alarm.needs_ack {
+                    self.act(i, &AlarmAction::Acknowledge, actor, note, now, out)?;
+                }
+                self.act(i, &AlarmAction::Arrive, actor, note, now, out)
+            }
+            action => self.act(i, action, actor, note, now, out),
+        }
+    }
+
+    fn act(
+        &mut self,
+        i: usize,
+        action: &AlarmAction,
+        actor: &Actor,
+        note: &str,
+        now: Now,
+        out: &mut AlarmOutput,
+    ) -> Result<(), LocalizedText> {
+        let (by, note) = (one_line(&actor.id, REMARK), one_line(note, REMARK));
         let deadlines = &self.rules.settings.deadlines;
         let live = &mut self.live[i];
-        let step = live.alarm.act(&live.definition, &command.action, &by, &note, now)?;
-        if step.kind == Some(EventKind::HandedOver) {
+        let step = live.alarm.act(&live.definition, action, &by, &note, now)?;
+        if step.kind == Some(AlarmEventKind::HandedOver) {
             live.alarm.restart_ack_deadline(deadlines.for_priority(live.alarm.priority(&live.definition)), now);
         }
         let wake = live.alarm.wake().map(|at| MonotonicMillis(u64::try_from(at).unwrap_or(0)));
         self.wake(i, wake, now);
-        self.transitions(i, vec![step], now, out);
+        self.transitions(i, vec![LifeStep { via: actor.via.to_string(), ..step }], now, out);
         self.settle_suppression(now, out);
         Ok(())
     }
@@ -38,7 +74,7 @@ impl Alarms {
     ///
     /// # Errors
     /// No alarm reads this point, or the trial is longer than [`TRIAL_MAX_MS`].
-    pub fn inject(&mut self, inject: &Inject, now: Now, out: &mut AlarmOutput) -> Result<usize, String> {
+    pub fn inject(&mut self, inject: &Inject, actor: &Actor, now: Now, out: &mut AlarmOutput) -> Result<usize, String> {
         let is_it = |input: &ConditionInput| *input.device == *inject.device && *input.point == *inject.point;
         let mut is_read = false;
         let mut known: Vec<String> = Vec::new();
@@ -50,7 +86,8 @@ impl Alarms {
                 }
             };
             live.definition.condition.inputs(&mut each);
-            live.definition.enable_if.iter().for_each(|n| n.inputs(&mut each));
+            let more = live.definition.enable_if.iter().chain(&live.definition.suppresses_while);
+            more.for_each(|n| n.inputs(&mut each));
         }
         if !is_read {
             known.sort();
@@ -67,9 +104,10 @@ impl Alarms {
         let count = subscribers.len();
         for i in &subscribers {
             let cause = format!("{} = {} for {}", inject.point, inject.value, HumanDuration(inject.for_ms).text());
-            let step = LifeStep { cause, actor: one_line(&inject.actor, REMARK), ..LifeStep::of(EventKind::SampleInjected) };
-            let event = self.event(*i, EventKind::SampleInjected, step, now);
-            out.events.push(Event { test: true, ..event });
+            let (actor, via) = (one_line(&actor.id, REMARK), actor.via.to_string());
+            let step = LifeStep { cause, actor, via, ..LifeStep::of(AlarmEventKind::SampleInjected) };
+            let event = self.event(*i, AlarmEventKind::SampleInjected, step, now);
+            out.events.push(AlarmEvent { test: true, ..event });
         }
         subscribers.into_iter().for_each(|i| self.evaluate(i, now, out));
         self.settle_suppression(now, out);

@@ -245,7 +245,9 @@ impl ResolvedCondition {
             ResolvedCondition::Count { when, .. }
             | ResolvedCondition::Sustained { when, .. }
             | ResolvedCondition::Not(when) => when.skips_unchanged(),
-            ResolvedCondition::All(of) | ResolvedCondition::Any(of) => of.iter().all(ResolvedCondition::skips_unchanged),
+            ResolvedCondition::All(of) | ResolvedCondition::Any(of) => {
+                of.iter().all(ResolvedCondition::skips_unchanged)
+            }
             // Their windows need every sample.
             ResolvedCondition::Rate { .. }
             | ResolvedCondition::Change { .. }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::alarm::event::EventKind;
 use crate::alarm::life::{Alarm, Debounce, LifeStep, ms};
 use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::alarm::{AlarmOutput, Alarms, Live, PersistedAlarm, Rules, evaluator};
+use crate::model::actor::Actor;
+use crate::model::alarm::AlarmEventKind;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis, rebase_offset};
 
 /// An alarm of an earlier boot, restored while the date was not trusted: its moments stand as if no time had passed.
@@ -28,7 +29,8 @@ impl Alarms {
         boot: &str,
         now: Now,
     ) -> Self {
-        let mut out = Self { rules, boot: boot.into(), started_at: now.mono, is_dated: now.wall_trusted, ..Self::default() };
+        let mut out =
+            Self { rules, boot: boot.into(), started_at: now.mono, is_dated: now.wall_trusted, ..Self::default() };
         for of in suppressors_first(&out.rules.definitions) {
             out.add(of);
         }
@@ -62,7 +64,12 @@ impl Alarms {
     }
 
     pub(super) fn record_of(&self, live: &Live, now: Now) -> PersistedAlarm {
-        PersistedAlarm { alarm: live.alarm.clone(), saved: now, boot: Arc::clone(&self.boot), suppresses: live.suppresses }
+        PersistedAlarm {
+            alarm: live.alarm.clone(),
+            saved: now,
+            boot: Arc::clone(&self.boot),
+            suppresses: live.suppresses,
+        }
     }
 
     /// The persistent memory of conditions, by key.
@@ -106,7 +113,7 @@ impl Alarms {
     }
 
     /// Applies new rules. An unchanged definition keeps its delays and windows; a removed one closes its alarm.
-    pub fn reconfigure(&mut self, rules: Rules, actor: &str, now: Now, out: &mut AlarmOutput) {
+    pub fn reconfigure(&mut self, rules: Rules, actor: &Actor, now: Now, out: &mut AlarmOutput) {
         out.events.extend(self.changes(&rules, actor));
         let stays: BTreeSet<String> = rules.definitions.iter().map(|d| d.key()).collect();
         let gone = self.by_key.iter().filter(|(key, _)| !stays.contains(&***key));
@@ -114,7 +121,7 @@ impl Alarms {
         for (i, key) in gone {
             if !self.live[i].alarm.is_normal() {
                 self.live[i].alarm = Alarm { occurrence: self.live[i].alarm.occurrence, ..Alarm::default() };
-                let event = self.event(i, EventKind::Removed, LifeStep::of(EventKind::Removed), now);
+                let event = self.event(i, AlarmEventKind::Removed, LifeStep::of(AlarmEventKind::Removed), now);
                 out.events.push(event);
             }
             out.changed.insert(key, None);
@@ -137,7 +144,8 @@ impl Alarms {
             if let (Some(explains), Some(was)) = (&mut live.suppresses_while, was.suppresses_while) {
                 explains.take_memory_of(was);
             }
-            (live.debounces, live.last_evaluation, live.suppresses) = (was.debounces, was.last_evaluation, was.suppresses);
+            (live.debounces, live.last_evaluation, live.suppresses) =
+                (was.debounces, was.last_evaluation, was.suppresses);
             (live.chatter, live.show_at) = (was.chatter, was.show_at);
         }
         fresh.latest.inherit(&old.latest);

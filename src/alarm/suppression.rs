@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::alarm::event::EventKind;
 use crate::alarm::life::LifeStep;
 use crate::alarm::{AlarmOutput, Alarms};
+use crate::model::alarm::AlarmEventKind;
 use crate::model::time::Now;
 
 impl Alarms {
@@ -35,7 +35,7 @@ impl Alarms {
             }
             self.live[j].alarm.suppressed_by.clone_from(&by);
             if before.is_some() != by.is_some() {
-                let what = if by.is_some() { EventKind::Suppressed } else { EventKind::Unsuppressed };
+                let what = if by.is_some() { AlarmEventKind::Suppressed } else { AlarmEventKind::Unsuppressed };
                 self.live[j].mark_urgent_notified(what);
                 let cause = by.or(before).map_or(String::new(), |key| key.to_string());
                 let event = self.event(j, what, LifeStep { cause, ..LifeStep::of(what) }, now);

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alarm::event::AlarmState;
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::{ConditionInput, AlarmDefinition, ResolvedCondition};
-use crate::app::{Shared, outbox, pages};
+use crate::alarm::resolved_condition::{AlarmDefinition, ConditionInput, ResolvedCondition};
+use crate::app::shared::Shared;
 use crate::config::Configuration;
 use crate::engine::Engine;
 use crate::journal::history::HistoryQuery;
+use crate::model::alarm::AlarmState;
+use crate::model::point::Language;
 use crate::model::point::{LocalizedText, PointKind};
 use crate::model::priority::Priority;
 use crate::model::time::Now;
 use crate::oncall::incident::{Incident, IncidentStage};
 use crate::oncall::page::{Page, PageState};
-use crate::oncall::settings::Language;
 use crate::web::course::Chart;
-use crate::web::page::{AlarmPage, PageActions, OtherAlarm};
+use crate::web::page::{AlarmPage, OtherAlarm, PageActions};
 
 /// Period of the chart and width of its slots, milliseconds.
 const COURSE_MS: (i64, i64) = (7_200_000, 60_000);
@@ -46,14 +46,14 @@ impl PageReader {
 
 /// The page of a token; `None`: the token is invalid, or its incident is removed.
 pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
-    let id = shared.tokens.page(token)?;
+    let id = shared.rules.tokens.page(token)?;
     let (engine, configuration) = (shared.engine(), shared.configuration());
     let (key, incident, page) = engine.oncall().page(id)?;
     let people = &engine.oncall().plan().people;
     let reader = PageReader { zh: people.get(&page.recipient).map(|p| p.language).unwrap_or_default() == Language::Zh };
     let mut all: Vec<(String, String)> = people.iter().map(|(id, p)| (id.to_string(), reader.of(&p.names))).collect();
     let askers = if page.recipient.starts_with("channel:") { all.clone() } else { Vec::new() };
-    let Some((definition, alarm)) = engine.alarm(key) else {
+    let Some((definition, alarm)) = engine.alarms().get(key) else {
         // The page of a test.
         let is_open = incident.stage == IncidentStage::Paging;
         return Some(AlarmPage {
@@ -66,9 +66,9 @@ pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
         });
     };
     let now = shared.clock.now();
-    let (subject, _) = pages::subject(&engine, &configuration, key);
+    let (subject, _) = engine.alarm_room().subject(key);
     let is_mine = !alarm.needs_ack && (*alarm.owner == *page.recipient || !askers.is_empty());
-    all.retain(|(id, _)| *id != *alarm.owner && engine.oncall().can_be_reached(id).is_ok());
+    all.retain(|(id, _)| *id != *alarm.owner && engine.plan().directory.can_be_reached(id).is_ok());
     let device = configuration.devices.get(&*definition.device);
     let (class, area) = device.map_or(("", ""), |d| (d.class.as_str(), d.area.as_str()));
     let settings = &configuration.oncall.settings;
@@ -95,8 +95,8 @@ pub fn find(shared: &Shared, token: &str) -> Option<AlarmPage> {
         actions: available_actions(definition, alarm, page, is_mine),
         colleagues: all,
         possible_actors: askers,
-        others: others(shared, &engine, &configuration, page, key, reader),
-        related: related_alarms(&engine, &configuration, key, &definition.device, reader),
+        others: others(shared, &engine, page, key, reader),
+        related: related_alarms(&engine, key, &definition.device, reader),
         notified: notified_people(&engine, &configuration, incident, now, reader),
         phones: phones.map(|p| (reader.say(&p.zh, &p.en), p.number.clone())).collect(),
         procedure,
@@ -120,7 +120,7 @@ fn lines(
     engine: &Engine,
     key: &str,
     alarm: &Alarm,
-    subject: &crate::oncall::text::MessageSubject,
+    subject: &crate::presentation::message::MessageSubject,
     reader: PageReader,
 ) -> Vec<(String, String)> {
     let owner = engine.oncall().plan().people.get(alarm.owner.as_str());
@@ -141,44 +141,31 @@ fn lines(
 }
 
 /// The other alarms of the page's message.
-fn others(
-    shared: &Shared,
-    engine: &Engine,
-    configuration: &Configuration,
-    page: &Page,
-    own: &str,
-    reader: PageReader,
-) -> Vec<OtherAlarm> {
+fn others(shared: &Shared, engine: &Engine, page: &Page, own: &str, reader: PageReader) -> Vec<OtherAlarm> {
     let mut out: Vec<(String, OtherAlarm)> = Vec::new();
     for id in &page.merged_with {
         let Some((key, _, _)) = engine.oncall().page(*id).filter(|(_, _, p)| p.id == *id) else { continue };
-        let Some((_, alarm)) = engine.alarm(key).filter(|_| **key != *own) else { continue };
+        let Some((_, alarm)) = engine.alarms().get(key).filter(|_| **key != *own) else { continue };
         if out.iter().any(|(k, _)| **k == **key) {
             continue;
         }
-        let (subject, _) = pages::subject(engine, configuration, key);
+        let (subject, _) = engine.alarm_room().subject(key);
         let state = reader.say(in_chinese(alarm.state()), alarm.state().word());
-        let path = format!("/a/{}", shared.tokens.of(*id));
+        let path = format!("/a/{}", shared.rules.tokens.of(*id));
         out.push((key.to_string(), OtherAlarm { path, text: reader.of(&subject.text), state }));
     }
     out.into_iter().map(|(_, other)| other).collect()
 }
 
 /// Other alarms of the device that are not normal, and alarms that this one explains; at most [`BESIDE`].
-fn related_alarms(
-    engine: &Engine,
-    configuration: &Configuration,
-    own: &str,
-    device: &str,
-    reader: PageReader,
-) -> Vec<(String, String)> {
-    let explained = engine.related_active(own);
+fn related_alarms(engine: &Engine, own: &str, device: &str, reader: PageReader) -> Vec<(String, String)> {
+    let explained = engine.alarms().related_active(own);
     let is_it = |key: &Arc<str>, of: &AlarmDefinition, alarm: &Alarm| {
         **key != *own && ((*of.device == *device && !alarm.is_normal()) || explained.contains(key))
     };
     let mut all: Vec<(Priority, String, String)> = Vec::new();
-    for (_, of, alarm) in engine.alarms().filter(|(key, of, alarm)| is_it(key, of, alarm)) {
-        let text = crate::alarm::alarm_view::text(of, alarm, &outbox::device_info(configuration, &of.device));
+    for (_, of, alarm) in engine.alarms().all().filter(|(key, of, alarm)| is_it(key, of, alarm)) {
+        let text = engine.alarm_room().text(of, alarm, alarm.value);
         let state = reader.say(in_chinese(alarm.state()), alarm.state().word());
         let priority = alarm.priority(of);
         all.push((priority, format!("[{}] {}", priority.word(), reader.of(&text)), state));
@@ -218,11 +205,11 @@ fn notified_people(
 pub async fn chart(shared: Arc<Shared>, token: String) -> Option<Chart> {
     static AT_ONCE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(COURSES);
     let (input, limit, zone, name, unit) = {
-        let id = shared.tokens.page(&token)?;
+        let id = shared.rules.tokens.page(&token)?;
         let (engine, configuration) = (shared.engine(), shared.configuration());
         let (key, _, page) = engine.oncall().page(id)?;
         let language = engine.oncall().plan().people.get(&page.recipient).map(|p| p.language).unwrap_or_default();
-        let (definition, alarm) = engine.alarm(key)?;
+        let (definition, alarm) = engine.alarms().get(key)?;
         let meaning = |input: &ConditionInput| {
             let class = configuration.devices.get(&*input.device).map_or("", |d| d.class.as_str());
             configuration.catalogue.vocabulary.point(class, &input.point)
@@ -237,7 +224,9 @@ pub async fn chart(shared: Arc<Shared>, token: String) -> Option<Chart> {
         let input = first?;
         let meaning = meaning(&input)?;
         let number: String = input.point.chars().filter(char::is_ascii_digit).collect();
-        let name = LocalizedText::both(&*meaning.zh, &*meaning.en).in_language(language == Language::Zh).replace("{n}", &number);
+        let name = LocalizedText::both(&*meaning.zh, &*meaning.en)
+            .in_language(language == Language::Zh)
+            .replace("{n}", &number);
         let unit = meaning.unit.clone().unwrap_or_default();
         // Only the limit of a level condition is on the same scale as its value.
         let limit = alarm.limit.filter(|_| matches!(definition.condition, ResolvedCondition::Level { .. }));

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::alarm::event::{Action, AlarmCommand};
-use crate::app::{Shared, alarm_page, control_handlers, outbox, pages};
-use crate::engine::EngineInput;
+use crate::app::shared::Shared;
+use crate::app::{alarm_page, control_handlers, outbox};
+use crate::model::actor::{Actor, ActorKind, Proof, Role, Via};
+use crate::model::command::{AlarmAction, Command, Operation, PageReply, Reply};
 use crate::model::point::LocalizedText;
+use crate::model::room::Input;
 use crate::model::text::{KEY, REMARK, one_line};
-use crate::oncall::page::{OncallCommand, PageReply, Reply};
 use crate::sink::mqtt::commands::{CommandHandler, CommandRequest};
 use crate::web::server::{CommandFuture, PageForm, ServerView};
 
@@ -19,15 +20,19 @@ pub fn view(shared: &Arc<Shared>) -> ServerView {
     ServerView {
         page: Arc::new(move |token| alarm_page::find(&a, token)),
         chart: Arc::new(move |token| Box::pin(alarm_page::chart(Arc::clone(&b), token))),
-        reply: Arc::new(move |token, form| reply(&c, &token, &form)),
+        reply: Arc::new(move |token, form| reply(&c, &token, &form, Via::Link)),
         alarms: Arc::new(move || serde_json::to_value(control_handlers::alarms(&d, false)).unwrap_or_default()),
-        act_on_alarm: Arc::new(move |is_there, key, by, note| act(&e, is_there, key, by, note)),
+        act_on_alarm: Arc::new(move |is_there, key, program, note| {
+            let (kind, role) = (ActorKind::Program, Role::Technician);
+            let actor = Actor { id: program, kind, role, via: Via::Api, proof: Proof::Secret };
+            act(&e, is_there, &key, actor, &note)
+        }),
     }
 }
 
 /// Processes the form of an alarm's page; the token identifies the page.
-fn reply(shared: &Arc<Shared>, token: &str, form: &PageForm) -> CommandFuture {
-    let page = shared.tokens.page(token);
+fn reply(shared: &Arc<Shared>, token: &str, form: &PageForm, via: Via) -> CommandFuture {
+    let page = shared.rules.tokens.page(token);
     let wanted = match form.action.as_str() {
         "" | "acknowledge" => Some(Reply::Acknowledge),
         "arrive" => Some(Reply::Arrive),
@@ -39,45 +44,44 @@ fn reply(shared: &Arc<Shared>, token: &str, form: &PageForm) -> CommandFuture {
         "reset" => Some(Reply::Reset),
         _ => None,
     };
-    let (by, note) = (one_line(&form.actor, REMARK), one_line(&form.note, REMARK));
-    let (is_single, is_confirmed) = (form.is_single, form.is_button);
+    let actor = Actor::paged(one_line(&form.actor, REMARK), via, Proof::PageToken);
+    let note = one_line(&form.note, REMARK);
+    let (is_single, needs_confirmation) = (form.is_single, form.is_button);
     let shared = Arc::clone(shared);
     Box::pin(async move {
         let page = page.ok_or_else(|| LocalizedText::both("链接不正确", "that is no page of ours"))?;
         let reply = wanted.ok_or_else(|| LocalizedText::both("不认识这个操作", "there is no such answer"))?;
-        tracing::info!(page, ?reply, "a page is answered through the door");
-        let reply = PageReply { actor: by, note, is_single, needs_confirmation: is_confirmed, ..PageReply::new(page, reply, "link") };
-        pages::send_command(&shared, &OncallCommand::Reply(reply)).await
+        tracing::info!(page, ?reply, via = %actor.via, "a page is answered");
+        let reply = PageReply { is_single, needs_confirmation, ..PageReply::new(page, reply) };
+        let command = Command { actor, note, operation: Operation::Reply(reply) };
+        outbox::step_and_commit(&shared, Input::Command(&command)).await
     })
 }
 
 /// Acknowledges an alarm, or records arrival, for a program or an MQTT client.
-fn act(shared: &Arc<Shared>, is_there: bool, key: String, by: String, note: String) -> CommandFuture {
+fn act(shared: &Arc<Shared>, is_there: bool, key: &str, actor: Actor, note: &str) -> CommandFuture {
     let shared = Arc::clone(shared);
+    let action = if is_there { AlarmAction::Arrive } else { AlarmAction::Acknowledge };
+    let (key, note) = (one_line(key, KEY), one_line(note, REMARK));
     Box::pin(async move {
-        let key = one_line(&key, KEY);
-        tracing::info!(key, by, is_there, "alarm");
-        let action = if is_there { Action::Arrive } else { Action::Acknowledge };
-        let command = AlarmCommand { key, action, actor: by, note };
-        outbox::step_and_commit(&shared, EngineInput::Commands(&[command])).await
+        tracing::info!(key, by = actor.id, via = %actor.via, ?action, "alarm");
+        let command = Command { actor, note, operation: Operation::Alarm { keys: vec![key], action } };
+        outbox::step_and_commit(&shared, Input::Command(&command)).await
     })
 }
 
-/// The handler of MQTT commands.
-pub fn mqtt_command_handler(shared: &Arc<Shared>) -> CommandHandler {
-    let shared = Arc::clone(shared);
+/// The handler of a broker's commands. MQTT does not say who publishes: `by` is a claimed name, a token proves a page.
+pub fn mqtt_command_handler(shared: &Arc<Shared>, sink: &str) -> CommandHandler {
+    let (shared, via) = (Arc::clone(shared), Via::Mqtt(sink.to_string()));
     Arc::new(move |request: CommandRequest| {
         let done = if request.token.is_empty() {
-            let by = one_line(&request.actor, REMARK);
-            // MQTT does not identify the publisher: `by` must at least be a configured person.
-            let known = shared.engine().oncall().require_person(&by);
-            match known {
-                Ok(()) => act(&shared, request.is_arrival, one_line(&request.alarm, KEY), by, one_line(&request.note, REMARK)),
-                Err(why) => Box::pin(async move { Err(why) }),
-            }
+            let (id, kind, role) = (one_line(&request.actor, REMARK), ActorKind::Person, Role::Technician);
+            let actor = Actor { id, kind, role, via: via.clone(), proof: Proof::Claimed };
+            act(&shared, request.is_arrival, &request.alarm, actor, &request.note)
         } else {
-            let does = if request.is_arrival { "arrive" } else { "acknowledge" };
-            reply(&shared, &request.token, &PageForm { action: does.to_string(), ..PageForm::default() })
+            let action = if request.is_arrival { "arrive" } else { "acknowledge" };
+            let form = PageForm { action: action.to_string(), ..PageForm::default() };
+            reply(&shared, &request.token, &form, via.clone())
         };
         Box::pin(async move { done.await.map_err(String::from) })
     })

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::app::self_metrics::Usage;
+use crate::app::shared::{Shared, lock};
 use crate::app::status::{Status, status};
-use crate::app::{Shared, lock};
 use crate::poll::health::ROUND_TRIP_BOUNDS_US;
 use crate::web::HealthPage;
 
@@ -19,8 +19,10 @@ pub fn view(shared: &Arc<Shared>) -> HealthPage {
     HealthPage {
         metrics: Arc::new(move || metrics(&a)),
         alive: Arc::new(move || is_alive(&b)),
-        warning: Arc::new(move || d.crash_loop_guard.remark()),
-        ready: Arc::new(move || c.ready.load(Ordering::Relaxed) && c.journal.health().ok.load(Ordering::Relaxed)),
+        warning: Arc::new(move || d.process.crash_loop_guard.remark()),
+        ready: Arc::new(move || {
+            c.process.ready.load(Ordering::Relaxed) && c.journal.health().ok.load(Ordering::Relaxed)
+        }),
     }
 }
 
@@ -28,12 +30,13 @@ pub fn view(shared: &Arc<Shared>) -> HealthPage {
 pub fn is_alive(shared: &Shared) -> bool {
     let now = shared.clock.mono().0;
     let fresh = |ms: u64| now.saturating_sub(ms) < STUCK_MS;
-    let buses = lock(&shared.buses);
+    let buses = lock(&shared.adapters.buses);
     // A task whose restart budget is used up stands still on purpose: it is reported, and is no reason to restart the process.
-    let exhausted: Vec<String> = lock(&shared.task_failures).iter().filter(|t| t.restarts_exhausted).map(|t| t.task.clone()).collect();
+    let exhausted: Vec<String> =
+        lock(&shared.process.task_failures).iter().filter(|t| t.restarts_exhausted).map(|t| t.task.clone()).collect();
     let is_exhausted = |task: &str| exhausted.iter().any(|s| s == task);
-    (shared.crash_loop_guard.are_rules_off() || fresh(shared.engine_progress_ms.load(Ordering::Relaxed)))
-        && fresh(shared.journal.health().last_attempt_ms.load(Ordering::Relaxed).max(shared.started.0))
+    (shared.process.crash_loop_guard.are_rules_off() || fresh(shared.rules.engine_progress_ms.load(Ordering::Relaxed)))
+        && fresh(shared.journal.health().last_attempt_ms.load(Ordering::Relaxed).max(shared.process.started.0))
         && buses.iter().all(|b| {
             is_exhausted(&format!("link {}", b.config.link.id)) || fresh(b.health.progress_ms.load(Ordering::Relaxed))
         })
@@ -88,7 +91,7 @@ fn metrics(shared: &Shared) -> String {
         "readings_replaced_total",
         "counter",
         "Readings the engine did not see because a newer one came.",
-        shared.inbox.replaced.load(Ordering::Relaxed),
+        shared.rules.inbox.replaced.load(Ordering::Relaxed),
     );
     journal(&mut page, &s);
     links(&mut page, &s);
@@ -147,9 +150,11 @@ fn units(s: &Status) -> impl Iterator<Item = (&str, &crate::app::status::UnitSta
 #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
 fn round_trips(page: &mut MetricsPage, shared: &Shared) {
     page.head("unit_round_trip_seconds", "histogram", "Round trips of requests.");
-    for bus in lock(&shared.buses).iter() {
+    for bus in lock(&shared.adapters.buses).iter() {
         for (i, unit) in bus.config.units.iter().enumerate() {
-            let Some((buckets, sum)) = bus.health.with_unit(i, |h| (h.round_trips, h.round_trip_sum_us)) else { continue };
+            let Some((buckets, sum)) = bus.health.with_unit(i, |h| (h.round_trips, h.round_trip_sum_us)) else {
+                continue;
+            };
             let labels = [("link", bus.config.link.id.as_str()), ("unit", &*unit.id)];
             let mut total = 0;
             for (count, border) in buckets.iter().zip(ROUND_TRIP_BOUNDS_US) {

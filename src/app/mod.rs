@@ -8,7 +8,9 @@ pub mod alarm_page;
 pub mod alarm_server;
 pub mod control_handlers;
 pub mod crash_loop_guard;
+pub mod device_read;
 pub mod driver;
+pub mod engine_plan;
 pub mod file_modes;
 pub mod inbox;
 pub mod last_good;
@@ -19,36 +21,36 @@ mod outputs;
 pub mod pages;
 pub mod reply_ways;
 pub mod self_metrics;
+pub mod shared;
 pub mod status;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::crash_loop_guard::CrashLoopGuard;
 use crate::app::inbox::Inbox;
 use crate::app::ordered_queue::OrderedQueue;
 use crate::app::outbox::OutboxEntry;
-use crate::channel;
+use crate::app::shared::{AdapterState, BusHandle, ProcessState, Reload, RulesState, Shared, SinkHandle, lock};
 use crate::clock::{self, Clock};
 use crate::config::Configuration;
-use crate::engine::{Engine, EnginePlan, PersistedEngine};
+use crate::engine::Engine;
 use crate::journal::{Journal, Writer};
+use crate::model::actor::Actor;
 use crate::model::notification::DeliveryOutcome;
-use crate::model::reading::Reading;
-use crate::model::time::{MonotonicMillis, UnixMillis};
+use crate::model::time::UnixMillis;
 use crate::poll::bus::LinkWorker;
 use crate::poll::health::BusHealth;
-use crate::poll::{BusConfig, Deliver, ReadRequest};
-use crate::sink::dead_letters::DeadLetters;
-use crate::sink::resend::Resend;
-use crate::sink::{self, DeviceTags, DeviceTagsById, RetainedTopics, SinkHealth};
+use crate::poll::{BusConfig, ReadRequest};
+use crate::presentation::token::PageTokens;
+use crate::sink::{self, DeviceTags, DeviceTagsById};
 use crate::store::log::Store;
-use crate::supervise::{TaskHandle, TaskFailure, TaskGroup};
+use crate::supervise::{TaskFailure, TaskGroup};
 
 /// Notifications that no channel took and that wait to be reported; beyond that the on-call rules notice the missing outcome.
 const UNDELIVERED: usize = 4_096;
@@ -59,114 +61,6 @@ pub struct Paths {
     /// Directory of durable state: journal, snapshot, last-good configuration.
     pub state: PathBuf,
     pub socket: PathBuf,
-}
-
-pub struct BusHandle {
-    pub config: Arc<BusConfig>,
-    pub health: Arc<BusHealth>,
-    read_requests: Arc<Mutex<Option<mpsc::Sender<ReadRequest>>>>,
-    task: TaskHandle,
-}
-
-pub struct SinkHandle {
-    pub settings: sink::SinkSettings,
-    pub health: Arc<SinkHealth>,
-    /// Messages that the other side refused.
-    pub dead_letters: DeadLetters,
-    /// Ranges of history to be sent again.
-    pub resend: Resend,
-    /// Tags of the devices as the sink knows them; a change restarts a time-series sink.
-    device_tags: Arc<DeviceTagsById>,
-    task: TaskHandle,
-    /// The task that subscribes to MQTT commands.
-    commands: Option<TaskHandle>,
-}
-
-pub struct ChannelHandle {
-    pub settings: channel::ChannelSettings,
-    pub notifications: mpsc::Sender<pages::QueuedNotification>,
-    task: TaskHandle,
-}
-
-/// State shared by all tasks of a running gateway.
-pub struct Shared {
-    pub clock: Clock,
-    pub journal: Journal,
-    pub retained_topics: RetainedTopics,
-    /// Queue into the engine.
-    pub inbox: Inbox,
-    engine: Mutex<Engine>,
-    pub store: Store,
-    /// Queue of decisions that wait for the store.
-    pub outbox: OrderedQueue<OutboxEntry>,
-    pub buses: Mutex<Vec<BusHandle>>,
-    pub sinks: Mutex<Vec<SinkHandle>>,
-    pub channels: Mutex<Vec<ChannelHandle>>,
-    /// Whether replies of people can be received, by channel.
-    pub reply_ways: reply_ways::ReplyReceivers,
-    /// Signs and verifies the tokens of pages.
-    pub tokens: pages::Tokens,
-    /// Notifications that could not be queued for a channel: reported to the on-call rules.
-    undelivered: mpsc::Sender<(u64, DeliveryOutcome)>,
-    pub task_failures: Arc<Mutex<Vec<TaskFailure>>>,
-    pub started: MonotonicMillis,
-    /// Monotonic milliseconds of the engine's last step.
-    pub engine_progress_ms: AtomicU64,
-    /// Number of rule rooms that are disabled.
-    pub rules_off: AtomicU64,
-    /// Keeps the rules off after repeated panics of the driver.
-    pub crash_loop_guard: CrashLoopGuard,
-    /// Cancelled when the engine's driver has panicked: the process must exit and restart.
-    pub fatal: CancellationToken,
-    /// Why this runs on the last-good configuration; `None`: it does not.
-    pub last_good: Mutex<Option<String>>,
-    /// True once everything was started.
-    pub ready: AtomicBool,
-    /// Requests to reload the configuration.
-    pub reloads: mpsc::Sender<Reload>,
-    configuration: Mutex<Arc<Configuration>>,
-    paths: Paths,
-}
-
-/// A reload request: its actor, and the sender of its result: what was done, or every problem, one sentence each.
-pub type Reload = (String, oneshot::Sender<Result<Vec<String>, String>>);
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    pub fn configuration(&self) -> Arc<Configuration> {
-        Arc::clone(&lock(&self.configuration))
-    }
-
-    /// Locks the engine. Hold it for one step only.
-    pub fn engine(&self) -> std::sync::MutexGuard<'_, Engine> {
-        lock(&self.engine)
-    }
-
-    /// The callback of the pollers: journals a reading, then passes it to the engine.
-    fn deliver(self: &Arc<Self>) -> Deliver {
-        let shared = Arc::clone(self);
-        Arc::new(move |reading: Reading| {
-            let entry = shared.journal.append(reading);
-            shared.inbox.put(entry);
-        })
-    }
-
-    /// Reports a notification that failed before it reached its channel.
-    pub fn report_undelivered(&self, id: u64, answer: DeliveryOutcome) {
-        // If the queue is full, the on-call rules notice that no outcome arrives.
-        let _it_is_noticed = self.undelivered.try_send((id, answer));
-    }
-
-    /// The request queue of a link whose connection is open.
-    pub fn read_requests(&self, link: &str) -> Option<mpsc::Sender<ReadRequest>> {
-        let buses = lock(&self.buses);
-        let is_open = |b: &&BusHandle| b.config.link.id == link && b.health.is_open.load(Ordering::Relaxed);
-        let bus = buses.iter().find(is_open)?;
-        lock(&bus.read_requests).clone()
-    }
 }
 
 pub struct App {
@@ -204,59 +98,56 @@ impl App {
         clock.log_distrust();
         let names: Vec<String> = configuration.sinks.iter().map(sink::SinkSettings::cursor).collect();
         journal.retain_cursors(&names);
-        let (store, said) = Store::open(&paths.state.join("store.db"), &boot)?;
-        if let Some(said) = said {
-            tracing::error!("{said}");
-        }
-        if clock.is_trusted() {
-            store.set_date(clock.wall(), clock.mono());
-        }
-        let snapshot = driver::read(&store, &paths.state.join("engine.json"));
-        let survived = PersistedEngine { snapshot, ..driver::stored(&store) };
-        let engine = Engine::new(plan(&configuration), survived, &boot, clock.now());
-        let (decisions, queue) = OrderedQueue::new(outbox::QUEUE);
-        let troubles: Arc<Mutex<Vec<TaskFailure>>> = Arc::default();
-        let group = |name| TaskGroup::new(name, &clock, &troubles);
+        let (store, engine, tokens) = open_rules(&configuration, paths, &clock, &boot)?;
+        let (outbox, queue) = OrderedQueue::new(outbox::QUEUE);
+        let failures: Arc<Mutex<Vec<TaskFailure>>> = Arc::default();
+        let group = |name| TaskGroup::new(name, &clock, &failures);
         let (pollers, desk, channels) = (group("pollers"), group("desk"), group("channels"));
         let (records, outlets) = (group("records"), group("outlets"));
         let (reloads, reloads_wanted) = mpsc::channel(4);
         let (undelivered, returned) = mpsc::channel(UNDELIVERED);
-        let tokens = pages::Tokens::open(&store);
-        let shared = Arc::new(Shared {
-            reloads,
-            started: clock.mono(),
-            engine_progress_ms: AtomicU64::new(clock.mono().0),
-            crash_loop_guard: CrashLoopGuard::new(&paths.state, &clock),
-            clock,
-            journal,
-            retained_topics: RetainedTopics::default(),
-            inbox: Inbox::default(),
+        let rules = RulesState {
             engine: Mutex::new(engine),
-            store,
-            outbox: decisions,
-            reply_ways: reply_ways::ReplyReceivers::default(),
-            buses: Mutex::default(),
-            sinks: Mutex::default(),
-            channels: Mutex::default(),
+            inbox: Inbox::default(),
+            outbox,
             tokens,
             undelivered,
-            task_failures: Arc::clone(&troubles),
+            engine_progress_ms: AtomicU64::new(clock.mono().0),
             rules_off: AtomicU64::new(0),
+        };
+        let process = ProcessState {
+            started: clock.mono(),
+            task_failures: Arc::clone(&failures),
+            crash_loop_guard: CrashLoopGuard::new(&paths.state, &clock),
             fatal: CancellationToken::new(),
             last_good: Mutex::default(),
             ready: AtomicBool::new(false),
-            configuration: Mutex::new(Arc::new(configuration)),
+            reloads,
             paths: paths.clone(),
-        });
-        let mut app = App { shared, writer: Some(writer), pollers, engine_tasks: desk, channels, outbox_tasks: records, outputs: outlets, reloads_wanted };
+        };
+        let (adapters, configuration) = (AdapterState::default(), Mutex::new(Arc::new(configuration)));
+        let shared = Arc::new(Shared { clock, journal, store, rules, adapters, process, configuration });
+        let mut app = App {
+            shared,
+            writer: Some(writer),
+            pollers,
+            engine_tasks: desk,
+            channels,
+            outbox_tasks: records,
+            outputs: outlets,
+            reloads_wanted,
+        };
         app.start_engine_tasks(queue, returned);
         let configuration = app.shared.configuration();
         // Set at the start, so that a status retained from an earlier run is not taken for the present one.
-        configuration.devices.keys().for_each(|id| app.shared.retained_topics.set_new(&format!("{id}/status"), UNKNOWN));
-        let alarms = outbox::states(&app.shared.engine(), &configuration);
-        alarms.into_iter().for_each(|(topic, json)| app.shared.retained_topics.set(&topic, json));
+        configuration
+            .devices
+            .keys()
+            .for_each(|id| app.shared.adapters.retained_topics.set_new(&format!("{id}/status"), UNKNOWN));
+        let alarms = app.shared.engine().alarm_room().states();
+        alarms.into_iter().for_each(|(topic, json)| app.shared.adapters.retained_topics.set(&topic, json));
         app.start_adapters(&configuration);
-        app.shared.ready.store(true, Ordering::Relaxed);
+        app.shared.process.ready.store(true, Ordering::Relaxed);
         Ok(app)
     }
 
@@ -267,7 +158,11 @@ impl App {
         configuration.buses.iter().for_each(|bus| self.start_bus(bus));
     }
 
-    fn start_engine_tasks(&mut self, queue: mpsc::Receiver<OutboxEntry>, returned: mpsc::Receiver<(u64, DeliveryOutcome)>) {
+    fn start_engine_tasks(
+        &mut self,
+        queue: mpsc::Receiver<OutboxEntry>,
+        returned: mpsc::Receiver<(u64, DeliveryOutcome)>,
+    ) {
         let shared = Arc::clone(&self.shared);
         let returned = Arc::new(tokio::sync::Mutex::new(returned));
         self.engine_tasks.spawn("returned pages", move |stop| {
@@ -280,22 +175,22 @@ impl App {
         let shared = Arc::clone(&self.shared);
         let stop = self.engine_tasks.token();
         let driver = async move {
-            if shared.crash_loop_guard.wait_until_allowed(&stop).await {
+            if shared.process.crash_loop_guard.wait_until_allowed(&stop).await {
                 self_metrics::publish_status(&shared);
                 driver::run(shared, stop).await;
             }
         };
         let shared = Arc::clone(&self.shared);
         self.engine_tasks.spawn_critical("engine", driver, move || {
-            shared.crash_loop_guard.record_crash(&shared.clock);
-            shared.fatal.cancel();
+            shared.process.crash_loop_guard.record_crash(&shared.clock);
+            shared.process.fatal.cancel();
         });
         let shared = Arc::clone(&self.shared);
         self.engine_tasks.spawn("own health", move |stop| Box::pin(self_metrics::run(Arc::clone(&shared), stop)));
         let shared = Arc::clone(&self.shared);
         self.engine_tasks.spawn("control", move |stop| {
             let handler = control_handlers::handler(Arc::clone(&shared));
-            Box::pin(crate::control::serve(shared.paths.socket.clone(), handler, stop))
+            Box::pin(crate::control::serve(shared.process.paths.socket.clone(), handler, stop))
         });
         let shared = Arc::clone(&self.shared);
         let settings = self.shared.configuration().web.clone();
@@ -326,11 +221,11 @@ impl App {
             let bus = LinkWorker::new(&c, clock.clone(), Arc::clone(&h), Arc::clone(&deliver));
             Box::pin(bus.run(receiver, stop))
         });
-        lock(&self.shared.buses).push(BusHandle { config, health, read_requests: asks, task });
+        lock(&self.shared.adapters.buses).push(BusHandle { config, health, read_requests: asks, task });
     }
 
     /// Applies a new configuration; an unchanged link misses no cycle. Returns what was done, one sentence each.
-    pub async fn reload(&mut self, configuration: Configuration, by: &str) -> Vec<String> {
+    pub async fn reload(&mut self, configuration: Configuration, actor: &Actor) -> Vec<String> {
         let mut report = Vec::new();
         let old = self.shared.configuration();
         if old.journal != configuration.journal
@@ -343,25 +238,29 @@ impl App {
         let site_changed = old.site != configuration.site;
         *lock(&self.shared.configuration) = Arc::new(configuration.clone());
         for id in old.devices.keys().filter(|id| !configuration.devices.contains_key(*id)) {
-            self.shared.retained_topics.remove(&format!("{id}/status"));
+            self.shared.adapters.retained_topics.remove(&format!("{id}/status"));
             report.push(format!("device {id} is gone"));
         }
-        configuration.devices.keys().for_each(|id| self.shared.retained_topics.set_new(&format!("{id}/status"), UNKNOWN));
+        configuration
+            .devices
+            .keys()
+            .for_each(|id| self.shared.adapters.retained_topics.set_new(&format!("{id}/status"), UNKNOWN));
         let gone = |b: &BusHandle| !configuration.buses.contains(&b.config);
-        let leaving = take_if(&self.shared.buses, gone);
+        let leaving = take_if(&self.shared.adapters.buses, gone);
         leaving.iter().for_each(|bus| bus.task.stop());
         for bus in leaving {
             bus.task.stop_and_wait().await;
             report.push(format!("link {} stopped", bus.config.link.id));
         }
         // Only after the old buses have ended: none of their readings can arrive later.
-        let sources: std::collections::BTreeSet<(&str, &str)> = streams(&configuration).collect();
-        let has = |device: &str, source: &str| sources.contains(&(device, source));
-        report.extend(driver::reconfigure(&self.shared, &configuration, has, by));
+        let streams = streams(&configuration).collect();
+        report.extend(driver::reconfigure(&self.shared, &configuration, &streams, actor));
         // Points left out on unchanged links are tried again: the operator may have fixed their cause.
-        lock(&self.shared.buses).iter().for_each(|b| b.health.should_reset_learned.store(true, Ordering::Relaxed));
+        lock(&self.shared.adapters.buses)
+            .iter()
+            .for_each(|b| b.health.should_reset_learned.store(true, Ordering::Relaxed));
         for bus in &configuration.buses {
-            if !lock(&self.shared.buses).iter().any(|b| *b.config == *bus) {
+            if !lock(&self.shared.adapters.buses).iter().any(|b| *b.config == *bus) {
                 self.start_bus(bus);
                 report.push(format!("link {} started", bus.link.id));
             }
@@ -370,7 +269,7 @@ impl App {
         // A time-series sink writes class and area as tags of each value.
         let moved = |s: &SinkHandle| matches!(s.settings, sink::SinkSettings::Influx(_)) && *s.device_tags != now;
         let gone = |s: &SinkHandle| site_changed || moved(s) || !configuration.sinks.contains(&s.settings);
-        for sink in take_if(&self.shared.sinks, gone) {
+        for sink in take_if(&self.shared.adapters.sinks, gone) {
             sink.task.stop_and_wait().await;
             if let Some(commands) = sink.commands {
                 commands.stop_and_wait().await;
@@ -378,7 +277,7 @@ impl App {
             report.push(format!("sink {} stopped", sink.settings.name()));
         }
         for settings in &configuration.sinks {
-            if !lock(&self.shared.sinks).iter().any(|s| s.settings == *settings) {
+            if !lock(&self.shared.adapters.sinks).iter().any(|s| s.settings == *settings) {
                 self.start_sink(settings);
                 report.push(format!("sink {} started", settings.name()));
             }
@@ -389,8 +288,8 @@ impl App {
         self.pollers.drop_finished();
         self.channels.drop_finished();
         self.outputs.drop_finished();
-        *lock(&self.shared.last_good) = None;
-        self.shared.crash_loop_guard.resume();
+        *lock(&self.shared.process.last_good) = None;
+        self.shared.process.crash_loop_guard.resume();
         self_metrics::publish_status(&self.shared);
         if report.is_empty() {
             report.push("nothing changed".to_string());
@@ -401,7 +300,7 @@ impl App {
     /// Ordered drain: pollers, engine, channels (with the outcomes of their deliveries), decisions, sinks, store, journal. What a
     /// sink has not sent by then remains behind its cursor.
     pub async fn stop(mut self) {
-        self.shared.ready.store(false, Ordering::Relaxed);
+        self.shared.process.ready.store(false, Ordering::Relaxed);
         self.pollers.drain(Duration::from_secs(3)).await;
         self.engine_tasks.drain(Duration::from_secs(3)).await;
         self.channels.drain(Duration::from_secs(4)).await;
@@ -419,23 +318,36 @@ impl App {
     }
 }
 
-fn plan(configuration: &Configuration) -> EnginePlan {
-    EnginePlan {
-        derive: configuration.derive.clone(),
-        alarms: configuration.alarms.clone(),
-        oncall: Arc::clone(&configuration.oncall.plan),
-        ..EnginePlan::default()
+/// Opens the store and builds the engine from what it keeps.
+fn open_rules(
+    configuration: &Configuration,
+    paths: &Paths,
+    clock: &Clock,
+    boot: &str,
+) -> Result<(Store, Engine, Arc<PageTokens>), String> {
+    let (store, said) = Store::open(&paths.state.join("store.db"), boot)?;
+    if let Some(said) = said {
+        tracing::error!("{said}");
     }
+    if clock.is_trusted() {
+        store.set_date(clock.wall(), clock.mono());
+    }
+    let tokens = engine_plan::page_tokens(&store);
+    let plan = engine_plan::engine_plan(configuration, &tokens);
+    let engine = Engine::new(plan, &engine_plan::persisted(&store), boot, clock.now());
+    engine.unreadable().iter().for_each(|line| tracing::error!("{line}"));
+    Ok((store, engine, tokens))
 }
 
 /// A device's status before its first reading.
 const UNKNOWN: &str = "{\"state\":\"unknown\",\"since\":null,\"why\":null}";
 
 /// Device and source of every polled stream, and of the gateway itself.
-fn streams(configuration: &Configuration) -> impl Iterator<Item = (&str, &str)> {
+fn streams(configuration: &Configuration) -> impl Iterator<Item = (String, String)> {
     let units = configuration.buses.iter().flat_map(|b| &b.units);
     let device_mappings = units.flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
-    device_mappings.map(|o| (&*o.stream.device, &*o.stream.source)).chain([("gateway", "gateway")])
+    let polled = device_mappings.map(|o| (o.stream.device.to_string(), o.stream.source.to_string()));
+    polled.chain([("gateway".to_string(), "gateway".to_string())])
 }
 
 fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use tokio::sync::mpsc;
 
-use crate::app::lock;
+use crate::app::shared::lock;
 
 /// An entry that can be merged with a later one.
 pub trait Merge {

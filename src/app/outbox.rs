@@ -1,226 +1,166 @@
-//! Outbox: a decision is committed to the store before it is dispatched. If the disk takes longer than two seconds, it is
-//! dispatched without that, and committed as soon as possible.
+//! Effects on their way: what was decided is on the disk before it leaves. If the disk does not take it within two seconds it
+//! leaves all the same, and is committed as soon as that can be.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::alarm::alarm_view::{self, AlarmView, DeviceInfo};
-use crate::alarm::event::Event;
-use crate::app::Shared;
 use crate::app::ordered_queue::Merge;
-use crate::app::pages::{self, QueuedNotification};
-use crate::config::Configuration;
-use crate::engine::{Engine, EngineInput, EngineOutput};
+use crate::app::pages;
+use crate::app::shared::Shared;
+use crate::model::effects::{Decided, Effects};
 use crate::model::point::LocalizedText;
-use crate::model::reading::Reading;
+use crate::model::room::Input;
 use crate::model::time::Now;
 use crate::store::log::{Batch, EventRow};
 
-/// The room's name in the event log and the store.
-pub const ALARM: &str = "alarm";
-/// Longest wait of a decision for the disk.
-const WAIT: Duration = Duration::from_secs(2);
-/// Interval at which a failed commit is retried.
-const AGAIN: Duration = Duration::from_secs(5);
-/// Log rows of one entry, and batches waiting for the disk; beyond that the oldest are dropped from the log and the loss logged.
-const UNWRITTEN_MAX: usize = 10_000;
-
-/// Capacity of the queue; decisions beyond it are merged into one, which comes last.
+/// How long a decision waits for the disk.
+const COMMIT_WAIT: Duration = Duration::from_secs(2);
+/// Pause before a batch that could not be committed is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Decisions that wait for the disk at most; beyond that the oldest are lost to the log, said so.
+const PENDING_MAX: usize = 10_000;
+/// Decisions on their way at most; beyond that they are merged into one, which goes last.
 pub const QUEUE: usize = 4_096;
 
-/// A decision: what is committed, and what is dispatched after that.
+/// What was decided, with whoever waits until it is committed, or has left without that.
 #[derive(Debug, Default)]
 pub struct OutboxEntry {
+    decided: Decided,
     batch: Batch,
-    /// Retained topics; `None` clears one.
-    retained_topics: Vec<(String, Option<String>)>,
-    /// Alarm readings for the time-series sinks.
-    readings: Vec<Reading>,
-    notifications: Vec<(Arc<str>, QueuedNotification)>,
-    /// Notified once it is committed, or dispatched without that.
     waiters: Vec<oneshot::Sender<()>>,
 }
 
+impl OutboxEntry {
+    fn new(mut decided: Decided, now: Now) -> Self {
+        let row = |event: crate::model::effects::LogEvent| EventRow::new(event, now);
+        let rows = std::mem::take(&mut decided.events).into_iter().map(row).collect();
+        let batch = Batch { rows, keep: std::mem::take(&mut decided.keep) };
+        Self { decided, batch, waiters: Vec::new() }
+    }
+}
+
 impl Merge for OutboxEntry {
-    /// Merges a later entry; beyond `UNWRITTEN_MAX` rows the oldest are dropped and the loss logged.
+    /// Beyond the limit the oldest rows of the log are dropped, said so.
     fn merge(&mut self, other: OutboxEntry) {
         self.batch.rows.extend(other.batch.rows);
-        self.batch.states.extend(other.batch.states);
-        self.retained_topics.retain(|(topic, _)| !other.retained_topics.iter().any(|(t, _)| t == topic));
-        self.retained_topics.extend(other.retained_topics);
-        self.readings.extend(other.readings);
-        self.notifications.extend(other.notifications);
+        self.batch.keep.extend(other.batch.keep);
+        let (own, later) = (&mut self.decided, other.decided);
+        own.retained.retain(|(topic, _)| !later.retained.iter().any(|(t, _)| t == topic));
+        own.retained.extend(later.retained);
+        own.readings.extend(later.readings);
+        own.notifications.extend(later.notifications);
         self.waiters.extend(other.waiters);
-        let over = self.batch.rows.len().saturating_sub(UNWRITTEN_MAX);
+        let over = self.batch.rows.len().saturating_sub(PENDING_MAX);
         if over > 0 {
             self.batch.rows.drain(..over);
-            tracing::error!(over, "more is decided than can be written: the oldest is lost to the log");
+            tracing::error!(over, "more is decided than can be committed: the oldest is lost to the log");
         }
     }
 }
 
-/// Queues what the engine decided; the receiver fires once it is committed and dispatched. `None`: nothing was decided.
-pub fn apply(shared: &Shared, engine: &Engine, out: EngineOutput, now: Now) -> Option<oneshot::Receiver<()>> {
-    for change in out.device_changes {
-        super::driver::publish_device_status(shared, &change);
+/// Effects take their way: what was measured at once, what was decided through the outbox. The receiver is told when that is
+/// committed; none: nothing was decided.
+pub fn apply(shared: &Shared, effects: Effects, now: Now) -> Option<oneshot::Receiver<()>> {
+    for (topic, json) in effects.states {
+        shared.adapters.retained_topics.set(&topic, json);
     }
-    let (decided, measured): (Vec<Reading>, Vec<Reading>) =
-        out.derived.into_iter().partition(|r| r.stream.alarm_rule().is_some());
-    for reading in measured {
+    for reading in effects.readings {
         shared.journal.append(reading);
     }
-    let pages = &out.oncall;
-    let is_quiet = pages.log.is_empty() && pages.changed.is_empty() && pages.meta.is_none() && pages.sends.is_empty();
-    if out.alarm.events.is_empty() && out.alarm.changed.is_empty() && is_quiet {
+    if effects.decided.is_empty() {
         return None;
     }
-    let configuration = shared.configuration();
-    let mut decision = OutboxEntry { readings: decided, ..OutboxEntry::default() };
-    decision.batch.rows = out.alarm.events.iter().map(|e| row(engine, &configuration, e, now)).collect();
-    pages::add_to_batch(pages, now, &mut decision.batch);
-    let letter = |send| pages::render_notification(shared, engine, &configuration, send);
-    decision.notifications = pages.sends.iter().map(|s| (Arc::clone(&s.channel), (s.id, letter(s)))).collect();
-    for (key, kept) in out.alarm.changed {
-        let topic = format!("{ALARM}/{key}");
-        let bytes = load_alarms.as_ref().and_then(|k| serde_json::to_vec(k).ok());
-        decision.retained_topics.push((topic, load_alarms.and_then(|_| state(engine, &configuration, &key))));
-        decision.batch.states.push((ALARM, key.to_string(), bytes));
-    }
-    let (done, answer) = oneshot::channel();
-    decision.waiters = vec![done];
-    if let Err(decision) = shared.outbox.put(decision) {
+    let (waiter, committed) = oneshot::channel();
+    let mut entry = OutboxEntry::new(effects.decided, now);
+    entry.waiters.push(waiter);
+    if let Err(entry) = shared.rules.outbox.put(entry) {
         tracing::error!("decisions are not taken any more: one leaves unrecorded");
-        dispatch(shared, decision);
+        dispatch(shared, entry);
     }
-    Some(answer)
+    Some(committed)
 }
 
-/// Steps the engine with an input and waits until its decision is committed.
+/// One step of the engine with an input; returns when what it decided is committed, or has left without that.
 ///
 /// # Errors
-/// The input was refused; the reason in both languages.
-pub async fn step_and_commit(shared: &Shared, input: EngineInput<'_>) -> Result<(), LocalizedText> {
-    let (refused, written) = {
+/// A command was refused, in words.
+pub async fn step_and_commit(shared: &Shared, input: Input<'_>) -> Result<(), LocalizedText> {
+    let (refused, committed) = {
         let mut engine = shared.engine();
         let now = shared.clock.now();
-        let mut out = engine.step(now, input);
-        (out.refused.take(), apply(shared, &engine, out, now))
+        let mut effects = engine.step(now, input);
+        (effects.refused.take(), apply(shared, effects, now))
     };
-    // The engine's next wake-up may be earlier than the driver assumes.
-    shared.inbox.notify();
+    // The engine's next wake-up may be earlier than the driver sleeps.
+    shared.rules.inbox.notify();
     if let Some(refused) = refused {
         return Err(refused);
     }
-    if let Some(written) = written {
-        let _it_leaves_in_any_case = written.await;
+    if let Some(committed) = committed {
+        let _it_leaves_in_any_case = committed.await;
     }
     Ok(())
 }
 
-/// The retained topic of every alarm that was ever raised.
-pub fn states(engine: &Engine, configuration: &Configuration) -> Vec<(String, String)> {
-    let was = engine.alarms().filter(|(_, _, alarm)| alarm.occurrence > 0 || !alarm.is_normal());
-    was.filter_map(|(key, _, _)| Some((format!("{ALARM}/{key}"), state(engine, configuration, key)?))).collect()
-}
-
-fn state(engine: &Engine, configuration: &Configuration, key: &str) -> Option<String> {
-    let (of, alarm) = engine.alarm(key)?;
-    serde_json::to_string(&AlarmView::new(of, alarm, &device_info(configuration, &of.device))).ok()
-}
-
-/// Name, area and class of a device; links and the gateway have no area.
-pub fn device_info(configuration: &Configuration, device: &str) -> DeviceInfo {
-    let named = |zh: &str, en: &str, class: &str| DeviceInfo {
-        name: LocalizedText { zh: zh.to_string(), en: en.to_string() },
-        area: String::new(),
-        class: class.to_string(),
-    };
-    match configuration.devices.get(device) {
-        Some(d) => DeviceInfo { area: d.area.clone(), ..named(&d.zh, &d.en, &d.class) },
-        None if device == "gateway" => named(&configuration.site.zh, &configuration.site.en, "gateway"),
-        None => named(device, device, "link"),
-    }
-}
-
-/// The row of the event log for an alarm event, with the text shown at that moment.
-fn row(engine: &Engine, configuration: &Configuration, event: &Event, now: Now) -> EventRow {
-    let mut body = serde_json::to_value(event).unwrap_or_default();
-    if let Some((of, alarm)) = engine.alarm(&event.key) {
-        let text = alarm_view::text(of, alarm, &device_info(configuration, &of.device));
-        body["text"] = serde_json::json!({ "zh": text.zh, "en": text.en });
-        body["rule"] = of.source_rule.to_string().into();
-    }
-    EventRow {
-        id: 0,
-        room: ALARM.to_string(),
-        key: event.key.to_string(),
-        event: event.kind.word().to_string(),
-        at: now.wall,
-        trusted: now.wall_trusted,
-        mono: now.mono,
-        body: body.to_string(),
-    }
-}
-
-fn dispatch(shared: &Shared, decision: OutboxEntry) {
-    pages::enqueue(shared, decision.notifications);
-    for reading in decision.readings {
+fn dispatch(shared: &Shared, entry: OutboxEntry) {
+    pages::enqueue(shared, entry.decided.notifications);
+    for reading in entry.decided.readings {
         shared.journal.append(reading);
     }
-    for (topic, json) in decision.retained_topics {
+    for (topic, json) in entry.decided.retained {
         match json {
-            Some(json) => shared.retained_topics.set(&topic, json),
-            None => shared.retained_topics.remove(&topic),
+            Some(json) => shared.adapters.retained_topics.set(&topic, json),
+            None => shared.adapters.retained_topics.remove(&topic),
         }
     }
-    for done in decision.waiters {
-        let _nobody_waits = done.send(());
+    for waiter in entry.waiters {
+        let _nobody_waits = waiter.send(());
     }
 }
 
-/// Commits decisions in order and dispatches each after its commit. At most one waits for a slow disk, for `WAIT`; those
-/// behind it are dispatched at once.
+/// Commits decisions one after the other and lets them leave in that order. At most one waits for the disk, for two seconds;
+/// the others leave at once behind it.
 pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<OutboxEntry>>>, stop: CancellationToken) {
     let mut queue = queue.lock().await;
     let mut pending = PendingCommits::default();
     loop {
-        let decision = tokio::select! {
+        let entry = tokio::select! {
             biased;
-            decision = shared.outbox.next(&mut queue) => decision,
+            entry = shared.rules.outbox.next(&mut queue) => entry,
             () = stop.cancelled() => None,
-            () = tokio::time::sleep(AGAIN), if !pending.batches.is_empty() => {
-                pending.commit_pending(&shared, WAIT).await;
+            () = tokio::time::sleep(RETRY_PAUSE), if !pending.batches.is_empty() => {
+                pending.commit_pending(&shared, COMMIT_WAIT).await;
                 continue;
             }
         };
-        // Entries queued before `stop` are still processed: the queue comes first.
-        let Some(mut decision) = decision else { break };
-        // While a commit is outstanding, later decisions do not wait for the disk.
-        let wait = if pending.batches.is_empty() { WAIT } else { Duration::ZERO };
-        pending.batches.push_back((std::mem::take(&mut decision.batch), None));
+        // What comes after the stop is still taken, as long as there is something.
+        let Some(mut entry) = entry else { break };
+        // Only the first waits for a disk that takes nothing: the others leave at once behind it.
+        let wait = if pending.batches.is_empty() { COMMIT_WAIT } else { Duration::ZERO };
+        pending.batches.push_back((std::mem::take(&mut entry.batch), None));
         pending.commit_pending(&shared, wait).await;
-        dispatch(&shared, decision);
+        dispatch(&shared, entry);
     }
-    pending.commit_pending(&shared, WAIT).await;
+    pending.commit_pending(&shared, COMMIT_WAIT).await;
 }
 
-/// The pending answer of the store to a batch.
+/// The store's answer to a batch that it still has.
 type CommitAnswer = oneshot::Receiver<Result<(), String>>;
 
 /// Batches that are not committed yet, in order.
 #[derive(Default)]
 struct PendingCommits {
     batches: VecDeque<(Batch, Option<CommitAnswer>)>,
-    /// Whether the failure is logged; it is logged once, and its end once.
+    /// Whether it was logged that they cannot be committed.
     is_reported: bool,
 }
 
 impl PendingCommits {
-    /// Commits the batches in order and stops at the first failure; `wait`: longest wait for each answer.
+    /// Commits what can be committed, in order; waits so long for each answer.
     async fn commit_pending(&mut self, shared: &Shared, wait: Duration) {
         while let Some((batch, answer)) = self.batches.pop_front() {
             let mut answer = answer.unwrap_or_else(|| shared.store.commit(batch.clone()));
@@ -234,7 +174,7 @@ impl PendingCommits {
             if !std::mem::replace(&mut self.is_reported, true) {
                 tracing::error!(error, "a decision cannot be written down: it leaves unrecorded, and is tried again");
             }
-            while self.batches.len() > UNWRITTEN_MAX {
+            while self.batches.len() > PENDING_MAX {
                 self.batches.pop_front();
                 tracing::error!("the disk has taken no decision for too long: the oldest is lost to the log");
             }
@@ -244,20 +184,4 @@ impl PendingCommits {
             tracing::info!("every decision is written down again");
         }
     }
-}
-
-/// Reads the stored state of alarms; what is unreadable starts anew.
-pub fn load_alarms(shared_store: &crate::store::log::Store) -> BTreeMap<String, crate::alarm::PersistedAlarm> {
-    let rows = shared_store.load_state(ALARM).unwrap_or_else(|error| {
-        tracing::error!(error, "alarms that were kept cannot be read: they begin anew");
-        BTreeMap::new()
-    });
-    let of = |(key, bytes): (String, Vec<u8>)| match serde_json::from_slice(&bytes) {
-        Ok(kept) => Some((key, load_alarms)),
-        Err(error) => {
-            tracing::error!(key, %error, "an alarm that was kept cannot be read: it begins anew");
-            None
-        }
-    };
-    rows.into_iter().filter_map(of).collect()
 }

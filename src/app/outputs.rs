@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::app::{App, ChannelHandle, SinkHandle, alarm_server, lock, pages, device_tags, reply_ways, take_if};
+use crate::app::shared::{ChannelHandle, SinkHandle, lock};
+use crate::app::{App, alarm_server, device_tags, outbox, pages, reply_ways, take_if};
 use crate::channel;
 use crate::config::Configuration;
-use crate::oncall::page::OncallCommand;
+use crate::model::room::Input;
 use crate::sink::dead_letters::DeadLetters;
 use crate::sink::resend::Resend;
 use crate::sink::{self, SinkHealth};
@@ -15,12 +16,12 @@ impl App {
         let (health, name) = (Arc::new(SinkHealth::default()), settings.name());
         let configuration = self.shared.configuration();
         let places = Arc::new(device_tags(&configuration));
-        let state_dir = self.shared.paths.state.clone();
+        let state_dir = self.shared.process.paths.state.clone();
         let common = sink::SinkContext {
             site: configuration.site.id.clone(),
             device_tags: Arc::clone(&places),
             journal: self.shared.journal.clone(),
-            retained_topics: self.shared.retained_topics.clone(),
+            retained_topics: self.shared.adapters.retained_topics.clone(),
             clock: self.shared.clock.clone(),
             health: Arc::clone(&health),
             dead_letters: DeadLetters::open(&sink::state_file(&state_dir, "aside", name, "jsonl")),
@@ -34,12 +35,15 @@ impl App {
         let task = self.outputs.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));
         let commands = match settings {
             sink::SinkSettings::Mqtt(mqtt) if mqtt.commands => {
-                let (mqtt, site, carry) =
-                    (mqtt.clone(), configuration.site.id.clone(), alarm_server::mqtt_command_handler(&self.shared));
+                let (mqtt, site, carry) = (
+                    mqtt.clone(),
+                    configuration.site.id.clone(),
+                    alarm_server::mqtt_command_handler(&self.shared, name),
+                );
                 let (shared, outbox) = (Arc::clone(&self.shared), Arc::clone(&health));
                 let way = reply_ways::of_sink(name);
                 let listening: sink::mqtt::commands::ListeningHandler =
-                    Arc::new(move |says| shared.reply_ways.set(&way, says));
+                    Arc::new(move |says| shared.adapters.reply_ways.set(&way, says));
                 Some(self.outputs.spawn(&format!("commands of {name}"), move |stop| {
                     let hears = sink::mqtt::commands::CommandListenerContext {
                         settings: mqtt.clone(),
@@ -54,7 +58,7 @@ impl App {
             _ => None,
         };
         let settings = settings.clone();
-        lock(&self.shared.sinks).push(SinkHandle {
+        lock(&self.shared.adapters.sinks).push(SinkHandle {
             settings,
             health,
             dead_letters: aside,
@@ -71,20 +75,24 @@ impl App {
         let task = self.channels.spawn(&format!("channel {}", settings.id()), move |stop| {
             Box::pin(pages::run(Arc::clone(&shared), runs.clone(), Arc::clone(&queue), stop))
         });
-        lock(&self.shared.channels).push(ChannelHandle { settings: settings.clone(), notifications: posts, task });
+        lock(&self.shared.adapters.channels).push(ChannelHandle {
+            settings: settings.clone(),
+            notifications: posts,
+            task,
+        });
     }
 
     /// Restarts channels whose settings changed.
     pub(super) async fn change_channels(&mut self, configuration: &Configuration, report: &mut Vec<String>) {
         let wanted = &configuration.oncall.channels;
-        for channel in take_if(&self.shared.channels, |c| !wanted.contains(&c.settings)) {
+        for channel in take_if(&self.shared.adapters.channels, |c| !wanted.contains(&c.settings)) {
             channel.task.stop_and_wait().await;
-            let lost = OncallCommand::ChannelRestarted { channel: channel.settings.id().to_string() };
-            let _nothing_is_refused = pages::send_command(&self.shared, &lost).await;
+            let restarted = Input::ChannelRestarted(channel.settings.id());
+            let _nothing_is_refused = outbox::step_and_commit(&self.shared, restarted).await;
             report.push(format!("channel {} stopped", channel.settings.id()));
         }
         for settings in wanted {
-            if !lock(&self.shared.channels).iter().any(|c| c.settings == *settings) {
+            if !lock(&self.shared.adapters.channels).iter().any(|c| c.settings == *settings) {
                 self.start_channel(settings);
                 report.push(format!("channel {} started", settings.id()));
             }

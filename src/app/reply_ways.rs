@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Shared, lock};
+use crate::app::shared::{Shared, lock};
 use crate::channel;
 use crate::clock::LogLimit;
 
@@ -53,9 +53,10 @@ pub fn of_sink(name: &str) -> String {
 
 /// Every configured receiver with its state, and the alternative while it fails.
 pub fn list(shared: &Shared) -> Vec<ReplyReceiver> {
-    let said = lock(&shared.reply_ways.0).clone();
-    let channels: Vec<channel::ChannelSettings> = lock(&shared.channels).iter().map(|c| c.settings.clone()).collect();
-    let sinks = lock(&shared.sinks).iter().map(|s| of_sink(s.settings.name())).collect::<Vec<_>>();
+    let said = lock(&shared.adapters.reply_ways.0).clone();
+    let channels: Vec<channel::ChannelSettings> =
+        lock(&shared.adapters.channels).iter().map(|c| c.settings.clone()).collect();
+    let sinks = lock(&shared.adapters.sinks).iter().map(|s| of_sink(s.settings.name())).collect::<Vec<_>>();
     let is_there = |name: &str| sinks.iter().any(|s| s == name) || channels.iter().any(|c| c.id() == name);
     let failed = |name: &str| said.get(name).is_some_and(Result::is_err);
     let has_link = !shared.configuration().oncall.settings.url.is_empty();

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Shared, lock, reply_ways};
+use crate::app::reply_ways;
+use crate::app::shared::{Shared, lock};
 use crate::clock::{self, Clock};
 use crate::journal::Journal;
 use crate::model::point::{Encoding, GATEWAY_POINTS, PointKind, PointMeta, Retention, Stream};
@@ -84,7 +85,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             let body = Body::Samples { samples, parts: Vec::new() };
             let reading = Reading { stream: Arc::clone(stream), at: shared.clock.stamp(), body };
             let entry = shared.journal.append(reading);
-            shared.inbox.put(entry);
+            shared.rules.inbox.put(entry);
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -97,7 +98,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 pub fn publish_status(shared: &Shared) {
     let configuration = shared.configuration();
     let now = shared.clock.now();
-    let since = UnixMillis(now.wall.0 - i64::try_from(now.mono.since(shared.started)).unwrap_or(0)).rfc3339();
+    let since = UnixMillis(now.wall.0 - i64::try_from(now.mono.since(shared.process.started)).unwrap_or(0)).rfc3339();
     let since = if now.wall_trusted { format!("\"{since}\"") } else { "null".to_string() };
     let mut json = format!("{{\"state\":\"online\",\"since\":{since},\"why\":null,\"version\":");
     write_json_text(env!("CARGO_PKG_VERSION"), &mut json);
@@ -105,21 +106,25 @@ pub fn publish_status(shared: &Shared) {
         json.push_str(if key == "zh" { ",\"zh\":" } else { ",\"en\":" });
         write_json_text(text, &mut json);
     }
-    let reason = lock(&shared.last_good).clone();
+    let reason = lock(&shared.process.last_good).clone();
     json.push_str(if reason.is_some() { ",\"last_good\":true" } else { ",\"last_good\":false" });
     json.push_str(if rules_off(shared) > 0 { ",\"rules_off\":true}" } else { ",\"rules_off\":false}" });
-    shared.retained_topics.set("gateway/status", json);
+    shared.adapters.retained_topics.set("gateway/status", json);
 }
 
 /// Number of rule rooms that are disabled; all of them during a crash loop.
 pub fn rules_off(shared: &Shared) -> u64 {
-    if shared.crash_loop_guard.are_rules_off() { crate::engine::ROOMS } else { shared.rules_off.load(Ordering::Relaxed) }
+    if shared.process.crash_loop_guard.are_rules_off() {
+        crate::engine::ROOMS.len() as u64
+    } else {
+        shared.rules.rules_off.load(Ordering::Relaxed)
+    }
 }
 
 /// Appends failed readings for buses that hang: their devices become offline instead of silent.
 fn report_stalled_buses(shared: &Shared) {
     let now = shared.clock.mono();
-    for bus in lock(&shared.buses).iter() {
+    for bus in lock(&shared.adapters.buses).iter() {
         if bus.health.stalled_ms(now).is_none() {
             continue;
         }
@@ -127,7 +132,7 @@ fn report_stalled_buses(shared: &Shared) {
         for out in outs {
             let (at, body) = (shared.clock.stamp(), Body::Failed(Cause::Skipped));
             let entry = shared.journal.append(Reading { stream: Arc::clone(&out.stream), at, body });
-            shared.inbox.put(entry);
+            shared.rules.inbox.put(entry);
         }
     }
 }
@@ -207,8 +212,8 @@ fn health_points(
     let limit = shared.configuration().journal.max_bytes().max(1);
     let mut out: HealthPoints = vec![
         ("version", Text, Ok(Value::Text(env!("CARGO_PKG_VERSION").into()))),
-        ("uptime_s", Number, integer(now.since(shared.started) / 1_000)),
-        ("config_last_good", Bool, boolean(lock(&shared.last_good).is_some())),
+        ("uptime_s", Number, integer(now.since(shared.process.started) / 1_000)),
+        ("config_last_good", Bool, boolean(lock(&shared.process.last_good).is_some())),
         ("cpu_pct", Number, cpu),
         ("memory_mb", Number, tenths(usage.resident / 100_000)),
         ("disk_written_bytes", Counter, integer(usage.written)),
@@ -221,8 +226,8 @@ fn health_points(
         ("damaged_segments", Counter, integer(get(&j.damaged_files))),
         ("lost_readings", Counter, integer(get(&j.lost) + get(&j.lost_unsent))),
         ("rules_off", Number, integer(rules_off(shared))),
-        ("readings_replaced", Counter, integer(shared.inbox.replaced.load(Ordering::Relaxed))),
-        ("task_restarts", Counter, integer(lock(&shared.task_failures).iter().map(|t| t.panics).sum())),
+        ("readings_replaced", Counter, integer(shared.rules.inbox.replaced.load(Ordering::Relaxed))),
+        ("task_restarts", Counter, integer(lock(&shared.process.task_failures).iter().map(|t| t.panics).sum())),
         ("clock_synchronised", Bool, boolean(crate::clock::kernel_synchronised())),
         ("clock_trusted", Bool, boolean(shared.clock.is_trusted())),
     ];
@@ -237,16 +242,16 @@ fn health_points(
 fn alarm_points(shared: &Shared, gap: Sample) -> HealthPoints {
     let (mut active, mut waiting, mut shelved) = (0, 0, 0);
     let pages = shared.engine().oncall().stats();
-    let channels = lock(&shared.channels).len() as u64;
-    for (_, _, alarm) in shared.engine().alarms() {
+    let channels = lock(&shared.adapters.channels).len() as u64;
+    for (_, _, alarm) in shared.engine().alarms().all() {
         active += u64::from(alarm.step > 0);
         waiting += u64::from(alarm.needs_ack);
         shelved += u64::from(alarm.shelved.is_some());
     }
     let failed = shared.store.health.failed.load(Ordering::Relaxed);
-    let mark = std::fs::metadata(shared.paths.state.join(LAST_BACKUP)).and_then(|m| m.modified()).ok();
+    let mark = std::fs::metadata(shared.process.paths.state.join(LAST_BACKUP)).and_then(|m| m.modified()).ok();
     // Without any backup, the age of the state directory.
-    let mark = mark.or_else(|| std::fs::metadata(&shared.paths.state).and_then(|m| m.created()).ok());
+    let mark = mark.or_else(|| std::fs::metadata(&shared.process.paths.state).and_then(|m| m.created()).ok());
     let mark = mark.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let now = u64::try_from(shared.clock.wall().0).unwrap_or(0) / 1_000;
     let age = mark.filter(|_| shared.clock.is_trusted()).map(|at| now.saturating_sub(at.as_secs()) / 8_640);
@@ -286,7 +291,7 @@ fn rota_gap(shared: &Shared) -> Sample {
 }
 
 fn disk(shared: &Shared) -> HealthPoints {
-    let Ok(stat) = rustix::fs::statvfs(&shared.paths.state) else {
+    let Ok(stat) = rustix::fs::statvfs(&shared.process.paths.state) else {
         let none = || Err(Cause::NotAvailable);
         return vec![("disk_free_pct", PointKind::Number, none()), ("disk_free_mb", PointKind::Number, none())];
     };
@@ -296,7 +301,7 @@ fn disk(shared: &Shared) -> HealthPoints {
 }
 
 fn bus_points(shared: &Shared) -> HealthPoints {
-    let buses = lock(&shared.buses);
+    let buses = lock(&shared.adapters.buses);
     let sum = |name: &str| {
         let of = |b: &super::BusHandle| b.health.counters.list().iter().find(|c| c.0 == name).map_or(0, |c| c.2);
         buses.iter().map(of).sum::<u64>()
@@ -329,7 +334,7 @@ fn bus_points(shared: &Shared) -> HealthPoints {
 }
 
 fn sink_points(shared: &Shared) -> HealthPoints {
-    let sinks = lock(&shared.sinks);
+    let sinks = lock(&shared.adapters.sinks);
     let paused = sinks.iter().filter(|s| s.health.paused.load(Ordering::Relaxed)).count() as u64;
     let up = sinks.iter().filter(|s| s.health.connected.load(Ordering::Relaxed)).count() as u64;
     let lag = sinks.iter().map(|s| s.health.lag.load(Ordering::Relaxed)).max().unwrap_or(0);

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::app::reply_ways::{self, ReplyReceiver};
-use crate::app::{BusHandle, Shared, SinkHandle, lock};
+use crate::app::shared::{BusHandle, Shared, SinkHandle, lock};
 use crate::model::time::MonotonicMillis;
 use crate::sink::SinkHealth;
 
@@ -264,7 +264,7 @@ pub struct ClockStatus {
 }
 
 fn pages(shared: &Shared) -> OncallStatus {
-    let ids: Vec<String> = lock(&shared.channels).iter().map(|c| c.settings.id().to_string()).collect();
+    let ids: Vec<String> = lock(&shared.adapters.channels).iter().map(|c| c.settings.id().to_string()).collect();
     let reply_ways = reply_ways::list(shared);
     let engine = shared.engine();
     let now = shared.clock.mono();
@@ -287,8 +287,9 @@ fn pages(shared: &Shared) -> OncallStatus {
 fn alarms(shared: &Shared) -> AlarmCounts {
     let engine = shared.engine();
     let unwritten = shared.store.health.failed.load(Ordering::Relaxed);
-    let mut out = AlarmCounts { flood: engine.is_alarm_flood(), commit_failed: unwritten, ..AlarmCounts::default() };
-    for (_, _, alarm) in engine.alarms() {
+    let mut out =
+        AlarmCounts { flood: engine.alarms().is_alarm_flood(), commit_failed: unwritten, ..AlarmCounts::default() };
+    for (_, _, alarm) in engine.alarms().all() {
         out.all += 1;
         out.active += usize::from(alarm.step > 0);
         out.unacknowledged += usize::from(alarm.needs_ack);
@@ -307,15 +308,15 @@ pub fn status(shared: &Shared) -> Status {
     };
     let zone = &configuration.alarms.zone;
     // Each lock is taken and released in turn: a guard inside the expression below would live to its end and could deadlock.
-    let links = lock(&shared.buses).iter().map(|b| link(b, zone, shared.clock.mono())).collect();
-    let sinks = lock(&shared.sinks).iter().map(sink).collect();
+    let links = lock(&shared.adapters.buses).iter().map(|b| link(b, zone, shared.clock.mono())).collect();
+    let sinks = lock(&shared.adapters.sinks).iter().map(sink).collect();
     let (alarms, pages) = (alarms(shared), pages(shared));
     Status {
         version: env!("CARGO_PKG_VERSION").to_string(),
         site: configuration.site.id.clone(),
-        uptime_s: shared.clock.mono().since(shared.started) / 1_000,
-        last_good: lock(&shared.last_good).clone(),
-        rules_off: shared.crash_loop_guard.remark(),
+        uptime_s: shared.clock.mono().since(shared.process.started) / 1_000,
+        last_good: lock(&shared.process.last_good).clone(),
+        rules_off: shared.process.crash_loop_guard.remark(),
         links,
         sinks,
         alarms,
@@ -348,7 +349,7 @@ pub fn status(shared: &Shared) -> Status {
             synchronised: crate::clock::kernel_synchronised(),
             reason: shared.clock.distrust_reason().unwrap_or_default(),
         },
-        task_failures: lock(&shared.task_failures).iter().map(trouble).collect(),
+        task_failures: lock(&shared.process.task_failures).iter().map(trouble).collect(),
     }
 }
 

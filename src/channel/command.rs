@@ -103,7 +103,10 @@ impl CommandChannel {
             Ok(child) => child,
             // The file is being written at this moment.
             Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                return DeliveryOutcome::RetryLater { after_ms: None, reason: format!("cannot start {}: {e}", s.program) };
+                return DeliveryOutcome::RetryLater {
+                    after_ms: None,
+                    reason: format!("cannot start {}: {e}", s.program),
+                };
             }
             Err(e) => return DeliveryOutcome::Rejected { reason: format!("cannot start {}: {e}", s.program) },
         };
@@ -118,7 +121,9 @@ impl CommandChannel {
             child.wait().await
         };
         match tokio::time::timeout(Duration::from_millis(s.timeout_ms), running).await {
-            Err(_) => DeliveryOutcome::Unknown { reason: format!("{} took longer than {} ms", s.program, s.timeout_ms) },
+            Err(_) => {
+                DeliveryOutcome::Unknown { reason: format!("{} took longer than {} ms", s.program, s.timeout_ms) }
+            }
             Ok(Err(e)) => DeliveryOutcome::Unknown { reason: format!("{}: {e}", s.program) },
             Ok(Ok(status)) => {
                 // It exited by itself: background processes that it started on purpose keep running.
@@ -135,7 +140,9 @@ impl CommandChannel {
                 let words = String::from_utf8_lossy(&bytes[..read]).trim().to_string();
                 match status.code() {
                     Some(0) => DeliveryOutcome::Accepted,
-                    Some(EX_TEMPFAIL) => DeliveryOutcome::RetryLater { after_ms: None, reason: format!("{}: {words}", s.program) },
+                    Some(EX_TEMPFAIL) => {
+                        DeliveryOutcome::RetryLater { after_ms: None, reason: format!("{}: {words}", s.program) }
+                    }
                     _ => DeliveryOutcome::Rejected { reason: format!("{}: {status} {words}", s.program) },
                 }
             }

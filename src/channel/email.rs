@@ -178,6 +178,8 @@ impl Channel for Email {
     }
 
     fn send<'a>(&'a self, notification: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
-        Box::pin(async move { self.try_once(notification).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why }) })
+        Box::pin(async move {
+            self.try_once(notification).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why })
+        })
     }
 }

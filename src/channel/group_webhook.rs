@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::channel::{BoxFuture, Channel, HttpAnswer, address_problems, send_request, outcome_by_status, hmac};
+use crate::channel::{BoxFuture, Channel, HttpAnswer, address_problems, hmac, outcome_by_status, send_request};
 use crate::http;
 use crate::model::notification::{DeliveryOutcome, Notification, cut_bytes};
 use crate::model::time::UnixMillis;
@@ -211,9 +211,10 @@ pub fn outcome_of(vendor: GroupWebhookVendor, answer: &HttpAnswer) -> DeliveryOu
     let words = words.unwrap_or_default();
     match (code, is_rate, clock_offset_s) {
         (0, ..) => DeliveryOutcome::Accepted,
-        (_, true, _) => {
-            DeliveryOutcome::RetryLater { after_ms: answer.retry_after_ms, reason: format!("too many messages ({code} {words})") }
-        }
+        (_, true, _) => DeliveryOutcome::RetryLater {
+            after_ms: answer.retry_after_ms,
+            reason: format!("too many messages ({code} {words})"),
+        },
         (_, _, Some(off)) => {
             let why = format!(
                 "refused ({code} {words}): this clock is {} min off the service's, which breaks signatures",
@@ -227,9 +228,9 @@ pub fn outcome_of(vendor: GroupWebhookVendor, answer: &HttpAnswer) -> DeliveryOu
 
 impl Channel for GroupWebhook {
     fn send<'a>(&'a self, notification: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
-        Box::pin(
-            async move { self.send_now(notification, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why }) },
-        )
+        Box::pin(async move {
+            self.send_now(notification, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why })
+        })
     }
 }
 
@@ -289,7 +290,7 @@ mod tests {
         assert!(matches!(of(GroupWebhookVendor::Feishu, 502, "<html>"), DeliveryOutcome::RetryLater { .. }));
         let late = HttpAnswer { clock_offset_s: Some(7_200), ..said(200, r#"{"code":19021}"#) };
         assert!(
-            matches!(outcome_of(GroupWebhookVendor::Feishu, &late), DeliveryOutcome::Rejected { reason } if why.contains("120 min off"))
+            matches!(outcome_of(GroupWebhookVendor::Feishu, &late), DeliveryOutcome::Rejected { reason } if reason.contains("120 min off"))
         );
     }
 }

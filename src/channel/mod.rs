@@ -130,10 +130,7 @@ pub enum InboundReply {
         id: String,
     },
     /// A text message from a telephone number.
-    Text {
-        from: String,
-        text: String,
-    },
+    Text { from: String, text: String },
 }
 
 /// Called for each reply.
@@ -211,7 +208,12 @@ pub async fn send_request(request: reqwest::RequestBuilder, now: UnixMillis) -> 
     let date = response.headers().get(DATE).and_then(|v| v.to_str().ok());
     let clock_off_s =
         date.and_then(|d| jiff::fmt::rfc2822::parse(d).ok()).map(|d| d.timestamp().as_second() - now.0 / 1_000);
-    Ok(HttpAnswer { status, body: http::body_text(response).await, retry_after_ms: after_ms, clock_offset_s: clock_off_s })
+    Ok(HttpAnswer {
+        status,
+        body: http::body_text(response).await,
+        retry_after_ms: after_ms,
+        clock_offset_s: clock_off_s,
+    })
 }
 
 /// The outcome by status code alone: 408, 425, 429 and 5xx mean "retry later".
@@ -223,7 +225,10 @@ pub fn outcome_by_status(answer: &HttpAnswer) -> DeliveryOutcome {
     match answer.status {
         200..=299 => DeliveryOutcome::Accepted,
         429 => DeliveryOutcome::RetryLater { after_ms: answer.retry_after_ms, reason: why() },
-        408 | 425 | 500..=599 => DeliveryOutcome::RetryLater { after_ms: answer.retry_after_ms.or(Some(UNREACHABLE_RETRY_MS)), reason: why() },
+        408 | 425 | 500..=599 => DeliveryOutcome::RetryLater {
+            after_ms: answer.retry_after_ms.or(Some(UNREACHABLE_RETRY_MS)),
+            reason: why(),
+        },
         _ => DeliveryOutcome::Rejected { reason: why() },
     }
 }

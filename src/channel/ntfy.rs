@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::channel::{BoxFuture, Channel, InboundReply, ReplyHandler, TIMEOUT_MS, address_problems, send_request, outcome_by_status};
+use crate::channel::{
+    BoxFuture, Channel, InboundReply, ReplyHandler, TIMEOUT_MS, address_problems, outcome_by_status, send_request,
+};
 use crate::http;
 use crate::model::notification::{ARRIVE, Button, DeliveryOutcome, Notification, cut_bytes};
 use crate::model::priority::Priority;
@@ -195,7 +197,9 @@ impl Channel for Ntfy {
         Box::pin(async move {
             let body = self.body(notification);
             match self.request(TIMEOUT_MS, Some(&body), "") {
-                Ok(request) => send_request(request, now).await.map_or_else(|answer| answer, |said| outcome_by_status(&said)),
+                Ok(request) => {
+                    send_request(request, now).await.map_or_else(|answer| answer, |said| outcome_by_status(&said))
+                }
                 Err(answer) => answer,
             }
         })

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::channel::{BoxFuture, Channel, address_problems, send_request, outcome_by_status, hmac};
+use crate::channel::{BoxFuture, Channel, address_problems, hmac, outcome_by_status, send_request};
 use crate::http;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::time::UnixMillis;
@@ -85,9 +85,9 @@ impl Webhook {
 
 impl Channel for Webhook {
     fn send<'a>(&'a self, notification: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
-        Box::pin(
-            async move { self.try_once(notification, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why }) },
-        )
+        Box::pin(async move {
+            self.try_once(notification, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why })
+        })
     }
 }
 

@@ -3,14 +3,15 @@
 
 use serde_json::json;
 
-use crate::alarm::event::Action;
 use crate::alarm::life::{SHELF_MAX_MS, TEST_MAX_MS};
 use crate::alarm::people::TRIAL_MAX_MS;
+use crate::alarm::room::AlarmRoom;
 use crate::app::control_handlers::AlarmRow;
-use crate::app::outbox::ALARM;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, send_request, history, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, history, output, send_request};
 use crate::clock::{self, Clock};
 use crate::control::ControlRequest;
+use crate::model::command::AlarmAction;
+use crate::model::room::Room as _;
 use crate::model::time::{HumanDuration, UnixMillis, duration_ms};
 use crate::report::alarms;
 use crate::store::log::{self, EventQuery, EventRow};
@@ -165,17 +166,17 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         AlarmQuestion::Show { key } => explain(global, &ExplainArgs { key: key.clone() }),
         AlarmQuestion::History { key, from, to, format } => past(global, key.as_deref(), from, to.as_deref(), *format),
         AlarmQuestion::Report { month, format } => report(global, month.as_deref(), *format),
-        AlarmQuestion::Handover { whose, to } => act(global, whose, &Action::HandOver { to: to.clone() }),
-        AlarmQuestion::Arrived(whose) => act(global, whose, &Action::Arrive),
-        AlarmQuestion::Reset(whose) => act(global, whose, &Action::Reset),
-        AlarmQuestion::Out(whose) => act(global, whose, &Action::TakeOutOfService),
-        AlarmQuestion::Back(whose) => act(global, whose, &Action::ReturnToService),
+        AlarmQuestion::Handover { whose, to } => act(global, whose, &AlarmAction::HandOver { to: to.clone() }),
+        AlarmQuestion::Arrived(whose) => act(global, whose, &AlarmAction::Arrive),
+        AlarmQuestion::Reset(whose) => act(global, whose, &AlarmAction::Reset),
+        AlarmQuestion::Out(whose) => act(global, whose, &AlarmAction::TakeOutOfService),
+        AlarmQuestion::Back(whose) => act(global, whose, &AlarmAction::ReturnToService),
     }
 }
 
 pub fn acknowledge(global: &Global, args: &AckArgs) -> CommandOutcome {
     if let Some(key) = &args.key {
-        return act(global, &AlarmArgs { key: key.clone(), note: args.note.clone() }, &Action::Acknowledge);
+        return act(global, &AlarmArgs { key: key.clone(), note: args.note.clone() }, &AlarmAction::Acknowledge);
     }
     let (device, area) = (args.device.clone(), args.area.clone());
     let request =
@@ -190,10 +191,10 @@ pub fn acknowledge(global: &Global, args: &AckArgs) -> CommandOutcome {
 
 pub fn shelve(global: &Global, args: &ShelveArgs) -> CommandOutcome {
     if args.off {
-        return act(global, &args.whose, &Action::Unshelve);
+        return act(global, &args.whose, &AlarmAction::Unshelve);
     }
     let for_ms = parse_duration(&args.lasts, SHELF_MAX_MS)?;
-    act(global, &args.whose, &Action::Shelve { for_ms })
+    act(global, &args.whose, &AlarmAction::Shelve { for_ms })
 }
 
 pub fn test(global: &Global, args: &TestArgs) -> CommandOutcome {
@@ -224,7 +225,7 @@ pub fn inject(global: &Global, args: &InjectArgs) -> CommandOutcome {
     let request = ControlRequest::Inject { device: args.device.clone(), point: args.point.clone(), value, for_ms };
     let rows: Vec<AlarmRow> = read(send_request(global, &request)?)?;
     output::line(format!("{}.{} is {} for {}, for the alarms only", args.device, args.point, args.value, args.lasts));
-    table(&read_events, output::Format::Table);
+    table(&rows, output::Format::Table);
     Ok(())
 }
 
@@ -242,11 +243,11 @@ fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, C
 
 fn list(global: &Global, all: bool, format: output::Format) -> CommandOutcome {
     let rows: Vec<AlarmRow> = read(send_request(global, &ControlRequest::Alarms { all })?)?;
-    if read_events.is_empty() && format == output::Format::Table {
+    if rows.is_empty() && format == output::Format::Table {
         output::line("nothing is in alarm");
         return Ok(());
     }
-    table(&read_events, format);
+    table(&rows, format);
     Ok(())
 }
 
@@ -267,11 +268,11 @@ fn table(rows: &[AlarmRow], format: output::Format) {
             r.zh.clone(),
         ]
     };
-    let rows: Vec<Vec<String>> = read_events.iter().map(cells).collect();
-    output::list(format, &["priority", "alarm", "state", "since", "age", "owner", "en", "zh"], &read_events);
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    output::list(format, &["priority", "alarm", "state", "since", "age", "owner", "en", "zh"], &rows);
 }
 
-fn act(global: &Global, target: &AlarmArgs, action: &Action) -> CommandOutcome {
+fn act(global: &Global, target: &AlarmArgs, action: &AlarmAction) -> CommandOutcome {
     let action = serde_json::to_value(action).unwrap_or(json!(null));
     let request = ControlRequest::Alarm { key: target.key.clone(), action, note: target.note.clone() };
     let row: Option<AlarmRow> = read(send_request(global, &request)?)?;
@@ -298,7 +299,7 @@ fn report(global: &Global, month: Option<&str>, format: output::Format) -> Comma
     };
     // A year earlier: an alarm that is still active may have been raised long ago.
     let query = EventQuery {
-        room: ALARM.into(),
+        room: AlarmRoom::ID.into(),
         from: Some(UnixMillis(from - 366 * 86_400_000)),
         to: Some(UnixMillis(to)),
         ..EventQuery::default()
@@ -351,11 +352,29 @@ pub fn read_events(global: &Global, query: &EventQuery) -> Result<Vec<EventRow>,
     log::events(&path, query).map_err(|e| CommandFailure::later("the log cannot be read").because(e))
 }
 
+/// Prints events; for programs with the columns `actor`, `via` and `note`, which people read in `why`.
+pub fn list_events(
+    format: output::Format,
+    head: &[&str],
+    events: &[EventRow],
+    cells: impl Fn(&EventRow) -> Vec<String>,
+) {
+    if format == output::Format::Table {
+        return output::list(format, head, &events.iter().map(cells).collect::<Vec<_>>());
+    }
+    let head: Vec<&str> = head.iter().copied().chain(["actor", "via", "note"]).collect();
+    let with_actor = |row: &EventRow| {
+        let who = [&row.actor, &row.via, &row.note].map(String::clone);
+        cells(row).into_iter().chain(who).collect::<Vec<String>>()
+    };
+    output::list(format, &head, &events.iter().map(with_actor).collect::<Vec<_>>());
+}
+
 fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format: output::Format) -> CommandOutcome {
     let zone = zone(global);
     let now = Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall().0;
     let query = EventQuery {
-        room: ALARM.to_string(),
+        room: AlarmRoom::ID.to_string(),
         key: key.map(str::to_string),
         from: Some(UnixMillis(history::parse_time(from, now, &zone)?)),
         to: to.map(|t| history::parse_time(t, now, &zone)).transpose()?.map(UnixMillis),
@@ -381,7 +400,7 @@ fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format
             body["text"]["zh"].as_str().unwrap_or_default().to_string(),
         ]
     };
-    let rows: Vec<Vec<String>> = read_events(global, &query)?.iter().map(cells).collect();
-    output::list(format, &["at", "alarm", "what", "priority", "value", "limit", "why", "en", "zh"], &read_events);
+    let head = ["at", "alarm", "what", "priority", "value", "limit", "why", "en", "zh"];
+    list_events(format, &head, &read_events(global, &query)?, cells);
     Ok(())
 }

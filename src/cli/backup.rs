@@ -120,7 +120,9 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, C
             let copied = copy::copy(path, &temporary_copy);
             if copied.map_err(|e| CommandFailure::later("the journal cannot be copied").because(e.to_string()))? {
                 let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-                archive.append_path_with_name(&temporary_copy, format!("state/{history}/{name}")).map_err(failed(path))?;
+                archive
+                    .append_path_with_name(&temporary_copy, format!("state/{history}/{name}"))
+                    .map_err(failed(path))?;
                 count += 1;
             }
             if (i + 1).is_multiple_of(100) {
@@ -170,7 +172,9 @@ pub fn restore(global: &Global, args: &RestoreArgs) -> CommandOutcome {
     let unpacked = state_dir.join("restoring");
     let _left_over = std::fs::remove_dir_all(&unpacked);
     let proved = unpack(&args.file, &unpacked).and_then(|()| verify_unpacked(&unpacked));
-    let placed = proved.and_then(|summary| move_into_place(&unpacked, &config_dir, &state_dir).map(|is_config_kept| (summary, is_config_kept)));
+    let placed = proved.and_then(|summary| {
+        move_into_place(&unpacked, &config_dir, &state_dir).map(|is_config_kept| (summary, is_config_kept))
+    });
     let _best_effort = std::fs::remove_dir_all(&unpacked);
     let (summary, is_config_kept) = placed?;
     output::line(summary);

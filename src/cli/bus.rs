@@ -56,7 +56,7 @@ pub fn is_same(a: &LinkTransport, b: &LinkTransport) -> bool {
 impl BusAccess {
     /// Through the gateway if it holds this bus, else by opening it.
     pub fn connect(global: &Global, polled_links: &[Held], settings: LinkSettings, clock: Clock) -> Self {
-        match gateway_links.iter().find(|h| is_same(&h.transport, &settings.transport)) {
+        match polled_links.iter().find(|h| is_same(&h.transport, &settings.transport)) {
             Some(h) => Self::ThroughGateway { socket: global.socket(), link: h.link.clone() },
             None => Self::Direct {
                 link: Box::new(Link::new(settings, clock, Arc::new(Counters::default()))),

@@ -57,7 +57,12 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let now = crate::cli::page::now();
     let unfit = crate::cli::probes::files(configuration, UnixMillis(now));
     unfit.iter().for_each(|what| output::line(format!("warning: {what}")));
-    let warned = upcoming_problems(&configuration.oncall.plan, &crate::cli::page::overrides(global), UnixMillis(now), AHEAD_DAYS);
+    let warned = upcoming_problems(
+        &configuration.oncall.plan,
+        &crate::cli::page::overrides(global),
+        UnixMillis(now),
+        AHEAD_DAYS,
+    );
     for warning in &warned {
         output::note(format!("warning: {warning}"));
     }
@@ -164,7 +169,9 @@ fn online(global: &Global, configuration: &Configuration) -> CommandOutcome {
         return Err(CommandFailure::later(format!("{silent} of {} units do not answer", rows.len())));
     }
     if failed_probes > 0 {
-        return Err(CommandFailure::later(format!("{failed_probes} of what was tried at sinks and channels does not work")));
+        return Err(CommandFailure::later(format!(
+            "{failed_probes} of what was tried at sinks and channels does not work"
+        )));
     }
     if failed_reply_ways > 0 {
         return Err(CommandFailure::later(format!("answers of people cannot be heard by {failed_reply_ways} ways")));
@@ -205,7 +212,8 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
             if mqtt.commands {
                 let record_result = Arc::new(result_recorder(crate::app::reply_ways::of_sink(&mqtt.name)));
                 // A trial executes no command.
-                let refuse_commands: CommandHandler = Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) }));
+                let refuse_commands: CommandHandler =
+                    Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) }));
                 // With the client id of a running gateway, each client would disconnect the other.
                 let client_id = Some(format!("plantroom-{}-check", configuration.site.id));
                 let mqtt = sink::mqtt::settings::MqttSettings { client_id, ..mqtt.clone() };
@@ -228,7 +236,8 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
     });
     let results = lock(&results).clone();
     for (name, result) in &results {
-        let text = result.as_ref().map_or_else(|why| format!("CANNOT BE HEARD: {why}"), |()| "can be heard".to_string());
+        let text =
+            result.as_ref().map_or_else(|why| format!("CANNOT BE HEARD: {why}"), |()| "can be heard".to_string());
         output::line(format!("answers through {name}: {text}"));
     }
     Ok(results.values().filter(|result| result.is_err()).count())

@@ -1,6 +1,6 @@
 //! `plantroom clock accept`: a person confirms that the date is right.
 
-use crate::cli::{Args as Global, CommandOutcome, send_request, output};
+use crate::cli::{Args as Global, CommandOutcome, output, send_request};
 use crate::control::ControlRequest;
 
 /// Options of `clock`.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Paths, Shared};
+use crate::app::shared::Shared;
+use crate::app::{App, Paths};
 use crate::cli::demo_pages::{self, DemoPages};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime, simulate, stop_signal};
 use crate::clock::{self, Clock};
@@ -114,13 +115,13 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     let shared = std::sync::Arc::clone(&app.shared);
     tokio::select! {
         () = stop_signal() => {}
-        () = shared.fatal.cancelled() => {}
+        () = shared.process.fatal.cancelled() => {}
         () = show(&shared, &pages) => {}
     }
     output::line("stopping");
     app.stop().await;
     stop.cancel();
-    if shared.fatal.is_cancelled() { Err(CommandFailure::driver_ended()) } else { Ok(()) }
+    if shared.process.fatal.is_cancelled() { Err(CommandFailure::driver_ended()) } else { Ok(()) }
 }
 
 /// Sink tables for the given stores.
@@ -199,7 +200,7 @@ fn table(shared: &Shared) -> (String, usize, usize) {
             points.insert(point.name.to_string(), text);
         }
     }
-    let states = shared.retained_topics.get();
+    let states = shared.adapters.retained_topics.get();
     let row = |device: &config::Device| {
         let points = latest.get(&*device.id);
         let state = states.get(&format!("{}/status", device.id)).and_then(|j| j.split('"').nth(3)).unwrap_or("-");
@@ -209,7 +210,7 @@ fn table(shared: &Shared) -> (String, usize, usize) {
     };
     let rows: Vec<Vec<String>> = configuration.devices.values().map(row).collect();
     let mut out = output::table(&["device", "", "state", "values"], &rows);
-    let sinks = shared.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+    let sinks = shared.adapters.sinks.lock().unwrap_or_else(PoisonError::into_inner);
     let delivered: u64 = sinks.iter().map(|s| s.health.delivered.load(std::sync::atomic::Ordering::Relaxed)).sum();
     out.push_str(&format!("{good} of {all} points good, {delivered} messages delivered\n"));
     (out, good, all)

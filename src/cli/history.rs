@@ -74,8 +74,12 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let clock = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0));
     let now = clock.wall().0;
     let to_ms = args.to.as_deref().map_or(Ok(now), |to| parse_time(to, now, &zone))?;
-    let query =
-        HistoryQuery { device: device.into(), point: point.into(), from_ms: parse_time(&args.from, now, &zone)?, to_ms };
+    let query = HistoryQuery {
+        device: device.into(),
+        point: point.into(),
+        from_ms: parse_time(&args.from, now, &zone)?,
+        to_ms,
+    };
     let opened = Journal::open_read_only(&dir, &settings, &clock);
     let journal = opened.map_err(|e| CommandFailure::later("cannot open the journal").because(e.to_string()))?;
     let configuration = loaded.configuration.as_ref();
@@ -188,8 +192,9 @@ fn report_damage(damage: &[Damage], zone: &TimeZone) -> CommandOutcome {
     }
     for d in damage {
         let device = if d.device.is_empty() { "all devices" } else { &d.device };
-        let hours =
-            d.period.map_or("some hour".to_string(), |(a, b)| format!("{} to {}", format_local(a, zone), format_local(b, zone)));
+        let hours = d.period.map_or("some hour".to_string(), |(a, b)| {
+            format!("{} to {}", format_local(a, zone), format_local(b, zone))
+        });
         output::note(format!("MISSING: {device}, {hours}: {}: {}", d.file, d.reason));
     }
     Err(CommandFailure::damaged("a part of this time is recorded and cannot be read: what is printed is not all")

@@ -4,6 +4,7 @@
 //! refused by the gateway; 70 our bug; 75 try later; 77 not permitted; 78 bad configuration.
 
 pub mod alarm;
+pub mod audit;
 pub mod backup;
 mod bus;
 pub mod check;
@@ -88,6 +89,8 @@ enum Command {
     Shelve(alarm::ShelveArgs),
     /// Announce a test run of a device: nobody is told of what it raises.
     Test(alarm::TestArgs),
+    /// Who did what, by which way: alarms, pages, rotas, the gateway itself.
+    Audit(audit::Args),
     /// Why an alarm is, or is not, and what it waits for.
     Explain(alarm::ExplainArgs),
     /// Page somebody for a trial; what became of every page.
@@ -242,6 +245,7 @@ pub fn main() -> ExitCode {
         Command::Ack(a) => alarm::acknowledge(&args, a),
         Command::Shelve(a) => alarm::shelve(&args, a),
         Command::Test(a) => alarm::test(&args, a),
+        Command::Audit(of) => audit::run(&args, of),
         Command::Explain(a) => alarm::explain(&args, a),
         Command::Page(a) => page::run(&args, a),
         Command::Rota(a) => page::rota(&args, a),
@@ -281,7 +285,10 @@ const DENIED: &str = "sudo, or join its group: sudo usermod -aG plantroom $USER"
 ///
 /// # Errors
 /// None runs, or it refuses.
-pub fn send_request(args: &Args, request: &crate::control::ControlRequest) -> Result<serde_json::Value, CommandFailure> {
+pub fn send_request(
+    args: &Args,
+    request: &crate::control::ControlRequest,
+) -> Result<serde_json::Value, CommandFailure> {
     runtime()?.block_on(crate::control::send_request(&args.socket(), request)).map_err(|e| control_failure(&e))
 }
 

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::app::pages::{ONCALL, masked, stored_at};
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, send_request, history, output};
+use crate::app::pages::masked;
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, history, output, send_request};
 use crate::clock::{self, Clock};
 use crate::control::ControlRequest;
+use crate::model::room::Room as _;
 use crate::model::time::{UnixMillis, duration_ms};
+use crate::oncall::room::{self, OncallRoom};
 use crate::oncall::rota::{self, DAY_MS, OnCallPeriod};
-use crate::store::log::{EventQuery, EventRow};
+use crate::store::log::{self, EventQuery, EventRow};
 
 /// Options of `page`.
 #[derive(Debug, clap::Args)]
@@ -94,7 +96,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
             output::line(format!("{person} is being paged; `plantroom explain page_test.{person}` says how it stands"));
             Ok(())
         }
-        PageAction::Log { key, from, format } => log(global, key.as_deref(), from, *format),
+        PageAction::Log { key, from, format } => page_log(global, key.as_deref(), from, *format),
     }
 }
 
@@ -115,7 +117,8 @@ pub fn rota(global: &Global, args: &RotaArgs) -> CommandOutcome {
 
 /// The overrides that this gateway's state holds.
 pub fn overrides(global: &Global) -> Vec<rota::Override> {
-    stored_at(&global.state_dir().join("store.db")).meta.overrides
+    let kept = log::load_state(&global.state_dir().join("store.db"), OncallRoom::ID).unwrap_or_default();
+    room::persisted(&kept, &mut Vec::new()).meta.overrides
 }
 
 /// This machine's date, Unix milliseconds.
@@ -123,10 +126,11 @@ pub fn now() -> i64 {
     Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall().0
 }
 
-fn log(global: &Global, key: Option<&str>, from: &str, format: output::Format) -> CommandOutcome {
+fn page_log(global: &Global, key: Option<&str>, from: &str, format: output::Format) -> CommandOutcome {
     let zone = alarm::zone(global);
     let from = Some(UnixMillis(history::parse_time(from, now(), &zone)?));
-    let query = EventQuery { room: ONCALL.to_string(), key: key.map(str::to_string), from, to: None, limit: None };
+    let query =
+        EventQuery { room: OncallRoom::ID.to_string(), key: key.map(str::to_string), from, to: None, limit: None };
     let cells = |row: &EventRow| {
         let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
         let text = |key: &str| body[key].as_str().unwrap_or_default().to_string();
@@ -141,8 +145,8 @@ fn log(global: &Global, key: Option<&str>, from: &str, format: output::Format) -
             text("why"),
         ]
     };
-    let rows: Vec<Vec<String>> = alarm::read_events(global, &query)?.iter().map(cells).collect();
-    output::list(format, &["at", "what", "alarm", "page", "says", "whom", "channel", "why"], &rows);
+    let head = ["at", "what", "alarm", "page", "says", "whom", "channel", "why"];
+    alarm::list_events(format, &head, &alarm::read_events(global, &query)?, cells);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::app::control_handlers::{self, ReadRow};
+use crate::app::device_read::{self, ReadRow};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime};
 use crate::clock::Clock;
 use crate::config::{self, Configuration};
@@ -44,7 +44,9 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         Ok(value) => serde_json::from_value(value)
             .map_err(|e| CommandFailure::later("the answer cannot be read").because(e.to_string()))?,
         Err(control::ControlError::Refused(why)) => return Err(CommandFailure::usage(why)),
-        Err(e @ (control::ControlError::Denied(_) | control::ControlError::NotPermitted(_))) => return Err(super::control_failure(&e)),
+        Err(e @ (control::ControlError::Denied(_) | control::ControlError::NotPermitted(_))) => {
+            return Err(super::control_failure(&e));
+        }
         Err(control::ControlError::NotRunning(_)) => {
             let loaded = config::load(&global.config_dir());
             let Some(configuration) = loaded.configuration else {
@@ -85,7 +87,7 @@ async fn read_directly(configuration: &Configuration, args: &Args) -> Result<Vec
         (bus.link.id.clone(), Arc::new(Mutex::new(link)))
     };
     let links: Vec<(String, Arc<Mutex<Link>>)> = configuration.buses.iter().map(open).collect();
-    let rows = control_handlers::read(configuration, &args.device, args.point.as_deref(), |id, unit, span| {
+    let rows = device_read::read(configuration, &args.device, args.point.as_deref(), |id, unit, span| {
         let link = links.iter().find(|(name, _)| *name == id).map(|(_, link)| Arc::clone(link));
         async move {
             let Some(link) = link else { return Err(Cause::LinkDown) };

@@ -1,6 +1,6 @@
 //! `plantroom reload`: makes the running gateway load its configuration again.
 
-use crate::cli::{Args, CommandFailure, CommandOutcome, send_request, output};
+use crate::cli::{Args, CommandFailure, CommandOutcome, output, send_request};
 use crate::control::ControlRequest;
 
 /// Sends the request and prints what changed.

@@ -4,18 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::alarm::event::{Action, AlarmCommand, Event, EventKind};
 use crate::alarm::resolved_condition::ConditionInput;
+use crate::alarm::room::AlarmRoom;
 use crate::alarm::{AlarmOutput, Alarms};
-use crate::app::outbox::ALARM;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, history, output};
 use crate::clock::{self, Clock};
 use crate::config::{self, Configuration};
 use crate::journal::Journal;
 use crate::journal::history::HistoryQuery;
+use crate::model::actor::{Actor, Proof, Via};
+use crate::model::alarm::{AlarmEvent, AlarmEventKind};
+use crate::model::command::AlarmAction;
 use crate::model::latest::status_point;
 use crate::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use crate::model::reading::{Body, Reading, Sample, Stamp};
+use crate::model::room::Room as _;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::store::log::{EventQuery as Events, EventRow};
 
@@ -70,7 +73,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let opened = Journal::open_read_only(&dir, &configuration.journal, &clock);
     let journal = opened.map_err(|e| CommandFailure::later("cannot open the journal").because(e.to_string()))?;
     let query = |from: i64| Events {
-        room: ALARM.into(),
+        room: AlarmRoom::ID.into(),
         from: Some(UnixMillis(from)),
         to: Some(UnixMillis(to)),
         ..Events::default()
@@ -79,16 +82,17 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let begin = sources.iter().map(|s| s.from).min().unwrap_or(from);
     let person_events = alarm::read_events(global, &query(begin))?;
     let replayed = replay(&configuration, &journal, &mut sources, &streams, &person_events, (begin, to))?;
-    let replayed: Vec<(i64, Event)> = replayed.into_iter().filter(|(at, _)| *at >= from).collect();
-    let recorded: Vec<(i64, Event)> = dated_events(&person_events).into_iter().filter(|(at, _)| *at >= from).collect();
+    let replayed: Vec<(i64, AlarmEvent)> = replayed.into_iter().filter(|(at, _)| *at >= from).collect();
+    let recorded: Vec<(i64, AlarmEvent)> =
+        dated_events(&person_events).into_iter().filter(|(at, _)| *at >= from).collect();
     show(&replayed, &recorded, args.format, &zone);
     report_missing_data(&sources, &journal);
     Ok(())
 }
 
 /// Readable events with a trusted date, as (Unix milliseconds, event).
-pub fn dated_events(rows: &[EventRow]) -> Vec<(i64, Event)> {
-    let of = |row: &EventRow| Some((row.at.0, serde_json::from_str::<Event>(&row.body).ok()?));
+pub fn dated_events(rows: &[EventRow]) -> Vec<(i64, AlarmEvent)> {
+    let of = |row: &EventRow| Some((row.at.0, serde_json::from_str::<AlarmEvent>(&row.body).ok()?));
     rows.iter().filter(|r| r.trusted).filter_map(of).collect()
 }
 
@@ -97,7 +101,8 @@ pub fn dated_events(rows: &[EventRow]) -> Vec<(i64, Event)> {
 fn sources(configuration: &Configuration, from: i64) -> (Vec<ReplaySource>, Vec<u64>) {
     let mut begins: BTreeMap<(Arc<str>, Arc<str>), i64> = BTreeMap::new();
     for d in &configuration.alarms.definitions {
-        let enable_if_ms = d.enable_if.as_ref().map_or(0, crate::alarm::resolved_condition::ResolvedCondition::looks_back_ms);
+        let enable_if_ms =
+            d.enable_if.as_ref().map_or(0, crate::alarm::resolved_condition::ResolvedCondition::looks_back_ms);
         let delay = d.steps.iter().map(|s| s.on_delay_ms).max().unwrap_or(0) + d.off_delay_ms;
         // One hour more, to find out which alarms were active at the start.
         let back = i64::try_from(d.condition.looks_back_ms() + enable_if_ms + delay).unwrap_or(0) + PIECE_MS;
@@ -110,7 +115,8 @@ fn sources(configuration: &Configuration, from: i64) -> (Vec<ReplaySource>, Vec<
     }
     let mut intervals_ms: Vec<u64> = Vec::new();
     let mut stream_by_point: BTreeMap<(Arc<str>, Arc<str>), usize> = BTreeMap::new();
-    let device_mappings = configuration.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
+    let device_mappings =
+        configuration.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
     for out in device_mappings {
         for point in &out.stream.points {
             stream_by_point.insert((Arc::clone(&out.stream.device), Arc::clone(&point.name)), intervals_ms.len());
@@ -148,7 +154,7 @@ fn replay(
     intervals_ms: &[u64],
     person_events: &[EventRow],
     (begin, to): (i64, i64),
-) -> Result<Vec<(i64, Event)>, CommandFailure> {
+) -> Result<Vec<(i64, AlarmEvent)>, CommandFailure> {
     let now_at = |at: i64| Now { mono: MonotonicMillis(at.unsigned_abs()), wall: UnixMillis(at), wall_trusted: true };
     let mut alarms =
         Alarms::new(configuration.alarms.clone(), &BTreeMap::new(), &BTreeMap::new(), REPLAY, now_at(begin));
@@ -164,7 +170,13 @@ fn replay(
                 let mut decided = AlarmOutput::default();
                 // A command that was refused then is refused again. One that is refused only now does not fit the replayed
                 // state.
-                let _refused = alarms.command(&command, now_at(at), &mut decided);
+                let _refused = alarms.command(
+                    (&command.key, &command.action),
+                    &command.actor,
+                    &command.note,
+                    now_at(at),
+                    &mut decided,
+                );
                 out.extend(decided.events.into_iter().map(|e| (at, e)));
             }
             if group.at - last > GAP_MS {
@@ -198,7 +210,7 @@ fn replay(
 }
 
 /// Advances to a time and evaluates at each wake-up before it.
-fn advance_to(alarms: &mut Alarms, to: i64, now_at: &impl Fn(i64) -> Now, out: &mut Vec<(i64, Event)>) {
+fn advance_to(alarms: &mut Alarms, to: i64, now_at: &impl Fn(i64) -> Now, out: &mut Vec<(i64, AlarmEvent)>) {
     while let Some(wake) = alarms.next_wake() {
         let at = i64::try_from(wake.0).unwrap_or(i64::MAX);
         if at >= to {
@@ -280,33 +292,49 @@ fn groups(
 }
 
 /// The command that a recorded event stands for; `None` if nobody gave one.
-fn command(row: &EventRow) -> Option<AlarmCommand> {
-    let event: Event = serde_json::from_str(&row.body).ok()?;
+fn command(row: &EventRow) -> Option<RecordedCommand> {
+    let event: AlarmEvent = serde_json::from_str(&row.body).ok()?;
     if event.actor.is_empty() {
         return None;
     }
     let action = match event.kind {
-        EventKind::Acknowledged => Action::Acknowledge,
-        EventKind::Arrived => Action::Arrive,
-        EventKind::HandedOver => Action::HandOver { to: event.cause.clone() },
-        EventKind::Reset => Action::Reset,
+        AlarmEventKind::Acknowledged => AlarmAction::Acknowledge,
+        AlarmEventKind::Arrived => AlarmAction::Arrive,
+        AlarmEventKind::HandedOver => AlarmAction::HandOver { to: event.cause.clone() },
+        AlarmEventKind::Reset => AlarmAction::Reset,
         // The duration is not recorded; the end is an event of its own.
-        EventKind::Shelved => Action::Shelve { for_ms: 7 * 86_400_000 },
-        EventKind::Unshelved => Action::Unshelve,
-        EventKind::OutOfService => Action::TakeOutOfService,
-        EventKind::ReturnedToService => Action::ReturnToService,
+        AlarmEventKind::Shelved => AlarmAction::Shelve { for_ms: 7 * 86_400_000 },
+        AlarmEventKind::Unshelved => AlarmAction::Unshelve,
+        AlarmEventKind::OutOfService => AlarmAction::TakeOutOfService,
+        AlarmEventKind::ReturnedToService => AlarmAction::ReturnToService,
         _ => return None,
     };
-    Some(AlarmCommand { key: event.key.to_string(), action, actor: event.actor, note: event.note })
+    // It was authorised when it was recorded.
+    let actor = Actor::paged(event.actor, Via::Socket, Proof::Session);
+    Some(RecordedCommand { key: event.key.to_string(), action, actor, note: event.note })
+}
+
+/// What a person did with an alarm.
+struct RecordedCommand {
+    key: String,
+    action: AlarmAction,
+    actor: Actor,
+    note: String,
 }
 
 /// Prints replayed and recorded transitions side by side.
-fn show(replayed_events: &[(i64, Event)], recorded_events: &[(i64, Event)], format: output::Format, zone: &jiff::tz::TimeZone) {
-    let is_transition = |e: &&(i64, Event)| matches!(e.1.kind, EventKind::Raised | EventKind::Cleared) && !e.1.test;
-    let mut unmatched: Vec<&(i64, Event)> = recorded_events.iter().filter(is_transition).collect();
+fn show(
+    replayed_events: &[(i64, AlarmEvent)],
+    recorded_events: &[(i64, AlarmEvent)],
+    format: output::Format,
+    zone: &jiff::tz::TimeZone,
+) {
+    let is_transition =
+        |e: &&(i64, AlarmEvent)| matches!(e.1.kind, AlarmEventKind::Raised | AlarmEventKind::Cleared) && !e.1.test;
+    let mut unmatched: Vec<&(i64, AlarmEvent)> = recorded_events.iter().filter(is_transition).collect();
     let mut rows: Vec<(i64, Vec<String>)> = Vec::new();
     let mut same = 0;
-    let cells = |at: i64, e: &Event, replayed: bool, recorded: bool| {
+    let cells = |at: i64, e: &AlarmEvent, replayed: bool, recorded: bool| {
         let word = |is: bool| if is { "yes" } else { "" }.to_string();
         let value = e.value.map_or(String::new(), crate::model::text::format_number);
         let at = history::format_local(at, zone);
@@ -321,7 +349,8 @@ fn show(replayed_events: &[(i64, Event)], recorded_events: &[(i64, Event)], form
         ]
     };
     for (at, e) in replayed_events.iter().filter(is_transition) {
-        let it = |w: &&(i64, Event)| w.1.key == e.key && w.1.kind == e.kind && (w.0 - at).abs() <= MATCH_TOLERANCE_MS;
+        let it =
+            |w: &&(i64, AlarmEvent)| w.1.key == e.key && w.1.kind == e.kind && (w.0 - at).abs() <= MATCH_TOLERANCE_MS;
         let found = unmatched.iter().position(it);
         if let Some(i) = found {
             unmatched.remove(i);

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::cli::history::{format_local, parse_time};
-use crate::cli::{Args as Global, CommandOutcome, send_request, output};
+use crate::cli::{Args as Global, CommandOutcome, output, send_request};
 use crate::clock::Clock;
 use crate::config;
 use crate::control::ControlRequest;

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{App, Paths, last_good};
 use crate::cli::{Args, CommandFailure, CommandOutcome, output, runtime};
 use crate::config::{self, Configuration};
+use crate::model::actor::Actor;
 use crate::model::problem::{Problem, Severity};
 
 /// Runs until a signal or a fatal error.
@@ -63,7 +64,7 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
     let on_last_good = last_good.is_some();
     let started = App::start(configuration, paths);
     let mut app = started.map_err(|e| CommandFailure::later("the gateway cannot start").because(e))?;
-    *app.shared.last_good.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = last_good;
+    *app.shared.process.last_good.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = last_good;
     if !on_last_good {
         last_good::keep(dir, &paths.state);
     }
@@ -79,15 +80,15 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
         "gateway is running"
     );
     let mut ticks = tokio::time::interval(watchdog_interval);
-    let fatal = app.shared.fatal.clone();
+    let fatal = app.shared.process.fatal.clone();
     loop {
         tokio::select! {
             () = fatal.cancelled() => break,
             _ = term.recv() => break,
             _ = int.recv() => break,
-            _ = hup.recv() => drop(reload(&mut app, dir, paths, "SIGHUP").await),
-            Some((by, reply)) = app.reloads_wanted.recv() => {
-                let outcome = reload(&mut app, dir, paths, &by).await;
+            _ = hup.recv() => drop(reload(&mut app, dir, paths, &Actor::gateway().named("SIGHUP")).await),
+            Some((actor, reply)) = app.reloads_wanted.recv() => {
+                let outcome = reload(&mut app, dir, paths, &actor).await;
                 let _nobody_waits = reply.send(outcome);
             }
             _ = ticks.tick() => {
@@ -116,13 +117,13 @@ fn notify(states: &[NotifyState<'_>]) {
 }
 
 /// Loads the configuration again; one with errors changes nothing.
-async fn reload(app: &mut App, dir: &Path, paths: &Paths, by: &str) -> Result<Vec<String>, String> {
+async fn reload(app: &mut App, dir: &Path, paths: &Paths, actor: &Actor) -> Result<Vec<String>, String> {
     notify(&[NotifyState::Reloading]);
     let loaded = config::load(dir);
     log(&loaded.problems);
     let result = match loaded.configuration {
         Some(configuration) => {
-            let changes = app.reload(configuration, by).await;
+            let changes = app.reload(configuration, actor).await;
             last_good::keep(dir, &paths.state);
             tracing::info!(done = changes.join("; "), "configuration is loaded again");
             Ok(changes)

@@ -71,7 +71,8 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
             if let Some(h) = holder {
                 output::note(format!("the running gateway holds it as link `{}`: asking between its cycles", h.link));
             }
-            let reached = bus::BusAccess::connect(global, &polled_links, settings(&transport, args.timeout_ms), clock.clone());
+            let reached =
+                bus::BusAccess::connect(global, &polled_links, settings(&transport, args.timeout_ms), clock.clone());
             let found = scan(&transport, reached, &addresses, args.timeout_ms, &catalogue.profiles).await?;
             if !found.is_empty() || holder.is_some() {
                 return Ok((!found.is_empty()).then_some(ScannedBus { transport, found }));

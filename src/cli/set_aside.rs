@@ -1,7 +1,7 @@
 //! `plantroom set-aside`: dead letters, which a store refused for good, with its error; they can be sent again or discarded.
 
 use crate::app::control_handlers::DeadLetterList;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, send_request, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, send_request};
 use crate::control::{ControlRequest, DeadLetterAction};
 
 /// Options of `set-aside`.

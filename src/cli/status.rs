@@ -1,7 +1,7 @@
 //! `plantroom status`: the state of the running gateway.
 
 use crate::app::status::Status;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, send_request, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, send_request};
 use crate::control::ControlRequest;
 
 /// Options of `status`.
@@ -132,7 +132,8 @@ fn units(s: &Status) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for link in &s.links {
         for u in &link.units {
-            let profile = if u.variant == "base" { u.profile.clone() } else { format!("{} ({})", u.profile, u.variant) };
+            let profile =
+                if u.variant == "base" { u.profile.clone() } else { format!("{} ({})", u.profile, u.variant) };
             rows.push(vec![
                 link.id.clone(),
                 u.id.clone(),
@@ -163,7 +164,15 @@ fn sinks(s: &Status) {
             (0, kept) => kept.to_string(),
             (_, kept) => format!("{} since the start, {kept} kept ({})", k.dead_letters, k.last_dead_letter),
         };
-        vec![k.name.clone(), k.url.clone(), state, k.delivered.to_string(), k.lag.to_string(), format_duration(k.lag_s), dead_letters]
+        vec![
+            k.name.clone(),
+            k.url.clone(),
+            state,
+            k.delivered.to_string(),
+            k.lag.to_string(),
+            format_duration(k.lag_s),
+            dead_letters,
+        ]
     };
     let rows: Vec<Vec<String>> = s.sinks.iter().map(row).collect();
     output::raw(output::table(&["sink", "url", "state", "delivered", "behind", "for", "set aside"], &rows));

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::cli::output::Format;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, send_request, output};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, send_request};
 use crate::clock::Clock;
 use crate::control::ControlRequest;
 use crate::journal::Journal;
@@ -76,5 +76,7 @@ fn print(format: Format, report: &crate::journal::verify::VerifyReport) {
     let (files, slices, damaged) = (report.files, report.slices, report.damage.len());
     let megabytes = report.bytes / 1_000_000;
     let print_line = if format == Format::Table { output::line } else { output::note };
-    print_line(format!("{files} files, {megabytes} MB, {slices} slices and rows read; {damaged} places cannot be read"));
+    print_line(format!(
+        "{files} files, {megabytes} MB, {slices} slices and rows read; {damaged} places cannot be read"
+    ));
 }

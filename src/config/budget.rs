@@ -97,9 +97,9 @@ pub fn group_costs(bus: &BusConfig) -> Vec<GroupCost> {
 /// 80 %). A link with `overload` is not checked.
 pub fn check(bus: &BusConfig, place: SourceLocation, problems: &mut Problems) {
     let costs = group_costs(bus);
-    let share: f64 = group_costs.iter().map(GroupCost::share).sum();
+    let share: f64 = costs.iter().map(GroupCost::share).sum();
     let percent = share * 100.0;
-    let dearest = group_costs.iter().max_by(|a, b| a.share().total_cmp(&b.share()));
+    let dearest = costs.iter().max_by(|a, b| a.share().total_cmp(&b.share()));
     let worst = dearest.map_or(String::new(), |d| {
         format!(
             "`{}` alone takes {:.0} % ({} ms every {} ms)",
@@ -147,8 +147,8 @@ pub fn site_load(configuration: &Configuration) -> SiteLoad {
     for group in configuration.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups) {
         let per_s = ratio(1_000, group.interval_ms);
         for out in &group.device_mappings {
-            site_load.readings_per_s += per_s;
-            site_load.samples_per_s += per_s * ratio(out.points.len() as u64, 1);
+            load.readings_per_s += per_s;
+            load.samples_per_s += per_s * ratio(out.points.len() as u64, 1);
             for (class, bytes) in classes.iter().zip(&mut bytes_a_day) {
                 let points = out.stream.points.iter().filter(|p| p.retention == *class).count();
                 *bytes += per_s * ratio(points as u64, 1) * 86_400.0 * sealed_bytes_a_sample(*class);
@@ -158,13 +158,13 @@ pub fn site_load(configuration: &Configuration) -> SiteLoad {
     for (class, bytes) in classes.iter().zip(&mut bytes_a_day) {
         *bytes *= copies(*class);
     }
-    site_load.flash_bytes_a_day = site_load.samples_per_s * 86_400.0 * FLASH_BYTES_A_SAMPLE;
-    site_load.history_bytes_a_day = bytes_a_day.iter().sum();
+    load.flash_bytes_a_day = load.samples_per_s * 86_400.0 * FLASH_BYTES_A_SAMPLE;
+    load.history_bytes_a_day = bytes_a_day.iter().sum();
     let mut room = ratio(configuration.journal.max_bytes(), 1) * 0.85;
-    for ((class, bytes), days) in classes.into_iter().zip(bytes_a_day).zip(&mut site_load.days) {
+    for ((class, bytes), days) in classes.into_iter().zip(bytes_a_day).zip(&mut load.days) {
         let kept = f64::from(configuration.journal.days(class)).min(room / bytes.max(1.0));
         room -= kept * bytes;
         *days = (class, kept);
     }
-    site_load
+    load
 }

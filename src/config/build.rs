@@ -8,7 +8,7 @@ use crate::config::builtin::Catalogue;
 use crate::link::settings::LinkSettings;
 use crate::model::point::{Encoding, PointKind, PointMeta, Stream};
 use crate::model::time::duration_ms;
-use crate::poll::{BusConfig, GroupConfig, DeviceMapping, UnitConfig};
+use crate::poll::{BusConfig, DeviceMapping, GroupConfig, UnitConfig};
 use crate::profile::PointDef;
 
 /// A unit with its resolved profile.

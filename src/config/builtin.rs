@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::alarm::settings::{RuleSettings, RulesFile};
 use crate::config::check_alarms;
-use crate::config::doc::{Problems, Texts, TomlEntry, TomlSource, parse, file_location};
+use crate::config::doc::{Problems, Texts, TomlEntry, TomlSource, file_location, parse};
 use crate::oncall::calendar::{self, Calendar};
 use crate::profile::Profile;
 use crate::profile::build;
@@ -68,7 +68,11 @@ pub fn read_dirs(dirs: CatalogueDirs<'_>, problems: &mut Problems) -> Catalogue 
     let texts = own_texts(dir, "profiles", problems);
     for_each("profiles", PROFILES, &texts, problems, |stem, entry: TomlEntry<'_, ProfileFile>, problems| {
         if entry.value.name != stem {
-            problems.error(entry.table.location(&["name"]), format!("the file is named `{stem}`"), "name = the file's name");
+            problems.error(
+                entry.table.location(&["name"]),
+                format!("the file is named `{stem}`"),
+                "name = the file's name",
+            );
         }
         let (profile, findings) = build::build(&entry.value, &catalogue.vocabulary);
         problems.findings(&entry.table, findings);

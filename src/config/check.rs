@@ -23,7 +23,12 @@ const RESERVED: [&str; 5] = ["alarm", "flood", "gateway", "notice", "command"];
 
 /// Checks the whole configuration; the result is usable only if no problem is an error. If some table could not be read before,
 /// unresolved references are not reported a second time.
-pub fn check(files: &Files<'_>, catalogue: Catalogue, is_incomplete: bool, problems: &mut Problems) -> Option<Configuration> {
+pub fn check(
+    files: &Files<'_>,
+    catalogue: Catalogue,
+    is_incomplete: bool,
+    problems: &mut Problems,
+) -> Option<Configuration> {
     let site = single(&files.site, "site", problems).cloned();
     if let Some(entry) = files.site.first() {
         check_site(entry, problems);
@@ -378,7 +383,8 @@ impl<'a> Check<'a> {
         problems: &mut Problems,
     ) -> bool {
         let class = &entry.value.class;
-        let place = || if key == "unit" { entry.table.location(&["unit"]) } else { entry.table.location(&["points", key]) };
+        let place =
+            || if key == "unit" { entry.table.location(&["unit"]) } else { entry.table.location(&["points", key]) };
         if point.starts_with("x_") {
             return true;
         }
@@ -397,7 +403,8 @@ impl<'a> Check<'a> {
             PointKind::Number | PointKind::Counter => !matches!(def.encoding, Encoding::Bool | Encoding::Text),
         };
         if !fits {
-            let what = format!("`{point}` is a {:?} in the vocabulary, `{source}` gives {:?}", meaning.kind, def.encoding);
+            let what =
+                format!("`{point}` is a {:?} in the vocabulary, `{source}` gives {:?}", meaning.kind, def.encoding);
             problems.error(place(), what.to_lowercase(), "take the point from a source of its kind");
         }
         fits

@@ -8,7 +8,7 @@ use serde::Deserialize as _;
 use toml::de::ValueDeserializer;
 
 use crate::alarm::build::{self, Missing, RuleSubject};
-use crate::alarm::resolved_condition::{ConditionInput, AlarmDefinition};
+use crate::alarm::resolved_condition::{AlarmDefinition, ConditionInput};
 use crate::alarm::settings::{Condition, RuleSettings};
 use crate::alarm::{self, Rules};
 use crate::config::builtin::{Catalogue, Template};
@@ -68,7 +68,11 @@ pub fn check(
         }
         if !(10_000..=3_600_000).contains(&within.0) {
             let what = format!("chatter_within is {}", within.text());
-            problems.error(entry.table.location(&["chatter_within"]), what, "10s to 1h: so long a held alarm stays in alarm");
+            problems.error(
+                entry.table.location(&["chatter_within"]),
+                what,
+                "10s to 1h: so long a held alarm stays in alarm",
+            );
         }
     }
     let overrides = rule_overrides(files, catalogue, plant, problems);
@@ -210,7 +214,8 @@ fn break_suppression_cycles(definitions: &mut [AlarmDefinition], files: &Files<'
             let names: Vec<String> =
                 circle.iter().map(|d| format!("`{}`", d.key())).chain([format!("`{suppressor}`")]).collect();
             let entry = files.alarm.iter().find(|e| circle.iter().any(|d| *d.source_rule == *e.value.rule));
-            let place = entry.map_or_else(|| crate::config::doc::file_location("alarms"), |e| e.table.location(&["set"]));
+            let place =
+                entry.map_or_else(|| crate::config::doc::file_location("alarms"), |e| e.table.location(&["set"]));
             let what =
                 format!("alarms hide each other in a circle, nobody would be told: {}", names.join(" is hidden by "));
             problems.error(place, what, "take one of them out of the other's hidden_by");
@@ -239,7 +244,11 @@ fn rule_overrides<'a>(
             let all = catalogue.rules.iter().flat_map(|(c, rules)| rules.keys().map(move |n| format!("{c}.{n}")));
             let all: Vec<String> = all.collect();
             let what = format!("there is no rule `{}`", rule_override.rule);
-            problems.error(entry.table.location(&["rule"]), what, did_you_mean(&rule_override.rule, all.iter().map(String::as_str)));
+            problems.error(
+                entry.table.location(&["rule"]),
+                what,
+                did_you_mean(&rule_override.rule, all.iter().map(String::as_str)),
+            );
             continue;
         };
         if !may_apply_override(entry, name, problems) {
@@ -334,7 +343,8 @@ fn warn_missing_parameters(applies: &[RuleApplication], files: &Files<'_>, probl
 }
 
 /// Numbers that a site must give itself: a wrong default would hide a danger.
-const NO_SAFE_DEFAULT: [&str; 4] = ["hydrant_low_mpa", "sprinkler_low_mpa", "diesel_battery_nominal_v", "battery_nominal_v"];
+const NO_SAFE_DEFAULT: [&str; 4] =
+    ["hydrant_low_mpa", "sprinkler_low_mpa", "diesel_battery_nominal_v", "battery_nominal_v"];
 
 /// Points that report a fault and that no alarm evaluates, as (device, point).
 pub fn unwatched_fault_points(configuration: &super::Configuration) -> Vec<(String, String)> {
@@ -434,7 +444,8 @@ pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocab
 
 /// Warns, once per device, about delays shorter than two polls: they cannot be kept.
 fn short_delays(definitions: &[AlarmDefinition], files: &Files<'_>, plant: &CheckedPlant<'_>, problems: &mut Problems) {
-    let device_mappings = || plant.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
+    let device_mappings =
+        || plant.buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
     let mut interval_ms_by_point: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for out in device_mappings() {
         for point in &out.stream.points {

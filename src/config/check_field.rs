@@ -36,10 +36,18 @@ pub fn check(files: &Files<'_>, buses: &[BusConfig], problems: &mut Problems) {
     for entry in &files.unit {
         if entry.value.retries > RETRIES_MAX {
             let what = format!("{} retries in one cycle", entry.value.retries);
-            problems.error(entry.table.location(&["retries"]), what, format!("0 to {RETRIES_MAX}; more hides a broken line"));
+            problems.error(
+                entry.table.location(&["retries"]),
+                what,
+                format!("0 to {RETRIES_MAX}; more hides a broken line"),
+            );
         }
         if entry.value.timeout_ms.is_some_and(|ms| ms == 0 || ms > TIMEOUT_MAX_MS) {
-            problems.error(entry.table.location(&["timeout_ms"]), "not a time-out", format!("1 to {TIMEOUT_MAX_MS} ms"));
+            problems.error(
+                entry.table.location(&["timeout_ms"]),
+                "not a time-out",
+                format!("1 to {TIMEOUT_MAX_MS} ms"),
+            );
         }
     }
     let device_mappings = buses.iter().flat_map(|b| &b.units).flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);

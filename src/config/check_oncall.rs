@@ -270,7 +270,11 @@ fn rotas(files: &Files<'_>, plan: &mut OncallPlan, problems: &mut Problems) {
             problems.error(entry.table.location(&["id"]), "a rota without shifts", "[[rota.shift]]");
         }
         if plan.rotas.insert(rota.id.clone(), RotaPlan { shifts }).is_some() {
-            problems.error(entry.table.location(&["id"]), format!("there is a rota `{}` already", rota.id), "ids are unique");
+            problems.error(
+                entry.table.location(&["id"]),
+                format!("there is a rota `{}` already", rota.id),
+                "ids are unique",
+            );
         }
     }
 }
@@ -286,16 +290,29 @@ fn check_escalation_policies(files: &Files<'_>, catalogue: &Catalogue, plan: &mu
             problems.error(at("id"), format!("there is a chain `{}` already", escalation_policy.id), "ids are unique");
         }
         if escalation_policy.step.is_empty() || escalation_policy.step.len() > STEPS {
-            problems.error(at("step"), format!("{} steps", escalation_policy.step.len()), "one to five: [[chain.step]]");
+            problems.error(
+                at("step"),
+                format!("{} steps", escalation_policy.step.len()),
+                "one to five: [[chain.step]]",
+            );
         }
         for (i, class) in escalation_policy.classes.iter().enumerate() {
             let classes = &catalogue.vocabulary.classes;
             if !classes.contains_key(class.as_str()) && class != "link" {
                 let hint = did_you_mean(class, classes.keys().map(|k| &**k));
-                problems.error(entry.table.location(&["classes", &i.to_string()]), format!("unknown class `{class}`"), hint);
+                problems.error(
+                    entry.table.location(&["classes", &i.to_string()]),
+                    format!("unknown class `{class}`"),
+                    hint,
+                );
             }
         }
-        let steps = escalation_policy.step.iter().enumerate().map(|(i, s)| escalation_step(entry, i, s, plan, problems)).collect::<Vec<_>>();
+        let steps = escalation_policy
+            .step
+            .iter()
+            .enumerate()
+            .map(|(i, s)| escalation_step(entry, i, s, plan, problems))
+            .collect::<Vec<_>>();
         if steps.is_empty() {
             continue;
         }

@@ -68,7 +68,11 @@ fn warn_uncovered_priorities(
         if uncovered_devices.is_empty() {
             continue;
         }
-        let whose = if uncovered_devices.len() == plan.device_tags.len() { "any device".to_string() } else { uncovered_devices.join(", ") };
+        let whose = if uncovered_devices.len() == plan.device_tags.len() {
+            "any device".to_string()
+        } else {
+            uncovered_devices.join(", ")
+        };
         let what = format!("{} of {whose} is told to nobody: no [[chain]] is meant for it", priority.word());
         let hint = "a [[chain]] without priorities, classes and areas, behind the others, takes what is left";
         problems.warning(first_policy.table.location(&["priorities"]), what, hint);

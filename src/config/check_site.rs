@@ -23,7 +23,11 @@ pub fn check_site(entry: &TomlEntry<'_, file::Site>, problems: &mut Problems) {
     }
     if jiff::tz::TimeZone::get(&site.time_zone).is_err() {
         let what = format!("unknown time zone `{}`", site.time_zone);
-        problems.error(entry.table.location(&["time_zone"]), what, "an IANA name such as Asia/Shanghai or Europe/London");
+        problems.error(
+            entry.table.location(&["time_zone"]),
+            what,
+            "an IANA name such as Asia/Shanghai or Europe/London",
+        );
     }
 }
 
@@ -105,7 +109,11 @@ fn check_mqtt(files: &Files<'_>, problems: &mut Problems) {
         };
         if let Some(other) = files.mqtt.iter().find(is_same) {
             let what = format!("the sink `{}` has the same client id at the same broker", other.value.name);
-            problems.error(entry.table.location(&["client_id"]), what, "one of its own for each; without it one is made");
+            problems.error(
+                entry.table.location(&["client_id"]),
+                what,
+                "one of its own for each; without it one is made",
+            );
         }
     }
 }

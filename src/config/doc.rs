@@ -69,7 +69,12 @@ impl Problems {
     pub fn findings(&mut self, at: &Located<'_>, findings: Vec<Finding>) {
         for f in findings {
             let path: Vec<&str> = f.path.iter().map(String::as_str).collect();
-            self.list.push(Problem { location: at.location(&path), severity: f.severity, message: f.message, hint: f.hint });
+            self.list.push(Problem {
+                location: at.location(&path),
+                severity: f.severity,
+                message: f.message,
+                hint: f.hint,
+            });
         }
     }
 
@@ -131,8 +136,9 @@ impl<'a> Located<'a> {
             };
             let (message, hint) = translate_message(error.message());
             // A key that was reported as misspelt is not reported as missing too.
-            let meant =
-                |p: &Problem| p.message.starts_with("unknown key") && p.hint.contains(&message.replace("missing key ", ""));
+            let meant = |p: &Problem| {
+                p.message.starts_with("unknown key") && p.hint.contains(&message.replace("missing key ", ""))
+            };
             let misspelt = message.starts_with("missing key") && problems.list[before..].iter().any(meant);
             let span = error.span().unwrap_or_else(|| node.span());
             let missing_because_removed =

@@ -109,7 +109,11 @@ pub fn load(dir: &Path) -> Loaded {
     let texts = Texts::read(dir, &mut problems);
     if texts.files.is_empty() {
         let hint = "`plantroom demo --write DIR` writes a complete example; --config DIR names another directory";
-        problems.error(doc::file_location(&dir.display().to_string()), "there is no configuration here (no .toml file)", hint);
+        problems.error(
+            doc::file_location(&dir.display().to_string()),
+            "there is no configuration here (no .toml file)",
+            hint,
+        );
     }
     finish(&texts, CatalogueDirs { dir: Some(dir), alarms: None }, &variables, problems)
 }
@@ -132,7 +136,12 @@ pub fn load_with(texts: &Texts, variables: &[environment::Variable]) -> Loaded {
     finish(texts, CatalogueDirs::default(), variables, Problems::default())
 }
 
-fn finish(texts: &Texts, dirs: CatalogueDirs<'_>, variables: &[environment::Variable], mut problems: Problems) -> Loaded {
+fn finish(
+    texts: &Texts,
+    dirs: CatalogueDirs<'_>,
+    variables: &[environment::Variable],
+    mut problems: Problems,
+) -> Loaded {
     let catalogue = builtin::read_dirs(dirs, &mut problems);
     let mut documents: Vec<Located<'_>> = Vec::new();
     for source in texts.sources() {

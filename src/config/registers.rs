@@ -15,8 +15,9 @@ const MOST_STARTS_PER_H: i64 = 3_600;
 
 /// The limits of a register, from the device's numbers and the profile.
 pub fn limits(device: &Device, point: &str, def: &PointDef) -> RegisterLimits {
-    let parameter =
-        |name: &str| device.parameters.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO);
+    let parameter = |name: &str| {
+        device.parameters.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO)
+    };
     let is_energy = ["_kwh", "_kvarh", "_kvah"].iter().any(|suffix| point.ends_with(suffix));
     let rating = if is_energy {
         rating_kw(&parameter)

@@ -16,6 +16,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::model::actor::{Actor, Role};
+
 /// Who may change something through the socket: `[control]`. Whoever can connect (the gateway's own user and its group) may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -150,33 +152,6 @@ pub enum ControlRequest {
     },
 }
 
-impl ControlRequest {
-    /// Whether it changes something, or occupies a bus with arbitrary registers.
-    pub fn is_mutating(&self) -> bool {
-        match self {
-            ControlRequest::Status
-            | ControlRequest::Read { .. }
-            | ControlRequest::Links
-            | ControlRequest::Alarms { .. }
-            | ControlRequest::Explain { .. }
-            | ControlRequest::DeadLetters { action: DeadLetterAction::List, .. } => false,
-            ControlRequest::Registers { .. }
-            | ControlRequest::Reload
-            | ControlRequest::Alarm { .. }
-            | ControlRequest::AcknowledgeAll { .. }
-            | ControlRequest::PageTest { .. }
-            | ControlRequest::AddOverride { .. }
-            | ControlRequest::RemoveOverride { .. }
-            | ControlRequest::AnnounceTest { .. }
-            | ControlRequest::Inject { .. }
-            | ControlRequest::AcceptClock
-            | ControlRequest::Verify
-            | ControlRequest::Resend { .. }
-            | ControlRequest::DeadLetters { .. } => true,
-        }
-    }
-}
-
 /// What to do with what was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -208,22 +183,17 @@ impl Caller {
         users.lines().find_map(of).unwrap_or_else(|| format!("uid {}", self.uid))
     }
 
-    /// Checks whether the caller may send this request.
-    ///
-    /// # Errors
-    /// The caller may only read; says how to obtain the right.
-    pub fn authorize(self, request: &ControlRequest, settings: &ControlSettings) -> Result<(), String> {
+    /// The caller as an actor: root, the gateway's own user and `writers` may change something, others read.
+    pub fn actor(self, settings: &ControlSettings) -> Actor {
         let own = rustix::process::geteuid().as_raw();
-        if !request.is_mutating() || self.uid == 0 || self.uid == own || settings.writers.contains(&self.name()) {
-            return Ok(());
-        }
         let name = self.name();
-        Err(format!("{DENIED}{name} may read here and change nothing: sudo, or `writers = [\"{name}\"]` of [control]"))
+        let may_write = self.uid == 0 || self.uid == own || settings.writers.contains(&name);
+        Actor::local(name, self.uid, if may_write { Role::Engineer } else { Role::Viewer })
     }
 }
 
 /// Prefix of a refusal for lack of rights, by which the client recognises it.
-const DENIED: &str = "not permitted: ";
+pub const DENIED: &str = "not permitted: ";
 
 /// An answer, or an error message.
 pub type ControlAnswer = Result<Value, String>;
@@ -329,7 +299,11 @@ pub enum ControlError {
 pub async fn send_request(socket: &Path, request: &ControlRequest) -> Result<Value, ControlError> {
     let gone = |e: std::io::Error| {
         let why = format!("{}: {e}", socket.display());
-        if e.kind() == std::io::ErrorKind::PermissionDenied { ControlError::Denied(why) } else { ControlError::NotRunning(why) }
+        if e.kind() == std::io::ErrorKind::PermissionDenied {
+            ControlError::Denied(why)
+        } else {
+            ControlError::NotRunning(why)
+        }
     };
     let (read, mut write) = UnixStream::connect(socket).await.map_err(gone)?.into_split();
     let line = serde_json::to_string(request).unwrap_or_default();
@@ -353,6 +327,7 @@ pub async fn send_request(socket: &Path, request: &ControlRequest) -> Result<Val
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::actor::Proof;
 
     #[tokio::test]
     async fn one_too_many_hears_that_the_gateway_is_busy() {
@@ -379,20 +354,13 @@ mod tests {
     #[test]
     fn whoever_may_read_changes_nothing_unless_named() {
         let own = rustix::process::geteuid().as_raw();
-        let stranger = Caller { uid: 4_000_000_001 };
         let settings = ControlSettings { writers: vec!["uid 4000000002".to_string()] };
-        let take = ControlRequest::AcknowledgeAll { device: None, area: None, priority: None, note: String::new() };
-        for uid in [0, own, 4_000_000_002] {
-            assert_eq!(Caller { uid }.authorize(&take, &settings), Ok(()));
+        for (uid, role) in
+            [(0, Role::Engineer), (own, Role::Engineer), (4_000_000_002, Role::Engineer), (4_000_000_001, Role::Viewer)]
+        {
+            let actor = Caller { uid }.actor(&settings);
+            assert_eq!((actor.role, actor.proof), (role, Proof::PeerUid(uid)));
         }
-        let refused = stranger.authorize(&take, &settings).unwrap_err();
-        assert!(refused.starts_with(DENIED) && refused.contains("writers = [\"uid 4000000001\"]"), "{refused}");
-        for read in [
-            ControlRequest::Status,
-            ControlRequest::Alarms { all: true },
-            ControlRequest::Explain { key: String::new() },
-        ] {
-            assert_eq!(stranger.authorize(&read, &settings), Ok(()));
-        }
+        assert_eq!(Caller { uid: 4_000_000_001 }.actor(&settings).id, "uid 4000000001");
     }
 }

@@ -14,7 +14,7 @@ use crate::model::quality::Cause;
 use crate::model::reading::Sample;
 use crate::model::registers::RegisterBlock;
 use crate::model::value::Value;
-use crate::profile::{ScaleFactor, Order, PointDef, RegisterEncoding, ScaleRegister};
+use crate::profile::{Order, PointDef, RegisterEncoding, ScaleFactor, ScaleRegister};
 
 /// Decodes a point from the reads of a cycle; `None` if none of them holds it.
 pub fn decode(point: &PointDef, reads: &[RegisterBlock]) -> Option<Sample> {
@@ -41,7 +41,9 @@ pub fn decode_words(point: &PointDef, words: &[u16], reads: &[RegisterBlock]) ->
             text::text(point, words, chars, charset, is_number, reads)
         }
         RegisterEncoding::Date(layout) => date::date(words, layout, point.order),
-        RegisterEncoding::Float { registers } => decode_float(point, combine_words(words, point.order), registers, reads),
+        RegisterEncoding::Float { registers } => {
+            decode_float(point, combine_words(words, point.order), registers, reads)
+        }
         _ => {
             let raw = raw_bits(point.register_encoding, combine_words(words, point.order));
             if let Some(cause) = sentinel(point, raw) {

@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use crate::decode::{product_of_factors, in_range_exact};
+use crate::decode::{in_range_exact, product_of_factors};
 use crate::model::quality::Cause;
 use crate::model::reading::Sample;
 use crate::model::registers::RegisterBlock;

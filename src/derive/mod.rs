@@ -3,6 +3,8 @@
 //! Pure. A definition names its inputs by (device, point). Each reading that brings one of them gives a derived sample with that
 //! reading's time. A bad or stale input makes the derived point bad; run time and starts are not counted across a gap.
 
+pub mod room;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -271,7 +273,8 @@ impl Derive {
     /// Counts to keep over a restart, by `device.point`.
     pub fn persisted(&self) -> BTreeMap<String, PersistedDerived> {
         let of = |t: &DerivedTarget| {
-            let name = |r: &DerivedRule| (format!("{}.{}", t.stream.device, t.stream.points[r.point].name), r.persisted);
+            let name =
+                |r: &DerivedRule| (format!("{}.{}", t.stream.device, t.stream.points[r.point].name), r.persisted);
             t.rules.iter().filter(|r| r.function.accumulates()).map(name).collect::<Vec<_>>()
         };
         self.targets.iter().flat_map(of).collect()
@@ -368,8 +371,14 @@ impl DerivedRule {
         let date = jiff::Timestamp::from_millisecond(at.wall.0).map(|t| t.to_zoned(zone.clone()).date());
         let Some(date) = date.ok().filter(|_| at.trusted) else { return Err(Cause::StartingUp) };
         let of = self.input_hash;
-        let new =
-            DayRegister { input_hash: of, date, accepted_on: None, counted: Decimal::ZERO, lost_cause: None, counter: Counter::default() };
+        let new = DayRegister {
+            input_hash: of,
+            date,
+            accepted_on: None,
+            counted: Decimal::ZERO,
+            lost_cause: None,
+            counter: Counter::default(),
+        };
         let day = self.persisted.register.get_or_insert(new);
         if day.input_hash != of {
             *day = new;

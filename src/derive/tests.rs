@@ -19,8 +19,12 @@ fn check(how: DerivedFunction, lines: &str, expect: &str) {
     let one = matches!(how, DerivedFunction::RatePerMin | DerivedFunction::RunTimeH | DerivedFunction::Starts)
         || how.is_of_day();
     let settings = if one { DerivedSettings { of: vec!["a".into()], ..settings } } else { settings };
-    let definition =
-        DerivedDefinition { settings, kind: PointKind::Number, retention: Retention::Telemetry, limits: limits_of(how) };
+    let definition = DerivedDefinition {
+        settings,
+        kind: PointKind::Number,
+        retention: Retention::Telemetry,
+        limits: limits_of(how),
+    };
     let mut derive = Derive::new(&[definition], &BTreeMap::new(), &TimeZone::fixed(jiff::tz::offset(8)));
     let stream = |device: &str, name: &str| {
         let point = PointMeta {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::model::directory::Directory;
+use crate::model::effects::Effects;
 use crate::model::latest::stale_after;
 use crate::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Stamp};
+use crate::model::room::{Board, Change, Input, Room, Start};
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::model::value::Value;
 
@@ -126,7 +129,8 @@ impl Liveness {
             return Vec::new();
         }
         self.next_repeat = now.mono.plus(every_ms);
-        let states: Vec<_> = self.reported.iter().map(|(device, (state, why))| (Arc::clone(device), *state, *why)).collect();
+        let states: Vec<_> =
+            self.reported.iter().map(|(device, (state, why))| (Arc::clone(device), *state, *why)).collect();
         states.into_iter().map(|(device, state, why)| self.reading_of(&device, state, why, now)).collect()
     }
 
@@ -161,12 +165,100 @@ impl Liveness {
         };
         let why = sources.values().filter(|s| s.state != DeviceState::Online).find_map(|s| s.cause);
         let before = self.reported.insert(Arc::clone(device), (state, why));
-        (before != Some((state, why))).then(|| DeviceStateChange { device: Arc::clone(device), state, cause: why, since })
+        (before != Some((state, why))).then(|| DeviceStateChange {
+            device: Arc::clone(device),
+            state,
+            cause: why,
+            since,
+        })
     }
 }
 
+/// Device states as a room of the engine.
+#[derive(Debug)]
+pub struct LivenessRoom {
+    liveness: Liveness,
+    plan: LivenessPlan,
+    directory: Arc<Directory>,
+}
+
+/// What the room is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LivenessPlan {
+    /// How often every state is repeated, changed or not; years are simulated with less.
+    pub repeat_every_ms: u64,
+}
+
+impl Default for LivenessPlan {
+    fn default() -> Self {
+        Self { repeat_every_ms: 60_000 }
+    }
+}
+
+impl Room for LivenessRoom {
+    const ID: &'static str = "liveness";
+    type Plan = LivenessPlan;
+
+    fn build(plan: &LivenessPlan, start: Start<'_>, _unreadable: &mut Vec<String>) -> Self {
+        Self { liveness: Liveness::default(), plan: plan.clone(), directory: Arc::clone(start.directory) }
+    }
+
+    fn reconfigure(&mut self, plan: &LivenessPlan, change: Change<'_>, _: &mut Board, _: &mut Effects) {
+        (self.plan, self.directory) = (plan.clone(), Arc::clone(change.directory));
+        self.liveness
+            .retain_sources(|device, source| change.streams.contains(&(device.to_string(), source.to_string())));
+    }
+
+    fn step(&mut self, now: Now, input: Input<'_>, board: &mut Board, effects: &mut Effects) {
+        let mut changes = Vec::new();
+        if let Input::Reading(reading) = input {
+            changes.extend(self.liveness.reading(reading));
+        }
+        changes.extend(self.liveness.tick(now));
+        for change in &changes {
+            board.readings.push(self.liveness.as_reading(change, now));
+            effects.states.extend(self.retained(change));
+        }
+        board.readings.extend(self.liveness.repeat_states(now, self.plan.repeat_every_ms));
+    }
+
+    fn next_wake(&self) -> Option<MonotonicMillis> {
+        self.liveness.next_wake()
+    }
+}
+
+impl LivenessRoom {
+    /// A device's retained status; none of what is no device.
+    fn retained(&self, change: &DeviceStateChange) -> Option<(String, String)> {
+        let device = self.directory.devices.get(&*change.device)?;
+        let status = StatusView {
+            state: change.state,
+            since: change.since.map(UnixMillis::rfc3339),
+            why: change.cause.map(Cause::word),
+            class: &device.class,
+            area: &device.area,
+            zh: &device.name.zh,
+            en: &device.name.en,
+        };
+        Some((format!("{}/status", change.device), serde_json::to_string(&status).ok()?))
+    }
+}
+
+/// The payload of the retained topic `{device}/status`.
+#[derive(Debug, Serialize)]
+struct StatusView<'a> {
+    state: DeviceState,
+    since: Option<String>,
+    why: Option<&'static str>,
+    class: &'a str,
+    area: &'a str,
+    zh: &'a str,
+    en: &'a str,
+}
+
 fn stream_of(device: &Arc<str>) -> Arc<Stream> {
-    let point = |name: &str, kind, form| PointMeta { name: name.into(), kind, retention: Retention::State, encoding: form };
+    let point =
+        |name: &str, kind, form| PointMeta { name: name.into(), kind, retention: Retention::State, encoding: form };
     let code = |name| point(name, PointKind::Code, Encoding::Code);
     let points = vec![code("state"), code("why"), point("online", PointKind::Bool, Encoding::Bool)];
     // Interval 0 (irregular), because changes come between repetitions.

@@ -11,7 +11,8 @@ use pco::standalone::{simple_compress, simple_decompress_into};
 use rust_decimal::Decimal;
 
 use crate::journal::codec::{
-    self, ABSENT, ByteReader, check_crc, put_varint, put_runs, put_tagged, read_runs, append_crc, read_tagged, unzigzag, zigzag,
+    self, ABSENT, ByteReader, append_crc, check_crc, put_runs, put_tagged, put_varint, read_runs, read_tagged,
+    unzigzag, zigzag,
 };
 use crate::model::quality::Cause;
 use crate::model::reading::Sample;

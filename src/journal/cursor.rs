@@ -84,15 +84,23 @@ impl Position {
             return Some(Self { low_watermark, sealed_cursor: None, acked_ranges });
         };
         let acked_seq = words.next()?.parse().ok()?;
-        let sealed_cursor = SealedCursor { segment: segment.parse().ok()?, acked_seq, device: words.next()?.to_string() };
+        let sealed_cursor =
+            SealedCursor { segment: segment.parse().ok()?, acked_seq, device: words.next()?.to_string() };
         Some(Self { low_watermark, sealed_cursor: Some(sealed_cursor), acked_ranges })
     }
 
     /// Whether `self` is at least as far as `other`. Of the acknowledged ranges only the last is compared.
     pub fn is_at_least(&self, other: &Position) -> bool {
         let key = |p: &Position| {
-            let sealed = p.sealed_cursor.clone().unwrap_or(SealedCursor { segment: 0, device: String::new(), acked_seq: 0 });
-            (p.low_watermark, sealed.segment, sealed.device, sealed.acked_seq, p.acked_ranges.last().map_or(0, |d| d.upto))
+            let sealed =
+                p.sealed_cursor.clone().unwrap_or(SealedCursor { segment: 0, device: String::new(), acked_seq: 0 });
+            (
+                p.low_watermark,
+                sealed.segment,
+                sealed.device,
+                sealed.acked_seq,
+                p.acked_ranges.last().map_or(0, |d| d.upto),
+            )
         };
         key(self) >= key(other)
     }
@@ -113,7 +121,10 @@ mod tests {
         }
         assert_eq!((Position::from_text("x"), Position::from_text("5+7")), (None, None));
         assert!(Position::at(8).is_at_least(&walking) && live.is_at_least(&walking) && !walking.is_at_least(&live));
-        assert_eq!((live.unacked_between(1, 50), live.unacked_between(25, 45), live.is_acked(30), live.is_acked(31)), (33, 14, true, false));
+        assert_eq!(
+            (live.unacked_between(1, 50), live.unacked_between(25, 45), live.is_acked(30), live.is_acked(31)),
+            (33, 14, true, false)
+        );
         assert_eq!(live.clamped(25).acked_ranges, [AckedRange { after: 20, upto: 25 }]);
         assert_eq!(live.clamped(5), Position::at(5));
     }

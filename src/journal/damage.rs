@@ -104,7 +104,7 @@ pub fn readable_slices(
     for id in 1..=file.max_slice_id().unwrap_or(SLICES_MAX) {
         args.last_mut().into_iter().for_each(|key| *key = id);
         match file.slices(&by_key, &args) {
-            Ok(slices) => found.extend(readable_slices),
+            Ok(slices) => found.extend(slices),
             Err(_) => lost += 1,
         }
         // Every key so far failed, more than one leaf page holds: the root page is damaged.

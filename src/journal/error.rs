@@ -14,26 +14,16 @@ pub enum JournalError {
     #[error(
         "{path} has format {found}; this version reads up to {FORMAT}: install the version that wrote it, or move the file away"
     )]
-    Newer {
-        path: String,
-        found: i64,
-    },
+    Newer { path: String, found: i64 },
     /// Another process holds the directory's lock.
     #[error("another gateway writes to {path}; give this one another --state, or stop the other")]
-    Locked {
-        path: String,
-    },
+    Locked { path: String },
     /// The file has no format version and no rows: its creation was interrupted.
     #[error("{path} holds nothing: its making was interrupted")]
-    Unfinished {
-        path: String,
-    },
+    Unfinished { path: String },
     /// SQLite or the file system failed: damaged file, full disk, missing permission.
     #[error("{path}: {source}")]
-    Sql {
-        path: String,
-        source: rusqlite::Error,
-    },
+    Sql { path: String, source: rusqlite::Error },
 }
 
 impl JournalError {

@@ -363,7 +363,9 @@ impl WriterState {
     /// Deletes a day file and its mirror; counts the readings that some reader had not acknowledged.
     fn delete(&self, path: &Path) {
         let readers: Vec<Position> = lock(&self.shared.cursors).values().cloned().collect();
-        if let (Some(low_watermark), Ok(file)) = (readers.iter().map(|p| p.low_watermark).min(), sealed::DayFile::open(path)) {
+        if let (Some(low_watermark), Ok(file)) =
+            (readers.iter().map(|p| p.low_watermark).min(), sealed::DayFile::open(path))
+        {
             let unseen = file.slices("last_seq > ?1", &[low_watermark.cast_signed()]).unwrap_or_default();
             let is_seen = |s: &sealed::Slice| readers.iter().all(|p| p.is_acked(s.first_seq) && p.is_acked(s.last_seq));
             let rows: u64 = unseen.iter().filter(|s| !is_seen(s)).map(|s| s.n as u64).sum();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::journal::recover::files;
-use crate::journal::seal::{remove_db, quarantine};
+use crate::journal::seal::{quarantine, remove_db};
 use crate::journal::sealed::DayFile;
 use crate::journal::segment::{JournalError, corrupt, io_at};
 

@@ -276,7 +276,10 @@ impl Journal {
         let _may_not_be_there = std::fs::remove_file(dir.join(recover::RESTORED));
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run_guarded());
         let thread = thread.map_err(io_at(dir))?;
-        Ok((Journal { shared: Arc::clone(&shared) }, Writer { shared, thread: Some(thread), _directory_lock: directory_lock }))
+        Ok((
+            Journal { shared: Arc::clone(&shared) },
+            Writer { shared, thread: Some(thread), _directory_lock: directory_lock },
+        ))
     }
 
     /// Opens the journal read-only, with or without a running writer. Nothing is appended or repaired.

@@ -138,7 +138,8 @@ fn inspect_day_file(path: &Path, repair: bool, found: &mut Recovered) -> Result<
     let settled = if repair { DayFile::rollback_interrupted(path) } else { Ok(()) };
     let looked = match settled.and_then(|()| read(path.to_path_buf())) {
         Err(e) if e.is_unreadable() || e.is_single_bit_flip() || matches!(e, JournalError::Unfinished { .. }) => {
-            let instead = if repair { mirror::restore(path).then(|| path.to_path_buf()) } else { mirror::path_of(path) };
+            let instead =
+                if repair { mirror::restore(path).then(|| path.to_path_buf()) } else { mirror::path_of(path) };
             match instead.map(read) {
                 Some(Ok(looked)) => {
                     found.damaged += u64::from(repair && !matches!(e, JournalError::Unfinished { .. }));
@@ -159,7 +160,11 @@ fn inspect_day_file(path: &Path, repair: bool, found: &mut Recovered) -> Result<
     Ok(segments.last().map_or(0, |(_, last)| *last))
 }
 
-fn inspect_raw_file(path: &Path, check: bool, found: &mut Recovered) -> Result<(Option<u64>, u64, UnixMillis), JournalError> {
+fn inspect_raw_file(
+    path: &Path,
+    check: bool,
+    found: &mut Recovered,
+) -> Result<(Option<u64>, u64, UnixMillis), JournalError> {
     let reader = SegmentReader::open(path, &Offsets::new())?;
     let dated = |b: &Boot| Some((b.id.clone(), b.offset_ms?)).filter(|(id, _)| !id.is_empty());
     found.offsets.extend(reader.boots().iter().filter_map(dated));

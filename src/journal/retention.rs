@@ -50,11 +50,11 @@ pub fn deletion_order(mut days: Vec<String>, now: Now, day_of: impl Fn(i64) -> S
 
 /// Of the days in order of deletion, those that exceed the retention both in number and in age.
 pub fn expired(in_order: &[String], keep_days: u32, now: Now, day_of: impl Fn(i64) -> String) -> Vec<String> {
-    let surplus = deletion_order.len().saturating_sub(keep_days as usize);
+    let surplus = in_order.len().saturating_sub(keep_days as usize);
     let oldest = day_of(now.wall.0.saturating_sub(i64::from(keep_days) * 86_400_000));
     let ahead = day_of(now.wall.0.saturating_add(AHEAD_MS));
     let is_expired = |day: &&String| day.as_str() == "undated" || **day < oldest || **day > ahead;
-    deletion_order.iter().take(surplus).filter(is_expired).cloned().collect()
+    in_order.iter().take(surplus).filter(is_expired).cloned().collect()
 }
 
 #[cfg(test)]

@@ -347,7 +347,12 @@ impl DeviceHour {
 }
 
 /// A device's slices of a segment in one file, and how many of them cannot be read.
-fn open_device_slices(file: &DayFile, seg: u64, device: &str, is_final: bool) -> Result<(Vec<ColumnReader>, u64), JournalError> {
+fn open_device_slices(
+    file: &DayFile,
+    seg: u64,
+    device: &str,
+    is_final: bool,
+) -> Result<(Vec<ColumnReader>, u64), JournalError> {
     let is_passed_over = |e: &JournalError| e.is_damage() || (is_final && e.is_unreadable());
     let (streams, mut damaged) = match file.streams(Some(device)) {
         Err(e) if is_passed_over(&e) => return Ok((Vec::new(), 1)),

@@ -60,7 +60,11 @@ impl Tail {
         while let Some(first) = self.entries.front() {
             let is_committed = first.seq <= self.committed;
             let (weight, seq) = (first.sample_count(), first.seq);
-            let surplus = if is_committed { self.total_samples > KEEP_COMMITTED } else { self.uncommitted_samples > KEEP_UNCOMMITTED };
+            let surplus = if is_committed {
+                self.total_samples > KEEP_COMMITTED
+            } else {
+                self.uncommitted_samples > KEEP_UNCOMMITTED
+            };
             if !surplus {
                 return;
             }

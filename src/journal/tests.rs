@@ -157,8 +157,14 @@ fn history_is_the_same_before_and_after_sealing() {
     let after = collect(&journal);
     assert_eq!(before.0, after.0);
     for (a, b) in before.1.iter().zip(&after.1) {
-        assert_eq!((a.start_ms, a.aggregate.good, a.aggregate.all, a.expected), (b.start_ms, b.aggregate.good, b.aggregate.all, b.expected));
-        assert_eq!((a.aggregate.min, a.aggregate.max, a.aggregate.first, a.aggregate.last), (b.aggregate.min, b.aggregate.max, b.aggregate.first, b.aggregate.last));
+        assert_eq!(
+            (a.start_ms, a.aggregate.good, a.aggregate.all, a.expected),
+            (b.start_ms, b.aggregate.good, b.aggregate.all, b.expected)
+        );
+        assert_eq!(
+            (a.aggregate.min, a.aggregate.max, a.aggregate.first, a.aggregate.last),
+            (b.aggregate.min, b.aggregate.max, b.aggregate.first, b.aggregate.last)
+        );
         assert!((a.completeness() - b.completeness()).abs() < 1e-9);
     }
 }
@@ -394,11 +400,18 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
             rows.iter().filter(|r| r.at_ms < DAY + 60_000).filter_map(|r| r.sample.as_ref().ok()?.as_f64()).collect();
         (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(f64::MIN, f64::max))
     };
-    assert_eq!((slots[0].aggregate.min, slots[0].aggregate.max), extremes(&before), "each minute keeps its lowest and highest");
+    assert_eq!(
+        (slots[0].aggregate.min, slots[0].aggregate.max),
+        extremes(&before),
+        "each minute keeps its lowest and highest"
+    );
     let quarters = journal.slots(&query("level_m"), QUARTER).unwrap().slots;
     let all: u32 = quarters.iter().map(|s| s.aggregate.all).sum();
     assert_eq!(all, 3_000, "quarter hours know of everything that was there");
-    assert!(quarters.iter().filter(|s| s.aggregate.all > 0).all(|s| s.downsampled), "and say that not all of it is left");
+    assert!(
+        quarters.iter().filter(|s| s.aggregate.all > 0).all(|s| s.downsampled),
+        "and say that not all of it is left"
+    );
     assert!(rows(&journal, &query("level_m")).iter().all(|r| r.downsampled) && before.iter().all(|r| !r.downsampled));
     assert!(rows(&journal, &query("energy_kwh")).iter().all(|r| !r.downsampled));
     writer.stop();

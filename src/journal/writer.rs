@@ -38,7 +38,8 @@ impl WriterState {
             lock(&shared.catalog).iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
         let hour = hour_of(&shared);
         let upkeep = Maintenance::new(leftovers);
-        let mut work = Self { shared, segment: None, hour, reserved: 0, maintenance: upkeep, next_sync_us: 0, failing: false };
+        let mut work =
+            Self { shared, segment: None, hour, reserved: 0, maintenance: upkeep, next_sync_us: 0, failing: false };
         let (next_seq, committed) = {
             let tail = lock(&work.shared.tail);
             (tail.next_seq, tail.committed)

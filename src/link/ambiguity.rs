@@ -86,7 +86,10 @@ impl Ambiguity {
     /// The requests of the same shape with another address.
     fn siblings(&self, unit: u8, span: RegisterRange) -> impl Iterator<Item = &TrackedRequest> {
         self.recent_requests.iter().filter(move |a| {
-            a.unit == unit && a.span.register_type == span.register_type && same_length(a.span, span) && a.span.address != span.address
+            a.unit == unit
+                && a.span.register_type == span.register_type
+                && same_length(a.span, span)
+                && a.span.address != span.address
         })
     }
 
@@ -112,7 +115,8 @@ impl Ambiguity {
                 self.recent_requests.push(TrackedRequest { unit, span, at_us: now_us, answer_crc: sum });
             }
         }
-        let is_late = self.matches_timed_out(unit, |s| s.register_type == span.register_type && same_length(*s, span), now_us);
+        let is_late =
+            self.matches_timed_out(unit, |s| s.register_type == span.register_type && same_length(*s, span), now_us);
         let is_second = self.confirming == Some((unit, span));
         self.confirming = Some((unit, span));
         if is_late {
@@ -125,7 +129,8 @@ impl Ambiguity {
                 && s.address != span.address
                 && now_us < *at + OUT_OF_STEP_US
         });
-        let is_suspect = is_copy || has_leading_bytes || follows_spoilt.is_some() || self.must_settle(unit, span, now_us);
+        let is_suspect =
+            is_copy || has_leading_bytes || follows_spoilt.is_some() || self.must_settle(unit, span, now_us);
         (!is_second && is_suspect).then_some(AmbiguityReason::Copy)
     }
 

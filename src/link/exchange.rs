@@ -11,7 +11,7 @@ use crate::link::counters::add;
 use crate::link::frame::{Field, Rejection};
 use crate::link::guard::{ConnectionFailure, GuardHandle, GuardState, RequestFailure};
 use crate::link::settings::LinkTransport;
-use crate::link::{LateAnswer, Link, LinkAnswer, ExchangeError};
+use crate::link::{ExchangeError, LateAnswer, Link, LinkAnswer};
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange, RegisterType};
 
@@ -267,7 +267,8 @@ impl Link {
     /// Counts what the guard saw, and recognises late answers.
     fn record_guard_state(&mut self, state: &GuardState, now_us: u64) {
         if state.has_surplus_frame && self.is_ambiguous() {
-            let answers_late = self.timed_out_requests.back().is_some_and(|(_, _, sent)| now_us < sent + LATE_WINDOW_US);
+            let answers_late =
+                self.timed_out_requests.back().is_some_and(|(_, _, sent)| now_us < sent + LATE_WINDOW_US);
             add(&self.counters.surplus, 1);
             // The late answer to a request that was given up is no copy.
             if !answers_late {
@@ -281,7 +282,9 @@ impl Link {
         for (rejection, at_us) in &state.rejections {
             let found = match rejection.field {
                 Field::Transaction => self.timed_out_requests.iter().rposition(|g| g.0 == rejection.got),
-                Field::Unsolicited if self.is_ambiguous() => self.timed_out_requests.iter().rposition(|g| u16::from(g.1) == rejection.got),
+                Field::Unsolicited if self.is_ambiguous() => {
+                    self.timed_out_requests.iter().rposition(|g| u16::from(g.1) == rejection.got)
+                }
                 Field::Unsolicited => self.timed_out_requests.iter().rposition(|g| g.0 == rejection.expected),
                 _ => None,
             };

@@ -168,7 +168,9 @@ impl GuardHandle {
         loop {
             let failure = self.with(|inner| match &inner.state {
                 s if s.failure.is_some() || s.is_mismatched => Some(RequestFailure::Final),
-                s if s.is_spoilt || s.is_wrong_length => Some(RequestFailure::Spoilt { received: s.received_bytes, is_wrong_length: s.is_wrong_length }),
+                s if s.is_spoilt || s.is_wrong_length => {
+                    Some(RequestFailure::Spoilt { received: s.received_bytes, is_wrong_length: s.is_wrong_length })
+                }
                 _ => None,
             });
             match failure {

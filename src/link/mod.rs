@@ -60,7 +60,7 @@ use crate::link::ambiguity::Ambiguity;
 use crate::link::connect::{BoxedByteStream, Dialer};
 pub use crate::link::counters::Counters;
 use crate::link::counters::add;
-use crate::link::guard::{GuardHandle, Framing};
+use crate::link::guard::{Framing, GuardHandle};
 use crate::link::ids::TransactionIds;
 use crate::link::record::{FrameRecorder, Recorder};
 use crate::link::settings::{LinkSettings, LinkTransport};

@@ -290,7 +290,8 @@ mod tests {
     /// Feeds `seconds:value` words; returns the result of each as text, and the sum of the increments.
     fn run(words: &str, modulus: Option<&str>, max_per_h: Option<&str>) -> (String, Decimal) {
         let (modulus, max_per_h) = (modulus.map(decimal), max_per_h.map(decimal));
-        let limits = RegisterLimits { modulus, max_per_h, is_rated: max_per_h.is_some(), resolution: Decimal::new(1, 2) };
+        let limits =
+            RegisterLimits { modulus, max_per_h, is_rated: max_per_h.is_some(), resolution: Decimal::new(1, 2) };
         let (mut counter, mut total, mut out) = (Counter::default(), Decimal::ZERO, Vec::new());
         for word in words.split_whitespace() {
             let (at, value) = word.split_once(':').unwrap();

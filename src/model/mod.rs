@@ -3,17 +3,24 @@
 //!
 //! This room imports no other room. What only one room knows stays in that room.
 
+pub mod actor;
+pub mod alarm;
+pub mod command;
 pub mod counter;
+pub mod directory;
+pub mod effects;
 pub mod frames;
 pub mod latest;
 pub mod line;
 pub mod notification;
+pub mod page;
 pub mod point;
 pub mod priority;
 pub mod problem;
 pub mod quality;
 pub mod reading;
 pub mod registers;
+pub mod room;
 pub mod text;
 pub mod time;
 pub mod value;

@@ -60,7 +60,9 @@ impl RegisterRange {
 
     /// Whether both contain an address of the same register type.
     pub fn overlaps(&self, other: &RegisterRange) -> bool {
-        self.register_type == other.register_type && u32::from(self.address) < other.end() && u32::from(other.address) < self.end()
+        self.register_type == other.register_type
+            && u32::from(self.address) < other.end()
+            && u32::from(other.address) < self.end()
     }
 }
 

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use crate::model::actor::Actor;
+use crate::model::command::{PageReply, Reply};
+use crate::model::page::is_test;
+use crate::model::page::{PageKind, code};
+use crate::model::point::Language;
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::text::one_line;
 use crate::model::time::Now;
 use crate::oncall::incident::{Incident, IncidentStage};
-use crate::oncall::page::{Page, PageKind, PageReply, PageState, Reply, code};
-use crate::oncall::settings::{Contact, Language};
-use crate::oncall::{Oncall, OncallOutput, is_test};
+use crate::oncall::page::{Page, PageState};
+use crate::oncall::settings::Contact;
+use crate::oncall::{Oncall, OncallOutput};
 
 /// A parsed reply: acknowledge or arrive, and the code of the page that it names, if it names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +42,7 @@ pub fn parse_reply(text: &str) -> Option<ParsedReply> {
     let code = |digits: &str| digits.parse().ok().filter(|n| (10..100).contains(n));
     match parts[..] {
         [one] if one.len() == 1 => Some(ParsedReply { is_on_site: verb(one)?, code: None }),
-        [both] if both.len() == 3 => {
-            Some(ParsedReply { is_on_site: verb(&both[..1])?, code: Some(code(&both[1..])?) })
-        }
+        [both] if both.len() == 3 => Some(ParsedReply { is_on_site: verb(&both[..1])?, code: Some(code(&both[1..])?) }),
         [one] => Some(ParsedReply { is_on_site: false, code: Some(code(one)?) }),
         [a, b] if a.len() == 1 => Some(ParsedReply { is_on_site: verb(a)?, code: Some(code(b)?) }),
         [a, b] => Some(ParsedReply { is_on_site: verb(b)?, code: Some(code(a)?) }),
@@ -58,9 +61,11 @@ impl Oncall {
     pub fn find_answered_page(&self, channel: &str, from: &str, reply: ParsedReply) -> Option<u64> {
         let is_it = |c: &Contact| c.channel == channel && same_number(&c.to, from);
         // Only pages that the service accepted count, not those that still wait.
-        let reached = |p: &Page| matches!(p.state, PageState::Accepted(_)) && p.contact_methods.get(p.way).is_some_and(is_it);
+        let reached =
+            |p: &Page| matches!(p.state, PageState::Accepted(_)) && p.contact_methods.get(p.way).is_some_and(is_it);
         let asks = |p: &Page| p.kind.requires_ack() || p.kind == PageKind::ReplyResult;
-        let named = |p: &Page| reply.code.is_some_and(|c| c == code(p.id) || p.merged_with.iter().any(|id| c == code(*id)));
+        let named =
+            |p: &Page| reply.code.is_some_and(|c| c == code(p.id) || p.merged_with.iter().any(|id| c == code(*id)));
         let is_open = |i: &Incident, p: &Page| match (&i.stage, reply.is_on_site) {
             (IncidentStage::Paging, false) => p.kind.requires_ack(),
             (IncidentStage::Acknowledged(by), true) => **by == *p.recipient,
@@ -76,7 +81,14 @@ impl Oncall {
     }
 
     /// Records a reply: logs it and marks the page as used, so that its token acknowledges once.
-    pub fn record_reply(&mut self, reply: &PageReply, refused: Option<&LocalizedText>, now: Now, out: &mut OncallOutput) {
+    pub fn record_reply(
+        &mut self,
+        reply: &PageReply,
+        actor: &Actor,
+        refused: Option<&LocalizedText>,
+        now: Now,
+        out: &mut OncallOutput,
+    ) {
         let Some((key, _, found)) = self.page(reply.page) else { return };
         let (key, found) = (Arc::clone(key), found.clone());
         if let Some((channel, id)) = &reply.read_up_to {
@@ -87,7 +99,7 @@ impl Oncall {
             let pages = self.incidents.get_mut(&key).into_iter().flat_map(|i| &mut i.pages);
             pages.filter(|p| p.id == reply.page).for_each(|p| p.is_answered = true);
         }
-        self.log(out, &key, "page_answered", Some(found.id), &reply.via);
+        self.log_by(out, &key, ("page_answered", Some(found.id), &actor.via.to_string()), actor);
         self.touched.insert(Arc::clone(&key));
         if reply.needs_confirmation && !is_test(&key) {
             let others = found.merged_with.iter().filter_map(|id| self.page(*id));
@@ -115,7 +127,14 @@ impl Oncall {
     }
 
     /// Sends a confirmation to someone who replied by a method that shows no result, such as a short message.
-    fn queue_confirmation(&mut self, key: &Arc<str>, to: &Page, reply: &Reply, refused: Option<&LocalizedText>, now: Now) {
+    fn queue_confirmation(
+        &mut self,
+        key: &Arc<str>,
+        to: &Page,
+        reply: &Reply,
+        refused: Option<&LocalizedText>,
+        now: Now,
+    ) {
         let Some(way) = to.contact_methods.get(to.way).cloned() else { return };
         let Some(incident) = self.incidents.get(key) else { return };
         let is_urgent = incident.priority <= Priority::P2;
@@ -139,7 +158,11 @@ impl Oncall {
         let page = Page { reply_result: answer, can_arrive, ignores_quiet_hours: true, ..page };
         if let Some(incident) = self.incidents.get_mut(key) {
             // Several replies that wait for confirmation are confirmed once, with the present result.
-            let is_same = |p: &Page| p.kind == PageKind::ReplyResult && p.recipient == page.recipient && p.contact_methods == page.contact_methods;
+            let is_same = |p: &Page| {
+                p.kind == PageKind::ReplyResult
+                    && p.recipient == page.recipient
+                    && p.contact_methods == page.contact_methods
+            };
             incident.pages.retain(|p| !(p.is_waiting() && is_same(p)));
             incident.pages.push(page);
         }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::notification::{DeliveryOutcome, RateLimit};
+use crate::model::page::is_test;
+use crate::model::page::{ConditionStatus, PageDelivery, PageItem, PageKind};
 use crate::model::priority::Priority;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::oncall::incident::{Incident, IncidentStage};
-use crate::oncall::page::{Page, PageItem, PageKind, PageState, PageDelivery, ConditionStatus};
+use crate::oncall::page::{Page, PageState};
 use crate::oncall::plan::OncallPlan;
-use crate::oncall::{Oncall, OncallOutput, hours, is_test, ms};
+use crate::oncall::{Oncall, OncallOutput, hours, ms};
 
 /// Deliveries in flight per channel.
 const MAX_IN_FLIGHT: usize = 2;
@@ -115,7 +117,8 @@ impl Candidate {
     /// Whether both pages go into one message.
     fn merges_with(&self, other: &Self, plan: &OncallPlan) -> bool {
         let is_same = (&self.channel, &self.to, &self.recipient) == (&other.channel, &other.to, &other.recipient);
-        let is_alike = || self.merges_similar && other.merges_similar && plan.shares_class_or_area(self.device(), other.device());
+        let is_alike =
+            || self.merges_similar && other.merges_similar && plan.shares_class_or_area(self.device(), other.device());
         self.page == other.page || (is_same && ((self.merges_any && other.merges_any) || is_alike()))
     }
 }
@@ -286,7 +289,16 @@ impl Oncall {
         let id = self.next_send;
         self.in_flight.insert(id, InFlightDelivery { channel: channel.to_string(), pages, since: now.mono });
         self.wake_at(ms(now.mono.plus(ANSWER_MS)));
-        out.sends.push(PageDelivery { id, channel: channel.into(), to, recipient: whom, language, about, priority, may_be_duplicate: repeat });
+        out.sends.push(PageDelivery {
+            id,
+            channel: channel.into(),
+            to,
+            recipient: whom,
+            language,
+            items: about,
+            priority,
+            may_be_duplicate: repeat,
+        });
     }
 
     /// Ends deliveries that have had no outcome for [`ANSWER_MS`] as unknown.
@@ -305,7 +317,12 @@ impl Oncall {
     pub fn channel_restarted(&mut self, channel: &str, now: Now, out: &mut OncallOutput) {
         let lost = self.in_flight.iter().filter(|(_, w)| w.channel == channel);
         for id in lost.map(|(id, _)| *id).collect::<Vec<u64>>() {
-            self.delivery_finished(id, &DeliveryOutcome::Unknown { reason: "the channel began anew".to_string() }, now, out);
+            self.delivery_finished(
+                id,
+                &DeliveryOutcome::Unknown { reason: "the channel began anew".to_string() },
+                now,
+                out,
+            );
         }
     }
 
@@ -319,7 +336,8 @@ impl Oncall {
             channel.failed = if *answer == DeliveryOutcome::Accepted { 0 } else { channel.failed.saturating_add(1) };
             if let (DeliveryOutcome::RetryLater { after_ms, reason: why }, Some(limits)) = (answer, limits) {
                 // Doubled each time, so that an outage of a day does not fill the log.
-                let longer = COOLDOWN_MS.0.saturating_mul(1 << channel.failed.saturating_sub(1).min(8)).min(COOLDOWN_MS.1);
+                let longer =
+                    COOLDOWN_MS.0.saturating_mul(1 << channel.failed.saturating_sub(1).min(8)).min(COOLDOWN_MS.1);
                 let wait = after_ms.map_or(limits.cooldown_ms, |ms| ms.max(longer));
                 let until = now.mono.plus(wait.min(WAIT_MAX_MS));
                 channel.cooldown = Some((until, why.clone()));
@@ -350,7 +368,9 @@ impl Oncall {
         let way = page.contact_methods.get(page.way).map_or("", |w| w.channel.as_str());
         let text = match answer {
             DeliveryOutcome::Accepted => format!("{} told through {way}", page.recipient),
-            DeliveryOutcome::RetryLater { reason: why, .. } => format!("{} not told through {way} yet: {why}", page.recipient),
+            DeliveryOutcome::RetryLater { reason: why, .. } => {
+                format!("{} not told through {way} yet: {why}", page.recipient)
+            }
             DeliveryOutcome::Rejected { reason: why } => format!("{} not told through {way}: {why}", page.recipient),
             DeliveryOutcome::Unknown { reason: why } => format!("{} perhaps told through {way}: {why}", page.recipient),
         };
@@ -395,7 +415,8 @@ impl Oncall {
 
     /// Switches a page to another contact method whose channel is free now. False if there is none.
     fn other_way(&mut self, key: &Arc<str>, id: u64, now: Now) -> bool {
-        let page = |i: &Incident| i.pages.iter().find(|p| p.id == id).map(|p| (i.priority, p.way, p.contact_methods.clone()));
+        let page =
+            |i: &Incident| i.pages.iter().find(|p| p.id == id).map(|p| (i.priority, p.way, p.contact_methods.clone()));
         let Some((priority, way, ways)) = self.incidents.get(key).and_then(page) else { return false };
         let others = (1..ways.len()).map(|k| (way + k) % ways.len());
         let Some(free) = others.into_iter().find(|k| self.free_at(&ways[*k].channel, priority, now) == Some(now.mono))

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
+use crate::model::page::PageKind;
+use crate::model::page::is_test;
 use crate::model::priority::Priority;
 use crate::model::time::Now;
 use crate::oncall::incident::{Incident, IncidentStage};
-use crate::oncall::page::{OncallEvent, OncallEventKind, Page, PageKind, PageState};
-use crate::oncall::{Oncall, OncallOutput, is_test, ms};
+use crate::oncall::page::{OncallEvent, OncallEventKind, Page, PageState};
+use crate::oncall::{Oncall, OncallOutput, ms};
 
 /// Longest wait of a P2 for other alarms of its class or area, even if `gather` is longer.
 const FOLLOW_MAX_MS: i64 = 30_000;
@@ -43,8 +45,9 @@ impl Oncall {
         let chain = self.plan.escalation_policy(event.priority, device).map(|c| Arc::clone(&c.id));
         let fresh = || Incident::new(event.occurrence, event.priority, kind);
         let incident = self.incidents.entry(Arc::clone(&event.key)).or_insert_with(fresh);
-        let is_told =
-            incident.stage == IncidentStage::Paging && incident.escalation_policy.is_some() && incident.priority == event.priority;
+        let is_told = incident.stage == IncidentStage::Paging
+            && incident.escalation_policy.is_some()
+            && incident.priority == event.priority;
         if incident.occurrence == event.occurrence {
             if is_told && kind != PageKind::Reminded {
                 // Paging is already under way.
@@ -175,8 +178,9 @@ impl Oncall {
             return;
         }
         incident.condition_ended_at = Some(ms(now.mono));
-        let goes_on =
-            incident.stage == IncidentStage::Paging && incident.priority <= Priority::P2 && incident.escalation_policy.is_some();
+        let goes_on = incident.stage == IncidentStage::Paging
+            && incident.priority <= Priority::P2
+            && incident.escalation_policy.is_some();
         if goes_on {
             let how = if locked { "and it is locked until somebody has inspected it" } else { "by itself" };
             incident.note(format!("its condition is gone {how}: nobody has taken it"));

@@ -46,7 +46,10 @@ impl Oncall {
                 PageState::Dropped => format!("not sent any more: {}", page.last_result),
                 PageState::Waiting(at) => {
                     let hold = held_until(&self.plan, incident, page, now);
-                    let cooldown = page.contact_methods.get(page.way).and_then(|w| self.channels.get(&w.channel)?.cooldown.as_ref());
+                    let cooldown = page
+                        .contact_methods
+                        .get(page.way)
+                        .and_then(|w| self.channels.get(&w.channel)?.cooldown.as_ref());
                     match (hold, cooldown) {
                         (Some((until, why)), _) => format!("waits until {}: {why}", until.local(&self.plan.zone)),
                         (None, Some((MonotonicMillis(until), why))) => {

@@ -13,7 +13,9 @@ pub fn quiet_hours_end(plan: &OncallPlan, at: UnixMillis) -> Option<UnixMillis> 
     let mut at = at;
     // Adjacent periods count as one.
     for _ in 0..=plan.quiet_hours.len() {
-        let Some(end) = plan.quiet_hours.iter().filter_map(|(from, to)| ends(plan, *from, *to, at)).max() else { break };
+        let Some(end) = plan.quiet_hours.iter().filter_map(|(from, to)| ends(plan, *from, *to, at)).max() else {
+            break;
+        };
         until = Some(end);
         at = end;
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::page::PageKind;
 use crate::model::priority::Priority;
-use crate::oncall::page::{Page, PageKind, PageState};
+use crate::oncall::page::{Page, PageState};
 use crate::oncall::settings::Contact;
 
 /// Notes kept per incident; the oldest are dropped.
@@ -171,12 +172,20 @@ impl Incident {
     }
 
     /// Whether a waiting page of this kind to this recipient exists; contact methods new to it are added and tried next.
-    pub fn merge_into_waiting(&mut self, kind: PageKind, recipient: &str, contact_methods: &[Contact], now: i64) -> bool {
+    pub fn merge_into_waiting(
+        &mut self,
+        kind: PageKind,
+        recipient: &str,
+        contact_methods: &[Contact],
+        now: i64,
+    ) -> bool {
         let occurrence = self.occurrence;
-        let same = |p: &&mut Page| p.kind == kind && *p.recipient == *recipient && matches!(p.state, PageState::Waiting(_));
+        let same =
+            |p: &&mut Page| p.kind == kind && *p.recipient == *recipient && matches!(p.state, PageState::Waiting(_));
         let Some(page) = self.pages.iter_mut().find(same) else { return false };
         page.occurrence = occurrence;
-        let fresh: Vec<Contact> = contact_methods.iter().filter(|w| !page.contact_methods.contains(w)).cloned().collect();
+        let fresh: Vec<Contact> =
+            contact_methods.iter().filter(|w| !page.contact_methods.contains(w)).cloned().collect();
         if !fresh.is_empty() {
             page.way = page.contact_methods.len();
             page.contact_methods.extend(fresh);

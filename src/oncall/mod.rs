@@ -47,6 +47,7 @@ pub mod ahead;
 pub mod answers;
 pub mod calendar;
 mod dispatch;
+mod downtime;
 mod events;
 mod explain;
 pub mod hours;
@@ -54,28 +55,25 @@ pub mod incident;
 pub mod page;
 mod people;
 pub mod plan;
+pub mod room;
 pub mod rota;
 pub mod settings;
 mod steps;
-pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::actor::Actor;
+use crate::model::page::{PageDelivery, is_test};
+use crate::model::text::{REMARK, one_line};
 use crate::model::time::{MonotonicMillis, Now, UnixMillis, rebase_offset};
 use crate::oncall::dispatch::{Channel, InFlightDelivery};
 use crate::oncall::incident::{Incident, IncidentStage};
-use crate::oncall::page::{Page, PageLogEntry, PageState, PageDelivery};
+use crate::oncall::page::{Page, PageLogEntry, PageState};
 use crate::oncall::plan::OncallPlan;
 use crate::oncall::rota::Override;
-
-/// Prefix of the key of a test page: `page_test.wang`.
-pub const TEST: &str = "page_test";
-pub fn is_test(key: &str) -> bool {
-    key.split_once('.').is_some_and(|(head, _)| head == TEST)
-}
 
 /// Passes of one [`Oncall::tick`]; what remains due is done a millisecond later.
 const STEPS_AT_ONCE: u32 = 8;
@@ -178,7 +176,8 @@ impl Oncall {
             let mut incident = kept.incident;
             let by = rebase_offset((kept.saved, &kept.boot), (now, boot));
             incident.moments().for_each(|at| *at = at.saturating_add(by));
-            incident.first_occurrence = if incident.first_occurrence == 0 { incident.occurrence } else { incident.first_occurrence };
+            incident.first_occurrence =
+                if incident.first_occurrence == 0 { incident.occurrence } else { incident.first_occurrence };
             for page in &mut incident.pages {
                 // The outcome of a page in flight is unknown: it is sent again, marked as a possible repetition.
                 page.occurrence = if page.occurrence == 0 { incident.occurrence } else { page.occurrence };
@@ -224,6 +223,8 @@ impl Oncall {
         out.log.push(PageLogEntry {
             key: Arc::clone(key),
             event,
+            actor: String::new(),
+            via: String::new(),
             page,
             occurrence: incident.map_or(0, |i| i.occurrence),
             kind: found.map(|p| p.kind),
@@ -231,6 +232,20 @@ impl Oncall {
             channel: found.and_then(|p| p.contact_methods.get(p.way)).map_or(String::new(), |w| w.channel.clone()),
             reason: reason.to_string(),
         });
+    }
+
+    /// Adds to the log what somebody did.
+    fn log_by(
+        &self,
+        out: &mut OncallOutput,
+        key: &Arc<str>,
+        (event, page, reason): (&'static str, Option<u64>, &str),
+        actor: &Actor,
+    ) {
+        self.log(out, key, event, page, reason);
+        if let Some(entry) = out.log.last_mut() {
+            (entry.actor, entry.via) = (one_line(&actor.id, REMARK), actor.via.to_string());
+        }
     }
 
     /// Does what is due: starts steps, sends pages, removes resolved incidents. Ends every step of the engine.

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::notification::DeliveryOutcome;
+use crate::model::page::{PageKind, code};
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::time::UnixMillis;
-use crate::oncall::rota::Override;
-use crate::oncall::settings::{Contact, Language};
+use crate::oncall::settings::Contact;
 
 /// A change of an alarm, as far as paging is concerned.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,139 +61,6 @@ pub enum OncallEventKind {
         within_ms: u64,
     },
     FloodEnded,
-}
-
-/// An input that is not an alarm event.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OncallCommand {
-    /// The outcome of a delivery.
-    DeliveryFinished {
-        id: u64,
-        outcome: DeliveryOutcome,
-    },
-    /// A channel restarted: the outcome of its deliveries in flight will never be known.
-    ChannelRestarted {
-        channel: String,
-    },
-    /// A reply to a page.
-    Reply(PageReply),
-    /// Send a test page.
-    Test {
-        person: String,
-        actor: String,
-    },
-    /// Add an override of a rota.
-    AddOverride(Override),
-    RemoveOverride {
-        number: u64,
-        actor: String,
-    },
-}
-
-/// What a recipient does with the alarm of a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    Acknowledge,
-    /// Arrived on site; acknowledges the alarm if nobody has.
-    Arrive,
-    /// Assign the alarm to a colleague.
-    HandOver {
-        to: String,
-    },
-    Shelve {
-        for_ms: u64,
-    },
-    Reset,
-}
-
-/// A reply to a page, with its origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PageReply {
-    pub page: u64,
-    pub reply: Reply,
-    /// Who replies to a page that went to a channel and not to a person; empty if unknown.
-    pub actor: String,
-    pub note: String,
-    /// The method by which it came, for the log.
-    pub via: String,
-    /// Whether only the page's own alarm is meant, not every alarm of its message.
-    pub is_single: bool,
-    /// Whether a confirmation is sent: the method by which it came shows no result.
-    pub needs_confirmation: bool,
-    /// The channel and its own id of the reply, where replies can be read again; replies up to this id are not read again.
-    pub read_up_to: Option<(String, String)>,
-}
-
-impl PageReply {
-    /// A reply for every alarm of the page's message.
-    pub fn new(page: u64, reply: Reply, via: impl Into<String>) -> Self {
-        let (by, note) = (String::new(), String::new());
-        Self { page, reply, actor: by, note, via: via.into(), is_single: false, needs_confirmation: false, read_up_to: None }
-    }
-}
-
-/// What a page says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PageKind {
-    /// It was raised.
-    Raised,
-    /// It is more urgent than it was.
-    #[serde(rename = "worsened")]
-    Escalated,
-    /// It is still there, long after somebody took it.
-    Reminded,
-    /// Somebody gave it to you.
-    HandedOver,
-    /// Somebody took it, and nobody is there.
-    #[serde(rename = "late")]
-    ArrivalOverdue,
-    /// Somebody took it: for those who were told.
-    #[serde(rename = "taken")]
-    Acknowledged,
-    /// It is gone: for those who were told.
-    #[serde(rename = "over")]
-    Resolved,
-    /// Its condition is gone and it is locked until somebody has inspected it: for those who were told.
-    #[serde(rename = "locked")]
-    Latched,
-    /// It comes and goes: for those who were told, once.
-    #[serde(rename = "returns")]
-    Recurring,
-    /// What became of an answer: for whoever gave it.
-    #[serde(rename = "answer")]
-    ReplyResult,
-    /// More alarms than people can read.
-    #[serde(rename = "flood")]
-    AlarmFlood,
-    /// The page of the week, or one that somebody asked for.
-    Test,
-}
-
-impl PageKind {
-    /// Whether a person has to answer; such a page is retried while its incident is paging.
-    pub fn requires_ack(self) -> bool {
-        use PageKind::{ReplyResult, AlarmFlood, Latched, Resolved, Recurring, Acknowledged};
-        !matches!(self, Acknowledged | Resolved | Latched | Recurring | ReplyResult | AlarmFlood)
-    }
-
-    /// The name as printed and stored.
-    pub const fn word(self) -> &'static str {
-        match self {
-            PageKind::Raised => "raised",
-            PageKind::Escalated => "worsened",
-            PageKind::Reminded => "reminded",
-            PageKind::HandedOver => "handed_over",
-            PageKind::ArrivalOverdue => "late",
-            PageKind::Acknowledged => "taken",
-            PageKind::Resolved => "over",
-            PageKind::Latched => "locked",
-            PageKind::Recurring => "returns",
-            PageKind::ReplyResult => "answer",
-            PageKind::AlarmFlood => "flood",
-            PageKind::Test => "test",
-        }
-    }
 }
 
 /// One message to one person, or to a channel itself.
@@ -267,11 +133,6 @@ impl Page {
     }
 }
 
-/// Two digits that name a page in a short message, 10 to 99.
-pub fn code(page: u64) -> u64 {
-    10 + page % 90
-}
-
 /// How a page stands; moments are on the monotonic scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -288,59 +149,6 @@ pub enum PageState {
     Dropped,
 }
 
-/// A message for a channel; it may merge several pages.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PageDelivery {
-    /// Identifies the delivery in its outcome.
-    pub id: u64,
-    pub channel: Arc<str>,
-    /// The address: a telephone number, a topic, a user id.
-    pub to: String,
-    pub recipient: Arc<str>,
-    pub language: Language,
-    /// The pages of the message.
-    pub about: Vec<PageItem>,
-    /// The highest priority among its pages.
-    pub priority: Priority,
-    /// Whether an earlier delivery may have arrived.
-    pub may_be_duplicate: bool,
-}
-
-/// One page within a message.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PageItem {
-    pub page: u64,
-    pub kind: PageKind,
-    /// `rule.device`; empty for an alarm flood.
-    pub key: Arc<str>,
-    /// The alarm's occurrence number.
-    pub occurrence: u64,
-    pub priority: Priority,
-    /// Who acknowledged the alarm or handed it over.
-    pub actor: String,
-    /// The state of the alarm's condition.
-    pub condition: ConditionStatus,
-    /// Number of alarms, and the period in milliseconds; only of an alarm flood.
-    pub alarm_flood: (u64, u64),
-    /// Whether an injected sample caused it.
-    pub is_test: bool,
-    /// The result of a reply; empty for other kinds.
-    pub reply_result: LocalizedText,
-    /// Whether the reader may still report arrival.
-    pub can_arrive: bool,
-}
-
-/// The state of an alarm's condition while it is unacknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ConditionStatus {
-    #[default]
-    Active,
-    /// It ended, and nobody has acknowledged the alarm.
-    Ended,
-    /// It ended; the alarm is latched until a person resets it.
-    Latched,
-}
-
 /// An entry of the event log; `key` and `what` are columns of their own, the rest is its JSON body.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PageLogEntry {
@@ -348,6 +156,11 @@ pub struct PageLogEntry {
     pub key: Arc<str>,
     #[serde(skip)]
     pub event: &'static str,
+    /// Whose doing it is; empty: it came by itself.
+    #[serde(skip)]
+    pub actor: String,
+    #[serde(skip)]
+    pub via: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<u64>,
     /// The alarm's occurrence number.

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::model::actor::Actor;
+use crate::model::page::{PageKind, TEST};
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::problem::unknown;
 use crate::model::text::{REMARK, one_line};
 use crate::model::time::{Now, UnixMillis};
 use crate::oncall::incident::{Incident, IncidentStage};
-use crate::oncall::page::{OncallEvent, Page, PageKind};
+use crate::oncall::page::{OncallEvent, Page};
 use crate::oncall::rota::{self, Override};
-use crate::oncall::{Oncall, OncallOutput, TEST, hours, ms};
+use crate::oncall::{Oncall, OncallOutput, hours, ms};
 
 /// A weekly test that could not be sent on time is made up for within this period, else skipped.
 const LATE_TEST_MS: i64 = 86_400_000;
@@ -43,31 +45,6 @@ impl Oncall {
         self.incidents.entry(Arc::clone(&event.key)).and_modify(|i| i.pages.push(page));
     }
 
-    /// Checks that a person is configured.
-    ///
-    /// # Errors
-    /// There is no such person; names the nearest id.
-    pub fn require_person(&self, person: &str) -> Result<(), LocalizedText> {
-        if self.plan.people.contains_key(person) {
-            return Ok(());
-        }
-        let known = self.plan.people.keys().map(|k| &**k);
-        Err(unknown(("人员", "person"), &one_line(person, REMARK), known))
-    }
-
-    /// Checks that a person is configured and has a contact method.
-    ///
-    /// # Errors
-    /// There is no such person, or no contact method.
-    pub fn can_be_reached(&self, person: &str) -> Result<(), LocalizedText> {
-        self.require_person(person)?;
-        if self.plan.contact_methods(person, &[]).is_empty() {
-            let en = format!("{person} has no way to be reached");
-            return Err(LocalizedText::both(format!("{person} 没有联系方式"), en));
-        }
-        Ok(())
-    }
-
     /// Sends the weekly test if it is due.
     pub(super) fn run_weekly_test(&mut self, now: Now, out: &mut OncallOutput) {
         let plan = Arc::clone(&self.plan);
@@ -84,7 +61,8 @@ impl Oncall {
                     plan.rotas.keys().filter_map(|id| rota::on_call(&plan, id, &self.meta.overrides, now.wall));
                 let people: BTreeSet<Arc<str>> = on_call.collect();
                 for person in people {
-                    let _has_ways = self.send_test_page(&person, "", now, out);
+                    let weekly = Actor { id: String::new(), ..Actor::gateway() };
+                    let _has_ways = self.send_test_page(&person, &weekly, now, out);
                 }
             }
             self.meta.next_test = hours::next_weekly(&plan, day, time, now.wall);
@@ -101,9 +79,22 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no such person, or no contact method.
-    pub fn send_test_page(&mut self, person: &str, by: &str, now: Now, out: &mut OncallOutput) -> Result<u64, String> {
-        self.can_be_reached(person).map_err(|e| e.en)?;
+    pub fn send_test_page(
+        &mut self,
+        person: &str,
+        actor: &Actor,
+        now: Now,
+        out: &mut OncallOutput,
+    ) -> Result<u64, LocalizedText> {
+        if !self.plan.people.contains_key(person) {
+            let known = self.plan.people.keys().map(|k| &**k);
+            return Err(unknown(("人员", "person"), &one_line(person, REMARK), known));
+        }
         let ways = self.plan.contact_methods(person, &[]);
+        if ways.is_empty() {
+            let en = format!("{person} has no way to be reached");
+            return Err(LocalizedText::both(format!("{person} 没有联系方式"), en));
+        }
         let key: Arc<str> = format!("{TEST}.{person}").into();
         let occurrence = self.incidents.get(&key).map_or(1, |i| i.occurrence + 1);
         let mut page = self.new_page(&key, PageKind::Test, person.into(), ways, now);
@@ -115,7 +106,7 @@ impl Oncall {
         incident.pages.push(Page { ..page });
         self.incidents.insert(Arc::clone(&key), incident);
         self.touched.insert(Arc::clone(&key));
-        self.log(out, &key, "test", Some(id), &one_line(by, REMARK));
+        self.log_by(out, &key, ("test", Some(id), &one_line(&actor.id, REMARK)), actor);
         self.wake = Some(now.mono);
         Ok(id)
     }
@@ -133,7 +124,7 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no such test, or it is over.
-    pub fn answer_test(&mut self, key: &str, by: &str, now: Now, out: &mut OncallOutput) -> Result<(), String> {
+    pub fn answer_test(&mut self, key: &str, actor: &Actor, now: Now, out: &mut OncallOutput) -> Result<(), String> {
         let Some((key, incident)) = self.incidents.get_key_value(key).filter(|(k, _)| k.starts_with(TEST)) else {
             return Err(format!("there is no test `{key}`"));
         };
@@ -142,13 +133,13 @@ impl Oncall {
         }
         let key = Arc::clone(key);
         let (occurrence, priority) = (incident.occurrence, incident.priority);
-        let what = crate::oncall::page::OncallEventKind::Acknowledged { actor: by.to_string() };
+        let what = crate::oncall::page::OncallEventKind::Acknowledged { actor: actor.id.clone() };
         self.handle_event(
             &OncallEvent { key: Arc::clone(&key), occurrence, priority, is_test: true, merged: false, kind: what },
             now,
             out,
         );
-        self.log(out, &key, "test_answered", None, by);
+        self.log_by(out, &key, ("test_answered", None, &actor.id), actor);
         Ok(())
     }
 
@@ -156,7 +147,13 @@ impl Oncall {
     ///
     /// # Errors
     /// Unknown rota or person, an invalid period, or too many overrides.
-    pub fn add_override(&mut self, mut new_override: Override, now: Now, out: &mut OncallOutput) -> Result<(), String> {
+    pub fn add_override(
+        &mut self,
+        mut new_override: Override,
+        actor: &Actor,
+        now: Now,
+        out: &mut OncallOutput,
+    ) -> Result<(), String> {
         let know = |what: &str, name: &str, known: Vec<&str>| {
             let hint = crate::model::problem::did_you_mean(name, known.iter().copied());
             if known.contains(&name) { Ok(()) } else { Err(format!("there is no {what} `{name}`; {hint}")) }
@@ -167,7 +164,9 @@ impl Oncall {
             return Err("it ends before it begins, or is over already".to_string());
         }
         let most = i64::try_from(self.plan.override_ms).unwrap_or(i64::MAX);
-        if new_override.to.0.saturating_sub(new_override.from.0) > most || new_override.from.0.saturating_sub(now.wall.0) > AHEAD_MS {
+        if new_override.to.0.saturating_sub(new_override.from.0) > most
+            || new_override.from.0.saturating_sub(now.wall.0) > AHEAD_MS
+        {
             let most = crate::model::time::HumanDuration(self.plan.override_ms).text();
             return Err(format!(
                 "at most {most} at a time (`override_max` of [oncall]), and at most a year ahead: longer is a change of the rota"
@@ -186,7 +185,8 @@ impl Oncall {
         if self.meta.overrides.len() >= OVERRIDES {
             return Err(format!("{OVERRIDES} of them are enough"));
         }
-        self.log(out, &key, "stand_in", None, &format!("{why} (said {})", new_override.actor));
+        let reason = format!("{why} (said {})", new_override.actor);
+        self.log_by(out, &key, ("stand_in", None, &reason), actor);
         self.meta.last_override = new_override.number;
         self.meta.overrides.push(new_override);
         self.is_meta_touched = true;
@@ -197,7 +197,7 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no override of that number.
-    pub fn remove_override(&mut self, number: u64, by: &str, out: &mut OncallOutput) -> Result<(), String> {
+    pub fn remove_override(&mut self, number: u64, actor: &Actor, out: &mut OncallOutput) -> Result<(), String> {
         let Some(i) = self.meta.overrides.iter().position(|o| o.number == number) else {
             let known: Vec<String> = self.meta.overrides.iter().map(|o| o.number.to_string()).collect();
             let known = if known.is_empty() { "there are none".to_string() } else { known.join(", ") };
@@ -205,8 +205,8 @@ impl Oncall {
         };
         let taken = self.meta.overrides.remove(i);
         let key: Arc<str> = format!("rota.{}", taken.rota).into();
-        let by = one_line(by, REMARK);
-        self.log(out, &key, "stand_in_withdrawn", None, &format!("{} (number {number}, said {by})", taken.person));
+        let reason = format!("{} (number {number}, said {})", taken.person, one_line(&actor.id, REMARK));
+        self.log_by(out, &key, ("stand_in_withdrawn", None, &reason), actor);
         self.is_meta_touched = true;
         Ok(())
     }

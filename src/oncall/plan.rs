@@ -7,10 +7,11 @@ use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 
 use crate::model::notification::RateLimit;
+use crate::model::point::Language;
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::oncall::calendar::Calendar;
-use crate::oncall::settings::{Contact, Days, Language, StepTarget, Turn};
+use crate::oncall::settings::{Contact, Days, StepTarget, Turn};
 
 /// People, rotas, escalation policies and channels of a site.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,19 +5,9 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::point::Language;
 use crate::model::priority::Priority;
 use crate::model::time::HumanDuration;
-
-/// The language of what a person reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Language {
-    /// Chinese.
-    #[default]
-    Zh,
-    /// English.
-    En,
-}
 
 /// Somebody who is told: `[[person]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use crate::model::page::PageKind;
+use crate::model::page::is_test;
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::time::{MonotonicMillis, Now};
 use crate::oncall::incident::{Incident, IncidentStage};
-use crate::oncall::page::{OncallEvent, Page, PageKind, PageState};
+use crate::oncall::page::{OncallEvent, Page, PageState};
 use crate::oncall::plan::{EscalationPolicy, EscalationStep, OncallPlan};
 use crate::oncall::rota::{self, Override};
 use crate::oncall::settings::{Contact, StepTarget};
-use crate::oncall::{Oncall, OncallOutput, hours, is_test, ms};
+use crate::oncall::{Oncall, OncallOutput, hours, ms};
 
 /// Recipients with their contact methods, and notes on those without any.
 type NotifiedContacts = (Vec<(Arc<str>, Vec<Contact>)>, Vec<String>);
@@ -231,7 +233,9 @@ impl Oncall {
             // The contact method whose page was accepted last.
             let Some(incident) = self.incidents.get(key) else { return };
             let reached = |p: &&Page| p.recipient == whom && matches!(p.state, PageState::Accepted(_));
-            let Some(way) = incident.pages.iter().rev().find(reached).and_then(|p| p.contact_methods.get(p.way).cloned()) else {
+            let Some(way) =
+                incident.pages.iter().rev().find(reached).and_then(|p| p.contact_methods.get(p.way).cloned())
+            else {
                 continue;
             };
             let page = self.new_page(key, kind, whom, vec![way], now);
@@ -269,7 +273,11 @@ impl Oncall {
             let all_tried = usize::try_from(p.tries).unwrap_or(usize::MAX) >= p.contact_methods.len();
             !matches!(p.state, PageState::Accepted(_)) && all_tried
         });
-        if incident.stage == IncidentStage::Paging && is_in_vain && incident.round == 0 && incident.next_step_at.is_some() {
+        if incident.stage == IncidentStage::Paging
+            && is_in_vain
+            && incident.round == 0
+            && incident.next_step_at.is_some()
+        {
             incident.note("nobody could be reached: the next step begins".to_string());
             incident.next_step_at = Some(ms(now.mono));
             self.wake = Some(MonotonicMillis(now.mono.0));

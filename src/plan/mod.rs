@@ -166,7 +166,8 @@ impl ReadPlan {
             }
         }
         let is_crossed = |at: usize| self.blocks.iter().any(|b| b.first < at && at <= b.last);
-        let mut is_silence_open = self.cuts.iter().any(|(at, c)| c.is_on_trial && is_silence(c.cause) && is_crossed(*at));
+        let mut is_silence_open =
+            self.cuts.iter().any(|(at, c)| c.is_on_trial && is_silence(c.cause) && is_crossed(*at));
         for cut in self.cuts.values_mut().filter(|c| !c.is_on_trial && now_us >= c.retry_at_us) {
             if is_silence(cut.cause) && std::mem::replace(&mut is_silence_open, true) {
                 continue;
@@ -228,7 +229,8 @@ impl ReadPlan {
         let widest =
             (1..needs.len()).max_by_key(|&i| (gap_before(i), usize::MAX - i.abs_diff(middle))).unwrap_or(middle);
         let at = block.first + if gap_before(widest) > 0 { widest } else { middle };
-        let pause_us = self.cuts.get(&at).map_or(RETRY_FIRST_US, |c| doubled_pause_us(c.pause_us, RETRY_MAX_NEVER_ANSWERED_US));
+        let pause_us =
+            self.cuts.get(&at).map_or(RETRY_FIRST_US, |c| doubled_pause_us(c.pause_us, RETRY_MAX_NEVER_ANSWERED_US));
         self.cuts.insert(at, Cut { cause, pause_us, retry_at_us: now_us + pause_us, is_on_trial: false });
         self.rebuild_blocks();
         Some((self.block_of(block.first, at - 1), self.block_of(at, block.last)))
@@ -300,7 +302,8 @@ impl ReadPlan {
             let (before, after) = (self.needs[*at - 1].span, self.needs[*at].span);
             let address = u16::try_from(before.end()).ok()?;
             let count = u16::try_from(u32::from(after.address).checked_sub(before.end())?).ok().filter(|c| *c > 0)?;
-            (before.register_type == after.register_type).then_some((RegisterRange { register_type: before.register_type, address, count }, cut.cause))
+            (before.register_type == after.register_type)
+                .then_some((RegisterRange { register_type: before.register_type, address, count }, cut.cause))
         })
     }
 

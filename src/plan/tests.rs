@@ -260,7 +260,11 @@ fn a_value_of_two_registers_is_never_cut() {
 fn wire_time_of_a_serial_read() {
     let line = crate::model::line::SerialParams { baud: 9600, parity: crate::model::line::Parity::None, stop_bits: 1 };
     let bus = wire::BusTiming::Serial { line, turnaround_us: 0 };
-    let block = ReadBlock { span: RegisterRange { register_type: RegisterType::Holding, address: 0, count: 20 }, first: 0, last: 0 };
+    let block = ReadBlock {
+        span: RegisterRange { register_type: RegisterType::Holding, address: 0, count: 20 },
+        first: 0,
+        last: 0,
+    };
     // 53 characters of 1041.7 us, and twice 3.5 characters of silence.
     assert_eq!(wire::read_us(bus, &block, 0), 55_209 + 2 * 3_646);
 }

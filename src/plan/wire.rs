@@ -13,9 +13,7 @@ pub enum BusTiming {
         turnaround_us: u64,
     },
     /// A network connection: microseconds of a round trip, the unit's own time included.
-    Network {
-        round_trip_us: u64,
-    },
+    Network { round_trip_us: u64 },
 }
 
 /// Bytes of the answer to a read on a serial line: unit, function, count, data, CRC.

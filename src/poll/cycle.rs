@@ -16,7 +16,7 @@ use crate::model::registers::RegisterRange;
 use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::plan::{self, ReadBlock, ReadPlan};
 use crate::poll::request::{BlockResponse, Requester};
-use crate::poll::{GroupConfig, DeviceMapping};
+use crate::poll::{DeviceMapping, GroupConfig};
 use crate::profile::{PointDef, ProfileVariant};
 
 /// Requests that splitting refused blocks may cost in one cycle.
@@ -104,9 +104,17 @@ impl PollGroup {
             index.insert(Arc::clone(name), defs.len() - 1);
             Some(defs.len() - 1)
         };
-        let selected_points = config.device_mappings.iter().map(|out| out.points.iter().map(&mut select).collect()).collect();
+        let selected_points =
+            config.device_mappings.iter().map(|out| out.points.iter().map(&mut select).collect()).collect();
         let plan = plan::plan(&defs, &variant.read_rules);
-        Self { config: config.clone(), plan, defs, selected_points, probe_turn: 0, last_wall_ms: AtomicI64::new(i64::MIN) }
+        Self {
+            config: config.clone(),
+            plan,
+            defs,
+            selected_points,
+            probe_turn: 0,
+            last_wall_ms: AtomicI64::new(i64::MIN),
+        }
     }
 
     /// Reads the group once and returns a reading for each device that has points in it. `is_trusted`: the unit answered in its last
@@ -120,7 +128,10 @@ impl PollGroup {
         self.plan.begin(requester.clock.mono_us());
         let mut cycle = Cycle { queue: self.plan.blocks_in_order().into(), has_answered, ..Cycle::default() };
         if cycle.queue.is_empty() && !self.probe_left_out(&mut cycle, requester).await {
-            return (self.readings(&[], &[], requester.clock, CycleOutcome::NothingToRead), CycleOutcome::NothingToRead);
+            return (
+                self.readings(&[], &[], requester.clock, CycleOutcome::NothingToRead),
+                CycleOutcome::NothingToRead,
+            );
         }
         while let Some(block) = cycle.queue.pop_front() {
             if let Some(cause) = cycle.ended {
@@ -288,7 +299,8 @@ impl PollGroup {
 
     /// What is left out and which gaps are not read across, as text.
     pub fn learned_restrictions(&self) -> Vec<String> {
-        let at = |s: &RegisterRange| format!("function {} address {}+{}", s.register_type.function(), s.address, s.count);
+        let at =
+            |s: &RegisterRange| format!("function {} address {}+{}", s.register_type.function(), s.address, s.count);
         let left_out = self.plan.left_out().map(|(span, left)| {
             let of = self.defs.iter().filter(|d| d.span.overlaps(&span)).map(|d| &*d.name);
             let points: Vec<&str> = of.collect();

@@ -47,7 +47,8 @@ impl RetryBudget {
 
     /// Whether there is time for a retry that takes so long.
     fn allows(&mut self, cost_us: u64, now_us: u64) -> bool {
-        let share = i64::try_from(now_us.saturating_sub(self.credit_updated_us) / RETRY_TIME_DIVISOR).unwrap_or(i64::MAX);
+        let share =
+            i64::try_from(now_us.saturating_sub(self.credit_updated_us) / RETRY_TIME_DIVISOR).unwrap_or(i64::MAX);
         self.credit_us = self.credit_us.saturating_add(share).min(RETRY_CREDIT_MAX_US);
         self.credit_updated_us = now_us;
         self.credit_us >= i64::try_from(cost_us).unwrap_or(i64::MAX)

@@ -159,7 +159,13 @@ pub(super) async fn identify(unit: &mut PolledUnit, requester: &mut Requester<'_
 }
 
 /// Records the outcome of a cycle in the health of the unit, and logs a change of its presence.
-pub(super) fn record_outcome(unit: &mut PolledUnit, presence: UnitPresence, cause: Option<Cause>, clock: &Clock, link: &str) {
+pub(super) fn record_outcome(
+    unit: &mut PolledUnit,
+    presence: UnitPresence,
+    cause: Option<Cause>,
+    clock: &Clock,
+    link: &str,
+) {
     let h = &mut unit.health;
     if presence != UnitPresence::Offline {
         h.last_answer = Some(clock.mono());

@@ -7,7 +7,7 @@ use crate::model::point::{Encoding, PointKind, Retention};
 use crate::model::problem::{Finding, did_you_mean};
 use crate::model::registers::{RegisterRange, RegisterType};
 use crate::model::time::duration_ms;
-use crate::profile::form::{parse_integer, default_modulus, kind_name};
+use crate::profile::form::{default_modulus, kind_name, parse_integer};
 use crate::profile::keys;
 use crate::profile::settings::{IdentValue, PointSettings, ProfileFile, ReadSettings, VariantSettings};
 use crate::profile::vocabulary::Vocabulary;
@@ -59,8 +59,12 @@ impl Builder<'_> {
         }
         self.report_overlaps(&base, &["points"]);
         let ident = file.ident.as_ref().and_then(|p| self.encoded_point(&["ident"], "x_ident", p));
-        let mut variants =
-            vec![ProfileVariant { name: "base".into(), ident_values: Vec::new(), read_rules: read.clone(), points: base.clone() }];
+        let mut variants = vec![ProfileVariant {
+            name: "base".into(),
+            ident_values: Vec::new(),
+            read_rules: read.clone(),
+            points: base.clone(),
+        }];
         for (name, variant) in &file.variants {
             variants.push(self.variant(name, variant, &read, &base));
         }
@@ -99,7 +103,11 @@ impl Builder<'_> {
         for removed in &variant.without {
             if points.remove(removed.as_str()).is_none() {
                 let message = format!("`{removed}` is not a point of the base");
-                self.error(&["variants", name, "without"], message, did_you_mean(removed, base.iter().map(|p| &*p.name)));
+                self.error(
+                    &["variants", name, "without"],
+                    message,
+                    did_you_mean(removed, base.iter().map(|p| &*p.name)),
+                );
             }
         }
         for (point_name, settings) in &variant.points {
@@ -283,8 +291,10 @@ impl Builder<'_> {
     /// Reports two points on the same registers, unless both are parts of them.
     fn report_overlaps(&mut self, points: &[PointDef], path: &[&str]) {
         let partial = |p: &PointDef| {
-            matches!(p.register_encoding, RegisterEncoding::Bit(_) | RegisterEncoding::Bits { .. } | RegisterEncoding::Byte { .. })
-                || !p.true_when.is_empty()
+            matches!(
+                p.register_encoding,
+                RegisterEncoding::Bit(_) | RegisterEncoding::Bits { .. } | RegisterEncoding::Byte { .. }
+            ) || !p.true_when.is_empty()
         };
         let mut sorted: Vec<&PointDef> = points.iter().collect();
         sorted.sort_by_key(|p| (p.span, Arc::clone(&p.name)));

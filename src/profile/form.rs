@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 
 use crate::model::point::{Encoding, PointKind};
 use crate::profile::settings::{CharsSetting, PointSettings, Type};
-use crate::profile::{CharPacking, DateLayout, ScaleFactor, RegisterEncoding, ScaleRegister};
+use crate::profile::{CharPacking, DateLayout, RegisterEncoding, ScaleFactor, ScaleRegister};
 
 /// A raw value as people write it: `65535`, `0xFFFF`, `-1`.
 pub fn parse_integer(text: &str) -> Option<i128> {
@@ -70,7 +70,12 @@ pub fn raw_encoding(kind: Type, s: &PointSettings) -> RegisterEncoding {
 }
 
 /// The usual encoding of the values of a point.
-pub fn usual_encoding(wire: RegisterEncoding, scale: Decimal, offset: Decimal, scale_from: &[ScaleRegister]) -> Encoding {
+pub fn usual_encoding(
+    wire: RegisterEncoding,
+    scale: Decimal,
+    offset: Decimal,
+    scale_from: &[ScaleRegister],
+) -> Encoding {
     let decimals = |from: &ScaleRegister| match &from.factor {
         ScaleFactor::Map(map) => map.values().map(Decimal::scale).max().unwrap_or(0),
         ScaleFactor::Number(scale) => scale.scale(),

@@ -51,7 +51,12 @@ pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSett
     let has_true_when = s.true_when.as_ref().is_some_and(|values| !values.is_empty());
     let numbers: &[Family] = &[Integer, Float, NumberText];
     let table: [(&str, bool, &[Family], &str); 15] = [
-        ("invert", s.invert.is_some(), if has_true_when { &[Integer] } else { &[Coil, Bit] }, "only a bool is inverted"),
+        (
+            "invert",
+            s.invert.is_some(),
+            if has_true_when { &[Integer] } else { &[Coil, Bit] },
+            "only a bool is inverted",
+        ),
         ("true_when", s.true_when.is_some(), &[Integer], "`true_when` needs an integer type"),
         ("length", s.length.is_some(), &[Text, NumberText], "only a string has a length"),
         ("chars", s.chars.is_some(), &[Text, NumberText], "only a string has characters"),

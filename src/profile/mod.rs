@@ -137,37 +137,21 @@ pub enum RegisterEncoding {
         registers: u8,
     },
     /// One byte of a register.
-    Byte {
-        is_high_byte: bool,
-        signed: bool,
-    },
+    Byte { is_high_byte: bool, signed: bool },
     /// An integer of 1 to 4 registers.
-    Int {
-        registers: u8,
-        signed: bool,
-    },
+    Int { registers: u8, signed: bool },
     /// The lower 24 bits of two registers.
-    Int24 {
-        signed: bool,
-    },
+    Int24 { signed: bool },
     /// A sign in the highest bit and a magnitude in the others; 1 or 2 registers.
-    SignMagnitude {
-        registers: u8,
-    },
+    SignMagnitude { registers: u8 },
     /// 2 to 4 registers; each counts to 9999, and the next one counts tens of thousands.
-    Modulo10k {
-        registers: u8,
-    },
+    Modulo10k { registers: u8 },
     /// Date and time, as a text.
     Date(DateLayout),
     /// An IEEE 754 float of 1 (half), 2 (single) or 4 (double) registers.
-    Float {
-        registers: u8,
-    },
+    Float { registers: u8 },
     /// Binary-coded decimal of 1 to 4 registers, four digits each.
-    Bcd {
-        registers: u8,
-    },
+    Bcd { registers: u8 },
     /// A string of that many registers.
     Text {
         registers: u8,

@@ -10,10 +10,10 @@ use crate::model::problem::did_you_mean;
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterRange, RegisterType};
 use crate::profile::build::Builder;
-use crate::profile::form::{parse_integer, usual_encoding, raw_encoding};
+use crate::profile::form::{parse_integer, raw_encoding, usual_encoding};
 use crate::profile::keys;
 use crate::profile::settings::{OneOrMany, PointSettings, ScaleFromSettings, Type};
-use crate::profile::{ScaleFactor, Order, PointDef, RegisterEncoding, ScaleRegister};
+use crate::profile::{Order, PointDef, RegisterEncoding, ScaleFactor, ScaleRegister};
 
 /// Raw values and texts that mean no value.
 type Sentinels = (Vec<(u64, Cause)>, Vec<(Arc<str>, Cause)>);
@@ -48,7 +48,8 @@ impl Builder<'_> {
             self.error(&[path, &["order"]].concat(), message, "ABCD, CDAB, BADC or DCBA");
         }
         let true_when = settings.true_when.clone().unwrap_or_default();
-        let usual_encoding = if true_when.is_empty() { usual_encoding(wire, scale, offset, &scale_from) } else { Encoding::Bool };
+        let usual_encoding =
+            if true_when.is_empty() { usual_encoding(wire, scale, offset, &scale_from) } else { Encoding::Bool };
         let kind = match usual_encoding {
             Encoding::Bool => PointKind::Bool,
             Encoding::Text => PointKind::Text,
@@ -125,7 +126,13 @@ impl Builder<'_> {
         pair
     }
 
-    fn encoding(&mut self, path: &[&str], type_: Type, s: &PointSettings, area: RegisterType) -> Option<RegisterEncoding> {
+    fn encoding(
+        &mut self,
+        path: &[&str],
+        type_: Type,
+        s: &PointSettings,
+        area: RegisterType,
+    ) -> Option<RegisterEncoding> {
         let type_path = [path, &["type"]].concat();
         if area.is_bits() != (type_ == Type::Bool && s.bit.is_none()) {
             let hint = "functions 1 and 2 give `bool`; a bool from a register needs `bit`";

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::alarm::event::{Event, EventKind};
 use crate::alarm::site::Deadlines;
+use crate::model::alarm::{AlarmEvent, AlarmEventKind};
 use crate::model::priority::Priority;
 
 /// Length of the slots in which alarms are counted.
@@ -19,14 +19,14 @@ const CHATTER: (usize, i64) = (3, 60_000);
 const STANDING_MS: i64 = 86_400_000;
 
 /// The event of each missed deadline, and the name of the figure.
-const OVERDUE: [(EventKind, &str); 3] = [
-    (EventKind::AcknowledgeOverdue, "acknowledged in time"),
-    (EventKind::ArriveOverdue, "attended in time"),
-    (EventKind::ResolveOverdue, "resolved in time"),
+const OVERDUE: [(AlarmEventKind, &str); 3] = [
+    (AlarmEventKind::AcknowledgeOverdue, "acknowledged in time"),
+    (AlarmEventKind::ArriveOverdue, "attended in time"),
+    (AlarmEventKind::ResolveOverdue, "resolved in time"),
 ];
 
 /// An event with its date, milliseconds since 1970.
-pub type Dated = (i64, Event);
+pub type Dated = (i64, AlarmEvent);
 
 /// A figure of the report with its target.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -76,7 +76,7 @@ pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Al
     for (at, e) in events.iter().filter(|(_, e)| !e.test && !e.key.is_empty()) {
         let key = (&*e.key, e.occurrence);
         match e.kind {
-            EventKind::Raised => {
+            AlarmEventKind::Raised => {
                 // An alarm raised before the period may be standing in it.
                 if (from..to).contains(at) {
                     raised_at.entry(&e.key).or_default().push(*at);
@@ -90,17 +90,17 @@ pub fn report(events: &[Dated], deadlines: &Deadlines, from: i64, to: i64) -> Al
                 };
                 occurrences.insert(key, new);
             }
-            EventKind::Acknowledged => {
+            AlarmEventKind::Acknowledged => {
                 if let Some(o) = occurrences.get_mut(&key) {
                     o.acknowledged.get_or_insert(*at);
                 }
             }
-            EventKind::Cleared | EventKind::Removed => {
+            AlarmEventKind::Cleared | AlarmEventKind::Removed => {
                 if let Some(o) = occurrences.get_mut(&key) {
                     o.cleared = Some(*at);
                 }
             }
-            EventKind::Chattering => {
+            AlarmEventKind::Chattering => {
                 held.extend((from..to).contains(at).then_some(&*e.key));
             }
             what => {
@@ -207,8 +207,8 @@ mod tests {
     use crate::alarm::site::Deadline;
     use crate::model::time::HumanDuration;
 
-    fn event(key: &str, what: EventKind, occurrence: u64) -> Event {
-        Event::bare(key, what, occurrence, Priority::P2)
+    fn event(key: &str, what: AlarmEventKind, occurrence: u64) -> AlarmEvent {
+        AlarmEvent::bare(key, what, occurrence, Priority::P2)
     }
 
     #[test]
@@ -217,15 +217,15 @@ mod tests {
         let mut events: Vec<Dated> = Vec::new();
         // One chatters, one has been standing since before, one is acknowledged after two minutes and clears after an hour.
         for i in 0..4 {
-            events.push((DAY + i * 15_000, event("chatter.d", EventKind::Raised, i.unsigned_abs() + 1)));
-            events.push((DAY + i * 15_000 + 5_000, event("chatter.d", EventKind::Cleared, i.unsigned_abs() + 1)));
+            events.push((DAY + i * 15_000, event("chatter.d", AlarmEventKind::Raised, i.unsigned_abs() + 1)));
+            events.push((DAY + i * 15_000 + 5_000, event("chatter.d", AlarmEventKind::Cleared, i.unsigned_abs() + 1)));
         }
-        events.push((-DAY, event("stands.d", EventKind::Raised, 1)));
-        events.push((2 * DAY, event("good.d", EventKind::Raised, 1)));
-        events.push((2 * DAY + 120_000, event("good.d", EventKind::Acknowledged, 1)));
-        events.push((2 * DAY + 3_600_000, event("good.d", EventKind::Cleared, 1)));
-        events.push((3 * DAY, Event { test: true, ..event("trial.d", EventKind::Raised, 1) }));
-        events.push((DAY + 900_000, event("chatter.d", EventKind::AcknowledgeOverdue, 1)));
+        events.push((-DAY, event("stands.d", AlarmEventKind::Raised, 1)));
+        events.push((2 * DAY, event("good.d", AlarmEventKind::Raised, 1)));
+        events.push((2 * DAY + 120_000, event("good.d", AlarmEventKind::Acknowledged, 1)));
+        events.push((2 * DAY + 3_600_000, event("good.d", AlarmEventKind::Cleared, 1)));
+        events.push((3 * DAY, AlarmEvent { test: true, ..event("trial.d", AlarmEventKind::Raised, 1) }));
+        events.push((DAY + 900_000, event("chatter.d", AlarmEventKind::AcknowledgeOverdue, 1)));
         let p2 = Deadline { acknowledge: Some(HumanDuration(60_000)), ..Deadline::default() };
         let deadlines = Deadlines { p2, ..Deadlines::default() };
         let r = report(&events, &deadlines, 0, 10 * DAY);

@@ -58,7 +58,8 @@ pub struct ProfileCandidate {
 pub async fn is_present(bus: &mut impl RegisterReader, address: u8, timeout_ms: u64) -> Result<(), Cause> {
     let mut last = Cause::Timeout;
     for area in [RegisterType::Holding, RegisterType::Input] {
-        let answer = bus.read(address, RegisterRange { register_type: area, address: 0, count: 1 }, timeout_ms, 0).await;
+        let answer =
+            bus.read(address, RegisterRange { register_type: area, address: 0, count: 1 }, timeout_ms, 0).await;
         match answer {
             Ok(_) => return Ok(()),
             Err(cause) if cause.unit_answered() => return Ok(()),

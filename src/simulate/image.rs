@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::{FromPrimitive as _, ToPrimitive as _};
 
 use crate::model::registers::{RegisterRange, RegisterType};
-use crate::profile::{CharPacking, ScaleFactor, Order, PointDef, ProfileVariant, RegisterEncoding};
+use crate::profile::{CharPacking, Order, PointDef, ProfileVariant, RegisterEncoding, ScaleFactor};
 
 /// The registers and bits that a unit has. Reading anything else is answered with exception 2.
 #[derive(Clone, Debug, Default)]

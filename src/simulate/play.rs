@@ -81,11 +81,11 @@ fn next(record: &Mutex<Recording>, key: &[u8]) -> Option<(Vec<u8>, PlayedAnswer)
     if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() }
 }
 
-async fn answer(mut stream: TcpStream, record: Arc<Mutex<Recording>>) {
+async fn answer(mut wire: TcpStream, record: Arc<Mutex<Recording>>) {
     let is_rtu = record.lock().unwrap_or_else(PoisonError::into_inner).is_rtu;
     // Every read request has 12 bytes, or 8 with a CRC.
     let mut request = vec![0u8; if is_rtu { 8 } else { 12 }];
-    while stream.read_exact(&mut request).await.is_ok() {
+    while wire.read_exact(&mut request).await.is_ok() {
         let found = key(&request, is_rtu).and_then(|k| next(&record, &k));
         let Some((recorded_request, answers)) = found else { continue };
         let mut waited = Duration::ZERO;
@@ -96,7 +96,7 @@ async fn answer(mut stream: TcpStream, record: Arc<Mutex<Recording>>) {
                 // The answer has the recorded transaction id; replace it with that of this request.
                 bytes[..2].copy_from_slice(&request[..2]);
             }
-            if stream.write_all(&bytes).await.is_err() {
+            if wire.write_all(&bytes).await.is_err() {
                 return;
             }
         }

@@ -93,7 +93,13 @@ impl Refusals {
 
     /// Records a message that was rejected for good. `ends`: the broker ended the connection because of it; `at_once`: the topic counts as
     /// rejected with this one message. Returns whether the topic has become rejected.
-    pub fn record_rejected(&mut self, topic: &str, reason: &str, (ends_connection, at_once): (bool, bool), now_us: u64) -> bool {
+    pub fn record_rejected(
+        &mut self,
+        topic: &str,
+        reason: &str,
+        (ends_connection, at_once): (bool, bool),
+        now_us: u64,
+    ) -> bool {
         if self.all.len() >= TOPICS_MAX && !self.all.contains_key(topic) {
             return false;
         }
@@ -103,7 +109,8 @@ impl Refusals {
         }
         state.consecutive += 1;
         (state.reason, state.ends_connection, state.over_quota_since_us) = (reason.to_string(), ends_connection, None);
-        let is_long = state.consecutive >= CONSECUTIVE_REJECTIONS_MAX && now_us.saturating_sub(state.since_us) >= self.least_us;
+        let is_long =
+            state.consecutive >= CONSECUTIVE_REJECTIONS_MAX && now_us.saturating_sub(state.since_us) >= self.least_us;
         let is_new = !state.is_rejected && (at_once || is_long);
         state.is_rejected |= is_new;
         if is_new {
@@ -194,7 +201,10 @@ mod tests {
     #[test]
     fn a_topic_is_refused_after_three_messages_and_tried_again_with_growing_pauses() {
         let mut topics = Refusals::default();
-        assert!(!topics.record_rejected("t", "0x87", (true, false), 0) && !topics.record_rejected("t", "0x87", (true, false), 0));
+        assert!(
+            !topics.record_rejected("t", "0x87", (true, false), 0)
+                && !topics.record_rejected("t", "0x87", (true, false), 0)
+        );
         assert_eq!(topics.admission("t", 0), Admission::Send);
         assert!(topics.record_rejected("t", "0x87", (true, false), 0));
         assert_eq!(topics.admission("t", 59 * S), Admission::Reject("0x87".into()));

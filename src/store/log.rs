@@ -3,20 +3,20 @@
 //!
 //! The store does not interpret what it holds: the table `keep(room, key)` has bytes that only their room understands.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use crate::model::time::{MonotonicMillis, UnixMillis};
+use crate::model::effects::{Keep, LogEvent};
+use crate::model::room::Kept;
+use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::store::fault::is_file_fault;
+use crate::store::migrations::{self, FORMAT};
 
-/// Format version of the file (SQLite `user_version`).
-const FORMAT: i64 = 1;
 /// Bytes of disk reserved for this file, so that the journal runs out of space first.
 const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -37,6 +37,12 @@ pub struct EventRow {
     pub trusted: bool,
     /// Monotonic time within the boot that wrote it.
     pub mono: MonotonicMillis,
+    /// Who did it; empty: it came by itself.
+    pub actor: String,
+    /// By which way it came.
+    pub via: String,
+    /// Their remark.
+    pub note: String,
     /// Further fields as JSON.
     pub body: String,
 }
@@ -45,8 +51,8 @@ pub struct EventRow {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     pub rows: Vec<EventRow>,
-    /// State of rooms: room, key and bytes; `None` deletes the key.
-    pub states: Vec<(&'static str, String, Option<Vec<u8>>)>,
+    /// State of rooms.
+    pub keep: Vec<Keep>,
 }
 
 /// Selects rows of the event log.
@@ -90,6 +96,25 @@ pub struct Store {
     pub health: Arc<StoreHealth>,
 }
 
+impl EventRow {
+    /// A row of an event that happens now.
+    pub fn new(event: LogEvent, now: Now) -> Self {
+        Self {
+            id: 0,
+            room: event.room.to_string(),
+            key: event.key.to_string(),
+            event: event.event.to_string(),
+            at: now.wall,
+            trusted: now.wall_trusted,
+            mono: now.mono,
+            actor: event.actor,
+            via: event.via,
+            note: event.note,
+            body: event.body,
+        }
+    }
+}
+
 impl Store {
     /// Opens the file or creates it. A damaged file is renamed to `.damaged-<n>` and a new one begun; the message about that is returned.
     ///
@@ -98,7 +123,9 @@ impl Store {
     pub fn open(path: &Path, boot: &str) -> Result<(Self, Option<String>), String> {
         let mut damage_message = None;
         let mut began = open_database(path);
-        if matches!(began, Err(OpenError::Failed(_) | OpenError::Damaged(_))) && std::fs::remove_file(reserve_path(path)).is_ok() {
+        if matches!(began, Err(OpenError::Failed(_) | OpenError::Damaged(_)))
+            && std::fs::remove_file(reserve_path(path)).is_ok()
+        {
             // The disk may be full: the reserve is released for this case.
             began = open_database(path);
         }
@@ -174,7 +201,7 @@ impl Store {
     ///
     /// # Errors
     /// The file cannot be read, in words.
-    pub fn load_state(&self, room: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    pub fn load_state(&self, room: &str) -> Result<Kept, String> {
         load_state(&self.path, room)
     }
 
@@ -191,11 +218,12 @@ impl Store {
 ///
 /// # Errors
 /// The file cannot be read, in words.
-pub fn load_state(path: &Path, room: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+pub fn load_state(path: &Path, room: &str) -> Result<Kept, String> {
     let read = || -> rusqlite::Result<_> {
         let connection = reader(path)?;
-        let mut select = connection.prepare("SELECT key, bytes FROM keep WHERE room = ?1")?;
-        let rows = select.query_map([room], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let format = if migrations::format_of(&connection)? >= 2 { "format" } else { "1" };
+        let mut select = connection.prepare(&format!("SELECT key, {format}, bytes FROM keep WHERE room = ?1"))?;
+        let rows = select.query_map([room], |r| Ok((r.get(0)?, (r.get(1)?, r.get(2)?))))?;
         rows.collect()
     };
     read().map_err(|e| format!("cannot read {}: {e}", path.display()))
@@ -208,9 +236,15 @@ pub fn load_state(path: &Path, room: &str) -> Result<BTreeMap<String, Vec<u8>>, 
 pub fn events(path: &Path, query: &EventQuery) -> Result<Vec<EventRow>, String> {
     let read = || -> rusqlite::Result<Vec<EventRow>> {
         let connection = reader(path)?;
+        let has_actors = migrations::format_of(&connection)? >= 2;
+        let who = if has_actors { "actor, via, note" } else { "'', '', ''" };
         let mut select = connection.prepare(
-            "SELECT id, room, key, what, at, trusted, mono, body FROM event
-             WHERE room = ?1 AND (?2 IS NULL OR key = ?2) AND at >= ?3 AND at < ?4 ORDER BY id DESC LIMIT ?5",
+            // A stopped gateway of an earlier version wrote no such columns.
+            &format!(
+                "SELECT id, room, key, what, at, trusted, mono, body, {who} FROM event
+                 WHERE (?1 = '' OR room = ?1) AND (?2 IS NULL OR key = ?2) AND at >= ?3 AND at < ?4
+                 ORDER BY id DESC LIMIT ?5"
+            ),
         )?;
         let limit = query.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
         let (from, to) = (query.from.map_or(i64::MIN, |w| w.0), query.to.map_or(i64::MAX, |w| w.0));
@@ -224,6 +258,9 @@ pub fn events(path: &Path, query: &EventQuery) -> Result<Vec<EventRow>, String> 
                 trusted: r.get(5)?,
                 mono: MonotonicMillis(u64::try_from(r.get::<_, i64>(6)?).unwrap_or(0)),
                 body: r.get(7)?,
+                actor: r.get(8)?,
+                via: r.get(9)?,
+                note: r.get(10)?,
             })
         })?;
         let mut rows: Vec<EventRow> = rows.collect::<rusqlite::Result<_>>()?;
@@ -270,12 +307,12 @@ fn open_database(path: &Path) -> Result<Connection, OpenError> {
     pragma(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256; PRAGMA busy_timeout = 2000;",
     )?;
-    let format: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(damaged)?;
+    let format = migrations::format_of(&connection).map_err(damaged)?;
     if format > FORMAT {
-        // One bit away from our format, with our tables: damage, not a newer version.
+        // A turned bit, with our tables: damage, not a newer version.
         let ours = "SELECT count(*) FROM sqlite_master WHERE name IN ('event', 'keep')";
         let tables: i64 = connection.query_row(ours, [], |r| r.get(0)).map_err(damaged)?;
-        if ((format ^ FORMAT) & 0xFFFF_FFFF).count_ones() != 1 || tables != 2 {
+        if migrations::is_format(format) || tables != 2 {
             return Err(OpenError::Newer(format));
         }
         return Err(OpenError::Damaged(format!("its format {format} is no number of a version")));
@@ -284,17 +321,25 @@ fn open_database(path: &Path) -> Result<Connection, OpenError> {
     if check != "ok" {
         return Err(OpenError::Damaged(check));
     }
-    pragma(&format!(
-        "BEGIN;
-         CREATE TABLE IF NOT EXISTS event(id INTEGER PRIMARY KEY, room TEXT NOT NULL, key TEXT NOT NULL, what TEXT NOT NULL,
-            at INTEGER NOT NULL, trusted INTEGER NOT NULL, boot TEXT NOT NULL, mono INTEGER NOT NULL, body TEXT NOT NULL);
-         CREATE INDEX IF NOT EXISTS event_key ON event(room, key, id);
-         CREATE INDEX IF NOT EXISTS event_at ON event(room, at);
-         CREATE TABLE IF NOT EXISTS keep(room TEXT NOT NULL, key TEXT NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY(room, key))
-            WITHOUT ROWID;
-         PRAGMA user_version = {FORMAT}; COMMIT;"
-    ))?;
+    if (1..FORMAT).contains(&format) {
+        keep_copy(&connection, path, format);
+    }
+    migrations::migrate(&connection, format).map_err(damaged)?;
     Ok(connection)
+}
+
+/// Keeps the file of an earlier format beside it before it is migrated. Paging goes on where there is no room for that.
+fn keep_copy(connection: &Connection, path: &Path, format: i64) {
+    let copy = path.with_extension(format!("db.format-{format}"));
+    if copy.exists() {
+        return;
+    }
+    match connection.execute("VACUUM INTO ?1", [copy.display().to_string()]) {
+        Ok(_) => {
+            tracing::info!(copy = %copy.display(), "the store is of an earlier format: a copy is kept, then it is migrated");
+        }
+        Err(error) => tracing::error!(%error, "no copy of the store of an earlier format can be kept: it is migrated"),
+    }
 }
 
 /// Whether the file, or its directory, may not be written to.
@@ -350,17 +395,21 @@ fn write(connection: &mut Connection, batch: &Batch, boot: &str) -> rusqlite::Re
     let transaction = connection.transaction()?;
     {
         let mut insert = transaction.prepare_cached(
-            "INSERT INTO event(room, key, what, at, trusted, boot, mono, body) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO event(room, key, what, at, trusted, boot, mono, body, actor, via, note)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
         for r in &batch.rows {
             let mono = i64::try_from(r.mono.0).unwrap_or(i64::MAX);
-            insert.execute(params![r.room, r.key, r.event, r.at.0, r.trusted, boot, mono, r.body])?;
+            insert.execute(params![
+                r.room, r.key, r.event, r.at.0, r.trusted, boot, mono, r.body, r.actor, r.via, r.note
+            ])?;
         }
-        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO keep(room, key, bytes) VALUES(?1, ?2, ?3)")?;
+        let mut put = transaction
+            .prepare_cached("INSERT OR REPLACE INTO keep(room, key, format, bytes) VALUES(?1, ?2, ?3, ?4)")?;
         let mut forget = transaction.prepare_cached("DELETE FROM keep WHERE room = ?1 AND key = ?2")?;
-        for (room, key, bytes) in &batch.states {
+        for Keep { room, key, format, bytes } in &batch.keep {
             match bytes {
-                Some(bytes) => put.execute(params![room, key, bytes])?,
+                Some(bytes) => put.execute(params![room, key, format, bytes])?,
                 None => forget.execute(params![room, key])?,
             };
         }
@@ -405,11 +454,11 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
 pub fn verify(path: &Path) -> Result<(), String> {
     let inspect = || -> rusqlite::Result<(i64, String)> {
         let connection = reader(path)?;
-        let format = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).optional()?.unwrap_or(0);
+        let format = migrations::format_of(&connection)?;
         Ok((format, connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?))
     };
     match inspect() {
-        Ok((format, check)) if format == FORMAT && check == "ok" => Ok(()),
+        Ok((format, check)) if (1..=FORMAT).contains(&format) && check == "ok" => Ok(()),
         Ok((format, check)) => Err(format!("{}: format {format}, {check}", path.display())),
         Err(e) => Err(format!("{}: {e}", path.display())),
     }

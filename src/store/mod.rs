@@ -6,3 +6,4 @@
 pub mod atomic_file;
 pub mod fault;
 pub mod log;
+pub mod migrations;

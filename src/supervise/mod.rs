@@ -74,7 +74,11 @@ impl TaskGroup {
     }
 
     /// Spawns a task. After a panic `make` builds it again; a task that returns is finished.
-    pub fn spawn(&mut self, name: &str, make: impl Fn(CancellationToken) -> Task + Send + Sync + 'static) -> TaskHandle {
+    pub fn spawn(
+        &mut self,
+        name: &str,
+        make: impl Fn(CancellationToken) -> Task + Send + Sync + 'static,
+    ) -> TaskHandle {
         let make = Arc::new(make);
         let token = self.stop.child_token();
         let done = CancellationToken::new();

@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_has_no_button() {
-        let page = AlarmPage { actions: PageActions { acknowledge: true, ..PageActions::default() }, ..AlarmPage::default() };
+        let page =
+            AlarmPage { actions: PageActions { acknowledge: true, ..PageActions::default() }, ..AlarmPage::default() };
         let text = alarm(&page, None);
         assert!(text.contains("value=\"acknowledge\"") && text.matches("<form").count() == 1, "{text}");
         assert!(!alarm(&AlarmPage::default(), None).contains("<form"));

@@ -20,16 +20,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plantroom::alarm::build::{self, RuleSubject};
-use plantroom::alarm::event::{Action, AlarmCommand, Event, Inject};
+use plantroom::alarm::room::AlarmPlan;
 use plantroom::alarm::settings::RulesFile;
 use plantroom::alarm::{self, Rules};
-use plantroom::engine::{Engine, EngineInput, EngineOutput, EnginePlan, PersistedEngine, Snapshot};
+use plantroom::engine::authorize::Policy;
+use plantroom::engine::{Engine, EnginePlan, Persisted, RoomPlans};
+use plantroom::model::actor::{Actor, Proof, Role, Via};
+use plantroom::model::alarm::AlarmEvent;
+use plantroom::model::command::{AlarmAction, Command, Inject, Operation, PageReply, Reply};
+use plantroom::model::directory::{Directory, PersonInfo};
+use plantroom::model::effects::{Effects, Keep};
+use plantroom::model::notification::DeliveryOutcome;
+use plantroom::model::page::PageKind;
 use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
+use plantroom::model::room::Input;
 use plantroom::model::text::format_number;
 use plantroom::model::time::{HumanDuration, MonotonicMillis, Now, UnixMillis, duration_ms};
 use plantroom::model::value::Value;
+use plantroom::oncall::plan::OncallPlan;
 use serde::Deserialize as _;
 
 /// 2026-06-01T00:00:00 in Shanghai, a Monday.
@@ -40,7 +50,7 @@ const UP: u64 = 1_000_000;
 struct World {
     engine: Engine,
     plan: EnginePlan,
-    kept: BTreeMap<String, alarm::PersistedAlarm>,
+    kept: Persisted,
     streams: BTreeMap<String, Arc<Stream>>,
     /// Since the beginning of the timeline.
     at_ms: u64,
@@ -55,12 +65,40 @@ struct World {
 
 /// One person who can be reached, and no chain.
 fn somebody() -> Arc<plantroom::oncall::plan::OncallPlan> {
+    use plantroom::model::point::Language;
     use plantroom::model::point::LocalizedText;
     use plantroom::oncall::plan::{OncallPlan, PersonPlan};
-    use plantroom::oncall::settings::Language;
     let contacts = vec![plantroom::oncall::settings::Contact { channel: "push".into(), to: String::new() }];
     let li = PersonPlan { names: LocalizedText::default(), language: Language::default(), roles: Vec::new(), contacts };
     Arc::new(OncallPlan { people: [("li".into(), li)].into(), ..OncallPlan::default() })
+}
+
+/// The engine's plan of these rules and pages.
+pub fn plan_of(rules: Rules, oncall: Arc<OncallPlan>) -> EnginePlan {
+    let person = |p: &plantroom::oncall::plan::PersonPlan| PersonInfo {
+        name: p.names.clone(),
+        language: p.language,
+        is_reachable: !p.contacts.is_empty(),
+    };
+    let people = oncall.people.iter().map(|(id, p)| (Arc::clone(id), person(p))).collect();
+    let directory = Directory { zone: rules.zone.clone(), people, ..Directory::default() };
+    EnginePlan {
+        directory: Arc::new(directory),
+        policy: Policy { people: oncall.people.keys().cloned().collect() },
+        rooms: RoomPlans { alarm: AlarmPlan { rules, ..AlarmPlan::default() }, oncall, ..RoomPlans::default() },
+        ..EnginePlan::default()
+    }
+}
+
+/// What rooms keep, as the store does.
+pub fn keep(kept: &mut Persisted, changes: Vec<Keep>) {
+    for Keep { room, key, format, bytes } in changes {
+        let of_room = kept.entry(room.to_string()).or_default();
+        match bytes {
+            Some(bytes) => drop(of_room.insert(key, (format, bytes))),
+            None => drop(of_room.remove(&key)),
+        }
+    }
 }
 
 impl World {
@@ -108,12 +146,12 @@ impl World {
             definitions.extend(built.into_iter().map(Arc::new));
         }
         let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
-        let plan =
-            EnginePlan { alarms: Rules { definitions, settings, zone }, oncall: somebody(), ..EnginePlan::default() };
+        let rules = Rules { definitions, settings, zone };
+        let plan = plan_of(rules, somebody());
         let mut world = Self {
-            engine: Engine::default(),
+            engine: Engine::new(EnginePlan::default(), &Persisted::default(), "", Now::default()),
             plan: plan.clone(),
-            kept: BTreeMap::new(),
+            kept: Persisted::default(),
             streams: BTreeMap::new(),
             at_ms: 0,
             mono_offset: UP as i64,
@@ -123,7 +161,7 @@ impl World {
             every_ms,
             out: String::new(),
         };
-        world.engine = Engine::new(plan, PersistedEngine::default(), "boot-0", world.now());
+        world.engine = Engine::new(plan, &Persisted::default(), "boot-0", world.now());
         world
     }
 
@@ -143,34 +181,31 @@ impl World {
                 break;
             }
             self.at_ms = at;
-            self.step(EngineInput::Tick);
+            self.step(Input::Tick);
         }
         self.at_ms = to_ms;
     }
 
-    fn step(&mut self, input: EngineInput<'_>) {
-        let out = self.engine.step(self.now(), input);
-        self.take(out);
+    fn step(&mut self, input: Input<'_>) {
+        let effects = self.engine.step(self.now(), input);
+        self.take(effects);
     }
 
-    fn take(&mut self, out: EngineOutput) {
-        if let Some(refused) = out.refused {
+    fn take(&mut self, effects: Effects) {
+        if let Some(refused) = effects.refused {
             let _infallible = writeln!(self.out, "{:>8}  refused: {refused}", self.time());
         }
-        for event in &out.alarm.events {
-            let line = self.line(event);
+        for event in self.engine.board().transitions.clone() {
+            let line = self.line(&event);
             self.out.push_str(&line);
         }
-        for (key, kept) in out.alarm.changed {
-            match kept {
-                // As the store has it: written and read back.
-                Some(kept) => {
-                    let text = serde_json::to_vec(&kept).unwrap();
-                    self.kept.insert(key.to_string(), serde_json::from_slice(&text).unwrap());
-                }
-                None => drop(self.kept.remove(&*key)),
-            }
-        }
+        keep(&mut self.kept, effects.decided.keep);
+    }
+
+    /// Somebody at the box does something.
+    fn command(&mut self, by: &str, note: &str, operation: Operation) {
+        let actor = Actor::local(by, 0, Role::Engineer);
+        self.step(Input::Command(&Command { actor, note: note.to_string(), operation }));
     }
 
     fn time(&self) -> String {
@@ -178,7 +213,7 @@ impl World {
         if self.at_ms.is_multiple_of(1_000) { clock(s) } else { HumanDuration(self.at_ms).text() }
     }
 
-    fn line(&self, e: &Event) -> String {
+    fn line(&self, e: &AlarmEvent) -> String {
         let mut line = format!("{:>8}  {}", self.time(), e.kind.word());
         if !e.key.is_empty() {
             let _infallible = write!(line, " {} {} {}", e.key, e.priority.word(), e.state.word());
@@ -189,7 +224,9 @@ impl World {
         if let Some(limit) = e.limit {
             let _infallible = write!(line, "/{}", format_number(limit));
         }
-        for (word, is) in [("quiet", e.is_silenced), ("merged", e.in_alarm_flood), ("TEST", e.test), ("first", e.is_first_out)] {
+        for (word, is) in
+            [("quiet", e.is_silenced), ("merged", e.in_alarm_flood), ("TEST", e.test), ("first", e.is_first_out)]
+        {
             if is {
                 let _infallible = write!(line, " {word}");
             }
@@ -205,7 +242,7 @@ impl World {
 
     fn sample(&mut self, point: &str, sample: Sample) {
         let reading = self.reading(point, sample);
-        self.step(EngineInput::Reading(&reading));
+        self.step(Input::Reading(&reading));
     }
 
     fn reading(&mut self, point: &str, sample: Sample) -> Reading {
@@ -230,44 +267,43 @@ impl World {
     }
 
     fn restart(&mut self, away_ms: u64) {
-        let snapshot = serde_json::to_vec(&self.engine.snapshot()).unwrap();
-        let snapshot: Snapshot = serde_json::from_slice(&snapshot).unwrap();
+        keep(&mut self.kept, self.engine.snapshots());
         self.at_ms += away_ms;
         // The machine was off: its monotonic clock begins anew.
         self.mono_offset = 60_000 - self.at_ms as i64;
         self.boot = format!("boot-{}", self.at_ms);
-        self.engine = Engine::new(
-            self.plan.clone(),
-            PersistedEngine { snapshot, alarms: self.kept.clone(), ..PersistedEngine::default() },
-            &self.boot,
-            self.now(),
-        );
+        self.engine = Engine::new(self.plan.clone(), &self.kept, &self.boot, self.now());
+    }
+
+    fn reconfigure(&mut self, plan: EnginePlan) {
+        let actor = Actor::local("wang", 0, Role::Engineer);
+        let effects = self.engine.reconfigure(plan, &BTreeSet::new(), &self.kept, &actor, self.now());
+        self.take(effects);
     }
 
     /// What happens at a moment.
     fn happens(&mut self, what: &str, share: f64) {
         let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
         let note = |text: &str| text.split_once(": ").map_or(String::new(), |(_, n)| n.to_string());
-        let mut act = |action: Action| {
+        let mut act = |action: AlarmAction| {
             let mut words = rest.split([' ', ':']).filter(|w| !w.is_empty());
             let key = words.next().unwrap().to_string();
             let by = words.find(|w| duration_ms(w).is_none()).unwrap_or("somebody").to_string();
-            let command = AlarmCommand { key, action, actor: by, note: note(rest) };
-            self.step(EngineInput::Commands(&[command]));
+            self.command(&by, &note(rest), Operation::Alarm { keys: vec![key], action });
         };
         let length = || rest.split([' ', ':']).find_map(duration_ms).unwrap_or_else(|| panic!("no length in {what}"));
         match verb {
-            "ack" => act(Action::Acknowledge),
-            "arrived" => act(Action::Arrive),
-            "handover" => act(Action::HandOver { to: "li".into() }),
+            "ack" => act(AlarmAction::Acknowledge),
+            "arrived" => act(AlarmAction::Arrive),
+            "handover" => act(AlarmAction::HandOver { to: "li".into() }),
             "explain" => self.explain(rest),
-            "reset" => act(Action::Reset),
-            "shelve" => act(Action::Shelve { for_ms: length() }),
-            "test" => act(Action::AnnounceTest { for_ms: length() }),
-            "unshelve" => act(Action::Unshelve),
-            "out" => act(Action::TakeOutOfService),
-            "back" => act(Action::ReturnToService),
-            "tick" => self.step(EngineInput::Tick),
+            "reset" => act(AlarmAction::Reset),
+            "shelve" => act(AlarmAction::Shelve { for_ms: length() }),
+            "test" => act(AlarmAction::AnnounceTest { for_ms: length() }),
+            "unshelve" => act(AlarmAction::Unshelve),
+            "out" => act(AlarmAction::TakeOutOfService),
+            "back" => act(AlarmAction::ReturnToService),
+            "tick" => self.step(Input::Tick),
             "restart" => self.restart(length()),
             "untrusted" => self.trusted = false,
             "trusted" => self.trusted = true,
@@ -277,19 +313,13 @@ impl World {
                 self.wall_offset += if sign == "-" { -ms } else { ms };
             }
             "remove" => {
-                let mut plan = self.plan.clone();
-                plan.alarms.definitions.retain(|d| d.key() != rest);
-                self.plan = plan.clone();
-                let now = self.now();
-                let out = self.engine.reconfigure(plan, |_, _| true, None, "wang", now);
-                self.take(out);
+                self.plan.rooms.alarm.rules.definitions.retain(|d| d.key() != rest);
+                self.reconfigure(self.plan.clone());
             }
             "reload" => {
-                let (plan, now) = (self.plan.clone(), self.now());
-                let mut other = plan.clone();
-                other.alarms.settings.keep_days += 1;
-                let out = self.engine.reconfigure(other, |_, _| true, None, "wang", now);
-                self.take(out);
+                let mut other = self.plan.clone();
+                other.rooms.alarm.rules.settings.keep_days += 1;
+                self.reconfigure(other);
             }
             "inject" => {
                 let words: Vec<&str> = rest.split(' ').collect();
@@ -298,9 +328,8 @@ impl World {
                     point: words[0].into(),
                     value: words[1].parse().unwrap(),
                     for_ms: duration_ms(words[2]).unwrap(),
-                    actor: "wang".into(),
                 };
-                self.step(EngineInput::Inject(&inject));
+                self.command("wang", "", Operation::Inject(inject));
             }
             point => {
                 let sample = match rest.strip_prefix('!') {
@@ -413,148 +442,206 @@ fn timelines_come_out_as_they_are_written() {
     paths.iter().for_each(|p| play(p));
 }
 
+impl World {
+    /// A world with the people of the pages' timelines.
+    fn with_people(header: &str) -> Self {
+        let mut world = Self::new(header);
+        let rules = world.plan.rooms.alarm.rules.clone();
+        world.plan = plan_of(rules, crate::pages::plan("").0);
+        world.engine = Engine::new(world.plan.clone(), &Persisted::default(), "boot-0", world.now());
+        world
+    }
+
+    /// Somebody answers a page; what that did, and why it was refused.
+    fn answer(&mut self, via: Via, reply: PageReply, note: &str) -> (Vec<String>, String) {
+        let proof = if via == Via::Link { Proof::PageToken } else { Proof::PagedContact };
+        let command =
+            Command { actor: Actor::paged("", via, proof), note: note.into(), operation: Operation::Reply(reply) };
+        let effects = self.engine.step(self.now(), Input::Command(&command));
+        let of = |e: &AlarmEvent| format!("{} {} {} {}", e.kind.word(), e.key, e.actor, e.note).trim().to_string();
+        let events = self.engine.board().transitions.iter().map(of).collect();
+        keep(&mut self.kept, effects.decided.keep);
+        (events, effects.refused.map(|r| format!("{} / {}", r.zh, r.en)).unwrap_or_default())
+    }
+}
+
 /// Two alarms in one message: whoever answers it takes both, once; an alarm that is over cannot be taken by it any more.
 #[test]
 fn whoever_answers_a_message_takes_all_that_it_says() {
-    use plantroom::oncall::page::{OncallCommand as PageCommand, PageReply, Reply};
     let rule = "zh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P3\"\n";
-    let mut world = World::new(&format!(
+    let mut world = World::with_people(&format!(
         "[rules.a]\n{rule}when = {{ is = {{ point = \"a\" }} }}\n[rules.b]\n{rule}when = {{ is = {{ point = \"b\" }} }}\n"
     ));
-    world.plan.oncall = crate::pages::plan("").0;
     world.at_ms = 10 * 3_600_000;
-    world.engine = Engine::new(world.plan.clone(), PersistedEngine::default(), "boot-0", world.now());
+    world.engine = Engine::new(world.plan.clone(), &Persisted::default(), "boot-0", world.now());
     world.happens("a 1", 0.0);
     world.happens("b 1", 0.0);
     world.at_ms += 30_000;
-    let now = world.now();
-    let sent = world.engine.step(now, EngineInput::Tick).oncall.sends;
-    assert_eq!((sent.len(), sent[0].about.len()), (1, 2), "{sent:?}");
-    let page = sent[0].about[0].page;
-    let take = PageCommand::Reply(PageReply::new(page, Reply::Acknowledge, "button"));
-    let out = world.engine.step(now, EngineInput::Oncall(&take));
-    let taken: Vec<String> = out.alarm.events.iter().map(|e| format!("{} {} {}", e.kind.word(), e.key, e.actor)).collect();
-    assert_eq!(taken, ["acknowledged a.d wang", "acknowledged b.d wang"]);
-    assert_eq!(out.oncall.log.last().map(|e| (e.event, e.reason.as_str())), Some(("page_answered", "button")));
-    let again = world.engine.step(now, EngineInput::Oncall(&take));
-    assert_eq!(again.refused.unwrap().en, "this page was answered already");
-    // What is done with one of them is done with that one only, by whoever has it.
-    let does = |world: &mut World, reply| {
-        let reply = PageCommand::Reply(PageReply::new(page, reply, "link"));
-        let out = world.engine.step(world.now(), EngineInput::Oncall(&reply));
-        let events = out.alarm.events.iter().map(|e| format!("{} {}", e.kind.word(), e.key)).collect::<Vec<_>>();
-        (events, out.refused.map(|r| r.en).unwrap_or_default())
+    let effects = world.engine.step(world.now(), Input::Tick);
+    let sent = world.engine.board().sends.clone();
+    assert_eq!((sent.len(), sent[0].items.len()), (1, 2), "{sent:?}");
+    let [addressed] = &effects.decided.notifications[..] else { panic!("{effects:?}") };
+    assert_eq!((&*addressed.channel, addressed.attempt), (&*sent[0].channel, sent[0].id));
+    assert!(addressed.notification.title.contains("2条告警"), "it is whole: {:?}", addressed.notification);
+    let page = sent[0].items[0].page;
+    let button = || Via::Button("push".into());
+    let take = || PageReply::new(page, Reply::Acknowledge);
+    let command = Command {
+        actor: Actor::paged("", button(), Proof::PageToken),
+        note: String::new(),
+        operation: Operation::Reply(take()),
     };
+    let effects = world.engine.step(world.now(), Input::Command(&command));
+    let events: Vec<[&str; 4]> =
+        effects.decided.events.iter().map(|e| [e.event, &*e.key, e.actor.as_str(), e.via.as_str()]).collect();
+    assert_eq!(events[0], ["acknowledged", "a.d", "wang", "push: button"]);
+    assert_eq!(events[1], ["acknowledged", "b.d", "wang", "push: button"]);
+    assert_eq!(events.last(), Some(&["page_answered", "a.d", "wang", "push: button"]));
+    let (events, again) = world.answer(button(), take(), "");
+    assert!(events.is_empty() && again.ends_with("this page was answered already"), "{again}");
+    // What is done with one of them is done with that one only, by whoever has it.
+    let does = |world: &mut World, reply| world.answer(Via::Link, PageReply::new(page, reply), "");
     let (events, _) = does(&mut world, Reply::Shelve { for_ms: 3_600_000 });
-    assert_eq!(events, ["shelved a.d"]);
+    assert_eq!(events, ["shelved a.d wang"]);
     world.happens("unshelve a.d wang", 0.0);
     let (events, refused) = does(&mut world, Reply::HandOver { to: "li".into() });
-    assert_eq!((events, refused.as_str()), (vec!["handed_over a.d".to_string()], ""));
+    assert_eq!((events, refused.as_str()), (vec!["handed_over a.d wang".to_string()], ""));
     for reply in [Reply::HandOver { to: "zhao".into() }, Reply::Shelve { for_ms: 3_600_000 }, Reply::Reset] {
         let (events, refused) = does(&mut world, reply);
-        assert!(events.is_empty() && refused.starts_with("acknowledge it first"), "it is Li's now: {refused}");
+        assert!(events.is_empty() && refused.contains("acknowledge it first"), "it is Li's now: {refused}");
     }
     world.happens("a 0", 0.0);
-    let late = PageCommand::Reply(PageReply::new(99, Reply::Acknowledge, ""));
-    let late = world.engine.step(world.now(), EngineInput::Oncall(&late));
-    assert_eq!(late.refused.unwrap().en, "that alarm is over");
+    let (_, late) = world.answer(Via::Link, PageReply::new(99, Reply::Acknowledge), "");
+    assert!(late.ends_with("that alarm is over"), "{late}");
 }
 
 /// Whoever has a page does more with it than taking it: each is refused in both languages where it makes no sense.
 #[test]
 fn a_page_is_answered_in_every_way_there_is() {
-    use plantroom::model::notification::DeliveryOutcome;
-    use plantroom::oncall::page::{OncallCommand as PageCommand, PageKind, PageReply, Reply};
     let rule = "zh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nlatch = true\n";
-    let mut world = World::new(&format!("[rules.a]\n{rule}when = {{ is = {{ point = \"a\" }} }}\n"));
-    world.plan.oncall = crate::pages::plan("").0;
+    let mut world = World::with_people(&format!("[rules.a]\n{rule}when = {{ is = {{ point = \"a\" }} }}\n"));
     world.at_ms = 10 * 3_600_000;
-    world.engine = Engine::new(world.plan.clone(), PersistedEngine::default(), "boot-0", world.now());
+    world.engine = Engine::new(world.plan.clone(), &Persisted::default(), "boot-0", world.now());
     world.happens("a 1", 0.0);
-    let now = world.now();
-    let sent = world.engine.step(now, EngineInput::Tick).oncall.sends;
-    let page = sent.first().map_or(1, |s| s.about[0].page);
+    world.engine.step(world.now(), Input::Tick);
+    let page = world.engine.board().sends.first().map_or(1, |s| s.items[0].page);
     let shelve = || Reply::Shelve { for_ms: 3_600_000 };
     let answer = |world: &mut World, reply: Reply| {
-        let reply = PageReply { needs_confirmation: true, note: "filter".into(), ..PageReply::new(page, reply, "link") };
-        let out = world.engine.step(world.now(), EngineInput::Oncall(&PageCommand::Reply(reply)));
-        let events: Vec<String> = out
-            .alarm
-            .events
-            .iter()
-            .map(|e| format!("{} {} {}", e.kind.word(), e.actor, e.note).trim().to_string())
-            .collect();
-        let told = out.oncall.sends.iter().flat_map(|s| &s.about).filter(|a| a.kind == PageKind::ReplyResult);
-        let told: Vec<String> = told.map(|a| a.reply_result.zh.clone()).collect();
-        for send in &out.oncall.sends {
-            let took = PageCommand::DeliveryFinished { id: send.id, outcome: DeliveryOutcome::Accepted };
-            world.engine.step(world.now(), EngineInput::Oncall(&took));
+        let reply = PageReply { needs_confirmation: true, ..PageReply::new(page, reply) };
+        let (events, refused) = world.answer(Via::Link, reply, "filter");
+        let sends = world.engine.board().sends.clone();
+        let results = sends.iter().flat_map(|s| &s.items).filter(|i| i.kind == PageKind::ReplyResult);
+        let results: Vec<String> = results.map(|i| i.reply_result.zh.clone()).collect();
+        for send in &sends {
+            let outcome = &DeliveryOutcome::Accepted;
+            world.engine.step(world.now(), Input::Delivery { attempt: send.id, outcome });
         }
-        (events, out.refused.map(|r| format!("{} / {}", r.zh, r.en)).unwrap_or_default(), told.concat())
+        (events, refused, results.concat())
     };
-    let (events, refused, told) = answer(&mut world, shelve());
+    let (events, refused, result) = answer(&mut world, shelve());
     assert!(events.is_empty() && refused.starts_with("请先接单 / acknowledge it first"), "{events:?} {refused}");
-    assert_eq!(told, "没有变化：请先接单。");
+    assert_eq!(result, "没有变化：请先接单。");
     // Whoever is there has it with that.
-    let (events, refused, told) = answer(&mut world, Reply::Arrive);
-    assert_eq!((events, refused.as_str()), (vec!["acknowledged wang filter".into(), "arrived wang filter".into()], ""));
-    assert_eq!(told, "已记录到场：");
+    let (events, refused, result) = answer(&mut world, Reply::Arrive);
+    assert_eq!(
+        (events, refused.as_str()),
+        (vec!["acknowledged a.d wang filter".into(), "arrived a.d wang filter".into()], "")
+    );
+    assert_eq!(result, "已记录到场：");
     let (events, refused, _) = answer(&mut world, Reply::Reset);
     assert!(events.is_empty() && refused.contains("its condition is still there"), "{refused}");
     let (events, refused, _) = answer(&mut world, Reply::HandOver { to: "wong".into() });
     assert!(events.is_empty() && refused.contains("没有人员“wong”，是否指 wang？"), "{refused}");
-    let (events, refused, told) = answer(&mut world, shelve());
-    assert_eq!((events, refused.as_str(), told.as_str()), (vec!["shelved wang filter".into()], "", ""));
+    let (events, refused, result) = answer(&mut world, shelve());
+    assert_eq!((events, refused.as_str(), result.as_str()), (vec!["shelved a.d wang filter".into()], "", ""));
     world.happens("a 0", 0.0);
     let (events, refused, _) = answer(&mut world, Reply::Reset);
-    assert_eq!((events, refused.as_str()), (vec!["reset wang filter".into()], ""));
+    assert_eq!((events, refused.as_str()), (vec!["reset a.d wang filter".into()], ""));
 }
 
-/// The desk of pages panics: alarms go on; when it is back it hears of what it missed, and tells it once.
+/// The pages' room panics: alarms go on; when it is built again it hears of what it missed, and pages it once.
 #[test]
-fn a_desk_of_pages_that_panics_hears_later_of_what_it_missed() {
-    let mut world = World::new(
+fn a_room_of_pages_that_panics_hears_later_of_what_it_missed() {
+    let mut world = World::with_people(
         "[rules.a]\nzh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nwhen = { is = { point = \"a\" } }\n",
     );
-    world.plan.oncall = crate::pages::plan("").0;
-    world.engine = Engine::new(world.plan.clone(), PersistedEngine::default(), "boot-0", world.now());
     world.engine.inject_fault("oncall");
     world.happens("a 1", 0.0);
     assert_eq!(world.engine.disabled_rooms(), ["oncall"]);
     assert!(world.out.contains("raised a.d P1"), "alarms go on: {}", world.out);
-    let stored = PersistedEngine { alarms: world.kept.clone(), ..PersistedEngine::default() };
-    let now = world.now();
-    let out = world.engine.reconfigure(world.plan.clone(), |_, _| true, Some(stored), "wang", now);
-    assert!(out.oncall.sends.is_empty());
-    let told = world.engine.step(now, EngineInput::Tick).oncall.sends;
-    assert_eq!((told.len(), &*told[0].about[0].key), (1, "a.d"));
-    assert!(world.engine.step(now, EngineInput::Tick).oncall.sends.is_empty(), "once");
+    world.reconfigure(world.plan.clone());
+    assert!(world.engine.disabled_rooms().is_empty() && world.engine.board().sends.is_empty());
+    world.engine.step(world.now(), Input::Tick);
+    let sends = &world.engine.board().sends;
+    assert_eq!((sends.len(), &*sends[0].items[0].key), (1, "a.d"));
+    world.engine.step(world.now(), Input::Tick);
+    assert!(world.engine.board().sends.is_empty(), "once");
+}
+
+/// The alarm rules panic: commands are refused with what to do about it, answers to pages too; derived points and pages go on.
+#[test]
+fn alarm_rules_that_panic_refuse_commands_in_words() {
+    let mut world = World::with_people(
+        "[rules.a]\nzh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nwhen = { is = { point = \"a\" } }\n",
+    );
+    world.happens("a 1", 0.0);
+    let page = world.engine.board().sends.first().map_or(1, |s| s.items[0].page);
+    world.engine.inject_fault("alarm");
+    world.happens("tick", 0.0);
+    assert_eq!(world.engine.disabled_rooms(), ["alarm"]);
+    world.happens("ack a.d wang", 0.0);
+    assert!(world.out.contains("refused: the alarm rules panicked"), "{}", world.out);
+    let (_, refused) = world.answer(Via::Link, PageReply::new(page, Reply::Acknowledge), "");
+    assert!(refused.contains("`plantroom reload` tries them again"), "{refused}");
+    world.reconfigure(world.plan.clone());
+    world.happens("ack a.d wang", 0.0);
+    assert!(world.out.ends_with("acknowledged a.d P1 acknowledged 1 (wang)\n"), "{}", world.out);
 }
 
 /// A rule that is gone at the next start pages nobody any more.
 #[test]
 fn an_alarm_whose_rule_went_while_the_gateway_was_away_pages_nobody() {
-    use plantroom::oncall::PersistedOncall;
     let rule = |name: &str| {
         format!(
             "[rules.{name}]\nzh = \"高\"\nen = \"high\"\naction = {{ zh = \"查\", en = \"look\" }}\npriority = \"P1\"\nwhen = {{ is = {{ point = \"a\" }} }}\n"
         )
     };
-    let mut world = World::new(&rule("old"));
-    world.plan.oncall = crate::pages::plan("").0;
-    world.engine = Engine::new(world.plan.clone(), PersistedEngine::default(), "boot-0", world.now());
-    let reading = world.reading("a", Ok(Value::F64(1.0)));
-    let out = world.engine.step(world.now(), EngineInput::Reading(&reading));
-    let incidents = out.oncall.changed.into_iter().filter_map(|(k, v)| Some((k.to_string(), v?))).collect();
-    let stored = PersistedOncall { incidents, meta: out.oncall.meta.unwrap() };
-    assert!(stored.incidents.contains_key("old.d"));
-    let mut other = World::new(&rule("new"));
-    other.plan.oncall = crate::pages::plan("").0;
-    let survived = PersistedEngine { oncall: stored, ..PersistedEngine::default() };
-    other.engine = Engine::new(other.plan.clone(), survived, "boot-0", other.now());
-    let out = other.engine.step(other.now(), EngineInput::Tick);
-    assert!(out.oncall.sends.is_empty(), "{:?}", out.oncall);
-    assert_eq!(out.oncall.changed.get("old.d"), Some(&None));
+    let mut world = World::with_people(&rule("old"));
+    world.happens("a 1", 0.0);
+    assert!(world.kept["oncall"].contains_key("incident/old.d"));
+    let mut other = World::with_people(&rule("new"));
+    other.engine = Engine::new(other.plan.clone(), &world.kept, "boot-0", other.now());
+    let effects = other.engine.step(other.now(), Input::Tick);
+    assert!(other.engine.board().sends.is_empty(), "{effects:?}");
+    let forgotten = |k: &Keep| k.key == "incident/old.d" && k.bytes.is_none();
+    assert!(effects.decided.keep.iter().any(forgotten), "{effects:?}");
+}
+
+/// What another room found reaches the alarms in the same step, as a point that rules look at.
+#[test]
+fn a_finding_raises_an_alarm_in_the_same_step() {
+    use plantroom::alarm::room::AlarmRoom;
+    use plantroom::model::room::{Board, Finding, Kept, Room, Start};
+    let world = World::new(
+        "[rules.a]\nzh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nwhen = { is = { point = \"overdue\" } }\n",
+    );
+    let (kept, now) = (Kept::default(), world.now());
+    let start = Start { kept: &kept, directory: &world.plan.directory, boot: "b", now };
+    let mut room = AlarmRoom::build(&world.plan.rooms.alarm, start, &mut Vec::new());
+    let finding = |state| Finding { device: "d".into(), name: "overdue".into(), state };
+    for (state, expected) in [
+        (Ok(false), vec![]),
+        (Ok(true), vec!["raised"]),
+        (Err(Cause::NotAvailable), vec!["input_lost"]),
+        (Ok(true), vec!["input_back"]),
+        (Ok(false), vec!["cleared"]),
+    ] {
+        let (mut board, mut effects) = (Board::default(), Effects::default());
+        board.findings.push(finding(state));
+        room.step(now, Input::Tick, &mut board, &mut effects);
+        let events: Vec<&str> = board.transitions.iter().map(|e| e.kind.word()).collect();
+        assert_eq!(events, expected, "{state:?}");
+    }
 }
 
 /// The default rules of DOMAIN.md, by number, that ship with another room than measured points need.

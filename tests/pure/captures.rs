@@ -59,7 +59,10 @@ fn reads(scene: &Scene) -> Vec<RegisterBlock> {
                 last.range.count += 1;
                 last.words.push(word);
             }
-            _ => out.push(RegisterBlock { range: RegisterRange { register_type: area, address, count: 1 }, words: vec![word] }),
+            _ => out.push(RegisterBlock {
+                range: RegisterRange { register_type: area, address, count: 1 },
+                words: vec![word],
+            }),
         }
     }
     out

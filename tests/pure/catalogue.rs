@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use plantroom::alarm::Rules;
 use plantroom::alarm::build::{self, RuleSubject};
-use plantroom::alarm::event::{Action, AlarmCommand, EventKind};
-use plantroom::alarm::resolved_condition::{ConditionInput as Point, AlarmDefinition, ResolvedCondition};
+use plantroom::alarm::resolved_condition::{AlarmDefinition, ConditionInput as Point, ResolvedCondition};
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
-use plantroom::engine::{Engine, EngineInput, EnginePlan, PersistedEngine};
+use plantroom::engine::{Engine, Persisted};
+use plantroom::model::alarm::AlarmEventKind;
+use plantroom::model::command::{AlarmAction, Command, Operation};
 use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
+use plantroom::model::room::Input;
 use plantroom::model::time::{MonotonicMillis, Now, UnixMillis};
 use plantroom::model::value::Value;
 
@@ -146,7 +148,7 @@ struct World {
     engine: Engine,
     streams: BTreeMap<String, Arc<Stream>>,
     now_ms: u64,
-    seen: Vec<EventKind>,
+    seen: Vec<AlarmEventKind>,
 }
 
 impl World {
@@ -155,10 +157,10 @@ impl World {
         // What hides it is not there: here it stands alone.
         let of = AlarmDefinition { suppressed_by: Vec::new(), ..of.clone() };
         let rules = Rules { definitions: vec![Arc::new(of)], zone, ..Rules::default() };
-        let plan = EnginePlan { alarms: rules, ..EnginePlan::default() };
-        let mut world = Self { engine: Engine::default(), streams: BTreeMap::new(), now_ms: 0, seen: Vec::new() };
-        world.engine = Engine::new(plan, PersistedEngine::default(), "boot", world.now());
-        world
+        let plan = crate::alarms::plan_of(rules, Arc::default());
+        let begin = Now { mono: MonotonicMillis(1_000_000), wall: UnixMillis(1_780_243_200_000), wall_trusted: true };
+        let engine = Engine::new(plan, &Persisted::default(), "boot", begin);
+        Self { engine, streams: BTreeMap::new(), now_ms: 0, seen: Vec::new() }
     }
 
     fn now(&self) -> Now {
@@ -166,12 +168,12 @@ impl World {
         Now { mono: MonotonicMillis(1_000_000 + self.now_ms), wall, wall_trusted: true }
     }
 
-    fn step(&mut self, input: EngineInput<'_>) {
-        let out = self.engine.step(self.now(), input);
-        self.seen.extend(out.alarm.events.iter().map(|e| e.kind));
+    fn step(&mut self, input: Input<'_>) {
+        self.engine.step(self.now(), input);
+        self.seen.extend(self.engine.board().transitions.iter().map(|e| e.kind));
     }
 
-    fn phase(&mut self, courses: &Courses, length_ms: u64, every_ms: u64, until: EventKind) -> bool {
+    fn phase(&mut self, courses: &Courses, length_ms: u64, every_ms: u64, until: AlarmEventKind) -> bool {
         let begin = self.now_ms;
         while self.now_ms - begin <= length_ms {
             for (point, course) in courses {
@@ -195,13 +197,13 @@ impl World {
                 let at = Stamp { mono: now.mono, wall: now.wall, trusted: true };
                 let samples = vec![Some(course.at(self.now_ms - begin))];
                 let reading = Reading { stream, at, body: Body::Samples { samples, parts: vec![] } };
-                self.step(EngineInput::Reading(&reading));
+                self.step(Input::Reading(&reading));
             }
             if self.seen.contains(&until) {
                 return true;
             }
             self.now_ms += every_ms;
-            self.step(EngineInput::Tick);
+            self.step(Input::Tick);
         }
         false
     }
@@ -231,19 +233,23 @@ fn try_one(of: &AlarmDefinition) -> Result<(), String> {
         alarm.entry(i.clone()).or_default();
         calm.entry(i).or_default();
     }
-    if world.phase(&calm, length, every, EventKind::Raised) {
+    if world.phase(&calm, length, every, AlarmEventKind::Raised) {
         return Err(format!("is raised by what is good: {calm:?}"));
     }
-    if !world.phase(&alarm, length, every, EventKind::Raised) {
+    if !world.phase(&alarm, length, every, AlarmEventKind::Raised) {
         return Err(format!("is not raised by {alarm:?}"));
     }
     if of.latch {
-        let action = Action::Reset;
-        let command = AlarmCommand { key: of.key(), action, actor: "t".into(), note: String::new() };
-        let refused = world.engine.step(world.now(), EngineInput::Commands(&[command])).refused;
+        let action = AlarmAction::Reset;
+        let command = Command {
+            actor: crate::pages::person("t"),
+            note: String::new(),
+            operation: Operation::Alarm { keys: vec![of.key()], action },
+        };
+        let refused = world.engine.step(world.now(), Input::Command(&command)).refused;
         assert!(refused.is_some_and(|r| r.en.contains("still there")), "{}", of.key());
     }
-    if !world.phase(&calm, length, every, EventKind::Cleared) {
+    if !world.phase(&calm, length, every, AlarmEventKind::Cleared) {
         return Err(format!("does not clear by {calm:?}"));
     }
     Ok(())

@@ -87,7 +87,8 @@ fn a_number_without_a_safe_default_is_asked_for() {
 fn a_point_that_reports_a_fault_and_has_no_rule_is_named() {
     let site = device("environment", "room", "", &["smoke", "x_boiler_fault", "x_lamp"], "");
     let (problems, configuration) = load(&site);
-    let unwatched = config::check_alarms::unwatched_fault_points(&configuration.unwrap_or_else(|| panic!("{problems:?}")));
+    let unwatched =
+        config::check_alarms::unwatched_fault_points(&configuration.unwrap_or_else(|| panic!("{problems:?}")));
     assert_eq!(unwatched, [("room".to_string(), "x_boiler_fault".to_string())]);
 }
 

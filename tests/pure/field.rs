@@ -21,7 +21,7 @@ use plantroom::model::reading::{Body, Reading};
 use plantroom::model::value::Value;
 use plantroom::poll::bus::LinkWorker;
 use plantroom::poll::health::BusHealth;
-use plantroom::poll::{BusConfig, GroupConfig, DeviceMapping, UnitConfig};
+use plantroom::poll::{BusConfig, DeviceMapping, GroupConfig, UnitConfig};
 use plantroom::profile::Profile;
 use plantroom::profile::vocabulary::Vocabulary;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -320,7 +320,7 @@ pub fn unit(address: u8, profile: &Arc<Profile>, points: &[(String, u8, u16)], e
     let device: Arc<str> = address.to_string().into();
     let stream = Stream { device, source: "u/g".into(), every_ms, points: metas };
     let out = DeviceMapping { stream: Arc::new(stream), points: names };
-    let groups = vec![GroupConfig { name: "g".into(), interval_ms, device_mappings: vec![out] }];
+    let groups = vec![GroupConfig { name: "g".into(), interval_ms: every_ms, device_mappings: vec![out] }];
     UnitConfig { id: "u".into(), address, profile: Arc::clone(profile), timeout_ms: None, retries: 1, groups }
 }
 

@@ -171,7 +171,7 @@ proptest! {
             prop_assert_eq!(decode::decode_words(&point, &words[..2], &[]), Ok(Value::Exact(Decimal::from(i64::try_from(expect).unwrap()))));
         }
         let one = naive_bytes(&words[..1], order);
-        let byte = def(RegisterEncoding::Byte { is_high_byte, signed: true }, order, Decimal::ONE, Decimal::ZERO);
+        let byte = def(RegisterEncoding::Byte { is_high_byte: high, signed: true }, order, Decimal::ONE, Decimal::ZERO);
         let expect = naive_integer(&one[usize::from(!high)..=usize::from(!high)], true);
         prop_assert_eq!(decode::decode_words(&byte, &words[..1], &[]), Ok(Value::Exact(Decimal::from(i64::try_from(expect).unwrap()))));
         let bcd = def(RegisterEncoding::Bcd { registers: 2 }, order, Decimal::ONE, Decimal::ZERO);
@@ -287,8 +287,12 @@ fn journal_columns_under_mutation() {
         (0..40).map(|i| if i % 9 == 4 { Some(Err(Cause::Busy)) } else { exact(i * i) }).collect();
     let texts: Vec<Option<Sample>> = (0..40).map(|i| Some(Ok(Value::Text(format!("t{}", i / 20).into())))).collect();
     let floats: Vec<Option<Sample>> = (0..40u16).map(|i| Some(Ok(Value::F32(f32::from(i) * 0.1)))).collect();
-    let goods =
-        [column::encode_samples(&numbers), column::encode_samples(&texts), column::encode_samples(&floats), column::encode_integers(&[1, 5, 9])];
+    let goods = [
+        column::encode_samples(&numbers),
+        column::encode_samples(&texts),
+        column::encode_samples(&floats),
+        column::encode_integers(&[1, 5, 9]),
+    ];
     let offsets = column::encode_offsets(&[vec![0, 5], vec![0, 6]]);
     for i in 0..MUTATIONS {
         let good = &goods[random.below(goods.len())];
@@ -309,8 +313,10 @@ fn journal_columns_under_mutation() {
 fn words_that_are_too_few_are_no_value() {
     let line = SerialParams { baud: 9600, parity: Parity::Even, stop_bits: 1 };
     assert_eq!((line.bits_per_char(), line.silence_us()), (11, 4_011));
-    let reads =
-        [RegisterBlock { range: RegisterRange { register_type: RegisterType::Holding, address: 0, count: 1 }, words: vec![1] }];
+    let reads = [RegisterBlock {
+        range: RegisterRange { register_type: RegisterType::Holding, address: 0, count: 1 },
+        words: vec![1],
+    }];
     let point = def(RegisterEncoding::Int { registers: 2, signed: false }, Order::Abcd, Decimal::ONE, Decimal::ZERO);
     assert_eq!(decode::decode(&point, &reads), None);
 }

@@ -355,7 +355,11 @@ fn silence_of_a_block_is_not_the_units() {
     let forty: Vec<u16> = (0..40).collect();
     let long = Plant::new(&forty, 60).run(|a| if a.count > 10 { Act::Silence } else { Act::Good });
     assert!(forty.iter().all(|a| long.share(1, *a, 30_000) >= 0.9), "{}", long.share(1, 0, 30_000));
-    assert!(long.health[0].unreadable_ranges.join("").contains("requests more than planned"), "{:?}", long.health[0].unreadable_ranges);
+    assert!(
+        long.health[0].unreadable_ranges.join("").contains("requests more than planned"),
+        "{:?}",
+        long.health[0].unreadable_ranges
+    );
 }
 
 #[test]

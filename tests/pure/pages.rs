@@ -10,13 +10,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plantroom::config::doc::Texts;
+use plantroom::model::actor::{Actor, Role, Via};
+use plantroom::model::command::{PageReply, Reply};
 use plantroom::model::notification::DeliveryOutcome;
+use plantroom::model::page::{ConditionStatus, PageKind};
 use plantroom::model::point::LocalizedText;
 use plantroom::model::priority::Priority;
 use plantroom::model::time::{MonotonicMillis, Now, UnixMillis, duration_ms};
 use plantroom::oncall::answers;
 use plantroom::oncall::incident::IncidentStage;
-use plantroom::oncall::page::{OncallEvent, OncallEventKind, PageKind, PageReply, Reply, ConditionStatus};
+use plantroom::oncall::page::{OncallEvent, OncallEventKind};
 use plantroom::oncall::plan::OncallPlan;
 use plantroom::oncall::rota::Override;
 use plantroom::oncall::{Meta, Oncall, OncallOutput, PersistedIncident, PersistedOncall};
@@ -70,6 +73,11 @@ pub fn plan(header: &str) -> (Arc<OncallPlan>, UnixMillis) {
     (Arc::new(plan), UnixMillis(begin))
 }
 
+/// Somebody at the box.
+pub fn person(id: &str) -> Actor {
+    Actor::local(id, 0, Role::Engineer)
+}
+
 impl World {
     fn new(header: &str) -> Self {
         let (plan, begin) = plan(header);
@@ -117,7 +125,7 @@ impl World {
         }
         for send in &out.sends {
             let about: Vec<String> = send
-                .about
+                .items
                 .iter()
                 .map(|a| format!("{} {}#{}{}", a.kind.word(), a.key, a.occurrence, stands(a.condition)))
                 .collect();
@@ -194,7 +202,7 @@ impl World {
         );
     }
 
-    fn refused(&mut self, result: Result<(), String>) {
+    fn refused(&mut self, result: Result<(), impl std::fmt::Display>) {
         if let Err(why) = result {
             self.say(&format!("refused: {why}"));
         }
@@ -215,12 +223,22 @@ impl World {
             self.news(&key, OncallEventKind::Acknowledged { actor: by.clone() });
         }
         if said.is_on_site {
-            self.news(&key, OncallEventKind::Arrived { actor: by });
+            self.news(&key, OncallEventKind::Arrived { actor: by.clone() });
         }
         let refused = (!is_wanted && !said.is_on_site).then(|| LocalizedText::both("已有人接单", "somebody has it"));
         let reply = if said.is_on_site { Reply::Arrive } else { Reply::Acknowledge };
-        let reply = PageReply { needs_confirmation: true, ..PageReply::new(page.unwrap(), reply, channel) };
-        self.step(|oncall, now, out| oncall.record_reply(&reply, refused.as_ref(), now, out));
+        let reply = PageReply { needs_confirmation: true, ..PageReply::new(page.unwrap(), reply) };
+        let actor = Actor { via: Via::Message(channel.into()), ..person(&by) };
+        self.step(|oncall, now, out| oncall.record_reply(&reply, &actor, refused.as_ref(), now, out));
+    }
+
+    fn stand_in(&mut self, rota: &str, who: &str, after: &str, length: &str) {
+        let from = UnixMillis(self.now().wall.0 + duration(after) as i64);
+        let to = UnixMillis(from.0 + duration(length) as i64);
+        let wanted = Override { rota: rota.into(), from, to, person: who.into(), actor: "boss".into(), number: 0 };
+        let mut refused = Ok(());
+        self.step(|oncall, now, out| refused = oncall.add_override(wanted, &person("boss"), now, out));
+        self.refused(refused);
     }
 
     fn happens(&mut self, what: &str) {
@@ -244,38 +262,34 @@ impl World {
             ["reset", key, by] => self.news(key, OncallEventKind::Resolved(format!("{by} has reset it"))),
             ["arrived", key, by] => self.news(key, OncallEventKind::Arrived { actor: by.into() }),
             ["ack", key, by] => self.news(key, OncallEventKind::Acknowledged { actor: by.into() }),
-            ["handover", key, by, to] => self.news(key, OncallEventKind::HandedOver { actor: by.into(), to: to.into() }),
+            ["handover", key, by, to] => {
+                self.news(key, OncallEventKind::HandedOver { actor: by.into(), to: to.into() });
+            }
             ["late", key] => self.news(key, OncallEventKind::ArrivalOverdue),
             ["shelve", key] => self.news(key, OncallEventKind::Suppressed("it is shelved")),
             ["unshelve", key] => self.news(key, OncallEventKind::PageRequired(PageKind::Raised)),
             ["flood", "on"] => self.news("", OncallEventKind::FloodBegan { count: 11, within_ms: 600_000 }),
             ["flood", "off"] => self.news("", OncallEventKind::FloodEnded),
             ["channel", id, ref state @ ..] => drop(self.channels.insert(id.into(), state.join(" "))),
-            ["test", person] => {
-                let mut refused = Ok(());
-                self.step(|oncall, now, out| refused = oncall.send_test_page(person, "", now, out).map(drop));
+            ["test", id] => {
+                let mut refused: Result<(), LocalizedText> = Ok(());
+                self.step(|oncall, now, out| refused = oncall.send_test_page(id, &person(""), now, out).map(drop));
                 self.refused(refused);
             }
             ["answer", key, by] => {
                 let mut refused = Ok(());
-                self.step(|oncall, now, out| refused = oncall.answer_test(key, by, now, out));
+                self.step(|oncall, now, out| refused = oncall.answer_test(key, &person(by), now, out));
                 self.refused(refused);
             }
             ["reply", channel, number, ref text @ ..] => self.reply(channel, number, &text.join(" ")),
             ["withdraw", number] => {
                 let mut refused = Ok(());
-                self.step(|oncall, _, out| refused = oncall.remove_override(number.parse().unwrap(), "boss", out));
+                self.step(|oncall, _, out| {
+                    refused = oncall.remove_override(number.parse().unwrap(), &person("boss"), out);
+                });
                 self.refused(refused);
             }
-            ["standin", rota, person, after, length] => {
-                let from = UnixMillis(self.now().wall.0 + duration(after) as i64);
-                let to = UnixMillis(from.0 + duration(length) as i64);
-                let wanted =
-                    Override { rota: rota.into(), from, to, person: person.into(), actor: "boss".into(), number: 0 };
-                let mut refused = Ok(());
-                self.step(|oncall, now, out| refused = oncall.add_override(wanted, now, out));
-                self.refused(refused);
-            }
+            ["standin", rota, who, after, length] => self.stand_in(rota, who, after, length),
             ["kill"] => self.restart(0, false),
             ["restart", away] => self.restart(duration(away), true),
             ["untrusted"] => self.trusted = false,
@@ -342,9 +356,9 @@ fn pages_come_out_as_they_are_written() {
 /// Every rule of the catalogue fits into a short message, in both languages, with its first line whole where it can be.
 #[test]
 fn every_alarm_fits_into_a_short_message() {
-    use plantroom::oncall::page::PageItem;
-    use plantroom::oncall::settings::Language;
-    use plantroom::oncall::text::{MessageSubject, SHORT, message};
+    use plantroom::model::page::PageItem;
+    use plantroom::model::point::Language;
+    use plantroom::presentation::message::{MessageSubject, SHORT, message};
     let catalogue = plantroom::config::builtin::read(None, &mut plantroom::config::doc::Problems::default());
     let fill = |text: &str| text.replace("{v}", "1.82").replace("{limit}", "1.6").replace("{n}", "2");
     let mut count = 0;
@@ -390,9 +404,9 @@ fn every_alarm_fits_into_a_short_message() {
 
 #[test]
 fn messages_in_both_languages() {
-    use plantroom::oncall::page::PageItem;
-    use plantroom::oncall::settings::Language;
-    use plantroom::oncall::text::{MessageSubject, message};
+    use plantroom::model::page::PageItem;
+    use plantroom::model::point::Language;
+    use plantroom::presentation::message::{MessageSubject, message};
     let about = |kind, key: &str, by: &str| PageItem {
         page: 7,
         kind,

@@ -22,7 +22,11 @@ fn value(keys: &str, words: &str) -> String {
     let profile = profile.unwrap_or_else(|| panic!("{keys}: {findings:?}"));
     let def = &profile.variants[0].points[0];
     let words: Vec<u16> = words.split_whitespace().map(|w| u16::from_str_radix(w, 16).unwrap()).collect();
-    let span = RegisterRange { register_type: RegisterType::Holding, address: 100, count: u16::try_from(words.len()).unwrap() };
+    let span = RegisterRange {
+        register_type: RegisterType::Holding,
+        address: 100,
+        count: u16::try_from(words.len()).unwrap(),
+    };
     match decode::decode(def, &[RegisterBlock { range: span, words }]) {
         Some(Ok(value)) => value.to_string(),
         Some(Err(cause)) => format!("bad: {}", cause.word()),

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plantroom::alarm::build::{self, RuleSubject};
-use plantroom::alarm::event::{Action, AlarmCommand, Event, EventKind};
 use plantroom::alarm::life::Alarm;
 use plantroom::alarm::{self, Rules};
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
-use plantroom::engine::{Engine, EngineInput, EngineOutput, EnginePlan, PersistedEngine};
+use plantroom::engine::{Engine, EnginePlan, Persisted};
+use plantroom::model::alarm::{AlarmEvent, AlarmEventKind};
+use plantroom::model::command::{AlarmAction, Command, Operation};
 use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Stamp};
+use plantroom::model::room::Input;
 use plantroom::model::time::{MonotonicMillis, Now, UnixMillis};
 use plantroom::model::value::Value;
 
@@ -59,7 +61,7 @@ struct Told {
 struct Site {
     engine: Engine,
     plan: EnginePlan,
-    kept: BTreeMap<String, alarm::PersistedAlarm>,
+    kept: Persisted,
     told: BTreeMap<Arc<str>, Told>,
     /// Alarms that wait for somebody, or for a reset.
     waiting: BTreeSet<Arc<str>>,
@@ -150,11 +152,13 @@ impl Site {
         let (definitions, devices) = assets();
         let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
         let rules = Rules { definitions: definitions.into_iter().map(Arc::new).collect(), zone, ..Rules::default() };
-        let plan = EnginePlan { alarms: rules, report_interval_ms: 24 * HOUR, ..EnginePlan::default() };
+        let mut plan = crate::alarms::plan_of(rules, Arc::default());
+        plan.rooms.liveness.repeat_every_ms = 24 * HOUR;
+        plan.rooms.alarm.summary_every_ms = 24 * HOUR;
         let mut site = Self {
-            engine: Engine::default(),
+            engine: Engine::new(EnginePlan::default(), &Persisted::default(), "", Now::default()),
             plan,
-            kept: BTreeMap::new(),
+            kept: Persisted::default(),
             told: BTreeMap::new(),
             waiting: BTreeSet::new(),
             devices,
@@ -170,7 +174,7 @@ impl Site {
             steps: 0,
             faults: std::env::var("PLANTROOM_FAULTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60),
         };
-        site.engine = Engine::new(site.plan.clone(), PersistedEngine::default(), "boot-0", site.now());
+        site.engine = Engine::new(site.plan.clone(), &Persisted::default(), "boot-0", site.now());
         site
     }
 
@@ -183,93 +187,88 @@ impl Site {
         panic!("PLANTROOM_SEED={} hour {}: {what}", self.seed, self.at / HOUR);
     }
 
-    fn step(&mut self, input: EngineInput<'_>) {
+    fn step(&mut self, input: Input<'_>) {
         self.steps += 1;
-        let out = self.engine.step(self.now(), input);
-        self.take(out);
+        let effects = self.engine.step(self.now(), input);
+        for event in self.engine.board().transitions.clone() {
+            self.events += 1;
+            self.check(&event);
+        }
+        for change in effects.decided.keep.iter().filter(|k| k.room == "alarm") {
+            let key: Arc<str> = change.key.as_str().into();
+            let needs_somebody = self.engine.alarms().get(&key).is_some_and(|(_, a)| a.needs_ack || a.latched);
+            if needs_somebody {
+                self.waiting.insert(key);
+            } else {
+                self.waiting.remove(&key);
+            }
+        }
+        crate::alarms::keep(&mut self.kept, effects.decided.keep);
         if let Some(wake) = self.engine.next_wake()
             && wake <= self.now().mono
-            && matches!(input, EngineInput::Tick)
+            && matches!(input, Input::Tick)
         {
             self.fail(&format!("wants to be asked again at {wake:?}, which is over"));
         }
     }
 
-    fn take(&mut self, out: EngineOutput) {
-        for event in &out.alarm.events {
-            self.events += 1;
-            self.check(event);
-        }
-        for (key, kept) in out.alarm.changed {
-            if kept.as_ref().is_some_and(|k| k.alarm.needs_ack || k.alarm.latched) {
-                self.waiting.insert(Arc::clone(&key));
-            } else {
-                self.waiting.remove(&key);
-            }
-            match kept {
-                Some(kept) => drop(self.kept.insert(key.to_string(), kept)),
-                None => drop(self.kept.remove(&*key)),
-            }
-        }
-    }
-
     /// Each alarm is raised and cleared in turn; what is not told is not told; who owns it is known.
-    fn check(&mut self, e: &Event) {
+    fn check(&mut self, e: &AlarmEvent) {
         if e.key.is_empty() {
             return;
         }
         let mut told = self.told.remove(&e.key).unwrap_or_default();
         let is_right = match e.kind {
-            EventKind::Raised => {
+            AlarmEventKind::Raised => {
                 let right = !told.active && e.occurrence == told.occurrence + 1;
                 (told.active, told.occurrence, told.owned) = (true, e.occurrence, false);
                 self.raised.insert(Arc::clone(&e.key));
                 right
             }
-            EventKind::Cleared => std::mem::replace(&mut told.active, false),
-            EventKind::Escalated => {
+            AlarmEventKind::Cleared => std::mem::replace(&mut told.active, false),
+            AlarmEventKind::Escalated => {
                 told.owned = false;
                 told.active
             }
-            EventKind::Reminded => {
+            AlarmEventKind::Reminded => {
                 let right = told.active && told.owned;
                 told.owned = false;
                 right
             }
-            EventKind::AcknowledgeOverdue => told.active && !told.owned,
-            EventKind::Deescalated
-            | EventKind::InputBad
-            | EventKind::InputRestored
-            | EventKind::Suppressed
-            | EventKind::Unsuppressed
-            | EventKind::ArriveOverdue
-            | EventKind::Chattering
-            | EventKind::SampleInjected
-            | EventKind::RuleAdded
-            | EventKind::RuleChanged
-            | EventKind::RuleRemoved
-            | EventKind::ResolveOverdue => told.active,
-            EventKind::Acknowledged => !std::mem::replace(&mut told.owned, true),
-            EventKind::HandedOver => {
+            AlarmEventKind::AcknowledgeOverdue => told.active && !told.owned,
+            AlarmEventKind::Deescalated
+            | AlarmEventKind::InputBad
+            | AlarmEventKind::InputRestored
+            | AlarmEventKind::Suppressed
+            | AlarmEventKind::Unsuppressed
+            | AlarmEventKind::ArriveOverdue
+            | AlarmEventKind::Chattering
+            | AlarmEventKind::SampleInjected
+            | AlarmEventKind::RuleAdded
+            | AlarmEventKind::RuleChanged
+            | AlarmEventKind::RuleRemoved
+            | AlarmEventKind::ResolveOverdue => told.active,
+            AlarmEventKind::Acknowledged => !std::mem::replace(&mut told.owned, true),
+            AlarmEventKind::HandedOver => {
                 // Whoever has it now has to say yes.
                 told.owned = false;
                 true
             }
-            EventKind::Shelved => {
+            AlarmEventKind::Shelved => {
                 told.shelved = true;
                 true
             }
-            EventKind::Unshelved => std::mem::replace(&mut told.shelved, false),
-            EventKind::OutOfService => !std::mem::replace(&mut told.out, true),
-            EventKind::ReturnedToService => std::mem::replace(&mut told.out, false),
+            AlarmEventKind::Unshelved => std::mem::replace(&mut told.shelved, false),
+            AlarmEventKind::OutOfService => !std::mem::replace(&mut told.out, true),
+            AlarmEventKind::ReturnedToService => std::mem::replace(&mut told.out, false),
             // Whoever inspects what is locked is there although its condition is gone.
-            EventKind::Arrived => told.active || self.engine.alarm(&e.key).is_some_and(|(of, _)| of.latch),
-            EventKind::Reset => !told.active,
-            EventKind::Removed | EventKind::AlarmFloodBegan | EventKind::AlarmFloodEnded => true,
+            AlarmEventKind::Arrived => told.active || self.engine.alarms().get(&e.key).is_some_and(|(of, _)| of.latch),
+            AlarmEventKind::Reset => !told.active,
+            AlarmEventKind::Removed | AlarmEventKind::AlarmFloodBegan | AlarmEventKind::AlarmFloodEnded => true,
         };
         if !is_right
             || e.occurrence != told.occurrence
-            || ((told.shelved || told.out) && !e.is_silenced && e.kind != EventKind::ReturnedToService)
+            || ((told.shelved || told.out) && !e.is_silenced && e.kind != AlarmEventKind::ReturnedToService)
         {
             self.fail(&format!("{e:?} after active {} owned {} shelved {}", told.active, told.owned, told.shelved));
         }
@@ -285,7 +284,7 @@ impl Site {
                 break;
             }
             self.at = at;
-            self.step(EngineInput::Tick);
+            self.step(Input::Tick);
         }
         self.at = end;
         for i in 0..self.devices.len() {
@@ -338,7 +337,7 @@ impl Site {
             Body::Samples { samples: device.values.iter().map(sample).collect(), parts: Vec::new() }
         };
         let reading = Reading { stream: Arc::clone(&device.stream), at: stamp, body };
-        self.step(EngineInput::Reading(&reading));
+        self.step(Input::Reading(&reading));
     }
 
     fn people(&mut self) {
@@ -349,20 +348,21 @@ impl Site {
             }
             let for_ms = (1 + self.random.below(20)) * HOUR;
             let actions = [
-                Action::Acknowledge,
-                Action::Acknowledge,
-                Action::Arrive,
-                Action::HandOver { to: "another".into() },
-                Action::Reset,
-                Action::Shelve { for_ms },
-                Action::Unshelve,
-                Action::TakeOutOfService,
-                Action::ReturnToService,
+                AlarmAction::Acknowledge,
+                AlarmAction::Acknowledge,
+                AlarmAction::Arrive,
+                AlarmAction::HandOver { to: "another".into() },
+                AlarmAction::Reset,
+                AlarmAction::Shelve { for_ms },
+                AlarmAction::Unshelve,
+                AlarmAction::TakeOutOfService,
+                AlarmAction::ReturnToService,
             ];
             let action = actions[usize::try_from(self.random.below(9)).unwrap()].clone();
-            let command = AlarmCommand { key, action, actor: "somebody".into(), note: String::new() };
+            let operation = Operation::Alarm { keys: vec![key], action };
+            let command = Command { actor: crate::pages::person("somebody"), note: String::new(), operation };
             // What cannot be done is refused, and changes nothing.
-            self.step(EngineInput::Commands(&[command]));
+            self.step(Input::Command(&command));
         }
     }
 
@@ -378,20 +378,20 @@ impl Site {
                 shelved: a.shelved.clone().map(|s| alarm::life::Shelf { until: 0, ..s }),
                 ..a.clone()
             };
-            engine.alarms().filter(|(_, _, a)| !a.is_normal()).map(|(k, _, a)| (k.to_string(), plain(a))).collect()
+            engine
+                .alarms()
+                .all()
+                .filter(|(_, _, a)| !a.is_normal())
+                .map(|(k, _, a)| (k.to_string(), plain(a)))
+                .collect()
         };
         let before = state(&self.engine);
-        let snapshot = self.engine.snapshot();
+        crate::alarms::keep(&mut self.kept, self.engine.snapshots());
         if self.random.once_in(2) {
             self.mono_offset = 60_000 - self.at as i64;
             self.boot = format!("boot-{}", self.at);
         }
-        self.engine = Engine::new(
-            self.plan.clone(),
-            PersistedEngine { snapshot, alarms: self.kept.clone(), ..PersistedEngine::default() },
-            &self.boot,
-            self.now(),
-        );
+        self.engine = Engine::new(self.plan.clone(), &self.kept, &self.boot, self.now());
         let after = state(&self.engine);
         if before != after {
             let lost: Vec<_> = before.iter().filter(|b| !after.contains(b)).take(3).collect();
@@ -411,7 +411,7 @@ fn years_of_a_site_keep_what_must_hold() {
         u64::from(now.subsec_nanos()) | now.as_secs() << 30
     });
     let mut site = Site::new(seed);
-    let alarms = site.plan.alarms.definitions.len();
+    let alarms = site.plan.rooms.alarm.rules.definitions.len();
     for _ in 0..hours(years) {
         site.hour();
     }

@@ -37,7 +37,7 @@ const LIMITS: [&str; 3] = ["max-series", "max-values", "limit exceeded"];
 /// Classifies an answer. 408, 425, 429: later; 5xx too, unless the text is about the body. 400, 422: something in the body. 413: too large.
 /// 401, 403, 404 and all others, which no retry remedies: paused.
 pub fn classify(answer: &WriteAnswer) -> WriteVerdict {
-    let contains_any = |list: &[&str]| list.iter().any(|words| answer.body.contains(reason_text));
+    let contains_any = |list: &[&str]| list.iter().any(|words| answer.body.contains(words));
     let is_of_body = || contains_any(&BODY_ERRORS) || (answer.status != 503 && contains_any(&LIMITS));
     match answer.status {
         200..=299 => WriteVerdict::Stored,
@@ -89,16 +89,16 @@ pub fn is_partly_stored(answer: &WriteAnswer, lines: usize) -> bool {
 
 /// Whether a reason is a limit on the number of series; writes to existing series still succeed.
 pub fn is_series_limit(said: &str) -> bool {
-    ["max-series", "max-values", "series limit", "cardinality"].iter().any(|words| said.contains(reason_text))
+    ["max-series", "max-values", "series limit", "cardinality"].iter().any(|words| said.contains(words))
 }
 
 /// Status and message of an answer in one line; the message is cut after 300 characters.
-pub fn reason_text(answer: &WriteAnswer) -> String {
-    let json: Option<serde_json::Value> = serde_json::from_str(&answer.body).ok();
+pub fn reason_text(said: &WriteAnswer) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_str(&said.body).ok();
     let message = json.and_then(|j| j["message"].as_str().or_else(|| j["error"].as_str()).map(str::to_string));
-    let text = message.unwrap_or_else(|| answer.body.clone());
+    let text = message.unwrap_or_else(|| said.body.clone());
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect();
-    if text.is_empty() { format!("status {}", answer.status) } else { format!("status {}: {text}", answer.status) }
+    if text.is_empty() { format!("status {}", said.status) } else { format!("status {}: {text}", said.status) }
 }
 
 #[cfg(test)]

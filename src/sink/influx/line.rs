@@ -207,7 +207,10 @@ pub fn series_and_fields(line: &str) -> Option<(String, Vec<&str>)> {
 }
 
 /// Splits a body into the lines to send and the values for which `refused` returns a reason, each as a line of its own.
-pub fn split_rejected(body: &str, mut reason_for: impl FnMut(&str) -> Option<String>) -> (String, Vec<(String, String)>) {
+pub fn split_rejected(
+    body: &str,
+    mut reason_for: impl FnMut(&str) -> Option<String>,
+) -> (String, Vec<(String, String)>) {
     let (mut rest, mut out) = (String::with_capacity(body.len()), Vec::new());
     for line in lines(body) {
         let Some((head, fields, time)) = split_line(line) else { continue };

@@ -305,7 +305,9 @@ impl InfluxSink {
                     self.progress.ack_gap(after, upto);
                     self.context.journal.ack(&self.cursor, self.progress.stored_position());
                 }
-                SendOutcome::Retry(left) | SendOutcome::Rejected(left) => return self.rejected_live.push_front((left, after, upto)),
+                SendOutcome::Retry(left) | SendOutcome::Rejected(left) => {
+                    return self.rejected_live.push_front((left, after, upto));
+                }
             }
             self.publish_health();
         }
@@ -347,7 +349,8 @@ impl InfluxSink {
             return false;
         }
         let Some(allowed) = self.backfill_allowance() else { return false };
-        let reader = self.backfill_reader.take().unwrap_or_else(|| Cursor::new(self.context.journal.clone(), begin.clone()));
+        let reader =
+            self.backfill_reader.take().unwrap_or_else(|| Cursor::new(self.context.journal.clone(), begin.clone()));
         let Some((reader, items)) = fetch(reader, allowed).await else { return false };
         let mut body = String::new();
         let mut values = 0;

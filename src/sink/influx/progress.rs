@@ -132,11 +132,21 @@ mod tests {
         assert_eq!((p.stored_position(), p.backfill_position()), (Position::at(20), None));
         // The store was unreachable while 21..=50 were recorded.
         p.skip_to(50);
-        assert_eq!((p.live(), missing(&p), p.stored_position()), (50, 30, Position::at(20)), "nothing is done beyond the floor");
+        assert_eq!(
+            (p.live(), missing(&p), p.stored_position()),
+            (50, 30, Position::at(20)),
+            "nothing is done beyond the floor"
+        );
         p.ack_live(60);
         let ahead = vec![AckedRange { after: 50, upto: 60 }];
         assert_eq!(p.stored_position(), Position { acked_ranges: ahead, ..Position::at(20) });
-        assert!(p.needs_backfill(21) && p.needs_backfill(50) && !p.needs_backfill(51) && !p.needs_backfill(20) && !p.needs_backfill(61));
+        assert!(
+            p.needs_backfill(21)
+                && p.needs_backfill(50)
+                && !p.needs_backfill(51)
+                && !p.needs_backfill(20)
+                && !p.needs_backfill(61)
+        );
         assert!(!p.ack_backfill(Position::at(40)), "it goes on where it is");
         // A second outage, and a restart in the middle of it.
         p.skip_to(80);
@@ -162,7 +172,10 @@ mod tests {
         p.ack_live(45);
         assert_eq!((p.stored_position().low_watermark, missing(&p)), (20, 15));
         p.ack_gap(35, 40);
-        assert_eq!((p.stored_position().low_watermark, p.stored_position().acked_ranges.len(), missing(&p)), (20, 1, 10));
+        assert_eq!(
+            (p.stored_position().low_watermark, p.stored_position().acked_ranges.len(), missing(&p)),
+            (20, 1, 10)
+        );
         p.ack_gap(20, 30);
         assert_eq!((p.stored_position(), p.backfill_position(), missing(&p)), (Position::at(45), None, 0));
         p.ack_live(50);

@@ -7,7 +7,7 @@ use crate::journal::cursor::Position;
 use crate::journal::fetch::Cursor;
 use crate::model::time::UnixMillis;
 use crate::sink::influx::send::{BodyTransfer, SendOutcome};
-use crate::sink::influx::{InfluxSink, BACKFILL_RETRY_MS, fetch};
+use crate::sink::influx::{BACKFILL_RETRY_MS, InfluxSink, fetch};
 use crate::sink::report::Filter;
 use crate::sink::resend::ResendRange;
 
@@ -38,7 +38,16 @@ impl InfluxSink {
                     tokio::task::spawn_blocking(move || journal.segments_between(range.from_ms, range.to_ms)).await;
                 let todo: VecDeque<(u64, u64)> = found.unwrap_or_default().into();
                 let (of, filter) = (todo.len(), Filter::new(self.settings.report.clone()));
-                ResendJob { range, pending_segments: todo, total_segments: of, reader: None, filter, pending_body: None, values: 0, not_before_ms: 0 }
+                ResendJob {
+                    range,
+                    pending_segments: todo,
+                    total_segments: of,
+                    reader: None,
+                    filter,
+                    pending_body: None,
+                    values: 0,
+                    not_before_ms: 0,
+                }
             }
         };
         let made_progress = self.resend_some(&mut job).await;

@@ -87,7 +87,8 @@ impl InfluxSink {
             RetentionProbe::Written { mark, at_ms, tries } if now_ms >= at_ms => {
                 let since = self.context.clock.wall().0 - 500 * DAY_MS;
                 let read =
-                    tokio::time::timeout(Duration::from_millis(self.settings.timeout_ms), self.client.read_back(since)).await;
+                    tokio::time::timeout(Duration::from_millis(self.settings.timeout_ms), self.client.read_back(since))
+                        .await;
                 match read.ok().and_then(|answers| answers.iter().find_map(|a| dropped(a, mark))) {
                     Some(words) => {
                         if !words.is_empty() {

@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 
 use crate::sink::SinkHealth;
 use crate::sink::dead_letters::DeadLetter;
-use crate::sink::influx::answer::{WriteAnswer, WriteVerdict, is_partly_stored, is_series_limit, classify, reason_text};
-use crate::sink::influx::{BATCH_MIN, InfluxSink, BACKOFF_MAX_MS, PAUSED_MS, RETRY_AFTER_MAX, line};
+use crate::sink::influx::answer::{
+    WriteAnswer, WriteVerdict, classify, is_partly_stored, is_series_limit, reason_text,
+};
+use crate::sink::influx::{BACKOFF_MAX_MS, BATCH_MIN, InfluxSink, PAUSED_MS, RETRY_AFTER_MAX, line};
 use crate::sink::refusals::Admission;
 
 /// Consecutive rejected values after which a probe checks whether the store accepts anything.
@@ -66,8 +68,8 @@ impl BodyTransfer {
     /// does not.
     fn record_server_error(&mut self, status: u16) -> bool {
         self.server_errors_of_value += 1;
-        let is_blamed =
-            self.server_errors_of_value >= if matches!(status, 502..=504) { GATEWAY_FAULTS_MAX } else { VALUE_FAULTS_MAX };
+        let is_blamed = self.server_errors_of_value
+            >= if matches!(status, 502..=504) { GATEWAY_FAULTS_MAX } else { VALUE_FAULTS_MAX };
         if is_blamed {
             self.server_errors_of_value = 0;
         }
@@ -142,7 +144,9 @@ impl InfluxSink {
                     self.context.health.too_old.fetch_add(old as u64, Ordering::Relaxed);
                     self.record_stored(values - old);
                 }
-                (WriteVerdict::PartiallyStored(list), Ok(answer)) => self.handle_partial_write(&mut sending, &body, &list, &answer),
+                (WriteVerdict::PartiallyStored(list), Ok(answer)) => {
+                    self.handle_partial_write(&mut sending, &body, &list, &answer);
+                }
                 (WriteVerdict::Rejected, Ok(answer)) => {
                     if !self.handle_rejection(&mut sending, body, &answer).await {
                         self.record_failure(false, Ok(answer));
@@ -201,7 +205,7 @@ impl InfluxSink {
         let values: usize = skipped.iter().map(|(what, _)| line::values(what)).sum();
         self.context.health.dead_lettered.fetch_add(values as u64, Ordering::Relaxed);
         let words = format!("{}: {said} (of the past: `plantroom resend` writes it again)", what.trim_end());
-        SinkHealth::set_text(&self.context.health.last_dead_letter, reason_text);
+        SinkHealth::set_text(&self.context.health.last_dead_letter, words);
     }
 
     /// Removes the values of series that count as rejected from a body and adds them to `sending.left_out`.
@@ -211,7 +215,8 @@ impl InfluxSink {
             return body;
         }
         let now = self.context.clock.mono_us();
-        let said = |key: &str| if let Admission::Reject(said) = refusals.admission(key, now) { Some(said) } else { None };
+        let said =
+            |key: &str| if let Admission::Reject(said) = refusals.admission(key, now) { Some(said) } else { None };
         let (rest, refused) = line::split_rejected(&body, said);
         sending.skipped.extend(refused);
         rest
@@ -276,7 +281,13 @@ impl InfluxSink {
     }
 
     /// Everything is stored except these lines, each of which is bisected.
-    fn handle_partial_write(&mut self, sending: &mut BodyTransfer, body: &str, list: &[(usize, String)], answer: &WriteAnswer) {
+    fn handle_partial_write(
+        &mut self,
+        sending: &mut BodyTransfer,
+        body: &str,
+        list: &[(usize, String)],
+        answer: &WriteAnswer,
+    ) {
         let lines: Vec<&str> = line::lines(body).collect();
         let listed = |i: usize| list.iter().find(|(n, _)| *n == i + 1);
         let good: String =

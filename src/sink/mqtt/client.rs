@@ -304,7 +304,10 @@ fn event_from_v5(event: rumqttc::v5::Event) -> MqttEvent {
                 PubAckReason::Success | PubAckReason::NoMatchingSubscribers => None,
                 reason => {
                     let said = ack.properties.and_then(|p| p.reason_string).map_or(String::new(), |s| format!(": {s}"));
-                    Some(Refused { reason: format!("{reason:?}{said}"), is_quota_exceeded: reason == PubAckReason::QuotaExceeded })
+                    Some(Refused {
+                        reason: format!("{reason:?}{said}"),
+                        is_quota_exceeded: reason == PubAckReason::QuotaExceeded,
+                    })
                 }
             };
             MqttEvent::Acked(ack.pkid, refused)

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::LogLimit;
 use crate::model::text::{REMARK, one_line};
 use crate::sink::SinkHealth;
-use crate::sink::mqtt::client::{Connection, DisconnectKind, Disconnect, MqttEvent, MqttMessage, ReceivedMessage};
+use crate::sink::mqtt::client::{Connection, Disconnect, DisconnectKind, MqttEvent, MqttMessage, ReceivedMessage};
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
 use crate::sink::mqtt::reconnect::{Backoff, ConnectionSummary};
 use crate::sink::mqtt::settings::MqttSettings;
@@ -116,7 +116,11 @@ pub async fn run(context: CommandListenerContext, stop: CancellationToken) {
 
 /// Runs one connection to its end and returns why it ended; `None`: the next one makes another offer at once. `accepted` is set to the
 /// time at which the broker accepted it.
-async fn connection(context: &CommandListenerContext, offers: &mut Offers, accepted: &mut Option<Instant>) -> Option<Disconnect> {
+async fn connection(
+    context: &CommandListenerContext,
+    offers: &mut Offers,
+    accepted: &mut Option<Instant>,
+) -> Option<Disconnect> {
     let (settings, site) = (&context.settings, &context.site);
     let client_id = format!("{}-commands", settings.client_id(site));
     let head = format!("{}/{site}/command/", settings.prefix);
@@ -156,7 +160,9 @@ async fn connection(context: &CommandListenerContext, offers: &mut Offers, accep
                 }
             }
             // The connection stays open if the subscription is rejected.
-            Ok(MqttEvent::Subscribed(result)) => (context.on_listening)(result.map_err(|why| format!("{head}#: {why}"))),
+            Ok(MqttEvent::Subscribed(result)) => {
+                (context.on_listening)(result.map_err(|why| format!("{head}#: {why}")));
+            }
             Ok(_) => {}
             Err(ended) => return Some(ended),
         }
@@ -176,7 +182,8 @@ async fn execute(command: &str, received: &ReceivedMessage, handler: &CommandHan
     if received.payload.len() > PAYLOAD_MAX {
         return Err(format!("{} bytes are no command", received.payload.len()));
     }
-    let request: CommandRequest = serde_json::from_slice(&received.payload).map_err(|e| format!("that is no command: {e}"))?;
+    let request: CommandRequest =
+        serde_json::from_slice(&received.payload).map_err(|e| format!("that is no command: {e}"))?;
     if request.token.is_empty() && (request.alarm.is_empty() || request.actor.is_empty()) {
         return Err("alarm and by are wanted, or a token".to_string());
     }

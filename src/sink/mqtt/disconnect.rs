@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::http;
-use crate::sink::mqtt::client::{DisconnectKind, Disconnect};
+use crate::sink::mqtt::client::{Disconnect, DisconnectKind};
 
 /// Classifies an error of an MQTT 3.1.1 connection.
 pub fn classify_v4(error: &rumqttc::ConnectionError) -> Disconnect {
@@ -13,7 +13,9 @@ pub fn classify_v4(error: &rumqttc::ConnectionError) -> Disconnect {
         // A broker that does not understand the CONNECT may wait for more bytes, so a timeout counts as closed.
         C::MqttState(S::ConnectionAborted) | C::NetworkTimeout => DisconnectKind::Closed,
         C::MqttState(S::Io(e) | S::Deserialization(rumqttc::mqttbytes::Error::Io(e))) | C::Io(e) => classify_io(e),
-        C::ConnectionRefused(ConnectReturnCode::RefusedProtocolVersion) | C::NotConnAck(_) => DisconnectKind::NotUnderstood,
+        C::ConnectionRefused(ConnectReturnCode::RefusedProtocolVersion) | C::NotConnAck(_) => {
+            DisconnectKind::NotUnderstood
+        }
         _ => DisconnectKind::Broke,
     };
     Disconnect { kind: end, reason: words(end, http::chain(error)) }
@@ -79,8 +81,12 @@ fn classify_io(error: &io::Error) -> DisconnectKind {
 
 fn words(end: DisconnectKind, said: String) -> String {
     match end {
-        DisconnectKind::Closed if said.contains("closed by peer") => "the broker closed the connection without a word".to_string(),
-        DisconnectKind::TakenOver => format!("{said}; another client has the same id: give each a client_id of its own"),
+        DisconnectKind::Closed if said.contains("closed by peer") => {
+            "the broker closed the connection without a word".to_string()
+        }
+        DisconnectKind::TakenOver => {
+            format!("{said}; another client has the same id: give each a client_id of its own")
+        }
         DisconnectKind::RetainRefused => format!("{said}; retain = false says the same"),
         DisconnectKind::QosRefused => format!("{said}; qos = 0 says the same"),
         _ => said,

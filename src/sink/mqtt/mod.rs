@@ -34,7 +34,7 @@ use crate::journal::Journal;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::Cursor;
 use crate::sink::dead_letters::{DeadLetter, DeadLetters};
-use crate::sink::mqtt::client::{BrokerCapabilities, Connection, DisconnectKind, Disconnect, MqttEvent, MqttMessage};
+use crate::sink::mqtt::client::{BrokerCapabilities, Connection, Disconnect, DisconnectKind, MqttEvent, MqttMessage};
 use crate::sink::mqtt::culprit::Trial;
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
 use crate::sink::mqtt::reconnect::{Backoff, ConnectionSummary};
@@ -72,7 +72,8 @@ pub struct Context {
 impl Context {
     pub fn new(settings: MqttSettings, sink_context: SinkContext) -> Self {
         let retained_file = state_file(&sink_context.state_dir, "retained", &settings.name, "txt");
-        let SinkContext { site, journal, retained_topics: states, clock, health, dead_letters: aside, .. } = sink_context;
+        let SinkContext { site, journal, retained_topics: states, clock, health, dead_letters: aside, .. } =
+            sink_context;
         Self { settings, site, journal, retained_topics: states, clock, health, dead_letters: aside, retained_file }
     }
 }
@@ -144,11 +145,17 @@ pub async fn run(context: Context, stop: CancellationToken) {
             return;
         }
         let Some(ended) = ended else { continue };
-        let lasted_ms =
-            if sink.connected { (sink.context.clock.mono_us().saturating_sub(sink.accepted_us) / 1_000).max(1) } else { 0 };
+        let lasted_ms = if sink.connected {
+            (sink.context.clock.mono_us().saturating_sub(sink.accepted_us) / 1_000).max(1)
+        } else {
+            0
+        };
         let taken_over = ended.kind == DisconnectKind::TakenOver;
         let pause_ms = pauses.next_pause_ms(ConnectionSummary { lasted_ms, has_acked: sink.has_acked, taken_over });
-        sink.context.health.has_client_id_conflict.store(taken_over && pauses.short_connections() >= 2, Ordering::Relaxed);
+        sink.context
+            .health
+            .has_client_id_conflict
+            .store(taken_over && pauses.short_connections() >= 2, Ordering::Relaxed);
         sink.handle_disconnect(&ended, pauses.short_connections());
         let jitter = sink.context.clock.mono_us() % (pause_ms / 2);
         tokio::select! {
@@ -305,7 +312,9 @@ impl MqttSink {
 
     fn handle_event(&mut self, happened: MqttEvent) {
         match happened {
-            MqttEvent::Sent(packet) if self.offers.now().is_qos1 => self.window.sent(packet, self.context.clock.mono_us()),
+            MqttEvent::Sent(packet) if self.offers.now().is_qos1 => {
+                self.window.sent(packet, self.context.clock.mono_us());
+            }
             MqttEvent::Sent(_) => {
                 if let Some(id) = self.window.first_queued() {
                     let (count, reached) = self.window.sent_without_ack();

@@ -81,7 +81,11 @@ impl Offers {
     pub fn now(&self) -> Offer {
         let offer = self.all[self.at];
         let acked = offer.is_qos1 && self.announced.supports_qos1 && !self.rejects_qos1 && !self.acks_unsent_packets;
-        Offer { is_qos1: acked, retain: offer.retain && self.announced.supports_retain && !self.rejects_retain, ..offer }
+        Offer {
+            is_qos1: acked,
+            retain: offer.retain && self.announced.supports_retain && !self.rejects_retain,
+            ..offer
+        }
     }
 
     /// Records a connection that ended before it was accepted.
@@ -208,7 +212,10 @@ mod tests {
             assert!(offers.unused_features().is_empty());
         }
         // What the broker announces is valid for that connection only.
-        assert_eq!(offers.record_accepted(&BrokerCapabilities { supports_qos1: false, supports_retain: false, ..able() }), Accepted::Keep);
+        assert_eq!(
+            offers.record_accepted(&BrokerCapabilities { supports_qos1: false, supports_retain: false, ..able() }),
+            Accepted::Keep
+        );
         assert_eq!(offers.now(), offer(Version::V5, false, false));
         assert_eq!(offers.record_accepted(&able()), Accepted::Keep);
         assert_eq!(offers.now(), offer(Version::V5, true, true));

@@ -244,7 +244,8 @@ impl MqttSink {
     /// Queues the dead letters that an operator has asked to send again.
     pub(super) fn queue_dead_letters(&mut self) {
         // A record without a topic is not a message.
-        self.resends.extend(self.context.dead_letters.take_resend().into_iter().filter(|r| !r.topic.is_empty()).map(Some));
+        self.resends
+            .extend(self.context.dead_letters.take_resend().into_iter().filter(|r| !r.topic.is_empty()).map(Some));
         if self.resends.iter().all(Option::is_none) {
             self.resends.clear();
             return self.context.dead_letters.finish_resend();

@@ -19,7 +19,13 @@ const PARTS_BYTES: usize = 25;
 /// The messages of a reading: one, or parts of at most `most` bytes each with the same `seq`. A point that does not fit alone gives a part
 /// that is too large. `pick` selects the samples; `None`: all. `ts` is the receipt of the first response of the cycle, and `later_ms` lists
 /// the offsets of points from later responses, so each point has the same time as in store and history.
-pub fn telemetry(seq: u64, reading: &Reading, when: ReadingTime<'_>, selected: Option<&[bool]>, max_bytes: usize) -> Vec<String> {
+pub fn telemetry(
+    seq: u64,
+    reading: &Reading,
+    when: ReadingTime<'_>,
+    selected: Option<&[bool]>,
+    max_bytes: usize,
+) -> Vec<String> {
     let n = reading.stream.points.len();
     let sent = |i: &usize| selected.is_none_or(|p| p[*i]) && reading.sample(*i).is_some();
     let members: Vec<usize> = (0..n).filter(sent).collect();
@@ -45,7 +51,13 @@ pub fn telemetry(seq: u64, reading: &Reading, when: ReadingTime<'_>, selected: O
     parts.iter().enumerate().map(text).collect()
 }
 
-fn message(seq: u64, reading: &Reading, when: ReadingTime<'_>, members: &[usize], part: Option<(usize, usize)>) -> String {
+fn message(
+    seq: u64,
+    reading: &Reading,
+    when: ReadingTime<'_>,
+    members: &[usize],
+    part: Option<(usize, usize)>,
+) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(96 + members.len() * 28);
     let _infallible = match when {

@@ -77,6 +77,10 @@ mod tests {
         assert_eq!(after(&mut pauses, SHORT_MAX, short), 250);
         assert_eq!(after(&mut pauses, 20, short), 5_000);
         let mut pauses = Backoff::default();
-        assert_eq!(after(&mut pauses, 30, ConnectionSummary { taken_over: true, ..short }), 60_000, "two gateways of one id");
+        assert_eq!(
+            after(&mut pauses, 30, ConnectionSummary { taken_over: true, ..short }),
+            60_000,
+            "two gateways of one id"
+        );
     }
 }

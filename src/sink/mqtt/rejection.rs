@@ -42,7 +42,11 @@ impl MqttSink {
         if pending.refusals >= REFUSALS_MAX {
             let (id, said) =
                 (pending.id, format!("refused {REFUSALS_MAX} times, the last time with {}", refused.reason));
-            return self.pending_rejections.push(PendingRejection { id, reason: said, cause: RejectionCause::Message { ends: false } });
+            return self.pending_rejections.push(PendingRejection {
+                id,
+                reason: said,
+                cause: RejectionCause::Message { ends: false },
+            });
         }
         self.window.release(packet, false);
         self.requeue(pending);
@@ -85,17 +89,25 @@ impl MqttSink {
 
     /// Rejects the suspended messages, since the broker accepted another one.
     pub(super) fn reject_suspended(&mut self) {
-        let is_meant =
-            |p: &&Pending| self.trial.is_suspended(&p.payload_ref.name()) && !self.pending_rejections.iter().any(|r| r.id == p.id);
-        let refusing =
-            |p: &Pending| PendingRejection { id: p.id, reason: self.last_reason.clone(), cause: RejectionCause::Message { ends: true } };
+        let is_meant = |p: &&Pending| {
+            self.trial.is_suspended(&p.payload_ref.name()) && !self.pending_rejections.iter().any(|r| r.id == p.id)
+        };
+        let refusing = |p: &Pending| PendingRejection {
+            id: p.id,
+            reason: self.last_reason.clone(),
+            cause: RejectionCause::Message { ends: true },
+        };
         let refusing: Vec<PendingRejection> = self.window.held().filter(is_meant).map(refusing).collect();
         self.pending_rejections.extend(refusing);
     }
 
     /// Queues a message of the window before all others.
     pub(super) fn requeue(&mut self, pending: Pending) {
-        self.queue.push_front(Outgoing { message: pending.message, payload_ref: pending.payload_ref, window_id: Some(pending.id) });
+        self.queue.push_front(Outgoing {
+            message: pending.message,
+            payload_ref: pending.payload_ref,
+            window_id: Some(pending.id),
+        });
     }
 
     /// Rejects the topics that were over quota for too long (`is_full`: all topics over quota) and the messages that wait for them.
@@ -103,7 +115,11 @@ impl MqttSink {
         for (topic, said) in self.topics.give_up(is_full, self.context.clock.mono_us()) {
             let held: Vec<u64> = self.window.held().filter(|p| p.message.topic == topic).map(|p| p.id).collect();
             for id in held {
-                self.pending_rejections.push(PendingRejection { id, reason: format!("over quota: {said}"), cause: RejectionCause::Topic });
+                self.pending_rejections.push(PendingRejection {
+                    id,
+                    reason: format!("over quota: {said}"),
+                    cause: RejectionCause::Topic,
+                });
             }
             self.publish_rejected_topics();
         }

@@ -1,8 +1,7 @@
 //! Message texts in both languages, shared by all channels. The first line gives place, event and action.
 
-use crate::model::point::LocalizedText;
-use crate::oncall::page::{PageItem, PageKind, ConditionStatus};
-use crate::oncall::settings::Language;
+use crate::model::page::{ConditionStatus, PageItem, PageKind};
+use crate::model::point::{Language, LocalizedText};
 
 /// Alarms listed in a merged message.
 const TOP: usize = 20;
@@ -54,7 +53,9 @@ const fn event_label(about: &PageItem) -> (&'static str, &'static str) {
         (PageKind::Recurring, _) => ("反复出现 ", "COMES AND GOES "),
         (PageKind::AlarmFlood, _) => ("告警过多 ", "ALARM FLOOD "),
         (PageKind::ReplyResult, _) | (PageKind::Raised, ConditionStatus::Active) => ("", ""),
-        (_, ConditionStatus::Latched) => ("状况已消失，锁定待检查，无人接单 ", "GONE, LOCKED UNTIL INSPECTED, NOT TAKEN "),
+        (_, ConditionStatus::Latched) => {
+            ("状况已消失，锁定待检查，无人接单 ", "GONE, LOCKED UNTIL INSPECTED, NOT TAKEN ")
+        }
         (_, ConditionStatus::Ended) => ("已自行消失，仍无人接单 ", "GONE BY ITSELF, NOT TAKEN "),
         (PageKind::Escalated, ConditionStatus::Active) => ("加重 ", "WORSE "),
         (PageKind::Reminded, ConditionStatus::Active) => ("仍在 ", "STILL THERE "),
@@ -144,7 +145,7 @@ pub fn message(about: &[(PageItem, MessageSubject)], language: Language, repeat:
         (false, _) => "",
     };
     let [(one, subject)] = about else {
-        return digest(about, language, again, reply_instructions);
+        return digest(about, language, again, answer);
     };
     let first = line(one, subject, language);
     let asks = one.kind.requires_ack();
@@ -173,7 +174,7 @@ pub fn message(about: &[(PageItem, MessageSubject)], language: Language, repeat:
     if !one.key.is_empty() {
         body.push_str(&format!("{} #{}\n", one.key, one.occurrence));
     }
-    let tail = if is_answerable && !reply_instructions.is_empty() { format!(" {answer}") } else { String::new() };
+    let tail = if is_answerable && !answer.is_empty() { format!(" {answer}") } else { String::new() };
     let room = SHORT.saturating_sub(tail.chars().count());
     PageMessage { short: format!("{}{tail}", cut(&title, room)), title, body }
 }
@@ -227,7 +228,7 @@ fn digest(about: &[(PageItem, MessageSubject)], language: Language, again: &str,
     if asks && is_one_action && !action.is_empty() {
         lines.push(action.to_string());
     }
-    let tail = if is_answerable && !reply_instructions.is_empty() { format!(" {answer}") } else { String::new() };
+    let tail = if is_answerable && !answer.is_empty() { format!(" {answer}") } else { String::new() };
     let short = format!("{}{tail}", cut(&title, SHORT.saturating_sub(tail.chars().count())));
     PageMessage { title, body: lines.join("\n"), short }
 }

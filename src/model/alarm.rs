@@ -66,7 +66,7 @@ impl AlarmState {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EventKind {
+pub enum AlarmEventKind {
     /// The condition came and lasted.
     Raised,
     /// It is more urgent than it was.
@@ -137,50 +137,50 @@ pub enum EventKind {
     AlarmFloodEnded,
 }
 
-impl EventKind {
+impl AlarmEventKind {
     /// As printed and serialized.
     pub const fn word(self) -> &'static str {
         match self {
-            EventKind::Raised => "raised",
-            EventKind::Escalated => "worsened",
-            EventKind::Deescalated => "eased",
-            EventKind::Cleared => "cleared",
-            EventKind::InputBad => "input_lost",
-            EventKind::InputRestored => "input_back",
-            EventKind::Acknowledged => "acknowledged",
-            EventKind::HandedOver => "handed_over",
-            EventKind::Arrived => "arrived",
-            EventKind::Reset => "reset",
-            EventKind::Reminded => "reminded",
-            EventKind::Shelved => "shelved",
-            EventKind::Unshelved => "unshelved",
-            EventKind::OutOfService => "taken_out",
-            EventKind::ReturnedToService => "put_back",
-            EventKind::Suppressed => "hidden",
-            EventKind::Unsuppressed => "shown",
-            EventKind::AcknowledgeOverdue => "acknowledge_overdue",
-            EventKind::ArriveOverdue => "arrive_overdue",
-            EventKind::ResolveOverdue => "resolve_overdue",
-            EventKind::Removed => "removed",
-            EventKind::RuleAdded => "rule_added",
-            EventKind::RuleChanged => "rule_changed",
-            EventKind::RuleRemoved => "rule_removed",
-            EventKind::SampleInjected => "trial",
-            EventKind::Chattering => "chatters",
-            EventKind::AlarmFloodBegan => "flood_began",
-            EventKind::AlarmFloodEnded => "flood_ended",
+            AlarmEventKind::Raised => "raised",
+            AlarmEventKind::Escalated => "worsened",
+            AlarmEventKind::Deescalated => "eased",
+            AlarmEventKind::Cleared => "cleared",
+            AlarmEventKind::InputBad => "input_lost",
+            AlarmEventKind::InputRestored => "input_back",
+            AlarmEventKind::Acknowledged => "acknowledged",
+            AlarmEventKind::HandedOver => "handed_over",
+            AlarmEventKind::Arrived => "arrived",
+            AlarmEventKind::Reset => "reset",
+            AlarmEventKind::Reminded => "reminded",
+            AlarmEventKind::Shelved => "shelved",
+            AlarmEventKind::Unshelved => "unshelved",
+            AlarmEventKind::OutOfService => "taken_out",
+            AlarmEventKind::ReturnedToService => "put_back",
+            AlarmEventKind::Suppressed => "hidden",
+            AlarmEventKind::Unsuppressed => "shown",
+            AlarmEventKind::AcknowledgeOverdue => "acknowledge_overdue",
+            AlarmEventKind::ArriveOverdue => "arrive_overdue",
+            AlarmEventKind::ResolveOverdue => "resolve_overdue",
+            AlarmEventKind::Removed => "removed",
+            AlarmEventKind::RuleAdded => "rule_added",
+            AlarmEventKind::RuleChanged => "rule_changed",
+            AlarmEventKind::RuleRemoved => "rule_removed",
+            AlarmEventKind::SampleInjected => "trial",
+            AlarmEventKind::Chattering => "chatters",
+            AlarmEventKind::AlarmFloodBegan => "flood_began",
+            AlarmEventKind::AlarmFloodEnded => "flood_ended",
         }
     }
 }
 
 /// A transition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
+pub struct AlarmEvent {
     /// `rule.device`; empty for what concerns all alarms.
     pub key: Arc<str>,
     /// What happened.
     #[serde(rename = "what")]
-    pub kind: EventKind,
+    pub kind: AlarmEventKind,
     /// How the alarm is seen from now on.
     #[serde(rename = "seen")]
     pub state: AlarmState,
@@ -201,12 +201,18 @@ pub struct Event {
     #[serde(skip_serializing_if = "String::is_empty", default)]
     #[serde(rename = "by")]
     pub actor: String,
+    /// By which way it came; empty where nobody did it.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub via: String,
     /// What they noted.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub note: String,
     /// Seconds from raising to this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_s: Option<u64>,
+    /// Of an alarm flood: the period in which its alarms were raised, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub within_ms: Option<u64>,
     /// Nobody is told: it is shelved, out of service or hidden.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     #[serde(rename = "quiet")]
@@ -227,9 +233,9 @@ pub struct Event {
     pub active: bool,
 }
 
-impl Event {
+impl AlarmEvent {
     /// An event without value, actor and note.
-    pub fn bare(key: &str, what: EventKind, occurrence: u64, priority: Priority) -> Self {
+    pub fn bare(key: &str, what: AlarmEventKind, occurrence: u64, priority: Priority) -> Self {
         Self {
             key: key.into(),
             kind: what,
@@ -240,8 +246,10 @@ impl Event {
             limit: None,
             cause: String::new(),
             actor: String::new(),
+            via: String::new(),
             note: String::new(),
             after_s: None,
+            within_ms: None,
             is_silenced: false,
             in_alarm_flood: false,
             test: false,
@@ -249,71 +257,6 @@ impl Event {
             active: false,
         }
     }
-}
-
-/// What a person does with an alarm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "do")]
-pub enum Action {
-    /// I have it.
-    Acknowledge,
-    /// Somebody else has it from now on.
-    HandOver {
-        /// Who.
-        to: String,
-    },
-    /// I am there.
-    Arrive,
-    /// It is inspected.
-    Reset,
-    /// Put it aside for so long.
-    Shelve {
-        /// Milliseconds.
-        for_ms: u64,
-    },
-    /// Its device is tested for so long: nobody is told of what the test raises.
-    AnnounceTest {
-        /// Milliseconds.
-        for_ms: u64,
-    },
-    /// No longer.
-    Unshelve,
-    /// Take it out until I put it back.
-    #[serde(rename = "take_out")]
-    TakeOutOfService,
-    /// Put it back.
-    #[serde(rename = "put_back")]
-    ReturnToService,
-}
-
-/// A person's command.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AlarmCommand {
-    /// `rule.device`.
-    pub key: String,
-    /// What.
-    pub action: Action,
-    /// Who.
-    #[serde(rename = "by")]
-    pub actor: String,
-    /// Why.
-    pub note: String,
-}
-
-/// A sample for a trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Inject {
-    /// The device.
-    pub device: String,
-    /// Its point.
-    pub point: String,
-    /// A number; true and false are 1 and 0.
-    pub value: f64,
-    /// For so long.
-    pub for_ms: u64,
-    /// Who.
-    #[serde(rename = "by")]
-    pub actor: String,
 }
 
 /// A moment that may lie before the boot.
@@ -325,4 +268,38 @@ pub struct Moment {
     pub wall: UnixMillis,
     /// Whether that may be believed.
     pub trusted: bool,
+}
+
+/// Every alarm, as the pages need it after a start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AlarmSummaries {
+    /// Whether there are more alarms than people can read.
+    pub is_alarm_flood: bool,
+    /// In order of their keys.
+    pub alarms: Vec<AlarmSummary>,
+}
+
+/// What the pages need to know of an alarm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlarmSummary {
+    /// `rule.device`.
+    pub key: Arc<str>,
+    /// How often it was raised.
+    pub occurrence: u64,
+    /// Its priority now, or when it was last active.
+    pub priority: Priority,
+    /// Whether an injected value caused it.
+    pub is_test: bool,
+    /// Whether its condition holds.
+    pub is_active: bool,
+    /// Whether somebody still has to acknowledge it.
+    pub needs_ack: bool,
+    /// Whether it waits for a reset.
+    pub latched: bool,
+    /// Whether it is shelved, out of service or suppressed.
+    pub is_silenced: bool,
+    /// Whether nobody was notified of this occurrence.
+    pub never_notified: bool,
+    /// Who acknowledged it; empty: nobody.
+    pub owner: String,
 }

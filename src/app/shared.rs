@@ -1,0 +1,156 @@
+//! What the tasks of a running gateway share, by concern: the rules and their queues, the adapters at work, the process.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::crash_loop_guard::CrashLoopGuard;
+use crate::app::inbox::Inbox;
+use crate::app::ordered_queue::OrderedQueue;
+use crate::app::outbox::OutboxEntry;
+use crate::app::{Paths, pages, reply_ways};
+use crate::channel;
+use crate::clock::Clock;
+use crate::config::Configuration;
+use crate::engine::Engine;
+use crate::journal::Journal;
+use crate::model::actor::Actor;
+use crate::model::notification::DeliveryOutcome;
+use crate::model::reading::Reading;
+use crate::model::time::MonotonicMillis;
+use crate::poll::health::BusHealth;
+use crate::poll::{BusConfig, Deliver, ReadRequest};
+use crate::presentation::token::PageTokens;
+use crate::sink::dead_letters::DeadLetters;
+use crate::sink::resend::Resend;
+use crate::sink::{self, DeviceTagsById, RetainedTopics, SinkHealth};
+use crate::store::log::Store;
+use crate::supervise::{TaskFailure, TaskHandle};
+
+/// Locks a mutex; what a task that panicked left in it is used.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// State shared by all tasks of a running gateway.
+pub struct Shared {
+    pub clock: Clock,
+    pub journal: Journal,
+    pub store: Store,
+    pub rules: RulesState,
+    pub adapters: AdapterState,
+    pub process: ProcessState,
+    pub(super) configuration: Mutex<Arc<Configuration>>,
+}
+
+/// The rules, and what goes into and out of them.
+pub struct RulesState {
+    pub(super) engine: Mutex<Engine>,
+    /// Queue of readings into the engine.
+    pub inbox: Inbox,
+    /// Queue of decisions that wait for the store.
+    pub outbox: OrderedQueue<OutboxEntry>,
+    /// Signs and verifies the tokens of pages.
+    pub tokens: Arc<PageTokens>,
+    /// Attempts that could not be queued for a channel: reported to the on-call rules.
+    pub(super) undelivered: mpsc::Sender<(u64, DeliveryOutcome)>,
+    /// Monotonic milliseconds of the engine's last step.
+    pub engine_progress_ms: AtomicU64,
+    /// Number of rule rooms that are disabled.
+    pub rules_off: AtomicU64,
+}
+
+/// Adapters at work.
+#[derive(Default)]
+pub struct AdapterState {
+    pub buses: Mutex<Vec<BusHandle>>,
+    pub sinks: Mutex<Vec<SinkHandle>>,
+    pub channels: Mutex<Vec<ChannelHandle>>,
+    /// Whether replies of people can be received, by channel.
+    pub reply_ways: reply_ways::ReplyReceivers,
+    /// What brokers retain, current.
+    pub retained_topics: RetainedTopics,
+}
+
+/// The process itself.
+pub struct ProcessState {
+    pub started: MonotonicMillis,
+    pub task_failures: Arc<Mutex<Vec<TaskFailure>>>,
+    /// Keeps the rules off after repeated panics of the driver.
+    pub crash_loop_guard: CrashLoopGuard,
+    /// Cancelled when the engine's driver has panicked: the process must exit and restart.
+    pub fatal: CancellationToken,
+    /// Why this runs on the last-good configuration; `None`: it does not.
+    pub last_good: Mutex<Option<String>>,
+    /// True once everything was started.
+    pub ready: AtomicBool,
+    /// Requests to reload the configuration.
+    pub reloads: mpsc::Sender<Reload>,
+    pub(super) paths: Paths,
+}
+
+/// A request to reload: who asks; what was done goes back, or every problem, in words.
+pub type Reload = (Actor, oneshot::Sender<Result<Vec<String>, String>>);
+
+pub struct BusHandle {
+    pub config: Arc<BusConfig>,
+    pub health: Arc<BusHealth>,
+    pub(super) read_requests: Arc<Mutex<Option<mpsc::Sender<ReadRequest>>>>,
+    pub(super) task: TaskHandle,
+}
+
+pub struct SinkHandle {
+    pub settings: sink::SinkSettings,
+    pub health: Arc<SinkHealth>,
+    /// Messages that the other side refused.
+    pub dead_letters: DeadLetters,
+    /// Ranges of history to be sent again.
+    pub resend: Resend,
+    /// Tags of the devices as the sink knows them; a change restarts a time-series sink.
+    pub(super) device_tags: Arc<DeviceTagsById>,
+    pub(super) task: TaskHandle,
+    /// The task that subscribes to MQTT commands.
+    pub(super) commands: Option<TaskHandle>,
+}
+
+pub struct ChannelHandle {
+    pub settings: channel::ChannelSettings,
+    pub notifications: mpsc::Sender<pages::QueuedNotification>,
+    pub(super) task: TaskHandle,
+}
+
+impl Shared {
+    pub fn configuration(&self) -> Arc<Configuration> {
+        Arc::clone(&lock(&self.configuration))
+    }
+
+    /// Locks the engine. Hold it for one step only.
+    pub fn engine(&self) -> std::sync::MutexGuard<'_, Engine> {
+        lock(&self.rules.engine)
+    }
+
+    /// The callback of the pollers: journals a reading, then passes it to the engine.
+    pub(super) fn deliver(self: &Arc<Self>) -> Deliver {
+        let shared = Arc::clone(self);
+        Arc::new(move |reading: Reading| {
+            let entry = shared.journal.append(reading);
+            shared.rules.inbox.put(entry);
+        })
+    }
+
+    /// Reports a notification that failed before it reached its channel.
+    pub fn report_undelivered(&self, id: u64, answer: DeliveryOutcome) {
+        // If the queue is full, the on-call rules notice that no outcome arrives.
+        let _it_is_noticed = self.rules.undelivered.try_send((id, answer));
+    }
+
+    /// The request queue of a link whose connection is open.
+    pub fn read_requests(&self, link: &str) -> Option<mpsc::Sender<ReadRequest>> {
+        let buses = lock(&self.adapters.buses);
+        let is_open = |b: &&BusHandle| b.config.link.id == link && b.health.is_open.load(Ordering::Relaxed);
+        let bus = buses.iter().find(is_open)?;
+        lock(&bus.read_requests).clone()
+    }
+}
