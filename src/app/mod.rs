@@ -6,6 +6,7 @@
 
 pub mod alarm_page;
 pub mod alarm_server;
+pub mod asks;
 pub mod control_handlers;
 pub mod crash_loop_guard;
 pub mod device_read;
@@ -106,10 +107,12 @@ impl App {
         let (records, outlets) = (group("records"), group("outlets"));
         let (reloads, reloads_wanted) = mpsc::channel(4);
         let (undelivered, returned) = mpsc::channel(UNDELIVERED);
+        let (asks, asked) = mpsc::channel(asks::QUEUE);
         let rules = RulesState {
             engine: Mutex::new(engine),
             inbox: Inbox::default(),
             outbox,
+            asks,
             tokens,
             undelivered,
             engine_progress_ms: AtomicU64::new(clock.mono().0),
@@ -138,6 +141,11 @@ impl App {
             reloads_wanted,
         };
         app.start_engine_tasks(queue, returned);
+        let asked = Arc::new(tokio::sync::Mutex::new(asked));
+        let rules = Arc::clone(&app.shared);
+        app.engine_tasks.spawn("questions about the past", move |stop| {
+            Box::pin(asks::run(Arc::clone(&rules), Arc::clone(&asked), stop))
+        });
         let configuration = app.shared.configuration();
         // Set at the start, so that a status retained from an earlier run is not taken for the present one.
         configuration

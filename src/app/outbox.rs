@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::ordered_queue::Merge;
-use crate::app::pages;
 use crate::app::shared::Shared;
+use crate::app::{asks, pages};
 use crate::model::effects::{Decided, Effects};
 use crate::model::point::LocalizedText;
 use crate::model::room::Input;
@@ -71,6 +71,7 @@ pub fn apply(shared: &Shared, effects: Effects, now: Now) -> Option<oneshot::Rec
     for reading in effects.readings {
         shared.journal.append(reading);
     }
+    asks::put(&shared.rules.asks, effects.asks);
     if effects.decided.is_empty() {
         return None;
     }

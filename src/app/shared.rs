@@ -17,6 +17,7 @@ use crate::config::Configuration;
 use crate::engine::Engine;
 use crate::journal::Journal;
 use crate::model::actor::Actor;
+use crate::model::history::Ask;
 use crate::model::notification::DeliveryOutcome;
 use crate::model::reading::Reading;
 use crate::model::time::MonotonicMillis;
@@ -52,6 +53,8 @@ pub struct RulesState {
     pub inbox: Inbox,
     /// Queue of decisions that wait for the store.
     pub outbox: OrderedQueue<OutboxEntry>,
+    /// Queue of questions about the past.
+    pub(super) asks: mpsc::Sender<Ask>,
     /// Signs and verifies the tokens of pages.
     pub tokens: Arc<PageTokens>,
     /// Attempts that could not be queued for a channel: reported to the on-call rules.

@@ -421,3 +421,49 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
     wait("files to be dropped", || journal.health().dropped_files.load(Ordering::Relaxed) >= 1);
     assert_eq!(count(&journal, "level_m"), 0, "the oldest day of telemetry went first");
 }
+
+#[test]
+fn questions_about_the_past_are_answered_alike_by_a_running_and_a_stopped_journal() {
+    use crate::model::history::{Ask, AskForm, HistoryData};
+    let dir = Dir::new("asks");
+    let (journal, writer) = open(&dir);
+    let stream = stream("d");
+    for i in 0..200 {
+        journal.append(reading(&stream, i));
+    }
+    let ask = |form, point: &str| Ask {
+        room: "test",
+        id: 7,
+        points: vec![("d".into(), point.into())],
+        from: UnixMillis(DAY + 10_000),
+        to: UnixMillis(DAY + 110_000),
+        form,
+    };
+    let forms = [
+        ask(AskForm::FirstLast, "energy_kwh"),
+        ask(AskForm::Registers, "energy_kwh"),
+        ask(AskForm::Samples, "level_m"),
+        ask(AskForm::Slots { every_ms: 60_000 }, "level_m"),
+        ask(AskForm::FirstLast, "no_such_point"),
+    ];
+    let running: Vec<_> = forms.iter().map(|ask| journal.answer(ask)).collect();
+    wait("everything is committed", || journal.health().committed.load(std::sync::atomic::Ordering::Relaxed) >= 200);
+    writer.stop();
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
+    let stopped = Journal::open_read_only(&dir.0, &JournalSettings::default(), &clock).unwrap();
+    for (ask, answer) in forms.iter().zip(&running) {
+        assert_eq!(&stopped.answer(ask), answer, "{ask:?}");
+    }
+    let of = |n: usize| &running[n].outcome.as_ref().unwrap()[0];
+    // A hundred cycles, of which every seventeenth failed and every fifth had no energy.
+    let energy = of(0);
+    let HistoryData::FirstLast(Some(both)) = &energy.data else { panic!("{energy:?}") };
+    assert_eq!((both.first.0.0 - DAY, both.first.1.clone()), (11_020, exact(11, 2)));
+    assert_eq!((both.last.0.0 - DAY, both.last.1.clone()), (109_020, exact(109, 2)));
+    let HistoryData::Registers(rows) = &of(1).data else { panic!() };
+    assert_eq!((rows.len() as u64, energy.due, of(1).good), (energy.good, 100, energy.good));
+    let HistoryData::Slots(slots) = &of(3).data else { panic!() };
+    assert_eq!(slots.iter().map(|s| s.good).sum::<u32>() as u64, of(2).good);
+    assert_eq!((of(0).hash.len(), of(0).hash == of(1).hash, of(4).good), (64, false, 0));
+    assert_eq!(of(4).data, HistoryData::FirstLast(None));
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::model::history::Ask;
 use crate::model::notification::Notification;
 use crate::model::point::LocalizedText;
 use crate::model::reading::Reading;
@@ -17,6 +18,8 @@ pub struct Effects {
     pub states: Vec<(String, String)>,
     /// What was decided.
     pub decided: Decided,
+    /// Questions about the past: each is answered by an input later.
+    pub asks: Vec<Ask>,
     /// Why the command of this step was not carried out.
     pub refused: Option<LocalizedText>,
 }
@@ -81,7 +84,7 @@ pub struct AddressedNotification {
 
 /// How much there was of everything at a moment.
 #[derive(Clone, Copy, Debug)]
-pub struct EffectsMark([usize; 7], bool);
+pub struct EffectsMark([usize; 8], bool);
 
 impl Effects {
     /// How much there is.
@@ -95,6 +98,7 @@ impl Effects {
             d.readings.len(),
             d.retained.len(),
             d.notifications.len(),
+            self.asks.len(),
         ];
         EffectsMark(counts, self.refused.is_some())
     }
@@ -109,6 +113,7 @@ impl Effects {
         d.readings.truncate(counts[4]);
         d.retained.truncate(counts[5]);
         d.notifications.truncate(counts[6]);
+        self.asks.truncate(counts[7]);
         self.refused = self.refused.take().filter(|_| was_refused);
     }
 }

@@ -10,6 +10,7 @@ pub mod counter;
 pub mod directory;
 pub mod effects;
 pub mod frames;
+pub mod history;
 pub mod latest;
 pub mod line;
 pub mod notification;

@@ -15,6 +15,7 @@ use crate::model::alarm::{AlarmEvent, AlarmSummaries};
 use crate::model::command::Command;
 use crate::model::directory::Directory;
 use crate::model::effects::Effects;
+use crate::model::history::Answer;
 use crate::model::notification::DeliveryOutcome;
 use crate::model::page::PageDelivery;
 use crate::model::quality::Cause;
@@ -111,6 +112,8 @@ pub enum Input<'a> {
         /// Its outcome.
         outcome: &'a DeliveryOutcome,
     },
+    /// The answer to a question about the past.
+    Answer(&'a Answer),
     /// A channel began anew: of the attempts that it had no outcome will come.
     ChannelRestarted(&'a str),
     /// Nothing but time.

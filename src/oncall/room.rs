@@ -86,7 +86,7 @@ impl Room for OncallRoom {
                 self.oncall.channel_restarted(channel, now, &mut out);
                 None
             }
-            Input::Reading(_) | Input::Tick => None,
+            Input::Reading(_) | Input::Answer(_) | Input::Tick => None,
         };
         effects.refused = effects.refused.take().or(refused);
         if !board.requests.commands.is_empty() || board.requests.alarm_summaries {
