@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::journal::error::io_at;
 use crate::journal::seal::remove_db;
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
 use crate::journal::segment::JournalError;
@@ -15,6 +16,8 @@ pub struct Downsampling {
     to: DayFile,
     todo: Vec<Slice>,
     segments: Vec<(u64, u64)>,
+    /// Readings that could not be read and are not in the new file.
+    pub damaged: u64,
 }
 
 impl Downsampling {
@@ -29,10 +32,14 @@ impl Downsampling {
         let target = path.with_extension("thin");
         remove_db(&target);
         let segments = from.segments()?;
-        Ok(Some(Self { path: path.to_path_buf(), from, to: DayFile::create(&target)?, todo, segments }))
+        Ok(Some(Self { path: path.to_path_buf(), from, to: DayFile::create(&target)?, todo, segments, damaged: 0 }))
     }
 
-    /// Copies one slice. `true` when nothing is left and the new file has replaced the old one; if the rename fails, the old one stays.
+    /// Copies one slice. `true` when nothing is left and the new file has replaced the old one; of which something could not be read
+    /// stays beside it as `.damaged`.
+    ///
+    /// # Errors
+    /// A file cannot be read, written or renamed: then the old one stays as it is.
     pub fn step(&mut self) -> Result<bool, JournalError> {
         if let Some(slice) = self.todo.pop() {
             self.copy(&slice)?;
@@ -48,17 +55,34 @@ impl Downsampling {
             }
             Ok(())
         })?;
-        let renamed = std::fs::rename(&self.to.path, &self.path);
-        if renamed.is_err() {
+        let kept = self.path.with_extension("db.damaged");
+        let is_kept = self.damaged == 0 || std::fs::hard_link(&self.path, &kept).is_ok() || kept.exists();
+        let renamed = if is_kept {
+            std::fs::rename(&self.to.path, &self.path)
+        } else {
+            Err(std::io::Error::other("what cannot be read of it cannot be kept beside it"))
+        };
+        renamed.map_err(|source| {
             remove_db(&self.to.path);
-        }
+            io_at(&self.path)(source)
+        })?;
         Ok(true)
     }
 
     fn copy(&mut self, slice: &Slice) -> Result<(), JournalError> {
-        let (Some(seqs), Some(times)) = (self.from.seqs(slice)?, self.from.times(slice)?) else { return Ok(()) };
-        let Some(stream) = self.from.streams(None)?.0.remove(&slice.stream) else { return Ok(()) };
-        let Some(columns_of) = self.from.offsets(slice)?.filter(|_| slice.is_intact) else { return Ok(()) };
+        let unreadable = slice.n as u64;
+        let (Some(seqs), Some(times)) = (self.from.seqs(slice)?, self.from.times(slice)?) else {
+            self.damaged += unreadable;
+            return Ok(());
+        };
+        let Some(stream) = self.from.streams(None)?.0.remove(&slice.stream) else {
+            self.damaged += unreadable;
+            return Ok(());
+        };
+        let Some(columns_of) = self.from.offsets(slice)?.filter(|_| slice.is_intact) else {
+            self.damaged += unreadable;
+            return Ok(());
+        };
         let offsets = (0..slice.n).map(|row| columns_of.iter().map(|c| c.get(row).copied().unwrap_or(0)).collect());
         let rows = Rows { offsets: offsets.collect(), seqs, times };
         let header = Slice { downsampled: true, ..slice.clone() };
@@ -73,6 +97,8 @@ impl Downsampling {
                     None => sealed::quarters(&times, &whole),
                 };
                 columns.push((*point, quarters, downsample(&times, whole)));
+            } else {
+                self.damaged += unreadable;
             }
         }
         self.to.transaction(|db| {

@@ -39,6 +39,8 @@ const DELETE_MAX: usize = 2;
 pub struct Maintenance {
     sealing: Option<Sealing>,
     downsampling: Option<Downsampling>,
+    /// Day files that could not be downsampled; tried again after a restart.
+    not_downsampled: BTreeSet<PathBuf>,
     next_limits_us: u64,
     not_before_us: u64,
     is_disk_full: bool,
@@ -60,6 +62,7 @@ impl Maintenance {
         Self {
             sealing: None,
             downsampling: None,
+            not_downsampled: BTreeSet::new(),
             next_limits_us: 0,
             not_before_us: 0,
             is_disk_full: false,
@@ -260,12 +263,18 @@ impl WriterState {
             Ok(false) => {}
             Ok(true) => {
                 self.shared.health.downsampled_files.fetch_add(1, Ordering::Relaxed);
+                if thinning.damaged > 0 {
+                    self.shared.health.damaged_rows.fetch_add(thinning.damaged, Ordering::Relaxed);
+                    let (file, readings) = (thinning.path.display(), thinning.damaged);
+                    tracing::error!(%file, readings, "not all of a thinned day can be read: it stays beside as .damaged");
+                }
                 tracing::warn!(file = %thinning.path.display(), "journal is 85 % full: a day of telemetry was thinned");
                 self.maintenance.downsampling = None;
                 self.maintenance.next_limits_us = 0;
             }
             Err(e) => {
-                tracing::error!(error = %e, "a journal file could not be thinned");
+                tracing::error!(error = %e, "a journal file could not be thinned: the next one is tried");
+                self.maintenance.not_downsampled.insert(thinning.path.clone());
                 self.maintenance.downsampling = None;
             }
         }
@@ -293,7 +302,11 @@ impl WriterState {
             let today = self.today();
             let old =
                 self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
-            self.maintenance.downsampling = old.into_iter().find_map(|path| Downsampling::begin(&path).ok().flatten());
+            let failed = &self.maintenance.not_downsampled;
+            let mut candidates = old.filter(|path| !failed.contains(path));
+            let next = candidates.find_map(|path| Downsampling::begin(&path).ok().flatten());
+            drop(candidates);
+            self.maintenance.downsampling = next;
         }
     }
 

@@ -41,8 +41,8 @@
 //! * Damage reports after downsampling: slices and columns that cannot be read are left out of the copy without being counted.
 //! * In sealed hours: order between devices, monotonic times of dated readings, and a failed cycle as such (each point gets a bad sample).
 
-pub mod ask;
-mod codec;
+mod ask;
+pub mod codec;
 pub mod column;
 pub mod copy;
 pub mod cursor;

@@ -463,7 +463,7 @@ fn questions_about_the_past_are_answered_alike_by_a_running_and_a_stopped_journa
     let HistoryData::Registers(rows) = &of(1).data else { panic!() };
     assert_eq!((rows.len() as u64, energy.due, of(1).good), (energy.good, 100, energy.good));
     let HistoryData::Slots(slots) = &of(3).data else { panic!() };
-    assert_eq!(slots.iter().map(|s| s.good).sum::<u32>() as u64, of(2).good);
+    assert_eq!(u64::from(slots.iter().map(|s| s.good).sum::<u32>()), of(2).good);
     assert_eq!((of(0).hash.len(), of(0).hash == of(1).hash, of(4).good), (64, false, 0));
     assert_eq!(of(4).data, HistoryData::FirstLast(None));
 }
