@@ -82,6 +82,7 @@ pub struct Water {
     demand_m3h: f64,
     volume_m3: f64,
     supply_s: f64,
+    supply_kwh: f64,
 }
 
 impl Default for Water {
@@ -96,6 +97,7 @@ impl Default for Water {
             demand_m3h: 6.0,
             volume_m3: 18_204.0,
             supply_s: 0.0,
+            supply_kwh: 0.0,
         }
     }
 }
@@ -139,6 +141,7 @@ impl Water {
         if powered {
             self.volume_m3 += self.demand_m3h * dt / 3_600.0;
             self.supply_s += dt;
+            self.supply_kwh += self.supply_kw(true) * dt / 3_600.0;
         }
     }
 
@@ -194,7 +197,7 @@ impl Water {
             ("liquid_temperature_c", 16.5),
             ("run_h", 8_760.0 + self.supply_s / 3_600.0),
             ("powered_h", 9_120.0 + self.supply_s / 3_600.0),
-            ("energy_kwh", 10_400.0 + kw * self.supply_s / 3_600.0),
+            ("energy_kwh", 10_400.0 + self.supply_kwh),
             ("starts", 902.0),
             ("volume_m3", self.volume_m3),
         ] {
