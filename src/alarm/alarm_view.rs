@@ -123,6 +123,10 @@ impl AlarmStreams {
     /// A transition as a reading: `state` ([`AlarmState::code`]), `priority` 1 to 4, `active`, and the seconds from raising to
     /// acknowledgement or clearing. `None` for events that concern all alarms.
     pub fn transition(&mut self, event: &AlarmEvent, now: Now) -> Option<Reading> {
+        // What a reload says of a rule is no state of its alarm.
+        if matches!(event.kind, AlarmEventKind::RuleAdded | AlarmEventKind::RuleChanged | AlarmEventKind::RuleRemoved) {
+            return None;
+        }
         let (rule, device) = event.key.rsplit_once('.')?;
         let stream = self.by_key.entry(Arc::clone(&event.key)).or_insert_with(|| {
             let points = vec![

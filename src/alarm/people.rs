@@ -38,10 +38,13 @@ impl Alarms {
                 Err(LocalizedText::both("请先接单", "acknowledge it first: whoever has it may do that"))
             }
             AlarmAction::AcknowledgeAndArrive => {
-                if alarm.needs_ack {
+                let needs_ack = alarm.needs_ack;
+                if needs_ack {
                     self.act(i, &AlarmAction::Acknowledge, actor, note, now, out)?;
                 }
-                self.act(i, &AlarmAction::Arrive, actor, note, now, out)
+                // Whoever acknowledged with it was not refused, whatever there is to arrive at.
+                let arrived = self.act(i, &AlarmAction::Arrive, actor, note, now, out);
+                if needs_ack { Ok(()) } else { arrived }
             }
             action => self.act(i, action, actor, note, now, out),
         }

@@ -88,8 +88,7 @@ impl Room for AlarmRoom {
             Input::Command(command) => self.command(command, now, &mut out),
             _ => None,
         };
-        let requested = std::mem::take(&mut board.requests.commands);
-        let refused = refused.or_else(|| self.apply(&requested, now, &mut out));
+        let refused = refused.or_else(|| self.apply(&board.requests.commands, now, &mut out));
         for key in std::mem::take(&mut board.requests.annunciated) {
             self.alarms.mark_notified(&key, now, &mut out);
         }
@@ -102,6 +101,8 @@ impl Room for AlarmRoom {
             board.alarm_summaries = Some(self.summaries());
         }
         effects.refused = effects.refused.take().or(refused);
+        // Only now: what panics on the way was not carried out.
+        board.requests.commands.clear();
         self.record(out, now, board, effects);
         if now.mono >= self.next_summary && self.alarms.all().next().is_some() {
             self.next_summary = now.mono.plus(self.plan.summary_every_ms);

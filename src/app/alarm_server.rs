@@ -64,9 +64,12 @@ fn act(shared: &Arc<Shared>, is_there: bool, key: &str, actor: Actor, note: &str
     let action = if is_there { AlarmAction::Arrive } else { AlarmAction::Acknowledge };
     let (key, note) = (one_line(key, KEY), one_line(note, REMARK));
     Box::pin(async move {
-        tracing::info!(key, by = actor.id, via = %actor.via, ?action, "alarm");
-        let command = Command { actor, note, operation: Operation::Alarm { keys: vec![key], action } };
-        outbox::step_and_commit(&shared, Input::Command(&command)).await
+        let command = Command { actor, note, operation: Operation::Alarm { keys: vec![key.clone()], action } };
+        let done = outbox::step_and_commit(&shared, Input::Command(&command)).await;
+        if done.is_ok() {
+            tracing::info!(key, by = command.actor.id, via = %command.actor.via, "alarm");
+        }
+        done
     })
 }
 

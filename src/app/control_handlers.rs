@@ -86,6 +86,9 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
             json(&said)
         }
         ControlRequest::DeadLetters { sink, action } => {
+            if let Some(name) = &sink {
+                find(&lock(&shared.adapters.sinks), name)?;
+            }
             match action {
                 DeadLetterAction::List => {}
                 DeadLetterAction::Send => {
@@ -103,6 +106,7 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
             json(&true)
         }
         ControlRequest::Resend { sink, from_ms, to_ms } => {
+            find(&lock(&shared.adapters.sinks), &sink)?.settings.can_resend()?;
             permit(shared, actor, GatewayOperation::Resend { sink: sink.clone() }).await?;
             json(&resend(shared, &sink, from_ms, to_ms)?)
         }
@@ -128,9 +132,13 @@ fn json(value: &impl Serialize) -> ControlAnswer {
 /// # Errors
 /// It was refused, in words; where a right is missing with how to obtain it.
 async fn command(shared: &Shared, actor: Actor, note: String, operation: Operation) -> Result<(), String> {
-    tracing::info!(by = actor.id, via = %actor.via, ?operation, "a command");
     let command = Command { actor, note, operation };
     let done = outbox::step_and_commit(shared, Input::Command(&command)).await;
+    // Reading registers is no change, and a scan does it hundreds of times.
+    if done.is_ok() && command.operation != Operation::Gateway(GatewayOperation::ReadRegisters) {
+        let Command { actor, operation, .. } = &command;
+        tracing::info!(by = actor.id, via = %actor.via, ?operation, "a command");
+    }
     done.map_err(|refused| {
         let name = &command.actor.id;
         if refused.en.starts_with(DENIED) {
@@ -200,6 +208,9 @@ async fn announce_test(
     tester: &str,
     actor: Actor,
 ) -> Result<Vec<String>, String> {
+    // With no keys nothing happens: whoever may not do it is told so before names are.
+    let probe = Operation::Alarm { keys: Vec::new(), action: AlarmAction::AnnounceTest { for_ms } };
+    command(shared, actor.clone(), String::new(), probe).await?;
     let (known, keys) = {
         let engine = shared.engine();
         let of_device = engine.alarms().all().filter(|(_, of, _)| &*of.device == device);
@@ -331,14 +342,8 @@ async fn between_cycles(
 fn resend(shared: &Shared, name: &str, from_ms: i64, to_ms: i64) -> Result<(), String> {
     let sinks = lock(&shared.adapters.sinks);
     let sink = find(&sinks, name)?;
-    match sink.settings {
-        crate::sink::SinkSettings::Influx(_) => {
-            sink.resend.request(crate::sink::resend::ResendRange { from_ms, to_ms })
-        }
-        crate::sink::SinkSettings::Mqtt(_) => Err(format!(
-            "`{name}` is a broker: whoever subscribes has had these messages; history is written again to stores only"
-        )),
-    }
+    sink.settings.can_resend()?;
+    sink.resend.request(crate::sink::resend::ResendRange { from_ms, to_ms })
 }
 
 fn find<'a>(

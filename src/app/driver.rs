@@ -72,6 +72,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 fn restart_disabled_rooms(shared: &Shared, at: &mut Option<MonotonicMillis>) {
     let now = shared.clock.mono();
     if shared.engine().disabled_rooms().is_empty() {
+        *at = None;
         return;
     }
     let due = *at.get_or_insert(now.plus(REVIVE_EVERY_MS));
@@ -104,6 +105,8 @@ pub fn reconfigure(
     for (topic, json) in engine.alarm_room().states() {
         shared.adapters.retained_topics.set(&topic, json);
     }
+    engine.unreadable().iter().for_each(|line| tracing::error!("{line}"));
+    shared.rules.inbox.notify();
     report
 }
 
@@ -131,11 +134,12 @@ struct LastSnapshots {
 
 /// Stores counts of rooms and the memory of conditions where they changed.
 async fn store_snapshots(shared: &Shared, last: &mut LastSnapshots, stopping: bool) {
-    if let Some(answer) = &mut last.answer
-        && matches!(answer.try_recv(), Ok(Err(_)))
-    {
-        // The last write failed: everything is stored again.
-        last.keep.clear();
+    if let Some(answer) = &mut last.answer {
+        match answer.try_recv() {
+            Ok(Ok(())) => last.answer = None,
+            // The last write failed or is not known to have succeeded: everything is stored again.
+            _ => last.keep.clear(),
+        }
     }
     let now = shared.engine().snapshots();
     let changed: Vec<Keep> = now.iter().filter(|keep| !last.keep.contains(keep)).cloned().collect();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use ring::rand::SecureRandom as _;
 
 use crate::alarm::room::AlarmPlan;
-use crate::channel::ChannelSettings;
 use crate::config::Configuration;
 use crate::engine::authorize::Policy;
 use crate::engine::{EnginePlan, Persisted, ROOMS, RoomPlans};
@@ -50,7 +49,7 @@ fn directory(configuration: &Configuration) -> Directory {
         is_reachable: !p.contacts.is_empty(),
     };
     let channels = configuration.oncall.channels.iter();
-    let coded = channels.filter(|c| matches!(c, ChannelSettings::Sms(_))).map(|c| c.id().to_string());
+    let coded = channels.filter(|c| c.has_coded_replies()).map(|c| c.id().to_string());
     Directory {
         site: LocalizedText::both(&*configuration.site.zh, &*configuration.site.en),
         zone: configuration.alarms.zone.clone(),

@@ -49,7 +49,7 @@ use crate::poll::bus::LinkWorker;
 use crate::poll::health::BusHealth;
 use crate::poll::{BusConfig, ReadRequest};
 use crate::presentation::token::PageTokens;
-use crate::sink::{self, DeviceTags, DeviceTagsById};
+use crate::sink::{DeviceTags, DeviceTagsById};
 use crate::store::log::Store;
 use crate::supervise::{TaskFailure, TaskGroup};
 
@@ -97,7 +97,7 @@ impl App {
             self_metrics::replace_stored_date(&clock, &journal);
         }
         clock.log_distrust();
-        let names: Vec<String> = configuration.sinks.iter().map(sink::SinkSettings::cursor).collect();
+        let names: Vec<String> = configuration.sinks.iter().map(|s| s.cursor()).collect();
         journal.retain_cursors(&names);
         let (store, engine, tokens) = open_rules(&configuration, paths, &clock, &boot)?;
         let (outbox, queue) = OrderedQueue::new(outbox::QUEUE);
@@ -245,10 +245,6 @@ impl App {
         }
         let site_changed = old.site != configuration.site;
         *lock(&self.shared.configuration) = Arc::new(configuration.clone());
-        for id in old.devices.keys().filter(|id| !configuration.devices.contains_key(*id)) {
-            self.shared.adapters.retained_topics.remove(&format!("{id}/status"));
-            report.push(format!("device {id} is gone"));
-        }
         configuration
             .devices
             .keys()
@@ -263,6 +259,11 @@ impl App {
         // Only after the old buses have ended: none of their readings can arrive later.
         let streams = streams(&configuration).collect();
         report.extend(driver::reconfigure(&self.shared, &configuration, &streams, actor));
+        // Only now: until the rules had the new configuration a last reading could set the topic again.
+        for id in old.devices.keys().filter(|id| !configuration.devices.contains_key(*id)) {
+            self.shared.adapters.retained_topics.remove(&format!("{id}/status"));
+            report.push(format!("device {id} is gone"));
+        }
         // Points left out on unchanged links are tried again: the operator may have fixed their cause.
         lock(&self.shared.adapters.buses)
             .iter()
@@ -275,7 +276,7 @@ impl App {
         }
         let now = device_tags(&configuration);
         // A time-series sink writes class and area as tags of each value.
-        let moved = |s: &SinkHandle| matches!(s.settings, sink::SinkSettings::Influx(_)) && *s.device_tags != now;
+        let moved = |s: &SinkHandle| s.settings.writes_device_tags() && *s.device_tags != now;
         let gone = |s: &SinkHandle| site_changed || moved(s) || !configuration.sinks.contains(&s.settings);
         for sink in take_if(&self.shared.adapters.sinks, gone) {
             sink.task.stop_and_wait().await;
@@ -291,7 +292,7 @@ impl App {
             }
         }
         self.change_channels(&configuration, &mut report).await;
-        let names: Vec<String> = configuration.sinks.iter().map(sink::SinkSettings::cursor).collect();
+        let names: Vec<String> = configuration.sinks.iter().map(|s| s.cursor()).collect();
         self.shared.journal.retain_cursors(&names);
         self.pollers.drop_finished();
         self.channels.drop_finished();

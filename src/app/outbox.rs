@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::ordered_queue::Merge;
 use crate::app::shared::Shared;
 use crate::app::{asks, pages};
+use crate::model::actor::Actor;
+use crate::model::command::{Command, GatewayOperation, Operation};
 use crate::model::effects::{Decided, Effects};
 use crate::model::point::LocalizedText;
 use crate::model::room::Input;
@@ -105,6 +107,13 @@ pub async fn step_and_commit(shared: &Shared, input: Input<'_>) -> Result<(), Lo
         let _it_leaves_in_any_case = committed.await;
     }
     Ok(())
+}
+
+/// A reload that came by signal stands in the log as every other does.
+pub async fn record_reload(shared: &Shared, actor: &Actor) {
+    let operation = Operation::Gateway(GatewayOperation::Reload);
+    let command = Command { actor: actor.clone(), note: String::new(), operation };
+    let _the_gateway_may = step_and_commit(shared, Input::Command(&command)).await;
 }
 
 fn dispatch(shared: &Shared, entry: OutboxEntry) {

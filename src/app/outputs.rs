@@ -8,11 +8,12 @@ use crate::channel;
 use crate::config::Configuration;
 use crate::model::room::Input;
 use crate::sink::dead_letters::DeadLetters;
+use crate::sink::mqtt::commands::CommandContext;
 use crate::sink::resend::Resend;
 use crate::sink::{self, SinkHealth};
 
 impl App {
-    pub(super) fn start_sink(&mut self, settings: &sink::SinkSettings) {
+    pub(super) fn start_sink(&mut self, settings: &sink::kinds::SinkSettings) {
         let (health, name) = (Arc::new(SinkHealth::default()), settings.name());
         let configuration = self.shared.configuration();
         let places = Arc::new(device_tags(&configuration));
@@ -33,30 +34,21 @@ impl App {
         let (aside, again) = (common.dead_letters.clone(), common.resend.clone());
         let runs = settings.clone();
         let task = self.outputs.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));
-        let commands = match settings {
-            sink::SinkSettings::Mqtt(mqtt) if mqtt.commands => {
-                let (mqtt, site, carry) = (
-                    mqtt.clone(),
-                    configuration.site.id.clone(),
-                    alarm_server::mqtt_command_handler(&self.shared, name),
-                );
-                let (shared, outbox) = (Arc::clone(&self.shared), Arc::clone(&health));
-                let way = reply_ways::of_sink(name);
-                let listening: sink::mqtt::commands::ListeningHandler =
-                    Arc::new(move |says| shared.adapters.reply_ways.set(&way, says));
-                Some(self.outputs.spawn(&format!("commands of {name}"), move |stop| {
-                    let hears = sink::mqtt::commands::CommandListenerContext {
-                        settings: mqtt.clone(),
-                        site: site.clone(),
-                        handler: Arc::clone(&carry),
-                        on_listening: Arc::clone(&listening),
-                        outbox_health: Arc::clone(&outbox),
-                    };
-                    Box::pin(sink::mqtt::commands::run(hears, stop))
-                }))
-            }
-            _ => None,
-        };
+        let commands = settings.takes_commands().then(|| {
+            let (shared, way) = (Arc::clone(&self.shared), reply_ways::of_sink(name));
+            let context = CommandContext {
+                site: configuration.site.id.clone(),
+                handler: alarm_server::mqtt_command_handler(&self.shared, name),
+                on_listening: Arc::new(move |result| shared.adapters.reply_ways.set(&way, result)),
+                outbox_health: Arc::clone(&health),
+                client_id: None,
+            };
+            let settings = settings.clone();
+            self.outputs.spawn(&format!("commands of {name}"), move |stop| {
+                let listening = settings.listen(context.clone(), stop);
+                listening.unwrap_or_else(|| Box::pin(std::future::ready(())))
+            })
+        });
         let settings = settings.clone();
         lock(&self.shared.adapters.sinks).push(SinkHandle {
             settings,
@@ -69,7 +61,7 @@ impl App {
         });
     }
 
-    pub(super) fn start_channel(&mut self, settings: &channel::ChannelSettings) {
+    pub(super) fn start_channel(&mut self, settings: &channel::kinds::ChannelSettings) {
         let (posts, queue) = pages::queue();
         let (shared, runs) = (Arc::clone(&self.shared), settings.clone());
         let task = self.channels.spawn(&format!("channel {}", settings.id()), move |stop| {

@@ -55,11 +55,11 @@ async fn report_outcome(shared: &Shared, attempt: u64, outcome: DeliveryOutcome)
 /// Runs a channel: sends notifications and receives replies until `stop`; deliveries in flight then have `FINISH`.
 pub async fn run(
     shared: Arc<Shared>,
-    settings: channel::ChannelSettings,
+    settings: channel::kinds::ChannelSettings,
     posts: Arc<Mutex<mpsc::Receiver<QueuedNotification>>>,
     stop: CancellationToken,
 ) {
-    let channel = channel::open(&settings);
+    let channel = settings.open();
     let mut posts = posts.lock().await;
     let last = shared.engine().oncall().last_answer(settings.id()).map(ToString::to_string);
     let (reply_sender, mut answers) = mpsc::channel::<InboundReply>(ANSWERS);

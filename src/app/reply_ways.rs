@@ -54,13 +54,13 @@ pub fn of_sink(name: &str) -> String {
 /// Every configured receiver with its state, and the alternative while it fails.
 pub fn list(shared: &Shared) -> Vec<ReplyReceiver> {
     let said = lock(&shared.adapters.reply_ways.0).clone();
-    let channels: Vec<channel::ChannelSettings> =
+    let channels: Vec<channel::kinds::ChannelSettings> =
         lock(&shared.adapters.channels).iter().map(|c| c.settings.clone()).collect();
     let sinks = lock(&shared.adapters.sinks).iter().map(|s| of_sink(s.settings.name())).collect::<Vec<_>>();
     let is_there = |name: &str| sinks.iter().any(|s| s == name) || channels.iter().any(|c| c.id() == name);
     let failed = |name: &str| said.get(name).is_some_and(Result::is_err);
     let has_link = !shared.configuration().oncall.settings.url.is_empty();
-    let sms = channels.iter().find(|c| matches!(c, channel::ChannelSettings::Sms(_)) && !failed(c.id()));
+    let sms = channels.iter().find(|c| c.has_coded_replies() && !failed(c.id()));
     let of = |(name, says): (&String, &Result<(), String>)| {
         let failed = says.as_ref().err().cloned().unwrap_or_default();
         let instead = match sms {

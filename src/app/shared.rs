@@ -105,7 +105,7 @@ pub struct BusHandle {
 }
 
 pub struct SinkHandle {
-    pub settings: sink::SinkSettings,
+    pub settings: sink::kinds::SinkSettings,
     pub health: Arc<SinkHealth>,
     /// Messages that the other side refused.
     pub dead_letters: DeadLetters,
@@ -119,7 +119,7 @@ pub struct SinkHandle {
 }
 
 pub struct ChannelHandle {
-    pub settings: channel::ChannelSettings,
+    pub settings: channel::kinds::ChannelSettings,
     pub notifications: mpsc::Sender<pages::QueuedNotification>,
     pub(super) task: TaskHandle,
 }

@@ -8,8 +8,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::channel::MINUTE_MS;
+use crate::channel::kinds::ChannelKind;
 use crate::channel::{BoxFuture, Channel};
+use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
+use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
 
 /// Exit status that asks for a retry (sysexits.h: EX_TEMPFAIL).
@@ -39,9 +43,20 @@ fn ten_seconds() -> u64 {
     10_000
 }
 
-impl CommandSettings {
-    /// Configuration problems: key, message and hint for each.
-    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+impl ChannelKind for CommandSettings {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn per_min(&self) -> Option<u32> {
+        self.per_min
+    }
+
+    fn service_limit(&self, _kind: &str) -> RateLimit {
+        RateLimit { per_min: 120.0, burst: 60.0, cooldown_ms: MINUTE_MS }
+    }
+
+    fn problems(&self) -> Vec<SettingsProblem> {
         let mut out = Vec::new();
         if !self.program.starts_with('/') {
             out.push(("program", format!("`{}` is no whole path", self.program), "/usr/local/bin/siren"));
@@ -50,6 +65,10 @@ impl CommandSettings {
             out.push(("timeout_ms", "timeout_ms makes no sense".to_string(), "100 to 60000"));
         }
         out
+    }
+
+    fn open(&self, _kind: &str) -> Box<dyn Channel> {
+        Box::new(CommandChannel::new(self.clone()))
     }
 }
 

@@ -9,9 +9,14 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::channel::kinds::ChannelKind;
 use crate::channel::{BoxFuture, Channel};
+use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
+use crate::http::files::NamedFile;
+use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
+use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
 
 /// Timeout of one delivery attempt.
@@ -59,9 +64,35 @@ pub enum Security {
     None,
 }
 
-impl EmailSettings {
-    /// Configuration problems: key, message and hint for each.
-    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+impl ChannelKind for EmailSettings {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn per_min(&self) -> Option<u32> {
+        self.per_min
+    }
+
+    fn service_limit(&self, _kind: &str) -> RateLimit {
+        RateLimit { per_min: 20.0, burst: 20.0, cooldown_ms: 5 * MINUTE_MS }
+    }
+
+    fn requires_address(&self) -> bool {
+        true
+    }
+
+    fn address_problem(&self, to: &str) -> Option<(String, &'static str)> {
+        let is_mail = to.split_once('@').is_some_and(|(name, host)| {
+            !name.is_empty() && host.contains('.') && !host.ends_with('.') && !to.contains(char::is_whitespace)
+        });
+        (!is_mail).then(|| (format!("`{to}` is no mail address"), "name@example.com"))
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        named_files(&[("password_file", &self.password_file)], self.ca_file.as_ref())
+    }
+
+    fn problems(&self) -> Vec<SettingsProblem> {
         let mut out = Vec::new();
         if self.from.parse::<lettre::message::Mailbox>().is_err() {
             out.push(("from", format!("`{}` is no address", self.from), "plantroom@example.com"));
@@ -80,6 +111,10 @@ impl EmailSettings {
             out.push(("security", "a password would go over the wire as it is".to_string(), "tls or starttls"));
         }
         out
+    }
+
+    fn open(&self, _kind: &str) -> Box<dyn Channel> {
+        Box::new(Email::new(self.clone()))
     }
 }
 

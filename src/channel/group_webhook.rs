@@ -10,9 +10,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::channel::kinds::ChannelKind;
 use crate::channel::{BoxFuture, Channel, HttpAnswer, address_problems, hmac, outcome_by_status, send_request};
+use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
+use crate::http::files::NamedFile;
+use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification, cut_bytes};
+use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
 
 /// A robot of a group chat: `[[channel.wecom]]`, `[[channel.dingtalk]]`, `[[channel.feishu]]`. A contact's `to` is whom it
@@ -40,9 +45,30 @@ pub struct GroupWebhookSettings {
     pub per_min: Option<u32>,
 }
 
-impl GroupWebhookSettings {
-    /// Configuration problems: key, message and hint for each.
-    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+impl ChannelKind for GroupWebhookSettings {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn per_min(&self) -> Option<u32> {
+        self.per_min
+    }
+
+    fn service_limit(&self, kind: &str) -> RateLimit {
+        // Burst and refill of one minute add up to 16 messages of 20, 80 of 100 for Feishu.
+        match vendor(kind) {
+            GroupWebhookVendor::Wecom => RateLimit { per_min: 10.0, burst: 6.0, cooldown_ms: MINUTE_MS },
+            GroupWebhookVendor::Dingtalk => RateLimit { per_min: 10.0, burst: 6.0, cooldown_ms: 10 * MINUTE_MS },
+            GroupWebhookVendor::Feishu => RateLimit { per_min: 76.0, burst: 4.0, cooldown_ms: MINUTE_MS },
+        }
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        let secrets = [("key_file", &self.key_file), ("secret_file", &self.secret_file)];
+        named_files(&secrets, self.ca_file.as_ref())
+    }
+
+    fn problems(&self) -> Vec<SettingsProblem> {
         let is_twice =
             self.key.is_some() && self.key_file.is_some() || self.secret.is_some() && self.secret_file.is_some();
         let url = if self.url.is_empty() { "https://vendor" } else { &self.url };
@@ -51,6 +77,18 @@ impl GroupWebhookSettings {
             out.push(("id", "no key".to_string(), "key_file = \"…\": what the robot's address ends with"));
         }
         out
+    }
+
+    fn open(&self, kind: &str) -> Box<dyn Channel> {
+        Box::new(GroupWebhook::new(vendor(kind), self.clone()))
+    }
+}
+
+fn vendor(kind: &str) -> GroupWebhookVendor {
+    match kind {
+        "wecom" => GroupWebhookVendor::Wecom,
+        "dingtalk" => GroupWebhookVendor::Dingtalk,
+        _ => GroupWebhookVendor::Feishu,
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod command;
 pub mod email;
 pub mod group_webhook;
+pub mod kinds;
 pub mod modem;
 pub mod ntfy;
 pub mod pdu;
@@ -21,100 +22,16 @@ use reqwest::header::DATE;
 
 use crate::http;
 use crate::http::files::NamedFile;
-use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
+use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::time::UnixMillis;
 
-/// The settings of a configured channel, one variant per kind.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ChannelSettings {
-    Ntfy(ntfy::NtfySettings),
-    Wecom(group_webhook::GroupWebhookSettings),
-    Dingtalk(group_webhook::GroupWebhookSettings),
-    Feishu(group_webhook::GroupWebhookSettings),
-    Email(email::EmailSettings),
-    Webhook(webhook::WebhookSettings),
-    Sms(sms::SmsSettings),
-    Command(command::CommandSettings),
-}
-
-/// Cooldowns below are multiples of this; DingTalk blocks a robot that exceeds its limit for ten minutes.
+/// Cooldowns are multiples of this; DingTalk blocks a robot that exceeds its limit for ten minutes.
 const MINUTE_MS: u64 = 60_000;
 
-impl ChannelSettings {
-    /// The channel's id, unique among channels.
-    pub fn id(&self) -> &str {
-        match self {
-            ChannelSettings::Ntfy(s) => &s.id,
-            ChannelSettings::Wecom(s) | ChannelSettings::Dingtalk(s) | ChannelSettings::Feishu(s) => &s.id,
-            ChannelSettings::Email(s) => &s.id,
-            ChannelSettings::Webhook(s) => &s.id,
-            ChannelSettings::Sms(s) => &s.id,
-            ChannelSettings::Command(s) => &s.id,
-        }
-    }
-
-    /// The channel's rate limit: `per_min` if configured, else 80 % of what the service allows (ntfy: a bucket of 60, refilled by one
-    /// each 5 s; WeCom and DingTalk: 20 a minute; Feishu: 100 a minute).
-    pub fn rate_limit(&self) -> RateLimit {
-        let own = match self {
-            ChannelSettings::Ntfy(s) => s.per_min,
-            ChannelSettings::Wecom(s) | ChannelSettings::Dingtalk(s) | ChannelSettings::Feishu(s) => s.per_min,
-            ChannelSettings::Email(s) => s.per_min,
-            ChannelSettings::Webhook(s) => s.per_min,
-            ChannelSettings::Sms(s) => s.per_min,
-            ChannelSettings::Command(s) => s.per_min,
-        };
-        let (per_min, burst, cooldown_ms) = match self {
-            ChannelSettings::Ntfy(_) => (9.6, 48.0, MINUTE_MS),
-            // Burst and refill of one minute add up to 16 messages, 80 for Feishu.
-            ChannelSettings::Wecom(_) => (10.0, 6.0, MINUTE_MS),
-            ChannelSettings::Dingtalk(_) => (10.0, 6.0, 10 * MINUTE_MS),
-            ChannelSettings::Feishu(_) => (76.0, 4.0, MINUTE_MS),
-            ChannelSettings::Email(_) => (20.0, 20.0, 5 * MINUTE_MS),
-            ChannelSettings::Webhook(_) | ChannelSettings::Command(_) => (120.0, 60.0, MINUTE_MS),
-            ChannelSettings::Sms(_) => (10.0, 5.0, MINUTE_MS),
-        };
-        match own {
-            None => RateLimit { per_min, burst, cooldown_ms },
-            Some(n) => {
-                let burst = (f64::from(n) * 0.4).max(1.0);
-                RateLimit { per_min: (f64::from(n) - burst).max(f64::from(n) * 0.5), burst, cooldown_ms }
-            }
-        }
-    }
-
-    /// Whether a contact method on this channel must name an address (`to`).
-    pub fn requires_address(&self) -> bool {
-        matches!(self, ChannelSettings::Email(_) | ChannelSettings::Sms(_))
-            || matches!(self, ChannelSettings::Ntfy(s) if s.topic.is_empty())
-    }
-
-    /// The files that the settings refer to: secrets and CA certificates.
-    pub fn files(&self) -> Vec<NamedFile> {
-        let (secrets, authorities): (Vec<(&'static str, &Option<String>)>, Option<&String>) = match self {
-            ChannelSettings::Ntfy(s) => (vec![("token_file", &s.token_file)], s.ca_file.as_ref()),
-            ChannelSettings::Wecom(s) | ChannelSettings::Dingtalk(s) | ChannelSettings::Feishu(s) => {
-                (vec![("key_file", &s.key_file), ("secret_file", &s.secret_file)], s.ca_file.as_ref())
-            }
-            ChannelSettings::Email(s) => (vec![("password_file", &s.password_file)], s.ca_file.as_ref()),
-            ChannelSettings::Webhook(s) => (vec![("secret_file", &s.secret_file)], s.ca_file.as_ref()),
-            ChannelSettings::Sms(_) | ChannelSettings::Command(_) => (Vec::new(), None),
-        };
-        let secrets = secrets.into_iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
-        secrets.chain(NamedFile::ca_certificates(authorities)).collect()
-    }
-
-    /// Configuration problems: key, message and hint for each.
-    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
-        match self {
-            ChannelSettings::Ntfy(s) => s.problems(),
-            ChannelSettings::Wecom(s) | ChannelSettings::Dingtalk(s) | ChannelSettings::Feishu(s) => s.problems(),
-            ChannelSettings::Email(s) => s.problems(),
-            ChannelSettings::Webhook(s) => s.problems(),
-            ChannelSettings::Sms(s) => s.problems(),
-            ChannelSettings::Command(s) => s.problems(),
-        }
-    }
+/// Files of secrets by their keys, and of CA certificates.
+fn named_files(secrets: &[(&'static str, &Option<String>)], ca_file: Option<&String>) -> Vec<NamedFile> {
+    let secrets = secrets.iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
+    secrets.chain(NamedFile::ca_certificates(ca_file)).collect()
 }
 
 /// A reply received through a channel, or a change of whether replies can be received.
@@ -154,26 +71,6 @@ pub trait Channel: Send + Sync {
     fn listen(&self, last: Option<String>, handler: ReplyHandler) -> BoxFuture<'_, ()> {
         drop((last, handler));
         Box::pin(std::future::pending())
-    }
-}
-
-/// Creates the channel of these settings; connections and ports are opened at first use.
-pub fn open(settings: &ChannelSettings) -> Box<dyn Channel> {
-    match settings.clone() {
-        ChannelSettings::Ntfy(s) => Box::new(ntfy::Ntfy::new(s)),
-        ChannelSettings::Wecom(s) => {
-            Box::new(group_webhook::GroupWebhook::new(group_webhook::GroupWebhookVendor::Wecom, s))
-        }
-        ChannelSettings::Dingtalk(s) => {
-            Box::new(group_webhook::GroupWebhook::new(group_webhook::GroupWebhookVendor::Dingtalk, s))
-        }
-        ChannelSettings::Feishu(s) => {
-            Box::new(group_webhook::GroupWebhook::new(group_webhook::GroupWebhookVendor::Feishu, s))
-        }
-        ChannelSettings::Email(s) => Box::new(email::Email::new(s)),
-        ChannelSettings::Webhook(s) => Box::new(webhook::Webhook::new(s)),
-        ChannelSettings::Sms(s) => Box::new(sms::Sms::new(s)),
-        ChannelSettings::Command(s) => Box::new(command::CommandChannel::new(s)),
     }
 }
 

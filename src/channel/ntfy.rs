@@ -9,12 +9,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::channel::kinds::ChannelKind;
 use crate::channel::{
     BoxFuture, Channel, InboundReply, ReplyHandler, TIMEOUT_MS, address_problems, outcome_by_status, send_request,
 };
+use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
+use crate::http::files::NamedFile;
+use crate::model::notification::RateLimit;
 use crate::model::notification::{ARRIVE, Button, DeliveryOutcome, Notification, cut_bytes};
 use crate::model::priority::Priority;
+use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
 
 /// ntfy turns longer messages into an attachment, bytes.
@@ -50,9 +55,34 @@ pub struct NtfySettings {
     pub per_min: Option<u32>,
 }
 
-impl NtfySettings {
-    /// Configuration problems: key, message and hint for each.
-    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+impl ChannelKind for NtfySettings {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn per_min(&self) -> Option<u32> {
+        self.per_min
+    }
+
+    fn service_limit(&self, _kind: &str) -> RateLimit {
+        // A bucket of 60, one more each 5 s.
+        RateLimit { per_min: 9.6, burst: 48.0, cooldown_ms: MINUTE_MS }
+    }
+
+    fn requires_address(&self) -> bool {
+        self.topic.is_empty()
+    }
+
+    fn address_problem(&self, to: &str) -> Option<(String, &'static str)> {
+        let is_topic = to.len() <= 64 && to.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+        (!is_topic).then(|| (format!("`{to}` is no topic"), "letters, digits, - and _, at most 64 of them"))
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        named_files(&[("token_file", &self.token_file)], self.ca_file.as_ref())
+    }
+
+    fn problems(&self) -> Vec<SettingsProblem> {
         let mut out = address_problems(&self.url, self.token.is_some() && self.token_file.is_some());
         let is_topic = |t: &str| t.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) && t.len() <= 64;
         for (key, topic) in [("topic", &self.topic), ("reply_topic", &self.reply_topic)] {
@@ -61,6 +91,10 @@ impl NtfySettings {
             }
         }
         out
+    }
+
+    fn open(&self, _kind: &str) -> Box<dyn Channel> {
+        Box::new(Ntfy::new(self.clone()))
     }
 }
 
@@ -78,16 +112,10 @@ impl Ntfy {
         Self { settings, client: OnceLock::new(), is_reply_topic_down: AtomicBool::new(false) }
     }
 
-    fn request(
-        &self,
-        timeout_ms: u64,
-        post: Option<&Value>,
-        path: &str,
-    ) -> Result<reqwest::RequestBuilder, DeliveryOutcome> {
+    fn request(&self, timeout_ms: u64, post: Option<&Value>, path: &str) -> Result<reqwest::RequestBuilder, String> {
         let s = &self.settings;
-        let wrong = |why: String| DeliveryOutcome::Rejected { reason: why };
-        let client = super::cached_client(&self.client, &s.url, s.ca_file.as_deref()).map_err(wrong)?;
-        let token = http::secret(s.token.as_ref(), s.token_file.as_ref()).map_err(wrong)?;
+        let client = super::cached_client(&self.client, &s.url, s.ca_file.as_deref())?;
+        let token = http::secret(s.token.as_ref(), s.token_file.as_ref())?;
         let url = format!("{}/{path}", s.url.trim_end_matches('/'));
         let request = match post {
             Some(body) => client.post(url).header("content-type", "application/json").body(body.to_string()),
@@ -146,7 +174,7 @@ impl Ntfy {
     async fn subscribe(&self, since: &mut String, handler: &ReplyHandler) -> Result<(), String> {
         let path = format!("{}/json?since={since}", self.settings.reply_topic);
         // The subscription is long-lived: only the silence timeout ends it.
-        let request = self.request(7 * 86_400_000, None, &path).map_err(|a| format!("{a:?}"))?;
+        let request = self.request(7 * 86_400_000, None, &path)?;
         let mut response = request.send().await.map_err(|e| http::error_text(&e))?;
         if !response.status().is_success() {
             return Err(format!("topic {}: HTTP {}", self.settings.reply_topic, response.status().as_u16()));
@@ -200,7 +228,7 @@ impl Channel for Ntfy {
                 Ok(request) => {
                     send_request(request, now).await.map_or_else(|answer| answer, |said| outcome_by_status(&said))
                 }
-                Err(answer) => answer,
+                Err(reason) => DeliveryOutcome::Rejected { reason },
             }
         })
     }

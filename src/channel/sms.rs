@@ -6,10 +6,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::channel::MINUTE_MS;
+use crate::channel::kinds::ChannelKind;
 use crate::channel::modem::{Modem, ModemError};
 use crate::channel::{BoxFuture, Channel, InboundReply, ReplyHandler};
+use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::priority::Priority;
+use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
 
 /// Polling interval for received messages.
@@ -45,13 +49,42 @@ fn yes() -> bool {
     true
 }
 
-impl SmsSettings {
-    /// Configuration problems: key, message and hint for each.
-    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+impl ChannelKind for SmsSettings {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn per_min(&self) -> Option<u32> {
+        self.per_min
+    }
+
+    fn service_limit(&self, _kind: &str) -> RateLimit {
+        RateLimit { per_min: 10.0, burst: 5.0, cooldown_ms: MINUTE_MS }
+    }
+
+    fn requires_address(&self) -> bool {
+        true
+    }
+
+    fn address_problem(&self, to: &str) -> Option<(String, &'static str)> {
+        let digits = to.chars().filter(char::is_ascii_digit).count();
+        let is_number = to.chars().all(|c| c.is_ascii_digit() || "+- ()".contains(c)) && (5..=15).contains(&digits);
+        (!is_number).then(|| (format!("`{to}` is no telephone number"), "+8613800001111"))
+    }
+
+    fn has_coded_replies(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<SettingsProblem> {
         if self.port.starts_with('/') {
             return Vec::new();
         }
         vec![("port", format!("`{}` is no serial port", self.port), "/dev/serial/by-id/… or /dev/ttyUSB2")]
+    }
+
+    fn open(&self, _kind: &str) -> Box<dyn Channel> {
+        Box::new(Sms::new(self.clone()))
     }
 }
 

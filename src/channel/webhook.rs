@@ -6,9 +6,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::channel::kinds::ChannelKind;
 use crate::channel::{BoxFuture, Channel, address_problems, hmac, outcome_by_status, send_request};
+use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
+use crate::http::files::NamedFile;
+use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
+use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
 
 /// A program that is told: `[[channel.webhook]]`.
@@ -29,10 +34,29 @@ pub struct WebhookSettings {
     pub per_min: Option<u32>,
 }
 
-impl WebhookSettings {
-    /// Configuration problems: key, message and hint for each.
-    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+impl ChannelKind for WebhookSettings {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn per_min(&self) -> Option<u32> {
+        self.per_min
+    }
+
+    fn service_limit(&self, _kind: &str) -> RateLimit {
+        RateLimit { per_min: 120.0, burst: 60.0, cooldown_ms: MINUTE_MS }
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        named_files(&[("secret_file", &self.secret_file)], self.ca_file.as_ref())
+    }
+
+    fn problems(&self) -> Vec<SettingsProblem> {
         address_problems(&self.url, self.secret.is_some() && self.secret_file.is_some())
+    }
+
+    fn open(&self, _kind: &str) -> Box<dyn Channel> {
+        Box::new(Webhook::new(self.clone()))
     }
 }
 

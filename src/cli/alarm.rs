@@ -378,7 +378,7 @@ fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format
         key: key.map(str::to_string),
         from: Some(UnixMillis(history::parse_time(from, now, &zone)?)),
         to: to.map(|t| history::parse_time(t, now, &zone)).transpose()?.map(UnixMillis),
-        limit: None,
+        ..EventQuery::default()
     };
     let cells = |row: &EventRow| {
         let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();

@@ -27,6 +27,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let moment = |text: &str| history::parse_time(text, page::now(), &zone).map(UnixMillis);
     let query = EventQuery {
         from: Some(moment(&args.from)?),
+        only_actors: true,
         to: args.to.as_deref().map(moment).transpose()?,
         ..EventQuery::default()
     };

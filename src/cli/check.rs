@@ -16,7 +16,7 @@ use crate::model::time::UnixMillis;
 use crate::oncall::ahead::upcoming_problems;
 use crate::scan;
 use crate::sink;
-use crate::sink::mqtt::commands::CommandHandler;
+use crate::sink::mqtt::commands::CommandContext;
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
@@ -205,30 +205,27 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
                     record_result(result);
                 }
             });
-            all.spawn(async move { channel::open(&settings).listen(None, on_reply).await });
+            all.spawn(async move { settings.open().listen(None, on_reply).await });
         }
         for sink in &configuration.sinks {
-            let sink::SinkSettings::Mqtt(mqtt) = sink else { continue };
-            if mqtt.commands {
-                let record_result = Arc::new(result_recorder(crate::app::reply_ways::of_sink(&mqtt.name)));
+            if !sink.takes_commands() {
+                continue;
+            }
+            let record_result = Arc::new(result_recorder(crate::app::reply_ways::of_sink(sink.name())));
+            let outbox_health = sink::SinkHealth::default();
+            // There is no outgoing connection here; it counts as connected.
+            outbox_health.connected.store(true, std::sync::atomic::Ordering::Relaxed);
+            let context = CommandContext {
+                site: configuration.site.id.clone(),
                 // A trial executes no command.
-                let refuse_commands: CommandHandler =
-                    Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) }));
+                handler: Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) })),
+                on_listening: record_result,
+                outbox_health: Arc::new(outbox_health),
                 // With the client id of a running gateway, each client would disconnect the other.
-                let client_id = Some(format!("plantroom-{}-check", configuration.site.id));
-                let mqtt = sink::mqtt::settings::MqttSettings { client_id, ..mqtt.clone() };
-                let outbox = sink::SinkHealth::default();
-                // There is no outgoing connection here; it counts as connected.
-                outbox.connected.store(true, std::sync::atomic::Ordering::Relaxed);
-                let site = configuration.site.id.clone();
-                let hears = sink::mqtt::commands::CommandListenerContext {
-                    settings: mqtt,
-                    site,
-                    handler: refuse_commands,
-                    on_listening: record_result,
-                    outbox_health: std::sync::Arc::new(outbox),
-                };
-                all.spawn(sink::mqtt::commands::run(hears, stop.clone()));
+                client_id: Some(format!("plantroom-{}-check", configuration.site.id)),
+            };
+            if let Some(listening) = sink.listen(context, stop.clone()) {
+                all.spawn(listening);
             }
         }
         // A listener that works does not end by itself.

@@ -130,7 +130,7 @@ fn page_log(global: &Global, key: Option<&str>, from: &str, format: output::Form
     let zone = alarm::zone(global);
     let from = Some(UnixMillis(history::parse_time(from, now(), &zone)?));
     let query =
-        EventQuery { room: OncallRoom::ID.to_string(), key: key.map(str::to_string), from, to: None, limit: None };
+        EventQuery { room: OncallRoom::ID.to_string(), key: key.map(str::to_string), from, ..EventQuery::default() };
     let cells = |row: &EventRow| {
         let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
         let text = |key: &str| body[key].as_str().unwrap_or_default().to_string();

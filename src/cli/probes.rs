@@ -1,6 +1,5 @@
 //! Checks of sinks and channels: whether their files are usable, and whether they work now.
 
-use crate::channel;
 use crate::cli::{CommandFailure, output};
 use crate::config::Configuration;
 use crate::model::time::UnixMillis;
@@ -28,7 +27,7 @@ pub fn online(configuration: &Configuration, now: UnixMillis) -> Result<usize, C
             results.extend(all.into_iter().map(|(what, result)| (format!("sink {}", sink.name()), what, result)));
         }
         for settings in &configuration.oncall.channels {
-            if let Some(result) = channel::open(settings).probe().await {
+            if let Some(result) = settings.open().probe().await {
                 results.push((format!("channel {}", settings.id()), "log in".to_string(), result));
             }
         }

@@ -86,7 +86,11 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
             () = fatal.cancelled() => break,
             _ = term.recv() => break,
             _ = int.recv() => break,
-            _ = hup.recv() => drop(reload(&mut app, dir, paths, &Actor::gateway().named("SIGHUP")).await),
+            _ = hup.recv() => {
+                let actor = Actor::gateway().named("SIGHUP");
+                crate::app::outbox::record_reload(&app.shared, &actor).await;
+                drop(reload(&mut app, dir, paths, &actor).await);
+            }
             Some((actor, reply)) = app.reloads_wanted.recv() => {
                 let outcome = reload(&mut app, dir, paths, &actor).await;
                 let _nobody_waits = reply.send(outcome);

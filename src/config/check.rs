@@ -104,8 +104,9 @@ struct Check<'a> {
 impl<'a> Check<'a> {
     fn link_locations(&self) -> BTreeMap<&'a str, crate::model::problem::SourceLocation> {
         let f = self.files;
-        let tcp = f.tcp.iter().chain(&f.rtu_over_tcp).map(|e| (e.value.id.as_str(), e.table.location(&["id"])));
-        tcp.chain(f.serial.iter().map(|e| (e.value.id.as_str(), e.table.location(&["id"])))).collect()
+        let tcp =
+            f.link.tcp.iter().chain(&f.link.rtu_over_tcp).map(|e| (e.value.id.as_str(), e.table.location(&["id"])));
+        tcp.chain(f.link.serial.iter().map(|e| (e.value.id.as_str(), e.table.location(&["id"])))).collect()
     }
 
     fn link_location(&self, id: &str) -> Option<crate::model::problem::SourceLocation> {
@@ -137,7 +138,7 @@ impl<'a> Check<'a> {
                 );
                 problems.error(at("address"), what, "each unit on a link has an address of its own");
             }
-            let serial = self.files.serial.iter().any(|l| l.value.id == unit.link);
+            let serial = self.files.link.serial.iter().any(|l| l.value.id == unit.link);
             if serial && !(1..=247).contains(&unit.address) {
                 problems.error(at("address"), format!("{} is no address on a serial line", unit.address), "1 to 247");
             }
@@ -201,14 +202,14 @@ impl<'a> Check<'a> {
             }
             out.push(link);
         };
-        for (entries, rtu) in [(&self.files.tcp, false), (&self.files.rtu_over_tcp, true)] {
+        for (entries, rtu) in [(&self.files.link.tcp, false), (&self.files.link.rtu_over_tcp, true)] {
             for entry in entries {
                 let is_explicit = !rtu || entry.value.baud.is_some();
                 let line = Self::line_of(&entry.value.id, is_explicit, units, &entry.table, problems);
                 add(entry.value.settings(rtu, line), &|key| entry.table.location(&[key]), problems);
             }
         }
-        for entry in &self.files.serial {
+        for entry in &self.files.link.serial {
             let is_explicit = entry.value.baud.is_some() && entry.value.parity.is_some();
             let line = Self::line_of(&entry.value.id, is_explicit, units, &entry.table, problems);
             if entry.value.port.starts_with("/dev/ttyUSB") || entry.value.port.starts_with("/dev/ttyACM") {

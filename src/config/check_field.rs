@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::Files;
 use crate::config::doc::Problems;
+use crate::config::tables::Files;
 use crate::poll::BusConfig;
 
 /// Most points of one poll group of one device: the capacity of a history slice and of a message.
@@ -16,7 +16,7 @@ const RETRIES_MAX: u32 = 5;
 /// Checks transaction ids, time-outs, retries and sizes of streams.
 pub fn check(files: &Files<'_>, buses: &[BusConfig], problems: &mut Problems) {
     let units: BTreeMap<&str, usize> = buses.iter().map(|b| (b.link.id.as_str(), b.units.len())).collect();
-    for entry in files.tcp.iter().chain(&files.rtu_over_tcp) {
+    for entry in files.link.tcp.iter().chain(&files.link.rtu_over_tcp) {
         let (link, at) = (&entry.value, |key: &str| entry.table.location(&[key]));
         let count = units.get(link.id.as_str()).copied().unwrap_or(0);
         if link.ignores_transactions() && count > 1 {
@@ -30,7 +30,7 @@ pub fn check(files: &Files<'_>, buses: &[BusConfig], problems: &mut Problems) {
         }
         timeouts(link.timeout_ms, link.timeout_max_ms, &at, problems);
     }
-    for entry in &files.serial {
+    for entry in &files.link.serial {
         timeouts(entry.value.timeout_ms, entry.value.timeout_max_ms, &|key| entry.table.location(&[key]), problems);
     }
     for entry in &files.unit {

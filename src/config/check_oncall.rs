@@ -29,7 +29,7 @@ const STEPS: usize = 5;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OncallTables {
     pub plan: Arc<OncallPlan>,
-    pub channels: Vec<channel::ChannelSettings>,
+    pub channels: Vec<channel::kinds::ChannelSettings>,
     pub settings: OncallSettings,
 }
 
@@ -157,8 +157,8 @@ fn general(
     }
 }
 
-fn channels(files: &Files<'_>, problems: &mut Problems) -> Vec<channel::ChannelSettings> {
-    let mut out: Vec<channel::ChannelSettings> = Vec::new();
+fn channels(files: &Files<'_>, problems: &mut Problems) -> Vec<channel::kinds::ChannelSettings> {
+    let mut out: Vec<channel::kinds::ChannelSettings> = Vec::new();
     for (settings, at) in &files.channel {
         if !is_id(settings.id()) {
             problems.error(at.location(&["id"]), format!("`{}` cannot be a channel's id", settings.id()), ID_HINT);
@@ -181,7 +181,12 @@ fn channels(files: &Files<'_>, problems: &mut Problems) -> Vec<channel::ChannelS
     out
 }
 
-fn people(files: &Files<'_>, channels: &[channel::ChannelSettings], plan: &mut OncallPlan, problems: &mut Problems) {
+fn people(
+    files: &Files<'_>,
+    channels: &[channel::kinds::ChannelSettings],
+    plan: &mut OncallPlan,
+    problems: &mut Problems,
+) {
     for entry in &files.person {
         let p = &entry.value;
         let at = |key: &str| entry.table.location(&[key]);
@@ -196,14 +201,14 @@ fn people(files: &Files<'_>, channels: &[channel::ChannelSettings], plan: &mut O
             let place = |key: &str| entry.table.location(&["contacts", &i.to_string(), key]);
             match channels.iter().find(|c| c.id() == contact.channel) {
                 None => {
-                    let hint = did_you_mean(&contact.channel, channels.iter().map(channel::ChannelSettings::id));
+                    let hint = did_you_mean(&contact.channel, channels.iter().map(channel::kinds::ChannelSettings::id));
                     problems.error(place("channel"), format!("unknown channel `{}`", contact.channel), hint);
                 }
                 Some(c) if c.requires_address() && contact.to.is_empty() => {
                     problems.error(place("channel"), format!("`{}` does not say where to", p.id), "to = \"…\"");
                 }
                 Some(c) => {
-                    if let Some((what, example)) = check_reach::address_problem(c, contact) {
+                    if let Some((what, example)) = c.address_problem(&contact.to) {
                         problems.error(place("to"), format!("`{}` cannot be reached so: {what}", p.id), example);
                     }
                 }

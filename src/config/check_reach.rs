@@ -1,37 +1,11 @@
 //! Whether notifications can reach their recipients: addresses that fit their channel, shifts that have begun, priorities
 //! covered by a chain, tokens that exist.
 
-use crate::channel;
-use crate::config::Files;
 use crate::config::doc::Problems;
+use crate::config::tables::Files;
 use crate::model::priority::Priority;
 use crate::model::time::UnixMillis;
 use crate::oncall::plan::OncallPlan;
-use crate::oncall::settings::Contact;
-
-/// Why an address does not fit its channel, with an example; `None` if it fits.
-pub fn address_problem(channel: &channel::ChannelSettings, contact: &Contact) -> Option<(String, &'static str)> {
-    let to = contact.to.as_str();
-    let digits = to.chars().filter(char::is_ascii_digit).count();
-    let is_number = to.chars().all(|c| c.is_ascii_digit() || "+- ()".contains(c)) && (5..=15).contains(&digits);
-    let is_mail = to.split_once('@').is_some_and(|(name, host)| {
-        !name.is_empty() && host.contains('.') && !host.ends_with('.') && !to.contains(char::is_whitespace)
-    });
-    let is_topic = to.len() <= 64 && to.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-    match channel {
-        _ if to.is_empty() => None,
-        channel::ChannelSettings::Sms(_) if !is_number => {
-            Some((format!("`{to}` is no telephone number"), "+8613800001111"))
-        }
-        channel::ChannelSettings::Email(_) if !is_mail => {
-            Some((format!("`{to}` is no mail address"), "name@example.com"))
-        }
-        channel::ChannelSettings::Ntfy(_) if !is_topic => {
-            Some((format!("`{to}` is no topic"), "letters, digits, - and _, at most 64 of them"))
-        }
-        _ => None,
-    }
-}
 
 /// Warns about priorities that no chain covers, shifts that have not begun, and unusable tokens.
 pub fn check(files: &Files<'_>, plan: &OncallPlan, now: UnixMillis, problems: &mut Problems) {

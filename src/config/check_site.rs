@@ -1,8 +1,8 @@
 //! Checks of tables that depend on no other table: site, journal, health page, sinks.
 
-use crate::config::Files;
 use crate::config::doc::{Problems, TomlEntry};
 use crate::config::settings as file;
+use crate::config::tables::Files;
 use crate::sink;
 
 /// Whether an id can be part of a topic and a tag.
@@ -69,51 +69,25 @@ pub fn check_health(files: &Files<'_>, problems: &mut Problems) {
 }
 
 /// Checks and returns all sinks; names must be unique across kinds.
-pub fn check_sinks(files: &Files<'_>, problems: &mut Problems) -> Vec<sink::SinkSettings> {
-    check_mqtt(files, problems);
-    for entry in &files.influx {
-        for (key, what, hint) in entry.value.problems() {
-            problems.error(entry.table.location(&[key]), what, hint);
+pub fn check_sinks(files: &Files<'_>, problems: &mut Problems) -> Vec<sink::kinds::SinkSettings> {
+    let mut out: Vec<sink::kinds::SinkSettings> = Vec::new();
+    let mut sinks: Vec<_> = files.sink.iter().collect();
+    sinks.sort_by_key(|(settings, _)| settings.order());
+    for (settings, at) in sinks {
+        if let Some((what, hint)) = settings.url_problem() {
+            problems.error(at.location(&["url"]), what, hint);
         }
-    }
-    let mqtt = files.mqtt.iter().map(|e| (sink::SinkSettings::Mqtt(e.value.clone()), &e.table));
-    let influx = files.influx.iter().map(|e| (sink::SinkSettings::Influx(e.value.clone()), &e.table));
-    let mut out: Vec<sink::SinkSettings> = Vec::new();
-    for (settings, at) in mqtt.chain(influx) {
+        for (key, what, hint) in settings.problems() {
+            problems.error(at.location(&[key]), what, hint);
+        }
         if out.iter().any(|o| o.name() == settings.name()) {
             let what = format!("there is a sink `{}` already", settings.name());
             problems.error(at.location(&["name"]), what, "names are unique");
         }
-        out.push(settings);
+        if let Some((key, what, hint)) = files.sink.iter().find_map(|(other, _)| settings.conflict(other)) {
+            problems.error(at.location(&[key]), what, hint);
+        }
+        out.push(settings.clone());
     }
     out
-}
-
-fn check_mqtt(files: &Files<'_>, problems: &mut Problems) {
-    for entry in &files.mqtt {
-        let sink = &entry.value;
-        if let Err(hint) = sink.address() {
-            problems.error(
-                entry.table.location(&["url"]),
-                format!("`{}` is not a broker's address", crate::http::without_secrets(&sink.url)),
-                hint,
-            );
-        }
-        for (key, what, hint) in sink.problems() {
-            problems.error(entry.table.location(&[key]), what, hint);
-        }
-        // Two clients with the same id disconnect each other for ever.
-        let broker = |s: &sink::mqtt::settings::MqttSettings| (s.address(), s.client_id.clone());
-        let is_same = |e: &&TomlEntry<'_, sink::mqtt::settings::MqttSettings>| {
-            sink.client_id.is_some() && broker(&e.value) == broker(sink) && e.value.name != sink.name
-        };
-        if let Some(other) = files.mqtt.iter().find(is_same) {
-            let what = format!("the sink `{}` has the same client id at the same broker", other.value.name);
-            problems.error(
-                entry.table.location(&["client_id"]),
-                what,
-                "one of its own for each; without it one is made",
-            );
-        }
-    }
 }

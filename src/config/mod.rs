@@ -18,6 +18,7 @@ pub mod environment;
 pub mod reference;
 mod registers;
 pub mod settings;
+pub mod tables;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,9 +27,11 @@ use std::sync::Arc;
 use crate::config::builtin::{Catalogue, CatalogueDirs};
 use crate::config::doc::{Located, Problems, Texts, TomlEntry};
 use crate::config::settings as file;
+use crate::config::tables::{Files, OF_KINDS, SINGLE, TABLES};
 use crate::model::problem::Problem;
+use crate::model::settings::SettingsReader;
 use crate::poll::BusConfig;
-use crate::{alarm, channel, clock, control, derive, journal, link, oncall, sink, web};
+use crate::{alarm, clock, control, derive, journal, sink, web};
 
 /// A configuration that passed all checks.
 #[derive(Clone, Debug)]
@@ -43,7 +46,7 @@ pub struct Configuration {
     pub buses: Vec<BusConfig>,
     pub devices: BTreeMap<String, Device>,
     pub derive: Vec<derive::DerivedDefinition>,
-    pub sinks: Vec<sink::SinkSettings>,
+    pub sinks: Vec<sink::kinds::SinkSettings>,
     pub alarms: alarm::Rules,
     /// For each rule and each device of its class: the resulting alarms, or what is missing.
     pub rule_applications: Vec<check_alarms::RuleApplication>,
@@ -74,32 +77,6 @@ pub struct Loaded {
     /// Sorted by file, line and column, without duplicates.
     pub problems: Vec<Problem>,
     pub configuration: Option<Configuration>,
-}
-
-/// The tables of all files by kind, each entry with its location.
-#[derive(Default)]
-pub struct Files<'a> {
-    site: Vec<TomlEntry<'a, file::Site>>,
-    clock: Vec<TomlEntry<'a, clock::ClockSettings>>,
-    journal: Vec<TomlEntry<'a, journal::JournalSettings>>,
-    health: Vec<TomlEntry<'a, web::HealthPageSettings>>,
-    web: Vec<TomlEntry<'a, web::server::ServerSettings>>,
-    control: Vec<TomlEntry<'a, control::ControlSettings>>,
-    tcp: Vec<TomlEntry<'a, link::settings::TcpLink>>,
-    serial: Vec<TomlEntry<'a, link::settings::SerialLink>>,
-    rtu_over_tcp: Vec<TomlEntry<'a, link::settings::TcpLink>>,
-    unit: Vec<TomlEntry<'a, file::UnitSettings>>,
-    device: Vec<TomlEntry<'a, file::Device>>,
-    derive: Vec<TomlEntry<'a, derive::DerivedSettings>>,
-    mqtt: Vec<TomlEntry<'a, sink::mqtt::settings::MqttSettings>>,
-    influx: Vec<TomlEntry<'a, sink::influx::settings::InfluxSettings>>,
-    alarms: Vec<TomlEntry<'a, alarm::site::AlarmSettings>>,
-    alarm: Vec<TomlEntry<'a, alarm::site::RuleOverride>>,
-    oncall: Vec<TomlEntry<'a, oncall::settings::OncallSettings>>,
-    person: Vec<TomlEntry<'a, oncall::settings::PersonSettings>>,
-    rota: Vec<TomlEntry<'a, oncall::settings::RotaSettings>>,
-    chain: Vec<TomlEntry<'a, oncall::settings::Chain>>,
-    channel: Vec<(channel::ChannelSettings, Located<'a>)>,
 }
 
 /// Loads and checks the configuration in a directory, overridden by the environment.
@@ -171,7 +148,6 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
     // The span 0..0 makes problems in this value point to the environment, not to a file.
     let value = toml::Spanned::new(0..0, value.into_inner());
     let path: Vec<String> = variable.path.clone();
-    let lists = ["link", "sink", "channel"];
     for document in documents.iter_mut() {
         let has = document.keys().iter().any(|(k, _)| path.first().is_some_and(|p| p == k));
         if !has {
@@ -179,7 +155,7 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
         }
         // These tables hold one list per kind: the name is searched in each.
         let kinds: Vec<String> = match path.first() {
-            Some(first) if lists.contains(&first.as_str()) => {
+            Some(first) if OF_KINDS.contains(&first.as_str()) => {
                 document.get(first).map(|t| t.keys().into_iter().map(|(k, _)| k).collect()).unwrap_or_default()
             }
             _ => vec![String::new()],
@@ -194,9 +170,8 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
             }
         }
     }
-    let single = ["site", "clock", "journal", "health", "web", "control", "alarms", "oncall"];
     if let (Some(first), Some(document)) = (path.first(), documents.first_mut())
-        && single.contains(&first.as_str())
+        && SINGLE.contains(&first.as_str())
         && environment::set_at_path(&mut document.node, &path, value)
     {
         return;
@@ -205,78 +180,52 @@ fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variabl
     problems.error(doc::file_location(&variable.name), "the variable addresses nothing in the configuration", hint);
 }
 
-/// Distributes the tables of a file by kind; each entry is deserialized on its own.
+/// Distributes the tables of a file; each entry is deserialized on its own.
 fn distribute_tables<'a>(document: &Located<'a>, files: &mut Files<'a>, problems: &mut Problems) {
     for (key, span) in document.keys() {
         let Some(at) = document.get(&key) else { continue };
-        match key.as_str() {
-            "site" => files.site.extend(at.read(problems)),
-            "clock" => files.clock.extend(at.read(problems)),
-            "journal" => files.journal.extend(at.read(problems)),
-            "health" => files.health.extend(at.read(problems)),
-            "web" => files.web.extend(at.read(problems)),
-            "control" => files.control.extend(at.read(problems)),
-            "unit" => list(&at, &mut files.unit, problems),
-            "device" => list(&at, &mut files.device, problems),
-            "derive" => list(&at, &mut files.derive, problems),
-            "alarms" => files.alarms.extend(at.read(problems)),
-            "alarm" => list(&at, &mut files.alarm, problems),
-            "oncall" => files.oncall.extend(at.read(problems)),
-            "person" => list(&at, &mut files.person, problems),
-            "rota" => list(&at, &mut files.rota, problems),
-            "chain" => list(&at, &mut files.chain, problems),
-            "link" | "sink" | "channel" => kinds(&key, &at, files, problems),
-            _ => {
-                let known = [
-                    "site", "clock", "journal", "health", "web", "control", "alarms", "link", "unit", "device",
-                    "derive", "alarm", "sink", "oncall", "person", "rota", "chain", "channel",
-                ];
-                let hint = crate::model::problem::did_you_mean(&key, known);
-                problems.error(document.source.location_at(span.start), format!("unknown table `{key}`"), hint);
-            }
+        if !files.read(&key, &at, problems) {
+            let hint = crate::model::problem::did_you_mean(&key, TABLES.iter().copied());
+            problems.error(document.source.location_at(span.start), format!("unknown table `{key}`"), hint);
         }
     }
 }
 
-fn kinds<'a>(table: &str, at: &Located<'a>, files: &mut Files<'a>, problems: &mut Problems) {
+/// A table of kinds: `[[sink.mqtt]]`, `[[channel.ntfy]]`, `[[link.tcp]]`.
+fn kinds<'a, T>(
+    (table, known): (&str, &[&str]),
+    at: &Located<'a>,
+    into: &mut Vec<(T, Located<'a>)>,
+    problems: &mut Problems,
+    read: impl Fn(&str, &mut EntryReader<'a, '_>) -> Option<T>,
+) {
     for (kind, span) in at.keys() {
         let Some(entries) = at.get(&kind) else { continue };
-        match (table, kind.as_str()) {
-            ("link", "tcp") => list(&entries, &mut files.tcp, problems),
-            ("link", "serial") => list(&entries, &mut files.serial, problems),
-            ("link", "rtu_over_tcp") => list(&entries, &mut files.rtu_over_tcp, problems),
-            ("sink", "mqtt") => list(&entries, &mut files.mqtt, problems),
-            ("sink", "influx") => list(&entries, &mut files.influx, problems),
-            ("channel", "ntfy") => channels(&entries, files, channel::ChannelSettings::Ntfy, problems),
-            ("channel", "wecom") => channels(&entries, files, channel::ChannelSettings::Wecom, problems),
-            ("channel", "dingtalk") => channels(&entries, files, channel::ChannelSettings::Dingtalk, problems),
-            ("channel", "feishu") => channels(&entries, files, channel::ChannelSettings::Feishu, problems),
-            ("channel", "email") => channels(&entries, files, channel::ChannelSettings::Email, problems),
-            ("channel", "webhook") => channels(&entries, files, channel::ChannelSettings::Webhook, problems),
-            ("channel", "sms") => channels(&entries, files, channel::ChannelSettings::Sms, problems),
-            ("channel", "command") => channels(&entries, files, channel::ChannelSettings::Command, problems),
-            _ => {
-                let known: &[&str] = match table {
-                    "link" => &["tcp", "serial", "rtu_over_tcp"],
-                    "sink" => &["mqtt", "influx"],
-                    _ => &["ntfy", "wecom", "dingtalk", "feishu", "email", "webhook", "sms", "command"],
-                };
-                let hint = crate::model::problem::did_you_mean(&kind, known.iter().copied());
-                problems.error(at.source.location_at(span.start), format!("unknown kind `{kind}` of {table}"), hint);
+        if !known.contains(&kind.as_str()) {
+            let hint = crate::model::problem::did_you_mean(&kind, known.iter().copied());
+            problems.error(at.source.location_at(span.start), format!("unknown kind `{kind}` of {table}"), hint);
+            continue;
+        }
+        let Some(items) = items(&entries, problems) else { continue };
+        for item in items {
+            let mut reader = EntryReader { entry: &item, problems };
+            if let Some(value) = read(&kind, &mut reader) {
+                into.push((value, item));
             }
         }
     }
 }
 
-fn channels<'a, T: serde::de::DeserializeOwned>(
-    at: &Located<'a>,
-    files: &mut Files<'a>,
-    of: fn(T) -> channel::ChannelSettings,
-    problems: &mut Problems,
-) {
-    let mut entries: Vec<TomlEntry<'a, T>> = Vec::new();
-    list(at, &mut entries, problems);
-    files.channel.extend(entries.into_iter().map(|e| (of(e.value), e.table)));
+/// An entry of a list of tables, for the room that knows its settings.
+pub struct EntryReader<'a, 'b> {
+    entry: &'b Located<'a>,
+    problems: &'b mut Problems,
+}
+
+impl SettingsReader for EntryReader<'_, '_> {
+    fn read<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
+        self.entry.read(self.problems).map(|entry| entry.value)
+    }
 }
 
 fn list<'a, T: serde::de::DeserializeOwned>(
@@ -284,12 +233,14 @@ fn list<'a, T: serde::de::DeserializeOwned>(
     into: &mut Vec<TomlEntry<'a, T>>,
     problems: &mut Problems,
 ) {
-    match at.items() {
-        Some(items) => into.extend(items.iter().filter_map(|item| item.read(problems))),
-        None => problems.error(
-            at.location(&[]),
-            "this is one table where a list is meant",
-            "write it with two brackets: [[…]]",
-        ),
+    into.extend(items(at, problems).into_iter().flatten().filter_map(|item| item.read(problems)));
+}
+
+fn items<'a>(at: &Located<'a>, problems: &mut Problems) -> Option<Vec<Located<'a>>> {
+    let items = at.items();
+    if items.is_none() {
+        let hint = "write it with two brackets: [[…]]";
+        problems.error(at.location(&[]), "this is one table where a list is meant", hint);
     }
+    items
 }

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
 use crate::alarm::settings::RulesFile;
-use crate::config::settings::Root;
+use crate::config::tables::Root;
 use crate::profile::settings::ProfileFile;
 use crate::profile::vocabulary::ClassFile;
 

@@ -5,66 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{alarm, channel, clock, control, derive, journal, link, oncall, sink, web};
-
-/// Everything that the files of a configuration may hold, spread over them as the user likes.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Root {
-    /// The site.
-    pub site: Site,
-    /// When the date may be believed.
-    #[serde(default)]
-    pub clock: clock::ClockSettings,
-    /// Limits of the journal.
-    #[serde(default)]
-    pub journal: journal::JournalSettings,
-    /// The health page.
-    #[serde(default)]
-    pub health: web::HealthPageSettings,
-    /// Who reaches this box over the network.
-    #[serde(default)]
-    pub web: web::server::ServerSettings,
-    /// Who may change something through the control socket.
-    #[serde(default)]
-    pub control: control::ControlSettings,
-    /// Buses and connections.
-    #[serde(default)]
-    pub link: Links,
-    /// What answers on the wire.
-    #[serde(default)]
-    pub unit: Vec<UnitSettings>,
-    /// Pieces of equipment.
-    #[serde(default)]
-    pub device: Vec<Device>,
-    /// Points made out of points.
-    #[serde(default)]
-    pub derive: Vec<derive::DerivedSettings>,
-    /// Alarms: floods of them, deadlines, how long they are kept.
-    #[serde(default)]
-    pub alarms: alarm::site::AlarmSettings,
-    /// What the site changes of alarm rules.
-    #[serde(default)]
-    pub alarm: Vec<alarm::site::RuleOverride>,
-    /// Where readings go.
-    #[serde(default)]
-    pub sink: Sinks,
-    /// Who is told: what holds for all.
-    #[serde(default)]
-    pub oncall: oncall::settings::OncallSettings,
-    /// Who is told.
-    #[serde(default)]
-    pub person: Vec<oncall::settings::PersonSettings>,
-    /// Who is on call when.
-    #[serde(default)]
-    pub rota: Vec<oncall::settings::RotaSettings>,
-    /// Who is told of what, one step after the other.
-    #[serde(default)]
-    pub chain: Vec<oncall::settings::Chain>,
-    /// How people are reached.
-    #[serde(default)]
-    pub channel: Channels,
-}
+use crate::link;
 
 /// The site.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -143,36 +84,4 @@ pub struct Device {
     /// What is known of it: `floor_m = 2.4`. The names are the vocabulary's.
     #[serde(default)]
     pub numbers: BTreeMap<String, f64>,
-}
-
-/// Where readings go.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sinks {
-    /// MQTT brokers.
-    pub mqtt: Vec<sink::mqtt::settings::MqttSettings>,
-    /// Time-series stores.
-    pub influx: Vec<sink::influx::settings::InfluxSettings>,
-}
-
-/// How people are reached.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Channels {
-    /// A push to a phone, with a button to acknowledge.
-    pub ntfy: Vec<channel::ntfy::NtfySettings>,
-    /// A robot of a WeCom group.
-    pub wecom: Vec<channel::group_webhook::GroupWebhookSettings>,
-    /// A robot of a DingTalk group.
-    pub dingtalk: Vec<channel::group_webhook::GroupWebhookSettings>,
-    /// A robot of a Feishu group.
-    pub feishu: Vec<channel::group_webhook::GroupWebhookSettings>,
-    /// E-mail.
-    pub email: Vec<channel::email::EmailSettings>,
-    /// A program elsewhere.
-    pub webhook: Vec<channel::webhook::WebhookSettings>,
-    /// Short messages through a modem.
-    pub sms: Vec<channel::sms::SmsSettings>,
-    /// A program on this box.
-    pub command: Vec<channel::command::CommandSettings>,
 }

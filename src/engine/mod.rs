@@ -40,7 +40,7 @@ use crate::model::effects::{AddressedNotification, Effects, Keep, LogEvent};
 use crate::model::page::is_test;
 use crate::model::point::LocalizedText;
 use crate::model::room::{Board, Change, Input, Kept, Room, SNAPSHOT, Start};
-use crate::model::text::{REMARK, one_line};
+use crate::model::text::{KEY, REMARK, one_line};
 use crate::model::time::{MonotonicMillis, Now};
 use crate::oncall::room::OncallRoom;
 use crate::presentation::notification::{Pages, notification};
@@ -79,14 +79,16 @@ macro_rules! rooms {
 
             fn reconfigure(
                 &mut self,
-                plans: &RoomPlans,
+                (old, plans): (&RoomPlans, &RoomPlans),
                 change: Change<'_>,
                 start: impl Fn(&'static str) -> StartParts,
+                unreadable: &mut Vec<String>,
                 board: &mut Board,
                 effects: &mut Effects,
             ) {
+                // One that panicked is built with the plan of before, so that it says what the new one changes.
                 $(if self.$name.is_disabled() {
-                    self.$name = Guarded::new(start(<$room>::ID).build::<$room>(&plans.$name, &mut Vec::new()));
+                    self.$name = Guarded::new(start(<$room>::ID).build::<$room>(&old.$name, unreadable));
                 }
                 self.$name.run(board, effects, |room, board, effects| {
                     room.reconfigure(&plans.$name, change, board, effects);
@@ -185,7 +187,7 @@ impl Engine {
     pub fn step(&mut self, now: Now, input: Input<'_>) -> Effects {
         let mut effects = Effects::default();
         self.board = Board::default();
-        let (mut input, command) = match input {
+        let (input, command) = match input {
             Input::Command(command) => match authorize(&self.plan.policy, &command.actor, &command.operation) {
                 Ok(()) => (input, Some(command)),
                 Err(refused) => {
@@ -196,22 +198,16 @@ impl Engine {
             _ => (input, None),
         };
         if let Some(command) = command {
-            self.refuse_if_disabled(room_of(&command.operation), &mut effects);
             effects.decided.events.extend(gateway_event(command));
+            self.answer_without_pages(command, &mut effects);
         }
-        for _ in 0..PASSES {
-            self.rooms.step(now, input, &mut self.board, &mut effects);
-            self.board.end_pass(&mut effects);
-            if self.board.requests.is_empty() && self.board.alarm_summaries.is_none() {
-                break;
+        self.passes(now, input, &mut effects);
+        if let Some(command) = command {
+            // The room that was to carry it out may have panicked over it.
+            let is_answered = matches!(command.operation, Operation::Reply(_)) && self.rooms.oncall.is_disabled();
+            if !is_answered {
+                self.refuse_if_disabled(room_of(&command.operation), &mut effects);
             }
-            if self.rooms.alarm.is_disabled() {
-                if !self.board.requests.commands.is_empty() {
-                    self.refuse_if_disabled(AlarmRoom::ID, &mut effects);
-                }
-                self.board.requests.clear();
-            }
-            input = Input::Tick;
         }
         self.finish(&mut effects);
         effects
@@ -230,10 +226,14 @@ impl Engine {
         let mut effects = Effects::default();
         self.board = Board::default();
         let change = Change { directory: &plan.directory, streams, actor, now };
-        let start = start_of(&plan.directory, persisted, &self.boot, now);
-        self.rooms.reconfigure(&plan.rooms, change, start, &mut self.board, &mut effects);
+        let start = start_of(&self.plan.directory, persisted, &self.boot, now);
+        let plans = (&self.plan.rooms, &plan.rooms);
+        self.rooms.reconfigure(plans, change, start, &mut self.unreadable, &mut self.board, &mut effects);
         self.board.end_pass(&mut effects);
         self.plan = plan;
+        if !self.board.requests.is_empty() {
+            self.passes(now, Input::Tick, &mut effects);
+        }
         self.finish(&mut effects);
         effects
     }
@@ -241,6 +241,42 @@ impl Engine {
     /// What could not be read of what rooms kept, a line each.
     pub fn unreadable(&self) -> &[String] {
         &self.unreadable
+    }
+
+    /// While the pages' room is switched off, an answer to a page still acknowledges its alarm: by the pages as they were.
+    fn answer_without_pages(&mut self, command: &Command, effects: &mut Effects) {
+        let Operation::Reply(reply) = &command.operation else { return };
+        if !self.rooms.oncall.is_disabled() {
+            return;
+        }
+        let oncall = self.rooms.oncall.peek();
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| oncall.commands_of(reply, command)));
+        match found {
+            Ok(Ok(commands)) => self.board.requests.commands = commands,
+            Ok(Err(refused)) => effects.refused = Some(refused),
+            Err(_) => self.refuse_if_disabled(OncallRoom::ID, effects),
+        }
+    }
+
+    /// All rooms with the input, then again as long as a later room wants something of an earlier one.
+    fn passes(&mut self, now: Now, mut input: Input<'_>, effects: &mut Effects) {
+        for _ in 0..PASSES {
+            if self.rooms.alarm.is_disabled() && !self.board.requests.commands.is_empty() {
+                self.refuse_if_disabled(AlarmRoom::ID, effects);
+                self.board.requests.commands.clear();
+            }
+            self.board.is_alarm_off = self.rooms.alarm.is_disabled();
+            self.rooms.step(now, input, &mut self.board, effects);
+            self.board.end_pass(effects);
+            if self.rooms.alarm.is_disabled() && self.board.requests.commands.is_empty() {
+                // Nobody is there for them. Commands get one more pass, so that their answer is a refusal.
+                self.board.requests.clear();
+            }
+            if self.board.requests.is_empty() && self.board.alarm_summaries.is_none() {
+                break;
+            }
+            input = Input::Tick;
+        }
     }
 
     /// When the engine wants to be asked again although nothing came.
@@ -300,8 +336,9 @@ impl Engine {
 
     fn refuse_if_disabled(&self, room: &str, effects: &mut Effects) {
         if self.rooms.disabled().contains(&room) {
+            let zh = if room == AlarmRoom::ID { "告警规则" } else { "通知规则" };
             effects.refused = Some(LocalizedText::both(
-                "告警规则出错已停用，请工程师重新加载",
+                format!("{zh}出错已停用，请工程师重新加载"),
                 format!("the {room} rules panicked and are switched off: `plantroom reload` tries them again"),
             ));
         }
@@ -347,7 +384,7 @@ fn gateway_event(command: &Command) -> Option<LogEvent> {
     }
     Some(LogEvent {
         room: GATEWAY,
-        key: operation.key().into(),
+        key: one_line(operation.key(), KEY).into(),
         event: operation.word(),
         actor: one_line(&command.actor.id, REMARK),
         via: command.actor.via.to_string(),

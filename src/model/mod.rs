@@ -22,6 +22,7 @@ pub mod quality;
 pub mod reading;
 pub mod registers;
 pub mod room;
+pub mod settings;
 pub mod text;
 pub mod time;
 pub mod value;

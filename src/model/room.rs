@@ -135,6 +135,8 @@ pub struct Board {
     pub sends: Vec<PageDelivery>,
     /// What later rooms want of earlier ones.
     pub requests: Requests,
+    /// Whether the alarm rules are switched off: an answer to a page can be given again.
+    pub is_alarm_off: bool,
     /// Transitions of earlier passes of this step.
     passed: usize,
 }
@@ -161,21 +163,19 @@ impl Board {
         BoardMark([self.readings.len(), self.findings.len(), self.transitions.len(), self.sends.len()])
     }
 
-    /// Drops what came after a mark, and every request: whoever made it is switched off.
+    /// Drops what came after a mark. Requests stay: whoever can carry them out may be another room.
     pub fn truncate(&mut self, BoardMark(counts): BoardMark) {
         self.readings.truncate(counts[0]);
         self.findings.truncate(counts[1]);
         self.transitions.truncate(counts[2]);
         self.sends.truncate(counts[3]);
-        self.requests.clear();
-        self.alarm_summaries = None;
     }
 }
 
 /// What later rooms want of earlier ones in the next pass of the same step.
 #[derive(Debug, Default)]
 pub struct Requests {
-    /// Commands to alarms that an answer to a page means.
+    /// Commands to alarms that an answer to a page means; whoever carried them out clears them.
     pub commands: Vec<Command>,
     /// Alarms that people were paged of: their end has to be acknowledged.
     pub annunciated: Vec<Arc<str>>,

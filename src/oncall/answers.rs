@@ -56,6 +56,15 @@ fn narrow(c: char) -> char {
     wide.and_then(|n| char::from_digit(n, 10)).unwrap_or(c)
 }
 
+/// What became of a reply.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplyOutcome<'a> {
+    /// Why it was refused.
+    pub refused: Option<&'a LocalizedText>,
+    /// Whether the page is used up by it; not if the rules could not decide at all.
+    pub is_final: bool,
+}
+
 impl Oncall {
     /// Finds the page that a reply answers: the one with its code, or else the last page accepted there that is still open.
     pub fn find_answered_page(&self, channel: &str, from: &str, reply: ParsedReply) -> Option<u64> {
@@ -85,7 +94,7 @@ impl Oncall {
         &mut self,
         reply: &PageReply,
         actor: &Actor,
-        refused: Option<&LocalizedText>,
+        ReplyOutcome { refused, is_final }: ReplyOutcome<'_>,
         now: Now,
         out: &mut OncallOutput,
     ) {
@@ -95,7 +104,7 @@ impl Oncall {
             self.meta.last_replies.insert(channel.clone(), id.clone());
             self.is_meta_touched = true;
         }
-        if reply.reply == Reply::Acknowledge {
+        if is_final && reply.reply == Reply::Acknowledge {
             let pages = self.incidents.get_mut(&key).into_iter().flat_map(|i| &mut i.pages);
             pages.filter(|p| p.id == reply.page).for_each(|p| p.is_answered = true);
         }

@@ -1,6 +1,6 @@
 //! Sending pages: rate limits, cooldown, quiet hours, merging, fail-over, and the outcome of each delivery.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::notification::{DeliveryOutcome, RateLimit};
@@ -41,24 +41,27 @@ pub(super) struct Channel {
     /// End of the cooldown, and its reason.
     pub(super) cooldown: Option<(MonotonicMillis, String)>,
     in_flight: usize,
-    /// Consecutive deliveries that were not accepted.
+    /// Consecutive deliveries that the service could not take.
     failed: u32,
+    /// Addresses that it refused since the last one that it took.
+    rejected: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct InFlightDelivery {
     channel: String,
+    to: String,
     pages: Vec<(Arc<str>, u64)>,
     since: MonotonicMillis,
 }
 
 impl Channel {
     fn new(limits: RateLimit, now: MonotonicMillis) -> Self {
-        Self { tokens: limits.burst, at: now, cooldown: None, in_flight: 0, failed: 0 }
+        Self { tokens: limits.burst, at: now, cooldown: None, in_flight: 0, failed: 0, rejected: BTreeSet::new() }
     }
 
     pub(super) fn is_unavailable(&self) -> bool {
-        self.failed > 0
+        self.failed > 0 || self.rejected.len() > 1 || self.rejected.contains("")
     }
 
     /// When the next message of this priority may be sent. Refills the bucket; its last tokens are reserved for P1.
@@ -287,7 +290,8 @@ impl Oncall {
         let language = self.plan.people.get(&whom).map(|p| p.language).unwrap_or_default();
         let priority = about.iter().map(|a| a.priority).min().unwrap_or(Priority::P4);
         let id = self.next_send;
-        self.in_flight.insert(id, InFlightDelivery { channel: channel.to_string(), pages, since: now.mono });
+        self.in_flight
+            .insert(id, InFlightDelivery { channel: channel.to_string(), to: to.clone(), pages, since: now.mono });
         self.wake_at(ms(now.mono.plus(ANSWER_MS)));
         out.sends.push(PageDelivery {
             id,
@@ -333,7 +337,15 @@ impl Oncall {
         let limits = self.plan.channels.get(&sent.channel).copied();
         if let Some(channel) = self.channels.get_mut(&sent.channel) {
             channel.in_flight = channel.in_flight.saturating_sub(1);
-            channel.failed = if *answer == DeliveryOutcome::Accepted { 0 } else { channel.failed.saturating_add(1) };
+            match answer {
+                DeliveryOutcome::Accepted => {
+                    channel.failed = 0;
+                    channel.rejected.clear();
+                }
+                // One wrong number says nothing of the channel; several addresses, or its only one, do.
+                DeliveryOutcome::Rejected { .. } => drop(channel.rejected.insert(sent.to.clone())),
+                _ => channel.failed = channel.failed.saturating_add(1),
+            }
             if let (DeliveryOutcome::RetryLater { after_ms, reason: why }, Some(limits)) = (answer, limits) {
                 // Doubled each time, so that an outage of a day does not fill the log.
                 let longer =
@@ -392,14 +404,14 @@ impl Oncall {
         }
         page.tries += 1;
         page.way = (page.way + 1) % page.contact_methods.len().max(1);
-        let is_round = page.way == 0;
-        let rounds = u64::from(page.tries) / (page.contact_methods.len().max(1) as u64);
         // The channel may have been removed by a reload.
         let gone = page.contact_methods.get(page.way).is_none_or(|w| !self.plan.channels.contains_key(&w.channel));
         if gone {
             page.contact_methods.retain(|w| self.plan.channels.contains_key(&w.channel));
             page.way = 0;
         }
+        let is_round = page.way == 0;
+        let rounds = u64::from(page.tries) / (page.contact_methods.len().max(1) as u64);
         if page.contact_methods.is_empty() || (is_round && !page.kind.requires_ack() && rounds >= 3) {
             page.state = PageState::Dropped;
         } else {

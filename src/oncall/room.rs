@@ -11,6 +11,7 @@ use crate::model::page::{PageKind, is_test};
 use crate::model::point::LocalizedText;
 use crate::model::room::{Board, Change, Input, Kept, Room, Start, kept_value};
 use crate::model::time::{MonotonicMillis, Now};
+use crate::oncall::answers::ReplyOutcome;
 use crate::oncall::page::{OncallEvent, OncallEventKind, PageLogEntry};
 use crate::oncall::plan::OncallPlan;
 use crate::oncall::rota::Override;
@@ -59,12 +60,20 @@ impl Room for OncallRoom {
         for event in board.new_transitions().iter().filter_map(event_of) {
             self.oncall.handle_event(&event, change.now, &mut out);
         }
-        self.oncall.tick(change.now, &mut out);
+        // Pages leave in the next step, when it is known what became of alarms in between.
         record(out, board, effects);
     }
 
     fn step(&mut self, now: Now, input: Input<'_>, board: &mut Board, effects: &mut Effects) {
         let mut out = OncallOutput::default();
+        // What an answer means was settled when it came: nothing of this moment uses its page up first.
+        let answered = match input {
+            Input::Command(command) => match &command.operation {
+                Operation::Reply(reply) => Some((reply, command, self.commands_of(reply, command))),
+                _ => None,
+            },
+            _ => None,
+        };
         for event in board.new_transitions().iter().filter_map(event_of) {
             self.oncall.handle_event(&event, now, &mut out);
         }
@@ -77,7 +86,9 @@ impl Room for OncallRoom {
             }
         }
         let refused = match input {
-            Input::Command(command) => self.command(command, now, board, &mut out),
+            _ if answered.is_some() => answered
+                .and_then(|(reply, command, commands)| self.answer(reply, command, commands, now, board, &mut out)),
+            Input::Command(command) => self.command(command, now, &mut out),
             Input::Delivery { attempt, outcome } => {
                 self.oncall.delivery_finished(attempt, outcome, now, &mut out);
                 None
@@ -96,7 +107,8 @@ impl Room for OncallRoom {
         }
         if let Some((reply, actor)) = self.pending.take() {
             // Whoever came too late has answered as well: that answer is not to acknowledge what comes later.
-            self.oncall.record_reply(&reply, &actor, effects.refused.as_ref(), now, &mut out);
+            let outcome = ReplyOutcome { refused: effects.refused.as_ref(), is_final: !board.is_alarm_off };
+            self.oncall.record_reply(&reply, &actor, outcome, now, &mut out);
         }
         self.oncall.tick(now, &mut out);
         record(out, board, effects);
@@ -154,35 +166,42 @@ fn log_event(entry: &PageLogEntry) -> LogEvent {
 }
 
 impl OncallRoom {
-    /// Why a command was not carried out.
-    fn command(
+    /// Passes on what an answer to a page means; why it means nothing.
+    fn answer(
         &mut self,
+        reply: &PageReply,
         command: &Command,
+        commands: Result<Vec<Command>, LocalizedText>,
         now: Now,
         board: &mut Board,
         out: &mut OncallOutput,
     ) -> Option<LocalizedText> {
+        let commands = match commands {
+            Ok(commands) => commands,
+            Err(refused) => {
+                self.pending = Some((reply.clone(), command.actor.clone()));
+                return Some(refused);
+            }
+        };
+        let actor = commands.first().map_or_else(|| command.actor.clone(), |c| c.actor.clone());
+        self.pending = Some((reply.clone(), actor));
+        let is_of_test =
+            |c: &Command| matches!(&c.operation, Operation::Alarm { keys, .. } if keys.iter().any(|k| is_test(k)));
+        let (tests, alarms): (Vec<Command>, Vec<Command>) = commands.into_iter().partition(is_of_test);
+        board.requests.commands = alarms;
+        let refused: Vec<LocalizedText> = tests.iter().filter_map(|test| self.command(test, now, out)).collect();
+        refused.into_iter().next()
+    }
+
+    /// Why a command was not carried out.
+    fn command(&mut self, command: &Command, now: Now, out: &mut OncallOutput) -> Option<LocalizedText> {
         let actor = &command.actor;
         match &command.operation {
             Operation::Alarm { keys, .. } => {
                 let test = keys.first().filter(|key| is_test(key))?;
                 self.oncall.answer_test(test, actor, now, out).err().map(LocalizedText::from)
             }
-            Operation::Reply(reply) => match self.commands_of(reply, command) {
-                Ok(commands) => {
-                    let answerer = commands.first().map_or_else(|| actor.clone(), |c| c.actor.clone());
-                    let is_a_test = |c: &Command| matches!(&c.operation, Operation::Alarm { keys, .. } if keys.iter().any(|k| is_test(k)));
-                    let (tests, alarms): (Vec<_>, Vec<_>) = commands.into_iter().partition(is_a_test);
-                    board.requests.commands = alarms;
-                    self.pending = Some((reply.clone(), answerer));
-                    let mut refused = tests.iter().filter_map(|test| self.command(test, now, board, out));
-                    refused.next()
-                }
-                Err(why) => {
-                    self.pending = Some((reply.clone(), actor.clone()));
-                    Some(why)
-                }
-            },
+            Operation::Reply(_) => None,
             Operation::TestPage { person } => self.oncall.send_test_page(person, actor, now, out).err(),
             Operation::AddOverride { rota, person, from, to } => {
                 let (rota, person, by) = (rota.clone(), person.as_str().into(), actor.id.clone());
@@ -200,7 +219,7 @@ impl OncallRoom {
     ///
     /// # Errors
     /// It cannot be done, in words.
-    fn commands_of(&self, reply: &PageReply, command: &Command) -> Result<Vec<Command>, LocalizedText> {
+    pub fn commands_of(&self, reply: &PageReply, command: &Command) -> Result<Vec<Command>, LocalizedText> {
         let Some((_, _, page)) = self.oncall.page(reply.page) else {
             return Err(LocalizedText::both("告警已结束", "that alarm is over"));
         };

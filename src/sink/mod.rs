@@ -6,83 +6,23 @@
 
 pub mod dead_letters;
 pub mod influx;
+pub mod kinds;
 pub mod mqtt;
 pub mod refusals;
 pub mod report;
 pub mod resend;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::http::files::NamedFile;
 use crate::journal::Journal;
-use crate::model::time::UnixMillis;
 use crate::sink::dead_letters::DeadLetters;
 use crate::sink::resend::Resend;
-
-/// The settings of a configured sink, one variant per kind.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SinkSettings {
-    Mqtt(mqtt::settings::MqttSettings),
-    Influx(influx::settings::InfluxSettings),
-}
-
-impl SinkSettings {
-    /// The sink's name, unique among sinks.
-    pub fn name(&self) -> &str {
-        match self {
-            SinkSettings::Mqtt(s) => &s.name,
-            SinkSettings::Influx(s) => &s.name,
-        }
-    }
-
-    pub fn url(&self) -> &str {
-        match self {
-            SinkSettings::Mqtt(s) => &s.url,
-            SinkSettings::Influx(s) => &s.url,
-        }
-    }
-
-    /// The name of the sink's cursor in the journal.
-    pub fn cursor(&self) -> String {
-        match self {
-            SinkSettings::Mqtt(s) => mqtt::cursor_name(s),
-            SinkSettings::Influx(s) => influx::cursor_name(s),
-        }
-    }
-
-    /// The files that the settings refer to: secrets, certificates, keys.
-    pub fn files(&self) -> Vec<NamedFile> {
-        match self {
-            SinkSettings::Mqtt(s) => s.files(),
-            SinkSettings::Influx(s) => s.files(),
-        }
-    }
-
-    /// Checks whether the sink would work now: a description and a result for each check.
-    pub async fn probe(&self, site: &str, now: UnixMillis) -> Vec<(String, Result<String, String>)> {
-        match self {
-            SinkSettings::Mqtt(s) => mqtt::probe::probe(s, site).await,
-            SinkSettings::Influx(s) => vec![("a value is written".to_string(), influx::probe(s, site, now).await)],
-        }
-    }
-
-    /// Runs the sink until `stop` is cancelled.
-    pub fn run(&self, context: SinkContext, stop: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        match self.clone() {
-            SinkSettings::Mqtt(settings) => Box::pin(mqtt::run(mqtt::Context::new(settings, context), stop)),
-            SinkSettings::Influx(settings) => Box::pin(influx::run(settings, context, stop)),
-        }
-    }
-}
 
 /// What a device is and where, for the tags of a time-series store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

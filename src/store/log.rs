@@ -58,7 +58,10 @@ pub struct Batch {
 /// Selects rows of the event log.
 #[derive(Clone, Debug, Default)]
 pub struct EventQuery {
+    /// Empty: every room.
     pub room: String,
+    /// Only what somebody did; of every room.
+    pub only_actors: bool,
     /// `None`: all keys of the room.
     pub key: Option<String>,
     /// Inclusive lower bound.
@@ -237,12 +240,17 @@ pub fn events(path: &Path, query: &EventQuery) -> Result<Vec<EventRow>, String> 
     let read = || -> rusqlite::Result<Vec<EventRow>> {
         let connection = reader(path)?;
         let has_actors = migrations::format_of(&connection)? >= 2;
+        let room = match (query.room.is_empty(), query.only_actors && has_actors) {
+            (false, _) => "room = ?1",
+            (true, false) => "?1 = ''",
+            (true, true) => "?1 = '' AND actor <> ''",
+        };
         let who = if has_actors { "actor, via, note" } else { "'', '', ''" };
         let mut select = connection.prepare(
             // A stopped gateway of an earlier version wrote no such columns.
             &format!(
                 "SELECT id, room, key, what, at, trusted, mono, body, {who} FROM event
-                 WHERE (?1 = '' OR room = ?1) AND (?2 IS NULL OR key = ?2) AND at >= ?3 AND at < ?4
+                 WHERE {room} AND (?2 IS NULL OR key = ?2) AND at >= ?3 AND at < ?4
                  ORDER BY id DESC LIMIT ?5"
             ),
         )?;
@@ -325,20 +333,32 @@ fn open_database(path: &Path) -> Result<Connection, OpenError> {
         keep_copy(&connection, path, format);
     }
     migrations::migrate(&connection, format).map_err(damaged)?;
+    if format == 1
+        && let Err(error) = migrations::fill_actors(&connection)
+    {
+        // It needs room for every row, and a full disk is no reason not to page.
+        tracing::error!(%error, "who did what before this version stays in the events' bodies alone");
+    }
     Ok(connection)
 }
 
-/// Keeps the file of an earlier format beside it before it is migrated. Paging goes on where there is no room for that.
+/// Keeps a copy of the file of an earlier format before it is migrated. Paging goes on where there is no room for that.
 fn keep_copy(connection: &Connection, path: &Path, format: i64) {
-    let copy = path.with_extension(format!("db.format-{format}"));
+    let (copy, part) = (path.with_extension(format!("db.format-{format}")), path.with_extension("db.copying"));
     if copy.exists() {
         return;
     }
-    match connection.execute("VACUUM INTO ?1", [copy.display().to_string()]) {
-        Ok(_) => {
+    // What a kill left of an earlier attempt.
+    let _may_not_exist = std::fs::remove_file(&part);
+    let made = connection.execute("VACUUM INTO ?1", [part.display().to_string()]).map_err(|e| e.to_string());
+    match made.and_then(|_| std::fs::rename(&part, &copy).map_err(|e| e.to_string())) {
+        Ok(()) => {
             tracing::info!(copy = %copy.display(), "the store is of an earlier format: a copy is kept, then it is migrated");
         }
-        Err(error) => tracing::error!(%error, "no copy of the store of an earlier format can be kept: it is migrated"),
+        Err(error) => {
+            let _may_not_exist = std::fs::remove_file(&part);
+            tracing::error!(error, "no copy of the store of an earlier format can be kept: it is migrated without");
+        }
     }
 }
 

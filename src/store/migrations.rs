@@ -26,8 +26,6 @@ const STEPS: &[(i64, &str)] = &[
         "ALTER TABLE event ADD COLUMN actor TEXT NOT NULL DEFAULT '';
          ALTER TABLE event ADD COLUMN via TEXT NOT NULL DEFAULT '';
          ALTER TABLE event ADD COLUMN note TEXT NOT NULL DEFAULT '';
-         UPDATE event SET actor = coalesce(json_extract(body, '$.by'), ''), note = coalesce(json_extract(body, '$.note'), '')
-            WHERE json_valid(body);
          CREATE INDEX event_actor ON event(actor, at) WHERE actor <> '';
          ALTER TABLE keep ADD COLUMN format INTEGER NOT NULL DEFAULT 1;
          INSERT OR IGNORE INTO keep(room, key, bytes)
@@ -50,10 +48,10 @@ pub fn is_format(number: i64) -> bool {
 /// It cannot be read.
 pub fn format_of(connection: &Connection) -> rusqlite::Result<i64> {
     let number: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0))?;
-    if number != 0 {
+    if number > 0 {
         return Ok(number);
     }
-    // A turned bit made it 0, where there are tables: their columns tell.
+    // A turned bit made it 0 or negative, where there are tables: their columns tell.
     let columns = "SELECT count(*), coalesce(sum(name = 'via'), 0) FROM pragma_table_info('event')";
     let (columns, via): (i64, i64) = connection.query_row(columns, [], |r| Ok((r.get(0)?, r.get(1)?)))?;
     Ok(match (columns, via) {
@@ -61,6 +59,16 @@ pub fn format_of(connection: &Connection) -> rusqlite::Result<i64> {
         (_, 0) => 1,
         _ => 2,
     })
+}
+
+/// Fills the columns of format 2 from the bodies of earlier events, as far as the disk takes it.
+///
+/// # Errors
+/// What SQLite says; then they stay empty.
+pub fn fill_actors(connection: &Connection) -> rusqlite::Result<()> {
+    let fill = "UPDATE event SET actor = coalesce(json_extract(body, '$.by'), ''), note = coalesce(json_extract(body, '$.note'), '')
+        WHERE json_valid(body) AND (json_extract(body, '$.by') <> '' OR json_extract(body, '$.note') <> '')";
+    connection.execute(fill, []).map(drop)
 }
 
 /// Brings a file to the present format, in one transaction.

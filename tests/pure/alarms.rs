@@ -578,6 +578,72 @@ fn a_room_of_pages_that_panics_hears_later_of_what_it_missed() {
     assert!(world.engine.board().sends.is_empty(), "once");
 }
 
+/// Whoever is there and takes the alarm with that is not refused because there is nothing to arrive at any more.
+#[test]
+fn an_arrival_that_acknowledges_is_not_refused_although_the_alarm_ended() {
+    let mut world = World::with_people(
+        "[rules.a]\nzh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nwhen = { is = { point = \"a\" } }\n",
+    );
+    world.happens("a 1", 0.0);
+    let page = world.engine.board().sends[0].items[0].page;
+    world.happens("a 0", 0.0);
+    let (events, refused) = world.answer(Via::Link, PageReply::new(page, Reply::Arrive), "");
+    assert_eq!((events, refused.as_str()), (vec!["acknowledged a.d li".to_string()], ""));
+}
+
+/// A reload says what changed of rules; a series of an alarm's state shows none of that.
+#[test]
+fn a_changed_rule_is_no_change_of_its_alarms_state() {
+    let mut world = World::new(
+        "[rules.a]\nzh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nwhen = { is = { point = \"a\" } }\n",
+    );
+    world.happens("a 1", 0.0);
+    let mut plan = world.plan.clone();
+    let mut changed = (*plan.rooms.alarm.rules.definitions[0]).clone();
+    changed.off_delay_ms += 1;
+    plan.rooms.alarm.rules.definitions = vec![Arc::new(changed)];
+    let actor = Actor::local("wang", 0, Role::Engineer);
+    let effects = world.engine.reconfigure(plan, &BTreeSet::new(), &world.kept, &actor, world.now());
+    let events: Vec<&str> = effects.decided.events.iter().map(|e| e.event).collect();
+    assert_eq!((events, effects.decided.readings.len()), (vec!["rule_changed"], 0));
+}
+
+/// A rule that makes its room panic is removed by a reload: its alarm is closed, its record and topic are cleared.
+#[test]
+fn a_reload_that_removes_the_rule_of_a_panic_clears_what_it_left() {
+    let mut world = World::with_people(
+        "[rules.a]\nzh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nwhen = { is = { point = \"a\" } }\n",
+    );
+    world.happens("a 1", 0.0);
+    world.engine.inject_fault("alarm");
+    world.happens("tick", 0.0);
+    let mut plan = world.plan.clone();
+    plan.rooms.alarm.rules.definitions.clear();
+    let actor = Actor::local("wang", 0, Role::Engineer);
+    let effects = world.engine.reconfigure(plan, &BTreeSet::new(), &world.kept, &actor, world.now());
+    let events: Vec<&str> = effects.decided.events.iter().filter(|e| e.room == "alarm").map(|e| e.event).collect();
+    assert_eq!(events, ["rule_removed", "removed"]);
+    assert_eq!(effects.decided.retained, [("alarm/a.d".to_string(), None)]);
+    assert!(effects.decided.keep.iter().any(|k| k.key == "a.d" && k.bytes.is_none()));
+}
+
+/// The pages' room is off: whoever has a page still acknowledges with it.
+#[test]
+fn a_page_acknowledges_while_its_room_is_switched_off() {
+    let mut world = World::with_people(
+        "[rules.a]\nzh = \"高\"\nen = \"high\"\naction = { zh = \"查\", en = \"look\" }\npriority = \"P1\"\nwhen = { is = { point = \"a\" } }\n",
+    );
+    world.happens("a 1", 0.0);
+    let page = world.engine.board().sends[0].items[0].page;
+    world.engine.inject_fault("oncall");
+    world.happens("tick", 0.0);
+    let (events, refused) = world.answer(Via::Link, PageReply::new(page, Reply::Acknowledge), "");
+    assert_eq!((events, refused.as_str()), (vec!["acknowledged a.d li".to_string()], ""));
+    // A page for a trial is the room's own affair.
+    world.command("wang", "", Operation::TestPage { person: "wang".into() });
+    assert!(world.out.contains("refused: the oncall rules panicked"), "{}", world.out);
+}
+
 /// The alarm rules panic: commands are refused with what to do about it, answers to pages too; derived points and pages go on.
 #[test]
 fn alarm_rules_that_panic_refuse_commands_in_words() {
@@ -593,6 +659,15 @@ fn alarm_rules_that_panic_refuse_commands_in_words() {
     assert!(world.out.contains("refused: the alarm rules panicked"), "{}", world.out);
     let (_, refused) = world.answer(Via::Link, PageReply::new(page, Reply::Acknowledge), "");
     assert!(refused.contains("`plantroom reload` tries them again"), "{refused}");
+    // The command itself makes it panic: that is no "done" either, by whichever way it came.
+    world.reconfigure(world.plan.clone());
+    world.engine.inject_fault("alarm");
+    world.happens("ack a.d wang", 0.0);
+    assert_eq!(world.out.matches("refused: the alarm rules panicked").count(), 2, "{}", world.out);
+    world.reconfigure(world.plan.clone());
+    world.engine.inject_fault("alarm");
+    let (events, refused) = world.answer(Via::Link, PageReply::new(page, Reply::Acknowledge), "");
+    assert!(events.is_empty() && refused.contains("tries them again"), "{events:?} {refused}");
     world.reconfigure(world.plan.clone());
     world.happens("ack a.d wang", 0.0);
     assert!(world.out.ends_with("acknowledged a.d P1 acknowledged 1 (wang)\n"), "{}", world.out);

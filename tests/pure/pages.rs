@@ -229,7 +229,10 @@ impl World {
         let reply = if said.is_on_site { Reply::Arrive } else { Reply::Acknowledge };
         let reply = PageReply { needs_confirmation: true, ..PageReply::new(page.unwrap(), reply) };
         let actor = Actor { via: Via::Message(channel.into()), ..person(&by) };
-        self.step(|oncall, now, out| oncall.record_reply(&reply, &actor, refused.as_ref(), now, out));
+        self.step(|oncall, now, out| {
+            let outcome = answers::ReplyOutcome { refused: refused.as_ref(), is_final: true };
+            oncall.record_reply(&reply, &actor, outcome, now, out);
+        });
     }
 
     fn stand_in(&mut self, rota: &str, who: &str, after: &str, length: &str) {

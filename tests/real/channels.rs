@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plantroom::channel::{self, ChannelSettings, InboundReply};
+use plantroom::channel::kinds::ChannelSettings;
+use plantroom::channel::{self, InboundReply};
 use plantroom::model::notification::{Button, DeliveryOutcome, Notification};
 use plantroom::model::priority::Priority;
 use plantroom::model::time::UnixMillis;
@@ -41,7 +42,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn attempt(settings: &ChannelSettings, letter: &Notification) -> DeliveryOutcome {
-    let one = || runtime().block_on(async { channel::open(settings).send(letter, NOW).await });
+    let one = || runtime().block_on(async { settings.open().send(letter, NOW).await });
     // Another test's child may hold a script open for a moment that was just written here.
     let is_busy = |a: &DeliveryOutcome| matches!(a, DeliveryOutcome::RetryLater { reason, .. } if reason.contains("Text file busy"));
     (0..20).map(|_| one()).find(|a| !is_busy(a)).unwrap_or_else(one)
@@ -435,14 +436,14 @@ fn a_modem_sends_rings_and_hears_the_answer() {
     *modem.mode.lock().unwrap() = "silent";
     let silent = attempt(&sms, &letter("13800001111"));
     assert!(matches!(silent, DeliveryOutcome::RetryLater { .. }), "nothing was sent: {silent:?}");
-    let probe = || runtime().block_on(channel::open(&sms).probe());
+    let probe = || runtime().block_on(sms.open().probe());
     assert!(probe().is_some_and(|said| said.is_err()), "what `check --online` says of a modem that is silent");
     *modem.mode.lock().unwrap() = "ok";
     assert_eq!(probe(), Some(Ok("the modem answers".to_string())));
     modem.inbox.lock().unwrap().push("0891683108200505F0040D91683108001011F10000622111028540230131".into());
     let (said, answers) = std::sync::mpsc::channel();
     runtime().block_on(async {
-        let channel = channel::open(&sms);
+        let channel = sms.open();
         let hear: channel::ReplyHandler = Arc::new(move |heard| drop(said.send(heard)));
         let _ended = tokio::time::timeout(Duration::from_secs(3), channel.listen(None, hear)).await;
     });

@@ -5,7 +5,13 @@ use serde::Deserialize;
 
 use crate::http::files::NamedFile;
 use crate::http::{is_address, without_secrets};
+use crate::model::settings::SettingsProblem;
+use crate::model::time::UnixMillis;
+use crate::sink::SinkContext;
+use crate::sink::influx;
+use crate::sink::kinds::{ProbeResults, SinkFuture, SinkKind};
 use crate::sink::report;
+use tokio_util::sync::CancellationToken;
 
 /// A time-series store that takes InfluxDB line protocol: `[[sink.influx]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -107,13 +113,6 @@ fn ten_thousand() -> u64 {
 }
 
 impl InfluxSettings {
-    /// The files that the settings refer to: secrets and CA certificates.
-    pub fn files(&self) -> Vec<NamedFile> {
-        let secrets = [("token_file", &self.token_file), ("password_file", &self.password_file)];
-        let secrets = secrets.into_iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
-        secrets.chain(NamedFile::ca_certificates(self.ca_file.as_ref())).collect()
-    }
-
     /// Settings with a name and a URL; everything else has its default.
     pub fn plain(name: &str, url: &str, api: Api) -> Self {
         Self {
@@ -139,9 +138,28 @@ impl InfluxSettings {
             report: report::ReportSettings::default(),
         }
     }
+}
 
-    /// Configuration problems: key, message and hint for each.
-    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+impl SinkKind for InfluxSettings {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn cursor(&self) -> String {
+        influx::cursor_name(self)
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        let secrets = [("token_file", &self.token_file), ("password_file", &self.password_file)];
+        let secrets = secrets.into_iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
+        secrets.chain(NamedFile::ca_certificates(self.ca_file.as_ref())).collect()
+    }
+
+    fn problems(&self) -> Vec<SettingsProblem> {
         let mut out = Vec::new();
         let rest = self.url.strip_prefix("http://").or_else(|| self.url.strip_prefix("https://"));
         let host = rest.map(|r| r.split('/').next().unwrap_or_default());
@@ -202,6 +220,18 @@ impl InfluxSettings {
             }
         }
         out
+    }
+
+    fn writes_device_tags(&self) -> bool {
+        true
+    }
+
+    fn probe<'a>(&'a self, site: &'a str, now: UnixMillis) -> SinkFuture<'a, ProbeResults> {
+        Box::pin(async move { vec![("a value is written".to_string(), influx::probe(self, site, now).await)] })
+    }
+
+    fn run(&self, context: SinkContext, stop: CancellationToken) -> SinkFuture<'static, ()> {
+        Box::pin(influx::run(self.clone(), context, stop))
     }
 }
 

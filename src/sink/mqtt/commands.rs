@@ -50,14 +50,17 @@ static LOG: LogLimit = LogLimit::new();
 /// Called with whether commands can be received, or why not.
 pub type ListeningHandler = Arc<dyn Fn(Result<(), String>) + Send + Sync>;
 
-pub struct CommandListenerContext {
-    pub settings: MqttSettings,
+/// What listening to commands needs.
+#[derive(Clone)]
+pub struct CommandContext {
     pub site: String,
     pub handler: CommandHandler,
     /// Called whenever the subscription is made or lost.
     pub on_listening: ListeningHandler,
     /// Health of the sink's own connection, which has precedence: a broker may limit the number of connections.
     pub outbox_health: Arc<SinkHealth>,
+    /// Another client id than that of the running gateway, for a trial beside it.
+    pub client_id: Option<String>,
 }
 
 /// How long the sink's own connection may be down before this one is closed to make room for it.
@@ -84,9 +87,10 @@ async fn outbox_is_away(outbox: &SinkHealth) {
 }
 
 /// Receives commands until `stop` is cancelled.
-pub async fn run(context: CommandListenerContext, stop: CancellationToken) {
+pub async fn run(settings: MqttSettings, context: CommandContext, stop: CancellationToken) {
+    let settings = MqttSettings { client_id: context.client_id.clone().or(settings.client_id.clone()), ..settings };
     let mut pauses = Backoff::default();
-    let mut offers = Offers::new(&context.settings);
+    let mut offers = Offers::new(&settings);
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -96,7 +100,7 @@ pub async fn run(context: CommandListenerContext, stop: CancellationToken) {
         let ended = tokio::select! {
             () = stop.cancelled() => return,
             () = outbox_is_away(&context.outbox_health) => Some(Disconnect::broke("the sink's own connection is down")),
-            ended = connection(&context, &mut offers, &mut accepted) => ended,
+            ended = connection(&settings, &context, &mut offers, &mut accepted) => ended,
         };
         let Some(ended) = ended else { continue };
         match accepted {
@@ -117,11 +121,12 @@ pub async fn run(context: CommandListenerContext, stop: CancellationToken) {
 /// Runs one connection to its end and returns why it ended; `None`: the next one makes another offer at once. `accepted` is set to the
 /// time at which the broker accepted it.
 async fn connection(
-    context: &CommandListenerContext,
+    settings: &MqttSettings,
+    context: &CommandContext,
     offers: &mut Offers,
     accepted: &mut Option<Instant>,
 ) -> Option<Disconnect> {
-    let (settings, site) = (&context.settings, &context.site);
+    let site = &context.site;
     let client_id = format!("{}-commands", settings.client_id(site));
     let head = format!("{}/{site}/command/", settings.prefix);
     let responses = format!("{}/{site}/response/", settings.prefix);

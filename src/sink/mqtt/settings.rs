@@ -4,7 +4,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::http::files::{FileKind, NamedFile};
+use crate::model::settings::SettingsProblem;
+use crate::model::time::UnixMillis;
+use crate::sink::SinkContext;
+use crate::sink::kinds::{ProbeResults, SinkFuture, SinkKind, SinkSettings};
+use crate::sink::mqtt;
+use crate::sink::mqtt::commands::CommandContext;
 use crate::sink::report;
+use tokio_util::sync::CancellationToken;
 
 /// A broker: `[[sink.mqtt]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -136,8 +143,64 @@ impl MqttSettings {
         }
     }
 
-    /// Configuration problems besides URL and files: key, message and hint for each.
-    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+    /// The MQTT client id. Two clients with one id end each other's connections.
+    pub fn client_id(&self, site: &str) -> String {
+        self.client_id.clone().unwrap_or_else(|| format!("plantroom-{site}-{}", self.name))
+    }
+
+    /// Parses the URL.
+    ///
+    /// # Errors
+    /// The URL is invalid; the text says how to write it.
+    pub fn address(&self) -> Result<Address, String> {
+        let (scheme, rest) = self.url.split_once("://").ok_or("write it as mqtt://host:1883 or mqtts://host:8883")?;
+        let tls = match scheme {
+            "mqtt" | "tcp" => false,
+            "mqtts" | "ssl" => true,
+            _ => {
+                return Err(format!(
+                    "`{scheme}` is not spoken here; write it as mqtt://host:1883 or mqtts://host:8883"
+                ));
+            }
+        };
+        let rest = rest.trim_end_matches('/');
+        let default = if tls { 8883 } else { 1883 };
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => {
+                (host, port.parse().map_err(|_| format!("`{port}` is not a port"))?)
+            }
+            _ => (rest, default),
+        };
+        if host.is_empty() || host.contains('/') || host.contains('@') {
+            let mend = "a host and a port, nothing else; user and password have keys of their own";
+            return Err(format!("`{host}` is not a host: {mend}"));
+        }
+        Ok(Address { host: host.trim_matches(['[', ']']).to_string(), port, tls })
+    }
+}
+
+impl SinkKind for MqttSettings {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn cursor(&self) -> String {
+        mqtt::cursor_name(self)
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        let certificate = self.cert_file.clone().zip(self.key_file.clone());
+        let certificate =
+            certificate.map(|(path, key)| NamedFile { key: "cert_file", path, kind: FileKind::Certificate(key) });
+        let secret = NamedFile::secret("password_file", self.password_file.as_ref());
+        [NamedFile::ca_certificates(self.ca_file.as_ref()), certificate, secret].into_iter().flatten().collect()
+    }
+
+    fn problems(&self) -> Vec<SettingsProblem> {
         let mut out = Vec::new();
         if self.qos > 1 {
             out.push(("qos", format!("qos is 0 or 1, not {}", self.qos), "1: each message is acknowledged"));
@@ -185,48 +248,45 @@ impl MqttSettings {
         out
     }
 
-    /// The files that the settings refer to: CA and client certificate, key, secret.
-    pub fn files(&self) -> Vec<NamedFile> {
-        let certificate = self.cert_file.clone().zip(self.key_file.clone());
-        let certificate =
-            certificate.map(|(path, key)| NamedFile { key: "cert_file", path, kind: FileKind::Certificate(key) });
-        let secret = NamedFile::secret("password_file", self.password_file.as_ref());
-        [NamedFile::ca_certificates(self.ca_file.as_ref()), certificate, secret].into_iter().flatten().collect()
+    fn url_problem(&self) -> Option<(String, String)> {
+        let hint = self.address().err()?;
+        Some((format!("`{}` is not a broker's address", crate::http::without_secrets(&self.url)), hint))
     }
 
-    /// The MQTT client id. Two clients with one id end each other's connections.
-    pub fn client_id(&self, site: &str) -> String {
-        self.client_id.clone().unwrap_or_else(|| format!("plantroom-{site}-{}", self.name))
+    /// Two clients with the same id at the same broker disconnect each other for ever.
+    fn conflict(&self, other: &SinkSettings) -> Option<SettingsProblem> {
+        let SinkSettings::Mqtt(other) = other else { return None };
+        let broker = |s: &Self| (s.address(), s.client_id.clone());
+        let is_same = self.client_id.is_some() && broker(self) == broker(other) && self.name != other.name;
+        is_same.then(|| {
+            let what = format!("the sink `{}` has the same client id at the same broker", other.name);
+            ("client_id", what, "one of its own for each; without it one is made")
+        })
     }
 
-    /// Parses the URL.
-    ///
-    /// # Errors
-    /// The URL is invalid; the text says how to write it.
-    pub fn address(&self) -> Result<Address, String> {
-        let (scheme, rest) = self.url.split_once("://").ok_or("write it as mqtt://host:1883 or mqtts://host:8883")?;
-        let tls = match scheme {
-            "mqtt" | "tcp" => false,
-            "mqtts" | "ssl" => true,
-            _ => {
-                return Err(format!(
-                    "`{scheme}` is not spoken here; write it as mqtt://host:1883 or mqtts://host:8883"
-                ));
-            }
-        };
-        let rest = rest.trim_end_matches('/');
-        let default = if tls { 8883 } else { 1883 };
-        let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => {
-                (host, port.parse().map_err(|_| format!("`{port}` is not a port"))?)
-            }
-            _ => (rest, default),
-        };
-        if host.is_empty() || host.contains('/') || host.contains('@') {
-            let mend = "a host and a port, nothing else; user and password have keys of their own";
-            return Err(format!("`{host}` is not a host: {mend}"));
-        }
-        Ok(Address { host: host.trim_matches(['[', ']']).to_string(), port, tls })
+    /// Whoever subscribes to a broker has had its messages.
+    fn can_resend(&self) -> Result<(), String> {
+        Err(format!(
+            "`{}` is a broker: whoever subscribes has had these messages; history is written again to stores only",
+            self.name
+        ))
+    }
+
+    fn probe<'a>(&'a self, site: &'a str, _now: UnixMillis) -> SinkFuture<'a, ProbeResults> {
+        Box::pin(mqtt::probe::probe(self, site))
+    }
+
+    fn run(&self, context: SinkContext, stop: CancellationToken) -> SinkFuture<'static, ()> {
+        Box::pin(mqtt::run(mqtt::Context::new(self.clone(), context), stop))
+    }
+
+    fn listen(&self, context: CommandContext, stop: CancellationToken) -> Option<SinkFuture<'static, ()>> {
+        let settings = self.clone();
+        self.commands.then(|| Box::pin(mqtt::commands::run(settings, context, stop)) as SinkFuture<'static, ()>)
+    }
+
+    fn takes_commands(&self) -> bool {
+        self.commands
     }
 }
 
