@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::alarm::resolved_condition::{
-    AlarmDefinition, ConditionInput, Rationale, ResolvedBaseline, ResolvedCondition, Urgency,
-};
-use crate::alarm::settings::{Baseline, Condition, Level, Limit, RuleSettings};
-use crate::model::latest::status_point;
+use crate::alarm::condition::logic::{ResolvedGroup, ResolvedNot};
+use crate::alarm::condition::{Condition, ConditionInput, ResolvedCondition};
+use crate::alarm::resolved_condition::{AlarmDefinition, Rationale, Urgency};
+use crate::alarm::settings::{Limit, RuleSettings};
 use crate::model::point::LocalizedText;
 
 /// The device or link that a rule is applied to.
@@ -67,11 +66,11 @@ fn one(
 ) -> Result<AlarmDefinition, Missing> {
     let fill = |text: &str| index.map_or_else(|| text.to_string(), |n| text.replace("{n}", &n.to_string()));
     let b = Builder { subject, index };
-    let when = b.node(&rule.when)?;
-    let only = rule.only.as_ref().map(|c| b.node(c)).transpose()?;
-    let not = rule.unless.as_ref().and_then(|c| b.node(c).ok()).map(|n| ResolvedCondition::Not(Box::new(n)));
+    let when = rule.when.resolve(&b)?;
+    let only = rule.only.as_ref().map(|c| c.resolve(&b)).transpose()?;
+    let not = rule.unless.as_ref().and_then(|c| c.resolve(&b).ok()).map(negated);
     let only = match (only, not) {
-        (Some(a), Some(b)) => Some(ResolvedCondition::All(vec![a, b])),
+        (Some(a), Some(b)) => Some(ResolvedCondition::All(ResolvedGroup { parts: vec![a, b], any: false })),
         (a, b) => a.or(b),
     };
     let mut steps = b.urgencies(&rule.when, rule);
@@ -83,7 +82,7 @@ fn one(
         if by.contains('.') { by.into() } else { format!("{by}.{}", subject.id).into() }
     };
     let mut unit = String::new();
-    if let Some(point) = point_of_value(&rule.when) {
+    if let Some(point) = rule.when.value_point() {
         unit = (subject.unit_of)(&fill(point));
     }
     Ok(AlarmDefinition {
@@ -103,7 +102,7 @@ fn one(
         never_suppressed: rule.never_hidden,
         condition: when,
         enable_if: only,
-        suppresses_while: rule.explains_while.as_ref().and_then(|c| b.node(c).ok()),
+        suppresses_while: rule.explains_while.as_ref().and_then(|c| c.resolve(&b).ok()),
         raised_by_tests: rule.in_test,
         rationale: Arc::new(Rationale {
             cause: rule.cause.clone().unwrap_or_default(),
@@ -114,13 +113,18 @@ fn one(
     })
 }
 
-struct Builder<'a> {
-    subject: &'a RuleSubject<'a>,
+fn negated(condition: ResolvedCondition) -> ResolvedCondition {
+    ResolvedCondition::Not(ResolvedNot { part: Box::new(condition) })
+}
+
+/// Resolves names of a rule for one device.
+pub struct Builder<'a> {
+    pub(super) subject: &'a RuleSubject<'a>,
     index: Option<u32>,
 }
 
 impl Builder<'_> {
-    fn input(&self, name: &str) -> Result<ConditionInput, Missing> {
+    pub(super) fn input(&self, name: &str) -> Result<ConditionInput, Missing> {
         let name = self.index.map_or_else(|| name.to_string(), |n| name.replace("{n}", &n.to_string()));
         if self.subject.points.contains(name.as_str()) {
             Ok(ConditionInput { device: self.subject.id.into(), point: name.as_str().into() })
@@ -130,7 +134,7 @@ impl Builder<'_> {
     }
 
     /// Expands `{*}` to every index for which the device has the point.
-    fn inputs(&self, name: &str) -> Result<Vec<ConditionInput>, Missing> {
+    pub(super) fn inputs(&self, name: &str) -> Result<Vec<ConditionInput>, Missing> {
         if !name.contains("{*}") {
             return Ok(vec![self.input(name)?]);
         }
@@ -140,142 +144,16 @@ impl Builder<'_> {
         if inputs.is_empty() { Err(vec![format!("point {}", name.replace("{*}", "{n}"))]) } else { Ok(inputs) }
     }
 
-    fn limit(&self, limit: &Limit) -> Result<f64, Missing> {
+    pub(super) fn limit(&self, limit: &Limit) -> Result<f64, Missing> {
         limit.resolve(self.subject.parameters, self.index).map_err(|name| vec![format!("number {name}")])
     }
 
     /// The steps whose limits can be resolved.
     fn urgencies(&self, condition: &Condition, rule: &RuleSettings) -> Vec<Urgency> {
-        let (Condition::High(level) | Condition::Low(level)) = condition else { return Vec::new() };
-        let has = level.steps.iter().filter(|s| self.limit(&s.limit).is_ok());
+        let has = condition.steps().iter().filter(|s| self.limit(&s.limit).is_ok());
         let of = |on_delay: Option<crate::model::time::HumanDuration>| on_delay.unwrap_or(rule.on_delay).0;
         has.map(|s| Urgency { priority: s.priority, on_delay_ms: of(s.on_delay) }).collect()
     }
-
-    fn level(&self, level: &Level, high: bool) -> Result<ResolvedCondition, Missing> {
-        let inputs = self.inputs(&level.point)?;
-        let mut limits = Vec::new();
-        let mut missing = Missing::new();
-        for limit in level.limit.iter().chain(level.steps.iter().map(|s| &s.limit)) {
-            match self.limit(limit) {
-                Ok(limit) => limits.push(limit),
-                Err(more) => missing.extend(more),
-            }
-        }
-        if limits.is_empty() {
-            return Err(missing);
-        }
-        Ok(ResolvedCondition::Level { inputs, high, limits, deadband: level.deadband })
-    }
-
-    fn node(&self, condition: &Condition) -> Result<ResolvedCondition, Missing> {
-        Ok(match condition {
-            Condition::High(level) => self.level(level, true)?,
-            Condition::Low(level) => self.level(level, false)?,
-            Condition::Is(c) => {
-                ResolvedCondition::Is { inputs: self.inputs(&c.point)?, values: c.values.clone(), every: c.every }
-            }
-            Condition::Rate(c) => {
-                ResolvedCondition::Rate { input: self.input(&c.point)?, per_min: c.per_min, within_ms: c.within.0 }
-            }
-            Condition::Change(c) => {
-                ResolvedCondition::Change { input: self.input(&c.point)?, delta: c.by, within_ms: c.within.0 }
-            }
-            Condition::Deviation(c) => ResolvedCondition::Deviation {
-                a: self.input(&c.point)?,
-                b: self.input(&c.from)?,
-                limit: self.limit(&c.limit)?,
-                deadband: c.deadband,
-            },
-            Condition::Frozen(c) => ResolvedCondition::Frozen { input: self.input(&c.point)?, lasts_ms: c.lasts.0 },
-            Condition::Bad(c) => ResolvedCondition::Bad { input: self.input(&c.point)?, causes: c.causes.clone() },
-            Condition::Offline {} => ResolvedCondition::Offline { inputs: vec![state_of(self.subject.id)], pct: 100.0 },
-            Condition::ShareOffline(c) => {
-                let of: Vec<&str> = if c.of.is_empty() {
-                    self.subject.devices.clone()
-                } else {
-                    c.of.iter().map(String::as_str).collect()
-                };
-                if of.len() < c.at_least {
-                    return Err(vec![format!("{} devices on it", c.at_least)]);
-                }
-                ResolvedCondition::Offline { inputs: of.into_iter().map(state_of).collect(), pct: c.pct }
-            }
-            Condition::Count(c) => ResolvedCondition::Count {
-                when: Box::new(self.node(&c.when)?),
-                at_least: c.at_least,
-                within_ms: c.within.0,
-            },
-            Condition::NoEffect(c) => ResolvedCondition::NoEffect {
-                running: self.input(&c.running)?,
-                input: self.input(&c.point)?,
-                delta: c.by,
-                within_ms: c.within.0,
-            },
-            Condition::Idle(c) => ResolvedCondition::NotTrueFor { input: self.input(&c.point)?, lasts_ms: c.lasts.0 },
-            Condition::Reaches(c) => ResolvedCondition::TimeToLimit {
-                input: self.input(&c.point)?,
-                limit: self.limit(&c.limit)?,
-                within_ms: c.within.0,
-                over_ms: c.rate_over.0,
-            },
-            Condition::AgainstDays(c) => ResolvedCondition::Baseline(self.days(c)?),
-            Condition::Lasting(c) => {
-                ResolvedCondition::Sustained { when: Box::new(self.node(&c.when)?), lasts_ms: c.lasts.0 }
-            }
-            Condition::Hours(c) => ResolvedCondition::Hours {
-                from: minute(&c.from).unwrap_or(0),
-                to: minute(&c.to).unwrap_or(1_440),
-                days: c.days.clone(),
-            },
-            Condition::All(of) => ResolvedCondition::All(of.iter().map(|c| self.node(c)).collect::<Result<_, _>>()?),
-            Condition::Any(of) => self.any(of)?,
-            Condition::Not(c) => ResolvedCondition::Not(Box::new(self.node(c)?)),
-        })
-    }
-
-    /// Leaves out conditions whose points the device lacks; an error if none remains.
-    fn any(&self, of: &[Condition]) -> Result<ResolvedCondition, Missing> {
-        let mut nodes = Vec::new();
-        let mut missing = Missing::new();
-        for condition in of {
-            match self.node(condition) {
-                Ok(node) => nodes.push(node),
-                Err(more) => missing.extend(more),
-            }
-        }
-        if nodes.is_empty() {
-            let mut seen = BTreeSet::new();
-            missing.retain(|m| seen.insert(m.clone()));
-            return Err(vec![missing.join(" or ")]);
-        }
-        Ok(ResolvedCondition::Any(nodes))
-    }
-
-    fn days(&self, c: &Baseline) -> Result<ResolvedBaseline, Missing> {
-        Ok(ResolvedBaseline {
-            input: self.input(&c.point)?,
-            figure: c.figure,
-            from: minute(&c.from).unwrap_or(0),
-            to: minute(&c.to).unwrap_or(1_440),
-            days: c.days,
-            centre: c.of,
-            factor: c.times,
-            in_a_row: c.in_a_row,
-        })
-    }
-}
-
-/// The input that holds the device's own state.
-fn state_of(device: &str) -> ConditionInput {
-    ConditionInput { device: device.into(), point: status_point("state").into() }
-}
-
-/// Parses `02:30` into minutes after midnight; `24:00` is the end of the day.
-pub fn minute(text: &str) -> Option<u16> {
-    let (h, m) = text.split_once(':')?;
-    let (h, m): (u16, u16) = (h.parse().ok()?, m.parse().ok()?);
-    (h * 60 + m <= 1_440 && m < 60 && h <= 24).then_some(h * 60 + m)
 }
 
 /// Calls with every point that a rule names, placeholders unexpanded.
@@ -285,37 +163,7 @@ pub fn for_each_point<'a>(rule: &'a RuleSettings, each: &mut dyn FnMut(&'a str))
 }
 
 fn for_each_point_of<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
-    match condition {
-        Condition::High(c) | Condition::Low(c) => each(&c.point),
-        Condition::Is(c) => each(&c.point),
-        Condition::Rate(c) => each(&c.point),
-        Condition::Change(c) => each(&c.point),
-        Condition::Deviation(c) => [&c.point, &c.from].into_iter().for_each(|p| each(p)),
-        Condition::Frozen(c) => each(&c.point),
-        Condition::Bad(c) => each(&c.point),
-        Condition::NoEffect(c) => [&c.running, &c.point].into_iter().for_each(|p| each(p)),
-        Condition::Idle(c) => each(&c.point),
-        Condition::Reaches(c) => each(&c.point),
-        Condition::AgainstDays(c) => each(&c.point),
-        Condition::Count(c) => for_each_point_of(&c.when, each),
-        Condition::Lasting(c) => for_each_point_of(&c.when, each),
-        Condition::Not(c) => for_each_point_of(c, each),
-        Condition::All(of) | Condition::Any(of) => of.iter().for_each(|c| for_each_point_of(c, each)),
-        Condition::Offline {} | Condition::ShareOffline(_) | Condition::Hours(_) => {}
-    }
-}
-
-/// The point whose value an alarm shows.
-fn point_of_value(condition: &Condition) -> Option<&str> {
-    match condition {
-        Condition::High(c) | Condition::Low(c) => Some(&c.point),
-        Condition::Deviation(c) => Some(&c.point),
-        Condition::NoEffect(c) => Some(&c.point),
-        Condition::Change(c) => Some(&c.point),
-        Condition::Lasting(c) => point_of_value(&c.when),
-        Condition::All(of) | Condition::Any(of) => of.iter().find_map(point_of_value),
-        _ => None,
-    }
+    parts(condition, &mut |part| part.points().into_iter().for_each(&mut *each));
 }
 
 /// The indices for which the device has a point of this pattern.
@@ -330,25 +178,13 @@ fn indices_of(pattern: &str, subject: &RuleSubject<'_>) -> BTreeSet<u32> {
 /// Calls with a condition and everything nested in it.
 fn parts<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a Condition)) {
     each(condition);
-    match condition {
-        Condition::Count(c) => parts(&c.when, each),
-        Condition::Lasting(c) => parts(&c.when, each),
-        Condition::Not(c) => parts(c, each),
-        Condition::All(of) | Condition::Any(of) => of.iter().for_each(|c| parts(c, each)),
-        _ => {}
-    }
+    condition.parts().into_iter().for_each(|part| parts(part, each));
 }
 
 /// Calls with every device parameter that a condition names.
 pub fn for_each_parameter<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
     parts(condition, &mut |part| {
-        let limits: Vec<&Limit> = match part {
-            Condition::High(c) | Condition::Low(c) => c.limit.iter().chain(c.steps.iter().map(|s| &s.limit)).collect(),
-            Condition::Deviation(c) => vec![&c.limit],
-            Condition::Reaches(c) => vec![&c.limit],
-            _ => Vec::new(),
-        };
-        limits.iter().filter_map(|l| l.number.as_deref()).for_each(&mut *each);
+        part.limits().into_iter().filter_map(|l| l.number.as_deref()).for_each(&mut *each);
     });
 }
 
@@ -359,45 +195,8 @@ pub fn problems(condition: &Condition) -> Vec<(String, String)> {
     let (mut nested, mut stepped) = (0, 0);
     parts(condition, &mut |part| {
         nested += 1;
-        match part {
-            Condition::High(c) | Condition::Low(c) => {
-                stepped += usize::from(!c.steps.is_empty());
-                match (c.limit.is_some(), c.steps.len()) {
-                    (true, 1..) => report("both a limit and steps", "a limit, or steps with a limit each"),
-                    (false, 0) => report("no limit", "limit = 1.6, or limit = \"high_m\""),
-                    (false, 5..) => report("more than four steps", "four is as much as anybody tells apart"),
-                    _ => {}
-                }
-                if !(c.deadband >= 0.0 && c.deadband.is_finite()) {
-                    report("a deadband below nothing", "0 or more, in the unit of the point");
-                }
-            }
-            Condition::Rate(c) if c.per_min == 0.0 => {
-                report("a rate of nothing", "per_min above 0, or below for a fall");
-            }
-            Condition::Change(c) if c.by == 0.0 => report("a change of nothing", "by above 0, or below for a fall"),
-            Condition::Rate(c) if c.within.0 == 0 => report("a rate over no time", "within = \"2m\""),
-            Condition::Change(c) if c.within.0 == 0 => report("a change within no time", "within = \"1h\""),
-            Condition::Count(c) if c.within.0 == 0 || c.at_least == 0 => {
-                report("a count of nothing", "at_least = 3, within = \"10m\"");
-            }
-            Condition::All(of) | Condition::Any(of) if of.is_empty() => {
-                report("nothing in a list of conditions", "at least one");
-            }
-            Condition::AgainstDays(c) => {
-                let (from, to) = (minute(&c.from), minute(&c.to));
-                if from.is_none() || to.is_none() || from >= to {
-                    report("hours that are none", "from = \"02:00\", to = \"04:00\", within one day");
-                }
-                if !(7..=366).contains(&c.days) {
-                    report("days is 7 to 366", "30 is usual");
-                }
-            }
-            Condition::Hours(c) if minute(&c.from).is_none() || minute(&c.to).is_none() => {
-                report("hours that are none", "from = \"22:00\", to = \"06:00\"");
-            }
-            _ => {}
-        }
+        stepped += usize::from(!part.steps().is_empty());
+        part.problems(&mut report);
     });
     if stepped > 0 && nested > 1 {
         report("steps within another condition", "steps stand alone; `only` says when they count");

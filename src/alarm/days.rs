@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::resolved_condition::ResolvedBaseline;
-use crate::alarm::settings::{BaselineFigure, Centre};
+use crate::alarm::condition::against_days::ResolvedBaseline;
+use crate::alarm::condition::against_days::{BaselineFigure, Centre};
 use crate::model::time::MonotonicMillis;
 
 /// Fewest days of a baseline.

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use crate::alarm::Alarms;
 use crate::alarm::evaluator::{Evaluation, Evaluator, Truth};
-use crate::alarm::resolved_condition::{ConditionInput, ResolvedCondition};
 use crate::model::text::format_number;
 use crate::model::time::{HumanDuration, Now};
 
@@ -98,7 +97,7 @@ fn word(evaluation: Evaluation) -> String {
 
 fn lines(evaluator: &Evaluator, depth: usize, out: &mut Vec<String>) {
     let (node, said, parts) = evaluator.last_result();
-    let mut line = format!("{}{}: {}", "  ".repeat(depth), describe(node), word(said));
+    let mut line = format!("{}{}: {}", "  ".repeat(depth), node.describe(), word(said));
     if let Some(value) = said.value {
         let _infallible = write!(line, ", {}", format_number(value));
     }
@@ -107,47 +106,4 @@ fn lines(evaluator: &Evaluator, depth: usize, out: &mut Vec<String>) {
     }
     out.push(line);
     parts.iter().for_each(|p| lines(p, depth + 1, out));
-}
-
-/// A short English description of a condition, without its result.
-pub fn describe(node: &ResolvedCondition) -> String {
-    let name = |input: &ConditionInput| format!("{}.{}", input.device, input.point);
-    let names = |inputs: &[ConditionInput]| inputs.iter().map(name).collect::<Vec<_>>().join(" or ");
-    let time = |ms: u64| HumanDuration(ms).text();
-    match node {
-        ResolvedCondition::Level { inputs, high, .. } => {
-            format!("{} {}", names(inputs), if *high { "high" } else { "low" })
-        }
-        ResolvedCondition::Is { inputs, values, .. } if values.is_empty() => names(inputs),
-        ResolvedCondition::Is { inputs, values, .. } => format!("{} is one of {values:?}", names(inputs)),
-        ResolvedCondition::Rate { input, within_ms, .. } => {
-            format!("{} a minute, over {}", name(input), time(*within_ms))
-        }
-        ResolvedCondition::Change { input, within_ms, .. } => {
-            format!("change of {} within {}", name(input), time(*within_ms))
-        }
-        ResolvedCondition::Deviation { a, b, .. } => format!("difference of {} and {}", name(a), name(b)),
-        ResolvedCondition::Frozen { input, lasts_ms } => format!("{} unchanged for {}", name(input), time(*lasts_ms)),
-        ResolvedCondition::Bad { input, .. } => format!("{} bad or stale", name(input)),
-        ResolvedCondition::Offline { inputs, .. } if inputs.len() == 1 => format!("{} offline", inputs[0].device),
-        ResolvedCondition::Offline { inputs, .. } => format!("share of {} devices that are offline", inputs.len()),
-        ResolvedCondition::Count { within_ms, .. } => format!("times within {}", time(*within_ms)),
-        ResolvedCondition::NoEffect { running, input, within_ms, .. } => {
-            format!("{} runs, change of {} within {}", name(running), name(input), time(*within_ms))
-        }
-        ResolvedCondition::NotTrueFor { input, lasts_ms } => {
-            format!("days since {}, at least {}", name(input), time(*lasts_ms))
-        }
-        ResolvedCondition::TimeToLimit { input, within_ms, .. } => {
-            format!("minutes until {} is at its limit, less than {}", name(input), time(*within_ms))
-        }
-        ResolvedCondition::Baseline(d) => format!("{} of the day against {} days before", name(&d.input), d.days),
-        ResolvedCondition::Sustained { lasts_ms, .. } => format!("for {}", time(*lasts_ms)),
-        ResolvedCondition::Hours { from, to, .. } => {
-            format!("between {:02}:{:02} and {:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
-        }
-        ResolvedCondition::All(_) => "all of".to_string(),
-        ResolvedCondition::Any(_) => "any of".to_string(),
-        ResolvedCondition::Not(_) => "not".to_string(),
-    }
 }

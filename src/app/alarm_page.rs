@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alarm::condition::ConditionInput;
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::{AlarmDefinition, ConditionInput, ResolvedCondition};
+use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::app::shared::Shared;
 use crate::config::Configuration;
 use crate::engine::Engine;
@@ -229,7 +230,7 @@ pub async fn chart(shared: Arc<Shared>, token: String) -> Option<Chart> {
             .replace("{n}", &number);
         let unit = meaning.unit.clone().unwrap_or_default();
         // Only the limit of a level condition is on the same scale as its value.
-        let limit = alarm.limit.filter(|_| matches!(definition.condition, ResolvedCondition::Level { .. }));
+        let limit = alarm.limit.filter(|_| definition.condition.compares_value_with_limit());
         (input, limit, configuration.alarms.zone.clone(), name, unit)
     };
     let now = shared.clock.now();

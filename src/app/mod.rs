@@ -118,16 +118,7 @@ impl App {
             engine_progress_ms: AtomicU64::new(clock.mono().0),
             rules_off: AtomicU64::new(0),
         };
-        let process = ProcessState {
-            started: clock.mono(),
-            task_failures: Arc::clone(&failures),
-            crash_loop_guard: CrashLoopGuard::new(&paths.state, &clock),
-            fatal: CancellationToken::new(),
-            last_good: Mutex::default(),
-            ready: AtomicBool::new(false),
-            reloads,
-            paths: paths.clone(),
-        };
+        let process = process_state(&clock, &failures, reloads, paths);
         let (adapters, configuration) = (AdapterState::default(), Mutex::new(Arc::new(configuration)));
         let shared = Arc::new(Shared { clock, journal, store, rules, adapters, process, configuration });
         let mut app = App {
@@ -324,6 +315,24 @@ impl App {
     /// Whether everything makes progress; reported to the systemd watchdog.
     pub fn is_alive(&self) -> bool {
         metrics::is_alive(&self.shared)
+    }
+}
+
+fn process_state(
+    clock: &Clock,
+    failures: &Arc<Mutex<Vec<TaskFailure>>>,
+    reloads: mpsc::Sender<Reload>,
+    paths: &Paths,
+) -> ProcessState {
+    ProcessState {
+        started: clock.mono(),
+        task_failures: Arc::clone(failures),
+        crash_loop_guard: CrashLoopGuard::new(&paths.state, clock),
+        fatal: CancellationToken::new(),
+        last_good: Mutex::default(),
+        ready: AtomicBool::new(false),
+        reloads,
+        paths: paths.clone(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::alarm::resolved_condition::ConditionInput;
+use crate::alarm::condition::ConditionInput;
 use crate::alarm::room::AlarmRoom;
 use crate::alarm::{AlarmOutput, Alarms};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, history, output};
@@ -101,8 +101,7 @@ pub fn dated_events(rows: &[EventRow]) -> Vec<(i64, AlarmEvent)> {
 fn sources(configuration: &Configuration, from: i64) -> (Vec<ReplaySource>, Vec<u64>) {
     let mut begins: BTreeMap<(Arc<str>, Arc<str>), i64> = BTreeMap::new();
     for d in &configuration.alarms.definitions {
-        let enable_if_ms =
-            d.enable_if.as_ref().map_or(0, crate::alarm::resolved_condition::ResolvedCondition::looks_back_ms);
+        let enable_if_ms = d.enable_if.as_ref().map_or(0, crate::alarm::condition::ResolvedCondition::looks_back_ms);
         let delay = d.steps.iter().map(|s| s.on_delay_ms).max().unwrap_or(0) + d.off_delay_ms;
         // One hour more, to find out which alarms were active at the start.
         let back = i64::try_from(d.condition.looks_back_ms() + enable_if_ms + delay).unwrap_or(0) + PIECE_MS;

@@ -8,8 +8,10 @@ use serde::Deserialize as _;
 use toml::de::ValueDeserializer;
 
 use crate::alarm::build::{self, Missing, RuleSubject};
-use crate::alarm::resolved_condition::{AlarmDefinition, ConditionInput};
-use crate::alarm::settings::{Condition, RuleSettings};
+use crate::alarm::condition::Condition;
+use crate::alarm::condition::ConditionInput;
+use crate::alarm::resolved_condition::AlarmDefinition;
+use crate::alarm::settings::RuleSettings;
 use crate::alarm::{self, Rules};
 use crate::config::builtin::{Catalogue, Template};
 use crate::config::doc::Problems;

@@ -201,7 +201,6 @@ impl OncallRoom {
                 let test = keys.first().filter(|key| is_test(key))?;
                 self.oncall.answer_test(test, actor, now, out).err().map(LocalizedText::from)
             }
-            Operation::Reply(_) => None,
             Operation::TestPage { person } => self.oncall.send_test_page(person, actor, now, out).err(),
             Operation::AddOverride { rota, person, from, to } => {
                 let (rota, person, by) = (rota.clone(), person.as_str().into(), actor.id.clone());
@@ -211,7 +210,7 @@ impl OncallRoom {
             Operation::WithdrawOverride { number } => {
                 self.oncall.remove_override(*number, actor, out).err().map(LocalizedText::from)
             }
-            Operation::Inject(_) | Operation::Gateway(_) => None,
+            Operation::Reply(_) | Operation::Inject(_) | Operation::Gateway(_) => None,
         }
     }
 

@@ -5,7 +5,22 @@ use std::sync::Arc;
 
 use plantroom::alarm::Rules;
 use plantroom::alarm::build::{self, RuleSubject};
-use plantroom::alarm::resolved_condition::{AlarmDefinition, ConditionInput as Point, ResolvedCondition};
+use plantroom::alarm::condition::against_days::BaselineFigure;
+use plantroom::alarm::condition::bad::ResolvedBad;
+use plantroom::alarm::condition::change::ResolvedChange;
+use plantroom::alarm::condition::count::ResolvedCount;
+use plantroom::alarm::condition::deviation::ResolvedDeviation;
+use plantroom::alarm::condition::frozen::ResolvedFrozen;
+use plantroom::alarm::condition::idle::ResolvedIdle;
+use plantroom::alarm::condition::is::ResolvedIs;
+use plantroom::alarm::condition::lasting::ResolvedLasting;
+use plantroom::alarm::condition::level::ResolvedLevel;
+use plantroom::alarm::condition::no_effect::ResolvedNoEffect;
+use plantroom::alarm::condition::offline::ResolvedOffline;
+use plantroom::alarm::condition::rate::ResolvedRate;
+use plantroom::alarm::condition::reaches::ResolvedReaches;
+use plantroom::alarm::condition::{ConditionInput as Point, ResolvedCondition};
+use plantroom::alarm::resolved_condition::AlarmDefinition;
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
 use plantroom::engine::{Engine, Persisted};
@@ -74,7 +89,8 @@ fn make(node: &ResolvedCondition, holds: bool, to: &mut Courses) {
     use ResolvedCondition as C;
     let mut set = |point: &Point, f: &dyn Fn(&mut Course)| f(to.entry(name(point)).or_default());
     match node {
-        C::Level { inputs, high, limits, deadband } => {
+        C::High(level) | C::Low(level) => {
+            let ResolvedLevel { inputs, high, limits, deadband } = level;
             let (near, far) = (limits[0], limits[limits.len() - 1]);
             let margin = 0.01 * near.abs().max(1.0);
             let value = match (holds, high) {
@@ -94,49 +110,44 @@ fn make(node: &ResolvedCondition, holds: bool, to: &mut Courses) {
                 });
             });
         }
-        C::Is { inputs, values, .. } => {
+        C::Is(ResolvedIs { inputs, values, .. }) => {
             let yes = values.first().map_or(1.0, |v| *v as f64);
             let no = if values.contains(&0) { 9_999.0 } else { 0.0 };
             inputs.iter().for_each(|i| set(i, &|c| c.base = if holds { yes } else { no }));
         }
-        C::Rate { input, per_min, .. } => {
+        C::Rate(ResolvedRate { input, per_min, .. }) => {
             set(input, &|c| c.per_min = if holds { per_min * 2.0 } else { 0.0 });
         }
-        C::Change { input, delta: by, within_ms } => {
+        C::Change(ResolvedChange { input, delta: by, within_ms }) => {
             let per_min = by * 2.0 / (*within_ms as f64 / 60_000.0);
             set(input, &|c| (c.base, c.per_min) = (1_000.0, if holds { per_min } else { 0.0 }));
         }
-        C::Deviation { a, limit, .. } => set(a, &|c| c.base = if holds { limit * 2.0 } else { 0.0 }),
-        C::Frozen { input, lasts_ms } => {
+        C::Deviation(ResolvedDeviation { a, limit, .. }) => set(a, &|c| c.base = if holds { limit * 2.0 } else { 0.0 }),
+        C::Frozen(ResolvedFrozen { input, lasts_ms }) => {
             set(input, &|c| (c.base, c.period_ms) = (1.0, (!holds).then_some(lasts_ms / 4)));
         }
-        C::Bad { input, causes } => {
+        C::Bad(ResolvedBad { input, causes }) => {
             let cause = causes.first().copied().unwrap_or(Cause::SensorFault);
             set(input, &|c| c.bad = holds.then_some(cause));
         }
-        C::Offline { inputs, .. } => {
+        C::Offline(ResolvedOffline { inputs, .. }) | C::ShareOffline(ResolvedOffline { inputs, .. }) => {
             inputs.iter().for_each(|i| set(i, &|c| c.base = if holds { 3.0 } else { 1.0 }));
         }
-        C::NoEffect { running, .. } => set(running, &|c| c.base = f64::from(u8::from(holds))),
-        C::NotTrueFor { input, .. } => set(input, &|c| c.base = f64::from(u8::from(!holds))),
-        C::TimeToLimit { input, limit, .. } => {
+        C::NoEffect(ResolvedNoEffect { running, .. }) => set(running, &|c| c.base = f64::from(u8::from(holds))),
+        C::Idle(ResolvedIdle { input, .. }) => set(input, &|c| c.base = f64::from(u8::from(!holds))),
+        C::Reaches(ResolvedReaches { input, limit, .. }) => {
             set(input, &|c| c.base = if holds { limit + 1.0 } else { limit / 2.0 });
         }
-        C::Count { when, at_least, within_ms } => make_often(when, *at_least, *within_ms, holds, to),
-        C::Baseline(d) => set(&d.input, &|c| {
-            use plantroom::alarm::settings::BaselineFigure;
-            match d.figure {
-                BaselineFigure::Starts => {
-                    (c.base, c.period_ms) = (1.0, Some(if holds { 3_600_000 } else { 21_600_000 }));
-                }
-                _ => c.base = if holds { 4.0 } else { 2.0 },
-            }
+        C::Count(ResolvedCount { when, at_least, within_ms }) => make_often(when, *at_least, *within_ms, holds, to),
+        C::AgainstDays(d) if d.figure == BaselineFigure::Starts => set(&d.input, &|c| {
+            (c.base, c.period_ms) = (1.0, Some(if holds { 3_600_000 } else { 21_600_000 }));
         }),
-        C::Sustained { when, .. } => make(when, holds, to),
-        C::Hours { .. } => {}
-        C::Not(of) => make(of, !holds, to),
-        C::All(of) => of.iter().for_each(|n| make(n, holds, to)),
-        C::Any(of) => of.iter().enumerate().for_each(|(i, n)| {
+        C::AgainstDays(d) => set(&d.input, &|c| c.base = if holds { 4.0 } else { 2.0 }),
+        C::Lasting(ResolvedLasting { when, .. }) => make(when, holds, to),
+        C::Hours(_) => {}
+        C::Not(of) => make(&of.part, !holds, to),
+        C::All(of) => of.parts.iter().for_each(|n| make(n, holds, to)),
+        C::Any(of) => of.parts.iter().enumerate().for_each(|(i, n)| {
             if !holds || i == 0 {
                 make(n, holds, to);
             }

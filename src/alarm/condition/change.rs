@@ -1,0 +1,100 @@
+//! The value rose (or fell) by so much within a time.
+
+use crate::alarm::build::{Builder, Missing};
+use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
+use crate::alarm::evaluator::{Context, Evaluation, Evaluator, reaches_threshold, windowed};
+use crate::model::quality::Cause;
+use crate::model::time::HumanDuration;
+use crate::model::window::SampleWindow;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A change within a time.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The point.
+    pub point: String,
+    /// By how much; negative: a fall.
+    pub by: f64,
+    /// Within how long.
+    pub within: HumanDuration,
+}
+
+/// Change within a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedChange {
+    /// The input.
+    pub input: ConditionInput,
+    /// In the unit of the point; negative: a fall.
+    pub delta: f64,
+    /// The window, milliseconds.
+    pub within_ms: u64,
+}
+
+impl ConditionSettings for Change {
+    type Resolved = ResolvedChange;
+
+    fn points(&self) -> Vec<&str> {
+        vec![&self.point]
+    }
+
+    fn value_point(&self) -> Option<&str> {
+        Some(&self.point)
+    }
+
+    fn problems(&self, report: &mut dyn FnMut(&str, &str)) {
+        if self.by == 0.0 {
+            report("a change of nothing", "by above 0, or below for a fall");
+        } else if self.within.0 == 0 {
+            report("a change within no time", "within = \"1h\"");
+        }
+    }
+
+    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedChange, Missing> {
+        Ok(ResolvedChange { input: b.input(&self.point)?, delta: self.by, within_ms: self.within.0 })
+    }
+}
+
+impl ResolvedKind for ResolvedChange {
+    type Memory = SampleWindow;
+
+    fn memory(&self) -> SampleWindow {
+        SampleWindow::new(self.within_ms)
+    }
+
+    fn inputs(&self) -> Vec<&ConditionInput> {
+        vec![&self.input]
+    }
+
+    fn skips_unchanged(&self) -> bool {
+        false
+    }
+
+    fn looks_back_ms(&self) -> u64 {
+        self.within_ms
+    }
+
+    fn evaluate(
+        &self,
+        window: &mut SampleWindow,
+        c: &mut Context<'_>,
+        slots: &[usize],
+        _parts: &mut [Evaluator],
+    ) -> Evaluation {
+        windowed(c, slots[0], window, |w| {
+            let change = w.change_from(self.delta > 0.0).ok_or(Cause::StartingUp)?;
+            // Shows the present value, not the change: people need to know what is left.
+            let value = w.newest().ok_or(Cause::StartingUp)?;
+            Ok((reaches_threshold(change, self.delta), value, self.delta))
+        })
+    }
+
+    fn forget_changes(window: &mut SampleWindow) {
+        window.clear();
+    }
+
+    fn describe(&self) -> String {
+        format!("change of {} within {}", self.input.name(), HumanDuration(self.within_ms).text())
+    }
+}

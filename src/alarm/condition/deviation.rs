@@ -1,0 +1,82 @@
+//! Two points differ by so much.
+
+use crate::alarm::build::{Builder, Missing};
+use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
+use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation, truth};
+use crate::alarm::settings::Limit;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Two points that should agree.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deviation {
+    /// The point.
+    pub point: String,
+    /// The other.
+    pub from: String,
+    /// From what difference on, in either direction.
+    pub limit: Limit,
+    /// How much smaller it must be before the condition is gone.
+    #[serde(default)]
+    pub deadband: f64,
+}
+
+/// Absolute difference of two inputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedDeviation {
+    /// One input.
+    pub a: ConditionInput,
+    /// The other.
+    pub b: ConditionInput,
+    /// From this difference on.
+    pub limit: f64,
+    /// How much smaller the difference must become before the condition ends.
+    pub deadband: f64,
+}
+
+impl ConditionSettings for Deviation {
+    type Resolved = ResolvedDeviation;
+
+    fn points(&self) -> Vec<&str> {
+        vec![&self.point, &self.from]
+    }
+
+    fn limits(&self) -> Vec<&Limit> {
+        vec![&self.limit]
+    }
+
+    fn value_point(&self) -> Option<&str> {
+        Some(&self.point)
+    }
+
+    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedDeviation, Missing> {
+        let (first, second) = (b.input(&self.point)?, b.input(&self.from)?);
+        Ok(ResolvedDeviation { a: first, b: second, limit: b.limit(&self.limit)?, deadband: self.deadband })
+    }
+}
+
+impl ResolvedKind for ResolvedDeviation {
+    type Memory = ();
+
+    fn memory(&self) {}
+
+    fn inputs(&self) -> Vec<&ConditionInput> {
+        vec![&self.a, &self.b]
+    }
+
+    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, slots: &[usize], _parts: &mut [Evaluator]) -> Evaluation {
+        match (c.number(slots[0]), c.number(slots[1])) {
+            (Ok(a), Ok(b)) => {
+                let difference = (a - b).abs();
+                let from = if c.active_step > 0 { self.limit - self.deadband } else { self.limit };
+                evaluation(truth(difference >= from), Some(difference), Some(self.limit))
+            }
+            (Err(cause), _) | (_, Err(cause)) => evaluation(Truth::Unknown(cause), None, Some(self.limit)),
+        }
+    }
+
+    fn describe(&self) -> String {
+        format!("difference of {} and {}", self.a.name(), self.b.name())
+    }
+}

@@ -1,0 +1,88 @@
+//! A condition holds for so long without a break.
+
+use crate::alarm::build::{Builder, Missing};
+use crate::alarm::condition::{Condition, ConditionSettings, ResolvedCondition, ResolvedKind};
+use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth};
+use crate::model::time::HumanDuration;
+use crate::model::time::MonotonicMillis;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Something that holds without a break.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sustained {
+    /// For how long.
+    #[serde(rename = "for")]
+    pub lasts: HumanDuration,
+    /// What.
+    pub when: Box<Condition>,
+}
+
+/// A condition holds without interruption for a period.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedLasting {
+    /// The condition.
+    pub when: Box<ResolvedCondition>,
+    /// For so long.
+    pub lasts_ms: u64,
+}
+
+impl ConditionSettings for Sustained {
+    type Resolved = ResolvedLasting;
+
+    fn parts(&self) -> Vec<&Condition> {
+        vec![&self.when]
+    }
+
+    fn value_point(&self) -> Option<&str> {
+        self.when.value_point()
+    }
+
+    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedLasting, Missing> {
+        Ok(ResolvedLasting { when: Box::new(Condition::resolve(&self.when, b)?), lasts_ms: self.lasts.0 })
+    }
+}
+
+impl ResolvedKind for ResolvedLasting {
+    /// Since when it holds.
+    type Memory = Option<MonotonicMillis>;
+
+    fn memory(&self) -> Self::Memory {
+        None
+    }
+
+    fn parts(&self) -> Vec<&ResolvedCondition> {
+        vec![&self.when]
+    }
+
+    fn looks_back_ms(&self) -> u64 {
+        self.lasts_ms
+    }
+
+    fn evaluate(
+        &self,
+        since: &mut Self::Memory,
+        c: &mut Context<'_>,
+        _slots: &[usize],
+        parts: &mut [Evaluator],
+    ) -> Evaluation {
+        let inner = parts[0].evaluate(c);
+        match inner.truth {
+            Truth::Yes(_) => {
+                let begin = *since.get_or_insert(c.now.mono);
+                c.wake_at(begin.plus(self.lasts_ms));
+                let holds = c.now.mono.since(begin) >= self.lasts_ms;
+                Evaluation { truth: if holds { inner.truth } else { Truth::No }, ..inner }
+            }
+            Truth::No | Truth::Unknown(_) => {
+                *since = None;
+                inner
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        format!("for {}", HumanDuration(self.lasts_ms).text())
+    }
+}

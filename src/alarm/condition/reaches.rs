@@ -1,0 +1,96 @@
+//! The value will reach a limit within a time, if it goes on so.
+
+use crate::alarm::build::{Builder, Missing};
+use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
+use crate::alarm::evaluator::{Context, Evaluation, Evaluator, minutes, windowed};
+use crate::alarm::settings::Limit;
+use crate::model::quality::Cause;
+use crate::model::time::HumanDuration;
+use crate::model::window::SampleWindow;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A limit that comes nearer.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeToLimit {
+    /// The point.
+    pub point: String,
+    /// The limit, from below.
+    pub limit: Limit,
+    /// Within so long.
+    pub within: HumanDuration,
+    /// Over how long the rate is reckoned.
+    pub rate_over: HumanDuration,
+}
+
+/// The value, extrapolated at its present rate, reaches a limit from below within a period.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedReaches {
+    /// The input.
+    pub input: ConditionInput,
+    /// The limit.
+    pub limit: f64,
+    /// Within so long.
+    pub within_ms: u64,
+    /// Window over which the rate is computed.
+    pub over_ms: u64,
+}
+
+impl ConditionSettings for TimeToLimit {
+    type Resolved = ResolvedReaches;
+
+    fn points(&self) -> Vec<&str> {
+        vec![&self.point]
+    }
+
+    fn limits(&self) -> Vec<&Limit> {
+        vec![&self.limit]
+    }
+
+    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedReaches, Missing> {
+        let (input, limit) = (b.input(&self.point)?, b.limit(&self.limit)?);
+        Ok(ResolvedReaches { input, limit, within_ms: self.within.0, over_ms: self.rate_over.0 })
+    }
+}
+
+impl ResolvedKind for ResolvedReaches {
+    type Memory = SampleWindow;
+
+    fn memory(&self) -> SampleWindow {
+        SampleWindow::new(self.over_ms)
+    }
+
+    fn inputs(&self) -> Vec<&ConditionInput> {
+        vec![&self.input]
+    }
+
+    fn skips_unchanged(&self) -> bool {
+        false
+    }
+
+    fn looks_back_ms(&self) -> u64 {
+        self.over_ms
+    }
+
+    fn evaluate(
+        &self,
+        window: &mut SampleWindow,
+        c: &mut Context<'_>,
+        slots: &[usize],
+        _parts: &mut [Evaluator],
+    ) -> Evaluation {
+        let (limit, within_min) = (self.limit, minutes(self.within_ms));
+        windowed(c, slots[0], window, |w| {
+            let value = w.newest().ok_or(Cause::StartingUp)?;
+            let rate = w.per_min().ok_or(Cause::StartingUp)?;
+            let left = if value >= limit { 0.0 } else { (limit - value) / rate };
+            Ok((value >= limit || (rate > 0.0 && left <= within_min), left, limit))
+        })
+    }
+
+    fn describe(&self) -> String {
+        let within = HumanDuration(self.within_ms).text();
+        format!("minutes until {} is at its limit, less than {within}", self.input.name())
+    }
+}
