@@ -92,9 +92,9 @@ impl Alarms {
         for i in 0..self.live.len() {
             let live = &mut self.live[i];
             let before = live.alarm.clone();
-            if let Some(carried) = live.unrebased.take() {
-                let passed = (now.wall.0 - age(began) - carried.saved.0).max(0);
-                let mut was = carried.alarm;
+            if let Some(unrebased) = live.unrebased.take() {
+                let passed = (now.wall.0 - age(began) - unrebased.saved.0).max(0);
+                let mut was = unrebased.alarm;
                 let was: BTreeSet<i64> = was.moments().map(|at| *at).collect();
                 // Moments set since the restart are on this boot's scale already.
                 live.alarm.moments().filter(|at| was.contains(at)).for_each(|at| *at = at.saturating_sub(passed));

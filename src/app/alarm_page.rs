@@ -17,7 +17,7 @@ use crate::model::priority::Priority;
 use crate::model::time::Now;
 use crate::oncall::incident::{Incident, IncidentStage};
 use crate::oncall::page::{Page, PageState};
-use crate::web::course::Chart;
+use crate::web::chart::Chart;
 use crate::web::page::{AlarmPage, OtherAlarm, PageActions};
 
 /// Period of the chart and width of its slots, milliseconds.

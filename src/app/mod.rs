@@ -103,8 +103,8 @@ impl App {
         let (outbox, queue) = OrderedQueue::new(outbox::QUEUE);
         let failures: Arc<Mutex<Vec<TaskFailure>>> = Arc::default();
         let group = |name| TaskGroup::new(name, &clock, &failures);
-        let (pollers, desk, channels) = (group("pollers"), group("desk"), group("channels"));
-        let (records, outlets) = (group("records"), group("outlets"));
+        let (pollers, engine_tasks, channels) = (group("pollers"), group("desk"), group("channels"));
+        let (outbox_tasks, outputs) = (group("records"), group("outlets"));
         let (reloads, reloads_wanted) = mpsc::channel(4);
         let (undelivered, returned) = mpsc::channel(UNDELIVERED);
         let (asks, asked) = mpsc::channel(asks::QUEUE);
@@ -125,10 +125,10 @@ impl App {
             shared,
             writer: Some(writer),
             pollers,
-            engine_tasks: desk,
+            engine_tasks: engine_tasks,
             channels,
-            outbox_tasks: records,
-            outputs: outlets,
+            outbox_tasks: outbox_tasks,
+            outputs: outputs,
             reloads_wanted,
         };
         app.start_engine_tasks(queue, returned);
@@ -343,9 +343,9 @@ fn open_rules(
     clock: &Clock,
     boot: &str,
 ) -> Result<(Store, Engine, Arc<PageTokens>), String> {
-    let (store, said) = Store::open(&paths.state.join("store.db"), boot)?;
-    if let Some(said) = said {
-        tracing::error!("{said}");
+    let (store, damage) = Store::open(&paths.state.join("store.db"), boot)?;
+    if let Some(damage) = damage {
+        tracing::error!("{damage}");
     }
     if clock.is_trusted() {
         store.set_date(clock.wall(), clock.mono());

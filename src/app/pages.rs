@@ -56,18 +56,18 @@ async fn report_outcome(shared: &Shared, attempt: u64, outcome: DeliveryOutcome)
 pub async fn run(
     shared: Arc<Shared>,
     settings: channel::kinds::ChannelSettings,
-    posts: Arc<Mutex<mpsc::Receiver<QueuedNotification>>>,
+    queued: Arc<Mutex<mpsc::Receiver<QueuedNotification>>>,
     stop: CancellationToken,
 ) {
     let channel = settings.open();
-    let mut posts = posts.lock().await;
+    let mut queued = queued.lock().await;
     let last = shared.engine().oncall().last_answer(settings.id()).map(ToString::to_string);
     let (reply_sender, mut answers) = mpsc::channel::<InboundReply>(ANSWERS);
     let kept = reply_sender.clone();
     // A reply beyond the capacity is dropped; the next page requests it again.
     let on_reply: channel::ReplyHandler = Arc::new(move |said| drop(reply_sender.try_send(said)));
-    let letters = futures_util::stream::poll_fn(|context| posts.poll_recv(context)).take_until(stop.cancelled());
-    let trying = letters.for_each_concurrent(AT_ONCE, |(attempt, notification)| {
+    let notifications = futures_util::stream::poll_fn(|context| queued.poll_recv(context)).take_until(stop.cancelled());
+    let delivering = notifications.for_each_concurrent(AT_ONCE, |(attempt, notification)| {
         let (shared, channel) = (&shared, &channel);
         async move {
             let outcome = channel.send(&notification, shared.clock.wall()).await;
@@ -86,7 +86,7 @@ pub async fn run(
         tokio::time::sleep(FINISH).await;
     };
     tokio::select! {
-        () = trying => {}
+        () = delivering => {}
         () = late => {}
         () = channel.listen(last, on_reply) => {}
         () = answering => {}

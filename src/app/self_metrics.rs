@@ -128,8 +128,8 @@ fn report_stalled_buses(shared: &Shared) {
         if bus.health.stalled_ms(now).is_none() {
             continue;
         }
-        let outs = bus.config.units.iter().flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
-        for out in outs {
+        let mappings = bus.config.units.iter().flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
+        for out in mappings {
             let (at, body) = (shared.clock.stamp(), Body::Failed(Cause::Skipped));
             let entry = shared.journal.append(Reading { stream: Arc::clone(&out.stream), at, body });
             shared.rules.inbox.put(entry);

@@ -269,10 +269,10 @@ fn pages(shared: &Shared) -> OncallStatus {
     let engine = shared.engine();
     let now = shared.clock.mono();
     let figures = engine.oncall().stats();
-    let resting = engine.oncall().channels_in_cooldown(now);
+    let in_cooldown = engine.oncall().channels_in_cooldown(now);
     let why = |id: &str| {
-        let rests = resting.iter().find(|(of, ..)| *of == id);
-        rests.map_or(String::new(), |(_, until, why)| format!("rests {} s: {why}", until.since(now) / 1_000))
+        let cooldown = in_cooldown.iter().find(|(of, ..)| *of == id);
+        cooldown.map_or(String::new(), |(_, until, why)| format!("rests {} s: {why}", until.since(now) / 1_000))
     };
     OncallStatus {
         waiting: figures.waiting,
@@ -302,7 +302,7 @@ pub fn status(shared: &Shared) -> Status {
     let configuration = shared.configuration();
     let j = shared.journal.health();
     let get = |a: &std::sync::atomic::AtomicU64| a.load(Ordering::Relaxed);
-    let trouble = |t: &crate::supervise::TaskFailure| {
+    let failure = |t: &crate::supervise::TaskFailure| {
         let standing = if t.restarts_exhausted { ", now tried every ten minutes" } else { "" };
         format!("{} panicked {} times{standing}", t.task, t.panics)
     };
@@ -349,7 +349,7 @@ pub fn status(shared: &Shared) -> Status {
             synchronised: crate::clock::kernel_synchronised(),
             reason: shared.clock.distrust_reason().unwrap_or_default(),
         },
-        task_failures: lock(&shared.process.task_failures).iter().map(trouble).collect(),
+        task_failures: lock(&shared.process.task_failures).iter().map(failure).collect(),
     }
 }
 

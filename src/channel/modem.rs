@@ -64,7 +64,7 @@ impl Modem {
         modem.write(b"\x1b\r").await?;
         modem.drain(SETTLE).await;
         for set_up in ["ATE0", "AT+CMGF=0"] {
-            modem.execute(set_up, RESPONSE_TIMEOUT).await.map_err(|trouble| match trouble {
+            modem.execute(set_up, RESPONSE_TIMEOUT).await.map_err(|failure| match failure {
                 ModemError::Away(why) | ModemError::Refused(why) | ModemError::Silent(why) => {
                     ModemError::Away(format!("{path}: {why}"))
                 }

@@ -109,8 +109,8 @@ impl Sms {
         }
         if self.settings.ring && notification.requires_ack && notification.priority == Priority::P1 {
             // The message is out: a failed call must not cause it to be sent again.
-            if let Err(trouble) = modem.call(&notification.address, CALL_DURATION).await {
-                tracing::warn!(channel = self.settings.id, ?trouble, "the message went out, and no telephone rang");
+            if let Err(failure) = modem.call(&notification.address, CALL_DURATION).await {
+                tracing::warn!(channel = self.settings.id, ?failure, "the message went out, and no telephone rang");
             }
         }
         DeliveryOutcome::Accepted
@@ -143,8 +143,8 @@ impl Channel for Sms {
             match self.lock_open().await {
                 Ok(_) => Some(Ok("the modem answers".to_string())),
                 // The running daemon holds the port.
-                Err(trouble) if trouble.to_string().to_lowercase().contains("busy") => None,
-                Err(trouble) => Some(Err(trouble.to_string())),
+                Err(failure) if failure.to_string().to_lowercase().contains("busy") => None,
+                Err(failure) => Some(Err(failure.to_string())),
             }
         })
     }

@@ -280,8 +280,8 @@ fn print_learned(global: &Global) {
     let Ok(status) = serde_json::from_value::<crate::app::status::Status>(value) else { return };
     crate::cli::status::reply_ways(&status);
     for unit in status.links.iter().flat_map(|l| &l.units).filter(|u| !u.unreadable_ranges.is_empty()) {
-        for hole in &unit.unreadable_ranges {
-            output::line(format!("unit `{}` leaves out (learned by the running gateway): {hole}", unit.id));
+        for range in &unit.unreadable_ranges {
+            output::line(format!("unit `{}` leaves out (learned by the running gateway): {range}", unit.id));
         }
     }
 }

@@ -57,17 +57,17 @@ async fn receive_notification(State(pages): State<DemoPages>, body: Bytes) {
 
 /// On-call configuration of the demo: a technician, after 30 s a second one, after 2 min the manager. The first port receives
 /// notifications, the second serves alarm pages.
-pub fn oncall_config(shown: u16, door: u16) -> String {
+pub fn oncall_config(shown: u16, web_port: u16) -> String {
     let person = |id: &str, zh: &str, en: &str, more: &str| {
         format!(
             "[[person]]\nid = \"{id}\"\nzh = \"{zh}\"\nen = \"{en}\"\n{more}contacts = [{{ channel = \"terminal\", to = \"{id}\" }}]\n"
         )
     };
     format!(
-        "[oncall]\nurl = \"http://127.0.0.1:{door}\"\nprocedure = \"https://wiki.example/procedures/{{rule}}\"\n\
+        "[oncall]\nurl = \"http://127.0.0.1:{web_port}\"\nprocedure = \"https://wiki.example/procedures/{{rule}}\"\n\
          [[oncall.phone]]\nzh = \"电梯维保单位\"\nen = \"Lift firm\"\nnumber = \"+86 21 0000 0000\"\nclasses = [\"elevator\"]\n\
          [[oncall.phone]]\nzh = \"消控室\"\nen = \"Control room\"\nnumber = \"8001\"\n\
-         [web]\nlisten = \"127.0.0.1:{door}\"\n\
+         [web]\nlisten = \"127.0.0.1:{web_port}\"\n\
          [[channel.webhook]]\nid = \"terminal\"\nurl = \"http://127.0.0.1:{shown}/\"\n{}{}{}\
          [[chain]]\nid = \"demo\"\n[[chain.step]]\ntell = [\"person:wang\"]\nwait = \"30s\"\n\
          [[chain.step]]\ntell = [\"person:li\"]\nwait = \"2m\"\n[[chain.step]]\ntell = [\"person:zhao\"]\nwait = \"5m\"\n",

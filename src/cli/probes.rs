@@ -33,9 +33,9 @@ pub fn online(configuration: &Configuration, now: UnixMillis) -> Result<usize, C
         }
         results
     });
-    for (door, what, result) in &results {
-        let said = result.as_ref().map_or_else(|why| format!("DOES NOT WORK: {why}"), Clone::clone);
-        output::line(format!("{door}: {what}: {said}"));
+    for (target, what, result) in &results {
+        let outcome = result.as_ref().map_or_else(|why| format!("DOES NOT WORK: {why}"), Clone::clone);
+        output::line(format!("{target}: {what}: {outcome}"));
     }
     Ok(results.iter().filter(|(.., result)| result.is_err()).count())
 }

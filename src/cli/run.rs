@@ -45,10 +45,10 @@ fn boot(dir: &Path, paths: &Paths) -> Result<(Configuration, Option<String>), Co
 
 fn log(problems: &[Problem]) {
     for problem in problems {
-        let (place, what, mend) = (problem.location.to_string(), &problem.message, &problem.hint);
+        let (location, message, hint) = (problem.location.to_string(), &problem.message, &problem.hint);
         match problem.severity {
-            Severity::Error => tracing::error!(place, mend, "{what}"),
-            Severity::Warning => tracing::warn!(place, mend, "{what}"),
+            Severity::Error => tracing::error!(location, hint, "{message}"),
+            Severity::Warning => tracing::warn!(location, hint, "{message}"),
         }
     }
 }

@@ -62,7 +62,7 @@ fn field_remarks(s: &Status) {
             if !unit.remark.is_empty() {
                 output::line(format!("{name} {} ({} late)", unit.remark, unit.late));
             }
-            unit.unreadable_ranges.iter().for_each(|hole| output::line(format!("{name} leaves out: {hole}")));
+            unit.unreadable_ranges.iter().for_each(|range| output::line(format!("{name} leaves out: {range}")));
         }
     }
 }

@@ -87,9 +87,9 @@ impl Downsampling {
         let rows = Rows { offsets: offsets.collect(), seqs, times };
         let header = Slice { downsampled: true, ..slice.clone() };
         let mut columns = Vec::new();
-        for (lane, point) in slice.points.iter().enumerate() {
+        for (index, point) in slice.points.iter().enumerate() {
             if let Some(samples) = self.from.samples(slice, *point)? {
-                let times = rows.sample_times(lane);
+                let times = rows.sample_times(index);
                 let whole: Vec<Option<Sample>> = samples.collect();
                 // Aggregates are those of all original samples, so that sums, means and completeness stay right.
                 let quarters = match self.from.aggregates(slice, *point)? {

@@ -390,9 +390,9 @@ fn walk_slice(
     else {
         return Ok(SliceOutcome::Unreadable);
     };
-    let lane = slice.points.iter().position(|p| *p == point).and_then(|i| offsets.get(i));
+    let column_offsets = slice.points.iter().position(|p| *p == point).and_then(|i| offsets.get(i));
     for (row, (time, sample)) in times.into_iter().zip(samples).enumerate() {
-        let at_ms = time + lane.and_then(|l| l.get(row)).map_or(0, |ms| i64::from(*ms));
+        let at_ms = time + column_offsets.and_then(|l| l.get(row)).map_or(0, |ms| i64::from(*ms));
         let Some(sample) = sample else { continue };
         if at_ms >= query.from_ms && at_ms < query.to_ms {
             let sample = sample.as_ref().map_err(|c| *c);

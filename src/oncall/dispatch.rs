@@ -139,8 +139,8 @@ pub(super) fn held_until(
     if let Some(at) = page.not_before.filter(|at| now.wall < *at) {
         return Some((at, "waits for the digest"));
     }
-    let tells_end = matches!(page.kind, PageKind::Resolved | PageKind::Latched);
-    let can_wait = !page.ignores_quiet_hours && (incident.priority >= Priority::P3 || tells_end);
+    let reports_end = matches!(page.kind, PageKind::Resolved | PageKind::Latched);
+    let can_wait = !page.ignores_quiet_hours && (incident.priority >= Priority::P3 || reports_end);
     let until = can_wait.then(|| hours::quiet_hours_end(plan, now.wall)).flatten()?;
     Some((until, "quiet hours"))
 }
@@ -183,8 +183,8 @@ impl Oncall {
             let merged = candidates[i..].iter().filter(|o| !gone.contains(&o.page) && c.merges_with(o, &self.plan));
             let pages: Vec<(Arc<str>, u64)> = merged.map(|o| (Arc::clone(&o.key), o.page)).collect();
             gone.extend(pages.iter().map(|(_, page)| *page));
-            let (channel, to, whom) = (c.channel.clone(), c.to.clone(), Arc::clone(&c.recipient));
-            self.send(&channel, to, whom, pages, now, out);
+            let (channel, to, recipient) = (c.channel.clone(), c.to.clone(), Arc::clone(&c.recipient));
+            self.send(&channel, to, recipient, pages, now, out);
         }
     }
 
@@ -237,7 +237,7 @@ impl Oncall {
         &mut self,
         channel: &str,
         to: String,
-        whom: Arc<str>,
+        recipient: Arc<str>,
         pages: Vec<(Arc<str>, u64)>,
         now: Now,
         out: &mut OncallOutput,
@@ -287,7 +287,7 @@ impl Oncall {
             state.tokens -= 1.0;
             state.in_flight += 1;
         }
-        let language = self.plan.people.get(&whom).map(|p| p.language).unwrap_or_default();
+        let language = self.plan.people.get(&recipient).map(|p| p.language).unwrap_or_default();
         let priority = about.iter().map(|a| a.priority).min().unwrap_or(Priority::P4);
         let id = self.next_send;
         self.in_flight
@@ -297,7 +297,7 @@ impl Oncall {
             id,
             channel: channel.into(),
             to,
-            recipient: whom,
+            recipient: recipient,
             language,
             items: about,
             priority,
@@ -435,15 +435,15 @@ impl Oncall {
         else {
             return false;
         };
-        let rests = self.channels.get(&ways[way].channel).and_then(|c| c.cooldown.as_ref());
-        let why = rests.map_or("too many messages", |(_, why)| why.as_str());
-        let said = format!("{} rests ({why}): it goes another way", ways[way].channel);
+        let cooldown = self.channels.get(&ways[way].channel).and_then(|c| c.cooldown.as_ref());
+        let why = cooldown.map_or("too many messages", |(_, why)| why.as_str());
+        let result = format!("{} rests ({why}): it goes another way", ways[way].channel);
         let Some(incident) = self.incidents.get_mut(key) else { return false };
         if let Some(page) = incident.pages.iter_mut().find(|p| p.id == id) {
             page.way = free;
-            page.last_result.clone_from(&said);
+            page.last_result.clone_from(&result);
         }
-        incident.note(said);
+        incident.note(result);
         self.touched.insert(Arc::clone(key));
         self.wake_at(ms(now.mono.plus(1)));
         true

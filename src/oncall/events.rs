@@ -33,7 +33,7 @@ impl Oncall {
             OncallEventKind::ConditionEnded { latched: locked } => self.condition_ended(event, *locked, now, out),
             OncallEventKind::Resolved(why) => self.resolve(event, why, PageKind::Resolved, now, out),
             OncallEventKind::Chatters => self.comes_and_goes(&event.key, "it chatters", now),
-            OncallEventKind::FloodBegan { count, within_ms } => self.flood_begins((*count, *within_ms), now, out),
+            OncallEventKind::FloodBegan { count, within_ms } => self.begin_alarm_flood((*count, *within_ms), now, out),
             OncallEventKind::FloodEnded => self.alarm_flood_since = None,
         }
         self.touched.insert(Arc::clone(&event.key));
@@ -45,18 +45,18 @@ impl Oncall {
         let chain = self.plan.escalation_policy(event.priority, device).map(|c| Arc::clone(&c.id));
         let fresh = || Incident::new(event.occurrence, event.priority, kind);
         let incident = self.incidents.entry(Arc::clone(&event.key)).or_insert_with(fresh);
-        let is_told = incident.stage == IncidentStage::Paging
+        let is_paging = incident.stage == IncidentStage::Paging
             && incident.escalation_policy.is_some()
             && incident.priority == event.priority;
         if incident.occurrence == event.occurrence {
-            if is_told && kind != PageKind::Reminded {
+            if is_paging && kind != PageKind::Reminded {
                 // Paging is already under way.
                 return;
             }
         } else {
             let returns = ms(now.mono.plus(0)) - incident.condition_ended_at.unwrap_or(i64::MIN / 2);
             let is_soon = u64::try_from(returns).is_ok_and(|r| r < self.plan.recurrence_ms);
-            if is_told && is_soon && kind == PageKind::Raised {
+            if is_paging && is_soon && kind == PageKind::Raised {
                 (incident.occurrence, incident.condition_ended_at, incident.latched) = (event.occurrence, None, false);
                 incident.is_test = event.is_test;
                 self.comes_and_goes(&event.key, "it came back", now);
@@ -102,9 +102,9 @@ impl Oncall {
             Priority::P2 => {
                 // Alarms of the same class or area were paged a moment ago: wait for the remaining ones.
                 let leader = self.leader(key).and_then(|leader| self.incidents.get(&leader));
-                let told = leader.and_then(|l| l.current().filter_map(|p| p.last_attempt).min());
+                let reached = leader.and_then(|l| l.current().filter_map(|p| p.last_attempt).min());
                 let most = gather.min(FOLLOW_MAX_MS);
-                told.map_or(0, |at| at + most - ms(now.mono)).clamp(0, most)
+                reached.map_or(0, |at| at + most - ms(now.mono)).clamp(0, most)
             }
             Priority::P3 | Priority::P4 => gather,
         }
@@ -117,8 +117,8 @@ impl Oncall {
         if std::mem::replace(&mut incident.recurrence_reported, true) {
             return;
         }
-        let told = incident.reached_recipients();
-        self.send_info(key, PageKind::Recurring, told, now);
+        let reached = incident.reached_recipients();
+        self.send_info(key, PageKind::Recurring, reached, now);
     }
 
     fn suppress(&mut self, event: &OncallEvent, why: &str) {
@@ -149,13 +149,14 @@ impl Oncall {
         incident.next_step_at = None;
         (incident.acknowledged_at, incident.actor) = (Some(ms(now.mono)), by.to_string());
         incident.note(format!("{by} took it"));
-        let told = incident.reached_recipients();
+        let reached = incident.reached_recipients();
         let dropped = incident.drop_waiting(&format!("{by} took it"));
         for page in dropped {
             self.log(out, &event.key, "page_dropped", Some(page), &format!("{by} took it"));
         }
         if event.priority <= Priority::P2 && !is_test(&event.key) {
-            let others = told.into_iter().filter(|whom| **whom != *by && !whom.starts_with("channel:"));
+            let others =
+                reached.into_iter().filter(|recipient| **recipient != *by && !recipient.starts_with("channel:"));
             self.send_info(&event.key, PageKind::Acknowledged, others.collect(), now);
         }
     }
@@ -172,9 +173,9 @@ impl Oncall {
     /// The condition ended. An unacknowledged P1 or P2 keeps paging until a person acknowledges it.
     fn condition_ended(&mut self, event: &OncallEvent, locked: bool, now: Now, out: &mut OncallOutput) {
         let Some(incident) = self.incidents.get_mut(&event.key) else { return };
-        let is_news = incident.condition_ended_at.is_none() && !matches!(incident.stage, IncidentStage::Resolved(_));
+        let is_first = incident.condition_ended_at.is_none() && !matches!(incident.stage, IncidentStage::Resolved(_));
         incident.latched = locked;
-        if !is_news {
+        if !is_first {
             return;
         }
         incident.condition_ended_at = Some(ms(now.mono));
@@ -186,8 +187,8 @@ impl Oncall {
             incident.note(format!("its condition is gone {how}: nobody has taken it"));
         } else if locked && matches!(incident.stage, IncidentStage::Acknowledged(_)) {
             incident.note("its condition is gone, and it is locked until somebody has inspected it".to_string());
-            let told = incident.reached_recipients();
-            self.send_info(&event.key, PageKind::Latched, told, now);
+            let reached = incident.reached_recipients();
+            self.send_info(&event.key, PageKind::Latched, reached, now);
         } else {
             let kind = if locked { PageKind::Latched } else { PageKind::Resolved };
             self.resolve(event, "its condition is gone", kind, now, out);
@@ -207,17 +208,17 @@ impl Oncall {
         };
         incident.stage = IncidentStage::Resolved(why.to_string());
         incident.next_step_at = None;
-        let told = incident.reached_recipients();
+        let reached = incident.reached_recipients();
         for page in incident.drop_waiting(why) {
             self.log(out, &event.key, "page_dropped", Some(page), why);
         }
-        self.send_info(&event.key, kind, told, now);
+        self.send_info(&event.key, kind, reached, now);
         let pages = self.incidents.get_mut(&event.key).into_iter().flat_map(|i| &mut i.pages);
         let is_theirs = |p: &&mut Page| p.kind == kind && awake.as_deref() == Some(&*p.recipient);
         pages.filter(is_theirs).for_each(|p| p.ignores_quiet_hours = true);
     }
 
-    fn flood_begins(&mut self, flood: (u64, u64), now: Now, out: &mut OncallOutput) {
+    fn begin_alarm_flood(&mut self, flood: (u64, u64), now: Now, out: &mut OncallOutput) {
         self.alarm_flood_since = Some(now.mono);
         let key: Arc<str> = "".into();
         let mut incident = Incident::new(0, Priority::P2, PageKind::AlarmFlood);

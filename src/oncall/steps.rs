@@ -166,11 +166,11 @@ impl Oncall {
         let Some(incident) = self.incidents.get_mut(key) else { return (&chain.steps[0], false) };
         let at = incident.step.min(chain.steps.len() - 1);
         let step = &chain.steps[at];
-        let (whom, notes) = resolve(&plan, &self.meta.overrides, step, now);
+        let (recipients_found, notes) = resolve(&plan, &self.meta.overrides, step, now);
         for note in notes {
             incident.note(format!("step {} of {}: {note}", at + 1, chain.id));
         }
-        let names: Vec<&str> = whom.iter().map(|(w, _)| &**w).collect();
+        let names: Vec<&str> = recipients_found.iter().map(|(w, _)| &**w).collect();
         incident.note(format!(
             "step {} of {}: {}",
             at + 1,
@@ -183,12 +183,16 @@ impl Oncall {
         let kind = incident.kind;
         incident.step = if at + 1 < chain.steps.len() { at + 1 } else { 0 };
         incident.round += u32::from(incident.step == 0);
-        let reached = !whom.is_empty();
-        for (whom, ways) in whom {
-            if self.incidents.get_mut(key).is_some_and(|i| i.merge_into_waiting(kind, &whom, &ways, ms(now.mono))) {
+        let reached = !recipients_found.is_empty();
+        for (recipients_found, ways) in recipients_found {
+            if self
+                .incidents
+                .get_mut(key)
+                .is_some_and(|i| i.merge_into_waiting(kind, &recipients_found, &ways, ms(now.mono)))
+            {
                 continue;
             }
-            let page = self.new_page(key, kind, whom, ways, now);
+            let page = self.new_page(key, kind, recipients_found, ways, now);
             if let Some(incident) = self.incidents.get_mut(key) {
                 incident.pages.push(Page { not_before: digest, ..page });
             }
@@ -229,16 +233,16 @@ impl Oncall {
 
     /// Sends an informational page to recipients, each through the contact method that reached them.
     pub(super) fn send_info(&mut self, key: &Arc<str>, kind: PageKind, recipients: Vec<Arc<str>>, now: Now) {
-        for whom in recipients {
+        for recipients_found in recipients {
             // The contact method whose page was accepted last.
             let Some(incident) = self.incidents.get(key) else { return };
-            let reached = |p: &&Page| p.recipient == whom && matches!(p.state, PageState::Accepted(_));
+            let reached = |p: &&Page| p.recipient == recipients_found && matches!(p.state, PageState::Accepted(_));
             let Some(way) =
                 incident.pages.iter().rev().find(reached).and_then(|p| p.contact_methods.get(p.way).cloned())
             else {
                 continue;
             };
-            let page = self.new_page(key, kind, whom, vec![way], now);
+            let page = self.new_page(key, kind, recipients_found, vec![way], now);
             self.incidents.entry(Arc::clone(key)).and_modify(|i| i.pages.push(page));
         }
         self.touched.insert(Arc::clone(key));
@@ -251,9 +255,9 @@ impl Oncall {
         let device = key.rsplit_once('.').map_or("gateway", |(_, d)| d);
         let Some(chain) = plan.escalation_policy(priority, device) else { return };
         let Some(step) = chain.steps.get(at).or(chain.steps.last()) else { return };
-        let (whom, _) = resolve(&plan, &self.meta.overrides, step, now);
-        for (whom, ways) in whom {
-            let page = self.new_page(key, kind, whom, ways, now);
+        let (recipients_found, _) = resolve(&plan, &self.meta.overrides, step, now);
+        for (recipients_found, ways) in recipients_found {
+            let page = self.new_page(key, kind, recipients_found, ways, now);
             self.incidents.entry(Arc::clone(key)).and_modify(|i| i.pages.push(page));
         }
     }

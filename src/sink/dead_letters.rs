@@ -227,20 +227,23 @@ mod tests {
             reason: "no".into(),
         };
         let records: Vec<DeadLetter> = (0..RECORDS_MAX).map(record).collect();
-        let aside = DeadLetters::open(&path);
-        aside.add(&records, None).unwrap();
-        aside.add(&[record(77_777)], None).unwrap();
-        assert_eq!((aside.count(), aside.dropped()), (RECORDS_MAX / 2 + 1, (RECORDS_MAX / 2) as u64));
-        let aside = DeadLetters::open(&path);
-        assert_eq!((aside.count(), aside.list().pop()), (RECORDS_MAX / 2 + 1, Some(record(77_777))));
-        assert_eq!(aside.request_resend().unwrap(), RECORDS_MAX / 2 + 1);
-        assert_eq!((aside.count(), aside.take_resend().len(), aside.take_resend().len()), (0, RECORDS_MAX / 2 + 1, 0));
+        let records = DeadLetters::open(&path);
+        records.add(&records, None).unwrap();
+        records.add(&[record(77_777)], None).unwrap();
+        assert_eq!((records.count(), records.dropped()), (RECORDS_MAX / 2 + 1, (RECORDS_MAX / 2) as u64));
+        let records = DeadLetters::open(&path);
+        assert_eq!((records.count(), records.list().pop()), (RECORDS_MAX / 2 + 1, Some(record(77_777))));
+        assert_eq!(records.request_resend().unwrap(), RECORDS_MAX / 2 + 1);
+        assert_eq!(
+            (records.count(), records.take_resend().len(), records.take_resend().len()),
+            (0, RECORDS_MAX / 2 + 1, 0)
+        );
         let after_a_crash = DeadLetters::open(&path);
         assert_eq!(after_a_crash.take_resend().len(), RECORDS_MAX / 2 + 1, "they were never said to be sent");
         after_a_crash.finish_resend();
         assert!(DeadLetters::open(&path).take_resend().is_empty());
-        aside.add(&[record(1)], None).unwrap();
-        assert_eq!((aside.discard().unwrap(), aside.list().len()), (1, 0));
+        records.add(&[record(1)], None).unwrap();
+        assert_eq!((records.discard().unwrap(), records.list().len()), (1, 0));
         // Too many bytes: records that are too old go first, and only those if there are any.
         let now = UnixMillis(1_800_000_000_000);
         let of = |days: i64, text: &str| DeadLetter {
@@ -249,12 +252,12 @@ mod tests {
             ..record(0)
         };
         let large = "x".repeat(9 << 20);
-        aside.add(&[of(100, &large), of(80, &large)], Some(now)).unwrap();
-        aside.add(&[of(0, "new")], Some(now)).unwrap();
-        assert_eq!(aside.list().iter().map(|r| r.payload.len()).collect::<Vec<_>>(), [large.len(), 3]);
-        aside.add(&[of(0, &large)], None).unwrap();
-        aside.add(&[of(0, "newer")], None).unwrap();
-        assert_eq!(aside.list().iter().map(|r| r.payload.len()).collect::<Vec<_>>(), [large.len(), 5]);
+        records.add(&[of(100, &large), of(80, &large)], Some(now)).unwrap();
+        records.add(&[of(0, "new")], Some(now)).unwrap();
+        assert_eq!(records.list().iter().map(|r| r.payload.len()).collect::<Vec<_>>(), [large.len(), 3]);
+        records.add(&[of(0, &large)], None).unwrap();
+        records.add(&[of(0, "newer")], None).unwrap();
+        assert_eq!(records.list().iter().map(|r| r.payload.len()).collect::<Vec<_>>(), [large.len(), 5]);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

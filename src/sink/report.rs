@@ -103,15 +103,15 @@ impl LastSent {
             setting_for_point(&settings.deadband, stream, &p.name)
         };
         let default_ms = settings.heartbeat_ms.unwrap_or(HEARTBEAT_MS);
-        let beat = |p: &crate::model::point::PointMeta| {
+        let heartbeat_of = |p: &crate::model::point::PointMeta| {
             setting_for_point(&settings.heartbeat, stream, &p.name).unwrap_or(default_ms)
         };
-        let beats = stream.points.iter().map(beat).collect();
+        let heartbeats = stream.points.iter().map(heartbeat_of).collect();
         let bands = stream.points.iter().map(band).collect();
         Self {
             stream: Arc::clone(stream),
             deadbands: bands,
-            heartbeats_ms: beats,
+            heartbeats_ms: heartbeats,
             sent: vec![None; stream.points.len()],
         }
     }

@@ -186,8 +186,8 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_panics_is_rebuilt_and_one_that_hangs_is_aborted() {
         let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
-        let troubles = Arc::default();
-        let mut group = TaskGroup::new("test", &clock, &troubles);
+        let failures = Arc::default();
+        let mut group = TaskGroup::new("test", &clock, &failures);
         let runs = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&runs);
         group.spawn("panics twice", move |stop| {
@@ -206,7 +206,7 @@ mod tests {
         }
         assert_eq!(runs.load(Ordering::Relaxed), 3);
         group.drain(Duration::from_millis(100)).await;
-        let seen = troubles.lock().unwrap().clone();
+        let seen = failures.lock().unwrap().clone();
         assert_eq!(seen, [TaskFailure { task: "panics twice".into(), panics: 2, restarts_exhausted: false }]);
     }
 }

@@ -1,8 +1,8 @@
 //! HTTP listeners. [`serve`]: health and metrics, loopback only. [`server::serve`]: alarm pages behind signed links, and an
 //! interface for programs. Both only read the state; changes are passed on as commands through callbacks.
 
+pub mod chart;
 pub mod connections;
-pub mod course;
 pub mod page;
 pub mod server;
 

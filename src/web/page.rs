@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::model::point::LocalizedText;
-use crate::web::course::{self, Chart};
+use crate::web::chart::{self, Chart};
 
 /// The contents of the page.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -125,8 +125,8 @@ pub fn alarm(alarm: &AlarmPage, outcome: Option<&ActionOutcome>) -> String {
         let word = say("处置规程", "procedure");
         put(&mut body, format_args!("<p><a href=\"{}\" rel=\"noreferrer\">{word}</a></p>", escape(url)));
     }
-    if let Some(course) = &alarm.chart {
-        body.push_str(&course::svg(course, alarm.zh));
+    if let Some(chart_data) = &alarm.chart {
+        body.push_str(&chart::svg(chart_data, alarm.zh));
     }
     table(&mut body, "", &alarm.lines);
     several(&mut body, alarm);

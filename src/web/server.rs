@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http;
 use crate::model::point::LocalizedText;
+use crate::web::chart::Chart;
 use crate::web::connections::{self, Connections};
-use crate::web::course::Chart;
 use crate::web::page::{self, AlarmPage};
 
 /// Least characters of a program's token.
@@ -177,7 +177,7 @@ struct ServerState {
 
 /// Serves until `stop`. A port that is in use is tried again every five seconds.
 pub async fn serve(settings: ServerSettings, view: ServerView, stop: CancellationToken) {
-    let door = ServerState { view, tokens: Arc::new(settings.token.clone()) };
+    let state = ServerState { view, tokens: Arc::new(settings.token.clone()) };
     let router = Router::new()
         .route("/a/{token}", get(show).post(reply))
         .route("/api/v1/alarms", get(list))
@@ -185,7 +185,7 @@ pub async fn serve(settings: ServerSettings, view: ServerView, stop: Cancellatio
         .route("/api/v1/alarms/{key}/arrive", post(arrive))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(careful))
-        .with_state(door);
+        .with_state(state);
     let slots = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     let (mut is_reported, connections) = (false, Connections::default());
     while !stop.is_cancelled() {
@@ -264,11 +264,11 @@ fn html(status: StatusCode, text: String) -> Response {
     (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response()
 }
 
-async fn show(State(door): State<ServerState>, Path(token): Path<String>) -> Response {
-    match (door.view.page)(&token) {
+async fn show(State(state): State<ServerState>, Path(token): Path<String>) -> Response {
+    match (state.view.page)(&token) {
         Some(alarm) => {
-            let course = (door.view.chart)(token).await;
-            html(StatusCode::OK, page::alarm(&AlarmPage { chart: course, ..alarm }, None))
+            let chart = (state.view.chart)(token).await;
+            html(StatusCode::OK, page::alarm(&AlarmPage { chart: chart, ..alarm }, None))
         }
         None => gone().await,
     }
@@ -280,16 +280,16 @@ async fn gone() -> Response {
     html(StatusCode::GONE, page::expired())
 }
 
-async fn reply(State(door): State<ServerState>, Path(token): Path<String>, body: String) -> Response {
-    if (door.view.page)(&token).is_none() {
+async fn reply(State(state): State<ServerState>, Path(token): Path<String>, body: String) -> Response {
+    if (state.view.page)(&token).is_none() {
         return gone().await;
     }
     let form = PageForm::read(&body);
-    let done = (door.view.reply)(token.clone(), form.clone()).await.map(|()| form.done());
+    let done = (state.view.reply)(token.clone(), form.clone()).await.map(|()| form.done());
     let status = if done.is_ok() { StatusCode::OK } else { StatusCode::CONFLICT };
-    let course = (door.view.chart)(token.clone()).await;
-    match (door.view.page)(&token) {
-        Some(alarm) => html(status, page::alarm(&AlarmPage { chart: course, ..alarm }, Some(&done))),
+    let chart = (state.view.chart)(token.clone()).await;
+    match (state.view.page)(&token) {
+        Some(alarm) => html(status, page::alarm(&AlarmPage { chart: chart, ..alarm }, Some(&done))),
         None => html(status, page::expired()),
     }
 }
@@ -322,9 +322,9 @@ fn same(a: &str, b: &str) -> bool {
     of(a).as_ref() == of(b).as_ref()
 }
 
-async fn list(State(door): State<ServerState>, headers: HeaderMap) -> Response {
-    match door.program(&headers, May::Read).await {
-        Ok(_) => axum::Json((door.view.alarms)()).into_response(),
+async fn list(State(state): State<ServerState>, headers: HeaderMap) -> Response {
+    match state.program(&headers, May::Read).await {
+        Ok(_) => axum::Json((state.view.alarms)()).into_response(),
         Err(refused) => *refused,
     }
 }
@@ -346,12 +346,12 @@ async fn arrive(state: State<ServerState>, key: Path<String>, headers: HeaderMap
 
 async fn act(
     is_there: bool,
-    State(door): State<ServerState>,
+    State(state): State<ServerState>,
     Path(key): Path<String>,
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let by = match door.program(&headers, May::Acknowledge).await {
+    let by = match state.program(&headers, May::Acknowledge).await {
         Ok(by) => by,
         Err(refused) => return *refused,
     };
@@ -365,7 +365,7 @@ async fn act(
             }
         }
     };
-    match (door.view.act_on_alarm)(is_there, key, by, note.note).await {
+    match (state.view.act_on_alarm)(is_there, key, by, note.note).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(why) => (StatusCode::CONFLICT, format!("{why}\n")).into_response(),
     }

@@ -160,3 +160,138 @@ fn the_house_on_paper_is_the_house() {
     }
     assert!(page.lines().count() < 200, "the map stays on a table");
 }
+
+/// Words that are ours alone: a stranger in the field would have to learn them. Public names (TOML keys, JSON fields) are not
+/// identifiers of these.
+const BANNED_WORDS: &[&str] = &[
+    "desk",
+    "door",
+    "knock",
+    "bell",
+    "wish",
+    "wishes",
+    "looker",
+    "lookers",
+    "provoke",
+    "provoked",
+    "letter",
+    "letters",
+    "news",
+    "told",
+    "tells",
+    "heard",
+    "hears",
+    "whom",
+    "mend",
+    "mends",
+    "lane",
+    "carrier",
+    "hole",
+    "holes",
+    "outs",
+    "picks",
+    "judge",
+    "judges",
+    "beat",
+    "beats",
+    "stranger",
+    "strangers",
+    "carry",
+    "carried",
+    "outlet",
+    "outlets",
+    "trouble",
+    "troubles",
+    "vital",
+    "aside",
+];
+/// Names that contain one of them and are the field's, or a promise to users.
+const NAMES_WITH_BANNED_WORDS: &[&str] = &["dead_letter", "DeadLetter", "set_aside", "SetAside", "heartbeat"];
+/// Doc comments of three words or fewer; those of settings and options are the reference that users read.
+const SHORT_DOCS_MAX: usize = 100;
+/// Names of tests are sentences; what has more words than this is none of an interface.
+const WORDS_OF_A_NAME: usize = 4;
+
+/// The text without comments and string literals.
+fn code_of(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(['/', '"', '\'']) {
+        let (before, here) = rest.split_at(at);
+        out.push_str(before);
+        let skipped = if here.starts_with("//") {
+            here.find('\n').unwrap_or(here.len())
+        } else if here.starts_with('"') {
+            let raw = before.len() - before.trim_end_matches('#').len();
+            let is_raw = before.trim_end_matches('#').ends_with('r');
+            if is_raw {
+                let end = format!("\"{}", "#".repeat(raw));
+                here[1..].find(&end).map_or(here.len(), |n| n + 1 + end.len())
+            } else {
+                let mut escaped = false;
+                let end = here[1..].find(|c: char| {
+                    let is_end = c == '"' && !escaped;
+                    escaped = c == '\\' && !escaped;
+                    is_end
+                });
+                end.map_or(here.len(), |n| n + 2)
+            }
+        } else if here.starts_with('\'') && here[1..].starts_with('\\') {
+            here[2..].find('\'').map_or(1, |n| n + 3)
+        } else if here.starts_with('\'') && here[1..].chars().nth(1) == Some('\'') {
+            2 + here[1..].chars().next().map_or(0, char::len_utf8)
+        } else {
+            1
+        };
+        rest = &here[skipped.max(1)..];
+        out.push(' ');
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The words of a name: `OncallRoom` and `oncall_room` have two.
+fn words_of(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for c in name.chars() {
+        if c == '_' || c.is_ascii_uppercase() {
+            words.push(String::new());
+        }
+        if c != '_' {
+            words.last_mut().unwrap().push(c.to_ascii_lowercase());
+        }
+    }
+    words.retain(|w| !w.is_empty());
+    words
+}
+
+#[test]
+fn names_are_the_fields_words() {
+    let mut wrong = BTreeMap::new();
+    for (path, text) in sources() {
+        let code = code_of(&text);
+        for name in code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            let words = words_of(name);
+            let is_exempt = NAMES_WITH_BANNED_WORDS.iter().any(|n| name.contains(n)) || words.len() > WORDS_OF_A_NAME;
+            if let Some(word) = words.iter().find(|w| BANNED_WORDS.contains(&w.as_str())).filter(|_| !is_exempt) {
+                wrong.insert(format!("{name} (`{word}`)"), path.display().to_string());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn few_doc_comments_say_nothing() {
+    let mut short = 0;
+    for (_, text) in sources() {
+        let is_short =
+            |l: &&str| l.trim_start().strip_prefix("/// ").is_some_and(|t| t.split_whitespace().count() <= 3);
+        let lines: Vec<&str> = text.lines().collect();
+        let settings = lines.iter().enumerate().filter(|(i, l)| {
+            let alone = *i == 0 || !lines[i - 1].trim_start().starts_with("///");
+            is_short(l) && alone && !lines.get(i + 1).is_some_and(|n| n.trim_start().starts_with("///"))
+        });
+        short += settings.count();
+    }
+    assert!(short < SHORT_DOCS_MAX, "{short} doc comments of three words or fewer, at most {SHORT_DOCS_MAX}");
+}

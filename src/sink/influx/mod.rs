@@ -62,7 +62,7 @@ pub async fn run(settings: InfluxSettings, context: SinkContext, stop: Cancellat
     let (mut waited_ms, hour_ms) = (0, 3_600_000);
     let client = loop {
         match StoreClient::new(&settings) {
-            Ok(carrier) => break carrier,
+            Ok(client) => break client,
             Err(error) => {
                 // The file of a secret may be created after our start.
                 SinkHealth::set_text(&context.health.error, &error);
@@ -223,9 +223,9 @@ impl InfluxSink {
             return self.publish_health();
         }
         if std::mem::take(&mut self.renew_client)
-            && let Ok(carrier) = StoreClient::new(&self.settings)
+            && let Ok(client) = StoreClient::new(&self.settings)
         {
-            self.client = carrier;
+            self.client = client;
         }
         if self.now_ms() >= self.flush_at_ms {
             self.flush_at_ms = self.now_ms() + self.settings.flush_ms;

@@ -120,7 +120,7 @@ impl InfluxSink {
                 return SendOutcome::Retry(sending);
             }
             let answer = self.client.write(&body).await;
-            let verdict = self.judge(&answer, &mut sending).await;
+            let verdict = self.classify_answer(&answer, &mut sending).await;
             if answer.as_ref().is_ok_and(|a| is_partly_stored(a, line::lines(&body).count())) {
                 self.partial_write_ms = self.now_ms();
             }
@@ -224,7 +224,11 @@ impl InfluxSink {
 
     /// The verdict on an answer. After the third consecutive server error a probe decides: a store that accepts what it accepted before
     /// fails because of this body.
-    async fn judge(&mut self, answer: &Result<WriteAnswer, String>, sending: &mut BodyTransfer) -> WriteVerdict {
+    async fn classify_answer(
+        &mut self,
+        answer: &Result<WriteAnswer, String>,
+        sending: &mut BodyTransfer,
+    ) -> WriteVerdict {
         let Ok(answer) = answer else { return WriteVerdict::Retry };
         let verdict = classify(answer);
         if verdict != WriteVerdict::Retry || answer.status < 500 {

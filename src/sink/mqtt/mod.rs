@@ -221,13 +221,13 @@ impl MqttSink {
             Err(error) => return Some(Disconnect::broke(error)),
         };
         loop {
-            let happened = tokio::select! {
+            let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => {
                     self.shut_down(connection).await;
                     return None;
                 }
-                happened = connection.poll() => happened,
+                event = connection.poll() => event,
                 Ok(()) = self.newest.changed(), if self.has_room() => Ok(MqttEvent::Other),
                 () = std::future::ready(()), if std::mem::take(&mut self.has_more_work) => Ok(MqttEvent::Other),
                 () = tokio::time::sleep(Duration::from_secs(1)), if self.connected => Ok(MqttEvent::Other),
@@ -246,7 +246,7 @@ impl MqttSink {
                     Ok(MqttEvent::Other)
                 }
             };
-            match happened {
+            match event {
                 Ok(MqttEvent::Connected(able)) => {
                     if self.offers.record_accepted(&able) == Accepted::RetryBest {
                         connection.disconnect();
@@ -258,7 +258,7 @@ impl MqttSink {
                     connection.limit(self.offers.now());
                     self.accepted(&able);
                 }
-                Ok(happened) => self.handle_event(happened),
+                Ok(event) => self.handle_event(event),
                 Err(ended) => return Some(ended),
             }
             if self.connected {
@@ -310,8 +310,8 @@ impl MqttSink {
         }
     }
 
-    fn handle_event(&mut self, happened: MqttEvent) {
-        match happened {
+    fn handle_event(&mut self, event: MqttEvent) {
+        match event {
             MqttEvent::Sent(packet) if self.offers.now().is_qos1 => {
                 self.window.sent(packet, self.context.clock.mono_us());
             }
@@ -462,7 +462,7 @@ impl MqttSink {
                     return;
                 }
                 match connection.poll().await {
-                    Ok(happened) => self.handle_event(happened),
+                    Ok(event) => self.handle_event(event),
                     Err(_) => return,
                 }
             }

@@ -172,8 +172,8 @@ impl MqttSettings {
             _ => (rest, default),
         };
         if host.is_empty() || host.contains('/') || host.contains('@') {
-            let mend = "a host and a port, nothing else; user and password have keys of their own";
-            return Err(format!("`{host}` is not a host: {mend}"));
+            let hint = "a host and a port, nothing else; user and password have keys of their own";
+            return Err(format!("`{host}` is not a host: {hint}"));
         }
         Ok(Address { host: host.trim_matches(['[', ']']).to_string(), port, tls })
     }
@@ -222,8 +222,8 @@ impl SinkKind for MqttSettings {
         let prefix = &self.prefix;
         if prefix.is_empty() || !prefix.chars().all(is_level) || prefix.starts_with(['/', '$']) || prefix.ends_with('/')
         {
-            let mend = "plantroom; levels are parted by /, without + # $ and without / at either end";
-            out.push(("prefix", format!("`{prefix}` cannot begin a topic"), mend));
+            let hint = "plantroom; levels are parted by /, without + # $ and without / at either end";
+            out.push(("prefix", format!("`{prefix}` cannot begin a topic"), hint));
         }
         if prefix.len() > PREFIX_MAX {
             out.push(("prefix", format!("{} bytes are too long to begin a topic", prefix.len()), "at most 200"));
@@ -231,8 +231,8 @@ impl SinkKind for MqttSettings {
         if let Some(id) = &self.client_id
             && (id.is_empty() || id.len() > ID_MAX || id.chars().any(char::is_control))
         {
-            let mend = "1 to 128 characters; without it one is made of the site's id and the sink's name";
-            out.push(("client_id", format!("`{id}` is no client id"), mend));
+            let hint = "1 to 128 characters; without it one is made of the site's id and the sink's name";
+            out.push(("client_id", format!("`{id}` is no client id"), hint));
         }
         if self.cert_file.is_some() != self.key_file.is_some() {
             let key = if self.cert_file.is_some() { "cert_file" } else { "key_file" };
