@@ -72,9 +72,9 @@ pub struct Context {
 impl Context {
     pub fn new(settings: MqttSettings, sink_context: SinkContext) -> Self {
         let retained_file = state_file(&sink_context.state_dir, "retained", &settings.name, "txt");
-        let SinkContext { site, journal, retained_topics: states, clock, health, dead_letters: aside, .. } =
+        let SinkContext { site, journal, retained_topics: states, clock, health, dead_letters: dead_letters, .. } =
             sink_context;
-        Self { settings, site, journal, retained_topics: states, clock, health, dead_letters: aside, retained_file }
+        Self { settings, site, journal, retained_topics: states, clock, health, dead_letters: dead_letters, retained_file }
     }
 }
 

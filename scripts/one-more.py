@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+"""What one more of each kind costs: adds a dummy sink, channel, condition, configuration table and room of rules to a copy of the
+tree, compiles it, lets `plantroom check` and `plantroom reference` read the new tables, and prints the places that were edited.
+
+    scripts/one-more.py        (uses target/ of this checkout; about a minute)
+"""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+CHANNEL = '''//! A channel that drops what it is given.
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::channel::kinds::ChannelKind;
+use crate::channel::{BoxFuture, Channel};
+use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
+use crate::model::settings::SettingsProblem;
+use crate::model::time::UnixMillis;
+
+/// A dummy: `[[channel.dummy]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DummySettings {
+    /// The channel's id.
+    pub id: String,
+}
+
+impl ChannelKind for DummySettings {
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn per_min(&self) -> Option<u32> {
+        None
+    }
+    fn service_limit(&self, _kind: &str) -> RateLimit {
+        RateLimit { per_min: 60.0, burst: 1.0, cooldown_ms: 1_000 }
+    }
+    fn problems(&self) -> Vec<SettingsProblem> {
+        Vec::new()
+    }
+    fn open(&self, _kind: &str) -> Box<dyn Channel> {
+        Box::new(Dummy)
+    }
+}
+
+struct Dummy;
+
+impl Channel for Dummy {
+    fn send<'a>(&'a self, _: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
+        Box::pin(async { DeliveryOutcome::Accepted })
+    }
+}
+'''
+
+SINK = '''//! A sink that acknowledges nothing.
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::files::NamedFile;
+use crate::model::settings::SettingsProblem;
+use crate::model::time::UnixMillis;
+use crate::sink::SinkContext;
+use crate::sink::kinds::{ProbeResults, SinkFuture, SinkKind};
+
+/// A dummy: `[[sink.dummy]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DummySettings {
+    /// The sink's name.
+    pub name: String,
+}
+
+impl SinkKind for DummySettings {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn url(&self) -> &str {
+        "dummy"
+    }
+    fn cursor(&self) -> String {
+        format!("dummy {}", self.name)
+    }
+    fn files(&self) -> Vec<NamedFile> {
+        Vec::new()
+    }
+    fn problems(&self) -> Vec<SettingsProblem> {
+        Vec::new()
+    }
+    fn probe<'a>(&'a self, _: &'a str, _: UnixMillis) -> SinkFuture<'a, ProbeResults> {
+        Box::pin(async { Vec::new() })
+    }
+    fn run(&self, _: SinkContext, stop: CancellationToken) -> SinkFuture<'static, ()> {
+        Box::pin(async move { stop.cancelled().await })
+    }
+}
+'''
+
+CONDITION = '''//! A condition that never holds.
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::alarm::build::{Builder, Missing};
+use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
+use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation};
+
+/// A dummy of one point.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dummy {
+    /// The point that it looks at.
+    pub point: String,
+}
+
+/// The same for one device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedDummy {
+    input: ConditionInput,
+}
+
+impl ConditionSettings for Dummy {
+    type Resolved = ResolvedDummy;
+    fn points(&self) -> Vec<&str> {
+        vec![&self.point]
+    }
+    fn resolve(&self, _: &str, b: &Builder<'_>) -> Result<ResolvedDummy, Missing> {
+        Ok(ResolvedDummy { input: b.input(&self.point)? })
+    }
+}
+
+impl ResolvedKind for ResolvedDummy {
+    type Memory = ();
+    fn memory(&self) {}
+    fn inputs(&self) -> Vec<&ConditionInput> {
+        vec![&self.input]
+    }
+    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, slots: &[usize], _: &mut [Evaluator]) -> Evaluation {
+        evaluation(Truth::No, c.number(slots[0]).ok(), None)
+    }
+    fn describe(&self) -> String {
+        "never".to_string()
+    }
+}
+'''
+
+ROOM = '''//! A room of rules that finds something at every reading.
+use crate::model::effects::Effects;
+use crate::model::room::{Board, Change, Finding, Input, Room, Start};
+use crate::model::time::{MonotonicMillis, Now};
+
+/// The room.
+#[derive(Debug)]
+pub struct DummyRoom;
+
+impl Room for DummyRoom {
+    const ID: &'static str = "dummy";
+    type Plan = ();
+    fn build((): &(), _: Start<'_>, _: &mut Vec<String>) -> Self {
+        Self
+    }
+    fn reconfigure(&mut self, (): &(), _: Change<'_>, _: &mut Board, _: &mut Effects) {}
+    fn step(&mut self, _: Now, input: Input<'_>, board: &mut Board, _: &mut Effects) {
+        if let Input::Reading(reading) = input {
+            let device = reading.stream.device.clone();
+            board.findings.push(Finding { device, name: "dummy".into(), state: Ok(true) });
+        }
+    }
+    fn next_wake(&self) -> Option<MonotonicMillis> {
+        None
+    }
+}
+'''
+
+TABLE = '''
+/// A dummy table: `[dummy]`.
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DummyTable {
+    /// A number of something.
+    pub number: u32,
+}
+'''
+
+SITE = '''[site]
+id = "s"
+zh = "s"
+en = "s"
+time_zone = "UTC"
+[dummy]
+number = 3
+[[sink.dummy]]
+name = "d"
+[[channel.dummy]]
+id = "d"
+'''
+
+
+def main():
+    tree = pathlib.Path(tempfile.mkdtemp(prefix="plantroom-one-more-"))
+    try:
+        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
+        subprocess.run(["tar", "-x", "-C", tree], input=archive, check=True)
+        cost = {}
+
+        def file(kind, path, text):
+            (tree / path).write_text(text)
+            cost.setdefault(kind, []).append(path + " (new)")
+
+        def line(kind, path, before, new):
+            text = (tree / path).read_text()
+            assert text.count(before) >= 1, (path, before)
+            (tree / path).write_text(text.replace(before, new + before, 1))
+            cost.setdefault(kind, []).append(f"{path}: {new.strip().splitlines()[0]}")
+
+        file("channel", "src/channel/dummy.rs", CHANNEL)
+        line("channel", "src/channel/mod.rs", "pub mod email;", "pub mod dummy;\n")
+        line("channel", "src/channel/kinds.rs", "    /// E-mail.", "    dummy: Dummy(crate::channel::dummy::DummySettings),\n")
+        file("sink", "src/sink/dummy.rs", SINK)
+        line("sink", "src/sink/mod.rs", "pub mod influx;", "pub mod dummy;\n")
+        line("sink", "src/sink/kinds.rs", "    /// MQTT brokers.", "    dummy: Dummy(crate::sink::dummy::DummySettings),\n")
+        file("condition", "src/alarm/condition/dummy.rs", CONDITION)
+        line("condition", "src/alarm/condition/mod.rs", "pub mod frozen;", "pub mod dummy;\n")
+        line("condition", "src/alarm/condition/mod.rs", "    /// Stale or bad.", "    dummy: Dummy(dummy::Dummy => dummy::ResolvedDummy),\n")
+        file("room of rules", "src/dummy.rs", ROOM)
+        line("room of rules", "src/lib.rs", "pub mod engine;", "pub mod dummy;\n")
+        line("room of rules", "src/engine/mod.rs", "    alarm: AlarmRoom,", "    dummy: crate::dummy::DummyRoom,\n")
+        line("configuration table", "src/config/tables.rs", "    /// Limits of the journal.", "    #[serde(default)]\n    dummy: single crate::journal::DummyTable,\n")
+        line("configuration table", "src/journal/mod.rs", "\nimpl Journal {", TABLE)
+        environment = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "target" / "one-more")}
+
+        def run(*command):
+            done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+            if done.returncode != 0:
+                sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+            return done.stdout
+
+        run("cargo", "build", "--quiet")
+        binary = environment["CARGO_TARGET_DIR"] + "/debug/plantroom"
+        site = tree / "site"
+        site.mkdir()
+        (site / "site.toml").write_text(SITE)
+        print(run(binary, "--config", str(site), "check").strip().splitlines()[-1])
+        reference = run(binary, "reference")
+        for word in ("DummyTable", "DummySettings", "never", "`dummy` = Dummy"):
+            assert word == "never" or word in reference, f"the reference does not know {word}"
+        for kind, places in cost.items():
+            print(f"{kind}: {len(places)} places")
+            for place in places:
+                print(f"    {place}")
+    finally:
+        shutil.rmtree(tree)
+
+
+main()
