@@ -40,7 +40,7 @@ impl Injected {
         Self { samples: self.samples.into_iter().filter_map(of).collect() }
     }
 
-    /// The earliest expiry.
+    /// The earliest expiry among the samples; `None` if there is none.
     pub fn next_end(&self) -> Option<MonotonicMillis> {
         self.samples.values().map(|(_, until)| *until).min()
     }

@@ -14,7 +14,7 @@ use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::time::{HumanDuration, MonotonicMillis, Now};
 
-/// Longest announced test.
+/// Longest time for which a test of a device can be announced.
 pub const TEST_MAX_MS: u64 = 4 * 3_600_000;
 /// Longest shelving. What lasts longer is a case for out of service, or for a better rule.
 pub const SHELF_MAX_MS: u64 = 7 * 86_400_000;
@@ -30,14 +30,14 @@ pub struct Alarm {
     pub unknown_cause: Option<Cause>,
     /// Since when it is in alarm, or was last.
     pub since: Option<Moment>,
-    /// When it cleared.
+    /// When it cleared; `None` while it is in alarm, and before the first time.
     pub cleared: Option<Moment>,
     /// Acknowledgement: whether somebody still has to take it.
     #[serde(rename = "waits")]
     pub needs_ack: bool,
     /// Who took it, and is its owner.
     pub owner: String,
-    /// What they noted.
+    /// Remark of whoever acknowledged it or handed it over.
     pub note: String,
     /// Whether somebody is there.
     pub arrived: bool,
@@ -79,15 +79,15 @@ pub struct Alarm {
     pub realarm_at: Option<i64>,
 }
 
-/// Put aside.
+/// Shelving of an alarm, by itself or with an announced test of its device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shelf {
     /// Until then, on the monotonic scale.
     pub until: i64,
-    /// By whom.
+    /// Who shelved it or announced the test.
     #[serde(rename = "by")]
     pub actor: String,
-    /// Why.
+    /// Their reason; may be empty.
     pub note: String,
     /// Whether it is a test that was announced: what it raised is over with it.
     #[serde(default)]

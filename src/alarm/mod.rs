@@ -83,7 +83,6 @@ impl Default for Rules {
 /// What survives a restart of one alarm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PersistedAlarm {
-    /// The alarm.
     pub alarm: Alarm,
     /// When it was kept.
     pub saved: Now,

@@ -39,10 +39,9 @@ impl Default for AlarmPlan {
     }
 }
 
-/// The room.
+/// The alarm rules as a room of the engine.
 #[derive(Debug)]
 pub struct AlarmRoom {
-    /// All alarms.
     pub alarms: Alarms,
     plan: AlarmPlan,
     directory: Arc<Directory>,

@@ -81,9 +81,9 @@ pub struct RuleSettings {
 pub struct Limit {
     /// The device's number, if it is one.
     pub number: Option<String>,
-    /// Factor of it.
+    /// Factor by which the device's number is multiplied.
     pub times: f64,
-    /// Added to it.
+    /// Added after `times` is applied, in the unit of the point.
     pub plus: f64,
     /// Where the device does not have the number; or the limit itself.
     pub or: Option<f64>,

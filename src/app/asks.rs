@@ -16,7 +16,7 @@ pub const QUEUE: usize = 256;
 
 static LOG: LogLimit = LogLimit::new();
 
-/// Queues questions.
+/// Queues questions; one beyond [`QUEUE`] gets no answer, which is logged.
 pub fn put(queue: &mpsc::Sender<Ask>, asks: Vec<Ask>) {
     for ask in asks {
         let (room, id) = (ask.room, ask.id);

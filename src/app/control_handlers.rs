@@ -26,7 +26,6 @@ use crate::sink::dead_letters::DeadLetter;
 /// A link that a gateway holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held {
-    /// Its name.
     pub link: String,
     /// What it runs over.
     pub transport: LinkTransport,
@@ -35,7 +34,6 @@ pub struct Held {
 /// A record of a sink as `set-aside` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetterList {
-    /// The sink.
     pub sink: String,
     /// How many records were sent again or discarded.
     #[serde(rename = "done")]
@@ -270,7 +268,7 @@ fn waiting(
 /// An alarm as `alarm list` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlarmRow {
-    /// `rule.device`.
+    /// The alarm's key, `rule.device`.
     pub key: String,
     /// How it is seen.
     pub state: String,
@@ -278,9 +276,9 @@ pub struct AlarmRow {
     pub priority: String,
     /// Since when it is in alarm, if the date is known.
     pub since: Option<String>,
-    /// Seconds since then.
+    /// Seconds in alarm; `None` if it is not in alarm.
     pub age_s: Option<u64>,
-    /// Who took it.
+    /// Who acknowledged it, or to whom it was handed over; empty: nobody.
     pub owner: String,
     /// `good`, or why its input is not known.
     pub input: String,

@@ -20,7 +20,7 @@ use crate::store::log::{Batch, Store};
 /// Under which the secret of page links is kept.
 const SECRET: &str = "secret";
 
-/// The engine's plan.
+/// The part of the configuration that the engine and its rooms need.
 pub fn engine_plan(configuration: &Configuration, tokens: &Arc<PageTokens>) -> EnginePlan {
     EnginePlan {
         directory: Arc::new(directory(configuration)),

@@ -12,7 +12,7 @@ pub trait Merge {
     fn merge(&mut self, later: Self);
 }
 
-/// The sending side.
+/// The sending side, which never waits for the receiver.
 #[derive(Debug)]
 pub struct OrderedQueue<T> {
     sender: mpsc::Sender<T>,

@@ -65,7 +65,6 @@ pub struct RulesState {
     pub rules_off: AtomicU64,
 }
 
-/// Adapters at work.
 #[derive(Default)]
 pub struct AdapterState {
     pub buses: Mutex<Vec<BusHandle>>,
@@ -77,7 +76,6 @@ pub struct AdapterState {
     pub retained_topics: RetainedTopics,
 }
 
-/// The process itself.
 pub struct ProcessState {
     pub started: MonotonicMillis,
     pub task_failures: Arc<Mutex<Vec<TaskFailure>>>,

@@ -10,12 +10,12 @@ use crate::app::shared::{BusHandle, Shared, SinkHandle, lock};
 use crate::model::time::MonotonicMillis;
 use crate::sink::SinkHealth;
 
-/// The whole status.
+/// State of a running gateway, as the control socket reports it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Status {
     /// Version of the program.
     pub version: String,
-    /// The site's id.
+    /// Id of the site in the configuration.
     pub site: String,
     /// Seconds since the start.
     pub uptime_s: u64,
@@ -25,29 +25,23 @@ pub struct Status {
     pub rules_off: Option<String>,
     /// Links with their units.
     pub links: Vec<LinkStatus>,
-    /// Sinks.
     pub sinks: Vec<SinkStatus>,
-    /// Alarms.
     #[serde(default)]
     pub alarms: AlarmCounts,
-    /// Pages.
     #[serde(default)]
     pub pages: OncallStatus,
-    /// The journal.
     pub journal: JournalStatus,
-    /// The clock.
     pub clock: ClockStatus,
     /// Tasks that panicked, in words.
     #[serde(rename = "troubles")]
     pub task_failures: Vec<String>,
 }
 
-/// Alarms, counted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AlarmCounts {
-    /// There could be.
+    /// Every alarm of the configuration, in whatever state.
     pub all: usize,
-    /// In alarm.
+    /// Alarms whose condition holds.
     pub active: usize,
     /// Nobody has taken them.
     pub unacknowledged: usize,
@@ -61,12 +55,10 @@ pub struct AlarmCounts {
     pub commit_failed: bool,
 }
 
-/// A link.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LinkStatus {
-    /// Its name.
     pub id: String,
-    /// Where it leads.
+    /// `host:port`, or the device file of a serial port.
     pub address: String,
     /// Whether it is open.
     #[serde(rename = "up")]
@@ -78,7 +70,6 @@ pub struct LinkStatus {
     /// What was wrong with the last frame that was not taken, in words; empty if none was.
     #[serde(default)]
     pub last_rejected: String,
-    /// Its units.
     pub units: Vec<UnitStatus>,
 }
 
@@ -100,14 +91,11 @@ pub struct OncallStatus {
     pub reply_ways: Vec<ReplyReceiver>,
 }
 
-/// A unit.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct UnitStatus {
-    /// Its name.
     pub id: String,
     /// Unit id on the wire.
     pub address: u8,
-    /// Its profile.
     pub profile: String,
     /// The profile's variant in use.
     #[serde(rename = "layout")]
@@ -119,7 +107,7 @@ pub struct UnitStatus {
     pub reason: String,
     /// Since when, RFC 3339.
     pub since: String,
-    /// Cycles served.
+    /// Poll cycles carried out, good or not.
     pub cycles: u64,
     /// Cycles in which everything was good.
     pub good: u64,
@@ -145,12 +133,10 @@ pub struct UnitStatus {
     pub unreadable_ranges: Vec<String>,
 }
 
-/// A sink.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SinkStatus {
-    /// Its name.
     pub name: String,
-    /// Where it leads.
+    /// Address of the broker or store.
     pub url: String,
     /// Whether it is connected.
     #[serde(rename = "up")]
@@ -164,7 +150,7 @@ pub struct SinkStatus {
     pub delivered: u64,
     /// Readings behind, at most.
     pub lag: u64,
-    /// Seconds behind.
+    /// Age of the oldest reading that is not delivered.
     pub lag_s: u64,
     /// Of those, readings of the past that are being filled in.
     #[serde(default)]
@@ -206,24 +192,23 @@ pub struct SinkStatus {
     pub clashes: bool,
 }
 
-/// The journal.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct JournalStatus {
     /// Whether the last commit succeeded.
     pub ok: bool,
     /// What the disk said.
     pub error: String,
-    /// Bytes on disk.
+    /// Size of the journal's directory, measured every 30 s.
     pub bytes: u64,
-    /// Most bytes.
+    /// Configured limit of that size.
     pub max_bytes: u64,
     /// Readings committed since the start.
     pub committed: u64,
-    /// Readings lost.
+    /// Readings dropped from memory, or deleted before every sink had read them.
     pub lost: u64,
-    /// Files found damaged.
+    /// Files found damaged, repaired ones included.
     pub damaged_files: u64,
-    /// Files thinned.
+    /// Day files that were downsampled.
     pub thinned_files: u64,
     /// Files deleted before their time.
     pub dropped_files: u64,
@@ -240,7 +225,7 @@ pub struct JournalStatus {
 pub struct Verified {
     /// When it ended; empty: the date was not known.
     pub at: String,
-    /// Files read.
+    /// Number of files that were read.
     pub files: u64,
     /// Places that cannot be read: `plantroom verify` names them.
     pub damaged: u64,
@@ -248,7 +233,6 @@ pub struct Verified {
     pub mended: u64,
 }
 
-/// The clock.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ClockStatus {
     /// The date as shown.

@@ -34,7 +34,6 @@ pub enum ControlRequest {
     Status,
     /// Read a device's points now, decoded beside raw words.
     Read {
-        /// The device.
         device: String,
         /// One point, or all.
         point: Option<String>,
@@ -43,15 +42,14 @@ pub enum ControlRequest {
     Links,
     /// Read registers of whatever answers on a link, between two cycles.
     Registers {
-        /// The link.
         link: String,
         /// Unit id on the wire.
         unit: u8,
         /// Function code, 1 to 4.
         function: u8,
-        /// First wire address.
+        /// Address of the first register on the wire, from 0.
         first: u16,
-        /// How many.
+        /// Number of registers or bits.
         count: u16,
         /// Longest wait for the answer.
         timeout_ms: u64,
@@ -67,32 +65,32 @@ pub enum ControlRequest {
     },
     /// A person does something with an alarm.
     Alarm {
-        /// `rule.device`.
+        /// The alarm's key, `rule.device`.
         key: String,
         /// What: an action of the alarm's.
         action: Value,
-        /// Why.
+        /// Reason, for the event log.
         note: String,
     },
     /// A person takes every alarm that waits for somebody and is of this device, area and priority.
     AcknowledgeAll {
-        /// A device.
+        /// Only alarms of this device; `None`: of every device.
         device: Option<String>,
-        /// An area.
+        /// Only alarms of this area; `None`: of every area.
         area: Option<String>,
-        /// A priority: `P3`.
+        /// Only alarms of this priority, such as `P3`; `None`: of every priority.
         priority: Option<String>,
-        /// Why.
+        /// Reason, for the event log.
         note: String,
     },
     /// Why an alarm is, or is not.
     Explain {
-        /// `rule.device`.
+        /// The alarm's key, `rule.device`.
         key: String,
     },
     /// A page for a trial.
     PageTest {
-        /// A person's id.
+        /// Id of the person who is paged.
         person: String,
     },
     /// Somebody stands in for whoever a rota names.
@@ -105,14 +103,13 @@ pub enum ControlRequest {
     /// Somebody's standing in is taken back.
     #[serde(rename = "withdraw")]
     RemoveOverride {
-        /// Its number.
+        /// The number that the override got when it was accepted.
         number: u64,
     },
     /// A test run of a device is announced: nobody is told of what it raises.
     AnnounceTest {
-        /// The device.
         device: String,
-        /// Milliseconds.
+        /// Length of the test, at most four hours.
         for_ms: u64,
         /// Who tests; empty: whoever asks.
         #[serde(rename = "by")]
@@ -120,13 +117,11 @@ pub enum ControlRequest {
     },
     /// A sample for a trial of alarms.
     Inject {
-        /// The device.
         device: String,
-        /// Its point.
         point: String,
         /// A number; true and false are 1 and 0.
         value: f64,
-        /// Milliseconds.
+        /// How long the sample stands in, at most an hour.
         for_ms: u64,
     },
     /// The date is right: a person says so.
@@ -135,7 +130,6 @@ pub enum ControlRequest {
     Verify,
     /// A range of the journal is written to a store again.
     Resend {
-        /// The sink.
         sink: String,
         /// From this date, milliseconds since 1970.
         from_ms: i64,
@@ -156,11 +150,11 @@ pub enum ControlRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadLetterAction {
-    /// Show it.
+    /// Returns the records and changes nothing.
     List,
     /// Send it again: somebody has mended the cause.
     Send,
-    /// Forget it.
+    /// Deletes the records for good.
     Discard,
 }
 

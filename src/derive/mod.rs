@@ -114,12 +114,12 @@ struct DerivedRule {
 pub struct PersistedDerived {
     /// Milliseconds of run time.
     pub run_ms: u64,
-    /// Starts.
+    /// Times that the first input became true.
     pub starts: u64,
     /// Of the day, if it is a figure of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub day: Option<Day>,
-    /// Of a register.
+    /// What a register has counted, if it is a daily figure of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub register: Option<DayRegister>,
 }
@@ -131,33 +131,31 @@ pub struct DayRegister {
     #[serde(default)]
     #[serde(rename = "of")]
     pub input_hash: u64,
-    /// Which day.
+    /// Day in the site's time zone.
     pub date: jiff::civil::Date,
     /// The day of the last reading that was believed.
     #[serde(rename = "believed")]
     pub accepted_on: Option<jiff::civil::Date>,
-    /// What was counted.
+    /// Increase since the beginning of that day, in the register's unit.
     #[serde(with = "decimal_text")]
     pub counted: Decimal,
     /// Why the day's figure is not known, if a part of it was lost.
     #[serde(rename = "lost")]
     pub lost_cause: Option<Cause>,
-    /// The register itself.
+    /// State by which the increment of the next reading is decided.
     pub counter: Counter,
 }
 
 /// What is known of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Day {
-    /// Which.
+    /// Day in the site's time zone.
     pub date: jiff::civil::Date,
-    /// Its lowest.
     pub min: f64,
-    /// Its highest.
     pub max: f64,
     /// All of them added, and how many.
     pub sum: f64,
-    /// How many.
+    /// Number of values in `sum`.
     pub count: u32,
 }
 
@@ -196,7 +194,7 @@ impl Default for Derive {
 /// A checked definition, completed from the vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DerivedDefinition {
-    /// As configured.
+    /// The definition as the configuration has it.
     pub settings: DerivedSettings,
     /// Kind of quantity, from the vocabulary.
     pub kind: PointKind,

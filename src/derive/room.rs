@@ -9,7 +9,7 @@ use crate::model::effects::Effects;
 use crate::model::room::{Board, Change, Input, Room, SNAPSHOT, Start, kept_value};
 use crate::model::time::{MonotonicMillis, Now};
 
-/// The room.
+/// The derived points as a room of the engine.
 #[derive(Debug)]
 pub struct DeriveRoom {
     derive: Derive,

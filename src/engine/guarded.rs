@@ -19,7 +19,7 @@ impl<R> Guarded<R> {
         Self { room, is_disabled: false, panics_next: false }
     }
 
-    /// Whether it panicked.
+    /// Whether it panicked; it is never stepped again.
     pub fn is_disabled(&self) -> bool {
         self.is_disabled
     }

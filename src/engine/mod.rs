@@ -164,7 +164,7 @@ pub struct EnginePlan {
     pub rooms: RoomPlans,
 }
 
-/// The engine.
+/// The rooms of rules with their plan; one step runs every room that has not panicked.
 #[derive(Debug)]
 pub struct Engine {
     plan: EnginePlan,

@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(30 * 86_400);
 /// The expected content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// CA certificates, PEM.
+    /// CA certificates in PEM, against which a server's certificate is verified.
     CaCertificates,
     /// Our certificate chain, PEM; the field is the path of its private key.
     Certificate(String),

@@ -15,7 +15,6 @@ pub struct Position {
 /// Acknowledged numbers `after + 1 ..= upto`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AckedRange {
-    /// Exclusive lower bound.
     pub after: u64,
     pub upto: u64,
 }

@@ -10,14 +10,13 @@ use crate::journal::segment::JournalError;
 /// Something that is there and cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
-    /// The file's name.
+    /// Name of the file, without its directory.
     pub file: String,
     /// Whose readings; empty: of all devices.
     pub device: String,
     /// From when to when, milliseconds since 1970; none: nobody knows.
     #[serde(rename = "hours")]
     pub period: Option<(i64, i64)>,
-    /// Why.
     #[serde(rename = "why")]
     pub reason: String,
 }

@@ -35,7 +35,7 @@ pub struct HistoryQuery {
 /// One interval of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Slot {
-    /// Milliseconds since 1970.
+    /// Start of the interval, milliseconds since 1970.
     pub start_ms: i64,
     pub aggregate: Aggregate,
     /// How many samples were due at the polling interval of the last sample in this slot (of earlier ones if it is empty); 0 if the source

@@ -20,9 +20,9 @@ use crate::store::atomic_file;
 pub struct VerifyReport {
     /// When it ended, milliseconds since 1970; 0: the date was not known.
     pub ended_ms: i64,
-    /// Files read.
+    /// Number of files that were read.
     pub files: u64,
-    /// Bytes of them.
+    /// Size of those files, bytes.
     pub bytes: u64,
     /// Hours of a device and class (slices) read, and rows of hours that are not sealed yet.
     pub slices: u64,
@@ -145,7 +145,7 @@ pub struct Verification {
     repairs: bool,
     todo: Vec<PathBuf>,
     look: Option<FileCheck>,
-    /// Results so far.
+    /// What was found in the files read so far.
     pub report: VerifyReport,
 }
 

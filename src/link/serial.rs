@@ -12,7 +12,7 @@ use crate::model::line::{Parity, SerialParams};
 /// A serial port as it is to be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortSettings {
-    /// Device file.
+    /// Path of the device file, such as `/dev/ttyUSB0`.
     pub path: String,
     /// Speed and form of the characters.
     pub line: SerialParams,

@@ -134,14 +134,14 @@ pub struct LinkSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkTransport {
-    /// Modbus TCP.
+    /// Modbus TCP, with the MBAP header.
     Tcp {
-        /// `host:port`.
+        /// Host and port, as `host:port`.
         address: String,
     },
     /// RTU frames over TCP.
     RtuOverTcp {
-        /// `host:port`.
+        /// Host and port, as `host:port`.
         address: String,
     },
     /// RTU on a serial line.

@@ -12,7 +12,7 @@ pub struct Actor {
     pub kind: ActorKind,
     /// What they may do.
     pub role: Role,
-    /// The way in.
+    /// The interface that the command came through.
     pub via: Via,
     /// What shows that they are who they say.
     pub proof: Proof,
@@ -21,7 +21,7 @@ pub struct Actor {
 /// What kind of actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActorKind {
-    /// Somebody.
+    /// A human being, not a program that acts for one.
     Person,
     /// Software with a secret of its own.
     Program,
@@ -32,19 +32,19 @@ pub enum ActorKind {
 /// What an actor may do; `engine::authorize` holds the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Reads.
+    /// May read, and change nothing.
     Viewer,
     /// Reads, exports, changes nothing.
     Auditor,
-    /// Handles alarms.
+    /// May acknowledge and report arrival; if identified, also hand over, reset, shelve and unshelve.
     Technician,
     /// Handles alarms, rotas, trials and the gateway itself.
     Engineer,
-    /// As an engineer.
+    /// May do the same as an engineer.
     Manager,
 }
 
-/// The way in.
+/// The interface that a command came through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Via {
     /// The unix socket: the CLI on the box.
@@ -59,7 +59,7 @@ pub enum Via {
     Button(String),
     /// A text message, by the channel's id.
     Message(String),
-    /// The process itself.
+    /// None: the process acts by itself.
     Gateway,
 }
 
@@ -76,14 +76,14 @@ pub enum Proof {
     Secret,
     /// The user id that the kernel reports for the connection.
     PeerUid(u32),
-    /// A login.
+    /// A session of a person who has logged in.
     Session,
-    /// The process itself.
+    /// None is needed: the process acts by itself.
     Own,
 }
 
 impl Actor {
-    /// The process itself.
+    /// The actor of everything that the process does without anybody's request.
     pub fn gateway() -> Self {
         Self {
             id: "gateway".to_string(),

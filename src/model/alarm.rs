@@ -11,7 +11,7 @@ use crate::model::time::UnixMillis;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmState {
-    /// Nothing.
+    /// Not in alarm, not latched, and nobody has to acknowledge anything.
     #[default]
     Normal,
     /// In alarm, and nobody has taken it.
@@ -63,7 +63,7 @@ impl AlarmState {
     }
 }
 
-/// What happened.
+/// Kind of an alarm event; its word is the event's kind in the event log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmEventKind {
@@ -83,11 +83,11 @@ pub enum AlarmEventKind {
     /// Its input is known again.
     #[serde(rename = "input_back")]
     InputRestored,
-    /// Somebody took it.
+    /// Somebody acknowledged it (`actor`).
     Acknowledged,
     /// Who had it gave it to somebody else (`cause`).
     HandedOver,
-    /// Somebody is there.
+    /// Somebody reported arrival on site (`actor`).
     Arrived,
     /// Somebody reset it after an inspection.
     Reset,
@@ -95,18 +95,18 @@ pub enum AlarmEventKind {
     Reminded,
     /// Put aside for a time.
     Shelved,
-    /// No longer.
+    /// Shelving ended: its time was over, or somebody ended it.
     Unshelved,
     /// Taken out by a person.
     #[serde(rename = "taken_out")]
     OutOfService,
-    /// Back in service.
+    /// Somebody returned it to service.
     #[serde(rename = "put_back")]
     ReturnedToService,
     /// Another alarm explains it.
     #[serde(rename = "hidden")]
     Suppressed,
-    /// No longer.
+    /// No other alarm explains it any more.
     #[serde(rename = "shown")]
     Unsuppressed,
     /// Nobody took it in time.
@@ -132,7 +132,7 @@ pub enum AlarmEventKind {
     /// More alarms than people can read.
     #[serde(rename = "flood_began")]
     AlarmFloodBegan,
-    /// No longer.
+    /// The number of recent alarms fell to half of the count at which a flood begins.
     #[serde(rename = "flood_ended")]
     AlarmFloodEnded,
 }
@@ -173,12 +173,12 @@ impl AlarmEventKind {
     }
 }
 
-/// A transition.
+/// An entry in the history of an alarm, of its rule, or of an alarm flood.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlarmEvent {
     /// `rule.device`; empty for what concerns all alarms.
     pub key: Arc<str>,
-    /// What happened.
+    /// What happened to the alarm, the rule or the flood.
     #[serde(rename = "what")]
     pub kind: AlarmEventKind,
     /// How the alarm is seen from now on.
@@ -188,7 +188,7 @@ pub struct AlarmEvent {
     pub occurrence: u64,
     /// How much it matters.
     pub priority: Priority,
-    /// The value.
+    /// The value of the alarm's point; of an alarm flood, the number of alarms; `None` if there is no value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     /// The limit in force.
@@ -197,14 +197,14 @@ pub struct AlarmEvent {
     /// Why: a quality, another alarm's key, a number.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub cause: String,
-    /// Who.
+    /// Name of the person or program; empty if nobody did it.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     #[serde(rename = "by")]
     pub actor: String,
     /// By which way it came; empty where nobody did it.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub via: String,
-    /// What they noted.
+    /// Remark of whoever did it; empty if they made none.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub note: String,
     /// Seconds from raising to this.
@@ -264,7 +264,7 @@ impl AlarmEvent {
 pub struct Moment {
     /// Milliseconds on the monotonic scale; negative before the boot.
     pub mono: i64,
-    /// The date.
+    /// The date at that moment by the wall clock.
     pub wall: UnixMillis,
     /// Whether that may be believed.
     pub trusted: bool,
@@ -282,7 +282,7 @@ pub struct AlarmSummaries {
 /// What the pages need to know of an alarm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlarmSummary {
-    /// `rule.device`.
+    /// The alarm's key, `rule.device`.
     pub key: Arc<str>,
     /// How often it was raised.
     pub occurrence: u64,

@@ -8,11 +8,11 @@ use crate::model::time::UnixMillis;
 /// Something to be done, with whoever wants it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// Who.
+    /// Whoever wants it, with role and proof of identity.
     pub actor: Actor,
     /// Their remark; one line of at most 40 characters goes into the log.
     pub note: String,
-    /// What.
+    /// What is to be done, with its parameters.
     pub operation: Operation,
 }
 
@@ -21,7 +21,7 @@ pub struct Command {
 pub enum Operation {
     /// An action on alarms (`rule.device`); refused if none of them takes it.
     Alarm {
-        /// The alarms' keys.
+        /// The alarms' keys, `rule.device` each.
         keys: Vec<String>,
         /// The action, the same for all.
         action: AlarmAction,
@@ -32,14 +32,14 @@ pub enum Operation {
     Inject(Inject),
     /// A page for a trial.
     TestPage {
-        /// A person's id.
+        /// Id of the person who is paged.
         person: String,
     },
     /// Somebody takes a rota's place from one moment to another.
     AddOverride {
-        /// The rota's id.
+        /// The rota's id in the configuration.
         rota: String,
-        /// A person's id.
+        /// Id of the person who is on call instead.
         person: String,
         /// From this moment on.
         from: UnixMillis,
@@ -48,7 +48,7 @@ pub enum Operation {
     },
     /// An override ends at once.
     WithdrawOverride {
-        /// Its number.
+        /// The number that the override got when it was accepted.
         number: u64,
     },
     /// Something with the gateway itself, which no rule decides.
@@ -68,7 +68,7 @@ pub enum GatewayOperation {
     VerifyJournal,
     /// A range of the journal is written to a store again.
     Resend {
-        /// The sink's name.
+        /// Name of the sink that writes to the store.
         sink: String,
     },
     /// Dead letters are sent again.
@@ -117,7 +117,7 @@ pub enum AlarmAction {
     Acknowledge,
     /// Somebody else becomes its owner, who has to acknowledge it.
     HandOver {
-        /// A person's id.
+        /// Id of the person who becomes its owner.
         to: String,
     },
     /// The actor is on site.
@@ -134,12 +134,12 @@ pub enum AlarmAction {
         /// Milliseconds, at most four hours.
         for_ms: u64,
     },
-    /// Shelving ends.
+    /// Ends shelving before its time is over.
     Unshelve,
     /// Out of service until it is returned.
     #[serde(rename = "take_out")]
     TakeOutOfService,
-    /// Back in service.
+    /// Ends what [`AlarmAction::TakeOutOfService`] began.
     #[serde(rename = "put_back")]
     ReturnToService,
     /// Arrived; acknowledged with that if nobody has done so. Only an answer to a page says so.
@@ -150,9 +150,9 @@ pub enum AlarmAction {
 /// A value for a trial: it stands in for the point's samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inject {
-    /// The device's id.
+    /// Id of the device that has the point.
     pub device: String,
-    /// The point's name.
+    /// Name of the point whose samples are replaced.
     pub point: String,
     /// In the point's unit; true and false are 1 and 0.
     pub value: f64,
@@ -163,18 +163,18 @@ pub struct Inject {
 /// What somebody who was paged does with the alarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// They take it.
+    /// They acknowledge the alarm that they were paged for.
     Acknowledge,
     /// They are on site; acknowledged with that if nobody has done so.
     Arrive,
     /// A colleague becomes its owner.
     HandOver {
-        /// A person's id.
+        /// Id of the colleague, a person of the configuration.
         to: String,
     },
     /// Not annunciated for a time.
     Shelve {
-        /// Milliseconds.
+        /// Milliseconds, at most seven days.
         for_ms: u64,
     },
     /// A latched alarm is reset after an inspection.
@@ -184,7 +184,7 @@ pub enum Reply {
 /// An answer to a page. Its actor's id may be empty: then it is whoever the page went to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageReply {
-    /// The page's number.
+    /// Number of the page that is answered.
     pub page: u64,
     /// What is to be done.
     pub reply: Reply,

@@ -12,13 +12,13 @@ use crate::model::text::{REMARK, one_line};
 /// Names of a site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Directory {
-    /// The site's name.
+    /// The site's name in both languages.
     pub site: LocalizedText,
     /// The site's time zone.
     pub zone: TimeZone,
-    /// Devices by id.
+    /// Name, area and class of each device, by device id.
     pub devices: BTreeMap<String, DeviceInfo>,
-    /// People by id.
+    /// Name, language and reachability of each person, by person id.
     pub people: BTreeMap<Arc<str>, PersonInfo>,
     /// Channels whose replies name a page by its two digits.
     pub coded_channels: BTreeSet<String>,
@@ -29,7 +29,7 @@ pub struct Directory {
 /// What a device is called and where it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// Its name.
+    /// Name for people, in both languages.
     pub name: LocalizedText,
     /// Its area; may be empty.
     pub area: String,
@@ -40,9 +40,9 @@ pub struct DeviceInfo {
 /// What a person is called and reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PersonInfo {
-    /// Their name.
+    /// Name for people, in both languages.
     pub name: LocalizedText,
-    /// What they read.
+    /// Language of the messages to this person.
     pub language: Language,
     /// Whether there is a channel to them.
     pub is_reachable: bool,

@@ -16,7 +16,7 @@ pub struct Effects {
     pub readings: Vec<Reading>,
     /// Retained topics that say what was measured: set at once.
     pub states: Vec<(String, String)>,
-    /// What was decided.
+    /// Decisions of the step: committed in one transaction before any of them leaves.
     pub decided: Decided,
     /// Questions about the past: each is answered by an input later.
     pub asks: Vec<Ask>,
@@ -52,7 +52,7 @@ pub struct LogEvent {
     pub actor: String,
     /// By which way it came.
     pub via: String,
-    /// Their remark.
+    /// Remark of whoever did it; empty if they made none.
     pub note: String,
     /// The rest, a JSON object.
     pub body: String,
@@ -61,9 +61,9 @@ pub struct LogEvent {
 /// A value that its room reads after a restart. Only that room knows what the bytes mean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Keep {
-    /// The room.
+    /// Id of the room that keeps it.
     pub room: &'static str,
-    /// Its own key.
+    /// Unique within the room, not among rooms.
     pub key: String,
     /// Number of the bytes' form: a room refuses a newer one.
     pub format: u32,
@@ -74,11 +74,11 @@ pub struct Keep {
 /// A message with the channel and the number of the attempt, by which its outcome is reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AddressedNotification {
-    /// The channel's id.
+    /// Id of the channel that sends it.
     pub channel: Arc<str>,
     /// Number of the attempt.
     pub attempt: u64,
-    /// The message.
+    /// The rendered message, ready to be sent.
     pub notification: Notification,
 }
 

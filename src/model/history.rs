@@ -14,11 +14,11 @@ pub struct Ask {
     pub room: &'static str,
     /// The room's own number of the question.
     pub id: u64,
-    /// Device and point.
+    /// Device id and point name of each point.
     pub points: Vec<(Arc<str>, Arc<str>)>,
-    /// Inclusive.
+    /// Start of the period, inclusive.
     pub from: UnixMillis,
-    /// Exclusive.
+    /// End of the period, exclusive.
     pub to: UnixMillis,
     /// What of it is wanted.
     pub form: AskForm,
@@ -31,7 +31,7 @@ pub enum AskForm {
     Samples,
     /// Figures of each interval of so many milliseconds, aligned to 1970 UTC.
     Slots {
-        /// At least 1.
+        /// Length of an interval in milliseconds, at least 1.
         every_ms: u64,
     },
     /// Every exact value of a register, as decimals; at most [`SAMPLES_MAX`] a point.
@@ -57,22 +57,22 @@ pub struct Answer {
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoAnswer {
-    /// In words.
+    /// The reason in English, such as a file that cannot be read.
     pub reason: String,
 }
 
 /// The past of one point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PointHistory {
-    /// The device.
+    /// Device id, as in the question.
     pub device: Arc<str>,
-    /// The point.
+    /// Point name, as in the question.
     pub point: Arc<str>,
     /// What was asked for.
     pub data: HistoryData,
     /// Samples that were due at the polling interval; all samples where the source is irregular.
     pub due: u64,
-    /// Good samples.
+    /// Number of good samples in the period.
     pub good: u64,
     /// Whether something of this time is recorded and cannot be read.
     pub is_damaged: bool,
@@ -96,16 +96,16 @@ pub enum HistoryData {
 /// The first and the last good value of a time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FirstLast {
-    /// When and what; an exact register stays exact.
+    /// Date and value of the first good sample; an exact register stays exact.
     pub first: (UnixMillis, Sample),
-    /// When and what.
+    /// Date and value of the last good sample; equal to `first` if there is only one.
     pub last: (UnixMillis, Sample),
 }
 
 /// Figures of an interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlotFigures {
-    /// Its begin.
+    /// Start of the interval, inclusive.
     pub start: UnixMillis,
     /// Mean of the good values; none: there was none.
     pub mean: Option<f64>,
@@ -113,7 +113,7 @@ pub struct SlotFigures {
     pub min: Option<f64>,
     /// The highest good value.
     pub max: Option<f64>,
-    /// Good samples.
+    /// Number of good samples in the interval.
     pub good: u32,
     /// Samples that were due; all samples where the source is irregular.
     pub due: u32,

@@ -19,11 +19,11 @@ pub enum Parity {
 /// Speed and form of the characters; eight data bits always (RTU needs them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SerialParams {
-    /// Bits a second.
+    /// Bits per second on the line.
     pub baud: u32,
-    /// Parity.
+    /// Parity bit of each character, if any.
     pub parity: Parity,
-    /// 1 or 2.
+    /// Stop bits of each character, 1 or 2.
     pub stop_bits: u8,
 }
 

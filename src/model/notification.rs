@@ -68,24 +68,24 @@ pub struct RateLimit {
 pub enum DeliveryOutcome {
     /// The service has it.
     Accepted,
-    /// Not now.
+    /// Not sent, for a reason that may pass: it is tried again later.
     #[serde(rename = "later")]
     RetryLater {
         /// For how long, milliseconds, if that is known.
         after_ms: Option<u64>,
-        /// Why, in words.
+        /// The reason in words, such as the service's own answer.
         #[serde(rename = "why")]
         reason: String,
     },
-    /// Not like this.
+    /// Refused for a reason that a repeat of the same message would not change.
     Rejected {
-        /// Why, in words.
+        /// The reason in words, such as the service's own answer.
         #[serde(rename = "why")]
         reason: String,
     },
     /// Nobody knows: it may have arrived.
     Unknown {
-        /// Why, in words.
+        /// The reason in words, such as a timeout while waiting for the answer.
         #[serde(rename = "why")]
         reason: String,
     },

@@ -19,7 +19,7 @@ pub fn is_test(key: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PageKind {
-    /// It was raised.
+    /// The alarm was raised, and somebody has to acknowledge it.
     Raised,
     /// It is more urgent than it was.
     #[serde(rename = "worsened")]
@@ -89,10 +89,13 @@ pub fn code(page: u64) -> u64 {
 pub struct PageDelivery {
     /// Identifies the delivery in its outcome.
     pub id: u64,
+    /// Id of the channel that sends the message.
     pub channel: Arc<str>,
     /// The address: a telephone number, a topic, a user id.
     pub to: String,
+    /// A person's id, or `channel:ID` for a channel itself.
     pub recipient: Arc<str>,
+    /// Language of the message; the default language for a channel itself.
     pub language: Language,
     /// The pages of the message.
     pub items: Vec<PageItem>,
@@ -105,12 +108,15 @@ pub struct PageDelivery {
 /// One page within a message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageItem {
+    /// Number of the page; a short reply names it by [`code`].
     pub page: u64,
+    /// What the page says about the alarm.
     pub kind: PageKind,
     /// `rule.device`; empty for an alarm flood.
     pub key: Arc<str>,
     /// The alarm's occurrence number.
     pub occurrence: u64,
+    /// Priority of the alarm that the page is about.
     pub priority: Priority,
     /// Who acknowledged the alarm or handed it over.
     pub actor: String,
@@ -129,6 +135,7 @@ pub struct PageItem {
 /// The state of an alarm's condition while it is unacknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConditionStatus {
+    /// Its condition still holds, as far as the on-call room knows.
     #[default]
     Active,
     /// It ended, and nobody has acknowledged the alarm.

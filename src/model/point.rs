@@ -105,17 +105,17 @@ impl Retention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
-    /// `Value::Bool`.
+    /// Values come as `Value::Bool`.
     Bool,
-    /// `Value::Exact` with this many decimals.
+    /// Values come as `Value::Exact` with this many decimals.
     Exact(u8),
-    /// `Value::F32`.
+    /// Values come as `Value::F32`.
     F32,
-    /// `Value::F64`.
+    /// Values come as `Value::F64`.
     F64,
-    /// `Value::Code`.
+    /// Values come as `Value::Code`.
     Code,
-    /// `Value::Text`.
+    /// Values come as `Value::Text`.
     Text,
 }
 
@@ -218,7 +218,7 @@ pub struct PointMeta {
 /// A stream: the readings of one device from one source, always the same points in the same order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stream {
-    /// The device's id.
+    /// Id of the device; `gateway` for the gateway itself.
     pub device: Arc<str>,
     /// Where the readings come from: `unit/group`, `derived`, `gateway`.
     pub source: Arc<str>,

@@ -20,7 +20,7 @@ impl Priority {
     /// All, the most urgent first.
     pub const ALL: [Priority; 4] = [Priority::P1, Priority::P2, Priority::P3, Priority::P4];
 
-    /// 1 to 4.
+    /// 1 for the most urgent, to 4.
     pub const fn number(self) -> u8 {
         self as u8 + 1
     }

@@ -39,7 +39,7 @@ pub enum Severity {
 pub struct Problem {
     /// File, line and column.
     pub location: SourceLocation,
-    /// Error or warning.
+    /// Whether it prevents use of the configuration.
     pub severity: Severity,
     /// The problem in one sentence.
     pub message: String,
@@ -66,7 +66,7 @@ impl fmt::Display for Problem {
 pub struct Finding {
     /// Keys from the top of the file or table; a list's entry by its number.
     pub path: Vec<String>,
-    /// Error or warning.
+    /// Whether it prevents use of the configuration.
     pub severity: Severity,
     /// The problem in one sentence.
     pub message: String,

@@ -75,13 +75,13 @@ pub fn kept_value<T: DeserializeOwned>(
 /// What a room begins with.
 #[derive(Clone, Copy, Debug)]
 pub struct Start<'a> {
-    /// What it kept.
+    /// Values that the room kept earlier, by its own keys; empty if there are none.
     pub kept: &'a Kept,
     /// Names of the site.
     pub directory: &'a Arc<Directory>,
     /// The kernel's name of this boot: moments of another boot have another monotonic scale.
     pub boot: &'a str,
-    /// The time.
+    /// Time at which the room is built.
     pub now: Now,
 }
 
@@ -92,31 +92,31 @@ pub struct Change<'a> {
     pub directory: &'a Arc<Directory>,
     /// Streams that are configured, by device and source.
     pub streams: &'a BTreeSet<(String, String)>,
-    /// Who changed it.
+    /// Who caused the change; alarm events name them.
     pub actor: &'a Actor,
-    /// The time.
+    /// Time at which the change takes effect.
     pub now: Now,
 }
 
-/// What comes in.
+/// The input of one step of the engine.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// A reading.
+    /// Samples of one device, or the cause of a failed cycle.
     Reading(&'a Reading),
     /// Somebody wants something done.
     Command(&'a Command),
     /// What became of an attempt to deliver a notification.
     Delivery {
-        /// The attempt.
+        /// Number of the attempt: [`PageDelivery::id`].
         attempt: u64,
-        /// Its outcome.
+        /// What the channel reported about it.
         outcome: &'a DeliveryOutcome,
     },
     /// The answer to a question about the past.
     Answer(&'a Answer),
     /// A channel began anew: of the attempts that it had no outcome will come.
     ChannelRestarted(&'a str),
-    /// Nothing but time.
+    /// No input: only time has passed.
     Tick,
 }
 
@@ -199,7 +199,7 @@ impl Requests {
 /// priority and the rest of an alarm's life.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// The device.
+    /// Id of the device that it concerns.
     pub device: Arc<str>,
     /// The name by which rules know it.
     pub name: Arc<str>,

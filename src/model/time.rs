@@ -39,7 +39,7 @@ impl UnixMillis {
 /// What a rule is told about time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
-    /// For delays.
+    /// For delays and durations; corrections of the date do not affect it.
     pub mono: MonotonicMillis,
     /// For calendars, once trusted.
     pub wall: UnixMillis,

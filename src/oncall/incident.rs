@@ -14,7 +14,7 @@ const NOTES: usize = 40;
 /// Finished pages kept per incident; the oldest are dropped.
 const DONE: usize = 60;
 
-/// An incident.
+/// The escalation and the pages of one alarm, or of a test page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
     /// Which occurrence of the alarm.
@@ -26,7 +26,6 @@ pub struct Incident {
     /// The chain that it goes through.
     #[serde(rename = "chain")]
     pub escalation_policy: Option<Arc<str>>,
-    /// How it stands.
     pub stage: IncidentStage,
     /// The step that is next.
     pub step: usize,
@@ -35,7 +34,7 @@ pub struct Incident {
     /// When the next step begins, on the monotonic scale; of a test: when it is missed.
     #[serde(rename = "next")]
     pub next_step_at: Option<i64>,
-    /// Pages.
+    /// Pages to people and channels; the oldest finished ones are dropped.
     pub pages: Vec<Page>,
     /// What became of it, the oldest first.
     pub notes: Vec<String>,
@@ -81,10 +80,10 @@ pub struct Incident {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentStage {
-    /// Somebody is wanted.
+    /// People are paged until somebody acknowledges.
     #[serde(rename = "wanted")]
     Paging,
-    /// Somebody took it.
+    /// Somebody acknowledged it; the field is their id.
     #[serde(rename = "taken")]
     Acknowledged(String),
     /// Nobody is told, and why.

@@ -81,7 +81,6 @@ const STEPS_AT_ONCE: u32 = 8;
 /// What survives a restart of an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PersistedIncident {
-    /// The incident.
     pub incident: Incident,
     /// When it was kept.
     pub saved: Now,
@@ -89,7 +88,7 @@ pub struct PersistedIncident {
     pub boot: Arc<str>,
 }
 
-/// What else survives.
+/// What survives a restart beside the incidents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Meta {

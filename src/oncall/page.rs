@@ -46,7 +46,7 @@ pub enum OncallEventKind {
     },
     /// Nobody arrived in time.
     ArrivalOverdue,
-    /// Its condition ended.
+    /// The condition of the alarm ended.
     ConditionEnded {
         /// Whether it is latched until a person resets it.
         latched: bool,
@@ -66,9 +66,8 @@ pub enum OncallEventKind {
 /// One message to one person, or to a channel itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page {
-    /// Its number.
+    /// Number of the page; rises from page to page.
     pub id: u64,
-    /// What it says.
     pub kind: PageKind,
     /// Which occurrence of the alarm it was made for; 0: it is from before this was kept.
     #[serde(default)]
@@ -83,7 +82,6 @@ pub struct Page {
     pub way: usize,
     /// How often it was tried.
     pub tries: u32,
-    /// How it stands.
     pub state: PageState,
     /// Not before this date: what can wait for the digest.
     #[serde(default)]

@@ -98,7 +98,7 @@ pub struct EscalationPolicy {
     pub classes: Vec<String>,
     /// Matching areas; empty: all.
     pub areas: Vec<String>,
-    /// At least one.
+    /// At least one step, in order.
     pub steps: Vec<EscalationStep>,
     /// Repetitions of all steps; 0: unlimited.
     pub repeat: u32,

@@ -22,7 +22,7 @@ const META: &str = "meta";
 /// What stands before an alarm's key.
 const INCIDENT: &str = "incident/";
 
-/// The room.
+/// The on-call rules as a room of the engine.
 #[derive(Debug)]
 pub struct OncallRoom {
     /// Incidents, pages and overrides.

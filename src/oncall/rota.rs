@@ -21,15 +21,14 @@ pub struct Override {
     /// Its number, given when it is accepted; 0: it is from before there were numbers.
     #[serde(default)]
     pub number: u64,
-    /// The rota.
     pub rota: String,
-    /// From this moment.
+    /// Start of the override, inclusive.
     pub from: UnixMillis,
-    /// Until this one.
+    /// End of the override, exclusive.
     pub to: UnixMillis,
-    /// Who.
+    /// Id of the person who is on call instead.
     pub person: Arc<str>,
-    /// Who said so.
+    /// Who entered the override.
     #[serde(rename = "by")]
     pub actor: String,
 }
@@ -39,7 +38,7 @@ pub struct Override {
 pub struct OnCallPeriod {
     pub from: UnixMillis,
     pub to: UnixMillis,
-    /// `None`: a gap.
+    /// `None`: nobody is on call.
     pub person: Option<Arc<str>>,
     /// Whether an override applies.
     pub overridden: bool,

@@ -109,7 +109,7 @@ pub enum StepTarget {
     Next(String),
     /// Everybody with a role.
     Role(String),
-    /// A person.
+    /// One person, by their id in the configuration.
     Person(String),
     /// A channel itself: a siren, a robot without mention, a webhook.
     Channel(String),

@@ -7,11 +7,11 @@ use crate::model::text::format_number;
 /// What fills a template.
 #[derive(Clone, Copy, Debug)]
 pub struct AlarmTextValues<'a> {
-    /// The device.
+    /// Device whose name and area are inserted.
     pub device: &'a DeviceInfo,
     /// For `{v}`; none is printed as a dash.
     pub value: Option<f64>,
-    /// For `{limit}`.
+    /// For `{limit}`; none is printed as a dash.
     pub limit: Option<f64>,
     /// Whether it comes of a trial: the text begins with that.
     pub is_test: bool,

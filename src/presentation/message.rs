@@ -13,7 +13,7 @@ pub const SHORT: usize = 70;
 /// The texts of an alarm.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MessageSubject {
-    /// May be empty.
+    /// Area of the device; may be empty.
     pub area: String,
     pub name: LocalizedText,
     /// The event, with its value.

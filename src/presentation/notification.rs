@@ -12,9 +12,9 @@ use crate::presentation::token::PageTokens;
 /// What a site's pages are made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Pages<'a> {
-    /// Names.
+    /// Names of devices and people.
     pub directory: &'a Directory,
-    /// Proofs.
+    /// Makes the tokens in links and replies.
     pub tokens: &'a PageTokens,
 }
 

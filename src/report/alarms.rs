@@ -34,7 +34,7 @@ pub struct ReportFigure {
     #[serde(rename = "what")]
     pub name: String,
     pub value: String,
-    /// May be empty.
+    /// Target in words; may be empty.
     pub target: &'static str,
 }
 

@@ -20,7 +20,7 @@ const AGE_MAX_MS: i64 = 90 * 86_400_000;
 /// Something that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// When, RFC 3339.
+    /// When it was refused, RFC 3339.
     pub at: String,
     /// Where to, of a message; empty for a store.
     #[serde(default, skip_serializing_if = "String::is_empty")]

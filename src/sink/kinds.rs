@@ -72,7 +72,7 @@ pub trait SinkKind: Sync {
         None
     }
 
-    /// Whether [`SinkKind::listen`] listens.
+    /// Whether [`SinkKind::listen`] returns a future, so that commands are received.
     fn takes_commands(&self) -> bool {
         false
     }

@@ -12,9 +12,7 @@ use crate::store::atomic_file;
 /// From a date to before another, milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResendRange {
-    /// From.
     pub from_ms: i64,
-    /// To before.
     pub to_ms: i64,
 }
 

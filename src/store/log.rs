@@ -41,7 +41,7 @@ pub struct EventRow {
     pub actor: String,
     /// By which way it came.
     pub via: String,
-    /// Their remark.
+    /// Remark of whoever did it; may be empty.
     pub note: String,
     /// Further fields as JSON.
     pub body: String,
@@ -51,22 +51,22 @@ pub struct EventRow {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     pub rows: Vec<EventRow>,
-    /// State of rooms.
+    /// State that rooms read after a restart.
     pub keep: Vec<Keep>,
 }
 
 /// Selects rows of the event log.
 #[derive(Clone, Debug, Default)]
 pub struct EventQuery {
-    /// Empty: every room.
+    /// Only events of this room; empty: of every room.
     pub room: String,
     /// Only what somebody did; of every room.
     pub only_actors: bool,
     /// `None`: all keys of the room.
     pub key: Option<String>,
-    /// Inclusive lower bound.
+    /// Only events at or after this date.
     pub from: Option<UnixMillis>,
-    /// Exclusive upper bound.
+    /// Only events before this date.
     pub to: Option<UnixMillis>,
     /// Most rows; the newest are returned. `None`: no limit.
     pub limit: Option<usize>,

@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-/// The present format.
+/// The format that this version writes.
 pub const FORMAT: i64 = 2;
 
 /// Format that a step leads to, and its SQL.

@@ -8,9 +8,9 @@ use crate::web::page::escape;
 /// A time series to draw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chart {
-    /// May be empty.
+    /// Name of the drawn point; may be empty.
     pub name: String,
-    /// May be empty.
+    /// Unit of the values; may be empty.
     pub unit: String,
     /// Milliseconds since 1970, ascending, with the value; `None`: no good value.
     pub values: Vec<(i64, Option<f64>)>,

@@ -10,7 +10,7 @@ use crate::web::chart::{self, Chart};
 pub struct AlarmPage {
     /// Chinese if true, else English.
     pub zh: bool,
-    /// Such as `P1`.
+    /// Priority as it is printed, such as `P1`.
     pub priority: String,
     pub title: String,
     pub action: String,
@@ -41,7 +41,7 @@ pub struct AlarmPage {
 #[expect(clippy::struct_excessive_bools, reason = "each is a button of its own")]
 pub struct PageActions {
     pub acknowledge: bool,
-    /// Report arrival.
+    /// Whether arrival on site can be reported.
     pub arrive: bool,
     pub hand_over: bool,
     pub shelve: bool,

@@ -73,7 +73,6 @@ fn one() -> u16 {
 /// Comparison of a day's figure with a baseline of the days before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedBaseline {
-    /// The input.
     pub input: ConditionInput,
     /// How a day becomes one figure.
     pub figure: BaselineFigure,

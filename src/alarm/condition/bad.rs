@@ -21,7 +21,6 @@ pub struct Bad {
 /// The sample is bad or stale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedBad {
-    /// The input.
     pub input: ConditionInput,
     /// Causes that count; empty: any.
     pub causes: Vec<Cause>,

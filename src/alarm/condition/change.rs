@@ -24,11 +24,10 @@ pub struct Change {
 /// Change within a time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedChange {
-    /// The input.
     pub input: ConditionInput,
     /// In the unit of the point; negative: a fall.
     pub delta: f64,
-    /// The window, milliseconds.
+    /// Length of the window over which the change is taken.
     pub within_ms: u64,
 }
 

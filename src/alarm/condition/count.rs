@@ -24,11 +24,10 @@ pub struct Count {
 /// A condition became true a number of times within a period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedCount {
-    /// The condition.
+    /// The condition whose beginnings are counted.
     pub when: Box<ResolvedCondition>,
-    /// How many times.
     pub at_least: u32,
-    /// Within how long.
+    /// Length of the period in which they are counted.
     pub within_ms: u64,
 }
 

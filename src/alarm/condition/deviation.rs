@@ -25,9 +25,7 @@ pub struct Deviation {
 /// Absolute difference of two inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedDeviation {
-    /// One input.
     pub a: ConditionInput,
-    /// The other.
     pub b: ConditionInput,
     /// From this difference on.
     pub limit: f64,

@@ -22,9 +22,8 @@ pub struct Frozen {
 /// The value stays the same, bit for bit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedFrozen {
-    /// The input.
     pub input: ConditionInput,
-    /// For so long.
+    /// How long the value must have stayed the same.
     pub lasts_ms: u64,
 }
 

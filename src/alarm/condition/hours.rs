@@ -38,9 +38,7 @@ pub enum Weekday {
 /// Hours of the site's day, in minutes after midnight; `to` is exclusive, and may be before `from`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedHours {
-    /// First minute.
     pub from: u16,
-    /// End, exclusive.
     pub to: u16,
     /// Days on which it begins; empty: all.
     pub days: Vec<Weekday>,

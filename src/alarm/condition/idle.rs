@@ -23,9 +23,8 @@ pub struct NotTrueFor {
 /// The input has not been true for a period; after a restart the date says how long.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedIdle {
-    /// The input.
     pub input: ConditionInput,
-    /// For so long.
+    /// How long the input must not have been true.
     pub lasts_ms: u64,
 }
 

@@ -23,7 +23,6 @@ pub struct Is {
 /// One of the inputs, or every one, is true or one of these codes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedIs {
-    /// The inputs.
     pub inputs: Vec<ConditionInput>,
     /// Codes that fulfil the condition; empty: any value but 0.
     pub values: Vec<i64>,

@@ -22,9 +22,8 @@ pub struct Sustained {
 /// A condition holds without interruption for a period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedLasting {
-    /// The condition.
     pub when: Box<ResolvedCondition>,
-    /// For so long.
+    /// How long it must have held without interruption.
     pub lasts_ms: u64,
 }
 

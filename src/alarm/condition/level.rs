@@ -27,7 +27,6 @@ pub struct Level {
 /// The highest of the inputs at or above a limit, or the lowest at or below.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedLevel {
-    /// The inputs.
     pub inputs: Vec<ConditionInput>,
     /// `true`: at or above the limit; `false`: at or below.
     pub high: bool,

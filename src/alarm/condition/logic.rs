@@ -8,16 +8,14 @@ use std::collections::BTreeSet;
 /// All of the conditions, or one of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedGroup {
-    /// The conditions.
     pub parts: Vec<ResolvedCondition>,
     /// Whether one is enough.
     pub any: bool,
 }
 
-/// Not the condition.
+/// Holds while the condition does not; unknown stays unknown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedNot {
-    /// The condition.
     pub part: Box<ResolvedCondition>,
 }
 

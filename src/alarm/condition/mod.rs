@@ -32,14 +32,12 @@ use crate::alarm::settings::{ConditionStep, Limit};
 /// The point that a condition reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionInput {
-    /// The device.
     pub device: Arc<str>,
-    /// The point.
     pub point: Arc<str>,
 }
 
 impl ConditionInput {
-    /// `device.point`, for explanations.
+    /// The input as `device.point`, for explanations.
     pub fn name(&self) -> String {
         format!("{}.{}", self.device, self.point)
     }
@@ -60,7 +58,7 @@ pub trait ConditionSettings {
         Vec::new()
     }
 
-    /// Conditions within it.
+    /// Conditions directly within it; empty for most kinds.
     fn parts(&self) -> Vec<&Condition> {
         Vec::new()
     }
@@ -90,7 +88,7 @@ pub trait ResolvedKind: Clone + Debug + PartialEq {
     /// What it remembers between evaluations.
     type Memory: Clone + Debug;
 
-    /// An empty memory.
+    /// The memory before the first evaluation.
     fn memory(&self) -> Self::Memory;
 
     /// The points that it reads itself.
@@ -98,7 +96,7 @@ pub trait ResolvedKind: Clone + Debug + PartialEq {
         Vec::new()
     }
 
-    /// Conditions within it.
+    /// Conditions directly within it; empty for most kinds.
     fn parts(&self) -> Vec<&ResolvedCondition> {
         Vec::new()
     }
@@ -174,7 +172,7 @@ macro_rules! conditions {
                 match self { $(Self::$variant(of) => ConditionSettings::limits(of),)* }
             }
 
-            /// Conditions within it.
+            /// Conditions directly within it; empty for most kinds.
             pub fn parts(&self) -> Vec<&Condition> {
                 match self { $(Self::$variant(of) => ConditionSettings::parts(of),)* }
             }
@@ -213,7 +211,7 @@ macro_rules! conditions {
                 match self { $(Self::$variant(of) => of.inputs(),)* }
             }
 
-            /// Conditions within it.
+            /// Conditions directly within it; empty for most kinds.
             pub fn parts(&self) -> Vec<&ResolvedCondition> {
                 match self { $(Self::$variant(of) => ResolvedKind::parts(of),)* }
             }

@@ -25,13 +25,13 @@ pub struct NoEffect {
 /// Something runs, and a value does not change as it should.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedNoEffect {
-    /// What runs.
+    /// The input that says whether the equipment runs.
     pub running: ConditionInput,
-    /// What should change.
+    /// The input that should change while it runs.
     pub input: ConditionInput,
     /// Minimum expected change; negative: a fall.
     pub delta: f64,
-    /// Within so long.
+    /// Length of the window in which the change must happen.
     pub within_ms: u64,
 }
 

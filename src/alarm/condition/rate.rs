@@ -24,11 +24,10 @@ pub struct Rate {
 /// Rate of change over a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedRate {
-    /// The input.
     pub input: ConditionInput,
     /// Change per minute; negative: falling.
     pub per_min: f64,
-    /// The window, milliseconds.
+    /// Length of the window over which the rate is computed.
     pub within_ms: u64,
 }
 

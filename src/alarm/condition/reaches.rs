@@ -27,11 +27,10 @@ pub struct TimeToLimit {
 /// The value, extrapolated at its present rate, reaches a limit from below within a period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedReaches {
-    /// The input.
     pub input: ConditionInput,
-    /// The limit.
+    /// The limit, in the unit of the point.
     pub limit: f64,
-    /// Within so long.
+    /// It holds if the limit is reached within this time from now.
     pub within_ms: u64,
     /// Window over which the rate is computed.
     pub over_ms: u64,

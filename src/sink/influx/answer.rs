@@ -5,7 +5,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteAnswer {
     pub status: u16,
-    /// The `Retry-After` header.
+    /// Value of the `Retry-After` header.
     pub retry_after: Option<Duration>,
     pub body: String,
 }

@@ -23,19 +23,19 @@ use crate::sink::mqtt::settings::MqttSettings;
 /// Maximum payload of a command, bytes.
 const PAYLOAD_MAX: usize = 4_096;
 
-/// What somebody wants.
+/// A command as it comes from the broker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CommandRequest {
     /// Whether it says that somebody is there; else it acknowledges.
     #[serde(skip)]
     pub is_arrival: bool,
-    /// `rule.device`.
+    /// The alarm's key, `rule.device`.
     pub alarm: String,
-    /// Who.
+    /// The name that the sender gives; it is not verified.
     #[serde(rename = "by")]
     pub actor: String,
-    /// Why.
+    /// Reason or remark, for the event log.
     pub note: String,
     /// The token of a page, instead of all that.
     pub token: String,

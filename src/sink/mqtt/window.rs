@@ -20,7 +20,7 @@ pub enum PayloadRef {
         position: Option<Position>,
     },
     State {
-        /// Topic below `<prefix>/<site>/`.
+        /// The topic, relative to `<prefix>/<site>/`.
         subtopic: String,
         /// Whether the payload is empty, which clears the retained message.
         clears: bool,
