@@ -22,7 +22,7 @@ pub struct RulesFile {
     pub rules: BTreeMap<String, RuleSettings>,
 }
 
-/// A rule.
+/// An alarm rule: when a device of the class is in alarm, how much that matters, and what is said of it.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleSettings {
@@ -93,10 +93,10 @@ pub struct Limit {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConditionStep {
-    /// The limit.
+    /// Limit at which this step begins: a number, or the name of a number of the device, `high_m`.
     pub limit: Limit,
     /// How much it matters beyond this limit.
     pub priority: Priority,
-    /// Its own delay.
+    /// Delay before an alarm is raised at this step. Default: `on_delay` of the rule.
     pub on_delay: Option<HumanDuration>,
 }

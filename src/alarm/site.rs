@@ -41,7 +41,7 @@ impl Default for AlarmSettings {
     }
 }
 
-/// Deadlines by priority.
+/// Deadlines for each priority, P1 to P4.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[expect(missing_docs, reason = "priorities")]
@@ -58,9 +58,9 @@ pub struct Deadlines {
 pub struct Deadline {
     /// Somebody has taken it.
     pub acknowledge: Option<HumanDuration>,
-    /// Somebody is there.
+    /// Time until somebody has to be on site (`alarm arrived`), such as `15m`.
     pub arrive: Option<HumanDuration>,
-    /// It has cleared.
+    /// Time until the alarm has to have cleared, such as `24h`.
     pub resolve: Option<HumanDuration>,
 }
 

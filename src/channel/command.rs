@@ -25,7 +25,7 @@ const EX_TEMPFAIL: i32 = 75;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommandSettings {
-    /// The channel's id.
+    /// The channel's id, unique among channels: lower-case letters, digits, `-` and `_`.
     pub id: String,
     /// The program, with its whole path.
     pub program: String,

@@ -28,18 +28,18 @@ const RETRY_MS: u64 = 60_000;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmailSettings {
-    /// The channel's id.
+    /// The channel's id, unique among channels: lower-case letters, digits, `-` and `_`.
     pub id: String,
-    /// The server.
+    /// Host name of the SMTP server: `mail.example.com`, without the port.
     pub host: String,
     /// Its port. Default: 465 with `tls`, 587 with `starttls`, 25 with `none`.
     pub port: Option<u16>,
     /// How the connection is kept private.
     #[serde(default)]
     pub security: Security,
-    /// Who sends.
+    /// Address of the sender: `plantroom@example.com`.
     pub from: String,
-    /// User name.
+    /// User name for the server; without it there is no login.
     pub username: Option<String>,
     /// Password; better in a file.
     pub password: Option<String>,
@@ -47,7 +47,7 @@ pub struct EmailSettings {
     pub password_file: Option<String>,
     /// PEM file with the authorities that are trusted. Default: the system's.
     pub ca_file: Option<String>,
-    /// Messages a minute.
+    /// Most messages in a minute. Default: 40, of which 20 may go at once.
     pub per_min: Option<u32>,
 }
 

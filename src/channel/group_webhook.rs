@@ -25,7 +25,7 @@ use crate::model::time::UnixMillis;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupWebhookSettings {
-    /// The channel's id.
+    /// The channel's id, unique among channels: lower-case letters, digits, `-` and `_`.
     pub id: String,
     /// Where its service is, if not at the vendor's own address.
     #[serde(default)]

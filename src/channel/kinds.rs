@@ -146,9 +146,9 @@ channel_kinds! {
     dingtalk: Dingtalk(GroupWebhookSettings),
     /// A robot of a Feishu group.
     feishu: Feishu(GroupWebhookSettings),
-    /// E-mail.
+    /// E-mail through an SMTP server.
     email: Email(EmailSettings),
-    /// A program elsewhere.
+    /// A program elsewhere, which gets each message as JSON by HTTP POST.
     webhook: Webhook(WebhookSettings),
     /// Short messages through a modem.
     sms: Sms(SmsSettings),

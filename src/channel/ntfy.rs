@@ -35,7 +35,7 @@ const LINE_MAX: usize = 65_536;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NtfySettings {
-    /// The channel's id.
+    /// The channel's id, unique among channels: lower-case letters, digits, `-` and `_`.
     pub id: String,
     /// The server: `https://ntfy.sh`, or one of your own.
     pub url: String,

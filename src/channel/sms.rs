@@ -27,7 +27,7 @@ const RETRY_MS: u64 = 30_000;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SmsSettings {
-    /// The channel's id.
+    /// The channel's id, unique among channels: lower-case letters, digits, `-` and `_`.
     pub id: String,
     /// Its serial port: `/dev/serial/by-id/…` stays the same over a restart.
     pub port: String,
@@ -37,7 +37,7 @@ pub struct SmsSettings {
     /// Whether a P1 also rings.
     #[serde(default = "yes")]
     pub ring: bool,
-    /// Messages a minute.
+    /// Most messages in a minute. Default: 15, of which 5 may go at once.
     pub per_min: Option<u32>,
 }
 

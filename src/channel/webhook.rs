@@ -20,7 +20,7 @@ use crate::model::time::UnixMillis;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
-    /// The channel's id.
+    /// The channel's id, unique among channels: lower-case letters, digits, `-` and `_`.
     pub id: String,
     /// Where it is told.
     pub url: String,
@@ -30,7 +30,7 @@ pub struct WebhookSettings {
     pub secret_file: Option<String>,
     /// PEM file with the authorities that are trusted. Default: the system's.
     pub ca_file: Option<String>,
-    /// Messages a minute.
+    /// Most messages in a minute. Default: 180, of which 60 may go at once.
     pub per_min: Option<u32>,
 }
 

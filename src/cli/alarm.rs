@@ -16,7 +16,7 @@ use crate::model::time::{HumanDuration, UnixMillis, duration_ms};
 use crate::report::alarms;
 use crate::store::log::{self, EventQuery, EventRow};
 
-/// Options of `alarm`.
+/// Options of `alarm`: what is listed, shown or done.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -36,17 +36,17 @@ enum AlarmQuestion {
     },
     /// One alarm, and why it is as it is.
     Show {
-        /// `rule.device`.
+        /// The alarm's key, `rule.device`, as `alarm list` shows it.
         key: String,
     },
-    /// What happened.
+    /// What happened to the alarms: raised, acknowledged, cleared, and by whom.
     History {
         /// `rule.device`; all if none is named.
         key: Option<String>,
         /// From: a date, or so long ago (`24h`, `7d`).
         #[arg(long, default_value = "7d")]
         from: String,
-        /// To.
+        /// To: a date, or so long ago (`24h`). Default: now.
         #[arg(long)]
         to: Option<String>,
         /// Form of the output.
@@ -66,11 +66,11 @@ enum AlarmQuestion {
     Handover {
         #[command(flatten)]
         whose: AlarmArgs,
-        /// A person's id.
+        /// Who gets it: a person's id, as in `[[person]]`.
         #[arg(long)]
         to: String,
     },
-    /// Somebody is there.
+    /// Record that somebody is on site.
     Arrived(AlarmArgs),
     /// It is inspected: a latched alarm goes.
     Reset(AlarmArgs),
@@ -83,17 +83,17 @@ enum AlarmQuestion {
 /// An alarm, and a word on it.
 #[derive(Debug, clap::Args)]
 pub struct AlarmArgs {
-    /// `rule.device`.
+    /// The alarm's key, `rule.device`, as `alarm list` shows it.
     key: String,
     /// Why, for the record.
     #[arg(long, default_value = "")]
     note: String,
 }
 
-/// Options of `ack`.
+/// Options of `ack`: which alarms are acknowledged, and why.
 #[derive(Debug, clap::Args)]
 pub struct AckArgs {
-    /// `rule.device`.
+    /// The alarm's key, `rule.device`, as `alarm list` shows it.
     #[arg(required_unless_present_any = ["all", "device", "area", "priority"])]
     key: Option<String>,
     /// Everything that waits for somebody.
@@ -113,7 +113,7 @@ pub struct AckArgs {
     note: String,
 }
 
-/// Options of `shelve`.
+/// Options of `shelve`: which alarm, and for how long.
 #[derive(Debug, clap::Args)]
 pub struct ShelveArgs {
     #[command(flatten)]
@@ -126,7 +126,7 @@ pub struct ShelveArgs {
     off: bool,
 }
 
-/// Options of `test`.
+/// Options of `test`: which device, how long, and by whom.
 #[derive(Debug, clap::Args)]
 pub struct TestArgs {
     /// The device that is tested.
@@ -134,28 +134,28 @@ pub struct TestArgs {
     /// For how long: `30m`, at most 4 hours.
     #[arg(long = "for", default_value = "30m")]
     lasts: String,
-    /// Who tests.
+    /// Who tests, for the record. Default: whoever enters the command.
     #[arg(long, default_value = "")]
     by: String,
 }
 
-/// Options of `explain`.
+/// Options of `explain`: which alarm is explained.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
-    /// `rule.device`.
+    /// The alarm's key, `rule.device`; of a test page `page_test.PERSON`.
     key: String,
 }
 
-/// Options of `inject`.
+/// Options of `inject`: which point gets which value, and for how long.
 #[derive(Debug, clap::Args)]
 pub struct InjectArgs {
-    /// The device.
+    /// Id of the device, as in `[[device]]`.
     device: String,
-    /// Its point.
+    /// Name of its point; an alarm has to read it.
     point: String,
     /// A number, true or false.
     value: String,
-    /// For how long.
+    /// For how long: `60s`, `10m`, at most 1 hour.
     #[arg(long = "for", default_value = "60s")]
     lasts: String,
 }

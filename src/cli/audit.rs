@@ -4,13 +4,13 @@ use crate::cli::{Args as Global, CommandOutcome, alarm, history, output, page};
 use crate::model::time::UnixMillis;
 use crate::store::log::{EventQuery, EventRow};
 
-/// Options of `audit`.
+/// Options of `audit`: which period, whose actions, and the form of the output.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// From: a date, or so long ago (`24h`, `7d`).
     #[arg(long, default_value = "7d")]
     from: String,
-    /// To.
+    /// To: a date, or so long ago (`24h`). Default: now.
     #[arg(long)]
     to: Option<String>,
     /// One person or program only.

@@ -20,7 +20,7 @@ use crate::store::log;
 /// Format and version, the content of the archive's first entry.
 const FORMAT: &str = "plantroom backup 1\n";
 
-/// Options of `backup`.
+/// Options of `backup`: which file is written, and how much goes into it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The archive to write: FILE.tar.gz. It may hold passwords: only its owner can read it.
@@ -30,10 +30,10 @@ pub struct Args {
     without_history: bool,
 }
 
-/// Options of `restore`.
+/// Options of `restore`: which archive is brought back.
 #[derive(Debug, clap::Args)]
 pub struct RestoreArgs {
-    /// The archive.
+    /// The archive that `plantroom backup` wrote: FILE.tar.gz.
     file: PathBuf,
 }
 

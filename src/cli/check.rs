@@ -18,7 +18,7 @@ use crate::scan;
 use crate::sink;
 use crate::sink::mqtt::commands::CommandContext;
 
-/// Options of `check`.
+/// Options of `check`: what is printed beside the problems.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Print the read plan, wire time, the share of each bus, bytes a day and days of history.

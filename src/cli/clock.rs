@@ -3,7 +3,7 @@
 use crate::cli::{Args as Global, CommandOutcome, output, send_request};
 use crate::control::ControlRequest;
 
-/// Options of `clock`.
+/// Options of `clock`: what is done with the date.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

@@ -18,7 +18,7 @@ use crate::config::{self, builtin};
 use crate::model::time::UnixMillis;
 use crate::simulate::{serve, site};
 
-/// Options of `demo`.
+/// Options of `demo`: what the plant does, and where its values go.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -15,10 +15,10 @@ use crate::model::problem::did_you_mean;
 use crate::model::time::{UnixMillis, duration_ms};
 use crate::model::value::Value;
 
-/// Options of `history`.
+/// Options of `history`: which point, which period, and the form of the output.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// `device.point`.
+    /// The point that is read, as `device.point`.
     point: String,
     /// From: a date (2026-11-21, 2026-11-21T08:00, with or without zone), or so long ago (24h, 30m). Default: 24h.
     #[arg(long, default_value = "24h")]

@@ -65,7 +65,7 @@ pub enum LogForm {
 enum Command {
     /// Run a simulated plant, a broker, journal and gateway in one process: needs no file.
     Demo(demo::Args),
-    /// Run the gateway.
+    /// Run the gateway until Ctrl-C or SIGTERM.
     Run,
     /// Check the configuration: every problem at once.
     Check(check::Args),

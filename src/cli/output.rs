@@ -7,12 +7,12 @@ use crate::cli::{Args, CommandFailure, LogForm};
 /// How lists are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Columns of text, for people to read.
     #[default]
     Table,
-    /// For programs.
+    /// JSON, for programs to parse.
     Json,
-    /// For spreadsheets.
+    /// Comma-separated values, as spreadsheets read them.
     Csv,
 }
 

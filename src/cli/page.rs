@@ -14,7 +14,7 @@ use crate::oncall::room::{self, OncallRoom};
 use crate::oncall::rota::{self, DAY_MS, OnCallPeriod};
 use crate::store::log::{self, EventQuery, EventRow};
 
-/// Options of `page`.
+/// Options of `page`: a test page, or the list of pages.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -25,7 +25,7 @@ pub struct Args {
 enum PageAction {
     /// Page somebody for a trial: it has to be acknowledged like any other.
     Test {
-        /// A person's id.
+        /// Who is paged: a person's id, as in `[[person]]`.
         person: String,
     },
     /// What became of every page: who was told, through what, and why not.
@@ -41,7 +41,7 @@ enum PageAction {
     },
 }
 
-/// Options of `rota`.
+/// Options of `rota`: who is on call, and who stands in.
 #[derive(Debug, clap::Args)]
 pub struct RotaArgs {
     #[command(subcommand)]
@@ -64,7 +64,7 @@ enum RotaAction {
     },
     /// Somebody stands in for whoever the plan names.
     Override {
-        /// Who.
+        /// Who stands in: a person's id, as in `[[person]]`.
         person: String,
         /// The rota; not needed where there is one.
         #[arg(long)]

@@ -14,10 +14,10 @@ use crate::link::{Counters, Link};
 use crate::model::quality::Cause;
 use crate::model::time::UnixMillis;
 
-/// Options of `read`.
+/// Options of `read`: which device, which point, and the form of the output.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The device.
+    /// Id of the device, as in `[[device]]`.
     device: String,
     /// One of its points; all if none is named.
     point: Option<String>,

@@ -3,7 +3,7 @@
 use crate::cli::{CommandOutcome, output};
 use crate::config::reference;
 
-/// Options of `reference`.
+/// Options of `reference`: the page or the schema.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The JSON schema instead of the page.

@@ -22,7 +22,7 @@ use crate::model::room::Room as _;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::store::log::{EventQuery as Events, EventRow};
 
-/// Options of `replay`.
+/// Options of `replay`: which rules, and which part of the past.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// From: a date, or so long ago (`24h`, `7d`).

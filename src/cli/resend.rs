@@ -9,7 +9,7 @@ use crate::config;
 use crate::control::ControlRequest;
 use crate::model::time::UnixMillis;
 
-/// Options of `resend`.
+/// Options of `resend`: which store, and which part of the history.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The store, by its name in `[[sink.influx]]`.

@@ -19,7 +19,7 @@ use crate::scan::{self, FoundUnit};
 /// A guess with less confidence (percent) is written as a comment only.
 const CONFIDENCE_MIN: u8 = 50;
 
-/// Options of `scan`.
+/// Options of `scan`: which bus, which unit ids, and where the result is written.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// `tcp://host[:port]`, `rtu://host:port` (RTU over TCP), or `serial:/dev/serial/by-id/NAME`.

@@ -4,7 +4,7 @@ use crate::app::control_handlers::DeadLetterList;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, send_request};
 use crate::control::{ControlRequest, DeadLetterAction};
 
-/// Options of `set-aside`.
+/// Options of `set-aside`: which sink, and what is done with what it refused.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// One sink. Default: all.
@@ -12,7 +12,7 @@ pub struct Args {
     /// Send everything again; what is refused again is set aside again.
     #[arg(long, conflicts_with = "discard")]
     send: bool,
-    /// Forget everything.
+    /// Discard everything that was set aside; it cannot be sent from here again.
     #[arg(long)]
     discard: bool,
     /// Form of the output.

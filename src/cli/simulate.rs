@@ -36,7 +36,7 @@ impl SimulationSpeed {
     }
 }
 
-/// Options of `simulate`.
+/// Options of `simulate`: what the plant does, and where it is reached.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

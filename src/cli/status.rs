@@ -4,7 +4,7 @@ use crate::app::status::Status;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, send_request};
 use crate::control::ControlRequest;
 
-/// Options of `status`.
+/// Options of `status`: the form of the output.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Form of the output.

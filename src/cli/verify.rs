@@ -12,7 +12,7 @@ use crate::journal::damage::Damage;
 use crate::model::time::UnixMillis;
 use crate::{config, store};
 
-/// Options of `verify`.
+/// Options of `verify`: the form of the output.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Form of the output.

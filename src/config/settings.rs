@@ -7,21 +7,21 @@ use serde::Deserialize;
 
 use crate::link;
 
-/// The site.
+/// The site: its id, its names and its time zone.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
     /// In every topic and tag: lower-case letters, digits, `-` and `_`.
     pub id: String,
-    /// Chinese name.
+    /// Name of the site in Chinese, for people.
     pub zh: String,
-    /// English name.
+    /// Name of the site in English, for people.
     pub en: String,
     /// IANA name of its time zone.
     pub time_zone: String,
 }
 
-/// Buses and connections.
+/// Serial lines and network connections through which units are read.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Links {
@@ -70,15 +70,15 @@ pub struct Device {
     /// Where it is, for grouping: a building, a floor.
     #[serde(default)]
     pub area: String,
-    /// Chinese name.
+    /// Name of the device in Chinese, for people.
     pub zh: String,
-    /// English name.
+    /// Name of the device in English, for people.
     pub en: String,
     /// The transfer switch that feeds it, where that is not the one of its own area: its power failure explains this device's alarms.
     pub supply: Option<String>,
     /// A unit whose points are all this device's.
     pub unit: Option<String>,
-    /// Point -> `unit.point`.
+    /// Points that are taken one by one: name of the device's point -> `unit.point`, the unit and the point of its profile.
     #[serde(default)]
     pub points: BTreeMap<String, String>,
     /// What is known of it: `floor_m = 2.4`. The names are the vocabulary's.

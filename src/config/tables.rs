@@ -156,7 +156,7 @@ impl<'a> ReadKinds<'a> for LinkEntries<'a> {
 }
 
 tables! {
-    /// The site.
+    /// The site: its id, its names and its time zone.
     site: single Site,
     /// When the date may be believed.
     #[serde(default)]
@@ -164,7 +164,7 @@ tables! {
     /// Limits of the journal.
     #[serde(default)]
     journal: single journal::JournalSettings,
-    /// The health page.
+    /// The health page: metrics, and whether the gateway works.
     #[serde(default)]
     health: single web::HealthPageSettings,
     /// Who reaches this box over the network.
@@ -173,13 +173,13 @@ tables! {
     /// Who may change something through the control socket.
     #[serde(default)]
     control: single control::ControlSettings,
-    /// Buses and connections.
+    /// Serial lines and network connections through which units are read.
     #[serde(default)]
     link: links Links,
     /// What answers on the wire.
     #[serde(default)]
     unit: list UnitSettings,
-    /// Pieces of equipment.
+    /// Pieces of equipment, each of a class and with points of its own.
     #[serde(default)]
     device: list Device,
     /// Points made out of points.
@@ -191,13 +191,13 @@ tables! {
     /// What the site changes of alarm rules.
     #[serde(default)]
     alarm: list alarm::site::RuleOverride,
-    /// Where readings go.
+    /// Where readings go: MQTT brokers and time-series stores.
     #[serde(default)]
     sink: sinks sink::kinds::Sinks,
     /// Who is told: what holds for all.
     #[serde(default)]
     oncall: single oncall::settings::OncallSettings,
-    /// Who is told.
+    /// People who are told of alarms, and how each is reached.
     #[serde(default)]
     person: list oncall::settings::PersonSettings,
     /// Who is on call when.

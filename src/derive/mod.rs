@@ -40,7 +40,7 @@ pub struct DerivedSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DerivedFunction {
-    /// All inputs added.
+    /// Sum of all the inputs.
     Sum,
     /// The first less the others.
     Difference,
@@ -48,11 +48,11 @@ pub enum DerivedFunction {
     Ratio,
     /// The first as a percentage of the second.
     SharePct,
-    /// The lowest.
+    /// Lowest of all the inputs.
     Min,
-    /// The highest.
+    /// Highest of all the inputs.
     Max,
-    /// The mean.
+    /// Arithmetic mean of all the inputs.
     Mean,
     /// Change of the first a minute, over the last minute.
     RatePerMin,

@@ -15,7 +15,7 @@ pub struct TcpLink {
     pub id: String,
     /// Host name or IP address.
     pub host: String,
-    /// TCP port.
+    /// TCP port on which the device or its gateway listens.
     #[serde(default = "modbus_port")]
     pub port: u16,
     /// Longest wait for a connection, milliseconds.
@@ -53,7 +53,7 @@ pub struct TcpLink {
     pub overload: bool,
 }
 
-/// A serial line.
+/// A serial line on which RTU is spoken: `[[link.serial]]`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SerialLink {

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Parity {
-    /// No parity bit.
+    /// No parity bit in a character.
     #[default]
     None,
-    /// Even.
+    /// Even parity: the ones of a character, parity bit included, are even in number.
     Even,
-    /// Odd.
+    /// Odd parity: the ones of a character, parity bit included, are odd in number.
     Odd,
 }
 

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LocalizedText {
-    /// Chinese.
+    /// The text in Chinese, for people who read that.
     pub zh: String,
-    /// English.
+    /// The text in English, which logs and commands show too.
     pub en: String,
 }
 
@@ -51,10 +51,10 @@ impl std::fmt::Display for LocalizedText {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Language {
-    /// Chinese.
+    /// Chinese: what is written under `zh`.
     #[default]
     Zh,
-    /// English.
+    /// English: what is written under `en`.
     En,
 }
 
@@ -62,15 +62,15 @@ pub enum Language {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PointKind {
-    /// A measured quantity.
+    /// A measured quantity, such as a pressure or a current.
     Number,
     /// A cumulative register: energy, run hours, starts.
     Counter,
-    /// Yes or no.
+    /// A state that is true or false, such as a pump that runs.
     Bool,
     /// An integer with a text for each value.
     Code,
-    /// An identification.
+    /// An identification as text, such as a serial number.
     Text,
 }
 

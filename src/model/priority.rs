@@ -10,9 +10,9 @@ pub enum Priority {
     P1,
     /// Important: somebody takes it now.
     P2,
-    /// General: working hours.
+    /// General: somebody takes it in working hours; quiet hours hold it back.
     P3,
-    /// To be known.
+    /// For information: told once a day, in the digest.
     P4,
 }
 

@@ -15,11 +15,11 @@ use crate::model::time::HumanDuration;
 pub struct PersonSettings {
     /// Unique: lower-case letters, digits, `-` and `_`.
     pub id: String,
-    /// Chinese name.
+    /// Name of the person in Chinese, for people.
     pub zh: String,
-    /// English name.
+    /// Name of the person in English, for people.
     pub en: String,
-    /// What they read.
+    /// Language of the messages and pages that they get: `zh` or `en`.
     #[serde(default)]
     pub language: Language,
     /// What they are: `role:manager` in a chain means everybody who is.
@@ -33,7 +33,7 @@ pub struct PersonSettings {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Contact {
-    /// A channel's id.
+    /// Id of the channel that is used, as in `[[channel.sms]]`.
     pub channel: String,
     /// Where: a phone number, a topic, an address; for a robot the mobile number or user id that it mentions.
     #[serde(default)]
@@ -50,11 +50,11 @@ pub struct RotaSettings {
     pub shift: Vec<ShiftSettings>,
 }
 
-/// A shift.
+/// A shift of a rota: who is on call, on which days, from when to when.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShiftSettings {
-    /// Who take turns.
+    /// Ids of the persons who take turns, in this order; with one person there are no turns.
     pub people: Vec<String>,
     /// How often they do.
     #[serde(default)]
@@ -87,16 +87,16 @@ pub enum Turn {
     Weekly,
 }
 
-/// Days.
+/// Days on which a shift begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Days {
-    /// Every day.
+    /// Every day, holidays and weekends too.
     #[default]
     All,
     /// Working days: Monday to Friday without holidays, and the days that make up for them.
     Working,
-    /// The others.
+    /// Days that are not working days: weekends and holidays, without the days that make up for them.
     Free,
 }
 
@@ -183,7 +183,7 @@ pub struct Chain {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepSettings {
-    /// Whom it tells.
+    /// Whom it tells, one or more: a rota's id, `next:ROTA`, `role:ROLE`, `person:ID` or `channel:ID`.
     pub tell: Vec<StepTarget>,
     /// Channels that are tried, in this order; empty: each person's own ways.
     #[serde(default)]

@@ -25,7 +25,7 @@ pub enum Order {
     /// High word first, high byte first: Modbus as specified.
     #[serde(rename = "ABCD")]
     Abcd,
-    /// Low word first.
+    /// Low word first, high byte first in each word.
     #[serde(rename = "CDAB")]
     Cdab,
     /// High word first, bytes of each word swapped.
@@ -90,7 +90,7 @@ pub enum Charset {
     Utf8,
     /// GBK, as Chinese controllers have it.
     Gbk,
-    /// ISO 8859-1.
+    /// ISO 8859-1: each byte is one character.
     Latin1,
 }
 

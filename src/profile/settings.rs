@@ -9,7 +9,7 @@ use crate::model::line::Parity;
 use crate::model::point::LocalizedText;
 use crate::profile::{Charset, DateLayout, Order};
 
-/// A profile: `config/profiles/NAME.toml`.
+/// What the registers of a kind of device mean: `config/profiles/NAME.toml`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileFile {
@@ -17,9 +17,9 @@ pub struct ProfileFile {
     pub format: u32,
     /// The same as the file's name.
     pub name: String,
-    /// Who makes it.
+    /// Name of the device's maker, for people.
     pub maker: String,
-    /// Which models.
+    /// Models that it is for, in words: `CIM 200, CIM 500 (single pump)`.
     pub model: String,
     /// Whose vocabulary its points come from; `any` for a module that serves many classes.
     pub class: String,
@@ -35,7 +35,7 @@ pub struct ProfileFile {
     pub notes: String,
     /// What the maker delivers.
     pub serial: Option<SerialDefaults>,
-    /// Reading rules.
+    /// How registers are read: function, order of words, limits of one read.
     #[serde(default)]
     pub read: ReadSettings,
     /// Read once after each connect to choose a variant.
@@ -45,7 +45,7 @@ pub struct ProfileFile {
     pub variants: BTreeMap<String, VariantSettings>,
     /// Poll groups: name -> how often.
     pub groups: BTreeMap<String, String>,
-    /// The points.
+    /// Points of the device: name in the vocabulary of the class, or `x_…` for a maker's extra -> where it is read.
     #[serde(default)]
     pub points: BTreeMap<String, PointSettings>,
 }
@@ -54,12 +54,12 @@ pub struct ProfileFile {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SerialDefaults {
-    /// Bits per second.
+    /// Speed in bits per second, where the link sets none.
     pub baud: u32,
     /// none, even or odd.
     #[serde(default)]
     pub parity: Parity,
-    /// 1 or 2.
+    /// Stop bits of a character: 1 or 2. Default 1.
     #[serde(default = "one")]
     pub stop_bits: u8,
 }
@@ -102,13 +102,13 @@ pub struct ReadSettings {
 pub struct AtomicSettings {
     /// First address, before `base` is subtracted.
     pub address: u32,
-    /// Registers or bits.
+    /// Length in registers, or in bits for functions 1 and 2; it has to fit into one read.
     pub count: u16,
     /// Function code, where it differs from `[read]`.
     pub function: Option<u8>,
 }
 
-/// A variant.
+/// A variant of the device: what differs where the ident has certain values.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VariantSettings {
@@ -128,9 +128,9 @@ pub struct VariantSettings {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum IdentValue {
-    /// A number.
+    /// The ident is this integer.
     Number(i64),
-    /// A text.
+    /// The ident, as it is printed, is this text.
     Text(String),
 }
 
@@ -174,7 +174,7 @@ pub enum Type {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum CharsSetting {
-    /// 1 or 2.
+    /// 2: two, high byte first. 1: one, in the low byte.
     Number(u8),
     /// `swapped`: two, low byte first.
     Word(String),
@@ -223,7 +223,7 @@ pub struct PointSettings {
     pub sentinels: Option<BTreeMap<String, String>>,
     /// Lowest and highest value that can be true.
     pub range: Option<[f64; 2]>,
-    /// Poll group.
+    /// Poll group, one of `[groups]`; not needed where there is only one.
     pub group: Option<String>,
     /// Where a counter rolls over, in the unit of the point, written as text.
     pub modulus: Option<String>,
@@ -276,9 +276,9 @@ impl PointSettings {
 #[derive(Clone, Debug, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMany {
-    /// One factor.
+    /// One register with the factor.
     One(ScaleFromSettings),
-    /// Several, multiplied.
+    /// Several registers, whose factors are multiplied.
     Many(Vec<ScaleFromSettings>),
 }
 
@@ -320,7 +320,7 @@ impl OneOrMany {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScaleFromSettings {
-    /// Its address.
+    /// Address of the register with the factor, before `base` is subtracted.
     pub address: u32,
     /// An integer or float type. Default u16.
     #[serde(rename = "type", default = "u16_type")]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::model::point::{LocalizedText, PointKind, Retention};
 use crate::model::problem::Finding;
 
-/// A class: `config/vocabulary/CLASS.toml`.
+/// Points and numbers of a class of devices: `config/vocabulary/CLASS.toml`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClassFile {
@@ -17,9 +17,9 @@ pub struct ClassFile {
     pub format: u32,
     /// The same as the file's name.
     pub class: String,
-    /// Chinese.
+    /// Name of the class in Chinese.
     pub zh: String,
-    /// English.
+    /// Name of the class in English.
     pub en: String,
     /// What a device of this class can measure or say.
     pub points: BTreeMap<String, PointEntry>,

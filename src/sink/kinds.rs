@@ -87,7 +87,7 @@ macro_rules! sink_kinds {
             $($variant($settings),)*
         }
 
-        /// Where readings go.
+        /// Where readings go: a list for each kind of sink.
         #[derive(Debug, Default, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct Sinks {
@@ -130,8 +130,8 @@ macro_rules! sink_kinds {
 }
 
 sink_kinds! {
-    /// MQTT brokers.
+    /// MQTT brokers that get readings and states.
     mqtt: Mqtt(MqttSettings),
-    /// Time-series stores.
+    /// Time-series stores that take InfluxDB line protocol.
     influx: Influx(InfluxSettings),
 }

@@ -65,7 +65,7 @@ pub struct Token {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum May {
-    /// Read.
+    /// Read the alarms, and nothing else.
     #[default]
     Read,
     /// Read, take alarms, and say that somebody is there.

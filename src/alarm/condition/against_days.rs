@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BaselineFigure {
-    /// The lowest value.
+    /// Lowest value within the counted hours.
     Min,
-    /// The highest value.
+    /// Highest value within the counted hours.
     Max,
     /// The mean over time.
     Mean,
@@ -27,9 +27,9 @@ pub enum BaselineFigure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Centre {
-    /// The middle one.
+    /// Middle one of the days' figures: a single odd day does not move it.
     Median,
-    /// The mean.
+    /// Arithmetic mean of the days' figures.
     Mean,
 }
 
@@ -37,14 +37,14 @@ pub enum Centre {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
-    /// The point.
+    /// Name of the point whose days are compared.
     pub point: String,
     /// What is taken of each day.
     pub figure: BaselineFigure,
     /// From this hour of the site's day; default: the whole day.
     #[serde(default = "midnight")]
     pub from: String,
-    /// To this hour.
+    /// To this hour, exclusive and later than `from`; default: the end of the day, `24:00`.
     #[serde(default = "end_of_day")]
     pub to: String,
     /// How many days before.

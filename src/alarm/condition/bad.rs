@@ -11,7 +11,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bad {
-    /// The point.
+    /// Name of the point whose samples are watched for being bad or stale.
     pub point: String,
     /// Reasons that are meant; without them: any.
     #[serde(default)]

@@ -13,11 +13,11 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// The point.
+    /// Name of the point whose change is measured.
     pub point: String,
     /// By how much; negative: a fall.
     pub by: f64,
-    /// Within how long.
+    /// Length of the window in which the change is measured, such as `1h`; above 0.
     pub within: HumanDuration,
 }
 

@@ -13,11 +13,11 @@ use std::collections::VecDeque;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Count {
-    /// What.
+    /// Condition that is counted: once each time it becomes true after it was false.
     pub when: Box<Condition>,
-    /// How many times.
+    /// How many times it must become true within the window; 1 or more.
     pub at_least: u32,
-    /// Within how long.
+    /// Length of the sliding window, such as `10m`; above 0.
     pub within: HumanDuration,
 }
 

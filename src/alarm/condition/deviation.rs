@@ -11,9 +11,9 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deviation {
-    /// The point.
+    /// Name of one of the two points.
     pub point: String,
-    /// The other.
+    /// Name of the point that it is compared with.
     pub from: String,
     /// From what difference on, in either direction.
     pub limit: Limit,

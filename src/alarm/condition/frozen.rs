@@ -12,9 +12,9 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Frozen {
-    /// The point.
+    /// Name of the point whose value must not stand still.
     pub point: String,
-    /// For how long.
+    /// How long the value must be exactly the same, such as `6h`; the time starts anew after a bad or stale sample.
     #[serde(rename = "for")]
     pub lasts: HumanDuration,
 }

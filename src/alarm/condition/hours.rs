@@ -13,7 +13,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hours {
-    /// `02:00`.
+    /// Beginning, on the clock of the site: `02:00`.
     pub from: String,
     /// `04:00`, which is not within.
     pub to: String,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotTrueFor {
-    /// The point.
+    /// Name of the point that should be true now and then.
     pub point: String,
     /// For how long it was not true.
     #[serde(rename = "for")]

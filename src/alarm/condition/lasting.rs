@@ -12,10 +12,10 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sustained {
-    /// For how long.
+    /// How long the condition must hold, such as `10m`.
     #[serde(rename = "for")]
     pub lasts: HumanDuration,
-    /// What.
+    /// Condition that must hold all that time; an unknown result is a break.
     pub when: Box<Condition>,
 }
 

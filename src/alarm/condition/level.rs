@@ -14,7 +14,7 @@ use serde::Deserialize;
 pub struct Level {
     /// The point; `pump{*}_x` is whichever of them.
     pub point: String,
-    /// The limit.
+    /// Limit, in the unit of the point: `1.6`, or the name of a number of the device, `high_m`. Either this or `steps`.
     pub limit: Option<Limit>,
     /// Several limits, each with its priority.
     #[serde(default)]

@@ -304,7 +304,7 @@ conditions! {
     deviation: Deviation(deviation::Deviation => deviation::ResolvedDeviation),
     /// The value did not change for so long.
     frozen: Frozen(frozen::Frozen => frozen::ResolvedFrozen),
-    /// Stale or bad.
+    /// The samples of a point are stale or bad: there is no value to rely on.
     bad: Bad(bad::Bad => bad::ResolvedBad),
     /// The device does not answer.
     offline: Offline(offline::Offline => offline::ResolvedOffline),
@@ -324,10 +324,10 @@ conditions! {
     lasting: Lasting(lasting::Sustained => lasting::ResolvedLasting),
     /// Within these hours of the site's day.
     hours: Hours(hours::Hours => hours::ResolvedHours),
-    /// All of them.
+    /// All conditions of the list hold; it has at least one.
     all: All(Vec<Condition> => logic::ResolvedGroup),
     /// At least one of them. Those whose points the device lacks are left out.
     any: Any(Vec<Condition> => logic::ResolvedGroup),
-    /// Not this.
+    /// The condition does not hold; while its result is unknown, so is this one's.
     not: Not(Box<Condition> => logic::ResolvedNot),
 }

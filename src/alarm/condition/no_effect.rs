@@ -12,13 +12,13 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoEffect {
-    /// What runs.
+    /// Name of the point that is true while the equipment runs.
     pub running: String,
-    /// What should change.
+    /// Name of the point whose value should change meanwhile.
     pub point: String,
     /// By at least so much; negative: a fall.
     pub by: f64,
-    /// Within so long.
+    /// Time in which the change must be seen while it runs, such as `10m`.
     pub within: HumanDuration,
 }
 

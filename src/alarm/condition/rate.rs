@@ -13,7 +13,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// The point.
+    /// Name of the point whose rate of change is measured.
     pub point: String,
     /// Change a minute; negative: falling.
     pub per_min: f64,

@@ -14,11 +14,11 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimeToLimit {
-    /// The point.
+    /// Name of the point that comes nearer to the limit.
     pub point: String,
     /// The limit, from below.
     pub limit: Limit,
-    /// Within so long.
+    /// The condition holds when the limit is at most this time away, such as `30m`.
     pub within: HumanDuration,
     /// Over how long the rate is reckoned.
     pub rate_over: HumanDuration,

@@ -24,22 +24,22 @@ pub struct InfluxSettings {
     /// `v2`: `/api/v2/write` (InfluxDB 2 and 3, VictoriaMetrics). `v1`: `/write` (InfluxDB 1.x).
     #[serde(default)]
     pub api: Api,
-    /// v2: the organisation.
+    /// v2: the organisation that the bucket belongs to; empty where the store has none.
     #[serde(default)]
     pub org: String,
-    /// v2: the bucket.
+    /// v2: the bucket that values are written into; needed with v2.
     #[serde(default)]
     pub bucket: String,
     /// v2: the token; better in a file.
     pub token: Option<String>,
     /// v2: file that holds the token.
     pub token_file: Option<String>,
-    /// v1: the database.
+    /// v1: the database that values are written into; needed with v1.
     #[serde(default)]
     pub database: String,
     /// v1: the retention policy. Default: the database's own.
     pub retention_policy: Option<String>,
-    /// v1: user name.
+    /// v1: user name; without it there is no login.
     pub username: Option<String>,
     /// v1: password; better in a file.
     pub password: Option<String>,
@@ -65,7 +65,7 @@ pub struct InfluxSettings {
     /// Most values a second of the past, when an outage is made up for; live values go first and count extra.
     #[serde(default = "ten_thousand")]
     pub backfill_points_per_s: u64,
-    /// Report by exception.
+    /// Report by exception: which changes are too small to be sent. Default: every value is sent.
     #[serde(default)]
     pub report: report::ReportSettings,
 }
@@ -74,10 +74,10 @@ pub struct InfluxSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Api {
-    /// `/api/v2/write`.
+    /// `/api/v2/write`: InfluxDB 2 and 3, VictoriaMetrics.
     #[default]
     V2,
-    /// `/write`.
+    /// `/write`: InfluxDB 1.x, with a database.
     V1,
 }
 

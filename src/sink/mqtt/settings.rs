@@ -13,7 +13,7 @@ use crate::sink::mqtt::commands::CommandContext;
 use crate::sink::report;
 use tokio_util::sync::CancellationToken;
 
-/// A broker: `[[sink.mqtt]]`.
+/// An MQTT broker that gets readings and states: `[[sink.mqtt]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MqttSettings {
@@ -31,7 +31,7 @@ pub struct MqttSettings {
     pub retain: bool,
     /// Client id, of this sink alone. Default: `plantroom-`, the site's id and the sink's name.
     pub client_id: Option<String>,
-    /// User name.
+    /// User name for the broker; without it there is no login, and a password is an error.
     pub username: Option<String>,
     /// Password; better in a file.
     pub password: Option<String>,
@@ -61,18 +61,18 @@ pub struct MqttSettings {
     /// Whether commands are taken from this broker: whoever may publish below `…/command/` can take alarms.
     #[serde(default)]
     pub commands: bool,
-    /// Report by exception.
+    /// Report by exception: which changes are too small to be sent. Default: every value is sent.
     #[serde(default)]
     pub report: report::ReportSettings,
 }
 
-/// Version of MQTT.
+/// Version of the MQTT protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Version {
-    /// 5.
+    /// MQTT 5, with reasons for refusals.
     #[serde(rename = "5")]
     V5,
-    /// 3.1.1.
+    /// MQTT 3.1.1, for brokers that do not understand 5.
     #[serde(rename = "3.1.1")]
     V311,
 }
