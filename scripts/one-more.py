@@ -106,9 +106,9 @@ CONDITION = '''//! A condition that never holds.
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation};
+use crate::alarm::evaluator::{EvaluationContext, Evaluation, Evaluator, Truth, evaluation};
 
 /// A dummy of one point.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -129,7 +129,7 @@ impl ConditionSettings for Dummy {
     fn points(&self) -> Vec<&str> {
         vec![&self.point]
     }
-    fn resolve(&self, _: &str, b: &Builder<'_>) -> Result<ResolvedDummy, Missing> {
+    fn resolve(&self, _: &str, b: &RuleBuilder<'_>) -> Result<ResolvedDummy, Missing> {
         Ok(ResolvedDummy { input: b.input(&self.point)? })
     }
 }
@@ -140,7 +140,7 @@ impl ResolvedKind for ResolvedDummy {
     fn inputs(&self) -> Vec<&ConditionInput> {
         vec![&self.input]
     }
-    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, slots: &[usize], _: &mut [Evaluator]) -> Evaluation {
+    fn evaluate(&self, (): &mut (), c: &mut EvaluationContext<'_>, slots: &[usize], _: &mut [Evaluator]) -> Evaluation {
         evaluation(Truth::No, c.number(slots[0]).ok(), None)
     }
     fn describe(&self) -> String {
@@ -151,7 +151,7 @@ impl ResolvedKind for ResolvedDummy {
 
 ROOM = '''//! A room of rules that finds something at every reading.
 use crate::model::effects::Effects;
-use crate::model::room::{Board, Change, Finding, Input, Room, Start};
+use crate::model::room::{Board, Finding, Input, Reconfiguration, Room, Start};
 use crate::model::time::{MonotonicMillis, Now};
 
 /// The room.
@@ -164,7 +164,7 @@ impl Room for DummyRoom {
     fn build((): &(), _: Start<'_>, _: &mut Vec<String>) -> Self {
         Self
     }
-    fn reconfigure(&mut self, (): &(), _: Change<'_>, _: &mut Board, _: &mut Effects) {}
+    fn reconfigure(&mut self, (): &(), _: Reconfiguration<'_>, _: &mut Board, _: &mut Effects) {}
     fn step(&mut self, _: Now, input: Input<'_>, board: &mut Board, _: &mut Effects) {
         if let Input::Reading(reading) = input {
             let device = reading.stream.device.clone();

@@ -65,7 +65,7 @@ fn one(
     index: Option<u32>,
 ) -> Result<AlarmDefinition, Missing> {
     let fill = |text: &str| index.map_or_else(|| text.to_string(), |n| text.replace("{n}", &n.to_string()));
-    let b = Builder { subject, index };
+    let b = RuleBuilder { subject, index };
     let when = rule.when.resolve(&b)?;
     let only = rule.only.as_ref().map(|c| c.resolve(&b)).transpose()?;
     let not = rule.unless.as_ref().and_then(|c| c.resolve(&b).ok()).map(negated);
@@ -118,12 +118,12 @@ fn negated(condition: ResolvedCondition) -> ResolvedCondition {
 }
 
 /// Resolves names of a rule for one device.
-pub struct Builder<'a> {
+pub struct RuleBuilder<'a> {
     pub(super) subject: &'a RuleSubject<'a>,
     index: Option<u32>,
 }
 
-impl Builder<'_> {
+impl RuleBuilder<'_> {
     pub(super) fn input(&self, name: &str) -> Result<ConditionInput, Missing> {
         let name = self.index.map_or_else(|| name.to_string(), |n| name.replace("{n}", &n.to_string()));
         if self.subject.points.contains(name.as_str()) {

@@ -33,7 +33,7 @@ pub struct Evaluation {
 }
 
 /// Everything an evaluator may look at, and what it reports back besides its result.
-pub struct Context<'a> {
+pub struct EvaluationContext<'a> {
     pub latest: &'a Latest,
     /// Trial samples, which take precedence over `latest`.
     pub injected: &'a Injected,
@@ -48,7 +48,7 @@ pub struct Context<'a> {
     pub used_injected: bool,
 }
 
-impl Context<'_> {
+impl EvaluationContext<'_> {
     /// Requests another evaluation at this moment.
     pub(super) fn wake_at(&mut self, at: MonotonicMillis) {
         if at > self.now.mono {
@@ -127,7 +127,7 @@ impl Evaluator {
     }
 
     /// Evaluates the condition and remembers the result.
-    pub fn evaluate(&mut self, c: &mut Context<'_>) -> Evaluation {
+    pub fn evaluate(&mut self, c: &mut EvaluationContext<'_>) -> Evaluation {
         let Self { node, slots, memory, parts, .. } = self;
         // `new` gives each node the memory of its kind.
         let result = memory.evaluate(node, c, slots, parts);
@@ -171,7 +171,7 @@ pub(super) fn reaches_threshold(change: f64, by: f64) -> bool {
 }
 
 pub(super) fn windowed(
-    c: &mut Context<'_>,
+    c: &mut EvaluationContext<'_>,
     slot: usize,
     window: &mut SampleWindow,
     of: impl FnOnce(&SampleWindow) -> Result<(bool, f64, f64), Cause>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::alarm::alarm_flood::Chatter;
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth};
 use crate::alarm::life::{Alarm, Debounce};
 use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::alarm::restore::RestoredState;
@@ -60,7 +60,7 @@ impl Live {
         self.debounces.iter().rposition(|s| s.on).map_or(0, |k| u8::try_from(k + 1).unwrap_or(u8::MAX))
     }
 
-    pub(super) fn evaluate(&mut self, context: &mut Context<'_>) -> Evaluation {
+    pub(super) fn evaluate(&mut self, context: &mut EvaluationContext<'_>) -> Evaluation {
         let only = self.enable_if.as_mut().map(|j| j.evaluate(context).truth);
         if only == Some(Truth::No) {
             // A change counts only while the rule is enabled: fuel used during a run is no loss afterwards.

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use crate::alarm::evaluator::Context;
+use crate::alarm::evaluator::EvaluationContext;
 
 /// Parses `02:30` into minutes after midnight; `24:00` is the end of the day.
 pub fn minute(text: &str) -> Option<u16> {
@@ -12,7 +12,7 @@ pub fn minute(text: &str) -> Option<u16> {
 }
 
 /// The site's date and minute of the day; `None` while the date is not trusted.
-pub(super) fn local(c: &Context<'_>) -> Option<(Date, u16)> {
+pub(super) fn local(c: &EvaluationContext<'_>) -> Option<(Date, u16)> {
     if !c.now.wall_trusted {
         return None;
     }
@@ -24,7 +24,7 @@ pub(super) fn local(c: &Context<'_>) -> Option<(Date, u16)> {
 
 /// Schedules an evaluation at the next of these minutes of the day, within an hour at most, so that changes of daylight saving time
 /// are met.
-pub(super) fn wake_at_next(c: &mut Context<'_>, minute: u16, borders: [u16; 2]) {
+pub(super) fn wake_at_next(c: &mut EvaluationContext<'_>, minute: u16, borders: [u16; 2]) {
     let until = |border: u16| match (border % 1_440 + 1_440 - minute) % 1_440 {
         0 => 1_440,
         minutes => minutes,

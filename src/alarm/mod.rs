@@ -54,7 +54,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alarm::alarm_flood::{AlarmFloodDetector, Chatter};
 use crate::alarm::condition::ConditionInput;
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth};
 use crate::alarm::inject::Injected;
 use crate::alarm::life::{Alarm, Debounce, LifeStep, ms};
 use crate::alarm::live::Live;
@@ -286,7 +286,7 @@ impl Alarms {
     fn condition(&mut self, i: usize, now: Now, out: &mut AlarmOutput) -> (Evaluation, Option<MonotonicMillis>, bool) {
         let live = &mut self.live[i];
         let (held, explained) = (live.debounced_step(), live.suppresses);
-        let mut context = Context {
+        let mut context = EvaluationContext {
             latest: &self.latest,
             injected: &self.injected,
             now,

@@ -13,7 +13,7 @@ use crate::model::directory::Directory;
 use crate::model::effects::{Effects, Keep, LogEvent};
 use crate::model::page::is_test;
 use crate::model::point::LocalizedText;
-use crate::model::room::{Board, Change, Input, Room, SNAPSHOT, Start, kept_value};
+use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Start, kept_value};
 use crate::model::text::format_number;
 use crate::model::time::{MonotonicMillis, Now};
 use crate::presentation::alarm_text::{AlarmTextValues, alarm_text};
@@ -67,7 +67,7 @@ impl Room for AlarmRoom {
         }
     }
 
-    fn reconfigure(&mut self, plan: &AlarmPlan, change: Change<'_>, board: &mut Board, effects: &mut Effects) {
+    fn reconfigure(&mut self, plan: &AlarmPlan, change: Reconfiguration<'_>, board: &mut Board, effects: &mut Effects) {
         self.directory = Arc::clone(change.directory);
         let mut out = AlarmOutput::default();
         if self.plan.rules != plan.rules {

@@ -37,7 +37,7 @@ pub fn engine_plan(configuration: &Configuration, tokens: &Arc<PageTokens>) -> E
 
 /// Names of devices and people.
 fn directory(configuration: &Configuration) -> Directory {
-    let device = |d: &crate::config::Device| DeviceInfo {
+    let device = |d: &crate::config::ConfiguredDevice| DeviceInfo {
         name: LocalizedText::both(&*d.zh, &*d.en),
         area: d.area.clone(),
         class: d.class.clone(),

@@ -125,10 +125,10 @@ impl App {
             shared,
             writer: Some(writer),
             pollers,
-            engine_tasks: engine_tasks,
+            engine_tasks,
             channels,
-            outbox_tasks: outbox_tasks,
-            outputs: outputs,
+            outbox_tasks,
+            outputs,
             reloads_wanted,
         };
         app.start_engine_tasks(queue, returned);
@@ -377,7 +377,7 @@ fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {
 
 /// Class and area of each device, including the gateway itself.
 fn device_tags(configuration: &Configuration) -> DeviceTagsById {
-    let place = |d: &crate::config::Device| DeviceTags { class: d.class.clone(), area: d.area.clone() };
+    let place = |d: &crate::config::ConfiguredDevice| DeviceTags { class: d.class.clone(), area: d.area.clone() };
     let gateway = ("gateway".to_string(), DeviceTags { class: "gateway".to_string(), area: String::new() });
     configuration.devices.iter().map(|(id, d)| (id.clone(), place(d))).chain([gateway]).collect()
 }

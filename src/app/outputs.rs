@@ -31,7 +31,7 @@ impl App {
         };
         // Creates the cursor now: a new sink starts here, even if its task is scheduled later.
         let _begins_here = self.shared.journal.position(&settings.cursor());
-        let (aside, again) = (common.dead_letters.clone(), common.resend.clone());
+        let (dead_letters, again) = (common.dead_letters.clone(), common.resend.clone());
         let runs = settings.clone();
         let task = self.outputs.spawn(&format!("sink {name}"), move |stop| runs.run(common.clone(), stop));
         let commands = settings.takes_commands().then(|| {
@@ -53,7 +53,7 @@ impl App {
         lock(&self.shared.adapters.sinks).push(SinkHandle {
             settings,
             health,
-            dead_letters: aside,
+            dead_letters,
             resend: again,
             device_tags: places,
             task,

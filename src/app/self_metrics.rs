@@ -340,7 +340,7 @@ fn sink_points(shared: &Shared) -> HealthPoints {
     let lag = sinks.iter().map(|s| s.health.lag.load(Ordering::Relaxed)).max().unwrap_or(0);
     let lag_ms = sinks.iter().map(|s| s.health.lag_ms.load(Ordering::Relaxed)).max().unwrap_or(0);
     let sum = |of: fn(&super::SinkHandle) -> u64| sinks.iter().map(of).sum::<u64>();
-    let aside = sum(|s| s.health.dead_lettered.load(Ordering::Relaxed));
+    let dead_letters = sum(|s| s.health.dead_lettered.load(Ordering::Relaxed));
     let dropped = sum(|s| {
         s.health.too_old.load(Ordering::Relaxed) + s.health.undated.load(Ordering::Relaxed) + s.dead_letters.dropped()
     });
@@ -352,7 +352,7 @@ fn sink_points(shared: &Shared) -> HealthPoints {
         ("sinks_paused", PointKind::Number, integer(paused)),
         ("backlog_readings", PointKind::Number, integer(lag)),
         ("sink_lag_s", PointKind::Number, tenths(lag_ms / 100)),
-        ("sink_set_aside", PointKind::Counter, integer(aside)),
+        ("sink_set_aside", PointKind::Counter, integer(dead_letters)),
         ("sink_dropped", PointKind::Counter, integer(dropped)),
         ("sink_refused", PointKind::Number, integer(refused)),
         ("sinks_clashing", PointKind::Number, integer(clashing)),

@@ -201,7 +201,7 @@ fn table(shared: &Shared) -> (String, usize, usize) {
         }
     }
     let states = shared.adapters.retained_topics.get();
-    let row = |device: &config::Device| {
+    let row = |device: &config::ConfiguredDevice| {
         let points = latest.get(&*device.id);
         let state = states.get(&format!("{}/status", device.id)).and_then(|j| j.split('"').nth(3)).unwrap_or("-");
         let shown = SHOWN.iter().filter_map(|name| Some(format!("{name} {}", points?.get(*name)?)));

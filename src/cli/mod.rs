@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, global = true, value_enum, default_value_t = LogForm::Auto)]
     pub log: LogForm,
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 /// How the log is written.
@@ -62,7 +62,7 @@ pub enum LogForm {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run a simulated plant, a broker, journal and gateway in one process: needs no file.
     Demo(demo::Args),
     /// Run the gateway until Ctrl-C or SIGTERM.
@@ -232,32 +232,32 @@ pub fn main() -> ExitCode {
     };
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let outcome = match &args.command {
-        Command::Demo(demo) => demo::run(&args, demo),
-        Command::Run => run::run(&args),
-        Command::Check(check) => check::run(&args, check),
-        Command::Read(read) => read::run(&args, read),
-        Command::Scan(of) => scan::run(&args, of),
-        Command::Simulate(simulate) => simulate::run(&args, simulate),
-        Command::Status(status) => status::run(&args, status),
-        Command::History(history) => history::run(&args, history),
-        Command::Alarm(a) => alarm::run(&args, a),
-        Command::Replay(a) => replay::run(&args, a),
-        Command::Ack(a) => alarm::acknowledge(&args, a),
-        Command::Shelve(a) => alarm::shelve(&args, a),
-        Command::Test(a) => alarm::test(&args, a),
-        Command::Audit(of) => audit::run(&args, of),
-        Command::Explain(a) => alarm::explain(&args, a),
-        Command::Page(a) => page::run(&args, a),
-        Command::Rota(a) => page::rota(&args, a),
-        Command::Inject(a) => alarm::inject(&args, a),
-        Command::SetAside(args_of) => set_aside::run(&args, args_of),
-        Command::Verify(of) => verify::run(&args, of),
-        Command::Resend(of) => resend::run(&args, of),
-        Command::Reload => reload::run(&args),
-        Command::Backup(of) => backup::run(&args, of),
-        Command::Restore(of) => backup::restore(&args, of),
-        Command::Clock(clock) => clock::run(&args, clock),
-        Command::Reference(reference) => reference::run(reference),
+        CliCommand::Demo(demo) => demo::run(&args, demo),
+        CliCommand::Run => run::run(&args),
+        CliCommand::Check(check) => check::run(&args, check),
+        CliCommand::Read(read) => read::run(&args, read),
+        CliCommand::Scan(of) => scan::run(&args, of),
+        CliCommand::Simulate(simulate) => simulate::run(&args, simulate),
+        CliCommand::Status(status) => status::run(&args, status),
+        CliCommand::History(history) => history::run(&args, history),
+        CliCommand::Alarm(a) => alarm::run(&args, a),
+        CliCommand::Replay(a) => replay::run(&args, a),
+        CliCommand::Ack(a) => alarm::acknowledge(&args, a),
+        CliCommand::Shelve(a) => alarm::shelve(&args, a),
+        CliCommand::Test(a) => alarm::test(&args, a),
+        CliCommand::Audit(of) => audit::run(&args, of),
+        CliCommand::Explain(a) => alarm::explain(&args, a),
+        CliCommand::Page(a) => page::run(&args, a),
+        CliCommand::Rota(a) => page::rota(&args, a),
+        CliCommand::Inject(a) => alarm::inject(&args, a),
+        CliCommand::SetAside(args_of) => set_aside::run(&args, args_of),
+        CliCommand::Verify(of) => verify::run(&args, of),
+        CliCommand::Resend(of) => resend::run(&args, of),
+        CliCommand::Reload => reload::run(&args),
+        CliCommand::Backup(of) => backup::run(&args, of),
+        CliCommand::Restore(of) => backup::restore(&args, of),
+        CliCommand::Clock(clock) => clock::run(&args, clock),
+        CliCommand::Reference(reference) => reference::run(reference),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

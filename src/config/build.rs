@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::Device;
+use crate::config::ConfiguredDevice;
 use crate::config::builtin::Catalogue;
 use crate::link::settings::LinkSettings;
 use crate::model::point::{Encoding, PointKind, PointMeta, Stream};
@@ -21,7 +21,7 @@ pub struct UnitEntry<'a> {
 pub fn buses(
     links: &[LinkSettings],
     units: &BTreeMap<&str, UnitEntry<'_>>,
-    devices: &BTreeMap<String, Device>,
+    devices: &BTreeMap<String, ConfiguredDevice>,
     catalogue: &Catalogue,
 ) -> Vec<BusConfig> {
     let bus = |link: &LinkSettings| {
@@ -32,7 +32,7 @@ pub fn buses(
     links.iter().map(bus).collect()
 }
 
-fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, Device>, catalogue: &Catalogue) -> UnitConfig {
+fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, ConfiguredDevice>, catalogue: &Catalogue) -> UnitConfig {
     let all = unit.profile.all_points();
     let mut groups = Vec::new();
     for (name, every_ms) in &unit.profile.groups {
@@ -67,7 +67,7 @@ fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, Device>, catalogue: &Ca
 
 /// Metadata of a device's point: kind and retention from the vocabulary if it has the point, else from the profile; encoding
 /// from the profile.
-fn meta(point: &str, def: &PointDef, device: &Device, catalogue: &Catalogue) -> PointMeta {
+fn meta(point: &str, def: &PointDef, device: &ConfiguredDevice, catalogue: &Catalogue) -> PointMeta {
     let meaning = catalogue.vocabulary.point(&device.class, point);
     let kind = meaning.map_or(def.kind, |m| m.kind);
     let retention = meaning.map_or(def.retention, |m| m.retention);

@@ -15,9 +15,9 @@ use crate::alarm::settings::RuleSettings;
 use crate::alarm::{self, Rules};
 use crate::config::builtin::{Catalogue, Template};
 use crate::config::doc::Problems;
-use crate::config::{Device, Files};
+use crate::config::{ConfiguredDevice, Files};
 use crate::model::point::GATEWAY_POINTS;
-use crate::model::problem::{Finding, did_you_mean};
+use crate::model::problem::{FileFinding, did_you_mean};
 use crate::model::time::duration_ms;
 use crate::poll::BusConfig;
 use crate::profile::vocabulary::{Vocabulary, reports_fault};
@@ -34,7 +34,7 @@ pub struct RuleApplication {
 
 /// The checked parts of the configuration that rules are built from.
 pub struct CheckedPlant<'a> {
-    pub devices: &'a BTreeMap<String, Device>,
+    pub devices: &'a BTreeMap<String, ConfiguredDevice>,
     pub derive: &'a [crate::derive::DerivedDefinition],
     pub buses: &'a [BusConfig],
 }
@@ -118,7 +118,7 @@ fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<Rul
     let unit_of = |class: &'a str| -> build::UnitOf<'a> {
         Box::new(move |point| vocabulary.point(class, point).and_then(|p| p.unit.clone()).unwrap_or_default())
     };
-    let device = |d: &'a Device| {
+    let device = |d: &'a ConfiguredDevice| {
         let mut points: BTreeSet<&str> = d.points.keys().map(String::as_str).collect();
         points.extend(plant.derive.iter().filter(|x| x.settings.device == *d.id).map(|x| x.settings.point.as_str()));
         RuleSubject {
@@ -405,18 +405,18 @@ fn merge(into: &mut toml::Table, from: &toml::Table) {
 }
 
 /// Checks a rule against the vocabulary of its class; empty if nothing is wrong.
-pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocabulary) -> Vec<Finding> {
+pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocabulary) -> Vec<FileFinding> {
     let mut out = Vec::new();
     let known_class = vocabulary.classes.contains_key(class);
     build::for_each_point(rule, &mut |point| {
         let plain = point.replace("{*}", "{n}").replace("{n}", "1");
         if known_class && vocabulary.point(class, &plain).is_none() && !plain.starts_with("x_") {
             let what = format!("class `{class}` has no point `{point}`");
-            out.push(Finding::error(&["when"], what, vocabulary.did_you_mean(class, &plain)));
+            out.push(FileFinding::error(&["when"], what, vocabulary.did_you_mean(class, &plain)));
         }
         if point.contains("{n}") && !name.is_empty() && !name.contains("{n}") {
             let what = format!("`{point}` has an index, and the rule's name has none");
-            out.push(Finding::error(
+            out.push(FileFinding::error(
                 &["when"],
                 what,
                 format!("name it `…{{n}}…`, or write `{}`", point.replace("{n}", "{*}")),
@@ -424,13 +424,15 @@ pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocab
         }
     });
     let mut each = |condition: &Condition| {
-        out.extend(build::problems(condition).into_iter().map(|(what, hint)| Finding::error(&["when"], what, hint)));
+        out.extend(
+            build::problems(condition).into_iter().map(|(what, hint)| FileFinding::error(&["when"], what, hint)),
+        );
         build::for_each_parameter(condition, &mut |number| {
             let plain = number.replace("{n}", "1");
             if known_class && !vocabulary.has_number(class, &plain) {
                 let known = vocabulary.classes[class].numbers.keys().map(String::as_str);
                 let what = format!("class `{class}` has no number `{number}`");
-                out.push(Finding::error(&["when"], what, did_you_mean(number, known)));
+                out.push(FileFinding::error(&["when"], what, did_you_mean(number, known)));
             }
         });
     };
@@ -438,7 +440,7 @@ pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocab
     rule.only.iter().chain(&rule.unless).chain(&rule.explains_while).for_each(&mut each);
     for (key, text) in [("zh", &rule.zh), ("en", &rule.en)] {
         if text.trim().is_empty() {
-            out.push(Finding::error(&[key], "the alarm says nothing", "where, what"));
+            out.push(FileFinding::error(&[key], "the alarm says nothing", "where, what"));
         }
     }
     out

@@ -14,7 +14,7 @@ use crate::config::check::single;
 use crate::config::check_reach;
 use crate::config::check_site::{ID_HINT, is_id};
 use crate::config::doc::{Problems, TomlEntry};
-use crate::config::{Device, Files};
+use crate::config::{ConfiguredDevice, Files};
 use crate::http;
 use crate::model::point::LocalizedText;
 use crate::model::problem::did_you_mean;
@@ -37,7 +37,7 @@ pub struct OncallTables {
 pub fn check(
     files: &Files<'_>,
     catalogue: &Catalogue,
-    devices: &BTreeMap<String, Device>,
+    devices: &BTreeMap<String, ConfiguredDevice>,
     zone: &TimeZone,
     is_incomplete: bool,
     problems: &mut Problems,

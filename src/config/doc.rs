@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use crate::model::problem::{Finding, Problem, Severity, SourceLocation, nearest};
+use crate::model::problem::{FileFinding, Problem, Severity, SourceLocation, nearest};
 
 /// A value with its span in the source.
 pub type TomlNode<'a> = Spanned<DeValue<'a>>;
@@ -66,7 +66,7 @@ impl Problems {
     }
 
     /// Adds findings of a room, whose paths are relative to `at`.
-    pub fn findings(&mut self, at: &Located<'_>, findings: Vec<Finding>) {
+    pub fn findings(&mut self, at: &Located<'_>, findings: Vec<FileFinding>) {
         for f in findings {
             let path: Vec<&str> = f.path.iter().map(String::as_str).collect();
             self.list.push(Problem {

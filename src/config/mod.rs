@@ -9,6 +9,7 @@ pub mod build;
 pub mod builtin;
 pub mod check;
 pub mod check_alarms;
+mod check_derive;
 mod check_field;
 pub mod check_oncall;
 mod check_reach;
@@ -44,7 +45,7 @@ pub struct Configuration {
     /// Who may change something through the control socket.
     pub control: control::ControlSettings,
     pub buses: Vec<BusConfig>,
-    pub devices: BTreeMap<String, Device>,
+    pub devices: BTreeMap<String, ConfiguredDevice>,
     pub derive: Vec<derive::DerivedDefinition>,
     pub sinks: Vec<sink::kinds::SinkSettings>,
     pub alarms: alarm::Rules,
@@ -57,7 +58,7 @@ pub struct Configuration {
 
 /// A device whose references are resolved.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Device {
+pub struct ConfiguredDevice {
     pub id: Arc<str>,
     pub class: String,
     pub area: String,

@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use crate::config::Device;
+use crate::config::ConfiguredDevice;
 use crate::model::counter::RegisterLimits;
 use crate::model::point::Encoding;
 use crate::profile::PointDef;
@@ -14,7 +14,7 @@ const MOST_PER_H: i64 = 1_000_000;
 const MOST_STARTS_PER_H: i64 = 3_600;
 
 /// The limits of a register, from the device's numbers and the profile.
-pub fn limits(device: &Device, point: &str, def: &PointDef) -> RegisterLimits {
+pub fn limits(device: &ConfiguredDevice, point: &str, def: &PointDef) -> RegisterLimits {
     let parameter = |name: &str| {
         device.parameters.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO)
     };

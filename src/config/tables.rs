@@ -134,22 +134,22 @@ pub struct LinkEntries<'a> {
 
 impl<'a> ReadKinds<'a> for LinkEntries<'a> {
     fn read_kinds(&mut self, table: &str, at: &Located<'a>, problems: &mut Problems) {
-        enum Link {
+        enum LinkEntry {
             Tcp(link::settings::TcpLink),
             Serial(link::settings::SerialLink),
             RtuOverTcp(link::settings::TcpLink),
         }
         let mut all = Vec::new();
         kinds((table, &["tcp", "serial", "rtu_over_tcp"]), at, &mut all, problems, |kind, entry| match kind {
-            "tcp" => entry.read().map(Link::Tcp),
-            "serial" => entry.read().map(Link::Serial),
-            _ => entry.read().map(Link::RtuOverTcp),
+            "tcp" => entry.read().map(LinkEntry::Tcp),
+            "serial" => entry.read().map(LinkEntry::Serial),
+            _ => entry.read().map(LinkEntry::RtuOverTcp),
         });
         for (settings, table) in all {
             match settings {
-                Link::Tcp(value) => self.tcp.push(TomlEntry { value, table }),
-                Link::Serial(value) => self.serial.push(TomlEntry { value, table }),
-                Link::RtuOverTcp(value) => self.rtu_over_tcp.push(TomlEntry { value, table }),
+                LinkEntry::Tcp(value) => self.tcp.push(TomlEntry { value, table }),
+                LinkEntry::Serial(value) => self.serial.push(TomlEntry { value, table }),
+                LinkEntry::RtuOverTcp(value) => self.rtu_over_tcp.push(TomlEntry { value, table }),
             }
         }
     }

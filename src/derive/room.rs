@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::derive::{Derive, DerivedDefinition, PersistedDerived};
 use crate::model::effects::Effects;
-use crate::model::room::{Board, Change, Input, Room, SNAPSHOT, Start, kept_value};
+use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Start, kept_value};
 use crate::model::time::{MonotonicMillis, Now};
 
 /// The derived points as a room of the engine.
@@ -33,7 +33,7 @@ impl Room for DeriveRoom {
     fn reconfigure(
         &mut self,
         definitions: &Vec<DerivedDefinition>,
-        change: Change<'_>,
+        change: Reconfiguration<'_>,
         _board: &mut Board,
         _effects: &mut Effects,
     ) {

@@ -137,7 +137,7 @@ mod tests {
             ("whoever was paged", Actor::paged("wang", Via::Message("sms".into()), Proof::PagedContact)),
             ("whoever has the link", Actor::paged("", Via::Link, Proof::PageToken)),
             ("a name on the broker", actor("wang", person, Role::Technician, mqtt(), Proof::Claimed)),
-            ("a stranger on the broker", actor("wong", person, Role::Technician, mqtt(), Proof::Claimed)),
+            ("an unknown on the broker", actor("wong", person, Role::Technician, mqtt(), Proof::Claimed)),
             ("a program", actor("bms", ActorKind::Program, Role::Technician, Via::Api, Proof::Secret)),
             ("a program that reads", actor("bms", ActorKind::Program, Role::Viewer, Via::Api, Proof::Secret)),
             ("the gateway", Actor::gateway()),
@@ -151,7 +151,7 @@ manager with a login      yyyyyyyyy yyyyy yyyy yyyyyyy
 whoever was paged         yyyyyy--- yyyyy ---- -------
 whoever has the link      yyyyyy--- yyyyy ---- -------
 a name on the broker      yy------- yy--- ---- -------
-a stranger on the broker  --------- ----- ---- -------
+an unknown on the broker  --------- ----- ---- -------
 a program                 yy------- yy--- ---- -------
 a program that reads      --------- ----- ---- -------
 the gateway               yyyyyyyyy yyyyy yyyy yyyyyyy

@@ -11,7 +11,7 @@ use crate::model::latest::stale_after;
 use crate::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Stamp};
-use crate::model::room::{Board, Change, Input, Room, Start};
+use crate::model::room::{Board, Input, Reconfiguration, Room, Start};
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::model::value::Value;
 
@@ -203,7 +203,7 @@ impl Room for LivenessRoom {
         Self { liveness: Liveness::default(), plan: plan.clone(), directory: Arc::clone(start.directory) }
     }
 
-    fn reconfigure(&mut self, plan: &LivenessPlan, change: Change<'_>, _: &mut Board, _: &mut Effects) {
+    fn reconfigure(&mut self, plan: &LivenessPlan, change: Reconfiguration<'_>, _: &mut Board, _: &mut Effects) {
         (self.plan, self.directory) = (plan.clone(), Arc::clone(change.directory));
         self.liveness
             .retain_sources(|device, source| change.streams.contains(&(device.to_string(), source.to_string())));

@@ -5,11 +5,11 @@
 //! Each [`Engine::step`] runs every room once with the input, in the order of the list below. A room reads from the [`Board`] what
 //! the rooms before it put there. If a later room left a request for an earlier one (an answer to a page is a command to an
 //! alarm; a page that was sent means that its alarm was annunciated), all rooms run once more in the same step, at most
-//! [`PASSES`] times. So whatever belongs together is committed in one transaction.
+//! four times. So whatever belongs together is committed in one transaction.
 //!
 //! # Guarantees
 //!
-//! * Every command is authorised here, whichever way it came ([`authorize`]).
+//! * Every command is authorised here, whichever way it came ([`authorize()`]).
 //! * A room that panics is switched off; what it did in that pass is dropped, the other rooms go on, and what it decides is
 //!   unknown until [`Engine::reconfigure`] builds it again from what it kept.
 //! * Notifications are whole when the step returns: nobody asks the engine for a text afterwards.
@@ -39,7 +39,7 @@ use crate::model::directory::Directory;
 use crate::model::effects::{AddressedNotification, Effects, Keep, LogEvent};
 use crate::model::page::is_test;
 use crate::model::point::LocalizedText;
-use crate::model::room::{Board, Change, Input, Kept, Room, SNAPSHOT, Start};
+use crate::model::room::{Board, Input, Kept, Reconfiguration, Room, SNAPSHOT, Start};
 use crate::model::text::{KEY, REMARK, one_line};
 use crate::model::time::{MonotonicMillis, Now};
 use crate::oncall::room::OncallRoom;
@@ -80,7 +80,7 @@ macro_rules! rooms {
             fn reconfigure(
                 &mut self,
                 (old, plans): (&RoomPlans, &RoomPlans),
-                change: Change<'_>,
+                change: Reconfiguration<'_>,
                 start: impl Fn(&'static str) -> StartParts,
                 unreadable: &mut Vec<String>,
                 board: &mut Board,
@@ -225,7 +225,7 @@ impl Engine {
     ) -> Effects {
         let mut effects = Effects::default();
         self.board = Board::default();
-        let change = Change { directory: &plan.directory, streams, actor, now };
+        let change = Reconfiguration { directory: &plan.directory, streams, actor, now };
         let start = start_of(&self.plan.directory, persisted, &self.boot, now);
         let plans = (&self.plan.rooms, &plan.rooms);
         self.rooms.reconfigure(plans, change, start, &mut self.unreadable, &mut self.board, &mut effects);

@@ -94,7 +94,7 @@ impl Ambiguity {
     }
 
     /// Records the answer to a request that was sent at `sent_us`; returns why it is ambiguous, if it is.
-    /// `is_behind`: another frame, or as many bytes, came before it.
+    /// `has_leading_bytes`: another frame, or as many bytes, came before it.
     pub fn note_answer(
         &mut self,
         (unit, span): (u8, RegisterRange),

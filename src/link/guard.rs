@@ -2,7 +2,7 @@
 //!
 //! Without it, the client returns the previous request's value for ever after one time-out on a serial line, and header mismatches
 //! for ever on TCP. The guard drops what was received before the request was sent; late frames, foreign frames and noise are counted
-//! and named. It replaces the client's transaction ids by random ones. Between two requests the link listens through [`Ear`], so
+//! and named. It replaces the client's transaction ids by random ones. Between two requests the link listens through [`GuardHandle`], so
 //! that a surplus frame is detected before the next request.
 
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ pub enum Framing {
     Rtu,
 }
 
-/// Counts since the last [`Ear::take`], and the state of the request in flight.
+/// Counts since the last [`GuardHandle::take`], and the state of the request in flight.
 #[derive(Clone, Debug, Default)]
 pub struct GuardState {
     /// Frames that were not accepted and when they came (monotonic microseconds), oldest first; the newest `REJECTIONS_MAX`.
@@ -38,7 +38,7 @@ pub struct GuardState {
     pub received_bytes: u64,
     /// Bytes received while no request was in flight, since the last request.
     pub stray_bytes: u64,
-    /// `SURPLUS_BYTES` or more came while no request was in flight, or behind the answer, since the last [`Ear::take`].
+    /// `SURPLUS_BYTES` or more came while no request was in flight, or behind the answer, since the last [`GuardHandle::take`].
     pub has_surplus: bool,
     /// Those were a complete frame with a good checksum: the other side sends more than was requested.
     pub has_surplus_frame: bool,
@@ -67,7 +67,7 @@ pub enum ConnectionFailure {
     Closed,
     /// The operating system reported an error.
     Failed,
-    /// More than `BABBLE` bytes came without an answer among them.
+    /// More than `BABBLE_BYTES` bytes came without an answer among them.
     Babble,
 }
 
@@ -146,7 +146,7 @@ impl GuardHandle {
         })
     }
 
-    /// Like [`Ear::take`], and resets the count of stray bytes.
+    /// Like [`GuardHandle::take`], and resets the count of stray bytes.
     pub fn take_stray(&self) -> GuardState {
         let state = self.take();
         self.with(|inner| inner.state.stray_bytes = 0);

@@ -32,7 +32,7 @@
 //!
 //! # Not guaranteed
 //! * An answer marked `is_ambiguous` may belong to an earlier request. [`Link::read`] returns it all the same: the caller reads again
-//!   until two agree, as [`Link::read_sure`] does.
+//!   until two agree, as [`Link::read_confirmed`] does.
 //! * On RTU, and on TCP with ids ignored, an answer later than the guard time and a copy later than the settle time cannot be distinguished
 //!   from the answer to a later request of the same shape.
 //! * The link does not decide what is read, how often, or whether a unit is present; `poll` does.

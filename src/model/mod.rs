@@ -3,6 +3,8 @@
 //!
 //! This room imports no other room. What only one room knows stays in that room.
 
+#![warn(missing_docs)]
+
 pub mod actor;
 pub mod alarm;
 pub mod command;

@@ -63,7 +63,7 @@ impl fmt::Display for Problem {
 
 /// A problem found by a room that knows no files: it has a path of keys instead of a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct FileFinding {
     /// Keys from the top of the file or table; a list's entry by its number.
     pub path: Vec<String>,
     /// Whether it prevents use of the configuration.
@@ -74,7 +74,7 @@ pub struct Finding {
     pub hint: String,
 }
 
-impl Finding {
+impl FileFinding {
     /// An error at a path.
     pub fn error(path: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Self {
         let path = path.iter().map(ToString::to_string).collect();

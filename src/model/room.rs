@@ -35,7 +35,7 @@ pub trait Room: Sized {
     fn build(plan: &Self::Plan, start: Start<'_>, unreadable: &mut Vec<String>) -> Self;
 
     /// Another plan: state goes on where the same thing is still configured.
-    fn reconfigure(&mut self, plan: &Self::Plan, change: Change<'_>, board: &mut Board, effects: &mut Effects);
+    fn reconfigure(&mut self, plan: &Self::Plan, change: Reconfiguration<'_>, board: &mut Board, effects: &mut Effects);
 
     /// One pass of a step.
     fn step(&mut self, now: Now, input: Input<'_>, board: &mut Board, effects: &mut Effects);
@@ -87,7 +87,7 @@ pub struct Start<'a> {
 
 /// A change of the configuration.
 #[derive(Clone, Copy, Debug)]
-pub struct Change<'a> {
+pub struct Reconfiguration<'a> {
     /// Names of the site.
     pub directory: &'a Arc<Directory>,
     /// Streams that are configured, by device and source.

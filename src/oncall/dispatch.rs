@@ -34,7 +34,7 @@ const LOOK_MS: u64 = 60_000;
 
 /// Run-time state of a channel: a token bucket, its cooldown and its deliveries in flight. Not persisted.
 #[derive(Clone, Debug)]
-pub(super) struct Channel {
+pub(super) struct ChannelState {
     /// Messages that may be sent at `at`.
     tokens: f64,
     at: MonotonicMillis,
@@ -55,7 +55,7 @@ pub(super) struct InFlightDelivery {
     since: MonotonicMillis,
 }
 
-impl Channel {
+impl ChannelState {
     fn new(limits: RateLimit, now: MonotonicMillis) -> Self {
         Self { tokens: limits.burst, at: now, cooldown: None, in_flight: 0, failed: 0, rejected: BTreeSet::new() }
     }
@@ -78,7 +78,7 @@ impl Channel {
         rest.max(self.room_at(limits, priority, now))
     }
 
-    /// When the channel's own rate limit has room, ignoring its cooldown. [`Channel::free_at`] must have refilled the bucket.
+    /// When the channel's own rate limit has room, ignoring its cooldown. [`ChannelState::free_at`] must have refilled the bucket.
     fn room_at(&self, limits: RateLimit, priority: Priority, now: MonotonicMillis) -> MonotonicMillis {
         let per_ms = limits.per_min / 60_000.0;
         let reserve = if priority > Priority::P1 && limits.burst >= 4.0 { RESERVE } else { 0.0 };
@@ -190,7 +190,7 @@ impl Oncall {
 
     fn free_at(&mut self, channel: &str, priority: Priority, now: Now) -> Option<MonotonicMillis> {
         let limits = *self.plan.channels.get(channel)?;
-        let state = self.channels.entry(channel.to_string()).or_insert_with(|| Channel::new(limits, now.mono));
+        let state = self.channels.entry(channel.to_string()).or_insert_with(|| ChannelState::new(limits, now.mono));
         // The outcome of a delivery frees a slot, and that outcome is an input of its own.
         (state.in_flight < MAX_IN_FLIGHT).then(|| state.free_at(limits, priority, now.mono))
     }
@@ -297,7 +297,7 @@ impl Oncall {
             id,
             channel: channel.into(),
             to,
-            recipient: recipient,
+            recipient,
             language,
             items: about,
             priority,

@@ -69,7 +69,7 @@ use crate::model::actor::Actor;
 use crate::model::page::{PageDelivery, is_test};
 use crate::model::text::{REMARK, one_line};
 use crate::model::time::{MonotonicMillis, Now, UnixMillis, rebase_offset};
-use crate::oncall::dispatch::{Channel, InFlightDelivery};
+use crate::oncall::dispatch::{ChannelState, InFlightDelivery};
 use crate::oncall::incident::{Incident, IncidentStage};
 use crate::oncall::page::{Page, PageLogEntry, PageState};
 use crate::oncall::plan::OncallPlan;
@@ -147,7 +147,7 @@ pub struct Oncall {
     plan: Arc<OncallPlan>,
     incidents: BTreeMap<Arc<str>, Incident>,
     meta: Meta,
-    channels: BTreeMap<String, Channel>,
+    channels: BTreeMap<String, ChannelState>,
     in_flight: BTreeMap<u64, InFlightDelivery>,
     next_send: u64,
     boot: Arc<str>,

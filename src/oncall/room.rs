@@ -9,7 +9,7 @@ use crate::model::directory::Directory;
 use crate::model::effects::{Effects, Keep, LogEvent};
 use crate::model::page::{PageKind, is_test};
 use crate::model::point::LocalizedText;
-use crate::model::room::{Board, Change, Input, Kept, Room, Start, kept_value};
+use crate::model::room::{Board, Input, Kept, Reconfiguration, Room, Start, kept_value};
 use crate::model::time::{MonotonicMillis, Now};
 use crate::oncall::answers::ReplyOutcome;
 use crate::oncall::page::{OncallEvent, OncallEventKind, PageLogEntry};
@@ -49,7 +49,13 @@ impl Room for OncallRoom {
         }
     }
 
-    fn reconfigure(&mut self, plan: &Arc<OncallPlan>, change: Change<'_>, board: &mut Board, effects: &mut Effects) {
+    fn reconfigure(
+        &mut self,
+        plan: &Arc<OncallPlan>,
+        change: Reconfiguration<'_>,
+        board: &mut Board,
+        effects: &mut Effects,
+    ) {
         let mut out = OncallOutput::default();
         self.directory = Arc::clone(change.directory);
         if self.plan != *plan {

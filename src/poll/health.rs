@@ -48,7 +48,7 @@ pub struct UnitHealth {
     pub timeouts: u64,
     /// Answers that were exceptions.
     pub exceptions: u64,
-    /// Counts by the borders of [`BORDERS_US`]; the last bucket has what is longer.
+    /// Counts by the borders of [`ROUND_TRIP_BOUNDS_US`]; the last bucket has what is longer.
     pub round_trips: [u64; 13],
     /// Sum of all round trips, microseconds.
     pub round_trip_sum_us: u64,

@@ -79,7 +79,7 @@ pub struct Requester<'a> {
 }
 
 impl Requester<'_> {
-    /// Reads one block. `is_patient`: a missing answer is requested again too, not only a spoilt one.
+    /// Reads one block. `retries_timeout`: a missing answer is requested again too, not only a spoilt one.
     pub async fn read_with_retry(
         &mut self,
         defs: &[PointDef],

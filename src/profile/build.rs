@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::point::{Encoding, PointKind, Retention};
-use crate::model::problem::{Finding, did_you_mean};
+use crate::model::problem::{FileFinding, did_you_mean};
 use crate::model::registers::{RegisterRange, RegisterType};
 use crate::model::time::duration_ms;
 use crate::profile::form::{default_modulus, kind_name, parse_integer};
@@ -14,23 +14,23 @@ use crate::profile::vocabulary::Vocabulary;
 use crate::profile::{PointDef, Profile, ProfileVariant, ReadRules, RegisterEncoding};
 
 /// Checks a profile. Returns one when no finding is an error.
-pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, Vec<Finding>) {
-    let mut builder = Builder { file, vocabulary, findings: Vec::new(), groups: BTreeMap::new() };
+pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, Vec<FileFinding>) {
+    let mut builder = ProfileBuilder { file, vocabulary, findings: Vec::new(), groups: BTreeMap::new() };
     let profile = builder.run();
     let has_errors = builder.findings.iter().any(|f| f.severity == crate::model::problem::Severity::Error);
     (if has_errors { None } else { profile }, builder.findings)
 }
 
-pub(super) struct Builder<'a> {
+pub(super) struct ProfileBuilder<'a> {
     pub(super) file: &'a ProfileFile,
     vocabulary: &'a Vocabulary,
-    findings: Vec<Finding>,
+    findings: Vec<FileFinding>,
     groups: BTreeMap<Arc<str>, u64>,
 }
 
-impl Builder<'_> {
+impl ProfileBuilder<'_> {
     pub(super) fn error(&mut self, path: &[&str], message: impl Into<String>, hint: impl Into<String>) {
-        self.findings.push(Finding::error(path, message, hint));
+        self.findings.push(FileFinding::error(path, message, hint));
     }
 
     fn run(&mut self) -> Option<Profile> {

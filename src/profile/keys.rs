@@ -2,7 +2,7 @@
 
 use crate::model::point::PointKind;
 use crate::profile::RegisterEncoding;
-use crate::profile::build::Builder;
+use crate::profile::build::ProfileBuilder;
 use crate::profile::form::kind_name;
 use crate::profile::settings::PointSettings;
 
@@ -45,7 +45,7 @@ impl Family {
 }
 
 /// Refuses the keys that the type cannot have.
-pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, wire: RegisterEncoding) {
+pub(super) fn check_type(builder: &mut ProfileBuilder<'_>, path: &[&str], s: &PointSettings, wire: RegisterEncoding) {
     use Family::{Bit, Coil, Date, Float, Integer, NumberText, Text};
     let family = Family::of(wire);
     let has_true_when = s.true_when.as_ref().is_some_and(|values| !values.is_empty());
@@ -106,7 +106,7 @@ pub(super) fn check_type(builder: &mut Builder<'_>, path: &[&str], s: &PointSett
 }
 
 /// Refuses the keys that the kind of the point in the vocabulary cannot have.
-pub(super) fn check_kind(builder: &mut Builder<'_>, path: &[&str], s: &PointSettings, kind: PointKind) {
+pub(super) fn check_kind(builder: &mut ProfileBuilder<'_>, path: &[&str], s: &PointSettings, kind: PointKind) {
     if s.modulus.is_some() && kind != PointKind::Counter {
         let message = format!("`modulus` has no effect on a {}: only counters roll over", kind_name(kind));
         refuse(builder, path, "modulus", &message);
@@ -117,6 +117,6 @@ pub(super) fn check_kind(builder: &mut Builder<'_>, path: &[&str], s: &PointSett
     }
 }
 
-fn refuse(builder: &mut Builder<'_>, path: &[&str], key: &str, message: &str) {
+fn refuse(builder: &mut ProfileBuilder<'_>, path: &[&str], key: &str, message: &str) {
     builder.error(&[path, &[key]].concat(), message.to_string(), "take it out, or change the type");
 }

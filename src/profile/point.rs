@@ -9,7 +9,7 @@ use crate::model::point::{Encoding, LocalizedText, PointKind, Retention};
 use crate::model::problem::did_you_mean;
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterRange, RegisterType};
-use crate::profile::build::Builder;
+use crate::profile::build::ProfileBuilder;
 use crate::profile::form::{parse_integer, raw_encoding, usual_encoding};
 use crate::profile::keys;
 use crate::profile::settings::{OneOrMany, PointSettings, ScaleFromSettings, Type};
@@ -18,7 +18,7 @@ use crate::profile::{Order, PointDef, RegisterEncoding, ScaleFactor, ScaleRegist
 /// Raw values and texts that mean no value.
 type Sentinels = (Vec<(u64, Cause)>, Vec<(Arc<str>, Cause)>);
 
-impl Builder<'_> {
+impl ProfileBuilder<'_> {
     /// The part of a point that defines its registers and their encoding.
     pub(super) fn encoded_point(&mut self, path: &[&str], name: &str, settings: &PointSettings) -> Option<PointDef> {
         let area = self.register_type(&[path, &["function"]].concat(), settings.function);

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::model::point::{LocalizedText, PointKind, Retention};
-use crate::model::problem::Finding;
+use crate::model::problem::FileFinding;
 
 /// Points and numbers of a class of devices: `config/vocabulary/CLASS.toml`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -209,10 +209,10 @@ const UNIT_SUFFIXES: &[(&str, &str)] = &[
 
 impl ClassFile {
     /// What is wrong with the file itself.
-    pub fn findings(&self) -> Vec<Finding> {
+    pub fn findings(&self) -> Vec<FileFinding> {
         let mut out = Vec::new();
         if self.format != 1 {
-            out.push(Finding::error(
+            out.push(FileFinding::error(
                 &["format"],
                 format!("format {} is not known", self.format),
                 "this version reads format 1",
@@ -221,11 +221,15 @@ impl ClassFile {
         for (name, entry) in &self.points {
             if !is_name(name) {
                 let hint = "lower-case letters, digits and _, beginning with a letter; {n} for an index";
-                out.push(Finding::error(&["points", name], format!("`{name}` is not a point name"), hint));
+                out.push(FileFinding::error(&["points", name], format!("`{name}` is not a point name"), hint));
             }
             if (entry.kind == PointKind::Counter) != (entry.retention == Retention::Cumulative) {
                 let message = format!("`{name}`: a counter is kept as `register`, and nothing else is");
-                out.push(Finding::error(&["points", name, "retention"], message, "set retention to match the kind"));
+                out.push(FileFinding::error(
+                    &["points", name, "retention"],
+                    message,
+                    "set retention to match the kind",
+                ));
             }
             let unit = UNIT_SUFFIXES.iter().filter(|(s, _)| name.ends_with(s)).max_by_key(|(s, _)| s.len());
             if let Some((suffix, unit)) = unit
@@ -233,7 +237,7 @@ impl ClassFile {
                 && matches!(entry.kind, PointKind::Number | PointKind::Counter)
             {
                 let message = format!("`{name}` ends in {suffix} and has no unit");
-                out.push(Finding::error(&["points", name], message, format!("unit = \"{unit}\"")));
+                out.push(FileFinding::error(&["points", name], message, format!("unit = \"{unit}\"")));
             }
         }
         out

@@ -226,9 +226,9 @@ mod tests {
             payload: format!("m f={i} 5"),
             reason: "no".into(),
         };
-        let records: Vec<DeadLetter> = (0..RECORDS_MAX).map(record).collect();
+        let full: Vec<DeadLetter> = (0..RECORDS_MAX).map(record).collect();
         let records = DeadLetters::open(&path);
-        records.add(&records, None).unwrap();
+        records.add(&full, None).unwrap();
         records.add(&[record(77_777)], None).unwrap();
         assert_eq!((records.count(), records.dropped()), (RECORDS_MAX / 2 + 1, (RECORDS_MAX / 2) as u64));
         let records = DeadLetters::open(&path);

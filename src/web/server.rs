@@ -268,7 +268,7 @@ async fn show(State(state): State<ServerState>, Path(token): Path<String>) -> Re
     match (state.view.page)(&token) {
         Some(alarm) => {
             let chart = (state.view.chart)(token).await;
-            html(StatusCode::OK, page::alarm(&AlarmPage { chart: chart, ..alarm }, None))
+            html(StatusCode::OK, page::alarm(&AlarmPage { chart, ..alarm }, None))
         }
         None => gone().await,
     }
@@ -289,7 +289,7 @@ async fn reply(State(state): State<ServerState>, Path(token): Path<String>, body
     let status = if done.is_ok() { StatusCode::OK } else { StatusCode::CONFLICT };
     let chart = (state.view.chart)(token.clone()).await;
     match (state.view.page)(&token) {
-        Some(alarm) => html(status, page::alarm(&AlarmPage { chart: chart, ..alarm }, Some(&done))),
+        Some(alarm) => html(status, page::alarm(&AlarmPage { chart, ..alarm }, Some(&done))),
         None => html(status, page::expired()),
     }
 }

@@ -206,47 +206,20 @@ const BANNED_WORDS: &[&str] = &[
     "aside",
 ];
 /// Names that contain one of them and are the field's, or a promise to users.
-const NAMES_WITH_BANNED_WORDS: &[&str] = &["dead_letter", "DeadLetter", "set_aside", "SetAside", "heartbeat"];
+const NAMES_WITH_BANNED_WORDS: &[&str] =
+    &["dead_letter", "DeadLetter", "set_aside", "SetAside", "heartbeat", "door_closed", "door_zone"];
 /// Doc comments of three words or fewer; those of settings and options are the reference that users read.
 const SHORT_DOCS_MAX: usize = 100;
 /// Names of tests are sentences; what has more words than this is none of an interface.
 const WORDS_OF_A_NAME: usize = 4;
 
-/// The text without comments and string literals.
+/// The text without comments and string literals, line by line.
 fn code_of(text: &str) -> String {
-    let (mut out, mut rest) = (String::new(), text);
-    while let Some(at) = rest.find(['/', '"', '\'']) {
-        let (before, here) = rest.split_at(at);
-        out.push_str(before);
-        let skipped = if here.starts_with("//") {
-            here.find('\n').unwrap_or(here.len())
-        } else if here.starts_with('"') {
-            let raw = before.len() - before.trim_end_matches('#').len();
-            let is_raw = before.trim_end_matches('#').ends_with('r');
-            if is_raw {
-                let end = format!("\"{}", "#".repeat(raw));
-                here[1..].find(&end).map_or(here.len(), |n| n + 1 + end.len())
-            } else {
-                let mut escaped = false;
-                let end = here[1..].find(|c: char| {
-                    let is_end = c == '"' && !escaped;
-                    escaped = c == '\\' && !escaped;
-                    is_end
-                });
-                end.map_or(here.len(), |n| n + 2)
-            }
-        } else if here.starts_with('\'') && here[1..].starts_with('\\') {
-            here[2..].find('\'').map_or(1, |n| n + 3)
-        } else if here.starts_with('\'') && here[1..].chars().nth(1) == Some('\'') {
-            2 + here[1..].chars().next().map_or(0, char::len_utf8)
-        } else {
-            1
-        };
-        rest = &here[skipped.max(1)..];
-        out.push(' ');
-    }
-    out.push_str(rest);
-    out
+    let line = |line: &str| {
+        let code = line.split("//").next().unwrap_or_default().replace("\\\"", "").replace("'\"'", "");
+        code.split('"').step_by(2).collect::<Vec<_>>().join(" ")
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The words of a name: `OncallRoom` and `oncall_room` have two.

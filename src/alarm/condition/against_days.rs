@@ -1,9 +1,9 @@
 //! A figure of the day against those of the days before.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
 use crate::alarm::days::BaselineTracker;
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, PersistedEvaluator, Truth, evaluation, truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, PersistedEvaluator, Truth, evaluation, truth};
 use crate::alarm::local_time::{local, minute, wake_at_next};
 use crate::model::quality::Cause;
 use schemars::JsonSchema;
@@ -107,7 +107,7 @@ impl ConditionSettings for Baseline {
         }
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedBaseline, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedBaseline, Missing> {
         Ok(ResolvedBaseline {
             input: b.input(&self.point)?,
             figure: self.figure,
@@ -143,7 +143,7 @@ impl ResolvedKind for ResolvedBaseline {
     fn evaluate(
         &self,
         memory: &mut Self::Memory,
-        c: &mut Context<'_>,
+        c: &mut EvaluationContext<'_>,
         slots: &[usize],
         _parts: &mut [Evaluator],
     ) -> Evaluation {

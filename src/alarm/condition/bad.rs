@@ -1,8 +1,8 @@
 //! A point is stale or bad.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation, truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
 use crate::model::quality::Cause;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -33,7 +33,7 @@ impl ConditionSettings for Bad {
         vec![&self.point]
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedBad, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedBad, Missing> {
         Ok(ResolvedBad { input: b.input(&self.point)?, causes: self.causes.clone() })
     }
 }
@@ -47,7 +47,13 @@ impl ResolvedKind for ResolvedBad {
         vec![&self.input]
     }
 
-    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, slots: &[usize], _parts: &mut [Evaluator]) -> Evaluation {
+    fn evaluate(
+        &self,
+        (): &mut (),
+        c: &mut EvaluationContext<'_>,
+        slots: &[usize],
+        _parts: &mut [Evaluator],
+    ) -> Evaluation {
         match c.bad_cause(slots[0]) {
             None => evaluation(Truth::No, c.number(slots[0]).ok(), None),
             Some(Cause::StartingUp) if c.latest.get(slots[0]).is_none() => {

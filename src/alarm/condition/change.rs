@@ -1,8 +1,8 @@
 //! The value rose (or fell) by so much within a time.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, reaches_threshold, windowed};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, reaches_threshold, windowed};
 use crate::model::quality::Cause;
 use crate::model::time::HumanDuration;
 use crate::model::window::SampleWindow;
@@ -50,7 +50,7 @@ impl ConditionSettings for Change {
         }
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedChange, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedChange, Missing> {
         Ok(ResolvedChange { input: b.input(&self.point)?, delta: self.by, within_ms: self.within.0 })
     }
 }
@@ -77,7 +77,7 @@ impl ResolvedKind for ResolvedChange {
     fn evaluate(
         &self,
         window: &mut SampleWindow,
-        c: &mut Context<'_>,
+        c: &mut EvaluationContext<'_>,
         slots: &[usize],
         _parts: &mut [Evaluator],
     ) -> Evaluation {

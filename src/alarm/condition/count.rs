@@ -1,8 +1,8 @@
 //! A condition became true so many times within a time.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{Condition, ConditionSettings, ResolvedCondition, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation, yes};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, yes};
 use crate::model::time::HumanDuration;
 use crate::model::time::MonotonicMillis;
 use schemars::JsonSchema;
@@ -51,7 +51,7 @@ impl ConditionSettings for Count {
         }
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedCount, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedCount, Missing> {
         let when = Box::new(Condition::resolve(&self.when, b)?);
         Ok(ResolvedCount { when, at_least: self.at_least, within_ms: self.within.0 })
     }
@@ -75,7 +75,7 @@ impl ResolvedKind for ResolvedCount {
     fn evaluate(
         &self,
         CountMemory { was, times }: &mut CountMemory,
-        c: &mut Context<'_>,
+        c: &mut EvaluationContext<'_>,
         _slots: &[usize],
         parts: &mut [Evaluator],
     ) -> Evaluation {

@@ -1,8 +1,8 @@
 //! Two points differ by so much.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation, truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
 use crate::alarm::settings::Limit;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -48,7 +48,7 @@ impl ConditionSettings for Deviation {
         Some(&self.point)
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedDeviation, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedDeviation, Missing> {
         let (first, second) = (b.input(&self.point)?, b.input(&self.from)?);
         Ok(ResolvedDeviation { a: first, b: second, limit: b.limit(&self.limit)?, deadband: self.deadband })
     }
@@ -63,7 +63,13 @@ impl ResolvedKind for ResolvedDeviation {
         vec![&self.a, &self.b]
     }
 
-    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, slots: &[usize], _parts: &mut [Evaluator]) -> Evaluation {
+    fn evaluate(
+        &self,
+        (): &mut (),
+        c: &mut EvaluationContext<'_>,
+        slots: &[usize],
+        _parts: &mut [Evaluator],
+    ) -> Evaluation {
         match (c.number(slots[0]), c.number(slots[1])) {
             (Ok(a), Ok(b)) => {
                 let difference = (a - b).abs();

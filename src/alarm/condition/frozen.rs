@@ -1,8 +1,8 @@
 //! The value did not change for so long.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation, truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
 use crate::model::time::HumanDuration;
 use crate::model::time::MonotonicMillis;
 use schemars::JsonSchema;
@@ -34,7 +34,7 @@ impl ConditionSettings for Frozen {
         vec![&self.point]
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedFrozen, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedFrozen, Missing> {
         Ok(ResolvedFrozen { input: b.input(&self.point)?, lasts_ms: self.lasts.0 })
     }
 }
@@ -58,7 +58,7 @@ impl ResolvedKind for ResolvedFrozen {
     fn evaluate(
         &self,
         since: &mut Self::Memory,
-        c: &mut Context<'_>,
+        c: &mut EvaluationContext<'_>,
         slots: &[usize],
         _parts: &mut [Evaluator],
     ) -> Evaluation {

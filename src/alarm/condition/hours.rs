@@ -1,8 +1,8 @@
 //! Within some hours of the site's day.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation, truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
 use crate::alarm::local_time::{local, minute, wake_at_next};
 use crate::model::quality::Cause;
 use jiff::civil::Date;
@@ -53,7 +53,7 @@ impl ConditionSettings for Hours {
         }
     }
 
-    fn resolve(&self, _kind: &str, _b: &Builder<'_>) -> Result<ResolvedHours, Missing> {
+    fn resolve(&self, _kind: &str, _b: &RuleBuilder<'_>) -> Result<ResolvedHours, Missing> {
         let (from, to) = (minute(&self.from).unwrap_or(0), minute(&self.to).unwrap_or(1_440));
         Ok(ResolvedHours { from, to, days: self.days.clone() })
     }
@@ -64,7 +64,13 @@ impl ResolvedKind for ResolvedHours {
 
     fn memory(&self) {}
 
-    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, _slots: &[usize], _parts: &mut [Evaluator]) -> Evaluation {
+    fn evaluate(
+        &self,
+        (): &mut (),
+        c: &mut EvaluationContext<'_>,
+        _slots: &[usize],
+        _parts: &mut [Evaluator],
+    ) -> Evaluation {
         let Some((date, minute)) = local(c) else { return evaluation(Truth::Unknown(Cause::StartingUp), None, None) };
         let (from, to) = (self.from, self.to);
         wake_at_next(c, minute, [from, to]);

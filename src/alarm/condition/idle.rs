@@ -1,8 +1,10 @@
 //! Something was not true for so long.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, PersistedEvaluator, Truth, evaluation, minutes, truth};
+use crate::alarm::evaluator::{
+    Evaluation, EvaluationContext, Evaluator, PersistedEvaluator, Truth, evaluation, minutes, truth,
+};
 use crate::model::quality::Cause;
 use crate::model::time::HumanDuration;
 use crate::model::time::{MonotonicMillis, UnixMillis};
@@ -43,7 +45,7 @@ impl ConditionSettings for NotTrueFor {
         vec![&self.point]
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedIdle, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedIdle, Missing> {
         Ok(ResolvedIdle { input: b.input(&self.point)?, lasts_ms: self.lasts.0 })
     }
 }
@@ -70,7 +72,7 @@ impl ResolvedKind for ResolvedIdle {
     fn evaluate(
         &self,
         IdleMemory { last, since }: &mut IdleMemory,
-        c: &mut Context<'_>,
+        c: &mut EvaluationContext<'_>,
         slots: &[usize],
         _parts: &mut [Evaluator],
     ) -> Evaluation {

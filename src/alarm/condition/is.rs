@@ -1,8 +1,8 @@
 //! A state is true, or a code is one of some.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation, truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -37,7 +37,7 @@ impl ConditionSettings for Is {
         vec![&self.point]
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedIs, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedIs, Missing> {
         Ok(ResolvedIs { inputs: b.inputs(&self.point)?, values: self.values.clone(), every: self.every })
     }
 }
@@ -51,7 +51,13 @@ impl ResolvedKind for ResolvedIs {
         self.inputs.iter().collect()
     }
 
-    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, slots: &[usize], _parts: &mut [Evaluator]) -> Evaluation {
+    fn evaluate(
+        &self,
+        (): &mut (),
+        c: &mut EvaluationContext<'_>,
+        slots: &[usize],
+        _parts: &mut [Evaluator],
+    ) -> Evaluation {
         let (mut seen, mut bad, mut all) = (None, None, true);
         for slot in slots {
             match c.number(*slot) {

@@ -1,8 +1,8 @@
 //! A condition holds for so long without a break.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{Condition, ConditionSettings, ResolvedCondition, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth};
 use crate::model::time::HumanDuration;
 use crate::model::time::MonotonicMillis;
 use schemars::JsonSchema;
@@ -38,7 +38,7 @@ impl ConditionSettings for Sustained {
         self.when.value_point()
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedLasting, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedLasting, Missing> {
         Ok(ResolvedLasting { when: Box::new(Condition::resolve(&self.when, b)?), lasts_ms: self.lasts.0 })
     }
 }
@@ -62,7 +62,7 @@ impl ResolvedKind for ResolvedLasting {
     fn evaluate(
         &self,
         since: &mut Self::Memory,
-        c: &mut Context<'_>,
+        c: &mut EvaluationContext<'_>,
         _slots: &[usize],
         parts: &mut [Evaluator],
     ) -> Evaluation {

@@ -1,8 +1,8 @@
 //! The value is at or above a limit (`high`), or at or below it (`low`).
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation};
 use crate::alarm::settings::{ConditionStep, Limit};
 use crate::model::quality::Cause;
 use schemars::JsonSchema;
@@ -67,7 +67,7 @@ impl ConditionSettings for Level {
         }
     }
 
-    fn resolve(&self, kind: &str, b: &Builder<'_>) -> Result<ResolvedLevel, Missing> {
+    fn resolve(&self, kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedLevel, Missing> {
         let inputs = b.inputs(&self.point)?;
         let mut limits = Vec::new();
         let mut missing = Missing::new();
@@ -97,7 +97,13 @@ impl ResolvedKind for ResolvedLevel {
         true
     }
 
-    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, slots: &[usize], _parts: &mut [Evaluator]) -> Evaluation {
+    fn evaluate(
+        &self,
+        (): &mut (),
+        c: &mut EvaluationContext<'_>,
+        slots: &[usize],
+        _parts: &mut [Evaluator],
+    ) -> Evaluation {
         let (mut worst, mut bad): (Option<f64>, Option<Cause>) = (None, None);
         for slot in slots {
             match c.number(*slot) {

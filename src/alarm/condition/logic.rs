@@ -1,8 +1,8 @@
 //! All of several conditions, one of them, or not one.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{Condition, ConditionSettings, ResolvedCondition, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, combine, yes};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, combine, yes};
 use std::collections::BTreeSet;
 
 /// All of the conditions, or one of them.
@@ -37,7 +37,7 @@ impl ConditionSettings for Vec<Condition> {
     }
 
     /// `any` leaves out conditions whose points the device lacks; it lacks something if none remains.
-    fn resolve(&self, kind: &str, b: &Builder<'_>) -> Result<ResolvedGroup, Missing> {
+    fn resolve(&self, kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedGroup, Missing> {
         if kind == "all" {
             let parts = self.iter().map(|c| c.resolve(b)).collect::<Result<_, _>>()?;
             return Ok(ResolvedGroup { parts, any: false });
@@ -66,7 +66,7 @@ impl ConditionSettings for Box<Condition> {
         vec![self]
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedNot, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedNot, Missing> {
         Ok(ResolvedNot { part: Box::new(Condition::resolve(self, b)?) })
     }
 }
@@ -80,7 +80,13 @@ impl ResolvedKind for ResolvedGroup {
         self.parts.iter().collect()
     }
 
-    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, _slots: &[usize], parts: &mut [Evaluator]) -> Evaluation {
+    fn evaluate(
+        &self,
+        (): &mut (),
+        c: &mut EvaluationContext<'_>,
+        _slots: &[usize],
+        parts: &mut [Evaluator],
+    ) -> Evaluation {
         combine(parts.iter_mut().map(|p| p.evaluate(c)), self.any)
     }
 
@@ -98,7 +104,13 @@ impl ResolvedKind for ResolvedNot {
         vec![&self.part]
     }
 
-    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, _slots: &[usize], parts: &mut [Evaluator]) -> Evaluation {
+    fn evaluate(
+        &self,
+        (): &mut (),
+        c: &mut EvaluationContext<'_>,
+        _slots: &[usize],
+        parts: &mut [Evaluator],
+    ) -> Evaluation {
         let inner = parts[0].evaluate(c);
         let truth = match inner.truth {
             Truth::Yes(_) => Truth::No,

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::alarm::build::{Builder, Missing};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, PersistedEvaluator};
+use crate::alarm::build::{Missing, RuleBuilder};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, PersistedEvaluator};
 use crate::alarm::settings::{ConditionStep, Limit};
 
 /// The point that a condition reads.
@@ -80,7 +80,7 @@ pub trait ConditionSettings {
     ///
     /// # Errors
     /// What the device lacks.
-    fn resolve(&self, kind: &str, builder: &Builder<'_>) -> Result<Self::Resolved, Missing>;
+    fn resolve(&self, kind: &str, builder: &RuleBuilder<'_>) -> Result<Self::Resolved, Missing>;
 }
 
 /// A condition with names, parameters and indices resolved.
@@ -120,7 +120,7 @@ pub trait ResolvedKind: Clone + Debug + PartialEq {
     fn evaluate(
         &self,
         memory: &mut Self::Memory,
-        context: &mut Context<'_>,
+        context: &mut EvaluationContext<'_>,
         slots: &[usize],
         parts: &mut [Evaluator],
     ) -> Evaluation;
@@ -196,7 +196,7 @@ macro_rules! conditions {
             ///
             /// # Errors
             /// What the device lacks.
-            pub fn resolve(&self, builder: &Builder<'_>) -> Result<ResolvedCondition, Missing> {
+            pub fn resolve(&self, builder: &RuleBuilder<'_>) -> Result<ResolvedCondition, Missing> {
                 Ok(match self {
                     $(Self::$variant(of) => {
                         ResolvedCondition::$variant(ConditionSettings::resolve(of, stringify!($name), builder)?)
@@ -244,7 +244,7 @@ macro_rules! conditions {
             pub(super) fn evaluate(
                 &mut self,
                 node: &ResolvedCondition,
-                context: &mut Context<'_>,
+                context: &mut EvaluationContext<'_>,
                 slots: &[usize],
                 parts: &mut [Evaluator],
             ) -> Option<Evaluation> {

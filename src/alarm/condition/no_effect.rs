@@ -1,8 +1,8 @@
 //! Something runs, and a value does not change as it should.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation, reaches_threshold, truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, reaches_threshold, truth};
 use crate::model::time::HumanDuration;
 use crate::model::window::SampleWindow;
 use schemars::JsonSchema;
@@ -46,7 +46,7 @@ impl ConditionSettings for NoEffect {
         Some(&self.point)
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedNoEffect, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedNoEffect, Missing> {
         let (running, input) = (b.input(&self.running)?, b.input(&self.point)?);
         Ok(ResolvedNoEffect { running, input, delta: self.by, within_ms: self.within.0 })
     }
@@ -74,7 +74,7 @@ impl ResolvedKind for ResolvedNoEffect {
     fn evaluate(
         &self,
         window: &mut SampleWindow,
-        c: &mut Context<'_>,
+        c: &mut EvaluationContext<'_>,
         slots: &[usize],
         _parts: &mut [Evaluator],
     ) -> Evaluation {

@@ -1,8 +1,8 @@
 //! A device, or most of several, does not answer.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, Truth, evaluation, truth};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
 use crate::model::latest::status_point;
 use crate::model::quality::Cause;
 use schemars::JsonSchema;
@@ -48,7 +48,7 @@ fn state_of(device: &str) -> ConditionInput {
 impl ConditionSettings for Offline {
     type Resolved = ResolvedOffline;
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedOffline, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedOffline, Missing> {
         Ok(ResolvedOffline { inputs: vec![state_of(b.subject.id)], pct: 100.0 })
     }
 }
@@ -56,7 +56,7 @@ impl ConditionSettings for Offline {
 impl ConditionSettings for ShareOffline {
     type Resolved = ResolvedOffline;
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedOffline, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedOffline, Missing> {
         let of: Vec<&str> =
             if self.of.is_empty() { b.subject.devices.clone() } else { self.of.iter().map(String::as_str).collect() };
         if of.len() < self.at_least {
@@ -76,7 +76,13 @@ impl ResolvedKind for ResolvedOffline {
     }
 
     // Device state 3 is offline, 0 unknown.
-    fn evaluate(&self, (): &mut (), c: &mut Context<'_>, slots: &[usize], _parts: &mut [Evaluator]) -> Evaluation {
+    fn evaluate(
+        &self,
+        (): &mut (),
+        c: &mut EvaluationContext<'_>,
+        slots: &[usize],
+        _parts: &mut [Evaluator],
+    ) -> Evaluation {
         let (mut away, mut known) = (0.0, 0.0);
         for slot in slots {
             if let Ok(state) = c.number(*slot) {

@@ -1,8 +1,8 @@
 //! The value rises (or falls) faster than a rate.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, reaches_threshold, windowed};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, reaches_threshold, windowed};
 use crate::model::quality::Cause;
 use crate::model::time::HumanDuration;
 use crate::model::window::SampleWindow;
@@ -46,7 +46,7 @@ impl ConditionSettings for Rate {
         }
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedRate, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedRate, Missing> {
         Ok(ResolvedRate { input: b.input(&self.point)?, per_min: self.per_min, within_ms: self.within.0 })
     }
 }
@@ -73,7 +73,7 @@ impl ResolvedKind for ResolvedRate {
     fn evaluate(
         &self,
         window: &mut SampleWindow,
-        c: &mut Context<'_>,
+        c: &mut EvaluationContext<'_>,
         slots: &[usize],
         _parts: &mut [Evaluator],
     ) -> Evaluation {

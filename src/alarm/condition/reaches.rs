@@ -1,8 +1,8 @@
 //! The value will reach a limit within a time, if it goes on so.
 
-use crate::alarm::build::{Builder, Missing};
+use crate::alarm::build::{Missing, RuleBuilder};
 use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Context, Evaluation, Evaluator, minutes, windowed};
+use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, minutes, windowed};
 use crate::alarm::settings::Limit;
 use crate::model::quality::Cause;
 use crate::model::time::HumanDuration;
@@ -47,7 +47,7 @@ impl ConditionSettings for TimeToLimit {
         vec![&self.limit]
     }
 
-    fn resolve(&self, _kind: &str, b: &Builder<'_>) -> Result<ResolvedReaches, Missing> {
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedReaches, Missing> {
         let (input, limit) = (b.input(&self.point)?, b.limit(&self.limit)?);
         Ok(ResolvedReaches { input, limit, within_ms: self.within.0, over_ms: self.rate_over.0 })
     }
@@ -75,7 +75,7 @@ impl ResolvedKind for ResolvedReaches {
     fn evaluate(
         &self,
         window: &mut SampleWindow,
-        c: &mut Context<'_>,
+        c: &mut EvaluationContext<'_>,
         slots: &[usize],
         _parts: &mut [Evaluator],
     ) -> Evaluation {

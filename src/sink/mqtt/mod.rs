@@ -55,7 +55,7 @@ const SHORT_MAX: u32 = 5;
 
 /// Settings and dependencies of an MQTT sink.
 #[derive(Clone)]
-pub struct Context {
+pub struct MqttContext {
     pub settings: MqttSettings,
     pub site: String,
     pub journal: Journal,
@@ -69,12 +69,11 @@ pub struct Context {
     pub retained_file: PathBuf,
 }
 
-impl Context {
+impl MqttContext {
     pub fn new(settings: MqttSettings, sink_context: SinkContext) -> Self {
         let retained_file = state_file(&sink_context.state_dir, "retained", &settings.name, "txt");
-        let SinkContext { site, journal, retained_topics: states, clock, health, dead_letters: dead_letters, .. } =
-            sink_context;
-        Self { settings, site, journal, retained_topics: states, clock, health, dead_letters: dead_letters, retained_file }
+        let SinkContext { site, journal, retained_topics: states, clock, health, dead_letters, .. } = sink_context;
+        Self { settings, site, journal, retained_topics: states, clock, health, dead_letters, retained_file }
     }
 }
 
@@ -94,7 +93,7 @@ impl Outgoing {
 }
 
 struct MqttSink {
-    context: Context,
+    context: MqttContext,
     cursor: Option<Cursor>,
     filter: Filter,
     window: InflightWindow,
@@ -134,7 +133,7 @@ struct MqttSink {
 }
 
 /// Runs until `stop` is cancelled; messages in flight then have three seconds to finish.
-pub async fn run(context: Context, stop: CancellationToken) {
+pub async fn run(context: MqttContext, stop: CancellationToken) {
     let mut sink = MqttSink::new(context);
     let mut pauses = Backoff::default();
     while !stop.is_cancelled() {
@@ -171,7 +170,7 @@ pub fn cursor_name(settings: &MqttSettings) -> String {
 }
 
 impl MqttSink {
-    fn new(context: Context) -> Self {
+    fn new(context: MqttContext) -> Self {
         let position = context.journal.position(&cursor_name(&context.settings));
         Self {
             reached: position.low_watermark,

@@ -277,7 +277,7 @@ impl SinkKind for MqttSettings {
     }
 
     fn run(&self, context: SinkContext, stop: CancellationToken) -> SinkFuture<'static, ()> {
-        Box::pin(mqtt::run(mqtt::Context::new(self.clone(), context), stop))
+        Box::pin(mqtt::run(mqtt::MqttContext::new(self.clone(), context), stop))
     }
 
     fn listen(&self, context: CommandContext, stop: CancellationToken) -> Option<SinkFuture<'static, ()>> {
