@@ -13,6 +13,14 @@ check:
     cargo clippy --all-targets -- -D warnings
     scripts/test.sh
 
+# Tests without services and without root.
+test *args:
+    cargo test --lib --test pure {{args}}
+
+# All tests, against real brokers and stores; as root.
+test-all *args:
+    scripts/test.sh {{args}}
+
 # Everything that CI does.
 ci:
     .ci/run
@@ -29,3 +37,7 @@ bench:
 # The long version of the crash test.
 kill-1000:
     PLANTROOM_KILLS=1000 cargo test --test real kill_9
+
+# What one more sink, channel, condition, table and room of rules costs.
+one-more:
+    scripts/one-more.py
