@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup-tests.sh
-cargo test "$@"
+cargo test --features real-tests "$@"

@@ -131,16 +131,7 @@ mod tests {
     use super::*;
 
     /// Made for this test (openssl req -x509, CN=box), valid from 2026-11-26 for ten years, its key, and another key.
-    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
-         MIIBcTCCARegAwIBAgIUblQfmP8VFAQkef8+TcjeUxZvqdswCgYIKoZIzj0EAwIw\n\
-         DjEMMAoGA1UEAwwDYm94MB4XDTI2MTEyNjE5NDc1OVoXDTM2MTEyMzE5NDc1OVow\n\
-         DjEMMAoGA1UEAwwDYm94MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEOhcl+1Ks\n\
-         fOvftPBFiC+cjaUf+P1getjQa9wn4DViDcRNvVLQm7sTkiR4UXo8ZuFrzMH6QM+r\n\
-         zLFL+BL1TJsnm6NTMFEwHQYDVR0OBBYEFD0LOS7GAMJlgZEQrMuLcXkVSh1aMB8G\n\
-         A1UdIwQYMBaAFD0LOS7GAMJlgZEQrMuLcXkVSh1aMA8GA1UdEwEB/wQFMAMBAf8w\n\
-         CgYIKoZIzj0EAwIDSAAwRQIhALdhVnOFrxT9jAervDBN9y52ngXLZzjSsCIEmslf\n\
-         bx0ZAiArQGp++f07Af9EFyS5Nupk2+ypFvNeR5o26WvNa2JcDA==\n\
-         -----END CERTIFICATE-----\n";
+    const CERTIFICATE: &str = include_str!("../../tests/pure/example-ca.pem");
     const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
          MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgEky/cBbzWTJ/Zd/M\n\
          WGltLao/7++6CClHu/kuPRhwPzmhRANCAAQ6FyX7Uqx869+08EWIL5yNpR/4/WB6\n\

@@ -241,6 +241,31 @@ fn the_page_of_the_stores_lists_every_code() {
 }
 
 #[test]
+fn completions_and_man_pages_are_fresh() {
+    use clap::CommandFactory as _;
+    use clap_complete::Shell;
+
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    for (shell, name) in [(Shell::Bash, "plantroom.bash"), (Shell::Zsh, "_plantroom"), (Shell::Fish, "plantroom.fish")]
+    {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut plantroom::cli::Args::command(), "plantroom", &mut text);
+        fresh(&packaging.join("completions").join(name), &String::from_utf8(text).unwrap());
+    }
+    let made = std::env::temp_dir().join(format!("plantroom-man-{}", std::process::id()));
+    std::fs::create_dir_all(&made).unwrap();
+    clap_mangen::generate_to(plantroom::cli::Args::command(), &made).unwrap();
+    let names = |dir: &Path| -> std::collections::BTreeSet<_> {
+        std::fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    for name in &names(&made) {
+        fresh(&packaging.join("man").join(name), &std::fs::read_to_string(made.join(name)).unwrap());
+    }
+    assert_eq!(names(&made), names(&packaging.join("man")), "packaging/man has pages of commands that are gone");
+    std::fs::remove_dir_all(&made).unwrap();
+}
+
+#[test]
 fn the_dashboards_are_fresh() {
     let generator = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/generate.py");
     let update = std::env::var_os("UPDATE").is_some();

@@ -19,6 +19,7 @@ mod captures;
 mod catalogue;
 mod checks;
 mod configs;
+mod documents;
 mod field;
 mod hostile;
 mod odd;

@@ -1,0 +1,506 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_plantroom_global_optspecs
+    string join \n config= state= log= h/help V/version
+end
+
+function __fish_plantroom_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_plantroom_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_plantroom_using_subcommand
+    set -l cmd (__fish_plantroom_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c plantroom -n "__fish_plantroom_needs_command" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_needs_command" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_needs_command" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_needs_command" -s V -l version -d 'Print version'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "demo" -d 'Run a simulated plant, a broker, journal and gateway in one process: needs no file'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "run" -d 'Run the gateway until Ctrl-C or SIGTERM'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "check" -d 'Check the configuration: every problem at once'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "read" -d 'Read a device now: values beside raw words'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "scan" -d 'Find out which units answer on a bus, and what they are'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "simulate" -d 'Run the demo\'s plant alone: real Modbus servers on loopback'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "status" -d 'Links, units, sinks, journal and clock of the running gateway'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "history" -d 'Read back the history of a point'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "alarm" -d 'What is in alarm, and what was'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "replay" -d 'Try alarm rules on the past: what they would have raised beside what was'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "ack" -d 'Take an alarm: who takes it first owns it'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "shelve" -d 'Put an alarm aside for a time; it comes back by itself'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "test" -d 'Announce a test run of a device: nobody is told of what it raises'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "audit" -d 'Who did what, by which way: alarms, pages, rotas, the gateway itself'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "explain" -d 'Why an alarm is, or is not, and what it waits for'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "page" -d 'Page somebody for a trial; what became of every page'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "rota" -d 'Who is on call, and who stands in'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "inject" -d 'Give the alarms a sample for a trial: marked TEST, never history, evidence or energy'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "set-aside" -d 'What a store refused for good: listed, sent again, discarded'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "verify" -d 'Read every file of the history once, slowly, and say what of it cannot be read'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "resend" -d 'Write a range of the history to a store again'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "reload" -d 'Load the configuration again; what did not change misses no cycle'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "backup" -d 'Keep configuration and state in one file; works beside the running gateway'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "restore" -d 'Bring a backup back: unpacked, proved by opening it, put into place'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "clock" -d 'The clock of the running gateway'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "reference" -d 'Print the reference of the configuration'
+complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l scenario -d 'What happens in the plant' -r -f -a "calm\t'An ordinary day; the generating set has a test run'
+rainstorm\t'It rains harder than one pump can carry away'
+pump-blocked\t'It rains, and the duty pump runs without lowering the level'
+entrapment\t'A lift stops between floors with somebody in it'
+blackout\t'The mains fail; the generating set starts and takes over'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l speed -d 'How many times faster than the clock the plant runs, 1 to 20' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l store -d 'Write into a time-series store too: its address (VictoriaMetrics, InfluxDB 2 or 3; bucket `plantroom`), or `v1:` and the address for InfluxDB 1.x (database `plantroom`). More than one may be named' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l write -d 'Write the demo\'s site as a commented configuration into a directory, and do nothing else' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand run" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand run" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand run" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l plan -d 'Print the read plan, wire time, the share of each bus, bytes a day and days of history'
+complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l alarms -d 'Which alarm rules apply to which device, and what is missing where one does not'
+complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l online -d 'Ask every unit who it is. Writes nothing; a running gateway asks for us, between its cycles'
+complete -c plantroom -n "__fish_plantroom_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l record -d 'Write down every byte of it: a fault report that `simulate --play` plays back. Only while no gateway runs' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l units -d 'Unit ids to ask: `1-32`, `1,5,10-20`' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l baud -d 'Serial: speed. Default: each that a profile is delivered with, until somebody answers' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l parity -d 'Serial: none, even or odd, with --baud' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l timeout-ms -d 'Longest wait for an answer, milliseconds' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l write -d 'Write what was found as a commented configuration into a directory' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l scenario -d 'What happens in the plant' -r -f -a "calm\t'An ordinary day; the generating set has a test run'
+rainstorm\t'It rains harder than one pump can carry away'
+pump-blocked\t'It rains, and the duty pump runs without lowering the level'
+entrapment\t'A lift stops between floors with somebody in it'
+blackout\t'The mains fail; the generating set starts and takes over'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l speed -d 'How many times faster than the clock the plant runs, 1 to 20' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l play -d 'Instead of the plant: play back what `read --record` wrote, each link on a port of its own' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l line -d 'Where the serial line\'s name is linked to' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l any-port -d 'Take free ports instead of 15020 to 15022, for more than one plant at a time'
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand status" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand status" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand status" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand status" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l from -d 'From: a date (2026-11-21, 2026-11-21T08:00, with or without zone), or so long ago (24h, 30m). Default: 24h' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l to -d 'To: the same. Default: now' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l every -d 'In slots of this length instead of every sample: 15m, 1h on the clock\'s own grid; days, weeks, months and years (1d, 1w, 1mo, 1y) of the calendar, the first from `--from` on' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l zone -d 'Time zone of dates and of the calendar. Default: the site\'s' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "list" -d 'What is not normal; `--all`: every alarm there could be'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "show" -d 'One alarm, and why it is as it is'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "history" -d 'What happened to the alarms: raised, acknowledged, cleared, and by whom'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "report" -d 'How healthy the alarms were: how many, how often, how long, how late'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "handover" -d 'Give it to somebody else, who is paged'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "arrived" -d 'Record that somebody is on site'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "reset" -d 'It is inspected: a latched alarm goes'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "out" -d 'Take it out of service until it is put back'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "back" -d 'Put it back into service'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from list" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from list" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from list" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from list" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from list" -l all -d 'The normal ones too'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from show" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from show" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from show" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -l from -d 'From: a date, or so long ago (`24h`, `7d`)' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -l to -d 'To: a date, or so long ago (`24h`). Default: now' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -l month -d 'The month, `2026-11`; the last 30 days if none is named' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -l note -d 'Why, for the record' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -l to -d 'Who gets it: a person\'s id, as in `[[person]]`' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from arrived" -l note -d 'Why, for the record' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from arrived" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from arrived" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from arrived" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from arrived" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from reset" -l note -d 'Why, for the record' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from reset" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from reset" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from reset" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from out" -l note -d 'Why, for the record' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from out" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from out" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from out" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from out" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from back" -l note -d 'Why, for the record' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from back" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from back" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from back" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from back" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "list" -d 'What is not normal; `--all`: every alarm there could be'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "show" -d 'One alarm, and why it is as it is'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "history" -d 'What happened to the alarms: raised, acknowledged, cleared, and by whom'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "report" -d 'How healthy the alarms were: how many, how often, how long, how late'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "handover" -d 'Give it to somebody else, who is paged'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "arrived" -d 'Record that somebody is on site'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "reset" -d 'It is inspected: a latched alarm goes'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "out" -d 'Take it out of service until it is put back'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "back" -d 'Put it back into service'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -l from -d 'From: a date, or so long ago (`24h`, `7d`)' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -l to -d 'To: a date; now if none is given' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -l alarms -d 'A directory with `*.toml` of rules, as `alarms/` beside the configuration; without it the rules in force' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l device -d 'Everything of a device' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l area -d 'Everything in an area' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l priority -d 'Everything of a priority: `P3`' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l note -d 'Why, for the record' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l all -d 'Everything that waits for somebody'
+complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l note -d 'Why, for the record' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l for -d 'For how long: `30m`, `8h`, `2d`' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l off -d 'Take it off the shelf'
+complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand test" -l for -d 'For how long: `30m`, at most 4 hours' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand test" -l by -d 'Who tests, for the record. Default: whoever enters the command' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand test" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand test" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand test" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l from -d 'From: a date, or so long ago (`24h`, `7d`)' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l to -d 'To: a date, or so long ago (`24h`). Default: now' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l actor -d 'One person or program only' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand explain" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand explain" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand explain" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -f -a "test" -d 'Page somebody for a trial: it has to be acknowledged like any other'
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -f -a "log" -d 'What became of every page: who was told, through what, and why not'
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from test" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from test" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from test" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -l from -d 'From: a date, or so long ago (`24h`, `7d`)' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from help" -f -a "test" -d 'Page somebody for a trial: it has to be acknowledged like any other'
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from help" -f -a "log" -d 'What became of every page: who was told, through what, and why not'
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -f -a "show" -d 'Who is on call when; gaps as well'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -f -a "override" -d 'Somebody stands in for whoever the plan names'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -f -a "overrides" -d 'Who stands in for whom, with numbers'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -f -a "withdraw" -d 'Take one of them back'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from show" -l days -d 'So many days from now on' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from show" -l rota -d 'One rota; all if none is named' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from show" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from show" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from show" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from show" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -l rota -d 'The rota; not needed where there is one' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -l from -d 'From this moment, `2026-11-23T08:00`; now if none is named' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -l for -d 'For how long: `12h`, `2d`' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from overrides" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from overrides" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from overrides" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from overrides" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from overrides" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from withdraw" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from withdraw" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from withdraw" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from withdraw" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "show" -d 'Who is on call when; gaps as well'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "override" -d 'Somebody stands in for whoever the plan names'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "overrides" -d 'Who stands in for whom, with numbers'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "withdraw" -d 'Take one of them back'
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -l for -d 'For how long: `60s`, `10m`, at most 1 hour' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -l send -d 'Send everything again; what is refused again is set aside again'
+complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -l discard -d 'Discard everything that was set aside; it cannot be sent from here again'
+complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand verify" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand verify" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand verify" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand verify" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -l from -d 'From: a date (2026-11-21, 2026-11-21T08:00, with or without zone), or so long ago (24h)' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -l to -d 'To before: the same. Default: now' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand reload" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand reload" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand reload" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -l without-history -d 'Leave the history away: configuration and small state only'
+complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand restore" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand restore" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand restore" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -f -a "accept" -d 'The date that the gateway shows is right: believe it from now on'
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from accept" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from accept" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from accept" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from accept" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from help" -f -a "accept" -d 'The date that the gateway shows is right: believe it from now on'
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -l schema -d 'The JSON schema instead of the page'
+complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "demo" -d 'Run a simulated plant, a broker, journal and gateway in one process: needs no file'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "run" -d 'Run the gateway until Ctrl-C or SIGTERM'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "check" -d 'Check the configuration: every problem at once'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "read" -d 'Read a device now: values beside raw words'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "scan" -d 'Find out which units answer on a bus, and what they are'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "simulate" -d 'Run the demo\'s plant alone: real Modbus servers on loopback'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "status" -d 'Links, units, sinks, journal and clock of the running gateway'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "history" -d 'Read back the history of a point'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "alarm" -d 'What is in alarm, and what was'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "replay" -d 'Try alarm rules on the past: what they would have raised beside what was'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "ack" -d 'Take an alarm: who takes it first owns it'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "shelve" -d 'Put an alarm aside for a time; it comes back by itself'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "test" -d 'Announce a test run of a device: nobody is told of what it raises'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "audit" -d 'Who did what, by which way: alarms, pages, rotas, the gateway itself'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "explain" -d 'Why an alarm is, or is not, and what it waits for'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "page" -d 'Page somebody for a trial; what became of every page'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "rota" -d 'Who is on call, and who stands in'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "inject" -d 'Give the alarms a sample for a trial: marked TEST, never history, evidence or energy'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "set-aside" -d 'What a store refused for good: listed, sent again, discarded'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "verify" -d 'Read every file of the history once, slowly, and say what of it cannot be read'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "resend" -d 'Write a range of the history to a store again'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "reload" -d 'Load the configuration again; what did not change misses no cycle'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "backup" -d 'Keep configuration and state in one file; works beside the running gateway'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "restore" -d 'Bring a backup back: unpacked, proved by opening it, put into place'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "clock" -d 'The clock of the running gateway'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "reference" -d 'Print the reference of the configuration'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "list" -d 'What is not normal; `--all`: every alarm there could be'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "show" -d 'One alarm, and why it is as it is'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "history" -d 'What happened to the alarms: raised, acknowledged, cleared, and by whom'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "report" -d 'How healthy the alarms were: how many, how often, how long, how late'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "handover" -d 'Give it to somebody else, who is paged'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "arrived" -d 'Record that somebody is on site'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "reset" -d 'It is inspected: a latched alarm goes'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "out" -d 'Take it out of service until it is put back'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "back" -d 'Put it back into service'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from page" -f -a "test" -d 'Page somebody for a trial: it has to be acknowledged like any other'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from page" -f -a "log" -d 'What became of every page: who was told, through what, and why not'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from rota" -f -a "show" -d 'Who is on call when; gaps as well'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from rota" -f -a "override" -d 'Somebody stands in for whoever the plan names'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from rota" -f -a "overrides" -d 'Who stands in for whom, with numbers'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from rota" -f -a "withdraw" -d 'Take one of them back'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from clock" -f -a "accept" -d 'The date that the gateway shows is right: believe it from now on'
