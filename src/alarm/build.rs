@@ -85,12 +85,14 @@ fn one(
     if let Some(point) = rule.when.value_point() {
         unit = (subject.unit_of)(&fill(point));
     }
+    let mut text = LocalizedText { zh: fill(&rule.zh), en: fill(&rule.en) };
+    LocalizedText::fall_back(&mut text.zh, &mut text.en);
     Ok(AlarmDefinition {
         rule: fill(name).into(),
         source_rule: format!("{}.{name}", subject.class).into(),
         device: subject.id.into(),
         site_number: rule.no.clone().unwrap_or_default(),
-        text: LocalizedText { zh: fill(&rule.zh), en: fill(&rule.en) },
+        text,
         action: LocalizedText { zh: fill(&rule.action.zh), en: fill(&rule.action.en) },
         unit,
         steps,

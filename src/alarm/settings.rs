@@ -28,9 +28,12 @@ pub struct RulesFile {
 pub struct RuleSettings {
     /// Its number in the site's own list, for people.
     pub no: Option<String>,
-    /// What is said, in Chinese: `{device}`, `{area}`, `{v}` (the value), `{limit}`, `{n}` are filled in.
+    /// What is said, in Chinese: `{device}`, `{area}`, `{v}` (the value), `{limit}`, `{n}` are filled in. One
+    /// of the two texts is enough.
+    #[serde(default)]
     pub zh: String,
     /// What is said, in English.
+    #[serde(default)]
     pub en: String,
     /// What is to be done.
     pub action: LocalizedText,

@@ -11,7 +11,7 @@ use crate::config::check_site::{ID_HINT, check_health, check_journal, check_sink
 use crate::config::doc::{Problems, TomlEntry};
 use crate::config::settings as file;
 use crate::config::{Configuration, ConfiguredDevice, Files, budget, build};
-use crate::link::settings::LinkSettings;
+use crate::link::settings::{LinkSettings, TcpLink};
 use crate::model::line::{Parity, SerialParams};
 use crate::model::point::{Encoding, PointKind};
 use crate::model::problem::did_you_mean;
@@ -92,6 +92,36 @@ pub fn single<'a, T>(entries: &'a [TomlEntry<'_, T>], table: &str, problems: &mu
         );
     }
     entries.first().map(|e| &e.value)
+}
+
+const SERIAL_PORT_HINT: &str = "ls -l /dev/serial/by-id shows the names of adapters: port = \"/dev/serial/by-id/…\"";
+
+/// Whether a port is named as `COM3`.
+fn is_windows_port(port: &str) -> bool {
+    let number = port.get(..3).filter(|p| p.eq_ignore_ascii_case("com")).and_then(|_| port.get(3..));
+    number.is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// A host is a name or an address alone: no URL, no port.
+fn check_host(entry: &TomlEntry<'_, TcpLink>, problems: &mut Problems) {
+    let host = entry.value.host.as_str();
+    let at = entry.table.location(&["host"]);
+    let rest = host.split_once("://").map_or(host, |(_, rest)| rest);
+    let bare = rest.split('/').next().unwrap_or_default();
+    let (name, port) = match bare.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() && !name.contains(':') => (name, Some(port)),
+        _ => (bare, None),
+    };
+    if host != name {
+        let and = port.map_or(String::new(), |p| format!(", port = {p}"));
+        problems.error(
+            at,
+            format!("`{host}` is no host: a name or an address alone"),
+            format!("host = \"{name}\"{and}"),
+        );
+    } else if host.trim().is_empty() || host.contains(char::is_whitespace) {
+        problems.error(at, format!("`{host}` is no host"), "a name or an address: host = \"192.0.2.10\"");
+    }
 }
 
 pub(super) struct Check<'a> {
@@ -203,6 +233,7 @@ impl<'a> Check<'a> {
         };
         for (entries, rtu) in [(&self.files.link.tcp, false), (&self.files.link.rtu_over_tcp, true)] {
             for entry in entries {
+                check_host(entry, problems);
                 let is_explicit = !rtu || entry.value.baud.is_some();
                 let line = Self::line_of(&entry.value.id, is_explicit, units, &entry.table, problems);
                 add(entry.value.settings(rtu, line), &|key| entry.table.location(&[key]), problems);
@@ -214,6 +245,10 @@ impl<'a> Check<'a> {
             if entry.value.port.starts_with("/dev/ttyUSB") || entry.value.port.starts_with("/dev/ttyACM") {
                 let what = format!("{} may be another adapter after the next boot", entry.value.port);
                 problems.warning(entry.table.location(&["port"]), what, "use its name below /dev/serial/by-id");
+            }
+            if is_windows_port(&entry.value.port) {
+                let what = format!("{} is a port's name under Windows", entry.value.port);
+                problems.error(entry.table.location(&["port"]), what, SERIAL_PORT_HINT);
             }
             if entry.value.stop_bits.is_some_and(|s| s != 1 && s != 2) {
                 problems.error(entry.table.location(&["stop_bits"]), "stop_bits is 1 or 2", "");
@@ -317,6 +352,11 @@ impl<'a> Check<'a> {
         out
     }
 
+    /// Whether no table has the unit, not even one with errors of its own.
+    fn is_nowhere(&self, unit: &str) -> bool {
+        !self.is_incomplete && !self.files.unit.iter().any(|entry| entry.value.id == unit)
+    }
+
     fn device_points(
         &self,
         entry: &TomlEntry<'_, file::Device>,
@@ -335,7 +375,7 @@ impl<'a> Check<'a> {
                         }
                     }
                 }
-                None if !self.is_incomplete => {
+                None if self.is_nowhere(name) => {
                     problems.error(
                         entry.table.location(&["unit"]),
                         format!("unknown unit `{name}`"),
@@ -352,7 +392,7 @@ impl<'a> Check<'a> {
                 continue;
             };
             let Some(unit) = units.get(unit_name) else {
-                if !self.is_incomplete {
+                if self.is_nowhere(unit_name) {
                     problems.error(
                         place(),
                         format!("unknown unit `{unit_name}`"),

@@ -15,6 +15,7 @@ use crate::alarm::settings::RuleSettings;
 use crate::alarm::{self, Rules};
 use crate::config::builtin::{Catalogue, Template};
 use crate::config::doc::Problems;
+use crate::config::serde_message;
 use crate::config::{ConfiguredDevice, Files};
 use crate::model::point::GATEWAY_POINTS;
 use crate::model::problem::{FileFinding, did_you_mean};
@@ -384,8 +385,11 @@ fn apply_override(
             is_good.then_some(rule)
         }
         Err(error) => {
-            let what = format!("`{}` with these values is no rule: {}", entry.value.rule, error.message());
-            problems.error(entry.table.location(&["set"]), what, "the keys are those of the rule in alarms/*.toml");
+            let (why, hint) = serde_message::translate(error.message(), "");
+            let what = format!("`{}` with these values is no rule: {why}", entry.value.rule);
+            let keys = "the keys are those of the rule in alarms/*.toml";
+            let hint = if hint.is_empty() { keys.to_string() } else { format!("{hint}; {keys}") };
+            problems.error(entry.table.location(&["set"]), what, hint);
             None
         }
     }
@@ -438,10 +442,8 @@ pub fn findings(name: &str, rule: &RuleSettings, class: &str, vocabulary: &Vocab
     };
     each(&rule.when);
     rule.only.iter().chain(&rule.unless).chain(&rule.explains_while).for_each(&mut each);
-    for (key, text) in [("zh", &rule.zh), ("en", &rule.en)] {
-        if text.trim().is_empty() {
-            out.push(FileFinding::error(&[key], "the alarm says nothing", "where, what"));
-        }
+    if rule.zh.trim().is_empty() && rule.en.trim().is_empty() {
+        out.push(FileFinding::error(&[], "the alarm says nothing", "zh = \"…\" or en = \"…\": where, what"));
     }
     out
 }

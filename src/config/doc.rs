@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use crate::model::problem::{FileFinding, Problem, Severity, SourceLocation, nearest};
+use crate::config::serde_message;
+use crate::model::problem::{FileFinding, Problem, Severity, SourceLocation};
 
 /// A value with its span in the source.
 pub type TomlNode<'a> = Spanned<DeValue<'a>>;
@@ -134,16 +135,16 @@ impl<'a> Located<'a> {
                 Ok(_) => return None,
                 Err(error) => error,
             };
-            let (message, hint) = translate_message(error.message());
+            let span = error.span().unwrap_or_else(|| node.span());
+            let (message, hint) = serde_message::translate(error.message(), &key_at(&node, &span).unwrap_or_default());
             // A key that was reported as misspelt is not reported as missing too.
             let meant = |p: &Problem| {
                 p.message.starts_with("unknown key") && p.hint.contains(&message.replace("missing key ", ""))
             };
             let misspelt = message.starts_with("missing key") && problems.list[before..].iter().any(meant);
-            let span = error.span().unwrap_or_else(|| node.span());
             let missing_because_removed =
                 removed.iter().any(|k| message.starts_with("missing") && message.contains(&format!("`{k}`")));
-            let is_left_empty = !removed.is_empty() && message.starts_with(EXACTLY_ONE_KEY);
+            let is_left_empty = !removed.is_empty() && message.starts_with(serde_message::EXACTLY_ONE_KEY);
             if !missing_because_removed && !misspelt && !is_left_empty {
                 problems.error(self.source.location_of_span(&span), message, hint);
             }
@@ -186,6 +187,19 @@ fn remove_innermost_key<'a>(node: &mut TomlNode<'a>, span: &Range<usize>) -> Opt
     }
 }
 
+/// The innermost key whose value contains the span; in a list, the list's key.
+fn key_at(node: &TomlNode<'_>, span: &Range<usize>) -> Option<String> {
+    let covers = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    match node.get_ref() {
+        DeValue::Table(table) => {
+            let (key, value) = table.iter().find(|(_, v)| covers(full_span(v)))?;
+            key_at(value, span).or_else(|| Some(key.get_ref().to_string()))
+        }
+        DeValue::Array(array) => array.iter().find(|v| covers(full_span(v))).and_then(|v| key_at(v, span)),
+        _ => None,
+    }
+}
+
 /// The span of a value with everything in it: a table's own span covers only its header.
 fn full_span(node: &TomlNode<'_>) -> Range<usize> {
     let own = node.span();
@@ -198,40 +212,6 @@ fn full_span(node: &TomlNode<'_>) -> Range<usize> {
 
 fn join(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
     a.start.min(b.start)..a.end.max(b.end)
-}
-
-/// Our wording of serde's error for a table that must hold exactly one key, the name of an enum variant.
-const EXACTLY_ONE_KEY: &str = "exactly one word is meant here";
-
-/// Translates serde's message into ours: (message, hint).
-fn translate_message(message: &str) -> (String, String) {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    if let (Some(rest), Some(name)) = (message.strip_prefix("unknown field "), quoted.first()) {
-        let known = || quoted.iter().skip(1).copied();
-        let near = nearest(name, known());
-        let hint = if rest.contains("there are no fields") {
-            "remove it".to_string()
-        } else if near.is_empty() {
-            format!("known keys: {}", known().collect::<Vec<_>>().join(", "))
-        } else {
-            format!("did you mean `{}`?", near.join("` or `"))
-        };
-        return (format!("unknown key `{name}`"), hint);
-    }
-    if let (true, Some(name)) = (message.starts_with("missing field "), quoted.first()) {
-        return (format!("missing key `{name}`"), format!("add `{name} = …`"));
-    }
-    if let (true, Some(name)) = (message.starts_with("unknown variant "), quoted.first()) {
-        let known: Vec<&str> = quoted.iter().skip(1).copied().collect();
-        return (
-            format!("`{name}` is not one of the words that are known here"),
-            format!("one of: {}", known.join(", ")),
-        );
-    }
-    if let Some(found) = message.strip_prefix("wanted exactly 1 element, found ") {
-        return (format!("{EXACTLY_ONE_KEY}, there are {}", found.trim_end_matches(" elements")), String::new());
-    }
-    (message.replace('\n', " "), String::new())
 }
 
 /// Parses a text and reports every syntax error; `None` if there is any.

@@ -16,8 +16,10 @@ mod check_reach;
 pub mod check_site;
 pub mod doc;
 pub mod environment;
+mod languages;
 pub mod reference;
 mod registers;
+mod serde_message;
 pub mod settings;
 pub mod tables;
 
@@ -132,6 +134,7 @@ fn finish(
     for document in &documents {
         distribute_tables(document, &mut files, &mut problems);
     }
+    languages::fall_back(&mut files, &mut problems);
     let is_incomplete = problems.any_error();
     let configuration = check::check(&files, catalogue, is_incomplete, &mut problems);
     let any_error = problems.any_error();

@@ -13,9 +13,11 @@ use crate::link;
 pub struct Site {
     /// In every topic and tag: lower-case letters, digits, `-` and `_`.
     pub id: String,
-    /// Name of the site in Chinese, for people.
+    /// Name of the site in Chinese, for people. One of the two names is enough.
+    #[serde(default)]
     pub zh: String,
     /// Name of the site in English, for people.
+    #[serde(default)]
     pub en: String,
     /// IANA name of its time zone.
     pub time_zone: String,
@@ -42,6 +44,7 @@ pub struct UnitSettings {
     /// The link that it is on.
     pub link: String,
     /// Unit id on the wire, 0 to 255 (1 to 247 on a serial line).
+    #[serde(deserialize_with = "unit_id")]
     pub address: u8,
     /// What its registers mean.
     pub profile: String,
@@ -59,6 +62,24 @@ fn one_retry() -> u32 {
     1
 }
 
+/// A unit id, with an error that says which there are.
+fn unit_id<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    struct UnitId;
+    impl serde::de::Visitor<'_> for UnitId {
+        type Value = u8;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a number from 1 to 247 (over TCP also 0 and 255)")
+        }
+        fn visit_i64<E: serde::de::Error>(self, id: i64) -> Result<u8, E> {
+            u8::try_from(id).map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(id), &self))
+        }
+        fn visit_u64<E: serde::de::Error>(self, id: u64) -> Result<u8, E> {
+            u8::try_from(id).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(id), &self))
+        }
+    }
+    from.deserialize_u64(UnitId)
+}
+
 /// A piece of equipment: `[[device]]`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -70,9 +91,11 @@ pub struct Device {
     /// Where it is, for grouping: a building, a floor.
     #[serde(default)]
     pub area: String,
-    /// Name of the device in Chinese, for people.
+    /// Name of the device in Chinese, for people. One of the two names is enough.
+    #[serde(default)]
     pub zh: String,
     /// Name of the device in English, for people.
+    #[serde(default)]
     pub en: String,
     /// The transfer switch that feeds it, where that is not the one of its own area: its power failure explains this device's alarms.
     pub supply: Option<String>,

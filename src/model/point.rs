@@ -5,9 +5,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A text in both languages.
+/// A text in both languages. In a file one of them is enough: the other falls back on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, try_from = "LocalizedTextSettings")]
 pub struct LocalizedText {
     /// The text in Chinese, for people who read that.
     pub zh: String,
@@ -15,10 +15,44 @@ pub struct LocalizedText {
     pub en: String,
 }
 
+/// A text as a file has it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "LocalizedText")]
+struct LocalizedTextSettings {
+    /// The text in Chinese, for people who read that.
+    zh: Option<String>,
+    /// The text in English, which logs and commands show too.
+    en: Option<String>,
+}
+
+impl TryFrom<LocalizedTextSettings> for LocalizedText {
+    type Error = &'static str;
+
+    fn try_from(given: LocalizedTextSettings) -> Result<Self, Self::Error> {
+        match (given.zh, given.en) {
+            (Some(zh), Some(en)) => Ok(Self { zh, en }),
+            (Some(zh), None) => Ok(Self { en: zh.clone(), zh }),
+            (None, Some(en)) => Ok(Self { zh: en.clone(), en }),
+            (None, None) => Err("a text in `zh` or in `en` belongs here"),
+        }
+    }
+}
+
 impl LocalizedText {
     /// A text in Chinese and English.
     pub fn both(zh: impl Into<String>, en: impl Into<String>) -> Self {
         Self { zh: zh.into(), en: en.into() }
+    }
+
+    /// Puts the text of the one language where that of the other is empty; false: both are.
+    pub fn fall_back(zh: &mut String, en: &mut String) -> bool {
+        match (zh.is_empty(), en.is_empty()) {
+            (true, _) => zh.clone_from(en),
+            (_, true) => en.clone_from(zh),
+            _ => {}
+        }
+        !zh.is_empty()
     }
 
     /// The Chinese text, or the English one.

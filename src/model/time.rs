@@ -90,16 +90,30 @@ impl HumanDuration {
     }
 }
 
+/// What is expected of a [`HumanDuration`], as errors say it.
+pub const LENGTH_OF_TIME: &str = "a length of time";
+
 impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
+        from.deserialize_str(HumanDurationVisitor)
+    }
+}
+
+struct HumanDurationVisitor;
+
+impl serde::de::Visitor<'_> for HumanDurationVisitor {
+    type Value = HumanDuration;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(LENGTH_OF_TIME)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<HumanDuration, E> {
         let is_none = text.trim_start_matches('0').trim_start_matches(|c: char| c.is_ascii_alphabetic()).is_empty();
-        match duration_ms(&text) {
-            Some(ms) => Ok(Self(ms)),
-            None if is_none && text.starts_with('0') => Ok(Self(0)),
-            None => {
-                Err(serde::de::Error::custom(format!("{text:?} is not a length of time: 500ms, 30s, 15m, 1h or 9d")))
-            }
+        match duration_ms(text) {
+            Some(ms) => Ok(HumanDuration(ms)),
+            None if is_none && text.starts_with('0') => Ok(HumanDuration(0)),
+            None => Err(E::custom(format!("{text:?} is not a length of time: 500ms, 30s, 15m, 1h or 9d"))),
         }
     }
 }

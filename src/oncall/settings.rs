@@ -15,9 +15,11 @@ use crate::model::time::HumanDuration;
 pub struct PersonSettings {
     /// Unique: lower-case letters, digits, `-` and `_`.
     pub id: String,
-    /// Name of the person in Chinese, for people.
+    /// Name of the person in Chinese, for people. One of the two names is enough.
+    #[serde(default)]
     pub zh: String,
     /// Name of the person in English, for people.
+    #[serde(default)]
     pub en: String,
     /// Language of the messages and pages that they get: `zh` or `en`.
     #[serde(default)]
@@ -229,9 +231,11 @@ pub struct OncallSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Phone {
-    /// Whose it is, in Chinese.
+    /// Whose it is, in Chinese. One of the two is enough.
+    #[serde(default)]
     pub zh: String,
     /// Whose it is, in English.
+    #[serde(default)]
     pub en: String,
     /// The number, as it is dialled.
     pub number: String,

@@ -33,6 +33,24 @@ impl ProfileBuilder<'_> {
         self.findings.push(FileFinding::error(path, message, hint));
     }
 
+    /// Addresses as 40001 are legal on the wire and mean another register in many manuals; whoever writes `base` has decided.
+    fn warn_of_reference_numbers(&mut self, points: &[PointDef]) {
+        let is_one = |p: &PointDef| match p.span.register_type {
+            RegisterType::Holding => (40_001..=49_999).contains(&p.span.address),
+            RegisterType::Input => (30_001..=39_999).contains(&p.span.address),
+            RegisterType::Coil | RegisterType::Discrete => false,
+        };
+        if self.file.read.base.is_none() && !points.is_empty() && points.iter().all(is_one) {
+            let first = points.iter().map(|p| p.span.address).min().unwrap_or_default();
+            let area = if first < 40_001 { 30_001 } else { 40_001 };
+            let what = format!(
+                "all addresses are read as they are, from {first} on; many manuals mean by {area} the first register"
+            );
+            let hint = format!("base = {area} in [read] if yours does, base = 0 if these are wire addresses");
+            self.findings.push(FileFinding::warning(&["read"], what, hint));
+        }
+    }
+
     fn run(&mut self) -> Option<Profile> {
         let file = self.file;
         if file.format != 1 {
@@ -58,6 +76,7 @@ impl ProfileBuilder<'_> {
             base.extend(self.point(&["points", name], name, point));
         }
         self.report_overlaps(&base, &["points"]);
+        self.warn_of_reference_numbers(&base);
         let ident = file.ident.as_ref().and_then(|p| self.encoded_point(&["ident"], "x_ident", p));
         let mut variants = vec![ProfileVariant {
             name: "base".into(),
@@ -207,7 +226,15 @@ impl ProfileBuilder<'_> {
         };
         if wire + u32::from(count) > 65_536 {
             let last = wire + u32::from(count) - 1;
-            self.error(&path, format!("address {last} is beyond 65535"), "a Modbus area has the addresses 0 to 65535");
+            let hint = match reference_number(address) {
+                Some((area, function, number)) => {
+                    format!(
+                        "as a manual's number it is {area} {number}: function = {function}, base = 1, address = {number}"
+                    )
+                }
+                None => "a Modbus area has the addresses 0 to 65535".to_string(),
+            };
+            self.error(&path, format!("address {last} is beyond 65535"), hint);
             return None;
         }
         Some(RegisterRange { register_type: area, address: u16::try_from(wire).ok()?, count })
@@ -311,5 +338,14 @@ impl ProfileBuilder<'_> {
                 }
             }
         }
+    }
+}
+
+/// What a six-digit number of a manual, 400001 or 300001 and up, means: area, function, number counted from one.
+fn reference_number(address: u32) -> Option<(&'static str, u8, u32)> {
+    match address {
+        300_001..=365_536 => Some(("input register", 4, address - 300_000)),
+        400_001..=465_536 => Some(("holding register", 3, address - 400_000)),
+        _ => None,
     }
 }

@@ -21,6 +21,7 @@ mod checks;
 mod configs;
 mod documents;
 mod field;
+mod first_day;
 mod hostile;
 mod odd;
 mod pages;
