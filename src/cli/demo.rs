@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -11,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::shared::Shared;
 use crate::app::{App, Paths};
 use crate::cli::demo_pages::{self, DemoPages};
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime, simulate, stop_signal};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, demo_table, output, runtime, simulate, stop_signal};
 use crate::clock::{self, Clock};
 use crate::config::doc::{Problems, Texts};
 use crate::config::{self, builtin};
@@ -78,6 +77,8 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     let units = site::units(&catalogue.profiles);
     let stop = CancellationToken::new();
     let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
+    // Two days ago in UTC: past in every time zone, and the first week of the rota is not over.
+    let two_days_ago = UnixMillis(clock.now().wall.0 - 2 * 86_400_000).rfc3339();
     let started = serve::start(&units, &BTreeMap::new(), args.pace.scenario, speed, clock, stop.clone()).await;
     let plant = started.map_err(|e| CommandFailure::later("the plant cannot start").because(e))?;
     let health = format!("127.0.0.1:{}", free_port().map_err(|e| CommandFailure::later("no free port").because(e))?);
@@ -93,7 +94,8 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     let no_port = |e: std::io::Error| CommandFailure::later("no free port").because(e.to_string());
     let notification_port = demo_pages::listen(pages.clone(), stop.clone()).await.map_err(no_port)?;
     let web_port = free_port().map_err(|e| CommandFailure::later("no free port").because(e))?;
-    files.push(("people.toml".to_string(), demo_pages::oncall_config(notification_port, web_port)));
+    files
+        .push(("people.toml".to_string(), demo_pages::oncall_config(notification_port, web_port, &two_days_ago[..10])));
     let loaded = config::load_texts(&Texts { files }, None);
     let Some(configuration) = loaded.configuration else {
         let said = loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
@@ -109,14 +111,21 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     };
     let started = App::start(configuration, &paths);
     let app = started.map_err(|e| CommandFailure::later("the gateway cannot start").because(e))?;
-    output::line(format!("mqtt 5 on port {}; health page http://{health}/metrics", broker.v5));
-    output::line(format!("status: plantroom --state {} status", dir.display()));
-    output::line(format!("listen: mosquitto_sub -p {} -v -t 'plantroom/demo/#'", broker.v4));
+    let addresses = [
+        format!("mqtt 5 on port {}; health page http://{health}/metrics", broker.v5),
+        format!("status: plantroom --state {} status", dir.display()),
+        format!("listen: mosquitto_sub -p {} -v -t 'plantroom/demo/#'", broker.v4),
+    ];
+    // On a terminal they stand below the table, which would scroll them away.
+    let below = if output::is_terminal() { &addresses[..] } else { &[] };
+    if below.is_empty() {
+        addresses.iter().for_each(output::line);
+    }
     let shared = std::sync::Arc::clone(&app.shared);
     tokio::select! {
         () = stop_signal() => {}
         () = shared.process.fatal.cancelled() => {}
-        () = show(&shared, &pages) => {}
+        () = show(&shared, &pages, below) => {}
     }
     output::line("stopping");
     app.stop().await;
@@ -136,84 +145,27 @@ fn stores(urls: &[String]) -> String {
     urls.iter().enumerate().map(sink).collect()
 }
 
-/// The live table: redrawn each second on a terminal, else a line every ten seconds.
-async fn show(shared: &Shared, pages: &DemoPages) {
+/// The live table: redrawn each second on a terminal, else once, and a line every ten seconds.
+async fn show(shared: &Shared, pages: &DemoPages, addresses: &[String]) {
     let mut drawn = 0;
     let mut seconds = 0u32;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         seconds += 1;
-        let (mut table, good, all) = table(shared);
-        table.push_str(&pages.text());
+        let table = || demo_table::table(shared, addresses, &pages.text(), output::terminal_size());
         if output::is_terminal() {
+            let table = table();
             if drawn > 0 {
                 output::raw(format!("\x1b[{drawn}A\x1b[J"));
             }
-            output::raw(&table);
             drawn = table.matches('\n').count();
+            output::raw(table);
         } else if seconds == 3 {
-            output::raw(&table);
+            output::raw(table());
         } else if seconds.is_multiple_of(10) {
-            output::line(format!("{seconds} s: {good} of {all} points good"));
+            output::line(format!("{seconds} s: {}", demo_table::count(shared)));
         }
     }
-}
-
-/// Points of the live table, by preference: of each device the first four that it has.
-const SHOWN: [&str; 14] = [
-    "level_m",
-    "pump1_running",
-    "pump2_running",
-    "high_high_float",
-    "car_running",
-    "door_closed",
-    "occupied",
-    "fault",
-    "supply_pressure_mpa",
-    "flow_m3h",
-    "engine_state",
-    "on_source1",
-    "power_kw",
-    "energy_import_kwh",
-];
-
-/// The live table, the number of good points, the number of all points.
-fn table(shared: &Shared) -> (String, usize, usize) {
-    let configuration = shared.configuration();
-    let mut latest: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    let (mut good, mut all) = (0, 0);
-    let mut seen = std::collections::BTreeSet::new();
-    for entry in shared.journal.recent().iter().rev() {
-        let stream = &entry.reading.stream;
-        if stream.is_decided() || !seen.insert((stream.device.clone(), stream.source.clone())) {
-            continue;
-        }
-        let (g, a) = entry.reading.good_of_all();
-        (good, all) = (good + g, all + a);
-        let points = latest.entry(stream.device.to_string()).or_default();
-        for (i, point) in stream.points.iter().enumerate() {
-            let text = match entry.reading.sample(i) {
-                Some(Ok(value)) => value.to_string(),
-                Some(Err(cause)) => cause.word().to_string(),
-                None => continue,
-            };
-            points.insert(point.name.to_string(), text);
-        }
-    }
-    let states = shared.adapters.retained_topics.get();
-    let row = |device: &config::ConfiguredDevice| {
-        let points = latest.get(&*device.id);
-        let state = states.get(&format!("{}/status", device.id)).and_then(|j| j.split('"').nth(3)).unwrap_or("-");
-        let shown = SHOWN.iter().filter_map(|name| Some(format!("{name} {}", points?.get(*name)?)));
-        let shown: Vec<String> = shown.take(4).collect();
-        vec![device.id.to_string(), device.zh.clone(), state.to_string(), shown.join("  ")]
-    };
-    let rows: Vec<Vec<String>> = configuration.devices.values().map(row).collect();
-    let mut out = output::table(&["device", "", "state", "values"], &rows);
-    let sinks = shared.adapters.sinks.lock().unwrap_or_else(PoisonError::into_inner);
-    let delivered: u64 = sinks.iter().map(|s| s.health.delivered.load(std::sync::atomic::Ordering::Relaxed)).sum();
-    out.push_str(&format!("{good} of {all} points good, {delivered} messages delivered\n"));
-    (out, good, all)
 }
 
 /// Ports of the demo's broker, for MQTT 3.1.1 and 5.

@@ -55,9 +55,10 @@ async fn receive_notification(State(pages): State<DemoPages>, body: Bytes) {
     all.drain(..over);
 }
 
-/// On-call configuration of the demo: a technician, after 30 s a second one, after 2 min the manager. The first port receives
-/// notifications, the second serves alarm pages.
-pub fn oncall_config(shown: u16, web_port: u16) -> String {
+/// On-call configuration of the demo: two technicians take turns by the week, the first of them from `since` on, a date in the
+/// past; after 30 s the other one is paged, after 2 min the manager. The first port receives notifications, the second serves
+/// alarm pages.
+pub fn oncall_config(shown: u16, web_port: u16, since: &str) -> String {
     let person = |id: &str, zh: &str, en: &str, more: &str| {
         format!(
             "[[person]]\nid = \"{id}\"\nzh = \"{zh}\"\nen = \"{en}\"\n{more}contacts = [{{ channel = \"terminal\", to = \"{id}\" }}]\n"
@@ -69,8 +70,9 @@ pub fn oncall_config(shown: u16, web_port: u16) -> String {
          [[oncall.phone]]\nzh = \"消控室\"\nen = \"Control room\"\nnumber = \"8001\"\n\
          [web]\nlisten = \"127.0.0.1:{web_port}\"\n\
          [[channel.webhook]]\nid = \"terminal\"\nurl = \"http://127.0.0.1:{shown}/\"\n{}{}{}\
-         [[chain]]\nid = \"demo\"\n[[chain.step]]\ntell = [\"person:wang\"]\nwait = \"30s\"\n\
-         [[chain.step]]\ntell = [\"person:li\"]\nwait = \"2m\"\n[[chain.step]]\ntell = [\"person:zhao\"]\nwait = \"5m\"\n",
+         [[rota]]\nid = \"duty\"\n[[rota.shift]]\npeople = [\"wang\", \"li\"]\nturn = \"weekly\"\nsince = \"{since}\"\nfrom = \"00:00\"\nto = \"00:00\"\n\
+         [[chain]]\nid = \"demo\"\n[[chain.step]]\ntell = [\"duty\"]\nwait = \"30s\"\n\
+         [[chain.step]]\ntell = [\"next:duty\"]\nwait = \"2m\"\n[[chain.step]]\ntell = [\"person:zhao\"]\nwait = \"5m\"\n",
         person("wang", "王工", "Wang", ""),
         person("li", "李工", "Li", "language = \"en\"\n"),
         person("zhao", "赵经理", "Zhao", "")

@@ -11,6 +11,7 @@ pub mod check;
 pub mod clock;
 pub mod demo;
 mod demo_pages;
+mod demo_table;
 pub mod history;
 pub mod output;
 pub mod page;
