@@ -11,7 +11,7 @@ use crate::cli::bus::{self, BusAccess};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
-use crate::model::problem::Severity;
+use crate::model::problem::{Problem, Severity};
 use crate::model::time::UnixMillis;
 use crate::oncall::ahead::upcoming_problems;
 use crate::scan;
@@ -36,12 +36,14 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let dir = global.config_dir();
     let loaded = config::load(&dir);
-    for problem in &loaded.problems {
-        output::line(problem.to_string());
-    }
+    grouped(&loaded.problems).iter().for_each(output::line);
     let count = |severity| loaded.problems.iter().filter(|p| p.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let Some(configuration) = &loaded.configuration else {
+        // The plan shows what overloads a bus.
+        if let Some(rejected) = loaded.rejected.as_ref().filter(|_| args.plan) {
+            plan(rejected);
+        }
         return Err(CommandFailure::configuration(format!("{}: {errors} errors, {warnings} warnings", dir.display())));
     };
     if args.plan {
@@ -75,6 +77,39 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         configuration.devices.len()
     ));
     Ok(())
+}
+
+/// Warnings of one kind that are printed one by one; more of them are counted.
+const ALIKE_SHOWN: usize = 3;
+
+/// The problems as lines; of warnings that differ only in names and numbers the first ones, with the count of the others.
+fn grouped(problems: &[Problem]) -> Vec<String> {
+    let shape = |p: &Problem| {
+        let message: String = p.message.split('`').step_by(2).collect::<Vec<_>>().join("`…`");
+        (message.replace(|c: char| c.is_ascii_digit(), ""), p.hint.clone())
+    };
+    let mut alike: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let warnings = || problems.iter().filter(|p| p.severity == Severity::Warning);
+    warnings().for_each(|p| *alike.entry(shape(p)).or_default() += 1);
+    let mut shown: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for problem in problems {
+        if problem.severity != Severity::Warning {
+            lines.push(problem.to_string());
+            continue;
+        }
+        let key = shape(problem);
+        let all = alike.get(&key).copied().unwrap_or_default();
+        let so_far = shown.entry(key).or_default();
+        *so_far += 1;
+        match *so_far {
+            // One more than are shown is shown too: "and 1 more" saves nothing.
+            n if n < ALIKE_SHOWN || all <= ALIKE_SHOWN + 1 => lines.push(problem.to_string()),
+            ALIKE_SHOWN => lines.push(format!("{problem}\n  and {} more like it", all - ALIKE_SHOWN)),
+            _ => {}
+        }
+    }
+    lines
 }
 
 /// How far ahead rotas are checked.
@@ -289,4 +324,29 @@ fn print_learned(global: &Global) {
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 fn seconds(ms: u64) -> f64 {
     ms as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::problem::SourceLocation;
+
+    #[test]
+    fn warnings_that_are_alike_are_counted() {
+        let problem = |line, severity, message: &str| Problem {
+            location: SourceLocation { file: "a.toml".into(), line, column: 1 },
+            severity,
+            message: message.into(),
+            hint: String::new(),
+        };
+        let mut all: Vec<Problem> =
+            (1..=200).map(|n| problem(n, Severity::Warning, &format!("device `d-{n}` has no points"))).collect();
+        all.push(problem(300, Severity::Warning, "unit `u` is used by no device"));
+        all.extend((301..=305).map(|n| problem(n, Severity::Error, &format!("unknown link `{n}`"))));
+        let lines = grouped(&all);
+        assert_eq!(lines.len(), 3 + 1 + 5);
+        assert_eq!(lines[2], "a.toml:3:1: warning: device `d-3` has no points\n  and 197 more like it");
+        assert_eq!(lines[3], "a.toml:300:1: warning: unit `u` is used by no device");
+        assert_eq!(grouped(&all[..4]).len(), 4);
+    }
 }

@@ -80,6 +80,8 @@ pub struct Loaded {
     /// Sorted by file, line and column, without duplicates.
     pub problems: Vec<Problem>,
     pub configuration: Option<Configuration>,
+    /// The configuration in spite of errors, where there is one: to be shown, not to be run.
+    pub rejected: Option<Configuration>,
 }
 
 /// Loads and checks the configuration in a directory, overridden by the environment.
@@ -88,12 +90,13 @@ pub fn load(dir: &Path) -> Loaded {
     let variables = environment::variables(&mut problems);
     let texts = Texts::read(dir, &mut problems);
     if texts.files.is_empty() {
+        let what = match std::fs::read_dir(dir) {
+            Ok(_) => "there is no configuration here (no .toml file)".to_string(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => "there is no such directory".to_string(),
+            Err(error) => format!("the directory cannot be read: {error}"),
+        };
         let hint = "`plantroom demo --write DIR` writes a complete example; --config DIR names another directory";
-        problems.error(
-            doc::file_location(&dir.display().to_string()),
-            "there is no configuration here (no .toml file)",
-            hint,
-        );
+        problems.error(doc::file_location(&dir.display().to_string()), what, hint);
     }
     finish(&texts, CatalogueDirs { dir: Some(dir), alarms: None }, &variables, problems)
 }
@@ -141,7 +144,8 @@ fn finish(
     let mut list = problems.list;
     list.sort();
     list.dedup();
-    Loaded { problems: list, configuration: configuration.filter(|_| !any_error) }
+    let (configuration, rejected) = if any_error { (None, configuration) } else { (configuration, None) };
+    Loaded { problems: list, configuration, rejected }
 }
 
 /// Puts a variable into the first document that has its table. A table that may occur only once is created in the first
