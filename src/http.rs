@@ -6,6 +6,9 @@ pub mod files;
 
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
 /// Debian's bundle of the system's trusted CA certificates.
 pub const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Upper bound of the connect timeout, which is never longer than the request's.
@@ -60,20 +63,27 @@ pub fn client(url: &str, timeout_ms: u64, ca_file: Option<&str>) -> Result<reqwe
     builder.build().map_err(|e| error_text(&e))
 }
 
+/// The bytes of a file that the settings name; the error names it too.
+pub fn read_file(path: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))
+}
+
+/// Certificates of a PEM file, of the system's where none is named. Whether each of them can be used is not looked at.
+pub fn ca_certificates(ca_file: Option<&str>) -> Result<Vec<CertificateDer<'static>>, String> {
+    let path = ca_file.unwrap_or(SYSTEM_CA);
+    let pem = read_file(path)?;
+    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|e| format!("{path}: {e}"))
+}
+
 fn tls(is_needed: bool, ca_file: Option<&str>) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     if !is_needed {
         // Plain HTTP needs no trusted authority, so the CA file need not exist.
         return Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
     }
-    let path = ca_file.unwrap_or(SYSTEM_CA);
-    let pem = std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))?;
-    let certificates = rustls::pki_types::pem::PemObject::pem_slice_iter(&pem);
-    let certificates: Vec<rustls::pki_types::CertificateDer<'static>> =
-        certificates.collect::<Result<_, _>>().map_err(|e| format!("{path}: {e}"))?;
-    let (added, _) = roots.add_parsable_certificates(certificates);
+    let (added, _) = roots.add_parsable_certificates(ca_certificates(ca_file)?);
     if added == 0 {
-        return Err(format!("{path} holds no certificate"));
+        return Err(format!("{} holds no certificate", ca_file.unwrap_or(SYSTEM_CA)));
     }
     Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }

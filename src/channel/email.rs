@@ -130,14 +130,10 @@ impl Email {
     }
 
     fn tls(&self) -> Result<TlsParameters, String> {
-        let path = self.settings.ca_file.as_deref().unwrap_or(http::SYSTEM_CA);
-        let pem = std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))?;
         let mut builder = TlsParameters::builder(self.settings.host.clone()).certificate_store(CertificateStore::None);
-        for certificate in rustls::pki_types::pem::PemObject::pem_slice_iter(&pem) {
-            let der: rustls::pki_types::CertificateDer<'static> =
-                certificate.map_err(|e: rustls::pki_types::pem::Error| format!("{path}: {e}"))?;
+        for certificate in http::ca_certificates(self.settings.ca_file.as_deref())? {
             // One certificate of the system's list that cannot be parsed does not invalidate the others.
-            if let Ok(certificate) = Certificate::from_der(der.to_vec()) {
+            if let Ok(certificate) = Certificate::from_der(certificate.to_vec()) {
                 builder = builder.add_root_certificate(certificate);
             }
         }

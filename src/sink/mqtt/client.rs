@@ -333,14 +333,10 @@ fn event_from_v5(event: rumqttc::v5::Event) -> MqttEvent {
     }
 }
 
-fn read_file(path: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))
-}
-
 fn tls(settings: &MqttSettings) -> Result<TlsConfiguration, String> {
-    let ca = read_file(settings.ca_file.as_deref().unwrap_or(http::SYSTEM_CA))?;
+    let ca = http::read_file(settings.ca_file.as_deref().unwrap_or(http::SYSTEM_CA))?;
     let client_auth = match (&settings.cert_file, &settings.key_file) {
-        (Some(cert), Some(key)) => Some((read_file(cert)?, read_file(key)?)),
+        (Some(cert), Some(key)) => Some((http::read_file(cert)?, http::read_file(key)?)),
         (None, None) => None,
         _ => return Err("cert_file and key_file belong together".to_string()),
     };
