@@ -2007,7 +2007,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__reference)
-            opts="-h --schema --config --state --log --help"
+            opts="-h --schema --points --config --state --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

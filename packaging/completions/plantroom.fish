@@ -460,6 +460,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -l log -d
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -l schema -d 'The JSON schema instead of the page'
+complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -l points -d 'The points of every class instead of the settings'
 complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "demo" -d 'Run a simulated plant, a broker, journal and gateway in one process: needs no file'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "run" -d 'Run the gateway until Ctrl-C or SIGTERM'

@@ -109,7 +109,9 @@ fn check_host(entry: &TomlEntry<'_, TcpLink>, problems: &mut Problems) {
     let rest = host.split_once("://").map_or(host, |(_, rest)| rest);
     let bare = rest.split('/').next().unwrap_or_default();
     let (name, port) = match bare.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() && !name.contains(':') => (name, Some(port)),
+        Some((name, port)) if port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']')) => {
+            (name, Some(port))
+        }
         _ => (bare, None),
     };
     if host != name {

@@ -6,6 +6,8 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
 use crate::alarm::settings::RulesFile;
+use crate::config::builtin;
+use crate::config::doc::Problems;
 use crate::config::tables::Root;
 use crate::profile::settings::ProfileFile;
 use crate::profile::vocabulary::ClassFile;
@@ -43,6 +45,35 @@ pub fn page() -> String {
     );
     section::<RulesFile>(&mut out, "Alarm rule files", "`alarms/NAME.toml`; explained in [alarms.md](alarms.md).");
     causes(&mut out);
+    out
+}
+
+/// The points and numbers of every built-in class, in Markdown.
+pub fn points() -> String {
+    let mut out = String::from(
+        "# Points by class\n\nPrinted from `config/vocabulary` by `plantroom reference --points`; a test keeps it fresh. `{n}` stands for 1 to 99. \
+         Telemetry is thinned and dropped\nfirst, registers last. Classes and points of a site's own: [profiles.md](profiles.md).\n",
+    );
+    let catalogue = builtin::read(None, &mut Problems::default());
+    for (class, file) in &catalogue.vocabulary.classes {
+        let _infallible = write!(
+            out,
+            "\n## `{class}`: {}, {}\n\n| point | unit | kind | kept as | | |\n|---|---|---|---|---|---|\n",
+            file.en, file.zh
+        );
+        for (name, p) in &file.points {
+            let (unit, kept) = (p.unit.as_deref().unwrap_or_default(), p.retention.word());
+            let _infallible = writeln!(out, "| `{name}` | {unit} | {} | {kept} | {} | {} |", p.kind.word(), p.en, p.zh);
+        }
+        if file.numbers.is_empty() {
+            continue;
+        }
+        out.push_str("\n| number that the site gives | unit | | |\n|---|---|---|---|\n");
+        for (name, n) in &file.numbers {
+            let unit = n.unit.as_deref().unwrap_or_default();
+            let _infallible = writeln!(out, "| `{name}` | {unit} | {} | {} |", n.en, n.zh);
+        }
+    }
     out
 }
 

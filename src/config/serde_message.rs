@@ -70,7 +70,7 @@ pub fn translate(message: &str, key: &str) -> (String, String) {
 /// A value of the wrong type, or beyond what its type holds; none: the message is about something else.
 fn wrong_value(message: &str, key: &str) -> Option<(String, String)> {
     let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
-    let (found, expected) = rest.split_once(", expected ")?;
+    let (found, expected) = rest.rsplit_once(", expected ")?;
     let belongs = match expected {
         "u8" => "a whole number from 0 to 255",
         "u16" => "a whole number from 0 to 65535",
@@ -155,6 +155,11 @@ mod tests {
                 "unknown variant `float32`, expected one of `u16`, `f32`",
                 "type",
                 "`float32` is not one of the words that are known here / write `f32`",
+            ),
+            (
+                "invalid type: string \"3, expected 4\", expected u64",
+                "n",
+                "`n` is the text \"3, expected 4\"; a whole number of 0 or more belongs here / ",
             ),
             ("the moon is full", "x", "the moon is full / "),
         ] {

@@ -108,6 +108,19 @@ pub enum PointKind {
     Text,
 }
 
+impl PointKind {
+    /// The word that files use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            PointKind::Number => "number",
+            PointKind::Counter => "counter",
+            PointKind::Bool => "bool",
+            PointKind::Code => "code",
+            PointKind::Text => "text",
+        }
+    }
+}
+
 /// Which history class keeps a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

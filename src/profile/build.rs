@@ -7,7 +7,7 @@ use crate::model::point::{Encoding, PointKind, Retention};
 use crate::model::problem::{FileFinding, did_you_mean};
 use crate::model::registers::{RegisterRange, RegisterType};
 use crate::model::time::duration_ms;
-use crate::profile::form::{default_modulus, kind_name, parse_integer};
+use crate::profile::form::{default_modulus, parse_integer};
 use crate::profile::keys;
 use crate::profile::settings::{IdentValue, PointSettings, ProfileFile, ReadSettings, VariantSettings};
 use crate::profile::vocabulary::Vocabulary;
@@ -295,11 +295,8 @@ impl ProfileBuilder<'_> {
             PointKind::Code => !is_text && !matches!(point.encoding, Encoding::F32 | Encoding::F64),
         };
         if !fits {
-            let message = format!(
-                "`{}` is a {} in the vocabulary, which this type does not give",
-                point.name,
-                kind_name(point.kind)
-            );
+            let message =
+                format!("`{}` is a {} in the vocabulary, which this type does not give", point.name, point.kind.word());
             self.error(
                 &[path, &["type"]].concat(),
                 message,

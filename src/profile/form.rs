@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use crate::model::point::{Encoding, PointKind};
+use crate::model::point::Encoding;
 use crate::profile::settings::{CharsSetting, PointSettings, Type};
 use crate::profile::{CharPacking, DateLayout, RegisterEncoding, ScaleFactor, ScaleRegister};
 
@@ -11,17 +11,6 @@ pub fn parse_integer(text: &str) -> Option<i128> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => i128::from_str_radix(&hex.replace('_', ""), 16).ok(),
         None => text.parse().ok(),
-    }
-}
-
-/// A kind as it is written in files.
-pub fn kind_name(kind: PointKind) -> &'static str {
-    match kind {
-        PointKind::Number => "number",
-        PointKind::Counter => "counter",
-        PointKind::Bool => "bool",
-        PointKind::Code => "code",
-        PointKind::Text => "text",
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::model::point::PointKind;
 use crate::profile::RegisterEncoding;
 use crate::profile::build::ProfileBuilder;
-use crate::profile::form::kind_name;
 use crate::profile::settings::PointSettings;
 
 /// Types that accept the same keys.
@@ -108,11 +107,11 @@ pub(super) fn check_type(builder: &mut ProfileBuilder<'_>, path: &[&str], s: &Po
 /// Refuses the keys that the kind of the point in the vocabulary cannot have.
 pub(super) fn check_kind(builder: &mut ProfileBuilder<'_>, path: &[&str], s: &PointSettings, kind: PointKind) {
     if s.modulus.is_some() && kind != PointKind::Counter {
-        let message = format!("`modulus` has no effect on a {}: only counters roll over", kind_name(kind));
+        let message = format!("`modulus` has no effect on a {}: only counters roll over", kind.word());
         refuse(builder, path, "modulus", &message);
     }
     if s.texts.is_some() && kind != PointKind::Code {
-        let message = format!("`texts` has no effect on a {}: only codes have texts", kind_name(kind));
+        let message = format!("`texts` has no effect on a {}: only codes have texts", kind.word());
         refuse(builder, path, "texts", &message);
     }
 }

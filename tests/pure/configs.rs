@@ -220,6 +220,7 @@ fn reference_and_schema_are_fresh() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     fresh(&root.join("docs/reference.md"), &reference::page());
     fresh(&root.join("docs/schema.json"), &reference::schema());
+    fresh(&root.join("docs/points.md"), &reference::points());
 }
 
 /// A committed file that is made by the program; `UPDATE=1` writes it anew.

@@ -38,6 +38,7 @@ fn a_host_is_a_name_or_an_address() {
         ("tcp://192.0.2.1", "host = \"192.0.2.1\""),
         ("tcp://192.0.2.1:503", "host = \"192.0.2.1\", port = 503"),
         ("192.0.2.1:502", "host = \"192.0.2.1\", port = 502"),
+        ("[2001:db8::1]:503", "host = \"[2001:db8::1]\", port = 503"),
         ("http://meter.example/", "host = \"meter.example\""),
     ] {
         assert_eq!(
