@@ -113,8 +113,10 @@ pub(super) const fn truth(holds: bool) -> Truth {
     if holds { yes() } else { Truth::No }
 }
 
+/// A value or limit that is not finite is none: nobody can read it, and kept state, which is JSON, cannot hold it.
 pub(super) fn evaluation(state: Truth, value: Option<f64>, limit: Option<f64>) -> Evaluation {
-    Evaluation { truth: state, value, limit }
+    let finite = |number: Option<f64>| number.filter(|n| n.is_finite());
+    Evaluation { truth: state, value: finite(value), limit: finite(limit) }
 }
 
 impl Evaluator {
@@ -221,4 +223,19 @@ pub(super) fn minutes(ms: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "hours of milliseconds")]
     let minutes = ms as f64 / 60_000.0;
     minutes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_not_finite_are_none() {
+        let of = |value, limit| {
+            let result = evaluation(Truth::No, Some(value), Some(limit));
+            (result.value, result.limit)
+        };
+        assert_eq!(of(1.5, 2.0), (Some(1.5), Some(2.0)));
+        assert_eq!(of(f64::INFINITY, f64::NAN), (None, None));
+    }
 }

@@ -83,8 +83,13 @@ impl ResolvedKind for ResolvedReaches {
         windowed(c, slots[0], window, |w| {
             let value = w.newest().ok_or(Cause::StartingUp)?;
             let rate = w.per_min().ok_or(Cause::StartingUp)?;
-            let left = if value >= limit { 0.0 } else { (limit - value) / rate };
-            Ok((value >= limit || (rate > 0.0 && left <= within_min), left, limit))
+            // What does not rise reaches its limit never: there is no number of minutes.
+            let left = match value >= limit {
+                true => 0.0,
+                false if rate > 0.0 => (limit - value) / rate,
+                false => f64::INFINITY,
+            };
+            Ok((left <= within_min, left, limit))
         })
     }
 
