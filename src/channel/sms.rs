@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::channel::MINUTE_MS;
 use crate::channel::kinds::ChannelKind;
 use crate::channel::modem::{Modem, ModemError};
+use crate::channel::pdu;
 use crate::channel::{BoxFuture, Channel, InboundReply, ReplyHandler};
 use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
@@ -151,6 +152,10 @@ impl Channel for Sms {
 
     fn send<'a>(&'a self, notification: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(async move {
+            // A number that no message can go to stays so: it is refused whether the modem is there or not.
+            if let Err(reason) = pdu::submit(&notification.address, &notification.summary) {
+                return DeliveryOutcome::Rejected { reason };
+            }
             let mut place = match self.lock_open().await {
                 Ok(place) => place,
                 Err(ModemError::Away(why) | ModemError::Refused(why) | ModemError::Silent(why)) => {

@@ -461,4 +461,6 @@ fn a_modem_sends_rings_and_hears_the_answer() {
     assert!(heard.contains(&InboundReply::Text { from: "+8613800001111".into(), text: "1".into() }), "{heard:?}");
     let none = ChannelSettings::Sms(settings("id = \"s\"\nport = \"/dev/none\"\n"));
     assert!(matches!(attempt(&none, &letter("13800001111")), DeliveryOutcome::RetryLater { .. }));
+    let no_number = attempt(&none, &letter("call me"));
+    assert!(matches!(no_number, DeliveryOutcome::Rejected { .. }), "without a modem too: {no_number:?}");
 }
