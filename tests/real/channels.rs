@@ -453,7 +453,7 @@ fn a_modem_sends_rings_and_hears_the_answer() {
         };
         tokio::select! {
             () = answered => {}
-            _ = channel.listen(None, hear) => panic!("it does not listen any more"),
+            () = channel.listen(None, hear) => panic!("it does not listen any more"),
             () = tokio::time::sleep(Duration::from_secs(60)) => {}
         }
     });
