@@ -10,7 +10,6 @@ use crate::model::latest::Latest;
 use crate::model::quality::Cause;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::model::value::Value;
-use crate::model::window::SampleWindow;
 
 /// The truth of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,27 +169,6 @@ impl Evaluator {
 /// Whether a change reaches the threshold, in the threshold's direction.
 pub(super) fn reaches_threshold(change: f64, by: f64) -> bool {
     if by >= 0.0 { change >= by } else { change <= by }
-}
-
-pub(super) fn windowed(
-    c: &mut EvaluationContext<'_>,
-    slot: usize,
-    window: &mut SampleWindow,
-    of: impl FnOnce(&SampleWindow) -> Result<(bool, f64, f64), Cause>,
-) -> Evaluation {
-    match c.number(slot) {
-        Ok(value) => {
-            window.push(c.now.mono, value);
-            match of(window) {
-                Ok((holds, value, limit)) => evaluation(truth(holds), Some(value), Some(limit)),
-                Err(cause) => evaluation(Truth::Unknown(cause), Some(value), None),
-            }
-        }
-        Err(cause) => {
-            window.clear();
-            evaluation(Truth::Unknown(cause), None, None)
-        }
-    }
 }
 
 /// Conjunction or disjunction in three-valued logic; value and limit come from the first part that decides.

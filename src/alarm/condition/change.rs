@@ -1,8 +1,9 @@
 //! The value rose (or fell) by so much within a time.
 
 use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, reaches_threshold, windowed};
+use crate::alarm::condition::window::WindowKind;
+use crate::alarm::condition::{ConditionInput, ConditionSettings};
+use crate::alarm::evaluator::reaches_threshold;
 use crate::model::quality::Cause;
 use crate::model::time::HumanDuration;
 use crate::model::window::SampleWindow;
@@ -55,38 +56,20 @@ impl ConditionSettings for Change {
     }
 }
 
-impl ResolvedKind for ResolvedChange {
-    type Memory = SampleWindow;
-
-    fn memory(&self) -> SampleWindow {
-        SampleWindow::new(self.within_ms)
+impl WindowKind for ResolvedChange {
+    fn input(&self) -> &ConditionInput {
+        &self.input
     }
 
-    fn inputs(&self) -> Vec<&ConditionInput> {
-        vec![&self.input]
-    }
-
-    fn skips_unchanged(&self) -> bool {
-        false
-    }
-
-    fn looks_back_ms(&self) -> u64 {
+    fn length_ms(&self) -> u64 {
         self.within_ms
     }
 
-    fn evaluate(
-        &self,
-        window: &mut SampleWindow,
-        c: &mut EvaluationContext<'_>,
-        slots: &[usize],
-        _parts: &mut [Evaluator],
-    ) -> Evaluation {
-        windowed(c, slots[0], window, |w| {
-            let change = w.change_from(self.delta > 0.0).ok_or(Cause::StartingUp)?;
-            // Shows the present value, not the change: people need to know what is left.
-            let value = w.newest().ok_or(Cause::StartingUp)?;
-            Ok((reaches_threshold(change, self.delta), value, self.delta))
-        })
+    fn evaluate_window(&self, window: &SampleWindow) -> Result<(bool, f64, f64), Cause> {
+        let change = window.change_from(self.delta > 0.0).ok_or(Cause::StartingUp)?;
+        // Shows the present value, not the change: people need to know what is left.
+        let value = window.newest().ok_or(Cause::StartingUp)?;
+        Ok((reaches_threshold(change, self.delta), value, self.delta))
     }
 
     fn forget_changes(window: &mut SampleWindow) {

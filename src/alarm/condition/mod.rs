@@ -18,6 +18,7 @@ pub mod no_effect;
 pub mod offline;
 pub mod rate;
 pub mod reaches;
+mod window;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! The value rises (or falls) faster than a rate.
 
 use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, reaches_threshold, windowed};
+use crate::alarm::condition::window::WindowKind;
+use crate::alarm::condition::{ConditionInput, ConditionSettings};
+use crate::alarm::evaluator::reaches_threshold;
 use crate::model::quality::Cause;
 use crate::model::time::HumanDuration;
 use crate::model::window::SampleWindow;
@@ -51,36 +52,18 @@ impl ConditionSettings for Rate {
     }
 }
 
-impl ResolvedKind for ResolvedRate {
-    type Memory = SampleWindow;
-
-    fn memory(&self) -> SampleWindow {
-        SampleWindow::new(self.within_ms)
+impl WindowKind for ResolvedRate {
+    fn input(&self) -> &ConditionInput {
+        &self.input
     }
 
-    fn inputs(&self) -> Vec<&ConditionInput> {
-        vec![&self.input]
-    }
-
-    fn skips_unchanged(&self) -> bool {
-        false
-    }
-
-    fn looks_back_ms(&self) -> u64 {
+    fn length_ms(&self) -> u64 {
         self.within_ms
     }
 
-    fn evaluate(
-        &self,
-        window: &mut SampleWindow,
-        c: &mut EvaluationContext<'_>,
-        slots: &[usize],
-        _parts: &mut [Evaluator],
-    ) -> Evaluation {
-        windowed(c, slots[0], window, |w| {
-            let rate = w.per_min().ok_or(Cause::StartingUp)?;
-            Ok((reaches_threshold(rate, self.per_min), rate, self.per_min))
-        })
+    fn evaluate_window(&self, window: &SampleWindow) -> Result<(bool, f64, f64), Cause> {
+        let rate = window.per_min().ok_or(Cause::StartingUp)?;
+        Ok((reaches_threshold(rate, self.per_min), rate, self.per_min))
     }
 
     fn describe(&self) -> String {

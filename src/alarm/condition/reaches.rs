@@ -1,8 +1,9 @@
 //! The value will reach a limit within a time, if it goes on so.
 
 use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, minutes, windowed};
+use crate::alarm::condition::window::WindowKind;
+use crate::alarm::condition::{ConditionInput, ConditionSettings};
+use crate::alarm::evaluator::minutes;
 use crate::alarm::settings::Limit;
 use crate::model::quality::Cause;
 use crate::model::time::HumanDuration;
@@ -53,44 +54,26 @@ impl ConditionSettings for TimeToLimit {
     }
 }
 
-impl ResolvedKind for ResolvedReaches {
-    type Memory = SampleWindow;
-
-    fn memory(&self) -> SampleWindow {
-        SampleWindow::new(self.over_ms)
+impl WindowKind for ResolvedReaches {
+    fn input(&self) -> &ConditionInput {
+        &self.input
     }
 
-    fn inputs(&self) -> Vec<&ConditionInput> {
-        vec![&self.input]
-    }
-
-    fn skips_unchanged(&self) -> bool {
-        false
-    }
-
-    fn looks_back_ms(&self) -> u64 {
+    fn length_ms(&self) -> u64 {
         self.over_ms
     }
 
-    fn evaluate(
-        &self,
-        window: &mut SampleWindow,
-        c: &mut EvaluationContext<'_>,
-        slots: &[usize],
-        _parts: &mut [Evaluator],
-    ) -> Evaluation {
+    fn evaluate_window(&self, window: &SampleWindow) -> Result<(bool, f64, f64), Cause> {
         let (limit, within_min) = (self.limit, minutes(self.within_ms));
-        windowed(c, slots[0], window, |w| {
-            let value = w.newest().ok_or(Cause::StartingUp)?;
-            let rate = w.per_min().ok_or(Cause::StartingUp)?;
-            // What does not rise reaches its limit never: there is no number of minutes.
-            let left = match value >= limit {
-                true => 0.0,
-                false if rate > 0.0 => (limit - value) / rate,
-                false => f64::INFINITY,
-            };
-            Ok((left <= within_min, left, limit))
-        })
+        let value = window.newest().ok_or(Cause::StartingUp)?;
+        let rate = window.per_min().ok_or(Cause::StartingUp)?;
+        // What does not rise reaches its limit never: there is no number of minutes.
+        let left = match value >= limit {
+            true => 0.0,
+            false if rate > 0.0 => (limit - value) / rate,
+            false => f64::INFINITY,
+        };
+        Ok((left <= within_min, left, limit))
     }
 
     fn describe(&self) -> String {
