@@ -127,12 +127,11 @@ impl Modem {
         Err(ModemError::Refused(format!("{command}: {words}")))
     }
 
-    /// Sends a short message.
+    /// Sends a short message: what [`pdu::submit`] made of it.
     ///
     /// # Errors
     /// `Away` or `Refused`: it was not sent. `Silent`: it may have been sent.
-    pub async fn send(&mut self, to: &str, text: &str) -> Result<(), ModemError> {
-        let (pdu, length) = pdu::submit(to, text).map_err(ModemError::Refused)?;
+    pub async fn send(&mut self, (pdu, length): (&str, usize)) -> Result<(), ModemError> {
         let command = format!("AT+CMGS={length}");
         self.drain(QUICK).await;
         self.write(format!("{command}\r").as_bytes()).await?;

@@ -7,10 +7,9 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::channel::MINUTE_MS;
-use crate::channel::kinds::ChannelKind;
 use crate::channel::modem::{Modem, ModemError};
 use crate::channel::pdu;
-use crate::channel::{BoxFuture, Channel, InboundReply, ReplyHandler};
+use crate::channel::{BoxFuture, Channel, ChannelKind, InboundReply, ReplyHandler};
 use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::priority::Priority;
@@ -101,8 +100,13 @@ impl Sms {
         Self { settings, modem: Mutex::new(None) }
     }
 
-    async fn send_by_modem(&self, modem: &mut Modem, notification: &Notification) -> DeliveryOutcome {
-        match modem.send(&notification.address, &notification.summary).await {
+    async fn send_by_modem(
+        &self,
+        modem: &mut Modem,
+        notification: &Notification,
+        message: (&str, usize),
+    ) -> DeliveryOutcome {
+        match modem.send(message).await {
             Ok(()) => {}
             Err(ModemError::Refused(why)) => return DeliveryOutcome::Rejected { reason: why },
             Err(ModemError::Away(why)) => return DeliveryOutcome::RetryLater { after_ms: Some(RETRY_MS), reason: why },
@@ -153,9 +157,10 @@ impl Channel for Sms {
     fn send<'a>(&'a self, notification: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(async move {
             // A number that no message can go to stays so: it is refused whether the modem is there or not.
-            if let Err(reason) = pdu::submit(&notification.address, &notification.summary) {
-                return DeliveryOutcome::Rejected { reason };
-            }
+            let (pdu, length) = match pdu::submit(&notification.address, &notification.summary) {
+                Ok(message) => message,
+                Err(reason) => return DeliveryOutcome::Rejected { reason },
+            };
             let mut place = match self.lock_open().await {
                 Ok(place) => place,
                 Err(ModemError::Away(why) | ModemError::Refused(why) | ModemError::Silent(why)) => {
@@ -165,7 +170,7 @@ impl Channel for Sms {
             let Some(modem) = place.as_mut() else {
                 return DeliveryOutcome::RetryLater { after_ms: None, reason: String::new() };
             };
-            let answer = self.send_by_modem(modem, notification).await;
+            let answer = self.send_by_modem(modem, notification, (&pdu, length)).await;
             if matches!(answer, DeliveryOutcome::Unknown { .. } | DeliveryOutcome::RetryLater { .. }) {
                 *place = None;
             }
