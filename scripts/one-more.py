@@ -17,8 +17,7 @@ CHANNEL = '''//! A channel that drops what it is given.
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::channel::kinds::ChannelKind;
-use crate::channel::{BoxFuture, Channel};
+use crate::channel::{BoxFuture, Channel, ChannelKind};
 use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
 use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;

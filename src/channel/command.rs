@@ -9,8 +9,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::channel::MINUTE_MS;
-use crate::channel::kinds::ChannelKind;
-use crate::channel::{BoxFuture, Channel};
+use crate::channel::{BoxFuture, Channel, ChannelKind};
 use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::settings::SettingsProblem;

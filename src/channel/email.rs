@@ -9,8 +9,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::channel::kinds::ChannelKind;
-use crate::channel::{BoxFuture, Channel};
+use crate::channel::{BoxFuture, Channel, ChannelKind};
 use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
 use crate::http::files::NamedFile;

@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::channel::kinds::ChannelKind;
-use crate::channel::{BoxFuture, Channel, HttpAnswer, address_problems, hmac, outcome_by_status, send_request};
+use crate::channel::{
+    BoxFuture, Channel, ChannelKind, HttpAnswer, address_problems, hmac, outcome_by_status, send_request,
+};
 use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
 use crate::http::files::NamedFile;

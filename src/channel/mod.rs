@@ -22,7 +22,8 @@ use reqwest::header::DATE;
 
 use crate::http;
 use crate::http::files::NamedFile;
-use crate::model::notification::{DeliveryOutcome, Notification};
+use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
+use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
 
 /// Cooldowns are multiples of this; DingTalk blocks a robot that exceeds its limit for ten minutes.
@@ -72,6 +73,44 @@ pub trait Channel: Send + Sync {
         drop((last, handler));
         Box::pin(std::future::pending())
     }
+}
+
+/// What every kind of channel says of itself; `kind` is the name in the list, for settings that serve several kinds.
+pub trait ChannelKind {
+    /// The channel's id, unique among channels.
+    fn id(&self) -> &str;
+
+    /// Messages a minute that the site allows.
+    fn per_min(&self) -> Option<u32>;
+
+    /// 80 % of what the service allows.
+    fn service_limit(&self, kind: &str) -> RateLimit;
+
+    /// Whether a contact on this channel must name an address (`to`).
+    fn requires_address(&self) -> bool {
+        false
+    }
+
+    /// Why an address does not fit, with an example of one that does.
+    fn address_problem(&self, _to: &str) -> Option<(String, &'static str)> {
+        None
+    }
+
+    /// Whether a reply names its page by two digits, since there is no button.
+    fn has_coded_replies(&self) -> bool {
+        false
+    }
+
+    /// Files with secrets, and a file with CA certificates.
+    fn files(&self) -> Vec<NamedFile> {
+        Vec::new()
+    }
+
+    /// What is wrong with the settings.
+    fn problems(&self) -> Vec<SettingsProblem>;
+
+    /// The channel; nothing is opened before it is used.
+    fn open(&self, kind: &str) -> Box<dyn Channel>;
 }
 
 /// Retry delay after a service could not be reached.

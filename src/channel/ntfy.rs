@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::channel::kinds::ChannelKind;
 use crate::channel::{
-    BoxFuture, Channel, InboundReply, ReplyHandler, TIMEOUT_MS, address_problems, outcome_by_status, send_request,
+    BoxFuture, Channel, ChannelKind, InboundReply, ReplyHandler, TIMEOUT_MS, address_problems, outcome_by_status,
+    send_request,
 };
 use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
