@@ -10,6 +10,7 @@ use crate::app::control_handlers::AlarmRow;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, history, output, send_request};
 use crate::clock::{self, Clock};
 use crate::control::ControlRequest;
+use crate::model::alarm::AlarmEvent;
 use crate::model::command::AlarmAction;
 use crate::model::room::Room as _;
 use crate::model::time::{HumanDuration, UnixMillis, duration_ms};
@@ -304,7 +305,7 @@ fn report(global: &Global, month: Option<&str>, format: output::Format) -> Comma
         to: Some(UnixMillis(to)),
         ..EventQuery::default()
     };
-    let report = alarms::report(&super::replay::dated_events(&read_events(global, &query)?), &deadlines, from, to);
+    let report = alarms::report(&dated_events(&read_events(global, &query)?), &deadlines, from, to);
     if format == output::Format::Json {
         output::line(serde_json::to_string_pretty(&report).unwrap_or_default());
         return Ok(());
@@ -403,4 +404,10 @@ fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format
     let head = ["at", "alarm", "what", "priority", "value", "limit", "why", "en", "zh"];
     list_events(format, &head, &read_events(global, &query)?, cells);
     Ok(())
+}
+
+/// Readable events with a trusted date, as (Unix milliseconds, event).
+pub fn dated_events(rows: &[EventRow]) -> Vec<(i64, AlarmEvent)> {
+    let of = |row: &EventRow| Some((row.at.0, serde_json::from_str::<AlarmEvent>(&row.body).ok()?));
+    rows.iter().filter(|r| r.trusted).filter_map(of).collect()
 }

@@ -84,16 +84,10 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let replayed = replay(&configuration, &journal, &mut sources, &streams, &person_events, (begin, to))?;
     let replayed: Vec<(i64, AlarmEvent)> = replayed.into_iter().filter(|(at, _)| *at >= from).collect();
     let recorded: Vec<(i64, AlarmEvent)> =
-        dated_events(&person_events).into_iter().filter(|(at, _)| *at >= from).collect();
+        alarm::dated_events(&person_events).into_iter().filter(|(at, _)| *at >= from).collect();
     show(&replayed, &recorded, args.format, &zone);
     report_missing_data(&sources, &journal);
     Ok(())
-}
-
-/// Readable events with a trusted date, as (Unix milliseconds, event).
-pub fn dated_events(rows: &[EventRow]) -> Vec<(i64, AlarmEvent)> {
-    let of = |row: &EventRow| Some((row.at.0, serde_json::from_str::<AlarmEvent>(&row.body).ok()?));
-    rows.iter().filter(|r| r.trusted).filter_map(of).collect()
 }
 
 /// Every input of the rules, from as early as its rules look back, and the intervals of the streams that deliver them,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::ConfiguredDevice;
-use crate::config::builtin::Catalogue;
+use crate::config::catalogue::Catalogue;
 use crate::link::settings::LinkSettings;
 use crate::model::point::{Encoding, PointKind, PointMeta, Stream};
 use crate::model::time::duration_ms;

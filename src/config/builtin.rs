@@ -1,40 +1,21 @@
 //! Vocabulary, profiles, alarm rules and calendars. They are compiled in; a file of the same name beside the configuration
 //! overrides one.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::alarm::settings::{RuleSettings, RulesFile};
+use crate::alarm::settings::RulesFile;
+use crate::config::catalogue::{Catalogue, Template};
 use crate::config::check_alarms;
 use crate::config::doc::{Problems, Texts, TomlEntry, TomlSource, file_location, parse};
 use crate::oncall::calendar::{self, Calendar};
-use crate::profile::Profile;
 use crate::profile::build;
 use crate::profile::settings::ProfileFile;
-use crate::profile::vocabulary::{ClassFile, Vocabulary};
+use crate::profile::vocabulary::ClassFile;
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
-
-/// Everything that describes devices: compiled in, overridden by the site's files.
-#[derive(Clone, Debug, Default)]
-pub struct Catalogue {
-    pub vocabulary: Vocabulary,
-    pub profiles: BTreeMap<String, Arc<Profile>>,
-    /// Class -> rule name -> rule.
-    pub rules: BTreeMap<String, BTreeMap<String, Template>>,
-    pub calendars: BTreeMap<String, Calendar>,
-}
-
-/// An alarm rule with the TOML table that it was read from.
-#[derive(Clone, Debug)]
-pub struct Template {
-    pub rule: RuleSettings,
-    /// The table as written, so that an override can change single keys.
-    pub table: toml::Table,
-}
 
 /// Reads the compiled-in catalogue and the files in `vocabulary/`, `profiles/`, `calendars/` and `alarms/` below the directory.
 pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {

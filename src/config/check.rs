@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::config::build::UnitEntry;
-use crate::config::builtin::Catalogue;
+use crate::config::catalogue::Catalogue;
 use crate::config::check_alarms::{self, CheckedPlant};
 use crate::config::check_field;
 use crate::config::check_oncall;
 use crate::config::check_site::{ID_HINT, check_health, check_journal, check_sinks, check_site, is_id};
-use crate::config::doc::{Problems, TomlEntry};
+use crate::config::doc::{Problems, TomlEntry, single};
 use crate::config::settings as file;
 use crate::config::{Configuration, ConfiguredDevice, Files, budget, build};
 use crate::link::settings::{LinkSettings, TcpLink};
@@ -79,19 +79,6 @@ pub fn check(
         oncall,
         catalogue,
     })
-}
-
-/// Returns the only table of a kind; every further one is an error.
-pub fn single<'a, T>(entries: &'a [TomlEntry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
-    for more in entries.iter().skip(1) {
-        let first = entries[0].table.location(&[]);
-        problems.error(
-            more.table.location(&[]),
-            format!("[{table}] is here a second time"),
-            format!("it is at {first} already"),
-        );
-    }
-    entries.first().map(|e| &e.value)
 }
 
 const SERIAL_PORT_HINT: &str = "ls -l /dev/serial/by-id shows the names of adapters: port = \"/dev/serial/by-id/…\"";

@@ -13,7 +13,7 @@ use crate::alarm::condition::ConditionInput;
 use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::alarm::settings::RuleSettings;
 use crate::alarm::{self, Rules};
-use crate::config::builtin::{Catalogue, Template};
+use crate::config::catalogue::{Catalogue, Template};
 use crate::config::doc::Problems;
 use crate::config::serde_message;
 use crate::config::{ConfiguredDevice, Files};
@@ -53,7 +53,7 @@ pub fn check(
     zone: jiff::tz::TimeZone,
     problems: &mut Problems,
 ) -> (Rules, Vec<RuleApplication>) {
-    let settings = super::check::single(&files.alarms, "alarms", problems).cloned().unwrap_or_default();
+    let settings = crate::config::doc::single(&files.alarms, "alarms", problems).cloned().unwrap_or_default();
     if let Some(entry) = files.alarms.first() {
         for (key, is_bad) in
             [("flood_more_than", settings.flood_more_than == 0), ("keep_days", settings.keep_days == 0)]

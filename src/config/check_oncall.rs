@@ -9,11 +9,10 @@ use jiff::tz::TimeZone;
 
 use crate::channel;
 use crate::clock::{self, Clock};
-use crate::config::builtin::Catalogue;
-use crate::config::check::single;
+use crate::config::catalogue::Catalogue;
 use crate::config::check_reach;
 use crate::config::check_site::{ID_HINT, is_id};
-use crate::config::doc::{Problems, TomlEntry};
+use crate::config::doc::{Problems, TomlEntry, single};
 use crate::config::{ConfiguredDevice, Files};
 use crate::http;
 use crate::model::point::LocalizedText;

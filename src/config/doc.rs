@@ -214,6 +214,19 @@ fn join(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
     a.start.min(b.start)..a.end.max(b.end)
 }
 
+/// Returns the only table of a kind; every further one is an error.
+pub fn single<'a, T>(entries: &'a [TomlEntry<'_, T>], table: &str, problems: &mut Problems) -> Option<&'a T> {
+    for more in entries.iter().skip(1) {
+        let first = entries[0].table.location(&[]);
+        problems.error(
+            more.table.location(&[]),
+            format!("[{table}] is here a second time"),
+            format!("it is at {first} already"),
+        );
+    }
+    entries.first().map(|e| &e.value)
+}
+
 /// Parses a text and reports every syntax error; `None` if there is any.
 pub fn parse<'a>(source: TomlSource<'a>, problems: &mut Problems) -> Option<Located<'a>> {
     let (table, errors) = DeTable::parse_recoverable(source.text);

@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod build;
 pub mod builtin;
+pub mod catalogue;
 pub mod check;
 pub mod check_alarms;
 mod check_derive;
@@ -27,7 +28,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::builtin::{Catalogue, CatalogueDirs};
+use crate::config::builtin::CatalogueDirs;
+use crate::config::catalogue::Catalogue;
 use crate::config::doc::{Located, Problems, Texts, TomlEntry};
 use crate::config::settings as file;
 use crate::config::tables::{Files, OF_KINDS, SINGLE, TABLES};
