@@ -106,7 +106,12 @@ fn journal(page: &mut MetricsPage, s: &Status) {
     page.one("journal_bytes", "gauge", "Bytes of the journal on disk.", j.bytes);
     page.one("journal_max_bytes", "gauge", "Most bytes of the journal.", j.max_bytes);
     let refused = crate::web::connections::refused();
-    page.one("web_refused_total", "counter", "Requests to the door with a token that is none.", refused);
+    page.one(
+        "web_refused_total",
+        "counter",
+        "Requests for alarm pages and the interface with a token that is none.",
+        refused,
+    );
     page.one("journal_committed_total", "counter", "Readings committed.", j.committed);
     page.one("journal_lost_total", "counter", "Readings lost.", j.lost);
     page.one("journal_damaged_files_total", "counter", "Files found damaged and set aside.", j.damaged_files);

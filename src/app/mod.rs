@@ -195,7 +195,7 @@ impl App {
         let settings = self.shared.configuration().web.clone();
         if !settings.listen.is_empty() {
             let shared = Arc::clone(&shared);
-            self.engine_tasks.spawn("door", move |stop| {
+            self.engine_tasks.spawn("web", move |stop| {
                 Box::pin(crate::web::server::serve(settings.clone(), alarm_server::view(&shared), stop))
             });
         }
@@ -232,7 +232,7 @@ impl App {
             || old.health != configuration.health
             || old.web != configuration.web
         {
-            report.push("journal, clock, health page and door take effect at the next start".to_string());
+            report.push("journal, clock, health page and web server take effect at the next start".to_string());
         }
         let site_changed = old.site != configuration.site;
         *lock(&self.shared.configuration) = Arc::new(configuration.clone());

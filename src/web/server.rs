@@ -191,12 +191,12 @@ pub async fn serve(settings: ServerSettings, view: ServerView, stop: Cancellatio
     while !stop.is_cancelled() {
         match tokio::net::TcpListener::bind(&settings.listen).await {
             Ok(listener) => {
-                tracing::info!(listen = settings.listen, "the door is open");
+                tracing::info!(listen = settings.listen, "alarm pages and the interface for programs are served");
                 accept(&listener, &router, &slots, &connections, &stop).await;
             }
             Err(error) if !is_reported => {
                 is_reported = true;
-                tracing::warn!(listen = settings.listen, %error, "the door cannot listen: tried again every 5 s");
+                tracing::warn!(listen = settings.listen, %error, "alarm pages cannot be served at this address: tried again every 5 s");
             }
             Err(_) => {}
         }
