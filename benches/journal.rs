@@ -18,8 +18,9 @@ use plantroom::journal::cursor::Position;
 use plantroom::journal::fetch::Cursor;
 use plantroom::journal::history::HistoryQuery;
 use plantroom::journal::{Journal, JournalSettings};
-use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
+use plantroom::model::stream::Stream;
 use plantroom::model::time::{MonotonicMillis, UnixMillis};
 use plantroom::model::value::Value;
 use rust_decimal::Decimal;
@@ -35,10 +36,10 @@ fn stream(device: usize) -> Arc<Stream> {
             16..=18 => (PointKind::Counter, Retention::Cumulative, Encoding::Exact(2)),
             _ => (PointKind::Bool, Retention::State, Encoding::Bool),
         };
-        PointMeta { name: format!("p{i}").into(), kind, retention, encoding: form }
+        PointMeta::new(format!("p{i}"), kind, retention, form)
     };
     let points = (0..100).map(point).collect();
-    Arc::new(Stream { device: format!("d{device:02}").into(), source: "u/fast".into(), every_ms: 1_000, points })
+    Stream::new(format!("d{device:02}"), "u/fast".into(), 1_000, points)
 }
 
 struct Noise(u64);
@@ -163,14 +164,10 @@ fn main() {
 /// Thirty days of one meter, a reading of ten registers a minute.
 fn month(dir: &Path) {
     let _may_not_exist = std::fs::remove_dir_all(dir);
-    let point = |i: usize| PointMeta {
-        name: format!("p{i}").into(),
-        kind: PointKind::Counter,
-        retention: Retention::Cumulative,
-        encoding: Encoding::Exact(2),
-    };
+    let point =
+        |i: usize| PointMeta::new(format!("p{i}"), PointKind::Counter, Retention::Cumulative, Encoding::Exact(2));
     let points = (0..10).map(point).collect();
-    let stream = Arc::new(Stream { device: "meter".into(), source: "u/slow".into(), every_ms: 60_000, points });
+    let stream = Stream::new("meter", "u/slow".into(), 60_000, points);
     for day in 0..30i64 {
         let (journal, writer) = open(dir);
         for minute in 0..1_440i64 {

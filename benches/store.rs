@@ -13,8 +13,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
+use plantroom::model::stream::Stream;
 use plantroom::model::time::{MonotonicMillis, UnixMillis};
 use plantroom::model::value::Value;
 use plantroom::sink::DeviceTags;
@@ -39,17 +40,12 @@ fn readings(devices: usize, seconds: i64) -> Vec<Reading> {
             16..=18 => (PointKind::Counter, Encoding::Exact(2)),
             _ => (PointKind::Bool, Encoding::Bool),
         };
-        PointMeta { name: format!("power_l{i}_kw").into(), kind, retention: Retention::Telemetry, encoding: form }
+        PointMeta::new(format!("power_l{i}_kw"), kind, Retention::Telemetry, form)
     };
     let streams: Vec<Arc<Stream>> = (0..devices)
         .map(|d| {
             let points = (0..100).map(point).collect();
-            Arc::new(Stream {
-                device: format!("meter-{d:02}").into(),
-                source: "u/fast".into(),
-                every_ms: 1_000,
-                points,
-            })
+            Stream::new(format!("meter-{d:02}"), "u/fast".into(), 1_000, points)
         })
         .collect();
     let mut walks = vec![vec![23_000i64; 100]; devices];

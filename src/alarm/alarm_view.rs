@@ -10,9 +10,10 @@ use crate::alarm::life::Alarm;
 use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::model::alarm::{AlarmEvent, AlarmEventKind, AlarmState, Moment};
 use crate::model::directory::DeviceInfo;
-use crate::model::point::{ALARM, ALARMS, Encoding, LocalizedText, PointKind, PointMeta, Retention, Stream};
+use crate::model::point::{LocalizedText, PointKind, PointMeta};
 use crate::model::reading::{Body, Reading, Sample, Stamp};
 use crate::model::room::Finding;
+use crate::model::stream::{Source, Stream};
 use crate::model::time::Now;
 use crate::model::value::Value;
 
@@ -95,15 +96,6 @@ pub struct AlarmStreams {
     all: Option<Arc<Stream>>,
 }
 
-fn point(name: &str, kind: PointKind) -> PointMeta {
-    let form = match kind {
-        PointKind::Bool => Encoding::Bool,
-        PointKind::Code => Encoding::Code,
-        _ => Encoding::Exact(0),
-    };
-    PointMeta { name: name.into(), kind, retention: Retention::State, encoding: form }
-}
-
 fn exact_integer(n: u64) -> Sample {
     Ok(Value::Exact(rust_decimal::Decimal::from(n)))
 }
@@ -113,9 +105,9 @@ impl AlarmStreams {
     pub fn finding(&mut self, finding: &Finding, now: Now) -> Reading {
         let key = (Arc::clone(&finding.device), Arc::clone(&finding.name));
         let stream = self.findings.entry(key).or_insert_with(|| {
-            let source = format!("finding/{}", finding.name).into();
-            let points = vec![point(&finding.name, PointKind::Bool)];
-            Arc::new(Stream { device: Arc::clone(&finding.device), source, every_ms: 0, points })
+            let source = Source::Finding(Arc::clone(&finding.name));
+            let points = vec![PointMeta::state(&*finding.name, PointKind::Bool)];
+            Stream::new(Arc::clone(&finding.device), source, 0, points)
         });
         reading(stream, vec![Some(finding.state.map(Value::Bool))], now)
     }
@@ -130,14 +122,14 @@ impl AlarmStreams {
         let (rule, device) = event.key.rsplit_once('.')?;
         let stream = self.by_key.entry(Arc::clone(&event.key)).or_insert_with(|| {
             let points = vec![
-                point("state", PointKind::Code),
-                point("priority", PointKind::Code),
-                point("active", PointKind::Bool),
-                point("ack_s", PointKind::Number),
-                point("clear_s", PointKind::Number),
+                PointMeta::state("state", PointKind::Code),
+                PointMeta::state("priority", PointKind::Code),
+                PointMeta::state("active", PointKind::Bool),
+                PointMeta::state("ack_s", PointKind::Number),
+                PointMeta::state("clear_s", PointKind::Number),
             ];
-            let source = format!("{ALARM}/{rule}").into();
-            Arc::new(Stream { device: device.into(), source, every_ms: 0, points })
+            let source = Source::Alarm(rule.into());
+            Stream::new(device, source, 0, points)
         });
         let is_active = match event.kind {
             AlarmEventKind::Cleared | AlarmEventKind::Removed => false,
@@ -158,8 +150,8 @@ impl AlarmStreams {
     pub fn summary<'a>(&mut self, all: impl Iterator<Item = (&'a AlarmDefinition, &'a Alarm)>, now: Now) -> Reading {
         let stream = self.all.get_or_insert_with(|| {
             let names = ["p1", "p2", "p3", "p4", "unacknowledged", "shelved", "suppressed", "out_of_service"];
-            let points = names.iter().map(|n| point(n, PointKind::Number)).collect();
-            Arc::new(Stream { device: "gateway".into(), source: ALARMS.into(), every_ms: 0, points })
+            let points = names.iter().map(|n| PointMeta::state(*n, PointKind::Number)).collect();
+            Stream::new("gateway", Source::Alarms, 0, points)
         });
         let mut counts = [0u64; 8];
         for (of, alarm) in all {

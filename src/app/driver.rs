@@ -15,6 +15,7 @@ use crate::engine::Persisted;
 use crate::model::actor::Actor;
 use crate::model::effects::Keep;
 use crate::model::room::Input;
+use crate::model::stream::Source;
 use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::store::log::Batch;
 
@@ -89,7 +90,7 @@ fn restart_disabled_rooms(shared: &Shared, at: &mut Option<MonotonicMillis>) {
 pub fn reconfigure(
     shared: &Shared,
     configuration: &Configuration,
-    streams: &BTreeSet<(String, String)>,
+    streams: &BTreeSet<(Arc<str>, Source)>,
     actor: &Actor,
 ) -> Vec<String> {
     let mut engine = shared.engine();

@@ -44,6 +44,7 @@ use crate::engine::Engine;
 use crate::journal::{Journal, Writer};
 use crate::model::actor::Actor;
 use crate::model::notification::DeliveryOutcome;
+use crate::model::stream::Source;
 use crate::model::time::UnixMillis;
 use crate::poll::bus::LinkWorker;
 use crate::poll::health::BusHealth;
@@ -361,11 +362,11 @@ fn open_rules(
 const UNKNOWN: &str = "{\"state\":\"unknown\",\"since\":null,\"why\":null}";
 
 /// Device and source of every polled stream, and of the gateway itself.
-fn streams(configuration: &Configuration) -> impl Iterator<Item = (String, String)> {
+fn streams(configuration: &Configuration) -> impl Iterator<Item = (Arc<str>, Source)> {
     let units = configuration.buses.iter().flat_map(|b| &b.units);
     let device_mappings = units.flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
-    let polled = device_mappings.map(|o| (o.stream.device.to_string(), o.stream.source.to_string()));
-    polled.chain([("gateway".to_string(), "gateway".to_string())])
+    let polled = device_mappings.map(|o| (Arc::clone(&o.stream.device), o.stream.source.clone()));
+    polled.chain([("gateway".into(), Source::Gateway)])
 }
 
 fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {

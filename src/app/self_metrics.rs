@@ -11,9 +11,10 @@ use crate::app::reply_ways;
 use crate::app::shared::{Shared, lock};
 use crate::clock::{self, Clock};
 use crate::journal::Journal;
-use crate::model::point::{Encoding, GATEWAY_POINTS, PointKind, PointMeta, Retention, Stream};
+use crate::model::point::{Encoding, GATEWAY_POINTS, PointKind, PointMeta, Retention};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample};
+use crate::model::stream::{Source, Stream};
 use crate::model::time::UnixMillis;
 use crate::model::value::{Value, write_json_text};
 use crate::oncall::rota;
@@ -163,23 +164,16 @@ pub(super) fn replace_stored_date(clock: &Clock, journal: &Journal) {
 }
 
 fn stream_of(figures: &HealthPoints) -> Arc<Stream> {
-    let meta = |(name, kind, _): &(&'static str, PointKind, Sample)| PointMeta {
-        name: (*name).into(),
-        kind: *kind,
-        retention: match kind {
+    let meta = |(name, kind, _): &(&'static str, PointKind, Sample)| {
+        let retention = match kind {
             PointKind::Counter => Retention::Cumulative,
             PointKind::Number => Retention::Telemetry,
             PointKind::Bool | PointKind::Code | PointKind::Text => Retention::State,
-        },
-        encoding: match kind {
-            PointKind::Bool => Encoding::Bool,
-            PointKind::Text => Encoding::Text,
-            PointKind::Code => Encoding::Code,
-            PointKind::Number | PointKind::Counter => Encoding::Exact(0),
-        },
+        };
+        PointMeta::new(*name, *kind, retention, Encoding::of_kind(*kind))
     };
     let points = figures.iter().map(meta).collect();
-    Arc::new(Stream { device: "gateway".into(), source: "gateway".into(), every_ms: EVERY_MS, points })
+    Stream::new("gateway", Source::Gateway, EVERY_MS, points)
 }
 
 fn integer(n: u64) -> Sample {

@@ -46,7 +46,7 @@ impl Latest {
         let mut seen = BTreeSet::new();
         for entry in shared.journal.recent().iter().rev() {
             let stream = &entry.reading.stream;
-            if stream.is_decided() || !seen.insert((stream.device.clone(), stream.source.clone())) {
+            if stream.source.is_decided() || !seen.insert((stream.device.clone(), stream.source.clone())) {
                 continue;
             }
             let (good, all) = entry.reading.good_of_all();

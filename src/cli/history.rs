@@ -13,7 +13,7 @@ use crate::journal::damage::Damage;
 use crate::journal::history::{HistoryQuery, SLOTS_MAX};
 use crate::model::problem::did_you_mean;
 use crate::model::time::{UnixMillis, duration_ms};
-use crate::model::value::Value;
+use crate::model::value::{Numeric, Value};
 
 /// Options of `history`: which point, which period, and the form of the output.
 #[derive(Debug, clap::Args)]
@@ -230,12 +230,17 @@ fn rounded(x: f64) -> f64 {
     format!("{x:.11e}").parse().unwrap_or(x)
 }
 
+/// A number as JSON; `serde_json` keeps the 17 digits that readers of JSON take.
+fn json_number(x: Numeric) -> serde_json::Value {
+    serde_json::from_str(&x.value().to_string()).unwrap_or(serde_json::Value::Null)
+}
+
 /// A slot as an object: numbers are numbers, missing values are null.
 fn slot_json(s: &crate::journal::history::Slot, query: &HistoryQuery, form: &OutputForm) -> serde_json::Value {
-    let has = |x: f64| (s.aggregate.good > 0).then_some(x + 0.0);
+    let has = |x: Numeric| (s.aggregate.good > 0).then(|| json_number(x));
     serde_json::json!({
         "device": query.device, "point": query.point, "unit": form.unit, "start": format_local(s.start_ms, &form.zone), "start_ms": s.start_ms,
-        "mean": s.mean().map(rounded).and_then(has), "min": has(s.aggregate.min), "max": has(s.aggregate.max), "first": has(s.aggregate.first.0),
+        "mean": s.mean().map(|x| rounded(x) + 0.0), "min": has(s.aggregate.min), "max": has(s.aggregate.max), "first": has(s.aggregate.first.0),
         "last": has(s.aggregate.last.0), "good": s.aggregate.good, "due": if s.expected > 0 { s.expected } else { s.aggregate.all },
         "complete_pct": (s.completeness() * 1_000.0).round() / 10.0, "thinned": s.downsampled, "damaged": s.damaged,
     })
@@ -288,7 +293,7 @@ fn slots(journal: &Journal, query: &HistoryQuery, every: &str, form: &OutputForm
     };
     let crate::journal::history::Slots { slots, damage } = answer.map_err(failed)?;
     let number = |x: f64| Value::F64(x).to_string();
-    let some = |has: bool, x: f64| if has { number(x) } else { String::new() };
+    let some = |has: bool, x: Numeric| if has { x.value().to_string() } else { String::new() };
     let row = |s: &crate::journal::history::Slot| {
         let has = s.aggregate.good > 0;
         vec![

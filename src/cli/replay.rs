@@ -16,9 +16,10 @@ use crate::model::actor::{Actor, Proof, Via};
 use crate::model::alarm::{AlarmEvent, AlarmEventKind};
 use crate::model::command::AlarmAction;
 use crate::model::latest::status_point;
-use crate::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
+use crate::model::point::{Encoding, PointKind, PointMeta, Retention};
 use crate::model::reading::{Body, Reading, Sample, Stamp};
 use crate::model::room::Room as _;
+use crate::model::stream::{Source, Stream};
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::store::log::{EventQuery as Events, EventRow};
 
@@ -217,15 +218,14 @@ fn advance_to(alarms: &mut Alarms, to: i64, now_at: &impl Fn(i64) -> Now, out: &
 
 fn stream(sources: &[ReplaySource], ids: &[usize], every_ms: u64) -> Arc<Stream> {
     let is_status = |i: &usize| sources[*i].point.strip_prefix(&status_point(""));
-    let source = if ids.iter().all(|i| is_status(i).is_some()) { STATUS } else { "replay" };
-    let meta = |i: &usize| PointMeta {
-        name: is_status(i).unwrap_or(&sources[*i].point).into(),
-        kind: PointKind::Number,
-        retention: Retention::Telemetry,
-        encoding: Encoding::F64,
+    let source =
+        if ids.iter().all(|i| is_status(i).is_some()) { Source::Status } else { Source::Other("replay".into()) };
+    let meta = |i: &usize| {
+        let name = is_status(i).unwrap_or(&sources[*i].point);
+        PointMeta::new(name, PointKind::Number, Retention::Telemetry, Encoding::F64)
     };
     let points = ids.iter().map(meta).collect();
-    Arc::new(Stream { device: Arc::clone(&sources[ids[0]].device), source: source.into(), every_ms, points })
+    Stream::new(Arc::clone(&sources[ids[0]].device), source, every_ms, points)
 }
 
 /// The samples of a piece of history, grouped as they arrived.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use crate::config::ConfiguredDevice;
 use crate::config::catalogue::Catalogue;
+use crate::config::registers;
 use crate::link::settings::LinkSettings;
-use crate::model::point::{Encoding, PointKind, PointMeta, Stream};
+use crate::model::point::{Encoding, PointKind, PointMeta};
+use crate::model::stream::{Source, Stream};
 use crate::model::time::duration_ms;
 use crate::poll::{BusConfig, DeviceMapping, GroupConfig, UnitConfig};
 use crate::profile::PointDef;
@@ -37,7 +39,7 @@ fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, ConfiguredDevice>, cata
     let mut groups = Vec::new();
     for (name, every_ms) in &unit.profile.groups {
         let every_ms = unit.settings.groups.get(&**name).and_then(|e| duration_ms(e)).unwrap_or(*every_ms);
-        let source: Arc<str> = format!("{}/{name}", unit.settings.id).into();
+        let source = Source::PollGroup { unit: unit.settings.id.as_str().into(), group: Arc::clone(name) };
         let mut device_mappings = Vec::new();
         for device in devices.values() {
             let ours = |(point, (from, at)): (&String, &(String, String))| {
@@ -46,9 +48,8 @@ fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, ConfiguredDevice>, cata
             };
             let (metas, points): (Vec<PointMeta>, Vec<Arc<str>>) = device.points.iter().filter_map(ours).unzip();
             if !metas.is_empty() {
-                let stream =
-                    Stream { device: Arc::clone(&device.id), source: Arc::clone(&source), every_ms, points: metas };
-                device_mappings.push(DeviceMapping { stream: Arc::new(stream), points });
+                let stream = Stream::new(Arc::clone(&device.id), source.clone(), every_ms, metas);
+                device_mappings.push(DeviceMapping { stream, points });
             }
         }
         if !device_mappings.is_empty() {
@@ -65,12 +66,18 @@ fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, ConfiguredDevice>, cata
     }
 }
 
-/// Metadata of a device's point: kind and retention from the vocabulary if it has the point, else from the profile; encoding
-/// from the profile.
-fn meta(point: &str, def: &PointDef, device: &ConfiguredDevice, catalogue: &Catalogue) -> PointMeta {
+/// Metadata of a device's point: kind, retention and unit from the vocabulary if it has the point, else from the profile; encoding and
+/// resolution from the profile; modulus as the rules of registers have it.
+pub(super) fn meta(point: &str, def: &PointDef, device: &ConfiguredDevice, catalogue: &Catalogue) -> PointMeta {
     let meaning = catalogue.vocabulary.point(&device.class, point);
     let kind = meaning.map_or(def.kind, |m| m.kind);
     let retention = meaning.map_or(def.retention, |m| m.retention);
     let form = if kind == PointKind::Code && def.kind == PointKind::Code { Encoding::Code } else { def.encoding };
-    PointMeta { name: point.into(), kind, retention, encoding: form }
+    let is_register = kind == PointKind::Counter;
+    PointMeta {
+        unit: meaning.and_then(|m| m.unit.as_deref()).map(Arc::from),
+        resolution: registers::resolution(def),
+        modulus: registers::limits(device, point, def).modulus.filter(|_| is_register),
+        ..PointMeta::new(point, kind, retention, form)
+    }
 }

@@ -15,6 +15,7 @@ use crate::link::settings::{LinkSettings, TcpLink};
 use crate::model::line::{Parity, SerialParams};
 use crate::model::point::{Encoding, PointKind};
 use crate::model::problem::did_you_mean;
+use crate::model::stream::SOURCE_WORDS;
 use crate::model::time::duration_ms;
 
 /// Device ids that MQTT topics reserve.
@@ -139,8 +140,9 @@ impl<'a> Check<'a> {
         for entry in &self.files.unit {
             let unit = &entry.value;
             let at = |key: &str| entry.table.location(&[key]);
-            if !is_id(&unit.id) {
-                problems.error(at("id"), format!("`{}` cannot be a unit's id", unit.id), ID_HINT);
+            if !is_id(&unit.id) || SOURCE_WORDS.contains(&unit.id.as_str()) {
+                let hint = if is_id(&unit.id) { "history needs this name for itself; take another" } else { ID_HINT };
+                problems.error(at("id"), format!("`{}` cannot be a unit's id", unit.id), hint);
             }
             if !links.contains_key(unit.link.as_str()) && !self.is_incomplete {
                 problems.error(

@@ -3,10 +3,14 @@
 use crate::config::check::Check;
 use crate::config::doc::Problems;
 use crate::config::{ConfiguredDevice, build};
-use crate::derive::DerivedFunction;
-use crate::model::point::{PointKind, Retention};
+use crate::derive::{DerivedDefinition, DerivedFunction, DerivedSettings};
+use crate::model::counter::RegisterLimits;
+use crate::model::point::{Encoding, PointKind, PointMeta, Retention};
 use crate::model::problem::did_you_mean;
+use crate::profile::vocabulary::PointEntry;
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl Check<'_> {
     /// Derived points. The vocabulary must have their names, and their inputs must exist.
@@ -15,8 +19,8 @@ impl Check<'_> {
         devices: &BTreeMap<String, ConfiguredDevice>,
         units: &BTreeMap<&str, build::UnitEntry<'_>>,
         problems: &mut Problems,
-    ) -> Vec<crate::derive::DerivedDefinition> {
-        let mut out: Vec<crate::derive::DerivedDefinition> = Vec::new();
+    ) -> Vec<DerivedDefinition> {
+        let mut out: Vec<DerivedDefinition> = Vec::new();
         for entry in &self.files.derive {
             let d = &entry.value;
             let at = |key: &str| entry.table.location(&[key]);
@@ -65,18 +69,49 @@ impl Check<'_> {
                     problems.error(entry.table.location(&["of", &i.to_string()]), what, did_you_mean(point, known));
                 }
             }
-            let (kind, retention) =
-                meaning.map_or((PointKind::Number, Retention::Telemetry), |m| (m.kind, m.retention));
-            let limits = d.of.first().and_then(|name| {
-                let (from, point) = name.split_once('.').unwrap_or((&d.device, name));
-                let from = devices.get(from)?;
-                let (unit, at) = from.points.get(point)?;
-                let def = *units.get(unit.as_str())?.profile.all_points().get(at.as_str())?;
-                let kind = self.catalogue.vocabulary.point(&from.class, point).map_or(def.kind, |m| m.kind);
-                (kind == PointKind::Counter).then(|| crate::config::registers::limits(from, point, def))
-            });
-            out.push(crate::derive::DerivedDefinition { settings: d.clone(), kind, retention, limits });
+            out.push(self.complete(d, meaning, devices, units));
         }
         out
+    }
+
+    /// The definition with what the vocabulary says of its point and the profiles say of its inputs.
+    fn complete(
+        &self,
+        settings: &DerivedSettings,
+        meaning: Option<&PointEntry>,
+        devices: &BTreeMap<String, ConfiguredDevice>,
+        units: &BTreeMap<&str, build::UnitEntry<'_>>,
+    ) -> DerivedDefinition {
+        let metas: Vec<Option<(PointMeta, RegisterLimits)>> = settings
+            .of
+            .iter()
+            .map(|name| {
+                let (from, point) = name.split_once('.').unwrap_or((&settings.device, name));
+                let from = devices.get(from)?;
+                let (unit, at) = from.points.get(point)?;
+                let all = units.get(unit.as_str())?.profile.all_points();
+                let def = *all.get(at.as_str())?;
+                let meta = build::meta(point, def, from, self.catalogue);
+                Some((meta, crate::config::registers::limits(from, point, def)))
+            })
+            .collect();
+        let decimals = |of: &Option<(PointMeta, RegisterLimits)>| match of.as_ref()?.0.encoding {
+            Encoding::Exact(decimals) => Some(decimals),
+            Encoding::Bool | Encoding::Code => Some(0),
+            Encoding::F32 | Encoding::F64 | Encoding::Text => None,
+        };
+        let decimals: Option<Vec<u8>> = metas.iter().map(decimals).collect();
+        let (kind, retention) = meaning.map_or((PointKind::Number, Retention::Telemetry), |m| (m.kind, m.retention));
+        let encoding = settings.how.encoding(decimals.and_then(|all| all.into_iter().max()));
+        let resolution = match encoding {
+            Encoding::Exact(decimals) => Some(Decimal::new(1, u32::from(decimals))),
+            _ => None,
+        };
+        let unit = meaning.and_then(|m| m.unit.as_deref()).map(Arc::from);
+        let meta = PointMeta { unit, resolution, ..PointMeta::new(settings.point.as_str(), kind, retention, encoding) };
+        let of_register =
+            |(meta, limits): (PointMeta, RegisterLimits)| (meta.kind == PointKind::Counter).then_some(limits);
+        let limits = metas.into_iter().next().flatten().and_then(of_register);
+        DerivedDefinition { settings: settings.clone(), meta, limits }
     }
 }

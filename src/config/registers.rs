@@ -31,12 +31,18 @@ pub fn limits(device: &ConfiguredDevice, point: &str, def: &PointDef) -> Registe
     };
     let bound = (is_energy || point.ends_with("_m3")).then_some(Decimal::from(MOST_PER_H));
     let (max_per_h, is_rated) = (rating.or(bound), rating.is_some());
-    let decimals = match def.encoding {
-        Encoding::Exact(decimals) => u32::from(decimals),
-        _ => 3,
-    };
     let modulus = parameter("energy_modulus_kwh").filter(|_| is_energy).or(def.modulus);
-    RegisterLimits { modulus, max_per_h, is_rated, resolution: Decimal::new(1, decimals) }
+    RegisterLimits { modulus, max_per_h, is_rated, resolution: resolution(def).unwrap_or(Decimal::new(1, 3)) }
+}
+
+/// The smallest step of a point's exact value: its scale, or one digit of its last decimal where the device determines the scale;
+/// `None`: a float, a state or a text.
+pub fn resolution(def: &PointDef) -> Option<Decimal> {
+    match def.encoding {
+        Encoding::Exact(_) if def.scale_registers.is_empty() && !def.scale.is_zero() => Some(def.scale.abs()),
+        Encoding::Exact(decimals) => Some(Decimal::new(1, u32::from(decimals))),
+        _ => None,
+    }
 }
 
 /// The greatest power of a device: as given, or from current and voltage of three phases.

@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::counter::{Counter, CounterStep, RegisterLimits, decimal_text};
 use crate::model::latest::Latest;
-use crate::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
+use crate::model::point::{Encoding, PointMeta};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample, Stamp};
+use crate::model::stream::{Source, Stream};
 use crate::model::time::MonotonicMillis;
-use crate::model::value::Value;
+use crate::model::value::{Numeric, Value};
 use crate::model::window::SampleWindow;
 
 /// A derived point as the configuration writes it: `[[derive]]`.
@@ -76,6 +77,20 @@ pub enum DerivedFunction {
 }
 
 impl DerivedFunction {
+    /// How its values usually come. `decimals`: the most decimals of its inputs if all of them are exact.
+    pub const fn encoding(self, decimals: Option<u8>) -> Encoding {
+        use DerivedFunction::{
+            DayIncrease, DayMax, DayMin, DayRunTimeH, DayStarts, Difference, Max, Min, RunTimeH, Starts, Sum,
+        };
+        match (self, decimals) {
+            // Of a float register: the digits that it prints, mostly none.
+            (Starts | DayStarts, _) | (DayIncrease, None) => Encoding::Exact(0),
+            (RunTimeH | DayRunTimeH, _) => Encoding::Exact(3),
+            (Sum | Difference | Min | Max | DayMin | DayMax | DayIncrease, Some(decimals)) => Encoding::Exact(decimals),
+            _ => Encoding::F64,
+        }
+    }
+
     /// Whether it restarts at the site's midnight.
     pub const fn is_of_day(self) -> bool {
         use DerivedFunction::{DayIncrease, DayMax, DayMean, DayMin, DayRunTimeH, DayStarts};
@@ -151,22 +166,24 @@ pub struct DayRegister {
 pub struct Day {
     /// Day in the site's time zone.
     pub date: jiff::civil::Date,
-    pub min: f64,
-    pub max: f64,
-    /// All of them added, and how many.
-    pub sum: f64,
+    /// The lowest value.
+    pub min: Numeric,
+    /// The highest value.
+    pub max: Numeric,
+    /// The sum of all values.
+    pub sum: Numeric,
     /// Number of values in `sum`.
     pub count: u32,
 }
 
 impl Day {
-    fn new(date: jiff::civil::Date, value: f64) -> Self {
-        Self { date, min: value, max: value, sum: 0.0, count: 0 }
+    fn new(date: jiff::civil::Date, value: Numeric) -> Self {
+        Self { date, min: value, max: value, sum: Numeric::default(), count: 0 }
     }
 
-    fn add(&mut self, value: f64) {
+    fn add(&mut self, value: Numeric) {
         (self.min, self.max) = (self.min.min(value), self.max.max(value));
-        self.sum += value;
+        self.sum = self.sum.plus(value);
         self.count += 1;
     }
 }
@@ -196,10 +213,8 @@ impl Default for Derive {
 pub struct DerivedDefinition {
     /// The definition as the configuration has it.
     pub settings: DerivedSettings,
-    /// Kind of quantity, from the vocabulary.
-    pub kind: PointKind,
-    /// Which history class keeps it.
-    pub retention: Retention,
+    /// The point: kind, retention and unit from the vocabulary, encoding and resolution by [`DerivedFunction::encoding`].
+    pub meta: PointMeta,
     /// Limits of the register that is the first input; `None` if it is no register.
     pub limits: Option<RegisterLimits>,
 }
@@ -213,21 +228,8 @@ impl Derive {
             by_device.entry(&d.settings.device).or_default().push(d);
         }
         for (device, definitions) in by_device {
-            let meta = |d: &&DerivedDefinition| PointMeta {
-                name: d.settings.point.as_str().into(),
-                kind: d.kind,
-                retention: d.retention,
-                encoding: match d.settings.how {
-                    DerivedFunction::Starts
-                    | DerivedFunction::RunTimeH
-                    | DerivedFunction::DayStarts
-                    | DerivedFunction::DayRunTimeH
-                    | DerivedFunction::DayIncrease => Encoding::Exact(0),
-                    _ => Encoding::F64,
-                },
-            };
-            let points = definitions.iter().map(meta).collect();
-            let stream = Arc::new(Stream { device: device.into(), source: "derived".into(), every_ms: 0, points });
+            let points = definitions.iter().map(|d| d.meta.clone()).collect();
+            let stream = Stream::new(device, Source::Derived, 0, points);
             let rules = definitions.iter().enumerate().map(|(point, d)| {
                 let of = d.settings.of.iter().map(|name| derive.input(device, name)).collect();
                 let kept = kept.get(&format!("{device}.{}", d.settings.point)).copied().unwrap_or_default();
@@ -318,42 +320,46 @@ impl DerivedRule {
             }
             _ => {}
         }
-        let numbers: Option<Vec<f64>> = inputs.iter().map(|v| v.as_f64()).collect();
+        let numbers: Option<Vec<Numeric>> = inputs.iter().map(|v| Numeric::of(v)).collect();
         let Some(numbers) = numbers.filter(|n| !n.is_empty()) else { return self.input_bad() };
         let first = numbers[0];
         if self.function.is_of_day() && !self.add_to_day(at, zone, first) {
             return Err(Cause::StartingUp);
         }
         let day = self.persisted.day.unwrap_or_else(|| Day::new(jiff::civil::Date::default(), first));
-        let rest = || numbers[1..].iter();
+        let rest = || numbers[1..].iter().copied();
+        let second = || numbers.get(1).map_or(1.0, |n| n.as_f64());
         let value = match self.function {
-            DerivedFunction::Sum => numbers.iter().sum(),
-            DerivedFunction::Difference => first - rest().sum::<f64>(),
-            DerivedFunction::Ratio => first / numbers.get(1).copied().unwrap_or(1.0),
-            DerivedFunction::SharePct => first / numbers.get(1).copied().unwrap_or(1.0) * 100.0,
-            DerivedFunction::Min => rest().fold(first, |a, b| a.min(*b)),
-            DerivedFunction::Max => rest().fold(first, |a, b| a.max(*b)),
-            DerivedFunction::Mean => numbers.iter().sum::<f64>() / numbers.iter().map(|_| 1.0).sum::<f64>(),
-            DerivedFunction::RatePerMin => match self.rate(at.mono, first) {
-                Some(rate) => rate,
+            DerivedFunction::Sum => rest().fold(first, Numeric::plus),
+            DerivedFunction::Difference => rest().fold(first, Numeric::minus),
+            DerivedFunction::Ratio => Numeric::Float(first.as_f64() / second()),
+            DerivedFunction::SharePct => Numeric::Float(first.as_f64() / second() * 100.0),
+            DerivedFunction::Min => rest().fold(first, Numeric::min),
+            DerivedFunction::Max => rest().fold(first, Numeric::max),
+            DerivedFunction::Mean => {
+                let count: f64 = numbers.iter().map(|_| 1.0).sum();
+                Numeric::Float(rest().fold(first, Numeric::plus).as_f64() / count)
+            }
+            DerivedFunction::RatePerMin => match self.rate(at.mono, first.as_f64()) {
+                Some(rate) => Numeric::Float(rate),
                 None => return Err(Cause::StartingUp),
             },
             DerivedFunction::DayMin => day.min,
             DerivedFunction::DayMax => day.max,
-            DerivedFunction::DayMean => day.sum / f64::from(day.count.max(1)),
+            DerivedFunction::DayMean => Numeric::Float(day.sum.as_f64() / f64::from(day.count.max(1))),
             DerivedFunction::DayIncrease => return self.input_bad(), // a text: there is nothing to count
             DerivedFunction::RunTimeH
             | DerivedFunction::Starts
             | DerivedFunction::DayRunTimeH
             | DerivedFunction::DayStarts => {
-                return self.count(at.mono, first > 0.0);
+                return self.count(at.mono, first.as_f64() > 0.0);
             }
         };
-        if value.is_finite() { Ok(Value::F64(value)) } else { Err(Cause::NotFinite) }
+        if value.as_f64().is_finite() { Ok(value.value()) } else { Err(Cause::NotFinite) }
     }
 
     /// Adds a value to its day, starting a new day if the date differs. False while the date is not trusted.
-    fn add_to_day(&mut self, at: Stamp, zone: &TimeZone, value: f64) -> bool {
+    fn add_to_day(&mut self, at: Stamp, zone: &TimeZone, value: Numeric) -> bool {
         let date = jiff::Timestamp::from_millisecond(at.wall.0).map(|t| t.to_zoned(zone.clone()).date());
         let Some(date) = date.ok().filter(|_| at.trusted) else { return false };
         if self.persisted.day.is_none_or(|day| day.date != date) {

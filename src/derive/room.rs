@@ -19,6 +19,8 @@ pub struct DeriveRoom {
 
 impl Room for DeriveRoom {
     const ID: &'static str = "derive";
+    /// Format 2: extremes and sums of a day may be texts, exact to the last digit.
+    const FORMAT: u32 = 2;
     type Plan = Vec<DerivedDefinition>;
 
     fn build(definitions: &Vec<DerivedDefinition>, start: Start<'_>, unreadable: &mut Vec<String>) -> Self {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::point::{PointKind, Retention};
 use crate::model::time::UnixMillis;
 
 /// Limits of a register with two decimals that rolls over at 1000, for functions of registers.
@@ -19,21 +20,12 @@ fn check(how: DerivedFunction, lines: &str, expect: &str) {
     let one = matches!(how, DerivedFunction::RatePerMin | DerivedFunction::RunTimeH | DerivedFunction::Starts)
         || how.is_of_day();
     let settings = if one { DerivedSettings { of: vec!["a".into()], ..settings } } else { settings };
-    let definition = DerivedDefinition {
-        settings,
-        kind: PointKind::Number,
-        retention: Retention::Telemetry,
-        limits: limits_of(how),
-    };
+    let meta = PointMeta::new("x_out", PointKind::Number, Retention::Telemetry, how.encoding(None));
+    let definition = DerivedDefinition { settings, meta, limits: limits_of(how) };
     let mut derive = Derive::new(&[definition], &BTreeMap::new(), &TimeZone::fixed(jiff::tz::offset(8)));
     let stream = |device: &str, name: &str| {
-        let point = PointMeta {
-            name: name.into(),
-            kind: PointKind::Number,
-            retention: Retention::Telemetry,
-            encoding: Encoding::F64,
-        };
-        Arc::new(Stream { device: device.into(), source: "u/fast".into(), every_ms: 1_000, points: vec![point] })
+        let point = PointMeta::new(name, PointKind::Number, Retention::Telemetry, Encoding::F64);
+        Stream::new(device, "u/fast".into(), 1_000, vec![point])
     };
     let (a, b) = (stream("d", "a"), stream("e", "b"));
     let mut out = Vec::new();
@@ -48,7 +40,11 @@ fn check(how: DerivedFunction, lines: &str, expect: &str) {
             wall: UnixMillis(i64::from(s_at) * 1_000),
             trusted,
         };
-        let sample = value.parse().map(Value::F64).map_err(|_| Cause::Timeout);
+        // `e1.5` is exact, `1.5` a float.
+        let sample = match value.strip_prefix('e') {
+            Some(exact) => Ok(Value::Exact(exact.parse().unwrap())),
+            None => value.parse().map(Value::F64).map_err(|_| Cause::Timeout),
+        };
         let reading = Reading {
             stream: Arc::clone(stream),
             at,
@@ -74,6 +70,20 @@ fn two_inputs() {
     check(DerivedFunction::Min, "0:5 0:b=20", "input_bad 5");
     check(DerivedFunction::Max, "0:5 0:b=20", "input_bad 20");
     check(DerivedFunction::Mean, "0:5 0:b=20", "input_bad 12.5");
+}
+
+#[test]
+fn exact_inputs_give_exact_figures() {
+    check(DerivedFunction::Sum, "0:0.1 0:b=0.2", "input_bad 0.30000000000000004");
+    check(DerivedFunction::Sum, "0:e0.1 0:b=e0.2", "input_bad 0.3");
+    check(DerivedFunction::Difference, "0:e123456789012345.67 0:b=e0.01", "input_bad 123456789012345.66");
+    check(DerivedFunction::Max, "0:e123456789012345.67 0:b=e1", "input_bad 123456789012345.67");
+    check(
+        DerivedFunction::DayMin,
+        "0:e123456789012345.68 1:e123456789012345.67",
+        "123456789012345.68 123456789012345.67",
+    );
+    check(DerivedFunction::Sum, "0:e0.1 0:b=0.2", "input_bad 0.30000000000000004");
 }
 
 #[test]

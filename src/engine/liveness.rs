@@ -1,6 +1,6 @@
 //! Liveness of devices: each is online, degraded, offline or unknown, by the readings of its sources and by their absence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,10 +8,11 @@ use serde::Serialize;
 use crate::model::directory::Directory;
 use crate::model::effects::Effects;
 use crate::model::latest::stale_after;
-use crate::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
+use crate::model::point::{PointKind, PointMeta};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Stamp};
 use crate::model::room::{Board, Input, Reconfiguration, Room, Start};
+use crate::model::stream::{Source, Stream};
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 use crate::model::value::Value;
 
@@ -51,7 +52,7 @@ struct LivenessSource {
 
 #[derive(Debug, Default)]
 pub struct Liveness {
-    sources: BTreeMap<Arc<str>, BTreeMap<Arc<str>, LivenessSource>>,
+    sources: BTreeMap<Arc<str>, BTreeMap<Source, LivenessSource>>,
     reported: BTreeMap<Arc<str>, (DeviceState, Option<Cause>)>,
     /// Streams of the state readings, created on first use.
     streams: BTreeMap<Arc<str>, Arc<Stream>>,
@@ -86,7 +87,7 @@ impl Liveness {
             let deadline = source.deadline();
             self.due = Some(self.due.map_or(deadline, |due| due.min(deadline)));
         }
-        self.sources.entry(Arc::clone(&device)).or_default().insert(Arc::clone(&reading.stream.source), source);
+        self.sources.entry(Arc::clone(&device)).or_default().insert(reading.stream.source.clone(), source);
         let since = reading.at.trusted.then_some(reading.at.wall);
         self.update_state(&device, since)
     }
@@ -143,10 +144,10 @@ impl Liveness {
         Reading { stream: Arc::clone(stream), at, body: Body::Samples { samples, parts: Vec::new() } }
     }
 
-    /// Drops sources that are no longer configured; `has` takes device and source.
-    pub fn retain_sources(&mut self, has: impl Fn(&str, &str) -> bool) {
+    /// Drops sources that are not in `streams`, those of the configuration.
+    pub fn retain_sources(&mut self, streams: &BTreeSet<(Arc<str>, Source)>) {
         for (device, sources) in &mut self.sources {
-            sources.retain(|source, _| has(device, source));
+            sources.retain(|source, _| streams.contains(&(Arc::clone(device), source.clone())));
         }
         self.sources.retain(|_, sources| !sources.is_empty());
         self.reported.retain(|device, _| self.sources.contains_key(device));
@@ -205,8 +206,7 @@ impl Room for LivenessRoom {
 
     fn reconfigure(&mut self, plan: &LivenessPlan, change: Reconfiguration<'_>, _: &mut Board, _: &mut Effects) {
         (self.plan, self.directory) = (plan.clone(), Arc::clone(change.directory));
-        self.liveness
-            .retain_sources(|device, source| change.streams.contains(&(device.to_string(), source.to_string())));
+        self.liveness.retain_sources(change.streams);
     }
 
     fn step(&mut self, now: Now, input: Input<'_>, board: &mut Board, effects: &mut Effects) {
@@ -257,12 +257,10 @@ struct StatusView<'a> {
 }
 
 fn stream_of(device: &Arc<str>) -> Arc<Stream> {
-    let point =
-        |name: &str, kind, form| PointMeta { name: name.into(), kind, retention: Retention::State, encoding: form };
-    let code = |name| point(name, PointKind::Code, Encoding::Code);
-    let points = vec![code("state"), code("why"), point("online", PointKind::Bool, Encoding::Bool)];
+    let code = |name| PointMeta::state(name, PointKind::Code);
+    let points = vec![code("state"), code("why"), PointMeta::state("online", PointKind::Bool)];
     // Interval 0 (irregular), because changes come between repetitions.
-    Arc::new(Stream { device: Arc::clone(device), source: STATUS.into(), every_ms: 0, points })
+    Stream::new(Arc::clone(device), Source::Status, 0, points)
 }
 
 impl LivenessSource {
@@ -291,19 +289,12 @@ fn assess(reading: &Reading) -> (DeviceState, Option<Cause>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
     use crate::model::reading::{Sample, Stamp};
     use crate::model::value::Value;
 
     fn reading(ms: u64, samples: Option<[Sample; 2]>) -> Reading {
-        let point = |name: &str| PointMeta {
-            name: name.into(),
-            kind: PointKind::Bool,
-            retention: Retention::State,
-            encoding: Encoding::Bool,
-        };
-        let points = vec![point("a"), point("b")];
-        let stream = Arc::new(Stream { device: "d".into(), source: "u/fast".into(), every_ms: 1_000, points });
+        let points = vec![PointMeta::state("a", PointKind::Bool), PointMeta::state("b", PointKind::Bool)];
+        let stream = Stream::new("d", "u/fast".into(), 1_000, points);
         let at = Stamp { mono: MonotonicMillis(ms), wall: UnixMillis(7), trusted: true };
         let body = match samples {
             Some(s) => Body::Samples { samples: s.into_iter().map(Some).collect(), parts: vec![] },
@@ -327,7 +318,10 @@ mod tests {
         let now = |ms| Now { mono: MonotonicMillis(ms), wall: UnixMillis(0), wall_trusted: false };
         assert_eq!(p.next_wake(), Some(MonotonicMillis(0)), "every state is said at once");
         let said = p.repeat_states(now(5_000), 60_000);
-        assert_eq!((said.len(), &*said[0].stream.source, said[0].sample(0)), (1, STATUS, Some(Ok(&Value::Code(1)))));
+        assert_eq!(
+            (said.len(), &said[0].stream.source, said[0].sample(0)),
+            (1, &Source::Status, Some(Ok(&Value::Code(1))))
+        );
         assert!(p.repeat_states(now(64_999), 60_000).is_empty());
         assert_eq!(p.next_wake(), Some(MonotonicMillis(8_000)), "too early, never too late");
         assert!(p.tick(now(12_999)).is_empty());

@@ -40,6 +40,7 @@ use crate::model::effects::{AddressedNotification, Effects, Keep, LogEvent};
 use crate::model::page::is_test;
 use crate::model::point::LocalizedText;
 use crate::model::room::{Board, Input, Kept, Reconfiguration, Room, SNAPSHOT, Start};
+use crate::model::stream::Source;
 use crate::model::text::{KEY, REMARK, one_line};
 use crate::model::time::{MonotonicMillis, Now};
 use crate::oncall::room::OncallRoom;
@@ -218,7 +219,7 @@ impl Engine {
     pub fn reconfigure(
         &mut self,
         plan: EnginePlan,
-        streams: &BTreeSet<(String, String)>,
+        streams: &BTreeSet<(Arc<str>, Source)>,
         persisted: &Persisted,
         actor: &Actor,
         now: Now,

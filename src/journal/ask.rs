@@ -14,7 +14,7 @@ use crate::model::history::{
 };
 use crate::model::reading::Sample;
 use crate::model::time::UnixMillis;
-use crate::model::value::Value;
+use crate::model::value::{Numeric, Value};
 
 impl Journal {
     /// Answers a question; blocks while it reads files.
@@ -94,7 +94,7 @@ fn due(slot: &Slot) -> u32 {
 }
 
 fn figures(slot: &Slot) -> SlotFigures {
-    let some = |x: f64| (slot.aggregate.good > 0).then_some(x);
+    let some = |x: Numeric| (slot.aggregate.good > 0).then_some(x);
     SlotFigures {
         start: UnixMillis(slot.start_ms),
         mean: slot.mean(),
@@ -119,10 +119,11 @@ fn hash(data: &HistoryData) -> String {
             both.for_each(|(at, sample)| line(*at, &printed(sample)));
         }
         HistoryData::Slots(slots) => slots.iter().for_each(|s| {
-            let number = |x: Option<f64>| x.map_or("-".to_string(), |x| x.to_string());
+            let number = |x: Option<Numeric>| x.map_or("-".to_string(), |x| x.value().to_string());
+            let mean = s.mean.map(Numeric::Float);
             line(
                 s.start,
-                &[number(s.mean), number(s.min), number(s.max), s.good.to_string(), s.due.to_string()].join(" "),
+                &[number(mean), number(s.min), number(s.max), s.good.to_string(), s.due.to_string()].join(" "),
             );
         }),
     }

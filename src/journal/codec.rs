@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
-use crate::model::point::{Encoding, Stream};
+use crate::model::point::Encoding;
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
+use crate::model::stream::Stream;
 use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::Value;
 

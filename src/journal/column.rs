@@ -18,9 +18,6 @@ use crate::model::quality::Cause;
 use crate::model::reading::Sample;
 use crate::model::value::Value;
 
-/// Rows per quarter hour below which aggregates are not stored: decoding the samples is as fast.
-pub const AGGREGATE_FROM: usize = 150;
-
 fn config() -> ChunkConfig {
     ChunkConfig::default().with_compression_level(8)
 }
@@ -278,92 +275,6 @@ fn values(bytes: &mut ByteReader<'_>, n: usize) -> Option<Values> {
     })
 }
 
-/// Aggregate of one point over an interval, usually a quarter hour.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Aggregate {
-    pub good: u32,
-    /// Number of samples, bad ones included.
-    pub all: u32,
-    /// Over good values, as are `min`, `max`, `first` and `last`.
-    pub sum: f64,
-    pub min: f64,
-    pub max: f64,
-    /// Value and time, milliseconds.
-    pub first: (f64, i64),
-    /// Value and time, milliseconds, of the sample added last.
-    pub last: (f64, i64),
-}
-
-impl Aggregate {
-    /// Adds a sample; `value` is `None` for a bad one or one that is not a number.
-    pub fn add(&mut self, at_ms: i64, value: Option<f64>) {
-        self.all += 1;
-        let Some(value) = value else { return };
-        if self.good == 0 {
-            (self.min, self.max, self.first) = (value, value, (value, at_ms));
-        }
-        self.good += 1;
-        self.sum += value;
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
-        self.last = (value, at_ms);
-    }
-
-    /// Merges an aggregate of a later interval.
-    pub fn merge(&mut self, later: &Aggregate) {
-        self.all += later.all;
-        if later.good == 0 {
-            return;
-        }
-        if self.good == 0 {
-            (self.min, self.max, self.first) = (later.min, later.max, later.first);
-        }
-        self.good += later.good;
-        self.sum += later.sum;
-        self.min = self.min.min(later.min);
-        self.max = self.max.max(later.max);
-        self.last = later.last;
-    }
-}
-
-/// Encodes quarter-hour aggregates, by start in milliseconds since 1970.
-pub fn encode_aggregates(of: &BTreeMap<i64, Aggregate>) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_varint(&mut out, of.len() as u64);
-    for (start, a) in of {
-        put_varint(&mut out, zigzag(*start));
-        put_varint(&mut out, u64::from(a.good));
-        put_varint(&mut out, u64::from(a.all));
-        for x in [a.sum, a.min, a.max, a.first.0, a.last.0] {
-            out.extend(x.to_le_bytes());
-        }
-        put_varint(&mut out, zigzag(a.first.1 - start));
-        put_varint(&mut out, zigzag(a.last.1 - start));
-    }
-    append_crc(out)
-}
-
-/// Decodes aggregates; `None` if they are damaged.
-pub fn decode_aggregates(bytes: &[u8]) -> Option<BTreeMap<i64, Aggregate>> {
-    let mut bytes = ByteReader(check_crc(bytes)?);
-    let n = bytes.count(10_000)?;
-    let mut out = BTreeMap::new();
-    for _ in 0..n {
-        let start = unzigzag(bytes.varint()?);
-        let good = u32::try_from(bytes.varint()?).ok()?;
-        let all = u32::try_from(bytes.varint()?).ok()?;
-        let mut floats = [0f64; 5];
-        for x in &mut floats {
-            *x = f64::from_le_bytes(bytes.array()?);
-        }
-        let [sum, min, max, first, last] = floats;
-        let first = (first, start.checked_add(unzigzag(bytes.varint()?))?);
-        let last = (last, start.checked_add(unzigzag(bytes.varint()?))?);
-        out.insert(start, Aggregate { good, all, sum, min, max, first, last });
-    }
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,19 +324,5 @@ mod tests {
             assert_eq!(&columns.iter().map(|c| c[i]).collect::<Vec<_>>(), row);
         }
         assert!(encode_offsets(&[vec![0, 0]]).is_empty());
-    }
-
-    #[test]
-    fn aggregates_come_back() {
-        let mut a = Aggregate::default();
-        a.add(1_000, Some(2.0));
-        a.add(2_000, None);
-        a.add(3_000, Some(4.0));
-        let of = BTreeMap::from([(0, a)]);
-        assert_eq!(decode_aggregates(&encode_aggregates(&of)), Some(of));
-        assert_eq!(
-            (a.good, a.all, a.sum, a.min, a.max, a.first, a.last),
-            (2, 3, 6.0, 2.0, 4.0, (2.0, 1_000), (4.0, 3_000))
-        );
     }
 }

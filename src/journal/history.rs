@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::journal::column::Aggregate;
+use crate::journal::aggregate::Aggregate;
 use crate::journal::damage::Damage;
 use crate::journal::sealed::{DayFile, QUARTER_MS};
 use crate::journal::segment::{JournalError, Offsets, SegmentReader};
 use crate::journal::walk::{VisitMode, Visited, may_hold, point_index};
 use crate::journal::{Journal, lock};
-use crate::model::point::Stream;
 use crate::model::reading::Sample;
-use crate::model::value::Value;
+use crate::model::stream::Stream;
+use crate::model::value::Numeric;
 
 /// One sample with its own time, milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +56,7 @@ impl Slot {
 
     /// Mean of the good values.
     pub fn mean(&self) -> Option<f64> {
-        (self.aggregate.good > 0).then(|| self.aggregate.sum / f64::from(self.aggregate.good))
+        (self.aggregate.good > 0).then(|| self.aggregate.sum.as_f64() / f64::from(self.aggregate.good))
     }
 }
 
@@ -126,7 +126,7 @@ impl Journal {
             };
             let (Some(slot), Some(cadence)) = (out.get_mut(at), cadences.get_mut(at)) else { return true };
             match met {
-                Visited::Row(at_ms, sample) => slot.aggregate.add(at_ms, sample.ok().and_then(Value::as_f64)),
+                Visited::Row(at_ms, sample) => slot.aggregate.add(at_ms, sample.ok().and_then(Numeric::of)),
                 Visited::Quarter(_, quarter) => slot.aggregate.merge(quarter),
             }
             slot.downsampled |= from.downsampled;
@@ -176,7 +176,7 @@ impl Journal {
     pub fn names(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut take = |stream: &Stream| {
-            if stream.alarm_rule().is_none() {
+            if stream.source.alarm_rule().is_none() {
                 let points = out.entry(stream.device.to_string()).or_default();
                 points.extend(stream.points.iter().map(|p| p.name.to_string()));
             }

@@ -41,6 +41,7 @@
 //! * Damage reports after downsampling: slices and columns that cannot be read are left out of the copy without being counted.
 //! * In sealed hours: order between devices, monotonic times of dated readings, and a failed cycle as such (each point gets a bad sample).
 
+pub mod aggregate;
 mod ask;
 pub mod codec;
 pub mod column;

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::journal::column::AGGREGATE_FROM;
+use crate::journal::aggregate::AGGREGATE_FROM;
 use crate::journal::cursor::Position;
 use crate::journal::mirror;
 use crate::journal::recover::files;
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
 use crate::journal::segment::{JournalError, Offsets, SegmentReader};
-use crate::model::point::{Retention, Stream};
+use crate::model::point::Retention;
 use crate::model::reading::{Body, Reading, Sample};
+use crate::model::stream::Stream;
 
 /// A step of the clock by more than this within a segment begins a new slice, possibly in another day file; milliseconds.
 const JUMP_MS: i64 = 3_600_000;

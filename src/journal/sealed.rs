@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
+use crate::journal::aggregate::{self, Aggregate};
 use crate::journal::codec::{self, put_varint};
-use crate::journal::column::{self, Aggregate, Samples};
+use crate::journal::column::{self, Samples};
 use crate::journal::cursor::Position;
 use crate::journal::damage;
 use crate::journal::mirror;
@@ -16,8 +17,9 @@ use crate::journal::segment::{JournalError, OpenMode, at, is_sound, open_db};
 pub use crate::journal::slice::Slice;
 use crate::journal::slice::{bind_crc, read_slice, shape_checksum};
 use crate::journal::tail::JournalEntry;
-use crate::model::point::{Retention, Stream};
+use crate::model::point::Retention;
 use crate::model::reading::{Body, Part, Reading, Sample, Stamp};
+use crate::model::stream::Stream;
 use crate::model::time::{MonotonicMillis, UnixMillis};
 
 const CREATE: &str = "
@@ -215,7 +217,7 @@ impl DayFile {
     /// Quarter-hour aggregates of a point of a slice; `None` if it has none or they are damaged.
     pub fn aggregates(&self, slice: &Slice, point: usize) -> Result<Option<BTreeMap<i64, Aggregate>>, JournalError> {
         let id = slice.id * POINTS_MAX + point as i64;
-        Ok(self.blob("agg", "body", "id", id)?.and_then(|b| column::decode_aggregates(&b)))
+        Ok(self.blob("agg", "body", "id", id)?.and_then(|b| aggregate::decode_aggregates(&b)))
     }
 }
 
@@ -223,7 +225,7 @@ impl DayFile {
     /// Whether the aggregates of a point are intact or absent.
     pub fn has_intact_aggregates(&self, slice: &Slice, point: usize) -> Result<bool, JournalError> {
         let bytes = self.blob("agg", "body", "id", slice.id * POINTS_MAX + point as i64)?;
-        Ok(bytes.is_none_or(|b| column::decode_aggregates(&b).is_some()))
+        Ok(bytes.is_none_or(|b| aggregate::decode_aggregates(&b).is_some()))
     }
 }
 
@@ -288,7 +290,7 @@ pub fn quarters(times: &[i64], samples: &[Option<Sample>]) -> BTreeMap<i64, Aggr
     let mut quarters: BTreeMap<i64, Aggregate> = BTreeMap::new();
     for (at, sample) in times.iter().zip(samples) {
         let Some(sample) = sample else { continue };
-        let value = sample.as_ref().ok().and_then(crate::model::value::Value::as_f64);
+        let value = sample.as_ref().ok().and_then(crate::model::value::Numeric::of);
         quarters.entry(at.div_euclid(QUARTER_MS) * QUARTER_MS).or_default().add(*at, value);
     }
     quarters
@@ -297,7 +299,7 @@ pub fn quarters(times: &[i64], samples: &[Option<Sample>]) -> BTreeMap<i64, Aggr
 /// Adds a point's aggregates to a slice.
 pub fn put_quarters(db: &Connection, slice: i64, point: usize, of: &BTreeMap<i64, Aggregate>) -> rusqlite::Result<()> {
     let id = slice * POINTS_MAX + point as i64;
-    let bytes = bind_crc(column::encode_aggregates(of), "agg", "body", id);
+    let bytes = bind_crc(aggregate::encode_aggregates(of), "agg", "body", id);
     db.execute("INSERT OR REPLACE INTO agg (id, body) VALUES (?1, ?2)", params![id, bytes]).map(drop)
 }
 

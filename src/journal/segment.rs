@@ -11,8 +11,8 @@ use crate::journal::codec;
 use crate::journal::cursor::Position;
 pub use crate::journal::error::{FORMAT, JournalError, at, corrupt, io_at};
 use crate::journal::tail::JournalEntry;
-use crate::model::point::Stream;
 use crate::model::reading::Reading;
+use crate::model::stream::{Stream, StreamMap};
 use crate::model::time::UnixMillis;
 
 /// Mode in which a database file is opened.
@@ -95,7 +95,10 @@ pub struct Segment {
     /// The first number it may hold, also part of its file name.
     pub first_seq: u64,
     db: Connection,
-    streams: Vec<Arc<Stream>>,
+    /// Keys of the streams in the file.
+    streams: StreamMap<i64>,
+    /// Number of streams in the file, and the next key.
+    stream_count: i64,
     stored_state: BTreeMap<String, String>,
 }
 
@@ -126,7 +129,14 @@ impl Segment {
         let db = open_db(&path, OpenMode::Create(CREATE))?;
         db.pragma_update(None, "synchronous", "NORMAL").map_err(at(&path))?;
         db.pragma_update(None, "wal_autocheckpoint", 1000).map_err(at(&path))?;
-        Ok(Self { path, first_seq, db, streams: Vec::new(), stored_state: BTreeMap::new() })
+        Ok(Self {
+            path,
+            first_seq,
+            db,
+            streams: StreamMap::new(usize::MAX),
+            stream_count: 0,
+            stored_state: BTreeMap::new(),
+        })
     }
 
     /// Writes one transaction, or nothing if it fails.
@@ -136,12 +146,13 @@ impl Segment {
         if commit.full_sync {
             self.db.pragma_update(None, "synchronous", "FULL").map_err(&err)?;
         }
-        // A failed transaction is undone in memory too: a stream's key must never be used for another stream.
-        let (streams, stored_state) = (self.streams.len(), self.stored_state.clone());
+        // A failed transaction is undone in memory too: a stream's key must never be used for another stream. Streams that were
+        // written before get a second key.
+        let (count, stored_state) = (self.stream_count, self.stored_state.clone());
         let result = self.write(commit).map_err(&err);
         if result.is_err() {
-            self.streams.truncate(streams);
-            self.stored_state = stored_state;
+            self.streams.clear();
+            (self.stream_count, self.stored_state) = (count, stored_state);
         }
         if commit.full_sync {
             self.db.pragma_update(None, "synchronous", "NORMAL").map_err(&err)?;
@@ -155,18 +166,18 @@ impl Segment {
             let mut insert = tx.prepare_cached("INSERT OR REPLACE INTO r (seq, stream, body) VALUES (?1, ?2, ?3)")?;
             for entry in commit.entries {
                 let stream = &entry.reading.stream;
-                let known = self.streams.iter().position(|s| Arc::ptr_eq(s, stream));
-                let id = match known {
-                    Some(id) => id,
+                let id = match self.streams.get(stream) {
+                    Some(id) => *id,
                     None => {
                         let shape = serde_json::to_string(&**stream).unwrap_or_default();
-                        let id = self.streams.len();
-                        tx.execute("INSERT INTO stream (id, shape) VALUES (?1, ?2)", params![id as i64, shape])?;
-                        self.streams.push(Arc::clone(stream));
+                        let id = self.stream_count;
+                        tx.execute("INSERT INTO stream (id, shape) VALUES (?1, ?2)", params![id, shape])?;
+                        self.streams.insert(stream, id);
+                        self.stream_count += 1;
                         id
                     }
                 };
-                insert.execute(params![entry.seq.cast_signed(), id as i64, codec::encode(&entry.reading)])?;
+                insert.execute(params![entry.seq.cast_signed(), id, codec::encode(&entry.reading)])?;
             }
         }
         let boot = commit.boot;

@@ -5,16 +5,17 @@ use super::fetch::Cursor;
 use super::history::{HistoryQuery, HistoryRow};
 use super::*;
 use crate::clock;
-use crate::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
+use crate::model::point::{Encoding, PointKind, PointMeta, Retention};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Part, Sample, Stamp};
+use crate::model::stream::Stream;
 use crate::model::time::MonotonicMillis;
 use crate::model::value::Value;
 
 pub(super) const DAY: i64 = 1_760_000_000_000 / 86_400_000 * 86_400_000;
 
 fn point(name: &str, retention: Retention, form: Encoding) -> PointMeta {
-    PointMeta { name: name.into(), kind: PointKind::Number, retention, encoding: form }
+    PointMeta::new(name, PointKind::Number, retention, form)
 }
 
 pub(super) fn stream(device: &str) -> Arc<Stream> {
@@ -23,7 +24,7 @@ pub(super) fn stream(device: &str) -> Arc<Stream> {
         point("running", Retention::State, Encoding::Bool),
         point("energy_kwh", Retention::Cumulative, Encoding::Exact(2)),
     ];
-    Arc::new(Stream { device: device.into(), source: "u/fast".into(), every_ms: 1_000, points })
+    Stream::new(device, "u/fast".into(), 1_000, points)
 }
 
 fn exact(mantissa: i64, scale: u32) -> Sample {
@@ -321,7 +322,7 @@ fn what_a_run_knew_of_its_boot_is_kept() {
 fn a_change_of_pace_changes_what_was_due_from_then_on() {
     let dir = Dir::new("pace");
     let (journal, _writer) = open(&dir);
-    let slow = Arc::new(Stream { every_ms: 10_000, ..(*stream("a")).clone() });
+    let slow = stream("a").at_interval(10_000);
     let at = |s: &Arc<Stream>, second: i64| {
         let mut r = reading(s, second);
         r.at.wall = UnixMillis(DAY + second * 1_000);
@@ -401,7 +402,7 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
         (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(f64::MIN, f64::max))
     };
     assert_eq!(
-        (slots[0].aggregate.min, slots[0].aggregate.max),
+        (slots[0].aggregate.min.as_f64(), slots[0].aggregate.max.as_f64()),
         extremes(&before),
         "each minute keeps its lowest and highest"
     );

@@ -12,7 +12,7 @@ use crate::journal::recover::files;
 use crate::journal::sealed::DayFile;
 use crate::journal::segment::{JournalError, Offsets, SegmentReader, io_at};
 use crate::journal::slice::Slice;
-use crate::model::point::Stream;
+use crate::model::stream::Stream;
 use crate::store::atomic_file;
 
 /// What a verification found.

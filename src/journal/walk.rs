@@ -5,16 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::journal::column::Aggregate;
+use crate::journal::aggregate::Aggregate;
 use crate::journal::damage::{self, Damage};
 use crate::journal::history::HistoryQuery;
 use crate::journal::sealed::{self, DayFile};
 use crate::journal::segment::{JournalError, SegmentReader};
 use crate::journal::slice::Slice;
 use crate::journal::{Journal, SegmentLocation, lock, mirror};
-use crate::model::point::Stream;
 use crate::model::quality::Cause;
 use crate::model::reading::{Reading, Sample};
+use crate::model::stream::Stream;
 use crate::model::value::Value;
 
 /// How the iteration over a slice ended.
@@ -288,7 +288,7 @@ fn day_name(path: &Path) -> String {
 
 pub(super) fn point_index(stream: &Stream, point: &str) -> Option<usize> {
     // Alarm transitions have their own log; the journal only carries copies for the time-series stores.
-    if stream.alarm_rule().is_some() {
+    if stream.source.alarm_rule().is_some() {
         return None;
     }
     stream.points.iter().position(|p| *p.name == *point)

@@ -131,7 +131,7 @@ impl Decided {
         }
         last(&mut self.keep, |k| (k.room, k.key.clone()));
         last(&mut self.retained, |(topic, _)| topic.clone());
-        last(&mut self.readings, |r| (Arc::clone(&r.stream.device), Arc::clone(&r.stream.source)));
+        last(&mut self.readings, |r| (Arc::clone(&r.stream.device), r.stream.source.clone()));
     }
 
     /// Whether nothing has to be committed and nothing leaves.

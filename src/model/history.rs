@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 
 use crate::model::reading::Sample;
 use crate::model::time::UnixMillis;
+use crate::model::value::Numeric;
 
 /// A question about the past of some points, `from..to`.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,10 +110,10 @@ pub struct SlotFigures {
     pub start: UnixMillis,
     /// Mean of the good values; none: there was none.
     pub mean: Option<f64>,
-    /// The lowest good value.
-    pub min: Option<f64>,
-    /// The highest good value.
-    pub max: Option<f64>,
+    /// The lowest good value, exact if all are.
+    pub min: Option<Numeric>,
+    /// The highest good value, exact if all are.
+    pub max: Option<Numeric>,
     /// Number of good samples in the interval.
     pub good: u32,
     /// Samples that were due; all samples where the source is irregular.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::model::point::{STATUS, Stream};
 use crate::model::quality::Cause;
 use crate::model::reading::{Reading, Sample};
+use crate::model::stream::{STATUS, Source, Stream, StreamMap};
 use crate::model::time::MonotonicMillis;
 use crate::model::value::Value;
 
@@ -53,7 +53,7 @@ impl LatestSample {
     }
 }
 
-/// Capacity of the cache of routes, in streams; when it is full, it is emptied.
+/// Capacity of the cache of routes, in streams.
 const ROUTES_MAX: usize = 8_192;
 
 /// The source of a stream, and pairs of sample number and slot.
@@ -68,16 +68,28 @@ struct SourceAge {
 }
 
 /// The table of newest samples. Only points that have a slot are kept.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Latest {
     slots: BTreeMap<Arc<str>, BTreeMap<Arc<str>, usize>>,
     seen: Vec<Option<LatestSample>>,
-    /// By the stream's address. Holding the stream keeps the address from being reused.
-    routes: HashMap<usize, (Arc<Stream>, Arc<Route>)>,
+    routes: StreamMap<Arc<Route>>,
     /// By device and source.
-    by_name: HashMap<(Arc<str>, Arc<str>), usize>,
+    by_name: HashMap<(Arc<str>, Source), usize>,
     sources: Vec<SourceAge>,
     due: BTreeSet<(MonotonicMillis, usize)>,
+}
+
+impl Default for Latest {
+    fn default() -> Self {
+        Self {
+            slots: BTreeMap::new(),
+            seen: Vec::new(),
+            routes: StreamMap::new(ROUTES_MAX),
+            by_name: HashMap::new(),
+            sources: Vec::new(),
+            due: BTreeSet::new(),
+        }
+    }
 }
 
 /// The name under which rules read a point of a device's own state ([`STATUS`]): `status/state`.
@@ -202,7 +214,7 @@ impl Latest {
         }
     }
 
-    fn source(&mut self, name: (Arc<str>, Arc<str>)) -> usize {
+    fn source(&mut self, name: (Arc<str>, Source)) -> usize {
         let next = self.sources.len();
         let id = *self.by_name.entry(name).or_insert(next);
         if id == next {
@@ -212,14 +224,13 @@ impl Latest {
     }
 
     fn route(&mut self, stream: &Arc<Stream>) -> Arc<Route> {
-        let key = Arc::as_ptr(stream) as usize;
-        if let Some((_, route)) = self.routes.get(&key) {
+        if let Some(route) = self.routes.get(stream) {
             return Arc::clone(route);
         }
         let mut to: Vec<(usize, usize)> = Vec::new();
         if let Some(points) = self.slots.get(&stream.device) {
             for (i, point) in stream.points.iter().enumerate() {
-                let slot = if *stream.source == *STATUS {
+                let slot = if stream.source == Source::Status {
                     points.get(status_point(&point.name).as_str())
                 } else {
                     points.get(&point.name)
@@ -227,18 +238,15 @@ impl Latest {
                 to.extend(slot.map(|slot| (i, *slot)));
             }
         }
-        let id = self.source((Arc::clone(&stream.device), Arc::clone(&stream.source)));
+        let id = self.source((Arc::clone(&stream.device), stream.source.clone()));
         let slots = &mut self.sources[id].slots;
         for (_, slot) in &to {
             if !slots.contains(slot) {
                 slots.push(*slot);
             }
         }
-        if self.routes.len() >= ROUTES_MAX {
-            self.routes.clear();
-        }
         let route = Arc::new((id, to));
-        self.routes.insert(key, (Arc::clone(stream), Arc::clone(&route)));
+        self.routes.insert(stream, Arc::clone(&route));
         route
     }
 }

@@ -25,6 +25,7 @@ pub mod reading;
 pub mod registers;
 pub mod room;
 pub mod settings;
+pub mod stream;
 pub mod text;
 pub mod time;
 pub mod value;

@@ -1,7 +1,8 @@
-//! Points (name, kind, retention, encoding) and streams: the fixed list of points of a series of readings.
+//! Points: texts in two languages, what kind of quantity a point is, which history class keeps it, how its values come.
 
 use std::sync::Arc;
 
+use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -166,26 +167,15 @@ pub enum Encoding {
     Text,
 }
 
-/// The source of the streams of device states, which the engine decides. In the time-series store, the measurement of that name.
-pub const STATUS: &str = "status";
-
-/// The first part of the source of alarm transitions, `alarm/{rule}`. In the time-series store, the measurement of that name, with the
-/// rule as a tag.
-pub const ALARM: &str = "alarm";
-
-/// The source of the stream of alarm counts, sent every minute.
-pub const ALARMS: &str = "alarms";
-
-impl Stream {
-    /// Whether it carries decisions instead of measurements; those are retained topics at a broker.
-    pub fn is_decided(&self) -> bool {
-        let source = &*self.source;
-        source == STATUS || source == ALARMS || self.alarm_rule().is_some()
-    }
-
-    /// The alarm rule whose transitions it carries, if it does.
-    pub fn alarm_rule(&self) -> Option<&str> {
-        self.source.strip_prefix(ALARM)?.strip_prefix('/')
+impl Encoding {
+    /// The encoding of decided values of a kind: counts and numbers are exact integers.
+    pub const fn of_kind(kind: PointKind) -> Self {
+        match kind {
+            PointKind::Bool => Encoding::Bool,
+            PointKind::Code => Encoding::Code,
+            PointKind::Text => Encoding::Text,
+            PointKind::Number | PointKind::Counter => Encoding::Exact(0),
+        }
     }
 }
 
@@ -248,7 +238,7 @@ pub const GATEWAY_POINTS: &[&str] = &[
     "reply_ways_failed",
 ];
 
-/// One point of a stream.
+/// One point of a stream: everything that its values need to be read without the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PointMeta {
     /// The vocabulary's name, unique within the device.
@@ -257,20 +247,46 @@ pub struct PointMeta {
     pub kind: PointKind,
     /// Which history class keeps it.
     pub retention: Retention,
-    /// How its values usually come.
+    /// The data type: how its values usually come.
     #[serde(rename = "form")]
     pub encoding: Encoding,
+    /// The unit as the vocabulary writes it, such as `kWh`; none: it has no unit, or the vocabulary lacks the point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Arc<str>>,
+    /// The smallest step of an exact value, in its unit; none: floats, states, texts, or a factor read from the device.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_decimal_text")]
+    pub resolution: Option<Decimal>,
+    /// The value at which a cumulative register continues at 0, in its unit; none: unknown, or no register.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_decimal_text")]
+    pub modulus: Option<Decimal>,
 }
 
-/// A stream: the readings of one device from one source, always the same points in the same order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stream {
-    /// Id of the device; `gateway` for the gateway itself.
-    pub device: Arc<str>,
-    /// Where the readings come from: `unit/group`, `derived`, `gateway`.
-    pub source: Arc<str>,
-    /// Milliseconds between readings when all is well; 0 if irregular.
-    pub every_ms: u64,
-    /// The points, in the order of a reading's samples.
-    pub points: Vec<PointMeta>,
+impl PointMeta {
+    /// A point without unit, resolution and modulus.
+    pub fn new(name: impl Into<Arc<str>>, kind: PointKind, retention: Retention, encoding: Encoding) -> Self {
+        Self { name: name.into(), kind, retention, encoding, unit: None, resolution: None, modulus: None }
+    }
+
+    /// A decided point: kept as a state, with the data type of its kind.
+    pub fn state(name: impl Into<Arc<str>>, kind: PointKind) -> Self {
+        Self::new(name, kind, Retention::State, Encoding::of_kind(kind))
+    }
+}
+
+/// An optional decimal as a text, with all its digits.
+mod optional_decimal_text {
+    use rust_decimal::Decimal;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
+    pub fn serialize<S: Serializer>(decimal: &Option<Decimal>, to: S) -> Result<S::Ok, S::Error> {
+        match decimal {
+            Some(decimal) => to.serialize_some(&decimal.to_string()),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Decimal>, D::Error> {
+        Ok(Option::<String>::deserialize(from)?.and_then(|text| text.parse().ok()))
+    }
 }

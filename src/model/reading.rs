@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::point::Stream;
 use crate::model::quality::Cause;
+use crate::model::stream::Stream;
 use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::Value;
 

@@ -20,6 +20,7 @@ use crate::model::notification::DeliveryOutcome;
 use crate::model::page::PageDelivery;
 use crate::model::quality::Cause;
 use crate::model::reading::Reading;
+use crate::model::stream::Source;
 use crate::model::time::{MonotonicMillis, Now};
 
 /// A room of rules. It has no clock, no files and no threads; `Now` is its only time.
@@ -91,7 +92,7 @@ pub struct Reconfiguration<'a> {
     /// Names of the site.
     pub directory: &'a Arc<Directory>,
     /// Streams that are configured, by device and source.
-    pub streams: &'a BTreeSet<(String, String)>,
+    pub streams: &'a BTreeSet<(Arc<str>, Source)>,
     /// Who caused the change; alarm events name them.
     pub actor: &'a Actor,
     /// Time at which the change takes effect.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
+use serde::{Deserialize, Serialize};
 
 /// A good value. A bad sample has no value at all (see [`crate::model::reading::Sample`]).
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +74,115 @@ impl fmt::Display for Value {
                 other.write_json(&mut out);
                 f.write_str(&out)
             }
+        }
+    }
+}
+
+/// A number to calculate with: exact as long as everything that went into it was exact and the result fits 28 digits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredNumeric", into = "StoredNumeric")]
+pub enum Numeric {
+    /// From integer registers with their exact scale, booleans and codes.
+    Exact(Decimal),
+    /// From floats, or too long for a decimal.
+    Float(f64),
+}
+
+/// How a [`Numeric`] is stored: a float as a number, an exact one as a text.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredNumeric {
+    Float(f64),
+    Exact(String),
+}
+
+impl From<StoredNumeric> for Numeric {
+    fn from(stored: StoredNumeric) -> Self {
+        match stored {
+            StoredNumeric::Float(float) => Numeric::Float(float),
+            StoredNumeric::Exact(text) => text.parse().map_or(Numeric::Float(f64::NAN), Numeric::Exact),
+        }
+    }
+}
+
+impl From<Numeric> for StoredNumeric {
+    fn from(number: Numeric) -> Self {
+        match number {
+            Numeric::Exact(decimal) => StoredNumeric::Exact(decimal.to_string()),
+            Numeric::Float(float) => StoredNumeric::Float(float),
+        }
+    }
+}
+
+impl Default for Numeric {
+    fn default() -> Self {
+        Numeric::Exact(Decimal::ZERO)
+    }
+}
+
+impl Numeric {
+    /// The number of a value; `None` for a text.
+    pub fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Exact(decimal) => Some(Numeric::Exact(*decimal)),
+            Value::Bool(b) => Some(Numeric::Exact(Decimal::from(u8::from(*b)))),
+            Value::Code(code) => Some(Numeric::Exact(Decimal::from(*code))),
+            Value::F32(_) | Value::F64(_) => value.as_f64().map(Numeric::Float),
+            Value::Text(_) => None,
+        }
+    }
+
+    /// The nearest float.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Numeric::Exact(decimal) => exact_as_f64(decimal).unwrap_or(f64::NAN),
+            Numeric::Float(float) => float,
+        }
+    }
+
+    /// As a value: [`Value::Exact`] or [`Value::F64`].
+    pub const fn value(self) -> Value {
+        match self {
+            Numeric::Exact(decimal) => Value::Exact(decimal),
+            Numeric::Float(float) => Value::F64(float),
+        }
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.exactly(other, Decimal::checked_add).unwrap_or_else(|| Numeric::Float(self.as_f64() + other.as_f64()))
+    }
+
+    /// This less the other.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        self.exactly(other, Decimal::checked_sub).unwrap_or_else(|| Numeric::Float(self.as_f64() - other.as_f64()))
+    }
+
+    /// The lower of both.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        if other.is_below(self) { other } else { self }
+    }
+
+    /// The higher of both.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        if self.is_below(other) { other } else { self }
+    }
+
+    fn is_below(self, other: Self) -> bool {
+        match (self, other) {
+            (Numeric::Exact(a), Numeric::Exact(b)) => a < b,
+            _ => self.as_f64() < other.as_f64(),
+        }
+    }
+
+    fn exactly(self, other: Self, how: impl Fn(Decimal, Decimal) -> Option<Decimal>) -> Option<Self> {
+        match (self, other) {
+            (Numeric::Exact(a), Numeric::Exact(b)) => how(a, b).map(Numeric::Exact),
+            _ => None,
         }
     }
 }
@@ -191,6 +301,25 @@ mod tests {
             let expect: f64 = text.parse().unwrap();
             assert_eq!(Value::Exact(text.parse().unwrap()).as_f64(), Some(expect), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_stay_exact_until_a_float_joins_them() {
+        let exact = |text: &str| Numeric::Exact(text.parse().unwrap());
+        assert_eq!(exact("0.1").plus(exact("0.2")), exact("0.3"));
+        assert_eq!(exact("0.1").plus(Numeric::Float(0.2)), Numeric::Float(0.1 + 0.2));
+        assert_eq!(exact("5").minus(exact("7.5")), exact("-2.5"));
+        assert_eq!(
+            (exact("2").min(Numeric::Float(3.0)), exact("2").max(Numeric::Float(3.0))),
+            (exact("2"), Numeric::Float(3.0))
+        );
+        let most = exact("79228162514264337593543950335");
+        assert_eq!(most.plus(most), Numeric::Float(2.0 * 79_228_162_514_264_337_593_543_950_335.0));
+        for number in [exact("123456789012345.67"), Numeric::Float(0.1)] {
+            let text = serde_json::to_string(&number).unwrap();
+            assert_eq!(serde_json::from_str::<Numeric>(&text).unwrap(), number);
+        }
+        assert_eq!(serde_json::from_str::<Numeric>("2.5").unwrap(), Numeric::Float(2.5), "as older versions stored it");
     }
 
     #[test]

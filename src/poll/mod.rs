@@ -14,9 +14,9 @@ mod unit;
 use std::sync::Arc;
 
 use crate::link;
-use crate::model::point::Stream;
 use crate::model::reading::Reading;
 use crate::model::registers::{RegisterBlock, RegisterRange};
+use crate::model::stream::Stream;
 use crate::profile::Profile;
 
 /// Receives the readings: must not block and cannot refuse.

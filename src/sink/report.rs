@@ -9,8 +9,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::model::point::{Retention, Stream};
+use crate::model::point::Retention;
 use crate::model::reading::{Body, Reading, Sample};
+use crate::model::stream::{Stream, StreamMap};
 use crate::model::time::MonotonicMillis;
 use crate::model::value::Value;
 
@@ -35,23 +36,28 @@ struct LastSent {
 }
 
 /// The filter of one sink.
-#[derive(Default)]
 pub struct Filter {
     settings: ReportSettings,
     streams: Vec<LastSent>,
+    /// Index in `streams`; streams from sealed files are objects of their own with equal content.
+    indices: StreamMap<usize>,
 }
+
+/// Capacity of the cache of indices, in streams.
+const INDICES_MAX: usize = 1_024;
 
 const HEARTBEAT_MS: u64 = 300_000;
 
 impl Filter {
     /// A filter that has sent nothing yet, so the first sample of each point passes.
     pub fn new(settings: ReportSettings) -> Self {
-        Self { settings, streams: Vec::new() }
+        Self { settings, streams: Vec::new(), indices: StreamMap::new(INDICES_MAX) }
     }
 
     /// Forgets what was sent, so that every point is sent again: after a reconnect subscribers may have missed it.
     pub fn reset(&mut self) {
         self.streams.clear();
+        self.indices.clear();
     }
 
     /// Which samples of a reading are to be sent; `None` for all of them.
@@ -59,18 +65,7 @@ impl Filter {
         if self.settings.deadband.is_empty() {
             return None;
         }
-        // A reading from a sealed file has a `Stream` object of its own with equal content.
-        let same = |l: &LastSent| {
-            Arc::ptr_eq(&l.stream, &reading.stream)
-                || (l.stream.device == reading.stream.device
-                    && l.stream.source == reading.stream.source
-                    && l.stream.points == reading.stream.points)
-        };
-        let known = self.streams.iter().position(same);
-        let index = known.unwrap_or_else(|| {
-            self.streams.push(LastSent::new(&reading.stream, &self.settings));
-            self.streams.len() - 1
-        });
+        let index = self.index(&reading.stream);
         let last = &mut self.streams[index];
         let now =
             if reading.at.mono.0 > 0 { reading.at.mono } else { MonotonicMillis(reading.at.wall.0.unsigned_abs()) };
@@ -91,6 +86,23 @@ impl Filter {
             }
         }
         Some(out)
+    }
+}
+
+impl Filter {
+    fn index(&mut self, stream: &Arc<Stream>) -> usize {
+        if let Some(index) = self.indices.get(stream) {
+            return *index;
+        }
+        let same = |l: &LastSent| {
+            l.stream.device == stream.device && l.stream.source == stream.source && l.stream.points == stream.points
+        };
+        let index = self.streams.iter().position(same).unwrap_or_else(|| {
+            self.streams.push(LastSent::new(stream, &self.settings));
+            self.streams.len() - 1
+        });
+        self.indices.insert(stream, index);
+        index
     }
 }
 
@@ -140,14 +152,9 @@ mod tests {
 
     #[test]
     fn small_changes_wait_for_the_heartbeat_and_quality_never_does() {
-        let point = |name: &str, retention| PointMeta {
-            name: name.into(),
-            kind: PointKind::Number,
-            retention,
-            encoding: Encoding::F64,
-        };
+        let point = |name: &str, retention| PointMeta::new(name, PointKind::Number, retention, Encoding::F64);
         let points = vec![point("level_m", Retention::Telemetry), point("energy_kwh", Retention::Cumulative)];
-        let stream = Arc::new(Stream { device: "s".into(), source: "u/fast".into(), every_ms: 1_000, points });
+        let stream = Stream::new("s", "u/fast".into(), 1_000, points);
         let deadband = BTreeMap::from([("level_m".to_string(), 0.1), ("energy_kwh".to_string(), 99.0)]);
         let mut filter = Filter::new(ReportSettings {
             deadband,

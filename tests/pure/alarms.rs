@@ -32,10 +32,11 @@ use plantroom::model::directory::{Directory, PersonInfo};
 use plantroom::model::effects::{Effects, Keep};
 use plantroom::model::notification::DeliveryOutcome;
 use plantroom::model::page::PageKind;
-use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
 use plantroom::model::room::Input;
+use plantroom::model::stream::{STATUS, Stream};
 use plantroom::model::text::format_number;
 use plantroom::model::time::{HumanDuration, MonotonicMillis, Now, UnixMillis, duration_ms};
 use plantroom::model::value::Value;
@@ -252,13 +253,8 @@ impl World {
             None => (format!("u/{name}"), self.every_ms, name),
         };
         let stream = self.streams.entry(point.to_string()).or_insert_with(|| {
-            let meta = PointMeta {
-                name: name.into(),
-                kind: PointKind::Number,
-                retention: Retention::Telemetry,
-                encoding: Encoding::F64,
-            };
-            Arc::new(Stream { device: device.into(), source: source.into(), every_ms, points: vec![meta] })
+            let meta = PointMeta::new(name, PointKind::Number, Retention::Telemetry, Encoding::F64);
+            Stream::new(device, source.into(), every_ms, vec![meta])
         });
         let stream = Arc::clone(stream);
         let now = self.now();

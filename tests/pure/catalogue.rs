@@ -26,10 +26,11 @@ use plantroom::config::doc::Problems;
 use plantroom::engine::{Engine, Persisted};
 use plantroom::model::alarm::AlarmEventKind;
 use plantroom::model::command::{AlarmAction, Command, Operation};
-use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, STATUS, Stream};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};
 use plantroom::model::room::Input;
+use plantroom::model::stream::{STATUS, Stream};
 use plantroom::model::time::{MonotonicMillis, Now, UnixMillis};
 use plantroom::model::value::Value;
 
@@ -194,14 +195,9 @@ impl World {
                     None => (format!("u/{name}"), name),
                 };
                 let stream = self.streams.entry(point.clone()).or_insert_with(|| {
-                    let meta = PointMeta {
-                        name: name.into(),
-                        kind: PointKind::Number,
-                        retention: Retention::Telemetry,
-                        encoding: Encoding::F64,
-                    };
+                    let meta = PointMeta::new(name, PointKind::Number, Retention::Telemetry, Encoding::F64);
                     let points = vec![meta];
-                    Arc::new(Stream { device: device.into(), source: source.into(), every_ms: 0, points })
+                    Stream::new(device, source.into(), 0, points)
                 });
                 let stream = Arc::clone(stream);
                 let now = self.now();

@@ -15,9 +15,9 @@ use plantroom::clock::Clock;
 use plantroom::link::connect::{BoxedByteStream, Dialer};
 use plantroom::link::frame::{Lenient, crc16};
 use plantroom::link::settings::{LinkSettings, LinkTransport};
-use plantroom::model::point::Stream;
 use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::reading::{Body, Reading};
+use plantroom::model::stream::Stream;
 use plantroom::model::value::Value;
 use plantroom::poll::bus::LinkWorker;
 use plantroom::poll::health::BusHealth;
@@ -310,16 +310,12 @@ pub fn profile(points: &[(String, u8, u16)], every: &str) -> Profile {
 
 pub fn unit(address: u8, profile: &Arc<Profile>, points: &[(String, u8, u16)], every_ms: u64) -> UnitConfig {
     let names: Vec<Arc<str>> = points.iter().map(|p| p.0.as_str().into()).collect();
-    let meta = |name: &Arc<str>| PointMeta {
-        name: Arc::clone(name),
-        kind: PointKind::Number,
-        retention: Retention::Telemetry,
-        encoding: Encoding::Exact(0),
-    };
+    let meta =
+        |name: &Arc<str>| PointMeta::new(Arc::clone(name), PointKind::Number, Retention::Telemetry, Encoding::Exact(0));
     let metas = names.iter().map(meta).collect();
     let device: Arc<str> = address.to_string().into();
-    let stream = Stream { device, source: "u/g".into(), every_ms, points: metas };
-    let out = DeviceMapping { stream: Arc::new(stream), points: names };
+    let stream = Stream::new(device, "u/g".into(), every_ms, metas);
+    let out = DeviceMapping { stream, points: names };
     let groups = vec![GroupConfig { name: "g".into(), interval_ms: every_ms, device_mappings: vec![out] }];
     UnitConfig { id: "u".into(), address, profile: Arc::clone(profile), timeout_ms: None, retries: 1, groups }
 }

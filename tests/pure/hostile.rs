@@ -1,15 +1,14 @@
 //! Decoding against a naive reference; every parser of foreign bytes under 200,000 mutations, seed printed.
 
-use std::sync::Arc;
-
 use plantroom::decode;
-use plantroom::journal::{codec, column};
+use plantroom::journal::{aggregate, codec, column};
 use plantroom::link::frame::{self, Expect, Lenient};
 use plantroom::model::line::{Parity, SerialParams};
-use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Part, Reading, Sample, Stamp};
 use plantroom::model::registers::{RegisterBlock, RegisterRange, RegisterType};
+use plantroom::model::stream::Stream;
 use plantroom::model::time::{MonotonicMillis, UnixMillis};
 use plantroom::model::value::Value;
 use plantroom::profile::{Order, PointDef, RegisterEncoding};
@@ -217,19 +216,14 @@ fn modbus_rtu_under_mutation() {
 }
 
 fn reading() -> Reading {
-    let point = |name: &str, form| PointMeta {
-        name: name.into(),
-        kind: PointKind::Number,
-        retention: Retention::Telemetry,
-        encoding: form,
-    };
+    let point = |name: &str, form| PointMeta::new(name, PointKind::Number, Retention::Telemetry, form);
     let points = vec![
         point("a", Encoding::Exact(1)),
         point("b", Encoding::F32),
         point("c", Encoding::Text),
         point("d", Encoding::Bool),
     ];
-    let stream = Arc::new(Stream { device: "d".into(), source: "s".into(), every_ms: 1, points });
+    let stream = Stream::new("d", "s".into(), 1, points);
     let samples: Vec<Option<Sample>> = vec![
         Some(Ok(Value::Exact(Decimal::new(2302, 1)))),
         Some(Ok(Value::F32(1.5))),
@@ -304,7 +298,7 @@ fn journal_columns_under_mutation() {
             let _no_panic = column::decode_integers(&sealed, 3);
             let sealed = codec::append_crc(random.mutate(&offsets[..offsets.len() - 4]));
             let _no_panic = column::decode_offsets(&sealed, 2, 2);
-            let _no_panic = column::decode_aggregates(&sealed);
+            let _no_panic = aggregate::decode_aggregates(&sealed);
         }
     }
 }

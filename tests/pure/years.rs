@@ -12,10 +12,11 @@ use plantroom::config::doc::Problems;
 use plantroom::engine::{Engine, EnginePlan, Persisted};
 use plantroom::model::alarm::{AlarmEvent, AlarmEventKind};
 use plantroom::model::command::{AlarmAction, Command, Operation};
-use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
+use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::quality::Cause;
 use plantroom::model::reading::{Body, Reading, Stamp};
 use plantroom::model::room::Input;
+use plantroom::model::stream::Stream;
 use plantroom::model::time::{MonotonicMillis, Now, UnixMillis};
 use plantroom::model::value::Value;
 
@@ -129,19 +130,9 @@ fn assets() -> (Vec<plantroom::alarm::resolved_condition::AlarmDefinition>, Vec<
             for (name, template) in &catalogue.rules[class] {
                 definitions.extend(build::build(name, &template.rule, &subject).unwrap_or_default());
             }
-            let meta = |p: &String| PointMeta {
-                name: p.as_str().into(),
-                kind: PointKind::Number,
-                retention: Retention::Telemetry,
-                encoding: Encoding::F64,
-            };
-            let stream = Stream {
-                device: id.as_str().into(),
-                source: "u/hourly".into(),
-                every_ms: HOUR,
-                points: points.iter().map(meta).collect(),
-            };
-            devices.push(Device { values: vec![0.0; stream.points.len()], stream: Arc::new(stream), away: 0 });
+            let meta = |p: &String| PointMeta::new(p.as_str(), PointKind::Number, Retention::Telemetry, Encoding::F64);
+            let stream = Stream::new(id.as_str(), "u/hourly".into(), HOUR, points.iter().map(meta).collect());
+            devices.push(Device { values: vec![0.0; stream.points.len()], stream, away: 0 });
         }
     }
     (definitions, devices)

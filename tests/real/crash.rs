@@ -24,7 +24,7 @@ fn journaled(state: &std::path::Path) -> BTreeMap<u64, u64> {
             return out;
         }
         // What is polled; the device's state is a reading of it too.
-        for item in items.iter().filter(|i| &*i.entry.reading.stream.source == "u/fast") {
+        for item in items.iter().filter(|i| i.entry.reading.stream.source == "u/fast".into()) {
             if let Some(Ok(value)) = item.entry.reading.sample(0) {
                 let n = value.to_string().parse().unwrap();
                 assert_eq!(out.insert(item.entry.seq, n), None, "number {} twice", item.entry.seq);

@@ -685,26 +685,17 @@ fn away() -> (i64, i64) {
 pub fn journal_of_the_past(state: &Path, hours: i64, rate: i64) -> i64 {
     use plantroom::clock::{self, Clock};
     use plantroom::journal::{Journal, JournalSettings};
-    use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
+    use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
     use plantroom::model::reading::{Body, Reading, Stamp};
+    use plantroom::model::stream::Stream;
     use plantroom::model::time::{MonotonicMillis, UnixMillis};
     use plantroom::model::value::Value;
     let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
     let begin = clock.wall().0 - (hours * 3_600 + 60) * 1_000;
-    let point = |i: i64| PointMeta {
-        name: format!("p{i}").into(),
-        kind: PointKind::Number,
-        retention: Retention::Telemetry,
-        encoding: Encoding::Exact(1),
-    };
-    let points = (0..rate.min(100)).map(point).collect();
-    let stream = |i: i64| Stream {
-        device: format!("past-{i}").into(),
-        source: "u/fast".into(),
-        every_ms: 1_000,
-        points: Vec::clone(&points),
-    };
-    let streams: Vec<Arc<Stream>> = (0..(rate / 100).max(1)).map(|i| Arc::new(stream(i))).collect();
+    let point = |i: i64| PointMeta::new(format!("p{i}"), PointKind::Number, Retention::Telemetry, Encoding::Exact(1));
+    let points: Vec<PointMeta> = (0..rate.min(100)).map(point).collect();
+    let stream = |i: i64| Stream::new(format!("past-{i}"), "u/fast".into(), 1_000, points.clone());
+    let streams: Vec<Arc<Stream>> = (0..(rate / 100).max(1)).map(stream).collect();
     let mut values = 0;
     for hour in 0..hours {
         let settings = JournalSettings { commit_ms: 20, ..JournalSettings::default() };

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::model::point::{PointKind, STATUS, Stream};
+use crate::model::point::PointKind;
 use crate::model::reading::Reading;
+use crate::model::stream::{STATUS, Source, Stream};
 use crate::model::value::Value;
 use crate::sink::DeviceTagsById;
 
@@ -16,7 +17,7 @@ pub struct Encoder {
     site: String,
     device_tags: Arc<DeviceTagsById>,
     /// Cache of measurement and tags, by device, or by device and source for decided streams (states and alarms).
-    heads: BTreeMap<String, Arc<str>>,
+    heads: BTreeMap<(Arc<str>, Option<Source>), Arc<str>>,
 }
 
 impl Encoder {
@@ -73,24 +74,21 @@ impl Encoder {
 
     /// Measurement and tags, escaped, with the space before the fields. Tags are in alphabetical order, empty ones are left out.
     fn head(&mut self, stream: &Stream) -> Arc<str> {
-        let key = if stream.is_decided() {
-            format!("{} {}", stream.device, stream.source)
-        } else {
-            stream.device.to_string()
-        };
+        let decided = stream.source.decided_measurement();
+        let key = (Arc::clone(&stream.device), decided.map(|_| stream.source.clone()));
         if let Some(head) = self.heads.get(&key) {
             return Arc::clone(head);
         }
         let place = self.device_tags.get(&*stream.device);
         let class = place.map_or("", |p| p.class.as_str());
-        let rule = stream.alarm_rule().unwrap_or("");
-        let measurement = match (&*stream.source, class) {
-            (source, _) if stream.is_decided() => source.split('/').next().unwrap_or(source),
-            (_, "") => "removed",
-            (_, class) => class,
+        let rule = stream.source.alarm_rule().unwrap_or("");
+        let measurement = match (decided, class) {
+            (Some(measurement), _) => measurement,
+            (None, "") => "removed",
+            (None, class) => class,
         };
         let mut head = escape(measurement);
-        let class_tag = if stream.is_decided() { class } else { "" };
+        let class_tag = if decided.is_some() { class } else { "" };
         let area = place.map_or("", |p| p.area.as_str());
         let tags =
             [("area", area), ("class", class_tag), ("device", &*stream.device), ("rule", rule), ("site", &self.site)];
@@ -252,14 +250,11 @@ mod tests {
     fn encoded(source: &str, samples: Vec<(&str, PointKind, Option<Sample>)>, parts: Vec<Part>) -> (String, usize) {
         let place = DeviceTags { class: "pump".into(), area: "B1, 泵房\\".into() };
         let mut encoder = Encoder::new("s 1", Arc::new(BTreeMap::from([("p1".to_string(), place)])));
-        let meta = |(name, kind, _): &(&str, PointKind, Option<Sample>)| PointMeta {
-            name: (*name).into(),
-            kind: *kind,
-            retention: Retention::Telemetry,
-            encoding: Encoding::F64,
+        let meta = |(name, kind, _): &(&str, PointKind, Option<Sample>)| {
+            PointMeta::new(*name, *kind, Retention::Telemetry, Encoding::F64)
         };
         let points = samples.iter().map(meta).collect();
-        let stream = Arc::new(Stream { device: "p1".into(), source: source.into(), every_ms: 1_000, points });
+        let stream = Stream::new("p1", source.into(), 1_000, points);
         let at = Stamp { mono: MonotonicMillis(0), wall: UnixMillis(5), trusted: true };
         let samples = samples.into_iter().map(|(_, _, s)| s).collect();
         let mut out = String::new();

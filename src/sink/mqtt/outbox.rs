@@ -180,7 +180,7 @@ impl MqttSink {
         let reading = &item.entry.reading;
         let topic = self.topic(&format!("{}/telemetry", reading.stream.device));
         // Decided streams (states and alarms) are published on retained topics instead.
-        let is_decided = reading.stream.is_decided();
+        let is_decided = reading.stream.source.is_decided();
         let pick = if is_decided { None } else { self.filter.select(reading) };
         let dated = self.context.journal.date_of(&item.entry);
         let boot = if dated.is_some() { None } else { self.context.journal.boot_id_of(&item.entry) };

@@ -100,24 +100,19 @@ fn message(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
-    use crate::model::point::{Encoding, PointKind, PointMeta, Retention, Stream};
+    use crate::model::point::{Encoding, PointKind, PointMeta, Retention};
     use crate::model::quality::Cause;
     use crate::model::reading::{Body, Part, Stamp};
+    use crate::model::stream::Stream;
     use crate::model::time::{MonotonicMillis, UnixMillis};
     use crate::model::value::Value;
 
     fn reading(parts: Vec<Part>) -> Reading {
-        let point = |name: &str| PointMeta {
-            name: name.into(),
-            kind: PointKind::Number,
-            retention: Retention::Telemetry,
-            encoding: Encoding::Exact(1),
-        };
+        let point = |name: &str| PointMeta::new(name, PointKind::Number, Retention::Telemetry, Encoding::Exact(1));
         let points = vec![point("voltage_v"), point("running"), point("fuel_pct")];
-        let stream = Arc::new(Stream { device: "g".into(), source: "u/fast".into(), every_ms: 1_000, points });
+        let stream = Stream::new("g", "u/fast".into(), 1_000, points);
         let at = Stamp { mono: MonotonicMillis(0), wall: UnixMillis(1_700_000_000_000), trusted: true };
         let voltage = Value::Exact(rust_decimal::Decimal::new(2302, 1));
         let samples = vec![Some(Ok(voltage)), Some(Ok(Value::Bool(true))), Some(Err(Cause::NotFitted))];

@@ -225,13 +225,13 @@ impl InflightWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::point::Stream;
     use crate::model::quality::Cause;
     use crate::model::reading::{Body, Reading, Stamp};
+    use crate::model::stream::Stream;
     use crate::model::time::{MonotonicMillis, UnixMillis};
 
     fn load(seq: u64) -> PayloadRef {
-        let stream = Arc::new(Stream { device: "d".into(), source: "s".into(), every_ms: 0, points: vec![] });
+        let stream = Stream::new("d", "s".into(), 0, vec![]);
         let at = Stamp { mono: MonotonicMillis(0), wall: UnixMillis(0), trusted: true };
         let entry = Arc::new(JournalEntry { seq, reading: Reading { stream, at, body: Body::Failed(Cause::Timeout) } });
         PayloadRef::Reading { entry, part: (1, 1), position: Some(Position::at(seq)) }
