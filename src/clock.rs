@@ -231,6 +231,7 @@ fn is_date_trusted(source: ClockSource, doubt: Option<&str>, is_synchronised: bo
 }
 
 /// The kernel's id of this boot; empty if it cannot be read.
+#[expect(clippy::disallowed_methods, reason = "/proc is no disk")]
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
 }

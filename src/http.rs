@@ -6,11 +6,8 @@ pub mod files;
 
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use crate::http::files::{LoadedFiles, SYSTEM_CA};
 
-/// Debian's bundle of the system's trusted CA certificates.
-pub const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Upper bound of the connect timeout, which is never longer than the request's.
 const CONNECT_MS: u64 = 5_000;
 /// Bytes of a response body that are read; the rest is discarded.
@@ -32,26 +29,16 @@ pub fn is_address(url: &str) -> bool {
     host.is_some_and(|h| !h.is_empty() && !h.contains('@')) && !url.contains(['?', '#', ' '])
 }
 
-/// A secret given in place or read from its file, without trailing line ends. The file wins.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn secret(given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
-    match (given, file) {
-        (Some(text), None) => Ok(Some(text.clone())),
-        (_, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
-            Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
-        }
-        (None, None) => Ok(None),
-    }
-}
-
 /// A client for one service: no proxy, no redirects, one idle connection.
 ///
 /// # Errors
 /// The CA file cannot be read or holds no certificate.
-pub fn client(url: &str, timeout_ms: u64, ca_file: Option<&str>) -> Result<reqwest::Client, String> {
+pub fn client(
+    url: &str,
+    timeout_ms: u64,
+    ca_file: Option<&str>,
+    files: &LoadedFiles,
+) -> Result<reqwest::Client, String> {
     let builder = reqwest::Client::builder()
         .timeout(Duration::from_millis(timeout_ms))
         .connect_timeout(Duration::from_millis(timeout_ms.min(CONNECT_MS)))
@@ -59,29 +46,22 @@ pub fn client(url: &str, timeout_ms: u64, ca_file: Option<&str>) -> Result<reqwe
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .user_agent(concat!("plantroom/", env!("CARGO_PKG_VERSION")));
-    let builder = builder.tls_backend_preconfigured(tls(url.starts_with("https://"), ca_file)?);
+    let builder = builder.tls_backend_preconfigured(tls(is_tls(url), ca_file, files)?);
     builder.build().map_err(|e| error_text(&e))
 }
 
-/// The bytes of a file that the settings name; the error names it too.
-pub fn read_file(path: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|e| format!("cannot read {path}: {e}"))
+/// Whether the address is reached by TLS.
+pub fn is_tls(url: &str) -> bool {
+    url.starts_with("https://")
 }
 
-/// Certificates of a PEM file, of the system's where none is named. Whether each of them can be used is not looked at.
-pub fn ca_certificates(ca_file: Option<&str>) -> Result<Vec<CertificateDer<'static>>, String> {
-    let path = ca_file.unwrap_or(SYSTEM_CA);
-    let pem = read_file(path)?;
-    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|e| format!("{path}: {e}"))
-}
-
-fn tls(is_needed: bool, ca_file: Option<&str>) -> Result<rustls::ClientConfig, String> {
+fn tls(is_needed: bool, ca_file: Option<&str>, files: &LoadedFiles) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     if !is_needed {
         // Plain HTTP needs no trusted authority, so the CA file need not exist.
         return Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
     }
-    let (added, _) = roots.add_parsable_certificates(ca_certificates(ca_file)?);
+    let (added, _) = roots.add_parsable_certificates(files.ca_certificates(ca_file)?);
     if added == 0 {
         return Err(format!("{} holds no certificate", ca_file.unwrap_or(SYSTEM_CA)));
     }

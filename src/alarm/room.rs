@@ -13,7 +13,7 @@ use crate::model::directory::Directory;
 use crate::model::effects::{Effects, Keep, LogEvent};
 use crate::model::page::is_test;
 use crate::model::point::LocalizedText;
-use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Start, kept_value};
+use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Snapshot, Start, kept_value};
 use crate::model::text::format_number;
 use crate::model::time::{MonotonicMillis, Now};
 use crate::presentation::alarm_text::{AlarmTextValues, alarm_text};
@@ -115,8 +115,9 @@ impl Room for AlarmRoom {
         self.alarms.next_wake().into_iter().chain(summary).min()
     }
 
-    fn snapshot(&self) -> Option<Vec<u8>> {
-        serde_json::to_vec(&self.alarms.memory()).ok()
+    fn snapshot(&self) -> Option<Snapshot> {
+        let memory = self.alarms.memory();
+        Some(Box::new(move || serde_json::to_vec(&memory).ok()))
     }
 }
 

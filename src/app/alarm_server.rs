@@ -18,6 +18,7 @@ const HOUR_MS: u64 = 3_600_000;
 pub fn view(shared: &Arc<Shared>) -> ServerView {
     let [a, b, c, d, e] = std::array::from_fn(|_| Arc::clone(shared));
     ServerView {
+        tokens: shared.adapters.web_tokens.clone(),
         page: Arc::new(move |token| alarm_page::find(&a, token)),
         chart: Arc::new(move |token| Box::pin(alarm_page::chart(Arc::clone(&b), token))),
         reply: Arc::new(move |token, form| reply(&c, &token, &form, Via::Link)),

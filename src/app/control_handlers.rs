@@ -22,6 +22,8 @@ use crate::model::text::{REMARK, one_line};
 use crate::model::time::UnixMillis;
 use crate::poll::{BusConfig, ReadRequest};
 use crate::sink::dead_letters::DeadLetter;
+use crate::sink::dead_letters::DeadLetters;
+use crate::sink::resend::ResendRange;
 
 /// A link that a gateway holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,7 +98,7 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
                     permit(shared, actor, GatewayOperation::DiscardDeadLetters { sink: sink.clone() }).await?;
                 }
             }
-            json(&set_aside(shared, sink.as_deref(), action)?)
+            json(&set_aside(shared, sink.as_deref(), action).await?)
         }
         ControlRequest::Verify => {
             permit(shared, actor, GatewayOperation::VerifyJournal).await?;
@@ -106,7 +108,7 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
         ControlRequest::Resend { sink, from_ms, to_ms } => {
             find(&lock(&shared.adapters.sinks), &sink)?.settings.can_resend()?;
             permit(shared, actor, GatewayOperation::Resend { sink: sink.clone() }).await?;
-            json(&resend(shared, &sink, from_ms, to_ms)?)
+            json(&resend(shared, &sink, from_ms, to_ms).await?)
         }
         ControlRequest::AcceptClock => {
             permit(shared, actor, GatewayOperation::AcceptClock).await?;
@@ -337,11 +339,19 @@ async fn between_cycles(
 }
 
 /// Queues a range of the journal to be sent to a time-series store again.
-fn resend(shared: &Shared, name: &str, from_ms: i64, to_ms: i64) -> Result<(), String> {
-    let sinks = lock(&shared.adapters.sinks);
-    let sink = find(&sinks, name)?;
-    sink.settings.can_resend()?;
-    sink.resend.request(crate::sink::resend::ResendRange { from_ms, to_ms })
+async fn resend(shared: &Shared, name: &str, from_ms: i64, to_ms: i64) -> Result<(), String> {
+    let resend = {
+        let sinks = lock(&shared.adapters.sinks);
+        let sink = find(&sinks, name)?;
+        sink.settings.can_resend()?;
+        sink.resend.clone()
+    };
+    on_disk(move || resend.request(ResendRange { from_ms, to_ms })).await?
+}
+
+/// Calls what waits for the disk on a thread that may.
+async fn on_disk<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(call).await.map_err(|_| "that failed inside: see the log".to_string())
 }
 
 fn find<'a>(
@@ -355,22 +365,28 @@ fn find<'a>(
 }
 
 /// Lists, sends again or discards dead letters.
-fn set_aside(shared: &Shared, sink: Option<&str>, action: DeadLetterAction) -> Result<Vec<DeadLetterList>, String> {
-    let sinks = lock(&shared.adapters.sinks);
-    let chosen = match sink {
-        Some(name) => vec![find(&sinks, name)?],
-        None => sinks.iter().collect(),
+async fn set_aside(
+    shared: &Shared,
+    sink: Option<&str>,
+    action: DeadLetterAction,
+) -> Result<Vec<DeadLetterList>, String> {
+    let chosen: Vec<(String, DeadLetters)> = {
+        let sinks = lock(&shared.adapters.sinks);
+        let chosen = match sink {
+            Some(name) => vec![find(&sinks, name)?],
+            None => sinks.iter().collect(),
+        };
+        chosen.into_iter().map(|s| (s.settings.name().to_string(), s.dead_letters.clone())).collect()
     };
-    let of = |s: &crate::app::shared::SinkHandle| {
+    let of = move |(sink, dead_letters): (String, DeadLetters)| {
         let done = match action {
             DeadLetterAction::List => Ok(0),
-            DeadLetterAction::Send => s.dead_letters.request_resend(),
-            DeadLetterAction::Discard => s.dead_letters.discard(),
+            DeadLetterAction::Send => dead_letters.request_resend(),
+            DeadLetterAction::Discard => dead_letters.discard(),
         };
-        let records = if action == DeadLetterAction::List { s.dead_letters.list() } else { Vec::new() };
-        let sink = s.settings.name().to_string();
+        let records = if action == DeadLetterAction::List { dead_letters.list() } else { Vec::new() };
         done.map(|done| DeadLetterList { sink, affected: done, records })
             .map_err(|e| format!("the file cannot be written: {e}"))
     };
-    chosen.into_iter().map(of).collect()
+    on_disk(move || chosen.into_iter().map(of).collect()).await?
 }

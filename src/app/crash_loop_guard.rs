@@ -2,6 +2,8 @@
 //! After three such panics in ten minutes the next start runs polling, journal, sinks and health page only; the rules stay off
 //! for an hour or until a reload.
 
+#![allow(clippy::disallowed_methods, reason = "written when the process ends, read at its start")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Clock};
 use crate::model::time::MonotonicMillis;
-use crate::store::atomic_file;
+use crate::store::small_file;
 
 /// Panics within [`WINDOW_MS`] after which the rules stay off.
 const MAX_CRASHES: usize = 3;
@@ -88,7 +90,7 @@ impl CrashLoopGuard {
         let mut ends = recent(&self.file, clock);
         ends.at.push(clock.mono());
         let kept = serde_json::to_vec(&ends).map_err(std::io::Error::other);
-        if let Err(error) = kept.and_then(|bytes| atomic_file::replace(&self.file, &bytes)) {
+        if let Err(error) = kept.and_then(|bytes| small_file::replace(&self.file, &bytes)) {
             tracing::error!(file = %self.file.display(), %error, "that the driver ended cannot be remembered");
         }
     }

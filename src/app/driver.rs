@@ -1,14 +1,14 @@
 //! The engine's driver loop: the only place where rules meet a clock. Sleeps until the next reading or the engine's next wake-up.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::changes;
-use crate::app::shared::Shared;
+use crate::app::shared::{Shared, lock};
 use crate::app::{engine_plan, outbox, self_metrics};
 use crate::config::Configuration;
 use crate::engine::Persisted;
@@ -17,7 +17,7 @@ use crate::model::effects::Keep;
 use crate::model::room::Input;
 use crate::model::stream::Source;
 use crate::model::time::{MonotonicMillis, UnixMillis};
-use crate::store::log::Batch;
+use crate::store::event::Batch;
 
 /// Interval at which expired events are removed.
 const PRUNE_EVERY_MS: u64 = 3_600_000;
@@ -129,29 +129,32 @@ fn step(shared: &Shared) {
 /// The snapshots stored last, and the pending answer of the store.
 #[derive(Default)]
 struct LastSnapshots {
-    keep: Vec<Keep>,
+    keep: Arc<Mutex<Vec<Keep>>>,
     answer: Option<tokio::sync::oneshot::Receiver<Result<(), String>>>,
 }
 
-/// Stores counts of rooms and the memory of conditions where they changed.
+/// Stores counts of rooms and the memory of conditions where they changed. The engine copies them; the store's thread encodes and compares.
 async fn store_snapshots(shared: &Shared, last: &mut LastSnapshots, stopping: bool) {
     if let Some(answer) = &mut last.answer {
         match answer.try_recv() {
             Ok(Ok(())) => last.answer = None,
             // The last write failed or is not known to have succeeded: everything is stored again.
-            _ => last.keep.clear(),
+            _ => lock(&last.keep).clear(),
         }
     }
-    let now = shared.engine().snapshots();
-    let changed: Vec<Keep> = now.iter().filter(|keep| !last.keep.contains(keep)).cloned().collect();
-    if changed.is_empty() {
-        return;
-    }
-    let mut answer = shared.store.commit(Batch { rows: Vec::new(), keep: changed });
+    let (snapshots, keep) = (shared.engine().snapshots(), Arc::clone(&last.keep));
+    let mut answer = shared.store.commit_made(move || {
+        let now = snapshots.encode();
+        let changed = {
+            let before = std::mem::replace(&mut *lock(&keep), now.clone());
+            now.into_iter().filter(|keep| !before.contains(keep)).collect()
+        };
+        Batch { rows: Vec::new(), keep: changed }
+    });
     if stopping {
         let _two_seconds_are_enough = tokio::time::timeout(Duration::from_secs(2), &mut answer).await;
     }
-    *last = LastSnapshots { keep: now, answer: Some(answer) };
+    last.answer = Some(answer);
 }
 
 /// Panics where `PLANTROOM_PANIC` says, in debug builds only.

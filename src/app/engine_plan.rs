@@ -15,7 +15,8 @@ use crate::model::point::LocalizedText;
 use crate::model::room::Room as _;
 use crate::oncall::room::OncallRoom;
 use crate::presentation::token::PageTokens;
-use crate::store::log::{Batch, Store};
+use crate::store::event::Batch;
+use crate::store::log::Store;
 
 /// Under which the secret of page links is kept.
 const SECRET: &str = "secret";

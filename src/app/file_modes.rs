@@ -1,5 +1,7 @@
 //! Restricts the state directory to its owner, whatever the umask and the modes found.
 
+#![allow(clippy::disallowed_methods, reason = "at the start, before anything runs")]
+
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 

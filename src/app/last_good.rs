@@ -1,5 +1,7 @@
 //! Keeps a copy of the configuration in force: it is used when a later one does not check.
 
+#![allow(clippy::disallowed_methods, reason = "called on a thread that may wait")]
+
 use std::path::Path;
 
 /// Copies the configuration in force to `last-good` in the state directory; a failure is logged.

@@ -37,10 +37,12 @@ use crate::app::crash_loop_guard::CrashLoopGuard;
 use crate::app::inbox::Inbox;
 use crate::app::ordered_queue::OrderedQueue;
 use crate::app::outbox::OutboxEntry;
+use crate::app::outputs::OpenedSink;
 use crate::app::shared::{AdapterState, BusHandle, ProcessState, Reload, RulesState, Shared, SinkHandle, lock};
 use crate::clock::{self, Clock};
 use crate::config::Configuration;
 use crate::engine::Engine;
+use crate::http::files::LoadedFiles;
 use crate::journal::{Journal, Writer};
 use crate::model::actor::Actor;
 use crate::model::notification::DeliveryOutcome;
@@ -82,6 +84,7 @@ impl App {
     ///
     /// # Errors
     /// The state directory, the journal or the store cannot be opened.
+    #[expect(clippy::disallowed_methods, reason = "at the start, before anything runs")]
     pub fn start(configuration: Configuration, paths: &Paths) -> Result<App, String> {
         let fresh = !paths.state.exists();
         let made = std::fs::create_dir_all(&paths.state);
@@ -120,7 +123,9 @@ impl App {
             rules_off: AtomicU64::new(0),
         };
         let process = process_state(&clock, &failures, reloads, paths);
-        let (adapters, configuration) = (AdapterState::default(), Mutex::new(Arc::new(configuration)));
+        let web_tokens = LoadedFiles::read(&configuration.web.files());
+        let adapters = AdapterState { web_tokens, ..AdapterState::default() };
+        let configuration = Mutex::new(Arc::new(configuration));
         let shared = Arc::new(Shared { clock, journal, store, rules, adapters, process, configuration });
         let mut app = App {
             shared,
@@ -153,8 +158,11 @@ impl App {
 
     /// Starts sinks and channels before the buses, so that the first cycle does not wait for them.
     fn start_adapters(&mut self, configuration: &Configuration) {
-        configuration.sinks.iter().for_each(|settings| self.start_sink(settings));
-        configuration.oncall.channels.iter().for_each(|settings| self.start_channel(settings));
+        for settings in &configuration.sinks {
+            self.start_sink(OpenedSink::open(settings.clone(), &self.shared.process.paths.state));
+        }
+        let channels = &configuration.oncall.channels;
+        channels.iter().for_each(|settings| self.start_channel(settings, &LoadedFiles::read(&settings.files())));
         configuration.buses.iter().for_each(|bus| self.start_bus(bus));
     }
 
@@ -266,23 +274,8 @@ impl App {
                 report.push(format!("link {} started", bus.link.id));
             }
         }
-        let now = device_tags(&configuration);
-        // A time-series sink writes class and area as tags of each value.
-        let moved = |s: &SinkHandle| s.settings.writes_device_tags() && *s.device_tags != now;
-        let gone = |s: &SinkHandle| site_changed || moved(s) || !configuration.sinks.contains(&s.settings);
-        for sink in take_if(&self.shared.adapters.sinks, gone) {
-            sink.task.stop_and_wait().await;
-            if let Some(commands) = sink.commands {
-                commands.stop_and_wait().await;
-            }
-            report.push(format!("sink {} stopped", sink.settings.name()));
-        }
-        for settings in &configuration.sinks {
-            if !lock(&self.shared.adapters.sinks).iter().any(|s| s.settings == *settings) {
-                self.start_sink(settings);
-                report.push(format!("sink {} started", settings.name()));
-            }
-        }
+        self.shared.adapters.web_tokens.refresh().await;
+        self.change_sinks(&configuration, site_changed, &mut report).await;
         self.change_channels(&configuration, &mut report).await;
         let names: Vec<String> = configuration.sinks.iter().map(|s| s.cursor()).collect();
         self.shared.journal.retain_cursors(&names);

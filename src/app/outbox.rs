@@ -17,7 +17,7 @@ use crate::model::effects::{Decided, Effects};
 use crate::model::point::LocalizedText;
 use crate::model::room::Input;
 use crate::model::time::Now;
-use crate::store::log::{Batch, EventRow};
+use crate::store::event::{Batch, EventRow};
 
 /// How long a decision waits for the disk.
 const COMMIT_WAIT: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use crate::app::outbox;
 use crate::app::shared::{Shared, lock};
 use crate::channel::{self, InboundReply};
 use crate::clock::LogLimit;
+use crate::http::files::LoadedFiles;
 use crate::model::actor::{Actor, Proof, Via};
 use crate::model::command::{Command, Operation, PageReply, Reply};
 use crate::model::effects::AddressedNotification;
@@ -55,11 +56,11 @@ async fn report_outcome(shared: &Shared, attempt: u64, outcome: DeliveryOutcome)
 /// Runs a channel: sends notifications and receives replies until `stop`; deliveries in flight then have `FINISH`.
 pub async fn run(
     shared: Arc<Shared>,
-    settings: channel::kinds::ChannelSettings,
+    (settings, files): (channel::kinds::ChannelSettings, LoadedFiles),
     queued: Arc<Mutex<mpsc::Receiver<QueuedNotification>>>,
     stop: CancellationToken,
 ) {
-    let channel = settings.open();
+    let channel = settings.open(&files);
     let mut queued = queued.lock().await;
     let last = shared.engine().oncall().last_answer(settings.id()).map(ToString::to_string);
     let (reply_sender, mut answers) = mpsc::channel::<InboundReply>(ANSWERS);
@@ -68,10 +69,15 @@ pub async fn run(
     let on_reply: channel::ReplyHandler = Arc::new(move |said| drop(reply_sender.try_send(said)));
     let notifications = futures_util::stream::poll_fn(|context| queued.poll_recv(context)).take_until(stop.cancelled());
     let delivering = notifications.for_each_concurrent(AT_ONCE, |(attempt, notification)| {
-        let (shared, channel) = (&shared, &channel);
+        let (shared, channel, files) = (&shared, &channel, &files);
         async move {
             let outcome = channel.send(&notification, shared.clock.wall()).await;
+            let is_accepted = outcome == DeliveryOutcome::Accepted;
             report_outcome(shared, attempt, outcome).await;
+            if !is_accepted {
+                // A secret or a certificate may have been mended or renewed since.
+                files.refresh().await;
+            }
         }
     });
     let answering = async {

@@ -1,8 +1,9 @@
 //! Own health as a device: every ten seconds a reading of device `gateway`, journaled and evaluated like any other.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ pub struct Usage {
 
 impl Usage {
     /// Reads /proc; zeros where it cannot be read.
+    #[expect(clippy::disallowed_methods, reason = "/proc is no disk")]
     pub fn now() -> Self {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
         let stat = read("stat");
@@ -61,6 +63,9 @@ impl Usage {
 const GAP_DAYS: i64 = 14;
 const GAP_EVERY_MS: u64 = 600_000;
 
+/// How long the figures of a disk are waited for.
+const DISK_ANSWERS: Duration = Duration::from_secs(2);
+
 /// Name, kind and value of each point.
 type HealthPoints = Vec<(&'static str, PointKind, Sample)>;
 
@@ -70,6 +75,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let (mut gap, mut gap_at) = (Err(Cause::NotAvailable), 0);
     let mut stream: Option<Arc<Stream>> = None;
     let mut due = shared.clock.mono().0;
+    let mut disk = DiskFigures::default();
     publish_status(&shared);
     loop {
         refresh_clock_trust(&shared);
@@ -80,7 +86,13 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                 (gap, gap_at) = (rota_gap(&shared), now + GAP_EVERY_MS);
             }
             report_stalled_buses(&shared);
-            let figures = health_points(&shared, &mut before, gap.clone());
+            let state = shared.process.paths.state.clone();
+            // A disk that does not answer keeps the figures of before.
+            let reading = tokio::task::spawn_blocking(move || DiskFigures::read(&state));
+            if let Ok(Ok(read)) = tokio::time::timeout(DISK_ANSWERS, reading).await {
+                disk = read;
+            }
+            let figures = health_points(&shared, &mut before, gap.clone(), &disk);
             let stream = stream.get_or_insert_with(|| stream_of(&figures));
             let samples = figures.into_iter().map(|(_, _, s)| Some(s)).collect();
             let body = Body::Samples { samples, parts: Vec::new() };
@@ -192,6 +204,7 @@ fn health_points(
     shared: &Shared,
     before: &mut (Usage, crate::model::time::MonotonicMillis, u64, u64),
     gap: Sample,
+    disk: &DiskFigures,
 ) -> HealthPoints {
     use PointKind::{Bool, Counter, Number, Text};
     let (usage, now) = (Usage::now(), shared.clock.mono());
@@ -225,15 +238,15 @@ fn health_points(
         ("clock_synchronised", Bool, boolean(crate::clock::kernel_synchronised())),
         ("clock_trusted", Bool, boolean(shared.clock.is_trusted())),
     ];
-    out.extend(disk(shared));
+    out.extend(disk.points());
     out.extend(bus_points(shared));
     out.extend(sink_points(shared));
-    out.extend(alarm_points(shared, gap));
+    out.extend(alarm_points(shared, gap, disk.backup));
     debug_assert!(out.iter().map(|f| f.0).eq(GATEWAY_POINTS.iter().copied()), "rules are told of the same points");
     out
 }
 
-fn alarm_points(shared: &Shared, gap: Sample) -> HealthPoints {
+fn alarm_points(shared: &Shared, gap: Sample, backup: Option<SystemTime>) -> HealthPoints {
     let (mut active, mut waiting, mut shelved) = (0, 0, 0);
     let pages = shared.engine().oncall().stats();
     let channels = lock(&shared.adapters.channels).len() as u64;
@@ -243,10 +256,7 @@ fn alarm_points(shared: &Shared, gap: Sample) -> HealthPoints {
         shelved += u64::from(alarm.shelved.is_some());
     }
     let failed = shared.store.health.failed.load(Ordering::Relaxed);
-    let mark = std::fs::metadata(shared.process.paths.state.join(LAST_BACKUP)).and_then(|m| m.modified()).ok();
-    // Without any backup, the age of the state directory.
-    let mark = mark.or_else(|| std::fs::metadata(&shared.process.paths.state).and_then(|m| m.created()).ok());
-    let mark = mark.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let mark = backup.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let now = u64::try_from(shared.clock.wall().0).unwrap_or(0) / 1_000;
     let age = mark.filter(|_| shared.clock.is_trusted()).map(|at| now.saturating_sub(at.as_secs()) / 8_640);
     let ways = reply_ways::list(shared);
@@ -284,14 +294,33 @@ fn rota_gap(shared: &Shared) -> Sample {
     tenths(u64::try_from((gap.0 - now.wall.0) * 10 / rota::DAY_MS).unwrap_or(0))
 }
 
-fn disk(shared: &Shared) -> HealthPoints {
-    let Ok(stat) = rustix::fs::statvfs(&shared.process.paths.state) else {
+/// What the disk says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct DiskFigures {
+    /// Free space in tenths of a percent and in megabytes; none if the disk does not say.
+    free: Option<(u64, u64)>,
+    /// When the last backup was made; without any, when the state directory was.
+    backup: Option<SystemTime>,
+}
+
+impl DiskFigures {
+    /// Waits for the disk.
+    #[expect(clippy::disallowed_methods, reason = "called on a thread that may wait")]
+    fn read(state: &Path) -> Self {
+        let free = rustix::fs::statvfs(state).ok().map(|stat| {
+            let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000;
+            (stat.f_bavail.saturating_mul(1_000) / stat.f_blocks.max(1), free_mb)
+        });
+        let backup = std::fs::metadata(state.join(LAST_BACKUP)).and_then(|m| m.modified()).ok();
+        let backup = backup.or_else(|| std::fs::metadata(state).and_then(|m| m.created()).ok());
+        Self { free, backup }
+    }
+
+    fn points(self) -> HealthPoints {
         let none = || Err(Cause::NotAvailable);
-        return vec![("disk_free_pct", PointKind::Number, none()), ("disk_free_mb", PointKind::Number, none())];
-    };
-    let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000;
-    let share = stat.f_bavail.saturating_mul(1_000) / stat.f_blocks.max(1);
-    vec![("disk_free_pct", PointKind::Number, tenths(share)), ("disk_free_mb", PointKind::Number, integer(free_mb))]
+        let (share, free_mb) = self.free.map_or((none(), none()), |(share, mb)| (tenths(share), integer(mb)));
+        vec![("disk_free_pct", PointKind::Number, share), ("disk_free_mb", PointKind::Number, free_mb)]
+    }
 }
 
 fn bus_points(shared: &Shared) -> HealthPoints {

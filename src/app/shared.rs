@@ -15,6 +15,7 @@ use crate::channel;
 use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::engine::Engine;
+use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
 use crate::model::actor::Actor;
 use crate::model::history::Ask;
@@ -74,6 +75,8 @@ pub struct AdapterState {
     pub reply_ways: reply_ways::ReplyReceivers,
     /// What brokers retain, current.
     pub retained_topics: RetainedTopics,
+    /// Tokens of programs, as they were last read.
+    pub(super) web_tokens: LoadedFiles,
 }
 
 pub struct ProcessState {
@@ -111,6 +114,8 @@ pub struct SinkHandle {
     pub resend: Resend,
     /// Tags of the devices as the sink knows them; a change restarts a time-series sink.
     pub(super) device_tags: Arc<DeviceTagsById>,
+    /// What was read of the files that the settings name; a change restarts the sink at a reload.
+    pub(super) files: LoadedFiles,
     pub(super) task: TaskHandle,
     /// The task that subscribes to MQTT commands.
     pub(super) commands: Option<TaskHandle>,
@@ -119,6 +124,8 @@ pub struct SinkHandle {
 pub struct ChannelHandle {
     pub settings: channel::kinds::ChannelSettings,
     pub notifications: mpsc::Sender<pages::QueuedNotification>,
+    /// What was read of the files that the settings name; a change restarts the channel at a reload.
+    pub(super) files: LoadedFiles,
     pub(super) task: TaskHandle,
 }
 

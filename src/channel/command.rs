@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::channel::MINUTE_MS;
 use crate::channel::{BoxFuture, Channel, ChannelKind};
+use crate::http::files::LoadedFiles;
 use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::settings::SettingsProblem;
@@ -66,7 +67,7 @@ impl ChannelKind for CommandSettings {
         out
     }
 
-    fn open(&self, _kind: &str) -> Box<dyn Channel> {
+    fn open(&self, _kind: &str, _files: &LoadedFiles) -> Box<dyn Channel> {
         Box::new(CommandChannel::new(self.clone()))
     }
 }

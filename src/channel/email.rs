@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::channel::{BoxFuture, Channel, ChannelKind};
 use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
-use crate::http::files::NamedFile;
+use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::settings::SettingsProblem;
@@ -88,7 +88,7 @@ impl ChannelKind for EmailSettings {
     }
 
     fn files(&self) -> Vec<NamedFile> {
-        named_files(&[("password_file", &self.password_file)], self.ca_file.as_ref())
+        named_files(&[("password_file", &self.password_file)], self.ca_file.as_ref(), self.security != Security::None)
     }
 
     fn problems(&self) -> Vec<SettingsProblem> {
@@ -112,25 +112,26 @@ impl ChannelKind for EmailSettings {
         out
     }
 
-    fn open(&self, _kind: &str) -> Box<dyn Channel> {
-        Box::new(Email::new(self.clone()))
+    fn open(&self, _kind: &str, files: &LoadedFiles) -> Box<dyn Channel> {
+        Box::new(Email::new(self.clone(), files.clone()))
     }
 }
 
 /// A channel that sends e-mail.
 pub struct Email {
     settings: EmailSettings,
+    files: LoadedFiles,
 }
 
 impl Email {
     /// Opens no connection before the first attempt.
-    pub fn new(settings: EmailSettings) -> Self {
-        Self { settings }
+    pub fn new(settings: EmailSettings, files: LoadedFiles) -> Self {
+        Self { settings, files }
     }
 
     fn tls(&self) -> Result<TlsParameters, String> {
         let mut builder = TlsParameters::builder(self.settings.host.clone()).certificate_store(CertificateStore::None);
-        for certificate in http::ca_certificates(self.settings.ca_file.as_deref())? {
+        for certificate in self.files.ca_certificates(self.settings.ca_file.as_deref())? {
             // One certificate of the system's list that cannot be parsed does not invalidate the others.
             if let Ok(certificate) = Certificate::from_der(certificate.to_vec()) {
                 builder = builder.add_root_certificate(certificate);
@@ -151,7 +152,7 @@ impl Email {
             .tls(tls)
             .timeout(Some(TIMEOUT));
         if let Some(user) = &s.username {
-            let password = http::secret(s.password.as_ref(), s.password_file.as_ref())?.unwrap_or_default();
+            let password = self.files.secret(s.password.as_ref(), s.password_file.as_ref())?.unwrap_or_default();
             builder = builder.credentials(Credentials::new(user.clone(), password));
         }
         Ok(builder.build())

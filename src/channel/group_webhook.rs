@@ -15,7 +15,7 @@ use crate::channel::{
 };
 use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
-use crate::http::files::NamedFile;
+use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification, cut_bytes};
 use crate::model::settings::SettingsProblem;
@@ -66,7 +66,8 @@ impl ChannelKind for GroupWebhookSettings {
 
     fn files(&self) -> Vec<NamedFile> {
         let secrets = [("key_file", &self.key_file), ("secret_file", &self.secret_file)];
-        named_files(&secrets, self.ca_file.as_ref())
+        // Without an address it is the vendor's, by HTTPS.
+        named_files(&secrets, self.ca_file.as_ref(), self.url.is_empty() || http::is_tls(&self.url))
     }
 
     fn problems(&self) -> Vec<SettingsProblem> {
@@ -80,8 +81,8 @@ impl ChannelKind for GroupWebhookSettings {
         out
     }
 
-    fn open(&self, kind: &str) -> Box<dyn Channel> {
-        Box::new(GroupWebhook::new(vendor(kind), self.clone()))
+    fn open(&self, kind: &str, files: &LoadedFiles) -> Box<dyn Channel> {
+        Box::new(GroupWebhook::new(vendor(kind), self.clone(), files.clone()))
     }
 }
 
@@ -108,6 +109,7 @@ pub struct GroupWebhook {
     vendor: GroupWebhookVendor,
     settings: GroupWebhookSettings,
     client: OnceLock<reqwest::Client>,
+    files: LoadedFiles,
 }
 
 /// DingTalk's `sign` parameter: HMAC of "milliseconds, newline, secret" with the secret as key.
@@ -125,8 +127,8 @@ const CLOCK_OFFSET_MIN_S: i64 = 3_600;
 
 impl GroupWebhook {
     /// Opens no connection before the first attempt.
-    pub fn new(vendor: GroupWebhookVendor, settings: GroupWebhookSettings) -> Self {
-        Self { vendor, settings, client: OnceLock::new() }
+    pub fn new(vendor: GroupWebhookVendor, settings: GroupWebhookSettings, files: LoadedFiles) -> Self {
+        Self { vendor, settings, client: OnceLock::new(), files }
     }
 
     /// The message in the vendor's JSON format.
@@ -209,10 +211,10 @@ impl GroupWebhook {
 
     async fn send_now(&self, notification: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, String> {
         let s = &self.settings;
-        let key = http::secret(s.key.as_ref(), s.key_file.as_ref())?.unwrap_or_default();
-        let secret = http::secret(s.secret.as_ref(), s.secret_file.as_ref())?;
+        let key = self.files.secret(s.key.as_ref(), s.key_file.as_ref())?.unwrap_or_default();
+        let secret = self.files.secret(s.secret.as_ref(), s.secret_file.as_ref())?;
         let url = self.url(&key, secret.as_deref(), now)?;
-        let client = super::cached_client(&self.client, url.as_str(), s.ca_file.as_deref())?;
+        let client = super::cached_client(&self.client, url.as_str(), s.ca_file.as_deref(), &self.files)?;
         let body = self.body(notification, secret.as_deref(), now).to_string();
         let request = client.post(url).header("content-type", "application/json; charset=utf-8").body(body);
         Ok(match send_request(request, now).await {
@@ -291,7 +293,7 @@ mod tests {
             ca_file: None,
             per_min: None,
         };
-        let robot = GroupWebhook::new(GroupWebhookVendor::Dingtalk, settings);
+        let robot = GroupWebhook::new(GroupWebhookVendor::Dingtalk, settings, LoadedFiles::default());
         let url = robot.url("T", Some("this is secret"), UnixMillis(1_577_262_236_757)).unwrap();
         assert_eq!(
             url.as_str(),

@@ -10,7 +10,7 @@ use crate::channel::ntfy::NtfySettings;
 use crate::channel::sms::SmsSettings;
 use crate::channel::webhook::WebhookSettings;
 use crate::channel::{Channel, ChannelKind};
-use crate::http::files::NamedFile;
+use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::RateLimit;
 use crate::model::settings::{SettingsProblem, SettingsReader};
 
@@ -92,10 +92,10 @@ impl ChannelSettings {
         self.kind().1.problems()
     }
 
-    /// The channel; nothing is opened before it is used.
-    pub fn open(&self) -> Box<dyn Channel> {
+    /// The channel, with what was read of [`ChannelSettings::files`]; nothing is opened before it is used.
+    pub fn open(&self, files: &LoadedFiles) -> Box<dyn Channel> {
         let (kind, settings) = self.kind();
-        settings.open(kind)
+        settings.open(kind, files)
     }
 }
 

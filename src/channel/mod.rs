@@ -21,7 +21,7 @@ use std::sync::Arc;
 use reqwest::header::DATE;
 
 use crate::http;
-use crate::http::files::NamedFile;
+use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
 use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
@@ -30,9 +30,9 @@ use crate::model::time::UnixMillis;
 const MINUTE_MS: u64 = 60_000;
 
 /// Files of secrets by their keys, and of CA certificates.
-fn named_files(secrets: &[(&'static str, &Option<String>)], ca_file: Option<&String>) -> Vec<NamedFile> {
+fn named_files(secrets: &[(&'static str, &Option<String>)], ca_file: Option<&String>, is_tls: bool) -> Vec<NamedFile> {
     let secrets = secrets.iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
-    secrets.chain(NamedFile::ca_certificates(ca_file)).collect()
+    secrets.chain(NamedFile::ca_certificates(ca_file, is_tls)).collect()
 }
 
 /// A reply received through a channel, or a change of whether replies can be received.
@@ -109,8 +109,8 @@ pub trait ChannelKind {
     /// What is wrong with the settings.
     fn problems(&self) -> Vec<SettingsProblem>;
 
-    /// The channel; nothing is opened before it is used.
-    fn open(&self, kind: &str) -> Box<dyn Channel>;
+    /// The channel, with what was read of [`ChannelKind::files`]; nothing is opened before it is used.
+    fn open(&self, kind: &str, files: &LoadedFiles) -> Box<dyn Channel>;
 }
 
 /// Retry delay after a service could not be reached.
@@ -187,11 +187,12 @@ fn cached_client<'a>(
     cell: &'a std::sync::OnceLock<reqwest::Client>,
     url: &str,
     ca_file: Option<&str>,
+    files: &LoadedFiles,
 ) -> Result<&'a reqwest::Client, String> {
     if let Some(client) = cell.get() {
         return Ok(client);
     }
-    let client = http::client(url, TIMEOUT_MS, ca_file)?;
+    let client = http::client(url, TIMEOUT_MS, ca_file, files)?;
     Ok(cell.get_or_init(|| client))
 }
 

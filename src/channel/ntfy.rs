@@ -15,7 +15,7 @@ use crate::channel::{
 };
 use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
-use crate::http::files::NamedFile;
+use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::RateLimit;
 use crate::model::notification::{ARRIVE, Button, DeliveryOutcome, Notification, cut_bytes};
 use crate::model::priority::Priority;
@@ -79,7 +79,7 @@ impl ChannelKind for NtfySettings {
     }
 
     fn files(&self) -> Vec<NamedFile> {
-        named_files(&[("token_file", &self.token_file)], self.ca_file.as_ref())
+        named_files(&[("token_file", &self.token_file)], self.ca_file.as_ref(), http::is_tls(&self.url))
     }
 
     fn problems(&self) -> Vec<SettingsProblem> {
@@ -93,8 +93,8 @@ impl ChannelKind for NtfySettings {
         out
     }
 
-    fn open(&self, _kind: &str) -> Box<dyn Channel> {
-        Box::new(Ntfy::new(self.clone()))
+    fn open(&self, _kind: &str, files: &LoadedFiles) -> Box<dyn Channel> {
+        Box::new(Ntfy::new(self.clone(), files.clone()))
     }
 }
 
@@ -102,20 +102,21 @@ impl ChannelKind for NtfySettings {
 pub struct Ntfy {
     settings: NtfySettings,
     client: OnceLock<reqwest::Client>,
+    files: LoadedFiles,
     /// Whether the reply topic cannot be read. Buttons then post to the alarm's page, if there is one.
     is_reply_topic_down: AtomicBool,
 }
 
 impl Ntfy {
     /// Opens no connection before the first attempt.
-    pub fn new(settings: NtfySettings) -> Self {
-        Self { settings, client: OnceLock::new(), is_reply_topic_down: AtomicBool::new(false) }
+    pub fn new(settings: NtfySettings, files: LoadedFiles) -> Self {
+        Self { settings, client: OnceLock::new(), files, is_reply_topic_down: AtomicBool::new(false) }
     }
 
     fn request(&self, timeout_ms: u64, post: Option<&Value>, path: &str) -> Result<reqwest::RequestBuilder, String> {
         let s = &self.settings;
-        let client = super::cached_client(&self.client, &s.url, s.ca_file.as_deref())?;
-        let token = http::secret(s.token.as_ref(), s.token_file.as_ref())?;
+        let client = super::cached_client(&self.client, &s.url, s.ca_file.as_deref(), &self.files)?;
+        let token = self.files.secret(s.token.as_ref(), s.token_file.as_ref())?;
         let url = format!("{}/{path}", s.url.trim_end_matches('/'));
         let request = match post {
             Some(body) => client.post(url).header("content-type", "application/json").body(body.to_string()),
@@ -245,6 +246,8 @@ impl Channel for Ntfy {
                 if let Err(why) = self.subscribe(&mut since, &handler).await {
                     self.is_reply_topic_down.store(true, Ordering::Relaxed);
                     handler(InboundReply::Listening(Err(why)));
+                    // The token may have been mended.
+                    self.files.refresh().await;
                 }
                 tokio::time::sleep(RECONNECT_DELAY).await;
             }

@@ -10,6 +10,7 @@ use crate::channel::MINUTE_MS;
 use crate::channel::modem::{Modem, ModemError};
 use crate::channel::pdu;
 use crate::channel::{BoxFuture, Channel, ChannelKind, InboundReply, ReplyHandler};
+use crate::http::files::LoadedFiles;
 use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::priority::Priority;
@@ -83,7 +84,7 @@ impl ChannelKind for SmsSettings {
         vec![("port", format!("`{}` is no serial port", self.port), "/dev/serial/by-id/… or /dev/ttyUSB2")]
     }
 
-    fn open(&self, _kind: &str) -> Box<dyn Channel> {
+    fn open(&self, _kind: &str, _files: &LoadedFiles) -> Box<dyn Channel> {
         Box::new(Sms::new(self.clone()))
     }
 }

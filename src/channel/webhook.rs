@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::channel::{BoxFuture, Channel, ChannelKind, address_problems, hmac, outcome_by_status, send_request};
 use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
-use crate::http::files::NamedFile;
+use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::settings::SettingsProblem;
@@ -47,15 +47,15 @@ impl ChannelKind for WebhookSettings {
     }
 
     fn files(&self) -> Vec<NamedFile> {
-        named_files(&[("secret_file", &self.secret_file)], self.ca_file.as_ref())
+        named_files(&[("secret_file", &self.secret_file)], self.ca_file.as_ref(), http::is_tls(&self.url))
     }
 
     fn problems(&self) -> Vec<SettingsProblem> {
         address_problems(&self.url, self.secret.is_some() && self.secret_file.is_some())
     }
 
-    fn open(&self, _kind: &str) -> Box<dyn Channel> {
-        Box::new(Webhook::new(self.clone()))
+    fn open(&self, _kind: &str, files: &LoadedFiles) -> Box<dyn Channel> {
+        Box::new(Webhook::new(self.clone(), files.clone()))
     }
 }
 
@@ -63,6 +63,7 @@ impl ChannelKind for WebhookSettings {
 pub struct Webhook {
     settings: WebhookSettings,
     client: OnceLock<reqwest::Client>,
+    files: LoadedFiles,
 }
 
 /// The signature header of a body; `at_s` is the timestamp in seconds since 1970, which is signed too.
@@ -73,14 +74,14 @@ pub fn sign(secret: &str, at_s: i64, body: &str) -> String {
 
 impl Webhook {
     /// Opens no connection before the first attempt.
-    pub fn new(settings: WebhookSettings) -> Self {
-        Self { settings, client: OnceLock::new() }
+    pub fn new(settings: WebhookSettings, files: LoadedFiles) -> Self {
+        Self { settings, client: OnceLock::new(), files }
     }
 
     async fn try_once(&self, notification: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, String> {
         let s = &self.settings;
-        let client = super::cached_client(&self.client, &s.url, s.ca_file.as_deref())?;
-        let secret = http::secret(s.secret.as_ref(), s.secret_file.as_ref())?;
+        let client = super::cached_client(&self.client, &s.url, s.ca_file.as_deref(), &self.files)?;
+        let secret = self.files.secret(s.secret.as_ref(), s.secret_file.as_ref())?;
         let at_s = now.0.div_euclid(1_000);
         let body = json!({
             "format": 1,

@@ -15,7 +15,8 @@ use crate::model::command::AlarmAction;
 use crate::model::room::Room as _;
 use crate::model::time::{HumanDuration, UnixMillis, duration_ms};
 use crate::report::alarms;
-use crate::store::log::{self, EventQuery, EventRow};
+use crate::store::event::{EventQuery, EventRow};
+use crate::store::log;
 
 /// Options of `alarm`: what is listed, shown or done.
 #[derive(Debug, clap::Args)]

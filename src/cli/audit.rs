@@ -2,7 +2,7 @@
 
 use crate::cli::{Args as Global, CommandOutcome, alarm, history, output, page};
 use crate::model::time::UnixMillis;
-use crate::store::log::{EventQuery, EventRow};
+use crate::store::event::{EventQuery, EventRow};
 
 /// Options of `audit`: which period, whose actions, and the form of the output.
 #[derive(Debug, clap::Args)]

@@ -11,6 +11,7 @@ use crate::cli::bus::{self, BusAccess};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
+use crate::http::files::LoadedFiles;
 use crate::model::problem::{Problem, Severity};
 use crate::model::time::UnixMillis;
 use crate::oncall::ahead::upcoming_problems;
@@ -240,7 +241,10 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
                     record_result(result);
                 }
             });
-            all.spawn(async move { settings.open().listen(None, on_reply).await });
+            all.spawn(async move {
+                let files = LoadedFiles::load(settings.files()).await;
+                settings.open(&files).listen(None, on_reply).await;
+            });
         }
         for sink in &configuration.sinks {
             if !sink.takes_commands() {
@@ -256,6 +260,7 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
                 handler: Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) })),
                 on_listening: record_result,
                 outbox_health: Arc::new(outbox_health),
+                files: LoadedFiles::load(sink.files()).await,
                 // With the client id of a running gateway, each client would disconnect the other.
                 client_id: Some(format!("plantroom-{}-check", configuration.site.id)),
             };

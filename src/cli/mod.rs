@@ -3,6 +3,8 @@
 //! A failed command prints `error`, `caused by` and `hint` to standard error. Exit codes: 0; 64 usage; 65 damaged files; 69
 //! refused by the gateway; 70 our bug; 75 try later; 77 not permitted; 78 bad configuration.
 
+#![allow(clippy::disallowed_methods, reason = "a command waits for its files")]
+
 pub mod alarm;
 pub mod audit;
 pub mod backup;

@@ -12,7 +12,8 @@ use crate::model::room::Room as _;
 use crate::model::time::{UnixMillis, duration_ms};
 use crate::oncall::room::{self, OncallRoom};
 use crate::oncall::rota::{self, DAY_MS, OnCallPeriod};
-use crate::store::log::{self, EventQuery, EventRow};
+use crate::store::event::{EventQuery, EventRow};
+use crate::store::log;
 
 /// Options of `page`: a test page, or the list of pages.
 #[derive(Debug, clap::Args)]

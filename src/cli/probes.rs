@@ -2,6 +2,7 @@
 
 use crate::cli::{CommandFailure, output};
 use crate::config::Configuration;
+use crate::http::files::LoadedFiles;
 use crate::model::time::UnixMillis;
 
 /// What is wrong with files of sinks and channels, as text.
@@ -27,7 +28,7 @@ pub fn online(configuration: &Configuration, now: UnixMillis) -> Result<usize, C
             results.extend(all.into_iter().map(|(what, result)| (format!("sink {}", sink.name()), what, result)));
         }
         for settings in &configuration.oncall.channels {
-            if let Some(result) = settings.open().probe().await {
+            if let Some(result) = settings.open(&LoadedFiles::load(settings.files()).await).probe().await {
                 results.push((format!("channel {}", settings.id()), "log in".to_string(), result));
             }
         }

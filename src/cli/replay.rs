@@ -21,7 +21,8 @@ use crate::model::reading::{Body, Reading, Sample, Stamp};
 use crate::model::room::Room as _;
 use crate::model::stream::{Source, Stream};
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
-use crate::store::log::{EventQuery as Events, EventRow};
+use crate::store::event::EventQuery as Events;
+use crate::store::event::EventRow;
 
 /// Options of `replay`: which rules, and which part of the past.
 #[derive(Debug, clap::Args)]

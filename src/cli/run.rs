@@ -123,12 +123,16 @@ fn notify(states: &[NotifyState<'_>]) {
 /// Loads the configuration again; one with errors changes nothing.
 async fn reload(app: &mut App, dir: &Path, paths: &Paths, actor: &Actor) -> Result<Vec<String>, String> {
     notify(&[NotifyState::Reloading]);
-    let loaded = config::load(dir);
+    let (path, state) = (dir.to_path_buf(), paths.state.clone());
+    let Ok(loaded) = tokio::task::spawn_blocking(move || config::load(&path)).await else {
+        return Err("the configuration could not be read: see the log".to_string());
+    };
     log(&loaded.problems);
     let result = match loaded.configuration {
         Some(configuration) => {
             let changes = app.reload(configuration, actor).await;
-            last_good::keep(dir, &paths.state);
+            let from = dir.to_path_buf();
+            let _logged = tokio::task::spawn_blocking(move || last_good::keep(&from, &state)).await;
             tracing::info!(done = changes.join("; "), "configuration is loaded again");
             Ok(changes)
         }

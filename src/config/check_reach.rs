@@ -56,9 +56,10 @@ fn warn_uncovered_priorities(
 /// Warns about token files that are missing or too short: requests with such a token would be refused.
 fn warn_unusable_tokens(files: &Files<'_>, problems: &mut Problems) {
     for entry in &files.web {
+        let loaded = crate::http::files::LoadedFiles::read(&entry.value.files());
         for (i, token) in entry.value.token.iter().enumerate() {
             let place = || entry.table.location(&["token", &i.to_string(), "token_file"]);
-            match crate::http::secret(None, Some(&token.token_file)) {
+            match loaded.secret(None, Some(&token.token_file)) {
                 Ok(Some(text)) if text.len() >= crate::web::server::TOKEN_MIN => {}
                 Ok(text) => {
                     let length = text.map_or(0, |t| t.len());

@@ -4,6 +4,8 @@
 //! variables override them, each table is deserialized on its own, and `check` then checks references across tables. Every
 //! problem is collected, with file, line, column and hint; a `Configuration` results only if none of them is an error.
 
+#![allow(clippy::disallowed_methods, reason = "called at the start, and at a reload on a thread that may wait")]
+
 pub mod budget;
 pub mod build;
 pub mod builtin;

@@ -159,30 +159,27 @@ pub enum DeadLetterAction {
 }
 
 /// The peer of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// User id reported by the kernel.
     pub uid: u32,
+    /// The user's name by the system's user database, or `uid N`.
+    pub name: String,
 }
 
 impl Caller {
-    /// The user name from /etc/passwd, or `uid N`.
-    pub fn name(self) -> String {
-        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let of = |line: &str| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(self.uid)).then(|| name.to_string())
-        };
-        users.lines().find_map(of).unwrap_or_else(|| format!("uid {}", self.uid))
+    /// Looks the name up on a thread that may wait: the database can be on another machine.
+    async fn of(uid: u32) -> Self {
+        let found = tokio::task::spawn_blocking(move || uzers::get_user_by_uid(uid)).await.ok().flatten();
+        let name = found.map_or_else(|| format!("uid {uid}"), |user| user.name().to_string_lossy().into_owned());
+        Self { uid, name }
     }
 
     /// The caller as an actor: root, the gateway's own user and `writers` may change something, others read.
     pub fn actor(self, settings: &ControlSettings) -> Actor {
         let own = rustix::process::geteuid().as_raw();
-        let name = self.name();
-        let may_write = self.uid == 0 || self.uid == own || settings.writers.contains(&name);
-        Actor::local(name, self.uid, if may_write { Role::Engineer } else { Role::Viewer })
+        let may_write = self.uid == 0 || self.uid == own || settings.writers.contains(&self.name);
+        Actor::local(self.name, self.uid, if may_write { Role::Engineer } else { Role::Viewer })
     }
 }
 
@@ -205,9 +202,9 @@ const BUSY: &str = "{\"error\":\"the gateway is busy: 16 others are asking it; t
 
 /// Serves the socket until `stop`.
 pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
-    let _stale = std::fs::remove_file(&path);
+    let _stale = tokio::fs::remove_file(&path).await;
     if let Some(dir) = path.parent() {
-        let _may_exist = std::fs::create_dir_all(dir);
+        let _may_exist = tokio::fs::create_dir_all(dir).await;
     }
     let listener = match UnixListener::bind(&path) {
         Ok(listener) => listener,
@@ -218,7 +215,7 @@ pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
     };
     // Mode 0660: members of our group may connect.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
-    if let Err(error) = std::fs::set_permissions(&path, mode) {
+    if let Err(error) = tokio::fs::set_permissions(&path, mode).await {
         tracing::warn!(socket = %path.display(), %error, "only we ourselves can use the control socket");
     }
     let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
@@ -246,17 +243,17 @@ pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
             }
         });
     }
-    let _best_effort = std::fs::remove_file(&path);
+    let _best_effort = tokio::fs::remove_file(&path).await;
 }
 
 async fn serve_one(stream: UnixStream, handler: Handler) -> std::io::Result<()> {
-    let uid = stream.peer_cred()?.uid();
+    let caller = Caller::of(stream.peer_cred()?.uid()).await;
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read.take(REQUEST_MAX)).lines();
     let idle = || std::io::Error::from(std::io::ErrorKind::TimedOut);
     while let Some(line) = tokio::time::timeout(IDLE_MAX, lines.next_line()).await.map_err(|_| idle())?? {
         let answer = match serde_json::from_str::<ControlRequest>(&line) {
-            Ok(request) => handler(request, Caller { uid }).await,
+            Ok(request) => handler(request, caller.clone()).await,
             Err(e) => Err(format!("not a request: {e}")),
         };
         let answer = match answer {
@@ -319,6 +316,7 @@ pub async fn send_request(socket: &Path, request: &ControlRequest) -> Result<Val
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests look at the files")]
 mod tests {
     use super::*;
     use crate::model::actor::Proof;
@@ -345,16 +343,17 @@ mod tests {
         assert!(matches!(gone, ControlError::NotRunning(_)), "{gone}");
     }
 
-    #[test]
-    fn whoever_may_read_changes_nothing_unless_named() {
+    #[tokio::test]
+    async fn whoever_may_read_changes_nothing_unless_named() {
         let own = rustix::process::geteuid().as_raw();
         let settings = ControlSettings { writers: vec!["uid 4000000002".to_string()] };
         for (uid, role) in
             [(0, Role::Engineer), (own, Role::Engineer), (4_000_000_002, Role::Engineer), (4_000_000_001, Role::Viewer)]
         {
-            let actor = Caller { uid }.actor(&settings);
+            let actor = Caller::of(uid).await.actor(&settings);
             assert_eq!((actor.role, actor.proof), (role, Proof::PeerUid(uid)));
         }
-        assert_eq!(Caller { uid: 4_000_000_001 }.actor(&settings).id, "uid 4000000001");
+        assert_eq!(Caller::of(0).await.name, "root");
+        assert_eq!(Caller::of(4_000_000_001).await.actor(&settings).id, "uid 4000000001");
     }
 }

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::derive::{Derive, DerivedDefinition, PersistedDerived};
 use crate::model::effects::Effects;
-use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Start, kept_value};
+use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Snapshot, Start, kept_value};
 use crate::model::time::{MonotonicMillis, Now};
 
 /// The derived points as a room of the engine.
@@ -56,7 +56,8 @@ impl Room for DeriveRoom {
         None
     }
 
-    fn snapshot(&self) -> Option<Vec<u8>> {
-        serde_json::to_vec(&self.derive.persisted()).ok()
+    fn snapshot(&self) -> Option<Snapshot> {
+        let persisted = self.derive.persisted();
+        Some(Box::new(move || serde_json::to_vec(&persisted).ok()))
     }
 }

@@ -39,7 +39,7 @@ use crate::model::directory::Directory;
 use crate::model::effects::{AddressedNotification, Effects, Keep, LogEvent};
 use crate::model::page::is_test;
 use crate::model::point::LocalizedText;
-use crate::model::room::{Board, Input, Kept, Reconfiguration, Room, SNAPSHOT, Start};
+use crate::model::room::{Board, Input, Kept, Reconfiguration, Room, SNAPSHOT, Snapshot, Start};
 use crate::model::stream::Source;
 use crate::model::text::{KEY, REMARK, one_line};
 use crate::model::time::{MonotonicMillis, Now};
@@ -51,6 +51,19 @@ use crate::presentation::token::PageTokens;
 pub const GATEWAY: &str = "gateway";
 /// Passes of one step at most.
 const PASSES: usize = 4;
+
+/// Copies of what rooms count, with their formats, not encoded yet.
+pub struct Snapshots(Vec<(&'static str, u32, Snapshot)>);
+
+impl Snapshots {
+    /// Encodes them as values to keep: needs no engine, so nobody waits for it.
+    pub fn encode(self) -> Vec<Keep> {
+        let keep = |(room, format, encode): (&'static str, u32, Snapshot)| {
+            encode().map(|bytes| Keep { room, key: SNAPSHOT.to_string(), format, bytes: Some(bytes) })
+        };
+        self.0.into_iter().filter_map(keep).collect()
+    }
+}
 
 /// What every room kept, by its id.
 pub type Persisted = BTreeMap<String, Kept>;
@@ -100,13 +113,12 @@ macro_rules! rooms {
                 [$(self.$name.room().and_then(Room::next_wake),)*].into_iter().flatten().min()
             }
 
-            fn snapshots(&self) -> Vec<Keep> {
+            fn snapshots(&self) -> Snapshots {
                 let mut out = Vec::new();
-                $(if let Some(bytes) = self.$name.room().and_then(Room::snapshot) {
-                    let (room, format) = (<$room>::ID, <$room>::FORMAT);
-                    out.push(Keep { room, key: SNAPSHOT.to_string(), format, bytes: Some(bytes) });
+                $(if let Some(encode) = self.$name.room().and_then(Room::snapshot) {
+                    out.push((<$room>::ID, <$room>::FORMAT, encode));
                 })*
-                out
+                Snapshots(out)
             }
 
             fn disabled(&self) -> Vec<&'static str> {
@@ -286,7 +298,7 @@ impl Engine {
     }
 
     /// Counts of every room that has some: kept now and then, since nothing was decided.
-    pub fn snapshots(&self) -> Vec<Keep> {
+    pub fn snapshots(&self) -> Snapshots {
         self.rooms.snapshots()
     }
 

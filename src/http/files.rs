@@ -1,6 +1,10 @@
-//! Checks the files that sinks and channels refer to: CA certificates, client certificates, keys, secrets.
+//! The files that sinks, channels and the web server refer to: CA certificates, client certificates, keys, secrets. They are read at the
+//! start, at a reload and after a failure, by a thread that may wait for a disk; and they are checked.
 
-use std::sync::Arc;
+#![allow(clippy::disallowed_methods, reason = "the one place that reads these files, on a thread that may wait")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::CertificateError;
@@ -8,6 +12,9 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+
+/// Debian's bundle of the system's trusted CA certificates.
+pub const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// A certificate that expires within this time is reported.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
@@ -38,20 +45,105 @@ impl NamedFile {
         Some(Self { key, path: path?.clone(), kind: FileKind::Secret })
     }
 
-    /// A file with CA certificates, if `path` is configured.
-    pub fn ca_certificates(path: Option<&String>) -> Option<Self> {
-        Some(Self { key: "ca_file", path: path?.clone(), kind: FileKind::CaCertificates })
+    /// The file with the CA certificates of a connection: the configured one, or with TLS the system's.
+    pub fn ca_certificates(path: Option<&String>, is_tls: bool) -> Option<Self> {
+        let path = path.cloned().or_else(|| is_tls.then(|| SYSTEM_CA.to_string()))?;
+        Some(Self { key: "ca_file", path, kind: FileKind::CaCertificates })
     }
 
     /// The problem with the file, if there is one; `now` is the time since 1970.
     pub fn problem(&self, now: Duration) -> Option<String> {
         let result = match &self.kind {
+            // What the system trusts is the system's; a connection that finds it missing says so.
+            FileKind::CaCertificates if self.path == SYSTEM_CA => Ok(()),
             FileKind::Secret => secret(&self.path),
             FileKind::CaCertificates => certificates(&self.path).and_then(|all| authorities(&all, now)),
             FileKind::Certificate(key) => certificates(&self.path).and_then(|all| check_key_pair(all, key, now)),
         };
         result.err().map(|why| format!("{} = \"{}\": {why}", self.key, self.path))
     }
+}
+
+/// The contents of named files as they were last read. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedFiles(Arc<RwLock<Contents>>);
+
+/// By path: the bytes, or why there are none.
+type Contents = BTreeMap<String, Result<Arc<[u8]>, String>>;
+
+impl PartialEq for LoadedFiles {
+    fn eq(&self, other: &Self) -> bool {
+        *self.contents() == *other.contents()
+    }
+}
+
+impl LoadedFiles {
+    /// Reads the files; waits for the disk. A file that cannot be read is an error of whoever needs it.
+    pub fn read(files: &[NamedFile]) -> Self {
+        let mut contents = Contents::new();
+        for file in files {
+            contents.insert(file.path.clone(), read_bytes(&file.path));
+            if let FileKind::Certificate(key) = &file.kind {
+                contents.insert(key.clone(), read_bytes(key));
+            }
+        }
+        Self(Arc::new(RwLock::new(contents)))
+    }
+
+    /// As [`LoadedFiles::read`], on a thread that may wait.
+    pub async fn load(files: Vec<NamedFile>) -> Self {
+        tokio::task::spawn_blocking(move || Self::read(&files)).await.unwrap_or_default()
+    }
+
+    /// Reads the same files again, on a thread that may wait: a secret may have been mended or renewed since.
+    pub async fn refresh(&self) {
+        let paths: Vec<String> = self.contents().keys().cloned().collect();
+        if paths.is_empty() {
+            return;
+        }
+        let read = move || paths.into_iter().map(|path| (path.clone(), read_bytes(&path))).collect();
+        if let Ok(contents) = tokio::task::spawn_blocking(read).await {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = contents;
+        }
+    }
+
+    fn contents(&self) -> std::sync::RwLockReadGuard<'_, Contents> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bytes of a file that the settings name; the error names it too.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub fn bytes(&self, path: &str) -> Result<Arc<[u8]>, String> {
+        let read = self.contents().get(path).cloned().unwrap_or_else(|| Err("was not read".to_string()));
+        read.map_err(|why| format!("cannot read {path}: {why}"))
+    }
+
+    /// A secret given in place or in its file, without trailing line ends. The file wins.
+    ///
+    /// # Errors
+    /// The file could not be read, or holds no text.
+    pub fn secret(&self, given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
+        let Some(path) = file else { return Ok(given.cloned()) };
+        let bytes = self.bytes(path)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| format!("cannot read {path}: it holds no text"))?;
+        Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
+    }
+
+    /// Certificates of a PEM file, of the system's where none is named. Whether each of them can be used is not looked at.
+    ///
+    /// # Errors
+    /// The file could not be read or is no PEM file.
+    pub fn ca_certificates(&self, ca_file: Option<&str>) -> Result<Vec<CertificateDer<'static>>, String> {
+        let path = ca_file.unwrap_or(SYSTEM_CA);
+        let pem = self.bytes(path)?;
+        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|e| format!("{path}: {e}"))
+    }
+}
+
+fn read_bytes(path: &str) -> Result<Arc<[u8]>, String> {
+    std::fs::read(path).map(Arc::from).map_err(|e| e.to_string())
 }
 
 fn read(path: &str) -> Result<Vec<u8>, String> {
@@ -146,6 +238,29 @@ mod tests {
     const DAY: u64 = 86_400;
     /// 2026-12-01, seconds since 1970.
     const NOW: u64 = 20_788 * DAY;
+
+    #[tokio::test]
+    async fn files_are_read_when_asked_and_compared_by_content() {
+        let dir = std::env::temp_dir().join(format!("plantroom-loaded-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("token").display().to_string();
+        let named = vec![NamedFile { key: "token_file", path: path.clone(), kind: FileKind::Secret }];
+        let files = LoadedFiles::load(named.clone()).await;
+        let secret = |files: &LoadedFiles| files.secret(Some(&"given".to_string()), Some(&path));
+        assert!(secret(&files).unwrap_err().contains("token: No such file"));
+        std::fs::write(&path, "s3cret\n").unwrap();
+        assert!(secret(&files).is_err(), "nobody asked for it to be read");
+        let again = LoadedFiles::read(&named);
+        assert_ne!(files, again);
+        files.refresh().await;
+        assert_eq!((secret(&files), &files), (Ok(Some("s3cret".to_string())), &again));
+        std::fs::write(&path, [0xFF]).unwrap();
+        files.clone().refresh().await;
+        assert!(secret(&files).unwrap_err().contains("holds no text"), "clones share what was read");
+        assert_eq!(files.secret(Some(&"given".to_string()), None), Ok(Some("given".to_string())));
+        assert!(files.bytes("/other").unwrap_err().contains("was not read"));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn what_is_wrong_with_a_file_is_said() {

@@ -41,6 +41,8 @@
 //! * Damage reports after downsampling: slices and columns that cannot be read are left out of the copy without being counted.
 //! * In sealed hours: order between devices, monotonic times of dated readings, and a failed cycle as such (each point gets a bad sample).
 
+#![allow(clippy::disallowed_methods, reason = "files are its work: on its own threads, and on those that may wait")]
+
 pub mod aggregate;
 mod ask;
 pub mod codec;

@@ -13,7 +13,7 @@ use crate::journal::sealed::DayFile;
 use crate::journal::segment::{JournalError, Offsets, SegmentReader, io_at};
 use crate::journal::slice::Slice;
 use crate::model::stream::Stream;
-use crate::store::atomic_file;
+use crate::store::small_file;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl VerifyReport {
 
     /// Stores the report. A failure is only logged: the next check then begins another verification.
     pub fn store(&self, dir: &Path) {
-        let written = atomic_file::replace(&dir.join(FILE), &serde_json::to_vec(self).unwrap_or_default());
+        let written = small_file::replace(&dir.join(FILE), &serde_json::to_vec(self).unwrap_or_default());
         if let Err(error) = written {
             tracing::warn!(%error, "what the verification of the journal found could not be kept");
         }

@@ -1,5 +1,7 @@
 //! Records every byte on a link with its time, so that a fault report can be replayed.
 
+#![allow(clippy::disallowed_methods, reason = "of the command `read --record`, which has nothing else to do")]
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;

@@ -45,10 +45,13 @@ pub trait Room: Sized {
     fn next_wake(&self) -> Option<MonotonicMillis>;
 
     /// Counts that survive a restart although nothing was decided: kept every ten seconds if they changed.
-    fn snapshot(&self) -> Option<Vec<u8>> {
+    fn snapshot(&self) -> Option<Snapshot> {
         None
     }
 }
+
+/// Encodes what a room copied of its state; called later, by a thread that the rules do not wait for. `None`: it cannot be encoded.
+pub type Snapshot = Box<dyn FnOnce() -> Option<Vec<u8>> + Send>;
 
 /// Under which key a room's [`Room::snapshot`] is kept.
 pub const SNAPSHOT: &str = "snapshot";

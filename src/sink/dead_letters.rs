@@ -1,7 +1,8 @@
 //! Dead letters: messages and values that the other side rejected for good, kept in a file with the reason, one JSON record per line.
 //! They are counted and listed, and sent again on request (`plantroom set-aside`). Both the number of records and the bytes are bounded.
+//!
+//! What touches the file waits for the disk and is called on a thread that may; figures and the request to send again are in memory.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::model::time::UnixMillis;
-use crate::store::atomic_file;
+use crate::store::small_file;
 
 /// Limits of the file. Beyond them records older than `AGE_MAX_MS` are dropped, or if there are none the older half; both are counted.
 const RECORDS_MAX: usize = 10_000;
@@ -42,6 +43,8 @@ pub struct DeadLetters {
 #[derive(Debug)]
 struct DeadLettersInner {
     path: PathBuf,
+    /// Held while the files are read or written; never while anything else waits for `state`.
+    disk: Mutex<()>,
     state: Mutex<DeadLettersState>,
     notify: Notify,
 }
@@ -51,19 +54,26 @@ struct DeadLettersState {
     count: usize,
     bytes: u64,
     dropped: u64,
-    /// Whether a resend was requested that the sink has not taken yet.
-    is_resend_pending: bool,
+    /// Records to be sent again that the sink has not taken yet; empty: no request.
+    resend: Vec<DeadLetter>,
+    /// Whether everything in the resend file is delivered, so that it may be removed.
+    is_resend_done: bool,
 }
 
 impl DeadLetters {
     /// Opens the file of a sink; existing records are kept.
     pub fn open(path: &Path) -> Self {
         let count = read(path).map_or(0, |all| all.len());
-        let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
+        let bytes = small_file::read(path).ok().flatten().map_or(0, |bytes| bytes.len() as u64);
         // A resend that the last run did not finish is continued.
-        let is_resend_pending = resend_path_of(path).exists();
-        let state = Mutex::new(DeadLettersState { count, bytes, is_resend_pending, ..DeadLettersState::default() });
-        Self { inner: Arc::new(DeadLettersInner { path: path.to_path_buf(), state, notify: Notify::new() }) }
+        let resend = read(&resend_path_of(path)).unwrap_or_default();
+        let state = Mutex::new(DeadLettersState { count, bytes, resend, ..DeadLettersState::default() });
+        let (path, disk, notify) = (path.to_path_buf(), Mutex::default(), Notify::new());
+        Self { inner: Arc::new(DeadLettersInner { path, disk, state, notify }) }
+    }
+
+    fn disk(&self) -> MutexGuard<'_, ()> {
+        self.inner.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, DeadLettersState> {
@@ -82,7 +92,7 @@ impl DeadLetters {
 
     /// The records, oldest first.
     pub fn list(&self) -> Vec<DeadLetter> {
-        let _one_at_a_time = self.state();
+        let _one_at_a_time = self.disk();
         read(&self.inner.path).unwrap_or_default()
     }
 
@@ -91,21 +101,20 @@ impl DeadLetters {
     /// # Errors
     /// The I/O error; the records are then counted as dropped.
     pub fn add(&self, records: &[DeadLetter], now: Option<UnixMillis>) -> std::io::Result<()> {
-        let mut state = self.state();
-        let result = self.append(&mut state, records, now);
+        let _one_at_a_time = self.disk();
+        let result = self.append(records, now);
         if result.is_err() {
-            state.dropped += records.len() as u64;
+            self.state().dropped += records.len() as u64;
         }
         result
     }
 
-    fn append(
-        &self,
-        state: &mut DeadLettersState,
-        records: &[DeadLetter],
-        now: Option<UnixMillis>,
-    ) -> std::io::Result<()> {
-        if state.count + records.len() > RECORDS_MAX || state.bytes > BYTES_MAX {
+    fn append(&self, records: &[DeadLetter], now: Option<UnixMillis>) -> std::io::Result<()> {
+        let (count, size) = {
+            let state = self.state();
+            (state.count, state.bytes)
+        };
+        if count + records.len() > RECORDS_MAX || size > BYTES_MAX {
             let mut all = read(&self.inner.path)?;
             let before = all.len();
             // All dates have one format and zone, so the order of the texts is the order of time.
@@ -114,17 +123,17 @@ impl DeadLetters {
             if all.len() == before {
                 all.drain(..before.div_ceil(2));
             }
-            state.dropped += (before - all.len()) as u64;
             let text = bytes(&all)?;
-            atomic_file::replace(&self.inner.path, &text)?;
+            small_file::replace(&self.inner.path, &text)?;
+            let mut state = self.state();
+            state.dropped += (before - all.len()) as u64;
             (state.count, state.bytes) = (all.len(), text.len() as u64);
         }
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.inner.path)?;
         // The leading newline separates the records from a line that was torn off (no space, no power); empty lines are skipped.
         let mut text = vec![b'\n'];
         text.extend(bytes(records)?);
-        file.write_all(&text)?;
-        file.sync_data()?;
+        small_file::append(&self.inner.path, &text)?;
+        let mut state = self.state();
         state.count += records.len();
         state.bytes += text.len() as u64;
         Ok(())
@@ -135,8 +144,9 @@ impl DeadLetters {
     /// # Errors
     /// The I/O error.
     pub fn discard(&self) -> std::io::Result<usize> {
+        let _one_at_a_time = self.disk();
+        small_file::replace(&self.inner.path, b"")?;
         let mut state = self.state();
-        atomic_file::replace(&self.inner.path, b"")?;
         state.bytes = 0;
         Ok(std::mem::take(&mut state.count))
     }
@@ -147,35 +157,43 @@ impl DeadLetters {
     /// # Errors
     /// The I/O error.
     pub fn request_resend(&self) -> std::io::Result<usize> {
-        let mut state = self.state();
+        let one_at_a_time = self.disk();
         let resend_path = resend_path_of(&self.inner.path);
         let all = read(&self.inner.path)?;
         let count = all.len();
-        let waiting: Vec<DeadLetter> = read(&resend_path)?.into_iter().chain(all).collect();
+        let unfinished = if self.state().is_resend_done { Vec::new() } else { read(&resend_path)? };
+        let waiting: Vec<DeadLetter> = unfinished.into_iter().chain(all).collect();
         // The resend file is written before the records are removed: a crash in between sends them twice and loses none.
-        atomic_file::replace(&resend_path, &bytes(&waiting)?)?;
-        atomic_file::replace(&self.inner.path, b"")?;
-        (state.count, state.bytes, state.is_resend_pending) = (0, 0, true);
-        drop(state);
+        small_file::replace(&resend_path, &bytes(&waiting)?)?;
+        small_file::replace(&self.inner.path, b"")?;
+        {
+            let mut state = self.state();
+            (state.count, state.bytes, state.resend, state.is_resend_done) = (0, 0, waiting, false);
+        }
+        drop(one_at_a_time);
         self.inner.notify.notify_one();
         Ok(count)
     }
 
     /// The records to be sent again; empty if there is no request, or if it was taken already.
     pub fn take_resend(&self) -> Vec<DeadLetter> {
-        if std::mem::take(&mut self.state().is_resend_pending) {
-            read(&resend_path_of(&self.inner.path)).unwrap_or_default()
-        } else {
-            Vec::new()
-        }
+        std::mem::take(&mut self.state().resend)
     }
 
-    /// All records that were taken are delivered or are dead letters again: deletes the resend file, unless there is a new request.
+    /// All records that were taken are delivered or are dead letters again: deletes the resend file, unless there is a new request. Does
+    /// not wait for the disk.
     pub fn finish_resend(&self) {
-        let state = self.state();
-        if !state.is_resend_pending {
-            let _may_be_gone = std::fs::remove_file(resend_path_of(&self.inner.path));
+        {
+            let mut state = self.state();
+            state.is_resend_done = state.resend.is_empty();
         }
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = this.disk();
+            if this.state().is_resend_done {
+                let _sent_once_more_after_a_restart = small_file::remove(&resend_path_of(&this.inner.path));
+            }
+        });
     }
 
     /// Waits for a request to send records again.
@@ -194,11 +212,7 @@ fn resend_path_of(path: &Path) -> PathBuf {
 /// # Errors
 /// The file cannot be read: an unreadable file must not pass for an empty one.
 fn read(path: &Path) -> std::io::Result<Vec<DeadLetter>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(e) => return Err(e),
-    };
+    let bytes = small_file::read(path)?.unwrap_or_default();
     Ok(bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
@@ -212,11 +226,12 @@ fn bytes(records: &[DeadLetter]) -> std::io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests look at the files")]
 mod tests {
     use super::*;
 
-    #[test]
-    fn records_are_kept_bounded_and_handed_back() {
+    #[tokio::test]
+    async fn records_are_kept_bounded_and_handed_back() {
         let dir = std::env::temp_dir().join(format!("plantroom-aside-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("aside.jsonl");
@@ -241,6 +256,9 @@ mod tests {
         let after_a_crash = DeadLetters::open(&path);
         assert_eq!(after_a_crash.take_resend().len(), RECORDS_MAX / 2 + 1, "they were never said to be sent");
         after_a_crash.finish_resend();
+        while resend_path_of(&path).exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
         assert!(DeadLetters::open(&path).take_resend().is_empty());
         records.add(&[record(1)], None).unwrap();
         assert_eq!((records.discard().unwrap(), records.list().len()), (1, 0));

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
 use crate::sink::dead_letters::DeadLetters;
 use crate::sink::resend::Resend;
@@ -48,6 +49,8 @@ pub struct SinkContext {
     pub health: Arc<SinkHealth>,
     /// Messages or values that the other side rejected for good.
     pub dead_letters: DeadLetters,
+    /// What was read of the files that the settings name.
+    pub files: LoadedFiles,
     /// The range of the history that is to be sent again, if one was requested.
     pub resend: Resend,
     /// Directory for small files that survive a restart.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::model::time::UnixMillis;
-use crate::store::atomic_file;
+use crate::store::small_file;
 
 /// From a date to before another, milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Resend {
 #[derive(Debug)]
 struct ResendInner {
     path: PathBuf,
+    /// Held while the file is written or removed; never while anything else waits for `state`.
+    disk: Mutex<()>,
     state: Mutex<ResendState>,
     notify: Notify,
 }
@@ -38,22 +40,28 @@ struct ResendState {
 impl Resend {
     /// Opens the request file; an unfinished request of an earlier run is taken up.
     pub fn open(path: &Path) -> Self {
-        let range = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let bytes = small_file::read(path).ok().flatten();
+        let range = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let state = Mutex::new(ResendState { range, progress: String::new() });
-        Self { inner: Arc::new(ResendInner { path: path.to_path_buf(), state, notify: Notify::new() }) }
+        let (path, disk, notify) = (path.to_path_buf(), Mutex::default(), Notify::new());
+        Self { inner: Arc::new(ResendInner { path, disk, state, notify }) }
+    }
+
+    fn disk(&self) -> MutexGuard<'_, ()> {
+        self.inner.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, ResendState> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Requests a range.
+    /// Requests a range; waits for the disk.
     ///
     /// # Errors
     /// Another range is in progress, the range is empty, or the file cannot be written.
     pub fn request(&self, range: ResendRange) -> Result<(), String> {
-        let mut state = self.state();
-        if let Some(other) = state.range {
+        let _one_at_a_time = self.disk();
+        if let Some(other) = self.range() {
             let (from, to) = (UnixMillis(other.from_ms).rfc3339(), UnixMillis(other.to_ms).rfc3339());
             return Err(format!("{from} to {to} is being written again: one range at a time (`plantroom status`)"));
         }
@@ -61,9 +69,9 @@ impl Resend {
             return Err("the range ends before it begins".to_string());
         }
         let bytes = serde_json::to_vec(&range).map_err(|e| e.to_string())?;
-        atomic_file::replace(&self.inner.path, &bytes)
+        small_file::replace(&self.inner.path, &bytes)
             .map_err(|e| format!("{} cannot be written: {e}", self.inner.path.display()))?;
-        state.range = Some(range);
+        self.state().range = Some(range);
         self.inner.notify.notify_one();
         Ok(())
     }
@@ -73,10 +81,16 @@ impl Resend {
         self.state().range
     }
 
-    /// The range is written: deletes the request.
+    /// The range is written: deletes the request. Does not wait for the disk.
     pub fn finish(&self) {
-        let _may_not_exist = std::fs::remove_file(&self.inner.path);
         *self.state() = ResendState::default();
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = this.disk();
+            if this.range().is_none() {
+                let _written_again_after_a_restart = small_file::remove(&this.inner.path);
+            }
+        });
     }
 
     /// Progress text; empty if there is no request, or before the first body.
@@ -95,11 +109,12 @@ impl Resend {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests look at the files")]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_range_is_kept_until_it_is_written() {
+    #[tokio::test]
+    async fn a_range_is_kept_until_it_is_written() {
         let path = std::env::temp_dir().join(format!("plantroom-again-{}", std::process::id()));
         let _may_not_exist = std::fs::remove_file(&path);
         let again = Resend::open(&path);
@@ -110,6 +125,9 @@ mod tests {
         assert!(said.contains("1970-01-01T00:00:00.010Z") && said.contains("one range at a time"), "{said}");
         assert_eq!(Resend::open(&path).range(), Some(range), "a restart goes on with it");
         again.finish();
-        assert_eq!((Resend::open(&path).range(), again.range()), (None, None));
+        assert_eq!(again.range(), None);
+        while path.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 }

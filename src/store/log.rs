@@ -14,63 +14,12 @@ use tokio::sync::oneshot;
 use crate::model::effects::{Keep, LogEvent};
 use crate::model::room::Kept;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
+use crate::store::event::{Batch, EventQuery, EventRow};
 use crate::store::fault::is_file_fault;
 use crate::store::migrations::{self, FORMAT};
 
 /// Bytes of disk reserved for this file, so that the journal runs out of space first.
 const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
-
-/// A row of the event log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EventRow {
-    /// Rises with each event; ignored when a row is written.
-    pub id: i64,
-    /// The room that wrote it.
-    pub room: String,
-    /// The object it concerns, such as an alarm's key; defined by the room.
-    pub key: String,
-    /// Kind of event, one word.
-    pub event: String,
-    /// Time of the event by the wall clock.
-    pub at: UnixMillis,
-    /// Whether the clock was trusted at that time.
-    pub trusted: bool,
-    /// Monotonic time within the boot that wrote it.
-    pub mono: MonotonicMillis,
-    /// Who did it; empty: it came by itself.
-    pub actor: String,
-    /// By which way it came.
-    pub via: String,
-    /// Remark of whoever did it; may be empty.
-    pub note: String,
-    /// Further fields as JSON.
-    pub body: String,
-}
-
-/// Contents of one transaction.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Batch {
-    pub rows: Vec<EventRow>,
-    /// State that rooms read after a restart.
-    pub keep: Vec<Keep>,
-}
-
-/// Selects rows of the event log.
-#[derive(Clone, Debug, Default)]
-pub struct EventQuery {
-    /// Only events of this room; empty: of every room.
-    pub room: String,
-    /// Only what somebody did; of every room.
-    pub only_actors: bool,
-    /// `None`: all keys of the room.
-    pub key: Option<String>,
-    /// Only events at or after this date.
-    pub from: Option<UnixMillis>,
-    /// Only events before this date.
-    pub to: Option<UnixMillis>,
-    /// Most rows; the newest are returned. `None`: no limit.
-    pub limit: Option<usize>,
-}
 
 /// Most transactions that may wait for the disk; further ones are refused.
 const QUEUE: usize = 1_024;
@@ -84,8 +33,11 @@ pub struct StoreHealth {
     queued: AtomicUsize,
 }
 
+/// Makes a batch on the store's thread; an empty one is not written.
+type MakeBatch = Box<dyn FnOnce() -> Batch + Send>;
+
 enum Job {
-    Commit(Batch, oneshot::Sender<Result<(), String>>),
+    Commit(MakeBatch, oneshot::Sender<Result<(), String>>),
     Date { now: UnixMillis, mono: MonotonicMillis },
     Prune(UnixMillis),
     End(oneshot::Sender<()>),
@@ -172,6 +124,11 @@ impl Store {
 
     /// Queues a transaction. The receiver gets the result once it is synced to disk, or an error at once if the queue is full.
     pub fn commit(&self, batch: Batch) -> oneshot::Receiver<Result<(), String>> {
+        self.commit_made(move || batch)
+    }
+
+    /// As [`Store::commit`], of what `make` returns: the store's thread calls it, so that nobody else waits for it.
+    pub fn commit_made(&self, make: impl FnOnce() -> Batch + Send + 'static) -> oneshot::Receiver<Result<(), String>> {
         let (done, answer) = oneshot::channel();
         if self.health.queued.fetch_add(1, Ordering::Relaxed) >= QUEUE {
             // The disk hangs; the caller decides how to proceed.
@@ -179,7 +136,7 @@ impl Store {
             let _nobody_waits = done.send(Err("the disk takes nothing: too much waits for it".to_string()));
             return answer;
         }
-        let _thread_is_gone = self.jobs.send(Job::Commit(batch, done));
+        let _thread_is_gone = self.jobs.send(Job::Commit(Box::new(make), done));
         answer
     }
 
@@ -382,8 +339,13 @@ fn quarantine(path: &Path) -> std::io::Result<PathBuf> {
 
 fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &StoreHealth) {
     match job {
-        Job::Commit(batch, done) => {
+        Job::Commit(make, done) => {
             health.queued.fetch_sub(1, Ordering::Relaxed);
+            let batch = make();
+            if batch.rows.is_empty() && batch.keep.is_empty() {
+                let _nobody_waits = done.send(Ok(()));
+                return;
+            }
             let mut written = write(connection, &batch, boot);
             if written.is_err() && std::fs::remove_file(reserve_path(path)).is_ok() {
                 // The disk may be full: the reserve is released for this case.

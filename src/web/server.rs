@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::http;
+use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::point::LocalizedText;
 use crate::web::chart::Chart;
 use crate::web::connections::{self, Connections};
@@ -73,6 +73,11 @@ pub enum May {
 }
 
 impl ServerSettings {
+    /// Files with the tokens of programs.
+    pub fn files(&self) -> Vec<NamedFile> {
+        self.token.iter().filter_map(|t| NamedFile::secret("token_file", Some(&t.token_file))).collect()
+    }
+
     /// Problems of the settings: key, message and hint.
     pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut out = Vec::new();
@@ -158,6 +163,8 @@ impl PageForm {
 /// The callbacks of the server.
 #[derive(Clone)]
 pub struct ServerView {
+    /// Tokens of programs, as they were last read.
+    pub tokens: LoadedFiles,
     /// The page of a token; `None`: the token is invalid, or its alarm is over.
     pub page: Arc<FindPage>,
     pub chart: Arc<FindChart>,
@@ -302,7 +309,7 @@ impl ServerState {
             return Err(Box::new((StatusCode::UNAUTHORIZED, "Authorization: Bearer TOKEN\n").into_response()));
         };
         let is_it = |t: &&Token| {
-            let token = http::secret(None, Some(&t.token_file)).ok().flatten().unwrap_or_default();
+            let token = self.view.tokens.secret(None, Some(&t.token_file)).ok().flatten().unwrap_or_default();
             token.len() >= TOKEN_MIN && same(&token, given)
         };
         match self.tokens.iter().find(is_it) {

@@ -263,7 +263,7 @@ impl World {
     }
 
     fn restart(&mut self, away_ms: u64) {
-        keep(&mut self.kept, self.engine.snapshots());
+        keep(&mut self.kept, self.engine.snapshots().encode());
         self.at_ms += away_ms;
         // The machine was off: its monotonic clock begins anew.
         self.mono_offset = 60_000 - self.at_ms as i64;

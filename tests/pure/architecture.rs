@@ -133,6 +133,31 @@ fn rules_touch_neither_world_nor_clock() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Rooms whose tasks share the thread that polls, and rules: no file access there. `clippy.toml` bans the calls; this test bans the
+/// exception.
+const WITHOUT_FILES: &[&str] = &["channel", "web", "sink", "control", "engine", "poll", "supervise"];
+
+#[test]
+fn only_the_clock_asks_for_the_time_and_files_stay_in_their_rooms() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let room = room_of(&path);
+        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code = product.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"));
+        for (number, line) in code {
+            let asks = ["SystemTime::now", "Timestamp::now", "Zoned::now", "std::time::Instant"];
+            let imports = line.contains("std::time::{") && line.contains("Instant");
+            if room != "clock" && (imports || asks.iter().any(|word| line.contains(word))) {
+                wrong.push(format!("{}:{}: only `clock` asks for the time", path.display(), number + 1));
+            }
+            if WITHOUT_FILES.contains(&room.as_str()) && line.contains("allow(clippy::disallowed_methods") {
+                wrong.push(format!("{}:{}: `{room}` never waits for a file", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn nothing_is_left_unfinished_and_no_file_is_too_long() {
     let mut wrong = Vec::new();

@@ -377,7 +377,7 @@ impl Site {
                 .collect()
         };
         let before = state(&self.engine);
-        crate::alarms::keep(&mut self.kept, self.engine.snapshots());
+        crate::alarms::keep(&mut self.kept, self.engine.snapshots().encode());
         if self.random.once_in(2) {
             self.mono_offset = 60_000 - self.at as i64;
             self.boot = format!("boot-{}", self.at);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use plantroom::channel::kinds::ChannelSettings;
 use plantroom::channel::{self, InboundReply};
+use plantroom::http::files::LoadedFiles;
 use plantroom::model::notification::{Button, DeliveryOutcome, Notification};
 use plantroom::model::priority::Priority;
 use plantroom::model::time::UnixMillis;
@@ -42,7 +43,8 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn attempt(settings: &ChannelSettings, letter: &Notification) -> DeliveryOutcome {
-    let one = || runtime().block_on(async { settings.open().send(letter, NOW).await });
+    let one =
+        || runtime().block_on(async { settings.open(&LoadedFiles::read(&settings.files())).send(letter, NOW).await });
     // Another test's child may hold a script open for a moment that was just written here.
     let is_busy = |a: &DeliveryOutcome| matches!(a, DeliveryOutcome::RetryLater { reason, .. } if reason.contains("Text file busy"));
     (0..20).map(|_| one()).find(|a| !is_busy(a)).unwrap_or_else(one)
@@ -436,7 +438,7 @@ fn a_modem_sends_rings_and_hears_the_answer() {
     *modem.mode.lock().unwrap() = "silent";
     let silent = attempt(&sms, &letter("13800001111"));
     assert!(matches!(silent, DeliveryOutcome::RetryLater { .. }), "nothing was sent: {silent:?}");
-    let probe = || runtime().block_on(sms.open().probe());
+    let probe = || runtime().block_on(sms.open(&LoadedFiles::default()).probe());
     assert!(probe().is_some_and(|said| said.is_err()), "what `check --online` says of a modem that is silent");
     *modem.mode.lock().unwrap() = "ok";
     assert_eq!(probe(), Some(Ok("the modem answers".to_string())));
@@ -444,7 +446,7 @@ fn a_modem_sends_rings_and_hears_the_answer() {
     let (said, mut answers) = tokio::sync::mpsc::unbounded_channel();
     let mut heard: Vec<InboundReply> = Vec::new();
     runtime().block_on(async {
-        let channel = sms.open();
+        let channel = sms.open(&LoadedFiles::default());
         let hear: channel::ReplyHandler = Arc::new(move |heard| drop(said.send(heard)));
         let answered = async {
             while !heard.iter().any(|h| matches!(h, InboundReply::Text { .. })) {

@@ -40,6 +40,8 @@ mod pages;
 #[cfg(feature = "real-tests")]
 mod service;
 #[cfg(feature = "real-tests")]
+mod slow_disk;
+#[cfg(feature = "real-tests")]
 mod store;
 #[cfg(feature = "real-tests")]
 mod support;

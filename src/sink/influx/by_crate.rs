@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::influxdb2::RequestError;
 use ::influxdb2::api::write::TimestampPrecision;
 
-use crate::http::secret;
+use crate::http::files::LoadedFiles;
 use crate::sink::influx::answer::WriteAnswer;
 use crate::sink::influx::settings::InfluxSettings;
 
@@ -19,12 +19,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads the token and builds a client; sends nothing.
+    /// Builds a client with the token; sends nothing.
     ///
     /// # Errors
     /// The token's file cannot be read.
-    pub fn new(settings: &InfluxSettings) -> Result<Self, String> {
-        let token = secret(settings.token.as_ref(), settings.token_file.as_ref())?.unwrap_or_default();
+    pub fn new(settings: &InfluxSettings, files: &LoadedFiles) -> Result<Self, String> {
+        let token = files.secret(settings.token.as_ref(), settings.token_file.as_ref())?.unwrap_or_default();
         let url = settings.url.trim_end_matches('/');
         Ok(Self {
             client: ::influxdb2::Client::new(url, &settings.org, token),

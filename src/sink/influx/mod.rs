@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::http::files::LoadedFiles;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, JournalItem};
 use crate::model::time::UnixMillis;
@@ -34,6 +35,7 @@ use crate::sink::influx::retention_probe::RetentionProbe;
 use crate::sink::influx::send::{BodyTransfer, SendOutcome};
 use crate::sink::influx::settings::InfluxSettings;
 use crate::sink::influx::transport::StoreClient;
+use crate::sink::kinds::SinkKind as _;
 use crate::sink::refusals::Refusals;
 use crate::sink::report::Filter;
 use crate::sink::{SinkContext, SinkHealth};
@@ -61,7 +63,7 @@ pub async fn run(settings: InfluxSettings, context: SinkContext, stop: Cancellat
     let position = context.journal.position(&cursor_name(&settings));
     let (mut waited_ms, hour_ms) = (0, 3_600_000);
     let client = loop {
-        match StoreClient::new(&settings) {
+        match StoreClient::new(&settings, &context.files) {
             Ok(client) => break client,
             Err(error) => {
                 // The file of a secret may be created after our start.
@@ -74,6 +76,7 @@ pub async fn run(settings: InfluxSettings, context: SinkContext, stop: Cancellat
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(Duration::from_millis(PAUSED_MS)) => {}
                 }
+                context.files.refresh().await;
             }
         }
     };
@@ -107,7 +110,8 @@ pub async fn run(settings: InfluxSettings, context: SinkContext, stop: Cancellat
 /// # Errors
 /// Why it does not.
 pub async fn probe(settings: &InfluxSettings, site: &str, now: UnixMillis) -> Result<String, String> {
-    let client = StoreClient::new(settings)?;
+    let files = LoadedFiles::load(settings.files()).await;
+    let client = StoreClient::new(settings, &files)?;
     let answer = client.write(&Encoder::new(site, Arc::default()).probe(now.0)).await?;
     match answer::classify(&answer) {
         answer::WriteVerdict::Stored => Ok("stored".to_string()),
@@ -222,10 +226,11 @@ impl InfluxSink {
             self.flush_at_ms = self.flush_at_ms.max(self.now_ms() + if self.is_dated() { 0 } else { 1_000 });
             return self.publish_health();
         }
-        if std::mem::take(&mut self.renew_client)
-            && let Ok(client) = StoreClient::new(&self.settings)
-        {
-            self.client = client;
+        if std::mem::take(&mut self.renew_client) {
+            self.context.files.refresh().await;
+            if let Ok(client) = StoreClient::new(&self.settings, &self.context.files) {
+                self.client = client;
+            }
         }
         if self.now_ms() >= self.flush_at_ms {
             self.flush_at_ms = self.now_ms() + self.settings.flush_ms;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::http::files::NamedFile;
-use crate::http::{is_address, without_secrets};
+use crate::http::{is_address, is_tls, without_secrets};
 use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
 use crate::sink::SinkContext;
@@ -156,7 +156,7 @@ impl SinkKind for InfluxSettings {
     fn files(&self) -> Vec<NamedFile> {
         let secrets = [("token_file", &self.token_file), ("password_file", &self.password_file)];
         let secrets = secrets.into_iter().filter_map(|(key, path)| NamedFile::secret(key, path.as_ref()));
-        secrets.chain(NamedFile::ca_certificates(self.ca_file.as_ref())).collect()
+        secrets.chain(NamedFile::ca_certificates(self.ca_file.as_ref(), is_tls(&self.url))).collect()
     }
 
     fn problems(&self) -> Vec<SettingsProblem> {

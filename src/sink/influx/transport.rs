@@ -3,7 +3,8 @@
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::http::{self, secret};
+use crate::http;
+use crate::http::files::LoadedFiles;
 use crate::sink::influx::answer::WriteAnswer;
 use crate::sink::influx::settings::{Api, HttpTransport, InfluxSettings};
 
@@ -44,11 +45,13 @@ impl StoreClient {
     ///
     /// # Errors
     /// A file cannot be read, the URL is invalid, or the transport is not compiled in.
-    pub fn new(settings: &InfluxSettings) -> Result<Self, String> {
+    pub fn new(settings: &InfluxSettings, files: &LoadedFiles) -> Result<Self, String> {
         match settings.transport {
-            HttpTransport::Reqwest => Ok(StoreClient::Reqwest(Box::new(build_client(settings)?))),
+            HttpTransport::Reqwest => Ok(StoreClient::Reqwest(Box::new(build_client(settings, files)?))),
             #[cfg(feature = "influxdb2")]
-            HttpTransport::Influxdb2 => Ok(StoreClient::Influxdb2(Box::new(super::by_crate::Client::new(settings)?))),
+            HttpTransport::Influxdb2 => {
+                Ok(StoreClient::Influxdb2(Box::new(super::by_crate::Client::new(settings, files)?)))
+            }
             #[cfg(not(feature = "influxdb2"))]
             HttpTransport::Influxdb2 => Err("this build is without the influxdb2 transport".to_string()),
         }
@@ -78,8 +81,8 @@ impl StoreClient {
     }
 }
 
-fn build_client(settings: &InfluxSettings) -> Result<ReqwestClient, String> {
-    let client = http::client(&settings.url, settings.timeout_ms, settings.ca_file.as_deref())?;
+fn build_client(settings: &InfluxSettings, files: &LoadedFiles) -> Result<ReqwestClient, String> {
+    let client = http::client(&settings.url, settings.timeout_ms, settings.ca_file.as_deref(), files)?;
     let base = settings.url.trim_end_matches('/');
     let (path, mut query) = match settings.api {
         Api::V2 => ("/api/v2/write", vec![("org", settings.org.as_str()), ("bucket", &settings.bucket)]),
@@ -92,11 +95,13 @@ fn build_client(settings: &InfluxSettings) -> Result<ReqwestClient, String> {
     query.retain(|(_, value)| !value.is_empty());
     let url = reqwest::Url::parse_with_params(&format!("{base}{path}"), query).map_err(|e| e.to_string())?;
     let login = match (settings.api, &settings.username) {
-        (Api::V2, _) => secret(settings.token.as_ref(), settings.token_file.as_ref())?
+        (Api::V2, _) => files
+            .secret(settings.token.as_ref(), settings.token_file.as_ref())?
             .map_or(HttpAuth::Anonymous, |token| HttpAuth::Token(format!("Token {token}"))),
         (Api::V1, None) => HttpAuth::Anonymous,
         (Api::V1, Some(user)) => {
-            let password = secret(settings.password.as_ref(), settings.password_file.as_ref())?.unwrap_or_default();
+            let password =
+                files.secret(settings.password.as_ref(), settings.password_file.as_ref())?.unwrap_or_default();
             HttpAuth::Password(user.clone(), password)
         }
     };
@@ -175,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_besides_the_body() {
-        let login = |s: &InfluxSettings| build_client(s).unwrap().auth;
+        let login = |s: &InfluxSettings| build_client(s, &LoadedFiles::default()).unwrap().auth;
         let v2 = InfluxSettings {
             org: "o".into(),
             bucket: "plant room".into(),
@@ -183,7 +188,7 @@ mod tests {
             ..InfluxSettings::plain("x", "http://h:1/insert/0/influx/", Api::V2)
         };
         assert_eq!(
-            build_client(&v2).unwrap().url.as_str(),
+            build_client(&v2, &LoadedFiles::default()).unwrap().url.as_str(),
             "http://h:1/insert/0/influx/api/v2/write?org=o&bucket=plant+room&precision=ms"
         );
         assert_eq!(login(&v2), HttpAuth::Token("Token t".into()));
@@ -192,11 +197,17 @@ mod tests {
             username: Some("u".into()),
             ..InfluxSettings::plain("x", "http://h", Api::V1)
         };
-        assert_eq!(build_client(&v1).unwrap().url.as_str(), "http://h/write?db=d&precision=ms");
+        assert_eq!(
+            build_client(&v1, &LoadedFiles::default()).unwrap().url.as_str(),
+            "http://h/write?db=d&precision=ms"
+        );
         assert_eq!(login(&v1), HttpAuth::Password("u".into(), String::new()));
         assert!(
-            build_client(&InfluxSettings { password: None, password_file: Some("/none".into()), ..v1 })
-                .is_err_and(|e| e.contains("/none"))
+            build_client(
+                &InfluxSettings { password: None, password_file: Some("/none".into()), ..v1 },
+                &LoadedFiles::default()
+            )
+            .is_err_and(|e| e.contains("/none"))
         );
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 
-use crate::http::{self, secret};
+use crate::http::files::{LoadedFiles, SYSTEM_CA};
 use crate::sink::mqtt::disconnect;
 use crate::sink::mqtt::negotiation::Offer;
 use crate::sink::mqtt::settings::{MqttSettings, Version};
@@ -114,28 +114,37 @@ impl Connection {
     ///
     /// # Errors
     /// The URL is invalid, or a file cannot be read.
-    pub fn new(settings: &MqttSettings, offer: Offer, client_id: &str, will: &MqttMessage) -> Result<Self, String> {
-        Self::open(settings, offer, client_id, Some(will))
+    pub fn new(
+        (settings, files): (&MqttSettings, &LoadedFiles),
+        offer: Offer,
+        client_id: &str,
+        will: &MqttMessage,
+    ) -> Result<Self, String> {
+        Self::open((settings, files), offer, client_id, Some(will))
     }
 
     /// As `new`, without a last will.
     ///
     /// # Errors
     /// The URL is invalid, or a file cannot be read.
-    pub fn without_will(settings: &MqttSettings, offer: Offer, client_id: &str) -> Result<Self, String> {
-        Self::open(settings, offer, client_id, None)
+    pub fn without_will(
+        (settings, files): (&MqttSettings, &LoadedFiles),
+        offer: Offer,
+        client_id: &str,
+    ) -> Result<Self, String> {
+        Self::open((settings, files), offer, client_id, None)
     }
 
     fn open(
-        settings: &MqttSettings,
+        (settings, files): (&MqttSettings, &LoadedFiles),
         offer: Offer,
         client_id: &str,
         will: Option<&MqttMessage>,
     ) -> Result<Self, String> {
         let address = settings.address()?;
         let keep_alive = Duration::from_secs(settings.keep_alive_s);
-        let password = secret(settings.password.as_ref(), settings.password_file.as_ref())?;
-        let transport = if address.tls { Transport::Tls(tls(settings)?) } else { Transport::Tcp };
+        let password = files.secret(settings.password.as_ref(), settings.password_file.as_ref())?;
+        let transport = if address.tls { Transport::Tls(tls(settings, files)?) } else { Transport::Tcp };
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         network.set_connection_timeout(5);
@@ -333,10 +342,10 @@ fn event_from_v5(event: rumqttc::v5::Event) -> MqttEvent {
     }
 }
 
-fn tls(settings: &MqttSettings) -> Result<TlsConfiguration, String> {
-    let ca = http::read_file(settings.ca_file.as_deref().unwrap_or(http::SYSTEM_CA))?;
+fn tls(settings: &MqttSettings, files: &LoadedFiles) -> Result<TlsConfiguration, String> {
+    let ca = files.bytes(settings.ca_file.as_deref().unwrap_or(SYSTEM_CA))?.to_vec();
     let client_auth = match (&settings.cert_file, &settings.key_file) {
-        (Some(cert), Some(key)) => Some((http::read_file(cert)?, http::read_file(key)?)),
+        (Some(cert), Some(key)) => Some((files.bytes(cert)?.to_vec(), files.bytes(key)?.to_vec())),
         (None, None) => None,
         _ => return Err("cert_file and key_file belong together".to_string()),
     };

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::LogLimit;
+use crate::http::files::LoadedFiles;
 use crate::model::text::{REMARK, one_line};
 use crate::sink::SinkHealth;
 use crate::sink::mqtt::client::{Connection, Disconnect, DisconnectKind, MqttEvent, MqttMessage, ReceivedMessage};
@@ -59,6 +60,8 @@ pub struct CommandContext {
     pub on_listening: ListeningHandler,
     /// Health of the sink's own connection, which has precedence: a broker may limit the number of connections.
     pub outbox_health: Arc<SinkHealth>,
+    /// What was read of the files that the settings name.
+    pub files: LoadedFiles,
     /// Another client id than that of the running gateway, for a trial beside it.
     pub client_id: Option<String>,
 }
@@ -111,6 +114,7 @@ pub async fn run(settings: MqttSettings, context: CommandContext, stop: Cancella
         let taken_over = ended.kind == DisconnectKind::TakenOver;
         let pause_ms = pauses.next_pause_ms(ConnectionSummary { lasted_ms, has_acked: false, taken_over });
         (context.on_listening)(Err(ended.reason));
+        context.files.refresh().await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
@@ -130,7 +134,7 @@ async fn connection(
     let client_id = format!("{}-commands", settings.client_id(site));
     let head = format!("{}/{site}/command/", settings.prefix);
     let responses = format!("{}/{site}/response/", settings.prefix);
-    let mut connection = match Connection::without_will(settings, offers.now(), &client_id) {
+    let mut connection = match Connection::without_will((settings, &context.files), offers.now(), &client_id) {
         Ok(connection) => connection,
         Err(error) => return Some(Disconnect::broke(error)),
     };

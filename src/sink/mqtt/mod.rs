@@ -17,11 +17,11 @@ pub mod payload;
 pub mod probe;
 pub mod reconnect;
 mod rejection;
+mod retained_file;
 pub mod settings;
 pub mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, LogLimit};
+use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::Cursor;
@@ -39,6 +40,7 @@ use crate::sink::mqtt::culprit::Trial;
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
 use crate::sink::mqtt::reconnect::{Backoff, ConnectionSummary};
 use crate::sink::mqtt::rejection::PendingRejection;
+use crate::sink::mqtt::retained_file::RetainedFile;
 use crate::sink::mqtt::settings::MqttSettings;
 use crate::sink::mqtt::window::{InflightWindow, PayloadRef};
 use crate::sink::refusals::Refusals;
@@ -65,15 +67,19 @@ pub struct MqttContext {
     pub health: Arc<SinkHealth>,
     /// Messages that the broker rejected for good.
     pub dead_letters: DeadLetters,
-    /// File with the topics that are retained on the broker, so that topics no longer configured can be cleared.
-    pub retained_file: PathBuf,
+    /// What was read of the files that the settings name.
+    pub files: LoadedFiles,
+    /// The topics that are retained on the broker.
+    pub retained_file: RetainedFile,
 }
 
 impl MqttContext {
-    pub fn new(settings: MqttSettings, sink_context: SinkContext) -> Self {
+    /// Reads the file of retained topics.
+    pub async fn new(settings: MqttSettings, sink_context: SinkContext) -> Self {
         let retained_file = state_file(&sink_context.state_dir, "retained", &settings.name, "txt");
-        let SinkContext { site, journal, retained_topics: states, clock, health, dead_letters, .. } = sink_context;
-        Self { settings, site, journal, retained_topics: states, clock, health, dead_letters, retained_file }
+        let retained_file = RetainedFile::load(retained_file).await;
+        let SinkContext { site, journal, retained_topics, clock, health, dead_letters, files, .. } = sink_context;
+        Self { settings, site, journal, retained_topics, clock, health, dead_letters, files, retained_file }
     }
 }
 
@@ -156,6 +162,8 @@ pub async fn run(context: MqttContext, stop: CancellationToken) {
             .has_client_id_conflict
             .store(taken_over && pauses.short_connections() >= 2, Ordering::Relaxed);
         sink.handle_disconnect(&ended, pauses.short_connections());
+        // A password or certificate may have been mended or renewed since.
+        sink.context.files.refresh().await;
         let jitter = sink.context.clock.mono_us() % (pause_ms / 2);
         tokio::select! {
             () = stop.cancelled() => {}
@@ -215,7 +223,8 @@ impl MqttSink {
     async fn connection(&mut self, stop: &CancellationToken) -> Option<Disconnect> {
         let client_id = self.context.settings.client_id(&self.context.site);
         let will = self.offline_message("connection lost");
-        let mut connection = match Connection::new(&self.context.settings, self.offers.now(), &client_id, &will) {
+        let settings = (&self.context.settings, &self.context.files);
+        let mut connection = match Connection::new(settings, self.offers.now(), &client_id, &will) {
             Ok(connection) => connection,
             Err(error) => return Some(Disconnect::broke(error)),
         };
@@ -289,7 +298,7 @@ impl MqttSink {
         self.max_packet = self.context.settings.max_packet_bytes.min(most);
         self.connected = true;
         (self.accepted_us, self.has_acked) = (self.context.clock.mono_us(), false);
-        self.sent_states = self.load_retained_topics();
+        self.sent_states = self.context.retained_file.topics();
         self.states_changed = true;
         self.rejected_states.clear();
         self.queue_dead_letters();
@@ -352,7 +361,7 @@ impl MqttSink {
             Some(PayloadRef::State { subtopic: below, clears: true }) if is_delivered => {
                 // The topic is forgotten only after the broker has confirmed the clearing.
                 self.sent_states.remove(below);
-                self.save_retained_topics();
+                self.context.retained_file.set(self.sent_states.keys());
             }
             Some(PayloadRef::DeadLetter(n)) => {
                 if let Some(record) = self.resends.get_mut(*n) {

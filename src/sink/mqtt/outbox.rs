@@ -1,6 +1,6 @@
 //! Chooses what is sent next: retries and dead letters, changed states, then readings in the journal's order.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,7 +11,6 @@ use crate::sink::mqtt::rejection::{PendingRejection, RejectionCause};
 use crate::sink::mqtt::window::PayloadRef;
 use crate::sink::mqtt::{MqttSink, Outgoing, cursor_name};
 use crate::sink::refusals::Admission;
-use crate::store::atomic_file;
 
 /// Placeholder for the content of a retained topic whose clearing is in flight.
 const CLEARING: &str = "(clearing)";
@@ -237,7 +236,7 @@ impl MqttSink {
         first.append(&mut self.queue);
         (self.queue, self.sent_states) = (first, sent_states);
         if topics_changed {
-            self.save_retained_topics();
+            self.context.retained_file.set(self.sent_states.keys());
         }
     }
 
@@ -254,19 +253,6 @@ impl MqttSink {
             let Some(record) = record else { continue };
             let message = MqttMessage { topic: record.topic.clone(), retain: false, payload: record.payload.clone() };
             self.queue.push_back(Outgoing { message, payload_ref: PayloadRef::DeadLetter(n), window_id: None });
-        }
-    }
-
-    /// Topics that an earlier run or connection has retained on this broker, with unknown content, so that each is sent or cleared.
-    pub(super) fn load_retained_topics(&self) -> BTreeMap<String, String> {
-        let text = std::fs::read_to_string(&self.context.retained_file).unwrap_or_default();
-        text.lines().filter(|l| !l.is_empty()).map(|l| (l.to_string(), String::new())).collect()
-    }
-
-    pub(super) fn save_retained_topics(&self) {
-        let text: String = self.sent_states.keys().map(|t| format!("{t}\n")).collect();
-        if let Err(error) = atomic_file::replace(&self.context.retained_file, text.as_bytes()) {
-            tracing::warn!(file = %self.context.retained_file.display(), %error, "cannot remember which topics are retained");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::http::files::LoadedFiles;
+use crate::sink::kinds::SinkKind as _;
 use crate::sink::mqtt::client::{Connection, DisconnectKind, MqttEvent, MqttMessage};
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
 use crate::sink::mqtt::settings::MqttSettings;
@@ -23,10 +25,11 @@ pub async fn probe(settings: &MqttSettings, site: &str) -> Vec<(String, Result<S
 async fn connect(settings: &MqttSettings, site: &str, out: &mut Vec<(String, Result<String, String>)>) {
     // With the daemon's own client id, each connection would end the other.
     let client_id = format!("{}-check", settings.client_id(site));
+    let files = LoadedFiles::load(settings.files()).await;
     let mut offers = Offers::new(settings);
     let mut last = String::new();
     for _ in 0..TRIES {
-        let mut connection = match Connection::without_will(settings, offers.now(), &client_id) {
+        let mut connection = match Connection::without_will((settings, &files), offers.now(), &client_id) {
             Ok(connection) => connection,
             Err(why) => return out.push(("connect".to_string(), Err(why))),
         };

@@ -197,7 +197,10 @@ impl SinkKind for MqttSettings {
         let certificate =
             certificate.map(|(path, key)| NamedFile { key: "cert_file", path, kind: FileKind::Certificate(key) });
         let secret = NamedFile::secret("password_file", self.password_file.as_ref());
-        [NamedFile::ca_certificates(self.ca_file.as_ref()), certificate, secret].into_iter().flatten().collect()
+        [NamedFile::ca_certificates(self.ca_file.as_ref(), self.address().is_ok_and(|a| a.tls)), certificate, secret]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn problems(&self) -> Vec<SettingsProblem> {
@@ -277,7 +280,8 @@ impl SinkKind for MqttSettings {
     }
 
     fn run(&self, context: SinkContext, stop: CancellationToken) -> SinkFuture<'static, ()> {
-        Box::pin(mqtt::run(mqtt::MqttContext::new(self.clone(), context), stop))
+        let settings = self.clone();
+        Box::pin(async move { mqtt::run(mqtt::MqttContext::new(settings, context).await, stop).await })
     }
 
     fn listen(&self, context: CommandContext, stop: CancellationToken) -> Option<SinkFuture<'static, ()>> {
