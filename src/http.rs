@@ -2,10 +2,12 @@
 //!
 //! No proxy is used and no redirect is followed.
 
+pub mod error;
 pub mod files;
 
 use std::time::Duration;
 
+use crate::http::error::HttpError;
 use crate::http::files::{LoadedFiles, SYSTEM_CA};
 
 /// Upper bound of the connect timeout, which is never longer than the request's.
@@ -38,7 +40,7 @@ pub fn client(
     timeout_ms: u64,
     ca_file: Option<&str>,
     files: &LoadedFiles,
-) -> Result<reqwest::Client, String> {
+) -> Result<reqwest::Client, HttpError> {
     let builder = reqwest::Client::builder()
         .timeout(Duration::from_millis(timeout_ms))
         .connect_timeout(Duration::from_millis(timeout_ms.min(CONNECT_MS)))
@@ -47,7 +49,7 @@ pub fn client(
         .no_proxy()
         .user_agent(concat!("plantroom/", env!("CARGO_PKG_VERSION")));
     let builder = builder.tls_backend_preconfigured(tls(is_tls(url), ca_file, files)?);
-    builder.build().map_err(|e| error_text(&e))
+    builder.build().map_err(|e| HttpError::Client(error_text(&e)))
 }
 
 /// Whether the address is reached by TLS.
@@ -55,7 +57,7 @@ pub fn is_tls(url: &str) -> bool {
     url.starts_with("https://")
 }
 
-fn tls(is_needed: bool, ca_file: Option<&str>, files: &LoadedFiles) -> Result<rustls::ClientConfig, String> {
+fn tls(is_needed: bool, ca_file: Option<&str>, files: &LoadedFiles) -> Result<rustls::ClientConfig, HttpError> {
     let mut roots = rustls::RootCertStore::empty();
     if !is_needed {
         // Plain HTTP needs no trusted authority, so the CA file need not exist.
@@ -63,7 +65,7 @@ fn tls(is_needed: bool, ca_file: Option<&str>, files: &LoadedFiles) -> Result<ru
     }
     let (added, _) = roots.add_parsable_certificates(files.ca_certificates(ca_file)?);
     if added == 0 {
-        return Err(format!("{} holds no certificate", ca_file.unwrap_or(SYSTEM_CA)));
+        return Err(HttpError::NoCertificate { path: ca_file.unwrap_or(SYSTEM_CA).to_string() });
     }
     Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }

@@ -147,7 +147,7 @@ impl RuleBuilder<'_> {
     }
 
     pub(super) fn limit(&self, limit: &Limit) -> Result<f64, Missing> {
-        limit.resolve(self.subject.parameters, self.index).map_err(|name| vec![format!("number {name}")])
+        limit.resolve(self.subject.parameters, self.index).map_err(|missing| vec![missing.to_string()])
     }
 
     /// The steps whose limits can be resolved.

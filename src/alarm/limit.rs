@@ -10,18 +10,23 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use crate::alarm::settings::Limit;
 
+/// The device lacks a number that a limit names.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("number {0}")]
+pub struct MissingParameter(pub String);
+
 impl Limit {
     /// The limit for a device with these parameters.
     ///
     /// # Errors
     /// The name of the parameter that the device lacks.
-    pub fn resolve(&self, parameters: &BTreeMap<String, f64>, index: Option<u32>) -> Result<f64, String> {
+    pub fn resolve(&self, parameters: &BTreeMap<String, f64>, index: Option<u32>) -> Result<f64, MissingParameter> {
         let Some(name) = &self.number else { return Ok(self.or.unwrap_or(0.0)) };
         let name = index.map_or_else(|| name.clone(), |n| name.replace("{n}", &n.to_string()));
         match (parameters.get(&name), self.or) {
             (Some(number), _) => Ok(number * self.times + self.plus),
             (None, Some(or)) => Ok(or),
-            (None, None) => Err(name),
+            (None, None) => Err(MissingParameter(name)),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::alarm::{AlarmOutput, Alarms};
 use crate::model::actor::{Actor, Proof};
 use crate::model::alarm::{AlarmEvent, AlarmEventKind};
 use crate::model::command::{AlarmAction, Inject};
+use crate::model::failure::Refusal;
 use crate::model::point::LocalizedText;
 use crate::model::problem::unknown;
 use crate::model::text::{KEY, REMARK, one_line};
@@ -77,7 +78,13 @@ impl Alarms {
     ///
     /// # Errors
     /// No alarm reads this point, or the trial is longer than [`TRIAL_MAX_MS`].
-    pub fn inject(&mut self, inject: &Inject, actor: &Actor, now: Now, out: &mut AlarmOutput) -> Result<usize, String> {
+    pub fn inject(
+        &mut self,
+        inject: &Inject,
+        actor: &Actor,
+        now: Now,
+        out: &mut AlarmOutput,
+    ) -> Result<usize, Refusal> {
         let is_it = |input: &ConditionInput| *input.device == *inject.device && *input.point == *inject.point;
         let mut is_read = false;
         let mut known: Vec<String> = Vec::new();
@@ -96,10 +103,12 @@ impl Alarms {
             known.sort();
             known.dedup();
             let hint = crate::model::problem::did_you_mean(&inject.point, known.iter().map(String::as_str));
-            return Err(format!("no alarm looks at `{}` of `{}`; {hint}", inject.point, inject.device));
+            let what = format!("no alarm looks at `{}` of `{}`; {hint}", inject.point, inject.device);
+            return Err(Refusal::bad_input(what));
         }
         if inject.for_ms > TRIAL_MAX_MS {
-            return Err(format!("a trial lasts at most {}", HumanDuration(TRIAL_MAX_MS).text()));
+            let what = format!("a trial lasts at most {}", HumanDuration(TRIAL_MAX_MS).text());
+            return Err(Refusal::bad_input(what));
         }
         let slot = self.latest.slot(&inject.device, &inject.point);
         self.injected.put(slot, Value::F64(inject.value), now.mono.plus(inject.for_ms));

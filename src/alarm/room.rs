@@ -11,6 +11,7 @@ use crate::model::alarm::{AlarmEvent, AlarmSummaries, AlarmSummary};
 use crate::model::command::{AlarmAction, Command, Operation};
 use crate::model::directory::Directory;
 use crate::model::effects::{Effects, Keep, LogEvent};
+use crate::model::failure::Refusal;
 use crate::model::page::is_test;
 use crate::model::point::LocalizedText;
 use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Snapshot, Start, kept_value};
@@ -122,18 +123,16 @@ impl Room for AlarmRoom {
 }
 
 impl AlarmRoom {
-    fn command(&mut self, command: &Command, now: Now, out: &mut AlarmOutput) -> Option<LocalizedText> {
+    fn command(&mut self, command: &Command, now: Now, out: &mut AlarmOutput) -> Option<Refusal> {
         match &command.operation {
             Operation::Alarm { .. } => self.apply(std::slice::from_ref(command), now, out),
-            Operation::Inject(inject) => {
-                self.alarms.inject(inject, &command.actor, now, out).err().map(LocalizedText::from)
-            }
+            Operation::Inject(inject) => self.alarms.inject(inject, &command.actor, now, out).err(),
             _ => None,
         }
     }
 
     /// Carries out each action on each alarm; why not, if none of them could be done.
-    fn apply(&mut self, commands: &[Command], now: Now, out: &mut AlarmOutput) -> Option<LocalizedText> {
+    fn apply(&mut self, commands: &[Command], now: Now, out: &mut AlarmOutput) -> Option<Refusal> {
         let (mut is_any, mut refused) = (false, None);
         for command in commands {
             let Operation::Alarm { keys, action } = &command.operation else { continue };
@@ -144,7 +143,7 @@ impl AlarmRoom {
                 }
             }
         }
-        refused.filter(|_| !is_any)
+        refused.filter(|_| !is_any).map(Refusal::from)
     }
 
     fn apply_one(

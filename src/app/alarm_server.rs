@@ -6,7 +6,7 @@ use crate::app::shared::Shared;
 use crate::app::{alarm_page, control_handlers, outbox};
 use crate::model::actor::{Actor, ActorKind, Proof, Role, Via};
 use crate::model::command::{AlarmAction, Command, Operation, PageReply, Reply};
-use crate::model::point::LocalizedText;
+use crate::model::failure::{FailureKind, Refusal};
 use crate::model::room::Input;
 use crate::model::text::{KEY, REMARK, one_line};
 use crate::sink::mqtt::commands::{CommandHandler, CommandRequest};
@@ -49,9 +49,10 @@ fn reply(shared: &Arc<Shared>, token: &str, form: &PageForm, via: Via) -> Comman
     let note = one_line(&form.note, REMARK);
     let (is_single, needs_confirmation) = (form.is_single, form.is_button);
     let shared = Arc::clone(shared);
+    let bad = |zh: &str, en: &str| Refusal::new(FailureKind::BadInput, zh, en);
     Box::pin(async move {
-        let page = page.ok_or_else(|| LocalizedText::both("链接不正确", "that is no page of ours"))?;
-        let reply = wanted.ok_or_else(|| LocalizedText::both("不认识这个操作", "there is no such answer"))?;
+        let page = page.ok_or_else(|| bad("链接不正确", "that is no page of ours"))?;
+        let reply = wanted.ok_or_else(|| bad("不认识这个操作", "there is no such answer"))?;
         tracing::info!(page, ?reply, via = %actor.via, "a page is answered");
         let reply = PageReply { is_single, needs_confirmation, ..PageReply::new(page, reply) };
         let command = Command { actor, note, operation: Operation::Reply(reply) };
@@ -78,7 +79,7 @@ fn act(shared: &Arc<Shared>, is_there: bool, key: &str, actor: Actor, note: &str
 pub fn mqtt_command_handler(shared: &Arc<Shared>, sink: &str) -> CommandHandler {
     let (shared, via) = (Arc::clone(shared), Via::Mqtt(sink.to_string()));
     Arc::new(move |request: CommandRequest| {
-        let done = if request.token.is_empty() {
+        if request.token.is_empty() {
             let (id, kind, role) = (one_line(&request.actor, REMARK), ActorKind::Person, Role::Technician);
             let actor = Actor { id, kind, role, via: via.clone(), proof: Proof::Claimed };
             act(&shared, request.is_arrival, &request.alarm, actor, &request.note)
@@ -86,7 +87,6 @@ pub fn mqtt_command_handler(shared: &Arc<Shared>, sink: &str) -> CommandHandler 
             let action = if request.is_arrival { "arrive" } else { "acknowledge" };
             let form = PageForm { action: action.to_string(), ..PageForm::default() };
             reply(&shared, &request.token, &form, via.clone())
-        };
-        Box::pin(async move { done.await.map_err(String::from) })
+        }
     })
 }

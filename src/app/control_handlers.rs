@@ -8,12 +8,14 @@ use tokio::sync::oneshot;
 use crate::alarm::life::Alarm;
 use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::app::device_read::read;
+use crate::app::error::AppError;
 use crate::app::shared::{Shared, lock};
 use crate::app::{outbox, status};
-use crate::control::{Caller, ControlAnswer, ControlRequest, DENIED, DeadLetterAction, Handler};
+use crate::control::{Caller, ControlAnswer, ControlRequest, DeadLetterAction, Handler};
 use crate::link::settings::LinkTransport;
 use crate::model::actor::Actor;
 use crate::model::command::{AlarmAction, Command, GatewayOperation, Inject, Operation};
+use crate::model::failure::FailureKind;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange, RegisterType};
@@ -23,6 +25,7 @@ use crate::model::time::UnixMillis;
 use crate::poll::{BusConfig, ReadRequest};
 use crate::sink::dead_letters::DeadLetter;
 use crate::sink::dead_letters::DeadLetters;
+use crate::sink::error::SinkError;
 use crate::sink::resend::ResendRange;
 
 /// A link that a gateway holds.
@@ -73,7 +76,8 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
         ControlRequest::Explain { key } => json(&shared.engine().explain(&key, shared.clock.now())?),
         ControlRequest::Registers { link, unit, function, first, count, timeout_ms, pause_ms } => {
             permit(shared, actor, GatewayOperation::ReadRegisters).await?;
-            let area = RegisterType::of(function).ok_or_else(|| format!("function {function} does not read"))?;
+            let area = RegisterType::of(function)
+                .ok_or_else(|| AppError::BadRequest(format!("function {function} does not read")))?;
             let span = RegisterRange { register_type: area, address: first, count };
             let read = between_cycles(shared, &link, unit, span, Some(timeout_ms), pause_ms).await;
             json(&read.map(|words| words.words))
@@ -81,8 +85,8 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
         ControlRequest::Reload => {
             permit(shared, actor.clone(), GatewayOperation::Reload).await?;
             let (reply, answer) = oneshot::channel();
-            shared.process.reloads.send((actor, reply)).await.map_err(|_| "the gateway is stopping".to_string())?;
-            let said = answer.await.map_err(|_| "the gateway is stopping".to_string())??;
+            shared.process.reloads.send((actor, reply)).await.map_err(|_| AppError::Stopping)?;
+            let said = answer.await.map_err(|_| AppError::Stopping)??;
             json(&said)
         }
         ControlRequest::DeadLetters { sink, action } => {
@@ -124,14 +128,14 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
 }
 
 fn json(value: &impl Serialize) -> ControlAnswer {
-    serde_json::to_value(value).map_err(|e| e.to_string())
+    Ok(serde_json::to_value(value).map_err(|_| AppError::Inside)?)
 }
 
 /// Somebody at the box wants something done: authorised, decided and recorded by the engine.
 ///
 /// # Errors
 /// It was refused, in words; where a right is missing with how to obtain it.
-async fn command(shared: &Shared, actor: Actor, note: String, operation: Operation) -> Result<(), String> {
+async fn command(shared: &Shared, actor: Actor, note: String, operation: Operation) -> Result<(), AppError> {
     let command = Command { actor, note, operation };
     let done = outbox::step_and_commit(shared, Input::Command(&command)).await;
     // Reading registers is no change, and a scan does it hundreds of times.
@@ -139,18 +143,17 @@ async fn command(shared: &Shared, actor: Actor, note: String, operation: Operati
         let Command { actor, operation, .. } = &command;
         tracing::info!(by = actor.id, via = %actor.via, ?operation, "a command");
     }
-    done.map_err(|refused| {
-        let name = &command.actor.id;
-        if refused.en.starts_with(DENIED) {
-            format!("{}: sudo, or `writers = [\"{name}\"]` of [control]", refused.en)
-        } else {
-            refused.en
+    done.map_err(|mut refused| {
+        if refused.kind == FailureKind::NotPermitted {
+            let help = format!(": sudo, or `writers = [\"{}\"]` of [control]", command.actor.id);
+            refused.text.en.push_str(&help);
         }
+        refused.into()
     })
 }
 
 /// Whether somebody may do something with the gateway itself; recorded if so.
-async fn permit(shared: &Shared, actor: Actor, operation: GatewayOperation) -> Result<(), String> {
+async fn permit(shared: &Shared, actor: Actor, operation: GatewayOperation) -> Result<(), AppError> {
     command(shared, actor, String::new(), Operation::Gateway(operation)).await
 }
 
@@ -158,7 +161,8 @@ async fn permit(shared: &Shared, actor: Actor, operation: GatewayOperation) -> R
 async fn about_alarms(shared: &Shared, request: ControlRequest, actor: Actor) -> ControlAnswer {
     match request {
         ControlRequest::Alarm { key, action, note } => {
-            let action = serde_json::from_value(action).map_err(|e| format!("no such action: {e}"))?;
+            let action =
+                serde_json::from_value(action).map_err(|e| AppError::BadRequest(format!("no such action: {e}")))?;
             command(shared, actor, note, Operation::Alarm { keys: vec![key.clone()], action }).await?;
             json(&alarm(shared, &key))
         }
@@ -173,7 +177,7 @@ async fn about_alarms(shared: &Shared, request: ControlRequest, actor: Actor) ->
         }
         ControlRequest::AddOverride { new_override } => {
             let NewOverride { rota, person, from, to } =
-                serde_json::from_value(new_override).map_err(|e| format!("no such time: {e}"))?;
+                serde_json::from_value(new_override).map_err(|e| AppError::BadRequest(format!("no such time: {e}")))?;
             json(&command(shared, actor, String::new(), Operation::AddOverride { rota, person, from, to }).await?)
         }
         ControlRequest::RemoveOverride { number } => {
@@ -187,7 +191,7 @@ async fn about_alarms(shared: &Shared, request: ControlRequest, actor: Actor) ->
             command(shared, actor, String::new(), Operation::Inject(inject)).await?;
             json(&alarms(shared, false))
         }
-        _ => Err("that is not about alarms".to_string()),
+        _ => Err(AppError::BadRequest("that is not about alarms".to_string()).into()),
     }
 }
 
@@ -207,7 +211,7 @@ async fn announce_test(
     for_ms: u64,
     tester: &str,
     actor: Actor,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, AppError> {
     // With no keys nothing happens: whoever may not do it is told so before names are.
     let probe = Operation::Alarm { keys: Vec::new(), action: AlarmAction::AnnounceTest { for_ms } };
     command(shared, actor.clone(), String::new(), probe).await?;
@@ -226,7 +230,7 @@ async fn announce_test(
     };
     if keys.is_empty() {
         let hint = crate::model::problem::did_you_mean(device, known.iter().map(String::as_str));
-        return Err(format!("`{device}` has no alarm that a test run raises; {hint}"));
+        return Err(AppError::BadRequest(format!("`{device}` has no alarm that a test run raises; {hint}")));
     }
     let mut note = "announced test".to_string();
     let tester = one_line(tester, REMARK);
@@ -245,12 +249,12 @@ fn waiting(
     device: Option<&str>,
     area: Option<&str>,
     priority: Option<&str>,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, AppError> {
     let (engine, configuration) = (shared.engine(), shared.configuration());
     let know = |what: &str, name: Option<&str>, known: Vec<&str>| match name {
         Some(name) if !known.contains(&name) => {
             let hint = crate::model::problem::did_you_mean(name, known.iter().copied());
-            Err(format!("there is no {what} `{name}`; {hint}"))
+            Err(AppError::BadRequest(format!("there is no {what} `{name}`; {hint}")))
         }
         _ => Ok(()),
     };
@@ -339,28 +343,28 @@ async fn between_cycles(
 }
 
 /// Queues a range of the journal to be sent to a time-series store again.
-async fn resend(shared: &Shared, name: &str, from_ms: i64, to_ms: i64) -> Result<(), String> {
+async fn resend(shared: &Shared, name: &str, from_ms: i64, to_ms: i64) -> Result<(), AppError> {
     let resend = {
         let sinks = lock(&shared.adapters.sinks);
         let sink = find(&sinks, name)?;
         sink.settings.can_resend()?;
         sink.resend.clone()
     };
-    on_disk(move || resend.request(ResendRange { from_ms, to_ms })).await?
+    Ok(on_disk(move || resend.request(ResendRange { from_ms, to_ms })).await??)
 }
 
 /// Calls what waits for the disk on a thread that may.
-async fn on_disk<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(call).await.map_err(|_| "that failed inside: see the log".to_string())
+async fn on_disk<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, AppError> {
+    tokio::task::spawn_blocking(call).await.map_err(|_| AppError::Inside)
 }
 
 fn find<'a>(
     sinks: &'a [crate::app::shared::SinkHandle],
     name: &str,
-) -> Result<&'a crate::app::shared::SinkHandle, String> {
+) -> Result<&'a crate::app::shared::SinkHandle, AppError> {
     sinks.iter().find(|s| s.settings.name() == name).ok_or_else(|| {
         let known: Vec<&str> = sinks.iter().map(|s| s.settings.name()).collect();
-        format!("there is no sink `{name}` (there are: {})", known.join(", "))
+        AppError::BadRequest(format!("there is no sink `{name}` (there are: {})", known.join(", ")))
     })
 }
 
@@ -369,7 +373,7 @@ async fn set_aside(
     shared: &Shared,
     sink: Option<&str>,
     action: DeadLetterAction,
-) -> Result<Vec<DeadLetterList>, String> {
+) -> Result<Vec<DeadLetterList>, AppError> {
     let chosen: Vec<(String, DeadLetters)> = {
         let sinks = lock(&shared.adapters.sinks);
         let chosen = match sink {
@@ -386,7 +390,7 @@ async fn set_aside(
         };
         let records = if action == DeadLetterAction::List { dead_letters.list() } else { Vec::new() };
         done.map(|done| DeadLetterList { sink, affected: done, records })
-            .map_err(|e| format!("the file cannot be written: {e}"))
+            .map_err(|e| SinkError::File { path: "the file".to_string(), reason: e.to_string() }.into())
     };
     on_disk(move || chosen.into_iter().map(of).collect()).await?
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::error::AppError;
 use crate::config::Configuration;
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange};
@@ -46,20 +47,20 @@ pub async fn read<F>(
     device: &str,
     point: Option<&str>,
     ask: impl Fn(String, UnitConfig, RegisterRange) -> F,
-) -> Result<Vec<ReadRow>, String>
+) -> Result<Vec<ReadRow>, AppError>
 where
     F: Future<Output = Result<RegisterBlock, Cause>>,
 {
     let devices = &configuration.devices;
     let Some(d) = devices.get(device) else {
         let hint = crate::model::problem::did_you_mean(device, devices.keys().map(String::as_str));
-        return Err(format!("unknown device `{device}`; {hint}"));
+        return Err(AppError::BadRequest(format!("unknown device `{device}`; {hint}")));
     };
     if let Some(point) = point
         && !d.points.contains_key(point)
     {
         let hint = crate::model::problem::did_you_mean(point, d.points.keys().map(String::as_str));
-        return Err(format!("device `{device}` has no point `{point}`; {hint}"));
+        return Err(AppError::BadRequest(format!("device `{device}` has no point `{point}`; {hint}")));
     }
     let mut rows = Vec::new();
     let mut units: Vec<(&str, &UnitConfig)> = Vec::new();

@@ -17,6 +17,7 @@ use crate::model::effects::Keep;
 use crate::model::room::Input;
 use crate::model::stream::Source;
 use crate::model::time::{MonotonicMillis, UnixMillis};
+use crate::store::error::StoreError;
 use crate::store::event::Batch;
 
 /// Interval at which expired events are removed.
@@ -130,7 +131,7 @@ fn step(shared: &Shared) {
 #[derive(Default)]
 struct LastSnapshots {
     keep: Arc<Mutex<Vec<Keep>>>,
-    answer: Option<tokio::sync::oneshot::Receiver<Result<(), String>>>,
+    answer: Option<tokio::sync::oneshot::Receiver<Result<(), StoreError>>>,
 }
 
 /// Stores counts of rooms and the memory of conditions where they changed. The engine copies them; the store's thread encodes and compares.

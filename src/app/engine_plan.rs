@@ -65,7 +65,7 @@ fn directory(configuration: &Configuration) -> Directory {
 pub fn persisted(store: &Store) -> Persisted {
     let of = |room: &&str| {
         let kept = store.load_state(room).unwrap_or_else(|error| {
-            tracing::error!(room, error, "what the room kept cannot be read: it begins anew");
+            tracing::error!(room, %error, "what the room kept cannot be read: it begins anew");
             BTreeMap::new()
         });
         let kept = kept.into_iter().filter(|(key, _)| *room != OncallRoom::ID || key != SECRET);

@@ -12,6 +12,7 @@ pub mod crash_loop_guard;
 pub mod device_read;
 pub mod driver;
 pub mod engine_plan;
+pub mod error;
 pub mod file_modes;
 pub mod inbox;
 pub mod last_good;
@@ -34,6 +35,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::crash_loop_guard::CrashLoopGuard;
+use crate::app::error::AppError;
 use crate::app::inbox::Inbox;
 use crate::app::ordered_queue::OrderedQueue;
 use crate::app::outbox::OutboxEntry;
@@ -85,16 +87,17 @@ impl App {
     /// # Errors
     /// The state directory, the journal or the store cannot be opened.
     #[expect(clippy::disallowed_methods, reason = "at the start, before anything runs")]
-    pub fn start(configuration: Configuration, paths: &Paths) -> Result<App, String> {
+    pub fn start(configuration: Configuration, paths: &Paths) -> Result<App, AppError> {
         let fresh = !paths.state.exists();
         let made = std::fs::create_dir_all(&paths.state);
-        made.map_err(|e| format!("cannot make the state directory {}: {e}", paths.state.display()))?;
+        let state = || paths.state.display().to_string();
+        made.map_err(|e| AppError::StateDirectory { path: state(), reason: e.to_string() })?;
         let clock = Clock::new(&configuration.clock, UnixMillis(i64::MAX));
         let dir = paths.state.join(&configuration.journal.dir);
         file_modes::tighten(&paths.state, &dir, fresh);
         let boot = clock::boot_id();
         let opened = Journal::open(&dir, &configuration.journal, &clock, &boot);
-        let (journal, writer) = opened.map_err(|e| format!("cannot open the journal: {e}"))?;
+        let (journal, writer) = opened.map_err(AppError::Journal)?;
         clock.set_not_before(UnixMillis(journal.health().last_wall.load(Ordering::Relaxed)));
         if clock.is_trusted() {
             journal.set_date(clock.wall(), clock.mono());
@@ -336,7 +339,7 @@ fn open_rules(
     paths: &Paths,
     clock: &Clock,
     boot: &str,
-) -> Result<(Store, Engine, Arc<PageTokens>), String> {
+) -> Result<(Store, Engine, Arc<PageTokens>), AppError> {
     let (store, damage) = Store::open(&paths.state.join("store.db"), boot)?;
     if let Some(damage) = damage {
         tracing::error!("{damage}");

@@ -14,9 +14,10 @@ use crate::app::{asks, pages};
 use crate::model::actor::Actor;
 use crate::model::command::{Command, GatewayOperation, Operation};
 use crate::model::effects::{Decided, Effects};
-use crate::model::point::LocalizedText;
+use crate::model::failure::Refusal;
 use crate::model::room::Input;
 use crate::model::time::Now;
+use crate::store::error::StoreError;
 use crate::store::event::{Batch, EventRow};
 
 /// How long a decision waits for the disk.
@@ -91,7 +92,7 @@ pub fn apply(shared: &Shared, effects: Effects, now: Now) -> Option<oneshot::Rec
 ///
 /// # Errors
 /// A command was refused, in words.
-pub async fn step_and_commit(shared: &Shared, input: Input<'_>) -> Result<(), LocalizedText> {
+pub async fn step_and_commit(shared: &Shared, input: Input<'_>) -> Result<(), Refusal> {
     let (refused, committed) = {
         let mut engine = shared.engine();
         let now = shared.clock.now();
@@ -159,7 +160,7 @@ pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<OutboxEntr
 }
 
 /// The store's answer to a batch that it still has.
-type CommitAnswer = oneshot::Receiver<Result<(), String>>;
+type CommitAnswer = oneshot::Receiver<Result<(), StoreError>>;
 
 /// Batches that are not committed yet, in order.
 #[derive(Default)]
@@ -176,8 +177,8 @@ impl PendingCommits {
             let mut answer = answer.unwrap_or_else(|| shared.store.commit(batch.clone()));
             let (left, error) = match tokio::time::timeout(wait, &mut answer).await {
                 Ok(Ok(Ok(()))) => continue,
-                Ok(Ok(Err(error))) => (None, error),
-                Ok(Err(_)) => (None, "the store's thread is gone".to_string()),
+                Ok(Ok(Err(error))) => (None, error.to_string()),
+                Ok(Err(_)) => (None, StoreError::Ended.to_string()),
                 Err(_) => (Some(answer), "the disk takes too long".to_string()),
             };
             self.batches.push_front((batch, left));

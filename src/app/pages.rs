@@ -154,7 +154,7 @@ async fn handle_reply(shared: &Shared, channel: &str, reply: InboundReply) {
     let command = Command { actor, note: String::new(), operation: Operation::Reply(reply) };
     match outbox::step_and_commit(shared, Input::Command(&command)).await {
         Ok(()) => tracing::info!(channel, page, "a page is answered"),
-        Err(why) => tracing::info!(channel, page, why = why.en, "an answer that changes nothing"),
+        Err(why) => tracing::info!(channel, page, why = why.text.en, "an answer that changes nothing"),
     }
 }
 

@@ -20,22 +20,23 @@ pub struct ReplyReceiver {
     pub instead: String,
 }
 
-/// The last state that each receiver reported.
+/// Why each receiver that ever reported fails; none: it works.
 #[derive(Debug, Default)]
-pub struct ReplyReceivers(Mutex<BTreeMap<String, Result<(), String>>>);
+pub struct ReplyReceivers(Mutex<BTreeMap<String, Option<String>>>);
 
 impl ReplyReceivers {
     /// Records the state of a receiver; a change is logged.
-    pub fn set(&self, name: &str, says: Result<(), String>) {
-        let before = lock(&self.0).insert(name.to_string(), says.clone());
-        match (before, says) {
-            (Some(Err(_)), Ok(())) => {
+    pub fn set<E: std::error::Error>(&self, name: &str, says: Result<(), E>) {
+        let failed = says.err().map(|why| why.to_string());
+        let before = lock(&self.0).insert(name.to_string(), failed.clone());
+        match (before, failed) {
+            (Some(Some(_)), None) => {
                 if let Some(count) = LOG.allows(&format!("heard {name}")) {
                     tracing::info!(name, count, "answers can be heard again");
                 }
             }
-            (Some(Err(_)), Err(_)) | (_, Ok(())) => {}
-            (_, Err(why)) => {
+            (Some(Some(_)), Some(_)) | (_, None) => {}
+            (_, Some(why)) => {
                 if let Some(count) = LOG.allows(name) {
                     tracing::warn!(name, why, count, "answers cannot be heard: tried again");
                 }
@@ -58,11 +59,11 @@ pub fn list(shared: &Shared) -> Vec<ReplyReceiver> {
         lock(&shared.adapters.channels).iter().map(|c| c.settings.clone()).collect();
     let sinks = lock(&shared.adapters.sinks).iter().map(|s| of_sink(s.settings.name())).collect::<Vec<_>>();
     let is_there = |name: &str| sinks.iter().any(|s| s == name) || channels.iter().any(|c| c.id() == name);
-    let failed = |name: &str| said.get(name).is_some_and(Result::is_err);
+    let failed = |name: &str| said.get(name).is_some_and(Option::is_some);
     let has_link = !shared.configuration().oncall.settings.url.is_empty();
     let sms = channels.iter().find(|c| c.has_coded_replies() && !failed(c.id()));
-    let of = |(name, says): (&String, &Result<(), String>)| {
-        let failed = says.as_ref().err().cloned().unwrap_or_default();
+    let of = |(name, failed): (&String, &Option<String>)| {
+        let failed = failed.clone().unwrap_or_default();
         let instead = match sms {
             _ if failed.is_empty() => String::new(),
             _ if has_link => "the link in the message".to_string(),

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::crash_loop_guard::CrashLoopGuard;
+use crate::app::error::AppError;
 use crate::app::inbox::Inbox;
 use crate::app::ordered_queue::OrderedQueue;
 use crate::app::outbox::OutboxEntry;
@@ -96,7 +97,7 @@ pub struct ProcessState {
 }
 
 /// A request to reload: who asks; what was done goes back, or every problem, in words.
-pub type Reload = (Actor, oneshot::Sender<Result<Vec<String>, String>>);
+pub type Reload = (Actor, oneshot::Sender<Result<Vec<String>, AppError>>);
 
 pub struct BusHandle {
     pub config: Arc<BusConfig>,

@@ -9,6 +9,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::channel::error::ChannelError;
 use crate::channel::{BoxFuture, Channel, ChannelKind};
 use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
@@ -129,7 +130,7 @@ impl Email {
         Self { settings, files }
     }
 
-    fn tls(&self) -> Result<TlsParameters, String> {
+    fn tls(&self) -> Result<TlsParameters, ChannelError> {
         let mut builder = TlsParameters::builder(self.settings.host.clone()).certificate_store(CertificateStore::None);
         for certificate in self.files.ca_certificates(self.settings.ca_file.as_deref())? {
             // One certificate of the system's list that cannot be parsed does not invalidate the others.
@@ -137,10 +138,10 @@ impl Email {
                 builder = builder.add_root_certificate(certificate);
             }
         }
-        builder.build().map_err(|e| e.to_string())
+        builder.build().map_err(|e| ChannelError::Settings(e.to_string()))
     }
 
-    fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+    fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, ChannelError> {
         let s = &self.settings;
         let (port, tls) = match s.security {
             Security::Tls => (465, Tls::Wrapper(self.tls()?)),
@@ -159,18 +160,21 @@ impl Email {
     }
 
     /// Connects and logs in without sending a message.
-    async fn log_in(&self) -> Result<String, String> {
+    async fn log_in(&self) -> Result<String, ChannelError> {
         let transport = self.transport()?;
         match transport.test_connection().await {
             Ok(true) => Ok("the server lets us in".to_string()),
-            Ok(false) => Err("the server does not answer as a mail server does".to_string()),
-            Err(e) => Err(http::chain(&e)),
+            Ok(false) => Err(ChannelError::Service("the server does not answer as a mail server does".to_string())),
+            Err(e) => Err(ChannelError::Service(http::chain(&e))),
         }
     }
 
-    fn message(&self, notification: &Notification) -> Result<Message, String> {
-        let to = notification.address.parse().map_err(|e| format!("`{}` is no address: {e}", notification.address))?;
-        let from = self.settings.from.parse().map_err(|e| format!("`{}` is no address: {e}", self.settings.from))?;
+    fn message(&self, notification: &Notification) -> Result<Message, ChannelError> {
+        let mailbox = |text: &str| {
+            let no_address = |e| ChannelError::Address(format!("`{text}` is no address: {e}"));
+            text.parse::<lettre::message::Mailbox>().map_err(no_address)
+        };
+        let (to, from) = (mailbox(&notification.address)?, mailbox(&self.settings.from)?);
         let host = self.settings.from.rsplit_once('@').map_or("plantroom", |(_, h)| h.trim_end_matches('>'));
         Message::builder()
             .from(from)
@@ -179,10 +183,10 @@ impl Email {
             .message_id(Some(format!("<{}@{host}>", notification.id)))
             .header(ContentType::TEXT_PLAIN)
             .body(notification.text())
-            .map_err(|e| e.to_string())
+            .map_err(|e| ChannelError::Settings(e.to_string()))
     }
 
-    async fn try_once(&self, notification: &Notification) -> Result<DeliveryOutcome, String> {
+    async fn try_once(&self, notification: &Notification) -> Result<DeliveryOutcome, ChannelError> {
         let (transport, message) = (self.transport()?, self.message(notification)?);
         Ok(match tokio::time::timeout(TIMEOUT, transport.send(message)).await {
             Err(_) => DeliveryOutcome::Unknown { reason: "no answer in time".to_string() },
@@ -204,13 +208,15 @@ impl Email {
 }
 
 impl Channel for Email {
-    fn probe(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+    fn probe(&self) -> BoxFuture<'_, Option<Result<String, ChannelError>>> {
         Box::pin(async { Some(self.log_in().await) })
     }
 
     fn send<'a>(&'a self, notification: &'a Notification, _: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(async move {
-            self.try_once(notification).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why })
+            self.try_once(notification)
+                .await
+                .unwrap_or_else(|error| DeliveryOutcome::Rejected { reason: error.to_string() })
         })
     }
 }

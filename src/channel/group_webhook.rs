@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::channel::error::ChannelError;
 use crate::channel::{
     BoxFuture, Channel, ChannelKind, HttpAnswer, address_problems, hmac, outcome_by_status, send_request,
 };
@@ -181,7 +182,7 @@ impl GroupWebhook {
         }
     }
 
-    fn url(&self, key: &str, secret: Option<&str>, now: UnixMillis) -> Result<reqwest::Url, String> {
+    fn url(&self, key: &str, secret: Option<&str>, now: UnixMillis) -> Result<reqwest::Url, ChannelError> {
         let own = self.settings.url.trim_end_matches('/');
         let base = |vendor: &'static str| if own.is_empty() { vendor } else { own }.to_string();
         let ms = now.0.to_string();
@@ -206,10 +207,10 @@ impl GroupWebhook {
         } else {
             reqwest::Url::parse_with_params(&address, &query)
         };
-        parsed.map_err(|e| e.to_string())
+        parsed.map_err(|e| ChannelError::Address(e.to_string()))
     }
 
-    async fn send_now(&self, notification: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, String> {
+    async fn send_now(&self, notification: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, ChannelError> {
         let s = &self.settings;
         let key = self.files.secret(s.key.as_ref(), s.key_file.as_ref())?.unwrap_or_default();
         let secret = self.files.secret(s.secret.as_ref(), s.secret_file.as_ref())?;
@@ -270,7 +271,9 @@ pub fn outcome_of(vendor: GroupWebhookVendor, answer: &HttpAnswer) -> DeliveryOu
 impl Channel for GroupWebhook {
     fn send<'a>(&'a self, notification: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(async move {
-            self.send_now(notification, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why })
+            self.send_now(notification, now)
+                .await
+                .unwrap_or_else(|error| DeliveryOutcome::Rejected { reason: error.to_string() })
         })
     }
 }

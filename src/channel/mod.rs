@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod email;
+pub mod error;
 pub mod group_webhook;
 pub mod kinds;
 pub mod modem;
@@ -20,7 +21,9 @@ use std::sync::Arc;
 
 use reqwest::header::DATE;
 
+use crate::channel::error::ChannelError;
 use crate::http;
+use crate::http::error::HttpError;
 use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
 use crate::model::settings::SettingsProblem;
@@ -39,7 +42,7 @@ fn named_files(secrets: &[(&'static str, &Option<String>)], ca_file: Option<&Str
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InboundReply {
     /// Whether replies can be received, or why not; reported at every attempt to connect or poll.
-    Listening(Result<(), String>),
+    Listening(Result<(), ChannelError>),
     /// A reply that carries the token of a page; the token proves that the sender was paged.
     Token {
         /// The token, followed by `arrive` if it is more than an acknowledgement.
@@ -63,7 +66,7 @@ pub trait Channel: Send + Sync {
     fn send<'a>(&'a self, notification: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome>;
 
     /// Checks whether delivery would work, without sending a message to anybody; `None` if the channel cannot check that.
-    fn probe(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+    fn probe(&self) -> BoxFuture<'_, Option<Result<String, ChannelError>>> {
         Box::pin(async { None })
     }
 
@@ -188,7 +191,7 @@ fn cached_client<'a>(
     url: &str,
     ca_file: Option<&str>,
     files: &LoadedFiles,
-) -> Result<&'a reqwest::Client, String> {
+) -> Result<&'a reqwest::Client, HttpError> {
     if let Some(client) = cell.get() {
         return Ok(client);
     }

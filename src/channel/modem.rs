@@ -18,21 +18,17 @@ const QUICK: Duration = Duration::from_millis(20);
 const ANSWER_MAX: usize = 65_536;
 
 /// Why a modem operation failed; the variants differ in whether a message may have been sent.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModemError {
     /// There is no modem, or it does not respond. Nothing was sent.
+    #[error("the modem does not answer: {0}")]
     Away(String),
     /// The modem returned an error. Nothing was sent.
+    #[error("the modem does not answer: {0}")]
     Refused(String),
     /// The modem stopped responding in the middle of a command. A message may have been sent.
+    #[error("the modem does not answer: {0}")]
     Silent(String),
-}
-
-impl std::fmt::Display for ModemError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (ModemError::Away(why) | ModemError::Refused(why) | ModemError::Silent(why)) = self;
-        write!(f, "the modem does not answer: {why}")
-    }
 }
 
 /// An open serial port with a responding modem.

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::channel::error::ChannelError;
 use crate::channel::{
     BoxFuture, Channel, ChannelKind, InboundReply, ReplyHandler, TIMEOUT_MS, address_problems, outcome_by_status,
     send_request,
@@ -113,7 +114,12 @@ impl Ntfy {
         Self { settings, client: OnceLock::new(), files, is_reply_topic_down: AtomicBool::new(false) }
     }
 
-    fn request(&self, timeout_ms: u64, post: Option<&Value>, path: &str) -> Result<reqwest::RequestBuilder, String> {
+    fn request(
+        &self,
+        timeout_ms: u64,
+        post: Option<&Value>,
+        path: &str,
+    ) -> Result<reqwest::RequestBuilder, ChannelError> {
         let s = &self.settings;
         let client = super::cached_client(&self.client, &s.url, s.ca_file.as_deref(), &self.files)?;
         let token = self.files.secret(s.token.as_ref(), s.token_file.as_ref())?;
@@ -172,25 +178,26 @@ impl Ntfy {
     }
 
     /// Reads the reply topic until the connection breaks, beginning with the stored messages after `since`.
-    async fn subscribe(&self, since: &mut String, handler: &ReplyHandler) -> Result<(), String> {
+    async fn subscribe(&self, since: &mut String, handler: &ReplyHandler) -> Result<(), ChannelError> {
         let path = format!("{}/json?since={since}", self.settings.reply_topic);
         // The subscription is long-lived: only the silence timeout ends it.
         let request = self.request(7 * 86_400_000, None, &path)?;
-        let mut response = request.send().await.map_err(|e| http::error_text(&e))?;
+        let mut response = request.send().await?;
         if !response.status().is_success() {
-            return Err(format!("topic {}: HTTP {}", self.settings.reply_topic, response.status().as_u16()));
+            let status = response.status().as_u16();
+            return Err(ChannelError::Service(format!("topic {}: HTTP {status}", self.settings.reply_topic)));
         }
         self.is_reply_topic_down.store(false, Ordering::Relaxed);
         handler(InboundReply::Listening(Ok(())));
         let mut line = Vec::new();
+        let silent = || ChannelError::Service("it fell silent".to_string());
         loop {
-            let chunk =
-                tokio::time::timeout(IDLE_TIMEOUT, response.chunk()).await.map_err(|_| "it fell silent".to_string())?;
-            let Some(chunk) = chunk.map_err(|e| http::error_text(&e))? else { return Ok(()) };
+            let chunk = tokio::time::timeout(IDLE_TIMEOUT, response.chunk()).await.map_err(|_| silent())?;
+            let Some(chunk) = chunk? else { return Ok(()) };
             for byte in chunk {
                 if byte != b'\n' {
                     if line.len() >= LINE_MAX {
-                        return Err("a line without end".to_string());
+                        return Err(ChannelError::Service("a line without end".to_string()));
                     }
                     line.push(byte);
                     continue;
@@ -229,7 +236,7 @@ impl Channel for Ntfy {
                 Ok(request) => {
                     send_request(request, now).await.map_or_else(|answer| answer, |said| outcome_by_status(&said))
                 }
-                Err(reason) => DeliveryOutcome::Rejected { reason },
+                Err(error) => DeliveryOutcome::Rejected { reason: error.to_string() },
             }
         })
     }

@@ -1,5 +1,7 @@
 //! Encodes and decodes SMS PDUs (3GPP TS 23.040): SMS-SUBMIT in UCS-2, SMS-DELIVER in UCS-2 or the 7-bit alphabet.
 
+use crate::channel::error::ChannelError;
+
 /// Maximum length of one short message, UTF-16 code units.
 pub const MESSAGE_MAX: usize = 70;
 
@@ -7,10 +9,10 @@ pub const MESSAGE_MAX: usize = 70;
 ///
 /// # Errors
 /// `to` is no telephone number.
-pub fn submit(to: &str, text: &str) -> Result<(String, usize), String> {
+pub fn submit(to: &str, text: &str) -> Result<(String, usize), ChannelError> {
     let digits = to.trim_start_matches('+');
     if digits.is_empty() || digits.len() > 20 || !digits.chars().all(|c| c.is_ascii_digit()) {
-        return Err(format!("`{to}` is no telephone number"));
+        return Err(ChannelError::Address(format!("`{to}` is no telephone number")));
     }
     let units: Vec<u16> = text.encode_utf16().collect();
     let mut most = units.len().min(MESSAGE_MAX);

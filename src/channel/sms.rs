@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::channel::MINUTE_MS;
+use crate::channel::error::ChannelError;
 use crate::channel::modem::{Modem, ModemError};
 use crate::channel::pdu;
 use crate::channel::{BoxFuture, Channel, ChannelKind, InboundReply, ReplyHandler};
@@ -144,13 +145,13 @@ impl Sms {
 }
 
 impl Channel for Sms {
-    fn probe(&self) -> BoxFuture<'_, Option<Result<String, String>>> {
+    fn probe(&self) -> BoxFuture<'_, Option<Result<String, ChannelError>>> {
         Box::pin(async move {
             match self.lock_open().await {
                 Ok(_) => Some(Ok("the modem answers".to_string())),
                 // The running daemon holds the port.
                 Err(failure) if failure.to_string().to_lowercase().contains("busy") => None,
-                Err(failure) => Some(Err(failure.to_string())),
+                Err(failure) => Some(Err(failure.into())),
             }
         })
     }
@@ -160,7 +161,7 @@ impl Channel for Sms {
             // A number that no message can go to stays so: it is refused whether the modem is there or not.
             let (pdu, length) = match pdu::submit(&notification.address, &notification.summary) {
                 Ok(message) => message,
-                Err(reason) => return DeliveryOutcome::Rejected { reason },
+                Err(error) => return DeliveryOutcome::Rejected { reason: error.to_string() },
             };
             let mut place = match self.lock_open().await {
                 Ok(place) => place,
@@ -183,7 +184,7 @@ impl Channel for Sms {
         Box::pin(async move {
             loop {
                 let inbox = self.inbox().await;
-                handler(InboundReply::Listening(inbox.as_ref().map(drop).map_err(ToString::to_string)));
+                handler(InboundReply::Listening(inbox.as_ref().map(drop).map_err(|e| e.clone().into())));
                 for (from, text) in inbox.unwrap_or_default() {
                     handler(InboundReply::Text { from, text });
                 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::channel::error::ChannelError;
 use crate::channel::{BoxFuture, Channel, ChannelKind, address_problems, hmac, outcome_by_status, send_request};
 use crate::channel::{MINUTE_MS, named_files};
 use crate::http;
@@ -78,7 +79,7 @@ impl Webhook {
         Self { settings, client: OnceLock::new(), files }
     }
 
-    async fn try_once(&self, notification: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, String> {
+    async fn try_once(&self, notification: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, ChannelError> {
         let s = &self.settings;
         let client = super::cached_client(&self.client, &s.url, s.ca_file.as_deref(), &self.files)?;
         let secret = self.files.secret(s.secret.as_ref(), s.secret_file.as_ref())?;
@@ -110,7 +111,9 @@ impl Webhook {
 impl Channel for Webhook {
     fn send<'a>(&'a self, notification: &'a Notification, now: UnixMillis) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(async move {
-            self.try_once(notification, now).await.unwrap_or_else(|why| DeliveryOutcome::Rejected { reason: why })
+            self.try_once(notification, now)
+                .await
+                .unwrap_or_else(|error| DeliveryOutcome::Rejected { reason: error.to_string() })
         })
     }
 }

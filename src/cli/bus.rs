@@ -7,6 +7,7 @@ use crate::app::control_handlers::Held;
 use crate::cli::{Args as Global, CommandFailure};
 use crate::clock::Clock;
 use crate::control::{self, ControlRequest};
+use crate::link::error::LinkError;
 use crate::link::settings::{LinkSettings, LinkTransport};
 use crate::link::{Counters, Link};
 use crate::model::quality::Cause;
@@ -68,8 +69,8 @@ impl BusAccess {
     /// Opens the bus if it belongs to this process and is not open.
     ///
     /// # Errors
-    /// The reason, as text.
-    pub async fn open(&mut self) -> Result<(), String> {
+    /// The bus cannot be opened.
+    pub async fn open(&mut self) -> Result<(), LinkError> {
         match self {
             Self::Direct { link, .. } if !link.is_open() => link.open().await,
             _ => Ok(()),

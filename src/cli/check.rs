@@ -12,6 +12,7 @@ use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
 use crate::http::files::LoadedFiles;
+use crate::model::failure::Refusal;
 use crate::model::problem::{Problem, Severity};
 use crate::model::time::UnixMillis;
 use crate::oncall::ahead::upcoming_problems;
@@ -226,10 +227,11 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
         crate::cli::status::reply_ways(&status);
         return Ok(status.pages.reply_ways.iter().filter(|w| !w.failed.is_empty()).count());
     }
-    let results: Arc<Mutex<BTreeMap<String, Result<(), String>>>> = Arc::default();
+    // By name: why it cannot be heard; none: it can.
+    let results: Arc<Mutex<BTreeMap<String, Option<String>>>> = Arc::default();
     let result_recorder = |name: String| {
         let results = Arc::clone(&results);
-        move |result| drop(lock(&results).insert(name.clone(), result))
+        move |failed| drop(lock(&results).insert(name.clone(), failed))
     };
     crate::cli::runtime()?.block_on(async {
         let stop = CancellationToken::new();
@@ -238,7 +240,7 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
             let record_result = result_recorder(settings.id().to_string());
             let on_reply: channel::ReplyHandler = Arc::new(move |reply| {
                 if let channel::InboundReply::Listening(result) = reply {
-                    record_result(result);
+                    record_result(result.err().map(|why| why.to_string()));
                 }
             });
             all.spawn(async move {
@@ -250,15 +252,15 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
             if !sink.takes_commands() {
                 continue;
             }
-            let record_result = Arc::new(result_recorder(crate::app::reply_ways::of_sink(sink.name())));
+            let record_result = result_recorder(crate::app::reply_ways::of_sink(sink.name()));
             let outbox_health = sink::SinkHealth::default();
             // There is no outgoing connection here; it counts as connected.
             outbox_health.connected.store(true, std::sync::atomic::Ordering::Relaxed);
             let context = CommandContext {
                 site: configuration.site.id.clone(),
                 // A trial executes no command.
-                handler: Arc::new(|_| Box::pin(async { Err("a check is under way".to_string()) })),
-                on_listening: record_result,
+                handler: Arc::new(|_| Box::pin(async { Err(Refusal::refused("a check is under way")) })),
+                on_listening: Arc::new(move |result| record_result(result.err().map(|why| why.to_string()))),
                 outbox_health: Arc::new(outbox_health),
                 files: LoadedFiles::load(sink.files()).await,
                 // With the client id of a running gateway, each client would disconnect the other.
@@ -272,12 +274,11 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
         let _over = tokio::time::timeout(LISTEN_TIMEOUT, async { while all.join_next().await.is_some() {} }).await;
     });
     let results = lock(&results).clone();
-    for (name, result) in &results {
-        let text =
-            result.as_ref().map_or_else(|why| format!("CANNOT BE HEARD: {why}"), |()| "can be heard".to_string());
+    for (name, failed) in &results {
+        let text = failed.as_ref().map_or("can be heard".to_string(), |why| format!("CANNOT BE HEARD: {why}"));
         output::line(format!("answers through {name}: {text}"));
     }
-    Ok(results.values().filter(|result| result.is_err()).count())
+    Ok(results.values().flatten().count())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -290,7 +291,7 @@ async fn probe_bus(config: &crate::poll::BusConfig, mut bus: BusAccess) -> (Vec<
         let rules = &unit.profile.variant(None).read_rules;
         let timeout = unit.timeout_ms.or(rules.timeout_ms).unwrap_or(config.link.timeout_ms);
         let answers = match bus.open().await {
-            Err(why) => Err(why),
+            Err(why) => Err(why.to_string()),
             Ok(()) => scan::is_present(&mut bus, unit.address, timeout).await.map_err(|cause| cause.says().to_string()),
         };
         silent += usize::from(answers.is_err());

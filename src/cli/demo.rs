@@ -80,7 +80,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     // Two days ago in UTC: past in every time zone, and the first week of the rota is not over.
     let two_days_ago = UnixMillis(clock.now().wall.0 - 2 * 86_400_000).rfc3339();
     let started = serve::start(&units, &BTreeMap::new(), args.pace.scenario, speed, clock, stop.clone()).await;
-    let plant = started.map_err(|e| CommandFailure::later("the plant cannot start").because(e))?;
+    let plant = started.map_err(|e| CommandFailure::caused("the plant cannot start", &e))?;
     let health = format!("127.0.0.1:{}", free_port().map_err(|e| CommandFailure::later("no free port").because(e))?);
     let at = site::DemoAddresses {
         ports: plant.tcp.iter().map(|(name, a)| (*name, a.port())).collect(),
@@ -110,7 +110,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
         socket: global.state.clone().unwrap_or(dir.to_path_buf()).join("control.sock"),
     };
     let started = App::start(configuration, &paths);
-    let app = started.map_err(|e| CommandFailure::later("the gateway cannot start").because(e))?;
+    let app = started.map_err(|e| CommandFailure::caused("the gateway cannot start", &e))?;
     let addresses = [
         format!("mqtt 5 on port {}; health page http://{health}/metrics", broker.v5),
         format!("status: plantroom --state {} status", dir.display()),

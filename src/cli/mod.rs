@@ -36,6 +36,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::model::failure::{Failure, FailureKind};
+
 /// Edge gateway for plant rooms: Modbus in, MQTT and a time-series store out, a journal in between.
 #[derive(Debug, Parser)]
 #[command(name = "plantroom", version, about, max_term_width = 110)]
@@ -143,6 +145,11 @@ impl CommandFailure {
         Self { code: 64, error: error.into(), causes: Vec::new(), hint: String::new() }
     }
 
+    /// What could not be done because of a failure, whose kind gives the code.
+    pub fn caused(error: impl Into<String>, failure: &impl Failure) -> Self {
+        Self { code: code_of(failure.kind()), ..Self::usage(error) }.because(failure)
+    }
+
     /// Code 75: it may work later.
     pub fn later(error: impl Into<String>) -> Self {
         Self { code: 75, ..Self::usage(error) }
@@ -165,8 +172,8 @@ impl CommandFailure {
     }
 
     #[must_use]
-    pub fn because(mut self, cause: impl Into<String>) -> Self {
-        self.causes.push(cause.into());
+    pub fn because(mut self, cause: impl ToString) -> Self {
+        self.causes.push(cause.to_string());
         self
     }
 
@@ -174,6 +181,17 @@ impl CommandFailure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self
+    }
+}
+
+/// The exit code of a kind of failure.
+const fn code_of(kind: FailureKind) -> u8 {
+    match kind {
+        FailureKind::BadInput => 64,
+        FailureKind::Broken => 65,
+        FailureKind::Refused => 69,
+        FailureKind::Retry => 75,
+        FailureKind::NotPermitted => 77,
     }
 }
 
@@ -298,14 +316,13 @@ pub fn send_request(
 /// A failed request as an error with the exit code of its kind.
 pub fn control_failure(error: &crate::control::ControlError) -> CommandFailure {
     use crate::control::ControlError;
-    let failure = CommandFailure::later(error.to_string());
+    let failure = CommandFailure { code: code_of(error.kind()), ..CommandFailure::usage(error.to_string()) };
     match error {
         ControlError::NotRunning(_) => {
             failure.hint("start it with `plantroom run`; --state DIR names another gateway's state")
         }
-        ControlError::Denied(_) => CommandFailure { code: 77, ..failure }.hint(DENIED),
-        ControlError::NotPermitted(_) => CommandFailure { code: 77, ..failure },
-        ControlError::Refused(_) => CommandFailure { code: 69, ..failure },
+        ControlError::Denied(_) => failure.hint(DENIED),
+        ControlError::NoAnswer(_) | ControlError::Refused(_) => failure,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::cli::{CommandFailure, output};
 use crate::config::Configuration;
 use crate::http::files::LoadedFiles;
 use crate::model::time::UnixMillis;
+use crate::sink::error::SinkError;
 
 /// What is wrong with files of sinks and channels, as text.
 pub fn files(configuration: &Configuration, now: UnixMillis) -> Vec<String> {
@@ -25,10 +26,12 @@ pub fn online(configuration: &Configuration, now: UnixMillis) -> Result<usize, C
         let mut results = Vec::new();
         for sink in &configuration.sinks {
             let all = sink.probe(&configuration.site.id, now).await;
-            results.extend(all.into_iter().map(|(what, result)| (format!("sink {}", sink.name()), what, result)));
+            let text = |result: Result<String, SinkError>| result.map_err(|why| why.to_string());
+            results.extend(all.into_iter().map(|(what, result)| (format!("sink {}", sink.name()), what, text(result))));
         }
         for settings in &configuration.oncall.channels {
             if let Some(result) = settings.open(&LoadedFiles::load(settings.files()).await).probe().await {
+                let result = result.map_err(|why| why.to_string());
                 results.push((format!("channel {}", settings.id()), "log in".to_string(), result));
             }
         }

@@ -11,6 +11,7 @@ use crate::config::{self, Configuration};
 use crate::control::{self, ControlRequest};
 use crate::link::record::Recorder;
 use crate::link::{Counters, Link};
+use crate::model::failure::Failure as _;
 use crate::model::quality::Cause;
 use crate::model::time::UnixMillis;
 
@@ -43,18 +44,15 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         }
         Ok(value) => serde_json::from_value(value)
             .map_err(|e| CommandFailure::later("the answer cannot be read").because(e.to_string()))?,
-        Err(control::ControlError::Refused(why)) => return Err(CommandFailure::usage(why)),
-        Err(e @ (control::ControlError::Denied(_) | control::ControlError::NotPermitted(_))) => {
-            return Err(super::control_failure(&e));
-        }
         Err(control::ControlError::NotRunning(_)) => {
             let loaded = config::load(&global.config_dir());
             let Some(configuration) = loaded.configuration else {
                 return Err(CommandFailure::configuration("the configuration cannot be used")
                     .hint("`plantroom check` lists every problem"));
             };
-            runtime.block_on(read_directly(&configuration, args)).map_err(CommandFailure::usage)?
+            runtime.block_on(read_directly(&configuration, args))?
         }
+        Err(e) => return Err(super::control_failure(&e)),
     };
     let cells = |r: &ReadRow| {
         let value = if r.quality == "good" {
@@ -75,10 +73,11 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
 }
 
 /// Without a gateway: this process opens the links itself; requests on one link take turns.
-async fn read_directly(configuration: &Configuration, args: &Args) -> Result<Vec<ReadRow>, String> {
+async fn read_directly(configuration: &Configuration, args: &Args) -> Result<Vec<ReadRow>, CommandFailure> {
     let clock = Clock::new(&configuration.clock, UnixMillis(0));
     let begin = |path: &std::path::PathBuf| {
-        Recorder::begin(path, &clock).map_err(|e| format!("cannot write {}: {e}", path.display()))
+        Recorder::begin(path, &clock)
+            .map_err(|e| CommandFailure::usage(format!("cannot write {}", path.display())).because(e))
     };
     let recorder = args.record.as_ref().map(begin).transpose()?;
     let open = |bus: &crate::poll::BusConfig| {
@@ -105,6 +104,6 @@ async fn read_directly(configuration: &Configuration, args: &Args) -> Result<Vec
     })
     .await;
     let ended = recorder.map_or(Ok(()), |r| r.end());
-    ended.map_err(|e| format!("what was recorded is not whole: {e}"))?;
-    rows
+    ended.map_err(|e| CommandFailure::later("what was recorded is not whole").because(e))?;
+    rows.map_err(|e| CommandFailure { code: super::code_of(e.kind()), ..CommandFailure::usage(e.to_string()) })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::app::error::AppError;
 use crate::app::{App, Paths, last_good};
 use crate::cli::{Args, CommandFailure, CommandOutcome, output, runtime};
 use crate::config::{self, Configuration};
@@ -63,7 +64,7 @@ fn summary(problems: &[Problem]) -> String {
 async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Path, paths: &Paths) -> CommandOutcome {
     let on_last_good = last_good.is_some();
     let started = App::start(configuration, paths);
-    let mut app = started.map_err(|e| CommandFailure::later("the gateway cannot start").because(e))?;
+    let mut app = started.map_err(|e| CommandFailure::caused("the gateway cannot start", &e))?;
     *app.shared.process.last_good.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = last_good;
     if !on_last_good {
         last_good::keep(dir, &paths.state);
@@ -121,11 +122,11 @@ fn notify(states: &[NotifyState<'_>]) {
 }
 
 /// Loads the configuration again; one with errors changes nothing.
-async fn reload(app: &mut App, dir: &Path, paths: &Paths, actor: &Actor) -> Result<Vec<String>, String> {
+async fn reload(app: &mut App, dir: &Path, paths: &Paths, actor: &Actor) -> Result<Vec<String>, AppError> {
     notify(&[NotifyState::Reloading]);
     let (path, state) = (dir.to_path_buf(), paths.state.clone());
     let Ok(loaded) = tokio::task::spawn_blocking(move || config::load(&path)).await else {
-        return Err("the configuration could not be read: see the log".to_string());
+        return Err(AppError::Inside);
     };
     log(&loaded.problems);
     let result = match loaded.configuration {
@@ -139,7 +140,7 @@ async fn reload(app: &mut App, dir: &Path, paths: &Paths, actor: &Actor) -> Resu
         None => {
             let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
             tracing::error!("the new configuration does not check: the one in force stays");
-            Err(format!("the new configuration does not check, the one in force stays\n{}", said.join("\n")))
+            Err(AppError::Configuration(said.join("\n")))
         }
     };
     notify(&[NotifyState::Ready]);

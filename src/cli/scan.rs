@@ -9,6 +9,7 @@ use crate::clock::{self, Clock};
 use crate::config::builtin;
 use crate::config::doc::{Problems, Texts};
 use crate::config::{self};
+use crate::link::error::LinkError;
 use crate::link::serial::PortSettings;
 use crate::link::settings::{LinkSettings, LinkTransport};
 use crate::model::line::{Parity, SerialParams};
@@ -195,7 +196,7 @@ async fn scan(
 }
 
 /// Opens the bus again, with up to five retries, one second apart.
-async fn reopen(bus: &mut bus::BusAccess) -> Result<(), String> {
+async fn reopen(bus: &mut bus::BusAccess) -> Result<(), LinkError> {
     let mut opened = bus.open().await;
     for _ in 0..5 {
         if opened.is_ok() && !bus.is_through_gateway() {

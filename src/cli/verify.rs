@@ -40,7 +40,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         report.files += 1;
         report.bytes += std::fs::metadata(&alarms).map_or(0, |m| m.len());
         if let Err(why) = store::log::verify(&alarms) {
-            report.damage.push(Damage::file(&alarms, "", why));
+            report.damage.push(Damage::file(&alarms, "", why.to_string()));
         }
     }
     print(args.format, &report);

@@ -69,7 +69,7 @@ pub fn read_dirs(dirs: CatalogueDirs<'_>, problems: &mut Problems) -> Catalogue 
         problems,
         |stem, entry: TomlEntry<'_, calendar::HolidayFile>, problems| match Calendar::build(&entry.value) {
             Ok(calendar) => drop(catalogue.calendars.insert(stem.to_string(), calendar)),
-            Err(what) => problems.error(entry.table.location(&["free"]), what, "dates as 2026-10-01"),
+            Err(what) => problems.error(entry.table.location(&["free"]), what.to_string(), "dates as 2026-10-01"),
         },
     );
     let alarm_texts = match dirs.alarms {

@@ -17,6 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::actor::{Actor, Role};
+use crate::model::failure::{Failure, FailureKind};
 
 /// Who may change something through the socket: `[control]`. Whoever can connect (the gateway's own user and its group) may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -183,11 +184,29 @@ impl Caller {
     }
 }
 
-/// Prefix of a refusal for lack of rights, by which the client recognises it.
-pub const DENIED: &str = "not permitted: ";
+/// Why a request was not carried out, as it goes over the socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlRefusal {
+    /// What it means for whoever asked; a gateway of an earlier version sends none.
+    #[serde(default = "refused")]
+    pub kind: FailureKind,
+    /// The reason in English.
+    #[serde(rename = "error")]
+    pub reason: String,
+}
 
-/// An answer, or an error message.
-pub type ControlAnswer = Result<Value, String>;
+fn refused() -> FailureKind {
+    FailureKind::Refused
+}
+
+impl<F: Failure> From<F> for ControlRefusal {
+    fn from(failure: F) -> Self {
+        Self { kind: failure.kind(), reason: failure.to_string() }
+    }
+}
+
+/// An answer, or why there is none.
+pub type ControlAnswer = Result<Value, ControlRefusal>;
 
 pub type Handler =
     Arc<dyn Fn(ControlRequest, Caller) -> Pin<Box<dyn Future<Output = ControlAnswer> + Send>> + Send + Sync>;
@@ -198,7 +217,8 @@ const CONNECTIONS_MAX: usize = 16;
 /// Longest pause between two requests of a connection.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// The answer to a connection beyond [`CONNECTIONS_MAX`].
-const BUSY: &str = "{\"error\":\"the gateway is busy: 16 others are asking it; try again in a moment\"}\n";
+const BUSY: &str =
+    "{\"kind\":\"retry\",\"error\":\"the gateway is busy: 16 others are asking it; try again in a moment\"}\n";
 
 /// Serves the socket until `stop`.
 pub async fn serve(path: PathBuf, handler: Handler, stop: CancellationToken) {
@@ -254,11 +274,11 @@ async fn serve_one(stream: UnixStream, handler: Handler) -> std::io::Result<()> 
     while let Some(line) = tokio::time::timeout(IDLE_MAX, lines.next_line()).await.map_err(|_| idle())?? {
         let answer = match serde_json::from_str::<ControlRequest>(&line) {
             Ok(request) => handler(request, caller.clone()).await,
-            Err(e) => Err(format!("not a request: {e}")),
+            Err(e) => Err(ControlRefusal { kind: FailureKind::BadInput, reason: format!("not a request: {e}") }),
         };
         let answer = match answer {
             Ok(value) => serde_json::json!({ "ok": value }),
-            Err(error) => serde_json::json!({ "error": error }),
+            Err(refusal) => serde_json::to_value(&refusal).unwrap_or_default(),
         };
         write.write_all(format!("{answer}\n").as_bytes()).await?;
         lines.get_mut().get_mut().set_limit(REQUEST_MAX);
@@ -275,12 +295,22 @@ pub enum ControlError {
     /// The socket's mode does not permit us to connect.
     #[error("a gateway runs here, and we may not ask it ({0})")]
     Denied(String),
-    /// The caller may not change anything.
+    /// The connection broke, or the answer is none.
     #[error("{0}")]
-    NotPermitted(String),
-    /// The gateway answered with an error.
-    #[error("{0}")]
-    Refused(String),
+    NoAnswer(String),
+    /// The gateway did not carry it out.
+    #[error("{}", .0.reason)]
+    Refused(ControlRefusal),
+}
+
+impl Failure for ControlError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            ControlError::NotRunning(_) | ControlError::NoAnswer(_) => FailureKind::Retry,
+            ControlError::Denied(_) => FailureKind::NotPermitted,
+            ControlError::Refused(refusal) => refusal.kind,
+        }
+    }
 }
 
 /// Sends a request to the running gateway.
@@ -304,14 +334,14 @@ pub async fn send_request(socket: &Path, request: &ControlRequest) -> Result<Val
     let read = BufReader::new(read).read_line(&mut answer).await;
     if answer.is_empty() {
         let why = written.err().or(read.err()).map_or("it is stopping".to_string(), |e| e.to_string());
-        return Err(ControlError::Refused(format!("the gateway closed the connection: {why}")));
+        return Err(ControlError::NoAnswer(format!("the gateway closed the connection: {why}")));
     }
     let mut value: Value =
-        serde_json::from_str(&answer).map_err(|e| ControlError::Refused(format!("the answer is not JSON: {e}")))?;
-    match value.get("error").and_then(Value::as_str) {
-        Some(error) if error.starts_with(DENIED) => Err(ControlError::NotPermitted(error.to_string())),
-        Some(error) => Err(ControlError::Refused(error.to_string())),
-        None => Ok(value.get_mut("ok").map(Value::take).unwrap_or_default()),
+        serde_json::from_str(&answer).map_err(|e| ControlError::NoAnswer(format!("the answer is not JSON: {e}")))?;
+    match value.get_mut("ok").map(Value::take) {
+        Some(answer) => Ok(answer),
+        None => Err(serde_json::from_value(value)
+            .map_or_else(|e| ControlError::NoAnswer(format!("the answer is none: {e}")), ControlError::Refused)),
     }
 }
 
@@ -336,7 +366,7 @@ mod tests {
             others.push(UnixStream::connect(&path).await.unwrap());
         }
         let busy = send_request(&path, &ControlRequest::Status).await.unwrap_err();
-        assert!(matches!(&busy, ControlError::Refused(why) if why.contains("busy")), "{busy}");
+        assert!(busy.kind() == FailureKind::Retry && busy.to_string().contains("busy"), "{busy}");
         stop.cancel();
         serving.await.unwrap();
         let gone = send_request(&path, &ControlRequest::Status).await.unwrap_err();

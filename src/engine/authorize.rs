@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::actor::{Actor, ActorKind, Proof, Role};
 use crate::model::command::{AlarmAction, Operation, Reply};
-use crate::model::point::LocalizedText;
+use crate::model::failure::{FailureKind, Refusal};
 use crate::model::problem::unknown;
 use crate::model::text::{REMARK, one_line};
 
@@ -55,28 +55,28 @@ fn needs(operation: &Operation) -> Needs {
 ///
 /// # Errors
 /// They may not, or a claimed name is nobody's of the configuration; in words, with what would help.
-pub fn authorize(policy: &Policy, actor: &Actor, operation: &Operation) -> Result<(), LocalizedText> {
+pub fn authorize(policy: &Policy, actor: &Actor, operation: &Operation) -> Result<(), Refusal> {
     if actor.kind == ActorKind::Gateway {
         return Ok(());
     }
     let needs = needs(operation);
     if actor.role < Role::Technician || (needs == Needs::ProvenEngineer && actor.role < Role::Engineer) {
-        return Err(LocalizedText::both(
-            format!("{} 没有此权限", actor.id),
-            format!("not permitted: {} may read here and change nothing", actor.id),
-        ));
+        let (zh, en) = ("没有此权限", "may read here and change nothing");
+        let (zh, en) = (format!("{} {zh}", actor.id), format!("not permitted: {} {en}", actor.id));
+        return Err(Refusal::new(FailureKind::NotPermitted, zh, en));
     }
     // A program acknowledges for somebody whom nobody here can ask.
     let is_proven = actor.proof > Proof::Claimed && actor.kind == ActorKind::Person;
     if needs > Needs::AnyTechnician && !is_proven {
-        return Err(LocalizedText::both(
+        return Err(Refusal::new(
+            FailureKind::NotPermitted,
             "此途径只能确认告警或报告到场",
             "by this way alarms are acknowledged and arrivals reported, nothing else",
         ));
     }
     if actor.proof == Proof::Claimed && !policy.people.contains(actor.id.as_str()) {
         let known = policy.people.iter().map(|p| &**p);
-        return Err(unknown(("人员", "person"), &one_line(&actor.id, REMARK), known));
+        return Err(unknown(("人员", "person"), &one_line(&actor.id, REMARK), known).into());
     }
     Ok(())
 }
@@ -172,6 +172,6 @@ the gateway               yyyyyyyyy yyyyy yyyy yyyyyyy
         assert_eq!(table, expected);
         let claimed = &actors[8].1;
         let refused = authorize(&policy, claimed, &operations()[0]).unwrap_err();
-        assert!(refused.en.contains("wang"), "the nearest name is offered: {refused}");
+        assert!(refused.text.en.contains("wang"), "the nearest name is offered: {refused}");
     }
 }

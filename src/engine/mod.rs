@@ -37,8 +37,8 @@ use crate::model::actor::Actor;
 use crate::model::command::{Command, GatewayOperation, Operation};
 use crate::model::directory::Directory;
 use crate::model::effects::{AddressedNotification, Effects, Keep, LogEvent};
+use crate::model::failure::{FailureKind, Refusal};
 use crate::model::page::is_test;
-use crate::model::point::LocalizedText;
 use crate::model::room::{Board, Input, Kept, Reconfiguration, Room, SNAPSHOT, Snapshot, Start};
 use crate::model::stream::Source;
 use crate::model::text::{KEY, REMARK, one_line};
@@ -266,7 +266,7 @@ impl Engine {
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| oncall.commands_of(reply, command)));
         match found {
             Ok(Ok(commands)) => self.board.requests.commands = commands,
-            Ok(Err(refused)) => effects.refused = Some(refused),
+            Ok(Err(refused)) => effects.refused = Some(refused.into()),
             Err(_) => self.refuse_if_disabled(OncallRoom::ID, effects),
         }
     }
@@ -341,7 +341,7 @@ impl Engine {
     ///
     /// # Errors
     /// There is no such alarm, in words.
-    pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, String> {
+    pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, Refusal> {
         let mut lines = if is_test(key) { Vec::new() } else { self.alarms().explain(key, now)? };
         lines.extend(self.oncall().explain(key, now));
         Ok(lines)
@@ -350,7 +350,8 @@ impl Engine {
     fn refuse_if_disabled(&self, room: &str, effects: &mut Effects) {
         if self.rooms.disabled().contains(&room) {
             let zh = if room == AlarmRoom::ID { "告警规则" } else { "通知规则" };
-            effects.refused = Some(LocalizedText::both(
+            effects.refused = Some(Refusal::new(
+                FailureKind::Broken,
                 format!("{zh}出错已停用，请工程师重新加载"),
                 format!("the {room} rules panicked and are switched off: `plantroom reload` tries them again"),
             ));

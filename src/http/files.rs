@@ -13,6 +13,8 @@ use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
+use crate::http::error::{FileProblem, HttpError};
+
 /// Debian's bundle of the system's trusted CA certificates.
 pub const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -69,7 +71,7 @@ impl NamedFile {
 pub struct LoadedFiles(Arc<RwLock<Contents>>);
 
 /// By path: the bytes, or why there are none.
-type Contents = BTreeMap<String, Result<Arc<[u8]>, String>>;
+type Contents = BTreeMap<String, Result<Arc<[u8]>, HttpError>>;
 
 impl PartialEq for LoadedFiles {
     fn eq(&self, other: &Self) -> bool {
@@ -115,19 +117,19 @@ impl LoadedFiles {
     ///
     /// # Errors
     /// It could not be read.
-    pub fn bytes(&self, path: &str) -> Result<Arc<[u8]>, String> {
-        let read = self.contents().get(path).cloned().unwrap_or_else(|| Err("was not read".to_string()));
-        read.map_err(|why| format!("cannot read {path}: {why}"))
+    pub fn bytes(&self, path: &str) -> Result<Arc<[u8]>, HttpError> {
+        let unread = || Err(unreadable(path, "it was not read"));
+        self.contents().get(path).cloned().unwrap_or_else(unread)
     }
 
     /// A secret given in place or in its file, without trailing line ends. The file wins.
     ///
     /// # Errors
     /// The file could not be read, or holds no text.
-    pub fn secret(&self, given: Option<&String>, file: Option<&String>) -> Result<Option<String>, String> {
+    pub fn secret(&self, given: Option<&String>, file: Option<&String>) -> Result<Option<String>, HttpError> {
         let Some(path) = file else { return Ok(given.cloned()) };
         let bytes = self.bytes(path)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| format!("cannot read {path}: it holds no text"))?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(path, "it holds no text"))?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
     }
 
@@ -135,67 +137,71 @@ impl LoadedFiles {
     ///
     /// # Errors
     /// The file could not be read or is no PEM file.
-    pub fn ca_certificates(&self, ca_file: Option<&str>) -> Result<Vec<CertificateDer<'static>>, String> {
+    pub fn ca_certificates(&self, ca_file: Option<&str>) -> Result<Vec<CertificateDer<'static>>, HttpError> {
         let path = ca_file.unwrap_or(SYSTEM_CA);
         let pem = self.bytes(path)?;
-        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|e| format!("{path}: {e}"))
+        let no_pem =
+            |e: rustls::pki_types::pem::Error| HttpError::NoPem { path: path.to_string(), reason: e.to_string() };
+        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(no_pem)
     }
 }
 
-fn read_bytes(path: &str) -> Result<Arc<[u8]>, String> {
-    std::fs::read(path).map(Arc::from).map_err(|e| e.to_string())
+fn unreadable(path: &str, reason: impl ToString) -> HttpError {
+    HttpError::File { path: path.to_string(), reason: reason.to_string() }
 }
 
-fn read(path: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))
+fn read_bytes(path: &str) -> Result<Arc<[u8]>, HttpError> {
+    std::fs::read(path).map(Arc::from).map_err(|e| unreadable(path, e))
 }
 
-fn secret(path: &str) -> Result<(), String> {
-    let text = String::from_utf8(read(path)?).map_err(|_| "holds no text".to_string())?;
+fn read(path: &str) -> Result<Vec<u8>, FileProblem> {
+    std::fs::read(path).map_err(|e| FileProblem::Unreadable(e.to_string()))
+}
+
+fn secret(path: &str) -> Result<(), FileProblem> {
+    let text = String::from_utf8(read(path)?).map_err(|_| FileProblem::NoText)?;
     match text.trim_end_matches(['\r', '\n']) {
-        "" => Err("is empty".to_string()),
-        line if line.contains(['\r', '\n']) => Err("holds more than one line".to_string()),
-        line if line.trim() != line => Err("begins or ends with a blank, which belongs to the secret then".to_string()),
+        "" => Err(FileProblem::Empty),
+        line if line.contains(['\r', '\n']) => Err(FileProblem::ManyLines),
+        line if line.trim() != line => Err(FileProblem::Blank),
         _ => Ok(()),
     }
 }
 
-fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
     let pem = read(path)?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let all = all.map_err(|e| format!("is no PEM file: {e}"))?;
-    if all.is_empty() { Err("holds no certificate (-----BEGIN CERTIFICATE-----)".to_string()) } else { Ok(all) }
+    let all = all.map_err(|e| FileProblem::NoPem(e.to_string()))?;
+    if all.is_empty() { Err(FileProblem::NoCertificates) } else { Ok(all) }
 }
 
 /// A list of authorities is usable as long as one certificate of it is valid.
-fn authorities(all: &[CertificateDer<'static>], now: Duration) -> Result<(), String> {
-    let states: Vec<Result<(), String>> = all.iter().map(|c| valid(c, now)).collect();
+fn authorities(all: &[CertificateDer<'static>], now: Duration) -> Result<(), FileProblem> {
+    let states: Vec<Result<(), FileProblem>> = all.iter().map(|c| valid(c, now)).collect();
     if states.iter().any(Result::is_ok) { Ok(()) } else { states.into_iter().next().unwrap_or(Ok(())) }
 }
 
-fn check_key_pair(chain: Vec<CertificateDer<'static>>, key: &str, now: Duration) -> Result<(), String> {
+fn check_key_pair(chain: Vec<CertificateDer<'static>>, key: &str, now: Duration) -> Result<(), FileProblem> {
     valid(&chain[0], now)?;
-    let pem = read(key).map_err(|why| format!("its key {key} {why}"))?;
-    let private =
-        PrivateKeyDer::from_pem_slice(&pem).map_err(|e| format!("its key {key} is no PEM file of a key: {e}"))?;
+    let pem = read(key).map_err(|problem| FileProblem::Key { key: key.to_string(), problem: Box::new(problem) })?;
+    let private = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|e| FileProblem::NoKey { key: key.to_string(), reason: e.to_string() })?;
     let provider = rustls::crypto::ring::default_provider();
     rustls::sign::CertifiedKey::from_der(chain, private, &provider)
         .map(drop)
-        .map_err(|e| format!("does not belong to the key {key}: {e}"))
+        .map_err(|e| FileProblem::OtherKey { key: key.to_string(), reason: e.to_string() })
 }
 
 /// Whether a certificate is valid now and `SOON` after that.
-fn valid(certificate: &CertificateDer<'static>, now: Duration) -> Result<(), String> {
+fn valid(certificate: &CertificateDer<'static>, now: Duration) -> Result<(), FileProblem> {
     match certificate_error(certificate, now) {
-        Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Err("has expired".to_string()),
+        Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Err(FileProblem::Expired),
         Some(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
-            Err("is not valid yet: is the date of this machine right?".to_string())
+            Err(FileProblem::NotYetValid)
         }
-        Some(CertificateError::BadEncoding) => Err("holds what is no certificate".to_string()),
+        Some(CertificateError::BadEncoding) => Err(FileProblem::NoCertificate),
         _ => match certificate_error(certificate, now + SOON) {
-            Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-                Err("expires within 30 days".to_string())
-            }
+            Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Err(FileProblem::ExpiresSoon),
             _ => Ok(()),
         },
     }
@@ -247,7 +253,7 @@ mod tests {
         let named = vec![NamedFile { key: "token_file", path: path.clone(), kind: FileKind::Secret }];
         let files = LoadedFiles::load(named.clone()).await;
         let secret = |files: &LoadedFiles| files.secret(Some(&"given".to_string()), Some(&path));
-        assert!(secret(&files).unwrap_err().contains("token: No such file"));
+        assert!(secret(&files).unwrap_err().to_string().contains("token: No such file"));
         std::fs::write(&path, "s3cret\n").unwrap();
         assert!(secret(&files).is_err(), "nobody asked for it to be read");
         let again = LoadedFiles::read(&named);
@@ -256,9 +262,9 @@ mod tests {
         assert_eq!((secret(&files), &files), (Ok(Some("s3cret".to_string())), &again));
         std::fs::write(&path, [0xFF]).unwrap();
         files.clone().refresh().await;
-        assert!(secret(&files).unwrap_err().contains("holds no text"), "clones share what was read");
+        assert!(secret(&files).unwrap_err().to_string().contains("holds no text"), "clones share what was read");
         assert_eq!(files.secret(Some(&"given".to_string()), None), Ok(Some("given".to_string())));
-        assert!(files.bytes("/other").unwrap_err().contains("was not read"));
+        assert!(files.bytes("/other").unwrap_err().to_string().contains("was not read"));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

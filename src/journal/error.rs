@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::model::failure::{Failure, FailureKind};
 use crate::store::fault::is_file_fault;
 
 /// Format version of all journal files (SQLite `user_version`).
@@ -24,6 +25,17 @@ pub enum JournalError {
     /// SQLite or the file system failed: damaged file, full disk, missing permission.
     #[error("{path}: {source}")]
     Sql { path: String, source: rusqlite::Error },
+}
+
+impl Failure for JournalError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            JournalError::Newer { .. } => FailureKind::Refused,
+            JournalError::Locked { .. } => FailureKind::Retry,
+            JournalError::Sql { .. } if !self.is_damage() => FailureKind::Retry,
+            JournalError::Unfinished { .. } | JournalError::Sql { .. } => FailureKind::Broken,
+        }
+    }
 }
 
 impl JournalError {

@@ -1,5 +1,6 @@
 //! How a link is opened: a serial port, or a connection to the first of a host's addresses that takes one.
 
+use crate::link::error::LinkError;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
@@ -33,19 +34,24 @@ const KEEPALIVE_PROBES: u32 = 3;
 ///
 /// # Errors
 /// A message with the error of each address.
-pub async fn tcp(address: &str, wait: Duration) -> Result<TcpStream, String> {
+pub async fn tcp(address: &str, wait: Duration) -> Result<TcpStream, LinkError> {
     let all = async {
         let found = tokio::net::lookup_host(address).await;
-        let found: Vec<SocketAddr> = found.map_err(|e| format!("cannot find the address of {address}: {e}"))?.collect();
+        let found: Vec<SocketAddr> =
+            found.map_err(|e| LinkError::NoAddress { address: address.to_string(), reason: e.to_string() })?.collect();
         connect_any(address, interleaved(&found)).await
     };
     let stream = match tokio::time::timeout(wait, all).await {
         Ok(result) => result?,
-        Err(_elapsed) => return Err(format!("cannot connect to {address}: no answer within {} ms", wait.as_millis())),
+        Err(_elapsed) => return Err(no_connection(address, format!("no answer within {} ms", wait.as_millis()))),
     };
     let _best_effort = stream.set_nodelay(true);
     keep_alive(&stream);
     Ok(stream)
+}
+
+fn no_connection(address: &str, reason: String) -> LinkError {
+    LinkError::NoConnection { address: address.to_string(), reason }
 }
 
 /// The address families in turn, beginning with the family of the first address (RFC 8305, 4).
@@ -61,7 +67,7 @@ fn interleaved(found: &[SocketAddr]) -> VecDeque<SocketAddr> {
     out
 }
 
-async fn connect_any(address: &str, mut waiting: VecDeque<SocketAddr>) -> Result<TcpStream, String> {
+async fn connect_any(address: &str, mut waiting: VecDeque<SocketAddr>) -> Result<TcpStream, LinkError> {
     let mut errors: Vec<String> = Vec::new();
     let mut attempts = FuturesUnordered::new();
     loop {
@@ -69,7 +75,7 @@ async fn connect_any(address: &str, mut waiting: VecDeque<SocketAddr>) -> Result
             attempts.push(async move { (next, TcpStream::connect(next).await) });
         } else if attempts.is_empty() {
             let reason = if errors.is_empty() { "the name has no address".to_string() } else { errors.join("; ") };
-            return Err(format!("cannot connect to {address}: {reason}"));
+            return Err(no_connection(address, reason));
         }
         let stagger = if waiting.is_empty() { Duration::MAX } else { STAGGER };
         match tokio::time::timeout(stagger, attempts.next()).await {
@@ -116,7 +122,7 @@ mod tests {
         let connected = connect_any("x", VecDeque::from([full_at, good_at]));
         let stream = tokio::time::timeout(Duration::from_secs(3), connected).await.unwrap().unwrap();
         assert_eq!(stream.peer_addr().unwrap(), good_at);
-        let refused = connect_any("x", VecDeque::from(["127.0.0.1:1".parse().unwrap()])).await.unwrap_err();
+        let refused = connect_any("x", VecDeque::from(["127.0.0.1:1".parse().unwrap()])).await.unwrap_err().to_string();
         assert!(refused.contains("cannot connect to x: 127.0.0.1:1: "), "{refused}");
         let stream = tcp(&good_at.to_string(), Duration::from_secs(3)).await.unwrap();
         assert!(sockopt::socket_keepalive(&stream).unwrap());

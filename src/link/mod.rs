@@ -40,6 +40,7 @@
 pub mod ambiguity;
 pub mod connect;
 pub mod counters;
+pub mod error;
 mod exchange;
 pub mod frame;
 pub mod guard;
@@ -60,6 +61,7 @@ use crate::link::ambiguity::Ambiguity;
 use crate::link::connect::{BoxedByteStream, Dialer};
 pub use crate::link::counters::Counters;
 use crate::link::counters::add;
+use crate::link::error::LinkError;
 use crate::link::guard::{Framing, GuardHandle};
 use crate::link::ids::TransactionIds;
 use crate::link::record::{FrameRecorder, Recorder};
@@ -209,7 +211,7 @@ impl Link {
     ///
     /// # Errors
     /// A message that names the address and the error of the operating system or the peer.
-    pub async fn open(&mut self) -> Result<(), String> {
+    pub async fn open(&mut self) -> Result<(), LinkError> {
         self.connect().await?;
         if self.is_rtu() {
             // A program that used this line before may have left a request unanswered.
@@ -219,11 +221,11 @@ impl Link {
         Ok(())
     }
 
-    async fn connect(&mut self) -> Result<(), String> {
+    async fn connect(&mut self) -> Result<(), LinkError> {
         self.can_reopen = false;
         let stream = self.open_stream().await.inspect_err(|_| add(&self.counters.failures, 1))?;
         if self.timer.is_none() && self.dialer.is_none() && self.is_serial() {
-            self.timer = Some(Timer::new().map_err(|e| format!("cannot make a timer: {e}"))?);
+            self.timer = Some(Timer::new().map_err(|e| LinkError::Timer(e.to_string()))?);
         }
         let framing = if self.is_rtu() { Framing::Rtu } else { Framing::Tcp(self.settings.lenient) };
         let (guard, handle) = guard::guard(stream, framing, TransactionIds::new(self.id_seed), self.clock.clone());
@@ -242,10 +244,10 @@ impl Link {
         Ok(())
     }
 
-    async fn open_stream(&mut self) -> Result<BoxedByteStream, String> {
+    async fn open_stream(&mut self) -> Result<BoxedByteStream, LinkError> {
         let to = self.recorder.clone().map(|r| (r, self.settings.id.clone(), self.is_rtu()));
         if let Some(dialer) = &self.dialer {
-            return dialer().await.map_err(|e| format!("cannot open the simulated bus: {e}"));
+            return dialer().await.map_err(|e| LinkError::Simulated(e.to_string()));
         }
         let wait = Duration::from_millis(self.settings.connect_timeout_ms);
         Ok(match &self.settings.transport {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::{DataBits, SerialPortBuilderExt as _, SerialStream, StopBits};
 
+use crate::link::error::LinkError;
 use crate::model::line::{Parity, SerialParams};
 
 /// A serial port as it is to be opened.
@@ -36,7 +37,7 @@ pub struct Port {
 ///
 /// # Errors
 /// A message that names the port and the error of the operating system.
-pub fn open(settings: &PortSettings) -> Result<Port, String> {
+pub fn open(settings: &PortSettings) -> Result<Port, LinkError> {
     let path = &settings.path;
     let parity = match settings.line.parity {
         Parity::None => tokio_serial::Parity::None,
@@ -49,7 +50,7 @@ pub fn open(settings: &PortSettings) -> Result<Port, String> {
         .parity(parity)
         .stop_bits(stop_bits)
         .open_native_async()
-        .map_err(|e| format!("cannot open {path}: {e} (is it there, does another program hold it, may we open it?)"))?;
+        .map_err(|e| LinkError::Port { path: path.clone(), reason: e.to_string() })?;
     Ok(Port { stream })
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::model::failure::Refusal;
 use crate::model::history::Ask;
 use crate::model::notification::Notification;
-use crate::model::point::LocalizedText;
 use crate::model::reading::Reading;
 
 /// What one step brings. What was measured leaves at once; what was decided is committed in one transaction and leaves after it,
@@ -21,7 +21,7 @@ pub struct Effects {
     /// Questions about the past: each is answered by an input later.
     pub asks: Vec<Ask>,
     /// Why the command of this step was not carried out.
-    pub refused: Option<LocalizedText>,
+    pub refused: Option<Refusal>,
 }
 
 /// What was decided in a step.

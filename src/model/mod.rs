@@ -11,6 +11,7 @@ pub mod command;
 pub mod counter;
 pub mod directory;
 pub mod effects;
+pub mod failure;
 pub mod frames;
 pub mod history;
 pub mod latest;

@@ -28,13 +28,18 @@ pub struct HolidayFile {
     pub until: String,
 }
 
+/// An entry of a calendar that is no date.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no date: 2026-10-01")]
+pub struct NoDate(pub String);
+
 impl Calendar {
     /// Builds a calendar from its file.
     ///
     /// # Errors
     /// An entry that is not a date.
-    pub fn build(file: &HolidayFile) -> Result<Self, String> {
-        let date = |text: &String| text.parse::<Date>().map_err(|_| format!("`{text}` is no date: 2026-10-01"));
+    pub fn build(file: &HolidayFile) -> Result<Self, NoDate> {
+        let date = |text: &String| text.parse::<Date>().map_err(|_| NoDate(text.clone()));
         Ok(Self {
             free: file.free.iter().map(date).collect::<Result<_, _>>()?,
             working: file.working.iter().map(date).collect::<Result<_, _>>()?,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::actor::Actor;
+use crate::model::failure::Refusal;
 use crate::model::page::{PageKind, TEST};
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
@@ -124,12 +125,12 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no such test, or it is over.
-    pub fn answer_test(&mut self, key: &str, actor: &Actor, now: Now, out: &mut OncallOutput) -> Result<(), String> {
+    pub fn answer_test(&mut self, key: &str, actor: &Actor, now: Now, out: &mut OncallOutput) -> Result<(), Refusal> {
         let Some((key, incident)) = self.incidents.get_key_value(key).filter(|(k, _)| k.starts_with(TEST)) else {
-            return Err(format!("there is no test `{key}`"));
+            return Err(Refusal::bad_input(format!("there is no test `{key}`")));
         };
         if incident.stage != IncidentStage::Paging {
-            return Err("it is answered already, or its time is over".to_string());
+            return Err(Refusal::refused("it is answered already, or its time is over"));
         }
         let key = Arc::clone(key);
         let (occurrence, priority) = (incident.occurrence, incident.priority);
@@ -153,24 +154,28 @@ impl Oncall {
         actor: &Actor,
         now: Now,
         out: &mut OncallOutput,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         let know = |what: &str, name: &str, known: Vec<&str>| {
             let hint = crate::model::problem::did_you_mean(name, known.iter().copied());
-            if known.contains(&name) { Ok(()) } else { Err(format!("there is no {what} `{name}`; {hint}")) }
+            if known.contains(&name) {
+                Ok(())
+            } else {
+                Err(Refusal::bad_input(format!("there is no {what} `{name}`; {hint}")))
+            }
         };
         know("rota", &new_override.rota, self.plan.rotas.keys().map(String::as_str).collect())?;
         know("person", &new_override.person, self.plan.people.keys().map(|k| &**k).collect())?;
         if new_override.to <= new_override.from || new_override.to <= now.wall {
-            return Err("it ends before it begins, or is over already".to_string());
+            return Err(Refusal::bad_input("it ends before it begins, or is over already"));
         }
         let most = i64::try_from(self.plan.override_ms).unwrap_or(i64::MAX);
         if new_override.to.0.saturating_sub(new_override.from.0) > most
             || new_override.from.0.saturating_sub(now.wall.0) > AHEAD_MS
         {
             let most = crate::model::time::HumanDuration(self.plan.override_ms).text();
-            return Err(format!(
+            return Err(Refusal::refused(format!(
                 "at most {most} at a time (`override_max` of [oncall]), and at most a year ahead: longer is a change of the rota"
-            ));
+            )));
         }
         new_override.number = self.meta.last_override + 1;
         let why = format!(
@@ -183,7 +188,7 @@ impl Oncall {
         // Overrides that ended more than a day ago are dropped here; the log keeps them.
         self.meta.overrides.retain(|o| o.to > UnixMillis(now.wall.0 - LATE_TEST_MS));
         if self.meta.overrides.len() >= OVERRIDES {
-            return Err(format!("{OVERRIDES} of them are enough"));
+            return Err(Refusal::refused(format!("{OVERRIDES} of them are enough")));
         }
         let reason = format!("{why} (said {})", new_override.actor);
         self.log_by(out, &key, ("stand_in", None, &reason), actor);
@@ -197,11 +202,12 @@ impl Oncall {
     ///
     /// # Errors
     /// There is no override of that number.
-    pub fn remove_override(&mut self, number: u64, actor: &Actor, out: &mut OncallOutput) -> Result<(), String> {
+    pub fn remove_override(&mut self, number: u64, actor: &Actor, out: &mut OncallOutput) -> Result<(), Refusal> {
         let Some(i) = self.meta.overrides.iter().position(|o| o.number == number) else {
             let known: Vec<String> = self.meta.overrides.iter().map(|o| o.number.to_string()).collect();
             let known = if known.is_empty() { "there are none".to_string() } else { known.join(", ") };
-            return Err(format!("there is no override {number} ({known}): `plantroom rota overrides` lists them"));
+            let what = format!("there is no override {number} ({known}): `plantroom rota overrides` lists them");
+            return Err(Refusal::bad_input(what));
         };
         let taken = self.meta.overrides.remove(i);
         let key: Arc<str> = format!("rota.{}", taken.rota).into();

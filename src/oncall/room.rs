@@ -7,6 +7,7 @@ use crate::model::alarm::{AlarmEvent, AlarmEventKind, AlarmState};
 use crate::model::command::{AlarmAction, Command, Operation, PageReply, Reply};
 use crate::model::directory::Directory;
 use crate::model::effects::{Effects, Keep, LogEvent};
+use crate::model::failure::Refusal;
 use crate::model::page::{PageKind, is_test};
 use crate::model::point::LocalizedText;
 use crate::model::room::{Board, Input, Kept, Reconfiguration, Room, Start, kept_value};
@@ -113,7 +114,8 @@ impl Room for OncallRoom {
         }
         if let Some((reply, actor)) = self.pending.take() {
             // Whoever came too late has answered as well: that answer is not to acknowledge what comes later.
-            let outcome = ReplyOutcome { refused: effects.refused.as_ref(), is_final: !board.is_alarm_off };
+            let outcome =
+                ReplyOutcome { refused: effects.refused.as_ref().map(|r| &r.text), is_final: !board.is_alarm_off };
             self.oncall.record_reply(&reply, &actor, outcome, now, &mut out);
         }
         self.oncall.tick(now, &mut out);
@@ -181,12 +183,12 @@ impl OncallRoom {
         now: Now,
         board: &mut Board,
         out: &mut OncallOutput,
-    ) -> Option<LocalizedText> {
+    ) -> Option<Refusal> {
         let commands = match commands {
             Ok(commands) => commands,
             Err(refused) => {
                 self.pending = Some((reply.clone(), command.actor.clone()));
-                return Some(refused);
+                return Some(refused.into());
             }
         };
         let actor = commands.first().map_or_else(|| command.actor.clone(), |c| c.actor.clone());
@@ -195,27 +197,27 @@ impl OncallRoom {
             |c: &Command| matches!(&c.operation, Operation::Alarm { keys, .. } if keys.iter().any(|k| is_test(k)));
         let (tests, alarms): (Vec<Command>, Vec<Command>) = commands.into_iter().partition(is_of_test);
         board.requests.commands = alarms;
-        let refused: Vec<LocalizedText> = tests.iter().filter_map(|test| self.command(test, now, out)).collect();
+        let refused: Vec<Refusal> = tests.iter().filter_map(|test| self.command(test, now, out)).collect();
         refused.into_iter().next()
     }
 
     /// Why a command was not carried out.
-    fn command(&mut self, command: &Command, now: Now, out: &mut OncallOutput) -> Option<LocalizedText> {
+    fn command(&mut self, command: &Command, now: Now, out: &mut OncallOutput) -> Option<Refusal> {
         let actor = &command.actor;
         match &command.operation {
             Operation::Alarm { keys, .. } => {
                 let test = keys.first().filter(|key| is_test(key))?;
-                self.oncall.answer_test(test, actor, now, out).err().map(LocalizedText::from)
+                self.oncall.answer_test(test, actor, now, out).err()
             }
-            Operation::TestPage { person } => self.oncall.send_test_page(person, actor, now, out).err(),
+            Operation::TestPage { person } => {
+                self.oncall.send_test_page(person, actor, now, out).err().map(Refusal::from)
+            }
             Operation::AddOverride { rota, person, from, to } => {
                 let (rota, person, by) = (rota.clone(), person.as_str().into(), actor.id.clone());
                 let wanted = Override { number: 0, rota, person, from: *from, to: *to, actor: by };
-                self.oncall.add_override(wanted, actor, now, out).err().map(LocalizedText::from)
+                self.oncall.add_override(wanted, actor, now, out).err()
             }
-            Operation::WithdrawOverride { number } => {
-                self.oncall.remove_override(*number, actor, out).err().map(LocalizedText::from)
-            }
+            Operation::WithdrawOverride { number } => self.oncall.remove_override(*number, actor, out).err(),
             Operation::Reply(_) | Operation::Inject(_) | Operation::Gateway(_) => None,
         }
     }

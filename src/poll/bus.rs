@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use crate::clock::{Clock, LogLimit};
 use crate::link::Link;
 use crate::link::connect::Dialer;
+use crate::link::error::LinkError;
 use crate::model::quality::Cause;
 use crate::model::reading::Reading;
 use crate::poll::cycle::CycleOutcome;
@@ -161,7 +162,7 @@ impl LinkWorker {
     }
 
     /// One attempt to open; cycles that fall due meanwhile fail.
-    async fn open_while_due(&mut self, stop: &CancellationToken) -> Option<Result<(), String>> {
+    async fn open_while_due(&mut self, stop: &CancellationToken) -> Option<Result<(), LinkError>> {
         let Self { link, schedule, clock, units, slots, deliver, health, .. } = self;
         let opening = link.open();
         tokio::pin!(opening);
@@ -199,7 +200,7 @@ impl LinkWorker {
         self.last_answer_us = self.clock.mono_us();
     }
 
-    fn on_open_failed(&mut self, error: &str) {
+    fn on_open_failed(&mut self, error: &LinkError) {
         let now = self.clock.mono_us();
         self.failures += 1;
         let since = *self.down_since_us.get_or_insert(now);
@@ -208,7 +209,7 @@ impl LinkWorker {
             self.next_report_us = now + REPORT_INTERVAL_US;
             let (failures, minutes) = (self.failures, (now - since) / 60_000_000);
             if let Some(count) = LOG.allows(&format!("down {}", self.id)) {
-                warn!(link = self.id, error, failures, minutes, count, "link is down");
+                warn!(link = self.id, %error, failures, minutes, count, "link is down");
             }
         }
         *self.health.error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = error.to_string();

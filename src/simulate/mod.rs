@@ -4,6 +4,7 @@
 //! signals into register images every 100 ms and answers over TCP on loopback and over RTU on pseudo-terminals. `play` replays
 //! recorded frames instead of a plant.
 
+pub mod error;
 pub mod image;
 pub mod lifts;
 pub mod plant;

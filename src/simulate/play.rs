@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::model::frames::{Frame, HEAD};
+use crate::simulate::error::SimulateError;
 
 /// Answer frames to one request, each with its delay after the request.
 type PlayedAnswer = Vec<(Duration, Vec<u8>)>;
@@ -27,14 +28,15 @@ pub struct Recording {
 ///
 /// # Errors
 /// What is wrong, with its line number.
-pub fn read(text: &str) -> Result<BTreeMap<String, Recording>, String> {
+pub fn read(text: &str) -> Result<BTreeMap<String, Recording>, SimulateError> {
     if text.lines().next() != Some(HEAD) {
-        return Err(format!("line 1: it does not begin with `{HEAD}`"));
+        return Err(SimulateError::Recording { line: 1, problem: format!("it does not begin with `{HEAD}`") });
     }
     let mut out: BTreeMap<String, Recording> = BTreeMap::new();
     let mut last_requests: BTreeMap<String, (u64, Vec<u8>)> = BTreeMap::new();
     for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.starts_with('#') && !l.is_empty()) {
-        let frame = Frame::from_line(line).ok_or_else(|| format!("line {}: not a frame", number + 1))?;
+        let frame = Frame::from_line(line)
+            .ok_or_else(|| SimulateError::Recording { line: number + 1, problem: "not a frame".to_string() })?;
         let record = out.entry(frame.link.clone()).or_default();
         record.is_rtu = frame.is_rtu;
         if frame.is_sent {
@@ -61,10 +63,11 @@ fn key(request: &[u8], is_rtu: bool) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// The port cannot be bound.
-pub async fn serve(record: Recording, port: u16) -> Result<SocketAddr, String> {
+pub async fn serve(record: Recording, port: u16) -> Result<SocketAddr, SimulateError> {
+    let no_port = |e: std::io::Error| SimulateError::Listen { port, reason: e.to_string() };
     let bound = TcpListener::bind(("127.0.0.1", port)).await;
-    let listener = bound.map_err(|e| format!("cannot listen on 127.0.0.1:{port}: {e}"))?;
-    let address = listener.local_addr().map_err(|e| e.to_string())?;
+    let listener = bound.map_err(no_port)?;
+    let address = listener.local_addr().map_err(no_port)?;
     let record = Arc::new(Mutex::new(record));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::model::registers::{RegisterRange, RegisterType};
 use crate::profile::Profile;
 use crate::simulate::Scenario;
+use crate::simulate::error::SimulateError;
 use crate::simulate::image::Image;
 use crate::simulate::plant::Plant;
 
@@ -99,7 +100,7 @@ pub async fn start(
     speed: f64,
     clock: Clock,
     stop: CancellationToken,
-) -> Result<RunningPlant, String> {
+) -> Result<RunningPlant, SimulateError> {
     let mut images = BTreeMap::new();
     for unit in units {
         images.insert((unit.server, unit.address), Image::new(&unit.profile.variants[0]));
@@ -168,10 +169,11 @@ fn write(plant: &mut Plant, names: &[(&'static str, &'static str, u8)], images: 
     }
 }
 
-async fn serve_tcp(answers: Answers, port: u16, stop: CancellationToken) -> Result<SocketAddr, String> {
+async fn serve_tcp(answers: Answers, port: u16, stop: CancellationToken) -> Result<SocketAddr, SimulateError> {
+    let no_port = |e: std::io::Error| SimulateError::Listen { port, reason: e.to_string() };
     let bound = TcpListener::bind(("127.0.0.1", port)).await;
-    let listener = bound.map_err(|e| format!("cannot listen on 127.0.0.1:{port}: {e}"))?;
-    let address = listener.local_addr().map_err(|e| e.to_string())?;
+    let listener = bound.map_err(no_port)?;
+    let address = listener.local_addr().map_err(no_port)?;
     tokio::spawn(async move {
         let server = tcp::Server::new(listener);
         let on_connected = |stream: tokio::net::TcpStream, from| {
@@ -189,13 +191,14 @@ async fn serve_tcp(answers: Answers, port: u16, stop: CancellationToken) -> Resu
     Ok(address)
 }
 
-fn serve_serial(answers: Answers, stop: CancellationToken) -> Result<(String, std::fs::File), String> {
-    let (ours, mut theirs) = SerialStream::pair().map_err(|e| format!("cannot make a pseudo-terminal: {e}"))?;
+fn serve_serial(answers: Answers, stop: CancellationToken) -> Result<(String, std::fs::File), SimulateError> {
+    let (ours, mut theirs) = SerialStream::pair().map_err(|e| SimulateError::Terminal(e.to_string()))?;
     let _may_be_opened_by_others = theirs.set_exclusive(false);
-    let name = theirs.name().ok_or("the pseudo-terminal has no name")?;
+    let name = theirs.name().ok_or_else(|| SimulateError::Terminal("it has no name".to_string()))?;
     // The far end must stay open, or reading ours fails. It is opened without the library's exclusive lock, which the gateway
     // takes.
-    let end = std::fs::OpenOptions::new().read(true).write(true).open(&name).map_err(|e| format!("{name}: {e}"))?;
+    let end = std::fs::OpenOptions::new().read(true).write(true).open(&name);
+    let end = end.map_err(|e| SimulateError::Terminal(format!("{name}: {e}")))?;
     drop(theirs);
     tokio::spawn(async move {
         let server = rtu::Server::new(ours);

@@ -11,6 +11,7 @@ use crate::http::files::NamedFile;
 use crate::model::settings::{SettingsProblem, SettingsReader};
 use crate::model::time::UnixMillis;
 use crate::sink::SinkContext;
+use crate::sink::error::SinkError;
 use crate::sink::influx::settings::InfluxSettings;
 use crate::sink::mqtt::commands::CommandContext;
 use crate::sink::mqtt::settings::MqttSettings;
@@ -19,7 +20,7 @@ use crate::sink::mqtt::settings::MqttSettings;
 pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What was tried, in words, and why it would not work.
-pub type ProbeResults = Vec<(String, Result<String, String>)>;
+pub type ProbeResults = Vec<(String, Result<String, SinkError>)>;
 
 /// What every kind of sink says of itself.
 pub trait SinkKind: Sync {
@@ -57,7 +58,7 @@ pub trait SinkKind: Sync {
     ///
     /// # Errors
     /// In words; the default is that it can.
-    fn can_resend(&self) -> Result<(), String> {
+    fn can_resend(&self) -> Result<(), SinkError> {
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! crash readings may be delivered again.
 
 pub mod dead_letters;
+pub mod error;
 pub mod influx;
 pub mod kinds;
 pub mod mqtt;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::model::time::UnixMillis;
+use crate::sink::error::SinkError;
 use crate::store::small_file;
 
 /// From a date to before another, milliseconds since 1970.
@@ -59,18 +60,21 @@ impl Resend {
     ///
     /// # Errors
     /// Another range is in progress, the range is empty, or the file cannot be written.
-    pub fn request(&self, range: ResendRange) -> Result<(), String> {
+    pub fn request(&self, range: ResendRange) -> Result<(), SinkError> {
         let _one_at_a_time = self.disk();
         if let Some(other) = self.range() {
             let (from, to) = (UnixMillis(other.from_ms).rfc3339(), UnixMillis(other.to_ms).rfc3339());
-            return Err(format!("{from} to {to} is being written again: one range at a time (`plantroom status`)"));
+            let busy = format!("{from} to {to} is being written again: one range at a time (`plantroom status`)");
+            return Err(SinkError::Refused(busy));
         }
         if range.from_ms >= range.to_ms {
-            return Err("the range ends before it begins".to_string());
+            return Err(SinkError::BadRequest("the range ends before it begins".to_string()));
         }
-        let bytes = serde_json::to_vec(&range).map_err(|e| e.to_string())?;
-        small_file::replace(&self.inner.path, &bytes)
-            .map_err(|e| format!("{} cannot be written: {e}", self.inner.path.display()))?;
+        let written = serde_json::to_vec(&range)
+            .map_err(std::io::Error::other)
+            .and_then(|bytes| small_file::replace(&self.inner.path, &bytes));
+        let path = || self.inner.path.display().to_string();
+        written.map_err(|e| SinkError::File { path: path(), reason: e.to_string() })?;
         self.state().range = Some(range);
         self.inner.notify.notify_one();
         Ok(())
@@ -121,7 +125,7 @@ mod tests {
         let range = ResendRange { from_ms: 10, to_ms: 20 };
         assert!(again.request(ResendRange { from_ms: 10, to_ms: 10 }).is_err() && again.range().is_none());
         assert_eq!(again.request(range), Ok(()));
-        let said = again.request(ResendRange { from_ms: 30, to_ms: 40 }).unwrap_err();
+        let said = again.request(ResendRange { from_ms: 30, to_ms: 40 }).unwrap_err().to_string();
         assert!(said.contains("1970-01-01T00:00:00.010Z") && said.contains("one range at a time"), "{said}");
         assert_eq!(Resend::open(&path).range(), Some(range), "a restart goes on with it");
         again.finish();

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::model::effects::{Keep, LogEvent};
 use crate::model::room::Kept;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
+use crate::store::error::StoreError;
 use crate::store::event::{Batch, EventQuery, EventRow};
 use crate::store::fault::is_file_fault;
 use crate::store::migrations::{self, FORMAT};
@@ -37,7 +38,7 @@ pub struct StoreHealth {
 type MakeBatch = Box<dyn FnOnce() -> Batch + Send>;
 
 enum Job {
-    Commit(MakeBatch, oneshot::Sender<Result<(), String>>),
+    Commit(MakeBatch, oneshot::Sender<Result<(), StoreError>>),
     Date { now: UnixMillis, mono: MonotonicMillis },
     Prune(UnixMillis),
     End(oneshot::Sender<()>),
@@ -75,7 +76,8 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be opened, or a newer version wrote it.
-    pub fn open(path: &Path, boot: &str) -> Result<(Self, Option<String>), String> {
+    pub fn open(path: &Path, boot: &str) -> Result<(Self, Option<String>), StoreError> {
+        let name = || path.display().to_string();
         let mut damage_message = None;
         let mut began = open_database(path);
         if matches!(began, Err(OpenError::Failed(_) | OpenError::Damaged(_)))
@@ -87,20 +89,18 @@ impl Store {
         let mut connection = match began {
             Ok(connection) => connection,
             Err(OpenError::Newer(format)) => {
-                return Err(format!(
-                    "{} is of format {format}, this version knows {FORMAT}: use the newer version again",
-                    path.display()
-                ));
+                return Err(StoreError::Newer { path: name(), found: format });
             }
-            Err(OpenError::Failed(why)) => return Err(format!("cannot open {}: {why}", path.display())),
+            Err(OpenError::Failed(reason)) => return Err(StoreError::Open { path: name(), reason }),
             Err(OpenError::Damaged(why)) => {
-                let renamed_to = quarantine(path).map_err(|e| format!("{why}; it cannot be put aside: {e}"))?;
+                let renamed_to = quarantine(path)
+                    .map_err(|e| StoreError::Quarantine { damage: why.clone(), reason: e.to_string() })?;
                 damage_message = Some(format!(
                     "{} is damaged ({why}): it is {} now, a new one begins",
                     path.display(),
                     renamed_to.display()
                 ));
-                open_database(path).map_err(|e| format!("cannot begin {}: {e:?}", path.display()))?
+                open_database(path).map_err(|e| StoreError::Begin { path: name(), reason: format!("{e:?}") })?
             }
         };
         let health = Arc::new(StoreHealth::default());
@@ -118,22 +118,25 @@ impl Store {
                 run(&mut connection, job, &boot, &file, &shown);
             }
         });
-        spawned.map_err(|e| format!("no thread for the store: {e}"))?;
+        spawned.map_err(|e| StoreError::Thread(e.to_string()))?;
         Ok((Self { jobs, path: path.to_path_buf(), health }, damage_message))
     }
 
     /// Queues a transaction. The receiver gets the result once it is synced to disk, or an error at once if the queue is full.
-    pub fn commit(&self, batch: Batch) -> oneshot::Receiver<Result<(), String>> {
+    pub fn commit(&self, batch: Batch) -> oneshot::Receiver<Result<(), StoreError>> {
         self.commit_made(move || batch)
     }
 
     /// As [`Store::commit`], of what `make` returns: the store's thread calls it, so that nobody else waits for it.
-    pub fn commit_made(&self, make: impl FnOnce() -> Batch + Send + 'static) -> oneshot::Receiver<Result<(), String>> {
+    pub fn commit_made(
+        &self,
+        make: impl FnOnce() -> Batch + Send + 'static,
+    ) -> oneshot::Receiver<Result<(), StoreError>> {
         let (done, answer) = oneshot::channel();
         if self.health.queued.fetch_add(1, Ordering::Relaxed) >= QUEUE {
             // The disk hangs; the caller decides how to proceed.
             self.health.queued.fetch_sub(1, Ordering::Relaxed);
-            let _nobody_waits = done.send(Err("the disk takes nothing: too much waits for it".to_string()));
+            let _nobody_waits = done.send(Err(StoreError::QueueFull));
             return answer;
         }
         let _thread_is_gone = self.jobs.send(Job::Commit(Box::new(make), done));
@@ -161,7 +164,7 @@ impl Store {
     ///
     /// # Errors
     /// The file cannot be read, in words.
-    pub fn load_state(&self, room: &str) -> Result<Kept, String> {
+    pub fn load_state(&self, room: &str) -> Result<Kept, StoreError> {
         load_state(&self.path, room)
     }
 
@@ -169,7 +172,7 @@ impl Store {
     ///
     /// # Errors
     /// The file cannot be read, in words.
-    pub fn events(&self, query: &EventQuery) -> Result<Vec<EventRow>, String> {
+    pub fn events(&self, query: &EventQuery) -> Result<Vec<EventRow>, StoreError> {
         events(&self.path, query)
     }
 }
@@ -178,7 +181,7 @@ impl Store {
 ///
 /// # Errors
 /// The file cannot be read, in words.
-pub fn load_state(path: &Path, room: &str) -> Result<Kept, String> {
+pub fn load_state(path: &Path, room: &str) -> Result<Kept, StoreError> {
     let read = || -> rusqlite::Result<_> {
         let connection = reader(path)?;
         let format = if migrations::format_of(&connection)? >= 2 { "format" } else { "1" };
@@ -186,14 +189,14 @@ pub fn load_state(path: &Path, room: &str) -> Result<Kept, String> {
         let rows = select.query_map([room], |r| Ok((r.get(0)?, (r.get(1)?, r.get(2)?))))?;
         rows.collect()
     };
-    read().map_err(|e| format!("cannot read {}: {e}", path.display()))
+    read().map_err(|e| StoreError::Read { path: path.display().to_string(), reason: e.to_string() })
 }
 
 /// Matching rows of the log, oldest first; also while another process writes.
 ///
 /// # Errors
 /// The file cannot be read, in words.
-pub fn events(path: &Path, query: &EventQuery) -> Result<Vec<EventRow>, String> {
+pub fn events(path: &Path, query: &EventQuery) -> Result<Vec<EventRow>, StoreError> {
     let read = || -> rusqlite::Result<Vec<EventRow>> {
         let connection = reader(path)?;
         let has_actors = migrations::format_of(&connection)? >= 2;
@@ -232,7 +235,7 @@ pub fn events(path: &Path, query: &EventQuery) -> Result<Vec<EventRow>, String> 
         rows.reverse();
         Ok(rows)
     };
-    read().map_err(|e| format!("cannot read {}: {e}", path.display()))
+    read().map_err(|e| StoreError::Read { path: path.display().to_string(), reason: e.to_string() })
 }
 
 fn reader(path: &Path) -> rusqlite::Result<Connection> {
@@ -352,7 +355,7 @@ fn run(connection: &mut Connection, job: Job, boot: &str, path: &Path, health: &
                 written = write(connection, &batch, boot);
             }
             health.failed.store(written.is_err(), Ordering::Relaxed);
-            let _nobody_waits = done.send(written.map_err(|e| e.to_string()));
+            let _nobody_waits = done.send(written.map_err(|e| StoreError::Write(e.to_string())));
         }
         Job::Date { now, mono } => {
             let date = "UPDATE event SET at = ?1 - (?2 - mono), trusted = 1 WHERE boot = ?3 AND trusted = 0";
@@ -424,25 +427,27 @@ fn reserve_disk(path: &Path) {
 ///
 /// # Errors
 /// SQLite cannot read the file or write the copy.
-pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
+pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let copied = reader(from).and_then(|c| c.execute("VACUUM INTO ?1", [to.display().to_string()]));
-    copied.map(|_| ()).map_err(|e| format!("cannot copy {}: {e}", from.display()))
+    let failed = |e: rusqlite::Error| StoreError::Copy { path: from.display().to_string(), reason: e.to_string() };
+    copied.map(|_| ()).map_err(failed)
 }
 
 /// Checks that a file is a sound store of this format version.
 ///
 /// # Errors
 /// The format differs, the file is damaged or it cannot be read.
-pub fn verify(path: &Path) -> Result<(), String> {
+pub fn verify(path: &Path) -> Result<(), StoreError> {
     let inspect = || -> rusqlite::Result<(i64, String)> {
         let connection = reader(path)?;
         let format = migrations::format_of(&connection)?;
         Ok((format, connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?))
     };
+    let unsound = |reason| Err(StoreError::Unsound { path: path.display().to_string(), reason });
     match inspect() {
         Ok((format, check)) if (1..=FORMAT).contains(&format) && check == "ok" => Ok(()),
-        Ok((format, check)) => Err(format!("{}: format {format}, {check}", path.display())),
-        Err(e) => Err(format!("{}: {e}", path.display())),
+        Ok((format, check)) => unsound(format!("format {format}, {check}")),
+        Err(e) => unsound(e.to_string()),
     }
 }
 

@@ -16,7 +16,7 @@ fn row(key: &str, at: i64) -> EventRow {
     }
 }
 
-fn wait(answer: oneshot::Receiver<Result<(), String>>) -> Result<(), String> {
+fn wait(answer: oneshot::Receiver<Result<(), StoreError>>) -> Result<(), StoreError> {
     answer.blocking_recv().expect("the thread answers")
 }
 
@@ -36,7 +36,7 @@ fn what_waits_for_a_disk_that_hangs_is_bounded() {
     let (mut refused, mut waiting) = (0, Vec::new());
     for mut answer in answers {
         match answer.try_recv() {
-            Ok(Err(why)) if why.contains("too much waits") => refused += 1,
+            Ok(Err(StoreError::QueueFull)) => refused += 1,
             Err(oneshot::error::TryRecvError::Empty) => waiting.push(answer),
             other => panic!("{other:?}"),
         }

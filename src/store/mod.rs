@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "files are its work, on its own thread and on those that may wait")]
 
+pub mod error;
 pub mod event;
 pub mod fault;
 pub mod log;

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::files::{LoadedFiles, NamedFile};
+use crate::model::failure::{FailureKind, Refusal};
 use crate::model::point::LocalizedText;
 use crate::web::chart::Chart;
 use crate::web::connections::{self, Connections};
@@ -101,7 +102,7 @@ impl ServerSettings {
 
 pub type CallbackFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 /// Completes when a command is committed; an error is the reason of its refusal.
-pub type CommandFuture = CallbackFuture<Result<(), LocalizedText>>;
+pub type CommandFuture = CallbackFuture<Result<(), Refusal>>;
 pub type FindPage = dyn Fn(&str) -> Option<AlarmPage> + Send + Sync;
 /// Looks up the chart of a token's alarm; `None` if there is none in time.
 pub type FindChart = dyn Fn(String) -> CallbackFuture<Option<Chart>> + Send + Sync;
@@ -293,7 +294,8 @@ async fn reply(State(state): State<ServerState>, Path(token): Path<String>, body
     }
     let form = PageForm::read(&body);
     let done = (state.view.reply)(token.clone(), form.clone()).await.map(|()| form.done());
-    let status = if done.is_ok() { StatusCode::OK } else { StatusCode::CONFLICT };
+    let status = done.as_ref().map_or_else(|refused| status_of(refused.kind), |_| StatusCode::OK);
+    let done = done.map_err(|refused| refused.text);
     let chart = (state.view.chart)(token.clone()).await;
     match (state.view.page)(&token) {
         Some(alarm) => html(status, page::alarm(&AlarmPage { chart, ..alarm }, Some(&done))),
@@ -336,6 +338,17 @@ async fn list(State(state): State<ServerState>, headers: HeaderMap) -> Response 
     }
 }
 
+/// The status of a kind of failure.
+const fn status_of(kind: FailureKind) -> StatusCode {
+    match kind {
+        FailureKind::BadInput => StatusCode::BAD_REQUEST,
+        FailureKind::NotPermitted => StatusCode::FORBIDDEN,
+        FailureKind::Refused => StatusCode::CONFLICT,
+        FailureKind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        FailureKind::Retry => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
 /// A word on it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -374,6 +387,6 @@ async fn act(
     };
     match (state.view.act_on_alarm)(is_there, key, by, note.note).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(why) => (StatusCode::CONFLICT, format!("{why}\n")).into_response(),
+        Err(refused) => (status_of(refused.kind), format!("{refused}\n")).into_response(),
     }
 }

@@ -457,7 +457,7 @@ impl World {
         let of = |e: &AlarmEvent| format!("{} {} {} {}", e.kind.word(), e.key, e.actor, e.note).trim().to_string();
         let events = self.engine.board().transitions.iter().map(of).collect();
         keep(&mut self.kept, effects.decided.keep);
-        (events, effects.refused.map(|r| format!("{} / {}", r.zh, r.en)).unwrap_or_default())
+        (events, effects.refused.map(|r| format!("{} / {}", r.text.zh, r.text.en)).unwrap_or_default())
     }
 }
 

@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("engine", "rules", &["model", "derive", "alarm", "oncall", "presentation"]),
     ("report", "rules", &["model", "alarm"]),
     ("clock", "adapters", &["model"]),
-    ("http", "adapters", &[]),
+    ("http", "adapters", &["model"]),
     ("link", "adapters", &["model", "clock"]),
     ("poll", "adapters", &["model", "profile", "plan", "decode", "link", "clock"]),
     ("scan", "adapters", &["model", "profile", "plan", "decode"]),
@@ -130,6 +130,37 @@ fn rules_touch_neither_world_nor_clock() {
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The last parameter of each `Result<…>` in a text.
+fn error_types(text: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for after in text.split("Result<").skip(1) {
+        let (mut depth, mut last) = (0, String::new());
+        for c in after.chars() {
+            match c {
+                '>' if depth == 0 => break,
+                ',' if depth == 0 => last.clear(),
+                _ => last.push(c),
+            }
+            depth += i32::from("<([".contains(c)) - i32::from(">)]".contains(c));
+        }
+        out.push(last.trim().to_string());
+    }
+    out
+}
+
+#[test]
+fn errors_have_types_with_a_kind_but_in_the_command_line() {
+    assert_eq!(error_types("Result<Vec<(A, B)>, String> Result<BTreeMap<A, String>, E>"), ["String", "E"]);
+    let rooms = sources().into_iter().filter(|(path, _)| room_of(path) != "cli");
+    let wrong: Vec<String> = rooms
+        .filter(|(_, text)| error_types(text).iter().any(|error| error == "String"))
+        .map(|(path, _)| {
+            format!("{}: a `Result` whose error is a text: it needs the room's error and its kind", path.display())
+        })
+        .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -254,7 +254,7 @@ fn try_one(of: &AlarmDefinition) -> Result<(), String> {
             operation: Operation::Alarm { keys: vec![of.key()], action },
         };
         let refused = world.engine.step(world.now(), Input::Command(&command)).refused;
-        assert!(refused.is_some_and(|r| r.en.contains("still there")), "{}", of.key());
+        assert!(refused.is_some_and(|r| r.text.en.contains("still there")), "{}", of.key());
     }
     if !world.phase(&calm, length, every, AlarmEventKind::Cleared) {
         return Err(format!("does not clear by {calm:?}"));

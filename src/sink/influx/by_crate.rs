@@ -7,6 +7,7 @@ use ::influxdb2::RequestError;
 use ::influxdb2::api::write::TimestampPrecision;
 
 use crate::http::files::LoadedFiles;
+use crate::sink::error::SinkError;
 use crate::sink::influx::answer::WriteAnswer;
 use crate::sink::influx::settings::InfluxSettings;
 
@@ -23,7 +24,7 @@ impl Client {
     ///
     /// # Errors
     /// The token's file cannot be read.
-    pub fn new(settings: &InfluxSettings, files: &LoadedFiles) -> Result<Self, String> {
+    pub fn new(settings: &InfluxSettings, files: &LoadedFiles) -> Result<Self, SinkError> {
         let token = files.secret(settings.token.as_ref(), settings.token_file.as_ref())?.unwrap_or_default();
         let url = settings.url.trim_end_matches('/');
         Ok(Self {
@@ -38,18 +39,18 @@ impl Client {
     ///
     /// # Errors
     /// No answer came; the reason.
-    pub async fn write(&self, body: &str) -> Result<WriteAnswer, String> {
+    pub async fn write(&self, body: &str) -> Result<WriteAnswer, SinkError> {
         let precision = TimestampPrecision::Milliseconds;
         let writing =
             self.client.write_line_protocol_with_precision(&self.org, &self.bucket, body.to_string(), precision);
         match tokio::time::timeout(self.timeout, writing).await {
-            Err(_) => Err("no answer in time".to_string()),
+            Err(_) => Err(SinkError::NoAnswer("no answer in time".to_string())),
             Ok(Ok(())) => Ok(WriteAnswer { status: 204, ..WriteAnswer::default() }),
             // The crate reports status 200 as an error.
             Ok(Err(RequestError::Http { status, text })) => {
                 Ok(WriteAnswer { status: status.as_u16(), body: text, retry_after: None })
             }
-            Ok(Err(other)) => Err(format!("no connection: {other}")),
+            Ok(Err(other)) => Err(SinkError::NoAnswer(format!("no connection: {other}"))),
         }
     }
 }

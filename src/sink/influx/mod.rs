@@ -27,6 +27,7 @@ use crate::http::files::LoadedFiles;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, JournalItem};
 use crate::model::time::UnixMillis;
+use crate::sink::error::SinkError;
 use crate::sink::influx::allowance::Allowance;
 use crate::sink::influx::line::Encoder;
 use crate::sink::influx::progress::Progress;
@@ -67,9 +68,9 @@ pub async fn run(settings: InfluxSettings, context: SinkContext, stop: Cancellat
             Ok(client) => break client,
             Err(error) => {
                 // The file of a secret may be created after our start.
-                SinkHealth::set_text(&context.health.error, &error);
+                SinkHealth::set_text(&context.health.error, error.to_string());
                 if waited_ms % hour_ms < PAUSED_MS {
-                    tracing::error!(sink = settings.name, error, "the store cannot be written to: tried every 20 s");
+                    tracing::error!(sink = settings.name, %error, "the store cannot be written to: tried every 20 s");
                 }
                 waited_ms += PAUSED_MS;
                 tokio::select! {
@@ -109,13 +110,13 @@ pub async fn run(settings: InfluxSettings, context: SinkContext, stop: Cancellat
 ///
 /// # Errors
 /// Why it does not.
-pub async fn probe(settings: &InfluxSettings, site: &str, now: UnixMillis) -> Result<String, String> {
+pub async fn probe(settings: &InfluxSettings, site: &str, now: UnixMillis) -> Result<String, SinkError> {
     let files = LoadedFiles::load(settings.files()).await;
     let client = StoreClient::new(settings, &files)?;
     let answer = client.write(&Encoder::new(site, Arc::default()).probe(now.0)).await?;
     match answer::classify(&answer) {
         answer::WriteVerdict::Stored => Ok("stored".to_string()),
-        _ => Err(answer::reason_text(&answer)),
+        _ => Err(SinkError::Rejected(answer::reason_text(&answer))),
     }
 }
 

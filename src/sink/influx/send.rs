@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::sink::SinkHealth;
 use crate::sink::dead_letters::DeadLetter;
+use crate::sink::error::SinkError;
 use crate::sink::influx::answer::{
     WriteAnswer, WriteVerdict, classify, is_partly_stored, is_series_limit, reason_text,
 };
@@ -226,7 +227,7 @@ impl InfluxSink {
     /// fails because of this body.
     async fn classify_answer(
         &mut self,
-        answer: &Result<WriteAnswer, String>,
+        answer: &Result<WriteAnswer, SinkError>,
         sending: &mut BodyTransfer,
     ) -> WriteVerdict {
         let Ok(answer) = answer else { return WriteVerdict::Retry };
@@ -271,9 +272,9 @@ impl InfluxSink {
     }
 
     /// Writes a line that the store accepted before, or else a line that any working store accepts.
-    async fn probe(&mut self) -> (WriteVerdict, Result<WriteAnswer, String>) {
+    async fn probe(&mut self) -> (WriteVerdict, Result<WriteAnswer, SinkError>) {
         let any = self.encoder.probe(self.context.clock.wall().0);
-        let mut last = (WriteVerdict::Retry, Err(String::new()));
+        let mut last = (WriteVerdict::Retry, Err(SinkError::NoAnswer(String::new())));
         for body in self.known_good.clone().into_iter().chain([any]) {
             let answer = self.client.write(&body).await;
             last = (answer.as_ref().map_or(WriteVerdict::Retry, classify), answer);
@@ -368,9 +369,9 @@ impl InfluxSink {
     }
 
     /// No answer, or a temporary error: sets the back-off. `is_paused`: only a person can remedy the error.
-    fn record_failure(&mut self, is_paused: bool, answer: Result<WriteAnswer, String>) {
+    fn record_failure(&mut self, is_paused: bool, answer: Result<WriteAnswer, SinkError>) {
         let retry_after = answer.as_ref().ok().and_then(|a| a.retry_after);
-        let error = answer.map_or_else(|e| e, |a| reason_text(&a));
+        let error = answer.map_or_else(|e| e.to_string(), |a| reason_text(&a));
         self.failures += 1;
         let back_off = 1_000u64 << self.failures.min(6).saturating_sub(1);
         let wait_ms = if is_paused { PAUSED_MS } else { back_off.min(BACKOFF_MAX_MS) };

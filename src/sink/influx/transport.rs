@@ -4,7 +4,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::http;
+use crate::http::error::HttpError;
 use crate::http::files::LoadedFiles;
+use crate::sink::error::SinkError;
 use crate::sink::influx::answer::WriteAnswer;
 use crate::sink::influx::settings::{Api, HttpTransport, InfluxSettings};
 
@@ -45,7 +47,7 @@ impl StoreClient {
     ///
     /// # Errors
     /// A file cannot be read, the URL is invalid, or the transport is not compiled in.
-    pub fn new(settings: &InfluxSettings, files: &LoadedFiles) -> Result<Self, String> {
+    pub fn new(settings: &InfluxSettings, files: &LoadedFiles) -> Result<Self, SinkError> {
         match settings.transport {
             HttpTransport::Reqwest => Ok(StoreClient::Reqwest(Box::new(build_client(settings, files)?))),
             #[cfg(feature = "influxdb2")]
@@ -53,7 +55,9 @@ impl StoreClient {
                 Ok(StoreClient::Influxdb2(Box::new(super::by_crate::Client::new(settings, files)?)))
             }
             #[cfg(not(feature = "influxdb2"))]
-            HttpTransport::Influxdb2 => Err("this build is without the influxdb2 transport".to_string()),
+            HttpTransport::Influxdb2 => {
+                Err(SinkError::Settings("this build is without the influxdb2 transport".to_string()))
+            }
         }
     }
 
@@ -61,7 +65,7 @@ impl StoreClient {
     ///
     /// # Errors
     /// No answer came; the reason.
-    pub async fn write(&self, body: &str) -> Result<WriteAnswer, String> {
+    pub async fn write(&self, body: &str) -> Result<WriteAnswer, SinkError> {
         match self {
             StoreClient::Reqwest(http) => http.write(body).await,
             #[cfg(feature = "influxdb2")]
@@ -81,7 +85,7 @@ impl StoreClient {
     }
 }
 
-fn build_client(settings: &InfluxSettings, files: &LoadedFiles) -> Result<ReqwestClient, String> {
+fn build_client(settings: &InfluxSettings, files: &LoadedFiles) -> Result<ReqwestClient, SinkError> {
     let client = http::client(&settings.url, settings.timeout_ms, settings.ca_file.as_deref(), files)?;
     let base = settings.url.trim_end_matches('/');
     let (path, mut query) = match settings.api {
@@ -93,7 +97,8 @@ fn build_client(settings: &InfluxSettings, files: &LoadedFiles) -> Result<Reqwes
     }
     query.push(("precision", "ms"));
     query.retain(|(_, value)| !value.is_empty());
-    let url = reqwest::Url::parse_with_params(&format!("{base}{path}"), query).map_err(|e| e.to_string())?;
+    let url = reqwest::Url::parse_with_params(&format!("{base}{path}"), query);
+    let url = url.map_err(|e| SinkError::Settings(e.to_string()))?;
     let login = match (settings.api, &settings.username) {
         (Api::V2, _) => files
             .secret(settings.token.as_ref(), settings.token_file.as_ref())?
@@ -149,16 +154,16 @@ impl ReqwestClient {
         answers
     }
 
-    async fn write(&self, body: &str) -> Result<WriteAnswer, String> {
+    async fn write(&self, body: &str) -> Result<WriteAnswer, SinkError> {
         use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
         let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
         let mut request = self.authenticate(request);
         request = if self.gzip {
-            request.header(CONTENT_ENCODING, "gzip").body(gzip(body).map_err(|e| e.to_string())?)
+            request.header(CONTENT_ENCODING, "gzip").body(gzip(body).map_err(|e| SinkError::Settings(e.to_string()))?)
         } else {
             request.body(body.to_string())
         };
-        let response = request.send().await.map_err(|e| http::error_text(&e))?;
+        let response = request.send().await.map_err(HttpError::from)?;
         let status = response.status().as_u16();
         let retry_after = http::retry_after(&response);
         // The body of a success is not read: an error while reading it would not undo the write.
@@ -207,7 +212,7 @@ mod tests {
                 &InfluxSettings { password: None, password_file: Some("/none".into()), ..v1 },
                 &LoadedFiles::default()
             )
-            .is_err_and(|e| e.contains("/none"))
+            .is_err_and(|e| e.to_string().contains("/none"))
         );
     }
 }

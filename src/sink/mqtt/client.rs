@@ -6,6 +6,7 @@ use std::time::Duration;
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 
 use crate::http::files::{LoadedFiles, SYSTEM_CA};
+use crate::sink::error::SinkError;
 use crate::sink::mqtt::disconnect;
 use crate::sink::mqtt::negotiation::Offer;
 use crate::sink::mqtt::settings::{MqttSettings, Version};
@@ -20,7 +21,7 @@ pub enum MqttEvent {
     /// The broker acknowledged a packet; `Some` if it rejected it.
     Acked(u16, Option<Refused>),
     /// The broker answered a subscription; the error is the reason for a rejection.
-    Subscribed(Result<(), String>),
+    Subscribed(Result<(), SinkError>),
     /// A message arrived on a subscription.
     Received(ReceivedMessage),
     Other,
@@ -119,7 +120,7 @@ impl Connection {
         offer: Offer,
         client_id: &str,
         will: &MqttMessage,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, SinkError> {
         Self::open((settings, files), offer, client_id, Some(will))
     }
 
@@ -131,7 +132,7 @@ impl Connection {
         (settings, files): (&MqttSettings, &LoadedFiles),
         offer: Offer,
         client_id: &str,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, SinkError> {
         Self::open((settings, files), offer, client_id, None)
     }
 
@@ -140,7 +141,7 @@ impl Connection {
         offer: Offer,
         client_id: &str,
         will: Option<&MqttMessage>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, SinkError> {
         let address = settings.address()?;
         let keep_alive = Duration::from_secs(settings.keep_alive_s);
         let password = files.secret(settings.password.as_ref(), settings.password_file.as_ref())?;
@@ -278,7 +279,7 @@ fn event_from_v4(event: rumqttc::Event) -> MqttEvent {
         Event::Incoming(Packet::SubAck(ack)) => {
             let is_refused = ack.return_codes.contains(&rumqttc::SubscribeReasonCode::Failure);
             MqttEvent::Subscribed(if is_refused {
-                Err("the broker refuses the subscription".to_string())
+                Err(SinkError::Rejected("the broker refuses the subscription".to_string()))
             } else {
                 Ok(())
             })
@@ -325,7 +326,7 @@ fn event_from_v5(event: rumqttc::v5::Event) -> MqttEvent {
             use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode;
             let refused = ack.return_codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_)));
             let says = |code| format!("the broker refuses the subscription: {code:?}");
-            MqttEvent::Subscribed(refused.map_or(Ok(()), |code| Err(says(code))))
+            MqttEvent::Subscribed(refused.map_or(Ok(()), |code| Err(SinkError::Rejected(says(code)))))
         }
         Event::Outgoing(Outgoing::Publish(pkid)) => MqttEvent::Sent(pkid),
         Event::Incoming(Packet::Publish(p)) => {
@@ -342,12 +343,12 @@ fn event_from_v5(event: rumqttc::v5::Event) -> MqttEvent {
     }
 }
 
-fn tls(settings: &MqttSettings, files: &LoadedFiles) -> Result<TlsConfiguration, String> {
+fn tls(settings: &MqttSettings, files: &LoadedFiles) -> Result<TlsConfiguration, SinkError> {
     let ca = files.bytes(settings.ca_file.as_deref().unwrap_or(SYSTEM_CA))?.to_vec();
     let client_auth = match (&settings.cert_file, &settings.key_file) {
         (Some(cert), Some(key)) => Some((files.bytes(cert)?.to_vec(), files.bytes(key)?.to_vec())),
         (None, None) => None,
-        _ => return Err("cert_file and key_file belong together".to_string()),
+        _ => return Err(SinkError::Settings("cert_file and key_file belong together".to_string())),
     };
     Ok(TlsConfiguration::Simple { ca, alpn: None, client_auth })
 }

@@ -14,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::LogLimit;
 use crate::http::files::LoadedFiles;
+use crate::model::failure::Refusal;
 use crate::model::text::{REMARK, one_line};
 use crate::sink::SinkHealth;
+use crate::sink::error::SinkError;
 use crate::sink::mqtt::client::{Connection, Disconnect, DisconnectKind, MqttEvent, MqttMessage, ReceivedMessage};
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
 use crate::sink::mqtt::reconnect::{Backoff, ConnectionSummary};
@@ -44,12 +46,12 @@ pub struct CommandRequest {
 
 /// Executes a command; the error is the reason why it was not executed.
 pub type CommandHandler =
-    Arc<dyn Fn(CommandRequest) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+    Arc<dyn Fn(CommandRequest) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>> + Send + Sync>;
 
 static LOG: LogLimit = LogLimit::new();
 
 /// Called with whether commands can be received, or why not.
-pub type ListeningHandler = Arc<dyn Fn(Result<(), String>) + Send + Sync>;
+pub type ListeningHandler = Arc<dyn Fn(Result<(), SinkError>) + Send + Sync>;
 
 /// What listening to commands needs.
 #[derive(Clone)]
@@ -113,7 +115,7 @@ pub async fn run(settings: MqttSettings, context: CommandContext, stop: Cancella
         let lasted_ms = accepted.map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1));
         let taken_over = ended.kind == DisconnectKind::TakenOver;
         let pause_ms = pauses.next_pause_ms(ConnectionSummary { lasted_ms, has_acked: false, taken_over });
-        (context.on_listening)(Err(ended.reason));
+        (context.on_listening)(Err(SinkError::NoAnswer(ended.reason)));
         context.files.refresh().await;
         tokio::select! {
             () = stop.cancelled() => return,
@@ -136,7 +138,7 @@ async fn connection(
     let responses = format!("{}/{site}/response/", settings.prefix);
     let mut connection = match Connection::without_will((settings, &context.files), offers.now(), &client_id) {
         Ok(connection) => connection,
-        Err(error) => return Some(Disconnect::broke(error)),
+        Err(error) => return Some(Disconnect::broke(error.to_string())),
     };
     loop {
         match connection.poll().await {
@@ -156,11 +158,12 @@ async fn connection(
                 let what = one_line(command, REMARK);
                 let payload = match &answer {
                     Ok(()) => "{\"ok\":true}".to_string(),
-                    Err(why) => serde_json::json!({ "error": why }).to_string(),
+                    Err(refused) => serde_json::json!({ "error": refused.to_string() }).to_string(),
                 };
                 // Executed commands are in the event log. Rejected ones may come without end, so logging is rate limited.
                 if let Some(count) = LOG.allows(&format!("{} {}", settings.name, answer.is_ok())) {
-                    tracing::info!(sink = settings.name, what, ?answer, count, "a command");
+                    let refused = answer.as_ref().err().map(ToString::to_string);
+                    tracing::info!(sink = settings.name, what, refused, count, "a command");
                 }
                 // A sender must not choose an arbitrary topic for our publication.
                 if let Some(topic) = received.response_topic.filter(|t| t.starts_with(&responses)) {
@@ -170,7 +173,7 @@ async fn connection(
             }
             // The connection stays open if the subscription is rejected.
             Ok(MqttEvent::Subscribed(result)) => {
-                (context.on_listening)(result.map_err(|why| format!("{head}#: {why}")));
+                (context.on_listening)(result.map_err(|why| SinkError::Rejected(format!("{head}#: {why}"))));
             }
             Ok(_) => {}
             Err(ended) => return Some(ended),
@@ -178,23 +181,26 @@ async fn connection(
     }
 }
 
-async fn execute(command: &str, received: &ReceivedMessage, handler: &CommandHandler) -> Result<(), String> {
+async fn execute(command: &str, received: &ReceivedMessage, handler: &CommandHandler) -> Result<(), Refusal> {
     let is_there = match command {
         "acknowledge" => false,
         "arrive" => true,
-        other => return Err(format!("there is no command `{}`: acknowledge or arrive", one_line(other, REMARK))),
+        other => {
+            let what = format!("there is no command `{}`: acknowledge or arrive", one_line(other, REMARK));
+            return Err(Refusal::bad_input(what));
+        }
     };
     if received.retained {
         // A retained message may be arbitrarily old.
-        return Err("a retained message is no command".to_string());
+        return Err(Refusal::refused("a retained message is no command"));
     }
     if received.payload.len() > PAYLOAD_MAX {
-        return Err(format!("{} bytes are no command", received.payload.len()));
+        return Err(Refusal::bad_input(format!("{} bytes are no command", received.payload.len())));
     }
-    let request: CommandRequest =
-        serde_json::from_slice(&received.payload).map_err(|e| format!("that is no command: {e}"))?;
+    let request: CommandRequest = serde_json::from_slice(&received.payload)
+        .map_err(|e| Refusal::bad_input(format!("that is no command: {e}")))?;
     if request.token.is_empty() && (request.alarm.is_empty() || request.actor.is_empty()) {
-        return Err("alarm and by are wanted, or a token".to_string());
+        return Err(Refusal::bad_input("alarm and by are wanted, or a token"));
     }
     handler(CommandRequest { is_arrival: is_there, ..request }).await
 }

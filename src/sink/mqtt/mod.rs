@@ -226,7 +226,7 @@ impl MqttSink {
         let settings = (&self.context.settings, &self.context.files);
         let mut connection = match Connection::new(settings, self.offers.now(), &client_id, &will) {
             Ok(connection) => connection,
-            Err(error) => return Some(Disconnect::broke(error)),
+            Err(error) => return Some(Disconnect::broke(error.to_string())),
         };
         loop {
             let event = tokio::select! {

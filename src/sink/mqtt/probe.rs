@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::http::files::LoadedFiles;
+use crate::sink::error::SinkError;
 use crate::sink::kinds::SinkKind as _;
 use crate::sink::mqtt::client::{Connection, DisconnectKind, MqttEvent, MqttMessage};
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
@@ -14,15 +15,15 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const TRIES: usize = 16;
 
 /// Runs the check: a description and a result for each step.
-pub async fn probe(settings: &MqttSettings, site: &str) -> Vec<(String, Result<String, String>)> {
+pub async fn probe(settings: &MqttSettings, site: &str) -> Vec<(String, Result<String, SinkError>)> {
     let mut out = Vec::new();
     if tokio::time::timeout(TIMEOUT, connect(settings, site, &mut out)).await.is_err() {
-        out.push(("the broker".to_string(), Err("no answer in time".to_string())));
+        out.push(("the broker".to_string(), Err(SinkError::NoAnswer("no answer in time".to_string()))));
     }
     out
 }
 
-async fn connect(settings: &MqttSettings, site: &str, out: &mut Vec<(String, Result<String, String>)>) {
+async fn connect(settings: &MqttSettings, site: &str, out: &mut Vec<(String, Result<String, SinkError>)>) {
     // With the daemon's own client id, each connection would end the other.
     let client_id = format!("{}-check", settings.client_id(site));
     let files = LoadedFiles::load(settings.files()).await;
@@ -52,7 +53,7 @@ async fn connect(settings: &MqttSettings, site: &str, out: &mut Vec<(String, Res
             }
         }
     }
-    out.push(("connect".to_string(), Err(last)));
+    out.push(("connect".to_string(), Err(SinkError::NoAnswer(last))));
 }
 
 async fn check_publish_and_commands(
@@ -60,7 +61,7 @@ async fn check_publish_and_commands(
     site: &str,
     connection: &mut Connection,
     is_acked: bool,
-    out: &mut Vec<(String, Result<String, String>)>,
+    out: &mut Vec<(String, Result<String, SinkError>)>,
 ) {
     let head = format!("{}/{site}", settings.prefix);
     let topic = format!("{head}/gateway/check");
@@ -68,10 +69,10 @@ async fn check_publish_and_commands(
     let published = loop {
         match connection.poll().await {
             Ok(MqttEvent::Acked(_, None)) => break Ok("acknowledged".to_string()),
-            Ok(MqttEvent::Acked(_, Some(refused))) => break Err(refused.reason),
+            Ok(MqttEvent::Acked(_, Some(refused))) => break Err(SinkError::Rejected(refused.reason)),
             Ok(MqttEvent::Sent(_)) if !is_acked => break Ok("sent, without acknowledgement".to_string()),
             Ok(_) => {}
-            Err(ended) => break Err(ended.reason),
+            Err(ended) => break Err(SinkError::NoAnswer(ended.reason)),
         }
     };
     let is_over = published.is_err();
@@ -85,7 +86,7 @@ async fn check_publish_and_commands(
         match connection.poll().await {
             Ok(MqttEvent::Subscribed(said)) => break said.map(|()| "allowed".to_string()),
             Ok(_) => {}
-            Err(ended) => break Err(ended.reason),
+            Err(ended) => break Err(SinkError::NoAnswer(ended.reason)),
         }
     };
     out.push((format!("subscribe to {filter}"), subscribed));

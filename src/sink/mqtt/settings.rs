@@ -7,6 +7,7 @@ use crate::http::files::{FileKind, NamedFile};
 use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
 use crate::sink::SinkContext;
+use crate::sink::error::SinkError;
 use crate::sink::kinds::{ProbeResults, SinkFuture, SinkKind, SinkSettings};
 use crate::sink::mqtt;
 use crate::sink::mqtt::commands::CommandContext;
@@ -152,28 +153,26 @@ impl MqttSettings {
     ///
     /// # Errors
     /// The URL is invalid; the text says how to write it.
-    pub fn address(&self) -> Result<Address, String> {
-        let (scheme, rest) = self.url.split_once("://").ok_or("write it as mqtt://host:1883 or mqtts://host:8883")?;
+    pub fn address(&self) -> Result<Address, SinkError> {
+        const FORM: &str = "write it as mqtt://host:1883 or mqtts://host:8883";
+        let wrong = |what: String| SinkError::Settings(what);
+        let (scheme, rest) = self.url.split_once("://").ok_or_else(|| wrong(FORM.to_string()))?;
         let tls = match scheme {
             "mqtt" | "tcp" => false,
             "mqtts" | "ssl" => true,
-            _ => {
-                return Err(format!(
-                    "`{scheme}` is not spoken here; write it as mqtt://host:1883 or mqtts://host:8883"
-                ));
-            }
+            _ => return Err(wrong(format!("`{scheme}` is not spoken here; {FORM}"))),
         };
         let rest = rest.trim_end_matches('/');
         let default = if tls { 8883 } else { 1883 };
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => {
-                (host, port.parse().map_err(|_| format!("`{port}` is not a port"))?)
+                (host, port.parse().map_err(|_| wrong(format!("`{port}` is not a port")))?)
             }
             _ => (rest, default),
         };
         if host.is_empty() || host.contains('/') || host.contains('@') {
             let hint = "a host and a port, nothing else; user and password have keys of their own";
-            return Err(format!("`{host}` is not a host: {hint}"));
+            return Err(wrong(format!("`{host}` is not a host: {hint}")));
         }
         Ok(Address { host: host.trim_matches(['[', ']']).to_string(), port, tls })
     }
@@ -252,7 +251,7 @@ impl SinkKind for MqttSettings {
     }
 
     fn url_problem(&self) -> Option<(String, String)> {
-        let hint = self.address().err()?;
+        let hint = self.address().err()?.to_string();
         Some((format!("`{}` is not a broker's address", crate::http::without_secrets(&self.url)), hint))
     }
 
@@ -268,11 +267,11 @@ impl SinkKind for MqttSettings {
     }
 
     /// Whoever subscribes to a broker has had its messages.
-    fn can_resend(&self) -> Result<(), String> {
-        Err(format!(
+    fn can_resend(&self) -> Result<(), SinkError> {
+        Err(SinkError::Refused(format!(
             "`{}` is a broker: whoever subscribes has had these messages; history is written again to stores only",
             self.name
-        ))
+        )))
     }
 
     fn probe<'a>(&'a self, site: &'a str, _now: UnixMillis) -> SinkFuture<'a, ProbeResults> {
