@@ -16,6 +16,8 @@ mod again;
 #[cfg(feature = "real-tests")]
 mod alarms;
 #[cfg(feature = "real-tests")]
+mod bad_disk;
+#[cfg(feature = "real-tests")]
 mod broker;
 #[cfg(feature = "real-tests")]
 mod brokers;
@@ -33,6 +35,8 @@ mod faults;
 mod field;
 #[cfg(feature = "real-tests")]
 mod odd;
+#[cfg(feature = "real-tests")]
+mod old_state;
 #[cfg(feature = "real-tests")]
 mod other_brokers;
 #[cfg(feature = "real-tests")]

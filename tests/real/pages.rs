@@ -182,6 +182,65 @@ fn counting_pages(dir: &Dir, service: &Service, broker: &Mosquitto, counting: &C
     counting_rules(dir, steps);
 }
 
+/// Page number and message of each alarm that people were told of. What is raised at the same device at once goes into one message.
+fn pages_by_alarm(service: &Service) -> BTreeMap<String, Vec<(u64, Got)>> {
+    let mut pages: BTreeMap<String, Vec<(u64, Got)>> = BTreeMap::new();
+    for got in service.all() {
+        for alarm in got.json()["alarms"].as_array().unwrap() {
+            let key = alarm["alarm"].as_str().unwrap().to_string();
+            pages.entry(key).or_default().push((alarm["page"].as_u64().unwrap(), got.clone()));
+        }
+    }
+    pages
+}
+
+#[test]
+fn reloads_while_people_are_paged_lose_and_double_no_page() {
+    let (broker, counting, dir, service) =
+        (Mosquitto::start(), Counting::start(), Dir::new("reloads"), Service::start());
+    counting_pages(&dir, &service, &broker, &counting, 120);
+    let state = dir.path("state");
+    let site = std::fs::read_to_string(dir.path("site.toml")).unwrap();
+    let site = format!("{site}[oncall]\ngather = \"0s\"\n");
+    dir.write("site.toml", &site);
+    let mut running = gateway(&dir.0, &state);
+    is_up(&state);
+    let raised: Vec<String> = (1..=120).map(|k| format!("at_{k}.counter")).collect();
+    let all_told = || {
+        let pages = pages_by_alarm(&service);
+        raised.iter().all(|k| pages.contains_key(k))
+    };
+    let mut reloads = 0;
+    while !all_told() && reloads < 100 {
+        // The channel is made anew, a rule that waits for its limit gets another priority, a person another name.
+        let (per_min, name) = (100_000 - reloads % 2, ["王工", "王师傅"][reloads % 2]);
+        dir.write(
+            "site.toml",
+            &site.replace("per_min = 100000", &format!("per_min = {per_min}")).replace("王工", name),
+        );
+        let rules = std::fs::read_to_string(dir.path("alarms/own.toml")).unwrap();
+        let (was, is) = if reloads % 2 == 0 { ("P2", "P1") } else { ("P1", "P2") };
+        let never = rules.find("[rules.never]").unwrap();
+        let (before, after) = rules.split_at(never);
+        dir.write("alarms/own.toml", &format!("{before}{}", after.replacen(was, is, 1)));
+        let done = plantroom(&dir.0, &state, &["reload"]);
+        assert!((reloads == 0 || done.contains("channel hook started")) && done.contains("never"), "{done}");
+        reloads += 1;
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    assert!(all_told(), "not everybody was told after {reloads} reloads");
+    assert!(reloads > 5, "only {reloads} reloads met a page");
+    std::thread::sleep(Duration::from_secs(1));
+    running.stop();
+    for (key, pages) in pages_by_alarm(&service) {
+        let (first, _) = pages[0];
+        assert!(pages.iter().all(|(id, _)| *id == first), "{key}: one page");
+        let repeated =
+            pages[1..].iter().all(|(_, got)| got.json()["title"].as_str().unwrap().starts_with("(perhaps again)"));
+        assert!(repeated, "{key}: who gets it twice can tell");
+    }
+}
+
 #[test]
 fn kill_9_between_decision_and_delivery_loses_no_page() {
     let (broker, counting, dir, service) = (Mosquitto::start(), Counting::start(), Dir::new("pages"), Service::start());
@@ -201,24 +260,13 @@ fn kill_9_between_decision_and_delivery_loses_no_page() {
     service.set(ok());
     let mut running = gateway(&dir.0, &state);
     let raised: Vec<String> = (1..=200).map(|k| format!("at_{k}.counter")).collect();
-    // What is raised at the same device at once goes into one message.
-    let of = || {
-        let mut pages: BTreeMap<String, Vec<(u64, Got)>> = BTreeMap::new();
-        for got in service.all() {
-            for alarm in got.json()["alarms"].as_array().unwrap() {
-                let key = alarm["alarm"].as_str().unwrap().to_string();
-                pages.entry(key).or_default().push((alarm["page"].as_u64().unwrap(), got.clone()));
-            }
-        }
-        pages
-    };
     wait("every page", 60, || {
-        let pages = of();
+        let pages = pages_by_alarm(&service);
         raised.iter().all(|k| pages.contains_key(k)).then_some(())
     });
     std::thread::sleep(Duration::from_secs(1));
     running.stop();
-    for (key, pages) in of() {
+    for (key, pages) in pages_by_alarm(&service) {
         let (first, _) = pages[0];
         assert!(pages.iter().all(|(id, _)| *id == first), "{key}: whoever gets it twice can tell");
         for (_, again) in &pages[1..] {
