@@ -213,6 +213,26 @@ impl LogLimit {
     }
 }
 
+/// When a lasting fault is logged: as it begins, and hourly while it lasts.
+#[derive(Debug, Default)]
+pub struct FaultLog {
+    next_us: u64,
+}
+
+impl FaultLog {
+    /// Microseconds from one line to the next.
+    const EVERY_US: u64 = 3_600_000_000;
+
+    /// Whether a line is due at this monotonic time, microseconds. `begins`: the fault was not there before.
+    pub fn is_due(&mut self, begins: bool, now_us: u64) -> bool {
+        let is_due = begins || now_us >= self.next_us;
+        if is_due {
+            self.next_us = now_us + Self::EVERY_US;
+        }
+        is_due
+    }
+}
+
 /// Whether the kernel reports a synchronised clock (`adjtimex`: not in error, not marked unsynchronised).
 pub fn kernel_synchronised() -> bool {
     // SAFETY: an all-zero `timex` is a valid value, and with `modes` = 0 the call only reads.

@@ -135,7 +135,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand status" -l log -d 'H
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l from -d 'From: a date (2026-11-21, 2026-11-21T08:00, with or without zone), or so long ago (24h, 30m). Default: 24h' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l from -d 'From: a date (2026-11-21, 2026-11-21T08:00, with or without zone; 2026-11, today, yesterday), or so long ago (24h, 30m). Default: 24h' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l to -d 'To: the same. Default: now' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l every -d 'In slots of this length instead of every sample: 15m, 1h on the clock\'s own grid; days, weeks, months and years (1d, 1w, 1mo, 1y) of the calendar, the first from `--from` on' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l zone -d 'Time zone of dates and of the calendar. Default: the site\'s' -r

@@ -20,7 +20,7 @@ use crate::model::value::{Numeric, Value};
 pub struct Args {
     /// The point that is read, as `device.point`.
     point: String,
-    /// From: a date (2026-11-21, 2026-11-21T08:00, with or without zone), or so long ago (24h, 30m). Default: 24h.
+    /// From: a date (2026-11-21, 2026-11-21T08:00, with or without zone; 2026-11, today, yesterday), or so long ago (24h, 30m). Default: 24h.
     #[arg(long, default_value = "24h")]
     from: String,
     /// To: the same. Default: now.
@@ -98,13 +98,25 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     }
 }
 
-/// A date, or a duration before `now`, in Unix milliseconds.
+/// A date, a month, a year, `today`, `yesterday` or a duration before `now`, in Unix milliseconds: its beginning in the zone.
 ///
 /// # Errors
 /// The text is neither.
 pub fn parse_time(text: &str, now: i64, zone: &TimeZone) -> Result<i64, CommandFailure> {
     if let Some(ago) = duration_ms(text) {
         return Ok(now - i64::try_from(ago).unwrap_or(now));
+    }
+    let today = || Timestamp::from_millisecond(now).map(|t| t.to_zoned(zone.clone()).date()).ok();
+    let day = match text {
+        "today" => today(),
+        "yesterday" => today().and_then(|day| day.yesterday().ok()),
+        // A month or a year begins on its first day.
+        _ if text.len() == 7 => format!("{text}-01").parse().ok(),
+        _ if text.len() == 4 => format!("{text}-01-01").parse().ok(),
+        _ => None,
+    };
+    if let Some(begins) = day.and_then(|day| day.to_zoned(zone.clone()).ok()) {
+        return Ok(begins.timestamp().as_millisecond());
     }
     let zoned = text.parse::<Timestamp>().ok().or_else(|| {
         let civil = text.parse::<jiff::civil::DateTime>().ok();
@@ -113,8 +125,9 @@ pub fn parse_time(text: &str, now: i64, zone: &TimeZone) -> Result<i64, CommandF
         civil?.to_zoned(zone.clone()).ok().map(|z: Zoned| z.timestamp())
     });
     zoned.map(jiff::Timestamp::as_millisecond).ok_or_else(|| {
-        CommandFailure::usage(format!("`{text}` is not a date"))
-            .hint("2026-11-21, 2026-11-21T08:00, 2026-11-21T08:00+08:00, or 24h for so long ago")
+        CommandFailure::usage(format!("`{text}` is not a date")).hint(
+            "2026-11-21, 2026-11-21T08:00, 2026-11-21T08:00+08:00, 2026-11, today, yesterday, or 24h for so long ago",
+        )
     })
 }
 
@@ -135,7 +148,7 @@ fn failed(e: crate::journal::segment::JournalError) -> CommandFailure {
 
 fn samples(journal: &Journal, query: &HistoryQuery, form: &OutputForm) -> CommandOutcome {
     let (format, zone) = (form.format, &form.zone);
-    let of = form.repeated_cells(query).map(|cell| output::csv(&cell)).join(",");
+    let of = form.repeated_cells(query);
     let head = ["time", "value", "quality", "thinned", "clock"];
     let (mut n, mut last_ms) = (0u64, i64::MIN);
     match format {
@@ -155,11 +168,11 @@ fn samples(journal: &Journal, query: &HistoryQuery, form: &OutputForm) -> Comman
         last_ms = row.at_ms;
         let back = if is_back { "set back" } else { "" };
         match format {
-            Format::Csv => output::line(format!(
-                "{at},{},{quality},{thinned},{back},{of},{}",
-                output::csv(&value),
-                plain(row.at_ms, zone)
-            )),
+            Format::Csv => {
+                let own = [at, value, quality.to_string(), thinned.to_string(), back.to_string()];
+                let cells = own.into_iter().chain(of.clone()).chain([plain(row.at_ms, zone)]);
+                output::raw(output::csv_lines(std::iter::once(cells.collect())));
+            }
             Format::Table => output::line(format!("{at:31}{value:20}{quality:20}{thinned:9}{back}").trim_end()),
             Format::Json => {
                 let mut json = String::new();
@@ -367,6 +380,14 @@ mod tests {
             (all[1] - all[0]) / 3_600_000
         };
         assert_eq!((day("2026-03-29", "2026-03-30"), day("2026-10-25", "2026-10-26")), (23, 25));
+        let (now, at) = (at("2026-10-25T09:00"), |text: &str| at(text));
+        for (text, begins) in
+            [("yesterday", "2026-10-24"), ("today", "2026-10-25"), ("2026-11", "2026-11-01"), ("2026", "2026-01-01")]
+        {
+            assert_eq!(parse_time(text, now, &zone).unwrap(), at(begins), "{text}");
+        }
+        assert_eq!(parse_time("24h", now, &zone).unwrap(), now - 86_400_000);
+        assert!(parse_time("2026-13", now, &zone).is_err() && parse_time("gestern", now, &zone).is_err());
         // The end of a month stays the end of a month.
         assert_eq!(
             bounds("2026-01-31", "2026-04-01", "1mo", "UTC"),

@@ -75,32 +75,18 @@ pub fn failure(failure: &CommandFailure) {
 
 /// Width of a text in terminal columns: Chinese characters take two.
 pub fn width(text: &str) -> usize {
-    text.chars()
-        .map(|c| if ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffef}').contains(&c) { 2 } else { 1 })
-        .sum()
+    unicode_width::UnicodeWidthStr::width(text)
 }
 
-/// A table with aligned columns.
+/// A table with aligned columns, two blanks apart, without rules.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = head.iter().map(|h| width(h)).collect();
-    for row in rows {
-        for (w, cell) in widths.iter_mut().zip(row) {
-            *w = (*w).max(width(cell));
-        }
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_header(head);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
     }
-    let render = |cells: &[String]| {
-        let mut out = String::new();
-        for (i, (cell, w)) in cells.iter().zip(&widths).enumerate() {
-            out.push_str(cell);
-            if i + 1 < cells.len() {
-                out.push_str(&" ".repeat(w + 2 - width(cell)));
-            }
-        }
-        out.trim_end().to_string() + "\n"
-    };
-    let mut out = render(&head.iter().map(ToString::to_string).collect::<Vec<_>>());
-    rows.iter().for_each(|row| out.push_str(&render(row)));
-    out
+    table.lines().map(|line| line.trim_end().to_string() + "\n").collect()
 }
 
 /// Prints a list in the given format; JSON objects have the words of the head as keys.
@@ -108,8 +94,8 @@ pub fn list(format: Format, head: &[&str], rows: &[Vec<String>]) {
     match format {
         Format::Table => raw(table(head, rows)),
         Format::Csv => {
-            line(head.join(","));
-            rows.iter().for_each(|row| line(row.iter().map(|c| csv(c)).collect::<Vec<_>>().join(",")));
+            let head = head.iter().map(ToString::to_string).collect();
+            raw(csv_lines(std::iter::once(head).chain(rows.iter().cloned())));
         }
         Format::Json => {
             let object = |row: &Vec<String>| {
@@ -125,11 +111,17 @@ pub fn list(format: Format, head: &[&str], rows: &[Vec<String>]) {
 /// Start of a CSV file: without it spreadsheets misread `m³`. Readers of UTF-8 skip it.
 pub const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// A cell of a CSV file (RFC 4180). Text from a device that a spreadsheet would execute as a formula is marked as text.
-pub fn csv(cell: &str) -> String {
-    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
-    let cell = if is_formula { format!("'{cell}") } else { cell.to_string() };
-    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+/// Lines of a CSV file (RFC 4180). Text from a device that a spreadsheet would execute as a formula is marked as text.
+pub fn csv_lines(rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut writer = csv::WriterBuilder::new().flexible(true).buffer_capacity(512).from_writer(Vec::new());
+    for row in rows {
+        let cell = |cell: String| {
+            let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+            if is_formula { format!("'{cell}") } else { cell }
+        };
+        let _into_memory = writer.write_record(row.into_iter().map(cell));
+    }
+    String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
 }
 
 /// Starts logging. Commands that print something else log warnings and errors only.

@@ -122,27 +122,11 @@ pub fn unknown<'a>(what: (&str, &str), given: &str, known: impl IntoIterator<Ite
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut near: Vec<(usize, &str)> = known
         .into_iter()
-        .map(|name| (distance(given, name), name))
+        .map(|name| (strsim::levenshtein(given, name), name))
         .filter(|(d, name)| *d <= 1 + given.len().max(name.len()) / 3 || name.contains(given) || given.contains(name))
         .collect();
     near.sort_unstable();
     near.into_iter().take(3).map(|(_, name)| name).collect()
-}
-
-/// Edit distance (Levenshtein) in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

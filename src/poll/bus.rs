@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::clock::{Clock, LogLimit};
+use crate::clock::{Clock, FaultLog, LogLimit};
 use crate::link::Link;
 use crate::link::connect::Dialer;
 use crate::link::error::LinkError;
@@ -26,7 +26,6 @@ static LOG: LogLimit = LogLimit::new();
 /// Share of a bus's time that probing silent units may take: one in twenty-five.
 const PROBE_TIME_DIVISOR: u64 = 25;
 /// Interval at which a lasting fault is logged again.
-const REPORT_INTERVAL_US: u64 = 3_600_000_000;
 /// First and longest pause between two probes of a silent unit.
 const PROBE_PAUSE_MIN_US: u64 = 2_000_000;
 const PROBE_PAUSE_MAX_US: u64 = 60_000_000;
@@ -58,7 +57,7 @@ pub struct LinkWorker {
     down_since_us: Option<u64>,
     /// Attempts to open that failed since then, and when that is logged again.
     failures: u64,
-    next_report_us: u64,
+    fault_log: FaultLog,
     last_answer_us: u64,
     retry_budget: RetryBudget,
     closes_after_cycle: bool,
@@ -92,7 +91,7 @@ impl LinkWorker {
             open_pause_ms: 0,
             down_since_us: None,
             failures: 0,
-            next_report_us: 0,
+            fault_log: FaultLog::default(),
             last_answer_us: now,
             retry_budget: RetryBudget::new(now),
             closes_after_cycle: config.link.close_after_cycle,
@@ -204,9 +203,7 @@ impl LinkWorker {
         let now = self.clock.mono_us();
         self.failures += 1;
         let since = *self.down_since_us.get_or_insert(now);
-        if self.failures == 1 || now >= self.next_report_us {
-            // Logged when it begins, and hourly while it lasts.
-            self.next_report_us = now + REPORT_INTERVAL_US;
+        if self.fault_log.is_due(self.failures == 1, now) {
             let (failures, minutes) = (self.failures, (now - since) / 60_000_000);
             if let Some(count) = LOG.allows(&format!("down {}", self.id)) {
                 warn!(link = self.id, %error, failures, minutes, count, "link is down");

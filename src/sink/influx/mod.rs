@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::FaultLog;
 use crate::http::files::LoadedFiles;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, JournalItem};
@@ -158,9 +159,9 @@ struct InfluxSink {
     allowance: Allowance,
     /// Backfill reads nothing before this time, since its files could not be read.
     backfill_not_before_ms: u64,
-    next_log_ms: u64,
+    fault_log: FaultLog,
     /// When dead letters are next logged, and how many values were added since.
-    next_dead_letter_log_ms: u64,
+    dead_letter_log: FaultLog,
     unlogged_dead_letters: usize,
     /// The store rejected our credentials or address: secrets are read again before the next attempt.
     renew_client: bool,
@@ -193,8 +194,8 @@ impl InfluxSink {
             flush_at_ms: 0,
             allowance: Allowance::new(context.clock.mono().0),
             backfill_not_before_ms: 0,
-            next_log_ms: 0,
-            next_dead_letter_log_ms: 0,
+            fault_log: FaultLog::default(),
+            dead_letter_log: FaultLog::default(),
             unlogged_dead_letters: 0,
             renew_client: false,
             progress,

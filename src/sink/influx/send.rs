@@ -383,9 +383,7 @@ impl InfluxSink {
         self.context.health.paused.store(is_paused, Ordering::Relaxed);
         self.renew_client = is_paused;
         SinkHealth::set_text(&self.context.health.error, &error);
-        if self.failures == 1 || now >= self.next_log_ms {
-            // Logged when it begins, and hourly while it lasts.
-            self.next_log_ms = now + 3_600_000;
+        if self.fault_log.is_due(self.failures == 1, self.context.clock.mono_us()) {
             let (sink, url, failures) = (&self.settings.name, &self.settings.url, self.failures);
             if is_paused {
                 tracing::error!(sink, url, error, failures, "the store refuses us: somebody has to mend that");
@@ -412,9 +410,7 @@ impl InfluxSink {
         self.unlogged_dead_letters += count;
         if let Some(last) = records.last() {
             SinkHealth::set_text(&self.context.health.last_dead_letter, format!("{}: {}", last.payload, last.reason));
-            if self.now_ms() >= self.next_dead_letter_log_ms {
-                // Logged when it begins, and hourly while it lasts.
-                self.next_dead_letter_log_ms = self.now_ms() + 3_600_000;
+            if self.dead_letter_log.is_due(false, self.context.clock.mono_us()) {
                 let values = std::mem::take(&mut self.unlogged_dead_letters);
                 let (sink, what, said) = (&self.settings.name, &last.payload, &last.reason);
                 tracing::error!(sink, values, what, said, "values were set aside: `plantroom set-aside` lists them");

@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, LogLimit};
+use crate::clock::{Clock, FaultLog, LogLimit};
 use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
 use crate::journal::cursor::Position;
@@ -131,7 +131,7 @@ struct MqttSink {
     caught_up_ms: u64,
     /// Failed attempts since the last connection, and when that is logged again.
     failures: u64,
-    next_log_us: u64,
+    fault_log: FaultLog,
     /// All readings up to this sequence number are done.
     reached: u64,
     newest: watch::Receiver<u64>,
@@ -203,7 +203,7 @@ impl MqttSink {
             last_reason: String::new(),
             caught_up_ms: context.clock.mono().0,
             failures: 0,
-            next_log_us: 0,
+            fault_log: FaultLog::default(),
             newest: context.journal.watch_newest(),
             changed: context.retained_topics.changed(),
             context,
@@ -415,9 +415,7 @@ impl MqttSink {
         if !words.is_empty() {
             let now = self.context.clock.mono_us();
             self.failures = if self.connected { 1 } else { self.failures + 1 };
-            if self.failures == 1 || now >= self.next_log_us {
-                // Logged when it begins, and hourly while it lasts.
-                self.next_log_us = now + 3_600_000_000;
+            if self.fault_log.is_due(self.failures == 1, now) {
                 let (sink, url, failures) = (&self.context.settings.name, &self.context.settings.url, self.failures);
                 if let Some(count) = LOG.allows(&format!("down {sink}")) {
                     tracing::warn!(sink, url, error = words, failures, count, "broker is not connected");
