@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use maud::{Markup, html};
+
 use crate::model::text::format_number;
-use crate::web::page::escape;
 
 /// A time series to draw.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,11 +29,11 @@ const TOP: f64 = 8.0;
 const BOTTOM: f64 = 20.0;
 
 /// Renders the SVG; empty if there is no value.
-pub fn svg(course: &Chart, zh: bool) -> String {
+pub fn svg(course: &Chart, zh: bool) -> Markup {
     let good: Vec<f64> = course.values.iter().filter_map(|(_, v)| *v).chain(course.limit).collect();
-    let (Some(first), Some(last)) = (course.values.first(), course.values.last()) else { return String::new() };
+    let (Some(first), Some(last)) = (course.values.first(), course.values.last()) else { return html! {} };
     if good.len() <= usize::from(course.limit.is_some()) {
-        return String::new();
+        return html! {};
     }
     let low = good.iter().copied().fold(f64::INFINITY, f64::min);
     let high = good.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -52,42 +53,33 @@ pub fn svg(course: &Chart, zh: bool) -> String {
         is_down = true;
     }
     let label = format!("{} {}", course.name, course.unit);
-    let mut out = format!(
-        "<h2>{} {}</h2><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\" font-size=\"12\" fill=\"#333\">",
-        if zh { "近期走势" } else { "course" },
-        escape(label.trim()),
-        escape(label.trim()),
-    );
-    for value in [low, high] {
-        let at = y(value);
-        let _infallible = write!(
-            out,
-            "<path d=\"M{LEFT} {at:.1}H{WIDTH}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 4.0,
-            at + 4.0,
-            format_number(value)
-        );
+    let label = label.trim();
+    let rule = |at: f64| format!("M{LEFT} {at:.1}H{WIDTH}");
+    let text_y = HEIGHT - 4.0;
+    html! {
+        h2 { (if zh { "近期走势" } else { "course" }) " " (label) }
+        svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(label) font-size="12" fill="#333" {
+            @for value in [low, high] {
+                path d=(rule(y(value))) stroke="#ddd" {}
+                text x=(tenths(LEFT - 4.0)) y=(tenths(y(value) + 4.0)) text-anchor="end" { (format_number(value)) }
+            }
+            @if let Some(limit) = course.limit {
+                @let at = y(limit);
+                path d=(rule(at)) stroke="#c00000" stroke-dasharray="5 4" {}
+                text x=(tenths(LEFT + 4.0)) y=(tenths(if at < 22.0 { at + 13.0 } else { at - 3.0 })) fill="#c00000" {
+                    (format_number(limit))
+                }
+            }
+            path d=(line) fill="none" stroke="#0b4a8f" stroke-width="2" stroke-linejoin="round" stroke-linecap="round" {}
+            text x=(LEFT) y=(text_y) { (course.ends.0) }
+            text x=(WIDTH) y=(text_y) text-anchor="end" { (course.ends.1) }
+        }
     }
-    if let Some(limit) = course.limit {
-        let at = y(limit);
-        let _infallible = write!(
-            out,
-            "<path d=\"M{LEFT} {at:.1}H{WIDTH}\" stroke=\"#c00000\" stroke-dasharray=\"5 4\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" fill=\"#c00000\">{}</text>",
-            LEFT + 4.0,
-            if at < 22.0 { at + 13.0 } else { at - 3.0 },
-            format_number(limit)
-        );
-    }
-    let _infallible = write!(
-        out,
-        "<path d=\"{line}\" fill=\"none\" stroke=\"#0b4a8f\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"/>\
-         <text x=\"{LEFT}\" y=\"{0}\">{1}</text><text x=\"{WIDTH}\" y=\"{0}\" text-anchor=\"end\">{2}</text></svg>",
-        HEIGHT - 4.0,
-        escape(&course.ends.0),
-        escape(&course.ends.1)
-    );
-    out
+}
+
+/// A coordinate with one decimal.
+fn tenths(x: f64) -> String {
+    format!("{x:.1}")
 }
 
 #[cfg(test)]
@@ -104,13 +96,13 @@ mod tests {
             ends: ("10:00".into(), "10:03".into()),
             ..Chart::default()
         };
-        let text = svg(&course, true);
+        let text = svg(&course, true).into_string();
         assert!(text.contains("M52.0 110.0M254.7 59.0L356.0 8.0"), "{text}");
         assert!(text.contains("stroke-dasharray") && text.contains(">2.5<") && text.contains("10:03"), "{text}");
         let none = Chart { values: vec![(0, None), (1, None)], limit: Some(1.0), ..Chart::default() };
-        assert_eq!(svg(&none, false), "");
-        assert_eq!(svg(&Chart::default(), false), "");
+        assert_eq!(svg(&none, false).into_string(), "");
+        assert_eq!(svg(&Chart::default(), false).into_string(), "");
         let same = Chart { values: vec![(0, Some(0.0)), (1, Some(0.0))], ..Chart::default() };
-        assert!(svg(&same, false).contains("M52.0 59.0L356.0 59.0"));
+        assert!(svg(&same, false).into_string().contains("M52.0 59.0L356.0 59.0"));
     }
 }

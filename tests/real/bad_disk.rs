@@ -1,6 +1,8 @@
 //! Journal and store on a disk that fails now and then: random operations against a model, with failed writes, a full disk, short writes and
 //! failed fsyncs, and with kill -9. A library that is loaded before the C library makes the faults, so they reach SQLite and files alike.
 
+#![allow(clippy::print_stdout, reason = "a process of the test prints what it was promised")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ use plantroom::model::reading::{Body, Reading, Sample};
 use plantroom::model::stream::Stream;
 use plantroom::model::time::{MonotonicMillis, UnixMillis};
 use plantroom::model::value::Value;
+use plantroom::store::error::StoreError;
 use plantroom::store::event::{Batch, EventQuery, EventRow};
 use plantroom::store::log::{self, Store};
 use rust_decimal::Decimal;
@@ -91,8 +94,11 @@ int fdatasync(int fd) {
 
 /// Number of raw segments in a journal's directory: one is open, the others are not sealed yet.
 fn raw_segments(journal: &Path) -> usize {
-    let is_raw = |name: &str| name.starts_with("raw-") && name.ends_with(".db");
-    std::fs::read_dir(journal).unwrap().flatten().filter(|f| is_raw(&f.file_name().to_string_lossy())).count()
+    let is_raw = |path: &Path| {
+        path.extension().is_some_and(|e| e == "db")
+            && path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("raw-"))
+    };
+    std::fs::read_dir(journal).unwrap().flatten().filter(|f| is_raw(&f.path())).count()
 }
 
 /// A small generator (xorshift), so that a seed repeats a run.
@@ -139,12 +145,75 @@ fn decision(n: u64) -> Batch {
     Batch { rows: vec![row], keep: vec![keep] }
 }
 
-/// The process under test: it does random things for so long and prints what it was promised, a line each.
+/// The process under test: it does random things and prints what it was promised, a line each.
+struct Worker {
+    random: Random,
+    clock: Clock,
+    journal: Journal,
+    store: Store,
+    streams: [Arc<Stream>; 3],
+    /// The value appended last.
+    n: u64,
+    /// Numbers of this run, and how many of them are promised to be on disk.
+    seqs: Vec<u64>,
+    promised: usize,
+    values: Arc<Mutex<BTreeMap<u64, u64>>>,
+    deciding: Option<(u64, tokio::sync::oneshot::Receiver<Result<(), StoreError>>)>,
+    /// The position acknowledged last, and how many readings were appended before.
+    acked: Option<(u64, usize)>,
+}
+
+impl Worker {
+    fn append(&mut self) {
+        self.n += 1;
+        let (n, small) = (self.n, f64::from(u32::try_from(self.n).unwrap()));
+        let samples: Vec<Option<Sample>> = vec![Some(Ok(Value::Exact(Decimal::from(n)))), Some(Ok(Value::F64(small)))];
+        let stream = Arc::clone(&self.streams[usize::try_from(n % 3).unwrap()]);
+        let body = Body::Samples { samples, parts: Vec::new() };
+        // The map is locked until the value is in it: a reader that is quicker waits.
+        let mut values = self.values.lock().unwrap();
+        let seq = self.journal.append(Reading { stream, at: self.clock.stamp(), body }).seq;
+        values.insert(seq, n);
+        drop(values);
+        self.seqs.push(seq);
+        println!("value {seq} {n}");
+    }
+
+    fn say_what_is_committed(&mut self) {
+        let committed = usize::try_from(self.journal.health().committed.load(Ordering::Relaxed)).unwrap();
+        while self.promised < committed {
+            println!("committed {}", self.seqs[self.promised]);
+            self.promised += 1;
+        }
+        match self.acked {
+            // A reading appended after it is committed: so is the cursor.
+            Some((seq, count)) if committed > count => {
+                println!("stored {seq}");
+                self.acked = None;
+            }
+            None if self.promised > 0 && self.random.below(4) == 0 => {
+                let seq = self.seqs[self.promised - 1];
+                self.journal.ack("c", Position::at(seq));
+                self.acked = Some((seq, self.seqs.len()));
+            }
+            _ => {}
+        }
+    }
+
+    fn decide(&mut self) {
+        let (n, store) = (self.n, &self.store);
+        let (number, mut answer) = self.deciding.take().unwrap_or_else(|| (n, store.commit(decision(n))));
+        match answer.try_recv() {
+            Ok(Ok(())) => println!("decided {number}"),
+            Err(tokio::sync::oneshot::error::TryRecvError::Empty) => self.deciding = Some((number, answer)),
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+}
+
 fn work(dir: &Path, mode: Option<&Path>, seed: u64, first: u64, lasts: Duration) {
-    let mut random = Random(seed | 1);
     let clock = clock();
-    let opened = Journal::open(&dir.join("journal"), &settings(), &clock, "boot");
-    let (journal, writer) = match opened {
+    let (journal, writer) = match Journal::open(&dir.join("journal"), &settings(), &clock, "boot") {
         Ok(opened) => opened,
         Err(why) => return println!("refused {why}"),
     };
@@ -153,67 +222,37 @@ fn work(dir: &Path, mode: Option<&Path>, seed: u64, first: u64, lasts: Duration)
         Ok((store, None)) => store,
         Err(why) => return println!("refused {why}"),
     };
-    let (streams, mut n) = ([stream(0), stream(1), stream(2)], first);
-    let mut seqs: Vec<u64> = Vec::new();
-    let mut promised = 0;
-    let mut deciding = None;
-    let mut acked: Option<(u64, usize)> = None;
-    let values: Arc<Mutex<BTreeMap<u64, u64>>> = Arc::default();
     let stop = Arc::new(AtomicBool::new(false));
-    let reader = reader(&journal, &values, &stop);
+    let mut worker = Worker {
+        random: Random(seed | 1),
+        clock,
+        journal,
+        store,
+        streams: [stream(0), stream(1), stream(2)],
+        n: first,
+        seqs: Vec::new(),
+        promised: 0,
+        values: Arc::default(),
+        deciding: None,
+        acked: None,
+    };
+    let reader = reader(&worker.journal, &worker.values, &stop);
     let began = Instant::now();
     while began.elapsed() < lasts {
-        for _ in 0..=random.below(20) {
-            n += 1;
-            let samples: Vec<Option<Sample>> = vec![
-                Some(Ok(Value::Exact(Decimal::from(n)))),
-                Some(Ok(Value::F64(f64::from(u32::try_from(n).unwrap())))),
-            ];
-            let stream = Arc::clone(&streams[usize::try_from(n % 3).unwrap()]);
-            let body = Body::Samples { samples, parts: Vec::new() };
-            // The map is locked until the value is in it: a reader that is quicker waits.
-            let mut values = values.lock().unwrap();
-            let seq = journal.append(Reading { stream, at: clock.stamp(), body }).seq;
-            values.insert(seq, n);
-            drop(values);
-            seqs.push(seq);
-            println!("value {seq} {n}");
+        for _ in 0..=worker.random.below(20) {
+            worker.append();
         }
-        let committed = usize::try_from(journal.health().committed.load(Ordering::Relaxed)).unwrap();
-        while promised < committed {
-            println!("committed {}", seqs[promised]);
-            promised += 1;
-        }
-        match acked {
-            // A reading appended after it is committed: so is the cursor.
-            Some((seq, count)) if committed > count => {
-                println!("stored {seq}");
-                acked = None;
-            }
-            None if promised > 0 && random.below(4) == 0 => {
-                let seq = seqs[promised - 1];
-                journal.ack("c", Position::at(seq));
-                acked = Some((seq, seqs.len()));
-            }
-            _ => {}
-        }
-        let (number, mut answer) = deciding.take().unwrap_or_else(|| (n, store.commit(decision(n))));
-        match answer.try_recv() {
-            Ok(Ok(())) => println!("decided {number}"),
-            Err(tokio::sync::oneshot::error::TryRecvError::Empty) => deciding = Some((number, answer)),
-            Ok(Err(_)) | Err(_) => {}
-        }
+        worker.say_what_is_committed();
+        worker.decide();
         if let Some(mode) = mode
-            && random.below(40) == 0
+            && worker.random.below(40) == 0
         {
-            let kind = ["none", "eio", "full", "short", "sync", "all"][usize::try_from(random.below(6)).unwrap()];
-            std::fs::write(
-                mode,
-                format!("{kind} {}\n", [1, 20, 300, 1_000][usize::try_from(random.below(4)).unwrap()]),
-            )
-            .unwrap();
+            let kind =
+                ["none", "eio", "full", "short", "sync", "all"][usize::try_from(worker.random.below(6)).unwrap()];
+            let per_mille = [1, 20, 300, 1_000][usize::try_from(worker.random.below(4)).unwrap()];
+            std::fs::write(mode, format!("{kind} {per_mille}\n")).unwrap();
         }
-        std::thread::sleep(Duration::from_millis(random.below(8)));
+        std::thread::sleep(Duration::from_millis(worker.random.below(8)));
     }
     stop.store(true, Ordering::Relaxed);
     reader.join().unwrap();
@@ -419,6 +458,33 @@ fn what_was_promised_on_a_bad_disk_is_there() {
     assert!(damaged.is_empty(), "seed {seed}: a write that fails damages no file: {damaged:?}");
 }
 
+/// Reads everything by cursor, as samples and in slots, until it is stopped; at least once.
+fn read_all(journal: &Journal, all: &HistoryQuery, stop: &AtomicBool) {
+    let mut rounds = 0;
+    while !stop.load(Ordering::Relaxed) || rounds == 0 {
+        let (mut cursor, mut last) = (Cursor::new(journal.clone(), Position::at(0)), 0);
+        loop {
+            let items = cursor.fetch(500);
+            if items.is_empty() {
+                break;
+            }
+            for item in items {
+                assert!(item.entry.seq > last, "of one device the numbers rise: {} after {last}", item.entry.seq);
+                last = item.entry.seq;
+            }
+        }
+        let mut at = 0;
+        let in_order = |row: plantroom::journal::history::HistoryRow| {
+            assert!(row.at_ms >= at, "in order");
+            at = row.at_ms;
+            true
+        };
+        journal.samples(all, in_order).unwrap();
+        journal.slots(all, 900_000).unwrap();
+        rounds += 1;
+    }
+}
+
 #[test]
 fn at_the_limit_the_oldest_goes_while_readers_read() {
     let dir = Dir::new("limit");
@@ -433,36 +499,7 @@ fn at_the_limit_the_oldest_goes_while_readers_read() {
         let (journal, writer) = Journal::open(&dir.path("journal"), &small, &clock(), "boot").unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let (reads, stopping, all) = (journal.clone(), Arc::clone(&stop), query(begin, begin + days * day_ms));
-        let reader = std::thread::spawn(move || {
-            let mut rounds = 0;
-            while !stopping.load(Ordering::Relaxed) || rounds == 0 {
-                let (mut cursor, mut last) = (Cursor::new(reads.clone(), Position::at(0)), 0);
-                loop {
-                    let items = cursor.fetch(500);
-                    if items.is_empty() {
-                        break;
-                    }
-                    for item in items {
-                        assert!(
-                            item.entry.seq > last,
-                            "of one device the numbers rise: {} after {last}",
-                            item.entry.seq
-                        );
-                        last = item.entry.seq;
-                    }
-                }
-                let mut at = 0;
-                reads
-                    .samples(&all, |row| {
-                        assert!(row.at_ms >= at, "in order");
-                        at = row.at_ms;
-                        true
-                    })
-                    .unwrap();
-                reads.slots(&all, 900_000).unwrap();
-                rounds += 1;
-            }
-        });
+        let reader = std::thread::spawn(move || read_all(&reads, &all, &stopping));
         for second in 0..4_000 {
             let at = plantroom::model::reading::Stamp {
                 mono: MonotonicMillis(1),

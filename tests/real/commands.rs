@@ -144,7 +144,7 @@ fn history_is_read_back_with_completeness() {
     let empty = plantroom(&dir.0, &state, &before);
     assert_eq!(empty.lines().count(), 3, "a head and two empty days: {empty}");
     for (args, said) in [
-        (["counter.x_n", "--from", "yesterday"], "`yesterday` is not a date"),
+        (["counter.x_n", "--from", "gestern"], "`gestern` is not a date"),
         (["counter.x_m", "--from", "1h"], "`counter` has no point `x_m` in the journal\n  hint: did you mean `x_n`"),
         (["count.x_n", "--from", "1h"], "the journal has no device `count`\n  hint: did you mean `counter`"),
         (["counter.x_n", "--zone", "Mars"], "there is no time zone `Mars`"),

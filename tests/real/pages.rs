@@ -359,7 +359,7 @@ fn more_answers(link: &str) {
     assert!(code == "409" && page.contains("there is no person `lee`; did you mean `li`?"), "{code} {page}");
     let (code, page) = post("do=shelve&hours=999999");
     assert!(code == "409" && page.contains("at most 7d at a time"), "{code} {page}");
-    assert_eq!(post("do=explode").0, "409");
+    assert_eq!(post("do=explode").0, "400");
     let (code, page) = post("do=arrive");
     assert!(code == "200" && page.contains("Noted: you are there") && page.contains("somebody is there"), "{page}");
     assert!(!page.contains("value=\"arrive\""), "once: {page}");
