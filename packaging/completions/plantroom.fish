@@ -88,6 +88,13 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l alarms -d 
 complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l online -d 'Ask every unit who it is. Writes nothing; a running gateway asks for us, between its cycles'
 complete -c plantroom -n "__fish_plantroom_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l record -d 'Write down every byte of it: a fault report that `simulate --play` plays back. Only while no gateway runs' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l unit -d 'Unit id, where a bus is named instead of a device' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l address -d 'First address on the wire: 0 is what documents call 40001 (function 3), 30001 (function 4), 1 (function 1) or 10001 (function 2)' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l count -d 'How many registers or bits' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l function -d '1: coils, 2: discrete inputs, 3: holding registers, 4: input registers' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l baud -d 'Serial: speed' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l parity -d 'Serial: none, even or odd' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l timeout-ms -d 'Longest wait for an answer, milliseconds' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
 csv\t'Comma-separated values, as spreadsheets read them'"

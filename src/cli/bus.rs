@@ -8,8 +8,10 @@ use crate::cli::{Args as Global, CommandFailure};
 use crate::clock::Clock;
 use crate::control::{self, ControlRequest};
 use crate::link::error::LinkError;
+use crate::link::serial::PortSettings;
 use crate::link::settings::{LinkSettings, LinkTransport};
 use crate::link::{Counters, Link};
+use crate::model::line::{Parity, SerialParams};
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange};
 use crate::scan::RegisterReader;
@@ -51,6 +53,56 @@ pub fn is_same(a: &LinkTransport, b: &LinkTransport) -> bool {
         (LinkTransport::Tcp { address: a }, LinkTransport::Tcp { address: b })
         | (LinkTransport::RtuOverTcp { address: a }, LinkTransport::RtuOverTcp { address: b }) => a == b,
         _ => false,
+    }
+}
+
+/// The bus that a command names: `tcp://host[:port]`, `rtu://host:port` (RTU over TCP), or `serial:/dev/serial/by-id/NAME` with these serial
+/// parameters.
+///
+/// # Errors
+/// The text is none of these.
+pub fn transport(text: &str, line: SerialParams) -> Result<LinkTransport, CommandFailure> {
+    if let Some(rest) = text.strip_prefix("tcp://") {
+        let address = if rest.contains(':') { rest.to_string() } else { format!("{rest}:502") };
+        return Ok(LinkTransport::Tcp { address });
+    }
+    if let Some(address) = text.strip_prefix("rtu://") {
+        return Ok(LinkTransport::RtuOverTcp { address: address.to_string() });
+    }
+    let Some(path) = text.strip_prefix("serial:") else {
+        return Err(CommandFailure::usage(format!("`{text}` is no bus"))
+            .hint("tcp://192.0.2.10, rtu://192.0.2.10:4001 or serial:/dev/serial/by-id/NAME"));
+    };
+    Ok(LinkTransport::Serial(PortSettings { path: path.to_string(), line, min_silence_us: 0 }))
+}
+
+/// The parity of a serial line.
+///
+/// # Errors
+/// The text is none.
+pub fn parity(text: &str) -> Result<Parity, CommandFailure> {
+    match text {
+        "none" => Ok(Parity::None),
+        "even" => Ok(Parity::Even),
+        "odd" => Ok(Parity::Odd),
+        other => Err(CommandFailure::usage(format!("`{other}` is no parity")).hint("none, even or odd")),
+    }
+}
+
+/// Settings of a link that a command opens for itself.
+pub fn settings(transport: &LinkTransport, timeout_ms: u64) -> LinkSettings {
+    LinkSettings {
+        id: "command".into(),
+        transport: transport.clone(),
+        connect_timeout_ms: 3_000,
+        timeout_ms,
+        settle_ms: 0,
+        lenient: crate::link::frame::Lenient::default(),
+        close_after_cycle: false,
+        timeout_max_ms: None,
+        expected_round_trip_ms: 20,
+        gateway_line: None,
+        overload: true,
     }
 }
 

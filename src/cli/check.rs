@@ -203,7 +203,10 @@ fn online(global: &Global, configuration: &Configuration) -> CommandOutcome {
     let failed_reply_ways = reply_ways(global, configuration)?;
     let failed_probes = crate::cli::probes::online(configuration, UnixMillis(crate::cli::page::now()))?;
     if silent > 0 {
-        return Err(CommandFailure::later(format!("{silent} of {} units do not answer", rows.len())));
+        let what = format!("{silent} of {} units do not answer, or refuse everything", rows.len());
+        return Err(CommandFailure::later(what).hint(
+            "who refuses everything is there: is the address right, and the profile? `plantroom scan` says what answers",
+        ));
     }
     if failed_probes > 0 {
         return Err(CommandFailure::later(format!(
@@ -294,13 +297,20 @@ async fn probe_bus(config: &crate::poll::BusConfig, mut bus: BusAccess) -> (Vec<
             Err(why) => Err(why.to_string()),
             Ok(()) => scan::is_present(&mut bus, unit.address, timeout).await.map_err(|cause| cause.says().to_string()),
         };
-        silent += usize::from(answers.is_err());
         let took = bus.round_trip_ms().map_or_else(|| "yes".to_string(), |ms| format!("{ms} ms"));
         let ident = match (&unit.profile.ident, &answers) {
             (Some(def), Ok(())) => scan::ident(&mut bus, unit.address, timeout, rules.pause_ms, def).await,
             _ => None,
         };
-        let layout = unit.profile.variant(ident.as_deref()).name.to_string();
+        let variant = unit.profile.variant(ident.as_deref());
+        let answers = match answers {
+            Ok(()) => scan::gives_anything(&mut bus, unit.address, variant, timeout)
+                .await
+                .map_err(|cause| format!("refuses everything: {}", cause.word())),
+            silent => silent,
+        };
+        silent += usize::from(answers.is_err());
+        let layout = variant.name.to_string();
         rows.push(vec![
             config.link.id.clone(),
             unit.id.to_string(),

@@ -19,6 +19,7 @@ pub mod output;
 pub mod page;
 pub mod probes;
 pub mod read;
+pub mod read_raw;
 pub mod reference;
 pub mod reload;
 pub mod replay;

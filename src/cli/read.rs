@@ -18,13 +18,15 @@ use crate::model::time::UnixMillis;
 /// Options of `read`: which device, which point, and the form of the output.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the device, as in `[[device]]`.
+    /// Id of the device, as in `[[device]]`; or a bus: `tcp://host[:port]`, `rtu://host:port`, `serial:/dev/serial/by-id/NAME`.
     device: String,
     /// One of its points; all if none is named.
     point: Option<String>,
     /// Write down every byte of it: a fault report that `simulate --play` plays back. Only while no gateway runs.
     #[arg(long, value_name = "FILE")]
     record: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    raw: super::read_raw::RawArgs,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     format: output::Format,
@@ -32,6 +34,9 @@ pub struct Args {
 
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
+    if super::read_raw::is_bus(&args.device) {
+        return super::read_raw::run(global, &args.device, &args.raw, args.format);
+    }
     let request = ControlRequest::Read { device: args.device.clone(), point: args.point.clone() };
     let socket = global.socket();
     let runtime = runtime()?;
@@ -55,16 +60,12 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         Err(e) => return Err(super::control_failure(&e)),
     };
     let cells = |r: &ReadRow| {
-        let value = if r.quality == "good" {
-            format!("{} {}", r.value, r.unit_of).trim().to_string()
-        } else {
-            r.quality.clone()
-        };
-        vec![r.point.clone(), value, r.text.clone(), r.from.clone(), r.raw.clone()]
+        let value = if r.quality == "good" { r.value.clone() } else { r.quality.clone() };
+        vec![r.point.clone(), value, r.unit_of.clone(), r.text.clone(), r.from.clone(), r.raw.clone()]
     };
     let is_nothing_read = !rows.is_empty() && rows.iter().all(|r| r.raw.is_empty());
     let cells_of: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    output::list(args.format, &["point", "value", "text", "from", "raw"], &cells_of);
+    output::list(args.format, &["point", "value", "unit", "text", "from", "raw"], &cells_of);
     if is_nothing_read {
         return Err(CommandFailure::later(format!("nothing could be read of `{}`", args.device))
             .hint("`plantroom status` shows its link and unit; `plantroom check --online` tries the way to it"));

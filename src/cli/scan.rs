@@ -10,8 +10,7 @@ use crate::config::builtin;
 use crate::config::doc::{Problems, Texts};
 use crate::config::{self};
 use crate::link::error::LinkError;
-use crate::link::serial::PortSettings;
-use crate::link::settings::{LinkSettings, LinkTransport};
+use crate::link::settings::LinkTransport;
 use crate::model::line::{Parity, SerialParams};
 use crate::model::quality::Cause;
 use crate::model::time::UnixMillis;
@@ -72,8 +71,12 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
             if let Some(h) = holder {
                 output::note(format!("the running gateway holds it as link `{}`: asking between its cycles", h.link));
             }
-            let reached =
-                bus::BusAccess::connect(global, &polled_links, settings(&transport, args.timeout_ms), clock.clone());
+            let reached = bus::BusAccess::connect(
+                global,
+                &polled_links,
+                bus::settings(&transport, args.timeout_ms),
+                clock.clone(),
+            );
             let found = scan(&transport, reached, &addresses, args.timeout_ms, &catalogue.profiles).await?;
             if !found.is_empty() || holder.is_some() {
                 return Ok((!found.is_empty()).then_some(ScannedBus { transport, found }));
@@ -108,23 +111,7 @@ type Profiles = std::collections::BTreeMap<String, Arc<crate::profile::Profile>>
 
 /// The transports to try, in order: on a serial line, all serial parameters with which the profiles' devices are delivered.
 fn transports(args: &Args, profiles: &Profiles) -> Result<Vec<LinkTransport>, CommandFailure> {
-    if let Some(rest) = args.bus.strip_prefix("tcp://") {
-        let address = if rest.contains(':') { rest.to_string() } else { format!("{rest}:502") };
-        return Ok(vec![LinkTransport::Tcp { address }]);
-    }
-    if let Some(address) = args.bus.strip_prefix("rtu://") {
-        return Ok(vec![LinkTransport::RtuOverTcp { address: address.to_string() }]);
-    }
-    let Some(path) = args.bus.strip_prefix("serial:") else {
-        return Err(CommandFailure::usage(format!("`{}` is no bus", args.bus))
-            .hint("tcp://192.0.2.10, rtu://192.0.2.10:4001 or serial:/dev/serial/by-id/NAME"));
-    };
-    let parity = match args.parity.as_str() {
-        "none" => Parity::None,
-        "even" => Parity::Even,
-        "odd" => Parity::Odd,
-        other => return Err(CommandFailure::usage(format!("`{other}` is no parity")).hint("none, even or odd")),
-    };
+    let parity = bus::parity(&args.parity)?;
     let lines = match args.baud {
         Some(baud) => vec![SerialParams { baud, parity, stop_bits: 1 }],
         None => {
@@ -138,24 +125,11 @@ fn transports(args: &Args, profiles: &Profiles) -> Result<Vec<LinkTransport>, Co
             lines
         }
     };
-    let port = |line| LinkTransport::Serial(PortSettings { path: path.to_string(), line, min_silence_us: 0 });
-    Ok(lines.into_iter().map(port).collect())
-}
-
-fn settings(transport: &LinkTransport, timeout_ms: u64) -> LinkSettings {
-    LinkSettings {
-        id: "scan".into(),
-        transport: transport.clone(),
-        connect_timeout_ms: 3_000,
-        timeout_ms,
-        settle_ms: 0,
-        lenient: crate::link::frame::Lenient::default(),
-        close_after_cycle: false,
-        timeout_max_ms: None,
-        expected_round_trip_ms: 20,
-        gateway_line: None,
-        overload: true,
+    let mut all = lines.into_iter().map(|line| bus::transport(&args.bus, line)).collect::<Result<Vec<_>, _>>()?;
+    if !matches!(all.first(), Some(LinkTransport::Serial(_))) {
+        all.truncate(1);
     }
+    Ok(all)
 }
 
 async fn scan(

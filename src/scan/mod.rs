@@ -51,6 +51,31 @@ pub struct ProfileCandidate {
     pub evidence: Vec<(Arc<str>, String)>,
 }
 
+/// Blocks that are tried before a unit counts as refusing everything.
+const BLOCKS_TRIED: usize = 8;
+
+/// Whether a unit gives any register that a profile reads.
+///
+/// # Errors
+/// It answers and refuses every block that was tried: the cause of the last refusal.
+pub async fn gives_anything(
+    bus: &mut impl RegisterReader,
+    address: u8,
+    variant: &ProfileVariant,
+    timeout_ms: u64,
+) -> Result<(), Cause> {
+    let plan = plan::plan(&variant.points, &variant.read_rules);
+    let mut refused = None;
+    for block in plan.blocks.iter().take(BLOCKS_TRIED) {
+        match bus.read(address, block.span, timeout_ms, variant.read_rules.pause_ms).await {
+            Err(cause) if cause.unit_answered() => refused = Some(cause),
+            // Read; or silent now, which is no refusal.
+            Ok(_) | Err(_) => return Ok(()),
+        }
+    }
+    refused.map_or(Ok(()), Err)
+}
+
 /// Checks whether a unit answers.
 ///
 /// # Errors
