@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use plantroom::clock::{self, Clock};
 use plantroom::journal::cursor::Position;
 use plantroom::journal::fetch::Cursor;
-use plantroom::journal::history::HistoryQuery;
+use plantroom::journal::query::HistoryQuery;
 use plantroom::journal::{Journal, JournalSettings};
 use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::reading::{Body, Reading, Sample, Stamp};

@@ -9,7 +9,7 @@ use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::app::shared::Shared;
 use crate::config::Configuration;
 use crate::engine::Engine;
-use crate::journal::history::HistoryQuery;
+use crate::journal::query::HistoryQuery;
 use crate::model::alarm::AlarmState;
 use crate::model::point::Language;
 use crate::model::point::{LocalizedText, PointKind};

@@ -1,6 +1,5 @@
 //! Errors of channels.
 
-use crate::channel::modem::ModemError;
 use crate::http::error::HttpError;
 use crate::model::failure::{Failure, FailureKind};
 
@@ -22,6 +21,20 @@ pub enum ChannelError {
     /// The service does not answer as it should.
     #[error("{0}")]
     Service(String),
+}
+
+/// Why a modem operation failed; the variants differ in whether a message may have been sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModemError {
+    /// There is no modem, or it does not respond. Nothing was sent.
+    #[error("the modem does not answer: {0}")]
+    Away(String),
+    /// The modem returned an error. Nothing was sent.
+    #[error("the modem does not answer: {0}")]
+    Refused(String),
+    /// The modem stopped responding in the middle of a command. A message may have been sent.
+    #[error("the modem does not answer: {0}")]
+    Silent(String),
 }
 
 impl Failure for ChannelError {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
 
+use crate::channel::error::ModemError;
 use crate::channel::pdu;
 
 /// Timeout of most commands.
@@ -16,20 +17,6 @@ const SETTLE: Duration = Duration::from_millis(300);
 const QUICK: Duration = Duration::from_millis(20);
 /// Maximum length of a response, bytes.
 const ANSWER_MAX: usize = 65_536;
-
-/// Why a modem operation failed; the variants differ in whether a message may have been sent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ModemError {
-    /// There is no modem, or it does not respond. Nothing was sent.
-    #[error("the modem does not answer: {0}")]
-    Away(String),
-    /// The modem returned an error. Nothing was sent.
-    #[error("the modem does not answer: {0}")]
-    Refused(String),
-    /// The modem stopped responding in the middle of a command. A message may have been sent.
-    #[error("the modem does not answer: {0}")]
-    Silent(String),
-}
 
 /// An open serial port with a responding modem.
 pub struct Modem {

@@ -8,7 +8,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::channel::MINUTE_MS;
 use crate::channel::error::ChannelError;
-use crate::channel::modem::{Modem, ModemError};
+use crate::channel::error::ModemError;
+use crate::channel::modem::Modem;
 use crate::channel::pdu;
 use crate::channel::{BoxFuture, Channel, ChannelKind, InboundReply, ReplyHandler};
 use crate::http::files::LoadedFiles;

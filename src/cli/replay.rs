@@ -11,7 +11,7 @@ use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, history,
 use crate::clock::{self, Clock};
 use crate::config::{self, Configuration};
 use crate::journal::Journal;
-use crate::journal::history::HistoryQuery;
+use crate::journal::query::HistoryQuery;
 use crate::model::actor::{Actor, Proof, Via};
 use crate::model::alarm::{AlarmEvent, AlarmEventKind};
 use crate::model::command::AlarmAction;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use ring::digest;
 
 use crate::journal::Journal;
-use crate::journal::history::{HistoryQuery, Slot};
+use crate::journal::history::Slot;
+use crate::journal::query::HistoryQuery;
 use crate::journal::segment::JournalError;
 use crate::model::history::{
     Answer, Ask, AskForm, FirstLast, HistoryData, NoAnswer, PointHistory, SAMPLES_MAX, SlotFigures,

@@ -1,7 +1,8 @@
 //! A wrong clock before the start, while running, and across a restart. No reading is lost or delivered twice, each is found under the
 //! date it was taken with, and no file is deleted.
 
-use super::history::{HistoryQuery, HistoryRow};
+use super::history::HistoryRow;
+use super::query::HistoryQuery;
 use super::tests::{DAY, Dir, all, open, reading, rows, stream, wait};
 use super::*;
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::damage::Damage;
-use super::history::{HistoryQuery, HistoryRow, Slot, Slots};
+use super::history::{HistoryRow, Slot, Slots};
+use super::query::HistoryQuery;
 use super::tests::{DAY, Dir, all, open, reading, stream, wait};
 use super::*;
 use crate::clock;

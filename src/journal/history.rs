@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::journal::aggregate::Aggregate;
 use crate::journal::damage::Damage;
+use crate::journal::query::HistoryQuery;
 use crate::journal::sealed::{DayFile, QUARTER_MS};
 use crate::journal::segment::{JournalError, Offsets, SegmentReader};
 use crate::journal::walk::{VisitMode, Visited, may_hold, point_index};
@@ -21,15 +22,6 @@ pub struct HistoryRow {
     pub sample: Sample,
     /// Whether samples beside it were removed by downsampling.
     pub downsampled: bool,
-}
-
-/// One point of one device in the range `from_ms..to_ms`, milliseconds since 1970.
-#[derive(Clone, Debug)]
-pub struct HistoryQuery {
-    pub device: String,
-    pub point: String,
-    pub from_ms: i64,
-    pub to_ms: i64,
 }
 
 /// One interval of an answer.

@@ -56,6 +56,7 @@ pub mod fetch;
 pub mod history;
 pub mod maintenance;
 pub mod mirror;
+pub mod query;
 pub mod recover;
 pub mod retention;
 pub mod rows;

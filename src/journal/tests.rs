@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::Cursor;
-use super::history::{HistoryQuery, HistoryRow};
+use super::history::HistoryRow;
+use super::query::HistoryQuery;
 use super::*;
 use crate::clock;
 use crate::model::point::{Encoding, PointKind, PointMeta, Retention};

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::journal::aggregate::Aggregate;
 use crate::journal::damage::{self, Damage};
-use crate::journal::history::HistoryQuery;
+use crate::journal::query::HistoryQuery;
 use crate::journal::sealed::{self, DayFile};
 use crate::journal::segment::{JournalError, SegmentReader};
 use crate::journal::slice::Slice;

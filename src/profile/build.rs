@@ -24,7 +24,7 @@ pub fn build(file: &ProfileFile, vocabulary: &Vocabulary) -> (Option<Profile>, V
 pub(super) struct ProfileBuilder<'a> {
     pub(super) file: &'a ProfileFile,
     vocabulary: &'a Vocabulary,
-    findings: Vec<FileFinding>,
+    pub(super) findings: Vec<FileFinding>,
     groups: BTreeMap<Arc<str>, u64>,
 }
 
@@ -303,7 +303,7 @@ impl ProfileBuilder<'_> {
                 "use the type that the vocabulary's kind needs, or an x_ name",
             );
         }
-        keys::check_kind(self, path, settings, point.kind);
+        keys::check_kind(&mut self.findings, path, settings, point.kind);
         if point.kind == PointKind::Code {
             point.encoding = Encoding::Code;
         }

@@ -1,8 +1,8 @@
 //! Which keys of a point have an effect for which type; a key without effect is refused, so that nobody relies on it.
 
 use crate::model::point::PointKind;
+use crate::model::problem::FileFinding;
 use crate::profile::RegisterEncoding;
-use crate::profile::build::ProfileBuilder;
 use crate::profile::settings::PointSettings;
 
 /// Types that accept the same keys.
@@ -44,7 +44,7 @@ impl Family {
 }
 
 /// Refuses the keys that the type cannot have.
-pub(super) fn check_type(builder: &mut ProfileBuilder<'_>, path: &[&str], s: &PointSettings, wire: RegisterEncoding) {
+pub(super) fn check_type(findings: &mut Vec<FileFinding>, path: &[&str], s: &PointSettings, wire: RegisterEncoding) {
     use Family::{Bit, Coil, Date, Float, Integer, NumberText, Text};
     let family = Family::of(wire);
     let has_true_when = s.true_when.as_ref().is_some_and(|values| !values.is_empty());
@@ -83,11 +83,11 @@ pub(super) fn check_type(builder: &mut ProfileBuilder<'_>, path: &[&str], s: &Po
     ];
     for (key, is_there, families, why) in table {
         if is_there && !families.contains(&family) {
-            refuse(builder, path, key, &format!("`{key}` has no effect on {}: {why}", family.describe()));
+            refuse(findings, path, key, &format!("`{key}` has no effect on {}: {why}", family.describe()));
         }
     }
     if s.true_when.as_ref().is_some_and(Vec::is_empty) {
-        refuse(builder, path, "true_when", "`true_when` is empty: the point would never be true");
+        refuse(findings, path, "true_when", "`true_when` is empty: the point would never be true");
     }
     let numeric_keys = [
         ("scale", s.scale.is_some()),
@@ -99,23 +99,28 @@ pub(super) fn check_type(builder: &mut ProfileBuilder<'_>, path: &[&str], s: &Po
     ];
     if has_true_when && family == Integer {
         for (key, _) in numeric_keys.iter().filter(|(_, is_there)| *is_there) {
-            refuse(builder, path, key, &format!("`{key}` has no effect beside `true_when`, which compares raw values"));
+            refuse(
+                findings,
+                path,
+                key,
+                &format!("`{key}` has no effect beside `true_when`, which compares raw values"),
+            );
         }
     }
 }
 
 /// Refuses the keys that the kind of the point in the vocabulary cannot have.
-pub(super) fn check_kind(builder: &mut ProfileBuilder<'_>, path: &[&str], s: &PointSettings, kind: PointKind) {
+pub(super) fn check_kind(findings: &mut Vec<FileFinding>, path: &[&str], s: &PointSettings, kind: PointKind) {
     if s.modulus.is_some() && kind != PointKind::Counter {
         let message = format!("`modulus` has no effect on a {}: only counters roll over", kind.word());
-        refuse(builder, path, "modulus", &message);
+        refuse(findings, path, "modulus", &message);
     }
     if s.texts.is_some() && kind != PointKind::Code {
         let message = format!("`texts` has no effect on a {}: only codes have texts", kind.word());
-        refuse(builder, path, "texts", &message);
+        refuse(findings, path, "texts", &message);
     }
 }
 
-fn refuse(builder: &mut ProfileBuilder<'_>, path: &[&str], key: &str, message: &str) {
-    builder.error(&[path, &[key]].concat(), message.to_string(), "take it out, or change the type");
+fn refuse(findings: &mut Vec<FileFinding>, path: &[&str], key: &str, message: &str) {
+    findings.push(FileFinding::error(&[path, &[key]].concat(), message, "take it out, or change the type"));
 }

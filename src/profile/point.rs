@@ -38,7 +38,7 @@ impl ProfileBuilder<'_> {
         }
         let range = self.range(path, settings);
         if let Some(wire) = wire {
-            keys::check_type(self, path, settings, wire);
+            keys::check_type(&mut self.findings, path, settings, wire);
         }
         let (sentinels, text_sentinels) = wire.map(|w| self.sentinels(path, settings, w)).unwrap_or_default();
         let ((span, apart), wire) = location.zip(wire)?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use plantroom::clock::{self, Clock};
 use plantroom::journal::cursor::Position;
 use plantroom::journal::fetch::Cursor;
-use plantroom::journal::history::HistoryQuery;
+use plantroom::journal::query::HistoryQuery;
 use plantroom::journal::{Journal, JournalSettings};
 use plantroom::model::effects::Keep;
 use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
