@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::alarm::Alarms;
 use crate::alarm::evaluator::{Evaluation, Evaluator, Truth};
-use crate::model::failure::{FailureKind, Refusal};
+use crate::model::failure::Refusal;
 use crate::model::text::format_number;
 use crate::model::time::{HumanDuration, Now};
 
@@ -14,7 +14,7 @@ impl Alarms {
     /// # Errors
     /// There is no such alarm; the text suggests the nearest keys.
     pub fn explain(&self, key: &str, now: Now) -> Result<Vec<String>, Refusal> {
-        let i = self.find(key).map_err(|why| Refusal { kind: FailureKind::BadInput, text: why })?;
+        let i = self.find(key).map_err(Refusal::from)?;
         let live = &self.live[i];
         let (of, alarm) = (&live.definition, &live.alarm);
         let mut out = Vec::new();

@@ -104,11 +104,11 @@ impl Alarms {
             known.dedup();
             let hint = crate::model::problem::did_you_mean(&inject.point, known.iter().map(String::as_str));
             let what = format!("no alarm looks at `{}` of `{}`; {hint}", inject.point, inject.device);
-            return Err(Refusal::bad_input(what));
+            return Err(Refusal::refused(what));
         }
         if inject.for_ms > TRIAL_MAX_MS {
             let what = format!("a trial lasts at most {}", HumanDuration(TRIAL_MAX_MS).text());
-            return Err(Refusal::bad_input(what));
+            return Err(Refusal::refused(what));
         }
         let slot = self.latest.slot(&inject.device, &inject.point);
         self.injected.put(slot, Value::F64(inject.value), now.mono.plus(inject.for_ms));

@@ -15,7 +15,7 @@ use crate::control::{Caller, ControlAnswer, ControlRequest, DeadLetterAction, Ha
 use crate::link::settings::LinkTransport;
 use crate::model::actor::Actor;
 use crate::model::command::{AlarmAction, Command, GatewayOperation, Inject, Operation};
-use crate::model::failure::FailureKind;
+use crate::model::failure::{FailureKind, Refusal};
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange, RegisterType};
@@ -230,7 +230,9 @@ async fn announce_test(
     };
     if keys.is_empty() {
         let hint = crate::model::problem::did_you_mean(device, known.iter().map(String::as_str));
-        return Err(AppError::BadRequest(format!("`{device}` has no alarm that a test run raises; {hint}")));
+        return Err(AppError::Rules(Refusal::refused(format!(
+            "`{device}` has no alarm that a test run raises; {hint}"
+        ))));
     }
     let mut note = "announced test".to_string();
     let tester = one_line(tester, REMARK);
@@ -254,7 +256,7 @@ fn waiting(
     let know = |what: &str, name: Option<&str>, known: Vec<&str>| match name {
         Some(name) if !known.contains(&name) => {
             let hint = crate::model::problem::did_you_mean(name, known.iter().copied());
-            Err(AppError::BadRequest(format!("there is no {what} `{name}`; {hint}")))
+            Err(AppError::Rules(Refusal::refused(format!("there is no {what} `{name}`; {hint}"))))
         }
         _ => Ok(()),
     };
@@ -364,7 +366,7 @@ fn find<'a>(
 ) -> Result<&'a crate::app::shared::SinkHandle, AppError> {
     sinks.iter().find(|s| s.settings.name() == name).ok_or_else(|| {
         let known: Vec<&str> = sinks.iter().map(|s| s.settings.name()).collect();
-        AppError::BadRequest(format!("there is no sink `{name}` (there are: {})", known.join(", ")))
+        AppError::Rules(Refusal::refused(format!("there is no sink `{name}` (there are: {})", known.join(", "))))
     })
 }
 

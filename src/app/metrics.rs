@@ -129,7 +129,7 @@ fn links(page: &mut MetricsPage, s: &Status) {
             page.line("link_events_total", &[("link", &link.id), ("event", event)], n);
         }
     }
-    page.head("unit_online", "gauge", "1 online, 0.5 degraded, 0 offline or unknown.");
+    page.head("unit_online", "gauge", "1 online, 0.5 degraded, 0 refusing everything, offline or unknown.");
     for (link, unit) in units(s) {
         let value = match unit.state.as_str() {
             "online" => "1",

@@ -100,7 +100,7 @@ pub struct UnitStatus {
     /// The profile's variant in use.
     #[serde(rename = "layout")]
     pub variant: String,
-    /// online, degraded, offline, unknown.
+    /// online, degraded, refusing (it answers and gives nothing), offline, unknown.
     pub state: String,
     /// Why it is not online.
     #[serde(rename = "why")]

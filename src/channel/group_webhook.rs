@@ -2,8 +2,6 @@
 //!
 //! These services answer HTTP 200 for failures too: the outcome is in the error code of the body.
 
-use std::sync::OnceLock;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use schemars::JsonSchema;
@@ -14,7 +12,7 @@ use crate::channel::error::ChannelError;
 use crate::channel::{
     BoxFuture, Channel, ChannelKind, HttpAnswer, address_problems, hmac, outcome_by_status, send_request,
 };
-use crate::channel::{MINUTE_MS, named_files};
+use crate::channel::{ClientCell, MINUTE_MS, named_files};
 use crate::http;
 use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::RateLimit;
@@ -109,7 +107,7 @@ pub enum GroupWebhookVendor {
 pub struct GroupWebhook {
     vendor: GroupWebhookVendor,
     settings: GroupWebhookSettings,
-    client: OnceLock<reqwest::Client>,
+    client: ClientCell,
     files: LoadedFiles,
 }
 
@@ -129,7 +127,7 @@ const CLOCK_OFFSET_MIN_S: i64 = 3_600;
 impl GroupWebhook {
     /// Opens no connection before the first attempt.
     pub fn new(vendor: GroupWebhookVendor, settings: GroupWebhookSettings, files: LoadedFiles) -> Self {
-        Self { vendor, settings, client: OnceLock::new(), files }
+        Self { vendor, settings, client: ClientCell::default(), files }
     }
 
     /// The message in the vendor's JSON format.

@@ -17,7 +17,7 @@ pub mod webhook;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header::DATE;
 
@@ -185,18 +185,26 @@ fn address_problems(url: &str, is_secret_duplicate: bool) -> Vec<(&'static str, 
     out
 }
 
-/// The HTTP client of a channel, built at first use and cached.
-fn cached_client<'a>(
-    cell: &'a std::sync::OnceLock<reqwest::Client>,
+/// The HTTP client of a channel, with the version of the files from which it was built.
+type ClientCell = Mutex<Option<(u64, reqwest::Client)>>;
+
+/// The HTTP client of a channel, built at first use and again when its files have changed.
+fn cached_client(
+    cell: &ClientCell,
     url: &str,
     ca_file: Option<&str>,
     files: &LoadedFiles,
-) -> Result<&'a reqwest::Client, HttpError> {
-    if let Some(client) = cell.get() {
-        return Ok(client);
+) -> Result<reqwest::Client, HttpError> {
+    let mut cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
+    let version = files.version();
+    match &*cell {
+        Some((built, client)) if *built == version => Ok(client.clone()),
+        _ => {
+            let client = http::client(url, TIMEOUT_MS, ca_file, files)?;
+            *cell = Some((version, client.clone()));
+            Ok(client)
+        }
     }
-    let client = http::client(url, TIMEOUT_MS, ca_file, files)?;
-    Ok(cell.get_or_init(|| client))
 }
 
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {

@@ -1,6 +1,5 @@
 //! ntfy: push notifications to a phone. A button publishes the page's token to the reply topic, which this channel subscribes to.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::channel::{
     BoxFuture, Channel, ChannelKind, InboundReply, ReplyHandler, TIMEOUT_MS, address_problems, outcome_by_status,
     send_request,
 };
-use crate::channel::{MINUTE_MS, named_files};
+use crate::channel::{ClientCell, MINUTE_MS, named_files};
 use crate::http;
 use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::RateLimit;
@@ -102,7 +101,7 @@ impl ChannelKind for NtfySettings {
 /// A channel that publishes to an ntfy server.
 pub struct Ntfy {
     settings: NtfySettings,
-    client: OnceLock<reqwest::Client>,
+    client: ClientCell,
     files: LoadedFiles,
     /// Whether the reply topic cannot be read. Buttons then post to the alarm's page, if there is one.
     is_reply_topic_down: AtomicBool,
@@ -111,7 +110,7 @@ pub struct Ntfy {
 impl Ntfy {
     /// Opens no connection before the first attempt.
     pub fn new(settings: NtfySettings, files: LoadedFiles) -> Self {
-        Self { settings, client: OnceLock::new(), files, is_reply_topic_down: AtomicBool::new(false) }
+        Self { settings, client: ClientCell::default(), files, is_reply_topic_down: AtomicBool::new(false) }
     }
 
     fn request(

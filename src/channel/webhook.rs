@@ -1,14 +1,12 @@
 //! A generic webhook: posts the notification and its alarms as JSON, with an HMAC-SHA256 signature.
 
-use std::sync::OnceLock;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::channel::error::ChannelError;
 use crate::channel::{BoxFuture, Channel, ChannelKind, address_problems, hmac, outcome_by_status, send_request};
-use crate::channel::{MINUTE_MS, named_files};
+use crate::channel::{ClientCell, MINUTE_MS, named_files};
 use crate::http;
 use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::RateLimit;
@@ -63,7 +61,7 @@ impl ChannelKind for WebhookSettings {
 /// A channel that posts to a webhook.
 pub struct Webhook {
     settings: WebhookSettings,
-    client: OnceLock<reqwest::Client>,
+    client: ClientCell,
     files: LoadedFiles,
 }
 
@@ -76,7 +74,7 @@ pub fn sign(secret: &str, at_s: i64, body: &str) -> String {
 impl Webhook {
     /// Opens no connection before the first attempt.
     pub fn new(settings: WebhookSettings, files: LoadedFiles) -> Self {
-        Self { settings, client: OnceLock::new(), files }
+        Self { settings, client: ClientCell::default(), files }
     }
 
     async fn try_once(&self, notification: &Notification, now: UnixMillis) -> Result<DeliveryOutcome, ChannelError> {

@@ -187,7 +187,9 @@ fn show(bus: &ScannedBus, format: output::Format) {
     let mut rows = Vec::new();
     for unit in &bus.found {
         if unit.candidates.is_empty() {
-            rows.push(vec![unit.address.to_string(), "unknown".into(), String::new(), String::new(), String::new()]);
+            let hint =
+                format!("refuses what every profile reads: plantroom read BUS --unit {} --address …", unit.address);
+            rows.push(vec![unit.address.to_string(), "unknown".into(), String::new(), String::new(), hint]);
         }
         for guess in unit.candidates.iter().take(3) {
             let variant = if &*guess.variant == "base" { String::new() } else { format!(" ({})", guess.variant) };

@@ -171,7 +171,9 @@ pub struct Caller {
 impl Caller {
     /// Looks the name up on a thread that may wait: the database can be on another machine.
     async fn of(uid: u32) -> Self {
-        let found = tokio::task::spawn_blocking(move || uzers::get_user_by_uid(uid)).await.ok().flatten();
+        let looking = tokio::task::spawn_blocking(move || uzers::get_user_by_uid(uid));
+        // Where the database does not answer, the number has to do: `status` must not wait for it.
+        let found = tokio::time::timeout(NAME_ANSWERS, looking).await.ok().and_then(Result::ok).flatten();
         let name = found.map_or_else(|| format!("uid {uid}"), |user| user.name().to_string_lossy().into_owned());
         Self { uid, name }
     }
@@ -214,6 +216,8 @@ pub type Handler =
 const REQUEST_MAX: u64 = 64 * 1024;
 const CONNECTIONS_MAX: usize = 16;
 
+/// How long the name of a user is waited for.
+const NAME_ANSWERS: Duration = Duration::from_secs(2);
 /// Longest pause between two requests of a connection.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// The answer to a connection beyond [`CONNECTIONS_MAX`].

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "the one place that reads these files, on a thread that may wait")]
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -68,7 +69,14 @@ impl NamedFile {
 
 /// The contents of named files as they were last read. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct LoadedFiles(Arc<RwLock<Contents>>);
+pub struct LoadedFiles(Arc<Loaded>);
+
+#[derive(Debug, Default)]
+struct Loaded {
+    contents: RwLock<Contents>,
+    /// How often they were found changed.
+    version: AtomicU64,
+}
 
 /// By path: the bytes, or why there are none.
 type Contents = BTreeMap<String, Result<Arc<[u8]>, HttpError>>;
@@ -89,7 +97,7 @@ impl LoadedFiles {
                 contents.insert(key.clone(), read_bytes(key));
             }
         }
-        Self(Arc::new(RwLock::new(contents)))
+        Self(Arc::new(Loaded { contents: RwLock::new(contents), version: AtomicU64::new(0) }))
     }
 
     /// As [`LoadedFiles::read`], on a thread that may wait.
@@ -104,13 +112,20 @@ impl LoadedFiles {
             return;
         }
         let read = move || paths.into_iter().map(|path| (path.clone(), read_bytes(&path))).collect();
-        if let Ok(contents) = tokio::task::spawn_blocking(read).await {
-            *self.0.write().unwrap_or_else(PoisonError::into_inner) = contents;
+        let Ok(contents) = tokio::task::spawn_blocking(read).await else { return };
+        if contents != *self.contents() {
+            *self.0.contents.write().unwrap_or_else(PoisonError::into_inner) = contents;
+            self.0.version.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    /// Rises when [`LoadedFiles::refresh`] finds another content: what was built from the files is out of date.
+    pub fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Relaxed)
+    }
+
     fn contents(&self) -> std::sync::RwLockReadGuard<'_, Contents> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.contents.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bytes of a file that the settings name; the error names it too.
@@ -260,6 +275,8 @@ mod tests {
         assert_ne!(files, again);
         files.refresh().await;
         assert_eq!((secret(&files), &files), (Ok(Some("s3cret".to_string())), &again));
+        files.refresh().await;
+        assert_eq!(files.version(), 1, "the same content is no change");
         std::fs::write(&path, [0xFF]).unwrap();
         files.clone().refresh().await;
         assert!(secret(&files).unwrap_err().to_string().contains("holds no text"), "clones share what was read");

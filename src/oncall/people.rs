@@ -127,7 +127,7 @@ impl Oncall {
     /// There is no such test, or it is over.
     pub fn answer_test(&mut self, key: &str, actor: &Actor, now: Now, out: &mut OncallOutput) -> Result<(), Refusal> {
         let Some((key, incident)) = self.incidents.get_key_value(key).filter(|(k, _)| k.starts_with(TEST)) else {
-            return Err(Refusal::bad_input(format!("there is no test `{key}`")));
+            return Err(Refusal::refused(format!("there is no test `{key}`")));
         };
         if incident.stage != IncidentStage::Paging {
             return Err(Refusal::refused("it is answered already, or its time is over"));
@@ -160,13 +160,13 @@ impl Oncall {
             if known.contains(&name) {
                 Ok(())
             } else {
-                Err(Refusal::bad_input(format!("there is no {what} `{name}`; {hint}")))
+                Err(Refusal::refused(format!("there is no {what} `{name}`; {hint}")))
             }
         };
         know("rota", &new_override.rota, self.plan.rotas.keys().map(String::as_str).collect())?;
         know("person", &new_override.person, self.plan.people.keys().map(|k| &**k).collect())?;
         if new_override.to <= new_override.from || new_override.to <= now.wall {
-            return Err(Refusal::bad_input("it ends before it begins, or is over already"));
+            return Err(Refusal::refused("it ends before it begins, or is over already"));
         }
         let most = i64::try_from(self.plan.override_ms).unwrap_or(i64::MAX);
         if new_override.to.0.saturating_sub(new_override.from.0) > most
@@ -207,7 +207,7 @@ impl Oncall {
             let known: Vec<String> = self.meta.overrides.iter().map(|o| o.number.to_string()).collect();
             let known = if known.is_empty() { "there are none".to_string() } else { known.join(", ") };
             let what = format!("there is no override {number} ({known}): `plantroom rota overrides` lists them");
-            return Err(Refusal::bad_input(what));
+            return Err(Refusal::refused(what));
         };
         let taken = self.meta.overrides.remove(i);
         let key: Arc<str> = format!("rota.{}", taken.rota).into();

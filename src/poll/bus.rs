@@ -300,6 +300,9 @@ impl LinkWorker {
         unit.health = unit_health;
         let (presence, cause) = match outcome {
             CycleOutcome::Good => (UnitPresence::Online, None),
+            CycleOutcome::Degraded(cause) if unit.groups.iter().all(|g| g.gives_nothing) => {
+                (UnitPresence::Refusing, Some(cause))
+            }
             CycleOutcome::Degraded(cause) => (UnitPresence::Degraded, Some(cause)),
             CycleOutcome::Silent(cause) | CycleOutcome::LinkLost(cause) => (UnitPresence::Offline, Some(cause)),
             CycleOutcome::NothingToRead => (unit.health.presence, unit.health.cause),

@@ -39,6 +39,8 @@ pub struct PollGroup {
     pub(super) defs: Vec<PointDef>,
     /// For each device mapping, for each of its points: the index of its definition; `None` if the variant of the unit lacks it.
     pub(super) selected_points: Vec<Vec<Option<usize>>>,
+    /// Whether the last cycle brought no register, although the unit answered.
+    pub(super) gives_nothing: bool,
     /// Counts probes, so that each reads another need.
     probe_turn: usize,
     /// Wall time of the last readings, milliseconds.
@@ -84,6 +86,8 @@ struct Cycle {
     silent_in_a_row: usize,
     splits: usize,
     has_answered: bool,
+    /// A point that was left out could be read.
+    is_given: bool,
     /// The unit answered a probe and nothing else.
     is_probed: bool,
     ended: Option<Cause>,
@@ -112,6 +116,7 @@ impl PollGroup {
             plan,
             defs,
             selected_points,
+            gives_nothing: false,
             probe_turn: 0,
             last_wall_ms: AtomicI64::new(i64::MIN),
         }
@@ -153,6 +158,8 @@ impl PollGroup {
             self.resolve_silence(&mut cycle, requester).await;
         }
         let outcome = self.outcome(&cycle);
+        self.gives_nothing =
+            cycle.responses.is_empty() && !cycle.is_given && matches!(outcome, CycleOutcome::Degraded(_));
         (self.readings(&cycle.responses, &cycle.failed, requester.clock, outcome), outcome)
     }
 
@@ -160,7 +167,10 @@ impl PollGroup {
     async fn probe_left_out(&mut self, cycle: &mut Cycle, requester: &mut Requester<'_>) -> bool {
         let Some(probe) = self.probe(&[]) else { return false };
         match requester.read_once(probe.span).await {
-            Ok(()) => self.plan.note_answer(&probe),
+            Ok(()) => {
+                self.plan.note_answer(&probe);
+                cycle.is_given = true;
+            }
             Err(Cause::LinkDown) => cycle.ended = Some(Cause::LinkDown),
             Err(cause) if cause.unit_answered() || cause == Cause::Unsettled => {}
             Err(cause) => {

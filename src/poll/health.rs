@@ -20,6 +20,8 @@ pub enum UnitPresence {
     Online,
     /// It answers, and some blocks are bad.
     Degraded,
+    /// It answers and gives no register of any group: refused, or unusable.
+    Refusing,
     /// It does not answer; it is only probed.
     Offline,
 }

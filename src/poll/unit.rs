@@ -181,6 +181,12 @@ pub(super) fn record_outcome(
                 (_, None) | (UnitPresence::Unknown, _) => {}
                 (UnitPresence::Online, Some(count)) => info!(link, unit, count, "unit answers again"),
                 (UnitPresence::Offline, Some(count)) => warn!(link, unit, why, count, "unit does not answer"),
+                (UnitPresence::Refusing, Some(count)) => {
+                    warn!(
+                        link,
+                        unit, why, count, "unit answers and refuses everything: is its address right, and its profile?"
+                    );
+                }
                 (UnitPresence::Degraded, Some(count)) => warn!(link, unit, why, count, "unit answers in part"),
             },
         }

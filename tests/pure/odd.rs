@@ -519,11 +519,22 @@ fn a_unit_that_refuses_everything_costs_a_serial_line_little() {
     let points: Vec<u16> = (0..40).map(|i| i * 3).collect();
     let plant = Plant { rtu: true, units: vec![1, 2], ..Plant::new(&points, 120) };
     let run = plant.run(|a| if a.unit == 1 { Act::Exception(2) } else { Act::Good });
+    assert_eq!([&run.health[0], &run.health[1]].map(|h| h.presence), [UnitPresence::Refusing, UnitPresence::Online]);
     let gaps: Vec<u64> = {
         let at: Vec<u64> = run.readings.iter().filter(|r| r.1 == 2 && r.2[0].is_ok()).map(|r| r.0).collect();
         at.windows(2).map(|w| w[1] - w[0]).collect()
     };
     assert!(gaps.len() > 100 && gaps.iter().all(|g| *g < 3_500), "{:?}", gaps.iter().max());
+}
+
+#[test]
+fn a_unit_that_refuses_a_part_is_degraded_and_one_that_gives_again_is_online() {
+    let run = Plant::new(&THREE, 60).run(|a| if a.covers(1_000) { Act::Exception(2) } else { Act::Good });
+    assert_eq!(run.health[0].presence, UnitPresence::Degraded);
+    let run = Plant::new(&THREE, 60).run(|_| Act::Exception(2));
+    assert_eq!((run.health[0].presence, run.health[0].cause), (UnitPresence::Refusing, Some(Cause::IllegalAddress)));
+    let run = Plant::new(&THREE, 400).run(|a| if a.ms < 20_000 { Act::Exception(2) } else { Act::Good });
+    assert_eq!(run.health[0].presence, UnitPresence::Online);
 }
 
 #[test]

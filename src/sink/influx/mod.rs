@@ -123,8 +123,10 @@ pub async fn probe(settings: &InfluxSettings, site: &str, now: UnixMillis) -> Re
 
 struct InfluxSink {
     settings: InfluxSettings,
-    context: SinkContext,
     client: StoreClient,
+    /// Version of the files from which `client` was built.
+    files_version: u64,
+    context: SinkContext,
     cursor: String,
     encoder: Encoder,
     filter: Filter,
@@ -173,6 +175,7 @@ impl InfluxSink {
         let progress = Progress::new(position, context.journal.tail_start());
         Self {
             cursor,
+            files_version: context.files.version(),
             encoder: Encoder::new(&context.site, Arc::clone(&context.device_tags)),
             filter: Filter::new(settings.report.clone()),
             backfill_filter: Filter::new(settings.report.clone()),
@@ -230,8 +233,11 @@ impl InfluxSink {
         }
         if std::mem::take(&mut self.renew_client) {
             self.context.files.refresh().await;
-            if let Ok(client) = StoreClient::new(&self.settings, &self.context.files) {
-                self.client = client;
+            let version = self.context.files.version();
+            if version != self.files_version
+                && let Ok(client) = StoreClient::new(&self.settings, &self.context.files)
+            {
+                (self.client, self.files_version) = (client, version);
             }
         }
         if self.now_ms() >= self.flush_at_ms {

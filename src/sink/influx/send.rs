@@ -370,7 +370,7 @@ impl InfluxSink {
 
     /// No answer, or a temporary error: sets the back-off. `is_paused`: only a person can remedy the error.
     fn record_failure(&mut self, is_paused: bool, answer: Result<WriteAnswer, SinkError>) {
-        let retry_after = answer.as_ref().ok().and_then(|a| a.retry_after);
+        let (retry_after, is_unanswered) = (answer.as_ref().ok().and_then(|a| a.retry_after), answer.is_err());
         let error = answer.map_or_else(|e| e.to_string(), |a| reason_text(&a));
         self.failures += 1;
         let back_off = 1_000u64 << self.failures.min(6).saturating_sub(1);
@@ -381,7 +381,7 @@ impl InfluxSink {
         self.not_before_ms = now + asked.max(wait_ms * 3 / 4 + jitter);
         self.context.health.connected.store(false, Ordering::Relaxed);
         self.context.health.paused.store(is_paused, Ordering::Relaxed);
-        self.renew_client = is_paused;
+        self.renew_client = is_paused || is_unanswered;
         SinkHealth::set_text(&self.context.health.error, &error);
         if self.fault_log.is_due(self.failures == 1, self.context.clock.mono_us()) {
             let (sink, url, failures) = (&self.settings.name, &self.settings.url, self.failures);
