@@ -234,7 +234,9 @@ impl InfluxSink {
         if std::mem::take(&mut self.renew_client) {
             self.context.files.refresh().await;
             let version = self.context.files.version();
-            if version != self.files_version
+            // A store that refused us gets a connection of its own too.
+            let is_paused = self.context.health.paused.load(Ordering::Relaxed);
+            if (is_paused || version != self.files_version)
                 && let Ok(client) = StoreClient::new(&self.settings, &self.context.files)
             {
                 (self.client, self.files_version) = (client, version);
