@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::channel::{BoxFuture, Channel, ChannelKind};
+use crate::http::files::LoadedFiles;
 use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
 use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
@@ -43,7 +44,7 @@ impl ChannelKind for DummySettings {
     fn problems(&self) -> Vec<SettingsProblem> {
         Vec::new()
     }
-    fn open(&self, _kind: &str) -> Box<dyn Channel> {
+    fn open(&self, _kind: &str, _files: &LoadedFiles) -> Box<dyn Channel> {
         Box::new(Dummy)
     }
 }
