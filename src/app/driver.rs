@@ -136,19 +136,14 @@ struct LastSnapshots {
 
 /// Stores counts of rooms and the memory of conditions where they changed. The engine copies them; the store's thread encodes and compares.
 async fn store_snapshots(shared: &Shared, last: &mut LastSnapshots, stopping: bool) {
-    if let Some(answer) = &mut last.answer {
-        match answer.try_recv() {
-            Ok(Ok(())) => last.answer = None,
-            // The last write failed or is not known to have succeeded: everything is stored again.
-            _ => lock(&last.keep).clear(),
-        }
-    }
+    // Unless the last write is known to have succeeded, everything is stored again: it may still wait, and fail after this.
+    let is_known = last.answer.take().is_none_or(|mut answer| matches!(answer.try_recv(), Ok(Ok(()))));
     let (snapshots, keep) = (shared.engine().snapshots(), Arc::clone(&last.keep));
     let mut answer = shared.store.commit_made(move || {
         let now = snapshots.encode();
         let changed = {
             let before = std::mem::replace(&mut *lock(&keep), now.clone());
-            now.into_iter().filter(|keep| !before.contains(keep)).collect()
+            now.into_iter().filter(|keep| !is_known || !before.contains(keep)).collect()
         };
         Batch { rows: Vec::new(), keep: changed }
     });
