@@ -75,7 +75,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let (mut gap, mut gap_at) = (Err(Cause::NotAvailable), 0);
     let mut stream: Option<Arc<Stream>> = None;
     let mut due = shared.clock.mono().0;
-    let mut disk = DiskFigures::default();
+    let mut reading = None;
     publish_status(&shared);
     loop {
         refresh_clock_trust(&shared);
@@ -86,12 +86,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                 (gap, gap_at) = (rota_gap(&shared), now + GAP_EVERY_MS);
             }
             report_stalled_buses(&shared);
-            let state = shared.process.paths.state.clone();
-            // A disk that does not answer keeps the figures of before.
-            let reading = tokio::task::spawn_blocking(move || DiskFigures::read(&state));
-            if let Ok(Ok(read)) = tokio::time::timeout(DISK_ANSWERS, reading).await {
-                disk = read;
-            }
+            let disk = disk_figures(&shared, &mut reading).await;
             let figures = health_points(&shared, &mut before, gap.clone(), &disk);
             let stream = stream.get_or_insert_with(|| stream_of(&figures));
             let samples = figures.into_iter().map(|(_, _, s)| Some(s)).collect();
@@ -301,6 +296,19 @@ struct DiskFigures {
     free: Option<(u64, u64)>,
     /// When the last backup was made; without any, when the state directory was.
     backup: Option<SystemTime>,
+}
+
+/// The figures of the disk; none while it does not answer. `reading` is the thread that still waits for it: there is one at most.
+async fn disk_figures(shared: &Shared, reading: &mut Option<tokio::task::JoinHandle<DiskFigures>>) -> DiskFigures {
+    let state = shared.process.paths.state.clone();
+    let mut waiting = reading.take().unwrap_or_else(|| tokio::task::spawn_blocking(move || DiskFigures::read(&state)));
+    match tokio::time::timeout(DISK_ANSWERS, &mut waiting).await {
+        Ok(read) => read.unwrap_or_default(),
+        Err(_) => {
+            *reading = Some(waiting);
+            DiskFigures::default()
+        }
+    }
 }
 
 impl DiskFigures {

@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "the one place that reads these files, on a thread that may wait")]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use crate::http::error::{FileProblem, HttpError};
 /// Debian's bundle of the system's trusted CA certificates.
 pub const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// How long a disk is waited for before the contents of before are used.
+const DISK_ANSWERS: Duration = Duration::from_secs(2);
 /// A certificate that expires within this time is reported.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
 
@@ -76,6 +78,8 @@ struct Loaded {
     contents: RwLock<Contents>,
     /// How often they were found changed.
     version: AtomicU64,
+    /// Whether a thread reads them: a disk that hangs costs one thread, not one for each attempt.
+    is_reading: AtomicBool,
 }
 
 /// By path: the bytes, or why there are none.
@@ -97,7 +101,7 @@ impl LoadedFiles {
                 contents.insert(key.clone(), read_bytes(key));
             }
         }
-        Self(Arc::new(Loaded { contents: RwLock::new(contents), version: AtomicU64::new(0) }))
+        Self(Arc::new(Loaded { contents: RwLock::new(contents), ..Loaded::default() }))
     }
 
     /// As [`LoadedFiles::read`], on a thread that may wait.
@@ -105,18 +109,24 @@ impl LoadedFiles {
         tokio::task::spawn_blocking(move || Self::read(&files)).await.unwrap_or_default()
     }
 
-    /// Reads the same files again, on a thread that may wait: a secret may have been mended or renewed since.
+    /// Reads the same files again, on a thread that may wait: a secret may have been mended or renewed since. Returns after two seconds in
+    /// any case: until the disk answers the contents stay.
     pub async fn refresh(&self) {
         let paths: Vec<String> = self.contents().keys().cloned().collect();
-        if paths.is_empty() {
+        if paths.is_empty() || self.0.is_reading.swap(true, Ordering::Relaxed) {
             return;
         }
-        let read = move || paths.into_iter().map(|path| (path.clone(), read_bytes(&path))).collect();
-        let Ok(contents) = tokio::task::spawn_blocking(read).await else { return };
-        if contents != *self.contents() {
-            *self.0.contents.write().unwrap_or_else(PoisonError::into_inner) = contents;
-            self.0.version.fetch_add(1, Ordering::Relaxed);
-        }
+        let this = self.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let contents: Contents = paths.into_iter().map(|path| (path.clone(), read_bytes(&path))).collect();
+            let is_changed = contents != *this.contents();
+            if is_changed {
+                *this.0.contents.write().unwrap_or_else(PoisonError::into_inner) = contents;
+                this.0.version.fetch_add(1, Ordering::Relaxed);
+            }
+            this.0.is_reading.store(false, Ordering::Relaxed);
+        });
+        let _it_goes_on = tokio::time::timeout(DISK_ANSWERS, reading).await;
     }
 
     /// Rises when [`LoadedFiles::refresh`] finds another content: what was built from the files is out of date.
