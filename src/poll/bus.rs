@@ -292,6 +292,7 @@ impl LinkWorker {
                     _ if cause.unit_answered() || cause == Cause::Unsettled => CycleOutcome::Degraded(cause),
                     _ => CycleOutcome::Silent(cause),
                 };
+                unit.groups[g].gives_nothing = cause.unit_answered();
                 (unit.groups[g].failed_readings(cause, clock), outcome)
             }
         };
@@ -300,7 +301,7 @@ impl LinkWorker {
         unit.health = unit_health;
         let (presence, cause) = match outcome {
             CycleOutcome::Good => (UnitPresence::Online, None),
-            CycleOutcome::Degraded(cause) if unit.groups.iter().all(|g| g.gives_nothing) => {
+            CycleOutcome::Degraded(cause) if unit.groups.iter().all(|g| g.gives_nothing || g.defs.is_empty()) => {
                 (UnitPresence::Refusing, Some(cause))
             }
             CycleOutcome::Degraded(cause) => (UnitPresence::Degraded, Some(cause)),
