@@ -34,7 +34,13 @@ pub struct Args {
 
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
-    if super::read_raw::is_bus(&args.device) {
+    let is_bus = super::read_raw::is_bus(&args.device);
+    if is_bus && (args.point.is_some() || args.record.is_some()) || !is_bus && args.raw.unit.is_some() {
+        return Err(CommandFailure::usage("a device is read by its points, a bus by --unit and --address").hint(
+            "plantroom read DEVICE [POINT] [--record FILE], or plantroom read tcp://192.0.2.10 --unit 1 --address 0",
+        ));
+    }
+    if is_bus {
         return super::read_raw::run(global, &args.device, &args.raw, args.format);
     }
     let request = ControlRequest::Read { device: args.device.clone(), point: args.point.clone() };

@@ -15,7 +15,7 @@ use crate::scan::RegisterReader as _;
 pub struct RawArgs {
     /// Unit id, where a bus is named instead of a device.
     #[arg(long, value_name = "ID")]
-    unit: Option<u8>,
+    pub unit: Option<u8>,
     /// First address on the wire: 0 is what documents call 40001 (function 3), 30001 (function 4), 1 (function 1) or 10001 (function 2).
     #[arg(long, default_value_t = 0)]
     address: u16,
@@ -50,6 +50,11 @@ pub fn run(global: &Global, bus_text: &str, args: &RawArgs, format: output::Form
     let Some(register_type) = RegisterType::of(args.function) else {
         return Err(CommandFailure::usage(format!("function {} does not read", args.function)).hint("1, 2, 3 or 4"));
     };
+    let most: u16 = if register_type.is_bits() { 2_000 } else { 125 };
+    if !(1..=most).contains(&args.count) || u32::from(args.address) + u32::from(args.count) > 65_536 {
+        let what = format!("{} from address {} cannot be read at once", args.count, args.address);
+        return Err(CommandFailure::usage(what).hint(format!("--count 1 to {most}, and no address beyond 65535")));
+    }
     let range = RegisterRange { register_type, address: args.address, count: args.count };
     let line = SerialParams { baud: args.baud, parity: bus::parity(&args.parity)?, stop_bits: 1 };
     let transport = bus::transport(bus_text, line)?;

@@ -323,7 +323,7 @@ fn what_a_run_knew_of_its_boot_is_kept() {
 fn a_change_of_pace_changes_what_was_due_from_then_on() {
     let dir = Dir::new("pace");
     let (journal, _writer) = open(&dir);
-    let slow = stream("a").at_interval(10_000);
+    let slow = Stream::new("a", "u/fast".into(), 10_000, stream("a").points.clone());
     let at = |s: &Arc<Stream>, second: i64| {
         let mut r = reading(s, second);
         r.at.wall = UnixMillis(DAY + second * 1_000);

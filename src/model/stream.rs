@@ -138,11 +138,6 @@ impl Stream {
     pub fn new(device: impl Into<Arc<str>>, source: Source, every_ms: u64, points: Vec<PointMeta>) -> Arc<Self> {
         Arc::new(Self { device: device.into(), source, every_ms, points, id: StreamId::default() })
     }
-
-    /// The same stream with points and source at another interval.
-    pub fn at_interval(&self, every_ms: u64) -> Arc<Self> {
-        Self::new(Arc::clone(&self.device), self.source.clone(), every_ms, self.points.clone())
-    }
 }
 
 /// The number of a stream object in this process: the lowest that no other has, so numbers stay dense when streams come and go. It is an
