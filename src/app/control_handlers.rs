@@ -230,9 +230,7 @@ async fn announce_test(
     };
     if keys.is_empty() {
         let hint = crate::model::problem::did_you_mean(device, known.iter().map(String::as_str));
-        return Err(AppError::Rules(Refusal::refused(format!(
-            "`{device}` has no alarm that a test run raises; {hint}"
-        ))));
+        return Err(Refusal::refused(format!("`{device}` has no alarm that a test run raises; {hint}")).into());
     }
     let mut note = "announced test".to_string();
     let tester = one_line(tester, REMARK);
@@ -256,7 +254,7 @@ fn waiting(
     let know = |what: &str, name: Option<&str>, known: Vec<&str>| match name {
         Some(name) if !known.contains(&name) => {
             let hint = crate::model::problem::did_you_mean(name, known.iter().copied());
-            Err(AppError::Rules(Refusal::refused(format!("there is no {what} `{name}`; {hint}"))))
+            Err(Refusal::refused(format!("there is no {what} `{name}`; {hint}")))
         }
         _ => Ok(()),
     };
@@ -366,7 +364,7 @@ fn find<'a>(
 ) -> Result<&'a crate::app::shared::SinkHandle, AppError> {
     sinks.iter().find(|s| s.settings.name() == name).ok_or_else(|| {
         let known: Vec<&str> = sinks.iter().map(|s| s.settings.name()).collect();
-        AppError::Rules(Refusal::refused(format!("there is no sink `{name}` (there are: {})", known.join(", "))))
+        Refusal::refused(format!("there is no sink `{name}` (there are: {})", known.join(", "))).into()
     })
 }
 
@@ -391,8 +389,9 @@ async fn set_aside(
             DeadLetterAction::Discard => dead_letters.discard(),
         };
         let records = if action == DeadLetterAction::List { dead_letters.list() } else { Vec::new() };
+        let path = || dead_letters.path().display().to_string();
         done.map(|done| DeadLetterList { sink, affected: done, records })
-            .map_err(|e| SinkError::File { path: "the file".to_string(), reason: e.to_string() }.into())
+            .map_err(|e| SinkError::File { path: path(), reason: e.to_string() }.into())
     };
     on_disk(move || chosen.into_iter().map(of).collect()).await?
 }

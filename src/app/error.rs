@@ -14,7 +14,7 @@ pub enum AppError {
     Journal(JournalError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The rules refused a command.
+    /// The rules, or a look at what is configured, refused a command.
     #[error("{0}")]
     Rules(Refusal),
     #[error(transparent)]

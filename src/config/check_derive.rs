@@ -8,7 +8,6 @@ use crate::model::counter::RegisterLimits;
 use crate::model::point::{Encoding, PointKind, PointMeta, Retention};
 use crate::model::problem::did_you_mean;
 use crate::profile::vocabulary::PointEntry;
-use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -103,10 +102,7 @@ impl Check<'_> {
         let decimals: Option<Vec<u8>> = metas.iter().map(decimals).collect();
         let (kind, retention) = meaning.map_or((PointKind::Number, Retention::Telemetry), |m| (m.kind, m.retention));
         let encoding = settings.how.encoding(decimals.and_then(|all| all.into_iter().max()));
-        let resolution = match encoding {
-            Encoding::Exact(decimals) => Some(Decimal::new(1, u32::from(decimals))),
-            _ => None,
-        };
+        let resolution = encoding.last_digit();
         let unit = meaning.and_then(|m| m.unit.as_deref()).map(Arc::from);
         let meta = PointMeta { unit, resolution, ..PointMeta::new(settings.point.as_str(), kind, retention, encoding) };
         let of_register =

@@ -40,8 +40,7 @@ pub fn limits(device: &ConfiguredDevice, point: &str, def: &PointDef) -> Registe
 pub fn resolution(def: &PointDef) -> Option<Decimal> {
     match def.encoding {
         Encoding::Exact(_) if def.scale_registers.is_empty() && !def.scale.is_zero() => Some(def.scale.abs()),
-        Encoding::Exact(decimals) => Some(Decimal::new(1, u32::from(decimals))),
-        _ => None,
+        other => other.last_digit(),
     }
 }
 

@@ -110,7 +110,7 @@ impl LoadedFiles {
     }
 
     /// Reads the same files again, on a thread that may wait: a secret may have been mended or renewed since. Returns after two seconds in
-    /// any case: until the disk answers the contents stay.
+    /// any case: until the disk answers the contents stay. So does what was read of a file that cannot be read any more; a reload says that.
     pub async fn refresh(&self) {
         let paths: Vec<String> = self.contents().keys().cloned().collect();
         if paths.is_empty() || self.0.is_reading.swap(true, Ordering::Relaxed) {
@@ -118,7 +118,11 @@ impl LoadedFiles {
         }
         let this = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let contents: Contents = paths.into_iter().map(|path| (path.clone(), read_bytes(&path))).collect();
+            let read = |path: String| {
+                let bytes = read_bytes(&path).or_else(|error| this.bytes(&path).map_err(|_| error));
+                (path, bytes)
+            };
+            let contents: Contents = paths.into_iter().map(read).collect();
             let is_changed = contents != *this.contents();
             if is_changed {
                 *this.0.contents.write().unwrap_or_else(PoisonError::into_inner) = contents;
@@ -287,6 +291,10 @@ mod tests {
         assert_eq!((secret(&files), &files), (Ok(Some("s3cret".to_string())), &again));
         files.refresh().await;
         assert_eq!(files.version(), 1, "the same content is no change");
+        std::fs::remove_file(&path).unwrap();
+        files.refresh().await;
+        assert_eq!(secret(&files), Ok(Some("s3cret".to_string())), "what was known stays");
+        assert!(secret(&LoadedFiles::read(&named)).is_err(), "a reload says that it is gone");
         std::fs::write(&path, [0xFF]).unwrap();
         files.clone().refresh().await;
         assert!(secret(&files).unwrap_err().to_string().contains("holds no text"), "clones share what was read");

@@ -61,12 +61,6 @@ impl From<LocalizedText> for Refusal {
     }
 }
 
-impl From<Refusal> for LocalizedText {
-    fn from(refusal: Refusal) -> Self {
-        refusal.text
-    }
-}
-
 /// English, as logs and commands show it.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -168,6 +168,14 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// One digit of the last decimal of an exact encoding; `None` for the others.
+    pub fn last_digit(self) -> Option<Decimal> {
+        match self {
+            Encoding::Exact(decimals) => Some(Decimal::new(1, u32::from(decimals))),
+            _ => None,
+        }
+    }
+
     /// The encoding of decided values of a kind: counts and numbers are exact integers.
     pub const fn of_kind(kind: PointKind) -> Self {
         match kind {

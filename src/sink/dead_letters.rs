@@ -80,6 +80,11 @@ impl DeadLetters {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where the records are.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
     /// How many records there are.
     pub fn count(&self) -> usize {
         self.state().count

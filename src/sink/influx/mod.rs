@@ -63,17 +63,16 @@ const FETCH_MAX: usize = 500;
 pub async fn run(settings: InfluxSettings, context: SinkContext, stop: CancellationToken) {
     // Taken first, so that a new sink's cursor begins now even if the store cannot be written to yet.
     let position = context.journal.position(&cursor_name(&settings));
-    let (mut waited_ms, hour_ms) = (0, 3_600_000);
+    let (mut fault_log, mut begins) = (FaultLog::default(), true);
     let client = loop {
         match StoreClient::new(&settings, &context.files) {
             Ok(client) => break client,
             Err(error) => {
                 // The file of a secret may be created after our start.
                 SinkHealth::set_text(&context.health.error, error.to_string());
-                if waited_ms % hour_ms < PAUSED_MS {
+                if fault_log.is_due(std::mem::take(&mut begins), context.clock.mono_us()) {
                     tracing::error!(sink = settings.name, %error, "the store cannot be written to: tried every 20 s");
                 }
-                waited_ms += PAUSED_MS;
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(Duration::from_millis(PAUSED_MS)) => {}
