@@ -62,7 +62,12 @@ fn field_remarks(s: &Status) {
             if !unit.remark.is_empty() {
                 output::line(format!("{name} {} ({} late)", unit.remark, unit.late));
             }
-            unit.unreadable_ranges.iter().for_each(|range| output::line(format!("{name} leaves out: {range}")));
+            if unit.state == "refusing" {
+                // A line for each of its points would say no more.
+                output::line(format!("{name} answers and refuses everything: is its address right, and its profile?"));
+            } else {
+                unit.unreadable_ranges.iter().for_each(|range| output::line(format!("{name} leaves out: {range}")));
+            }
         }
     }
 }
