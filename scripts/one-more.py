@@ -106,9 +106,9 @@ CONDITION = '''//! A condition that never holds.
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{EvaluationContext, Evaluation, Evaluator, Truth, evaluation};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation};
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 
 /// A dummy of one point.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -124,7 +124,7 @@ pub struct ResolvedDummy {
     input: ConditionInput,
 }
 
-impl ConditionSettings for Dummy {
+impl<C: NestedCondition> ConditionSettings<C> for Dummy {
     type Resolved = ResolvedDummy;
     fn points(&self) -> Vec<&str> {
         vec![&self.point]
@@ -134,13 +134,13 @@ impl ConditionSettings for Dummy {
     }
 }
 
-impl ResolvedKind for ResolvedDummy {
+impl<R> ResolvedKind<R> for ResolvedDummy {
     type Memory = ();
     fn memory(&self) {}
     fn inputs(&self) -> Vec<&ConditionInput> {
         vec![&self.input]
     }
-    fn evaluate(&self, (): &mut (), c: &mut EvaluationContext<'_>, slots: &[usize], _: &mut [Evaluator]) -> Evaluation {
+    fn evaluate(&self, (): &mut (), c: &mut EvaluationContext<'_>, slots: &[usize], _: &[Evaluation]) -> Evaluation {
         evaluation(Truth::No, c.number(slots[0]).ok(), None)
     }
     fn describe(&self) -> String {

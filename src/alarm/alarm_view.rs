@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::model::alarm::{AlarmEvent, AlarmEventKind, AlarmState, Moment};
 use crate::model::directory::DeviceInfo;
 use crate::model::point::{LocalizedText, PointKind, PointMeta};

@@ -1,33 +1,15 @@
 //! Applies a rule of a file to one device: the definitions that result, or the points and parameters that the device lacks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::alarm::condition::kind::NestedCondition;
 use crate::alarm::condition::logic::{ResolvedGroup, ResolvedNot};
-use crate::alarm::condition::{Condition, ConditionInput, ResolvedCondition};
-use crate::alarm::resolved_condition::{AlarmDefinition, Rationale, Urgency};
-use crate::alarm::settings::{Limit, RuleSettings};
+use crate::alarm::condition::{Condition, ResolvedCondition};
+use crate::alarm::definition::{AlarmDefinition, Rationale, Urgency};
+use crate::alarm::resolve::{Missing, RuleBuilder, RuleSubject, indices_of};
+use crate::alarm::settings::RuleSettings;
 use crate::model::point::LocalizedText;
-
-/// The device or link that a rule is applied to.
-pub struct RuleSubject<'a> {
-    pub id: &'a str,
-    pub class: &'a str,
-    /// Its points, derived ones included.
-    pub points: BTreeSet<&'a str>,
-    /// Parameters of the device from the site's configuration.
-    pub parameters: &'a BTreeMap<String, f64>,
-    /// The devices of the link, if the subject is a link.
-    pub devices: Vec<&'a str>,
-    /// Unit of a point, for people.
-    pub unit_of: UnitOf<'a>,
-}
-
-/// The unit of a point of a class, for people; empty if it has none.
-pub type UnitOf<'a> = Box<dyn Fn(&str) -> String + 'a>;
-
-/// What a device lacks for a rule, in words: `point level_m`, `number high_m`.
-pub type Missing = Vec<String>;
 
 /// The definitions of a rule for a device: one, or one per index where the name contains `{n}`.
 ///
@@ -73,7 +55,7 @@ fn one(
         (Some(a), Some(b)) => Some(ResolvedCondition::All(ResolvedGroup { parts: vec![a, b], any: false })),
         (a, b) => a.or(b),
     };
-    let mut steps = b.urgencies(&rule.when, rule);
+    let mut steps = urgencies(&b, &rule.when, rule);
     if steps.is_empty() {
         steps.push(Urgency { priority: rule.priority, on_delay_ms: rule.on_delay.0 });
     }
@@ -119,43 +101,11 @@ fn negated(condition: ResolvedCondition) -> ResolvedCondition {
     ResolvedCondition::Not(ResolvedNot { part: Box::new(condition) })
 }
 
-/// Resolves names of a rule for one device.
-pub struct RuleBuilder<'a> {
-    pub(super) subject: &'a RuleSubject<'a>,
-    index: Option<u32>,
-}
-
-impl RuleBuilder<'_> {
-    pub(super) fn input(&self, name: &str) -> Result<ConditionInput, Missing> {
-        let name = self.index.map_or_else(|| name.to_string(), |n| name.replace("{n}", &n.to_string()));
-        if self.subject.points.contains(name.as_str()) {
-            Ok(ConditionInput { device: self.subject.id.into(), point: name.as_str().into() })
-        } else {
-            Err(vec![format!("point {name}")])
-        }
-    }
-
-    /// Expands `{*}` to every index for which the device has the point.
-    pub(super) fn inputs(&self, name: &str) -> Result<Vec<ConditionInput>, Missing> {
-        if !name.contains("{*}") {
-            return Ok(vec![self.input(name)?]);
-        }
-        let all = indices_of(name, self.subject);
-        let inputs: Vec<ConditionInput> =
-            all.iter().filter_map(|n| self.input(&name.replace("{*}", &n.to_string())).ok()).collect();
-        if inputs.is_empty() { Err(vec![format!("point {}", name.replace("{*}", "{n}"))]) } else { Ok(inputs) }
-    }
-
-    pub(super) fn limit(&self, limit: &Limit) -> Result<f64, Missing> {
-        limit.resolve(self.subject.parameters, self.index).map_err(|missing| vec![missing.to_string()])
-    }
-
-    /// The steps whose limits can be resolved.
-    fn urgencies(&self, condition: &Condition, rule: &RuleSettings) -> Vec<Urgency> {
-        let has = condition.steps().iter().filter(|s| self.limit(&s.limit).is_ok());
-        let of = |on_delay: Option<crate::model::time::HumanDuration>| on_delay.unwrap_or(rule.on_delay).0;
-        has.map(|s| Urgency { priority: s.priority, on_delay_ms: of(s.on_delay) }).collect()
-    }
+/// The steps whose limits can be resolved.
+fn urgencies(builder: &RuleBuilder<'_>, condition: &Condition, rule: &RuleSettings) -> Vec<Urgency> {
+    let has = condition.steps().iter().filter(|s| builder.limit(&s.limit).is_ok());
+    let of = |on_delay: Option<crate::model::time::HumanDuration>| on_delay.unwrap_or(rule.on_delay).0;
+    has.map(|s| Urgency { priority: s.priority, on_delay_ms: of(s.on_delay) }).collect()
 }
 
 /// Calls with every point that a rule names, placeholders unexpanded.
@@ -166,15 +116,6 @@ pub fn for_each_point<'a>(rule: &'a RuleSettings, each: &mut dyn FnMut(&'a str))
 
 fn for_each_point_of<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a str)) {
     parts(condition, &mut |part| part.points().into_iter().for_each(&mut *each));
-}
-
-/// The indices for which the device has a point of this pattern.
-fn indices_of(pattern: &str, subject: &RuleSubject<'_>) -> BTreeSet<u32> {
-    let Some((head, tail)) = pattern.split_once("{n}").or_else(|| pattern.split_once("{*}")) else {
-        return BTreeSet::new();
-    };
-    let of = |point: &&str| point.strip_prefix(head)?.strip_suffix(tail)?.parse::<u32>().ok();
-    subject.points.iter().filter_map(of).collect()
 }
 
 /// Calls with a condition and everything nested in it.

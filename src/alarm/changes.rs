@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::alarm::resolved_condition::AlarmDefinition;
+use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::{Alarms, Rules};
 use crate::model::actor::Actor;
 use crate::model::alarm::{AlarmEvent, AlarmEventKind};

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::condition::against_days::ResolvedBaseline;
-use crate::alarm::condition::against_days::{BaselineFigure, Centre};
+use crate::alarm::resolve::ConditionInput;
 use crate::model::time::MonotonicMillis;
 
 /// Fewest days of a baseline.
@@ -15,6 +15,50 @@ const DAYS_MIN: usize = 7;
 const COVERED: f64 = 0.8;
 /// A sample covers at most this much time after it.
 const STANDS_MS: u64 = 300_000;
+
+/// A figure of each day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BaselineFigure {
+    /// Lowest value within the counted hours.
+    Min,
+    /// Highest value within the counted hours.
+    Max,
+    /// The mean over time.
+    Mean,
+    /// How often it became true.
+    Starts,
+}
+
+/// What the days before are reckoned to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Centre {
+    /// Middle one of the days' figures: a single odd day does not move it.
+    Median,
+    /// Arithmetic mean of the days' figures.
+    Mean,
+}
+
+/// Comparison of a day's figure with a baseline of the days before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedBaseline {
+    pub input: ConditionInput,
+    /// How a day becomes one figure.
+    pub figure: BaselineFigure,
+    /// First minute of the day that counts.
+    pub from: u16,
+    /// End of the counted part of the day, exclusive.
+    pub to: u16,
+    /// Length of the baseline in days.
+    pub days: u16,
+    /// How the days of the baseline become one figure.
+    pub centre: Centre,
+    /// The condition holds above the baseline times this factor.
+    pub factor: f64,
+    /// Consecutive days that must exceed the baseline.
+    pub in_a_row: u16,
+}
 
 /// The running day and the baseline of one point.
 #[derive(Clone, Debug, Default)]

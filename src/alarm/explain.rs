@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::alarm::Alarms;
-use crate::alarm::evaluator::{Evaluation, Evaluator, Truth};
+use crate::alarm::evaluation::{Evaluation, Truth};
+use crate::alarm::evaluator::Evaluator;
 use crate::model::failure::Refusal;
 use crate::model::text::format_number;
 use crate::model::time::{HumanDuration, Now};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::resolved_condition::AlarmDefinition;
+use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::site::Deadline;
 use crate::model::alarm::{AlarmEventKind, AlarmState, Moment};
 use crate::model::command::AlarmAction;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::alarm::alarm_flood::Chatter;
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth};
+use crate::alarm::definition::AlarmDefinition;
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth};
+use crate::alarm::evaluator::Evaluator;
 use crate::alarm::life::{Alarm, Debounce};
-use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::alarm::restore::RestoredState;
 use crate::model::alarm::AlarmEventKind;
 use crate::model::priority::Priority;

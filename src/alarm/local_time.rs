@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use crate::alarm::evaluator::EvaluationContext;
+use crate::alarm::evaluation::EvaluationContext;
 
 /// Parses `02:30` into minutes after midnight; `24:00` is the end of the day.
 pub fn minute(text: &str) -> Option<u16> {

@@ -1,7 +1,7 @@
 //! Commands of people: on one alarm, and trial samples.
 
-use crate::alarm::condition::ConditionInput;
 use crate::alarm::life::LifeStep;
+use crate::alarm::resolve::ConditionInput;
 use crate::alarm::{AlarmOutput, Alarms};
 use crate::model::actor::{Actor, Proof};
 use crate::model::alarm::{AlarmEvent, AlarmEventKind};

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::life::{Alarm, Debounce, LifeStep, ms};
-use crate::alarm::resolved_condition::AlarmDefinition;
-use crate::alarm::{AlarmOutput, Alarms, Live, PersistedAlarm, Rules, evaluator};
+use crate::alarm::{AlarmOutput, Alarms, Live, PersistedAlarm, Rules, evaluation};
 use crate::model::actor::Actor;
 use crate::model::alarm::AlarmEventKind;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis, rebase_offset};
@@ -25,7 +25,7 @@ impl Alarms {
     pub fn new(
         rules: Rules,
         kept: &BTreeMap<String, PersistedAlarm>,
-        memory: &BTreeMap<String, Vec<evaluator::PersistedEvaluator>>,
+        memory: &BTreeMap<String, Vec<evaluation::PersistedEvaluator>>,
         boot: &str,
         now: Now,
     ) -> Self {
@@ -73,7 +73,7 @@ impl Alarms {
     }
 
     /// The persistent memory of conditions, by key.
-    pub fn memory(&self) -> BTreeMap<String, Vec<evaluator::PersistedEvaluator>> {
+    pub fn memory(&self) -> BTreeMap<String, Vec<evaluation::PersistedEvaluator>> {
         let of = |live: &Live| {
             let mut kept = Vec::new();
             live.condition.persist(&mut kept);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::alarm::alarm_view::{AlarmStreams, AlarmView};
+use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::alarm::{AlarmOutput, Alarms, Rules};
 use crate::model::actor::Actor;
 use crate::model::alarm::{AlarmEvent, AlarmSummaries, AlarmSummary};

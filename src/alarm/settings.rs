@@ -78,28 +78,3 @@ pub struct RuleSettings {
     #[serde(default)]
     pub never_hidden: bool,
 }
-
-/// A limit: a number; the name of a number of the device (`high_m`); or a number with a factor and an addend.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Limit {
-    /// The device's number, if it is one.
-    pub number: Option<String>,
-    /// Factor by which the device's number is multiplied.
-    pub times: f64,
-    /// Added after `times` is applied, in the unit of the point.
-    pub plus: f64,
-    /// Where the device does not have the number; or the limit itself.
-    pub or: Option<f64>,
-}
-
-/// A limit that has a priority of its own.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConditionStep {
-    /// Limit at which this step begins: a number, or the name of a number of the device, `high_m`.
-    pub limit: Limit,
-    /// How much it matters beyond this limit.
-    pub priority: Priority,
-    /// Delay before an alarm is raised at this step. Default: `on_delay` of the rule.
-    pub on_delay: Option<HumanDuration>,
-}

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alarm::condition::ConditionInput;
+use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::AlarmDefinition;
+use crate::alarm::resolve::ConditionInput;
 use crate::app::shared::Shared;
 use crate::config::Configuration;
 use crate::engine::Engine;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::life::Alarm;
-use crate::alarm::resolved_condition::AlarmDefinition;
 use crate::app::device_read::read;
 use crate::app::error::AppError;
 use crate::app::shared::{Shared, lock};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::alarm::condition::ConditionInput;
+use crate::alarm::resolve::ConditionInput;
 use crate::alarm::room::AlarmRoom;
 use crate::alarm::{AlarmOutput, Alarms};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, history, output};

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use serde::Deserialize as _;
 use toml::de::ValueDeserializer;
 
-use crate::alarm::build::{self, Missing, RuleSubject};
+use crate::alarm::build;
 use crate::alarm::condition::Condition;
-use crate::alarm::condition::ConditionInput;
-use crate::alarm::resolved_condition::AlarmDefinition;
+use crate::alarm::definition::AlarmDefinition;
+use crate::alarm::resolve::ConditionInput;
+use crate::alarm::resolve::{Missing, RuleSubject, UnitOf};
 use crate::alarm::settings::RuleSettings;
 use crate::alarm::{self, Rules};
 use crate::config::catalogue::{Catalogue, Template};
@@ -116,7 +117,7 @@ fn rules_of<'a>(class: &str, catalogue: &'a Catalogue) -> impl Iterator<Item = (
 /// Devices, links and the gateway as subjects of rules.
 fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<RuleSubject<'a>> {
     static NONE: BTreeMap<String, f64> = BTreeMap::new();
-    let unit_of = |class: &'a str| -> build::UnitOf<'a> {
+    let unit_of = |class: &'a str| -> UnitOf<'a> {
         Box::new(move |point| vocabulary.point(class, point).and_then(|p| p.unit.clone()).unwrap_or_default())
     };
     let device = |d: &'a ConfiguredDevice| {

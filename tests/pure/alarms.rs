@@ -19,7 +19,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use plantroom::alarm::build::{self, RuleSubject};
+use plantroom::alarm::build;
+use plantroom::alarm::resolve::RuleSubject;
 use plantroom::alarm::room::AlarmPlan;
 use plantroom::alarm::settings::RulesFile;
 use plantroom::alarm::{self, Rules};

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use plantroom::alarm::build::{self, RuleSubject};
+use plantroom::alarm::build;
 use plantroom::alarm::life::Alarm;
+use plantroom::alarm::resolve::RuleSubject;
 use plantroom::alarm::{self, Rules};
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
@@ -93,7 +94,7 @@ const ASSETS: [(&str, usize); 7] = [
 ];
 
 /// The devices with every rule of the catalogue that is for them.
-fn assets() -> (Vec<plantroom::alarm::resolved_condition::AlarmDefinition>, Vec<Device>) {
+fn assets() -> (Vec<plantroom::alarm::definition::AlarmDefinition>, Vec<Device>) {
     let catalogue = builtin::read(None, &mut Problems::default());
     let mut definitions = Vec::new();
     let mut devices = Vec::new();

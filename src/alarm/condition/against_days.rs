@@ -1,37 +1,13 @@
 //! A figure of the day against those of the days before.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::days::BaselineTracker;
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, PersistedEvaluator, Truth, evaluation, truth};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::days::{BaselineFigure, BaselineTracker, Centre, ResolvedBaseline};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, PersistedEvaluator, Truth, evaluation, truth};
 use crate::alarm::local_time::{local, minute, wake_at_next};
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use crate::model::quality::Cause;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// A figure of each day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BaselineFigure {
-    /// Lowest value within the counted hours.
-    Min,
-    /// Highest value within the counted hours.
-    Max,
-    /// The mean over time.
-    Mean,
-    /// How often it became true.
-    Starts,
-}
-
-/// What the days before are reckoned to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Centre {
-    /// Middle one of the days' figures: a single odd day does not move it.
-    Median,
-    /// Arithmetic mean of the days' figures.
-    Mean,
-}
+use serde::Deserialize;
 
 /// A day against the days before.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -70,27 +46,7 @@ fn one() -> u16 {
     1
 }
 
-/// Comparison of a day's figure with a baseline of the days before.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ResolvedBaseline {
-    pub input: ConditionInput,
-    /// How a day becomes one figure.
-    pub figure: BaselineFigure,
-    /// First minute of the day that counts.
-    pub from: u16,
-    /// End of the counted part of the day, exclusive.
-    pub to: u16,
-    /// Length of the baseline in days.
-    pub days: u16,
-    /// How the days of the baseline become one figure.
-    pub centre: Centre,
-    /// The condition holds above the baseline times this factor.
-    pub factor: f64,
-    /// Consecutive days that must exceed the baseline.
-    pub in_a_row: u16,
-}
-
-impl ConditionSettings for Baseline {
+impl<C: NestedCondition> ConditionSettings<C> for Baseline {
     type Resolved = ResolvedBaseline;
 
     fn points(&self) -> Vec<&str> {
@@ -121,7 +77,7 @@ impl ConditionSettings for Baseline {
     }
 }
 
-impl ResolvedKind for ResolvedBaseline {
+impl<R> ResolvedKind<R> for ResolvedBaseline {
     type Memory = Box<BaselineTracker>;
 
     fn memory(&self) -> Self::Memory {
@@ -145,7 +101,7 @@ impl ResolvedKind for ResolvedBaseline {
         memory: &mut Self::Memory,
         c: &mut EvaluationContext<'_>,
         slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         let value = c.number(slots[0]);
         let Some((date, minute)) = local(c) else { return evaluation(Truth::Unknown(Cause::StartingUp), None, None) };

@@ -1,8 +1,8 @@
 //! A point is stale or bad.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation, truth};
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use crate::model::quality::Cause;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -26,7 +26,7 @@ pub struct ResolvedBad {
     pub causes: Vec<Cause>,
 }
 
-impl ConditionSettings for Bad {
+impl<C: NestedCondition> ConditionSettings<C> for Bad {
     type Resolved = ResolvedBad;
 
     fn points(&self) -> Vec<&str> {
@@ -38,7 +38,7 @@ impl ConditionSettings for Bad {
     }
 }
 
-impl ResolvedKind for ResolvedBad {
+impl<R> ResolvedKind<R> for ResolvedBad {
     type Memory = ();
 
     fn memory(&self) {}
@@ -52,7 +52,7 @@ impl ResolvedKind for ResolvedBad {
         (): &mut (),
         c: &mut EvaluationContext<'_>,
         slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         match c.bad_cause(slots[0]) {
             None => evaluation(Truth::No, c.number(slots[0]).ok(), None),

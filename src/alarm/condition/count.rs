@@ -1,20 +1,22 @@
 //! A condition became true so many times within a time.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{Condition, ConditionSettings, ResolvedCondition, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, yes};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation, yes};
+use crate::alarm::resolve::{Missing, RuleBuilder};
 use crate::model::time::HumanDuration;
 use crate::model::time::MonotonicMillis;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::VecDeque;
+use std::fmt::Debug;
 
 /// Times that something came to be.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Count {
+#[schemars(rename = "Count")]
+pub struct Count<C> {
     /// Condition that is counted: once each time it becomes true after it was false.
-    pub when: Box<Condition>,
+    pub when: Box<C>,
     /// How many times it must become true within the window; 1 or more.
     pub at_least: u32,
     /// Length of the sliding window, such as `10m`; above 0.
@@ -23,9 +25,9 @@ pub struct Count {
 
 /// A condition became true a number of times within a period.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ResolvedCount {
+pub struct ResolvedCount<R> {
     /// The condition whose beginnings are counted.
-    pub when: Box<ResolvedCondition>,
+    pub when: Box<R>,
     pub at_least: u32,
     /// Length of the period in which they are counted.
     pub within_ms: u64,
@@ -38,10 +40,10 @@ pub struct CountMemory {
     times: VecDeque<MonotonicMillis>,
 }
 
-impl ConditionSettings for Count {
-    type Resolved = ResolvedCount;
+impl<C: NestedCondition> ConditionSettings<C> for Count<C> {
+    type Resolved = ResolvedCount<C::Resolved>;
 
-    fn parts(&self) -> Vec<&Condition> {
+    fn parts(&self) -> Vec<&C> {
         vec![&self.when]
     }
 
@@ -51,20 +53,20 @@ impl ConditionSettings for Count {
         }
     }
 
-    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedCount, Missing> {
-        let when = Box::new(Condition::resolve(&self.when, b)?);
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedCount<C::Resolved>, Missing> {
+        let when = Box::new(C::resolve(&self.when, b)?);
         Ok(ResolvedCount { when, at_least: self.at_least, within_ms: self.within.0 })
     }
 }
 
-impl ResolvedKind for ResolvedCount {
+impl<R: Clone + Debug + PartialEq> ResolvedKind<R> for ResolvedCount<R> {
     type Memory = CountMemory;
 
     fn memory(&self) -> CountMemory {
         CountMemory { was: true, times: VecDeque::new() }
     }
 
-    fn parts(&self) -> Vec<&ResolvedCondition> {
+    fn parts(&self) -> Vec<&R> {
         vec![&self.when]
     }
 
@@ -77,9 +79,9 @@ impl ResolvedKind for ResolvedCount {
         CountMemory { was, times }: &mut CountMemory,
         c: &mut EvaluationContext<'_>,
         _slots: &[usize],
-        parts: &mut [Evaluator],
+        parts: &[Evaluation],
     ) -> Evaluation {
-        let inner = parts[0].evaluate(c);
+        let inner = parts[0];
         let now = c.now.mono;
         match inner.truth {
             Truth::Yes(_) => {

@@ -1,9 +1,9 @@
 //! Two points differ by so much.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
-use crate::alarm::settings::Limit;
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation, truth};
+use crate::alarm::limit::Limit;
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -33,7 +33,7 @@ pub struct ResolvedDeviation {
     pub deadband: f64,
 }
 
-impl ConditionSettings for Deviation {
+impl<C: NestedCondition> ConditionSettings<C> for Deviation {
     type Resolved = ResolvedDeviation;
 
     fn points(&self) -> Vec<&str> {
@@ -54,7 +54,7 @@ impl ConditionSettings for Deviation {
     }
 }
 
-impl ResolvedKind for ResolvedDeviation {
+impl<R> ResolvedKind<R> for ResolvedDeviation {
     type Memory = ();
 
     fn memory(&self) {}
@@ -68,7 +68,7 @@ impl ResolvedKind for ResolvedDeviation {
         (): &mut (),
         c: &mut EvaluationContext<'_>,
         slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         match (c.number(slots[0]), c.number(slots[1])) {
             (Ok(a), Ok(b)) => {

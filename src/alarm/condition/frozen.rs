@@ -1,8 +1,8 @@
 //! The value did not change for so long.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation, truth};
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use crate::model::time::HumanDuration;
 use crate::model::time::MonotonicMillis;
 use schemars::JsonSchema;
@@ -27,7 +27,7 @@ pub struct ResolvedFrozen {
     pub lasts_ms: u64,
 }
 
-impl ConditionSettings for Frozen {
+impl<C: NestedCondition> ConditionSettings<C> for Frozen {
     type Resolved = ResolvedFrozen;
 
     fn points(&self) -> Vec<&str> {
@@ -39,7 +39,7 @@ impl ConditionSettings for Frozen {
     }
 }
 
-impl ResolvedKind for ResolvedFrozen {
+impl<R> ResolvedKind<R> for ResolvedFrozen {
     /// When the present value began, and that value.
     type Memory = Option<(MonotonicMillis, f64)>;
 
@@ -60,7 +60,7 @@ impl ResolvedKind for ResolvedFrozen {
         since: &mut Self::Memory,
         c: &mut EvaluationContext<'_>,
         slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         let value = match c.number(slots[0]) {
             Ok(value) => value,

@@ -1,9 +1,9 @@
 //! Within some hours of the site's day.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation, truth};
 use crate::alarm::local_time::{local, minute, wake_at_next};
+use crate::alarm::resolve::{Missing, RuleBuilder};
 use crate::model::quality::Cause;
 use jiff::civil::Date;
 use schemars::JsonSchema;
@@ -44,7 +44,7 @@ pub struct ResolvedHours {
     pub days: Vec<Weekday>,
 }
 
-impl ConditionSettings for Hours {
+impl<C: NestedCondition> ConditionSettings<C> for Hours {
     type Resolved = ResolvedHours;
 
     fn problems(&self, report: &mut dyn FnMut(&str, &str)) {
@@ -59,7 +59,7 @@ impl ConditionSettings for Hours {
     }
 }
 
-impl ResolvedKind for ResolvedHours {
+impl<R> ResolvedKind<R> for ResolvedHours {
     type Memory = ();
 
     fn memory(&self) {}
@@ -69,7 +69,7 @@ impl ResolvedKind for ResolvedHours {
         (): &mut (),
         c: &mut EvaluationContext<'_>,
         _slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         let Some((date, minute)) = local(c) else { return evaluation(Truth::Unknown(Cause::StartingUp), None, None) };
         let (from, to) = (self.from, self.to);

@@ -1,10 +1,8 @@
 //! Something was not true for so long.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{
-    Evaluation, EvaluationContext, Evaluator, PersistedEvaluator, Truth, evaluation, minutes, truth,
-};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, PersistedEvaluator, Truth, evaluation, minutes, truth};
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use crate::model::quality::Cause;
 use crate::model::time::HumanDuration;
 use crate::model::time::{MonotonicMillis, UnixMillis};
@@ -38,7 +36,7 @@ pub struct IdleMemory {
     since: Option<(MonotonicMillis, u64)>,
 }
 
-impl ConditionSettings for NotTrueFor {
+impl<C: NestedCondition> ConditionSettings<C> for NotTrueFor {
     type Resolved = ResolvedIdle;
 
     fn points(&self) -> Vec<&str> {
@@ -50,7 +48,7 @@ impl ConditionSettings for NotTrueFor {
     }
 }
 
-impl ResolvedKind for ResolvedIdle {
+impl<R> ResolvedKind<R> for ResolvedIdle {
     type Memory = IdleMemory;
 
     fn memory(&self) -> IdleMemory {
@@ -74,7 +72,7 @@ impl ResolvedKind for ResolvedIdle {
         IdleMemory { last, since }: &mut IdleMemory,
         c: &mut EvaluationContext<'_>,
         slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         let on = match c.truth(slots[0]) {
             Ok(on) => on,

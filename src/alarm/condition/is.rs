@@ -1,8 +1,8 @@
 //! A state is true, or a code is one of some.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation, truth};
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -30,7 +30,7 @@ pub struct ResolvedIs {
     pub every: bool,
 }
 
-impl ConditionSettings for Is {
+impl<C: NestedCondition> ConditionSettings<C> for Is {
     type Resolved = ResolvedIs;
 
     fn points(&self) -> Vec<&str> {
@@ -42,7 +42,7 @@ impl ConditionSettings for Is {
     }
 }
 
-impl ResolvedKind for ResolvedIs {
+impl<R> ResolvedKind<R> for ResolvedIs {
     type Memory = ();
 
     fn memory(&self) {}
@@ -56,7 +56,7 @@ impl ResolvedKind for ResolvedIs {
         (): &mut (),
         c: &mut EvaluationContext<'_>,
         slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         let (mut seen, mut bad, mut all) = (None, None, true);
         for slot in slots {

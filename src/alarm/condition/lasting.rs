@@ -1,36 +1,38 @@
 //! A condition holds for so long without a break.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{Condition, ConditionSettings, ResolvedCondition, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth};
+use crate::alarm::resolve::{Missing, RuleBuilder};
 use crate::model::time::HumanDuration;
 use crate::model::time::MonotonicMillis;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::fmt::Debug;
 
 /// Something that holds without a break.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Sustained {
+#[schemars(rename = "Sustained")]
+pub struct Sustained<C> {
     /// How long the condition must hold, such as `10m`.
     #[serde(rename = "for")]
     pub lasts: HumanDuration,
     /// Condition that must hold all that time; an unknown result is a break.
-    pub when: Box<Condition>,
+    pub when: Box<C>,
 }
 
 /// A condition holds without interruption for a period.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ResolvedLasting {
-    pub when: Box<ResolvedCondition>,
+pub struct ResolvedLasting<R> {
+    pub when: Box<R>,
     /// How long it must have held without interruption.
     pub lasts_ms: u64,
 }
 
-impl ConditionSettings for Sustained {
-    type Resolved = ResolvedLasting;
+impl<C: NestedCondition> ConditionSettings<C> for Sustained<C> {
+    type Resolved = ResolvedLasting<C::Resolved>;
 
-    fn parts(&self) -> Vec<&Condition> {
+    fn parts(&self) -> Vec<&C> {
         vec![&self.when]
     }
 
@@ -38,12 +40,12 @@ impl ConditionSettings for Sustained {
         self.when.value_point()
     }
 
-    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedLasting, Missing> {
-        Ok(ResolvedLasting { when: Box::new(Condition::resolve(&self.when, b)?), lasts_ms: self.lasts.0 })
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedLasting<C::Resolved>, Missing> {
+        Ok(ResolvedLasting { when: Box::new(C::resolve(&self.when, b)?), lasts_ms: self.lasts.0 })
     }
 }
 
-impl ResolvedKind for ResolvedLasting {
+impl<R: Clone + Debug + PartialEq> ResolvedKind<R> for ResolvedLasting<R> {
     /// Since when it holds.
     type Memory = Option<MonotonicMillis>;
 
@@ -51,7 +53,7 @@ impl ResolvedKind for ResolvedLasting {
         None
     }
 
-    fn parts(&self) -> Vec<&ResolvedCondition> {
+    fn parts(&self) -> Vec<&R> {
         vec![&self.when]
     }
 
@@ -64,9 +66,9 @@ impl ResolvedKind for ResolvedLasting {
         since: &mut Self::Memory,
         c: &mut EvaluationContext<'_>,
         _slots: &[usize],
-        parts: &mut [Evaluator],
+        parts: &[Evaluation],
     ) -> Evaluation {
-        let inner = parts[0].evaluate(c);
+        let inner = parts[0];
         match inner.truth {
             Truth::Yes(_) => {
                 let begin = *since.get_or_insert(c.now.mono);

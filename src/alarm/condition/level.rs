@@ -1,9 +1,9 @@
 //! The value is at or above a limit (`high`), or at or below it (`low`).
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation};
-use crate::alarm::settings::{ConditionStep, Limit};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation};
+use crate::alarm::limit::{ConditionStep, Limit};
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use crate::model::quality::Cause;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -36,7 +36,7 @@ pub struct ResolvedLevel {
     pub deadband: f64,
 }
 
-impl ConditionSettings for Level {
+impl<C: NestedCondition> ConditionSettings<C> for Level {
     type Resolved = ResolvedLevel;
 
     fn points(&self) -> Vec<&str> {
@@ -71,7 +71,7 @@ impl ConditionSettings for Level {
         let inputs = b.inputs(&self.point)?;
         let mut limits = Vec::new();
         let mut missing = Missing::new();
-        for limit in self.limits() {
+        for limit in ConditionSettings::<C>::limits(self) {
             match b.limit(limit) {
                 Ok(limit) => limits.push(limit),
                 Err(more) => missing.extend(more),
@@ -84,7 +84,7 @@ impl ConditionSettings for Level {
     }
 }
 
-impl ResolvedKind for ResolvedLevel {
+impl<R> ResolvedKind<R> for ResolvedLevel {
     type Memory = ();
 
     fn memory(&self) {}
@@ -102,7 +102,7 @@ impl ResolvedKind for ResolvedLevel {
         (): &mut (),
         c: &mut EvaluationContext<'_>,
         slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         let (mut worst, mut bad): (Option<f64>, Option<Cause>) = (None, None);
         for slot in slots {

@@ -1,33 +1,34 @@
 //! All of several conditions, one of them, or not one.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{Condition, ConditionSettings, ResolvedCondition, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, combine, yes};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, combine, yes};
+use crate::alarm::resolve::{Missing, RuleBuilder};
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 /// All of the conditions, or one of them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ResolvedGroup {
-    pub parts: Vec<ResolvedCondition>,
+pub struct ResolvedGroup<R> {
+    pub parts: Vec<R>,
     /// Whether one is enough.
     pub any: bool,
 }
 
 /// Holds while the condition does not; unknown stays unknown.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ResolvedNot {
-    pub part: Box<ResolvedCondition>,
+pub struct ResolvedNot<R> {
+    pub part: Box<R>,
 }
 
-impl ConditionSettings for Vec<Condition> {
-    type Resolved = ResolvedGroup;
+impl<C: NestedCondition> ConditionSettings<C> for Vec<C> {
+    type Resolved = ResolvedGroup<C::Resolved>;
 
-    fn parts(&self) -> Vec<&Condition> {
+    fn parts(&self) -> Vec<&C> {
         self.iter().collect()
     }
 
     fn value_point(&self) -> Option<&str> {
-        self.iter().find_map(Condition::value_point)
+        self.iter().find_map(C::value_point)
     }
 
     fn problems(&self, report: &mut dyn FnMut(&str, &str)) {
@@ -37,7 +38,7 @@ impl ConditionSettings for Vec<Condition> {
     }
 
     /// `any` leaves out conditions whose points the device lacks; it lacks something if none remains.
-    fn resolve(&self, kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedGroup, Missing> {
+    fn resolve(&self, kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedGroup<C::Resolved>, Missing> {
         if kind == "all" {
             let parts = self.iter().map(|c| c.resolve(b)).collect::<Result<_, _>>()?;
             return Ok(ResolvedGroup { parts, any: false });
@@ -59,35 +60,35 @@ impl ConditionSettings for Vec<Condition> {
     }
 }
 
-impl ConditionSettings for Box<Condition> {
-    type Resolved = ResolvedNot;
+impl<C: NestedCondition> ConditionSettings<C> for Box<C> {
+    type Resolved = ResolvedNot<C::Resolved>;
 
-    fn parts(&self) -> Vec<&Condition> {
+    fn parts(&self) -> Vec<&C> {
         vec![self]
     }
 
-    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedNot, Missing> {
-        Ok(ResolvedNot { part: Box::new(Condition::resolve(self, b)?) })
+    fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedNot<C::Resolved>, Missing> {
+        Ok(ResolvedNot { part: Box::new(C::resolve(self, b)?) })
     }
 }
 
-impl ResolvedKind for ResolvedGroup {
+impl<R: Clone + Debug + PartialEq> ResolvedKind<R> for ResolvedGroup<R> {
     type Memory = ();
 
     fn memory(&self) {}
 
-    fn parts(&self) -> Vec<&ResolvedCondition> {
+    fn parts(&self) -> Vec<&R> {
         self.parts.iter().collect()
     }
 
     fn evaluate(
         &self,
         (): &mut (),
-        c: &mut EvaluationContext<'_>,
+        _c: &mut EvaluationContext<'_>,
         _slots: &[usize],
-        parts: &mut [Evaluator],
+        parts: &[Evaluation],
     ) -> Evaluation {
-        combine(parts.iter_mut().map(|p| p.evaluate(c)), self.any)
+        combine(parts.iter().copied(), self.any)
     }
 
     fn describe(&self) -> String {
@@ -95,23 +96,23 @@ impl ResolvedKind for ResolvedGroup {
     }
 }
 
-impl ResolvedKind for ResolvedNot {
+impl<R: Clone + Debug + PartialEq> ResolvedKind<R> for ResolvedNot<R> {
     type Memory = ();
 
     fn memory(&self) {}
 
-    fn parts(&self) -> Vec<&ResolvedCondition> {
+    fn parts(&self) -> Vec<&R> {
         vec![&self.part]
     }
 
     fn evaluate(
         &self,
         (): &mut (),
-        c: &mut EvaluationContext<'_>,
+        _c: &mut EvaluationContext<'_>,
         _slots: &[usize],
-        parts: &mut [Evaluator],
+        parts: &[Evaluation],
     ) -> Evaluation {
-        let inner = parts[0].evaluate(c);
+        let inner = parts[0];
         let truth = match inner.truth {
             Truth::Yes(_) => Truth::No,
             Truth::No => yes(),

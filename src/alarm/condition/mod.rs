@@ -1,5 +1,5 @@
-//! Alarm conditions. One more kind is its own file, with its settings ([`ConditionSettings`]) and its resolved form
-//! ([`ResolvedKind`]), and one line in the list at the end: the rule file's format, the schema, the reference, what is resolved,
+//! Alarm conditions. One more kind is its own file, with its settings ([`kind::ConditionSettings`]) and its resolved form
+//! ([`kind::ResolvedKind`]), and one line in the list at the end: the rule file's format, the schema, the reference, what is resolved,
 //! evaluated, explained and kept follow from that.
 
 pub mod against_days;
@@ -11,6 +11,7 @@ pub mod frozen;
 pub mod hours;
 pub mod idle;
 pub mod is;
+pub mod kind;
 pub mod lasting;
 pub mod level;
 pub mod logic;
@@ -20,126 +21,14 @@ pub mod rate;
 pub mod reaches;
 mod window;
 
-use std::fmt::Debug;
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, PersistedEvaluator};
-use crate::alarm::settings::{ConditionStep, Limit};
-
-/// The point that a condition reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConditionInput {
-    pub device: Arc<str>,
-    pub point: Arc<str>,
-}
-
-impl ConditionInput {
-    /// The input as `device.point`, for explanations.
-    pub fn name(&self) -> String {
-        format!("{}.{}", self.device, self.point)
-    }
-}
-
-/// A kind of condition as a rule file has it.
-pub trait ConditionSettings {
-    /// The condition for one device.
-    type Resolved: ResolvedKind;
-
-    /// Points that it names, placeholders unexpanded.
-    fn points(&self) -> Vec<&str> {
-        Vec::new()
-    }
-
-    /// Limits that may name a parameter of the device.
-    fn limits(&self) -> Vec<&Limit> {
-        Vec::new()
-    }
-
-    /// Conditions directly within it; empty for most kinds.
-    fn parts(&self) -> Vec<&Condition> {
-        Vec::new()
-    }
-
-    /// The point whose value an alarm of it shows.
-    fn value_point(&self) -> Option<&str> {
-        None
-    }
-
-    /// Limits with a priority each.
-    fn steps(&self) -> &[ConditionStep] {
-        &[]
-    }
-
-    /// Reports errors that need no device to be seen: what, and what to do.
-    fn problems(&self, _report: &mut dyn FnMut(&str, &str)) {}
-
-    /// The condition for one device; `kind` is the name in the list, for settings that serve several.
-    ///
-    /// # Errors
-    /// What the device lacks.
-    fn resolve(&self, kind: &str, builder: &RuleBuilder<'_>) -> Result<Self::Resolved, Missing>;
-}
-
-/// A condition with names, parameters and indices resolved.
-pub trait ResolvedKind: Clone + Debug + PartialEq {
-    /// What it remembers between evaluations.
-    type Memory: Clone + Debug;
-
-    /// The memory before the first evaluation.
-    fn memory(&self) -> Self::Memory;
-
-    /// The points that it reads itself.
-    fn inputs(&self) -> Vec<&ConditionInput> {
-        Vec::new()
-    }
-
-    /// Conditions directly within it; empty for most kinds.
-    fn parts(&self) -> Vec<&ResolvedCondition> {
-        Vec::new()
-    }
-
-    /// Whether a sample equal to the one before cannot change its result; windows need every sample.
-    fn skips_unchanged(&self) -> bool {
-        true
-    }
-
-    /// How far it looks back itself, milliseconds.
-    fn looks_back_ms(&self) -> u64 {
-        0
-    }
-
-    /// Whether its limit is of the same scale as its value, so that both fit one chart.
-    fn compares_value_with_limit(&self) -> bool {
-        false
-    }
-
-    /// Its truth now; `slots` are those of its inputs, in their order.
-    fn evaluate(
-        &self,
-        memory: &mut Self::Memory,
-        context: &mut EvaluationContext<'_>,
-        slots: &[usize],
-        parts: &mut [Evaluator],
-    ) -> Evaluation;
-
-    /// Forgets changes so far: they were of a time in which it did not count.
-    fn forget_changes(_memory: &mut Self::Memory) {}
-
-    /// What of its memory survives a restart.
-    fn persist(_memory: &Self::Memory) -> Option<PersistedEvaluator> {
-        None
-    }
-
-    /// Goes on from what survived; whoever persists nothing takes nothing.
-    fn restore(_memory: &mut Self::Memory, _kept: &mut dyn Iterator<Item = PersistedEvaluator>) {}
-
-    /// A short English description, without its result.
-    fn describe(&self) -> String;
-}
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::days::ResolvedBaseline;
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, PersistedEvaluator};
+use crate::alarm::limit::{ConditionStep, Limit};
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 
 macro_rules! conditions {
     ($($(#[doc = $doc:literal])* $name:ident: $variant:ident($settings:ty => $resolved:ty),)*) => {
@@ -159,49 +48,48 @@ macro_rules! conditions {
         /// What a condition remembers.
         #[derive(Clone, Debug)]
         pub(super) enum ConditionMemory {
-            $($variant(<$resolved as ResolvedKind>::Memory),)*
+            $($variant(<$resolved as ResolvedKind<ResolvedCondition>>::Memory),)*
         }
 
         impl Condition {
             /// Points that it names itself, placeholders unexpanded.
             pub fn points(&self) -> Vec<&str> {
-                match self { $(Self::$variant(of) => ConditionSettings::points(of),)* }
+                match self { $(Self::$variant(of) => ConditionSettings::<Condition>::points(of),)* }
             }
 
             /// Limits that may name a parameter of the device.
             pub fn limits(&self) -> Vec<&Limit> {
-                match self { $(Self::$variant(of) => ConditionSettings::limits(of),)* }
+                match self { $(Self::$variant(of) => ConditionSettings::<Condition>::limits(of),)* }
             }
 
             /// Conditions directly within it; empty for most kinds.
             pub fn parts(&self) -> Vec<&Condition> {
-                match self { $(Self::$variant(of) => ConditionSettings::parts(of),)* }
-            }
-
-            /// The point whose value an alarm of it shows.
-            pub fn value_point(&self) -> Option<&str> {
-                match self { $(Self::$variant(of) => ConditionSettings::value_point(of),)* }
+                match self { $(Self::$variant(of) => ConditionSettings::<Condition>::parts(of),)* }
             }
 
             /// Limits with a priority each.
             pub fn steps(&self) -> &[ConditionStep] {
-                match self { $(Self::$variant(of) => ConditionSettings::steps(of),)* }
+                match self { $(Self::$variant(of) => ConditionSettings::<Condition>::steps(of),)* }
             }
 
             /// Reports its own errors that need no device to be seen.
             pub fn problems(&self, report: &mut dyn FnMut(&str, &str)) {
-                match self { $(Self::$variant(of) => ConditionSettings::problems(of, report),)* }
+                match self { $(Self::$variant(of) => ConditionSettings::<Condition>::problems(of, report),)* }
+            }
+        }
+
+        impl NestedCondition for Condition {
+            type Resolved = ResolvedCondition;
+
+            fn value_point(&self) -> Option<&str> {
+                match self { $(Self::$variant(of) => ConditionSettings::<Condition>::value_point(of),)* }
             }
 
-            /// The condition for one device.
-            ///
-            /// # Errors
-            /// What the device lacks.
-            pub fn resolve(&self, builder: &RuleBuilder<'_>) -> Result<ResolvedCondition, Missing> {
+            fn resolve(&self, builder: &RuleBuilder<'_>) -> Result<ResolvedCondition, Missing> {
                 Ok(match self {
-                    $(Self::$variant(of) => {
-                        ResolvedCondition::$variant(ConditionSettings::resolve(of, stringify!($name), builder)?)
-                    })*
+                    $(Self::$variant(of) => ResolvedCondition::$variant(
+                        ConditionSettings::<Condition>::resolve(of, stringify!($name), builder)?
+                    ),)*
                 })
             }
         }
@@ -209,34 +97,34 @@ macro_rules! conditions {
         impl ResolvedCondition {
             /// The points that it reads itself.
             pub fn own_inputs(&self) -> Vec<&ConditionInput> {
-                match self { $(Self::$variant(of) => of.inputs(),)* }
+                match self { $(Self::$variant(of) => ResolvedKind::<ResolvedCondition>::inputs(of),)* }
             }
 
             /// Conditions directly within it; empty for most kinds.
             pub fn parts(&self) -> Vec<&ResolvedCondition> {
-                match self { $(Self::$variant(of) => ResolvedKind::parts(of),)* }
+                match self { $(Self::$variant(of) => ResolvedKind::<ResolvedCondition>::parts(of),)* }
             }
 
             /// A short English description, without its result.
             pub fn describe(&self) -> String {
-                match self { $(Self::$variant(of) => of.describe(),)* }
+                match self { $(Self::$variant(of) => ResolvedKind::<ResolvedCondition>::describe(of),)* }
             }
 
             /// Whether its limit is of the same scale as its value.
             pub fn compares_value_with_limit(&self) -> bool {
-                match self { $(Self::$variant(of) => of.compares_value_with_limit(),)* }
+                match self { $(Self::$variant(of) => ResolvedKind::<ResolvedCondition>::compares_value_with_limit(of),)* }
             }
 
             fn own_skips_unchanged(&self) -> bool {
-                match self { $(Self::$variant(of) => of.skips_unchanged(),)* }
+                match self { $(Self::$variant(of) => ResolvedKind::<ResolvedCondition>::skips_unchanged(of),)* }
             }
 
             fn own_looks_back_ms(&self) -> u64 {
-                match self { $(Self::$variant(of) => of.looks_back_ms(),)* }
+                match self { $(Self::$variant(of) => ResolvedKind::<ResolvedCondition>::looks_back_ms(of),)* }
             }
 
             pub(super) fn memory(&self) -> ConditionMemory {
-                match self { $(Self::$variant(of) => ConditionMemory::$variant(of.memory()),)* }
+                match self { $(Self::$variant(of) => ConditionMemory::$variant(ResolvedKind::<ResolvedCondition>::memory(of)),)* }
             }
         }
 
@@ -247,26 +135,26 @@ macro_rules! conditions {
                 node: &ResolvedCondition,
                 context: &mut EvaluationContext<'_>,
                 slots: &[usize],
-                parts: &mut [Evaluator],
+                parts: &[Evaluation],
             ) -> Option<Evaluation> {
                 match (node, self) {
                     $((ResolvedCondition::$variant(of), Self::$variant(memory)) => {
-                        Some(of.evaluate(memory, context, slots, parts))
+                        Some(ResolvedKind::<ResolvedCondition>::evaluate(of, memory, context, slots, parts))
                     })*
                     _ => None,
                 }
             }
 
             pub(super) fn forget_changes(&mut self) {
-                match self { $(Self::$variant(memory) => <$resolved as ResolvedKind>::forget_changes(memory),)* }
+                match self { $(Self::$variant(memory) => <$resolved as ResolvedKind<ResolvedCondition>>::forget_changes(memory),)* }
             }
 
             pub(super) fn persist(&self) -> Option<PersistedEvaluator> {
-                match self { $(Self::$variant(memory) => <$resolved as ResolvedKind>::persist(memory),)* }
+                match self { $(Self::$variant(memory) => <$resolved as ResolvedKind<ResolvedCondition>>::persist(memory),)* }
             }
 
             pub(super) fn restore(&mut self, kept: &mut dyn Iterator<Item = PersistedEvaluator>) {
-                match self { $(Self::$variant(memory) => <$resolved as ResolvedKind>::restore(memory, kept),)* }
+                match self { $(Self::$variant(memory) => <$resolved as ResolvedKind<ResolvedCondition>>::restore(memory, kept),)* }
             }
         }
     };
@@ -312,7 +200,7 @@ conditions! {
     /// Most of several devices do not answer.
     share_offline: ShareOffline(offline::ShareOffline => offline::ResolvedOffline),
     /// Came to be so many times within a time.
-    count: Count(count::Count => count::ResolvedCount),
+    count: Count(count::Count<Condition> => count::ResolvedCount<ResolvedCondition>),
     /// Something runs and has no effect.
     no_effect: NoEffect(no_effect::NoEffect => no_effect::ResolvedNoEffect),
     /// Was not true for so long.
@@ -320,15 +208,15 @@ conditions! {
     /// Will reach a limit within a time, if it goes on so.
     reaches: Reaches(reaches::TimeToLimit => reaches::ResolvedReaches),
     /// A figure of the day against those of the days before.
-    against_days: AgainstDays(against_days::Baseline => against_days::ResolvedBaseline),
+    against_days: AgainstDays(against_days::Baseline => ResolvedBaseline),
     /// Holds for so long without a break.
-    lasting: Lasting(lasting::Sustained => lasting::ResolvedLasting),
+    lasting: Lasting(lasting::Sustained<Condition> => lasting::ResolvedLasting<ResolvedCondition>),
     /// Within these hours of the site's day.
     hours: Hours(hours::Hours => hours::ResolvedHours),
     /// All conditions of the list hold; it has at least one.
-    all: All(Vec<Condition> => logic::ResolvedGroup),
+    all: All(Vec<Condition> => logic::ResolvedGroup<ResolvedCondition>),
     /// At least one of them. Those whose points the device lacks are left out.
-    any: Any(Vec<Condition> => logic::ResolvedGroup),
+    any: Any(Vec<Condition> => logic::ResolvedGroup<ResolvedCondition>),
     /// The condition does not hold; while its result is unknown, so is this one's.
-    not: Not(Box<Condition> => logic::ResolvedNot),
+    not: Not(Box<Condition> => logic::ResolvedNot<ResolvedCondition>),
 }

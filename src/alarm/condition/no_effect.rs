@@ -1,8 +1,8 @@
 //! Something runs, and a value does not change as it should.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, reaches_threshold, truth};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation, reaches_threshold, truth};
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use crate::model::time::HumanDuration;
 use crate::model::window::SampleWindow;
 use schemars::JsonSchema;
@@ -35,7 +35,7 @@ pub struct ResolvedNoEffect {
     pub within_ms: u64,
 }
 
-impl ConditionSettings for NoEffect {
+impl<C: NestedCondition> ConditionSettings<C> for NoEffect {
     type Resolved = ResolvedNoEffect;
 
     fn points(&self) -> Vec<&str> {
@@ -52,7 +52,7 @@ impl ConditionSettings for NoEffect {
     }
 }
 
-impl ResolvedKind for ResolvedNoEffect {
+impl<R> ResolvedKind<R> for ResolvedNoEffect {
     type Memory = SampleWindow;
 
     fn memory(&self) -> SampleWindow {
@@ -76,7 +76,7 @@ impl ResolvedKind for ResolvedNoEffect {
         window: &mut SampleWindow,
         c: &mut EvaluationContext<'_>,
         slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         let (running, value) = (c.truth(slots[0]), c.number(slots[1]));
         match (running, value) {

@@ -1,8 +1,8 @@
 //! A device, or most of several, does not answer.
 
-use crate::alarm::build::{Missing, RuleBuilder};
-use crate::alarm::condition::{ConditionInput, ConditionSettings, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition, ResolvedKind};
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation, truth};
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use crate::model::latest::status_point;
 use crate::model::quality::Cause;
 use schemars::JsonSchema;
@@ -45,7 +45,7 @@ fn state_of(device: &str) -> ConditionInput {
     ConditionInput { device: device.into(), point: status_point("state").into() }
 }
 
-impl ConditionSettings for Offline {
+impl<C: NestedCondition> ConditionSettings<C> for Offline {
     type Resolved = ResolvedOffline;
 
     fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedOffline, Missing> {
@@ -53,7 +53,7 @@ impl ConditionSettings for Offline {
     }
 }
 
-impl ConditionSettings for ShareOffline {
+impl<C: NestedCondition> ConditionSettings<C> for ShareOffline {
     type Resolved = ResolvedOffline;
 
     fn resolve(&self, _kind: &str, b: &RuleBuilder<'_>) -> Result<ResolvedOffline, Missing> {
@@ -66,7 +66,7 @@ impl ConditionSettings for ShareOffline {
     }
 }
 
-impl ResolvedKind for ResolvedOffline {
+impl<R> ResolvedKind<R> for ResolvedOffline {
     type Memory = ();
 
     fn memory(&self) {}
@@ -81,7 +81,7 @@ impl ResolvedKind for ResolvedOffline {
         (): &mut (),
         c: &mut EvaluationContext<'_>,
         slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         let (mut away, mut known) = (0.0, 0.0);
         for slot in slots {

@@ -1,9 +1,9 @@
 //! The value rises (or falls) faster than a rate.
 
-use crate::alarm::build::{Missing, RuleBuilder};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition};
 use crate::alarm::condition::window::WindowKind;
-use crate::alarm::condition::{ConditionInput, ConditionSettings};
-use crate::alarm::evaluator::reaches_threshold;
+use crate::alarm::evaluation::reaches_threshold;
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use crate::model::quality::Cause;
 use crate::model::time::HumanDuration;
 use crate::model::window::SampleWindow;
@@ -32,7 +32,7 @@ pub struct ResolvedRate {
     pub within_ms: u64,
 }
 
-impl ConditionSettings for Rate {
+impl<C: NestedCondition> ConditionSettings<C> for Rate {
     type Resolved = ResolvedRate;
 
     fn points(&self) -> Vec<&str> {

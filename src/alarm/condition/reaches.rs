@@ -1,10 +1,10 @@
 //! The value will reach a limit within a time, if it goes on so.
 
-use crate::alarm::build::{Missing, RuleBuilder};
+use crate::alarm::condition::kind::{ConditionSettings, NestedCondition};
 use crate::alarm::condition::window::WindowKind;
-use crate::alarm::condition::{ConditionInput, ConditionSettings};
-use crate::alarm::evaluator::minutes;
-use crate::alarm::settings::Limit;
+use crate::alarm::evaluation::minutes;
+use crate::alarm::limit::Limit;
+use crate::alarm::resolve::{ConditionInput, Missing, RuleBuilder};
 use crate::model::quality::Cause;
 use crate::model::time::HumanDuration;
 use crate::model::window::SampleWindow;
@@ -37,7 +37,7 @@ pub struct ResolvedReaches {
     pub over_ms: u64,
 }
 
-impl ConditionSettings for TimeToLimit {
+impl<C: NestedCondition> ConditionSettings<C> for TimeToLimit {
     type Resolved = ResolvedReaches;
 
     fn points(&self) -> Vec<&str> {

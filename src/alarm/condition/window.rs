@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 
-use crate::alarm::condition::{ConditionInput, ResolvedKind};
-use crate::alarm::evaluator::{Evaluation, EvaluationContext, Evaluator, Truth, evaluation, truth};
+use crate::alarm::condition::kind::ResolvedKind;
+use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth, evaluation, truth};
+use crate::alarm::resolve::ConditionInput;
 use crate::model::quality::Cause;
 use crate::model::window::SampleWindow;
 
@@ -28,7 +29,7 @@ pub trait WindowKind: Clone + Debug + PartialEq {
     fn describe(&self) -> String;
 }
 
-impl<T: WindowKind> ResolvedKind for T {
+impl<R, T: WindowKind> ResolvedKind<R> for T {
     type Memory = SampleWindow;
 
     fn memory(&self) -> SampleWindow {
@@ -52,7 +53,7 @@ impl<T: WindowKind> ResolvedKind for T {
         window: &mut SampleWindow,
         c: &mut EvaluationContext<'_>,
         slots: &[usize],
-        _parts: &mut [Evaluator],
+        _parts: &[Evaluation],
     ) -> Evaluation {
         match c.number(slots[0]) {
             Ok(value) => {
