@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::model::lock::lock;
 use crate::model::reading::Stamp;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 
@@ -195,7 +196,7 @@ impl LogLimit {
 
     /// `Some` if a line of this cause may be written: the number of lines since the last written one, this one included.
     pub fn allows(&self, cause: &str) -> Option<u64> {
-        let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut causes = lock(&self.0);
         let now = Instant::now();
         if let Some((last_logged, count)) = causes.get_mut(cause) {
             *count += 1;

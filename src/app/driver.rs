@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::changes;
-use crate::app::shared::{Shared, lock};
+use crate::app::shared::Shared;
 use crate::app::{engine_plan, outbox, self_metrics};
 use crate::config::Configuration;
 use crate::engine::Persisted;
 use crate::model::actor::Actor;
 use crate::model::effects::Keep;
+use crate::model::lock::lock;
 use crate::model::room::Input;
 use crate::model::stream::Source;
 use crate::model::time::{MonotonicMillis, UnixMillis};

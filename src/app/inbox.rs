@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
 use crate::journal::tail::JournalEntry;
+use crate::model::lock::lock;
 
 /// Readings on their way to the engine.
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ const SHORT: usize = 64;
 impl Inbox {
     /// Adds a reading without waiting. Beyond `SHORT` entries it replaces an earlier one of the same stream.
     pub fn put(&self, entry: Arc<JournalEntry>) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.waiting);
         if waiting.len() >= SHORT {
             let same = |e: &Arc<JournalEntry>| Arc::ptr_eq(&e.reading.stream, &entry.reading.stream);
             if let Some(at) = waiting.iter().position(same) {
@@ -42,7 +43,7 @@ impl Inbox {
     }
 
     pub fn take(&self) -> VecDeque<Arc<JournalEntry>> {
-        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.waiting))
     }
 
     /// Waits for a reading or [`Inbox::notify`].

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::app::self_metrics::Usage;
-use crate::app::shared::{Shared, lock};
+use crate::app::shared::Shared;
 use crate::app::status::{Status, status};
+use crate::model::lock::lock;
 use crate::poll::health::ROUND_TRIP_BOUNDS_US;
 use crate::web::HealthPage;
 

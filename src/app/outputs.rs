@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::app::shared::{ChannelHandle, SinkHandle, lock};
+use crate::app::shared::{ChannelHandle, SinkHandle};
 use crate::app::{App, alarm_server, device_tags, outbox, pages, reply_ways, take_if};
 use crate::channel;
 use crate::config::Configuration;
 use crate::http::files::{LoadedFiles, NamedFile};
+use crate::model::lock::lock;
 use crate::model::room::Input;
 use crate::sink::dead_letters::DeadLetters;
 use crate::sink::mqtt::commands::CommandContext;

@@ -8,13 +8,14 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::outbox;
-use crate::app::shared::{Shared, lock};
+use crate::app::shared::Shared;
 use crate::channel::{self, InboundReply};
 use crate::clock::LogLimit;
 use crate::http::files::LoadedFiles;
 use crate::model::actor::{Actor, Proof, Via};
 use crate::model::command::{Command, Operation, PageReply, Reply};
 use crate::model::effects::AddressedNotification;
+use crate::model::lock::lock;
 use crate::model::notification::{ARRIVE, DeliveryOutcome, Notification};
 use crate::model::priority::Priority;
 use crate::model::room::Input;

@@ -5,9 +5,10 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::shared::{Shared, lock};
+use crate::app::shared::Shared;
 use crate::channel;
 use crate::clock::LogLimit;
+use crate::model::lock::lock;
 
 /// A way for answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,9 +9,10 @@ use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::reply_ways;
-use crate::app::shared::{Shared, lock};
+use crate::app::shared::Shared;
 use crate::clock::{self, Clock};
 use crate::journal::Journal;
+use crate::model::lock::lock;
 use crate::model::point::{Encoding, GATEWAY_POINTS, PointKind, PointMeta, Retention};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample};

@@ -1,7 +1,7 @@
 //! What the tasks of a running gateway share, by concern: the rules and their queues, the adapters at work, the process.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
 use crate::model::actor::Actor;
 use crate::model::history::Ask;
+use crate::model::lock::lock;
 use crate::model::notification::DeliveryOutcome;
 use crate::model::reading::Reading;
 use crate::model::time::MonotonicMillis;
@@ -31,11 +32,6 @@ use crate::sink::resend::Resend;
 use crate::sink::{self, DeviceTagsById, RetainedTopics, SinkHealth};
 use crate::store::log::Store;
 use crate::supervise::{TaskFailure, TaskHandle};
-
-/// Locks a mutex; what a task that panicked left in it is used.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// State shared by all tasks of a running gateway.
 pub struct Shared {

@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::app::reply_ways::{self, ReplyReceiver};
-use crate::app::shared::{BusHandle, Shared, SinkHandle, lock};
+use crate::app::shared::{BusHandle, Shared, SinkHandle};
+use crate::model::lock::lock;
 use crate::model::time::MonotonicMillis;
 use crate::sink::SinkHealth;
 

@@ -17,7 +17,7 @@ pub mod webhook;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use reqwest::header::DATE;
 
@@ -25,6 +25,7 @@ use crate::channel::error::ChannelError;
 use crate::http;
 use crate::http::error::HttpError;
 use crate::http::files::{LoadedFiles, NamedFile};
+use crate::model::lock::lock;
 use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
 use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
@@ -195,7 +196,7 @@ fn cached_client(
     ca_file: Option<&str>,
     files: &LoadedFiles,
 ) -> Result<reqwest::Client, HttpError> {
-    let mut cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cell = lock(cell);
     let version = files.version();
     match &*cell {
         Some((built, client)) if *built == version => Ok(client.clone()),

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
 use crate::http::files::LoadedFiles;
 use crate::model::failure::Refusal;
+use crate::model::lock::lock;
 use crate::model::problem::{Problem, Severity};
 use crate::model::time::UnixMillis;
 use crate::oncall::ahead::upcoming_problems;
@@ -282,10 +283,6 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
         output::line(format!("answers through {name}: {text}"));
     }
     Ok(results.values().flatten().count())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 async fn probe_bus(config: &crate::poll::BusConfig, mut bus: BusAccess) -> (Vec<Vec<String>>, usize) {

@@ -1,7 +1,7 @@
 //! The people of the demo: their notifications are shown on the terminal, with the link that a phone would open.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -10,6 +10,7 @@ use axum::routing::post;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::output;
+use crate::model::lock::lock;
 
 /// Notifications in the live table.
 const SHOWN: usize = 6;
@@ -21,7 +22,7 @@ pub struct DemoPages(Arc<Mutex<VecDeque<String>>>);
 impl DemoPages {
     /// The last notifications, one per line.
     pub fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|line| format!("{line}\n")).collect()
+        lock(&self.0).iter().map(|line| format!("{line}\n")).collect()
     }
 }
 
@@ -49,7 +50,7 @@ async fn receive_notification(State(pages): State<DemoPages>, body: Bytes) {
     if !output::is_terminal() {
         output::line(&line);
     }
-    let mut all = pages.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = lock(&pages.0);
     all.push_back(line);
     let over = all.len().saturating_sub(SHOWN);
     all.drain(..over);

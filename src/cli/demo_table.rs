@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use crate::app::control_handlers;
 use crate::app::shared::Shared;
 use crate::cli::output;
 use crate::config;
+use crate::model::lock::lock;
 
 /// Points of the live table, by preference: of each device the first four that it has.
 const SHOWN: [&str; 15] = [
@@ -97,7 +97,7 @@ pub fn table(shared: &Shared, addresses: &[String], pages: &str, size: Option<(u
     };
     let rows: Vec<Vec<String>> = configuration.devices.values().map(row).collect();
     let devices = output::table(&["device", "", "state", "values"], &rows);
-    let sinks = shared.adapters.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+    let sinks = lock(&shared.adapters.sinks);
     let delivered: u64 = sinks.iter().map(|s| s.health.delivered.load(Ordering::Relaxed)).sum();
     drop(sinks);
     let mut below = vec![format!("{}; {delivered} messages delivered", latest.count()), alarms(shared)];

@@ -12,6 +12,7 @@ use crate::app::{App, Paths, last_good};
 use crate::cli::{Args, CommandFailure, CommandOutcome, output, runtime};
 use crate::config::{self, Configuration};
 use crate::model::actor::Actor;
+use crate::model::lock::lock;
 use crate::model::problem::{Problem, Severity};
 
 /// Runs until a signal or a fatal error.
@@ -65,7 +66,7 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
     let on_last_good = last_good.is_some();
     let started = App::start(configuration, paths);
     let mut app = started.map_err(|e| CommandFailure::caused("the gateway cannot start", &e))?;
-    *app.shared.process.last_good.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = last_good;
+    *lock(&app.shared.process.last_good) = last_good;
     if !on_last_good {
         last_good::keep(dir, &paths.state);
     }

@@ -10,7 +10,8 @@ use crate::journal::cursor::{Position, SealedCursor};
 use crate::journal::sealed::{self, DayFile, DeviceHour};
 use crate::journal::segment::{JournalError, SegmentReader};
 use crate::journal::tail::JournalEntry;
-use crate::journal::{Journal, SegmentLocation, lock, mirror};
+use crate::journal::{Journal, SegmentLocation, mirror};
+use crate::model::lock::lock;
 
 /// A reading handed to a reader, with the position to acknowledge for it.
 #[derive(Clone, Debug, PartialEq)]

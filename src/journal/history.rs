@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::journal::Journal;
 use crate::journal::aggregate::Aggregate;
 use crate::journal::damage::Damage;
 use crate::journal::query::HistoryQuery;
 use crate::journal::sealed::{DayFile, QUARTER_MS};
 use crate::journal::segment::{JournalError, Offsets, SegmentReader};
 use crate::journal::walk::{VisitMode, Visited, may_hold, point_index};
-use crate::journal::{Journal, lock};
+use crate::model::lock::lock;
 use crate::model::reading::Sample;
 use crate::model::stream::Stream;
 use crate::model::value::Numeric;

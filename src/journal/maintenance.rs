@@ -14,7 +14,8 @@ use crate::journal::seal::{self, Sealing};
 use crate::journal::segment::{Boot, JournalError, Offsets, SegmentReader};
 use crate::journal::verify::{Verification, VerifyReport};
 use crate::journal::writer::WriterState;
-use crate::journal::{SegmentLocation, lock, sealed};
+use crate::journal::{SegmentLocation, sealed};
+use crate::model::lock::lock;
 use crate::model::point::Retention;
 
 /// Interval between checks of size, age and free space.

@@ -80,7 +80,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -90,6 +90,7 @@ use crate::clock::Clock;
 use crate::journal::cursor::Position;
 use crate::journal::segment::{Boot, JournalError, Offsets, io_at};
 use crate::journal::tail::{JournalEntry, Tail};
+use crate::model::lock::lock;
 use crate::model::point::Retention;
 use crate::model::reading::Reading;
 use crate::model::time::UnixMillis;
@@ -253,10 +254,6 @@ impl JournalShared {
             self.health.damaged_files.fetch_add(1, Ordering::Relaxed);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Journal {

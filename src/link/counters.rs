@@ -1,10 +1,11 @@
 //! Counters of a link, with the text that describes each, and the last rejected frame.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::link::frame::Field;
 use crate::link::guard::GuardState;
+use crate::model::lock::lock;
 
 macro_rules! counters {
     ($( $name:ident $says:literal; )*) => {
@@ -65,12 +66,12 @@ impl Counters {
         }
         // The first of one exchange: after a frame with wrong borders the rest means little.
         if let Some((rejection, _)) = state.rejections.front() {
-            *self.last_rejected.lock().unwrap_or_else(PoisonError::into_inner) = rejection.to_string();
+            *lock(&self.last_rejected) = rejection.to_string();
         }
     }
 
     /// What was wrong with the last rejected frame, as text; empty if there was none.
     pub fn last_rejected(&self) -> String {
-        self.last_rejected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.last_rejected).clone()
     }
 }

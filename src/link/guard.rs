@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::link::connect::BoxedByteStream;
 use crate::link::frame::{self, Expect, Field, Lenient, Rejection, Rtu, Tcp};
 use crate::link::ids::TransactionIds;
+use crate::model::lock::lock;
 
 /// How frames are delimited and checked on this transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +133,7 @@ pub fn guard(stream: BoxedByteStream, framing: Framing, ids: TransactionIds, clo
 
 impl GuardHandle {
     fn with<R>(&self, f: impl FnOnce(&mut GuardInner) -> R) -> R {
-        f(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut lock(&self.inner))
     }
 
     /// The current state; rejections, noise and surplus are handed over and reset.
@@ -402,7 +403,7 @@ impl GuardHandle {
 
 impl Guard {
     fn inner(&self) -> std::sync::MutexGuard<'_, GuardInner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

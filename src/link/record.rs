@@ -6,13 +6,14 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::clock::Clock;
 use crate::model::frames::{Frame, HEAD};
+use crate::model::lock::lock;
 
 /// A file that several links write to.
 #[derive(Clone, Debug)]
@@ -38,13 +39,13 @@ impl Recorder {
     /// # Errors
     /// What is still buffered cannot be written.
     pub fn end(&self) -> io::Result<()> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).flush()
+        lock(&self.file).flush()
     }
 
     fn write(&self, link: &str, is_rtu: bool, is_sent: bool, bytes: &[u8]) {
         let at_us = self.clock.mono_us().saturating_sub(self.began_us);
         let frame = Frame { at_us, link: link.to_string(), is_rtu, is_sent, bytes: bytes.to_vec() };
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = lock(&self.file);
         let _reported_by_end = writeln!(file, "{}", frame.to_line());
     }
 }

@@ -12,6 +12,7 @@ use crate::clock::{Clock, FaultLog, LogLimit};
 use crate::link::Link;
 use crate::link::connect::Dialer;
 use crate::link::error::LinkError;
+use crate::model::lock::lock;
 use crate::model::quality::Cause;
 use crate::model::reading::Reading;
 use crate::poll::cycle::CycleOutcome;
@@ -191,7 +192,7 @@ impl LinkWorker {
             info!(link = self.id, address = self.address, "link is up");
         }
         self.health.is_open.store(true, Ordering::Relaxed);
-        *self.health.error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = String::new();
+        *lock(&self.health.error) = String::new();
         for unit in &mut self.units {
             unit.reset_learned();
             (unit.next_probe_us, unit.probe_pause_us) = (0, 0);
@@ -209,7 +210,7 @@ impl LinkWorker {
                 warn!(link = self.id, %error, failures, minutes, count, "link is down");
             }
         }
-        *self.health.error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = error.to_string();
+        *lock(&self.health.error) = error.to_string();
         self.back_off();
     }
 

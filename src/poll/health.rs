@@ -1,11 +1,12 @@
 //! Health of units and buses, as shown by `status`, `/metrics` and the device `gateway`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
 use crate::link::Counters;
+use crate::model::lock::lock;
 use crate::model::quality::Cause;
 use crate::model::time::{MonotonicMillis, UnixMillis};
 
@@ -126,7 +127,7 @@ impl BusHealth {
     /// Runs `f` on the health of one unit; `None` if there is no such unit.
     pub fn with_unit<R>(&self, index: usize, f: impl FnOnce(&mut UnitHealth) -> R) -> Option<R> {
         let unit = self.units.get(index)?;
-        Some(f(&mut unit.lock().unwrap_or_else(PoisonError::into_inner)))
+        Some(f(&mut lock(unit)))
     }
 
     /// Milliseconds without progress, if that is too long: the task hangs and nothing is read.
@@ -142,7 +143,7 @@ impl BusHealth {
 
     /// The last error of the link, as text.
     pub fn error(&self) -> String {
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.error).clone()
     }
 }
 

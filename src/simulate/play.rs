@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::model::frames::{Frame, HEAD};
+use crate::model::lock::lock;
 use crate::simulate::error::SimulateError;
 
 /// Answer frames to one request, each with its delay after the request.
@@ -79,13 +80,13 @@ pub async fn serve(record: Recording, port: u16) -> Result<SocketAddr, SimulateE
 
 /// The next answer to a request; the last one is repeated.
 fn next(record: &Mutex<Recording>, key: &[u8]) -> Option<(Vec<u8>, PlayedAnswer)> {
-    let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut record = lock(record);
     let queue = record.answers.get_mut(key)?;
     if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() }
 }
 
 async fn answer(mut wire: TcpStream, record: Arc<Mutex<Recording>>) {
-    let is_rtu = record.lock().unwrap_or_else(PoisonError::into_inner).is_rtu;
+    let is_rtu = lock(&record).is_rtu;
     // Every read request has 12 bytes, or 8 with a CRC.
     let mut request = vec![0u8; if is_rtu { 8 } else { 12 }];
     while wire.read_exact(&mut request).await.is_ok() {

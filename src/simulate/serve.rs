@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -15,6 +15,7 @@ use tokio_serial::{SerialPort as _, SerialStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::model::lock::lock;
 use crate::model::registers::{RegisterRange, RegisterType};
 use crate::profile::Profile;
 use crate::simulate::Scenario;
@@ -56,7 +57,7 @@ impl Service for Answers {
 
 impl Answers {
     fn answer(&self, request: &SlaveRequest<'_>) -> Result<Option<Response>, ExceptionCode> {
-        let images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        let images = lock(&self.images);
         let Some(image) = images.get(&(self.server, request.slave)) else { return Ok(None) };
         let words = |area, address, count: u16, most: u16| {
             if count == 0 || count > most {
@@ -155,7 +156,7 @@ async fn advance_with_clock(
 /// Copies the plant's signals into the registers.
 fn write(plant: &mut Plant, names: &[(&'static str, &'static str, u8)], images: &Images) {
     let signals = plant.signals();
-    let mut images = images.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut images = lock(images);
     for (name, server, address) in names {
         let Some(image) = images.get_mut(&(*server, *address)) else { continue };
         if *name == "lt1" {

@@ -4,11 +4,12 @@
 //! What touches the file waits for the disk and is called on a thread that may; figures and the request to send again are in memory.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::model::lock::lock;
 use crate::model::time::UnixMillis;
 use crate::store::small_file;
 
@@ -73,11 +74,11 @@ impl DeadLetters {
     }
 
     fn disk(&self) -> MutexGuard<'_, ()> {
-        self.inner.disk.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner.disk)
     }
 
     fn state(&self) -> MutexGuard<'_, DeadLettersState> {
-        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner.state)
     }
 
     /// Where the records are.

@@ -16,13 +16,14 @@ pub mod resend;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
+use crate::model::lock::lock;
 use crate::sink::dead_letters::DeadLetters;
 use crate::sink::resend::Resend;
 
@@ -107,7 +108,7 @@ pub struct SinkHealth {
 
 impl SinkHealth {
     pub fn text(field: &Mutex<String>) -> String {
-        field.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(field).clone()
     }
 
     /// Sets the number of topics or series that the other side rejects now, and their list.
@@ -117,7 +118,7 @@ impl SinkHealth {
     }
 
     pub fn set_text(field: &Mutex<String>, text: impl Into<String>) {
-        *field.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+        *lock(field) = text.into();
     }
 }
 
@@ -138,7 +139,7 @@ impl Default for RetainedTopics {
 impl RetainedTopics {
     /// Sets a state and notifies the sinks if it differs from the present one.
     pub fn set(&self, topic: &str, json: String) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.all);
         if all.get(topic) != Some(&json) {
             all.insert(topic.to_string(), json);
             drop(all);
@@ -148,7 +149,7 @@ impl RetainedTopics {
 
     /// Sets a state unless the topic has one.
     pub fn set_new(&self, topic: &str, json: &str) {
-        let is_there = self.all.lock().unwrap_or_else(PoisonError::into_inner).contains_key(topic);
+        let is_there = lock(&self.all).contains_key(topic);
         if !is_there {
             self.set(topic, json.to_string());
         }
@@ -156,7 +157,7 @@ impl RetainedTopics {
 
     /// Removes a state; sinks then clear its retained message on the broker.
     pub fn remove(&self, topic: &str) {
-        let removed = self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(topic);
+        let removed = lock(&self.all).remove(topic);
         if removed.is_some() {
             self.changed.send_modify(|n| *n += 1);
         }
@@ -164,7 +165,7 @@ impl RetainedTopics {
 
     /// A copy of all states.
     pub fn get(&self) -> BTreeMap<String, String> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.all).clone()
     }
 
     /// A receiver that is notified at each change.

@@ -1,11 +1,12 @@
 //! A request to send a range of the history to a store again. It is kept in a file until it is done; a restart begins the range anew.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::model::lock::lock;
 use crate::model::time::UnixMillis;
 use crate::sink::error::SinkError;
 use crate::store::small_file;
@@ -49,11 +50,11 @@ impl Resend {
     }
 
     fn disk(&self) -> MutexGuard<'_, ()> {
-        self.inner.disk.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner.disk)
     }
 
     fn state(&self) -> MutexGuard<'_, ResendState> {
-        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner.state)
     }
 
     /// Requests a range; waits for the disk.

@@ -6,13 +6,14 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::model::lock::lock;
 
 #[cfg(panic = "abort")]
 compile_error!("a task that panics is rebuilt here; with panic = \"abort\" the whole process would end");
@@ -155,7 +156,7 @@ impl TaskGroup {
 }
 
 fn record_panic(failures: &Mutex<Vec<TaskFailure>>, task: &str, restarts_exhausted: bool) {
-    let mut all = failures.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = lock(failures);
     match all.iter_mut().find(|t| t.task == task) {
         Some(failure) => {
             failure.panics += 1;

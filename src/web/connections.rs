@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::LogLimit;
+use crate::model::lock::lock;
 
 /// Connections at a time per IPv4 address or IPv6 /64 network.
 const ADDRESS_MAX: usize = 8;
@@ -45,7 +46,7 @@ impl Connections {
     /// A slot for a connection of this address; `None` beyond `ADDRESS_MAX`.
     pub fn place(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let address = network(address);
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         let count = all.entry(address).or_default();
         if *count >= ADDRESS_MAX {
             return None;
@@ -57,7 +58,7 @@ impl Connections {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut all = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.of.0);
         if let Some(count) = all.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::clock::LogLimit;
+use crate::model::lock::lock;
 use crate::store::small_file;
 
 static LOG: LogLimit = LogLimit::new();
@@ -29,7 +30,7 @@ impl RetainedFile {
     }
 
     fn text(&self) -> std::sync::MutexGuard<'_, String> {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.text)
     }
 
     /// The topics, with unknown content, so that each is sent or cleared.
@@ -42,7 +43,7 @@ impl RetainedFile {
         *self.text() = topics.map(|topic| format!("{topic}\n")).collect();
         let this = self.clone();
         tokio::task::spawn_blocking(move || {
-            let _one_at_a_time = this.disk.lock().unwrap_or_else(PoisonError::into_inner);
+            let _one_at_a_time = lock(&this.disk);
             let text = this.text().clone();
             if let Err(error) = small_file::replace(&this.path, text.as_bytes())
                 && let Some(count) = LOG.allows(&this.path.to_string_lossy())
