@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::shared::Shared;
-use crate::app::{alarm_page, control_handlers, outbox};
+use crate::app::{alarm_page, control_handlers, step};
 use crate::model::actor::{Actor, ActorKind, Proof, Role, Via};
 use crate::model::command::{AlarmAction, Command, Operation, PageReply, Reply};
 use crate::model::failure::{FailureKind, Refusal};
@@ -56,7 +56,7 @@ fn reply(shared: &Arc<Shared>, token: &str, form: &PageForm, via: Via) -> Comman
         tracing::info!(page, ?reply, via = %actor.via, "a page is answered");
         let reply = PageReply { is_single, needs_confirmation, ..PageReply::new(page, reply) };
         let command = Command { actor, note, operation: Operation::Reply(reply) };
-        outbox::step_and_commit(&shared, Input::Command(&command)).await
+        step::step_and_commit(&shared, Input::Command(&command)).await
     })
 }
 
@@ -67,7 +67,7 @@ fn act(shared: &Arc<Shared>, is_there: bool, key: &str, actor: Actor, note: &str
     let (key, note) = (one_line(key, KEY), one_line(note, REMARK));
     Box::pin(async move {
         let command = Command { actor, note, operation: Operation::Alarm { keys: vec![key.clone()], action } };
-        let done = outbox::step_and_commit(&shared, Input::Command(&command)).await;
+        let done = step::step_and_commit(&shared, Input::Command(&command)).await;
         if done.is_ok() {
             tracing::info!(key, by = command.actor.id, via = %command.actor.via, "alarm");
         }

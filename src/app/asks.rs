@@ -5,28 +5,10 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::outbox;
 use crate::app::shared::Shared;
-use crate::clock::LogLimit;
+use crate::app::step;
 use crate::model::history::{Answer, Ask, NoAnswer};
 use crate::model::room::Input;
-
-/// Questions that wait at most. One beyond that gets no answer, which is never a proof: its room asks again.
-pub const QUEUE: usize = 256;
-
-static LOG: LogLimit = LogLimit::new();
-
-/// Queues questions; one beyond [`QUEUE`] gets no answer, which is logged.
-pub fn put(queue: &mpsc::Sender<Ask>, asks: Vec<Ask>) {
-    for ask in asks {
-        let (room, id) = (ask.room, ask.id);
-        if queue.try_send(ask).is_err()
-            && let Some(count) = LOG.allows(room)
-        {
-            tracing::warn!(room, id, count, "too many questions about the past: one is not answered");
-        }
-    }
-}
 
 /// Answers questions until `stop`.
 pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Ask>>>, stop: CancellationToken) {
@@ -44,6 +26,10 @@ pub async fn run(shared: Arc<Shared>, queue: Arc<Mutex<mpsc::Receiver<Ask>>>, st
             let reason = "reading the history panicked".to_string();
             Answer { room, id, outcome: Err(NoAnswer { reason }) }
         });
-        let _nothing_is_refused = outbox::step_and_commit(&shared, Input::Answer(&answer)).await;
+        let _nothing_is_refused = step::step_and_commit(&shared, Input::Answer(&answer)).await;
+        // The queue was full when these were refused: there was a question to answer since.
+        for answer in shared.rules.asks.take_refused() {
+            let _nothing_is_refused = step::step_and_commit(&shared, Input::Answer(&answer)).await;
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::alarm::life::Alarm;
 use crate::app::device_read::read;
 use crate::app::error::AppError;
 use crate::app::shared::Shared;
-use crate::app::{outbox, status};
+use crate::app::{status, step};
 use crate::control::{Caller, ControlAnswer, ControlRequest, DeadLetterAction, Handler};
 use crate::link::settings::LinkTransport;
 use crate::model::actor::Actor;
@@ -138,7 +138,7 @@ fn json(value: &impl Serialize) -> ControlAnswer {
 /// It was refused, in words; where a right is missing with how to obtain it.
 async fn command(shared: &Shared, actor: Actor, note: String, operation: Operation) -> Result<(), AppError> {
     let command = Command { actor, note, operation };
-    let done = outbox::step_and_commit(shared, Input::Command(&command)).await;
+    let done = step::step_and_commit(shared, Input::Command(&command)).await;
     // Reading registers is no change, and a scan does it hundreds of times.
     if done.is_ok() && command.operation != Operation::Gateway(GatewayOperation::ReadRegisters) {
         let Command { actor, operation, .. } = &command;

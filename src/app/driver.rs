@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarm::changes;
 use crate::app::shared::Shared;
-use crate::app::{engine_plan, outbox, self_metrics};
+use crate::app::{engine_plan, self_metrics, step};
 use crate::config::Configuration;
 use crate::engine::Persisted;
 use crate::model::actor::Actor;
@@ -103,7 +103,7 @@ pub fn reconfigure(
     let plan = engine_plan::engine_plan(configuration, &shared.rules.tokens);
     let effects = engine.reconfigure(plan, streams, &persisted, actor, now);
     let report = changes::lines(&engine.board().transitions);
-    let _nobody_waits = outbox::apply(shared, effects, now);
+    let _nobody_waits = step::apply(shared, effects, now);
     // Names and texts may have changed: every retained state is published again.
     for (topic, json) in engine.alarm_room().states() {
         shared.adapters.retained_topics.set(&topic, json);
@@ -120,7 +120,7 @@ fn step(shared: &Shared) {
     let mut one = |input: Input<'_>| {
         let now = shared.clock.now();
         let effects = engine.step(now, input);
-        let _nobody_waits = outbox::apply(shared, effects, now);
+        let _nobody_waits = step::apply(shared, effects, now);
     };
     entries.iter().for_each(|entry| one(Input::Reading(&entry.reading)));
     if entries.is_empty() {

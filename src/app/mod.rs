@@ -6,7 +6,8 @@
 
 pub mod alarm_page;
 pub mod alarm_server;
-pub mod asks;
+mod ask_queue;
+mod asks;
 pub mod control_handlers;
 pub mod crash_loop_guard;
 pub mod device_read;
@@ -18,13 +19,14 @@ pub mod inbox;
 pub mod last_good;
 pub mod metrics;
 pub mod ordered_queue;
-pub mod outbox;
+mod outbox;
 mod outputs;
 pub mod pages;
 pub mod reply_ways;
 pub mod self_metrics;
 pub mod shared;
 pub mod status;
+pub mod step;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,6 +36,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::ask_queue::AskQueue;
 use crate::app::crash_loop_guard::CrashLoopGuard;
 use crate::app::error::AppError;
 use crate::app::inbox::Inbox;
@@ -115,7 +118,7 @@ impl App {
         let (outbox_tasks, outputs) = (group("records"), group("outlets"));
         let (reloads, reloads_wanted) = mpsc::channel(4);
         let (undelivered, returned) = mpsc::channel(UNDELIVERED);
-        let (asks, asked) = mpsc::channel(asks::QUEUE);
+        let (asks, asked) = AskQueue::new();
         let rules = RulesState {
             engine: Mutex::new(engine),
             inbox: Inbox::default(),
@@ -183,7 +186,7 @@ impl App {
         let shared = Arc::clone(&self.shared);
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
         self.outbox_tasks
-            .spawn("decisions", move |stop| Box::pin(outbox::run(Arc::clone(&shared), Arc::clone(&queue), stop)));
+            .spawn("decisions", move |stop| Box::pin(step::run(Arc::clone(&shared), Arc::clone(&queue), stop)));
         let shared = Arc::clone(&self.shared);
         let stop = self.engine_tasks.token();
         let driver = async move {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::shared::{ChannelHandle, SinkHandle};
-use crate::app::{App, alarm_server, device_tags, outbox, pages, reply_ways, take_if};
+use crate::app::{App, alarm_server, device_tags, pages, reply_ways, step, take_if};
 use crate::channel;
 use crate::config::Configuration;
 use crate::http::files::{LoadedFiles, NamedFile};
@@ -136,7 +136,7 @@ impl App {
         for channel in take_if(&self.shared.adapters.channels, |c| !stays(c)) {
             channel.task.stop_and_wait().await;
             let restarted = Input::ChannelRestarted(channel.settings.id());
-            let _nothing_is_refused = outbox::step_and_commit(&self.shared, restarted).await;
+            let _nothing_is_refused = step::step_and_commit(&self.shared, restarted).await;
             report.push(format!("channel {} stopped", channel.settings.id()));
         }
         for (settings, files) in &wanted {

@@ -7,15 +7,14 @@ use futures_util::StreamExt as _;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::outbox;
-use crate::app::shared::Shared;
+use crate::app::shared::{QueuedNotification, Shared};
+use crate::app::step;
 use crate::channel::{self, InboundReply};
 use crate::clock::LogLimit;
 use crate::http::files::LoadedFiles;
 use crate::model::actor::{Actor, Proof, Via};
 use crate::model::command::{Command, Operation, PageReply, Reply};
 use crate::model::effects::AddressedNotification;
-use crate::model::lock::lock;
 use crate::model::notification::{ARRIVE, DeliveryOutcome, Notification};
 use crate::model::priority::Priority;
 use crate::model::room::Input;
@@ -29,29 +28,9 @@ const QUEUE: usize = 8;
 const ANSWERS: usize = 64;
 /// Time that deliveries in flight have at shutdown.
 const FINISH: Duration = Duration::from_secs(3);
-/// A notification with the number of its attempt.
-pub type QueuedNotification = (u64, Notification);
-
-/// Queues notifications for their channels; one that cannot be queued is reported as a failed delivery.
-pub fn enqueue(shared: &Shared, notifications: Vec<AddressedNotification>) {
-    for AddressedNotification { channel, attempt, notification } in notifications {
-        let sender = lock(&shared.adapters.channels)
-            .iter()
-            .find(|c| c.settings.id() == &*channel)
-            .map(|c| c.notifications.clone());
-        let sent = sender
-            .ok_or("there is no such channel")
-            .and_then(|s| s.try_send((attempt, notification)).map_err(|_| "it takes nothing"));
-        if let Err(reason) = sent {
-            let (after_ms, reason) = (Some(5_000), reason.to_string());
-            shared.report_undelivered(attempt, DeliveryOutcome::RetryLater { after_ms, reason });
-        }
-    }
-}
-
 /// Reports the outcome of an attempt to the rules.
 async fn report_outcome(shared: &Shared, attempt: u64, outcome: DeliveryOutcome) {
-    let _nothing_is_refused = outbox::step_and_commit(shared, Input::Delivery { attempt, outcome: &outcome }).await;
+    let _nothing_is_refused = step::step_and_commit(shared, Input::Delivery { attempt, outcome: &outcome }).await;
 }
 
 /// Runs a channel: sends notifications and receives replies until `stop`; deliveries in flight then have `FINISH`.
@@ -153,7 +132,7 @@ async fn handle_reply(shared: &Shared, channel: &str, reply: InboundReply) {
     let read = id.map(|id| (channel.to_string(), id));
     let reply = PageReply { needs_confirmation: true, read_up_to: read, ..PageReply::new(page, reply) };
     let command = Command { actor, note: String::new(), operation: Operation::Reply(reply) };
-    match outbox::step_and_commit(shared, Input::Command(&command)).await {
+    match step::step_and_commit(shared, Input::Command(&command)).await {
         Ok(()) => tracing::info!(channel, page, "a page is answered"),
         Err(why) => tracing::info!(channel, page, why = why.text.en, "an answer that changes nothing"),
     }
@@ -178,7 +157,7 @@ fn not_understood(shared: &Shared, channel: &str, from: String, text: &str) {
         buttons: Vec::new(),
         payload: serde_json::Value::Null,
     };
-    enqueue(shared, vec![AddressedNotification { channel: channel.into(), attempt: NO_PAGE, notification }]);
+    shared.enqueue(vec![AddressedNotification { channel: channel.into(), attempt: NO_PAGE, notification }]);
 }
 
 /// Masks a telephone number except for its last three digits.

@@ -5,8 +5,7 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::shared::Shared;
-use crate::channel;
+use crate::channel::kinds::ChannelSettings;
 use crate::clock::LogLimit;
 use crate::model::lock::lock;
 
@@ -44,6 +43,26 @@ impl ReplyReceivers {
             }
         }
     }
+
+    /// Every receiver of these channels and sinks with its state, and the alternative while it fails; `has_link`: whether pages carry
+    /// a link.
+    pub fn list(&self, channels: &[ChannelSettings], sinks: &[String], has_link: bool) -> Vec<ReplyReceiver> {
+        let said = lock(&self.0).clone();
+        let is_there = |name: &str| sinks.iter().any(|s| s == name) || channels.iter().any(|c| c.id() == name);
+        let failed = |name: &str| said.get(name).is_some_and(Option::is_some);
+        let sms = channels.iter().find(|c| c.has_coded_replies() && !failed(c.id()));
+        let of = |(name, failed): (&String, &Option<String>)| {
+            let failed = failed.clone().unwrap_or_default();
+            let instead = match sms {
+                _ if failed.is_empty() => String::new(),
+                _ if has_link => "the link in the message".to_string(),
+                Some(sms) => format!("a short message ({})", sms.id()),
+                None => "`plantroom ack` on the box".to_string(),
+            };
+            ReplyReceiver { name: name.clone(), failed, instead }
+        };
+        said.iter().filter(|(name, _)| is_there(name)).map(of).collect()
+    }
 }
 
 static LOG: LogLimit = LogLimit::new();
@@ -51,27 +70,4 @@ static LOG: LogLimit = LogLimit::new();
 /// The name under which a sink's MQTT commands are listed.
 pub fn of_sink(name: &str) -> String {
     format!("mqtt {name}")
-}
-
-/// Every configured receiver with its state, and the alternative while it fails.
-pub fn list(shared: &Shared) -> Vec<ReplyReceiver> {
-    let said = lock(&shared.adapters.reply_ways.0).clone();
-    let channels: Vec<channel::kinds::ChannelSettings> =
-        lock(&shared.adapters.channels).iter().map(|c| c.settings.clone()).collect();
-    let sinks = lock(&shared.adapters.sinks).iter().map(|s| of_sink(s.settings.name())).collect::<Vec<_>>();
-    let is_there = |name: &str| sinks.iter().any(|s| s == name) || channels.iter().any(|c| c.id() == name);
-    let failed = |name: &str| said.get(name).is_some_and(Option::is_some);
-    let has_link = !shared.configuration().oncall.settings.url.is_empty();
-    let sms = channels.iter().find(|c| c.has_coded_replies() && !failed(c.id()));
-    let of = |(name, failed): (&String, &Option<String>)| {
-        let failed = failed.clone().unwrap_or_default();
-        let instead = match sms {
-            _ if failed.is_empty() => String::new(),
-            _ if has_link => "the link in the message".to_string(),
-            Some(sms) => format!("a short message ({})", sms.id()),
-            None => "`plantroom ack` on the box".to_string(),
-        };
-        ReplyReceiver { name: name.clone(), failed, instead }
-    };
-    said.iter().filter(|(name, _)| is_there(name)).map(of).collect()
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::reply_ways;
 use crate::app::shared::Shared;
 use crate::clock::{self, Clock};
 use crate::journal::Journal;
@@ -255,7 +254,7 @@ fn alarm_points(shared: &Shared, gap: Sample, backup: Option<SystemTime>) -> Hea
     let mark = backup.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let now = u64::try_from(shared.clock.wall().0).unwrap_or(0) / 1_000;
     let age = mark.filter(|_| shared.clock.is_trusted()).map(|at| now.saturating_sub(at.as_secs()) / 8_640);
-    let ways = reply_ways::list(shared);
+    let ways = shared.reply_receivers();
     let failed_receivers = ways.iter().filter(|w| !w.failed.is_empty()).count() as u64;
     vec![
         ("store_write_failed", PointKind::Bool, boolean(failed)),

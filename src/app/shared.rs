@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::app::ask_queue::AskQueue;
 use crate::app::crash_loop_guard::CrashLoopGuard;
 use crate::app::error::AppError;
 use crate::app::inbox::Inbox;
 use crate::app::ordered_queue::OrderedQueue;
 use crate::app::outbox::OutboxEntry;
-use crate::app::{Paths, pages, reply_ways};
+use crate::app::{Paths, reply_ways};
 use crate::channel;
 use crate::clock::Clock;
 use crate::config::Configuration;
@@ -19,9 +20,9 @@ use crate::engine::Engine;
 use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
 use crate::model::actor::Actor;
-use crate::model::history::Ask;
+use crate::model::effects::AddressedNotification;
 use crate::model::lock::lock;
-use crate::model::notification::DeliveryOutcome;
+use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::reading::Reading;
 use crate::model::time::MonotonicMillis;
 use crate::poll::health::BusHealth;
@@ -52,7 +53,7 @@ pub struct RulesState {
     /// Queue of decisions that wait for the store.
     pub outbox: OrderedQueue<OutboxEntry>,
     /// Queue of questions about the past.
-    pub(super) asks: mpsc::Sender<Ask>,
+    pub(super) asks: AskQueue,
     /// Signs and verifies the tokens of pages.
     pub tokens: Arc<PageTokens>,
     /// Attempts that could not be queued for a channel: reported to the on-call rules.
@@ -118,9 +119,12 @@ pub struct SinkHandle {
     pub(super) commands: Option<TaskHandle>,
 }
 
+/// A notification with the number of its attempt.
+pub type QueuedNotification = (u64, Notification);
+
 pub struct ChannelHandle {
     pub settings: channel::kinds::ChannelSettings,
-    pub notifications: mpsc::Sender<pages::QueuedNotification>,
+    pub notifications: mpsc::Sender<QueuedNotification>,
     /// What was read of the files that the settings name; a change restarts the channel at a reload.
     pub(super) files: LoadedFiles,
     pub(super) task: TaskHandle,
@@ -145,10 +149,35 @@ impl Shared {
         })
     }
 
+    /// Queues notifications for their channels; one that cannot be queued is reported as a failed delivery.
+    pub fn enqueue(&self, notifications: Vec<AddressedNotification>) {
+        for AddressedNotification { channel, attempt, notification } in notifications {
+            let sender = lock(&self.adapters.channels)
+                .iter()
+                .find(|c| c.settings.id() == &*channel)
+                .map(|c| c.notifications.clone());
+            let sent = sender
+                .ok_or("there is no such channel")
+                .and_then(|s| s.try_send((attempt, notification)).map_err(|_| "it takes nothing"));
+            if let Err(reason) = sent {
+                let (after_ms, reason) = (Some(5_000), reason.to_string());
+                self.report_undelivered(attempt, DeliveryOutcome::RetryLater { after_ms, reason });
+            }
+        }
+    }
+
     /// Reports a notification that failed before it reached its channel.
-    pub fn report_undelivered(&self, id: u64, answer: DeliveryOutcome) {
+    fn report_undelivered(&self, id: u64, answer: DeliveryOutcome) {
         // If the queue is full, the on-call rules notice that no outcome arrives.
         let _it_is_noticed = self.rules.undelivered.try_send((id, answer));
+    }
+
+    /// Whether replies can be received, by channel and sink.
+    pub fn reply_receivers(&self) -> Vec<reply_ways::ReplyReceiver> {
+        let channels: Vec<_> = lock(&self.adapters.channels).iter().map(|c| c.settings.clone()).collect();
+        let sinks: Vec<_> = lock(&self.adapters.sinks).iter().map(|s| reply_ways::of_sink(s.settings.name())).collect();
+        let has_link = !self.configuration().oncall.settings.url.is_empty();
+        self.adapters.reply_ways.list(&channels, &sinks, has_link)
     }
 
     /// The request queue of a link whose connection is open.

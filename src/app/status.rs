@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::app::reply_ways::{self, ReplyReceiver};
+use crate::app::reply_ways::ReplyReceiver;
 use crate::app::shared::{BusHandle, Shared, SinkHandle};
 use crate::model::lock::lock;
 use crate::model::time::MonotonicMillis;
@@ -250,7 +250,7 @@ pub struct ClockStatus {
 
 fn pages(shared: &Shared) -> OncallStatus {
     let ids: Vec<String> = lock(&shared.adapters.channels).iter().map(|c| c.settings.id().to_string()).collect();
-    let reply_ways = reply_ways::list(shared);
+    let reply_ways = shared.reply_receivers();
     let engine = shared.engine();
     let now = shared.clock.mono();
     let figures = engine.oncall().stats();

@@ -90,7 +90,7 @@ async fn serve(configuration: Configuration, last_good: Option<String>, dir: &Pa
             _ = int.recv() => break,
             _ = hup.recv() => {
                 let actor = Actor::gateway().named("SIGHUP");
-                crate::app::outbox::record_reload(&app.shared, &actor).await;
+                crate::app::step::record_reload(&app.shared, &actor).await;
                 drop(reload(&mut app, dir, paths, &actor).await);
             }
             Some((actor, reply)) = app.reloads_wanted.recv() => {
