@@ -180,7 +180,7 @@ fn month(dir: &Path) {
         writer.stop();
     }
     let (journal, _writer) = open(dir);
-    while plantroom::journal::recover::files(dir, "raw-").len() > 1 {
+    while plantroom::journal::files::list(dir, "raw-").len() > 1 {
         std::thread::sleep(Duration::from_millis(50));
     }
     let query = HistoryQuery { device: "meter".into(), point: "p3".into(), from_ms: DAY, to_ms: DAY + 30 * 86_400_000 };

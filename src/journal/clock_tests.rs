@@ -53,7 +53,7 @@ fn wrong_dates_lose_nothing() {
             let (journal, writer) = open(&dir);
             assert_eq!(all_of(&journal), (0..3 * N).collect::<Vec<_>>(), "{name} {when}: raw");
             wait("sealing", || journal.health().sealed.load(Ordering::Relaxed) >= 1);
-            wait("all of it", || recover::files(&dir.0, "raw-").len() == 1);
+            wait("all of it", || files::list(&dir.0, "raw-").len() == 1);
             assert_eq!(all_of(&journal), (0..3 * N).collect::<Vec<_>>(), "{name} {when}: sealed");
             assert_eq!(journal.health().dropped_files.load(Ordering::Relaxed), 0);
             assert_eq!(journal.health().expired_files.load(Ordering::Relaxed), 0);

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use rusqlite::backup::Backup;
 
-use crate::journal::recover::files;
+use crate::journal::files;
 use crate::journal::segment::{JournalError, OpenMode, at, open_db};
 
 /// Raw segments, to be copied before the day files: a segment that is sealed meanwhile is then in both copies, and the raw one counts.
 pub fn raw_files(dir: &Path) -> Vec<PathBuf> {
-    files(dir, "raw-")
+    files::list(dir, "raw-")
 }
 
 /// Day files, to be listed after the raw segments were copied.
 pub fn day_files(dir: &Path) -> Vec<PathBuf> {
-    files(dir, "day-")
+    files::list(dir, "day-")
 }
 
 /// Copies one file in a consistent state while others write to it. `false` if it no longer exists, because its readings are in a day

@@ -28,8 +28,8 @@ fn it_opens_whatever_is_unreadable() {
         (300..310).for_each(|i| drop(journal.append(reading(&s, i))));
         writer.stop();
     }
-    let mut victims = recover::files(&dir.0, "day-");
-    victims.extend(recover::files(&dir.0, "raw-"));
+    let mut victims = files::list(&dir.0, "day-");
+    victims.extend(files::list(&dir.0, "raw-"));
     assert!(victims.len() >= 2, "{victims:?}");
     let copy = |n: usize| {
         let to = Dir::new(&format!("headers-{n}"));
@@ -113,7 +113,7 @@ fn found(dir: &Dir, device: &str, point: &str) -> (Vec<HistoryRow>, Vec<Damage>,
 
 /// The sealed file of a class, or its mirror.
 fn file_of(dir: &Dir, prefix: &str, class: &str) -> PathBuf {
-    let mut all = recover::files(&dir.0, prefix);
+    let mut all = files::list(&dir.0, prefix);
     all.retain(|p| p.to_string_lossy().contains(class));
     all.remove(0)
 }
@@ -260,7 +260,7 @@ fn sealing_goes_on_whatever_of_both_copies_is_damaged() {
         writer.stop();
         drop(journal);
         let (journal, writer) = open(&dir);
-        wait(&format!("sealing, page {page}"), || recover::files(&dir.0, "raw-").len() == 1);
+        wait(&format!("sealing, page {page}"), || files::list(&dir.0, "raw-").len() == 1);
         writer.stop();
         drop(journal);
         let (rows, damage, _) = found(&dir, "a", "energy_kwh");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::journal::error::io_at;
-use crate::journal::seal::remove_db;
+use crate::journal::files::remove_db;
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
 use crate::journal::segment::JournalError;
 use crate::model::reading::Sample;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::journal::cursor::{Position, SealedCursor};
-use crate::journal::sealed::{self, DayFile, DeviceHour};
+use crate::journal::device_hour::DeviceHour;
+use crate::journal::sealed::{self, DayFile};
 use crate::journal::segment::{JournalError, SegmentReader};
 use crate::journal::tail::JournalEntry;
 use crate::journal::{Journal, SegmentLocation, mirror};

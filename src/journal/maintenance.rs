@@ -7,14 +7,13 @@ use std::sync::atomic::Ordering;
 
 use crate::journal::cursor::Position;
 use crate::journal::downsample::Downsampling;
+use crate::journal::files;
 use crate::journal::mirror;
-use crate::journal::recover::files;
 use crate::journal::retention::{self, ClockStability};
-use crate::journal::seal::{self, Sealing};
+use crate::journal::seal::Sealing;
 use crate::journal::segment::{Boot, JournalError, Offsets, SegmentReader};
 use crate::journal::verify::{Verification, VerifyReport};
-use crate::journal::writer::WriterState;
-use crate::journal::{SegmentLocation, sealed};
+use crate::journal::{JournalShared, SegmentLocation, sealed};
 use crate::model::lock::lock;
 use crate::model::point::Retention;
 
@@ -38,6 +37,7 @@ const DELETE_MAX: usize = 2;
 
 /// State of the maintenance.
 pub struct Maintenance {
+    shared: Arc<JournalShared>,
     sealing: Option<Sealing>,
     downsampling: Option<Downsampling>,
     /// Day files that could not be downsampled; tried again after a restart.
@@ -59,8 +59,9 @@ pub struct Maintenance {
 
 impl Maintenance {
     /// Initial state without work in progress.
-    pub fn new(leftovers: BTreeSet<u64>) -> Self {
+    pub fn new(shared: Arc<JournalShared>, leftovers: BTreeSet<u64>) -> Self {
         Self {
+            shared,
             sealing: None,
             downsampling: None,
             not_downsampled: BTreeSet::new(),
@@ -81,19 +82,18 @@ impl Maintenance {
         self.is_disk_full = true;
         self.next_limits_us = 0;
     }
-}
 
-impl WriterState {
-    /// One stretch of maintenance. Verification runs only when there is nothing to seal or downsample.
-    pub(super) fn run_maintenance(&mut self) {
+    /// One stretch of maintenance. Verification runs only when there is nothing to seal or downsample. `open`: first number of the
+    /// segment that is written to; `failing`: whether commits fail.
+    pub fn run(&mut self, open: Option<u64>, failing: bool) {
         let clock = self.shared.clock.clone();
         let began = clock.mono_us();
-        if began >= self.maintenance.next_limits_us {
-            self.maintenance.next_limits_us = began + LIMITS_EVERY_US;
+        if began >= self.next_limits_us {
+            self.next_limits_us = began + LIMITS_EVERY_US;
             self.enforce_limits();
         }
         while clock.mono_us() - began < STEP_US {
-            let busy = self.seal_step() || self.downsample_step();
+            let busy = (!failing && self.seal_step(open)) || self.downsample_step();
             if !busy {
                 self.verify(began + VERIFY_US);
                 return;
@@ -107,23 +107,23 @@ impl WriterState {
         let shared = Arc::clone(&self.shared);
         let now_us = shared.clock.mono_us();
         let is_asked = shared.verify_now.swap(false, Ordering::Relaxed);
-        if self.maintenance.verification.is_none() {
-            if now_us < self.maintenance.next_verify_us && !is_asked {
+        if self.verification.is_none() {
+            if now_us < self.next_verify_us && !is_asked {
                 return;
             }
-            self.maintenance.next_verify_us = now_us + LOOK_AT_THE_DATE_US;
+            self.next_verify_us = now_us + LOOK_AT_THE_DATE_US;
             let now = shared.clock.now();
             let age = VerifyReport::load(&shared.dir).map(|last| now.wall.0 - last.ended_ms);
             if is_asked || (now.wall_trusted && age.is_none_or(|age| !(0..VERIFY_EVERY_MS).contains(&age))) {
-                self.maintenance.verification = Some(Verification::begin(&shared.dir, true, false));
+                self.verification = Some(Verification::begin(&shared.dir, true, false));
             }
         }
-        while let Some(verification) = &mut self.maintenance.verification {
+        while let Some(verification) = &mut self.verification {
             match verification.step() {
                 Ok(true) => {}
                 Ok(false) => {
                     let ended_ms = if shared.clock.is_trusted() { shared.clock.wall().0 } else { 0 };
-                    let report = self.maintenance.verification.take().map(|v| v.end(ended_ms)).unwrap_or_default();
+                    let report = self.verification.take().map(|v| v.end(ended_ms)).unwrap_or_default();
                     self.report_verification(&report);
                 }
                 Err(e) => tracing::warn!(error = %e, "a journal file cannot be verified now"),
@@ -157,13 +157,10 @@ impl WriterState {
     }
 
     /// One step of sealing. Returns whether there was anything to do.
-    fn seal_step(&mut self) -> bool {
-        if self.failing {
-            return false;
-        }
+    fn seal_step(&mut self, open: Option<u64>) -> bool {
         let committed = lock(&self.shared.tail).committed;
-        let cursors = self.cursors(committed);
-        let Some(sealing) = &mut self.maintenance.sealing else { return self.begin_sealing() };
+        let cursors = self.shared.committed_cursors(committed);
+        let Some(sealing) = &mut self.sealing else { return self.begin_sealing(open) };
         match sealing.step(&cursors) {
             Ok(None) => {}
             Ok(Some(sealed)) => {
@@ -178,16 +175,16 @@ impl WriterState {
                 }
                 drop(catalog);
                 // After the catalog: a reader that does not find the raw file looks up the catalog again.
-                seal::remove_db(&sealing.path);
-                self.maintenance.leftovers.remove(&sealing.first_seq);
-                self.maintenance.failures.remove(&sealing.first_seq);
-                self.maintenance.sealing = None;
+                files::remove_db(&sealing.path);
+                self.leftovers.remove(&sealing.first_seq);
+                self.failures.remove(&sealing.first_seq);
+                self.sealing = None;
                 health.sealed.fetch_add(1, Ordering::Relaxed);
             }
             Err(e) => {
-                let begun = self.maintenance.sealing.take().map(|sealing| (sealing.first_seq, sealing.path.clone()));
+                let begun = self.sealing.take().map(|sealing| (sealing.first_seq, sealing.path.clone()));
                 if let Some((first_seq, path)) = begun {
-                    self.maintenance.leftovers.insert(first_seq);
+                    self.leftovers.insert(first_seq);
                     self.sealing_failed(&e, first_seq, &path);
                 }
             }
@@ -198,13 +195,13 @@ impl WriterState {
     /// Renames the damaged file, raw or day file; after any other error the segment is tried again later.
     fn sealing_failed(&mut self, error: &JournalError, first_seq: u64, raw: &Path) {
         tracing::error!(error = %error, "a journal segment could not be sealed");
-        let failures = self.maintenance.failures.entry(first_seq).or_default();
+        let failures = self.failures.entry(first_seq).or_default();
         *failures += u32::from(error.is_unreadable());
         // A transient read error loses nothing; a permanent one does.
         if !error.is_damage() && *failures <= SEAL_TRIES {
-            self.maintenance.not_before_us = self.shared.clock.mono_us() + SEAL_AGAIN_US;
+            self.not_before_us = self.shared.clock.mono_us() + SEAL_AGAIN_US;
             if error.is_full() {
-                self.maintenance.request_space();
+                self.request_space();
             }
             return;
         }
@@ -217,49 +214,48 @@ impl WriterState {
         let mut catalog = lock(&self.shared.catalog);
         if day == raw {
             catalog.remove(&first_seq);
-            seal::quarantine(raw);
+            files::quarantine(raw);
         } else {
             catalog.values_mut().for_each(|place| place.sealed.retain(|p| *p != day));
             catalog.retain(|_, place| place.raw.is_some() || !place.sealed.is_empty());
-            seal::quarantine(&day);
+            files::quarantine(&day);
         }
     }
 
     /// Begins to seal the oldest closed raw segment that is ready.
-    fn begin_sealing(&mut self) -> bool {
-        let current = self.segment.as_ref().map(|s| s.first_seq);
+    fn begin_sealing(&mut self, open: Option<u64>) -> bool {
         let boot = lock(&self.shared.boot).clone();
         // Downsampling rewrites a day file, so nothing may be added to one meanwhile.
         // Undated segments of this boot wait for a trusted clock.
         let dated = self.shared.clock.is_trusted();
-        if self.maintenance.downsampling.is_some() || self.shared.clock.mono_us() < self.maintenance.not_before_us {
+        if self.downsampling.is_some() || self.shared.clock.mono_us() < self.not_before_us {
             return false;
         }
         let next = {
             let catalog = lock(&self.shared.catalog);
             let closed = |(first, place): (&u64, &SegmentLocation)| Some((*first, place.raw.clone()?));
-            let waits = |first: u64| first >= boot.first_seq || self.maintenance.waiting.contains(&first);
-            let ripe = |(first, _): &(u64, PathBuf)| Some(*first) != current && (dated || !waits(*first));
+            let waits = |first: u64| first >= boot.first_seq || self.waiting.contains(&first);
+            let ripe = |(first, _): &(u64, PathBuf)| Some(*first) != open && (dated || !waits(*first));
             catalog.iter().filter_map(closed).find(ripe)
         };
         let Some((first_seq, path)) = next else { return false };
-        let is_leftover = self.maintenance.leftovers.contains(&first_seq);
-        let is_final = self.maintenance.failures.get(&first_seq).is_some_and(|n| *n >= SEAL_TRIES);
+        let is_leftover = self.leftovers.contains(&first_seq);
+        let is_final = self.failures.get(&first_seq).is_some_and(|n| *n >= SEAL_TRIES);
         let offsets = lock(&self.shared.offsets).clone();
         if !dated && is_of_boot(&path, &boot.id, &offsets) {
             // The clock may become trusted during this boot.
-            self.maintenance.waiting.insert(first_seq);
+            self.waiting.insert(first_seq);
             return true;
         }
         match Sealing::begin(&self.shared.dir, &path, first_seq, (is_leftover, is_final), &offsets) {
-            Ok(sealing) => self.maintenance.sealing = Some(sealing),
+            Ok(sealing) => self.sealing = Some(sealing),
             Err(e) => self.sealing_failed(&e, first_seq, &path),
         }
         true
     }
 
     fn downsample_step(&mut self) -> bool {
-        let Some(thinning) = &mut self.maintenance.downsampling else { return false };
+        let Some(thinning) = &mut self.downsampling else { return false };
         match thinning.step() {
             Ok(false) => {}
             Ok(true) => {
@@ -270,13 +266,13 @@ impl WriterState {
                     tracing::error!(%file, readings, "not all of a thinned day can be read: it stays beside as .damaged");
                 }
                 tracing::warn!(file = %thinning.path.display(), "journal is 85 % full: a day of telemetry was thinned");
-                self.maintenance.downsampling = None;
-                self.maintenance.next_limits_us = 0;
+                self.downsampling = None;
+                self.next_limits_us = 0;
             }
             Err(e) => {
                 tracing::error!(error = %e, "a journal file could not be thinned: the next one is tried");
-                self.maintenance.not_downsampled.insert(thinning.path.clone());
-                self.maintenance.downsampling = None;
+                self.not_downsampled.insert(thinning.path.clone());
+                self.downsampling = None;
             }
         }
         true
@@ -298,22 +294,22 @@ impl WriterState {
         }
         self.free_disk_space();
         self.shared.health.bytes.store(bytes, Ordering::Relaxed);
-        let is_calm = self.maintenance.downsampling.is_none() && self.maintenance.sealing.is_none();
+        let is_calm = self.downsampling.is_none() && self.sealing.is_none();
         if bytes > max / 100 * 85 && is_calm {
             let today = self.today();
             let old =
                 self.day_files(Retention::Telemetry).into_iter().filter(|p| !p.to_string_lossy().contains(&today));
-            let failed = &self.maintenance.not_downsampled;
+            let failed = &self.not_downsampled;
             let mut candidates = old.filter(|path| !failed.contains(path));
             let next = candidates.find_map(|path| Downsampling::begin(&path).ok().flatten());
             drop(candidates);
-            self.maintenance.downsampling = next;
+            self.downsampling = next;
         }
     }
 
     /// Deletes old days of telemetry, never today's, while the disk is short of free space.
     fn free_disk_space(&mut self) {
-        let is_full = std::mem::take(&mut self.maintenance.is_disk_full);
+        let is_full = std::mem::take(&mut self.is_disk_full);
         let keep = self.shared.settings.keep_free_mb * 1_000_000;
         let is_short = || is_full || free_bytes(&self.shared.dir).is_some_and(|free| free < keep);
         let today = self.today();
@@ -342,7 +338,7 @@ impl WriterState {
     /// Deletes day files that exceed the retention of their class.
     fn delete_expired(&mut self) {
         let now = self.shared.clock.now();
-        if !self.maintenance.clock_stability.is_stable(now) {
+        if !self.clock_stability.is_stable(now) {
             return;
         }
         for class in Retention::ALL {
@@ -365,12 +361,12 @@ impl WriterState {
     /// or downsampled are left out.
     fn day_files(&self, class: Retention) -> Vec<PathBuf> {
         let suffix = format!("-{}.db", class.word());
-        let all = files(&self.shared.dir, "day-");
+        let all = files::list(&self.shared.dir, "day-");
         let of_class = all.iter().filter(|p| p.to_string_lossy().ends_with(&suffix)).filter_map(|p| day_of_file(p));
         let days = retention::deletion_order(of_class.collect(), self.shared.clock.now(), sealed::day_of);
         let mut out: Vec<PathBuf> = days.iter().map(|day| sealed::path_of(&self.shared.dir, day, class)).collect();
-        out.retain(|p| self.maintenance.downsampling.as_ref().is_none_or(|t| t.path != *p));
-        out.retain(|p| self.maintenance.sealing.as_ref().is_none_or(|s| !s.is_writing(p)));
+        out.retain(|p| self.downsampling.as_ref().is_none_or(|t| t.path != *p));
+        out.retain(|p| self.sealing.as_ref().is_none_or(|s| !s.is_writing(p)));
         out
     }
 
@@ -387,7 +383,7 @@ impl WriterState {
         }
         // The mirror first: a mirror without its day file would be restored as a lost day at the next start.
         mirror::remove(path);
-        seal::remove_db(path);
+        files::remove_db(path);
         let mut catalog = lock(&self.shared.catalog);
         for place in catalog.values_mut() {
             place.sealed.retain(|p| p != path);

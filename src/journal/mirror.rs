@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::journal::recover::files;
-use crate::journal::seal::{quarantine, remove_db};
+use crate::journal::files;
+use crate::journal::files::{quarantine, remove_db};
 use crate::journal::sealed::DayFile;
 use crate::journal::segment::{JournalError, corrupt, io_at};
 
@@ -25,7 +25,7 @@ fn original_of(path: &Path) -> Option<PathBuf> {
 
 /// Paths of day files that are missing while their mirror exists.
 pub fn orphans(dir: &Path) -> Vec<PathBuf> {
-    files(dir, "mirror-").iter().filter_map(|mirror| original_of(mirror)).filter(|day| !day.exists()).collect()
+    files::list(dir, "mirror-").iter().filter_map(|mirror| original_of(mirror)).filter(|day| !day.exists()).collect()
 }
 
 /// Opens a day file, or its mirror if the day file is unreadable.

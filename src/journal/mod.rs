@@ -50,9 +50,11 @@ pub mod column;
 pub mod copy;
 pub mod cursor;
 pub mod damage;
+pub mod device_hour;
 pub mod downsample;
 pub mod error;
 pub mod fetch;
+pub mod files;
 pub mod history;
 pub mod maintenance;
 pub mod mirror;
@@ -248,6 +250,12 @@ fn lock_directory(dir: &Path) -> Result<std::fs::File, JournalError> {
 }
 
 impl JournalShared {
+    /// All cursors, clamped to what is committed.
+    fn committed_cursors(&self, committed: u64) -> BTreeMap<String, Position> {
+        let clamp = |(name, p): (&String, &Position)| (name.clone(), p.clamped(committed));
+        lock(&self.cursors).iter().map(clamp).collect()
+    }
+
     /// Counts a damaged file once per run.
     fn count_damaged(&self, path: &Path) {
         if lock(&self.counted_damage).insert(path.to_path_buf()) {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::journal::cursor::Position;
 use crate::journal::damage::Damage;
+use crate::journal::files;
 use crate::journal::mirror;
 use crate::journal::sealed::DayFile;
 use crate::journal::segment::{Boot, JournalError, Offsets, SegmentReader, corrupt, io_at};
-use crate::journal::{Catalog, SegmentLocation, seal};
+use crate::journal::{Catalog, SegmentLocation};
 use crate::model::time::UnixMillis;
 
 #[derive(Debug, Default)]
@@ -32,18 +33,6 @@ pub const RESTORED: &str = "restored";
 /// Numbers skipped if a damaged file may have held the reservation or a backup was restored: more than a large site gives in a year.
 const JUMP: u64 = 1 << 36;
 
-/// The `.db` files whose names begin with `prefix`, sorted by name.
-pub fn files(dir: &Path, prefix: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
-    let ours = |p: &PathBuf| {
-        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        name.starts_with(prefix) && p.extension().is_some_and(|e| e == "db")
-    };
-    let mut out: Vec<PathBuf> = entries.filter(ours).collect();
-    out.sort();
-    out
-}
-
 /// The first number of a raw file, from its name.
 fn first_seq_of(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.strip_prefix("raw-")?.parse().ok()
@@ -65,7 +54,7 @@ pub fn recover(dir: &Path) -> Result<Recovered, JournalError> {
 pub fn inspect(dir: &Path, repair: bool) -> Result<Recovered, JournalError> {
     let mut found = Recovered::default();
     let (mut last_known, mut newer) = (0u64, Vec::new());
-    for path in files(dir, "day-").into_iter().chain(mirror::orphans(dir)) {
+    for path in files::list(dir, "day-").into_iter().chain(mirror::orphans(dir)) {
         match inspect_day_file(&path, repair, &mut found) {
             Ok(last) => last_known = last_known.max(last),
             Err(JournalError::Unfinished { .. }) => remove(&path, repair),
@@ -75,7 +64,7 @@ pub fn inspect(dir: &Path, repair: bool) -> Result<Recovered, JournalError> {
         }
     }
     let (mut reserved, mut is_raw_lost, mut newest) = (0u64, false, None::<u64>);
-    for path in files(dir, "raw-") {
+    for path in files::list(dir, "raw-") {
         let Some(first) = first_seq_of(&path) else { continue };
         match inspect_raw_file(&path, repair, &mut found) {
             Ok((last, reserves, wall)) => {
@@ -191,7 +180,7 @@ fn merge_cursors(found: &mut Recovered, cursors: BTreeMap<String, Position>) {
 /// Removes a file without rows, unless the journal is read-only.
 fn remove(path: &Path, repair: bool) {
     if repair {
-        seal::remove_db(path);
+        files::remove_db(path);
     }
 }
 
@@ -199,7 +188,7 @@ fn quarantine(path: &Path, why: &JournalError, repair: bool, found: &mut Recover
     found.damaged += 1;
     if repair {
         tracing::error!(file = %path.display(), %why, "journal file cannot be read: set aside as .damaged");
-        seal::quarantine(path);
+        files::quarantine(path);
     } else {
         found.unreadable_files.push(Damage::file(path, "", why.to_string()));
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::journal::aggregate::AGGREGATE_FROM;
 use crate::journal::cursor::Position;
+use crate::journal::files;
 use crate::journal::mirror;
-use crate::journal::recover::files;
 use crate::journal::sealed::{self, DayFile, Rows, Slice};
 use crate::journal::segment::{JournalError, Offsets, SegmentReader};
 use crate::model::point::Retention;
@@ -50,7 +50,8 @@ impl Sealing {
         let mut reader = SegmentReader::open(path, offsets)?;
         let todo: Vec<(i64, Vec<i64>)> = reader.seqs_by_stream()?.into_iter().collect();
         let last_seq = reader.bounds()?.map_or(first_seq, |(_, last)| last);
-        let day_files = if is_leftover { [files(dir, "day-"), files(dir, "mirror-")].concat() } else { Vec::new() };
+        let day_files =
+            if is_leftover { [files::list(dir, "day-"), files::list(dir, "mirror-")].concat() } else { Vec::new() };
         for file in day_files {
             let read = DayFile::open(&file)?;
             if !read.slices("seg = ?1", &[first_seq.cast_signed()])?.is_empty() {
@@ -256,20 +257,4 @@ fn columns(
         }
     }
     Ok(out)
-}
-
-/// Removes a database file and SQLite's files beside it.
-pub fn remove_db(path: &Path) {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let _may_not_exist = std::fs::remove_file(format!("{}{suffix}", path.display()));
-    }
-}
-
-/// Renames a damaged file, and SQLite's files beside it, to `.damaged`.
-pub fn quarantine(path: &Path) {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let from = format!("{}{suffix}", path.display());
-        let to = format!("{}.damaged{suffix}", path.display());
-        let _may_not_exist = std::fs::rename(from, to);
-    }
 }

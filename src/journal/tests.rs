@@ -199,7 +199,7 @@ fn every_page_overwritten_in_turn_is_found_or_harmless() {
         (0..n).for_each(|i| drop(journal.append(reading(&s, i))));
         writer.stop();
     }
-    let raw = recover::files(&dir.0, "raw-").remove(0);
+    let raw = files::list(&dir.0, "raw-").remove(0);
     let good = std::fs::read(&raw).unwrap();
     for page in 0..good.len() / 4096 {
         let mut bad = good.clone();
@@ -372,7 +372,7 @@ fn at_the_limit_telemetry_is_thinned_and_dropped_and_registers_stay() {
     }
     let before = {
         let (journal, _writer) = open(&dir);
-        wait("six days to be sealed", || recover::files(&dir.0, "raw-").len() == 1);
+        wait("six days to be sealed", || files::list(&dir.0, "raw-").len() == 1);
         let query = HistoryQuery { device: "a".into(), point: "level_m".into(), from_ms: DAY, to_ms: DAY + 86_400_000 };
         rows(&journal, &query)
     };

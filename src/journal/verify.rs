@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::damage::{self, Damage};
+use crate::journal::files;
 use crate::journal::mirror;
-use crate::journal::recover::files;
 use crate::journal::sealed::DayFile;
 use crate::journal::segment::{JournalError, Offsets, SegmentReader, io_at};
 use crate::journal::slice::Slice;
@@ -152,10 +152,10 @@ pub struct Verification {
 impl Verification {
     /// Lists the files to read. With `has_raw`, raw segments are included.
     pub fn begin(dir: &Path, repairs: bool, has_raw: bool) -> Self {
-        let mut todo = files(dir, "day-");
+        let mut todo = files::list(dir, "day-");
         todo.extend(mirror::orphans(dir));
         if has_raw {
-            todo.extend(files(dir, "raw-"));
+            todo.extend(files::list(dir, "raw-"));
         }
         todo.reverse();
         let report = VerifyReport { damage: damage::quarantined(dir), ..VerifyReport::default() };

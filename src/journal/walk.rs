@@ -252,7 +252,7 @@ impl Journal {
         let sealed = match lock(&self.shared.catalog).get(&first) {
             Some(place) if !place.sealed.is_empty() => place.sealed.clone(),
             // Another process seals: its day files are not in this catalog, so the directory is listed.
-            _ => crate::journal::recover::files(&self.shared.dir, "day-"),
+            _ => crate::journal::files::list(&self.shared.dir, "day-"),
         };
         for path in sealed.iter().filter(|p| may_hold(p, query.from_ms, query.to_ms)) {
             if !self.walk_day(path, query, mode, &|seg| seg == first, damage, each)? {

@@ -1,13 +1,11 @@
 //! The writer thread: commits the tail and begins a new segment each hour. Its work between commits is in `maintenance`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::journal::cursor::Position;
+use crate::journal::files;
 use crate::journal::maintenance::Maintenance;
-use crate::journal::seal;
 use crate::journal::segment::{Commit, JournalError, Segment};
 use crate::journal::tail::JournalEntry;
 use crate::journal::{JournalShared, SegmentLocation};
@@ -23,13 +21,13 @@ const REBUILD: Duration = Duration::from_secs(5);
 
 /// State of the writer thread.
 pub struct WriterState {
-    pub(super) shared: Arc<JournalShared>,
-    pub(super) segment: Option<Segment>,
+    shared: Arc<JournalShared>,
+    segment: Option<Segment>,
     hour: i64,
     reserved: u64,
-    pub(super) maintenance: Maintenance,
+    maintenance: Maintenance,
     next_sync_us: u64,
-    pub(super) failing: bool,
+    failing: bool,
 }
 
 impl WriterState {
@@ -38,7 +36,7 @@ impl WriterState {
         let leftovers =
             lock(&shared.catalog).iter().filter(|(_, p)| p.raw.is_some()).map(|(first, _)| *first).collect();
         let hour = hour_of(&shared);
-        let upkeep = Maintenance::new(leftovers);
+        let upkeep = Maintenance::new(Arc::clone(&shared), leftovers);
         let mut work =
             Self { shared, segment: None, hour, reserved: 0, maintenance: upkeep, next_sync_us: 0, failing: false };
         let (next_seq, committed) = {
@@ -106,7 +104,8 @@ impl WriterState {
                 self.hour = hour_of(&self.shared);
             }
             self.rotate();
-            self.run_maintenance();
+            let open = self.segment.as_ref().map(|segment| segment.first_seq);
+            self.maintenance.run(open, self.failing);
         }
     }
 
@@ -142,7 +141,7 @@ impl WriterState {
             let before = lock(&self.shared.tail).committed;
             self.segment = Some(self.new_segment(before)?);
         }
-        let cursors = self.cursors(committed);
+        let cursors = self.shared.committed_cursors(committed);
         let Some(segment) = &mut self.segment else { return Ok(()) };
         let shared = &self.shared;
         let boot = lock(&shared.boot).clone();
@@ -170,12 +169,6 @@ impl WriterState {
         let _was_put_right = last.compare_exchange(before, last_wall.0, Ordering::Relaxed, Ordering::Relaxed);
         shared.health.last_commit_ms.store(now_us / 1_000, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// All cursors, clamped to what is committed.
-    pub(super) fn cursors(&self, committed: u64) -> BTreeMap<String, Position> {
-        let clamp = |(name, p): (&String, &Position)| (name.clone(), p.clamped(committed));
-        lock(&self.shared.cursors).iter().map(clamp).collect()
     }
 
     /// Logs when commits begin to fail and when they succeed again; updates the health.
@@ -208,7 +201,7 @@ impl WriterState {
             lock(&self.shared.catalog).remove(&segment.first_seq);
             let path = segment.path.clone();
             drop(segment);
-            seal::quarantine(&path);
+            files::quarantine(&path);
             self.shared.health.damaged_files.fetch_add(1, Ordering::Relaxed);
         }
         if error.is_full() {
