@@ -67,7 +67,7 @@ use crate::http::files::NamedFile;
 use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;
 use crate::sink::SinkContext;
-use crate::sink::kinds::{ProbeResults, SinkFuture, SinkKind};
+use crate::sink::kind::{ProbeResults, SinkFuture, SinkKind};
 
 /// A dummy: `[[sink.dummy]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::reading::Stamp;
 use crate::model::time::{MonotonicMillis, Now, UnixMillis};
 

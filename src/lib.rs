@@ -37,6 +37,7 @@ pub mod engine;
 pub mod http;
 pub mod journal;
 pub mod link;
+pub mod lock;
 pub mod model;
 pub mod oncall;
 pub mod plan;

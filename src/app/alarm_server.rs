@@ -9,7 +9,7 @@ use crate::model::command::{AlarmAction, Command, Operation, PageReply, Reply};
 use crate::model::failure::{FailureKind, Refusal};
 use crate::model::room::Input;
 use crate::model::text::{KEY, REMARK, one_line};
-use crate::sink::mqtt::commands::{CommandHandler, CommandRequest};
+use crate::sink::command::{CommandHandler, CommandRequest};
 use crate::web::server::{CommandFuture, PageForm, ServerView};
 
 const HOUR_MS: u64 = 3_600_000;

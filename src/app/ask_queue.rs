@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use tokio::sync::mpsc;
 
 use crate::clock::LogLimit;
+use crate::lock::lock;
 use crate::model::history::{Answer, Ask, NoAnswer};
-use crate::model::lock::lock;
 
 /// Questions that wait at most; one beyond that gets the answer that there is none, which is never a proof.
 const QUEUE: usize = 256;

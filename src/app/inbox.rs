@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 use crate::journal::tail::JournalEntry;
-use crate::model::lock::lock;
+use crate::lock::lock;
 
 /// Readings on their way to the engine.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::app::self_metrics::Usage;
 use crate::app::shared::Shared;
 use crate::app::status::{Status, status};
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::poll::health::ROUND_TRIP_BOUNDS_US;
 use crate::web::HealthPage;
 

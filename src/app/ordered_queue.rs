@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use tokio::sync::mpsc;
 
-use crate::model::lock::lock;
+use crate::lock::lock;
 
 /// An entry that can be merged with a later one.
 pub trait Merge {

@@ -8,10 +8,10 @@ use crate::app::{App, alarm_server, device_tags, pages, reply_ways, step, take_i
 use crate::channel;
 use crate::config::Configuration;
 use crate::http::files::{LoadedFiles, NamedFile};
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::room::Input;
+use crate::sink::command::CommandContext;
 use crate::sink::dead_letters::DeadLetters;
-use crate::sink::mqtt::commands::CommandContext;
 use crate::sink::resend::Resend;
 use crate::sink::{self, SinkHealth};
 

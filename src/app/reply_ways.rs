@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::kinds::ChannelSettings;
 use crate::clock::LogLimit;
-use crate::model::lock::lock;
+use crate::lock::lock;
 
 /// A way for answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

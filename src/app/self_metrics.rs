@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::shared::Shared;
 use crate::clock::{self, Clock};
 use crate::journal::Journal;
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::point::{Encoding, GATEWAY_POINTS, PointKind, PointMeta, Retention};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::reply_ways::ReplyReceiver;
 use crate::app::shared::{BusHandle, Shared, SinkHandle};
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::time::MonotonicMillis;
 use crate::sink::SinkHealth;
 

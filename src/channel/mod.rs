@@ -25,7 +25,7 @@ use crate::channel::error::ChannelError;
 use crate::http;
 use crate::http::error::HttpError;
 use crate::http::files::{LoadedFiles, NamedFile};
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::notification::{DeliveryOutcome, Notification, RateLimit};
 use crate::model::settings::SettingsProblem;
 use crate::model::time::UnixMillis;

@@ -12,14 +12,14 @@ use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
 use crate::http::files::LoadedFiles;
+use crate::lock::lock;
 use crate::model::failure::Refusal;
-use crate::model::lock::lock;
 use crate::model::problem::{Problem, Severity};
 use crate::model::time::UnixMillis;
 use crate::oncall::ahead::upcoming_problems;
 use crate::scan;
 use crate::sink;
-use crate::sink::mqtt::commands::CommandContext;
+use crate::sink::command::CommandContext;
 
 /// Options of `check`: what is printed beside the problems.
 #[derive(Debug, clap::Args)]

@@ -10,7 +10,7 @@ use axum::routing::post;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::output;
-use crate::model::lock::lock;
+use crate::lock::lock;
 
 /// Notifications in the live table.
 const SHOWN: usize = 6;

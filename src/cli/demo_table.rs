@@ -8,7 +8,7 @@ use crate::app::control_handlers;
 use crate::app::shared::Shared;
 use crate::cli::output;
 use crate::config;
-use crate::model::lock::lock;
+use crate::lock::lock;
 
 /// Points of the live table, by preference: of each device the first four that it has.
 const SHOWN: [&str; 15] = [

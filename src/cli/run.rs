@@ -11,8 +11,8 @@ use crate::app::error::AppError;
 use crate::app::{App, Paths, last_good};
 use crate::cli::{Args, CommandFailure, CommandOutcome, output, runtime};
 use crate::config::{self, Configuration};
+use crate::lock::lock;
 use crate::model::actor::Actor;
-use crate::model::lock::lock;
 use crate::model::problem::{Problem, Severity};
 
 /// Runs until a signal or a fatal error.

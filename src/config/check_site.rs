@@ -84,8 +84,15 @@ pub fn check_sinks(files: &Files<'_>, problems: &mut Problems) -> Vec<sink::kind
             let what = format!("there is a sink `{}` already", settings.name());
             problems.error(at.location(&["name"]), what, "names are unique");
         }
-        if let Some((key, what, hint)) = files.sink.iter().find_map(|(other, _)| settings.conflict(other)) {
-            problems.error(at.location(&[key]), what, hint);
+        if let Some(own) = settings.exclusive() {
+            let has_it = |other: &&crate::sink::kinds::SinkSettings| {
+                other.exclusive().is_some_and(|its| its.identity == own.identity)
+            };
+            let others = files.sink.iter().map(|(other, _)| other).filter(|other| other.name() != settings.name());
+            if let Some(other) = others.into_iter().find(has_it) {
+                let what = format!("the sink `{}` has {}", other.name(), own.what);
+                problems.error(at.location(&[own.key]), what, own.hint);
+            }
         }
         out.push(settings.clone());
     }

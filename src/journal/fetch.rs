@@ -12,7 +12,7 @@ use crate::journal::sealed::{self, DayFile};
 use crate::journal::segment::{JournalError, SegmentReader};
 use crate::journal::tail::JournalEntry;
 use crate::journal::{Journal, SegmentLocation, mirror};
-use crate::model::lock::lock;
+use crate::lock::lock;
 
 /// A reading handed to a reader, with the position to acknowledge for it.
 #[derive(Clone, Debug, PartialEq)]

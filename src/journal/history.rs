@@ -10,7 +10,7 @@ use crate::journal::query::HistoryQuery;
 use crate::journal::sealed::{DayFile, QUARTER_MS};
 use crate::journal::segment::{JournalError, Offsets, SegmentReader};
 use crate::journal::walk::{VisitMode, Visited, may_hold, point_index};
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::reading::Sample;
 use crate::model::stream::Stream;
 use crate::model::value::Numeric;

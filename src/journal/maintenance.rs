@@ -14,7 +14,7 @@ use crate::journal::seal::Sealing;
 use crate::journal::segment::{Boot, JournalError, Offsets, SegmentReader};
 use crate::journal::verify::{Verification, VerifyReport};
 use crate::journal::{JournalShared, SegmentLocation, sealed};
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::point::Retention;
 
 /// Interval between checks of size, age and free space.

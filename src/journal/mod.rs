@@ -92,7 +92,7 @@ use crate::clock::Clock;
 use crate::journal::cursor::Position;
 use crate::journal::segment::{Boot, JournalError, Offsets, io_at};
 use crate::journal::tail::{JournalEntry, Tail};
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::point::Retention;
 use crate::model::reading::Reading;
 use crate::model::time::UnixMillis;

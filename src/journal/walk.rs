@@ -12,7 +12,7 @@ use crate::journal::sealed::{self, DayFile};
 use crate::journal::segment::{JournalError, SegmentReader};
 use crate::journal::slice::Slice;
 use crate::journal::{Journal, SegmentLocation, mirror};
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::quality::Cause;
 use crate::model::reading::{Reading, Sample};
 use crate::model::stream::Stream;

@@ -9,7 +9,7 @@ use crate::journal::maintenance::Maintenance;
 use crate::journal::segment::{Commit, JournalError, Segment};
 use crate::journal::tail::JournalEntry;
 use crate::journal::{JournalShared, SegmentLocation};
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::time::UnixMillis;
 
 /// Numbers reserved on disk beyond the next one; renewed when fewer than half of them are left.

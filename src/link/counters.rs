@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::link::frame::Field;
 use crate::link::guard::GuardState;
-use crate::model::lock::lock;
+use crate::lock::lock;
 
 macro_rules! counters {
     ($( $name:ident $says:literal; )*) => {

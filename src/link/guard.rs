@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::link::connect::BoxedByteStream;
 use crate::link::frame::{self, Expect, Field, Lenient, Rejection, Rtu, Tcp};
 use crate::link::ids::TransactionIds;
-use crate::model::lock::lock;
+use crate::lock::lock;
 
 /// How frames are delimited and checked on this transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

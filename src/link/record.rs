@@ -12,8 +12,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::clock::Clock;
+use crate::lock::lock;
 use crate::model::frames::{Frame, HEAD};
-use crate::model::lock::lock;
 
 /// A file that several links write to.
 #[derive(Clone, Debug)]

@@ -16,7 +16,6 @@ pub mod frames;
 pub mod history;
 pub mod latest;
 pub mod line;
-pub mod lock;
 pub mod notification;
 pub mod page;
 pub mod point;

@@ -12,7 +12,7 @@ use crate::clock::{Clock, FaultLog, LogLimit};
 use crate::link::Link;
 use crate::link::connect::Dialer;
 use crate::link::error::LinkError;
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::quality::Cause;
 use crate::model::reading::Reading;
 use crate::poll::cycle::CycleOutcome;

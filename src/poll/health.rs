@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::link::Counters;
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::quality::Cause;
 use crate::model::time::{MonotonicMillis, UnixMillis};
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::lock::lock;
 use crate::model::frames::{Frame, HEAD};
-use crate::model::lock::lock;
 use crate::simulate::error::SimulateError;
 
 /// Answer frames to one request, each with its delay after the request.

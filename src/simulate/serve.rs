@@ -15,7 +15,7 @@ use tokio_serial::{SerialPort as _, SerialStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::registers::{RegisterRange, RegisterType};
 use crate::profile::Profile;
 use crate::simulate::Scenario;

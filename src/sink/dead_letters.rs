@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::model::time::UnixMillis;
 use crate::store::small_file;
 

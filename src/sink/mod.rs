@@ -4,9 +4,11 @@
 //! The cursor passes a reading only when it was acknowledged (with QoS 0: sent), filtered out, or rejected for good. After a reconnect or a
 //! crash readings may be delivered again.
 
+pub mod command;
 pub mod dead_letters;
 pub mod error;
 pub mod influx;
+pub mod kind;
 pub mod kinds;
 pub mod mqtt;
 pub mod refusals;
@@ -23,7 +25,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::sink::dead_letters::DeadLetters;
 use crate::sink::resend::Resend;
 

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::model::lock::lock;
+use crate::lock::lock;
 
 #[cfg(panic = "abort")]
 compile_error!("a task that panics is rebuilt here; with panic = \"abort\" the whole process would end");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::LogLimit;
-use crate::model::lock::lock;
+use crate::lock::lock;
 
 /// Connections at a time per IPv4 address or IPv6 /64 network.
 const ADDRESS_MAX: usize = 8;

@@ -8,6 +8,7 @@ mod allowance;
 pub mod answer;
 #[cfg(feature = "influxdb2")]
 pub mod by_crate;
+mod kind;
 pub mod line;
 pub mod progress;
 mod resend_job;
@@ -37,7 +38,7 @@ use crate::sink::influx::retention_probe::RetentionProbe;
 use crate::sink::influx::send::{BodyTransfer, SendOutcome};
 use crate::sink::influx::settings::InfluxSettings;
 use crate::sink::influx::transport::StoreClient;
-use crate::sink::kinds::SinkKind as _;
+use crate::sink::kind::SinkKind as _;
 use crate::sink::refusals::Refusals;
 use crate::sink::report::Filter;
 use crate::sink::{SinkContext, SinkHealth};

@@ -3,22 +3,20 @@
 //! Topics: `…/command/acknowledge` and `…/command/arrive`. Payload: `{"alarm": "rule.device", "by": "wang", "note": "…"}`, or
 //! `{"token": "…"}` of a page. The response topic (MQTT 5) gets `{"ok": true}` or `{"error": "…"}`.
 
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::LogLimit;
-use crate::http::files::LoadedFiles;
 use crate::model::failure::Refusal;
 use crate::model::text::{REMARK, one_line};
 use crate::sink::SinkHealth;
+use crate::sink::command::{CommandContext, CommandHandler, CommandRequest};
 use crate::sink::error::SinkError;
-use crate::sink::mqtt::client::{Connection, Disconnect, DisconnectKind, MqttEvent, MqttMessage, ReceivedMessage};
+use crate::sink::mqtt::client::Connection;
+use crate::sink::mqtt::event::{Disconnect, DisconnectKind, MqttEvent, MqttMessage, ReceivedMessage};
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
 use crate::sink::mqtt::reconnect::{Backoff, ConnectionSummary};
 use crate::sink::mqtt::settings::MqttSettings;
@@ -26,47 +24,7 @@ use crate::sink::mqtt::settings::MqttSettings;
 /// Maximum payload of a command, bytes.
 const PAYLOAD_MAX: usize = 4_096;
 
-/// A command as it comes from the broker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CommandRequest {
-    /// Whether it says that somebody is there; else it acknowledges.
-    #[serde(skip)]
-    pub is_arrival: bool,
-    /// The alarm's key, `rule.device`.
-    pub alarm: String,
-    /// The name that the sender gives; it is not verified.
-    #[serde(rename = "by")]
-    pub actor: String,
-    /// Reason or remark, for the event log.
-    pub note: String,
-    /// The token of a page, instead of all that.
-    pub token: String,
-}
-
-/// Executes a command; the error is the reason why it was not executed.
-pub type CommandHandler =
-    Arc<dyn Fn(CommandRequest) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>> + Send + Sync>;
-
 static LOG: LogLimit = LogLimit::new();
-
-/// Called with whether commands can be received, or why not.
-pub type ListeningHandler = Arc<dyn Fn(Result<(), SinkError>) + Send + Sync>;
-
-/// What listening to commands needs.
-#[derive(Clone)]
-pub struct CommandContext {
-    pub site: String,
-    pub handler: CommandHandler,
-    /// Called whenever the subscription is made or lost.
-    pub on_listening: ListeningHandler,
-    /// Health of the sink's own connection, which has precedence: a broker may limit the number of connections.
-    pub outbox_health: Arc<SinkHealth>,
-    /// What was read of the files that the settings name.
-    pub files: LoadedFiles,
-    /// Another client id than that of the running gateway, for a trial beside it.
-    pub client_id: Option<String>,
-}
 
 /// How long the sink's own connection may be down before this one is closed to make room for it.
 const ROOM_AFTER: Duration = Duration::from_secs(3);

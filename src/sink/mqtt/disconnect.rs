@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::http;
-use crate::sink::mqtt::client::{Disconnect, DisconnectKind};
+use crate::sink::mqtt::event::{Disconnect, DisconnectKind};
 
 /// Classifies an error of an MQTT 3.1.1 connection.
 pub fn classify_v4(error: &rumqttc::ConnectionError) -> Disconnect {

@@ -1,7 +1,7 @@
 //! Chooses what to offer to a broker at connect: MQTT version, quality of service, retained messages. If the broker does not accept it,
 //! less is offered. Pure.
 
-use crate::sink::mqtt::client::{BrokerCapabilities, DisconnectKind};
+use crate::sink::mqtt::event::{BrokerCapabilities, DisconnectKind};
 use crate::sink::mqtt::settings::{MqttSettings, Version};
 
 /// Connections closed without a reason after which less is offered.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::journal::fetch::{Cursor, JournalItem};
-use crate::sink::mqtt::client::{Connection, MqttMessage};
+use crate::sink::mqtt::client::Connection;
+use crate::sink::mqtt::event::MqttMessage;
 use crate::sink::mqtt::payload::{self, ReadingTime};
 use crate::sink::mqtt::rejection::{PendingRejection, RejectionCause};
 use crate::sink::mqtt::window::PayloadRef;

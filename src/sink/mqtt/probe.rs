@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::http::files::LoadedFiles;
 use crate::sink::error::SinkError;
-use crate::sink::kinds::SinkKind as _;
-use crate::sink::mqtt::client::{Connection, DisconnectKind, MqttEvent, MqttMessage};
+use crate::sink::kind::SinkKind as _;
+use crate::sink::mqtt::client::Connection;
+use crate::sink::mqtt::event::{DisconnectKind, MqttEvent, MqttMessage};
 use crate::sink::mqtt::negotiation::{Accepted, Offers};
 use crate::sink::mqtt::settings::MqttSettings;
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::sink::SinkHealth;
 use crate::sink::dead_letters::DeadLetter;
-use crate::sink::mqtt::client::Refused;
+use crate::sink::mqtt::event::Refused;
 use crate::sink::mqtt::window::{PayloadRef, Pending};
 use crate::sink::mqtt::{LOG, MqttSink, Outgoing};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::clock::LogLimit;
-use crate::model::lock::lock;
+use crate::lock::lock;
 use crate::store::small_file;
 
 static LOG: LogLimit = LogLimit::new();

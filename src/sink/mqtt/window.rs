@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::journal::cursor::Position;
 use crate::journal::tail::JournalEntry;
-use crate::sink::mqtt::client::MqttMessage;
+use crate::sink::mqtt::event::MqttMessage;
 
 /// What a message in the window stands for.
 #[derive(Clone, Debug)]
