@@ -1,6 +1,6 @@
 //! The house: which room may import which, and what rules may not touch. The table is `docs/ARCHITECTURE.md`'s, as a test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Room, ring, what it may import.
@@ -205,6 +205,57 @@ fn nothing_is_left_unfinished_and_no_file_is_too_long() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Files below `src` that a file names by their path, as `crate::room::file`.
+fn named_files(text: &str, files: &BTreeMap<String, PathBuf>) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code: String =
+        shipped.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
+    for after in code.split("crate::").skip(1) {
+        let path: String = after.chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect();
+        let parts: Vec<&str> = path.trim_end_matches(':').split("::").collect();
+        let longest = (1..=parts.len()).rev().map(|n| parts[..n].join("/")).find(|name| files.contains_key(name));
+        if let Some(name) = longest {
+            out.insert(name);
+        } else if let Some((_, list)) = after.split_once('{').filter(|(head, _)| *head == path) {
+            let items = list.split('}').next().unwrap_or_default().split(',');
+            let full = items.map(|item| format!("{}{}", path.replace("::", "/"), item.trim().replace("::", "/")));
+            out.extend(full.filter_map(|name| files.keys().rfind(|file| name.starts_with(*file)).cloned()));
+        }
+    }
+    out
+}
+
+#[test]
+fn files_of_a_room_know_each_other_in_one_direction() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let name_of =
+        |path: &Path| path.strip_prefix(&src).unwrap().with_extension("").to_string_lossy().replace("/mod", "");
+    // The head of a folder imports its files and is imported by them. Where it holds a list of kinds, kinds must not know it.
+    let is_head = |(path, text): &(PathBuf, String)| path.ends_with("mod.rs") && !text.contains("macro_rules!");
+    let all = sources().into_iter().filter(|file| !is_head(file));
+    let texts: BTreeMap<String, (PathBuf, String)> = all.map(|(path, text)| (name_of(&path), (path, text))).collect();
+    let files = texts.iter().map(|(name, (path, _))| (name.clone(), path.clone())).collect();
+    let mut knows: BTreeMap<String, BTreeSet<String>> =
+        texts.iter().map(|(name, (_, text))| (name.clone(), named_files(text, &files))).collect();
+    assert!(knows["app/step"].contains("app/outbox") && knows["alarm/condition/level"].contains("alarm/resolve"));
+    for (name, known) in &mut knows {
+        known.remove(name);
+    }
+    // Whatever knows no other or is known to no other is in no circle: it is taken away until only circles are left.
+    loop {
+        let known: BTreeSet<String> = knows.values().flatten().cloned().collect();
+        let is_free = |(name, knows): &(&String, &BTreeSet<String>)| knows.is_empty() || !known.contains(*name);
+        let free: Vec<String> = knows.iter().filter(is_free).map(|(name, _)| name.clone()).collect();
+        if free.is_empty() {
+            break;
+        }
+        knows.retain(|name, _| !free.contains(name));
+        knows.values_mut().for_each(|known| known.retain(|name| !free.contains(name)));
+    }
+    assert!(knows.is_empty(), "files that know each other in a circle: {knows:#?}");
 }
 
 #[test]
