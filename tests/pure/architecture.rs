@@ -240,6 +240,11 @@ fn files_of_a_room_know_each_other_in_one_direction() {
     let files = texts.iter().map(|(name, (path, _))| (name.clone(), path.clone())).collect();
     let mut knows: BTreeMap<String, BTreeSet<String>> =
         texts.iter().map(|(name, (_, text))| (name.clone(), named_files(text, &files))).collect();
+    for (name, (_, text)) in &texts {
+        let modules = text.lines().filter_map(|l| l.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+        let files = modules.map(|module| format!("{name}/{module}")).filter(|file| texts.contains_key(file));
+        knows.get_mut(name).unwrap().extend(files);
+    }
     assert!(knows["app/step"].contains("app/outbox") && knows["alarm/condition/level"].contains("alarm/resolve"));
     for (name, known) in &mut knows {
         known.remove(name);
