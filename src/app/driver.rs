@@ -1,6 +1,6 @@
 //! The engine's driver loop: the only place where rules meet a clock. Sleeps until the next reading or the engine's next wake-up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::alarm::changes;
 use crate::app::shared::Shared;
 use crate::app::{engine_plan, self_metrics, step};
+use crate::clock::{Clock, Timings};
 use crate::config::Configuration;
-use crate::engine::Persisted;
+use crate::engine::{Engine, Persisted, ROOMS};
 use crate::lock::lock;
 use crate::model::actor::Actor;
 use crate::model::effects::Keep;
@@ -111,6 +112,20 @@ pub fn reconfigure(
     engine.unreadable().iter().for_each(|line| tracing::error!("{line}"));
     shared.rules.inbox.notify();
     report
+}
+
+/// Makes the engine's steps count how long each room takes.
+pub fn time_rooms(engine: &mut Engine, clock: &Clock) -> BTreeMap<&'static str, Timings> {
+    let timings: BTreeMap<&'static str, Timings> = ROOMS.iter().map(|room| (*room, Timings::of_work())).collect();
+    let (counted, clock, mut began_us) = (timings.clone(), clock.clone(), 0);
+    engine.observe_rooms(move |room| {
+        let now_us = clock.mono_us();
+        if let Some(timings) = room.and_then(|room| counted.get(room)) {
+            timings.observe_us(now_us.saturating_sub(began_us));
+        }
+        began_us = now_us;
+    });
+    timings
 }
 
 /// Steps the engine with every waiting reading, or once with the time alone.

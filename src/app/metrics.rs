@@ -1,12 +1,18 @@
 //! The health page: `/metrics` in the Prometheus text format, `/healthz`, `/readyz`.
 
-use std::fmt::Write as _;
+use std::fmt::{Error, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::app::self_metrics::Usage;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet, prometheus_text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::app::self_metrics::{self, Usage};
 use crate::app::shared::Shared;
-use crate::app::status::{Status, status};
+use crate::app::status::{LinkStatus, SinkStatus, Status, status};
 use crate::lock::lock;
 use crate::poll::health::ROUND_TRIP_BOUNDS_US;
 use crate::web::HealthPage;
@@ -16,9 +22,11 @@ const STUCK_MS: u64 = 120_000;
 
 /// The callbacks of the health page.
 pub fn view(shared: &Arc<Shared>) -> HealthPage {
-    let (a, b, c, d) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
+    let mut registry = Registry::with_prefix("plantroom");
+    registry.register_collector(Box::new(GatewayMetrics(Arc::clone(shared))));
+    let (b, c, d) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
     HealthPage {
-        metrics: Arc::new(move || metrics(&a)),
+        metrics: Arc::new(move || page(&registry)),
         alive: Arc::new(move || is_alive(&b)),
         warning: Arc::new(move || d.process.crash_loop_guard.remark()),
         ready: Arc::new(move || {
@@ -43,110 +51,147 @@ pub fn is_alive(shared: &Shared) -> bool {
         })
 }
 
-struct MetricsPage(String);
+/// `/metrics`: what is counted elsewhere, encoded at each request.
+struct GatewayMetrics(Arc<Shared>);
 
-impl MetricsPage {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        let _infallible = write!(self.0, "# HELP plantroom_{name} {help}\n# TYPE plantroom_{name} {kind}\n");
-    }
-
-    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        let _infallible = write!(self.0, "plantroom_{name}");
-        for (i, (key, text)) in labels.iter().enumerate() {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _infallible = write!(self.0, "{}{key}=\"{text}\"", if i == 0 { '{' } else { ',' });
-        }
-        let _infallible = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
-        self.head(name, kind, help);
-        self.line(name, &[], value);
+impl std::fmt::Debug for GatewayMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GatewayMetrics")
     }
 }
 
-fn metrics(shared: &Shared) -> String {
-    let s = status(shared);
-    let mut page = MetricsPage(String::with_capacity(16_384));
-    page.head("info", "gauge", "Version and site.");
-    page.line("info", &[("version", &s.version), ("site", &s.site)], 1);
-    page.one("uptime_seconds", "gauge", "Seconds since the start.", s.uptime_s);
+impl Collector for GatewayMetrics {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let shared = &*self.0;
+        let (s, mut page) = (status(shared), MetricsPage(encoder));
+        process(&mut page, shared, &s)?;
+        journal(&mut page, &s)?;
+        links(&mut page, &s)?;
+        round_trips(&mut page, shared)?;
+        sinks(&mut page, &s)?;
+        adapters(&mut page, shared)
+    }
+}
+
+fn page(registry: &Registry) -> String {
+    let mut out = String::with_capacity(16_384);
+    if prometheus_text::encode(&mut out, registry).is_err() {
+        let _infallible = write!(out, "# not all metrics could be written");
+    }
+    out
+}
+
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+struct MetricsPage<'a>(DescriptorEncoder<'a>);
+
+impl MetricsPage<'_> {
+    /// A gauge with a value for each set of labels.
+    fn gauges<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        all: impl IntoIterator<Item = (Labels<'l>, f64)>,
+    ) -> Result<(), Error> {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        all.into_iter().try_for_each(|(labels, value)| metric.encode_family(&labels)?.encode_gauge(&value))
+    }
+
+    /// A counter with a value for each set of labels; `_total` is added to the name.
+    fn counters<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        all: impl IntoIterator<Item = (Labels<'l>, u64)>,
+    ) -> Result<(), Error> {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        all.into_iter().try_for_each(|(labels, value)| {
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, f64>(&value, None)
+        })
+    }
+
+    fn histograms<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        all: impl IntoIterator<Item = (Labels<'l>, Histogram)>,
+    ) -> Result<(), Error> {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        all.into_iter().try_for_each(|(labels, histogram)| histogram.encode(metric.encode_family(&labels)?))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
+        self.gauges(name, help, [(Vec::new(), value as f64)])
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
+        self.counters(name, help, [(Vec::new(), value)])
+    }
+}
+
+fn process(page: &mut MetricsPage<'_>, shared: &Shared, s: &Status) -> Result<(), Error> {
+    let version: Labels<'_> = vec![("version", &s.version), ("site", &s.site)];
+    page.gauges("info", "Version and site.", [(version, 1.0)])?;
+    page.gauge("uptime_seconds", "Seconds since the start.", s.uptime_s)?;
     let usage = Usage::now();
-    page.one("resident_bytes", "gauge", "Resident memory.", usage.resident);
-    page.one("cpu_milliseconds_total", "counter", "CPU time, user and system.", usage.cpu_ms());
-    page.one("written_bytes_total", "counter", "Bytes that went to block devices.", usage.written);
-    page.one(
+    page.gauge("resident_bytes", "Resident memory.", usage.resident)?;
+    page.counter("cpu_milliseconds", "CPU time, user and system.", usage.cpu_ms())?;
+    page.counter("written_bytes", "Bytes that went to block devices.", usage.written)?;
+    page.gauge(
         "config_last_good",
-        "gauge",
         "1 while it runs on the last-good configuration.",
-        u8::from(s.last_good.is_some()),
-    );
-    page.one(
-        "rules_off",
-        "gauge",
-        "Rooms of rules that are switched off.",
-        crate::app::self_metrics::rules_off(shared),
-    );
-    page.one("clock_trusted", "gauge", "1 when the date is believed.", u8::from(s.clock.trusted));
-    page.one(
-        "readings_replaced_total",
-        "counter",
-        "Readings the engine did not see because a newer one came.",
-        shared.rules.inbox.replaced.load(Ordering::Relaxed),
-    );
-    journal(&mut page, &s);
-    links(&mut page, &s);
-    round_trips(&mut page, shared);
-    sinks(&mut page, &s);
-    page.0
+        u64::from(s.last_good.is_some()),
+    )?;
+    page.gauge("rules_off", "Rooms of rules that are switched off.", self_metrics::rules_off(shared))?;
+    page.histograms(
+        "rules_room_seconds",
+        "Duration of each pass of a room of rules.",
+        shared.rules.room_timings.iter().map(|(room, t)| (vec![("room", *room)], t.histogram().clone())),
+    )?;
+    page.gauge("clock_trusted", "1 when the date is believed.", u64::from(s.clock.trusted))?;
+    let replaced = shared.rules.inbox.replaced.load(Ordering::Relaxed);
+    page.counter("readings_replaced", "Readings the engine did not see because a newer one came.", replaced)
 }
 
-fn journal(page: &mut MetricsPage, s: &Status) {
+fn journal(page: &mut MetricsPage<'_>, s: &Status) -> Result<(), Error> {
     let j = &s.journal;
-    page.one("journal_ok", "gauge", "1 when the last commit succeeded.", u8::from(j.ok));
-    page.one("journal_bytes", "gauge", "Bytes of the journal on disk.", j.bytes);
-    page.one("journal_max_bytes", "gauge", "Most bytes of the journal.", j.max_bytes);
+    page.gauge("journal_ok", "1 when the last commit succeeded.", u64::from(j.ok))?;
+    page.gauge("journal_bytes", "Bytes of the journal on disk.", j.bytes)?;
+    page.gauge("journal_max_bytes", "Most bytes of the journal.", j.max_bytes)?;
     let refused = crate::web::connections::refused();
-    page.one(
-        "web_refused_total",
-        "counter",
-        "Requests for alarm pages and the interface with a token that is none.",
-        refused,
-    );
-    page.one("journal_committed_total", "counter", "Readings committed.", j.committed);
-    page.one("journal_lost_total", "counter", "Readings lost.", j.lost);
-    page.one("journal_damaged_files_total", "counter", "Files found damaged and set aside.", j.damaged_files);
-    page.one("journal_thinned_files_total", "counter", "Files thinned.", j.thinned_files);
-    page.one("journal_aged_files_total", "counter", "Files deleted because they have served their time.", j.aged_files);
-    page.one("journal_dropped_files_total", "counter", "Files deleted for room before their time.", j.dropped_files);
+    page.counter("web_refused", "Requests for alarm pages and the interface with a token that is none.", refused)?;
+    page.counter("journal_committed", "Readings committed.", j.committed)?;
+    page.counter("journal_lost", "Readings lost.", j.lost)?;
+    page.counter("journal_damaged_files", "Files found damaged and set aside.", j.damaged_files)?;
+    page.counter("journal_thinned_files", "Files thinned.", j.thinned_files)?;
+    page.counter("journal_aged_files", "Files deleted because they have served their time.", j.aged_files)?;
+    page.counter("journal_dropped_files", "Files deleted for room before their time.", j.dropped_files)
 }
 
-fn links(page: &mut MetricsPage, s: &Status) {
-    page.head("link_up", "gauge", "1 when the connection or port is open.");
-    s.links.iter().for_each(|l| page.line("link_up", &[("link", &l.id)], u8::from(l.is_connected)));
-    page.head("link_events_total", "counter", "What happened on a link, by kind.");
-    for link in &s.links {
-        for (event, n) in &link.counters {
-            page.line("link_events_total", &[("link", &link.id), ("event", event)], n);
-        }
-    }
-    page.head("unit_online", "gauge", "1 online, 0.5 degraded, 0 refusing everything, offline or unknown.");
-    for (link, unit) in units(s) {
+fn links(page: &mut MetricsPage<'_>, s: &Status) -> Result<(), Error> {
+    let up = |l: &LinkStatus| f64::from(u8::from(l.is_connected));
+    let all = s.links.iter().map(|l| (vec![("link", l.id.as_str())], up(l)));
+    page.gauges("link_up", "1 when the connection or port is open.", all)?;
+    let events = s.links.iter().flat_map(|l| {
+        l.counters.iter().map(|(event, n)| (vec![("link", l.id.as_str()), ("event", event.as_str())], *n))
+    });
+    page.counters("link_events", "What happened on a link, by kind.", events)?;
+    let online = units(s).map(|(link, unit)| {
         let value = match unit.state.as_str() {
-            "online" => "1",
-            "degraded" => "0.5",
-            _ => "0",
+            "online" => 1.0,
+            "degraded" => 0.5,
+            _ => 0.0,
         };
-        page.line("unit_online", &[("link", link), ("unit", &unit.id)], value);
-    }
-    page.head("unit_cycles_total", "counter", "Poll cycles by outcome.");
-    for (link, unit) in units(s) {
-        let outcomes =
-            [("good", unit.good), ("not_good", unit.cycles - unit.good.min(unit.cycles)), ("skipped", unit.skipped)];
-        for (outcome, n) in outcomes {
-            page.line("unit_cycles_total", &[("link", link), ("unit", &unit.id), ("outcome", outcome)], n);
-        }
-    }
+        (vec![("link", link), ("unit", unit.id.as_str())], value)
+    });
+    page.gauges("unit_online", "1 online, 0.5 degraded, 0 refusing everything, offline or unknown.", online)?;
+    let cycles = units(s).flat_map(|(link, unit)| {
+        let bad = unit.cycles - unit.good.min(unit.cycles);
+        let outcomes = [("good", unit.good), ("not_good", bad), ("skipped", unit.skipped)];
+        outcomes.map(|(outcome, n)| (vec![("link", link), ("unit", unit.id.as_str()), ("outcome", outcome)], n))
+    });
+    page.counters("unit_cycles", "Poll cycles by outcome.", cycles)
 }
 
 fn units(s: &Status) -> impl Iterator<Item = (&str, &crate::app::status::UnitStatus)> {
@@ -154,42 +199,70 @@ fn units(s: &Status) -> impl Iterator<Item = (&str, &crate::app::status::UnitSta
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
-fn round_trips(page: &mut MetricsPage, shared: &Shared) {
-    page.head("unit_round_trip_seconds", "histogram", "Round trips of requests.");
+fn round_trips(page: &mut MetricsPage<'_>, shared: &Shared) -> Result<(), Error> {
+    let help = "Round trips of requests.";
+    let mut metric = page.0.encode_descriptor("unit_round_trip_seconds", help, None, MetricType::Histogram)?;
+    let bounds = ROUND_TRIP_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
+    let bounds: Vec<f64> = bounds.collect();
     for bus in lock(&shared.adapters.buses).iter() {
         for (i, unit) in bus.config.units.iter().enumerate() {
-            let Some((buckets, sum)) = bus.health.with_unit(i, |h| (h.round_trips, h.round_trip_sum_us)) else {
+            let Some((counts, sum_us)) = bus.health.with_unit(i, |h| (h.round_trips, h.round_trip_sum_us)) else {
                 continue;
             };
+            let buckets: Vec<(f64, u64)> = bounds.iter().copied().zip(counts).collect();
             let labels = [("link", bus.config.link.id.as_str()), ("unit", &*unit.id)];
-            let mut total = 0;
-            for (count, border) in buckets.iter().zip(ROUND_TRIP_BOUNDS_US) {
-                total += count;
-                let le = format!("{}", border as f64 / 1e6);
-                page.line("unit_round_trip_seconds_bucket", &[labels[0], labels[1], ("le", &le)], total);
-            }
-            total += buckets[ROUND_TRIP_BOUNDS_US.len()];
-            page.line("unit_round_trip_seconds_bucket", &[labels[0], labels[1], ("le", "+Inf")], total);
-            page.line("unit_round_trip_seconds_sum", &labels, sum as f64 / 1e6);
-            page.line("unit_round_trip_seconds_count", &labels, total);
+            let (sum, count) = (sum_us as f64 / 1e6, counts.iter().sum());
+            metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         }
     }
+    Ok(())
 }
 
-fn sinks(page: &mut MetricsPage, s: &Status) {
-    page.head("sink_up", "gauge", "1 when connected.");
-    s.sinks.iter().for_each(|k| page.line("sink_up", &[("sink", &k.name)], u8::from(k.is_connected)));
-    page.head("sink_delivered_total", "counter", "Messages acknowledged.");
-    s.sinks.iter().for_each(|k| page.line("sink_delivered_total", &[("sink", &k.name)], k.delivered));
-    page.head("sink_lag_readings", "gauge", "Readings behind, at most.");
-    s.sinks.iter().for_each(|k| page.line("sink_lag_readings", &[("sink", &k.name)], k.lag));
-    page.head("sink_set_aside_total", "counter", "Messages set aside.");
-    s.sinks.iter().for_each(|k| page.line("sink_set_aside_total", &[("sink", &k.name)], k.dead_letters));
-    page.head("sink_dropped_total", "counter", "Values or messages that the other side will never have.");
-    let dropped = |k: &super::status::SinkStatus| k.too_old + k.undated + k.dead_letters_dropped;
-    s.sinks.iter().for_each(|k| page.line("sink_dropped_total", &[("sink", &k.name)], dropped(k)));
-    page.head("sink_refused", "gauge", "Topics or series that the other side refuses now.");
-    s.sinks.iter().for_each(|k| page.line("sink_refused", &[("sink", &k.name)], k.refused));
-    page.head("sink_clashes", "gauge", "1 while another client of the same id takes the connection.");
-    s.sinks.iter().for_each(|k| page.line("sink_clashes", &[("sink", &k.name)], u8::from(k.clashes)));
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn sinks(page: &mut MetricsPage<'_>, s: &Status) -> Result<(), Error> {
+    fn of<T>(s: &Status, value: impl Fn(&SinkStatus) -> T) -> Vec<(Labels<'_>, T)> {
+        s.sinks.iter().map(|k| (vec![("sink", k.name.as_str())], value(k))).collect()
+    }
+    let flag = |is: bool| f64::from(u8::from(is));
+    page.gauges("sink_up", "1 when connected.", of(s, |k| flag(k.is_connected)))?;
+    page.counters("sink_delivered", "Messages acknowledged.", of(s, |k| k.delivered))?;
+    page.gauges("sink_lag_readings", "Readings behind, at most.", of(s, |k| k.lag as f64))?;
+    page.counters("sink_set_aside", "Messages set aside.", of(s, |k| k.dead_letters))?;
+    let dropped = of(s, |k| k.too_old + k.undated + k.dead_letters_dropped);
+    page.counters("sink_dropped", "Values or messages that the other side will never have.", dropped)?;
+    page.gauges("sink_refused", "Topics or series that the other side refuses now.", of(s, |k| k.refused as f64))?;
+    page.gauges(
+        "sink_clashes",
+        "1 while another client of the same id takes the connection.",
+        of(s, |k| flag(k.clashes)),
+    )
+}
+
+/// Durations and failures of sinks and channels.
+fn adapters(page: &mut MetricsPage<'_>, shared: &Shared) -> Result<(), Error> {
+    let sinks: Vec<_> =
+        lock(&shared.adapters.sinks).iter().map(|s| (s.settings.name().to_string(), Arc::clone(&s.health))).collect();
+    page.histograms(
+        "sink_write_seconds",
+        "Time from a write until the other side answers it.",
+        sinks.iter().map(|(name, h)| (vec![("sink", name.as_str())], h.write_timings.histogram().clone())),
+    )?;
+    page.counters(
+        "sink_failures",
+        "Writes without a good answer, and connections that broke or could not be made.",
+        sinks.iter().map(|(name, h)| (vec![("sink", name.as_str())], h.failures.load(Ordering::Relaxed))),
+    )?;
+    let channels: Vec<_> =
+        lock(&shared.adapters.channels).iter().map(|c| (c.settings.id().to_string(), Arc::clone(&c.health))).collect();
+    page.histograms(
+        "channel_send_seconds",
+        "Duration of each attempt to deliver a notification.",
+        channels.iter().map(|(id, h)| (vec![("channel", id.as_str())], h.timings.histogram().clone())),
+    )?;
+    let attempts = channels.iter().flat_map(|(id, h)| {
+        let outcomes =
+            [("accepted", &h.accepted), ("later", &h.retried), ("rejected", &h.rejected), ("unknown", &h.unknown)];
+        outcomes.map(|(outcome, n)| (vec![("channel", id.as_str()), ("outcome", outcome)], n.load(Ordering::Relaxed)))
+    });
+    page.counters("channel_attempts", "Attempts to deliver a notification, by outcome.", attempts)
 }

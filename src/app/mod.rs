@@ -110,7 +110,7 @@ impl App {
         clock.log_distrust();
         let names: Vec<String> = configuration.sinks.iter().map(|s| s.cursor()).collect();
         journal.retain_cursors(&names);
-        let (store, engine, tokens) = open_rules(&configuration, paths, &clock, &boot)?;
+        let (store, mut engine, tokens) = open_rules(&configuration, paths, &clock, &boot)?;
         let (outbox, queue) = OrderedQueue::new(outbox::QUEUE);
         let failures: Arc<Mutex<Vec<TaskFailure>>> = Arc::default();
         let group = |name| TaskGroup::new(name, &clock, &failures);
@@ -119,6 +119,7 @@ impl App {
         let (reloads, reloads_wanted) = mpsc::channel(4);
         let (undelivered, returned) = mpsc::channel(UNDELIVERED);
         let (asks, asked) = AskQueue::new();
+        let room_timings = driver::time_rooms(&mut engine, &clock);
         let rules = RulesState {
             engine: Mutex::new(engine),
             inbox: Inbox::default(),
@@ -127,6 +128,7 @@ impl App {
             tokens,
             undelivered,
             engine_progress_ms: AtomicU64::new(clock.mono().0),
+            room_timings,
             rules_off: AtomicU64::new(0),
         };
         let process = process_state(&clock, &failures, reloads, paths);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::app::shared::{ChannelHandle, SinkHandle};
+use crate::app::shared::{ChannelHandle, ChannelHealth, SinkHandle};
 use crate::app::{App, alarm_server, device_tags, pages, reply_ways, step, take_if};
 use crate::channel;
 use crate::config::Configuration;
@@ -88,10 +88,14 @@ impl App {
     pub(super) fn start_channel(&mut self, settings: &channel::kinds::ChannelSettings, files: &LoadedFiles) {
         let (posts, queue) = pages::queue();
         let (shared, runs, loaded) = (Arc::clone(&self.shared), settings.clone(), files.clone());
+        let health = Arc::new(ChannelHealth::default());
+        let counts = Arc::clone(&health);
         let task = self.channels.spawn(&format!("channel {}", settings.id()), move |stop| {
-            Box::pin(pages::run(Arc::clone(&shared), (runs.clone(), loaded.clone()), Arc::clone(&queue), stop))
+            let channel = (runs.clone(), loaded.clone(), Arc::clone(&counts));
+            Box::pin(pages::run(Arc::clone(&shared), channel, Arc::clone(&queue), stop))
         });
         lock(&self.shared.adapters.channels).push(ChannelHandle {
+            health,
             settings: settings.clone(),
             notifications: posts,
             files: files.clone(),

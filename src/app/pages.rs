@@ -1,13 +1,14 @@
 //! Delivery of pages: renders notifications, passes them to channels, and returns outcomes and replies to the on-call rules.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::shared::{QueuedNotification, Shared};
+use crate::app::shared::{ChannelHealth, QueuedNotification, Shared};
 use crate::app::step;
 use crate::channel::{self, InboundReply};
 use crate::clock::LogLimit;
@@ -36,7 +37,7 @@ async fn report_outcome(shared: &Shared, attempt: u64, outcome: DeliveryOutcome)
 /// Runs a channel: sends notifications and receives replies until `stop`; deliveries in flight then have `FINISH`.
 pub async fn run(
     shared: Arc<Shared>,
-    (settings, files): (channel::kinds::ChannelSettings, LoadedFiles),
+    (settings, files, health): (channel::kinds::ChannelSettings, LoadedFiles, Arc<ChannelHealth>),
     queued: Arc<Mutex<mpsc::Receiver<QueuedNotification>>>,
     stop: CancellationToken,
 ) {
@@ -49,9 +50,18 @@ pub async fn run(
     let on_reply: channel::ReplyHandler = Arc::new(move |said| drop(reply_sender.try_send(said)));
     let notifications = futures_util::stream::poll_fn(|context| queued.poll_recv(context)).take_until(stop.cancelled());
     let delivering = notifications.for_each_concurrent(AT_ONCE, |(attempt, notification)| {
-        let (shared, channel, files) = (&shared, &channel, &files);
+        let (shared, channel, files, health) = (&shared, &channel, &files, &health);
         async move {
+            let began = shared.clock.mono_us();
             let outcome = channel.send(&notification, shared.clock.wall()).await;
+            health.timings.observe_us(shared.clock.mono_us().saturating_sub(began));
+            let count = match &outcome {
+                DeliveryOutcome::Accepted => &health.accepted,
+                DeliveryOutcome::RetryLater { .. } => &health.retried,
+                DeliveryOutcome::Rejected { .. } => &health.rejected,
+                DeliveryOutcome::Unknown { .. } => &health.unknown,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
             let is_accepted = outcome == DeliveryOutcome::Accepted;
             report_outcome(shared, attempt, outcome).await;
             if !is_accepted {

@@ -1,5 +1,6 @@
 //! What the tasks of a running gateway share, by concern: the rules and their queues, the adapters at work, the process.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +15,7 @@ use crate::app::ordered_queue::OrderedQueue;
 use crate::app::outbox::OutboxEntry;
 use crate::app::{Paths, reply_ways};
 use crate::channel;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timings};
 use crate::config::Configuration;
 use crate::engine::Engine;
 use crate::http::files::LoadedFiles;
@@ -60,6 +61,8 @@ pub struct RulesState {
     pub(super) undelivered: mpsc::Sender<(u64, DeliveryOutcome)>,
     /// Monotonic milliseconds of the engine's last step.
     pub engine_progress_ms: AtomicU64,
+    /// How long each room of rules takes in a pass, by its id.
+    pub room_timings: BTreeMap<&'static str, Timings>,
     /// Number of rule rooms that are disabled.
     pub rules_off: AtomicU64,
 }
@@ -122,7 +125,20 @@ pub struct SinkHandle {
 /// A notification with the number of its attempt.
 pub type QueuedNotification = (u64, Notification);
 
+/// Attempts of a channel by outcome, and how long each took.
+#[derive(Debug, Default)]
+pub struct ChannelHealth {
+    pub accepted: AtomicU64,
+    /// Not sent, tried again later.
+    pub retried: AtomicU64,
+    pub rejected: AtomicU64,
+    /// It may have arrived.
+    pub unknown: AtomicU64,
+    pub timings: Timings,
+}
+
 pub struct ChannelHandle {
+    pub health: Arc<ChannelHealth>,
     pub settings: channel::kinds::ChannelSettings,
     pub notifications: mpsc::Sender<QueuedNotification>,
     /// What was read of the files that the settings name; a change restarts the channel at a reload.

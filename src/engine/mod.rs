@@ -87,8 +87,17 @@ macro_rules! rooms {
                 Self { $($name: Guarded::new(start(<$room>::ID).build::<$room>(&plans.$name, unreadable)),)* }
             }
 
-            fn step(&mut self, now: Now, input: Input<'_>, board: &mut Board, effects: &mut Effects) {
-                $(self.$name.run(board, effects, |room, board, effects| room.step(now, input, board, effects));)*
+            fn step(
+                &mut self,
+                now: Now,
+                input: Input<'_>,
+                board: &mut Board,
+                effects: &mut Effects,
+                observer: &mut Observer,
+            ) {
+                observer.report(None);
+                $(self.$name.run(board, effects, |room, board, effects| room.step(now, input, board, effects));
+                observer.report(Some(<$room>::ID));)*
             }
 
             fn reconfigure(
@@ -149,6 +158,25 @@ rooms! {
     oncall: OncallRoom,
 }
 
+/// Told of the beginning of each pass (`None`) and of each room that ran in it: it may measure how long rooms take, which rules
+/// cannot know.
+#[derive(Default)]
+struct Observer(Option<Box<dyn FnMut(Option<&'static str>) + Send>>);
+
+impl Observer {
+    fn report(&mut self, room: Option<&'static str>) {
+        if let Some(observer) = &mut self.0 {
+            observer(room);
+        }
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Observer({})", self.0.is_some())
+    }
+}
+
 /// What a room is built with.
 struct StartParts {
     kept: Kept,
@@ -185,6 +213,7 @@ pub struct Engine {
     board: Board,
     boot: Arc<str>,
     unreadable: Vec<String>,
+    observer: Observer,
 }
 
 impl Engine {
@@ -193,7 +222,12 @@ impl Engine {
         let boot: Arc<str> = boot.into();
         let mut unreadable = Vec::new();
         let rooms = Rooms::build(&plan.rooms, start_of(&plan.directory, kept, &boot, now), &mut unreadable);
-        Self { plan, rooms, board: Board::default(), boot, unreadable }
+        Self { plan, rooms, board: Board::default(), boot, unreadable, observer: Observer::default() }
+    }
+
+    /// Calls `observer` at the beginning of each pass over the rooms (`None`), and after each room.
+    pub fn observe_rooms(&mut self, observer: impl FnMut(Option<&'static str>) + Send + 'static) {
+        self.observer = Observer(Some(Box::new(observer)));
     }
 
     /// One step: an input, and the time that has passed.
@@ -279,7 +313,7 @@ impl Engine {
                 self.board.requests.commands.clear();
             }
             self.board.is_alarm_off = self.rooms.alarm.is_disabled();
-            self.rooms.step(now, input, &mut self.board, effects);
+            self.rooms.step(now, input, &mut self.board, effects, &mut self.observer);
             self.board.end_pass(effects);
             if self.rooms.alarm.is_disabled() && self.board.requests.commands.is_empty() {
                 // Nobody is there for them. Commands get one more pass, so that their answer is a refusal.

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::clock::{Clock, FaultLog, LogLimit};
+use crate::clock::{self, Clock, FaultLog, LogLimit, Pauses};
 use crate::link::Link;
 use crate::link::connect::Dialer;
 use crate::link::error::LinkError;
@@ -36,8 +36,9 @@ const SERIAL_PAUSE_MS: u64 = 1_000;
 /// Longest time-out and longest pause of a read from outside.
 const REQUEST_TIMEOUT_MAX_MS: u64 = 5_000;
 const REQUEST_PAUSE_MAX_MS: u64 = 1_000;
-/// Longest pause between two attempts to connect.
-const OPEN_PAUSE_MAX_MS: u64 = 10_000;
+/// Shortest and longest pause between two attempts to connect.
+const OPEN_PAUSE_MIN: Duration = Duration::from_millis(250);
+const OPEN_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The task that polls one bus.
 pub struct LinkWorker {
@@ -54,7 +55,7 @@ pub struct LinkWorker {
     probe_credit_us: u64,
     credit_updated_us: u64,
     next_open_us: u64,
-    open_pause_ms: u64,
+    open_pauses: Pauses,
     down_since_us: Option<u64>,
     /// Attempts to open that failed since then, and when that is logged again.
     failures: u64,
@@ -89,7 +90,7 @@ impl LinkWorker {
             probe_credit_us: 0,
             credit_updated_us: now,
             next_open_us: 0,
-            open_pause_ms: 0,
+            open_pauses: Pauses::new(OPEN_PAUSE_MIN, OPEN_PAUSE_MAX),
             down_since_us: None,
             failures: 0,
             fault_log: FaultLog::default(),
@@ -221,9 +222,8 @@ impl LinkWorker {
             self.next_open_us = self.clock.mono_us() + SERIAL_PAUSE_MS * 1_000;
             return;
         }
-        self.open_pause_ms = (self.open_pause_ms * 2).clamp(250, OPEN_PAUSE_MAX_MS);
-        let jitter = self.clock.mono_us() % (self.open_pause_ms / 2);
-        self.next_open_us = self.clock.mono_us() + (self.open_pause_ms * 3 / 4 + jitter) * 1_000;
+        let pause = clock::spread(self.open_pauses.next_pause());
+        self.next_open_us = self.clock.mono_us() + u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
     }
 
     /// The link was lost while in use.
@@ -267,7 +267,7 @@ impl LinkWorker {
             CycleOutcome::Silent(_) | CycleOutcome::NothingToRead => {}
             CycleOutcome::Good | CycleOutcome::Degraded(_) => {
                 self.last_answer_us = self.clock.mono_us();
-                self.open_pause_ms = 0;
+                self.open_pauses.reset();
             }
         }
         if self.closes_after_cycle {

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timings};
 use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
 use crate::lock::lock;
@@ -76,6 +76,10 @@ pub struct SinkHealth {
     pub paused: AtomicBool,
     /// Messages or values that the other side acknowledged.
     pub delivered: AtomicU64,
+    /// How long each write takes until the other side acknowledges it; QoS 0 has no acknowledgements.
+    pub write_timings: Timings,
+    /// Writes that got no good answer, and connections that could not be made or broke.
+    pub failures: AtomicU64,
     /// Readings of which nothing was sent, mostly because of report by exception.
     pub filtered: AtomicU64,
     /// Sequence numbers between the cursor and the newest reading.

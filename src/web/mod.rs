@@ -78,7 +78,7 @@ pub async fn serve(settings: HealthPageSettings, view: HealthPage, stop: Cancell
 }
 
 async fn metrics(State(view): State<HealthPage>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], (view.metrics)())
+    ([(CONTENT_TYPE, prometheus_client::encoding::prometheus_text::CONTENT_TYPE)], (view.metrics)())
 }
 
 fn verdict(good: bool, remark: Option<String>) -> (StatusCode, String) {

@@ -180,6 +180,13 @@ fn health_pages_answer() {
         get("/metrics").contains("plantroom_unit_round_trip_seconds_bucket{link=\"l\",unit=\"u\"").then_some(())
     });
     assert!(get("/healthz").starts_with("HTTP/1.1 200") && get("/readyz").starts_with("HTTP/1.1 200"));
+    // A broker acknowledged a message, and rooms of rules ran.
+    let counts = ["plantroom_sink_write_seconds_count{sink=", "plantroom_rules_room_seconds_count{room=\"alarm\"}"];
+    for name in counts {
+        let is_counted = |page: &str| page.lines().any(|l| l.starts_with(name) && !l.ends_with(" 0"));
+        wait(name, 10, || is_counted(&get("/metrics")).then_some(()));
+    }
+    assert!(get("/metrics").contains("Content-Type: text/plain; version=0.0.4".to_lowercase().as_str()));
     wait("the link", 10, || get("/metrics").contains("plantroom_link_up{link=\"l\"} 1").then_some(()));
 }
 

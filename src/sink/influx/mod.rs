@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::FaultLog;
+use crate::clock::{FaultLog, Pauses};
 use crate::http::files::LoadedFiles;
 use crate::journal::cursor::Position;
 use crate::journal::fetch::{Cursor, JournalItem};
@@ -45,8 +45,9 @@ use crate::sink::{SinkContext, SinkHealth};
 
 /// Interval between attempts while the store gives an answer that only a person can remedy.
 const PAUSED_MS: u64 = 20_000;
-/// Longest back-off otherwise, and the longest `Retry-After` that is honoured.
-const BACKOFF_MAX_MS: u64 = 30_000;
+/// Shortest and longest pause otherwise, and the longest `Retry-After` that is honoured.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// Delay before sealed files that could not be read are tried again.
 const BACKFILL_RETRY_MS: u64 = 10_000;
@@ -155,6 +156,7 @@ struct InfluxSink {
     known_good: Option<String>,
     batch: usize,
     failures: u64,
+    pauses: Pauses,
     not_before_ms: u64,
     flush_at_ms: u64,
     /// Rate limit of backfill.
@@ -193,6 +195,7 @@ impl InfluxSink {
             known_good: None,
             batch: settings.batch_points,
             failures: 0,
+            pauses: Pauses::new(PAUSE_MIN, PAUSE_MAX),
             not_before_ms: 0,
             flush_at_ms: 0,
             allowance: Allowance::new(context.clock.mono().0),

@@ -1,14 +1,16 @@
 //! Sends one body: bisects it where something is rejected, down to the value at fault, which becomes a dead letter.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use crate::clock;
 use crate::sink::SinkHealth;
 use crate::sink::dead_letters::DeadLetter;
 use crate::sink::error::SinkError;
 use crate::sink::influx::answer::{
     WriteAnswer, WriteVerdict, classify, is_partly_stored, is_series_limit, reason_text,
 };
-use crate::sink::influx::{BACKOFF_MAX_MS, BATCH_MIN, InfluxSink, PAUSED_MS, RETRY_AFTER_MAX, line};
+use crate::sink::influx::{BATCH_MIN, InfluxSink, PAUSED_MS, RETRY_AFTER_MAX, line};
 use crate::sink::refusals::Admission;
 
 /// Consecutive rejected values after which a probe checks whether the store accepts anything.
@@ -120,7 +122,9 @@ impl InfluxSink {
                 }
                 return SendOutcome::Retry(sending);
             }
+            let began = self.context.clock.mono_us();
             let answer = self.client.write(&body).await;
+            self.context.health.write_timings.observe_us(self.context.clock.mono_us().saturating_sub(began));
             let verdict = self.classify_answer(&answer, &mut sending).await;
             if answer.as_ref().is_ok_and(|a| is_partly_stored(a, line::lines(&body).count())) {
                 self.partial_write_ms = self.now_ms();
@@ -366,6 +370,7 @@ impl InfluxSink {
             tracing::info!(sink = self.settings.name, url = self.settings.url, failures, "store takes what is written");
         }
         self.failures = 0;
+        self.pauses.reset();
     }
 
     /// No answer, or a temporary error: sets the back-off. `is_paused`: only a person can remedy the error.
@@ -373,12 +378,13 @@ impl InfluxSink {
         let (retry_after, is_unanswered) = (answer.as_ref().ok().and_then(|a| a.retry_after), answer.is_err());
         let error = answer.map_or_else(|e| e.to_string(), |a| reason_text(&a));
         self.failures += 1;
-        let back_off = 1_000u64 << self.failures.min(6).saturating_sub(1);
-        let wait_ms = if is_paused { PAUSED_MS } else { back_off.min(BACKOFF_MAX_MS) };
+        self.context.health.failures.fetch_add(1, Ordering::Relaxed);
+        let pause = self.pauses.next_pause();
+        let pause = if is_paused { Duration::from_millis(PAUSED_MS) } else { pause };
         let asked = retry_after.map_or(0, |d| u64::try_from(d.min(RETRY_AFTER_MAX).as_millis()).unwrap_or(0));
         let now = self.now_ms();
-        let jitter = self.context.clock.mono_us() % (wait_ms / 4 + 1);
-        self.not_before_ms = now + asked.max(wait_ms * 3 / 4 + jitter);
+        let pause_ms = u64::try_from(clock::spread(pause).as_millis()).unwrap_or(u64::MAX);
+        self.not_before_ms = now + asked.max(pause_ms);
         self.context.health.connected.store(false, Ordering::Relaxed);
         self.context.health.paused.store(is_paused, Ordering::Relaxed);
         self.renew_client = is_paused || is_unanswered;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::LogLimit;
+use crate::clock::{self, LogLimit};
 use crate::model::failure::Refusal;
 use crate::model::text::{REMARK, one_line};
 use crate::sink::SinkHealth;
@@ -77,7 +77,7 @@ pub async fn run(settings: MqttSettings, context: CommandContext, stop: Cancella
         context.files.refresh().await;
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+            () = tokio::time::sleep(clock::spread(Duration::from_millis(pause_ms))) => {}
         }
     }
 }

@@ -31,7 +31,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, FaultLog, LogLimit};
+use crate::clock::{self, Clock, FaultLog, LogLimit};
 use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
 use crate::journal::cursor::Position;
@@ -167,10 +167,9 @@ pub async fn run(context: MqttContext, stop: CancellationToken) {
         sink.handle_disconnect(&ended, pauses.short_connections());
         // A password or certificate may have been mended or renewed since.
         sink.context.files.refresh().await;
-        let jitter = sink.context.clock.mono_us() % (pause_ms / 2);
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(Duration::from_millis(pause_ms * 3 / 4 + jitter)) => {}
+            () = tokio::time::sleep(clock::spread(Duration::from_millis(pause_ms))) => {}
         }
     }
 }
@@ -334,7 +333,8 @@ impl MqttSink {
                 }
             }
             MqttEvent::Acked(packet, refused) => {
-                let Some(id) = self.window.find(packet).map(|p| p.id) else { return };
+                let Some((id, sent_us)) = self.window.find(packet).map(|p| (p.id, p.sent_us)) else { return };
+                self.context.health.write_timings.observe_us(self.context.clock.mono_us().saturating_sub(sent_us));
                 self.has_acked = true;
                 match refused {
                     None => {
@@ -407,6 +407,7 @@ impl MqttSink {
         self.filter.reset();
         let position = self.context.journal.position(&cursor_name(&self.context.settings));
         self.cursor = Some(Cursor::new(self.context.journal.clone(), position));
+        self.context.health.failures.fetch_add(1, Ordering::Relaxed);
         self.context.health.connected.store(false, Ordering::Relaxed);
         let mut words = ended.reason.clone();
         if self.connected && short >= SHORT_MAX && ended.kind == DisconnectKind::Closed && !self.trial.is_isolating() {
