@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::app::shared::Shared;
 use crate::app::{App, Paths};
@@ -136,13 +137,22 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
 /// Sink tables for the given stores.
 fn stores(urls: &[String]) -> String {
     let sink = |(i, url): (usize, &String)| {
-        let (url, api) = match url.strip_prefix("v1:") {
-            Some(url) => (url, "api = \"v1\"\ndatabase = \"plantroom\""),
-            None => (url.as_str(), "bucket = \"plantroom\""),
+        let (url, kept) = match url.strip_prefix("v1:") {
+            Some(url) => (url, [("api", "v1"), ("database", "plantroom")].as_slice()),
+            None => (url.as_str(), [("bucket", "plantroom")].as_slice()),
         };
-        format!("[[sink.influx]]\nname = \"store-{i}\"\nurl = {}\n{api}\n", toml::Value::from(url))
+        let mut table = Table::from_iter([("name", value(format!("store-{i}"))), ("url", value(url))]);
+        table.extend(kept.iter().map(|(key, text)| (*key, value(*text))));
+        table
     };
-    urls.iter().enumerate().map(sink).collect()
+    let stores: ArrayOfTables = urls.iter().enumerate().map(sink).collect();
+    let mut out = DocumentMut::new();
+    if !stores.is_empty() {
+        let mut sinks = Table::from_iter([("influx", Item::ArrayOfTables(stores))]);
+        sinks.set_implicit(true);
+        out.insert("sink", Item::Table(sinks));
+    }
+    out.to_string()
 }
 
 /// The live table: redrawn each second on a terminal, else once, and a line every ten seconds.

@@ -8,9 +8,11 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use tokio_util::sync::CancellationToken;
+use toml_edit::{ArrayOfTables, Item, value};
 
 use crate::cli::output;
 use crate::lock::lock;
+use crate::simulate::site;
 
 /// Notifications in the live table.
 const SHOWN: usize = 6;
@@ -60,22 +62,101 @@ async fn receive_notification(State(pages): State<DemoPages>, body: Bytes) {
 /// past; after 30 s the other one is paged, after 2 min the manager. The first port receives notifications, the second serves
 /// alarm pages.
 pub fn oncall_config(shown: u16, web_port: u16, since: &str) -> String {
-    let person = |id: &str, zh: &str, en: &str, more: &str| {
-        format!(
-            "[[person]]\nid = \"{id}\"\nzh = \"{zh}\"\nen = \"{en}\"\n{more}contacts = [{{ channel = \"terminal\", to = \"{id}\" }}]\n"
-        )
-    };
-    format!(
-        "[oncall]\nurl = \"http://127.0.0.1:{web_port}\"\nprocedure = \"https://wiki.example/procedures/{{rule}}\"\n\
-         [[oncall.phone]]\nzh = \"电梯维保单位\"\nen = \"Lift firm\"\nnumber = \"+86 21 0000 0000\"\nclasses = [\"elevator\"]\n\
-         [[oncall.phone]]\nzh = \"消控室\"\nen = \"Control room\"\nnumber = \"8001\"\n\
-         [web]\nlisten = \"127.0.0.1:{web_port}\"\n\
-         [[channel.webhook]]\nid = \"terminal\"\nurl = \"http://127.0.0.1:{shown}/\"\n{}{}{}\
-         [[rota]]\nid = \"duty\"\n[[rota.shift]]\npeople = [\"wang\", \"li\"]\nturn = \"weekly\"\nsince = \"{since}\"\nfrom = \"00:00\"\nto = \"00:00\"\n\
-         [[chain]]\nid = \"demo\"\n[[chain.step]]\ntell = [\"duty\"]\nwait = \"30s\"\n\
-         [[chain.step]]\ntell = [\"next:duty\"]\nwait = \"2m\"\n[[chain.step]]\ntell = [\"person:zhao\"]\nwait = \"5m\"\n",
-        person("wang", "王工", "Wang", ""),
-        person("li", "李工", "Li", "language = \"en\"\n"),
-        person("zhao", "赵经理", "Zhao", "")
-    )
+    site::edited(PEOPLE, |doc| {
+        doc["oncall"]["url"] = value(format!("http://127.0.0.1:{web_port}"));
+        doc["web"]["listen"] = value(format!("127.0.0.1:{web_port}"));
+        for channel in site::tables(doc, &["channel", "webhook"]) {
+            channel["url"] = value(format!("http://127.0.0.1:{shown}/"));
+        }
+        let rotas =
+            doc.get_mut("rota").and_then(Item::as_array_of_tables_mut).into_iter().flat_map(ArrayOfTables::iter_mut);
+        for shift in rotas.filter_map(|rota| rota.get_mut("shift")?.as_array_of_tables_mut()?.get_mut(0)) {
+            shift["since"] = value(since);
+        }
+    })
+}
+
+const PEOPLE: &str = r#"[oncall]
+url = "http://127.0.0.1:8080"
+procedure = "https://wiki.example/procedures/{rule}"
+
+[[oncall.phone]]
+zh = "电梯维保单位"
+en = "Lift firm"
+number = "+86 21 0000 0000"
+classes = ["elevator"]
+
+[[oncall.phone]]
+zh = "消控室"
+en = "Control room"
+number = "8001"
+
+[web]
+listen = "127.0.0.1:8080"
+
+[[channel.webhook]]
+id = "terminal"
+url = "http://127.0.0.1:8081/"
+
+[[person]]
+id = "wang"
+zh = "王工"
+en = "Wang"
+contacts = [{ channel = "terminal", to = "wang" }]
+
+[[person]]
+id = "li"
+zh = "李工"
+en = "Li"
+language = "en"
+contacts = [{ channel = "terminal", to = "li" }]
+
+[[person]]
+id = "zhao"
+zh = "赵经理"
+en = "Zhao"
+contacts = [{ channel = "terminal", to = "zhao" }]
+
+[[rota]]
+id = "duty"
+
+[[rota.shift]]
+people = ["wang", "li"]
+turn = "weekly"
+since = "2026-01-01"
+from = "00:00"
+to = "00:00"
+
+[[chain]]
+id = "demo"
+
+[[chain.step]]
+tell = ["duty"]
+wait = "30s"
+
+[[chain.step]]
+tell = ["next:duty"]
+wait = "2m"
+
+[[chain.step]]
+tell = ["person:zhao"]
+wait = "5m"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_and_date_stand_where_they_belong() {
+        let text = oncall_config(1, 2, "2026-11-25");
+        for line in [
+            "url = \"http://127.0.0.1:2\"",
+            "listen = \"127.0.0.1:2\"",
+            "url = \"http://127.0.0.1:1/\"",
+            "since = \"2026-11-25\"",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}: {text}");
+        }
+    }
 }

@@ -26,6 +26,7 @@ pub mod replay;
 pub mod resend;
 pub mod run;
 pub mod scan;
+mod scan_files;
 pub mod set_aside;
 pub mod simulate;
 pub mod status;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::bus;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime, scan_files};
 use crate::clock::{self, Clock};
 use crate::config::builtin;
 use crate::config::doc::{Problems, Texts};
@@ -15,9 +15,6 @@ use crate::model::line::{Parity, SerialParams};
 use crate::model::quality::Cause;
 use crate::model::time::UnixMillis;
 use crate::scan::{self, FoundUnit};
-
-/// A guess with less confidence (percent) is written as a comment only.
-const CONFIDENCE_MIN: u8 = 50;
 
 /// Options of `scan`: which bus, which unit ids, and where the result is written.
 #[derive(Debug, clap::Args)]
@@ -45,9 +42,9 @@ pub struct Args {
 }
 
 /// A bus on which units answered.
-struct ScannedBus {
-    transport: LinkTransport,
-    found: Vec<FoundUnit>,
+pub struct ScannedBus {
+    pub transport: LinkTransport,
+    pub found: Vec<FoundUnit>,
 }
 
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
@@ -209,11 +206,11 @@ fn show(bus: &ScannedBus, format: output::Format) {
 
 /// Writes the configuration, and prints what `check` finds in it.
 fn write(dir: &Path, bus: &ScannedBus, profiles: &Profiles) -> CommandOutcome {
-    let mut files = files(bus, profiles, false);
+    let mut files = scan_files::files(bus, profiles, false);
     let check = |files: &[(String, String)]| config::load_texts(&Texts { files: files.to_vec() }, None);
     let mut loaded = check(&files);
     if loaded.problems.iter().any(|p| p.message.contains("cannot carry this")) {
-        files = self::files(bus, profiles, true);
+        files = scan_files::files(bus, profiles, true);
         loaded = check(&files);
     }
     let failed =
@@ -226,85 +223,4 @@ fn write(dir: &Path, bus: &ScannedBus, profiles: &Profiles) -> CommandOutcome {
     loaded.problems.iter().for_each(|p| output::line(p.to_string()));
     output::line(format!("now: look at the names, then plantroom --config {} check --plan", dir.display()));
     Ok(())
-}
-
-fn files(bus: &ScannedBus, profiles: &Profiles, overload: bool) -> Vec<(String, String)> {
-    let site = "# Written by `plantroom scan`. Every key is explained in the reference.\n\n[site]\nid = \"site-1\"\nzh = \"现场\"\nen = \"Site\"\n\
-                time_zone = \"Asia/Shanghai\"\n\n[clock]\nsource = \"ntp\"           # \"rtc\" where the box has a battery-backed clock and no network time\n\n\
-                [[sink.mqtt]]\nname = \"broker\"\nurl = \"mqtt://127.0.0.1:1883\"\n\n# [[sink.influx]]\n# name = \"history\"\n# url = \"http://127.0.0.1:8428\"\n\
-                # bucket = \"plantroom\"\n";
-    let busy = if overload {
-        "overload = true           # more is asked than the line carries: it is read as fast as it goes; slower groups would be better\n"
-    } else {
-        ""
-    };
-    let link = match &bus.transport {
-        LinkTransport::Tcp { address } | LinkTransport::RtuOverTcp { address } => {
-            let kind = if matches!(bus.transport, LinkTransport::Tcp { .. }) { "tcp" } else { "rtu_over_tcp" };
-            let (host, port) = address.rsplit_once(':').unwrap_or((address, "502"));
-            format!("[[link.{kind}]]\nid = \"bus-1\"\nhost = {}\nport = {port}\n{busy}", toml::Value::from(host))
-        }
-        LinkTransport::Serial(port) => format!(
-            "[[link.serial]]\nid = \"bus-1\"\nport = {}\nbaud = {}\nparity = \"{}\"\nstop_bits = {}\n{busy}",
-            toml::Value::from(port.path.as_str()),
-            port.line.baud,
-            format!("{:?}", port.line.parity).to_lowercase(),
-            port.line.stop_bits
-        ),
-    };
-    let mut units = String::from(
-        "# What answers on the wire, as far as reading it could tell. Confirm each against its nameplate.\n",
-    );
-    let mut devices = String::from("# One device a unit, to begin with: give them their names, areas and numbers.\n");
-    for unit in &bus.found {
-        let best = unit.candidates.first().and_then(|g| profiles.get(&*g.profile).map(|p| (g, p)));
-        for guess in unit.candidates.iter().take(3) {
-            let read: Vec<String> = guess.evidence.iter().map(|(p, v)| format!("{p} {v}")).collect();
-            units.push_str(&format!(
-                "\n# unit {}: {} {} %, {} of {} points; {}",
-                unit.address,
-                guess.profile,
-                guess.confidence,
-                guess.readable_points,
-                guess.total_points,
-                read.join(", ")
-            ));
-        }
-        let id = format!("unit-{}", unit.address);
-        match best.filter(|(guess, _)| guess.confidence >= CONFIDENCE_MIN) {
-            Some((guess, profile)) => {
-                units.push_str(&format!("\n[[unit]]\nid = \"{id}\"\nlink = \"bus-1\"\naddress = {}\nprofile = \"{}\"\n", unit.address, guess.profile));
-                devices.push_str(&device(&id, profile));
-            }
-            None => units.push_str(&format!(
-                "\n# Not sure enough. If one of these is right:\n# [[unit]]\n# id = \"{id}\"\n# link = \"bus-1\"\n# address = {}\n# profile = \"…\"\n",
-                unit.address
-            )),
-        }
-    }
-    vec![
-        ("site.toml".to_string(), site.to_string()),
-        ("links.toml".to_string(), format!("# The bus that was scanned.\n\n{link}")),
-        ("units.toml".to_string(), units),
-        ("devices.toml".to_string(), devices),
-    ]
-}
-
-fn device(unit: &str, profile: &crate::profile::Profile) -> String {
-    let name = format!("{}-{unit}", profile.name);
-    let head = |class: &str| {
-        format!("\n[[device]]\nid = \"{name}\"\nclass = \"{class}\"\narea = \"\"\nzh = \"{name}\"\nen = \"{name}\"\n")
-    };
-    if &*profile.class != "any" {
-        return format!("{}unit = \"{unit}\"\n", head(&profile.class));
-    }
-    // A module for many classes: only the wiring tells what each input means.
-    let mut out = format!(
-        "{}[device.points]              # name them as the vocabulary does once the wiring is known\n",
-        head("environment")
-    );
-    for point in &profile.variants[0].points {
-        out.push_str(&format!("x_{} = \"{unit}.{}\"\n", point.name.trim_start_matches("x_"), point.name));
-    }
-    out
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, value};
+
 use crate::profile::Profile;
 use crate::simulate::serve::SimulatedUnit;
 
@@ -55,12 +57,23 @@ pub struct DemoAddresses {
 
 /// The configuration files as (name, text).
 pub fn files(at: &DemoAddresses) -> Vec<(String, String)> {
-    let mut links = LINKS.to_string();
-    for (server, port) in &at.ports {
-        links = links.replace(&format!("@{server}@"), &port.to_string());
-    }
-    links = links.replace("@line@", &at.line);
-    let site = SITE.replace("@health@", &at.health).replace("@broker@", &at.broker);
+    let links = edited(LINKS, |doc| {
+        for table in tables(doc, &["link", "serial"]) {
+            table["port"] = keep_comment(table.get("port"), at.line.as_str());
+        }
+        for table in tables(doc, &["link", "tcp"]) {
+            let port = table.get("id").and_then(Item::as_str).and_then(|id| at.ports.get(id));
+            if let Some(port) = port {
+                table["port"] = value(i64::from(*port));
+            }
+        }
+    });
+    let site = edited(SITE, |doc| {
+        doc["health"]["listen"] = value(at.health.as_str());
+        for table in tables(doc, &["sink", "mqtt"]) {
+            table["url"] = value(at.broker.as_str());
+        }
+    });
     vec![
         ("site.toml".to_string(), site),
         ("links.toml".to_string(), links),
@@ -69,17 +82,47 @@ pub fn files(at: &DemoAddresses) -> Vec<(String, String)> {
     ]
 }
 
-fn units_text() -> String {
-    let mut out = String::from("# What answers on the wire: link, unit id, profile.\n");
-    for (name, server, address, profile) in &UNITS {
-        out.push_str(&format!(
-            "\n[[unit]]\nid = \"{name}\"\nlink = \"{server}\"\naddress = {address}\nprofile = \"{profile}\"\n"
-        ));
-        if *name == "gen1" {
-            out.push_str("groups = { fast = \"2s\" }    # alarms on oil pressure wait 5 s: two polls at least\n");
-        }
+/// A text with values set, comments and order as they are.
+pub fn edited(text: &str, edit: impl FnOnce(&mut DocumentMut)) -> String {
+    // A test holds that each text can be read.
+    let mut doc: DocumentMut = text.parse().unwrap_or_default();
+    edit(&mut doc);
+    doc.to_string()
+}
+
+/// The tables of an array such as `[[link.tcp]]`.
+pub fn tables<'a>(doc: &'a mut DocumentMut, [outer, inner]: &[&str; 2]) -> impl Iterator<Item = &'a mut Table> {
+    let array = doc.get_mut(outer).and_then(|t| t.get_mut(inner)).and_then(Item::as_array_of_tables_mut);
+    array.into_iter().flat_map(ArrayOfTables::iter_mut)
+}
+
+/// A value with what stands around the one before.
+fn keep_comment(before: Option<&Item>, new: &str) -> Item {
+    let mut new = toml_edit::Value::from(new);
+    if let Some(before) = before.and_then(Item::as_value) {
+        *new.decor_mut() = before.decor().clone();
     }
-    out
+    Item::Value(new)
+}
+
+fn units_text() -> String {
+    let mut units = ArrayOfTables::new();
+    for (name, server, address, profile) in &UNITS {
+        let mut table = Table::from_iter([("id", value(*name)), ("link", value(*server))]);
+        table.extend([("address", value(i64::from(*address))), ("profile", value(*profile))]);
+        if *name == "gen1" {
+            let mut groups = toml_edit::Value::from(InlineTable::from_iter([("fast", "2s")]));
+            groups.decor_mut().set_suffix("    # alarms on oil pressure wait 5 s: two polls at least");
+            table.insert("groups", Item::Value(groups));
+        }
+        if units.is_empty() {
+            table.decor_mut().set_prefix("# What answers on the wire: link, unit id, profile.\n\n");
+        }
+        units.push(table);
+    }
+    let mut out = DocumentMut::new();
+    out.insert("unit", Item::ArrayOfTables(units));
+    out.to_string()
 }
 
 const SITE: &str = r#"# The site, its journal and its sinks. Every key is explained in docs/reference.md.
@@ -99,11 +142,11 @@ state_days = 100        # states and registers are kept before telemetry: what t
 register_days = 1200
 
 [health]
-listen = "@health@"
+listen = ""
 
 [[sink.mqtt]]
 name = "broker"
-url = "@broker@"
+url = "mqtt://127.0.0.1:1883"
 
 # A time-series store for Grafana (docs/timeseries.md): VictoriaMetrics, InfluxDB 2 or 3; `api = "v1"` for InfluxDB 1.x.
 # [[sink.influx]]
@@ -116,26 +159,26 @@ const LINKS: &str = r#"# Buses and connections. One link for each address or por
 
 [[link.serial]]
 id = "line-sump"
-port = "@line@"         # on a real box: a name below /dev/serial/by-id
+port = "/dev/serial"         # on a real box: a name below /dev/serial/by-id
 baud = 19200
 timeout_ms = 500
 
 [[link.tcp]]
 id = "plant"
 host = "127.0.0.1"
-port = @plant@
+port = 15020
 expected_round_trip_ms = 10
 
 [[link.tcp]]
 id = "lifts"
 host = "127.0.0.1"
-port = @lifts@
+port = 15021
 expected_round_trip_ms = 10
 
 [[link.tcp]]
 id = "meters"
 host = "127.0.0.1"
-port = @meters@
+port = 15022
 expected_round_trip_ms = 10
 "#;
 
@@ -340,3 +383,33 @@ zh = "空调"
 en = "Air conditioning"
 unit = "em6"
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_set_and_comments_stay() {
+        for text in [SITE, LINKS, DEVICES] {
+            assert!(text.parse::<DocumentMut>().is_ok(), "{text}");
+        }
+        let ports = BTreeMap::from([("plant", 1), ("lifts", 2), ("meters", 3)]);
+        let (line, broker, health) = ("/dev/pts/7".into(), "mqtt://h:9".into(), "127.0.0.1:4".into());
+        let texts: BTreeMap<String, String> =
+            files(&DemoAddresses { ports, line, broker, health }).into_iter().collect();
+        for words in
+            ["port = \"/dev/pts/7\"         # on a real box", "id = \"lifts\"\nhost = \"127.0.0.1\"\nport = 2\n"]
+        {
+            assert!(texts["links.toml"].contains(words), "{}", texts["links.toml"]);
+        }
+        assert!(
+            texts["site.toml"].contains("listen = \"127.0.0.1:4\"\n")
+                && texts["site.toml"].contains("url = \"mqtt://h:9\"\n")
+        );
+        assert!(
+            texts["units.toml"]
+                .starts_with("# What answers on the wire: link, unit id, profile.\n\n[[unit]]\nid = \"lt1\"\n")
+        );
+        assert!(texts["units.toml"].contains("groups = { fast = \"2s\" }    # alarms"), "{}", texts["units.toml"]);
+    }
+}
