@@ -60,10 +60,10 @@ complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "reference" -d '
 complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l scenario -d 'What happens in the plant' -r -f -a "calm\t'An ordinary day; the generating set has a test run'
 rainstorm\t'It rains harder than one pump can carry away'
-pump-blocked\t'It rains, and the duty pump runs without lowering the level'
+pump-blocked\t'On a dry day the duty pump runs without lowering the level; the standby pump makes up for it'
 entrapment\t'A lift stops between floors with somebody in it'
 blackout\t'The mains fail; the generating set starts and takes over'"
-complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l speed -d 'How many times faster than the clock the plant runs, 1 to 20' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l speed -d 'How many times faster than the clock the plant runs, 1 to 20; in the demo polls, rules and the date too' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l store -d 'Write into a time-series store too: its address (VictoriaMetrics, InfluxDB 2 or 3; bucket `plantroom`), or `v1:` and the address for InfluxDB 1.x (database `plantroom`). More than one may be named' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l write -d 'Write the demo\'s site as a commented configuration into a directory, and do nothing else' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
@@ -120,10 +120,10 @@ json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l scenario -d 'What happens in the plant' -r -f -a "calm\t'An ordinary day; the generating set has a test run'
 rainstorm\t'It rains harder than one pump can carry away'
-pump-blocked\t'It rains, and the duty pump runs without lowering the level'
+pump-blocked\t'On a dry day the duty pump runs without lowering the level; the standby pump makes up for it'
 entrapment\t'A lift stops between floors with somebody in it'
 blackout\t'The mains fail; the generating set starts and takes over'"
-complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l speed -d 'How many times faster than the clock the plant runs, 1 to 20' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l speed -d 'How many times faster than the clock the plant runs, 1 to 20; in the demo polls, rules and the date too' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l play -d 'Instead of the plant: play back what `read --record` wrote, each link on a port of its own' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l line -d 'Where the serial line\'s name is linked to' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F

@@ -44,7 +44,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             biased;
             () = shared.rules.inbox.notified() => false,
             () = stop.cancelled() => true,
-            () = tokio::time::sleep(Duration::from_millis(until)) => false,
+            () = shared.clock.sleep(Duration::from_millis(until)) => false,
         };
         step(&shared);
         let off = shared.engine().disabled_rooms().len();

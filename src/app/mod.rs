@@ -90,13 +90,21 @@ impl App {
     ///
     /// # Errors
     /// The state directory, the journal or the store cannot be opened.
-    #[expect(clippy::disallowed_methods, reason = "at the start, before anything runs")]
     pub fn start(configuration: Configuration, paths: &Paths) -> Result<App, AppError> {
+        let clock = Clock::new(&configuration.clock, UnixMillis(i64::MAX));
+        Self::start_by(configuration, paths, clock)
+    }
+
+    /// The same by another clock.
+    ///
+    /// # Errors
+    /// The same.
+    #[expect(clippy::disallowed_methods, reason = "at the start, before anything runs")]
+    pub fn start_by(configuration: Configuration, paths: &Paths, clock: Clock) -> Result<App, AppError> {
         let fresh = !paths.state.exists();
         let made = std::fs::create_dir_all(&paths.state);
         let state = || paths.state.display().to_string();
         made.map_err(|e| AppError::StateDirectory { path: state(), reason: e.to_string() })?;
-        let clock = Clock::new(&configuration.clock, UnixMillis(i64::MAX));
         let dir = paths.state.join(&configuration.journal.dir);
         file_modes::tighten(&paths.state, &dir, fresh);
         let boot = clock::boot_id();

@@ -97,7 +97,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = shared.clock.sleep(Duration::from_secs(1)) => {}
         }
     }
 }

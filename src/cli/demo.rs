@@ -77,10 +77,10 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     let catalogue = builtin::read(None, &mut Problems::default());
     let units = site::units(&catalogue.profiles);
     let stop = CancellationToken::new();
-    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0));
+    let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0)).at_speed(speed);
     // Two days ago in UTC: past in every time zone, and the first week of the rota is not over.
     let two_days_ago = UnixMillis(clock.now().wall.0 - 2 * 86_400_000).rfc3339();
-    let started = serve::start(&units, &BTreeMap::new(), args.pace.scenario, speed, clock, stop.clone()).await;
+    let started = serve::start(&units, &BTreeMap::new(), args.pace.scenario, clock.clone(), stop.clone()).await;
     let plant = started.map_err(|e| CommandFailure::caused("the plant cannot start", &e))?;
     let health = format!("127.0.0.1:{}", free_port().map_err(|e| CommandFailure::later("no free port").because(e))?);
     let at = site::DemoAddresses {
@@ -110,7 +110,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
         state: dir.to_path_buf(),
         socket: global.state.clone().unwrap_or(dir.to_path_buf()).join("control.sock"),
     };
-    let started = App::start(configuration, &paths);
+    let started = App::start_by(configuration, &paths, clock);
     let app = started.map_err(|e| CommandFailure::caused("the gateway cannot start", &e))?;
     let addresses = [
         format!("mqtt 5 on port {}; health page http://{health}/metrics", broker.v5),

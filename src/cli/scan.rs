@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::bus;
+use crate::cli::scan_files::ScannedBus;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime, scan_files};
 use crate::clock::{self, Clock};
 use crate::config::builtin;
@@ -39,12 +40,6 @@ pub struct Args {
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     format: output::Format,
-}
-
-/// A bus on which units answered.
-pub struct ScannedBus {
-    pub transport: LinkTransport,
-    pub found: Vec<FoundUnit>,
 }
 
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
-use crate::cli::scan::ScannedBus;
 use crate::link::settings::LinkTransport;
 use crate::model::text::one_line;
 use crate::profile::Profile;
@@ -15,6 +14,12 @@ use crate::scan::FoundUnit;
 const CONFIDENCE_MIN: u8 = 50;
 /// Longest line of a comment about a guess, characters.
 const COMMENT_MAX: usize = 300;
+
+/// A bus on which units answered.
+pub struct ScannedBus {
+    pub transport: LinkTransport,
+    pub found: Vec<FoundUnit>,
+}
 
 const SITE: &str = r#"# Written by `plantroom scan`. Every key is explained in the reference.
 

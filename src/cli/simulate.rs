@@ -17,7 +17,7 @@ pub struct SimulationSpeed {
     /// What happens in the plant.
     #[arg(long, value_enum, default_value_t)]
     pub scenario: Scenario,
-    /// How many times faster than the clock the plant runs, 1 to 20.
+    /// How many times faster than the clock the plant runs, 1 to 20; in the demo polls, rules and the date too.
     #[arg(long, default_value_t = 1.0, value_name = "N")]
     speed: f64,
 }
@@ -63,9 +63,9 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         let catalogue = builtin::read(None, &mut Problems::default());
         let units = site::units(&catalogue.profiles);
         let stop = CancellationToken::new();
-        let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
+        let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).at_speed(speed);
         let ports = if args.any_port { std::collections::BTreeMap::new() } else { site::fixed_ports() };
-        let started = serve::start(&units, &ports, args.pace.scenario, speed, clock, stop.clone()).await;
+        let started = serve::start(&units, &ports, args.pace.scenario, clock, stop.clone()).await;
         let plant = started.map_err(|e| CommandFailure::later("the plant cannot start").because(e))?;
         for (server, address) in &plant.tcp {
             let on: Vec<String> =

@@ -7,6 +7,7 @@ mod timings;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use schemars::JsonSchema;
@@ -47,10 +48,20 @@ impl std::fmt::Debug for Simulated {
     }
 }
 
+/// A clock that runs faster than the operating system's from a moment on.
+#[derive(Clone, Copy, Debug)]
+struct Faster {
+    speed: f64,
+    /// Monotonic microseconds and date of that moment.
+    since_us: u64,
+    since: UnixMillis,
+}
+
 /// The clock of all adapters. Clones share the state of trust.
 #[derive(Clone, Debug)]
 pub struct Clock {
     simulated: Option<Simulated>,
+    faster: Option<Faster>,
     source: ClockSource,
     trusted: Arc<AtomicBool>,
     accepted: Arc<AtomicBool>,
@@ -62,6 +73,7 @@ impl Clock {
     pub fn new(settings: &ClockSettings, not_before: UnixMillis) -> Self {
         let clock = Self {
             simulated: None,
+            faster: None,
             source: settings.source,
             trusted: Arc::new(AtomicBool::new(false)),
             accepted: Arc::new(AtomicBool::new(false)),
@@ -76,6 +88,23 @@ impl Clock {
         let mut clock = Self::new(&ClockSettings { source: ClockSource::Rtc }, UnixMillis(0));
         clock.simulated = Some(Simulated(Arc::new(now_us)));
         clock
+    }
+
+    /// From now on it runs `speed` times as fast as the operating system's clock, the date too: for a demo, whose plant does the same.
+    #[must_use]
+    pub fn at_speed(self, speed: f64) -> Self {
+        let (since_us, since) = (self.mono_us(), self.wall());
+        Self { faster: Some(Faster { speed, since_us, since }), ..self }
+    }
+
+    /// How long a duration of this clock takes.
+    pub fn real(&self, duration: Duration) -> Duration {
+        self.faster.map_or(duration, |faster| duration.div_f64(faster.speed))
+    }
+
+    /// Sleeps for a duration of this clock.
+    pub async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(self.real(duration)).await;
     }
 
     /// Checks whether the date can be trusted; called every few seconds. Trust, once given, lasts until the process ends.
@@ -136,11 +165,19 @@ impl Clock {
 
     /// Monotonic microseconds, for measuring and scheduling.
     pub fn mono_us(&self) -> u64 {
-        self.simulated.as_ref().map_or_else(mono_us, |s| (s.0)())
+        let us = self.simulated.as_ref().map_or_else(mono_us, |s| (s.0)());
+        self.faster.map_or(us, |faster| {
+            let passed = Duration::from_micros(us.saturating_sub(faster.since_us)).mul_f64(faster.speed);
+            faster.since_us.saturating_add(u64::try_from(passed.as_micros()).unwrap_or(u64::MAX))
+        })
     }
 
     /// The date as the operating system shows it, trusted or not.
     pub fn wall(&self) -> UnixMillis {
+        if let Some(faster) = self.faster {
+            let passed_ms = (self.mono_us() - faster.since_us) / 1_000;
+            return UnixMillis(faster.since.0.saturating_add_unsigned(passed_ms));
+        }
         if let Some(simulated) = &self.simulated {
             return UnixMillis(i64::try_from((simulated.0)() / 1_000).unwrap_or(i64::MAX));
         }
@@ -167,6 +204,17 @@ fn mono_us() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_faster_clock_runs_on_from_where_it_was() {
+        let us = Arc::new(AtomicI64::new(1_000_000));
+        let real = Arc::clone(&us);
+        let clock = Clock::simulated(move || real.load(Ordering::Relaxed).unsigned_abs()).at_speed(20.0);
+        assert_eq!((clock.mono_us(), clock.wall()), (1_000_000, UnixMillis(1_000)));
+        us.store(1_500_000, Ordering::Relaxed);
+        assert_eq!((clock.mono_us(), clock.wall()), (11_000_000, UnixMillis(11_000)));
+        assert_eq!(clock.real(Duration::from_secs(10)), Duration::from_millis(500));
+    }
 
     #[test]
     fn a_date_that_cannot_be_is_not_believed_and_why_is_said() {

@@ -172,7 +172,7 @@ impl Link {
             match (remaining_us, may_be_late && is_alive) {
                 (0, _) => return,
                 (_, true) => self.listen(remaining_us).await,
-                (_, false) => return tokio::time::sleep(Duration::from_micros(remaining_us)).await,
+                (_, false) => return self.clock.sleep(Duration::from_micros(remaining_us)).await,
             }
         }
     }
@@ -206,14 +206,13 @@ impl Link {
     }
 
     async fn wait(&mut self, us: u64) {
-        match &mut self.timer {
-            Some(timer) => {
-                if timer.wait_us(us).await.is_err() {
-                    tokio::time::sleep(Duration::from_micros(us)).await;
-                }
-            }
-            None => tokio::time::sleep(Duration::from_micros(us)).await,
+        let real = self.clock.real(Duration::from_micros(us));
+        if let Some(timer) = &mut self.timer
+            && timer.wait_us(u64::try_from(real.as_micros()).unwrap_or(u64::MAX)).await.is_ok()
+        {
+            return;
         }
+        tokio::time::sleep(real).await;
     }
 
     /// The result of a request that got no answer in time.

@@ -154,7 +154,7 @@ impl LinkWorker {
             let until = self.next_open_us.min(due).saturating_sub(now).min(1_000_000);
             tokio::select! {
                 () = stop.cancelled() => return None,
-                () = sleep_us(until) => {}
+                () = sleep_us(until, &self.clock) => {}
             }
             if due <= self.clock.mono_us() {
                 self.fail_due_slot(Cause::LinkDown);
@@ -174,7 +174,7 @@ impl LinkWorker {
                 biased;
                 () = stop.cancelled() => return None,
                 result = &mut opening => return Some(result),
-                () = sleep_us(wait) => {}
+                () = sleep_us(wait, clock) => {}
             }
             if due <= clock.mono_us() {
                 fail_due(schedule, clock, units, slots, deliver, health, Cause::LinkDown);
@@ -469,8 +469,8 @@ fn fail_due(
 }
 
 /// tokio's timer has a resolution of a millisecond, which is enough between cycles.
-async fn sleep_us(us: u64) {
+async fn sleep_us(us: u64, clock: &Clock) {
     if us > 0 {
-        tokio::time::sleep(Duration::from_micros(us)).await;
+        clock.sleep(Duration::from_micros(us)).await;
     }
 }

@@ -147,7 +147,11 @@ fn figures(
         figure("alarms in 10 min, mean", format!("{:.2}", share(within.len(), all_slots)), "about 1"),
         figure("alarms in 10 min, most", slots.values().max().unwrap_or(&0).to_string(), "10"),
         figure("time in flood", format!("{:.2} %", pct(floods, all_slots)), "under 1 %"),
-        figure("the ten most frequent", format!("{:.0} %", top.iter().map(|t| t.share_pct).sum::<f64>()), "1 to 5 %"),
+        figure(
+            "the ten most frequent",
+            format!("{:.0} %", top.iter().fold(0.0, |sum, t| sum + t.share_pct)),
+            "1 to 5 %",
+        ),
         figure("standing over 24 h", standing.to_string(), "under 5, each with a plan"),
     ];
     for (priority, target) in Priority::ALL.into_iter().zip(["about 5 % with P2", "", "about 15 %", "about 80 %"]) {

@@ -26,7 +26,7 @@ pub enum Scenario {
     Calm,
     /// It rains harder than one pump can carry away.
     Rainstorm,
-    /// It rains, and the duty pump runs without lowering the level.
+    /// On a dry day the duty pump runs without lowering the level; the standby pump makes up for it.
     PumpBlocked,
     /// A lift stops between floors with somebody in it.
     Entrapment,
@@ -39,7 +39,11 @@ impl Scenario {
     pub const ALL: [(Scenario, &'static str, &'static str); 5] = [
         (Scenario::Calm, "calm", "an ordinary day; the generating set has a test run after five minutes"),
         (Scenario::Rainstorm, "rainstorm", "after one minute it rains harder than one pump can carry away"),
-        (Scenario::PumpBlocked, "pump-blocked", "after two minutes the duty pump runs without lowering the level"),
+        (
+            Scenario::PumpBlocked,
+            "pump-blocked",
+            "after two and a half minutes the duty pump runs without lowering the level",
+        ),
         (Scenario::Entrapment, "entrapment", "after ninety seconds lift 1 stops between floors with somebody in it"),
         (Scenario::Blackout, "blackout", "after one minute the mains fail for five minutes"),
     ];

@@ -24,7 +24,14 @@ impl Plant {
     /// A plant at the start of a scenario.
     pub fn new(scenario: Scenario, seed: u64) -> Self {
         let lifts = [Lift::new(6.0), Lift::new(17.0)];
-        Self { scenario, t: 0.0, random: Random::new(seed), water: Water::default(), lifts, power: Power::default() }
+        Self {
+            scenario,
+            t: 0.0,
+            random: Random::new(seed),
+            water: Water::new(scenario),
+            lifts,
+            power: Power::default(),
+        }
     }
 
     /// Advances by `seconds`, in steps of at most `STEP_MAX_S`.

@@ -73,7 +73,7 @@ impl Power {
                 self.starts += 1.0;
                 EngineState::Cranking(0.0)
             }
-            EngineState::Cranking(s) if s >= 6.0 => EngineState::Running,
+            EngineState::Cranking(s) if s >= 3.0 => EngineState::Running,
             EngineState::Cranking(s) => EngineState::Cranking(s + dt),
             EngineState::Running if !should_run => EngineState::Cooling(0.0),
             EngineState::Cooling(_) if should_run => EngineState::Running,

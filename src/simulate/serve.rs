@@ -98,7 +98,6 @@ pub async fn start(
     units: &[SimulatedUnit],
     ports: &BTreeMap<&'static str, u16>,
     scenario: Scenario,
-    speed: f64,
     clock: Clock,
     stop: CancellationToken,
 ) -> Result<RunningPlant, SimulateError> {
@@ -125,16 +124,15 @@ pub async fn start(
             running.tcp.insert(server, serve_tcp(answers, port, stop.clone()).await?);
         }
     }
-    tokio::spawn(advance_with_clock(plant, names, images, speed, clock, stop));
+    tokio::spawn(advance_with_clock(plant, names, images, clock, stop));
     Ok(running)
 }
 
-/// Advances the plant with the clock, `speed` times as fast.
+/// Advances the plant with the clock.
 async fn advance_with_clock(
     mut plant: Plant,
     names: Vec<(&'static str, &'static str, u8)>,
     images: Images,
-    speed: f64,
     clock: Clock,
     stop: CancellationToken,
 ) {
@@ -146,7 +144,7 @@ async fn advance_with_clock(
         }
         let now = clock.mono_us();
         #[expect(clippy::cast_precision_loss, reason = "a tenth of a second")]
-        let seconds = (now - before) as f64 / 1e6 * speed;
+        let seconds = (now - before) as f64 / 1e6;
         before = now;
         plant.advance(seconds.min(60.0));
         write(&mut plant, &names, &images);

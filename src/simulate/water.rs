@@ -15,7 +15,7 @@ const PUMP_M3S: f64 = 0.010;
 /// Paved area that drains into the sump.
 const CATCHMENT_M2: f64 = 1_500.0;
 /// Ground water that flows in constantly, m³/s.
-const SEEPAGE_M3S: f64 = 0.002;
+const SEEPAGE_M3S: f64 = 0.0016;
 
 /// One drain pump with its drive.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,10 +85,12 @@ pub struct Water {
     supply_kwh: f64,
 }
 
-impl Default for Water {
-    fn default() -> Self {
+impl Water {
+    /// The water at the start of a scenario.
+    pub fn new(scenario: Scenario) -> Self {
         Self {
-            level_m: 0.7,
+            // Of a blocked pump the level tells, which rises slowly on a dry day: it begins near the first start level.
+            level_m: if scenario == Scenario::PumpBlocked { 0.94 } else { 0.7 },
             rain_mmh: 0.0,
             rain_mm: 312.0,
             pumps: [Pump::default(); 2],
@@ -104,15 +106,13 @@ impl Default for Water {
 
 /// Rain intensity at `t` seconds, mm/h.
 fn rain(scenario: Scenario, t: f64) -> f64 {
-    let storm = |peak: f64| {
-        let rise = ((t - 60.0) / 120.0).clamp(0.0, 1.0);
-        let fall = ((1_500.0 - t) / 300.0).clamp(0.0, 1.0);
-        peak * rise.min(fall)
-    };
     match scenario {
-        Scenario::Rainstorm => storm(42.0),
-        Scenario::PumpBlocked => storm(14.0),
-        Scenario::Calm | Scenario::Entrapment | Scenario::Blackout => 0.0,
+        Scenario::Rainstorm => {
+            let rise = ((t - 60.0) / 120.0).clamp(0.0, 1.0);
+            let fall = ((1_500.0 - t) / 300.0).clamp(0.0, 1.0);
+            42.0 * rise.min(fall)
+        }
+        Scenario::Calm | Scenario::PumpBlocked | Scenario::Entrapment | Scenario::Blackout => 0.0,
     }
 }
 

@@ -107,6 +107,16 @@ fn an_alarm_goes_from_the_wire_to_the_broker_the_log_and_the_person() {
     assert!(!values.contains("4000000001"), "a trial is no history");
     a_rule_that_is_gone(&broker, &dir, &state, topic);
     running.stop();
+    the_report_counts(&dir, &state);
+}
+
+/// What was raised, without trials.
+fn the_report_counts(dir: &Dir, state: &Path) {
+    let rows = history(dir, state);
+    let raised = rows.iter().filter(|r| r["what"] == "raised" && !r["why"].as_str().unwrap().starts_with("TEST"));
+    let report: serde_json::Value =
+        serde_json::from_str(&plantroom(&dir.0, state, &["alarm", "report", "--format", "json"])).unwrap();
+    assert_eq!(report["figures"][0]["value"], raised.count().to_string(), "{report}");
 }
 
 /// It closes its alarm, and its topic is cleared.
@@ -247,67 +257,62 @@ pub fn plant(name: &str) -> Plant {
     Plant { config: written, state: dir.path("state"), _broker: broker, _plant: plant, _dir: dir }
 }
 
-/// What a scenario raises, in order.
-fn scenario(name: &str, seconds: u64, expected: &[&str]) {
-    let plant = plant(name);
-    let (written, state) = (plant.config.clone(), plant.state.clone());
-    let mut running = gateway(&written, &state);
-    let raised = || -> Vec<String> {
-        if !state.join("store.db").exists() {
-            return Vec::new();
-        }
-        let rows = json(&plantroom(&written, &state, &["alarm", "history", "--from", "1h", "--format", "json"]));
+/// What a scenario of the demo raises, in order, until so many seconds of its plant have passed: at ten times the speed as at any. By
+/// hand `PLANTROOM_SPEED=1`; what the machine is late by grows with the speed.
+fn scenario(name: &str, plant_seconds: u64, expected: &[&str]) {
+    let speed: u64 = std::env::var("PLANTROOM_SPEED").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
+    let dir = Dir::new(name);
+    let config = dir.path("site");
+    plantroom(&dir.0, &dir.path("x"), &["demo", "--write", &config.display().to_string()]);
+    let began = jiff::Timestamp::now();
+    let (mut running, _, state) = demo(&["--scenario", name, "--speed", &speed.to_string()]);
+    // Two seconds more for the journal to commit what was read until then.
+    std::thread::sleep(Duration::from_secs(plant_seconds / speed + 2));
+    // The date of the demo runs ahead with its plant.
+    let end = began + jiff::SignedDuration::from_secs(plant_seconds.cast_signed());
+    let (from, to, state) = (began.to_string(), end.to_string(), PathBuf::from(state));
+    let asked = |args: &[&str]| {
+        let period = ["--from", from.as_str(), "--to", to.as_str(), "--format", "json"];
+        json(&plantroom(&config, &state, &[args, &period].concat()))
+    };
+    let names = |rows: &[serde_json::Value]| -> Vec<String> {
         rows.iter().filter(|r| r["what"] == "raised").map(|r| r["alarm"].as_str().unwrap().to_string()).collect()
     };
-    std::thread::sleep(Duration::from_secs(seconds));
-    let came = raised();
-    running.stop();
-    assert_eq!(came, expected, "{name}");
+    assert_eq!(names(&asked(&["alarm", "history"])), expected, "{name}");
     // The rules in force on what was recorded give what happened.
     if !expected.is_empty() {
-        let rows = json(&plantroom(&written, &state, &["replay", "--from", "1h", "--format", "json"]));
-        let replayed: Vec<&serde_json::Value> = rows.iter().filter(|r| r["replayed"] == "yes").collect();
-        assert!(
-            replayed
-                .iter()
-                .filter(|r| r["what"] == "raised")
-                .map(|r| r["alarm"].as_str().unwrap())
-                .eq(expected.iter().copied()),
-            "{name}: {rows:#?}"
-        );
+        let rows = asked(&["replay"]);
+        let replayed: Vec<serde_json::Value> = rows.iter().filter(|r| r["replayed"] == "yes").cloned().collect();
+        assert_eq!(names(&replayed), expected, "{name}: {rows:#?}");
         assert!(rows.iter().all(|r| r["replayed"] == "yes" && r["recorded"] == "yes"), "{name}: {rows:#?}");
-        let report: serde_json::Value =
-            serde_json::from_str(&plantroom(&written, &state, &["alarm", "report", "--format", "json"])).unwrap();
-        assert_eq!(report["figures"][0]["value"], expected.len().to_string(), "{report}");
     }
-    let log = std::fs::read_to_string(written.join("gateway.log")).unwrap_or_default();
-    let loud: Vec<&str> = log.lines().filter(|l| l.contains("WARN") || l.contains("ERROR")).collect();
-    assert!(name != "calm" || loud.is_empty(), "a calm day logs no warning: {loud:?}");
+    running.stop();
 }
 
 #[test]
 fn a_calm_day_raises_nothing() {
-    // Ten minutes of the plant; by hand `PLANTROOM_CALM=600` for ten minutes of ours.
-    scenario("calm", std::env::var("PLANTROOM_CALM").ok().and_then(|s| s.parse().ok()).unwrap_or(100), &[]);
+    // A quarter of an hour of the plant; by hand `PLANTROOM_CALM=36000` for ten hours.
+    scenario("calm", std::env::var("PLANTROOM_CALM").ok().and_then(|s| s.parse().ok()).unwrap_or(900), &[]);
 }
 
 #[test]
 fn a_lift_that_stops_between_floors_raises_entrapment() {
-    scenario("entrapment", 60, &["safety_circuit.lift-1", "entrapment.lift-1"]);
+    let expected = ["safety_circuit", "alarm_button", "entrapment", "fault", "out_of_service"];
+    scenario("entrapment", 440, &expected.map(|rule| format!("{rule}.lift-1")).each_ref().map(String::as_str));
 }
 
 #[test]
 fn a_blackout_raises_what_follows_from_it() {
-    scenario("blackout", 60, &["utility_lost.ats-1", "supplying.genset-1"]);
+    scenario("blackout", 300, &["utility_lost.ats-1", "supplying.genset-1"]);
 }
 
 #[test]
 fn a_rainstorm_raises_what_follows_from_it() {
     // More comes in than one pump carries away: that is what it looks like from there.
-    scenario("rainstorm", 100, &["overflow_soon.sump-1", "rising.sump-1", "pump1_no_effect.sump-1"]);
+    scenario("rainstorm", 420, &["overflow_soon.sump-1", "rising.sump-1", "pump1_no_effect.sump-1"]);
 }
 
 #[test]
-fn a_pump_that_is_blocked_is_found() {
-    scenario("pump-blocked", 100, &["overflow_soon.sump-1", "rising.sump-1", "pump1_no_effect.sump-1"]);
+fn a_pump_that_is_blocked_is_found_and_nothing_else_is_said() {
+    scenario("pump-blocked", 480, &["pump1_no_effect.sump-1"]);
 }

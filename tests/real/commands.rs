@@ -1,34 +1,10 @@
 //! The commands as their users type them.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Counting, Dir, Mosquitto, PLANTROOM, Process, Subscriber, gateway, plantroom, site, wait};
-
-/// Starts the demo; its broker's port and the state directory.
-fn demo(args: &[&str]) -> (Process, u16, String) {
-    let mut command = Command::new(PLANTROOM);
-    command.arg("demo").args(args).current_dir("/").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut process = Process::start("demo", &mut command);
-    let mut out = BufReader::new(process.child.stdout.take().unwrap());
-    let mut first = String::new();
-    out.read_line(&mut first).unwrap();
-    let port = first
-        .trim()
-        .strip_prefix("mqtt://127.0.0.1:")
-        .unwrap_or_else(|| panic!("first line: {first}"))
-        .parse()
-        .unwrap();
-    let mut state = String::new();
-    while !state.starts_with("status: ") {
-        state.clear();
-        assert!(out.read_line(&mut state).unwrap() > 0, "the demo ended");
-    }
-    std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-    let state = state.trim().trim_start_matches("status: plantroom --state ").trim_end_matches(" status").to_string();
-    (process, port, state)
-}
+use crate::support::{Counting, Dir, Mosquitto, PLANTROOM, Process, Subscriber, demo, gateway, plantroom, site, wait};
 
 #[test]
 fn the_demo_has_values_within_five_seconds_and_stops_cleanly() {

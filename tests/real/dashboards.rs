@@ -60,12 +60,11 @@ fn influx(store: &Real, query: &str) -> usize {
     rows.filter(|row| row.as_array().is_some_and(|r| r.iter().skip(1).any(|v| !v.is_null()))).count()
 }
 
-fn prometheus(store: &Real, target: &Value, chosen: Option<&str>) -> usize {
+fn prometheus(store: &Real, target: &Value, chosen: Option<&str>, now: u64) -> usize {
     let query = filled_in(target["expr"].as_str().unwrap(), chosen);
     let path = if target["instant"] == true {
-        "/api/v1/query?x=".to_string()
+        format!("/api/v1/query?time={now}")
     } else {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         format!("/api/v1/query_range?start={}&end={now}&step=60", now - 900)
     };
     let answer = store.post(&path, &format!("query={query}"));
@@ -87,8 +86,10 @@ fn variable(store: &Real, query: &str) -> usize {
     json["data"].as_array().map_or(0, Vec::len)
 }
 
-/// The demo, writing into both stores at twenty times the pace of a plant.
-fn filled() -> (Real, Real) {
+/// The demo, writing into both stores at ten times the pace of a plant; and the date, seconds since 1970, up to which it wrote.
+fn filled() -> (Real, Real, u64) {
+    const SPEED: u64 = 10;
+    let seconds = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let (mut victoria, mut influx) = (Real::new("victoria"), Real::new("influx"));
     victoria.start();
     influx.start();
@@ -97,16 +98,18 @@ fn filled() -> (Real, Real) {
     command
         .arg("--state")
         .arg(&dir.0)
-        .args(["demo", "--scenario", "rainstorm", "--speed", "20"])
+        .args(["demo", "--scenario", "rainstorm", "--speed", &SPEED.to_string()])
         .args(["--store", &format!("http://127.0.0.1:{}", victoria.port)])
         .args(["--store", &format!("v1:http://127.0.0.1:{}", influx.port)])
         .stdout(Stdio::piped());
+    let began = seconds();
     let mut demo = Process::start("demo", &mut command);
     let mut lines = BufReader::new(demo.child.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().starts_with("mqtt://"));
     std::thread::spawn(move || lines.for_each(drop));
     // The slowest groups are read once a minute, and a rise needs two buckets of a minute.
-    std::thread::sleep(Duration::from_secs(125));
+    std::thread::sleep(Duration::from_secs(40));
+    let now = began + (seconds() - began) * SPEED;
     demo.stop();
     victoria.post("/internal/force_flush", "x=");
     wait("the stores to show what they have", 30, || {
@@ -116,12 +119,12 @@ fn filled() -> (Real, Real) {
         };
         newest(&victoria).then_some(())
     });
-    (victoria, influx)
+    (victoria, influx, now)
 }
 
 #[test]
 fn every_query_of_every_panel_and_variable_brings_data() {
-    let (victoria, influxdb) = filled();
+    let (victoria, influxdb, now) = filled();
     let mut empty = Vec::new();
     let mut asked = 0;
     for (language, store) in [("influxql", &influxdb), ("promql", &victoria)] {
@@ -139,7 +142,7 @@ fn every_query_of_every_panel_and_variable_brings_data() {
                         asked += 1;
                         let found = match target["query"].as_str() {
                             Some(query) => influx(store, &filled_in(query, chosen)),
-                            None => prometheus(store, target, chosen),
+                            None => prometheus(store, target, chosen, now),
                         };
                         // The gateway has no area: nobody finds it by one.
                         if found == 0 {

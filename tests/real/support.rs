@@ -217,6 +217,30 @@ impl Subscriber {
     }
 }
 
+/// Starts the demo; its broker's port and the state directory.
+pub fn demo(args: &[&str]) -> (Process, u16, String) {
+    let mut command = Command::new(PLANTROOM);
+    command.arg("demo").args(args).current_dir("/").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Process::start("demo", &mut command);
+    let mut out = BufReader::new(process.child.stdout.take().unwrap());
+    let mut first = String::new();
+    out.read_line(&mut first).unwrap();
+    let port = first
+        .trim()
+        .strip_prefix("mqtt://127.0.0.1:")
+        .unwrap_or_else(|| panic!("first line: {first}"))
+        .parse()
+        .unwrap();
+    let mut state = String::new();
+    while !state.starts_with("status: ") {
+        state.clear();
+        assert!(out.read_line(&mut state).unwrap() > 0, "the demo ended");
+    }
+    std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    let state = state.trim().trim_start_matches("status: plantroom --state ").trim_end_matches(" status").to_string();
+    (process, port, state)
+}
+
 /// Starts the gateway on a configuration.
 pub fn gateway(config: &Path, state: &Path) -> Process {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(config.join("gateway.log")).unwrap();

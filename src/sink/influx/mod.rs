@@ -90,7 +90,7 @@ pub async fn run(settings: InfluxSettings, context: SinkContext, stop: Cancellat
             () = stop.cancelled() => break,
             () = sink.context.dead_letters.notified() => {}
             () = sink.context.resend.notified() => {}
-            () = tokio::time::sleep(wait) => {}
+            () = sink.context.clock.sleep(wait) => {}
         }
         // A store that hangs must not delay the shutdown; an interrupted body is written again.
         tokio::select! {
