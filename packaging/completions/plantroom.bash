@@ -353,7 +353,7 @@ _plantroom() {
 
     case "${cmd}" in
         plantroom)
-            opts="-h -V --config --state --log --help --version demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help"
+            opts="-h -V --config --state --utc --log --help --version demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -379,7 +379,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__ack)
-            opts="-h --all --device --area --priority --note --config --state --log --help"
+            opts="-h --all --device --area --priority --note --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -421,7 +421,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__alarm)
-            opts="-h --config --state --log --help list show history report handover arrived reset out back help"
+            opts="-h --config --state --utc --log --help list show history report handover arrived reset out back help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -447,7 +447,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__alarm__subcmd__arrived)
-            opts="-h --note --config --state --log --help"
+            opts="-h --note --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -477,7 +477,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__alarm__subcmd__back)
-            opts="-h --note --config --state --log --help"
+            opts="-h --note --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -507,7 +507,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__alarm__subcmd__handover)
-            opts="-h --note --to --config --state --log --help"
+            opts="-h --note --to --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -695,7 +695,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__alarm__subcmd__history)
-            opts="-h --from --to --format --config --state --log --help"
+            opts="-h --from --to --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -733,7 +733,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__alarm__subcmd__list)
-            opts="-h --all --format --config --state --log --help"
+            opts="-h --all --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -763,7 +763,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__alarm__subcmd__out)
-            opts="-h --note --config --state --log --help"
+            opts="-h --note --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -793,7 +793,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__alarm__subcmd__report)
-            opts="-h --month --format --config --state --log --help"
+            opts="-h --month --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -827,7 +827,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__alarm__subcmd__reset)
-            opts="-h --note --config --state --log --help"
+            opts="-h --note --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -857,7 +857,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__alarm__subcmd__show)
-            opts="-h --config --state --log --help"
+            opts="-h --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -883,7 +883,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__audit)
-            opts="-h --from --to --actor --format --config --state --log --help"
+            opts="-h --from --to --actor --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -925,7 +925,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__backup)
-            opts="-h --without-history --config --state --log --help"
+            opts="-h --without-history --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -951,7 +951,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__check)
-            opts="-h --plan --alarms --online --config --state --log --help"
+            opts="-h --plan --alarms --online --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -977,7 +977,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__clock)
-            opts="-h --config --state --log --help accept help"
+            opts="-h --config --state --utc --log --help accept help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1003,7 +1003,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__clock__subcmd__accept)
-            opts="-h --config --state --log --help"
+            opts="-h --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1071,7 +1071,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__demo)
-            opts="-h --scenario --speed --store --write --config --state --log --help"
+            opts="-h --scenario --speed --store --write --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1113,7 +1113,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__explain)
-            opts="-h --config --state --log --help"
+            opts="-h --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1755,7 +1755,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__history)
-            opts="-h --from --to --every --zone --format --config --state --log --help"
+            opts="-h --from --to --every --zone --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1801,7 +1801,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__inject)
-            opts="-h --for --config --state --log --help"
+            opts="-h --for --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1831,7 +1831,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__page)
-            opts="-h --config --state --log --help test log help"
+            opts="-h --config --state --utc --log --help test log help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1913,7 +1913,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__page__subcmd__log)
-            opts="-h --from --format --config --state --log --help"
+            opts="-h --from --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1947,7 +1947,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__page__subcmd__test)
-            opts="-h --config --state --log --help"
+            opts="-h --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1973,7 +1973,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__read)
-            opts="-h --record --unit --address --count --function --baud --parity --timeout-ms --format --config --state --log --help"
+            opts="-h --record --unit --address --count --function --baud --parity --timeout-ms --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2035,7 +2035,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__reference)
-            opts="-h --schema --points --config --state --log --help"
+            opts="-h --schema --points --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2061,7 +2061,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__reload)
-            opts="-h --config --state --log --help"
+            opts="-h --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2087,7 +2087,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__replay)
-            opts="-h --from --to --alarms --format --config --state --log --help"
+            opts="-h --from --to --alarms --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2129,7 +2129,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__resend)
-            opts="-h --from --to --config --state --log --help"
+            opts="-h --from --to --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2163,7 +2163,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__restore)
-            opts="-h --config --state --log --help"
+            opts="-h --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2189,7 +2189,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__rota)
-            opts="-h --config --state --log --help show override overrides withdraw help"
+            opts="-h --config --state --utc --log --help show override overrides withdraw help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2299,7 +2299,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__rota__subcmd__override)
-            opts="-h --rota --from --for --config --state --log --help"
+            opts="-h --rota --from --for --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2337,7 +2337,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__rota__subcmd__overrides)
-            opts="-h --format --config --state --log --help"
+            opts="-h --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2367,7 +2367,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__rota__subcmd__show)
-            opts="-h --days --rota --format --config --state --log --help"
+            opts="-h --days --rota --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2405,7 +2405,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__rota__subcmd__withdraw)
-            opts="-h --config --state --log --help"
+            opts="-h --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2431,7 +2431,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__run)
-            opts="-h --config --state --log --help"
+            opts="-h --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2457,7 +2457,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__scan)
-            opts="-h --units --baud --parity --timeout-ms --write --format --config --state --log --help"
+            opts="-h --units --baud --parity --timeout-ms --write --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2507,7 +2507,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__set__subcmd__aside)
-            opts="-h --send --discard --format --config --state --log --help"
+            opts="-h --send --discard --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2537,7 +2537,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__shelve)
-            opts="-h --note --for --off --config --state --log --help"
+            opts="-h --note --for --off --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2571,7 +2571,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__simulate)
-            opts="-h --scenario --speed --play --any-port --line --config --state --log --help"
+            opts="-h --scenario --speed --play --any-port --line --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2613,7 +2613,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__status)
-            opts="-h --format --config --state --log --help"
+            opts="-h --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2643,7 +2643,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__test)
-            opts="-h --for --by --config --state --log --help"
+            opts="-h --for --by --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2677,7 +2677,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__verify)
-            opts="-h --format --config --state --log --help"
+            opts="-h --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_plantroom_global_optspecs
-    string join \n config= state= log= h/help V/version
+    string join \n config= state= utc log= h/help V/version
 end
 
 function __fish_plantroom_needs_command
@@ -29,6 +29,7 @@ complete -c plantroom -n "__fish_plantroom_needs_command" -l state -d 'Directory
 complete -c plantroom -n "__fish_plantroom_needs_command" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_needs_command" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_needs_command" -s V -l version -d 'Print version'
 complete -c plantroom -n "__fish_plantroom_needs_command" -f -a "demo" -d 'Run a simulated plant, a broker, journal and gateway in one process: needs no file'
@@ -71,12 +72,14 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l state -d 'D
 complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand run" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand run" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand run" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand run" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
@@ -86,6 +89,7 @@ json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l plan -d 'Print the read plan, wire time, the share of each bus, bytes a day and days of history'
 complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l alarms -d 'Which alarm rules apply to which device, and what is missing where one does not'
 complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l online -d 'Ask every unit who it is. Writes nothing; a running gateway asks for us, between its cycles'
+complete -c plantroom -n "__fish_plantroom_using_subcommand check" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l record -d 'Write down every byte of it: a fault report that `simulate --play` plays back. Only while no gateway runs' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l unit -d 'Unit id, where a bus is named instead of a device' -r
@@ -103,6 +107,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l state -d 'D
 complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand read" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand read" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l units -d 'Unit ids to ask: `1-32`, `1,5,10-20`' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l baud -d 'Serial: speed. Default: each that a profile is delivered with, until somebody answers' -r
@@ -117,6 +122,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l state -d 'D
 complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand scan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l scenario -d 'What happens in the plant' -r -f -a "calm\t'An ordinary day; the generating set has a test run'
 rainstorm\t'It rains harder than one pump can carry away'
@@ -132,6 +138,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l log -d 
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l any-port -d 'Take free ports instead of 15020 to 15022, for more than one plant at a time'
+complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand simulate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand status" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
@@ -141,6 +148,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand status" -l state -d 
 complete -c plantroom -n "__fish_plantroom_using_subcommand status" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand status" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l from -d 'From: a date (2026-11-21, 2026-11-21T08:00, with or without zone; 2026-11, today, yesterday), or so long ago (24h, 30m). Default: 24h' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l to -d 'To: the same. Default: now' -r
@@ -154,12 +162,14 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l state -d
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "list" -d 'What is not normal; `--all`: every alarm there could be'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -f -a "show" -d 'One alarm, and why it is as it is'
@@ -180,12 +190,14 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_se
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from list" -l all -d 'The normal ones too'
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from list" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from show" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from show" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from show" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from show" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -l from -d 'From: a date, or so long ago (`24h`, `7d`)' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -l to -d 'To: a date, or so long ago (`24h`). Default: now' -r
@@ -197,6 +209,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_se
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -l month -d 'The month, `2026-11`; the last 30 days if none is named' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
@@ -207,6 +220,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_se
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -l note -d 'Why, for the record' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -l to -d 'Who gets it: a person\'s id, as in `[[person]]`' -r
@@ -215,6 +229,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_se
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from handover" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from arrived" -l note -d 'Why, for the record' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from arrived" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
@@ -222,6 +237,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_se
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from arrived" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from arrived" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from arrived" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from reset" -l note -d 'Why, for the record' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from reset" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
@@ -229,6 +245,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_se
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from reset" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from reset" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from out" -l note -d 'Why, for the record' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from out" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
@@ -236,6 +253,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_se
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from out" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from out" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from out" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from back" -l note -d 'Why, for the record' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from back" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
@@ -243,6 +261,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_se
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from back" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from back" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from back" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "list" -d 'What is not normal; `--all`: every alarm there could be'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and __fish_seen_subcommand_from help" -f -a "show" -d 'One alarm, and why it is as it is'
@@ -265,6 +284,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -l state -d 
 complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l device -d 'Everything of a device' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l area -d 'Everything in an area' -r
@@ -276,6 +296,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l log -d 'How 
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l all -d 'Everything that waits for somebody'
+complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand ack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l note -d 'Why, for the record' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l for -d 'For how long: `30m`, `8h`, `2d`' -r
@@ -285,6 +306,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l log -d 'H
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l off -d 'Take it off the shelf'
+complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand shelve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand test" -l for -d 'For how long: `30m`, at most 4 hours' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand test" -l by -d 'Who tests, for the record. Default: whoever enters the command' -r
@@ -293,6 +315,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand test" -l state -d 'D
 complete -c plantroom -n "__fish_plantroom_using_subcommand test" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand test" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l from -d 'From: a date, or so long ago (`24h`, `7d`)' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l to -d 'To: a date, or so long ago (`24h`). Default: now' -r
@@ -305,18 +328,21 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l state -d '
 complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand explain" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand explain" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand explain" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand explain" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -f -a "test" -d 'Page somebody for a trial: it has to be acknowledged like any other'
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and not __fish_seen_subcommand_from test log help" -f -a "log" -d 'What became of every page: who was told, through what, and why not'
@@ -326,6 +352,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_see
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from test" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from test" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -l from -d 'From: a date, or so long ago (`24h`, `7d`)' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
@@ -336,6 +363,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_see
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from log" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from help" -f -a "test" -d 'Page somebody for a trial: it has to be acknowledged like any other'
 complete -c plantroom -n "__fish_plantroom_using_subcommand page; and __fish_seen_subcommand_from help" -f -a "log" -d 'What became of every page: who was told, through what, and why not'
@@ -345,6 +373,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -f -a "show" -d 'Who is on call when; gaps as well'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and not __fish_seen_subcommand_from show override overrides withdraw help" -f -a "override" -d 'Somebody stands in for whoever the plan names'
@@ -361,6 +390,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_see
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from show" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from show" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -l rota -d 'The rota; not needed where there is one' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -l from -d 'From this moment, `2026-11-23T08:00`; now if none is named' -r
@@ -370,6 +400,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_see
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from override" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from overrides" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
@@ -379,12 +410,14 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_see
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from overrides" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from overrides" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from overrides" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from withdraw" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from withdraw" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from withdraw" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from withdraw" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from withdraw" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "show" -d 'Who is on call when; gaps as well'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "override" -d 'Somebody stands in for whoever the plan names'
@@ -397,6 +430,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -l state -d 
 complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
@@ -408,6 +442,7 @@ text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -l send -d 'Send everything again; what is refused again is set aside again'
 complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -l discard -d 'Discard everything that was set aside; it cannot be sent from here again'
+complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand set-aside" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand verify" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
@@ -417,6 +452,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand verify" -l state -d 
 complete -c plantroom -n "__fish_plantroom_using_subcommand verify" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand verify" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -l from -d 'From: a date (2026-11-21, 2026-11-21T08:00, with or without zone), or so long ago (24h)' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -l to -d 'To before: the same. Default: now' -r
@@ -425,12 +461,14 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -l state -d 
 complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand resend" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand reload" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand reload" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand reload" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand reload" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
@@ -438,18 +476,21 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -l log -d 'H
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -l without-history -d 'Leave the history away: configuration and small state only'
+complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand backup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand restore" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand restore" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand restore" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand restore" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -f -a "accept" -d 'The date that the gateway shows is right: believe it from now on'
 complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and not __fish_seen_subcommand_from accept help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -458,6 +499,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_se
 complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from accept" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from accept" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from accept" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from help" -f -a "accept" -d 'The date that the gateway shows is right: believe it from now on'
 complete -c plantroom -n "__fish_plantroom_using_subcommand clock; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -468,6 +510,7 @@ text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -l schema -d 'The JSON schema instead of the page'
 complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -l points -d 'The points of every class instead of the settings'
+complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand reference" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "demo" -d 'Run a simulated plant, a broker, journal and gateway in one process: needs no file'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "run" -d 'Run the gateway until Ctrl-C or SIGTERM'

@@ -7,7 +7,7 @@ use crate::alarm::life::{SHELF_MAX_MS, TEST_MAX_MS};
 use crate::alarm::people::TRIAL_MAX_MS;
 use crate::alarm::room::AlarmRoom;
 use crate::app::control_handlers::AlarmRow;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, history, output, send_request};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask_for_people, history, output, send_request};
 use crate::clock::{self, Clock};
 use crate::control::ControlRequest;
 use crate::model::alarm::AlarmEvent;
@@ -210,7 +210,8 @@ pub fn test(global: &Global, args: &TestArgs) -> CommandOutcome {
 }
 
 pub fn explain(global: &Global, args: &ExplainArgs) -> CommandOutcome {
-    let lines: Vec<String> = read(send_request(global, &ControlRequest::Explain { key: args.key.clone() })?)?;
+    let request = ControlRequest::Explain { key: args.key.clone() };
+    let lines: Vec<String> = read(ask_for_people(global, &request, output::Format::Table)?)?;
     lines.iter().for_each(output::line);
     Ok(())
 }
@@ -225,7 +226,7 @@ pub fn inject(global: &Global, args: &InjectArgs) -> CommandOutcome {
     };
     let for_ms = parse_duration(&args.lasts, TRIAL_MAX_MS)?;
     let request = ControlRequest::Inject { device: args.device.clone(), point: args.point.clone(), value, for_ms };
-    let rows: Vec<AlarmRow> = read(send_request(global, &request)?)?;
+    let rows: Vec<AlarmRow> = read(ask_for_people(global, &request, output::Format::Table)?)?;
     output::line(format!("{}.{} is {} for {}, for the alarms only", args.device, args.point, args.value, args.lasts));
     table(&rows, output::Format::Table);
     Ok(())
@@ -244,7 +245,7 @@ fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, C
 }
 
 fn list(global: &Global, all: bool, format: output::Format) -> CommandOutcome {
-    let rows: Vec<AlarmRow> = read(send_request(global, &ControlRequest::Alarms { all })?)?;
+    let rows: Vec<AlarmRow> = read(ask_for_people(global, &ControlRequest::Alarms { all }, format)?)?;
     if rows.is_empty() && format == output::Format::Table {
         output::line("nothing is in alarm");
         return Ok(());
@@ -277,7 +278,7 @@ fn table(rows: &[AlarmRow], format: output::Format) {
 fn act(global: &Global, target: &AlarmArgs, action: &AlarmAction) -> CommandOutcome {
     let action = serde_json::to_value(action).unwrap_or(json!(null));
     let request = ControlRequest::Alarm { key: target.key.clone(), action, note: target.note.clone() };
-    let row: Option<AlarmRow> = read(send_request(global, &request)?)?;
+    let row: Option<AlarmRow> = read(ask_for_people(global, &request, output::Format::Table)?)?;
     if let Some(row) = row {
         output::line(format!("{}: {} {}", row.key, row.state, row.owner).trim_end());
     }
@@ -286,7 +287,7 @@ fn act(global: &Global, target: &AlarmArgs, action: &AlarmAction) -> CommandOutc
 
 fn report(global: &Global, month: Option<&str>, format: output::Format) -> CommandOutcome {
     let rules = rules(global);
-    let (zone, deadlines) = (rules.zone, rules.settings.deadlines);
+    let (zone, deadlines) = (global.zone(), rules.settings.deadlines);
     let now = Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall().0;
     let (from, to) = match month {
         None => (now - 30 * 86_400_000, now),
@@ -324,11 +325,6 @@ fn report(global: &Global, month: Option<&str>, format: output::Format) -> Comma
         }
     }
     Ok(())
-}
-
-/// The site's time zone; UTC if there is no valid configuration.
-pub fn zone(global: &Global) -> jiff::tz::TimeZone {
-    rules(global).zone
 }
 
 fn rules(global: &Global) -> crate::alarm::Rules {
@@ -373,7 +369,7 @@ pub fn list_events(
 }
 
 fn past(global: &Global, key: Option<&str>, from: &str, to: Option<&str>, format: output::Format) -> CommandOutcome {
-    let zone = zone(global);
+    let zone = global.zone();
     let now = Clock::new(&clock::ClockSettings::default(), UnixMillis(0)).wall().0;
     let query = EventQuery {
         room: AlarmRoom::ID.to_string(),

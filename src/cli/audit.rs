@@ -23,7 +23,7 @@ pub struct Args {
 
 /// Lists what people and programs did; what came by itself is in `alarm history` and `page log`.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
-    let zone = alarm::zone(global);
+    let zone = global.zone();
     let moment = |text: &str| history::parse_time(text, page::now(), &zone).map(UnixMillis);
     let query = EventQuery {
         from: Some(moment(&args.from)?),

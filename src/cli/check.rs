@@ -324,7 +324,8 @@ async fn probe_bus(config: &crate::poll::BusConfig, mut bus: BusAccess) -> (Vec<
 /// Prints what a running gateway has learned about its units.
 fn print_learned(global: &Global) {
     // A check does not depend on whether a gateway runs.
-    let Ok(value) = crate::cli::send_request(global, &crate::control::ControlRequest::Status) else { return };
+    let asked = crate::cli::ask_for_people(global, &crate::control::ControlRequest::Status, output::Format::Table);
+    let Ok(value) = asked else { return };
     let Ok(status) = serde_json::from_value::<crate::app::status::Status>(value) else { return };
     crate::cli::status::reply_ways(&status);
     for unit in status.links.iter().flat_map(|l| &l.units).filter(|u| !u.unreadable_ranges.is_empty()) {

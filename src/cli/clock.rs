@@ -21,7 +21,8 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     match args.what {
         ClockAction::Accept => {
             let date = send_request(global, &ControlRequest::AcceptClock)?;
-            output::line(format!("the date is believed from now on: {}", date.as_str().unwrap_or_default()));
+            let date = output::times_in(date.as_str().unwrap_or_default(), &global.zone());
+            output::line(format!("the date is believed from now on: {date}"));
             Ok(())
         }
     }

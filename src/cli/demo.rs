@@ -53,21 +53,26 @@ fn write(dir: &Path) -> CommandOutcome {
         broker: "mqtt://127.0.0.1:1883".to_string(),
         health: "127.0.0.1:9464".to_string(),
     };
-    let failed = |path: &Path, e: std::io::Error| {
-        CommandFailure::later(format!("cannot write {}", path.display())).because(e.to_string())
-    };
-    std::fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
     let files = site::files(&at);
     if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).exists()) {
         return Err(CommandFailure::usage(format!("{} is there already", dir.join(name).display()))
             .hint("name an empty directory"));
     }
+    write_files(dir, &files)?;
+    files.iter().for_each(|(name, _)| output::line(dir.join(name).display().to_string()));
+    output::line(format!("now: plantroom simulate, and beside it: plantroom --config {} run", dir.display()));
+    Ok(())
+}
+
+fn write_files(dir: &Path, files: &[(String, String)]) -> CommandOutcome {
+    let failed = |path: &Path, e: std::io::Error| {
+        CommandFailure::later(format!("cannot write {}", path.display())).because(e.to_string())
+    };
+    std::fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
     for (name, text) in files {
         let path = dir.join(name);
         std::fs::write(&path, text).map_err(|e| failed(&path, e))?;
-        output::line(path.display().to_string());
     }
-    output::line(format!("now: plantroom simulate, and beside it: plantroom --config {} run", dir.display()));
     Ok(())
 }
 
@@ -97,7 +102,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     let web_port = free_port().map_err(|e| CommandFailure::later("no free port").because(e))?;
     files
         .push(("people.toml".to_string(), demo_pages::oncall_config(notification_port, web_port, &two_days_ago[..10])));
-    let loaded = config::load_texts(&Texts { files }, None);
+    let loaded = config::load_texts(&Texts { files: files.clone() }, None);
     let Some(configuration) = loaded.configuration else {
         let said = loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         return Err(CommandFailure {
@@ -112,6 +117,8 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     };
     let started = App::start_by(configuration, &paths, clock);
     let app = started.map_err(|e| CommandFailure::caused("the gateway cannot start", &e))?;
+    // As `run` keeps it: commands beside the demo know its zone, names and rules.
+    write_files(&dir.join("last-good"), &files)?;
     let addresses = [
         format!("mqtt 5 on port {}; health page http://{health}/metrics", broker.v5),
         format!("status: plantroom --state {} status", dir.display()),

@@ -57,16 +57,13 @@ impl OutputForm {
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
     let loaded = config::load(&global.config_dir());
-    let (settings, zone) = match &loaded.configuration {
-        Some(c) => (c.journal.clone(), TimeZone::get(&c.site.time_zone).unwrap_or(TimeZone::UTC)),
-        None => (crate::journal::JournalSettings::default(), TimeZone::UTC),
-    };
+    let settings = loaded.configuration.as_ref().map(|c| c.journal.clone()).unwrap_or_default();
     let dir = global.journal_dir(&settings)?;
     let Some((device, point)) = args.point.split_once('.') else {
         return Err(CommandFailure::usage(format!("`{}` is not device.point", args.point)));
     };
     let zone = match &args.zone {
-        None => zone,
+        None => global.zone(),
         Some(name) => TimeZone::get(name).map_err(|_| {
             CommandFailure::usage(format!("there is no time zone `{name}`"))
                 .hint("as in Asia/Shanghai, Europe/London, UTC")

@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::model::failure::{Failure, FailureKind};
@@ -50,6 +51,9 @@ pub struct Args {
     /// Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom.
     #[arg(long, global = true, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Times in UTC. Default: in the site's time zone.
+    #[arg(long, global = true)]
+    pub utc: bool,
     /// How the log is written.
     #[arg(long, global = true, value_enum, default_value_t = LogForm::Auto)]
     pub log: LogForm,
@@ -208,6 +212,18 @@ impl Args {
         }
     }
 
+    /// The zone of every time that people read: the site's, of `--config` or of the configuration that the gateway of this state kept
+    /// as last good, else of whatever configuration there is. UTC with `--utc`, and where there is none.
+    pub fn zone(&self) -> TimeZone {
+        if self.utc {
+            return TimeZone::UTC;
+        }
+        let of = |dir: PathBuf| crate::config::load(&dir).configuration.map(|c| c.alarms.zone);
+        let named = self.config.clone().and_then(of);
+        let kept = || of(self.state_dir().join("last-good"));
+        named.or_else(kept).or_else(|| of(self.config_dir())).unwrap_or(TimeZone::UTC)
+    }
+
     /// `--state`, else $STATE_DIRECTORY, else /var/lib/plantroom.
     pub fn state_dir(&self) -> PathBuf {
         let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
@@ -312,7 +328,20 @@ pub fn send_request(
     args: &Args,
     request: &crate::control::ControlRequest,
 ) -> Result<serde_json::Value, CommandFailure> {
-    runtime()?.block_on(crate::control::send_request(&args.socket(), request)).map_err(|e| control_failure(&e))
+    let answer = runtime()?.block_on(crate::control::send_request(&args.socket(), request));
+    answer.map_err(|e| {
+        let failure = control_failure(&e);
+        CommandFailure { error: output::times_in(&failure.error, &args.zone()), ..failure }
+    })
+}
+
+/// The same with every date in the answer in the zone of the site: for an answer that is printed.
+pub fn ask_for_people(
+    args: &Args,
+    request: &crate::control::ControlRequest,
+    format: output::Format,
+) -> Result<serde_json::Value, CommandFailure> {
+    Ok(output::for_people(send_request(args, request)?, format, &args.zone()))
 }
 
 /// A failed request as an error with the exit code of its kind.

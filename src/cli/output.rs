@@ -2,7 +2,12 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
 use crate::cli::{Args, CommandFailure, LogForm};
+use crate::model::time::UnixMillis;
 
 /// How lists are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -89,6 +94,27 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     table.lines().map(|line| line.trim_end().to_string() + "\n").collect()
 }
 
+/// A text with every date in it (RFC 3339) in this time zone, for people.
+pub fn times_in(text: &str, zone: &TimeZone) -> String {
+    let word = |word: &str| {
+        let end = word.trim_end_matches([',', ';', ':', ')']).len();
+        let at = word[..end].parse::<Timestamp>().ok();
+        at.map_or_else(|| word.to_string(), |at| UnixMillis(at.as_millisecond()).local(zone) + &word[end..])
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// The same for every text of an answer, unless a program reads it.
+pub fn for_people(answer: Value, format: Format, zone: &TimeZone) -> Value {
+    match answer {
+        _ if format != Format::Table => answer,
+        Value::String(text) => Value::String(times_in(&text, zone)),
+        Value::Array(all) => all.into_iter().map(|v| for_people(v, format, zone)).collect(),
+        Value::Object(all) => all.into_iter().map(|(k, v)| (k, for_people(v, format, zone))).collect(),
+        other => other,
+    }
+}
+
 /// Prints a list in the given format; JSON objects have the words of the head as keys.
 pub fn list(format: Format, head: &[&str], rows: &[Vec<String>]) {
     match format {
@@ -140,4 +166,23 @@ pub fn begin_log(args: &Args, warnings_only: bool) {
         fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false)
     });
     let _already_begun = tracing_subscriber::registry().with(filter).with(journald).with(json).with(text).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_date_of_a_text_stands_in_one_zone() {
+        let zone = TimeZone::get("Asia/Shanghai").unwrap();
+        let said = "timeout since 2026-11-27T13:00:00.250Z, asked again; (2026-11-27T21:00:00+08:00) holds 2026-11-27";
+        let there =
+            "timeout since 2026-11-27T21:00:00.250+08:00, asked again; (2026-11-27T21:00:00+08:00) holds 2026-11-27";
+        assert_eq!(times_in(said, &zone), there);
+        let answer =
+            serde_json::json!({ "a": ["2026-11-27T13:00:00Z", 3], "topic": "{\"ts\":\"2026-11-27T13:00:00Z\"}" });
+        assert_eq!(for_people(answer.clone(), Format::Json, &zone), answer);
+        let there = serde_json::json!({ "a": ["2026-11-27T21:00:00.000+08:00", 3], "topic": answer["topic"] });
+        assert_eq!(for_people(answer, Format::Table, &zone), there);
+    }
 }

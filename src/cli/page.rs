@@ -128,7 +128,7 @@ pub fn now() -> i64 {
 }
 
 fn page_log(global: &Global, key: Option<&str>, from: &str, format: output::Format) -> CommandOutcome {
-    let zone = alarm::zone(global);
+    let zone = global.zone();
     let from = Some(UnixMillis(history::parse_time(from, now(), &zone)?));
     let query =
         EventQuery { room: OncallRoom::ID.to_string(), key: key.map(str::to_string), from, ..EventQuery::default() };
@@ -173,7 +173,7 @@ fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -
         let periods = rota::on_call_periods(plan, id, &overrides, from, to);
         rows.extend(periods.into_iter().map(|s| ((s.from, id.as_str()), s)));
     }
-    let zone = &configuration.alarms.zone;
+    let zone = &global.zone();
     let cells = |((_, id), s): (&(UnixMillis, &str), &OnCallPeriod)| {
         let person = s.person.as_ref().and_then(|p| plan.people.get(p));
         let contacts = person.map_or(String::new(), |p| {
@@ -200,7 +200,7 @@ fn show(global: &Global, days: u32, one: Option<&str>, format: output::Format) -
 }
 
 fn list_overrides(global: &Global, format: output::Format) -> CommandOutcome {
-    let zone = alarm::zone(global);
+    let zone = global.zone();
     let cells = |o: &rota::Override| {
         let at = |wall: UnixMillis| history::format_local(wall.0, &zone);
         vec![o.number.to_string(), o.rota.clone(), at(o.from), at(o.to), o.person.to_string(), o.actor.clone()]
@@ -218,7 +218,7 @@ fn add_override(global: &Global, person: &str, id: Option<&str>, from: Option<&s
         (None, 1) => rotas.keys().next().cloned().unwrap_or_default(),
         (None, n) => return Err(CommandFailure::usage(format!("there are {n} rotas")).hint("--rota ID says which")),
     };
-    let zone = &configuration.alarms.zone;
+    let zone = &global.zone();
     let from = from.map_or(Ok(now()), |text| history::parse_time(text, now(), zone))?;
     let length = duration_ms(lasts).and_then(|ms| i64::try_from(ms).ok());
     let length =

@@ -66,7 +66,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         loaded.problems.iter().for_each(|p| output::note(p.to_string()));
         return Err(CommandFailure::configuration("these rules do not check"));
     };
-    let zone = configuration.alarms.zone.clone();
+    let zone = global.zone();
     let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
     let now = clock.wall().0;
     let from = history::parse_time(&args.from, now, &zone)?;

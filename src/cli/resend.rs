@@ -1,11 +1,8 @@
 //! `plantroom resend`: writes a range of the history to a store again, beside live data.
 
-use jiff::tz::TimeZone;
-
 use crate::cli::history::{format_local, parse_time};
 use crate::cli::{Args as Global, CommandOutcome, output, send_request};
 use crate::clock::Clock;
-use crate::config;
 use crate::control::ControlRequest;
 use crate::model::time::UnixMillis;
 
@@ -24,8 +21,7 @@ pub struct Args {
 
 /// Sends the request to the running gateway.
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
-    let configuration = config::load(&global.config_dir()).configuration;
-    let zone = configuration.and_then(|c| TimeZone::get(&c.site.time_zone).ok()).unwrap_or(TimeZone::UTC);
+    let zone = global.zone();
     let now = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0)).wall().0;
     let from_ms = parse_time(&args.from, now, &zone)?;
     let to_ms = args.to.as_deref().map_or(Ok(now), |to| parse_time(to, now, &zone))?;

@@ -1,7 +1,7 @@
 //! `plantroom set-aside`: dead letters, which a store refused for good, with its error; they can be sent again or discarded.
 
 use crate::app::control_handlers::DeadLetterList;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, send_request};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask_for_people, output};
 use crate::control::{ControlRequest, DeadLetterAction};
 
 /// Options of `set-aside`: which sink, and what is done with what it refused.
@@ -26,7 +26,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         (_, true) => DeadLetterAction::Discard,
         _ => DeadLetterAction::List,
     };
-    let value = send_request(global, &ControlRequest::DeadLetters { sink: args.sink.clone(), action })?;
+    let value = ask_for_people(global, &ControlRequest::DeadLetters { sink: args.sink.clone(), action }, args.format)?;
     let sinks: Vec<DeadLetterList> = serde_json::from_value(value)
         .map_err(|e| CommandFailure::later("the running gateway is another version").because(e.to_string()))?;
     if action == DeadLetterAction::List {

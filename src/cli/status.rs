@@ -1,7 +1,7 @@
 //! `plantroom status`: the state of the running gateway.
 
 use crate::app::status::Status;
-use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, send_request};
+use crate::cli::{Args as Global, CommandFailure, CommandOutcome, ask_for_people, output};
 use crate::control::ControlRequest;
 
 /// Options of `status`: the form of the output.
@@ -13,7 +13,7 @@ pub struct Args {
 }
 
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
-    let value = send_request(global, &ControlRequest::Status)?;
+    let value = ask_for_people(global, &ControlRequest::Status, args.format)?;
     if args.format == output::Format::Json {
         output::line(serde_json::to_string_pretty(&value).unwrap_or_default());
         return Ok(());

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use jiff::tz::TimeZone;
+
 use crate::cli::output::Format;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, send_request};
 use crate::clock::Clock;
@@ -43,7 +45,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
             report.damage.push(Damage::file(&alarms, "", why.to_string()));
         }
     }
-    print(args.format, &report);
+    print(args.format, &global.zone(), &report);
     report.repaired.iter().for_each(|file| output::note(format!("{file}: mended from the other copy")));
     if !report.repairable.is_empty() {
         let what = match send_request(global, &ControlRequest::Verify) {
@@ -60,11 +62,11 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         .hint("everything else is there; a backup may still hold what is missing (`plantroom restore`)"))
 }
 
-fn print(format: Format, report: &crate::journal::verify::VerifyReport) {
+fn print(format: Format, zone: &TimeZone, report: &crate::journal::verify::VerifyReport) {
     if format == Format::Json {
         return output::line(serde_json::to_string(report).unwrap_or_default());
     }
-    let date = |ms: i64| UnixMillis(ms).rfc3339();
+    let date = |ms: i64| if format == Format::Table { UnixMillis(ms).local(zone) } else { UnixMillis(ms).rfc3339() };
     let row = |d: &Damage| {
         let (from, to) = d.period.map_or((String::new(), String::new()), |(from, to)| (date(from), date(to)));
         vec![d.file.clone(), d.device.clone(), from, to, d.reason.clone()]

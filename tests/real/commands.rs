@@ -25,12 +25,18 @@ fn the_demo_has_values_within_five_seconds_and_stops_cleanly() {
             .any(|m| m.topic.ends_with("ats-1/telemetry") && m.payload.contains("\"on_source2\":true"))
             .then_some(())
     });
-    let status = Command::new(PLANTROOM).args(["--state", &state, "status"]).output().unwrap();
-    assert!(
-        String::from_utf8_lossy(&status.stdout).contains("deepsea-dse"),
-        "{}",
-        String::from_utf8_lossy(&status.stdout)
-    );
+    // Without the configuration at hand: every time in the zone of the site that runs, or in UTC.
+    let said = |args: &[&str]| {
+        let out = Command::new(PLANTROOM).args(["--state", &state]).args(args).current_dir("/").output().unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    assert!(said(&["status"]).contains("deepsea-dse"), "{}", said(&["status"]));
+    let history = ["alarm", "history", "--from", "1h", "--to", "2100-01-01"];
+    for command in [&["status"][..], &["alarm", "list", "--all"], &history] {
+        let (local, utc) = (said(command), said(&[&["--utc"], command].concat()));
+        assert!(local.contains("+08:00") && !local.contains("+00:00") && !local.contains("Z "), "{local}");
+        assert!(utc.contains("+00:00") && !utc.contains("+08:00"), "{utc}");
+    }
     let took = demo.stop();
     assert!(took < Duration::from_secs(9), "{took:?}");
     assert!(!std::path::Path::new(&state).exists(), "it leaves nothing behind");
