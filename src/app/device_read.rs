@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::error::AppError;
 use crate::config::Configuration;
+use crate::decode::word_order::{better_orders, is_plausible};
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange};
+use crate::model::value::Value;
 use crate::poll::UnitConfig;
-use crate::profile::PointDef;
+use crate::profile::{Order, PointDef};
 use crate::{decode, plan};
 
 /// A point as `read` shows it.
@@ -20,16 +22,34 @@ pub struct ReadRow {
     pub point: String,
     /// The value as it is printed; empty if there is none.
     pub value: String,
+    /// The value as people read it; empty: as it is printed.
+    #[serde(default)]
+    pub shown: String,
     /// Unit of the quantity.
     pub unit_of: String,
     /// `good`, or the reason why there is no value.
     pub quality: String,
-    /// Text of a code, in English.
+    /// Text of a code, in English; of a float that cannot be right, what another order of its words would give.
     pub text: String,
     /// Where it came from: `unit 7 function 3 address 12+2`.
     pub from: String,
     /// The words, in hexadecimal.
     pub raw: String,
+}
+
+/// A float that is no quantity of a building with the seven digits that it has, for people; empty for any other value.
+fn shown(value: &Value) -> String {
+    match (value, value.as_f64()) {
+        (Value::F32(_) | Value::F64(_), Some(float)) if !is_plausible(float) => format!("{float:.6e}"),
+        _ => String::new(),
+    }
+}
+
+/// What another order of words would give, where the profile's gives no quantity of a building.
+fn order_hint(def: &PointDef, reads: &[RegisterBlock]) -> String {
+    let all = better_orders(def, reads);
+    let would = |(order, value): &(Order, Value)| format!("{} would give {value}", format!("{order:?}").to_uppercase());
+    all.iter().map(would).collect::<Vec<_>>().join(", ")
 }
 
 /// A point to read: its name in the device and its definition in the profile.
@@ -127,9 +147,10 @@ where
         ReadRow {
             point: w.name.to_string(),
             value: sample.as_ref().map(ToString::to_string).unwrap_or_default(),
+            shown: sample.as_ref().map(shown).unwrap_or_default(),
             unit_of: meaning.and_then(|m| m.unit.clone()).unwrap_or_default(),
             quality: sample.as_ref().err().map_or("good", |c| c.word()).to_string(),
-            text: code.and_then(|c| def.texts.get(&c)).map(|t| t.en.clone()).unwrap_or_default(),
+            text: code.and_then(|c| def.texts.get(&c)).map_or_else(|| order_hint(def, &reads), |t| t.en.clone()),
             from: format!(
                 "{} unit {} function {} address {}+{}",
                 unit.id,

@@ -66,7 +66,11 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         Err(e) => return Err(super::control_failure(&e)),
     };
     let cells = |r: &ReadRow| {
-        let value = if r.quality == "good" { r.value.clone() } else { r.quality.clone() };
+        let value = match (r.quality == "good", r.shown.is_empty() || args.format != output::Format::Table) {
+            (true, true) => r.value.clone(),
+            (true, false) => r.shown.clone(),
+            (false, _) => r.quality.clone(),
+        };
         vec![r.point.clone(), value, r.unit_of.clone(), r.text.clone(), r.from.clone(), r.raw.clone()]
     };
     let is_nothing_read = !rows.is_empty() && rows.iter().all(|r| r.raw.is_empty());

@@ -3,6 +3,7 @@
 use crate::cli::bus::{self, BusAccess};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output, runtime};
 use crate::clock::{self, Clock};
+use crate::decode::word_order::is_plausible;
 use crate::model::line::SerialParams;
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange, RegisterType};
@@ -96,11 +97,7 @@ fn row(block: &RegisterBlock, i: usize) -> Vec<String> {
             let float = |bytes: [u8; 4]| {
                 let float = f32::from_be_bytes(bytes);
                 // Seven digits are all that it has; what is far from any quantity of a building is shown short.
-                if float == 0.0 || (1e-4..1e9).contains(&float.abs()) {
-                    Value::F32(float).to_string()
-                } else {
-                    format!("{float:.1e}")
-                }
+                if is_plausible(float.into()) { Value::F32(float).to_string() } else { format!("{float:.1e}") }
             };
             out.push(u32::from_be_bytes([a, b, c, d]).to_string());
             out.push(i32::from_be_bytes([a, b, c, d]).to_string());

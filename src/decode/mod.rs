@@ -5,6 +5,7 @@
 
 mod date;
 mod text;
+pub mod word_order;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;

@@ -252,3 +252,25 @@ fn a_variant_inherits_what_it_does_not_replace() {
         "a new type brings no scale"
     );
 }
+
+#[test]
+fn a_float_in_a_wrong_order_is_said_to_be_right_in_another() {
+    use plantroom::decode::word_order::better_orders;
+    let orders = |keys: &str, words: [u16; 2]| -> Vec<String> {
+        let (profile, _) = parse(&format!("[points.x_p]\naddress = 100\n{keys}\n")).unwrap();
+        let range = RegisterRange { register_type: RegisterType::Holding, address: 100, count: 2 };
+        let all =
+            better_orders(&profile.unwrap().variants[0].points[0], &[RegisterBlock { range, words: words.to_vec() }]);
+        all.into_iter().map(|(order, value)| format!("{order:?} {value}")).collect()
+    };
+    let float = "type = \"f32\"";
+    assert_eq!(orders(float, [0x8000, 0x4366]), ["Cdab 230.5"]);
+    assert_eq!(orders(float, [0x6643, 0x0080]), ["Badc 230.5"]);
+    assert_eq!(orders("type = \"f32\"\norder = \"CDAB\"", [0x4366, 0x8000]), ["Abcd 230.5"]);
+    // Out of its range as it stands, so is the order in question.
+    assert_eq!(orders("type = \"f32\"\nrange = [0.0, 500.0]", [0x8000, 0x4366]), ["Cdab 230.5"]);
+    let none: [String; 0] = [];
+    assert_eq!(orders(float, [0x4366, 0x8000]), none, "it is right as it is");
+    assert_eq!(orders(float, [0, 0]), none, "nothing is a quantity too");
+    assert_eq!(orders("type = \"u32\"", [0x8000, 0x4366]), none, "no float");
+}
