@@ -9,7 +9,7 @@ use crate::config::registers;
 use crate::link::settings::LinkSettings;
 use crate::model::point::{Encoding, PointKind, PointMeta};
 use crate::model::stream::{Source, Stream};
-use crate::model::time::duration_ms;
+use crate::model::time::DurationText;
 use crate::poll::{BusConfig, DeviceMapping, GroupConfig, UnitConfig};
 use crate::profile::PointDef;
 
@@ -38,7 +38,7 @@ fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, ConfiguredDevice>, cata
     let all = unit.profile.all_points();
     let mut groups = Vec::new();
     for (name, every_ms) in &unit.profile.groups {
-        let every_ms = unit.settings.groups.get(&**name).and_then(|e| duration_ms(e)).unwrap_or(*every_ms);
+        let every_ms = unit.settings.groups.get(&**name).and_then(DurationText::ms).unwrap_or(*every_ms);
         let source = Source::PollGroup { unit: unit.settings.id.as_str().into(), group: Arc::clone(name) };
         let mut device_mappings = Vec::new();
         for device in devices.values() {

@@ -16,7 +16,6 @@ use crate::model::line::{Parity, SerialParams};
 use crate::model::point::{Encoding, PointKind};
 use crate::model::problem::did_you_mean;
 use crate::model::stream::SOURCE_WORDS;
-use crate::model::time::duration_ms;
 
 /// Device ids that MQTT topics reserve.
 const RESERVED: [&str; 5] = ["alarm", "flood", "gateway", "notice", "command"];
@@ -180,8 +179,9 @@ impl<'a> Check<'a> {
                         format!("profile `{}` has no group `{group}`", unit.profile),
                         did_you_mean(group, known),
                     );
-                } else if duration_ms(every).is_none() {
-                    problems.error(place(), format!("`{every}` is not a duration"), "write it as 500ms, 1s, 15m or 1h");
+                } else if every.ms().is_none() {
+                    let what = format!("`{}` is not a duration", every.0);
+                    problems.error(place(), what, "write it as 500ms, 1s, 15m or 1h");
                 }
             }
             if out.insert(&unit.id, UnitEntry { settings: unit, profile }).is_some() {

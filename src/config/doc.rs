@@ -13,6 +13,9 @@ use crate::model::problem::{FileFinding, Problem, Severity, SourceLocation};
 /// A value with its span in the source.
 pub type TomlNode<'a> = Spanned<DeValue<'a>>;
 
+/// The span of a value from the environment, which stands in no file.
+pub const FROM_ENVIRONMENT: Range<usize> = usize::MAX..usize::MAX;
+
 /// The text of a file, to turn byte offsets into lines and columns.
 #[derive(Clone, Copy, Debug)]
 pub struct TomlSource<'a> {
@@ -22,9 +25,9 @@ pub struct TomlSource<'a> {
 }
 
 impl TomlSource<'_> {
-    /// Location of a span; the span 0..0 marks a value from the environment.
+    /// Location of a span, or the environment.
     pub fn location_of_span(&self, span: &Range<usize>) -> SourceLocation {
-        if *span == (0..0) { file_location("environment") } else { self.location_at(span.start) }
+        if *span == FROM_ENVIRONMENT { file_location("environment") } else { self.location_at(span.start) }
     }
 
     /// Line and column of a byte offset, counted from one; columns in characters.
@@ -227,12 +230,25 @@ pub fn single<'a, T>(entries: &'a [TomlEntry<'_, T>], table: &str, problems: &mu
     entries.first().map(|e| &e.value)
 }
 
+/// How to write the line at an offset if only quotes are missing around its value; else empty.
+fn quotes_missing(text: &str, offset: usize) -> String {
+    let begin = text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let line = text.get(begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let Some((key, value)) = line.split_once('=') else { return String::new() };
+    let value = value.split(" #").next().unwrap_or_default().trim();
+    let in_quotes = format!("{} = \"{value}\"", key.trim());
+    let is_plain = !value.is_empty() && !value.contains(['"', '\'', '[', '{', '\\']);
+    let is_mended = is_plain && DeTable::parse(&in_quotes).is_ok();
+    if is_mended { format!("put it in quotes: {in_quotes}") } else { String::new() }
+}
+
 /// Parses a text and reports every syntax error; `None` if there is any.
 pub fn parse<'a>(source: TomlSource<'a>, problems: &mut Problems) -> Option<Located<'a>> {
     let (table, errors) = DeTable::parse_recoverable(source.text);
     for error in &errors {
         let offset = error.span().map_or(0, |s| s.start);
-        problems.error(source.location_at(offset), format!("not TOML: {}", error.message().replace('\n', " ")), "");
+        let what = format!("not TOML: {}", error.message().replace('\n', " "));
+        problems.error(source.location_at(offset), what, quotes_missing(source.text, offset));
     }
     let span = table.span();
     errors.is_empty().then(|| Located { source, node: Spanned::new(span, DeValue::Table(table.into_inner())) })

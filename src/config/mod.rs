@@ -157,8 +157,8 @@ fn finish(
 fn overlay<'a>(documents: &mut [Located<'a>], variable: &'a environment::Variable, problems: &mut Problems) {
     let source = environment::source(variable);
     let Ok(value) = toml::de::DeValue::parse(source.text) else { return };
-    // The span 0..0 makes problems in this value point to the environment, not to a file.
-    let value = toml::Spanned::new(0..0, value.into_inner());
+    // Problems in this value point to the environment, not to a file.
+    let value = toml::Spanned::new(doc::FROM_ENVIRONMENT, value.into_inner());
     let path: Vec<String> = variable.path.clone();
     for document in documents.iter_mut() {
         let has = document.keys().iter().any(|(k, _)| path.first().is_some_and(|p| p == k));

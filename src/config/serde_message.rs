@@ -85,17 +85,20 @@ fn wrong_value(message: &str, key: &str) -> Option<(String, String)> {
         other => other,
     };
     let is_number = belongs.contains("number");
+    let assigned = |value: &str| if key.is_empty() { value.to_string() } else { format!("{key} = {value}") };
     let (shown, hint) = if let Some(text) = found.strip_prefix("string ") {
         let bare = text.trim_matches('"');
         let is_one =
             bare.parse::<f64>().is_ok() && is_number || matches!(bare, "true" | "false") && expected == "a boolean";
-        (format!("the text {text}"), if is_one { format!("without quotes: {key} = {bare}") } else { String::new() })
+        (format!("the text {text}"), if is_one { format!("without quotes: {}", assigned(bare)) } else { String::new() })
     } else {
         let bare = found.split('`').nth(1).unwrap_or_default();
         let hint = match (expected, bare.is_empty()) {
             (_, true) => String::new(),
-            ("a string", _) => format!("in quotes: {key} = \"{bare}\""),
-            (LENGTH_OF_TIME, _) => format!("with its unit, in quotes: {key} = \"{bare}s\" for seconds"),
+            ("a string", _) => format!("in quotes: {}", assigned(&format!("\"{bare}\""))),
+            (LENGTH_OF_TIME, _) => {
+                format!("with its unit, in quotes: {} for seconds", assigned(&format!("\"{bare}s\"")))
+            }
             _ => String::new(),
         };
         let shown = match found {
@@ -160,6 +163,11 @@ mod tests {
                 "invalid type: string \"3, expected 4\", expected u64",
                 "n",
                 "`n` is the text \"3, expected 4\"; a whole number of 0 or more belongs here / ",
+            ),
+            (
+                "invalid type: integer `5`, expected a length of time",
+                "",
+                "the value is 5; a length of time belongs here / with its unit, in quotes: \"5s\" for seconds",
             ),
             ("the moon is full", "x", "the moon is full / "),
         ] {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::link;
+use crate::model::time::DurationText;
 
 /// The site: its id, its names and its time zone.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -55,7 +56,7 @@ pub struct UnitSettings {
     pub retries: u32,
     /// How often a poll group is read, where it differs from the profile: `fast = "5s"`.
     #[serde(default)]
-    pub groups: BTreeMap<String, String>,
+    pub groups: BTreeMap<String, DurationText>,
 }
 
 fn one_retry() -> u32 {

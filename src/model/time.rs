@@ -90,6 +90,43 @@ impl HumanDuration {
     }
 }
 
+/// A length of time as written, read later: what is wrong with it does not hide what else is wrong in its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DurationText(pub String);
+
+impl DurationText {
+    /// Milliseconds; `None`: it is no length of time above 0.
+    pub fn ms(&self) -> Option<u64> {
+        duration_ms(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for DurationText {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct AnyText;
+        impl serde::de::Visitor<'_> for AnyText {
+            type Value = DurationText;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(LENGTH_OF_TIME)
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<DurationText, E> {
+                Ok(DurationText(text.to_string()))
+            }
+        }
+        from.deserialize_str(AnyText)
+    }
+}
+
+impl schemars::JsonSchema for DurationText {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        HumanDuration::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        HumanDuration::json_schema(generator)
+    }
+}
+
 /// What is expected of a [`HumanDuration`], as errors say it.
 pub const LENGTH_OF_TIME: &str = "a length of time";
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::model::point::{Encoding, PointKind, Retention};
 use crate::model::problem::{FileFinding, did_you_mean};
 use crate::model::registers::{RegisterRange, RegisterType};
-use crate::model::time::duration_ms;
 use crate::profile::form::{default_modulus, parse_integer};
 use crate::profile::keys;
 use crate::profile::settings::{IdentValue, PointSettings, ProfileFile, ReadSettings, VariantSettings};
@@ -61,11 +60,11 @@ impl ProfileBuilder<'_> {
             self.error(&["class"], format!("unknown class `{}`", file.class), did_you_mean(&file.class, classes));
         }
         for (name, every) in &file.groups {
-            match duration_ms(every) {
+            match every.ms() {
                 Some(ms) => drop(self.groups.insert(name.as_str().into(), ms)),
                 None => self.error(
                     &["groups", name],
-                    format!("`{every}` is not a duration"),
+                    format!("`{}` is not a duration", every.0),
                     "write it as 500ms, 1s, 15m or 1h",
                 ),
             }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::line::Parity;
 use crate::model::point::LocalizedText;
+use crate::model::time::DurationText;
 use crate::profile::{Charset, DateLayout, Order};
 
 /// What the registers of a kind of device mean: `config/profiles/NAME.toml`.
@@ -44,7 +45,7 @@ pub struct ProfileFile {
     #[serde(default)]
     pub variants: BTreeMap<String, VariantSettings>,
     /// Poll groups: name -> how often.
-    pub groups: BTreeMap<String, String>,
+    pub groups: BTreeMap<String, DurationText>,
     /// Points of the device: name in the vocabulary of the class, or `x_…` for a maker's extra -> where it is read.
     #[serde(default)]
     pub points: BTreeMap<String, PointSettings>,

@@ -113,7 +113,29 @@ fn numbers_of_a_manual_are_told_from_addresses() {
         "{}",
         said_of_profile("", "40003")
     );
+    // Without a table `[read]` the file is named.
+    assert!(said_of_profile("", "40003").starts_with("profiles/own.toml:"), "{}", said_of_profile("", "40003"));
     assert_eq!(said_of_profile("base = 0\n", "40003"), "");
     assert_eq!(said_of_profile("base = 40001\n", "40003"), "");
     assert_eq!(said_of_profile("", "40"), "");
+}
+
+#[test]
+fn quotes_and_units_that_are_missing_are_shown_where_they_belong() {
+    let link = "[[link.tcp]]\nid = \"l\"\nhost = 192.0.2.1 # the meter\n";
+    assert_eq!(
+        said_of_link(link),
+        "a.toml:7:13: error: not TOML: invalid float, expected nothing\n  hint: put it in quotes: host = \"192.0.2.1\""
+    );
+    let said_of = |line: &str| said_of_link(&format!("[[link.tcp]]\nid = \"l\"\nhost = {line}\n"));
+    assert!(said_of("meter.local").contains("hint: put it in quotes: host = \"meter.local\""));
+    for half in ["\"meter", "[\"a\"", "{ x = meter }", ""] {
+        assert!(!said_of(half).contains("put it in quotes"), "{half}: {}", said_of(half));
+    }
+    let link = "[[link.tcp]]\nid = \"l\"\nhost = \"h\"\n";
+    assert_eq!(
+        said(&format!("{SITE}{link}{UNIT}groups = {{ fast = 5 }}\n{DEVICE}")),
+        "a.toml:13:19: error: `fast` is 5; a length of time belongs here\n  \
+         hint: with its unit, in quotes: fast = \"5s\" for seconds"
+    );
 }
