@@ -1,5 +1,6 @@
 //! TOML files with the location of each value, and typed reading that reports every problem, not only the first.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
@@ -230,11 +231,18 @@ pub fn single<'a, T>(entries: &'a [TomlEntry<'_, T>], table: &str, problems: &mu
     entries.first().map(|e| &e.value)
 }
 
+/// The line that holds a byte offset.
+fn line_at(text: &str, offset: usize) -> &str {
+    let begin = text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    text.get(begin..).and_then(|rest| rest.lines().next()).unwrap_or_default()
+}
+
 /// How to write the line at an offset if only quotes are missing around its value; else empty.
 fn quotes_missing(text: &str, offset: usize) -> String {
-    let begin = text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
-    let line = text.get(begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-    let Some((key, value)) = line.split_once('=') else { return String::new() };
+    let line = line_at(text, offset);
+    let Some((key, value)) = line.split_once('=').filter(|_| DeTable::parse(line).is_err()) else {
+        return String::new();
+    };
     let value = value.split(" #").next().unwrap_or_default().trim();
     let in_quotes = format!("{} = \"{value}\"", key.trim());
     let is_plain = !value.is_empty() && !value.contains(['"', '\'', '[', '{', '\\']);
@@ -245,10 +253,17 @@ fn quotes_missing(text: &str, offset: usize) -> String {
 /// Parses a text and reports every syntax error; `None` if there is any.
 pub fn parse<'a>(source: TomlSource<'a>, problems: &mut Problems) -> Option<Located<'a>> {
     let (table, errors) = DeTable::parse_recoverable(source.text);
+    let mut lines = BTreeSet::new();
     for error in &errors {
         let offset = error.span().map_or(0, |s| s.start);
+        let location = source.location_at(offset);
+        // After something that is not closed, lines that are right by themselves are taken for part of it. One error a line is enough.
+        let is_consequence = !lines.is_empty() && DeTable::parse(line_at(source.text, offset)).is_ok();
+        if is_consequence || !lines.insert(location.line) {
+            continue;
+        }
         let what = format!("not TOML: {}", error.message().replace('\n', " "));
-        problems.error(source.location_at(offset), what, quotes_missing(source.text, offset));
+        problems.error(location, what, quotes_missing(source.text, offset));
     }
     let span = table.span();
     errors.is_empty().then(|| Located { source, node: Spanned::new(span, DeValue::Table(table.into_inner())) })

@@ -132,6 +132,10 @@ fn quotes_and_units_that_are_missing_are_shown_where_they_belong() {
     for half in ["\"meter", "[\"a\"", "{ x = meter }", ""] {
         assert!(!said_of(half).contains("put it in quotes"), "{half}: {}", said_of(half));
     }
+    // What is not closed is one error, not one in each line after it.
+    assert_eq!(said_of("[\"a\"").matches("error").count(), 1, "{}", said_of("[\"a\""));
+    let two = said(&format!("{SITE}[[link.tcp]]\nid = l\nhost = \"h\"\nport = 5 0 2\n"));
+    assert_eq!(two.matches("error").count(), 2, "{two}");
     let link = "[[link.tcp]]\nid = \"l\"\nhost = \"h\"\n";
     assert_eq!(
         said(&format!("{SITE}{link}{UNIT}groups = {{ fast = 5 }}\n{DEVICE}")),
