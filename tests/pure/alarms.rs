@@ -12,6 +12,7 @@
 //! 10s clock +2h                  the date jumps
 //! 10s restart 5m                 the process ends and begins again so much later, after a reboot
 //! 10s inject level_m 2.0 30s     a sample for a trial
+//! 10s answer alarm 7 samples d.level_m 1.0 !timeout 1.2   the past that a room asked for; also `none REASON`
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,12 +26,13 @@ use plantroom::alarm::room::AlarmPlan;
 use plantroom::alarm::settings::RulesFile;
 use plantroom::alarm::{self, Rules};
 use plantroom::engine::authorize::Policy;
-use plantroom::engine::{Engine, EnginePlan, Persisted, RoomPlans};
+use plantroom::engine::{Engine, EnginePlan, Persisted, ROOMS, RoomPlans};
 use plantroom::model::actor::{Actor, Proof, Role, Via};
 use plantroom::model::alarm::AlarmEvent;
 use plantroom::model::command::{AlarmAction, Command, Inject, Operation, PageReply, Reply};
 use plantroom::model::directory::{Directory, PersonInfo};
 use plantroom::model::effects::{Effects, Keep};
+use plantroom::model::history::{Answer, FirstLast, HistoryData, NoAnswer, PointHistory, SlotFigures};
 use plantroom::model::notification::DeliveryOutcome;
 use plantroom::model::page::PageKind;
 use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
@@ -40,7 +42,7 @@ use plantroom::model::room::Input;
 use plantroom::model::stream::{STATUS, Stream};
 use plantroom::model::text::format_number;
 use plantroom::model::time::{HumanDuration, MonotonicMillis, Now, UnixMillis, duration_ms};
-use plantroom::model::value::Value;
+use plantroom::model::value::{Numeric, Value};
 use plantroom::oncall::plan::OncallPlan;
 use serde::Deserialize as _;
 
@@ -318,6 +320,7 @@ impl World {
                 other.rooms.alarm.rules.settings.keep_days += 1;
                 self.reconfigure(other);
             }
+            "answer" => self.step(Input::Answer(&self.history(rest))),
             "inject" => {
                 let words: Vec<&str> = rest.split(' ').collect();
                 let inject = Inject {
@@ -342,6 +345,50 @@ impl World {
                 self.sample(point, sample);
             }
         }
+    }
+
+    /// The past of one point as a room asked for it: `ROOM NUMBER none REASON`, or `ROOM NUMBER FORM DEVICE.POINT VALUE VALUE …`, one
+    /// value a minute until now. Forms: `samples`, `registers`, `slots` (a minute each), `first_last`.
+    fn history(&self, text: &str) -> Answer {
+        let mut words = text.split(' ');
+        let mut word = || words.next().unwrap_or_else(|| panic!("too short: answer {text}"));
+        let name = word();
+        let room = ROOMS.iter().find(|room| **room == name).unwrap_or_else(|| panic!("no room {name}"));
+        let (id, form) = (word().parse().unwrap(), word());
+        if form == "none" {
+            let reason = words.collect::<Vec<_>>().join(" ");
+            return Answer { room, id, outcome: Err(NoAnswer { reason }) };
+        }
+        let (device, point) = word().split_once('.').unwrap();
+        let values: Vec<&str> = words.collect();
+        let minutes = values.len() as i64;
+        let dated =
+            values.iter().enumerate().map(|(i, v)| (UnixMillis(self.now().wall.0 - (minutes - i as i64) * 60_000), *v));
+        let sample = |text: &str| match text.strip_prefix('!') {
+            Some(cause) => Err(Cause::from_word(cause).unwrap_or_else(|| panic!("no cause {cause}"))),
+            None => Ok(Value::F64(text.parse().unwrap())),
+        };
+        let samples: Vec<(UnixMillis, Sample)> = dated.clone().map(|(at, text)| (at, sample(text))).collect();
+        let good: Vec<_> = samples.iter().filter(|(_, s)| s.is_ok()).cloned().collect();
+        let (due, good_count) = (samples.len() as u64, good.len() as u64);
+        let slot = |(at, s): &(UnixMillis, Sample)| {
+            let mean = s.as_ref().ok().and_then(Value::as_f64);
+            let figure = mean.map(Numeric::Float);
+            SlotFigures { start: *at, mean, min: figure, max: figure, good: u32::from(mean.is_some()), due: 1 }
+        };
+        let data = match form {
+            "samples" => HistoryData::Samples(samples),
+            "registers" => HistoryData::Registers(dated.map(|(at, text)| (at, text.parse().unwrap())).collect()),
+            "slots" => HistoryData::Slots(samples.iter().map(slot).collect()),
+            "first_last" => {
+                let ends = good.first().cloned().zip(good.last().cloned());
+                HistoryData::FirstLast(ends.map(|(first, last)| FirstLast { first, last }))
+            }
+            other => panic!("no form {other}"),
+        };
+        let (device, point, hash) = (device.into(), point.into(), String::new());
+        let history = PointHistory { device, point, data, due, good: good_count, is_damaged: false, hash };
+        Answer { room, id, outcome: Ok(vec![history]) }
     }
 
     fn explain(&mut self, key: &str) {
