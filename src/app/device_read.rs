@@ -37,10 +37,13 @@ pub struct ReadRow {
     pub raw: String,
 }
 
-/// A float that is no quantity of a building with the seven digits that it has, for people; empty for any other value.
+/// A float that is no quantity of a building with the seven digits of 32 bits, for people; empty for any other value.
 fn shown(value: &Value) -> String {
-    match (value, value.as_f64()) {
-        (Value::F32(_) | Value::F64(_), Some(float)) if !is_plausible(float) => format!("{float:.6e}"),
+    match value {
+        Value::F32(float) if !is_plausible((*float).into()) => format!("{float:.6e}"),
+        // A sum of 64 bits may be large and every digit of it true.
+        Value::F64(float) if float.abs() < 1e15 && !is_plausible(*float) && float.abs() < 1.0 => format!("{float:.6e}"),
+        Value::F64(float) if float.abs() >= 1e15 => format!("{float:.6e}"),
         _ => String::new(),
     }
 }

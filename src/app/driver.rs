@@ -119,11 +119,10 @@ pub fn time_rooms(engine: &mut Engine, clock: &Clock) -> BTreeMap<&'static str, 
     let timings: BTreeMap<&'static str, Timings> = ROOMS.iter().map(|room| (*room, Timings::of_work())).collect();
     let (counted, clock, mut began_us) = (timings.clone(), clock.clone(), 0);
     engine.observe_rooms(move |room| {
-        let now_us = clock.mono_us();
         if let Some(timings) = room.and_then(|room| counted.get(room)) {
-            timings.observe_us(now_us.saturating_sub(began_us));
+            timings.observe_us(clock.real_us_since(began_us));
         }
-        began_us = now_us;
+        began_us = clock.mono_us();
     });
     timings
 }

@@ -249,7 +249,7 @@ fn adapters(page: &mut MetricsPage<'_>, shared: &Shared) -> Result<(), Error> {
     )?;
     page.counters(
         "sink_failures",
-        "Writes without a good answer, and connections that broke or could not be made.",
+        "Writes to be tried again, and connections that broke or could not be made; refusals are in sink_set_aside_total.",
         sinks.iter().map(|(name, h)| (vec![("sink", name.as_str())], h.failures.load(Ordering::Relaxed))),
     )?;
     let channels: Vec<_> =

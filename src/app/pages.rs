@@ -54,7 +54,7 @@ pub async fn run(
         async move {
             let began = shared.clock.mono_us();
             let outcome = channel.send(&notification, shared.clock.wall()).await;
-            health.timings.observe_us(shared.clock.mono_us().saturating_sub(began));
+            health.timings.observe_us(shared.clock.real_us_since(began));
             let count = match &outcome {
                 DeliveryOutcome::Accepted => &health.accepted,
                 DeliveryOutcome::RetryLater { .. } => &health.retried,

@@ -70,7 +70,9 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         })?,
     };
     let clock = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0));
-    let now = clock.wall().0;
+    let opened = Journal::open_read_only(&dir, &settings, &clock);
+    let journal = opened.map_err(|e| CommandFailure::later("cannot open the journal").because(e.to_string()))?;
+    let now = journal_now(&journal, &clock);
     let to_ms = args.to.as_deref().map_or(Ok(now), |to| parse_time(to, now, &zone))?;
     let query = HistoryQuery {
         device: device.into(),
@@ -78,8 +80,6 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         from_ms: parse_time(&args.from, now, &zone)?,
         to_ms,
     };
-    let opened = Journal::open_read_only(&dir, &settings, &clock);
-    let journal = opened.map_err(|e| CommandFailure::later("cannot open the journal").because(e.to_string()))?;
     let configuration = loaded.configuration.as_ref();
     let unit =
         configuration.and_then(|c| c.catalogue.vocabulary.point(&c.devices.get(device)?.class, point)?.unit.clone());
@@ -94,6 +94,12 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         Some(every) => slots(&journal, &query, every, &form),
         None => samples(&journal, &query, &form),
     }
+}
+
+/// This machine's date, Unix milliseconds; the journal's last one where that is later: a demo may run faster than its machine, and a
+/// clock may have been set back.
+pub fn journal_now(journal: &Journal, clock: &Clock) -> i64 {
+    clock.wall().0.max(journal.health().last_wall.load(std::sync::atomic::Ordering::Relaxed))
 }
 
 /// A date, a month, a year, `today`, `yesterday` or a duration before `now`, in Unix milliseconds: its beginning in the zone.

@@ -331,7 +331,9 @@ pub fn send_request(
     let answer = runtime()?.block_on(crate::control::send_request(&args.socket(), request));
     answer.map_err(|e| {
         let failure = control_failure(&e);
-        CommandFailure { error: output::times_in(&failure.error, &args.zone()), ..failure }
+        let is_refused = matches!(e, crate::control::ControlError::Refused(_));
+        let error = if is_refused { output::times_in(&failure.error, &args.zone()) } else { failure.error };
+        CommandFailure { error, ..failure }
     })
 }
 
@@ -341,7 +343,8 @@ pub fn ask_for_people(
     request: &crate::control::ControlRequest,
     format: output::Format,
 ) -> Result<serde_json::Value, CommandFailure> {
-    Ok(output::for_people(send_request(args, request)?, format, &args.zone()))
+    let answer = send_request(args, request)?;
+    Ok(if format == output::Format::Table { output::for_people(answer, &args.zone()) } else { answer })
 }
 
 /// A failed request as an error with the exit code of its kind.

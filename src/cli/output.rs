@@ -97,20 +97,21 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 /// A text with every date in it (RFC 3339) in this time zone, for people.
 pub fn times_in(text: &str, zone: &TimeZone) -> String {
     let word = |word: &str| {
-        let end = word.trim_end_matches([',', ';', ':', ')']).len();
-        let at = word[..end].parse::<Timestamp>().ok();
-        at.map_or_else(|| word.to_string(), |at| UnixMillis(at.as_millisecond()).local(zone) + &word[end..])
+        let begin = word.len() - word.trim_start_matches('(').len();
+        let end = word.trim_end_matches([',', ';', ':', ')']).len().max(begin);
+        let at = word[begin..end].parse::<Timestamp>().ok();
+        let there = at.map(|at| UnixMillis(at.as_millisecond()).local(zone));
+        there.map_or_else(|| word.to_string(), |at| format!("{}{at}{}", &word[..begin], &word[end..]))
     };
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// The same for every text of an answer, unless a program reads it.
-pub fn for_people(answer: Value, format: Format, zone: &TimeZone) -> Value {
+/// The same for every text of an answer.
+pub fn for_people(answer: Value, zone: &TimeZone) -> Value {
     match answer {
-        _ if format != Format::Table => answer,
         Value::String(text) => Value::String(times_in(&text, zone)),
-        Value::Array(all) => all.into_iter().map(|v| for_people(v, format, zone)).collect(),
-        Value::Object(all) => all.into_iter().map(|(k, v)| (k, for_people(v, format, zone))).collect(),
+        Value::Array(all) => all.into_iter().map(|v| for_people(v, zone)).collect(),
+        Value::Object(all) => all.into_iter().map(|(k, v)| (k, for_people(v, zone))).collect(),
         other => other,
     }
 }
@@ -175,14 +176,12 @@ mod tests {
     #[test]
     fn every_date_of_a_text_stands_in_one_zone() {
         let zone = TimeZone::get("Asia/Shanghai").unwrap();
-        let said = "timeout since 2026-11-27T13:00:00.250Z, asked again; (2026-11-27T21:00:00+08:00) holds 2026-11-27";
-        let there =
-            "timeout since 2026-11-27T21:00:00.250+08:00, asked again; (2026-11-27T21:00:00+08:00) holds 2026-11-27";
+        let said = "timeout since 2026-11-27T13:00:00.250Z, asked again; (2026-11-27T13:00:00Z) (, holds 2026-11-27";
+        let there = "timeout since 2026-11-27T21:00:00.250+08:00, asked again; (2026-11-27T21:00:00.000+08:00) (, holds 2026-11-27";
         assert_eq!(times_in(said, &zone), there);
         let answer =
             serde_json::json!({ "a": ["2026-11-27T13:00:00Z", 3], "topic": "{\"ts\":\"2026-11-27T13:00:00Z\"}" });
-        assert_eq!(for_people(answer.clone(), Format::Json, &zone), answer);
         let there = serde_json::json!({ "a": ["2026-11-27T21:00:00.000+08:00", 3], "topic": answer["topic"] });
-        assert_eq!(for_people(answer, Format::Table, &zone), there);
+        assert_eq!(for_people(answer, &zone), there);
     }
 }

@@ -68,12 +68,12 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     };
     let zone = global.zone();
     let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
-    let now = clock.wall().0;
-    let from = history::parse_time(&args.from, now, &zone)?;
-    let to = args.to.as_deref().map_or(Ok(now), |t| history::parse_time(t, now, &zone))?;
     let dir = global.state_dir().join(&configuration.journal.dir);
     let opened = Journal::open_read_only(&dir, &configuration.journal, &clock);
     let journal = opened.map_err(|e| CommandFailure::later("cannot open the journal").because(e.to_string()))?;
+    let now = history::journal_now(&journal, &clock);
+    let from = history::parse_time(&args.from, now, &zone)?;
+    let to = args.to.as_deref().map_or(Ok(now), |t| history::parse_time(t, now, &zone))?;
     let query = |from: i64| Events {
         room: AlarmRoom::ID.into(),
         from: Some(UnixMillis(from)),

@@ -97,9 +97,16 @@ impl Clock {
         Self { faster: Some(Faster { speed, since_us, since }), ..self }
     }
 
-    /// How long a duration of this clock takes.
+    /// How long a duration of this clock takes. Schedules, rules and dates are in the time of this clock; waits for another machine
+    /// (time-outs, pauses between attempts) and what is measured of it or of this process are real.
     pub fn real(&self, duration: Duration) -> Duration {
         self.faster.map_or(duration, |faster| duration.div_f64(faster.speed))
+    }
+
+    /// Real microseconds since a moment of [`Clock::mono_us`]: for figures of how long something took.
+    pub fn real_us_since(&self, since_us: u64) -> u64 {
+        let passed = Duration::from_micros(self.mono_us().saturating_sub(since_us));
+        u64::try_from(self.real(passed).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Sleeps for a duration of this clock.

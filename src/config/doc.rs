@@ -247,7 +247,13 @@ fn quotes_missing(text: &str, offset: usize) -> String {
     let in_quotes = format!("{} = \"{value}\"", key.trim());
     let is_plain = !value.is_empty() && !value.contains(['"', '\'', '[', '{', '\\']);
     let is_mended = is_plain && DeTable::parse(&in_quotes).is_ok();
-    if is_mended { format!("put it in quotes: {in_quotes}") } else { String::new() }
+    // Hints are logged at a start: what may be a secret, or hold one, is not repeated.
+    let is_secret = ["password", "token", "secret", "url"].iter().any(|word| key.trim().ends_with(word));
+    match (is_mended, is_secret) {
+        (true, true) => format!("put it in quotes: {} = \"…\"", key.trim()),
+        (true, false) => format!("put it in quotes: {in_quotes}"),
+        (false, _) => String::new(),
+    }
 }
 
 /// Parses a text and reports every syntax error; `None` if there is any.
@@ -258,7 +264,8 @@ pub fn parse<'a>(source: TomlSource<'a>, problems: &mut Problems) -> Option<Loca
         let offset = error.span().map_or(0, |s| s.start);
         let location = source.location_at(offset);
         // After something that is not closed, lines that are right by themselves are taken for part of it. One error a line is enough.
-        let is_consequence = !lines.is_empty() && DeTable::parse(line_at(source.text, offset)).is_ok();
+        let is_sound = DeTable::parse(line_at(source.text, offset)).is_ok() && !error.message().contains("duplicate");
+        let is_consequence = !lines.is_empty() && is_sound;
         if is_consequence || !lines.insert(location.line) {
             continue;
         }

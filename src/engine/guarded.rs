@@ -39,15 +39,15 @@ impl<R> Guarded<R> {
         &self.room
     }
 
-    /// Runs it; nothing where it is switched off.
+    /// Runs it; returns whether it ran to its end: not where it is switched off, nor where it panics.
     pub fn run(
         &mut self,
         board: &mut Board,
         effects: &mut Effects,
         pass: impl FnOnce(&mut R, &mut Board, &mut Effects),
-    ) {
+    ) -> bool {
         if self.is_disabled {
-            return;
+            return false;
         }
         let (mark, board_mark) = (effects.mark(), board.mark());
         let Self { room, panics_next, .. } = self;
@@ -61,6 +61,7 @@ impl<R> Guarded<R> {
             effects.truncate(mark);
             board.truncate(board_mark);
         }
+        outcome.is_ok()
     }
 }
 

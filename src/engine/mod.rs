@@ -96,8 +96,11 @@ macro_rules! rooms {
                 observer: &mut Observer,
             ) {
                 observer.report(None);
-                $(self.$name.run(board, effects, |room, board, effects| room.step(now, input, board, effects));
-                observer.report(Some(<$room>::ID));)*
+                $(if self.$name.run(board, effects, |room, board, effects| room.step(now, input, board, effects)) {
+                    observer.report(Some(<$room>::ID));
+                } else {
+                    observer.report(None);
+                })*
             }
 
             fn reconfigure(
@@ -158,7 +161,7 @@ rooms! {
     oncall: OncallRoom,
 }
 
-/// Told of the beginning of each pass (`None`) and of each room that ran in it: it may measure how long rooms take, which rules
+/// Told of the beginning of each pass, or of a room that did not run (`None`), and of each room that ran in it: it may measure how long rooms take, which rules
 /// cannot know.
 #[derive(Default)]
 struct Observer(Option<Box<dyn FnMut(Option<&'static str>) + Send>>);

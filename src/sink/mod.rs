@@ -76,9 +76,9 @@ pub struct SinkHealth {
     pub paused: AtomicBool,
     /// Messages or values that the other side acknowledged.
     pub delivered: AtomicU64,
-    /// How long each write takes until the other side acknowledges it; QoS 0 has no acknowledgements.
+    /// How long each write takes until the other side answers it; QoS 0 has no answers.
     pub write_timings: Timings,
-    /// Writes that got no good answer, and connections that could not be made or broke.
+    /// Writes that have to be tried again, and connections that could not be made or broke; what is refused for good is a dead letter.
     pub failures: AtomicU64,
     /// Readings of which nothing was sent, mostly because of report by exception.
     pub filtered: AtomicU64,

@@ -222,7 +222,10 @@ fn named_files(text: &str, files: &BTreeMap<String, PathBuf>) -> BTreeSet<String
         } else if let Some((_, list)) = after.split_once('{').filter(|(head, _)| *head == path) {
             let items = list.split('}').next().unwrap_or_default().split(',');
             let full = items.map(|item| format!("{}{}", path.replace("::", "/"), item.trim().replace("::", "/")));
-            out.extend(full.filter_map(|name| files.keys().rfind(|file| name.starts_with(*file)).cloned()));
+            let is_of = |name: &str, file: &str| {
+                name.strip_prefix(file).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            out.extend(full.filter_map(|name| files.keys().rfind(|file| is_of(&name, file)).cloned()));
         }
     }
     out
@@ -231,8 +234,9 @@ fn named_files(text: &str, files: &BTreeMap<String, PathBuf>) -> BTreeSet<String
 #[test]
 fn files_of_a_room_know_each_other_in_one_direction() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let name_of =
-        |path: &Path| path.strip_prefix(&src).unwrap().with_extension("").to_string_lossy().replace("/mod", "");
+    let name_of = |path: &Path| {
+        path.strip_prefix(&src).unwrap().with_extension("").to_string_lossy().trim_end_matches("/mod").to_string()
+    };
     // The head of a folder imports its files and is imported by them. Where it holds a list of kinds, kinds must not know it.
     let is_head = |(path, text): &(PathBuf, String)| path.ends_with("mod.rs") && !text.contains("macro_rules!");
     let all = sources().into_iter().filter(|file| !is_head(file));

@@ -129,11 +129,16 @@ fn quotes_and_units_that_are_missing_are_shown_where_they_belong() {
     );
     let said_of = |line: &str| said_of_link(&format!("[[link.tcp]]\nid = \"l\"\nhost = {line}\n"));
     assert!(said_of("meter.local").contains("hint: put it in quotes: host = \"meter.local\""));
+    // The log has every hint: what may be a secret is not in it.
+    let secret = said(&format!("{SITE}[[sink.mqtt]]\nname = \"b\"\nurl = mqtt://me:geheim@h\npassword = geheim\n"));
+    assert!(secret.matches("= \"…\"").count() == 2 && !secret.contains("geheim"), "{secret}");
     for half in ["\"meter", "[\"a\"", "{ x = meter }", ""] {
         assert!(!said_of(half).contains("put it in quotes"), "{half}: {}", said_of(half));
     }
     // What is not closed is one error, not one in each line after it.
     assert_eq!(said_of("[\"a\"").matches("error").count(), 1, "{}", said_of("[\"a\""));
+    let twice = said(&format!("{SITE}[[link.tcp]]\nid = l\nhost = \"h\"\nhost = \"i\"\n"));
+    assert!(twice.contains("duplicate") && twice.matches("error").count() == 2, "{twice}");
     let two = said(&format!("{SITE}[[link.tcp]]\nid = l\nhost = \"h\"\nport = 5 0 2\n"));
     assert_eq!(two.matches("error").count(), 2, "{two}");
     let link = "[[link.tcp]]\nid = \"l\"\nhost = \"h\"\n";

@@ -270,6 +270,13 @@ fn a_float_in_a_wrong_order_is_said_to_be_right_in_another() {
     // Out of its range as it stands, so is the order in question.
     assert_eq!(orders("type = \"f32\"\nrange = [0.0, 500.0]", [0x8000, 0x4366]), ["Cdab 230.5"]);
     let none: [String; 0] = [];
+    for (keys, words) in [
+        (float, [0xFFC0, 0x0000]),
+        (float, [0x7FC0, 0x0000]),
+        ("type = \"f32\"\nsentinels = { \"0xFFC00000\" = \"not_available\" }", [0xFFC0, 0x0000]),
+    ] {
+        assert_eq!(orders(keys, words), none, "there is no value: {words:?}");
+    }
     assert_eq!(orders(float, [0x4366, 0x8000]), none, "it is right as it is");
     assert_eq!(orders(float, [0, 0]), none, "nothing is a quantity too");
     assert_eq!(orders("type = \"u32\"", [0x8000, 0x4366]), none, "no float");

@@ -124,7 +124,9 @@ impl InfluxSink {
             }
             let began = self.context.clock.mono_us();
             let answer = self.client.write(&body).await;
-            self.context.health.write_timings.observe_us(self.context.clock.mono_us().saturating_sub(began));
+            if answer.is_ok() {
+                self.context.health.write_timings.observe_us(self.context.clock.real_us_since(began));
+            }
             let verdict = self.classify_answer(&answer, &mut sending).await;
             if answer.as_ref().is_ok_and(|a| is_partly_stored(a, line::lines(&body).count())) {
                 self.partial_write_ms = self.now_ms();

@@ -334,7 +334,7 @@ impl MqttSink {
             }
             MqttEvent::Acked(packet, refused) => {
                 let Some((id, sent_us)) = self.window.find(packet).map(|p| (p.id, p.sent_us)) else { return };
-                self.context.health.write_timings.observe_us(self.context.clock.mono_us().saturating_sub(sent_us));
+                self.context.health.write_timings.observe_us(self.context.clock.real_us_since(sent_us));
                 self.has_acked = true;
                 match refused {
                     None => {
