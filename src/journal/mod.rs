@@ -277,10 +277,9 @@ impl Journal {
     ) -> Result<(Journal, Writer), JournalError> {
         let directory_lock = lock_directory(dir)?;
         let found = recover::recover(dir)?;
-        let (damaged, last_wall) = (found.damaged, found.last_wall);
+        let damaged = found.damaged;
         let shared = Self::shared(dir, settings, clock, boot_id, found);
         shared.health.damaged_files.store(damaged, Ordering::Relaxed);
-        shared.health.last_wall.store(last_wall.0, Ordering::Relaxed);
         let writer = writer::WriterState::new(Arc::clone(&shared))?;
         // The writer has stored the jump in numbering, so the marker is no longer needed.
         let _may_not_be_there = std::fs::remove_file(dir.join(recover::RESTORED));
@@ -325,7 +324,7 @@ impl Journal {
             verify_now: AtomicBool::new(false),
             accepted_upto: AtomicU64::new(0),
             counted_damage: Mutex::default(),
-            health: JournalHealth::default(),
+            health: JournalHealth { last_wall: AtomicI64::new(found.last_wall.0), ..JournalHealth::default() },
         })
     }
 
