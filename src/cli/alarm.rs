@@ -328,7 +328,7 @@ fn report(global: &Global, month: Option<&str>, format: output::Format) -> Comma
 }
 
 fn rules(global: &Global) -> crate::alarm::Rules {
-    crate::config::load(&global.config_dir()).configuration.map(|c| c.alarms).unwrap_or_default()
+    crate::config::load(&global.config_in_force()).configuration.map(|c| c.alarms).unwrap_or_default()
 }
 
 /// When an event was written, for people; seconds after the boot if the date was not trusted.

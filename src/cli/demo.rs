@@ -117,7 +117,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     };
     let started = App::start_by(configuration, &paths, clock);
     let app = started.map_err(|e| CommandFailure::caused("the gateway cannot start", &e))?;
-    // As `run` keeps it: commands beside the demo know its time zone.
+    // As `run` keeps it: commands beside the demo know its zone, names and rules.
     write_files(&dir.join("last-good"), &files)?;
     let addresses = [
         format!("mqtt 5 on port {}; health page http://{health}/metrics", broker.v5),

@@ -56,7 +56,7 @@ impl OutputForm {
 
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
-    let loaded = config::load(&global.config_dir());
+    let loaded = config::load(&global.config_in_force());
     let settings = loaded.configuration.as_ref().map(|c| c.journal.clone()).unwrap_or_default();
     let dir = global.journal_dir(&settings)?;
     let Some((device, point)) = args.point.split_once('.') else {

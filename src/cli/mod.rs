@@ -212,16 +212,17 @@ impl Args {
         }
     }
 
-    /// The zone of every time that people read: the site's, of `--config` or of the configuration that the gateway of this state kept
-    /// as last good, else of whatever configuration there is. UTC with `--utc`, and where there is none.
+    /// For commands that ask about a gateway: `--config`, else the configuration that the gateway of this state keeps as last good,
+    /// which is the one in force, else as [`Args::config_dir`].
+    pub fn config_in_force(&self) -> PathBuf {
+        let kept = self.state_dir().join("last-good");
+        if self.config.is_none() && kept.is_dir() { kept } else { self.config_dir() }
+    }
+
+    /// The zone of every time that people read: the site's, of the configuration in force. UTC with `--utc`, and where there is none.
     pub fn zone(&self) -> TimeZone {
-        if self.utc {
-            return TimeZone::UTC;
-        }
-        let of = |dir: PathBuf| crate::config::load(&dir).configuration.map(|c| c.alarms.zone);
-        let named = self.config.clone().and_then(of);
-        let kept = || of(self.state_dir().join("last-good"));
-        named.or_else(kept).or_else(|| of(self.config_dir())).unwrap_or(TimeZone::UTC)
+        let of_site = || crate::config::load(&self.config_in_force()).configuration.map(|c| c.alarms.zone);
+        (!self.utc).then(of_site).flatten().unwrap_or(TimeZone::UTC)
     }
 
     /// `--state`, else $STATE_DIRECTORY, else /var/lib/plantroom.

@@ -152,7 +152,7 @@ fn page_log(global: &Global, key: Option<&str>, from: &str, format: output::Form
 }
 
 fn configuration(global: &Global) -> Result<crate::config::Configuration, CommandFailure> {
-    let loaded = crate::config::load(&global.config_dir());
+    let loaded = crate::config::load(&global.config_in_force());
     loaded.configuration.ok_or_else(|| {
         CommandFailure::configuration("the configuration has errors").hint("`plantroom check` lists them")
     })

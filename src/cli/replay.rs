@@ -61,7 +61,7 @@ struct ReplaySource {
 
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
-    let loaded = config::load_trial(&global.config_dir(), args.alarms.as_deref());
+    let loaded = config::load_trial(&global.config_in_force(), args.alarms.as_deref());
     let Some(configuration) = loaded.configuration else {
         loaded.problems.iter().for_each(|p| output::note(p.to_string()));
         return Err(CommandFailure::configuration("these rules do not check"));

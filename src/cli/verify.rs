@@ -24,7 +24,7 @@ pub struct Args {
 
 pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     output::begin_log(global, true);
-    let configuration = config::load(&global.config_dir()).configuration;
+    let configuration = config::load(&global.config_in_force()).configuration;
     let settings = configuration.map_or_else(crate::journal::JournalSettings::default, |c| c.journal);
     let (state, dir) = (global.state_dir(), global.journal_dir(&settings)?);
     // A running gateway has priority.
