@@ -19,7 +19,7 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// Builds the tree; `slot` maps an input to its slot in [`Latest`].
+    /// Builds the tree; `slot` maps an input to its slot in [`crate::model::latest::Latest`].
     pub fn new(node: &ResolvedCondition, slot: &mut impl FnMut(&ConditionInput) -> usize) -> Self {
         let slots = node.own_inputs().into_iter().map(&mut *slot).collect();
         let parts: Vec<_> = node.parts().into_iter().map(|part| Evaluator::new(part, slot)).collect();

@@ -1,7 +1,7 @@
 //! Wires the rooms together: starts every task, runs the engine, measures own health, reloads and stops.
 //!
 //! [`App`] owns the tasks, [`Shared`] is what they share. A reading goes to the journal, then to the engine ([`inbox`], [`driver`]);
-//! the engine's decisions go through [`outbox`] to the store and then to sinks and channels. A reload restarts only what
+//! the engine's decisions go through [`step`] to the store and then to sinks and channels. A reload restarts only what
 //! changed. [`App::stop`] drains in order: pollers, engine, channels, decisions, sinks, store, journal.
 
 pub mod alarm_page;
