@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::store::Real;
-use crate::support::{Dir, PLANTROOM, Process, wait};
+use crate::support::{Dir, PLANTROOM, Process, plantroom, wait};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards")
@@ -29,11 +29,12 @@ fn dashboards(language: &str) -> BTreeMap<PathBuf, Value> {
     out
 }
 
-/// What Grafana puts in for its variables; `chosen` is a site, else everything is.
-fn filled_in(query: &str, chosen: Option<&str>) -> String {
+/// What Grafana puts in for its variables and for a range that ends at `now`, seconds since 1970; `chosen` is a site, else everything is.
+fn filled_in(query: &str, chosen: Option<&str>, now: u64) -> String {
     let mut out = query.to_string();
+    let range = format!("time > {}s AND time <= {now}s", now - 900);
     for (variable, value) in [
-        ("$timeFilter", "time > now() - 15m"),
+        ("$timeFilter", range.as_str()),
         ("$__interval", "1m"),
         ("$__rate_interval", "2m"),
         ("$__range", "15m"),
@@ -61,7 +62,7 @@ fn influx(store: &Real, query: &str) -> usize {
 }
 
 fn prometheus(store: &Real, target: &Value, chosen: Option<&str>, now: u64) -> usize {
-    let query = filled_in(target["expr"].as_str().unwrap(), chosen);
+    let query = filled_in(target["expr"].as_str().unwrap(), chosen, now);
     let path = if target["instant"] == true {
         format!("/api/v1/query?time={now}")
     } else {
@@ -75,8 +76,8 @@ fn prometheus(store: &Real, target: &Value, chosen: Option<&str>, now: u64) -> u
 }
 
 /// What a variable offers. Grafana sends `label_values(metric, label)` as a question for the values of a label.
-fn variable(store: &Real, query: &str) -> usize {
-    let query = filled_in(query, None);
+fn variable(store: &Real, query: &str, now: u64) -> usize {
+    let query = filled_in(query, None, now);
     let Some(inner) = query.strip_prefix("label_values(").and_then(|q| q.strip_suffix(')')) else {
         return influx(store, &query);
     };
@@ -88,8 +89,6 @@ fn variable(store: &Real, query: &str) -> usize {
 
 /// The demo, writing into both stores at ten times the pace of a plant; and the date, seconds since 1970, up to which it wrote.
 fn filled() -> (Real, Real, u64) {
-    const SPEED: u64 = 10;
-    let seconds = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let (mut victoria, mut influx) = (Real::new("victoria"), Real::new("influx"));
     victoria.start();
     influx.start();
@@ -98,18 +97,20 @@ fn filled() -> (Real, Real, u64) {
     command
         .arg("--state")
         .arg(&dir.0)
-        .args(["demo", "--scenario", "rainstorm", "--speed", &SPEED.to_string()])
+        .args(["demo", "--scenario", "rainstorm", "--speed", "10"])
         .args(["--store", &format!("http://127.0.0.1:{}", victoria.port)])
         .args(["--store", &format!("v1:http://127.0.0.1:{}", influx.port)])
         .stdout(Stdio::piped());
-    let began = seconds();
     let mut demo = Process::start("demo", &mut command);
     let mut lines = BufReader::new(demo.child.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().starts_with("mqtt://"));
     std::thread::spawn(move || lines.for_each(drop));
     // The slowest groups are read once a minute, and a rise needs two buckets of a minute.
-    std::thread::sleep(Duration::from_secs(40));
-    let now = began + (seconds() - began) * SPEED;
+    std::thread::sleep(Duration::from_secs(60));
+    // Its own date, which runs ahead; the store calls a value stale whose successor does not come in time.
+    let status: Value = serde_json::from_str(&plantroom(&dir.0, &dir.0, &["status", "--format", "json"])).unwrap();
+    let date: jiff::Timestamp = status["clock"]["date"].as_str().unwrap().parse().unwrap();
+    let now = date.as_second().unsigned_abs() - 10;
     demo.stop();
     victoria.post("/internal/force_flush", "x=");
     wait("the stores to show what they have", 30, || {
@@ -132,7 +133,7 @@ fn every_query_of_every_panel_and_variable_brings_data() {
             let name = file.strip_prefix(root()).unwrap().display().to_string();
             for v in dashboard["templating"]["list"].as_array().unwrap().iter().filter(|v| v["type"] == "query") {
                 asked += 1;
-                if variable(store, v["query"].as_str().unwrap()) == 0 {
+                if variable(store, v["query"].as_str().unwrap(), now) == 0 {
                     empty.push(format!("{name}: variable {}: {}", v["name"], v["query"]));
                 }
             }
@@ -141,7 +142,7 @@ fn every_query_of_every_panel_and_variable_brings_data() {
                     for chosen in [None, Some("demo")] {
                         asked += 1;
                         let found = match target["query"].as_str() {
-                            Some(query) => influx(store, &filled_in(query, chosen)),
+                            Some(query) => influx(store, &filled_in(query, chosen, now)),
                             None => prometheus(store, target, chosen, now),
                         };
                         // The gateway has no area: nobody finds it by one.
