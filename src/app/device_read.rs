@@ -41,9 +41,8 @@ pub struct ReadRow {
 fn shown(value: &Value) -> String {
     match value {
         Value::F32(float) if !is_plausible((*float).into()) => format!("{float:.6e}"),
-        // A sum of 64 bits may be large and every digit of it true.
-        Value::F64(float) if float.abs() < 1e15 && !is_plausible(*float) && float.abs() < 1.0 => format!("{float:.6e}"),
-        Value::F64(float) if float.abs() >= 1e15 => format!("{float:.6e}"),
+        // A sum of 64 bits may be larger than a plausible 32-bit float, and every digit of it true.
+        Value::F64(float) if !is_plausible(*float) && !(1e9..1e15).contains(&float.abs()) => format!("{float:.6e}"),
         _ => String::new(),
     }
 }

@@ -248,7 +248,7 @@ fn quotes_missing(text: &str, offset: usize) -> String {
     let is_plain = !value.is_empty() && !value.contains(['"', '\'', '[', '{', '\\']);
     let is_mended = is_plain && DeTable::parse(&in_quotes).is_ok();
     // Hints are logged at a start: what may be a secret, or hold one, is not repeated.
-    let is_secret = ["password", "token", "secret", "url"].iter().any(|word| key.trim().ends_with(word));
+    let is_secret = ["password", "token", "secret", "pin", "url"].iter().any(|word| key.trim().ends_with(word));
     match (is_mended, is_secret) {
         (true, true) => format!("put it in quotes: {} = \"…\"", key.trim()),
         (true, false) => format!("put it in quotes: {in_quotes}"),

@@ -6,7 +6,7 @@ use crate::model::registers::RegisterBlock;
 use crate::model::value::Value;
 use crate::profile::{Order, PointDef, RegisterEncoding};
 
-/// Orders of 32 bits, and of 64 bits where they are no other.
+/// Orders that are tried. For 64 bits they mean the same: words swapped, bytes swapped, both.
 const ORDERS: [Order; 4] = [Order::Abcd, Order::Cdab, Order::Badc, Order::Dcba];
 
 /// Whether a float may be a quantity of a building: 0, or 0.000001 to 1,000,000,000 in magnitude. Words in a wrong order are rarely that.
