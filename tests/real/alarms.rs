@@ -258,7 +258,8 @@ pub fn plant(name: &str) -> Plant {
 }
 
 /// What a scenario of the demo raises, in order, until so many seconds of its plant have passed: at ten times the speed as at any. By
-/// hand `PLANTROOM_SPEED=1`; what the machine is late by grows with the speed.
+/// hand `PLANTROOM_SPEED=1`; what the machine is late by grows with the speed. How full the disk is that the tests run on is a matter of that
+/// machine: its alarm is none of the scenario.
 fn scenario(name: &str, plant_seconds: u64, expected: &[&str]) {
     let speed: u64 = std::env::var("PLANTROOM_SPEED").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
     let dir = Dir::new(name);
@@ -276,7 +277,8 @@ fn scenario(name: &str, plant_seconds: u64, expected: &[&str]) {
         json(&plantroom(&config, &state, &[args, &period].concat()))
     };
     let names = |rows: &[serde_json::Value]| -> Vec<String> {
-        rows.iter().filter(|r| r["what"] == "raised").map(|r| r["alarm"].as_str().unwrap().to_string()).collect()
+        let raised = rows.iter().filter(|r| r["what"] == "raised").map(|r| r["alarm"].as_str().unwrap().to_string());
+        raised.filter(|alarm| alarm != "disk_low.gateway").collect()
     };
     assert_eq!(names(&asked(&["alarm", "history"])), expected, "{name}");
     // The rules in force on what was recorded give what happened.

@@ -180,12 +180,14 @@ async fn answer(
 async fn link(faults: Vec<Fault>, rtu: bool) -> Link {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
+    // Byte by byte an answer takes as long as a loaded machine likes.
+    let timeout_ms = if faults.contains(&Fault::SlowLoris) { 1_000 } else { 100 };
     tokio::spawn(serve(listener, faults, rtu, Source::Truth));
     let settings = LinkSettings {
         id: "l".into(),
         transport: if rtu { LinkTransport::RtuOverTcp { address } } else { LinkTransport::Tcp { address } },
         connect_timeout_ms: 1_000,
-        timeout_ms: 100,
+        timeout_ms,
         settle_ms: 0,
         lenient: plantroom::link::frame::Lenient::default(),
         close_after_cycle: false,
