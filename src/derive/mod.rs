@@ -394,7 +394,8 @@ impl DerivedRule {
         let is_todays = day.accepted_on.is_some_and(|b| b == date || b.tomorrow().is_ok_and(|next| next == date));
         match step {
             CounterStep::InDoubt(cause) => return Err(cause),
-            CounterStep::Lost(cause) => day.lost_cause = Some(cause),
+            CounterStep::Replaced(cause) => day.lost_cause = Some(cause),
+            CounterStep::Returned(_) => day.lost_cause = Some(Cause::CounterFell),
             CounterStep::Counted(counted) | CounterStep::RolledOver(counted) if is_todays => {
                 day.counted = day.counted.checked_add(counted).ok_or(Cause::Overflow)?;
             }
@@ -416,7 +417,7 @@ impl DerivedRule {
                 self.counted = self.counted.checked_add(counted).ok_or(Cause::Overflow)?;
             }
             CounterStep::Began => {}
-            CounterStep::Lost(_) => self.window.clear(),
+            CounterStep::Replaced(_) | CounterStep::Returned(_) => self.window.clear(),
             CounterStep::InDoubt(cause) => return Err(cause),
         }
         let total = Value::Exact(self.counted).as_f64().unwrap_or(0.0);

@@ -3,7 +3,8 @@
 //! A [`Counter`] takes every good reading in order and decides whether the increment since the one before is known. It never counts
 //! backwards and never counts what it cannot account for. A reading that fell or jumped is *in doubt*: nothing is counted until
 //! either the old register comes back (then the difference counts, once) or the new one has risen in plausible steps for an hour
-//! (then it is the new baseline, and the increment in between is reported as lost).
+//! (then it is the new baseline, and the increment in between is unknown). For a week after that the old one is recognised if it
+//! returns.
 //!
 //! Rules (sources: docs/operations.md): a roll-over is accepted only if a modulus is known, the register was in its last tenth
 //! and the step over it is plausible. A step is plausible if it is at most the maximum rate times the time since the register last
@@ -81,11 +82,35 @@ pub enum CounterStep {
     RolledOver(Decimal),
     /// Not known yet, for this cause.
     InDoubt(Cause),
-    /// A new register was accepted, or the old one came back after that: the increment in between is unknown.
-    Lost(Cause),
+    /// The readings in doubt are a new register: what was counted between the last accepted reading and the first of them is unknown.
+    Replaced(Cause),
+    /// The register that was given up is back: the increment since its last accepted reading. What was counted meanwhile is none.
+    Returned(Decimal),
 }
 
 impl Counter {
+    /// The value of the last accepted reading.
+    pub fn accepted(&self) -> Option<Decimal> {
+        self.good.map(|good| good.value)
+    }
+
+    /// When the first of the readings that are in doubt was taken.
+    pub fn doubt_began_ms(&self) -> Option<i64> {
+        self.doubt.map(|doubt| doubt.began_ms)
+    }
+
+    /// The date went back: the accepted reading stands, as if it had changed an hour before `at_ms`; doubts are dropped.
+    pub fn redate(&mut self, at_ms: i64) {
+        let at_ms = at_ms - 3_600_000;
+        self.good = self.good.map(|good| CounterReading { at_ms, ..good });
+        (self.doubt, self.old) = (None, None);
+    }
+
+    /// A person has decided what became of the register that was given up: it is not looked for any more.
+    pub fn forget_replaced(&mut self) {
+        self.old = None;
+    }
+
     /// Takes in the next good reading; readings must come in order.
     pub fn step(&mut self, value: Decimal, at_ms: i64, limits: &RegisterLimits) -> CounterStep {
         let reading = CounterReading { value, at_ms, is_change: true };
@@ -114,8 +139,8 @@ impl Counter {
             doubt.newest.at_ms = reading.at_ms;
             return CounterStep::InDoubt(Cause::CounterZero);
         }
-        // An increment from 0 counts only if it is plausible by a known rate.
-        let from_zero = self.doubt.take().filter(|d| limits.max_per_h.is_some() && d.first.is_zero());
+        // An increment from 0 counts only if it is plausible by a rating: a bound against garbage would let a lifetime pass.
+        let from_zero = self.doubt.take().filter(|d| limits.is_rated && d.first.is_zero());
         self.good = Some(CounterReading { is_change: false, ..reading });
         match from_zero {
             Some(zero) if is_close(reading.value, zero.newest, reading, limits) => CounterStep::Counted(reading.value),
@@ -137,8 +162,9 @@ impl Counter {
             }) && !is_close(rise, good, reading, limits)
             {
                 // The old register is back.
+                let since_old = self.old.map_or(Decimal::ZERO, |old| reading.value - old.value);
                 (self.good, self.old) = (Some(reading), None);
-                return CounterStep::Lost(Cause::CounterFell);
+                return CounterStep::Returned(since_old);
             }
             let is_possible = limits.modulus.is_none_or(|modulus| reading.value < modulus);
             if is_possible && is_plausible(rise, good, reading, limits) {
@@ -224,7 +250,7 @@ impl Counter {
         }
         if doubt.steps >= PROVEN_STEPS && reading.at_ms - doubt.began_ms >= PROVEN_MS {
             *self = Self { good: Some(reading), doubt: None, old: Some(good) };
-            return CounterStep::Lost(doubt.cause);
+            return CounterStep::Replaced(doubt.cause);
         }
         self.doubt = Some(doubt);
         CounterStep::InDoubt(doubt.cause)
@@ -303,7 +329,8 @@ mod tests {
                 CounterStep::Counted(d) => format!("+{}", d.normalize()),
                 CounterStep::RolledOver(d) => format!("over+{}", d.normalize()),
                 CounterStep::InDoubt(cause) => cause.word().to_string(),
-                CounterStep::Lost(cause) => format!("lost:{}", cause.word()),
+                CounterStep::Replaced(cause) => format!("replaced:{}", cause.word()),
+                CounterStep::Returned(d) => format!("returned+{}", d.normalize()),
             });
             if let CounterStep::Counted(d) | CounterStep::RolledOver(d) = step {
                 assert!(d >= Decimal::ZERO, "never backwards");
@@ -373,7 +400,7 @@ mod tests {
         let rises: String = (0..80).map(|m| format!(" {}:{}", 60 + m * 60, m)).collect();
         let (said, total) = run(&format!("0:5000{rises}"), None, None);
         assert!(
-            said.contains("counter_zero counter_fell counter_fell") && said.contains("lost:counter_fell"),
+            said.contains("counter_zero counter_fell counter_fell") && said.contains("replaced:counter_fell"),
             "{said}"
         );
         assert_eq!(total, decimal("19"), "what was counted after that");
@@ -381,7 +408,7 @@ mod tests {
         let plateau: String = (1..600).map(|m| format!(" {}:24095", m * 60)).collect();
         assert_eq!(run(&format!("0:27000{plateau} 36060:27111"), None, Some("100000")).1, decimal("111"));
         let (said, total) = run(&format!("0:5000{rises} 4920:5010 4980:5011"), None, Some("600"));
-        assert!(said.ends_with("lost:counter_fell +1"), "{said}");
+        assert!(said.ends_with("returned+10 +1"), "{said}");
         assert_eq!(total, decimal("20"));
     }
 

@@ -20,6 +20,7 @@ mod catalogue;
 mod checks;
 mod configs;
 mod documents;
+mod energy;
 mod field;
 mod first_day;
 mod hostile;

@@ -1,0 +1,355 @@
+//! Consumption from register readings: published failures of others, and random lives of a meter beside what it really counted.
+
+use jiff::tz::TimeZone;
+use plantroom::energy::calendar::{Step, bounds, grid_ms};
+use plantroom::energy::interval::{Interval, IntervalQuality};
+use plantroom::energy::profile::{Decisions, Profile};
+use plantroom::energy::register::{Changes, Register};
+use plantroom::energy::span::{Mark, RegisterEventKind, RegisterReading, Span, SpanState};
+use plantroom::model::counter::RegisterLimits;
+use plantroom::model::time::UnixMillis;
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+
+fn decimal(text: &str) -> Decimal {
+    text.parse().unwrap()
+}
+
+/// What a ledger keeps of one register.
+#[derive(Default)]
+struct Kept {
+    register: Register,
+    spans: std::collections::BTreeMap<u32, Span>,
+    marks: Vec<Mark>,
+    events: Vec<RegisterEventKind>,
+    limits: RegisterLimits,
+}
+
+impl Kept {
+    fn new(modulus: Option<&str>, max_per_h: Option<&str>) -> Self {
+        // Without a rating: the bound that keeps garbage out.
+        let is_rated = max_per_h.is_some();
+        let (modulus, max_per_h) = (modulus.map(decimal), Some(decimal(max_per_h.unwrap_or("1000000"))));
+        let limits = RegisterLimits { modulus, max_per_h, is_rated, resolution: Decimal::new(1, 3) };
+        Self { limits, ..Self::default() }
+    }
+
+    fn read(&mut self, at_ms: i64, value: Decimal) {
+        let mut changes = Changes::default();
+        self.register.step(RegisterReading { at: UnixMillis(at_ms), value }, &self.limits, grid_ms(15), &mut changes);
+        changes.spans.into_iter().for_each(|span| _ = self.spans.insert(span.number, span));
+        self.register.open_spans().for_each(|span| _ = self.spans.insert(span.number, span));
+        self.marks.extend(changes.marks);
+        self.events.extend(changes.events.iter().map(|event| event.kind));
+    }
+
+    /// `seconds:value` words.
+    fn run(mut self, words: &str) -> Self {
+        for word in words.split_whitespace() {
+            let (at, value) = word.split_once(':').unwrap();
+            self.read(at.parse::<i64>().unwrap() * 1_000, decimal(value));
+        }
+        self
+    }
+
+    fn profile(&self, decisions: &Decisions) -> Profile {
+        let spans: Vec<Span> = self.spans.values().copied().collect();
+        Profile::new(&spans, &self.marks, decisions, grid_ms(15))
+    }
+
+    fn total(&self) -> Decimal {
+        self.profile(&Decisions::new()).total().normalize()
+    }
+
+    /// Quarter hours that hold everything.
+    fn quarters(&self) -> Vec<Interval> {
+        let profile = self.profile(&Decisions::new());
+        let Some((first, last)) = profile.ends() else { return Vec::new() };
+        let from = UnixMillis(first.at.0.div_euclid(900_000) * 900_000);
+        let to = UnixMillis((last.at.0.div_euclid(900_000) + 1) * 900_000);
+        profile.intervals(&bounds(from, to, Step::Minutes(15), &TimeZone::UTC))
+    }
+}
+
+fn sum(intervals: &[Interval]) -> Decimal {
+    intervals.iter().filter_map(|i| i.consumed).sum::<Decimal>().normalize()
+}
+
+fn words(intervals: &[Interval]) -> String {
+    let word =
+        |i: &Interval| format!("{} {}", i.consumed.map_or("-".into(), |c| c.normalize().to_string()), i.quality.word());
+    intervals.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// Readings `every_s` seconds from `from_s` on, `count` of the same value.
+fn plateau(from_s: i64, every_s: i64, count: i64, value: &str) -> String {
+    (0..count).map(|i| format!(" {}:{value}", from_s + i * every_s)).collect()
+}
+
+/// A series, its modulus, its greatest rise an hour, and what must be booked.
+type Published<'a> = (&'a str, String, Option<&'a str>, Option<&'a str>, &'a str);
+
+/// Kinds of failures that others published (dips, spikes, zeroes, plateaus that outlast any confirmation time, gaps, counters of odd
+/// width), with figures of our own.
+#[test]
+fn nothing_is_booked_that_was_not_consumed() {
+    let series: Vec<Published> = vec![
+        ("a gap of hours", "0:5000 60:5000 22500:5381.2 22560:5384".into(), None, None, "384"),
+        (
+            "zeroes before the first reading",
+            format!("{} 700:81000.5 760:81000.9", plateau(0, 60, 11, "0")),
+            None,
+            None,
+            "0.4",
+        ),
+        (
+            "zeroes for longer than ten minutes",
+            format!("0:7000 60:7000{} 1080:7031.5", plateau(120, 60, 15, "0")),
+            None,
+            None,
+            "31.5",
+        ),
+        (
+            "garbage for a quarter of an hour",
+            format!("0:7000{} 1080:7031.5", plateau(60, 60, 15, "940000000000000000000")),
+            None,
+            None,
+            "31.5",
+        ),
+        (
+            "a tiny negative float",
+            format!("0:7000{} 900:7012", plateau(60, 60, 13, "-0.0070681937408729")),
+            None,
+            None,
+            "12",
+        ),
+        ("a dip after a gap", "0:900.5 60:900.5 1560:880.5 1680:910.25 1740:910.25".into(), None, None, "9.75"),
+        ("a dip before a gap", "0:900.5 60:880.25 21660:931".into(), None, None, "30.5"),
+        ("a misread digit", "0:3998 120:3999 240:3000 360:4000 480:4001".into(), None, None, "3"),
+        (
+            "a stale value for eighteen minutes",
+            format!("0:6000{} 1200:6021", plateau(60, 60, 18, "5300")),
+            None,
+            None,
+            "21",
+        ),
+        ("a spike and the way back", "0:800 66:1800 132:800 330:801".into(), None, Some("63"), "1"),
+        ("a reset far from the modulus", "0:2636 8:0".into(), Some("16777216"), None, "0"),
+        ("a roll-over at 99,999.9", "0:99999.7 60:99999.9 120:0.2".into(), Some("100000"), Some("30"), "0.5"),
+        ("the lifetime after a momentary zero", "0:53700 60:0 120:53700.1 180:53700.2".into(), None, None, "0.2"),
+        ("a zero after a restart", "0:0 1:15508 61:15508.2".into(), None, Some("100"), "0.2"),
+        ("one digit down and up", "0:215.6 60:215.5 120:215.6 180:215.7".into(), None, None, "0.1"),
+    ];
+    for (what, readings, modulus, max_per_h, expected) in series {
+        let kept = Kept::new(modulus, max_per_h).run(&readings);
+        assert_eq!(kept.total(), decimal(expected), "{what}");
+        assert_eq!(sum(&kept.quarters()), decimal(expected), "{what}: its quarter hours");
+    }
+}
+
+#[test]
+fn a_gap_is_in_the_sum_and_marked() {
+    // 12 kWh an hour; nothing from 00:20:00 to 01:20:00.
+    let every_minute: String =
+        (0..=20).chain(80..=120).map(|m| format!(" {}:{}", m * 60, Decimal::from(m) / Decimal::from(5))).collect();
+    let kept = Kept::new(None, None).run(&every_minute);
+    // Without a rating the step from 0 to 0.2 is the first reading, not consumption.
+    assert_eq!(
+        words(&kept.quarters()),
+        "2.8 partial, 3 allocated, 3 allocated, 3 allocated, 3 allocated, 3 allocated, 3 measured, 3 measured, - missing"
+    );
+}
+
+#[test]
+fn pending_is_shown_counts_nowhere_and_is_withdrawn_for_days() {
+    let mut kept = Kept::new(None, Some("100")).run("0:5000 60:5001");
+    // Another register, which rises for three days.
+    for minute in 2..4_320i64 {
+        kept.read(minute * 60_000, Decimal::from(10 + minute));
+    }
+    assert_eq!(kept.events, [RegisterEventKind::PendingBegan, RegisterEventKind::Replaced]);
+    // 1 of the old one; 4317 of the new one from its first reading on; nothing across the boundary.
+    assert_eq!(kept.total(), decimal("4318"));
+    let quarters = kept.quarters();
+    assert_eq!(quarters[0].quality, IntervalQuality::Pending);
+    assert_eq!((quarters[1].quality, quarters[1].consumed), (IntervalQuality::Measured, Some(decimal("15"))));
+    // A person says that the meter was exchanged: final reading 5001.5, initial reading 11.
+    let across = (decimal("5001.5") - decimal("5001")) + (decimal("12") - decimal("11"));
+    let decided = kept.profile(&Decisions::from([(2, across)]));
+    assert_eq!(decided.total(), decimal("4319.5"));
+    let first = decided.interval(UnixMillis(0), UnixMillis(900_000));
+    assert_eq!((first.quality, first.consumed), (IntervalQuality::Decided, Some(decimal("15.5"))));
+    // Nobody had to: the old register comes back, and what it counted counts, once.
+    kept.read(4_320 * 60_000, decimal("5050"));
+    kept.read(4_321 * 60_000, decimal("5051"));
+    assert_eq!(kept.events[2..], [RegisterEventKind::Returned]);
+    assert_eq!(kept.total(), decimal("51"));
+    assert!(kept.quarters()[2..200].iter().all(|q| q.quality == IntervalQuality::Allocated));
+}
+
+/// An export register that never moves stands at 0, and does not take the first figure of another meter for consumption.
+#[test]
+fn a_register_that_reads_nothing_but_0_stands_at_0() {
+    let zeroes = plateau(0, 60, 121, "0");
+    let kept = Kept::new(None, None).run(&zeroes);
+    assert!(
+        words(&kept.quarters())
+            .starts_with("0 allocated, 0 allocated, 0 allocated, 0 allocated, 0 measured, 0 measured")
+    );
+    for (limit, expected, quality) in [(Some("100"), "0.5", "measured"), (None, "0", "pending")] {
+        let kept = Kept::new(None, limit).run(&format!("{zeroes} 7260:0.5 8100:0.5"));
+        assert_eq!(kept.total(), decimal(expected), "a rating tells its first step from another meter");
+        assert!(words(&kept.quarters()).contains(&format!("{expected} {quality}")), "{}", words(&kept.quarters()));
+    }
+    let kept = Kept::new(None, Some("100")).run(&format!("{zeroes} 7260:15508 7320:15508.5"));
+    assert_eq!(kept.total(), decimal("0.5"));
+    assert_eq!(kept.events, [RegisterEventKind::Replaced]);
+}
+
+#[test]
+fn while_a_register_is_in_doubt_nothing_is_known() {
+    let mut kept = Kept::new(None, None).run("0:5000 60:5001 880:5002");
+    kept.read(960_000, decimal("17"));
+    kept.read(1_020_000, decimal("17"));
+    let profile = kept.profile(&Decisions::new());
+    let quarters = profile.intervals(&bounds(UnixMillis(0), UnixMillis(2_700_000), Step::Minutes(15), &TimeZone::UTC));
+    assert_eq!(words(&quarters), "2 measured, - pending, - pending");
+    assert_eq!(kept.spans[&2].state, SpanState::Pending);
+}
+
+#[test]
+fn a_date_that_was_corrected_books_nothing_twice() {
+    // An hour is lived twice: the clock was an hour ahead from minute 30 on, until minute 60.
+    let mut kept = Kept::new(None, Some("100"));
+    for minute in 1..=120i64 {
+        let shown = if (30..60).contains(&minute) { minute + 60 } else { minute };
+        kept.read(shown * 60_000, Decimal::from(1_000 + minute));
+    }
+    assert_eq!(kept.total(), decimal("119"));
+    assert_eq!(sum(&kept.quarters()), decimal("119"));
+    assert!(kept.quarters().iter().all(|q| q.consumed.is_none_or(|c| c >= Decimal::ZERO)));
+}
+
+/// Days of 23, 24 and 25 hours; a zone whose offset is no whole hour.
+#[test]
+fn boundaries_are_those_of_the_zone() {
+    let count = |zone: &str, from: &str, to: &str, step: Step| {
+        let zone = TimeZone::get(zone).unwrap();
+        let at = |text: &str| {
+            UnixMillis(
+                text.parse::<jiff::civil::DateTime>()
+                    .unwrap()
+                    .to_zoned(zone.clone())
+                    .unwrap()
+                    .timestamp()
+                    .as_millisecond(),
+            )
+        };
+        bounds(at(from), at(to), step, &zone).len() - 1
+    };
+    let quarter = Step::Minutes(15);
+    assert_eq!(count("Europe/Berlin", "2024-03-31T00:00", "2024-04-01T00:00", quarter), 92);
+    assert_eq!(count("Europe/Berlin", "2024-10-27T00:00", "2024-10-28T00:00", quarter), 100);
+    assert_eq!(count("Europe/Berlin", "2024-03-01T00:00", "2024-04-01T00:00", quarter), 2_972);
+    assert_eq!(count("Europe/Berlin", "2024-01-01T00:00", "2024-04-01T00:00", quarter), 8_732);
+    assert_eq!(count("Asia/Shanghai", "2026-01-01T00:00", "2027-01-01T00:00", quarter), 35_040);
+    assert_eq!(count("Asia/Kolkata", "2026-01-01T00:00", "2026-01-02T00:00", Step::Minutes(60)), 24);
+    assert_eq!(count("Australia/Lord_Howe", "2026-04-05T00:00", "2026-04-06T00:00", Step::Minutes(30)), 49);
+    assert_eq!(count("Europe/Berlin", "2024-01-01T00:00", "2025-01-01T00:00", Step::Day), 366);
+    assert_eq!(count("Europe/Berlin", "2024-01-01T00:00", "2025-01-01T00:00", Step::Month), 12);
+    assert_eq!(count("Europe/Berlin", "2023-07-01T00:00", "2025-01-01T00:00", Step::Year), 2);
+}
+
+/// What happens to a meter in a minute.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Read,
+    /// No reading for so many minutes.
+    Gap(u8),
+    /// It reads 0 for so many minutes.
+    Zero(u8),
+    /// It reads so much less, for so many minutes.
+    Dip(u16, u8),
+    /// It reads so much more, for so many minutes: more than it could have counted in eight weeks.
+    Spike(u32, u8),
+    /// The date goes back by so many minutes.
+    ClockBack(u8),
+    /// The date goes forward by so many minutes.
+    ClockForth(u8),
+}
+
+/// What a meter shows instead of its register.
+type Misread = Box<dyn Fn(Decimal) -> Decimal>;
+
+fn fates() -> impl Strategy<Value = Vec<(Fate, u8)>> {
+    let minutes = 1u8..40;
+    let fate = prop_oneof![
+        20 => Just(Fate::Read),
+        2 => (1u8..200).prop_map(Fate::Gap),
+        1 => minutes.clone().prop_map(Fate::Zero),
+        1 => (1u16..500, minutes.clone()).prop_map(|(by, m)| Fate::Dip(by, m)),
+        1 => (200_000u32..700_000, minutes).prop_map(|(by, m)| Fate::Spike(by, m)),
+        1 => (2u8..90).prop_map(Fate::ClockBack),
+        1 => (1u8..90).prop_map(Fate::ClockForth),
+    ];
+    // With each the tenths of a kWh that the meter counts in a minute; at most 60 kW.
+    prop::collection::vec((fate, 0u8..10), 10..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens to it, a meter that is itself again has booked what it counted, in total and in the sum of its quarter hours.
+    #[test]
+    fn what_is_booked_is_what_the_meter_counted(fates in fates(), begins in prop_oneof![1u32..9_990_000, 9_990_000u32..9_999_999]) {
+        let (mut kept, mut counted, mut minute, mut shift) = (Kept::new(Some("1000000"), Some("120")), 0i64, 0i64, 0i64);
+        let mut persisted = Kept::new(Some("1000000"), Some("120"));
+        let mut newest_date = 0i64;
+        let shown = |counted: i64| Decimal::new((i64::from(begins) + counted) % 10_000_000, 1);
+        let mut began = None;
+        let read = |kept: &mut Kept, persisted: &mut Kept, at: i64, value: Decimal| {
+            kept.read(at * 60_000, value);
+            // The same with everything persisted after each reading.
+            persisted.register = serde_json::from_str(&serde_json::to_string(&persisted.register).unwrap()).unwrap();
+            persisted.read(at * 60_000, value);
+        };
+        let clean = std::iter::repeat_n((Fate::Read, 5u8), 90);
+        // After each fault the meter is itself for a minute.
+        let fates = fates.into_iter().flat_map(|fate| [fate, (Fate::Read, fate.1)]);
+        for (fate, tenths) in clean.clone().take(3).chain(fates).chain(clean) {
+            let (length, change): (i64, Option<Misread>) = match fate {
+                Fate::Read => (1, None),
+                Fate::Gap(minutes) => {
+                    (minute, counted) = (minute + i64::from(minutes), counted + i64::from(minutes) * i64::from(tenths));
+                    (1, None)
+                }
+                Fate::Zero(minutes) => (i64::from(minutes), Some(Box::new(|_| Decimal::ZERO))),
+                Fate::Dip(by, minutes) => (i64::from(minutes), Some(Box::new(move |v| (v - Decimal::from(by)).max(Decimal::ZERO)))),
+                Fate::Spike(by, minutes) => (i64::from(minutes), Some(Box::new(move |v| v + Decimal::from(by)))),
+                Fate::ClockBack(minutes) => { shift -= i64::from(minutes); (1, None) }
+                Fate::ClockForth(minutes) => { shift += i64::from(minutes); (1, None) }
+            };
+            for _ in 0..length {
+                (minute, counted) = (minute + 1, counted + i64::from(tenths));
+                let value = shown(counted);
+                began.get_or_insert(counted);
+                newest_date = newest_date.max(minute + shift);
+                read(&mut kept, &mut persisted, minute + shift, change.as_ref().map_or(value, |change| change(value)));
+            }
+        }
+        prop_assert_eq!(&kept.register, &persisted.register);
+        prop_assert_eq!(&kept.marks, &persisted.marks);
+        let quarters = kept.quarters();
+        for quarter in &quarters {
+            prop_assert!(quarter.consumed.is_none_or(|c| c >= Decimal::ZERO), "{quarter:?}");
+        }
+        let total = kept.total();
+        prop_assert_eq!(sum(&quarters), total, "{}", words(&quarters));
+        let true_total = Decimal::new(counted - began.unwrap_or(0), 1).normalize();
+        // Nothing that was not counted is ever booked; all of it, unless the way back from a fault could be another register's.
+        prop_assert!(total <= true_total, "booked {total} of {true_total}: {:?} {:#?}", kept.events, kept.spans);
+        if !kept.events.contains(&RegisterEventKind::Replaced) && !kept.events.contains(&RegisterEventKind::ClockStep) {
+            prop_assert_eq!(total, true_total);
+        }
+    }
+}
