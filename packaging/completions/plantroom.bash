@@ -37,6 +37,9 @@ _plantroom() {
             plantroom,demo)
                 cmd="plantroom__subcmd__demo"
                 ;;
+            plantroom,energy)
+                cmd="plantroom__subcmd__energy"
+                ;;
             plantroom,explain)
                 cmd="plantroom__subcmd__explain"
                 ;;
@@ -169,6 +172,30 @@ _plantroom() {
             plantroom__subcmd__clock__subcmd__help,help)
                 cmd="plantroom__subcmd__clock__subcmd__help__subcmd__help"
                 ;;
+            plantroom__subcmd__energy,gaps)
+                cmd="plantroom__subcmd__energy__subcmd__gaps"
+                ;;
+            plantroom__subcmd__energy,help)
+                cmd="plantroom__subcmd__energy__subcmd__help"
+                ;;
+            plantroom__subcmd__energy,readings)
+                cmd="plantroom__subcmd__energy__subcmd__readings"
+                ;;
+            plantroom__subcmd__energy,report)
+                cmd="plantroom__subcmd__energy__subcmd__report"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,gaps)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__gaps"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,help)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__help"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,readings)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__readings"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,report)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__report"
+                ;;
             plantroom__subcmd__help,ack)
                 cmd="plantroom__subcmd__help__subcmd__ack"
                 ;;
@@ -189,6 +216,9 @@ _plantroom() {
                 ;;
             plantroom__subcmd__help,demo)
                 cmd="plantroom__subcmd__help__subcmd__demo"
+                ;;
+            plantroom__subcmd__help,energy)
+                cmd="plantroom__subcmd__help__subcmd__energy"
                 ;;
             plantroom__subcmd__help,explain)
                 cmd="plantroom__subcmd__help__subcmd__explain"
@@ -280,6 +310,15 @@ _plantroom() {
             plantroom__subcmd__help__subcmd__clock,accept)
                 cmd="plantroom__subcmd__help__subcmd__clock__subcmd__accept"
                 ;;
+            plantroom__subcmd__help__subcmd__energy,gaps)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__gaps"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,readings)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__readings"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,report)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__report"
+                ;;
             plantroom__subcmd__help__subcmd__page,log)
                 cmd="plantroom__subcmd__help__subcmd__page__subcmd__log"
                 ;;
@@ -353,7 +392,7 @@ _plantroom() {
 
     case "${cmd}" in
         plantroom)
-            opts="-h -V --config --state --utc --log --help --version demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help"
+            opts="-h -V --config --state --utc --log --help --version demo run check read scan simulate status history energy alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1112,6 +1151,244 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__energy)
+            opts="-h --config --state --utc --log --help report readings gaps help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__gaps)
+            opts="-h --period --from --to --unit --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help)
+            opts="report readings gaps help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__gaps)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__readings)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__report)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__readings)
+            opts="-h --period --from --to --unit --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__report)
+            opts="-h --period --from --to --unit --format --by --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --by)
+                    COMPREPLY=($(compgen -W "interval hour day month year" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__explain)
             opts="-h --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1139,7 +1416,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help)
-            opts="demo run check read scan simulate status history alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help"
+            opts="demo run check read scan simulate status history energy alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1379,6 +1656,62 @@ _plantroom() {
         plantroom__subcmd__help__subcmd__demo)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy)
+            opts="report readings gaps"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__gaps)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__readings)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__report)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -69,10 +69,7 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
             });
             json(&rows.await?)
         }
-        ControlRequest::Links => {
-            let of = |b: &BusConfig| Held { link: b.link.id.clone(), transport: b.link.transport.clone() };
-            json(&shared.configuration().buses.iter().map(of).collect::<Vec<_>>())
-        }
+        ControlRequest::Links => json(&held_links(shared)),
         ControlRequest::Alarms { all } => json(&alarms(shared, all)),
         ControlRequest::Explain { key } => json(&shared.engine().explain(&key, shared.clock.now())?),
         ControlRequest::Registers { link, unit, function, first, count, timeout_ms, pause_ms } => {
@@ -83,6 +80,7 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
             let read = between_cycles(shared, &link, unit, span, Some(timeout_ms), pause_ms).await;
             json(&read.map(|words| words.words))
         }
+        ControlRequest::Book => json(&book_now(shared).await?),
         ControlRequest::Reload => {
             permit(shared, actor.clone(), GatewayOperation::Reload).await?;
             let (reply, answer) = oneshot::channel();
@@ -126,6 +124,18 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
         }
         other => about_alarms(shared, other, actor).await,
     }
+}
+
+fn held_links(shared: &Shared) -> Vec<Held> {
+    let of = |b: &BusConfig| Held { link: b.link.id.clone(), transport: b.link.transport.clone() };
+    shared.configuration().buses.iter().map(of).collect()
+}
+
+/// Waits until the ledger holds everything that is on disk.
+async fn book_now(shared: &Shared) -> Result<(), AppError> {
+    let (reply, answer) = oneshot::channel();
+    shared.ledger.requests.send(reply).await.map_err(|_| AppError::Stopping)?;
+    Ok(answer.await.map_err(|_| AppError::Stopping)??)
 }
 
 fn json(value: &impl Serialize) -> ControlAnswer {

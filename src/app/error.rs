@@ -1,6 +1,7 @@
 //! Errors of the running gateway.
 
 use crate::journal::error::JournalError;
+use crate::ledger::error::LedgerError;
 use crate::model::failure::{Failure, FailureKind, Refusal};
 use crate::sink::error::SinkError;
 use crate::store::error::StoreError;
@@ -19,6 +20,8 @@ pub enum AppError {
     Rules(Refusal),
     #[error(transparent)]
     Sink(#[from] SinkError),
+    #[error("the ledger is not up to date: {0}")]
+    Ledger(#[from] LedgerError),
     /// A name that the configuration lacks, or a value that makes no sense.
     #[error("{0}")]
     BadRequest(String),
@@ -40,6 +43,7 @@ impl Failure for AppError {
             AppError::Store(error) => error.kind(),
             AppError::Rules(refusal) => refusal.kind(),
             AppError::Sink(error) => error.kind(),
+            AppError::Ledger(error) => error.kind(),
             AppError::BadRequest(_) => FailureKind::BadInput,
             AppError::Configuration(_) => FailureKind::Refused,
             AppError::Inside => FailureKind::Broken,

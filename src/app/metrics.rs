@@ -66,6 +66,7 @@ impl Collector for GatewayMetrics {
         let (s, mut page) = (status(shared), MetricsPage(encoder));
         process(&mut page, shared, &s)?;
         journal(&mut page, &s)?;
+        ledger(&mut page, &s)?;
         links(&mut page, &s)?;
         round_trips(&mut page, shared)?;
         sinks(&mut page, &s)?;
@@ -152,6 +153,12 @@ fn process(page: &mut MetricsPage<'_>, shared: &Shared, s: &Status) -> Result<()
     page.gauge("clock_trusted", "1 when the date is believed.", u64::from(s.clock.trusted))?;
     let replaced = shared.rules.inbox.replaced.load(Ordering::Relaxed);
     page.counter("readings_replaced", "Readings the engine did not see because a newer one came.", replaced)
+}
+
+fn ledger(page: &mut MetricsPage<'_>, s: &Status) -> Result<(), Error> {
+    page.gauge("ledger_ok", "1 when the energy ledger can be written.", u64::from(s.ledger.error.is_empty()))?;
+    page.gauge("ledger_registers", "Cumulative registers read since the start.", s.ledger.registers)?;
+    page.gauge("ledger_pending", "Registers in doubt, which count nothing.", s.ledger.pending)
 }
 
 fn journal(page: &mut MetricsPage<'_>, s: &Status) -> Result<(), Error> {

@@ -8,6 +8,7 @@ pub mod alarm_page;
 pub mod alarm_server;
 mod ask_queue;
 mod asks;
+pub mod bookkeeper;
 pub mod control_handlers;
 pub mod crash_loop_guard;
 pub mod device_read;
@@ -43,7 +44,7 @@ use crate::app::inbox::Inbox;
 use crate::app::ordered_queue::OrderedQueue;
 use crate::app::outbox::OutboxEntry;
 use crate::app::outputs::OpenedSink;
-use crate::app::shared::{AdapterState, BusHandle, ProcessState, Reload, RulesState, Shared, SinkHandle};
+use crate::app::shared::{AdapterState, BusHandle, LedgerState, ProcessState, Reload, RulesState, Shared, SinkHandle};
 use crate::clock::{self, Clock};
 use crate::config::Configuration;
 use crate::engine::Engine;
@@ -51,6 +52,7 @@ use crate::http::files::LoadedFiles;
 use crate::journal::{Journal, Writer};
 use crate::lock::lock;
 use crate::model::actor::Actor;
+use crate::model::history::Ask;
 use crate::model::notification::DeliveryOutcome;
 use crate::model::stream::Source;
 use crate::model::time::UnixMillis;
@@ -143,7 +145,8 @@ impl App {
         let web_tokens = LoadedFiles::read(&configuration.web.files());
         let adapters = AdapterState { web_tokens, ..AdapterState::default() };
         let configuration = Mutex::new(Arc::new(configuration));
-        let shared = Arc::new(Shared { clock, journal, store, rules, adapters, process, configuration });
+        let ledger = LedgerState::default();
+        let shared = Arc::new(Shared { clock, journal, store, rules, adapters, process, ledger, configuration });
         let mut app = App {
             shared,
             writer: Some(writer),
@@ -155,11 +158,7 @@ impl App {
             reloads_wanted,
         };
         app.start_engine_tasks(queue, returned);
-        let asked = Arc::new(tokio::sync::Mutex::new(asked));
-        let rules = Arc::clone(&app.shared);
-        app.engine_tasks.spawn("questions about the past", move |stop| {
-            Box::pin(asks::run(Arc::clone(&rules), Arc::clone(&asked), stop))
-        });
+        app.start_readers_of_the_past(asked);
         let configuration = app.shared.configuration();
         // Set at the start, so that a status retained from an earlier run is not taken for the present one.
         configuration
@@ -181,6 +180,16 @@ impl App {
         let channels = &configuration.oncall.channels;
         channels.iter().for_each(|settings| self.start_channel(settings, &LoadedFiles::read(&settings.files())));
         configuration.buses.iter().for_each(|bus| self.start_bus(bus));
+    }
+
+    /// Who answers questions about the past, and who books consumption.
+    fn start_readers_of_the_past(&mut self, asked: mpsc::Receiver<Ask>) {
+        let (shared, asked) = (Arc::clone(&self.shared), Arc::new(tokio::sync::Mutex::new(asked)));
+        self.engine_tasks.spawn("questions about the past", move |stop| {
+            Box::pin(asks::run(Arc::clone(&shared), Arc::clone(&asked), stop))
+        });
+        let shared = Arc::clone(&self.shared);
+        self.outputs.spawn("bookkeeper", move |stop| Box::pin(bookkeeper::run(Arc::clone(&shared), stop)));
     }
 
     fn start_engine_tasks(

@@ -1,7 +1,7 @@
 //! What the tasks of a running gateway share, by concern: the rules and their queues, the adapters at work, the process.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,7 @@ use crate::config::Configuration;
 use crate::engine::Engine;
 use crate::http::files::LoadedFiles;
 use crate::journal::Journal;
+use crate::ledger::error::LedgerError;
 use crate::lock::lock;
 use crate::model::actor::Actor;
 use crate::model::effects::AddressedNotification;
@@ -43,6 +44,7 @@ pub struct Shared {
     pub rules: RulesState,
     pub adapters: AdapterState,
     pub process: ProcessState,
+    pub ledger: LedgerState,
     pub(super) configuration: Mutex<Arc<Configuration>>,
 }
 
@@ -79,6 +81,34 @@ pub struct AdapterState {
     /// Tokens of programs, as they were last read.
     pub(super) web_tokens: LoadedFiles,
 }
+
+/// The energy ledger, as its bookkeeper reports it.
+#[derive(Debug)]
+pub struct LedgerState {
+    /// Asks the bookkeeper to book now.
+    pub(super) requests: mpsc::Sender<BookNow>,
+    /// The other end, which the bookkeeper holds while it runs.
+    pub(super) requested: tokio::sync::Mutex<mpsc::Receiver<BookNow>>,
+    /// Registers that have been read since the start.
+    pub registers: AtomicU64,
+    /// Registers that are in doubt.
+    pub pending: AtomicU64,
+    /// Date of the newest reading that is written, milliseconds since 1970; 0: none since the start.
+    pub written_to_ms: AtomicI64,
+    /// Why it cannot be written; empty: it can.
+    pub error: Mutex<String>,
+}
+
+impl Default for LedgerState {
+    fn default() -> Self {
+        let (requests, requested) = mpsc::channel(8);
+        let (registers, pending, written_to_ms, error) = Default::default();
+        Self { requests, requested: tokio::sync::Mutex::new(requested), registers, pending, written_to_ms, error }
+    }
+}
+
+/// Asks that everything committed be booked now; answered when it is.
+pub type BookNow = oneshot::Sender<Result<(), LedgerError>>;
 
 pub struct ProcessState {
     pub started: MonotonicMillis,

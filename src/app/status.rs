@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::reply_ways::ReplyReceiver;
 use crate::app::shared::{BusHandle, Shared, SinkHandle};
 use crate::lock::lock;
-use crate::model::time::MonotonicMillis;
+use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::sink::SinkHealth;
 
 /// State of a running gateway, as the control socket reports it.
@@ -32,6 +32,8 @@ pub struct Status {
     #[serde(default)]
     pub pages: OncallStatus,
     pub journal: JournalStatus,
+    #[serde(default)]
+    pub ledger: LedgerStatus,
     pub clock: ClockStatus,
     /// Tasks that panicked, in words.
     #[serde(rename = "troubles")]
@@ -221,6 +223,19 @@ pub struct JournalStatus {
     pub verified: Option<Verified>,
 }
 
+/// The energy ledger.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LedgerStatus {
+    /// Registers that have been read since the start.
+    pub registers: u64,
+    /// Registers that fell or jumped: what they show is counted nowhere.
+    pub pending: u64,
+    /// Date of the newest reading that is written, RFC 3339; empty: none since the start.
+    pub written_to: String,
+    /// Why it cannot be written; empty: it can.
+    pub error: String,
+}
+
 /// What the last verification of the journal's files found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Verified {
@@ -318,16 +333,13 @@ pub fn status(shared: &Shared) -> Status {
             dropped_files: get(&j.dropped_files),
             aged_files: get(&j.expired_files),
             verified: shared.journal.last_verification().map(|report| Verified {
-                at: if report.ended_ms > 0 {
-                    crate::model::time::UnixMillis(report.ended_ms).local(zone)
-                } else {
-                    String::new()
-                },
+                at: if report.ended_ms > 0 { UnixMillis(report.ended_ms).local(zone) } else { String::new() },
                 files: report.files,
                 damaged: report.damage.len() as u64,
                 mended: report.repaired.len() as u64,
             }),
         },
+        ledger: ledger(shared, zone),
         clock: ClockStatus {
             date: shared.clock.wall().local(zone),
             trusted: shared.clock.is_trusted(),
@@ -335,6 +347,17 @@ pub fn status(shared: &Shared) -> Status {
             reason: shared.clock.distrust_reason().unwrap_or_default(),
         },
         task_failures: lock(&shared.process.task_failures).iter().map(failure).collect(),
+    }
+}
+
+fn ledger(shared: &Shared, zone: &TimeZone) -> LedgerStatus {
+    let of = &shared.ledger;
+    let written = UnixMillis(of.written_to_ms.load(Ordering::Relaxed));
+    LedgerStatus {
+        registers: of.registers.load(Ordering::Relaxed),
+        pending: of.pending.load(Ordering::Relaxed),
+        written_to: if written.0 > 0 { written.local(zone) } else { String::new() },
+        error: lock(&of.error).clone(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::{self, Clock};
 use crate::config;
 use crate::journal::{self, Journal, copy, recover};
+use crate::ledger::{self, Ledger};
 use crate::model::time::UnixMillis;
 use crate::store::log;
 
@@ -102,17 +103,12 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, C
     }
     let journal = state_dir.join(&history);
     let temporary_copy = args.file.with_extension("part.db");
-    if store.exists() {
-        let _left_over = std::fs::remove_file(&temporary_copy);
-        log::copy(&store, &temporary_copy)
-            .map_err(|e| CommandFailure::later("what was decided cannot be copied").because(e))?;
-        archive.append_path_with_name(&temporary_copy, "state/store.db").map_err(failed(&store))?;
-        let _best_effort = std::fs::remove_file(&temporary_copy);
-        count += 1;
-    }
+    count += put_database(archive, &store, &temporary_copy, "what was decided")?;
     if args.without_history {
         return Ok(count);
     }
+    // Before the journal, so that it knows no reading that the journal's copy lacks.
+    count += put_database(archive, &state_dir.join(ledger::FILE), &temporary_copy, "the energy ledger")?;
     let mut add_history = |paths: Vec<PathBuf>| -> Result<(), CommandFailure> {
         let many = paths.len();
         for (i, path) in paths.iter().enumerate() {
@@ -134,6 +130,21 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, C
     let kept = add_history(copy::raw_files(&journal)).and_then(|()| add_history(copy::day_files(&journal)));
     let _best_effort = std::fs::remove_file(&temporary_copy);
     kept.map(|()| count)
+}
+
+/// A consistent copy of a database of the state directory, if there is one; returns how many files that is.
+fn put_database(archive: &mut Archive, path: &Path, copy: &Path, what: &str) -> Result<usize, CommandFailure> {
+    if !path.exists() {
+        return Ok(0);
+    }
+    let failed = || CommandFailure::later(format!("{what} cannot be copied"));
+    let _left_over = std::fs::remove_file(copy);
+    log::copy(path, copy).map_err(|e| failed().because(e))?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let put = archive.append_path_with_name(copy, format!("state/{name}"));
+    put.map_err(|e| failed().because(e.to_string()))?;
+    let _best_effort = std::fs::remove_file(copy);
+    Ok(1)
 }
 
 fn put(archive: &mut Archive, name: &str, bytes: &[u8]) -> std::io::Result<()> {
@@ -260,6 +271,11 @@ fn verify_unpacked(unpacked: &Path) -> Result<String, CommandFailure> {
     if store.exists() {
         log::verify(&store).map_err(|e| CommandFailure::usage("what was decided cannot be opened").because(e))?;
     }
+    let energy = unpacked.join("state").join(ledger::FILE);
+    if energy.exists() {
+        let opened = Ledger::open_read_only(&energy).and_then(|ledger| ledger.registers().map(drop));
+        opened.map_err(|e| CommandFailure::usage("the energy ledger cannot be opened").because(e))?;
+    }
     let journal = unpacked.join("state").join(&configuration.journal.dir);
     std::fs::create_dir_all(&journal)
         .and_then(|()| File::create(journal.join(recover::RESTORED))?.write_all(b"numbers begin far beyond\n"))
@@ -331,6 +347,10 @@ fn move_into_place(unpacked: &Path, config_dir: &Path, state_dir: &Path) -> Resu
         let to = state_dir.join(entry.file_name());
         if is_history(&entry.path()) {
             refuse_if_exists(&to)?;
+        }
+        // What a killed gateway left of a database's log must not be taken for that of the new file.
+        for log in ["-wal", "-shm"] {
+            let _may_not_exist = std::fs::remove_file(format!("{}{log}", to.display()));
         }
         let _older = if to.is_dir() { std::fs::remove_dir_all(&to) } else { std::fs::remove_file(&to) };
         std::fs::rename(entry.path(), &to).map_err(failed)?;

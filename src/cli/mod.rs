@@ -14,6 +14,7 @@ pub mod clock;
 pub mod demo;
 mod demo_pages;
 mod demo_table;
+pub mod energy;
 pub mod history;
 pub mod output;
 pub mod page;
@@ -90,6 +91,8 @@ enum CliCommand {
     Status(status::Args),
     /// Read back the history of a point.
     History(history::Args),
+    /// Consumption in a period, each figure with the two readings behind it.
+    Energy(energy::Args),
     /// What is in alarm, and what was.
     Alarm(alarm::Args),
     /// Try alarm rules on the past: what they would have raised beside what was.
@@ -280,6 +283,7 @@ pub fn main() -> ExitCode {
         CliCommand::Simulate(simulate) => simulate::run(&args, simulate),
         CliCommand::Status(status) => status::run(&args, status),
         CliCommand::History(history) => history::run(&args, history),
+        CliCommand::Energy(of) => energy::run(&args, of),
         CliCommand::Alarm(a) => alarm::run(&args, a),
         CliCommand::Replay(a) => replay::run(&args, a),
         CliCommand::Ack(a) => alarm::acknowledge(&args, a),

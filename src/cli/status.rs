@@ -36,6 +36,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     alarms(&status);
     pages(&status);
     journal(&status);
+    ledger(&status);
     status.task_failures.iter().for_each(|t| output::line(format!("trouble: {t}")));
     Ok(())
 }
@@ -237,6 +238,16 @@ fn journal(s: &Status) {
             }
         };
         output::line(format!("verified {at}: {files} files, {found}"));
+    }
+}
+
+fn ledger(s: &Status) {
+    let of = &s.ledger;
+    let state = if of.error.is_empty() { "writes".to_string() } else { format!("CANNOT WRITE: {}", of.error) };
+    let upto = if of.written_to.is_empty() { String::new() } else { format!(", up to {}", of.written_to) };
+    output::line(format!("ledger {state}; {} registers{upto}", of.registers));
+    if of.pending > 0 {
+        output::line(format!("{} REGISTERS IN DOUBT, counted nowhere: `plantroom energy gaps`", of.pending));
     }
 }
 

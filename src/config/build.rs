@@ -81,3 +81,21 @@ pub(super) fn meta(point: &str, def: &PointDef, device: &ConfiguredDevice, catal
         ..PointMeta::new(point, kind, retention, form)
     }
 }
+
+/// The limits of every register that the devices read.
+pub(super) fn register_limits(
+    devices: &BTreeMap<String, ConfiguredDevice>,
+    units: &BTreeMap<&str, UnitEntry<'_>>,
+    catalogue: &Catalogue,
+) -> registers::RegisterLimitsByPoint {
+    let of_device = |device: &ConfiguredDevice| {
+        let limits = |(point, (unit, at)): (&String, &(String, String))| {
+            let all = units.get(unit.as_str())?.profile.all_points();
+            let def = *all.get(at.as_str())?;
+            let is_register = meta(point, def, device, catalogue).kind == PointKind::Counter;
+            is_register.then(|| (point.clone(), registers::limits(device, point, def)))
+        };
+        device.points.iter().filter_map(limits).collect()
+    };
+    devices.iter().map(|(id, device)| (id.clone(), of_device(device))).collect()
+}

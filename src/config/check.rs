@@ -1,6 +1,7 @@
 //! Checks that span several tables: names must be unique, references must resolve, buses must be able to carry their load.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::config::build::UnitEntry;
 use crate::config::catalogue::Catalogue;
@@ -57,6 +58,11 @@ pub fn check(
     }
     check_field::check(files, &buses, problems);
     let derive = c.derive(&devices, &units, problems);
+    let registers = Arc::new(build::register_limits(&devices, &units, &catalogue));
+    let energy = single(&files.energy, "energy", problems).cloned().unwrap_or_default();
+    for (key, what, hint) in energy.problems() {
+        problems.error(files.energy[0].table.location(&[key]), what, hint);
+    }
     let sinks = check_sinks(files, problems);
     let plant = CheckedPlant { devices: &devices, derive: &derive, buses: &buses };
     let zone =
@@ -73,6 +79,8 @@ pub fn check(
         buses,
         devices,
         derive,
+        energy,
+        registers,
         alarms,
         rule_applications: applies,
         sinks,

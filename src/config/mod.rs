@@ -21,7 +21,7 @@ pub mod doc;
 pub mod environment;
 mod languages;
 pub mod reference;
-mod registers;
+pub mod registers;
 mod serde_message;
 pub mod settings;
 pub mod tables;
@@ -38,7 +38,7 @@ use crate::config::tables::{Files, OF_KINDS, SINGLE, TABLES};
 use crate::model::problem::Problem;
 use crate::model::settings::SettingsReader;
 use crate::poll::BusConfig;
-use crate::{alarm, clock, control, derive, journal, sink, web};
+use crate::{alarm, clock, control, derive, energy, journal, sink, web};
 
 /// A configuration that passed all checks.
 #[derive(Clone, Debug)]
@@ -53,6 +53,10 @@ pub struct Configuration {
     pub buses: Vec<BusConfig>,
     pub devices: BTreeMap<String, ConfiguredDevice>,
     pub derive: Vec<derive::DerivedDefinition>,
+    /// How consumption is booked.
+    pub energy: energy::settings::EnergySettings,
+    /// Limits of the registers that are read.
+    pub registers: Arc<registers::RegisterLimitsByPoint>,
     pub sinks: Vec<sink::kinds::SinkSettings>,
     pub alarms: alarm::Rules,
     /// For each rule and each device of its class: the resulting alarms, or what is missing.

@@ -1,5 +1,7 @@
 //! Limits of a cumulative register, known before it is read: where it rolls over, and the most that it can count in an hour.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 
 use crate::config::ConfiguredDevice;
@@ -13,24 +15,33 @@ const MOST_PER_H: i64 = 1_000_000;
 /// More starts per hour than any machine survives.
 const MOST_STARTS_PER_H: i64 = 3_600;
 
+/// Limits of the registers that are read, by device and point.
+pub type RegisterLimitsByPoint = BTreeMap<String, BTreeMap<String, RegisterLimits>>;
+
+/// Bound of a register against garbage, in its unit per hour, by its name; `None`: no bound is known.
+pub fn bound(point: &str) -> Option<Decimal> {
+    let is_quantity = is_energy(point) || point.ends_with("_m3");
+    match point {
+        _ if point.ends_with("_h") => Some(Decimal::ONE),
+        _ if point.ends_with("starts") => Some(Decimal::from(MOST_STARTS_PER_H)),
+        _ => is_quantity.then_some(Decimal::from(MOST_PER_H)),
+    }
+}
+
+fn is_energy(point: &str) -> bool {
+    ["_kwh", "_kvarh", "_kvah"].iter().any(|suffix| point.ends_with(suffix))
+}
+
 /// The limits of a register, from the device's numbers and the profile.
 pub fn limits(device: &ConfiguredDevice, point: &str, def: &PointDef) -> RegisterLimits {
     let parameter = |name: &str| {
         device.parameters.get(name).and_then(|n| Decimal::try_from(*n).ok()).filter(|n| *n > Decimal::ZERO)
     };
-    let is_energy = ["_kwh", "_kvarh", "_kvah"].iter().any(|suffix| point.ends_with(suffix));
-    let rating = if is_energy {
-        rating_kw(&parameter)
-    } else if point.ends_with("_h") {
-        // Run time cannot advance faster than time itself.
-        Some(Decimal::ONE)
-    } else if point.ends_with("starts") {
-        Some(Decimal::from(MOST_STARTS_PER_H))
-    } else {
-        None
-    };
-    let bound = (is_energy || point.ends_with("_m3")).then_some(Decimal::from(MOST_PER_H));
-    let (max_per_h, is_rated) = (rating.or(bound), rating.is_some());
+    let is_energy = is_energy(point);
+    // Run time cannot advance faster than time itself, and starts have their own rate.
+    let is_rate_known = point.ends_with("_h") || point.ends_with("starts");
+    let rating = if is_energy { rating_kw(&parameter) } else { bound(point).filter(|_| is_rate_known) };
+    let (max_per_h, is_rated) = (rating.or(bound(point)), rating.is_some());
     let modulus = parameter("energy_modulus_kwh").filter(|_| is_energy).or(def.modulus);
     RegisterLimits { modulus, max_per_h, is_rated, resolution: resolution(def).unwrap_or(Decimal::new(1, 3)) }
 }

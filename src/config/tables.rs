@@ -8,7 +8,7 @@ use crate::config::doc::{Located, Problems, TomlEntry};
 use crate::config::settings::{Device, Links, Site, UnitSettings};
 use crate::config::{kinds, list};
 use crate::model::settings::SettingsReader as _;
-use crate::{alarm, channel, clock, control, derive, journal, link, oncall, sink, web};
+use crate::{alarm, channel, clock, control, derive, energy, journal, link, oncall, sink, web};
 
 /// The type of a table in the schema: `single` occurs once, `list` with two brackets, the others hold a list for each kind.
 macro_rules! schema_type {
@@ -185,6 +185,9 @@ tables! {
     /// Points made out of points.
     #[serde(default)]
     derive: list derive::DerivedSettings,
+    /// How consumption is booked.
+    #[serde(default)]
+    energy: single energy::settings::EnergySettings,
     /// Alarms: floods of them, deadlines, how long they are kept.
     #[serde(default)]
     alarms: single alarm::site::AlarmSettings,

@@ -57,6 +57,8 @@ pub enum ControlRequest {
         /// Silence before the request.
         pause_ms: u64,
     },
+    /// Bring the ledger up to date with what is on disk.
+    Book,
     /// Load the configuration again.
     Reload,
     /// Every alarm that is not normal; all of them.

@@ -13,6 +13,7 @@ use crate::journal::segment::{JournalError, SegmentReader};
 use crate::journal::tail::JournalEntry;
 use crate::journal::{Journal, SegmentLocation, mirror};
 use crate::lock::lock;
+use crate::model::point::Retention;
 
 /// A reading handed to a reader, with the position to acknowledge for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub struct Cursor {
     names: Option<(u64, Vec<String>)>,
     /// Consecutive failures to read a file.
     failures: u32,
+    /// Of sealed hours only samples of this class are read; `None`: all of them.
+    class: Option<Retention>,
 }
 
 /// Attempts to read an unreadable file, after which its unreadable part is skipped.
@@ -40,7 +43,12 @@ const TRIES: u32 = 5;
 impl Cursor {
     /// A reader that hands out what follows `position`.
     pub fn new(journal: Journal, position: Position) -> Self {
-        Self { journal, position, raw: None, hour: None, names: None, failures: 0 }
+        Self { journal, position, raw: None, hour: None, names: None, failures: 0, class: None }
+    }
+
+    /// A reader that needs only samples of one class: of sealed hours it opens no other files.
+    pub fn of_class(journal: Journal, position: Position, class: Retention) -> Self {
+        Self { class: Some(class), ..Self::new(journal, position) }
     }
 
     /// The next readings from the tail in memory, at most `max`; `None` if files have to be read ([`Cursor::fetch`]).
@@ -233,7 +241,11 @@ impl Cursor {
     /// Opens the files of the classes that exist and can be read; one may have been deleted meanwhile.
     fn open(&self, paths: &[PathBuf]) -> Result<Vec<DayFile>, JournalError> {
         let mut files = Vec::new();
-        for path in paths.iter().filter(|path| path.exists()) {
+        let is_wanted = |path: &&PathBuf| {
+            let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+            self.class.is_none_or(|class| name.ends_with(class.word())) && path.exists()
+        };
+        for path in paths.iter().filter(is_wanted) {
             match mirror::open(path) {
                 Ok(file) => files.push(file),
                 Err(e) if e.is_damage() || (self.is_final() && e.is_unreadable()) => {

@@ -434,6 +434,11 @@ impl Journal {
         *self.shared.newest.borrow()
     }
 
+    /// The last number that is on disk; a crash loses none up to it.
+    pub fn committed_seq(&self) -> u64 {
+        lock(&self.shared.tail).committed
+    }
+
     /// Start position for a reader that takes the newest first: everything after this number is in memory.
     pub fn tail_start(&self) -> u64 {
         lock(&self.shared.tail).first_seq().saturating_sub(1)

@@ -238,7 +238,11 @@ pub fn events(path: &Path, query: &EventQuery) -> Result<Vec<EventRow>, StoreErr
     read().map_err(|e| StoreError::Read { path: path.display().to_string(), reason: e.to_string() })
 }
 
-fn reader(path: &Path) -> rusqlite::Result<Connection> {
+/// Opens an SQLite file for reading, also one that another process writes and one in a directory that may not be written to.
+///
+/// # Errors
+/// What SQLite says.
+pub fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(2))?;

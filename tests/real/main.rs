@@ -30,6 +30,8 @@ mod crash;
 #[cfg(feature = "real-tests")]
 mod dashboards;
 #[cfg(feature = "real-tests")]
+mod energy;
+#[cfg(feature = "real-tests")]
 mod faults;
 #[cfg(feature = "real-tests")]
 mod field;
