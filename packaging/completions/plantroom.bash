@@ -172,6 +172,9 @@ _plantroom() {
             plantroom__subcmd__clock__subcmd__help,help)
                 cmd="plantroom__subcmd__clock__subcmd__help__subcmd__help"
                 ;;
+            plantroom__subcmd__energy,classify)
+                cmd="plantroom__subcmd__energy__subcmd__classify"
+                ;;
             plantroom__subcmd__energy,gaps)
                 cmd="plantroom__subcmd__energy__subcmd__gaps"
                 ;;
@@ -183,6 +186,9 @@ _plantroom() {
                 ;;
             plantroom__subcmd__energy,report)
                 cmd="plantroom__subcmd__energy__subcmd__report"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,classify)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__classify"
                 ;;
             plantroom__subcmd__energy__subcmd__help,gaps)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__gaps"
@@ -309,6 +315,9 @@ _plantroom() {
                 ;;
             plantroom__subcmd__help__subcmd__clock,accept)
                 cmd="plantroom__subcmd__help__subcmd__clock__subcmd__accept"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,classify)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__classify"
                 ;;
             plantroom__subcmd__help__subcmd__energy,gaps)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__gaps"
@@ -1152,12 +1161,58 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy)
-            opts="-h --config --state --utc --log --help report readings gaps help"
+            opts="-h --config --state --utc --log --help report readings gaps classify help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__classify)
+            opts="-h --span --exchange --reset --continued --rolled-over --reopen --note --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --span)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exchange)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rolled-over)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --note)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1224,8 +1279,22 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__help)
-            opts="report readings gaps help"
+            opts="report readings gaps classify help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__classify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1668,8 +1737,22 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__energy)
-            opts="report readings gaps"
+            opts="report readings gaps classify"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__classify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -165,17 +165,18 @@ text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps help" -f -a "report" -d 'What each register consumed in a period, with the readings at both ends and how complete it is'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps help" -f -a "readings" -d 'The readings that are kept of a register'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps help" -f -a "gaps" -d 'Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -f -a "report" -d 'What each register consumed in a period, with the readings at both ends and how complete it is'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -f -a "readings" -d 'The readings that are kept of a register'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -f -a "gaps" -d 'Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l from -d 'From: a date as in `history`, instead of a period' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l to -d 'To: the same. Default: now' -r
@@ -223,9 +224,27 @@ text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l span -d 'Number of the span behind the boundary, as the list has it. Default: the only one that nobody has explained' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l exchange -d 'Another meter: the final reading of the old one and the initial reading of the new one' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l rolled-over -d 'It reached this value and went on from 0' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l note -d 'Why; it stays with the figure' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l reset -d 'The register began again at 0: what it shows since counts'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l continued -d 'The same register went on; what it showed above the reading behind the boundary was garbage'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l reopen -d 'Take an earlier decision back: nobody knows'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "report" -d 'What each register consumed in a period, with the readings at both ends and how complete it is'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "readings" -d 'The readings that are kept of a register'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "gaps" -d 'Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
@@ -606,6 +625,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "report" -d 'What each register consumed in a period, with the readings at both ends and how complete it is'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "readings" -d 'The readings that are kept of a register'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "gaps" -d 'Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "list" -d 'What is not normal; `--all`: every alarm there could be'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "show" -d 'One alarm, and why it is as it is'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "history" -d 'What happened to the alarms: raised, acknowledged, cleared, and by whom'

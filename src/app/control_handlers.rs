@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::life::Alarm;
+use crate::app::classify::{self, ClassifyRequest};
 use crate::app::device_read::read;
 use crate::app::error::AppError;
 use crate::app::shared::Shared;
@@ -122,7 +123,7 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
             shared.store.set_date(shared.clock.wall(), shared.clock.mono());
             json(&shared.clock.wall().rfc3339())
         }
-        other => about_alarms(shared, other, actor).await,
+        other => decided_by_rules(shared, other, actor).await,
     }
 }
 
@@ -168,8 +169,8 @@ async fn permit(shared: &Shared, actor: Actor, operation: GatewayOperation) -> R
     command(shared, actor, String::new(), Operation::Gateway(operation)).await
 }
 
-/// Commands to alarms, pages and rotas.
-async fn about_alarms(shared: &Shared, request: ControlRequest, actor: Actor) -> ControlAnswer {
+/// Commands that rules decide: to alarms, pages, rotas, and about consumption.
+async fn decided_by_rules(shared: &Shared, request: ControlRequest, actor: Actor) -> ControlAnswer {
     match request {
         ControlRequest::Alarm { key, action, note } => {
             let action =
@@ -202,7 +203,15 @@ async fn about_alarms(shared: &Shared, request: ControlRequest, actor: Actor) ->
             command(shared, actor, String::new(), Operation::Inject(inject)).await?;
             json(&alarms(shared, false))
         }
-        _ => Err(AppError::BadRequest("that is not about alarms".to_string()).into()),
+        ControlRequest::Classify { register, span, classification, note } => {
+            book_now(shared).await?;
+            let request = ClassifyRequest { register, span, classification };
+            let (boundary, classification) = classify::find(shared, request).await?;
+            let said = classify::described(&boundary, classification);
+            command(shared, actor, note, Operation::Classify { boundary, classification }).await?;
+            json(&said)
+        }
+        _ => Err(AppError::BadRequest("no such request".to_string()).into()),
     }
 }
 

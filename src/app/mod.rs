@@ -9,6 +9,7 @@ pub mod alarm_server;
 mod ask_queue;
 mod asks;
 pub mod bookkeeper;
+mod classify;
 pub mod control_handlers;
 pub mod crash_loop_guard;
 pub mod device_read;

@@ -1,29 +1,31 @@
 //! `plantroom energy`: consumption from the ledger, with the two readings behind each figure. Every cumulative register is a metering
 //! point of its own.
 
+use std::collections::BTreeMap;
+
 use clap::Subcommand;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
-use rust_decimal::Decimal;
 
+use crate::cli::energy_classify;
 use crate::cli::history::{format_local, journal_now};
+use crate::cli::ledger::{book_now, failed, number, open_ledger, versions};
 use crate::cli::output::{BYTE_ORDER_MARK, Format};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::Clock;
 use crate::config;
-use crate::control::{ControlError, ControlRequest};
 use crate::energy::calendar::{Step, bounds};
+use crate::energy::decision::{Decisions, in_force};
 use crate::energy::interval::{Interval, IntervalQuality};
-use crate::energy::profile::{Decisions, Profile};
+use crate::energy::profile::Profile;
 use crate::energy::settings::EnergySettings;
-use crate::energy::span::{RegisterEvent, RegisterEventKind, RegisterReading, SpanState};
+use crate::energy::span::{RegisterEvent, RegisterEventKind, SpanState};
 use crate::energy::summary::Summary;
 use crate::journal::Journal;
-use crate::ledger::error::LedgerError;
-use crate::ledger::{self, Ledger, Series};
+use crate::ledger::{Ledger, Series};
+use crate::model::metering::RegisterReading;
 use crate::model::problem::did_you_mean;
 use crate::model::time::UnixMillis;
-use crate::model::value::Value;
 
 /// Options of `energy`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +42,8 @@ enum EnergyCommand {
     Readings(QueryArgs),
     /// Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending.
     Gaps(QueryArgs),
+    /// Say what a boundary of a register was; without a register, list the boundaries that wait for a person.
+    Classify(energy_classify::ClassifyArgs),
 }
 
 /// Which registers, which period, and the form of the output.
@@ -92,6 +96,7 @@ enum By {
 struct Question {
     ledger: Ledger,
     series: Vec<Series>,
+    decisions: BTreeMap<String, Decisions>,
     from: UnixMillis,
     to: UnixMillis,
     zone: TimeZone,
@@ -105,11 +110,8 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         EnergyCommand::Report(report) => self::report(&open(global, &report.query)?, report.by),
         EnergyCommand::Readings(query) => readings(&open(global, query)?),
         EnergyCommand::Gaps(query) => gaps(&open(global, query)?),
+        EnergyCommand::Classify(args) => energy_classify::run(global, args),
     }
-}
-
-fn failed(error: &LedgerError) -> CommandFailure {
-    CommandFailure::caused("the ledger cannot be read", error)
 }
 
 fn open(global: &Global, query: &QueryArgs) -> Result<Question, CommandFailure> {
@@ -118,12 +120,7 @@ fn open(global: &Global, query: &QueryArgs) -> Result<Question, CommandFailure> 
     let settings = loaded.configuration.as_ref();
     let journal_settings = settings.map(|c| c.journal.clone()).unwrap_or_default();
     let dir = global.journal_dir(&journal_settings)?;
-    let ledger = Ledger::open_read_only(&global.state_dir().join(ledger::FILE)).map_err(|error| match error {
-        LedgerError::Absent { .. } => {
-            failed(&error).hint("`plantroom run` begins it; --state DIR names another gateway's state")
-        }
-        _ => failed(&error),
-    })?;
+    let ledger = open_ledger(global)?;
     let clock = Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0));
     let journal = Journal::open_read_only(&dir, &journal_settings, &clock)
         .map_err(|error| CommandFailure::caused("cannot open the journal", &error))?;
@@ -143,17 +140,8 @@ fn open(global: &Global, query: &QueryArgs) -> Result<Question, CommandFailure> 
     let series = select(&ledger, query)?;
     let minutes = settings.map_or(EnergySettings::default().interval_min, |c| c.energy.interval_min);
     let (from, to, format) = (UnixMillis(from), UnixMillis(to), query.format);
-    Ok(Question { ledger, series, from, to, zone, minutes, format })
-}
-
-/// A running gateway books what it has, so that the answer is of now.
-fn book_now(global: &Global) {
-    let socket = global.socket();
-    let asked = crate::cli::runtime()
-        .map(|runtime| runtime.block_on(crate::control::send_request(&socket, &ControlRequest::Book)));
-    if let Ok(Err(error @ (ControlError::Refused(_) | ControlError::NoAnswer(_)))) = asked {
-        output::note(format!("the gateway did not bring its ledger up to date, what follows may end earlier: {error}"));
-    }
+    let decisions = versions(global)?.iter().map(|(name, all)| (name.clone(), in_force(all))).collect();
+    Ok(Question { ledger, series, decisions, from, to, zone, minutes, format })
 }
 
 /// Beginning and end of a period, Unix milliseconds.
@@ -190,16 +178,16 @@ fn period(text: &str, now: i64, zone: &TimeZone) -> Result<(i64, i64), CommandFa
 fn select(ledger: &Ledger, query: &QueryArgs) -> Result<Vec<Series>, CommandFailure> {
     let all = ledger.series().map_err(|error| failed(&error))?;
     for name in &query.names {
-        let known = all.iter().any(|s| *s.device == **name || full_name(s) == *name);
+        let known = all.iter().any(|s| *s.device == **name || s.full_name() == *name);
         if !known {
-            let names: Vec<String> = all.iter().map(full_name).collect();
+            let names: Vec<String> = all.iter().map(Series::full_name).collect();
             let devices = all.iter().map(|s| &*s.device);
             let near = did_you_mean(name, names.iter().map(String::as_str).chain(devices));
             return Err(CommandFailure::usage(format!("the ledger has no register `{name}`")).hint(near));
         }
     }
     let is_named = |s: &Series| {
-        query.names.is_empty() || query.names.iter().any(|name| *s.device == **name || full_name(s) == *name)
+        query.names.is_empty() || query.names.iter().any(|name| *s.device == **name || s.full_name() == *name)
     };
     let is_of_unit = |s: &Series| query.unit.as_deref().is_none_or(|unit| s.meta.unit.as_deref() == Some(unit));
     let units: std::collections::BTreeSet<&str> = all.iter().filter_map(|s| s.meta.unit.as_deref()).collect();
@@ -210,19 +198,16 @@ fn select(ledger: &Ledger, query: &QueryArgs) -> Result<Vec<Series>, CommandFail
             Err(CommandFailure::usage(format!("no register has the unit `{unit}`")).hint(format!("there are: {units}")))
         }
         (true, None) => Err(CommandFailure::later("the ledger has no register yet").hint(
-            "it books what is on disk and has a date: a minute after the first reading, or look at `plantroom status`",
+            "it books what is on disk and has a date: `plantroom status` says whether the clock is trusted (`plantroom clock accept`)",
         )),
         (false, _) => Ok(chosen),
     }
 }
 
-fn full_name(series: &Series) -> String {
-    format!("{}.{}", series.device, series.meta.name)
-}
-
 impl Question {
     fn profile(&self, series: &Series) -> Result<Profile, CommandFailure> {
-        let profile = self.ledger.profile(series.id, (self.from, self.to), &Decisions::new());
+        let decisions = self.decisions.get(&series.full_name()).cloned().unwrap_or_default();
+        let profile = self.ledger.profile(series.id, (self.from, self.to), &decisions);
         profile.map_err(|error| failed(&error))
     }
 
@@ -241,11 +226,6 @@ impl Question {
         }
         output::list(self.format, head, rows);
     }
-}
-
-/// All digits, without trailing zeros.
-fn number(value: Decimal) -> String {
-    Value::Exact(value).to_string()
 }
 
 fn report(question: &Question, by: Option<By>) -> CommandOutcome {

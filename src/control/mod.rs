@@ -59,6 +59,17 @@ pub enum ControlRequest {
     },
     /// Bring the ledger up to date with what is on disk.
     Book,
+    /// A person says what a boundary of a register was.
+    Classify {
+        /// `device.point`.
+        register: String,
+        /// Number of the span behind the boundary; `None`: the only one that nobody has explained.
+        span: Option<u32>,
+        /// What it was: a classification.
+        classification: Value,
+        /// Why.
+        note: String,
+    },
     /// Load the configuration again.
     Reload,
     /// Every alarm that is not normal; all of them.

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::energy::profile::{CountedUpTo, Method, Profile};
-use crate::energy::span::RegisterReading;
+use crate::model::metering::RegisterReading;
 use crate::model::time::UnixMillis;
 
 /// How far the figure of an interval can be relied upon, from best to worst.

@@ -10,9 +10,11 @@
 //! interval; so the intervals of a period always sum up to the difference of its readings, whatever their length and the day's.
 
 pub mod calendar;
+pub mod decision;
 pub mod interval;
 pub mod profile;
 pub mod register;
+pub mod room;
 pub mod settings;
 pub mod span;
 pub mod summary;

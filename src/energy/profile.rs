@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
+use crate::energy::decision::{Decided, Decisions};
 use crate::energy::register::NEAR_MS;
-use crate::energy::span::{Link, Mark, RegisterReading, Span, SpanState};
+use crate::energy::span::{Link, Mark, Span, SpanState};
+use crate::model::metering::RegisterReading;
 use crate::model::time::UnixMillis;
 
 /// Decimals to which a value between two readings is rounded, if the readings have no more.
 const DECIMALS: u32 = 6;
-
-/// What a person said about the boundary before a span, by its number: what was counted across it.
-pub type Decisions = BTreeMap<u32, Decimal>;
 
 /// A kept reading with what the register had counted by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,24 +72,33 @@ impl Profile {
     /// are left out with their marks. `grid_ms`: the grid of the marks.
     pub fn new(spans: &[Span], marks: &[Mark], decisions: &Decisions, grid_ms: i64) -> Self {
         let mut profile = Self { grid_ms, ..Self::default() };
-        let mut accepted: Vec<&Span> = spans.iter().filter(|s| s.state == SpanState::Accepted).collect();
+        // A person knows of an exchange before the register has proven it.
+        let is_decided = |s: &Span| s.state == SpanState::Pending && decisions.contains_key(&s.number);
+        let counts = |s: &&Span| s.state == SpanState::Accepted || is_decided(s);
+        let mut accepted: Vec<&Span> = spans.iter().filter(counts).collect();
         accepted.sort_by_key(|span| span.number);
         let mut by_span: BTreeMap<u32, Vec<RegisterReading>> = BTreeMap::new();
         marks.iter().for_each(|mark| by_span.entry(mark.span).or_default().push(mark.reading));
         let mut counted = Decimal::ZERO;
         let mut before: Option<&Span> = None;
         for span in accepted {
-            let known = match (span.link, decisions.get(&span.number)) {
-                (_, Some(decided)) => Some(*decided),
-                (Link::RollOver { counted } | Link::ClockStep { counted }, None) => Some(counted),
-                (Link::First | Link::Unexplained { .. }, None) => None,
-            };
             if let Some(before) = before {
                 profile.cut_back(span.first.at);
-                counted += before.last.value - before.first.value + known.unwrap_or_default();
+                counted += before.last.value - before.first.value;
+                match (span.link, decisions.get(&span.number)) {
+                    (_, Some(Decided::Counted(decided))) => counted += *decided,
+                    (_, Some(Decided::Continued)) => {
+                        counted += span.first.value - before.last.value;
+                        profile.cut_above(before.number, span.first.value);
+                    }
+                    (Link::RollOver { counted: known } | Link::ClockStep { counted: known }, None) => counted += known,
+                    (Link::First | Link::Unexplained { .. }, None) => {}
+                }
+                let is_known = matches!(span.link, Link::RollOver { .. } | Link::ClockStep { .. });
                 let is_decided = decisions.contains_key(&span.number);
-                if known.is_none() || is_decided {
-                    let from = before.last.at.min(span.first.at);
+                if is_decided || !is_known {
+                    let last = profile.points.last().map_or(before.last.at, |point| point.reading.at);
+                    let from = last.min(span.first.at);
                     profile.boundaries.push(Boundary { from, to: span.first.at, is_decided });
                 }
             }
@@ -117,6 +125,14 @@ impl Profile {
     fn cut_back(&mut self, next: UnixMillis) {
         let keep = self.points.partition_point(|point| point.reading.at < next);
         self.points.truncate(keep);
+    }
+
+    /// Drops the points at the end of a span whose readings are above a value: they never were the register.
+    fn cut_above(&mut self, span: u32, value: Decimal) {
+        let is_none = |point: &ProfilePoint| point.span == span && point.reading.value > value;
+        while self.points.len() > 1 && self.points.last().is_some_and(is_none) {
+            self.points.pop();
+        }
     }
 
     /// Its first and last readings.

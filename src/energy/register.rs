@@ -3,8 +3,9 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::energy::span::{Link, Mark, RegisterEvent, RegisterEventKind, RegisterReading, Span, SpanState};
+use crate::energy::span::{Link, Mark, RegisterEvent, RegisterEventKind, Span, SpanState};
 use crate::model::counter::{Counter, CounterStep, RegisterLimits};
+use crate::model::metering::RegisterReading;
 use crate::model::quality::Cause;
 use crate::model::time::UnixMillis;
 
@@ -91,12 +92,6 @@ impl Register {
     /// Open spans as they stand: the one that counts, one in doubt, one that was given up and may return.
     pub fn open_spans(&self) -> impl Iterator<Item = Span> + '_ {
         [&self.replaced, &self.current, &self.pending].into_iter().flatten().map(|open| open.span)
-    }
-
-    /// A person has classified the boundary before the current span: the register before it is not expected back.
-    pub fn forget_replaced(&mut self) {
-        self.counter.forget_replaced();
-        self.replaced = None;
     }
 
     fn newest_date(&self) -> Option<UnixMillis> {
@@ -187,7 +182,7 @@ impl Register {
     fn take_back(&mut self, reading: RegisterReading, grid_ms: i64, out: &mut Changes) {
         self.withdraw_pending(reading, out);
         let Some(old) = self.replaced.take() else {
-            // The decision was a person's: this is one more boundary.
+            // It cannot be gone on with: a roll-over or a corrected date lies between.
             let link = Link::Unexplained { cause: Cause::CounterJump };
             self.end_current(RegisterEventKind::Replaced, reading, out);
             self.begin(reading, link);

@@ -4,18 +4,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::model::counter::decimal_text;
+use crate::model::metering::RegisterReading;
 use crate::model::quality::Cause;
-use crate::model::time::UnixMillis;
-
-/// A dated reading of a register, in its unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegisterReading {
-    /// When it was received.
-    pub at: UnixMillis,
-    /// What the register showed.
-    #[serde(with = "decimal_text")]
-    pub value: Decimal,
-}
 
 /// Whether the readings of a span count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

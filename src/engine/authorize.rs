@@ -47,6 +47,7 @@ fn needs(operation: &Operation) -> Needs {
         | Operation::TestPage { .. }
         | Operation::AddOverride { .. }
         | Operation::WithdrawOverride { .. }
+        | Operation::Classify { .. }
         | Operation::Gateway(_) => Needs::ProvenEngineer,
     }
 }
@@ -86,12 +87,16 @@ mod tests {
     use super::*;
     use crate::model::actor::Via;
     use crate::model::command::{GatewayOperation, Inject, PageReply};
+    use crate::model::metering::{Classification, RegisterBoundary, RegisterReading};
 
     fn operations() -> Vec<Operation> {
         let alarm = |action| Operation::Alarm { keys: vec!["a.d".into()], action };
         let reply = |reply| Operation::Reply(PageReply::new(1, reply));
         let gateway = |operation| Operation::Gateway(operation);
         let day = crate::model::time::UnixMillis(0);
+        let reading = RegisterReading { at: day, value: rust_decimal::Decimal::ONE };
+        let (device, point) = ("d".to_string(), "p".to_string());
+        let boundary = RegisterBoundary { device, point, span: 2, before: reading, after: reading };
         vec![
             alarm(AlarmAction::Acknowledge),
             alarm(AlarmAction::Arrive),
@@ -111,6 +116,7 @@ mod tests {
             Operation::TestPage { person: "wang".into() },
             Operation::AddOverride { rota: "r".into(), person: "li".into(), from: day, to: day },
             Operation::WithdrawOverride { number: 1 },
+            Operation::Classify { boundary, classification: Classification::Reset },
             gateway(GatewayOperation::ReadRegisters),
             gateway(GatewayOperation::Reload),
             gateway(GatewayOperation::AcceptClock),
@@ -143,25 +149,25 @@ mod tests {
             ("the gateway", Actor::gateway()),
         ];
         let expected = "\
-viewer at the box         --------- ----- ---- -------
-engineer at the box       yyyyyyyyy yyyyy yyyy yyyyyyy
-auditor with a login      --------- ----- ---- -------
-technician with a login   yyyyyy--- yyyyy ---- -------
-manager with a login      yyyyyyyyy yyyyy yyyy yyyyyyy
-whoever was paged         yyyyyy--- yyyyy ---- -------
-whoever has the link      yyyyyy--- yyyyy ---- -------
-a name on the broker      yy------- yy--- ---- -------
-an unknown on the broker  --------- ----- ---- -------
-a program                 yy------- yy--- ---- -------
-a program that reads      --------- ----- ---- -------
-the gateway               yyyyyyyyy yyyyy yyyy yyyyyyy
+viewer at the box         --------- ----- ----- -------
+engineer at the box       yyyyyyyyy yyyyy yyyyy yyyyyyy
+auditor with a login      --------- ----- ----- -------
+technician with a login   yyyyyy--- yyyyy ----- -------
+manager with a login      yyyyyyyyy yyyyy yyyyy yyyyyyy
+whoever was paged         yyyyyy--- yyyyy ----- -------
+whoever has the link      yyyyyy--- yyyyy ----- -------
+a name on the broker      yy------- yy--- ----- -------
+an unknown on the broker  --------- ----- ----- -------
+a program                 yy------- yy--- ----- -------
+a program that reads      --------- ----- ----- -------
+the gateway               yyyyyyyyy yyyyy yyyyy yyyyyyy
 ";
         let mut table = String::new();
         for (name, actor) in &actors {
             let may = |o: &Operation| if authorize(&policy, actor, o).is_ok() { 'y' } else { '-' };
             let mut line = format!("{name:<26}");
             for (i, operation) in operations().iter().enumerate() {
-                if [9, 14, 18].contains(&i) {
+                if [9, 14, 19].contains(&i) {
                     line.push(' ');
                 }
                 line.push(may(operation));

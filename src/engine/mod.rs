@@ -30,6 +30,7 @@ use std::sync::Arc;
 use crate::alarm::Alarms;
 use crate::alarm::room::AlarmRoom;
 use crate::derive::room::DeriveRoom;
+use crate::energy::room::EnergyRoom;
 use crate::engine::authorize::{Policy, authorize};
 use crate::engine::guarded::Guarded;
 use crate::engine::liveness::LivenessRoom;
@@ -157,6 +158,7 @@ macro_rules! rooms {
 rooms! {
     derive: DeriveRoom,
     liveness: LivenessRoom,
+    energy: EnergyRoom,
     alarm: AlarmRoom,
     oncall: OncallRoom,
 }
@@ -453,6 +455,7 @@ fn room_of(operation: &Operation) -> &'static str {
         | Operation::TestPage { .. }
         | Operation::AddOverride { .. }
         | Operation::WithdrawOverride { .. } => OncallRoom::ID,
+        Operation::Classify { .. } => EnergyRoom::ID,
         // No rule decides it.
         Operation::Gateway(_) => "",
     }

@@ -6,8 +6,9 @@
 
 use rust_decimal::Decimal;
 
-use crate::energy::span::{Mark, RegisterReading};
+use crate::energy::span::Mark;
 use crate::journal::codec::{ByteReader, append_crc, check_crc, put_varint, unzigzag, zigzag};
+use crate::model::metering::RegisterReading;
 use crate::model::time::UnixMillis;
 
 /// The mark that the next one is told from.

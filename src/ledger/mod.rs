@@ -55,6 +55,13 @@ pub struct Series {
     pub meta: PointMeta,
 }
 
+impl Series {
+    /// `device.point`.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.device, self.meta.name)
+    }
+}
+
 /// The open file.
 pub struct Ledger {
     path: PathBuf,

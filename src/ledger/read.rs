@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use crate::energy::profile::{Decisions, Profile};
+use crate::energy::decision::Decisions;
+use crate::energy::profile::Profile;
 use crate::energy::span::{Mark, RegisterEvent, Span};
 use crate::ledger::error::{LedgerError, at, corrupt};
 use crate::ledger::{DAY_MS, Ledger, Series, codec};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::actor::Actor;
+use crate::model::metering::{Classification, RegisterBoundary};
 use crate::model::time::UnixMillis;
 
 /// Something to be done, with whoever wants it.
@@ -50,6 +51,13 @@ pub enum Operation {
     WithdrawOverride {
         /// The number that the override got when it was accepted.
         number: u64,
+    },
+    /// A person says what a boundary of a register was.
+    Classify {
+        /// The boundary with the readings on both sides.
+        boundary: RegisterBoundary,
+        /// What it was.
+        classification: Classification,
     },
     /// Something with the gateway itself, which no rule decides.
     Gateway(GatewayOperation),

@@ -106,11 +106,6 @@ impl Counter {
         (self.doubt, self.old) = (None, None);
     }
 
-    /// A person has decided what became of the register that was given up: it is not looked for any more.
-    pub fn forget_replaced(&mut self) {
-        self.old = None;
-    }
-
     /// Takes in the next good reading; readings must come in order.
     pub fn step(&mut self, value: Decimal, at_ms: i64, limits: &RegisterLimits) -> CounterStep {
         let reading = CounterReading { value, at_ms, is_change: true };

@@ -16,6 +16,7 @@ pub mod frames;
 pub mod history;
 pub mod latest;
 pub mod line;
+pub mod metering;
 pub mod notification;
 pub mod page;
 pub mod point;

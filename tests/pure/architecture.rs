@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("presentation", "rules", &["model"]),
     ("alarm", "rules", &["model", "presentation"]),
     ("oncall", "rules", &["model"]),
-    ("engine", "rules", &["model", "derive", "alarm", "oncall", "presentation"]),
+    ("engine", "rules", &["model", "derive", "energy", "alarm", "oncall", "presentation"]),
     ("report", "rules", &["model", "alarm"]),
     ("lock", "adapters", &[]),
     ("clock", "adapters", &["model", "lock"]),

@@ -2,11 +2,13 @@
 
 use jiff::tz::TimeZone;
 use plantroom::energy::calendar::{Step, bounds, grid_ms};
+use plantroom::energy::decision::{Decided, Decisions};
 use plantroom::energy::interval::{Interval, IntervalQuality};
-use plantroom::energy::profile::{Decisions, Profile};
+use plantroom::energy::profile::Profile;
 use plantroom::energy::register::{Changes, Register};
-use plantroom::energy::span::{Mark, RegisterEventKind, RegisterReading, Span, SpanState};
+use plantroom::energy::span::{Mark, RegisterEventKind, Span, SpanState};
 use plantroom::model::counter::RegisterLimits;
+use plantroom::model::metering::RegisterReading;
 use plantroom::model::time::UnixMillis;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -175,7 +177,7 @@ fn pending_is_shown_counts_nowhere_and_is_withdrawn_for_days() {
     assert_eq!((quarters[1].quality, quarters[1].consumed), (IntervalQuality::Measured, Some(decimal("15"))));
     // A person says that the meter was exchanged: final reading 5001.5, initial reading 11.
     let across = (decimal("5001.5") - decimal("5001")) + (decimal("12") - decimal("11"));
-    let decided = kept.profile(&Decisions::from([(2, across)]));
+    let decided = kept.profile(&Decisions::from([(2, Decided::Counted(across))]));
     assert_eq!(decided.total(), decimal("4319.5"));
     let first = decided.interval(UnixMillis(0), UnixMillis(900_000));
     assert_eq!((first.quality, first.consumed), (IntervalQuality::Decided, Some(decimal("15.5"))));
@@ -206,6 +208,23 @@ fn a_register_that_reads_nothing_but_0_stands_at_0() {
     assert_eq!(kept.events, [RegisterEventKind::Replaced]);
 }
 
+/// A spike that its rating does not exclude: booked until the register falls, and taken back when a person says that it went on.
+#[test]
+fn a_spike_that_stayed_plausible_is_taken_back_where_it_was_booked() {
+    let mut kept = Kept::new(None, None).run("0:17989 60:17990 120:18990");
+    for minute in 3..200i64 {
+        kept.read(minute * 60_000, Decimal::from(17_990 + minute));
+    }
+    // The new register is that of minute 3 on: 1001 before, 196 after.
+    assert_eq!(kept.total(), decimal("1197"));
+    let decided = kept.profile(&Decisions::from([(2, Decided::Continued)]));
+    assert_eq!(decided.total(), decimal("200"), "17989 to 18189");
+    let quarters = decided.intervals(&bounds(UnixMillis(0), UnixMillis(11_700_000), Step::Minutes(15), &TimeZone::UTC));
+    assert!(quarters.iter().all(|q| q.consumed.is_some_and(|c| c >= Decimal::ZERO)));
+    assert_eq!((quarters[0].quality, quarters[0].consumed), (IntervalQuality::Decided, Some(decimal("16"))));
+    assert_eq!(sum(&quarters), decimal("196"), "17989 to 18185, at minute 195");
+}
+
 #[test]
 fn while_a_register_is_in_doubt_nothing_is_known() {
     let mut kept = Kept::new(None, None).run("0:5000 60:5001 880:5002");
@@ -215,6 +234,10 @@ fn while_a_register_is_in_doubt_nothing_is_known() {
     let quarters = profile.intervals(&bounds(UnixMillis(0), UnixMillis(2_700_000), Step::Minutes(15), &TimeZone::UTC));
     assert_eq!(words(&quarters), "2 measured, - pending, - pending");
     assert_eq!(kept.spans[&2].state, SpanState::Pending);
+    // Whoever exchanged the meter need not wait until the new one has proven itself.
+    let decided = kept.profile(&Decisions::from([(2, Decided::Counted(decimal("0.5")))]));
+    let quarters = decided.intervals(&bounds(UnixMillis(0), UnixMillis(1_800_000), Step::Minutes(15), &TimeZone::UTC));
+    assert_eq!(words(&quarters), "2 measured, 0.5 partial");
 }
 
 #[test]

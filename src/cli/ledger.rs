@@ -1,0 +1,64 @@
+//! The ledger as commands read it, with what people decided about it.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+
+use crate::cli::{Args as Global, CommandFailure, output};
+use crate::control::{ControlError, ControlRequest};
+use crate::energy::decision::DecisionVersion;
+use crate::energy::room::{EnergyRoom, decisions};
+use crate::ledger::error::LedgerError;
+use crate::ledger::{self, Ledger};
+use crate::model::room::Room as _;
+use crate::model::value::Value;
+
+/// Opens the ledger of the state directory for reading.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn open_ledger(global: &Global) -> Result<Ledger, CommandFailure> {
+    Ledger::open_read_only(&global.state_dir().join(ledger::FILE)).map_err(|error| match error {
+        LedgerError::Absent { .. } => {
+            failed(&error).hint("`plantroom run` begins it; --state DIR names another gateway's state")
+        }
+        _ => failed(&error),
+    })
+}
+
+/// A running gateway books what it has, so that the answer is of now.
+pub fn book_now(global: &Global) {
+    let socket = global.socket();
+    let asked = crate::cli::runtime()
+        .map(|runtime| runtime.block_on(crate::control::send_request(&socket, &ControlRequest::Book)));
+    if let Ok(Err(error @ (ControlError::Refused(_) | ControlError::NoAnswer(_)))) = asked {
+        output::note(format!("the gateway did not bring its ledger up to date, what follows may end earlier: {error}"));
+    }
+}
+
+/// All decisions, by register.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn versions(global: &Global) -> Result<BTreeMap<String, Vec<DecisionVersion>>, CommandFailure> {
+    let path = global.state_dir().join("store.db");
+    if !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let kept = crate::store::log::load_state(&path, EnergyRoom::ID)
+        .map_err(|error| CommandFailure::caused("what people decided cannot be read", &error))?;
+    let mut unreadable = Vec::new();
+    let all = decisions(&kept, &mut unreadable);
+    unreadable.into_iter().for_each(output::note);
+    Ok(all)
+}
+
+/// A ledger that cannot be read.
+pub fn failed(error: &LedgerError) -> CommandFailure {
+    CommandFailure::caused("the ledger cannot be read", error)
+}
+
+/// All digits, without trailing zeros.
+pub fn number(value: Decimal) -> String {
+    Value::Exact(value).to_string()
+}

@@ -1,0 +1,159 @@
+//! What people decide about boundaries: each decision is a version that stays; the last one of a boundary is in force.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::energy::span::{Link, Span, SpanState};
+use crate::model::counter::decimal_text;
+use crate::model::failure::{FailureKind, Refusal};
+use crate::model::metering::{Classification, RegisterBoundary, RegisterReading};
+use crate::model::time::UnixMillis;
+
+/// A decision about a boundary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionVersion {
+    /// The boundary, as it was decided upon.
+    pub boundary: RegisterBoundary,
+    /// What it was.
+    pub classification: Classification,
+    /// What is counted across it, in the register's unit; 0 where nothing is.
+    #[serde(with = "decimal_text")]
+    pub counted: Decimal,
+    /// Who decided.
+    pub actor: String,
+    /// By which way.
+    pub via: String,
+    /// Why.
+    pub reason: String,
+    /// When; as the clock showed it.
+    pub at: UnixMillis,
+}
+
+/// What a decision in force means for consumption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// So much was counted across the boundary, in the register's unit.
+    Counted(Decimal),
+    /// The register went on; readings before the boundary above the one behind it were none of it.
+    Continued,
+}
+
+/// Decisions in force of one register, by the number of the span behind the boundary.
+pub type Decisions = BTreeMap<u32, Decided>;
+
+/// What is in force of the versions of a register, which are in the order in which they were decided.
+pub fn in_force(versions: &[DecisionVersion]) -> Decisions {
+    let mut out = Decisions::new();
+    for version in versions {
+        let span = version.boundary.span;
+        match version.classification {
+            Classification::Open => drop(out.remove(&span)),
+            Classification::Continued => _ = out.insert(span, Decided::Continued),
+            _ => _ = out.insert(span, Decided::Counted(version.counted)),
+        }
+    }
+    out
+}
+
+/// A boundary within a register: the readings on both sides of where a span begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanBoundary {
+    /// Number of the span behind it.
+    pub span: u32,
+    /// The last reading before.
+    pub before: RegisterReading,
+    /// The first reading after.
+    pub after: RegisterReading,
+    /// What follows is not proven to be a register: the old one may come back.
+    pub is_in_doubt: bool,
+}
+
+/// Boundaries that only a person can explain, decided or not, in order.
+pub fn boundaries(spans: &[Span]) -> Vec<SpanBoundary> {
+    let mut accepted: Vec<&Span> = spans.iter().filter(|span| span.state != SpanState::Withdrawn).collect();
+    accepted.sort_by_key(|span| span.number);
+    let is_known = |span: &Span| matches!(span.link, Link::RollOver { .. } | Link::ClockStep { .. });
+    let pairs = accepted.windows(2).filter(|pair| !is_known(pair[1]));
+    let of = |pair: &[&Span]| SpanBoundary {
+        span: pair[1].number,
+        before: pair[0].last,
+        after: pair[1].first,
+        is_in_doubt: pair[1].state == SpanState::Pending,
+    };
+    pairs.map(of).collect()
+}
+
+/// What a classification counts across a boundary, in the register's unit.
+///
+/// # Errors
+/// The readings contradict it, in words.
+pub fn counted(boundary: &RegisterBoundary, classification: Classification) -> Result<Decimal, Refusal> {
+    let (before, after) = (boundary.before.value, boundary.after.value);
+    let refuse = |zh: String, en: String| Err(Refusal::new(FailureKind::BadInput, zh, en));
+    match classification {
+        Classification::Exchange { final_reading, .. } if final_reading < before => refuse(
+            format!("旧表止码 {final_reading} 小于其最后读数 {before}"),
+            format!("the final reading {final_reading} is below the last one that was read, {before}"),
+        ),
+        Classification::Exchange { initial_reading, .. } if initial_reading > after => refuse(
+            format!("新表起码 {initial_reading} 大于其首次读数 {after}"),
+            format!("the initial reading {initial_reading} is above the first one that was read, {after}"),
+        ),
+        Classification::Exchange { final_reading, initial_reading } => {
+            Ok((final_reading - before) + (after - initial_reading))
+        }
+        Classification::RolledOver { modulus } if modulus <= before || after >= before => refuse(
+            format!("从 {before} 到 {after} 不是在 {modulus} 处归零"),
+            format!("from {before} to {after} is no roll-over at {modulus}"),
+        ),
+        Classification::RolledOver { modulus } => Ok(modulus - before + after),
+        Classification::Reset if after < Decimal::ZERO => {
+            refuse(format!("读数 {after} 为负"), format!("a register that began at 0 does not show {after}"))
+        }
+        Classification::Reset => Ok(after),
+        Classification::Continued => Ok((after - before).max(Decimal::ZERO)),
+        Classification::Open => Ok(Decimal::ZERO),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decimal(text: &str) -> Decimal {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_a_classification_counts() {
+        let reading = |at: i64, value: &str| RegisterReading { at: UnixMillis(at), value: decimal(value) };
+        let boundary = |before: &str, after: &str| RegisterBoundary {
+            device: "meter".into(),
+            point: "energy_import_kwh".into(),
+            span: 2,
+            before: reading(0, before),
+            after: reading(60_000, after),
+        };
+        let exchange = |last: &str, first: &str| Classification::Exchange {
+            final_reading: decimal(last),
+            initial_reading: decimal(first),
+        };
+        let of = |before: &str, after: &str, as_what| counted(&boundary(before, after), as_what).map_err(|e| e.text.en);
+        // Read 54,321.0 at 10:00, removed at 54,325.5; installed at 12.0, read 12.4 at 10:20.
+        assert_eq!(of("54321.0", "12.4", exchange("54325.5", "12.0")), Ok(decimal("4.9")));
+        let refused = of("54321.0", "12.4", exchange("54320", "12.0")).unwrap_err();
+        assert_eq!(refused, "the final reading 54320 is below the last one that was read, 54321.0");
+        assert!(of("54321.0", "12.4", exchange("54325.5", "12.5")).is_err());
+        // At 99,999.9 a register of six digits has one tenth left.
+        let modulus = Classification::RolledOver { modulus: decimal("100000.0") };
+        assert_eq!(of("99999.9", "0.2", modulus), Ok(decimal("0.3")));
+        assert!(of("5", "7", modulus).is_err() && of("100001", "7", modulus).is_err());
+        assert_eq!(of("5000", "1.5", Classification::Reset), Ok(decimal("1.5")));
+        assert_eq!(
+            (of("17", "18", Classification::Continued), of("18", "17", Classification::Continued)),
+            (Ok(decimal("1")), Ok(decimal("0")))
+        );
+    }
+}
