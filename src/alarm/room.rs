@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::alarm::alarm_view::{AlarmStreams, AlarmView};
 use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::life::Alarm;
@@ -122,6 +124,19 @@ impl Room for AlarmRoom {
     }
 }
 
+/// A transition as the log has it.
+#[derive(Serialize)]
+struct LogBody<'a> {
+    #[serde(flatten)]
+    event: &'a AlarmEvent,
+    /// The words that were said; none for what concerns all alarms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<LocalizedText>,
+    /// The rule that it comes from, before a site's changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+}
+
 impl AlarmRoom {
     fn command(&mut self, command: &Command, now: Now, out: &mut AlarmOutput) -> Option<Refusal> {
         match &command.operation {
@@ -195,12 +210,9 @@ impl AlarmRoom {
 
     /// A transition as the log has it, with the words that were said.
     fn log_event(&self, event: &AlarmEvent) -> LogEvent {
-        let mut body = serde_json::to_value(event).unwrap_or_default();
-        if let Some((definition, alarm)) = self.alarms.get(&event.key) {
-            let text = self.text(definition, alarm, alarm.value);
-            body["text"] = serde_json::json!({ "zh": text.zh, "en": text.en });
-            body["rule"] = definition.source_rule.to_string().into();
-        }
+        let of = self.alarms.get(&event.key);
+        let text = of.map(|(definition, alarm)| self.text(definition, alarm, alarm.value));
+        let body = LogBody { event, text, rule: of.map(|(definition, _)| &*definition.source_rule) };
         LogEvent {
             room: Self::ID,
             key: Arc::clone(&event.key),
@@ -208,7 +220,7 @@ impl AlarmRoom {
             actor: event.actor.clone(),
             via: event.via.clone(),
             note: event.note.clone(),
-            body: body.to_string(),
+            body: serde_json::to_string(&body).unwrap_or_default(),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::app::shared::Shared;
 use crate::clock::LogLimit;
 use crate::config::registers::RegisterLimitsByPoint;
 use crate::energy::register::{Changes, Register};
+use crate::energy::settings::EnergySettings;
 use crate::energy::span::SpanState;
 use crate::journal::Journal;
 use crate::journal::cursor::Position;
@@ -57,16 +58,16 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             Some(request) = requests.recv() => asked = Some(request),
             () = tokio::time::sleep(wait) => {}
         }
-        let limits = Arc::clone(&shared.configuration().registers);
-        let grid_ms = shared.configuration().energy.grid_ms();
+        let configuration = shared.configuration();
+        let (limits, settings) = (Arc::clone(&configuration.registers), configuration.energy.clone());
         let (journal, state) = (shared.journal.clone(), shared.process.paths.state.clone());
         let (known, must_commit) = (bookkeeper.take(), asked.is_some() || is_last);
         let work = tokio::task::spawn_blocking(move || {
             let mut of = match known {
                 Some(known) => known,
-                None => Bookkeeper::open(journal, &state, grid_ms)?,
+                None => Bookkeeper::open(journal, &state)?,
             };
-            let outcome = of.work(&limits, must_commit);
+            let outcome = of.work(&settings, &limits, must_commit);
             if outcome.as_ref().is_err_and(LedgerError::is_damage) {
                 // Dropped: the next opening puts the file aside.
                 return outcome.map(|_| None);
@@ -143,6 +144,9 @@ pub struct Bookkeeper {
     oldest_change: Option<UnixMillis>,
     committed_at: UnixMillis,
     marks: usize,
+    grid_ms: i64,
+    /// Day of the last pruning, since 1970 UTC.
+    pruned_day: i64,
 }
 
 impl Bookkeeper {
@@ -150,10 +154,10 @@ impl Bookkeeper {
     ///
     /// # Errors
     /// A newer version wrote it, or the disk refuses it.
-    pub fn open(journal: Journal, state: &Path, grid_ms: i64) -> Result<Self, LedgerError> {
+    pub fn open(journal: Journal, state: &Path) -> Result<Self, LedgerError> {
         let path: PathBuf = state.join(ledger::FILE);
         let open = || -> Result<_, LedgerError> {
-            let ledger = Ledger::open(&path, grid_ms)?;
+            let ledger = Ledger::open(&path)?;
             let (cursor, stored) = (ledger.cursor()?, ledger.registers()?);
             Ok((ledger, cursor, stored))
         };
@@ -189,6 +193,8 @@ impl Bookkeeper {
             oldest_change: None,
             committed_at: UnixMillis(0),
             marks: 0,
+            grid_ms: EnergySettings::default().grid_ms(),
+            pruned_day: 0,
         })
     }
 
@@ -196,8 +202,14 @@ impl Bookkeeper {
     ///
     /// # Errors
     /// The ledger cannot be written; nothing is lost, the next call goes on.
-    pub fn work(&mut self, limits: &Arc<RegisterLimitsByPoint>, must_commit: bool) -> Result<bool, LedgerError> {
+    pub fn work(
+        &mut self,
+        settings: &EnergySettings,
+        limits: &Arc<RegisterLimitsByPoint>,
+        must_commit: bool,
+    ) -> Result<bool, LedgerError> {
         self.set_limits(limits);
+        self.grid_ms = settings.grid_ms();
         let mut has_more = true;
         for _ in 0..FETCHES {
             has_more = self.fetch();
@@ -212,8 +224,19 @@ impl Bookkeeper {
         let is_time = !has_more && (is_change_due || is_due(self.committed_at, COMMIT_MS));
         if must_commit || is_time || self.marks > MARKS_MAX {
             self.commit()?;
+            self.prune(settings.keep_years)?;
         }
         Ok(has_more)
+    }
+
+    /// Once a day, what is older than the ledger keeps; by the dates of readings, since the machine's may be wrong.
+    fn prune(&mut self, keep_years: u32) -> Result<(), LedgerError> {
+        let day = self.committed_at.0.div_euclid(86_400_000);
+        if day > 0 && self.pruned_day != day {
+            self.ledger.prune(UnixMillis((day - i64::from(keep_years) * 366) * 86_400_000))?;
+            self.pruned_day = day;
+        }
+        Ok(())
     }
 
     /// Other ratings after a reload apply from the next reading on.
@@ -272,7 +295,7 @@ impl Bookkeeper {
             let Some(next) = self.waiting.pop_front() else { break };
             if !next.samples.is_empty() {
                 let registers = self.registers_of(&next.stream)?;
-                let grid_ms = self.ledger.grid_ms();
+                let grid_ms = self.grid_ms;
                 for (point, reading) in &next.samples {
                     let Some((_, at)) = registers.iter().find(|(index, _)| index == point) else { continue };
                     let open = &mut self.registers[*at];

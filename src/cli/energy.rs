@@ -14,7 +14,7 @@ use crate::cli::output::{BYTE_ORDER_MARK, Format};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::Clock;
 use crate::config;
-use crate::energy::calendar::{Step, bounds};
+use crate::energy::calendar::{Step, bounds, grid_ms};
 use crate::energy::decision::{Decisions, in_force};
 use crate::energy::interval::{Interval, IntervalQuality};
 use crate::energy::profile::Profile;
@@ -207,7 +207,7 @@ fn select(ledger: &Ledger, query: &QueryArgs) -> Result<Vec<Series>, CommandFail
 impl Question {
     fn profile(&self, series: &Series) -> Result<Profile, CommandFailure> {
         let decisions = self.decisions.get(&series.full_name()).cloned().unwrap_or_default();
-        let profile = self.ledger.profile(series.id, (self.from, self.to), &decisions);
+        let profile = self.ledger.profile(series.id, (self.from, self.to), &decisions, grid_ms(self.minutes));
         profile.map_err(|error| failed(&error))
     }
 

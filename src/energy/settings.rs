@@ -9,7 +9,8 @@ use crate::energy::calendar;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnergySettings {
-    /// Length of the intervals of consumption and demand in minutes: 5, 10, 15, 30 or 60. They begin at the site's full hours.
+    /// Length of the intervals of consumption and demand in minutes: 5, 10, 15, 30 or 60. They begin at the site's full hours. Shorter than a
+    /// quarter of an hour, they are measured from the change on; before it they are shares of quarter hours.
     pub interval_min: u32,
     /// Years that the ledger keeps.
     pub keep_years: u32,

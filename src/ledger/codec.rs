@@ -1,6 +1,6 @@
 //! The marks of a register and a day as bytes: most of them take two to four.
 //!
-//! Each mark is told by its difference from the one before, which is expected a grid step earlier with the same span and number of
+//! Each mark is told by its difference from the one before, which is expected a quarter of an hour earlier with the same span and number of
 //! decimals. The first number of a mark holds the difference of time, shifted by one bit; the lowest bit says that span, decimals and
 //! mantissa follow in full. A CRC-32 ends the bytes.
 
@@ -10,6 +10,9 @@ use crate::energy::span::Mark;
 use crate::journal::codec::{ByteReader, append_crc, check_crc, put_varint, unzigzag, zigzag};
 use crate::model::metering::RegisterReading;
 use crate::model::time::UnixMillis;
+
+/// How much later than the one before a mark is expected.
+const EXPECTED_MS: i64 = 900_000;
 
 /// The mark that the next one is told from.
 #[derive(Clone, Copy)]
@@ -27,12 +30,12 @@ impl Before {
 }
 
 /// Marks of the day that begins at `day_ms`, in order.
-pub fn encode(marks: &[Mark], day_ms: i64, grid_ms: i64) -> Vec<u8> {
+pub fn encode(marks: &[Mark], day_ms: i64) -> Vec<u8> {
     let mut out = Vec::with_capacity(marks.len() * 5);
     let mut before = Before::day(day_ms);
     for mark in marks {
         let (at_ms, value) = (mark.reading.at.0, mark.reading.value);
-        let late = zigzag(at_ms - before.at_ms - grid_ms) << 1;
+        let late = zigzag(at_ms - before.at_ms - EXPECTED_MS) << 1;
         let rise = i64::try_from(value.mantissa() - before.mantissa).ok();
         match rise.filter(|_| (mark.span, value.scale()) == (before.span, before.scale)) {
             Some(rise) => {
@@ -52,13 +55,13 @@ pub fn encode(marks: &[Mark], day_ms: i64, grid_ms: i64) -> Vec<u8> {
 }
 
 /// The inverse of [`encode`]; `None`: the bytes are damaged.
-pub fn decode(bytes: &[u8], day_ms: i64, grid_ms: i64) -> Option<Vec<Mark>> {
+pub fn decode(bytes: &[u8], day_ms: i64) -> Option<Vec<Mark>> {
     let mut bytes = ByteReader(check_crc(bytes)?);
     let mut before = Before::day(day_ms);
     let mut out = Vec::new();
     while !bytes.0.is_empty() {
         let head = bytes.varint()?;
-        before.at_ms = before.at_ms.checked_add(grid_ms)?.checked_add(unzigzag(head >> 1))?;
+        before.at_ms = before.at_ms.checked_add(EXPECTED_MS)?.checked_add(unzigzag(head >> 1))?;
         if head & 1 == 1 {
             before.span = u32::try_from(bytes.varint()?).ok()?;
             before.scale = u32::try_from(bytes.varint()?).ok()?;
@@ -86,8 +89,8 @@ mod tests {
         let quarters: Vec<Mark> = (0..96i64)
             .map(|i| mark(day + i * 900_000 + (i * 7_919) % 30_000, 1, &format!("{}.{:02}", 40_000 + i, i)))
             .collect();
-        let bytes = encode(&quarters, day, 900_000);
-        assert_eq!(decode(&bytes, day, 900_000).unwrap(), quarters);
+        let bytes = encode(&quarters, day);
+        assert_eq!(decode(&bytes, day).unwrap(), quarters);
         assert!(bytes.len() < 96 * 6, "{}", bytes.len());
         let odd = [
             mark(day + 5, 1, "79228162514264337593543950335"),
@@ -96,12 +99,12 @@ mod tests {
             mark(day + 86_399_999, 4_000_000_000, "0"),
             mark(day - 3, 4_000_000_000, "1"),
         ];
-        let bytes = encode(&odd, day, 300_000);
-        assert_eq!(decode(&bytes, day, 300_000).unwrap(), odd);
+        let bytes = encode(&odd, day);
+        assert_eq!(decode(&bytes, day).unwrap(), odd);
         for i in 0..bytes.len() {
             let mut bent = bytes.clone();
             bent[i] ^= 0x10;
-            assert_eq!(decode(&bent, day, 300_000), None, "byte {i}");
+            assert_eq!(decode(&bent, day), None, "byte {i}");
         }
     }
 }

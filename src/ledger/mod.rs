@@ -13,6 +13,8 @@
 pub mod codec;
 pub mod error;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,7 +68,6 @@ impl Series {
 pub struct Ledger {
     path: PathBuf,
     db: Connection,
-    grid_ms: i64,
 }
 
 /// What one commit writes of a register.
@@ -77,24 +78,22 @@ pub struct SeriesChange<'a> {
 }
 
 impl Ledger {
-    /// Opens the file for writing; creates it if it does not exist. `grid_ms`: grid of the marks of a new file; a file keeps its own.
+    /// Opens the file for writing; creates it if it does not exist.
     ///
     /// # Errors
     /// A newer version wrote it, it is damaged, or the disk refuses it.
-    pub fn open(path: &Path, grid_ms: i64) -> Result<Self, LedgerError> {
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let db = Connection::open(path).map_err(at(path))?;
         db.busy_timeout(std::time::Duration::from_secs(5)).map_err(at(path))?;
         db.pragma_update(None, "cache_size", -512).map_err(at(path))?;
         if format_of(&db, path)? == 0 {
-            let begin = format!(
-                "{CREATE} BEGIN; INSERT OR REPLACE INTO meta VALUES ('grid_ms', '{grid_ms}'); PRAGMA user_version = {FORMAT}; COMMIT;"
-            );
             // A creation that was interrupted left tables and no format.
+            let begin = format!("{CREATE} PRAGMA user_version = {FORMAT};");
             let begin = begin.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ");
             db.execute_batch(&begin.replace("CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ")).map_err(at(path))?;
         }
         db.pragma_update(None, "synchronous", "FULL").map_err(at(path))?;
-        Self::with_grid(path, db)
+        Ok(Self { path: path.to_path_buf(), db })
     }
 
     /// Opens the file for reading, beside a running gateway or a stopped one.
@@ -109,24 +108,12 @@ impl Ledger {
         if format_of(&db, path)? == 0 {
             return Err(LedgerError::Absent { path: path.display().to_string() });
         }
-        Self::with_grid(path, db)
-    }
-
-    fn with_grid(path: &Path, db: Connection) -> Result<Self, LedgerError> {
-        let mut ledger = Self { path: path.to_path_buf(), db, grid_ms: 0 };
-        let grid = ledger.meta("grid_ms")?.and_then(|text| text.parse().ok()).filter(|grid| *grid > 0);
-        ledger.grid_ms = grid.ok_or_else(|| corrupt(path, "it does not say the grid of its readings"))?;
-        Ok(ledger)
+        Ok(Self { path: path.to_path_buf(), db })
     }
 
     fn meta(&self, key: &str) -> Result<Option<String>, LedgerError> {
         let row = self.db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0));
         row.optional().map_err(at(&self.path))
-    }
-
-    /// The grid of the marks, milliseconds.
-    pub const fn grid_ms(&self) -> i64 {
-        self.grid_ms
     }
 
     /// Position in the journal up to which this was made, as the journal writes it; `None`: nothing was booked yet.
@@ -190,7 +177,7 @@ impl Ledger {
                 let row = params![id, event.reading.at.0, body];
                 transaction.prepare_cached(put).and_then(|mut p| p.execute(row)).map_err(at(&path))?;
             }
-            add_marks(&transaction, &path, id, &change.changes.marks, self.grid_ms)?;
+            add_marks(&transaction, &path, id, &change.changes.marks)?;
         }
         let put = "INSERT OR REPLACE INTO meta VALUES ('cursor', ?1)";
         transaction.execute(put, [cursor]).map_err(at(&path))?;
@@ -219,13 +206,7 @@ fn format_of(db: &Connection, path: &Path) -> Result<i64, LedgerError> {
 }
 
 /// Adds marks to the blobs of their days.
-fn add_marks(
-    transaction: &Transaction<'_>,
-    path: &Path,
-    series: i64,
-    marks: &[Mark],
-    grid_ms: i64,
-) -> Result<(), LedgerError> {
+fn add_marks(transaction: &Transaction<'_>, path: &Path, series: i64, marks: &[Mark]) -> Result<(), LedgerError> {
     let mut by_day: BTreeMap<i64, Vec<Mark>> = BTreeMap::new();
     marks.iter().for_each(|mark| by_day.entry(mark.reading.at.0.div_euclid(DAY_MS)).or_default().push(*mark));
     for (day, new) in by_day {
@@ -235,12 +216,12 @@ fn add_marks(
             .and_then(|mut p| p.query_row(params![day, series], |r| r.get::<_, Vec<u8>>(0)).optional());
         let known = known.map_err(at(path))?;
         let mut all = match known {
-            Some(bytes) => codec::decode(&bytes, day * DAY_MS, grid_ms)
+            Some(bytes) => codec::decode(&bytes, day * DAY_MS)
                 .ok_or_else(|| corrupt(path, &format!("the readings of register {series} of day {day}")))?,
             None => Vec::new(),
         };
         all.extend(new);
-        let body = codec::encode(&all, day * DAY_MS, grid_ms);
+        let body = codec::encode(&all, day * DAY_MS);
         let put = "INSERT OR REPLACE INTO marks VALUES (?1, ?2, ?3)";
         transaction.prepare_cached(put).and_then(|mut p| p.execute(params![day, series, body])).map_err(at(path))?;
     }

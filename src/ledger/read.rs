@@ -81,7 +81,7 @@ impl Ledger {
         let mut out = Vec::new();
         for row in rows.map_err(at(&self.path))? {
             let (day, body) = row.map_err(at(&self.path))?;
-            let marks = codec::decode(&body, day * DAY_MS, self.grid_ms);
+            let marks = codec::decode(&body, day * DAY_MS);
             let damaged = || corrupt(&self.path, &format!("the readings of register {series} of day {day}"));
             out.extend(marks.ok_or_else(damaged)?);
         }
@@ -103,7 +103,7 @@ impl Ledger {
         Ok(all)
     }
 
-    /// Consumption of a register over time, with everything that the time from `from` to `to` needs.
+    /// Consumption of a register over time, with everything that the time from `from` to `to` needs. `grid_ms`: the grid of its marks.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -112,7 +112,8 @@ impl Ledger {
         series: i64,
         (from, to): (UnixMillis, UnixMillis),
         decisions: &Decisions,
+        grid_ms: i64,
     ) -> Result<Profile, LedgerError> {
-        Ok(Profile::new(&self.spans(series)?, &self.marks(series, from, to)?, decisions, self.grid_ms))
+        Ok(Profile::new(&self.spans(series)?, &self.marks(series, from, to)?, decisions, grid_ms))
     }
 }

@@ -20,12 +20,20 @@ pub struct AlarmTextValues<'a> {
 /// A template with `{device}`, `{area}`, `{v}` and `{limit}`, filled in both languages.
 pub fn alarm_text(template: &LocalizedText, values: AlarmTextValues<'_>) -> LocalizedText {
     let number = |v: Option<f64>| v.map_or("–".to_string(), format_number);
+    let (value, limit) = (number(values.value), number(values.limit));
+    let of = |word: &str| match word {
+        "area" => Some(values.device.area.as_str()),
+        "v" => Some(value.as_str()),
+        "limit" => Some(limit.as_str()),
+        _ => None,
+    };
     let fill = |template: &str, name: &str, test: &str| {
-        let text = with_name(template, name)
-            .replace("{area}", &values.device.area)
-            .replace("{v}", &number(values.value))
-            .replace("{limit}", &number(values.limit));
-        if values.is_test { format!("{test} {text}") } else { text }
+        let mut text = String::with_capacity(template.len() + name.len() + 24);
+        if values.is_test {
+            text.extend([test, " "]);
+        }
+        filled(template, name, &of, &mut text);
+        text
     };
     LocalizedText {
         zh: fill(&template.zh, &values.device.name.zh, "【测试】TEST"),
@@ -33,18 +41,42 @@ pub fn alarm_text(template: &LocalizedText, values: AlarmTextValues<'_>) -> Loca
     }
 }
 
-/// The template with the device's name; words that end the name and follow it in the template are not repeated: `1#集水井` and
-/// `集水井高液位` are `1#集水井高液位`.
-fn with_name(template: &str, name: &str) -> String {
-    let Some((before, after)) = template.split_once("{device}") else { return template.to_string() };
-    let ends = after.char_indices().map(|(at, c)| at + c.len_utf8()).skip(1);
-    let repeated = ends.filter(|end| name.ends_with(&after[..*end])).last().unwrap_or(0);
-    format!("{before}{name}{}", &after[repeated..]).replace("{device}", name)
+/// Appends the template with what stands for its words in braces; other braces stay as they are. Words that end the device's name and
+/// follow it in the template are not repeated: `1#集水井` and `集水井高液位` are `1#集水井高液位`.
+fn filled<'a>(template: &str, name: &str, of: &impl Fn(&str) -> Option<&'a str>, out: &mut String) {
+    let (mut rest, mut is_first) = (template, true);
+    while let Some((before, tail)) = rest.split_once('{') {
+        out.push_str(before);
+        let known = tail.split_once('}').and_then(|(word, after)| match word {
+            "device" => Some((name, after)),
+            _ => Some((of(word)?, after)),
+        });
+        let Some((text, after)) = known else {
+            out.push('{');
+            rest = tail;
+            continue;
+        };
+        out.push_str(text);
+        rest = after;
+        if is_first && tail.starts_with("device}") {
+            is_first = false;
+            let ends = after.char_indices().map(|(at, c)| at + c.len_utf8()).skip(1);
+            let repeated = ends.filter(|end| name.ends_with(&after[..*end])).last().unwrap_or(0);
+            rest = &after[repeated..];
+        }
+    }
+    out.push_str(rest);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::with_name;
+    use super::filled;
+
+    fn with_name(template: &str, name: &str) -> String {
+        let mut out = String::new();
+        filled(template, name, &|word| (word == "area").then_some("B2 {v}"), &mut out);
+        out
+    }
 
     #[test]
     fn what_a_name_ends_with_is_not_said_twice() {
@@ -54,5 +86,8 @@ mod tests {
         assert_eq!(with_name("{device}水浸", "车库1#水浸"), "车库1#水浸");
         assert_eq!(with_name("{device}: tripped", "Pump 1"), "Pump 1: tripped");
         assert_eq!(with_name("no device", "Pump"), "no device");
+        // What is filled in is no template, and other braces are text.
+        assert_eq!(with_name("{device} in {area}: {x} {", "P {area}"), "P {area} in B2 {v}: {x} {");
+        assert_eq!(with_name("{device} and {device}", "P"), "P and P");
     }
 }
