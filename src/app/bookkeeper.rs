@@ -41,6 +41,8 @@ const GATHER_MS: i64 = 60_000;
 const COMMIT_MS: i64 = 900_000;
 /// Marks that wait at most: in the past, many come at once.
 const MARKS_MAX: usize = 20_000;
+/// Readings that wait for the journal to commit them, at most: then no more are taken.
+const WAITING_MAX: usize = 20_000;
 /// Streams whose registers are remembered.
 const STREAMS_MAX: usize = 4_096;
 
@@ -135,6 +137,10 @@ pub struct Bookkeeper {
     streams: StreamMap<Arc<[(usize, usize)]>>,
     limits: Option<Arc<RegisterLimitsByPoint>>,
     waiting: VecDeque<Extracted>,
+    /// Position of the last reading that was taken, booked or not.
+    taken: Position,
+    /// Whether the date of this boot was known at the last look.
+    is_dated: bool,
     /// Fetched and not taken yet, because the first of them has no date yet.
     unread: VecDeque<JournalItem>,
     /// Position of the last reading that was booked.
@@ -176,7 +182,7 @@ impl Bookkeeper {
         } else {
             from
         };
-        let cursor = Cursor::of_class(journal.clone(), from, Retention::Cumulative);
+        let cursor = Cursor::of_class(journal.clone(), from.clone(), Retention::Cumulative);
         Ok(Self {
             ledger,
             journal,
@@ -187,6 +193,8 @@ impl Bookkeeper {
             streams: StreamMap::new(STREAMS_MAX),
             limits: None,
             waiting: VecDeque::new(),
+            taken: from,
+            is_dated: false,
             unread: VecDeque::new(),
             booked: None,
             newest: UnixMillis(0),
@@ -252,14 +260,22 @@ impl Bookkeeper {
 
     /// Takes the next readings from the journal; returns whether there are more at once.
     fn fetch(&mut self) -> bool {
-        let mut is_full = false;
+        if self.journal.is_dated() && !std::mem::replace(&mut self.is_dated, true) && !self.unread.is_empty() {
+            // What an earlier run of this boot recorded has its date now, if it is read again.
+            self.unread.clear();
+            self.cursor = Cursor::of_class(self.journal.clone(), self.taken.clone(), Retention::Cumulative);
+        }
+        if self.waiting.len() > WAITING_MAX {
+            return false;
+        }
+        let (mut is_full, begins) = (false, self.waiting.len());
         if self.unread.is_empty() {
             self.unread.extend(self.cursor.fetch(FETCH));
             is_full = self.unread.len() == FETCH;
         }
         let is_empty = self.unread.is_empty();
         while let Some(item) = self.unread.pop_front() {
-            if let Err(undated) = self.take(item) {
+            if let Err(undated) = self.take(item, begins) {
                 self.unread.push_front(undated);
                 return false;
             }
@@ -268,21 +284,23 @@ impl Bookkeeper {
         is_full || (!is_empty && self.cursor.fetch_tail(0).is_none())
     }
 
-    /// Extracts the registers of a reading; an error gives it back: it has no date yet.
-    fn take(&mut self, item: JournalItem) -> Result<(), JournalItem> {
+    /// Extracts the registers of a reading; an error gives it back: it has no date yet. What is waiting from `begins` on may be merged.
+    fn take(&mut self, item: JournalItem, begins: usize) -> Result<(), JournalItem> {
         let stream = Arc::clone(&item.entry.reading.stream);
         let is_wanted = has_registers(&stream);
         let date = self.journal.date_of(&item.entry);
         let samples = match date {
             _ if !is_wanted => Vec::new(),
             Some(date) => extract(&item, date),
-            // The date of this run may still come; a boot that ended without one has none.
-            None if self.journal.boot_id_of(&item.entry).is_some() => return Err(item),
+            // The date of this boot may still come; a boot that ended without one has none.
+            None if !self.journal.is_dated() => return Err(item),
             None => Vec::new(),
         };
+        self.taken = item.position.clone();
         let extracted = Extracted { seq: item.entry.seq, position: item.position, stream, samples };
+        let is_new = self.waiting.len() > begins;
         match self.waiting.back_mut() {
-            Some(last) if last.samples.is_empty() && extracted.samples.is_empty() => *last = extracted,
+            Some(last) if is_new && last.samples.is_empty() && extracted.samples.is_empty() => *last = extracted,
             _ => self.waiting.push_back(extracted),
         }
         Ok(())
@@ -403,3 +421,8 @@ fn limits_of(all: &RegisterLimitsByPoint, series: &Series) -> RegisterLimits {
         resolution: series.meta.resolution.unwrap_or(rust_decimal::Decimal::new(1, 3)),
     })
 }
+
+#[cfg(test)]
+#[path = "bookkeeper_tests.rs"]
+#[allow(clippy::disallowed_methods, reason = "tests look at the files, and wait for real things")]
+mod tests;

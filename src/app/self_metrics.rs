@@ -272,6 +272,8 @@ fn alarm_points(shared: &Shared, gap: Sample, backup: Option<SystemTime>) -> Hea
         ("backup_age_d", PointKind::Number, age.map_or(Err(Cause::NotAvailable), tenths)),
         ("reply_ways", PointKind::Number, integer(ways.len() as u64)),
         ("reply_ways_failed", PointKind::Number, integer(failed_receivers)),
+        ("ledger_write_failed", PointKind::Bool, boolean(!lock(&shared.ledger.error).is_empty())),
+        ("registers_in_doubt", PointKind::Number, integer(shared.ledger.pending.load(Ordering::Relaxed))),
     ]
 }
 

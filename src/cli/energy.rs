@@ -238,6 +238,8 @@ fn report(question: &Question, by: Option<By>) -> CommandOutcome {
         "consumed",
         "quality",
         "complete_pct",
+        "max_demand",
+        "max_demand_at",
         "allocated",
         "opening",
         "opening_at",
@@ -271,6 +273,7 @@ fn report(question: &Question, by: Option<By>) -> CommandOutcome {
 fn report_row(question: &Question, series: &Series, summary: &Summary) -> Vec<String> {
     let Interval { start, end, consumed, quality, readings } = summary.whole;
     let [opening, opening_at] = question.reading(readings.map(|(first, _)| first));
+    let demand = summary.max_demand();
     let [closing, closing_at] = question.reading(readings.map(|(_, last)| last));
     vec![
         series.device.to_string(),
@@ -281,6 +284,8 @@ fn report_row(question: &Question, series: &Series, summary: &Summary) -> Vec<St
         consumed.map(number).unwrap_or_default(),
         quality.word().to_string(),
         summary.complete_pct().to_string(),
+        demand.map(|(_, rate)| number(rate.round_dp(6))).unwrap_or_default(),
+        demand.map(|(at, _)| question.at(at)).unwrap_or_default(),
         number(summary.allocated),
         opening,
         opening_at,

@@ -21,6 +21,8 @@ pub struct Summary {
     pub allocated: Decimal,
     /// The largest consumption of a measured interval, and when it began.
     pub peak: Option<(UnixMillis, Decimal)>,
+    /// Length of the intervals in minutes.
+    pub minutes: u32,
 }
 
 impl Summary {
@@ -31,6 +33,7 @@ impl Summary {
             intervals: BTreeMap::new(),
             allocated: Decimal::ZERO,
             peak: None,
+            minutes,
         };
         for interval in profile.intervals(&bounds(from, to, Step::Minutes(minutes), zone)) {
             *summary.intervals.entry(interval.quality).or_default() += 1;
@@ -48,6 +51,13 @@ impl Summary {
             }
         }
         summary
+    }
+
+    /// The maximum demand: the mean rate of the measured interval that consumed most, in the register's unit per hour (kW of kWh), and
+    /// when it began. What is not measured sets no maximum.
+    pub fn max_demand(&self) -> Option<(UnixMillis, Decimal)> {
+        let (at, consumed) = self.peak?;
+        Some((at, consumed * Decimal::from(60) / Decimal::from(self.minutes.max(1))))
     }
 
     /// Intervals of a quality.

@@ -456,6 +456,11 @@ impl Journal {
         Some(UnixMillis(i64::try_from(at.mono.0).unwrap_or(i64::MAX).saturating_add(offset)))
     }
 
+    /// Whether the date of this boot is known: readings of it that came without one have got theirs.
+    pub fn is_dated(&self) -> bool {
+        lock(&self.shared.boot).offset_ms.is_some()
+    }
+
     /// Kernel boot id of a reading of this run; `None` for an earlier run.
     pub fn boot_id_of(&self, entry: &JournalEntry) -> Option<String> {
         let boot = lock(&self.shared.boot);

@@ -244,6 +244,8 @@ pub const GATEWAY_POINTS: &[&str] = &[
     "backup_age_d",
     "reply_ways",
     "reply_ways_failed",
+    "ledger_write_failed",
+    "registers_in_doubt",
 ];
 
 /// One point of a stream: everything that its values need to be read without the configuration.

@@ -7,6 +7,7 @@ use plantroom::energy::interval::{Interval, IntervalQuality};
 use plantroom::energy::profile::Profile;
 use plantroom::energy::register::{Changes, Register};
 use plantroom::energy::span::{Mark, RegisterEventKind, Span, SpanState};
+use plantroom::energy::summary::Summary;
 use plantroom::model::counter::RegisterLimits;
 use plantroom::model::metering::RegisterReading;
 use plantroom::model::time::UnixMillis;
@@ -251,6 +252,36 @@ fn a_date_that_was_corrected_books_nothing_twice() {
     assert_eq!(kept.total(), decimal("119"));
     assert_eq!(sum(&kept.quarters()), decimal("119"));
     assert!(kept.quarters().iter().all(|q| q.consumed.is_none_or(|c| c >= Decimal::ZERO)));
+}
+
+/// 6 kW from minute 7 to minute 22: a tenth of a kWh a minute.
+#[test]
+fn the_demand_of_an_interval_is_its_mean_and_only_of_a_measured_one() {
+    let mut kept = Kept::new(None, Some("100"));
+    for minute in 0..=30i64 {
+        let counted = (minute - 7).clamp(0, 15);
+        kept.read(minute * 60_000, Decimal::new(10_000 + counted, 1));
+    }
+    let of = |kept: &Kept, to_s: i64, minutes: u32| {
+        Summary::of(
+            &kept.profile(&Decisions::new()),
+            (UnixMillis(0), UnixMillis(to_s * 1_000)),
+            minutes,
+            &TimeZone::UTC,
+        )
+    };
+    let blocks =
+        kept.profile(&Decisions::new()).intervals(&[UnixMillis(0), UnixMillis(900_000), UnixMillis(1_800_000)]);
+    assert_eq!(words(&blocks), "0.8 measured, 0.7 measured");
+    let summary = of(&kept, 1_800, 15);
+    assert_eq!(summary.max_demand().map(|(at, kw)| (at.0, kw.normalize())), Some((0, decimal("3.2"))));
+    assert_eq!((summary.whole.consumed, summary.complete_pct()), (Some(decimal("1.5")), decimal("100.0")));
+    // An hourly reading is missed: the energy of two hours is no demand of one.
+    let missed = Kept::new(None, Some("100")).run("0:91 3600:100 10800:118 14400:125");
+    let summary = of(&missed, 14_400, 60);
+    assert_eq!(summary.whole.consumed, Some(decimal("34")));
+    assert_eq!(summary.max_demand().map(|(at, kw)| (at.0, kw.normalize())), Some((0, decimal("9"))));
+    assert_eq!((summary.count(IntervalQuality::Allocated), summary.allocated.normalize()), (2, decimal("18")));
 }
 
 /// Days of 23, 24 and 25 hours; a zone whose offset is no whole hour.
