@@ -51,19 +51,18 @@ static LOG: LogLimit = LogLimit::new();
 /// Books until `stop`, then once more.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut requests = shared.ledger.requested.lock().await;
-    let mut bookkeeper = None;
-    let mut wait = TICK;
+    let (mut bookkeeper, mut wait, mut asking) = (None, TICK, Vec::new());
     loop {
-        let (mut asked, mut is_last) = (None, false);
+        let mut is_last = false;
         tokio::select! {
             () = stop.cancelled() => is_last = true,
-            Some(request) = requests.recv() => asked = Some(request),
+            Some(request) = requests.recv() => asking.push(request),
             () = tokio::time::sleep(wait) => {}
         }
         let configuration = shared.configuration();
         let (limits, settings) = (Arc::clone(&configuration.registers), configuration.energy.clone());
         let (journal, state) = (shared.journal.clone(), shared.process.paths.state.clone());
-        let (known, must_commit) = (bookkeeper.take(), asked.is_some() || is_last);
+        let (known, must_commit) = (bookkeeper.take(), !asking.is_empty() || is_last);
         let work = tokio::task::spawn_blocking(move || {
             let mut of = match known {
                 Some(known) => known,
@@ -71,7 +70,8 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             };
             let outcome = of.work(&settings, &limits, must_commit);
             if outcome.as_ref().is_err_and(LedgerError::is_damage) {
-                // Dropped: the next opening puts the file aside.
+                drop(of);
+                quarantine(&state.join(ledger::FILE));
                 return outcome.map(|_| None);
             }
             Ok(Some((of, outcome)))
@@ -97,13 +97,23 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             Ok(false) => TICK,
             Err(_) => RETRY,
         };
-        if let Some(answer) = asked {
-            let _nobody_waits = answer.send(outcome.map(drop));
+        match outcome {
+            // Whoever asked waits until it is all booked.
+            Ok(true) if !is_last => {}
+            Ok(_) => asking.drain(..).for_each(|answer| _ = answer.send(Ok(()))),
+            // The first is told why; the others ask again.
+            Err(error) => _ = asking.pop().map(|answer| answer.send(Err(error))),
         }
         if is_last {
             return;
         }
     }
+}
+
+/// A damaged ledger is kept for whoever wants to look, and made anew.
+fn quarantine(path: &Path) {
+    tracing::error!(path = %path.display(), "the ledger is damaged: it is put aside (.damaged) and made anew from the journal");
+    crate::journal::files::quarantine(path);
 }
 
 /// Register readings of one reading of the journal, until it is committed.
@@ -169,8 +179,8 @@ impl Bookkeeper {
         };
         let (ledger, cursor, stored) = match open() {
             Err(error) if error.is_damage() => {
-                tracing::error!(%error, "the ledger is damaged: it is put aside (.damaged) and made anew from the journal");
-                crate::journal::files::quarantine(&path);
+                tracing::error!(%error, "the ledger cannot be read");
+                quarantine(&path);
                 open()?
             }
             opened => opened?,
@@ -226,7 +236,8 @@ impl Bookkeeper {
                 break;
             }
         }
-        let is_due = |since: UnixMillis, after_ms: i64| self.newest.0.saturating_sub(since.0) >= after_ms;
+        // A date that was corrected backwards is as good a reason as one that went on.
+        let is_due = |since: UnixMillis, after_ms: i64| self.newest.0.abs_diff(since.0) >= after_ms.unsigned_abs();
         let is_change_due = self.oldest_change.is_some_and(|since| is_due(since, GATHER_MS));
         // In the past changes are gathered; the cursor alone is written at the end of it.
         let is_time = !has_more && (is_change_due || is_due(self.committed_at, COMMIT_MS));
@@ -237,11 +248,11 @@ impl Bookkeeper {
         Ok(has_more)
     }
 
-    /// Once a day, what is older than the ledger keeps; by the dates of readings, since the machine's may be wrong.
+    /// Once a day, what is older than the ledger keeps.
     fn prune(&mut self, keep_years: u32) -> Result<(), LedgerError> {
         let day = self.committed_at.0.div_euclid(86_400_000);
         if day > 0 && self.pruned_day != day {
-            self.ledger.prune(UnixMillis((day - i64::from(keep_years) * 366) * 86_400_000))?;
+            self.ledger.prune(keep_years * 366)?;
             self.pruned_day = day;
         }
         Ok(())
@@ -310,9 +321,12 @@ impl Bookkeeper {
     fn book(&mut self) -> Result<(), LedgerError> {
         let committed = self.journal.committed_seq();
         while self.waiting.front().is_some_and(|next| next.seq <= committed) {
+            // Looked up first: if the disk refuses that, the reading stays where it is.
+            let stream =
+                self.waiting.front().filter(|next| !next.samples.is_empty()).map(|next| Arc::clone(&next.stream));
+            let registers = stream.map(|stream| self.registers_of(&stream)).transpose()?;
             let Some(next) = self.waiting.pop_front() else { break };
-            if !next.samples.is_empty() {
-                let registers = self.registers_of(&next.stream)?;
+            if let Some(registers) = registers {
                 let grid_ms = self.grid_ms;
                 for (point, reading) in &next.samples {
                     let Some((_, at)) = registers.iter().find(|(index, _)| index == point) else { continue };
@@ -322,7 +336,7 @@ impl Bookkeeper {
                     open.is_changed = true;
                     let new_marks = open.changes.marks.len() - before;
                     self.marks += new_marks;
-                    self.newest = self.newest.max(reading.at);
+                    self.newest = reading.at;
                     if new_marks > 0 || !open.changes.events.is_empty() {
                         self.oldest_change.get_or_insert(reading.at);
                     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::app::error::AppError;
 use crate::app::shared::Shared;
-use crate::energy::decision::{Decisions, boundaries, counted, in_force};
+use crate::energy::decision::{Decisions, boundaries, counted};
 use crate::energy::room::{EnergyRoom, decisions};
 use crate::ledger::{self, Ledger};
 use crate::model::metering::{Classification, RegisterBoundary};
@@ -33,8 +33,9 @@ pub async fn find(shared: &Shared, request: ClassifyRequest) -> Result<(Register
     let kept = shared.store.load_state(EnergyRoom::ID)?;
     let known = decisions(&kept, &mut Vec::new()).remove(&request.register).unwrap_or_default();
     let state = shared.process.paths.state.clone();
-    let found =
-        tokio::task::spawn_blocking(move || boundary(&state, &request.register, request.span, &in_force(&known)));
+    let found = tokio::task::spawn_blocking(move || {
+        boundary(&state, &request.register, request.span, &Decisions::in_force(&known))
+    });
     Ok((found.await.map_err(|_| AppError::Inside)??, classification))
 }
 
@@ -60,7 +61,7 @@ fn boundary(
         return Err(AppError::BadRequest(format!("the ledger has no register `{register}`; {near}")));
     };
     let known = boundaries(&ledger.spans(series.id)?);
-    let open = || known.iter().filter(|b| !decided.contains_key(&b.span)).map(|b| b.span);
+    let open = || known.iter().filter(|b| decided.after(b.before).is_none()).map(|b| b.span);
     let wanted = match (span, open().count()) {
         (Some(span), _) => span,
         (None, 1) => open().next().unwrap_or_default(),

@@ -15,7 +15,7 @@ use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::Clock;
 use crate::config;
 use crate::energy::calendar::{Step, bounds, grid_ms};
-use crate::energy::decision::{Decisions, in_force};
+use crate::energy::decision::Decisions;
 use crate::energy::interval::{Interval, IntervalQuality};
 use crate::energy::profile::Profile;
 use crate::energy::settings::EnergySettings;
@@ -140,7 +140,7 @@ fn open(global: &Global, query: &QueryArgs) -> Result<Question, CommandFailure> 
     let series = select(&ledger, query)?;
     let minutes = settings.map_or(EnergySettings::default().interval_min, |c| c.energy.interval_min);
     let (from, to, format) = (UnixMillis(from), UnixMillis(to), query.format);
-    let decisions = versions(global)?.iter().map(|(name, all)| (name.clone(), in_force(all))).collect();
+    let decisions = versions(global)?.iter().map(|(name, all)| (name.clone(), Decisions::in_force(all))).collect();
     Ok(Question { ledger, series, decisions, from, to, zone, minutes, format })
 }
 

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::cli::history::format_local;
-use crate::cli::ledger::{failed, number, open_ledger, versions};
+use crate::cli::ledger::{book_now, failed, number, open_ledger, versions};
 use crate::cli::output::Format;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::control::ControlRequest;
@@ -87,18 +87,20 @@ fn classify(global: &Global, args: &ClassifyArgs, register: &str, classification
 
 /// Boundaries that wait for a person, and what was decided of others.
 fn list_boundaries(global: &Global, args: &ClassifyArgs) -> CommandOutcome {
+    book_now(global);
     let (ledger, versions) = (open_ledger(global)?, versions(global)?);
     let zone = global.zone();
-    let mut rows = Vec::new();
+    let (mut rows, mut is_known) = (Vec::new(), false);
     for series in ledger.series().map_err(|error| failed(&error))? {
         let name = series.full_name();
         if args.register.as_ref().is_some_and(|register| *register != name && **register != *series.device) {
             continue;
         }
+        is_known = true;
         let spans = ledger.spans(series.id).map_err(|error| failed(&error))?;
         let of = versions.get(&name).map(Vec::as_slice).unwrap_or_default();
         for boundary in boundaries(&spans) {
-            let last = of.iter().rev().find(|v| v.boundary.span == boundary.span);
+            let last = of.iter().rev().find(|v| v.boundary.before == boundary.before);
             let said = last.filter(|v| v.classification != Classification::Open);
             let open = if boundary.is_in_doubt { "in doubt, it may come back" } else { "waits for a person" };
             let (was, who) =
@@ -118,6 +120,10 @@ fn list_boundaries(global: &Global, args: &ClassifyArgs) -> CommandOutcome {
     }
     let head = ["register", "span", "before_at", "before", "after_at", "after", "was", "counted", "who"];
     output::list(args.format, &head, &rows);
+    if let Some(register) = args.register.as_ref().filter(|_| !is_known) {
+        return Err(CommandFailure::usage(format!("the ledger has no register `{register}`"))
+            .hint("`plantroom energy report` lists them all"));
+    }
     if rows.is_empty() {
         output::note("no register has a boundary that a person has to explain");
     }

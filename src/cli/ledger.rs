@@ -31,7 +31,7 @@ pub fn book_now(global: &Global) {
     let socket = global.socket();
     let asked = crate::cli::runtime()
         .map(|runtime| runtime.block_on(crate::control::send_request(&socket, &ControlRequest::Book)));
-    if let Ok(Err(error @ (ControlError::Refused(_) | ControlError::NoAnswer(_)))) = asked {
+    if let Ok(Err(error @ (ControlError::Refused(_) | ControlError::NoAnswer(_) | ControlError::Denied(_)))) = asked {
         output::note(format!("the gateway did not bring its ledger up to date, what follows may end earlier: {error}"));
     }
 }

@@ -31,30 +31,28 @@ pub struct DecisionVersion {
     pub at: UnixMillis,
 }
 
-/// What a decision in force means for consumption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decided {
-    /// So much was counted across the boundary, in the register's unit.
-    Counted(Decimal),
-    /// The register went on; readings before the boundary above the one behind it were none of it.
-    Continued,
-}
+/// Decisions in force of one register. A boundary is known by the last reading before it: that stays the same if the ledger is made anew,
+/// or if what follows is in doubt again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decisions(BTreeMap<UnixMillis, (Decimal, Classification)>);
 
-/// Decisions in force of one register, by the number of the span behind the boundary.
-pub type Decisions = BTreeMap<u32, Decided>;
-
-/// What is in force of the versions of a register, which are in the order in which they were decided.
-pub fn in_force(versions: &[DecisionVersion]) -> Decisions {
-    let mut out = Decisions::new();
-    for version in versions {
-        let span = version.boundary.span;
-        match version.classification {
-            Classification::Open => drop(out.remove(&span)),
-            Classification::Continued => _ = out.insert(span, Decided::Continued),
-            _ => _ = out.insert(span, Decided::Counted(version.counted)),
+impl Decisions {
+    /// What is in force of the versions of a register, which are in the order in which they were decided.
+    pub fn in_force(versions: &[DecisionVersion]) -> Self {
+        let mut out = BTreeMap::new();
+        for DecisionVersion { boundary, classification, .. } in versions {
+            match classification {
+                Classification::Open => _ = out.remove(&boundary.before.at),
+                _ => _ = out.insert(boundary.before.at, (boundary.before.value, *classification)),
+            }
         }
+        Self(out)
     }
-    out
+
+    /// What was decided about the boundary after this reading.
+    pub fn after(&self, before: RegisterReading) -> Option<Classification> {
+        self.0.get(&before.at).filter(|(value, _)| *value == before.value).map(|(_, classification)| *classification)
+    }
 }
 
 /// A boundary within a register: the readings on both sides of where a span begins.
@@ -90,7 +88,14 @@ pub fn boundaries(spans: &[Span]) -> Vec<SpanBoundary> {
 /// # Errors
 /// The readings contradict it, in words.
 pub fn counted(boundary: &RegisterBoundary, classification: Classification) -> Result<Decimal, Refusal> {
-    let (before, after) = (boundary.before.value, boundary.after.value);
+    counted_between(boundary.before.value, boundary.after.value, classification)
+}
+
+/// As [`counted`], of the readings alone.
+///
+/// # Errors
+/// The same.
+pub fn counted_between(before: Decimal, after: Decimal, classification: Classification) -> Result<Decimal, Refusal> {
     let refuse = |zh: String, en: String| Err(Refusal::new(FailureKind::BadInput, zh, en));
     match classification {
         Classification::Exchange { final_reading, .. } if final_reading < before => refuse(

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
-use crate::energy::decision::{Decided, Decisions};
+use crate::energy::decision::{Decisions, counted_between};
 use crate::energy::register::NEAR_MS;
 use crate::energy::span::{Link, Mark, Span, SpanState};
-use crate::model::metering::RegisterReading;
+use crate::model::metering::{Classification, RegisterReading};
 use crate::model::time::UnixMillis;
 
 /// Decimals to which a value between two readings is rounded, if the readings have no more.
@@ -72,11 +72,12 @@ impl Profile {
     /// are left out with their marks. `grid_ms`: the grid of the marks.
     pub fn new(spans: &[Span], marks: &[Mark], decisions: &Decisions, grid_ms: i64) -> Self {
         let mut profile = Self { grid_ms, ..Self::default() };
-        // A person knows of an exchange before the register has proven it.
-        let is_decided = |s: &Span| s.state == SpanState::Pending && decisions.contains_key(&s.number);
-        let counts = |s: &&Span| s.state == SpanState::Accepted || is_decided(s);
-        let mut accepted: Vec<&Span> = spans.iter().filter(counts).collect();
+        let mut accepted: Vec<&Span> = spans.iter().filter(|s| s.state == SpanState::Accepted).collect();
         accepted.sort_by_key(|span| span.number);
+        // A person knows of an exchange before the register has proven it.
+        let newest = accepted.last().map(|span| span.last);
+        let is_decided = newest.is_some_and(|last| decisions.after(last).is_some());
+        accepted.extend(spans.iter().filter(|s| s.state == SpanState::Pending && is_decided));
         let mut by_span: BTreeMap<u32, Vec<RegisterReading>> = BTreeMap::new();
         marks.iter().for_each(|mark| by_span.entry(mark.span).or_default().push(mark.reading));
         let mut counted = Decimal::ZERO;
@@ -85,21 +86,26 @@ impl Profile {
             if let Some(before) = before {
                 profile.cut_back(span.first.at);
                 counted += before.last.value - before.first.value;
-                match (span.link, decisions.get(&span.number)) {
-                    (_, Some(Decided::Counted(decided))) => counted += *decided,
-                    (_, Some(Decided::Continued)) => {
-                        counted += span.first.value - before.last.value;
-                        profile.cut_above(before.number, span.first.value);
+                let decided = decisions.after(before.last);
+                let is_known = match (span.link, decided) {
+                    (Link::RollOver { counted: known } | Link::ClockStep { counted: known }, _) => {
+                        counted += known;
+                        true
                     }
-                    (Link::RollOver { counted: known } | Link::ClockStep { counted: known }, None) => counted += known,
-                    (Link::First | Link::Unexplained { .. }, None) => {}
-                }
-                let is_known = matches!(span.link, Link::RollOver { .. } | Link::ClockStep { .. });
-                let is_decided = decisions.contains_key(&span.number);
-                if is_decided || !is_known {
+                    (_, Some(Classification::Continued)) => {
+                        counted = profile.go_on(before.number, span.first.value, counted);
+                        false
+                    }
+                    (_, Some(other)) => {
+                        counted += counted_between(before.last.value, span.first.value, other).unwrap_or_default();
+                        false
+                    }
+                    (Link::First | Link::Unexplained { .. }, None) => false,
+                };
+                if !is_known {
                     let last = profile.points.last().map_or(before.last.at, |point| point.reading.at);
                     let from = last.min(span.first.at);
-                    profile.boundaries.push(Boundary { from, to: span.first.at, is_decided });
+                    profile.boundaries.push(Boundary { from, to: span.first.at, is_decided: decided.is_some() });
                 }
             }
             let mut readings = by_span.remove(&span.number).unwrap_or_default();
@@ -127,11 +133,18 @@ impl Profile {
         self.points.truncate(keep);
     }
 
-    /// Drops the points at the end of a span whose readings are above a value: they never were the register.
-    fn cut_above(&mut self, span: u32, value: Decimal) {
+    /// The register went on: drops the points at the end of a span whose readings are above the one that follows, which never were
+    /// the register, and returns what was counted up to that one. `counted`: up to the end of the span.
+    fn go_on(&mut self, span: u32, value: Decimal, counted: Decimal) -> Decimal {
         let is_none = |point: &ProfilePoint| point.span == span && point.reading.value > value;
         while self.points.len() > 1 && self.points.last().is_some_and(is_none) {
             self.points.pop();
+        }
+        match self.points.last() {
+            Some(last) if last.span == span => last.counted + (value - last.reading.value).max(Decimal::ZERO),
+            // The whole span was above it: nothing of it counts.
+            Some(last) => last.counted,
+            None => counted,
         }
     }
 
@@ -160,7 +173,7 @@ impl Profile {
         }
         let (before, after) = (before?, after?);
         let length = after.reading.at.0 - before.reading.at.0;
-        let method = if length <= self.grid_ms { Method::Interpolated } else { Method::Allocated };
+        let method = if length <= self.grid_ms + NEAR_MS { Method::Interpolated } else { Method::Allocated };
         let rise = after.counted - before.counted;
         let share = Decimal::from(at.0 - before.reading.at.0) / Decimal::from(length);
         let digits = DECIMALS.max(before.counted.scale()).max(after.counted.scale());

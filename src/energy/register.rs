@@ -199,25 +199,35 @@ impl Register {
     /// A new span begins under the corrected date; what counted meanwhile is known, if the register is believed.
     fn date_went_back(&mut self, reading: RegisterReading, limits: &RegisterLimits, out: &mut Changes) {
         self.withdraw_pending(reading, out);
-        let last = self.current.map(|open| open.span.last).filter(|_| self.counter.accepted().is_some());
-        let Some(last) = last else {
-            // Nothing but zeroes so far, or nothing that is believed.
-            *self = Self { spans: self.spans, ..Self::default() };
-            return;
-        };
+        let last = self.current.map(|open| open.span.last);
         self.counter.redate(reading.at.0);
-        let link = match self.counter.step(reading.value, reading.at.0, limits) {
-            CounterStep::Counted(_) => Link::ClockStep { counted: (reading.value - last.value).max(Decimal::ZERO) },
-            CounterStep::RolledOver(counted) => Link::RollOver { counted },
-            // Not believed under its new date either: it is passed over, the next one decides.
+        let believed = self.counter.accepted().map(|_| self.counter.step(reading.value, reading.at.0, limits));
+        let link = match (last, believed) {
+            (Some(last), Some(CounterStep::Counted(_))) => {
+                Link::ClockStep { counted: (reading.value - last.value).max(Decimal::ZERO) }
+            }
+            (_, Some(CounterStep::RolledOver(counted))) => Link::RollOver { counted },
+            // A register that stands at 0 goes on doing so.
+            (Some(_), None) if reading.value.is_zero() => Link::ClockStep { counted: Decimal::ZERO },
+            // Under its new date it cannot be told from another one.
             _ => {
-                self.counter.redate(reading.at.0);
+                self.counter = Counter::default();
+                let is_zero = self.counter.step(reading.value, reading.at.0, limits) != CounterStep::Began;
+                self.end_current(RegisterEventKind::ClockStep, reading, out);
+                if is_zero {
+                    self.zeroes = Some((reading.at, reading.at));
+                } else {
+                    self.begin(reading, Link::Unexplained { cause: Cause::CounterJump });
+                }
                 return;
             }
         };
         self.end_current(RegisterEventKind::ClockStep, reading, out);
         let value = self.counter.accepted().unwrap_or(reading.value);
         self.begin(RegisterReading { value, ..reading }, link);
+        if self.counter.accepted().is_none() {
+            self.zeroes = Some((reading.at, reading.at));
+        }
     }
 }
 

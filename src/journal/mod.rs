@@ -434,7 +434,8 @@ impl Journal {
         *self.shared.newest.borrow()
     }
 
-    /// The last number that is on disk; a crash loses none up to it.
+    /// Up to this number every reading is on disk, or was dropped because the disk took nothing for too long. A kill loses none of them, a
+    /// power cut those of the last `sync_s`.
     pub fn committed_seq(&self) -> u64 {
         lock(&self.shared.tail).committed
     }

@@ -36,7 +36,13 @@ impl Failure for LedgerError {
 impl LedgerError {
     /// Whether the file itself cannot be read, so that it is put aside and made anew from the journal.
     pub fn is_damage(&self) -> bool {
-        matches!(self, LedgerError::Sql { path, source } if is_file_fault(source, Path::new(path)))
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SystemIoFailure};
+        let LedgerError::Sql { path, source } = self else { return false };
+        match source.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => true,
+            Some(SystemIoFailure) => is_file_fault(source, Path::new(path)),
+            _ => false,
+        }
     }
 }
 

@@ -23,10 +23,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use crate::energy::register::{Changes, Register};
-use crate::energy::span::{Mark, Span};
+use crate::energy::span::{Mark, Span, SpanState};
 use crate::ledger::error::{FORMAT, LedgerError, at, corrupt};
 use crate::model::point::PointMeta;
-use crate::model::time::UnixMillis;
 use crate::store::log::reader;
 
 const CREATE: &str = "
@@ -140,7 +139,8 @@ impl Ledger {
         Ok(out)
     }
 
-    /// Finds or makes the row of a register; the point is stored as it is now. Written at once: a row without readings does no harm.
+    /// Finds or makes the row of a register; the point is stored as it is now. Written at once, if it changed: a row without readings does
+    /// no harm.
     ///
     /// # Errors
     /// The disk refuses it.
@@ -148,6 +148,11 @@ impl Ledger {
         let put = "INSERT INTO series (device, point, meta) VALUES (?1, ?2, ?3)
             ON CONFLICT (device, point) DO UPDATE SET meta = excluded.meta RETURNING id";
         let json = serde_json::to_string(meta).unwrap_or_default();
+        let get = "SELECT id FROM series WHERE device = ?1 AND point = ?2 AND meta = ?3";
+        let known = self.db.query_row(get, params![device, meta.name, json], |r| r.get(0)).optional();
+        if let Some(id) = known.map_err(at(&self.path))? {
+            return Ok(Series { id, device: Arc::clone(device), meta: meta.clone() });
+        }
         let id = self.db.query_row(put, params![device, meta.name, json], |r| r.get(0)).map_err(at(&self.path))?;
         Ok(Series { id, device: Arc::clone(device), meta: meta.clone() })
     }
@@ -166,6 +171,13 @@ impl Ledger {
             transaction.prepare_cached(put).and_then(|mut p| p.execute(params![id, state])).map_err(at(&path))?;
             let open: Vec<Span> = change.register.open_spans().collect();
             for span in change.changes.spans.iter().chain(&open) {
+                if span.state == SpanState::Withdrawn {
+                    // Its events stay, and its readings are in the journal.
+                    transaction
+                        .execute("DELETE FROM span WHERE series = ?1 AND number = ?2", params![id, span.number])
+                        .map_err(at(&path))?;
+                    continue;
+                }
                 let body = serde_json::to_string(span).unwrap_or_default();
                 let put = "INSERT OR REPLACE INTO span VALUES (?1, ?2, ?3)";
                 let row = params![id, span.number, body];
@@ -178,20 +190,32 @@ impl Ledger {
                 transaction.prepare_cached(put).and_then(|mut p| p.execute(row)).map_err(at(&path))?;
             }
             add_marks(&transaction, &path, id, &change.changes.marks)?;
+            for span in change.changes.spans.iter().filter(|span| span.state == SpanState::Withdrawn) {
+                drop_marks(&transaction, &path, id, span)?;
+            }
         }
         let put = "INSERT OR REPLACE INTO meta VALUES ('cursor', ?1)";
         transaction.execute(put, [cursor]).map_err(at(&path))?;
         transaction.commit().map_err(at(&path))
     }
 
-    /// Deletes marks and events dated before a day's beginning.
+    /// Deletes the marks of the oldest days beyond so many that have any, and events dated before the rest. Days that exist are counted:
+    /// a wrong date is one day more, and not the end of the others.
     ///
     /// # Errors
     /// The disk refuses it.
-    pub fn prune(&self, before: UnixMillis) -> Result<(), LedgerError> {
-        let day = before.0.div_euclid(DAY_MS);
-        self.db.execute("DELETE FROM marks WHERE day < ?1", [day]).map_err(at(&self.path))?;
-        self.db.execute("DELETE FROM event WHERE at_ms < ?1", [day * DAY_MS]).map_err(at(&self.path))?;
+    pub fn prune(&self, keep_days: u32) -> Result<(), LedgerError> {
+        let oldest = "WITH RECURSIVE known(day) AS (
+                SELECT max(day) FROM marks
+                UNION ALL SELECT (SELECT max(marks.day) FROM marks WHERE marks.day < known.day) FROM known WHERE known.day IS NOT NULL
+            ) SELECT day FROM known LIMIT 1 OFFSET ?1";
+        let last = keep_days.saturating_sub(1);
+        let day =
+            self.db.query_row(oldest, [last], |r| r.get::<_, Option<i64>>(0)).optional().map_err(at(&self.path))?;
+        if let Some(day) = day.flatten() {
+            self.db.execute("DELETE FROM marks WHERE day < ?1", [day]).map_err(at(&self.path))?;
+            self.db.execute("DELETE FROM event WHERE at_ms < ?1", [day * DAY_MS]).map_err(at(&self.path))?;
+        }
         Ok(())
     }
 }
@@ -210,20 +234,44 @@ fn add_marks(transaction: &Transaction<'_>, path: &Path, series: i64, marks: &[M
     let mut by_day: BTreeMap<i64, Vec<Mark>> = BTreeMap::new();
     marks.iter().for_each(|mark| by_day.entry(mark.reading.at.0.div_euclid(DAY_MS)).or_default().push(*mark));
     for (day, new) in by_day {
-        let get = "SELECT body FROM marks WHERE day = ?1 AND series = ?2";
-        let known = transaction
-            .prepare_cached(get)
-            .and_then(|mut p| p.query_row(params![day, series], |r| r.get::<_, Vec<u8>>(0)).optional());
-        let known = known.map_err(at(path))?;
-        let mut all = match known {
-            Some(bytes) => codec::decode(&bytes, day * DAY_MS)
-                .ok_or_else(|| corrupt(path, &format!("the readings of register {series} of day {day}")))?,
-            None => Vec::new(),
-        };
+        let mut all = marks_of_day(transaction, path, series, day)?;
         all.extend(new);
-        let body = codec::encode(&all, day * DAY_MS);
-        let put = "INSERT OR REPLACE INTO marks VALUES (?1, ?2, ?3)";
-        transaction.prepare_cached(put).and_then(|mut p| p.execute(params![day, series, body])).map_err(at(path))?;
+        put_marks(transaction, path, (series, day), &all)?;
     }
     Ok(())
+}
+
+/// Removes the marks of a span.
+fn drop_marks(transaction: &Transaction<'_>, path: &Path, series: i64, span: &Span) -> Result<(), LedgerError> {
+    for day in span.first.at.0.div_euclid(DAY_MS)..=span.last.at.0.div_euclid(DAY_MS) {
+        let all = marks_of_day(transaction, path, series, day)?;
+        let rest: Vec<Mark> = all.iter().filter(|mark| mark.span != span.number).copied().collect();
+        if rest.len() < all.len() {
+            put_marks(transaction, path, (series, day), &rest)?;
+        }
+    }
+    Ok(())
+}
+
+fn marks_of_day(transaction: &Transaction<'_>, path: &Path, series: i64, day: i64) -> Result<Vec<Mark>, LedgerError> {
+    let get = "SELECT body FROM marks WHERE day = ?1 AND series = ?2";
+    let row = |r: &rusqlite::Row<'_>| r.get::<_, Vec<u8>>(0);
+    let known = transaction.prepare_cached(get).and_then(|mut p| p.query_row(params![day, series], row).optional());
+    let damaged = || corrupt(path, &format!("the readings of register {series} of day {day}"));
+    known.map_err(at(path))?.map_or(Ok(Vec::new()), |bytes| codec::decode(&bytes, day * DAY_MS).ok_or_else(damaged))
+}
+
+fn put_marks(
+    transaction: &Transaction<'_>,
+    path: &Path,
+    (series, day): (i64, i64),
+    marks: &[Mark],
+) -> Result<(), LedgerError> {
+    if marks.is_empty() {
+        let gone = "DELETE FROM marks WHERE day = ?1 AND series = ?2";
+        return transaction.execute(gone, params![day, series]).map(drop).map_err(at(path));
+    }
+    let put = "INSERT OR REPLACE INTO marks VALUES (?1, ?2, ?3)";
+    let body = codec::encode(marks, day * DAY_MS);
+    transaction.prepare_cached(put).and_then(|mut p| p.execute(params![day, series, body])).map(drop).map_err(at(path))
 }

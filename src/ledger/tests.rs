@@ -9,6 +9,7 @@ use crate::model::counter::RegisterLimits;
 use crate::model::failure::{Failure as _, FailureKind};
 use crate::model::metering::RegisterReading;
 use crate::model::point::{Encoding, PointKind, Retention};
+use crate::model::time::UnixMillis;
 
 struct Dir(PathBuf);
 
@@ -66,7 +67,7 @@ fn what_was_committed_comes_back_and_a_part_is_enough() {
     assert_eq!((series.full_name().as_str(), series.meta.clone()), ("meter.energy_import_kwh", meta()));
     let at = |minute: i64| UnixMillis(minute * 60_000);
     let of = |from: i64, to: i64| {
-        let profile = ledger.profile(series.id, (at(from), at(to)), &Decisions::new(), grid_ms(15)).unwrap();
+        let profile = ledger.profile(series.id, (at(from), at(to)), &Decisions::default(), grid_ms(15)).unwrap();
         let all = profile.intervals(&bounds(at(from), at(to), Step::Minutes(15), &jiff::tz::TimeZone::UTC));
         (all.iter().filter_map(|i| i.consumed).sum::<Decimal>().normalize(), all.len())
     };
@@ -74,9 +75,11 @@ fn what_was_committed_comes_back_and_a_part_is_enough() {
     assert_eq!(of(1_440, 2_880), (Decimal::from(144), 96), "a day in the middle");
     assert_eq!(of(2_000, 2_015), (Decimal::new(15, 1), 2));
     assert_eq!(ledger.readings(series.id, at(0), at(60)).unwrap().len(), 4, "each quarter hour has its reading");
-    ledger.prune(at(1_440)).unwrap_err();
+    ledger.prune(2).unwrap_err();
     drop(ledger);
-    Ledger::open(&dir.file()).unwrap().prune(at(1_440)).unwrap();
+    Ledger::open(&dir.file()).unwrap().prune(3).unwrap();
+    assert_eq!(Ledger::open_read_only(&dir.file()).unwrap().readings(1, at(1), at(1_440)).unwrap().len(), 95);
+    Ledger::open(&dir.file()).unwrap().prune(2).unwrap();
     let ledger = Ledger::open_read_only(&dir.file()).unwrap();
     assert_eq!(ledger.readings(1, at(1), at(1_440)).unwrap(), [], "the first day has served its time");
     assert_eq!(ledger.readings(1, at(1_440), at(2_880)).unwrap().len(), 96);

@@ -2,14 +2,14 @@
 
 use jiff::tz::TimeZone;
 use plantroom::energy::calendar::{Step, bounds, grid_ms};
-use plantroom::energy::decision::{Decided, Decisions};
+use plantroom::energy::decision::{DecisionVersion, Decisions, boundaries, counted};
 use plantroom::energy::interval::{Interval, IntervalQuality};
 use plantroom::energy::profile::Profile;
 use plantroom::energy::register::{Changes, Register};
 use plantroom::energy::span::{Mark, RegisterEventKind, Span, SpanState};
 use plantroom::energy::summary::Summary;
 use plantroom::model::counter::RegisterLimits;
-use plantroom::model::metering::RegisterReading;
+use plantroom::model::metering::{Classification, RegisterBoundary, RegisterReading};
 use plantroom::model::time::UnixMillis;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -60,13 +60,34 @@ impl Kept {
         Profile::new(&spans, &self.marks, decisions, grid_ms(15))
     }
 
+    /// What a person says of the boundary before a span.
+    fn decided(&self, span: u32, classification: Classification) -> Profile {
+        let spans: Vec<Span> = self.spans.values().copied().collect();
+        let known = boundaries(&spans);
+        let of = known.iter().find(|b| b.span == span).unwrap();
+        let (device, point) = ("meter".to_string(), "energy_import_kwh".to_string());
+        let boundary = RegisterBoundary { device, point, span, before: of.before, after: of.after };
+        let (actor, via, reason) = (String::new(), String::new(), String::new());
+        let counted = counted(&boundary, classification).unwrap();
+        let at = UnixMillis(0);
+        self.profile(&Decisions::in_force(&[DecisionVersion {
+            boundary,
+            classification,
+            counted,
+            actor,
+            via,
+            reason,
+            at,
+        }]))
+    }
+
     fn total(&self) -> Decimal {
-        self.profile(&Decisions::new()).total().normalize()
+        self.profile(&Decisions::default()).total().normalize()
     }
 
     /// Quarter hours that hold everything.
     fn quarters(&self) -> Vec<Interval> {
-        let profile = self.profile(&Decisions::new());
+        let profile = self.profile(&Decisions::default());
         let Some((first, last)) = profile.ends() else { return Vec::new() };
         let from = UnixMillis(first.at.0.div_euclid(900_000) * 900_000);
         let to = UnixMillis((last.at.0.div_euclid(900_000) + 1) * 900_000);
@@ -177,8 +198,8 @@ fn pending_is_shown_counts_nowhere_and_is_withdrawn_for_days() {
     assert_eq!(quarters[0].quality, IntervalQuality::Pending);
     assert_eq!((quarters[1].quality, quarters[1].consumed), (IntervalQuality::Measured, Some(decimal("15"))));
     // A person says that the meter was exchanged: final reading 5001.5, initial reading 11.
-    let across = (decimal("5001.5") - decimal("5001")) + (decimal("12") - decimal("11"));
-    let decided = kept.profile(&Decisions::from([(2, Decided::Counted(across))]));
+    let exchange = Classification::Exchange { final_reading: decimal("5001.5"), initial_reading: decimal("11") };
+    let decided = kept.decided(2, exchange);
     assert_eq!(decided.total(), decimal("4319.5"));
     let first = decided.interval(UnixMillis(0), UnixMillis(900_000));
     assert_eq!((first.quality, first.consumed), (IntervalQuality::Decided, Some(decimal("15.5"))));
@@ -218,7 +239,7 @@ fn a_spike_that_stayed_plausible_is_taken_back_where_it_was_booked() {
     }
     // The new register is that of minute 3 on: 1001 before, 196 after.
     assert_eq!(kept.total(), decimal("1197"));
-    let decided = kept.profile(&Decisions::from([(2, Decided::Continued)]));
+    let decided = kept.decided(2, Classification::Continued);
     assert_eq!(decided.total(), decimal("200"), "17989 to 18189");
     let quarters = decided.intervals(&bounds(UnixMillis(0), UnixMillis(11_700_000), Step::Minutes(15), &TimeZone::UTC));
     assert!(quarters.iter().all(|q| q.consumed.is_some_and(|c| c >= Decimal::ZERO)));
@@ -226,17 +247,50 @@ fn a_spike_that_stayed_plausible_is_taken_back_where_it_was_booked() {
     assert_eq!(sum(&quarters), decimal("196"), "17989 to 18185, at minute 195");
 }
 
+/// What a review found: a 0 before another register, a wrong date after which the register is another one, a long excursion.
+#[test]
+fn what_begins_after_a_doubt_is_counted_from_there() {
+    let rises = |from_min: i64, count: i64, first: i64| -> String {
+        (0..count).map(|m| format!(" {}:{}", (from_min + m) * 60, first + m)).collect()
+    };
+    // A meter that reads 0 while it boots, then its successor.
+    let kept = Kept::new(None, None).run(&format!("0:54320 60:54321 120:0{}", rises(3, 80, 40_000)));
+    assert_eq!(kept.total(), decimal("80"), "1 of the old one, 79 of the new one from its first reading on");
+    // An exchange during which the date was a month ahead.
+    let month = 30 * 86_400;
+    let mut kept = Kept::new(None, Some("100")).run(&format!("{}:5000 {}:5001", month, month + 60));
+    (0..60i64).for_each(|m| kept.read(m * 60_000, Decimal::from(17 + m)));
+    assert_eq!((kept.total(), kept.events.clone()), (decimal("59"), vec![RegisterEventKind::ClockStep]));
+    // An export register that stands at 0 goes on doing so.
+    let mut kept = Kept::new(None, None).run(&plateau(86_400, 60, 100, "0"));
+    (0..60i64).for_each(|m| kept.read(m * 60_000, Decimal::ZERO));
+    assert!(kept.quarters().iter().all(|q| q.quality != IntervalQuality::Pending), "{}", words(&kept.quarters()));
+    // Garbage that rises for more than an hour, and the way back: it was none of it.
+    let kept =
+        Kept::new(None, Some("100")).run(&format!("0:5000 60:5001{}{}", rises(2, 100, 90_000), rises(102, 90, 5_100)));
+    assert_eq!(kept.events.last(), Some(&RegisterEventKind::Returned));
+    assert_eq!(kept.total(), decimal("189"), "5000 to 5189");
+    // Whoever says that another meter went on gets nothing for it, and nothing negative.
+    let kept = Kept::new(None, None).run(&format!("0:54320 60:54321{}", rises(2, 90, 12)));
+    let wrong = kept.decided(2, Classification::Continued);
+    assert_eq!(wrong.total(), decimal("89"));
+    let to = UnixMillis(7_200_000);
+    let quarters = wrong.intervals(&bounds(UnixMillis(0), to, Step::Minutes(15), &TimeZone::UTC));
+    assert!(quarters.iter().all(|q| q.consumed.is_none_or(|c| c >= Decimal::ZERO)), "{}", words(&quarters));
+}
+
 #[test]
 fn while_a_register_is_in_doubt_nothing_is_known() {
     let mut kept = Kept::new(None, None).run("0:5000 60:5001 880:5002");
     kept.read(960_000, decimal("17"));
     kept.read(1_020_000, decimal("17"));
-    let profile = kept.profile(&Decisions::new());
+    let profile = kept.profile(&Decisions::default());
     let quarters = profile.intervals(&bounds(UnixMillis(0), UnixMillis(2_700_000), Step::Minutes(15), &TimeZone::UTC));
     assert_eq!(words(&quarters), "2 measured, - pending, - pending");
     assert_eq!(kept.spans[&2].state, SpanState::Pending);
     // Whoever exchanged the meter need not wait until the new one has proven itself.
-    let decided = kept.profile(&Decisions::from([(2, Decided::Counted(decimal("0.5")))]));
+    let exchange = Classification::Exchange { final_reading: decimal("5002.5"), initial_reading: decimal("17") };
+    let decided = kept.decided(2, exchange);
     let quarters = decided.intervals(&bounds(UnixMillis(0), UnixMillis(1_800_000), Step::Minutes(15), &TimeZone::UTC));
     assert_eq!(words(&quarters), "2 measured, 0.5 partial");
 }
@@ -264,14 +318,14 @@ fn the_demand_of_an_interval_is_its_mean_and_only_of_a_measured_one() {
     }
     let of = |kept: &Kept, to_s: i64, minutes: u32| {
         Summary::of(
-            &kept.profile(&Decisions::new()),
+            &kept.profile(&Decisions::default()),
             (UnixMillis(0), UnixMillis(to_s * 1_000)),
             minutes,
             &TimeZone::UTC,
         )
     };
     let blocks =
-        kept.profile(&Decisions::new()).intervals(&[UnixMillis(0), UnixMillis(900_000), UnixMillis(1_800_000)]);
+        kept.profile(&Decisions::default()).intervals(&[UnixMillis(0), UnixMillis(900_000), UnixMillis(1_800_000)]);
     assert_eq!(words(&blocks), "0.8 measured, 0.7 measured");
     let summary = of(&kept, 1_800, 15);
     assert_eq!(summary.max_demand().map(|(at, kw)| (at.0, kw.normalize())), Some((0, decimal("3.2"))));
