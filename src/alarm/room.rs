@@ -1,5 +1,6 @@
 //! The alarm rules as a room of the engine: commands and readings in; transitions, records, topics and texts out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -195,23 +196,35 @@ impl AlarmRoom {
 
     /// What came of a step goes into the log, onto the topics and to whoever keeps it.
     fn record(&mut self, out: AlarmOutput, now: Now, board: &mut Board, effects: &mut Effects) {
+        // An alarm that changed is said once, for its log and its topic.
+        let mut said: BTreeMap<Arc<str>, LocalizedText> = BTreeMap::new();
+        let mut text_of = |room: &Self, key: &Arc<str>| {
+            if let Some(text) = said.get(key) {
+                return Some(text.clone());
+            }
+            let (definition, alarm) = room.alarms.get(key)?;
+            let text = room.text(definition, alarm, alarm.value);
+            said.insert(Arc::clone(key), text.clone());
+            Some(text)
+        };
         for event in &out.events {
-            effects.decided.events.push(self.log_event(event));
+            let text = text_of(self, &event.key);
+            effects.decided.events.push(self.log_event(event, text));
             effects.decided.readings.extend(self.streams.transition(event, now));
         }
         for (key, record) in out.changed {
             let bytes = record.as_ref().and_then(|r| serde_json::to_vec(r).ok());
             let topic = format!("{}/{key}", Self::ID);
-            effects.decided.retained.push((topic, record.and_then(|_| self.state(&key))));
+            let state = record.and_then(|_| self.state_saying(&key, text_of(self, &key)?));
+            effects.decided.retained.push((topic, state));
             effects.decided.keep.push(Keep { room: Self::ID, key: key.to_string(), format: Self::FORMAT, bytes });
         }
         board.transitions.extend(out.events);
     }
 
     /// A transition as the log has it, with the words that were said.
-    fn log_event(&self, event: &AlarmEvent) -> LogEvent {
+    fn log_event(&self, event: &AlarmEvent, text: Option<LocalizedText>) -> LogEvent {
         let of = self.alarms.get(&event.key);
-        let text = of.map(|(definition, alarm)| self.text(definition, alarm, alarm.value));
         let body = LogBody { event, text, rule: of.map(|(definition, _)| &*definition.source_rule) };
         LogEvent {
             room: Self::ID,
@@ -236,8 +249,12 @@ impl AlarmRoom {
     /// The state of an alarm, as its retained topic has it.
     pub fn state(&self, key: &str) -> Option<String> {
         let (definition, alarm) = self.alarms.get(key)?;
+        self.state_saying(key, self.text(definition, alarm, alarm.value))
+    }
+
+    fn state_saying(&self, key: &str, text: LocalizedText) -> Option<String> {
+        let (definition, alarm) = self.alarms.get(key)?;
         let device = self.directory.device(&definition.device);
-        let text = self.text(definition, alarm, alarm.value);
         serde_json::to_string(&AlarmView::new(definition, alarm, &device, text)).ok()
     }
 

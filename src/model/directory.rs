@@ -1,5 +1,6 @@
 //! What devices and people are called, where a device is and what a person reads: for whoever writes texts.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -63,11 +64,12 @@ impl Default for Directory {
 
 impl Directory {
     /// What a device is called; a link has no more than its id, the gateway the site's name.
-    pub fn device(&self, id: &str) -> DeviceInfo {
-        let named =
-            |name: LocalizedText, class: &str| DeviceInfo { name, area: String::new(), class: class.to_string() };
+    pub fn device(&self, id: &str) -> Cow<'_, DeviceInfo> {
+        let named = |name: LocalizedText, class: &str| {
+            Cow::Owned(DeviceInfo { name, area: String::new(), class: class.to_string() })
+        };
         match self.devices.get(id) {
-            Some(device) => device.clone(),
+            Some(device) => Cow::Borrowed(device),
             None if id == "gateway" => named(self.site.clone(), "gateway"),
             None => named(LocalizedText::both(id, id), "link"),
         }
