@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::shared::Shared;
@@ -43,6 +44,8 @@ const COMMIT_MS: i64 = 900_000;
 const MARKS_MAX: usize = 20_000;
 /// Readings that wait for the journal to commit them, at most: then no more are taken.
 const WAITING_MAX: usize = 20_000;
+/// No register of anything shows as much, in whatever unit: what does is garbage, and decimals beyond it could overflow.
+const VALUE_MAX: Decimal = Decimal::from_parts(2_808_348_672, 232_830_643, 0, false, 0);
 /// Streams whose registers are remembered.
 const STREAMS_MAX: usize = 4_096;
 
@@ -417,7 +420,7 @@ fn extract(item: &JournalItem, date: UnixMillis) -> Vec<(usize, RegisterReading)
     let reading = &item.entry.reading;
     let registers = reading.stream.points.iter().enumerate().filter(|(_, meta)| is_register(meta));
     let of = |(index, _): (usize, &PointMeta)| {
-        let value = reading.sample(index)?.ok()?.as_decimal()?;
+        let value = reading.sample(index)?.ok()?.as_decimal().filter(|value| value.abs() < VALUE_MAX)?;
         let at = UnixMillis(date.0 + i64::from(reading.after_ms(index)));
         Some((index, RegisterReading { at, value }))
     };
@@ -432,7 +435,7 @@ fn limits_of(all: &RegisterLimitsByPoint, series: &Series) -> RegisterLimits {
         modulus: series.meta.modulus,
         max_per_h: bound,
         is_rated: false,
-        resolution: series.meta.resolution.unwrap_or(rust_decimal::Decimal::new(1, 3)),
+        resolution: series.meta.resolution.unwrap_or(Decimal::new(1, 3)),
     })
 }
 

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rust_decimal::Decimal;
-
 use super::*;
 use crate::clock::{Clock, ClockSettings, ClockSource};
 use crate::energy::decision::Decisions;
@@ -170,5 +168,25 @@ fn without_registers_the_cursor_moves_all_the_same() {
     let ledger = Ledger::open_read_only(&dir.0.join(ledger::FILE)).unwrap();
     assert_eq!(ledger.cursor().unwrap(), Some(journal.newest_seq().to_string()));
     assert!(of.waiting.is_empty());
+    writer.stop();
+}
+
+#[test]
+fn garbage_beyond_every_register_is_none() {
+    assert_eq!(VALUE_MAX, Decimal::from(10u64.pow(18)));
+    let dir = Dir::new("garbage");
+    let one = meter("m");
+    let (journal, writer) = dir.journal();
+    for minute in 0..30 {
+        let mut now = reading(&one, minute, true);
+        if minute % 7 == 0 {
+            let most = if minute % 2 == 0 { Decimal::MAX } else { Decimal::MIN };
+            now.body = Body::Samples { samples: vec![Some(Ok(Value::Exact(most)))], parts: Vec::new() };
+        }
+        journal.append(now);
+    }
+    committed(&journal);
+    book(&mut Bookkeeper::open(journal, &dir.0).unwrap());
+    assert_eq!(booked(&dir), [("m".to_string(), tenths(28), 1, 29)]);
     writer.stop();
 }
