@@ -175,14 +175,35 @@ _plantroom() {
             plantroom__subcmd__energy,classify)
                 cmd="plantroom__subcmd__energy__subcmd__classify"
                 ;;
+            plantroom__subcmd__energy,close)
+                cmd="plantroom__subcmd__energy__subcmd__close"
+                ;;
+            plantroom__subcmd__energy,correct)
+                cmd="plantroom__subcmd__energy__subcmd__correct"
+                ;;
+            plantroom__subcmd__energy,disclosure)
+                cmd="plantroom__subcmd__energy__subcmd__disclosure"
+                ;;
             plantroom__subcmd__energy,gaps)
                 cmd="plantroom__subcmd__energy__subcmd__gaps"
                 ;;
             plantroom__subcmd__energy,help)
                 cmd="plantroom__subcmd__energy__subcmd__help"
                 ;;
+            plantroom__subcmd__energy,indicators)
+                cmd="plantroom__subcmd__energy__subcmd__indicators"
+                ;;
+            plantroom__subcmd__energy,meters)
+                cmd="plantroom__subcmd__energy__subcmd__meters"
+                ;;
+            plantroom__subcmd__energy,reading)
+                cmd="plantroom__subcmd__energy__subcmd__reading"
+                ;;
             plantroom__subcmd__energy,readings)
                 cmd="plantroom__subcmd__energy__subcmd__readings"
+                ;;
+            plantroom__subcmd__energy,reconcile)
+                cmd="plantroom__subcmd__energy__subcmd__reconcile"
                 ;;
             plantroom__subcmd__energy,report)
                 cmd="plantroom__subcmd__energy__subcmd__report"
@@ -190,14 +211,35 @@ _plantroom() {
             plantroom__subcmd__energy__subcmd__help,classify)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__classify"
                 ;;
+            plantroom__subcmd__energy__subcmd__help,close)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__close"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,correct)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__correct"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,disclosure)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__disclosure"
+                ;;
             plantroom__subcmd__energy__subcmd__help,gaps)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__gaps"
                 ;;
             plantroom__subcmd__energy__subcmd__help,help)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__help"
                 ;;
+            plantroom__subcmd__energy__subcmd__help,indicators)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__indicators"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,meters)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__meters"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,reading)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__reading"
+                ;;
             plantroom__subcmd__energy__subcmd__help,readings)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__readings"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,reconcile)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__reconcile"
                 ;;
             plantroom__subcmd__energy__subcmd__help,report)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__report"
@@ -319,11 +361,32 @@ _plantroom() {
             plantroom__subcmd__help__subcmd__energy,classify)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__classify"
                 ;;
+            plantroom__subcmd__help__subcmd__energy,close)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__close"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,correct)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__correct"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,disclosure)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__disclosure"
+                ;;
             plantroom__subcmd__help__subcmd__energy,gaps)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__gaps"
                 ;;
+            plantroom__subcmd__help__subcmd__energy,indicators)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__indicators"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,meters)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__meters"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,reading)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__reading"
+                ;;
             plantroom__subcmd__help__subcmd__energy,readings)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__readings"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,reconcile)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__reconcile"
                 ;;
             plantroom__subcmd__help__subcmd__energy,report)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__report"
@@ -1161,7 +1224,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy)
-            opts="-h --config --state --utc --log --help report readings gaps classify help"
+            opts="-h --config --state --utc --log --help report readings gaps meters reconcile indicators disclosure classify reading correct close help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1187,7 +1250,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__classify)
-            opts="-h --span --exchange --reset --continued --rolled-over --reopen --note --format --config --state --utc --log --help"
+            opts="-h --span --exchange --reset --continued --rolled-over --reopen --note --revise --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1206,6 +1269,112 @@ _plantroom() {
                     return 0
                     ;;
                 --note)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__close)
+            opts="-h --note --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --note)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__correct)
+            opts="-h --from --to --withdraw --note --revise --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --note)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__disclosure)
+            opts="-h --month --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --month)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1279,7 +1448,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__help)
-            opts="report readings gaps classify help"
+            opts="report readings gaps meters reconcile indicators disclosure classify reading correct close help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1293,6 +1462,48 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__help__subcmd__classify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__close)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__correct)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__disclosure)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1334,7 +1545,63 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__indicators)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__meters)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__reading)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__energy__subcmd__help__subcmd__readings)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__reconcile)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1355,6 +1622,116 @@ _plantroom() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__indicators)
+            opts="-h --period --from --to --unit --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__meters)
+            opts="-h --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__reading)
+            opts="-h --at --withdraw --note --revise --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --note)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1408,8 +1785,54 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__energy__subcmd__reconcile)
+            opts="-h --period --from --to --unit --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__energy__subcmd__report)
-            opts="-h --period --from --to --unit --format --by --config --state --utc --log --help"
+            opts="-h --period --from --to --unit --format --by --group --compare --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1437,6 +1860,10 @@ _plantroom() {
                     ;;
                 --by)
                     COMPREPLY=($(compgen -W "interval hour day month year" -- "${cur}"))
+                    return 0
+                    ;;
+                --group)
+                    COMPREPLY=($(compgen -W "point end-use area" -- "${cur}"))
                     return 0
                     ;;
                 --config)
@@ -1737,7 +2164,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__energy)
-            opts="report readings gaps classify"
+            opts="report readings gaps meters reconcile indicators disclosure classify reading correct close"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1751,6 +2178,48 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__energy__subcmd__classify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__close)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__correct)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__disclosure)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1778,7 +2247,63 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__indicators)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__meters)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__reading)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__help__subcmd__energy__subcmd__readings)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__reconcile)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -165,22 +165,29 @@ text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -f -a "report" -d 'What each register consumed in a period, with the readings at both ends and how complete it is'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -f -a "readings" -d 'The readings that are kept of a register'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -f -a "gaps" -d 'Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps classify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "report" -d 'What each metering point or register consumed in a period, with the readings at both ends and how complete it is'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "readings" -d 'The readings that are kept of a register'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "gaps" -d 'Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "meters" -d 'Metering points and their meters: serial numbers, transformers, classes, calibration'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "reconcile" -d 'Main meters beside the meters below them, and whether the difference can be the meters\' errors'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "indicators" -d 'Night base load, load factor, consumption per square metre, per cubic metre and per lift run'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "disclosure" -d 'What all owners share, with opening and closing readings, by month: for disclosure'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "reading" -d 'Enter a reading that was taken at the meter'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "correct" -d 'Say what was really consumed in a time'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "close" -d 'Close a month, or close it again after a change: its figures are kept as its next revision; without a month, list them'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile indicators disclosure classify reading correct close help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l from -d 'From: a date as in `history`, instead of a period' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l to -d 'To: the same. Default: now' -r
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l unit -d 'Only registers of this unit, such as kWh, m³, h' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l unit -d 'Only what has this unit, such as kWh, m³, h' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
 csv\t'Comma-separated values, as spreadsheets read them'"
@@ -189,17 +196,21 @@ hour\t'Hours of the clock'
 day\t'Days of the site'
 month\t'Months of the site'
 year\t'Years of the site'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l group -d 'What the rows are about' -r -f -a "point\t'Metering points, and registers that belong to none'
+end-use\t'What it is used for: lighting, lifts, pumps'
+area\t'Areas of the site, with consumption per square metre'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l compare -d 'With the period before, and the same dates a year ago'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from readings" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from readings" -l from -d 'From: a date as in `history`, instead of a period' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from readings" -l to -d 'To: the same. Default: now' -r
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from readings" -l unit -d 'Only registers of this unit, such as kWh, m³, h' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from readings" -l unit -d 'Only what has this unit, such as kWh, m³, h' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from readings" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
 csv\t'Comma-separated values, as spreadsheets read them'"
@@ -213,7 +224,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l from -d 'From: a date as in `history`, instead of a period' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l to -d 'To: the same. Default: now' -r
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l unit -d 'Only registers of this unit, such as kWh, m³, h' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l unit -d 'Only what has this unit, such as kWh, m³, h' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
 csv\t'Comma-separated values, as spreadsheets read them'"
@@ -224,6 +235,55 @@ text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from meters" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from meters" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from meters" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from meters" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from meters" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from meters" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l from -d 'From: a date as in `history`, instead of a period' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l to -d 'To: the same. Default: now' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l unit -d 'Only what has this unit, such as kWh, m³, h' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l from -d 'From: a date as in `history`, instead of a period' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l to -d 'To: the same. Default: now' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l unit -d 'Only what has this unit, such as kWh, m³, h' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from disclosure" -l month -d 'The month, such as 2026-10' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from disclosure" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from disclosure" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from disclosure" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from disclosure" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from disclosure" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from disclosure" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l span -d 'Number of the span behind the boundary, as the list has it. Default: the only one that nobody has explained' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l exchange -d 'Another meter: the final reading of the old one and the initial reading of the new one' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l rolled-over -d 'It reached this value and went on from 0' -r
@@ -239,12 +299,54 @@ json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l reset -d 'The register began again at 0: what it shows since counts'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l continued -d 'The same register went on; what it showed above the reading behind the boundary was garbage'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l reopen -d 'Take an earlier decision back: nobody knows'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l revise -d 'Change a closed month all the same: it has to be closed again'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "report" -d 'What each register consumed in a period, with the readings at both ends and how complete it is'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reading" -l at -d 'When: 2026-11-27T10:15, in the site\'s time zone. Default: now' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reading" -l note -d 'Why, or by whom it was read; it stays with the figure' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reading" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reading" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reading" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reading" -l withdraw -d 'Take the reading of this time back'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reading" -l revise -d 'Change a closed month all the same: it has to be closed again'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reading" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reading" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l from -d 'From: 2026-11-27T10:15, in the site\'s time zone' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l to -d 'To: the same' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l note -d 'Why; it stays with the figure' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l withdraw -d 'Take the correction of this time back'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l revise -d 'Change a closed month all the same: it has to be closed again'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from close" -l note -d 'Why' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from close" -l format -d 'Form of the list' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from close" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from close" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from close" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from close" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from close" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "report" -d 'What each metering point or register consumed in a period, with the readings at both ends and how complete it is'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "readings" -d 'The readings that are kept of a register'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "gaps" -d 'Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "meters" -d 'Metering points and their meters: serial numbers, transformers, classes, calibration'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "reconcile" -d 'Main meters beside the meters below them, and whether the difference can be the meters\' errors'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "indicators" -d 'Night base load, load factor, consumption per square metre, per cubic metre and per lift run'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "disclosure" -d 'What all owners share, with opening and closing readings, by month: for disclosure'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "reading" -d 'Enter a reading that was taken at the meter'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "correct" -d 'Say what was really consumed in a time'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "close" -d 'Close a month, or close it again after a change: its figures are kept as its next revision; without a month, list them'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand alarm; and not __fish_seen_subcommand_from list show history report handover arrived reset out back help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
@@ -622,10 +724,17 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history energy alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "clock" -d 'The clock of the running gateway'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history energy alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "reference" -d 'Print the reference of the configuration'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and not __fish_seen_subcommand_from demo run check read scan simulate status history energy alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "report" -d 'What each register consumed in a period, with the readings at both ends and how complete it is'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "report" -d 'What each metering point or register consumed in a period, with the readings at both ends and how complete it is'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "readings" -d 'The readings that are kept of a register'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "gaps" -d 'Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "meters" -d 'Metering points and their meters: serial numbers, transformers, classes, calibration'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "reconcile" -d 'Main meters beside the meters below them, and whether the difference can be the meters\' errors'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "indicators" -d 'Night base load, load factor, consumption per square metre, per cubic metre and per lift run'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "disclosure" -d 'What all owners share, with opening and closing readings, by month: for disclosure'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "reading" -d 'Enter a reading that was taken at the meter'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "correct" -d 'Say what was really consumed in a time'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "close" -d 'Close a month, or close it again after a change: its figures are kept as its next revision; without a month, list them'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "list" -d 'What is not normal; `--all`: every alarm there could be'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "show" -d 'One alarm, and why it is as it is'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from alarm" -f -a "history" -d 'What happened to the alarms: raised, acknowledged, cleared, and by whom'

@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 
 use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::life::Alarm;
-use crate::app::classify::{self, ClassifyRequest};
 use crate::app::device_read::read;
 use crate::app::error::AppError;
+use crate::app::metering::{self, MeteringRequest};
 use crate::app::shared::Shared;
 use crate::app::{status, step};
 use crate::control::{Caller, ControlAnswer, ControlRequest, DeadLetterAction, Handler};
@@ -18,6 +18,7 @@ use crate::lock::lock;
 use crate::model::actor::Actor;
 use crate::model::command::{AlarmAction, Command, GatewayOperation, Inject, Operation};
 use crate::model::failure::{FailureKind, Refusal};
+use crate::model::metering::{MeteringCommand, MeteringOperation};
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
 use crate::model::registers::{RegisterBlock, RegisterRange, RegisterType};
@@ -153,7 +154,13 @@ async fn command(shared: &Shared, actor: Actor, note: String, operation: Operati
     // Reading registers is no change, and a scan does it hundreds of times.
     if done.is_ok() && command.operation != Operation::Gateway(GatewayOperation::ReadRegisters) {
         let Command { actor, operation, .. } = &command;
-        tracing::info!(by = actor.id, via = %actor.via, ?operation, "a command");
+        match operation {
+            // It holds a figure for each metering point.
+            Operation::Metering(MeteringCommand { operation: MeteringOperation::CloseMonth { month, .. }, .. }) => {
+                tracing::info!(by = actor.id, via = %actor.via, month, "a month is closed");
+            }
+            _ => tracing::info!(by = actor.id, via = %actor.via, ?operation, "a command"),
+        }
     }
     done.map_err(|mut refused| {
         if refused.kind == FailureKind::NotPermitted {
@@ -203,16 +210,32 @@ async fn decided_by_rules(shared: &Shared, request: ControlRequest, actor: Actor
             command(shared, actor, String::new(), Operation::Inject(inject)).await?;
             json(&alarms(shared, false))
         }
-        ControlRequest::Classify { register, span, classification, note } => {
-            book_now(shared).await?;
-            let request = ClassifyRequest { register, span, classification };
-            let (boundary, classification) = classify::find(shared, request).await?;
-            let said = classify::described(&boundary, classification);
-            command(shared, actor, note, Operation::Classify { boundary, classification }).await?;
-            json(&said)
+        ControlRequest::Classify { register, span, classification, note, may_reopen } => {
+            let request = MeteringRequest::Classify { register, span, classification };
+            metering(shared, actor, request, note, may_reopen).await
+        }
+        ControlRequest::EnterReading { register, entry, note, may_reopen } => {
+            metering(shared, actor, MeteringRequest::Enter { register, entry }, note, may_reopen).await
+        }
+        ControlRequest::CloseMonth { month, note } => {
+            metering(shared, actor, MeteringRequest::CloseMonth { month }, note, false).await
         }
         _ => Err(AppError::BadRequest("no such request".to_string()).into()),
     }
+}
+
+/// What people say of register readings, of what is on disk by now.
+async fn metering(
+    shared: &Shared,
+    actor: Actor,
+    request: MeteringRequest,
+    note: String,
+    may_reopen: bool,
+) -> ControlAnswer {
+    book_now(shared).await?;
+    let (metering, said) = metering::prepare(shared, request, may_reopen).await?;
+    command(shared, actor, note, Operation::Metering(metering)).await?;
+    json(&said)
 }
 
 /// An override as the CLI sends it.

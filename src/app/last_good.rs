@@ -25,7 +25,7 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         let target = to.join(entry.file_name());
         if path.is_dir() && ["profiles", "vocabulary", "alarms", "calendars"].iter().any(|n| path.ends_with(n)) {
             copy(&path, &target)?;
-        } else if path.extension().is_some_and(|e| e == "toml") {
+        } else if crate::config::doc::is_configuration(&path) {
             std::fs::copy(&path, &target)?;
         }
     }

@@ -88,7 +88,7 @@ fn write(global: &Global, args: &Args, archive: &mut Archive) -> Result<usize, C
     put(archive, "format", FORMAT.as_bytes()).map_err(failed(Path::new("format")))?;
     let mut count = 1;
     let small = |path: &Path| {
-        path.extension().is_some_and(|e| ["toml", "json", "jsonl", "again", "txt"].iter().any(|x| e == *x))
+        path.extension().is_some_and(|e| ["toml", "csv", "json", "jsonl", "again", "txt"].iter().any(|x| e == *x))
     };
     for (dir, under) in [(&config_dir, "config"), (&state_dir, "state")] {
         for path in regular_files(dir) {

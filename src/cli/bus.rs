@@ -103,6 +103,7 @@ pub fn settings(transport: &LinkTransport, timeout_ms: u64) -> LinkSettings {
         expected_round_trip_ms: 20,
         gateway_line: None,
         overload: true,
+        groups_ms: std::collections::BTreeMap::new(),
     }
 }
 

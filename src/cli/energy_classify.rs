@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::cli::history::format_local;
-use crate::cli::ledger::{book_now, failed, number, open_ledger, versions};
+use crate::cli::ledger::{book_now, failed, number, open_ledger};
 use crate::cli::output::Format;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::control::ControlRequest;
@@ -13,7 +13,7 @@ use crate::model::metering::Classification;
 /// Which boundary, and what it was.
 #[derive(Debug, clap::Args)]
 pub struct ClassifyArgs {
-    /// The register as `device.point`; without it all boundaries are listed.
+    /// The metering point, or the register as `device.point`; without it all boundaries are listed.
     register: Option<String>,
     /// Number of the span behind the boundary, as the list has it. Default: the only one that nobody has explained.
     #[arg(long)]
@@ -36,6 +36,9 @@ pub struct ClassifyArgs {
     /// Why; it stays with the figure.
     #[arg(long, default_value = "")]
     note: String,
+    /// Change a closed month all the same: it has to be closed again.
+    #[arg(long)]
+    revise: bool,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -67,7 +70,8 @@ impl ClassifyArgs {
 
 fn classify(global: &Global, args: &ClassifyArgs, register: &str, classification: Classification) -> CommandOutcome {
     let (register, classification) = (register.to_string(), serde_json::to_value(classification).unwrap_or_default());
-    let request = ControlRequest::Classify { register, span: args.span, classification, note: args.note.clone() };
+    let (note, may_reopen) = (args.note.clone(), args.revise);
+    let request = ControlRequest::Classify { register, span: args.span, classification, note, may_reopen };
     let said = crate::cli::ask_for_people(global, &request, args.format)?;
     if args.format == Format::Json {
         output::line(serde_json::to_string_pretty(&said).unwrap_or_default());
@@ -88,17 +92,20 @@ fn classify(global: &Global, args: &ClassifyArgs, register: &str, classification
 /// Boundaries that wait for a person, and what was decided of others.
 fn list_boundaries(global: &Global, args: &ClassifyArgs) -> CommandOutcome {
     book_now(global);
-    let (ledger, versions) = (open_ledger(global)?, versions(global)?);
+    let loaded = crate::config::load(&global.config_in_force());
+    let query = open_ledger(global, loaded.configuration.as_ref())?;
     let zone = global.zone();
     let (mut rows, mut is_known) = (Vec::new(), false);
-    for series in ledger.series().map_err(|error| failed(&error))? {
+    for series in query.all_series() {
         let name = series.full_name();
-        if args.register.as_ref().is_some_and(|register| *register != name && **register != *series.device) {
+        let of_point = query.plan.by_register(&name).map(|(point, _)| point.id.as_str());
+        let is_meant = |register: &str| register == name || register == &*series.device || of_point == Some(register);
+        if args.register.as_ref().is_some_and(|register| !is_meant(register)) {
             continue;
         }
         is_known = true;
-        let spans = ledger.spans(series.id).map_err(|error| failed(&error))?;
-        let of = versions.get(&name).map(Vec::as_slice).unwrap_or_default();
+        let spans = query.ledger().spans(series.id).map_err(|error| failed(&error))?;
+        let of = query.records.decisions.get(&name).map(Vec::as_slice).unwrap_or_default();
         for boundary in boundaries(&spans) {
             let last = of.iter().rev().find(|v| v.boundary.before == boundary.before);
             let said = last.filter(|v| v.classification != Classification::Open);

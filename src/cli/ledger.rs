@@ -1,24 +1,31 @@
 //! The ledger as commands read it, with what people decided about it.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
 use crate::cli::{Args as Global, CommandFailure, output};
+use crate::config::Configuration;
 use crate::control::{ControlError, ControlRequest};
-use crate::energy::decision::DecisionVersion;
-use crate::energy::room::{EnergyRoom, decisions};
+use crate::energy::room::{EnergyRoom, MeteringRecords};
+use crate::energy::settings::EnergySettings;
+use crate::ledger;
 use crate::ledger::error::LedgerError;
-use crate::ledger::{self, Ledger};
+use crate::ledger::query::LedgerQuery;
 use crate::model::room::Room as _;
 use crate::model::value::Value;
 
-/// Opens the ledger of the state directory for reading.
+/// Opens the ledger of the state directory for reading, with what people said and the metering points of the configuration.
 ///
 /// # Errors
 /// There is none, or it cannot be read.
-pub fn open_ledger(global: &Global) -> Result<Ledger, CommandFailure> {
-    Ledger::open_read_only(&global.state_dir().join(ledger::FILE)).map_err(|error| match error {
+pub fn open_ledger(global: &Global, configuration: Option<&Configuration>) -> Result<LedgerQuery, CommandFailure> {
+    let zone = configuration.map_or(TimeZone::UTC, |c| c.alarms.zone.clone());
+    let minutes = configuration.map_or(EnergySettings::default().interval_min, |c| c.energy.interval_min);
+    let plan = configuration.map(|c| Arc::clone(&c.metering)).unwrap_or_default();
+    let path = global.state_dir().join(ledger::FILE);
+    LedgerQuery::open(&path, records(global)?, plan, (zone, minutes)).map_err(|error| match error {
         LedgerError::Absent { .. } => {
             failed(&error).hint("`plantroom run` begins it; --state DIR names another gateway's state")
         }
@@ -36,19 +43,19 @@ pub fn book_now(global: &Global) {
     }
 }
 
-/// All decisions, by register.
+/// Everything that people said of registers and months.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn versions(global: &Global) -> Result<BTreeMap<String, Vec<DecisionVersion>>, CommandFailure> {
+pub fn records(global: &Global) -> Result<MeteringRecords, CommandFailure> {
     let path = global.state_dir().join("store.db");
     if !path.exists() {
-        return Ok(BTreeMap::new());
+        return Ok(MeteringRecords::default());
     }
     let kept = crate::store::log::load_state(&path, EnergyRoom::ID)
         .map_err(|error| CommandFailure::caused("what people decided cannot be read", &error))?;
     let mut unreadable = Vec::new();
-    let all = decisions(&kept, &mut unreadable);
+    let all = MeteringRecords::read(&kept, &mut unreadable);
     unreadable.into_iter().for_each(output::note);
     Ok(all)
 }

@@ -1,6 +1,8 @@
 //! Predicts, before anything runs, the load of each bus and the size of the history: wire time, bus share, readings, MQTT
 //! messages, flash bytes and days of history.
 
+use std::collections::BTreeMap;
+
 use crate::config::Configuration;
 use crate::config::doc::Problems;
 use crate::link::settings::LinkTransport;
@@ -117,11 +119,56 @@ pub fn check(bus: &BusConfig, place: SourceLocation, problems: &mut Problems) {
             "link `{}` cannot carry this: the poll groups need {percent:.0} % of its time; {worst}",
             bus.link.id
         );
-        problems.error(place, what, "read some groups less often (groups = { fast = \"5s\" }), or raise the baud rate");
+        problems.error(place, what, proposal(&costs));
     } else if share > 0.8 {
         let what = format!("link `{}` is {percent:.0} % busy when all is well; {worst}", bus.link.id);
-        problems.warning(place, what, "there is little room for a retry: read some groups less often");
+        problems.warning(place, what, format!("there is little room for a retry: {}", proposal(&costs)));
     }
+}
+
+/// Intervals that people write, milliseconds.
+const USUAL_MS: [u64; 16] = [
+    200, 500, 1_000, 2_000, 3_000, 5_000, 10_000, 15_000, 20_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000,
+    1_800_000,
+];
+/// The part of a bus that a proposal takes: the rest is for retries.
+const PROPOSED_SHARE: f64 = 0.75;
+
+/// Intervals with which a bus has room, as the link's settings say them: the group that takes most is read less often until all fit.
+fn proposal(costs: &[GroupCost]) -> String {
+    let group = |cost: &GroupCost| cost.name.rsplit('/').next().unwrap_or_default().to_string();
+    let mut at: Vec<(String, u64, u64)> = costs.iter().map(|c| (group(c), c.cycle_us, c.every_ms)).collect();
+    let shares = |at: &[(String, u64, u64)]| {
+        let mut by_group: BTreeMap<String, f64> = BTreeMap::new();
+        for (name, us, every_ms) in at {
+            *by_group.entry(name.clone()).or_default() += ratio(*us, every_ms * 1_000);
+        }
+        by_group
+    };
+    let mut changed: BTreeMap<String, u64> = BTreeMap::new();
+    loop {
+        let by_group = shares(&at);
+        if by_group.values().sum::<f64>() <= PROPOSED_SHARE {
+            break;
+        }
+        let next = |name: &str| {
+            let now = at.iter().filter(|(group, ..)| group == name).map(|(.., every)| *every).min()?;
+            USUAL_MS.into_iter().find(|usual| *usual > now)
+        };
+        let dearest = by_group.iter().filter(|(name, _)| next(name).is_some()).max_by(|a, b| a.1.total_cmp(b.1));
+        let Some((name, every)) = dearest.and_then(|(name, _)| Some((name.clone(), next(name)?))) else {
+            return "no interval fits: fewer units on this link, fewer points, or a higher baud rate".to_string();
+        };
+        at.iter_mut().filter(|(group, ..)| *group == name).for_each(|(.., own)| *own = every.max(*own));
+        changed.insert(name, every);
+    }
+    let seconds = |ms: u64| if ms.is_multiple_of(1_000) { format!("{}s", ms / 1_000) } else { format!("{ms}ms") };
+    let groups: Vec<String> = changed.iter().map(|(name, ms)| format!("{name} = \"{}\"", seconds(*ms))).collect();
+    let percent = shares(&at).values().sum::<f64>() * 100.0;
+    format!(
+        "groups = {{ {} }} of the link makes it {percent:.0} % (groups of a unit come first); or a higher baud rate",
+        groups.join(", ")
+    )
 }
 
 /// The predicted load of the whole site.

@@ -28,17 +28,23 @@ pub fn buses(
 ) -> Vec<BusConfig> {
     let bus = |link: &LinkSettings| {
         let on_it = units.values().filter(|u| u.settings.link == link.id);
-        let units = on_it.map(|u| unit(u, devices, catalogue)).filter(|u| !u.groups.is_empty()).collect();
+        let units = on_it.map(|u| unit(u, link, devices, catalogue)).filter(|u| !u.groups.is_empty()).collect();
         BusConfig { link: link.clone(), units }
     };
     links.iter().map(bus).collect()
 }
 
-fn unit(unit: &UnitEntry<'_>, devices: &BTreeMap<String, ConfiguredDevice>, catalogue: &Catalogue) -> UnitConfig {
+fn unit(
+    unit: &UnitEntry<'_>,
+    link: &LinkSettings,
+    devices: &BTreeMap<String, ConfiguredDevice>,
+    catalogue: &Catalogue,
+) -> UnitConfig {
     let all = unit.profile.all_points();
     let mut groups = Vec::new();
     for (name, every_ms) in &unit.profile.groups {
-        let every_ms = unit.settings.groups.get(&**name).and_then(DurationText::ms).unwrap_or(*every_ms);
+        let own = unit.settings.groups.get(&**name).and_then(DurationText::ms);
+        let every_ms = own.or_else(|| link.groups_ms.get(&**name).copied()).unwrap_or(*every_ms);
         let source = Source::PollGroup { unit: unit.settings.id.as_str().into(), group: Arc::clone(name) };
         let mut device_mappings = Vec::new();
         for device in devices.values() {

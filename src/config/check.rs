@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::config::build::UnitEntry;
 use crate::config::catalogue::Catalogue;
 use crate::config::check_alarms::{self, CheckedPlant};
-use crate::config::check_field;
 use crate::config::check_oncall;
 use crate::config::check_site::{ID_HINT, check_health, check_journal, check_sinks, check_site, is_id};
 use crate::config::doc::{Problems, TomlEntry, single};
 use crate::config::settings as file;
 use crate::config::{Configuration, ConfiguredDevice, Files, budget, build};
+use crate::config::{check_field, check_metering};
 use crate::link::settings::{LinkSettings, TcpLink};
 use crate::model::line::{Parity, SerialParams};
 use crate::model::point::{Encoding, PointKind};
@@ -57,6 +57,7 @@ pub fn check(
         }
     }
     check_field::check(files, &buses, problems);
+    check_field::check_rates(files, &units, problems);
     let derive = c.derive(&devices, &units, problems);
     let registers = Arc::new(build::register_limits(&devices, &units, &catalogue));
     let energy = single(&files.energy, "energy", problems).cloned().unwrap_or_default();
@@ -67,6 +68,8 @@ pub fn check(
     let plant = CheckedPlant { devices: &devices, derive: &derive, buses: &buses };
     let zone =
         site.as_ref().and_then(|s| jiff::tz::TimeZone::get(&s.time_zone).ok()).unwrap_or(jiff::tz::TimeZone::UTC);
+    let known = check_metering::known_registers(&devices, &registers, &derive, &catalogue);
+    let metering = Arc::new(check_metering::check(files, &known, &zone, is_incomplete, problems));
     let oncall = check_oncall::check(files, &catalogue, &devices, &zone, is_incomplete, problems);
     let (alarms, applies) = check_alarms::check(files, &catalogue, &plant, zone, problems);
     Some(Configuration {
@@ -80,6 +83,7 @@ pub fn check(
         devices,
         derive,
         energy,
+        metering,
         registers,
         alarms,
         rule_applications: applies,

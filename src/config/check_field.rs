@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::build::UnitEntry;
 use crate::config::doc::Problems;
 use crate::config::tables::Files;
+use crate::model::problem::did_you_mean;
 use crate::poll::BusConfig;
 
 /// Most points of one poll group of one device: the capacity of a history slice and of a message.
@@ -78,5 +80,25 @@ fn timeouts(
     if max_ms.is_some_and(|max| max < timeout_ms || max > TIMEOUT_MAX_MS) {
         let what = format!("timeout_max_ms is not between timeout_ms ({timeout_ms}) and {TIMEOUT_MAX_MS}");
         problems.error(at("timeout_max_ms"), what, "the time-out grows from the one up to the other");
+    }
+}
+
+/// Intervals of a link's poll groups: lengths of time, of groups that a unit on it has.
+pub fn check_rates(files: &Files<'_>, units: &BTreeMap<&str, UnitEntry<'_>>, problems: &mut Problems) {
+    let tcp = files.link.tcp.iter().chain(&files.link.rtu_over_tcp);
+    let tcp = tcp.map(|entry| (&entry.value.id, &entry.value.groups, &entry.table));
+    let serial = files.link.serial.iter().map(|entry| (&entry.value.id, &entry.value.groups, &entry.table));
+    for (id, groups, table) in tcp.chain(serial) {
+        let on_it = units.values().filter(|unit| unit.settings.link == *id);
+        let known: Vec<&str> = on_it.flat_map(|unit| unit.profile.groups.keys().map(|group| &**group)).collect();
+        for (group, every) in groups {
+            let at = || table.location(&["groups", group]);
+            if !known.contains(&group.as_str()) && !known.is_empty() {
+                let what = format!("no unit on link `{id}` has a group `{group}`");
+                problems.error(at(), what, did_you_mean(group, known.iter().copied()));
+            } else if every.ms().is_none() {
+                problems.error(at(), format!("`{}` is not a duration", every.0), "write it as 500ms, 1s, 15m or 1h");
+            }
+        }
     }
 }

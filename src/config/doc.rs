@@ -284,16 +284,36 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Reads the `.toml` files of a directory without its subdirectories; empty if the directory does not exist.
+    /// Reads the `.toml` and `.csv` files of a directory without its subdirectories; empty if the directory does not exist.
     pub fn read(dir: &Path, problems: &mut Problems) -> Self {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
-        let mut paths: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+        let mut paths: Vec<_> = entries.filter(|p| is_configuration(p)).collect();
         paths.sort();
         let mut files = Vec::new();
         for path in paths {
             let name = path.display().to_string();
-            match std::fs::read_to_string(&path) {
-                Ok(text) => files.push((name, text)),
+            let is_table = is_table(&name);
+            match std::fs::read(&path).map(String::from_utf8) {
+                Ok(Ok(text)) => files.push((name, text)),
+                // Spreadsheets on Chinese systems write GBK.
+                Ok(Err(e)) if is_table => {
+                    let (text, _, is_lossy) = encoding_rs::GBK.decode(e.as_bytes());
+                    if is_lossy {
+                        problems.error(
+                            file_location(&name),
+                            "the text is neither UTF-8 nor GBK",
+                            "save it as CSV UTF-8",
+                        );
+                    } else {
+                        problems.warning(
+                            file_location(&name),
+                            "the text is not UTF-8 and was read as GBK",
+                            "save it as CSV UTF-8",
+                        );
+                        files.push((name, text.into_owned()));
+                    }
+                }
+                Ok(Err(e)) => problems.error(file_location(&name), format!("the text is not UTF-8: {e}"), ""),
                 Err(e) => problems.error(file_location(&name), format!("cannot read the file: {e}"), ""),
             }
         }
@@ -303,6 +323,16 @@ impl Texts {
     pub fn sources(&self) -> impl Iterator<Item = TomlSource<'_>> {
         self.files.iter().map(|(name, text)| TomlSource { name, text })
     }
+}
+
+/// Whether a file holds tables of the configuration.
+pub fn is_configuration(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "toml" || e == "csv")
+}
+
+/// Whether a file is a table as spreadsheets write it.
+pub fn is_table(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e == "csv")
 }
 
 /// Location of a file as a whole: line and column 0.

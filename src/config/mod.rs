@@ -14,9 +14,11 @@ pub mod check;
 pub mod check_alarms;
 mod check_derive;
 mod check_field;
+mod check_metering;
 pub mod check_oncall;
 mod check_reach;
 pub mod check_site;
+mod csv_table;
 pub mod doc;
 pub mod environment;
 mod languages;
@@ -55,6 +57,8 @@ pub struct Configuration {
     pub derive: Vec<derive::DerivedDefinition>,
     /// How consumption is booked.
     pub energy: energy::settings::EnergySettings,
+    /// Metering points.
+    pub metering: Arc<energy::metering::MeteringPlan>,
     /// Limits of the registers that are read.
     pub registers: Arc<registers::RegisterLimitsByPoint>,
     pub sinks: Vec<sink::kinds::SinkSettings>,
@@ -136,7 +140,8 @@ fn finish(
     let catalogue = builtin::read_dirs(dirs, &mut problems);
     let mut documents: Vec<Located<'_>> = Vec::new();
     for source in texts.sources() {
-        documents.extend(doc::parse(source, &mut problems));
+        let read = if doc::is_table(source.name) { csv_table::parse } else { doc::parse };
+        documents.extend(read(source, &mut problems));
     }
     for variable in variables {
         overlay(&mut documents, variable, &mut problems);

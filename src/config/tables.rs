@@ -57,6 +57,15 @@ macro_rules! single_name {
     };
 }
 
+macro_rules! list_name {
+    (list $name:ident) => {
+        stringify!($name)
+    };
+    ($form:ident $name:ident) => {
+        ""
+    };
+}
+
 macro_rules! kinds_name {
     (single $name:ident) => {
         ""
@@ -88,6 +97,8 @@ macro_rules! tables {
         pub(super) const TABLES: &[&str] = &[$(stringify!($name),)*];
         /// Names of the tables that occur once.
         pub(super) const SINGLE: &[&str] = &[$(single_name!($form $name),)*];
+        /// Names of the tables that are a list.
+        pub(super) const LISTS: &[&str] = &[$(list_name!($form $name),)*];
         /// Names of the tables that hold a list for each kind.
         pub(super) const OF_KINDS: &[&str] = &[$(kinds_name!($form $name),)*];
 
@@ -188,6 +199,12 @@ tables! {
     /// How consumption is booked.
     #[serde(default)]
     energy: single energy::settings::EnergySettings,
+    /// Meters at metering points.
+    #[serde(default)]
+    meter: list energy::meter::MeterSettings,
+    /// Areas whose consumption is compared.
+    #[serde(default)]
+    area: list energy::meter::AreaSettings,
     /// Alarms: floods of them, deadlines, how long they are kept.
     #[serde(default)]
     alarms: single alarm::site::AlarmSettings,

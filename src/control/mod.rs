@@ -69,6 +69,28 @@ pub enum ControlRequest {
         classification: Value,
         /// Why.
         note: String,
+        /// Whether a closed month may change with it.
+        #[serde(default)]
+        may_reopen: bool,
+    },
+    /// A person enters a reading or a correction, or takes one back.
+    EnterReading {
+        /// A metering point or `device.point`.
+        register: String,
+        /// What is entered.
+        entry: Value,
+        /// Why.
+        note: String,
+        /// Whether a closed month may change with it.
+        #[serde(default)]
+        may_reopen: bool,
+    },
+    /// A person closes a month.
+    CloseMonth {
+        /// `2026-10`.
+        month: String,
+        /// Why.
+        note: String,
     },
     /// Load the configuration again.
     Reload,

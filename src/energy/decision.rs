@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::energy::entry::{Entries, EntryVersion};
 use crate::energy::span::{Link, Span, SpanState};
 use crate::model::counter::decimal_text;
 use crate::model::failure::{FailureKind, Refusal};
@@ -31,10 +32,14 @@ pub struct DecisionVersion {
     pub at: UnixMillis,
 }
 
-/// Decisions in force of one register. A boundary is known by the last reading before it: that stays the same if the ledger is made anew,
+/// What people said of one register, in force. A boundary is known by the last reading before it: that stays the same if the ledger is made anew,
 /// or if what follows is in doubt again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decisions(BTreeMap<UnixMillis, (Decimal, Classification)>);
+pub struct Decisions {
+    boundaries: BTreeMap<UnixMillis, (Decimal, Classification)>,
+    /// Readings that people entered, and corrections.
+    pub entries: Entries,
+}
 
 impl Decisions {
     /// What is in force of the versions of a register, which are in the order in which they were decided.
@@ -46,12 +51,21 @@ impl Decisions {
                 _ => _ = out.insert(boundary.before.at, (boundary.before.value, *classification)),
             }
         }
-        Self(out)
+        Self { boundaries: out, entries: Entries::default() }
+    }
+
+    /// The same with what was entered of the register.
+    #[must_use]
+    pub fn with_entries(self, versions: &[EntryVersion]) -> Self {
+        Self { entries: Entries::in_force(versions), ..self }
     }
 
     /// What was decided about the boundary after this reading.
     pub fn after(&self, before: RegisterReading) -> Option<Classification> {
-        self.0.get(&before.at).filter(|(value, _)| *value == before.value).map(|(_, classification)| *classification)
+        self.boundaries
+            .get(&before.at)
+            .filter(|(value, _)| *value == before.value)
+            .map(|(_, classification)| *classification)
     }
 }
 

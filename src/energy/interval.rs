@@ -15,7 +15,7 @@ pub enum IntervalQuality {
     Interpolated,
     /// It lies in a longer gap, or begins or ends in one: the energy of the gap was divided evenly.
     Allocated,
-    /// A part of it is what a person decided.
+    /// A part of it is what a person decided, or a reading that a person took stands at an end.
     Decided,
     /// The first or the last reading lies within it: what came before or after is not known.
     Partial,
@@ -79,7 +79,7 @@ impl Profile {
         let quality = match opening.method.max(closing.method) {
             _ if is_pending => IntervalQuality::Pending,
             _ if is_partial => IntervalQuality::Partial,
-            _ if is_decided => IntervalQuality::Decided,
+            _ if is_decided || opening.is_entered || closing.is_entered => IntervalQuality::Decided,
             Method::Allocated => IntervalQuality::Allocated,
             Method::Interpolated => IntervalQuality::Interpolated,
             Method::Reading => IntervalQuality::Measured,

@@ -10,8 +10,14 @@
 //! interval; so the intervals of a period always sum up to the difference of its readings, whatever their length and the day's.
 
 pub mod calendar;
+pub mod closure;
+pub mod consumption;
 pub mod decision;
+pub mod entry;
 pub mod interval;
+pub mod meter;
+pub mod metering;
+pub mod metering_check;
 pub mod profile;
 pub mod register;
 pub mod room;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::energy::decision::{Decisions, counted_between};
+use crate::energy::entry::Correction;
 use crate::energy::register::NEAR_MS;
 use crate::energy::span::{Link, Mark, Span, SpanState};
 use crate::model::metering::{Classification, RegisterReading};
@@ -19,6 +20,8 @@ struct ProfilePoint {
     reading: RegisterReading,
     span: u32,
     counted: Decimal,
+    /// A person took the reading.
+    is_entered: bool,
 }
 
 /// How the consumption up to a moment is known, from best to worst.
@@ -41,6 +44,8 @@ pub struct CountedUpTo {
     pub method: Method,
     /// The reading that stands for it, or the last one before.
     pub reading: RegisterReading,
+    /// A reading that a person entered stands for it, or on one side of it.
+    pub is_entered: bool,
 }
 
 impl CountedUpTo {
@@ -64,7 +69,40 @@ struct Boundary {
 pub struct Profile {
     points: Vec<ProfilePoint>,
     boundaries: Vec<Boundary>,
+    corrections: Vec<AppliedCorrection>,
+    contradicting: Vec<RegisterReading>,
     grid_ms: i64,
+}
+
+/// A correction with what had been counted by its two ends without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct AppliedCorrection {
+    correction: Correction,
+    from: Decimal,
+    to: Decimal,
+}
+
+impl AppliedCorrection {
+    /// What was counted by a moment, given what was by then without the correction. Within its range consumption keeps its course, scaled;
+    /// it is even where there was none.
+    fn apply(&self, at: UnixMillis, counted: Decimal) -> Decimal {
+        let Correction { range, consumed } = self.correction;
+        let before = self.to - self.from;
+        let part = |share: Option<Decimal>| {
+            let part = share.and_then(|share| consumed.checked_mul(share)).unwrap_or_default();
+            self.from
+                + part.round_dp_with_strategy(DECIMALS.max(consumed.scale()), RoundingStrategy::MidpointAwayFromZero)
+        };
+        if at <= range.from {
+            counted
+        } else if at >= range.to {
+            counted - before + consumed
+        } else if before.is_zero() {
+            part(Decimal::from(at.0 - range.from.0).checked_div(Decimal::from(range.to.0 - range.from.0)))
+        } else {
+            part((counted - self.from).checked_div(before).map(|share| share.clamp(Decimal::ZERO, Decimal::ONE)))
+        }
+    }
 }
 
 impl Profile {
@@ -116,6 +154,7 @@ impl Profile {
                 reading,
                 span: span.number,
                 counted: counted + (reading.value - span.first.value),
+                is_entered: false,
             }));
             before = Some(span);
         }
@@ -124,7 +163,58 @@ impl Profile {
             let from = before.map_or(pending.first.at, |span| span.last.at);
             profile.boundaries.push(Boundary { from, to: UnixMillis(i64::MAX), is_decided: false });
         }
+        decisions.entries.readings.iter().for_each(|reading| profile.enter(*reading));
+        decisions.entries.corrections.iter().for_each(|correction| profile.correct(*correction));
         profile
+    }
+
+    /// Puts a reading that a person took among those of the register. One that is below the reading before it and above the one after it
+    /// contradicts them and counts nothing.
+    fn enter(&mut self, reading: RegisterReading) {
+        let next = self.points.partition_point(|point| point.reading.at < reading.at);
+        let (before, after) = (next.checked_sub(1).and_then(|i| self.points.get(i)), self.points.get(next));
+        let as_before = before.map(|b| (b.span, b.counted + (reading.value - b.reading.value)));
+        let as_after = after.map(|a| (a.span, a.counted - (a.reading.value - reading.value)));
+        let fits = |(_, counted): &(u32, Decimal)| {
+            before.is_none_or(|b| *counted >= b.counted) && after.is_none_or(|a| *counted <= a.counted)
+        };
+        let none = (before.is_none() && after.is_none()).then_some((0, Decimal::ZERO));
+        let Some((span, counted)) = as_before.filter(fits).or(as_after.filter(fits)).or(none) else {
+            self.contradicting.push(reading);
+            return;
+        };
+        let is_of_next = after.is_some_and(|a| a.span == span && before.is_none_or(|b| b.span != span));
+        for boundary in self.boundaries.iter_mut().filter(|b| b.from < reading.at && reading.at <= b.to) {
+            let end = if is_of_next { &mut boundary.to } else { &mut boundary.from };
+            *end = reading.at;
+        }
+        self.points.insert(next, ProfilePoint { reading, span, counted, is_entered: true });
+    }
+
+    fn correct(&mut self, correction: Correction) {
+        let range = correction.range;
+        let ends = self.at_or_end(range.from).zip(self.at_or_end(range.to));
+        let Some((from, to)) = ends.map(|(from, to)| (from.counted, to.counted)) else { return };
+        self.corrections.push(AppliedCorrection { correction, from, to });
+        // Whoever says what was consumed across a boundary has explained it.
+        let is_within = |b: &&mut Boundary| range.from <= b.from && b.to <= range.to;
+        self.boundaries.iter_mut().filter(is_within).for_each(|boundary| boundary.is_decided = true);
+        self.boundaries.push(Boundary { from: range.from, to: range.to, is_decided: true });
+    }
+
+    /// Dates of the last reading before a moment and of the first one after it.
+    pub fn neighbours(&self, at: UnixMillis) -> (Option<UnixMillis>, Option<UnixMillis>) {
+        let before = self.points.iter().rev().map(|point| point.reading.at).find(|date| *date < at);
+        (before, self.points.iter().map(|point| point.reading.at).find(|date| *date > at))
+    }
+
+    /// Readings that people entered and that contradict those of the register: they count nothing.
+    pub fn contradicting(&self) -> &[RegisterReading] {
+        &self.contradicting
+    }
+
+    fn corrected(&self, at: UnixMillis, counted: Decimal) -> Decimal {
+        self.corrections.iter().fold(counted, |counted, correction| correction.apply(at, counted))
     }
 
     /// Drops points that are dated after the first reading of the next span: the date was corrected in between.
@@ -156,7 +246,9 @@ impl Profile {
     /// What was counted from the first to the last reading, without what nobody has explained.
     pub fn total(&self) -> Decimal {
         match (self.points.first(), self.points.last()) {
-            (Some(first), Some(last)) => last.counted - first.counted,
+            (Some(first), Some(last)) => {
+                self.corrected(last.reading.at, last.counted) - self.corrected(first.reading.at, first.counted)
+            }
             _ => Decimal::ZERO,
         }
     }
@@ -169,7 +261,9 @@ impl Profile {
         let distance = |point: &&ProfilePoint| (point.reading.at.0 - at.0).abs();
         let nearest = [before, after].into_iter().flatten().min_by_key(distance)?;
         if distance(&nearest) <= NEAR_MS {
-            return Some(CountedUpTo { counted: nearest.counted, method: Method::Reading, reading: nearest.reading });
+            let counted = self.corrected(at, nearest.counted);
+            let (method, reading, is_entered) = (Method::Reading, nearest.reading, nearest.is_entered);
+            return Some(CountedUpTo { counted, method, reading, is_entered });
         }
         let (before, after) = (before?, after?);
         let length = after.reading.at.0 - before.reading.at.0;
@@ -179,7 +273,13 @@ impl Profile {
         let digits = DECIMALS.max(before.counted.scale()).max(after.counted.scale());
         let part = rise.checked_mul(share).unwrap_or_default();
         let part = part.round_dp_with_strategy(digits, RoundingStrategy::MidpointAwayFromZero);
-        Some(CountedUpTo { counted: before.counted + part, method, reading: before.reading })
+        let counted = self.corrected(at, before.counted + part);
+        Some(CountedUpTo {
+            counted,
+            method,
+            reading: before.reading,
+            is_entered: before.is_entered || after.is_entered,
+        })
     }
 
     /// What was counted up to a moment; before the first reading, that of the first one, after the last, that of the last.
@@ -187,7 +287,8 @@ impl Profile {
         let (first, last) = (self.points.first()?, self.points.last()?);
         self.at(at).or_else(|| {
             let end = if at < first.reading.at { first } else { last };
-            Some(CountedUpTo { counted: end.counted, method: Method::Reading, reading: end.reading })
+            let counted = self.corrected(at, end.counted);
+            Some(CountedUpTo { counted, method: Method::Reading, reading: end.reading, is_entered: end.is_entered })
         })
     }
 

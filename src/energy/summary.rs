@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
 use crate::energy::calendar::{Step, bounds};
+use crate::energy::consumption::Consumption;
 use crate::energy::interval::{Interval, IntervalQuality};
-use crate::energy::profile::Profile;
 use crate::model::time::UnixMillis;
 
 /// Consumption in a period, with the quality of its intervals.
@@ -27,15 +27,15 @@ pub struct Summary {
 
 impl Summary {
     /// Of a period between two moments, by intervals of so many minutes.
-    pub fn of(profile: &Profile, (from, to): (UnixMillis, UnixMillis), minutes: u32, zone: &TimeZone) -> Self {
+    pub fn of(consumption: &Consumption, (from, to): (UnixMillis, UnixMillis), minutes: u32, zone: &TimeZone) -> Self {
         let mut summary = Self {
-            whole: profile.interval(from, to),
+            whole: consumption.interval(from, to),
             intervals: BTreeMap::new(),
             allocated: Decimal::ZERO,
             peak: None,
             minutes,
         };
-        for interval in profile.intervals(&bounds(from, to, Step::Minutes(minutes), zone)) {
+        for interval in consumption.intervals(&bounds(from, to, Step::Minutes(minutes), zone)) {
             *summary.intervals.entry(interval.quality).or_default() += 1;
             let consumed = interval.consumed.unwrap_or_default();
             match interval.quality {

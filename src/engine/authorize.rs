@@ -47,7 +47,7 @@ fn needs(operation: &Operation) -> Needs {
         | Operation::TestPage { .. }
         | Operation::AddOverride { .. }
         | Operation::WithdrawOverride { .. }
-        | Operation::Classify { .. }
+        | Operation::Metering(_)
         | Operation::Gateway(_) => Needs::ProvenEngineer,
     }
 }
@@ -87,7 +87,9 @@ mod tests {
     use super::*;
     use crate::model::actor::Via;
     use crate::model::command::{GatewayOperation, Inject, PageReply};
-    use crate::model::metering::{Classification, RegisterBoundary, RegisterReading};
+    use crate::model::metering::{
+        Classification, MeteringCommand, MeteringOperation, RegisterBoundary, RegisterReading, TimeRange,
+    };
 
     fn operations() -> Vec<Operation> {
         let alarm = |action| Operation::Alarm { keys: vec!["a.d".into()], action };
@@ -97,6 +99,7 @@ mod tests {
         let reading = RegisterReading { at: day, value: rust_decimal::Decimal::ONE };
         let (device, point) = ("d".to_string(), "p".to_string());
         let boundary = RegisterBoundary { device, point, span: 2, before: reading, after: reading };
+        let operation = MeteringOperation::Classify { boundary, classification: Classification::Reset };
         vec![
             alarm(AlarmAction::Acknowledge),
             alarm(AlarmAction::Arrive),
@@ -116,7 +119,11 @@ mod tests {
             Operation::TestPage { person: "wang".into() },
             Operation::AddOverride { rota: "r".into(), person: "li".into(), from: day, to: day },
             Operation::WithdrawOverride { number: 1 },
-            Operation::Classify { boundary, classification: Classification::Reset },
+            Operation::Metering(MeteringCommand {
+                operation,
+                affects: TimeRange { from: day, to: day },
+                may_reopen: false,
+            }),
             gateway(GatewayOperation::ReadRegisters),
             gateway(GatewayOperation::Reload),
             gateway(GatewayOperation::AcceptClock),

@@ -455,7 +455,7 @@ fn room_of(operation: &Operation) -> &'static str {
         | Operation::TestPage { .. }
         | Operation::AddOverride { .. }
         | Operation::WithdrawOverride { .. } => OncallRoom::ID,
-        Operation::Classify { .. } => EnergyRoom::ID,
+        Operation::Metering(_) => EnergyRoom::ID,
         // No rule decides it.
         Operation::Gateway(_) => "",
     }

@@ -12,6 +12,7 @@
 
 pub mod codec;
 pub mod error;
+pub mod query;
 mod read;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,14 @@
 //! The configuration of a link: as written in the file, and resolved for use.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::link::frame::Lenient;
 use crate::link::serial::PortSettings;
 use crate::model::line::{Parity, SerialParams};
+use crate::model::time::DurationText;
 
 /// A link as the configuration writes it: `[[link.tcp]]`, `[[link.serial]]` or `[[link.rtu_over_tcp]]`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -51,6 +54,10 @@ pub struct TcpLink {
     /// counted, every unit has its turn.
     #[serde(default)]
     pub overload: bool,
+    /// How often poll groups of the units on it are read, where it differs from their profiles: `groups = { fast = "5s" }`. A unit's own
+    /// `groups` come first.
+    #[serde(default)]
+    pub groups: BTreeMap<String, DurationText>,
 }
 
 /// A serial line on which RTU is spoken: `[[link.serial]]`.
@@ -83,6 +90,10 @@ pub struct SerialLink {
     /// counted, every unit has its turn.
     #[serde(default)]
     pub overload: bool,
+    /// How often poll groups of the units on it are read, where it differs from their profiles: `groups = { fast = "5s" }`. A unit's own
+    /// `groups` come first.
+    #[serde(default)]
+    pub groups: BTreeMap<String, DurationText>,
 }
 
 /// What is asked of the transaction id of an answer.
@@ -128,6 +139,12 @@ pub struct LinkSettings {
     /// The serial line behind a gateway or converter, as far as it is known.
     pub gateway_line: Option<SerialParams>,
     pub overload: bool,
+    /// Intervals of poll groups that differ from the profiles', milliseconds.
+    pub groups_ms: BTreeMap<String, u64>,
+}
+
+fn groups_ms(groups: &BTreeMap<String, DurationText>) -> BTreeMap<String, u64> {
+    groups.iter().filter_map(|(name, every)| Some((name.clone(), every.ms()?))).collect()
 }
 
 /// What a link runs over.
@@ -186,6 +203,7 @@ impl TcpLink {
             gateway_line: (rtu || self.baud.is_some())
                 .then(|| SerialParams { baud: self.baud.unwrap_or(factory_line.baud), ..factory_line }),
             overload: self.overload,
+            groups_ms: groups_ms(&self.groups),
         }
     }
 }
@@ -214,6 +232,7 @@ impl SerialLink {
             expected_round_trip_ms: 0,
             gateway_line: None,
             overload: self.overload,
+            groups_ms: groups_ms(&self.groups),
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::actor::Actor;
-use crate::model::metering::{Classification, RegisterBoundary};
+use crate::model::metering::MeteringCommand;
 use crate::model::time::UnixMillis;
 
 /// Something to be done, with whoever wants it.
@@ -52,13 +52,8 @@ pub enum Operation {
         /// The number that the override got when it was accepted.
         number: u64,
     },
-    /// A person says what a boundary of a register was.
-    Classify {
-        /// The boundary with the readings on both sides.
-        boundary: RegisterBoundary,
-        /// What it was.
-        classification: Classification,
-    },
+    /// Something with register readings and the figures made of them.
+    Metering(MeteringCommand),
     /// Something with the gateway itself, which no rule decides.
     Gateway(GatewayOperation),
 }

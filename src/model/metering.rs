@@ -77,3 +77,113 @@ impl Classification {
         }
     }
 }
+
+/// What people do with register readings and figures made of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MeteringOperation {
+    /// Say what a boundary of a register was.
+    Classify {
+        /// The boundary with the readings on both sides.
+        boundary: RegisterBoundary,
+        /// What it was.
+        classification: Classification,
+    },
+    /// Enter a reading that was taken at the meter, correct a figure, or take one of these back.
+    Enter {
+        /// `device.point`.
+        register: String,
+        /// What is entered.
+        entry: RegisterEntry,
+    },
+    /// Close a month, or close it again: its figures are kept as its next revision.
+    CloseMonth {
+        /// Its name, `2026-10`.
+        month: String,
+        /// From its first moment to before that of the next one.
+        range: TimeRange,
+        /// Its figures.
+        figures: Vec<ClosedFigure>,
+    },
+}
+
+/// A change of figures, with the time whose figures it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeteringCommand {
+    /// What is done.
+    pub operation: MeteringOperation,
+    /// The time whose figures change with it.
+    pub affects: TimeRange,
+    /// Whether a closed month may change with it: it is open then until it is closed again.
+    pub may_reopen: bool,
+}
+
+/// From one moment to before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeRange {
+    /// Its first moment.
+    pub from: UnixMillis,
+    /// The first moment after it.
+    pub to: UnixMillis,
+}
+
+impl TimeRange {
+    /// Whether two ranges have a moment in common; a range without length lies within another one if its moment does.
+    pub fn overlaps(self, other: TimeRange) -> bool {
+        let to = |range: TimeRange| range.to.max(UnixMillis(range.from.0.saturating_add(1)));
+        self.from < to(other) && other.from < to(self)
+    }
+}
+
+/// What a person enters of a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "as")]
+pub enum RegisterEntry {
+    /// A reading that was taken at the meter.
+    Reading {
+        /// Value and date.
+        reading: RegisterReading,
+    },
+    /// The reading of this moment is taken back.
+    NoReading {
+        /// Its date.
+        at: UnixMillis,
+    },
+    /// What really was consumed in a range.
+    Correction {
+        /// From when to when.
+        range: TimeRange,
+        /// In the register's unit, not negative.
+        #[serde(with = "decimal_text")]
+        consumed: Decimal,
+    },
+    /// The correction of this range is taken back.
+    NoCorrection {
+        /// The range.
+        range: TimeRange,
+    },
+}
+
+impl RegisterEntry {
+    /// As the event log has it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            RegisterEntry::Reading { .. } => "reading",
+            RegisterEntry::NoReading { .. } => "reading_withdrawn",
+            RegisterEntry::Correction { .. } => "correction",
+            RegisterEntry::NoCorrection { .. } => "correction_withdrawn",
+        }
+    }
+}
+
+/// A figure of a closed month.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedFigure {
+    /// The metering point, or `device.point` of a register that has none.
+    pub point: String,
+    /// Its unit.
+    pub unit: String,
+    /// What was consumed, all digits; empty: not known.
+    pub consumed: String,
+    /// The word of its quality.
+    pub quality: String,
+}

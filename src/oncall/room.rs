@@ -218,7 +218,7 @@ impl OncallRoom {
                 self.oncall.add_override(wanted, actor, now, out).err()
             }
             Operation::WithdrawOverride { number } => self.oncall.remove_override(*number, actor, out).err(),
-            Operation::Reply(_) | Operation::Inject(_) | Operation::Classify { .. } | Operation::Gateway(_) => None,
+            Operation::Reply(_) | Operation::Inject(_) | Operation::Metering(_) | Operation::Gateway(_) => None,
         }
     }
 

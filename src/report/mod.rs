@@ -1,3 +1,6 @@
-//! Reports computed from rows of the event log. Pure: the caller reads the rows and prints the result.
+//! Reports computed from rows: of the event log, and of consumption. Pure: the caller reads the rows and prints the result.
 
 pub mod alarms;
+pub mod consumption;
+pub mod reconciliation;
+pub mod table;

@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("alarm", "rules", &["model", "presentation"]),
     ("oncall", "rules", &["model"]),
     ("engine", "rules", &["model", "derive", "energy", "alarm", "oncall", "presentation"]),
-    ("report", "rules", &["model", "alarm"]),
+    ("report", "rules", &["model", "alarm", "energy"]),
     ("lock", "adapters", &[]),
     ("clock", "adapters", &["model", "lock"]),
     ("http", "adapters", &["model"]),

@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 use plantroom::energy::calendar::{Step, bounds, grid_ms};
+use plantroom::energy::consumption::Consumption;
 use plantroom::energy::decision::{DecisionVersion, Decisions, boundaries, counted};
 use plantroom::energy::interval::{Interval, IntervalQuality};
 use plantroom::energy::profile::Profile;
@@ -20,7 +21,7 @@ fn decimal(text: &str) -> Decimal {
 
 /// What a ledger keeps of one register.
 #[derive(Default)]
-struct Kept {
+pub(crate) struct Kept {
     register: Register,
     spans: std::collections::BTreeMap<u32, Span>,
     marks: Vec<Mark>,
@@ -29,7 +30,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(modulus: Option<&str>, max_per_h: Option<&str>) -> Self {
+    pub(crate) fn new(modulus: Option<&str>, max_per_h: Option<&str>) -> Self {
         // Without a rating: the bound that keeps garbage out.
         let is_rated = max_per_h.is_some();
         let (modulus, max_per_h) = (modulus.map(decimal), Some(decimal(max_per_h.unwrap_or("1000000"))));
@@ -47,7 +48,7 @@ impl Kept {
     }
 
     /// `seconds:value` words.
-    fn run(mut self, words: &str) -> Self {
+    pub(crate) fn run(mut self, words: &str) -> Self {
         for word in words.split_whitespace() {
             let (at, value) = word.split_once(':').unwrap();
             self.read(at.parse::<i64>().unwrap() * 1_000, decimal(value));
@@ -55,7 +56,7 @@ impl Kept {
         self
     }
 
-    fn profile(&self, decisions: &Decisions) -> Profile {
+    pub(crate) fn profile(&self, decisions: &Decisions) -> Profile {
         let spans: Vec<Span> = self.spans.values().copied().collect();
         Profile::new(&spans, &self.marks, decisions, grid_ms(15))
     }
@@ -318,7 +319,7 @@ fn the_demand_of_an_interval_is_its_mean_and_only_of_a_measured_one() {
     }
     let of = |kept: &Kept, to_s: i64, minutes: u32| {
         Summary::of(
-            &kept.profile(&Decisions::default()),
+            &Consumption::of_register(kept.profile(&Decisions::default())),
             (UnixMillis(0), UnixMillis(to_s * 1_000)),
             minutes,
             &TimeZone::UTC,

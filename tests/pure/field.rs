@@ -335,6 +335,7 @@ pub fn link(rtu: bool, lenient: Lenient) -> LinkSettings {
         expected_round_trip_ms: 1,
         gateway_line: None,
         overload: false,
+        groups_ms: BTreeMap::default(),
     }
 }
 

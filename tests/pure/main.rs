@@ -24,6 +24,7 @@ mod energy;
 mod field;
 mod first_day;
 mod hostile;
+mod metering;
 mod odd;
 mod pages;
 mod vectors;

@@ -195,6 +195,7 @@ async fn link(faults: Vec<Fault>, rtu: bool) -> Link {
         expected_round_trip_ms: 1,
         gateway_line: None,
         overload: false,
+        groups_ms: std::collections::BTreeMap::default(),
     };
     let clock = Clock::new(&clock::ClockSettings::default(), UnixMillis(0));
     Link::new(settings, clock, Arc::new(Counters::default()))

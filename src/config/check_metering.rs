@@ -1,0 +1,76 @@
+//! Checks metering points, meters and areas.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::config::ConfiguredDevice;
+use crate::config::catalogue::Catalogue;
+use crate::config::check_site::{ID_HINT, is_id};
+use crate::config::doc::Problems;
+use crate::config::registers::RegisterLimitsByPoint;
+use crate::config::tables::Files;
+use crate::derive::DerivedDefinition;
+use crate::energy::metering::{KnownRegister, KnownRegisters, MeteringPlan};
+use crate::energy::metering_check::{MeteringTables, plan};
+use crate::model::point::PointKind;
+
+/// Everything that counts: the registers of devices, and derived ones.
+pub fn known_registers(
+    devices: &BTreeMap<String, ConfiguredDevice>,
+    registers: &RegisterLimitsByPoint,
+    derive: &[DerivedDefinition],
+    catalogue: &Catalogue,
+) -> KnownRegisters {
+    let of_devices = registers.iter().flat_map(|(device, points)| points.keys().map(move |point| (device, point)));
+    let derived =
+        derive.iter().filter(|d| d.meta.kind == PointKind::Counter).map(|d| (&d.settings.device, &d.settings.point));
+    let known = |(device, point): (&String, &String)| {
+        let of = devices.get(device)?;
+        let unit = catalogue.vocabulary.point(&of.class, point).and_then(|entry| entry.unit.as_deref()).map(Arc::from);
+        Some((format!("{device}.{point}"), KnownRegister { unit, zh: of.zh.clone(), en: of.en.clone() }))
+    };
+    of_devices.chain(derived).filter_map(known).collect()
+}
+
+/// The metering points of the site.
+pub fn check(
+    files: &Files<'_>,
+    registers: &KnownRegisters,
+    zone: &TimeZone,
+    is_incomplete: bool,
+    problems: &mut Problems,
+) -> MeteringPlan {
+    for entry in &files.meter {
+        let (id, at) = (&entry.value.point, entry.table.location(&["point"]));
+        if !is_id(id) {
+            problems.error(at, format!("`{id}` cannot be a metering point's id"), ID_HINT);
+        }
+    }
+    for entry in &files.area {
+        if !is_id(&entry.value.id) {
+            let what = format!("`{}` cannot be an area's id", entry.value.id);
+            problems.error(entry.table.location(&["id"]), what, ID_HINT);
+        }
+    }
+    let meters: Vec<_> = files.meter.iter().map(|entry| &entry.value).collect();
+    let areas: Vec<_> = files.area.iter().map(|entry| &entry.value).collect();
+    let (plan, findings) = plan(MeteringTables { meters: &meters, areas: &areas, registers, zone });
+    for mut finding in findings {
+        // What could not be read before is not missing.
+        if is_incomplete && finding.message.starts_with("there is no") {
+            continue;
+        }
+        let number = finding.path.get(1).and_then(|number| number.parse::<usize>().ok()).unwrap_or_default();
+        let table = match finding.path.first().map(String::as_str) {
+            Some("area") => files.area.get(number).map(|entry| &entry.table),
+            _ => files.meter.get(number).map(|entry| &entry.table),
+        };
+        finding.path.drain(..2);
+        if let Some(table) = table {
+            problems.findings(table, vec![finding]);
+        }
+    }
+    plan
+}

@@ -1,0 +1,124 @@
+//! Consumption of a metering point over time: of the meters that it has had, or made of other points.
+
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+
+use crate::energy::interval::{Interval, IntervalQuality};
+use crate::energy::profile::Profile;
+use crate::model::time::UnixMillis;
+
+/// A meter of a metering point, from one moment to before another.
+#[derive(Clone, Debug)]
+pub struct MeteredPart {
+    /// From the moment on at which it was installed or its transformers were changed; the beginning of time for the first one.
+    pub from: UnixMillis,
+    /// To before that of the next one.
+    pub to: UnixMillis,
+    /// What its readings are multiplied with.
+    pub multiplier: Decimal,
+    /// What its register counted.
+    pub profile: Arc<Profile>,
+}
+
+/// Consumption over time.
+#[derive(Clone, Debug)]
+pub enum Consumption {
+    /// Of the meters of a point, in order.
+    Metered(Vec<MeteredPart>),
+    /// The sum of other consumptions, each with a factor; known where all of them are.
+    Combined(Vec<(Decimal, Arc<Consumption>)>),
+    /// The same of a group of points: where some of them are not known, it is what the others consumed, and partial.
+    Group(Vec<(Decimal, Arc<Consumption>)>),
+}
+
+impl Consumption {
+    /// Of one register, as it stands.
+    pub fn of_register(profile: Profile) -> Self {
+        let (from, to) = (UnixMillis(i64::MIN), UnixMillis(i64::MAX));
+        Self::Metered(vec![MeteredPart { from, to, multiplier: Decimal::ONE, profile: Arc::new(profile) }])
+    }
+
+    /// Consumption between two moments. The readings of a metered interval are those of the registers, before they are multiplied.
+    pub fn interval(&self, start: UnixMillis, end: UnixMillis) -> Interval {
+        let missing = Interval { start, end, consumed: None, quality: IntervalQuality::Missing, readings: None };
+        match self {
+            Consumption::Metered(parts) => {
+                let within = parts.iter().filter(|part| part.from < end && part.to > start);
+                let of_part = |part: &MeteredPart| part.interval(start.max(part.from), end.min(part.to));
+                let mut whole = within.map(of_part).reduce(join).unwrap_or(missing);
+                // Before the first meter of a point nothing is known of it.
+                if whole.start > start && whole.consumed.is_some() {
+                    whole.quality = whole.quality.max(IntervalQuality::Partial);
+                }
+                Interval { start, end, ..whole }
+            }
+            Consumption::Combined(terms) => combine(terms, missing, |a, b| a.zip(b).map(|(a, b)| a + b)),
+            Consumption::Group(terms) => {
+                let whole = combine(terms, missing, |a, b| a.zip(b).map(|(a, b)| a + b).or(a).or(b));
+                let is_partial = whole.quality == IntervalQuality::Missing && whole.consumed.is_some();
+                Interval { quality: if is_partial { IntervalQuality::Partial } else { whole.quality }, ..whole }
+            }
+        }
+    }
+
+    /// Consumption between consecutive `bounds`, which rise.
+    pub fn intervals(&self, bounds: &[UnixMillis]) -> Vec<Interval> {
+        bounds.windows(2).map(|pair| self.interval(pair[0], pair[1])).collect()
+    }
+}
+
+impl MeteredPart {
+    fn interval(&self, start: UnixMillis, end: UnixMillis) -> Interval {
+        self.profile.interval(start, end).times(self.multiplier)
+    }
+}
+
+impl Interval {
+    /// The same with its consumption multiplied.
+    #[must_use]
+    fn times(self, factor: Decimal) -> Self {
+        let times =
+            |consumed: Decimal| if factor == Decimal::ONE { Some(consumed) } else { consumed.checked_mul(factor) };
+        Self { consumed: self.consumed.and_then(times), ..self }
+    }
+}
+
+/// The same time of several consumptions. It has no readings of its own.
+fn combine(
+    terms: &[(Decimal, Arc<Consumption>)],
+    missing: Interval,
+    add: impl Fn(Option<Decimal>, Option<Decimal>) -> Option<Decimal>,
+) -> Interval {
+    let of_term =
+        |(factor, term): &(Decimal, Arc<Consumption>)| term.interval(missing.start, missing.end).times(*factor);
+    let sum = |a: Interval, b: Interval| Interval {
+        consumed: add(a.consumed, b.consumed),
+        quality: a.quality.max(b.quality),
+        ..a
+    };
+    let whole = terms.iter().map(of_term).reduce(sum).unwrap_or(missing);
+    Interval { readings: None, ..whole }
+}
+
+/// Two intervals that follow each other as one. Where only one of them is known, the whole is known in part.
+fn join(a: Interval, b: Interval) -> Interval {
+    let quality = match (a.consumed, b.consumed) {
+        (Some(_), None) | (None, Some(_)) => IntervalQuality::Partial,
+        _ => a.quality.max(b.quality),
+    };
+    let is_pending = a.quality == IntervalQuality::Pending || b.quality == IntervalQuality::Pending;
+    Interval {
+        start: a.start,
+        end: b.end,
+        consumed: match (a.consumed, b.consumed) {
+            (Some(a), Some(b)) => Some(a + b),
+            (one, other) => one.or(other),
+        },
+        quality: if is_pending { IntervalQuality::Pending } else { quality },
+        readings: match (a.readings, b.readings) {
+            (Some((first, _)), Some((_, last))) => Some((first, last)),
+            (one, other) => one.or(other),
+        },
+    }
+}

@@ -1,0 +1,149 @@
+//! Metering points: which meters each has had, or of which others it is made, and where it stands in the hierarchy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+
+use crate::energy::meter::{AreaSettings, EndUse};
+use crate::model::time::UnixMillis;
+
+/// A cumulative register, as the configuration knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownRegister {
+    /// Its unit; `None`: a maker's extra that has none.
+    pub unit: Option<Arc<str>>,
+    /// Names of its device.
+    pub zh: String,
+    /// The same in English.
+    pub en: String,
+}
+
+/// Cumulative registers by `device.point`.
+pub type KnownRegisters = BTreeMap<String, KnownRegister>;
+
+/// All metering points and areas of a site.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MeteringPlan {
+    /// By id.
+    pub points: BTreeMap<String, MeteringPoint>,
+    /// By id.
+    pub areas: BTreeMap<String, AreaSettings>,
+}
+
+/// A place where consumption is measured, whatever meter hangs there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeteringPoint {
+    /// Its id.
+    pub id: String,
+    /// Its name in Chinese.
+    pub zh: String,
+    /// Its name in English.
+    pub en: String,
+    /// Unit of its consumption.
+    pub unit: Option<Arc<str>>,
+    /// The point upstream.
+    pub parent: Option<String>,
+    /// What it is used for: its own, or that of the nearest point upstream which says so.
+    pub end_use: Option<EndUse>,
+    /// Where, in the same way.
+    pub area: Option<String>,
+    /// Where its consumption comes from.
+    pub source: MeteringSource,
+}
+
+/// Where the consumption of a point comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MeteringSource {
+    /// The meters that it has had, in order of their dates.
+    Meters(Vec<Meter>),
+    /// Other points.
+    Formula {
+        /// Points that are added.
+        sum: Vec<String>,
+        /// Points that are subtracted.
+        minus: Vec<String>,
+        /// The part of it that counts.
+        share: Decimal,
+    },
+}
+
+/// A meter from a moment on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meter {
+    /// `device.point`; of a meter that people read, a name of its own.
+    pub register: String,
+    /// Whether people read it.
+    pub is_manual: bool,
+    /// Since when; the beginning of time for the first one, unless it says otherwise.
+    pub from: UnixMillis,
+    /// What its readings are multiplied with.
+    pub multiplier: Decimal,
+    /// Serial number.
+    pub serial: Option<String>,
+    /// Accuracy class as written.
+    pub class: Option<String>,
+    /// Limit of error of its class at rated load, in percent.
+    pub tolerance_pct: Option<Decimal>,
+    /// Current transformers as written.
+    pub ct: Option<String>,
+    /// Voltage transformers as written.
+    pub pt: Option<String>,
+    /// When the next calibration is due.
+    pub calibration_due: Option<Date>,
+}
+
+impl MeteringPoint {
+    /// The meter that hangs there last.
+    pub fn meter(&self) -> Option<&Meter> {
+        match &self.source {
+            MeteringSource::Meters(meters) => meters.last(),
+            MeteringSource::Formula { .. } => None,
+        }
+    }
+
+    /// The meters that it has had; none of a formula.
+    pub fn meters(&self) -> &[Meter] {
+        match &self.source {
+            MeteringSource::Meters(meters) => meters,
+            MeteringSource::Formula { .. } => &[],
+        }
+    }
+}
+
+/// What a row of a report is about: a metering point, or a register that belongs to none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    /// The metering point's id, or `device.point`.
+    pub id: String,
+    /// Its unit; empty: it has none.
+    pub unit: String,
+    /// The device of a register.
+    pub device: Option<Arc<str>>,
+    /// The metering point.
+    pub point: Option<MeteringPoint>,
+}
+
+impl MeteringPlan {
+    /// Points directly below a point.
+    pub fn children<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a MeteringPoint> {
+        self.points.values().filter(move |point| point.parent.as_deref() == Some(id))
+    }
+
+    /// The point that has this register, and its meter with it.
+    pub fn by_register(&self, register: &str) -> Option<(&MeteringPoint, &Meter)> {
+        let of = |point: &'_ MeteringPoint| point.meters().iter().any(|meter| meter.register == register);
+        let point = self.points.values().find(|point| of(point))?;
+        Some((point, point.meters().iter().rev().find(|meter| meter.register == register)?))
+    }
+}
+
+/// A date, or a date with a time, in a zone.
+pub fn moment(text: &str, zone: &TimeZone) -> Option<UnixMillis> {
+    let midnight = |date: Date| date.to_datetime(jiff::civil::Time::midnight());
+    let civil = text.parse::<Date>().ok().filter(|_| text.len() == 10).map(midnight);
+    let civil = civil.or_else(|| text.replacen(' ', "T", 1).parse::<DateTime>().ok())?;
+    civil.to_zoned(zone.clone()).ok().map(|zoned| UnixMillis(zoned.timestamp().as_millisecond()))
+}

@@ -1,0 +1,189 @@
+//! Questions about consumption: metering points and registers, put together from the ledger and from what people said.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+
+use crate::energy::calendar::grid_ms;
+use crate::energy::consumption::{Consumption, MeteredPart};
+use crate::energy::decision::Decisions;
+use crate::energy::metering::{Meter, MeteringPlan, MeteringPoint, MeteringSource, Subject};
+use crate::energy::profile::Profile;
+use crate::energy::room::MeteringRecords;
+use crate::energy::summary::Summary;
+use crate::ledger::error::LedgerError;
+use crate::ledger::{Ledger, Series};
+use crate::model::metering::{ClosedFigure, RegisterReading, TimeRange};
+use crate::model::point::Encoding;
+use crate::model::time::UnixMillis;
+
+/// The ledger with everything that figures depend on.
+pub struct LedgerQuery {
+    ledger: Ledger,
+    /// By `device.point`.
+    series: BTreeMap<String, Series>,
+    decisions: BTreeMap<String, Decisions>,
+    /// All that people said.
+    pub records: MeteringRecords,
+    /// Metering points.
+    pub plan: Arc<MeteringPlan>,
+    /// The site's.
+    pub zone: TimeZone,
+    /// Length of the intervals in minutes.
+    pub minutes: u32,
+}
+
+impl LedgerQuery {
+    /// Opens a ledger for reading.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn open(
+        path: &Path,
+        records: MeteringRecords,
+        plan: Arc<MeteringPlan>,
+        (zone, minutes): (TimeZone, u32),
+    ) -> Result<Self, LedgerError> {
+        let ledger = Ledger::open_read_only(path)?;
+        let series = ledger.series()?.into_iter().map(|series| (series.full_name(), series)).collect();
+        let mut decisions: BTreeMap<String, Decisions> =
+            records.decisions.iter().map(|(name, all)| (name.clone(), Decisions::in_force(all))).collect();
+        for (name, all) in &records.entries {
+            let of = decisions.remove(name).unwrap_or_default();
+            decisions.insert(name.clone(), of.with_entries(all));
+        }
+        Ok(Self { ledger, series, decisions, records, plan, zone, minutes })
+    }
+
+    /// The file.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// A register that was read.
+    pub fn series(&self, register: &str) -> Option<&Series> {
+        self.series.get(register)
+    }
+
+    /// Every register that was read, by name.
+    pub fn all_series(&self) -> impl Iterator<Item = &Series> {
+        self.series.values()
+    }
+
+    /// Readings that people entered of a register.
+    pub fn entered_readings(&self, register: &str) -> Vec<RegisterReading> {
+        self.decisions.get(register).map(|of| of.entries.readings.clone()).unwrap_or_default()
+    }
+
+    /// The smallest step of a register; of a floating-point one, that of its last reading.
+    pub fn resolution(&self, register: &str) -> Option<Decimal> {
+        let series = self.series.get(register)?;
+        if let Some(step) = series.meta.resolution {
+            return Some(step);
+        }
+        let last = self.ledger.spans(series.id).ok()?.last()?.last.value;
+        let value = f64::try_from(last.abs()).ok()?;
+        // The distance to the next value that the encoding has.
+        let next = match series.meta.encoding {
+            #[expect(clippy::cast_possible_truncation, reason = "it came from one")]
+            Encoding::F32 => f64::from((value as f32).next_up()) - value,
+            Encoding::F64 => value.next_up() - value,
+            _ => return None,
+        };
+        Decimal::try_from(next).ok().filter(|step| *step > Decimal::ZERO)
+    }
+
+    /// Metering points, and then the registers that belong to none.
+    pub fn subjects(&self) -> Vec<Subject> {
+        let unit = |unit: Option<&Arc<str>>| unit.map(ToString::to_string).unwrap_or_default();
+        let of_point = |point: &MeteringPoint| Subject {
+            id: point.id.clone(),
+            unit: unit(point.unit.as_ref()),
+            device: None,
+            point: Some(point.clone()),
+        };
+        let points = self.plan.points.values().map(of_point);
+        let others = self.series.iter().filter(|(name, _)| self.plan.by_register(name).is_none());
+        let of_register = |(name, series): (&String, &Series)| Subject {
+            id: name.clone(),
+            unit: unit(series.meta.unit.as_ref()),
+            device: Some(Arc::clone(&series.device)),
+            point: None,
+        };
+        points.chain(others.map(of_register)).collect()
+    }
+
+    /// What a register counted, with everything that a range needs.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn profile(&self, register: &str, range: TimeRange) -> Result<Profile, LedgerError> {
+        let none = Decisions::default();
+        let decisions = self.decisions.get(register).unwrap_or(&none);
+        let grid = grid_ms(self.minutes);
+        match self.series.get(register) {
+            Some(series) => self.ledger.profile(series.id, (range.from, range.to), decisions, grid),
+            // Nothing but people's readings, or nothing at all.
+            None => Ok(Profile::new(&[], &[], decisions, grid)),
+        }
+    }
+
+    /// Consumption of a subject, with everything that a range needs.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn consumption(&self, subject: &Subject, range: TimeRange) -> Result<Consumption, LedgerError> {
+        match &subject.point {
+            Some(point) => self.of_point(point, range),
+            None => Ok(Consumption::of_register(self.profile(&subject.id, range)?)),
+        }
+    }
+
+    fn of_point(&self, point: &MeteringPoint, range: TimeRange) -> Result<Consumption, LedgerError> {
+        match &point.source {
+            MeteringSource::Meters(meters) => {
+                let part = |(i, meter): (usize, &Meter)| {
+                    let to = meters.get(i + 1).map_or(UnixMillis(i64::MAX), |next| next.from);
+                    let profile = Arc::new(self.profile(&meter.register, range)?);
+                    Ok(MeteredPart { from: meter.from, to, multiplier: meter.multiplier, profile })
+                };
+                Ok(Consumption::Metered(meters.iter().enumerate().map(part).collect::<Result<_, LedgerError>>()?))
+            }
+            MeteringSource::Formula { sum, minus, share } => {
+                let term = |id: &String, factor: Decimal| {
+                    let of = self.plan.points.get(id).map(|point| self.of_point(point, range));
+                    Ok((factor, Arc::new(of.unwrap_or_else(|| Ok(Consumption::Combined(Vec::new())))?)))
+                };
+                let plus = sum.iter().map(|id| term(id, *share));
+                let less = minus.iter().map(|id| term(id, -*share));
+                Ok(Consumption::Combined(plus.chain(less).collect::<Result<_, LedgerError>>()?))
+            }
+        }
+    }
+
+    /// The figures with which a month is closed: of every metering point and of every register that belongs to none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn closed_figures(&self, range: TimeRange) -> Result<Vec<ClosedFigure>, LedgerError> {
+        let figure = |subject: Subject| {
+            let whole = self.consumption(&subject, range)?.interval(range.from, range.to);
+            let consumed = whole.consumed.map(|consumed| consumed.normalize().to_string()).unwrap_or_default();
+            let Subject { id: point, unit, .. } = subject;
+            Ok(ClosedFigure { point, unit, consumed, quality: whole.quality.word().to_string() })
+        };
+        self.subjects().into_iter().map(figure).collect()
+    }
+
+    /// A subject's summary of a range.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn summary(&self, subject: &Subject, range: TimeRange) -> Result<Summary, LedgerError> {
+        let consumption = self.consumption(subject, range)?;
+        Ok(Summary::of(&consumption, (range.from, range.to), self.minutes, &self.zone))
+    }
+}

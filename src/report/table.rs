@@ -1,0 +1,47 @@
+//! Tables of figures, whatever they are printed as.
+
+use rust_decimal::Decimal;
+
+use crate::model::time::UnixMillis;
+
+/// A cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Nothing is known, which is not 0.
+    Empty,
+    /// A text.
+    Text(String),
+    /// A figure, all digits.
+    Number(Decimal),
+    /// A moment.
+    Time(UnixMillis),
+}
+
+impl Cell {
+    /// A text, or an empty cell.
+    pub fn text(text: impl Into<String>) -> Self {
+        let text = text.into();
+        if text.is_empty() { Cell::Empty } else { Cell::Text(text) }
+    }
+
+    /// A figure, or an empty cell.
+    pub fn number(value: Option<Decimal>) -> Self {
+        value.map_or(Cell::Empty, |value| Cell::Number(value.normalize()))
+    }
+
+    /// A moment, or an empty cell.
+    pub fn time(at: Option<UnixMillis>) -> Self {
+        at.map_or(Cell::Empty, Cell::Time)
+    }
+}
+
+/// A table with the names of its columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportTable {
+    /// Its name, as that of a sheet.
+    pub name: &'static str,
+    /// Names of its columns.
+    pub head: Vec<&'static str>,
+    /// As many cells in each row as there are columns.
+    pub rows: Vec<Vec<Cell>>,
+}
