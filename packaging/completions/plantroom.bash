@@ -181,6 +181,12 @@ _plantroom() {
             plantroom__subcmd__energy,correct)
                 cmd="plantroom__subcmd__energy__subcmd__correct"
                 ;;
+            plantroom__subcmd__energy,cost)
+                cmd="plantroom__subcmd__energy__subcmd__cost"
+                ;;
+            plantroom__subcmd__energy,demand)
+                cmd="plantroom__subcmd__energy__subcmd__demand"
+                ;;
             plantroom__subcmd__energy,disclosure)
                 cmd="plantroom__subcmd__energy__subcmd__disclosure"
                 ;;
@@ -216,6 +222,12 @@ _plantroom() {
                 ;;
             plantroom__subcmd__energy__subcmd__help,correct)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__correct"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,cost)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__cost"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,demand)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__demand"
                 ;;
             plantroom__subcmd__energy__subcmd__help,disclosure)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__disclosure"
@@ -366,6 +378,12 @@ _plantroom() {
                 ;;
             plantroom__subcmd__help__subcmd__energy,correct)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__correct"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,cost)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__cost"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,demand)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__demand"
                 ;;
             plantroom__subcmd__help__subcmd__energy,disclosure)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__disclosure"
@@ -1224,7 +1242,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy)
-            opts="-h --config --state --utc --log --help report readings gaps meters reconcile indicators disclosure classify reading correct close help"
+            opts="-h --config --state --utc --log --help report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1367,6 +1385,98 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__energy__subcmd__cost)
+            opts="-h --period --from --to --unit --format --daily --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__demand)
+            opts="-h --period --from --to --unit --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__energy__subcmd__disclosure)
             opts="-h --month --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1448,7 +1558,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__help)
-            opts="report readings gaps meters reconcile indicators disclosure classify reading correct close help"
+            opts="report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1490,6 +1600,34 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__help__subcmd__correct)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__cost)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__demand)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2164,7 +2302,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__energy)
-            opts="report readings gaps meters reconcile indicators disclosure classify reading correct close"
+            opts="report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2206,6 +2344,34 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__energy__subcmd__correct)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__cost)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__demand)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -23,7 +23,9 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(from)?.flatten() {
         let path = entry.path();
         let target = to.join(entry.file_name());
-        if path.is_dir() && ["profiles", "vocabulary", "alarms", "calendars"].iter().any(|n| path.ends_with(n)) {
+        if path.is_dir()
+            && ["profiles", "vocabulary", "alarms", "calendars", "tariffs"].iter().any(|n| path.ends_with(n))
+        {
             copy(&path, &target)?;
         } else if crate::config::doc::is_configuration(&path) {
             std::fs::copy(&path, &target)?;

@@ -33,19 +33,15 @@ pub enum MeteringRequest {
         register: String,
         /// Number of the span behind the boundary; `None`: the only one that nobody has explained.
         span: Option<u32>,
-        /// As [`Classification`].
         classification: Value,
     },
     /// Enter a reading or a correction.
     Enter {
         /// A metering point or `device.point`.
         register: String,
-        /// As [`RegisterEntry`].
         entry: Value,
     },
-    /// Close a month.
     CloseMonth {
-        /// `2026-10`.
         month: String,
     },
 }

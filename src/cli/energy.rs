@@ -5,7 +5,7 @@ use clap::Subcommand;
 
 use crate::cli::energy_question::{QueryArgs, Question};
 use crate::cli::{Args as Global, CommandOutcome, output};
-use crate::cli::{energy_classify, energy_entry, energy_readings, energy_report};
+use crate::cli::{energy_classify, energy_cost, energy_entry, energy_readings, energy_report};
 
 /// Options of `energy`.
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,10 @@ enum EnergyCommand {
     Meters(energy_report::MetersArgs),
     /// Main meters beside the meters below them, and whether the difference can be the meters' errors.
     Reconcile(QueryArgs),
+    /// What consumption costs by time-of-use tariff, and demand beside the contract; for comparison, never an invoice.
+    Cost(energy_cost::CostArgs),
+    /// Maximum demand in blocks of the configured intervals, and in windows of any start (sliding).
+    Demand(QueryArgs),
     /// Night base load, load factor, consumption per square metre, per cubic metre and per lift run.
     Indicators(QueryArgs),
     /// What all owners share, with opening and closing readings, by month: for disclosure.
@@ -48,6 +52,8 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         EnergyCommand::Gaps(query) => energy_readings::gaps(&Question::open(global, query)?),
         EnergyCommand::Meters(args) => energy_report::meters(global, args),
         EnergyCommand::Reconcile(query) => energy_report::reconcile(&Question::open(global, query)?),
+        EnergyCommand::Cost(args) => energy_cost::cost(global, args),
+        EnergyCommand::Demand(query) => energy_cost::demand(&Question::open(global, query)?),
         EnergyCommand::Indicators(query) => energy_report::indicators(&Question::open(global, query)?),
         EnergyCommand::Disclosure(args) => energy_report::disclosure(global, args),
         EnergyCommand::Classify(args) => energy_classify::run(global, args),

@@ -1,5 +1,7 @@
 //! What the command line asks of the ledger: which metering points and registers, in which period.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
@@ -10,6 +12,7 @@ use crate::cli::{Args as Global, CommandFailure, output};
 use crate::clock::Clock;
 use crate::config;
 use crate::energy::metering::Subject;
+use crate::energy::tariff::Contract;
 use crate::journal::Journal;
 use crate::ledger::query::LedgerQuery;
 use crate::model::metering::TimeRange;
@@ -47,6 +50,9 @@ pub struct Question {
     pub subjects: Vec<Subject>,
     /// The period, up to now at most.
     pub range: TimeRange,
+    /// Contracts of the configuration.
+    pub contracts: Arc<Vec<Contract>>,
+    pub journal: Journal,
     /// Zone of the times in the output.
     shown_in: TimeZone,
     format: Format,
@@ -82,7 +88,8 @@ impl Question {
         }
         let subjects = select(&ledger, query)?;
         let (range, shown_in) = (TimeRange { from: UnixMillis(from), to: UnixMillis(to) }, global.zone());
-        Ok(Self { query: ledger, subjects, range, shown_in, format: query.format })
+        let contracts = settings.map(|c| Arc::clone(&c.contracts)).unwrap_or_default();
+        Ok(Self { query: ledger, subjects, range, contracts, journal, shown_in, format: query.format })
     }
 
     /// A moment as it is printed.
@@ -95,7 +102,6 @@ impl Question {
         self.format
     }
 
-    /// Prints a table.
     pub fn print(&self, table: &ReportTable) {
         print_table(self.format, table, &self.shown_in);
     }
@@ -110,7 +116,7 @@ pub fn print_table(format: Format, table: &ReportTable, zone: &TimeZone) {
     let text = |cell: &Cell| match cell {
         Cell::Empty => String::new(),
         Cell::Text(text) => text.clone(),
-        Cell::Number(value) => crate::cli::ledger::number(*value),
+        Cell::Number(value) => value.to_string(),
         Cell::Time(at) => format_local(at.0, zone),
     };
     let row =

@@ -16,6 +16,7 @@ mod demo_pages;
 mod demo_table;
 pub mod energy;
 mod energy_classify;
+mod energy_cost;
 mod energy_entry;
 mod energy_question;
 mod energy_readings;

@@ -1,4 +1,4 @@
-//! Vocabulary, profiles, alarm rules and calendars. They are compiled in; a file of the same name beside the configuration
+//! Vocabulary, profiles, alarm rules, calendars and tariffs. They are compiled in; a file of the same name beside the configuration
 //! overrides one.
 
 use std::path::Path;
@@ -9,15 +9,16 @@ use serde::de::DeserializeOwned;
 use crate::alarm::settings::RulesFile;
 use crate::config::catalogue::{Catalogue, Template};
 use crate::config::check_alarms;
-use crate::config::doc::{Problems, Texts, TomlEntry, TomlSource, file_location, parse};
-use crate::oncall::calendar::{self, Calendar};
+use crate::config::doc::{self, Problems, Texts, TomlEntry, TomlSource, file_location, parse};
+use crate::energy::tariff_file::{self, TariffFile};
+use crate::model::calendar::{self, Calendar};
 use crate::profile::build;
 use crate::profile::settings::ProfileFile;
 use crate::profile::vocabulary::ClassFile;
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
-/// Reads the compiled-in catalogue and the files in `vocabulary/`, `profiles/`, `calendars/` and `alarms/` below the directory.
+/// Reads the compiled-in catalogue and the files in `vocabulary/`, `profiles/`, `calendars/`, `tariffs/` and `alarms/` below the directory.
 pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
     read_dirs(CatalogueDirs { dir, alarms: None }, problems)
 }
@@ -72,6 +73,7 @@ pub fn read_dirs(dirs: CatalogueDirs<'_>, problems: &mut Problems) -> Catalogue 
             Err(what) => problems.error(entry.table.location(&["free"]), what.to_string(), "dates as 2026-10-01"),
         },
     );
+    tariffs(dir, &mut catalogue, problems);
     let alarm_texts = match dirs.alarms {
         Some(alarms) => Texts::read(alarms, problems),
         None => own_texts(dir, "alarms", problems),
@@ -111,8 +113,26 @@ fn rules(catalogue: &mut Catalogue, entry: &TomlEntry<'_, RulesFile>, problems: 
     }
 }
 
+/// Tariffs, with the files of prices beside them.
+fn tariffs(dir: Option<&Path>, catalogue: &mut Catalogue, problems: &mut Problems) {
+    let all = dir.map(|d| Texts::read(&d.join("tariffs"), problems)).unwrap_or_default();
+    let (prices, files): (Vec<_>, Vec<_>) = all.files.into_iter().partition(|(name, _)| doc::is_table(name));
+    let (texts, calendars) = (Texts { files }, catalogue.calendars.clone());
+    let series = |name: &str| {
+        let of = prices.iter().find(|(path, _)| Path::new(path).file_name().is_some_and(|file| file == name));
+        of.map(|(_, text)| text.clone())
+    };
+    for_each("tariffs", TARIFFS, &texts, problems, |stem, entry: TomlEntry<'_, TariffFile>, problems| {
+        let (tariff, findings) = tariff_file::tariff(stem, &entry.value, &calendars, &series);
+        problems.findings(&entry.table, findings);
+        catalogue.tariffs.insert(stem.to_string(), Arc::new(tariff));
+    });
+}
+
 fn own_texts(dir: Option<&Path>, folder: &str, problems: &mut Problems) -> Texts {
-    dir.map(|d| Texts::read(&d.join(folder), problems)).unwrap_or_default()
+    let mut texts = dir.map(|d| Texts::read(&d.join(folder), problems)).unwrap_or_default();
+    texts.files.retain(|(name, _)| !doc::is_table(name));
+    texts
 }
 
 fn for_each<T: DeserializeOwned>(

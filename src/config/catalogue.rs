@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alarm::settings::RuleSettings;
-use crate::oncall::calendar::Calendar;
+use crate::energy::tariff::Tariff;
+use crate::model::calendar::Calendar;
 use crate::profile::Profile;
 use crate::profile::vocabulary::Vocabulary;
 
@@ -16,6 +17,7 @@ pub struct Catalogue {
     /// Class -> rule name -> rule.
     pub rules: BTreeMap<String, BTreeMap<String, Template>>,
     pub calendars: BTreeMap<String, Calendar>,
+    pub tariffs: BTreeMap<String, Arc<Tariff>>,
 }
 
 /// An alarm rule with the TOML table that it was read from.

@@ -70,6 +70,8 @@ pub fn check(
         site.as_ref().and_then(|s| jiff::tz::TimeZone::get(&s.time_zone).ok()).unwrap_or(jiff::tz::TimeZone::UTC);
     let known = check_metering::known_registers(&devices, &registers, &derive, &catalogue);
     let metering = Arc::new(check_metering::check(files, &known, &zone, is_incomplete, problems));
+    let contracts = (&known, &*metering, &catalogue);
+    let contracts = Arc::new(check_metering::contracts(files, contracts, &zone, is_incomplete, problems));
     let oncall = check_oncall::check(files, &catalogue, &devices, &zone, is_incomplete, problems);
     let (alarms, applies) = check_alarms::check(files, &catalogue, &plant, zone, problems);
     Some(Configuration {
@@ -84,6 +86,7 @@ pub fn check(
         derive,
         energy,
         metering,
+        contracts,
         registers,
         alarms,
         rule_applications: applies,

@@ -14,6 +14,8 @@ use crate::config::tables::Files;
 use crate::derive::DerivedDefinition;
 use crate::energy::metering::{KnownRegister, KnownRegisters, MeteringPlan};
 use crate::energy::metering_check::{MeteringTables, plan};
+use crate::energy::tariff::Contract;
+use crate::energy::tariff_file::{self, ContractTables};
 use crate::model::point::PointKind;
 
 /// Everything that counts: the registers of devices, and derived ones.
@@ -73,4 +75,28 @@ pub fn check(
         }
     }
     plan
+}
+
+/// The contracts of the site.
+pub fn contracts(
+    files: &Files<'_>,
+    (registers, plan, catalogue): (&KnownRegisters, &MeteringPlan, &Catalogue),
+    zone: &TimeZone,
+    is_incomplete: bool,
+    problems: &mut Problems,
+) -> Vec<Contract> {
+    let all: Vec<_> = files.contract.iter().map(|entry| &entry.value).collect();
+    let tables = ContractTables { contracts: &all, plan, tariffs: &catalogue.tariffs, registers, zone };
+    let (contracts, findings) = tariff_file::contracts(tables);
+    for mut finding in findings {
+        if is_incomplete && finding.message.starts_with("there is no") {
+            continue;
+        }
+        let number = finding.path.first().and_then(|number| number.parse::<usize>().ok()).unwrap_or_default();
+        finding.path.drain(..1);
+        if let Some(entry) = files.contract.get(number) {
+            problems.findings(&entry.table, vec![finding]);
+        }
+    }
+    contracts
 }

@@ -106,7 +106,6 @@ fn head(
     names
 }
 
-/// `groups.*` of `groups.fast`.
 fn of_names(column: &str) -> String {
     column.split_once('.').map(|(first, _)| format!("{first}.*")).unwrap_or_default()
 }

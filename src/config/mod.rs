@@ -59,6 +59,8 @@ pub struct Configuration {
     pub energy: energy::settings::EnergySettings,
     /// Metering points.
     pub metering: Arc<energy::metering::MeteringPlan>,
+    /// Contracts at metering points.
+    pub contracts: Arc<Vec<energy::tariff::Contract>>,
     /// Limits of the registers that are read.
     pub registers: Arc<registers::RegisterLimitsByPoint>,
     pub sinks: Vec<sink::kinds::SinkSettings>,

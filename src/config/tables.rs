@@ -205,6 +205,9 @@ tables! {
     /// Areas whose consumption is compared.
     #[serde(default)]
     area: list energy::meter::AreaSettings,
+    /// Tariffs and contracted demand at metering points.
+    #[serde(default)]
+    contract: list energy::tariff_file::ContractSettings,
     /// Alarms: floods of them, deadlines, how long they are kept.
     #[serde(default)]
     alarms: single alarm::site::AlarmSettings,

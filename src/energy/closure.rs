@@ -8,7 +8,6 @@ use crate::model::time::UnixMillis;
 /// A month that was closed at least once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MonthClosure {
-    /// `2026-10`.
     pub month: String,
     /// From its first moment to before that of the next one.
     pub range: TimeRange,
@@ -19,7 +18,6 @@ pub struct MonthClosure {
 /// A closed state of a month.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MonthRevision {
-    /// Its figures.
     pub figures: Vec<ClosedFigure>,
     /// Who closed the month.
     pub closed: Signature,
@@ -30,11 +28,8 @@ pub struct MonthRevision {
 /// Who did something, when and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
-    /// Who.
     pub actor: String,
-    /// By which way.
     pub via: String,
-    /// Why.
     pub reason: String,
     /// When; as the clock showed it.
     pub at: UnixMillis,

@@ -21,7 +21,6 @@ pub struct MeteredPart {
     pub profile: Arc<Profile>,
 }
 
-/// Consumption over time.
 #[derive(Clone, Debug)]
 pub enum Consumption {
     /// Of the meters of a point, in order.

@@ -9,13 +9,9 @@ use crate::model::time::UnixMillis;
 /// What a person entered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryVersion {
-    /// What.
     pub entry: RegisterEntry,
-    /// Who entered it.
     pub actor: String,
-    /// By which way.
     pub via: String,
-    /// Why.
     pub reason: String,
     /// When; as the clock showed it.
     pub at: UnixMillis,

@@ -27,16 +27,13 @@ pub type KnownRegisters = BTreeMap<String, KnownRegister>;
 /// All metering points and areas of a site.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MeteringPlan {
-    /// By id.
     pub points: BTreeMap<String, MeteringPoint>,
-    /// By id.
     pub areas: BTreeMap<String, AreaSettings>,
 }
 
 /// A place where consumption is measured, whatever meter hangs there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeteringPoint {
-    /// Its id.
     pub id: String,
     /// Its name in Chinese.
     pub zh: String,
@@ -44,7 +41,6 @@ pub struct MeteringPoint {
     pub en: String,
     /// Unit of its consumption.
     pub unit: Option<Arc<str>>,
-    /// The point upstream.
     pub parent: Option<String>,
     /// What it is used for: its own, or that of the nearest point upstream which says so.
     pub end_use: Option<EndUse>,
@@ -59,7 +55,6 @@ pub struct MeteringPoint {
 pub enum MeteringSource {
     /// The meters that it has had, in order of their dates.
     Meters(Vec<Meter>),
-    /// Other points.
     Formula {
         /// Points that are added.
         sum: Vec<String>,
@@ -81,7 +76,6 @@ pub struct Meter {
     pub from: UnixMillis,
     /// What its readings are multiplied with.
     pub multiplier: Decimal,
-    /// Serial number.
     pub serial: Option<String>,
     /// Accuracy class as written.
     pub class: Option<String>,
@@ -122,7 +116,6 @@ pub struct Subject {
     pub unit: String,
     /// The device of a register.
     pub device: Option<Arc<str>>,
-    /// The metering point.
     pub point: Option<MeteringPoint>,
 }
 

@@ -20,11 +20,8 @@ const MULTIPLIER_MAX: i64 = 50_000_000;
 pub struct MeteringTables<'a> {
     /// `[[meter]]`, in the order of the files.
     pub meters: &'a [&'a MeterSettings],
-    /// `[[area]]`.
     pub areas: &'a [&'a AreaSettings],
-    /// Every cumulative register.
     pub registers: &'a KnownRegisters,
-    /// The site's.
     pub zone: &'a TimeZone,
 }
 

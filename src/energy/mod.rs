@@ -12,7 +12,9 @@
 pub mod calendar;
 pub mod closure;
 pub mod consumption;
+pub mod cost;
 pub mod decision;
+pub mod demand;
 pub mod entry;
 pub mod interval;
 pub mod meter;
@@ -24,3 +26,5 @@ pub mod room;
 pub mod settings;
 pub mod span;
 pub mod summary;
+pub mod tariff;
+pub mod tariff_file;

@@ -202,10 +202,21 @@ impl Profile {
         self.boundaries.push(Boundary { from: range.from, to: range.to, is_decided: true });
     }
 
-    /// Dates of the last reading before a moment and of the first one after it.
+    /// Dates of the last kept reading before a moment and of the first one after it.
     pub fn neighbours(&self, at: UnixMillis) -> (Option<UnixMillis>, Option<UnixMillis>) {
-        let before = self.points.iter().rev().map(|point| point.reading.at).find(|date| *date < at);
-        (before, self.points.iter().map(|point| point.reading.at).find(|date| *date > at))
+        (self.kept_before(UnixMillis(at.0 - 1)), self.kept_after(UnixMillis(at.0 + 1)))
+    }
+
+    /// Date of the last kept reading up to a moment.
+    pub(super) fn kept_before(&self, at: UnixMillis) -> Option<UnixMillis> {
+        let next = self.points.partition_point(|point| point.reading.at <= at);
+        Some(self.points.get(next.checked_sub(1)?)?.reading.at)
+    }
+
+    /// Date of the first kept reading from a moment on.
+    pub(super) fn kept_after(&self, at: UnixMillis) -> Option<UnixMillis> {
+        let next = self.points.partition_point(|point| point.reading.at < at);
+        Some(self.points.get(next)?.reading.at)
     }
 
     /// Readings that people entered and that contradict those of the register: they count nothing.

@@ -23,14 +23,11 @@ use crate::model::time::UnixMillis;
 /// The ledger with everything that figures depend on.
 pub struct LedgerQuery {
     ledger: Ledger,
-    /// By `device.point`.
     series: BTreeMap<String, Series>,
     decisions: BTreeMap<String, Decisions>,
     /// All that people said.
     pub records: MeteringRecords,
-    /// Metering points.
     pub plan: Arc<MeteringPlan>,
-    /// The site's.
     pub zone: TimeZone,
     /// Length of the intervals in minutes.
     pub minutes: u32,
@@ -58,7 +55,6 @@ impl LedgerQuery {
         Ok(Self { ledger, series, decisions, records, plan, zone, minutes })
     }
 
-    /// The file.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }

@@ -7,6 +7,7 @@
 
 pub mod actor;
 pub mod alarm;
+pub mod calendar;
 pub mod command;
 pub mod counter;
 pub mod directory;

@@ -45,7 +45,6 @@
 
 pub mod ahead;
 pub mod answers;
-pub mod calendar;
 mod dispatch;
 mod downtime;
 mod events;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 
+use crate::model::calendar::Calendar;
 use crate::model::notification::RateLimit;
 use crate::model::point::Language;
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
-use crate::oncall::calendar::Calendar;
 use crate::oncall::settings::{Contact, Days, StepTarget, Turn};
 
 /// People, rotas, escalation policies and channels of a site.

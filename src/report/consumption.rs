@@ -23,7 +23,6 @@ pub enum Grouping {
     Point,
     /// What it is used for.
     EndUse,
-    /// Where.
     Area,
 }
 
@@ -33,7 +32,6 @@ pub struct ReportSubject {
     pub id: String,
     /// Its name, in one language.
     pub name: String,
-    /// Its unit.
     pub unit: String,
     /// Its floor area in square metres, of a group that is an area.
     pub floor_area_m2: Option<Decimal>,
@@ -41,17 +39,14 @@ pub struct ReportSubject {
     pub multiplier: Option<Decimal>,
     /// The smallest step of its register in its unit; `None`: it is not known.
     pub resolution: Option<Decimal>,
-    /// Its consumption.
     pub consumption: Arc<Consumption>,
 }
 
-/// What is asked.
 pub struct ConsumptionQuery<'a> {
     /// Boundaries of the periods, which rise.
     pub bounds: &'a [UnixMillis],
     /// Length of the intervals in minutes.
     pub minutes: u32,
-    /// The site's.
     pub zone: &'a TimeZone,
     /// Whether the period before, and the same a year before, are beside each figure.
     pub is_compared: bool,
@@ -82,7 +77,6 @@ pub const CONSUMPTION_COLUMNS: [&str; 18] = [
 const STEPS_MIN: Decimal = Decimal::from_parts(4, 0, 0, false, 0);
 /// What is said of such a figure.
 pub const COARSE: &str = "coarse";
-/// Columns of comparison.
 const COMPARED_COLUMNS: [&str; 4] = ["before", "before_pct", "year_ago", "year_ago_pct"];
 
 /// Consumption of every subject in every period.

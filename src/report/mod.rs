@@ -2,5 +2,6 @@
 
 pub mod alarms;
 pub mod consumption;
+pub mod cost;
 pub mod reconciliation;
 pub mod table;

@@ -113,11 +113,9 @@ fn tolerance_pct(plan: &MeteringPlan, point: &MeteringPoint) -> Decimal {
 pub struct Indicator {
     /// What it is about: a metering point, a register, an area.
     pub of: String,
-    /// Its name.
     pub name: &'static str,
     /// Its value; `None`: what it is made of is not known.
     pub value: Option<Decimal>,
-    /// Its unit.
     pub unit: String,
     /// What it is made of, in words.
     pub made_of: String,

@@ -4,16 +4,13 @@ use rust_decimal::Decimal;
 
 use crate::model::time::UnixMillis;
 
-/// A cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// Nothing is known, which is not 0.
     Empty,
-    /// A text.
     Text(String),
     /// A figure, all digits.
     Number(Decimal),
-    /// A moment.
     Time(UnixMillis),
 }
 
@@ -27,6 +24,11 @@ impl Cell {
     /// A figure, or an empty cell.
     pub fn number(value: Option<Decimal>) -> Self {
         value.map_or(Cell::Empty, |value| Cell::Number(value.normalize()))
+    }
+
+    /// An amount of money with all its decimals, or an empty cell.
+    pub fn money(value: Option<Decimal>) -> Self {
+        value.map_or(Cell::Empty, Cell::Number)
     }
 
     /// A moment, or an empty cell.

@@ -38,7 +38,7 @@ impl Kept {
         Self { limits, ..Self::default() }
     }
 
-    fn read(&mut self, at_ms: i64, value: Decimal) {
+    pub(crate) fn read(&mut self, at_ms: i64, value: Decimal) {
         let mut changes = Changes::default();
         self.register.step(RegisterReading { at: UnixMillis(at_ms), value }, &self.limits, grid_ms(15), &mut changes);
         changes.spans.into_iter().for_each(|span| _ = self.spans.insert(span.number, span));

@@ -27,5 +27,6 @@ mod hostile;
 mod metering;
 mod odd;
 mod pages;
+mod tariffs;
 mod vectors;
 mod years;

@@ -313,3 +313,42 @@ fn groups_count_each_kilowatt_hour_once() {
     // A meter that is not read makes its group missing, and the rest partial; nothing is 0.
     assert_eq!(words(true), ["other: 70 partial", "lifts: 30 measured", "pumps: - missing"]);
 }
+
+#[test]
+fn contracts_that_cannot_be() {
+    let table = "point,register\nincomer,m1.energy_import_kwh\n";
+    let of = |contract: &str| {
+        let text = format!("[[contract]]\n{contract}");
+        load(&[
+            ("site.toml", SITE),
+            ("a.toml", &text),
+            ("units.csv", UNITS),
+            ("devices.csv", DEVICES),
+            ("meters.csv", table),
+        ])
+    };
+    let (said, configuration) =
+        of("point = \"incomer\"\ntariff = \"guangdong-2021\"\nbase_price = \"0.6213\"\ndemand_kw = 1000\n");
+    assert_eq!((said.as_str(), configuration.unwrap().contracts.len()), ("", 1));
+    let wrong = "point = \"incomr\"\ntariff = \"guangdong\"\nfrom = \"soon\"\nbase_price = \"cheap\"\ndemand_kw = -1\ndays = { hot = [\"2026\"] }\nregisters = { peak = \"m1.energy_peak\" }\n";
+    let lines: Vec<String> =
+        of(wrong).0.lines().filter(|line| line.contains("error")).map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "a.toml:2:9: error: there is no metering point `incomr`",
+            "a.toml:3:10: error: there is no tariff `guangdong`",
+            "a.toml:4:8: error: `soon` is no date",
+            "a.toml:5:14: error: `cheap` is no number",
+            "a.toml:6:13: error: a contract's demand is above 0 kW",
+            "a.toml:7:10: error: `2026` are no dates",
+            "a.toml:7:10: error: the tariff asks for no days `hot`",
+            "a.toml:8:22: error: there is no cumulative register `m1.energy_peak`",
+        ]
+    );
+    let (said, _) = of("point = \"incomer\"\ntariff = \"guangdong-2021\"\n");
+    assert_eq!(
+        said,
+        "a.toml:3:10: error: the tariff `guangdong-2021` has factors, and no base price\n  hint: base_price = \"0.6213\""
+    );
+}

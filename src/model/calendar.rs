@@ -47,6 +47,7 @@ impl Calendar {
         })
     }
 
+    /// Whether a day is worked.
     pub fn is_working(&self, day: Date) -> bool {
         let is_weekend = matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday);
         if is_weekend { self.working.contains(&day) } else { !self.free.contains(&day) }

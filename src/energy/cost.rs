@@ -1,0 +1,119 @@
+//! What consumption costs by a tariff: energy by period, and demand. A calculation for comparison, never an invoice.
+//!
+//! Rounding: the consumption of a period of a month times its price, rounded to the cent, a half away from zero; the total is the sum of what
+//! was rounded.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use crate::energy::consumption::Consumption;
+use crate::energy::interval::IntervalQuality;
+use crate::energy::summary::Summary;
+use crate::energy::tariff::{Contract, DemandBasis, TariffPeriod};
+use crate::model::metering::TimeRange;
+
+/// Decimals of a currency's smallest unit.
+const CENTS: u32 = 2;
+
+/// What was consumed at one price in a month.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeriodCost {
+    /// The period; `None`: prices of a series, or a time whose period nobody knows.
+    pub period: Option<TariffPeriod>,
+    /// Per unit; `None`: there is no price, or there are many (a series).
+    pub price: Option<Decimal>,
+    /// What is known to have been consumed; `None`: nothing is.
+    pub consumed: Option<Decimal>,
+    /// The worst of its times.
+    pub quality: IntervalQuality,
+    /// To the cent; `None`: no price, or nothing is known.
+    pub cost: Option<Decimal>,
+}
+
+/// What was charged for demand in a month.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DemandCost {
+    /// The greatest mean power of a measured interval, kilowatts.
+    pub maximum_kw: Decimal,
+    /// What is charged by the basis of the tariff, kilowatts.
+    pub charged_kw: Decimal,
+    /// Per kilowatt and month.
+    pub price: Decimal,
+    pub cost: Decimal,
+}
+
+/// Rounds to the cent, a half away from zero.
+pub fn to_cents(amount: Decimal) -> Decimal {
+    let mut cents = amount.round_dp_with_strategy(CENTS, RoundingStrategy::MidpointAwayFromZero);
+    cents.rescale(CENTS);
+    cents
+}
+
+/// Consumption of a month, or a part of one, by period and price, the dearest first.
+pub fn energy_costs(
+    consumption: &Consumption,
+    contract: &Contract,
+    month: TimeRange,
+    zone: &TimeZone,
+) -> Vec<PeriodCost> {
+    /// A price of its own is a row of its own; all prices of a series are one.
+    type RowKey = (Option<TariffPeriod>, Option<Decimal>, bool);
+    let mut rows: BTreeMap<RowKey, (PeriodCost, Decimal)> = BTreeMap::new();
+    for time in contract.priced_times(month, zone) {
+        let interval = consumption.interval(time.range.from, time.range.to);
+        let is_of_series = time.period.is_none() && time.price.is_some();
+        let price = time.price.filter(|_| !is_of_series);
+        let new =
+            PeriodCost { period: time.period, price, consumed: None, quality: IntervalQuality::Measured, cost: None };
+        let (row, exact) = rows.entry((time.period, price, is_of_series)).or_insert((new, Decimal::ZERO));
+        row.quality = row.quality.max(interval.quality);
+        row.consumed = match (row.consumed, interval.consumed) {
+            (Some(before), Some(more)) => Some(before + more),
+            (before, more) => before.or(more),
+        };
+        if let Some(cost) = interval.consumed.zip(time.price).and_then(|(consumed, price)| consumed.checked_mul(price))
+        {
+            *exact += cost;
+            row.cost = Some(*exact);
+        }
+    }
+    let finish = |(mut row, _): (PeriodCost, Decimal)| {
+        row.cost = row.cost.map(to_cents);
+        // A part of its times is known and a part is not.
+        if row.quality == IntervalQuality::Missing && row.consumed.is_some() {
+            row.quality = IntervalQuality::Partial;
+        }
+        row
+    };
+    rows.into_values().map(finish).collect()
+}
+
+/// The maximum demand of a month in kilowatts: of its measured intervals.
+pub fn maximum_demand(
+    consumption: &Consumption,
+    month: TimeRange,
+    (minutes, zone): (u32, &TimeZone),
+) -> Option<Decimal> {
+    Summary::of(consumption, (month.from, month.to), minutes, zone).max_demand().map(|(_, kw)| kw)
+}
+
+/// What is charged for demand. `maxima`: of this month and of those before it, the newest first, as many as are known.
+pub fn demand_cost(contract: &Contract, basis: DemandBasis, price: Decimal, maxima: &[Decimal]) -> Option<DemandCost> {
+    let maximum = *maxima.first()?;
+    let charged = match basis {
+        DemandBasis::Maximum { floor_kw } => maximum.max(floor_kw),
+        DemandBasis::Contract { tolerance_pct, excess_factor } => {
+            let agreed = contract.demand_kw?;
+            let limit = agreed * (Decimal::ONE_HUNDRED + tolerance_pct) / Decimal::ONE_HUNDRED;
+            if maximum <= limit { agreed } else { maximum + (maximum - limit) * (excess_factor - Decimal::ONE) }
+        }
+        DemandBasis::MeanOfMonths { months, floor_kw } => {
+            let of: Vec<Decimal> = maxima.iter().take(months.max(1).into()).map(|kw| (*kw).max(floor_kw)).collect();
+            of.iter().sum::<Decimal>().checked_div(Decimal::from(of.len()))?
+        }
+    };
+    let cost = to_cents(charged.checked_mul(price)?);
+    Some(DemandCost { maximum_kw: maximum, charged_kw: charged, price, cost })
+}

@@ -1,0 +1,159 @@
+//! Consumption by tariff period with what it costs, and demand: tables for comparison, never an invoice.
+
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+
+use crate::energy::consumption::Consumption;
+use crate::energy::cost::{DemandCost, PeriodCost, demand_cost, energy_costs, maximum_demand};
+use crate::energy::interval::IntervalQuality;
+use crate::energy::tariff::{Contract, DemandBasis, TariffPeriod, months};
+use crate::model::metering::TimeRange;
+use crate::report::table::{Cell, ReportTable};
+
+/// Columns of a table of costs.
+pub const COST_COLUMNS: [&str; 15] = [
+    "point",
+    "from",
+    "to",
+    "tariff",
+    "period",
+    "consumed",
+    "unit",
+    "quality",
+    "price",
+    "cost",
+    "currency",
+    "own_register",
+    "own_difference",
+    "demand_max",
+    "demand_contract_pct",
+];
+
+/// A metering point with its contracts and consumptions.
+pub struct CostSubject<'a> {
+    pub point: &'a str,
+    pub unit: &'a str,
+    /// Its contracts, in order of their dates.
+    pub contracts: Vec<&'a Contract>,
+    pub consumption: &'a Consumption,
+    /// Consumption by the meter's own register of each period, where it has them.
+    pub own: Vec<(TariffPeriod, Consumption)>,
+}
+
+/// Costs of each month, or part of one, in a range: a row for each period and price, one for demand, one for the total.
+pub fn costs(subject: &CostSubject<'_>, range: TimeRange, (minutes, zone): (u32, &TimeZone)) -> Vec<Vec<Cell>> {
+    let mut rows = Vec::new();
+    for (i, contract) in subject.contracts.iter().enumerate() {
+        let next = subject.contracts.get(i + 1).map_or(range.to, |next| next.from.min(range.to));
+        let of_contract = TimeRange { from: range.from.max(contract.from), to: next };
+        for month in months(of_contract, zone) {
+            rows.extend(of_month(subject, contract, month, (minutes, zone)));
+        }
+    }
+    rows
+}
+
+/// A row: what it is about, then seven cells from consumption to currency, the meter's own register, and demand.
+fn line(
+    (subject, contract, month): (&CostSubject<'_>, &Contract, TimeRange),
+    period: &str,
+    amount: [Cell; 5],
+    rest: [Cell; 4],
+) -> Vec<Cell> {
+    let [consumed, unit, quality, price, cost] = amount;
+    let tariff = &contract.tariff;
+    let mut row = vec![Cell::text(subject.point), Cell::Time(month.from), Cell::Time(month.to)];
+    row.extend([Cell::text(&tariff.id), Cell::text(period), consumed, unit, quality, price, cost]);
+    row.push(Cell::text(&tariff.currency));
+    row.extend(rest);
+    row
+}
+
+const NOTHING: [Cell; 4] = [Cell::Empty, Cell::Empty, Cell::Empty, Cell::Empty];
+
+fn of_month(
+    subject: &CostSubject<'_>,
+    contract: &Contract,
+    month: TimeRange,
+    (minutes, zone): (u32, &TimeZone),
+) -> Vec<Vec<Cell>> {
+    let about = (subject, contract, month);
+    let periods = energy_costs(subject.consumption, contract, month, zone);
+    let mut total = Decimal::ZERO;
+    let mut rows = Vec::new();
+    for period in &periods {
+        total += period.cost.unwrap_or_default();
+        let [own, difference] = own_register(subject, period, month);
+        let amount = [
+            Cell::number(period.consumed),
+            Cell::text(subject.unit),
+            Cell::text(period.quality.word()),
+            Cell::number(period.price),
+            Cell::money(period.cost),
+        ];
+        let unnamed = if period.cost.is_some() { "by time" } else { "unknown" };
+        let word = period.period.map_or(unnamed, TariffPeriod::word);
+        rows.push(line(about, word, amount, [own, difference, Cell::Empty, Cell::Empty]));
+    }
+    if let Some(charge) = demand_of(subject, contract, month, (minutes, zone)) {
+        total += charge.cost;
+        let charged = Cell::number(Some(charge.charged_kw.round_dp(3)));
+        let (price, cost) = (Cell::number(Some(charge.price)), Cell::money(Some(charge.cost)));
+        rows.push(line(about, "demand", [charged, Cell::text("kW"), Cell::Empty, price, cost], NOTHING));
+    }
+    // A sum of which a part is not known is none.
+    let is_known = !periods.is_empty() && periods.iter().all(|period| period.cost.is_some());
+    let consumed = periods.iter().map(|period| period.consumed).collect::<Option<Vec<_>>>();
+    let worst = periods.iter().map(|period| period.quality).max();
+    let maximum = maximum_demand(subject.consumption, month, (minutes, zone));
+    let share =
+        maximum.zip(contract.demand_kw).and_then(|(kw, agreed)| (kw * Decimal::ONE_HUNDRED).checked_div(agreed));
+    let demand = [maximum.map(|kw| kw.round_dp(3)), share.map(|pct| pct.round_dp(1))].map(Cell::number);
+    let [maximum, share] = demand;
+    let amount = [
+        Cell::number(consumed.map(|all| all.iter().sum())),
+        Cell::text(subject.unit),
+        Cell::text(worst.map(IntervalQuality::word).unwrap_or_default()),
+        Cell::Empty,
+        Cell::money(is_known.then_some(total)),
+    ];
+    rows.push(line(about, "total", amount, [Cell::Empty, Cell::Empty, maximum, share]));
+    rows
+}
+
+/// What the meter's own register of a period counted, and how far it is from what was computed.
+fn own_register(subject: &CostSubject<'_>, period: &PeriodCost, month: TimeRange) -> [Cell; 2] {
+    let own = subject.own.iter().find(|(of, _)| Some(*of) == period.period);
+    let counted = own.and_then(|(_, consumption)| consumption.interval(month.from, month.to).consumed);
+    let difference = counted.zip(period.consumed).map(|(own, computed)| own - computed);
+    [Cell::number(counted), Cell::number(difference)]
+}
+
+fn demand_of(
+    subject: &CostSubject<'_>,
+    contract: &Contract,
+    month: TimeRange,
+    (minutes, zone): (u32, &TimeZone),
+) -> Option<DemandCost> {
+    let first = jiff::Timestamp::from_millisecond(month.from.0).ok()?.to_zoned(zone.clone());
+    let part = contract.tariff.at(first.date())?.demand.clone()?;
+    let price = part.price.or(contract.demand_price)?;
+    let before = match part.basis {
+        DemandBasis::MeanOfMonths { months, .. } => i32::from(months.max(1)),
+        DemandBasis::Maximum { .. } | DemandBasis::Contract { .. } => 1,
+    };
+    let mut maxima = Vec::new();
+    let mut of = month;
+    for _ in 0..before {
+        let Some(kw) = maximum_demand(subject.consumption, of, (minutes, zone)) else { break };
+        maxima.push(kw);
+        let Some(earlier) = crate::report::consumption::before(of, zone) else { break };
+        of = earlier;
+    }
+    demand_cost(contract, part.basis, price, &maxima)
+}
+
+/// A table of such rows.
+pub fn cost_table(rows: Vec<Vec<Cell>>) -> ReportTable {
+    ReportTable { name: "tariff", head: COST_COLUMNS.to_vec(), rows }
+}
