@@ -190,6 +190,9 @@ _plantroom() {
             plantroom__subcmd__energy,disclosure)
                 cmd="plantroom__subcmd__energy__subcmd__disclosure"
                 ;;
+            plantroom__subcmd__energy,export)
+                cmd="plantroom__subcmd__energy__subcmd__export"
+                ;;
             plantroom__subcmd__energy,gaps)
                 cmd="plantroom__subcmd__energy__subcmd__gaps"
                 ;;
@@ -214,6 +217,9 @@ _plantroom() {
             plantroom__subcmd__energy,report)
                 cmd="plantroom__subcmd__energy__subcmd__report"
                 ;;
+            plantroom__subcmd__energy,verify)
+                cmd="plantroom__subcmd__energy__subcmd__verify"
+                ;;
             plantroom__subcmd__energy__subcmd__help,classify)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__classify"
                 ;;
@@ -231,6 +237,9 @@ _plantroom() {
                 ;;
             plantroom__subcmd__energy__subcmd__help,disclosure)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__disclosure"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,export)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__export"
                 ;;
             plantroom__subcmd__energy__subcmd__help,gaps)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__gaps"
@@ -255,6 +264,9 @@ _plantroom() {
                 ;;
             plantroom__subcmd__energy__subcmd__help,report)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__report"
+                ;;
+            plantroom__subcmd__energy__subcmd__help,verify)
+                cmd="plantroom__subcmd__energy__subcmd__help__subcmd__verify"
                 ;;
             plantroom__subcmd__help,ack)
                 cmd="plantroom__subcmd__help__subcmd__ack"
@@ -388,6 +400,9 @@ _plantroom() {
             plantroom__subcmd__help__subcmd__energy,disclosure)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__disclosure"
                 ;;
+            plantroom__subcmd__help__subcmd__energy,export)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__export"
+                ;;
             plantroom__subcmd__help__subcmd__energy,gaps)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__gaps"
                 ;;
@@ -408,6 +423,9 @@ _plantroom() {
                 ;;
             plantroom__subcmd__help__subcmd__energy,report)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__report"
+                ;;
+            plantroom__subcmd__help__subcmd__energy,verify)
+                cmd="plantroom__subcmd__help__subcmd__energy__subcmd__verify"
                 ;;
             plantroom__subcmd__help__subcmd__page,log)
                 cmd="plantroom__subcmd__help__subcmd__page__subcmd__log"
@@ -1200,7 +1218,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__demo)
-            opts="-h --scenario --speed --store --write --config --state --utc --log --help"
+            opts="-h --scenario --speed --store --fresh --write --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1242,7 +1260,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy)
-            opts="-h --config --state --utc --log --help report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help"
+            opts="-h --config --state --utc --log --help report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1386,7 +1404,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__cost)
-            opts="-h --period --from --to --unit --format --daily --config --state --utc --log --help"
+            opts="-h --period --from --to --unit --all --format --daily --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1432,7 +1450,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__demand)
-            opts="-h --period --from --to --unit --format --config --state --utc --log --help"
+            opts="-h --period --from --to --unit --all --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1511,8 +1529,58 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__energy__subcmd__export)
+            opts="-h --period --from --to --unit --all --format --by --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --by)
+                    COMPREPLY=($(compgen -W "interval hour day month year" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__energy__subcmd__gaps)
-            opts="-h --period --from --to --unit --format --config --state --utc --log --help"
+            opts="-h --period --from --to --unit --all --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1558,7 +1626,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__help)
-            opts="report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help"
+            opts="report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1642,6 +1710,20 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__help__subcmd__disclosure)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1767,8 +1849,22 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__energy__subcmd__help__subcmd__verify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__energy__subcmd__indicators)
-            opts="-h --period --from --to --unit --format --config --state --utc --log --help"
+            opts="-h --period --from --to --unit --all --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1878,7 +1974,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__readings)
-            opts="-h --period --from --to --unit --format --config --state --utc --log --help"
+            opts="-h --period --from --to --unit --all --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1924,7 +2020,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__reconcile)
-            opts="-h --period --from --to --unit --format --config --state --utc --log --help"
+            opts="-h --period --from --to --unit --all --format --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1970,7 +2066,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__energy__subcmd__report)
-            opts="-h --period --from --to --unit --format --by --group --compare --config --state --utc --log --help"
+            opts="-h --period --from --to --unit --all --format --by --group --compare --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2004,6 +2100,32 @@ _plantroom() {
                     COMPREPLY=($(compgen -W "point end-use area" -- "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__energy__subcmd__verify)
+            opts="-h --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2302,7 +2424,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__energy)
-            opts="report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close"
+            opts="report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2386,6 +2508,20 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__energy__subcmd__disclosure)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2484,6 +2620,20 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__energy__subcmd__report)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__energy__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -73,6 +73,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l state -d 'D
 complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l fresh -d 'Begin without a past: no year of simulated history'
 complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand run" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
@@ -165,27 +166,29 @@ text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "report" -d 'What each metering point or register consumed in a period, with the readings at both ends and how complete it is'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "readings" -d 'The readings that are kept of a register'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "gaps" -d 'Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "meters" -d 'Metering points and their meters: serial numbers, transformers, classes, calibration'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "reconcile" -d 'Main meters beside the meters below them, and whether the difference can be the meters\' errors'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "cost" -d 'What consumption costs by time-of-use tariff, and demand beside the contract; for comparison, never an invoice'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "demand" -d 'Maximum demand in blocks of the configured intervals, and in windows of any start (sliding)'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "indicators" -d 'Night base load, load factor, consumption per square metre, per cubic metre and per lift run'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "disclosure" -d 'What all owners share, with opening and closing readings, by month: for disclosure'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "reading" -d 'Enter a reading that was taken at the meter'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "correct" -d 'Say what was really consumed in a time'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "close" -d 'Close a month, or close it again after a change: its figures are kept as its next revision; without a month, list them'
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure classify reading correct close help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "report" -d 'What each metering point or register consumed in a period, with the readings at both ends and how complete it is'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "readings" -d 'The readings that are kept of a register'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "gaps" -d 'Where a figure is not measured: gaps, boundaries that nobody has explained, what is pending'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "meters" -d 'Metering points and their meters: serial numbers, transformers, classes, calibration'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "reconcile" -d 'Main meters beside the meters below them, and whether the difference can be the meters\' errors'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "cost" -d 'What consumption costs by time-of-use tariff, and demand beside the contract; for comparison, never an invoice'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "demand" -d 'Maximum demand in blocks of the configured intervals, and in windows of any start (sliding)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "indicators" -d 'Night base load, load factor, consumption per square metre, per cubic metre and per lift run'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "disclosure" -d 'What all owners share, with opening and closing readings, by month: for disclosure'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "export" -d 'Write everything of a period into one file: FILE.xlsx (sheets), FILE.json or FILE.csv (a row for each point and interval)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "verify" -d 'Compute an export again from the ledger, and say which cell differs'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "reading" -d 'Enter a reading that was taken at the meter'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "correct" -d 'Say what was really consumed in a time'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "close" -d 'Close a month, or close it again after a change: its figures are kept as its next revision; without a month, list them'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and not __fish_seen_subcommand_from report readings gaps meters reconcile cost demand indicators disclosure export verify classify reading correct close help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l from -d 'From: a date as in `history`, instead of a period' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l to -d 'To: the same. Default: now' -r
@@ -206,6 +209,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l all -d 'Registers that belong to no metering point too, where there are metering points'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l compare -d 'With the period before, and the same dates a year ago'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -221,6 +225,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from readings" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from readings" -l all -d 'Registers that belong to no metering point too, where there are metering points'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from readings" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from readings" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
@@ -235,6 +240,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l all -d 'Registers that belong to no metering point too, where there are metering points'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from gaps" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from meters" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
@@ -259,6 +265,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l all -d 'Registers that belong to no metering point too, where there are metering points'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reconcile" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from cost" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
@@ -273,6 +280,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from cost" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from cost" -l all -d 'Registers that belong to no metering point too, where there are metering points'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from cost" -l daily -d 'Rows for each day instead of each month'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from cost" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from cost" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -288,6 +296,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from demand" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from demand" -l all -d 'Registers that belong to no metering point too, where there are metering points'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from demand" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from demand" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
@@ -302,6 +311,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l all -d 'Registers that belong to no metering point too, where there are metering points'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from indicators" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from disclosure" -l month -d 'The month, such as 2026-10' -r
@@ -315,6 +325,33 @@ text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from disclosure" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from disclosure" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l period -d 'The period: a year (2026), a month (2026-11), a day (2026-11-27), today, yesterday, this-month, last-month, this-year, last-year' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l from -d 'From: a date as in `history`, instead of a period' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l to -d 'To: the same. Default: now' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l unit -d 'Only what has this unit, such as kWh, m³, h' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l by -d 'Length of the rows of consumption and readings' -r -f -a "interval\t'The intervals of the configuration: a quarter of an hour, unless it says otherwise'
+hour\t'Hours of the clock'
+day\t'Days of the site'
+month\t'Months of the site'
+year\t'Years of the site'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l all -d 'Registers that belong to no metering point too, where there are metering points'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from verify" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from verify" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from verify" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from verify" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l span -d 'Number of the span behind the boundary, as the list has it. Default: the only one that nobody has explained' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l exchange -d 'Another meter: the final reading of the old one and the initial reading of the new one' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l rolled-over -d 'It reached this value and went on from 0' -r
@@ -376,6 +413,8 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "demand" -d 'Maximum demand in blocks of the configured intervals, and in windows of any start (sliding)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "indicators" -d 'Night base load, load factor, consumption per square metre, per cubic metre and per lift run'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "disclosure" -d 'What all owners share, with opening and closing readings, by month: for disclosure'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "export" -d 'Write everything of a period into one file: FILE.xlsx (sheets), FILE.json or FILE.csv (a row for each point and interval)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Compute an export again from the ledger, and say which cell differs'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "reading" -d 'Enter a reading that was taken at the meter'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from help" -f -a "correct" -d 'Say what was really consumed in a time'
@@ -766,6 +805,8 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_see
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "demand" -d 'Maximum demand in blocks of the configured intervals, and in windows of any start (sliding)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "indicators" -d 'Night base load, load factor, consumption per square metre, per cubic metre and per lift run'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "disclosure" -d 'What all owners share, with opening and closing readings, by month: for disclosure'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "export" -d 'Write everything of a period into one file: FILE.xlsx (sheets), FILE.json or FILE.csv (a row for each point and interval)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "verify" -d 'Compute an export again from the ledger, and say which cell differs'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "classify" -d 'Say what a boundary of a register was; without a register, list the boundaries that wait for a person'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "reading" -d 'Enter a reading that was taken at the meter'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from energy" -f -a "correct" -d 'Say what was really consumed in a time'

@@ -10,6 +10,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::app::shared::Shared;
 use crate::app::{App, Paths};
+use crate::cli::demo_history;
 use crate::cli::demo_pages::{self, DemoPages};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, demo_table, output, runtime, simulate, stop_signal};
 use crate::clock::{self, Clock};
@@ -27,6 +28,9 @@ pub struct Args {
     /// address for InfluxDB 1.x (database `plantroom`). More than one may be named.
     #[arg(long, value_name = "URL")]
     store: Vec<String>,
+    /// Begin without a past: no year of simulated history.
+    #[arg(long)]
+    fresh: bool,
     /// Write the demo's site as a commented configuration into a directory, and do nothing else.
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
@@ -95,6 +99,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
         health: health.clone(),
     };
     let mut files = site::files(&at);
+    let year = demo_history::year((!args.fresh).then(|| clock.wall()), &mut files);
     files.push(("stores.toml".to_string(), stores(&args.store)));
     let pages = DemoPages::default();
     let no_port = |e: std::io::Error| CommandFailure::later("no free port").because(e.to_string());
@@ -115,6 +120,10 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
         state: dir.to_path_buf(),
         socket: global.state.clone().unwrap_or(dir.to_path_buf()).join("control.sock"),
     };
+    if let Some(year) = &year {
+        output::line("behind it: a simulated year of its meters (--fresh begins without)");
+        demo_history::write(dir, &configuration, year)?;
+    }
     let started = App::start_by(configuration, &paths, clock);
     let app = started.map_err(|e| CommandFailure::caused("the gateway cannot start", &e))?;
     // As `run` keeps it: commands beside the demo know its zone, names and rules.

@@ -5,7 +5,7 @@ use clap::Subcommand;
 
 use crate::cli::energy_question::{QueryArgs, Question};
 use crate::cli::{Args as Global, CommandOutcome, output};
-use crate::cli::{energy_classify, energy_cost, energy_entry, energy_readings, energy_report};
+use crate::cli::{energy_classify, energy_cost, energy_entry, energy_export, energy_readings, energy_report};
 
 /// Options of `energy`.
 #[derive(Debug, clap::Args)]
@@ -34,6 +34,10 @@ enum EnergyCommand {
     Indicators(QueryArgs),
     /// What all owners share, with opening and closing readings, by month: for disclosure.
     Disclosure(energy_report::DisclosureArgs),
+    /// Write everything of a period into one file: FILE.xlsx (sheets), FILE.json or FILE.csv (a row for each point and interval).
+    Export(energy_export::ExportArgs),
+    /// Compute an export again from the ledger, and say which cell differs.
+    Verify(energy_export::VerifyArgs),
     /// Say what a boundary of a register was; without a register, list the boundaries that wait for a person.
     Classify(energy_classify::ClassifyArgs),
     /// Enter a reading that was taken at the meter.
@@ -56,6 +60,8 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
         EnergyCommand::Demand(query) => energy_cost::demand(&Question::open(global, query)?),
         EnergyCommand::Indicators(query) => energy_report::indicators(&Question::open(global, query)?),
         EnergyCommand::Disclosure(args) => energy_report::disclosure(global, args),
+        EnergyCommand::Export(args) => energy_export::export(global, args),
+        EnergyCommand::Verify(args) => energy_export::verify(global, args),
         EnergyCommand::Classify(args) => energy_classify::run(global, args),
         EnergyCommand::Reading(args) => energy_entry::reading(global, args),
         EnergyCommand::Correct(args) => energy_entry::correct(global, args),

@@ -117,7 +117,7 @@ pub fn demand(question: &Question) -> CommandOutcome {
             }
         }
     }
-    let table = ReportTable { name: "demand", head, rows };
+    let table = ReportTable::new("demand", &head, rows);
     question.print(&table);
     if question.format() == Format::Table {
         output::note("of measured intervals, by the gateway's clock; a meter's own maximum is by its own clock");

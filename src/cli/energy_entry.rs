@@ -165,6 +165,6 @@ fn list(global: &Global, format: Format) -> CommandOutcome {
     if rows.is_empty() {
         output::note("no month was closed yet");
     }
-    print_table(format, &ReportTable { name: "months", head, rows }, &global.zone());
+    print_table(format, &ReportTable::new("months", &head, rows), &global.zone());
     Ok(())
 }

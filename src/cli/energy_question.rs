@@ -37,6 +37,9 @@ pub struct QueryArgs {
     /// Only what has this unit, such as kWh, m³, h.
     #[arg(long)]
     pub unit: Option<String>,
+    /// Registers that belong to no metering point too, where there are metering points.
+    #[arg(long)]
+    pub all: bool,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -50,6 +53,8 @@ pub struct Question {
     pub subjects: Vec<Subject>,
     /// The period, up to now at most.
     pub range: TimeRange,
+    /// This moment.
+    pub now: UnixMillis,
     /// Contracts of the configuration.
     pub contracts: Arc<Vec<Contract>>,
     pub journal: Journal,
@@ -89,7 +94,13 @@ impl Question {
         let subjects = select(&ledger, query)?;
         let (range, shown_in) = (TimeRange { from: UnixMillis(from), to: UnixMillis(to) }, global.zone());
         let contracts = settings.map(|c| Arc::clone(&c.contracts)).unwrap_or_default();
-        Ok(Self { query: ledger, subjects, range, contracts, journal, shown_in, format: query.format })
+        let now = UnixMillis(now);
+        Ok(Self { query: ledger, subjects, range, now, contracts, journal, shown_in, format: query.format })
+    }
+
+    /// The same question with a range that is known.
+    pub fn with_range(self, range: TimeRange) -> Self {
+        Self { range, ..self }
     }
 
     /// A moment as it is printed.
@@ -112,12 +123,10 @@ pub fn print_table(format: Format, table: &ReportTable, zone: &TimeZone) {
     let is_filled =
         |column: usize| table.rows.iter().any(|row| row.get(column).is_some_and(|cell| *cell != Cell::Empty));
     let is_shown = |column: usize| format != Format::Table || table.rows.is_empty() || is_filled(column);
-    let head: Vec<&str> = (0..table.head.len()).filter(|c| is_shown(*c)).map(|c| table.head[c]).collect();
+    let head: Vec<&str> = (0..table.head.len()).filter(|c| is_shown(*c)).map(|c| table.head[c].as_str()).collect();
     let text = |cell: &Cell| match cell {
-        Cell::Empty => String::new(),
-        Cell::Text(text) => text.clone(),
-        Cell::Number(value) => value.to_string(),
-        Cell::Time(at) => format_local(at.0, zone),
+        Cell::Time(at) if format == Format::Table => short_time(*at, zone),
+        _ => cell_text(cell, zone),
     };
     let row =
         |row: &Vec<Cell>| row.iter().enumerate().filter(|(c, _)| is_shown(*c)).map(|(_, cell)| text(cell)).collect();
@@ -126,6 +135,33 @@ pub fn print_table(format: Format, table: &ReportTable, zone: &TimeZone) {
         output::raw(BYTE_ORDER_MARK);
     }
     output::list(format, &head, &rows);
+    let has_times = table.rows.iter().flatten().any(|cell| matches!(cell, Cell::Time(_)));
+    if format == Format::Table && has_times {
+        output::note(format!("times in {}", zone.iana_name().unwrap_or("UTC")));
+    }
+}
+
+/// A moment for people: without zone, and without what is 0 of seconds.
+fn short_time(at: UnixMillis, zone: &TimeZone) -> String {
+    let full = at.local(zone);
+    let (date, rest) = full.split_at(full.len().min(10));
+    let time = rest.trim_start_matches('T');
+    let shown = match time.get(5..12) {
+        Some(":00.000") => &time[..5],
+        Some(seconds) if seconds.ends_with(".000") => &time[..8],
+        _ => time.get(..12).unwrap_or(time),
+    };
+    format!("{date} {shown}")
+}
+
+/// A cell as a text.
+pub fn cell_text(cell: &Cell, zone: &TimeZone) -> String {
+    match cell {
+        Cell::Empty => String::new(),
+        Cell::Text(text) => text.clone(),
+        Cell::Number(value) => value.to_string(),
+        Cell::Time(at) => format_local(at.0, zone),
+    }
 }
 
 /// The subjects that are meant.
@@ -156,6 +192,9 @@ fn select(ledger: &LedgerQuery, query: &QueryArgs) -> Result<Vec<Subject>, Comma
     }
     if query.names.is_empty() {
         chosen.clone_from(&all);
+        // Whoever names metering points wants to see those.
+        let has_points = all.iter().any(|subject| subject.point.is_some());
+        chosen.retain(|subject| query.all || !has_points || subject.point.is_some());
     }
     chosen.retain(|s| query.unit.as_ref().is_none_or(|unit| s.unit == *unit));
     let units: std::collections::BTreeSet<&str> =

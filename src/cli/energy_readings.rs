@@ -68,7 +68,7 @@ pub fn readings_table(question: &Question) -> Result<ReportTable, crate::cli::Co
         of.sort_by_key(|(at, _)| *at);
         rows.extend(of.into_iter().map(|(_, row)| row));
     }
-    Ok(ReportTable { name: "readings", head, rows })
+    Ok(ReportTable::new("readings", &head, rows))
 }
 
 pub fn readings(question: &Question) -> CommandOutcome {
@@ -106,7 +106,7 @@ pub fn gaps_table(question: &Question) -> Result<ReportTable, crate::cli::Comman
         found.sort_by_key(|(at, _)| *at);
         rows.extend(found.into_iter().map(|(_, row)| row));
     }
-    Ok(ReportTable { name: "gaps", head, rows })
+    Ok(ReportTable::new("gaps", &head, rows))
 }
 
 /// A reading with its date, for people.
@@ -146,6 +146,9 @@ fn gap_row(question: &Question, names: &[Cell; 3], gap: &Interval) -> Vec<Cell> 
 fn event_row(question: &Question, names: &[Cell; 3], event: &RegisterEvent) -> Vec<Cell> {
     let what = match event.kind {
         RegisterEventKind::PendingBegan => "event: fell or jumped, nothing counts until it is back or proven",
+        RegisterEventKind::PendingWithdrawn if event.before.is_some_and(|b| event.reading.value < b.value) => {
+            "event: what was in doubt is withdrawn, it shows something else"
+        }
         RegisterEventKind::PendingWithdrawn => "event: it is back, counted once",
         RegisterEventKind::Replaced => "event: another register, what lies before it waits for a person",
         RegisterEventKind::Returned => "event: the old register is back, the other one is withdrawn",

@@ -107,15 +107,8 @@ pub fn report_table(
     is_compared: bool,
 ) -> Result<ReportTable, CommandFailure> {
     let (query, range) = (&question.query, question.range);
-    let step = by.map(|by| match by {
-        By::Interval => Step::Minutes(query.minutes),
-        By::Hour => Step::Minutes(60),
-        By::Day => Step::Day,
-        By::Month => Step::Month,
-        By::Year => Step::Year,
-    });
-    let bounds = match step {
-        Some(step) => bounds(range.from, range.to, step, &query.zone),
+    let bounds = match by {
+        Some(by) => bounds(range.from, range.to, step_of(by, query.minutes), &query.zone),
         None => vec![range.from, range.to],
     };
     let first = TimeRange { from: range.from, to: bounds.get(1).copied().unwrap_or(range.to) };
@@ -129,6 +122,17 @@ pub fn report_table(
     };
     let asked = ConsumptionQuery { bounds: &bounds, minutes: query.minutes, zone: &query.zone, is_compared };
     Ok(consumption(&subjects, &asked))
+}
+
+/// The step of rows. `minutes`: length of the configured intervals.
+pub fn step_of(by: By, minutes: u32) -> Step {
+    match by {
+        By::Interval => Step::Minutes(minutes),
+        By::Hour => Step::Minutes(60),
+        By::Day => Step::Day,
+        By::Month => Step::Month,
+        By::Year => Step::Year,
+    }
 }
 
 fn of_subject(question: &Question, subject: &Subject, range: TimeRange) -> Result<ReportSubject, CommandFailure> {
@@ -263,7 +267,7 @@ pub fn meters_table(query: &crate::ledger::query::LedgerQuery) -> ReportTable {
             rows.push(row);
         }
     }
-    ReportTable { name: "meters", head, rows }
+    ReportTable::new("meters", &head, rows)
 }
 
 pub fn reconcile(question: &Question) -> CommandOutcome {
@@ -334,7 +338,7 @@ fn is_register(subject: &Subject, register: &str) -> bool {
 
 pub fn disclosure(global: &Global, args: &DisclosureArgs) -> CommandOutcome {
     let (names, unit, from, to) = (Vec::new(), None, None, None);
-    let query = QueryArgs { names, period: args.month.clone(), from, to, unit, format: args.format };
+    let query = QueryArgs { names, period: args.month.clone(), from, to, unit, all: false, format: args.format };
     let mut question = Question::open(global, &query)?;
     let is_shared = |subject: &Subject| {
         let of_tenants = |end_use: EndUse| matches!(end_use, EndUse::Tenants);
@@ -363,6 +367,6 @@ pub fn disclosure(global: &Global, args: &DisclosureArgs) -> CommandOutcome {
     let columns: Vec<usize> =
         wanted.iter().filter_map(|name| report.head.iter().position(|head| head == name)).collect();
     let rows = report.rows.iter().map(|row| columns.iter().map(|column| row[*column].clone()).collect()).collect();
-    question.print(&ReportTable { name: "disclosure", head: wanted.to_vec(), rows });
+    question.print(&ReportTable::new("disclosure", &wanted, rows));
     Ok(())
 }

@@ -12,15 +12,18 @@ mod bus;
 pub mod check;
 pub mod clock;
 pub mod demo;
+mod demo_history;
 mod demo_pages;
 mod demo_table;
 pub mod energy;
 mod energy_classify;
 mod energy_cost;
 mod energy_entry;
+mod energy_export;
 mod energy_question;
 mod energy_readings;
 mod energy_report;
+mod export_file;
 pub mod history;
 mod ledger;
 pub mod output;
@@ -381,4 +384,10 @@ pub async fn stop_signal() {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
+}
+
+/// Name of whoever runs this command.
+pub fn user_name() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    uzers::get_user_by_uid(uid).map_or_else(|| format!("uid {uid}"), |user| user.name().to_string_lossy().into_owned())
 }

@@ -38,6 +38,44 @@ pub fn note(text: impl AsRef<str>) {
     let _closed_pipe = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }
 
+/// Progress of long work, on standard error: shown after a second, to a terminal only.
+pub struct Progress {
+    what: &'static str,
+    all: usize,
+    done: usize,
+    clock: crate::clock::Clock,
+    began_us: u64,
+    shown_us: u64,
+}
+
+impl Progress {
+    /// Of so many steps.
+    pub fn new(what: &'static str, all: usize) -> Self {
+        let clock = crate::clock::Clock::new(&crate::clock::ClockSettings::default(), UnixMillis(0));
+        let began_us = clock.mono_us();
+        Self { what, all, done: 0, clock, began_us, shown_us: began_us }
+    }
+
+    /// One more is done.
+    pub fn step(&mut self) {
+        self.done += 1;
+        let now_us = self.clock.mono_us();
+        let is_due = now_us > self.began_us + 1_000_000 && now_us > self.shown_us + 200_000;
+        if is_due && std::io::stderr().is_terminal() {
+            self.shown_us = now_us;
+            let _closed_pipe = write!(std::io::stderr().lock(), "\r{} {}/{} ", self.what, self.done, self.all);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown_us > self.began_us {
+            let _closed_pipe = write!(std::io::stderr().lock(), "\r{:width$}\r", "", width = self.what.len() + 24);
+        }
+    }
+}
+
 /// Whether standard output is a terminal.
 pub fn is_terminal() -> bool {
     std::io::stdout().is_terminal()

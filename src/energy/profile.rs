@@ -293,6 +293,11 @@ impl Profile {
         })
     }
 
+    /// The reading that stands for a moment: the nearest one, half a minute away at most.
+    pub fn reading_at(&self, at: UnixMillis) -> Option<RegisterReading> {
+        self.at(at).filter(CountedUpTo::is_reading).map(|counted| counted.reading)
+    }
+
     /// What was counted up to a moment; before the first reading, that of the first one, after the last, that of the last.
     pub(super) fn at_or_end(&self, at: UnixMillis) -> Option<CountedUpTo> {
         let (first, last) = (self.points.first()?, self.points.last()?);

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use crate::energy::calendar::grid_ms;
 use crate::energy::consumption::{Consumption, MeteredPart};
 use crate::energy::decision::Decisions;
+use crate::energy::interval::IntervalQuality;
 use crate::energy::metering::{Meter, MeteringPlan, MeteringPoint, MeteringSource, Subject};
 use crate::energy::profile::Profile;
 use crate::energy::room::MeteringRecords;
@@ -171,7 +172,10 @@ impl LedgerQuery {
             let Subject { id: point, unit, .. } = subject;
             Ok(ClosedFigure { point, unit, consumed, quality: whole.quality.word().to_string() })
         };
-        self.subjects().into_iter().map(figure).collect()
+        let figures: Vec<ClosedFigure> = self.subjects().into_iter().map(figure).collect::<Result<_, LedgerError>>()?;
+        // A register that was not read in the month and belongs to no metering point is nobody's.
+        let is_missing = |figure: &ClosedFigure| figure.quality == IntervalQuality::Missing.word();
+        Ok(figures.into_iter().filter(|f| !is_missing(f) || self.plan.points.contains_key(&f.point)).collect())
     }
 
     /// A subject's summary of a range.

@@ -92,7 +92,7 @@ pub fn consumption(subjects: &[ReportSubject], query: &ConsumptionQuery<'_>) -> 
             rows.push(row(subject, range, query));
         }
     }
-    ReportTable { name: "summary", head, rows }
+    ReportTable::new("summary", &head, rows)
 }
 
 fn row(subject: &ReportSubject, range: TimeRange, query: &ConsumptionQuery<'_>) -> Vec<Cell> {

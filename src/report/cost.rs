@@ -155,5 +155,5 @@ fn demand_of(
 
 /// A table of such rows.
 pub fn cost_table(rows: Vec<Vec<Cell>>) -> ReportTable {
-    ReportTable { name: "tariff", head: COST_COLUMNS.to_vec(), rows }
+    ReportTable::new("tariff", &COST_COLUMNS, rows)
 }

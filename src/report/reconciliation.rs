@@ -94,7 +94,7 @@ pub fn reconciliation(
             Cell::text(below.iter().map(|sub| sub.id.as_str()).collect::<Vec<_>>().join(" ")),
         ]);
     }
-    ReportTable { name: "reconciliation", head: RECONCILIATION_COLUMNS.to_vec(), rows }
+    ReportTable::new("reconciliation", &RECONCILIATION_COLUMNS, rows)
 }
 
 /// Limit of error of a point in percent: that of its meter's class; of a formula, the greatest of its terms.
@@ -212,5 +212,5 @@ pub fn indicator_table(indicators: Vec<Indicator>, range: TimeRange) -> ReportTa
         ]
     };
     let head = vec!["of", "indicator", "value", "unit", "from", "to", "made_of"];
-    ReportTable { name: "indicators", head, rows: indicators.into_iter().map(row).collect() }
+    ReportTable::new("indicators", &head, indicators.into_iter().map(row).collect())
 }

@@ -43,7 +43,14 @@ pub struct ReportTable {
     /// Its name, as that of a sheet.
     pub name: &'static str,
     /// Names of its columns.
-    pub head: Vec<&'static str>,
+    pub head: Vec<String>,
     /// As many cells in each row as there are columns.
     pub rows: Vec<Vec<Cell>>,
+}
+
+impl ReportTable {
+    /// A table with these columns.
+    pub fn new(name: &'static str, head: &[&str], rows: Vec<Vec<Cell>>) -> Self {
+        Self { name, head: head.iter().map(ToString::to_string).collect(), rows }
+    }
 }

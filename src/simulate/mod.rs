@@ -14,6 +14,7 @@ pub mod serve;
 pub mod signals;
 pub mod site;
 pub mod water;
+pub mod year;
 
 use serde::{Deserialize, Serialize};
 

@@ -33,7 +33,7 @@ pub struct Power {
 /// Units of the sub-meters: lighting, lifts, pumps, garage, shops, air conditioning.
 pub const SUB_METERS: [&str; 6] = ["em1", "em2", "em3", "em4", "em5", "em6"];
 /// Initial register readings of the sub-meters, kWh.
-const FIRST_KWH: [f64; 6] = [48_210.0, 31_745.0, 12_880.0, 20_034.0, 66_120.0, 90_310.0];
+pub const FIRST_KWH: [f64; 6] = [148_210.0, 131_745.0, 12_880.0, 20_034.0, 166_120.0, 190_310.0];
 
 impl Default for Power {
     fn default() -> Self {

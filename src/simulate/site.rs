@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, value};
 
+use crate::model::time::UnixMillis;
 use crate::profile::Profile;
 use crate::simulate::serve::SimulatedUnit;
+use crate::simulate::year::YearDates;
 
 /// Name, server, unit id, profile.
 const UNITS: [(&str, &str, u8, &str); 16] = [
@@ -27,6 +30,9 @@ const UNITS: [(&str, &str, u8, &str); 16] = [
     ("em5", "meters", 15, "carlo-gavazzi-em340"),
     ("em6", "meters", 16, "carlo-gavazzi-em340"),
 ];
+
+/// Time zone of the site.
+pub const ZONE: &str = "Asia/Shanghai";
 
 /// The simulated units whose profiles exist.
 pub fn units(profiles: &BTreeMap<String, Arc<Profile>>) -> Vec<SimulatedUnit> {
@@ -79,7 +85,20 @@ pub fn files(at: &DemoAddresses) -> Vec<(String, String)> {
         ("links.toml".to_string(), links),
         ("units.toml".to_string(), units_text()),
         ("devices.toml".to_string(), DEVICES.to_string()),
+        ("meters.toml".to_string(), METERS.to_string()),
     ]
+}
+
+/// The meters of a site that has had a year: one was exchanged, the transformers of another one were programmed into its meter.
+pub fn meters_after(dates: &YearDates, zone: &TimeZone) -> String {
+    let local = |at: UnixMillis| at.local(zone)[..16].to_string();
+    let secondary = "\nct = \"150/5\"\nreadings = \"secondary\"";
+    let hvac = format!("{HVAC}{secondary}");
+    let later = format!(
+        "\n# Since then the meter itself multiplies.\n[[meter]]\npoint = \"hvac\"\nfrom = \"{}\"\nct = \"150/5\"\nreadings = \"primary\"\n",
+        local(dates.transformers)
+    );
+    METERS.replace(HVAC, &hvac) + &later
 }
 
 /// A text with values set, comments and order as they are.
@@ -382,6 +401,81 @@ area = "B1"
 zh = "空调"
 en = "Air conditioning"
 unit = "em6"
+"#;
+
+const HVAC: &str = "register = \"meter-hvac.energy_import_kwh\"";
+
+const METERS: &str = r#"# What is measured, by which meter, and for what (docs/energy.md). A site with many meters writes the same as meters.csv.
+
+[[area]]
+id = "estate"
+zh = "全区"
+en = "Estate"
+floor_area_m2 = 18400
+
+[[meter]]
+point = "incomer"
+register = "meter-main.energy_import_kwh"
+serial = "D1001"
+class = "0.5S"
+area = "estate"
+
+[[meter]]
+point = "lighting"
+register = "meter-lighting.energy_import_kwh"
+parent = "incomer"
+end_use = "lighting"
+class = "1"
+
+[[meter]]
+point = "lifts"
+register = "meter-lifts.energy_import_kwh"
+parent = "incomer"
+end_use = "lifts"
+class = "1"
+
+[[meter]]
+point = "pumps"
+register = "meter-pumps.energy_import_kwh"
+parent = "incomer"
+end_use = "pumps"
+class = "1"
+
+[[meter]]
+point = "garage"
+register = "meter-garage.energy_import_kwh"
+parent = "incomer"
+end_use = "charging"
+class = "1"
+
+[[meter]]
+point = "shops"
+register = "meter-shops.energy_import_kwh"
+parent = "incomer"
+end_use = "tenants"
+class = "1"
+
+[[meter]]
+point = "hvac"
+register = "meter-hvac.energy_import_kwh"
+parent = "incomer"
+end_use = "hvac"
+class = "1"
+
+# What all owners share: everything but the shops.
+[[meter]]
+point = "shared"
+zh = "公摊合计"
+en = "Shared by all"
+sum = ["incomer"]
+minus = ["shops"]
+
+# A tariff of the catalogue with a price that is made up.
+[[contract]]
+point = "incomer"
+tariff = "guangdong-2021"
+base_price = "0.6213"
+demand_kw = 110
 "#;
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ fn filled() -> (Real, Real, u64) {
     command
         .arg("--state")
         .arg(&dir.0)
-        .args(["demo", "--scenario", "rainstorm", "--speed", "10"])
+        .args(["demo", "--fresh", "--scenario", "rainstorm", "--speed", "10"])
         .args(["--store", &format!("http://127.0.0.1:{}", victoria.port)])
         .args(["--store", &format!("v1:http://127.0.0.1:{}", influx.port)])
         .stdout(Stdio::piped());

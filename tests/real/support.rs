@@ -220,7 +220,7 @@ impl Subscriber {
 /// Starts the demo; its broker's port and the state directory.
 pub fn demo(args: &[&str]) -> (Process, u16, String) {
     let mut command = Command::new(PLANTROOM);
-    command.arg("demo").args(args).current_dir("/").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["demo", "--fresh"]).args(args).current_dir("/").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = Process::start("demo", &mut command);
     let mut out = BufReader::new(process.child.stdout.take().unwrap());
     let mut first = String::new();
