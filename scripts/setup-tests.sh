@@ -4,7 +4,7 @@
 set -eu
 
 packages="mosquitto mosquitto-clients mbpoll socat openssl curl python3 victoria-metrics influxdb systemd"
-modules="pymodbus==3.16.1 amqtt==0.11.3 pyserial aiosmtpd python-gsmmodem-new"
+modules="pymodbus==3.16.1 amqtt==0.11.3 pyserial aiosmtpd python-gsmmodem-new openpyxl pandas"
 
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi

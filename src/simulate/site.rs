@@ -405,78 +405,7 @@ unit = "em6"
 
 const HVAC: &str = "register = \"meter-hvac.energy_import_kwh\"";
 
-const METERS: &str = r#"# What is measured, by which meter, and for what (docs/energy.md). A site with many meters writes the same as meters.csv.
-
-[[area]]
-id = "estate"
-zh = "全区"
-en = "Estate"
-floor_area_m2 = 18400
-
-[[meter]]
-point = "incomer"
-register = "meter-main.energy_import_kwh"
-serial = "D1001"
-class = "0.5S"
-area = "estate"
-
-[[meter]]
-point = "lighting"
-register = "meter-lighting.energy_import_kwh"
-parent = "incomer"
-end_use = "lighting"
-class = "1"
-
-[[meter]]
-point = "lifts"
-register = "meter-lifts.energy_import_kwh"
-parent = "incomer"
-end_use = "lifts"
-class = "1"
-
-[[meter]]
-point = "pumps"
-register = "meter-pumps.energy_import_kwh"
-parent = "incomer"
-end_use = "pumps"
-class = "1"
-
-[[meter]]
-point = "garage"
-register = "meter-garage.energy_import_kwh"
-parent = "incomer"
-end_use = "charging"
-class = "1"
-
-[[meter]]
-point = "shops"
-register = "meter-shops.energy_import_kwh"
-parent = "incomer"
-end_use = "tenants"
-class = "1"
-
-[[meter]]
-point = "hvac"
-register = "meter-hvac.energy_import_kwh"
-parent = "incomer"
-end_use = "hvac"
-class = "1"
-
-# What all owners share: everything but the shops.
-[[meter]]
-point = "shared"
-zh = "公摊合计"
-en = "Shared by all"
-sum = ["incomer"]
-minus = ["shops"]
-
-# A tariff of the catalogue with a price that is made up.
-[[contract]]
-point = "incomer"
-tariff = "guangdong-2021"
-base_price = "0.6213"
-demand_kw = 110
-"#;
+const METERS: &str = include_str!("../../config/meters.toml");
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use crate::support::*;
 
 /// Rounds of kill -9: `PLANTROOM_KILLS=1000` by hand.
 fn rounds() -> u64 {
-    std::env::var("PLANTROOM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(25)
+    std::env::var("PLANTROOM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
 }
 
 /// The counter of [`Counting`] as an energy register.
@@ -55,7 +55,7 @@ fn each_step_of_a_register_is_booked_once_whatever_is_killed() {
     for round in 0..rounds() {
         let mut running = gateway(&dir.0, &state);
         // Some are killed before the first commit of the journal, some while the ledger is written.
-        std::thread::sleep(Duration::from_millis(600 + round * 173 % 1_700));
+        std::thread::sleep(Duration::from_millis(300 + round * 97 % 800));
         if round % 3 > 0 {
             let (consumed, opening, closing) = wait("the ledger", 20, || {
                 let rows = report(&dir.0, &state);

@@ -32,6 +32,8 @@ mod dashboards;
 #[cfg(feature = "real-tests")]
 mod energy;
 #[cfg(feature = "real-tests")]
+mod energy_export;
+#[cfg(feature = "real-tests")]
 mod faults;
 #[cfg(feature = "real-tests")]
 mod field;

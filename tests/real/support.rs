@@ -217,10 +217,16 @@ impl Subscriber {
     }
 }
 
-/// Starts the demo; its broker's port and the state directory.
+/// Starts the demo without a past; its broker's port and the state directory.
 pub fn demo(args: &[&str]) -> (Process, u16, String) {
+    let args: Vec<&str> = ["--fresh"].into_iter().chain(args.iter().copied()).collect();
+    demo_with_past(&args)
+}
+
+/// Starts the demo with a year behind it; the same.
+pub fn demo_with_past(args: &[&str]) -> (Process, u16, String) {
     let mut command = Command::new(PLANTROOM);
-    command.args(["demo", "--fresh"]).args(args).current_dir("/").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg("demo").args(args).current_dir("/").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = Process::start("demo", &mut command);
     let mut out = BufReader::new(process.child.stdout.take().unwrap());
     let mut first = String::new();
