@@ -105,7 +105,7 @@ fn main() {
     }
     // What a flush a second holds at 5,000 values/s.
     let readings = readings(50, 1);
-    let place = DeviceTags { class: "meter".into(), area: "B1".into() };
+    let place = DeviceTags { class: "meter".into(), area: "B1".into(), ..DeviceTags::default() };
     let places: BTreeMap<String, DeviceTags> = (0..50).map(|d| (format!("meter-{d:02}"), place.clone())).collect();
     let mut encoder = Encoder::new("tower", Arc::new(places));
     let (ours, time) = timed(|| {

@@ -72,6 +72,20 @@ class InfluxQL:
     def seen(self, where):
         return self.target(f'SELECT last("state") FROM "status" WHERE {where} AND $timeFilter GROUP BY "device"', "", True)
 
+    def energy(self, panel, where, lang):
+        where = where.replace(' AND "area" =~ /^$area$/ AND "device" =~ /^$device$/', "")
+        level = f' AND "level" = \'{panel["level"]}\'' if "level" in panel else ""
+        of = f'FROM "{panel["of"]}" WHERE {where}{level} AND $timeFilter'
+        out = []
+        for field in panel["fields"]:
+            value = {"sum": f'sum("{field["name"]}")', "max": f'max("{field["name"]}")', "pct": f'mean("{field["name"]}") * 100'}[panel["how"]]
+            group = [f'time({panel["each"]})'] if "each" in panel else []
+            group += [f'"{tag}"' for tag in panel.get("by", [])]
+            legend = field.get(lang, "") + "".join(f" $tag_{tag}" for tag in panel.get("by", []))
+            fill = " fill(none)" if "each" in panel else ""
+            out.append(self.target(f'SELECT {value} {of}' + (f' GROUP BY {", ".join(group)}{fill}' if group else ""), legend.strip()))
+        return out
+
     def variable(self, tag, of, above):
         where = " AND ".join(f'"{t}" =~ /^${t}$/' for t in above)
         of = f'FROM "{of[0]}"' if len(of) == 1 else "FROM /^(" + "|".join(of) + ")$/"
@@ -119,6 +133,22 @@ class PromQL:
     def seen(self, where):
         return self.target(f"time() - tlast_over_time(status_state{{{where}}}[$__range])", "{{device}}", False, True)
 
+    def energy(self, panel, where, lang):
+        where = where.replace(',area=~"$area",device=~"$device"', "")
+        where += f',level="{panel["level"]}"' if "level" in panel else ""
+        out = []
+        for field in panel["fields"]:
+            function = {"sum": "sum_over_time", "max": "max_over_time", "pct": "avg_over_time"}[panel["how"]]
+            window = panel.get("each", "$__range")
+            expr = f'{function}({panel["of"]}_{field["name"]}{{{where}}}[{window}])'
+            by = panel.get("by", [])
+            expr = f'{"max" if panel["how"] == "max" else "avg" if panel["how"] == "pct" else "sum"} by ({", ".join(by)}) ({expr})'
+            if panel["how"] == "pct":
+                expr += " * 100"
+            legend = (field.get(lang, "") + "".join(f" {{{{{tag}}}}}" for tag in by)).strip()
+            out.append(self.target(expr, legend, instant="each" not in panel, step=panel.get("each", LEAST)))
+        return out
+
     def variable(self, tag, of, above):
         where = ",".join(f'{t}=~"${t}"' for t in above)
         metric = {"status": "status_state", "gateway": "gateway_uptime_s"}.get(of[0], "status_state")
@@ -156,6 +186,8 @@ class Builder:
         where, kind = self.query.where(panel, dashboard), panel["kind"]
         if kind == "count":
             return [self.query.count(panel["count"], where, self.text(panel))]
+        if "of" in panel:
+            return self.query.energy(panel, where, self.lang)
         if kind in ("bad", "seen"):
             return [getattr(self.query, kind)(where)]
         usual = {"timeseries": "mean", "states": "last", "stat": "now", "gauge": "now", "bars": "used", "bargauge": "total"}[kind]
@@ -177,6 +209,7 @@ class Builder:
         unit = ""
         if "show" in panel:
             unit = self.words[panel["show"][0]["class"]][panel["show"][0]["point"]].get("unit", "")
+        unit = panel.get("unit", unit)
         unit = UNITS.get(unit, f"suffix: {unit}" if unit else "none")
         if panel.get("how") == "rate":
             unit = "Bps" if unit == "decbytes" else "cps"
@@ -190,7 +223,7 @@ class Builder:
             bars = kind == "bars"
             defaults["custom"] = {"drawStyle": "bars" if bars else "line", "fillOpacity": 60 if bars else 0, "spanNulls": False,
                                   "showPoints": "never", "thresholdsStyle": {"mode": "dashed" if "thresholds" in panel else "off"},
-                                  "stacking": {"mode": "none", "group": "A"}}
+                                  "stacking": {"mode": "normal" if panel.get("stacked") else "none", "group": "A"}}
         if plugin == "state-timeline":
             defaults["custom"] = {"fillOpacity": 80, "lineWidth": 0, "spanNulls": False}
         overrides = []
@@ -226,7 +259,8 @@ class Builder:
         classes = list(dict.fromkeys(shown))
         health = dashboard["id"] == "gateway-health"
         tags = [("site", ["gateway" if health else "status"], [])]
-        if not health:
+        # Metering points are no devices: they are told apart by their own tags.
+        if not health and not dashboard.get("metering"):
             of = ["status"] if dashboard["id"] == "site-overview" else classes
             tags += [("area", of, ["site"]), ("device", of, ["site", "area"])]
         for tag, of, above in tags:
@@ -234,11 +268,11 @@ class Builder:
             out.append({"name": tag, "type": "query", "label": label(tag), "datasource": self.source(), "query": query, "refresh": 2,
                         "multi": True, "includeAll": True, "allValue": ".*", "sort": 1, "hide": 0, "skipUrlSync": False, "options": [],
                         "current": {"text": "All", "value": "$__all", "selected": True}})
-        if any(p.get("how") == "used" for p in dashboard["panel"]):
-            buckets = ["15m", "1h", "6h", "1d"]
+        if any(p.get("how") == "used" or p.get("each") == "$bucket" for p in dashboard["panel"]):
+            buckets, usual = ["15m", "1h", "6h", "1d"], dashboard.get("bucket", "1h")
             out.append({"name": "bucket", "type": "interval", "label": label("bucket"), "query": ",".join(buckets), "hide": 0,
-                        "current": {"text": "1h", "value": "1h", "selected": True},
-                        "options": [{"text": b, "value": b, "selected": b == "1h"} for b in buckets]})
+                        "current": {"text": usual, "value": usual, "selected": True},
+                        "options": [{"text": b, "value": b, "selected": b == usual} for b in buckets]})
         return out
 
     def dashboard(self, dashboard):
@@ -251,7 +285,7 @@ class Builder:
             x, row = x + panel["w"], max(row, panel["h"])
         uid = f'plantroom-{dashboard["id"]}-{self.query.name}-{self.lang}'
         return {"uid": uid, "title": self.text(dashboard), "tags": ["plantroom", self.query.name, self.lang], "timezone": "browser",
-                "schemaVersion": 39, "version": 1, "editable": True, "graphTooltip": 1, "refresh": "30s", "time": {"from": "now-6h", "to": "now"},
+                "schemaVersion": 39, "version": 1, "editable": True, "graphTooltip": 1, "refresh": "30s", "time": {"from": dashboard.get("from", "now-6h"), "to": "now"},
                 "templating": {"list": self.variables(dashboard)}, "panels": panels,
                 "links": [{"title": "plantroom", "type": "dashboards", "tags": ["plantroom", self.query.name, self.lang], "asDropdown": True,
                            "icon": "external link", "includeVars": True, "keepTime": True, "targetBlank": False, "tooltip": "", "url": ""}]}

@@ -13,6 +13,8 @@ pub mod control_handlers;
 pub mod crash_loop_guard;
 pub mod device_read;
 pub mod driver;
+mod energy_messages;
+mod energy_publisher;
 pub mod engine_plan;
 pub mod error;
 pub mod file_modes;
@@ -48,6 +50,8 @@ use crate::app::outputs::OpenedSink;
 use crate::app::shared::{AdapterState, BusHandle, LedgerState, ProcessState, Reload, RulesState, Shared, SinkHandle};
 use crate::clock::{self, Clock};
 use crate::config::Configuration;
+use crate::energy::meter::EndUse;
+use crate::energy::metering::MeteringPoint;
 use crate::engine::Engine;
 use crate::http::files::LoadedFiles;
 use crate::journal::{Journal, Writer};
@@ -191,6 +195,8 @@ impl App {
         });
         let shared = Arc::clone(&self.shared);
         self.outputs.spawn("bookkeeper", move |stop| Box::pin(bookkeeper::run(Arc::clone(&shared), stop)));
+        let shared = Arc::clone(&self.shared);
+        self.outputs.spawn("energy", move |stop| Box::pin(energy_publisher::run(Arc::clone(&shared), stop)));
     }
 
     fn start_engine_tasks(
@@ -396,9 +402,24 @@ fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {
     out
 }
 
-/// Class and area of each device, including the gateway itself.
+/// Tags of each device, including the gateway itself, and of each metering point.
 fn device_tags(configuration: &Configuration) -> DeviceTagsById {
-    let place = |d: &crate::config::ConfiguredDevice| DeviceTags { class: d.class.clone(), area: d.area.clone() };
-    let gateway = ("gateway".to_string(), DeviceTags { class: "gateway".to_string(), area: String::new() });
-    configuration.devices.iter().map(|(id, d)| (id.clone(), place(d))).chain([gateway]).collect()
+    let tags = |class: &str, area: &str| DeviceTags {
+        class: class.to_string(),
+        area: area.to_string(),
+        ..DeviceTags::default()
+    };
+    let gateway = ("gateway".to_string(), tags("gateway", ""));
+    let devices = configuration.devices.iter().map(|(id, d)| (id.clone(), tags(&d.class, &d.area)));
+    let of_point = |point: &MeteringPoint| DeviceTags {
+        area: point.area.clone().unwrap_or_default(),
+        end_use: point.end_use.map(EndUse::word).unwrap_or_default().to_string(),
+        parent: point.parent.clone().unwrap_or_default(),
+        level: configuration.metering.level(&point.id).map(|level| level.to_string()).unwrap_or_default(),
+        unit: point.unit.as_deref().unwrap_or_default().to_string(),
+        ..DeviceTags::default()
+    };
+    let points =
+        configuration.metering.points.iter().map(|(id, point)| (DeviceTags::metering_point(id), of_point(point)));
+    devices.chain([gateway]).chain(points).collect()
 }

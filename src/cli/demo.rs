@@ -86,6 +86,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     let catalogue = builtin::read(None, &mut Problems::default());
     let units = site::units(&catalogue.profiles);
     let stop = CancellationToken::new();
+    let past = (!args.fresh).then(|| demo_history::write(dir)).transpose()?;
     let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0)).at_speed(speed);
     // Two days ago in UTC: past in every time zone, and the first week of the rota is not over.
     let two_days_ago = UnixMillis(clock.now().wall.0 - 2 * 86_400_000).rfc3339();
@@ -99,7 +100,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
         health: health.clone(),
     };
     let mut files = site::files(&at);
-    let year = demo_history::year((!args.fresh).then(|| clock.wall()), &mut files);
+    past.iter().for_each(|dates| demo_history::change_meters(&mut files, dates));
     files.push(("stores.toml".to_string(), stores(&args.store)));
     let pages = DemoPages::default();
     let no_port = |e: std::io::Error| CommandFailure::later("no free port").because(e.to_string());
@@ -120,10 +121,6 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
         state: dir.to_path_buf(),
         socket: global.state.clone().unwrap_or(dir.to_path_buf()).join("control.sock"),
     };
-    if let Some(year) = &year {
-        output::line("behind it: a simulated year of its meters (--fresh begins without)");
-        demo_history::write(dir, &configuration, year)?;
-    }
     let started = App::start_by(configuration, &paths, clock);
     let app = started.map_err(|e| CommandFailure::caused("the gateway cannot start", &e))?;
     // As `run` keeps it: commands beside the demo know its zone, names and rules.

@@ -10,9 +10,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::cli::output::Progress;
-use crate::cli::{CommandFailure, CommandOutcome};
-use crate::clock::Clock;
-use crate::config::Configuration;
+use crate::cli::{CommandFailure, output, simulate};
+use crate::clock::{Clock, ClockSettings, ClockSource};
+use crate::config::doc::Texts;
+use crate::config::{self, Configuration};
 use crate::decode::decode;
 use crate::journal::{Journal, JournalSettings};
 use crate::model::reading::{Body, Reading, Stamp};
@@ -23,7 +24,7 @@ use crate::profile::PointDef;
 use crate::simulate::image::Image;
 use crate::simulate::power::SUB_METERS;
 use crate::simulate::site;
-use crate::simulate::year::Year;
+use crate::simulate::year::{Year, YearDates};
 
 /// The registers that the year has, and what is read of them: the second is a part of the first.
 const POINTS: [(&str, f64); 2] = [("energy_import_kwh", 1.0), ("energy_reactive_import_kvarh", 0.4)];
@@ -41,17 +42,25 @@ struct SimulatedMeter {
     points: Vec<Option<PointDef>>,
 }
 
-/// Writes the year into the journal of a state directory, before the gateway opens it. `speed`: of the simulated clock.
-pub fn write(state: &Path, configuration: &Configuration, year: &Year) -> CommandOutcome {
+/// Writes the year before now into the journal of a state directory, before the gateway opens it; returns what happened in it.
+pub fn write(state: &Path) -> Result<YearDates, CommandFailure> {
     let failed =
         |e: &dyn std::fmt::Display| CommandFailure::later("the demo's year cannot be written").because(e.to_string());
+    let now = Clock::new(&ClockSettings { source: ClockSource::Rtc }, UnixMillis(0)).wall();
+    let year = Year::before(now, zone(), SEED);
+    // Its meters and their streams are the same at whatever addresses.
+    let (ports, line) = (site::fixed_ports(), simulate::LINE.to_string());
+    let at = site::DemoAddresses { ports, line, broker: "mqtt://127.0.0.1".to_string(), health: String::new() };
+    let loaded = config::load_texts(&Texts { files: site::files(&at) }, None);
+    let configuration = loaded.configuration.ok_or_else(|| failed(&"its configuration does not check"))?;
+    output::line("behind it: a simulated year of its meters (--fresh begins without)");
     // The journal's hours follow the readings.
     let now_us = Arc::new(AtomicU64::new(0));
     let source = Arc::clone(&now_us);
     let clock = Clock::simulated(move || source.load(Ordering::Relaxed));
     let settings = JournalSettings { commit_ms: 50, ..configuration.journal.clone() };
     let (journal, writer) = Journal::open(&state.join("journal"), &settings, &clock, "year").map_err(|e| failed(&e))?;
-    let mut meters = meters(configuration);
+    let mut meters = meters(&configuration);
     let steps: Vec<_> = year.steps().collect();
     let mut progress = Progress::new("a year of history", steps.len());
     for step in steps {
@@ -72,7 +81,7 @@ pub fn write(state: &Path, configuration: &Configuration, year: &Year) -> Comman
     }
     drop(progress);
     writer.stop();
-    Ok(())
+    Ok(year.dates())
 }
 
 /// The meters of the demo's site with their streams of registers.
@@ -117,11 +126,12 @@ impl SimulatedMeter {
     }
 }
 
-/// The year before a moment, and its meters in the files of the demo's site; none without a moment.
-pub fn year(now: Option<UnixMillis>, files: &mut [(String, String)]) -> Option<Year> {
-    let zone = TimeZone::get(site::ZONE).unwrap_or(TimeZone::UTC);
-    let year = Year::before(now?, zone.clone(), SEED);
-    let meters = site::meters_after(&year.dates(), &zone);
+/// The meters as what happened in the year left them, in the files of the demo's site.
+pub fn change_meters(files: &mut [(String, String)], dates: &YearDates) {
+    let meters = site::meters_after(dates, &zone());
     files.iter_mut().filter(|(name, _)| name == "meters.toml").for_each(|(_, text)| text.clone_from(&meters));
-    Some(year)
+}
+
+fn zone() -> TimeZone {
+    TimeZone::get(site::ZONE).unwrap_or(TimeZone::UTC)
 }

@@ -125,6 +125,15 @@ impl MeteringPlan {
         self.points.values().filter(move |point| point.parent.as_deref() == Some(id))
     }
 
+    /// How many points are upstream of a point; none of one that is made of others and is below none.
+    pub fn level(&self, id: &str) -> Option<usize> {
+        let point = self.points.get(id)?;
+        match &point.parent {
+            Some(parent) => Some(self.level(parent)? + 1),
+            None => point.meter().map(|_| 0),
+        }
+    }
+
     /// The point that has this register, and its meter with it.
     pub fn by_register(&self, register: &str) -> Option<(&MeteringPoint, &Meter)> {
         let of = |point: &'_ MeteringPoint| point.meters().iter().any(|meter| meter.register == register);

@@ -139,6 +139,19 @@ impl LedgerQuery {
         }
     }
 
+    /// Consumption of all points directly below a metering point; none where there are none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn below(&self, subject: &Subject, range: TimeRange) -> Result<Option<Consumption>, LedgerError> {
+        let below: Vec<&MeteringPoint> = self.plan.children(&subject.id).collect();
+        if subject.point.is_none() || below.is_empty() {
+            return Ok(None);
+        }
+        let term = |point: &MeteringPoint| Ok((Decimal::ONE, Arc::new(self.of_point(point, range)?)));
+        Ok(Some(Consumption::Combined(below.into_iter().map(term).collect::<Result<_, LedgerError>>()?)))
+    }
+
     fn of_point(&self, point: &MeteringPoint, range: TimeRange) -> Result<Consumption, LedgerError> {
         match &point.source {
             MeteringSource::Meters(meters) => {

@@ -30,6 +30,10 @@ pub enum Source {
     Alarms,
     /// The transitions of the alarms of a rule; text `alarm/{rule}`.
     Alarm(Arc<str>),
+    /// Consumption of a metering point in closed intervals, dated by their starts; text `energy`.
+    Energy,
+    /// Demand of a metering point with a contract, in the same way; text `demand`.
+    Demand,
     /// A finding of a rule room, which is not journaled; text `finding/{name}`.
     Finding(Arc<str>),
     /// Any other text: history that `replay` puts together, or files of another version.
@@ -54,6 +58,8 @@ impl Source {
             Source::Status => Some(STATUS),
             Source::Alarms => Some("alarms"),
             Source::Alarm(_) => Some("alarm"),
+            Source::Energy => Some("energy"),
+            Source::Demand => Some("demand"),
             _ => None,
         }
     }
@@ -76,6 +82,8 @@ impl fmt::Display for Source {
             Source::Gateway => f.write_str("gateway"),
             Source::Status => f.write_str(STATUS),
             Source::Alarms => f.write_str("alarms"),
+            Source::Energy => f.write_str("energy"),
+            Source::Demand => f.write_str("demand"),
             Source::Alarm(rule) => write!(f, "alarm/{rule}"),
             Source::Finding(name) => write!(f, "finding/{name}"),
             Source::Other(text) => f.write_str(text),
@@ -90,6 +98,8 @@ impl From<&str> for Source {
             ("gateway", _) => Source::Gateway,
             (STATUS, _) => Source::Status,
             ("alarms", _) => Source::Alarms,
+            ("energy", _) => Source::Energy,
+            ("demand", _) => Source::Demand,
             (_, Some(("alarm", rule))) => Source::Alarm(rule.into()),
             (_, Some(("finding", name))) => Source::Finding(name.into()),
             (_, Some((unit, group))) => Source::PollGroup { unit: unit.into(), group: group.into() },

@@ -36,6 +36,21 @@ pub struct DeviceTags {
     pub class: String,
     /// Building, floor and room in one text.
     pub area: String,
+    /// What a metering point is used for.
+    pub end_use: String,
+    /// The metering point upstream of one.
+    pub parent: String,
+    /// How many points are upstream of a metering point; empty: it is made of others and stands outside.
+    pub level: String,
+    /// Unit of a metering point's consumption.
+    pub unit: String,
+}
+
+impl DeviceTags {
+    /// The key of a metering point's tags: no device has this id.
+    pub fn metering_point(id: &str) -> String {
+        format!("energy/{id}")
+    }
 }
 
 /// Device id -> its tags.

@@ -88,23 +88,7 @@ fn a_year_is_reported_decided_corrected_closed_exported_and_verified() {
 
     // Programs of others read the same sums.
     let file = dir.path("month.xlsx").display().to_string();
-    let (said, done) = asked.run(&["export", &file, "--period", &month, "--unit", "kWh"]);
-    assert!(done, "{said}");
-    let read = Command::new("python3")
-        .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/read_export.py"), &file])
-        .output()
-        .unwrap();
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-    let read: Value = serde_json::from_slice(&read.stdout).unwrap();
-    for point in ["incomer", "garage", "hvac"] {
-        let ours = asked.consumed(point, &month).0;
-        for reader in ["openpyxl", "pandas"] {
-            let theirs: Decimal = read[reader][format!("{point} (kWh)")].as_str().unwrap().parse().unwrap();
-            assert_eq!(theirs, ours, "{reader} {point}");
-        }
-    }
-    let (said, done) = asked.run(&["verify", &file]);
-    assert!(done && said.contains("every cell is what the ledger says"), "{said}");
+    others_read_it(&asked, &file, &month);
 
     // After a revision the file differs, and the cells are named.
     let (said, done) = asked.run(&[&correct[..], &["--revise"]].concat());
@@ -126,4 +110,25 @@ fn a_year_is_reported_decided_corrected_closed_exported_and_verified() {
     std::fs::write(&json, text.replacen("12.5", "12.6", 1)).unwrap();
     let (said, done) = asked.run(&["verify", &json]);
     assert!(!done && said.contains("the file was changed after it was written"), "{said}");
+}
+
+/// Exports a month, and has openpyxl and pandas read it.
+fn others_read_it(asked: &Asked<'_>, file: &str, month: &str) {
+    let (said, done) = asked.run(&["export", file, "--period", month, "--unit", "kWh"]);
+    assert!(done, "{said}");
+    let read = Command::new("python3")
+        .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/read_export.py"), file])
+        .output()
+        .unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let read: Value = serde_json::from_slice(&read.stdout).unwrap();
+    for point in ["incomer", "garage", "hvac"] {
+        let ours = asked.consumed(point, month).0;
+        for reader in ["openpyxl", "pandas"] {
+            let theirs: Decimal = read[reader][format!("{point} (kWh)")].as_str().unwrap().parse().unwrap();
+            assert_eq!(theirs, ours, "{reader} {point}");
+        }
+    }
+    let (said, done) = asked.run(&["verify", file]);
+    assert!(done && said.contains("every cell is what the ledger says"), "{said}");
 }

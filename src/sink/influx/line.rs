@@ -10,7 +10,7 @@ use crate::model::point::PointKind;
 use crate::model::reading::Reading;
 use crate::model::stream::{STATUS, Source, Stream};
 use crate::model::value::Value;
-use crate::sink::DeviceTagsById;
+use crate::sink::{DeviceTags, DeviceTagsById};
 
 /// Encodes the readings of one site.
 pub struct Encoder {
@@ -79,7 +79,10 @@ impl Encoder {
         if let Some(head) = self.heads.get(&key) {
             return Arc::clone(head);
         }
-        let place = self.device_tags.get(&*stream.device);
+        let place = match stream.source {
+            Source::Energy | Source::Demand => self.device_tags.get(&DeviceTags::metering_point(&stream.device)),
+            _ => self.device_tags.get(&*stream.device),
+        };
         let class = place.map_or("", |p| p.class.as_str());
         let rule = stream.source.alarm_rule().unwrap_or("");
         let measurement = match (decided, class) {
@@ -90,8 +93,18 @@ impl Encoder {
         let mut head = escape(measurement);
         let class_tag = if decided.is_some() { class } else { "" };
         let area = place.map_or("", |p| p.area.as_str());
-        let tags =
-            [("area", area), ("class", class_tag), ("device", &*stream.device), ("rule", rule), ("site", &self.site)];
+        let of_point = |text: fn(&DeviceTags) -> &String| place.map_or("", |place| text(place).as_str());
+        let tags = [
+            ("area", area),
+            ("class", class_tag),
+            ("device", &*stream.device),
+            ("end_use", of_point(|tags| &tags.end_use)),
+            ("level", of_point(|tags| &tags.level)),
+            ("parent", of_point(|tags| &tags.parent)),
+            ("rule", rule),
+            ("site", &self.site),
+            ("unit", of_point(|tags| &tags.unit)),
+        ];
         for (key, text) in tags {
             if !text.is_empty() {
                 let _infallible = write!(head, ",{key}={}", escape(text));
@@ -248,7 +261,7 @@ mod tests {
     use crate::sink::DeviceTags;
 
     fn encoded(source: &str, samples: Vec<(&str, PointKind, Option<Sample>)>, parts: Vec<Part>) -> (String, usize) {
-        let place = DeviceTags { class: "pump".into(), area: "B1, 泵房\\".into() };
+        let place = DeviceTags { class: "pump".into(), area: "B1, 泵房\\".into(), ..DeviceTags::default() };
         let mut encoder = Encoder::new("s 1", Arc::new(BTreeMap::from([("p1".to_string(), place)])));
         let meta = |(name, kind, _): &(&str, PointKind, Option<Sample>)| {
             PointMeta::new(*name, *kind, Retention::Telemetry, Encoding::F64)
